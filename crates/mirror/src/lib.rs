@@ -1,0 +1,1 @@
+//! Registry to blob stores: every blob once, verified.

@@ -1,0 +1,253 @@
+//! Image manifests and image indexes, OCI and Docker schema 2, as far as the promoter, the mirror
+//! and the registry need them: what they point to.
+//!
+//! Unknown fields are ignored, since the bytes are opaque and are copied as they came. Docker
+//! schema 1 is recognised and refused: its layers cannot be verified from the manifest alone.
+//!
+//! Source: image-spec 1.1, manifest.md and image-index.md; Docker image manifest v2 schema 2.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Descriptor, descriptor::null_is_default, media_type};
+
+/// One image for one platform, or one artifact: a config and layers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageManifest {
+    /// Always 2.
+    pub schema_version: u32,
+    /// The manifest's own media type; OCI allows leaving it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media_type: Option<String>,
+    /// The type of artifact, when it is not an image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact_type: Option<String>,
+    /// The configuration blob.
+    pub config: Descriptor,
+    /// The layer blobs, base first.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub layers: Vec<Descriptor>,
+    /// The manifest that this one is attached to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Descriptor>,
+    /// Free metadata.
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "null_is_default"
+    )]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// A list of manifests, usually one a platform.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageIndex {
+    /// Always 2.
+    pub schema_version: u32,
+    /// The index's own media type; OCI allows leaving it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media_type: Option<String>,
+    /// The type of artifact, when it is not an image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact_type: Option<String>,
+    /// The manifests listed.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub manifests: Vec<Descriptor>,
+    /// The manifest that this index is attached to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Descriptor>,
+    /// Free metadata.
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "null_is_default"
+    )]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// A manifest of either kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Manifest {
+    /// Config and layers.
+    Image(Box<ImageManifest>),
+    /// A list of manifests.
+    Index(ImageIndex),
+}
+
+/// Why bytes are not a manifest that we can read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ManifestError {
+    /// Not JSON, or a required field is missing or malformed.
+    #[error("it is not a well-formed manifest: {0}")]
+    Json(#[from] serde_json::Error),
+    /// Docker schema 1.
+    #[error(
+        "it is a Docker schema 1 manifest, which cannot be verified; rebuild the image, or convert it to schema 2"
+    )]
+    Schema1,
+    /// Some other media type or schema version.
+    #[error(
+        "its media type `{0}` is not that of an OCI or Docker schema 2 image manifest or index"
+    )]
+    UnknownMediaType(String),
+    /// The `mediaType` field and the media type under which it was served differ.
+    #[error("it was served as `{served}` but says of itself that it is `{own}`")]
+    MediaTypeMismatch {
+        /// The `Content-Type`.
+        served: String,
+        /// The `mediaType` field.
+        own: String,
+    },
+}
+
+impl Manifest {
+    /// Reads a manifest that was served (or described) under `served_as`; parameters of the media
+    /// type are ignored, and a generic one such as `application/json` leaves the choice to the
+    /// manifest itself.
+    ///
+    /// # Errors
+    /// When the bytes are not JSON, not a manifest of a kind that we read, or contradict `served_as`
+    /// (image-spec 1.1 tells clients to refuse that, since it can confuse one kind with another).
+    pub fn parse(served_as: &str, content: &[u8]) -> Result<Self, ManifestError> {
+        let probe: Probe = serde_json::from_slice(content)?;
+        let served = media_type::essence(served_as);
+        let own = probe.media_type.as_deref().filter(|own| !own.is_empty());
+        if media_type::is_schema1(served) || probe.schema_version == 1 {
+            return Err(ManifestError::Schema1);
+        }
+        if let Some(own) = own
+            && media_type::is_manifest(served)
+            && own != served
+        {
+            let (served, own) = (served.to_owned(), own.to_owned());
+            return Err(ManifestError::MediaTypeMismatch { served, own });
+        }
+        let kind = if media_type::is_manifest(served) { Some(served) } else { own };
+        match kind {
+            Some(media_type::OCI_MANIFEST | media_type::DOCKER_MANIFEST) => Self::image(content),
+            Some(media_type::OCI_INDEX | media_type::DOCKER_LIST) => Self::index(content),
+            Some(other) => Err(ManifestError::UnknownMediaType(other.to_owned())),
+            // OCI 1.0 manifests may omit the field; their required members tell the kinds apart.
+            None if probe.manifests.is_some() && probe.config.is_none() => Self::index(content),
+            None if probe.config.is_some() && probe.manifests.is_none() => Self::image(content),
+            None => Err(ManifestError::UnknownMediaType(served.to_owned())),
+        }
+    }
+
+    fn image(content: &[u8]) -> Result<Self, ManifestError> {
+        Ok(Self::Image(serde_json::from_slice(content)?))
+    }
+
+    fn index(content: &[u8]) -> Result<Self, ManifestError> {
+        Ok(Self::Index(serde_json::from_slice(content)?))
+    }
+
+    /// The manifests that this one lists: none for an image.
+    #[must_use]
+    pub fn children(&self) -> &[Descriptor] {
+        match self {
+            Self::Image(_) => &[],
+            Self::Index(index) => &index.manifests,
+        }
+    }
+
+    /// The blobs that this one points to, config first: none for an index. The same blob may stand
+    /// here twice; layers that are not distributable are left out.
+    pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
+        let image = match self {
+            Self::Image(image) => Some(image),
+            Self::Index(_) => None,
+        };
+        image
+            .into_iter()
+            .flat_map(|image| std::iter::once(&image.config).chain(&image.layers))
+            .filter(|blob| !media_type::is_non_distributable(&blob.media_type))
+    }
+
+    /// The manifest that this one is attached to.
+    #[must_use]
+    pub fn subject(&self) -> Option<&Descriptor> {
+        match self {
+            Self::Image(image) => image.subject.as_ref(),
+            Self::Index(index) => index.subject.as_ref(),
+        }
+    }
+}
+
+/// What tells the kinds of manifests apart.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Probe {
+    #[serde(default)]
+    schema_version: u32,
+    media_type: Option<String>,
+    config: Option<serde::de::IgnoredAny>,
+    manifests: Option<serde::de::IgnoredAny>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Digest;
+
+    fn image(own: Option<&str>) -> Vec<u8> {
+        serde_json::to_vec(&ImageManifest {
+            schema_version: 2,
+            media_type: own.map(Into::into),
+            artifact_type: None,
+            config: Descriptor::of(media_type::OCI_CONFIG, b"{}"),
+            layers: vec![
+                Descriptor::of(media_type::OCI_LAYER_GZIP, b"layer"),
+                Descriptor::of("application/vnd.oci.image.layer.nondistributable.v1.tar", b"x"),
+            ],
+            subject: None,
+            annotations: BTreeMap::new(),
+        })
+        .expect("it prints")
+    }
+
+    #[test]
+    fn the_kind_comes_from_the_served_type_else_the_field_else_the_members() {
+        for (served, own) in [
+            (media_type::OCI_MANIFEST, Some(media_type::OCI_MANIFEST)),
+            (media_type::OCI_MANIFEST, None),
+            ("application/vnd.oci.image.manifest.v1+json; charset=utf-8", None),
+            ("application/json", Some(media_type::DOCKER_MANIFEST)),
+            ("", None),
+        ] {
+            let manifest = Manifest::parse(served, &image(own)).expect(served);
+            let blobs: Vec<_> = manifest.blobs().map(|blob| blob.digest).collect();
+            assert_eq!(blobs, [Digest::sha256(b"{}"), Digest::sha256(b"layer")]);
+            assert!(manifest.children().is_empty());
+        }
+        let index = br#"{"schemaVersion":2,"manifests":null}"#;
+        assert!(matches!(Manifest::parse(media_type::OCI_INDEX, index), Ok(Manifest::Index(_))));
+        let index = br#"{"schemaVersion":2,"manifests":[]}"#;
+        assert!(matches!(Manifest::parse("", index), Ok(Manifest::Index(_))));
+    }
+
+    #[test]
+    fn what_is_not_one_is_refused_with_the_reason() {
+        use ManifestError as E;
+        let mismatch =
+            Manifest::parse(media_type::OCI_INDEX, &image(Some(media_type::OCI_MANIFEST)));
+        assert!(matches!(mismatch, Err(E::MediaTypeMismatch { .. })));
+        let schema1 = br#"{"schemaVersion":1,"fsLayers":[]}"#;
+        assert!(matches!(Manifest::parse("application/json", schema1), Err(E::Schema1)));
+        assert!(matches!(
+            Manifest::parse(media_type::DOCKER_SCHEMA1_SIGNED, b"{}"),
+            Err(E::Schema1)
+        ));
+        assert!(matches!(Manifest::parse("text/html", b"<html>"), Err(E::Json(_))));
+        assert!(matches!(Manifest::parse("text/html", b"{}"), Err(E::UnknownMediaType(_))));
+        let both = br#"{"schemaVersion":2,"config":{},"manifests":[]}"#;
+        assert!(matches!(Manifest::parse("", both), Err(E::UnknownMediaType(_))));
+        let bad_digest =
+            br#"{"schemaVersion":2,"config":{"mediaType":"a","digest":"sha256:12","size":1}}"#;
+        assert!(matches!(Manifest::parse("", bad_digest), Err(E::Json(_))));
+    }
+}

@@ -1,0 +1,209 @@
+//! Registry hosts, and registry prefixes: a host with an optional path below which repositories lie,
+//! such as `us-docker.pkg.dev/prod/images`.
+//!
+//! Source: the registry `name` of promotion manifests; the host grammar is RFC 3986 §3.2 without
+//! user information, in the lower-case form that every client of registries uses.
+
+use std::{fmt, str::FromStr};
+
+use crate::{Repository, RepositoryError};
+
+/// A registry's authority: a host name or address, with an optional port.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Host(Box<str>);
+
+impl Host {
+    /// The text: `host` or `host:port`; an IPv6 address stands in brackets.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The name or address without the port, and without an IPv6 address's brackets.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        let name = split_port(&self.0).0;
+        name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name)
+    }
+
+    /// Whether it is this machine: `localhost` or a loopback address. Only these are spoken to over
+    /// plain HTTP unasked.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        let name = self.name();
+        name == "localhost"
+            || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    }
+}
+
+fn split_port(text: &str) -> (&str, Option<&str>) {
+    match text.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') => (name, Some(port)),
+        _ => (text, None),
+    }
+}
+
+/// Why a text is not a registry host.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is not a registry host: it needs a host name or address, with an optional `:port`, \
+     without a scheme"
+)]
+pub struct HostError(String);
+
+impl FromStr for Host {
+    type Err = HostError;
+
+    fn from_str(text: &str) -> Result<Self, HostError> {
+        let (name, port) = split_port(text);
+        let port_is_fine = port.is_none_or(|port| {
+            port.bytes().all(|byte| byte.is_ascii_digit())
+                && port.parse::<u16>().is_ok_and(|port| port > 0)
+        });
+        let is_label = |label: &str| {
+            !label.is_empty()
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+        };
+        let name_is_fine = match name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => name.len() <= 253 && name.split('.').all(is_label),
+        };
+        if port_is_fine && name_is_fine {
+            Ok(Self(text.to_ascii_lowercase().into()))
+        } else {
+            Err(HostError(text.to_owned()))
+        }
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A registry host with the path below which its repositories lie.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RegistryPrefix {
+    /// Where the registry answers.
+    pub host: Host,
+    /// The path before every repository name; none when repositories lie at the root.
+    pub path: Option<Repository>,
+}
+
+impl RegistryPrefix {
+    /// The full repository name of image `name` below this prefix.
+    ///
+    /// # Errors
+    /// When path and name together are too long for a repository.
+    pub fn repository(&self, name: &Repository) -> Result<Repository, RepositoryError> {
+        match &self.path {
+            Some(path) => path.join(name),
+            None => Ok(name.clone()),
+        }
+    }
+
+    /// What of `repository` lies below this prefix: on a path boundary, so that `prod` does not
+    /// contain `prod-x`; nothing when it is outside or is the prefix itself.
+    #[must_use]
+    pub fn relative<'a>(&self, repository: &'a Repository) -> Option<&'a str> {
+        match &self.path {
+            None => Some(repository.as_str()),
+            Some(path) => repository.as_str().strip_prefix(path.as_str())?.strip_prefix('/'),
+        }
+    }
+}
+
+/// Why a text is not a registry prefix.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RegistryPrefixError {
+    /// What stands before the first `/`.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// What stands behind it.
+    #[error("the path of the registry: {0}")]
+    Path(#[from] RepositoryError),
+}
+
+impl FromStr for RegistryPrefix {
+    type Err = RegistryPrefixError;
+
+    fn from_str(text: &str) -> Result<Self, RegistryPrefixError> {
+        let (host, path) = match text.split_once('/') {
+            Some((host, path)) => (host, Some(path.parse()?)),
+            None => (text, None),
+        };
+        Ok(Self { host: host.parse()?, path })
+    }
+}
+
+impl fmt::Display for RegistryPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.path {
+            Some(path) => write!(f, "{}/{path}", self.host),
+            None => write!(f, "{}", self.host),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prefix(text: &str) -> RegistryPrefix {
+        text.parse().expect(text)
+    }
+
+    #[test]
+    fn hosts() {
+        for (text, name, loopback) in [
+            ("gcr.io", "gcr.io", false),
+            ("localhost:5000", "localhost", true),
+            ("127.0.0.1:1", "127.0.0.1", true),
+            ("[::1]:5000", "::1", true),
+            ("[::1]", "::1", true),
+            ("Registry.Example", "registry.example", false),
+            ("localhost.example", "localhost.example", false),
+        ] {
+            let host: Host = text.parse().expect(text);
+            assert_eq!((host.name(), host.is_loopback()), (name, loopback));
+        }
+        for bad in [
+            "", ":80", "a:0", "a:99999", "a:+8", "a b", "https:", "u@h", "[::g]", "a..b", "-a.b",
+            "é.fr",
+        ] {
+            assert!(bad.parse::<Host>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn prefixes_split_at_the_first_slash() {
+        let both = prefix("us-docker.pkg.dev/prod/images");
+        assert_eq!(both.host.as_str(), "us-docker.pkg.dev");
+        assert_eq!(both.path.as_ref().map(Repository::as_str), Some("prod/images"));
+        assert_eq!(both.to_string(), "us-docker.pkg.dev/prod/images");
+        assert_eq!(prefix("gcr.io").path, None);
+        for bad in ["", "/a", "gcr.io/", "gcr.io//a", "gcr.io/A", "https://gcr.io"] {
+            assert!(bad.parse::<RegistryPrefix>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn relative_names_respect_path_boundaries() {
+        let name = |text: &str| text.parse::<Repository>().expect(text);
+        assert_eq!(prefix("h/prod").relative(&name("prod/a/b")), Some("a/b"));
+        assert_eq!(prefix("h/prod").relative(&name("prod-x/a")), None);
+        assert_eq!(prefix("h/prod").relative(&name("prod")), None);
+        assert_eq!(prefix("h").relative(&name("a/b")), Some("a/b"));
+        assert_eq!(prefix("h/prod").repository(&name("a/b")), Ok(name("prod/a/b")));
+        assert_eq!(prefix("h").repository(&name("a")), Ok(name("a")));
+    }
+}

@@ -1,0 +1,1 @@
+//! Promotion: inventory, plan, execute, report.

@@ -1,0 +1,1 @@
+//! The promotion YAML: parse with positions, problems, edges. Pure.

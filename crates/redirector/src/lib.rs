@@ -1,0 +1,1 @@
+//! The front: one name whose every pull goes to the nearest healthy copy.

@@ -1,0 +1,1 @@
+//! The OCI distribution API over HTTP, seen from the client.

@@ -1,0 +1,1 @@
+//! A small OCI registry for development, tests and staging.

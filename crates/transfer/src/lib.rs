@@ -1,0 +1,1 @@
+//! The fan-out engine: one reader, N writers, back-pressure, verification.
