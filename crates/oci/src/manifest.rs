@@ -74,7 +74,7 @@ pub enum Manifest {
     /// Config and layers.
     Image(Box<ImageManifest>),
     /// A list of manifests.
-    Index(ImageIndex),
+    Index(Box<ImageIndex>),
 }
 
 /// Why bytes are not a manifest that we can read.
