@@ -1,1 +1,21 @@
-//! The promotion YAML: parse with positions, problems, edges. Pure.
+//! The promotion YAML: which images are promoted, from where to where. Texts become
+//! [`PromotionManifest`]s and [`Problem`]s; manifests become an [`EdgeSet`].
+//!
+//! Pure: no I/O, no clock. It lists no directory and asks no registry: the caller brings texts and
+//! file names. Every problem is reported with its place, never only the first, and one project's
+//! problems never touch another's. The rules are in `docs/promotion-manifest.md`.
+
+mod edges;
+mod images;
+mod layout;
+mod manifest;
+mod parse;
+mod problem;
+mod registries;
+mod yaml;
+
+pub use edges::{Conflict, DestinationRepository, Edge, EdgeSet, Wish, WishId};
+pub use layout::{IMAGES_FILE, REGISTRIES_FILE, ThinProject, thin_layout};
+pub use manifest::{DigestEntry, Image, PromotionManifest, Registry};
+pub use parse::{MAX_FILE_BYTES, Parsed, parse_plain, parse_thin};
+pub use problem::{Position, Problem};

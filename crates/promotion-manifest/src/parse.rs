@@ -1,0 +1,97 @@
+//! From the texts of a project to its promotion manifest, or to the problems with it.
+//!
+//! Reads no file. Source: the plain and thin manifests of Kubernetes' promo-tools.
+
+use std::sync::Arc;
+
+use crate::{
+    Image, Problem, PromotionManifest, images,
+    problem::Report,
+    registries::{self, Registries},
+    yaml::{self, Node},
+};
+
+/// The longest text read, in bytes. The longest real file has 1.2 MB; nobody reviews one beyond this.
+pub const MAX_FILE_BYTES: usize = 32 << 20;
+
+/// What reading a project gives.
+#[derive(Clone, Debug)]
+pub struct Parsed {
+    /// The project without the entries that have problems; nothing if all of it is left out.
+    pub manifest: Option<PromotionManifest>,
+    /// What is wrong, by file and then by place.
+    pub problems: Vec<Problem>,
+}
+
+/// Reads a plain promotion manifest: one file with registries and images. The project is called as
+/// the file.
+#[must_use]
+pub fn parse_plain(file: &str, text: &str) -> Parsed {
+    let name: Arc<str> = file.into();
+    let mut report = Report::new(file, &name);
+    let (mut registries, mut list) = (None, Vec::new());
+    if let Some(root) = yaml::read(text, &mut report) {
+        let (found, images) = sections(&root, &mut report);
+        registries = found;
+        list = images.map_or_else(Vec::new, |images| images::read(images, &mut report));
+    }
+    assemble([Arc::clone(&name), name], registries, list, vec![report])
+}
+
+/// Reads the two files of a project of a thin manifest directory, each as its name and its text.
+#[must_use]
+pub fn parse_thin(project: &str, registries: (&str, &str), images: (&str, &str)) -> Parsed {
+    let files: [Arc<str>; 2] = [registries.0.into(), images.0.into()];
+    let [mut in_registries, mut in_images] =
+        files.each_ref().map(|file| Report::new(project, file));
+    let found = yaml::read(registries.1, &mut in_registries)
+        .and_then(|root| registries_only(&root, &mut in_registries));
+    let list = yaml::read(images.1, &mut in_images)
+        .and_then(|root| Some(images::read(root.present()?, &mut in_images)));
+    assemble(files, found, list.unwrap_or_default(), vec![in_registries, in_images])
+}
+
+/// The registries, and where the images are, of a file that may have both.
+fn sections<'n, 't>(
+    root: &'n Node<'t>,
+    report: &mut Report,
+) -> (Option<Registries>, Option<&'n Node<'t>>) {
+    let Some(root) = root.present() else {
+        return (registries::read(None, root.position, report), None);
+    };
+    let rule = "the file must be a mapping with `registries`";
+    let names = ["registries", "images", "imagesPath", "provenance"];
+    let Some([list, images, path, provenance]) = root.fields(rule, names, report) else {
+        return (None, None);
+    };
+    // Accepted for what real files have, and used by nothing: the path is where images are anyway.
+    path.map(|path| path.text("`imagesPath` must be text", report));
+    provenance.map(|block| block.mapping("`provenance` must be a mapping", report).is_some());
+    (registries::read(list, root.position, report), images)
+}
+
+/// The registries of a file that may have nothing else.
+fn registries_only(root: &Node<'_>, report: &mut Report) -> Option<Registries> {
+    let (registries, images) = sections(root, report);
+    if let Some(images) = images {
+        let message = "in a thin manifest directory images stand in a file of their own; move \
+                       them to images/<project>/images.yaml";
+        report.leave_out_project(images.position, message);
+    }
+    registries
+}
+
+fn assemble(
+    [registries_file, images_file]: [Arc<str>; 2],
+    registries: Option<Registries>,
+    images: Vec<Image>,
+    reports: Vec<Report>,
+) -> Parsed {
+    let is_out = reports.iter().any(Report::project_is_out);
+    let project = reports[0].project().to_owned();
+    let problems = reports.into_iter().flat_map(Report::into_problems).collect();
+    let manifest = registries.filter(|_| !is_out).map(|Registries { source, destinations }| {
+        PromotionManifest { project, registries_file, images_file, source, destinations, images }
+    });
+    Parsed { manifest, problems }
+}

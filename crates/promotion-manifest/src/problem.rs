@@ -1,0 +1,151 @@
+//! What is wrong with a promotion manifest, and where.
+//!
+//! Problems are for people: values, not errors, since reading goes on past each of them.
+
+use std::{fmt, sync::Arc};
+
+/// A place in a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// The line, from 1.
+    pub line: u32,
+    /// The column in characters, from 1.
+    pub column: u32,
+}
+
+impl Position {
+    /// The beginning of a text.
+    pub(crate) const START: Self = Self { line: 1, column: 1 };
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.line, self.column)
+    }
+}
+
+/// One thing that is not as it should be. Displayed as `file:line:column: message`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The project concerned, if it belongs to one.
+    pub project: Option<String>,
+    /// The file, as the caller named it.
+    pub file: Arc<str>,
+    /// The place in the file, unless it concerns the file as a whole.
+    pub position: Option<Position>,
+    /// What is wrong, why, and what to do: one line, control characters escaped.
+    pub message: String,
+}
+
+impl Problem {
+    /// A problem; `message` may quote anything.
+    pub(crate) fn new(
+        project: Option<&str>,
+        file: &Arc<str>,
+        position: Option<Position>,
+        message: &str,
+    ) -> Self {
+        let (project, file) = (project.map(str::to_owned), Arc::clone(file));
+        Self { project, file, position, message: one_line(message) }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&one_line(&self.file))?;
+        if let Some(position) = self.position {
+            write!(f, ":{position}")?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+/// Collects the problems of one file of one project.
+#[derive(Debug)]
+pub(crate) struct Report {
+    project: String,
+    file: Arc<str>,
+    problems: Vec<Problem>,
+    project_is_out: bool,
+}
+
+impl Report {
+    /// An empty report on `file`.
+    pub(crate) fn new(project: &str, file: &Arc<str>) -> Self {
+        Self {
+            project: project.to_owned(),
+            file: Arc::clone(file),
+            problems: Vec::new(),
+            project_is_out: false,
+        }
+    }
+
+    /// Records a fault that makes the project's wishes doubtful: nothing of it may be promoted.
+    pub(crate) fn leave_out_project(&mut self, at: Position, message: impl AsRef<str>) {
+        self.project_is_out = true;
+        self.leave_out_entry(at, message);
+    }
+
+    /// Records a fault that concerns one image, digest or tag only, which the caller leaves out.
+    pub(crate) fn leave_out_entry(&mut self, at: Position, message: impl AsRef<str>) {
+        let project = Some(&*self.project);
+        self.problems.push(Problem::new(project, &self.file, Some(at), message.as_ref()));
+    }
+
+    /// The project reported on.
+    pub(crate) fn project(&self) -> &str {
+        &self.project
+    }
+
+    /// Whether some fault leaves out the whole project.
+    pub(crate) fn project_is_out(&self) -> bool {
+        self.project_is_out
+    }
+
+    /// The problems in the order of the text.
+    pub(crate) fn into_problems(mut self) -> Vec<Problem> {
+        self.problems.sort_by_key(|problem| problem.position);
+        self.problems
+    }
+}
+
+/// `text` as it may be printed anywhere: what it quotes was written by strangers, and must neither
+/// drive a terminal nor begin a line of its own in a log.
+fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+    }
+    line
+}
+
+/// `text` as a message quotes it: cut where it becomes too long to be read.
+pub(crate) fn quoted(text: &str) -> String {
+    /// Longer than any digest of 64 digits, shorter than two lines of a terminal.
+    const MAX_CHARS: usize = 100;
+    match text.char_indices().nth(MAX_CHARS) {
+        Some((end, _)) => format!("`{}…`", &text[..end]),
+        None => format!("`{text}`"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_cannot_drive_a_terminal() {
+        let mut report = Report::new("p", &Arc::from("images.yaml"));
+        let at = |line| Position { line, column: 3 };
+        report.leave_out_entry(at(2), format!("bad {}", quoted("\u{1b}[31m\n::error::")));
+        report.leave_out_entry(at(1), format!("long {}", quoted(&"é".repeat(101))));
+        assert!(!report.project_is_out());
+        let shown: Vec<String> = report.into_problems().iter().map(ToString::to_string).collect();
+        assert_eq!(shown[0], format!("images.yaml:1:3: long `{}…`", "é".repeat(100)));
+        assert_eq!(shown[1], "images.yaml:2:3: bad `\\u{1b}[31m\\n::error::`");
+    }
+}

@@ -1,0 +1,126 @@
+//! The `registries` of a promotion manifest: one source, and destinations.
+//!
+//! Every fault here leaves out the whole project: where images go must not be guessed.
+
+use std::collections::HashMap;
+
+use oci::RegistryPrefix;
+
+use crate::{
+    Position, Registry,
+    problem::{Report, quoted},
+    yaml::Node,
+};
+
+/// The registries of a project.
+#[derive(Debug)]
+pub(crate) struct Registries {
+    pub(crate) source: Registry,
+    pub(crate) destinations: Vec<Registry>,
+}
+
+/// Reads the value of `registries`, if there is one. `at` is where it should be. Nothing only if
+/// something has been reported.
+pub(crate) fn read(
+    list: Option<&Node<'_>>,
+    at: Position,
+    report: &mut Report,
+) -> Option<Registries> {
+    let Some(list) = list else {
+        report.leave_out_project(
+            at,
+            "there are no `registries`; list the source (`src: true`) and the destinations",
+        );
+        return None;
+    };
+    let rule = "`registries` must be a list of `- name: HOST/PATH`";
+    let entries: Vec<Entry> =
+        list.items(rule, report)?.iter().filter_map(|item| entry(item, report)).collect();
+    let (sources, destinations): (Vec<Entry>, Vec<Entry>) =
+        entries.into_iter().partition(|entry| entry.is_source);
+    check_numbers(list.position, &sources, &destinations, report);
+    let source = sources.into_iter().next()?.registry?;
+    let destinations: Vec<Registry> =
+        destinations.into_iter().filter_map(|entry| entry.registry).collect();
+    check_names(&source, &destinations, report);
+    Some(Registries { source, destinations })
+}
+
+/// An entry of the list.
+struct Entry {
+    position: Position,
+    is_source: bool,
+    /// Nothing if its name is at fault, which has been reported.
+    registry: Option<Registry>,
+}
+
+fn entry(node: &Node<'_>, report: &mut Report) -> Option<Entry> {
+    let rule = "a registry must be a mapping with a `name`";
+    let [name, account, source] = node.fields(rule, ["name", "service-account", "src"], report)?;
+    let prefix = prefix(node, name, report);
+    let rule = "`service-account` must be text";
+    let service_account = account.and_then(|node| node.text(rule, report)).map(str::to_owned);
+    let rule = "`src` must be `true` or `false`, unquoted";
+    let is_source = source.and_then(|node| node.truth(rule, report)).unwrap_or(false);
+    let position = node.position;
+    let registry = prefix.map(|prefix| Registry { prefix, service_account, position });
+    Some(Entry { position, is_source, registry })
+}
+
+fn prefix(
+    registry: &Node<'_>,
+    name: Option<&Node<'_>>,
+    report: &mut Report,
+) -> Option<RegistryPrefix> {
+    let Some(name) = name else {
+        let message = "this registry has no `name`; give its host and path: `name: HOST/PATH`";
+        report.leave_out_project(registry.position, message);
+        return None;
+    };
+    let text = name.text("the `name` of a registry must be text", report)?;
+    match text.parse() {
+        Ok(prefix) => Some(prefix),
+        Err(error) => {
+            let text = quoted(text);
+            let message = format!("{text} cannot be a registry's `name`: {error}; mend it");
+            report.leave_out_project(name.position, message);
+            None
+        }
+    }
+}
+
+fn check_numbers(at: Position, sources: &[Entry], destinations: &[Entry], report: &mut Report) {
+    if sources.is_empty() {
+        let message = "no registry is the source; write `src: true` at the one to promote from";
+        report.leave_out_project(at, message);
+    }
+    for again in sources.iter().skip(1) {
+        let line = sources[0].position.line;
+        let message = format!(
+            "this is a second source beside that of line {line}, and images come from one; leave \
+             `src: true` at one of them"
+        );
+        report.leave_out_project(again.position, message);
+    }
+    if destinations.is_empty() {
+        let message = "no registry is a destination; add those to promote to, without `src`";
+        report.leave_out_project(at, message);
+    }
+}
+
+fn check_names(source: &Registry, destinations: &[Registry], report: &mut Report) {
+    let mut seen = HashMap::new();
+    for Registry { prefix, position, .. } in destinations {
+        if *prefix == source.prefix {
+            let message = format!(
+                "the destination `{prefix}` is the source itself; remove it or mend its name"
+            );
+            report.leave_out_project(*position, message);
+        }
+        if let Some(line) = seen.insert(prefix, position.line) {
+            let message =
+                format!("the destination `{prefix}` stands on line {line} already; remove one");
+            report.leave_out_project(*position, message);
+        }
+    }
+}

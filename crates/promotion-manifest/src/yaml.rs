@@ -1,0 +1,236 @@
+//! YAML as a small tree whose nodes know their place, and the typed access to it.
+//!
+//! Source: YAML 1.2.2, as granit-parser's events. Left out on purpose, each refused with a problem:
+//! aliases (what a reviewer sees must be what is meant, and nothing may expand), explicit tags
+//! (`!!int`), a second document. Plain scalars stay the text that they are, so that the tag `1.20`
+//! is not a number; only `null` and its like are recognised.
+
+use std::{borrow::Cow, collections::HashMap};
+
+use granit_parser::{Event, Marker, Parser, ScalarStyle};
+
+use crate::{
+    Position,
+    parse::MAX_FILE_BYTES,
+    problem::{Report, quoted},
+};
+
+/// How deep block collections may nest, and flow collections in them. Promotion manifests need
+/// five levels; `provenance` may take some more.
+const MAX_DEPTH: usize = 32;
+
+/// A value and where it begins.
+#[derive(Debug)]
+pub(crate) struct Node<'t> {
+    pub(crate) position: Position,
+    value: Value<'t>,
+}
+
+#[derive(Debug)]
+enum Value<'t> {
+    Scalar {
+        text: Cow<'t, str>,
+        plain: bool,
+    },
+    List(Vec<Node<'t>>),
+    /// Keys and values by turns.
+    Mapping(Vec<Node<'t>>),
+    /// An alias, which has been reported.
+    Refused,
+}
+
+/// Reads the one document of `text`; an empty one is null. Nothing only if it cannot be read, which
+/// is reported. Duplicate keys are reported here, at whatever depth.
+pub(crate) fn read<'t>(text: &'t str, report: &mut Report) -> Option<Node<'t>> {
+    if text.len() > MAX_FILE_BYTES {
+        let (size, max) = (text.len(), MAX_FILE_BYTES);
+        let message = format!("the file has {size} bytes, and at most {max} are read; split it");
+        report.leave_out_project(Position::START, message);
+        return None;
+    }
+    let options = granit_parser::options! {
+        emit_comments: false,
+        emit_unresolved_aliases: true,
+        block_nesting_limit: MAX_DEPTH,
+        flow_nesting_limit: MAX_DEPTH,
+    };
+    let mut tree = Tree { open: Vec::new(), root: None, report };
+    for event in Parser::new_from_str_with_options(text, options) {
+        match event {
+            Ok((Event::DocumentStart(..), span)) if tree.root.is_some() => {
+                let message = "a second YAML document begins here, and a file has one; remove the \
+                               `---` or split the file";
+                tree.report.leave_out_project(position(span.start), message);
+                break;
+            }
+            Ok((event, span)) => tree.take(event, position(span.start)),
+            Err(error) => {
+                let message = format!("this is not YAML: {}; mend it here or above", error.info());
+                tree.report.leave_out_project(position(*error.marker()), message);
+                return None;
+            }
+        }
+    }
+    let nothing = Value::Scalar { text: Cow::Borrowed(""), plain: true };
+    Some(tree.root.unwrap_or(Node { position: Position::START, value: nothing }))
+}
+
+/// The tree while its events come in.
+struct Tree<'t, 'r> {
+    /// The collections that have begun and not ended, outermost first.
+    open: Vec<Node<'t>>,
+    root: Option<Node<'t>>,
+    report: &'r mut Report,
+}
+
+impl<'t> Tree<'t, '_> {
+    fn take(&mut self, event: Event<'t>, position: Position) {
+        if event.tag().is_some() {
+            let message = "a YAML tag (`!…`) is not understood here; write the value without it";
+            self.report.leave_out_project(position, message);
+        }
+        match event {
+            Event::Scalar(text, style, ..) => {
+                let plain = style == ScalarStyle::Plain;
+                self.place(Node { position, value: Value::Scalar { text, plain } });
+            }
+            Event::SequenceStart(..) => {
+                self.open.push(Node { position, value: Value::List(Vec::new()) });
+            }
+            Event::MappingStart(..) => {
+                self.open.push(Node { position, value: Value::Mapping(Vec::new()) });
+            }
+            Event::SequenceEnd | Event::MappingEnd => {
+                let Some(node) = self.open.pop() else { return };
+                check_keys(&node, self.report);
+                self.place(node);
+            }
+            Event::Alias(_) | Event::UnresolvedAlias(_) => {
+                let message = "a YAML alias (`*…`) is not followed here; write out what it means";
+                self.report.leave_out_project(position, message);
+                self.place(Node { position, value: Value::Refused });
+            }
+            _ => {} // the frame of the stream and of the document; anchors mean nothing alone
+        }
+    }
+
+    fn place(&mut self, node: Node<'t>) {
+        match self.open.last_mut() {
+            Some(Node { value: Value::List(items) | Value::Mapping(items), .. }) => {
+                items.push(node);
+            }
+            _ => self.root = Some(node),
+        }
+    }
+}
+
+fn check_keys(node: &Node<'_>, report: &mut Report) {
+    let mut seen = HashMap::new();
+    for [key, _] in node.entries() {
+        let Some(text) = key.text("a key must be text", report) else { continue };
+        if let Some(line) = seen.insert(text, key.position.line) {
+            let text = quoted(text);
+            let message = format!("the key {text} stands on line {line} already; make them one");
+            report.leave_out_project(key.position, message);
+        }
+    }
+}
+
+impl<'t> Node<'t> {
+    /// Whether it is no value: `null`, `~` or nothing at all.
+    fn is_null(&self) -> bool {
+        matches!(&self.value, Value::Scalar { text, plain: true }
+            if matches!(&**text, "" | "~" | "null" | "Null" | "NULL"))
+    }
+
+    /// Itself, unless it is no value.
+    pub(crate) fn present(&self) -> Option<&Self> {
+        (!self.is_null()).then_some(self)
+    }
+
+    /// The keys and values of a mapping; of anything else, none.
+    fn entries(&self) -> &[[Self; 2]] {
+        match &self.value {
+            Value::Mapping(flat) => flat.as_chunks().0,
+            _ => &[],
+        }
+    }
+
+    /// The text of a scalar, if it is one and not null.
+    pub(crate) fn scalar(&self) -> Option<&str> {
+        match &self.value {
+            Value::Scalar { text, .. } if !self.is_null() => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The text of a scalar. `rule` says what must be here: the beginning of a message.
+    pub(crate) fn text(&self, rule: &str, report: &mut Report) -> Option<&str> {
+        self.scalar().or_else(|| self.is_wrong(rule, report))
+    }
+
+    /// The value of `true` or `false`, unquoted.
+    pub(crate) fn truth(&self, rule: &str, report: &mut Report) -> Option<bool> {
+        match &self.value {
+            Value::Scalar { text, plain: true } if text == "true" => Some(true),
+            Value::Scalar { text, plain: true } if text == "false" => Some(false),
+            _ => self.is_wrong(rule, report),
+        }
+    }
+
+    /// The items of a list.
+    pub(crate) fn items(&self, rule: &str, report: &mut Report) -> Option<&[Self]> {
+        match &self.value {
+            Value::List(items) => Some(items),
+            _ => self.is_wrong(rule, report),
+        }
+    }
+
+    /// The keys and values of a mapping.
+    pub(crate) fn mapping(&self, rule: &str, report: &mut Report) -> Option<&[[Self; 2]]> {
+        match &self.value {
+            Value::Mapping(_) => Some(self.entries()),
+            _ => self.is_wrong(rule, report),
+        }
+    }
+
+    /// The values of a mapping by `names`: nothing for those absent or null. Other keys are reported.
+    pub(crate) fn fields<const N: usize>(
+        &self,
+        rule: &str,
+        names: [&str; N],
+        report: &mut Report,
+    ) -> Option<[Option<&Self>; N]> {
+        let mut fields = [None; N];
+        for [key, value] in self.mapping(rule, report)? {
+            let Some(text) = key.scalar() else { continue };
+            match names.iter().position(|name| *name == text) {
+                Some(index) => fields[index] = value.present(),
+                None => {
+                    let (text, known) = (quoted(text), names.join("`, `"));
+                    let message = format!("the key {text} is unknown; here may stand `{known}`");
+                    report.leave_out_project(key.position, message);
+                }
+            }
+        }
+        Some(fields)
+    }
+
+    /// Reports that this is not what `rule` asks for.
+    fn is_wrong<T>(&self, rule: &str, report: &mut Report) -> Option<T> {
+        let is = match &self.value {
+            Value::Refused => return None,
+            Value::Scalar { .. } if self.is_null() => "nothing is".to_owned(),
+            Value::Scalar { text, .. } => format!("{} is", quoted(text)),
+            Value::List(_) => "a list is".to_owned(),
+            Value::Mapping(_) => "a mapping is".to_owned(),
+        };
+        report.leave_out_project(self.position, format!("{rule}, and here {is}"));
+        None
+    }
+}
+
+fn position(marker: Marker) -> Position {
+    let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
+    Position { line: number(marker.line()), column: number(marker.col()).saturating_add(1) }
+}
