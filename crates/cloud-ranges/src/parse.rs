@@ -1,0 +1,272 @@
+//! Reads the lists that clouds publish: AWS, Google, and plain CIDR lists.
+//!
+//! Does not judge what is listed: prefixes may repeat, nest and contradict each other; see
+//! [`Ranges`](crate::Ranges).
+//!
+//! Sources: <https://docs.aws.amazon.com/vpc/latest/userguide/aws-ip-ranges.html>, "Syntax";
+//! <https://www.gstatic.com/ipranges/cloud.json>.
+
+use std::{
+    fmt,
+    net::IpAddr,
+    str::{FromStr, Utf8Error},
+};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Deserializer, de};
+
+use crate::{Location, Prefix};
+
+/// How a list is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Format {
+    /// `ip-ranges.json` of AWS.
+    Aws,
+    /// `cloud.json` of Google.
+    Gcp,
+    /// A prefix a line, optionally followed by a region; `#` begins a comment.
+    Cidr,
+}
+
+/// A text that names no format.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no format `{0}` of address ranges; use `aws`, `gcp` or `cidr`")]
+pub struct FormatError(String);
+
+impl FromStr for Format {
+    type Err = FormatError;
+
+    fn from_str(text: &str) -> Result<Self, FormatError> {
+        match text {
+            "aws" => Ok(Self::Aws),
+            "gcp" => Ok(Self::Gcp),
+            "cidr" => Ok(Self::Cidr),
+            other => Err(FormatError(other.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Aws => "aws",
+            Self::Gcp => "gcp",
+            Self::Cidr => "cidr",
+        })
+    }
+}
+
+/// Why bytes are not a list of prefixes. Says where within the list; the caller knows the file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParseError {
+    /// Not JSON, or not of this shape. The source has line and column.
+    #[error(
+        "it is not a list of address ranges in the format `{format}`: {source}; \
+         fetch the list again, or name the format that it has"
+    )]
+    Json {
+        /// What it was taken for.
+        format: Format,
+        /// What is wrong and where.
+        source: serde_json::Error,
+    },
+    /// The line of a `cidr` list does not begin with a prefix.
+    #[error("line {line}: {source}; mend the line, or put `#` before it")]
+    NotAPrefix {
+        /// Counted from 1.
+        line: usize,
+        /// What it says instead.
+        source: NetError,
+    },
+    /// The line of a `cidr` list goes on behind the region.
+    #[error(
+        "line {line}: a prefix and a region are all that a line can have; put `#` before `{rest}`"
+    )]
+    TooMuch {
+        /// Counted from 1.
+        line: usize,
+        /// The third word.
+        rest: String,
+    },
+    /// A `cidr` list is not text.
+    #[error("line {line}: it is not UTF-8 text; a list in the format `cidr` has a prefix a line")]
+    NotText {
+        /// Counted from 1.
+        line: usize,
+        /// The byte.
+        source: Utf8Error,
+    },
+    /// No prefix at all.
+    #[error("it lists no prefix; fetch the list again, or take it out of the configuration")]
+    Empty,
+}
+
+/// A text that is no address prefix.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not an address prefix such as 192.0.2.0/24 or 2001:db8::/32")]
+pub struct NetError(String);
+
+/// Reads a list of the prefixes of `cloud`, in the order and as often as they stand there.
+///
+/// # Errors
+/// When any part of the list cannot be read, or when it lists nothing: half a list would silently
+/// make strangers of the clients in the other half.
+pub fn parse(format: Format, cloud: &str, bytes: &[u8]) -> Result<Vec<Prefix>, ParseError> {
+    let json = |source| ParseError::Json { format, source };
+    let listed = match format {
+        Format::Aws => aws(bytes).map_err(json)?,
+        Format::Gcp => gcp(bytes).map_err(json)?,
+        Format::Cidr => cidr(bytes)?,
+    };
+    if listed.is_empty() {
+        return Err(ParseError::Empty);
+    }
+    let located =
+        |(net, region)| Prefix { net, location: Location { cloud: cloud.to_owned(), region } };
+    Ok(listed.into_iter().map(located).collect())
+}
+
+/// A prefix and its region, as every list has them.
+type Listed = (IpNet, String);
+
+fn aws(bytes: &[u8]) -> serde_json::Result<Vec<Listed>> {
+    #[derive(Deserialize)]
+    struct List {
+        prefixes: Vec<V4>,
+        ipv6_prefixes: Vec<V6>,
+    }
+    #[derive(Deserialize)]
+    struct V4 {
+        #[serde(deserialize_with = "net")]
+        ip_prefix: IpNet,
+        region: String,
+    }
+    #[derive(Deserialize)]
+    struct V6 {
+        #[serde(deserialize_with = "net")]
+        ipv6_prefix: IpNet,
+        region: String,
+    }
+    let list: List = serde_json::from_slice(bytes)?;
+    let v4 = list.prefixes.into_iter().map(|of| (of.ip_prefix, of.region));
+    let v6 = list.ipv6_prefixes.into_iter().map(|of| (of.ipv6_prefix, of.region));
+    Ok(v4.chain(v6).collect())
+}
+
+fn gcp(bytes: &[u8]) -> serde_json::Result<Vec<Listed>> {
+    #[derive(Deserialize)]
+    struct List {
+        prefixes: Vec<Either>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Either {
+        #[serde(alias = "ipv6Prefix", deserialize_with = "net")]
+        ipv4_prefix: IpNet,
+        scope: String,
+    }
+    let list: List = serde_json::from_slice(bytes)?;
+    Ok(list.prefixes.into_iter().map(|of| (of.ipv4_prefix, of.scope)).collect())
+}
+
+fn cidr(bytes: &[u8]) -> Result<Vec<Listed>, ParseError> {
+    let mut listed = Vec::new();
+    for (line, bytes) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
+        let text = str::from_utf8(bytes).map_err(|source| ParseError::NotText { line, source })?;
+        let mut words = text.split('#').next().unwrap_or_default().split_whitespace();
+        let Some(first) = words.next() else { continue };
+        let net = parse_net(first).map_err(|source| ParseError::NotAPrefix { line, source })?;
+        let region = words.next().unwrap_or(Location::GLOBAL).to_owned();
+        if let Some(rest) = words.next() {
+            return Err(ParseError::TooMuch { line, rest: rest.to_owned() });
+        }
+        listed.push((net, region));
+    }
+    Ok(listed)
+}
+
+fn net<'de, D: Deserializer<'de>>(deserializer: D) -> Result<IpNet, D::Error> {
+    parse_net(&String::deserialize(deserializer)?).map_err(de::Error::custom)
+}
+
+/// A prefix as the lists write it; a bare address is the prefix of that address alone.
+fn parse_net(text: &str) -> Result<IpNet, NetError> {
+    let bare = || text.parse::<IpAddr>().ok().map(IpNet::from);
+    text.parse().ok().or_else(bare).ok_or_else(|| NetError(text.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(format: Format, text: &str) -> Result<Vec<String>, String> {
+        let prefixes = parse(format, "c", text.as_bytes()).map_err(|error| error.to_string())?;
+        Ok(prefixes.iter().map(|prefix| format!("{} {}", prefix.net, prefix.location)).collect())
+    }
+
+    #[test]
+    fn each_format_gives_its_prefixes() {
+        let aws = r#"{"syncToken": "1", "createDate": "x",
+            "prefixes": [{"ip_prefix": "3.4.12.4/32", "region": "eu-west-1", "service": "EC2", "new": []}],
+            "ipv6_prefixes": [{"ipv6_prefix": "2600:1f00::/24", "region": "GLOBAL"}]}"#;
+        let gcp = r#"{"prefixes": [{"ipv4Prefix": "34.1.208.0/20", "scope": "africa-south1"},
+            {"ipv6Prefix": "2600:1900::/28", "scope": "global"}]}"#;
+        let cidr =
+            "# ours\n\n192.0.2.0/24 paris # by the river\r\n\t2001:db8::/32\n203.0.113.9 x\n::1";
+        for (format, text, expected) in [
+            (Format::Aws, aws, &["3.4.12.4/32 c eu-west-1", "2600:1f00::/24 c GLOBAL"][..]),
+            (Format::Gcp, gcp, &["34.1.208.0/20 c africa-south1", "2600:1900::/28 c global"]),
+            (
+                Format::Cidr,
+                cidr,
+                &[
+                    "192.0.2.0/24 c paris",
+                    "2001:db8::/32 c GLOBAL",
+                    "203.0.113.9/32 c x",
+                    "::1/128 c GLOBAL",
+                ],
+            ),
+        ] {
+            let expected: Vec<_> = expected.iter().map(|line| (*line).to_owned()).collect();
+            assert_eq!(read(format, text), Ok(expected), "{format}");
+            assert_eq!(format.to_string().parse(), Ok(format));
+        }
+        assert!("azure".parse::<Format>().is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused_with_its_place() {
+        let goog = r#"{"prefixes": [{"ipv4Prefix": "34.1.208.0/20"}]}"#;
+        let both =
+            r#"{"prefixes": [{"ipv4Prefix": "1.0.0.0/8", "ipv6Prefix": "::/8", "scope": "x"}]}"#;
+        let bad_net = "{\"prefixes\": [\n{\"ip_prefix\": \"3.4.12.4/33\", \"region\": \"x\"}], \"ipv6_prefixes\": []}";
+        for (format, text, expected) in [
+            (Format::Aws, "", "line 1 column 0"),
+            (Format::Aws, "<html>", "line 1 column 1"),
+            (Format::Aws, "{}", "missing field `prefixes`"),
+            (Format::Aws, r#"{"prefixes": []}"#, "missing field `ipv6_prefixes`"),
+            (Format::Aws, r#"{"prefixes": [], "ipv6_prefixes": []}"#, "lists no prefix"),
+            (
+                Format::Aws,
+                bad_net,
+                "`3.4.12.4/33` is not an address prefix such as 192.0.2.0/24 or 2001:db8::/32 at line 2 column 27",
+            ),
+            (Format::Aws, goog, "missing field `ip_prefix`"),
+            (Format::Gcp, goog, "missing field `scope`"),
+            (Format::Gcp, both, "duplicate field"),
+            (Format::Gcp, "[1]", "line 1 column"),
+            (Format::Cidr, "", "lists no prefix"),
+            (Format::Cidr, "\n# nothing\n", "lists no prefix"),
+            (Format::Cidr, "10.0.0.0/8\n10.0.0/8 x", "line 2: `10.0.0/8` is not"),
+            (Format::Cidr, "10.0.0.0/8,x", "line 1: `10.0.0.0/8,x` is not"),
+            (Format::Cidr, "10.0.0.0/8 a b", "line 1: a prefix and a region are all"),
+        ] {
+            let error = read(format, text).expect_err(text);
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+        let not_text = parse(Format::Cidr, "c", b"10.0.0.0/8\n\xff");
+        assert!(matches!(not_text, Err(ParseError::NotText { line: 2, .. })));
+    }
+}
