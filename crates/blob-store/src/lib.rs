@@ -1,1 +1,129 @@
-//! Object storage seen as a blob store: keys, put-if-absent with checksum.
+//! Object storage seen as a blob store: blobs, manifests among them, under keys made of their digests.
+//!
+//! What is in a store is whole and was verified when it came; it is never changed afterwards, and this
+//! crate removes nothing. Listing is not offered: nobody here needs it, and object storage is slow at
+//! it. The only kind of store today is a directory; the layout and its rules are in `docs/mirror.md`.
+
+use std::fmt;
+
+use bytes::Bytes;
+use oci::Digest;
+use url::Url;
+
+mod error;
+mod file;
+mod key;
+pub mod serve;
+
+pub use error::{Error, WrongDigest};
+pub use key::{PREFIX, key};
+
+/// A blob store. Cheap to clone; clones share what they hold open.
+#[derive(Clone, Debug)]
+pub struct BlobStore(Backend);
+
+#[derive(Clone, Debug)]
+enum Backend {
+    File(file::Directory),
+}
+
+impl BlobStore {
+    /// The store at `url`: `file:///absolute/directory`, which need not exist yet. Nothing is touched
+    /// before the first write.
+    ///
+    /// # Errors
+    /// When the text is not a URL, or not one of a kind of store that is supported.
+    pub fn open(url: &str) -> Result<Self, Error> {
+        let refused = |why: &str| Error::Url { url: url.to_owned(), why: why.to_owned() };
+        let parsed = Url::parse(url).map_err(|error| refused(&error.to_string()))?;
+        if parsed.scheme() != "file" {
+            return Err(refused("stores of its scheme are not supported"));
+        }
+        if parsed.query().is_some() || parsed.fragment().is_some() {
+            return Err(refused("a directory has no `?` and no `#` (write %3F, %23)"));
+        }
+        let path = parsed.to_file_path().map_err(|()| refused("it names another machine"))?;
+        Ok(Self(Backend::File(file::Directory::new(parsed, path))))
+    }
+
+    /// Whether the store has this content. Nothing is read of it.
+    ///
+    /// # Errors
+    /// When the store cannot say; an absent directory is an empty store.
+    pub async fn contains(&self, digest: &Digest) -> Result<bool, Error> {
+        match &self.0 {
+            Backend::File(directory) => directory.contains(digest).await,
+        }
+    }
+
+    /// Small content, such as a manifest, verified; nothing if the store has it not.
+    ///
+    /// # Errors
+    /// When it is longer than `max` bytes, is not what its name says, or cannot be read.
+    pub async fn read(&self, digest: &Digest, max: u64) -> Result<Option<Bytes>, Error> {
+        match &self.0 {
+            Backend::File(directory) => directory.read(digest, max).await,
+        }
+    }
+
+    /// Begins to write the content of `digest`. Nothing is visible before [`BlobWriter::commit`].
+    ///
+    /// # Errors
+    /// When the store cannot be written to.
+    pub async fn writer(&self, digest: &Digest) -> Result<BlobWriter, Error> {
+        match &self.0 {
+            Backend::File(directory) => directory.writer(digest).await.map(BlobWriter),
+        }
+    }
+
+    /// Writes small content at once.
+    ///
+    /// # Errors
+    /// Those of [`BlobStore::writer`] and [`BlobWriter::commit`].
+    pub async fn put(&self, digest: &Digest, content: Bytes) -> Result<Put, Error> {
+        let mut writer = self.writer(digest).await?;
+        writer.write(content).await?;
+        writer.commit().await
+    }
+}
+
+impl fmt::Display for BlobStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Backend::File(directory) => directory.fmt(f),
+        }
+    }
+}
+
+/// Content on its way into a store. Dropped before the commit, it leaves nothing.
+#[derive(Debug)]
+pub struct BlobWriter(file::Writer);
+
+impl BlobWriter {
+    /// Takes the next piece. Up to [`WRITE_BATCH`] bytes are gathered before they are written.
+    ///
+    /// # Errors
+    /// When the store cannot take it: the error names the path. The writer is of no use afterwards.
+    pub async fn write(&mut self, piece: Bytes) -> Result<(), Error> {
+        self.0.write(piece).await
+    }
+
+    /// Makes the content visible under its digest, durably, if it is what the digest names.
+    ///
+    /// # Errors
+    /// When it is not ([`Error::is_wrong_digest`]), or the store cannot keep it. Nothing is visible then.
+    pub async fn commit(self) -> Result<Put, Error> {
+        self.0.commit().await
+    }
+}
+
+pub use file::WRITE_BATCH;
+
+/// What a commit did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    /// The content is in the store because of it.
+    Written,
+    /// The content was there, put by somebody else meanwhile.
+    AlreadyThere,
+}

@@ -1,0 +1,80 @@
+//! What can go wrong with a blob store.
+
+use std::{io, path::PathBuf};
+
+use oci::Digest;
+
+/// Why a blob store could not do what it was asked. `Display` says everything, the cause included.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The text is not the URL of a store that we can use.
+    #[error(
+        "`{url}` is not the URL of a blob store: {why}; supported is `file:///absolute/directory`"
+    )]
+    Url {
+        /// The text.
+        url: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The operating system refused: no space, no permission, a broken disk.
+    #[error("cannot {action} `{}`: {source}", path.display())]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The refusal.
+        #[source]
+        source: io::Error,
+    },
+    /// The bytes written are not what the digest names; nothing was kept.
+    #[error("the bytes that came for {} are {}; nothing was kept of them", .0.expected, .0.found)]
+    WrongDigest(Box<WrongDigest>),
+    /// What lies in the store is not what its name says.
+    #[error("`{}` does not hold what its name says; remove it, and mirror again", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The content is larger than the caller was ready to take.
+    #[error("`{}` has {size} bytes, more than the {max} that were expected at most", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its length in bytes.
+        size: u64,
+        /// The caller's bound in bytes.
+        max: u64,
+    },
+    /// An earlier piece of this blob failed, so that there is nothing to write more to.
+    #[error("the writer of {0} failed before; nothing was kept")]
+    Abandoned(Box<Digest>),
+}
+
+impl Error {
+    /// Whether what came was not what its digest says: the sender's fault, not the store's.
+    #[must_use]
+    pub const fn is_wrong_digest(&self) -> bool {
+        matches!(self, Self::WrongDigest(_))
+    }
+
+    /// What an operating system's refusal of `action` on `path` becomes.
+    pub(crate) fn io(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { action, path, source }
+    }
+}
+
+/// Two digests that should be one.
+#[derive(Debug)]
+pub struct WrongDigest {
+    /// What was to be written.
+    pub expected: Digest,
+    /// What came.
+    pub found: Digest,
+}

@@ -1,0 +1,264 @@
+//! A store that is a directory: partial files in a hidden directory beside the blobs, hashed while
+//! they are written, linked to their names when whole.
+//!
+//! Blocking calls run on tokio's blocking threads, a batch of pieces at a time.
+
+use std::{
+    fmt,
+    fs::{self, File, Permissions, TryLockError},
+    io::{self, Read as _, Write as _},
+    mem,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+use oci::{Digest, Digester};
+use tempfile::TempPath;
+use url::Url;
+
+use crate::{Error, Put, WrongDigest, key};
+
+/// How many bytes a writer gathers before it hands them to a blocking thread: enough that the hand-over
+/// (some 20 µs) costs little beside hashing them (some 300 µs), little enough to be held by many writers.
+pub const WRITE_BATCH: usize = 512 * 1024;
+
+/// Where partial files lie. Hidden, and outside `containers/`, so that nothing that serves blobs
+/// can see them; in the store, so that a rename suffices.
+const HIDDEN: &str = ".portolan";
+
+/// What the names of partial files begin with.
+const PARTIAL: &str = "partial-";
+
+/// A directory as a store.
+#[derive(Clone, Debug)]
+pub(crate) struct Directory(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    url: Url,
+    root: PathBuf,
+    /// Held, shared, from the first write on: it tells other processes that partial files are alive.
+    lock: Mutex<Option<File>>,
+}
+
+impl Directory {
+    pub(crate) fn new(url: Url, root: PathBuf) -> Self {
+        Self(Arc::new(Inner { url, root, lock: Mutex::new(None) }))
+    }
+
+    pub(crate) async fn contains(&self, digest: &Digest) -> Result<bool, Error> {
+        let path = self.path(digest);
+        blocking(move || is_file(&path).map_err(Error::io("look for", path))).await
+    }
+
+    pub(crate) async fn read(&self, digest: &Digest, max: u64) -> Result<Option<Bytes>, Error> {
+        let (digest, path) = (*digest, self.path(digest));
+        blocking(move || read(&digest, path, max)).await
+    }
+
+    pub(crate) async fn writer(&self, digest: &Digest) -> Result<Writer, Error> {
+        let (this, digest) = (self.clone(), *digest);
+        let partial = blocking(move || this.partial(&digest).map(Box::new)).await?;
+        Ok(Writer { digest, partial: Some(partial), gathered: Vec::new(), gathered_len: 0 })
+    }
+
+    fn path(&self, digest: &Digest) -> PathBuf {
+        self.0.root.join(key(digest))
+    }
+
+    fn partial(&self, digest: &Digest) -> Result<Partial, Error> {
+        self.0.prepare()?;
+        let hidden = self.0.root.join(HIDDEN);
+        let (file, path) = tempfile::Builder::new()
+            .prefix(PARTIAL)
+            .permissions(Permissions::from_mode(0o644))
+            .tempfile_in(&hidden)
+            .map_err(Error::io("create a partial file in", hidden))?
+            .into_parts();
+        let digester = Digester::new(digest.algorithm());
+        Ok(Partial { digest: *digest, name: self.path(digest), path, file, digester })
+    }
+}
+
+impl fmt::Display for Directory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.url.as_str())
+    }
+}
+
+impl Inner {
+    /// Makes the directories, removes what killed processes left, and announces this process; once.
+    fn prepare(&self) -> Result<(), Error> {
+        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        if lock.is_some() {
+            return Ok(());
+        }
+        let (hidden, images) = (self.root.join(HIDDEN), self.root.join(key::PREFIX));
+        for directory in [&hidden, &images] {
+            fs::create_dir_all(directory).map_err(Error::io("create the directory", directory))?;
+        }
+        // The entries of the directories themselves must outlive a power cut, too.
+        for directory in images.ancestors().take(3) {
+            sync_directory(directory)?;
+        }
+        let path = hidden.join("lock");
+        let file = File::create(&path).map_err(Error::io("open the lock", path))?;
+        if let Err(error) = clean_and_share(&file, &hidden) {
+            // Some file systems have no locks. Leftovers then stay, which costs space and nothing else.
+            tracing::warn!(directory = %hidden.display(), %error, "cannot lock; leftovers stay");
+        }
+        *lock = Some(file);
+        Ok(())
+    }
+}
+
+/// Removes leftovers if no process writes, and then holds the lock shared.
+fn clean_and_share(lock: &File, hidden: &Path) -> io::Result<()> {
+    match lock.try_lock() {
+        Ok(()) => {
+            let cleaned = remove_leftovers(hidden);
+            lock.unlock()?;
+            cleaned?;
+        }
+        Err(TryLockError::WouldBlock) => {}
+        Err(TryLockError::Error(error)) => return Err(error),
+    }
+    // Waits at most for another process's cleaning.
+    lock.lock_shared()
+}
+
+fn remove_leftovers(hidden: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(hidden)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(PARTIAL) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn read(digest: &Digest, path: PathBuf, max: u64) -> Result<Option<Bytes>, Error> {
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::io("open", path)(error)),
+    };
+    let size = file.metadata().map_err(Error::io("read", &path))?.len();
+    if size > max {
+        return Err(Error::TooLarge { path, size, max });
+    }
+    let mut content = Vec::new();
+    file.take(max).read_to_end(&mut content).map_err(Error::io("read", &path))?;
+    if !digest.matches(&content) {
+        return Err(Error::Corrupt { path });
+    }
+    Ok(Some(content.into()))
+}
+
+/// Content on its way into the directory.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    digest: Digest,
+    /// Away while a blocking thread has it; gone for good once that failed or was not waited for.
+    partial: Option<Box<Partial>>,
+    gathered: Vec<Bytes>,
+    gathered_len: usize,
+}
+
+impl Writer {
+    pub(crate) async fn write(&mut self, piece: Bytes) -> Result<(), Error> {
+        self.gathered_len += piece.len();
+        self.gathered.push(piece);
+        if self.gathered_len < WRITE_BATCH {
+            return Ok(());
+        }
+        let (mut partial, pieces) = (self.take()?, mem::take(&mut self.gathered));
+        self.gathered_len = 0;
+        let work = move || partial.append(&pieces).map(|()| partial);
+        self.partial = Some(blocking(work).await?);
+        Ok(())
+    }
+
+    pub(crate) async fn commit(mut self) -> Result<Put, Error> {
+        let (mut partial, pieces) = (self.take()?, self.gathered);
+        blocking(move || {
+            partial.append(&pieces)?;
+            partial.link()
+        })
+        .await
+    }
+
+    fn take(&mut self) -> Result<Box<Partial>, Error> {
+        self.partial.take().ok_or_else(|| Error::Abandoned(Box::new(self.digest)))
+    }
+}
+
+/// A partial file. Dropped, it is removed.
+#[derive(Debug)]
+struct Partial {
+    digest: Digest,
+    /// What it will be called.
+    name: PathBuf,
+    path: TempPath,
+    file: File,
+    digester: Digester,
+}
+
+impl Partial {
+    fn append(&mut self, pieces: &[Bytes]) -> Result<(), Error> {
+        for piece in pieces {
+            self.digester.update(piece);
+            self.file.write_all(piece).map_err(Error::io("write", &*self.path))?;
+        }
+        Ok(())
+    }
+
+    fn link(self) -> Result<Put, Error> {
+        let (expected, found) = (self.digest, self.digester.finish());
+        if found != expected {
+            return Err(Error::WrongDigest(Box::new(WrongDigest { expected, found })));
+        }
+        self.file.sync_all().map_err(Error::io("sync", &*self.path))?;
+        let put = match self.path.persist_noclobber(&self.name) {
+            Ok(()) => Put::Written,
+            Err(taken) if is_file(&self.name).is_ok_and(|there| there) => {
+                drop(taken);
+                Put::AlreadyThere
+            }
+            Err(failed) => return Err(Error::io("create", self.name)(failed.error)),
+        };
+        self.name.parent().map_or(Ok(()), sync_directory)?;
+        Ok(put)
+    }
+}
+
+/// Whether a regular file lies at `path`. A link does not count: its target is not ours.
+pub(crate) fn is_file(path: &Path) -> io::Result<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) => Ok(metadata.is_file()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn sync_directory(path: &Path) -> Result<(), Error> {
+    let synced = File::open(path).and_then(|directory| directory.sync_all());
+    synced.map_err(Error::io("sync the directory", path))
+}
+
+/// Runs `work` where it may block.
+async fn blocking<T, F>(work: F) -> Result<T, Error>
+where
+    T: Send + 'static,
+    F: FnOnce() -> Result<T, Error> + Send + 'static,
+{
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        // The runtime is being shut down: nobody waits for the answer any more.
+        Err(stopped) => {
+            Err(Error::io("finish the work on", "the store")(io::Error::other(stopped)))
+        }
+    }
+}
