@@ -1,1 +1,21 @@
-//! The fan-out engine: one reader, N writers, back-pressure, verification.
+//! The fan-out engine: an image, and all that it reaches, read once from one repository and written to
+//! any number of destinations, with back-pressure and verification.
+//!
+//! It writes no tags and deletes nothing. Which image goes where is its caller's decision; the rules of
+//! moving are the tables of `docs/transfer.md`.
+
+mod copy;
+mod destination;
+mod error;
+mod fan_out;
+mod image;
+mod per_digest;
+mod progress;
+
+pub use copy::{BLOBS_AT_ONCE, Copied};
+pub use destination::Destination;
+pub use error::{Content, DestinationError, Error, SourceError};
+pub use fan_out::{BlobOutcome, PIECES_WAITING, copy_blob};
+pub use image::{Image, MAX_DEPTH, MAX_MANIFESTS, MAX_TREE_BYTES, Node};
+pub use per_digest::{InFlight, PerDigest};
+pub use progress::{Progress, Silent};

@@ -1,0 +1,102 @@
+//! Where an image goes.
+
+use std::fmt;
+
+use blob_store::BlobStore;
+use oci::{Digest, Reference};
+use registry_client::{FetchedManifest, RepositoryClient};
+
+use crate::{Content, DestinationError, Error};
+
+/// A place that content is written to.
+#[derive(Clone, Debug)]
+pub enum Destination {
+    /// A repository of a registry.
+    Registry(RepositoryClient),
+    /// A blob store.
+    Store(BlobStore),
+}
+
+impl Destination {
+    /// Whether the manifest is there.
+    pub(crate) async fn has_manifest(&self, digest: &Digest) -> Result<bool, Error> {
+        let content = Content::Manifest(*digest);
+        match self {
+            Self::Registry(repository) => repository
+                .head_manifest(&Reference::Digest(*digest))
+                .await
+                .map(|head| head.is_some())
+                .map_err(|source| self.registry_failed("look for", content, source)),
+            Self::Store(store) => self.store_contains(store, content, digest).await,
+        }
+    }
+
+    /// Whether the blob is there.
+    pub(crate) async fn has_blob(&self, digest: &Digest) -> Result<bool, Error> {
+        let content = Content::Blob(*digest);
+        match self {
+            Self::Registry(repository) => repository
+                .has_blob(digest)
+                .await
+                .map_err(|source| self.registry_failed("look for", content, source)),
+            Self::Store(store) => self.store_contains(store, content, digest).await,
+        }
+    }
+
+    async fn store_contains(
+        &self,
+        store: &BlobStore,
+        content: Content,
+        digest: &Digest,
+    ) -> Result<bool, Error> {
+        let answer = store.contains(digest).await;
+        answer.map_err(|source| self.store_failed("look for", content, source))
+    }
+
+    /// Writes a manifest, under its digest only.
+    pub(crate) async fn put_manifest(&self, manifest: &FetchedManifest) -> Result<(), Error> {
+        let FetchedManifest { digest, media_type, bytes } = manifest;
+        let content = Content::Manifest(*digest);
+        match self {
+            Self::Registry(repository) => repository
+                .put_manifest(&Reference::Digest(*digest), media_type, bytes.clone())
+                .await
+                .map(|_its_digest| ())
+                .map_err(|source| self.registry_failed("write", content, source)),
+            Self::Store(store) => store
+                .put(digest, bytes.clone())
+                .await
+                .map(|_written_or_there| ())
+                .map_err(|source| self.store_failed("write", content, source)),
+        }
+    }
+
+    pub(crate) fn registry_failed(
+        &self,
+        action: &'static str,
+        content: Content,
+        source: registry_client::Error,
+    ) -> Error {
+        let destination = self.to_string();
+        DestinationError::Registry { destination, action, content, source }.into()
+    }
+
+    pub(crate) fn store_failed(
+        &self,
+        action: &'static str,
+        content: Content,
+        source: blob_store::Error,
+    ) -> Error {
+        let destination = self.to_string();
+        DestinationError::Store { destination, action, content, source }.into()
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Registry(repository) => repository.fmt(f),
+            Self::Store(store) => store.fmt(f),
+        }
+    }
+}

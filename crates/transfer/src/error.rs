@@ -1,0 +1,216 @@
+//! What can go wrong while content moves, told apart by side: a fault of the source concerns every
+//! destination, and another source may help; a fault of a destination concerns it alone.
+
+use std::{fmt, sync::Arc};
+
+use oci::{Digest, ManifestError};
+use registry_client::RepositoryClient;
+
+/// What is being moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// A manifest or index.
+    Manifest(Digest),
+    /// A config, a layer, or another blob.
+    Blob(Digest),
+}
+
+impl fmt::Display for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Manifest(digest) => write!(f, "manifest {digest}"),
+            Self::Blob(digest) => write!(f, "blob {digest}"),
+        }
+    }
+}
+
+/// Why content did not arrive. Cheap to clone, since one fault of a source is told to every
+/// destination. `Display` says everything, the cause included.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// It could not be read.
+    #[error(transparent)]
+    Source(Arc<SourceError>),
+    /// It could not be written.
+    #[error(transparent)]
+    Destination(Arc<DestinationError>),
+}
+
+impl Error {
+    /// Whether the source is at fault, so that another source may be tried.
+    #[must_use]
+    pub const fn is_source(&self) -> bool {
+        matches!(self, Self::Source(_))
+    }
+
+    /// Whether the source does not have the content, or something that it reaches.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Source(error) if matches!(**error, SourceError::Missing { .. }))
+    }
+
+    /// Whether the same may well succeed later.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Source(error) => {
+                matches!(&**error, SourceError::Read { source, .. } if source.is_transient())
+            }
+            Self::Destination(error) => {
+                matches!(&**error, DestinationError::Registry { source, .. } if source.is_transient())
+            }
+        }
+    }
+}
+
+impl From<SourceError> for Error {
+    fn from(error: SourceError) -> Self {
+        Self::Source(Arc::new(error))
+    }
+}
+
+impl From<DestinationError> for Error {
+    fn from(error: DestinationError) -> Self {
+        Self::Destination(Arc::new(error))
+    }
+}
+
+/// Why content could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// It is not there.
+    #[error("{content} is not in {repository}{}", ListedBy(parent.as_ref()))]
+    Missing {
+        /// Where it was sought, as `host/name`.
+        repository: String,
+        /// What was sought.
+        content: Content,
+        /// The manifest that lists it; none for the root of an image.
+        parent: Option<Digest>,
+    },
+    /// The registry refused, broke off, fell silent, or sent other bytes than the digest says.
+    #[error("cannot read {content} from {repository}: {source}")]
+    Read {
+        /// Where it was read, as `host/name`.
+        repository: String,
+        /// What was read.
+        content: Content,
+        /// What happened.
+        #[source]
+        source: registry_client::Error,
+    },
+    /// A manifest is none that can be copied.
+    #[error("cannot copy manifest {digest} of {repository}: {source}")]
+    Manifest {
+        /// Where it lies, as `host/name`.
+        repository: String,
+        /// Its digest.
+        digest: Digest,
+        /// What is wrong with it.
+        #[source]
+        source: ManifestError,
+    },
+    /// A blob is longer or shorter than the manifest that lists it says.
+    #[error(
+        "blob {digest} of {repository} has {found} bytes, but manifest {parent} says {described}; \
+         the image is broken at its source"
+    )]
+    Size {
+        /// Where it lies, as `host/name`.
+        repository: String,
+        /// The blob.
+        digest: Digest,
+        /// The manifest that lists it.
+        parent: Digest,
+        /// The length listed, in bytes.
+        described: u64,
+        /// The length that came, in bytes; at least that much, if reading was given up.
+        found: u64,
+    },
+    /// The manifests below a root are beyond what is copied.
+    #[error("manifest {root} of {repository} is refused: it reaches {bound}")]
+    TooLarge {
+        /// Where it lies, as `host/name`.
+        repository: String,
+        /// The root.
+        root: Digest,
+        /// Which bound was passed, in words.
+        bound: String,
+    },
+}
+
+/// Why content could not be written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DestinationError {
+    /// A registry refused, broke off or fell silent.
+    #[error("cannot {action} {content} {} {destination}: {source}", preposition(action))]
+    Registry {
+        /// The repository, as `host/name`.
+        destination: String,
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// With what.
+        content: Content,
+        /// What happened.
+        #[source]
+        source: registry_client::Error,
+    },
+    /// A blob store could not do it.
+    #[error("cannot {action} {content} {} {destination}: {source}", preposition(action))]
+    Store {
+        /// The store's URL.
+        destination: String,
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// With what.
+        content: Content,
+        /// What happened.
+        #[source]
+        source: blob_store::Error,
+    },
+    /// The source failed meanwhile, so that nothing was committed.
+    #[error("{content} was not written to {destination}, since it could not be read to its end")]
+    Aborted {
+        /// The repository or store.
+        destination: String,
+        /// What was on its way.
+        content: Content,
+    },
+}
+
+impl SourceError {
+    /// What a registry's answer to a read becomes.
+    pub(crate) fn read(
+        repository: &RepositoryClient,
+        content: Content,
+        parent: Option<&Digest>,
+        source: registry_client::Error,
+    ) -> Self {
+        let repository = repository.to_string();
+        if source.is_not_found() {
+            Self::Missing { repository, content, parent: parent.copied() }
+        } else {
+            Self::Read { repository, content, source }
+        }
+    }
+}
+
+/// What follows the verbs of [`DestinationError`].
+fn preposition(action: &str) -> &'static str {
+    if action == "write" { "to" } else { "at" }
+}
+
+/// The end of a sentence that says which manifest wants the content.
+struct ListedBy<'a>(Option<&'a Digest>);
+
+impl fmt::Display for ListedBy<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(parent) => write!(f, ", though manifest {parent} there lists it"),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! An image as it is at its source: every manifest that its root reaches, read once and verified.
+//!
+//! What is followed, and what is refused, are the rows of `docs/transfer.md`, "Reading an image".
+
+use std::collections::{HashMap, HashSet};
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use oci::{Descriptor, Digest, Manifest, ManifestError, Reference, media_type};
+use registry_client::{FetchedManifest, RepositoryClient};
+
+use crate::{Content, Error, SourceError};
+
+/// How deep indexes may nest, the root and the images counted. Real ones have two levels, rarely three.
+pub const MAX_DEPTH: usize = 8;
+
+/// How many manifests one image may reach. The largest indexes in use list a few hundred.
+pub const MAX_MANIFESTS: usize = 2_048;
+
+/// How many bytes the manifests of one image may have together, since they are held in memory while
+/// it is copied: sixteen times what registries must accept as one manifest.
+pub const MAX_TREE_BYTES: usize = 64 << 20;
+
+/// How many manifests of one image are read at the same time: enough for the platforms of a usual one.
+const READS_AT_ONCE: usize = 8;
+
+/// A manifest and what it lists, each once.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// The manifest as it came. Its media type is one under which it can be put, even where it was
+    /// served under none.
+    pub manifest: FetchedManifest,
+    /// The manifests that it lists.
+    pub children: Vec<Descriptor>,
+    /// The blobs that it lists: config and layers, and what an index lists that is no manifest.
+    pub blobs: Vec<Descriptor>,
+}
+
+impl Node {
+    /// Reads what `manifest` lists.
+    ///
+    /// # Errors
+    /// When it is not a manifest of a kind that can be copied, such as Docker schema 1.
+    pub fn parse(mut manifest: FetchedManifest) -> Result<Self, ManifestError> {
+        let parsed = Manifest::parse(&manifest.media_type, &manifest.bytes)?;
+        if !media_type::is_manifest(media_type::essence(&manifest.media_type)) {
+            manifest.media_type = own_media_type(&parsed).to_owned();
+        }
+        let mut seen = HashSet::new();
+        let listed = parsed.children().iter().chain(parsed.blobs());
+        let once: Vec<_> = listed.filter(|listed| seen.insert(listed.digest)).cloned().collect();
+        let is_manifest = |listed: &Descriptor| media_type::is_manifest(&listed.media_type);
+        let lists_manifests = matches!(parsed, Manifest::Index(_));
+        let (children, blobs) =
+            once.into_iter().partition(|listed| lists_manifests && is_manifest(listed));
+        Ok(Self { manifest, children, blobs })
+    }
+}
+
+/// The media type of a manifest that was served under a generic one.
+fn own_media_type(manifest: &Manifest) -> &str {
+    let (own, otherwise) = match manifest {
+        Manifest::Image(image) => (&image.media_type, media_type::OCI_MANIFEST),
+        Manifest::Index(index) => (&index.media_type, media_type::OCI_INDEX),
+    };
+    own.as_deref().filter(|own| !own.is_empty()).unwrap_or(otherwise)
+}
+
+/// An image at its source: what is to be copied.
+#[derive(Clone, Debug)]
+pub struct Image {
+    pub(crate) source: RepositoryClient,
+    /// Children before those that list them; the root is not among them.
+    pub(crate) below: Vec<Node>,
+    pub(crate) root: Node,
+}
+
+impl Image {
+    /// Reads manifest `digest` of `source`, and every manifest that it reaches.
+    ///
+    /// # Errors
+    /// When one of them is missing, unreadable, not of a kind that can be copied, or the whole is
+    /// beyond the bounds of this module.
+    pub async fn load(source: &RepositoryClient, digest: &Digest) -> Result<Self, Error> {
+        let mut walk = Walk::new(source, *digest);
+        let root = read(source, digest, None).await?;
+        let mut level = walk.enter(&root)?;
+        for _ in 1..MAX_DEPTH {
+            level = walk.descend(level).await?;
+        }
+        if !level.is_empty() {
+            return Err(walk.refused(format!("more than {MAX_DEPTH} levels of manifests")));
+        }
+        let mut below = Vec::with_capacity(walk.nodes.len());
+        place_children(&root, &mut walk.nodes, &mut below);
+        Ok(Self { source: source.clone(), below, root })
+    }
+
+    /// Where it was read.
+    #[must_use]
+    pub fn source(&self) -> &RepositoryClient {
+        &self.source
+    }
+
+    /// The manifest that was asked for.
+    #[must_use]
+    pub fn root(&self) -> &FetchedManifest {
+        &self.root.manifest
+    }
+
+    /// All its manifests, each once, children before those that list them, the root last.
+    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.below.iter().chain(std::iter::once(&self.root))
+    }
+}
+
+/// The walk from a root down, level by level.
+struct Walk<'a> {
+    source: &'a RepositoryClient,
+    root: Digest,
+    /// Every manifest met, read or about to be.
+    met: HashSet<Digest>,
+    nodes: HashMap<Digest, Node>,
+    bytes: usize,
+}
+
+/// A manifest that is to be read, and which one lists it.
+struct Listed {
+    digest: Digest,
+    parent: Digest,
+}
+
+impl<'a> Walk<'a> {
+    fn new(source: &'a RepositoryClient, root: Digest) -> Self {
+        Self { source, root, met: HashSet::from([root]), nodes: HashMap::new(), bytes: 0 }
+    }
+
+    /// Counts a node, and returns what of its children is still to be read.
+    fn enter(&mut self, node: &Node) -> Result<Vec<Listed>, Error> {
+        self.bytes += node.manifest.bytes.len();
+        if self.bytes > MAX_TREE_BYTES {
+            return Err(self.refused(format!("more than {MAX_TREE_BYTES} bytes of manifests")));
+        }
+        let parent = node.manifest.digest;
+        let children = node.children.iter().map(|child| child.digest);
+        let unmet = children.filter(|digest| self.met.insert(*digest));
+        let unmet = unmet.map(|digest| Listed { digest, parent }).collect();
+        if self.met.len() > MAX_MANIFESTS {
+            return Err(self.refused(format!("more than {MAX_MANIFESTS} manifests")));
+        }
+        Ok(unmet)
+    }
+
+    /// Reads a level, and returns the next.
+    async fn descend(&mut self, level: Vec<Listed>) -> Result<Vec<Listed>, Error> {
+        let mut next = Vec::new();
+        let source = self.source;
+        let mut reads = stream::iter(level)
+            .map(|listed| async move { read(source, &listed.digest, Some(&listed.parent)).await })
+            .buffer_unordered(READS_AT_ONCE);
+        while let Some(node) = reads.try_next().await? {
+            next.extend(self.enter(&node)?);
+            self.nodes.insert(node.manifest.digest, node);
+        }
+        Ok(next)
+    }
+
+    fn refused(&self, bound: String) -> Error {
+        SourceError::TooLarge { repository: self.source.to_string(), root: self.root, bound }.into()
+    }
+}
+
+/// Moves the nodes below `node` from `nodes` to `placed`, each behind all that it lists. A digest
+/// cannot list itself, at whatever distance, and what was placed is not met again: so it ends.
+fn place_children(node: &Node, nodes: &mut HashMap<Digest, Node>, placed: &mut Vec<Node>) {
+    for child in &node.children {
+        if let Some(child) = nodes.remove(&child.digest) {
+            place_children(&child, nodes, placed);
+            placed.push(child);
+        }
+    }
+}
+
+/// Reads one manifest, which `parent` lists.
+async fn read(
+    source: &RepositoryClient,
+    digest: &Digest,
+    parent: Option<&Digest>,
+) -> Result<Node, Error> {
+    let content = Content::Manifest(*digest);
+    let fetched = source.manifest(&Reference::Digest(*digest)).await;
+    let fetched = fetched.map_err(|error| SourceError::read(source, content, parent, error))?;
+    let repository = || source.to_string();
+    Ok(Node::parse(fetched).map_err(|source| SourceError::Manifest {
+        repository: repository(),
+        digest: *digest,
+        source,
+    })?)
+}
