@@ -262,3 +262,26 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_an_error_that_names_the_path_and_nothing_is_visible() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = Directory::new(
+            Url::from_directory_path(&directory).expect("a URL"),
+            directory.path().to_owned(),
+        );
+        let digest = Digest::sha256(b"content");
+        let mut partial = store.partial(&digest).expect("a partial file");
+        partial.file = File::options().write(true).open("/dev/full").expect("a full device");
+        let path = partial.path.to_path_buf();
+        let full = partial.append(&[Bytes::from_static(b"content")]).expect_err("it is full");
+        assert!(full.to_string().contains(&path.display().to_string()), "{full}");
+        assert!(full.to_string().contains("No space left"), "{full}");
+        drop(partial);
+        assert!(!path.exists() && !store.path(&digest).exists());
+    }
+}

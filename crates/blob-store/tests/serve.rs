@@ -1,0 +1,150 @@
+//! The requests that `docs/mirror.md` lists under "The store", and the graceful end.
+
+#![expect(clippy::expect_used, reason = "helpers of tests")]
+
+use std::{fs, net::SocketAddr, os::unix::fs::symlink, path::Path};
+
+use blob_store::{BlobStore, key, serve};
+use bytes::Bytes;
+use oci::Digest;
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    sync::oneshot,
+    task::JoinHandle,
+};
+
+/// A served directory.
+struct Served {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    ended: JoinHandle<std::io::Result<()>>,
+}
+
+impl Served {
+    async fn new(directory: &Path) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (stop, stopped) = oneshot::channel();
+        let shutdown = async { stopped.await.expect("the sender lives") };
+        let ended = tokio::spawn(serve::serve(directory.to_owned(), listener, shutdown));
+        Self { address, stop, ended }
+    }
+
+    /// The answer, headers in lower case, as it came over a connection of its own.
+    async fn ask(&self, method: &str, path: &str, header: &str) -> String {
+        let mut connection = TcpStream::connect(self.address).await.expect("a connection");
+        let request =
+            format!("{method} {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n{header}\r\n");
+        connection.write_all(request.as_bytes()).await.expect("it is sent");
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).await.expect("an answer");
+        answer
+    }
+
+    async fn status(&self, method: &str, path: &str) -> String {
+        let answer = self.ask(method, path, "").await;
+        answer.split(' ').nth(1).expect("a status line").to_owned()
+    }
+}
+
+async fn directory_with(content: &'static str) -> (TempDir, Digest) {
+    let directory = TempDir::new().expect("a directory");
+    let store =
+        BlobStore::open(&format!("file://{}", directory.path().display())).expect("a store");
+    let digest = Digest::sha256(content.as_bytes());
+    store.put(&digest, Bytes::from_static(content.as_bytes())).await.expect("it is put");
+    (directory, digest)
+}
+
+#[tokio::test]
+async fn a_blob_is_served_whole_in_part_and_by_its_head() {
+    let (directory, digest) = directory_with("portolan").await;
+    let served = Served::new(directory.path()).await;
+    let path = format!("/{}", key(&digest));
+    let whole = served.ask("GET", &path, "").await;
+    assert!(whole.starts_with("HTTP/1.1 200 ") && whole.ends_with("\r\n\r\nportolan"), "{whole}");
+    assert!(whole.contains("content-type: application/octet-stream\r\n"), "{whole}");
+    assert!(whole.contains("content-length: 8\r\n"), "{whole}");
+    let head = served.ask("HEAD", &path, "").await;
+    assert!(head.starts_with("HTTP/1.1 200 ") && head.ends_with("\r\n\r\n"), "{head}");
+    assert!(head.contains("content-length: 8\r\n"), "{head}");
+    let part = served.ask("GET", &path, "range: bytes=4-\r\n").await;
+    assert!(part.starts_with("HTTP/1.1 206 ") && part.ends_with("\r\n\r\nolan"), "{part}");
+    assert!(part.contains("content-range: bytes 4-7/8\r\n"), "{part}");
+    let beyond = served.ask("GET", &path, "range: bytes=9-\r\n").await;
+    assert!(beyond.starts_with("HTTP/1.1 416 "), "{beyond}");
+    let escaped = served.ask("GET", &path.replace(':', "%3A"), "").await;
+    assert!(escaped.ends_with("\r\n\r\nportolan"), "{escaped}");
+    let asked = served.ask("GET", &format!("{path}?X-Trace=1"), "").await;
+    assert!(asked.ends_with("\r\n\r\nportolan"), "{asked}");
+}
+
+#[tokio::test]
+async fn nothing_else_is_served() {
+    let (directory, digest) = directory_with("portolan").await;
+    let outside = TempDir::new().expect("a directory");
+    let secret = outside.path().join("secret");
+    fs::write(&secret, b"secret").expect("it is written");
+    let linked = Digest::sha256(b"linked");
+    symlink(&secret, directory.path().join(key(&linked))).expect("it is linked");
+    let nested = Digest::sha256(b"directory");
+    fs::create_dir(directory.path().join(key(&nested))).expect("it is made");
+    fs::write(directory.path().join("containers/images/readme"), b"x").expect("it is written");
+    let served = Served::new(directory.path()).await;
+    let path = format!("/{}", key(&digest));
+    for absent in [
+        "/",
+        "/containers/images/",
+        "/containers/images/readme",
+        "/.portolan/lock",
+        &format!("/{}", key(&linked)),
+        &format!("/{}", key(&nested)),
+        &format!("/{}", key(&Digest::sha256(b"absent"))),
+        &path.to_uppercase(),
+        &path[..path.len() - 1],
+        &format!("{path}/"),
+        &format!("{path}/x"),
+        &format!("/{path}"),
+        &format!("/containers/images/../images/{digest}"),
+        &format!("/containers/images/..%2Fimages%2F{digest}"),
+        "/containers/images/..%2F..%2F..%2Fetc%2Fpasswd",
+    ] {
+        assert_eq!(served.status("GET", absent).await, "404", "{absent}");
+    }
+    for method in ["PUT", "POST", "DELETE", "PATCH", "OPTIONS"] {
+        assert_eq!(served.status(method, &path).await, "405", "{method}");
+        assert_eq!(served.status(method, "/").await, "404", "{method}");
+    }
+}
+
+#[tokio::test]
+async fn it_ends_when_told() {
+    let (directory, digest) = directory_with("portolan").await;
+    let served = Served::new(directory.path()).await;
+    assert_eq!(served.status("GET", &format!("/{}", key(&digest))).await, "200");
+    served.stop.send(()).expect("it runs");
+    served.ended.await.expect("no panic").expect("it ends well");
+    assert!(TcpStream::connect(served.address).await.is_err(), "nobody listens any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_read_delays_the_end_by_the_drain_at_most() {
+    let directory = TempDir::new().expect("a directory");
+    let store =
+        BlobStore::open(&format!("file://{}", directory.path().display())).expect("a store");
+    // More than the buffers of both ends of a connection hold.
+    let content = Bytes::from(vec![0; 64 << 20]);
+    let digest = Digest::sha256(&content);
+    store.put(&digest, content).await.expect("it is put");
+    let served = Served::new(directory.path()).await;
+    let mut connection = TcpStream::connect(served.address).await.expect("a connection");
+    let request = format!("GET /{} HTTP/1.1\r\nhost: h\r\n\r\n", key(&digest));
+    connection.write_all(request.as_bytes()).await.expect("it is sent");
+    connection.read_exact(&mut [0; 9]).await.expect("it is answered");
+    served.stop.send(()).expect("it runs");
+    let told = tokio::time::Instant::now();
+    served.ended.await.expect("no panic").expect("it ends well");
+    assert!(told.elapsed() >= serve::DRAIN, "the answer was given its time");
+}

@@ -1,0 +1,186 @@
+//! The table "The store" of `docs/mirror.md`.
+
+#![expect(clippy::expect_used, reason = "helpers of tests")]
+
+use std::{fs, path::Path};
+
+use blob_store::{BlobStore, Error, Put, WRITE_BATCH, key};
+use bytes::Bytes;
+use oci::{Algorithm, Digest};
+use tempfile::TempDir;
+
+fn store_in(directory: &Path) -> BlobStore {
+    BlobStore::open(&format!("file://{}", directory.display())).expect("a store")
+}
+
+/// Everything in a directory, as paths relative to it, the lock left out.
+fn files(directory: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut open = vec![directory.to_owned()];
+    while let Some(next) = open.pop() {
+        for entry in fs::read_dir(next).expect("it lists").map(|entry| entry.expect("an entry")) {
+            match entry.file_type().expect("a type").is_dir() {
+                true => open.push(entry.path()),
+                false => found.push(entry.path()),
+            }
+        }
+    }
+    let relative =
+        |path: &Path| path.strip_prefix(directory).expect("it lies below").display().to_string();
+    let mut found: Vec<_> = found.iter().map(|path| relative(path)).collect();
+    found.retain(|path| path != ".portolan/lock");
+    found.sort();
+    found
+}
+
+#[tokio::test]
+async fn what_is_put_is_there_whole_under_its_key() {
+    let directory = TempDir::new().expect("a directory");
+    let store = store_in(directory.path());
+    let large = Bytes::from(vec![7; 3 * WRITE_BATCH + 1]);
+    for content in [Bytes::new(), Bytes::from_static(b"layer"), large] {
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+            let digest = Digest::of(algorithm, &content);
+            assert!(!store.contains(&digest).await.expect("an answer"));
+            let mut writer = store.writer(&digest).await.expect("a writer");
+            for piece in content.chunks(100_000) {
+                writer.write(content.slice_ref(piece)).await.expect("it writes");
+            }
+            assert_eq!(writer.commit().await.expect("it commits"), Put::Written);
+            assert!(store.contains(&digest).await.expect("an answer"));
+            let max = content.len() as u64;
+            let read = store.read(&digest, max).await.expect("it reads");
+            assert_eq!(read.as_ref(), Some(&content));
+            assert!(directory.path().join(key(&digest)).is_file());
+        }
+    }
+    assert_eq!(files(directory.path()).len(), 6, "and nothing else");
+}
+
+#[tokio::test]
+async fn a_wrong_digest_is_never_visible() {
+    let directory = TempDir::new().expect("a directory");
+    let store = store_in(directory.path());
+    let digest = Digest::sha256(b"right");
+    for wrong in [Bytes::new(), Bytes::from_static(b"wrong"), vec![1; WRITE_BATCH + 1].into()] {
+        let refused = store.put(&digest, wrong).await.expect_err("it is refused");
+        assert!(refused.is_wrong_digest(), "{refused}");
+        assert!(refused.to_string().contains(&digest.to_string()), "{refused}");
+    }
+    assert_eq!(files(directory.path()), [""; 0]);
+    assert!(!store.contains(&digest).await.expect("an answer"));
+}
+
+#[tokio::test]
+async fn a_dropped_writer_leaves_nothing() {
+    let directory = TempDir::new().expect("a directory");
+    let store = store_in(directory.path());
+    let digest = Digest::sha256(b"never");
+    let mut writer = store.writer(&digest).await.expect("a writer");
+    writer.write(vec![0; WRITE_BATCH].into()).await.expect("it writes");
+    let while_writing = files(directory.path());
+    assert!(while_writing.len() == 1 && while_writing[0].starts_with(".portolan/partial-"));
+    assert!(!store.contains(&digest).await.expect("an answer"));
+    drop(writer);
+    assert_eq!(files(directory.path()), [""; 0]);
+}
+
+#[tokio::test]
+async fn of_two_writers_one_puts_it_and_the_other_finds_it_there() {
+    let directory = TempDir::new().expect("a directory");
+    let (ours, theirs) = (store_in(directory.path()), store_in(directory.path()));
+    let content = Bytes::from_static(b"the same");
+    let digest = Digest::sha256(&content);
+    let mut one = ours.writer(&digest).await.expect("a writer");
+    let mut other = theirs.writer(&digest).await.expect("a writer");
+    one.write(content.clone()).await.expect("it writes");
+    other.write(content.clone()).await.expect("it writes");
+    assert_eq!(one.commit().await.expect("it commits"), Put::Written);
+    assert_eq!(other.commit().await.expect("it commits"), Put::AlreadyThere);
+    assert_eq!(files(directory.path()), [key(&digest)]);
+}
+
+#[tokio::test]
+async fn leftovers_of_killed_processes_go_when_nobody_writes() {
+    let directory = TempDir::new().expect("a directory");
+    let leftover = directory.path().join(".portolan/partial-killed");
+    let leave = || {
+        fs::create_dir_all(leftover.parent().expect("a parent")).expect("it is made");
+        fs::write(&leftover, b"half").expect("it is written");
+    };
+    let put = |text: &'static str| {
+        let store = store_in(directory.path());
+        async move {
+            let content = Bytes::from_static(text.as_bytes());
+            store.put(&Digest::sha256(&content), content).await.expect("it is put");
+            store
+        }
+    };
+    leave();
+    let alive = put("first").await;
+    assert!(!leftover.exists(), "nobody else writes, so it is a leftover");
+    leave();
+    put("second").await;
+    assert!(leftover.exists(), "another writer lives, so it may be its");
+    drop(alive);
+    put("third").await;
+    assert!(!leftover.exists());
+}
+
+#[tokio::test]
+async fn reading_makes_no_directory() {
+    let directory = TempDir::new().expect("a directory");
+    let absent = directory.path().join("a/b");
+    let store = store_in(&absent);
+    let digest = Digest::sha256(b"x");
+    assert!(!store.contains(&digest).await.expect("an answer"));
+    assert_eq!(store.read(&digest, 10).await.expect("an answer"), None);
+    assert!(!directory.path().join("a").exists());
+    store.put(&digest, Bytes::from_static(b"x")).await.expect("it is put");
+    assert!(store.contains(&digest).await.expect("an answer"));
+}
+
+#[tokio::test]
+async fn what_was_damaged_is_not_given_out() {
+    let directory = TempDir::new().expect("a directory");
+    let store = store_in(directory.path());
+    let content = Bytes::from_static(b"manifest");
+    let digest = Digest::sha256(&content);
+    store.put(&digest, content).await.expect("it is put");
+    let long = store.read(&digest, 7).await.expect_err("it is longer");
+    assert!(matches!(long, Error::TooLarge { size: 8, max: 7, .. }), "{long}");
+    let path = directory.path().join(key(&digest));
+    fs::write(&path, b"damaged!").expect("it is damaged");
+    let corrupt = store.read(&digest, 100).await.expect_err("it is damaged");
+    assert!(corrupt.to_string().contains(&path.display().to_string()), "{corrupt}");
+}
+
+#[tokio::test]
+async fn an_error_names_the_path() {
+    let directory = TempDir::new().expect("a directory");
+    let file = directory.path().join("file");
+    fs::write(&file, b"").expect("it is written");
+    let store = store_in(&file);
+    let refused =
+        store.put(&Digest::sha256(b""), Bytes::new()).await.expect_err("a file is no directory");
+    assert!(refused.to_string().contains(&file.display().to_string()), "{refused}");
+}
+
+#[test]
+fn only_local_directories_are_stores() {
+    for good in ["file:///srv/blobs", "file:///srv/blobs/", "file://localhost/srv/blobs"] {
+        assert_eq!(BlobStore::open(good).expect(good).to_string(), good.replace("localhost", ""));
+    }
+    for bad in [
+        "",
+        "/srv/blobs",
+        "s3://bucket",
+        "file://srv/blobs",
+        "file:///a?b",
+        "file:///a#b",
+        "https://h/",
+    ] {
+        let refused = BlobStore::open(bad).expect_err(bad).to_string();
+        assert!(refused.contains(&format!("`{bad}`")) && refused.contains("file:///"), "{refused}");
+    }
+}
