@@ -1,18 +1,65 @@
-//! The client and its settings.
+//! The client: its settings, its pool of connections, and what is asked of a whole registry.
 
-use std::{collections::HashSet, net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::HashSet, fmt, net::IpAddr, sync::Arc, time::Duration};
 
+use http::{HeaderValue, Method};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{self, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
 use oci::{Host, Repository};
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use url::Url;
 
-use crate::{Error, RepositoryClient};
+use crate::{
+    Error, Fault, RedactedUrl, RepositoryClient,
+    content::{OutgoingBody, Patience},
+    exchange::Request,
+    listing::PAGE_SIZE,
+};
 
-/// A client of registries: one pool of connections, shared by all clones.
-#[derive(Clone, Debug)]
-pub struct Client(Arc<ClientBuilder>);
+/// Time to the headers of an answer. Registries answer in well under a second; their balancers
+/// give up after 30 or 60.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time between two pieces of a body: longer than a lost packet's retransmissions, or than a
+/// storage's hiccup.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time for a connection to be made: five retransmissions of its first packet.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How many request timeouts a registry has to answer a blob after its last byte: it may have
+/// to copy all of it within its storage first.
+const COMMIT_FACTOR: u32 = 10;
+/// Connections kept for later, for each host: as many as transfers run side by side.
+const IDLE_CONNECTIONS: usize = 32;
+/// How long they are kept: less than the usual balancer does (60 s and more).
+const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(50);
+/// How often a connection that is in use is asked whether the other side is still there.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// What one HTTP/2 stream may send ahead of its reader: the bandwidth of 80 Mbit/s at 100 ms.
+const STREAM_WINDOW: u32 = 1 << 20;
+/// What all streams of a connection together may: enough that readers which pause (because a
+/// destination is slow) do not hold up the others.
+const CONNECTION_WINDOW: u32 = 32 << 20;
+
+type Pool = legacy::Client<HttpsConnector<HttpConnector>, OutgoingBody>;
+
+/// A client of registries: one pool of connections, shared by all its clones.
+#[derive(Clone)]
+pub struct Client(Arc<Inner>);
+
+struct Inner {
+    pool: Pool,
+    has_roots: bool,
+    plain: HashSet<Host>,
+    patience: Patience,
+    user_agent: HeaderValue,
+    forwarded_for: Option<HeaderValue>,
+}
 
 /// The settings of a [`Client`].
 #[derive(Debug)]
-#[must_use = "a builder does nothing until `build`"]
+#[must_use = "settings do nothing until `build`"]
 pub struct ClientBuilder {
     plain: HashSet<Host>,
     request_timeout: Duration,
@@ -23,47 +70,105 @@ pub struct ClientBuilder {
 }
 
 impl ClientBuilder {
-    /// Speaks plain HTTP to `host`. May be given for several hosts; loopback hosts need it not.
+    /// Speaks plain HTTP to `host`. May be given for several hosts; loopback hosts do not need it.
     pub fn plain_http(mut self, host: Host) -> Self {
         self.plain.insert(host);
         self
     }
 
-    /// How long to wait for a connection to be made.
-    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout;
-        self
-    }
-
-    /// How long to wait for the headers of an answer, the connection included.
+    /// How long to wait for the headers of an answer, the connection included. Default: 30 s.
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout;
         self
     }
 
-    /// How long to wait between two pieces of a body, in either direction.
+    /// How long to wait between two pieces of a body, in either direction. Default: 30 s.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.idle_timeout = timeout;
         self
     }
 
-    /// What to send as `User-Agent`.
+    /// How long to wait for a connection to be made. Default: 10 s.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// What to send as `User-Agent`. Default: `portolan/` and the version.
     pub fn user_agent(mut self, name: String) -> Self {
         self.user_agent = name;
         self
     }
 
-    /// Sends `X-Forwarded-For`, to see what a front would do for that client.
+    /// Sends `X-Forwarded-For` to the hosts that are asked (not to those that they redirect to):
+    /// to see what a front would do for the client at this address.
     pub fn forwarded_for(mut self, address: IpAddr) -> Self {
         self.forwarded_for = Some(address);
         self
     }
 
-    /// The client.
+    /// The client. Reads this machine's root certificates; where there are none, only https fails.
     #[must_use]
     pub fn build(self) -> Client {
-        Client(Arc::new(self))
+        let found = rustls_native_certs::load_native_certs();
+        for error in &found.errors {
+            tracing::warn!("root certificates: {error}");
+        }
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(found.certs);
+        self.build_with(roots)
     }
+
+    fn build_with(self, roots: RootCertStore) -> Client {
+        let patience = Patience {
+            answer: self.request_timeout,
+            piece: self.idle_timeout,
+            commit: self.request_timeout * COMMIT_FACTOR,
+        };
+        let forwarded_for = self.forwarded_for.map(|address| address.to_string());
+        Client(Arc::new(Inner {
+            has_roots: !roots.is_empty(),
+            pool: pool(roots, self.connect_timeout),
+            plain: self.plain,
+            patience,
+            user_agent: visible(&self.user_agent),
+            forwarded_for: forwarded_for.as_deref().map(visible),
+        }))
+    }
+}
+
+/// A header value of what can stand in one.
+fn visible(text: &str) -> HeaderValue {
+    let visible: String = text.chars().filter(|c| matches!(c, ' '..='~')).collect();
+    HeaderValue::from_str(&visible).unwrap_or(HeaderValue::from_static(""))
+}
+
+fn pool(roots: RootCertStore, connect_timeout: Duration) -> Pool {
+    #[expect(clippy::expect_used, reason = "ring offers the suites of TLS 1.2 and 1.3")]
+    let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("the provider supports the default versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_keepalive(Some(KEEP_ALIVE));
+    tcp.set_connect_timeout(Some(connect_timeout));
+    let connector = HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        .https_or_http()
+        .enable_all_versions()
+        .wrap_connector(tcp);
+    legacy::Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_CONNECTION_TIMEOUT)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .http2_initial_stream_window_size(STREAM_WINDOW)
+        .http2_initial_connection_window_size(CONNECTION_WINDOW)
+        .build(connector)
 }
 
 impl Client {
@@ -71,36 +176,92 @@ impl Client {
     pub fn builder() -> ClientBuilder {
         ClientBuilder {
             plain: HashSet::new(),
-            request_timeout: Duration::from_secs(30),
-            idle_timeout: Duration::from_secs(30),
-            connect_timeout: Duration::from_secs(10),
+            request_timeout: REQUEST_TIMEOUT,
+            idle_timeout: IDLE_TIMEOUT,
+            connect_timeout: CONNECT_TIMEOUT,
             user_agent: concat!("portolan/", env!("CARGO_PKG_VERSION")).to_owned(),
             forwarded_for: None,
         }
     }
 
-    /// Whether a registry answers: anything but a server error (5xx) counts, a refusal too.
+    /// Whether a registry answers: a refusal counts too, a server error (5xx) does not.
     ///
     /// # Errors
     /// When it cannot be reached or is out of order.
     pub async fn ping(&self, host: &Host) -> Result<(), Error> {
-        let _ = (host, &self.0);
-        todo!()
+        let url = self.endpoint(host, &Method::GET, "")?;
+        match self.send(Request::new(Method::GET, url)).await {
+            Ok(_) => Ok(()),
+            Err(error) => match error.fault() {
+                Fault::Status { status, .. } if !status.is_server_error() => Ok(()),
+                Fault::NotFollowed { .. } => Ok(()),
+                _ => Err(error),
+            },
+        }
     }
 
     /// The names of all repositories of a registry, in its order. Names outside the grammar are
     /// left out.
     ///
     /// # Errors
-    /// Also when the registry does not offer this (many public ones do not).
+    /// Also when the registry does not offer this, as many public ones do not, or when there is no
+    /// end of pages.
     pub async fn catalog(&self, host: &Host) -> Result<Vec<Repository>, Error> {
-        let _ = host;
-        todo!()
+        self.list(self.endpoint(host, &Method::GET, &format!("_catalog?n={PAGE_SIZE}"))?).await
     }
 
     /// A repository at a registry. Asks nothing yet.
     #[must_use]
     pub fn repository(&self, host: &Host, name: &Repository) -> RepositoryClient {
         RepositoryClient::new(self.clone(), host.clone(), name.clone())
+    }
+
+    /// The URL of `path` below `/v2/`.
+    pub(crate) fn endpoint(&self, host: &Host, method: &Method, path: &str) -> Result<Url, Error> {
+        let scheme = if self.is_plain(host) { "http" } else { "https" };
+        let text = format!("{scheme}://{host}/v2/{path}");
+        text.parse().map_err(|source| {
+            Error::new(method.clone(), RedactedUrl::unusable(&text), Fault::BadHost { source })
+        })
+    }
+
+    fn is_plain(&self, host: &Host) -> bool {
+        host.is_loopback() || self.0.plain.contains(host)
+    }
+
+    /// Whether plain HTTP may be spoken to where `from` redirects: to hosts named for it; and from
+    /// one loopback host to another, while nobody else may send us to services of this machine.
+    pub(crate) fn allows_plain(&self, from: &Url, to: &Url) -> bool {
+        let host = |url: &Url| url.authority().parse::<Host>();
+        let (Ok(old), Ok(new)) = (host(from), host(to)) else { return false };
+        from.origin() == to.origin()
+            || self.0.plain.contains(&new)
+            || (old.is_loopback() && new.is_loopback())
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.0.pool
+    }
+
+    pub(crate) fn has_roots(&self) -> bool {
+        self.0.has_roots
+    }
+
+    pub(crate) fn patience(&self) -> Patience {
+        self.0.patience
+    }
+
+    pub(crate) fn user_agent(&self) -> HeaderValue {
+        self.0.user_agent.clone()
+    }
+
+    pub(crate) fn forwarded_for(&self) -> Option<HeaderValue> {
+        self.0.forwarded_for.clone()
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Client")
     }
 }

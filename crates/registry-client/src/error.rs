@@ -1,14 +1,27 @@
-//! What can go wrong with a request.
+//! What can go wrong with a request: where, what, and what a caller decides on.
+//!
+//! Not here: what callers do about it.
 
-use std::fmt;
+use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use http::{Method, StatusCode};
-use oci::ErrorBody;
+use hyper_util::client::legacy;
+use oci::{Digest, ErrorBody, ErrorCode};
 
 use crate::RedactedUrl;
 
-/// A request that did not end as it should. `Display` says everything, in one line, the causes
-/// included; the query of the URL is left out, since it may be signed.
+/// An error of some library below, kept for its text.
+pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// How many faults of one answer are shown; more would not help the reader.
+const SHOWN_FAULTS: usize = 3;
+/// How many characters of a fault's message are shown: a sentence or two.
+const SHOWN_MESSAGE: usize = 300;
+
+/// A request that did not end as it should.
+///
+/// `Display` says everything in one line, causes included, so do not print the chain of sources
+/// behind it. The query of the URL is left out, since it may be a signature.
 pub struct Error(Box<Inner>);
 
 struct Inner {
@@ -17,28 +30,18 @@ struct Inner {
     fault: Fault,
 }
 
-/// What was wrong.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Fault {
-    /// The registry answered with a status that means failure.
-    #[error("{status}")]
-    Status {
-        /// The status.
-        status: StatusCode,
-        /// The specification's codes and messages; empty when the registry sent none.
-        body: ErrorBody,
-    },
-}
-
 impl Error {
+    pub(crate) fn new(method: Method, url: RedactedUrl, fault: Fault) -> Self {
+        Self(Box::new(Inner { method, url, fault }))
+    }
+
     /// The method of the request.
     #[must_use]
     pub fn method(&self) -> &Method {
         &self.0.method
     }
 
-    /// Where it was sent: after redirects, the last one's target.
+    /// Where it was sent: after redirects, the target of the last one.
     #[must_use]
     pub fn url(&self) -> &RedactedUrl {
         &self.0.url
@@ -53,26 +56,62 @@ impl Error {
     /// Whether what was asked for does not exist (404).
     #[must_use]
     pub fn is_not_found(&self) -> bool {
-        todo!()
+        self.status() == Some(StatusCode::NOT_FOUND)
     }
 
-    /// Whether the host could not be asked at all: name resolution, connection, TLS, or silence
-    /// until the deadline. Asking the same host for something else is likely to end the same way.
-    #[must_use]
-    pub fn is_unreachable(&self) -> bool {
-        todo!()
-    }
-
-    /// Whether the same request may well succeed later.
-    #[must_use]
-    pub fn is_transient(&self) -> bool {
-        todo!()
-    }
-
-    /// Whether the registry wants credentials, or others (401, 403).
+    /// Whether the registry wants credentials, or better ones (401, 403).
     #[must_use]
     pub fn is_unauthorized(&self) -> bool {
-        todo!()
+        matches!(self.status(), Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN))
+    }
+
+    /// Whether the host could not be asked at all: its name, the connection, TLS, or silence until
+    /// the deadline. Asking it for something else will most likely end the same way.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        matches!(
+            self.0.fault,
+            Fault::BadHost { .. }
+                | Fault::Connect { .. }
+                | Fault::Tls { .. }
+                | Fault::NoRootCertificates
+                | Fault::NoAnswer { .. }
+        )
+    }
+
+    /// Whether the same request may well succeed a little later.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match &self.0.fault {
+            Fault::Status { status, .. } => {
+                matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
+            }
+            Fault::Connect { .. }
+            | Fault::NoAnswer { .. }
+            | Fault::Lost { .. }
+            | Fault::Truncated { .. }
+            | Fault::Silent { .. }
+            | Fault::Stalled { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// The status of the answer, when that is what was wrong.
+    #[must_use]
+    pub fn status(&self) -> Option<StatusCode> {
+        match &self.0.fault {
+            Fault::Status { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// Whether the registry gave this code as a reason.
+    #[must_use]
+    pub fn has_code(&self, code: ErrorCode) -> bool {
+        match &self.0.fault {
+            Fault::Status { body, .. } => body.errors.iter().any(|e| e.code == code.as_str()),
+            _ => false,
+        }
     }
 }
 
@@ -88,8 +127,321 @@ impl fmt::Debug for Error {
     }
 }
 
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.0.fault.source()
+    }
+}
+
+/// What was wrong with a request.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The answer's status means failure.
+    #[error("{status}{}", Faults(body))]
+    Status {
+        /// The status.
+        status: StatusCode,
+        /// The specification's codes and messages; empty when the answer had none.
+        body: ErrorBody,
+    },
+    /// A registry host that no URL can have, such as `0.0.0.999`.
+    #[error("the host is not usable in a URL: {source}")]
+    BadHost {
+        /// Why.
+        source: url::ParseError,
+    },
+    /// A URL that cannot be asked for.
+    #[error("the URL cannot be used: {source}")]
+    BadUrl {
+        /// Why.
+        source: http::uri::InvalidUri,
+    },
+    /// No connection: name resolution, refusal, no route, or too long.
+    #[error("cannot connect: {}", Causes(&**source))]
+    Connect {
+        /// Why.
+        source: BoxError,
+    },
+    /// A connection, but no TLS on it: a certificate that is not trusted, or no TLS at all.
+    #[error("TLS failed: {}", Causes(&**source))]
+    Tls {
+        /// Why.
+        source: BoxError,
+    },
+    /// TLS was not even tried.
+    #[error(
+        "TLS is impossible, since this machine has no root certificates; install them \
+         (package ca-certificates), or name a file of them in SSL_CERT_FILE"
+    )]
+    NoRootCertificates,
+    /// No headers of an answer within the deadline.
+    #[error("no answer within {after:?}")]
+    NoAnswer {
+        /// The deadline.
+        after: Duration,
+    },
+    /// The connection broke before the answer was complete.
+    #[error("the connection broke after {received} bytes of the answer: {}", Causes(&**source))]
+    Lost {
+        /// How much of the body had come.
+        received: u64,
+        /// Why.
+        source: BoxError,
+    },
+    /// The connection ended before as many bytes had come as announced.
+    #[error("the answer ended after {received} of {expected} bytes")]
+    Truncated {
+        /// The announced length of the body.
+        expected: u64,
+        /// How much of it came.
+        received: u64,
+    },
+    /// The answer's body stopped coming.
+    #[error("nothing more came for {after:?}, after {received} bytes of the answer")]
+    Silent {
+        /// How long was waited.
+        after: Duration,
+        /// How much of the body had come.
+        received: u64,
+    },
+    /// The registry stopped taking the content, or did not answer once it had all of it.
+    #[error("no progress for {after:?}, after {sent} bytes were sent")]
+    Stalled {
+        /// How long was waited.
+        after: Duration,
+        /// How much of the content had been handed to the connection.
+        sent: u64,
+    },
+    /// Content that does not have its digest.
+    #[error("the content's digest is {found}, not {expected}")]
+    DigestMismatch {
+        /// The digest asked for, or sent with the content.
+        expected: Box<Digest>,
+        /// The digest of the bytes.
+        found: Box<Digest>,
+    },
+    /// An answer beyond a limit.
+    #[error("the answer is longer than {limit} bytes")]
+    TooLarge {
+        /// The limit.
+        limit: usize,
+    },
+    /// A listing that cannot be read.
+    #[error("the answer is not the JSON of a listing: {source}")]
+    NotJson {
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// The registry pointed somewhere, and it was not followed.
+    #[error("{pointer} {}was not followed: {reason}", To(to.as_ref()))]
+    NotFollowed {
+        /// What pointed there.
+        pointer: Pointer,
+        /// Where to, as far as it is a URL.
+        to: Option<RedactedUrl>,
+        /// Why not.
+        reason: Refusal,
+    },
+    /// The content to be sent could not be had from the caller's stream.
+    #[error("the content broke off after {sent} bytes: {}", Causes(&**source))]
+    Content {
+        /// How much of it had been handed to the connection.
+        sent: u64,
+        /// The error of the stream.
+        source: Arc<dyn StdError + Send + Sync>,
+    },
+}
+
+impl Fault {
+    pub(crate) fn mismatch(expected: Digest, found: Digest) -> Self {
+        Self::DigestMismatch { expected: Box::new(expected), found: Box::new(found) }
+    }
+}
+
+/// A header by which a registry says where to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Pointer {
+    /// `Location` of a 3xx answer.
+    Redirect,
+    /// `Location` of an upload session.
+    UploadSession,
+    /// `Link` with `rel="next"` of a listing.
+    NextPage,
+}
+
+impl fmt::Display for Pointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Redirect => "the redirect",
+            Self::UploadSession => "the upload session",
+            Self::NextPage => "the next page",
+        })
+    }
+}
+
+/// Why a pointer was not followed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The header is missing.
+    #[error("the answer has no `Location`")]
+    Missing,
+    /// The header is no URL, or one of another scheme.
+    #[error("it is not an http or https URL")]
+    NotHttp,
+    /// Plain HTTP where it was not allowed.
+    #[error("plain HTTP is spoken only to hosts that are named for it, and between loopback hosts")]
+    PlainHttp,
+    /// Another scheme, host or port, where only the registry itself is trusted.
+    #[error("it is not at the host and scheme that were asked")]
+    OtherHost,
+    /// Neither GET nor HEAD.
+    #[error("only GET and HEAD are redirected")]
+    Method,
+    /// It was there before.
+    #[error("it leads back to where it came from")]
+    Loop,
+    /// A limit was reached.
+    #[error("{limit} {of} are the limit")]
+    TooMany {
+        /// The limit.
+        limit: usize,
+        /// What is counted.
+        of: &'static str,
+    },
+}
+
+/// An error and what caused it, in one line; a cause that is already told is not told again.
+struct Causes<'a>(&'a (dyn StdError + 'static));
+
+impl fmt::Display for Causes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The pool's own text says nothing that its source does not.
+        let first = self.0.source().filter(|_| self.0.is::<legacy::Error>()).unwrap_or(self.0);
+        let mut told = first.to_string();
+        f.write_str(&told)?;
+        let mut cause = first.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if !told.contains(&text) {
+                write!(f, ": {text}")?;
+                told = text;
+            }
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+/// The faults of an error body, as ` (CODE: message; …)`.
+struct Faults<'a>(&'a ErrorBody);
+
+impl fmt::Display for Faults<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, entry) in self.0.errors.iter().take(SHOWN_FAULTS).enumerate() {
+            f.write_str(if index == 0 { " (" } else { "; " })?;
+            write_foreign(f, &entry.code)?;
+            if !entry.message.is_empty() {
+                f.write_str(": ")?;
+                write_foreign(f, &entry.message)?;
+            }
+        }
+        f.write_str(if self.0.errors.is_empty() { "" } else { ")" })
+    }
+}
+
+/// Text of the registry's choosing: on one line, without what a terminal would obey, and short.
+fn write_foreign(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    let shown = text.chars().take(SHOWN_MESSAGE).map(|c| if c.is_control() { ' ' } else { c });
+    for c in shown {
+        fmt::Write::write_char(f, c)?;
+    }
+    f.write_str(if text.chars().nth(SHOWN_MESSAGE).is_some() { "…" } else { "" })
+}
+
+/// Where a pointer leads, as far as it is known.
+struct To<'a>(Option<&'a RedactedUrl>);
+
+impl fmt::Display for To<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |url| write!(f, "to {url} "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use oci::ErrorEntry;
+
+    use super::*;
+
+    fn error(fault: Fault) -> Error {
+        Error::new(Method::GET, RedactedUrl::unusable("https://h/v2/a/manifests/x?s"), fault)
+    }
+
+    fn status(code: u16, entries: &[(&str, &str)]) -> Error {
+        let errors = entries.iter().map(|(code, message)| ErrorEntry {
+            code: (*code).into(),
+            message: (*message).into(),
+            detail: serde_json::Value::Null,
+        });
+        let status = StatusCode::from_u16(code).expect("a status");
+        error(Fault::Status { status, body: ErrorBody { errors: errors.collect() } })
+    }
+
+    #[test]
+    fn it_reads_as_one_line() {
+        let long = "x".repeat(301);
+        for (error, text) in [
+            (status(404, &[]), "404 Not Found"),
+            (
+                status(401, &[("UNAUTHORIZED", "authentication required")]),
+                "401 Unauthorized (UNAUTHORIZED: authentication required)",
+            ),
+            (status(500, &[("A", ""), ("B", "b")]), "500 Internal Server Error (A; B: b)"),
+            (status(400, &[("A", "a\x1b[2J\r\nb")]), "400 Bad Request (A: a [2J  b)"),
+            (status(400, &[("A", &long)]), &format!("400 Bad Request (A: {}…)", &long[1..])),
+            (
+                error(Fault::NotFollowed {
+                    pointer: Pointer::Redirect,
+                    to: Some(RedactedUrl::unusable("http://b/x")),
+                    reason: Refusal::Loop,
+                }),
+                "the redirect to http://b/x was not followed: it leads back to where it came from",
+            ),
+            (
+                error(Fault::NotFollowed {
+                    pointer: Pointer::UploadSession,
+                    to: None,
+                    reason: Refusal::Missing,
+                }),
+                "the upload session was not followed: the answer has no `Location`",
+            ),
+        ] {
+            assert_eq!(error.to_string(), format!("GET https://h/v2/a/manifests/x: {text}"));
+        }
+    }
+
+    #[test]
+    fn predicates_follow_the_status() {
+        for (code, not_found, unauthorized, transient) in [
+            (400, false, false, false),
+            (401, false, true, false),
+            (403, false, true, false),
+            (404, true, false, false),
+            (405, false, false, false),
+            (408, false, false, true),
+            (429, false, false, true),
+            (500, false, false, true),
+            (501, false, false, false),
+            (503, false, false, true),
+        ] {
+            let error = status(code, &[]);
+            let found = (error.is_not_found(), error.is_unauthorized(), error.is_transient());
+            assert_eq!(found, (not_found, unauthorized, transient), "{code}");
+            assert!(!error.is_unreachable());
+        }
+        assert!(status(404, &[("NAME_UNKNOWN", "")]).has_code(ErrorCode::NameUnknown));
     }
 }

@@ -11,8 +11,11 @@
 
 mod blob;
 mod client;
+mod content;
 mod error;
 mod exchange;
+mod link;
+mod listing;
 mod repository;
 mod upload;
 mod url;
@@ -20,7 +23,8 @@ mod url;
 pub use crate::{
     blob::BlobReader,
     client::{Client, ClientBuilder},
-    error::{Error, Fault},
+    error::{Error, Fault, Pointer, Refusal},
+    link::next_link,
     repository::{FetchedManifest, MAX_MANIFEST_BYTES, ManifestHead, RepositoryClient},
     upload::{Mount, Upload},
     url::RedactedUrl,

@@ -3,9 +3,13 @@
 use std::fmt;
 
 use bytes::Bytes;
-use oci::{Digest, Host, Reference, Repository, Tag};
+use http::{HeaderValue, Method, StatusCode, header};
+use oci::{Digest, ErrorCode, Host, Reference, Repository, Tag, media_type};
 
-use crate::{BlobReader, Client, Error, Mount, Upload};
+use crate::{
+    BlobReader, Client, Error, Fault, Mount, Upload, content::Content, exchange::Request,
+    listing::PAGE_SIZE,
+};
 
 /// The largest manifest that is read, in bytes. The specification asks registries to take 4 MiB;
 /// indexes of attested multi-platform images come near it, and nothing in use is beyond four times that.
@@ -64,12 +68,20 @@ impl RepositoryClient {
     /// # Errors
     /// Also when it is longer than [`MAX_MANIFEST_BYTES`].
     pub async fn manifest(&self, reference: &Reference) -> Result<FetchedManifest, Error> {
-        let _ = (reference, &self.client);
-        todo!()
+        let request = self.manifest_request(Method::GET, reference)?;
+        let answer = self.client.send(request).await?;
+        let (media_type, named) = (answer.media_type(), answer.digest());
+        let (asked, bytes) = answer.bytes(MAX_MANIFEST_BYTES).await?;
+        let by_reference = digest_of(reference);
+        for expected in by_reference.iter().chain(&named) {
+            verify(&asked, *expected, &bytes)?;
+        }
+        let digest = by_reference.or(named).unwrap_or_else(|| Digest::sha256(&bytes));
+        Ok(FetchedManifest { digest, media_type, bytes })
     }
 
-    /// What `reference` is; none when it is not there. Where the registry does not send the digest
-    /// with the answer to HEAD, the manifest is read.
+    /// What `reference` is; none when it is not there. Where the registry does not send digest and
+    /// length with the answer to HEAD, the manifest is read.
     ///
     /// # Errors
     /// Any answer but success and 404.
@@ -77,22 +89,50 @@ impl RepositoryClient {
         &self,
         reference: &Reference,
     ) -> Result<Option<ManifestHead>, Error> {
-        let _ = reference;
-        todo!()
+        let request = self.manifest_request(Method::HEAD, reference)?;
+        let Some(answer) = found(self.client.send(request).await)? else { return Ok(None) };
+        let (by_reference, named) = (digest_of(reference), answer.digest());
+        if let (Some(expected), Some(found)) = (by_reference, named)
+            && expected.algorithm() == found.algorithm()
+            && expected != found
+        {
+            return Err(answer.request.fails(Fault::mismatch(expected, found)));
+        }
+        if let (Some(digest), Some(size)) = (by_reference.or(named), answer.content_length()) {
+            return Ok(Some(ManifestHead { digest, media_type: answer.media_type(), size }));
+        }
+        Ok(found(self.manifest(reference).await)?.map(|manifest| ManifestHead {
+            digest: manifest.digest,
+            media_type: manifest.media_type,
+            size: manifest.bytes.len() as u64,
+        }))
     }
 
     /// Writes a manifest under a tag or its digest, and returns its digest.
     ///
     /// # Errors
-    /// Also, and before anything is sent, when `reference` is a digest that `bytes` does not have.
+    /// Also, and before anything is sent, when `reference` is a digest that `bytes` does not have;
+    /// and when the registry says that it stored something else.
     pub async fn put_manifest(
         &self,
         reference: &Reference,
         media_type: &str,
         bytes: Bytes,
     ) -> Result<Digest, Error> {
-        let _ = (reference, media_type, bytes);
-        todo!()
+        let mut request = self.request(Method::PUT, &format!("manifests/{reference}"))?;
+        let by_reference = digest_of(reference);
+        if let Some(expected) = by_reference {
+            verify(&request, expected, &bytes)?;
+        }
+        let media_type = HeaderValue::from_str(media_type)
+            .unwrap_or(HeaderValue::from_static("application/octet-stream"));
+        request.headers.insert(header::CONTENT_TYPE, media_type);
+        request.content = Content::Bytes(bytes.clone());
+        let answer = self.client.send(request).await?;
+        if let Some(named) = answer.digest() {
+            verify(&answer.request, named, &bytes)?;
+        }
+        Ok(by_reference.unwrap_or_else(|| Digest::sha256(&bytes)))
     }
 
     /// Deletes a manifest (by digest) or a tag.
@@ -100,8 +140,8 @@ impl RepositoryClient {
     /// # Errors
     /// When it is not there, or the registry does not allow it.
     pub async fn delete_manifest(&self, reference: &Reference) -> Result<(), Error> {
-        let _ = reference;
-        todo!()
+        let request = self.request(Method::DELETE, &format!("manifests/{reference}"))?;
+        self.client.send(request).await.map(drop)
     }
 
     /// All tags, in the registry's order: none when it does not know the repository. Names outside
@@ -110,7 +150,14 @@ impl RepositoryClient {
     /// # Errors
     /// When a page cannot be read, or there is no end of pages.
     pub async fn tags(&self) -> Result<Vec<Tag>, Error> {
-        todo!()
+        let first = self.request(Method::GET, &format!("tags/list?n={PAGE_SIZE}"))?;
+        match self.client.list(first.url).await {
+            // A 404 without that code may come from anything; it does not say that all is well.
+            Err(error) if error.is_not_found() && error.has_code(ErrorCode::NameUnknown) => {
+                Ok(Vec::new())
+            }
+            listed => listed,
+        }
     }
 
     /// Whether the blob is in this repository.
@@ -118,8 +165,8 @@ impl RepositoryClient {
     /// # Errors
     /// Any answer but success and 404.
     pub async fn has_blob(&self, digest: &Digest) -> Result<bool, Error> {
-        let _ = digest;
-        todo!()
+        let request = self.request(Method::HEAD, &format!("blobs/{digest}"))?;
+        Ok(found(self.client.send(request).await)?.is_some())
     }
 
     /// Begins to read a blob.
@@ -127,8 +174,8 @@ impl RepositoryClient {
     /// # Errors
     /// When it is not there, or cannot be read.
     pub async fn blob(&self, digest: &Digest) -> Result<BlobReader, Error> {
-        let _ = digest;
-        todo!()
+        let request = self.request(Method::GET, &format!("blobs/{digest}"))?;
+        Ok(BlobReader::new(*digest, self.client.send(request).await?))
     }
 
     /// Asks the registry to take the blob from its own repository `from`.
@@ -136,8 +183,15 @@ impl RepositoryClient {
     /// # Errors
     /// When it neither does so nor opens an upload.
     pub async fn mount_blob(&self, digest: &Digest, from: &Repository) -> Result<Mount, Error> {
-        let _ = (digest, from);
-        todo!()
+        let mut request = self.request(Method::POST, "blobs/uploads/")?;
+        let mut query = request.url.query_pairs_mut();
+        query.append_pair("mount", &digest.to_string()).append_pair("from", from.as_str());
+        drop(query);
+        let answer = self.client.send(request).await?;
+        if answer.status == StatusCode::CREATED {
+            return Ok(Mount::Mounted);
+        }
+        Upload::new(self.client.clone(), &answer).map(Mount::Upload)
     }
 
     /// Opens an upload session.
@@ -145,7 +199,44 @@ impl RepositoryClient {
     /// # Errors
     /// When the registry refuses, or its session lies at another host.
     pub async fn start_upload(&self) -> Result<Upload, Error> {
-        todo!()
+        let request = self.request(Method::POST, "blobs/uploads/")?;
+        Upload::new(self.client.clone(), &self.client.send(request).await?)
+    }
+
+    fn request(&self, method: Method, path: &str) -> Result<Request, Error> {
+        let url = self.client.endpoint(&self.host, &method, &format!("{}/{path}", self.name))?;
+        Ok(Request::new(method, url))
+    }
+
+    fn manifest_request(&self, method: Method, reference: &Reference) -> Result<Request, Error> {
+        let mut request = self.request(method, &format!("manifests/{reference}"))?;
+        for media_type in media_type::MANIFESTS {
+            request.headers.append(header::ACCEPT, HeaderValue::from_static(media_type));
+        }
+        Ok(request)
+    }
+}
+
+fn digest_of(reference: &Reference) -> Option<Digest> {
+    match reference {
+        Reference::Digest(digest) => Some(*digest),
+        Reference::Tag(_) => None,
+    }
+}
+
+fn verify(request: &Request, expected: Digest, bytes: &[u8]) -> Result<(), Error> {
+    let found = Digest::of(expected.algorithm(), bytes);
+    if found == expected {
+        return Ok(());
+    }
+    Err(request.fails(Fault::mismatch(expected, found)))
+}
+
+/// What was asked for, or nothing where the answer is that there is none.
+fn found<T>(asked: Result<T, Error>) -> Result<Option<T>, Error> {
+    match asked {
+        Err(error) if error.is_not_found() => Ok(None),
+        asked => asked.map(Some),
     }
 }
 

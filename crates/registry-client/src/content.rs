@@ -1,0 +1,214 @@
+//! What a request carries: nothing, bytes, or a stream whose progress is watched.
+//!
+//! A stream is handed out so that a wrong one is never complete on the wire: its last piece waits
+//! until the stream has ended in order. An error, or another length than announced, then breaks
+//! the request off, and a registry that was promised more bytes commits nothing.
+
+use std::{
+    error::Error as StdError,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
+use tokio::{sync::watch, time::Instant};
+
+use crate::error::{BoxError, Fault};
+
+/// The body of a request, as the connection takes it.
+pub(crate) type OutgoingBody = UnsyncBoxBody<Bytes, BoxError>;
+
+/// What a request carries.
+pub(crate) enum Content {
+    /// Bytes in memory, perhaps none. They could be sent again.
+    Bytes(Bytes),
+    /// A stream of known length, which can be sent once.
+    Stream {
+        /// Its length in bytes.
+        size: u64,
+        /// Its pieces.
+        pieces: Pieces,
+    },
+}
+
+/// A stream of content, whatever its own error was.
+pub(crate) type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, BoxError>> + Send>>;
+
+impl Content {
+    pub(crate) const NONE: Self = Self::Bytes(Bytes::new());
+
+    pub(crate) fn stream<S, E>(size: u64, body: S) -> Self
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send + 'static,
+        E: Into<BoxError>,
+    {
+        Self::Stream { size, pieces: Box::pin(body.map(|piece| piece.map_err(Into::into)).fuse()) }
+    }
+
+    /// The length in bytes.
+    pub(crate) fn len(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Stream { size, .. } => *size,
+        }
+    }
+
+    /// The body for the connection, and how far it has been sent. Leaves nothing behind.
+    pub(crate) fn start(
+        &mut self,
+        patience: Patience,
+    ) -> (OutgoingBody, watch::Receiver<Progress>) {
+        let (progress, watched) = watch::channel(Progress::begin(patience.answer));
+        let body = match std::mem::replace(self, Self::NONE) {
+            Self::Bytes(bytes) => Full::new(bytes).map_err(|never| match never {}).boxed_unsync(),
+            Self::Stream { size, pieces } => {
+                Metered { pieces, left: size, held: None, patience, progress }.boxed_unsync()
+            }
+        };
+        (body, watched)
+    }
+}
+
+/// How long to wait for the other side.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// For the headers of an answer.
+    pub(crate) answer: Duration,
+    /// For the next piece of content to be taken.
+    pub(crate) piece: Duration,
+    /// For the headers of an answer to content that was streamed.
+    pub(crate) commit: Duration,
+}
+
+/// How far the content has been sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Progress {
+    /// How many bytes were handed to the connection.
+    sent: u64,
+    /// When to give up: never, while it is the stream that is waited for.
+    pub(crate) deadline: Option<Instant>,
+    /// How long was granted until then.
+    after: Duration,
+    /// Why the content broke off.
+    failure: Option<Arc<dyn StdError + Send + Sync>>,
+}
+
+impl Progress {
+    fn begin(after: Duration) -> Self {
+        Self { sent: 0, deadline: Some(Instant::now() + after), after, failure: None }
+    }
+
+    fn grant(&mut self, after: Duration) {
+        (self.after, self.deadline) = (after, Some(Instant::now() + after));
+    }
+
+    /// What it means that the deadline has passed.
+    pub(crate) fn late(&self) -> Fault {
+        match (self.sent, self.after) {
+            (0, after) => Fault::NoAnswer { after },
+            (sent, after) => Fault::Stalled { after, sent },
+        }
+    }
+
+    /// The content's own fault, if it broke off.
+    pub(crate) fn failure(&self) -> Option<Fault> {
+        let source = Arc::clone(self.failure.as_ref()?);
+        Some(Fault::Content { sent: self.sent, source })
+    }
+}
+
+/// Content of another length than announced.
+#[derive(Debug, thiserror::Error)]
+enum WrongLength {
+    #[error("it is {0} bytes shorter than announced")]
+    Short(u64),
+    #[error("it is longer than announced")]
+    Long,
+}
+
+/// A stream that reports its progress, and is complete only if it ends well.
+struct Metered {
+    pieces: Pieces,
+    /// How many bytes are still to come from the stream.
+    left: u64,
+    /// The last piece, until the stream has ended.
+    held: Option<Bytes>,
+    patience: Patience,
+    progress: watch::Sender<Progress>,
+}
+
+impl Metered {
+    fn accept(&mut self, piece: Bytes) -> Result<Option<Bytes>, BoxError> {
+        self.left = self.left.checked_sub(piece.len() as u64).ok_or(WrongLength::Long)?;
+        if piece.is_empty() || self.left > 0 {
+            return Ok(Some(piece).filter(|piece| !piece.is_empty()));
+        }
+        self.held = Some(piece);
+        Ok(None)
+    }
+
+    fn hand_out(&self, piece: Bytes) -> Frame<Bytes> {
+        self.progress.send_modify(|progress| {
+            progress.sent += piece.len() as u64;
+            progress.grant(self.patience.piece);
+        });
+        Frame::data(piece)
+    }
+
+    fn fail(&mut self, error: BoxError) -> BoxError {
+        let error: Arc<dyn StdError + Send + Sync> = error.into();
+        self.progress.send_modify(|progress| progress.failure = Some(Arc::clone(&error)));
+        Box::new(error)
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
+        loop {
+            let accepted = match ready!(self.pieces.poll_next_unpin(cx)) {
+                Some(piece) => piece.and_then(|piece| self.accept(piece)),
+                None if self.left > 0 => Err(WrongLength::Short(self.left).into()),
+                None => return Poll::Ready(self.held.take().map(Ok)),
+            };
+            if let Some(piece) = accepted.transpose() {
+                return Poll::Ready(Some(piece));
+            }
+        }
+    }
+}
+
+impl Body for Metered {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let polled = self.poll_piece(cx);
+        if polled.is_pending() {
+            // The stream's turn: what it waits for has a deadline of its own.
+            self.progress.send_modify(|progress| progress.deadline = None);
+        }
+        Poll::Ready(ready!(polled).map(|piece| match piece {
+            Ok(piece) => Ok(self.hand_out(piece)),
+            Err(error) => Err(self.fail(error)),
+        }))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let held = self.held.as_ref().map_or(0, |piece| piece.len() as u64);
+        SizeHint::with_exact(self.left + held)
+    }
+}
+
+impl Drop for Metered {
+    fn drop(&mut self) {
+        // All is sent, or the connection wants no more: the answer's turn.
+        let commit = self.patience.commit;
+        self.progress.send_modify(|progress| progress.grant(commit));
+    }
+}
