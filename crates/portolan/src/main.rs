@@ -1,2 +1,53 @@
-//! The `portolan` binary.
-fn main() {}
+//! The `portolan` binary: arguments in, one command run, exit code out. What a command does is in
+//! `commands/`, one file a verb; what the verbs are made of, in the other crates.
+
+mod arguments;
+mod commands;
+mod demo;
+mod environment;
+mod exit;
+mod logging;
+mod printer;
+mod signals;
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use anyhow::Context as _;
+use clap::Parser as _;
+
+use arguments::Arguments;
+use exit::Exit;
+
+/// The system's allocator costs the front a few percent of each request.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(exit) => exit.into(),
+        Err(error) if is_broken_pipe(&error) => Exit::AllHolds.into(),
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "portolan: {error:#}");
+            Exit::CouldNotRun.into()
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<Exit> {
+    let filter = arguments.log.clone().or_else(|| environment::read(environment::LOG));
+    logging::start(filter.as_deref().unwrap_or_else(|| arguments.command.default_log()))?;
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
+    let ended = runtime.block_on(commands::run(arguments));
+    // A lookup of a name cannot be cancelled; it must not hold the exit up.
+    runtime.shutdown_background();
+    ended
+}
+
+/// A reader that has seen enough, such as `head`, is no error.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let is_one = |cause: &io::Error| cause.kind() == io::ErrorKind::BrokenPipe;
+    error.chain().any(|cause| cause.downcast_ref().is_some_and(is_one))
+}

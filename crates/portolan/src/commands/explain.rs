@@ -1,0 +1,19 @@
+//! `portolan explain`: the front's decision, in words.
+
+use std::io::{self, Write as _};
+
+use redirector::Front;
+
+use crate::{arguments::Explain, exit::Exit};
+
+pub(crate) async fn run(explain: &Explain) -> anyhow::Result<Exit> {
+    let config = super::serve::config(&explain.front)?;
+    let (ranges, sources) = redirector::load_ranges(&config, &explain.front.ranges).await;
+    let front = Front::new(config, ranges);
+    let mut out = io::stdout().lock();
+    write!(out, "{}", front.explain(explain.ip, &explain.path))?;
+    for source in sources {
+        writeln!(out, "ranges: {source}")?;
+    }
+    Ok(Exit::AllHolds)
+}

@@ -1,0 +1,49 @@
+//! `portolan serve`: the front.
+
+use std::{
+    fs,
+    io::{self, Write as _},
+};
+
+use anyhow::Context as _;
+use redirector::{Config, Front};
+use tokio::net::TcpListener;
+
+use crate::{arguments, arguments::Serve, environment, exit::Exit, signals};
+
+pub(crate) async fn run(serve: &Serve) -> anyhow::Result<Exit> {
+    let config = config(&serve.front)?;
+    if serve.check {
+        io::stdout().write_all(config.to_yaml().as_bytes())?;
+        return Ok(Exit::AllHolds);
+    }
+    let (ranges, sources) = redirector::load_ranges(&config, &serve.front.ranges).await;
+    for source in sources {
+        tracing::info!(%source, "address ranges");
+    }
+    let listener = listen(config.listen).await?;
+    let admin = match config.admin {
+        Some(address) => Some(listen(address).await?),
+        None => None,
+    };
+    tracing::info!(address = %listener.local_addr()?, "serving");
+    redirector::serve(Front::new(config, ranges), listener, admin, signals::termination()?).await?;
+    Ok(Exit::AllHolds)
+}
+
+/// The configuration that the flags and the environment name.
+///
+/// # Errors
+/// When it cannot be read or is not valid.
+pub(super) fn config(front: &arguments::Front) -> anyhow::Result<Config> {
+    let Some(path) = &front.config else {
+        return Ok(Config::built_in().with_environment(&environment::overrides())?);
+    };
+    let file = path.display().to_string();
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {file}"))?;
+    Ok(Config::from_yaml(&file, &text)?)
+}
+
+async fn listen(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+}

@@ -1,0 +1,184 @@
+//! The whole journey in one process: push to staging, promote, mirror, serve, pull from four places.
+//!
+//! Every claim on the screen was checked before it was printed; the first that does not hold ends it.
+
+mod content;
+mod harbour;
+mod pull;
+
+use std::{
+    io::{self, Write},
+    net::IpAddr,
+};
+
+use anyhow::{Context as _, ensure};
+use blob_store::BlobStore;
+use oci::{Host, Reference, Repository};
+use promoter::{
+    Confirm, ManifestSource, Summary, Verdict,
+    report::{Show, WordsReport},
+};
+use promotion_manifest::EdgeSet;
+use registry_client::Client;
+use transfer::Silent;
+
+use content::Artifact;
+use harbour::{Harbour, Store};
+
+/// The image's name below the staging and production prefixes, and its tag.
+const IMAGE: (&str, &str) = ("hello", "1.0");
+/// The chart's.
+const CHART: (&str, &str) = ("charts/hello", "1.0.0");
+
+/// A running demonstration. Dropping it ends its servers and removes its files.
+pub(crate) struct Journey {
+    _harbour: Harbour,
+}
+
+/// Makes the journey, telling `out` of each step once it is checked.
+///
+/// # Errors
+/// When a claim does not hold.
+pub(crate) async fn run(out: &mut (dyn Write + Send)) -> anyhow::Result<Journey> {
+    let mut harbour = Harbour::open().await?;
+    writeln!(out, "Portolan: promote, mirror, serve, pull. All of it in this process, on loopback.\n")?;
+    push(out, &harbour).await?;
+    promote(out, &harbour).await?;
+    mirror(out, &harbour).await?;
+    let front = harbour.front().await?;
+    pulls(out, &harbour, &front).await?;
+    commands(out, &front)?;
+    Ok(Journey { _harbour: harbour })
+}
+
+async fn push(out: &mut (dyn Write + Send), harbour: &Harbour) -> anyhow::Result<()> {
+    let client = Client::builder().build();
+    for ((name, tag), artifact) in [(IMAGE, content::image()?), (CHART, content::chart()?)] {
+        let repository = client.repository(&harbour.staging, &format!("staging/{name}").parse()?);
+        for blob in artifact.blobs {
+            let (digest, size) = (oci::Digest::sha256(&blob), blob.len() as u64);
+            let body = futures_util::stream::iter([Ok::<_, io::Error>(blob)]);
+            repository.start_upload().await?.put(&digest, size, body).await?;
+        }
+        let last = artifact.manifests.len() - 1;
+        for (index, (media_type, manifest)) in artifact.manifests.into_iter().enumerate() {
+            let digest = oci::Digest::sha256(&manifest);
+            let reference = if index == last { Reference::Tag(tag.parse()?) } else { digest.into() };
+            repository.put_manifest(&reference, media_type, manifest).await?;
+        }
+        writeln!(out, "1 pushed     {}/staging/{name}:{tag}", harbour.staging)?;
+    }
+    Ok(())
+}
+
+async fn promote(out: &mut (dyn Write + Send), harbour: &Harbour) -> anyhow::Result<()> {
+    let entry = |(name, tag): (&str, &str), artifact: &Artifact| {
+        format!("- name: {name}\n  dmap:\n    \"{}\": [\"{tag}\"]\n", artifact.digest())
+    };
+    let images = entry(IMAGE, &content::image()?) + &entry(CHART, &content::chart()?);
+    let registries = format!(
+        "registries:\n- name: {}/staging\n  src: true\n- name: {}/images\n",
+        harbour.staging, harbour.production
+    );
+    harbour.write("manifests/images/demo/images.yaml", &images)?;
+    harbour.write("manifests/manifests/demo/promoter-manifest.yaml", &registries)?;
+
+    let directory = harbour.directory().join("manifests");
+    writeln!(out, "2 planned    portolan promote --thin-manifest-dir {}", directory.display())?;
+    let mut words = Vec::new();
+    let plan = promote_once(&directory, Confirm::DryRun, &mut words).await?;
+    ensure!(plan.edges() == 2 && plan.count(Verdict::ToCopy) == 2, "the plan is not to copy both: {plan:?}");
+    let words = String::from_utf8_lossy(&words);
+    for line in words.lines().filter(|line| line.starts_with("  ")) {
+        writeln!(out, "           {line}")?;
+    }
+    let done = promote_once(&directory, Confirm::Write, &mut io::sink()).await?;
+    ensure!(done.count(Verdict::Copied) == 2, "not both were copied: {done:?}");
+    let again = promote_once(&directory, Confirm::Write, &mut io::sink()).await?;
+    ensure!(again.count(Verdict::Present) == 2, "a second promotion finds something to do: {again:?}");
+    writeln!(out, "3 promoted   2 edges to {}/images; a second run found nothing to do", harbour.production)?;
+    Ok(())
+}
+
+async fn promote_once(
+    directory: &std::path::Path,
+    confirm: Confirm,
+    out: &mut (dyn Write + Send),
+) -> anyhow::Result<Summary> {
+    let loaded = promoter::load(&ManifestSource::ThinDirectory(directory.to_owned()))?;
+    ensure!(loaded.problems.is_empty(), "problems in the manifests: {:?}", loaded.problems);
+    let edges = EdgeSet::new(loaded.manifests);
+    let (_stopper, stop) = promoter::stop();
+    let mut report = WordsReport::new(out, Show::Changes);
+    let client = Client::builder().build();
+    Ok(promoter::promote(client, &edges, &[], confirm, &stop, &Silent, &mut report).await?)
+}
+
+async fn mirror(out: &mut (dyn Write + Send), harbour: &Harbour) -> anyhow::Result<()> {
+    for (name, store) in [("paris", &harbour.paris), ("everywhere", &harbour.everywhere)] {
+        let first = mirror_once(harbour, store).await?;
+        let again = mirror_once(harbour, store).await?;
+        ensure!(first.failed.is_empty() && again.failed.is_empty(), "mirroring failed: {:?}", first.failed);
+        ensure!(first.blobs > 0 && again.blobs + again.manifests == 0, "a second mirroring copied something");
+        writeln!(
+            out,
+            "4 mirrored   {} blobs and {} manifests, {} bytes, into store `{name}`; a second run found nothing to do",
+            first.blobs, first.manifests, first.bytes
+        )?;
+    }
+    Ok(())
+}
+
+async fn mirror_once(harbour: &Harbour, store: &Store) -> anyhow::Result<mirror::Totals> {
+    let options = mirror::MirrorOptions {
+        from: format!("{}/images", harbour.production).parse()?,
+        to: BlobStore::open(&store.url())?,
+        confirm: mirror::Confirm::Write,
+    };
+    Ok(mirror::mirror(&Client::builder().build(), &options, &Silent).await?)
+}
+
+/// Who pulls, from where; and which host must have served the blobs.
+fn clients(harbour: &Harbour) -> [(&'static str, &'static str, &'static str, &Host); 4] {
+    [
+        ("AWS Paris", "198.51.100.7", "store `paris`", &harbour.paris.host),
+        ("Google Cloud", "203.0.113.7", "production", &harbour.production),
+        ("elsewhere, IPv4", "192.0.2.7", "store `everywhere`", &harbour.everywhere.host),
+        ("elsewhere, IPv6", "2001:db8::7", "store `everywhere`", &harbour.everywhere.host),
+    ]
+}
+
+async fn pulls(
+    out: &mut (dyn Write + Send),
+    harbour: &Harbour,
+    front: &Host,
+) -> anyhow::Result<()> {
+    writeln!(out, "5 pulled     {}:{} and {}:{} through {front}, every digest verified\n", IMAGE.0, IMAGE.1, CHART.0, CHART.1)?;
+    writeln!(out, "             {:16} {:13} {:>9} {:>5} {:>9}   blobs came from", "client", "address", "manifests", "blobs", "bytes")?;
+    for (place, address, served_by, expected) in clients(harbour) {
+        let address: IpAddr = address.parse()?;
+        let (mut manifests, mut blobs, mut bytes) = (0, 0, 0);
+        for (name, tag) in [IMAGE, CHART] {
+            let name: Repository = name.parse()?;
+            let pulled = pull::pull(front, &name, &Reference::Tag(tag.parse()?), address)
+                .await
+                .with_context(|| format!("pulling {name} as a client at {address}"))?;
+            let only = pulled.hosts.len() == 1 && pulled.hosts.contains(expected.as_str());
+            ensure!(only, "a client at {address} got blobs from {:?}, not from {expected}", pulled.hosts);
+            manifests += pulled.manifests;
+            blobs += pulled.blobs;
+            bytes += pulled.bytes;
+        }
+        writeln!(out, "             {place:16} {address:13} {manifests:>9} {blobs:>5} {bytes:>9}   {served_by} ({expected})")?;
+    }
+    Ok(())
+}
+
+fn commands(out: &mut (dyn Write + Send), front: &Host) -> anyhow::Result<()> {
+    let (name, tag) = IMAGE;
+    writeln!(out, "\nPull it yourself:")?;
+    writeln!(out, "  docker pull {front}/{name}:{tag}")?;
+    writeln!(out, "  skopeo copy --all --src-tls-verify=false docker://{front}/{name}:{tag} dir:/tmp/{name}")?;
+    writeln!(out, "  crane pull --insecure {front}/{name}:{tag} {name}.tar")?;
+    Ok(())
+}

@@ -1,0 +1,24 @@
+//! Exit codes: meanings, and their numbers in one place.
+
+use std::process::ExitCode;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Everything that was asked for holds.
+    AllHolds,
+    /// It ran, and something is not as asked; each is named in the output.
+    NotAsAsked,
+    /// It could not run: flags, configuration or manifests are unusable.
+    CouldNotRun,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::AllHolds => Self::SUCCESS,
+            Exit::NotAsAsked => Self::from(1),
+            Exit::CouldNotRun => Self::from(2),
+        }
+    }
+}

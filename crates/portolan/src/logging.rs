@@ -1,0 +1,22 @@
+//! The log: on standard error, human on a terminal and JSON elsewhere.
+
+use std::io::{self, IsTerminal as _};
+
+use anyhow::Context as _;
+use tracing_subscriber::EnvFilter;
+
+/// Starts the log with `filter`.
+///
+/// # Errors
+/// When the filter is not one.
+pub(crate) fn start(filter: &str) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(filter)
+        .with_context(|| format!("the log filter `{filter}` is not valid: try `info` or `warn,redirector=debug`"))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    if io::stderr().is_terminal() {
+        log.with_target(false).init();
+    } else {
+        log.json().flatten_event(true).init();
+    }
+    Ok(())
+}

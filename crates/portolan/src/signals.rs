@@ -1,0 +1,33 @@
+//! Signals that end the program.
+
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Completes at the first SIGINT or SIGTERM; a second one then ends the process at once.
+///
+/// # Errors
+/// When the system does not let us listen.
+pub(crate) fn termination() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        die_on_the_next();
+    })
+}
+
+/// Tokio's handlers stay installed once they are used, so a second signal would be swallowed: from
+/// here on it ends the process at once.
+fn die_on_the_next() {
+    for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
+        if let Ok(mut signal) = signal(kind) {
+            tokio::spawn(async move {
+                signal.recv().await;
+                #[expect(clippy::disallowed_methods, reason = "asked twice, the user wants out now")]
+                std::process::exit(130);
+            });
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What became of an edge, and the counts of a whole run.
+
+use std::sync::Arc;
+
+use promotion_manifest::EdgeSet;
+use serde::Serialize;
+
+/// How an edge ended, as the report spells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It held already.
+    Present,
+    /// A run with `--confirm` would copy the digest, and tag it.
+    ToCopy,
+    /// A run with `--confirm` would add the tag to a digest that is there.
+    ToTag,
+    /// The digest was copied, and tagged if the edge has a tag.
+    Copied,
+    /// The tag was added to a digest that was there.
+    Tagged,
+    /// The digest is neither in its source nor in any destination.
+    Lost,
+    /// Doing it would move a tag, or two wishes contradict each other.
+    Refused,
+    /// A registry could not be read or reached, or a transfer broke.
+    Failed,
+}
+
+impl Verdict {
+    /// The word in reports.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Present => "present",
+            Self::ToCopy => "to_copy",
+            Self::ToTag => "to_tag",
+            Self::Copied => "copied",
+            Self::Tagged => "tagged",
+            Self::Lost => "lost",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Whether an edge that ended so is not as was asked.
+    #[must_use]
+    pub const fn is_amiss(self) -> bool {
+        matches!(self, Self::Lost | Self::Refused | Self::Failed)
+    }
+}
+
+/// Which edge of an [`EdgeSet`]: its destination repository, and its place there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct EdgeRef {
+    /// Index into [`EdgeSet::destinations`].
+    pub destination: usize,
+    /// Index into that destination's edges.
+    pub edge: usize,
+}
+
+/// What became of one edge.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The edge.
+    pub edge: EdgeRef,
+    /// How it ended.
+    pub verdict: Verdict,
+    /// Why, where the verdict alone does not say it; shared by all the edges of one cause.
+    pub reason: Option<Arc<str>>,
+}
+
+impl Outcome {
+    /// Tells the log, one event an edge: what was written at `info`, all else at `debug`, since the
+    /// report already names whatever is amiss.
+    pub(crate) fn log(&self, edges: &EdgeSet) {
+        let place = &edges.destinations()[self.edge.destination];
+        let edge = &place.edges[self.edge.edge];
+        let (digest, tag) = (edges.digest(edge), edges.tag(edge).map(ToString::to_string));
+        let (destination, verdict) =
+            (format_args!("{}/{}", place.prefix.host, place.repository), self.verdict.as_str());
+        match self.verdict {
+            Verdict::Copied | Verdict::Tagged => {
+                tracing::info!(%destination, %digest, tag, verdict, reason = self.reason.as_deref());
+            }
+            _ => {
+                tracing::debug!(%destination, %digest, tag, verdict, reason = self.reason.as_deref());
+            }
+        }
+    }
+}
+
+/// How many edges ended how. The total is the sum of all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    counts: [u64; 8],
+}
+
+impl Summary {
+    /// Counts one more edge.
+    pub fn add(&mut self, verdict: Verdict) {
+        self.counts[verdict as usize] += 1;
+    }
+
+    /// How many ended so.
+    #[must_use]
+    pub const fn count(&self, verdict: Verdict) -> u64 {
+        self.counts[verdict as usize]
+    }
+
+    /// How many edges there are.
+    #[must_use]
+    pub fn edges(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// Whether everything that was asked for holds, or would hold after a confirmed run.
+    #[must_use]
+    pub const fn all_holds(&self) -> bool {
+        self.count(Verdict::Lost) + self.count(Verdict::Refused) + self.count(Verdict::Failed) == 0
+    }
+}

@@ -1,0 +1,92 @@
+# What the interoperability scripts share: temporary files, servers on free ports, checks.
+# Sourced, not run. Everything started here ends with the script, by process id.
+
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+portolan=${PORTOLAN:-$root/target/release/portolan}
+work=$(mktemp -d)
+pids=()
+
+finish() {
+  local status=$?
+  for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
+  for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || true; done
+  if [ "$status" -ne 0 ]; then
+    for log in "$work"/*.log; do printf -- '--- %s\n' "$log"; tail -n 20 "$log"; done >&2 || true
+  fi
+  rm -rf "$work"
+  exit "$status"
+}
+trap finish EXIT
+
+say() { printf '==> %s\n' "$*"; }
+fail() { printf 'FAILED: %s\n' "$*" >&2; exit 1; }
+
+[ -x "$portolan" ] || fail "$portolan is not there: cargo build --release, or set PORTOLAN"
+
+# start NAME COMMAND…: runs it in the background, its output in NAME.log.
+start() {
+  local name=$1
+  shift
+  "$@" >"$work/$name.log" 2>&1 &
+  pids+=("$!")
+}
+
+# address NAME PATTERN: waits until NAME.log shows its address, and prints it. PATTERN has it as \1.
+address() {
+  local deadline=$((SECONDS + 30)) found
+  while [ "$SECONDS" -lt "$deadline" ]; do
+    found=$(sed -n "s/$2/\1/p" "$work/$1.log" | head -n 1)
+    [ -n "$found" ] && { printf '%s' "$found"; return; }
+    sleep 0.05
+  done
+  fail "$1 did not say where it listens"
+}
+
+# docker_registry NAME: Debian's docker-registry on a free port; prints its host.
+docker_registry() {
+  cat >"$work/$1.yml" <<YAML
+version: 0.1
+log: {level: info}
+storage: {filesystem: {rootdirectory: $work/$1}, delete: {enabled: true}}
+http: {addr: "127.0.0.1:0"}
+YAML
+  start "$1" docker-registry serve "$work/$1.yml"
+}
+registry_pattern='.*listening on \(127\.0\.0\.1:[0-9]*\).*'
+portolan_pattern='.*"address":"\(127\.0\.0\.1:[0-9]*\)".*'
+
+# blob FILE: adds FILE to the OCI layout in $layout; sets $digest and $size.
+blob() {
+  digest=$(sha256sum "$1" | cut -d' ' -f1)
+  size=$(stat -c %s "$1")
+  cp "$1" "$layout/blobs/sha256/$digest"
+}
+
+# multi_platform_layout DIR: an OCI layout with one image, tagged v1, for two platforms.
+multi_platform_layout() {
+  layout=$1
+  local manifests=() platform config_digest config_size
+  mkdir -p "$layout/blobs/sha256"
+  printf '{"imageLayoutVersion":"1.0.0"}' >"$layout/oci-layout"
+  for platform in amd64 arm64; do
+    mkdir -p "$work/root-$platform"
+    head -c 300000 /dev/urandom >"$work/root-$platform/data"
+    tar -C "$work/root-$platform" -cf "$work/layer.tar" data
+    blob "$work/layer.tar"
+    local layer=$digest layer_size=$size
+    printf '{"architecture":"%s","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' \
+      "$platform" "$layer" >"$work/config.json"
+    blob "$work/config.json"
+    config_digest=$digest config_size=$size
+    printf '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:%s","size":%s},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"sha256:%s","size":%s}]}' \
+      "$config_digest" "$config_size" "$layer" "$layer_size" >"$work/manifest.json"
+    blob "$work/manifest.json"
+    manifests+=("{\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\"digest\":\"sha256:$digest\",\"size\":$size,\"platform\":{\"architecture\":\"$platform\",\"os\":\"linux\"}}")
+  done
+  printf '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[%s,%s]}' \
+    "${manifests[0]}" "${manifests[1]}" >"$work/index.json"
+  blob "$work/index.json"
+  printf '{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.index.v1+json","digest":"sha256:%s","size":%s,"annotations":{"org.opencontainers.image.ref.name":"v1"}}]}' \
+    "$digest" "$size" >"$layout/index.json"
+}
