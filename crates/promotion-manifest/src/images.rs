@@ -65,7 +65,7 @@ fn digest(key: &Node<'_>, value: &Node<'_>, report: &mut Report) -> Option<Diges
     let tags: Vec<_> = items.iter().filter_map(|item| tag(item, report)).collect();
     // A key that is no text has been reported with the mapping.
     let text = key.scalar()?;
-    let digest = parsed(text, "a digest", "copy it again", key.position, report)?;
+    let digest = parsed(text, "a digest", "copy it again from the source", key.position, report)?;
     let wanted = items.is_empty() || !tags.is_empty();
     wanted.then_some(DigestEntry { digest, tags, position: key.position })
 }

@@ -32,50 +32,109 @@ pub fn thin_layout<S: AsRef<str>>(files: &[S]) -> (Vec<ThinProject>, Vec<Problem
     for path in files.iter().map(AsRef::as_ref) {
         match path.split('/').collect::<Vec<_>>()[..] {
             ["manifests", project, REGISTRIES_FILE] => {
-                found.entry(project).or_default().registries = Some(path);
+                found.entry(project).or_default().registries = Slot::File(path);
             }
             ["images", project, IMAGES_FILE] => {
-                found.entry(project).or_default().images = Some(path);
+                found.entry(project).or_default().images = Slot::File(path);
             }
             [folder @ ("images" | "manifests"), project, name] if is_yaml(name) => {
-                found.entry(project).or_default().has_stray = true;
-                problems.push(stray(Some(project), path, folder, name));
+                let kind = Kind::meant(folder, name);
+                found.entry(project).or_default().slot(kind).fill_with_stray();
+                problems.push(stray(Some(project), path, kind));
             }
             [folder @ ("images" | "manifests"), .., name] if is_yaml(name) => {
-                problems.push(stray(None, path, folder, name));
+                problems.push(stray(None, path, Kind::meant(folder, name)));
             }
             [.., name @ (IMAGES_FILE | REGISTRIES_FILE)] => {
-                problems.push(stray(None, path, "", name));
+                problems.push(stray(None, path, Kind::meant("", name)));
             }
             _ => {}
         }
     }
-    let projects = found.into_iter().filter_map(|(project, found)| match found {
-        Found { registries: Some(registries), images: Some(images), .. } => Some(ThinProject {
-            project: project.to_owned(),
-            registries_file: registries.to_owned(),
-            images_file: images.to_owned(),
-        }),
-        // One problem is enough: mending what stands wrong brings the missing file.
-        Found { has_stray: true, .. } => None,
-        Found { registries, images, .. } => {
-            problems.extend(registries.map(|path| half(project, path, &images_path(project))));
-            problems.extend(images.map(|path| half(project, path, &registries_path(project))));
-            None
-        }
-    });
+    let projects = found.iter().filter_map(|(project, found)| found.pair(project, &mut problems));
     let projects = projects.collect();
     problems.sort_by(|a, b| a.file.cmp(&b.file));
     (projects, problems)
 }
 
+/// The two files of a project.
+#[derive(Clone, Copy)]
+enum Kind {
+    Registries,
+    Images,
+}
+
+impl Kind {
+    /// What a file is meant to be: its name tells, or else the folder that it stands in.
+    fn meant(folder: &str, name: &str) -> Self {
+        match name {
+            REGISTRIES_FILE => Self::Registries,
+            IMAGES_FILE => Self::Images,
+            _ if folder == "images" => Self::Images,
+            _ => Self::Registries,
+        }
+    }
+
+    fn path(self, project: &str) -> String {
+        match self {
+            Self::Registries => format!("manifests/{project}/{REGISTRIES_FILE}"),
+            Self::Images => format!("images/{project}/{IMAGES_FILE}"),
+        }
+    }
+}
+
 /// What has been found of a project.
 #[derive(Default)]
 struct Found<'a> {
-    registries: Option<&'a str>,
-    images: Option<&'a str>,
-    /// Whether a file with a wrong name or in the wrong folder has been reported.
-    has_stray: bool,
+    registries: Slot<'a>,
+    images: Slot<'a>,
+}
+
+/// What has been found of one of a project's files.
+#[derive(Clone, Copy, Default)]
+enum Slot<'a> {
+    #[default]
+    Nothing,
+    /// A file with a wrong name or in the wrong folder, which has been reported: mending it brings
+    /// the file that is missing.
+    Stray,
+    File(&'a str),
+}
+
+impl<'a> Found<'a> {
+    fn slot(&mut self, kind: Kind) -> &mut Slot<'a> {
+        match kind {
+            Kind::Registries => &mut self.registries,
+            Kind::Images => &mut self.images,
+        }
+    }
+
+    /// The project, if both its files are there; the problem, if one is.
+    fn pair(&self, project: &str, problems: &mut Vec<Problem>) -> Option<ThinProject> {
+        match (self.registries, self.images) {
+            (Slot::File(registries), Slot::File(images)) => {
+                return Some(ThinProject {
+                    project: project.to_owned(),
+                    registries_file: registries.to_owned(),
+                    images_file: images.to_owned(),
+                });
+            }
+            (Slot::File(path), Slot::Nothing) => problems.push(half(project, path, Kind::Images)),
+            (Slot::Nothing, Slot::File(path)) => {
+                problems.push(half(project, path, Kind::Registries));
+            }
+            _ => {}
+        }
+        None
+    }
+}
+
+impl Slot<'_> {
+    fn fill_with_stray(&mut self) {
+        if matches!(self, Self::Nothing) {
+            *self = Self::Stray;
+        }
+    }
 }
 
 /// Hidden files are tools' settings.
@@ -84,13 +143,12 @@ fn is_yaml(name: &str) -> bool {
 }
 
 /// The problem of a file that is not read where it stands or as it is called.
-fn stray(project: Option<&str>, path: &str, folder: &str, name: &str) -> Problem {
-    let place = project.unwrap_or("<project>");
-    let is_of_images = name == IMAGES_FILE || (name != REGISTRIES_FILE && folder == "images");
-    let (what, right) = match is_of_images {
-        true => ("images", images_path(place)),
-        false => ("registries", registries_path(place)),
+fn stray(project: Option<&str>, path: &str, kind: Kind) -> Problem {
+    let what = match kind {
+        Kind::Registries => "registries",
+        Kind::Images => "images",
     };
+    let right = kind.path(project.unwrap_or("<project>"));
     let message = format!(
         "this file is not read, since the {what} of a project stand in `{right}`; move it there, or \
          remove it"
@@ -98,19 +156,116 @@ fn stray(project: Option<&str>, path: &str, folder: &str, name: &str) -> Problem
     Problem::new(project, &path.into(), None, &message)
 }
 
-/// The problem of a project that has one of its two files.
-fn half(project: &str, path: &str, missing: &str) -> Problem {
+/// The problem of a project one of whose files is missing.
+fn half(project: &str, path: &str, missing: Kind) -> Problem {
     let message = format!(
-        "nothing of project `{project}` is promoted, since `{missing}` is missing; add it, or \
-         remove this file"
+        "nothing of project `{project}` is promoted, since `{}` is missing; add it, or remove this \
+         file",
+        missing.path(project)
     );
     Problem::new(Some(project), &path.into(), None, &message)
 }
 
-fn images_path(project: &str) -> String {
-    format!("images/{project}/{IMAGES_FILE}")
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn registries_path(project: &str) -> String {
-    format!("manifests/{project}/{REGISTRIES_FILE}")
+    /// Files → projects, and problems as `project file: words`.
+    type Row<'a> = (&'a [&'a str], &'a [&'a str], &'a [(&'a str, &'a str, &'a str)]);
+
+    const TABLE: &[Row<'_>] = &[
+        (&["images/a/images.yaml", "manifests/a/promoter-manifest.yaml"], &["a"], &[]),
+        (
+            &["images/a/images.yaml"],
+            &[],
+            &[("a", "images/a/images.yaml", "`manifests/a/promoter-manifest.yaml` is missing")],
+        ),
+        (
+            &["manifests/a/promoter-manifest.yaml", "images/a/OWNERS"],
+            &[],
+            &[("a", "manifests/a/promoter-manifest.yaml", "`images/a/images.yaml` is missing")],
+        ),
+        // Misspelt, and the one that is missing for it.
+        (
+            &["images/a/imaegs.yaml", "manifests/a/promoter-manifest.yaml"],
+            &[],
+            &[("a", "images/a/imaegs.yaml", "images of a project stand in `images/a/images.yaml`")],
+        ),
+        (
+            &["images/a/images.yml", "manifests/a/promoter-manifest.yml"],
+            &[],
+            &[
+                ("a", "images/a/images.yml", "`images/a/images.yaml`"),
+                ("a", "manifests/a/promoter-manifest.yml", "`manifests/a/promoter-manifest.yaml`"),
+            ],
+        ),
+        // In the other folder; the missing file is not this one, so it is told as well.
+        (
+            &["images/a/promoter-manifest.yaml", "manifests/a/promoter-manifest.yaml"],
+            &[],
+            &[
+                ("a", "images/a/promoter-manifest.yaml", "registries of a project stand in"),
+                ("a", "manifests/a/promoter-manifest.yaml", "`images/a/images.yaml` is missing"),
+            ],
+        ),
+        (
+            &["manifests/a/images.yaml", "manifests/a/promoter-manifest.yaml"],
+            &[],
+            &[("a", "manifests/a/images.yaml", "stand in `images/a/images.yaml`")],
+        ),
+        // Beside a whole project.
+        (
+            &[
+                "images/a/images.yaml",
+                "images/a/promoter-manifest.yaml",
+                "manifests/a/promoter-manifest.yaml",
+            ],
+            &["a"],
+            &[("a", "images/a/promoter-manifest.yaml", "move it there, or remove it")],
+        ),
+        // Too deep, not deep enough, elsewhere.
+        (
+            &["images/a/b/images.yaml", "manifests/promoter-manifest.yaml", "image/a/images.yaml"],
+            &[],
+            &[
+                ("-", "image/a/images.yaml", "`images/<project>/images.yaml`"),
+                ("-", "images/a/b/images.yaml", "`images/<project>/images.yaml`"),
+                ("-", "manifests/promoter-manifest.yaml", "`manifests/<project>/"),
+            ],
+        ),
+        (
+            &[
+                "OWNERS",
+                "README.md",
+                "cloudbuild.yaml",
+                "images/a/OWNERS",
+                "images/a/generate.sh",
+                "images/a/.yamllint.yaml",
+                "images/a/images.yaml.orig",
+                "manifests/README.md",
+                "manifests/manifest_test.go",
+                "",
+                "/",
+            ],
+            &[],
+            &[],
+        ),
+    ];
+
+    #[test]
+    fn the_rows_of_the_page() {
+        for (files, projects, expected) in TABLE {
+            let (found, problems) = thin_layout(files);
+            let names: Vec<&str> = found.iter().map(|project| &*project.project).collect();
+            assert_eq!(names, *projects, "{files:?}");
+            assert_eq!(problems.len(), expected.len(), "{problems:#?}");
+            for (problem, (project, file, words)) in problems.iter().zip(*expected) {
+                assert_eq!(
+                    (problem.project.as_deref().unwrap_or("-"), &*problem.file),
+                    (*project, *file)
+                );
+                assert!(problem.message.contains(words), "{problem}");
+            }
+        }
+    }
 }

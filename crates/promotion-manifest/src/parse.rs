@@ -31,9 +31,12 @@ pub fn parse_plain(file: &str, text: &str) -> Parsed {
     let mut report = Report::new(file, &name);
     let (mut registries, mut list) = (None, Vec::new());
     if let Some(root) = yaml::read(text, &mut report) {
-        let (found, images) = sections(&root, &mut report);
-        registries = found;
-        list = images.map_or_else(Vec::new, |images| images::read(images, &mut report));
+        let rule = "the file must be a mapping with `registries` and `images`";
+        let names = ["images", "registries", "imagesPath", "provenance"];
+        if let Some([images, rest @ ..]) = root.fields(rule, names, &mut report) {
+            registries = self::registries(&root, rest, &mut report);
+            list = images.map_or_else(Vec::new, |images| images::read(images, &mut report));
+        }
     }
     assemble([Arc::clone(&name), name], registries, list, vec![report])
 }
@@ -44,41 +47,27 @@ pub fn parse_thin(project: &str, registries: (&str, &str), images: (&str, &str))
     let files: [Arc<str>; 2] = [registries.0.into(), images.0.into()];
     let [mut in_registries, mut in_images] =
         files.each_ref().map(|file| Report::new(project, file));
-    let found = yaml::read(registries.1, &mut in_registries)
-        .and_then(|root| registries_only(&root, &mut in_registries));
+    let found = yaml::read(registries.1, &mut in_registries).and_then(|root| {
+        let rule = "the file must be a mapping with `registries`";
+        let names = ["registries", "imagesPath", "provenance"];
+        let fields = root.fields(rule, names, &mut in_registries)?;
+        self::registries(&root, fields, &mut in_registries)
+    });
     let list = yaml::read(images.1, &mut in_images)
         .and_then(|root| Some(images::read(root.present()?, &mut in_images)));
     assemble(files, found, list.unwrap_or_default(), vec![in_registries, in_images])
 }
 
-/// The registries, and where the images are, of a file that may have both.
-fn sections<'n, 't>(
-    root: &'n Node<'t>,
+/// The registries of `root`, and a look at the keys beside them: real files have them, nothing uses
+/// them.
+fn registries(
+    root: &Node<'_>,
+    [list, path, provenance]: [Option<&Node<'_>>; 3],
     report: &mut Report,
-) -> (Option<Registries>, Option<&'n Node<'t>>) {
-    let Some(root) = root.present() else {
-        return (registries::read(None, root.position, report), None);
-    };
-    let rule = "the file must be a mapping with `registries`";
-    let names = ["registries", "images", "imagesPath", "provenance"];
-    let Some([list, images, path, provenance]) = root.fields(rule, names, report) else {
-        return (None, None);
-    };
-    // Accepted for what real files have, and used by nothing: the path is where images are anyway.
+) -> Option<Registries> {
     path.map(|path| path.text("`imagesPath` must be text", report));
-    provenance.map(|block| block.mapping("`provenance` must be a mapping", report).is_some());
-    (registries::read(list, root.position, report), images)
-}
-
-/// The registries of a file that may have nothing else.
-fn registries_only(root: &Node<'_>, report: &mut Report) -> Option<Registries> {
-    let (registries, images) = sections(root, report);
-    if let Some(images) = images {
-        let message = "in a thin manifest directory images stand in a file of their own; move \
-                       them to images/<project>/images.yaml";
-        report.leave_out_project(images.position, message);
-    }
-    registries
+    provenance.map(|block| block.mapping("`provenance` must be a mapping", report));
+    registries::read(list, root.position, report)
 }
 
 fn assemble(

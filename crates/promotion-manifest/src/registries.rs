@@ -19,7 +19,8 @@ pub(crate) struct Registries {
     pub(crate) destinations: Vec<Registry>,
 }
 
-/// Reads the value of `registries`, if there is one. `at` is where it should be. Nothing only if
+/// Reads the value of `registries`, if there is one. `at` is
+/// where the file's keys begin. Nothing only if
 /// something has been reported.
 pub(crate) fn read(
     list: Option<&Node<'_>>,
@@ -38,7 +39,7 @@ pub(crate) fn read(
         list.items(rule, report)?.iter().filter_map(|item| entry(item, report)).collect();
     let (sources, destinations): (Vec<Entry>, Vec<Entry>) =
         entries.into_iter().partition(|entry| entry.is_source);
-    check_numbers(list.position, &sources, &destinations, report);
+    check_numbers(at, &sources, &destinations, report);
     let source = sources.into_iter().next()?.registry?;
     let destinations: Vec<Registry> =
         destinations.into_iter().filter_map(|entry| entry.registry).collect();

@@ -65,7 +65,8 @@ pub(crate) fn read<'t>(text: &'t str, report: &mut Report) -> Option<Node<'t>> {
             }
             Ok((event, span)) => tree.take(event, position(span.start)),
             Err(error) => {
-                let message = format!("this is not YAML: {}; mend it here or above", error.info());
+                let message =
+                    format!("this is not YAML: {}; mend it, here or nearby", error.info());
                 tree.report.leave_out_project(position(*error.marker()), message);
                 return None;
             }
@@ -208,7 +209,9 @@ impl<'t> Node<'t> {
                 Some(index) => fields[index] = value.present(),
                 None => {
                     let (text, known) = (quoted(text), names.join("`, `"));
-                    let message = format!("the key {text} is unknown; here may stand `{known}`");
+                    let message = format!(
+                        "the key {text} is unknown here, where `{known}` may stand; mend or remove it"
+                    );
                     report.leave_out_project(key.position, message);
                 }
             }

@@ -1,0 +1,373 @@
+//! The rows of `docs/promotion-manifest.md`, "What happens to what is written".
+
+use promotion_manifest::{EdgeSet, MAX_FILE_BYTES, Parsed, parse_plain, parse_thin};
+
+const REGISTRIES: &str = "\
+registries:
+- name: src.example/staging
+  src: true
+- name: dst.example/prod
+";
+
+/// What a case expects: the places of the problems with some words of each, and the edges as
+/// `image tag digit`, with `-` for no tag; nothing if the project is out.
+type Expected<'a> = (&'a [(&'a str, &'a str)], Option<&'a str>);
+
+/// Writes digests of one digit out, which stand as `<a>` and `<b>` in the texts below.
+fn expand(text: &str) -> String {
+    text.replace("<a>", &format!("sha256:{}", "a".repeat(64)))
+        .replace("<b>", &format!("sha256:{}", "b".repeat(64)))
+}
+
+fn edges(parsed: Parsed) -> Option<String> {
+    let set = EdgeSet::new(vec![parsed.manifest?]);
+    let mut all = Vec::new();
+    for destination in set.destinations() {
+        for edge in &destination.edges {
+            let tag = set.tag(edge).map_or("-", |tag| tag.as_str());
+            all.push(format!("{} {tag} {}", destination.name, &set.digest(edge).hex()[..1]));
+        }
+    }
+    Some(all.join(", "))
+}
+
+#[track_caller]
+fn check(case: &str, parsed: Parsed, (problems, wanted): Expected<'_>) {
+    let found: Vec<String> = parsed.problems.iter().map(ToString::to_string).collect();
+    let fits = found.len() == problems.len()
+        && found.iter().zip(problems).all(|(found, (place, words))| {
+            found.starts_with(&format!("{place}: ")) && found.contains(words)
+        });
+    assert!(fits, "{case}\nexpected {problems:#?}\nfound {found:#?}");
+    assert_eq!(edges(parsed).as_deref(), wanted, "{case}");
+}
+
+fn images(text: &str, expected: Expected<'_>) {
+    let expanded = expand(text);
+    check(text, parse_thin("p", ("reg", REGISTRIES), ("img", &expanded)), expected);
+}
+
+fn registries(text: &str, expected: Expected<'_>) {
+    let list = expand("- name: i\n  dmap: {<a>: [t]}");
+    check(text, parse_thin("p", ("reg", text), ("img", &list)), expected);
+}
+
+#[test]
+fn row_1_what_is_not_yaml_leaves_the_project_out() {
+    images("- name: i\n  dmap: {<a>: [\"t]}\n", (&[("img:2:84", "unclosed quote")], None));
+    images("- name: i\n   dmap:\n", (&[("img:2:8", "not YAML")], None));
+    images("- name: i\n\tdmap: {}\n", (&[("img:1:9", "tab")], None));
+    images(&"[".repeat(40), (&[("img:1:33", "limit")], None));
+    images(&"- ".repeat(40), (&[("img:1:65", "limit")], None));
+    images(&" ".repeat(MAX_FILE_BYTES + 1), (&[("img:1:1", "at most 33554432 are read")], None));
+    registries("registries: [", (&[("reg:1:13", "not YAML")], None));
+}
+
+#[test]
+fn both_files_are_read_whatever_is_wrong_with_the_first() {
+    let parsed = parse_thin("p", ("reg", "registries: ["), ("img", "- nme: i"));
+    let both =
+        [("reg:1:13", "not YAML"), ("img:1:3", "`nme` is unknown"), ("img:1:3", "no `name`")];
+    check("both", parsed, (&both, None));
+}
+
+#[test]
+fn row_2_what_a_reviewer_cannot_see_through_leaves_the_project_out() {
+    images("- name: i\n---\n- name: j\n", (&[("img:2:1", "second YAML document")], None));
+    images(
+        "- name: &n i\n  dmap: {<a>: [t]}\n- name: *n\n  dmap: *m\n",
+        (&[("img:3:9", "alias"), ("img:4:9", "alias")], None),
+    );
+    images("- name: !!str i\n", (&[("img:1:15", "YAML tag")], None));
+    images("- !x {name: i}\n", (&[("img:1:6", "YAML tag")], None));
+}
+
+#[test]
+fn row_3_an_unknown_key_leaves_the_project_out() {
+    images(
+        "- name: i\n  dmpa: {<a>: [t]}\n  tags: []\n",
+        (&[("img:2:3", "`dmpa` is unknown"), ("img:3:3", "`name`, `dmap` may stand")], None),
+    );
+    registries(
+        &format!("{REGISTRIES}  token: x\nrenames: []\nimages: []\n"),
+        (
+            &[
+                ("reg:5:3", "`token` is unknown"),
+                ("reg:6:1", "`renames` is unknown"),
+                ("reg:7:1", "`images` is unknown"),
+            ],
+            None,
+        ),
+    );
+}
+
+#[test]
+fn row_4_a_duplicate_key_leaves_the_project_out() {
+    images("- name: i\n  name: j\n", (&[("img:2:3", "`name` stands on line 1 already")], None));
+    images(
+        "- name: i\n  dmap:\n    <a>: [t]\n    <b>: [u]\n    \"<a>\": [v]\n",
+        (&[("img:5:5", "stands on line 3 already")], None),
+    );
+    registries(
+        &format!("{REGISTRIES}provenance:\n  a: {{b: 1, b: 2}}\n"),
+        (&[("reg:6:13", "`b` stands on line 6 already")], None),
+    );
+}
+
+#[test]
+fn row_5_a_wrong_type_leaves_the_project_out() {
+    for (text, place, words) in [
+        ("name: i\n", "img:1:1", "the images must be a list"),
+        ("- i\n", "img:1:3", "an image must be a mapping"),
+        ("- name: [i]\n", "img:1:9", "must be text, and here a list is"),
+        ("- name: i\n  dmap: t\n", "img:2:9", "`dmap` must map digests to lists of tags"),
+        ("- name: i\n  dmap: {<a>: t}\n", "img:2:83", "must be a list, such as"),
+        ("- name: i\n  dmap: {<a>: [{}]}\n", "img:2:84", "a tag must be text"),
+        ("- name: i\n  dmap: {[x]: [t]}\n", "img:2:10", "a key must be text"),
+        ("- name: i\n  dmap: {: [t]}\n", "img:2:10", "a key must be text, and here nothing is"),
+    ] {
+        images(text, (&[(place, words)], None));
+    }
+    for (text, place, words) in [
+        ("[]", "reg:1:1", "the file must be a mapping"),
+        ("registries: x\n", "reg:1:13", "`registries` must be a list"),
+        ("registries: {}\n", "reg:1:13", "`registries` must be a list"),
+    ] {
+        registries(text, (&[(place, words)], None));
+    }
+    for (more, place, words) in [
+        ("- x\n", "reg:5:3", "a registry must be a mapping"),
+        ("- name: {}\n", "reg:5:9", "must be text"),
+        ("  src: yes\n", "reg:5:8", "`src` must be `true` or `false`, unquoted, and here `yes`"),
+        ("  src: \"true\"\n", "reg:5:8", "`src` must be"),
+        ("  service-account: []\n", "reg:5:20", "`service-account` must be text"),
+        ("imagesPath: []\n", "reg:5:13", "`imagesPath` must be text"),
+        ("provenance: required\n", "reg:5:13", "`provenance` must be a mapping"),
+    ] {
+        registries(&format!("{REGISTRIES}{more}"), (&[(place, words)], None));
+    }
+}
+
+#[test]
+fn row_6_registries_without_a_good_name_leave_the_project_out() {
+    registries(
+        "# nothing\n",
+        (&[("reg:1:1", "the file must be a mapping with `registries`")], None),
+    );
+    registries("imagesPath: x\nregistries:\n", (&[("reg:1:1", "there are no `registries`")], None));
+    for (more, place, words) in [
+        ("- service-account: x\n", "reg:5:3", "no `name`"),
+        ("- name:\n", "reg:5:3", "no `name`"),
+        ("- name: \"\"\n", "reg:5:9", "not a registry host"),
+        (
+            "- name: https://gcr.io/x\n",
+            "reg:5:9",
+            "`https://gcr.io/x` cannot be a registry's `name`",
+        ),
+        ("- name: gcr.io/X\n", "reg:5:9", "lower-case"),
+        ("- name: gcr.io/x/\n", "reg:5:9", "component"),
+    ] {
+        registries(&format!("{REGISTRIES}{more}"), (&[(place, words)], None));
+    }
+}
+
+#[test]
+fn row_7_a_project_has_one_source_and_a_destination() {
+    let none = ("reg:1:1", "no registry is the source");
+    let nowhere = ("reg:1:1", "no registry is a destination");
+    registries("registries: []\n", (&[none, nowhere], None));
+    registries("registries:\n- name: a.example\n  src: false\n", (&[none], None));
+    registries("registries:\n- name: a.example\n  src: true\n", (&[nowhere], None));
+    registries(
+        &format!("{REGISTRIES}- {{name: b.example, src: true}}\n- {{src: true}}\n"),
+        (
+            &[
+                ("reg:5:3", "second source beside that of line 2"),
+                ("reg:6:3", "no `name`"),
+                ("reg:6:3", "second source"),
+            ],
+            None,
+        ),
+    );
+}
+
+#[test]
+fn row_8_a_destination_stands_once_and_is_not_the_source() {
+    registries(
+        &format!("{REGISTRIES}- name: src.example/staging\n- name: DST.example/prod\n"),
+        (
+            &[
+                ("reg:5:3", "`src.example/staging` is the source itself"),
+                ("reg:6:3", "`dst.example/prod` stands on line 4 already"),
+            ],
+            None,
+        ),
+    );
+}
+
+#[test]
+fn row_9_a_bad_image_name_leaves_out_the_image() {
+    images(
+        "- name: I\n  dmap: {<a>: [t], sha256:1: []}\n- dmap: {<a>: [t]}\n- name: ok\n  dmap: {<b>: [t]}\n",
+        (
+            &[
+                ("img:1:9", "`I` is not an image's name"),
+                ("img:2:88", "not a digest"),
+                ("img:3:3", "no `name`"),
+            ],
+            Some("ok t b"),
+        ),
+    );
+}
+
+#[test]
+fn row_10_a_bad_digest_leaves_out_itself() {
+    let short = format!("sha256:{}", "c".repeat(63));
+    images(
+        &format!(
+            "- name: i\n  dmap:\n    \"{short}\": [t]\n    <a>: [u]\n    md5:1: []\n    1: []\n"
+        ),
+        (
+            &[
+                ("img:3:5", "64 hexadecimal digits; this has 63"),
+                ("img:5:5", "md5"),
+                ("img:6:5", "not a digest"),
+            ],
+            Some("i u a"),
+        ),
+    );
+    images(
+        &format!("- name: i\n  dmap: {{sha512:{}: [t]}}\n", "d".repeat(128)),
+        (&[], Some("i t d")),
+    );
+}
+
+#[test]
+fn row_11_a_bad_tag_leaves_out_itself_and_a_digest_that_has_no_other() {
+    images(
+        "- name: i\n  dmap:\n    <a>: [\"a b\", t, ~, \"\"]\n    <b>: [.x]\n",
+        (
+            &[
+                ("img:3:79", "`a b` is not a tag"),
+                ("img:3:89", "a tag is missing"),
+                ("img:3:92", "empty"),
+                ("img:4:79", "`.x` is not a tag"),
+            ],
+            Some("i t a"),
+        ),
+    );
+}
+
+#[test]
+fn row_12_a_name_too_long_for_its_registry_leaves_out_the_image_there() {
+    let (long, short) = ("n".repeat(252), "n".repeat(200));
+    let texts = |name: &str, source: &str| {
+        let registries = format!(
+            "registries: [{{name: {source}, src: true}}, {{name: d.example/{}}}, \
+             {{name: e.example/{}/x}}, {{name: f.example}}]",
+            "p".repeat(60),
+            "p".repeat(60)
+        );
+        let images = expand(&format!("- name: ok\n- name: {name}\n  dmap: {{<a>: [t]}}\n"));
+        let parsed = parse_thin("p", ("reg", &registries), ("img", &images));
+        assert_eq!(parsed.problems, []);
+        let set = EdgeSet::new(vec![parsed.manifest.expect("a manifest")]);
+        (set.problems().iter().map(ToString::to_string).collect::<Vec<_>>(), set.len())
+    };
+    let (problems, len) = texts(&short, "s.example");
+    assert_eq!((problems.len(), len), (1, 1));
+    assert!(problems[0].starts_with("img:2:9: image `nnn"), "{problems:?}");
+    assert!(problems[0].contains("below `d.example/ppp") && problems[0].contains(" and 1 more: "));
+    let (problems, len) = texts(&long, "s.example/stage");
+    assert_eq!((problems.len(), len), (1, 0));
+    assert!(problems[0].contains("cannot be below `s.example/stage`: "), "{problems:?}");
+}
+
+#[test]
+fn row_13_entries_of_one_name_are_merged() {
+    images(
+        "- name: i\n  dmap: {<a>: [t, t]}\n- name: j\n  dmap: {<a>: [t]}\n\
+         - name: i\n  dmap: {<b>: [v], <a>: [u, t]}\n- name: i\n  dmap: {<b>: }\n",
+        (&[], Some("i t a, i u a, i v b, j t a")),
+    );
+    let text = expand("- name: i\n  dmap: {<a>: [t]}\n- name: i\n  dmap: {<a>: [u]}\n");
+    let manifest = parse_thin("p", ("reg", REGISTRIES), ("img", &text)).manifest.expect("whole");
+    let [image] = &manifest.images[..] else { panic!("{:?}", manifest.images) };
+    let [entry] = &image.digests[..] else { panic!("{:?}", image.digests) };
+    let places: Vec<String> =
+        entry.tags.iter().map(|(tag, position)| format!("{tag} {position}")).collect();
+    assert_eq!((image.position.line, entry.position.line), (1, 2));
+    assert_eq!(places, ["t 2:84", "u 4:84"]);
+}
+
+#[test]
+fn row_14_nothing_may_be_asked_for() {
+    for text in ["", "# a comment\n", "---\n", "~", "[]", "- name: i\n", "- name: i\n  dmap:\n"] {
+        images(text, (&[], Some("")));
+    }
+    images("- name: i\n  dmap: {}\n- name: j\n  dmap: null # none\n", (&[], Some("")));
+    for more in ["", "images:\n", "images: []\n"] {
+        let text = format!("{REGISTRIES}{more}");
+        check(&text, parse_plain("plain", &text), (&[], Some("")));
+    }
+}
+
+#[test]
+fn row_15_no_tags_promote_the_digest_alone() {
+    images("- name: i\n  dmap:\n    <a>: []\n    <b>:\n", (&[], Some("i - a, i - b")));
+}
+
+#[test]
+fn row_16_a_tag_on_two_digests_is_read() {
+    images("- name: i\n  dmap: {<a>: [t], <b>: [t]}\n", (&[], Some("i t a, i t b")));
+}
+
+#[test]
+fn row_17_ways_of_writing_are_the_same() {
+    for text in [
+        "- name: i\n  dmap:\n    <a>: [t]\n",
+        "- name: i\n  dmap:\n    <a>:\n    - t\n",
+        "- name: i\n  dmap:\n    '<a>':\n      - 't'\n",
+        "- \"name\": \"i\"\n  \"dmap\": {\"<a>\": [ \"t\" ]}\n",
+        "[{name: i, dmap: {<a>: [t]}}]",
+        "---\n- dmap: # no\n    ? <a>\n    : [t,]\n  name: |-\n    i\n...\n",
+        "- name: >-\n    i\n  dmap: {<a>: [\"\\x74\"]}\n",
+        "\u{feff}- name: i\n  dmap: {<a>: [t]}\n",
+    ] {
+        images(text, (&[], Some("i t a")));
+        images(&text.replace('\n', "\r\n"), (&[], Some("i t a")));
+    }
+}
+
+#[test]
+fn row_18_plain_scalars_stay_text() {
+    images(
+        "- name: 1\n  dmap: {<a>: [1.20, 0x10, true, 2024-01-01, \"null\", 1_0]}\n",
+        (&[], Some("1 0x10 a, 1 1.20 a, 1 1_0 a, 1 2024-01-01 a, 1 null a, 1 true a")),
+    );
+}
+
+#[test]
+fn row_19_an_anchor_alone_means_nothing() {
+    images("- name: &x i\n  dmap: &y {<a>: [&z t]}\n", (&[], Some("i t a")));
+}
+
+#[test]
+fn a_plain_manifest_is_one_file() {
+    let text = expand(&format!(
+        "{REGISTRIES}  service-account: me@x\nimages:\n- name: i\n  dmap: {{<a>: [t], sha256:1: []}}\n\
+         imagesPath: ../x\nprovenance: {{mode: warn}}\n"
+    ));
+    let parsed = parse_plain("a/plain.yaml", &text);
+    let problem = &parsed.problems[0];
+    assert_eq!(
+        (problem.project.as_deref(), &*problem.file),
+        (Some("a/plain.yaml"), "a/plain.yaml")
+    );
+    let manifest = parsed.manifest.clone().expect("whole");
+    assert_eq!(manifest.project, "a/plain.yaml");
+    assert_eq!(manifest.source.prefix.to_string(), "src.example/staging");
+    assert_eq!(manifest.destinations[0].service_account.as_deref(), Some("me@x"));
+    assert_eq!(manifest.destinations[0].position.to_string(), "4:3");
+    check("plain", parsed, (&[("a/plain.yaml:8:88", "not a digest")], Some("i t a")));
+}
