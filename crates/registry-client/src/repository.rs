@@ -184,9 +184,8 @@ impl RepositoryClient {
     /// When it neither does so nor opens an upload.
     pub async fn mount_blob(&self, digest: &Digest, from: &Repository) -> Result<Mount, Error> {
         let mut request = self.request(Method::POST, "blobs/uploads/")?;
-        let mut query = request.url.query_pairs_mut();
-        query.append_pair("mount", &digest.to_string()).append_pair("from", from.as_str());
-        drop(query);
+        let (digest, from) = (digest.to_string(), from.as_str());
+        request.url.query_pairs_mut().append_pair("mount", &digest).append_pair("from", from);
         let answer = self.client.send(request).await?;
         if answer.status == StatusCode::CREATED {
             return Ok(Mount::Mounted);
