@@ -36,6 +36,23 @@ pub struct Node {
 }
 
 impl Node {
+    /// Reads a manifest of `source`, which `parent` lists; nobody lists the root of an image.
+    ///
+    /// # Errors
+    /// When it is missing, unreadable, or not of a kind that can be copied.
+    pub async fn read(
+        source: &RepositoryClient,
+        digest: &Digest,
+        parent: Option<&Digest>,
+    ) -> Result<Self, Error> {
+        let content = Content::Manifest(*digest);
+        let fetched = source.manifest(&Reference::Digest(*digest)).await;
+        let fetched = fetched.map_err(|error| SourceError::read(source, content, parent, error))?;
+        let repository = source.to_string();
+        let refused = |source| SourceError::Manifest { repository, digest: *digest, source };
+        Ok(Self::parse(fetched).map_err(refused)?)
+    }
+
     /// Reads what `manifest` lists.
     ///
     /// # Errors
@@ -82,7 +99,7 @@ impl Image {
     /// beyond the bounds of this module.
     pub async fn load(source: &RepositoryClient, digest: &Digest) -> Result<Self, Error> {
         let mut walk = Walk::new(source, *digest);
-        let root = read(source, digest, None).await?;
+        let root = Node::read(source, digest, None).await?;
         let mut level = walk.enter(&root)?;
         for _ in 1..MAX_DEPTH {
             level = walk.descend(level).await?;
@@ -154,9 +171,12 @@ impl<'a> Walk<'a> {
     async fn descend(&mut self, level: Vec<Listed>) -> Result<Vec<Listed>, Error> {
         let mut next = Vec::new();
         let source = self.source;
-        let mut reads = stream::iter(level)
-            .map(|listed| async move { read(source, &listed.digest, Some(&listed.parent)).await })
-            .buffer_unordered(READS_AT_ONCE);
+        let mut reads =
+            stream::iter(level)
+                .map(|listed| async move {
+                    Node::read(source, &listed.digest, Some(&listed.parent)).await
+                })
+                .buffer_unordered(READS_AT_ONCE);
         while let Some(node) = reads.try_next().await? {
             next.extend(self.enter(&node)?);
             self.nodes.insert(node.manifest.digest, node);
@@ -178,21 +198,4 @@ fn place_children(node: &Node, nodes: &mut HashMap<Digest, Node>, placed: &mut V
             placed.push(child);
         }
     }
-}
-
-/// Reads one manifest, which `parent` lists.
-async fn read(
-    source: &RepositoryClient,
-    digest: &Digest,
-    parent: Option<&Digest>,
-) -> Result<Node, Error> {
-    let content = Content::Manifest(*digest);
-    let fetched = source.manifest(&Reference::Digest(*digest)).await;
-    let fetched = fetched.map_err(|error| SourceError::read(source, content, parent, error))?;
-    let repository = || source.to_string();
-    Ok(Node::parse(fetched).map_err(|source| SourceError::Manifest {
-        repository: repository(),
-        digest: *digest,
-        source,
-    })?)
 }

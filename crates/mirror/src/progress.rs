@@ -1,0 +1,66 @@
+//! What a run says of itself: events while it goes on, totals at its end.
+
+use std::fmt;
+
+use oci::{Reference, Repository};
+use transfer::Content;
+
+/// Something that happened; for people who wait.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// So many repositories are to be looked at.
+    Repositories(usize),
+    /// A repository has so many tags.
+    Tags(&'a Repository, usize),
+    /// A tag is done with, well or not.
+    TagDone,
+    /// Content is in the store now, or would be copied: what, and its length in bytes.
+    Copied(Content, u64),
+    /// Something failed.
+    Failed(&'a Failure),
+}
+
+/// What a run did or, in [`Mode::Plan`](crate::Mode::Plan), would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Repositories that have tags.
+    pub repositories: u64,
+    /// Tags seen.
+    pub tags: u64,
+    /// Manifests put.
+    pub manifests: u64,
+    /// Blobs put.
+    pub blobs: u64,
+    /// Bytes of those blobs and manifests.
+    pub bytes: u64,
+    /// Blobs and manifests that the store had.
+    pub already_there: u64,
+    /// What is not as asked, each with the reason. Empty when the mirror is complete.
+    pub failed: Vec<Failure>,
+}
+
+/// Something that was not mirrored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Of which repository; none when it concerns the whole prefix.
+    pub repository: Option<Repository>,
+    /// Which tag, or which content; none when it concerns the whole repository.
+    pub reference: Option<Reference>,
+    /// What happened, and where.
+    pub reason: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.repository, &self.reference) {
+            (Some(repository), Some(Reference::Tag(tag))) => write!(f, "{repository}:{tag}: ")?,
+            (Some(repository), Some(Reference::Digest(digest))) => {
+                write!(f, "{repository}@{digest}: ")?;
+            }
+            (Some(repository), None) => write!(f, "{repository}: ")?,
+            (None, _) => {}
+        }
+        f.write_str(&self.reason)
+    }
+}
