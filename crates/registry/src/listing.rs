@@ -1,0 +1,101 @@
+//! Answers that list names: the catalogue of repositories, and a repository's tags.
+//!
+//! Source: distribution-spec 1.1, "Listing Tags"; `_catalog` is the Docker registry's.
+
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_TYPE, LINK};
+use oci::{Repository, Tag};
+
+use crate::{limits::MAX_PAGE, refusal::Refusal, storage::Storage};
+
+/// Which part of a list is asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Page {
+    limit: usize,
+    after: Option<String>,
+}
+
+impl Page {
+    pub(crate) fn new(limit: Option<usize>, after: Option<String>) -> Self {
+        Self { limit: limit.unwrap_or(MAX_PAGE).min(MAX_PAGE), after }
+    }
+
+    /// This part of `names`, in ASCII order, and the name to go on after if there is more.
+    fn of(&self, mut names: Vec<String>) -> (Vec<String>, Option<String>) {
+        names.sort_unstable();
+        let start = match &self.after {
+            Some(after) => names.partition_point(|name| name <= after),
+            None => 0,
+        };
+        names.drain(..start);
+        let more = names.len() > self.limit && self.limit > 0;
+        names.truncate(self.limit);
+        let last = if more { names.last().cloned() } else { None };
+        (names, last)
+    }
+}
+
+pub(crate) async fn catalog(storage: &Storage, page: Page) -> Result<Response, Refusal> {
+    let names = storage.run(|backend| backend.repositories()).await?;
+    let (names, last) = page.of(names.iter().map(Repository::to_string).collect());
+    let json = serde_json::json!({ "repositories": names });
+    Ok(answer(&json, "/v2/_catalog", &page, last))
+}
+
+pub(crate) async fn tags(
+    storage: &Storage,
+    name: Repository,
+    page: Page,
+) -> Result<Response, Refusal> {
+    let path = format!("/v2/{name}/tags/list");
+    let asked = name.clone();
+    let tags = storage.run(move |backend| backend.tags(&asked)).await?;
+    let tags = tags.ok_or_else(|| Refusal::NameUnknown(name.clone()))?;
+    let (tags, last) = page.of(tags.iter().map(Tag::to_string).collect());
+    let json = serde_json::json!({ "name": name, "tags": tags });
+    Ok(answer(&json, &path, &page, last))
+}
+
+fn answer(json: &serde_json::Value, path: &str, page: &Page, last: Option<String>) -> Response {
+    let json = ([(CONTENT_TYPE, "application/json")], json.to_string());
+    match last {
+        // Names and tags have no character that a query must escape.
+        Some(last) => {
+            let next = format!("<{path}?n={}&last={last}>; rel=\"next\"", page.limit);
+            ([(LINK, next)], json).into_response()
+        }
+        None => json.into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_a_part_of_the_sorted_names() {
+        let page = |limit, after: Option<&str>| {
+            let names = ["b", "a", "B", "c"].map(String::from).to_vec();
+            let (names, last) = Page::new(limit, after.map(Into::into)).of(names);
+            (names.concat(), last)
+        };
+        for (limit, after, names, last) in [
+            (None, None, "Babc", None),
+            (Some(4), None, "Babc", None),
+            (Some(3), None, "Bab", Some("b")),
+            (Some(3), Some("b"), "c", None),
+            (Some(1), Some("B"), "a", Some("a")),
+            (Some(9), Some("aa"), "bc", None),
+            (Some(9), Some("c"), "", None),
+            (Some(0), None, "", None),
+            (Some(usize::MAX), None, "Babc", None),
+        ] {
+            assert_eq!(
+                page(limit, after),
+                (names.into(), last.map(Into::into)),
+                "{limit:?} {after:?}"
+            );
+        }
+        assert_eq!(Page::new(Some(usize::MAX), None).limit, MAX_PAGE);
+    }
+}
