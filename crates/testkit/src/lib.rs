@@ -1,1 +1,25 @@
-//! In-process servers on port 0 with scripted faults, and fixtures.
+//! What tests are made of: servers in the process, on 127.0.0.1 and a free port, that record what they
+//! are asked and fail on command; content to put into them; and a client that does nothing by itself.
+//!
+//! Everything ends when it is dropped. Whatever goes wrong in here panics: it is the test that failed.
+//! How tests are written: `docs/testing.md`.
+#![expect(clippy::expect_used, clippy::panic, reason = "a panic in here is a failed test")]
+
+mod bucket;
+mod client;
+mod fault;
+pub mod fixture;
+mod host;
+mod registry;
+mod server;
+
+pub use axum::body::Body;
+
+pub use crate::{
+    bucket::TestBucket,
+    client::{get, send},
+    fault::Fault,
+    host::TestHost,
+    registry::TestRegistry,
+    server::{RecordedRequest, TestServer},
+};

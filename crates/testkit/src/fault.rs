@@ -1,0 +1,284 @@
+//! What may befall a request, as a script: which requests, how many of them, and what happens.
+
+use std::{fmt, future::Future, io, time::Duration};
+
+use axum::body::{Body, BodyDataStream, HttpBody as _};
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+
+use crate::RecordedRequest;
+
+/// A fault: `Fault::on(Method::GET, "/blobs/").times(2).status(503)`. Without an action it answers
+/// 500.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    method: Option<Method>,
+    path_contains: String,
+    left: usize,
+    action: Action,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Action {
+    Answer(StatusCode, HeaderMap),
+    Hang,
+    Reset,
+    ResetAfterRequest(usize),
+    LoseAnswer,
+    Body(Shape),
+}
+
+/// What is done to the body of an answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Shape {
+    TruncateAfter(usize),
+    StallAfter(usize),
+    Corrupt,
+    WrongLength,
+    Drip { piece: usize, interval: Duration },
+}
+
+impl Fault {
+    /// For requests of this method whose path and query contain this text; `""` is in all of them.
+    #[must_use]
+    pub fn on(method: Method, path_contains: &str) -> Self {
+        Self { method: Some(method), ..Self::everywhere(path_contains) }
+    }
+
+    /// For requests of any method whose path and query contain this text.
+    #[must_use]
+    pub fn everywhere(path_contains: &str) -> Self {
+        Self {
+            method: None,
+            path_contains: path_contains.to_owned(),
+            left: usize::MAX,
+            action: Action::Answer(StatusCode::INTERNAL_SERVER_ERROR, HeaderMap::new()),
+        }
+    }
+
+    /// Befalls only the next `count` of them.
+    #[must_use]
+    pub const fn times(mut self, count: usize) -> Self {
+        self.left = count;
+        self
+    }
+
+    /// Answered with this status and an empty body; the request is not carried out.
+    #[must_use]
+    pub fn status(self, code: u16) -> Self {
+        let status = StatusCode::from_u16(code).expect("a status code");
+        self.with(Action::Answer(status, HeaderMap::new()))
+    }
+
+    /// After [`Fault::status`]: with this header, such as `Retry-After` or `Location`.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: &str) -> Self {
+        let Action::Answer(_, headers) = &mut self.action else {
+            panic!("a header needs a status before it");
+        };
+        let value = HeaderValue::from_str(value).expect("a header value");
+        headers.insert(HeaderName::from_static(name), value);
+        self
+    }
+
+    /// Never answered; the connection stays open.
+    #[must_use]
+    pub fn hang(self) -> Self {
+        self.with(Action::Hang)
+    }
+
+    /// The connection is closed without an answer; the request is not carried out.
+    #[must_use]
+    pub fn reset(self) -> Self {
+        self.with(Action::Reset)
+    }
+
+    /// As [`Fault::reset`], once this much of the request's body was read.
+    #[must_use]
+    pub fn reset_after_request(self, bytes: usize) -> Self {
+        self.with(Action::ResetAfterRequest(bytes))
+    }
+
+    /// The request is carried out, and then the connection is closed without an answer.
+    #[must_use]
+    pub fn lose_answer(self) -> Self {
+        self.with(Action::LoseAnswer)
+    }
+
+    /// The connection is closed after this much of the answer's body, which announces its full length.
+    #[must_use]
+    pub fn truncate_after(self, bytes: usize) -> Self {
+        self.with(Action::Body(Shape::TruncateAfter(bytes)))
+    }
+
+    /// Nothing more comes after this much of the answer's body; the connection stays open.
+    #[must_use]
+    pub fn stall_after(self, bytes: usize) -> Self {
+        self.with(Action::Body(Shape::StallAfter(bytes)))
+    }
+
+    /// One byte of the answer's body is another.
+    #[must_use]
+    pub fn corrupt(self) -> Self {
+        self.with(Action::Body(Shape::Corrupt))
+    }
+
+    /// The answer's body lacks its last byte, and its `Content-Length` agrees: only who knows the
+    /// length or the digest beforehand can tell.
+    #[must_use]
+    pub fn wrong_length(self) -> Self {
+        self.with(Action::Body(Shape::WrongLength))
+    }
+
+    /// The answer's body comes in pieces of this many bytes, with this time between them.
+    #[must_use]
+    pub fn drip(self, piece: usize, interval: Duration) -> Self {
+        self.with(Action::Body(Shape::Drip { piece, interval }))
+    }
+
+    fn with(mut self, action: Action) -> Self {
+        self.action = action;
+        self
+    }
+
+    /// What happens to `request`, if it is one of those that this is for.
+    pub(crate) fn befall(&mut self, request: &RecordedRequest) -> Option<Action> {
+        let method = self.method.as_ref().is_none_or(|method| *method == request.method);
+        if !method || !request.path_and_query.contains(&self.path_contains) || self.left == 0 {
+            return None;
+        }
+        self.left -= 1;
+        Some(self.action.clone())
+    }
+}
+
+/// The connection is to be closed without an answer.
+#[derive(Debug)]
+pub(crate) struct Cut;
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a fault closes the connection")
+    }
+}
+
+impl std::error::Error for Cut {}
+
+impl Action {
+    pub(crate) async fn run<F>(
+        self,
+        request: Request<Body>,
+        handler: impl Fn(Request<Body>) -> F,
+    ) -> Result<Response<Body>, Cut>
+    where
+        F: Future<Output = Response<Body>>,
+    {
+        match self {
+            Self::Answer(status, headers) => {
+                let mut response = Response::new(Body::empty());
+                *response.status_mut() = status;
+                *response.headers_mut() = headers;
+                Ok(response)
+            }
+            Self::Hang => std::future::pending().await,
+            Self::Reset => Err(Cut),
+            Self::ResetAfterRequest(bytes) => {
+                read(request.into_body(), bytes).await;
+                Err(Cut)
+            }
+            Self::LoseAnswer => {
+                let response = handler(request).await;
+                read(response.into_body(), usize::MAX).await;
+                Err(Cut)
+            }
+            Self::Body(shape) => Ok(shape.apply(handler(request).await)),
+        }
+    }
+}
+
+async fn read(body: Body, bytes: usize) {
+    let mut pieces = body.into_data_stream();
+    let mut read = 0;
+    while read < bytes
+        && let Some(Ok(piece)) = pieces.next().await
+    {
+        read += piece.len();
+    }
+}
+
+impl Shape {
+    fn apply(self, response: Response<Body>) -> Response<Body> {
+        let (mut head, body) = response.into_parts();
+        let announced = head.headers.get(header::CONTENT_LENGTH);
+        let announced = announced.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        let whole = announced.or_else(|| body.size_hint().exact()?.try_into().ok());
+        let limit = match self {
+            Self::TruncateAfter(bytes) | Self::StallAfter(bytes) => bytes,
+            Self::WrongLength => whole.map_or(usize::MAX, |whole| whole.saturating_sub(1)),
+            Self::Corrupt | Self::Drip { .. } => usize::MAX,
+        };
+        let kept = if matches!(self, Self::WrongLength) { whole.map(|_| limit) } else { whole };
+        if let Some(kept) = kept {
+            head.headers.insert(header::CONTENT_LENGTH, kept.into());
+        }
+        let shaped = Shaped {
+            shape: self,
+            limit,
+            sent: 0,
+            rest: Bytes::new(),
+            body: body.into_data_stream(),
+        };
+        Response::from_parts(head, Body::from_stream(stream::try_unfold(shaped, Shaped::next)))
+    }
+}
+
+/// The body of an answer, under a shape.
+struct Shaped {
+    shape: Shape,
+    /// How many bytes come before the shape's end.
+    limit: usize,
+    sent: usize,
+    /// What came from the body and was not sent yet.
+    rest: Bytes,
+    body: BodyDataStream,
+}
+
+impl Shaped {
+    async fn next(mut self) -> io::Result<Option<(Bytes, Self)>> {
+        if self.sent >= self.limit {
+            return self.end().await;
+        }
+        while self.rest.is_empty() {
+            let Some(piece) = self.body.next().await else { return Ok(None) };
+            self.rest = piece.map_err(io::Error::other)?;
+        }
+        let mut longest = self.limit - self.sent;
+        if let Shape::Drip { piece, interval } = self.shape {
+            longest = piece.max(1);
+            let pause = if self.sent == 0 { Duration::ZERO } else { interval };
+            tokio::time::sleep(pause).await;
+        }
+        let mut piece = self.rest.split_to(self.rest.len().min(longest));
+        if matches!(self.shape, Shape::Corrupt) && self.sent == 0 {
+            piece = [&[piece[0] ^ 1], &piece[1..]].concat().into();
+        }
+        self.sent += piece.len();
+        Ok(Some((piece, self)))
+    }
+
+    /// What comes after the last byte that is let through.
+    async fn end<T>(self) -> io::Result<Option<T>> {
+        match self.shape {
+            Shape::TruncateAfter(_) => {
+                // The server forgets what it has not written yet when a body fails: let it write.
+                for _ in 0..8 {
+                    tokio::task::yield_now().await;
+                }
+                Err(io::Error::other(Cut))
+            }
+            Shape::StallAfter(_) => std::future::pending().await,
+            Shape::Corrupt | Shape::WrongLength | Shape::Drip { .. } => Ok(None),
+        }
+    }
+}

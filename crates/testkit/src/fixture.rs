@@ -1,0 +1,209 @@
+//! Content for registries, made from a seed: the same seed gives the same bytes and digests, other
+//! seeds give others.
+//!
+//! Layers are noise, which registries and our own clients never look into; no image here can be run.
+//! Manifests are printed with indents, so that whoever prints them again changes their digest.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use oci::{Descriptor, Digest, ImageIndex, ImageManifest, Platform, media_type};
+use serde::Serialize;
+
+/// How long a layer is where the test does not say, in bytes.
+pub const LAYER_BYTES: usize = 1_000;
+
+/// A manifest with all that it reaches: an image, an artifact or an index.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// What it is, its digest and its length.
+    pub descriptor: Descriptor,
+    /// The manifest itself.
+    pub bytes: Bytes,
+    /// The blobs that it points to, config first: none for an index.
+    pub blobs: Vec<Blob>,
+    /// The manifests that it lists: only for an index.
+    pub children: Vec<Self>,
+}
+
+/// A config or layer.
+#[derive(Clone, Debug)]
+pub struct Blob {
+    /// What it is, its digest and its length.
+    pub descriptor: Descriptor,
+    /// The content.
+    pub bytes: Bytes,
+}
+
+impl Image {
+    /// The digest of the manifest.
+    #[must_use]
+    pub const fn digest(&self) -> Digest {
+        self.descriptor.digest
+    }
+
+    /// This manifest and those below it, children first.
+    #[must_use]
+    pub fn manifests(&self) -> Vec<&Self> {
+        let below = self.children.iter().flat_map(Self::manifests);
+        below.chain([self]).collect()
+    }
+
+    /// The digests of all that it reaches, itself included, each once.
+    #[must_use]
+    pub fn digests(&self) -> BTreeSet<Digest> {
+        let of = |manifest: &Self| {
+            let blobs: Vec<_> = manifest.blobs.iter().map(|blob| blob.descriptor.digest).collect();
+            blobs.into_iter().chain([manifest.digest()])
+        };
+        self.manifests().into_iter().flat_map(of).collect()
+    }
+}
+
+/// An OCI image with this many layers.
+#[must_use]
+pub fn image(seed: u64, layers: usize) -> Image {
+    image_of(&OCI, seed, &layers_of(seed, layers, &OCI), "amd64")
+}
+
+/// A Docker schema 2 image with this many layers.
+#[must_use]
+pub fn docker_image(seed: u64, layers: usize) -> Image {
+    image_of(&DOCKER, seed, &layers_of(seed, layers, &DOCKER), "amd64")
+}
+
+/// An OCI image whose layers have these lengths in bytes.
+#[must_use]
+pub fn image_with_layers(seed: u64, lengths: &[usize]) -> Image {
+    let layer = |(at, length): (usize, &usize)| blob(OCI.layer, noise(mix(seed, at), *length));
+    let layers: Vec<_> = lengths.iter().enumerate().map(layer).collect();
+    image_of(&OCI, seed, &layers, "amd64")
+}
+
+/// An OCI index of images for this many platforms, with this many layers each, the first of which
+/// they share.
+#[must_use]
+pub fn index(seed: u64, platforms: usize, layers: usize) -> Image {
+    index_of(&OCI, seed, platforms, layers)
+}
+
+/// A Docker schema 2 manifest list, as [`index`].
+#[must_use]
+pub fn docker_list(seed: u64, platforms: usize, layers: usize) -> Image {
+    index_of(&DOCKER, seed, platforms, layers)
+}
+
+/// An artifact in the shape of a Helm chart.
+#[must_use]
+pub fn helm_chart(seed: u64) -> Image {
+    let config = serde_json::json!({ "apiVersion": "v2", "name": format!("chart-{seed}"), "version": "0.1.0" });
+    let config = blob("application/vnd.cncf.helm.config.v1+json", config.to_string());
+    let chart = noise(seed, LAYER_BYTES);
+    let chart = blob("application/vnd.cncf.helm.chart.content.v1.tar+gzip", chart);
+    manifest_of(&OCI, vec![config, chart])
+}
+
+/// `length` bytes of noise.
+#[must_use]
+pub fn noise(seed: u64, length: usize) -> Bytes {
+    let mut words = (0..length.div_ceil(8)).map(|at| mix(seed, at).to_le_bytes());
+    let mut bytes = Vec::with_capacity(length + 8);
+    words.by_ref().for_each(|word| bytes.extend_from_slice(&word));
+    bytes.truncate(length);
+    bytes.into()
+}
+
+/// The media types of one family.
+struct Family {
+    manifest: &'static str,
+    index: &'static str,
+    config: &'static str,
+    layer: &'static str,
+}
+
+const OCI: Family = Family {
+    manifest: media_type::OCI_MANIFEST,
+    index: media_type::OCI_INDEX,
+    config: media_type::OCI_CONFIG,
+    layer: media_type::OCI_LAYER_GZIP,
+};
+
+const DOCKER: Family = Family {
+    manifest: media_type::DOCKER_MANIFEST,
+    index: media_type::DOCKER_LIST,
+    config: "application/vnd.docker.container.image.v1+json",
+    layer: "application/vnd.docker.image.rootfs.diff.tar.gzip",
+};
+
+const ARCHITECTURES: [&str; 5] = ["amd64", "arm64", "arm", "ppc64le", "s390x"];
+
+fn layers_of(seed: u64, count: usize, family: &Family) -> Vec<Blob> {
+    (0..count).map(|at| blob(family.layer, noise(mix(seed, at), LAYER_BYTES))).collect()
+}
+
+fn image_of(family: &Family, seed: u64, layers: &[Blob], architecture: &str) -> Image {
+    let diff_ids: Vec<_> = layers.iter().map(|layer| layer.descriptor.digest).collect();
+    let config = serde_json::json!({
+        "architecture": architecture,
+        "os": "linux",
+        "config": { "Labels": { "seed": seed.to_string() } },
+        "rootfs": { "type": "layers", "diff_ids": diff_ids },
+    });
+    let config = blob(family.config, config.to_string());
+    manifest_of(family, [&[config], layers].concat())
+}
+
+fn manifest_of(family: &Family, blobs: Vec<Blob>) -> Image {
+    let mut descriptors = blobs.iter().map(|blob| blob.descriptor.clone());
+    let bytes = print(&ImageManifest {
+        schema_version: 2,
+        media_type: Some(family.manifest.to_owned()),
+        artifact_type: None,
+        config: descriptors.next().expect("a config"),
+        layers: descriptors.collect(),
+        subject: None,
+        annotations: BTreeMap::new(),
+    });
+    let descriptor = Descriptor::of(family.manifest, &bytes);
+    Image { descriptor, bytes, blobs, children: Vec::new() }
+}
+
+fn index_of(family: &Family, seed: u64, platforms: usize, layers: usize) -> Image {
+    let shared = layers_of(seed, layers.min(1), family);
+    let child = |at: usize| {
+        let own = layers_of(mix(seed, at), layers.saturating_sub(1), family);
+        let architecture = ARCHITECTURES[at % ARCHITECTURES.len()];
+        let mut child = image_of(family, mix(seed, at), &[&*shared, &own].concat(), architecture);
+        child.descriptor.platform =
+            Some(Platform { architecture: architecture.into(), os: "linux".into(), variant: None });
+        child
+    };
+    let children: Vec<_> = (0..platforms).map(child).collect();
+    let bytes = print(&ImageIndex {
+        schema_version: 2,
+        media_type: Some(family.index.to_owned()),
+        artifact_type: None,
+        manifests: children.iter().map(|child| child.descriptor.clone()).collect(),
+        subject: None,
+        annotations: BTreeMap::new(),
+    });
+    Image { descriptor: Descriptor::of(family.index, &bytes), bytes, blobs: Vec::new(), children }
+}
+
+fn blob(media_type: &str, bytes: impl Into<Bytes>) -> Blob {
+    let bytes = bytes.into();
+    Blob { descriptor: Descriptor::of(media_type, &bytes), bytes }
+}
+
+fn print(manifest: &impl Serialize) -> Bytes {
+    serde_json::to_vec_pretty(manifest).expect("a manifest can be printed").into()
+}
+
+/// A number that differs for every seed and place (splitmix64).
+fn mix(seed: u64, at: usize) -> u64 {
+    let at = (at as u64).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut value = seed.wrapping_mul(0xd134_2543_de82_ef95).wrapping_add(at);
+    value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}

@@ -1,0 +1,231 @@
+//! What testkit promises to the tests that use it, seen by a client.
+
+use std::time::Duration;
+
+use http::{Method, Request, StatusCode, header::CONTENT_LENGTH};
+use testkit::{Body, Fault, TestBucket, TestHost, TestRegistry, TestServer, fixture, get, send};
+use tokio::{
+    io::AsyncReadExt as _,
+    net::TcpStream,
+    time::{Instant, timeout},
+};
+
+const CONTENT: &[u8] = b"0123456789";
+
+/// Long enough to be sure that nothing comes; every test that waits for it expects nothing.
+const A_WHILE: Duration = Duration::from_millis(200);
+
+async fn bucket() -> TestBucket {
+    let bucket = TestBucket::start().await;
+    bucket.put("key", CONTENT);
+    bucket
+}
+
+/// What a client reads from the connection before it is closed.
+async fn read_raw(server: &TestServer) -> String {
+    use tokio::io::AsyncWriteExt as _;
+    let mut stream = TcpStream::connect(server.address()).await.expect("it listens");
+    let request = b"GET /key HTTP/1.1\r\nhost: x\r\n\r\n";
+    stream.write_all(request).await.expect("it is sent");
+    let mut answer = Vec::new();
+    // What is read before an error counts: a closed connection may well be one.
+    let _ = timeout(A_WHILE, stream.read_to_end(&mut answer)).await;
+    String::from_utf8(answer).expect("text")
+}
+
+#[tokio::test]
+async fn requests_are_recorded_counted_and_forgotten() {
+    let bucket = bucket().await;
+    let request = Request::head("/key?a=b").header("x-mark", "1").body(Body::empty());
+    let response = send(&bucket.host(), request.expect("a request")).await.expect("an answer");
+    assert_eq!((response.status(), response.body().len()), (StatusCode::OK, 0));
+    assert_eq!(response.headers()[CONTENT_LENGTH], "10");
+    assert_eq!(
+        get(&bucket.host(), "/none").await.expect("an answer").status(),
+        StatusCode::NOT_FOUND
+    );
+    let [head, none] = &bucket.requests()[..] else { panic!("{:?}", bucket.requests()) };
+    assert_eq!((&head.method, &*head.path_and_query), (&Method::HEAD, "/key?a=b"));
+    assert_eq!(head.headers["x-mark"], "1");
+    assert_eq!((&none.method, &*none.path_and_query), (&Method::GET, "/none"));
+    assert_eq!(bucket.count(|request| request.method == Method::HEAD), 1);
+    bucket.clear_requests();
+    assert!(bucket.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_fault_befalls_what_it_is_for_and_as_often_as_said() {
+    let bucket = bucket().await;
+    bucket.fail(Fault::on(Method::GET, "key").times(2).status(503).header("retry-after", "7"));
+    bucket.fail(Fault::everywhere("other").status(418));
+    let status = async |path| get(&bucket.host(), path).await.expect("an answer").status().as_u16();
+    let head = Request::head("/key").body(Body::empty()).expect("a request");
+    assert_eq!(send(&bucket.host(), head).await.expect("an answer").status(), StatusCode::OK);
+    let first = get(&bucket.host(), "/key").await.expect("an answer");
+    assert_eq!(first.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(first.headers()["retry-after"], "7");
+    assert_eq!(
+        [status("/key").await, status("/key").await, status("/other").await],
+        [503, 200, 418]
+    );
+    bucket.clear_faults();
+    assert_eq!(status("/other").await, 404);
+}
+
+#[tokio::test]
+async fn bodies_are_changed_as_said() {
+    let bucket = bucket().await;
+    let host = bucket.host();
+    let body = async |fault: Fault| {
+        bucket.clear_faults();
+        bucket.fail(fault);
+        get(&host, "/key").await.map(|answer| answer.into_body())
+    };
+    let on = || Fault::on(Method::GET, "");
+    let read = body(on().drip(3, Duration::from_millis(1))).await.expect("all of it");
+    assert_eq!(read, CONTENT);
+    let read = body(on().corrupt()).await.expect("all of it");
+    assert_eq!((read.len(), &read[1..]), (10, &CONTENT[1..]));
+    assert_ne!(read[0], CONTENT[0]);
+    assert_eq!(body(on().wrong_length()).await.expect("all of it"), &CONTENT[..9]);
+    body(on().truncate_after(4)).await.expect_err("it is truncated");
+    body(on().reset()).await.expect_err("it is not answered");
+    timeout(A_WHILE, body(on().stall_after(4))).await.expect_err("it does not end");
+    timeout(A_WHILE, body(on().hang())).await.expect_err("it is not answered");
+}
+
+#[tokio::test]
+async fn a_drip_takes_its_time() {
+    let bucket = bucket().await;
+    let interval = Duration::from_millis(20);
+    bucket.fail(Fault::on(Method::GET, "").drip(4, interval));
+    let start = Instant::now();
+    assert_eq!(get(&bucket.host(), "/key").await.expect("all of it").body(), CONTENT);
+    assert!(start.elapsed() >= 2 * interval, "three pieces have two pauses between them");
+}
+
+#[tokio::test]
+async fn what_is_let_through_before_a_cut_arrives() {
+    let bucket = bucket().await;
+    for (fault, tail) in [
+        (Fault::on(Method::GET, "").truncate_after(4), "\r\n\r\n0123"),
+        (Fault::on(Method::GET, "").stall_after(4), "\r\n\r\n0123"),
+        (Fault::on(Method::GET, "").truncate_after(0), "\r\n\r\n"),
+    ] {
+        bucket.clear_faults();
+        bucket.fail(fault.clone());
+        let answer = read_raw(&bucket).await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{fault:?}: {answer}");
+        assert!(answer.contains("content-length: 10\r\n"), "{fault:?}: {answer}");
+        assert!(answer.ends_with(tail), "{fault:?}: {answer}");
+    }
+    bucket.clear_faults();
+    bucket.fail(Fault::on(Method::GET, "").reset());
+    assert_eq!(read_raw(&bucket).await, "");
+}
+
+#[tokio::test]
+async fn a_long_body_is_cut_where_it_was_said() {
+    let bucket = TestBucket::start().await;
+    bucket.put("long", fixture::noise(1, 8 << 20));
+    bucket.fail(Fault::on(Method::GET, "").truncate_after(5 << 20));
+    get(&bucket.host(), "/long").await.expect_err("it is truncated");
+}
+
+#[tokio::test]
+async fn a_lost_answer_was_carried_out_and_a_reset_request_was_not() {
+    let registry = TestRegistry::start().await;
+    let push = async |bytes: &'static [u8]| {
+        let digest = oci::Digest::sha256(bytes);
+        let request = Request::post(format!("/v2/a/blobs/uploads/?digest={digest}"));
+        let request = request.body(Body::from(bytes)).expect("a request");
+        let pushed = send(&registry.host(), request).await;
+        registry.clear_faults();
+        let path = format!("/v2/a/blobs/{digest}");
+        let there = get(&registry.host(), &path).await.expect("an answer").status();
+        (pushed.is_ok(), there == StatusCode::OK)
+    };
+    registry.fail(Fault::on(Method::POST, "uploads").lose_answer());
+    assert_eq!(push(b"lost").await, (false, true));
+    registry.fail(Fault::on(Method::POST, "uploads").reset_after_request(2));
+    assert_eq!(push(b"reset").await, (false, false));
+    assert_eq!(push(b"fine").await, (true, true));
+}
+
+#[tokio::test]
+async fn what_is_loaded_is_held_and_listed() {
+    let registry = TestRegistry::start().await;
+    for (at, image) in [
+        fixture::image(1, 3),
+        fixture::docker_image(2, 1),
+        fixture::index(3, 6, 3),
+        fixture::docker_list(4, 2, 0),
+        fixture::helm_chart(5),
+        fixture::image_with_layers(6, &[0, 1, 100_000]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let repository = format!("a/{at}");
+        assert!(!registry.holds(&repository, &image).await);
+        registry.load(&repository, None, &image).await;
+        assert!(registry.tags(&repository).await.is_empty());
+        registry.load(&repository, "v1", &image).await;
+        assert!(registry.holds(&repository, &image).await);
+        assert_eq!(registry.tags(&repository).await, ["v1"]);
+        assert_eq!(registry.digest_of(&repository, "v1").await, Some(image.digest()));
+        assert_eq!(registry.digest_of(&repository, "v2").await, None);
+    }
+    assert_eq!(registry.repositories().await, ["a/0", "a/1", "a/2", "a/3", "a/4", "a/5"]);
+    assert!(registry.requests().is_empty(), "what a test does itself is not recorded");
+    assert_eq!(registry.prefix("a").to_string(), format!("{}/a", registry.host()));
+}
+
+#[test]
+fn fixtures_are_the_same_for_a_seed_and_differ_between_seeds() {
+    let index = |seed| fixture::index(seed, 3, 2);
+    assert_eq!(index(1).digest(), index(1).digest());
+    assert!(index(1).digests().is_disjoint(&index(2).digests()));
+    // The index, and for each platform a manifest, a config and a layer; one layer is shared.
+    assert_eq!(index(1).digests().len(), 1 + 3 * 3 + 1);
+    let manifests: Vec<_> = index(1).manifests().iter().map(|one| one.children.len()).collect();
+    assert_eq!(manifests, [0, 0, 0, 3]);
+}
+
+#[tokio::test]
+async fn a_bucket_over_a_directory_reads_its_files() {
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::create_dir_all(directory.path().join("a/b")).expect("it is made");
+    std::fs::write(directory.path().join("a/b/c"), CONTENT).expect("it is written");
+    let bucket = TestBucket::over(&directory.path().join("a")).await;
+    let status = async |path| get(&bucket.host(), path).await.expect("an answer").status().as_u16();
+    assert_eq!(get(&bucket.host(), "/b/c").await.expect("an answer").body(), CONTENT);
+    assert_eq!([status("/b").await, status("/b/../../a/b/c").await], [404, 404]);
+    bucket.put("b/c", "other");
+    assert_eq!(get(&bucket.host(), "/b/c").await.expect("an answer").body(), "other");
+    bucket.delete("b/c");
+    assert_eq!(get(&bucket.host(), "/b/c").await.expect("an answer").body(), CONTENT);
+}
+
+#[tokio::test]
+async fn unreachable_hosts_refuse_and_silent_ones_say_nothing() {
+    let refused = get(&TestHost::unreachable(), "/").await.expect_err("nobody listens");
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    let silent = TestHost::silent();
+    timeout(A_WHILE, get(&silent.host(), "/")).await.expect_err("it says nothing");
+    let host = silent.host();
+    drop(silent);
+    get(&host, "/").await.expect_err("it is gone");
+}
+
+#[tokio::test]
+async fn a_dropped_server_is_gone() {
+    let bucket = bucket().await;
+    let address = bucket.address();
+    let mut idle = TcpStream::connect(address).await.expect("it listens");
+    get(&bucket.host(), "/key").await.expect("an answer");
+    drop(bucket);
+    let end = idle.read(&mut [0]).await;
+    assert!(matches!(end, Ok(0) | Err(_)), "its connections are closed: {end:?}");
+    TcpStream::connect(address).await.expect_err("nobody listens any more");
+}
