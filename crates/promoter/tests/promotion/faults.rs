@@ -1,0 +1,206 @@
+//! What goes wrong, and who must not notice: `docs/promotion.md`, the failing rows.
+
+use http::Method;
+use oci::RegistryPrefix;
+use promoter::{
+    Confirm::Write,
+    report::{JsonReport, Show},
+};
+use promotion_manifest::EdgeSet;
+use testkit::{Fault, TestHost, fixture};
+use transfer::Silent;
+
+use crate::harness::{Harbour, client, entry, is_write, manifest, promote, reason, verdicts};
+
+#[tokio::test]
+async fn a_dead_destination_fails_its_own_edges_and_names_the_cause() {
+    let harbour = Harbour::open().await;
+    let image = fixture::image(1, 1);
+    harbour.staging.load("staging/team/app", None, &image).await;
+    let dead = RegistryPrefix { host: TestHost::unreachable(), path: None };
+    let to = [dead.clone(), harbour.production[0].prefix("images")];
+    let from = harbour.staging.prefix("staging/team");
+    let project = manifest("team", &from, &to, &entry("app", &image, &["v1", "v2"]));
+    let report = promote(vec![project], Write).await;
+    assert_eq!(verdicts(&report), ["copied", "copied", "failed", "failed"]);
+    let reason = reason(&report, "failed");
+    assert!(reason.contains(&format!("GET http://{}/v2/", dead.host)), "{reason}");
+}
+
+#[tokio::test]
+async fn a_silent_host_is_asked_once_for_a_thousand_edges() {
+    let harbour = Harbour::open().await;
+    let silent = TestHost::silent();
+    let from = RegistryPrefix { host: silent.host(), path: None };
+    let images: Vec<_> = (0..500).map(|seed| fixture::image(seed, 0)).collect();
+    let list: String = images
+        .iter()
+        .enumerate()
+        .map(|(n, image)| entry(&format!("app{n}"), image, &["v1"]))
+        .collect();
+    let to = harbour.production.each_ref().map(|registry| registry.prefix("images"));
+    let started = std::time::Instant::now();
+    let report = promote(vec![manifest("team", &from, &to, &list)], Write).await;
+    assert_eq!(verdicts(&report), ["failed"; 1000]);
+    assert!(reason(&report, "failed").contains("does not answer"));
+    // The client waits half a second for an answer: asking each of 500 sources would take a minute
+    // even at eight at a time.
+    assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn a_repository_that_cannot_be_read_fails_alone() {
+    let harbour = Harbour::open().await;
+    let image = fixture::image(1, 1);
+    for name in ["good", "bad"] {
+        harbour.staging.load(&format!("staging/team/{name}"), None, &image).await;
+    }
+    harbour.production[0].fail(Fault::on(Method::GET, "/images/bad/tags/list").status(500));
+    let images = entry("good", &image, &["v1"]) + &entry("bad", &image, &["v1"]);
+    let report = promote(vec![harbour.project("team", &images)], Write).await;
+    assert_eq!(verdicts(&report), ["copied", "copied", "copied", "failed"]);
+    assert!(reason(&report, "failed").contains("/v2/images/bad/tags/list"));
+    assert_eq!(harbour.production[0].tags("images/bad").await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_project_whose_source_is_dead_does_not_stop_another() {
+    let harbour = Harbour::open().await;
+    let image = fixture::image(1, 1);
+    harbour.staging.load("staging/alive/app", None, &image).await;
+    let dead = RegistryPrefix { host: TestHost::unreachable(), path: None };
+    let to = [harbour.production[0].prefix("images/dead")];
+    let projects = vec![
+        manifest("dead", &dead, &to, &entry("app", &image, &["v1"])),
+        harbour.project("alive", &entry("app", &image, &["v1"])),
+    ];
+    let report = promote(projects, Write).await;
+    assert_eq!(verdicts(&report), ["copied", "copied", "failed"]);
+}
+
+#[tokio::test]
+async fn bytes_that_do_not_match_their_digest_are_never_written() {
+    let harbour = Harbour::open().await;
+    let (bad, good) = (fixture::image(1, 2), fixture::image(2, 1));
+    harbour.staging.load("staging/team/app", None, &bad).await;
+    harbour.staging.load("staging/team/app", None, &good).await;
+    let layer = bad.blobs[1].descriptor.digest;
+    harbour.staging.fail(Fault::on(Method::GET, &format!("/blobs/{layer}")).corrupt());
+    let images = entry("app", &bad, &["v1"]) + &entry("app", &good, &["v2"]);
+    let report = promote(vec![harbour.project("team", &images)], Write).await;
+    assert_eq!(verdicts(&report), ["copied", "copied", "failed", "failed"]);
+    assert!(reason(&report, "failed").contains(&layer.to_string()));
+    for registry in &harbour.production {
+        assert_eq!(registry.tags("images/app").await, ["v2"]);
+        assert_eq!(registry.digest_of("images/app", &bad.digest().to_string()).await, None);
+        let path = format!("/v2/images/app/blobs/{layer}");
+        let found = testkit::get(&registry.host(), &path).await.expect("an answer");
+        assert_eq!(found.status(), 404);
+    }
+    // The next run, with an honest source, does what was missing.
+    harbour.staging.clear_faults();
+    let report = promote(vec![harbour.project("team", &images)], Write).await;
+    assert_eq!(verdicts(&report), ["copied", "copied", "present", "present"]);
+}
+
+#[tokio::test]
+async fn a_destination_that_refuses_a_blob_gets_no_manifest_and_no_tag() {
+    let harbour = Harbour::open().await;
+    let image = fixture::index(1, 2, 2);
+    harbour.staging.load("staging/team/app", None, &image).await;
+    harbour.production[0].fail(Fault::on(Method::PUT, "/blobs/uploads/").status(507).times(1));
+    let project = harbour.project("team", &entry("app", &image, &["v1"]));
+    let report = promote(vec![project.clone()], Write).await;
+    assert_eq!(verdicts(&report), ["copied", "failed"]);
+    assert!(reason(&report, "failed").contains("507"), "{report:#}");
+    assert_eq!(harbour.production[0].tags("images/app").await, [""; 0]);
+    assert_eq!(
+        harbour.production[0].digest_of("images/app", &image.digest().to_string()).await,
+        None
+    );
+    assert!(harbour.production[1].holds("images/app", &image).await);
+    assert_eq!(verdicts(&promote(vec![project], Write).await), ["copied", "present"]);
+}
+
+#[tokio::test]
+async fn a_tag_that_cannot_be_written_fails_and_the_next_run_writes_it() {
+    let harbour = Harbour::open().await;
+    let image = fixture::image(1, 1);
+    harbour.staging.load("staging/team/app", None, &image).await;
+    harbour.production[0].fail(Fault::on(Method::PUT, "/manifests/v1").status(503).times(1));
+    let project = harbour.project("team", &entry("app", &image, &["v1"]));
+    assert_eq!(verdicts(&promote(vec![project.clone()], Write).await), ["copied", "failed"]);
+    harbour.clear_requests();
+    assert_eq!(verdicts(&promote(vec![project], Write).await), ["present", "tagged"]);
+    assert_eq!(harbour.writes(), 1, "only what was missing is done");
+}
+
+#[tokio::test]
+async fn an_interrupted_run_reports_what_it_did_not_reach_and_the_next_one_finishes() {
+    let harbour = Harbour::open().await;
+    let image = fixture::image(1, 2);
+    harbour.staging.load("staging/team/app", None, &image).await;
+    let layer = format!("/blobs/{}", image.blobs[2].descriptor.digest);
+    harbour.staging.fail(Fault::on(Method::GET, &layer).hang());
+    let project = harbour.project("team", &entry("app", &image, &["v1"]));
+    let edges = EdgeSet::new(vec![project.clone()]);
+    let (stopper, stop) = promoter::stop();
+    let mut out = Vec::new();
+    let mut report = JsonReport::new(&mut out, Show::Everything);
+    let run = promoter::promote(client(), &edges, &[], Write, &stop, &Silent, &mut report);
+    let interrupt = async {
+        while harbour.staging.count(|it| it.path_and_query.contains(&layer)) == 0 {
+            tokio::task::yield_now().await;
+        }
+        stopper.stop();
+    };
+    let (summary, ()) = tokio::join!(run, interrupt);
+    assert!(!summary.expect("written to memory").all_holds());
+    let report: serde_json::Value = serde_json::from_slice(&out).expect("a whole report");
+    assert_eq!(verdicts(&report), ["failed"; 2]);
+    assert!(reason(&report, "failed").contains("interrupted"));
+    for registry in &harbour.production {
+        assert_eq!(registry.tags("images/app").await, [""; 0]);
+    }
+    harbour.staging.clear_faults();
+    assert_eq!(verdicts(&promote(vec![project], Write).await), ["copied"; 2]);
+}
+
+#[tokio::test]
+async fn a_run_that_is_killed_anywhere_is_finished_by_the_next() {
+    let image = fixture::index(1, 2, 2);
+    for reached in 1.. {
+        let harbour = Harbour::open().await;
+        harbour.staging.load("staging/team/app", None, &image).await;
+        let project = harbour.project("team", &entry("app", &image, &["v1"]));
+        let killed = {
+            let run = promote(vec![project.clone()], Write);
+            let kill = async {
+                while harbour.production[0].count(is_write) < reached {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::select! {
+                biased;
+                () = kill => true,
+                _ = run => false,
+            }
+        };
+        // Whatever tag is there reaches everything.
+        for registry in &harbour.production {
+            if !registry.tags("images/app").await.is_empty() {
+                assert!(registry.holds("images/app", &image).await);
+            }
+        }
+        let report = promote(vec![project], Write).await;
+        assert!(report["summary"]["failed"] == 0 && report["summary"]["edges"] == 2, "{report:#}");
+        for registry in &harbour.production {
+            assert!(registry.holds("images/app", &image).await);
+            assert_eq!(registry.digest_of("images/app", "v1").await, Some(image.digest()));
+        }
+        if !killed {
+            assert!(reached > 10, "it was killed at {reached} points only");
+            return;
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Promotion through its public edge, against real in-process registries. One binary, since linking
+//! takes longer than running.
+#![expect(clippy::expect_used, reason = "an expectation that fails is a test that fails")]
+
+mod faults;
+mod harness;
+mod report;
+mod rows;

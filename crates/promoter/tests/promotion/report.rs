@@ -1,0 +1,120 @@
+//! The reports: the JSON to the letter, and the words.
+
+use std::io;
+
+use promoter::{
+    Confirm::Write,
+    report::{JsonReport, Report, Show, WordsReport},
+};
+use promotion_manifest::EdgeSet;
+use testkit::fixture;
+use transfer::Silent;
+
+use crate::harness::{Harbour, client, entry};
+
+/// A run with a report of any kind.
+async fn run(harbour: &Harbour, images: &str, report: &mut dyn Report) -> io::Result<()> {
+    let edges = EdgeSet::new(vec![harbour.project("team", images)]);
+    let (_stopper, stop) = promoter::stop();
+    let problems = promotion_manifest::parse_plain("bad.yaml", "registries: 1\n").problems;
+    let done = promoter::promote(client(), &edges, &problems, Write, &stop, &Silent, report).await;
+    done.map(drop)
+}
+
+#[tokio::test]
+async fn the_json_is_the_documented_one() {
+    let harbour = Harbour::open().await;
+    let (image, there) = (fixture::image(1, 1), fixture::image(2, 1));
+    harbour.staging.load("staging/team/app", None, &image).await;
+    for registry in &harbour.production {
+        registry.load("images/app", "v0", &there).await;
+    }
+    let images = entry("app", &image, &["v1"]) + &entry("app", &there, &["v0"]);
+    let mut out = Vec::new();
+    run(&harbour, &images, &mut JsonReport::new(&mut out, Show::Changes)).await.expect("memory");
+    let text = String::from_utf8(out).expect("UTF-8");
+    let report: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let mut members: Vec<_> = report.as_object().expect("an object").keys().cloned().collect();
+    members.sort();
+    assert_eq!(members, ["outcomes", "problems", "schema", "summary"]);
+    assert_eq!(report["schema"], 1);
+    assert_eq!(
+        report["summary"],
+        serde_json::json!({"edges": 4, "present": 2, "copied": 2, "tagged": 0, "lost": 0, "refused": 0, "failed": 0})
+    );
+    assert!(
+        text.trim_end().ends_with('}') && text.rfind("\"summary\"") > text.rfind("\"outcomes\"")
+    );
+    let outcomes = report["outcomes"].as_array().expect("a list");
+    assert_eq!(outcomes.len(), 2, "those present are left out");
+    let one = outcomes.iter().find(|outcome| {
+        outcome["destination"] == format!("{}/images", harbour.production[0].host())
+    });
+    assert_eq!(
+        one.expect("an outcome a destination"),
+        &serde_json::json!({
+            "project": "team",
+            "file": "images/team/images.yaml",
+            "line": 3,
+            "source": format!("{}/staging/team", harbour.staging.host()),
+            "destination": format!("{}/images", harbour.production[0].host()),
+            "repository": "app",
+            "digest": image.digest(),
+            "tag": "v1",
+            "outcome": "copied",
+            "reason": null,
+        })
+    );
+    let problem = &report["problems"][0];
+    assert_eq!((&problem["file"], &problem["line"]), (&"bad.yaml".into(), &1.into()));
+    assert!(problem["column"].is_u64() && problem["message"].is_string());
+    assert!(problem.as_object().expect("an object").contains_key("project"));
+}
+
+#[tokio::test]
+async fn the_words_say_once_what_many_destinations_share() {
+    let harbour = Harbour::open().await;
+    let (image, lost) = (fixture::image(1, 1), fixture::image(2, 1));
+    harbour.staging.load("staging/team/app", None, &image).await;
+    let images = entry("app", &image, &["v1"]) + &entry("app", &lost, &["v2"]);
+    let mut out = Vec::new();
+    run(&harbour, &images, &mut WordsReport::new(&mut out, Show::Changes)).await.expect("memory");
+    let text = String::from_utf8(out).expect("UTF-8");
+    assert!(text.starts_with("problem: bad.yaml:1:"), "{text}");
+    assert!(
+        text.contains(&format!("Copied (team)\n  app:v1  {}  at 2 destinations\n", image.digest())),
+        "{text}"
+    );
+    assert!(
+        text.contains(&format!(
+            "Lost (team)\n  app:v2  {}  at 2 destinations: the digest is neither in",
+            lost.digest()
+        )),
+        "{text}"
+    );
+    let row = text.lines().last().expect("a table");
+    assert_eq!(row.split_whitespace().collect::<Vec<_>>(), ["team", "0", "2", "0", "2", "0", "0"]);
+}
+
+#[tokio::test]
+async fn a_reader_that_goes_away_does_not_stop_the_promotion() {
+    struct Closed(io::ErrorKind);
+    impl io::Write for Closed {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Err(self.0.into())
+        }
+    }
+    for (kind, is_fine) in [(io::ErrorKind::BrokenPipe, true), (io::ErrorKind::StorageFull, false)]
+    {
+        let harbour = Harbour::open().await;
+        let image = fixture::image(1, 1);
+        harbour.staging.load("staging/team/app", None, &image).await;
+        let mut report = JsonReport::new(Closed(kind), Show::Changes);
+        let ended = run(&harbour, &entry("app", &image, &["v1"]), &mut report).await;
+        assert_eq!(ended.is_ok(), is_fine);
+        assert_eq!(harbour.production[1].tags("images/app").await, ["v1"]);
+    }
+}
