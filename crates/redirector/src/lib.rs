@@ -1,1 +1,34 @@
-//! The front: one name whose every pull goes to the nearest healthy copy.
+//! The front: one name whose every pull goes to the nearest healthy copy. It answers with where the
+//! content is, never with the content.
+//!
+//! It reads no environment variable and parses no command line; TLS ends before it. What it answers
+//! is in `docs/front.md`, its configuration in `docs/configuration.md`. A request passes through
+//! `route` → `client_ip` → `choose` → `presence` → `redirect` → `response`, as `handler` says.
+
+mod access_log;
+mod admin;
+mod choose;
+mod client_ip;
+mod clock;
+mod config;
+mod explain;
+mod front;
+mod handler;
+mod metrics;
+mod outbound;
+mod presence;
+mod ranges;
+mod redirect;
+mod response;
+mod route;
+mod server;
+
+pub use config::{
+    ClientIpPolicy, Config, ConfigError, ConfigProblem, EnvironmentOverrides, Forwarded, Index,
+    PresenceSettings, RangesFrom, RangesSetting, Serves, Store, Upstream,
+};
+pub use explain::Explanation;
+pub use front::Front;
+pub use ranges::{RangesSource, load_ranges};
+pub use redirect::{BaseUrl, BaseUrlError};
+pub use server::serve;

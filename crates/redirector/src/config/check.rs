@@ -1,0 +1,289 @@
+//! From the file's shape to a [`Config`]: every value is read, and every fault is kept, so that a
+//! person mends a file once. Limits that are about more than one value are here too.
+
+use std::{collections::BTreeSet, fmt::Display, time::Duration};
+
+use serde_saphyr::{Location, Spanned};
+
+use super::{
+    ClientIpPolicy, Config, ConfigError, ConfigProblem, Forwarded, Index, PresenceSettings,
+    RangesSetting, Serves, Store, Upstream, default,
+    document::{
+        ClientIpDocument, Document, PresenceDocument, RangesDocument, ServesDocument,
+        StoreDocument, Text, UpstreamDocument,
+    },
+    values,
+};
+
+/// A chain of more balancers than this is a slip of the finger.
+const MAX_TRUSTED_HOPS: u64 = 16;
+/// A client that waits longer for a redirect has given up.
+const MAX_TIMEOUT: Duration = Duration::from_secs(60);
+/// About 10 GiB of remembered answers: more is a slip of the finger.
+const MAX_CAPACITY: u64 = 100_000_000;
+
+/// Reads `text`, which came from `file`.
+pub(super) fn read(file: &str, text: &str) -> Result<Config, ConfigError> {
+    let options = serde_saphyr::options! { with_snippet: false };
+    let document = serde_saphyr::from_str_with_options(text, options)
+        .map_err(|error| ConfigError { problems: vec![yaml_problem(file, &error)] })?;
+    let mut check = Check { file, problems: Vec::new() };
+    let config = check.config(document);
+    check.problems.sort_by_key(|problem| problem.position);
+    match config {
+        Some(config) if check.problems.is_empty() => Ok(config),
+        _ => Err(ConfigError { problems: check.problems }),
+    }
+}
+
+/// The library's message without the position at its end, which we print in front, and without
+/// advice on how to program it.
+fn yaml_problem(file: &str, error: &serde_saphyr::Error) -> ConfigProblem {
+    let text = error.without_snippet().to_string();
+    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message);
+    let text = text.split_once(", set DuplicateKeyPolicy").map_or(text, |(message, _)| message);
+    ConfigProblem {
+        source: file.to_owned(),
+        position: error.location().and_then(position),
+        message: text.to_owned(),
+    }
+}
+
+fn position(location: Location) -> Option<(u64, u64)> {
+    (location.line() > 0).then(|| (location.line(), location.column()))
+}
+
+/// Collects what is wrong. A method gives `None` only after it has noted why.
+struct Check<'a> {
+    file: &'a str,
+    problems: Vec<ConfigProblem>,
+}
+
+impl Check<'_> {
+    fn problem(&mut self, location: Location, message: impl Into<String>) {
+        let problem = ConfigProblem {
+            source: self.file.to_owned(),
+            position: position(location),
+            message: message.into(),
+        };
+        self.problems.push(problem);
+    }
+
+    /// Reads one value by `parse`.
+    fn value<T, E: Display>(
+        &mut self,
+        field: &str,
+        text: &Text,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let refused = |error| self.problem(text.referenced, format!("`{field}`: {error}"));
+        parse(&text.value).map_err(refused).ok()
+    }
+
+    /// Reads one value that may be absent.
+    fn optional<T, E: Display>(
+        &mut self,
+        field: &str,
+        text: Option<&Text>,
+        default: T,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        text.map_or(Some(default), |text| self.value(field, text, parse))
+    }
+
+    fn list<D, T>(
+        &mut self,
+        list: &[D],
+        mut one: impl FnMut(&mut Self, &D) -> Option<T>,
+    ) -> Vec<T> {
+        list.iter().filter_map(|item| one(self, item)).collect()
+    }
+
+    fn config(&mut self, document: Document) -> Option<Config> {
+        let Document { listen, admin, cache_dir, info_url, privacy_url, .. } = &document;
+        let listen = self.optional("listen", listen.as_ref(), default::LISTEN, values::address);
+        let admin = match admin {
+            None => Some(Some(default::ADMIN)),
+            Some(None) => Some(None),
+            Some(Some(text)) => self.value("admin", text, values::address).map(Some),
+        };
+        let cache_dir = match cache_dir {
+            None => Some(Some(default::CACHE_DIR.into())),
+            Some(None) => Some(None),
+            Some(Some(text)) => self.value("cache_dir", text, values::directory).map(Some),
+        };
+        let page = |text: &str| values::page(text).map(Some);
+        let info_url = self.optional("info_url", info_url.as_ref(), None, page);
+        let privacy_url = self.optional("privacy_url", privacy_url.as_ref(), None, page);
+        let upstream = self.upstream("upstream", &document.upstream);
+        let canonical = match &document.canonical_upstream {
+            Some(canonical) => self.upstream("canonical_upstream", canonical),
+            None => upstream.clone(),
+        };
+        let client_ip = self.client_ip(&document.client_ip.unwrap_or_default());
+        let keep_upstream = self.list(&document.keep_upstream, |check, cloud| {
+            check.value("keep_upstream", cloud, values::cloud)
+        });
+        let ranges = self.list(&document.ranges, Self::ranges);
+        let stores = self.stores(&document.stores);
+        let presence = self.presence(&document.presence.unwrap_or_default());
+        Some(Config {
+            listen: listen?,
+            admin: admin?,
+            cache_dir: cache_dir?,
+            info_url: info_url?,
+            privacy_url: privacy_url?,
+            upstream: upstream?,
+            canonical_upstream: canonical?,
+            client_ip: client_ip?,
+            keep_upstream,
+            ranges,
+            stores,
+            access_log: document.access_log.unwrap_or(false),
+            presence: presence?,
+            built_in: false,
+        })
+    }
+
+    fn upstream(&mut self, field: &str, document: &UpstreamDocument) -> Option<Upstream> {
+        let endpoint =
+            self.value(&format!("{field}.endpoint"), &document.endpoint, values::endpoint);
+        let parse = |text: &str| values::repository(text).map(Some);
+        let path = self.optional(&format!("{field}.path"), document.path.as_ref(), None, parse);
+        Some(Upstream { endpoint: endpoint?, path: path? })
+    }
+
+    fn client_ip(&mut self, document: &ClientIpDocument) -> Option<ClientIpPolicy> {
+        let forwarded = document.forwarded.as_ref();
+        let forwarded = self.optional(
+            "client_ip.forwarded",
+            forwarded,
+            Forwarded::default(),
+            values::forwarded,
+        );
+        let trusted_hops = self.number(
+            "client_ip.trusted_hops",
+            document.trusted_hops.as_ref(),
+            default::TRUSTED_HOPS,
+            0..=MAX_TRUSTED_HOPS,
+        );
+        let trusted_peers = self.list(&document.trusted_peers, |check, peer| {
+            check.value("client_ip.trusted_peers", peer, values::network)
+        });
+        Some(ClientIpPolicy { forwarded: forwarded?, trusted_hops: trusted_hops?, trusted_peers })
+    }
+
+    fn ranges(&mut self, document: &RangesDocument) -> Option<RangesSetting> {
+        let cloud = self.value("ranges.cloud", &document.cloud, values::cloud);
+        let format = self.value("ranges.format", &document.format, values::format);
+        let from = self.value("ranges.from", &document.from, values::ranges_from);
+        Some(RangesSetting { cloud: cloud?, format: format?, from: from? })
+    }
+
+    fn stores(&mut self, documents: &[StoreDocument]) -> Vec<Store> {
+        let mut names = BTreeSet::new();
+        for StoreDocument { name, .. } in documents {
+            if !names.insert(name.value.as_str()) {
+                let twice = format!("`stores.name`: `{}` is the name of another store", name.value);
+                self.problem(name.referenced, twice);
+            }
+        }
+        self.list(documents, Self::store)
+    }
+
+    fn store(&mut self, document: &StoreDocument) -> Option<Store> {
+        let name = self.value("stores.name", &document.name, values::store_name);
+        let url = self.value("stores.url", &document.url, values::base);
+        let blob_prefix = self.optional(
+            "stores.blob_prefix",
+            document.blob_prefix.as_ref(),
+            default::BLOB_PREFIX.to_owned(),
+            values::blob_prefix,
+        );
+        let index =
+            self.optional("stores.index", document.index.as_ref(), Index::None, values::index);
+        if document.serves.value.is_empty() {
+            let nobody = "`stores.serves` is empty: nobody would be sent here";
+            self.problem(document.serves.referenced, nobody);
+        }
+        let serves = self.list(&document.serves.value, Self::serves);
+        Some(Store { name: name?, url: url?, blob_prefix: blob_prefix?, index: index?, serves })
+    }
+
+    fn serves(&mut self, document: &ServesDocument) -> Option<Serves> {
+        if let Some(regions) = &document.regions {
+            if document.cloud.value == Serves::EVERYBODY {
+                let everybody =
+                    "`stores.serves`: everybody (`*`) has no regions; leave `regions` out";
+                self.problem(regions.referenced, everybody);
+            }
+            if regions.value.is_empty() {
+                let none = "`stores.serves.regions` is empty; leave it out for the whole cloud";
+                self.problem(regions.referenced, none);
+            }
+        }
+        let cloud = self.value("stores.serves.cloud", &document.cloud, |text| match text {
+            Serves::EVERYBODY => Ok(text.to_owned()),
+            cloud => values::cloud(cloud),
+        })?;
+        let regions = document.regions.as_ref().map(|regions| regions.value.clone());
+        Some(Serves { cloud, regions: regions.unwrap_or_default() })
+    }
+
+    fn presence(&mut self, document: &PresenceDocument) -> Option<PresenceSettings> {
+        let timeout = self.optional(
+            "presence.timeout",
+            document.timeout.as_ref(),
+            default::TIMEOUT,
+            |text| match values::duration(text) {
+                Ok(timeout) if timeout.is_zero() || timeout > MAX_TIMEOUT => {
+                    Err(format!("`{text}` must be more than nothing and at most 60s"))
+                }
+                other => other,
+            },
+        );
+        let positive = document.positive_ttl.as_ref();
+        let negative = document.negative_ttl.as_ref();
+        let positive_ttl = self.optional(
+            "presence.positive_ttl",
+            positive,
+            default::POSITIVE_TTL,
+            values::duration,
+        );
+        let negative_ttl = self.optional(
+            "presence.negative_ttl",
+            negative,
+            default::NEGATIVE_TTL,
+            values::duration,
+        );
+        let capacity = self.number(
+            "presence.capacity",
+            document.capacity.as_ref(),
+            default::CAPACITY,
+            1..=MAX_CAPACITY,
+        );
+        Some(PresenceSettings {
+            timeout: timeout?,
+            positive_ttl: positive_ttl?,
+            negative_ttl: negative_ttl?,
+            capacity: capacity?,
+        })
+    }
+
+    fn number(
+        &mut self,
+        field: &str,
+        value: Option<&Spanned<u64>>,
+        default: usize,
+        allowed: std::ops::RangeInclusive<u64>,
+    ) -> Option<usize> {
+        let Some(number) = value else { return Some(default) };
+        if allowed.contains(&number.value) {
+            return usize::try_from(number.value).ok();
+        }
+        let (least, most) = allowed.into_inner();
+        let message = format!("`{field}`: {} is not from {least} to {most}", number.value);
+        self.problem(number.referenced, message);
+        None
+    }
+}

@@ -1,0 +1,89 @@
+//! The shape of the configuration file, with the position of every value. What the values mean, and
+//! whether they make sense, is decided in `check.rs`. The fields are explained in
+//! `docs/configuration.md`.
+
+use serde::{Deserialize, Deserializer};
+use serde_saphyr::Spanned;
+
+pub(super) type Text = Spanned<String>;
+
+/// A field that may be absent, `null`, or a text: the first two differ.
+type Nullable = Option<Option<Text>>;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Document {
+    pub(super) listen: Option<Text>,
+    #[serde(default, deserialize_with = "given")]
+    pub(super) admin: Nullable,
+    #[serde(default, deserialize_with = "given")]
+    pub(super) cache_dir: Nullable,
+    pub(super) info_url: Option<Text>,
+    pub(super) privacy_url: Option<Text>,
+    pub(super) upstream: UpstreamDocument,
+    pub(super) canonical_upstream: Option<UpstreamDocument>,
+    pub(super) client_ip: Option<ClientIpDocument>,
+    #[serde(default)]
+    pub(super) keep_upstream: Vec<Text>,
+    #[serde(default)]
+    pub(super) ranges: Vec<RangesDocument>,
+    #[serde(default)]
+    pub(super) stores: Vec<StoreDocument>,
+    pub(super) access_log: Option<bool>,
+    pub(super) presence: Option<PresenceDocument>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UpstreamDocument {
+    pub(super) endpoint: Text,
+    pub(super) path: Option<Text>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ClientIpDocument {
+    pub(super) forwarded: Option<Text>,
+    pub(super) trusted_hops: Option<Spanned<u64>>,
+    #[serde(default)]
+    pub(super) trusted_peers: Vec<Text>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RangesDocument {
+    pub(super) cloud: Text,
+    pub(super) format: Text,
+    pub(super) from: Text,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StoreDocument {
+    pub(super) name: Text,
+    pub(super) url: Text,
+    pub(super) blob_prefix: Option<Text>,
+    pub(super) index: Option<Text>,
+    pub(super) serves: Spanned<Vec<ServesDocument>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ServesDocument {
+    pub(super) cloud: Text,
+    pub(super) regions: Option<Spanned<Vec<String>>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PresenceDocument {
+    pub(super) timeout: Option<Text>,
+    pub(super) positive_ttl: Option<Text>,
+    pub(super) negative_ttl: Option<Text>,
+    pub(super) capacity: Option<Spanned<u64>>,
+}
+
+/// Tells a field that is there, if only as `null`, from one that is not.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Nullable, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}

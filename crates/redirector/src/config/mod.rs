@@ -1,0 +1,255 @@
+//! The configuration of the front, as values that cannot be wrong: read once from YAML, every fault
+//! reported at once with its position. Fields, defaults and limits are those of
+//! `docs/configuration.md`. It reads no file and no environment itself.
+
+mod check;
+mod document;
+mod environment;
+mod error;
+mod values;
+
+use std::{
+    fmt,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use cloud_ranges::Format;
+use ipnet::IpNet;
+use oci::Repository;
+use serde::{Serialize, Serializer};
+use url::Url;
+
+use crate::redirect::BaseUrl;
+
+pub use environment::EnvironmentOverrides;
+pub use error::{ConfigError, ConfigProblem};
+
+/// What `portolan serve` runs on without a configuration file; also an example to start from.
+const BUILT_IN: &str = include_str!("../../../../examples/registry.k8s.io.yaml");
+
+/// Everything that the front needs to know before it starts.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Config {
+    /// Where the front listens.
+    pub listen: SocketAddr,
+    /// Where metrics and health are served, if anywhere.
+    pub admin: Option<SocketAddr>,
+    /// Where the last good copy of fetched ranges is kept, if anywhere.
+    pub cache_dir: Option<PathBuf>,
+    /// Where `/` leads.
+    #[serde(serialize_with = "print_url")]
+    pub info_url: Option<Url>,
+    /// Where `/privacy` leads.
+    #[serde(serialize_with = "print_url")]
+    pub privacy_url: Option<Url>,
+    /// The registry to fall back to.
+    pub upstream: Upstream,
+    /// The registry of signatures, attestations and other referrers.
+    pub canonical_upstream: Upstream,
+    /// How the client's address is found.
+    pub client_ip: ClientIpPolicy,
+    /// Clouds whose blob requests stay on the upstream.
+    pub keep_upstream: Vec<String>,
+    /// Published address ranges.
+    pub ranges: Vec<RangesSetting>,
+    /// Blob stores, in order of preference.
+    pub stores: Vec<Store>,
+    /// Whether there is a log event for every request.
+    pub access_log: bool,
+    /// What is remembered of the stores.
+    pub presence: PresenceSettings,
+    /// Whether this is the built-in configuration: it runs behind a balancer, which `auto` believes.
+    #[serde(skip)]
+    pub(crate) built_in: bool,
+}
+
+/// A registry that clients are sent to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Upstream {
+    /// Scheme, host and port.
+    pub endpoint: BaseUrl,
+    /// The prefix of its repositories.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<Repository>,
+}
+
+/// How the client's address is found; the rules are in `docs/front.md`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ClientIpPolicy {
+    /// Whether `X-Forwarded-For` is believed.
+    pub forwarded: Forwarded,
+    /// How many entries our balancers append after the client's address.
+    pub trusted_hops: usize,
+    /// Whose header is believed; empty: as `forwarded` says.
+    #[serde(serialize_with = "print_list")]
+    pub trusted_peers: Vec<IpNet>,
+}
+
+/// Whether `X-Forwarded-For` is believed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Forwarded {
+    /// From trusted peers; without a header the peer is the client.
+    #[default]
+    Auto,
+    /// Never: the peer is the client.
+    Never,
+    /// The header must be there: without one the client is unknown.
+    Required,
+}
+
+/// Where the prefixes of one cloud are published.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RangesSetting {
+    /// The cloud that they belong to.
+    pub cloud: String,
+    /// How they are written.
+    #[serde(serialize_with = "print_text")]
+    pub format: Format,
+    /// Where they are read.
+    #[serde(serialize_with = "print_text")]
+    pub from: RangesFrom,
+}
+
+/// Where published ranges are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RangesFrom {
+    /// A file.
+    Path(PathBuf),
+    /// An https URL, or an http one of a loopback host.
+    Url(Url),
+}
+
+impl fmt::Display for RangesFrom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) => path.display().fmt(f),
+            Self::Url(url) => url.fmt(f),
+        }
+    }
+}
+
+/// A blob store that clients may be sent to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Store {
+    /// For logs, metrics and `explain`; unique.
+    pub name: String,
+    /// Scheme, host, port and path of the bucket.
+    pub url: BaseUrl,
+    /// What stands between the URL and the digest: empty, or ending with `/`.
+    pub blob_prefix: String,
+    /// What the store publishes about what it holds.
+    pub index: Index,
+    /// Whom it serves.
+    pub serves: Vec<Serves>,
+}
+
+/// What a store publishes about what it holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Index {
+    /// Nothing: it is asked blob by blob.
+    #[default]
+    None,
+}
+
+/// Clients that a store serves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Serves {
+    /// Their cloud, or [`Serves::EVERYBODY`].
+    pub cloud: String,
+    /// Their regions; empty: all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub regions: Vec<String>,
+}
+
+impl Serves {
+    /// Stands for every client, known or not.
+    pub const EVERYBODY: &str = "*";
+}
+
+/// What is remembered of the stores, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PresenceSettings {
+    /// Longest wait for a store's answer.
+    #[serde(serialize_with = "print_duration")]
+    pub timeout: Duration,
+    /// How long a blob is believed to be in a store.
+    #[serde(serialize_with = "print_duration")]
+    pub positive_ttl: Duration,
+    /// How long it is believed not to be.
+    #[serde(serialize_with = "print_duration")]
+    pub negative_ttl: Duration,
+    /// How many answers are remembered, of either kind.
+    pub capacity: usize,
+}
+
+/// The defaults: the only place where they stand. [`Config`] has none as a whole, since `upstream`
+/// has none.
+pub(crate) mod default {
+    use super::*;
+
+    pub(crate) const LISTEN: SocketAddr =
+        SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080);
+    pub(crate) const ADMIN: SocketAddr =
+        SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
+    pub(crate) const CACHE_DIR: &str = "/var/cache/portolan";
+    pub(crate) const TRUSTED_HOPS: usize = 1;
+    pub(crate) const BLOB_PREFIX: &str = "containers/images/";
+    pub(crate) const TIMEOUT: Duration = Duration::from_secs(1);
+    pub(crate) const POSITIVE_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+    pub(crate) const NEGATIVE_TTL: Duration = Duration::from_secs(60);
+    pub(crate) const CAPACITY: usize = 1_000_000;
+}
+
+impl Config {
+    /// Reads a configuration file's `text`; `file` is its name, for errors.
+    ///
+    /// # Errors
+    /// If it is not YAML of the documented shape (the first fault), or if values make no sense (all
+    /// of them).
+    pub fn from_yaml(file: &str, text: &str) -> Result<Self, ConfigError> {
+        check::read(file, text)
+    }
+
+    /// The configuration of registry.k8s.io.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "the text is a constant, and a test reads it")]
+    pub fn built_in() -> Self {
+        let config = Self::from_yaml("built-in configuration", BUILT_IN)
+            .expect("the built-in configuration is valid");
+        Self { built_in: true, ..config }
+    }
+
+    /// The configuration in effect, as YAML that [`Config::from_yaml`] reads.
+    #[must_use]
+    pub fn to_yaml(&self) -> String {
+        // Never folded: a URL is copied from what is printed.
+        let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
+        serde_saphyr::to_string_with_options(self, options)
+            .unwrap_or_else(|error| format!("# cannot be printed: {error}\n"))
+    }
+}
+
+fn print_text<T: fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+fn print_list<T: fmt::Display, S: Serializer>(
+    list: &[T],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(list.iter().map(ToString::to_string))
+}
+
+fn print_url<S: Serializer>(url: &Option<Url>, serializer: S) -> Result<S::Ok, S::Error> {
+    url.as_ref().map(Url::as_str).serialize(serializer)
+}
+
+fn print_duration<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&values::duration_text(*value))
+}

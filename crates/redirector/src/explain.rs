@@ -1,0 +1,136 @@
+//! A decision in words: every step of the flow for one address and path, with what it was decided
+//! by. It asks no store, so for a blob it names both outcomes.
+
+use std::{fmt, net::IpAddr};
+
+use http::Method;
+
+use crate::{
+    choose::Nearest,
+    front::Front,
+    response,
+    route::{Blob, Reference, Refusal, Route, Tail, route},
+};
+
+/// What the front would do with a request, and why. Its text is for people: a line a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    lines: Vec<(&'static str, String)>,
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (label, text) in &self.lines {
+            let label = if label.is_empty() { String::new() } else { format!("{label}:") };
+            writeln!(f, "{label:<12} {text}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Front {
+    /// What becomes of `GET path` (with a query, if it has one) from a client at `client`.
+    #[must_use]
+    pub fn explain(&self, client: IpAddr, path: &str) -> Explanation {
+        let mut explanation = Explanation { lines: Vec::new() };
+        let (path, query) = match path.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (path, None),
+        };
+        explanation.explain(self, client.to_canonical(), route(&Method::GET, path, query));
+        explanation
+    }
+}
+
+impl Explanation {
+    fn line(&mut self, label: &'static str, text: impl Into<String>) {
+        self.lines.push((label, text.into()));
+    }
+
+    fn explain(&mut self, front: &Front, client: IpAddr, route: Route<'_>) {
+        match route {
+            Route::Info => self.page("the information page", "info_url", front.info.as_ref()),
+            Route::Privacy => self.page("the privacy page", "privacy_url", front.privacy.as_ref()),
+            Route::Ping => {
+                self.line("asks for", "the version check");
+                self.line("answer", "200, this is a registry");
+            }
+            Route::Manifest(tail, Reference::Tag) => {
+                self.upstream(front, "a manifest by tag", tail);
+            }
+            Route::Manifest(tail, Reference::Digest(_)) => {
+                self.upstream(front, "a manifest by digest", tail);
+            }
+            Route::Tags(tail) => self.upstream(front, "the tags of a repository", tail),
+            Route::Manifest(tail, Reference::AttachmentTag) => {
+                self.canonical(front, "a signature, attestation or bill of materials by tag", tail);
+            }
+            Route::Referrers(tail) => self.canonical(front, "the referrers of a digest", tail),
+            Route::Blob(tail, blob) => self.blob(front, client, tail, &blob),
+            Route::Refused(refusal) => self.refused(&refusal),
+        }
+    }
+
+    fn page(&mut self, what: &str, field: &str, url: Option<&http::HeaderValue>) {
+        self.line("asks for", what);
+        match url.and_then(|url| url.to_str().ok()) {
+            Some(url) => self.line("answer", format!("307 to {url}")),
+            None => self.line("answer", format!("404, no `{field}` is configured")),
+        }
+    }
+
+    fn upstream(&mut self, front: &Front, what: &str, tail: Tail<'_>) {
+        self.line("asks for", what);
+        self.line("decided by", "the path alone: this is not a blob, so it is the upstream's");
+        self.line("answer", format!("307 to {}", front.upstream.url(tail)));
+    }
+
+    fn canonical(&mut self, front: &Front, what: &str, tail: Tail<'_>) {
+        self.line("asks for", what);
+        self.line("decided by", "the path alone: referrers are the canonical upstream's");
+        self.line("answer", format!("307 to {}", front.canonical.url(tail)));
+    }
+
+    fn refused(&mut self, refusal: &Refusal) {
+        let status = response::refused(refusal).status();
+        self.line("asks for", "nothing that is answered");
+        self.line("answer", format!("{status}, {}: {refusal}", refusal.code()));
+    }
+
+    fn blob(&mut self, front: &Front, client: IpAddr, tail: Tail<'_>, blob: &Blob<'_>) {
+        self.line("asks for", format!("blob {}", blob.text()));
+        self.line("client", format!("{client}, as given (in service: {})", front.client_ip));
+        let location = match front.ranges.matched(client) {
+            Some(matched) => {
+                self.line("matched", matched.prefix.to_string());
+                self.line("location", front.ranges.location(matched.location).to_string());
+                Some(matched.location)
+            }
+            None => {
+                let count = front.ranges.len();
+                self.line("matched", format!("nothing among {count} prefixes"));
+                self.line("location", "unknown");
+                None
+            }
+        };
+        let far = front.upstream.url(tail);
+        match front.choices.nearest(location) {
+            Nearest::KeptUpstream => {
+                self.line("candidates", format!("upstream {far}"));
+                self.line("answer", "307 to the upstream: the cloud is in `keep_upstream`");
+            }
+            Nearest::NoStore => {
+                self.line("candidates", format!("upstream {far}"));
+                self.line("answer", "307 to the upstream: no store serves this location");
+            }
+            Nearest::Store(id) => {
+                let store = &front.config.stores[id.index()].name;
+                self.line("candidates", format!("1. store {store} {}", front.store(id).url(blob)));
+                self.line("", format!("2. upstream {far}"));
+                let answer =
+                    "307 to the first if it has the blob, else to the second (not asked here)";
+                self.line("answer", answer);
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! From a request to its answer: the flow of the front, one line a step. Everything is decided at
+//! once and without waiting, unless a store has to be asked.
+
+use std::{future::Ready, net::IpAddr, sync::Arc};
+
+use futures_util::future::{BoxFuture, Either};
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
+
+use crate::{
+    access_log::logged,
+    choose::Nearest,
+    front::Front,
+    metrics::Target,
+    presence::{Key, Remembered},
+    response::{self, Answer},
+    route::{Blob, Reference, Refusal, Route, Tail, route},
+};
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// The answer, now or later.
+pub(crate) type Answering = Either<Ready<Answer>, BoxFuture<'static, Answer>>;
+
+/// Answers a request that came from `peer`.
+pub(crate) fn answer<B>(front: &Arc<Front>, peer: IpAddr, request: &Request<B>) -> Answering {
+    let answering = decide(front, peer, request);
+    if front.config.access_log { logged(peer, request, answering) } else { answering }
+}
+
+fn decide<B>(front: &Arc<Front>, peer: IpAddr, request: &Request<B>) -> Answering {
+    let uri = request.uri();
+    let route = route(request.method(), uri.path(), uri.query());
+    front.metrics.requests(&route).inc();
+    now(match route {
+        Route::Info => page(front, Target::Info, front.info.as_ref()),
+        Route::Privacy => page(front, Target::Privacy, front.privacy.as_ref()),
+        Route::Ping => response::pong(),
+        Route::Manifest(tail, Reference::Digest(digest)) => upstream(front, tail, Some(digest)),
+        Route::Manifest(tail, Reference::Tag) | Route::Tags(tail) => upstream(front, tail, None),
+        Route::Manifest(tail, Reference::AttachmentTag) | Route::Referrers(tail) => {
+            front.send(Target::CanonicalUpstream, front.canonical.url(tail), None)
+        }
+        Route::Blob(tail, blob) => return nearest(front, peer, request.headers(), tail, blob),
+        Route::Refused(refusal) => response::refused(&refusal),
+    })
+}
+
+/// Answers with the nearest place that has the blob.
+fn nearest(
+    front: &Arc<Front>,
+    peer: IpAddr,
+    headers: &HeaderMap,
+    tail: Tail<'_>,
+    blob: Blob<'_>,
+) -> Answering {
+    let location = client(front, peer, headers).and_then(|client| front.ranges.lookup(client));
+    let Nearest::Store(store) = front.choices.nearest(location) else {
+        return now(upstream(front, tail, Some(blob.text())));
+    };
+    let key = Key::new(store, *blob.digest());
+    match front.presence.recall(&key, front.clock.now()) {
+        Some(Remembered::Present) => {
+            let url = front.store(store).url(&blob);
+            now(front.send(Target::Store(store), url, Some(blob.text())))
+        }
+        Some(Remembered::Absent) => now(upstream(front, tail, Some(blob.text()))),
+        None => Either::Right(Box::pin(ask(Arc::clone(front), key, tail, blob))),
+    }
+}
+
+/// Asks the store, and answers when it has answered or its time is over.
+fn ask(
+    front: Arc<Front>,
+    key: Key,
+    tail: Tail<'_>,
+    blob: Blob<'_>,
+) -> impl Future<Output = Answer> + Send + use<> {
+    let near = front.store(key.store()).url(&blob);
+    let far = front.upstream.url(tail);
+    let digest = blob.text().to_owned();
+    async move {
+        match front.presence.ask(key, &near).await {
+            Some(Remembered::Present) => {
+                front.send(Target::Store(key.store()), near, Some(&digest))
+            }
+            Some(Remembered::Absent) | None => front.send(Target::Upstream, far, Some(&digest)),
+        }
+    }
+}
+
+fn client(front: &Front, peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
+    let lines = headers.get_all(FORWARDED_FOR).iter();
+    let unknown = |reason| front.metrics.unknown_clients(reason).inc();
+    front.client_ip.find(peer, lines).map_err(unknown).ok()
+}
+
+fn upstream(front: &Front, tail: Tail<'_>, digest: Option<&str>) -> Answer {
+    front.send(Target::Upstream, front.upstream.url(tail), digest)
+}
+
+fn page(front: &Front, target: Target, url: Option<&HeaderValue>) -> Answer {
+    let Some(url) = url else { return response::refused(&Refusal::Outside) };
+    front.metrics.redirects(target).inc();
+    response::redirect(url.clone(), None)
+}
+
+fn now(answer: Answer) -> Answering {
+    Either::Left(std::future::ready(answer))
+}

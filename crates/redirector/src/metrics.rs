@@ -1,0 +1,270 @@
+//! What the front counts. Every counter is resolved once, at start: a request does no look-up by
+//! label. The names are in `docs/front.md`, "The admin address".
+
+use prometheus_client::{
+    encoding::text::encode,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::{Registry, Unit},
+};
+
+use crate::{choose::StoreId, client_ip::Unknown, presence::Remembered, route::Route};
+
+type Labels<const N: usize> = [(&'static str, String); N];
+type Counters<const N: usize> = Family<Labels<N>, Counter>;
+
+/// Upper ends of the buckets for the duration of a question, in seconds.
+const DURATIONS: [f64; 10] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0];
+
+/// All metrics of a front.
+pub(crate) struct Metrics {
+    registry: Registry,
+    routes: RouteCounters,
+    targets: TargetCounters,
+    unknown_clients: UnknownCounters,
+    probes: Counters<2>,
+    entries: [Gauge; 2],
+    pub(crate) presence: PresenceMetrics,
+    pub(crate) open_connections: Gauge,
+    pub(crate) accept_errors: Counter,
+}
+
+/// Where a 307 leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    Info,
+    Privacy,
+    Upstream,
+    CanonicalUpstream,
+    Store(StoreId),
+}
+
+struct RouteCounters {
+    info: Counter,
+    privacy: Counter,
+    ping: Counter,
+    manifest: Counter,
+    tags: Counter,
+    referrers: Counter,
+    blob: Counter,
+    refused: Counter,
+}
+
+struct TargetCounters {
+    info: Counter,
+    privacy: Counter,
+    upstream: Counter,
+    canonical_upstream: Counter,
+    stores: Box<[Counter]>,
+}
+
+struct UnknownCounters {
+    untrusted_peer: Counter,
+    missing: Counter,
+    too_short: Counter,
+    unreadable: Counter,
+}
+
+/// How presence was decided.
+#[derive(Clone)]
+pub(crate) struct PresenceMetrics {
+    remembered_present: Counter,
+    remembered_absent: Counter,
+    pub(crate) asked: Counter,
+    pub(crate) joined: Counter,
+    pub(crate) over_limit: Counter,
+    pub(crate) duration: Histogram,
+}
+
+impl PresenceMetrics {
+    pub(crate) fn remembered(&self, answer: Remembered) -> &Counter {
+        match answer {
+            Remembered::Present => &self.remembered_present,
+            Remembered::Absent => &self.remembered_absent,
+        }
+    }
+}
+
+/// What one store answered.
+pub(crate) struct ProbeMetrics {
+    present: Counter,
+    absent: Counter,
+    pub(crate) failed: Counter,
+    pub(crate) timeout: Counter,
+}
+
+impl ProbeMetrics {
+    pub(crate) fn said(&self, answer: Remembered) -> &Counter {
+        match answer {
+            Remembered::Present => &self.present,
+            Remembered::Absent => &self.absent,
+        }
+    }
+}
+
+impl Metrics {
+    /// The metrics of a front with these stores and this many address prefixes.
+    pub(crate) fn new<'s>(stores: impl Iterator<Item = &'s str>, prefixes: usize) -> Self {
+        let mut all = Registry::with_prefix("portolan_redirector");
+        let registry = &mut all;
+        let requests = family(registry, "requests", "requests, by what they ask for");
+        let redirects = family(registry, "redirects", "307s to other places than stores");
+        let to_stores = family(registry, "store_redirects", "307s to each store");
+        let unknown =
+            family(registry, "unknown_clients", "blob requests of clients without an address");
+        let answers = family(registry, "presence_answers", "how presence was decided");
+        let probes = family(registry, "probes", "questions to each store, by result");
+        let entries = Family::<Labels<1>, Gauge>::default();
+        registry.register("presence_entries", "remembered answers", entries.clone());
+        let duration = Histogram::new(DURATIONS);
+        let help = "how long questions to stores took";
+        registry.register_with_unit("probe_duration", help, Unit::Seconds, duration.clone());
+        let open_connections = Gauge::default();
+        registry.register("open_connections", "connections", open_connections.clone());
+        let accept_errors = Counter::default();
+        registry.register("accept_errors", "failed accepts", accept_errors.clone());
+        let known: Gauge = Gauge::default();
+        known.set(i64::try_from(prefixes).unwrap_or(i64::MAX));
+        registry.register("ranges_prefixes", "address prefixes known", known);
+        let entries_of = |cache: &str| entries.get_or_create_owned(&[("cache", cache.to_owned())]);
+        Self {
+            routes: RouteCounters::new(&requests),
+            targets: TargetCounters::new(&redirects, &to_stores, stores),
+            unknown_clients: UnknownCounters::new(&unknown),
+            probes,
+            entries: [entries_of("present"), entries_of("absent")],
+            presence: PresenceMetrics::new(&answers, duration),
+            open_connections,
+            accept_errors,
+            registry: all,
+        }
+    }
+
+    /// The counter of requests like this.
+    pub(crate) fn requests(&self, route: &Route<'_>) -> &Counter {
+        match route {
+            Route::Info => &self.routes.info,
+            Route::Privacy => &self.routes.privacy,
+            Route::Ping => &self.routes.ping,
+            Route::Manifest(..) => &self.routes.manifest,
+            Route::Tags(_) => &self.routes.tags,
+            Route::Referrers(_) => &self.routes.referrers,
+            Route::Blob(..) => &self.routes.blob,
+            Route::Refused(_) => &self.routes.refused,
+        }
+    }
+
+    /// The counter of 307s to this target.
+    pub(crate) fn redirects(&self, target: Target) -> &Counter {
+        match target {
+            Target::Info => &self.targets.info,
+            Target::Privacy => &self.targets.privacy,
+            Target::Upstream => &self.targets.upstream,
+            Target::CanonicalUpstream => &self.targets.canonical_upstream,
+            Target::Store(store) => &self.targets.stores[store.index()],
+        }
+    }
+
+    /// The counter of clients unknown for this reason.
+    pub(crate) fn unknown_clients(&self, reason: Unknown) -> &Counter {
+        match reason {
+            Unknown::UntrustedPeer => &self.unknown_clients.untrusted_peer,
+            Unknown::Missing => &self.unknown_clients.missing,
+            Unknown::TooShort => &self.unknown_clients.too_short,
+            Unknown::Unreadable => &self.unknown_clients.unreadable,
+        }
+    }
+
+    /// The counters of questions to a store.
+    pub(crate) fn probes(&self, store: &str) -> ProbeMetrics {
+        let result = |result: &str| {
+            let labels = [("store", store.to_owned()), ("result", result.to_owned())];
+            self.probes.get_or_create_owned(&labels)
+        };
+        ProbeMetrics {
+            present: result("present"),
+            absent: result("absent"),
+            failed: result("failed"),
+            timeout: result("timeout"),
+        }
+    }
+
+    /// Everything, as Prometheus text. `entries` are the remembered answers: present, absent.
+    pub(crate) fn text(&self, entries: (usize, usize)) -> String {
+        for (gauge, count) in self.entries.iter().zip([entries.0, entries.1]) {
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+fn family<const N: usize>(registry: &mut Registry, name: &str, help: &str) -> Counters<N> {
+    let family = Counters::default();
+    registry.register(name, help, family.clone());
+    family
+}
+
+fn one(family: &Counters<1>, label: &'static str, value: &str) -> Counter {
+    family.get_or_create_owned(&[(label, value.to_owned())])
+}
+
+impl RouteCounters {
+    fn new(family: &Counters<1>) -> Self {
+        let of = |route| one(family, "route", route);
+        Self {
+            info: of("info"),
+            privacy: of("privacy"),
+            ping: of("ping"),
+            manifest: of("manifest"),
+            tags: of("tags"),
+            referrers: of("referrers"),
+            blob: of("blob"),
+            refused: of("refused"),
+        }
+    }
+}
+
+impl TargetCounters {
+    fn new<'s>(
+        family: &Counters<1>,
+        to_stores: &Counters<1>,
+        stores: impl Iterator<Item = &'s str>,
+    ) -> Self {
+        let of = |target| one(family, "target", target);
+        Self {
+            info: of("info"),
+            privacy: of("privacy"),
+            upstream: of("upstream"),
+            canonical_upstream: of("canonical_upstream"),
+            stores: stores.map(|store| one(to_stores, "store", store)).collect(),
+        }
+    }
+}
+
+impl UnknownCounters {
+    fn new(family: &Counters<1>) -> Self {
+        let of = |reason| one(family, "reason", reason);
+        Self {
+            untrusted_peer: of("untrusted_peer"),
+            missing: of("missing"),
+            too_short: of("too_short"),
+            unreadable: of("unreadable"),
+        }
+    }
+}
+
+impl PresenceMetrics {
+    fn new(family: &Counters<1>, duration: Histogram) -> Self {
+        let of = |answer| one(family, "answer", answer);
+        Self {
+            remembered_present: of("remembered_present"),
+            remembered_absent: of("remembered_absent"),
+            asked: of("asked"),
+            joined: of("joined"),
+            over_limit: of("over_limit"),
+            duration,
+        }
+    }
+}

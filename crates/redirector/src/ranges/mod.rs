@@ -1,0 +1,193 @@
+//! Address ranges at start: for every cloud the best list that there is, and the truth about which
+//! one that was. The order is in `docs/configuration.md`, "ranges". Lists are not read again later.
+
+mod read;
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use cloud_ranges::{Format, Prefix, Ranges};
+use futures_util::future::join_all;
+use oci::Digest;
+
+use crate::{
+    config::{Config, RangesFrom, RangesSetting, Serves},
+    outbound,
+};
+use read::Reader;
+
+/// What was embedded at build time; empty: nothing.
+const EMBEDDED_AWS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/aws-ip-ranges.json"));
+const EMBEDDED_GCP: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/gcp-cloud.json"));
+
+/// What the clients of one cloud are known by. Its text says what was used, and why nothing better.
+#[derive(Clone, Debug)]
+pub struct RangesSource {
+    cloud: String,
+    used: Option<(String, usize)>,
+    failures: Vec<String>,
+}
+
+impl RangesSource {
+    /// The cloud.
+    #[must_use]
+    pub fn cloud(&self) -> &str {
+        &self.cloud
+    }
+
+    /// Whether no list could be had: nobody is known to be in this cloud.
+    #[must_use]
+    pub fn is_nobody(&self) -> bool {
+        self.used.is_none()
+    }
+
+    /// Whether something better than what was used failed, or could not be kept.
+    #[must_use]
+    pub fn has_failures(&self) -> bool {
+        !self.failures.is_empty()
+    }
+}
+
+impl fmt::Display for RangesSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.used {
+            Some((place, prefixes)) => {
+                write!(f, "{}: {prefixes} prefixes from {place}", self.cloud)?;
+            }
+            None => write!(f, "{}: nobody is known", self.cloud)?,
+        }
+        if self.failures.is_empty() { Ok(()) } else { write!(f, " ({})", self.failures.join("; ")) }
+    }
+}
+
+/// Reads the ranges of every configured cloud, all at once, and never fails: what cannot be read
+/// has clients whom nobody knows. `overrides` are (cloud, file), in place of the configured lists.
+pub async fn load_ranges(
+    config: &Config,
+    overrides: &[(String, PathBuf)],
+) -> (Ranges, Vec<RangesSource>) {
+    let (client, authorities) = outbound::client();
+    let reader = Reader::new(client, authorities);
+    let lists = lists(config, overrides);
+    let loaded = join_all(lists.into_iter().map(|list| load(&reader, list))).await;
+    let mut prefixes = Vec::new();
+    let mut sources = Vec::new();
+    for (source, listed) in loaded {
+        prefixes.extend(listed);
+        sources.push(source);
+    }
+    sources.extend(clouds_without_list(config, &sources));
+    (Ranges::new(prefixes), sources)
+}
+
+/// One list, and the places where it may be had, the best first.
+struct List {
+    cloud: String,
+    format: Format,
+    places: Vec<Place>,
+}
+
+enum Place {
+    File(PathBuf),
+    /// What is fetched is kept as the last good copy, if there is a place for that.
+    Url {
+        url: url::Url,
+        keep: Option<PathBuf>,
+    },
+    LastGood(PathBuf),
+    Embedded(&'static [u8]),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Url { url, .. } => url.fmt(f),
+            Self::LastGood(path) => write!(f, "the last good copy {}", path.display()),
+            Self::Embedded(_) => f.write_str("the snapshot embedded at build time"),
+        }
+    }
+}
+
+fn lists(config: &Config, overrides: &[(String, PathBuf)]) -> Vec<List> {
+    let is_overridden = |cloud: &str| overrides.iter().any(|(other, _)| other == cloud);
+    let given = overrides.iter().map(|(cloud, path)| List {
+        cloud: cloud.clone(),
+        format: format_of(config, cloud),
+        places: vec![Place::File(path.clone())],
+    });
+    let configured = config.ranges.iter().filter(|setting| !is_overridden(&setting.cloud));
+    given.chain(configured.map(|setting| configured_list(config, setting))).collect()
+}
+
+/// The format that the configuration names for a cloud, else the one that it is known by.
+fn format_of(config: &Config, cloud: &str) -> Format {
+    let configured = config.ranges.iter().find(|setting| setting.cloud == cloud);
+    match (configured, cloud) {
+        (Some(setting), _) => setting.format,
+        (None, "aws") => Format::Aws,
+        (None, "gcp") => Format::Gcp,
+        (None, _) => Format::Cidr,
+    }
+}
+
+fn configured_list(config: &Config, setting: &RangesSetting) -> List {
+    let mut places = Vec::new();
+    match &setting.from {
+        RangesFrom::Path(path) => places.push(Place::File(path.clone())),
+        RangesFrom::Url(url) => {
+            let copy = config.cache_dir.as_deref().map(|dir| copy_path(dir, &setting.cloud, url));
+            places.push(Place::Url { url: url.clone(), keep: copy.clone() });
+            places.extend(copy.map(Place::LastGood));
+        }
+    }
+    let embedded = match (setting.cloud.as_str(), setting.format) {
+        ("aws", Format::Aws) => EMBEDDED_AWS,
+        ("gcp", Format::Gcp) => EMBEDDED_GCP,
+        _ => &[],
+    };
+    if !embedded.is_empty() {
+        places.push(Place::Embedded(embedded));
+    }
+    List { cloud: setting.cloud.clone(), format: setting.format, places }
+}
+
+/// Another URL has another copy.
+fn copy_path(dir: &Path, cloud: &str, url: &url::Url) -> PathBuf {
+    let hex = Digest::sha256(url.as_str().as_bytes()).hex();
+    dir.join(format!("ranges-{cloud}-{}", &hex[..16]))
+}
+
+async fn load(reader: &Reader, list: List) -> (RangesSource, Vec<Prefix>) {
+    let mut failures = Vec::new();
+    for place in &list.places {
+        let parse = |bytes: &[u8]| cloud_ranges::parse(list.format, &list.cloud, bytes);
+        match reader.read(place, parse).await {
+            Ok((prefixes, note)) => {
+                failures.extend(note.map(|note| note.to_string()));
+                let used = Some((place.to_string(), prefixes.len()));
+                return (RangesSource { cloud: list.cloud, used, failures }, prefixes);
+            }
+            Err(error) => failures.push(format!("{place}: {error}")),
+        }
+    }
+    (RangesSource { cloud: list.cloud, used: None, failures }, Vec::new())
+}
+
+/// Clouds that decide about clients, but have no list.
+fn clouds_without_list(config: &Config, sources: &[RangesSource]) -> Vec<RangesSource> {
+    let serves = config.stores.iter().flat_map(|store| &store.serves).map(|serves| &serves.cloud);
+    let mut named: Vec<_> = config.keep_upstream.iter().chain(serves).collect();
+    named.sort();
+    named.dedup();
+    let is_listed = |cloud: &str| sources.iter().any(|source| source.cloud == cloud);
+    let missing = named.into_iter().filter(|of| *of != Serves::EVERYBODY && !is_listed(of));
+    let source = |cloud: &String| RangesSource {
+        cloud: cloud.clone(),
+        used: None,
+        failures: vec!["there is no list for it under `ranges`".into()],
+    };
+    missing.map(source).collect()
+}

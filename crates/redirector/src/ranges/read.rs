@@ -1,0 +1,130 @@
+//! Reading one list of address ranges from where it is, within bounds of time and size, and keeping
+//! a copy of what was fetched and found good.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use cloud_ranges::{ParseError, Prefix};
+use http::{Request, StatusCode, header};
+use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
+use tokio::{
+    fs,
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
+
+use super::Place;
+use crate::outbound::{self, Authorities, Outbound, USER_AGENT};
+
+/// A start must not hang on a provider.
+const FETCH_TIME: Duration = Duration::from_secs(5);
+/// Several times the longest list published today (AWS: 2.5 MB).
+const MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// Why a list could not be had from one place, or its copy not kept.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReadError {
+    #[error("{0}")]
+    File(#[from] io::Error),
+    #[error("it has more than {} MiB", MAX_BYTES / 1024 / 1024)]
+    TooLong,
+    #[error("no complete answer within {FETCH_TIME:?}")]
+    Timeout(#[from] tokio::time::error::Elapsed),
+    #[error("{}", Authorities::MISSING)]
+    NoAuthorities,
+    #[error("the request cannot be made: {0}")]
+    Request(#[from] http::Error),
+    #[error("{}", outbound::chain(.0))]
+    Transport(#[from] hyper_util::client::legacy::Error),
+    #[error("the answer broke off: {0}")]
+    Body(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("the answer is {0}")]
+    Status(StatusCode),
+    #[error("{0}")]
+    Parse(#[from] ParseError),
+    #[error("no copy could be kept in {}: {source}", path.display())]
+    Keep { path: PathBuf, source: io::Error },
+}
+
+/// Reads lists.
+pub(super) struct Reader {
+    client: Outbound,
+    authorities: Authorities,
+}
+
+impl Reader {
+    pub(super) fn new(client: Outbound, authorities: Authorities) -> Self {
+        Self { client, authorities }
+    }
+
+    /// The prefixes listed at `place`, and what went wrong beside that.
+    pub(super) async fn read(
+        &self,
+        place: &Place,
+        parse: impl Fn(&[u8]) -> Result<Vec<Prefix>, ParseError>,
+    ) -> Result<(Vec<Prefix>, Option<ReadError>), ReadError> {
+        match place {
+            Place::File(path) | Place::LastGood(path) => Ok((parse(&file(path).await?)?, None)),
+            Place::Embedded(bytes) => Ok((parse(bytes)?, None)),
+            Place::Url { url, keep: copy } => {
+                let bytes = timeout(FETCH_TIME, self.fetch(url)).await??;
+                let prefixes = parse(&bytes)?;
+                let kept = match copy {
+                    Some(path) => keep(path, &bytes).await,
+                    None => Ok(()),
+                };
+                Ok((prefixes, kept.err()))
+            }
+        }
+    }
+
+    async fn fetch(&self, url: &url::Url) -> Result<Bytes, ReadError> {
+        if url.scheme() == "https" && self.authorities == Authorities::None {
+            return Err(ReadError::NoAuthorities);
+        }
+        let request = Request::get(url.as_str()).header(header::USER_AGENT, USER_AGENT);
+        let answer = self.client.request(request.body(Empty::new())?).await?;
+        if answer.status() != StatusCode::OK {
+            return Err(ReadError::Status(answer.status()));
+        }
+        let body = Limited::new(answer.into_body(), MAX_BYTES).collect().await;
+        let body = body.map_err(|error| {
+            if error.is::<LengthLimitError>() { ReadError::TooLong } else { ReadError::Body(error) }
+        })?;
+        Ok(body.to_bytes())
+    }
+}
+
+async fn file(path: &Path) -> Result<Vec<u8>, ReadError> {
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path).await?;
+    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).await?;
+    if bytes.len() > MAX_BYTES { Err(ReadError::TooLong) } else { Ok(bytes) }
+}
+
+/// Writes aside and renames, so that a copy is whole or not there.
+async fn keep(path: &Path, bytes: &[u8]) -> Result<(), ReadError> {
+    let failed = |source| ReadError::Keep { path: path.to_owned(), source };
+    // Two fronts may share the directory.
+    let aside = path.with_extension(format!("{}.new", std::process::id()));
+    let written = write(path, &aside, bytes).await;
+    if written.is_err() {
+        // Already failing: what is left behind is the lesser evil.
+        let _ = fs::remove_file(&aside).await;
+    }
+    written.map_err(failed)
+}
+
+async fn write(path: &Path, aside: &Path, bytes: &[u8]) -> io::Result<()> {
+    if let Some(dir) = path.parent() {
+        fs::create_dir_all(dir).await?;
+    }
+    let mut file = fs::File::create(aside).await?;
+    file.write_all(bytes).await?;
+    file.sync_all().await?;
+    fs::rename(aside, path).await
+}

@@ -1,0 +1,294 @@
+//! From method, raw path and query to a [`Route`]: what is asked for, or why it is refused. The
+//! result borrows from the request, and names, tags and digests in it are valid. Nothing is decoded:
+//! the grammar of the registry needs no percent-encoding, so `%` is refused with the rest.
+//!
+//! Source: distribution-spec 1.1, "Endpoints"; the table of `docs/front.md`.
+
+use http::Method;
+use oci::{Digest, DigestError, ErrorCode, Repository, RepositoryError, Tag, TagError};
+
+/// What a request asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Route<'r> {
+    /// `/`
+    Info,
+    /// `/privacy`
+    Privacy,
+    /// `/v2`, `/v2/`
+    Ping,
+    /// A manifest by tag or digest.
+    Manifest(Tail<'r>, Reference<'r>),
+    /// The list of a repository's tags.
+    Tags(Tail<'r>),
+    /// The referrers of a digest.
+    Referrers(Tail<'r>),
+    /// A blob.
+    Blob(Tail<'r>, Blob<'r>),
+    /// Nothing that is answered.
+    Refused(Refusal),
+}
+
+/// How a manifest is named.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Reference<'r> {
+    /// By a tag that says nothing to us.
+    Tag,
+    /// By the tag of a signature, an attestation or a bill of materials.
+    AttachmentTag,
+    /// By its digest.
+    Digest(&'r str),
+}
+
+/// The digest of a blob, with the text that named it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Blob<'r> {
+    digest: Digest,
+    text: &'r str,
+}
+
+impl<'r> Blob<'r> {
+    pub(crate) fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    pub(crate) fn text(&self) -> &'r str {
+        self.text
+    }
+}
+
+/// What followed `/v2/` in a request that was found valid, with its query. It can be made only here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tail<'r> {
+    path: &'r str,
+    query: Option<&'r str>,
+}
+
+impl<'r> Tail<'r> {
+    pub(crate) fn path(self) -> &'r str {
+        self.path
+    }
+
+    pub(crate) fn query(self) -> Option<&'r str> {
+        self.query
+    }
+}
+
+/// Why a request is refused. Its text goes to the client.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("only GET and HEAD are answered here: this registry is for pulling")]
+    Method,
+    #[error("there is nothing here: this is a registry, and it answers under /v2/")]
+    Outside,
+    #[error("there is no such endpoint; see the OCI distribution specification")]
+    Endpoint,
+    #[error("the catalogue is not served here")]
+    Catalog,
+    #[error(transparent)]
+    Name(RepositoryError),
+    #[error(transparent)]
+    Digest(DigestError),
+    #[error(transparent)]
+    Tag(TagError),
+    #[error("the query has a control character")]
+    Query,
+}
+
+impl Refusal {
+    /// The code of the specification.
+    pub(crate) fn code(&self) -> ErrorCode {
+        match self {
+            Self::Method | Self::Outside | Self::Endpoint | Self::Catalog | Self::Query => {
+                ErrorCode::Unsupported
+            }
+            Self::Name(_) => ErrorCode::NameInvalid,
+            Self::Digest(_) => ErrorCode::DigestInvalid,
+            Self::Tag(_) => ErrorCode::ManifestUnknown,
+        }
+    }
+}
+
+/// Reads a request.
+pub(crate) fn route<'r>(method: &Method, path: &'r str, query: Option<&'r str>) -> Route<'r> {
+    if method != Method::GET && method != Method::HEAD {
+        return Route::Refused(Refusal::Method);
+    }
+    if query.is_some_and(|query| query.bytes().any(|byte| byte.is_ascii_control() || byte == b' '))
+    {
+        return Route::Refused(Refusal::Query);
+    }
+    match path {
+        "/" => Route::Info,
+        "/privacy" => Route::Privacy,
+        "/v2" | "/v2/" => Route::Ping,
+        _ => match path.strip_prefix("/v2/") {
+            Some(path) => endpoint(Tail { path, query }).unwrap_or_else(Route::Refused),
+            None => Route::Refused(Refusal::Outside),
+        },
+    }
+}
+
+/// Reads `<name>/<kind>/<last>`. A name may itself contain `manifests` or `blobs`, so only the last
+/// two segments say what is asked for.
+fn endpoint(tail: Tail<'_>) -> Result<Route<'_>, Refusal> {
+    if tail.path == "_catalog" {
+        return Err(Refusal::Catalog);
+    }
+    let (head, last) = tail.path.rsplit_once('/').ok_or(Refusal::Endpoint)?;
+    let (name, kind) = head.rsplit_once('/').ok_or(Refusal::Endpoint)?;
+    let named = || Repository::check(name).map_err(Refusal::Name);
+    match kind {
+        "blobs" => named().and_then(|()| Ok(Route::Blob(tail, blob(last)?))),
+        "manifests" => named().and_then(|()| Ok(Route::Manifest(tail, reference(last)?))),
+        "tags" if last == "list" => named().map(|()| Route::Tags(tail)),
+        "referrers" => named().and_then(|()| blob(last)).map(|_| Route::Referrers(tail)),
+        _ => Err(Refusal::Endpoint),
+    }
+}
+
+fn blob(text: &str) -> Result<Blob<'_>, Refusal> {
+    let digest = text.parse().map_err(Refusal::Digest)?;
+    Ok(Blob { digest, text })
+}
+
+/// What has a colon is meant as a digest.
+fn reference(text: &str) -> Result<Reference<'_>, Refusal> {
+    if text.contains(':') {
+        return blob(text).map(|blob| Reference::Digest(blob.text));
+    }
+    Tag::check(text).map_err(Refusal::Tag)?;
+    Ok(if is_attachment(text) { Reference::AttachmentTag } else { Reference::Tag })
+}
+
+/// Whether `tag` is `sha256-<64 hex>.sig`, `.att` or `.sbom`.
+fn is_attachment(tag: &str) -> bool {
+    let parts = tag.strip_prefix("sha256-").and_then(|rest| rest.split_at_checked(64));
+    parts.is_some_and(|(hex, suffix)| {
+        hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+            && matches!(suffix, ".sig" | ".att" | ".sbom")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEX: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    fn get(path: &str) -> Route<'_> {
+        route(&Method::GET, path, None)
+    }
+
+    #[test]
+    fn the_fixed_paths_and_their_look_alikes() {
+        for (path, expected) in [
+            ("/", Route::Info),
+            ("/privacy", Route::Privacy),
+            ("/v2", Route::Ping),
+            ("/v2/", Route::Ping),
+            ("", Route::Refused(Refusal::Outside)),
+            ("*", Route::Refused(Refusal::Outside)),
+            ("//", Route::Refused(Refusal::Outside)),
+            ("/v1/", Route::Refused(Refusal::Outside)),
+            ("/v2foo", Route::Refused(Refusal::Outside)),
+            ("/v22/", Route::Refused(Refusal::Outside)),
+            ("//v2/", Route::Refused(Refusal::Outside)),
+            ("/%76%32/", Route::Refused(Refusal::Outside)),
+            ("/V2/", Route::Refused(Refusal::Outside)),
+            ("/privacy/", Route::Refused(Refusal::Outside)),
+            ("/privacy2", Route::Refused(Refusal::Outside)),
+            ("/token", Route::Refused(Refusal::Outside)),
+            ("/v2/_catalog", Route::Refused(Refusal::Catalog)),
+            ("/v2/_catalog/", Route::Refused(Refusal::Endpoint)),
+            ("/v2//", Route::Refused(Refusal::Endpoint)),
+            ("/v2/pause", Route::Refused(Refusal::Endpoint)),
+            ("/v2/manifests/latest", Route::Refused(Refusal::Endpoint)),
+            ("/v2/a/manifests/latest/", Route::Refused(Refusal::Endpoint)),
+            ("/v2/a/tags/lists", Route::Refused(Refusal::Endpoint)),
+            ("/v2/a/blobs/uploads/", Route::Refused(Refusal::Endpoint)),
+            ("/v2/a/blobs/uploads/1", Route::Refused(Refusal::Endpoint)),
+            ("/v2/a/Blobs/x", Route::Refused(Refusal::Endpoint)),
+        ] {
+            assert_eq!(get(path), expected, "{path:?}");
+        }
+    }
+
+    #[test]
+    fn names_may_look_like_endpoints() {
+        let path = "/v2/a/manifests/b/blobs/c/manifests/latest";
+        let tail = Tail { path: "a/manifests/b/blobs/c/manifests/latest", query: None };
+        assert_eq!(get(path), Route::Manifest(tail, Reference::Tag));
+    }
+
+    #[test]
+    fn references_digests_and_attachments() {
+        let digest = format!("sha256:{HEX}");
+        for (last, expected) in [
+            ("latest".to_owned(), Reference::Tag),
+            (digest.clone(), Reference::Digest(&digest)),
+            (format!("sha256-{HEX}.sig"), Reference::AttachmentTag),
+            (format!("sha256-{HEX}.att"), Reference::AttachmentTag),
+            (format!("sha256-{HEX}.sbom"), Reference::AttachmentTag),
+            (format!("sha256-{HEX}"), Reference::Tag),
+            (format!("sha256-{HEX}.txt"), Reference::Tag),
+            (format!("sha256-{HEX}0.sig"), Reference::Tag),
+            (format!("sha256-{}.sig", HEX.to_uppercase()), Reference::Tag),
+            ("sha256-12.sig".to_owned(), Reference::Tag),
+        ] {
+            assert_eq!(reference(&last), Ok(expected), "{last}");
+        }
+        let path = format!("/v2/a/b/blobs/{digest}");
+        let Route::Blob(tail, blob) = get(&path) else { panic!("a blob") };
+        assert_eq!((tail.path(), blob.text()), (&path[4..], digest.as_str()));
+        assert_eq!(blob.digest().to_string(), digest);
+        let path = format!("/v2/a/referrers/{digest}");
+        assert_eq!(get(&path), Route::Referrers(Tail { path: &path[4..], query: None }));
+    }
+
+    #[test]
+    fn what_is_outside_the_grammar_is_refused_with_its_code() {
+        use ErrorCode::{DigestInvalid, ManifestUnknown, NameInvalid};
+        let long_name = format!("/v2/{}/manifests/latest", "a".repeat(256));
+        let long_tag = format!("/v2/a/manifests/{}", "a".repeat(129));
+        for (path, code) in [
+            ("/v2/../../other/repo/manifests/x", NameInvalid),
+            ("/v2/a/../b/tags/list", NameInvalid),
+            ("/v2/A/manifests/x", NameInvalid),
+            ("/v2//manifests/x", NameInvalid),
+            ("/v2/a//manifests/x", NameInvalid),
+            ("/v2/a%2fb/manifests/x", NameInvalid),
+            ("/v2/a%2e%2e/manifests/x", NameInvalid),
+            ("/v2/é/manifests/x", NameInvalid),
+            (&long_name, NameInvalid),
+            ("/v2/a/manifests/..", ManifestUnknown),
+            ("/v2/a/manifests/%2e%2e", ManifestUnknown),
+            ("/v2/a/manifests/x%0d%0a", ManifestUnknown),
+            (&long_tag, ManifestUnknown),
+            ("/v2/a/manifests/sha256:12", DigestInvalid),
+            ("/v2/a/manifests/sha256:baddigeststring", DigestInvalid),
+            ("/v2/a/blobs/latest", DigestInvalid),
+            ("/v2/a/blobs/uploads", DigestInvalid),
+            ("/v2/a/blobs/md5:d41d8cd98f00b204e9800998ecf8427e", DigestInvalid),
+            ("/v2/a/referrers/x", DigestInvalid),
+        ] {
+            let Route::Refused(refusal) = get(path) else { panic!("{path} is accepted") };
+            assert_eq!(refusal.code(), code, "{path}");
+        }
+    }
+
+    #[test]
+    fn methods_and_queries() {
+        for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS, Method::CONNECT]
+        {
+            assert_eq!(route(&method, "/v2/", None), Route::Refused(Refusal::Method));
+        }
+        let path = "/v2/a/tags/list";
+        for query in ["", "n=5&last=v1", "a=%0d%0a", "?//../x", "é"] {
+            let tail = Tail { path: "a/tags/list", query: Some(query) };
+            assert_eq!(route(&Method::HEAD, path, Some(query)), Route::Tags(tail));
+        }
+        for query in ["\r\nX: y", "a b", "\u{7f}", "\0"] {
+            assert_eq!(route(&Method::GET, path, Some(query)), Route::Refused(Refusal::Query));
+        }
+    }
+}
