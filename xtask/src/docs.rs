@@ -1,0 +1,40 @@
+//! Every page in `docs/` is linked from where readers begin: `README.md` or `ARCHITECTURE.md`.
+
+use crate::tidy::{Files, Offence};
+
+const ENTRANCES: [&str; 2] = ["README.md", "ARCHITECTURE.md"];
+
+/// The pages that nothing links to; none while there is no `README.md` to link from.
+pub(crate) fn check(files: &Files) -> Vec<Offence> {
+    if !files.contains_key(ENTRANCES[0]) {
+        return Vec::new();
+    }
+    let is_page = |file: &&String| file.starts_with("docs/") && file.ends_with(".md");
+    let entrances: Vec<&String> = ENTRANCES.iter().filter_map(|file| files.get(*file)).collect();
+    // Inline links, with or without an anchor, and the definitions of reference links.
+    let is_linked = |page: &&String| {
+        let links = [format!("]({page})"), format!("]({page}#"), format!("]: {page}")];
+        entrances.iter().any(|text| links.iter().any(|link| text.contains(link)))
+    };
+    let pages = files.keys().filter(is_page).filter(|page| !is_linked(page));
+    let what = format!("no link leads here; add one to {}", ENTRANCES.join(" or "));
+    pages.map(|page| Offence { file: page.clone(), line: 0, what: what.clone() }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_needs_a_link() {
+        let pages =
+            ["docs/a.md", "docs/b.md", "docs/c.md", "docs/d/e.md", "docs/x.svg", "other.md"];
+        let mut files: Files =
+            pages.iter().map(|page| ((*page).to_owned(), String::new())).collect();
+        assert_eq!(check(&files), []);
+        files.insert("README.md".into(), "[a](docs/a.md) and `docs/d/e.md`, docs/c.md".into());
+        files.insert("ARCHITECTURE.md".into(), "[b](docs/b.md#how)\n[c]: docs/c.md\n".into());
+        let offences: Vec<_> = check(&files).into_iter().map(|offence| offence.file).collect();
+        assert_eq!(offences, ["docs/d/e.md"]);
+    }
+}

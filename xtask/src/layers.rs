@@ -1,0 +1,144 @@
+//! Who may import whom: the layers of the workspace. A crate that is not in this table cannot be
+//! built upon, and an import that is not in it is an offence. Dev-dependencies are free.
+
+use crate::{
+    metadata::{Metadata, Package},
+    tidy::Offence,
+};
+
+/// A crate, and those of ours that it may import (normal and build dependencies). Some do not
+/// exist yet: a crate appears when it is first needed, and where it will stand is settled here.
+const TABLE: &[(&str, &[&str])] = &[
+    // Pure: no I/O, no async, no clock, no randomness.
+    ("oci", &[]),
+    ("cloud-ranges", &[]),
+    ("promotion-manifest", &["oci"]),
+    ("blob-index", &["oci"]),
+    // The protocols.
+    ("registry-client", &["oci"]),
+    ("blob-store", &["oci", "blob-index"]),
+    ("transfer", &["oci", "registry-client", "blob-store"]),
+    ("trust", &["oci", "registry-client"]),
+    // The front decides without asking a registry, and never reads what is to be promoted.
+    ("redirector", &["oci", "cloud-ranges", "blob-index"]),
+    ("promoter", &["oci", "promotion-manifest", "registry-client", "transfer", "trust"]),
+    (
+        "mirror",
+        &["oci", "promotion-manifest", "registry-client", "blob-store", "blob-index", "transfer"],
+    ),
+    // An auditor does not rely on the promoter's own word.
+    ("auditor", &["oci", "promotion-manifest", "registry-client", "trust"]),
+    ("registry", &["oci"]),
+    // Anyone's dev-dependency, and nobody's normal one.
+    ("testkit", &["oci", "registry"]),
+    (
+        "portolan",
+        &[
+            "oci",
+            "cloud-ranges",
+            "promotion-manifest",
+            "blob-index",
+            "registry-client",
+            "blob-store",
+            "transfer",
+            "trust",
+            "redirector",
+            "promoter",
+            "mirror",
+            "auditor",
+            "registry",
+        ],
+    ),
+    ("xtask", &[]),
+];
+
+/// The offences of all crates.
+pub(crate) fn check(metadata: &Metadata) -> Vec<Offence> {
+    metadata.packages.iter().flat_map(|package| check_package(metadata, package)).collect()
+}
+
+fn check_package(metadata: &Metadata, package: &Package) -> Vec<Offence> {
+    let offence = |what| Offence { file: metadata.manifest_of(package), line: 0, what };
+    let importer = &package.name;
+    let Some((_, allowed)) = TABLE.iter().find(|(name, _)| name == importer) else {
+        let what = format!(
+            "the crate `{importer}` has no layer; agree where it stands, then add it to {}",
+            file!()
+        );
+        return vec![offence(what)];
+    };
+    let imports = package.dependencies.iter().filter(|of| of.is_ours() && !of.is_dev());
+    let forbidden = imports.filter(|of| !allowed.contains(&of.name.as_str()));
+    let allowed = if allowed.is_empty() { "none of ours".to_owned() } else { allowed.join(", ") };
+    let what = |imported: &str| {
+        format!(
+            "`{importer}` may not import `{imported}` (it may: {allowed}); move the code that \
+             needs it to a layer above both, or pass in what it takes from there"
+        )
+    };
+    forbidden.map(|of| offence(what(&of.name))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The offences of a workspace of `crates`, each with its (name, kind) dependencies.
+    fn offences(crates: &[(&str, &[(&str, &str)])]) -> Vec<String> {
+        let package = |(name, imports): &(&str, &[(&str, &str)])| {
+            let dependency = |(name, kind): &(&str, &str)| {
+                let kind = if kind.is_empty() { "null".to_owned() } else { format!("{kind:?}") };
+                format!(r#"{{"name": "{name}", "kind": {kind}, "path": "/r/crates/{name}"}}"#)
+            };
+            let imports = imports.iter().map(dependency).collect::<Vec<_>>().join(", ");
+            let manifest = format!("/r/crates/{name}/Cargo.toml");
+            format!(
+                r#"{{"name": "{name}", "manifest_path": "{manifest}", "dependencies": [{imports}]}}"#
+            )
+        };
+        let packages = crates.iter().map(package).collect::<Vec<_>>().join(", ");
+        let json = format!(r#"{{"workspace_root": "/r", "packages": [{packages}]}}"#);
+        let metadata = Metadata::parse(&json).expect("metadata");
+        check(&metadata).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn an_import_outside_the_table_is_an_offence() {
+        for (importer, imported, kind, is_fine) in [
+            ("redirector", "cloud-ranges", "", true),
+            ("redirector", "registry-client", "", false),
+            ("redirector", "registry-client", "build", false),
+            ("redirector", "registry-client", "dev", true),
+            ("redirector", "promotion-manifest", "", false),
+            ("auditor", "promoter", "", false),
+            ("oci", "cloud-ranges", "", false),
+            ("promoter", "testkit", "dev", true),
+            ("promoter", "testkit", "", false),
+            ("portolan", "testkit", "", false),
+            ("portolan", "redirector", "", true),
+            ("xtask", "oci", "", false),
+        ] {
+            let offences = offences(&[(importer, &[(imported, kind)])]);
+            assert_eq!(offences.is_empty(), is_fine, "{importer} {imported} {kind}: {offences:?}");
+            let place =
+                format!("crates/{importer}/Cargo.toml: `{importer}` may not import `{imported}`");
+            assert!(offences.iter().all(|offence| offence.starts_with(&place)), "{offences:?}");
+        }
+    }
+
+    #[test]
+    fn every_offence_is_listed() {
+        let forbidden: &[_] = &[("oci", ""), ("promoter", ""), ("testkit", "build")];
+        assert_eq!(offences(&[("mirror", forbidden), ("utils", &[])]).len(), 3);
+    }
+
+    #[test]
+    fn the_table_has_no_circles_and_names_only_its_own() {
+        for (place, (name, allowed)) in TABLE.iter().enumerate() {
+            for imported in *allowed {
+                let at = TABLE.iter().position(|(name, _)| name == imported);
+                assert!(at.is_some_and(|at| at < place), "{name} imports {imported}");
+            }
+        }
+    }
+}
