@@ -66,16 +66,23 @@ pub(crate) struct Report {
     project: String,
     file: Arc<str>,
     problems: Vec<Problem>,
+    /// How many problems there are beyond [`Report::MAX_PROBLEMS`].
+    more: usize,
     project_is_out: bool,
 }
 
 impl Report {
+    /// How many problems of one file are kept; the rest is counted. A person mends a hundred at
+    /// most before reading it again, and a file of nothing but faults must not fill the memory.
+    const MAX_PROBLEMS: usize = 1000;
+
     /// An empty report on `file`.
     pub(crate) fn new(project: &str, file: &Arc<str>) -> Self {
         Self {
             project: project.to_owned(),
             file: Arc::clone(file),
             problems: Vec::new(),
+            more: 0,
             project_is_out: false,
         }
     }
@@ -88,8 +95,11 @@ impl Report {
 
     /// Records a fault that concerns one image, digest or tag only, which the caller leaves out.
     pub(crate) fn leave_out_entry(&mut self, at: Position, message: impl AsRef<str>) {
-        let project = Some(&*self.project);
-        self.problems.push(Problem::new(project, &self.file, Some(at), message.as_ref()));
+        if self.problems.len() < Self::MAX_PROBLEMS {
+            self.problems.push(self.problem(Some(at), message.as_ref()));
+        } else {
+            self.more += 1;
+        }
     }
 
     /// The project reported on.
@@ -105,7 +115,15 @@ impl Report {
     /// The problems in the order of the text.
     pub(crate) fn into_problems(mut self) -> Vec<Problem> {
         self.problems.sort_by_key(|problem| problem.position);
+        if self.more > 0 {
+            let message = format!("there are {} more problems; mend those above first", self.more);
+            self.problems.push(self.problem(None, &message));
+        }
         self.problems
+    }
+
+    fn problem(&self, position: Option<Position>, message: &str) -> Problem {
+        Problem::new(Some(&self.project), &self.file, position, message)
     }
 }
 
@@ -147,5 +165,19 @@ mod tests {
         let shown: Vec<String> = report.into_problems().iter().map(ToString::to_string).collect();
         assert_eq!(shown[0], format!("images.yaml:1:3: long `{}…`", "é".repeat(100)));
         assert_eq!(shown[1], "images.yaml:2:3: bad `\\u{1b}[31m\\n::error::`");
+    }
+
+    #[test]
+    fn a_file_of_nothing_but_faults_has_a_bounded_report() {
+        let mut report = Report::new("p", &Arc::from("f"));
+        for _ in 0..Report::MAX_PROBLEMS + 7 {
+            report.leave_out_entry(Position::START, "x");
+        }
+        report.leave_out_project(Position::START, "y");
+        assert!(report.project_is_out());
+        let problems = report.into_problems();
+        assert_eq!(problems.len(), Report::MAX_PROBLEMS + 1);
+        let last = problems.last().map(ToString::to_string);
+        assert_eq!(last.as_deref(), Some("f: there are 8 more problems; mend those above first"));
     }
 }

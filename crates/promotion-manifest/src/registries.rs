@@ -12,6 +12,10 @@ use crate::{
     yaml::Node,
 };
 
+/// How many destinations a project may have: the most that is real is 66, 22 regions by three
+/// paths. Edges are images times destinations, so that a slip here must not fill the memory.
+const MAX_DESTINATIONS: usize = 1000;
+
 /// The registries of a project.
 #[derive(Debug)]
 pub(crate) struct Registries {
@@ -19,9 +23,8 @@ pub(crate) struct Registries {
     pub(crate) destinations: Vec<Registry>,
 }
 
-/// Reads the value of `registries`, if there is one. `at` is
-/// where the file's keys begin. Nothing only if
-/// something has been reported.
+/// Reads the value of `registries`, if there is one. `at` is where the file's keys begin. Nothing only
+/// if something has been reported.
 pub(crate) fn read(
     list: Option<&Node<'_>>,
     at: Position,
@@ -40,11 +43,11 @@ pub(crate) fn read(
     let (sources, destinations): (Vec<Entry>, Vec<Entry>) =
         entries.into_iter().partition(|entry| entry.is_source);
     check_numbers(at, &sources, &destinations, report);
-    let source = sources.into_iter().next()?.registry?;
+    let source = sources.into_iter().next().and_then(|entry| entry.registry);
     let destinations: Vec<Registry> =
         destinations.into_iter().filter_map(|entry| entry.registry).collect();
-    check_names(&source, &destinations, report);
-    Some(Registries { source, destinations })
+    check_names(source.as_ref(), &destinations, report);
+    Some(Registries { source: source?, destinations })
 }
 
 /// An entry of the list.
@@ -107,12 +110,19 @@ fn check_numbers(at: Position, sources: &[Entry], destinations: &[Entry], report
         let message = "no registry is a destination; add those to promote to, without `src`";
         report.leave_out_project(at, message);
     }
+    if let Some(beyond) = destinations.get(MAX_DESTINATIONS) {
+        let message = format!(
+            "this is one destination more than the {MAX_DESTINATIONS} that a project may have; \
+             split the project"
+        );
+        report.leave_out_project(beyond.position, message);
+    }
 }
 
-fn check_names(source: &Registry, destinations: &[Registry], report: &mut Report) {
+fn check_names(source: Option<&Registry>, destinations: &[Registry], report: &mut Report) {
     let mut seen = HashMap::new();
     for Registry { prefix, position, .. } in destinations {
-        if *prefix == source.prefix {
+        if source.is_some_and(|source| source.prefix == *prefix) {
             let message = format!(
                 "the destination `{prefix}` is the source itself; remove it or mend its name"
             );

@@ -178,6 +178,9 @@ fn row_7_a_project_has_one_source_and_a_destination() {
     registries("registries: []\n", (&[none, nowhere], None));
     registries("registries:\n- name: a.example\n  src: false\n", (&[none], None));
     registries("registries:\n- name: a.example\n  src: true\n", (&[nowhere], None));
+    let many =
+        (0..1000).fold(REGISTRIES.to_owned(), |text, i| format!("{text}- name: {i}.example\n"));
+    registries(&many, (&[("reg:1004:3", "more than the 1000")], None));
     registries(
         &format!("{REGISTRIES}- {{name: b.example, src: true}}\n- {{src: true}}\n"),
         (
@@ -193,6 +196,13 @@ fn row_7_a_project_has_one_source_and_a_destination() {
 
 #[test]
 fn row_8_a_destination_stands_once_and_is_not_the_source() {
+    registries(
+        "registries:\n- name: d.example\n- name: d.example\n",
+        (
+            &[("reg:1:1", "no registry is the source"), ("reg:3:3", "stands on line 2 already")],
+            None,
+        ),
+    );
     registries(
         &format!("{REGISTRIES}- name: src.example/staging\n- name: DST.example/prod\n"),
         (
@@ -286,11 +296,11 @@ fn row_12_a_name_too_long_for_its_registry_leaves_out_the_image_there() {
 #[test]
 fn row_13_entries_of_one_name_are_merged() {
     images(
-        "- name: i\n  dmap: {<a>: [t, t]}\n- name: j\n  dmap: {<a>: [t]}\n\
+        "- name: i\n  dmap: {<a>: [t, t]}\n- name: j\n  dmap: {<b>: [x], <a>: [t]}\n\
          - name: i\n  dmap: {<b>: [v], <a>: [u, t]}\n- name: i\n  dmap: {<b>: }\n",
-        (&[], Some("i t a, i u a, i v b, j t a")),
+        (&[], Some("i t a, i u a, i v b, j t a, j x b")),
     );
-    let text = expand("- name: i\n  dmap: {<a>: [t]}\n- name: i\n  dmap: {<a>: [u]}\n");
+    let text = expand("- name: i\n  dmap: {<a>: [t, t]}\n- name: i\n  dmap: {<a>: [u, t]}\n");
     let manifest = parse_thin("p", ("reg", REGISTRIES), ("img", &text)).manifest.expect("whole");
     let [image] = &manifest.images[..] else { panic!("{:?}", manifest.images) };
     let [entry] = &image.digests[..] else { panic!("{:?}", image.digests) };
