@@ -10,7 +10,6 @@ use std::{
     collections::HashMap,
     hash::{BuildHasher as _, RandomState},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
 };
 
 use axum::response::{IntoResponse, Response};
@@ -19,6 +18,7 @@ use http::{
     header::{CONTENT_LENGTH, CONTENT_RANGE, LOCATION, RANGE},
 };
 use oci::{Algorithm, Digest, Digester, Repository};
+use tokio::time::Instant;
 
 use crate::{
     DOCKER_CONTENT_DIGEST,
@@ -335,15 +335,49 @@ mod tests {
         }
     }
 
+    #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn sessions_are_bounded() {
+    async fn what_was_not_written_whole_is_not_kept() {
+        let storage = Storage::memory();
+        let name: Repository = "a".parse().expect("a name");
+        let full = || std::fs::OpenOptions::new().write(true).open("/dev/full");
+        for content in [&b"short"[..], &[0; 4 << 20]] {
+            let mut session = Session::new(&storage).await.expect("a session");
+            let path = tempfile::NamedTempFile::new().expect("a file").into_temp_path();
+            let file = full().expect("a disk that is full").into();
+            session.staged = Some(Staged::File { file, path });
+            let (first, last) = content.split_at(content.len() / 2);
+            let mut failed = false;
+            for part in [first, last] {
+                let mut body = Incoming::new(axum::body::Body::from(part.to_vec()));
+                failed |= session.append(&mut body).await.is_err();
+            }
+            let digest = Digest::sha256(content);
+            failed |= session.keep(name.clone(), digest).await.is_err();
+            assert!(failed, "{}", content.len());
+            let kept = storage.run({
+                let name = name.clone();
+                move |backend| backend.has_blob(&name, digest)
+            });
+            assert!(!kept.await.expect("it works"), "{}", content.len());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sessions_are_bounded_and_idle_ones_make_room() {
         let (storage, uploads) = (Storage::memory(), Uploads::default());
         let name: Repository = "a".parse().expect("a name");
-        for _ in 0..MAX_UPLOADS {
-            let session = Session::new(&storage).await.expect("a session");
-            uploads.insert(name.clone(), session).expect("there is room");
+        let open =
+            async || uploads.insert(name.clone(), Session::new(&storage).await.expect("a session"));
+        let first = open().await.expect("there is room");
+        for _ in 1..MAX_UPLOADS {
+            open().await.expect("there is room");
         }
-        let one_more = uploads.insert(name, Session::new(&storage).await.expect("a session"));
-        assert!(matches!(one_more, Err(Refusal::TooManyUploads)));
+        assert!(matches!(open().await, Err(Refusal::TooManyUploads)));
+        tokio::time::advance(UPLOAD_IDLE).await;
+        let used = uploads.get(&name, first).expect("it is open");
+        drop(used);
+        open().await.expect("there is room again");
+        assert_eq!(uploads.lock().len(), 2, "the one in use, and the new one");
     }
 }

@@ -1,4 +1,5 @@
 //! What testkit promises to the tests that use it, seen by a client.
+#![expect(clippy::expect_used, reason = "a panic is a failed test")]
 
 use std::time::Duration;
 

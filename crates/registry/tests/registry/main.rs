@@ -1,0 +1,56 @@
+//! The registry as a client sees it: each check is a function of a host, and runs on both storages.
+//! The checks follow the rows of `docs/registry.md`. One binary, since each links the whole server.
+#![expect(clippy::expect_used, clippy::panic, reason = "a panic is a failed test")]
+
+mod directory;
+mod listing;
+mod manifests;
+mod peer;
+mod shutdown;
+mod uploads;
+
+use self::peer::Peer;
+
+/// Runs each check on a registry of its own, in memory and on a directory.
+macro_rules! on_both_storages {
+    ($($module:ident::$check:ident)*) => {
+        mod on_memory {
+            $(#[tokio::test]
+            async fn $check() {
+                super::$module::$check(&super::Peer::in_memory().await).await;
+            })*
+        }
+        mod on_a_directory {
+            $(#[tokio::test]
+            async fn $check() {
+                let directory = tempfile::tempdir().expect("a directory");
+                super::$module::$check(&super::Peer::on(directory.path()).await).await;
+            })*
+        }
+    };
+}
+
+on_both_storages! {
+    uploads::every_way_to_push_a_blob_gives_the_same_blob
+    uploads::an_empty_blob_is_a_blob
+    uploads::a_wrong_digest_is_never_kept
+    uploads::an_upload_out_of_order_is_refused_and_goes_on
+    uploads::chunks_of_another_length_than_announced_are_refused
+    uploads::a_cancelled_upload_is_gone
+    uploads::an_upload_cut_off_goes_on_where_it_broke
+    uploads::a_mount_needs_the_blob_there
+    uploads::parts_of_blobs_are_read
+    uploads::a_blob_is_seen_only_where_it_was_pushed
+    uploads::deleted_blobs_are_gone
+    manifests::manifests_are_served_as_they_were_pushed
+    manifests::the_media_type_is_the_one_pushed_or_its_own
+    manifests::a_manifest_needs_all_it_points_to
+    manifests::bad_manifests_are_refused
+    manifests::the_longest_manifest_is_taken_and_a_longer_one_refused
+    manifests::a_tag_moves_and_the_manifest_stays
+    manifests::deleting_a_tag_leaves_the_manifest
+    manifests::deleting_a_manifest_deletes_its_tags
+    listing::tags_are_listed_by_pages
+    listing::repositories_that_hold_something_are_listed
+    listing::every_error_has_the_specifications_body
+}

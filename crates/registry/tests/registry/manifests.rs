@@ -1,0 +1,195 @@
+//! Manifests and tags.
+
+use http::{Method, StatusCode};
+use oci::{Algorithm, Digest, media_type};
+use testkit::fixture;
+
+use crate::peer::{Peer, header, refusal, refused};
+
+pub(crate) async fn manifests_are_served_as_they_were_pushed(peer: &Peer) {
+    for (at, image) in [
+        fixture::image(1, 2),
+        fixture::docker_image(2, 2),
+        fixture::index(3, 3, 2),
+        fixture::docker_list(4, 2, 1),
+        fixture::helm_chart(5),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let repository = format!("a/{at}");
+        peer.push(&repository, "v1", &image).await;
+        let digest = image.digest().to_string();
+        for reference in ["v1", &digest] {
+            let path = format!("/v2/{repository}/manifests/{reference}");
+            let found = peer.get(&path).await;
+            assert_eq!((found.status(), found.body()), (StatusCode::OK, &image.bytes));
+            assert_eq!(header(&found, "content-type"), image.descriptor.media_type);
+            assert_eq!(header(&found, "docker-content-digest"), digest);
+            let head = peer.ask(Method::HEAD, &path, &[], "").await;
+            assert!(head.body().is_empty());
+            for name in ["content-type", "content-length", "docker-content-digest"] {
+                assert_eq!(header(&head, name), header(&found, name), "{name}");
+            }
+        }
+    }
+}
+
+pub(crate) async fn the_media_type_is_the_one_pushed_or_its_own(peer: &Peer) {
+    let image = fixture::image(1, 1);
+    peer.push("a", "v1", &image).await;
+    let silent: serde_json::Value = {
+        let mut value: serde_json::Value = serde_json::from_slice(&image.bytes).expect("JSON");
+        value.as_object_mut().expect("an object").remove("mediaType");
+        value
+    };
+    for (pushed_as, manifest, served_as) in [
+        (media_type::OCI_MANIFEST, image.bytes.to_vec(), media_type::OCI_MANIFEST),
+        (
+            "application/vnd.oci.image.manifest.v1+json; charset=utf-8",
+            image.bytes.to_vec(),
+            media_type::OCI_MANIFEST,
+        ),
+        ("application/json", image.bytes.to_vec(), media_type::OCI_MANIFEST),
+        ("application/json", silent.to_string().into(), media_type::OCI_MANIFEST),
+        (media_type::DOCKER_MANIFEST, silent.to_string().into(), media_type::DOCKER_MANIFEST),
+    ] {
+        let headers = [("content-type", pushed_as)];
+        let put = peer.ask(Method::PUT, "/v2/a/manifests/v2", &headers, manifest.clone()).await;
+        assert_eq!(put.status(), StatusCode::CREATED, "{pushed_as}: {put:?}");
+        let found = peer.get("/v2/a/manifests/v2").await;
+        assert_eq!(
+            (header(&found, "content-type"), found.body()),
+            (served_as.into(), &manifest.into())
+        );
+    }
+}
+
+pub(crate) async fn a_manifest_needs_all_it_points_to(peer: &Peer) {
+    let (image, index) = (fixture::image(1, 1), fixture::index(2, 1, 1));
+    let unknown = refused(404, "MANIFEST_BLOB_UNKNOWN");
+    let [config, layer] = &image.blobs[..] else { panic!("a config and a layer") };
+    // Elsewhere does not count.
+    peer.push("b", "v1", &image).await;
+    for missing in [[config, layer].as_slice(), &[layer]] {
+        let put = peer.push_manifest("a", "v1", &image).await;
+        assert_eq!(refusal(&put), unknown);
+        let text = String::from_utf8_lossy(put.body());
+        for blob in [config, layer] {
+            let named = text.contains(&blob.descriptor.digest.to_string());
+            assert_eq!(named, missing.iter().any(|one| one.bytes == blob.bytes), "{text}");
+        }
+        assert_eq!(peer.status("/v2/a/manifests/v1").await, StatusCode::NOT_FOUND);
+        let by_digest = format!("/v2/a/manifests/{}", image.digest());
+        assert_eq!(peer.status(&by_digest).await, StatusCode::NOT_FOUND);
+        peer.push_blob("a", &missing[0].bytes).await;
+    }
+    assert_eq!(peer.push_manifest("a", "v1", &image).await.status(), StatusCode::CREATED);
+    assert_eq!(refusal(&peer.push_manifest("a", "v2", &index).await), unknown);
+    peer.push("a", "v2", &index).await;
+    // Build caches list blobs in an index.
+    let cache = serde_json::json!({
+        "schemaVersion": 2,
+        "mediaType": media_type::OCI_INDEX,
+        "manifests": [config.descriptor, layer.descriptor],
+    });
+    let headers = [("content-type", media_type::OCI_INDEX)];
+    let put = peer.ask(Method::PUT, "/v2/a/manifests/cache", &headers, cache.to_string()).await;
+    assert_eq!(put.status(), StatusCode::CREATED, "{put:?}");
+    // Layers that may not be distributed need not be there.
+    let mut foreign: serde_json::Value = serde_json::from_slice(&image.bytes).expect("JSON");
+    foreign["layers"][0]["mediaType"] =
+        "application/vnd.oci.image.layer.nondistributable.v1.tar".into();
+    foreign["layers"][0]["digest"] = Digest::sha256(b"nowhere").to_string().into();
+    let headers = [("content-type", media_type::OCI_MANIFEST)];
+    let put = peer.ask(Method::PUT, "/v2/a/manifests/foreign", &headers, foreign.to_string()).await;
+    assert_eq!(put.status(), StatusCode::CREATED, "{put:?}");
+}
+
+pub(crate) async fn bad_manifests_are_refused(peer: &Peer) {
+    let image = fixture::image(1, 1);
+    peer.push("a", "v1", &image).await;
+    let text = String::from_utf8(image.bytes.to_vec()).expect("text");
+    let other = Digest::sha256(b"other").to_string();
+    let sha512 = Digest::of(Algorithm::Sha512, b"other").to_string();
+    for (reference, content_type, body, code) in [
+        ("v2", media_type::OCI_MANIFEST, "{", "MANIFEST_INVALID"),
+        ("v2", media_type::OCI_MANIFEST, "", "MANIFEST_INVALID"),
+        ("v2", media_type::OCI_MANIFEST, "{}", "MANIFEST_INVALID"),
+        ("v2", media_type::OCI_INDEX, &text, "MANIFEST_INVALID"),
+        ("v2", media_type::DOCKER_MANIFEST, &text, "MANIFEST_INVALID"),
+        ("v2", media_type::DOCKER_SCHEMA1_SIGNED, "{\"schemaVersion\":1}", "MANIFEST_INVALID"),
+        ("v2", "text/plain", "{\"schemaVersion\":2}", "MANIFEST_INVALID"),
+        (".v2", media_type::OCI_MANIFEST, &text, "MANIFEST_INVALID"),
+        (&other, media_type::OCI_MANIFEST, &text, "DIGEST_INVALID"),
+        (&sha512, media_type::OCI_MANIFEST, &text, "DIGEST_INVALID"),
+        ("sha256:12", media_type::OCI_MANIFEST, &text, "DIGEST_INVALID"),
+    ] {
+        let path = format!("/v2/a/manifests/{reference}");
+        let headers = [("content-type", content_type)];
+        let put = peer.ask(Method::PUT, &path, &headers, body.to_owned()).await;
+        assert_eq!(refusal(&put), refused(400, code), "{reference} {content_type} {body}");
+        assert_ne!(peer.status(&path).await, StatusCode::OK, "{path}");
+    }
+    let sha512 = Digest::of(Algorithm::Sha512, &image.bytes).to_string();
+    let put = peer.push_manifest("a", &sha512, &image).await;
+    assert_eq!(header(&put, "docker-content-digest"), sha512);
+    assert_eq!(peer.get(&format!("/v2/a/manifests/{sha512}")).await.body(), &image.bytes);
+}
+
+pub(crate) async fn the_longest_manifest_is_taken_and_a_longer_one_refused(peer: &Peer) {
+    let image = fixture::image(1, 0);
+    peer.push("a", "v1", &image).await;
+    let limit = usize::try_from(registry::limits::MAX_MANIFEST_BYTES).expect("it fits");
+    let headers = [("content-type", media_type::OCI_MANIFEST)];
+    let put = async |length: usize| {
+        let mut bytes = image.bytes.to_vec();
+        bytes.resize(length, b' ');
+        peer.ask(Method::PUT, "/v2/a/manifests/long", &headers, bytes).await
+    };
+    assert_eq!(refusal(&put(limit + 1).await), refused(413, "SIZE_INVALID"));
+    assert_eq!(peer.status("/v2/a/manifests/long").await, StatusCode::NOT_FOUND);
+    assert_eq!(put(limit).await.status(), StatusCode::CREATED);
+    assert_eq!(peer.get("/v2/a/manifests/long").await.body().len(), limit);
+}
+
+pub(crate) async fn a_tag_moves_and_the_manifest_stays(peer: &Peer) {
+    let [first, second] = [1, 2].map(|seed| fixture::image(seed, 1));
+    peer.push("a", "v1", &first).await;
+    peer.push("a", "v1", &second).await;
+    assert_eq!(peer.get("/v2/a/manifests/v1").await.body(), &second.bytes);
+    let path = format!("/v2/a/manifests/{}", first.digest());
+    assert_eq!(peer.get(&path).await.body(), &first.bytes);
+}
+
+pub(crate) async fn deleting_a_tag_leaves_the_manifest(peer: &Peer) {
+    let image = fixture::image(1, 1);
+    for tag in ["v1", "v2"] {
+        peer.push("a", tag, &image).await;
+    }
+    let deleted = peer.ask(Method::DELETE, "/v2/a/manifests/v1", &[], "").await;
+    assert_eq!(deleted.status(), StatusCode::ACCEPTED);
+    for method in [Method::GET, Method::DELETE] {
+        let gone = peer.ask(method, "/v2/a/manifests/v1", &[], "").await;
+        assert_eq!(refusal(&gone), refused(404, "MANIFEST_UNKNOWN"));
+    }
+    for left in ["v2", &image.digest().to_string()] {
+        assert_eq!(peer.status(&format!("/v2/a/manifests/{left}")).await, StatusCode::OK);
+    }
+}
+
+pub(crate) async fn deleting_a_manifest_deletes_its_tags(peer: &Peer) {
+    let [image, other] = [1, 2].map(|seed| fixture::image(seed, 1));
+    for (tag, image) in [("v1", &image), ("v2", &image), ("v3", &other)] {
+        peer.push("a", tag, image).await;
+    }
+    let path = format!("/v2/a/manifests/{}", image.digest());
+    assert_eq!(peer.ask(Method::DELETE, &path, &[], "").await.status(), StatusCode::ACCEPTED);
+    for reference in ["v1", "v2", &image.digest().to_string()] {
+        let gone = peer.get(&format!("/v2/a/manifests/{reference}")).await;
+        assert_eq!(refusal(&gone), refused(404, "MANIFEST_UNKNOWN"), "{reference}");
+    }
+    let again = peer.ask(Method::DELETE, &path, &[], "").await;
+    assert_eq!(refusal(&again), refused(404, "MANIFEST_UNKNOWN"));
+    assert_eq!(peer.status("/v2/a/manifests/v3").await, StatusCode::OK);
+}

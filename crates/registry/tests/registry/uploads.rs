@@ -1,0 +1,247 @@
+//! Blobs: in by every way, out whole or in part.
+
+use http::{Method, StatusCode};
+use oci::{Algorithm, Digest};
+use testkit::fixture::noise;
+use tokio::io::AsyncWriteExt as _;
+
+use crate::peer::{Headers, Peer, header, refusal, refused};
+
+pub(crate) async fn every_way_to_push_a_blob_gives_the_same_blob(peer: &Peer) {
+    let bytes = noise(1, 300_000);
+    let digest = Digest::sha256(&bytes);
+    let blob = format!("/v2/a/b/blobs/{digest}");
+    for way in 0..6 {
+        let last = match way {
+            // At once.
+            0 => {
+                let path = format!("/v2/a/b/blobs/uploads/?digest={digest}");
+                peer.ask(Method::POST, &path, &[], bytes.clone()).await
+            }
+            // At the end.
+            1 => {
+                let path = format!("{}?digest={digest}", peer.start("a/b").await);
+                peer.ask(Method::PUT, &path, &[], bytes.clone()).await
+            }
+            // In one PATCH without a range, of unknown length.
+            2 => {
+                let session = peer.start("a/b").await;
+                let pieces: Vec<_> = bytes.chunks(70_000).map(<[u8]>::to_vec).collect();
+                let pieces = pieces.into_iter().map(Ok::<_, std::io::Error>);
+                let body = testkit::Body::from_stream(futures_util::stream::iter(pieces));
+                let patched = peer.ask(Method::PATCH, &session, &[], body).await;
+                assert_eq!(patched.status(), StatusCode::ACCEPTED);
+                let path = format!("{}?digest={digest}", header(&patched, "location"));
+                peer.ask(Method::PUT, &path, &[], "").await
+            }
+            // In chunks with ranges, the last one with the PUT, or before it.
+            3 => in_chunks(peer, &bytes, digest, 2).await,
+            4 => in_chunks(peer, &bytes, digest, 3).await,
+            // Under its other name.
+            _ => {
+                let sha512 = Digest::of(Algorithm::Sha512, &bytes);
+                let path = format!("{}?digest={sha512}", peer.start("a/b").await);
+                let put = peer.ask(Method::PUT, &path, &[], bytes.clone()).await;
+                let found = peer.get(&format!("/v2/a/b/blobs/{sha512}")).await;
+                assert_eq!(found.body(), &bytes);
+                assert_eq!(header(&put, "docker-content-digest"), sha512.to_string());
+                continue;
+            }
+        };
+        assert_eq!(last.status(), StatusCode::CREATED, "way {way}: {last:?}");
+        assert_eq!(header(&last, "location"), blob);
+        assert_eq!(header(&last, "docker-content-digest"), digest.to_string());
+        let found = peer.get(&blob).await;
+        assert_eq!((found.status(), found.body()), (StatusCode::OK, &bytes), "way {way}");
+        assert_eq!(header(&found, "docker-content-digest"), digest.to_string());
+        let head = peer.ask(Method::HEAD, &blob, &[], "").await;
+        assert_eq!(
+            (head.status(), header(&head, "content-length")),
+            (StatusCode::OK, "300000".into())
+        );
+        assert!(head.body().is_empty());
+        let deleted = peer.ask(Method::DELETE, &blob, &[], "").await;
+        assert_eq!(deleted.status(), StatusCode::ACCEPTED, "way {way}");
+    }
+}
+
+/// Pushes in this many chunks of 100,000 bytes; what is left goes with the PUT.
+async fn in_chunks(
+    peer: &Peer,
+    bytes: &[u8],
+    digest: Digest,
+    chunks: usize,
+) -> http::Response<bytes::Bytes> {
+    let mut session = peer.start("a/b").await;
+    let (patched, rest) = bytes.split_at(chunks * 100_000);
+    for (at, chunk) in patched.chunks(100_000).enumerate() {
+        let last = (at + 1) * 100_000 - 1;
+        let range = format!("{}-{last}", at * 100_000);
+        let headers = [("content-range", &*range)];
+        let patched = peer.ask(Method::PATCH, &session, &headers, chunk.to_vec()).await;
+        assert_eq!(patched.status(), StatusCode::ACCEPTED);
+        assert_eq!(header(&patched, "range"), format!("0-{last}"));
+        session = header(&patched, "location");
+        let status = peer.get(&session).await;
+        assert_eq!(status.status(), StatusCode::NO_CONTENT);
+        assert_eq!(header(&status, "range"), format!("0-{last}"));
+        assert_eq!(header(&status, "location"), session);
+    }
+    let range = format!("{}-{}", patched.len(), bytes.len() - 1);
+    let headers: Headers<'_> = if rest.is_empty() { &[] } else { &[("content-range", &range)] };
+    peer.ask(Method::PUT, &format!("{session}?digest={digest}"), headers, rest.to_vec()).await
+}
+
+pub(crate) async fn an_empty_blob_is_a_blob(peer: &Peer) {
+    let digest = peer.push_blob("a", b"").await;
+    let found = peer.get(&format!("/v2/a/blobs/{digest}")).await;
+    assert_eq!((found.status(), header(&found, "content-length")), (StatusCode::OK, "0".into()));
+}
+
+pub(crate) async fn a_wrong_digest_is_never_kept(peer: &Peer) {
+    let [asked, real] = [b"asked", b"other"].map(|bytes| Digest::sha256(bytes));
+    let session = peer.start("a").await;
+    for path in
+        [format!("/v2/a/blobs/uploads/?digest={asked}"), format!("{session}?digest={asked}")]
+    {
+        let method = if path.starts_with(&session) { Method::PUT } else { Method::POST };
+        let pushed = peer.ask(method, &path, &[], "other").await;
+        assert_eq!(refusal(&pushed), refused(400, "DIGEST_INVALID"));
+        for digest in [asked, real] {
+            let found = peer.get(&format!("/v2/a/blobs/{digest}")).await;
+            assert_eq!(refusal(&found), refused(404, "BLOB_UNKNOWN"));
+        }
+    }
+    assert_eq!(refusal(&peer.get(&session).await), refused(404, "BLOB_UPLOAD_UNKNOWN"));
+    let sha512 = Digest::of(Algorithm::Sha512, b"asked");
+    let path = format!("/v2/a/blobs/uploads/?digest={sha512}");
+    let pushed = peer.ask(Method::POST, &path, &[], "other").await;
+    assert_eq!(refusal(&pushed), refused(400, "DIGEST_INVALID"));
+    assert_eq!(peer.status("/v2/a/tags/list").await, StatusCode::NOT_FOUND);
+}
+
+pub(crate) async fn an_upload_out_of_order_is_refused_and_goes_on(peer: &Peer) {
+    let session = peer.start("a").await;
+    let chunk = async |range: &str, bytes: &'static str| {
+        peer.ask(Method::PATCH, &session, &[("content-range", range)], bytes).await
+    };
+    assert_eq!(chunk("0-4", "01234").await.status(), StatusCode::ACCEPTED);
+    for range in ["6-9", "0-4", "4-8", "x", "bytes 5-9", "9-5"] {
+        let refusal_of = chunk(range, "56789").await;
+        assert_eq!(refusal(&refusal_of), refused(416, "BLOB_UPLOAD_INVALID"), "{range}");
+        if range == "6-9" {
+            assert_eq!(header(&refusal_of, "range"), "0-4");
+            assert_eq!(header(&refusal_of, "location"), session);
+        }
+    }
+    assert_eq!(chunk("5-9", "56789").await.status(), StatusCode::ACCEPTED);
+    let digest = Digest::sha256(b"0123456789");
+    let put = peer.ask(Method::PUT, &format!("{session}?digest={digest}"), &[], "").await;
+    assert_eq!(put.status(), StatusCode::CREATED);
+}
+
+pub(crate) async fn chunks_of_another_length_than_announced_are_refused(peer: &Peer) {
+    let session = peer.start("a").await;
+    let range = [("content-range", "0-9")];
+    let short = peer.ask(Method::PATCH, &session, &range, "01234").await;
+    assert_eq!(refusal(&short), refused(400, "SIZE_INVALID"));
+    assert_eq!(header(&peer.get(&session).await, "range"), "0-0", "nothing was taken");
+}
+
+pub(crate) async fn a_cancelled_upload_is_gone(peer: &Peer) {
+    let session = peer.start("a").await;
+    // A session belongs to its repository.
+    let elsewhere = session.replacen("/a/", "/b/", 1);
+    let unknown = refused(404, "BLOB_UPLOAD_UNKNOWN");
+    assert_eq!(refusal(&peer.get(&elsewhere).await), unknown);
+    assert_eq!(refusal(&peer.ask(Method::DELETE, &elsewhere, &[], "").await), unknown);
+    let cancelled = peer.ask(Method::DELETE, &session, &[], "").await;
+    assert_eq!(cancelled.status(), StatusCode::NO_CONTENT);
+    for method in [Method::GET, Method::PATCH, Method::DELETE] {
+        assert_eq!(refusal(&peer.ask(method, &session, &[], "x").await), unknown);
+    }
+    let digest = Digest::sha256(b"x");
+    let put = peer.ask(Method::PUT, &format!("{session}?digest={digest}"), &[], "x").await;
+    assert_eq!(refusal(&put), unknown);
+}
+
+pub(crate) async fn an_upload_cut_off_goes_on_where_it_broke(peer: &Peer) {
+    let bytes = noise(2, 500_000);
+    let session = peer.start("a").await;
+    let mut stream = peer.patch_under_way(&session, bytes.len()).await;
+    stream.write_all(&bytes[..200_000]).await.expect("it is sent");
+    drop(stream);
+    // This waits until that one has ended.
+    let received = header(&peer.get(&session).await, "range");
+    let received: usize = received.trim_start_matches("0-").parse().expect("a number");
+    let received = if received == 0 { 0 } else { received + 1 };
+    assert!(received <= 200_000, "{received}");
+    let range = format!("{received}-499999");
+    let rest = bytes.slice(received..);
+    let patched = peer.ask(Method::PATCH, &session, &[("content-range", &range)], rest).await;
+    assert_eq!(patched.status(), StatusCode::ACCEPTED, "{range}: {patched:?}");
+    let digest = Digest::sha256(&bytes);
+    let put = peer.ask(Method::PUT, &format!("{session}?digest={digest}"), &[], "").await;
+    assert_eq!(put.status(), StatusCode::CREATED, "{put:?}");
+    assert_eq!(peer.get(&format!("/v2/a/blobs/{digest}")).await.body(), &bytes);
+}
+
+pub(crate) async fn a_mount_needs_the_blob_there(peer: &Peer) {
+    let digest = peer.push_blob("a", b"mounted").await;
+    let mount = async |from: &str| {
+        let path = format!("/v2/b/blobs/uploads/?mount={digest}{from}");
+        peer.ask(Method::POST, &path, &[], "").await
+    };
+    for from in ["&from=c", "&from=b", ""] {
+        let session = mount(from).await;
+        assert_eq!(session.status(), StatusCode::ACCEPTED, "{from}");
+        let session = header(&session, "location");
+        assert_eq!(peer.status(&session).await, StatusCode::NO_CONTENT, "{from}");
+    }
+    for _ in 0..2 {
+        let mounted = mount("&from=a").await;
+        assert_eq!(mounted.status(), StatusCode::CREATED);
+        assert_eq!(header(&mounted, "location"), format!("/v2/b/blobs/{digest}"));
+    }
+    // It stays when it goes from where it came.
+    peer.ask(Method::DELETE, &format!("/v2/a/blobs/{digest}"), &[], "").await;
+    assert_eq!(peer.get(&format!("/v2/b/blobs/{digest}")).await.body(), "mounted");
+}
+
+pub(crate) async fn parts_of_blobs_are_read(peer: &Peer) {
+    let bytes = noise(3, 400_000);
+    let digest = peer.push_blob("a", &bytes).await;
+    let part = async |range: &str| {
+        peer.ask(Method::GET, &format!("/v2/a/blobs/{digest}"), &[("range", range)], "").await
+    };
+    for (range, from, to) in
+        [("bytes=0-0", 0, 1), ("bytes=1000-", 1_000, 400_000), ("bytes=-5", 399_995, 400_000)]
+    {
+        let found = part(range).await;
+        assert_eq!(found.status(), StatusCode::PARTIAL_CONTENT, "{range}");
+        assert_eq!(found.body(), &bytes.slice(from..to), "{range}");
+        assert_eq!(header(&found, "content-range"), format!("bytes {from}-{}/400000", to - 1));
+        assert_eq!(header(&found, "content-length"), (to - from).to_string());
+    }
+    assert_eq!(part("bytes=0-1,4-5").await.status(), StatusCode::OK);
+    let outside = part("bytes=400000-").await;
+    assert_eq!(refusal(&outside), refused(416, "SIZE_INVALID"));
+    assert_eq!(header(&outside, "content-range"), "bytes */400000");
+}
+
+pub(crate) async fn a_blob_is_seen_only_where_it_was_pushed(peer: &Peer) {
+    let digest = peer.push_blob("a/b", b"x").await;
+    for other in ["a", "b", "a/b/c"] {
+        let found = peer.get(&format!("/v2/{other}/blobs/{digest}")).await;
+        assert_eq!(refusal(&found), refused(404, "BLOB_UNKNOWN"), "{other}");
+    }
+}
+
+pub(crate) async fn deleted_blobs_are_gone(peer: &Peer) {
+    let digest = peer.push_blob("a", b"x").await;
+    let path = format!("/v2/a/blobs/{digest}");
+    assert_eq!(peer.ask(Method::DELETE, &path, &[], "").await.status(), StatusCode::ACCEPTED);
+    for method in [Method::GET, Method::DELETE] {
+        assert_eq!(refusal(&peer.ask(method, &path, &[], "").await), refused(404, "BLOB_UNKNOWN"));
+    }
+}
