@@ -135,7 +135,7 @@ async fn mirror_once(harbour: &Harbour, store: &Store) -> anyhow::Result<mirror:
         to: BlobStore::open(&store.url())?,
         confirm: mirror::Confirm::Write,
     };
-    Ok(mirror::mirror(&Client::builder().build(), &options, &Silent).await?)
+    Ok(mirror::mirror(&Client::builder().build(), &options, &Silent).await)
 }
 
 /// Who pulls, from where; and which host must have served the blobs.

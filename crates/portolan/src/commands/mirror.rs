@@ -1,0 +1,91 @@
+//! `portolan mirror`: registry prefix to blob store, totals, exit code.
+
+use std::io::{self, Write as _};
+
+use blob_store::BlobStore;
+use mirror::{Confirm, MirrorOptions, Totals};
+use serde_json::json;
+
+use crate::{
+    arguments::{Mirror, Output},
+    exit::Exit,
+    printer::Printer,
+    signals,
+};
+
+pub(crate) async fn run(mirror: &Mirror, printer: Printer) -> anyhow::Result<Exit> {
+    let options = MirrorOptions {
+        from: mirror.from.clone(),
+        to: BlobStore::open(&mirror.to)?,
+        confirm: if mirror.confirm { Confirm::Write } else { Confirm::DryRun },
+    };
+    let client = super::client(&mirror.registries);
+    let progress = printer.progress();
+    let totals = tokio::select! {
+        totals = mirror::mirror(&client, &options, &*progress) => totals,
+        () = signals::termination()? => {
+            drop(progress);
+            printer.note("interrupted; what is in the store is whole, and another run goes on from there");
+            return Ok(Exit::NotAsAsked);
+        }
+    };
+    drop(progress);
+    print(mirror.output, &totals, options.confirm)?;
+    printer.note(in_words(&totals, options.confirm));
+    Ok(if totals.failed.is_empty() { Exit::AllHolds } else { Exit::NotAsAsked })
+}
+
+fn print(output: Output, totals: &Totals, confirm: Confirm) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match output {
+        Output::Json => writeln!(out, "{}", to_json(totals, confirm)),
+        Output::Table => totals.failed.iter().try_for_each(|failure| writeln!(out, "failed: {failure}")),
+    }
+}
+
+/// The documented object: `docs/mirror.md`, "The report".
+fn to_json(totals: &Totals, confirm: Confirm) -> serde_json::Value {
+    let failed: Vec<_> = totals
+        .failed
+        .iter()
+        .map(|failure| {
+            json!({
+                "repository": failure.repository,
+                "reference": failure.reference.as_ref().map(ToString::to_string),
+                "reason": failure.reason,
+            })
+        })
+        .collect();
+    json!({
+        "schema": 1,
+        "confirmed": confirm == Confirm::Write,
+        "repositories": totals.repositories,
+        "tags": totals.tags,
+        "manifests": totals.manifests,
+        "blobs": totals.blobs,
+        "bytes": totals.bytes,
+        "already_there": totals.already_there,
+        "failed": failed,
+    })
+}
+
+fn in_words(totals: &Totals, confirm: Confirm) -> String {
+    let done = match confirm {
+        Confirm::Write => "copied",
+        Confirm::DryRun => "to copy",
+    };
+    let mut text = format!(
+        "{} repositories, {} tags: {} blobs and {} manifests {done} ({} bytes), {} already there, {} failed.",
+        totals.repositories,
+        totals.tags,
+        totals.blobs,
+        totals.manifests,
+        totals.bytes,
+        totals.already_there,
+        totals.failed.len(),
+    );
+    if confirm == Confirm::DryRun {
+        text.push_str(" Nothing was written: this was a dry run, and --confirm carries it out.");
+    }
+    text
+}
