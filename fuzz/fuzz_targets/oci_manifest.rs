@@ -1,0 +1,47 @@
+//! The nouns of the OCI specifications: any bytes are a manifest or an error, a manifest that is
+//! printed and read again is the same one, and so is every name.
+
+#![no_main]
+
+use std::{fmt, str::FromStr};
+
+use libfuzzer_sys::fuzz_target;
+use oci::{Digest, Host, Manifest, Reference, RegistryPrefix, Repository, Tag, media_type};
+
+fuzz_target!(|bytes: &[u8]| {
+    for served_as in ["", "application/json", media_type::OCI_MANIFEST, media_type::OCI_INDEX] {
+        match Manifest::parse(served_as, bytes) {
+            Ok(manifest) => check_manifest(served_as, &manifest),
+            Err(error) => assert!(!error.to_string().is_empty()),
+        }
+    }
+    if let Ok(text) = str::from_utf8(bytes) {
+        check_name::<Digest>(text);
+        check_name::<Host>(text);
+        check_name::<Reference>(text);
+        check_name::<RegistryPrefix>(text);
+        check_name::<Repository>(text);
+        check_name::<Tag>(text);
+    }
+});
+
+fn check_manifest(served_as: &str, manifest: &Manifest) {
+    assert!(manifest.children().is_empty() || manifest.blobs().next().is_none());
+    let printed = match manifest {
+        Manifest::Image(image) => serde_json::to_vec(image),
+        Manifest::Index(index) => serde_json::to_vec(index),
+    };
+    let again = Manifest::parse(served_as, &printed.expect("it prints")).expect("it reads again");
+    assert_eq!(&again, manifest);
+}
+
+/// What parses prints as a text that parses to the same.
+fn check_name<T: FromStr<Err: fmt::Display> + PartialEq + fmt::Debug + fmt::Display>(text: &str) {
+    match text.parse::<T>() {
+        Ok(name) => {
+            let again = name.to_string().parse::<T>();
+            assert!(again.is_ok_and(|again| again == name), "{text:?}");
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
