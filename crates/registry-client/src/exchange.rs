@@ -5,7 +5,7 @@
 //!
 //! Source: RFC 9110 §15.4 (redirects); distribution-spec 1.1, "Error Codes".
 
-use std::{pin::pin, time::Duration};
+use std::{io, pin::pin, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, Method, Response, StatusCode, Uri, header};
@@ -204,7 +204,7 @@ async fn passed(deadline: Option<Instant>) {
 fn broken(error: legacy::Error) -> Fault {
     let source = std::error::Error::source(&error);
     // The TCP connector has an error type of its own; what is plain I/O comes from the handshake.
-    let in_handshake = source.is_some_and(|source| source.is::<std::io::Error>());
+    let in_handshake = source.is_some_and(|source| source.is::<io::Error>());
     match (error.is_connect(), in_handshake) {
         (true, true) => Fault::Tls { source: error.into() },
         (true, false) => Fault::Connect { source: error.into() },
@@ -265,6 +265,14 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
+/// Whether the connection ended in order, only too early.
+fn is_end(error: &hyper::Error) -> bool {
+    let source = std::error::Error::source(error);
+    source
+        .and_then(|source| source.downcast_ref::<io::Error>())
+        .is_some_and(|error| error.kind() == io::ErrorKind::UnexpectedEof)
+}
+
 /// The body of an answer, while it comes.
 pub(crate) struct AnswerBody {
     inner: Incoming,
@@ -300,9 +308,7 @@ impl AnswerBody {
     fn broken(&self, error: hyper::Error) -> Fault {
         let received = self.received;
         match self.expected {
-            Some(expected) if error.is_incomplete_message() => {
-                Fault::Truncated { expected, received }
-            }
+            Some(expected) if is_end(&error) => Fault::Truncated { expected, received },
             _ => Fault::Lost { received, source: error.into() },
         }
     }

@@ -209,8 +209,9 @@ impl RepositoryClient {
 
     fn manifest_request(&self, method: Method, reference: &Reference) -> Result<Request, Error> {
         let mut request = self.request(method, &format!("manifests/{reference}"))?;
-        for media_type in media_type::MANIFESTS {
-            request.headers.append(header::ACCEPT, HeaderValue::from_static(media_type));
+        // One line: not every server in front of a registry reads several.
+        if let Ok(accepted) = HeaderValue::try_from(media_type::MANIFESTS.join(", ")) {
+            request.headers.insert(header::ACCEPT, accepted);
         }
         Ok(request)
     }

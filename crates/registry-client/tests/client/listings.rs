@@ -1,0 +1,126 @@
+//! Tags and repositories, page by page.
+
+use oci::{ErrorCode, Repository, Tag};
+use registry_client::{Fault, Refusal};
+use testkit::{TestRegistry, fixture};
+
+use crate::support::{Scripted, at, client, name, reply, tag};
+
+#[tokio::test]
+async fn more_tags_than_a_page_has_are_all_listed() {
+    let registry = TestRegistry::start().await;
+    let image = fixture::image(1, 2);
+    registry.load("a", None, &image).await;
+    let repository = at(&client(), &registry.host());
+    assert_eq!(repository.tags().await.expect("tags"), []);
+    let mut pushed: Vec<_> = (0..1001).map(|n| format!("v{n:04}")).collect();
+    pushed.push("w".to_owned());
+    for text in &pushed {
+        let (tag, media_type) = (tag(text), &image.descriptor.media_type);
+        let put = repository.put_manifest(&tag, media_type, image.bytes.clone());
+        assert_eq!(put.await.expect("it is stored"), image.digest());
+    }
+    let tags = repository.tags().await.expect("tags");
+    assert_eq!(tags.iter().map(Tag::as_str).collect::<Vec<_>>(), pushed);
+    let pages = registry.count(|request| request.path_and_query.contains("/tags/list?"));
+    assert_eq!(pages, 3, "one page before, two now");
+}
+
+#[tokio::test]
+async fn a_catalogue_names_what_holds_something() {
+    let registry = TestRegistry::start().await;
+    for repository in ["b", "a/b", "a"] {
+        registry.load(repository, "v1", &fixture::image(1, 2)).await;
+    }
+    let names = client().catalog(&registry.host()).await.expect("a catalogue");
+    assert_eq!(names, ["a", "a/b", "b"].map(name));
+}
+
+#[tokio::test]
+async fn links_are_followed_from_where_the_page_was() {
+    let pages = [
+        (
+            "/v2/a/tags/list?n=1000",
+            r#"</v2/a/tags/list?last=1&n=1>; rel="next""#,
+            r#"{"tags":["1"]}"#,
+        ),
+        (
+            "/v2/a/tags/list?last=1&n=1",
+            r#"<?last=2>; rel="next""#,
+            r#"{"name":"a","tags":["2",".no"]}"#,
+        ),
+        ("/v2/a/tags/list?last=2", r#"</v2/a/tags/list>; rel="prev""#, r#"{"tags":null}"#),
+        (
+            "/v2/_catalog?n=1000",
+            r#"<_catalog?last=a>; rel="next""#,
+            r#"{"repositories":["a","B"]}"#,
+        ),
+        ("/v2/_catalog?last=a", "", r#"{"repositories":["a/b"],"more":{}}"#),
+    ];
+    let upstream = Scripted::start(move |asked| {
+        let page = pages.iter().find(|(target, ..)| *target == asked.target);
+        let (_, link, body) = page.unwrap_or_else(|| panic!("{}", asked.target));
+        reply(200, &[&format!("Link: {link}")], body)
+    })
+    .await;
+    let base = format!("Location: http://{}", upstream.host);
+    let front =
+        Scripted::start(move |asked| reply(307, &[&format!("{base}{}", asked.target)], "")).await;
+    for host in [&upstream.host, &front.host] {
+        let tags = at(&client(), host).tags().await.expect("tags");
+        assert_eq!(tags, ["1", "2"].map(|tag| tag.parse::<Tag>().expect("a tag")));
+        let names = client().catalog(host).await.expect("a catalogue");
+        assert_eq!(names.iter().map(Repository::as_str).collect::<Vec<_>>(), ["a", "a/b"]);
+    }
+    assert_eq!(front.lines().len(), 2, "the pages after the first are asked of the upstream");
+}
+
+#[tokio::test]
+async fn links_that_lead_elsewhere_or_nowhere_are_refused() {
+    for (link, reason) in [
+        ("<https://evil.example/v2/a/tags/list>; rel=next", Refusal::OtherHost),
+        ("<//127.0.0.1:1/v2/a/tags/list>; rel=next", Refusal::OtherHost),
+        ("<ftp://h/>; rel=next", Refusal::NotHttp),
+        ("</v2/a/tags/list?n=1000>; rel=next", Refusal::Loop),
+    ] {
+        let link = format!("Link: {link}");
+        let server = Scripted::start(move |_| reply(200, &[&link], r#"{"tags":[]}"#)).await;
+        let error = at(&client(), &server.host).tags().await.expect_err("a refusal");
+        let Fault::NotFollowed { reason: found, .. } = error.fault() else { panic!("{error}") };
+        assert_eq!(*found, reason, "{error}");
+        assert_eq!(server.lines().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn pages_without_end_come_to_one() {
+    let server = Scripted::start(|asked| {
+        let page: u32 = asked.target.split_once("p=").map_or(0, |(_, n)| n.parse().expect(n));
+        reply(200, &[&format!("Link: <?p={}>; rel=next", page + 1)], "{}")
+    })
+    .await;
+    let error = at(&client(), &server.host).tags().await.expect_err("an end");
+    let url = format!("http://{}/v2/a/tags/list", server.host);
+    let why = "was not followed: 10000 pages are the limit";
+    assert_eq!(error.to_string(), format!("GET {url}: the next page to {url} {why}"));
+    assert_eq!(server.lines().len(), 10_000);
+}
+
+#[tokio::test]
+async fn an_unknown_repository_has_no_tags_and_any_other_404_is_an_error() {
+    let registry = TestRegistry::start().await;
+    assert_eq!(at(&client(), &registry.host()).tags().await.expect("no tags"), []);
+    let unknown = r#"{"errors":[{"code":"NAME_UNKNOWN","message":"no such repository"}]}"#;
+    let server = Scripted::start(move |_| reply(404, &[], unknown)).await;
+    let error = client().catalog(&server.host).await.expect_err("no catalogue");
+    assert!(error.is_not_found() && error.has_code(ErrorCode::NameUnknown));
+    let server = Scripted::start(|_| reply(404, &[], "<html>")).await;
+    assert!(at(&client(), &server.host).tags().await.expect_err("a 404").is_not_found());
+}
+
+#[tokio::test]
+async fn a_page_that_is_no_listing_is_an_error() {
+    let server = Scripted::start(|_| reply(200, &[], "<html>")).await;
+    let error = at(&client(), &server.host).tags().await.expect_err("no JSON").to_string();
+    assert!(error.contains(": the answer is not the JSON of a listing: expected value"), "{error}");
+}

@@ -1,0 +1,11 @@
+//! The rows of `docs/registry-client.md`, through the public edge: against the embedded registry, servers
+//! that answer by script, and sockets that commit what no HTTP library would.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "a panic here is a failed test")]
+
+mod listings;
+mod reading;
+mod refusals;
+mod support;
+mod uploads;
+mod wire;

@@ -1,0 +1,111 @@
+//! Refusals and hosts that cannot be asked: what people read, and what callers decide on.
+
+use bytes::Bytes;
+use oci::{Host, media_type};
+use testkit::TestHost;
+
+use crate::support::{
+    BLOB, Scripted, at, client, fault_of, hasty, read_from, redirect, reply, tag,
+};
+
+#[tokio::test]
+async fn a_refused_connection_is_unreachable() {
+    let host = TestHost::unreachable();
+    let error = client().ping(&host).await.expect_err("nobody listens");
+    let cause = "cannot connect: tcp connect error: Connection refused (os error 111)";
+    assert_eq!(error.to_string(), format!("GET http://{host}/v2/: {cause}"));
+    assert!(error.is_unreachable() && error.is_transient());
+}
+
+#[tokio::test]
+async fn a_name_without_address_is_unreachable() {
+    // RFC 6761: it never has one.
+    let host: Host = "registry.invalid".parse().expect("a host");
+    let error = client().ping(&host).await.expect_err("no such name");
+    let start = "GET https://registry.invalid/v2/: cannot connect: dns error: ";
+    assert!(error.to_string().starts_with(start), "{error}");
+    assert!(error.is_unreachable());
+}
+
+#[tokio::test]
+async fn a_host_that_no_url_can_have_is_unreachable() {
+    let host: Host = "0.0.0.999".parse().expect("a host");
+    let error = client().ping(&host).await.expect_err("no such address");
+    let text = "GET https://0.0.0.999/v2/: the host is not usable in a URL: invalid IPv4 address";
+    assert_eq!(error.to_string(), text);
+    assert!(error.is_unreachable() && !error.is_transient());
+}
+
+#[tokio::test]
+async fn no_tls_where_tls_is_due_is_unreachable() {
+    let plain = Scripted::start(|_| reply(200, &[], BLOB)).await;
+    let location = format!("https://{}/x", plain.host);
+    let front = Scripted::start(move |_| redirect(&location)).await;
+    let error = read_from(&client(), &front.host).await.expect_err("no TLS there");
+    let start = format!("GET https://{}/x: TLS failed: ", plain.host);
+    assert!(error.to_string().starts_with(&start), "{error}");
+    assert!(error.is_unreachable() && !error.is_transient());
+}
+
+#[tokio::test]
+async fn a_silent_host_is_unreachable_once_the_deadline_has_passed() {
+    let silent = TestHost::silent();
+    let error = hasty().ping(&silent.host()).await.expect_err("it says nothing");
+    let text = format!("GET http://{}/v2/: no answer within 300ms", silent.host());
+    assert_eq!(error.to_string(), text);
+    assert!(error.is_unreachable() && error.is_transient());
+}
+
+#[tokio::test]
+async fn refusals_say_status_codes_and_messages() {
+    let unauthorized =
+        r#"{"errors":[{"code":"UNAUTHORIZED","message":"authentication required","detail":[]}]}"#;
+    for (status, body, text) in [
+        (404, "<html>", "404 Not Found"),
+        (401, unauthorized, "401 Unauthorized (UNAUTHORIZED: authentication required)"),
+        (500, r#"{"errors":[{"code":"UNKNOWN"}]}"#, "500 Internal Server Error (UNKNOWN)"),
+        (503, "", "503 Service Unavailable"),
+        (300, "", "300 Multiple Choices"),
+        (304, "", "304 Not Modified"),
+    ] {
+        let server = Scripted::start(move |_| reply(status, &[], body)).await;
+        let (found, error) = fault_of(&client(), &server.host).await;
+        assert_eq!(found, text);
+        assert_eq!(error.status().map(|status| status.as_u16()), Some(status));
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_not_read_without_end() {
+    let json = format!(r#"{{"errors":[{{"code":"{}"}}]}}"#, "X".repeat(64 << 10));
+    let server = Scripted::start(move |_| reply(502, &[], &json)).await;
+    assert_eq!(fault_of(&client(), &server.host).await.0, "502 Bad Gateway");
+    server.fail(testkit::Fault::everywhere("").stall_after(1));
+    assert_eq!(fault_of(&hasty(), &server.host).await.0, "502 Bad Gateway");
+}
+
+#[tokio::test]
+async fn any_answer_but_a_server_error_is_a_registry_that_answers() {
+    for (status, fine) in
+        [(200, true), (401, true), (404, true), (307, true), (500, false), (503, false)]
+    {
+        let server = Scripted::start(move |_| reply(status, &[], "")).await;
+        let pinged = client().ping(&server.host).await;
+        assert_eq!(pinged.is_ok(), fine, "{status}: {pinged:?}");
+        assert_eq!(server.lines(), ["GET /v2/"]);
+    }
+}
+
+#[tokio::test]
+async fn only_get_and_head_are_redirected() {
+    let server = Scripted::start(|_| redirect("/x")).await;
+    let repository = at(&client(), &server.host);
+    let put = repository.put_manifest(&tag("t"), media_type::OCI_INDEX, Bytes::new()).await;
+    let text = format!(
+        "PUT http://{0}/v2/a/manifests/t: the redirect to http://{0}/x was not followed: \
+         only GET and HEAD are redirected",
+        server.host
+    );
+    assert_eq!(put.expect_err("a refusal").to_string(), text);
+    assert_eq!(server.lines().len(), 1);
+}

@@ -1,0 +1,151 @@
+//! Registries that answer by script, and what the tests share.
+
+use std::{
+    ops::Deref,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
+use http_body_util::BodyExt as _;
+use oci::{Digest, Host, Reference, Repository, Tag};
+use registry_client::{BlobReader, Client, Error, RepositoryClient};
+use testkit::{Body, TestServer};
+
+/// Long for a loopback connection, short for a person who waits for the tests.
+pub(crate) const SHORT: Duration = Duration::from_millis(300);
+/// What the tests read and write.
+pub(crate) const BLOB: &str = "a blob";
+
+pub(crate) fn client() -> Client {
+    Client::builder().build()
+}
+
+pub(crate) fn hasty() -> Client {
+    Client::builder().request_timeout(SHORT).idle_timeout(SHORT).build()
+}
+
+/// The repository `a` at `host`.
+pub(crate) fn at(client: &Client, host: &Host) -> RepositoryClient {
+    client.repository(host, &name("a"))
+}
+
+pub(crate) fn name(text: &str) -> Repository {
+    text.parse().expect("a name")
+}
+
+pub(crate) fn tag(text: &str) -> Reference {
+    text.parse::<Tag>().expect("a tag").into()
+}
+
+pub(crate) fn digest() -> Digest {
+    Digest::sha256(BLOB.as_bytes())
+}
+
+pub(crate) async fn read(mut blob: BlobReader) -> Result<Vec<u8>, Error> {
+    let mut all = Vec::new();
+    while let Some(piece) = blob.next().await? {
+        assert!(!piece.is_empty());
+        all.extend_from_slice(&piece);
+    }
+    Ok(all)
+}
+
+pub(crate) async fn read_from(client: &Client, host: &Host) -> Result<Vec<u8>, Error> {
+    read(at(client, host).blob(&digest()).await?).await
+}
+
+/// The error of reading the blob at `host`, and its text without method and URL.
+pub(crate) async fn fault_of(client: &Client, host: &Host) -> (String, Error) {
+    let error = read_from(client, host).await.expect_err("a fault");
+    let start = format!("GET http://{host}/v2/a/blobs/{}: ", digest());
+    let text = error.to_string();
+    let fault = text.strip_prefix(&start).unwrap_or_else(|| panic!("{text}"));
+    (fault.to_owned(), error)
+}
+
+/// A request as it came.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) method: Method,
+    /// Path and query.
+    pub(crate) target: String,
+    pub(crate) headers: HeaderMap,
+    /// None when it broke off.
+    pub(crate) body: Option<Bytes>,
+}
+
+impl Asked {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("ASCII"))
+    }
+}
+
+/// A registry that answers by a function of the whole request.
+pub(crate) struct Scripted {
+    pub(crate) host: Host,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    server: TestServer,
+}
+
+impl Scripted {
+    pub(crate) async fn start(
+        script: impl Fn(&Asked) -> Response<Body> + Send + Sync + 'static,
+    ) -> Self {
+        let asked = Arc::<Mutex<Vec<Asked>>>::default();
+        let (log, script) = (Arc::clone(&asked), Arc::new(script));
+        let server = TestServer::start(move |request: Request<Body>| {
+            let (log, script) = (Arc::clone(&log), Arc::clone(&script));
+            async move {
+                let (head, body) = request.into_parts();
+                let asked = Asked {
+                    method: head.method,
+                    target: head.uri.to_string(),
+                    headers: head.headers,
+                    body: body.collect().await.map(http_body_util::Collected::to_bytes).ok(),
+                };
+                let answer = script(&asked);
+                log.lock().expect("the log").push(asked);
+                answer
+            }
+        });
+        let server = server.await;
+        Self { host: server.host(), asked, server }
+    }
+
+    /// What was asked so far, as far as it was read.
+    pub(crate) fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().expect("the log").clone()
+    }
+
+    /// Method and target of what was asked so far.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.asked().iter().map(|asked| format!("{} {}", asked.method, asked.target)).collect()
+    }
+}
+
+impl Deref for Scripted {
+    type Target = TestServer;
+
+    fn deref(&self) -> &TestServer {
+        &self.server
+    }
+}
+
+/// An answer with these headers, each `name: value`.
+pub(crate) fn reply(status: u16, headers: &[&str], body: &str) -> Response<Body> {
+    let mut response = Response::new(Body::from(body.to_owned()));
+    *response.status_mut() = status.try_into().expect("a status");
+    for header in headers {
+        let (name, value) = header.split_once(": ").expect("a header");
+        let name: HeaderName = name.parse().expect("a name");
+        response.headers_mut().append(name, HeaderValue::from_str(value).expect("a value"));
+    }
+    response
+}
+
+/// A redirect to `location`, wherever that is.
+pub(crate) fn redirect(location: &str) -> Response<Body> {
+    reply(307, &[&format!("Location: {location}")], "")
+}

@@ -1,0 +1,301 @@
+//! What is pushed arrives whole or not at all.
+
+use std::{io, time::Duration};
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use http::Method;
+use oci::{Digest, Digester, ErrorCode, Host};
+use registry_client::{Client, Error, Fault, Mount, Upload};
+use testkit::{TestRegistry, fixture};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
+
+use crate::support::{BLOB, SHORT, Scripted, at, client, digest, hasty, name, read, reply, tag};
+
+/// A stream of these pieces.
+fn pieces(
+    pieces: impl IntoIterator<Item = &'static str, IntoIter: Send + 'static>,
+) -> impl futures_util::Stream<Item = io::Result<Bytes>> + Send + 'static {
+    stream::iter(pieces).map(|piece| Ok(Bytes::from(piece)))
+}
+
+async fn mount(host: &Host) -> Result<Mount, Error> {
+    at(&client(), host).mount_blob(&digest(), &name("b/c")).await
+}
+
+async fn session(client: &Client, host: &Host) -> Upload {
+    at(client, host).start_upload().await.expect("a session")
+}
+
+/// A registry that opens sessions and takes what comes.
+async fn taking() -> Scripted {
+    Scripted::start(|asked| match asked.method {
+        Method::POST => reply(202, &["Location: /up/1"], ""),
+        Method::PUT => reply(201, &[], ""),
+        _ => reply(204, &[], ""),
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_image_is_pushed_as_it_is() {
+    let registry = TestRegistry::start().await;
+    let image = fixture::image(1, 2);
+    let repository = at(&client(), &registry.host());
+    for blob in &image.blobs {
+        let upload = repository.start_upload().await.expect("a session");
+        let body = stream::iter([Ok::<_, io::Error>(blob.bytes.clone())]);
+        upload.put(&blob.descriptor.digest, blob.descriptor.size, body).await.expect("it is kept");
+    }
+    let media_type = &image.descriptor.media_type;
+    for reference in [image.digest().into(), tag("v1")] {
+        let put = repository.put_manifest(&reference, media_type, image.bytes.clone()).await;
+        assert_eq!(put.expect("it is kept"), image.digest());
+    }
+    assert!(registry.holds("a", &image).await);
+    assert_eq!(registry.tags("a").await, ["v1"]);
+}
+
+#[tokio::test]
+async fn a_mount_needs_no_content_or_opens_a_session() {
+    let registry = TestRegistry::start().await;
+    let image = fixture::image(1, 2);
+    registry.load("b/c", None, &image).await;
+    let blob = &image.blobs[0].descriptor.digest;
+    let repository = at(&client(), &registry.host());
+    let mounted = repository.mount_blob(blob, &name("b/c")).await.expect("an answer");
+    assert!(matches!(mounted, Mount::Mounted));
+    assert!(repository.has_blob(blob).await.expect("an answer"));
+    let Mount::Upload(upload) = mount(&registry.host()).await.expect("an answer") else {
+        panic!("there is no such blob to mount");
+    };
+    upload.put(&digest(), 6, pieces([BLOB])).await.expect("it is kept");
+    assert!(repository.has_blob(&digest()).await.expect("an answer"));
+}
+
+#[tokio::test]
+async fn content_with_another_digest_is_not_kept() {
+    let registry = TestRegistry::start().await;
+    let repository = at(&client(), &registry.host());
+    let upload = session(&client(), &registry.host()).await;
+    let error = upload.put(&digest(), 6, pieces(["A blob"])).await.expect_err("a refusal");
+    assert!(error.has_code(ErrorCode::DigestInvalid), "{error}");
+    assert!(error.to_string().contains(": 400 Bad Request (DIGEST_INVALID: "), "{error}");
+    assert!(!repository.has_blob(&digest()).await.expect("an answer"));
+    let other = Digest::sha256(b"other");
+    let asked = registry.requests().len();
+    let put = repository.put_manifest(&other.into(), "x/y", Bytes::from_static(b"{}")).await;
+    assert!(matches!(put.expect_err("not its digest").fault(), Fault::DigestMismatch { .. }));
+    assert_eq!(registry.requests().len(), asked, "nothing was sent");
+}
+
+#[tokio::test]
+async fn a_registry_that_stores_another_manifest_is_found_out() {
+    let header = format!("Docker-Content-Digest: {}", Digest::sha256(b"other"));
+    let server = Scripted::start(move |_| reply(201, &[&header], "")).await;
+    let repository = at(&client(), &server.host);
+    let put = repository.put_manifest(&tag("t"), "x/y", Bytes::from_static(b"{}")).await;
+    assert!(matches!(put.expect_err("another").fault(), Fault::DigestMismatch { .. }));
+}
+
+#[tokio::test]
+async fn content_that_breaks_off_is_never_complete_at_the_registry() {
+    let long = "it is longer than announced";
+    for (pieces, text) in [
+        (vec![Ok("a "), Err("the source is gone")], "after 2 bytes: the source is gone"),
+        (vec![Ok("a blob"), Err("its digest is wrong")], "after 0 bytes: its digest is wrong"),
+        (vec![Ok("a "), Ok("blob"), Err("too late")], "after 2 bytes: too late"),
+        (vec![Ok("a blo")], "after 5 bytes: it is 1 bytes shorter than announced"),
+        (vec![], "after 0 bytes: it is 6 bytes shorter than announced"),
+        (vec![Ok("a blob!")], &format!("after 0 bytes: {long}")),
+        (vec![Ok("a blob"), Ok("!")], &format!("after 0 bytes: {long}")),
+    ] {
+        let (registry, server) = (TestRegistry::start().await, taking().await);
+        for host in [&registry.host(), &server.host] {
+            let body = stream::iter(pieces.clone()).map(|piece| piece.map(Bytes::from));
+            let error = session(&client(), host).await.put(&digest(), 6, body).await;
+            let error = error.expect_err("it broke off");
+            assert!(
+                error.to_string().ends_with(&format!(": the content broke off {text}")),
+                "{error}"
+            );
+            assert!(!error.is_transient() && !error.is_unreachable());
+        }
+        let kept = at(&client(), &registry.host()).has_blob(&digest()).await;
+        assert!(!kept.expect("an answer"));
+        let (last, asked) = (registry.requests().pop().expect("a request"), server.asked());
+        assert_eq!(last.method, Method::HEAD);
+        assert_eq!(registry.count(|request| request.method == Method::DELETE), 1, "cancelled");
+        let whole = |method: &Method| *method == Method::PUT;
+        assert!(
+            !asked.iter().any(|asked| whole(&asked.method) && asked.body.is_some()),
+            "{asked:?}"
+        );
+        assert_eq!(asked.last().expect("a request").method, Method::DELETE);
+    }
+}
+
+#[tokio::test]
+async fn a_blob_beyond_all_buffers_is_pushed() {
+    const SIZE: u64 = 16 << 20;
+    let registry = TestRegistry::start().await;
+    let piece = Bytes::from(vec![7; 1 << 20]);
+    let mut digester = Digester::new(oci::Algorithm::Sha256);
+    (0..16).for_each(|_| digester.update(&piece));
+    let digest = digester.finish();
+    let body = stream::iter(std::iter::repeat_n(piece, 16)).map(Ok::<_, io::Error>);
+    let upload = session(&client(), &registry.host()).await;
+    upload.put(&digest, SIZE, body).await.expect("it is kept");
+    let blob = at(&client(), &registry.host()).blob(&digest).await.expect("a blob");
+    assert_eq!(blob.size(), Some(SIZE));
+    assert_eq!(read(blob).await.expect("its bytes").len() as u64, SIZE);
+}
+
+#[tokio::test]
+async fn an_empty_blob_is_pushed_and_read() {
+    let registry = TestRegistry::start().await;
+    let empty = Digest::sha256(b"");
+    session(&client(), &registry.host())
+        .await
+        .put(&empty, 0, pieces([]))
+        .await
+        .expect("it is kept");
+    let blob = at(&client(), &registry.host()).blob(&empty).await.expect("a blob");
+    assert_eq!(read(blob).await.expect("its bytes"), b"");
+}
+
+#[tokio::test]
+async fn the_digest_joins_the_query_of_a_session() {
+    for (location, target) in [
+        ("/up/1", "/up/1?digest="),
+        ("/up/1?_state=a%2Fb%3D&x", "/up/1?_state=a%2Fb%3D&x&digest="),
+        ("http://HOST/up/1?y=1", "/up/1?y=1&digest="),
+    ] {
+        let server = Scripted::start(move |asked| match asked.method {
+            Method::POST => {
+                let location = location.replace("HOST", asked.header("host"));
+                reply(202, &[&format!("Location: {location}")], "")
+            }
+            _ => reply(201, &[], ""),
+        })
+        .await;
+        let upload = session(&client(), &server.host).await;
+        upload.put(&digest(), 6, pieces(["a ", "", "blob"])).await.expect("it is taken");
+        let asked = server.asked();
+        assert_eq!(asked[0].header("content-length"), "0");
+        let digest = digest().to_string().replace(':', "%3A");
+        assert_eq!(asked[1].target, format!("{target}{digest}"));
+        assert_eq!(
+            (&asked[1].method, asked[1].body.as_deref()),
+            (&Method::PUT, Some(BLOB.as_bytes()))
+        );
+        assert_eq!(asked[1].header("content-length"), "6");
+        assert_eq!(asked[1].header("content-type"), "application/octet-stream");
+    }
+}
+
+#[tokio::test]
+async fn a_session_elsewhere_is_refused() {
+    let elsewhere = "it is not at the host and scheme that were asked";
+    for (location, text) in [
+        ("", "was not followed: the answer has no `Location`".to_owned()),
+        ("gopher://x", "was not followed: it is not an http or https URL".to_owned()),
+        (
+            "http://registry.example/up?secret",
+            format!("to http://registry.example/up was not followed: {elsewhere}"),
+        ),
+        ("https://HOST/up", format!("to https://HOST/up was not followed: {elsewhere}")),
+    ] {
+        let server = Scripted::start(move |asked| {
+            let location = location.replace("HOST", asked.header("host"));
+            match location.as_str() {
+                "" => reply(202, &[], ""),
+                location => reply(202, &[&format!("Location: {location}")], ""),
+            }
+        })
+        .await;
+        let error = at(&client(), &server.host).start_upload().await.expect_err("a refusal");
+        let start = format!("POST http://{}/v2/a/blobs/uploads/: the upload session", server.host);
+        let text = text.replace("HOST", server.host.as_str());
+        assert_eq!(error.to_string(), format!("{start} {text}"));
+        assert!(matches!(
+            mount(&server.host).await.expect_err("a refusal").fault(),
+            Fault::NotFollowed { .. }
+        ));
+    }
+}
+
+#[tokio::test]
+async fn a_cancelled_session_is_deleted() {
+    let server = taking().await;
+    let Mount::Upload(upload) = mount(&server.host).await.expect("a session") else {
+        panic!("no session");
+    };
+    upload.cancel().await;
+    let mount = format!("POST /v2/a/blobs/uploads/?mount={}&from=b%2Fc", digest());
+    assert_eq!(server.lines(), [mount.replace("sha256:", "sha256%3A"), "DELETE /up/1".into()]);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_lost_is_transient() {
+    let registry = TestRegistry::start().await;
+    let upload = session(&client(), &registry.host()).await;
+    registry.fail(testkit::Fault::on(Method::PUT, "/uploads/").lose_answer());
+    let error = upload.put(&digest(), 6, pieces([BLOB])).await.expect_err("no answer");
+    assert!(error.is_transient() && !error.is_unreachable(), "{error}");
+}
+
+#[tokio::test]
+async fn a_registry_that_stops_taking_content_is_given_up() {
+    // More than the buffers of the system and of the connection hold.
+    const SIZE: u64 = 64 << 20;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let host: Host = listener.local_addr().expect("address").to_string().parse().expect("a host");
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let _head = stream.read(&mut [0; 4096]).await.expect("the POST");
+        let answer = b"HTTP/1.1 202 Accepted\r\nLocation: /up\r\nContent-Length: 0\r\n\r\n";
+        stream.write_all(answer).await.expect("answered");
+        // Nothing is read: neither the PUT nor the DELETE on a connection of its own.
+        std::future::pending::<()>().await;
+        drop((stream, listener));
+    });
+    let piece = Bytes::from(vec![0; 1 << 20]);
+    let body = stream::iter(std::iter::repeat_n(piece, 64)).map(Ok::<_, io::Error>);
+    let upload = session(&hasty(), &host).await;
+    let error = upload.put(&digest(), SIZE, body).await.expect_err("a stall");
+    let Fault::Stalled { after, sent } = error.fault() else { panic!("{error}") };
+    assert_eq!(*after, SHORT);
+    assert!(*sent < SIZE, "{error}");
+    assert!(error.is_transient() && !error.is_unreachable());
+    server.abort();
+}
+
+#[tokio::test]
+async fn a_registry_that_never_commits_is_given_up_later() {
+    let server = taking().await;
+    server.fail(testkit::Fault::on(Method::PUT, "").hang());
+    let hasty = Client::builder().request_timeout(Duration::from_millis(50)).build();
+    let upload = session(&hasty, &server.host).await;
+    let error = upload.put(&digest(), 6, pieces([BLOB])).await.expect_err("no answer");
+    let text =
+        format!("PUT http://{}/up/1: no progress for 500ms, after 6 bytes were sent", server.host);
+    assert_eq!(error.to_string(), text);
+}
+
+#[tokio::test]
+async fn a_slow_source_has_all_the_time_it_needs() {
+    let server = taking().await;
+    let short = Duration::from_millis(50);
+    let hasty = Client::builder().request_timeout(short).idle_timeout(short).build();
+    let body = stream::iter(["a ", "blob"]).then(|piece| async move {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        Ok::<_, io::Error>(Bytes::from(piece))
+    });
+    let upload = session(&hasty, &server.host).await;
+    upload.put(&digest(), 6, body).await.expect("it is taken");
+    assert_eq!(server.asked()[1].body.as_deref(), Some(BLOB.as_bytes()));
+}

@@ -1,0 +1,128 @@
+//! Bytes that no HTTP library would write: every framing of a body, whole and broken.
+
+use oci::Host;
+use registry_client::Fault;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpListener,
+    task::JoinHandle,
+};
+
+use crate::support::{BLOB, at, client, digest, fault_of, hasty, read};
+
+/// How a connection ends.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Close,
+    Reset,
+    Open,
+}
+
+/// Answers each request with the same bytes, `\n` standing for CRLF. Dropped, it stops.
+struct Wire {
+    host: Host,
+    task: JoinHandle<()>,
+}
+
+impl Wire {
+    async fn start(answer: &'static str, end: End) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let host = listener.local_addr().expect("its address").to_string().parse().expect("a host");
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let mut stream = BufReader::new(stream);
+                let mut line = String::new();
+                while line != "\r\n" {
+                    line.clear();
+                    stream.read_line(&mut line).await.expect("a request");
+                }
+                let answer = answer.replace('\n', "\r\n");
+                stream.write_all(answer.as_bytes()).await.expect("it is taken");
+                match end {
+                    End::Close => {}
+                    End::Reset => stream.get_ref().set_zero_linger().expect("a reset"),
+                    End::Open => std::future::pending().await,
+                }
+            }
+        });
+        Self { host, task }
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+#[tokio::test]
+async fn every_framing_of_a_right_blob_is_read() {
+    for answer in [
+        "HTTP/1.1 200 OK\nContent-Length: 6\n\na blob",
+        "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n2\na \n4\nblob\n0\n\n",
+        "HTTP/1.1 200 OK\nConnection: close\n\na blob",
+    ] {
+        let wire = Wire::start(answer, End::Close).await;
+        let blob = at(&client(), &wire.host).blob(&digest()).await.expect("headers");
+        assert_eq!(blob.size(), answer.contains("Length").then_some(6));
+        assert_eq!(read(blob).await.expect("a blob"), BLOB.as_bytes());
+    }
+}
+
+#[tokio::test]
+async fn every_way_to_break_off_is_an_error() {
+    const HEAD: &str = "HTTP/1.1 200 OK\nContent-Length: 6\n\na bl";
+    const CHUNKED: &str = "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n6\na blob\n";
+    let broke = "the connection broke after ";
+    for (answer, end, expected) in [
+        (HEAD, End::Close, "the answer ended after 4 of 6 bytes"),
+        (HEAD, End::Reset, broke),
+        (HEAD, End::Open, "nothing more came for 300ms, after 4 bytes of the answer"),
+        (CHUNKED, End::Close, "the connection broke after 6 bytes of the answer: "),
+        ("", End::Close, "the connection broke after 0 bytes of the answer: connection closed"),
+        ("HTTP/1.1 200", End::Reset, broke),
+        ("nonsense\n\n", End::Close, "the connection broke after 0 bytes of the answer: invalid"),
+    ] {
+        let wire = Wire::start(answer, end).await;
+        let (fault, error) = fault_of(&hasty(), &wire.host).await;
+        assert!(fault.starts_with(expected), "{fault}");
+        assert!(error.is_transient() && !error.is_unreachable(), "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn a_blob_with_another_digest_is_refused_before_its_last_piece() {
+    for (answer, length) in [
+        ("HTTP/1.1 200 OK\nContent-Length: 6\n\na bloB", 6),
+        ("HTTP/1.1 200 OK\nContent-Length: 7\n\na blob!", 7),
+        ("HTTP/1.1 200 OK\nContent-Length: 5\n\na blo", 5),
+        ("HTTP/1.1 200 OK\nContent-Length: 0\n\n", 1),
+        ("HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n2\na \n4\nbloB\n0\n\n", 6),
+        ("HTTP/1.1 200 OK\nConnection: close\n\na bloB", 6),
+    ] {
+        let wire = Wire::start(answer, End::Close).await;
+        let mut blob = at(&client(), &wire.host).blob(&digest()).await.expect("headers");
+        let mut seen = 0;
+        let error = loop {
+            match blob.next().await {
+                Ok(piece) => seen += piece.expect("an error before the end").len(),
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error.fault(), Fault::DigestMismatch { .. }), "{answer:?}: {error}");
+        assert!(error.to_string().ends_with(&format!(", not {}", digest())), "{error}");
+        assert!(seen < length, "{answer:?}");
+        assert!(blob.next().await.expect("nothing after an error").is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_head_without_length_is_followed_by_a_get() {
+    // To GET this is an empty body, which is no manifest of that digest: the error is that of GET.
+    let answer = "HTTP/1.1 200 OK\nConnection: close\n\n";
+    let wire = Wire::start(answer, End::Close).await;
+    let head = at(&client(), &wire.host).head_manifest(&digest().into()).await;
+    let start = format!("GET http://{}/v2/a/manifests/{}: ", wire.host, digest());
+    let error = head.expect_err("a wrong digest").to_string();
+    assert!(error.starts_with(&start), "{error}");
+}
