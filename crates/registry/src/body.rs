@@ -3,6 +3,7 @@
 use axum::body::Body;
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
+use tokio::time::timeout;
 
 use crate::{
     limits::{BODY_IDLE, MAX_DISCARDED_BYTES},
@@ -19,9 +20,11 @@ impl Incoming {
     /// The next piece; none at the end.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Refusal> {
         loop {
-            let frame = tokio::time::timeout(BODY_IDLE, self.0.frame());
-            // Elapsed says nothing that the variant does not.
-            let frame = frame.await.map_err(|_elapsed| Refusal::BodySilent)?;
+            let Ok(frame) = timeout(BODY_IDLE, self.0.frame()).await else {
+                // Nobody waits for it a second time.
+                self.0 = Body::empty();
+                return Err(Refusal::BodySilent);
+            };
             let Some(frame) = frame else { return Ok(None) };
             // Trailers carry nothing for us.
             if let Ok(piece) = frame.map_err(Refusal::BodyBroken)?.into_data() {
@@ -44,10 +47,15 @@ impl Incoming {
 
     /// Reads what is left and throws it away, within bounds.
     pub(crate) async fn discard(&mut self) {
-        let mut discarded = 0;
-        while discarded <= MAX_DISCARDED_BYTES {
-            let Ok(Some(piece)) = self.next().await else { return };
-            discarded += piece.len();
-        }
+        let all = async {
+            let mut discarded = 0;
+            while discarded <= MAX_DISCARDED_BYTES
+                && let Ok(Some(piece)) = self.next().await
+            {
+                discarded += piece.len();
+            }
+        };
+        // What is not read by then need not be.
+        let _ = timeout(BODY_IDLE, all).await;
     }
 }
