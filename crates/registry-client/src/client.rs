@@ -1,22 +1,17 @@
-//! The client: its settings, its pool of connections, and what is asked of a whole registry.
+//! The client: its settings, and what is asked of a whole registry.
 
 use std::{collections::HashSet, fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use http::{HeaderValue, Method};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{self, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
-};
 use oci::{Host, Repository};
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use url::Url;
 
 use crate::{
     Error, Fault, RedactedUrl, RepositoryClient,
-    content::{OutgoingBody, Patience},
+    content::Patience,
     exchange::Request,
     listing::PAGE_SIZE,
+    pool::{Pool, native_roots},
 };
 
 /// Time to the headers of an answer. Registries answer in well under a second; their balancers
@@ -30,31 +25,16 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many request timeouts a registry has to answer a blob after its last byte: it may have
 /// to copy all of it within its storage first.
 const COMMIT_FACTOR: u32 = 10;
-/// Connections kept for later, for each host: as many as transfers run side by side.
-const IDLE_CONNECTIONS: usize = 32;
-/// How long they are kept: less than the usual balancer does (60 s and more).
-const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(50);
-/// How often a connection that is in use is asked whether the other side is still there.
-const KEEP_ALIVE: Duration = Duration::from_secs(20);
-/// What one HTTP/2 stream may send ahead of its reader: the bandwidth of 80 Mbit/s at 100 ms.
-const STREAM_WINDOW: u32 = 1 << 20;
-/// What all streams of a connection together may: enough that readers which pause (because a
-/// destination is slow) do not hold up the others.
-const CONNECTION_WINDOW: u32 = 32 << 20;
-
-type Pool = legacy::Client<HttpsConnector<HttpConnector>, OutgoingBody>;
-
 /// A client of registries: one pool of connections, shared by all its clones.
 #[derive(Clone)]
-pub struct Client(Arc<Inner>);
+pub struct Client(pub(crate) Arc<Inner>);
 
-struct Inner {
-    pool: Pool,
-    has_roots: bool,
+pub(crate) struct Inner {
+    pub(crate) pool: Pool,
+    pub(crate) patience: Patience,
+    pub(crate) user_agent: HeaderValue,
+    pub(crate) forwarded_for: Option<HeaderValue>,
     plain: HashSet<Host>,
-    patience: Patience,
-    user_agent: HeaderValue,
-    forwarded_for: Option<HeaderValue>,
 }
 
 /// The settings of a [`Client`].
@@ -110,16 +90,11 @@ impl ClientBuilder {
     /// The client. Reads this machine's root certificates; where there are none, only https fails.
     #[must_use]
     pub fn build(self) -> Client {
-        let found = rustls_native_certs::load_native_certs();
-        for error in &found.errors {
-            tracing::warn!("root certificates: {error}");
-        }
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(found.certs);
-        self.build_with(roots)
+        let pool = Pool::new(native_roots(), self.connect_timeout);
+        self.build_over(pool)
     }
 
-    fn build_with(self, roots: RootCertStore) -> Client {
+    pub(crate) fn build_over(self, pool: Pool) -> Client {
         let patience = Patience {
             answer: self.request_timeout,
             piece: self.idle_timeout,
@@ -127,12 +102,11 @@ impl ClientBuilder {
         };
         let forwarded_for = self.forwarded_for.map(|address| address.to_string());
         Client(Arc::new(Inner {
-            has_roots: !roots.is_empty(),
-            pool: pool(roots, self.connect_timeout),
-            plain: self.plain,
+            pool,
             patience,
             user_agent: visible(&self.user_agent),
             forwarded_for: forwarded_for.as_deref().map(visible),
+            plain: self.plain,
         }))
     }
 }
@@ -141,34 +115,6 @@ impl ClientBuilder {
 fn visible(text: &str) -> HeaderValue {
     let visible: String = text.chars().filter(|c| matches!(c, ' '..='~')).collect();
     HeaderValue::from_str(&visible).unwrap_or(HeaderValue::from_static(""))
-}
-
-fn pool(roots: RootCertStore, connect_timeout: Duration) -> Pool {
-    #[expect(clippy::expect_used, reason = "ring offers the suites of TLS 1.2 and 1.3")]
-    let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("the provider supports the default versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let mut tcp = HttpConnector::new();
-    tcp.enforce_http(false);
-    tcp.set_nodelay(true);
-    tcp.set_keepalive(Some(KEEP_ALIVE));
-    tcp.set_connect_timeout(Some(connect_timeout));
-    let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(tls)
-        .https_or_http()
-        .enable_all_versions()
-        .wrap_connector(tcp);
-    legacy::Client::builder(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(IDLE_CONNECTION_TIMEOUT)
-        .pool_max_idle_per_host(IDLE_CONNECTIONS)
-        .http2_keep_alive_interval(KEEP_ALIVE)
-        .http2_initial_stream_window_size(STREAM_WINDOW)
-        .http2_initial_connection_window_size(CONNECTION_WINDOW)
-        .build(connector)
 }
 
 impl Client {
@@ -237,26 +183,6 @@ impl Client {
         from.origin() == to.origin()
             || self.0.plain.contains(&new)
             || (old.is_loopback() && new.is_loopback())
-    }
-
-    pub(crate) fn pool(&self) -> &Pool {
-        &self.0.pool
-    }
-
-    pub(crate) fn has_roots(&self) -> bool {
-        self.0.has_roots
-    }
-
-    pub(crate) fn patience(&self) -> Patience {
-        self.0.patience
-    }
-
-    pub(crate) fn user_agent(&self) -> HeaderValue {
-        self.0.user_agent.clone()
-    }
-
-    pub(crate) fn forwarded_for(&self) -> Option<HeaderValue> {
-        self.0.forwarded_for.clone()
     }
 }
 

@@ -85,7 +85,7 @@ impl Client {
                 status = answer.status().as_u16(), "asked"
             );
             if answer.status().is_success() {
-                return Ok(Answer::new(request, answer, self.patience().piece));
+                return Ok(Answer::new(request, answer, self.0.patience.piece));
             }
             if !is_redirect(answer.status()) {
                 return Err(self.refusal(request, answer).await);
@@ -104,18 +104,18 @@ impl Client {
         request: &mut Request,
         asked: &Url,
     ) -> Result<Response<Incoming>, Fault> {
-        if request.url.scheme() == "https" && !self.has_roots() {
+        if request.url.scheme() == "https" && !self.0.pool.has_roots {
             return Err(Fault::NoRootCertificates);
         }
         let uri: Uri = request.url.as_str().parse().map_err(|source| Fault::BadUrl { source })?;
         let length = request.content.len();
-        let (body, progress) = request.content.start(self.patience());
+        let (body, progress) = request.content.start(self.0.patience);
         let mut outgoing = http::Request::new(body);
         *outgoing.method_mut() = request.method.clone();
         *outgoing.uri_mut() = uri;
         *outgoing.headers_mut() = request.headers.clone();
         let headers = outgoing.headers_mut();
-        headers.insert(header::USER_AGENT, self.user_agent());
+        headers.insert(header::USER_AGENT, self.0.user_agent.clone());
         // Bytes with a digest must come as they are.
         headers.insert(header::ACCEPT_ENCODING, header::HeaderValue::from_static("identity"));
         if !matches!(request.method, Method::GET | Method::HEAD | Method::DELETE) {
@@ -123,11 +123,11 @@ impl Client {
         }
         // What is meant for the host that was asked does not follow a redirect to another one.
         if request.url.origin() == asked.origin()
-            && let Some(address) = self.forwarded_for()
+            && let Some(address) = &self.0.forwarded_for
         {
-            headers.insert(X_FORWARDED_FOR, address);
+            headers.insert(X_FORWARDED_FOR, address.clone());
         }
-        headers_of(self.pool().request(outgoing), progress).await
+        headers_of(self.0.pool.http.request(outgoing), progress).await
     }
 
     /// Where a redirect leads, if it may be followed.
@@ -156,9 +156,9 @@ impl Client {
     /// The error that an unsuccessful answer is, with the registry's reasons if they can be read.
     async fn refusal(&self, request: Request, answer: Response<Incoming>) -> Error {
         let status = answer.status();
-        let answer = Answer::new(request, answer, self.patience().piece);
+        let answer = Answer::new(request, answer, self.0.patience.piece);
         let read = answer.body.collect(MAX_REFUSAL_BYTES);
-        let body = match timeout(self.patience().answer, read).await {
+        let body = match timeout(self.0.patience.answer, read).await {
             Ok(Ok(bytes)) => serde_json::from_slice(&bytes).unwrap_or_default(),
             Ok(Err(_)) | Err(_) => ErrorBody::default(),
         };

@@ -16,6 +16,7 @@ mod error;
 mod exchange;
 mod link;
 mod listing;
+mod pool;
 mod repository;
 mod upload;
 mod url;

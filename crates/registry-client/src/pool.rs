@@ -1,0 +1,192 @@
+//! The pool of connections: HTTP/1.1 and HTTP/2, plain and over TLS.
+//!
+//! Not here: when plain HTTP is allowed, which the client decides.
+
+use std::{sync::Arc, time::Duration};
+
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{self, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
+
+use crate::content::OutgoingBody;
+
+/// Connections kept for later, for each host: as many as transfers run side by side.
+const IDLE_CONNECTIONS: usize = 32;
+/// How long they are kept: less than the usual balancer does (60 s and more).
+const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(50);
+/// How often a connection that is in use is asked whether the other side is still there.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// What one HTTP/2 stream may send ahead of its reader: the bandwidth of 80 Mbit/s at 100 ms.
+const STREAM_WINDOW: u32 = 1 << 20;
+/// What all streams of a connection together may: enough that readers which pause (because a
+/// destination is slow) do not hold up the others.
+const CONNECTION_WINDOW: u32 = 32 << 20;
+
+/// Connections to registries, kept for the next request.
+pub(crate) struct Pool {
+    pub(crate) http: legacy::Client<HttpsConnector<HttpConnector>, OutgoingBody>,
+    /// Whether TLS can succeed at all.
+    pub(crate) has_roots: bool,
+}
+
+impl Pool {
+    pub(crate) fn new(roots: RootCertStore, connect_timeout: Duration) -> Self {
+        let has_roots = !roots.is_empty();
+        Self { http: settings().build(connector(roots, connect_timeout)), has_roots }
+    }
+}
+
+/// The root certificates of this machine, or of the file that `SSL_CERT_FILE` names.
+pub(crate) fn native_roots() -> RootCertStore {
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::warn!("root certificates: {error}");
+    }
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    roots
+}
+
+fn connector(roots: RootCertStore, connect_timeout: Duration) -> HttpsConnector<HttpConnector> {
+    // One provider for the whole program, named here, since no default is installed.
+    #[expect(clippy::expect_used, reason = "ring offers the suites of TLS 1.2 and 1.3")]
+    let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("the provider supports the default versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_keepalive(Some(KEEP_ALIVE));
+    tcp.set_connect_timeout(Some(connect_timeout));
+    HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        .https_or_http()
+        .enable_all_versions()
+        .wrap_connector(tcp)
+}
+
+fn settings() -> legacy::Builder {
+    let mut settings = legacy::Client::builder(TokioExecutor::new());
+    settings
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_CONNECTION_TIMEOUT)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .http2_initial_stream_window_size(STREAM_WINDOW)
+        .http2_initial_connection_window_size(CONNECTION_WINDOW);
+    settings
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io, sync::Mutex};
+
+    use bytes::Bytes;
+    use futures_util::{StreamExt as _, stream};
+    use http::{Method, Request, Response, StatusCode, header::LOCATION};
+    use http_body_util::{BodyExt as _, Full};
+    use hyper::{body::Incoming, service::service_fn};
+    use hyper_util::{rt::TokioIo, server::conn::auto};
+    use oci::{Digest, Host};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::{Client, Fault, RepositoryClient};
+
+    #[tokio::test]
+    async fn without_root_certificates_only_https_fails() {
+        let pool = Pool::new(RootCertStore::empty(), Duration::from_secs(1));
+        let client = Client::builder().build_over(pool);
+        let host = "registry.example".parse().expect("a host");
+        let error = client.ping(&host).await.expect_err("no roots");
+        assert!(matches!(error.fault(), Fault::NoRootCertificates));
+        assert!(error.is_unreachable() && !error.is_transient());
+        let start = "GET https://registry.example/v2/: TLS is impossible, since this machine";
+        assert!(error.to_string().starts_with(start), "{error}");
+    }
+
+    /// What befell each PUT: its length, or none when it broke off.
+    type Puts = Arc<Mutex<Vec<Option<usize>>>>;
+
+    /// A registry that speaks HTTP/2 without TLS, a client that does too, and the PUTs.
+    async fn http2(blob: Bytes) -> (RepositoryClient, Puts) {
+        let puts = Puts::default();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let host: Host =
+            listener.local_addr().expect("its address").to_string().parse().expect("a host");
+        let log = Arc::clone(&puts);
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.expect("a connection");
+            let service = service_fn(move |request: Request<Incoming>| {
+                let (blob, log) = (blob.clone(), Arc::clone(&log));
+                async move {
+                    let (method, path) =
+                        (request.method().clone(), request.uri().path().to_owned());
+                    let body = request.into_body().collect().await;
+                    if method == Method::PUT {
+                        let length = body.ok().map(|body| body.to_bytes().len());
+                        log.lock().expect("the log").push(length);
+                    }
+                    if path.ends_with("/hang") {
+                        std::future::pending::<()>().await;
+                    }
+                    let mut answer = Response::new(Full::new(blob));
+                    if method == Method::POST {
+                        *answer.status_mut() = StatusCode::ACCEPTED;
+                        answer.headers_mut().insert(LOCATION, "/up".parse().expect("a path"));
+                    }
+                    Ok::<_, io::Error>(answer)
+                }
+            });
+            let connection = auto::Builder::new(TokioExecutor::new()).http2_only();
+            let _ended = connection.serve_connection(TokioIo::new(stream), service).await;
+        });
+        let connector = connector(RootCertStore::empty(), Duration::from_secs(1));
+        let http = settings().http2_only(true).build(connector);
+        let client = Client::builder()
+            .request_timeout(Duration::from_millis(500))
+            .build_over(Pool { http, has_roots: false });
+        (client.repository(&host, &"a".parse().expect("a name")), puts)
+    }
+
+    #[tokio::test]
+    async fn blobs_pass_over_http2_whole_or_not_at_all() {
+        let blob = Bytes::from(vec![7; 5 << 20]);
+        let (repository, puts) = http2(blob.clone()).await;
+        // A reader that pauses within its window holds nobody up.
+        let mut paused = repository.blob(&Digest::sha256(&blob)).await.expect("a blob");
+        let first = paused.next().await.expect("a piece").expect("a piece");
+        let mut size = first.len();
+        let pieces = |last: Result<Bytes, &'static str>| {
+            stream::iter([Ok(blob.clone()), last]).map(|piece| piece.map_err(io::Error::other))
+        };
+        let digest = Digest::sha256(&blob);
+        let length = blob.len() as u64 + 1;
+        let upload = repository.start_upload().await.expect("a session");
+        let put = upload.put(&digest, length, pieces(Ok(Bytes::from_static(b"!")))).await;
+        put.expect("it is taken");
+        let upload = repository.start_upload().await.expect("a session");
+        let put = upload.put(&digest, length, pieces(Err("the source is gone"))).await;
+        let error = put.expect_err("it broke off");
+        assert!(error.to_string().ends_with("bytes: the source is gone"), "{error}");
+        assert_eq!(*puts.lock().expect("the log"), [Some(blob.len() + 1), None]);
+        while let Some(piece) = paused.next().await.expect("a piece") {
+            size += piece.len();
+        }
+        assert_eq!(size, blob.len());
+    }
+
+    #[tokio::test]
+    async fn silence_over_http2_ends_at_the_deadline() {
+        let (repository, _) = http2(Bytes::new()).await;
+        let hanging = "hang".parse::<oci::Tag>().expect("a tag").into();
+        let error = repository.manifest(&hanging).await.expect_err("it says nothing");
+        assert!(error.to_string().ends_with(": no answer within 500ms"), "{error}");
+    }
+}
