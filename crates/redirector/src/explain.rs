@@ -127,8 +127,9 @@ impl Explanation {
                 let store = &front.config.stores[id.index()].name;
                 self.line("candidates", format!("1. store {store} {}", front.store(id).url(blob)));
                 self.line("", format!("2. upstream {far}"));
-                let answer =
-                    "307 to the first if it has the blob, else to the second (not asked here)";
+                let answer = format!(
+                    "307 to store {store} if it has the blob, else to the upstream (not asked here)"
+                );
                 self.line("answer", answer);
             }
         }

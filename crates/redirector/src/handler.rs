@@ -3,8 +3,10 @@
 
 use std::{future::Ready, net::IpAddr, sync::Arc};
 
+use bytes::Bytes;
 use futures_util::future::{BoxFuture, Either};
-use http::{HeaderMap, HeaderName, HeaderValue, Request};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http_body_util::Full;
 
 use crate::{
     access_log::logged,
@@ -17,6 +19,18 @@ use crate::{
 };
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+impl Front {
+    /// Answers one request that came from `peer`: what [`serve`](crate::serve) does for each, without
+    /// the network. It needs a tokio runtime, since a store may have to be asked.
+    pub fn answer<B>(
+        self: &Arc<Self>,
+        peer: IpAddr,
+        request: &Request<B>,
+    ) -> impl Future<Output = Response<Full<Bytes>>> + Send + use<B> {
+        answer(self, peer, request)
+    }
+}
 
 /// The answer, now or later.
 pub(crate) type Answering = Either<Ready<Answer>, BoxFuture<'static, Answer>>;

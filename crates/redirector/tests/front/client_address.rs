@@ -1,0 +1,91 @@
+//! `docs/front.md`, "Who the client is": that the policy, the peer and all header lines reach the
+//! decision. The rows themselves are tested where the rule is, in `client_ip.rs`.
+
+use http::Request;
+use redirector::Config;
+use testkit::{Body, TestBucket};
+
+use crate::harness::{self, NOWHERE, PARIS, at, blob, location, put, start, upstream, yaml};
+
+async fn find(front: &harness::Running, path: &str, lines: &[&str]) -> String {
+    let mut request = Request::get(path);
+    for line in lines {
+        request = request.header("X-Forwarded-For", *line);
+    }
+    location(&front.send(request.body(Body::empty()).unwrap()).await)
+}
+
+#[tokio::test]
+async fn several_header_lines_are_one_list() {
+    let bucket = TestBucket::start().await;
+    let front = start(&yaml(&bucket, "client_ip: {trusted_hops: 1}")).await;
+    let digest = put(&bucket, "content");
+    let (near, far) = (at(&bucket, &digest), upstream(&digest));
+    for (lines, expected) in [
+        (&["35.180.1.1, 10.0.0.1"][..], &near),
+        (&["35.180.1.1", "10.0.0.1"], &near),
+        (&["203.0.113.9", "35.180.1.1:4711", "10.0.0.1"], &near),
+        (&["203.0.113.9, [2600:1f01:4874::47]:443", "10.0.0.1:80"], &near),
+        (&["35.180.1.1", "203.0.113.9, 10.0.0.1"], &far),
+        (&["35.180.1.1"], &far),
+        (&["35.180.1.x, 10.0.0.1"], &far),
+        (&[], &far),
+    ] {
+        assert_eq!(&find(&front, &blob(&digest), lines).await, expected, "{lines:?}");
+    }
+    let unknown = "portolan_redirector_unknown_clients_total";
+    assert_eq!(front.metric(&format!("{unknown}{{reason=\"too_short\"}}")).await, 1);
+    assert_eq!(front.metric(&format!("{unknown}{{reason=\"unreadable\"}}")).await, 1);
+}
+
+#[tokio::test]
+async fn a_header_is_not_believed_from_everybody() {
+    let bucket = TestBucket::start().await;
+    let digest = put(&bucket, "content");
+    let (near, far) = (at(&bucket, &digest), upstream(&digest));
+    for (policy, expected, reason) in [
+        ("{forwarded: never}", &far, None),
+        ("{forwarded: auto, trusted_peers: [10.0.0.0/8]}", &far, None),
+        ("{forwarded: auto, trusted_peers: [10.0.0.0/8, 127.0.0.1]}", &near, None),
+        ("{forwarded: required}", &near, None),
+        ("{forwarded: required, trusted_peers: [10.0.0.0/8]}", &far, Some("untrusted_peer")),
+    ] {
+        let front = start(&yaml(&bucket, &format!("client_ip: {policy}"))).await;
+        assert_eq!(&front.find(&digest, PARIS).await, expected, "{policy}");
+        for counted in ["untrusted_peer", "missing", "too_short", "unreadable"] {
+            let name = format!("portolan_redirector_unknown_clients_total{{reason=\"{counted}\"}}");
+            assert_eq!(front.metric(&name).await, u64::from(reason == Some(counted)), "{policy}");
+        }
+    }
+    let front = start(&yaml(&bucket, "client_ip: {forwarded: required}")).await;
+    assert_eq!(find(&front, &blob(&digest), &[]).await, far);
+    let missing = "portolan_redirector_unknown_clients_total{reason=\"missing\"}";
+    assert_eq!(front.metric(missing).await, 1);
+}
+
+#[tokio::test]
+async fn an_unknown_client_goes_where_everybody_goes() {
+    let bucket = TestBucket::start().await;
+    let digest = put(&bucket, "content");
+    let everybody =
+        format!("  - {{name: all, url: '{}/all', serves: [{{cloud: '*'}}]}}", bucket.url());
+    bucket.put(&format!("all/containers/images/{digest}"), "content");
+    let front = start(&yaml(&bucket, &everybody)).await;
+    let shared = format!("{}/all/containers/images/{digest}", bucket.url());
+    for lines in [&["x, 10.0.0.1"][..], &["35.180.1.1"], &[""]] {
+        assert_eq!(find(&front, &blob(&digest), lines).await, shared, "{lines:?}");
+    }
+    assert_eq!(front.find(&digest, NOWHERE).await, shared);
+}
+
+#[tokio::test]
+async fn the_built_in_configuration_sends_nobody_away_for_a_header() {
+    let mut config = Config::built_in();
+    config.stores.clear();
+    let front = harness::serve_config(config).await;
+    let base = "https://us-central1-docker.pkg.dev/v2/k8s-artifacts-prod/images/";
+    let path = blob(&oci::Digest::sha256(b"x"));
+    for lines in [&[][..], &["nonsense"], &["35.180.1.1, 10.0.0.1"]] {
+        assert_eq!(find(&front, &path, lines).await, format!("{base}{}", &path[4..]));
+    }
+}

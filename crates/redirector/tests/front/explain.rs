@@ -1,0 +1,113 @@
+//! `docs/front.md`, "portolan explain"; with the real ranges where they are at hand.
+
+use std::path::PathBuf;
+
+use oci::Digest;
+use redirector::{Config, Front, load_ranges};
+
+use crate::harness::{self, GCP, NOWHERE, PARIS, yaml};
+
+fn explain(front: &Front, client: &str, path: &str) -> String {
+    front.explain(client.parse().unwrap(), path).to_string()
+}
+
+#[tokio::test]
+async fn every_step_of_a_blobs_way_is_told() {
+    let bucket = testkit::TestBucket::start().await;
+    let front = Front::new(Config::from_yaml("f", &yaml(&bucket, "")).unwrap(), harness::world());
+    let digest = Digest::sha256(b"x");
+    let path = harness::blob(&digest);
+    let (near, far) = (harness::at(&bucket, &digest), harness::upstream(&digest));
+    let policy = "as given (in service: the entry before the last of X-Forwarded-For if the peer is \
+         loopback, otherwise the peer's address)";
+    let expected = format!(
+        "asks for:    blob {digest}\n\
+         client:      {PARIS}, {policy}\n\
+         matched:     35.180.0.0/16\n\
+         location:    aws eu-west-3\n\
+         candidates:  1. store paris {near}\n\
+         \x20            2. upstream {far}?ns=y\n\
+         answer:      307 to store paris if it has the blob, else to the upstream (not asked here)\n"
+    );
+    assert_eq!(explain(&front, PARIS, &format!("{path}?ns=y")), expected);
+    assert_eq!(explain(&front, "::ffff:35.180.1.1", &format!("{path}?ns=y")), expected);
+    let kept = explain(&front, GCP, &path);
+    assert!(kept.contains("location:    gcp asia-east2\n"), "{kept}");
+    assert!(kept.contains(&format!("candidates:  upstream {far}\n")), "{kept}");
+    assert!(kept.ends_with("307 to the upstream: the cloud is in `keep_upstream`\n"), "{kept}");
+    let unknown = explain(&front, NOWHERE, &path);
+    assert!(unknown.contains("matched:     nothing among 4 prefixes\nlocation:    unknown\n"));
+    assert!(unknown.ends_with("307 to the upstream: no store serves this location\n"), "{unknown}");
+    assert_eq!(bucket.requests().len(), 0, "no store is asked");
+}
+
+#[tokio::test]
+async fn other_requests_are_told_too() {
+    let bucket = testkit::TestBucket::start().await;
+    let front = Front::new(Config::from_yaml("f", &yaml(&bucket, "")).unwrap(), harness::world());
+    let hex = Digest::sha256(b"x").hex();
+    for (path, answer) in [
+        ("/".to_owned(), "answer:      307 to https://info.example/about?x=1\n".to_owned()),
+        ("/v2/".to_owned(), "answer:      200, this is a registry\n".to_owned()),
+        (
+            "/v2/a/manifests/x?y".to_owned(),
+            format!("answer:      307 to {}a/manifests/x?y\n", harness::UPSTREAM),
+        ),
+        (
+            format!("/v2/a/referrers/sha256:{hex}"),
+            format!("answer:      307 to {}a/referrers/sha256:{hex}\n", harness::CANONICAL),
+        ),
+        (
+            "/v2/_catalog".to_owned(),
+            "answer:      404 Not Found, UNSUPPORTED: the catalogue is not served here\n".to_owned(),
+        ),
+        ("nonsense".to_owned(), "404 Not Found, UNSUPPORTED: there is nothing here: this is a registry, and it answers under /v2/\n".to_owned()),
+    ] {
+        let explained = explain(&front, PARIS, &path);
+        assert!(explained.ends_with(&answer), "{path}: {explained}");
+    }
+}
+
+#[tokio::test]
+async fn real_addresses_go_where_registry_k8s_io_would_send_them() {
+    let data = std::env::var_os("PORTOLAN_DATA")
+        .map_or_else(
+            || concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data").into(),
+            PathBuf::from,
+        )
+        .join("ranges");
+    let lists = [("aws", "aws-ip-ranges.json"), ("gcp", "gcp-cloud.json")];
+    let overrides = lists.map(|(cloud, file)| (cloud.to_owned(), data.join(file)));
+    if !overrides.iter().all(|(_, path)| path.exists()) {
+        println!("skipped: no address ranges in {}", data.display());
+        return;
+    }
+    let (ranges, sources) = load_ranges(&Config::built_in(), &overrides).await;
+    assert!(sources.iter().all(|source| !source.has_failures()), "{sources:?}");
+    let front = Front::new(Config::built_in(), ranges);
+    let path = harness::blob(&Digest::sha256(b"x"));
+    for (client, location, candidate) in [
+        (
+            "35.180.1.1",
+            "aws eu-west-3",
+            "1. store eu-west-3 https://prod-registry-k8s-io-eu-west-3.s3.",
+        ),
+        (
+            "35.220.26.1",
+            "gcp europe-north1",
+            "upstream https://us-central1-docker.pkg.dev/v2/k8s-artifacts-prod/images/",
+        ),
+        ("2600:1f01:4874::47", "aws us-west-2", "1. store us-west-2 "),
+        ("15.193.7.9", "aws us-west-2", "1. store us-west-2 "),
+        (
+            "203.0.113.9",
+            "unknown",
+            "1. store default https://d1be1w964nk82h.cloudfront.net/containers/images/",
+        ),
+    ] {
+        let explained = explain(&front, client, &path);
+        println!("{explained}");
+        assert!(explained.contains(&format!("location:    {location}")), "{explained}");
+        assert!(explained.contains(&format!("candidates:  {candidate}")), "{explained}");
+    }
+}
