@@ -28,8 +28,9 @@ impl Page {
             None => 0,
         };
         names.drain(..start);
-        let more = names.len() > self.limit && self.limit > 0;
+        let more = names.len() > self.limit;
         names.truncate(self.limit);
+        // An empty page has no last name, and so no next page.
         let last = if more { names.last().cloned() } else { None };
         (names, last)
     }

@@ -335,21 +335,19 @@ mod tests {
         }
     }
 
-    #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn what_was_not_written_whole_is_not_kept() {
         let storage = Storage::memory();
         let name: Repository = "a".parse().expect("a name");
-        let full = || std::fs::OpenOptions::new().write(true).open("/dev/full");
         for content in [&b"short"[..], &[0; 4 << 20]] {
             let mut session = Session::new(&storage).await.expect("a session");
+            // Opened for reading: every write fails, and syncing does not.
             let path = tempfile::NamedTempFile::new().expect("a file").into_temp_path();
-            let file = full().expect("a disk that is full").into();
+            let file = tokio::fs::File::open(&path).await.expect("it is there");
             session.staged = Some(Staged::File { file, path });
-            let (first, last) = content.split_at(content.len() / 2);
             let mut failed = false;
-            for part in [first, last] {
-                let mut body = Incoming::new(axum::body::Body::from(part.to_vec()));
+            for piece in content.chunks(3 << 20) {
+                let mut body = Incoming::new(axum::body::Body::from(piece.to_vec()));
                 failed |= session.append(&mut body).await.is_err();
             }
             let digest = Digest::sha256(content);

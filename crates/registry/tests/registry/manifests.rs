@@ -192,4 +192,5 @@ pub(crate) async fn deleting_a_manifest_deletes_its_tags(peer: &Peer) {
     let again = peer.ask(Method::DELETE, &path, &[], "").await;
     assert_eq!(refusal(&again), refused(404, "MANIFEST_UNKNOWN"));
     assert_eq!(peer.status("/v2/a/manifests/v3").await, StatusCode::OK);
+    assert_eq!(peer.get("/v2/a/tags/list").await.body(), r#"{"name":"a","tags":["v3"]}"#);
 }

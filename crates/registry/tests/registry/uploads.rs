@@ -245,3 +245,19 @@ pub(crate) async fn deleted_blobs_are_gone(peer: &Peer) {
         assert_eq!(refusal(&peer.ask(method, &path, &[], "").await), refused(404, "BLOB_UNKNOWN"));
     }
 }
+
+#[tokio::test]
+async fn finished_uploads_make_room() {
+    let peer = Peer::in_memory().await;
+    for number in 0..=registry::limits::MAX_UPLOADS {
+        let content = number.to_string();
+        let path =
+            format!("{}?digest={}", peer.start("a").await, Digest::sha256(content.as_bytes()));
+        assert_eq!(peer.ask(Method::PUT, &path, &[], content).await.status(), StatusCode::CREATED);
+    }
+    for _ in 0..registry::limits::MAX_UPLOADS {
+        peer.start("a").await;
+    }
+    let one_more = peer.ask(Method::POST, "/v2/a/blobs/uploads/", &[], "").await;
+    assert_eq!(refusal(&one_more), refused(429, "TOOMANYREQUESTS"));
+}
