@@ -13,11 +13,11 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// A piece of the blob, which has this many of them: 96 MiB.
+/// A piece of the blob, which has this many of them: 64 MiB.
 const PIECE_BYTES: usize = 1 << 20;
-const PIECES: usize = 96;
+const PIECES: usize = 64;
 
-/// How much the process may grow, in KiB: a sixth of the blob, and far more than the buffers.
+/// How much the process may grow, in KiB: a quarter of the blob, and far more than the buffers.
 const MAX_GROWTH_KIB: u64 = 16 << 10;
 
 /// The most memory that the process has had so far, in KiB.
