@@ -191,3 +191,45 @@ impl fmt::Debug for Client {
         f.write_str("Client")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_is_for_loopback_hosts_and_those_named_for_it() {
+        let named: Host = "named.example:5000".parse().expect("a host");
+        let client = Client::builder().plain_http(named).build();
+        for (host, scheme) in [
+            ("127.0.0.1:5000", "http"),
+            ("localhost", "http"),
+            ("[::1]:5000", "http"),
+            ("named.example:5000", "http"),
+            ("named.example", "https"),
+            ("10.0.0.1", "https"),
+            ("registry.example", "https"),
+        ] {
+            let host = host.parse().expect(host);
+            let url = client.endpoint(&host, &Method::GET, "").expect("a URL");
+            assert_eq!(url.as_str(), format!("{scheme}://{host}/v2/"));
+        }
+        for (from, to, allowed) in [
+            ("https://registry.example", "http://registry.example", false),
+            ("https://registry.example", "http://127.0.0.1", false),
+            ("https://registry.example", "http://named.example:5000", true),
+            ("http://127.0.0.1:1", "http://[::1]:2", true),
+            ("http://127.0.0.1:1", "http://10.0.0.1", false),
+            ("http://named.example:5000", "http://127.0.0.1", false),
+            ("http://named.example:5000", "http://named.example:5000/x", true),
+            ("http://named.example:5000", "http://named.example", false),
+        ] {
+            let url = |text: &str| text.parse::<Url>().expect(text);
+            assert_eq!(client.allows_plain(&url(from), &url(to)), allowed, "{from} → {to}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_stand_in_a_header_is_left_out() {
+        assert_eq!(visible("me/1\r\nX: y é"), "me/1X: y ");
+    }
+}

@@ -91,6 +91,7 @@ impl Error {
             | Fault::Lost { .. }
             | Fault::Truncated { .. }
             | Fault::Silent { .. }
+            | Fault::TooSlow { .. }
             | Fault::Stalled { .. } => true,
             _ => false,
         }
@@ -201,6 +202,14 @@ pub enum Fault {
     #[error("nothing more came for {after:?}, after {received} bytes of the answer")]
     Silent {
         /// How long was waited.
+        after: Duration,
+        /// How much of the body had come.
+        received: u64,
+    },
+    /// A body that is held in memory took too long in all.
+    #[error("the answer was not complete after {after:?}, with {received} bytes of it")]
+    TooSlow {
+        /// How long it was given.
         after: Duration,
         /// How much of the body had come.
         received: u64,

@@ -327,7 +327,7 @@ impl AnswerBody {
         };
         match timeout(COLLECT_TIMEOUT, received).await {
             Ok(received) => received,
-            Err(_) => Err(Fault::Silent { after: COLLECT_TIMEOUT, received: self.received }),
+            Err(_) => Err(Fault::TooSlow { after: COLLECT_TIMEOUT, received: self.received }),
         }
     }
 }

@@ -108,6 +108,18 @@ async fn a_slow_blob_is_read_as_long_as_something_comes() {
     assert_eq!(read_from(&client, &server.host).await.expect("a blob"), BLOB.as_bytes());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_manifest_that_drips_is_given_up_in_the_end() {
+    let server = Scripted::start(|_| reply(200, &[], &"x".repeat(1000))).await;
+    server.fail(testkit::Fault::everywhere("").drip(1, Duration::from_secs(1)));
+    let error = at(&client(), &server.host).manifest(&tag("t")).await.expect_err("too slow");
+    assert!(
+        error.to_string().contains(": the answer was not complete after 130s, with "),
+        "{error}"
+    );
+    assert!(error.is_transient());
+}
+
 #[tokio::test]
 async fn a_manifest_that_is_not_what_was_asked_for_is_refused() {
     let other = Digest::sha256(b"other");

@@ -299,3 +299,14 @@ async fn a_slow_source_has_all_the_time_it_needs() {
     upload.put(&digest(), 6, body).await.expect("it is taken");
     assert_eq!(server.asked()[1].body.as_deref(), Some(BLOB.as_bytes()));
 }
+
+#[tokio::test]
+async fn a_refusal_before_the_end_of_the_content_is_heard() {
+    let server = taking().await;
+    server.fail(testkit::Fault::on(Method::PUT, "").status(413));
+    let piece = Bytes::from(vec![0; 1 << 20]);
+    let body = stream::iter(std::iter::repeat_n(piece, 64)).map(Ok::<_, io::Error>);
+    let error = session(&client(), &server.host).await.put(&digest(), 64 << 20, body).await;
+    let text = format!("PUT http://{}/up/1: 413 Payload Too Large", server.host);
+    assert_eq!(error.expect_err("a refusal").to_string(), text);
+}
