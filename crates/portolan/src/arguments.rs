@@ -238,7 +238,9 @@ pub(crate) struct Completions {
 
 fn cloud_and_path(text: &str) -> Result<(String, PathBuf), String> {
     match text.split_once('=') {
-        Some((cloud, path)) if !cloud.is_empty() && !path.is_empty() => Ok((cloud.to_owned(), path.into())),
+        Some((cloud, path)) if !cloud.is_empty() && !path.is_empty() => {
+            Ok((cloud.to_owned(), path.into()))
+        }
         _ => Err("it is written CLOUD=PATH, such as aws=ip-ranges.json".to_owned()),
     }
 }

@@ -10,8 +10,9 @@ use tracing_subscriber::EnvFilter;
 /// # Errors
 /// When the filter is not one.
 pub(crate) fn start(filter: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(filter)
-        .with_context(|| format!("the log filter `{filter}` is not valid: try `info` or `warn,redirector=debug`"))?;
+    let filter = EnvFilter::try_new(filter).with_context(|| {
+        format!("the log filter `{filter}` is not valid: try `info` or `warn,redirector=debug`")
+    })?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     if io::stderr().is_terminal() {
         log.with_target(false).init();

@@ -25,7 +25,10 @@ fn die_on_the_next() {
         if let Ok(mut signal) = signal(kind) {
             tokio::spawn(async move {
                 signal.recv().await;
-                #[expect(clippy::disallowed_methods, reason = "asked twice, the user wants out now")]
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "asked twice, the user wants out now"
+                )]
                 std::process::exit(130);
             });
         }

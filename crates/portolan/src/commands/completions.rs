@@ -11,6 +11,11 @@ use crate::{
 
 #[expect(clippy::unnecessary_wraps, reason = "every command has this shape")]
 pub(crate) fn run(completions: &Completions) -> anyhow::Result<Exit> {
-    clap_complete::generate(completions.shell, &mut Arguments::command(), "portolan", &mut io::stdout());
+    clap_complete::generate(
+        completions.shell,
+        &mut Arguments::command(),
+        "portolan",
+        &mut io::stdout(),
+    );
     Ok(Exit::AllHolds)
 }

@@ -39,7 +39,9 @@ fn print(output: Output, totals: &Totals, confirm: Confirm) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match output {
         Output::Json => writeln!(out, "{}", to_json(totals, confirm)),
-        Output::Table => totals.failed.iter().try_for_each(|failure| writeln!(out, "failed: {failure}")),
+        Output::Table => {
+            totals.failed.iter().try_for_each(|failure| writeln!(out, "failed: {failure}"))
+        }
     }
 }
 

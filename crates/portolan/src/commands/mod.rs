@@ -36,5 +36,10 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
 /// A client as the flags say.
 fn client(registries: &Registries) -> registry_client::Client {
     let builder = registry_client::Client::builder();
-    registries.plain_http.iter().cloned().fold(builder, registry_client::ClientBuilder::plain_http).build()
+    registries
+        .plain_http
+        .iter()
+        .cloned()
+        .fold(builder, registry_client::ClientBuilder::plain_http)
+        .build()
 }

@@ -23,6 +23,8 @@ fn storage(url: &str) -> anyhow::Result<Storage> {
         _ if url == "memory" => Ok(Storage::memory()),
         Some(path) if path.starts_with('/') => Storage::directory(Path::new(path))
             .with_context(|| format!("cannot use {path} as the registry's storage")),
-        _ => anyhow::bail!("storage `{url}` is not known: use `memory` or file:///absolute/directory"),
+        _ => anyhow::bail!(
+            "storage `{url}` is not known: use `memory` or file:///absolute/directory"
+        ),
     }
 }

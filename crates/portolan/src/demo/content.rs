@@ -26,7 +26,9 @@ pub(crate) struct Artifact {
 impl Artifact {
     /// The digest of the last manifest, which reaches all else.
     pub(crate) fn digest(&self) -> Digest {
-        self.manifests.last().map_or_else(|| Digest::sha256(b""), |(_, bytes)| Digest::sha256(bytes))
+        self.manifests
+            .last()
+            .map_or_else(|| Digest::sha256(b""), |(_, bytes)| Digest::sha256(bytes))
     }
 }
 
@@ -45,8 +47,12 @@ pub(crate) fn image() -> io::Result<Artifact> {
         }))?;
         let layers = [&base, &top].map(|layer| Descriptor::of(LAYER, layer));
         let manifest = manifest(Descriptor::of(media_type::OCI_CONFIG, &config), layers.to_vec())?;
-        let platform = Platform { architecture: architecture.into(), os: "linux".into(), variant: None };
-        entries.push(Descriptor { platform: Some(platform), ..Descriptor::of(media_type::OCI_MANIFEST, &manifest) });
+        let platform =
+            Platform { architecture: architecture.into(), os: "linux".into(), variant: None };
+        entries.push(Descriptor {
+            platform: Some(platform),
+            ..Descriptor::of(media_type::OCI_MANIFEST, &manifest)
+        });
         blobs.extend([config, top]);
         manifests.push((media_type::OCI_MANIFEST, manifest));
     }
@@ -65,7 +71,8 @@ pub(crate) fn image() -> io::Result<Artifact> {
 /// A chart that Helm can install.
 pub(crate) fn chart() -> io::Result<Artifact> {
     let about = "apiVersion: v2\nname: hello\nversion: 1.0.0\ndescription: Says hello.\n";
-    let template = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: hello}\ndata: {hello: world}\n";
+    let template =
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: hello}\ndata: {hello: world}\n";
     let files = archive(&[
         ("hello/Chart.yaml", about.as_bytes()),
         ("hello/templates/hello.yaml", template.as_bytes()),
@@ -81,7 +88,10 @@ pub(crate) fn chart() -> io::Result<Artifact> {
         Descriptor::of(CHART_CONFIG, &config),
         vec![Descriptor::of(CHART_CONTENT, &content)],
     )?;
-    Ok(Artifact { blobs: vec![config, content], manifests: vec![(media_type::OCI_MANIFEST, manifest)] })
+    Ok(Artifact {
+        blobs: vec![config, content],
+        manifests: vec![(media_type::OCI_MANIFEST, manifest)],
+    })
 }
 
 fn manifest(config: Descriptor, layers: Vec<Descriptor>) -> io::Result<Bytes> {

@@ -50,7 +50,8 @@ impl Harbour {
     /// # Errors
     /// When there is no port or no temporary directory to be had.
     pub(crate) async fn open() -> anyhow::Result<Self> {
-        let directory = TempDir::with_prefix("portolan-demo-").context("cannot make a temporary directory")?;
+        let directory =
+            TempDir::with_prefix("portolan-demo-").context("cannot make a temporary directory")?;
         let mut servers = JoinSet::new();
         let staging = registry(&mut servers, &directory.path().join("staging")).await?;
         let production = registry(&mut servers, &directory.path().join("production")).await?;

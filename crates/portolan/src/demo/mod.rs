@@ -41,7 +41,10 @@ pub(crate) struct Journey {
 /// When a claim does not hold.
 pub(crate) async fn run(out: &mut (dyn Write + Send)) -> anyhow::Result<Journey> {
     let mut harbour = Harbour::open().await?;
-    writeln!(out, "Portolan: promote, mirror, serve, pull. All of it in this process, on loopback.\n")?;
+    writeln!(
+        out,
+        "Portolan: promote, mirror, serve, pull. All of it in this process, on loopback.\n"
+    )?;
     push(out, &harbour).await?;
     promote(out, &harbour).await?;
     mirror(out, &harbour).await?;
@@ -63,7 +66,8 @@ async fn push(out: &mut (dyn Write + Send), harbour: &Harbour) -> anyhow::Result
         let last = artifact.manifests.len() - 1;
         for (index, (media_type, manifest)) in artifact.manifests.into_iter().enumerate() {
             let digest = oci::Digest::sha256(&manifest);
-            let reference = if index == last { Reference::Tag(tag.parse()?) } else { digest.into() };
+            let reference =
+                if index == last { Reference::Tag(tag.parse()?) } else { digest.into() };
             repository.put_manifest(&reference, media_type, manifest).await?;
         }
         writeln!(out, "1 pushed     {}/staging/{name}:{tag}", harbour.staging)?;
@@ -87,7 +91,10 @@ async fn promote(out: &mut (dyn Write + Send), harbour: &Harbour) -> anyhow::Res
     writeln!(out, "2 planned    portolan promote --thin-manifest-dir {}", directory.display())?;
     let mut words = Vec::new();
     let plan = promote_once(&directory, Confirm::DryRun, &mut words).await?;
-    ensure!(plan.edges() == 2 && plan.count(Verdict::ToCopy) == 2, "the plan is not to copy both: {plan:?}");
+    ensure!(
+        plan.edges() == 2 && plan.count(Verdict::ToCopy) == 2,
+        "the plan is not to copy both: {plan:?}"
+    );
     let words = String::from_utf8_lossy(&words);
     for line in words.lines().filter(|line| line.starts_with("  ")) {
         writeln!(out, "           {line}")?;
@@ -95,8 +102,15 @@ async fn promote(out: &mut (dyn Write + Send), harbour: &Harbour) -> anyhow::Res
     let done = promote_once(&directory, Confirm::Write, &mut io::sink()).await?;
     ensure!(done.count(Verdict::Copied) == 2, "not both were copied: {done:?}");
     let again = promote_once(&directory, Confirm::Write, &mut io::sink()).await?;
-    ensure!(again.count(Verdict::Present) == 2, "a second promotion finds something to do: {again:?}");
-    writeln!(out, "3 promoted   2 edges to {}/images; a second run found nothing to do", harbour.production)?;
+    ensure!(
+        again.count(Verdict::Present) == 2,
+        "a second promotion finds something to do: {again:?}"
+    );
+    writeln!(
+        out,
+        "3 promoted   2 edges to {}/images; a second run found nothing to do",
+        harbour.production
+    )?;
     Ok(())
 }
 
@@ -118,8 +132,15 @@ async fn mirror(out: &mut (dyn Write + Send), harbour: &Harbour) -> anyhow::Resu
     for (name, store) in [("paris", &harbour.paris), ("everywhere", &harbour.everywhere)] {
         let first = mirror_once(harbour, store).await?;
         let again = mirror_once(harbour, store).await?;
-        ensure!(first.failed.is_empty() && again.failed.is_empty(), "mirroring failed: {:?}", first.failed);
-        ensure!(first.blobs > 0 && again.blobs + again.manifests == 0, "a second mirroring copied something");
+        ensure!(
+            first.failed.is_empty() && again.failed.is_empty(),
+            "mirroring failed: {:?}",
+            first.failed
+        );
+        ensure!(
+            first.blobs > 0 && again.blobs + again.manifests == 0,
+            "a second mirroring copied something"
+        );
         writeln!(
             out,
             "4 mirrored   {} blobs and {} manifests, {} bytes, into store `{name}`; a second run found nothing to do",
@@ -153,8 +174,16 @@ async fn pulls(
     harbour: &Harbour,
     front: &Host,
 ) -> anyhow::Result<()> {
-    writeln!(out, "5 pulled     {}:{} and {}:{} through {front}, every digest verified\n", IMAGE.0, IMAGE.1, CHART.0, CHART.1)?;
-    writeln!(out, "             {:16} {:13} {:>9} {:>5} {:>9}   blobs came from", "client", "address", "manifests", "blobs", "bytes")?;
+    writeln!(
+        out,
+        "5 pulled     {}:{} and {}:{} through {front}, every digest verified\n",
+        IMAGE.0, IMAGE.1, CHART.0, CHART.1
+    )?;
+    writeln!(
+        out,
+        "             {:16} {:13} {:>9} {:>5} {:>9}   blobs came from",
+        "client", "address", "manifests", "blobs", "bytes"
+    )?;
     for (place, address, served_by, expected) in clients(harbour) {
         let address: IpAddr = address.parse()?;
         let (mut manifests, mut blobs, mut bytes) = (0, 0, 0);
@@ -164,12 +193,19 @@ async fn pulls(
                 .await
                 .with_context(|| format!("pulling {name} as a client at {address}"))?;
             let only = pulled.hosts.len() == 1 && pulled.hosts.contains(expected.as_str());
-            ensure!(only, "a client at {address} got blobs from {:?}, not from {expected}", pulled.hosts);
+            ensure!(
+                only,
+                "a client at {address} got blobs from {:?}, not from {expected}",
+                pulled.hosts
+            );
             manifests += pulled.manifests;
             blobs += pulled.blobs;
             bytes += pulled.bytes;
         }
-        writeln!(out, "             {place:16} {address:13} {manifests:>9} {blobs:>5} {bytes:>9}   {served_by} ({expected})")?;
+        writeln!(
+            out,
+            "             {place:16} {address:13} {manifests:>9} {blobs:>5} {bytes:>9}   {served_by} ({expected})"
+        )?;
     }
     Ok(())
 }
@@ -178,7 +214,10 @@ fn commands(out: &mut (dyn Write + Send), front: &Host) -> anyhow::Result<()> {
     let (name, tag) = IMAGE;
     writeln!(out, "\nPull it yourself:")?;
     writeln!(out, "  docker pull {front}/{name}:{tag}")?;
-    writeln!(out, "  skopeo copy --all --src-tls-verify=false docker://{front}/{name}:{tag} dir:/tmp/{name}")?;
+    writeln!(
+        out,
+        "  skopeo copy --all --src-tls-verify=false docker://{front}/{name}:{tag} dir:/tmp/{name}"
+    )?;
     writeln!(out, "  crane pull --insecure {front}/{name}:{tag} {name}.tar")?;
     Ok(())
 }

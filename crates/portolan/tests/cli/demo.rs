@@ -1,0 +1,55 @@
+//! `portolan demo`, `portolan --version` and the help.
+
+use std::fs;
+
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+use crate::harness::{Ended, end_of, portolan, run, signal};
+
+#[tokio::test]
+async fn the_demonstration_checks_itself_and_leaves_nothing() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let mut command = portolan(&["demo", "--exit"]);
+    command.env("TMPDIR", directory.path());
+    let ended: Ended = command.output().await.expect("it runs").into();
+    let ended = ended.expect(0);
+    for word in ["docker pull", "skopeo copy", "crane pull", "AWS Paris", "elsewhere, IPv6"] {
+        assert!(ended.stdout.contains(word), "{}", ended.stdout);
+    }
+    assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 0);
+}
+
+#[tokio::test]
+async fn the_demonstration_stays_up_until_it_is_told_to_end() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let mut command = portolan(&["demo"]);
+    let mut child = command.env("TMPDIR", directory.path()).spawn().expect("it starts");
+    let mut out = BufReader::new(child.stdout.take().expect("piped")).lines();
+    let pull = loop {
+        let line = out.next_line().await.expect("UTF-8").expect("it prints how to pull");
+        if let Some(image) = line.trim().strip_prefix("docker pull ") {
+            break image.to_owned();
+        }
+    };
+    let (host, _) = pull.split_once('/').expect("host/name:tag");
+    let found = testkit::get(&host.parse().expect("a host"), "/v2/").await.expect("it is up");
+    assert_eq!(found.status(), 200);
+    signal(&child, "INT").await;
+    end_of(child).await.expect(0);
+    assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 0);
+}
+
+#[tokio::test]
+async fn the_help_is_a_table_of_contents_and_the_version_says_which_build() {
+    let help = run(&["--help"]).await.expect(0).stdout;
+    for verb in
+        ["promote", "mirror", "serve", "explain", "store", "registry", "demo", "completions"]
+    {
+        assert!(help.contains(&format!("\n  {verb} ")), "{help}");
+    }
+    let version = run(&["--version"]).await.expect(0).stdout;
+    assert!(version.starts_with(concat!("portolan ", env!("CARGO_PKG_VERSION"))), "{version}");
+    let script = run(&["completions", "bash"]).await.expect(0).stdout;
+    assert!(script.contains("_portolan"), "{script}");
+}

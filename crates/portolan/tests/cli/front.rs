@@ -1,0 +1,84 @@
+//! `portolan serve` and `portolan explain`.
+
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+use crate::harness::{end_of, portolan, run, signal, write};
+
+const BLOB: &str =
+    "/v2/pause/blobs/sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+#[tokio::test]
+async fn a_configuration_is_checked_and_every_fault_named() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let file = |text| write(&directory.path().join("front.yaml"), text).display().to_string();
+    let good = file("upstream: {endpoint: \"https://registry.example\", path: prod}\n");
+    let ended = run(&["serve", "--check", "--config", &good]).await.expect(0);
+    assert!(ended.stdout.contains("endpoint: https://registry.example"), "{}", ended.stdout);
+    let bad = file(
+        "upstream: {endpoint: \"https://registry.example\"}\nlisten: nowhere\nstores:\n- {name: a, url: \"ftp://x\", serves: [], index: head}\n",
+    );
+    let ended = run(&["serve", "--check", "--config", &bad]).await.expect(2);
+    for place in ["front.yaml:2:", "front.yaml:4:"] {
+        assert!(ended.stderr.contains(place), "{}", ended.stderr);
+    }
+    let ended = run(&["serve", "--config", "/nonexistent.yaml"]).await.expect(2);
+    assert!(ended.stderr.contains("/nonexistent.yaml"), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn the_built_in_configuration_takes_the_variables_of_archeio() {
+    let mut command = portolan(&["serve", "--check"]);
+    command.env("PORT", "9999").env("UPSTREAM_REGISTRY_ENDPOINT", "https://other.example");
+    let ended: crate::harness::Ended = command.output().await.expect("it runs").into();
+    let ended = ended.expect(0);
+    assert!(ended.stdout.contains(":9999"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("https://other.example"), "{}", ended.stdout);
+}
+
+#[tokio::test]
+async fn the_front_says_where_it_listens_answers_and_drains() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let text = "listen: 127.0.0.1:0\nadmin: null\nupstream: {endpoint: \"https://registry.example\", path: prod}\n";
+    let config = write(&directory.path().join("front.yaml"), text);
+    let mut child = portolan(&["serve", "--config", config.to_str().expect("UTF-8")])
+        .spawn()
+        .expect("it starts");
+    let mut log = BufReader::new(child.stderr.take().expect("piped")).lines();
+    let host = loop {
+        let line = log.next_line().await.expect("UTF-8").expect("it says where it listens");
+        let said: serde_json::Value = serde_json::from_str(&line).expect("the log is JSON");
+        if let Some(address) = said["address"].as_str() {
+            break address.parse().expect("a host");
+        }
+    };
+    let found = testkit::get(&host, BLOB).await.expect("an answer");
+    assert_eq!(found.status(), 307);
+    assert_eq!(
+        found.headers()["location"],
+        format!("https://registry.example/v2/prod{}", &BLOB[3..])
+    );
+    signal(&child, "TERM").await;
+    end_of(child).await.expect(0);
+}
+
+#[tokio::test]
+async fn explain_says_where_a_client_is_sent_and_why() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let ranges = write(&directory.path().join("aws.txt"), "198.51.100.0/24 eu-west-3\n");
+    let text = format!(
+        "upstream: {{endpoint: \"https://registry.example\"}}\nranges:\n- {{cloud: aws, format: cidr, from: {}}}\n\
+         stores:\n- {{name: paris, url: \"https://paris.example\", serves: [{{cloud: aws, regions: [eu-west-3]}}]}}\n",
+        ranges.display()
+    );
+    let config = write(&directory.path().join("front.yaml"), &text);
+    let config = config.to_str().expect("UTF-8");
+    let near = run(&["explain", "--config", config, "--ip", "198.51.100.7", BLOB]).await.expect(0);
+    for word in
+        ["198.51.100.0/24", "eu-west-3", "paris", "https://registry.example/v2/pause/blobs/"]
+    {
+        assert!(near.stdout.contains(word), "{}", near.stdout);
+    }
+    let far = run(&["explain", "--config", config, "--ip", "192.0.2.1", BLOB]).await.expect(0);
+    assert!(!far.stdout.contains("paris.example"), "{}", far.stdout);
+}

@@ -1,0 +1,9 @@
+//! The program as its users meet it: arguments, exit code, standard output and standard error.
+#![expect(clippy::expect_used, clippy::panic, reason = "what fails here is a test")]
+
+mod demo;
+mod front;
+mod harness;
+mod kill;
+mod mirror;
+mod promote;
