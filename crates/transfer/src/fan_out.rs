@@ -12,7 +12,10 @@ use futures_util::{
 };
 use oci::{Descriptor, Digest};
 use registry_client::{Mount, RepositoryClient, Upload};
-use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::sync::{
+    mpsc::{self, Receiver, Sender},
+    oneshot,
+};
 
 use crate::{Content, Destination, DestinationError, Error, SourceError};
 
@@ -45,14 +48,16 @@ pub async fn copy_blob(
     let wanted = Wanted { source, parent, blob };
     let sinks = join_all(destinations.iter().map(|to| wanted.open(to))).await;
     let bytes_are_wanted = sinks.iter().any(|sink| !matches!(sink, Ok(Sink::Mounted) | Err(_)));
-    let (lanes, ends): (Vec<_>, Vec<_>) = sinks.iter().map(|_| lane()).unzip();
+    let (lanes, ends): (Vec<_>, Vec<_>) = sinks.iter().map(|_| Lane::new()).unzip();
     let reading = async { if bytes_are_wanted { wanted.read(lanes).await } else { Ok(()) } };
     let writing = sinks.into_iter().zip(destinations).zip(ends);
-    let writing = writing.map(|((sink, to), pieces)| async move {
-        match sink {
+    let writing = writing.map(|((sink, to), (pieces, open))| async move {
+        let written = match sink {
             Ok(sink) => wanted.write(to, sink, pieces).await,
             Err(error) => Err(error),
-        }
+        };
+        drop(open);
+        written
     });
     let (read, written) = join(reading, join_all(writing)).await;
     let settle = |outcome| match (&read, outcome) {
@@ -85,12 +90,31 @@ enum Piece {
     End,
 }
 
-/// The way of the pieces to one destination; nothing once that takes no more.
-type Lane = Option<Sender<Piece>>;
+/// The way of the pieces to one destination.
+struct Lane {
+    pieces: Sender<Piece>,
+    /// Resolves when the destination is done with, well or not. The channel alone would not tell: a
+    /// request that was given up may live on in a connection that is stuck, and the channel's end with it.
+    ended: oneshot::Receiver<()>,
+}
 
-fn lane() -> (Lane, Receiver<Piece>) {
-    let (sender, receiver) = mpsc::channel(PIECES_WAITING);
-    (Some(sender), receiver)
+/// The other end of a lane. The sender is held for as long as pieces are taken.
+type LaneEnd = (Receiver<Piece>, oneshot::Sender<()>);
+
+impl Lane {
+    fn new() -> (Option<Self>, LaneEnd) {
+        let (sender, receiver) = mpsc::channel(PIECES_WAITING);
+        let (open, ended) = oneshot::channel();
+        (Some(Self { pieces: sender, ended }), (receiver, open))
+    }
+
+    /// Waits for room. Whether the piece was taken.
+    async fn take(&mut self, piece: &Piece) -> bool {
+        tokio::select! {
+            sent = self.pieces.send(piece.clone()) => sent.is_ok(),
+            _ = &mut self.ended => false,
+        }
+    }
 }
 
 impl Wanted<'_> {
@@ -123,7 +147,7 @@ impl Wanted<'_> {
     }
 
     /// Reads the blob to its verified end, and gives each piece to every lane that still takes it.
-    async fn read(&self, mut lanes: Vec<Lane>) -> Result<(), Error> {
+    async fn read(&self, mut lanes: Vec<Option<Lane>>) -> Result<(), Error> {
         let opened = self.source.blob(&self.blob.digest).await;
         let mut reader = opened.map_err(|error| self.unreadable(error))?;
         if let Some(size) = reader.size().filter(|size| *size != self.blob.size) {
@@ -222,11 +246,11 @@ impl Wanted<'_> {
     }
 }
 
-/// Waits until every lane has room and gives it the piece; a lane whose end is gone is closed.
-async fn give(lanes: &mut [Lane], piece: &Piece) {
+/// Waits until every lane has room, and gives it the piece; a lane that takes no more is closed.
+async fn give(lanes: &mut [Option<Lane>], piece: &Piece) {
     let each = lanes.iter_mut().map(|lane| async move {
-        if let Some(sender) = lane
-            && sender.send(piece.clone()).await.is_err()
+        if let Some(open) = lane
+            && !open.take(piece).await
         {
             *lane = None;
         }

@@ -1,0 +1,225 @@
+//! "Moving a blob".
+
+use std::convert::Infallible;
+
+use futures_util::stream;
+use http::{Method, Response};
+use oci::{Descriptor, Digest, media_type};
+use testkit::{
+    Body, Fault, TestServer,
+    fixture::{self, Image},
+};
+use transfer::{BlobOutcome, Destination, copy_blob};
+
+use crate::world::{
+    Harbours, LaxRegistry, REPOSITORY, kill_when, repository, repository_named, source_of,
+};
+
+/// A blob of many pieces.
+const LARGE: usize = 1 << 20;
+
+fn large() -> Image {
+    fixture::image_with_layers(1, &[LARGE])
+}
+
+fn layer(image: &Image) -> &Descriptor {
+    &image.blobs[1].descriptor
+}
+
+/// Copies the layer of `image` from `source` to all of `harbours`.
+async fn copy(
+    source: &TestServer,
+    image: &Image,
+    destinations: &[Destination],
+) -> Vec<Result<BlobOutcome, transfer::Error>> {
+    let destinations: Vec<_> = destinations.iter().collect();
+    copy_blob(&repository(source), &image.digest(), layer(image), &destinations).await
+}
+
+fn reads_of(source: &TestServer, digest: &Digest) -> usize {
+    let name = digest.to_string();
+    source.count(|request| request.method == Method::GET && request.path_and_query.ends_with(&name))
+}
+
+#[tokio::test]
+async fn one_read_serves_every_destination() {
+    let image = large();
+    let (source, harbours) = (source_of(&image).await, Harbours::new(3).await);
+    let outcomes = copy(&source, &image, &harbours.destinations()).await;
+    assert!(
+        outcomes.iter().all(|outcome| matches!(outcome, Ok(BlobOutcome::Sent))),
+        "{outcomes:?}"
+    );
+    assert_eq!(reads_of(&source, &layer(&image).digest), 1);
+    assert!(harbours.store.contains(&layer(&image).digest).await.expect("an answer"));
+    for registry in &harbours.registries {
+        let path = format!("/v2/{REPOSITORY}/blobs/{}", layer(&image).digest);
+        let stored = testkit::get(&registry.host(), &path).await.expect("an answer");
+        assert_eq!(stored.body(), &image.blobs[1].bytes);
+    }
+}
+
+#[tokio::test]
+async fn an_empty_blob_is_a_blob() {
+    let image = fixture::image_with_layers(1, &[0]);
+    let (source, harbours) = (source_of(&image).await, Harbours::new(1).await);
+    let outcomes = copy(&source, &image, &harbours.destinations()).await;
+    assert!(
+        outcomes.iter().all(|outcome| matches!(outcome, Ok(BlobOutcome::Sent))),
+        "{outcomes:?}"
+    );
+    assert!(harbours.store.contains(&layer(&image).digest).await.expect("an answer"));
+}
+
+#[tokio::test]
+async fn a_destination_that_fails_stops_no_other() {
+    for (case, fault) in [
+        ("refuses the session", Fault::on(Method::POST, "/uploads/").status(503)),
+        ("refuses the content", Fault::on(Method::PUT, "/uploads/").status(400)),
+        ("breaks off", Fault::on(Method::PUT, "/uploads/").reset_after_request(100_000)),
+        ("breaks off early", Fault::on(Method::POST, "/uploads/").reset()),
+    ] {
+        let image = large();
+        let (source, harbours) = (source_of(&image).await, Harbours::new(3).await);
+        harbours.registries[1].fail(fault);
+        let outcomes = copy(&source, &image, &harbours.destinations()).await;
+        let ok: Vec<_> = outcomes.iter().map(Result::is_ok).collect();
+        assert_eq!(ok, [true, false, true, true], "{case}: {outcomes:?}");
+        let error = outcomes[1].as_ref().expect_err(case);
+        assert!(!error.is_source(), "{case}: {error}");
+        let host = harbours.registries[1].host();
+        assert!(error.to_string().contains(host.as_str()), "{case}: {error}");
+        assert_eq!(reads_of(&source, &layer(&image).digest), 1, "{case}");
+        assert!(harbours.store.contains(&layer(&image).digest).await.expect("an answer"), "{case}");
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_fails_leaves_nothing_anywhere() {
+    let get = || Fault::on(Method::GET, "/blobs/");
+    for (case, fault) in [
+        ("has it not", get().status(404)),
+        ("refuses", get().status(500)),
+        ("sends other bytes", get().corrupt()),
+        ("sends fewer bytes", get().wrong_length()),
+        ("breaks off", get().truncate_after(LARGE - 1)),
+        ("falls silent", get().stall_after(LARGE / 2)),
+    ] {
+        let image = large();
+        let (source, harbours) = (source_of(&image).await, Harbours::new(2).await);
+        let lax = LaxRegistry::start().await;
+        source.fail(fault);
+        let mut destinations = harbours.destinations();
+        destinations.push(Destination::Registry(repository(&lax.server)));
+        let outcomes = copy(&source, &image, &destinations).await;
+        assert_eq!(outcomes.len(), 4);
+        for outcome in &outcomes {
+            let error = outcome.as_ref().expect_err(case);
+            assert!(error.is_source(), "{case}: {error}");
+            assert!(
+                error.to_string().contains(&repository(&source).to_string()),
+                "{case}: {error}"
+            );
+            assert_eq!(error.is_missing(), case == "has it not", "{case}: {error}");
+        }
+        assert!(harbours.know_nothing_of(&layer(&image).digest).await, "{case}");
+        assert_eq!(harbours.partial_files(), [""; 0], "{case}");
+        assert_eq!(lax.kept(), [""; 0], "{case}");
+        let missing = outcomes[0].as_ref().expect_err(case).to_string();
+        assert!(case != "has it not" || missing.contains(&image.digest().to_string()), "{missing}");
+    }
+}
+
+#[tokio::test]
+async fn a_blob_of_another_length_than_listed_goes_nowhere() {
+    let image = large();
+    let (right, content) = (layer(&image), image.blobs[1].bytes.clone());
+    let announced = source_of(&image).await;
+    let unannounced = TestServer::start(move |_| {
+        let pieces = content.chunks(LARGE / 4).map(|piece| content.slice_ref(piece));
+        let pieces: Vec<_> = pieces.map(Ok::<_, Infallible>).collect();
+        async { Response::new(Body::from_stream(stream::iter(pieces))) }
+    });
+    let unannounced = unannounced.await;
+    for wrong in [right.size + 1, right.size - 1, right.size / 2, 0] {
+        for source in [&*announced, &unannounced] {
+            let harbours = Harbours::new(1).await;
+            let listed = Descriptor::new(media_type::OCI_LAYER_GZIP, right.digest, wrong);
+            let destinations = harbours.destinations();
+            let destinations: Vec<_> = destinations.iter().collect();
+            let outcomes =
+                copy_blob(&repository(source), &image.digest(), &listed, &destinations).await;
+            for outcome in outcomes {
+                let error = outcome.expect_err("it is refused");
+                assert!(error.is_source(), "{error}");
+                assert!(error.to_string().contains(&format!("says {wrong}")), "{error}");
+            }
+            assert!(harbours.know_nothing_of(&right.digest).await);
+        }
+    }
+}
+
+#[tokio::test]
+async fn within_one_registry_a_blob_is_mounted_and_not_read() {
+    let image = large();
+    let source = source_of(&image).await;
+    let elsewhere = Destination::Registry(repository_named(&source, "prod/app"));
+    let outcomes = copy(&source, &image, &[elsewhere]).await;
+    assert!(matches!(outcomes[..], [Ok(BlobOutcome::Mounted)]), "{outcomes:?}");
+    assert_eq!(reads_of(&source, &layer(&image).digest), 0);
+    let path = format!("/v2/prod/app/blobs/{}", layer(&image).digest);
+    let stored = testkit::get(&source.host(), &path).await.expect("an answer");
+    assert_eq!(stored.body(), &image.blobs[1].bytes);
+}
+
+#[tokio::test]
+async fn where_a_mount_is_refused_the_bytes_are_sent() {
+    let image = large();
+    let source = source_of(&image).await;
+    source.fail(Fault::on(Method::POST, "mount=").status(405));
+    let elsewhere = Destination::Registry(repository_named(&source, "prod/app"));
+    let outcomes = copy(&source, &image, &[elsewhere]).await;
+    assert!(matches!(outcomes[..], [Ok(BlobOutcome::Sent)]), "{outcomes:?}");
+    assert_eq!(reads_of(&source, &layer(&image).digest), 1);
+}
+
+#[tokio::test]
+async fn the_session_of_a_refused_mount_is_used() {
+    let lax = LaxRegistry::start().await;
+    let source = repository_named(&lax.server, "from/here");
+    let to = Destination::Registry(repository_named(&lax.server, "to/there"));
+    let image = large();
+    let outcomes = copy_blob(&source, &image.digest(), layer(&image), &[&to]).await;
+    assert!(outcomes[0].as_ref().is_err_and(transfer::Error::is_missing), "{outcomes:?}");
+    let asked: Vec<_> = lax.server.requests().into_iter().map(|request| request.method).collect();
+    assert_eq!(asked, [Method::POST, Method::GET, Method::DELETE], "one session, given back");
+}
+
+#[tokio::test]
+async fn a_kill_in_the_middle_leaves_nothing() {
+    let image = large();
+    let (source, harbours) = (source_of(&image).await, Harbours::new(2).await);
+    source.fail(Fault::on(Method::GET, "/blobs/").times(1).stall_after(LARGE / 2));
+    let destinations = harbours.destinations();
+    let begun = || {
+        let put =
+            |at: usize| harbours.registries[at].count(|request| request.method == Method::PUT);
+        put(0) + put(1) == 2 && !harbours.partial_files().is_empty()
+    };
+    kill_when(copy(&source, &image, &destinations), begun).await;
+    assert!(harbours.know_nothing_of(&layer(&image).digest).await);
+    let outcomes = copy(&source, &image, &destinations).await;
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+}
+
+#[tokio::test]
+async fn a_destination_that_takes_nothing_holds_the_others_up_only_until_its_deadline() {
+    // More than sockets hold, so that everybody waits for it.
+    let image = fixture::image_with_layers(1, &[16 << 20]);
+    let (source, harbours) = (source_of(&image).await, Harbours::new(2).await);
+    harbours.registries[0].fail(Fault::on(Method::PUT, "/uploads/").hang());
+    let outcomes = copy(&source, &image, &harbours.destinations()).await;
+    let ok: Vec<_> = outcomes.iter().map(Result::is_ok).collect();
+    assert_eq!(ok, [false, true, true], "{outcomes:?}");
+    assert_eq!(reads_of(&source, &layer(&image).digest), 1);
+}

@@ -1,0 +1,8 @@
+//! The tables of `docs/transfer.md`, against real servers in this process. One binary, since linking
+//! each file alone would take longer than the tests.
+#![expect(clippy::expect_used, reason = "helpers of tests")]
+
+mod fan_out;
+mod image;
+mod reading;
+mod world;

@@ -1,0 +1,178 @@
+//! Sources and destinations for the other files.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use blob_store::BlobStore;
+use http::{Method, Response};
+use http_body_util::BodyExt as _;
+use oci::{Descriptor, Digest};
+use registry_client::{Client, RepositoryClient};
+use tempfile::TempDir;
+use testkit::{Body, TestRegistry, TestServer, fixture::Image};
+use transfer::Destination;
+
+/// The repository that images lie in, at every registry here.
+pub(crate) const REPOSITORY: &str = "team/app";
+
+/// How long clients here wait: long enough for a busy machine, short enough for a test of silence.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+pub(crate) fn client() -> Client {
+    Client::builder().request_timeout(PATIENCE).idle_timeout(PATIENCE).build()
+}
+
+pub(crate) fn repository(server: &TestServer) -> RepositoryClient {
+    repository_named(server, REPOSITORY)
+}
+
+pub(crate) fn repository_named(server: &TestServer, name: &str) -> RepositoryClient {
+    client().repository(&server.host(), &name.parse().expect("a name"))
+}
+
+/// A registry that holds `image`.
+pub(crate) async fn source_of(image: &Image) -> TestRegistry {
+    let source = TestRegistry::start().await;
+    source.load(REPOSITORY, None, image).await;
+    source
+}
+
+/// Several empty registries and a store to copy to.
+pub(crate) struct Harbours {
+    pub(crate) registries: Vec<TestRegistry>,
+    pub(crate) store: BlobStore,
+    directory: TempDir,
+}
+
+impl Harbours {
+    pub(crate) async fn new(registries: usize) -> Self {
+        let directory = TempDir::new().expect("a directory");
+        let url = format!("file://{}", directory.path().display());
+        let mut started = Vec::new();
+        for _ in 0..registries {
+            started.push(TestRegistry::start().await);
+        }
+        let store = BlobStore::open(&url).expect("a store");
+        Self { registries: started, store, directory }
+    }
+
+    /// The registries, then the store.
+    pub(crate) fn destinations(&self) -> Vec<Destination> {
+        let registries = self.registries.iter().map(|registry| repository(registry));
+        let store = Destination::Store(self.store.clone());
+        registries.map(Destination::Registry).chain([store]).collect()
+    }
+
+    /// Whether everything holds all of `image`.
+    pub(crate) async fn hold(&self, image: &Image) -> bool {
+        for registry in &self.registries {
+            if !registry.holds(REPOSITORY, image).await {
+                return false;
+            }
+        }
+        self.store_holds(image).await
+    }
+
+    pub(crate) async fn store_holds(&self, image: &Image) -> bool {
+        for digest in image.digests() {
+            if !self.store.contains(&digest).await.expect("an answer") {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Whether nothing at all is visible of `digest`.
+    pub(crate) async fn know_nothing_of(&self, digest: &Digest) -> bool {
+        for registry in &self.registries {
+            let path = format!("/v2/{REPOSITORY}/blobs/{digest}");
+            let answer = testkit::get(&registry.host(), &path).await.expect("an answer");
+            if answer.status() != 404 {
+                return false;
+            }
+        }
+        !self.store.contains(digest).await.expect("an answer")
+    }
+
+    /// The names of the partial files of the store.
+    pub(crate) fn partial_files(&self) -> Vec<String> {
+        let hidden = self.directory.path().join(".portolan");
+        let Ok(entries) = std::fs::read_dir(hidden) else { return Vec::new() };
+        let names = entries.map(|entry| entry.expect("an entry").file_name());
+        let names = names.map(|name| name.to_string_lossy().into_owned());
+        names.filter(|name| name != "lock").collect()
+    }
+}
+
+/// A server of fixed content, each at its digest, whatever a registry would say to it: broken images too.
+pub(crate) async fn serving(content: Vec<(Descriptor, Vec<u8>)>) -> TestServer {
+    let named = |(listed, bytes): (Descriptor, _)| (listed.digest.to_string(), (listed, bytes));
+    let content: Arc<HashMap<_, _>> = Arc::new(content.into_iter().map(named).collect());
+    TestServer::start(move |request| {
+        let name = request.uri().path().rsplit('/').next().unwrap_or_default();
+        let answer = match content.get(name) {
+            Some((listed, bytes)) => Response::builder()
+                .header("content-type", &listed.media_type)
+                .body(Body::from(bytes.clone())),
+            None => Response::builder().status(404).body(Body::empty()),
+        };
+        async { answer.expect("an answer") }
+    })
+    .await
+}
+
+/// A registry that verifies nothing: it keeps whatever arrives whole. It mounts nothing, but answers
+/// with an upload session, as the specification asks.
+pub(crate) struct LaxRegistry {
+    pub(crate) server: TestServer,
+    kept: Arc<Mutex<Vec<String>>>,
+}
+
+impl LaxRegistry {
+    pub(crate) async fn start() -> Self {
+        let kept = Arc::<Mutex<Vec<String>>>::default();
+        let keeper = Arc::clone(&kept);
+        let server = TestServer::start(move |request| {
+            let keeper = Arc::clone(&keeper);
+            async move {
+                let method = request.method().clone();
+                let name = request.uri().to_string();
+                let arrived = request.into_body().collect().await;
+                let answer = Response::builder();
+                let answer = match method {
+                    Method::POST => answer.status(202).header("location", "/v2/x/blobs/uploads/1"),
+                    Method::PUT if arrived.is_ok() => {
+                        keeper.lock().unwrap_or_else(PoisonError::into_inner).push(name);
+                        answer.status(201)
+                    }
+                    Method::DELETE => answer.status(204),
+                    _ => answer.status(404),
+                };
+                answer.body(Body::empty()).expect("an answer")
+            }
+        });
+        Self { server: server.await, kept }
+    }
+
+    /// The URLs of what it keeps.
+    pub(crate) fn kept(&self) -> Vec<String> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Runs `work` until `happened`, and drops it then: a kill, as far as the work can tell.
+pub(crate) async fn kill_when(work: impl Future<Output: Sized>, happened: impl Fn() -> bool) {
+    let watch = async {
+        while !happened() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        _ended = work => panic!("it ended before it could be killed"),
+        () = watch => {}
+    }
+}
