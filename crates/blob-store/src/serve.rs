@@ -3,13 +3,7 @@
 //!
 //! The rows of its behaviour are in `docs/mirror.md`; ranges are RFC 9110 §14, by `tower-http`.
 
-use std::{
-    future::Future,
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{future::Future, io, path::Path, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -33,7 +27,7 @@ pub const DRAIN: Duration = Duration::from_secs(10);
 /// # Errors
 /// When the listener fails.
 pub async fn serve(
-    dir: PathBuf,
+    dir: &Path,
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
@@ -50,7 +44,7 @@ pub async fn serve(
     }
 }
 
-fn router(dir: PathBuf) -> Router {
+fn router(dir: &Path) -> Router {
     // Written with a wildcard: what follows the prefix is either a digest or nothing that we have.
     let path = format!("/{}{{digest}}", key::PREFIX);
     Router::new().route(&path, routing::get(blob)).with_state(Arc::from(dir))

@@ -28,7 +28,8 @@ impl Served {
         let address = listener.local_addr().expect("an address");
         let (stop, stopped) = oneshot::channel();
         let shutdown = async { stopped.await.expect("the sender lives") };
-        let ended = tokio::spawn(serve::serve(directory.to_owned(), listener, shutdown));
+        let directory = directory.to_owned();
+        let ended = tokio::spawn(async move { serve::serve(&directory, listener, shutdown).await });
         Self { address, stop, ended }
     }
 

@@ -4,12 +4,12 @@
 //! It writes blobs and manifests under their digests, and no tags: what a tag means is not for a store
 //! to say. It removes nothing. The rules are the tables of `docs/mirror.md`.
 
+mod content;
 mod list;
-mod progress;
 mod run;
+mod totals;
 
-pub use progress::{Event, Failure, Totals};
-pub use run::{
-    BLOBS_IN_MOTION, LISTED_AT_ONCE, MirrorOptions, Mode, REPOSITORIES_AT_ONCE, TAGS_AT_ONCE,
-    mirror,
-};
+pub use content::LISTED_AT_ONCE;
+pub use list::LISTINGS_AT_ONCE;
+pub use run::{BLOBS_IN_MOTION, Confirm, MirrorOptions, TAGS_AT_ONCE, mirror};
+pub use totals::{Failure, Totals};

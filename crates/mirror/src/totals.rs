@@ -1,27 +1,10 @@
-//! What a run says of itself: events while it goes on, totals at its end.
+//! What a run says of itself at its end.
 
 use std::fmt;
 
 use oci::{Reference, Repository};
-use transfer::Content;
 
-/// Something that happened; for people who wait.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub enum Event<'a> {
-    /// So many repositories are to be looked at.
-    Repositories(usize),
-    /// A repository has so many tags.
-    Tags(&'a Repository, usize),
-    /// A tag is done with, well or not.
-    TagDone,
-    /// Content is in the store now, or would be copied: what, and its length in bytes.
-    Copied(Content, u64),
-    /// Something failed.
-    Failed(&'a Failure),
-}
-
-/// What a run did or, in [`Mode::Plan`](crate::Mode::Plan), would do.
+/// What a run did or, without [`Confirm::Write`](crate::Confirm::Write), would do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Repositories that have tags.
