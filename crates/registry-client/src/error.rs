@@ -28,11 +28,18 @@ struct Inner {
     method: Method,
     url: RedactedUrl,
     fault: Fault,
+    /// Whether a redirect had led to another host than the one that was asked.
+    elsewhere: bool,
 }
 
 impl Error {
     pub(crate) fn new(method: Method, url: RedactedUrl, fault: Fault) -> Self {
-        Self(Box::new(Inner { method, url, fault }))
+        Self(Box::new(Inner { method, url, fault, elsewhere: false }))
+    }
+
+    pub(crate) fn elsewhere(mut self) -> Self {
+        self.0.elsewhere = true;
+        self
     }
 
     /// The method of the request.
@@ -65,18 +72,20 @@ impl Error {
         matches!(self.status(), Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN))
     }
 
-    /// Whether the host could not be asked at all: its name, the connection, TLS, or silence until
-    /// the deadline. Asking it for something else will most likely end the same way.
+    /// Whether the registry could not be asked at all: its name, the connection, TLS, or silence until
+    /// the deadline. Asking it for something else will most likely end the same way. Not so when it
+    /// answered by a redirect, and the host behind that is the one that cannot be reached.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
-        matches!(
+        let no_answer = matches!(
             self.0.fault,
             Fault::BadHost { .. }
                 | Fault::Connect { .. }
                 | Fault::Tls { .. }
                 | Fault::NoRootCertificates
                 | Fault::NoAnswer { .. }
-        )
+        );
+        no_answer && !self.0.elsewhere
     }
 
     /// Whether the same request may well succeed a little later.

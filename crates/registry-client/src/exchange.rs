@@ -47,16 +47,20 @@ pub(crate) struct Request {
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
     pub(crate) content: Content,
+    /// Whether a redirect has led to another host than the one that was asked.
+    elsewhere: bool,
 }
 
 impl Request {
     pub(crate) fn new(method: Method, url: Url) -> Self {
-        Self { method, url, headers: HeaderMap::new(), content: Content::NONE }
+        let (headers, content) = (HeaderMap::new(), Content::NONE);
+        Self { method, url, headers, content, elsewhere: false }
     }
 
     /// An error of this request.
     pub(crate) fn fails(&self, fault: Fault) -> Error {
-        Error::new(self.method.clone(), RedactedUrl::new(&self.url), fault)
+        let error = Error::new(self.method.clone(), RedactedUrl::new(&self.url), fault);
+        if self.elsewhere { error.elsewhere() } else { error }
     }
 }
 
@@ -76,7 +80,7 @@ impl Client {
         let asked = request.url.clone();
         let mut been = vec![asked.clone()];
         loop {
-            let answer = match self.exchange(&mut request, &asked).await {
+            let answer = match self.exchange(&mut request).await {
                 Ok(answer) => answer,
                 Err(fault) => return Err(request.fails(fault)),
             };
@@ -90,20 +94,17 @@ impl Client {
             if !is_redirect(answer.status()) {
                 return Err(self.refusal(request, answer).await);
             }
-            match self.redirected(&request, answer.headers(), &been) {
-                Ok(next) => request.url = next.clone(),
+            request.url = match self.redirected(&request, answer.headers(), &been) {
+                Ok(next) => next,
                 Err(fault) => return Err(request.fails(fault)),
-            }
+            };
+            request.elsewhere = request.url.origin() != asked.origin();
             been.push(request.url.clone());
         }
     }
 
     /// One request and the headers of its answer, without redirects.
-    async fn exchange(
-        &self,
-        request: &mut Request,
-        asked: &Url,
-    ) -> Result<Response<Incoming>, Fault> {
+    async fn exchange(&self, request: &mut Request) -> Result<Response<Incoming>, Fault> {
         if request.url.scheme() == "https" && !self.0.pool.has_roots {
             return Err(Fault::NoRootCertificates);
         }
@@ -122,7 +123,7 @@ impl Client {
             headers.insert(header::CONTENT_LENGTH, length.into());
         }
         // What is meant for the host that was asked does not follow a redirect to another one.
-        if request.url.origin() == asked.origin()
+        if !request.elsewhere
             && let Some(address) = &self.0.forwarded_for
         {
             headers.insert(X_FORWARDED_FOR, address.clone());

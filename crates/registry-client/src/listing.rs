@@ -20,10 +20,9 @@ use crate::{
 
 /// How many names are asked for at once: more than 1000 are refused by some registries (ECR).
 pub(crate) const PAGE_SIZE: usize = 1000;
-/// How many pages are read: the most names, even where a page has only a hundred of them.
+/// How many pages are read: as many names, even where a page has only a hundred of them.
 const MAX_PAGES: usize = 10_000;
-/// How many names a listing may have: some 100 MB of memory, and forty times the tags of the
-/// largest repositories known.
+/// How many names a listing may have: some 100 MB of memory.
 const MAX_NAMES: usize = 1_000_000;
 /// The longest page, in bytes. Google's registries put every manifest of the repository on one,
 /// at some 300 bytes each, up to 10,000 of them; this is ten times that.

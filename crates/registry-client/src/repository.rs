@@ -11,8 +11,8 @@ use crate::{
     listing::PAGE_SIZE,
 };
 
-/// The largest manifest that is read, in bytes. The specification asks registries to take 4 MiB;
-/// indexes of attested multi-platform images come near it, and nothing in use is beyond four times that.
+/// The largest manifest that is read, in bytes. The specification asks registries to take 4 MiB, and
+/// clients not to count on more; some take more, so this is four times that.
 pub const MAX_MANIFEST_BYTES: usize = 16 << 20;
 
 /// A manifest as it was served, its digest verified.

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use oci::{Host, media_type};
+use registry_client::Client;
 use testkit::TestHost;
 
 use crate::support::{
@@ -19,11 +20,12 @@ async fn a_refused_connection_is_unreachable() {
 
 #[tokio::test]
 async fn a_name_without_address_is_unreachable() {
-    // RFC 6761: it never has one.
-    let host: Host = "registry.invalid".parse().expect("a host");
-    let error = client().ping(&host).await.expect_err("no such name");
-    let start = "GET https://registry.invalid/v2/: cannot connect: dns error: ";
-    assert!(error.to_string().starts_with(start), "{error}");
+    // A label has 63 characters at most (RFC 1035), so that no name server is asked.
+    let host: Host = format!("{}.invalid", "x".repeat(64)).parse().expect("a host");
+    let client = Client::builder().plain_http(host.clone()).build();
+    let error = client.ping(&host).await.expect_err("no such name");
+    let start = format!("GET http://{host}/v2/: cannot connect: dns error: failed to lookup ");
+    assert!(error.to_string().starts_with(&start), "{error}");
     assert!(error.is_unreachable());
 }
 
@@ -39,19 +41,36 @@ async fn a_host_that_no_url_can_have_is_unreachable() {
 #[tokio::test]
 async fn no_tls_where_tls_is_due_is_unreachable() {
     let plain = Scripted::start(|_| reply(200, &[], BLOB)).await;
-    let location = format!("https://{}/x", plain.host);
-    let front = Scripted::start(move |_| redirect(&location)).await;
-    let error = read_from(&client(), &front.host).await.expect_err("no TLS there");
-    let start = format!("GET https://{}/x: TLS failed: ", plain.host);
+    // The same address in words that are not taken for a loopback host.
+    let host: Host = plain.host.as_str().replace("127.0.0.1", "127.1").parse().expect("a host");
+    let error = client().ping(&host).await.expect_err("no TLS there");
+    let start = format!("GET https://{}/v2/: TLS failed: ", plain.host);
     assert!(error.to_string().starts_with(&start), "{error}");
     assert!(error.is_unreachable() && !error.is_transient());
+}
+
+#[tokio::test]
+async fn a_host_behind_a_redirect_is_not_the_one_that_was_asked() {
+    let (plain, nobody) =
+        (Scripted::start(|_| reply(200, &[], BLOB)).await, TestHost::unreachable());
+    for (location, fault, transient) in [
+        (format!("http://{nobody}/x"), "cannot connect: ", true),
+        (format!("https://{}/x", plain.host), "TLS failed: ", false),
+    ] {
+        let start = format!("GET {location}: {fault}");
+        let front = Scripted::start(move |_| redirect(&location)).await;
+        let error = read_from(&client(), &front.host).await.expect_err("nobody there");
+        assert!(error.to_string().starts_with(&start), "{error}");
+        assert!(!error.is_unreachable());
+        assert_eq!(error.is_transient(), transient, "{error}");
+    }
 }
 
 #[tokio::test]
 async fn a_silent_host_is_unreachable_once_the_deadline_has_passed() {
     let silent = TestHost::silent();
     let error = hasty().ping(&silent.host()).await.expect_err("it says nothing");
-    let text = format!("GET http://{}/v2/: no answer within 300ms", silent.host());
+    let text = format!("GET http://{}/v2/: no answer within 1s", silent.host());
     assert_eq!(error.to_string(), text);
     assert!(error.is_unreachable() && error.is_transient());
 }

@@ -14,7 +14,7 @@ use registry_client::{BlobReader, Client, Error, RepositoryClient};
 use testkit::{Body, TestServer};
 
 /// Long for a loopback connection, short for a person who waits for the tests.
-pub(crate) const SHORT: Duration = Duration::from_millis(300);
+pub(crate) const SHORT: Duration = Duration::from_secs(1);
 /// What the tests read and write.
 pub(crate) const BLOB: &str = "a blob";
 

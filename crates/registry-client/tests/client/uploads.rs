@@ -278,21 +278,21 @@ async fn a_registry_that_stops_taking_content_is_given_up() {
 async fn a_registry_that_never_commits_is_given_up_later() {
     let server = taking().await;
     server.fail(testkit::Fault::on(Method::PUT, "").hang());
-    let hasty = Client::builder().request_timeout(Duration::from_millis(50)).build();
+    let hasty = Client::builder().request_timeout(Duration::from_millis(200)).build();
     let upload = session(&hasty, &server.host).await;
     let error = upload.put(&digest(), 6, pieces([BLOB])).await.expect_err("no answer");
     let text =
-        format!("PUT http://{}/up/1: no progress for 500ms, after 6 bytes were sent", server.host);
+        format!("PUT http://{}/up/1: no progress for 2s, after 6 bytes were sent", server.host);
     assert_eq!(error.to_string(), text);
 }
 
 #[tokio::test]
 async fn a_slow_source_has_all_the_time_it_needs() {
     let server = taking().await;
-    let short = Duration::from_millis(50);
+    let short = Duration::from_millis(500);
     let hasty = Client::builder().request_timeout(short).idle_timeout(short).build();
     let body = stream::iter(["a ", "blob"]).then(|piece| async move {
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
         Ok::<_, io::Error>(Bytes::from(piece))
     });
     let upload = session(&hasty, &server.host).await;
