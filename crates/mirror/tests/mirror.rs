@@ -1,0 +1,321 @@
+//! The tables "What is mirrored" and "How" of `docs/mirror.md`, against a real registry in this process
+//! and a real directory.
+#![expect(clippy::expect_used, reason = "helpers of tests")]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
+
+use blob_store::{BlobStore, key};
+use http::Method;
+use mirror::{Confirm, MirrorOptions, Totals, mirror};
+use oci::Digest;
+use registry_client::Client;
+use tempfile::TempDir;
+use testkit::{
+    Fault, RecordedRequest, TestRegistry,
+    fixture::{self, Image},
+};
+use transfer::Silent;
+
+/// How long clients here wait: long enough for a busy machine, short enough for a test of silence.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A registry and the directory that it is mirrored into.
+struct World {
+    registry: TestRegistry,
+    directory: TempDir,
+}
+
+impl World {
+    /// A registry with images at `repository:tag`.
+    async fn with(images: &[(&str, &str, &Image)]) -> Self {
+        let registry = TestRegistry::start().await;
+        for (repository, tag, image) in images {
+            registry.load(repository, *tag, image).await;
+        }
+        Self { registry, directory: TempDir::new().expect("a directory") }
+    }
+
+    fn root(&self) -> PathBuf {
+        self.directory.path().join("store")
+    }
+
+    fn store(&self) -> BlobStore {
+        BlobStore::open(&format!("file://{}", self.root().display())).expect("a store")
+    }
+
+    async fn mirror(&self) -> Totals {
+        self.run("prod", Confirm::Write).await
+    }
+
+    async fn run(&self, prefix: &str, confirm: Confirm) -> Totals {
+        let client = Client::builder().request_timeout(PATIENCE).idle_timeout(PATIENCE).build();
+        let options =
+            MirrorOptions { from: self.registry.prefix(prefix), to: self.store(), confirm };
+        mirror(&client, &options, &Silent).await
+    }
+
+    /// What the store shows: keys, with the time of the last change.
+    fn shown(&self) -> BTreeMap<String, SystemTime> {
+        let Ok(entries) = fs::read_dir(self.root().join("containers/images")) else {
+            return BTreeMap::new();
+        };
+        let shown = entries.map(|entry| {
+            let entry = entry.expect("an entry");
+            let changed = entry.metadata().and_then(|metadata| metadata.modified());
+            (entry.file_name().to_string_lossy().into_owned(), changed.expect("a time"))
+        });
+        shown.collect()
+    }
+
+    /// Whether the store holds exactly `images`, and every file is what its name says.
+    fn holds_exactly(&self, images: &[&Image]) -> bool {
+        let expected: BTreeSet<_> = images.iter().flat_map(|image| image.digests()).collect();
+        let shown = self.shown();
+        let names: BTreeSet<Digest> =
+            shown.keys().map(|name| name.parse().expect("a digest")).collect();
+        let is_whole = |digest: &Digest| {
+            digest.matches(&fs::read(self.root().join(key(digest))).expect("it reads"))
+        };
+        names == expected && names.iter().all(is_whole)
+    }
+
+    /// How often content was read from the registry.
+    fn reads(&self) -> usize {
+        self.registry.count(is_content)
+    }
+}
+
+fn is_content(request: &RecordedRequest) -> bool {
+    let path = &request.path_and_query;
+    request.method == Method::GET && (path.contains("/blobs/") || path.contains("/manifests/"))
+}
+
+fn is_blob(request: &RecordedRequest) -> bool {
+    request.method == Method::GET && request.path_and_query.contains("/blobs/")
+}
+
+fn reasons(totals: &Totals) -> String {
+    totals.failed.iter().map(|failure| format!("{failure}\n")).collect()
+}
+
+fn assert_complete(totals: &Totals) {
+    assert_eq!(reasons(totals), "");
+}
+
+#[tokio::test]
+async fn everything_below_the_prefix_arrives_each_digest_read_once() {
+    let (multi, chart, outside) =
+        (fixture::index(1, 3, 2), fixture::helm_chart(2), fixture::image(3, 1));
+    let world = World::with(&[
+        ("prod/app", "1.0", &multi),
+        ("prod/app", "latest", &multi),
+        ("prod/app", "1.0-amd64", &multi.children[0]),
+        ("prod/deep/er/copy", "1.0", &multi),
+        ("prod", "chart", &chart),
+        ("prod-x/app", "1.0", &outside),
+        ("other", "1.0", &outside),
+    ])
+    .await;
+    let totals = world.mirror().await;
+    assert_complete(&totals);
+    assert!(world.holds_exactly(&[&multi, &chart]));
+    let digests: BTreeSet<_> = multi.digests().union(&chart.digests()).copied().collect();
+    assert_eq!(world.reads(), digests.len(), "each once in the whole run");
+    assert_eq!((totals.repositories, totals.tags), (3, 5));
+    assert_eq!((totals.manifests, totals.blobs), (4 + 1, 7 + 2));
+    let on_disk = digests
+        .iter()
+        .map(|digest| fs::metadata(world.root().join(key(digest))).expect("it is there").len());
+    assert_eq!((totals.bytes, totals.already_there), (on_disk.sum(), 0));
+}
+
+#[tokio::test]
+async fn a_second_run_asks_for_tags_only_and_writes_nothing() {
+    let multi = fixture::index(1, 2, 2);
+    let world = World::with(&[("prod/a", "1", &multi), ("prod/a", "2", &multi)]).await;
+    assert_complete(&world.mirror().await);
+    let before = world.shown();
+    world.registry.clear_requests();
+    let again = world.mirror().await;
+    assert_complete(&again);
+    assert_eq!((again.manifests, again.blobs, again.bytes), (0, 0, 0));
+    assert_eq!(again.already_there, multi.digests().len() as u64);
+    assert_eq!(world.shown(), before);
+    let heads = |request: &RecordedRequest| request.method == Method::HEAD;
+    assert_eq!((world.reads(), world.registry.count(heads)), (0, 2));
+}
+
+#[tokio::test]
+async fn a_run_that_is_not_confirmed_says_what_would_be_copied_and_writes_nothing() {
+    let (multi, chart) = (fixture::index(1, 2, 2), fixture::helm_chart(2));
+    let world = World::with(&[("prod/a", "1", &multi), ("prod/b", "1", &chart)]).await;
+    let planned = world.run("prod", Confirm::DryRun).await;
+    assert!(!world.root().exists(), "not even the directory");
+    assert_eq!(world.registry.count(is_blob), 0);
+    assert_eq!(planned, world.mirror().await, "and then it is so");
+    let nothing = world.run("prod", Confirm::DryRun).await;
+    assert_eq!((nothing.manifests, nothing.blobs, nothing.bytes), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn content_that_fails_is_never_in_the_store_and_stops_nothing_else() {
+    let (bad, good) = (fixture::index(1, 2, 2), fixture::image(2, 2));
+    let layer = bad.children[1].blobs[2].descriptor.digest;
+    let get = || Fault::on(Method::GET, &layer.hex());
+    for (case, fault) in [
+        ("other bytes", get().corrupt()),
+        ("fewer bytes", get().wrong_length()),
+        ("broken off", get().truncate_after(500)),
+        ("silence", get().stall_after(500)),
+        ("refused", get().status(500)),
+        ("not there", get().status(404)),
+    ] {
+        let world = World::with(&[("prod/bad", "1", &bad), ("prod/good", "1", &good)]).await;
+        world.registry.fail(fault);
+        let totals = world.mirror().await;
+        let said = reasons(&totals);
+        assert_eq!(totals.failed.len(), 2, "{case}: the blob and the tag: {said}");
+        assert!(said.contains(&format!("prod/bad@{layer}: ")), "{case}: {said}");
+        assert!(said.contains("prod/bad:1: "), "{case}: {said}");
+        // The other platform is complete; the root and the broken one are not there.
+        let shown = world.shown();
+        let is_shown = |digest: &Digest| shown.contains_key(&digest.to_string());
+        assert!(good.digests().iter().all(is_shown), "{case}");
+        assert!(bad.children[0].digests().iter().all(is_shown), "{case}");
+        for absent in [layer, bad.children[1].digest(), bad.digest()] {
+            assert!(!is_shown(&absent), "{case}: {absent}");
+        }
+        world.registry.clear_faults();
+        world.registry.clear_requests();
+        assert_complete(&world.mirror().await);
+        assert!(world.holds_exactly(&[&bad, &good]), "{case}");
+        assert_eq!(world.reads(), 3, "{case}: the blob and the two manifests that wait for it");
+    }
+}
+
+#[tokio::test]
+async fn content_that_one_repository_cannot_give_comes_from_another() {
+    let image = fixture::index(1, 2, 2);
+    let world = World::with(&[("prod/a", "1", &image), ("prod/b", "1", &image)]).await;
+    let layer = &image.children[0].blobs[1].descriptor.digest;
+    world.registry.fail(Fault::on(Method::GET, &format!("/v2/prod/a/blobs/{layer}")).status(404));
+    let totals = world.mirror().await;
+    assert!(world.holds_exactly(&[&image]));
+    let said = reasons(&totals);
+    assert!(said.is_empty() || said.contains("prod/a@"), "{said}");
+    assert!(!said.contains("prod/b"), "{said}");
+}
+
+#[tokio::test]
+async fn a_tag_that_fails_is_named_and_stops_nothing_else() {
+    let images = [fixture::image(1, 1), fixture::image(2, 1), fixture::image(3, 1)];
+    for (case, fault, says) in [
+        ("gone", Fault::on(Method::HEAD, "/manifests/v1").status(404), "listed, but not there"),
+        ("refused", Fault::on(Method::HEAD, "/manifests/v1").status(403), "403"),
+        ("cut off", Fault::on(Method::HEAD, "/manifests/v1").reset(), "HEAD http://127.0.0.1"),
+    ] {
+        let tags = ["v0", "v1", "v2"].into_iter().zip(&images);
+        let tags: Vec<_> = tags.map(|(tag, image)| ("prod/a", tag, image)).collect();
+        let world = World::with(&tags).await;
+        world.registry.fail(fault);
+        let totals = world.mirror().await;
+        let said = reasons(&totals);
+        assert!(totals.failed.len() == 1 && said.starts_with("prod/a:v1: "), "{case}: {said}");
+        assert!(said.contains(says), "{case}: {said}");
+        assert!(world.holds_exactly(&[&images[0], &images[2]]), "{case}");
+    }
+}
+
+#[tokio::test]
+async fn a_repository_that_fails_is_named_and_stops_nothing_else() {
+    let (one, other) = (fixture::image(1, 1), fixture::image(2, 1));
+    let world = World::with(&[("prod/a", "1", &one), ("prod/b", "1", &other)]).await;
+    world.registry.fail(Fault::on(Method::GET, "/v2/prod/a/tags/list").status(500));
+    let totals = world.mirror().await;
+    let said = reasons(&totals);
+    assert!(said.starts_with("prod/a: ") && said.contains("500"), "{said}");
+    assert!(world.holds_exactly(&[&other]));
+}
+
+#[tokio::test]
+async fn a_registry_without_a_catalogue_is_told_of_and_the_prefix_itself_is_mirrored() {
+    let (own, below) = (fixture::image(1, 1), fixture::image(2, 1));
+    for status in [404, 401, 405] {
+        let world = World::with(&[("prod", "1", &own), ("prod/a", "1", &below)]).await;
+        world.registry.fail(Fault::on(Method::GET, "/_catalog").status(status));
+        let totals = world.mirror().await;
+        let (said, prefix) = (reasons(&totals), world.registry.prefix("prod").to_string());
+        assert!(said.contains("does not list its repositories"), "{said}");
+        assert!(said.contains(&prefix) && said.contains(&status.to_string()), "{said}");
+        assert!(world.holds_exactly(&[&own]));
+    }
+}
+
+#[tokio::test]
+async fn a_prefix_with_nothing_below_it_is_a_failure() {
+    let world = World::with(&[("prod/a", "1", &fixture::image(1, 1))]).await;
+    for prefix in ["prod/b", "pro"] {
+        let totals = world.run(prefix, Confirm::Write).await;
+        let said = reasons(&totals);
+        assert!(said.contains("no repository") && said.contains(prefix), "{said}");
+    }
+    assert!(!world.root().exists());
+    assert_complete(&world.run("", Confirm::Write).await);
+}
+
+#[tokio::test]
+async fn a_blob_lost_from_the_store_comes_back_alone() {
+    let image = fixture::index(1, 2, 2);
+    let world = World::with(&[("prod/a", "1", &image)]).await;
+    assert_complete(&world.mirror().await);
+    fs::remove_file(world.root().join(key(&image.children[0].blobs[1].descriptor.digest)))
+        .expect("it is removed");
+    world.registry.clear_requests();
+    let totals = world.mirror().await;
+    assert_complete(&totals);
+    assert_eq!((totals.blobs, totals.manifests, world.reads()), (1, 0, 1));
+    assert!(world.holds_exactly(&[&image]));
+}
+
+#[tokio::test]
+async fn a_run_that_is_killed_leaves_whole_content_and_the_next_does_the_rest() {
+    let image = fixture::index(1, 2, 2);
+    for digest in image.digests() {
+        for fault in [Fault::hang, |fault: Fault| fault.stall_after(300)] {
+            let world = World::with(&[("prod/a", "1", &image)]).await;
+            world.registry.fail(fault(Fault::on(Method::GET, &digest.hex())));
+            let is_stuck = |request: &RecordedRequest| {
+                is_content(request) && request.path_and_query.contains(&digest.hex())
+            };
+            tokio::select! {
+                _ = world.mirror() => panic!("it ended without {digest}"),
+                () = async {
+                    while world.registry.count(is_stuck) == 0 {
+                        tokio::task::yield_now().await;
+                    }
+                } => {}
+            }
+            let shown = world.shown();
+            assert!(!shown.contains_key(&digest.to_string()));
+            assert!(!shown.contains_key(&image.digest().to_string()), "the root comes last");
+            let is_whole = |name: &String| {
+                let digest: Digest = name.parse().expect("nothing but content is shown");
+                digest.matches(&fs::read(world.root().join(key(&digest))).expect("it reads"))
+            };
+            assert!(shown.keys().all(is_whole));
+            world.registry.clear_faults();
+            let totals = world.mirror().await;
+            assert_complete(&totals);
+            assert!(world.holds_exactly(&[&image]));
+            assert!(
+                totals.already_there >= shown.len() as u64,
+                "what was there is not moved again"
+            );
+        }
+    }
+}
