@@ -6,9 +6,9 @@
 use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
 use oci::{Descriptor, Digest, Reference, Repository};
 use registry_client::{FetchedManifest, MAX_MANIFEST_BYTES, RepositoryClient};
-use transfer::{Content, MAX_DEPTH, Node, PerDigest, copy_blob};
+use transfer::{Confirm, Content, MAX_DEPTH, Node, PerDigest, copy_blob};
 
-use crate::{Confirm, run::Run};
+use crate::run::Run;
 
 /// How many manifests and blobs that one manifest lists are handled at the same time.
 pub const LISTED_AT_ONCE: usize = 4;

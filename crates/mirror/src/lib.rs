@@ -11,5 +11,5 @@ mod totals;
 
 pub use content::LISTED_AT_ONCE;
 pub use list::LISTINGS_AT_ONCE;
-pub use run::{BLOBS_IN_MOTION, Confirm, MirrorOptions, TAGS_AT_ONCE, mirror};
+pub use run::{BLOBS_IN_MOTION, MirrorOptions, TAGS_AT_ONCE, mirror};
 pub use totals::{Failure, Totals};

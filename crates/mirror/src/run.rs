@@ -7,7 +7,7 @@ use futures_util::{StreamExt as _, stream};
 use oci::{Descriptor, Reference, RegistryPrefix, Repository};
 use registry_client::Client;
 use tokio::sync::Semaphore;
-use transfer::{Destination, PerDigest, Progress};
+use transfer::{Confirm, Destination, PerDigest, Progress};
 
 use crate::{
     Failure, Totals,
@@ -30,15 +30,6 @@ pub struct MirrorOptions {
     pub to: BlobStore,
     /// Whether to write.
     pub confirm: Confirm,
-}
-
-/// Whether anything is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Confirm {
-    /// What would be copied is counted; nothing is written at all.
-    DryRun,
-    /// It is copied.
-    Write,
 }
 
 /// Puts into the store what the tags below the prefix reach and the store lacks. What fails is named in

@@ -11,7 +11,7 @@ use std::{
 
 use blob_store::{BlobStore, key};
 use http::Method;
-use mirror::{Confirm, MirrorOptions, Totals, mirror};
+use mirror::{MirrorOptions, Totals, mirror};
 use oci::Digest;
 use registry_client::Client;
 use tempfile::TempDir;
@@ -19,7 +19,7 @@ use testkit::{
     Fault, RecordedRequest, TestRegistry,
     fixture::{self, Image},
 };
-use transfer::Silent;
+use transfer::{Confirm, Silent};
 
 /// How long clients here wait: long enough for a busy machine, short enough for a test of silence.
 const PATIENCE: Duration = Duration::from_secs(2);

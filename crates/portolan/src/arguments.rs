@@ -128,7 +128,7 @@ pub(crate) struct Mirror {
     #[arg(long, value_name = "PREFIX")]
     pub from: RegistryPrefix,
 
-    /// The blob store: file:///directory
+    /// The blob store: `file:///directory`
     #[arg(long, value_name = "URL")]
     pub to: String,
 
@@ -209,7 +209,7 @@ pub(crate) enum Registry {
 
 #[derive(Debug, Args)]
 pub(crate) struct RegistryServe {
-    /// Where content is kept: `memory`, or file:///directory
+    /// Where content is kept: `memory` or `file:///directory`
     #[arg(long, value_name = "URL", default_value = "memory")]
     pub storage: String,
 

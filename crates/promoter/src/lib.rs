@@ -18,7 +18,7 @@ use std::{io, pin::pin};
 use futures_util::StreamExt as _;
 use promotion_manifest::{EdgeSet, Problem};
 use registry_client::Client;
-use transfer::{InFlight, Progress};
+use transfer::{Confirm, InFlight, Progress};
 
 pub use load::{LoadError, Loaded, ManifestSource, load};
 pub use outcome::{EdgeRef, Outcome, Summary, Verdict};
@@ -27,15 +27,6 @@ pub use stop::{Stop, Stopper, stop};
 use hosts::{Hosts, Reason};
 use plan::{Lacks, Plan};
 use report::Report;
-
-/// Whether anything is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Confirm {
-    /// The plan is made and told; nothing is written anywhere.
-    DryRun,
-    /// The plan is carried out.
-    Write,
-}
 
 /// What a run works with.
 struct Run<'a> {

@@ -9,13 +9,13 @@ mod destination;
 mod error;
 mod fan_out;
 mod image;
+mod job;
 mod per_digest;
-mod progress;
 
 pub use copy::{BLOBS_AT_ONCE, Copied};
 pub use destination::Destination;
 pub use error::{Content, DestinationError, Error, SourceError};
 pub use fan_out::{BlobOutcome, PIECES_WAITING, copy_blob};
 pub use image::{Image, MAX_DEPTH, MAX_MANIFESTS, MAX_TREE_BYTES, Node};
+pub use job::{Confirm, Progress, Silent};
 pub use per_digest::{InFlight, PerDigest};
-pub use progress::{Progress, Silent};

@@ -3,8 +3,9 @@
 use std::io::{self, Write as _};
 
 use blob_store::BlobStore;
-use mirror::{Confirm, MirrorOptions, Totals};
+use mirror::{MirrorOptions, Totals};
 use serde_json::json;
+use transfer::Confirm;
 
 use crate::{
     arguments::{Mirror, Output},

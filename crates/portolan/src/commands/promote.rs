@@ -4,10 +4,11 @@ use std::io::{self, BufWriter};
 
 use anyhow::Context as _;
 use promoter::{
-    Confirm, ManifestSource, Summary, Verdict,
+    ManifestSource, Summary, Verdict,
     report::{JsonReport, Report, Show, WordsReport},
 };
 use promotion_manifest::EdgeSet;
+use transfer::Confirm;
 
 use crate::{
     arguments::{Manifests, Output, Promote},

@@ -15,12 +15,12 @@ use anyhow::{Context as _, ensure};
 use blob_store::BlobStore;
 use oci::{Host, Reference, Repository};
 use promoter::{
-    Confirm, ManifestSource, Summary, Verdict,
+    ManifestSource, Summary, Verdict,
     report::{Show, WordsReport},
 };
 use promotion_manifest::EdgeSet;
 use registry_client::Client;
-use transfer::Silent;
+use transfer::{Confirm, Silent};
 
 use content::Artifact;
 use harbour::{Harbour, Store};
@@ -154,7 +154,7 @@ async fn mirror_once(harbour: &Harbour, store: &Store) -> anyhow::Result<mirror:
     let options = mirror::MirrorOptions {
         from: format!("{}/images", harbour.production).parse()?,
         to: BlobStore::open(&store.url())?,
-        confirm: mirror::Confirm::Write,
+        confirm: Confirm::Write,
     };
     Ok(mirror::mirror(&Client::builder().build(), &options, &Silent).await)
 }

@@ -5,9 +5,10 @@ use std::io::{self, Write};
 use oci::{Digest, Tag};
 use promotion_manifest::{EdgeSet, Problem};
 use serde::Serialize;
+use transfer::Confirm;
 
 use super::{Report, Show};
-use crate::{Confirm, Outcome, Summary, Verdict};
+use crate::{Outcome, Summary, Verdict};
 
 /// The version of the report's shape.
 const SCHEMA: u32 = 1;

@@ -7,8 +7,9 @@ mod words;
 use std::io;
 
 use promotion_manifest::{EdgeSet, Problem};
+use transfer::Confirm;
 
-use crate::{Confirm, Outcome, Summary};
+use crate::{Outcome, Summary};
 
 pub use json::JsonReport;
 pub use words::WordsReport;

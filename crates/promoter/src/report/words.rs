@@ -8,9 +8,10 @@ use std::{
 };
 
 use promotion_manifest::{EdgeSet, Problem};
+use transfer::Confirm;
 
 use super::{Report, Show};
-use crate::{Confirm, Outcome, Summary, Verdict};
+use crate::{Outcome, Summary, Verdict};
 
 /// The most lines kept in memory; what is beyond is counted and left to the JSON report. The whole
 /// Kubernetes tree has 33,000 tags; nobody reads that many lines.

@@ -2,13 +2,10 @@
 
 use http::Method;
 use oci::RegistryPrefix;
-use promoter::{
-    Confirm::Write,
-    report::{JsonReport, Show},
-};
+use promoter::report::{JsonReport, Show};
 use promotion_manifest::EdgeSet;
 use testkit::{Fault, TestHost, fixture};
-use transfer::Silent;
+use transfer::{Confirm::Write, Silent};
 
 use crate::harness::{Harbour, client, entry, is_write, manifest, promote, reason, verdicts};
 

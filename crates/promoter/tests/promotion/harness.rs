@@ -4,15 +4,12 @@
 use std::time::Duration;
 
 use oci::RegistryPrefix;
-use promoter::{
-    Confirm,
-    report::{JsonReport, Show},
-};
+use promoter::report::{JsonReport, Show};
 use promotion_manifest::{EdgeSet, PromotionManifest};
 use registry_client::Client;
 use serde_json::Value;
 use testkit::{RecordedRequest, TestRegistry, fixture::Image};
-use transfer::Silent;
+use transfer::{Confirm, Silent};
 
 /// A registry to promote from and two to promote to.
 pub(crate) struct Harbour {

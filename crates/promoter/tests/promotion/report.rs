@@ -2,13 +2,10 @@
 
 use std::io;
 
-use promoter::{
-    Confirm::Write,
-    report::{JsonReport, Report, Show, WordsReport},
-};
+use promoter::report::{JsonReport, Report, Show, WordsReport};
 use promotion_manifest::EdgeSet;
 use testkit::fixture;
-use transfer::Silent;
+use transfer::{Confirm::Write, Silent};
 
 use crate::harness::{Harbour, client, entry};
 

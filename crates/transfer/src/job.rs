@@ -1,4 +1,14 @@
-//! How long work tells how far it is. What is done with that (a bar, lines, nothing) is the caller's.
+//! What every long job has besides its work: whether it writes at all, and telling how far it is.
+//! What is done with the telling (a bar, lines, nothing) is the caller's.
+
+/// Whether anything is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Confirm {
+    /// What would be done is found out and told; nothing is written anywhere.
+    DryRun,
+    /// It is done.
+    Write,
+}
 
 /// Hears of the progress of a promotion or a mirroring. Calls come from any task.
 pub trait Progress: Send + Sync {
