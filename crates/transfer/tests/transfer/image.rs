@@ -57,7 +57,11 @@ async fn everything_arrives_and_the_source_is_read_once() {
         };
         assert!(copied.iter().all(|one| *one.as_ref().expect("it is copied") == all), "{copied:?}");
         assert_eq!(source.count(is_read), image.digests().len(), "each digest once, for all");
+        let asks = |request: &RecordedRequest| {
+            request.method == Method::HEAD && request.path_and_query.contains("/blobs/")
+        };
         for registry in &harbours.registries {
+            assert_eq!(registry.count(asks), blobs.len(), "each blob is asked for once");
             assert_eq!(registry.tags(REPOSITORY).await, [""; 0], "tags are the caller's");
         }
     }
