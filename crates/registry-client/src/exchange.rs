@@ -225,7 +225,6 @@ pub(crate) fn location(base: &Url, headers: &HeaderMap, pointer: Pointer) -> Res
 pub(crate) fn resolve(base: &Url, target: &str) -> Option<Url> {
     let mut url = base.join(target).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
     strip_user(&mut url);
-    url.set_fragment(None);
     Some(url)
 }
 
