@@ -85,7 +85,7 @@ fn settings() -> legacy::Builder {
 
 #[cfg(test)]
 mod tests {
-    use std::{io, sync::Mutex};
+    use std::io;
 
     use bytes::Bytes;
     use futures_util::{StreamExt as _, stream};
@@ -94,7 +94,7 @@ mod tests {
     use hyper::{body::Incoming, service::service_fn};
     use hyper_util::{rt::TokioIo, server::conn::auto};
     use oci::{Digest, Host};
-    use tokio::net::TcpListener;
+    use tokio::{net::TcpListener, sync::mpsc};
 
     use super::*;
     use crate::{Client, Fault, RepositoryClient};
@@ -112,26 +112,25 @@ mod tests {
     }
 
     /// What befell each PUT: its length, or none when it broke off.
-    type Puts = Arc<Mutex<Vec<Option<usize>>>>;
+    type Puts = mpsc::UnboundedReceiver<Option<usize>>;
 
     /// A registry that speaks HTTP/2 without TLS, a client that does too, and the PUTs.
     async fn http2(blob: Bytes) -> (RepositoryClient, Puts) {
-        let puts = Puts::default();
+        let (log, puts) = mpsc::unbounded_channel();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let host: Host =
             listener.local_addr().expect("its address").to_string().parse().expect("a host");
-        let log = Arc::clone(&puts);
         tokio::spawn(async move {
             let (stream, _) = listener.accept().await.expect("a connection");
             let service = service_fn(move |request: Request<Incoming>| {
-                let (blob, log) = (blob.clone(), Arc::clone(&log));
+                let (blob, log) = (blob.clone(), log.clone());
                 async move {
                     let (method, path) =
                         (request.method().clone(), request.uri().path().to_owned());
                     let body = request.into_body().collect().await;
                     if method == Method::PUT {
                         let length = body.ok().map(|body| body.to_bytes().len());
-                        log.lock().expect("the log").push(length);
+                        log.send(length).expect("the test waits");
                     }
                     if path.ends_with("/hang") {
                         std::future::pending::<()>().await;
@@ -158,7 +157,7 @@ mod tests {
     #[tokio::test]
     async fn blobs_pass_over_http2_whole_or_not_at_all() {
         let blob = Bytes::from(vec![7; 5 << 20]);
-        let (repository, puts) = http2(blob.clone()).await;
+        let (repository, mut puts) = http2(blob.clone()).await;
         // A reader that pauses within its window holds nobody up.
         let mut paused = repository.blob(&Digest::sha256(&blob)).await.expect("a blob");
         let first = paused.next().await.expect("a piece").expect("a piece");
@@ -175,7 +174,8 @@ mod tests {
         let put = upload.put(&digest, length, pieces(Err("the source is gone"))).await;
         let error = put.expect_err("it broke off");
         assert!(error.to_string().ends_with("bytes: the source is gone"), "{error}");
-        assert_eq!(*puts.lock().expect("the log"), [Some(blob.len() + 1), None]);
+        assert_eq!(puts.recv().await, Some(Some(blob.len() + 1)));
+        assert_eq!(puts.recv().await, Some(None));
         while let Some(piece) = paused.next().await.expect("a piece") {
             size += piece.len();
         }
