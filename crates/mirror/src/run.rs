@@ -7,7 +7,7 @@ use futures_util::{StreamExt as _, stream};
 use oci::{Descriptor, Reference, RegistryPrefix, Repository};
 use registry_client::Client;
 use tokio::sync::Semaphore;
-use transfer::{Confirm, Destination, PerDigest, Progress};
+use transfer::{Confirm, Destination, PerDigest, Progress, Stop};
 
 use crate::{
     Failure, Totals,
@@ -33,8 +33,13 @@ pub struct MirrorOptions {
 }
 
 /// Puts into the store what the tags below the prefix reach and the store lacks. What fails is named in
-/// the totals, and stops nothing else.
-pub async fn mirror(client: &Client, options: &MirrorOptions, progress: &dyn Progress) -> Totals {
+/// the totals, and stops nothing else. When it is stopped, the totals are those so far, and say so.
+pub async fn mirror(
+    client: &Client,
+    options: &MirrorOptions,
+    stop: &Stop,
+    progress: &dyn Progress,
+) -> Totals {
     let run = Run {
         client,
         options,
@@ -45,9 +50,9 @@ pub async fn mirror(client: &Client, options: &MirrorOptions, progress: &dyn Pro
         in_motion: Semaphore::new(BLOBS_IN_MOTION),
         totals: Mutex::default(),
     };
-    let tags = run.list().await;
-    progress.stage("mirroring tags", tags.len() as u64);
-    stream::iter(&tags).for_each_concurrent(TAGS_AT_ONCE, |tag| run.follow(tag)).await;
+    if stop.unless_stopped(run.all()).await.is_none() {
+        run.fail(None, None, "interrupted; run again, and it goes on from there".to_owned());
+    }
     run.totals.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -64,6 +69,12 @@ pub(crate) struct Run<'a> {
 }
 
 impl Run<'_> {
+    async fn all(&self) {
+        let tags = self.list().await;
+        self.progress.stage("mirroring tags", tags.len() as u64);
+        stream::iter(&tags).for_each_concurrent(TAGS_AT_ONCE, |tag| self.follow(tag)).await;
+    }
+
     /// Mirrors what a tag reaches.
     async fn follow(&self, (from, tag): &Tagged) {
         let reference = Reference::Tag(tag.clone());

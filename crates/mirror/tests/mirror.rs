@@ -6,6 +6,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::PathBuf,
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, SystemTime},
 };
 
@@ -19,7 +20,7 @@ use testkit::{
     Fault, RecordedRequest, TestRegistry,
     fixture::{self, Image},
 };
-use transfer::{Confirm, Silent};
+use transfer::{Confirm, Progress, Silent, Stop, stop};
 
 /// How long clients here wait: long enough for a busy machine, short enough for a test of silence.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -53,10 +54,21 @@ impl World {
     }
 
     async fn run(&self, prefix: &str, confirm: Confirm) -> Totals {
+        let (_stopper, stop) = stop();
+        self.run_until(&stop, &Silent, prefix, confirm).await
+    }
+
+    async fn run_until(
+        &self,
+        stop: &Stop,
+        progress: &dyn Progress,
+        prefix: &str,
+        confirm: Confirm,
+    ) -> Totals {
         let client = Client::builder().request_timeout(PATIENCE).idle_timeout(PATIENCE).build();
         let options =
             MirrorOptions { from: self.registry.prefix(prefix), to: self.store(), confirm };
-        mirror(&client, &options, &Silent).await
+        mirror(&client, &options, stop, progress).await
     }
 
     /// What the store shows: keys, with the time of the last change.
@@ -318,4 +330,42 @@ async fn a_run_that_is_killed_leaves_whole_content_and_the_next_does_the_rest() 
             );
         }
     }
+}
+
+/// Counts the steps of the stage.
+#[derive(Default)]
+struct Steps(AtomicU64);
+
+impl Progress for Steps {
+    fn stage(&self, _: &'static str, _: u64) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    fn advance(&self, steps: u64) {
+        self.0.fetch_add(steps, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_is_stopped_tells_what_it_did_and_that_it_was_stopped() {
+    let (stuck, done) = (fixture::image(1, 1), fixture::image(2, 1));
+    let world = World::with(&[("prod/a", "1", &done), ("prod/b", "1", &stuck)]).await;
+    let hex = stuck.blobs[1].descriptor.digest.hex();
+    world.registry.fail(Fault::on(Method::GET, &hex).hang());
+    let (stopper, stop) = stop();
+    let steps = Steps::default();
+    let stuck_there = |request: &RecordedRequest| request.path_and_query.contains(&hex);
+    let run = world.run_until(&stop, &steps, "prod", Confirm::Write);
+    let (totals, ()) = tokio::join!(run, async {
+        // One tag is done, and the other cannot be.
+        while world.registry.count(stuck_there) == 0 || steps.0.load(Ordering::Relaxed) == 0 {
+            tokio::task::yield_now().await;
+        }
+        stopper.stop();
+    });
+    assert_eq!(reasons(&totals), "interrupted; run again, and it goes on from there\n");
+    assert_eq!((totals.repositories, totals.tags, totals.manifests), (2, 2, 1));
+    world.registry.clear_faults();
+    assert_complete(&world.mirror().await);
+    assert!(world.holds_exactly(&[&stuck, &done]));
 }

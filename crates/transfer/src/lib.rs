@@ -17,5 +17,5 @@ pub use destination::Destination;
 pub use error::{Content, DestinationError, Error, SourceError};
 pub use fan_out::{BlobOutcome, PIECES_WAITING, copy_blob};
 pub use image::{Image, MAX_DEPTH, MAX_MANIFESTS, MAX_TREE_BYTES, Node};
-pub use job::{Confirm, Progress, Silent};
+pub use job::{Confirm, Progress, Silent, Stop, Stopper, stop};
 pub use per_digest::{InFlight, PerDigest};

@@ -20,16 +20,15 @@ pub(crate) async fn run(mirror: &Mirror, printer: Printer) -> anyhow::Result<Exi
         to: BlobStore::open(&mirror.to)?,
         confirm: if mirror.confirm { Confirm::Write } else { Confirm::DryRun },
     };
+    let (stopper, stop) = transfer::stop();
+    let asked_to_end = signals::termination()?;
+    tokio::spawn(async move {
+        asked_to_end.await;
+        stopper.stop();
+    });
     let client = super::client(&mirror.registries);
     let progress = printer.progress();
-    let totals = tokio::select! {
-        totals = mirror::mirror(&client, &options, &*progress) => totals,
-        () = signals::termination()? => {
-            drop(progress);
-            printer.note("interrupted; what is in the store is whole, and another run goes on from there");
-            return Ok(Exit::NotAsAsked);
-        }
-    };
+    let totals = mirror::mirror(&client, &options, &stop, &*progress).await;
     drop(progress);
     print(mirror.output, &totals, options.confirm)?;
     printer.note(in_words(&totals, options.confirm));

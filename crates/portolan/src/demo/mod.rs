@@ -156,7 +156,8 @@ async fn mirror_once(harbour: &Harbour, store: &Store) -> anyhow::Result<mirror:
         to: BlobStore::open(&store.url())?,
         confirm: Confirm::Write,
     };
-    Ok(mirror::mirror(&Client::builder().build(), &options, &Silent).await)
+    let (_stopper, stop) = transfer::stop();
+    Ok(mirror::mirror(&Client::builder().build(), &options, &stop, &Silent).await)
 }
 
 /// Who pulls, from where; and which host must have served the blobs.
