@@ -53,13 +53,25 @@ impl Error {
     /// Whether the same may well succeed later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
+        self.registry_error().is_some_and(registry_client::Error::is_transient)
+    }
+
+    /// Whether the registry, on the side that is at fault, does not answer at all.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        self.registry_error().is_some_and(registry_client::Error::is_unreachable)
+    }
+
+    fn registry_error(&self) -> Option<&registry_client::Error> {
         match self {
-            Self::Source(error) => {
-                matches!(&**error, SourceError::Read { source, .. } if source.is_transient())
-            }
-            Self::Destination(error) => {
-                matches!(&**error, DestinationError::Registry { source, .. } if source.is_transient())
-            }
+            Self::Source(error) => match &**error {
+                SourceError::Read { source, .. } => Some(source),
+                _ => None,
+            },
+            Self::Destination(error) => match &**error {
+                DestinationError::Registry { source, .. } => Some(source),
+                _ => None,
+            },
         }
     }
 }
