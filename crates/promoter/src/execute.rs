@@ -1,7 +1,11 @@
 //! Carrying out a plan: digest by digest, content before tags, and an outcome for every edge whatever
 //! happens.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, future::join_all, stream};
@@ -20,67 +24,78 @@ use crate::{
 /// Digests brought to their destinations at once. Each may have blobs in flight to all of them.
 const DIGESTS_AT_ONCE: usize = 8;
 
-/// Does `work`, and yields the outcome of each of its edges as soon as it is known.
+/// Does `work`, and yields the outcomes of each digest's edges together.
 pub(crate) fn execute<'a>(run: &'a Run<'a>, work: Vec<Work>) -> impl Stream<Item = Outcome> + 'a {
     let one = move |work: Work| async move {
-        let done = run.stop.unless_stopped(Worker { run, work: &work }.outcomes()).await;
+        let worker = Worker { run, work: &work, done: Mutex::default() };
+        run.stop.unless_stopped(worker.bring_everywhere()).await;
         run.progress.advance(1);
-        done.unwrap_or_else(|| work.all_failed(&interrupted()))
+        worker.finish()
     };
     stream::iter(work).map(one).buffer_unordered(DIGESTS_AT_ONCE).flat_map(stream::iter)
-}
-
-impl Work {
-    fn all_failed(&self, reason: &Reason) -> Vec<Outcome> {
-        self.targets.iter().flat_map(|target| target.failed(reason)).collect()
-    }
-}
-
-impl Target {
-    fn failed(&self, reason: &Reason) -> impl Iterator<Item = Outcome> {
-        self.edges.iter().map(move |&edge| Outcome {
-            edge: EdgeRef { destination: self.destination, edge },
-            verdict: Verdict::Failed,
-            reason: Some(Arc::clone(reason)),
-        })
-    }
 }
 
 /// One work in progress.
 struct Worker<'a> {
     run: &'a Run<'a>,
     work: &'a Work,
+    /// The outcomes so far: an interrupt takes away the rest, not these.
+    done: Mutex<Vec<Outcome>>,
 }
 
-/// The root manifest as it is written under tags.
-type Root = (String, Bytes);
+/// The root manifest as it is written under tags, and what is to be said of where it came from.
+#[derive(Clone)]
+struct Root {
+    media_type: String,
+    bytes: Bytes,
+    note: Option<Reason>,
+}
 
 impl Worker<'_> {
-    async fn outcomes(&self) -> Vec<Outcome> {
+    async fn bring_everywhere(&self) {
         let copied = self.copy().await;
-        let done = self.work.targets.iter().map(|target| self.bring(target, &copied));
-        join_all(done).await.concat()
+        join_all(self.work.targets.iter().map(|target| self.bring(target, &copied))).await;
     }
 
-    /// The outcomes of one target, once the digest was copied to where it was lacking.
-    async fn bring(
-        &self,
-        target: &Target,
-        copied: &HashMap<usize, Result<Root, Reason>>,
-    ) -> Vec<Outcome> {
+    /// All outcomes; of edges that were not reached, that they were not.
+    fn finish(&self) -> Vec<Outcome> {
+        let mut outcomes = mem::take(&mut *self.done());
+        let reached: HashSet<EdgeRef> = outcomes.iter().map(|outcome| outcome.edge).collect();
+        for target in &self.work.targets {
+            let rest = target.edges().filter(|edge| !reached.contains(edge));
+            outcomes.extend(rest.map(|edge| failed(edge, interrupted())));
+        }
+        outcomes
+    }
+
+    fn done(&self) -> MutexGuard<'_, Vec<Outcome>> {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Brings about the edges of one target, once the digest was copied to where it was lacking.
+    async fn bring(&self, target: &Target, copied: &Copies) {
         match (target.lacks, copied.get(&target.destination)) {
             (Lacks::Tags, _) => self.tag(target, None, Verdict::Tagged).await,
             (Lacks::Digest, Some(Ok(root))) => self.tag(target, Some(root), Verdict::Copied).await,
-            (Lacks::Digest, Some(Err(reason))) => target.failed(reason).collect(),
-            (Lacks::Digest, None) => target.failed(&Reason::from("it has no origin")).collect(),
+            (Lacks::Digest, Some(Err(reason))) => self.give_up(target, reason),
+            (Lacks::Digest, None) => self.give_up(target, &Reason::from("it has no origin")),
         }
     }
 
+    fn give_up(&self, target: &Target, reason: &Reason) {
+        self.done().extend(target.edges().map(|edge| failed(edge, Arc::clone(reason))));
+    }
+
     /// Copies the digest to every target that lacks it; an origin that fails is followed by the next.
-    async fn copy(&self) -> HashMap<usize, Result<Root, Reason>> {
-        let mut results = HashMap::new();
-        let lacking = self.work.targets.iter().filter(|target| target.lacks == Lacks::Digest);
-        let mut open: Vec<usize> = lacking.map(|target| target.destination).collect();
+    async fn copy(&self) -> Copies {
+        let mut copies = Copies::new();
+        let mut open = Vec::new();
+        for target in self.work.targets.iter().filter(|target| target.lacks == Lacks::Digest) {
+            match self.run.hosts.check(self.destination(target.destination).host()).await {
+                Ok(()) => open.push(target.destination),
+                Err(reason) => drop(copies.insert(target.destination, Err(reason))),
+            }
+        }
         for origin in &self.work.origins {
             if open.is_empty() {
                 break;
@@ -88,65 +103,98 @@ impl Worker<'_> {
             let copied = self.copy_from(*origin, &open).await;
             let blames_origin = |result: &Copied| matches!(result, Err((Blame::Origin, _)));
             open = copied.iter().filter(|(_, one)| blames_origin(one)).map(|(at, _)| *at).collect();
-            results.extend(copied.into_iter().map(|(at, one)| (at, one.map_err(|(_, why)| why))));
+            copies.extend(copied.into_iter().map(|(at, one)| (at, one.map_err(|(_, why)| why))));
         }
-        results
+        copies
     }
 
     async fn copy_from(&self, origin: Origin, to: &[usize]) -> Vec<(usize, Copied)> {
-        let all = |reason: Reason| {
-            to.iter().map(|&at| (at, Err((Blame::Origin, Arc::clone(&reason))))).collect()
-        };
-        let digest = self.digest();
-        let source = match self.origin(origin) {
-            Ok(source) => source,
-            Err(reason) => return all(reason),
-        };
-        let image = match Image::load(&source, &digest).await {
+        let image = match self.load(origin).await {
             Ok(image) => image,
-            Err(error) => return all(error.to_string().into()),
+            Err(reason) => {
+                let failed = |at: &usize| (*at, Err((Blame::Origin, Arc::clone(&reason))));
+                return to.iter().map(failed).collect();
+            }
         };
+        let repositories: Vec<_> = to.iter().map(|&at| self.destination(at)).collect();
         let destinations: Vec<_> =
-            to.iter().map(|&at| Destination::Registry(self.destination(at))).collect();
+            repositories.iter().cloned().map(Destination::Registry).collect();
         let copied = image.copy_to(&self.run.in_flight, &destinations).await;
-        let root = (image.root().media_type.clone(), image.root().bytes.clone());
-        let result = |result: Result<_, transfer::Error>| match result {
+        let (media_type, bytes) = (image.root().media_type.clone(), image.root().bytes.clone());
+        let note = self.work.backfilled_from(self.run.edges, origin);
+        let root = Root { media_type, bytes, note };
+        let hosts = &self.run.hosts;
+        let result = |(copied, to): (Result<_, transfer::Error>, &RepositoryClient)| match copied {
             Ok(_) => Ok(root.clone()),
-            Err(error) if error.is_source() => Err((Blame::Origin, error.to_string().into())),
-            Err(error) => Err((Blame::Destination, error.to_string().into())),
+            Err(error) if error.is_source() => {
+                Err((Blame::Origin, hosts.explain_transfer(image.source().host(), &error)))
+            }
+            Err(error) => Err((Blame::Destination, hosts.explain_transfer(to.host(), &error))),
         };
-        to.iter().copied().zip(copied.into_iter().map(result)).collect()
+        to.iter().copied().zip(copied.into_iter().zip(&repositories).map(result)).collect()
+    }
+
+    /// The image at `origin`.
+    async fn load(&self, origin: Origin) -> Result<Image, Reason> {
+        let source = match origin {
+            Origin::Source(wish) => source_repository(self.run, wish)?,
+            Origin::Destination(index) => self.destination(index),
+        };
+        let hosts = &self.run.hosts;
+        hosts.check(source.host()).await?;
+        let image = Image::load(&source, &self.digest()).await;
+        image.map_err(|error| hosts.explain_transfer(source.host(), &error))
     }
 
     /// Writes the tags of `target`, whose digest is there; `verdict` is what success is called.
-    async fn tag(&self, target: &Target, root: Option<&Root>, verdict: Verdict) -> Vec<Outcome> {
+    async fn tag(&self, target: &Target, root: Option<&Root>, verdict: Verdict) {
         let repository = self.destination(target.destination);
         let place = &self.run.edges.destinations()[target.destination];
         let mut fetched = root.cloned();
-        let mut outcomes = Vec::with_capacity(target.edges.len());
-        for &edge in &target.edges {
-            let done = match self.run.edges.tag(&place.edges[edge]) {
+        for edge in target.edges() {
+            let done = match self.run.edges.tag(&place.edges[edge.edge]) {
                 None => Ok(()),
-                Some(tag) => write_tag(&repository, tag, self.digest(), &mut fetched).await,
+                Some(tag) => self.write_tag(&repository, tag, &mut fetched).await,
             };
             let (verdict, reason) = match done {
-                Ok(()) => (verdict, target.note.clone()),
-                Err(Untagged::Moved(there)) => (Verdict::Refused, Some(tag_move(&there))),
-                Err(Untagged::Failed(error)) => {
-                    (Verdict::Failed, Some(self.run.hosts.explain(repository.host(), &error)))
-                }
-                Err(Untagged::Altered(other)) => (
-                    Verdict::Failed,
-                    Some(format!("the registry stored the tag on {other}").into()),
-                ),
+                Ok(()) => (verdict, root.and_then(|root| root.note.clone())),
+                Err(not) => not,
             };
-            outcomes.push(Outcome {
-                edge: EdgeRef { destination: target.destination, edge },
-                verdict,
-                reason,
-            });
+            self.done().push(Outcome { edge, verdict, reason });
         }
-        outcomes
+    }
+
+    /// Puts `tag` on the digest, unless it is there by now, on whatever digest. The manifest comes
+    /// from `root`, or from the repository itself, whose copy is as good and near.
+    async fn write_tag(
+        &self,
+        repository: &RepositoryClient,
+        tag: &Tag,
+        root: &mut Option<Root>,
+    ) -> Result<(), (Verdict, Option<Reason>)> {
+        let hosts = &self.run.hosts;
+        let failed = |reason| (Verdict::Failed, Some(reason));
+        let broken = |error| failed(hosts.explain(repository.host(), &error));
+        hosts.check(repository.host()).await.map_err(failed)?;
+        let (digest, by_tag) = (self.digest(), Reference::Tag(tag.clone()));
+        match repository.head_manifest(&by_tag).await.map_err(broken)? {
+            Some(head) if head.digest == digest => return Ok(()),
+            Some(head) => return Err((Verdict::Refused, Some(tag_move(&head.digest)))),
+            None => {}
+        }
+        let root = match root {
+            Some(root) => root,
+            None => {
+                let found = repository.manifest(&digest.into()).await.map_err(broken)?;
+                let (media_type, bytes) = (found.media_type, found.bytes);
+                root.insert(Root { media_type, bytes, note: None })
+            }
+        };
+        let stored = repository.put_manifest(&by_tag, &root.media_type, root.bytes.clone()).await;
+        match stored.map_err(broken)? {
+            stored if stored == digest => Ok(()),
+            other => Err(failed(format!("the registry stored the tag on {other}").into())),
+        }
     }
 
     fn digest(&self) -> Digest {
@@ -157,14 +205,14 @@ impl Worker<'_> {
         let place = &self.run.edges.destinations()[index];
         self.run.hosts.client().repository(&place.prefix.host, &place.repository)
     }
-
-    fn origin(&self, origin: Origin) -> Result<RepositoryClient, Reason> {
-        match origin {
-            Origin::Source(wish) => source_repository(self.run, wish),
-            Origin::Destination(index) => Ok(self.destination(index)),
-        }
-    }
 }
+
+fn failed(edge: EdgeRef, reason: Reason) -> Outcome {
+    Outcome { edge, verdict: Verdict::Failed, reason: Some(reason) }
+}
+
+/// What copying came to, by destination.
+type Copies = HashMap<usize, Result<Root, Reason>>;
 
 /// What a copy to one destination came to.
 type Copied = Result<Root, (Blame, Reason)>;
@@ -173,40 +221,4 @@ type Copied = Result<Root, (Blame, Reason)>;
 enum Blame {
     Origin,
     Destination,
-}
-
-/// Why a tag was not written.
-enum Untagged {
-    Moved(Digest),
-    Altered(Digest),
-    Failed(registry_client::Error),
-}
-
-impl From<registry_client::Error> for Untagged {
-    fn from(error: registry_client::Error) -> Self {
-        Self::Failed(error)
-    }
-}
-
-/// Puts `tag` on `digest`, unless it is there by now, on whatever digest. The manifest comes from
-/// `root`, or from the repository itself, whose copy is as good and near.
-async fn write_tag(
-    repository: &RepositoryClient,
-    tag: &Tag,
-    digest: Digest,
-    root: &mut Option<Root>,
-) -> Result<(), Untagged> {
-    let by_tag = Reference::Tag(tag.clone());
-    if let Some(head) = repository.head_manifest(&by_tag).await? {
-        return if head.digest == digest { Ok(()) } else { Err(Untagged::Moved(head.digest)) };
-    }
-    let (media_type, bytes) = match root {
-        Some(root) => root,
-        None => {
-            let fetched = repository.manifest(&digest.into()).await?;
-            root.insert((fetched.media_type, fetched.bytes))
-        }
-    };
-    let stored = repository.put_manifest(&by_tag, media_type, bytes.clone()).await?;
-    if stored == digest { Ok(()) } else { Err(Untagged::Altered(stored)) }
 }

@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     sync::{Arc, OnceLock},
 };
 
@@ -59,9 +60,15 @@ impl Hosts {
 
     /// The reason to report for `error`, which also takes note of a host that stopped answering.
     pub(crate) fn explain(&self, host: &Host, error: &registry_client::Error) -> Reason {
-        if !error.is_unreachable() {
-            return error.to_string().into();
-        }
+        if error.is_unreachable() { self.went_down(host, error) } else { error.to_string().into() }
+    }
+
+    /// The same for a transfer that `host` broke.
+    pub(crate) fn explain_transfer(&self, host: &Host, error: &transfer::Error) -> Reason {
+        if error.is_unreachable() { self.went_down(host, error) } else { error.to_string().into() }
+    }
+
+    fn went_down(&self, host: &Host, error: &dyn fmt::Display) -> Reason {
         match self.states.get(host) {
             Some(state) => Arc::clone(state.down.get_or_init(|| unreachable(host, error))),
             None => unreachable(host, error),
@@ -69,6 +76,6 @@ impl Hosts {
     }
 }
 
-fn unreachable(host: &Host, error: &registry_client::Error) -> Reason {
+fn unreachable(host: &Host, error: &dyn fmt::Display) -> Reason {
     format!("registry {host} does not answer: {error}").into()
 }

@@ -32,7 +32,27 @@ pub(crate) enum Seen {
     /// Neither.
     Nothing,
     /// The tag, on another digest.
-    Elsewhere(Box<Digest>),
+    Elsewhere(Box<Elsewhere>),
+}
+
+/// What a destination holds of an edge whose tag is on another digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Elsewhere {
+    /// Where the tag is.
+    pub tag_on: Digest,
+    /// Whether the wanted digest is there too.
+    has_digest: bool,
+}
+
+impl Seen {
+    /// Whether the destination holds the wanted digest, under whatever tag.
+    pub(crate) fn has_digest(&self) -> bool {
+        match self {
+            Self::Here | Self::Untagged => true,
+            Self::Nothing => false,
+            Self::Elsewhere(found) => found.has_digest,
+        }
+    }
 }
 
 /// What was seen of each edge of a destination, in the order of its edges; or why it cannot be said.
@@ -78,10 +98,11 @@ struct Facts {
 
 impl Facts {
     fn see(&self, digest: Digest, tag: Option<&Tag>) -> Seen {
+        let has_digest = self.digests.contains(&digest);
         match tag.and_then(|tag| self.tags.get(tag)) {
             Some(there) if *there == digest => Seen::Here,
-            Some(there) => Seen::Elsewhere(Box::new(*there)),
-            None if !self.digests.contains(&digest) => Seen::Nothing,
+            Some(&tag_on) => Seen::Elsewhere(Box::new(Elsewhere { tag_on, has_digest })),
+            None if !has_digest => Seen::Nothing,
             None if tag.is_none() => Seen::Here,
             None => Seen::Untagged,
         }
@@ -102,15 +123,9 @@ async fn read_repository(
         facts.tags = heads(repository, there).await?;
         facts.digests.extend(facts.tags.values());
     }
-    // A tag that exists settles its edge, wherever it points; the others hang on their digest.
-    let open = place
-        .edges
-        .iter()
-        .filter(|edge| edges.tag(edge).is_none_or(|tag| !facts.tags.contains_key(tag)));
-    let unknown: HashSet<Digest> = open
-        .map(|edge| edges.digest(edge))
-        .filter(|digest| !facts.digests.contains(digest))
-        .collect();
+    let wanted = place.edges.iter().map(|edge| edges.digest(edge));
+    let unknown: HashSet<Digest> =
+        wanted.filter(|digest| !facts.digests.contains(digest)).collect();
     facts.digests.extend(heads(repository, unknown).await?.into_keys());
     Ok(facts)
 }
@@ -183,7 +198,7 @@ mod tests {
         let facts = Facts { tags: HashMap::from([(tag("v1"), a)]), digests: HashSet::from([a]) };
         for (digest, name, seen) in [
             (a, Some("v1"), Seen::Here),
-            (b, Some("v1"), Seen::Elsewhere(Box::new(a))),
+            (b, Some("v1"), Seen::Elsewhere(Box::new(Elsewhere { tag_on: a, has_digest: false }))),
             (a, Some("v2"), Seen::Untagged),
             (b, Some("v2"), Seen::Nothing),
             (a, None, Seen::Here),

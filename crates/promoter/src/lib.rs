@@ -11,18 +11,16 @@ mod load;
 mod outcome;
 mod plan;
 pub mod report;
-mod stop;
 
 use std::{io, pin::pin};
 
 use futures_util::StreamExt as _;
 use promotion_manifest::{EdgeSet, Problem};
 use registry_client::Client;
-use transfer::{Confirm, InFlight, Progress};
+use transfer::{Confirm, InFlight, Progress, Stop};
 
 pub use load::{LoadError, Loaded, ManifestSource, load};
 pub use outcome::{EdgeRef, Outcome, Summary, Verdict};
-pub use stop::{Stop, Stopper, stop};
 
 use hosts::{Hosts, Reason};
 use plan::{Lacks, Plan};
@@ -66,7 +64,7 @@ pub async fn promote(
     }
     match confirm {
         Confirm::DryRun => {
-            for outcome in plan.work.iter().flat_map(would_be) {
+            for outcome in plan.work.iter().flat_map(|work| would_be(edges, work)) {
                 teller.outcome(&outcome);
             }
         }
@@ -91,18 +89,16 @@ async fn make_plan(run: &Run<'_>) -> Plan {
 }
 
 /// What carrying out `work` would come to.
-fn would_be(work: &plan::Work) -> impl Iterator<Item = Outcome> {
-    work.targets.iter().flat_map(|target| {
-        let verdict = match target.lacks {
-            Lacks::Digest => Verdict::ToCopy,
-            Lacks::Tags => Verdict::ToTag,
+fn would_be(edges: &EdgeSet, work: &plan::Work) -> Vec<Outcome> {
+    let note = work.origins.first().and_then(|origin| work.backfilled_from(edges, *origin));
+    let targets = work.targets.iter().flat_map(|target| {
+        let (verdict, reason) = match target.lacks {
+            Lacks::Digest => (Verdict::ToCopy, note.clone()),
+            Lacks::Tags => (Verdict::ToTag, None),
         };
-        let reason = target.note.clone();
-        target.edges.iter().map(move |&edge| {
-            let edge = EdgeRef { destination: target.destination, edge };
-            Outcome { edge, verdict, reason: reason.clone() }
-        })
-    })
+        target.edges().map(move |edge| Outcome { edge, verdict, reason: reason.clone() })
+    });
+    targets.collect()
 }
 
 /// Tells the report and the log, counts, and outlives a report that cannot be written.

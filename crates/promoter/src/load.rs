@@ -5,11 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use promotion_manifest::{Parsed, Problem, PromotionManifest, ThinProject};
+use promotion_manifest::{MAX_FILE_BYTES, Parsed, Problem, PromotionManifest, ThinProject};
 
-/// The largest manifest file read, in bytes. The largest real one has 1.2 MB; anything near this is
-/// not a promotion manifest.
-const MAX_FILE_BYTES: u64 = 64 << 20;
+/// The most files that are looked at below a thin manifest directory: fifty times the real tree's. More
+/// means that it was pointed somewhere else.
+const MAX_FILES: usize = 10_000;
 
 /// Where the promotion manifests are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub struct Loaded {
 #[non_exhaustive]
 pub enum LoadError {
     /// The file or directory itself.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}")]
     Read {
         /// What was to be read.
         path: String,
@@ -47,6 +47,9 @@ pub enum LoadError {
          images/<project>/images.yaml and manifests/<project>/promoter-manifest.yaml"
     )]
     Empty(String),
+    /// Whatever this directory is, it holds far too much.
+    #[error("{0} holds more than {max} files; give the thin manifest directory itself", max = MAX_FILES)]
+    TooMany(String),
 }
 
 /// Reads all promotion manifests at `source`.
@@ -68,23 +71,23 @@ pub fn load(source: &ManifestSource) -> Result<Loaded, LoadError> {
 }
 
 fn load_thin(directory: &Path) -> Result<Loaded, LoadError> {
-    let unreadable = |source| LoadError::Read { path: directory.display().to_string(), source };
-    let mut files = Vec::new();
-    for below in ["images", "manifests"] {
-        list(directory, Path::new(below), &mut files).map_err(unreadable)?;
+    let mut found = Found::default();
+    let shown = || directory.display().to_string();
+    let listed = found.list(directory, Path::new(""));
+    listed.map_err(|source| LoadError::Read { path: shown(), source })?;
+    if found.files.len() >= MAX_FILES {
+        return Err(LoadError::TooMany(shown()));
     }
-    files.sort_unstable();
-    let (projects, problems) = promotion_manifest::thin_layout(&files);
+    found.files.sort_unstable();
+    let (projects, mut problems) = promotion_manifest::thin_layout(&found.files);
+    problems.append(&mut found.problems);
     if projects.is_empty() && problems.is_empty() {
-        return Err(LoadError::Empty(directory.display().to_string()));
+        return Err(LoadError::Empty(shown()));
     }
-    let mut loaded = Loaded { manifests: Vec::with_capacity(projects.len()), problems: Vec::new() };
-    let rooted = |file: &str| directory.join(file).display().to_string();
-    loaded.problems.extend(
-        problems
-            .into_iter()
-            .map(|problem| Problem { file: rooted(&problem.file).into(), ..problem }),
-    );
+    let rooted = |file: &str| directory.join(file).display().to_string().into();
+    let rooted = |problem: Problem| Problem { file: rooted(&problem.file), ..problem };
+    let mut loaded =
+        Loaded { manifests: Vec::new(), problems: problems.into_iter().map(rooted).collect() };
     for project in projects {
         match load_project(directory, &project) {
             Ok(parsed) => loaded.add(parsed),
@@ -124,26 +127,61 @@ impl Loaded {
     }
 }
 
-/// The regular files below `root/below`, relative to `root`. Links are followed to files, not into
-/// directories, so that a loop cannot trap us.
-fn list(root: &Path, below: &Path, files: &mut Vec<String>) -> io::Result<()> {
-    for entry in fs::read_dir(root.join(below))? {
-        let entry = entry?;
-        let path = below.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            list(root, &path, files)?;
-        } else {
-            files.push(path.display().to_string());
+/// What a thin manifest directory holds.
+#[derive(Default)]
+struct Found {
+    /// The files, relative to it.
+    files: Vec<String>,
+    /// What could not be looked at.
+    problems: Vec<Problem>,
+}
+
+impl Found {
+    /// Lists `root/below` and what lies deeper, [`MAX_FILES`] at most; what is hidden is tools' own. Only a
+    /// root that cannot be listed is an error: what is deeper is one project's problem.
+    fn list(&mut self, root: &Path, below: &Path) -> io::Result<()> {
+        for entry in fs::read_dir(root.join(below))? {
+            let entry = entry?;
+            let path = below.join(entry.file_name());
+            let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+            if is_hidden || self.files.len() >= MAX_FILES {
+                continue;
+            }
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                if let Err(error) = self.list(root, &path) {
+                    self.problem(&path, format!("cannot read this directory: {error}"));
+                }
+            } else if kind.is_symlink() && root.join(&path).is_dir() {
+                let message =
+                    "links to directories are not followed; put the directory itself here";
+                self.problem(&path, message.to_owned());
+            } else {
+                self.files.push(path.display().to_string());
+            }
         }
+        Ok(())
     }
-    Ok(())
+
+    fn problem(&mut self, path: &Path, message: String) {
+        let components: Vec<_> = path.iter().filter_map(|component| component.to_str()).collect();
+        let project = match components[..] {
+            ["images" | "manifests", project, ..] => Some(project.to_owned()),
+            _ => None,
+        };
+        let file = path.display().to_string().into();
+        self.problems.push(Problem { project, file, position: None, message });
+    }
 }
 
 fn read(path: &Path) -> io::Result<String> {
-    let size = fs::metadata(path)?.len();
-    if size > MAX_FILE_BYTES {
-        let message =
-            format!("it has {size} bytes; a promotion manifest has at most {MAX_FILE_BYTES}");
+    let about = fs::metadata(path)?;
+    if !about.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    let (size, max) = (about.len(), MAX_FILE_BYTES as u64);
+    if size > max {
+        let message = format!("it has {size} bytes, and at most {max} are read");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
     }
     fs::read_to_string(path)

@@ -6,8 +6,8 @@ use std::{
     sync::Arc,
 };
 
-use oci::RegistryPrefix;
-use promotion_manifest::{DestinationRepository, Edge, EdgeSet, WishId};
+use oci::{Digest, RegistryPrefix};
+use promotion_manifest::{DestinationRepository, Edge, EdgeSet, WishId, one_line};
 
 use crate::{
     EdgeRef, Outcome, Verdict,
@@ -29,14 +29,14 @@ pub(crate) struct Plan {
 pub(crate) struct Work {
     /// Whose digest, and which.
     pub wish: WishId,
-    /// Where it can be had, best first; none when no destination lacks it.
+    /// Where it can be had, sources before destinations; none when no destination lacks it.
     pub origins: Vec<Origin>,
     /// Where it must be.
     pub targets: Vec<Target>,
 }
 
 /// Where a digest can be read from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Origin {
     /// The source registry of a wish.
     Source(WishId),
@@ -53,8 +53,13 @@ pub(crate) struct Target {
     pub lacks: Lacks,
     /// The edges, by index into that destination's.
     pub edges: Vec<usize>,
-    /// What is to be said of them when they succeed.
-    pub note: Option<Reason>,
+}
+
+impl Target {
+    /// The edges.
+    pub(crate) fn edges(&self) -> impl Iterator<Item = EdgeRef> {
+        self.edges.iter().map(|&edge| EdgeRef { destination: self.destination, edge })
+    }
 }
 
 /// What a destination lacks.
@@ -106,11 +111,9 @@ pub(crate) fn plan(edges: &EdgeSet, seen: &[SeenAt], sources: &HashMap<WishId, I
 
 impl Work {
     fn add(&mut self, at: EdgeRef, task: Task) {
-        for origin in task.origins {
-            if !self.origins.contains(&origin) {
-                self.origins.push(origin);
-            }
-        }
+        self.origins.extend(task.origins);
+        self.origins.sort_unstable();
+        self.origins.dedup();
         // Edges come destination by destination, so that only the last target can be this one.
         match self.targets.last_mut() {
             Some(target) if target.destination == at.destination => target.edges.push(at.edge),
@@ -118,9 +121,17 @@ impl Work {
                 destination: at.destination,
                 lacks: task.lacks,
                 edges: vec![at.edge],
-                note: task.note,
             }),
         }
+    }
+
+    /// What is to be said of edges whose digest comes from `origin`, if it is not their source.
+    pub(crate) fn backfilled_from(&self, edges: &EdgeSet, origin: Origin) -> Option<Reason> {
+        let Origin::Destination(holder) = origin else { return None };
+        let from = &edges.destinations()[holder].prefix;
+        let source = edges.wish_by_id(self.wish).source_prefix();
+        let why = format!("backfilled from {from}: it is not to be had from {source} any more");
+        Some(why.into())
     }
 }
 
@@ -128,7 +139,6 @@ impl Work {
 struct Task {
     lacks: Lacks,
     origins: Vec<Origin>,
-    note: Option<Reason>,
 }
 
 enum Decision {
@@ -148,15 +158,17 @@ fn decide(
     if let Some(other) = edges.conflict(edge, place) {
         let reason = format!(
             "conflict: {}:{} asks for the same tag on {}; keep one of the two",
-            other.file, other.position.line, other.digest
+            one_line(other.file),
+            other.position.line,
+            other.digest
         );
         return Settled(Verdict::Refused, Some(reason.into()));
     }
     match seen {
         Err(reason) => Settled(Verdict::Failed, Some(Arc::clone(reason))),
         Ok(Seen::Here) => Settled(Verdict::Present, None),
-        Ok(Seen::Elsewhere(there)) => Settled(Verdict::Refused, Some(tag_move(there))),
-        Ok(Seen::Untagged) => Do(Task { lacks: Lacks::Tags, origins: Vec::new(), note: None }),
+        Ok(Seen::Elsewhere(found)) => Settled(Verdict::Refused, Some(tag_move(&found.tag_on))),
+        Ok(Seen::Untagged) => Do(Task { lacks: Lacks::Tags, origins: Vec::new() }),
         Ok(Seen::Nothing) => match copy_task(edges, place, edge, sources, holders) {
             Ok(task) => Do(task),
             Err((verdict, reason)) => Settled(verdict, Some(reason)),
@@ -165,7 +177,7 @@ fn decide(
 }
 
 /// Why a tag that is there already stays where it is.
-pub(crate) fn tag_move(there: &oci::Digest) -> Reason {
+pub(crate) fn tag_move(there: &Digest) -> Reason {
     format!("tag move: the tag is on {there} there, and tags never move; promote under a new tag")
         .into()
 }
@@ -187,21 +199,14 @@ fn copy_task(
             Some(Err(reason)) => unasked.push(Arc::clone(reason)),
         }
     }
+    let elsewhere = holders.0.get(&edges.digest(edge));
+    let holding = elsewhere.into_iter().flat_map(|known| &known.has);
+    origins.extend(holding.copied().map(Origin::Destination));
     if !origins.is_empty() {
-        return Ok(Task { lacks: Lacks::Digest, origins, note: None });
-    }
-    let source = edges.wish(edge).source_prefix();
-    let elsewhere = holders.of_wish(edges.wish(edge).id);
-    if let Some(holder) = elsewhere.and_then(|known| known.has) {
-        let from = &edges.destinations()[holder].prefix;
-        let note = format!(
-            "backfilled from {from}: {source} does not have the digest any more, or cannot be read"
-        );
-        let origins = vec![Origin::Destination(holder)];
-        return Ok(Task { lacks: Lacks::Digest, origins, note: Some(note.into()) });
+        return Ok(Task { lacks: Lacks::Digest, origins });
     }
     unasked.extend(elsewhere.and_then(|known| known.unread.clone()));
-    Err(nowhere(source, &unasked))
+    Err(nowhere(edges.wish(edge).source_prefix(), &unasked))
 }
 
 /// The verdict on a digest that nobody who answered has; `unasked` is why others did not answer.
@@ -223,14 +228,17 @@ fn nowhere(source: &RegistryPrefix, unasked: &[Reason]) -> (Verdict, Reason) {
     }
 }
 
-/// What the destinations of each wish know about its digest.
+/// How many destinations that have a digest are remembered as its origins, besides the source.
+const MAX_HOLDERS: usize = 3;
+
+/// What the destinations know about each digest.
 #[derive(Default)]
-struct Holders(HashMap<WishId, Known>);
+struct Holders(HashMap<Digest, Known>);
 
 #[derive(Default)]
 struct Known {
-    /// The first destination that has the digest.
-    has: Option<usize>,
+    /// The first destinations that have the digest.
+    has: Vec<usize>,
     /// Why some destination could not say.
     unread: Option<Reason>,
 }
@@ -240,27 +248,22 @@ impl Holders {
         let mut holders = Self::default();
         for (destination, (place, seen)) in edges.destinations().iter().zip(seen).enumerate() {
             for (index, edge) in place.edges.iter().enumerate() {
+                let known = holders.0.entry(edges.digest(edge)).or_default();
                 match seen.as_ref().map(|seen| &seen[index]) {
-                    Ok(Seen::Here | Seen::Untagged) => {
-                        holders
-                            .0
-                            .entry(edges.wish(edge).id)
-                            .or_default()
-                            .has
-                            .get_or_insert(destination);
-                    }
-                    Ok(Seen::Nothing | Seen::Elsewhere(_)) => {}
-                    Err(reason) => {
-                        let known = holders.0.entry(edges.wish(edge).id).or_default();
-                        known.unread.get_or_insert_with(|| Arc::clone(reason));
-                    }
+                    Ok(seen) if seen.has_digest() => known.add(destination),
+                    Ok(_) => {}
+                    Err(reason) => drop(known.unread.get_or_insert_with(|| Arc::clone(reason))),
                 }
             }
         }
         holders
     }
+}
 
-    fn of_wish(&self, wish: WishId) -> Option<&Known> {
-        self.0.get(&wish)
+impl Known {
+    fn add(&mut self, destination: usize) {
+        if self.has.len() < MAX_HOLDERS && !self.has.contains(&destination) {
+            self.has.push(destination);
+        }
     }
 }

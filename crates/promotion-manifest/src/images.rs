@@ -9,7 +9,7 @@ use std::{
     str::FromStr,
 };
 
-use oci::{Digest, Repository, Tag};
+use oci::{Algorithm, Digest, Repository, Tag};
 
 use crate::{
     DigestEntry, Image, Position,
@@ -65,7 +65,14 @@ fn digest(key: &Node<'_>, value: &Node<'_>, report: &mut Report) -> Option<Diges
     let tags: Vec<_> = items.iter().filter_map(|item| tag(item, report)).collect();
     // A key that is no text has been reported with the mapping.
     let text = key.scalar()?;
-    let digest = parsed(text, "a digest", "copy it again from the source", key.position, report)?;
+    let digest: Digest =
+        parsed(text, "a digest", "copy it again from the source", key.position, report)?;
+    if digest.algorithm() == Algorithm::Sha512 && !items.is_empty() {
+        let message = "a sha512 digest cannot be promoted under a tag, since registries name what a \
+                       tag is on by its sha256; write the image's sha256 digest";
+        report.leave_out_entry(key.position, message);
+        return None;
+    }
     let wanted = items.is_empty() || !tags.is_empty();
     wanted.then_some(DigestEntry { digest, tags, position: key.position })
 }

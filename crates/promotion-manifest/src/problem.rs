@@ -127,9 +127,10 @@ impl Report {
     }
 }
 
-/// `text` as it may be printed anywhere: what it quotes was written by strangers, and must neither
-/// drive a terminal nor begin a line of its own in a log.
-fn one_line(text: &str) -> String {
+/// `text` as it may be printed anywhere: what strangers wrote (names of files and projects too) must
+/// neither drive a terminal nor begin a line of its own in a log.
+#[must_use]
+pub fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_control() {

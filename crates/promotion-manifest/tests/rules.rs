@@ -247,8 +247,12 @@ fn row_10_a_bad_digest_leaves_out_itself() {
         ),
     );
     images(
+        &format!("- name: i\n  dmap: {{sha512:{}: []}}\n", "d".repeat(128)),
+        (&[], Some("i - d")),
+    );
+    images(
         &format!("- name: i\n  dmap: {{sha512:{}: [t]}}\n", "d".repeat(128)),
-        (&[], Some("i t d")),
+        (&[("img:2:10", "by its sha256")], Some("")),
     );
 }
 

@@ -2,9 +2,12 @@
 
 use http::Method;
 use oci::RegistryPrefix;
-use promoter::report::{JsonReport, Show};
+use promoter::{
+    Verdict,
+    report::{JsonReport, Show},
+};
 use promotion_manifest::EdgeSet;
-use testkit::{Fault, TestHost, fixture};
+use testkit::{Fault, RecordedRequest, TestHost, fixture};
 use transfer::{Confirm::Write, Silent};
 
 use crate::harness::{Harbour, client, entry, is_write, manifest, promote, reason, verdicts};
@@ -27,22 +30,35 @@ async fn a_dead_destination_fails_its_own_edges_and_names_the_cause() {
 #[tokio::test]
 async fn a_silent_host_is_asked_once_for_a_thousand_edges() {
     let harbour = Harbour::open().await;
-    let silent = TestHost::silent();
-    let from = RegistryPrefix { host: silent.host(), path: None };
+    harbour.staging.fail(Fault::everywhere("").hang());
     let images: Vec<_> = (0..500).map(|seed| fixture::image(seed, 0)).collect();
-    let list: String = images
-        .iter()
-        .enumerate()
-        .map(|(n, image)| entry(&format!("app{n}"), image, &["v1"]))
-        .collect();
-    let to = harbour.production.each_ref().map(|registry| registry.prefix("images"));
-    let started = std::time::Instant::now();
-    let report = promote(vec![manifest("team", &from, &to, &list)], Write).await;
+    let entries = images.iter().enumerate();
+    let list: String =
+        entries.map(|(n, image)| entry(&format!("app{n}"), image, &["v1"])).collect();
+    let report = promote(vec![harbour.project("team", &list)], Write).await;
     assert_eq!(verdicts(&report), ["failed"; 1000]);
     assert!(reason(&report, "failed").contains("does not answer"));
-    // The client waits half a second for an answer: asking each of 500 sources would take a minute
-    // even at eight at a time.
-    assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
+    assert_eq!(harbour.staging.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_destination_that_falls_silent_after_the_plan_is_given_up_for_the_run() {
+    let harbour = Harbour::open().await;
+    let images: Vec<_> = (0..64).map(|seed| fixture::image(seed, 1)).collect();
+    let mut list = String::new();
+    for (n, image) in images.iter().enumerate() {
+        harbour.staging.load(&format!("staging/team/app{n}"), None, image).await;
+        list += &entry(&format!("app{n}"), image, &["v1"]);
+    }
+    let silent = Fault::on(Method::POST, "").hang();
+    harbour.production[0].fail(silent);
+    let report = promote(vec![harbour.project("team", &list)], Write).await;
+    let expected = [["copied"; 64], ["failed"; 64]].concat();
+    assert_eq!(verdicts(&report), expected);
+    assert!(reason(&report, "failed").contains("does not answer"));
+    // Only the digests that were under way when it fell silent had begun to upload.
+    let asked = harbour.production[0].count(|it| it.method == Method::POST);
+    assert!(asked <= 8 * 4, "asked {asked} times");
 }
 
 #[tokio::test]
@@ -141,7 +157,7 @@ async fn an_interrupted_run_reports_what_it_did_not_reach_and_the_next_one_finis
     harbour.staging.fail(Fault::on(Method::GET, &layer).hang());
     let project = harbour.project("team", &entry("app", &image, &["v1"]));
     let edges = EdgeSet::new(vec![project.clone()]);
-    let (stopper, stop) = promoter::stop();
+    let (stopper, stop) = transfer::stop();
     let mut out = Vec::new();
     let mut report = JsonReport::new(&mut out, Show::Everything);
     let run = promoter::promote(client(), &edges, &[], Write, &stop, &Silent, &mut report);
@@ -161,6 +177,73 @@ async fn an_interrupted_run_reports_what_it_did_not_reach_and_the_next_one_finis
     }
     harbour.staging.clear_faults();
     assert_eq!(verdicts(&promote(vec![project], Write).await), ["copied"; 2]);
+}
+
+#[tokio::test]
+async fn an_interrupt_does_not_take_back_what_was_done() {
+    let harbour = Harbour::open().await;
+    let image = fixture::image(1, 1);
+    harbour.staging.load("staging/team/app", None, &image).await;
+    harbour.production[1].fail(Fault::on(Method::PUT, "/manifests/v1").hang());
+    let edges = EdgeSet::new(vec![harbour.project("team", &entry("app", &image, &["v1"]))]);
+    let (stopper, stop) = transfer::stop();
+    let mut out = Vec::new();
+    let mut report = JsonReport::new(&mut out, Show::Everything);
+    let run = promoter::promote(client(), &edges, &[], Write, &stop, &Silent, &mut report);
+    let tagged = |registry: usize| {
+        let put = |it: &RecordedRequest| {
+            it.method == Method::PUT && it.path_and_query.ends_with("/manifests/v1")
+        };
+        harbour.production[registry].count(put) == 1
+    };
+    let interrupt = async {
+        while !(tagged(1) && harbour.production[0].tags("images/app").await == ["v1"]) {
+            tokio::task::yield_now().await;
+        }
+        // The answer to the write is on its way to the run.
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        stopper.stop();
+    };
+    let (summary, ()) = tokio::join!(run, interrupt);
+    let summary = summary.expect("written to memory");
+    assert_eq!((summary.count(Verdict::Copied), summary.count(Verdict::Failed)), (1, 1));
+}
+
+#[tokio::test]
+async fn a_source_that_lost_a_layer_is_followed_by_a_destination_that_has_it() {
+    let harbour = Harbour::open().await;
+    let image = fixture::image(1, 2);
+    harbour.staging.load("staging/team/app", None, &image).await;
+    harbour.production[0].load("images/app", "v1", &image).await;
+    let layer = format!("/staging/team/app/blobs/{}", image.blobs[1].descriptor.digest);
+    harbour.staging.fail(Fault::everywhere(&layer).status(404));
+    let project = harbour.project("team", &entry("app", &image, &["v1"]));
+    let report = promote(vec![project], Write).await;
+    assert_eq!(verdicts(&report), ["copied", "present"], "{report:#}");
+    assert!(reason(&report, "copied").starts_with("backfilled from"));
+    assert!(harbour.production[1].holds("images/app", &image).await);
+}
+
+#[tokio::test]
+async fn what_the_source_cannot_give_is_backfilled_though_the_source_cannot_be_read() {
+    let harbour = Harbour::open().await;
+    let image = fixture::image(1, 1);
+    harbour.production[0].load("images/app", "v1", &image).await;
+    harbour.staging.fail(Fault::everywhere("/manifests/").status(500));
+    let project = harbour.project("team", &entry("app", &image, &["v1"]));
+    assert_eq!(verdicts(&promote(vec![project], Write).await), ["copied", "present"]);
+}
+
+#[tokio::test]
+async fn a_project_that_shares_an_edge_is_backfilled_as_if_it_were_alone() {
+    let harbour = Harbour::open().await;
+    let image = fixture::image(1, 1);
+    harbour.production[0].load("images/app", "v1", &image).await;
+    let (from, images) = (harbour.staging.prefix("staging"), entry("app", &image, &["v1"]));
+    let to = harbour.production.each_ref().map(|registry| registry.prefix("images"));
+    let p = manifest("p", &from, &to[..1], &images);
+    let q = manifest("q", &from, &to, &images);
+    assert_eq!(verdicts(&promote(vec![p, q], Write).await), ["copied", "present"]);
 }
 
 #[tokio::test]

@@ -85,7 +85,7 @@ pub(crate) fn client() -> Client {
 /// Runs a promotion and gives its JSON report, with every outcome.
 pub(crate) async fn promote(manifests: Vec<PromotionManifest>, confirm: Confirm) -> Value {
     let edges = EdgeSet::new(manifests);
-    let (_stopper, stop) = promoter::stop();
+    let (_stopper, stop) = transfer::stop();
     let mut out = Vec::new();
     let mut report = JsonReport::new(&mut out, Show::Everything);
     let summary =

@@ -4,5 +4,6 @@
 
 mod faults;
 mod harness;
+mod load;
 mod report;
 mod rows;

@@ -2,7 +2,10 @@
 
 use std::io;
 
-use promoter::report::{JsonReport, Report, Show, WordsReport};
+use promoter::{
+    EdgeRef, Outcome, Summary, Verdict,
+    report::{JsonReport, Report, Show, WordsReport},
+};
 use promotion_manifest::EdgeSet;
 use testkit::fixture;
 use transfer::{Confirm::Write, Silent};
@@ -12,7 +15,7 @@ use crate::harness::{Harbour, client, entry};
 /// A run with a report of any kind.
 async fn run(harbour: &Harbour, images: &str, report: &mut dyn Report) -> io::Result<()> {
     let edges = EdgeSet::new(vec![harbour.project("team", images)]);
-    let (_stopper, stop) = promoter::stop();
+    let (_stopper, stop) = transfer::stop();
     let problems = promotion_manifest::parse_plain("bad.yaml", "registries: 1\n").problems;
     let done = promoter::promote(client(), &edges, &problems, Write, &stop, &Silent, report).await;
     done.map(drop)
@@ -77,18 +80,19 @@ async fn the_words_say_once_what_many_destinations_share() {
     let mut out = Vec::new();
     run(&harbour, &images, &mut WordsReport::new(&mut out, Show::Changes)).await.expect("memory");
     let text = String::from_utf8(out).expect("UTF-8");
+    let mut hosts = harbour.production.each_ref().map(|registry| registry.host());
+    hosts.sort();
+    let [first, second] = hosts;
     assert!(text.starts_with("problem: bad.yaml:1:"), "{text}");
     assert!(
         text.contains(&format!("Copied (team)\n  app:v1  {}  at 2 destinations\n", image.digest())),
         "{text}"
     );
-    assert!(
-        text.contains(&format!(
-            "Lost (team)\n  app:v2  {}  at 2 destinations: the digest is neither in",
-            lost.digest()
-        )),
-        "{text}"
+    let lost = format!(
+        "Lost (team)\n  app:v2  {}  at {first}/images, {second}/images: the digest is neither in",
+        lost.digest()
     );
+    assert!(text.contains(&lost), "{text}");
     let row = text.lines().last().expect("a table");
     assert_eq!(row.split_whitespace().collect::<Vec<_>>(), ["team", "0", "2", "0", "2", "0", "0"]);
 }
@@ -114,4 +118,44 @@ async fn a_reader_that_goes_away_does_not_stop_the_promotion() {
         assert_eq!(ended.is_ok(), is_fine);
         assert_eq!(harbour.production[1].tags("images/app").await, ["v1"]);
     }
+}
+
+#[tokio::test]
+async fn what_is_amiss_is_named_however_much_else_there_is_to_say() {
+    let harbour = Harbour::open().await;
+    let image = fixture::image(1, 0);
+    let tags: Vec<_> = (0..6_000).map(|n| format!("v{n}")).collect();
+    let tags: Vec<_> = tags.iter().map(String::as_str).collect();
+    let edges = EdgeSet::new(vec![harbour.project("team", &entry("app", &image, &tags))]);
+    let mut out = Vec::new();
+    let mut report = WordsReport::new(&mut out, Show::Everything);
+    let outcome = |edge, verdict, reason: Option<&str>| Outcome {
+        edge: EdgeRef { destination: 0, edge },
+        verdict,
+        reason: reason.map(Into::into),
+    };
+    let mut summary = Summary::default();
+    for edge in 0..5_990 {
+        let present = outcome(edge, Verdict::Present, None);
+        report.outcome(&edges, &present).expect("memory");
+        summary.add(Verdict::Present);
+    }
+    for edge in 5_990..6_000 {
+        let amiss = if edge % 2 == 0 {
+            outcome(edge, Verdict::Refused, Some("tag move"))
+        } else {
+            outcome(edge, Verdict::Failed, Some("it broke"))
+        };
+        report.outcome(&edges, &amiss).expect("memory");
+        summary.add(amiss.verdict);
+    }
+    report.finish(&edges, &summary, Write).expect("memory");
+    let text = String::from_utf8(out).expect("UTF-8");
+    let place = harbour.production.iter().map(|it| it.host()).min().expect("two");
+    let refused =
+        text.lines().filter(|line| line.ends_with(&format!("at {place}/images: tag move")));
+    assert_eq!(refused.count(), 5, "{text}");
+    let failed = text.split("\nFailed\n  5 edges: it broke\n").nth(1).expect("a cause");
+    assert_eq!(failed.lines().take_while(|line| line.starts_with("    team: app:v")).count(), 5);
+    assert!(text.contains("and 990 edges more; --output json names each"));
 }
