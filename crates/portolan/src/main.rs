@@ -30,7 +30,7 @@ fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(error) if is_broken_pipe(&error) => Exit::AllHolds.into(),
         Err(error) => {
-            let _ = writeln!(io::stderr(), "portolan: {error:#}");
+            let _ = writeln!(io::stderr(), "portolan: {}", in_words(&error));
             Exit::CouldNotRun.into()
         }
     }
@@ -44,6 +44,17 @@ fn run(arguments: Arguments) -> anyhow::Result<Exit> {
     // A lookup of a name cannot be cancelled; it must not hold the exit up.
     runtime.shutdown_background();
     ended
+}
+
+/// The error and its causes, but for those that it has named itself.
+fn in_words(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |said, cause| {
+        match (said.is_empty(), said.contains(&cause)) {
+            (true, _) => cause,
+            (false, true) => said,
+            (false, false) => format!("{said}: {cause}"),
+        }
+    })
 }
 
 /// A reader that has seen enough, such as `head`, is no error.

@@ -31,6 +31,11 @@ impl Printer {
         }
     }
 
+    /// Says what went wrong, however quiet it is to be otherwise.
+    pub(crate) fn fault(self, text: impl fmt::Display) {
+        let _ = writeln!(io::stderr(), "portolan: {text}");
+    }
+
     /// A place to tell progress to.
     pub(crate) fn progress(self) -> Box<dyn Progress> {
         match self {
@@ -38,6 +43,41 @@ impl Printer {
             Self::Talkative if io::stderr().is_terminal() => Box::new(Bar(ProgressBar::hidden())),
             Self::Talkative => Box::new(Lines(Mutex::default())),
         }
+    }
+}
+
+/// Standard output, until its reader goes away: what is written after that is dropped, so that work whose
+/// end has an exit code goes on to it.
+pub(crate) struct Stdout(Option<io::Stdout>);
+
+impl Stdout {
+    pub(crate) fn new() -> Self {
+        Self(Some(io::stdout()))
+    }
+
+    fn unless_closed<T>(
+        &mut self,
+        nothing: T,
+        write: impl FnOnce(&mut io::Stdout) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let Some(out) = &mut self.0 else { return Ok(nothing) };
+        match write(out) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.0 = None;
+                Ok(nothing)
+            }
+            other => other,
+        }
+    }
+}
+
+impl io::Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.unless_closed(bytes.len(), |out| out.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.unless_closed((), io::Write::flush)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Signals that end the program.
 
 use tokio::signal::unix::{SignalKind, signal};
+use transfer::Stop;
 
 /// Completes at the first SIGINT or SIGTERM; a second one then ends the process at once.
 ///
@@ -16,6 +17,20 @@ pub(crate) fn termination() -> std::io::Result<impl Future<Output = ()> + Send +
         }
         die_on_the_next();
     })
+}
+
+/// What stops a job at the first such signal, so that it still reports.
+///
+/// # Errors
+/// As above.
+pub(crate) fn stop_on_termination() -> std::io::Result<Stop> {
+    let (stopper, stop) = transfer::stop();
+    let asked_to_end = termination()?;
+    tokio::spawn(async move {
+        asked_to_end.await;
+        stopper.stop();
+    });
+    Ok(stop)
 }
 
 /// Tokio's handlers stay installed once they are used, so a second signal would be swallowed: from

@@ -1,39 +1,45 @@
 //! `portolan demo`.
 
-use std::{
-    io::{self, Write as _},
-    time::Duration,
+use std::{io::Write as _, pin::pin, time::Duration};
+
+use anyhow::{Context as _, anyhow};
+
+use crate::{
+    arguments::Demo,
+    demo::{self, Harbour},
+    exit::Exit,
+    printer::{Printer, Stdout},
+    signals,
 };
-
-use anyhow::Context as _;
-
-use crate::{arguments::Demo, demo, exit::Exit, printer::Printer, signals};
 
 /// The longest that the journey may take; it needs about a second.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 pub(crate) async fn run(arguments: &Demo, printer: Printer) -> anyhow::Result<Exit> {
-    let asked_to_end = signals::termination()?;
-    tokio::pin!(asked_to_end);
-    let mut out = io::stdout();
-    let journey = tokio::select! {
-        journey = tokio::time::timeout(DEADLINE, demo::run(&mut out)) => {
-            journey.with_context(|| format!("the demonstration did not end within {DEADLINE:?}"))?
-        }
-        () = &mut asked_to_end => return Ok(Exit::NotAsAsked),
+    let mut asked_to_end = pin!(signals::termination()?);
+    let mut harbour = Harbour::open().await?;
+    let shown = tokio::select! {
+        shown = show(&mut harbour) => shown,
+        () = &mut asked_to_end => Err(anyhow!("interrupted before everything was checked")),
     };
-    let journey = match journey {
-        Ok(journey) => journey,
-        Err(error) => {
-            printer.note(format_args!("a claim does not hold: {error:#}"));
-            return Ok(Exit::NotAsAsked);
-        }
-    };
-    out.flush()?;
-    if !arguments.exit {
+    if shown.is_ok() && !arguments.exit {
         printer.note("Ctrl-C ends it.");
         asked_to_end.await;
     }
-    drop(journey);
-    Ok(Exit::AllHolds)
+    // Whatever became of it, nothing is left behind.
+    harbour.close().await?;
+    match shown {
+        Ok(()) => Ok(Exit::AllHolds),
+        Err(error) => {
+            printer.fault(format_args!("the demonstration failed: {error:#}"));
+            Ok(Exit::NotAsAsked)
+        }
+    }
+}
+
+async fn show(harbour: &mut Harbour) -> anyhow::Result<()> {
+    let mut out = Stdout::new();
+    let journey = tokio::time::timeout(DEADLINE, demo::run(harbour, &mut out)).await;
+    journey.with_context(|| format!("it did not end within {DEADLINE:?}"))??;
+    Ok(out.flush()?)
 }

@@ -10,7 +10,7 @@ use transfer::Confirm;
 use crate::{
     arguments::{Mirror, Output},
     exit::Exit,
-    printer::Printer,
+    printer::{Printer, Stdout},
     signals,
 };
 
@@ -20,12 +20,7 @@ pub(crate) async fn run(mirror: &Mirror, printer: Printer) -> anyhow::Result<Exi
         to: BlobStore::open(&mirror.to)?,
         confirm: if mirror.confirm { Confirm::Write } else { Confirm::DryRun },
     };
-    let (stopper, stop) = transfer::stop();
-    let asked_to_end = signals::termination()?;
-    tokio::spawn(async move {
-        asked_to_end.await;
-        stopper.stop();
-    });
+    let stop = signals::stop_on_termination()?;
     let client = super::client(&mirror.registries);
     let progress = printer.progress();
     let totals = mirror::mirror(&client, &options, &stop, &*progress).await;
@@ -36,7 +31,7 @@ pub(crate) async fn run(mirror: &Mirror, printer: Printer) -> anyhow::Result<Exi
 }
 
 fn print(output: Output, totals: &Totals, confirm: Confirm) -> io::Result<()> {
-    let mut out = io::stdout().lock();
+    let mut out = Stdout::new();
     match output {
         Output::Json => writeln!(out, "{}", to_json(totals, confirm)),
         Output::Table => {

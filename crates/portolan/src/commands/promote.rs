@@ -23,13 +23,7 @@ pub(crate) async fn run(promote: &Promote, printer: Printer) -> anyhow::Result<E
     let problems = [loaded.problems, edges.problems().to_vec()].concat();
     let confirm = if promote.confirm { Confirm::Write } else { Confirm::DryRun };
 
-    let (stopper, stop) = promoter::stop();
-    let asked_to_end = signals::termination()?;
-    tokio::spawn(async move {
-        asked_to_end.await;
-        stopper.stop();
-    });
-
+    let stop = signals::stop_on_termination()?;
     let client = super::client(&promote.registries);
     let progress = printer.progress();
     let mut report = report(promote);

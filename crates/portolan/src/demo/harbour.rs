@@ -1,5 +1,5 @@
 //! The servers of the demonstration: all in this process, on loopback and free ports, with their data in
-//! a temporary directory. Dropping them ends them and removes the directory.
+//! a temporary directory.
 
 use std::{
     fs,
@@ -58,6 +58,16 @@ impl Harbour {
         let paris = store(&mut servers, directory.path().join("paris")).await?;
         let everywhere = store(&mut servers, directory.path().join("everywhere")).await?;
         Ok(Self { staging, production, paris, everywhere, directory, servers })
+    }
+
+    /// Ends the servers, and then removes what they wrote.
+    ///
+    /// # Errors
+    /// When the directory cannot be removed.
+    pub(crate) async fn close(mut self) -> anyhow::Result<()> {
+        self.servers.shutdown().await;
+        let path = self.directory.path().display().to_string();
+        self.directory.close().with_context(|| format!("cannot remove {path}"))
     }
 
     /// Writes `text` to a file of the temporary directory.

@@ -23,35 +23,29 @@ use registry_client::Client;
 use transfer::{Confirm, Silent};
 
 use content::Artifact;
-use harbour::{Harbour, Store};
+pub(crate) use harbour::Harbour;
+use harbour::Store;
 
 /// The image's name below the staging and production prefixes, and its tag.
 const IMAGE: (&str, &str) = ("hello", "1.0");
 /// The chart's.
 const CHART: (&str, &str) = ("charts/hello", "1.0.0");
 
-/// A running demonstration. Dropping it ends its servers and removes its files.
-pub(crate) struct Journey {
-    _harbour: Harbour,
-}
-
-/// Makes the journey, telling `out` of each step once it is checked.
+/// Makes the journey among the servers of `harbour`, telling `out` of each step once it is checked.
 ///
 /// # Errors
 /// When a claim does not hold.
-pub(crate) async fn run(out: &mut (dyn Write + Send)) -> anyhow::Result<Journey> {
-    let mut harbour = Harbour::open().await?;
+pub(crate) async fn run(harbour: &mut Harbour, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
     writeln!(
         out,
         "Portolan: promote, mirror, serve, pull. All of it in this process, on loopback.\n"
     )?;
-    push(out, &harbour).await?;
-    promote(out, &harbour).await?;
-    mirror(out, &harbour).await?;
+    push(out, harbour).await?;
+    promote(out, harbour).await?;
+    mirror(out, harbour).await?;
     let front = harbour.front().await?;
-    pulls(out, &harbour, &front).await?;
-    commands(out, &front)?;
-    Ok(Journey { _harbour: harbour })
+    pulls(out, harbour, &front).await?;
+    commands(out, &front)
 }
 
 async fn push(out: &mut (dyn Write + Send), harbour: &Harbour) -> anyhow::Result<()> {
@@ -122,7 +116,7 @@ async fn promote_once(
     let loaded = promoter::load(&ManifestSource::ThinDirectory(directory.to_owned()))?;
     ensure!(loaded.problems.is_empty(), "problems in the manifests: {:?}", loaded.problems);
     let edges = EdgeSet::new(loaded.manifests);
-    let (_stopper, stop) = promoter::stop();
+    let (_stopper, stop) = transfer::stop();
     let mut report = WordsReport::new(out, Show::Changes);
     let client = Client::builder().build();
     Ok(promoter::promote(client, &edges, &[], confirm, &stop, &Silent, &mut report).await?)

@@ -41,6 +41,28 @@ async fn the_demonstration_stays_up_until_it_is_told_to_end() {
 }
 
 #[tokio::test]
+async fn a_demonstration_that_nobody_reads_is_checked_all_the_same() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let mut command = portolan(&["demo", "--exit"]);
+    let mut child = command.env("TMPDIR", directory.path()).spawn().expect("it starts");
+    drop(child.stdout.take());
+    end_of(child).await.expect(0);
+    assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 0);
+}
+
+#[tokio::test]
+async fn an_interrupted_demonstration_leaves_nothing_and_claims_nothing() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let mut command = portolan(&["demo", "--exit"]);
+    let mut child = command.env("TMPDIR", directory.path()).spawn().expect("it starts");
+    let mut out = BufReader::new(child.stdout.take().expect("piped")).lines();
+    out.next_line().await.expect("UTF-8").expect("it has begun");
+    signal(&child, "INT").await;
+    end_of(child).await.expect(1);
+    assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 0);
+}
+
+#[tokio::test]
 async fn the_help_is_a_table_of_contents_and_the_version_says_which_build() {
     let help = run(&["--help"]).await.expect(0).stdout;
     for verb in
@@ -50,6 +72,12 @@ async fn the_help_is_a_table_of_contents_and_the_version_says_which_build() {
     }
     let version = run(&["--version"]).await.expect(0).stdout;
     assert!(version.starts_with(concat!("portolan ", env!("CARGO_PKG_VERSION"))), "{version}");
+    let git = std::process::Command::new("git").args(["rev-parse", "HEAD"]).output();
+    if git.is_ok_and(|git| git.status.success()) {
+        let build = version.split_once(" (").expect("a build").1;
+        let date = build.trim_end().trim_end_matches(')').rsplit_once(", ").expect("a date").1;
+        assert_eq!(date.split('-').map(str::len).collect::<Vec<_>>(), [4, 2, 2], "{version}");
+    }
     let script = run(&["completions", "bash"]).await.expect(0).stdout;
     assert!(script.contains("_portolan"), "{script}");
 }

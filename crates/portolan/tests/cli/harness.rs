@@ -89,7 +89,7 @@ impl Thin {
         images: &str,
     ) -> Self {
         let registries =
-            format!("registries:\n- name: {source}\n  src: true\n- name: {destination}\n");
+            format!("registries:\n- name: \"{source}\"\n  src: true\n- name: \"{destination}\"\n");
         self.file(&format!("manifests/{project}/promoter-manifest.yaml"), &registries)
             .file(&format!("images/{project}/images.yaml"), images)
     }

@@ -83,3 +83,13 @@ async fn an_unknown_kind_of_store_ends_with_2() {
 fn key(store: &Path, digest: &oci::Digest) -> std::path::PathBuf {
     store.join("containers/images").join(digest.to_string())
 }
+
+#[tokio::test]
+async fn a_closed_pipe_does_not_hide_that_mirroring_failed() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let from = format!("{}/x", testkit::TestHost::unreachable());
+    let to = format!("file://{}", directory.path().display());
+    let mut child = portolan(&["mirror", "--from", &from, "--to", &to]).spawn().expect("it starts");
+    drop(child.stdout.take());
+    end_of(child).await.expect(1);
+}

@@ -1,0 +1,69 @@
+//! Reading promotion manifests from disk: what cannot be read is one project's problem.
+
+use std::{fs, os::unix::fs::symlink, path::Path};
+
+use promoter::{LoadError, Loaded, ManifestSource, load};
+use tempfile::TempDir;
+
+const REGISTRIES: &str =
+    "registries:\n- {name: h.example/staging, src: true}\n- name: h.example/prod\n";
+
+fn write(root: &Path, path: &str, text: &str) {
+    let path = root.join(path);
+    fs::create_dir_all(path.parent().expect("a file has a directory")).expect("a directory");
+    fs::write(path, text).expect("a file");
+}
+
+fn tree() -> TempDir {
+    let root = TempDir::new().expect("a temporary directory");
+    write(root.path(), "manifests/good/promoter-manifest.yaml", REGISTRIES);
+    write(root.path(), "images/good/images.yaml", "[]\n");
+    root
+}
+
+fn load_tree(root: &TempDir) -> Loaded {
+    load(&ManifestSource::ThinDirectory(root.path().to_owned())).expect("it can be read")
+}
+
+#[test]
+fn files_at_the_wrong_place_are_problems_wherever_they_are() {
+    let root = tree();
+    write(root.path(), "image/typo/images.yaml", "[]\n");
+    write(root.path(), "manifest/typo/promoter-manifest.yaml", REGISTRIES);
+    write(root.path(), "hack/values.yaml", "a: 1\n");
+    write(root.path(), ".github/images.yaml", "[]\n");
+    let loaded = load_tree(&root);
+    assert_eq!(loaded.manifests.len(), 1);
+    let mut files: Vec<_> = loaded.problems.iter().map(|it| it.file.to_string()).collect();
+    files.sort();
+    let here = |path: &str| root.path().join(path).display().to_string();
+    assert_eq!(
+        files,
+        [here("image/typo/images.yaml"), here("manifest/typo/promoter-manifest.yaml")]
+    );
+}
+
+#[test]
+fn what_cannot_be_looked_at_is_a_problem_of_its_project() {
+    let root = tree();
+    write(root.path(), "elsewhere/images.txt", "");
+    symlink(root.path().join("elsewhere"), root.path().join("images/linked")).expect("a link");
+    fs::create_dir_all(root.path().join("images/odd/images.yaml")).expect("a directory");
+    write(root.path(), "manifests/odd/promoter-manifest.yaml", REGISTRIES);
+    let loaded = load_tree(&root);
+    assert_eq!(loaded.manifests.len(), 1);
+    let mut projects: Vec<_> =
+        loaded.problems.iter().map(|it| it.project.clone().expect("a project")).collect();
+    projects.sort();
+    assert_eq!(projects, ["linked", "odd"], "{:?}", loaded.problems);
+}
+
+#[test]
+fn what_is_no_thin_manifest_directory_is_an_error_that_says_so() {
+    let empty = TempDir::new().expect("a temporary directory");
+    let error = load(&ManifestSource::ThinDirectory(empty.path().to_owned())).expect_err("empty");
+    assert!(matches!(error, LoadError::Empty(_)) && error.to_string().contains("images/<project>"));
+    let missing = empty.path().join("none");
+    let error = load(&ManifestSource::ThinDirectory(missing)).expect_err("missing");
+    assert!(matches!(error, LoadError::Read { .. }));
+}
