@@ -26,16 +26,12 @@ pub(crate) struct Arguments {
     pub command: Command,
 }
 
-/// The verbs, in the order of an image's life.
+/// The verbs, in the order of an image's life. Their help is at their arguments.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Copy what promotion manifests ask for from staging to production
     Promote(Promote),
-    /// Copy the blobs of a registry into a blob store
     Mirror(Mirror),
-    /// Answer pulls: send every client to the nearest copy
     Serve(Serve),
-    /// Say where the front would send a client, and why
     Explain(Explain),
     /// Blob stores on this machine
     #[command(subcommand)]
@@ -43,9 +39,7 @@ pub(crate) enum Command {
     /// The embedded registry, for development, tests and staging
     #[command(subcommand)]
     Registry(Registry),
-    /// Show the whole journey in one process: promote, mirror, serve, pull
     Demo(Demo),
-    /// Print a completion script for a shell
     Completions(Completions),
 }
 
@@ -95,7 +89,7 @@ pub(crate) struct Manifests {
     #[arg(long, value_name = "FILE")]
     pub manifest: Option<PathBuf>,
 
-    /// A directory with images/<project>/images.yaml and manifests/<project>/promoter-manifest.yaml
+    /// A directory with images/PROJECT/images.yaml and manifests/PROJECT/promoter-manifest.yaml
     #[arg(long, value_name = "DIR")]
     pub thin_manifest_dir: Option<PathBuf>,
 }
@@ -119,7 +113,7 @@ pub(crate) enum Output {
 
 /// Copy the blobs of a registry, manifests among them, into a blob store.
 ///
-/// Every blob once, verified while it streams, under containers/images/<digest>. Running again copies only
+/// Every blob once, verified while it streams, under containers/images/DIGEST. Running again copies only
 /// what is missing. Without --confirm nothing is written.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
@@ -230,6 +224,7 @@ pub(crate) struct Demo {
     pub exit: bool,
 }
 
+/// Print a completion script for a shell.
 #[derive(Debug, Args)]
 pub(crate) struct Completions {
     /// The shell

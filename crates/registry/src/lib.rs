@@ -3,8 +3,8 @@
 //!
 //! It knows no users, no TLS and no referrers. What it answers: `docs/registry.md`.
 //!
-//! A request's way: [`route`] says what is asked, one function of [`manifests`], [`blobs`], [`uploads`]
-//! or [`listing`] answers it from [`storage`], and [`refusal`] turns what is refused into an answer.
+//! A request's way: `route` says what is asked, one function of `manifests`, `blobs`, `uploads`
+//! or `listing` answers it from `storage`, and `refusal` turns what is refused into an answer.
 //!
 //! Source: distribution-spec 1.1.
 
