@@ -6,11 +6,13 @@ use std::fmt;
 
 use bytes::Bytes;
 use oci::{Digest, Digester};
+use tokio::time::Instant;
 
 use crate::{
     Error, RedactedUrl,
     error::Fault,
     exchange::{Answer, AnswerBody, Request},
+    rate::{LeastRate, Meter, TooSlow},
 };
 
 /// A blob that is being read. It holds one piece, whatever the size of the blob.
@@ -24,10 +26,11 @@ pub struct BlobReader {
     digester: Option<Digester>,
     /// The piece that goes out next.
     held: Bytes,
+    meter: Meter,
 }
 
 impl BlobReader {
-    pub(crate) fn new(expected: Digest, answer: Answer) -> Self {
+    pub(crate) fn new(expected: Digest, answer: Answer, least: LeastRate) -> Self {
         Self {
             served_by: RedactedUrl::new(&answer.request.url),
             size: answer.content_length(),
@@ -36,6 +39,7 @@ impl BlobReader {
             expected,
             digester: Some(Digester::new(expected.algorithm())),
             held: Bytes::new(),
+            meter: Meter::new(least),
         }
     }
 
@@ -56,7 +60,7 @@ impl BlobReader {
     /// entirely.
     ///
     /// # Errors
-    /// When the connection breaks or falls silent, and when length or digest are wrong. After an
+    /// When the connection breaks, falls silent or is too slow, and when length or digest are wrong. After an
     /// error there is nothing more.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         let next = self.verified_piece().await;
@@ -69,7 +73,9 @@ impl BlobReader {
     /// Reads one piece ahead, so that the end is known before the last piece goes out.
     async fn verified_piece(&mut self) -> Result<Option<Bytes>, Fault> {
         while let Some(digester) = &mut self.digester {
+            let asked = Instant::now();
             let Some(piece) = self.body.piece().await? else { return self.last_piece() };
+            self.meter.count(piece.len(), asked.elapsed()).map_err(came_too_slowly)?;
             digester.update(&piece);
             let ready = std::mem::replace(&mut self.held, piece);
             if !ready.is_empty() {
@@ -87,6 +93,10 @@ impl BlobReader {
         }
         Ok(Some(std::mem::take(&mut self.held)).filter(|last| !last.is_empty()))
     }
+}
+
+fn came_too_slowly(TooSlow { moved: received, after, least }: TooSlow) -> Fault {
+    Fault::CameTooSlowly { received, after, least }
 }
 
 impl fmt::Debug for BlobReader {

@@ -12,6 +12,7 @@ use crate::{
     exchange::Request,
     listing::PAGE_SIZE,
     pool::{Pool, native_roots},
+    rate::{LEAST_RATE, LeastRate, RATE_WINDOW},
 };
 
 /// Time to the headers of an answer. Registries answer in well under a second; their balancers
@@ -45,6 +46,7 @@ pub struct ClientBuilder {
     request_timeout: Duration,
     idle_timeout: Duration,
     connect_timeout: Duration,
+    rate: LeastRate,
     user_agent: String,
     forwarded_for: Option<IpAddr>,
 }
@@ -74,6 +76,13 @@ impl ClientBuilder {
         self
     }
 
+    /// How fast a blob must move, either way, taken over each `window` of waiting for the other side.
+    /// Default: 16 KiB a second over 60 s.
+    pub fn least_rate(mut self, bytes_a_second: u64, window: Duration) -> Self {
+        self.rate = LeastRate { bytes_a_second, window };
+        self
+    }
+
     /// What to send as `User-Agent`. Default: `portolan/` and the version.
     pub fn user_agent(mut self, name: String) -> Self {
         self.user_agent = name;
@@ -99,6 +108,7 @@ impl ClientBuilder {
             answer: self.request_timeout,
             piece: self.idle_timeout,
             commit: self.request_timeout * COMMIT_FACTOR,
+            rate: self.rate,
         };
         let forwarded_for = self.forwarded_for.map(|address| address.to_string());
         Client(Arc::new(Inner {
@@ -125,6 +135,7 @@ impl Client {
             request_timeout: REQUEST_TIMEOUT,
             idle_timeout: IDLE_TIMEOUT,
             connect_timeout: CONNECT_TIMEOUT,
+            rate: LeastRate { bytes_a_second: LEAST_RATE, window: RATE_WINDOW },
             user_agent: concat!("portolan/", env!("CARGO_PKG_VERSION")).to_owned(),
             forwarded_for: None,
         }
@@ -153,7 +164,8 @@ impl Client {
     /// Also when the registry does not offer this, as many public ones do not, or when there is no
     /// end of pages.
     pub async fn catalog(&self, host: &Host) -> Result<Vec<Repository>, Error> {
-        self.list(self.endpoint(host, &Method::GET, &format!("_catalog?n={PAGE_SIZE}"))?).await
+        let url = self.endpoint(host, &Method::GET, &format!("_catalog?n={PAGE_SIZE}"))?;
+        self.list(self.send(Request::new(Method::GET, url)).await?).await
     }
 
     /// A repository at a registry. Asks nothing yet.
@@ -166,8 +178,8 @@ impl Client {
     pub(crate) fn endpoint(&self, host: &Host, method: &Method, path: &str) -> Result<Url, Error> {
         let scheme = if self.is_plain(host) { "http" } else { "https" };
         let text = format!("{scheme}://{host}/v2/{path}");
-        text.parse().map_err(|source| {
-            Error::new(method.clone(), RedactedUrl::unusable(&text), Fault::BadHost { source })
+        text.parse().map_err(|cause| {
+            Error::new(method.clone(), RedactedUrl::unusable(&text), Fault::BadHost { cause })
         })
     }
 

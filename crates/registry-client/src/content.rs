@@ -18,7 +18,10 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
 use tokio::{sync::watch, time::Instant};
 
-use crate::error::{BoxError, Fault};
+use crate::{
+    error::{BoxError, Fault},
+    rate::{LeastRate, Meter, TooSlow},
+};
 
 /// The body of a request, as the connection takes it.
 pub(crate) type OutgoingBody = UnsyncBoxBody<Bytes, BoxError>;
@@ -67,7 +70,10 @@ impl Content {
         let body = match std::mem::replace(self, Self::NONE) {
             Self::Bytes(bytes) => Full::new(bytes).map_err(|never| match never {}).boxed_unsync(),
             Self::Stream { size, pieces } => {
-                Metered { pieces, left: size, held: None, patience, progress }.boxed_unsync()
+                let meter = Meter::new(patience.rate);
+                let (held, taking) = (None, None);
+                Metered { pieces, left: size, held, taking, meter, patience, progress }
+                    .boxed_unsync()
             }
         };
         (body, watched)
@@ -83,6 +89,8 @@ pub(crate) struct Patience {
     pub(crate) piece: Duration,
     /// For the headers of an answer to content that was streamed.
     pub(crate) commit: Duration,
+    /// For content as a whole, either way.
+    pub(crate) rate: LeastRate,
 }
 
 /// How far the content has been sent.
@@ -95,7 +103,16 @@ pub(crate) struct Progress {
     /// How long was granted until then.
     after: Duration,
     /// Why the content broke off.
-    failure: Option<Arc<dyn StdError + Send + Sync>>,
+    failure: Option<Failure>,
+}
+
+/// What ended the content early.
+#[derive(Clone, Debug)]
+enum Failure {
+    /// The stream itself.
+    Stream(Arc<dyn StdError + Send + Sync>),
+    /// The other side, taking too little of it.
+    Slow(TooSlow),
 }
 
 impl Progress {
@@ -115,10 +132,14 @@ impl Progress {
         }
     }
 
-    /// The content's own fault, if it broke off.
+    /// Why the content broke off, if it did.
     pub(crate) fn failure(&self) -> Option<Fault> {
-        let source = Arc::clone(self.failure.as_ref()?);
-        Some(Fault::Content { sent: self.sent, source })
+        Some(match self.failure.as_ref()? {
+            Failure::Stream(cause) => Fault::Content { sent: self.sent, cause: Arc::clone(cause) },
+            Failure::Slow(TooSlow { moved: sent, after, least }) => {
+                Fault::TakenTooSlowly { sent: *sent, after: *after, least: *least }
+            }
+        })
     }
 }
 
@@ -138,6 +159,9 @@ struct Metered {
     left: u64,
     /// The last piece, until the stream has ended.
     held: Option<Bytes>,
+    /// The length of the piece that the connection has, and since when; none once it asks for more.
+    taking: Option<(usize, Instant)>,
+    meter: Meter,
     patience: Patience,
     progress: watch::Sender<Progress>,
 }
@@ -152,7 +176,8 @@ impl Metered {
         Ok(None)
     }
 
-    fn hand_out(&self, piece: Bytes) -> Frame<Bytes> {
+    fn hand_out(&mut self, piece: Bytes) -> Frame<Bytes> {
+        self.taking = Some((piece.len(), Instant::now()));
         self.progress.send_modify(|progress| {
             progress.sent += piece.len() as u64;
             progress.grant(self.patience.piece);
@@ -160,10 +185,16 @@ impl Metered {
         Frame::data(piece)
     }
 
-    fn fail(&mut self, error: BoxError) -> BoxError {
-        let error: Arc<dyn StdError + Send + Sync> = error.into();
-        self.progress.send_modify(|progress| progress.failure = Some(Arc::clone(&error)));
-        Box::new(error)
+    /// Ends the request. What the error says is not looked at: the failure is.
+    fn fail(&self, failure: Failure) -> BoxError {
+        self.progress.send_modify(|progress| progress.failure = Some(failure));
+        "the content broke off".into()
+    }
+
+    /// Counts the piece before, now that the connection asks for more.
+    fn count_taken(&mut self) -> Result<(), TooSlow> {
+        let Some((bytes, since)) = self.taking.take() else { return Ok(()) };
+        self.meter.count(bytes, since.elapsed())
     }
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
@@ -188,6 +219,9 @@ impl Body for Metered {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Err(slow) = self.count_taken() {
+            return Poll::Ready(Some(Err(self.fail(Failure::Slow(slow)))));
+        }
         let polled = self.poll_piece(cx);
         if polled.is_pending() {
             // The stream's turn: what it waits for has a deadline of its own.
@@ -195,7 +229,7 @@ impl Body for Metered {
         }
         Poll::Ready(ready!(polled).map(|piece| match piece {
             Ok(piece) => Ok(self.hand_out(piece)),
-            Err(error) => Err(self.fail(error)),
+            Err(error) => Err(self.fail(Failure::Stream(error.into()))),
         }))
     }
 

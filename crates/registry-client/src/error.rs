@@ -2,7 +2,7 @@
 //!
 //! Not here: what callers do about it.
 
-use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
+use std::{error::Error as StdError, fmt, io, sync::Arc, time::Duration};
 
 use http::{Method, StatusCode};
 use hyper_util::client::legacy;
@@ -20,8 +20,8 @@ const SHOWN_MESSAGE: usize = 300;
 
 /// A request that did not end as it should.
 ///
-/// `Display` says everything in one line, causes included, so do not print the chain of sources
-/// behind it. The query of the URL is left out, since it may be a signature.
+/// `Display` says everything in one line, causes included; so there is no chain of sources behind it,
+/// which would say them again. The query of the URL is left out, since it may be a signature.
 pub struct Error(Box<Inner>);
 
 struct Inner {
@@ -74,7 +74,8 @@ impl Error {
 
     /// Whether the registry could not be asked at all: its name, the connection, TLS, or silence until
     /// the deadline. Asking it for something else will most likely end the same way. Not so when it
-    /// answered by a redirect, and the host behind that is the one that cannot be reached.
+    /// answered by a redirect, and the host behind that is the one that cannot be reached; nor when this
+    /// machine is what is at fault, having too many files open.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
         let no_answer = matches!(
@@ -101,7 +102,10 @@ impl Error {
             | Fault::Truncated { .. }
             | Fault::Silent { .. }
             | Fault::TooSlow { .. }
-            | Fault::Stalled { .. } => true,
+            | Fault::Stalled { .. }
+            | Fault::CameTooSlowly { .. }
+            | Fault::TakenTooSlowly { .. }
+            | Fault::NoDescriptors { .. } => true,
             _ => false,
         }
     }
@@ -137,13 +141,9 @@ impl fmt::Debug for Error {
     }
 }
 
-impl StdError for Error {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.fault.source()
-    }
-}
+impl StdError for Error {}
 
-/// What was wrong with a request.
+/// What was wrong with a request. `Display` includes the cause.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Fault {
@@ -156,28 +156,37 @@ pub enum Fault {
         body: ErrorBody,
     },
     /// A registry host that no URL can have, such as `0.0.0.999`.
-    #[error("the host is not usable in a URL: {source}")]
+    #[error("the host is not usable in a URL: {cause}")]
     BadHost {
         /// Why.
-        source: url::ParseError,
+        cause: url::ParseError,
     },
     /// A URL that cannot be asked for.
-    #[error("the URL cannot be used: {source}")]
+    #[error("the URL cannot be used: {cause}")]
     BadUrl {
         /// Why.
-        source: http::uri::InvalidUri,
+        cause: http::uri::InvalidUri,
     },
     /// No connection: name resolution, refusal, no route, or too long.
-    #[error("cannot connect: {}", Causes(&**source))]
+    #[error("cannot connect: {}", Causes(&**cause))]
     Connect {
         /// Why.
-        source: BoxError,
+        cause: BoxError,
+    },
+    /// No connection, and that is this machine's fault: too many files are open.
+    #[error(
+        "no connection can be made, since too many files are open here: {}; raise `ulimit -n`",
+        Causes(&**cause)
+    )]
+    NoDescriptors {
+        /// Why.
+        cause: BoxError,
     },
     /// A connection, but no TLS on it: a certificate that is not trusted, or no TLS at all.
-    #[error("TLS failed: {}", Causes(&**source))]
+    #[error("TLS failed: {}", Causes(&**cause))]
     Tls {
         /// Why.
-        source: BoxError,
+        cause: BoxError,
     },
     /// TLS was not even tried.
     #[error(
@@ -192,12 +201,12 @@ pub enum Fault {
         after: Duration,
     },
     /// The connection broke before the answer was complete.
-    #[error("the connection broke after {received} bytes of the answer: {}", Causes(&**source))]
+    #[error("the connection broke after {received} bytes of the answer: {}", Causes(&**cause))]
     Lost {
         /// How much of the body had come.
         received: u64,
         /// Why.
-        source: BoxError,
+        cause: BoxError,
     },
     /// The connection ended before as many bytes had come as announced.
     #[error("the answer ended after {received} of {expected} bytes")]
@@ -214,6 +223,26 @@ pub enum Fault {
         after: Duration,
         /// How much of the body had come.
         received: u64,
+    },
+    /// The answer's body came below the least rate.
+    #[error("it came too slowly: {received} bytes in {} s, where {least} a second are the least", after.as_secs())]
+    CameTooSlowly {
+        /// How much of the body came in that time.
+        received: u64,
+        /// How long was waited for it.
+        after: Duration,
+        /// The least rate, in bytes a second.
+        least: u64,
+    },
+    /// The registry took the content below the least rate.
+    #[error("it was taken too slowly: {sent} bytes in {} s, where {least} a second are the least", after.as_secs())]
+    TakenTooSlowly {
+        /// How much of the content was taken in that time.
+        sent: u64,
+        /// How long was waited for it.
+        after: Duration,
+        /// The least rate, in bytes a second.
+        least: u64,
     },
     /// A body that is held in memory took too long in all.
     #[error("the answer was not complete after {after:?}, with {received} bytes of it")]
@@ -246,10 +275,10 @@ pub enum Fault {
         limit: usize,
     },
     /// A listing that cannot be read.
-    #[error("the answer is not the JSON of a listing: {source}")]
+    #[error("the answer is not the JSON of a listing: {cause}")]
     NotJson {
         /// Why.
-        source: serde_json::Error,
+        cause: serde_json::Error,
     },
     /// The registry pointed somewhere, and it was not followed.
     #[error("{pointer} {}was not followed: {reason}", To(to.as_ref()))]
@@ -262,12 +291,12 @@ pub enum Fault {
         reason: Refusal,
     },
     /// The content to be sent could not be had from the caller's stream.
-    #[error("the content broke off after {sent} bytes: {}", Causes(&**source))]
+    #[error("the content broke off after {sent} bytes: {}", Causes(&**cause))]
     Content {
         /// How much of it had been handed to the connection.
         sent: u64,
         /// The error of the stream.
-        source: Arc<dyn StdError + Send + Sync>,
+        cause: Arc<dyn StdError + Send + Sync>,
     },
 }
 
@@ -329,6 +358,20 @@ pub enum Refusal {
         /// What is counted.
         of: &'static str,
     },
+}
+
+/// Whether the system refused for want of file descriptors, in the process or on the whole machine.
+pub(crate) fn is_out_of_descriptors(error: &(dyn StdError + 'static)) -> bool {
+    // ENFILE and EMFILE, which are the same on every Unix.
+    let is_one = |error: &io::Error| matches!(error.raw_os_error(), Some(23 | 24));
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.downcast_ref().is_some_and(is_one) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// An error and what caused it, in one line; a cause that is already told is not told again.
@@ -438,6 +481,7 @@ mod tests {
             ),
         ] {
             assert_eq!(error.to_string(), format!("GET https://h/v2/a/manifests/x: {text}"));
+            assert!(error.source().is_none(), "nothing is said twice");
         }
     }
 

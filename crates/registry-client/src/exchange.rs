@@ -22,7 +22,7 @@ use url::Url;
 use crate::{
     Client, Error, RedactedUrl,
     content::{Content, Progress},
-    error::{Fault, Pointer, Refusal},
+    error::{Fault, Pointer, Refusal, is_out_of_descriptors},
     url::strip_user,
 };
 
@@ -108,7 +108,7 @@ impl Client {
         if request.url.scheme() == "https" && !self.0.pool.has_roots {
             return Err(Fault::NoRootCertificates);
         }
-        let uri: Uri = request.url.as_str().parse().map_err(|source| Fault::BadUrl { source })?;
+        let uri: Uri = request.url.as_str().parse().map_err(|cause| Fault::BadUrl { cause })?;
         let length = request.content.len();
         let (body, progress) = request.content.start(self.0.patience);
         let mut outgoing = http::Request::new(body);
@@ -206,10 +206,13 @@ fn broken(error: legacy::Error) -> Fault {
     let source = std::error::Error::source(&error);
     // The TCP connector has an error type of its own; what is plain I/O comes from the handshake.
     let in_handshake = source.is_some_and(|source| source.is::<io::Error>());
+    if error.is_connect() && is_out_of_descriptors(&error) {
+        return Fault::NoDescriptors { cause: error.into() };
+    }
     match (error.is_connect(), in_handshake) {
-        (true, true) => Fault::Tls { source: error.into() },
-        (true, false) => Fault::Connect { source: error.into() },
-        (false, _) => Fault::Lost { received: 0, source: error.into() },
+        (true, true) => Fault::Tls { cause: error.into() },
+        (true, false) => Fault::Connect { cause: error.into() },
+        (false, _) => Fault::Lost { received: 0, cause: error.into() },
     }
 }
 
@@ -309,7 +312,7 @@ impl AnswerBody {
         let received = self.received;
         match self.expected {
             Some(expected) if is_end(&error) => Fault::Truncated { expected, received },
-            _ => Fault::Lost { received, source: error.into() },
+            _ => Fault::Lost { received, cause: error.into() },
         }
     }
 

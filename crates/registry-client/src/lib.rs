@@ -17,6 +17,7 @@ mod exchange;
 mod link;
 mod listing;
 mod pool;
+mod rate;
 mod repository;
 mod upload;
 mod url;

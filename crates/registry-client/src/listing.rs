@@ -14,7 +14,7 @@ use url::Url;
 use crate::{
     Client, Error, RedactedUrl,
     error::{Fault, Pointer, Refusal},
-    exchange::{Request, resolve},
+    exchange::{Answer, Request, resolve},
     link::next_link,
 };
 
@@ -36,17 +36,16 @@ struct Page {
 }
 
 impl Client {
-    /// Reads all pages from `url` on. Names that are no `T` are left out.
-    pub(crate) async fn list<T: FromStr>(&self, url: Url) -> Result<Vec<T>, Error> {
+    /// Reads all pages, of which this is the first. Names that are no `T` are left out.
+    pub(crate) async fn list<T: FromStr>(&self, first: Answer) -> Result<Vec<T>, Error> {
         let mut names = Vec::new();
-        let mut been = HashSet::from([url.clone()]);
-        let mut request = Request::new(Method::GET, url);
+        let mut been = HashSet::from([first.request.url.clone()]);
+        let mut answer = first;
         loop {
-            let answer = self.send(request).await?;
             let next = next_page(&answer.request.url, &answer.headers);
             let (asked, bytes) = answer.bytes(MAX_PAGE_BYTES).await?;
             let page: Page = serde_json::from_slice(&bytes)
-                .map_err(|source| asked.fails(Fault::NotJson { source }))?;
+                .map_err(|cause| asked.fails(Fault::NotJson { cause }))?;
             names.extend(page.names.into_iter().flatten().filter_map(|name| name.parse().ok()));
             let Some(next) = next.map_err(|fault| asked.fails(fault))? else { return Ok(names) };
             let reason = if been.len() >= MAX_PAGES {
@@ -56,7 +55,7 @@ impl Client {
             } else if !been.insert(next.clone()) {
                 Refusal::Loop
             } else {
-                request = Request::new(Method::GET, next);
+                answer = self.send(Request::new(Method::GET, next)).await?;
                 continue;
             };
             return Err(asked.fails(not_followed(&next, reason)));

@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
-use oci::{Digest, ErrorCode, Host, Reference, Repository, Tag, media_type};
+use oci::{Digest, Host, Reference, Repository, Tag, media_type};
 
 use crate::{
     BlobReader, Client, Error, Fault, Mount, Upload, content::Content, exchange::Request,
@@ -144,19 +144,17 @@ impl RepositoryClient {
         self.client.send(request).await.map(drop)
     }
 
-    /// All tags, in the registry's order: none when it does not know the repository. Names outside
-    /// the grammar are left out, since nothing can ask for them.
+    /// All tags, in the registry's order: none when it answers 404, by whatever code, since the
+    /// specification asks for none. Names outside the grammar are left out, since nothing can ask for
+    /// them.
     ///
     /// # Errors
     /// When a page cannot be read, or there is no end of pages.
     pub async fn tags(&self) -> Result<Vec<Tag>, Error> {
         let first = self.request(Method::GET, &format!("tags/list?n={PAGE_SIZE}"))?;
-        match self.client.list(first.url).await {
-            // A 404 without that code may come from anything; it does not say that all is well.
-            Err(error) if error.is_not_found() && error.has_code(ErrorCode::NameUnknown) => {
-                Ok(Vec::new())
-            }
-            listed => listed,
+        match found(self.client.send(first).await)? {
+            Some(first) => self.client.list(first).await,
+            None => Ok(Vec::new()),
         }
     }
 
@@ -175,7 +173,8 @@ impl RepositoryClient {
     /// When it is not there, or cannot be read.
     pub async fn blob(&self, digest: &Digest) -> Result<BlobReader, Error> {
         let request = self.request(Method::GET, &format!("blobs/{digest}"))?;
-        Ok(BlobReader::new(*digest, self.client.send(request).await?))
+        let answer = self.client.send(request).await?;
+        Ok(BlobReader::new(*digest, answer, self.client.0.patience.rate))
     }
 
     /// Asks the registry to take the blob from its own repository `from`.

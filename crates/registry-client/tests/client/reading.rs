@@ -108,6 +108,35 @@ async fn a_slow_blob_is_read_as_long_as_something_comes() {
     assert_eq!(read_from(&client, &server.host).await.expect("a blob"), BLOB.as_bytes());
 }
 
+#[tokio::test]
+async fn a_blob_that_drips_is_given_up_in_the_end() {
+    let server = Scripted::start(|_| reply(200, &[], BLOB)).await;
+    server.fail(get().drip(1, Duration::from_millis(100)));
+    let client = Client::builder().least_rate(100, Duration::from_millis(200)).build();
+    let (fault, error) = fault_of(&client, &server.host).await;
+    let Fault::CameTooSlowly { received, after, least: 100 } = error.fault() else {
+        panic!("{error}")
+    };
+    assert!(*received < BLOB.len() as u64 && *after >= Duration::from_millis(200), "{error}");
+    assert!(fault.starts_with("it came too slowly: "), "{fault}");
+    assert!(error.is_transient() && !error.is_unreachable());
+}
+
+#[tokio::test]
+async fn a_blob_whose_reader_pauses_is_not_too_slow() {
+    let server = Scripted::start(|_| reply(200, &[], BLOB)).await;
+    server.fail(get().drip(3, Duration::from_millis(50)));
+    let client = Client::builder().least_rate(20, Duration::from_millis(150)).build();
+    let mut blob = at(&client, &server.host).blob(&digest()).await.expect("headers");
+    let mut length = 0;
+    // Slower than the least rate, by the clock.
+    while let Some(piece) = blob.next().await.expect("it is all there") {
+        length += piece.len();
+        tokio::time::sleep(Duration::from_millis(400)).await;
+    }
+    assert_eq!(length, BLOB.len());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_manifest_that_drips_is_given_up_in_the_end() {
     let server = Scripted::start(|_| reply(200, &[], &"x".repeat(1000))).await;

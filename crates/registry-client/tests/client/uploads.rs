@@ -7,7 +7,7 @@ use futures_util::{StreamExt as _, stream};
 use http::Method;
 use oci::{Digest, Digester, ErrorCode, Host};
 use registry_client::{Client, Error, Fault, Mount, Upload};
-use testkit::{TestRegistry, fixture};
+use testkit::{TestRegistry, TestServer, fixture};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
@@ -272,6 +272,42 @@ async fn a_registry_that_stops_taking_content_is_given_up() {
     assert!(*sent < SIZE, "{error}");
     assert!(error.is_transient() && !error.is_unreachable());
     server.abort();
+}
+
+#[tokio::test]
+async fn a_registry_that_takes_content_too_slowly_is_given_up() {
+    const SIZE: u64 = 64 << 20;
+    let server = TestServer::start(|request| async move {
+        let put = request.method() == Method::PUT;
+        let mut body = request.into_body().into_data_stream();
+        while let Some(Ok(_)) = body.next().await {
+            tokio::time::sleep(SHORT / 20).await;
+        }
+        reply(if put { 201 } else { 202 }, &["Location: /up"], "")
+    });
+    let server = server.await;
+    let piece = Bytes::from(vec![0; 64 << 10]);
+    let body = stream::iter(std::iter::repeat_n(piece, 1024)).map(Ok::<_, io::Error>);
+    // Far more than one piece in each pause, and far less than the pauses between two pieces allow.
+    let client = Client::builder().least_rate(1 << 30, SHORT / 5).build();
+    let upload = session(&client, &server.host()).await;
+    let error = upload.put(&digest(), SIZE, body).await.expect_err("too slow");
+    let Fault::TakenTooSlowly { sent, after, .. } = error.fault() else { panic!("{error}") };
+    assert!(*sent < SIZE && *after >= SHORT / 5, "{error}");
+    assert!(error.to_string().contains(": it was taken too slowly: "), "{error}");
+    assert!(error.is_transient() && !error.is_unreachable());
+}
+
+#[tokio::test]
+async fn a_source_that_is_slow_is_not_held_against_the_registry() {
+    let server = taking().await;
+    let client = Client::builder().least_rate(1 << 20, Duration::from_millis(50)).build();
+    let body = stream::iter(["a ", "bl", "ob"]).then(|piece| async move {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        Ok::<_, io::Error>(Bytes::from(piece))
+    });
+    let upload = session(&client, &server.host).await;
+    upload.put(&digest(), 6, body).await.expect("it is taken");
 }
 
 #[tokio::test]
