@@ -4,7 +4,8 @@ use std::{io, path::PathBuf};
 
 use oci::Digest;
 
-/// Why a blob store could not do what it was asked. `Display` says everything, the cause included.
+/// Why a blob store could not do what it was asked. `Display` says everything, the cause
+/// included; so there is no chain of sources, which would say it again.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -19,15 +20,14 @@ pub enum Error {
         why: String,
     },
     /// The operating system refused: no space, no permission, a broken disk.
-    #[error("cannot {action} `{}`: {source}", path.display())]
+    #[error("cannot {action} `{}`: {cause}", path.display())]
     Io {
         /// What was tried, as a verb.
         action: &'static str,
         /// On what.
         path: PathBuf,
         /// The refusal.
-        #[source]
-        source: io::Error,
+        cause: io::Error,
     },
     /// The bytes written are not what the digest names; nothing was kept.
     #[error("the bytes that came for {} are {}; nothing was kept of them", .0.expected, .0.found)]
@@ -66,7 +66,7 @@ impl Error {
         path: impl Into<PathBuf>,
     ) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io { action, path, source }
+        move |cause| Self::Io { action, path, cause }
     }
 }
 

@@ -39,13 +39,20 @@ pub(crate) struct Directory(Arc<Inner>);
 struct Inner {
     url: Url,
     root: PathBuf,
-    /// Held, shared, from the first write on: it tells other processes that partial files are alive.
-    lock: Mutex<Option<File>>,
+    /// Of the first write; none before.
+    prepared: Mutex<Option<Prepared>>,
+}
+
+/// Made by the first write.
+#[derive(Debug)]
+struct Prepared {
+    /// Held, shared: it tells other processes that partial files are alive. None where that is impossible.
+    _lock: Option<File>,
 }
 
 impl Directory {
     pub(crate) fn new(url: Url, root: PathBuf) -> Self {
-        Self(Arc::new(Inner { url, root, lock: Mutex::new(None) }))
+        Self(Arc::new(Inner { url, root, prepared: Mutex::new(None) }))
     }
 
     pub(crate) async fn contains(&self, digest: &Digest) -> Result<bool, Error> {
@@ -91,8 +98,8 @@ impl fmt::Display for Directory {
 impl Inner {
     /// Makes the directories, removes what killed processes left, and announces this process; once.
     fn prepare(&self) -> Result<(), Error> {
-        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        if lock.is_some() {
+        let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        if prepared.is_some() {
             return Ok(());
         }
         let (hidden, images) = (self.root.join(HIDDEN), self.root.join(key::PREFIX));
@@ -105,38 +112,54 @@ impl Inner {
         }
         let path = hidden.join("lock");
         let file = File::create(&path).map_err(Error::io("open the lock", path))?;
-        if let Err(error) = clean_and_share(&file, &hidden) {
+        let lock = match clean_and_share(&file, &hidden) {
+            Ok(cleaned) => {
+                if let Err(error) = cleaned {
+                    tracing::warn!(%error, "leftovers of killed processes stay");
+                }
+                Some(file)
+            }
             // Some file systems have no locks. Leftovers then stay, which costs space and nothing else.
-            tracing::warn!(directory = %hidden.display(), %error, "cannot lock; leftovers stay");
-        }
-        *lock = Some(file);
+            Err(error) => {
+                let directory = hidden.display();
+                tracing::warn!(%directory, %error, "cannot lock; leftovers of killed processes stay");
+                None
+            }
+        };
+        *prepared = Some(Prepared { _lock: lock });
         Ok(())
     }
 }
 
-/// Removes leftovers if no process writes, and then holds the lock shared.
-fn clean_and_share(lock: &File, hidden: &Path) -> io::Result<()> {
-    match lock.try_lock() {
+/// Removes leftovers if no process writes, and then, whatever came of that, holds the lock shared. Fails
+/// when it does not hold it; gives what came of the removing.
+fn clean_and_share(lock: &File, hidden: &Path) -> io::Result<Result<(), Error>> {
+    let cleaned = match lock.try_lock() {
         Ok(()) => {
             let cleaned = remove_leftovers(hidden);
             lock.unlock()?;
-            cleaned?;
+            cleaned
         }
-        Err(TryLockError::WouldBlock) => {}
+        Err(TryLockError::WouldBlock) => Ok(()),
         Err(TryLockError::Error(error)) => return Err(error),
-    }
+    };
     // Waits at most for another process's cleaning.
-    lock.lock_shared()
+    lock.lock_shared()?;
+    Ok(cleaned)
 }
 
-fn remove_leftovers(hidden: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(hidden)? {
-        let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with(PARTIAL) {
-            fs::remove_file(entry.path())?;
+/// Removes all that it can; the error is that of the last one that it could not.
+fn remove_leftovers(hidden: &Path) -> Result<(), Error> {
+    let listed = fs::read_dir(hidden).map_err(Error::io("list", hidden))?;
+    let mut removed = Ok(());
+    for entry in listed.filter_map(Result::ok) {
+        if entry.file_name().to_string_lossy().starts_with(PARTIAL)
+            && let Err(error) = fs::remove_file(entry.path())
+        {
+            removed = Err(Error::io("remove", entry.path())(error));
         }
     }
-    Ok(())
+    removed
 }
 
 fn read(digest: &Digest, path: PathBuf, max: u64) -> Result<Option<Bytes>, Error> {

@@ -128,6 +128,33 @@ async fn leftovers_of_killed_processes_go_when_nobody_writes() {
 }
 
 #[tokio::test]
+async fn the_lock_is_held_even_if_a_leftover_cannot_be_removed() {
+    let directory = TempDir::new().expect("a directory");
+    let hidden = directory.path().join(".portolan");
+    fs::create_dir_all(hidden.join("partial-directory")).expect("it is made");
+    fs::write(hidden.join("partial-file"), b"half").expect("it is written");
+    let store = store_in(directory.path());
+    let content = Bytes::from_static(b"content");
+    store.put(&Digest::sha256(&content), content).await.expect("it is put");
+    let lock = fs::File::open(hidden.join("lock")).expect("a lock");
+    assert!(lock.try_lock().is_err(), "another process would take what we write for leftovers");
+    drop(store);
+    lock.try_lock().expect("nobody writes any more");
+    assert!(hidden.join("partial-directory").exists() && !hidden.join("partial-file").exists());
+}
+
+#[tokio::test]
+async fn an_error_tells_its_cause_once() {
+    let directory = TempDir::new().expect("a directory");
+    fs::write(directory.path().join("containers"), b"in the way").expect("it is written");
+    let content = Bytes::from_static(b"content");
+    let put = store_in(directory.path()).put(&Digest::sha256(&content), content).await;
+    let error = put.expect_err("no directory can be made");
+    assert!(error.to_string().ends_with("(os error 20)"), "{error}");
+    assert!(std::error::Error::source(&error).is_none(), "it would be told again");
+}
+
+#[tokio::test]
 async fn reading_makes_no_directory() {
     let directory = TempDir::new().expect("a directory");
     let absent = directory.path().join("a/b");

@@ -26,7 +26,7 @@ impl Destination {
                 .head_manifest(&Reference::Digest(*digest))
                 .await
                 .map(|head| head.is_some())
-                .map_err(|source| self.registry_failed("look for", content, source)),
+                .map_err(|cause| self.registry_failed("look for", content, cause)),
             Self::Store(store) => self.store_contains(store, content, digest).await,
         }
     }
@@ -38,7 +38,7 @@ impl Destination {
             Self::Registry(repository) => repository
                 .has_blob(digest)
                 .await
-                .map_err(|source| self.registry_failed("look for", content, source)),
+                .map_err(|cause| self.registry_failed("look for", content, cause)),
             Self::Store(store) => self.store_contains(store, content, digest).await,
         }
     }
@@ -50,7 +50,7 @@ impl Destination {
         digest: &Digest,
     ) -> Result<bool, Error> {
         let answer = store.contains(digest).await;
-        answer.map_err(|source| self.store_failed("look for", content, source))
+        answer.map_err(|cause| self.store_failed("look for", content, cause))
     }
 
     /// Writes a manifest, under its digest only.
@@ -62,12 +62,12 @@ impl Destination {
                 .put_manifest(&Reference::Digest(*digest), media_type, bytes.clone())
                 .await
                 .map(|_its_digest| ())
-                .map_err(|source| self.registry_failed("write", content, source)),
+                .map_err(|cause| self.registry_failed("write", content, cause)),
             Self::Store(store) => store
                 .put(digest, bytes.clone())
                 .await
                 .map(|_written_or_there| ())
-                .map_err(|source| self.store_failed("write", content, source)),
+                .map_err(|cause| self.store_failed("write", content, cause)),
         }
     }
 
@@ -75,20 +75,20 @@ impl Destination {
         &self,
         action: &'static str,
         content: Content,
-        source: registry_client::Error,
+        cause: registry_client::Error,
     ) -> Error {
         let destination = self.to_string();
-        DestinationError::Registry { destination, action, content, source }.into()
+        DestinationError::Registry { destination, action, content, cause }.into()
     }
 
     pub(crate) fn store_failed(
         &self,
         action: &'static str,
         content: Content,
-        source: blob_store::Error,
+        cause: blob_store::Error,
     ) -> Error {
         let destination = self.to_string();
-        DestinationError::Store { destination, action, content, source }.into()
+        DestinationError::Store { destination, action, content, cause }.into()
     }
 }
 

@@ -25,7 +25,8 @@ impl fmt::Display for Content {
 }
 
 /// Why content did not arrive. Cheap to clone, since one fault of a source is told to every
-/// destination. `Display` says everything, the cause included.
+/// destination. `Display` says everything, the cause included; so there is no chain of sources, which would
+/// say it again.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -50,26 +51,28 @@ impl Error {
         matches!(self, Self::Source(error) if matches!(**error, SourceError::Missing { .. }))
     }
 
+    /// Whether a registry could not be asked at all, so that asking it for something else will most
+    /// likely end the same way: that of the source if [`Error::is_source`], else that of the destination.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        self.of_registry().is_some_and(registry_client::Error::is_unreachable)
+    }
+
     /// Whether the same may well succeed later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        self.registry_error().is_some_and(registry_client::Error::is_transient)
+        self.of_registry().is_some_and(registry_client::Error::is_transient)
     }
 
-    /// Whether the registry, on the side that is at fault, does not answer at all.
-    #[must_use]
-    pub fn is_unreachable(&self) -> bool {
-        self.registry_error().is_some_and(registry_client::Error::is_unreachable)
-    }
-
-    fn registry_error(&self) -> Option<&registry_client::Error> {
+    /// What a registry, of either side, did.
+    fn of_registry(&self) -> Option<&registry_client::Error> {
         match self {
             Self::Source(error) => match &**error {
-                SourceError::Read { source, .. } => Some(source),
+                SourceError::Read { cause, .. } => Some(cause),
                 _ => None,
             },
             Self::Destination(error) => match &**error {
-                DestinationError::Registry { source, .. } => Some(source),
+                DestinationError::Registry { cause, .. } => Some(cause),
                 _ => None,
             },
         }
@@ -103,26 +106,24 @@ pub enum SourceError {
         parent: Option<Digest>,
     },
     /// The registry refused, broke off, fell silent, or sent other bytes than the digest says.
-    #[error("cannot read {content} from {repository}: {source}")]
+    #[error("cannot read {content} from {repository}: {cause}")]
     Read {
         /// Where it was read, as `host/name`.
         repository: String,
         /// What was read.
         content: Content,
         /// What happened.
-        #[source]
-        source: registry_client::Error,
+        cause: registry_client::Error,
     },
     /// A manifest is none that can be copied.
-    #[error("cannot copy manifest {digest} of {repository}: {source}")]
+    #[error("cannot copy manifest {digest} of {repository}: {cause}")]
     Manifest {
         /// Where it lies, as `host/name`.
         repository: String,
         /// Its digest.
         digest: Digest,
         /// What is wrong with it.
-        #[source]
-        source: ManifestError,
+        cause: ManifestError,
     },
     /// A blob is longer or shorter than the manifest that lists it says.
     #[error(
@@ -158,7 +159,7 @@ pub enum SourceError {
 #[non_exhaustive]
 pub enum DestinationError {
     /// A registry refused, broke off or fell silent.
-    #[error("cannot {action} {content} {} {destination}: {source}", preposition(action))]
+    #[error("cannot {action} {content} {} {destination}: {cause}", preposition(action))]
     Registry {
         /// The repository, as `host/name`.
         destination: String,
@@ -167,11 +168,10 @@ pub enum DestinationError {
         /// With what.
         content: Content,
         /// What happened.
-        #[source]
-        source: registry_client::Error,
+        cause: registry_client::Error,
     },
     /// A blob store could not do it.
-    #[error("cannot {action} {content} {} {destination}: {source}", preposition(action))]
+    #[error("cannot {action} {content} {} {destination}: {cause}", preposition(action))]
     Store {
         /// The store's URL.
         destination: String,
@@ -180,8 +180,7 @@ pub enum DestinationError {
         /// With what.
         content: Content,
         /// What happened.
-        #[source]
-        source: blob_store::Error,
+        cause: blob_store::Error,
     },
     /// The source failed meanwhile, so that nothing was committed.
     #[error("{content} was not written to {destination}, since it could not be read to its end")]
@@ -199,13 +198,13 @@ impl SourceError {
         repository: &RepositoryClient,
         content: Content,
         parent: Option<&Digest>,
-        source: registry_client::Error,
+        cause: registry_client::Error,
     ) -> Self {
         let repository = repository.to_string();
-        if source.is_not_found() {
+        if cause.is_not_found() {
             Self::Missing { repository, content, parent: parent.copied() }
         } else {
-            Self::Read { repository, content, source }
+            Self::Read { repository, content, cause }
         }
     }
 }

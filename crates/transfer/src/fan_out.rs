@@ -123,12 +123,12 @@ impl Wanted<'_> {
             Destination::Registry(repository) => self
                 .open_upload(repository)
                 .await
-                .map_err(|source| to.registry_failed("write", self.content(), source)),
+                .map_err(|cause| to.registry_failed("write", self.content(), cause)),
             Destination::Store(store) => store
                 .writer(&self.blob.digest)
                 .await
                 .map(Sink::Store)
-                .map_err(|source| to.store_failed("write", self.content(), source)),
+                .map_err(|cause| to.store_failed("write", self.content(), cause)),
         }
     }
 
@@ -202,7 +202,7 @@ impl Wanted<'_> {
         let Descriptor { digest, size, .. } = self.blob;
         match upload.put(digest, *size, body(first, rest)).await {
             Ok(()) => Ok(BlobOutcome::Sent),
-            Err(source) => Err(to.registry_failed("write", self.content(), source)),
+            Err(cause) => Err(to.registry_failed("write", self.content(), cause)),
         }
     }
 
@@ -212,7 +212,7 @@ impl Wanted<'_> {
         mut writer: BlobWriter,
         mut pieces: Receiver<Piece>,
     ) -> Result<BlobOutcome, Error> {
-        let failed = |source| to.store_failed("write", self.content(), source);
+        let failed = |cause| to.store_failed("write", self.content(), cause);
         loop {
             match pieces.recv().await {
                 Some(Piece::Bytes(piece)) => writer.write(piece).await.map_err(failed)?,

@@ -45,12 +45,24 @@ impl Node {
         digest: &Digest,
         parent: Option<&Digest>,
     ) -> Result<Self, Error> {
-        let content = Content::Manifest(*digest);
-        let fetched = source.manifest(&Reference::Digest(*digest)).await;
-        let fetched = fetched.map_err(|error| SourceError::read(source, content, parent, error))?;
+        let fetched = Self::fetch(source, digest, parent).await?;
         let repository = source.to_string();
-        let refused = |source| SourceError::Manifest { repository, digest: *digest, source };
+        let refused = |cause| SourceError::Manifest { repository, digest: *digest, cause };
         Ok(Self::parse(fetched).map_err(refused)?)
+    }
+
+    /// Only the bytes of what [`Node::read`] reads, so that a caller can count them first.
+    ///
+    /// # Errors
+    /// When it is missing or unreadable.
+    pub async fn fetch(
+        source: &RepositoryClient,
+        digest: &Digest,
+        parent: Option<&Digest>,
+    ) -> Result<FetchedManifest, Error> {
+        let fetched = source.manifest(&Reference::Digest(*digest)).await;
+        let unread = |error| SourceError::read(source, Content::Manifest(*digest), parent, error);
+        Ok(fetched.map_err(unread)?)
     }
 
     /// Reads what `manifest` lists.

@@ -4,15 +4,15 @@ use std::convert::Infallible;
 
 use futures_util::stream;
 use http::{Method, Response};
-use oci::{Descriptor, Digest, media_type};
+use oci::{Descriptor, Digest, Host, media_type};
 use testkit::{
-    Body, Fault, TestServer,
+    Body, Fault, TestHost, TestServer,
     fixture::{self, Image},
 };
 use transfer::{BlobOutcome, Destination, copy_blob};
 
 use crate::world::{
-    Harbours, LaxRegistry, REPOSITORY, kill_when, repository, repository_named, source_of,
+    Harbours, LaxRegistry, REPOSITORY, client, kill_when, repository, repository_named, source_of,
 };
 
 /// A blob of many pieces.
@@ -222,4 +222,32 @@ async fn a_destination_that_takes_nothing_holds_the_others_up_only_until_its_dea
     let ok: Vec<_> = outcomes.iter().map(Result::is_ok).collect();
     assert_eq!(ok, [false, true, true], "{outcomes:?}");
     assert_eq!(reads_of(&source, &layer(&image).digest), 1);
+}
+
+#[tokio::test]
+async fn an_error_tells_its_side_and_whether_the_registry_answers_and_its_cause_once() {
+    let image = large();
+    let (source, sink) = (source_of(&image).await, LaxRegistry::start().await);
+    let digest = layer(&image).digest;
+    let at = |host: &Host| client().repository(host, &REPOSITORY.parse().expect("a name"));
+    let nobody = TestHost::unreachable();
+    let (there, taken) = (source.host(), sink.server.host());
+    source.fail(Fault::on(Method::GET, "/v2/none/").status(500));
+    sink.server.fail(Fault::on(Method::POST, "/v2/none/").status(500));
+    let none = |server: &TestServer| repository_named(server, "none");
+    for (from, to, is_source, is_unreachable) in [
+        (at(&nobody), at(&taken), true, true),
+        (at(&there), at(&nobody), false, true),
+        (none(&source), at(&taken), true, false),
+        (at(&there), none(&sink.server), false, false),
+    ] {
+        let to = Destination::Registry(to);
+        let outcomes = copy_blob(&from, &image.digest(), layer(&image), &[&to]).await;
+        let [Err(error)] = &outcomes[..] else { panic!("{outcomes:?}") };
+        assert_eq!((error.is_source(), error.is_unreachable()), (is_source, is_unreachable));
+        assert!(error.is_transient(), "{error}");
+        let text = error.to_string();
+        assert_eq!(text.matches(&format!("blob {digest}")).count(), 1, "{text}");
+        assert!(std::error::Error::source(error).is_none(), "it would be told again: {text}");
+    }
 }
