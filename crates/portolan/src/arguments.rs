@@ -61,7 +61,6 @@ impl Command {
 /// Exit codes: 0 all holds (or would), 1 something is lost, refused, failed or a problem in a manifest, each
 /// named; 2 it could not run.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
 pub(crate) struct Promote {
     #[command(flatten)]
     pub manifests: Manifests,
@@ -116,7 +115,6 @@ pub(crate) enum Output {
 /// Every blob once, verified while it streams, under containers/images/DIGEST. Running again copies only
 /// what is missing. Without --confirm nothing is written.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
 pub(crate) struct Mirror {
     /// The registry, with an optional path: only repositories below it are mirrored
     #[arg(long, value_name = "PREFIX")]
