@@ -2,13 +2,22 @@
 //!
 //! A digest is handled behind its own lock: whoever comes second waits, and shares the result. A
 //! manifest waits for what it lists while it holds its lock; that ends, since no digest can list itself.
+//! What is wrong with content is remembered; what is wrong with the way to it is not.
 
-use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
-use oci::{Descriptor, Digest, Reference, Repository};
-use registry_client::{FetchedManifest, MAX_MANIFEST_BYTES, RepositoryClient};
+use bytes::Bytes;
+use futures_util::{
+    FutureExt as _, StreamExt as _,
+    future::{self, BoxFuture},
+    stream::{self, BoxStream},
+};
+use oci::{Descriptor, Digest, ManifestError, Reference, Repository};
+use registry_client::{FetchedManifest, MAX_MANIFEST_BYTES};
 use transfer::{Confirm, Content, MAX_DEPTH, Node, PerDigest, copy_blob};
 
-use crate::run::Run;
+use crate::{
+    run::Run,
+    walk::{Beyond, Walk},
+};
 
 /// How many manifests and blobs that one manifest lists are handled at the same time.
 pub const LISTED_AT_ONCE: usize = 4;
@@ -18,137 +27,197 @@ pub const LISTED_AT_ONCE: usize = 4;
 pub(crate) struct Known {
     /// It is in the store with all that it reaches, or would be.
     there: bool,
-    /// The repositories that could not give it.
-    failed: Vec<(Repository, NotMirrored)>,
+    /// The repositories that could not give it, and the content that failed first.
+    failed: Vec<(Repository, Content)>,
 }
 
-/// The content that failed first, which a [`Failure`](crate::Failure) names with its reason.
+/// Why content is not in the store.
 #[derive(Clone, Copy)]
-pub(crate) struct NotMirrored(pub(crate) Content);
+pub(crate) enum NotMirrored {
+    /// This content failed first, which a [`Failure`](crate::Failure) names with its reason.
+    Failed(Content),
+    /// The registry does not answer, and is not asked any more.
+    HostLost,
+    /// The way to it passed a bound; another tag may reach it by a shorter one.
+    Beyond(Beyond),
+}
 
-impl Run<'_> {
+/// A fault that may not have been recorded yet.
+pub(crate) enum Fault {
+    Said(String),
+    Is(NotMirrored),
+}
+
+impl From<NotMirrored> for Fault {
+    fn from(is: NotMirrored) -> Self {
+        Self::Is(is)
+    }
+}
+
+impl From<Beyond> for Fault {
+    fn from(bound: Beyond) -> Self {
+        Self::Is(NotMirrored::Beyond(bound))
+    }
+}
+
+impl From<blob_store::Error> for Fault {
+    fn from(error: blob_store::Error) -> Self {
+        Self::Said(error.to_string())
+    }
+}
+
+impl From<ManifestError> for Fault {
+    fn from(error: ManifestError) -> Self {
+        Self::Said(error.to_string())
+    }
+}
+
+impl Walk<'_> {
     /// Mirrors a manifest that `parent` lists, and what it reaches; boxed, since it calls itself.
     pub(crate) fn manifest<'f>(
         &'f self,
-        from: &'f RepositoryClient,
         manifest: &'f Descriptor,
         parent: Option<&'f Digest>,
         level: usize,
     ) -> BoxFuture<'f, Result<(), NotMirrored>> {
-        let work = self.new_manifest(from, manifest, parent, level);
-        once(&self.manifests, from, &manifest.digest, work).boxed()
+        let work = self.new_manifest(manifest, parent, level);
+        self.once(&self.run.manifests, Content::Manifest(manifest.digest), work).boxed()
     }
 
     async fn new_manifest(
         &self,
-        from: &RepositoryClient,
         manifest: &Descriptor,
         parent: Option<&Digest>,
         level: usize,
-    ) -> Result<(), NotMirrored> {
-        let content = Content::Manifest(manifest.digest);
-        let failed = |reason| self.content_failed(from, content, reason);
+    ) -> Result<(), Fault> {
         if level > MAX_DEPTH {
-            return Err(failed(format!("it lies more than {MAX_DEPTH} levels deep")));
+            return Err(Beyond::Levels.into());
         }
-        let (node, place) = self.read(from, manifest, parent).await.map_err(failed)?;
-        let mut listed = Vec::with_capacity(node.children.len() + node.blobs.len());
-        for child in &node.children {
-            listed.push(self.manifest(from, child, Some(&manifest.digest), level + 1));
-        }
-        for blob in &node.blobs {
-            listed.push(self.blob(from, blob, &manifest.digest));
-        }
+        let (node, place) = self.read(manifest, parent).await?;
         // All are tried, even if one fails: what arrives need not be moved again.
-        let listed: Vec<_> = stream::iter(listed).buffer_unordered(LISTED_AT_ONCE).collect().await;
-        listed.into_iter().collect::<Result<(), _>>()?;
+        let listed = self.listed_by(&node, level);
+        listed.fold(Ok(()), |so_far, next| future::ready(together(so_far, next))).await?;
         match place {
-            Place::Store => self.totals().already_there += 1,
-            Place::Registry => self.put(node.manifest).await.map_err(failed)?,
+            Place::Store => self.run.totals().already_there += 1,
+            Place::Registry => self.run.put(node.manifest).await?,
         }
         Ok(())
+    }
+
+    /// What becomes of all that a manifest lists. Each begins when it is its turn: there may be a hundred
+    /// thousand.
+    fn listed_by<'f>(
+        &'f self,
+        node: &'f Node,
+        level: usize,
+    ) -> BoxStream<'f, Result<(), NotMirrored>> {
+        let parent = &node.manifest.digest;
+        let children = stream::iter(&node.children);
+        let children = children.map(move |child| self.manifest(child, Some(parent), level + 1));
+        let blobs = stream::iter(&node.blobs).map(move |blob| self.blob(blob, parent));
+        children.chain(blobs).buffer_unordered(LISTED_AT_ONCE).boxed()
     }
 
     /// A manifest from the store, else from the registry.
     async fn read(
         &self,
-        from: &RepositoryClient,
         manifest: &Descriptor,
         parent: Option<&Digest>,
-    ) -> Result<(Node, Place), String> {
-        let digest = manifest.digest;
-        let stored = self.options.to.read(&digest, MAX_MANIFEST_BYTES as u64).await;
-        match stored.map_err(|error| error.to_string())? {
-            Some(bytes) => {
-                let media_type = manifest.media_type.clone();
-                let node = Node::parse(FetchedManifest { digest, media_type, bytes });
-                Ok((node.map_err(|error| error.to_string())?, Place::Store))
-            }
-            None => {
-                let node = Node::read(from, &digest, parent).await;
-                Ok((node.map_err(|error| error.to_string())?, Place::Registry))
-            }
+    ) -> Result<(Node, Place), Fault> {
+        self.expect(manifest.size)?;
+        let _one_of_few = self.run.reads.acquire().await;
+        let digest = &manifest.digest;
+        let stored = self.run.options.to.read(digest, MAX_MANIFEST_BYTES as u64).await?;
+        if let Some(bytes) = stored {
+            self.count(bytes.len())?;
+            return Ok((parse_stored(manifest, &bytes)?, Place::Store));
         }
+        self.run.host_answers()?;
+        let fetched = Node::fetch(self.from, digest, parent).await;
+        let fetched = fetched.map_err(|error| self.run.not_copied(&error))?;
+        self.count(fetched.bytes.len())?;
+        Ok((Node::parse(fetched)?, Place::Registry))
     }
 
-    async fn put(&self, manifest: FetchedManifest) -> Result<(), String> {
+    /// Mirrors a blob that `parent` lists.
+    fn blob<'f>(
+        &'f self,
+        blob: &'f Descriptor,
+        parent: &'f Digest,
+    ) -> BoxFuture<'f, Result<(), NotMirrored>> {
+        let work = self.new_blob(blob, parent);
+        self.once(&self.run.blobs, Content::Blob(blob.digest), work).boxed()
+    }
+
+    async fn new_blob(&self, blob: &Descriptor, parent: &Digest) -> Result<(), Fault> {
+        let run = self.run;
+        if run.options.to.contains(&blob.digest).await? {
+            run.totals().already_there += 1;
+            return Ok(());
+        }
+        if run.options.confirm == Confirm::Write {
+            let _in_motion = run.in_motion.acquire().await;
+            run.host_answers()?;
+            for outcome in copy_blob(self.from, parent, blob, &[&run.destination]).await {
+                outcome.map_err(|error| run.not_copied(&error))?;
+            }
+        }
+        run.totals().blobs += 1;
+        run.totals().bytes += blob.size;
+        Ok(())
+    }
+
+    /// Does `work` on content unless it was done, or was tried in vain with the same repository.
+    async fn once(
+        &self,
+        known: &PerDigest<Known>,
+        content: Content,
+        work: impl Future<Output = Result<(), Fault>>,
+    ) -> Result<(), NotMirrored> {
+        let (Content::Manifest(digest) | Content::Blob(digest)) = content;
+        let from = self.from.name();
+        let mut known = known.lock(&digest).await;
+        if known.there {
+            return Ok(());
+        }
+        if let Some((_, first)) = known.failed.iter().find(|(repository, _)| repository == from) {
+            return Err(NotMirrored::Failed(*first));
+        }
+        let not_mirrored = match work.await {
+            Ok(()) => {
+                known.there = true;
+                return Ok(());
+            }
+            Err(Fault::Is(not_mirrored)) => not_mirrored,
+            Err(Fault::Said(reason)) => {
+                self.run.fail(Some(from), Some(Reference::Digest(digest)), reason);
+                NotMirrored::Failed(content)
+            }
+        };
+        if let NotMirrored::Failed(first) = not_mirrored {
+            known.failed.push((from.clone(), first));
+        }
+        Err(not_mirrored)
+    }
+}
+
+impl Run<'_> {
+    async fn put(&self, manifest: FetchedManifest) -> Result<(), Fault> {
         let FetchedManifest { digest, bytes, .. } = manifest;
         let size = bytes.len() as u64;
         if self.options.confirm == Confirm::Write {
-            let put = self.options.to.put(&digest, bytes).await;
-            put.map_err(|error| error.to_string())?;
+            self.options.to.put(&digest, bytes).await?;
         }
         self.totals().manifests += 1;
         self.totals().bytes += size;
         Ok(())
     }
 
-    /// Mirrors a blob that `parent` lists.
-    fn blob<'f>(
-        &'f self,
-        from: &'f RepositoryClient,
-        blob: &'f Descriptor,
-        parent: &'f Digest,
-    ) -> BoxFuture<'f, Result<(), NotMirrored>> {
-        let work = async move {
-            let moved = self.new_blob(from, blob, parent).await;
-            moved.map_err(|reason| self.content_failed(from, Content::Blob(blob.digest), reason))
-        };
-        once(&self.blobs, from, &blob.digest, work).boxed()
-    }
-
-    async fn new_blob(
-        &self,
-        from: &RepositoryClient,
-        blob: &Descriptor,
-        parent: &Digest,
-    ) -> Result<(), String> {
-        let there = self.options.to.contains(&blob.digest).await;
-        if there.map_err(|error| error.to_string())? {
-            self.totals().already_there += 1;
-            return Ok(());
+    fn not_copied(&self, error: &transfer::Error) -> Fault {
+        if error.is_source() && error.is_unreachable() {
+            return self.lose_host(error).into();
         }
-        if self.options.confirm == Confirm::Write {
-            let _in_motion = self.in_motion.acquire().await;
-            let outcomes = copy_blob(from, parent, blob, &[&self.destination]).await;
-            for outcome in outcomes {
-                outcome.map_err(|error| error.to_string())?;
-            }
-        }
-        self.totals().blobs += 1;
-        self.totals().bytes += blob.size;
-        Ok(())
-    }
-
-    fn content_failed(
-        &self,
-        from: &RepositoryClient,
-        content: Content,
-        reason: String,
-    ) -> NotMirrored {
-        let (Content::Manifest(digest) | Content::Blob(digest)) = content;
-        self.fail(Some(from.name()), Some(Reference::Digest(digest)), reason);
-        NotMirrored(content)
+        Fault::Said(error.to_string())
     }
 }
 
@@ -158,25 +227,29 @@ enum Place {
     Registry,
 }
 
-/// Does `work` on a digest unless it was done, or was tried in vain with the same repository.
-async fn once(
-    known: &PerDigest<Known>,
-    from: &RepositoryClient,
-    digest: &Digest,
-    work: impl Future<Output = Result<(), NotMirrored>>,
+/// The first failure; but one of the way, which is not remembered, before one of the content, which is.
+fn together(
+    so_far: Result<(), NotMirrored>,
+    next: Result<(), NotMirrored>,
 ) -> Result<(), NotMirrored> {
-    let mut known = known.lock(digest).await;
-    if known.there {
-        return Ok(());
+    match (so_far, next) {
+        (Ok(()), next) => next,
+        (Err(NotMirrored::Failed(_)), Err(NotMirrored::HostLost | NotMirrored::Beyond(_))) => next,
+        (failed, _) => failed,
     }
-    if let Some((_, fault)) = known.failed.iter().find(|(repository, _)| repository == from.name())
-    {
-        return Err(*fault);
+}
+
+/// What a manifest says of itself decides, as it did when a registry served it; what lists it may
+/// contradict that.
+fn parse_stored(listed: &Descriptor, bytes: &Bytes) -> Result<Node, ManifestError> {
+    let digest = listed.digest;
+    let served_as = |media_type: &str| FetchedManifest {
+        digest,
+        media_type: media_type.to_owned(),
+        bytes: bytes.clone(),
+    };
+    match Node::parse(served_as("")) {
+        Err(ManifestError::UnknownMediaType(_)) => Node::parse(served_as(&listed.media_type)),
+        parsed => parsed,
     }
-    let result = work.await;
-    match result {
-        Ok(()) => known.there = true,
-        Err(fault) => known.failed.push((from.name().clone(), fault)),
-    }
-    result
 }

@@ -8,8 +8,10 @@ mod content;
 mod list;
 mod run;
 mod totals;
+mod walk;
 
 pub use content::LISTED_AT_ONCE;
 pub use list::LISTINGS_AT_ONCE;
-pub use run::{BLOBS_IN_MOTION, MirrorOptions, TAGS_AT_ONCE, mirror};
+pub use run::{BLOBS_IN_MOTION, MirrorOptions, READS_AT_ONCE, TAGS_AT_ONCE, mirror};
 pub use totals::{Failure, Totals};
+pub use walk::LIGHT_TREE_BYTES;

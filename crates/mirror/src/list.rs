@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use futures_util::{StreamExt as _, stream};
 use oci::{RegistryPrefix, Repository, Tag};
-use registry_client::RepositoryClient;
+use registry_client::{Error, RepositoryClient};
 
 use crate::run::Run;
 
@@ -20,45 +20,79 @@ pub(crate) type Tagged = (RepositoryClient, Tag);
 impl Run<'_> {
     /// Every tag at or below the prefix. What cannot be listed is recorded.
     pub(crate) async fn list(&self) -> Vec<Tagged> {
-        let repositories = self.repositories().await;
-        self.progress.stage("listing tags", repositories.len() as u64);
-        let each = stream::iter(&repositories).map(|name| self.tags(name));
-        let tags: Vec<_> = each.buffered(LISTINGS_AT_ONCE).concat().await;
-        if tags.is_empty() && self.totals().failed.is_empty() {
-            let reason =
-                format!("there is no repository with tags at or below {}", self.options.from);
-            self.fail(None, None, reason);
+        let prefix = &self.options.from;
+        match self.client.catalog(&prefix.host).await {
+            Ok(listed) => {
+                let asked = |name: &Repository| {
+                    prefix.relative(name).is_some() || prefix.path.as_ref() == Some(name)
+                };
+                let tags = self.tags_of(listed.into_iter().filter(asked).collect()).await;
+                if tags.is_empty() && self.nothing_failed() {
+                    let reason = format!("there is no repository with tags at or below {prefix}");
+                    self.fail(None, None, reason);
+                }
+                tags
+            }
+            Err(error) if error.is_unreachable() => {
+                self.fail(None, None, unlisted(prefix, &error));
+                Vec::new()
+            }
+            // The prefix may be a repository itself, and then there may be nothing else to mirror.
+            Err(error) => {
+                let tags = self.tags_of(prefix.path.iter().cloned().collect()).await;
+                if tags.is_empty() || !is_not_offered(&error) {
+                    self.fail(None, None, unlisted(prefix, &error));
+                } else {
+                    tracing::warn!(%prefix, %error, "mirroring the one repository of this name");
+                }
+                tags
+            }
         }
-        tags
     }
 
-    /// The repositories that may lie below the prefix; whether the prefix itself is one, its tags show.
-    async fn repositories(&self) -> BTreeSet<Repository> {
-        let prefix = &self.options.from;
-        let listed = self.client.catalog(&prefix.host).await.unwrap_or_else(|error| {
-            self.fail(None, None, unlisted(prefix, &error));
-            Vec::new()
-        });
-        let below = listed.into_iter().filter(|repository| prefix.relative(repository).is_some());
-        below.chain(prefix.path.clone()).collect()
+    async fn tags_of(&self, repositories: BTreeSet<Repository>) -> Vec<Tagged> {
+        self.progress.stage("listing tags", repositories.len() as u64);
+        let each = stream::iter(&repositories).map(|name| self.tags(name));
+        each.buffered(LISTINGS_AT_ONCE).concat().await
     }
 
     async fn tags(&self, name: &Repository) -> Vec<Tagged> {
         let repository = self.client.repository(&self.options.from.host, name);
-        let tags = repository.tags().await.unwrap_or_else(|error| {
-            self.fail(Some(name), None, format!("cannot list its tags: {error}"));
-            Vec::new()
-        });
+        let tags = self.ask_for_tags(&repository).await;
         self.progress.advance(1);
         let mut totals = self.totals();
         totals.repositories += u64::from(!tags.is_empty());
         totals.tags += tags.len() as u64;
         tags.into_iter().map(|tag| (repository.clone(), tag)).collect()
     }
+
+    async fn ask_for_tags(&self, repository: &RepositoryClient) -> Vec<Tag> {
+        if self.host_answers().is_err() {
+            self.not_reached(repository.name(), 0);
+            return Vec::new();
+        }
+        match repository.tags().await {
+            Ok(tags) => return tags,
+            Err(error) if error.is_unreachable() => {
+                self.lose_host(&error);
+                self.not_reached(repository.name(), 0);
+            }
+            Err(error) => {
+                let reason = format!("cannot list its tags: {error}");
+                self.fail(Some(repository.name()), None, reason);
+            }
+        }
+        Vec::new()
+    }
 }
 
-fn unlisted(prefix: &RegistryPrefix, error: &registry_client::Error) -> String {
-    if error.status().is_some_and(|status| status.is_client_error()) {
+/// Whether the registry answers, and has no catalogue for us.
+fn is_not_offered(error: &Error) -> bool {
+    error.status().is_some_and(|status| status.is_client_error()) && !error.is_transient()
+}
+
+fn unlisted(prefix: &RegistryPrefix, error: &Error) -> String {
+    if is_not_offered(error) {
         format!(
             "the repositories below {prefix} are unknown, since {} does not list its repositories \
              ({error}); give a repository itself as the prefix",

@@ -1,9 +1,13 @@
 //! One run, from the prefix to its totals.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+};
 
 use blob_store::BlobStore;
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, future, stream};
 use oci::{Descriptor, Reference, RegistryPrefix, Repository};
 use registry_client::Client;
 use tokio::sync::Semaphore;
@@ -11,12 +15,17 @@ use transfer::{Confirm, Destination, PerDigest, Progress, Stop};
 
 use crate::{
     Failure, Totals,
-    content::{Known, NotMirrored},
+    content::{Fault, Known, NotMirrored},
     list::Tagged,
+    walk::{Beyond, Walk, Weight},
 };
 
 /// How many tags are followed at the same time.
 pub const TAGS_AT_ONCE: usize = 16;
+
+/// How many manifests are being read at the same time in the whole run, before it is known whether they
+/// are as short as was said.
+pub const READS_AT_ONCE: usize = 16;
 
 /// How many blobs move at the same time in the whole run: connections, and pieces in memory.
 pub const BLOBS_IN_MOTION: usize = 8;
@@ -47,13 +56,16 @@ pub async fn mirror(
         destination: Destination::Store(options.to.clone()),
         manifests: PerDigest::default(),
         blobs: PerDigest::default(),
+        reads: Semaphore::new(READS_AT_ONCE),
         in_motion: Semaphore::new(BLOBS_IN_MOTION),
+        lost: OnceLock::new(),
+        unreached: Mutex::default(),
         totals: Mutex::default(),
     };
     if stop.unless_stopped(run.all()).await.is_none() {
         run.fail(None, None, "interrupted; run again, and it goes on from there".to_owned());
     }
-    run.totals.into_inner().unwrap_or_else(PoisonError::into_inner)
+    run.finish()
 }
 
 pub(crate) struct Run<'a> {
@@ -64,7 +76,12 @@ pub(crate) struct Run<'a> {
     /// Apart from blobs: the same bytes may be listed as either, and only a manifest is followed.
     pub(crate) manifests: PerDigest<Known>,
     pub(crate) blobs: PerDigest<Known>,
+    pub(crate) reads: Semaphore,
     pub(crate) in_motion: Semaphore,
+    /// How it was found that the registry does not answer; it is not asked any more then.
+    lost: OnceLock<String>,
+    /// How many tags were not reached for that reason, of each repository; 0 when they are not known.
+    unreached: Mutex<BTreeMap<Repository, u64>>,
     totals: Mutex<Totals>,
 }
 
@@ -72,25 +89,92 @@ impl Run<'_> {
     async fn all(&self) {
         let tags = self.list().await;
         self.progress.stage("mirroring tags", tags.len() as u64);
-        stream::iter(&tags).for_each_concurrent(TAGS_AT_ONCE, |tag| self.follow(tag)).await;
+        let light = stream::iter(&tags).map(|tagged| self.follow(tagged));
+        let heavy = light.buffer_unordered(TAGS_AT_ONCE).filter_map(future::ready);
+        for (tagged, root) in heavy.collect::<Vec<_>>().await {
+            let walk = Walk::new(self, &tagged.0, Weight::Heavy);
+            self.settle(tagged, walk.manifest(&root, None, 1).await.map_err(Fault::Is));
+        }
     }
 
-    /// Mirrors what a tag reaches.
-    async fn follow(&self, (from, tag): &Tagged) {
-        let reference = Reference::Tag(tag.clone());
-        let mirrored = match from.head_manifest(&reference).await {
-            Ok(Some(head)) => {
-                let root = Descriptor::new(head.media_type, head.digest, head.size);
-                let mirrored = self.manifest(from, &root, None, 1).await;
-                mirrored.map_err(|NotMirrored(what)| format!("it is incomplete: {what} is missing"))
+    /// Mirrors what a tag reaches; or gives its root, when that is too heavy to be done beside others.
+    async fn follow<'t>(&self, tagged: &'t Tagged) -> Option<(&'t Tagged, Descriptor)> {
+        let mirrored = match self.resolve(tagged).await {
+            Ok(root) => {
+                let walk = Walk::new(self, &tagged.0, Weight::Light);
+                match walk.manifest(&root, None, 1).await {
+                    Err(NotMirrored::Beyond(Beyond::Light)) => return Some((tagged, root)),
+                    mirrored => mirrored.map_err(Fault::Is),
+                }
             }
-            Ok(None) => Err("it is listed, but not there".to_owned()),
-            Err(error) => Err(format!("it cannot be resolved: {error}")),
+            Err(fault) => Err(fault),
         };
-        if let Err(reason) = mirrored {
-            self.fail(Some(from.name()), Some(reference), reason);
+        self.settle(tagged, mirrored);
+        None
+    }
+
+    async fn resolve(&self, (from, tag): &Tagged) -> Result<Descriptor, Fault> {
+        self.host_answers()?;
+        match from.head_manifest(&Reference::Tag(tag.clone())).await {
+            Ok(Some(head)) => Ok(Descriptor::new(head.media_type, head.digest, head.size)),
+            Ok(None) => Err(Fault::Said("it is listed, but not there".to_owned())),
+            Err(error) if error.is_unreachable() => Err(self.lose_host(&error).into()),
+            Err(error) => Err(Fault::Said(format!("it cannot be resolved: {error}"))),
+        }
+    }
+
+    /// Records what became of a tag.
+    fn settle(&self, (from, tag): &Tagged, mirrored: Result<(), Fault>) {
+        let failed = |reason| self.fail(Some(from.name()), Some(tag.clone().into()), reason);
+        match mirrored {
+            Ok(()) => {}
+            Err(Fault::Said(reason)) => failed(reason),
+            Err(Fault::Is(NotMirrored::HostLost)) => self.not_reached(from.name(), 1),
+            Err(Fault::Is(NotMirrored::Failed(content))) => {
+                failed(format!("it is incomplete: {content} is missing"));
+            }
+            Err(Fault::Is(NotMirrored::Beyond(bound))) => {
+                failed(format!("it is refused: it reaches {bound}"));
+            }
         }
         self.progress.advance(1);
+    }
+
+    /// Whether the registry may still be asked.
+    pub(crate) fn host_answers(&self) -> Result<(), NotMirrored> {
+        if self.lost.get().is_some() { Err(NotMirrored::HostLost) } else { Ok(()) }
+    }
+
+    /// The registry does not answer: it would cost a time-out for each further question.
+    pub(crate) fn lose_host(&self, error: &dyn fmt::Display) -> NotMirrored {
+        self.lost.get_or_init(|| {
+            let how = format!("{} does not answer ({error})", self.options.from.host);
+            tracing::warn!("{how}");
+            how
+        });
+        NotMirrored::HostLost
+    }
+
+    /// Counts `tags` of a repository that were not reached.
+    pub(crate) fn not_reached(&self, repository: &Repository, tags: u64) {
+        let mut unreached = self.unreached.lock().unwrap_or_else(PoisonError::into_inner);
+        *unreached.entry(repository.clone()).or_default() += tags;
+    }
+
+    fn finish(self) -> Totals {
+        let how = self.lost.get().map_or("", String::as_str);
+        for (repository, tags) in &*self.unreached.lock().unwrap_or_else(PoisonError::into_inner) {
+            let reason = match tags {
+                0 => format!("its tags cannot be listed, since {how}"),
+                tags => format!("{tags} of its tags are not mirrored, since {how}"),
+            };
+            self.fail(Some(repository), None, reason);
+        }
+        self.totals.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn nothing_failed(&self) -> bool {
+        self.host_answers().is_ok() && self.totals().failed.is_empty()
     }
 
     pub(crate) fn fail(

@@ -2,6 +2,8 @@
 //! and a real directory.
 #![expect(clippy::expect_used, reason = "helpers of tests")]
 
+mod served;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -11,16 +13,17 @@ use std::{
 };
 
 use blob_store::{BlobStore, key};
+use bytes::Bytes;
 use http::Method;
-use mirror::{MirrorOptions, Totals, mirror};
-use oci::Digest;
+use mirror::{MirrorOptions, TAGS_AT_ONCE, Totals, mirror};
+use oci::{Descriptor, Digest, RegistryPrefix, media_type};
 use registry_client::Client;
 use tempfile::TempDir;
 use testkit::{
     Fault, RecordedRequest, TestRegistry,
     fixture::{self, Image},
 };
-use transfer::{Confirm, Progress, Silent, Stop, stop};
+use transfer::{Confirm, MAX_DEPTH, MAX_MANIFESTS, Progress, Silent, Stop, stop};
 
 /// How long clients here wait: long enough for a busy machine, short enough for a test of silence.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -255,16 +258,41 @@ async fn a_repository_that_fails_is_named_and_stops_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_registry_without_a_catalogue_is_told_of_and_the_prefix_itself_is_mirrored() {
+async fn without_a_catalogue_the_repository_that_the_prefix_is_suffices() {
     let (own, below) = (fixture::image(1, 1), fixture::image(2, 1));
     for status in [404, 401, 405] {
         let world = World::with(&[("prod", "1", &own), ("prod/a", "1", &below)]).await;
         world.registry.fail(Fault::on(Method::GET, "/_catalog").status(status));
-        let totals = world.mirror().await;
-        let (said, prefix) = (reasons(&totals), world.registry.prefix("prod").to_string());
+        assert_complete(&world.mirror().await);
+        assert!(world.holds_exactly(&[&own]));
+        let totals = world.run("other", Confirm::Write).await;
+        let (said, prefix) = (reasons(&totals), world.registry.prefix("other").to_string());
         assert!(said.contains("does not list its repositories"), "{said}");
         assert!(said.contains(&prefix) && said.contains(&status.to_string()), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_catalogue_that_fails_is_told_of_and_the_prefix_itself_is_mirrored() {
+    let own = fixture::image(1, 1);
+    for status in [500, 503, 429] {
+        let world = World::with(&[("prod", "1", &own)]).await;
+        world.registry.fail(Fault::on(Method::GET, "/_catalog").status(status));
+        let said = reasons(&world.mirror().await);
+        assert!(said.contains("are unknown") && said.contains(&status.to_string()), "{said}");
         assert!(world.holds_exactly(&[&own]));
+    }
+}
+
+#[tokio::test]
+async fn the_prefix_itself_is_asked_for_tags_only_if_the_catalogue_lists_it() {
+    let image = fixture::image(1, 1);
+    for (repository, asked) in [("prod/a", 0), ("prod", 1)] {
+        let world = World::with(&[(repository, "1", &image)]).await;
+        assert_complete(&world.mirror().await);
+        let of_prefix =
+            |request: &RecordedRequest| request.path_and_query.starts_with("/v2/prod/tags/list");
+        assert_eq!(world.registry.count(of_prefix), asked, "{repository}");
     }
 }
 
@@ -368,4 +396,108 @@ async fn a_run_that_is_stopped_tells_what_it_did_and_that_it_was_stopped() {
     world.registry.clear_faults();
     assert_complete(&world.mirror().await);
     assert!(world.holds_exactly(&[&stuck, &done]));
+}
+
+/// An index of `child`, described as something else than it is, in other ways than in its digest.
+fn index_of(child: &Image, described_as: &str) -> Image {
+    let mut listed = child.descriptor.clone();
+    listed.media_type = described_as.to_owned();
+    let index = serde_json::json!({
+        "schemaVersion": 2,
+        "mediaType": media_type::OCI_INDEX,
+        "manifests": [listed],
+    });
+    let bytes = Bytes::from(index.to_string());
+    let digest = Digest::sha256(&bytes);
+    Image {
+        descriptor: Descriptor::new(media_type::OCI_INDEX, digest, bytes.len() as u64),
+        bytes,
+        blobs: Vec::new(),
+        children: vec![child.clone()],
+    }
+}
+
+#[tokio::test]
+async fn a_child_whose_index_contradicts_it_is_read_from_the_store_as_from_the_registry() {
+    let image = index_of(&fixture::image(1, 2), media_type::DOCKER_MANIFEST);
+    let world = World::with(&[("prod/a", "1", &image)]).await;
+    for _ in 0..2 {
+        assert_complete(&world.mirror().await);
+        assert!(world.holds_exactly(&[&image]));
+    }
+}
+
+#[tokio::test]
+async fn what_lies_too_deep_below_one_tag_is_not_held_against_another() {
+    let direct = index_of(&fixture::image(1, 1), media_type::OCI_MANIFEST);
+    let nest = |inner, _| index_of(&inner, media_type::OCI_INDEX);
+    let deep = (0..MAX_DEPTH - 1).fold(direct.clone(), nest);
+    // As many deep tags as are followed at once: the other one is only begun when one of them has failed.
+    let names: Vec<_> = (0..TAGS_AT_ONCE).map(|n| format!("deep{n:02}")).collect();
+    let mut tags: Vec<_> = names.iter().map(|name| ("prod/a", name.as_str(), &deep)).collect();
+    tags.push(("prod/a", "direct", &direct));
+    let world = World::with(&tags).await;
+    let totals = world.mirror().await;
+    let said = reasons(&totals);
+    assert!(said.contains("prod/a:deep00: it is refused: it reaches more than 8 levels"), "{said}");
+    assert!(totals.failed.iter().all(|failure| failure.to_string().contains(":deep")), "{said}");
+    let shown = world.shown();
+    assert!(direct.digests().iter().all(|digest| shown.contains_key(&digest.to_string())));
+}
+
+#[tokio::test]
+async fn a_tag_that_reaches_too_many_manifests_is_refused_and_stops_nothing_else() {
+    let blob = [served::layer(0)];
+    let mut manifests: Vec<_> = (0..=MAX_MANIFESTS).map(|n| served::image(n, &blob)).collect();
+    let other = Digest::sha256(manifests[0].as_bytes());
+    let listed = manifests.iter().map(|text| {
+        let digest = Digest::sha256(text.as_bytes());
+        Descriptor::new(media_type::OCI_MANIFEST, digest, text.len() as u64)
+    });
+    let listed: Vec<_> = listed.collect();
+    let root = serde_json::json!({ "schemaVersion": 2, "manifests": listed }).to_string();
+    let tagged = vec![Digest::sha256(root.as_bytes()), other];
+    manifests.push(root);
+    let registry = served::registry(manifests, tagged).await;
+    let directory = TempDir::new().expect("a directory");
+    let options = MirrorOptions {
+        from: RegistryPrefix { host: registry.host(), path: None },
+        to: BlobStore::open(&format!("file://{}", directory.path().display())).expect("a store"),
+        confirm: Confirm::DryRun,
+    };
+    let (_stopper, stop) = stop();
+    let totals = mirror(&Client::builder().build(), &options, &stop, &Silent).await;
+    let said = reasons(&totals);
+    assert_eq!(said, "prod/a:t0: it is refused: it reaches more than 2048 manifests\n");
+}
+
+#[tokio::test]
+async fn a_host_that_stops_answering_is_not_asked_again_and_named_once_for_each_repository() {
+    let image = fixture::image(1, 1);
+    let names: Vec<_> = (0..2 * TAGS_AT_ONCE).map(|n| format!("v{n:02}")).collect();
+    let tags = |repository| names.iter().map(move |name| (repository, name.as_str()));
+    let tags = tags("prod/a").chain(tags("prod/b"));
+    let tags: Vec<_> = tags.map(|(repository, tag)| (repository, tag, &image)).collect();
+    let listed = format!("{} of its tags are not mirrored", names.len());
+    let unlisted = "its tags cannot be listed".to_owned();
+    for (case, fault, is_asked, says) in [
+        ("tags", Fault::on(Method::HEAD, ""), "/manifests/", &listed),
+        ("manifests", Fault::on(Method::GET, "/manifests/"), "/manifests/sha256", &listed),
+        ("blobs", Fault::on(Method::GET, "/blobs/"), "/blobs/", &listed),
+        ("listings", Fault::on(Method::GET, "/tags/"), "/tags/", &unlisted),
+    ] {
+        let world = World::with(&tags).await;
+        world.registry.fail(fault.hang());
+        let totals = world.mirror().await;
+        let said = reasons(&totals);
+        assert_eq!(totals.failed.len(), 2, "{case}: {said}");
+        let host = world.registry.host();
+        for (failure, repository) in totals.failed.iter().zip(["prod/a", "prod/b"]) {
+            let start = format!("{repository}: {says}, since {host} does not answer (");
+            assert!(failure.to_string().starts_with(&start), "{case}: {said}");
+            assert!(failure.reason.contains(": no answer within 2s"), "{case}: {said}");
+        }
+        let asked = world.registry.count(|request| request.path_and_query.contains(is_asked));
+        assert!(asked <= TAGS_AT_ONCE, "{case}: {asked} times");
+    }
 }
