@@ -4,7 +4,7 @@
 use redirector::EnvironmentOverrides;
 
 /// The filter of the log, in the syntax of `tracing`: `info`, `warn,promoter=debug`. The flag `--log` wins.
-pub(crate) const LOG: &str = "PORTOLAN_LOG";
+const LOG: &str = "PORTOLAN_LOG";
 
 /// The port of `portolan serve` without `--config`, as for archeio.
 const PORT: &str = "PORT";
@@ -28,8 +28,13 @@ pub(crate) fn overrides() -> EnvironmentOverrides {
     }
 }
 
-/// The variable's value; none when it is unset or empty.
-#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
-pub(crate) fn read(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
+/// The log filter, if there is one.
+pub(crate) fn log() -> Option<String> {
+    read(LOG).filter(|value| !value.is_empty())
+}
+
+/// The variable's value, which may be empty; none when it is unset. What is not UTF-8 is shown as it can
+/// be, so that whoever reads the value refuses it by name.
+fn read(name: &str) -> Option<String> {
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }

@@ -37,7 +37,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<Exit> {
-    let filter = arguments.log.clone().or_else(|| environment::read(environment::LOG));
+    let filter = arguments.log.clone().or_else(environment::log);
     logging::start(filter.as_deref().unwrap_or_else(|| arguments.command.default_log()))?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let ended = runtime.block_on(commands::run(arguments));

@@ -8,7 +8,7 @@ use crate::{arguments::Explain, exit::Exit};
 
 pub(crate) async fn run(explain: &Explain) -> anyhow::Result<Exit> {
     let config = super::serve::config(&explain.front)?;
-    let (ranges, sources) = redirector::load_ranges(&config, &explain.front.ranges).await;
+    let (ranges, sources) = super::serve::ranges(&config, &explain.front).await?;
     let front = Front::new(config, ranges);
     let mut out = io::stdout().lock();
     write!(out, "{}", front.explain(explain.ip, &explain.path))?;

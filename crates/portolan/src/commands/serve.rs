@@ -6,7 +6,8 @@ use std::{
 };
 
 use anyhow::Context as _;
-use redirector::{Config, Front};
+use cloud_ranges::Ranges;
+use redirector::{Config, Front, RangesSource};
 use tokio::net::TcpListener;
 
 use crate::{arguments, arguments::Serve, environment, exit::Exit, signals};
@@ -17,9 +18,13 @@ pub(crate) async fn run(serve: &Serve) -> anyhow::Result<Exit> {
         io::stdout().write_all(config.to_yaml().as_bytes())?;
         return Ok(Exit::AllHolds);
     }
-    let (ranges, sources) = redirector::load_ranges(&config, &serve.front.ranges).await;
+    let (ranges, sources) = ranges(&config, &serve.front).await?;
     for source in sources {
-        tracing::info!(%source, "address ranges");
+        if source.is_nobody() || source.has_failures() {
+            tracing::warn!(%source, "address ranges");
+        } else {
+            tracing::info!(%source, "address ranges");
+        }
     }
     let listener = listen(config.listen).await?;
     let admin = match config.admin {
@@ -42,6 +47,24 @@ pub(super) fn config(front: &arguments::Front) -> anyhow::Result<Config> {
     let file = path.display().to_string();
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {file}"))?;
     Ok(Config::from_yaml(&file, &text)?)
+}
+
+/// The address ranges that the configuration and the flags name, and which they are.
+///
+/// # Errors
+/// When a file that a flag names cannot be used: whoever named it means it.
+pub(super) async fn ranges(
+    config: &Config,
+    front: &arguments::Front,
+) -> anyhow::Result<(Ranges, Vec<RangesSource>)> {
+    let (ranges, sources) = redirector::load_ranges(config, &front.ranges).await;
+    let is_named = |source: &&RangesSource| {
+        source.is_nobody() && front.ranges.iter().any(|(cloud, _)| cloud == source.cloud())
+    };
+    match sources.iter().find(is_named) {
+        Some(source) => anyhow::bail!("--ranges: {source}"),
+        None => Ok((ranges, sources)),
+    }
 }
 
 async fn listen(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {

@@ -37,6 +37,32 @@ async fn the_built_in_configuration_takes_the_variables_of_archeio() {
 }
 
 #[tokio::test]
+async fn variables_mean_what_they_mean_to_archeio() {
+    for (path, effective) in
+        [("", "https://us-central1-docker.pkg.dev\ncanonical"), ("/a/b/", "path: a/b\n"), ("A", "")]
+    {
+        let mut command = portolan(&["serve", "--check"]);
+        let ended: crate::harness::Ended =
+            command.env("UPSTREAM_REGISTRY_PATH", path).output().await.expect("it runs").into();
+        if effective.is_empty() {
+            let ended = ended.expect(2);
+            assert!(ended.stderr.contains("UPSTREAM_REGISTRY_PATH"), "{}", ended.stderr);
+        } else {
+            let ended = ended.expect(0);
+            assert!(ended.stdout.contains(effective), "{path:?}: {}", ended.stdout);
+        }
+    }
+}
+
+#[tokio::test]
+async fn ranges_that_a_flag_names_must_be_there() {
+    let files = ["--ranges", "aws=/nonexistent/ip-ranges.json", "--ranges", "gcp=/nonexistent/x"];
+    let ended = run(&[&["explain"], &files[..], &["--ip", "192.0.2.1", BLOB]].concat()).await;
+    let ended = ended.expect(2);
+    assert!(ended.stderr.contains("/nonexistent/ip-ranges.json"), "{}", ended.stderr);
+}
+
+#[tokio::test]
 async fn the_front_says_where_it_listens_answers_and_drains() {
     let directory = TempDir::new().expect("a temporary directory");
     let text = "listen: 127.0.0.1:0\nadmin: null\nupstream: {endpoint: \"https://registry.example\", path: prod}\n";

@@ -23,11 +23,11 @@ pub(super) struct Document {
     pub(super) upstream: UpstreamDocument,
     pub(super) canonical_upstream: Option<UpstreamDocument>,
     pub(super) client_ip: Option<ClientIpDocument>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "blank_is_empty")]
     pub(super) keep_upstream: Vec<Text>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "blank_is_empty")]
     pub(super) ranges: Vec<RangesDocument>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "blank_is_empty")]
     pub(super) stores: Vec<StoreDocument>,
     pub(super) access_log: Option<bool>,
     pub(super) presence: Option<PresenceDocument>,
@@ -45,7 +45,7 @@ pub(super) struct UpstreamDocument {
 pub(super) struct ClientIpDocument {
     pub(super) forwarded: Option<Text>,
     pub(super) trusted_hops: Option<Spanned<u64>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "blank_is_empty")]
     pub(super) trusted_peers: Vec<Text>,
 }
 
@@ -86,4 +86,11 @@ pub(super) struct PresenceDocument {
 /// Tells a field that is there, if only as `null`, from one that is not.
 fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Nullable, D::Error> {
     Option::deserialize(deserializer).map(Some)
+}
+
+/// A list whose key stands there without a value is empty, as one whose key is absent.
+fn blank_is_empty<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }

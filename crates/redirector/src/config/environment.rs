@@ -38,13 +38,10 @@ impl Config {
         if let Some(url) = read.value("UPSTREAM_REGISTRY_ENDPOINT", endpoint, values::endpoint) {
             self.upstream.endpoint = url;
         }
-        match variables.upstream_path.as_deref() {
-            None => {}
-            Some("") => self.upstream.path = None,
-            Some(_) => {
-                let path = &variables.upstream_path;
-                self.upstream.path = read.value("UPSTREAM_REGISTRY_PATH", path, values::repository);
-            }
+        // archeio joins the path with slashes of its own, so that more of them do no harm.
+        let path = variables.upstream_path.as_deref().map(|path| path.trim_matches('/').to_owned());
+        if path.is_some() {
+            self.upstream.path = read.value("UPSTREAM_REGISTRY_PATH", &path, values::repository);
         }
         if follows {
             self.canonical_upstream = self.upstream.clone();

@@ -8,7 +8,7 @@ use std::{
 };
 
 use cloud_ranges::Format;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use oci::{Host, Repository};
 use url::Url;
 
@@ -79,7 +79,19 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
     let network = parsed.map_err(|_error| {
         format!("`{text}` is not a network; write `10.0.0.0/8`, `fd00::/8` or an address")
     })?;
-    Ok(network.trunc())
+    Ok(canonical(network).trunc())
+}
+
+/// Peers are told by IPv4 addresses where they have them, so networks of IPv4-mapped ones are too.
+fn canonical(network: IpNet) -> IpNet {
+    match network {
+        IpNet::V6(mapped) if mapped.prefix_len() >= 96 => mapped
+            .addr()
+            .to_ipv4_mapped()
+            .and_then(|address| Ipv4Net::new(address, mapped.prefix_len() - 96).ok())
+            .map_or(network, IpNet::V4),
+        _ => network,
+    }
 }
 
 pub(super) fn cloud(text: &str) -> Result<String, String> {
