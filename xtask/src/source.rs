@@ -44,10 +44,13 @@ fn is_test(file: &str) -> bool {
     parts.next() == Some("tests.rs") || parts.any(|part| matches!(part, "tests" | "benches"))
 }
 
-/// The lines before the first `#[cfg(test)]`, without blank ones and comments.
+/// The lines before the module of tests, without blank ones and comments.
 fn code_lines(text: &str) -> usize {
-    let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("#[cfg(test)]"));
-    lines.filter(|line| !line.is_empty() && !line.starts_with("//")).count()
+    let lines: Vec<_> = text.lines().map(str::trim).collect();
+    let begins_tests =
+        |pair: &[&str]| pair[0].starts_with("#[cfg(test)]") && pair[1].starts_with("mod ");
+    let end = lines.windows(2).position(begins_tests).unwrap_or(lines.len());
+    lines[..end].iter().filter(|line| !line.is_empty() && !line.starts_with("//")).count()
 }
 
 #[cfg(test)]
