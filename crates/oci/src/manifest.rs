@@ -2,9 +2,11 @@
 //! and the registry need them: what they point to.
 //!
 //! Unknown fields are ignored, since the bytes are opaque and are copied as they came. Docker
-//! schema 1 is recognised and refused: its layers cannot be verified from the manifest alone.
+//! schema 1 is recognised and refused: its layers cannot be verified from the manifest alone. So is
+//! what one reader may take for an image and another one for an index.
 //!
-//! Source: image-spec 1.1, manifest.md and image-index.md; Docker image manifest v2 schema 2.
+//! Source: image-spec 1.1, manifest.md and image-index.md, and its advisory GHSA-77vh-xpmg-72qh;
+//! Docker image manifest v2 schema 2.
 
 use std::collections::BTreeMap;
 
@@ -89,7 +91,16 @@ pub enum ManifestError {
         "it is a Docker schema 1 manifest, which cannot be verified; rebuild the image, or convert it to schema 2"
     )]
     Schema1,
-    /// Some other media type or schema version.
+    /// Some other schema version, or none.
+    #[error(
+        "its `schemaVersion` is {}, where 2 is the only one",
+        .0.map_or_else(|| "missing".to_owned(), |version| version.to_string())
+    )]
+    SchemaVersion(Option<u32>),
+    /// An index with members of an image.
+    #[error("it has `manifests` beside `config` or `layers`: what it is depends on who reads it")]
+    Ambiguous,
+    /// Some other media type.
     #[error(
         "its media type `{0}` is not that of an OCI or Docker schema 2 image manifest or index"
     )]
@@ -110,14 +121,20 @@ impl Manifest {
     /// manifest itself.
     ///
     /// # Errors
-    /// When the bytes are not JSON, not a manifest of a kind that we read, or contradict `served_as`
-    /// (image-spec 1.1 tells clients to refuse that, since it can confuse one kind with another).
+    /// When the bytes are not JSON, not a manifest of a kind that we read, or may be taken for one kind
+    /// as well as for another: they contradict `served_as`, or have the members of both kinds.
     pub fn parse(served_as: &str, content: &[u8]) -> Result<Self, ManifestError> {
         let probe: Probe = serde_json::from_slice(content)?;
         let served = media_type::essence(served_as);
         let own = probe.media_type.as_deref().filter(|own| !own.is_empty());
-        if media_type::is_schema1(served) || probe.schema_version == 1 {
-            return Err(ManifestError::Schema1);
+        match probe.schema_version {
+            _ if media_type::is_schema1(served) => return Err(ManifestError::Schema1),
+            Some(1) => return Err(ManifestError::Schema1),
+            Some(2) => {}
+            other => return Err(ManifestError::SchemaVersion(other)),
+        }
+        if probe.manifests.is_some() && (probe.config.is_some() || probe.layers.is_some()) {
+            return Err(ManifestError::Ambiguous);
         }
         if let Some(own) = own
             && media_type::is_manifest(served)
@@ -132,8 +149,8 @@ impl Manifest {
             Some(media_type::OCI_INDEX | media_type::DOCKER_LIST) => Self::index(content),
             Some(other) => Err(ManifestError::UnknownMediaType(other.to_owned())),
             // OCI 1.0 manifests may omit the field; their required members tell the kinds apart.
-            None if probe.manifests.is_some() && probe.config.is_none() => Self::index(content),
-            None if probe.config.is_some() && probe.manifests.is_none() => Self::image(content),
+            None if probe.manifests.is_some() => Self::index(content),
+            None if probe.config.is_some() => Self::image(content),
             None => Err(ManifestError::UnknownMediaType(served.to_owned())),
         }
     }
@@ -178,14 +195,15 @@ impl Manifest {
     }
 }
 
-/// What tells the kinds of manifests apart.
+/// What tells the kinds of manifests apart. A member that is null is absent: programs in Go write
+/// empty lists so.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Probe {
-    #[serde(default)]
-    schema_version: u32,
+    schema_version: Option<u32>,
     media_type: Option<String>,
     config: Option<serde::de::IgnoredAny>,
+    layers: Option<serde::de::IgnoredAny>,
     manifests: Option<serde::de::IgnoredAny>,
 }
 
@@ -243,11 +261,55 @@ mod tests {
             Err(E::Schema1)
         ));
         assert!(matches!(Manifest::parse("text/html", b"<html>"), Err(E::Json(_))));
-        assert!(matches!(Manifest::parse("text/html", b"{}"), Err(E::UnknownMediaType(_))));
-        let both = br#"{"schemaVersion":2,"config":{},"manifests":[]}"#;
-        assert!(matches!(Manifest::parse("", both), Err(E::UnknownMediaType(_))));
+        let neither = br#"{"schemaVersion":2}"#;
+        assert!(matches!(Manifest::parse("text/html", neither), Err(E::UnknownMediaType(_))));
         let bad_digest =
             br#"{"schemaVersion":2,"config":{"mediaType":"a","digest":"sha256:12","size":1}}"#;
         assert!(matches!(Manifest::parse("", bad_digest), Err(E::Json(_))));
+    }
+
+    #[test]
+    fn only_schema_version_2_is_read() {
+        for (version, text) in [
+            (r#""schemaVersion":0,"#, "its `schemaVersion` is 0, where 2 is the only one"),
+            (r#""schemaVersion":3,"#, "its `schemaVersion` is 3, where 2 is the only one"),
+            (r#""schemaVersion":null,"#, "its `schemaVersion` is missing, where 2 is the only one"),
+            ("", "its `schemaVersion` is missing, where 2 is the only one"),
+        ] {
+            let index = format!(r#"{{{version}"manifests":[]}}"#);
+            for served in [media_type::OCI_INDEX, media_type::DOCKER_LIST, ""] {
+                let error = Manifest::parse(served, index.as_bytes()).expect_err(&index);
+                assert!(matches!(error, ManifestError::SchemaVersion(_)), "{error}");
+                assert_eq!(error.to_string(), text);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_an_image_to_one_reader_and_an_index_to_another_is_refused() {
+        let digest = Digest::sha256(b"{}");
+        let config = format!(r#""config":{{"mediaType":"a","digest":"{digest}","size":2}}"#);
+        for (members, ambiguous) in [
+            (format!(r#"{config},"layers":[],"manifests":[]"#), true),
+            (format!(r#"{config},"manifests":[]"#), true),
+            (r#""layers":[],"manifests":[]"#.to_owned(), true),
+            (format!(r#"{config},"layers":null,"manifests":null"#), false),
+            (r#""config":null,"layers":null,"manifests":[]"#.to_owned(), false),
+        ] {
+            let content = format!(r#"{{"schemaVersion":2,{members}}}"#);
+            let served = if members.ends_with("null") {
+                [media_type::OCI_MANIFEST, media_type::DOCKER_MANIFEST, ""]
+            } else {
+                [media_type::OCI_INDEX, media_type::DOCKER_LIST, ""]
+            };
+            for served in served {
+                let parsed = Manifest::parse(served, content.as_bytes());
+                let refused = matches!(parsed, Err(ManifestError::Ambiguous));
+                assert_eq!((refused, parsed.is_err()), (ambiguous, ambiguous), "{content}");
+            }
+        }
+        let both = format!(r#"{{"schemaVersion":2,{config},"layers":[],"manifests":[]}}"#);
+        let as_image = Manifest::parse(media_type::OCI_MANIFEST, both.as_bytes());
+        assert!(matches!(as_image, Err(ManifestError::Ambiguous)), "{as_image:?}");
     }
 }

@@ -110,6 +110,13 @@ pub(crate) async fn bad_manifests_are_refused(peer: &Peer) {
     let image = fixture::image(1, 1);
     peer.push("a", "v1", &image).await;
     let text = String::from_utf8(image.bytes.to_vec()).expect("text");
+    let with = |member: &str, value: serde_json::Value| {
+        let mut manifest: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        manifest[member] = value;
+        manifest.to_string()
+    };
+    let version_3 = with("schemaVersion", 3.into());
+    let both = with("manifests", serde_json::json!([]));
     let other = Digest::sha256(b"other").to_string();
     let sha512 = Digest::of(Algorithm::Sha512, b"other").to_string();
     for (reference, content_type, body, code) in [
@@ -120,6 +127,8 @@ pub(crate) async fn bad_manifests_are_refused(peer: &Peer) {
         ("v2", media_type::DOCKER_MANIFEST, &text, "MANIFEST_INVALID"),
         ("v2", media_type::DOCKER_SCHEMA1_SIGNED, "{\"schemaVersion\":1}", "MANIFEST_INVALID"),
         ("v2", "text/plain", "{\"schemaVersion\":2}", "MANIFEST_INVALID"),
+        ("v2", media_type::OCI_MANIFEST, &version_3, "MANIFEST_INVALID"),
+        ("v2", media_type::OCI_MANIFEST, &both, "MANIFEST_INVALID"),
         (".v2", media_type::OCI_MANIFEST, &text, "MANIFEST_INVALID"),
         (&other, media_type::OCI_MANIFEST, &text, "DIGEST_INVALID"),
         (&sha512, media_type::OCI_MANIFEST, &text, "DIGEST_INVALID"),
