@@ -13,12 +13,12 @@ pub const MAX_DIRECTORY_BLOB_BYTES: u64 = 64 << 30;
 /// The longest blob that the memory takes, in bytes: it is held there whole.
 pub const MAX_MEMORY_BLOB_BYTES: u64 = 1 << 30;
 
-/// How many upload sessions may be open at once: each holds a file open, and the usual limit of a
-/// process is 1,024 files, connections included.
+/// How many uploads may be under way at once, open sessions and uploads in one request together: each
+/// holds a file open, and the usual limit of a process is 1,024 files, connections included.
 pub const MAX_UPLOADS: usize = 256;
 
-/// How long a session may lie idle before it is dropped to make room: clients that resume do so
-/// within minutes.
+/// How long a session may lie idle before it is dropped, once another upload starts: clients that
+/// resume do so within minutes.
 pub const UPLOAD_IDLE: Duration = Duration::from_secs(60 * 60);
 
 /// How long a request body may stay silent: a stalled client would hold its session for ever.

@@ -18,7 +18,10 @@ use http::{
     header::{CONTENT_LENGTH, CONTENT_RANGE, LOCATION, RANGE},
 };
 use oci::{Algorithm, Digest, Digester, Repository};
-use tokio::time::Instant;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 
 use crate::{
     DOCKER_CONTENT_DIGEST,
@@ -49,9 +52,20 @@ impl UploadId {
     }
 }
 
-/// The sessions that are open.
-#[derive(Debug, Default)]
-pub(crate) struct Uploads(Mutex<HashMap<UploadId, Open>>);
+/// The uploads under way.
+#[derive(Debug)]
+pub(crate) struct Uploads {
+    /// One for each [`Session`], whether it is open to further requests or not.
+    places: Arc<Semaphore>,
+    open: Mutex<HashMap<UploadId, Open>>,
+}
+
+impl Default for Uploads {
+    fn default() -> Self {
+        let places = Arc::new(Semaphore::new(MAX_UPLOADS));
+        Self { places, open: Mutex::default() }
+    }
+}
 
 #[derive(Debug)]
 struct Open {
@@ -66,23 +80,22 @@ type Slot = Arc<tokio::sync::Mutex<Option<Session>>>;
 impl Uploads {
     fn lock(&self) -> MutexGuard<'_, HashMap<UploadId, Open>> {
         // Every change is one call on the map: a panic elsewhere leaves nothing half done.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn insert(&self, name: Repository, session: Session) -> Result<UploadId, Refusal> {
-        let mut open = self.lock();
-        if open.len() >= MAX_UPLOADS {
-            open.retain(|_, open| {
-                Arc::strong_count(&open.session) > 1 || open.used.elapsed() < UPLOAD_IDLE
-            });
-        }
-        if open.len() >= MAX_UPLOADS {
-            return Err(Refusal::TooManyUploads);
-        }
+    /// A place for one more upload. Sessions that lie idle make room first.
+    fn place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        self.lock().retain(|_, open| {
+            Arc::strong_count(&open.session) > 1 || open.used.elapsed() < UPLOAD_IDLE
+        });
+        Arc::clone(&self.places).try_acquire_owned().ok().ok_or(Refusal::TooManyUploads)
+    }
+
+    fn insert(&self, name: Repository, session: Session) -> UploadId {
         let id = UploadId::random();
         let session = Arc::new(tokio::sync::Mutex::new(Some(session)));
-        open.insert(id, Open { name, used: Instant::now(), session });
-        Ok(id)
+        self.lock().insert(id, Open { name, used: Instant::now(), session });
+        id
     }
 
     fn get(&self, name: &Repository, id: UploadId) -> Result<Slot, Refusal> {
@@ -107,10 +120,13 @@ struct Session {
     digester: Digester,
     /// None once a write failed, or its future was dropped: what is staged is then unknown.
     staged: Option<Staged>,
+    /// Given back once nothing is staged any more.
+    place: OwnedSemaphorePermit,
 }
 
 impl Session {
-    async fn new(storage: &Storage) -> Result<Self, Refusal> {
+    async fn new(storage: &Storage, uploads: &Uploads) -> Result<Self, Refusal> {
+        let place = uploads.place()?;
         let staged = storage.run(|backend| Ok((backend.max_blob_bytes(), backend.stage()?)));
         let (max_bytes, staged) = staged.await?;
         Ok(Self {
@@ -119,6 +135,7 @@ impl Session {
             received: 0,
             digester: Digester::new(Algorithm::Sha256),
             staged: Some(staged),
+            place,
         })
     }
 
@@ -142,7 +159,10 @@ impl Session {
         let content = self.staged.ok_or(Refusal::UploadUnknown)?.finish().await?;
         let sha256 = self.digester.finish();
         let location = format!("/v2/{name}/blobs/{asked}");
+        let place = self.place;
         let keep = self.storage.run(move |backend| {
+            // This goes on where the client does not wait for it.
+            let _place = place;
             let found = match asked.algorithm() {
                 Algorithm::Sha256 => sha256,
                 other @ Algorithm::Sha512 => content.digest(other)?,
@@ -201,7 +221,7 @@ pub(crate) async fn start(
     match start {
         Start::Session => {}
         Start::Whole(digest) => {
-            let mut session = Session::new(storage).await?;
+            let mut session = Session::new(storage, uploads).await?;
             session.append(body).await?;
             return session.keep(name, digest).await;
         }
@@ -212,7 +232,7 @@ pub(crate) async fn start(
             }
         }
     }
-    let id = uploads.insert(name.clone(), Session::new(storage).await?)?;
+    let id = uploads.insert(name.clone(), Session::new(storage, uploads).await?);
     Ok(Progress::new(&name, id, 0).answer(StatusCode::ACCEPTED))
 }
 
@@ -337,10 +357,10 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_not_written_whole_is_not_kept() {
-        let storage = Storage::memory();
+        let (storage, uploads) = (Storage::memory(), Uploads::default());
         let name: Repository = "a".parse().expect("a name");
         for content in [&b"short"[..], &[0; 4 << 20]] {
-            let mut session = Session::new(&storage).await.expect("a session");
+            let mut session = Session::new(&storage, &uploads).await.expect("a session");
             // Opened for reading: every write fails, and syncing does not.
             let path = tempfile::NamedTempFile::new().expect("a file").into_temp_path();
             let file = tokio::fs::File::open(&path).await.expect("it is there");
@@ -362,20 +382,40 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn sessions_are_bounded_and_idle_ones_make_room() {
+    async fn idle_sessions_are_dropped_when_another_upload_starts() {
         let (storage, uploads) = (Storage::memory(), Uploads::default());
         let name: Repository = "a".parse().expect("a name");
-        let open =
-            async || uploads.insert(name.clone(), Session::new(&storage).await.expect("a session"));
-        let first = open().await.expect("there is room");
-        for _ in 1..MAX_UPLOADS {
-            open().await.expect("there is room");
+        let open = async || {
+            let session = Session::new(&storage, &uploads).await.expect("there is room");
+            uploads.insert(name.clone(), session)
+        };
+        let (in_use, idle, used_since) = (open().await, open().await, open().await);
+        let slot = uploads.get(&name, in_use).expect("it is open");
+        tokio::time::advance(UPLOAD_IDLE / 2).await;
+        uploads.get(&name, used_since).expect("it is open");
+        tokio::time::advance(UPLOAD_IDLE / 2).await;
+        assert_eq!(uploads.lock().len(), 3, "nothing has started since");
+        let whole = Session::new(&storage, &uploads).await.expect("there is room");
+        assert!(matches!(uploads.get(&name, idle), Err(Refusal::UploadUnknown)));
+        for left in [in_use, used_since] {
+            uploads.get(&name, left).expect("it is open");
         }
-        assert!(matches!(open().await, Err(Refusal::TooManyUploads)));
+        assert_eq!(uploads.places.available_permits(), MAX_UPLOADS - 3);
+        drop((slot, whole));
+        assert_eq!(uploads.places.available_permits(), MAX_UPLOADS - 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn idle_sessions_make_room() {
+        let (storage, uploads) = (Storage::memory(), Uploads::default());
+        let name: Repository = "a".parse().expect("a name");
+        for _ in 0..MAX_UPLOADS {
+            let session = Session::new(&storage, &uploads).await.expect("there is room");
+            uploads.insert(name.clone(), session);
+        }
+        let full = Session::new(&storage, &uploads).await;
+        assert!(matches!(full, Err(Refusal::TooManyUploads)));
         tokio::time::advance(UPLOAD_IDLE).await;
-        let used = uploads.get(&name, first).expect("it is open");
-        drop(used);
-        open().await.expect("there is room again");
-        assert_eq!(uploads.lock().len(), 2, "the one in use, and the new one");
+        Session::new(&storage, &uploads).await.expect("there is room again");
     }
 }

@@ -66,13 +66,13 @@ impl Peer {
         self.ask(Method::GET, path, &[], "").await
     }
 
-    /// Begins a PATCH of `session` that announces this many bytes; it is being carried out, and has
-    /// sent nothing yet.
-    pub(crate) async fn patch_under_way(&self, session: &str, length: usize) -> TcpStream {
+    /// Begins a request whose body is announced to have this many bytes; it is being carried out, and
+    /// has sent none of them yet.
+    pub(crate) async fn under_way(&self, method: Method, path: &str, length: usize) -> TcpStream {
         const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
         let mut stream = TcpStream::connect(self.host.as_str()).await.expect("it listens");
         let head = format!(
-            "PATCH {session} HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\n\
+            "{method} {path} HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\n\
              content-length: {length}\r\n\r\n"
         );
         stream.write_all(head.as_bytes()).await.expect("it is sent");

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use http::Method;
 use registry::limits;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -15,7 +16,7 @@ use crate::Peer;
 /// An upload that has sent half of its body.
 async fn half_an_upload(peer: &Peer) -> TcpStream {
     let session = peer.start("a").await;
-    let mut stream = peer.patch_under_way(&session, 10).await;
+    let mut stream = peer.under_way(Method::PATCH, &session, 10).await;
     stream.write_all(b"01234").await.expect("it is sent");
     stream
 }

@@ -3,7 +3,7 @@
 use http::{Method, StatusCode};
 use oci::{Algorithm, Digest};
 use testkit::fixture::noise;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::peer::{Headers, Peer, header, refusal, refused};
 
@@ -168,7 +168,7 @@ pub(crate) async fn a_cancelled_upload_is_gone(peer: &Peer) {
 pub(crate) async fn an_upload_cut_off_goes_on_where_it_broke(peer: &Peer) {
     let bytes = noise(2, 500_000);
     let session = peer.start("a").await;
-    let mut stream = peer.patch_under_way(&session, bytes.len()).await;
+    let mut stream = peer.under_way(Method::PATCH, &session, bytes.len()).await;
     stream.write_all(&bytes[..200_000]).await.expect("it is sent");
     drop(stream);
     // This waits until that one has ended.
@@ -260,4 +260,27 @@ async fn finished_uploads_make_room() {
     }
     let one_more = peer.ask(Method::POST, "/v2/a/blobs/uploads/", &[], "").await;
     assert_eq!(refusal(&one_more), refused(429, "TOOMANYREQUESTS"));
+}
+
+#[tokio::test]
+async fn an_upload_in_one_request_needs_room_too() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let peer = Peer::on(directory.path()).await;
+    let digest = Digest::sha256(b"x");
+    let (sessions, whole) =
+        ("/v2/a/blobs/uploads/", format!("/v2/a/blobs/uploads/?digest={digest}"));
+    let mut under_way = peer.under_way(Method::POST, &whole, 1).await;
+    for _ in 1..registry::limits::MAX_UPLOADS {
+        peer.start("a").await;
+    }
+    for path in [sessions, &*whole] {
+        let one_more = peer.ask(Method::POST, path, &[], "").await;
+        assert_eq!(refusal(&one_more), refused(429, "TOOMANYREQUESTS"), "{path}");
+    }
+    under_way.write_all(b"x").await.expect("it is sent");
+    let mut answer = [0; 12];
+    under_way.read_exact(&mut answer).await.expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 201");
+    assert_eq!(peer.ask(Method::POST, &whole, &[], "x").await.status(), StatusCode::CREATED);
+    peer.start("a").await;
 }
