@@ -8,6 +8,7 @@ use std::{
     fs::{self, File, TryLockError},
     io::{self, Write as _},
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 use oci::{Digest, Repository, Tag};
@@ -24,12 +25,16 @@ const TAGS: &str = "_tags";
 pub(super) struct Directory {
     repositories: PathBuf,
     staging: PathBuf,
+    /// Held while directories are made: who finds one there may rely on it after a crash too.
+    making: Mutex<()>,
     /// Locked as long as it is open.
     _lock: File,
 }
 
 impl Directory {
     pub(super) fn open(root: &Path) -> Result<Self, StorageError> {
+        // So that every path has a parent that can be opened.
+        let root = &std::path::absolute(root).map_err(failed("look for", root))?;
         let [repositories, staging] = ["repositories", "staging"].map(|name| root.join(name));
         create_dir(&repositories)?;
         let path = root.join("lock");
@@ -41,7 +46,7 @@ impl Directory {
         // Under the lock nobody else stages: what is there was left by a process that was killed.
         if_there(fs::remove_dir_all(&staging)).map_err(failed("delete", &staging))?;
         create_dir(&staging)?;
-        Ok(Self { repositories, staging, _lock: lock })
+        Ok(Self { repositories, staging, making: Mutex::default(), _lock: lock })
     }
 
     fn path(&self, name: &Repository, kind: &str, of: &impl ToString) -> PathBuf {
@@ -58,7 +63,21 @@ impl Directory {
             file.as_file().sync_all()?;
             Ok(file.into_temp_path())
         };
-        place(staged().map_err(failed("write into", &self.staging))?, path)
+        self.place(staged().map_err(failed("write into", &self.staging))?, path)
+    }
+
+    /// Moves what is staged and synced to `path`.
+    fn place(&self, staged: TempPath, path: &Path) -> Done {
+        let parent = self.make_parent(path)?;
+        staged.persist(path).map_err(|error| failed("create", path)(error.error))?;
+        sync_dir(parent)
+    }
+
+    fn make_parent<'a>(&self, path: &'a Path) -> Result<&'a Path, StorageError> {
+        let parent = parent(path);
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        create_dir(parent)?;
+        Ok(parent)
     }
 
     /// Whether the repository holds a blob or manifest.
@@ -87,7 +106,7 @@ impl Backend for Directory {
         let path = self.path(name, BLOBS, &digest);
         match content {
             Content::Bytes(bytes) => self.write(&path, &[&bytes]),
-            Content::File(staged) => place(staged, &path),
+            Content::File(staged) => self.place(staged, &path),
         }
     }
 
@@ -96,15 +115,10 @@ impl Backend for Directory {
         if !exists(&source)? {
             return Ok(false);
         }
-        let parent = parent(&path);
-        create_dir(parent)?;
-        match fs::hard_link(&source, &path) {
-            // It is there already: the same name is the same content.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            linked => linked.map_err(failed("link to", &path))?,
-        }
+        let parent = self.make_parent(&path)?;
+        let linked = link(&source, &path)?;
         sync_dir(parent)?;
-        Ok(true)
+        Ok(linked)
     }
 
     fn has_blob(&self, name: &Repository, digest: Digest) -> Known {
@@ -203,29 +217,45 @@ impl Backend for Directory {
     }
 }
 
-/// Moves what is staged and synced to `path`.
-fn place(staged: TempPath, path: &Path) -> Done {
-    let parent = parent(path);
-    create_dir(parent)?;
-    staged.persist(path).map_err(|error| failed("create", path)(error.error))?;
-    sync_dir(parent)
+/// Whether `source` was there: it may go at any time.
+fn link(source: &Path, path: &Path) -> Known {
+    match fs::hard_link(source, path) {
+        // It is there already: the same name is the same content.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(true),
+        linked => Ok(if_there(linked).map_err(failed("link to", path))?.is_some()),
+    }
 }
 
 fn delete(path: &Path) -> Known {
-    let deleted = if_there(fs::remove_file(path)).map_err(failed("delete", path))?;
-    Ok(deleted.is_some())
+    let deleted = if_there(fs::remove_file(path)).map_err(failed("delete", path))?.is_some();
+    if deleted {
+        sync_dir(parent(path))?;
+    }
+    Ok(deleted)
 }
 
 fn exists(path: &Path) -> Known {
     path.try_exists().map_err(failed("look for", path))
 }
 
+/// Makes a directory and those above it, durably, as far as they are not there.
 fn create_dir(path: &Path) -> Done {
-    fs::create_dir_all(path).map_err(failed("create", path))
+    let parent = parent(path);
+    match fs::create_dir(path) {
+        Ok(()) => sync_dir(parent),
+        Err(_) if path.is_dir() => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && parent != path => {
+            create_dir(parent)?;
+            create_dir(path)
+        }
+        Err(error) => Err(failed("create", path)(error)),
+    }
 }
 
 /// Makes the names in a directory durable.
 fn sync_dir(path: &Path) -> Done {
+    #[cfg(test)]
+    tests::SYNCED.with_borrow_mut(|synced| synced.push(path.to_owned()));
     File::open(path).and_then(|dir| dir.sync_all()).map_err(failed("sync", path))
 }
 
@@ -257,5 +287,77 @@ fn if_there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    thread_local! {
+        /// The directories that this thread synced.
+        pub(super) static SYNCED: RefCell<Vec<PathBuf>> = const { RefCell::new(Vec::new()) };
+    }
+
+    /// Runs `work`; what it synced below `root`, in order.
+    fn synced<T>(root: &Path, work: impl FnOnce() -> T) -> (T, Vec<String>) {
+        SYNCED.take();
+        let done = work();
+        let below = |path: PathBuf| {
+            let path = path.strip_prefix(root).expect("nothing else is synced");
+            path.to_str().expect("text").to_owned()
+        };
+        (done, SYNCED.take().into_iter().map(below).collect())
+    }
+
+    #[test]
+    fn what_is_made_and_deleted_is_synced_by_name() {
+        let root = tempfile::tempdir().expect("a directory");
+        let root = root.path();
+        let (opened, done) = synced(root, || Directory::open(&root.join("a/b")));
+        assert_eq!(done, ["", "a", "a/b", "a/b"], "the last is for `staging`");
+        let directory = opened.expect("a directory of our own");
+
+        let (name, digest) = ("x/y".parse().expect("a name"), Digest::sha256(b"z"));
+        let put = || directory.put_blob(&name, digest, Content::Bytes("z".into()));
+        let (put, done) = synced(root, put);
+        put.expect("it is kept");
+        let repository = "a/b/repositories/x/y";
+        let blobs = format!("{repository}/_blobs");
+        assert_eq!(done, ["a/b/repositories", "a/b/repositories/x", repository, &blobs]);
+
+        let other = "x/z".parse().expect("a name");
+        let (mounted, done) = synced(root, || directory.mount_blob(&name, &other, digest));
+        assert!(mounted.expect("it works"));
+        let repository = "a/b/repositories/x/z";
+        assert_eq!(done, ["a/b/repositories/x", repository, &format!("{repository}/_blobs")]);
+
+        let (deleted, done) = synced(root, || directory.delete_blob(&name, digest));
+        assert!(deleted.expect("it works"));
+        assert_eq!(done, [&*blobs]);
+        let (deleted, done) = synced(root, || directory.delete_blob(&name, digest));
+        assert!(!deleted.expect("it works") && done.is_empty(), "{done:?}");
+    }
+
+    #[test]
+    fn a_blob_that_goes_while_it_is_mounted_was_not_there() {
+        let root = tempfile::tempdir().expect("a directory");
+        let [source, path] = ["source", "path"].map(|name| root.path().join(name));
+        assert!(!link(&source, &path).expect("no fault of the storage"));
+        fs::write(&source, "x").expect("it is written");
+        for _ in 0..2 {
+            assert!(link(&source, &path).expect("it works"));
+        }
+        assert_eq!(fs::read(&path).expect("it is there"), b"x");
+    }
+
+    #[test]
+    fn a_directory_may_be_named_from_where_we_are() {
+        let here = tempfile::tempdir_in(".").expect("a directory");
+        let name = here.path().file_name().expect("a name");
+        Directory::open(&Path::new(name).join("registry")).expect("it is made");
+        assert!(here.path().join("registry/repositories").is_dir());
     }
 }
