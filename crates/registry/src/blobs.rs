@@ -1,6 +1,7 @@
 //! Blobs: read, whole or in part, and delete. How they come in: [`crate::uploads`].
 //!
-//! Source: distribution-spec 1.1, "Pulling blobs", "Deleting Blobs"; RFC 9110 §14 for ranges.
+//! Source: distribution-spec 1.1, "Pulling blobs", "Deleting Blobs"; RFC 9110 §14 and §13.1.5 for
+//! ranges.
 
 use std::{io::SeekFrom, ops::Range};
 
@@ -12,7 +13,7 @@ use bytes::BytesMut;
 use futures_util::stream;
 use http::{
     HeaderMap, StatusCode,
-    header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE},
+    header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, IF_RANGE, RANGE},
 };
 use oci::{Digest, Repository};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
@@ -33,7 +34,9 @@ pub(crate) async fn read(
     let unknown = Refusal::BlobUnknown(name.clone(), digest);
     let blob = storage.run(move |backend| backend.blob(&name, digest)).await?.ok_or(unknown)?;
     let size = blob.size();
-    let asked = headers.get(RANGE).and_then(|value| value.to_str().ok());
+    // We send no validator, so `If-Range` never holds: such a client wants the whole (§13.1.5).
+    let asked = headers.get(RANGE).filter(|_| !headers.contains_key(IF_RANGE));
+    let asked = asked.and_then(|value| value.to_str().ok());
     let part = asked.and_then(|asked| parse_range(asked, size)).transpose()?;
     let range = part.clone().unwrap_or(0..size);
     let headers = [

@@ -25,7 +25,7 @@ use axum::{
     body::Body,
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderMap, HeaderName, Request, StatusCode};
+use http::{HeaderMap, HeaderName, Method, Request, StatusCode, header::RANGE};
 use tokio::{net::TcpListener, sync::oneshot};
 
 pub use crate::storage::{Storage, StorageError};
@@ -56,7 +56,11 @@ impl Registry {
 
     /// The answer to one request.
     pub async fn respond(&self, request: Request<Body>) -> Response {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        if parts.method != Method::GET {
+            // It means nothing with any other method, HEAD included (RFC 9110 §14.2).
+            parts.headers.remove(RANGE);
+        }
         let mut body = Incoming::new(body);
         let answered = match Route::parse(&parts.method, parts.uri.path(), parts.uri.query()) {
             Ok(route) => self.answer(route, &parts.headers, &mut body).await,

@@ -40,6 +40,7 @@ on_both_storages! {
     uploads::an_upload_cut_off_goes_on_where_it_broke
     uploads::a_mount_needs_the_blob_there
     uploads::parts_of_blobs_are_read
+    uploads::the_whole_blob_is_meant_where_a_range_does_not_count
     uploads::a_blob_is_seen_only_where_it_was_pushed
     uploads::deleted_blobs_are_gone
     manifests::manifests_are_served_as_they_were_pushed

@@ -229,6 +229,23 @@ pub(crate) async fn parts_of_blobs_are_read(peer: &Peer) {
     assert_eq!(header(&outside, "content-range"), "bytes */400000");
 }
 
+pub(crate) async fn the_whole_blob_is_meant_where_a_range_does_not_count(peer: &Peer) {
+    let bytes = noise(3, 1_000);
+    let path = format!("/v2/a/blobs/{}", peer.push_blob("a", &bytes).await);
+    for range in ["bytes=0-9", "bytes=1000-"] {
+        for validator in ["\"etag\"", "W/\"etag\"", "Wed, 21 Oct 2015 07:28:00 GMT", ""] {
+            let headers = [("range", range), ("if-range", validator)];
+            let found = peer.ask(Method::GET, &path, &headers, "").await;
+            assert_eq!((found.status(), found.body()), (StatusCode::OK, &bytes), "{validator}");
+            assert_eq!(header(&found, "content-range"), "");
+        }
+        let head = peer.ask(Method::HEAD, &path, &[("range", range)], "").await;
+        let length = header(&head, "content-length");
+        assert_eq!((head.status(), &*length), (StatusCode::OK, "1000"), "{range}");
+        assert_eq!(header(&head, "content-range"), "");
+    }
+}
+
 pub(crate) async fn a_blob_is_seen_only_where_it_was_pushed(peer: &Peer) {
     let digest = peer.push_blob("a/b", b"x").await;
     for other in ["a", "b", "a/b/c"] {
