@@ -155,6 +155,12 @@ pub enum Fault {
         /// The specification's codes and messages; empty when the answer had none.
         body: ErrorBody,
     },
+    /// A success, but not the one that says that the content is stored.
+    #[error("{status} does not say that the blob is stored: 201 or 204 would")]
+    NotStored {
+        /// The status.
+        status: StatusCode,
+    },
     /// A registry host that no URL can have, such as `0.0.0.999`.
     #[error("the host is not usable in a URL: {cause}")]
     BadHost {

@@ -136,6 +136,9 @@ mod tests {
                         std::future::pending::<()>().await;
                     }
                     let mut answer = Response::new(Full::new(blob));
+                    if method == Method::PUT {
+                        *answer.status_mut() = StatusCode::CREATED;
+                    }
                     if method == Method::POST {
                         *answer.status_mut() = StatusCode::ACCEPTED;
                         answer.headers_mut().insert(LOCATION, "/up".parse().expect("a path"));

@@ -9,7 +9,7 @@ use std::{error::Error as StdError, fmt, time::Duration};
 
 use bytes::Bytes;
 use futures_util::Stream;
-use http::{HeaderValue, Method, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use oci::Digest;
 use tokio::time::timeout;
 use url::Url;
@@ -64,8 +64,8 @@ impl Upload {
     /// While `body` has nothing to give there is no deadline, since what it waits for has its own.
     ///
     /// # Errors
-    /// When `body` fails or has another length, when the connection breaks or stalls, and when the
-    /// registry refuses.
+    /// When `body` fails or has another length, when the connection breaks or stalls, when the
+    /// registry refuses, and when it does not say that it stored the blob, or names another one.
     pub async fn put<S, E>(self, digest: &Digest, size: u64, body: S) -> Result<(), Error>
     where
         S: Stream<Item = Result<Bytes, E>> + Send + 'static,
@@ -77,8 +77,9 @@ impl Upload {
         let octets = HeaderValue::from_static("application/octet-stream");
         request.headers.insert(header::CONTENT_TYPE, octets);
         request.content = Content::stream(size, body);
-        match self.client.send(request).await {
-            Ok(_) => Ok(()),
+        let answer = self.client.send(request).await;
+        match answer.and_then(|answer| check_stored(&answer, digest)) {
+            Ok(()) => Ok(()),
             Err(error) => {
                 if !error.is_unreachable() {
                     self.cancel().await;
@@ -94,6 +95,21 @@ impl Upload {
         if let Ok(Err(error)) = timeout(CANCEL_TIMEOUT, self.client.send(request)).await {
             tracing::debug!("cancelling an upload: {error}");
         }
+    }
+}
+
+/// Whether the answer to the content says that it is stored: 201, or 204 from older registries.
+fn check_stored(answer: &Answer, digest: &Digest) -> Result<(), Error> {
+    let status = answer.status;
+    if !matches!(status, StatusCode::CREATED | StatusCode::NO_CONTENT) {
+        return Err(answer.request.fails(Fault::NotStored { status }));
+    }
+    // A registry may name the blob by another algorithm, which says nothing about this digest.
+    match answer.digest().filter(|named| named.algorithm() == digest.algorithm()) {
+        Some(named) if named != *digest => {
+            Err(answer.request.fails(Fault::mismatch(*digest, named)))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -228,6 +228,53 @@ async fn a_session_elsewhere_is_refused() {
     }
 }
 
+/// What a registry that answers the content so makes of an upload, and what it was asked.
+async fn put_answered_by(status: u16, header: Option<String>) -> (Result<(), Error>, Vec<Method>) {
+    let server = Scripted::start(move |asked| match asked.method {
+        Method::POST => reply(202, &["Location: /up/1"], ""),
+        Method::PUT => reply(status, header.as_deref().as_slice(), ""),
+        _ => reply(204, &[], ""),
+    })
+    .await;
+    let put = session(&client(), &server.host).await.put(&digest(), 6, pieces([BLOB])).await;
+    (put, server.asked().into_iter().map(|asked| asked.method).collect())
+}
+
+#[tokio::test]
+async fn only_201_and_204_say_that_a_blob_is_stored() {
+    for status in [201, 204] {
+        let (put, asked) = put_answered_by(status, None).await;
+        put.expect("it is kept");
+        assert_eq!(asked, [Method::POST, Method::PUT]);
+    }
+    for (status, text) in [(200, "200 OK"), (202, "202 Accepted"), (203, "203 Non Authoritative")] {
+        let (put, asked) = put_answered_by(status, None).await;
+        let error = put.expect_err("it may not be kept");
+        assert!(matches!(error.fault(), Fault::NotStored { .. }), "{error}");
+        assert!(error.to_string().contains(&format!("/up/1: {text}")), "{error}");
+        let reason = " does not say that the blob is stored: 201 or 204 would";
+        assert!(error.to_string().ends_with(reason), "{error}");
+        assert!(!error.is_transient() && !error.is_unreachable());
+        assert_eq!(asked, [Method::POST, Method::PUT, Method::DELETE], "cancelled");
+    }
+}
+
+#[tokio::test]
+async fn a_registry_that_stores_another_blob_is_found_out() {
+    let sha512 = Digest::of(oci::Algorithm::Sha512, b"other");
+    for (named, stored) in [
+        (digest().to_string(), true),
+        (sha512.to_string(), true),
+        ("no digest".to_owned(), true),
+        (Digest::sha256(b"other").to_string(), false),
+    ] {
+        let header = format!("Docker-Content-Digest: {named}");
+        let (put, _) = put_answered_by(201, Some(header)).await;
+        let fault = put.map_err(|error| matches!(error.fault(), Fault::DigestMismatch { .. }));
+        assert_eq!(fault, if stored { Ok(()) } else { Err(true) }, "{named}");
+    }
+}
+
 #[tokio::test]
 async fn a_cancelled_session_is_deleted() {
     let server = taking().await;
