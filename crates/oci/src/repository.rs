@@ -28,6 +28,9 @@ impl Repository {
         if text.len() > Self::MAX_LEN {
             return Err(RepositoryError::TooLong(text.len()));
         }
+        if is_within_grammar(text.as_bytes()) {
+            return Ok(());
+        }
         text.split('/').try_for_each(check_component)
     }
 
@@ -44,6 +47,26 @@ impl Repository {
     pub fn join(&self, name: &Self) -> Result<Self, RepositoryError> {
         format!("{self}/{name}").parse()
     }
+}
+
+/// Whether [`check_component`] accepts every component, in one pass: this runs on every request.
+fn is_within_grammar(text: &[u8]) -> bool {
+    let is_letter = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9');
+    let (mut before, mut last) = (b'/', b'/');
+    for &byte in text {
+        let fits = match byte {
+            b'a'..=b'z' | b'0'..=b'9' => true,
+            b'-' => is_letter(last) || last == b'-',
+            b'_' => is_letter(last) || (last == b'_' && is_letter(before)),
+            b'.' | b'/' => is_letter(last),
+            _ => false,
+        };
+        if !fits {
+            return false;
+        }
+        (before, last) = (last, byte);
+    }
+    is_letter(last)
 }
 
 fn check_component(component: &str) -> Result<(), RepositoryError> {
@@ -156,5 +179,20 @@ mod tests {
             assert_eq!(Repository::check(bad), Err(error), "{bad:?}");
         }
         assert_eq!(Repository::check(&"a".repeat(256)), Err(RepositoryError::TooLong(256)));
+    }
+    #[test]
+    fn one_pass_accepts_what_the_components_do() {
+        // Every text of up to six characters, a letter standing for all letters.
+        let mut texts = vec![String::new()];
+        for _ in 1..=6 {
+            texts = texts
+                .iter()
+                .flat_map(|text| ["a", "-", "_", ".", "/", "A"].map(|more| format!("{text}{more}")))
+                .collect();
+            for text in &texts {
+                let components = text.split('/').try_for_each(check_component);
+                assert_eq!(is_within_grammar(text.as_bytes()), components.is_ok(), "{text}");
+            }
+        }
     }
 }

@@ -2,19 +2,15 @@
 
 use std::net::IpAddr;
 
-use futures_util::future::Either;
-use http::{Request, header};
+use http::{Method, Uri, header};
 
-use crate::handler::Answering;
+use crate::{handler::Answering, response::Answer};
 
-/// `answering`, and a log event once it is answered.
-pub(crate) fn logged<B>(peer: IpAddr, request: &Request<B>, answering: Answering) -> Answering {
-    let (method, uri) = (request.method().clone(), request.uri().clone());
-    Either::Right(Box::pin(async move {
-        let answer = answering.await;
-        let location = answer.headers().get(header::LOCATION).and_then(|url| url.to_str().ok());
-        let status = answer.status().as_u16();
-        tracing::info!(%peer, %method, %uri, status, location, "request");
-        answer
-    }))
+/// The answer, and a log event once it is there.
+pub(crate) async fn logged(peer: IpAddr, method: Method, uri: Uri, answering: Answering) -> Answer {
+    let Ok(answer) = answering.await;
+    let location = answer.headers().get(header::LOCATION).and_then(|url| url.to_str().ok());
+    let status = answer.status().as_u16();
+    tracing::info!(%peer, %method, %uri, status, location, "request");
+    answer
 }

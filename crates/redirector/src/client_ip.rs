@@ -3,7 +3,7 @@
 
 use std::{
     fmt,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
 use http::HeaderValue;
@@ -112,6 +112,9 @@ fn entries_from_the_end(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
 
 /// Reads `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]` and `[2001:db8::1]:80`.
 fn address(entry: &[u8]) -> Option<IpAddr> {
+    if let Some(address) = ipv4(entry) {
+        return Some(IpAddr::V4(address));
+    }
     let text = str::from_utf8(entry).ok()?;
     let parsed = text.parse::<IpAddr>().ok();
     let parsed = parsed.or_else(|| text.parse::<SocketAddr>().ok().map(|socket| socket.ip()));
@@ -119,8 +122,27 @@ fn address(entry: &[u8]) -> Option<IpAddr> {
     Some(parsed.or_else(|| bracketed().map(IpAddr::V6))?.to_canonical())
 }
 
+/// Reads `192.0.2.1`: nearly every entry, and several times as fast as the standard library.
+fn ipv4(entry: &[u8]) -> Option<Ipv4Addr> {
+    let (mut octets, mut at, mut digits, mut value) = ([0; 4], 0, 0, 0_u16);
+    for &byte in entry {
+        match byte {
+            b'0'..=b'9' if digits == 0 || value > 0 => {
+                value = value * 10 + u16::from(byte - b'0');
+                octets[at] = u8::try_from(value).ok()?;
+                digits += 1;
+            }
+            b'.' if digits > 0 && at < 3 => (at, digits, value) = (at + 1, 0, 0),
+            _ => return None,
+        }
+    }
+    (at == 3 && digits > 0).then(|| octets.into())
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn client_ip(forwarded: Forwarded, hops: usize, peers: &[&str]) -> ClientIp {
@@ -234,6 +256,17 @@ mod tests {
             ),
         ] {
             assert_eq!(client_ip.to_string(), words);
+        }
+    }
+    proptest! {
+        #[test]
+        fn ipv4_is_read_as_the_standard_library_does(
+            text in prop_oneof!["[0-9]{0,4}(\\.[0-9]{0,4}){0,4}", "([0-9]{1,3}\\.){3}[0-9]{1,3}", any::<String>()],
+            octets in any::<[u8; 4]>(),
+        ) {
+            prop_assert_eq!(ipv4(text.as_bytes()), text.parse().ok());
+            let address = Ipv4Addr::from(octets);
+            prop_assert_eq!(ipv4(address.to_string().as_bytes()), Some(address));
         }
     }
 }

@@ -92,7 +92,7 @@ impl Explanation {
     }
 
     fn refused(&mut self, refusal: &Refusal) {
-        let status = response::refused(refusal).status();
+        let status = response::status(refusal);
         self.line("asks for", "nothing that is answered");
         self.line("answer", format!("{status}, {}: {refusal}", refusal.code()));
     }

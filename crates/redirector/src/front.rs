@@ -22,7 +22,7 @@ use crate::{
     outbound::{self, Authorities},
     presence::Presence,
     redirect::{StoreBase, UpstreamBase},
-    response::{self, Answer},
+    response::Decision,
 };
 
 /// Decides where each request finds its content. Cheap to share, not to make.
@@ -36,7 +36,7 @@ pub struct Front {
     pub(crate) info: Option<HeaderValue>,
     pub(crate) privacy: Option<HeaderValue>,
     pub(crate) presence: Arc<Presence>,
-    pub(crate) clock: Clock,
+    pub(crate) clock: Arc<Clock>,
     pub(crate) metrics: Metrics,
     stores: Box<[StoreBase]>,
     draining: AtomicBool,
@@ -51,10 +51,10 @@ impl Front {
             let missing = Authorities::MISSING;
             tracing::error!("no store can be asked, every client goes to the upstream: {missing}");
         }
-        let clock = Clock::start();
+        let clock = Arc::new(Clock::start());
         let names = config.stores.iter().map(|store| store.name.as_str());
         let metrics = Metrics::new(names, ranges.len());
-        let presence = Presence::new(&config, outbound, clock, &metrics);
+        let presence = Presence::new(&config, outbound, Arc::clone(&clock), &metrics);
         Self {
             client_ip: ClientIp::new(&config),
             choices: Choices::new(&config, &ranges),
@@ -91,9 +91,9 @@ impl Front {
     }
 
     /// The 307 to `target`, counted.
-    pub(crate) fn send(&self, target: Target, url: String, digest: Option<&str>) -> Answer {
+    pub(crate) fn send(&self, target: Target, url: String, digest: Option<&str>) -> Decision {
         self.metrics.redirects(target).inc();
-        response::elsewhere(url, digest)
+        Decision::elsewhere(url, digest)
     }
 }
 

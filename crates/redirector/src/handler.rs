@@ -1,7 +1,14 @@
 //! From a request to its answer: the flow of the front, one line a step. Everything is decided at
 //! once and without waiting, unless a store has to be asked.
 
-use std::{future::Ready, net::IpAddr, sync::Arc};
+use std::{
+    convert::Infallible,
+    mem,
+    net::IpAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, Either};
@@ -14,7 +21,7 @@ use crate::{
     front::Front,
     metrics::Target,
     presence::{Key, Remembered},
-    response::{self, Answer},
+    response::{Answer, Decision, respond},
     route::{Blob, Reference, Refusal, Route, Tail, route},
 };
 
@@ -23,72 +30,106 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 impl Front {
     /// Answers one request that came from `peer`: what [`serve`](crate::serve) does for each, without
     /// the network. It needs a tokio runtime, since a store may have to be asked.
-    pub fn answer<B>(
+    pub async fn answer<B>(
         self: &Arc<Self>,
         peer: IpAddr,
-        request: &Request<B>,
-    ) -> impl Future<Output = Response<Full<Bytes>>> + Send + use<B> {
-        answer(self, peer, request)
+        request: Request<B>,
+    ) -> Response<Full<Bytes>> {
+        self.clock.advance();
+        let Ok(answer) = answer(self, peer, request).await;
+        answer
     }
 }
 
 /// The answer, now or later.
-pub(crate) type Answering = Either<Ready<Answer>, BoxFuture<'static, Answer>>;
-
-/// Answers a request that came from `peer`.
-pub(crate) fn answer<B>(front: &Arc<Front>, peer: IpAddr, request: &Request<B>) -> Answering {
-    let answering = decide(front, peer, request);
-    if front.config.access_log { logged(peer, request, answering) } else { answering }
+pub(crate) enum Answering {
+    Now(Option<Answer>),
+    Later(BoxFuture<'static, Answer>),
 }
 
-fn decide<B>(front: &Arc<Front>, peer: IpAddr, request: &Request<B>) -> Answering {
+impl Future for Answering {
+    type Output = Result<Answer, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            Self::Now(answer) => {
+                answer.take().map_or(Poll::Pending, |answer| Poll::Ready(Ok(answer)))
+            }
+            Self::Later(answer) => answer.as_mut().poll(context).map(Ok),
+        }
+    }
+}
+
+/// Answers a request that came from `peer`.
+pub(crate) fn answer<B>(front: &Arc<Front>, peer: IpAddr, mut request: Request<B>) -> Answering {
+    let log = front.config.access_log.then(|| (request.method().clone(), request.uri().clone()));
+    let answering = match decide(front, peer, &request) {
+        Either::Left(decision) => {
+            Answering::Now(Some(respond(decision, mem::take(request.headers_mut()))))
+        }
+        Either::Right(asking) => {
+            Answering::Later(Box::pin(async { respond(asking.await, HeaderMap::new()) }))
+        }
+    };
+    match log {
+        None => answering,
+        Some((method, uri)) => Answering::Later(Box::pin(logged(peer, method, uri, answering))),
+    }
+}
+
+/// Everything but a blob of which nothing is remembered is decided at once.
+fn decide<B>(
+    front: &Arc<Front>,
+    peer: IpAddr,
+    request: &Request<B>,
+) -> Either<Decision, BoxFuture<'static, Decision>> {
     let uri = request.uri();
     let route = route(request.method(), uri.path(), uri.query());
     front.metrics.requests(&route).inc();
-    now(match route {
+    Either::Left(match route {
         Route::Info => page(front, Target::Info, front.info.as_ref()),
         Route::Privacy => page(front, Target::Privacy, front.privacy.as_ref()),
-        Route::Ping => response::pong(),
+        Route::Ping => Decision::Pong,
         Route::Manifest(tail, Reference::Digest(digest)) => upstream(front, tail, Some(digest)),
         Route::Manifest(tail, Reference::Tag) | Route::Tags(tail) => upstream(front, tail, None),
         Route::Manifest(tail, Reference::AttachmentTag) | Route::Referrers(tail) => {
             front.send(Target::CanonicalUpstream, front.canonical.url(tail), None)
         }
         Route::Blob(tail, blob) => return nearest(front, peer, request.headers(), tail, blob),
-        Route::Refused(refusal) => response::refused(&refusal),
+        Route::Refused(refusal) => Decision::Refused(refusal),
     })
 }
 
-/// Answers with the nearest place that has the blob.
+/// The nearest place that has the blob.
 fn nearest(
     front: &Arc<Front>,
     peer: IpAddr,
     headers: &HeaderMap,
     tail: Tail<'_>,
     blob: Blob<'_>,
-) -> Answering {
+) -> Either<Decision, BoxFuture<'static, Decision>> {
     let location = client(front, peer, headers).and_then(|client| front.ranges.lookup(client));
     let Nearest::Store(store) = front.choices.nearest(location) else {
-        return now(upstream(front, tail, Some(blob.text())));
+        return Either::Left(upstream(front, tail, Some(blob.text())));
     };
     let key = Key::new(store, *blob.digest());
     match front.presence.recall(&key, front.clock.now()) {
         Some(Remembered::Present) => {
             let url = front.store(store).url(&blob);
-            now(front.send(Target::Store(store), url, Some(blob.text())))
+            Either::Left(front.send(Target::Store(store), url, Some(blob.text())))
         }
-        Some(Remembered::Absent) => now(upstream(front, tail, Some(blob.text()))),
+        Some(Remembered::Absent) => Either::Left(upstream(front, tail, Some(blob.text()))),
         None => Either::Right(Box::pin(ask(Arc::clone(front), key, tail, blob))),
     }
 }
 
-/// Asks the store, and answers when it has answered or its time is over.
+/// Asks the store, and decides when it has answered or its time is over.
 fn ask(
     front: Arc<Front>,
     key: Key,
     tail: Tail<'_>,
     blob: Blob<'_>,
-) -> impl Future<Output = Answer> + Send + use<> {
+) -> impl Future<Output = Decision> + Send + use<> {
     let near = front.store(key.store()).url(&blob);
     let far = front.upstream.url(tail);
     let digest = blob.text().to_owned();
@@ -108,16 +149,12 @@ fn client(front: &Front, peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
     front.client_ip.find(peer, lines).map_err(unknown).ok()
 }
 
-fn upstream(front: &Front, tail: Tail<'_>, digest: Option<&str>) -> Answer {
+fn upstream(front: &Front, tail: Tail<'_>, digest: Option<&str>) -> Decision {
     front.send(Target::Upstream, front.upstream.url(tail), digest)
 }
 
-fn page(front: &Front, target: Target, url: Option<&HeaderValue>) -> Answer {
-    let Some(url) = url else { return response::refused(&Refusal::Outside) };
+fn page(front: &Front, target: Target, url: Option<&HeaderValue>) -> Decision {
+    let Some(url) = url else { return Decision::Refused(Refusal::Outside) };
     front.metrics.redirects(target).inc();
-    response::redirect(url.clone(), None)
-}
-
-fn now(answer: Answer) -> Answering {
-    Either::Left(std::future::ready(answer))
+    Decision::Elsewhere { location: url.clone(), digest: None }
 }

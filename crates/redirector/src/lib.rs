@@ -11,6 +11,7 @@ mod choose;
 mod client_ip;
 mod clock;
 mod config;
+mod connection;
 mod explain;
 mod front;
 mod handler;

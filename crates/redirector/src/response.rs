@@ -2,7 +2,7 @@
 //! tables of `docs/front.md`. A response to HEAD is the same: the server leaves the body out.
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 use oci::ErrorBody;
 
@@ -15,47 +15,67 @@ const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-diges
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// This is a registry.
-pub(crate) fn pong() -> Answer {
-    let mut answer = Response::new(Full::from("{}"));
-    answer.headers_mut().insert(header::CONTENT_TYPE, JSON);
-    answer.headers_mut().insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
-    answer
+/// What was decided about a request.
+#[derive(Debug)]
+pub(crate) enum Decision {
+    /// This is a registry.
+    Pong,
+    /// What is asked for is somewhere else.
+    Elsewhere {
+        location: HeaderValue,
+        /// The digest that the request named.
+        digest: Option<HeaderValue>,
+    },
+    /// What is asked for is refused.
+    Refused(Refusal),
 }
 
-/// What is asked for is at `url`; its digest, if the request named it.
-pub(crate) fn elsewhere(url: String, digest: Option<&str>) -> Answer {
-    // A base and a valid path are a header value; the fallback answers rather than panics.
-    match HeaderValue::try_from(url) {
-        Ok(url) => redirect(url, digest),
-        Err(_) => refused(&Refusal::Query),
+impl Decision {
+    /// What is asked for is at `url`; `digest` is what the request named.
+    pub(crate) fn elsewhere(url: String, digest: Option<&str>) -> Self {
+        // A base and a valid path are a header value; the fallback answers rather than panics.
+        match HeaderValue::try_from(url) {
+            Ok(location) => {
+                let digest = digest.and_then(|digest| HeaderValue::from_str(digest).ok());
+                Self::Elsewhere { location, digest }
+            }
+            Err(_) => Self::Refused(Refusal::Query),
+        }
     }
 }
 
-/// 307 to a URL that is a header value already.
-pub(crate) fn redirect(url: HeaderValue, digest: Option<&str>) -> Answer {
-    let mut answer = Response::new(Full::default());
-    *answer.status_mut() = StatusCode::TEMPORARY_REDIRECT;
-    answer.headers_mut().insert(header::LOCATION, url);
-    if let Some(digest) = digest.and_then(|digest| HeaderValue::from_str(digest).ok()) {
-        answer.headers_mut().insert(CONTENT_DIGEST, digest);
-    }
+/// The response. `headers` are emptied and used for it: the memory of the request's serves on, and
+/// nothing needs to be allocated.
+pub(crate) fn respond(decision: Decision, mut headers: HeaderMap) -> Answer {
+    headers.clear();
+    let (status, body) = match decision {
+        Decision::Elsewhere { location, digest } => {
+            headers.insert(header::LOCATION, location);
+            digest.map(|digest| headers.insert(CONTENT_DIGEST, digest));
+            (StatusCode::TEMPORARY_REDIRECT, Full::default())
+        }
+        Decision::Pong => {
+            headers.insert(header::CONTENT_TYPE, JSON);
+            headers.insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
+            (StatusCode::OK, Full::from("{}"))
+        }
+        Decision::Refused(refusal) => {
+            headers.insert(header::CONTENT_TYPE, JSON);
+            if matches!(refusal, Refusal::Method) {
+                headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+            }
+            let body = ErrorBody::new(refusal.code(), refusal.to_string()).to_json();
+            (status(&refusal), Full::from(body))
+        }
+    };
+    let mut answer = Response::new(body);
+    *answer.status_mut() = status;
+    *answer.headers_mut() = headers;
     answer
 }
 
-/// What is asked for is refused.
-pub(crate) fn refused(refusal: &Refusal) -> Answer {
-    let body = ErrorBody::new(refusal.code(), refusal.to_string()).to_json();
-    let mut answer = Response::new(Full::from(body));
-    *answer.status_mut() = status(refusal);
-    answer.headers_mut().insert(header::CONTENT_TYPE, JSON);
-    if matches!(refusal, Refusal::Method) {
-        answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-    }
-    answer
-}
-
-fn status(refusal: &Refusal) -> StatusCode {
+/// The status of a refusal.
+pub(crate) fn status(refusal: &Refusal) -> StatusCode {
     match refusal {
         Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
         Refusal::Outside | Refusal::Endpoint | Refusal::Catalog | Refusal::Tag(_) => {

@@ -2,53 +2,30 @@
 //! end. TLS is the balancer's business. What is answered is decided in `handler.rs` and `admin.rs`;
 //! the limits are in `docs/front.md`, "Limits".
 
-use std::{
-    convert::Infallible,
-    io,
-    net::IpAddr,
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{convert::Infallible, io, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 
-use futures_util::{FutureExt, future::Map};
+use futures_util::FutureExt;
 use http::Request;
 use hyper::{body::Incoming, service::Service};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    server::{conn::auto, graceful::GracefulShutdown},
-};
 use prometheus_client::metrics::counter::Counter;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, oneshot},
-    task::JoinSet,
-    time::{sleep, timeout},
+    time::{interval, sleep, timeout},
 };
 
 use crate::{
-    admin,
+    admin, clock,
+    connection::{Connections, Order, Respond},
     front::Front,
     handler::{self, Answering},
     response::Answer,
 };
 
-/// A pull's request is below 2 KiB; this leaves room for what proxies add.
-const MAX_REQUEST_BYTES: usize = 64 * 1024;
-/// The same for HTTP/2.
-const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
-/// As many layers of an image at once.
-const MAX_STREAMS: u32 = 200;
 /// At about 16 KiB of buffers each, what 1 GiB holds. More wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 65_536;
-/// A connection that has asked for nothing by then is given up.
-const FIRST_REQUEST_TIME: Duration = Duration::from_secs(30);
-/// Google's balancers keep idle connections for 600 s: they must close first, or a request meets a
-/// closing connection.
-const IDLE_TIME: Duration = Duration::from_secs(620);
+/// How often idle connections are looked for.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 /// The pause after a failed accept, doubled up to the longest: without descriptors, accept fails
 /// until a connection ends.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(5);
@@ -77,7 +54,10 @@ pub async fn serve(
     });
     let errors = front.metrics.accept_errors.clone();
     let shutdown = shutdown.map(|()| front.drain());
-    run(listener, errors, |peer| Connection::new(&front, peer), shutdown).await;
+    tokio::select! {
+        () = run(listener, errors, |peer| Connection::new(&front, peer), shutdown) => {}
+        () = tick(&front) => {}
+    }
     drop(end_admin);
     if let Some(admin) = admin {
         // It was told to end, and nothing else can end it.
@@ -86,40 +66,44 @@ pub async fn serve(
     Ok(())
 }
 
+/// Advances the clock for ever.
+async fn tick(front: &Front) {
+    let mut interval = interval(clock::RESOLUTION);
+    loop {
+        interval.tick().await;
+        front.clock.advance();
+    }
+}
+
 /// Accepts connections until `shutdown`, and drains them.
-async fn run<S>(
+async fn run<S: Respond>(
     listener: TcpListener,
     errors: Counter,
     service: impl Fn(IpAddr) -> S,
     shutdown: impl Future<Output = ()>,
-) where
-    S: Service<Request<Incoming>, Response = Answer, Error = Infallible> + Send + 'static,
-    S::Future: Send,
-{
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().max_buf_size(MAX_REQUEST_BYTES);
-    builder.http2().max_header_list_size(MAX_HEADER_LIST_BYTES).max_concurrent_streams(MAX_STREAMS);
+) {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let graceful = GracefulShutdown::new();
-    let mut connections = JoinSet::new();
+    let connections = Arc::<Connections>::default();
+    let mut sweep = interval(SWEEP_INTERVAL);
     let mut shutdown = pin!(shutdown);
     loop {
-        let accepted = tokio::select! {
+        tokio::select! {
             biased;
             () = &mut shutdown => break,
-            Some(_ended) = connections.join_next() => continue,
-            accepted = accept(&listener, &permits, &errors) => accepted,
-        };
-        let requests = Arc::new(AtomicU64::new(0));
-        let service = Counted { service: service(accepted.peer), requests: Arc::clone(&requests) };
-        let io = TokioIo::new(accepted.stream);
-        let connection = builder.serve_connection(io, service).into_owned();
-        let connection = watch_idle(graceful.watch(connection), requests);
-        connections.spawn(connection.map(|()| drop(accepted.permit)));
+            now = sweep.tick() => connections.close_idle(now),
+            accepted = accept(&listener, &permits, &errors) => {
+                let Accepted { stream, peer, permit } = accepted;
+                tokio::spawn(connections.serve(stream, service(peer), permit));
+            }
+        }
     }
     drop(listener);
-    if timeout(DRAIN_TIME, graceful.shutdown()).await.is_err() {
+    connections.order(Order::Drain);
+    // All permits are back when all connections have ended.
+    let all = u32::try_from(MAX_CONNECTIONS).unwrap_or(u32::MAX);
+    if timeout(DRAIN_TIME, permits.acquire_many(all)).await.is_err() {
         tracing::warn!("requests were still under way after {DRAIN_TIME:?}; they are cut");
+        connections.order(Order::Close);
     }
 }
 
@@ -152,38 +136,6 @@ async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>, errors: &Count
     }
 }
 
-/// Runs a connection to its end, or until it has been idle for too long. One timer a connection:
-/// hyper's own timeout for headers would set one for every request.
-async fn watch_idle<T>(connection: impl Future<Output = T>, requests: Arc<AtomicU64>) {
-    let mut connection = pin!(connection);
-    let (mut seen, mut limit) = (0, FIRST_REQUEST_TIME);
-    // How a connection ends is the client's affair.
-    while timeout(limit, connection.as_mut()).await.is_err() {
-        let begun = requests.load(Ordering::Relaxed);
-        if begun == seen {
-            return;
-        }
-        (seen, limit) = (begun, IDLE_TIME);
-    }
-}
-
-/// A service that counts its requests.
-struct Counted<S> {
-    service: S,
-    requests: Arc<AtomicU64>,
-}
-
-impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for Counted<S> {
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
-
-    fn call(&self, request: Request<Incoming>) -> S::Future {
-        self.requests.fetch_add(1, Ordering::Relaxed);
-        self.service.call(request)
-    }
-}
-
 /// The front, for one connection.
 struct Connection {
     front: Arc<Front>,
@@ -206,9 +158,9 @@ impl Drop for Connection {
 impl Service<Request<Incoming>> for Connection {
     type Response = Answer;
     type Error = Infallible;
-    type Future = Map<Answering, fn(Answer) -> Result<Answer, Infallible>>;
+    type Future = Answering;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        handler::answer(&self.front, self.peer, &request).map(Ok)
+        handler::answer(&self.front, self.peer, request)
     }
 }

@@ -1,19 +1,24 @@
-//! What is remembered of the stores' answers: two bounded caches, one for what is there and one for
-//! what is not, so that requests for digests that do not exist cannot push out those that do. The
-//! time is passed in. Asking is `presence/mod.rs`.
+//! What is remembered of the stores' answers: one table for what is there and one for what is not,
+//! so that requests for digests that do not exist cannot push out those that do. Up to 64 stores
+//! share an entry, so that a blob asked for from everywhere is in one place of memory. The time is
+//! passed in. Asking is `presence/mod.rs`.
 
 use std::{
-    hash::{BuildHasher, Hash, Hasher, RandomState},
+    hash::{BuildHasher, RandomState},
     time::Duration,
 };
 
 use oci::Digest;
-use quick_cache::{UnitWeighter, sync::Cache};
 
+use super::table::{Fingerprint, Member, Table};
 use crate::{choose::StoreId, clock::Tick, config::PresenceSettings};
 
+/// Of the capacity, the part that is set aside for what is absent: it is forgotten soon, and comes
+/// no faster than stores can be asked.
+const ABSENT_SHARE: usize = 8;
+
 /// A blob at a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     store: StoreId,
     digest: Digest,
@@ -27,12 +32,14 @@ impl Key {
     pub(crate) fn store(&self) -> StoreId {
         self.store
     }
-}
 
-impl Hash for Key {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write(self.digest.as_bytes());
-        state.write_u32(self.store.number());
+    /// What the store is in the table's entry of the blob; other groups of stores have other entries.
+    fn member(&self) -> Member {
+        Member::new(self.store.number())
+    }
+
+    fn group(&self) -> u32 {
+        self.store.number() / Member::COUNT
     }
 }
 
@@ -43,27 +50,22 @@ pub(crate) enum Remembered {
     Absent,
 }
 
-/// The two caches. A value is the time at which the answer is too old.
+/// The two tables.
 #[derive(Debug)]
 pub(crate) struct Memory {
-    present: Answers,
-    absent: Answers,
+    present: Table,
+    absent: Table,
+    secret: Secret,
     positive_ttl: Duration,
     negative_ttl: Duration,
 }
 
-type Answers = Cache<Key, Tick, UnitWeighter, DigestHash>;
-
 impl Memory {
     pub(crate) fn new(settings: &PresenceSettings) -> Self {
-        let hash = DigestHash::new();
-        let capacity = settings.capacity;
-        let cache = || {
-            Cache::with(capacity, capacity as u64, UnitWeighter, hash.clone(), Default::default())
-        };
         Self {
-            present: cache(),
-            absent: cache(),
+            present: Table::new(settings.capacity),
+            absent: Table::new(settings.capacity.div_ceil(ABSENT_SHARE)),
+            secret: Secret::random(),
             positive_ttl: settings.positive_ttl,
             negative_ttl: settings.negative_ttl,
         }
@@ -71,10 +73,10 @@ impl Memory {
 
     /// The store's last answer, if it is not too old.
     pub(crate) fn recall(&self, key: &Key, now: Tick) -> Option<Remembered> {
-        let fresh = |answers: &Answers| answers.get(key).is_some_and(|expires| now < expires);
-        if fresh(&self.present) {
+        let (blob, store) = (self.secret.fingerprint(&key.digest, key.group()), key.member());
+        if self.present.has(blob, store, now) {
             Some(Remembered::Present)
-        } else if fresh(&self.absent) {
+        } else if self.absent.has(blob, store, now) {
             Some(Remembered::Absent)
         } else {
             None
@@ -82,74 +84,49 @@ impl Memory {
     }
 
     /// Keeps the store's answer, given at `now`.
-    pub(crate) fn remember(&self, key: Key, answer: Remembered, now: Tick) {
-        match answer {
-            Remembered::Present => self.present.insert(key, now.after(self.positive_ttl)),
-            Remembered::Absent => {
-                self.present.remove(&key);
-                self.absent.insert(key, now.after(self.negative_ttl));
-            }
-        }
+    pub(crate) fn remember(&self, key: &Key, answer: Remembered, now: Tick) {
+        let (blob, store) = (self.secret.fingerprint(&key.digest, key.group()), key.member());
+        let (table, other, ttl) = match answer {
+            Remembered::Present => (&self.present, &self.absent, self.positive_ttl),
+            Remembered::Absent => (&self.absent, &self.present, self.negative_ttl),
+        };
+        other.remove(blob, store);
+        table.insert(blob, store, now, now.after(ttl));
     }
 
-    /// How many answers are held: present, absent.
+    /// For how many blobs answers are held: present, absent.
     pub(crate) fn len(&self) -> (usize, usize) {
         (self.present.len(), self.absent.len())
     }
 }
 
-/// Takes what a digest already is, a hash, and mixes in a secret with two multiplications: enough
-/// that nobody can make up digests that all fall into one place of the table, and a fraction of the
-/// cost of hashing them again.
-#[derive(Clone, Debug)]
-struct DigestHash {
-    secret: [u64; 4],
-}
+/// What makes fingerprints unpredictable. A digest is a hash already: mixing it with a secret by two
+/// multiplications is enough that nobody can make up digests that share a bucket or a fingerprint,
+/// and a fraction of the cost of hashing it again.
+#[derive(Debug)]
+struct Secret([u64; 4]);
 
-impl DigestHash {
-    fn new() -> Self {
+impl Secret {
+    fn random() -> Self {
         let random = RandomState::new();
-        Self { secret: [0, 1, 2, 3].map(|n| random.hash_one(n)) }
+        Self([0, 1, 2, 3].map(|n| random.hash_one(n)))
     }
-}
 
-impl BuildHasher for DigestHash {
-    type Hasher = DigestHasher;
-
-    fn build_hasher(&self) -> DigestHasher {
-        DigestHasher { secret: self.secret, state: 0 }
-    }
-}
-
-struct DigestHasher {
-    secret: [u64; 4],
-    state: u64,
-}
-
-impl Hasher for DigestHasher {
-    fn write(&mut self, digest: &[u8]) {
-        // The first 32 bytes: all of a SHA-256.
-        let mut words = self.secret;
-        for (word, bytes) in words.iter_mut().zip(digest.as_chunks::<8>().0) {
-            *word ^= u64::from_le_bytes(*bytes);
+    fn fingerprint(&self, digest: &Digest, group: u32) -> Fingerprint {
+        // Times a large odd number, so that it changes many bits.
+        let mut mixed = u128::from(group) * 0x9e37_79b9_7f4a_7c15;
+        // SHA-256 is one round of 32 bytes, SHA-512 two.
+        for four in digest.as_bytes().as_chunks::<8>().0.as_chunks::<4>().0 {
+            let [a, b, c, d] = std::array::from_fn(|n| u64::from_le_bytes(four[n]) ^ self.0[n]);
+            let first = u128::from(a ^ low(mixed)) * u128::from(b ^ low(mixed >> 64));
+            mixed = first ^ (u128::from(c) * u128::from(d)).rotate_left(64);
         }
-        self.state ^= fold(words[0], words[1]) ^ fold(words[2], words[3]).rotate_left(32);
-    }
-
-    fn write_u32(&mut self, store: u32) {
-        self.state = fold(self.state ^ u64::from(store), 0x9e37_79b9_7f4a_7c15);
-    }
-
-    fn finish(&self) -> u64 {
-        self.state
+        Fingerprint(low(mixed) ^ low(mixed >> 64))
     }
 }
 
-/// Both halves of the product, so that every bit of the factors counts.
-fn fold(a: u64, b: u64) -> u64 {
-    let product = u128::from(a) * u128::from(b);
-    let (low, high) = (product & u128::from(u64::MAX), product >> 64);
-    u64::try_from(low ^ high).unwrap_or_default()
+fn low(wide: u128) -> u64 {
+    u64::try_from(wide & u128::from(u64::MAX)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -177,8 +154,8 @@ mod tests {
         let memory = Memory::new(&settings(100));
         let keys = keys(3);
         let at = |seconds| Tick::default().after(Duration::from_secs(seconds));
-        memory.remember(keys[0], Remembered::Present, at(0));
-        memory.remember(keys[1], Remembered::Absent, at(0));
+        memory.remember(&keys[0], Remembered::Present, at(0));
+        memory.remember(&keys[1], Remembered::Absent, at(0));
         for (key, seconds, expected) in [
             (0, 0, Some(Remembered::Present)),
             (0, 99, Some(Remembered::Present)),
@@ -197,51 +174,69 @@ mod tests {
         let memory = Memory::new(&settings(100));
         let (key, now) = (keys(1)[0], Tick::default());
         for answer in [Remembered::Absent, Remembered::Present, Remembered::Absent] {
-            memory.remember(key, answer, now);
+            memory.remember(&key, answer, now);
             assert_eq!(memory.recall(&key, now), Some(answer));
+            let (present, absent) = memory.len();
+            assert_eq!(present + absent, 1);
         }
-    }
-
-    #[test]
-    fn stores_are_told_apart() {
-        let memory = Memory::new(&settings(100));
-        let stores: Vec<_> = StoreId::all().take(2).collect();
-        let digest = Digest::sha256(b"x");
-        memory.remember(Key::new(stores[0], digest), Remembered::Present, Tick::default());
-        assert_eq!(memory.recall(&Key::new(stores[1], digest), Tick::default()), None);
     }
 
     #[test]
     fn a_flood_of_absent_digests_is_bounded_and_pushes_out_nothing_present() {
         let memory = Memory::new(&settings(1_000));
-        let now = Tick::default();
-        let (present, absent) = {
-            let all = keys(50_500);
-            (all[..500].to_vec(), all[500..].to_vec())
-        };
-        present.iter().for_each(|key| memory.remember(*key, Remembered::Present, now));
-        absent.iter().for_each(|key| memory.remember(*key, Remembered::Absent, now));
+        let (all, now) = (keys(50_100), Tick::default());
+        let (present, absent) = all.split_at(100);
+        present.iter().for_each(|key| memory.remember(key, Remembered::Present, now));
+        absent.iter().for_each(|key| memory.remember(key, Remembered::Absent, now));
         assert!(memory.len().1 <= 1_000, "{:?}", memory.len());
-        assert!(present.iter().all(|key| memory.recall(key, now) == Some(Remembered::Present)));
+        let is_present = |key: &&Key| memory.recall(key, now) == Some(Remembered::Present);
+        assert_eq!(present.iter().filter(is_present).count(), memory.len().0);
+        assert!(memory.len().0 >= 99, "{:?}", memory.len());
     }
 
     #[test]
-    fn hashes_spread_and_depend_on_every_word() {
-        let hash = DigestHash::new();
-        let mut low = HashSet::new();
-        let keys = keys(1 << 12);
-        for key in &keys {
-            low.insert(hash.hash_one(key) & 0xffff);
+    fn stores_are_told_apart() {
+        let memory = Memory::new(&settings(100));
+        let (digest, now) = (Digest::sha256(b"x"), Tick::default());
+        let keys: Vec<_> = StoreId::all().take(200).map(|id| Key::new(id, digest)).collect();
+        for (asked, key) in keys.iter().enumerate() {
+            assert_eq!(memory.recall(key, now), None);
+            memory.remember(key, Remembered::Present, now);
+            let known = keys.iter().filter(|key| memory.recall(key, now).is_some()).count();
+            assert_eq!(known, asked + 1);
         }
-        // 4,096 balls in 65,536 bins fill 3,970 of them on average; clustering fills far fewer.
-        assert!(low.len() > 3_800, "{}", low.len());
-        let zero = hash.hash_one(Key { digest: Digest::sha256(b""), ..keys[0] });
-        for word in 0..4 {
-            let mut hex = Digest::sha256(b"").hex();
-            let flipped = if &hex[word * 16..=word * 16] == "0" { "1" } else { "0" };
-            hex.replace_range(word * 16..=word * 16, flipped);
-            let digest = format!("sha256:{hex}").parse().expect("a digest");
-            assert_ne!(hash.hash_one(Key { digest, ..keys[0] }), zero, "word {word}");
+        assert_eq!(memory.len(), (4, 0), "64 stores share an entry");
+    }
+
+    #[test]
+    fn fingerprints_depend_on_every_digit_and_on_the_secret() {
+        let secret = Secret::random();
+        let mut seen = HashSet::new();
+        for algorithm in [oci::Algorithm::Sha256, oci::Algorithm::Sha512] {
+            let digest = Digest::of(algorithm, b"x");
+            assert!(seen.insert(secret.fingerprint(&digest, 0)));
+            assert!(seen.insert(secret.fingerprint(&digest, 1)));
+            for at in 0..algorithm.hex_len() {
+                let mut hex = digest.hex();
+                let flipped = if &hex[at..=at] == "0" { "1" } else { "0" };
+                hex.replace_range(at..=at, flipped);
+                let digest: Digest = format!("{algorithm}:{hex}").parse().expect("a digest");
+                assert!(seen.insert(secret.fingerprint(&digest, 0)), "{at}");
+            }
+        }
+        let digest = Digest::sha256(b"x");
+        assert_ne!(Secret::random().fingerprint(&digest, 0), secret.fingerprint(&digest, 0));
+    }
+
+    #[test]
+    fn fingerprints_spread_over_every_half() {
+        let secret = Secret::random();
+        let prints: Vec<_> =
+            keys(1 << 12).iter().map(|key| secret.fingerprint(&key.digest, 0).0).collect();
+        for shift in [0, 16, 32, 48] {
+            let parts: HashSet<_> = prints.iter().map(|print| (print >> shift) & 0xffff).collect();
+            // 4,096 balls in 65,536 bins fill 3,970 of them; clusters would fill far fewer.
+            assert!(parts.len() > 3_800, "{shift}: {}", parts.len());
         }
     }
 }

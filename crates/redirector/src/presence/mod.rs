@@ -4,6 +4,7 @@
 
 mod memory;
 mod probe;
+mod table;
 
 use std::{
     collections::HashMap,
@@ -35,7 +36,7 @@ pub(crate) struct Presence {
     stores: Box<[AskedStore]>,
     outbound: Outbound,
     timeout: Duration,
-    clock: Clock,
+    clock: Arc<Clock>,
     metrics: PresenceMetrics,
 }
 
@@ -65,7 +66,7 @@ impl Presence {
     pub(crate) fn new(
         config: &Config,
         outbound: Outbound,
-        clock: Clock,
+        clock: Arc<Clock>,
         metrics: &Metrics,
     ) -> Self {
         let stores = config.stores.iter().map(|store| AskedStore {
@@ -119,7 +120,7 @@ impl Presence {
             return Question::Open(answer.clone());
         }
         // It may have been answered between the caller's look at the memory and ours.
-        if let Some(answer) = self.recall(&key, self.clock.now()) {
+        if let Some(answer) = self.recall(&key, self.clock.advance()) {
             return Question::Answered(answer);
         }
         let permits = Arc::clone(&self.stores[key.store().index()].permits);
@@ -144,7 +145,7 @@ impl Presence {
     ) {
         let answer = self.probe(&key, &url).await;
         if let Answer::Said(answer) = answer {
-            self.memory.remember(key, answer, self.clock.now());
+            self.memory.remember(&key, answer, self.clock.advance());
         }
         // In this order: who finds the question closed finds the answer in memory.
         self.open().remove(&key);
