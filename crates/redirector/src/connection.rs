@@ -26,8 +26,9 @@ use tokio::{io::ReadBuf, net::TcpStream, sync::OwnedSemaphorePermit, time::Insta
 
 use crate::response::Answer;
 
-/// A pull's request is below 2 KiB; this leaves room for what proxies add.
-const MAX_REQUEST_BYTES: usize = 64 * 1024;
+/// A pull's request is below 2 KiB; this leaves room for what proxies add. It is also what each of 65,536
+/// connections can make the front hold: 1 GiB together.
+const MAX_REQUEST_BYTES: usize = 16 * 1024;
 /// The same for HTTP/2.
 const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
 /// As many layers of an image at once.
@@ -205,6 +206,13 @@ impl<S: Respond> Future for Connection<S> {
         }
         if !this.is_draining && this.watch.is_ordered(Order::Drain) {
             this.is_draining = true;
+            // A request that has come already is answered; otherwise nothing is under way.
+            if let Protocol::Unknown(unknown) = &mut this.protocol {
+                match Protocol::poll_known(unknown, context) {
+                    Poll::Ready(Some(protocol)) => this.protocol = protocol,
+                    Poll::Ready(None) | Poll::Pending => return Poll::Ready(()),
+                }
+            }
             match &mut this.protocol {
                 Protocol::Unknown(_) => return Poll::Ready(()),
                 Protocol::Http1(connection) => connection.as_mut().graceful_shutdown(),

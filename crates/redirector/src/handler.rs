@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body_util::Full;
 
 use crate::{
-    access_log::logged,
+    access_log::{Asked, logged},
     choose::Nearest,
     front::Front,
     metrics::Target,
@@ -62,7 +62,12 @@ impl Future for Answering {
 
 /// Answers a request that came from `peer`.
 pub(crate) fn answer<B>(front: &Arc<Front>, peer: IpAddr, mut request: Request<B>) -> Answering {
-    let log = front.config.access_log.then(|| (request.method().clone(), request.uri().clone()));
+    let log = front.config.access_log.then(|| Asked {
+        peer,
+        client: client(front, peer, request.headers()),
+        method: request.method().clone(),
+        uri: request.uri().clone(),
+    });
     let answering = match decide(front, peer, &request) {
         Either::Left(decision) => {
             Answering::Now(Some(respond(decision, mem::take(request.headers_mut()))))
@@ -73,7 +78,7 @@ pub(crate) fn answer<B>(front: &Arc<Front>, peer: IpAddr, mut request: Request<B
     };
     match log {
         None => answering,
-        Some((method, uri)) => Answering::Later(Box::pin(logged(peer, method, uri, answering))),
+        Some(asked) => Answering::Later(Box::pin(logged(asked, answering))),
     }
 }
 

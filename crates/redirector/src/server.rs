@@ -30,11 +30,13 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 /// until a connection ends.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_ACCEPT_PAUSE: Duration = Duration::from_secs(1);
-/// What Cloud Run grants between SIGTERM and SIGKILL.
-const DRAIN_TIME: Duration = Duration::from_secs(10);
+/// Cloud Run grants ten seconds between SIGTERM and SIGKILL; this leaves some to end in.
+const DRAIN_TIME: Duration = Duration::from_secs(8);
+/// The same for the admin address, which ends after the front: its answers are short.
+const ADMIN_DRAIN_TIME: Duration = Duration::from_secs(1);
 
 /// Serves the front on `listener`, and metrics and health on `admin`, until `shutdown`; then
-/// finishes what is under way, within ten seconds.
+/// finishes what is under way, within nine seconds.
 ///
 /// # Errors
 /// None today: failing accepts are counted and tried again.
@@ -49,13 +51,14 @@ pub async fn serve(
     let admin = admin.map(|listener| {
         let errors = front.metrics.accept_errors.clone();
         let pages = admin::Pages::new(Arc::clone(&front));
-        let run = run(listener, errors, move |_peer| pages.clone(), admin_ends.map(drop));
-        tokio::spawn(run)
+        let service = move |_peer| pages.clone();
+        tokio::spawn(run(listener, errors, service, admin_ends.map(drop), ADMIN_DRAIN_TIME))
     });
     let errors = front.metrics.accept_errors.clone();
     let shutdown = shutdown.map(|()| front.drain());
+    let service = |peer| Connection::new(&front, peer);
     tokio::select! {
-        () = run(listener, errors, |peer| Connection::new(&front, peer), shutdown) => {}
+        () = run(listener, errors, service, shutdown, DRAIN_TIME) => {}
         () = tick(&front) => {}
     }
     drop(end_admin);
@@ -75,12 +78,13 @@ async fn tick(front: &Front) {
     }
 }
 
-/// Accepts connections until `shutdown`, and drains them.
+/// Accepts connections until `shutdown`, and drains them for at most as long as `drain`.
 async fn run<S: Respond>(
     listener: TcpListener,
     errors: Counter,
     service: impl Fn(IpAddr) -> S,
     shutdown: impl Future<Output = ()>,
+    drain: Duration,
 ) {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let connections = Arc::<Connections>::default();
@@ -97,12 +101,17 @@ async fn run<S: Respond>(
             }
         }
     }
+    // Who is connected already, as far as the kernel knows, is answered too.
+    while let Some(accepted) = accept(&listener, &permits, &errors).now_or_never() {
+        let Accepted { stream, peer, permit } = accepted;
+        tokio::spawn(connections.serve(stream, service(peer), permit));
+    }
     drop(listener);
     connections.order(Order::Drain);
     // All permits are back when all connections have ended.
     let all = u32::try_from(MAX_CONNECTIONS).unwrap_or(u32::MAX);
-    if timeout(DRAIN_TIME, permits.acquire_many(all)).await.is_err() {
-        tracing::warn!("requests were still under way after {DRAIN_TIME:?}; they are cut");
+    if timeout(drain, permits.acquire_many(all)).await.is_err() {
+        tracing::warn!("requests were still under way after {drain:?}; they are cut");
         connections.order(Order::Close);
     }
 }

@@ -19,7 +19,7 @@ use super::{
 const MAX_TRUSTED_HOPS: u64 = 16;
 /// A client that waits longer for a redirect has given up.
 const MAX_TIMEOUT: Duration = Duration::from_secs(60);
-/// About 10 GiB of remembered answers: more is a slip of the finger.
+/// Some 4 GiB of remembered answers at least, and three times that at most: more is a slip of the finger.
 const MAX_CAPACITY: u64 = 100_000_000;
 
 /// Reads `text`, which came from `file`.

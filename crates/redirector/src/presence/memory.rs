@@ -183,12 +183,13 @@ mod tests {
 
     #[test]
     fn a_flood_of_absent_digests_is_bounded_and_pushes_out_nothing_present() {
-        let memory = Memory::new(&settings(1_000));
+        let memory = Memory::new(&settings(10_000));
         let (all, now) = (keys(50_100), Tick::default());
         let (present, absent) = all.split_at(100);
         present.iter().for_each(|key| memory.remember(key, Remembered::Present, now));
         absent.iter().for_each(|key| memory.remember(key, Remembered::Absent, now));
-        assert!(memory.len().1 <= 1_000, "{:?}", memory.len());
+        // An eighth of the capacity, and at most three times as many places as that.
+        assert!(memory.len().1 <= 10_000 / ABSENT_SHARE * 3, "{:?}", memory.len());
         let is_present = |key: &&Key| memory.recall(key, now) == Some(Remembered::Present);
         assert_eq!(present.iter().filter(is_present).count(), memory.len().0);
         assert!(memory.len().0 >= 99, "{:?}", memory.len());

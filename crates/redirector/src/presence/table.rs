@@ -93,6 +93,10 @@ impl Table {
     /// Puts `member` into the set of `key`. A set that is new expires at `expires`; one that there
     /// is keeps its time.
     pub(super) fn insert(&self, key: Fingerprint, member: Member, now: Tick, expires: Tick) {
+        // What has expired already would take a place that looks free.
+        if expires == Tick::default() {
+            return;
+        }
         let mut taken = self.lock();
         self.grow(*taken);
         let own = self.places(key).find(|place| place.is(key.0));
