@@ -1,7 +1,10 @@
 //! `portolan serve` and `portolan explain`.
 
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader, Lines},
+    process::{Child, ChildStderr},
+};
 
 use crate::harness::{end_of, portolan, run, signal, write};
 
@@ -62,28 +65,58 @@ async fn ranges_that_a_flag_names_must_be_there() {
     assert!(ended.stderr.contains("/nonexistent/ip-ranges.json"), "{}", ended.stderr);
 }
 
-#[tokio::test]
-async fn the_front_says_where_it_listens_answers_and_drains() {
-    let directory = TempDir::new().expect("a temporary directory");
-    let text = "listen: 127.0.0.1:0\nadmin: null\nupstream: {endpoint: \"https://registry.example\", path: prod}\n";
-    let config = write(&directory.path().join("front.yaml"), text);
-    let mut child = portolan(&["serve", "--config", config.to_str().expect("UTF-8")])
-        .spawn()
-        .expect("it starts");
+/// A front with `settings`, started; its log, and where it listens.
+async fn start(directory: &TempDir, settings: &str) -> (Child, Log, oci::Host) {
+    let text = format!(
+        "listen: 127.0.0.1:0\nadmin: null\nupstream: {{endpoint: \"https://registry.example\", path: prod}}\n{settings}"
+    );
+    let config = write(&directory.path().join("front.yaml"), &text);
+    let arguments = ["serve", "--config", config.to_str().expect("UTF-8")];
+    let mut child = portolan(&arguments).spawn().expect("it starts");
     let mut log = BufReader::new(child.stderr.take().expect("piped")).lines();
     let host = loop {
-        let line = log.next_line().await.expect("UTF-8").expect("it says where it listens");
-        let said: serde_json::Value = serde_json::from_str(&line).expect("the log is JSON");
-        if let Some(address) = said["address"].as_str() {
+        if let Some(address) = event(&mut log).await["address"].as_str() {
             break address.parse().expect("a host");
         }
     };
+    (child, log, host)
+}
+
+type Log = Lines<BufReader<ChildStderr>>;
+
+/// The next event of the log.
+async fn event(log: &mut Log) -> serde_json::Value {
+    let line = log.next_line().await.expect("UTF-8").expect("there is more to come");
+    serde_json::from_str(&line).expect("the log is JSON")
+}
+
+#[tokio::test]
+async fn the_front_says_where_it_listens_answers_and_drains() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let (child, mut log, host) = start(&directory, "").await;
     let found = testkit::get(&host, BLOB).await.expect("an answer");
     assert_eq!(found.status(), 307);
     assert_eq!(
         found.headers()["location"],
         format!("https://registry.example/v2/prod{}", &BLOB[3..])
     );
+    signal(&child, "TERM").await;
+    end_of(child).await.expect(0);
+    assert_eq!(log.next_line().await.expect("UTF-8"), None, "no line per request unless asked");
+}
+
+#[tokio::test]
+async fn the_access_log_names_the_client_behind_the_peer() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let settings = "access_log: true\nclient_ip: {trusted_hops: 0}\n";
+    let (child, mut log, host) = start(&directory, settings).await;
+    let request = http::Request::get(BLOB).header("x-forwarded-for", "192.0.2.7");
+    let request = request.body(testkit::Body::empty()).expect("a request");
+    testkit::send(&host, request).await.expect("an answer");
+    let event = event(&mut log).await;
+    assert_eq!((&event["client"], &event["peer"]), (&"192.0.2.7".into(), &"127.0.0.1".into()));
+    assert_eq!((&event["method"], &event["uri"]), (&"GET".into(), &BLOB.into()));
+    assert_eq!(event["status"], 307);
     signal(&child, "TERM").await;
     end_of(child).await.expect(0);
 }

@@ -54,7 +54,8 @@ async fn what_does_not_finish_is_cut() {
     let begin = tokio::time::Instant::now();
     front.stop();
     tokio::time::timeout(Duration::from_secs(15), front.ended()).await.unwrap();
-    assert!(begin.elapsed() >= Duration::from_secs(10), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() >= Duration::from_secs(8), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
     let mut rest = Vec::new();
     let _ = stream.read_to_end(&mut rest).await;
     assert_eq!(rest, b"");
