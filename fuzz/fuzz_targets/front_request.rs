@@ -1,0 +1,40 @@
+//! Requests to the front: any path, query and `X-Forwarded-For` get an answer, and a redirect leads
+//! nowhere but below the configured bases.
+
+#![no_main]
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::{Arc, LazyLock},
+};
+
+use http::Request;
+use libfuzzer_sys::fuzz_target;
+use redirector::{Config, Front};
+use tokio::runtime::{Builder, Runtime};
+
+/// No stores: nothing is ever asked over the network.
+const CONFIG: &str = "upstream: {endpoint: \"https://up.example\", path: images}\n\
+                      canonical_upstream: {endpoint: \"https://canon.example\"}\n";
+
+static FRONT: LazyLock<(Arc<Front>, Runtime)> = LazyLock::new(|| {
+    let config = Config::from_yaml("fuzz", CONFIG).expect("it is valid");
+    let runtime = Builder::new_current_thread().build().expect("a runtime");
+    (Arc::new(Front::new(config, Default::default())), runtime)
+});
+
+fuzz_target!(|parts: (&str, &[u8])| {
+    let (target, forwarded) = parts;
+    let request = Request::get(target).header("x-forwarded-for", forwarded).body(());
+    let Ok(request) = request else { return };
+    let (front, runtime) = &*FRONT;
+    let answer = runtime.block_on(front.answer(IpAddr::V4(Ipv4Addr::LOCALHOST), request));
+    let Some(location) = answer.headers().get("location") else { return };
+    let location = location.to_str().expect("it is text");
+    let path = location.split('?').next().expect("there is a first");
+    let below = path
+        .strip_prefix("https://up.example/v2/images/")
+        .or_else(|| path.strip_prefix("https://canon.example/v2/"));
+    let below = below.unwrap_or_else(|| panic!("outside: {location}"));
+    assert!(below.split('/').all(|part| !matches!(part, "" | "." | "..")), "{location}");
+});
