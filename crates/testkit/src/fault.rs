@@ -1,13 +1,12 @@
 //! What may befall a request, as a script: which requests, how many of them, and what happens.
 
-use std::{fmt, future::Future, io, time::Duration};
+use std::{fmt, future::Future, time::Duration};
 
-use axum::body::{Body, BodyDataStream, HttpBody as _};
-use bytes::Bytes;
-use futures_util::{StreamExt as _, stream};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use axum::body::Body;
+use futures_util::StreamExt as _;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 
-use crate::RecordedRequest;
+use crate::{RecordedRequest, shape::Shape};
 
 /// A fault: `Fault::on(Method::GET, "/blobs/").times(2).status(503)`. Without an action it answers
 /// 500.
@@ -27,16 +26,6 @@ pub(crate) enum Action {
     ResetAfterRequest(usize),
     LoseAnswer,
     Body(Shape),
-}
-
-/// What is done to the body of an answer.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Shape {
-    TruncateAfter(usize),
-    StallAfter(usize),
-    Corrupt,
-    WrongLength,
-    Drip { piece: usize, interval: Duration },
 }
 
 impl Fault {
@@ -204,81 +193,5 @@ async fn read(body: Body, bytes: usize) {
         && let Some(Ok(piece)) = pieces.next().await
     {
         read += piece.len();
-    }
-}
-
-impl Shape {
-    fn apply(self, response: Response<Body>) -> Response<Body> {
-        let (mut head, body) = response.into_parts();
-        let announced = head.headers.get(header::CONTENT_LENGTH);
-        let announced = announced.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-        let whole = announced.or_else(|| body.size_hint().exact()?.try_into().ok());
-        let limit = match self {
-            Self::TruncateAfter(bytes) | Self::StallAfter(bytes) => bytes,
-            Self::WrongLength => whole.map_or(usize::MAX, |whole| whole.saturating_sub(1)),
-            Self::Corrupt | Self::Drip { .. } => usize::MAX,
-        };
-        let kept = if matches!(self, Self::WrongLength) { whole.map(|_| limit) } else { whole };
-        if let Some(kept) = kept {
-            head.headers.insert(header::CONTENT_LENGTH, kept.into());
-        }
-        let shaped = Shaped {
-            shape: self,
-            limit,
-            sent: 0,
-            rest: Bytes::new(),
-            body: body.into_data_stream(),
-        };
-        Response::from_parts(head, Body::from_stream(stream::try_unfold(shaped, Shaped::next)))
-    }
-}
-
-/// The body of an answer, under a shape.
-struct Shaped {
-    shape: Shape,
-    /// How many bytes come before the shape's end.
-    limit: usize,
-    sent: usize,
-    /// What came from the body and was not sent yet.
-    rest: Bytes,
-    body: BodyDataStream,
-}
-
-impl Shaped {
-    async fn next(mut self) -> io::Result<Option<(Bytes, Self)>> {
-        if self.sent >= self.limit {
-            return self.end().await;
-        }
-        while self.rest.is_empty() {
-            let Some(piece) = self.body.next().await else { return Ok(None) };
-            self.rest = piece.map_err(io::Error::other)?;
-        }
-        let mut longest = self.limit - self.sent;
-        if let Shape::Drip { piece, interval } = self.shape {
-            longest = piece.max(1);
-            let pause = if self.sent == 0 { Duration::ZERO } else { interval };
-            tokio::time::sleep(pause).await;
-        }
-        let mut piece = self.rest.split_to(self.rest.len().min(longest));
-        if matches!(self.shape, Shape::Corrupt) && self.sent == 0 {
-            piece = [&[piece[0] ^ 1], &piece[1..]].concat().into();
-        }
-        self.sent += piece.len();
-        Ok(Some((piece, self)))
-    }
-
-    /// What comes after the last byte that is let through.
-    async fn end<T>(self) -> io::Result<Option<T>> {
-        match self.shape {
-            Shape::TruncateAfter(_) => {
-                // The server forgets what it has not written yet when a body fails: let it write.
-                for _ in 0..8 {
-                    tokio::task::yield_now().await;
-                }
-                Err(io::Error::other(Cut))
-            }
-            Shape::StallAfter(_) => std::future::pending().await,
-            Shape::Corrupt | Shape::WrongLength | Shape::Drip { .. } => Ok(None),
-        }
     }
 }

@@ -10,8 +10,10 @@ mod client;
 mod fault;
 pub mod fixture;
 mod host;
+mod record;
 mod registry;
 mod server;
+mod shape;
 
 pub use axum::body::Body;
 
@@ -20,6 +22,7 @@ pub use crate::{
     client::{get, send},
     fault::Fault,
     host::TestHost,
+    record::RecordedRequest,
     registry::TestRegistry,
-    server::{RecordedRequest, TestServer},
+    server::TestServer,
 };

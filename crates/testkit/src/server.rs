@@ -10,7 +10,7 @@ use std::{
 };
 
 use axum::body::Body;
-use http::{HeaderMap, Method, Request, Response};
+use http::{Request, Response};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use oci::Host;
@@ -19,7 +19,10 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-use crate::fault::{Cut, Fault};
+use crate::{
+    RecordedRequest,
+    fault::{Cut, Fault},
+};
 
 /// A server that answers by a function. Ends when dropped, connections included.
 pub struct TestServer {
@@ -36,17 +39,6 @@ struct Shared {
 
 type Handler = dyn Fn(Request<Body>) -> Answer + Send + Sync;
 type Answer = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
-
-/// A request as it came in.
-#[derive(Clone, Debug)]
-pub struct RecordedRequest {
-    /// The method.
-    pub method: Method,
-    /// The path and, behind a `?`, the query, as sent.
-    pub path_and_query: String,
-    /// The headers.
-    pub headers: HeaderMap,
-}
 
 impl TestServer {
     /// Starts a server that answers with `handler`.
@@ -148,11 +140,7 @@ async fn serve_connection(stream: TcpStream, shared: Arc<Shared>) {
 
 impl Shared {
     async fn answer(&self, request: Request<Body>) -> Result<Response<Body>, Cut> {
-        let record = RecordedRequest {
-            method: request.method().clone(),
-            path_and_query: request.uri().to_string(),
-            headers: request.headers().clone(),
-        };
+        let record = RecordedRequest::of(&request);
         let action = {
             let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
             faults.iter_mut().find_map(|fault| fault.befall(&record))
