@@ -1,6 +1,6 @@
 //! What may befall a request, as a script: which requests, how many of them, and what happens.
 
-use std::{fmt, future::Future, time::Duration};
+use std::{error::Error, fmt, future::Future, time::Duration};
 
 use axum::body::Body;
 use futures_util::StreamExt as _;
@@ -77,7 +77,8 @@ impl Fault {
         self.with(Action::Hang)
     }
 
-    /// The connection is closed without an answer; the request is not carried out.
+    /// The connection is reset without an answer: a TCP RST, not an orderly end. The request is not
+    /// carried out.
     #[must_use]
     pub fn reset(self) -> Self {
         self.with(Action::Reset)
@@ -89,7 +90,8 @@ impl Fault {
         self.with(Action::ResetAfterRequest(bytes))
     }
 
-    /// The request is carried out, and then the connection is closed without an answer.
+    /// The request is carried out, and then the connection is closed without an answer: an orderly
+    /// end.
     #[must_use]
     pub fn lose_answer(self) -> Self {
         self.with(Action::LoseAnswer)
@@ -142,17 +144,33 @@ impl Fault {
     }
 }
 
-/// The connection is to be closed without an answer.
+/// The connection is to end before its answer does.
 #[derive(Debug)]
-pub(crate) struct Cut;
+pub(crate) enum Cut {
+    /// With a FIN, as if this were all.
+    Closed,
+    /// With an RST.
+    Reset,
+}
 
-impl fmt::Display for Cut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a fault closes the connection")
+impl Cut {
+    /// Whether it is a reset that ended a connection with this error.
+    pub(crate) fn is_reset(error: &hyper::Error) -> bool {
+        let mut causes = std::iter::successors(error.source(), |&cause| cause.source());
+        causes.any(|cause| matches!(cause.downcast_ref(), Some(Self::Reset)))
     }
 }
 
-impl std::error::Error for Cut {}
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Closed => "a fault closes the connection",
+            Self::Reset => "a fault resets the connection",
+        })
+    }
+}
+
+impl Error for Cut {}
 
 impl Action {
     pub(crate) async fn run<F>(
@@ -171,15 +189,15 @@ impl Action {
                 Ok(response)
             }
             Self::Hang => std::future::pending().await,
-            Self::Reset => Err(Cut),
+            Self::Reset => Err(Cut::Reset),
             Self::ResetAfterRequest(bytes) => {
                 read(request.into_body(), bytes).await;
-                Err(Cut)
+                Err(Cut::Reset)
             }
             Self::LoseAnswer => {
                 let response = handler(request).await;
                 read(response.into_body(), usize::MAX).await;
-                Err(Cut)
+                Err(Cut::Closed)
             }
             Self::Body(shape) => Ok(shape.apply(handler(request).await)),
         }

@@ -133,9 +133,16 @@ async fn serve_connection(stream: TcpStream, shared: Arc<Shared>) {
         let shared = Arc::clone(&shared);
         async move { shared.answer(request.map(Body::new)).await }
     });
+    let http = hyper::server::conn::http1::Builder::new();
+    let mut connection = http.serve_connection(TokioIo::new(stream), service);
     // An error here is the client's going away, or a connection that a fault has cut.
-    let connection = hyper::server::conn::http1::Builder::new();
-    let _ = connection.serve_connection(TokioIo::new(stream), service).await;
+    if let Err(error) = (&mut connection).await
+        && Cut::is_reset(&error)
+    {
+        // Without time to linger, the system resets what is closed.
+        let stream = connection.into_parts().io.into_inner();
+        stream.set_zero_linger().expect("a socket that can be reset");
+    }
 }
 
 impl Shared {

@@ -1,6 +1,6 @@
 //! What a fault does to the body of an answer while it goes out, piece by piece.
 
-use std::{io, time::Duration};
+use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream, HttpBody as _};
 use bytes::Bytes;
@@ -57,13 +57,13 @@ struct Shaped {
 }
 
 impl Shaped {
-    async fn next(mut self) -> io::Result<Option<(Bytes, Self)>> {
+    async fn next(mut self) -> Result<Option<(Bytes, Self)>, axum::Error> {
         if self.sent >= self.limit {
             return self.end().await;
         }
         while self.rest.is_empty() {
             let Some(piece) = self.body.next().await else { return Ok(None) };
-            self.rest = piece.map_err(io::Error::other)?;
+            self.rest = piece?;
         }
         let mut longest = self.limit - self.sent;
         if let Shape::Drip { piece, interval } = self.shape {
@@ -80,14 +80,14 @@ impl Shaped {
     }
 
     /// What comes after the last byte that is let through.
-    async fn end<T>(self) -> io::Result<Option<T>> {
+    async fn end<T>(self) -> Result<Option<T>, axum::Error> {
         match self.shape {
             Shape::TruncateAfter(_) => {
                 // The server forgets what it has not written yet when a body fails: let it write.
                 for _ in 0..8 {
                     tokio::task::yield_now().await;
                 }
-                Err(io::Error::other(Cut))
+                Err(axum::Error::new(Cut::Closed))
             }
             Shape::StallAfter(_) => std::future::pending().await,
             Shape::Corrupt | Shape::WrongLength | Shape::Drip { .. } => Ok(None),

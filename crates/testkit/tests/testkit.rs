@@ -1,7 +1,7 @@
 //! What testkit promises to the tests that use it, seen by a client.
 #![expect(clippy::expect_used, reason = "a panic is a failed test")]
 
-use std::time::Duration;
+use std::{io::ErrorKind, time::Duration};
 
 use http::{Method, Request, StatusCode, header::CONTENT_LENGTH};
 use testkit::{Body, Fault, TestBucket, TestHost, TestRegistry, TestServer, fixture, get, send};
@@ -22,16 +22,16 @@ async fn bucket() -> TestBucket {
     bucket
 }
 
-/// What a client reads from the connection before it is closed.
-async fn read_raw(server: &TestServer) -> String {
+const GET_KEY: &str = "GET /key HTTP/1.1\r\nhost: x\r\n\r\n";
+
+/// What a client reads that sends this request, and how the connection ends: `None` while it does not.
+async fn read_raw(server: &TestServer, request: &str) -> (String, Option<std::io::Result<usize>>) {
     use tokio::io::AsyncWriteExt as _;
     let mut stream = TcpStream::connect(server.address()).await.expect("it listens");
-    let request = b"GET /key HTTP/1.1\r\nhost: x\r\n\r\n";
-    stream.write_all(request).await.expect("it is sent");
+    stream.write_all(request.as_bytes()).await.expect("it is sent");
     let mut answer = Vec::new();
-    // What is read before an error counts: a closed connection may well be one.
-    let _ = timeout(A_WHILE, stream.read_to_end(&mut answer)).await;
-    String::from_utf8(answer).expect("text")
+    let end = timeout(A_WHILE, stream.read_to_end(&mut answer)).await;
+    (String::from_utf8(answer).expect("text"), end.ok())
 }
 
 #[tokio::test]
@@ -115,14 +115,30 @@ async fn what_is_let_through_before_a_cut_arrives() {
     ] {
         bucket.clear_faults();
         bucket.fail(fault.clone());
-        let answer = read_raw(&bucket).await;
+        let (answer, _) = read_raw(&bucket, GET_KEY).await;
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{fault:?}: {answer}");
         assert!(answer.contains("content-length: 10\r\n"), "{fault:?}: {answer}");
         assert!(answer.ends_with(tail), "{fault:?}: {answer}");
     }
-    bucket.clear_faults();
-    bucket.fail(Fault::on(Method::GET, "").reset());
-    assert_eq!(read_raw(&bucket).await, "");
+}
+
+#[tokio::test]
+async fn a_reset_is_one_on_the_wire_and_a_close_is_not() {
+    let bucket = bucket().await;
+    let put = "PUT /key HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n1234";
+    for (fault, request, is_reset) in [
+        (Fault::on(Method::GET, "").reset(), GET_KEY, true),
+        (Fault::on(Method::PUT, "").reset_after_request(4), put, true),
+        (Fault::on(Method::GET, "").lose_answer(), GET_KEY, false),
+    ] {
+        bucket.clear_faults();
+        bucket.fail(fault.clone());
+        let (answer, end) = read_raw(&bucket, request).await;
+        assert_eq!(answer, "", "{fault:?}");
+        let end = end.expect("the connection ends").map_err(|error| error.kind());
+        let expected = if is_reset { Err(ErrorKind::ConnectionReset) } else { Ok(0) };
+        assert_eq!(end, expected, "{fault:?}");
+    }
 }
 
 #[tokio::test]
@@ -211,7 +227,7 @@ async fn a_bucket_over_a_directory_reads_its_files() {
 #[tokio::test]
 async fn unreachable_hosts_refuse_and_silent_ones_say_nothing() {
     let refused = get(&TestHost::unreachable(), "/").await.expect_err("nobody listens");
-    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
     let silent = TestHost::silent();
     timeout(A_WHILE, get(&silent.host(), "/")).await.expect_err("it says nothing");
     let host = silent.host();

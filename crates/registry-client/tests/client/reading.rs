@@ -76,7 +76,7 @@ async fn faults_of_a_blob_are_errors() {
         (get().truncate_after(4), "the answer ended after 4 of 6 bytes", true),
         (
             get().reset(),
-            "the connection broke after 0 bytes of the answer: connection closed",
+            "the connection broke after 0 bytes of the answer: connection error: Connection reset by peer",
             true,
         ),
         (get().hang(), "no answer within 1s", true),
