@@ -97,10 +97,17 @@ impl Fault {
         self.with(Action::LoseAnswer)
     }
 
-    /// The connection is closed after this much of the answer's body, which announces its full length.
+    /// The connection is closed, in order, after this much of the answer's body, or less: its
+    /// `Content-Length` announces more than comes.
     #[must_use]
     pub fn truncate_after(self, bytes: usize) -> Self {
         self.with(Action::Body(Shape::TruncateAfter(bytes)))
+    }
+
+    /// As [`Fault::truncate_after`], but the connection is reset, as by [`Fault::reset`].
+    #[must_use]
+    pub fn reset_after(self, bytes: usize) -> Self {
+        self.with(Action::Body(Shape::ResetAfter(bytes)))
     }
 
     /// Nothing more comes after this much of the answer's body; the connection stays open.

@@ -13,6 +13,7 @@ use crate::fault::Cut;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Shape {
     TruncateAfter(usize),
+    ResetAfter(usize),
     StallAfter(usize),
     Corrupt,
     WrongLength,
@@ -26,7 +27,7 @@ impl Shape {
         let announced = announced.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
         let whole = announced.or_else(|| body.size_hint().exact()?.try_into().ok());
         let limit = match self {
-            Self::TruncateAfter(bytes) | Self::StallAfter(bytes) => bytes,
+            Self::TruncateAfter(bytes) | Self::ResetAfter(bytes) | Self::StallAfter(bytes) => bytes,
             Self::WrongLength => whole.map_or(usize::MAX, |whole| whole.saturating_sub(1)),
             Self::Corrupt | Self::Drip { .. } => usize::MAX,
         };
@@ -82,15 +83,18 @@ impl Shaped {
     /// What comes after the last byte that is let through.
     async fn end<T>(self) -> Result<Option<T>, axum::Error> {
         match self.shape {
-            Shape::TruncateAfter(_) => {
-                // The server forgets what it has not written yet when a body fails: let it write.
-                for _ in 0..8 {
-                    tokio::task::yield_now().await;
-                }
-                Err(axum::Error::new(Cut::Closed))
-            }
+            Shape::TruncateAfter(_) => Err(cut(Cut::Closed).await),
+            Shape::ResetAfter(_) => Err(cut(Cut::Reset).await),
             Shape::StallAfter(_) => std::future::pending().await,
             Shape::Corrupt | Shape::WrongLength | Shape::Drip { .. } => Ok(None),
         }
     }
+}
+
+async fn cut(cut: Cut) -> axum::Error {
+    // The server forgets what it has not written yet when a body fails: let it write.
+    for _ in 0..8 {
+        tokio::task::yield_now().await;
+    }
+    axum::Error::new(cut)
 }

@@ -15,6 +15,8 @@ const CONTENT: &[u8] = b"0123456789";
 
 /// Long enough to be sure that nothing comes; every test that waits for it expects nothing.
 const A_WHILE: Duration = Duration::from_millis(200);
+/// Longer than anything takes that is expected.
+const LONG: Duration = Duration::from_secs(30);
 
 async fn bucket() -> TestBucket {
     let bucket = TestBucket::start().await;
@@ -24,14 +26,18 @@ async fn bucket() -> TestBucket {
 
 const GET_KEY: &str = "GET /key HTTP/1.1\r\nhost: x\r\n\r\n";
 
-/// What a client reads that sends this request, and how the connection ends: `None` while it does not.
-async fn read_raw(server: &TestServer, request: &str) -> (String, Option<std::io::Result<usize>>) {
+/// How a connection ends: `None` if it does not.
+type End = Option<Result<(), ErrorKind>>;
+
+/// What a client reads that sends this request, and how the connection ends, which it awaits for `long`.
+async fn read_raw(server: &TestServer, request: &str, long: Duration) -> (String, End) {
     use tokio::io::AsyncWriteExt as _;
     let mut stream = TcpStream::connect(server.address()).await.expect("it listens");
     stream.write_all(request.as_bytes()).await.expect("it is sent");
     let mut answer = Vec::new();
-    let end = timeout(A_WHILE, stream.read_to_end(&mut answer)).await;
-    (String::from_utf8(answer).expect("text"), end.ok())
+    let end = timeout(long, stream.read_to_end(&mut answer)).await;
+    let end = end.ok().map(|end| end.map(drop).map_err(|error| error.kind()));
+    (String::from_utf8(answer).expect("text"), end)
 }
 
 #[tokio::test]
@@ -90,6 +96,7 @@ async fn bodies_are_changed_as_said() {
     assert_ne!(read[0], CONTENT[0]);
     assert_eq!(body(on().wrong_length()).await.expect("all of it"), &CONTENT[..9]);
     body(on().truncate_after(4)).await.expect_err("it is truncated");
+    body(on().reset_after(4)).await.expect_err("it is truncated");
     body(on().reset()).await.expect_err("it is not answered");
     timeout(A_WHILE, body(on().stall_after(4))).await.expect_err("it does not end");
     timeout(A_WHILE, body(on().hang())).await.expect_err("it is not answered");
@@ -108,14 +115,19 @@ async fn a_drip_takes_its_time() {
 #[tokio::test]
 async fn what_is_let_through_before_a_cut_arrives() {
     let bucket = bucket().await;
-    for (fault, tail) in [
-        (Fault::on(Method::GET, "").truncate_after(4), "\r\n\r\n0123"),
-        (Fault::on(Method::GET, "").stall_after(4), "\r\n\r\n0123"),
-        (Fault::on(Method::GET, "").truncate_after(0), "\r\n\r\n"),
+    let on = || Fault::on(Method::GET, "");
+    for (fault, tail, expected) in [
+        (on().truncate_after(4), "\r\n\r\n0123", Some(Ok(()))),
+        (on().truncate_after(0), "\r\n\r\n", Some(Ok(()))),
+        (on().reset_after(4), "\r\n\r\n0123", Some(Err(ErrorKind::ConnectionReset))),
+        (on().reset_after(0), "\r\n\r\n", Some(Err(ErrorKind::ConnectionReset))),
+        (on().stall_after(4), "\r\n\r\n0123", None),
     ] {
         bucket.clear_faults();
         bucket.fail(fault.clone());
-        let (answer, _) = read_raw(&bucket, GET_KEY).await;
+        let long = if expected.is_none() { A_WHILE } else { LONG };
+        let (answer, end) = read_raw(&bucket, GET_KEY, long).await;
+        assert_eq!(end, expected, "{fault:?}");
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{fault:?}: {answer}");
         assert!(answer.contains("content-length: 10\r\n"), "{fault:?}: {answer}");
         assert!(answer.ends_with(tail), "{fault:?}: {answer}");
@@ -126,18 +138,17 @@ async fn what_is_let_through_before_a_cut_arrives() {
 async fn a_reset_is_one_on_the_wire_and_a_close_is_not() {
     let bucket = bucket().await;
     let put = "PUT /key HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n1234";
-    for (fault, request, is_reset) in [
-        (Fault::on(Method::GET, "").reset(), GET_KEY, true),
-        (Fault::on(Method::PUT, "").reset_after_request(4), put, true),
-        (Fault::on(Method::GET, "").lose_answer(), GET_KEY, false),
+    let reset = Err(ErrorKind::ConnectionReset);
+    for (fault, request, expected) in [
+        (Fault::on(Method::GET, "").reset(), GET_KEY, reset),
+        (Fault::on(Method::PUT, "").reset_after_request(4), put, reset),
+        (Fault::on(Method::GET, "").lose_answer(), GET_KEY, Ok(())),
     ] {
         bucket.clear_faults();
         bucket.fail(fault.clone());
-        let (answer, end) = read_raw(&bucket, request).await;
+        let (answer, end) = read_raw(&bucket, request, LONG).await;
         assert_eq!(answer, "", "{fault:?}");
-        let end = end.expect("the connection ends").map_err(|error| error.kind());
-        let expected = if is_reset { Err(ErrorKind::ConnectionReset) } else { Ok(0) };
-        assert_eq!(end, expected, "{fault:?}");
+        assert_eq!(end, Some(expected), "{fault:?}");
     }
 }
 
