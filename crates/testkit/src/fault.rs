@@ -6,7 +6,7 @@ use axum::body::Body;
 use futures_util::StreamExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 
-use crate::{RecordedRequest, shape::Shape};
+use crate::{RecordedRequest, rewrite, shape::Shape};
 
 /// A fault: `Fault::on(Method::GET, "/blobs/").times(2).status(503)`. Without an action it answers
 /// 500.
@@ -25,6 +25,7 @@ pub(crate) enum Action {
     Reset,
     ResetAfterRequest(usize),
     LoseAnswer,
+    RefuseMount,
     Body(Shape),
 }
 
@@ -97,6 +98,13 @@ impl Fault {
         self.with(Action::LoseAnswer)
     }
 
+    /// A POST that asks for a mount is carried out as if its query had neither `mount` nor `from`: the
+    /// registry begins an upload. Other requests are carried out as they are.
+    #[must_use]
+    pub fn refuse_mount(self) -> Self {
+        self.with(Action::RefuseMount)
+    }
+
     /// The connection is closed, in order, after this much of the answer's body, or less: its
     /// `Content-Length` announces more than comes.
     #[must_use]
@@ -122,8 +130,8 @@ impl Fault {
         self.with(Action::Body(Shape::Corrupt))
     }
 
-    /// The answer's body lacks its last byte, and its `Content-Length` agrees: only who knows the
-    /// length or the digest beforehand can tell.
+    /// The answer's body lacks its last byte, and its `Content-Length` agrees: wrong of the
+    /// content, right of what comes. Only who knows the length or the digest beforehand can tell.
     #[must_use]
     pub fn wrong_length(self) -> Self {
         self.with(Action::Body(Shape::WrongLength))
@@ -206,6 +214,7 @@ impl Action {
                 read(response.into_body(), usize::MAX).await;
                 Err(Cut::Closed)
             }
+            Self::RefuseMount => Ok(handler(rewrite::without_mount(request)).await),
             Self::Body(shape) => Ok(shape.apply(handler(request).await)),
         }
     }

@@ -12,6 +12,7 @@ pub mod fixture;
 mod host;
 mod record;
 mod registry;
+mod rewrite;
 mod server;
 mod shape;
 

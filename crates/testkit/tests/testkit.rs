@@ -181,6 +181,49 @@ async fn a_lost_answer_was_carried_out_and_a_reset_request_was_not() {
 }
 
 #[tokio::test]
+async fn a_refused_mount_begins_an_upload() {
+    let registry = TestRegistry::start().await;
+    let image = fixture::image(1, 1);
+    registry.load("a", None, &image).await;
+    let digest = image.blobs[0].descriptor.digest;
+    registry.fail(Fault::on(Method::POST, "mount=").times(1).refuse_mount());
+    for (status, location, there) in [
+        (StatusCode::ACCEPTED, "/v2/b/blobs/uploads/", StatusCode::NOT_FOUND),
+        (StatusCode::CREATED, "/v2/b/blobs/sha256:", StatusCode::OK),
+    ] {
+        let mount = Request::post(format!("/v2/b/blobs/uploads/?mount={digest}&from=a"));
+        let mount = mount.body(Body::empty()).expect("a request");
+        let answer = send(&registry.host(), mount).await.expect("an answer");
+        assert_eq!(answer.status(), status);
+        let found = answer.headers()["location"].to_str().expect("text");
+        assert!(found.starts_with(location), "{found}");
+        let blob = get(&registry.host(), &format!("/v2/b/blobs/{digest}")).await;
+        assert_eq!(blob.expect("an answer").status(), there);
+    }
+}
+
+#[tokio::test]
+async fn a_refused_mount_loses_its_parameters_and_nothing_else() {
+    let echo = TestServer::start(async |request: Request<Body>| {
+        http::Response::new(Body::from(request.uri().to_string()))
+    });
+    let echo = echo.await;
+    echo.fail(Fault::everywhere("").refuse_mount());
+    for (method, path, carried_out) in [
+        (Method::POST, "/a?mount=x&from=y", "/a"),
+        (Method::POST, "/a?from=y&digest=z&mount=x&n=1", "/a?digest=z&n=1"),
+        (Method::POST, "/a?from=y&digest=z", "/a?from=y&digest=z"),
+        (Method::POST, "/a", "/a"),
+        (Method::GET, "/a?mount=x&from=y", "/a?mount=x&from=y"),
+    ] {
+        let request = Request::builder().method(method).uri(path).body(Body::empty());
+        let answer = send(&echo.host(), request.expect("a request")).await.expect("an answer");
+        assert_eq!(answer.body(), carried_out, "{path}");
+        assert!(echo.requests().iter().any(|request| request.path_and_query == path), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_loaded_is_held_and_listed() {
     let registry = TestRegistry::start().await;
     for (at, image) in [
