@@ -26,6 +26,7 @@ pub(crate) enum Action {
     ResetAfterRequest(usize),
     LoseAnswer,
     RefuseMount,
+    WrongDigest,
     Body(Shape),
 }
 
@@ -103,6 +104,13 @@ impl Fault {
     #[must_use]
     pub fn refuse_mount(self) -> Self {
         self.with(Action::RefuseMount)
+    }
+
+    /// The answer names another, well-formed digest in `Docker-Content-Digest` and, if there is one, in
+    /// `ETag`. Its body is the right one.
+    #[must_use]
+    pub fn wrong_digest(self) -> Self {
+        self.with(Action::WrongDigest)
     }
 
     /// The connection is closed, in order, after this much of the answer's body, or less: its
@@ -215,6 +223,7 @@ impl Action {
                 Err(Cut::Closed)
             }
             Self::RefuseMount => Ok(handler(rewrite::without_mount(request)).await),
+            Self::WrongDigest => Ok(rewrite::with_wrong_digest(handler(request).await)),
             Self::Body(shape) => Ok(shape.apply(handler(request).await)),
         }
     }

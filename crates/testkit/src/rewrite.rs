@@ -1,7 +1,11 @@
-//! What a fault changes in a request before it goes on: the mount that is not asked for.
+//! What a fault changes in a request or an answer before it goes on as a whole: the mount that is not
+//! asked for, the digest that is named.
 
 use axum::body::Body;
-use http::{Method, Request, Uri};
+use http::{HeaderName, HeaderValue, Method, Request, Response, Uri, header::ETAG};
+use oci::Digest;
+
+const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
 /// A request for a mount, as one for an upload; any other, as it is.
 pub(crate) fn without_mount(mut request: Request<Body>) -> Request<Body> {
@@ -21,4 +25,18 @@ fn with_query(uri: &Uri, query: &str) -> Uri {
     let path_and_query = path_and_query.trim_end_matches('?').parse();
     parts.path_and_query = Some(path_and_query.expect("a part of what was a URI"));
     Uri::from_parts(parts).expect("what was a URI, with less of a query")
+}
+
+/// An answer that names another digest than it did, or one where it named none.
+pub(crate) fn with_wrong_digest(mut answer: Response<Body>) -> Response<Body> {
+    let headers = answer.headers_mut();
+    let named = headers.get(&DOCKER_CONTENT_DIGEST).map_or(&[][..], HeaderValue::as_bytes);
+    // Made of the one that it replaces, so that it cannot be that one.
+    let wrong = Digest::sha256(&[b"not ", named].concat());
+    let value = |text: String| HeaderValue::try_from(text).expect("a digest fits into a header");
+    if let Some(tag) = headers.get_mut(ETAG) {
+        *tag = value(format!("\"{wrong}\""));
+    }
+    headers.insert(DOCKER_CONTENT_DIGEST, value(wrong.to_string()));
+    answer
 }

@@ -224,6 +224,35 @@ async fn a_refused_mount_loses_its_parameters_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_wrong_digest_is_well_formed_and_the_content_right() {
+    let registry = TestRegistry::start().await;
+    let image = fixture::image(1, 1);
+    registry.load("a", "v1", &image).await;
+    registry.fail(Fault::everywhere("/v2/").wrong_digest());
+    for method in [Method::GET, Method::HEAD] {
+        let request = Request::builder().method(method.clone()).uri("/v2/a/manifests/v1");
+        let request = request.body(Body::empty()).expect("a request");
+        let answer = send(&registry.host(), request).await.expect("an answer");
+        let named = answer.headers()["docker-content-digest"].to_str().expect("text");
+        assert_ne!(named.parse::<oci::Digest>().expect("a digest"), image.digest());
+        assert_eq!(answer.headers()[CONTENT_LENGTH], image.bytes.len().to_string());
+        let expected = if method == Method::GET { &*image.bytes } else { b"" };
+        assert_eq!(answer.body(), expected);
+    }
+    let tagged = TestServer::start(async |_| {
+        let answer = http::Response::builder().header("etag", "\"x\"");
+        answer.body(Body::from(CONTENT)).expect("an answer")
+    });
+    let tagged = tagged.await;
+    let headers = async || get(&tagged.host(), "/").await.expect("an answer").headers().clone();
+    assert_eq!(headers().await["etag"], "\"x\"");
+    tagged.fail(Fault::everywhere("").wrong_digest());
+    let headers = headers().await;
+    let named = headers["docker-content-digest"].to_str().expect("text");
+    assert_eq!(headers["etag"], format!("\"{named}\""));
+}
+
+#[tokio::test]
 async fn what_is_loaded_is_held_and_listed() {
     let registry = TestRegistry::start().await;
     for (at, image) in [
