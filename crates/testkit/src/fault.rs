@@ -27,6 +27,7 @@ pub(crate) enum Action {
     LoseAnswer,
     RefuseMount,
     WrongDigest,
+    TruncateListing(usize),
     Body(Shape),
 }
 
@@ -111,6 +112,14 @@ impl Fault {
     #[must_use]
     pub fn wrong_digest(self) -> Self {
         self.with(Action::WrongDigest)
+    }
+
+    /// A listing in JSON has only the first so many `tags`, `repositories` and members of Google's
+    /// `manifest` (in ASCII order), a `Content-Length` that agrees, and no `Link` to more. Other answers
+    /// are as they are.
+    #[must_use]
+    pub fn truncate_listing(self, entries: usize) -> Self {
+        self.with(Action::TruncateListing(entries))
     }
 
     /// The connection is closed, in order, after this much of the answer's body, or less: its
@@ -224,6 +233,9 @@ impl Action {
             }
             Self::RefuseMount => Ok(handler(rewrite::without_mount(request)).await),
             Self::WrongDigest => Ok(rewrite::with_wrong_digest(handler(request).await)),
+            Self::TruncateListing(entries) => {
+                Ok(rewrite::with_truncated_listing(handler(request).await, entries).await)
+            }
             Self::Body(shape) => Ok(shape.apply(handler(request).await)),
         }
     }

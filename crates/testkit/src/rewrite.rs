@@ -1,9 +1,15 @@
 //! What a fault changes in a request or an answer before it goes on as a whole: the mount that is not
-//! asked for, the digest that is named.
+//! asked for, the digest that is named, the listing that says less.
 
 use axum::body::Body;
-use http::{HeaderName, HeaderValue, Method, Request, Response, Uri, header::ETAG};
+use bytes::Bytes;
+use http::{
+    HeaderName, HeaderValue, Method, Request, Response, Uri,
+    header::{CONTENT_LENGTH, ETAG, LINK},
+};
+use http_body_util::BodyExt as _;
 use oci::Digest;
+use serde_json::Value;
 
 const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
@@ -39,4 +45,37 @@ pub(crate) fn with_wrong_digest(mut answer: Response<Body>) -> Response<Body> {
     }
     headers.insert(DOCKER_CONTENT_DIGEST, value(wrong.to_string()));
     answer
+}
+
+/// A listing with only its first entries, and without a word that there are more; any other answer, as
+/// it is.
+pub(crate) async fn with_truncated_listing(
+    answer: Response<Body>,
+    entries: usize,
+) -> Response<Body> {
+    let (mut head, body) = answer.into_parts();
+    let mut content = body.collect().await.expect("a handler that answers wholly").to_bytes();
+    if let Some(listing) = truncated(&content, entries) {
+        head.headers.remove(LINK);
+        head.headers.insert(CONTENT_LENGTH, listing.len().into());
+        content = listing;
+    }
+    Response::from_parts(head, content.into())
+}
+
+/// `None` if it is no listing.
+fn truncated(json: &[u8], entries: usize) -> Option<Bytes> {
+    let mut listing: Value = serde_json::from_slice(json).ok()?;
+    let mut is_listing = false;
+    for name in ["tags", "repositories", "manifest"] {
+        match listing.get_mut(name) {
+            Some(Value::Array(names)) => names.truncate(entries),
+            Some(Value::Object(manifests)) => {
+                *manifests = std::mem::take(manifests).into_iter().take(entries).collect();
+            }
+            _ => continue,
+        }
+        is_listing = true;
+    }
+    is_listing.then(|| listing.to_string().into())
 }

@@ -253,6 +253,44 @@ async fn a_wrong_digest_is_well_formed_and_the_content_right() {
 }
 
 #[tokio::test]
+async fn a_truncated_listing_does_not_say_that_it_is_one() {
+    const GOOGLE: &str = r#"{"child":["c"],"manifest":{"sha256:1":{"tag":["v1"]},"sha256:2":{}},"tags":["v1","v2"]}"#;
+    let listings = TestServer::start(async |request: Request<Body>| {
+        let body = match request.uri().path() {
+            "/tags" => r#"{"name":"a","tags":["v1","v2","v3"]}"#,
+            "/catalog" => r#"{"repositories":["a","b"]}"#,
+            "/google" => GOOGLE,
+            "/other" => r#"{ "errors": [1, 2] }"#,
+            _ => "no JSON",
+        };
+        let answer = http::Response::builder().header("link", "</next>; rel=\"next\"");
+        answer.body(Body::from(body)).expect("an answer")
+    });
+    let listings = listings.await;
+    for (entries, path, expected, is_linked) in [
+        (1, "/tags", r#"{"name":"a","tags":["v1"]}"#, false),
+        (0, "/tags", r#"{"name":"a","tags":[]}"#, false),
+        (9, "/tags", r#"{"name":"a","tags":["v1","v2","v3"]}"#, false),
+        (1, "/catalog", r#"{"repositories":["a"]}"#, false),
+        (
+            1,
+            "/google",
+            r#"{"child":["c"],"manifest":{"sha256:1":{"tag":["v1"]}},"tags":["v1"]}"#,
+            false,
+        ),
+        (1, "/other", r#"{ "errors": [1, 2] }"#, true),
+        (1, "/text", "no JSON", true),
+    ] {
+        listings.clear_faults();
+        listings.fail(Fault::on(Method::GET, "").truncate_listing(entries));
+        let answer = get(&listings.host(), path).await.expect("an answer");
+        assert_eq!(answer.body(), expected, "{path}");
+        assert_eq!(answer.headers()[CONTENT_LENGTH], expected.len().to_string(), "{path}");
+        assert_eq!(answer.headers().contains_key("link"), is_linked, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_loaded_is_held_and_listed() {
     let registry = TestRegistry::start().await;
     for (at, image) in [
