@@ -154,10 +154,12 @@ impl Shared {
             let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
             faults.iter_mut().find_map(|fault| fault.befall(&record))
         };
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner).push(record);
-        match action {
-            Some(action) => action.run(request, &self.handler).await,
-            None => Ok((self.handler)(request).await),
-        }
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).push(record.clone());
+        let request = record.count_body(request);
+        let answer = match action {
+            Some(action) => action.run(request, &self.handler).await?,
+            None => (self.handler)(request).await,
+        };
+        Ok(record.count_sent(answer))
     }
 }

@@ -3,6 +3,7 @@
 
 use std::{io::ErrorKind, time::Duration};
 
+use bytes::Bytes;
 use http::{Method, Request, StatusCode, header::CONTENT_LENGTH};
 use testkit::{Body, Fault, TestBucket, TestHost, TestRegistry, TestServer, fixture, get, send};
 use tokio::{
@@ -58,6 +59,42 @@ async fn requests_are_recorded_counted_and_forgotten() {
     assert_eq!(bucket.count(|request| request.method == Method::HEAD), 1);
     bucket.clear_requests();
     assert!(bucket.requests().is_empty());
+}
+
+#[tokio::test]
+async fn the_bytes_of_a_request_are_counted_both_ways() {
+    let registry = TestRegistry::start().await;
+    let layer = fixture::noise(1, 300_000);
+    let digest = oci::Digest::sha256(&layer);
+    let (upload, blob) =
+        (format!("/v2/a/blobs/uploads/?digest={digest}"), format!("/v2/a/blobs/{digest}"));
+    let on = || Fault::everywhere("");
+    for (fault, method, body_bytes, sent_bytes) in [
+        (None, Method::POST, 300_000..=300_000, 0..=0),
+        (None, Method::GET, 0..=0, 300_000..=300_000),
+        (None, Method::HEAD, 0..=0, 0..=0),
+        (Some(on().status(503)), Method::POST, 0..=0, 0..=0),
+        (Some(on().reset_after_request(1000)), Method::POST, 1000..=299_999, 0..=0),
+        (Some(on().truncate_after(1000)), Method::GET, 0..=0, 1000..=1000),
+        (Some(on().wrong_length()), Method::GET, 0..=0, 299_999..=299_999),
+        (Some(on().drip(100_000, Duration::ZERO)), Method::GET, 0..=0, 300_000..=300_000),
+    ] {
+        let case = format!("{method} {fault:?}");
+        registry.clear_requests();
+        registry.clear_faults();
+        fault.into_iter().for_each(|fault| registry.fail(fault));
+        let (path, content) = match method {
+            Method::POST => (&upload, layer.clone()),
+            _ => (&blob, Bytes::new()),
+        };
+        let request = Request::builder().method(method).uri(path);
+        let request = request.body(Body::from(content)).expect("a request");
+        // Of some it is the fault that no whole answer comes.
+        let _ = send(&registry.host(), request).await;
+        let [record] = &registry.requests()[..] else { panic!("{case}: not one request") };
+        assert!(body_bytes.contains(&record.body_bytes()), "{case}: {}", record.body_bytes());
+        assert!(sent_bytes.contains(&record.sent_bytes()), "{case}: {}", record.sent_bytes());
+    }
 }
 
 #[tokio::test]
