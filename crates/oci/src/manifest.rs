@@ -185,6 +185,27 @@ impl Manifest {
             .filter(|blob| !media_type::is_non_distributable(&blob.media_type))
     }
 
+    /// What kind of artifact it says it is: its `artifactType`, or for an image without one the media
+    /// type of its config (image-spec 1.1, manifest.md; distribution-spec 1.1, "Listing Referrers").
+    #[must_use]
+    pub fn artifact_type(&self) -> Option<&str> {
+        let (own, config) = match self {
+            Self::Image(image) => (&image.artifact_type, Some(&image.config.media_type)),
+            Self::Index(index) => (&index.artifact_type, None),
+        };
+        let filled = |text: &&String| !text.is_empty();
+        own.as_ref().filter(filled).or(config).filter(filled).map(String::as_str)
+    }
+
+    /// Its annotations.
+    #[must_use]
+    pub const fn annotations(&self) -> &BTreeMap<String, String> {
+        match self {
+            Self::Image(image) => &image.annotations,
+            Self::Index(index) => &index.annotations,
+        }
+    }
+
     /// The manifest that this one is attached to.
     #[must_use]
     pub fn subject(&self) -> Option<&Descriptor> {
@@ -226,6 +247,31 @@ mod tests {
             annotations: BTreeMap::new(),
         })
         .expect("it prints")
+    }
+
+    #[test]
+    fn an_artifact_says_what_it_is_or_its_config_does() {
+        let config = serde_json::json!({
+            "mediaType": "a/config", "digest": Digest::sha256(b"{}"), "size": 2,
+        });
+        for (own, config_type, found) in [
+            (Some("a/b"), "a/config", Some("a/b")),
+            (Some(""), "a/config", Some("a/config")),
+            (None, "a/config", Some("a/config")),
+            (None, "", None),
+            (Some(""), "", None),
+        ] {
+            let mut config = config.clone();
+            config["mediaType"] = config_type.into();
+            let image = serde_json::json!({
+                "schemaVersion": 2, "artifactType": own, "config": config, "layers": [],
+            });
+            let image = Manifest::parse(media_type::OCI_MANIFEST, image.to_string().as_bytes());
+            assert_eq!(image.expect("an image").artifact_type(), found, "{own:?} {config_type}");
+        }
+        let index = serde_json::json!({ "schemaVersion": 2, "manifests": [] });
+        let index = Manifest::parse(media_type::OCI_INDEX, index.to_string().as_bytes());
+        assert_eq!(index.expect("an index").artifact_type(), None);
     }
 
     #[test]
