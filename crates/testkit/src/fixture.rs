@@ -103,6 +103,26 @@ pub fn helm_chart(seed: u64) -> Image {
     manifest_of(&OCI, vec![config, chart])
 }
 
+/// An artifact of this type that refers to `subject`, such as a signature: an empty config, one layer,
+/// and an annotation that says its seed.
+#[must_use]
+pub fn referrer(seed: u64, subject: &Descriptor, artifact_type: &str) -> Image {
+    let blobs = vec![
+        blob(media_type::OCI_EMPTY, "{}"),
+        blob("application/octet-stream", noise(seed, LAYER_BYTES)),
+    ];
+    let bytes = print(&ImageManifest {
+        schema_version: 2,
+        media_type: Some(OCI.manifest.to_owned()),
+        artifact_type: Some(artifact_type.to_owned()),
+        config: blobs[0].descriptor.clone(),
+        layers: vec![blobs[1].descriptor.clone()],
+        subject: Some(subject.clone()),
+        annotations: BTreeMap::from([("seed".to_owned(), seed.to_string())]),
+    });
+    Image { descriptor: Descriptor::of(OCI.manifest, &bytes), bytes, blobs, children: Vec::new() }
+}
+
 /// `length` bytes of noise.
 #[must_use]
 pub fn noise(seed: u64, length: usize) -> Bytes {
