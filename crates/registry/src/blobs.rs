@@ -1,25 +1,31 @@
-//! Blobs: read, whole or in part, and delete. How they come in: [`crate::uploads`].
+//! Blobs: read, whole or in part, and delete. How they come in: [`crate::push`].
 //!
 //! Source: distribution-spec 1.1, "Pulling blobs", "Deleting Blobs"; RFC 9110 §14 and §13.1.5 for
 //! ranges.
 
-use std::{io::SeekFrom, ops::Range};
+use std::{
+    fs::File,
+    io::{self, Read as _, Seek as _, SeekFrom},
+    ops::Range,
+    sync::Arc,
+};
 
 use axum::{
     body::Body,
     response::{IntoResponse, Response},
 };
-use bytes::BytesMut;
+use bytes::Bytes;
 use futures_util::stream;
 use http::{
     HeaderMap, StatusCode,
-    header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, IF_RANGE, RANGE},
+    header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE},
 };
 use oci::{Digest, Repository};
-use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
+use tokio::task::JoinHandle;
 
 use crate::{
     DOCKER_CONTENT_DIGEST,
+    conditions::{instead_of_content, range_counts, validators},
     limits::READ_PIECE_BYTES,
     refusal::Refusal,
     storage::{Blob, Storage},
@@ -34,29 +40,32 @@ pub(crate) async fn read(
     let unknown = Refusal::BlobUnknown(name.clone(), digest);
     let blob = storage.run(move |backend| backend.blob(&name, digest)).await?.ok_or(unknown)?;
     let size = blob.size();
-    // We send no validator, so `If-Range` never holds: such a client wants the whole (§13.1.5).
-    let asked = headers.get(RANGE).filter(|_| !headers.contains_key(IF_RANGE));
+    if let Some(answer) = instead_of_content(headers, digest)? {
+        return Ok(answer);
+    }
+    let asked = headers.get(RANGE).filter(|_| range_counts(headers, digest));
     let asked = asked.and_then(|value| value.to_str().ok());
     let part = asked.and_then(|asked| parse_range(asked, size)).transpose()?;
     let range = part.clone().unwrap_or(0..size);
     let headers = [
         (CONTENT_TYPE, "application/octet-stream".to_owned()),
         (CONTENT_LENGTH, (range.end - range.start).to_string()),
-        (DOCKER_CONTENT_DIGEST, digest.to_string()),
         (ACCEPT_RANGES, "bytes".to_owned()),
     ];
     let body = content(blob, range);
     Ok(match part {
         Some(Range { start, end }) => {
             let range = format!("bytes {start}-{}/{size}", end - 1);
-            (StatusCode::PARTIAL_CONTENT, headers, [(CONTENT_RANGE, range)], body).into_response()
+            let headers = (headers, validators(digest), [(CONTENT_RANGE, range)]);
+            (StatusCode::PARTIAL_CONTENT, headers, body).into_response()
         }
-        None => (headers, body).into_response(),
+        None => (headers, validators(digest), body).into_response(),
     })
 }
 
 /// The interval of a `Range` header. None where the header is to be ignored: another unit, several
-/// intervals, or no sense (RFC 9110 §14.2).
+/// intervals, or no sense (RFC 9110 §14.2). One that ends before it begins is refused, as that section
+/// allows, like one that lies outside.
 fn parse_range(asked: &str, size: u64) -> Option<Result<Range<u64>, Refusal>> {
     let (first, last) = asked.strip_prefix("bytes=")?.split_once('-')?;
     let number = |text: &str| match text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -68,9 +77,6 @@ fn parse_range(asked: &str, size: u64) -> Option<Result<Range<u64>, Refusal>> {
         (first, "") => number(first)?..size,
         (first, last) => {
             let (first, last) = (number(first)?, number(last)?);
-            if last < first {
-                return None;
-            }
             first..last.saturating_add(1).min(size)
         }
     };
@@ -84,20 +90,64 @@ fn content(blob: Blob, range: Range<u64>) -> Body {
             let [start, end] = [range.start, range.end].map(|at| usize::try_from(at).unwrap_or(0));
             return Body::from(bytes.slice(start..end));
         }
-        Blob::File { file, .. } => tokio::fs::File::from_std(file),
+        Blob::File { file, .. } => Arc::new(file),
     };
-    // Shorter content than announced ends the connection, so the client sees that it is cut.
-    Body::from_stream(stream::try_unfold((file, range), async |(mut file, range)| {
-        if range.is_empty() {
-            return Ok::<_, std::io::Error>(None);
-        }
-        file.seek(SeekFrom::Start(range.start)).await?;
-        let left = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-        let mut piece = BytesMut::with_capacity(left.min(READ_PIECE_BYTES));
-        (&mut file).take(piece.capacity() as u64).read_buf(&mut piece).await?;
-        let next = range.start + piece.len() as u64..range.end;
-        Ok((!piece.is_empty()).then(|| (piece.freeze(), (file, next))))
-    }))
+    // Nothing is read before somebody asks: to a HEAD nobody does.
+    let reading = Reading { file, at: None, left: range, next: None };
+    Body::from_stream(stream::try_unfold(reading, Reading::next))
+}
+
+/// A part of a file that is being sent: one piece is read while the one before it goes out.
+struct Reading {
+    /// Nobody else moves its cursor, and one piece is read at a time.
+    file: Arc<File>,
+    /// Where the cursor is, once that is known.
+    at: Option<u64>,
+    /// What was not begun to be read.
+    left: Range<u64>,
+    next: Option<JoinHandle<io::Result<Bytes>>>,
+}
+
+impl Reading {
+    async fn next(mut self) -> io::Result<Option<(Bytes, Self)>> {
+        let next = self.next.take().or_else(|| self.begin());
+        let Some(next) = next else { return Ok(None) };
+        let piece = next.await??;
+        self.next = self.begin();
+        Ok(Some((piece, self)))
+    }
+
+    fn begin(&mut self) -> Option<JoinHandle<io::Result<Bytes>>> {
+        let start = self.left.start;
+        let length = self.left.end.saturating_sub(start).min(READ_PIECE_BYTES as u64);
+        let seek = (self.at != Some(start)).then_some(start);
+        self.left.start += length;
+        self.at = Some(self.left.start);
+        let file = Arc::clone(&self.file);
+        (length > 0).then(|| {
+            // Made here, where it is given back too: the threads that read are many.
+            let piece = Vec::with_capacity(usize::try_from(length).unwrap_or(READ_PIECE_BYTES));
+            tokio::task::spawn_blocking(move || read_piece(&file, seek, length, piece))
+        })
+    }
+}
+
+/// A file that is shorter than announced ends the connection, so that the client sees that it is cut.
+fn read_piece(
+    mut file: &File,
+    seek: Option<u64>,
+    length: u64,
+    mut piece: Vec<u8>,
+) -> io::Result<Bytes> {
+    if let Some(start) = seek {
+        file.seek(SeekFrom::Start(start))?;
+    }
+    file.take(length).read_to_end(&mut piece)?;
+    if piece.len() as u64 == length {
+        Ok(piece.into())
+    } else {
+        Err(io::ErrorKind::UnexpectedEof.into())
+    }
 }
 
 pub(crate) async fn delete(
@@ -107,7 +157,8 @@ pub(crate) async fn delete(
 ) -> Result<Response, Refusal> {
     let unknown = Refusal::BlobUnknown(name.clone(), digest);
     let deleted = storage.run(move |backend| backend.delete_blob(&name, digest));
-    if deleted.await? { Ok(StatusCode::ACCEPTED.into_response()) } else { Err(unknown) }
+    let digest = [(DOCKER_CONTENT_DIGEST, digest.to_string())];
+    if deleted.await? { Ok((StatusCode::ACCEPTED, digest).into_response()) } else { Err(unknown) }
 }
 
 #[cfg(test)]
@@ -127,7 +178,7 @@ mod tests {
             ("bytes=10-", Some(None)),
             ("bytes=10-12", Some(None)),
             ("bytes=-0", Some(None)),
-            ("bytes=5-2", None),
+            ("bytes=5-2", Some(None)),
             ("bytes=0-1,3-4", None),
             ("bytes=+1-2", None),
             ("bytes=-", None),

@@ -3,6 +3,7 @@
 use axum::body::Body;
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
+use prometheus_client::metrics::counter::Counter;
 use tokio::time::timeout;
 
 use crate::{
@@ -10,24 +11,29 @@ use crate::{
     refusal::Refusal,
 };
 
-pub(crate) struct Incoming(Body);
+pub(crate) struct Incoming {
+    body: Body,
+    received: Counter,
+}
 
 impl Incoming {
-    pub(crate) const fn new(body: Body) -> Self {
-        Self(body)
+    /// What comes in is counted too.
+    pub(crate) const fn new(body: Body, received: Counter) -> Self {
+        Self { body, received }
     }
 
     /// The next piece; none at the end.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Refusal> {
         loop {
-            let Ok(frame) = timeout(BODY_IDLE, self.0.frame()).await else {
+            let Ok(frame) = timeout(BODY_IDLE, self.body.frame()).await else {
                 // Nobody waits for it a second time.
-                self.0 = Body::empty();
+                self.body = Body::empty();
                 return Err(Refusal::BodySilent);
             };
             let Some(frame) = frame else { return Ok(None) };
             // Trailers carry nothing for us.
             if let Ok(piece) = frame.map_err(Refusal::BodyBroken)?.into_data() {
+                self.received.inc_by(piece.len() as u64);
                 return Ok(Some(piece));
             }
         }

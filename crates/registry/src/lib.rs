@@ -1,35 +1,65 @@
-//! A small OCI registry for development, tests and staging: push, pull, mount, list and delete, kept
-//! in memory or in a directory.
+//! A small OCI registry for development, tests and staging: push, pull, mount, list, refer and delete,
+//! kept in memory or durably in a directory, with users and TLS where that is wanted.
 //!
-//! It knows no users, no TLS and no referrers. What it answers: `docs/registry.md`.
+//! It has no tokens and no garbage collection. What it answers: `docs/registry.md`.
 //!
-//! A request's way: `route` says what is asked, one function of `manifests`, `blobs`, `uploads`
-//! or `listing` answers it from `storage`, and `refusal` turns what is refused into an answer.
+//! A request's way: `route` says what is asked, `access` whether this visitor may, one function of
+//! `manifests`, `referrers`, `blobs`, `push` or `listing` answers it from `storage`, and `refusal` turns
+//! what is refused into an answer. `observe` sees it come and go.
 //!
 //! Source: distribution-spec 1.1.
 
+mod access;
+mod activity;
+mod admin;
 mod blobs;
 mod body;
+mod conditions;
+mod google;
 pub mod limits;
 mod listing;
 mod manifests;
+mod metrics;
+mod observe;
+mod push;
+mod referrers;
 mod refusal;
 mod route;
+mod server;
 mod storage;
+mod tls;
+mod upload_id;
 mod uploads;
 
-use std::{future::Future, io, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
-    Router,
-    body::Body,
+    body::{Body, HttpBody as _},
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderMap, HeaderName, Method, Request, StatusCode, header::RANGE};
-use tokio::{net::TcpListener, sync::oneshot};
+use http::{
+    HeaderMap, HeaderName, Method, Request, StatusCode,
+    header::{CONTENT_LENGTH, EXPECT, RANGE, WWW_AUTHENTICATE},
+    request::Parts,
+};
+use tokio::sync::Semaphore;
 
-pub use crate::storage::{Storage, StorageError};
-use crate::{body::Incoming, refusal::Refusal, route::Route, uploads::Uploads};
+use crate::{
+    access::Visitor,
+    body::Incoming,
+    metrics::Metrics,
+    observe::Observation,
+    refusal::{CHALLENGE, Refusal},
+    route::Route,
+    uploads::Uploads,
+};
+pub use crate::{
+    access::{Access, AccessError, AccessProblem, NamedText},
+    limits::Limits,
+    server::{Listeners, serve},
+    storage::{Storage, StorageError},
+    tls::{Tls, TlsError},
+};
 
 /// A registry. Cheap to clone; the clones are one registry.
 #[derive(Clone, Debug)]
@@ -38,103 +68,169 @@ pub struct Registry(Arc<State>);
 #[derive(Debug)]
 struct State {
     storage: Storage,
+    settings: Settings,
+    access: Option<Arc<Access>>,
     uploads: Uploads,
+    in_flight: Arc<Semaphore>,
+    metrics: Metrics,
+}
+
+/// How a registry behaves. By default as the specification says, and open to everybody who reaches it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Its bounds.
+    pub limits: Limits,
+    /// Nothing is written.
+    pub read_only: bool,
+    /// A tag stays on its digest, and neither it nor the manifest that it is on is deleted.
+    pub immutable_tags: bool,
+    /// Manifests are taken though what they point to is not there.
+    pub allow_missing_references: bool,
+    /// `tags/list` as Google's registries answer it.
+    pub google_listing: bool,
+    /// Each request is an event of the log.
+    pub access_log: bool,
 }
 
 impl Registry {
-    /// A registry that keeps its content in `storage`.
+    /// A registry that keeps its content in `storage`, with the default settings.
     #[must_use]
     pub fn new(storage: Storage) -> Self {
-        Self(Arc::new(State { storage, uploads: Uploads::default() }))
+        Self::with(storage, Settings::default(), None)
     }
 
-    /// The registry as a service, to be wrapped or served.
-    pub fn router(&self) -> Router {
-        let registry = self.clone();
-        Router::new().fallback(move |request| async move { registry.respond(request).await })
+    /// A registry that behaves as `settings` say; without `access` everybody may do everything.
+    #[must_use]
+    pub fn with(storage: Storage, settings: Settings, access: Option<Access>) -> Self {
+        let uploads = Uploads::new(storage.clone(), settings.limits);
+        let in_flight = Arc::new(Semaphore::new(settings.limits.max_requests));
+        let metrics = Metrics::new();
+        let access = access.map(Arc::new);
+        Self(Arc::new(State { storage, settings, access, uploads, in_flight, metrics }))
     }
 
-    /// The answer to one request.
+    /// The answer to one request. A [`Peer`] in its extensions is named in the log.
+    ///
+    /// What was begun is done, and holds its place, even if nobody waits for the answer any more: so
+    /// nothing is left half done, and who goes away does not make room for more than there may be.
     pub async fn respond(&self, request: Request<Body>) -> Response {
+        let registry = self.clone();
+        let work = tokio::spawn(async move { registry.carry_out(request).await });
+        work.await.unwrap_or_else(|error| Refusal::from(StorageError::from(error)).into_response())
+    }
+
+    async fn carry_out(&self, request: Request<Body>) -> Response {
+        let State { settings, metrics, .. } = &*self.0;
         let (mut parts, body) = request.into_parts();
         if parts.method != Method::GET {
             // It means nothing with any other method, HEAD included (RFC 9110 §14.2).
             parts.headers.remove(RANGE);
         }
-        let mut body = Incoming::new(body);
-        let answered = match Route::parse(&parts.method, parts.uri.path(), parts.uri.query()) {
-            Ok(route) => self.answer(route, &parts.headers, &mut body).await,
-            Err(refusal) => Err(refusal),
-        };
-        match answered {
+        let mut observation = Observation::begin(&parts, settings);
+        let mut body = Incoming::new(body, metrics.received_bytes.clone());
+        let response = match self.decide(&parts, &mut body, &mut observation).await {
             Ok(response) => response,
             Err(refusal) => {
-                body.discard().await;
+                observation.gives_its_place_back();
+                // Who asks first whether to send a body is answered before that.
+                if !parts.headers.contains_key(EXPECT) {
+                    body.discard().await;
+                }
                 refusal.into_response()
             }
+        };
+        let response = observation.end(metrics, response);
+        if parts.method == Method::HEAD { head_only(response) } else { response }
+    }
+
+    async fn decide(
+        &self,
+        parts: &Parts,
+        body: &mut Incoming,
+        observation: &mut Observation,
+    ) -> Result<Response, Refusal> {
+        let State { settings, access, in_flight, .. } = &*self.0;
+        let user = match access {
+            Some(access) => access.visitor(&parts.headers).await?,
+            None => None,
+        };
+        observation.is_of(user.clone());
+        let visitor = Visitor::new(access.clone(), user);
+        if !visitor.may_enter() {
+            return Err(Refusal::LogIn);
         }
+        // Only now: who is not let in takes nobody's place.
+        let too_many = |_| Refusal::TooManyRequests(settings.limits.max_requests);
+        observation.holds(Arc::clone(in_flight).try_acquire_owned().map_err(too_many)?);
+        let route = Route::parse(&parts.method, parts.uri.path(), parts.uri.query())?;
+        observation.asks(route.operation());
+        if let Some((right, name)) = route.needs()
+            && !visitor.may(right, name)
+        {
+            return Err(visitor.refused(right, name));
+        }
+        if settings.read_only && !matches!(parts.method, Method::GET | Method::HEAD) {
+            return Err(Refusal::ReadOnly);
+        }
+        self.answer(route, visitor, &parts.headers, body).await
     }
 
     async fn answer(
         &self,
         route: Route,
+        visitor: Visitor,
         headers: &HeaderMap,
         body: &mut Incoming,
     ) -> Result<Response, Refusal> {
-        let State { storage, uploads } = &*self.0;
+        let State { storage, settings, uploads, .. } = &*self.0;
         match route {
-            Route::Ping => Ok(ping()),
-            Route::Catalog(page) => listing::catalog(storage, page).await,
-            Route::Tags(name, page) => listing::tags(storage, name, page).await,
-            Route::ReadManifest(name, by) => manifests::read(storage, name, by).await,
-            Route::WriteManifest(name, by) => {
-                manifests::write(storage, name, by, headers, body).await
+            Route::Ping => Ok(ping(&visitor)),
+            Route::Catalog(page) => listing::catalog(storage, visitor, page).await,
+            Route::Tags(name, _) if settings.google_listing => {
+                google::tags(storage, visitor, name).await
             }
-            Route::DeleteManifest(name, by) => manifests::delete(storage, name, by).await,
+            Route::Tags(name, page) => listing::tags(storage, name, page).await,
+            Route::ReadManifest(name, by) => manifests::read(storage, name, by, headers).await,
+            Route::WriteManifest(name, by, tags) => {
+                manifests::write(storage, settings, (name, by, tags), headers, body).await
+            }
+            Route::DeleteManifest(name, by) => {
+                manifests::delete(storage, settings, (name, by), headers).await
+            }
+            Route::Referrers(name, subject, which) => {
+                referrers::list(storage, name, subject, which).await
+            }
             Route::ReadBlob(name, digest) => blobs::read(storage, name, digest, headers).await,
             Route::DeleteBlob(name, digest) => blobs::delete(storage, name, digest).await,
             Route::StartUpload(name, start) => {
-                uploads::start(storage, uploads, name, start, body).await
+                push::start(storage, uploads, &visitor, name, start, body).await
             }
-            Route::UploadStatus(name, id) => uploads::status(uploads, &name, id).await,
-            Route::AppendUpload(name, id) => {
-                uploads::append(uploads, &name, id, headers, body).await
-            }
+            Route::UploadStatus(name, id) => push::status(uploads, &name, id).await,
+            Route::AppendUpload(name, id) => push::append(uploads, &name, id, headers, body).await,
             Route::FinishUpload(name, id, digest) => {
-                uploads::finish(uploads, name, id, digest, headers, body).await
+                push::finish(storage, uploads, name, (id, digest), headers, body).await
             }
-            Route::CancelUpload(name, id) => uploads::cancel(uploads, &name, id),
+            Route::CancelUpload(name, id) => push::cancel(uploads, &name, id).await,
         }
+    }
+
+    /// Drops sessions that nobody goes on with.
+    async fn sweep(&self) {
+        // The work ends early only with the process.
+        let _ = self.0.uploads.sweep().await;
+    }
+
+    /// What has been counted, in the text format of Prometheus.
+    fn metrics_text(&self) -> String {
+        let State { uploads, in_flight, settings, metrics, .. } = &*self.0;
+        let in_flight = settings.limits.max_requests.saturating_sub(in_flight.available_permits());
+        metrics.text(uploads.count(), in_flight)
     }
 }
 
-/// Serves `registry` until `shutdown` is done; then takes no more connections, and ends when the
-/// requests under way have, or after [`limits::DRAIN`].
-///
-/// # Errors
-/// When the listener fails for good.
-pub async fn serve(
-    registry: Registry,
-    listener: TcpListener,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
-    let (begin, begun) = oneshot::channel();
-    let stopping = async move {
-        shutdown.await;
-        let _ = begin.send(());
-    };
-    let server = axum::serve(listener, registry.router()).with_graceful_shutdown(stopping);
-    let deadline = async {
-        if begun.await.is_err() {
-            std::future::pending::<()>().await;
-        }
-        tokio::time::sleep(limits::DRAIN).await;
-    };
-    tokio::select! {
-        done = server.into_future() => done,
-        () = deadline => Ok(()),
-    }
-}
+/// The address from which a request came.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub std::net::SocketAddr);
 
 /// What names the digest of the content that an answer is about.
 const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
@@ -142,6 +238,20 @@ const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-conten
 /// How clients of Docker recognise a registry.
 const DOCKER_API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 
-fn ping() -> Response {
-    (StatusCode::OK, [(DOCKER_API_VERSION, "registry/2.0")]).into_response()
+/// An answer to HEAD: as to GET, without the body (RFC 9110 §9.3.2). hyper sees to it only for HTTP/1.
+fn head_only(response: Response) -> Response {
+    let (mut head, body) = response.into_parts();
+    let has_content = !matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if let Some(length) = body.size_hint().exact().filter(|_| has_content) {
+        head.headers.entry(CONTENT_LENGTH).or_insert(length.into());
+    }
+    Response::from_parts(head, Body::empty())
+}
+
+fn ping(visitor: &Visitor) -> Response {
+    let mut response = (StatusCode::OK, [(DOCKER_API_VERSION, "registry/2.0")]).into_response();
+    // Who need not log in may want to (RFC 9110 §11.6.1).
+    let challenge = visitor.could_log_in().then_some((WWW_AUTHENTICATE, CHALLENGE));
+    response.headers_mut().extend(challenge);
+    response
 }

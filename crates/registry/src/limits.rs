@@ -1,9 +1,36 @@
-//! The registry's bounds, each with its reason. None is a setting yet.
+//! The registry's bounds, each with its reason: [`Limits`] are settings, the constants are not.
 
 use std::time::Duration;
 
-/// The longest manifest taken, in bytes: what distribution-spec 1.1 ("Pushing Manifests") asks
-/// registries to take at least, and tells clients not to exceed.
+/// Bounds that an operator may set. The defaults are the constants beside them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest manifest taken, in bytes.
+    pub max_manifest_bytes: u64,
+    /// The longest blob taken, in bytes; without one, what suits the storage.
+    pub max_blob_bytes: Option<u64>,
+    /// How many uploads may be under way at once, open sessions among them.
+    pub max_uploads: usize,
+    /// How long a session may lie idle before it is dropped.
+    pub upload_life: Duration,
+    /// How many requests may be in flight at once.
+    pub max_requests: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_manifest_bytes: MAX_MANIFEST_BYTES,
+            max_blob_bytes: None,
+            max_uploads: MAX_UPLOADS,
+            upload_life: UPLOAD_LIFE,
+            max_requests: MAX_REQUESTS,
+        }
+    }
+}
+
+/// What distribution-spec 1.1 ("Pushing Manifests") asks registries to take at least, and tells
+/// clients not to exceed.
 pub const MAX_MANIFEST_BYTES: u64 = 4 << 20;
 
 /// The longest blob that a directory takes, in bytes: far above any layer in the field, so that only
@@ -13,13 +40,37 @@ pub const MAX_DIRECTORY_BLOB_BYTES: u64 = 64 << 30;
 /// The longest blob that the memory takes, in bytes: it is held there whole.
 pub const MAX_MEMORY_BLOB_BYTES: u64 = 1 << 30;
 
-/// How many uploads may be under way at once, open sessions and uploads in one request together: each
-/// holds a file open, and the usual limit of a process is 1,024 files, connections included.
+/// Each upload holds space, and each that is being written a batch in memory.
 pub const MAX_UPLOADS: usize = 256;
 
-/// How long a session may lie idle before it is dropped, once another upload starts: clients that
-/// resume do so within minutes.
-pub const UPLOAD_IDLE: Duration = Duration::from_secs(60 * 60);
+/// Clients that resume do so within minutes.
+pub const UPLOAD_LIFE: Duration = Duration::from_secs(60 * 60);
+
+/// Each may hold a connection and a file, and the usual limit of a process is 1,024 descriptors.
+pub const MAX_REQUESTS: usize = 256;
+
+/// Open connections; more wait in the kernel's queue. With the files of as many requests as above
+/// they stay below 1,024 descriptors.
+pub const MAX_CONNECTIONS: usize = 512;
+
+/// How many of a connection's requests may be in flight at once over HTTP/2: as many as the layers of
+/// an image.
+pub const MAX_STREAMS: u32 = 100;
+
+/// How long a connection may take until it has said what it wants, its handshake included.
+pub const HEADER_TIME: Duration = Duration::from_secs(30);
+
+/// How long nothing may move on a connection while it is the client's turn: to ask for something more, or
+/// to read. The slowest that is tolerated so is some kilobytes a second, what the system buffers in that
+/// time.
+pub const STALL_TIME: Duration = Duration::from_secs(120);
+
+/// How often idle sessions are looked for.
+pub const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// What a client is told to wait before it asks again when too much is under way, in seconds: about what
+/// a layer takes.
+pub const RETRY_AFTER_SECONDS: u64 = 1;
 
 /// How long a request body may stay silent: a stalled client would hold its session for ever.
 pub const BODY_IDLE: Duration = Duration::from_secs(60);
@@ -27,13 +78,36 @@ pub const BODY_IDLE: Duration = Duration::from_secs(60);
 /// The most names in one page of a list: about 1 MB of JSON for long names.
 pub const MAX_PAGE: usize = 10_000;
 
-/// The pieces in which a file is read, in bytes: large enough that the hand-over to the thread that
-/// reads is lost in the reading.
-pub const READ_PIECE_BYTES: usize = 128 << 10;
+/// How long the descriptors of one page of referrers may be together, in bytes: clients read no longer
+/// an index than a manifest may be (4 MiB), and there is something around them.
+pub const MAX_REFERRERS_BYTES: usize = (4 << 20) - (4 << 10);
+
+/// The most tags that one push may name. The specification asks for at least 10; each costs a sync of
+/// the disk.
+pub const MAX_TAGS_OF_A_PUSH: usize = 100;
+
+/// What is gathered of an upload before it is hashed and written, in bytes: large enough that the
+/// hand-over to the thread that writes is lost in the writing, and small enough that
+/// [`MAX_UPLOADS`] times two of them fit into memory.
+pub const BATCH_BYTES: usize = 256 << 10;
+
+/// The pieces in which a file is read, in bytes: large enough that the hand-over from the thread that
+/// reads is lost in the reading. Each pull holds two of them.
+pub const READ_PIECE_BYTES: usize = 512 << 10;
 
 /// How much of a refused request's body is read and thrown away, in bytes, so that the client sees the
 /// answer instead of a connection cut under its hands.
 pub const MAX_DISCARDED_BYTES: usize = 8 << 20;
+
+/// How many missing digests one refusal names: as many as a person reads.
+pub const MAX_NAMED: usize = 100;
+
+/// How many passwords are checked at once: each costs a core tens of milliseconds by design.
+pub const MAX_PASSWORD_CHECKS: usize = 2;
+
+/// How many may wait for that, being checked included; more are told to come again. A flood of wrong
+/// passwords so leaves most of [`MAX_REQUESTS`] to those whose password was checked before.
+pub const MAX_WAITING_CHECKS: usize = 64;
 
 /// How long requests under way may take to end once the registry is told to stop.
 pub const DRAIN: Duration = Duration::from_secs(10);

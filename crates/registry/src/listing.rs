@@ -3,10 +3,18 @@
 //! Source: distribution-spec 1.1, "Listing Tags"; `_catalog` is the Docker registry's.
 
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_TYPE, LINK};
+use http::{
+    HeaderValue,
+    header::{CONTENT_TYPE, LINK},
+};
 use oci::{Repository, Tag};
 
-use crate::{limits::MAX_PAGE, refusal::Refusal, storage::Storage};
+use crate::{
+    access::{Right, Visitor},
+    limits::MAX_PAGE,
+    refusal::Refusal,
+    storage::Storage,
+};
 
 /// Which part of a list is asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,6 +24,16 @@ pub(crate) struct Page {
 }
 
 impl Page {
+    /// The most names that it holds.
+    pub(crate) const fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Whether `name` stands on an earlier page.
+    pub(crate) fn is_before(&self, name: &str) -> bool {
+        self.after.as_deref().is_some_and(|after| name <= after)
+    }
+
     pub(crate) fn new(limit: Option<usize>, after: Option<String>) -> Self {
         Self { limit: limit.unwrap_or(MAX_PAGE).min(MAX_PAGE), after }
     }
@@ -36,8 +54,17 @@ impl Page {
     }
 }
 
-pub(crate) async fn catalog(storage: &Storage, page: Page) -> Result<Response, Refusal> {
-    let names = storage.run(|backend| backend.repositories()).await?;
+pub(crate) async fn catalog(
+    storage: &Storage,
+    visitor: Visitor,
+    page: Page,
+) -> Result<Response, Refusal> {
+    let (after, one_more) = (page.after.clone(), page.limit + 1);
+    let names = storage.run(move |backend| {
+        let may_pull = |name: &Repository| visitor.may(Right::Pull, name);
+        backend.repositories(after.as_deref(), one_more, &may_pull)
+    });
+    let names = names.await?;
     let (names, last) = page.of(names.iter().map(Repository::to_string).collect());
     let json = serde_json::json!({ "repositories": names });
     Ok(answer(&json, "/v2/_catalog", &page, last))
@@ -58,15 +85,17 @@ pub(crate) async fn tags(
 }
 
 fn answer(json: &serde_json::Value, path: &str, page: &Page, last: Option<String>) -> Response {
+    // Names and tags have no character that a query must escape.
+    let next = last.map(|last| format!("{path}?n={}&last={last}", page.limit));
     let json = ([(CONTENT_TYPE, "application/json")], json.to_string());
-    match last {
-        // Names and tags have no character that a query must escape.
-        Some(last) => {
-            let next = format!("<{path}?n={}&last={last}>; rel=\"next\"", page.limit);
-            ([(LINK, next)], json).into_response()
-        }
-        None => json.into_response(),
-    }
+    with_link(next, json.into_response())
+}
+
+/// The answer, and in it where the next page is.
+pub(crate) fn with_link(next: Option<String>, mut answer: Response) -> Response {
+    let link = next.and_then(|next| HeaderValue::try_from(format!("<{next}>; rel=\"next\"")).ok());
+    answer.headers_mut().extend(link.map(|link| (LINK, link)));
+    answer
 }
 
 #[cfg(test)]

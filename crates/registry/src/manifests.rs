@@ -2,80 +2,155 @@
 //!
 //! Source: distribution-spec 1.1, "Pulling manifests", "Pushing Manifests", "Deleting Manifests".
 
+use std::collections::HashSet;
+
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::{
-    HeaderMap, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, StatusCode,
     header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION},
 };
-use oci::{Digest, Manifest, Reference, Repository, media_type};
+use oci::{Digest, Manifest, Reference, Repository, Tag, media_type};
 
 use crate::{
-    DOCKER_CONTENT_DIGEST,
+    DOCKER_CONTENT_DIGEST, Settings,
     body::Incoming,
-    limits::MAX_MANIFEST_BYTES,
+    conditions::{Conditions, instead_of_content, validators},
     refusal::Refusal,
     storage::{Backend, Storage, StorageError, StoredManifest},
 };
+
+/// Tells a client that the subject is known, so that it need not keep a list of referrers itself.
+const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
+/// One for each tag of a push that names several.
+const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
 
 pub(crate) async fn read(
     storage: &Storage,
     name: Repository,
     reference: Reference,
+    headers: &HeaderMap,
 ) -> Result<Response, Refusal> {
     let unknown = Refusal::ManifestUnknown(name.clone(), reference.to_string());
-    let found = storage.run(move |backend| find(backend, &name, &reference)).await?;
-    let (digest, StoredManifest { media_type, bytes }) = found.ok_or(unknown)?;
-    let headers = [
-        (CONTENT_TYPE, media_type),
-        (CONTENT_LENGTH, bytes.len().to_string()),
-        (DOCKER_CONTENT_DIGEST, digest.to_string()),
-    ];
-    Ok((headers, bytes).into_response())
+    let find = move |backend: &dyn Backend| match current(backend, &name, &reference)? {
+        Some(digest) => Ok(backend.manifest(&name, digest)?.map(|manifest| (digest, manifest))),
+        None => Ok(None),
+    };
+    let (digest, StoredManifest { media_type, bytes }) = storage.run(find).await?.ok_or(unknown)?;
+    if let Some(answer) = instead_of_content(headers, digest)? {
+        return Ok(answer);
+    }
+    let headers = [(CONTENT_TYPE, media_type), (CONTENT_LENGTH, bytes.len().to_string())];
+    Ok((headers, validators(digest), bytes).into_response())
 }
 
-fn find(
+/// The digest that `reference` is on now; for a digest, itself if it is there.
+fn current(
     backend: &dyn Backend,
     name: &Repository,
     reference: &Reference,
-) -> Result<Option<(Digest, StoredManifest)>, StorageError> {
-    let digest = match reference {
-        Reference::Digest(digest) => Some(*digest),
-        Reference::Tag(tag) => backend.tagged(name, tag)?,
-    };
-    let Some(digest) = digest else { return Ok(None) };
-    Ok(backend.manifest(name, digest)?.map(|manifest| (digest, manifest)))
+) -> Result<Option<Digest>, StorageError> {
+    match reference {
+        Reference::Digest(digest) => Ok(backend.has_manifest(name, *digest)?.then_some(*digest)),
+        Reference::Tag(tag) => backend.tagged(name, tag),
+    }
+}
+
+/// A manifest that is to be written.
+struct Push {
+    name: Repository,
+    reference: Reference,
+    tags: Vec<Tag>,
+    digest: Digest,
+    manifest: Manifest,
+    stored: StoredManifest,
+    conditions: Conditions,
+    settings: Settings,
 }
 
 pub(crate) async fn write(
     storage: &Storage,
-    name: Repository,
-    reference: Reference,
+    settings: &Settings,
+    (name, reference, mut tags): (Repository, Reference, Vec<Tag>),
     headers: &HeaderMap,
     body: &mut Incoming,
 ) -> Result<Response, Refusal> {
-    let bytes = body.collect(MAX_MANIFEST_BYTES).await?;
+    let bytes = body.collect(settings.limits.max_manifest_bytes).await?;
     let served_as = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let served_as = media_type::essence(served_as.unwrap_or_default());
-    let manifest = Manifest::parse(served_as, &bytes)?;
-    let digest = digest_as_asked(&reference, &bytes)?;
-    let stored = StoredManifest { media_type: own_type(&manifest, served_as), bytes };
-    let location = format!("/v2/{name}/manifests/{digest}");
-    storage
-        .run(move |backend| {
-            let missing = missing(backend, &name, &manifest)?;
+    let (manifest, digest, stored) = understand(served_as, bytes, reference.clone()).await?;
+    let answer = created(&name, digest, &manifest, &tags);
+    if let Reference::Tag(tag) = &reference
+        && !tags.contains(tag)
+    {
+        tags.push(tag.clone());
+    }
+    let (conditions, settings) = (Conditions::of(headers), *settings);
+    let alone = name.clone();
+    let push = Push { name, reference, tags, digest, manifest, stored, conditions, settings };
+    storage.run_alone(&alone, move |backend| push.run(backend)).await??;
+    Ok(answer)
+}
+
+impl Push {
+    fn run(&self, backend: &dyn Backend) -> Result<Result<(), Refusal>, StorageError> {
+        let Self { name, digest, .. } = self;
+        let current = readable(current(backend, name, &self.reference))?.flatten();
+        if !self.conditions.allow_writing(current) {
+            return Ok(Err(Refusal::Precondition(current)));
+        }
+        let mut to_write = Vec::new();
+        for tag in &self.tags {
+            match readable(backend.tagged(name, tag))?.flatten() {
+                Some(on) if on == *digest => {}
+                Some(on) if self.settings.immutable_tags => {
+                    return Ok(Err(Refusal::TagStays { tag: tag.clone(), on }));
+                }
+                _ => to_write.push(tag),
+            }
+        }
+        if !self.settings.allow_missing_references {
+            let missing = missing(backend, name, &self.manifest)?;
             if !missing.is_empty() {
-                return Ok(Err(Refusal::ManifestBlobUnknown(name, missing)));
+                return Ok(Err(Refusal::ManifestBlobUnknown(name.clone(), missing)));
             }
-            backend.put_manifest(&name, digest, stored)?;
-            // Last: a tag is seen only with what it names.
-            if let Reference::Tag(tag) = &reference {
-                backend.put_tag(&name, tag, digest)?;
-            }
-            Ok(Ok(()))
-        })
-        .await??;
-    let headers = [(LOCATION, location), (DOCKER_CONTENT_DIGEST, digest.to_string())];
-    Ok((StatusCode::CREATED, headers).into_response())
+        }
+        let subject = self.manifest.subject().map(|subject| subject.digest);
+        backend.put_manifest(name, *digest, &self.stored, subject)?;
+        // Last: a tag is seen only with what it names.
+        to_write.into_iter().try_for_each(|tag| backend.put_tag(name, tag, *digest))?;
+        Ok(Ok(()))
+    }
+}
+
+fn created(name: &Repository, digest: Digest, manifest: &Manifest, tags: &[Tag]) -> Response {
+    let location = format!("/v2/{name}/manifests/{digest}");
+    let mut response =
+        (StatusCode::CREATED, [(LOCATION, location)], validators(digest)).into_response();
+    let subject = manifest.subject().map(|subject| (OCI_SUBJECT, subject.digest.to_string()));
+    for (name, text) in tags.iter().map(|tag| (OCI_TAG, tag.to_string())).chain(subject) {
+        // Tags and digests are made of what a header may hold.
+        if let Ok(value) = HeaderValue::try_from(text) {
+            response.headers_mut().append(name, value);
+        }
+    }
+    response
+}
+
+/// Megabytes are read and hashed where that holds nobody up.
+async fn understand(
+    served_as: &str,
+    bytes: Bytes,
+    reference: Reference,
+) -> Result<(Manifest, Digest, StoredManifest), Refusal> {
+    let served_as = served_as.to_owned();
+    let work = move || {
+        let manifest = Manifest::parse(&served_as, &bytes)?;
+        let digest = digest_as_asked(&reference, &bytes)?;
+        let media_type = own_type(&manifest, &served_as);
+        Ok((manifest, digest, StoredManifest { media_type, bytes }))
+    };
+    tokio::task::spawn_blocking(work).await.map_err(StorageError::from)?
 }
 
 fn digest_as_asked(reference: &Reference, bytes: &[u8]) -> Result<Digest, Refusal> {
@@ -107,14 +182,17 @@ fn missing(
     name: &Repository,
     manifest: &Manifest,
 ) -> Result<Vec<Digest>, StorageError> {
-    let mut missing = Vec::new();
+    let (mut missing, mut seen) = (Vec::new(), HashSet::new());
     for child in manifest.children().iter().chain(manifest.blobs()) {
+        if !seen.insert(child.digest) {
+            continue;
+        }
         let known = if media_type::is_manifest(&child.media_type) {
             backend.has_manifest(name, child.digest)?
         } else {
             backend.has_blob(name, child.digest)?
         };
-        if !known && !missing.contains(&child.digest) {
+        if !known {
             missing.push(child.digest);
         }
     }
@@ -123,13 +201,91 @@ fn missing(
 
 pub(crate) async fn delete(
     storage: &Storage,
+    settings: &Settings,
+    (name, reference): (Repository, Reference),
+    headers: &HeaderMap,
+) -> Result<Response, Refusal> {
+    let alone = name.clone();
+    let deletion = Deletion {
+        name,
+        reference,
+        conditions: Conditions::of(headers),
+        immutable_tags: settings.immutable_tags,
+    };
+    let digest = storage.run_alone(&alone, move |backend| deletion.run(backend)).await??;
+    let mut response = StatusCode::ACCEPTED.into_response();
+    let digest = digest.and_then(|digest| HeaderValue::try_from(digest.to_string()).ok());
+    response.headers_mut().extend(digest.map(|digest| (DOCKER_CONTENT_DIGEST, digest)));
+    Ok(response)
+}
+
+/// A tag, or a manifest with the tags on it, that is to go.
+struct Deletion {
     name: Repository,
     reference: Reference,
-) -> Result<Response, Refusal> {
-    let unknown = Refusal::ManifestUnknown(name.clone(), reference.to_string());
-    let deleted = storage.run(move |backend| match &reference {
-        Reference::Tag(tag) => backend.delete_tag(&name, tag),
-        Reference::Digest(digest) => backend.delete_manifest(&name, *digest),
-    });
-    if deleted.await? { Ok(StatusCode::ACCEPTED.into_response()) } else { Err(unknown) }
+    conditions: Conditions,
+    immutable_tags: bool,
+}
+
+impl Deletion {
+    /// What it was that the reference was on, as far as that could be read.
+    fn run(&self, backend: &dyn Backend) -> Result<Result<Option<Digest>, Refusal>, StorageError> {
+        let Self { name, reference, .. } = self;
+        // None in it: there is something, and it is damaged.
+        let current = readable(current(backend, name, reference))?;
+        if current == Some(None) {
+            return Ok(Err(Refusal::ManifestUnknown(name.clone(), reference.to_string())));
+        }
+        let current = current.flatten();
+        if !self.conditions.allow_writing(current) {
+            return Ok(Err(Refusal::Precondition(current)));
+        }
+        let tags = match reference {
+            Reference::Tag(tag) => vec![tag.clone()],
+            Reference::Digest(digest) => tags_on(backend, name, *digest)?,
+        };
+        if self.immutable_tags && !tags.is_empty() {
+            return Ok(Err(Refusal::TagsStay));
+        }
+        // First: no tag is seen without what it names.
+        tags.iter().try_for_each(|tag| backend.delete_tag(name, tag).map(drop))?;
+        if let Reference::Digest(digest) = reference {
+            backend.delete_manifest(name, *digest, subject(backend, name, *digest)?)?;
+        }
+        Ok(Ok(current))
+    }
+}
+
+/// None for what is damaged: it can be written anew, and deleted.
+fn readable<T>(found: Result<T, StorageError>) -> Result<Option<T>, StorageError> {
+    match found {
+        Err(StorageError::Damaged(_)) => Ok(None),
+        found => found.map(Some),
+    }
+}
+
+fn tags_on(
+    backend: &dyn Backend,
+    name: &Repository,
+    digest: Digest,
+) -> Result<Vec<Tag>, StorageError> {
+    let mut found = Vec::new();
+    for tag in backend.tags(name)?.unwrap_or_default() {
+        if readable(backend.tagged(name, &tag))?.flatten() == Some(digest) {
+            found.push(tag);
+        }
+    }
+    Ok(found)
+}
+
+/// What the manifest refers to. One that is damaged can be deleted too.
+fn subject(
+    backend: &dyn Backend,
+    name: &Repository,
+    digest: Digest,
+) -> Result<Option<Digest>, StorageError> {
+    let stored = readable(backend.manifest(name, digest))?.flatten();
+    let manifest =
+        stored.and_then(|stored| Manifest::parse(&stored.media_type, &stored.bytes).ok());
+    Ok(manifest.and_then(|manifest| Some(manifest.subject()?.digest)))
 }

@@ -9,14 +9,26 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{
-    HeaderValue, StatusCode,
-    header::{ALLOW, CONTENT_RANGE, CONTENT_TYPE, LOCATION, RANGE},
+    HeaderName, HeaderValue, StatusCode,
+    header::{
+        ALLOW, CONTENT_RANGE, CONTENT_TYPE, ETAG, LOCATION, RANGE, RETRY_AFTER, WWW_AUTHENTICATE,
+    },
 };
 use oci::{
-    Digest, DigestError, ErrorBody, ErrorCode, ManifestError, Repository, RepositoryError, TagError,
+    Digest, DigestError, ErrorBody, ErrorCode, ManifestError, Repository, RepositoryError, Tag,
+    TagError,
 };
 
-use crate::{limits, storage::StorageError, uploads::Progress};
+use crate::{
+    access::{Right, User},
+    conditions, limits,
+    push::Progress,
+    storage::StorageError,
+};
+
+/// How a client may log in (RFC 7617).
+pub(crate) const CHALLENGE: HeaderValue =
+    HeaderValue::from_static("Basic realm=\"portolan\", charset=\"UTF-8\"");
 
 /// Why a request is refused. The texts are for the client.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +45,26 @@ pub(crate) enum Refusal {
     Digest(#[from] DigestError),
     #[error("the query must say `digest=<digest>`")]
     NoDigest,
+    #[error("log in: who is not known may not do this here")]
+    LogIn,
+    #[error("these credentials are not those of a user")]
+    BadCredentials,
+    #[error("user `{user}` may not {} repository `{name}`", verb(*.right))]
+    Denied { user: User, right: Right, name: Repository },
+    #[error("digest algorithm `{0}` is not supported; use sha256 or sha512")]
+    BadAlgorithm(String),
+    #[error("it names more than {} tags", limits::MAX_TAGS_OF_A_PUSH)]
+    TooManyTags,
+    #[error("a condition of the request does not hold: {}", now(*.0))]
+    Precondition(Option<Digest>),
+    #[error("tag `{tag}` is on {on}, and tags do not move here")]
+    TagStays { tag: Tag, on: Digest },
+    #[error("nothing is deleted that a tag is on: tags stay here")]
+    TagsStay,
+    #[error("this registry is read only")]
+    ReadOnly,
+    #[error("{0} requests are in flight, and no more are taken; try again")]
+    TooManyRequests(usize),
     #[error("`n={0}` is not a number of names")]
     BadPageLength(String),
     #[error("repository `{0}` holds nothing here")]
@@ -43,8 +75,10 @@ pub(crate) enum Refusal {
     BlobUnknown(Repository, Digest),
     #[error("the upload is unknown: it is finished, was cancelled, or has expired; start again")]
     UploadUnknown,
-    #[error("too many uploads are under way ({}); finish or cancel some", limits::MAX_UPLOADS)]
-    TooManyUploads,
+    #[error(
+        "{0} uploads are under way, and no more are taken; finish or cancel some, or try again"
+    )]
+    TooManyUploads(usize),
     #[error("the digest of the content is {0}, which is not the one named; nothing was kept")]
     DigestMismatch(Digest),
     #[error("the manifest was refused: {0}")]
@@ -66,16 +100,39 @@ pub(crate) enum Refusal {
     #[error("the request's body was silent for {} s", limits::BODY_IDLE.as_secs())]
     BodySilent,
     // The paths and causes within are for the log.
-    #[error("the registry's storage failed; its log says why")]
+    #[error("{}", in_words(.0))]
     Storage(#[from] StorageError),
 }
 
 fn list(digests: &[Digest]) -> String {
-    digests.iter().fold(String::new(), |mut text, digest| {
+    let named = digests.iter().take(limits::MAX_NAMED).fold(String::new(), |mut text, digest| {
         let separator = if text.is_empty() { "" } else { ", " };
         let _ = write!(text, "{separator}{digest}");
         text
-    })
+    });
+    match digests.len().saturating_sub(limits::MAX_NAMED) {
+        0 => named,
+        more => format!("{named}, and {more} more"),
+    }
+}
+
+fn verb(right: Right) -> &'static str {
+    match right {
+        Right::Pull => "pull from",
+        Right::Push => "push to",
+    }
+}
+
+fn now(current: Option<Digest>) -> String {
+    current.map_or_else(|| "there is nothing there".to_owned(), |on| format!("{on} is there"))
+}
+
+fn in_words(error: &StorageError) -> &'static str {
+    if error.is_full() {
+        "the registry's disk is full; what it acknowledged is kept. Try again once there is room"
+    } else {
+        "the registry's storage failed; its log says why"
+    }
 }
 
 impl Refusal {
@@ -85,10 +142,18 @@ impl Refusal {
         use StatusCode as Status;
         let (status, code) = match self {
             Self::NoSuchEndpoint => (Status::NOT_FOUND, Code::Unsupported),
-            Self::MethodNotAllowed(_) => (Status::METHOD_NOT_ALLOWED, Code::Unsupported),
+            Self::MethodNotAllowed(_) | Self::ReadOnly | Self::TagsStay => {
+                (Status::METHOD_NOT_ALLOWED, Code::Unsupported)
+            }
+            Self::LogIn | Self::BadCredentials => (Status::UNAUTHORIZED, Code::Unauthorized),
+            Self::Denied { .. } => (Status::FORBIDDEN, Code::Denied),
+            Self::Precondition(_) => (Status::PRECONDITION_FAILED, Code::Denied),
+            Self::TagStays { .. } => (Status::CONFLICT, Code::Denied),
             Self::Name(_) => (Status::BAD_REQUEST, Code::NameInvalid),
-            Self::Tag(_) | Self::Manifest(_) => (Status::BAD_REQUEST, Code::ManifestInvalid),
-            Self::Digest(_) | Self::NoDigest | Self::DigestMismatch(_) => {
+            Self::Tag(_) | Self::Manifest(_) | Self::TooManyTags => {
+                (Status::BAD_REQUEST, Code::ManifestInvalid)
+            }
+            Self::Digest(_) | Self::NoDigest | Self::DigestMismatch(_) | Self::BadAlgorithm(_) => {
                 (Status::BAD_REQUEST, Code::DigestInvalid)
             }
             Self::BadPageLength(_) => (Status::BAD_REQUEST, Code::Unsupported),
@@ -96,7 +161,9 @@ impl Refusal {
             Self::ManifestUnknown(..) => (Status::NOT_FOUND, Code::ManifestUnknown),
             Self::BlobUnknown(..) => (Status::NOT_FOUND, Code::BlobUnknown),
             Self::UploadUnknown => (Status::NOT_FOUND, Code::BlobUploadUnknown),
-            Self::TooManyUploads => (Status::TOO_MANY_REQUESTS, Code::TooManyRequests),
+            Self::TooManyUploads(_) | Self::TooManyRequests(_) => {
+                (Status::TOO_MANY_REQUESTS, Code::TooManyRequests)
+            }
             Self::ManifestBlobUnknown(..) => (Status::NOT_FOUND, Code::ManifestBlobUnknown),
             Self::TooLong { .. } => (Status::PAYLOAD_TOO_LARGE, Code::SizeInvalid),
             Self::BadContentRange | Self::OutOfOrder(_) => {
@@ -106,9 +173,32 @@ impl Refusal {
             Self::RangeOutside { .. } => (Status::RANGE_NOT_SATISFIABLE, Code::SizeInvalid),
             Self::BodyBroken(_) => (Status::BAD_REQUEST, Code::BlobUploadInvalid),
             Self::BodySilent => (Status::REQUEST_TIMEOUT, Code::BlobUploadInvalid),
+            Self::Storage(error) if error.is_full() => return (Status::INSUFFICIENT_STORAGE, None),
             Self::Storage(_) => return (Status::INTERNAL_SERVER_ERROR, None),
         };
         (status, Some(code))
+    }
+
+    /// What goes beside the body.
+    fn headers(self) -> Vec<(HeaderName, HeaderValue)> {
+        let text = |name, text: String| Some((name, HeaderValue::try_from(text).ok()?));
+        let fixed = |name, text| Some((name, HeaderValue::from_static(text)));
+        let headers = match self {
+            Self::MethodNotAllowed(allowed) => [fixed(ALLOW, allowed), None],
+            Self::ReadOnly => [fixed(ALLOW, "GET, HEAD"), None],
+            Self::TagsStay => [fixed(ALLOW, "GET, HEAD, PUT"), None],
+            Self::LogIn | Self::BadCredentials => [Some((WWW_AUTHENTICATE, CHALLENGE)), None],
+            Self::TooManyUploads(_) | Self::TooManyRequests(_) => {
+                [text(RETRY_AFTER, limits::RETRY_AFTER_SECONDS.to_string()), None]
+            }
+            Self::Precondition(Some(current)) => [text(ETAG, conditions::etag(current)), None],
+            Self::OutOfOrder(progress) => {
+                [text(RANGE, progress.range()), text(LOCATION, progress.location)]
+            }
+            Self::RangeOutside { size } => [text(CONTENT_RANGE, format!("bytes */{size}")), None],
+            _ => [None, None],
+        };
+        headers.into_iter().flatten().collect()
     }
 
     fn body(&self, code: Option<ErrorCode>) -> ErrorBody {
@@ -131,24 +221,7 @@ impl IntoResponse for Refusal {
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        match self {
-            Self::MethodNotAllowed(allowed) => {
-                headers.insert(ALLOW, HeaderValue::from_static(allowed));
-            }
-            Self::OutOfOrder(progress) => {
-                headers.extend(
-                    [(RANGE, progress.range()), (LOCATION, progress.location)]
-                        .into_iter()
-                        .filter_map(|(name, text)| Some((name, text.try_into().ok()?))),
-                );
-            }
-            Self::RangeOutside { size } => {
-                headers.extend(
-                    format!("bytes */{size}").try_into().ok().map(|text| (CONTENT_RANGE, text)),
-                );
-            }
-            _ => {}
-        }
+        headers.extend(self.headers());
         response
     }
 }

@@ -7,10 +7,12 @@
 //! Source: distribution-spec 1.1, "Endpoints".
 
 use http::Method;
-use oci::{Digest, Reference, ReferenceError, Repository};
+use oci::{Algorithm, Digest, Reference, ReferenceError, Repository, Tag};
 use percent_encoding::percent_decode_str;
 
-use crate::{listing::Page, refusal::Refusal, uploads::UploadId};
+use crate::{
+    access::Right, limits::MAX_TAGS_OF_A_PUSH, listing::Page, refusal::Refusal, upload_id::UploadId,
+};
 
 /// One operation of the API. HEAD is the same operation as GET: the server leaves the body out.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,8 +21,10 @@ pub(crate) enum Route {
     Catalog(Page),
     Tags(Repository, Page),
     ReadManifest(Repository, Reference),
-    WriteManifest(Repository, Reference),
+    /// Under these tags too.
+    WriteManifest(Repository, Reference, Vec<Tag>),
     DeleteManifest(Repository, Reference),
+    Referrers(Repository, Digest, Referring),
     ReadBlob(Repository, Digest),
     DeleteBlob(Repository, Digest),
     StartUpload(Repository, Start),
@@ -33,12 +37,19 @@ pub(crate) enum Route {
 /// The ways to begin an upload.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Start {
-    /// The content comes later.
-    Session,
+    /// The content comes later, and then a digest by this algorithm.
+    Session(Algorithm),
     /// The request's body is the content.
     Whole(Digest),
-    /// The content is in another repository, perhaps.
-    Mount { digest: Digest, from: Repository },
+    /// The content is in another repository, perhaps, or in any.
+    Mount { digest: Digest, from: Option<Repository> },
+}
+
+/// Which referrers are asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Referring {
+    pub(crate) artifact_type: Option<String>,
+    pub(crate) page: Page,
 }
 
 impl Route {
@@ -60,12 +71,57 @@ impl Route {
             return upload(method, name, last, &query);
         }
         match head.rsplit_once('/') {
-            Some((name, "manifests")) => manifest(method, name, last),
+            Some((name, "manifests")) => manifest(method, name, last, &query),
             Some((name, "blobs")) => blob(method, name, last),
             Some((name, "tags")) if last == "list" => {
                 read_only(method, || Ok(Self::Tags(name.parse()?, query.page()?)))
             }
+            Some((name, "referrers")) => read_only(method, || {
+                let artifact_type = query.get("artifactType").filter(|of| !of.is_empty());
+                let referring = Referring { artifact_type, page: query.page()? };
+                Ok(Self::Referrers(name.parse()?, last.parse()?, referring))
+            }),
             _ => Err(Refusal::NoSuchEndpoint),
+        }
+    }
+
+    /// The repository that it is about, and the right that it needs there.
+    pub(crate) const fn needs(&self) -> Option<(Right, &Repository)> {
+        match self {
+            Self::Ping | Self::Catalog(_) => None,
+            Self::Tags(name, _)
+            | Self::ReadManifest(name, _)
+            | Self::Referrers(name, ..)
+            | Self::ReadBlob(name, _) => Some((Right::Pull, name)),
+            Self::WriteManifest(name, ..)
+            | Self::DeleteManifest(name, _)
+            | Self::DeleteBlob(name, _)
+            | Self::StartUpload(name, _)
+            | Self::UploadStatus(name, _)
+            | Self::AppendUpload(name, _)
+            | Self::FinishUpload(name, ..)
+            | Self::CancelUpload(name, _) => Some((Right::Push, name)),
+        }
+    }
+
+    /// What it is called in logs and metrics.
+    pub(crate) const fn operation(&self) -> &'static str {
+        match self {
+            Self::Ping => "ping",
+            Self::Catalog(_) => "catalog",
+            Self::Tags(..) => "tags",
+            Self::ReadManifest(..) => "read_manifest",
+            Self::WriteManifest(..) => "write_manifest",
+            Self::DeleteManifest(..) => "delete_manifest",
+            Self::Referrers(..) => "referrers",
+            Self::ReadBlob(..) => "read_blob",
+            Self::DeleteBlob(..) => "delete_blob",
+            Self::StartUpload(_, Start::Mount { .. }) => "mount",
+            Self::StartUpload(..) => "start_upload",
+            Self::UploadStatus(..) => "upload_status",
+            Self::AppendUpload(..) => "append_upload",
+            Self::FinishUpload(..) => "finish_upload",
+            Self::CancelUpload(..) => "cancel_upload",
         }
     }
 }
@@ -80,7 +136,12 @@ fn read_only(
     }
 }
 
-fn manifest(method: &Method, name: &str, reference: &str) -> Result<Route, Refusal> {
+fn manifest(
+    method: &Method,
+    name: &str,
+    reference: &str,
+    query: &Query<'_>,
+) -> Result<Route, Refusal> {
     let name: Repository = name.parse()?;
     let reference: Reference = match reference.parse() {
         Ok(reference) => reference,
@@ -93,7 +154,7 @@ fn manifest(method: &Method, name: &str, reference: &str) -> Result<Route, Refus
     };
     match *method {
         Method::GET | Method::HEAD => Ok(Route::ReadManifest(name, reference)),
-        Method::PUT => Ok(Route::WriteManifest(name, reference)),
+        Method::PUT => Ok(Route::WriteManifest(name, reference, query.tags()?)),
         Method::DELETE => Ok(Route::DeleteManifest(name, reference)),
         _ => Err(Refusal::MethodNotAllowed("GET, HEAD, PUT, DELETE")),
     }
@@ -115,11 +176,11 @@ fn uploads(method: &Method, name: &str, query: &Query<'_>) -> Result<Route, Refu
     let name = name.parse()?;
     let start = match (query.get("digest"), query.get("mount"), query.get("from")) {
         (Some(digest), ..) => Start::Whole(digest.parse()?),
-        (None, Some(digest), Some(from)) => {
-            Start::Mount { digest: digest.parse()?, from: from.parse()? }
+        (None, Some(digest), from) => {
+            let from = from.map(|from| from.parse()).transpose()?;
+            Start::Mount { digest: digest.parse()?, from }
         }
-        // The specification lets a registry ignore a mount that does not say from where.
-        _ => Start::Session,
+        (None, None, _) => Start::Session(query.algorithm()?),
     };
     Ok(Route::StartUpload(name, start))
 }
@@ -145,9 +206,35 @@ struct Query<'a>(&'a str);
 impl Query<'_> {
     /// The first value of `key`, decoded.
     fn get(&self, key: &str) -> Option<String> {
-        let mut pairs = self.0.split('&').filter_map(|pair| pair.split_once('='));
-        let (_, value) = pairs.find(|(name, _)| *name == key)?;
-        Some(percent_decode_str(value).decode_utf8_lossy().into_owned())
+        let (_, value) = self.pairs().find(|(name, _)| *name == key)?;
+        Some(decoded(value))
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.split('&').filter_map(|pair| pair.split_once('='))
+    }
+
+    /// Every value of `tag`, each once.
+    fn tags(&self) -> Result<Vec<Tag>, Refusal> {
+        let mut tags = Vec::new();
+        for value in self.pairs().filter(|(name, _)| *name == "tag").map(|(_, value)| value) {
+            let tag = decoded(value).parse()?;
+            if !tags.contains(&tag) {
+                tags.push(tag);
+            }
+            if tags.len() > MAX_TAGS_OF_A_PUSH {
+                return Err(Refusal::TooManyTags);
+            }
+        }
+        Ok(tags)
+    }
+
+    fn algorithm(&self) -> Result<Algorithm, Refusal> {
+        match self.get("digest-algorithm").as_deref() {
+            None | Some("sha256") => Ok(Algorithm::Sha256),
+            Some("sha512") => Ok(Algorithm::Sha512),
+            Some(other) => Err(Refusal::BadAlgorithm(other.to_owned())),
+        }
     }
 
     fn page(&self) -> Result<Page, Refusal> {
@@ -157,6 +244,11 @@ impl Query<'_> {
         };
         Ok(Page::new(limit, self.get("last")))
     }
+}
+
+/// A `+` stands for itself, since media types have it.
+fn decoded(value: &str) -> String {
+    percent_decode_str(value).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]
@@ -180,11 +272,14 @@ mod tests {
     #[test]
     fn every_endpoint_is_recognised() {
         let digest = Digest::sha256(b"x");
-        let id = "0123456789abcdef0123456789abcdef";
-        let upload = || UploadId::parse(id).expect("an id");
         let tag = || Reference::Tag("v1".parse().expect("a tag"));
         let encoded = digest.to_string().replace(':', "%3A");
-        let mount = Start::Mount { digest, from: name("b/c") };
+        let sha512 = Digest::of(Algorithm::Sha512, b"x");
+        let tags = ["v1", "v2"].map(|tag| tag.parse().expect("a tag")).to_vec();
+        let referring = |artifact_type: Option<&str>, page| Referring {
+            artifact_type: artifact_type.map(str::to_owned),
+            page,
+        };
         for (request, route) in [
             ("GET /v2/".into(), Route::Ping),
             ("GET /v2".into(), Route::Ping),
@@ -199,23 +294,65 @@ mod tests {
                 format!("GET /v2/a/manifests/{encoded}"),
                 Route::ReadManifest(name("a"), digest.into()),
             ),
-            ("PUT /v2/a/manifests/v1".into(), Route::WriteManifest(name("a"), tag())),
+            ("PUT /v2/a/manifests/v1".into(), Route::WriteManifest(name("a"), tag(), vec![])),
+            (
+                format!("PUT /v2/a/manifests/{sha512}?tag=v1&tag=v2&tag=v1"),
+                Route::WriteManifest(name("a"), sha512.into(), tags),
+            ),
+            (
+                format!("GET /v2/a/referrers/{digest}"),
+                Route::Referrers(name("a"), digest, referring(None, Page::new(None, None))),
+            ),
+            (
+                format!("GET /v2/a/referrers/{digest}?artifactType=a%2Fb+c&n=2&last=x"),
+                Route::Referrers(
+                    name("a"),
+                    digest,
+                    referring(Some("a/b+c"), Page::new(Some(2), Some("x".into()))),
+                ),
+            ),
             ("DELETE /v2/a/manifests/v1".into(), Route::DeleteManifest(name("a"), tag())),
             (format!("GET /v2/a/blobs/{digest}"), Route::ReadBlob(name("a"), digest)),
             (format!("DELETE /v2/a/blobs/{digest}"), Route::DeleteBlob(name("a"), digest)),
-            ("POST /v2/a/blobs/uploads/".into(), Route::StartUpload(name("a"), Start::Session)),
-            ("POST /v2/a/blobs/uploads".into(), Route::StartUpload(name("a"), Start::Session)),
+            // Words of the API are fine repository names.
+            (
+                "GET /v2/a/manifests/b/blobs/tags/manifests/v1".into(),
+                Route::ReadManifest(name("a/manifests/b/blobs/tags"), tag()),
+            ),
+            ("GET /v2/tags/tags/list".into(), Route::Tags(name("tags"), Page::new(None, None))),
+        ] {
+            assert_eq!(parse(&request), Ok(route), "{request}");
+        }
+    }
+
+    #[test]
+    fn every_step_of_an_upload_is_recognised() {
+        let digest = Digest::sha256(b"x");
+        let encoded = digest.to_string().replace(':', "%3A");
+        let id = "0123456789abcdef0123456789abcdef";
+        let upload = || UploadId::parse(id).expect("an id");
+        let mount = |from: Option<&str>| Start::Mount { digest, from: from.map(name) };
+        let (session, long) = (Algorithm::Sha256, Algorithm::Sha512);
+        for (request, route) in [
+            (
+                "POST /v2/a/blobs/uploads/".into(),
+                Route::StartUpload(name("a"), Start::Session(session)),
+            ),
+            (
+                "POST /v2/a/blobs/uploads?digest-algorithm=sha512".into(),
+                Route::StartUpload(name("a"), Start::Session(long)),
+            ),
             (
                 format!("POST /v2/a/blobs/uploads/?digest={encoded}"),
                 Route::StartUpload(name("a"), Start::Whole(digest)),
             ),
             (
                 format!("POST /v2/a/blobs/uploads/?mount={digest}&from=b/c"),
-                Route::StartUpload(name("a"), mount),
+                Route::StartUpload(name("a"), mount(Some("b/c"))),
             ),
             (
                 format!("POST /v2/a/blobs/uploads/?mount={digest}"),
-                Route::StartUpload(name("a"), Start::Session),
+                Route::StartUpload(name("a"), mount(None)),
             ),
             (format!("GET /v2/a/blobs/uploads/{id}"), Route::UploadStatus(name("a"), upload())),
             (format!("PATCH /v2/a/blobs/uploads/{id}"), Route::AppendUpload(name("a"), upload())),
@@ -224,12 +361,6 @@ mod tests {
                 Route::FinishUpload(name("a"), upload(), digest),
             ),
             (format!("DELETE /v2/a/blobs/uploads/{id}"), Route::CancelUpload(name("a"), upload())),
-            // Words of the API are fine repository names.
-            (
-                "GET /v2/a/manifests/b/blobs/tags/manifests/v1".into(),
-                Route::ReadManifest(name("a/manifests/b/blobs/tags"), tag()),
-            ),
-            ("GET /v2/tags/tags/list".into(), Route::Tags(name("tags"), Page::new(None, None))),
         ] {
             assert_eq!(parse(&request), Ok(route), "{request}");
         }
@@ -262,7 +393,11 @@ mod tests {
             "GET /v2/a/tags/list?n=-1",
             "PUT /v2/_catalog",
             "DELETE /v2/",
-            &format!("GET /v2/a/referrers/{digest}"),
+            "GET /v2/a/referrers/v1",
+            "GET /v2/a/referrers/sha256:12",
+            &format!("POST /v2/a/referrers/{digest}"),
+            &format!("PUT /v2/a/manifests/{digest}?tag=.x"),
+            "POST /v2/a/blobs/uploads/?digest-algorithm=md5",
             &format!("PUT /v2/a/blobs/{digest}"),
             &format!("POST /v2/a/blobs/uploads/?mount={digest}&from=B"),
         ] {

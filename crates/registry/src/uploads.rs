@@ -1,421 +1,411 @@
-//! Uploads: sessions in which a blob comes in, whole or in chunks, and is kept only if its digest is
-//! the one that the client named.
+//! Upload sessions: which there are, who holds their places, and what each does with what comes in.
+//! The requests that use them are answered in `push.rs`.
 //!
-//! Sessions live in the process; a restart forgets them. An upload that breaks off between pieces can
-//! be resumed; one whose write failed or was cut short is lost.
+//! On a directory they outlive the process. An upload that breaks off anywhere can be resumed from what
+//! was written.
 //!
 //! Source: distribution-spec 1.1, "Pushing blobs".
 
 use std::{
     collections::HashMap,
-    hash::{BuildHasher as _, RandomState},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use axum::response::{IntoResponse, Response};
-use http::{
-    HeaderMap, HeaderName, StatusCode,
-    header::{CONTENT_LENGTH, CONTENT_RANGE, LOCATION, RANGE},
-};
 use oci::{Algorithm, Digest, Digester, Repository};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore},
     time::Instant,
 };
 
 use crate::{
-    DOCKER_CONTENT_DIGEST,
-    body::Incoming,
-    limits::{MAX_UPLOADS, UPLOAD_IDLE},
+    limits::Limits,
     refusal::Refusal,
-    route::Start,
-    storage::{Staged, Storage},
+    storage::{Backend, RecoveredSession, SavedSession, Staged, Storage, StorageError},
+    upload_id::UploadId,
 };
-
-const DOCKER_UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
-
-/// The name of a session: 32 hexadecimal digits. Unique, and not to be guessed by accident; it is no
-/// secret, since this registry has no users to keep apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct UploadId(u128);
-
-impl UploadId {
-    fn random() -> Self {
-        // Each state has keys of its own, from the system's randomness.
-        let [high, low] = [(); 2].map(|()| RandomState::new().hash_one(Instant::now()));
-        Self(u128::from(high) << 64 | u128::from(low))
-    }
-
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        let digits = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        digits.then(|| u128::from_str_radix(text, 16).ok().map(Self)).flatten()
-    }
-}
 
 /// The uploads under way.
 #[derive(Debug)]
 pub(crate) struct Uploads {
+    storage: Storage,
+    limits: Limits,
     /// One for each [`Session`], whether it is open to further requests or not.
     places: Arc<Semaphore>,
     open: Mutex<HashMap<UploadId, Open>>,
 }
 
-impl Default for Uploads {
-    fn default() -> Self {
-        let places = Arc::new(Semaphore::new(MAX_UPLOADS));
-        Self { places, open: Mutex::default() }
-    }
-}
-
 #[derive(Debug)]
 struct Open {
     name: Repository,
-    used: Instant,
-    session: Slot,
+    session: Arc<tokio::sync::Mutex<Option<Session>>>,
 }
 
-/// None once the session is finished.
-type Slot = Arc<tokio::sync::Mutex<Option<Session>>>;
+/// A session that nobody else uses meanwhile; none once it is over. It goes where the work is done, so
+/// that it is consistent even if nobody waits for that work any more.
+pub(crate) type Held = OwnedMutexGuard<Option<Session>>;
 
 impl Uploads {
+    /// The sessions that an earlier process left in `storage`, as far as they have not expired.
+    pub(crate) fn new(storage: Storage, limits: Limits) -> Self {
+        let places = Arc::new(Semaphore::new(limits.max_uploads));
+        let recovered = storage.backend().recovered_sessions();
+        let uploads = Self { storage, limits, places, open: Mutex::default() };
+        let known = recovered.len();
+        let left = recovered.into_iter().filter_map(|session| uploads.recover(session)).count();
+        if known > 0 {
+            tracing::info!(
+                go_on = left,
+                dropped = known - left,
+                "upload sessions of an earlier process"
+            );
+        }
+        uploads
+    }
+
+    /// Goes on with it if it has not expired and there is room.
+    fn recover(&self, recovered: RecoveredSession) -> Option<()> {
+        let RecoveredSession { id, session: SavedSession { name, algorithm }, staged, idle } =
+            recovered;
+        let used = Instant::now().checked_sub(idle);
+        let place = Arc::clone(&self.places).try_acquire_owned().ok();
+        match place.filter(|_| idle < self.limits.upload_life) {
+            Some(place) => {
+                let mut session = Session::recovered(staged, algorithm, self.max_bytes(), place);
+                session.used = used.unwrap_or(session.used);
+                self.insert(id, name, session);
+                Some(())
+            }
+            None => {
+                forget(self.storage.backend(), id);
+                None
+            }
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<UploadId, Open>> {
         // Every change is one call on the map: a panic elsewhere leaves nothing half done.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many uploads are under way.
+    pub(crate) fn count(&self) -> usize {
+        self.limits.max_uploads.saturating_sub(self.places.available_permits())
+    }
+
+    fn max_bytes(&self) -> u64 {
+        self.limits.max_blob_bytes.unwrap_or_else(|| self.storage.backend().max_blob_bytes())
+    }
+
+    /// Drops sessions that have been idle for too long.
+    pub(crate) async fn sweep(&self) -> Result<(), StorageError> {
+        // Whoever uses one holds its lock.
+        let is_idle = |open: &Open| match open.session.try_lock().as_deref() {
+            Ok(Some(session)) => session.used.elapsed() >= self.limits.upload_life,
+            Ok(None) => true,
+            Err(_) => false,
+        };
+        let idle: Vec<_> = {
+            let mut all = self.lock();
+            all.extract_if(|_, open| is_idle(open)).map(|(id, _)| id).collect()
+        };
+        if idle.is_empty() {
+            return Ok(());
+        }
+        let forget = move |backend: &dyn Backend| {
+            idle.into_iter().for_each(|id| forget(backend, id));
+            Ok(())
+        };
+        self.storage.run(forget).await
+    }
+
     /// A place for one more upload. Sessions that lie idle make room first.
-    fn place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
-        self.lock().retain(|_, open| {
-            Arc::strong_count(&open.session) > 1 || open.used.elapsed() < UPLOAD_IDLE
-        });
-        Arc::clone(&self.places).try_acquire_owned().ok().ok_or(Refusal::TooManyUploads)
+    async fn place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        self.sweep().await?;
+        let refusal = Refusal::TooManyUploads(self.limits.max_uploads);
+        Arc::clone(&self.places).try_acquire_owned().ok().ok_or(refusal)
     }
 
-    fn insert(&self, name: Repository, session: Session) -> UploadId {
-        let id = UploadId::random();
+    fn insert(&self, id: UploadId, name: Repository, session: Session) {
         let session = Arc::new(tokio::sync::Mutex::new(Some(session)));
-        self.lock().insert(id, Open { name, used: Instant::now(), session });
-        id
+        self.lock().insert(id, Open { name, session });
     }
 
-    fn get(&self, name: &Repository, id: UploadId) -> Result<Slot, Refusal> {
-        let mut open = self.lock();
-        let upload = open.get_mut(&id).filter(|open| open.name == *name);
-        let upload = upload.ok_or(Refusal::UploadUnknown)?;
-        upload.used = Instant::now();
-        Ok(Arc::clone(&upload.session))
+    /// Begins a session.
+    pub(crate) async fn begin(
+        &self,
+        name: Repository,
+        algorithm: Algorithm,
+    ) -> Result<UploadId, Refusal> {
+        let (place, id) = (self.place().await?, UploadId::random());
+        let saved = SavedSession { name: name.clone(), algorithm };
+        let staged = self.storage.run(move |backend| backend.begin_session(id, &saved)).await?;
+        let mut session = Session::new(staged, algorithm, self.max_bytes(), place);
+        session.rest();
+        self.insert(id, name, session);
+        Ok(id)
     }
 
-    fn remove(&self, id: UploadId) {
+    /// An upload that is to be over with the request that began it.
+    pub(crate) async fn stage(&self, algorithm: Algorithm) -> Result<Held, Refusal> {
+        let place = self.place().await?;
+        let staged = self.storage.run(|backend| backend.stage()).await?;
+        let session = Session::new(staged, algorithm, self.max_bytes(), place);
+        Ok(Arc::new(tokio::sync::Mutex::new(Some(session))).lock_owned().await)
+    }
+
+    /// The session, once whoever uses it has done.
+    pub(crate) async fn get(&self, name: &Repository, id: UploadId) -> Result<Held, Refusal> {
+        let session = {
+            let open = self.lock();
+            let upload = open.get(&id).filter(|open| open.name == *name);
+            Arc::clone(&upload.ok_or(Refusal::UploadUnknown)?.session)
+        };
+        let mut held = session.lock_owned().await;
+        held.iter_mut().for_each(|session| session.used = Instant::now());
+        Ok(held)
+    }
+
+    /// Ends a session that is known.
+    pub(crate) async fn end(&self, id: UploadId) -> Result<(), StorageError> {
         self.lock().remove(&id);
+        let forget = move |backend: &dyn Backend| {
+            forget(backend, id);
+            Ok(())
+        };
+        self.storage.run(forget).await
     }
 }
 
-/// One upload: what came in so far.
+/// Deletes what the storage has of a session that is over. That it is does not depend on it.
+fn forget(backend: &dyn Backend, id: UploadId) {
+    if let Err(error) = backend.end_session(id) {
+        // It is tried again at the next start.
+        tracing::warn!(%error, "an upload session that is over could not be deleted");
+    }
+}
+
+/// One upload: what came in so far. Its functions block.
 #[derive(Debug)]
-struct Session {
-    storage: Storage,
+pub(crate) struct Session {
+    staged: Staged,
+    /// That of the digest to come, as far as we know.
+    algorithm: Algorithm,
+    /// Has seen all that is staged; none where that is still to be read, after a restart.
+    digester: Option<Digester>,
     max_bytes: u64,
-    received: u64,
-    digester: Digester,
-    /// None once a write failed, or its future was dropped: what is staged is then unknown.
-    staged: Option<Staged>,
+    /// When somebody last did something with it.
+    used: Instant,
     /// Given back once nothing is staged any more.
-    place: OwnedSemaphorePermit,
+    _place: OwnedSemaphorePermit,
+}
+
+/// Where a session stood.
+pub(crate) struct Mark {
+    received: u64,
+    digester: Option<Digester>,
 }
 
 impl Session {
-    async fn new(storage: &Storage, uploads: &Uploads) -> Result<Self, Refusal> {
-        let place = uploads.place()?;
-        let staged = storage.run(|backend| Ok((backend.max_blob_bytes(), backend.stage()?)));
-        let (max_bytes, staged) = staged.await?;
-        Ok(Self {
-            storage: storage.clone(),
-            max_bytes,
-            received: 0,
-            digester: Digester::new(Algorithm::Sha256),
-            staged: Some(staged),
-            place,
-        })
+    fn new(
+        staged: Staged,
+        algorithm: Algorithm,
+        max_bytes: u64,
+        place: OwnedSemaphorePermit,
+    ) -> Self {
+        let digester = Some(Digester::new(algorithm));
+        Self { staged, algorithm, digester, max_bytes, used: Instant::now(), _place: place }
     }
 
-    async fn append(&mut self, body: &mut Incoming) -> Result<(), Refusal> {
-        while let Some(piece) = body.next().await? {
-            let received = self.received + piece.len() as u64;
-            if received > self.max_bytes {
-                return Err(Refusal::TooLong { limit: self.max_bytes });
-            }
-            let mut staged = self.staged.take().ok_or(Refusal::UploadUnknown)?;
-            staged.write(&piece).await?;
-            self.digester.update(&piece);
-            self.received = received;
-            self.staged = Some(staged);
-        }
-        Ok(())
+    fn recovered(
+        staged: Staged,
+        algorithm: Algorithm,
+        max_bytes: u64,
+        place: OwnedSemaphorePermit,
+    ) -> Self {
+        Self { digester: None, ..Self::new(staged, algorithm, max_bytes, place) }
     }
 
-    /// Keeps the blob if it is what `asked` names.
-    async fn keep(self, name: Repository, asked: Digest) -> Result<Response, Refusal> {
-        let content = self.staged.ok_or(Refusal::UploadUnknown)?.finish().await?;
-        let sha256 = self.digester.finish();
-        let location = format!("/v2/{name}/blobs/{asked}");
-        let place = self.place;
-        let keep = self.storage.run(move |backend| {
-            // This goes on where the client does not wait for it.
-            let _place = place;
-            let found = match asked.algorithm() {
-                Algorithm::Sha256 => sha256,
-                other @ Algorithm::Sha512 => content.digest(other)?,
-            };
-            if found != asked {
-                return Ok(Err(Refusal::DigestMismatch(found)));
-            }
-            backend.put_blob(&name, asked, content).map(Ok)
-        });
-        keep.await??;
-        Ok(created(location, asked))
-    }
-}
-
-/// How far an upload is.
-#[derive(Debug)]
-pub(crate) struct Progress {
-    pub(crate) location: String,
     /// Bytes so far.
-    pub(crate) received: u64,
-    id: UploadId,
-}
-
-impl Progress {
-    fn new(name: &Repository, id: UploadId, received: u64) -> Self {
-        Self { location: format!("/v2/{name}/blobs/uploads/{:032x}", id.0), received, id }
+    pub(crate) const fn received(&self) -> u64 {
+        self.staged.len()
     }
 
-    /// The `Range` header; nothing received is written as one byte too, as every registry does.
-    pub(crate) fn range(&self) -> String {
-        format!("0-{}", self.received.saturating_sub(1))
+    pub(crate) fn mark(&self) -> Mark {
+        Mark { received: self.received(), digester: self.digester.clone() }
     }
 
-    fn answer(self, status: StatusCode) -> Response {
-        let headers = [
-            (RANGE, self.range()),
-            (DOCKER_UPLOAD_UUID, format!("{:032x}", self.id.0)),
-            (LOCATION, self.location),
-        ];
-        (status, headers).into_response()
+    /// As if nothing had come since.
+    pub(crate) fn go_back(&mut self, mark: Mark) -> Result<(), StorageError> {
+        self.digester = mark.digester;
+        self.staged.truncate(mark.received)
     }
-}
 
-fn created(location: String, digest: Digest) -> Response {
-    let headers = [(LOCATION, location), (DOCKER_CONTENT_DIGEST, digest.to_string())];
-    (StatusCode::CREATED, headers).into_response()
-}
-
-pub(crate) async fn start(
-    storage: &Storage,
-    uploads: &Uploads,
-    name: Repository,
-    start: Start,
-    body: &mut Incoming,
-) -> Result<Response, Refusal> {
-    match start {
-        Start::Session => {}
-        Start::Whole(digest) => {
-            let mut session = Session::new(storage, uploads).await?;
-            session.append(body).await?;
-            return session.keep(name, digest).await;
+    /// Takes what came next, all of it or nothing.
+    pub(crate) fn take(&mut self, batch: &[u8]) -> Result<(), Refusal> {
+        if self.received().saturating_add(batch.len() as u64) > self.max_bytes {
+            return Err(Refusal::TooLong { limit: self.max_bytes });
         }
-        Start::Mount { digest, from } => {
-            let to = name.clone();
-            if storage.run(move |backend| backend.mount_blob(&from, &to, digest)).await? {
-                return Ok(created(format!("/v2/{name}/blobs/{digest}"), digest));
-            }
+        let mut digester = self.digester()?;
+        let taken = self.staged.append(batch);
+        if taken.is_ok() {
+            digester.update(batch);
+        }
+        self.digester = Some(digester);
+        Ok(taken?)
+    }
+
+    /// Nothing more comes for now.
+    pub(crate) fn rest(&mut self) {
+        self.staged.rest();
+        self.used = Instant::now();
+    }
+
+    /// Keeps the blob if it is what `asked` names. If it is another, the upload is over; if the storage
+    /// fails, it stands where it stood as far as there is something left to go on with.
+    pub(crate) fn keep(
+        session: &mut Option<Self>,
+        backend: &dyn Backend,
+        name: &Repository,
+        asked: Digest,
+    ) -> Result<(), Refusal> {
+        let this = session.as_mut().ok_or(Refusal::UploadUnknown)?;
+        let found = this.digest(asked.algorithm())?;
+        let kept = match found == asked {
+            true => backend.put_blob(name, asked, &mut this.staged).map_err(Refusal::from),
+            false => Err(Refusal::DigestMismatch(found)),
+        };
+        this.rest();
+        let is_over = !matches!(kept, Err(Refusal::Storage(_))) || this.staged.is_spent();
+        if is_over {
+            *session = None;
+        }
+        kept
+    }
+
+    /// What has seen all that is staged. To be put back.
+    fn digester(&mut self) -> Result<Digester, StorageError> {
+        match self.digester.take() {
+            Some(digester) => Ok(digester),
+            None => read_all(&self.staged, self.algorithm),
         }
     }
-    let id = uploads.insert(name.clone(), Session::new(storage, uploads).await?);
-    Ok(Progress::new(&name, id, 0).answer(StatusCode::ACCEPTED))
-}
 
-pub(crate) async fn status(
-    uploads: &Uploads,
-    name: &Repository,
-    id: UploadId,
-) -> Result<Response, Refusal> {
-    let slot = uploads.get(name, id)?;
-    let slot = slot.lock().await;
-    let session = slot.as_ref().ok_or(Refusal::UploadUnknown)?;
-    Ok(Progress::new(name, id, session.received).answer(StatusCode::NO_CONTENT))
-}
-
-pub(crate) async fn append(
-    uploads: &Uploads,
-    name: &Repository,
-    id: UploadId,
-    headers: &HeaderMap,
-    body: &mut Incoming,
-) -> Result<Response, Refusal> {
-    let slot = uploads.get(name, id)?;
-    let mut slot = slot.lock().await;
-    let session = slot.as_mut().ok_or(Refusal::UploadUnknown)?;
-    append_chunk(session, name, id, headers, body).await?;
-    Ok(Progress::new(name, id, session.received).answer(StatusCode::ACCEPTED))
-}
-
-pub(crate) async fn finish(
-    uploads: &Uploads,
-    name: Repository,
-    id: UploadId,
-    digest: Digest,
-    headers: &HeaderMap,
-    body: &mut Incoming,
-) -> Result<Response, Refusal> {
-    let slot = uploads.get(&name, id)?;
-    let mut slot = slot.lock().await;
-    let session = slot.as_mut().ok_or(Refusal::UploadUnknown)?;
-    append_chunk(session, &name, id, headers, body).await?;
-    uploads.remove(id);
-    let session = slot.take().ok_or(Refusal::UploadUnknown)?;
-    session.keep(name, digest).await
-}
-
-pub(crate) fn cancel(
-    uploads: &Uploads,
-    name: &Repository,
-    id: UploadId,
-) -> Result<Response, Refusal> {
-    uploads.get(name, id)?;
-    uploads.remove(id);
-    Ok(StatusCode::NO_CONTENT.into_response())
-}
-
-/// Appends the body, where `Content-Range` allows it.
-async fn append_chunk(
-    session: &mut Session,
-    name: &Repository,
-    id: UploadId,
-    headers: &HeaderMap,
-    body: &mut Incoming,
-) -> Result<(), Refusal> {
-    let Some(range) = headers.get(CONTENT_RANGE) else { return session.append(body).await };
-    let (start, announced) =
-        range.to_str().ok().and_then(parse_content_range).ok_or(Refusal::BadContentRange)?;
-    if start != session.received {
-        return Err(Refusal::OutOfOrder(Progress::new(name, id, session.received)));
+    fn digest(&mut self, algorithm: Algorithm) -> Result<Digest, StorageError> {
+        if algorithm != self.algorithm {
+            return Ok(read_all(&self.staged, algorithm)?.finish());
+        }
+        let digester = self.digester()?;
+        self.digester = Some(digester.clone());
+        Ok(digester.finish())
     }
-    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    if let Some(found) = length.filter(|length| *length != announced) {
-        return Err(Refusal::LengthMismatch { announced, found });
-    }
-    session.append(body).await?;
-    let found = session.received - start;
-    if found == announced { Ok(()) } else { Err(Refusal::LengthMismatch { announced, found }) }
 }
 
-/// The first byte and the length that `<first>-<last>` says.
-fn parse_content_range(text: &str) -> Option<(u64, u64)> {
-    let number = |text: &str| match text.bytes().all(|byte| byte.is_ascii_digit()) {
-        true => text.parse::<u64>().ok(),
-        false => None,
-    };
-    let (first, last) = text.split_once('-')?;
-    let (first, last) = (number(first)?, number(last)?);
-    Some((first, last.checked_sub(first)?.checked_add(1)?))
+fn read_all(staged: &Staged, algorithm: Algorithm) -> Result<Digester, StorageError> {
+    let mut digester = Digester::new(algorithm);
+    staged.read(|piece| digester.update(piece))?;
+    Ok(digester)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::limits::{MAX_UPLOADS, UPLOAD_LIFE};
 
-    #[test]
-    fn content_ranges() {
-        for (text, parsed) in [
-            ("0-0", Some((0, 1))),
-            ("5-9", Some((5, 5))),
-            ("9-5", None),
-            ("0-18446744073709551615", None),
-            ("bytes 0-1", None),
-            ("0-1/2", None),
-            ("+0-1", None),
-            ("-1", None),
-            ("", None),
-        ] {
-            assert_eq!(parse_content_range(text), parsed, "{text}");
-        }
-    }
-
-    #[test]
-    fn upload_ids_are_read_as_they_are_printed() {
-        let id = UploadId::random();
-        assert_eq!(UploadId::parse(&format!("{:032x}", id.0)), Some(id));
-        assert_ne!(id, UploadId::random());
-        for bad in
-            ["", "0", "+123456789abcdef0123456789abcdef0", "../../../../../../../../../../xx"]
-        {
-            assert_eq!(UploadId::parse(bad), None, "{bad}");
-        }
-    }
-
-    #[tokio::test]
-    async fn what_was_not_written_whole_is_not_kept() {
-        let (storage, uploads) = (Storage::memory(), Uploads::default());
-        let name: Repository = "a".parse().expect("a name");
-        for content in [&b"short"[..], &[0; 4 << 20]] {
-            let mut session = Session::new(&storage, &uploads).await.expect("a session");
-            // Opened for reading: every write fails, and syncing does not.
-            let path = tempfile::NamedTempFile::new().expect("a file").into_temp_path();
-            let file = tokio::fs::File::open(&path).await.expect("it is there");
-            session.staged = Some(Staged::File { file, path });
-            let mut failed = false;
-            for piece in content.chunks(3 << 20) {
-                let mut body = Incoming::new(axum::body::Body::from(piece.to_vec()));
-                failed |= session.append(&mut body).await.is_err();
-            }
-            let digest = Digest::sha256(content);
-            failed |= session.keep(name.clone(), digest).await.is_err();
-            assert!(failed, "{}", content.len());
-            let kept = storage.run({
-                let name = name.clone();
-                move |backend| backend.has_blob(&name, digest)
-            });
-            assert!(!kept.await.expect("it works"), "{}", content.len());
-        }
+    fn uploads() -> (Uploads, Repository) {
+        let name = "a".parse().expect("a name");
+        (Uploads::new(Storage::memory(), Limits::default()), name)
     }
 
     #[tokio::test(start_paused = true)]
     async fn idle_sessions_are_dropped_when_another_upload_starts() {
-        let (storage, uploads) = (Storage::memory(), Uploads::default());
-        let name: Repository = "a".parse().expect("a name");
-        let open = async || {
-            let session = Session::new(&storage, &uploads).await.expect("there is room");
-            uploads.insert(name.clone(), session)
-        };
+        let (uploads, name) = uploads();
+        let open = async || uploads.begin(name.clone(), Algorithm::Sha256).await.expect("room");
         let (in_use, idle, used_since) = (open().await, open().await, open().await);
-        let slot = uploads.get(&name, in_use).expect("it is open");
-        tokio::time::advance(UPLOAD_IDLE / 2).await;
-        uploads.get(&name, used_since).expect("it is open");
-        tokio::time::advance(UPLOAD_IDLE / 2).await;
-        assert_eq!(uploads.lock().len(), 3, "nothing has started since");
-        let whole = Session::new(&storage, &uploads).await.expect("there is room");
-        assert!(matches!(uploads.get(&name, idle), Err(Refusal::UploadUnknown)));
+        let held = uploads.get(&name, in_use).await.expect("it is open");
+        tokio::time::advance(UPLOAD_LIFE / 2).await;
+        uploads.get(&name, used_since).await.expect("it is open");
+        tokio::time::advance(UPLOAD_LIFE / 2).await;
+        assert_eq!(uploads.count(), 3, "nothing has started since");
+        let whole = uploads.stage(Algorithm::Sha256).await.expect("there is room");
+        assert!(matches!(uploads.get(&name, idle).await, Err(Refusal::UploadUnknown)));
+        assert_eq!(uploads.count(), 3);
+        drop((held, whole));
+        assert_eq!(uploads.count(), 2);
         for left in [in_use, used_since] {
-            uploads.get(&name, left).expect("it is open");
+            uploads.get(&name, left).await.expect("it is open");
         }
-        assert_eq!(uploads.places.available_permits(), MAX_UPLOADS - 3);
-        drop((slot, whole));
-        assert_eq!(uploads.places.available_permits(), MAX_UPLOADS - 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_is_idle_from_the_end_of_what_came_in_last() {
+        let (uploads, name) = uploads();
+        let id = uploads.begin(name.clone(), Algorithm::Sha256).await.expect("there is room");
+        let mut held = uploads.get(&name, id).await.expect("it is open");
+        tokio::time::advance(2 * UPLOAD_LIFE).await;
+        held.iter_mut().for_each(Session::rest);
+        drop(held);
+        uploads.sweep().await.expect("it works");
+        uploads.get(&name, id).await.expect("it is open still");
     }
 
     #[tokio::test(start_paused = true)]
     async fn idle_sessions_make_room() {
-        let (storage, uploads) = (Storage::memory(), Uploads::default());
-        let name: Repository = "a".parse().expect("a name");
+        let (uploads, name) = uploads();
         for _ in 0..MAX_UPLOADS {
-            let session = Session::new(&storage, &uploads).await.expect("there is room");
-            uploads.insert(name.clone(), session);
+            uploads.begin(name.clone(), Algorithm::Sha256).await.expect("there is room");
         }
-        let full = Session::new(&storage, &uploads).await;
-        assert!(matches!(full, Err(Refusal::TooManyUploads)));
-        tokio::time::advance(UPLOAD_IDLE).await;
-        Session::new(&storage, &uploads).await.expect("there is room again");
+        let full = uploads.begin(name.clone(), Algorithm::Sha256).await;
+        assert!(matches!(full, Err(Refusal::TooManyUploads(MAX_UPLOADS))));
+        tokio::time::advance(UPLOAD_LIFE).await;
+        uploads.begin(name, Algorithm::Sha256).await.expect("there is room again");
+    }
+
+    #[tokio::test]
+    async fn sessions_that_expired_while_nothing_ran_are_not_recovered() {
+        let root = tempfile::tempdir().expect("a directory");
+        let name: Repository = "a".parse().expect("a name");
+        let id = {
+            let storage = Storage::directory(root.path()).expect("a directory of our own");
+            let uploads = Uploads::new(storage, Limits::default());
+            uploads.begin(name.clone(), Algorithm::Sha256).await.expect("there is room")
+        };
+        let file = std::fs::File::open(root.path().join(format!("uploads/{id}")));
+        let long_ago = std::time::SystemTime::now() - UPLOAD_LIFE - Duration::from_secs(1);
+        file.and_then(|file| file.set_modified(long_ago)).expect("it is there");
+        let storage = Storage::directory(root.path()).expect("it is free");
+        let uploads = Uploads::new(storage, Limits::default());
+        assert_eq!(uploads.count(), 0);
+        assert!(matches!(uploads.get(&name, id).await, Err(Refusal::UploadUnknown)));
+        let left = std::fs::read_dir(root.path().join("uploads")).expect("it is there");
+        assert_eq!(left.count(), 0);
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_not_counted() {
+        let places = Arc::new(Semaphore::new(1));
+        let place = places.try_acquire_owned().expect("there is one");
+        let root = tempfile::tempdir().expect("a directory");
+        let storage = Storage::directory(root.path()).expect("a directory of our own");
+        let staged = storage.backend().stage().expect("there is room");
+        let mut session = Session::new(staged, Algorithm::Sha256, 100, place);
+        session.take(b"begun").expect("it is written");
+        session.rest();
+        // The file goes, and comes back: writing fails meanwhile.
+        let staging = root.path().join("staging");
+        let entry = std::fs::read_dir(&staging).expect("it is there").next().expect("one");
+        let (path, aside) = (entry.expect("an entry").path(), root.path().join("aside"));
+        std::fs::rename(&path, &aside).expect("it is there");
+        assert!(matches!(session.take(b"lost"), Err(Refusal::Storage(_))));
+        assert_eq!(session.received(), 5);
+        std::fs::rename(&aside, &path).expect("it is there");
+        session.take(b", and done").expect("it is written");
+        let too_long = session.take(&[0; 100]);
+        assert!(matches!(too_long, Err(Refusal::TooLong { limit: 100 })));
+        let (mut session, name) = (Some(session), "a".parse().expect("a name"));
+        let digest = Digest::sha256(b"begun, and done");
+        Session::keep(&mut session, storage.backend(), &name, digest).expect("it is right");
+        assert!(storage.backend().has_blob(&name, digest).expect("it works"));
     }
 }

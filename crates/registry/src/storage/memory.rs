@@ -1,16 +1,19 @@
 //! A storage in memory: maps behind one lock, never held while anything waits.
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    fs,
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
 };
 
 use bytes::Bytes;
 use oci::{Digest, Repository, Tag};
 
-use super::{Backend, Blob, Content, Done, Known, Staged, StorageError, StoredManifest, failed};
-use crate::limits::MAX_MEMORY_BLOB_BYTES;
+use super::{
+    Backend, Blob, Done, Known, RecoveredSession, SavedSession, Staged, StorageError,
+    StoredManifest,
+};
+use crate::{limits::MAX_MEMORY_BLOB_BYTES, upload_id::UploadId};
 
 #[derive(Debug, Default)]
 pub(super) struct Memory(Mutex<BTreeMap<Repository, Held>>);
@@ -19,7 +22,8 @@ pub(super) struct Memory(Mutex<BTreeMap<Repository, Held>>);
 #[derive(Debug, Default)]
 struct Held {
     blobs: HashMap<Digest, Bytes>,
-    manifests: HashMap<Digest, StoredManifest>,
+    manifests: HashMap<Digest, (StoredManifest, SystemTime)>,
+    referrers: HashMap<Digest, BTreeSet<Digest>>,
     tags: BTreeMap<Tag, Digest>,
 }
 
@@ -42,6 +46,20 @@ impl Memory {
     fn write<T>(&self, name: &Repository, to: impl FnOnce(&mut Held) -> T) -> T {
         to(self.lock().entry(name.clone()).or_default())
     }
+
+    /// Makes nothing of a repository that is not there.
+    fn delete<T>(&self, name: &Repository, from: impl FnOnce(&mut Held) -> Option<T>) -> bool {
+        self.lock().get_mut(name).and_then(from).is_some()
+    }
+
+    fn find_blob(&self, from: Option<&Repository>, digest: Digest) -> Option<Bytes> {
+        let all = self.lock();
+        let blob = |held: &Held| held.blobs.get(&digest).cloned();
+        match from {
+            Some(from) => all.get(from).and_then(blob),
+            None => all.values().find_map(blob),
+        }
+    }
 }
 
 impl Backend for Memory {
@@ -53,17 +71,34 @@ impl Backend for Memory {
         Ok(Staged::Bytes(Vec::new()))
     }
 
-    fn put_blob(&self, name: &Repository, digest: Digest, content: Content) -> Done {
-        let bytes = match content {
-            Content::Bytes(bytes) => bytes,
-            Content::File(path) => fs::read(&path).map_err(failed("read", &path))?.into(),
-        };
-        self.write(name, |held| held.blobs.insert(digest, bytes));
+    fn begin_session(&self, _: UploadId, _: &SavedSession) -> Result<Staged, StorageError> {
+        self.stage()
+    }
+
+    fn end_session(&self, _: UploadId) -> Done {
         Ok(())
     }
 
-    fn mount_blob(&self, from: &Repository, name: &Repository, digest: Digest) -> Known {
-        let bytes = self.read(from, |held| held.blobs.get(&digest).cloned()).flatten();
+    fn recovered_sessions(&self) -> Vec<RecoveredSession> {
+        Vec::new()
+    }
+
+    fn put_blob(&self, name: &Repository, digest: Digest, content: &mut Staged) -> Done {
+        let bytes = match content {
+            Staged::Bytes(bytes) => std::mem::take(bytes),
+            // Another storage's.
+            Staged::File(_) => {
+                let mut bytes = Vec::new();
+                content.read(|piece| bytes.extend_from_slice(piece))?;
+                bytes
+            }
+        };
+        self.write(name, |held| held.blobs.insert(digest, bytes.into()));
+        Ok(())
+    }
+
+    fn mount_blob(&self, from: Option<&Repository>, name: &Repository, digest: Digest) -> Known {
+        let bytes = self.find_blob(from, digest);
         let known = bytes.is_some();
         if let Some(bytes) = bytes {
             self.write(name, |held| held.blobs.insert(digest, bytes));
@@ -76,15 +111,28 @@ impl Backend for Memory {
     }
 
     fn blob(&self, name: &Repository, digest: Digest) -> Result<Option<Blob>, StorageError> {
-        Ok(self.read(name, |held| held.blobs.get(&digest).cloned().map(Blob::Bytes)).flatten())
+        Ok(self.find_blob(Some(name), digest).map(Blob::Bytes))
     }
 
     fn delete_blob(&self, name: &Repository, digest: Digest) -> Known {
-        Ok(self.write(name, |held| held.blobs.remove(&digest)).is_some())
+        Ok(self.delete(name, |held| held.blobs.remove(&digest)))
     }
 
-    fn put_manifest(&self, name: &Repository, digest: Digest, manifest: StoredManifest) -> Done {
-        self.write(name, |held| held.manifests.insert(digest, manifest));
+    fn put_manifest(
+        &self,
+        name: &Repository,
+        digest: Digest,
+        manifest: &StoredManifest,
+        subject: Option<Digest>,
+    ) -> Done {
+        self.write(name, |held| {
+            if let Some(subject) = subject {
+                held.referrers.entry(subject).or_default().insert(digest);
+            }
+            let pushed = held.manifests.get(&digest).map(|(_, pushed)| *pushed);
+            let pushed = pushed.unwrap_or_else(SystemTime::now);
+            held.manifests.insert(digest, (manifest.clone(), pushed));
+        });
         Ok(())
     }
 
@@ -97,14 +145,32 @@ impl Backend for Memory {
         name: &Repository,
         digest: Digest,
     ) -> Result<Option<StoredManifest>, StorageError> {
-        Ok(self.read(name, |held| held.manifests.get(&digest).cloned()).flatten())
+        let manifest =
+            |held: &Held| held.manifests.get(&digest).map(|(manifest, _)| manifest.clone());
+        Ok(self.read(name, manifest).flatten())
     }
 
-    fn delete_manifest(&self, name: &Repository, digest: Digest) -> Known {
-        Ok(self.write(name, |held| {
-            held.tags.retain(|_, tagged| *tagged != digest);
-            held.manifests.remove(&digest).is_some()
+    fn delete_manifest(&self, name: &Repository, digest: Digest, subject: Option<Digest>) -> Known {
+        Ok(self.delete(name, |held| {
+            if let Some(referrers) = subject.and_then(|subject| held.referrers.get_mut(&subject)) {
+                referrers.remove(&digest);
+            }
+            held.manifests.remove(&digest)
         }))
+    }
+
+    fn manifests(&self, name: &Repository) -> Result<Vec<(Digest, SystemTime)>, StorageError> {
+        let all = |held: &Held| {
+            let all = held.manifests.iter();
+            all.map(|(digest, (_, pushed))| (*digest, *pushed)).collect()
+        };
+        Ok(self.read(name, all).unwrap_or_default())
+    }
+
+    fn referrers(&self, name: &Repository, subject: Digest) -> Result<Vec<Digest>, StorageError> {
+        let all =
+            |held: &Held| held.referrers.get(&subject).map(|found| found.iter().copied().collect());
+        Ok(self.read(name, all).flatten().unwrap_or_default())
     }
 
     fn put_tag(&self, name: &Repository, tag: &Tag, digest: Digest) -> Done {
@@ -117,7 +183,7 @@ impl Backend for Memory {
     }
 
     fn delete_tag(&self, name: &Repository, tag: &Tag) -> Known {
-        Ok(self.write(name, |held| held.tags.remove(tag)).is_some())
+        Ok(self.delete(name, |held| held.tags.remove(tag)))
     }
 
     fn tags(&self, name: &Repository) -> Result<Option<Vec<Tag>>, StorageError> {
@@ -125,8 +191,16 @@ impl Backend for Memory {
         Ok(self.read(name, tags).flatten())
     }
 
-    fn repositories(&self) -> Result<Vec<Repository>, StorageError> {
+    fn repositories(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+        wanted: &dyn Fn(&Repository) -> bool,
+    ) -> Result<Vec<Repository>, StorageError> {
         let all = self.lock();
-        Ok(all.iter().filter(|(_, held)| !held.is_empty()).map(|(name, _)| name.clone()).collect())
+        let rest =
+            all.iter().skip_while(|(name, _)| after.is_some_and(|after| name.as_str() <= after));
+        let held = rest.filter(|(name, held)| !held.is_empty() && wanted(name));
+        Ok(held.map(|(name, _)| name.clone()).take(limit).collect())
     }
 }

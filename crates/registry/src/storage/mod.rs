@@ -4,43 +4,64 @@
 //! a digest or tag. Who calls it has verified the digest, and asks for the tag last.
 
 mod directory;
+mod error;
 mod memory;
+mod staged;
 
 use std::{
     fmt,
     fs::File,
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
+    hash::{BuildHasher as _, RandomState},
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
-use oci::{Algorithm, Digest, Digester, Repository, Tag};
-use tempfile::TempPath;
-use tokio::io::AsyncWriteExt as _;
+use oci::{Algorithm, Digest, Repository, Tag};
 
+pub use self::error::StorageError;
+pub(crate) use self::staged::Staged;
 use self::{directory::Directory, memory::Memory};
-use crate::limits::READ_PIECE_BYTES;
+use crate::upload_id::UploadId;
 
 /// Where a registry keeps its content. Cheap to clone; the clones are one storage.
 #[derive(Clone)]
-pub struct Storage(Arc<dyn Backend>);
+pub struct Storage {
+    backend: Arc<dyn Backend>,
+    /// Held by who looks at a repository's tags and then writes. A repository has always the same.
+    writing: Arc<([Mutex<()>; LOCKS], RandomState)>,
+}
+
+/// So many writes of manifests may go on at once: more than a disk syncs at a time.
+const LOCKS: usize = 64;
 
 impl Storage {
     /// Everything in memory, gone with the last clone.
     #[must_use]
     pub fn memory() -> Self {
-        Self(Arc::new(Memory::default()))
+        Self::new(Memory::default())
     }
 
     /// Everything below `root`, which is made if it is absent and belongs to this storage alone until
-    /// the last clone is gone. The layout: `docs/registry.md`.
+    /// the last clone is gone. What an earlier one left half done is removed. The layout:
+    /// `docs/registry.md`.
     ///
     /// # Errors
     /// When another registry uses the directory ([`StorageError::is_in_use`]), or it cannot be
     /// written.
     pub fn directory(root: &Path) -> Result<Self, StorageError> {
-        Ok(Self(Arc::new(Directory::open(root)?)))
+        Ok(Self::new(Directory::open(root)?))
+    }
+
+    fn new(backend: impl Backend + 'static) -> Self {
+        let locks = std::array::from_fn(|_| Mutex::default());
+        Self { backend: Arc::new(backend), writing: Arc::new((locks, RandomState::new())) }
+    }
+
+    /// For what does not block, or where blocking does no harm.
+    pub(crate) fn backend(&self) -> &dyn Backend {
+        &*self.backend
     }
 
     /// Runs `work` where it may block.
@@ -48,41 +69,77 @@ impl Storage {
         &self,
         work: impl FnOnce(&dyn Backend) -> Result<T, StorageError> + Send + 'static,
     ) -> Result<T, StorageError> {
-        let backend = Arc::clone(&self.0);
+        let backend = Arc::clone(&self.backend);
         tokio::task::spawn_blocking(move || work(&*backend)).await?
+    }
+
+    /// The same while nobody else who asks for it does so in this repository.
+    pub(crate) async fn run_alone<T: Send + 'static>(
+        &self,
+        name: &Repository,
+        work: impl FnOnce(&dyn Backend) -> Result<T, StorageError> + Send + 'static,
+    ) -> Result<T, StorageError> {
+        let writing = Arc::clone(&self.writing);
+        let lock = writing.1.hash_one(name) % LOCKS as u64;
+        self.run(move |backend| {
+            // It guards files, which have no half-written state for others to see.
+            let lock = writing.0.get(usize::try_from(lock).unwrap_or(0));
+            let _alone = lock.map(|lock| lock.lock().unwrap_or_else(PoisonError::into_inner));
+            work(backend)
+        })
+        .await
     }
 }
 
 impl fmt::Debug for Storage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.backend.fmt(f)
     }
 }
 
 /// What a storage can do. Nothing here is async: see [`Storage::run`].
 pub(crate) trait Backend: fmt::Debug + Send + Sync {
-    /// The longest blob it takes, in bytes.
+    /// The longest blob that suits it, in bytes.
     fn max_blob_bytes(&self) -> u64;
-    /// A place for content whose digest is not known yet.
-    fn stage(&self) -> Result<Staged, StorageError>;
 
-    fn put_blob(&self, name: &Repository, digest: Digest, content: Content) -> Done;
-    /// Whether `from` had it.
-    fn mount_blob(&self, from: &Repository, name: &Repository, digest: Digest) -> Known;
+    /// A place for content whose digest is not known yet, gone with its owner.
+    fn stage(&self) -> Result<Staged, StorageError>;
+    /// The same for a session, whose content stays until [`Backend::end_session`], after a restart too.
+    fn begin_session(&self, id: UploadId, session: &SavedSession) -> Result<Staged, StorageError>;
+    /// Forgets a session, whether it is there or not, and what it had.
+    fn end_session(&self, id: UploadId) -> Done;
+    /// The sessions that an earlier process left. Each time after the first there are none.
+    fn recovered_sessions(&self) -> Vec<RecoveredSession>;
+
+    /// Keeps what is staged, which has this digest. After an error it is staged still, or spent.
+    fn put_blob(&self, name: &Repository, digest: Digest, content: &mut Staged) -> Done;
+    /// Whether `from` had it; without `from`, whether any repository had.
+    fn mount_blob(&self, from: Option<&Repository>, name: &Repository, digest: Digest) -> Known;
     fn has_blob(&self, name: &Repository, digest: Digest) -> Known;
     fn blob(&self, name: &Repository, digest: Digest) -> Result<Option<Blob>, StorageError>;
     /// Whether it was there.
     fn delete_blob(&self, name: &Repository, digest: Digest) -> Known;
 
-    fn put_manifest(&self, name: &Repository, digest: Digest, manifest: StoredManifest) -> Done;
+    /// Keeps a manifest, and before it that it refers to `subject`.
+    fn put_manifest(
+        &self,
+        name: &Repository,
+        digest: Digest,
+        manifest: &StoredManifest,
+        subject: Option<Digest>,
+    ) -> Done;
     fn has_manifest(&self, name: &Repository, digest: Digest) -> Known;
     fn manifest(
         &self,
         name: &Repository,
         digest: Digest,
     ) -> Result<Option<StoredManifest>, StorageError>;
-    /// Deletes the tags on it, then itself. Whether it was there.
-    fn delete_manifest(&self, name: &Repository, digest: Digest) -> Known;
+    /// Deletes it, and then that it refers to `subject`. Whether it was there.
+    fn delete_manifest(&self, name: &Repository, digest: Digest, subject: Option<Digest>) -> Known;
+    /// Every manifest and when it was pushed first, in no order.
+    fn manifests(&self, name: &Repository) -> Result<Vec<(Digest, SystemTime)>, StorageError>;
+    /// What refers, or did, to `subject`, in no order.
+    fn referrers(&self, name: &Repository, subject: Digest) -> Result<Vec<Digest>, StorageError>;
 
     fn put_tag(&self, name: &Repository, tag: &Tag, digest: Digest) -> Done;
     fn tagged(&self, name: &Repository, tag: &Tag) -> Result<Option<Digest>, StorageError>;
@@ -91,15 +148,72 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
 
     /// In no order; none where the repository holds nothing.
     fn tags(&self, name: &Repository) -> Result<Option<Vec<Tag>>, StorageError>;
-    /// Those that hold something, in no order.
-    fn repositories(&self) -> Result<Vec<Repository>, StorageError>;
+    /// Those that hold something and are `wanted`, in ASCII order, from the first that stands after
+    /// `after` on: at most `limit`.
+    fn repositories(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+        wanted: &dyn Fn(&Repository) -> bool,
+    ) -> Result<Vec<Repository>, StorageError>;
 }
 
-type Done = Result<(), StorageError>;
-type Known = Result<bool, StorageError>;
+/// What this thread synced, for tests of what is durable when.
+#[cfg(test)]
+mod record {
+    use std::{
+        cell::RefCell,
+        path::{Path, PathBuf},
+    };
+
+    thread_local! {
+        static SYNCED: RefCell<Vec<PathBuf>> = const { RefCell::new(Vec::new()) };
+    }
+
+    pub(super) fn sync(path: &Path) {
+        SYNCED.with_borrow_mut(|synced| synced.push(path.to_owned()));
+    }
+
+    /// Runs `work`; what it synced below `root`, in order. Names of files that are being written, which
+    /// are random, are `*`.
+    pub(super) fn synced<T>(root: &Path, work: impl FnOnce() -> T) -> (T, Vec<String>) {
+        SYNCED.take();
+        let done = work();
+        let below = |path: PathBuf| {
+            let path = path.strip_prefix(root).expect("nothing else is synced");
+            let path = path.to_str().expect("text");
+            match path.split_once("staging/") {
+                Some((before, _)) => format!("{before}staging/*"),
+                None => path.to_owned(),
+            }
+        };
+        (done, SYNCED.take().into_iter().map(below).collect())
+    }
+}
+
+pub(crate) type Done = Result<(), StorageError>;
+pub(crate) type Known = Result<bool, StorageError>;
+
+/// What must be known of a session to go on with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SavedSession {
+    pub(crate) name: Repository,
+    /// That of the digest to come, as far as the client said.
+    pub(crate) algorithm: Algorithm,
+}
+
+/// A session that an earlier process left.
+#[derive(Debug)]
+pub(crate) struct RecoveredSession {
+    pub(crate) id: UploadId,
+    pub(crate) session: SavedSession,
+    pub(crate) staged: Staged,
+    /// Since something came in last.
+    pub(crate) idle: Duration,
+}
 
 /// A manifest as it was pushed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StoredManifest {
     pub(crate) media_type: String,
     pub(crate) bytes: Bytes,
@@ -119,104 +233,4 @@ impl Blob {
             Self::File { size, .. } => *size,
         }
     }
-}
-
-/// Content that is on its way in. Dropping it leaves nothing.
-#[derive(Debug)]
-pub(crate) enum Staged {
-    Bytes(Vec<u8>),
-    File { file: tokio::fs::File, path: TempPath },
-}
-
-impl Staged {
-    /// Takes the next piece. After an error, or when the future was dropped before its end, what is
-    /// staged is unknown and must be dropped too.
-    pub(crate) async fn write(&mut self, piece: &[u8]) -> Done {
-        match self {
-            Self::Bytes(bytes) => bytes.extend_from_slice(piece),
-            Self::File { file, path } => {
-                file.write_all(piece).await.map_err(failed("write", path))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// All of it is in; on a disk, durably.
-    pub(crate) async fn finish(self) -> Result<Content, StorageError> {
-        match self {
-            Self::Bytes(bytes) => Ok(Content::Bytes(bytes.into())),
-            Self::File { mut file, path } => {
-                file.flush().await.map_err(failed("write", &path))?;
-                file.sync_all().await.map_err(failed("sync", &path))?;
-                Ok(Content::File(path))
-            }
-        }
-    }
-}
-
-/// Content that is complete, and not kept yet.
-#[derive(Debug)]
-pub(crate) enum Content {
-    Bytes(Bytes),
-    File(TempPath),
-}
-
-impl Content {
-    /// The digest by another algorithm than the one computed on the way in.
-    pub(crate) fn digest(&self, algorithm: Algorithm) -> Result<Digest, StorageError> {
-        match self {
-            Self::Bytes(bytes) => Ok(Digest::of(algorithm, bytes)),
-            Self::File(path) => digest_file(algorithm, path).map_err(failed("read", path)),
-        }
-    }
-}
-
-fn digest_file(algorithm: Algorithm, path: &Path) -> io::Result<Digest> {
-    let mut file = File::open(path)?;
-    let mut digester = Digester::new(algorithm);
-    let mut piece = vec![0; READ_PIECE_BYTES];
-    loop {
-        let len = io::Read::read(&mut file, &mut piece)?;
-        if len == 0 {
-            return Ok(digester.finish());
-        }
-        digester.update(&piece[..len]);
-    }
-}
-
-/// Why a storage failed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StorageError {
-    /// The file system refused.
-    #[error("cannot {action} `{}`: {source}", path.display())]
-    Io {
-        /// What was attempted, as a verb.
-        action: &'static str,
-        /// Where.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// Another registry uses the directory.
-    #[error("`{}` is in use by another registry; end that one, or take another directory", .0.display())]
-    InUse(PathBuf),
-    /// A file does not hold what the layout says.
-    #[error("`{}` is damaged; delete it and push again", .0.display())]
-    Damaged(PathBuf),
-    /// The process is ending.
-    #[error("the work was cut short: {0}")]
-    Interrupted(#[from] tokio::task::JoinError),
-}
-
-impl StorageError {
-    /// Whether another registry uses the directory.
-    #[must_use]
-    pub const fn is_in_use(&self) -> bool {
-        matches!(self, Self::InUse(_))
-    }
-}
-
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StorageError {
-    move |source| StorageError::Io { action, path: path.to_owned(), source }
 }

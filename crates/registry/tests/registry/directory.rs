@@ -7,7 +7,7 @@ use oci::Digest;
 use registry::Storage;
 use testkit::fixture;
 
-use crate::peer::{Peer, refusal, refused};
+use crate::peer::{Peer, header, refusal, refused};
 
 fn names(path: &Path) -> Vec<String> {
     let entries = fs::read_dir(path).expect("a directory");
@@ -22,7 +22,6 @@ async fn content_outlives_the_registry() {
     peer.push("a/b", "v1", &image).await;
     let session = peer.start("a/b").await;
     peer.ask(Method::PATCH, &session, &[], "under way").await;
-    assert_eq!(names(&directory.path().join("staging")).len(), 1);
     peer.stop().await;
 
     let peer = Peer::on(directory.path()).await;
@@ -33,7 +32,15 @@ async fn content_outlives_the_registry() {
             assert_eq!(peer.get(&path).await.body(), &blob.bytes);
         }
     }
-    assert_eq!(refusal(&peer.get(&session).await), refused(404, "BLOB_UPLOAD_UNKNOWN"));
+    // The session too goes on where it stood.
+    assert_eq!(header(&peer.get(&session).await, "range"), "0-8");
+    let bytes = b"under way, and done";
+    let path = format!("{session}?digest={}", Digest::sha256(bytes));
+    let put = peer.ask(Method::PUT, &path, &[("content-range", "9-18")], ", and done").await;
+    assert_eq!(put.status(), StatusCode::CREATED, "{put:?}");
+    let path = format!("/v2/a/b/blobs/{}", Digest::sha256(bytes));
+    assert_eq!(peer.get(&path).await.body(), &bytes[..]);
+    assert!(names(&directory.path().join("uploads")).is_empty());
 }
 
 #[tokio::test]
@@ -48,10 +55,12 @@ async fn what_a_killed_registry_left_under_way_is_cleared() {
     peer.push("a", "v1", &fixture::image(1, 1)).await;
     let wrong = format!("/v2/a/blobs/uploads/?digest={}", Digest::sha256(b"asked"));
     assert_eq!(peer.ask(Method::POST, &wrong, &[], "other").await.status(), 400);
-    let session = peer.start("a").await;
-    assert_eq!(names(&staging).len(), 1);
-    assert_eq!(peer.ask(Method::DELETE, &session, &[], "").await.status(), 204);
     assert!(names(&staging).is_empty());
+    let uploads = directory.path().join("uploads");
+    let session = peer.start("a").await;
+    assert_eq!(names(&uploads).len(), 2, "its bytes, and whose it is");
+    assert_eq!(peer.ask(Method::DELETE, &session, &[], "").await.status(), 204);
+    assert!(names(&uploads).is_empty());
 }
 
 #[tokio::test]
@@ -100,5 +109,13 @@ async fn damaged_files_are_said_to_be_the_registrys_fault() {
         assert_eq!(refusal(&answer), refused(500, "UNKNOWN"));
         let text = String::from_utf8_lossy(answer.body());
         assert!(!text.contains(&*directory.path().to_string_lossy()), "{text}");
+    }
+    // It can be written anew, and deleted.
+    assert_eq!(peer.push_manifest("a", "v1", &image).await.status(), StatusCode::CREATED);
+    assert_eq!(peer.get("/v2/a/manifests/v1").await.body(), &image.bytes);
+    fs::write(repository.join("_tags/v1"), "x").expect("it is written");
+    for status in [202, 404] {
+        let deleted = peer.ask(Method::DELETE, "/v2/a/manifests/v1", &[], "").await;
+        assert_eq!(deleted.status(), status);
     }
 }

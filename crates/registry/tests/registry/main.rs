@@ -2,11 +2,18 @@
 //! The checks follow the rows of `docs/registry.md`. One binary, since each links the whole server.
 #![expect(clippy::expect_used, clippy::panic, reason = "a panic is a failed test")]
 
+mod access;
+mod conditions;
 mod directory;
+mod google;
 mod listing;
 mod manifests;
 mod peer;
+mod referrers;
+mod server;
+mod settings;
 mod shutdown;
+mod tls;
 mod uploads;
 
 use self::peer::Peer;
@@ -43,6 +50,7 @@ on_both_storages! {
     uploads::the_whole_blob_is_meant_where_a_range_does_not_count
     uploads::a_blob_is_seen_only_where_it_was_pushed
     uploads::deleted_blobs_are_gone
+    uploads::a_session_may_say_its_algorithm_first
     manifests::manifests_are_served_as_they_were_pushed
     manifests::the_media_type_is_the_one_pushed_or_its_own
     manifests::a_manifest_needs_all_it_points_to
@@ -51,6 +59,18 @@ on_both_storages! {
     manifests::a_tag_moves_and_the_manifest_stays
     manifests::deleting_a_tag_leaves_the_manifest
     manifests::deleting_a_manifest_deletes_its_tags
+    manifests::one_push_writes_several_tags
+    referrers::referrers_are_listed_with_what_they_say
+    referrers::referrers_are_filtered_by_type
+    referrers::referrers_come_by_pages
+    referrers::a_page_is_no_longer_than_a_manifest
+    referrers::a_subject_need_not_be_there
+    referrers::a_deleted_referrer_is_not_listed
+    conditions::what_is_known_is_not_sent_again
+    conditions::a_range_counts_for_the_same_content
+    conditions::a_tag_is_written_only_if_its_condition_holds
+    conditions::of_many_who_write_a_new_tag_one_does
+    conditions::deleting_honours_conditions
     listing::tags_are_listed_by_pages
     listing::repositories_that_hold_something_are_listed
     listing::every_error_has_the_specifications_body

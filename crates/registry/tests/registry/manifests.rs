@@ -203,3 +203,38 @@ pub(crate) async fn deleting_a_manifest_deletes_its_tags(peer: &Peer) {
     assert_eq!(peer.status("/v2/a/manifests/v3").await, StatusCode::OK);
     assert_eq!(peer.get("/v2/a/tags/list").await.body(), r#"{"name":"a","tags":["v3"]}"#);
 }
+
+pub(crate) async fn one_push_writes_several_tags(peer: &Peer) {
+    let image = fixture::image(1, 1);
+    for blob in &image.blobs {
+        peer.push_blob("a", &blob.bytes).await;
+    }
+    let put = async |reference: &str| {
+        let path = format!("/v2/a/manifests/{reference}");
+        let headers = [("content-type", media_type::OCI_MANIFEST)];
+        peer.ask(Method::PUT, &path, &headers, image.bytes.clone()).await
+    };
+    // A tag names a digest of any algorithm in this way.
+    for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+        let digest = Digest::of(algorithm, &image.bytes);
+        let pushed = put(&format!("{digest}?tag=v1&tag=v1.2&tag=v1")).await;
+        assert_eq!(pushed.status(), StatusCode::CREATED, "{pushed:?}");
+        let tags: Vec<_> = pushed.headers().get_all("oci-tag").iter().collect();
+        assert_eq!(tags, ["v1", "v1.2"]);
+        for tag in ["v1", "v1.2"] {
+            let found = peer.get(&format!("/v2/a/manifests/{tag}")).await;
+            assert_eq!(header(&found, "docker-content-digest"), digest.to_string());
+            assert_eq!(found.body(), &image.bytes);
+        }
+    }
+    let pushed = put("v3?tag=v4").await;
+    assert_eq!(pushed.status(), StatusCode::CREATED);
+    let list = peer.get("/v2/a/tags/list").await;
+    assert_eq!(list.body(), r#"{"name":"a","tags":["v1","v1.2","v3","v4"]}"#);
+    let many: String = (0..101).map(|number| format!("&tag=t{number}")).collect();
+    for bad in ["tag=.x".to_owned(), format!("x=y{many}")] {
+        let refusal_of = put(&format!("{}?tag=new&{bad}", image.digest())).await;
+        assert_eq!(refusal(&refusal_of), refused(400, "MANIFEST_INVALID"), "{bad}");
+        assert_eq!(peer.status("/v2/a/manifests/new").await, StatusCode::NOT_FOUND);
+    }
+}

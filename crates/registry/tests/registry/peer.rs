@@ -5,7 +5,7 @@ use std::path::Path;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header::LOCATION};
 use oci::{Digest, ErrorBody, Host};
-use registry::{Registry, Storage};
+use registry::{Access, Registry, Settings, Storage};
 use testkit::{Body, fixture::Image, send};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -33,11 +33,20 @@ impl Peer {
     }
 
     async fn serve(storage: Storage) -> Self {
+        Self::of(Registry::new(storage)).await
+    }
+
+    /// One in memory that behaves like this.
+    pub(crate) async fn with(settings: Settings, access: Option<Access>) -> Self {
+        Self::of(Registry::with(Storage::memory(), settings, access)).await
+    }
+
+    pub(crate) async fn of(registry: Registry) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let host = listener.local_addr().expect("an address").to_string();
         let (stop, stopped) = oneshot::channel();
         let stopped = async { drop(stopped.await) };
-        let serving = tokio::spawn(registry::serve(Registry::new(storage), listener, stopped));
+        let serving = tokio::spawn(registry::serve(registry, listener, stopped));
         Self { host: host.parse().expect("a host"), stop, serving }
     }
 

@@ -126,6 +126,9 @@ pub(crate) async fn an_upload_out_of_order_is_refused_and_goes_on(peer: &Peer) {
         peer.ask(Method::PATCH, &session, &[("content-range", range)], bytes).await
     };
     assert_eq!(chunk("0-4", "01234").await.status(), StatusCode::ACCEPTED);
+    let twice = [("content-range", "5-9"), ("content-range", "5-9")];
+    let twice = peer.ask(Method::PATCH, &session, &twice, "56789").await;
+    assert_eq!(refusal(&twice), refused(416, "BLOB_UPLOAD_INVALID"));
     for range in ["6-9", "0-4", "4-8", "x", "bytes 5-9", "9-5"] {
         let refusal_of = chunk(range, "56789").await;
         assert_eq!(refusal(&refusal_of), refused(416, "BLOB_UPLOAD_INVALID"), "{range}");
@@ -146,6 +149,21 @@ pub(crate) async fn chunks_of_another_length_than_announced_are_refused(peer: &P
     let short = peer.ask(Method::PATCH, &session, &range, "01234").await;
     assert_eq!(refusal(&short), refused(400, "SIZE_INVALID"));
     assert_eq!(header(&peer.get(&session).await, "range"), "0-0", "nothing was taken");
+    // Nor where the length of the body is only known at its end.
+    let begun = peer.ask(Method::PATCH, &session, &[("content-range", "0-1")], "01").await;
+    assert_eq!(begun.status(), StatusCode::ACCEPTED);
+    // One that goes on and on is refused once it is longer than announced.
+    let endless = "x".repeat(2_000_000);
+    for body in ["234", "23456", &endless] {
+        let pieces = [Ok::<_, std::io::Error>(body.to_owned())];
+        let body = testkit::Body::from_stream(futures_util::stream::iter(pieces));
+        let wrong = peer.ask(Method::PATCH, &session, &[("content-range", "2-5")], body).await;
+        assert_eq!(refusal(&wrong), refused(400, "SIZE_INVALID"));
+        assert_eq!(header(&peer.get(&session).await, "range"), "0-1");
+    }
+    let path = format!("{session}?digest={}", Digest::sha256(b"012345"));
+    let put = peer.ask(Method::PUT, &path, &[("content-range", "2-5")], "2345").await;
+    assert_eq!(put.status(), StatusCode::CREATED, "{put:?}");
 }
 
 pub(crate) async fn a_cancelled_upload_is_gone(peer: &Peer) {
@@ -192,14 +210,14 @@ pub(crate) async fn a_mount_needs_the_blob_there(peer: &Peer) {
         let path = format!("/v2/b/blobs/uploads/?mount={digest}{from}");
         peer.ask(Method::POST, &path, &[], "").await
     };
-    for from in ["&from=c", "&from=b", ""] {
+    for from in ["&from=c", "&from=b"] {
         let session = mount(from).await;
         assert_eq!(session.status(), StatusCode::ACCEPTED, "{from}");
         let session = header(&session, "location");
         assert_eq!(peer.status(&session).await, StatusCode::NO_CONTENT, "{from}");
     }
-    for _ in 0..2 {
-        let mounted = mount("&from=a").await;
+    for from in ["&from=a", "&from=a", ""] {
+        let mounted = mount(from).await;
         assert_eq!(mounted.status(), StatusCode::CREATED);
         assert_eq!(header(&mounted, "location"), format!("/v2/b/blobs/{digest}"));
     }
@@ -300,4 +318,24 @@ async fn an_upload_in_one_request_needs_room_too() {
     assert_eq!(&answer, b"HTTP/1.1 201");
     assert_eq!(peer.ask(Method::POST, &whole, &[], "x").await.status(), StatusCode::CREATED);
     peer.start("a").await;
+}
+
+pub(crate) async fn a_session_may_say_its_algorithm_first(peer: &Peer) {
+    let (bytes, digest) = (&b"long"[..], Digest::of(Algorithm::Sha512, b"long"));
+    for path in [
+        "/v2/a/blobs/uploads/?digest-algorithm=sha512",
+        "/v2/a/blobs/uploads/?digest-algorithm=sha256",
+        "/v2/a/blobs/uploads/",
+    ] {
+        let started = peer.ask(Method::POST, path, &[], "").await;
+        let session = header(&started, "location");
+        // What was said at first is not binding.
+        let put = peer.ask(Method::PUT, &format!("{session}?digest={digest}"), &[], bytes).await;
+        assert_eq!(put.status(), StatusCode::CREATED, "{path}: {put:?}");
+        let blob = format!("/v2/a/blobs/{digest}");
+        assert_eq!(peer.get(&blob).await.body(), bytes);
+        peer.ask(Method::DELETE, &blob, &[], "").await;
+    }
+    let md5 = peer.ask(Method::POST, "/v2/a/blobs/uploads/?digest-algorithm=md5", &[], "").await;
+    assert_eq!(refusal(&md5), refused(400, "DIGEST_INVALID"));
 }

@@ -1,0 +1,145 @@
+//! The file of users: `name:hash` a line, bcrypt only, since the other hashes that htpasswd makes are
+//! broken or fast to guess.
+
+use std::{collections::HashMap, ops::RangeInclusive, sync::Arc};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+use super::{NamedText, User, rights::AccessProblem};
+
+/// What stands in a list of users for everybody, and so is no name.
+pub(super) const ANONYMOUS: &str = "anonymous";
+
+/// Names and the hashes of passwords. It does not print.
+pub(super) struct Users(HashMap<User, Arc<str>>);
+
+impl Users {
+    /// The name as this registry keeps it, if it is a user's.
+    pub(super) fn name(&self, name: &str) -> Option<User> {
+        self.0.get_key_value(name).map(|(name, _)| Arc::clone(name))
+    }
+
+    /// Work that ends with the user if the password is right. It takes its time, for a name that nobody
+    /// has as long as for the user whose hash costs most: where all cost the same, how long an answer takes
+    /// does not tell which names there are.
+    pub(super) fn check(
+        &self,
+        name: &str,
+        password: String,
+    ) -> impl FnOnce() -> Option<User> + Send + 'static {
+        let known = self.0.get_key_value(name);
+        let user = known.map(|(name, _)| Arc::clone(name));
+        let slowest = || self.0.iter().max_by_key(|(_, hash)| cost(hash));
+        let any = known.or_else(slowest);
+        let hash = any.map(|(_, hash)| Arc::clone(hash)).unwrap_or_default();
+        move || {
+            let is_right = bcrypt::verify(password, &hash).unwrap_or(false);
+            user.filter(|_| is_right)
+        }
+    }
+}
+
+/// As htpasswd takes them: each step doubles the time, and the last one is seconds.
+const COSTS: RangeInclusive<u32> = 4..=17;
+
+fn cost(hash: &str) -> Option<u32> {
+    Some(hash.parse::<bcrypt::HashParts>().ok()?.get_cost())
+}
+
+/// The users of a file, and what is wrong with it.
+pub(super) fn parse(file: NamedText<'_>) -> (Users, Vec<AccessProblem>) {
+    let (mut users, mut problems) = (HashMap::new(), Vec::new());
+    for (at, line) in file.text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        match user(line) {
+            Ok((name, _)) if users.contains_key(name) => {
+                problems.push(AccessProblem::new(
+                    file.name,
+                    (at + 1, 1),
+                    format!("user `{name}` stands here a second time; keep one of the lines"),
+                ));
+            }
+            Ok((name, hash)) => {
+                users.insert(User::from(name), Arc::<str>::from(hash));
+            }
+            Err(message) => problems.push(AccessProblem::new(file.name, (at + 1, 1), message)),
+        }
+    }
+    if users.is_empty() && problems.is_empty() {
+        let message = format!("it has no users; `htpasswd -B {} NAME` adds one", file.name);
+        problems.push(AccessProblem::new(file.name, (1, 1), message));
+    }
+    (Users(users), problems)
+}
+
+/// The name and the hash in a line. What is wrong is said without the hash.
+fn user(line: &str) -> Result<(&str, &str), String> {
+    let (name, hash) =
+        line.split_once(':').ok_or("a line is `name:hash`, as `htpasswd -B` writes it")?;
+    if name.is_empty() || matches!(name, ANONYMOUS | "*") {
+        return Err(format!("`{name}` cannot be the name of a user"));
+    }
+    let is_bcrypt = ["$2y$", "$2a$", "$2b$"].iter().any(|prefix| hash.starts_with(prefix));
+    match cost(hash).filter(|_| is_bcrypt) {
+        None => Err(format!(
+            "the password of `{name}` is not hashed with bcrypt; set it again with `htpasswd -B`"
+        )),
+        Some(cost) if !COSTS.contains(&cost) => Err(format!(
+            "the hash of `{name}` has the cost {cost}; take one from {} to {}, such as `htpasswd -B -C 10`",
+            COSTS.start(),
+            COSTS.end()
+        )),
+        Some(_) => Ok((name, hash)),
+    }
+}
+
+/// The name and password of an `Authorization` header.
+pub(super) fn basic(header: &str) -> Option<(String, String)> {
+    let (scheme, credentials) = header.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let text = String::from_utf8(STANDARD.decode(credentials.trim()).ok()?).ok()?;
+    let (name, password) = text.split_once(':')?;
+    Some((name.to_owned(), password.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_are_read_and_faults_named() {
+        let hash = bcrypt::hash("secret", 4).expect("it is hashed");
+        let text = format!(
+            "# users\n\nalice:{hash}\nbob:$apr1$x$y\nalice:{hash}\nnobody\n:{hash}\nanonymous:{hash}\nz:$2y$\n"
+        );
+        let (users, problems) = parse(NamedText { name: "users", text: &text });
+        let places: Vec<_> = problems.iter().map(AccessProblem::line).collect();
+        assert_eq!(places, [4, 5, 6, 7, 8, 9]);
+        assert!(!problems.iter().any(|problem| problem.to_string().contains("$2y$04")));
+        assert!(users.check("alice", "secret".into())().is_some());
+        for (name, password) in [("alice", "Secret"), ("alice", ""), ("carol", "secret")] {
+            assert!(users.check(name, password.into())().is_none(), "{name} {password}");
+        }
+        let (_, problems) = parse(NamedText { name: "users", text: "# none\n" });
+        assert_eq!(problems.len(), 1);
+    }
+
+    #[test]
+    fn credentials_are_read() {
+        let header = |text: &str| format!("Basic {}", STANDARD.encode(text));
+        let read =
+            |header: &str| basic(header).map(|(name, password)| format!("{name}|{password}"));
+        for (text, found) in [("a:b", "a|b"), ("a:b:c", "a|b:c"), (":", "|"), ("a:ü", "a|ü")] {
+            assert_eq!(read(&header(text)).as_deref(), Some(found));
+        }
+        assert_eq!(read(&header("a:b").replace("Basic", "bAsIc")).as_deref(), Some("a|b"));
+        for bad in ["", "Basic", "Basic !", "Bearer YTpi", &header("ab")] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+    }
+}

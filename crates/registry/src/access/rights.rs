@@ -1,0 +1,285 @@
+//! The file of rights: which users may pull from and push to which repositories. What no rule grants is
+//! refused.
+
+use std::{fmt, str::FromStr};
+
+use oci::Repository;
+use serde::Deserialize;
+use serde_saphyr::{Location, Spanned};
+
+use super::{
+    NamedText, Right,
+    htpasswd::{ANONYMOUS, Users},
+};
+
+/// All that is wrong with the files of users and rights.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", lines(.0))]
+pub struct AccessError(pub(super) Vec<AccessProblem>);
+
+fn lines(problems: &[AccessProblem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+impl AccessError {
+    /// Each fault with its place.
+    #[must_use]
+    pub fn problems(&self) -> &[AccessProblem] {
+        &self.0
+    }
+}
+
+/// One fault, and where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessProblem {
+    file: String,
+    line: usize,
+    column: usize,
+    message: String,
+}
+
+impl AccessProblem {
+    pub(super) fn new(file: &str, (line, column): (usize, usize), message: String) -> Self {
+        Self { file: file.to_owned(), line, column, message }
+    }
+
+    /// The line, from 1 on.
+    #[must_use]
+    pub const fn line(&self) -> usize {
+        self.line
+    }
+}
+
+impl fmt::Display for AccessProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, line, column, message } = self;
+        write!(f, "{file}:{line}:{column}: {message}")
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    rules: Vec<RuleDocument>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RuleDocument {
+    users: Vec<Spanned<String>>,
+    repositories: Vec<Spanned<String>>,
+    rights: Vec<Spanned<String>>,
+}
+
+/// What is granted.
+#[derive(Debug)]
+pub(super) struct Rules(Vec<Rule>);
+
+#[derive(Debug)]
+struct Rule {
+    users: Vec<Who>,
+    repositories: Vec<Pattern>,
+    rights: Vec<Right>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Who {
+    Anybody,
+    LoggedIn,
+    Named(String),
+}
+
+impl Rules {
+    pub(super) fn grant(&self, user: Option<&str>, right: Right, repository: &Repository) -> bool {
+        let here =
+            |rule: &Rule| rule.repositories.iter().any(|pattern| pattern.matches(repository));
+        self.rules_of(user, right).any(here)
+    }
+
+    /// Whether some rule grants it everywhere.
+    pub(super) fn grant_everything(&self, user: Option<&str>, right: Right) -> bool {
+        let everywhere = |rule: &Rule| rule.repositories.iter().any(Pattern::is_everything);
+        self.rules_of(user, right).any(everywhere)
+    }
+
+    pub(super) fn are_for_anybody(&self) -> bool {
+        self.0.iter().any(|rule| rule.users.contains(&Who::Anybody))
+    }
+
+    fn rules_of(&self, user: Option<&str>, right: Right) -> impl Iterator<Item = &Rule> {
+        self.0.iter().filter(move |rule| {
+            let is_meant = |who: &Who| match who {
+                Who::Anybody => true,
+                Who::LoggedIn => user.is_some(),
+                Who::Named(name) => user == Some(name),
+            };
+            rule.rights.contains(&right) && rule.users.iter().any(is_meant)
+        })
+    }
+}
+
+/// Repositories: components, `*` for any one, and `**` at the end for any number.
+#[derive(Debug)]
+struct Pattern {
+    components: Vec<String>,
+    goes_on: bool,
+}
+
+impl Pattern {
+    fn matches(&self, repository: &Repository) -> bool {
+        let mut found = repository.as_str().split('/');
+        let begins = self.components.iter().all(|component| {
+            found.next().is_some_and(|found| component == "*" || component == found)
+        });
+        begins && (self.goes_on || found.next().is_none())
+    }
+
+    const fn is_everything(&self) -> bool {
+        self.components.is_empty() && self.goes_on
+    }
+}
+
+impl FromStr for Pattern {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut components: Vec<_> = text.split('/').map(str::to_owned).collect();
+        let goes_on = components.pop_if(|last| last == "**").is_some();
+        // With a name in place of each `*` it must be a name.
+        let plain: Vec<_> =
+            components.iter().map(|part| if part == "*" { "x" } else { part }).collect();
+        if components.is_empty() {
+            return if goes_on { Ok(Self { components, goes_on }) } else { Err(bad(text)) };
+        }
+        match plain.join("/").parse::<Repository>() {
+            Ok(_) => Ok(Self { components, goes_on }),
+            Err(error) => Err(format!("{}: {error}", bad(text))),
+        }
+    }
+}
+
+fn bad(text: &str) -> String {
+    format!(
+        "`{text}` names no repositories; write a name, with `*` for any one component or `**` at the end for any number"
+    )
+}
+
+/// The rules of a file, or what is wrong with it.
+pub(super) fn parse(file: NamedText<'_>, users: &Users) -> Result<Rules, Vec<AccessProblem>> {
+    let document: Document = serde_saphyr::from_str(file.text).map_err(|error| {
+        let (line, column) = error.location().map_or((1, 1), place);
+        let message = error.without_snippet().to_string();
+        vec![AccessProblem::new(file.name, (line, column), message)]
+    })?;
+    let mut problems = Vec::new();
+    let mut report = |at: &Location, message| {
+        problems.push(AccessProblem::new(file.name, place(*at), message));
+    };
+    let rules = document.rules.iter().map(|rule| Rule {
+        users: each(&rule.users, |name| who(name, users), &mut report),
+        repositories: each(&rule.repositories, |text| text.parse(), &mut report),
+        rights: each(&rule.rights, right, &mut report),
+    });
+    let rules = rules.collect();
+    if problems.is_empty() { Ok(Rules(rules)) } else { Err(problems) }
+}
+
+/// What each text means; what means nothing is reported.
+fn each<T>(
+    texts: &[Spanned<String>],
+    meaning: impl Fn(&str) -> Result<T, String>,
+    report: &mut impl FnMut(&Location, String),
+) -> Vec<T> {
+    let mut found = Vec::new();
+    for text in texts {
+        match meaning(&text.value) {
+            Ok(value) => found.push(value),
+            Err(message) => report(&text.referenced, message),
+        }
+    }
+    found
+}
+
+fn who(name: &str, users: &Users) -> Result<Who, String> {
+    match name {
+        ANONYMOUS => Ok(Who::Anybody),
+        "*" => Ok(Who::LoggedIn),
+        name if users.name(name).is_some() => Ok(Who::Named(name.to_owned())),
+        name => Err(format!("the htpasswd file has no user `{name}`")),
+    }
+}
+
+fn right(text: &str) -> Result<Right, String> {
+    match text {
+        "pull" => Ok(Right::Pull),
+        "push" => Ok(Right::Push),
+        other => Err(format!("`{other}` is no right; there are `pull` and `push`")),
+    }
+}
+
+fn place(location: Location) -> (usize, usize) {
+    let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    (number(location.line()), number(location.column()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::htpasswd, *};
+
+    fn users() -> Users {
+        let hash = bcrypt::hash("secret", 4).expect("it is hashed");
+        let text = format!("alice:{hash}\nci:{hash}\n");
+        htpasswd::parse(NamedText { name: "users", text: &text }).0
+    }
+
+    #[test]
+    fn rules_grant_what_they_say_and_nothing_else() {
+        let text = "rules:
+- {users: [ci], repositories: [\"team/**\", one], rights: [pull, push]}
+- {users: [\"*\"], repositories: [\"**\"], rights: [pull]}
+- {users: [anonymous], repositories: [\"public/*\"], rights: [pull]}
+";
+        let rules = parse(NamedText { name: "rights", text }, &users()).expect("it is right");
+        for (user, right, repository, granted) in [
+            (Some("ci"), Right::Push, "team", true),
+            (Some("ci"), Right::Push, "team/a/b", true),
+            (Some("ci"), Right::Push, "teams/a", false),
+            (Some("ci"), Right::Push, "one", true),
+            (Some("ci"), Right::Push, "one/two", false),
+            (Some("alice"), Right::Push, "team/a", false),
+            (Some("alice"), Right::Pull, "anything/at/all", true),
+            (None, Right::Pull, "team/a", false),
+            (None, Right::Pull, "public/a", true),
+            (None, Right::Pull, "public", false),
+            (None, Right::Pull, "public/a/b", false),
+            (None, Right::Push, "public/a", false),
+        ] {
+            let name = repository.parse().expect("a name");
+            assert_eq!(rules.grant(user, right, &name), granted, "{user:?} {right:?} {repository}");
+        }
+        assert!(rules.are_for_anybody());
+        assert!(rules.grant_everything(Some("alice"), Right::Pull));
+        assert!(!rules.grant_everything(Some("ci"), Right::Push));
+        assert!(!rules.grant_everything(None, Right::Pull));
+    }
+
+    #[test]
+    fn every_fault_is_named_with_its_place() {
+        let text = "rules:
+- users: [carol, alice]
+  repositories: [\"a/**/b\", \"A\", \"\", \"a**\"]
+  rights: [pull, delete]
+";
+        let problems = parse(NamedText { name: "rights", text }, &users()).expect_err("faults");
+        let places: Vec<_> =
+            problems.iter().map(|problem| (problem.line, problem.column)).collect();
+        assert_eq!(places, [(2, 11), (3, 18), (3, 28), (3, 33), (3, 37), (4, 18)]);
+        assert!(problems[0].to_string().starts_with("rights:2:11: the htpasswd file has no user"));
+        for text in
+            ["rules:\n- {users: [], repositories: []}\n", "rules: []\nx: 1\n", "rules: [", ""]
+        {
+            let problems = parse(NamedText { name: "rights", text }, &users()).expect_err(text);
+            assert_eq!(problems.len(), 1, "{text}");
+        }
+    }
+}

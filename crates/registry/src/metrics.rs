@@ -1,0 +1,76 @@
+//! What a registry counts. The names are in `docs/registry.md`, "Metrics".
+
+use std::time::Duration;
+
+use http::StatusCode;
+use prometheus_client::{
+    encoding::text::encode,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::{Registry, Unit},
+};
+
+/// Upper ends of the buckets for the duration of a request, in seconds.
+const DURATIONS: [f64; 10] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0, 5.0, 30.0];
+
+/// All metrics of a registry.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: Family<[(&'static str, String); 2], Counter>,
+    durations: Family<[(&'static str, &'static str); 1], Histogram>,
+    pub(crate) received_bytes: Counter,
+    pub(crate) sent_bytes: Counter,
+    in_flight: Gauge,
+    uploads: Gauge,
+    pub(crate) connections: Gauge,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("portolan_registry"),
+            requests: Family::default(),
+            durations: Family::new_with_constructor(|| Histogram::new(DURATIONS)),
+            received_bytes: Counter::default(),
+            sent_bytes: Counter::default(),
+            in_flight: Gauge::default(),
+            uploads: Gauge::default(),
+            connections: Gauge::default(),
+        };
+        let registry = &mut metrics.registry;
+        registry.register("requests", "answers, by what was asked for", metrics.requests.clone());
+        let (name, help) = ("request_duration", "from a request's head to its answer's");
+        registry.register_with_unit(name, help, Unit::Seconds, metrics.durations.clone());
+        for (name, help, counter) in [
+            ("received", "bodies of requests", &metrics.received_bytes),
+            ("sent", "bodies of answers", &metrics.sent_bytes),
+        ] {
+            registry.register_with_unit(name, help, Unit::Bytes, counter.clone());
+        }
+        for (name, help, gauge) in [
+            ("requests_in_flight", "requests, until their answer is sent", &metrics.in_flight),
+            ("uploads", "uploads under way, open sessions among them", &metrics.uploads),
+            ("connections", "open connections", &metrics.connections),
+        ] {
+            registry.register(name, help, gauge.clone());
+        }
+        metrics
+    }
+
+    pub(crate) fn answered(&self, operation: &'static str, status: StatusCode, after: Duration) {
+        let labels = [("operation", operation.to_owned()), ("status", status.as_str().to_owned())];
+        self.requests.get_or_create(&labels).inc();
+        self.durations.get_or_create(&[("operation", operation)]).observe(after.as_secs_f64());
+    }
+
+    /// All of it, with these two as they are now.
+    pub(crate) fn text(&self, uploads: usize, in_flight: usize) -> String {
+        for (gauge, now) in [(&self.uploads, uploads), (&self.in_flight, in_flight)] {
+            gauge.set(i64::try_from(now).unwrap_or(i64::MAX));
+        }
+        let mut text = String::new();
+        // Writing into a string does not fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}

@@ -1,0 +1,132 @@
+//! One request as metrics and the access log see it: from its head to the last byte of its answer. It
+//! also holds the request's place among those in flight for as long.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use axum::{
+    body::{Body, Bytes, HttpBody},
+    response::Response,
+};
+use http::{Method, StatusCode, request::Parts};
+use http_body::{Frame, SizeHint};
+use prometheus_client::metrics::counter::Counter;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::{Peer, Settings, access::User, activity::Activity, metrics::Metrics};
+
+/// A request under way.
+#[derive(Debug)]
+pub(crate) struct Observation {
+    begun: Instant,
+    operation: &'static str,
+    user: Option<User>,
+    place: Option<OwnedSemaphorePermit>,
+    /// Of the connection, if it came over one.
+    activity: Option<Activity>,
+    /// For the log, if there is one.
+    line: Option<(Option<Peer>, Method, String)>,
+}
+
+impl Observation {
+    pub(crate) fn begin(parts: &Parts, settings: &Settings) -> Self {
+        let line = settings.access_log.then(|| {
+            let peer = parts.extensions.get().copied();
+            // Without the query, which has nothing to tell but digests and names of pages.
+            (peer, parts.method.clone(), parts.uri.path().to_owned())
+        });
+        let activity = parts.extensions.get().cloned();
+        Self { begun: Instant::now(), operation: "none", user: None, place: None, activity, line }
+    }
+
+    pub(crate) fn holds(&mut self, place: OwnedSemaphorePermit) {
+        self.place = Some(place);
+    }
+
+    pub(crate) fn gives_its_place_back(&mut self) {
+        self.place = None;
+    }
+
+    pub(crate) fn is_of(&mut self, user: Option<User>) {
+        self.user = user;
+    }
+
+    pub(crate) const fn asks(&mut self, operation: &'static str) {
+        self.operation = operation;
+    }
+
+    /// The answer, counted, with a body that goes on observing.
+    pub(crate) fn end(self, metrics: &Metrics, response: Response) -> Response {
+        metrics.answered(self.operation, response.status(), self.begun.elapsed());
+        let (head, body) = response.into_parts();
+        let watched = Watched {
+            body,
+            sent: 0,
+            all_sent: metrics.sent_bytes.clone(),
+            status: head.status,
+            observation: self,
+        };
+        Response::from_parts(head, Body::new(watched))
+    }
+}
+
+/// The body of an answer, and what ends with it.
+struct Watched {
+    body: Body,
+    sent: u64,
+    all_sent: Counter,
+    status: StatusCode,
+    observation: Observation,
+}
+
+impl HttpBody for Watched {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if polled.is_ready() {
+            self.observation.activity.iter().for_each(Activity::moved);
+        }
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && let Some(piece) = frame.data_ref()
+        {
+            self.sent += piece.len() as u64;
+            self.all_sent.inc_by(piece.len() as u64);
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        let Observation { begun, user, line, .. } = &self.observation;
+        let Some((peer, method, path)) = line else { return };
+        let client = peer.map(|Peer(address)| address.ip().to_string());
+        let milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(
+            client,
+            user = user.as_deref(),
+            %method,
+            path,
+            status = self.status.as_u16(),
+            sent = self.sent,
+            milliseconds,
+            "request"
+        );
+    }
+}

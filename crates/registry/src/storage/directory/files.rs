@@ -1,0 +1,144 @@
+//! What a directory's storage does with files: each step is durable once it returns.
+
+use std::{
+    ffi::OsStr,
+    fs::{self, File},
+    io,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
+
+use super::super::{Done, Known, StorageError, error::failed};
+
+/// Makes a directory and those above it, durably, as far as they are not there.
+pub(super) fn create_dir(path: &Path) -> Done {
+    let parent = parent(path);
+    match fs::create_dir(path) {
+        Ok(()) => sync_dir(parent),
+        Err(_) if path.is_dir() => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && parent != path => {
+            create_dir(parent)?;
+            create_dir(path)
+        }
+        Err(error) => Err(failed("create", path)(error)),
+    }
+}
+
+/// Makes the names in a directory durable.
+pub(super) fn sync_dir(path: &Path) -> Done {
+    #[cfg(test)]
+    super::super::record::sync(path);
+    File::open(path).and_then(|dir| dir.sync_all()).map_err(failed("sync", path))
+}
+
+/// Gives the file at `from` the name `to`, in place of what has it.
+pub(super) fn rename(from: &Path, to: &Path) -> Done {
+    fs::rename(from, to).map_err(failed("create", to))?;
+    sync_dir(parent(to))
+}
+
+/// What came of an attempt to give a file another name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Linked {
+    /// It has the name, perhaps since before.
+    Done,
+    /// There is no such file: it may go at any time.
+    Absent,
+    /// The file system lets it have no further names, or has none to give.
+    Refused,
+}
+
+/// Gives the file at `source` the name `path` too. Not synced.
+pub(super) fn link(source: &Path, path: &Path) -> Result<Linked, StorageError> {
+    use io::ErrorKind::{
+        AlreadyExists, CrossesDevices, NotFound, PermissionDenied, TooManyLinks, Unsupported,
+    };
+    match fs::hard_link(source, path) {
+        Ok(()) => Ok(Linked::Done),
+        // The same name is the same content.
+        Err(error) if error.kind() == AlreadyExists => Ok(Linked::Done),
+        Err(error) if error.kind() == NotFound => Ok(Linked::Absent),
+        Err(error) => match error.kind() {
+            TooManyLinks | PermissionDenied | Unsupported | CrossesDevices => Ok(Linked::Refused),
+            _ => Err(failed("link to", path)(error)),
+        },
+    }
+}
+
+/// How many names a file has, and its length; none where it is not there.
+pub(super) fn names_of(path: &Path) -> Result<Option<(u64, u64)>, StorageError> {
+    let found = if_there(fs::metadata(path)).map_err(failed("look for", path))?;
+    Ok(found.map(|found| (found.nlink(), found.len())))
+}
+
+pub(super) fn delete(path: &Path) -> Known {
+    let deleted = if_there(fs::remove_file(path)).map_err(failed("delete", path))?.is_some();
+    if deleted {
+        sync_dir(parent(path))?;
+    }
+    Ok(deleted)
+}
+
+pub(super) fn exists(path: &Path) -> Known {
+    path.try_exists().map_err(failed("look for", path))
+}
+
+/// The content of a file; none where it is not there.
+pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, StorageError> {
+    if_there(fs::read(path)).map_err(failed("read", path))
+}
+
+/// What lies in a directory: nothing if it is absent or is no directory.
+pub(super) fn entries(path: &Path) -> Result<Vec<PathBuf>, StorageError> {
+    let Some(entries) = open_dir(path)? else { return Ok(Vec::new()) };
+    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+    paths.collect::<io::Result<_>>().map_err(failed("read", path))
+}
+
+/// Whether anything lies in a directory.
+pub(super) fn holds_anything(path: &Path) -> Known {
+    let first = open_dir(path)?.and_then(|mut entries| entries.next());
+    Ok(first.transpose().map_err(failed("read", path))?.is_some())
+}
+
+fn open_dir(path: &Path) -> Result<Option<fs::ReadDir>, StorageError> {
+    match fs::read_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(None),
+        opened => if_there(opened).map_err(failed("read", path)),
+    }
+}
+
+pub(super) fn file_name(path: &Path) -> Option<&str> {
+    path.file_name().and_then(OsStr::to_str)
+}
+
+/// Every path here has one: it is made of a directory and names below it.
+pub(super) fn parent(path: &Path) -> &Path {
+    path.parent().unwrap_or(path)
+}
+
+pub(super) fn if_there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_goes_while_it_is_linked_was_not_there() {
+        let root = tempfile::tempdir().expect("a directory");
+        let [source, path] = ["source", "path"].map(|name| root.path().join(name));
+        assert_eq!(link(&source, &path).expect("no fault of the storage"), Linked::Absent);
+        fs::write(&source, "x").expect("it is written");
+        for _ in 0..2 {
+            assert_eq!(link(&source, &path).expect("it works"), Linked::Done);
+        }
+        assert_eq!(fs::read(&path).expect("it is there"), b"x");
+        assert_eq!(names_of(&path).expect("it works"), Some((2, 1)));
+    }
+}

@@ -1,0 +1,537 @@
+//! A storage in a directory: files named by what they hold, each written beside its place, synced
+//! and renamed, so that a reader or a crash meets all of it or nothing.
+//!
+//! It does not look for what no manifest needs. The layout: `docs/registry.md`.
+
+mod files;
+mod names;
+mod pool;
+mod sessions;
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, File, TryLockError},
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+    time::SystemTime,
+};
+
+use oci::{Digest, Repository, Tag};
+
+use self::{
+    files::{
+        Linked, create_dir, delete, entries, exists, file_name, holds_anything, if_there, link,
+        parent, read, rename, sync_dir,
+    },
+    names::RepositoryNames,
+    pool::{Pool, Reclaimed},
+    sessions::Sessions,
+};
+use super::{
+    Backend, Blob, Done, Known, RecoveredSession, SavedSession, Staged, StorageError,
+    StoredManifest,
+    error::failed,
+    staged::{Kept, StagedFile},
+};
+use crate::{limits::MAX_DIRECTORY_BLOB_BYTES, upload_id::UploadId};
+
+const BLOBS: &str = "_blobs";
+const MANIFESTS: &str = "_manifests";
+const TAGS: &str = "_tags";
+const REFERRERS: &str = "_referrers";
+
+#[derive(Debug)]
+pub(super) struct Directory {
+    repositories: PathBuf,
+    staging: PathBuf,
+    pool: Pool,
+    sessions: Sessions,
+    names: RepositoryNames,
+    /// Held while directories are made: who finds one there may rely on it after a crash too, but for one
+    /// whose process was killed between making and syncing it.
+    making: Mutex<()>,
+    /// Locked as long as it is open.
+    _lock: File,
+}
+
+impl Directory {
+    pub(super) fn open(root: &Path) -> Result<Self, StorageError> {
+        // So that every path has a parent that can be opened.
+        let root = &std::path::absolute(root).map_err(failed("look for", root))?;
+        let [repositories, staging, uploads, blobs] =
+            ["repositories", "staging", "uploads", "blobs"].map(|name| root.join(name));
+        create_dir(&repositories)?;
+        let lock = lock(root)?;
+        // Under the lock nobody else writes: what is half done was left by a process that was killed.
+        let mut reclaimed = Reclaimed::default();
+        for path in entries(&staging)? {
+            let bytes = fs::symlink_metadata(&path).map_or(0, |found| found.len());
+            if_there(fs::remove_file(&path)).map_err(failed("delete", &path))?;
+            reclaimed.add(bytes);
+        }
+        for made in [&staging, &uploads, &blobs] {
+            create_dir(made)?;
+        }
+        let sessions = Sessions::recover(uploads, &mut reclaimed)?;
+        let pool = Pool::new(blobs, staging.clone());
+        pool.reclaim(&mut reclaimed)?;
+        if reclaimed.files > 0 {
+            let Reclaimed { files, bytes } = reclaimed;
+            tracing::info!(files, bytes, "removed what an earlier process left half done");
+        }
+        Ok(Self {
+            repositories,
+            staging,
+            pool,
+            sessions,
+            names: RepositoryNames::default(),
+            making: Mutex::default(),
+            _lock: lock,
+        })
+    }
+
+    fn path(&self, name: &Repository, kind: &str, of: &impl ToString) -> PathBuf {
+        let mut path = self.repositories.join(name.as_str());
+        path.extend([kind, &of.to_string()]);
+        path
+    }
+
+    fn referrers_of(&self, name: &Repository, subject: Digest) -> PathBuf {
+        self.path(name, REFERRERS, &subject)
+    }
+
+    fn stage_file(&self) -> Result<StagedFile, StorageError> {
+        let path = self.staging.join(UploadId::random().to_string());
+        StagedFile::create(path, Kept::WhileOwned)
+    }
+
+    /// Writes `content`, which appears at `path` at once and whole.
+    fn write(&self, path: &Path, content: &[&[u8]]) -> Done {
+        let mut staged = self.stage_file()?;
+        content.iter().try_for_each(|part| staged.append(part))?;
+        staged.sync()?;
+        self.make_parent(path)?;
+        rename(staged.path(), path)
+    }
+
+    fn make_parent<'a>(&self, path: &'a Path) -> Result<&'a Path, StorageError> {
+        let parent = parent(path);
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        create_dir(parent)?;
+        Ok(parent)
+    }
+
+    /// Moves a blob that is staged to its place, or links the place to the same blob elsewhere.
+    fn place_blob(&self, name: &Repository, digest: Digest, staged: &mut StagedFile) -> Done {
+        staged.sync()?;
+        let path = self.path(name, BLOBS, &digest);
+        let parent = self.make_parent(&path)?;
+        let _alone = self.pool.lock(digest);
+        if self.pool.place_equal(digest, staged, &path)? {
+            return sync_dir(parent);
+        }
+        fs::rename(staged.path(), &path).map_err(failed("create", &path))?;
+        staged.moved();
+        self.pool.offer(digest, &path);
+        sync_dir(parent)
+    }
+
+    /// A copy of the blob at `source`, for where it can have no further name.
+    fn copy_blob(&self, name: &Repository, digest: Digest, source: &Path) -> Known {
+        let Some(mut content) = if_there(File::open(source)).map_err(failed("open", source))?
+        else {
+            return Ok(false);
+        };
+        let staged = self.stage_file()?;
+        let path = staged.path();
+        File::create(path)
+            .and_then(|mut file| std::io::copy(&mut content, &mut file).and(file.sync_all()))
+            .map_err(failed("write", path))?;
+        let place = self.path(name, BLOBS, &digest);
+        self.make_parent(&place)?;
+        rename(path, &place)?;
+        Ok(true)
+    }
+
+    /// Whether the repository holds a blob or manifest.
+    fn holds_something(&self, repository: &Path) -> Known {
+        for kind in [BLOBS, MANIFESTS] {
+            if holds_anything(&repository.join(kind))? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn deleted_from(&self, name: &Repository) -> Done {
+        let path = self.repositories.join(name.as_str());
+        self.names.shrank(name, || self.holds_something(&path))
+    }
+
+    /// The repositories that hold something, as the files say.
+    fn find_repositories(&self) -> Result<BTreeSet<Repository>, StorageError> {
+        let mut found = BTreeSet::new();
+        let mut to_visit = vec![self.repositories.clone()];
+        while let Some(path) = to_visit.pop() {
+            let below = |path: &PathBuf| file_name(path).is_some_and(|name| !name.starts_with('_'));
+            to_visit.extend(entries(&path)?.into_iter().filter(below));
+            let name = path.strip_prefix(&self.repositories).ok().and_then(Path::to_str);
+            // The root is no repository, and neither is what somebody else put here.
+            let Some(Ok(name)) = name.map(str::parse) else { continue };
+            if self.holds_something(&path)? {
+                found.insert(name);
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn lock(root: &Path) -> Result<File, StorageError> {
+    let path = root.join("lock");
+    let lock = File::create(&path).map_err(failed("create", &path))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(StorageError::InUse(root.to_owned())),
+        Err(TryLockError::Error(error)) => Err(failed("lock", &path)(error)),
+    }
+}
+
+impl Backend for Directory {
+    fn max_blob_bytes(&self) -> u64 {
+        MAX_DIRECTORY_BLOB_BYTES
+    }
+
+    fn stage(&self) -> Result<Staged, StorageError> {
+        self.stage_file().map(Staged::File)
+    }
+
+    fn begin_session(&self, id: UploadId, session: &SavedSession) -> Result<Staged, StorageError> {
+        self.sessions.begin(id, session)
+    }
+
+    fn end_session(&self, id: UploadId) -> Done {
+        self.sessions.end(id)
+    }
+
+    fn recovered_sessions(&self) -> Vec<RecoveredSession> {
+        self.sessions.take_recovered()
+    }
+
+    fn put_blob(&self, name: &Repository, digest: Digest, content: &mut Staged) -> Done {
+        let placed = match content {
+            Staged::File(staged) => self.place_blob(name, digest, staged),
+            Staged::Bytes(bytes) => self.write(&self.path(name, BLOBS, &digest), &[bytes]),
+        };
+        // It may be there although its name is not durable.
+        if placed.is_ok() || content.is_spent() {
+            self.names.grew(name);
+        }
+        placed
+    }
+
+    fn mount_blob(&self, from: Option<&Repository>, name: &Repository, digest: Digest) -> Known {
+        let source = match from {
+            Some(from) => self.path(from, BLOBS, &digest),
+            None => self.pool.path(digest),
+        };
+        if !exists(&source)? {
+            return Ok(false);
+        }
+        let path = self.path(name, BLOBS, &digest);
+        let parent = self.make_parent(&path)?;
+        let _alone = self.pool.lock(digest);
+        let mounted = match link(&source, &path)? {
+            Linked::Done => true,
+            Linked::Absent => false,
+            Linked::Refused => self.copy_blob(name, digest, &source)?,
+        };
+        sync_dir(parent)?;
+        if mounted {
+            self.names.grew(name);
+        }
+        Ok(mounted)
+    }
+
+    fn has_blob(&self, name: &Repository, digest: Digest) -> Known {
+        exists(&self.path(name, BLOBS, &digest))
+    }
+
+    fn blob(&self, name: &Repository, digest: Digest) -> Result<Option<Blob>, StorageError> {
+        let path = self.path(name, BLOBS, &digest);
+        let Some(file) = if_there(File::open(&path)).map_err(failed("open", &path))? else {
+            return Ok(None);
+        };
+        let size = file.metadata().map_err(failed("read", &path))?.len();
+        Ok(Some(Blob::File { file, size }))
+    }
+
+    fn delete_blob(&self, name: &Repository, digest: Digest) -> Known {
+        let _alone = self.pool.lock(digest);
+        let deleted = delete(&self.path(name, BLOBS, &digest))?;
+        if deleted {
+            self.pool.let_go(digest);
+            self.deleted_from(name)?;
+        }
+        Ok(deleted)
+    }
+
+    fn put_manifest(
+        &self,
+        name: &Repository,
+        digest: Digest,
+        manifest: &StoredManifest,
+        subject: Option<Digest>,
+    ) -> Done {
+        if let Some(subject) = subject {
+            let path = self.referrers_of(name, subject).join(digest.to_string());
+            if !exists(&path)? {
+                self.write(&path, &[])?;
+            }
+        }
+        // What is there already keeps the time at which it came; damage is mended.
+        if !matches!(self.manifest(name, digest), Ok(Some(there)) if there == *manifest) {
+            let path = self.path(name, MANIFESTS, &digest);
+            self.write(&path, &[manifest.media_type.as_bytes(), b"\n", &manifest.bytes])?;
+        }
+        self.names.grew(name);
+        Ok(())
+    }
+
+    fn has_manifest(&self, name: &Repository, digest: Digest) -> Known {
+        exists(&self.path(name, MANIFESTS, &digest))
+    }
+
+    fn manifest(
+        &self,
+        name: &Repository,
+        digest: Digest,
+    ) -> Result<Option<StoredManifest>, StorageError> {
+        let path = self.path(name, MANIFESTS, &digest);
+        let Some(mut content) = read(&path)? else { return Ok(None) };
+        let line = content.iter().position(|byte| *byte == b'\n');
+        let bytes = content.split_off(line.map_or(content.len(), |end| end + 1));
+        content.pop();
+        match String::from_utf8(content) {
+            Ok(media_type) if line.is_some() => {
+                Ok(Some(StoredManifest { media_type, bytes: bytes.into() }))
+            }
+            _ => Err(StorageError::Damaged(path)),
+        }
+    }
+
+    fn delete_manifest(&self, name: &Repository, digest: Digest, subject: Option<Digest>) -> Known {
+        let deleted = delete(&self.path(name, MANIFESTS, &digest))?;
+        if let Some(subject) = subject {
+            delete(&self.referrers_of(name, subject).join(digest.to_string()))?;
+        }
+        if deleted {
+            self.deleted_from(name)?;
+        }
+        Ok(deleted)
+    }
+
+    fn manifests(&self, name: &Repository) -> Result<Vec<(Digest, SystemTime)>, StorageError> {
+        let mut found = Vec::new();
+        for path in entries(&self.repositories.join(name.as_str()).join(MANIFESTS))? {
+            let Some(Ok(digest)) = file_name(&path).map(str::parse) else { continue };
+            // It may have been deleted meanwhile.
+            let pushed = if_there(fs::metadata(&path).and_then(|found| found.modified()));
+            found.extend(pushed.map_err(failed("look for", &path))?.map(|pushed| (digest, pushed)));
+        }
+        Ok(found)
+    }
+
+    fn referrers(&self, name: &Repository, subject: Digest) -> Result<Vec<Digest>, StorageError> {
+        let names = entries(&self.referrers_of(name, subject))?;
+        Ok(names.iter().filter_map(|path| file_name(path)?.parse().ok()).collect())
+    }
+
+    fn put_tag(&self, name: &Repository, tag: &Tag, digest: Digest) -> Done {
+        self.write(&self.path(name, TAGS, tag), &[digest.to_string().as_bytes()])
+    }
+
+    fn tagged(&self, name: &Repository, tag: &Tag) -> Result<Option<Digest>, StorageError> {
+        let path = self.path(name, TAGS, tag);
+        let Some(text) = read(&path)? else { return Ok(None) };
+        let digest = std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok());
+        digest.map(Some).ok_or(StorageError::Damaged(path))
+    }
+
+    fn delete_tag(&self, name: &Repository, tag: &Tag) -> Known {
+        delete(&self.path(name, TAGS, tag))
+    }
+
+    fn tags(&self, name: &Repository) -> Result<Option<Vec<Tag>>, StorageError> {
+        let repository = self.repositories.join(name.as_str());
+        if !self.holds_something(&repository)? {
+            return Ok(None);
+        }
+        let names = entries(&repository.join(TAGS))?;
+        Ok(Some(names.iter().filter_map(|path| file_name(path)?.parse().ok()).collect()))
+    }
+
+    fn repositories(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+        wanted: &dyn Fn(&Repository) -> bool,
+    ) -> Result<Vec<Repository>, StorageError> {
+        let page = |names: &BTreeSet<Repository>| {
+            let rest =
+                names.iter().skip_while(|name| after.is_some_and(|after| name.as_str() <= after));
+            rest.filter(|name| wanted(name)).take(limit).cloned().collect()
+        };
+        self.names.read(|| self.find_repositories(), page)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::record::synced, *};
+
+    fn put(directory: &Directory, name: &Repository, bytes: &[u8]) -> Done {
+        let mut staged = directory.stage()?;
+        staged.append(bytes)?;
+        directory.put_blob(name, Digest::sha256(bytes), &mut staged)
+    }
+
+    #[test]
+    fn what_is_made_and_deleted_is_synced_by_name() {
+        let root = tempfile::tempdir().expect("a directory");
+        let root = root.path();
+        let (opened, done) = synced(root, || Directory::open(&root.join("a/b")));
+        let others = ["a/b"; 3];
+        assert_eq!(done, [&["", "a", "a/b"], &others[..]].concat(), "staging, uploads and blobs");
+        let directory = opened.expect("a directory of our own");
+
+        let (name, digest) = ("x/y".parse().expect("a name"), Digest::sha256(b"z"));
+        let (put, done) = synced(root, || put(&directory, &name, b"z"));
+        put.expect("it is kept");
+        let repository = "a/b/repositories/x/y";
+        let blobs = format!("{repository}/_blobs");
+        let staged = "a/b/staging/*";
+        assert_eq!(done, [staged, "a/b/repositories", "a/b/repositories/x", repository, &blobs]);
+
+        let manifest = StoredManifest { media_type: "a/b".to_owned(), bytes: "{}".into() };
+        let put = || directory.put_manifest(&name, digest, &manifest, Some(digest));
+        let (put, done) = synced(root, put);
+        put.expect("it is kept");
+        let [referrers, manifests] =
+            ["_referrers", "_manifests"].map(|kind| format!("{repository}/{kind}"));
+        let subject = format!("{referrers}/{digest}");
+        let referrer = [staged, repository, &referrers, &subject];
+        assert_eq!(done, [&referrer[..], &[staged, repository, &manifests]].concat());
+
+        let other = "x/z".parse().expect("a name");
+        let (mounted, done) = synced(root, || directory.mount_blob(Some(&name), &other, digest));
+        assert!(mounted.expect("it works"));
+        let repository = "a/b/repositories/x/z";
+        assert_eq!(done, ["a/b/repositories/x", repository, &format!("{repository}/_blobs")]);
+
+        let (deleted, done) = synced(root, || directory.delete_blob(&name, digest));
+        assert!(deleted.expect("it works"));
+        assert_eq!(done, [&*blobs]);
+        let (deleted, done) = synced(root, || directory.delete_blob(&name, digest));
+        assert!(!deleted.expect("it works") && done.is_empty(), "{done:?}");
+    }
+
+    #[test]
+    fn a_blob_is_stored_once_and_goes_with_the_last_that_has_it() {
+        let root = tempfile::tempdir().expect("a directory");
+        let directory = Directory::open(root.path()).expect("a directory of our own");
+        let [a, b] = ["a", "b"].map(|name| name.parse::<Repository>().expect("a name"));
+        let digest = Digest::sha256(b"z");
+        let names = || files::names_of(&directory.pool.path(digest)).expect("it works");
+        for name in [&a, &b] {
+            put(&directory, name, b"z").expect("it is kept");
+        }
+        assert_eq!(names(), Some((3, 1)));
+        assert!(entries(&directory.staging).expect("it works").is_empty());
+        directory.delete_blob(&a, digest).expect("it works");
+        assert_eq!(names(), Some((2, 1)));
+        directory.delete_blob(&b, digest).expect("it works");
+        assert_eq!(names(), None);
+    }
+
+    #[test]
+    fn a_blob_is_kept_where_the_pool_cannot_have_it() {
+        let root = tempfile::tempdir().expect("a directory");
+        let directory = Directory::open(root.path()).expect("a directory of our own");
+        fs::remove_dir(root.path().join("blobs")).expect("it is empty");
+        let name = "a".parse().expect("a name");
+        assert!(directory.repositories(None, 1, &|_| true).expect("it works").is_empty());
+        put(&directory, &name, b"z").expect("it is kept");
+        assert!(directory.has_blob(&name, Digest::sha256(b"z")).expect("it works"));
+        assert!(entries(&directory.staging).expect("it works").is_empty());
+        let names = directory.repositories(None, 1, &|_| true).expect("it works");
+        assert_eq!(names, std::slice::from_ref(&name));
+        assert!(directory.delete_blob(&name, Digest::sha256(b"z")).expect("it works"));
+    }
+
+    #[test]
+    fn what_was_moved_to_its_place_is_not_written_any_more() {
+        let root = tempfile::tempdir().expect("a directory");
+        let directory = Directory::open(root.path()).expect("a directory of our own");
+        let (name, digest) = ("a".parse().expect("a name"), Digest::sha256(b"right"));
+        let mut staged = directory.stage().expect("there is room");
+        staged.append(b"right").expect("there is room");
+        directory.put_blob(&name, digest, &mut staged).expect("it is kept");
+        assert!(staged.is_spent());
+        staged.append(b"wrong").expect_err("it is spent");
+        staged.truncate(0).expect_err("it is spent");
+        let path = directory.path(&name, BLOBS, &digest);
+        assert_eq!(fs::read(path).expect("it is there"), b"right");
+    }
+
+    #[test]
+    fn pushing_again_mends_a_damaged_blob() {
+        let root = tempfile::tempdir().expect("a directory");
+        let directory = Directory::open(root.path()).expect("a directory of our own");
+        let name = "a".parse().expect("a name");
+        put(&directory, &name, b"right").expect("it is kept");
+        let path = directory.path(&name, BLOBS, &Digest::sha256(b"right"));
+        fs::write(&path, "wrong").expect("it is written");
+        put(&directory, &name, b"right").expect("it is kept");
+        for path in [path, directory.pool.path(Digest::sha256(b"right"))] {
+            assert_eq!(fs::read(path).expect("it is there"), b"right");
+        }
+    }
+
+    #[test]
+    fn a_copy_is_a_blob_of_its_own() {
+        let root = tempfile::tempdir().expect("a directory");
+        let directory = Directory::open(root.path()).expect("a directory of our own");
+        let [a, b] = ["a", "b"].map(|name| name.parse::<Repository>().expect("a name"));
+        put(&directory, &a, b"z").expect("it is kept");
+        let digest = Digest::sha256(b"z");
+        let source = directory.path(&a, BLOBS, &digest);
+        assert!(directory.copy_blob(&b, digest, &source).expect("it works"));
+        let copy = directory.path(&b, BLOBS, &digest);
+        assert_eq!(fs::read(&copy).expect("it is there"), b"z");
+        assert_eq!(files::names_of(&copy).expect("it works"), Some((1, 1)));
+        let absent = directory.path(&a, BLOBS, &Digest::sha256(b"absent"));
+        assert!(!directory.copy_blob(&b, digest, &absent).expect("it works"));
+    }
+
+    #[test]
+    fn blobs_that_no_repository_has_go_at_the_next_start() {
+        let root = tempfile::tempdir().expect("a directory");
+        let name = "a".parse().expect("a name");
+        let digest = Digest::sha256(b"z");
+        let directory = Directory::open(root.path()).expect("a directory of our own");
+        put(&directory, &name, b"z").expect("it is kept");
+        // As a process does that is killed between the two steps of deleting.
+        fs::remove_file(directory.path(&name, BLOBS, &digest)).expect("it is there");
+        drop(directory);
+        let directory = Directory::open(root.path()).expect("a directory of our own");
+        assert!(!exists(&directory.pool.path(digest)).expect("it works"));
+    }
+
+    #[test]
+    fn a_directory_may_be_named_from_where_we_are() {
+        let here = tempfile::tempdir_in(".").expect("a directory");
+        let name = here.path().file_name().expect("a name");
+        Directory::open(&Path::new(name).join("registry")).expect("it is made");
+        assert!(here.path().join("registry/repositories").is_dir());
+    }
+}

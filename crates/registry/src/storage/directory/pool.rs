@@ -1,0 +1,141 @@
+//! The pool: each blob under its digest alone, for repositories to link to, so that a blob that several
+//! have is stored once, and one can be found without knowing where it is.
+//!
+//! It is a convenience: what a repository holds has a name there, and stays when the pool forgets it.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use oci::Digest;
+
+use super::{
+    super::{Done, StorageError, error::failed, staged::StagedFile},
+    files::{Linked, entries, if_there, link, names_of},
+};
+use crate::{limits::READ_PIECE_BYTES, upload_id::UploadId};
+
+#[derive(Debug)]
+pub(super) struct Pool {
+    blobs: PathBuf,
+    staging: PathBuf,
+    /// Held by who gives a blob names or takes them away. A digest has always the same.
+    alone: [Mutex<()>; LOCKS],
+}
+
+/// One for each value of a digest's first byte.
+const LOCKS: usize = 256;
+
+/// What was removed, and gave back how many bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Reclaimed {
+    pub(super) files: u64,
+    pub(super) bytes: u64,
+}
+
+impl Reclaimed {
+    pub(super) const fn add(&mut self, bytes: u64) {
+        self.files += 1;
+        self.bytes += bytes;
+    }
+}
+
+impl Pool {
+    pub(super) fn new(blobs: PathBuf, staging: PathBuf) -> Self {
+        Self { blobs, staging, alone: std::array::from_fn(|_| Mutex::default()) }
+    }
+
+    /// While this is held nobody else gives names to this blob, or takes them away.
+    pub(super) fn lock(&self, digest: Digest) -> MutexGuard<'_, ()> {
+        let first = digest.as_bytes().first().copied().unwrap_or_default();
+        // It guards files, which have no half-written state for others to see.
+        self.alone[usize::from(first)].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn path(&self, digest: Digest) -> PathBuf {
+        self.blobs.join(digest.to_string())
+    }
+
+    /// Gives the pool's copy of `staged` the name `path`, if there is one and it is the same to the byte:
+    /// a disk may have damaged it, and then the new one is to be kept.
+    pub(super) fn place_equal(
+        &self,
+        digest: Digest,
+        staged: &StagedFile,
+        path: &Path,
+    ) -> Result<bool, StorageError> {
+        let ours = self.path(digest);
+        let is_equal = match if_there(File::open(&ours)).map_err(failed("open", &ours))? {
+            Some(file) => are_equal(file, staged.path()).map_err(failed("read", &ours))?,
+            None => false,
+        };
+        Ok(is_equal && self.replace(&ours, path)? == Linked::Done)
+    }
+
+    /// Lets the pool have what lies at `path`, in place of what it has. That it cannot is no harm.
+    pub(super) fn offer(&self, digest: Digest, path: &Path) {
+        if let Err(error) = self.replace(path, &self.path(digest)) {
+            tracing::warn!(%error, "a blob is kept, but cannot be shared");
+        }
+    }
+
+    /// Gives the file at `source` the name `path` too, in place of what has it. Not synced.
+    fn replace(&self, source: &Path, path: &Path) -> Result<Linked, StorageError> {
+        let name = self.staging.join(UploadId::random().to_string());
+        let linked = link(source, &name)?;
+        if linked == Linked::Done {
+            let renamed = fs::rename(&name, path).map_err(failed("create", path));
+            // Renaming does nothing where both names are of one file.
+            if_there(fs::remove_file(&name)).map_err(failed("delete", &name))?;
+            renamed?;
+        }
+        Ok(linked)
+    }
+
+    /// Forgets a blob that no repository has any more. What it cannot delete goes at the next start.
+    pub(super) fn let_go(&self, digest: Digest) {
+        if let Err(error) = self.let_go_of(&self.path(digest)) {
+            tracing::warn!(%error, "a blob that nobody has still takes space");
+        }
+    }
+
+    /// Forgets all of those.
+    pub(super) fn reclaim(&self, reclaimed: &mut Reclaimed) -> Done {
+        for path in entries(&self.blobs)? {
+            if let Some(bytes) = self.let_go_of(&path)? {
+                reclaimed.add(bytes);
+            }
+        }
+        Ok(())
+    }
+
+    /// How many bytes that gave back. A repository that links to it meanwhile keeps it all the same.
+    fn let_go_of(&self, path: &Path) -> Result<Option<u64>, StorageError> {
+        let Some((1, bytes)) = names_of(path)? else { return Ok(None) };
+        if_there(fs::remove_file(path)).map_err(failed("delete", path))?;
+        Ok(Some(bytes))
+    }
+}
+
+fn are_equal(mut ours: File, theirs: &Path) -> io::Result<bool> {
+    let mut theirs = File::open(theirs)?;
+    if ours.metadata()?.len() != theirs.metadata()?.len() {
+        return Ok(false);
+    }
+    let [mut a, mut b] = [(); 2].map(|()| Vec::with_capacity(READ_PIECE_BYTES));
+    loop {
+        a.clear();
+        b.clear();
+        ours.by_ref().take(READ_PIECE_BYTES as u64).read_to_end(&mut a)?;
+        theirs.by_ref().take(READ_PIECE_BYTES as u64).read_to_end(&mut b)?;
+        if a != b {
+            return Ok(false);
+        }
+        if a.is_empty() {
+            return Ok(true);
+        }
+    }
+}

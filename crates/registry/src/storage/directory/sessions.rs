@@ -1,0 +1,173 @@
+//! Upload sessions on a directory: each is a file of its bytes, and one beside it that says whose it is.
+//! Neither is synced before the upload ends: a session that a power cut takes is begun again, and the
+//! digest of what is left of one is checked at its end.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+    time::SystemTime,
+};
+
+use oci::Algorithm;
+
+use super::{
+    super::{
+        Done, RecoveredSession, SavedSession, Staged, StorageError,
+        error::failed,
+        staged::{Kept, StagedFile},
+    },
+    files::{entries, file_name, if_there, read},
+    pool::Reclaimed,
+};
+use crate::upload_id::UploadId;
+
+#[derive(Debug)]
+pub(super) struct Sessions {
+    uploads: PathBuf,
+    recovered: Mutex<Vec<RecoveredSession>>,
+}
+
+impl Sessions {
+    /// Takes what an earlier process left in `uploads`; what cannot be gone on with is removed.
+    pub(super) fn recover(
+        uploads: PathBuf,
+        reclaimed: &mut Reclaimed,
+    ) -> Result<Self, StorageError> {
+        let sessions = Self { uploads, recovered: Mutex::default() };
+        let mut recovered = Vec::new();
+        for path in entries(&sessions.uploads)? {
+            if path.extension().is_some() {
+                // Beside a file of bytes it is found from there.
+                if !path.with_extension("").is_file() {
+                    remove(&path)?;
+                }
+                continue;
+            }
+            let len = fs::metadata(&path).map_or(0, |found| found.len());
+            match sessions.recover_one(&path, len)? {
+                Some(session) => recovered.push(session),
+                None => {
+                    remove(&path)?;
+                    remove(&record_of(&path))?;
+                    reclaimed.add(len);
+                }
+            }
+        }
+        *sessions.recovered() = recovered;
+        Ok(sessions)
+    }
+
+    fn recover_one(&self, path: &Path, len: u64) -> Result<Option<RecoveredSession>, StorageError> {
+        let Some(id) = file_name(path).and_then(UploadId::parse) else { return Ok(None) };
+        let Some(record) = read(&record_of(path))? else { return Ok(None) };
+        let Some(session) = parse(&record) else { return Ok(None) };
+        let changed = fs::metadata(path).and_then(|found| found.modified());
+        let changed = changed.map_err(failed("look for", path))?;
+        // A clock that was set back makes it new.
+        let idle = SystemTime::now().duration_since(changed).unwrap_or_default();
+        let staged = Staged::File(StagedFile::existing(path.to_owned(), len));
+        Ok(Some(RecoveredSession { id, session, staged, idle }))
+    }
+
+    pub(super) fn take_recovered(&self) -> Vec<RecoveredSession> {
+        std::mem::take(&mut self.recovered())
+    }
+
+    fn recovered(&self) -> std::sync::MutexGuard<'_, Vec<RecoveredSession>> {
+        // It is filled and emptied by one assignment each.
+        self.recovered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn path(&self, id: UploadId) -> PathBuf {
+        self.uploads.join(id.to_string())
+    }
+
+    pub(super) fn begin(
+        &self,
+        id: UploadId,
+        session: &SavedSession,
+    ) -> Result<Staged, StorageError> {
+        let path = self.path(id);
+        let staged = StagedFile::create(path.clone(), Kept::UntilDeleted)?;
+        let record = record_of(&path);
+        let written = fs::write(&record, print(session));
+        if let Err(error) = written {
+            self.end(id)?;
+            return Err(failed("write", &record)(error));
+        }
+        Ok(Staged::File(staged))
+    }
+
+    pub(super) fn end(&self, id: UploadId) -> Done {
+        let path = self.path(id);
+        remove(&path)?;
+        remove(&record_of(&path))
+    }
+}
+
+fn record_of(path: &Path) -> PathBuf {
+    path.with_extension("session")
+}
+
+fn remove(path: &Path) -> Done {
+    if_there(fs::remove_file(path)).map_err(failed("delete", path)).map(drop)
+}
+
+/// `<algorithm> <name>`, and a line feed that says that it is whole.
+fn print(session: &SavedSession) -> String {
+    format!("{} {}\n", session.algorithm, session.name)
+}
+
+fn parse(record: &[u8]) -> Option<SavedSession> {
+    let (algorithm, name) =
+        std::str::from_utf8(record).ok()?.strip_suffix('\n')?.split_once(' ')?;
+    let algorithm = [Algorithm::Sha256, Algorithm::Sha512]
+        .into_iter()
+        .find(|known| known.name() == algorithm)?;
+    Some(SavedSession { name: name.parse().ok()?, algorithm })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_are_read_as_they_are_printed() {
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+            let session = SavedSession { name: "a/b".parse().expect("a name"), algorithm };
+            assert_eq!(parse(print(&session).as_bytes()), Some(session));
+        }
+        for bad in ["", "\n", "sha256 a/b", "sha256 A\n", "md5 a\n", "sha256\n", "sha256 a\nb\n"] {
+            assert_eq!(parse(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_gone_on_with_is_removed() {
+        let uploads = tempfile::tempdir().expect("a directory");
+        let write = |name: &str, text: &str| {
+            fs::write(uploads.path().join(name), text).expect("it is written");
+        };
+        let [whole, bare, torn, gone] = [(); 4].map(|()| UploadId::random().to_string());
+        write(&whole, "bytes");
+        write(&format!("{whole}.session"), "sha256 a\n");
+        write(&bare, "by");
+        write(&torn, "b");
+        write(&format!("{torn}.session"), "sha2");
+        write(&format!("{gone}.session"), "sha256 a\n");
+        write("foreign", "");
+        let mut reclaimed = Reclaimed::default();
+        let path = uploads.path().to_owned();
+        let sessions = Sessions::recover(path, &mut reclaimed).expect("it works");
+        assert_eq!(reclaimed, Reclaimed { files: 3, bytes: 3 });
+        let recovered = sessions.take_recovered();
+        assert_eq!(recovered.len(), 1);
+        assert_eq!((recovered[0].id.to_string(), recovered[0].staged.len()), (whole.clone(), 5));
+        assert!(sessions.take_recovered().is_empty());
+        let mut left: Vec<_> = entries(uploads.path()).expect("it works");
+        left.sort();
+        let left: Vec<_> = left.iter().filter_map(|path| file_name(path)).collect();
+        assert_eq!(left, [whole.clone(), format!("{whole}.session")]);
+    }
+}

@@ -1,0 +1,54 @@
+//! How a storage fails.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+/// Why a storage failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StorageError {
+    /// The file system refused.
+    #[error("cannot {action} `{}`: {source}", path.display())]
+    Io {
+        /// What was attempted, as a verb.
+        action: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Another registry uses the directory.
+    #[error("`{}` is in use by another registry; end that one, or take another directory", .0.display())]
+    InUse(PathBuf),
+    /// A file does not hold what the layout says.
+    #[error("`{}` is damaged; delete it and push again", .0.display())]
+    Damaged(PathBuf),
+    /// The process is ending.
+    #[error("the work was cut short: {0}")]
+    Interrupted(#[from] tokio::task::JoinError),
+}
+
+impl StorageError {
+    /// Whether another registry uses the directory.
+    #[must_use]
+    pub const fn is_in_use(&self) -> bool {
+        matches!(self, Self::InUse(_))
+    }
+
+    /// Whether there is no room left: on the disk, in a quota, or for another file.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        let kind = match self {
+            Self::Io { source, .. } => source.kind(),
+            _ => return false,
+        };
+        matches!(kind, StorageFull | QuotaExceeded | FileTooLarge)
+    }
+}
+
+pub(super) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StorageError {
+    move |source| StorageError::Io { action, path: path.to_owned(), source }
+}

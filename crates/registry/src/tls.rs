@@ -1,0 +1,64 @@
+//! TLS for the server: a certificate and its key, from PEM. Which versions and ciphers are spoken is
+//! rustls's choice.
+
+use std::{fmt, sync::Arc};
+
+use rustls::{
+    ServerConfig,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject as _},
+};
+use tokio_rustls::TlsAcceptor;
+
+/// A certificate with its key. The key does not print.
+#[derive(Clone)]
+pub struct Tls(Arc<ServerConfig>);
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tls")
+    }
+}
+
+/// Why a certificate cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// The chain is no PEM.
+    #[error("the certificate is not readable as PEM: {0}")]
+    Certificate(#[source] pem::Error),
+    /// There is no certificate in it.
+    #[error("there is no certificate in it: PEM has `-----BEGIN CERTIFICATE-----`")]
+    NoCertificate,
+    /// The key is no PEM.
+    #[error("the key is not readable as PEM: {0}")]
+    Key(#[source] pem::Error),
+    /// They do not go together, or are of no kind that rustls takes.
+    #[error("the certificate and the key cannot be used: {0}")]
+    Unusable(#[from] rustls::Error),
+}
+
+impl Tls {
+    /// Reads a chain of certificates, the server's own first, and its private key.
+    ///
+    /// # Errors
+    /// When either is not PEM, or they do not go together.
+    pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, TlsError> {
+        let chain = CertificateDer::pem_slice_iter(chain).collect::<Result<Vec<_>, _>>();
+        let chain = chain.map_err(TlsError::Certificate)?;
+        if chain.is_empty() {
+            return Err(TlsError::NoCertificate);
+        }
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(TlsError::Key)?;
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth();
+        let mut config = config.with_single_cert(chain, key)?;
+        config.alpn_protocols = [&b"h2"[..], b"http/1.1"].map(<[u8]>::to_vec).to_vec();
+        Ok(Self(Arc::new(config)))
+    }
+
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(Arc::clone(&self.0))
+    }
+}

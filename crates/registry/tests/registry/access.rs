@@ -1,0 +1,178 @@
+//! Users and rights.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use http::{Method, StatusCode};
+use oci::Digest;
+use registry::{Access, NamedText, Settings};
+
+use crate::peer::{Peer, header, refusal, refused};
+
+const RIGHTS: &str = "rules:
+- {users: [ci], repositories: [\"team/**\"], rights: [pull, push]}
+- {users: [pusher], repositories: [\"team/**\"], rights: [push]}
+- {users: [\"*\"], repositories: [\"shared/*\"], rights: [pull, push]}
+";
+
+/// The same, and for anybody.
+const PUBLIC: &str = "- {users: [anonymous], repositories: [\"public/**\"], rights: [pull]}
+- {users: [ci], repositories: [\"public/**\"], rights: [push]}
+";
+
+/// A registry with the users `ci`, `pusher` and `other`, whose password is their name.
+async fn peer(rights: Option<&str>) -> Peer {
+    let users: String = ["ci", "pusher", "other"]
+        .map(|user| format!("{user}:{}\n", bcrypt::hash(user, 4).expect("it is hashed")))
+        .concat();
+    let rights = rights.map(|text| NamedText { name: "rights", text });
+    let access = Access::new(NamedText { name: "users", text: &users }, rights);
+    Peer::with(Settings::default(), Some(access.expect("they are right"))).await
+}
+
+fn login(user: &str, password: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
+}
+
+/// Begins to push as this user; an empty one is nobody.
+async fn push(peer: &Peer, user: &str, repository: &str) -> StatusCode {
+    let path = format!("/v2/{repository}/blobs/uploads/?digest={}", Digest::sha256(b"x"));
+    ask(peer, user, Method::POST, &path).await.status()
+}
+
+async fn ask(peer: &Peer, user: &str, method: Method, path: &str) -> http::Response<bytes::Bytes> {
+    let login = login(user, user);
+    let headers = [("authorization", &*login)];
+    let headers = if user.is_empty() { &[][..] } else { &headers };
+    peer.ask(method, path, headers, "x").await
+}
+
+#[tokio::test]
+async fn nobody_does_anything_without_logging_in() {
+    let peer = peer(None).await;
+    for path in ["/v2/", "/v2/_catalog", "/v2/a/tags/list", "/v2/nonsense", "/"] {
+        let answer = peer.get(path).await;
+        assert_eq!(refusal(&answer), refused(401, "UNAUTHORIZED"), "{path}");
+        assert_eq!(
+            header(&answer, "www-authenticate"),
+            "Basic realm=\"portolan\", charset=\"UTF-8\""
+        );
+    }
+    for user in ["ci", "other"] {
+        assert_eq!(ask(&peer, user, Method::GET, "/v2/").await.status(), StatusCode::OK);
+        assert_eq!(push(&peer, user, "a").await, StatusCode::CREATED);
+    }
+    for (user, password) in [("ci", "Ci"), ("ci", ""), ("nobody", "nobody"), ("", "")] {
+        // Twice: what was refused once is not remembered as right.
+        for _ in 0..2 {
+            let headers = [("authorization", &*login(user, password))];
+            let answer = peer.ask(Method::GET, "/v2/", &headers, "").await;
+            assert_eq!(refusal(&answer), refused(401, "UNAUTHORIZED"), "{user} {password}");
+        }
+    }
+    for nonsense in ["", "Basic", "Basic !", "Bearer token"] {
+        let headers = [("authorization", nonsense)];
+        let answer = peer.ask(Method::GET, "/v2/", &headers, "").await;
+        assert_eq!(refusal(&answer), refused(401, "UNAUTHORIZED"), "{nonsense}");
+    }
+}
+
+#[tokio::test]
+async fn rights_are_by_repository() {
+    let peer = peer(Some(RIGHTS)).await;
+    for (user, repository, pushed, read) in [
+        ("ci", "team/a", 201, 200),
+        ("pusher", "team/a", 201, 403),
+        ("other", "team/a", 403, 403),
+        ("ci", "else", 403, 403),
+        ("other", "shared/a", 201, 200),
+        ("other", "shared/a/b", 403, 403),
+        ("", "shared/a", 401, 401),
+    ] {
+        assert_eq!(push(&peer, user, repository).await, pushed, "{user} {repository}");
+        let tags = format!("/v2/{repository}/tags/list");
+        let found = ask(&peer, user, Method::GET, &tags).await;
+        assert_eq!(found.status(), read, "{user} {repository}");
+    }
+    let denied = ask(&peer, "other", Method::GET, "/v2/team/a/tags/list").await;
+    assert_eq!(refusal(&denied), refused(403, "DENIED"));
+    let text = String::from_utf8_lossy(denied.body()).into_owned();
+    assert!(text.contains("`other`") && text.contains("`team/a`"), "{text}");
+    // Deleting is writing.
+    let blob = format!("/v2/team/a/blobs/{}", Digest::sha256(b"x"));
+    for (user, status) in [("other", 403), ("pusher", 202)] {
+        assert_eq!(ask(&peer, user, Method::DELETE, &blob).await.status(), status, "{user}");
+    }
+}
+
+#[tokio::test]
+async fn the_catalogue_shows_what_may_be_pulled() {
+    let peer = peer(Some(RIGHTS)).await;
+    for repository in ["team/a", "team/b"] {
+        push(&peer, "ci", repository).await;
+    }
+    push(&peer, "other", "shared/a").await;
+    for (user, names) in [
+        ("ci", r#"["shared/a","team/a","team/b"]"#),
+        ("other", r#"["shared/a"]"#),
+        ("pusher", r#"["shared/a"]"#),
+    ] {
+        let found = ask(&peer, user, Method::GET, "/v2/_catalog").await;
+        assert_eq!(found.body(), &format!(r#"{{"repositories":{names}}}"#), "{user}");
+    }
+    // A page is full of what may be seen.
+    let page = ask(&peer, "other", Method::GET, "/v2/_catalog?n=1").await;
+    assert_eq!(
+        (page.body(), &*header(&page, "link")),
+        (&r#"{"repositories":["shared/a"]}"#.into(), "")
+    );
+}
+
+#[tokio::test]
+async fn mounting_needs_the_right_to_pull_from_there() {
+    let peer = peer(Some(RIGHTS)).await;
+    push(&peer, "ci", "team/a").await;
+    let digest = Digest::sha256(b"x");
+    for (user, repository, query, status) in [
+        ("other", "shared/a", "&from=team/a", 202),
+        ("pusher", "team/b", "&from=team/a", 202),
+        ("ci", "shared/b", "&from=team/a", 201),
+        ("ci", "shared/c", "", 202),
+        ("ci", "else", "&from=team/a", 403),
+    ] {
+        let path = format!("/v2/{repository}/blobs/uploads/?mount={digest}{query}");
+        let answer = ask(&peer, user, Method::POST, &path).await;
+        assert_eq!(answer.status(), status, "{user} {repository}{query}");
+    }
+}
+
+#[tokio::test]
+async fn anybody_may_have_rights_too() {
+    let peer = peer(Some(&format!("{RIGHTS}{PUBLIC}"))).await;
+    assert_eq!(push(&peer, "ci", "public/a").await, StatusCode::CREATED);
+    let ping = peer.get("/v2/").await;
+    assert_eq!(ping.status(), StatusCode::OK);
+    assert!(header(&ping, "www-authenticate").starts_with("Basic "), "it offers to log in");
+    assert_eq!(header(&ask(&peer, "ci", Method::GET, "/v2/").await, "www-authenticate"), "");
+    let blob = format!("/v2/public/a/blobs/{}", Digest::sha256(b"x"));
+    assert_eq!(peer.status(&blob).await, StatusCode::OK);
+    assert_eq!(push(&peer, "", "public/a").await, StatusCode::UNAUTHORIZED);
+    assert_eq!(peer.status("/v2/team/a/tags/list").await, StatusCode::UNAUTHORIZED);
+    assert_eq!(peer.get("/v2/_catalog").await.body(), r#"{"repositories":["public/a"]}"#);
+    // Who shows credentials means them.
+    let wrong = [("authorization", &*login("ci", "wrong"))];
+    assert_eq!(peer.ask(Method::GET, &blob, &wrong, "").await.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[test]
+fn faults_in_both_files_are_told_at_once() {
+    let users = NamedText { name: "users", text: "ci:plain\n" };
+    let rights = NamedText {
+        name: "rights",
+        text: "rules:\n- {users: [x], repositories: [A], rights: [pull]}\n",
+    };
+    let error = Access::new(users, Some(rights)).expect_err("both are wrong");
+    assert_eq!(error.problems().len(), 3);
+    let text = error.to_string();
+    for begin in ["users:1:1: ", "rights:2:12: ", "rights:2:31: "] {
+        assert!(text.lines().any(|line| line.starts_with(begin)), "{begin} in {text}");
+    }
+}

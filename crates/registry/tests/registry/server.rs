@@ -1,0 +1,89 @@
+//! The server: what it does with connections, and the admin address.
+
+use http::StatusCode;
+use oci::Host;
+use registry::{Limits, Listeners, Registry, Settings, Storage, limits};
+use testkit::{fixture, get};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    time::Instant,
+};
+
+use crate::peer::Peer;
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_says_nothing_is_closed() {
+    let peer = Peer::in_memory().await;
+    let mut stream = TcpStream::connect(peer.host.as_str()).await.expect("it listens");
+    let start = Instant::now();
+    let read = stream.read(&mut [0; 16]).await;
+    assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+    let waited = start.elapsed();
+    assert!(waited >= limits::HEADER_TIME && waited < 2 * limits::HEADER_TIME, "{waited:?}");
+}
+
+#[tokio::test]
+async fn the_admin_address_has_metrics_and_health() {
+    let [listener, admin] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0"));
+    let listeners = Listeners {
+        registry: listener.await.expect("a free port"),
+        tls: None,
+        admin: Some(admin.await.expect("a free port")),
+    };
+    let host = |listener: &TcpListener| -> Host {
+        listener.local_addr().expect("an address").to_string().parse().expect("a host")
+    };
+    let public = host(&listeners.registry);
+    let admin = listeners.admin.as_ref().map(host).expect("it was given");
+    let registry = Registry::with(Storage::memory(), Settings::default(), None);
+    tokio::spawn(registry::serve(registry, listeners, std::future::pending()));
+
+    let image = fixture::image(1, 1);
+    for path in ["/v2/", "/v2/a/manifests/v1", "/v2/a/manifests/v1"] {
+        get(&public, path).await.expect("an answer");
+    }
+    let push = format!("/v2/a/blobs/uploads/?digest={}", image.blobs[0].descriptor.digest);
+    let push = http::Request::post(push).body(image.blobs[0].bytes.clone().into());
+    testkit::send(&public, push.expect("a request")).await.expect("an answer");
+    for (path, status) in [("/healthz", 200), ("/readyz", 200), ("/v2/", 404), ("/metrics", 200)] {
+        assert_eq!(get(&admin, path).await.expect("an answer").status(), status, "{path}");
+    }
+    let text = get(&admin, "/metrics").await.expect("an answer");
+    let text = String::from_utf8_lossy(text.body()).into_owned();
+    for line in [
+        "portolan_registry_requests_total{operation=\"ping\",status=\"200\"} 1",
+        "portolan_registry_requests_total{operation=\"read_manifest\",status=\"404\"} 2",
+        "portolan_registry_requests_total{operation=\"start_upload\",status=\"201\"} 1",
+        "portolan_registry_request_duration_seconds_count{operation=\"ping\"} 1",
+        &format!("portolan_registry_received_bytes_total {}", image.blobs[0].bytes.len()),
+        "portolan_registry_uploads 0",
+        "portolan_registry_requests_in_flight 0",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+    }
+    assert_eq!(get(&public, "/metrics").await.expect("an answer").status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_left() {
+    let limits = Limits { max_requests: 1, ..Limits::default() };
+    let directory = tempfile::tempdir().expect("a directory");
+    let storage = Storage::directory(directory.path()).expect("a directory of our own");
+    let settings = Settings { limits, ..Settings::default() };
+    let peer = Peer::of(Registry::with(storage, settings, None)).await;
+    // More than the system buffers between the two.
+    let digest = peer.push_blob("a", &vec![0; 32 << 20]).await;
+    let mut stream = TcpStream::connect(peer.host.as_str()).await.expect("it listens");
+    let request = format!("GET /v2/a/blobs/{digest} HTTP/1.1\r\nhost: x\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("it is sent");
+    stream.readable().await.expect("the answer begins");
+    // From here on time jumps to the next deadline.
+    tokio::time::pause();
+    let start = Instant::now();
+    while peer.status("/v2/").await == StatusCode::TOO_MANY_REQUESTS {
+        tokio::time::sleep(limits::STALL_TIME / 10).await;
+    }
+    let waited = start.elapsed();
+    assert!(waited >= limits::STALL_TIME && waited < 2 * limits::STALL_TIME, "{waited:?}");
+}

@@ -1,0 +1,112 @@
+//! TLS: with a certificate made here, by clients that trust it.
+
+use std::sync::Arc;
+
+use http_body_util::BodyExt as _;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use registry::{Listeners, Registry, Storage, Tls, TlsError};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, ServerName},
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
+use tokio_rustls::TlsConnector;
+
+struct Identity {
+    chain: String,
+    key: String,
+    der: CertificateDer<'static>,
+}
+
+fn identity() -> Identity {
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("it is made");
+    Identity {
+        chain: made.cert.pem(),
+        key: made.signing_key.serialize_pem(),
+        der: made.cert.der().clone(),
+    }
+}
+
+/// What trusts this certificate, and offers these protocols.
+fn connector(der: CertificateDer<'static>, protocols: &[&[u8]]) -> TlsConnector {
+    let mut roots = RootCertStore::empty();
+    roots.add(der).expect("a certificate");
+    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("they are known")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+    TlsConnector::from(Arc::new(config))
+}
+
+#[tokio::test]
+async fn a_registry_speaks_tls() {
+    let identity = identity();
+    let tls = Tls::from_pem(identity.chain.as_bytes(), identity.key.as_bytes());
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    let listeners =
+        Listeners { registry: listener, tls: Some(tls.expect("it is right")), admin: None };
+    let registry = Registry::new(Storage::memory());
+    tokio::spawn(registry::serve(registry, listeners, std::future::pending()));
+
+    let name = ServerName::try_from("127.0.0.1").expect("a name");
+    for (protocols, spoken) in
+        [(&[&b"h2"[..], b"http/1.1"][..], &b"h2"[..]), (&[b"http/1.1"], b"http/1.1")]
+    {
+        let stream = TcpStream::connect(address).await.expect("it listens");
+        let connector = connector(identity.der.clone(), protocols);
+        let mut stream = connector.connect(name.clone(), stream).await.expect("it is trusted");
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(spoken));
+        if spoken == b"h2" {
+            let (mut sender, connection) =
+                http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("HTTP/2");
+            tokio::spawn(connection);
+            // An answer to HEAD that has a body is an error of the protocol here.
+            for (method, path, status) in [
+                ("GET", "/v2/", 200),
+                ("HEAD", "/v2/_catalog", 200),
+                ("HEAD", "/v2/a/tags/list", 404),
+            ] {
+                let request = http::Request::builder().method(method).uri(path);
+                let request = request.body(testkit::Body::empty()).expect("a request");
+                let answer = sender.send_request(request).await.expect("an answer");
+                assert_eq!(answer.status(), status, "{method} {path}");
+                let body = answer.into_body().collect().await.expect("a whole body").to_bytes();
+                assert!(body.is_empty(), "{method} {path}");
+            }
+            continue;
+        }
+        let request = b"GET /v2/ HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        stream.write_all(request).await.expect("it is sent");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.expect("an answer");
+        assert!(answer.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&answer));
+    }
+    // In clear there is no answer, and others are served all the same.
+    let mut stream = TcpStream::connect(address).await.expect("it listens");
+    stream.write_all(b"GET /v2/ HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("it is sent");
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    assert!(!answer.starts_with(b"HTTP/"), "{}", String::from_utf8_lossy(&answer));
+}
+
+#[test]
+fn what_is_no_certificate_is_refused() {
+    let (ours, other) = (identity(), identity());
+    let made = |chain: &str, key: &str| Tls::from_pem(chain.as_bytes(), key.as_bytes());
+    assert!(made(&ours.chain, &ours.key).is_ok());
+    assert!(matches!(made("", &ours.key), Err(TlsError::NoCertificate)));
+    assert!(matches!(made(&ours.key, &ours.key), Err(TlsError::NoCertificate)));
+    assert!(matches!(made(&ours.chain, ""), Err(TlsError::Key(_))));
+    assert!(matches!(made(&ours.chain, &other.key), Err(TlsError::Unusable(_))));
+    let damaged = ours.chain.replacen("MII", "!!!", 1);
+    assert!(matches!(made(&damaged, &ours.key), Err(TlsError::Certificate(_))));
+    assert!(!format!("{:?}", made(&ours.chain, &ours.key)).contains("BEGIN"));
+}
