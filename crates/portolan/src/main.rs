@@ -8,6 +8,7 @@ mod environment;
 mod exit;
 mod logging;
 mod printer;
+mod quantity;
 mod signals;
 
 use std::{

@@ -1,21 +1,58 @@
 //! `portolan registry serve`: the embedded registry.
 
-use std::path::Path;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
-use registry::{Registry, Storage};
+use registry::{Access, Limits, Listeners, NamedText, Registry, Settings, Storage, Tls};
 use tokio::net::TcpListener;
 
-use crate::{arguments::RegistryServe, exit::Exit, signals};
+use crate::{
+    arguments::{RegistryEntrance, RegistryServe},
+    exit::Exit,
+    signals,
+};
 
 pub(crate) async fn run(serve: &RegistryServe) -> anyhow::Result<Exit> {
-    let storage = storage(&serve.storage)?;
-    let listener = TcpListener::bind(serve.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}", serve.listen))?;
-    tracing::info!(address = %listener.local_addr()?, storage = serve.storage, "serving the registry");
-    registry::serve(Registry::new(storage), listener, signals::termination()?).await?;
+    let (access, tls) = both(access(&serve.entrance), tls(&serve.entrance))?;
+    let is_open = access.is_none();
+    let registry = Registry::with(storage(&serve.storage)?, settings(serve), access);
+    let admin = match serve.admin {
+        Some(address) => Some(listen(address).await?),
+        None => None,
+    };
+    let listener = listen(serve.listen).await?;
+    let address = listener.local_addr()?;
+    if is_open && !address.ip().is_loopback() && !serve.rules.read_only {
+        tracing::warn!(%address, "whoever reaches this address may push and delete; there is --htpasswd");
+    }
+    if let Some(admin) = &admin {
+        tracing::info!(at = %admin.local_addr()?, "serving metrics and health");
+    }
+    tracing::info!(%address, storage = serve.storage, tls = tls.is_some(), "serving the registry");
+    let listeners = Listeners { registry: listener, tls, admin };
+    registry::serve(registry, listeners, signals::termination()?).await?;
     Ok(Exit::AllHolds)
+}
+
+const fn settings(serve: &RegistryServe) -> Settings {
+    let RegistryServe { rules, limits, .. } = serve;
+    Settings {
+        limits: Limits {
+            max_manifest_bytes: limits.max_manifest_size,
+            max_blob_bytes: limits.max_blob_size,
+            max_uploads: limits.max_uploads,
+            upload_life: limits.upload_life,
+            max_requests: limits.max_requests,
+        },
+        read_only: rules.read_only,
+        immutable_tags: rules.immutable_tags,
+        allow_missing_references: rules.allow_missing_references,
+        google_listing: rules.google_listing,
+        access_log: serve.access_log,
+    }
 }
 
 fn storage(url: &str) -> anyhow::Result<Storage> {
@@ -26,5 +63,62 @@ fn storage(url: &str) -> anyhow::Result<Storage> {
         _ => anyhow::bail!(
             "storage `{url}` is not known: use `memory` or file:///absolute/directory"
         ),
+    }
+}
+
+fn access(entrance: &RegistryEntrance) -> anyhow::Result<Option<Access>> {
+    let Some(htpasswd) = &entrance.htpasswd else { return Ok(None) };
+    let rights = entrance.rights.as_ref();
+    let rights = rights.map(|path| Ok((path.display().to_string(), read_text(path)?)));
+    let (users_text, rights) = both(read_text(htpasswd), rights.transpose())?;
+    let users = htpasswd.display().to_string();
+    let rights = rights.as_ref().map(|(name, text)| NamedText { name, text });
+    let users = NamedText { name: &users, text: &users_text };
+    Ok(Some(Access::new(users, rights)?))
+}
+
+fn tls(entrance: &RegistryEntrance) -> anyhow::Result<Option<Tls>> {
+    let (Some(chain), Some(key)) = (&entrance.tls_cert, &entrance.tls_key) else { return Ok(None) };
+    let (chain_text, key_text) = both(read(chain), read(key))?;
+    let tls = Tls::from_pem(&chain_text, &key_text);
+    let named = || format!("--tls-cert {} --tls-key {}", chain.display(), key.display());
+    Ok(Some(tls.with_context(named)?))
+}
+
+/// Both, or what is wrong with either.
+fn both<A, B>(a: anyhow::Result<A>, b: anyhow::Result<B>) -> anyhow::Result<(A, B)> {
+    match (a, b) {
+        (Ok(a), Ok(b)) => Ok((a, b)),
+        (Err(a), Err(b)) => anyhow::bail!("{a:#}\n{b:#}"),
+        (Err(error), Ok(_)) | (Ok(_), Err(error)) => Err(error),
+    }
+}
+
+fn read(path: &PathBuf) -> anyhow::Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+fn read_text(path: &PathBuf) -> anyhow::Result<String> {
+    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+async fn listen(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::arguments::{Arguments, Command, Registry};
+
+    #[test]
+    fn without_flags_a_registry_has_its_own_defaults() {
+        let arguments = Arguments::parse_from(["portolan", "registry", "serve"]);
+        let Command::Registry(Registry::Serve(serve)) = arguments.command else {
+            panic!("another command");
+        };
+        assert_eq!(settings(&serve), Settings::default());
     }
 }

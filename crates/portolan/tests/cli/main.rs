@@ -7,3 +7,4 @@ mod harness;
 mod kill;
 mod mirror;
 mod promote;
+mod registry;
