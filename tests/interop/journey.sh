@@ -6,8 +6,9 @@
 #
 # Needs docker-registry, skopeo and curl on the PATH.
 
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
-command -v docker-registry skopeo curl >/dev/null || fail "docker-registry, skopeo and curl are needed: apt-get install docker-registry skopeo curl"
+need docker-registry skopeo curl
 
 say "two registries, both $(docker-registry --version | head -n 1)"
 docker_registry staging

@@ -1,11 +1,14 @@
 # What the interoperability scripts share: temporary files, servers on free ports, checks.
 # Sourced, not run. Everything started here ends with the script, by process id.
+# shellcheck shell=bash
+# shellcheck disable=SC2034 # who sources it reads what it sets
 
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 portolan=${PORTOLAN:-$root/target/release/portolan}
 work=$(mktemp -d)
 pids=()
+declare -A pid_of
 
 finish() {
   local status=$?
@@ -24,12 +27,30 @@ fail() { printf 'FAILED: %s\n' "$*" >&2; exit 1; }
 
 [ -x "$portolan" ] || fail "$portolan is not there: cargo build --release, or set PORTOLAN"
 
+# need PROGRAM…: fails, with how to install them, unless all of them are on the PATH.
+need() {
+  local program packages='' tools=''
+  for program; do
+    command -v "$program" >/dev/null && continue
+    case $program in
+      crane | conformance) tools+=" $program" ;;
+      htpasswd) packages+=' apache2-utils' ;;
+      *) packages+=" $program" ;;
+    esac
+  done
+  [ -z "$packages" ] || printf 'missing: apt-get install%s\n' "$packages" >&2
+  # shellcheck disable=SC2016 # for the reader's shell
+  [ -z "$tools" ] || printf 'missing:%s: PATH=$(tests/interop/tools.sh):$PATH\n' "$tools" >&2
+  [ -z "$packages$tools" ] || fail "$(basename "$0") needs $*"
+}
+
 # start NAME COMMAND…: runs it in the background, its output in NAME.log.
 start() {
   local name=$1
   shift
   "$@" >"$work/$name.log" 2>&1 &
   pids+=("$!")
+  pid_of[$name]=$!
 }
 
 # address NAME PATTERN: waits until NAME.log shows its address, and prints it. PATTERN has it as \1.
@@ -38,6 +59,7 @@ address() {
   while [ "$SECONDS" -lt "$deadline" ]; do
     found=$(sed -n "s/$2/\1/p" "$work/$1.log" | head -n 1)
     [ -n "$found" ] && { printf '%s' "$found"; return; }
+    kill -0 "${pid_of[$1]}" 2>/dev/null || fail "$1 ended before it said where it listens"
     sleep 0.05
   done
   fail "$1 did not say where it listens"
@@ -53,6 +75,14 @@ http: {addr: "127.0.0.1:0"}
 YAML
   start "$1" docker-registry serve "$work/$1.yml"
 }
+
+# portolan_registry NAME FLAG…: Portolan's registry on a free port.
+portolan_registry() {
+  local name=$1
+  shift
+  start "$name" "$portolan" registry serve --listen 127.0.0.1:0 "$@"
+}
+
 registry_pattern='.*listening on \(127\.0\.0\.1:[0-9]*\).*'
 portolan_pattern='.*"address":"\(127\.0\.0\.1:[0-9]*\)".*'
 
