@@ -48,7 +48,8 @@ need() {
 start() {
   local name=$1
   shift
-  "$@" >"$work/$name.log" 2>&1 &
+  : >"$work/$name.log" # for address, which may come first
+  "$@" >>"$work/$name.log" 2>&1 &
   pids+=("$!")
   pid_of[$name]=$!
 }
