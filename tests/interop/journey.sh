@@ -82,15 +82,6 @@ location=$(curl -fsS -o /dev/null -w '%{http_code} %{redirect_url}' "http://$fro
 
 say "skopeo pulls everything through the front"
 skopeo copy --quiet --all --src-tls-verify=false "docker://$front/team/app:stable" "dir:$work/pulled"
-checked=0
-for file in "$work/pulled"/*; do
-  name=$(basename "$file" .manifest.json)
-  case $name in
-    version) continue ;;
-    manifest.json) name=$index ;;
-  esac
-  [ "$(sha256sum "$file" | cut -d' ' -f1)" = "$name" ] || fail "$file is not what its name says"
-  checked=$((checked + 1))
-done
-[ "$checked" -eq 7 ] || fail "$checked files came, not 7"
+checked=$(content_addressed "$work/pulled" "$index")
+equal "files that came" "$checked" 7
 say "all $checked files have the sha256 of their name"

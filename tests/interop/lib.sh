@@ -7,13 +7,12 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 portolan=${PORTOLAN:-$root/target/release/portolan}
 work=$(mktemp -d)
-pids=()
 declare -A pid_of
 
 finish() {
   local status=$?
-  for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
-  for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || true; done
+  for pid in "${pid_of[@]}"; do kill "$pid" 2>/dev/null || true; done
+  for pid in "${pid_of[@]}"; do wait "$pid" 2>/dev/null || true; done
   if [ "$status" -ne 0 ]; then
     for log in "$work"/*.log; do printf -- '--- %s\n' "$log"; tail -n 20 "$log"; done >&2 || true
   fi
@@ -26,6 +25,9 @@ say() { printf '==> %s\n' "$*"; }
 fail() { printf 'FAILED: %s\n' "$*" >&2; exit 1; }
 
 [ -x "$portolan" ] || fail "$portolan is not there: cargo build --release, or set PORTOLAN"
+
+# equal WHAT GOT WANTED
+equal() { [ "$2" = "$3" ] || fail "$1: $2, not $3"; }
 
 # need PROGRAM…: fails, with how to install them, unless all of them are on the PATH.
 need() {
@@ -50,8 +52,14 @@ start() {
   shift
   : >"$work/$name.log" # for address, which may come first
   "$@" >>"$work/$name.log" 2>&1 &
-  pids+=("$!")
   pid_of[$name]=$!
+}
+
+# stop NAME: ends it in an orderly way, after which another may start under that name.
+stop() {
+  kill "${pid_of[$1]}"
+  wait "${pid_of[$1]}" || fail "$1 ended with $?"
+  unset "pid_of[$1]"
 }
 
 # address NAME PATTERN: waits until NAME.log shows its address, and prints it. PATTERN has it as \1.
@@ -120,4 +128,20 @@ multi_platform_layout() {
   blob "$work/index.json"
   printf '{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.index.v1+json","digest":"sha256:%s","size":%s,"annotations":{"org.opencontainers.image.ref.name":"v1"}}]}' \
     "$digest" "$size" >"$layout/index.json"
+}
+
+# content_addressed DIR [MANIFEST]: prints how many files DIR has, each with the sha256 that its name says. DIR is the
+# blobs/sha256 of an OCI layout, or a `dir:` of skopeo's, whose manifest.json must have the sha256 MANIFEST.
+content_addressed() {
+  local file name count=0
+  for file in "$1"/*; do
+    name=$(basename "$file" .manifest.json)
+    case $name in
+      version) continue ;;
+      manifest.json) name=$2 ;;
+    esac
+    [ "$(sha256sum "$file" | cut -d' ' -f1)" = "$name" ] || fail "$file is not what its name says"
+    count=$((count + 1))
+  done
+  printf '%s' "$count"
 }
