@@ -16,6 +16,8 @@ finish() {
   if [ "$status" -ne 0 ]; then
     for log in "$work"/*.log; do printf -- '--- %s\n' "$log"; tail -n 20 "$log"; done >&2 || true
   fi
+  # Images have folders that not even their owner may write to.
+  find "$work" -type d ! -perm -u=w -exec chmod u+w {} +
   rm -rf "$work"
   exit "$status"
 }
