@@ -126,9 +126,8 @@ def one_address_of_each_store(portolan, config, addresses):
 
 
 def run(arguments):
-    portolan = built_portolan()
-    bench = Bench()
-    try:
+    with Bench() as bench:
+        portolan = built_portolan()
         script, digests, addresses = bench.dir / "load.lua", bench.dir / "digests", bench.dir / "addresses"
         script.write_text(LUA)
         draw = random.Random(1)
@@ -179,5 +178,3 @@ def run(arguments):
         rows.append(f"\nCPU per request, portolan / nginx, pair by pair: {', '.join(f'{r:.2f}' for r in ratios)}; median {statistics.median(ratios):.2f}.")
         rows.append(f"Presence was known for {warm_probes:,.0f} pairs of store and digest; {asked:,.0f} HEADs were sent during the measurement.")
         return "\n".join(rows)
-    finally:
-        bench.end()

@@ -3,6 +3,7 @@
 import os, pathlib, re, signal, socket, subprocess, sys, tempfile, time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+ENDINGS = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 
 
 def built_portolan():
@@ -54,9 +55,15 @@ def resident_mib(pids):
 
 
 class Bench:
-    def __init__(self):
+    """A temporary directory and processes, which end with the `with` block, also when it is interrupted."""
+
+    def __enter__(self):
+        for ending in ENDINGS:
+            if signal.getsignal(ending) is not signal.SIG_IGN:  # as under nohup
+                signal.signal(ending, lambda number, _: sys.exit(128 + number))
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="portolan-bench-"))
         self.processes = []
+        return self
 
     def start(self, command, core=None, **kwargs):
         pin = ["taskset", "-c", core] if core else []
@@ -64,8 +71,18 @@ class Bench:
         self.processes.append(process)
         return process
 
-    def end(self):
-        for process in reversed(self.processes):
-            process.send_signal(signal.SIGTERM)
+    def stop(self, process):
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
             process.wait()
+        self.processes.remove(process)
+
+    def __exit__(self, *_):
+        for ending in ENDINGS:  # a second one does not interrupt this
+            signal.signal(ending, signal.SIG_IGN)
+        for process in reversed(self.processes[:]):
+            self.stop(process)
         subprocess.run(["rm", "-rf", self.dir], check=True)
