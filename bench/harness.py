@@ -47,11 +47,15 @@ def cpu_seconds(pids):
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def resident_mib(pids):
+def resident_mib(pids, of="VmRSS"):
     kib = 0
     for pid in pids:
-        kib += int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())[1])
+        kib += int(re.search(of + r":\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())[1])
     return kib / 1024
+
+
+def peak_mib(pids):
+    return resident_mib(pids, "VmHWM")
 
 
 class Bench:
