@@ -1,0 +1,104 @@
+//! The embedded registry as its targets meet it: by requests, in this process. What every answer owes
+//! whoever asked (`docs/registry.md`) is checked here, whatever the target is about.
+
+use std::sync::LazyLock;
+
+use axum::body::{Body, Bytes, to_bytes};
+use http::{
+    HeaderMap, HeaderName, Request, StatusCode,
+    header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE},
+};
+use oci::{Digest, ErrorBody};
+use registry::Registry;
+use tokio::runtime::{Builder, Runtime};
+
+pub const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+
+/// One thread for what blocks, so that the same bytes do the same each time.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    let mut builder = Builder::new_current_thread();
+    builder.enable_time().max_blocking_threads(1).build().expect("a runtime")
+});
+
+/// An answer, all of it.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// The first value of this header; empty where there is none.
+    pub fn text(&self, name: &HeaderName) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("it is text"))
+    }
+}
+
+/// What is answered to a method and a path, with this body.
+pub fn send(registry: &Registry, line: &str, body: impl Into<Body>) -> Answer {
+    let (method, path) = line.split_once(' ').expect("a method and a path");
+    let request = Request::builder().method(method).uri(path).body(body.into());
+    ask(registry, request.expect("it is a request"))
+}
+
+/// What is answered.
+pub fn ask(registry: &Registry, request: Request<Body>) -> Answer {
+    let answer = RUNTIME.block_on(async {
+        let (head, body) = registry.respond(request).await.into_parts();
+        let body = to_bytes(body, usize::MAX).await.expect("it does not break off");
+        Answer { status: head.status, headers: head.headers, body }
+    });
+    check(&answer);
+    answer
+}
+
+fn check(answer: &Answer) {
+    let Answer { status, headers, body } = answer;
+    assert!(!status.is_server_error(), "{answer:?}");
+    if status.is_client_error() {
+        check_error(answer);
+    }
+    if headers.contains_key(LOCATION) {
+        check_location(answer.text(&LOCATION));
+    }
+    if headers.contains_key(CONTENT_LENGTH) {
+        assert_eq!(answer.text(&CONTENT_LENGTH), body.len().to_string(), "{answer:?}");
+    }
+    if *status == StatusCode::NOT_MODIFIED {
+        assert!(body.is_empty() && headers.contains_key(ETAG), "{answer:?}");
+    }
+    if headers.contains_key(DOCKER_CONTENT_DIGEST) {
+        let digest = answer.text(&DOCKER_CONTENT_DIGEST);
+        let tag = answer.text(&ETAG);
+        assert!(tag.is_empty() || tag == format!("\"{digest}\""), "{answer:?}");
+        let digest: Digest = digest.parse().expect("it is a digest");
+        assert!(*status != StatusCode::OK || digest.matches(body), "{answer:?}");
+    }
+}
+
+/// The specification's body, and beside it the header that says how to do better.
+fn check_error(answer: &Answer) {
+    assert_eq!(answer.text(&CONTENT_TYPE), "application/json", "{answer:?}");
+    let body: ErrorBody = serde_json::from_slice(&answer.body).expect("it is an error's body");
+    assert!(!body.errors.is_empty());
+    for error in body.errors {
+        let is_code = |byte: u8| byte.is_ascii_uppercase() || byte == b'_';
+        assert!(!error.code.is_empty() && error.code.bytes().all(is_code), "{error:?}");
+        assert!(!error.message.is_empty(), "{error:?}");
+    }
+    let owed = match answer.status {
+        StatusCode::UNAUTHORIZED => WWW_AUTHENTICATE,
+        StatusCode::METHOD_NOT_ALLOWED => ALLOW,
+        StatusCode::TOO_MANY_REQUESTS => RETRY_AFTER,
+        _ => CONTENT_TYPE,
+    };
+    assert!(!answer.text(&owed).is_empty(), "{answer:?}");
+}
+
+/// It leads nowhere but to this registry.
+fn check_location(location: &str) {
+    let below = location.strip_prefix("/v2/").unwrap_or_else(|| panic!("outside: {location}"));
+    assert!(below.split('/').all(|part| !matches!(part, "" | "." | "..")), "{location}");
+    assert!(!location.contains(['\r', '\n', '\\', '?', '#']), "{location}");
+}
