@@ -103,7 +103,8 @@ pub(super) fn basic(header: &str) -> Option<(String, String)> {
         return None;
     }
     let text = String::from_utf8(STANDARD.decode(credentials.trim()).ok()?).ok()?;
-    let (name, password) = text.split_once(':')?;
+    // Control characters are in neither (RFC 7617 §2), and to bcrypt a zero is an end.
+    let (name, password) = text.split_once(':').filter(|_| !text.contains(char::is_control))?;
     Some((name.to_owned(), password.to_owned()))
 }
 
@@ -138,7 +139,8 @@ mod tests {
             assert_eq!(read(&header(text)).as_deref(), Some(found));
         }
         assert_eq!(read(&header("a:b").replace("Basic", "bAsIc")).as_deref(), Some("a|b"));
-        for bad in ["", "Basic", "Basic !", "Bearer YTpi", &header("ab")] {
+        let zero = header("a:x\0x");
+        for bad in ["", "Basic", "Basic !", "Bearer YTpi", &header("ab"), &zero] {
             assert_eq!(read(bad), None, "{bad}");
         }
     }

@@ -155,6 +155,7 @@ impl Backend for Memory {
             if let Some(referrers) = subject.and_then(|subject| held.referrers.get_mut(&subject)) {
                 referrers.remove(&digest);
             }
+            held.referrers.retain(|_, left| !left.is_empty());
             held.manifests.remove(&digest)
         }))
     }
