@@ -1,11 +1,12 @@
 //! Requests to the embedded registry: any method, path, query and headers get an answer that keeps the
 //! contract's promises, what is refused changes nothing, and nobody sees what they may not.
 //!
-//! The bytes are a letter for the settings, and then a request as text: method and target, header
-//! lines, an empty line, the body. `$` and a letter name what the registry holds.
+//! The bytes are a letter for the settings, and then a request as text, see `asked.rs`. `$` and a letter
+//! name what the registry holds, and the words of its paths.
 
 #![no_main]
 
+mod asked;
 mod edge;
 mod stock;
 
@@ -14,16 +15,20 @@ use std::{
     sync::{LazyLock, Mutex},
 };
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use http::{
-    HeaderName, HeaderValue, Method, Request, StatusCode, Uri,
-    header::{AUTHORIZATION, CONTENT_RANGE, ETAG, IF_MATCH, IF_NONE_MATCH, LINK, LOCATION, RANGE},
+    HeaderName, Method, StatusCode,
+    header::{
+        AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_MATCH, IF_NONE_MATCH, LINK,
+        LOCATION, RANGE,
+    },
 };
 use libfuzzer_sys::{Corpus, fuzz_target};
 use oci::Digest;
 use registry::{Access, NamedText, Registry, Settings, Storage};
 
 use self::{
+    asked::Asked,
     edge::{Answer, DOCKER_CONTENT_DIGEST, ask, send},
     stock::{Names, STOCK, expanded},
 };
@@ -31,14 +36,25 @@ use self::{
 /// Both have the password `x`.
 const USERS: &str = "alice:$2y$04$WR1Bz6ku1lDxDTI2CdX14eA7TvtHM2mwVwJanWJr4TCshFrRiEz8y\n\
                      bob:$2y$04$.M.GtonyqqrBv5oAUD4bw.tI0dbNnDRjBeiyNzc5smWZv4llQGwwW\n";
-/// `Authorization` as the two send it, after the scheme.
-const CREDENTIALS: [&str; 2] = ["YWxpY2U6eA==", "Ym9iOng="];
+/// As the two send it.
+const CREDENTIALS: [(u8, &str); 2] = [(b'1', "YWxpY2U6eA=="), (b'2', "Ym9iOng=")];
 const RIGHTS: &str = "rules:\n\
     - {users: [anonymous], repositories: [\"a/**\"], rights: [pull, push]}\n\
     - {users: [alice], repositories: [\"**\"], rights: [pull, push]}\n\
     - {users: [bob], repositories: [\"**\"], rights: [pull]}\n";
 /// In repository `hidden`, for the two alone where there are rights.
 const SECRET: &[u8] = b"nobody else may read this";
+
+/// Of which paths are made.
+const WORDS: [(u8, &str); 7] = [
+    (b'B', "blobs"),
+    (b'C', "_catalog"),
+    (b'M', "manifests"),
+    (b'R', "referrers"),
+    (b'T', "tags/list"),
+    (b'U', "blobs/uploads/"),
+    (b'h', "hidden"),
+];
 
 /// More pages than there are names.
 const MAX_PAGES: usize = 10;
@@ -51,25 +67,31 @@ static PLACES: Mutex<[Option<Place>; 32]> = Mutex::new([const { None }; 32]);
 
 fuzz_target!(|bytes: &[u8]| -> Corpus {
     let Some((flags, text)) = bytes.split_first() else { return Corpus::Reject };
-    let Some(asked) = Asked::parse(text) else { return Corpus::Reject };
     let slot = usize::from(flags % 32);
     let place = PLACES.lock().expect("no panic was survived")[slot].take();
     let place = place.unwrap_or_else(|| Place::new(*flags));
-    let Some(request) = asked.request(&place.names) else { return Corpus::Reject };
-    let current = place.current(request.uri().path());
-    let answer = ask(&place.registry, request);
-    check_conditions(&asked, &place.names, current, &answer);
-    check_reading(&asked, &answer);
-    check_pages(&asked, &place, &answer);
-    check_writing(&asked, &place, &answer);
-    if place.is_guarded && !asked.may_know() {
-        check_secrecy(&asked, &answer);
-    }
-    if asked.leaves_all(&answer) {
+    let asked = Asked::parse(&expanded(text, &place.names));
+    if asked.as_ref().is_none_or(|asked| leaves_all(asked, &place)) {
         PLACES.lock().expect("no panic was survived")[slot] = Some(place);
     }
-    Corpus::Keep
+    if asked.is_some() { Corpus::Keep } else { Corpus::Reject }
 });
+
+/// Asks it. Whether all is as it was then; what is refused of an upload may end it.
+fn leaves_all(asked: &Asked, place: &Place) -> bool {
+    let before = place.current(asked.target.path());
+    let answer = ask(&place.registry, asked.request());
+    check_conditions(asked, before, &answer);
+    check_reading(asked, &answer);
+    check_head(asked, place, &answer);
+    check_pages(asked, place, &answer);
+    check_writing(asked, place, &answer);
+    if place.is_guarded && !may_know(asked) {
+        check_secrecy(asked, &answer);
+    }
+    let is_of_upload = asked.target.path().contains("uploads");
+    asked.is_reading() || (answer.status.is_client_error() && !is_of_upload)
+}
 
 /// A registry with content, and one without rules on the same storage to look behind it.
 struct Place {
@@ -93,13 +115,17 @@ impl Place {
         let open = Registry::new(storage.clone());
         STOCK.fill(&open);
         let secret = Digest::sha256(SECRET);
-        let line = format!("POST /v2/hidden/blobs/uploads/?digest={secret}");
-        assert_eq!(send(&open, &line, SECRET).status, 201);
+        for name in ["hidden", "hidden/below"] {
+            let line = format!("POST /v2/{name}/blobs/uploads/?digest={secret}");
+            assert_eq!(send(&open, &line, SECRET).status, 201);
+        }
         let users = NamedText { name: "users", text: USERS };
         let rights = NamedText { name: "rights", text: RIGHTS };
         let access = is(1).then(|| Access::new(users, Some(rights)).expect("they are right"));
         let registry = Registry::with(storage, settings, access);
         let mut names = STOCK.names.clone();
+        names.extend(WORDS.map(|(letter, word)| (letter, word.to_owned())));
+        names.extend(CREDENTIALS.map(|(letter, text)| (letter, format!("Basic {text}"))));
         names.push((b's', secret.to_string()));
         names.push((b'u', session(&registry)));
         Self { registry, open, names, is_guarded: is(1) }
@@ -118,8 +144,7 @@ impl Place {
 
     /// What the registry holds, as it tells it.
     fn content(&self) -> Vec<Bytes> {
-        let paths =
-            ["a/tags/list", "a/manifests/i", "a/referrers/$i", "a/blobs/$b", "hidden/blobs/$s"];
+        let paths = ["$C", "a/$T", "a/$M/i", "a/$R/$i", "a/$B/$b", "hidden/$B/$s"];
         let read = |path| {
             let path = expanded(path, &self.names);
             send(&self.open, &format!("GET /v2/{}", String::from_utf8_lossy(&path)), "").body
@@ -128,99 +153,25 @@ impl Place {
     }
 }
 
-/// The id of an upload session with five bytes in it; of none where nothing is written.
+/// The id of an upload session that has all of blob `b`; of none where nothing is written.
 fn session(registry: &Registry) -> String {
     let begun = send(registry, "POST /v2/a/blobs/uploads/", "");
     let location = begun.text(&LOCATION);
     let Some((_, id)) = location.rsplit_once('/') else { return "0".repeat(32) };
-    assert_eq!(send(registry, &format!("PATCH {location}"), "01234").status, 202);
+    let (_, _, content) = &STOCK.blobs[0];
+    assert_eq!(send(registry, &format!("PATCH {location}"), content.clone()).status, 202);
     id.to_owned()
 }
 
-/// A request as text, with names in it.
-struct Asked<'a> {
-    method: Method,
-    target: &'a [u8],
-    headers: Vec<(HeaderName, &'a [u8])>,
-    body: &'a [u8],
-}
-
-impl<'a> Asked<'a> {
-    fn parse(text: &'a [u8]) -> Option<Self> {
-        let (line, mut rest) = split(text, b'\n')?;
-        let (method, target) = split(line, b' ')?;
-        let method = Method::from_bytes(method).ok()?;
-        let mut headers = Vec::new();
-        let body = loop {
-            let Some((line, more)) = split(rest, b'\n') else { break rest };
-            rest = more;
-            if line.is_empty() {
-                break rest;
-            }
-            let (name, value) = split(line, b':')?;
-            headers.push((HeaderName::from_bytes(name).ok()?, value.trim_ascii()));
-        };
-        Some(Self { method, target, headers, body })
-    }
-
-    fn request(&self, names: &Names) -> Option<Request<Body>> {
-        let uri = Uri::try_from(expanded(self.target, names)).ok()?;
-        let mut request = Request::new(Body::from(expanded(self.body, names)));
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = uri;
-        for (name, value) in &self.headers {
-            let value = HeaderValue::from_bytes(&expanded(value, names)).ok()?;
-            request.headers_mut().append(name.clone(), value);
-        }
-        Some(request)
-    }
-
-    /// The members of a header that is a list; a line that is no text is one that says nothing.
-    fn list(&self, header: &HeaderName, names: &Names) -> Option<Vec<String>> {
-        let lines = self.headers.iter().filter(|(name, _)| name == header);
-        let lines: Vec<_> = lines.map(|(_, value)| text(&expanded(value, names))).collect();
-        let members = lines.iter().flat_map(|line| line.split(','));
-        let members = members.map(|member| member.trim().to_owned()).collect();
-        (!lines.is_empty()).then_some(members)
-    }
-
-    fn value(&self, header: &HeaderName) -> Option<&'a [u8]> {
-        self.headers.iter().find(|(name, _)| name == header).map(|(_, value)| *value)
-    }
-
-    fn is_reading(&self) -> bool {
-        matches!(self.method, Method::GET | Method::HEAD)
-    }
-
-    /// Whether all is as it was, after this answer. What is refused of an upload may end it.
-    fn leaves_all(&self, answer: &Answer) -> bool {
-        let is_of_upload = self.target.windows(7).any(|part| part == b"uploads");
-        self.is_reading() || (answer.status.is_client_error() && !is_of_upload)
-    }
-
-    /// Whether it has the password of somebody.
-    fn may_know(&self) -> bool {
-        let ours = |value: &[u8]| {
-            let value = String::from_utf8_lossy(value);
-            CREDENTIALS.iter().any(|credentials| value.contains(credentials))
-        };
-        self.headers.iter().any(|(name, value)| name == AUTHORIZATION && ours(value))
-    }
-}
-
-fn split(text: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
-    let middle = text.iter().position(|byte| *byte == at)?;
-    Some((&text[..middle], &text[middle + 1..]))
-}
-
-fn text(value: &[u8]) -> String {
-    let value = HeaderValue::from_bytes(value).expect("it was one");
-    value.to_str().unwrap_or_default().to_owned()
+/// Whether it has the password of somebody.
+fn may_know(asked: &Asked) -> bool {
+    let sent = asked.headers.get_all(AUTHORIZATION).iter().filter_map(|text| text.to_str().ok());
+    sent.into_iter().any(|text| CREDENTIALS.iter().any(|(_, known)| text.contains(known)))
 }
 
 /// What was done or refused, was so as the conditions have it (RFC 9110 §13.2.2). When something was
 /// written, they are about what was there before.
-fn check_conditions(asked: &Asked<'_>, names: &Names, before: Option<String>, answer: &Answer) {
+fn check_conditions(asked: &Asked, before: Option<String>, answer: &Answer) {
     let failed = answer.status == StatusCode::PRECONDITION_FAILED;
     let tag = answer.text(&ETAG).to_owned();
     let current = match asked.is_reading() {
@@ -235,9 +186,9 @@ fn check_conditions(asked: &Asked<'_>, names: &Names, before: Option<String>, an
     let is_it = |tag: &str| !current.is_empty() && (tag == "*" || tag == current);
     let is_it_weakly =
         |tag: &str| is_it(tag.strip_prefix("W/").filter(|tag| tag.starts_with('"')).unwrap_or(tag));
-    let matches = asked.list(&IF_MATCH, names);
+    let matches = asked.list(&IF_MATCH);
     let matches = matches.is_none_or(|tags| tags.iter().any(|tag| is_it(tag)));
-    let is_known = asked.list(&IF_NONE_MATCH, names);
+    let is_known = asked.list(&IF_NONE_MATCH);
     let is_known = is_known.is_some_and(|tags| tags.iter().any(|tag| is_it_weakly(tag)));
     match answer.status {
         status if status.is_success() => assert!(matches && !is_known, "{answer:?}"),
@@ -250,11 +201,11 @@ fn check_conditions(asked: &Asked<'_>, names: &Names, before: Option<String>, an
 }
 
 /// Only who reads is shown something, and a part is the part that was asked for.
-fn check_reading(asked: &Asked<'_>, answer: &Answer) {
+fn check_reading(asked: &Asked, answer: &Answer) {
     match answer.status {
         StatusCode::PARTIAL_CONTENT => {
             assert_eq!(asked.method, Method::GET, "{answer:?}");
-            check_part(asked.value(&RANGE).expect("it has one"), answer);
+            check_part(asked.headers.get(RANGE).expect("it has one").as_bytes(), answer);
         }
         StatusCode::OK | StatusCode::NOT_MODIFIED => assert!(asked.is_reading(), "{answer:?}"),
         _ => {}
@@ -290,8 +241,23 @@ fn content_of(digest: Digest) -> Option<&'static [u8]> {
     stocked.or_else(|| digest.matches(SECRET).then_some(SECRET))
 }
 
+/// HEAD answers as GET does, and says how long the body would be.
+fn check_head(asked: &Asked, place: &Place, answer: &Answer) {
+    if asked.method != Method::HEAD {
+        return;
+    }
+    let mut get = Asked { method: Method::GET, ..asked.clone() };
+    // With HEAD it means nothing.
+    get.headers.remove(RANGE);
+    let mut get = ask(&place.registry, get.request());
+    if !matches!(get.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        get.headers.insert(CONTENT_LENGTH, get.body.len().into());
+    }
+    assert_eq!((answer.status, &answer.headers), (get.status, &get.headers));
+}
+
 /// `Link` leads from page to page, and to an end.
-fn check_pages(asked: &Asked<'_>, place: &Place, answer: &Answer) {
+fn check_pages(asked: &Asked, place: &Place, answer: &Answer) {
     let mut link = answer.text(&LINK).to_owned();
     for _ in 0..MAX_PAGES {
         if link.is_empty() {
@@ -300,7 +266,7 @@ fn check_pages(asked: &Asked<'_>, place: &Place, answer: &Answer) {
         let next = link.strip_prefix("<").and_then(|link| link.strip_suffix(">; rel=\"next\""));
         let next = next.unwrap_or_else(|| panic!("no link: {link}"));
         assert!(next.starts_with("/v2/"), "{link}");
-        let page = follow(asked, place, next);
+        let page = ask(&place.registry, asked.follow(next).request());
         assert_eq!(page.status, 200, "{link}");
         let applied = HeaderName::from_static("oci-filters-applied");
         assert_eq!(page.text(&applied), answer.text(&applied), "{link}");
@@ -309,37 +275,24 @@ fn check_pages(asked: &Asked<'_>, place: &Place, answer: &Answer) {
     panic!("no end: {link}");
 }
 
-/// What the same visitor is answered there.
-fn follow(asked: &Asked<'_>, place: &Place, target: &str) -> Answer {
-    let authorization = asked.headers.iter().filter(|(name, _)| *name == AUTHORIZATION);
-    let get = Asked {
-        method: Method::GET,
-        target: target.as_bytes(),
-        headers: authorization.cloned().collect(),
-        body: b"",
-    };
-    // There are no names in it.
-    ask(&place.registry, get.request(&Names::new()).expect("it is a request"))
-}
-
-/// What was created is there, what was deleted is not, and what was refused or only read changed
-/// nothing.
-fn check_writing(asked: &Asked<'_>, place: &Place, answer: &Answer) {
+/// What was created is there, what was deleted is not, and what was refused changed nothing.
+fn check_writing(asked: &Asked, place: &Place, answer: &Answer) {
+    let follow = || ask(&place.registry, asked.follow(answer.text(&LOCATION)).request());
     match answer.status {
         StatusCode::CREATED => {
-            let found = follow(asked, place, answer.text(&LOCATION));
+            let found = follow();
             assert_eq!(found.status, 200, "{answer:?}");
             let [now, then] = [&found, answer].map(|answer| answer.text(&DOCKER_CONTENT_DIGEST));
             assert_eq!(now, then, "{answer:?}");
         }
         StatusCode::ACCEPTED if answer.headers.contains_key(LOCATION) => {
-            let found = follow(asked, place, answer.text(&LOCATION));
-            assert_eq!(found.status, 204, "{answer:?}");
+            assert_eq!(follow().status, 204, "{answer:?}");
         }
-        StatusCode::ACCEPTED => {
+        StatusCode::ACCEPTED | StatusCode::NO_CONTENT if !asked.is_reading() => {
             assert_eq!(asked.method, Method::DELETE, "{answer:?}");
-            let again = asked.request(&place.names).expect("it was one");
-            assert_eq!(ask(&place.registry, again).status, 404, "{answer:?}");
+            let is_content = answer.headers.contains_key(DOCKER_CONTENT_DIGEST);
+            assert_eq!(is_content, answer.status == StatusCode::ACCEPTED, "{answer:?}");
+            assert_eq!(ask(&place.registry, asked.request()).status, 404, "{answer:?}");
         }
         status if status.is_client_error() && !asked.is_reading() => {
             assert!(place.content() == *STOCKED, "{answer:?}");
@@ -349,7 +302,7 @@ fn check_writing(asked: &Asked<'_>, place: &Place, answer: &Answer) {
 }
 
 /// Nothing of what only the users may read is in the answer.
-fn check_secrecy(asked: &Asked<'_>, answer: &Answer) {
+fn check_secrecy(asked: &Asked, answer: &Answer) {
     if asked.body == SECRET {
         return;
     }
