@@ -57,6 +57,11 @@ pub const MAX_CONNECTIONS: usize = 512;
 /// an image.
 pub const MAX_STREAMS: u32 = 100;
 
+/// How much of what a client has yet to take may lie in a socket before it can be sent, in bytes. More
+/// would be sent bit by bit as the client acknowledges, in its time and out of a cold cache, where
+/// this much goes out as it is written; and less may run dry on a fast link.
+pub const MAX_UNSENT_BYTES: u32 = 128 << 10;
+
 /// How long a connection may take until it has said what it wants, its handshake included.
 pub const HEADER_TIME: Duration = Duration::from_secs(30);
 
@@ -93,7 +98,7 @@ pub const BATCH_BYTES: usize = 256 << 10;
 
 /// The pieces in which a file is read, in bytes: large enough that the hand-over from the thread that
 /// reads is lost in the reading. Each pull holds two of them.
-pub const READ_PIECE_BYTES: usize = 512 << 10;
+pub const READ_PIECE_BYTES: usize = 256 << 10;
 
 /// How much of a refused request's body is read and thrown away, in bytes, so that the client sees the
 /// answer instead of a connection cut under its hands.

@@ -17,6 +17,8 @@ use hyper_util::{
         graceful::{GracefulShutdown, Watcher},
     },
 };
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
@@ -133,8 +135,7 @@ async fn run(
             _ = stopped.changed() => break,
             accepted = accept(&listener, &permits) => accepted,
         };
-        // Only a matter of latency, so a failure is none.
-        let _ = stream.set_nodelay(true);
+        tune(&stream);
         let (tls, answer, watcher) = (tls.clone(), answer.clone(), graceful.watcher());
         tokio::spawn(async move {
             let open = &answer.registry().0.metrics.connections;
@@ -157,6 +158,13 @@ async fn run(
     if timeout(DRAIN, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests were still under way after {DRAIN:?}; they are cut");
     }
+}
+
+/// Only a matter of speed, so a failure is none.
+fn tune(stream: &TcpStream) {
+    let _ = stream.set_nodelay(true);
+    #[cfg(target_os = "linux")]
+    let _ = SockRef::from(stream).set_tcp_notsent_lowat(crate::limits::MAX_UNSENT_BYTES);
 }
 
 /// The next connection, however long that takes.
