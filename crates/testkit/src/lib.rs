@@ -10,6 +10,7 @@ mod client;
 mod fault;
 pub mod fixture;
 mod host;
+mod link;
 mod record;
 mod registry;
 mod rewrite;
@@ -23,6 +24,7 @@ pub use crate::{
     client::{get, send},
     fault::Fault,
     host::TestHost,
+    link::TestLink,
     record::RecordedRequest,
     registry::TestRegistry,
     server::TestServer,
