@@ -1,0 +1,365 @@
+//! The quotas of all hosts, and their accounts: who sends a request asks here for a place and a turn.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use oci::Host;
+use tokio::time::Instant;
+
+use super::{
+    Direction, Places, Quota, Spent, Verb,
+    bytes::Bytes,
+    places::{Hall, Index},
+    spent::Counters,
+    turns::Turns,
+};
+use crate::retry::Budget;
+
+/// The quota of a host that was given none.
+type QuotaOf = Box<dyn Fn(&Host) -> Quota + Send + Sync>;
+
+/// The quotas and accounts of all hosts.
+///
+/// Hosts are told apart by their text, as it stands in a URL (its authority). There are as many as a
+/// run talks to, so none is forgotten.
+pub(crate) struct Broker {
+    default: QuotaOf,
+    given: HashMap<Host, Quota>,
+    hall: Arc<Hall>,
+    hosts: RwLock<HashMap<Box<str>, Arc<Account>>>,
+}
+
+/// All about one host.
+struct Account {
+    index: Index,
+    turns: Turns,
+    bytes: Bytes,
+    counters: Counters,
+    budget: Budget,
+}
+
+impl Broker {
+    /// A broker with the quotas of `given` hosts, and `default` for all others.
+    pub(crate) fn new(
+        default: impl Fn(&Host) -> Quota + Send + Sync + 'static,
+        given: HashMap<Host, Quota>,
+    ) -> Self {
+        let (hall, hosts) = (Arc::default(), RwLock::default());
+        Self { default: Box::new(default), given, hall, hosts }
+    }
+
+    /// Waits for a place at a host.
+    pub(crate) async fn place(&self, host: &str) -> Places {
+        self.places(&[host]).await
+    }
+
+    /// Waits for a place at each of several hosts: all at once, or none. Who holds places asks for no
+    /// more before they are dropped.
+    pub(crate) async fn places(&self, hosts: &[&str]) -> Places {
+        let indices = hosts.iter().map(|host| self.account(host).index).collect();
+        self.hall.take(indices).await
+    }
+
+    /// Waits for a turn: until the host's back-off is over, and its rates allow one more request.
+    /// Counts the request, and says when its turn came.
+    pub(crate) async fn turn(&self, host: &str, verb: Verb) -> Instant {
+        let account = self.account(host);
+        let asked = account.turns.wait(verb).await;
+        account.counters.asked(verb);
+        asked
+    }
+
+    /// A request whose turn was at `asked` was refused (429, or 503 with `Retry-After`): nobody asks
+    /// the host for as long as it says, and fewer of this verb are asked after that.
+    pub(crate) fn refused(
+        &self,
+        host: &str,
+        verb: Verb,
+        asked: Instant,
+        retry_after: Option<Duration>,
+    ) {
+        let account = self.account(host);
+        account.counters.refused();
+        account.turns.refuse(verb, asked, retry_after);
+    }
+
+    /// Counts bytes of content that have moved, and waits where there were too many.
+    pub(crate) async fn bytes(&self, host: &str, direction: Direction, number: u64) {
+        let account = self.account(host);
+        account.counters.moved(direction, number);
+        account.bytes.moved(number).await;
+    }
+
+    /// Counts a request that is no retry: so much more may be asked again.
+    pub(crate) fn asked(&self, host: &str) {
+        self.account(host).budget.asked();
+    }
+
+    /// Whether one more request to the host may be asked again after a failure. Push-back does not
+    /// need this.
+    pub(crate) fn may_retry(&self, host: &str) -> bool {
+        self.account(host).budget.may_retry()
+    }
+
+    /// Counts a request that is asked again, for whatever reason.
+    pub(crate) fn retried(&self, host: &str) {
+        self.account(host).counters.retried();
+    }
+
+    /// How long so many more requests take at the present rate, after the back-off; nothing where no
+    /// rate is known. Who waits already is not counted.
+    pub(crate) fn estimate(&self, host: &str, verb: Verb, requests: u64) -> Duration {
+        self.account(host).turns.estimate(verb, requests)
+    }
+
+    /// What was asked, by host.
+    pub(crate) fn spent(&self) -> Vec<Spent> {
+        let hosts = self.hosts.read().unwrap_or_else(PoisonError::into_inner);
+        let mut spent: Vec<_> =
+            hosts.iter().map(|(host, account)| account.counters.read(host)).collect();
+        spent.sort_by(|one, other| one.host.cmp(&other.host));
+        spent
+    }
+
+    fn account(&self, host: &str) -> Arc<Account> {
+        let hosts = self.hosts.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(account) = hosts.get(host) {
+            return Arc::clone(account);
+        }
+        drop(hosts);
+        let mut hosts = self.hosts.write().unwrap_or_else(PoisonError::into_inner);
+        // Another one may have been here in between.
+        let account = hosts.entry(host.into()).or_insert_with(|| Arc::new(self.open(host)));
+        Arc::clone(account)
+    }
+
+    fn open(&self, host: &str) -> Account {
+        // A URL's host that no registry can have is nobody's that was given a quota.
+        let quota = host.parse().map_or_else(
+            |_| Quota::default(),
+            |host| self.given.get(&host).cloned().unwrap_or_else(|| (self.default)(&host)),
+        );
+        Account {
+            index: self.hall.add(quota.requests_at_once),
+            turns: Turns::new(&quota),
+            bytes: Bytes::new(quota.bytes_per_second),
+            counters: Counters::default(),
+            budget: Budget::default(),
+        }
+    }
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Broker")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::Future, sync::Mutex};
+
+    use futures_util::{FutureExt as _, future::join_all};
+    use tokio::time::{sleep, timeout};
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn broker(quota: &Quota) -> Broker {
+        let quota = quota.clone();
+        Broker::new(move |_| quota.clone(), HashMap::new())
+    }
+
+    fn requests(per_second: f64) -> Quota {
+        Quota { requests_per_second: Some(per_second), ..Quota::default() }
+    }
+
+    /// When, in seconds from now, each of `number` turns comes.
+    async fn turns(broker: &Broker, verb: Verb, number: usize) -> Vec<f64> {
+        let begin = Instant::now();
+        join_all((0..number).map(|_| async move {
+            broker.turn("h", verb).await.duration_since(begin).as_secs_f64()
+        }))
+        .await
+    }
+
+    fn within(turns: &[f64], from: f64, until: f64) -> usize {
+        turns.iter().filter(|&&at| from <= at && at < until).count()
+    }
+
+    fn elapsed(future: impl Future) -> impl Future<Output = f64> {
+        let begin = Instant::now();
+        future.map(move |_| begin.elapsed().as_secs_f64())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rate_is_held() {
+        for rate in [0.5, 1.0, 7.0, 10.0, 15.0, 80.0, 333.0, 900.0] {
+            let expected = rate * 10.0;
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small")]
+            let turns = turns(&broker(&requests(rate)), Verb::Read, (rate * 25.0) as usize).await;
+            let found = within(&turns, 5.0, 15.0) as f64;
+            assert!((found - expected).abs() <= 1.0 + rate / 500.0, "{found} at {rate}/s");
+            let burst = within(&turns, 0.0, 0.001) as f64;
+            assert!(burst <= (rate / 10.0).max(1.0), "{burst} at once at {rate}/s");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_rate_nobody_waits() {
+        let turns = turns(&broker(&Quota::default()), Verb::Write, 10_000).await;
+        assert_eq!(within(&turns, 0.0, 0.001), 10_000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn both_rates_are_held_and_a_slow_verb_does_not_hold_up_the_other() {
+        let broker = &broker(&Quota { writes_per_second: Some(2.0), ..requests(10.0) });
+        let (reads, writes) =
+            tokio::join!(turns(broker, Verb::Read, 200), turns(broker, Verb::Write, 50));
+        let (reads, writes) = (within(&reads, 1.0, 11.0), within(&writes, 1.0, 11.0));
+        assert!((19..=21).contains(&writes), "{writes} writes in 10 s");
+        assert!(
+            (99..=101).contains(&(reads + writes)),
+            "{reads} reads and {writes} writes in 10 s"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_come_has_the_first_turn_and_who_goes_takes_none() {
+        let broker = &broker(&requests(5.0));
+        let order = &Mutex::new(Vec::new());
+        join_all((0..20_u64).map(|number| async move {
+            let turn = broker.turn("h", Verb::Read);
+            // Every third one is gone before its turn.
+            let patience = if number % 3 == 2 { SECOND / 100 } else { 100 * SECOND };
+            if timeout(patience, turn).await.is_ok() {
+                order.lock().expect("a lock").push(number);
+            }
+        }))
+        .await;
+        let stayed: Vec<_> = (0..20).filter(|number| number % 3 != 2).collect();
+        assert_eq!(*order.lock().expect("a lock"), stayed);
+        assert_eq!(broker.spent()[0].reads, 14);
+        assert!(elapsed(broker.turn("h", Verb::Read)).await < 0.21, "the next has the next turn");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_retry_after_holds_up_all_and_they_come_back_at_the_rate() {
+        for quota in [Quota::default(), requests(1000.0)] {
+            let broker = &broker(&quota);
+            let waiting = async {
+                // Some wait already, some come during the back-off, of both verbs.
+                let (reads, later, writes) = tokio::join!(
+                    turns(broker, Verb::Read, 100),
+                    async {
+                        sleep(SECOND).await;
+                        turns(broker, Verb::Read, 100).await
+                    },
+                    turns(broker, Verb::Write, 100),
+                );
+                (reads, later.into_iter().map(|at| at + 1.0).collect::<Vec<_>>(), writes)
+            };
+            let asked = join_all((0..100).map(|_| broker.turn("h", Verb::Read))).await;
+            broker.refused("h", Verb::Read, asked[99], Some(5 * SECOND));
+            broker.refused("h", Verb::Read, asked[99], Some(SECOND));
+            let (reads, later, writes) = waiting.await;
+            for turns in [&reads, &later, &writes] {
+                assert_eq!(within(turns, 0.0, 4.999), 0, "nobody asks before");
+            }
+            // 100 a second were measured, so 50 a second come, and a little more as time goes by.
+            let reads = [reads, later].concat();
+            let first = within(&reads, 0.0, 6.0);
+            assert!((45..=56).contains(&first), "{first} reads in the first second");
+            assert!(within(&writes, 0.0, 6.0) <= 56, "no burst of writes either");
+            assert_eq!(within(&reads, 0.0, 9.0), 200);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rate_comes_back() {
+        let broker = broker(&requests(100.0));
+        let asked = broker.turn("h", Verb::Read).await;
+        sleep(SECOND).await;
+        broker.refused("h", Verb::Read, asked, None);
+        // Measured were too few to begin with more than the least.
+        let slow = turns(&broker, Verb::Read, 3).await;
+        assert!(slow[2] > 1.5, "{slow:?}");
+        sleep(60 * SECOND).await;
+        let turns = turns(&broker, Verb::Read, 1000).await;
+        assert!((95..=105).contains(&within(&turns, 1.0, 2.0)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_of_both_ways_together_are_held_to_their_rate() {
+        let quota = Quota { bytes_per_second: Some(1 << 20), ..Quota::default() };
+        let broker = &broker(&quota);
+        let stream = |direction| async move {
+            for _ in 0..100 {
+                broker.bytes("h", direction, 100 << 10).await;
+            }
+        };
+        let took = elapsed(async {
+            tokio::join!(stream(Direction::Received), stream(Direction::Sent));
+        })
+        .await;
+        let expected = 200.0 * 100.0 / 1024.0;
+        assert!((took - expected).abs() < 0.2, "{took} s, not {expected}");
+        let spent = &broker.spent()[0];
+        assert_eq!((spent.bytes_received, spent.bytes_sent), (10_240_000, 10_240_000));
+
+        let free = self::broker(&Quota::default());
+        assert!(elapsed(free.bytes("h", Direction::Sent, u64::MAX)).await < 0.001);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_estimate_knows_rates_and_back_off() {
+        let broker = broker(&Quota { writes_per_second: Some(2.0), ..requests(10.0) });
+        let estimate = |verb, number| broker.estimate("h", verb, number).as_secs_f64();
+        assert!((estimate(Verb::Read, 100) - 10.0).abs() < 1e-6);
+        assert!((estimate(Verb::Write, 100) - 50.0).abs() < 1e-6);
+        broker.refused("h", Verb::Write, Instant::now(), Some(7 * SECOND));
+        assert!((estimate(Verb::Write, 100) - 107.0).abs() < 1e-6);
+        assert_eq!(self::broker(&Quota::default()).estimate("h", Verb::Read, 9), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn accounts_are_by_host_and_quotas_of_named_ones_stand_first() {
+        let one = Quota { requests_at_once: 1, ..Quota::default() };
+        let given = HashMap::from([("b:5000".parse().expect("a host"), one)]);
+        let broker = Broker::new(Quota::of, given);
+        broker.turn("b:5000", Verb::Read).await;
+        broker.turn("a", Verb::Write).await;
+        broker.turn("a", Verb::Read).await;
+        broker.retried("a");
+        broker.refused("b:5000", Verb::Read, Instant::now(), None);
+        let empty = Spent {
+            host: "a".to_owned(),
+            reads: 1,
+            writes: 1,
+            bytes_received: 0,
+            bytes_sent: 0,
+            retries: 1,
+            refused: 0,
+        };
+        let other =
+            Spent { host: "b:5000".to_owned(), writes: 0, retries: 0, refused: 1, ..empty.clone() };
+        assert_eq!(broker.spent(), [empty, other]);
+
+        let place = broker.place("b:5000").await;
+        assert!(broker.place("b:5000").now_or_never().is_none());
+        assert!(broker.place("a").now_or_never().is_some());
+        drop(place);
+        assert!(broker.places(&["a", "b:5000", "a"]).now_or_never().is_some());
+        assert!(broker.place("not a host!").now_or_never().is_some());
+
+        let spend = || (0..99).filter(|_| broker.may_retry("a")).count();
+        assert_eq!(spend(), 20);
+        (0..10).for_each(|_| broker.asked("a"));
+        assert_eq!(spend(), 1);
+    }
+}

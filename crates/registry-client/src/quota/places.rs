@@ -1,0 +1,317 @@
+//! Places for the requests that are under way at once: taken at several hosts together or at none, so
+//! that two copies in opposite directions never wait for each other.
+//!
+//! Each host serves first come, first served. Who waits for several hosts is overtaken while one of
+//! them is full; but for the one that has waited longest of all, one free place is kept at each of its
+//! hosts. Everybody becomes that one, so nobody waits for ever.
+//!
+//! Who holds places must not ask for more: that is what all or none is against.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::Notify;
+
+/// The number of a host among all.
+pub(super) type Index = usize;
+/// The number of a claim, in the order in which they came.
+type Number = u64;
+
+/// The places of all hosts.
+#[derive(Debug, Default)]
+pub(super) struct Hall(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    hosts: Vec<Host>,
+    waiting: BTreeMap<Number, Waiting>,
+    next: Number,
+}
+
+#[derive(Debug)]
+struct Host {
+    free: usize,
+    /// Who waits for a place here, perhaps among others.
+    queue: BTreeSet<Number>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    hosts: Arc<[Index]>,
+    served: Arc<Notify>,
+}
+
+/// Places at one or several hosts, which are free again when this is dropped.
+#[derive(Debug)]
+#[must_use = "the places are free again at once"]
+pub(crate) struct Places {
+    hall: Arc<Hall>,
+    number: Number,
+    hosts: Arc<[Index]>,
+}
+
+impl Hall {
+    /// A new host with so many places.
+    pub(super) fn add(&self, places: usize) -> Index {
+        let mut state = self.state();
+        // Without a place nobody would ever be served.
+        state.hosts.push(Host { free: places.max(1), queue: BTreeSet::new() });
+        state.hosts.len() - 1
+    }
+
+    /// Waits for a place at each of `hosts`; one that is named twice is one.
+    pub(super) async fn take(self: &Arc<Self>, mut hosts: Vec<Index>) -> Places {
+        hosts.sort_unstable();
+        hosts.dedup();
+        let hosts: Arc<[Index]> = hosts.into();
+        let served = Arc::new(Notify::new());
+        let number = self.state().come(&hosts, &served);
+        // From here on dropping it, waiting or not, gives back what it has.
+        let places = Places { hall: Arc::clone(self), number, hosts };
+        served.notified().await;
+        places
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it is held.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Places {
+    fn drop(&mut self) {
+        self.hall.state().leave(self.number, &self.hosts);
+    }
+}
+
+impl State {
+    fn come(&mut self, hosts: &Arc<[Index]>, served: &Arc<Notify>) -> Number {
+        let number = self.next;
+        self.next += 1;
+        for &host in hosts.iter() {
+            self.hosts[host].queue.insert(number);
+        }
+        let (hosts, served) = (Arc::clone(hosts), Arc::clone(served));
+        self.waiting.insert(number, Waiting { hosts, served });
+        // All that came before cannot be served, or they would have been.
+        self.serve(number);
+        number
+    }
+
+    fn leave(&mut self, number: Number, hosts: &[Index]) {
+        if self.waiting.remove(&number).is_some() {
+            // It waits no more. If places were kept for it, others may have them now.
+            hosts.iter().for_each(|&host| _ = self.hosts[host].queue.remove(&number));
+        } else {
+            hosts.iter().for_each(|&host| self.hosts[host].free += 1);
+        }
+        hosts.iter().for_each(|&host| self.serve_queue(host));
+    }
+
+    /// Serves those who wait for a host, in their order, as far as there are places.
+    fn serve_queue(&mut self, host: Index) {
+        let mut from = 0;
+        while self.hosts[host].free > 0 {
+            let Some(&number) = self.hosts[host].queue.range(from..).next() else { return };
+            self.serve(number);
+            from = number + 1;
+        }
+    }
+
+    /// Serves one who waits, if there is a place at all its hosts.
+    fn serve(&mut self, number: Number) {
+        let Some(waiting) = self.waiting.get(&number) else { return };
+        if !waiting.hosts.iter().all(|&host| self.has_place(host, number)) {
+            return;
+        }
+        for &host in waiting.hosts.iter() {
+            self.hosts[host].free -= 1;
+            self.hosts[host].queue.remove(&number);
+        }
+        waiting.served.notify_one();
+        self.waiting.remove(&number);
+    }
+
+    /// Whether a host has a place for this one, and not only for the one that has waited longest.
+    fn has_place(&self, host: Index, number: Number) -> bool {
+        let longest = self.waiting.first_key_value().filter(|(first, _)| **first != number);
+        let is_kept = longest.is_some_and(|(_, waiting)| waiting.hosts.contains(&host));
+        self.hosts[host].free > usize::from(is_kept)
+    }
+}
+
+#[cfg(test)]
+impl Hall {
+    /// Whether nobody waits or holds a place, of so many at each host.
+    pub(super) fn is_empty(&self, places: usize) -> bool {
+        let state = self.state();
+        let unused = |host: &Host| host.free == places && host.queue.is_empty();
+        state.waiting.is_empty() && state.hosts.iter().all(unused)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering},
+        time::Duration,
+    };
+
+    use futures_util::{FutureExt as _, future::join_all, pin_mut};
+    use tokio::{
+        task::yield_now,
+        time::{sleep, timeout},
+    };
+
+    use super::*;
+
+    fn hall(hosts: usize, places: usize) -> Arc<Hall> {
+        let hall = Arc::new(Hall::default());
+        (0..hosts).for_each(|_| _ = hall.add(places));
+        hall
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_than_the_places_are_under_way_and_the_first_come_first() {
+        let hall = hall(1, 3);
+        let (now, order) = (&AtomicUsize::new(0), &Mutex::new(Vec::new()));
+        join_all((0..30).map(|number| {
+            let hall = &hall;
+            async move {
+                let _place = hall.take(vec![0]).await;
+                order.lock().expect("a lock").push(number);
+                assert!(now.fetch_add(1, Ordering::Relaxed) < 3);
+                sleep(Duration::from_millis(1 + number * 7 % 5)).await;
+                now.fetch_sub(1, Ordering::Relaxed);
+            }
+        }))
+        .await;
+        assert_eq!(*order.lock().expect("a lock"), (0..30).collect::<Vec<_>>());
+        assert!(hall.is_empty(3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn two_copies_in_opposite_directions_never_wait_for_each_other() {
+        let hall = hall(2, 1);
+        let copies = (0..100).map(|number| {
+            let hall = &hall;
+            async move {
+                let _places = hall.take(vec![number % 2, 1 - number % 2]).await;
+                yield_now().await;
+                sleep(Duration::from_millis(1)).await;
+            }
+        });
+        timeout(Duration::from_secs(1), join_all(copies)).await.expect("all get their places");
+        assert!(hall.is_empty(1));
+    }
+
+    #[test]
+    fn a_host_that_is_named_twice_takes_one_place() {
+        let hall = hall(1, 1);
+        let places = hall.take(vec![0, 0]).now_or_never();
+        assert!(places.is_some());
+        assert!(hall.take(vec![0]).now_or_never().is_none());
+        drop(places);
+        assert!(hall.is_empty(1));
+        assert!(hall.take(vec![]).now_or_never().is_some(), "no host is no wait");
+        assert_eq!(Hall::default().add(0), 0);
+    }
+
+    #[test]
+    fn who_waits_for_a_full_host_is_overtaken_at_the_other_but_for_one_place() {
+        let hall = hall(2, 2);
+        let take = |hosts: &[Index]| hall.take(hosts.to_vec()).now_or_never();
+        let (full, too) = (take(&[1]), take(&[1]));
+        let both = hall.take(vec![0, 1]);
+        pin_mut!(both);
+        assert!(both.as_mut().now_or_never().is_none());
+        let overtaking = take(&[0]);
+        assert!(overtaking.is_some(), "one of two places is not kept");
+        assert!(take(&[0]).is_none(), "the other one is");
+        drop(full);
+        let both = both.now_or_never();
+        assert!(both.is_some());
+        drop((both, overtaking, too));
+        assert!(hall.is_empty(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_longest_is_not_starved_by_a_stream_of_others() {
+        let hall = hall(2, 2);
+        // At each host somebody always waits, and the places never become free together.
+        let stream = |host: Index| {
+            let hall = Arc::clone(&hall);
+            async move {
+                for number in 0..1000_u64 {
+                    let place = hall.take(vec![host]).await;
+                    sleep(Duration::from_millis(2 + (number + host as u64) % 3)).await;
+                    drop(place);
+                }
+            }
+        };
+        let others: Vec<_> = (0..16).map(|number| tokio::spawn(stream(number % 2))).collect();
+        sleep(Duration::from_millis(100)).await;
+        let both = timeout(Duration::from_millis(50), hall.take(vec![0, 1])).await;
+        assert!(both.is_ok(), "a few places that became free");
+        others.iter().for_each(tokio::task::JoinHandle::abort);
+        drop((both, join_all(others).await));
+        assert!(hall.is_empty(2));
+    }
+
+    #[test]
+    fn who_stops_waiting_leaves_nothing_behind() {
+        let hall = hall(2, 1);
+        let held = hall.take(vec![1]).now_or_never().expect("a free place");
+        let mut waiting: Vec<_> = [vec![0, 1], vec![0], vec![1], vec![0, 1]]
+            .into_iter()
+            .map(|hosts| Box::pin(hall.take(hosts)))
+            .collect();
+        assert!(waiting.iter_mut().all(|one| one.now_or_never().is_none()), "one keeps host 0");
+        drop(waiting.remove(0));
+        let next = waiting[0].as_mut().now_or_never();
+        assert!(next.is_some(), "what was kept is for the next");
+        drop(held);
+        // The second was served, and goes without having looked.
+        drop(waiting);
+        drop(next);
+        assert!(hall.is_empty(1));
+    }
+
+    /// Against an obviously right rule: whoever may be served is, in all orders of events.
+    #[test]
+    fn in_any_order_of_events_nobody_waits_for_places_that_are_free() {
+        let mut chance = fastrand::Rng::with_seed(1);
+        for _ in 0..300 {
+            let places = chance.usize(1..4);
+            let hall = hall(4, places);
+            let (mut waiting, mut held) = (Vec::new(), Vec::new());
+            for _ in 0..60 {
+                match chance.u8(0..4) {
+                    0 | 1 => {
+                        let hosts = (0..chance.usize(1..4)).map(|_| chance.usize(0..4)).collect();
+                        waiting.push(Box::pin(hall.take(hosts)));
+                    }
+                    2 if !held.is_empty() => drop(held.swap_remove(chance.usize(0..held.len()))),
+                    3 if !waiting.is_empty() && chance.bool() => {
+                        drop(waiting.swap_remove(chance.usize(0..waiting.len())));
+                    }
+                    _ => {}
+                }
+                waiting.retain_mut(|one| {
+                    one.as_mut().now_or_never().map(|one| held.push(one)).is_none()
+                });
+                let state = hall.state();
+                let could = |(&number, one): (&Number, &Waiting)| {
+                    one.hosts.iter().all(|&host| state.has_place(host, number))
+                };
+                assert!(!state.waiting.iter().any(could));
+                assert_eq!(state.waiting.len(), waiting.len());
+                assert!(state.hosts.iter().all(|host| host.free <= places));
+            }
+            drop((waiting, held));
+            assert!(hall.is_empty(places));
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! What was asked of a host, counted.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::Verb;
+
+/// What was asked of one host since the client was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spent {
+    /// The host, as URLs name it.
+    pub host: String,
+    /// Requests that read (GET, HEAD), each time that they were asked.
+    pub reads: u64,
+    /// All other requests, each time that they were asked.
+    pub writes: u64,
+    /// Bytes of bodies that came.
+    pub bytes_received: u64,
+    /// Bytes of bodies that were sent.
+    pub bytes_sent: u64,
+    /// Requests that were asked again.
+    pub retries: u64,
+    /// Answers that said that too much was asked: 429, or 503 with `Retry-After`.
+    pub refused: u64,
+}
+
+/// Which way bytes move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// From the host.
+    Received,
+    /// To the host.
+    Sent,
+}
+
+/// The counters behind [`Spent`]. Each stands for itself, so their order does not matter.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    requests: [AtomicU64; 2],
+    received: AtomicU64,
+    sent: AtomicU64,
+    retries: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn asked(&self, verb: Verb) {
+        self.requests[verb.index()].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn moved(&self, direction: Direction, bytes: u64) {
+        let counter = match direction {
+            Direction::Received => &self.received,
+            Direction::Sent => &self.sent,
+        };
+        counter.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn retried(&self) {
+        self.retries.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What they stand at.
+    pub(super) fn read(&self, host: &str) -> Spent {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let [reads, writes] = &self.requests;
+        Spent {
+            host: host.to_owned(),
+            reads: read(reads),
+            writes: read(writes),
+            bytes_received: read(&self.received),
+            bytes_sent: read(&self.sent),
+            retries: read(&self.retries),
+            refused: read(&self.refused),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! A simulation: many tasks, and a server that takes only so many requests a second.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{Broker, Quota, Verb};
+use crate::{
+    chance::Chance,
+    retry::{Happened, Next, Replay, Retries, SoFar},
+};
+
+const TASKS: usize = 200;
+/// One after the other, by each task.
+const REQUESTS: usize = 10;
+const CAPACITY: f64 = 50.0;
+const LATENCY: Duration = Duration::from_millis(30);
+const HOST: &str = "h";
+
+/// A server with a bucket of a second's requests.
+struct Server {
+    tokens: Mutex<(f64, Instant)>,
+    retry_after: Option<Duration>,
+    begin: Instant,
+    /// When it took requests, and when it refused them.
+    taken: Mutex<Vec<f64>>,
+    refused: Mutex<Vec<f64>>,
+}
+
+impl Server {
+    fn new(retry_after: Option<Duration>) -> Self {
+        let begin = Instant::now();
+        let (taken, refused) = (Mutex::default(), Mutex::default());
+        Self { tokens: Mutex::new((CAPACITY, begin)), retry_after, begin, taken, refused }
+    }
+
+    async fn ask(&self) -> Option<Happened> {
+        sleep(LATENCY / 2).await;
+        let now = Instant::now();
+        let has_token = {
+            let mut tokens = self.tokens.lock().expect("a lock");
+            let gained = now.duration_since(tokens.1).as_secs_f64() * CAPACITY;
+            let filled = (tokens.0 + gained).min(CAPACITY);
+            let has_token = filled >= 1.0;
+            *tokens = (if has_token { filled - 1.0 } else { filled }, now);
+            has_token
+        };
+        let list = if has_token { &self.taken } else { &self.refused };
+        list.lock().expect("a lock").push(now.duration_since(self.begin).as_secs_f64());
+        sleep(LATENCY / 2).await;
+        (!has_token).then_some(Happened::PushBack { retry_after: self.retry_after })
+    }
+}
+
+/// One request, as the client makes it.
+async fn request(broker: &Broker, server: &Server, chance: &Chance) {
+    let retries = Retries::default();
+    let mut so_far = SoFar::default();
+    let mut pushed_back = None;
+    loop {
+        let place = broker.place(HOST).await;
+        let asked = broker.turn(HOST, Verb::Read).await;
+        let Some(happened) = server.ask().await else { return };
+        drop(place);
+        let Happened::PushBack { retry_after } = happened else { panic!("{happened:?}") };
+        broker.refused(HOST, Verb::Read, asked, retries.obeyed(retry_after));
+        so_far.pushed_back_for = pushed_back.get_or_insert_with(Instant::now).elapsed();
+        let next = retries.next(happened, Replay::Always, so_far, chance.next());
+        let Next::PushedBack { wait } = next else { panic!("it gave up: {so_far:?}") };
+        so_far.count(next);
+        sleep(wait).await;
+    }
+}
+
+/// What a storm came to, in seconds.
+#[derive(Debug)]
+struct Storm {
+    in_all: f64,
+    /// The share that was refused, in all and after the first five seconds.
+    refused: f64,
+    refused_later: f64,
+    /// When half of the tasks had ended.
+    median: f64,
+    /// How long one request took.
+    longest_request: f64,
+}
+
+async fn storm(quota: Quota, retry_after: Option<Duration>) -> Storm {
+    let broker = Broker::new(move |_| quota.clone(), HashMap::new());
+    let (server, chance) = (Server::new(retry_after), Chance::seeded(1));
+    let longest = AtomicU64::new(0);
+    let tasks = (0..TASKS).map(|_| async {
+        for _ in 0..REQUESTS {
+            let begin = Instant::now();
+            request(&broker, &server, &chance).await;
+            let took = u64::try_from(begin.elapsed().as_millis()).expect("a short time");
+            longest.fetch_max(took, Ordering::Relaxed);
+        }
+        server.begin.elapsed().as_secs_f64()
+    });
+    let mut ends = timeout(Duration::from_secs(3600), join_all(tasks)).await.expect("an end");
+    ends.sort_by(f64::total_cmp);
+    let after = |list: &Mutex<Vec<f64>>, from: f64| {
+        list.lock().expect("a lock").iter().filter(|&&at| at >= from).count() as f64
+    };
+    let share = |from| {
+        let (refused, taken) = (after(&server.refused, from), after(&server.taken, from));
+        refused / (refused + taken).max(1.0)
+    };
+    Storm {
+        in_all: ends[TASKS - 1],
+        refused: share(0.0),
+        refused_later: share(5.0),
+        median: ends[TASKS / 2],
+        longest_request: Duration::from_millis(longest.into_inner()).as_secs_f64(),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_storm_is_weathered() {
+    for quota in [
+        Quota::default(),
+        Quota { requests_at_once: 200, ..Quota::default() },
+        Quota { requests_per_second: Some(80.0), ..Quota::default() },
+        Quota { reads_per_second: Some(1000.0), ..Quota::default() },
+    ] {
+        for retry_after in [None, Some(Duration::from_secs(1)), Some(Duration::from_secs(5))] {
+            let storm = storm(quota.clone(), retry_after).await;
+            let case = format!("{quota:?}, {retry_after:?}: {storm:?}");
+            // 2,000 requests at 50 a second take 40 s; and each halving may cost a `Retry-After`.
+            let back_offs = 8.0 * retry_after.unwrap_or_default().as_secs_f64();
+            assert!(storm.in_all < 50.0 + back_offs, "{case}");
+            assert!(storm.refused < 0.15, "{case}");
+            assert!(storm.refused_later < 0.03, "{case}");
+            assert!(storm.in_all / storm.median < 1.2, "one task as good as the other: {case}");
+            assert!(storm.longest_request < 10.0 + back_offs, "{case}");
+        }
+    }
+}

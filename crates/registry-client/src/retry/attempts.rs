@@ -1,0 +1,66 @@
+//! The tries of one request, or of one transfer that breaks: counts them, asks the host's budget, and
+//! waits.
+
+use tokio::time::{Instant, sleep};
+
+use super::{Happened, Next, Replay, SoFar};
+use crate::{Client, Error};
+
+/// What was tried so far.
+#[derive(Debug, Default)]
+pub(crate) struct Attempts {
+    so_far: SoFar,
+    /// When the first push-back came.
+    pushed_back: Option<Instant>,
+}
+
+impl Attempts {
+    /// Waits as long as it takes until another try makes sense; false, at once, where none does.
+    pub(crate) async fn again(&mut self, client: &Client, error: &Error, replay: Replay) -> bool {
+        self.after(client, error, Happened::of_fault(error.fault()), replay).await
+    }
+
+    /// The same for an error that is an answer by itself, but not to the whole of what is wanted.
+    pub(crate) async fn anew(&mut self, client: &Client, error: &Error) -> bool {
+        let happened = match Happened::of_fault(error.fault()) {
+            Happened::Settled => Happened::Failure { retry_after: None },
+            other => other,
+        };
+        self.after(client, error, happened, Replay::Always).await
+    }
+
+    /// What follows is counted from here on: something has moved.
+    pub(crate) fn moved(&mut self) {
+        *self = Self::default();
+    }
+
+    async fn after(
+        &mut self,
+        client: &Client,
+        error: &Error,
+        happened: Happened,
+        replay: Replay,
+    ) -> bool {
+        if let Happened::PushBack { .. } = happened {
+            let first = self.pushed_back.get_or_insert_with(Instant::now);
+            self.so_far.pushed_back_for = first.elapsed();
+        }
+        let next = client.0.retries.next(happened, replay, self.so_far, client.0.chance.next());
+        let wait = match next {
+            Next::Answer => return false,
+            Next::Again { wait } => {
+                if !client.0.broker.may_retry(error.url().authority()) {
+                    tracing::debug!("{error}; not again: too much of this host fails");
+                    return false;
+                }
+                wait
+            }
+            Next::PushedBack { wait } => wait,
+        };
+        self.so_far.count(next);
+        client.0.broker.retried(error.url().authority());
+        tracing::debug!("{error}; again in {wait:?}");
+        sleep(wait).await;
+        true
+    }
+}

@@ -1,0 +1,301 @@
+//! Whether a request is asked again, and after how long: a function of values alone.
+//!
+//! Not here: the waiting (`attempts`); the asking; what a host may be asked at all (`quota`).
+//!
+//! Source: RFC 9110 §9.2.2 (what may be repeated), §10.2.3 (`Retry-After`), §5.6.7 (dates); RFC 6585
+//! §4 (429). The table is "When it asks again" of `docs/registry-client.md`.
+
+mod attempts;
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, SystemTime},
+};
+
+use http::{HeaderMap, StatusCode, header};
+
+pub(crate) use self::attempts::Attempts;
+use crate::Fault;
+
+/// Tries of one request: with the waits below four seconds on the average, and eight at most, which
+/// outlasts a balancer that changes over.
+const TRIES: u32 = 6;
+/// What the longest wait after the first try is; it doubles with each.
+const BASE: Duration = Duration::from_millis(250);
+/// The longest wait that doubling leads to: who waits longer may as well be told.
+const CAP: Duration = Duration::from_secs(30);
+/// The longest `Retry-After` that is obeyed: a date years ahead is a mistake.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5 * 60);
+/// How long push-back may go on: to give up earlier loses the work that is done.
+const PUSH_BACK: Duration = Duration::from_secs(15 * 60);
+/// What chance adds to a `Retry-After` at most, as a share of it: all that were refused hold the same
+/// one.
+const RETRY_AFTER_SPREAD: f64 = 0.1;
+
+/// How often and how long a client asks again.
+#[derive(Clone, Debug)]
+#[must_use = "they do nothing until they are given to a client"]
+pub struct Retries {
+    tries: u32,
+    base: Duration,
+    cap: Duration,
+    longest_retry_after: Duration,
+    push_back: Duration,
+}
+
+impl Default for Retries {
+    fn default() -> Self {
+        Self {
+            tries: TRIES,
+            base: BASE,
+            cap: CAP,
+            longest_retry_after: LONGEST_RETRY_AFTER,
+            push_back: PUSH_BACK,
+        }
+    }
+}
+
+impl Retries {
+    /// None: each request is asked once, whatever the answer.
+    pub fn none() -> Self {
+        Self { tries: 1, push_back: Duration::ZERO, ..Self::default() }
+    }
+
+    /// How often a request is asked, the first time included. Default: 6.
+    pub fn tries(mut self, tries: u32) -> Self {
+        self.tries = tries;
+        self
+    }
+
+    /// The longest wait after the first try, which doubles with each; the shortest after a push-back.
+    /// Default: 250 ms.
+    pub fn base(mut self, base: Duration) -> Self {
+        self.base = base;
+        self
+    }
+
+    /// The longest wait of our own choosing. Default: 30 s.
+    pub fn cap(mut self, cap: Duration) -> Self {
+        self.cap = cap;
+        self
+    }
+
+    /// The longest `Retry-After` that is obeyed; of longer ones, so much. Default: 5 min.
+    pub fn longest_retry_after(mut self, longest: Duration) -> Self {
+        self.longest_retry_after = longest;
+        self
+    }
+
+    /// How long one request may be pushed back (429, or 503 with `Retry-After`), all waits included.
+    /// Default: 15 min.
+    pub fn push_back(mut self, in_all: Duration) -> Self {
+        self.push_back = in_all;
+        self
+    }
+
+    /// What is to be done after `happened`; `chance` is a number from 0 to 1.
+    pub(crate) fn next(
+        &self,
+        happened: Happened,
+        replay: Replay,
+        so_far: SoFar,
+        chance: f64,
+    ) -> Next {
+        let again = match (happened, replay) {
+            (Happened::Settled, _) | (_, Replay::Never) => false,
+            (Happened::Broken, Replay::UnlessDone) => false,
+            (_, Replay::Always | Replay::UnlessDone) => true,
+        };
+        match happened {
+            Happened::PushBack { retry_after } if again => {
+                let wait = self.push_back_wait(retry_after, so_far.push_backs, chance);
+                let ends = so_far.pushed_back_for.saturating_add(wait);
+                // Not `>`: without any patience even a wait of nothing is too long.
+                if ends >= self.push_back { Next::Answer } else { Next::PushedBack { wait } }
+            }
+            _ if !again || so_far.tries.saturating_add(1) >= self.tries => Next::Answer,
+            Happened::Failure { retry_after } => {
+                let asked = self.obeyed(retry_after).map(|after| spread(after, chance));
+                let own = self.doubled(so_far.tries).mul_f64(chance);
+                Next::Again { wait: asked.map_or(own, |asked| own.max(asked)) }
+            }
+            _ => Next::Again { wait: self.doubled(so_far.tries).mul_f64(chance) },
+        }
+    }
+
+    /// As much of a `Retry-After` as is obeyed.
+    pub(crate) fn obeyed(&self, retry_after: Option<Duration>) -> Option<Duration> {
+        retry_after.map(|after| after.min(self.longest_retry_after))
+    }
+
+    /// Never less than the base: a registry that says "0" while it refuses would be asked without end.
+    /// Without `Retry-After` the base and, by chance, up to the doubled wait more: the doubling is by
+    /// push-backs here, since they are no tries.
+    fn push_back_wait(&self, retry_after: Option<Duration>, before: u32, chance: f64) -> Duration {
+        match self.obeyed(retry_after) {
+            Some(after) => spread(after.max(self.base), chance),
+            None => self.base + self.doubled(before).mul_f64(chance),
+        }
+    }
+
+    /// The longest wait after so many that came before.
+    fn doubled(&self, before: u32) -> Duration {
+        self.base.saturating_mul(2_u32.saturating_pow(before)).min(self.cap)
+    }
+}
+
+fn spread(wait: Duration, chance: f64) -> Duration {
+    wait.mul_f64(1.0 + RETRY_AFTER_SPREAD * chance)
+}
+
+/// What became of a request, as far as asking again depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Happened {
+    /// The host says that it is asked too much, and perhaps for how long: 429, or 503 with
+    /// `Retry-After`.
+    PushBack {
+        /// How long, if it says so.
+        retry_after: Option<Duration>,
+    },
+    /// An answer that may be another one a little later.
+    Failure {
+        /// How much later, if it says so.
+        retry_after: Option<Duration>,
+    },
+    /// There was no connection, so nothing was done.
+    NoConnection,
+    /// It was sent, and the answer did not come, or not all of it: it may have been done.
+    Broken,
+    /// Anything else: it is what it is.
+    Settled,
+}
+
+impl Happened {
+    /// What an answer is that was no success.
+    pub(crate) fn of_answer(status: StatusCode, retry_after: Option<Duration>) -> Self {
+        match status.as_u16() {
+            429 => Self::PushBack { retry_after },
+            503 if retry_after.is_some() => Self::PushBack { retry_after },
+            // 499 and 520 to 524 are those of nginx and of Cloudflare for what is behind them.
+            408 | 499 | 500 | 502 | 503 | 504 | 520..=524 => Self::Failure { retry_after },
+            _ => Self::Settled,
+        }
+    }
+
+    /// What a fault is.
+    pub(crate) fn of_fault(fault: &Fault) -> Self {
+        match fault {
+            Fault::Status { status, retry_after, .. } => Self::of_answer(*status, *retry_after),
+            Fault::Connect { .. } | Fault::NoDescriptors { .. } => Self::NoConnection,
+            Fault::NoAnswer { .. }
+            | Fault::Lost { .. }
+            | Fault::Truncated { .. }
+            | Fault::Silent { .. }
+            | Fault::TooSlow { .. }
+            | Fault::Stalled { .. }
+            | Fault::CameTooSlowly { .. }
+            | Fault::TakenTooSlowly { .. } => Self::Broken,
+            _ => Self::Settled,
+        }
+    }
+}
+
+/// Whether a request may be sent twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Replay {
+    /// It may: GET, HEAD, PUT, DELETE, and a POST that begins an upload.
+    Always,
+    /// Not if it may have been done: a conditional PUT would then refuse itself.
+    UnlessDone,
+    /// It cannot be: its content is a stream that has been begun.
+    Never,
+}
+
+/// What came before the answer that is decided on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SoFar {
+    /// How many tries had failed; push-backs are none.
+    pub(crate) tries: u32,
+    /// How many push-backs there were.
+    pub(crate) push_backs: u32,
+    /// How long ago the first push-back was.
+    pub(crate) pushed_back_for: Duration,
+}
+
+impl SoFar {
+    /// Counts what was decided on.
+    pub(crate) fn count(&mut self, next: Next) {
+        match next {
+            Next::Answer => {}
+            Next::Again { .. } => self.tries += 1,
+            Next::PushedBack { .. } => self.push_backs += 1,
+        }
+    }
+}
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// What happened is the answer.
+    Answer,
+    /// Ask again after `wait`, if the host's [`Budget`] allows it.
+    Again {
+        /// How long to wait.
+        wait: Duration,
+    },
+    /// Ask again after `wait`; the budget is not asked.
+    PushedBack {
+        /// How long to wait.
+        wait: Duration,
+    },
+}
+
+/// What `Retry-After` says, from `now` on: seconds or a date. A date that has passed is no wait;
+/// what cannot be read is nothing.
+pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More than the type holds is still a number: longer than is ever obeyed.
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    Some(date.duration_since(now).unwrap_or_default())
+}
+
+/// How many requests pay for one retry: so an outage adds a tenth to the load.
+const REQUESTS_FOR_A_RETRY: u64 = 10;
+/// Retries at the beginning, when nothing was asked yet: one bad second of a small run.
+const FIRST_RETRIES: u64 = 20;
+/// The most that is saved up: each of the 64 that are under way may use its five once. Otherwise a
+/// long good time would allow a storm after it.
+const MOST_RETRIES: u64 = 64 * 5;
+
+/// What a host may still be asked again, in shares of a retry.
+#[derive(Debug)]
+pub(crate) struct Budget(AtomicU64);
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self(AtomicU64::new(FIRST_RETRIES * REQUESTS_FOR_A_RETRY))
+    }
+}
+
+impl Budget {
+    /// Counts a request, which is not a retry.
+    pub(crate) fn asked(&self) {
+        self.change(|shares| (shares < MOST_RETRIES * REQUESTS_FOR_A_RETRY).then_some(shares + 1));
+    }
+
+    /// Whether a request may be asked again; if so, that is spent.
+    pub(crate) fn may_retry(&self) -> bool {
+        self.change(|shares| shares.checked_sub(REQUESTS_FOR_A_RETRY))
+    }
+
+    /// Whether there was a change. The number stands for itself, so its order does not matter.
+    fn change(&self, change: impl FnMut(u64) -> Option<u64>) -> bool {
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests;
