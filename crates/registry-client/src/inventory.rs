@@ -1,0 +1,342 @@
+//! What a repository holds, found out with as few requests as its registry allows.
+//!
+//! Not here: the reading of a page (`google_list`), and what follows from what is held. Lists by the
+//! own APIs of registries come in by [`Lister`].
+//!
+//! Source: distribution-spec 1.1, "Listing Tags"; the rows of `docs/registry-client.md`, "What a
+//! repository holds".
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    future::Future,
+};
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use oci::{Digest, Host, Reference, Repository, Tag};
+
+use crate::{
+    Error, Fault, ListedManifest, Listing, RepositoryClient, listing::PAGE_SIZE, read_listing,
+};
+
+/// How many manifests Google's registries are asked to list at once: all that they ever do.
+const GOOGLE_PAGE_SIZE: usize = 10_000;
+/// From how many entries on a list may be cut short without a word: Google's ends there, and no
+/// registry is known to end one before it.
+const MAY_BE_CUT: usize = 10_000;
+/// How many references of one repository are asked for at once: enough to hide the way there and
+/// back, few beside the 64 requests that a host is asked at once.
+const HEADS_AT_ONCE: usize = 8;
+
+/// What is known of something that may be in a repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known<T = ()> {
+    /// It is there.
+    Yes(T),
+    /// It is certainly not there.
+    No,
+    /// It was neither listed nor asked for, or a list that may be cut short does not have it.
+    Unknown,
+}
+
+impl<T> Known<T> {
+    /// What is there, if it is known to be.
+    pub fn yes(self) -> Option<T> {
+        match self {
+            Self::Yes(found) => Some(found),
+            Self::No | Self::Unknown => None,
+        }
+    }
+
+    /// Whether it is known to be there.
+    pub const fn is_yes(&self) -> bool {
+        matches!(self, Self::Yes(_))
+    }
+
+    /// Whether it is certainly not there.
+    pub const fn is_no(&self) -> bool {
+        matches!(self, Self::No)
+    }
+}
+
+/// What a repository held when it was asked.
+#[derive(Clone, Debug, Default)]
+pub struct Inventory {
+    /// The listed tags, each with its digest where the list leaves no doubt about it.
+    tags: BTreeMap<Tag, Option<Digest>>,
+    manifests: BTreeMap<Digest, ListedManifest>,
+    children: Vec<Repository>,
+    /// What was asked for besides. It goes before the list, since it is newer.
+    asked_tags: HashMap<Tag, Option<Digest>>,
+    asked_digests: HashMap<Digest, bool>,
+    lists_digests: bool,
+    is_truncated: bool,
+    is_empty: bool,
+}
+
+impl Inventory {
+    /// The digest that a tag is on. A tag that is listed without its digest, and was not wanted, is
+    /// unknown.
+    #[must_use]
+    pub fn tag(&self, tag: &Tag) -> Known<&Digest> {
+        match self.asked_tags.get(tag).or_else(|| self.tags.get(tag)) {
+            Some(Some(digest)) => Known::Yes(digest),
+            Some(None) if self.asked_tags.contains_key(tag) => Known::No,
+            None if !self.is_truncated => Known::No,
+            _ => Known::Unknown,
+        }
+    }
+
+    /// Whether there is a manifest of this digest.
+    #[must_use]
+    pub fn holds(&self, digest: &Digest) -> Known {
+        match self.asked_digests.get(digest) {
+            Some(true) => Known::Yes(()),
+            Some(false) => Known::No,
+            None if self.manifests.contains_key(digest) => Known::Yes(()),
+            None if self.is_empty || (self.lists_digests && !self.is_truncated) => Known::No,
+            None => Known::Unknown,
+        }
+    }
+
+    /// The tags that were listed, in ASCII order.
+    pub fn tags(&self) -> impl Iterator<Item = &Tag> {
+        self.tags.keys()
+    }
+
+    /// The manifests that were listed, with their tags; none where the registry lists no digests.
+    #[must_use]
+    pub const fn manifests(&self) -> &BTreeMap<Digest, ListedManifest> {
+        &self.manifests
+    }
+
+    /// The repositories below this one, relative to it, where the registry tells of them.
+    #[must_use]
+    pub fn children(&self) -> &[Repository] {
+        &self.children
+    }
+
+    /// Whether the list may be cut short: 10,000 entries or more, as many as were asked for and no word
+    /// of more, tags without a manifest, or a next page beside the manifests. What such a list does not have
+    /// is absent only where that was asked for.
+    #[must_use]
+    pub const fn is_truncated(&self) -> bool {
+        self.is_truncated
+    }
+
+    /// Whether the registry lists digests with the tags.
+    #[must_use]
+    pub const fn lists_digests(&self) -> bool {
+        self.lists_digests
+    }
+
+    /// Adds a page; returns its longest list, which tells whether that may be cut short.
+    fn add(&mut self, page: Listing) -> usize {
+        let longest = page.tag_count.max(page.manifest_count);
+        self.tags.extend(page.tags.into_iter().map(|tag| (tag, None)));
+        self.children.extend(page.children);
+        if let Some(manifests) = page.manifests {
+            self.lists_digests = true;
+            self.manifests.extend(manifests);
+        }
+        longest
+    }
+
+    /// Puts the listed tags on the digests that are listed with them. Where a tag is on two manifests,
+    /// or is missing in the list of tags, the list contradicts itself: the tag is left without a digest.
+    fn connect(&mut self) {
+        let mut on = HashMap::<&Tag, Option<Digest>>::new();
+        for (digest, manifest) in &self.manifests {
+            for tag in &manifest.tags {
+                on.entry(tag)
+                    .and_modify(|first| *first = first.filter(|first| first == digest))
+                    .or_insert(Some(*digest));
+            }
+        }
+        let lists_tags = !self.tags.is_empty();
+        for (tag, digest) in on {
+            let is_listed = !lists_tags || self.tags.contains_key(tag);
+            self.tags.insert(tag.clone(), digest.filter(|_| is_listed));
+        }
+    }
+
+    /// Whether a tag is listed that no manifest carries.
+    fn has_stray_tags(&self) -> bool {
+        let carried: HashSet<_> = self.manifests.values().flat_map(|listed| &listed.tags).collect();
+        self.lists_digests && self.tags.keys().any(|tag| !carried.contains(tag))
+    }
+
+    fn note(&mut self, reference: Reference, found: Option<Digest>) {
+        if let Some(digest) = found {
+            self.asked_digests.insert(digest, true);
+        }
+        match reference {
+            Reference::Tag(tag) => {
+                self.asked_tags.insert(tag, found);
+            }
+            Reference::Digest(digest) => {
+                self.asked_digests.insert(digest, found.is_some());
+            }
+        }
+    }
+}
+
+/// A way to find out what a repository holds.
+///
+/// The distribution API has no list of manifests, so each kind of registry has another best way, and
+/// some have several. [`Ladder`] is the way that needs nothing but `tags/list` and HEAD; the own APIs of
+/// Amazon's, Azure's and Harbor's registries become other implementations, with the same answer.
+pub trait Lister {
+    /// What `repository` holds, so that the answer is sure for each of `wanted`.
+    fn inventory(
+        &self,
+        repository: &RepositoryClient,
+        wanted: &[Reference],
+    ) -> impl Future<Output = Result<Inventory, Error>> + Send;
+}
+
+/// `tags/list`, in Google's form where the registry answers so, and HEADs for what that leaves open.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ladder;
+
+impl Lister for Ladder {
+    async fn inventory(
+        &self,
+        repository: &RepositoryClient,
+        wanted: &[Reference],
+    ) -> Result<Inventory, Error> {
+        let mut inventory = list(repository).await?;
+        // Tags first: their answers tell of digests too.
+        let tags = wanted.iter().filter(|wanted| match wanted {
+            Reference::Tag(tag) => inventory.tag(tag) == Known::Unknown,
+            Reference::Digest(_) => false,
+        });
+        let tags: HashSet<_> = tags.cloned().collect();
+        head(repository, &mut inventory, tags).await?;
+        let digests = wanted.iter().filter(|wanted| match wanted {
+            Reference::Tag(_) => false,
+            Reference::Digest(digest) => inventory.holds(digest) == Known::Unknown,
+        });
+        let digests: HashSet<_> = digests.cloned().collect();
+        head(repository, &mut inventory, digests).await?;
+        Ok(inventory)
+    }
+}
+
+impl RepositoryClient {
+    /// What the repository holds: for each of `wanted` the answer is sure; of all else it tells what was
+    /// listed on the way. By [`Ladder`].
+    ///
+    /// # Errors
+    /// When the list cannot be read, or something wanted cannot be asked for. A repository that is not
+    /// there (404) holds nothing.
+    pub async fn inventory(&self, wanted: &[Reference]) -> Result<Inventory, Error> {
+        Ladder.inventory(self, wanted).await
+    }
+}
+
+/// Reads the list, plain or Google's.
+async fn list(repository: &RepositoryClient) -> Result<Inventory, Error> {
+    let mut inventory = Inventory::default();
+    let asked_for = page_size(repository.host());
+    let Some(mut pages) = repository.tags_pages(asked_for).await? else {
+        inventory.is_empty = true;
+        return Ok(inventory);
+    };
+    while let Some(page) = pages.next(inventory.tags.len()).await? {
+        let listing = read_listing(&page.bytes)
+            .map_err(|cause| page.asked.fails(Fault::NotJson { cause }))?;
+        let longest = inventory.add(listing);
+        // Google's list is one page: whoever reads it so does not look further.
+        let is_googles = !inventory.manifests.is_empty() || !inventory.children.is_empty();
+        if page.has_next {
+            inventory.is_truncated = is_googles;
+        } else {
+            inventory.is_truncated = longest == asked_for || longest >= MAY_BE_CUT;
+        }
+        if is_googles {
+            break;
+        }
+    }
+    inventory.is_truncated |= inventory.has_stray_tags();
+    inventory.connect();
+    Ok(inventory)
+}
+
+/// Asks for each of `references`, some at once.
+async fn head(
+    repository: &RepositoryClient,
+    inventory: &mut Inventory,
+    references: HashSet<Reference>,
+) -> Result<(), Error> {
+    let heads = stream::iter(references).map(|reference| async move {
+        let found = repository.head_manifest(&reference).await?;
+        Ok((reference, found.map(|found| found.digest)))
+    });
+    let mut heads = heads.buffer_unordered(HEADS_AT_ONCE);
+    while let Some((reference, found)) = heads.try_next().await? {
+        inventory.note(reference, found);
+    }
+    Ok(())
+}
+
+/// How many entries a page shall have. Only Google's registries are known to take more than 1000.
+fn page_size(host: &Host) -> usize {
+    let name = host.name();
+    let is_googles = name == "gcr.io"
+        || [".gcr.io", ".pkg.dev", ".google.com"].iter().any(|domain| name.ends_with(domain));
+    if is_googles { GOOGLE_PAGE_SIZE } else { PAGE_SIZE }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tag(name: &str) -> Tag {
+        name.parse().expect(name)
+    }
+
+    #[test]
+    fn only_google_is_asked_for_ten_thousand() {
+        for (host, size) in [
+            ("gcr.io", 10_000),
+            ("eu.gcr.io", 10_000),
+            ("us-docker.pkg.dev", 10_000),
+            ("marketplace.google.com", 10_000),
+            ("xgcr.io", 1000),
+            ("pkg.dev.example", 1000),
+            ("registry.example:5000", 1000),
+        ] {
+            assert_eq!(page_size(&host.parse().expect(host)), size, "{host}");
+        }
+    }
+
+    #[test]
+    fn a_tag_that_the_list_contradicts_itself_about_has_no_digest() {
+        let digests = [Digest::sha256(b"1"), Digest::sha256(b"2")];
+        let on = |names: &[&str]| ListedManifest {
+            tags: names.iter().map(|name| tag(name)).collect(),
+            ..ListedManifest::default()
+        };
+        let manifests = BTreeMap::from([
+            (digests[0], on(&["both", "one", "one", "unlisted"])),
+            (digests[1], on(&["both", "two"])),
+        ]);
+        let mut inventory = Inventory::default();
+        inventory.add(Listing {
+            tags: ["both", "one", "two"].map(tag).into(),
+            manifests: Some(manifests.clone()),
+            ..Listing::default()
+        });
+        inventory.connect();
+        assert_eq!(inventory.tag(&tag("one")), Known::Yes(&digests[0]));
+        assert_eq!(inventory.tag(&tag("two")), Known::Yes(&digests[1]));
+        assert_eq!(inventory.tag(&tag("both")), Known::Unknown);
+        assert_eq!(inventory.tag(&tag("unlisted")), Known::Unknown);
+        assert_eq!(inventory.tag(&tag("none")), Known::No);
+        // A registry that has the tags at the manifests alone does not contradict itself.
+        let mut inventory = Inventory::default();
+        inventory.add(Listing { manifests: Some(manifests), ..Listing::default() });
+        inventory.connect();
+        assert_eq!(inventory.tag(&tag("unlisted")), Known::Yes(&digests[0]));
+    }
+}

@@ -1,0 +1,309 @@
+//! What refers to a digest: by the referrers API, or by the index under the tag that stands in for it.
+//!
+//! Not here: the writing of that index (`referrer_index`); digest tags (`attachments`).
+//!
+//! Source: distribution-spec 1.1, "Listing Referrers" and "Referrers Tag Schema".
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Mutex, PoisonError},
+};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use oci::{
+    Descriptor, Digest, ErrorEntry, Host, ImageIndex, Manifest, Repository, Tag, media_type,
+};
+
+use crate::{
+    Error, Fault, FetchedManifest, RepositoryClient,
+    error::IndexProblem,
+    listing::{Bound, Pages},
+    repository::found,
+};
+
+/// How many bytes the pages of referrers may have before no further one is read: 100,000 referrers of
+/// 600 bytes. Descriptors carry annotations of any length, so that counting them bounds nothing.
+const REFERRERS: Bound = Bound { limit: 64 << 20, of: "bytes of referrers" };
+/// How many repositories are remembered to have the API or not, some 200 bytes each. Where there are
+/// more, all are forgotten, and asked again.
+const MAX_REMEMBERED: usize = 10_000;
+/// The longest algorithm and encoded value in the tag that stands in for the API.
+const MAX_TAG_PARTS: (usize, usize) = (32, 64);
+
+/// Codes of a 404 that is about the repository or the digest, not about the API: the specification's, and
+/// Harbor's.
+const NOT_THERE: [&str; 3] = ["NAME_UNKNOWN", "MANIFEST_UNKNOWN", "NOT_FOUND"];
+
+const OCI_FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
+
+/// What refers to a digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Referrers {
+    /// The referrers, each digest once, in the registry's order.
+    pub descriptors: Vec<Descriptor>,
+    /// Where that was read.
+    pub via: Via,
+}
+
+/// How a registry lists referrers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// By the referrers API: it knows by itself.
+    Api,
+    /// It does not: whoever puts a referrer adds it to an index under the tag `<algorithm>-<encoded>`.
+    Tag,
+}
+
+/// Which repositories have the referrers API.
+#[derive(Default)]
+pub(crate) struct ApiMemory(Mutex<HashMap<(Host, Repository), Via>>);
+
+impl ApiMemory {
+    fn of(&self, repository: &RepositoryClient) -> Option<Via> {
+        let key = (repository.host().clone(), repository.name().clone());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key).copied()
+    }
+
+    fn note(&self, repository: &RepositoryClient, via: Via) {
+        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if memory.len() >= MAX_REMEMBERED {
+            memory.clear();
+        }
+        let key = (repository.host().clone(), repository.name().clone());
+        memory.insert(key, via);
+    }
+}
+
+impl RepositoryClient {
+    /// What refers to `digest`; only those of `artifact_type` where one is given. Where the registry has
+    /// no referrers API, which is remembered for the repository, the index under the tag that stands in
+    /// for it is read; none where that is not there either.
+    ///
+    /// # Errors
+    /// When neither can be read, or what stands there is no index.
+    pub async fn referrers(
+        &self,
+        digest: &Digest,
+        artifact_type: Option<&str>,
+    ) -> Result<Referrers, Error> {
+        let by_api = self.referrers_by_api(digest, artifact_type).await?;
+        if let Some(descriptors) = by_api {
+            return Ok(Referrers { descriptors, via: Via::Api });
+        }
+        let descriptors = self.referrers_by_tag(digest, artifact_type).await?;
+        Ok(Referrers { descriptors, via: Via::Tag })
+    }
+
+    /// What the referrers API says; none where there is no such API.
+    pub(crate) async fn referrers_by_api(
+        &self,
+        digest: &Digest,
+        artifact_type: Option<&str>,
+    ) -> Result<Option<Vec<Descriptor>>, Error> {
+        let memory = &self.client().0.referrers_api;
+        if memory.of(self) == Some(Via::Tag) {
+            return Ok(None);
+        }
+        let mut request = self.request(Method::GET, &format!("referrers/{digest}"))?;
+        if let Some(artifact_type) = artifact_type {
+            request.url.query_pairs_mut().append_pair("artifactType", artifact_type);
+        }
+        request.headers.insert(header::ACCEPT, HeaderValue::from_static(media_type::OCI_INDEX));
+        let mut pages = match Pages::begin(self.client(), request, REFERRERS).await {
+            // A page for people, such as that of a log-in: it is no answer of this API.
+            Ok(pages) if pages.media_type() == "text/html" => return Ok(None),
+            Ok(pages) => pages,
+            Err(error) if has_no_api(&error) => {
+                if is_lasting(&error) {
+                    memory.note(self, Via::Tag);
+                }
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        let (mut union, mut read) = (Union::new(artifact_type), 0);
+        while let Some(page) = pages.next(read).await? {
+            read += page.bytes.len();
+            let index = read_index(&page.media_type, &page.bytes)
+                .map_err(|cause| page.asked.fails(Fault::NotIndex { cause }))?;
+            union.add(index.manifests, Filter::of(&page.headers));
+        }
+        memory.note(self, Via::Api);
+        Ok(Some(union.descriptors))
+    }
+
+    /// What the index under the tag that stands in for the API lists. Some registries take such a tag for
+    /// the digest itself (GitLab's): then there is no such index, and the children of an index are not
+    /// taken for what refers to it.
+    pub(crate) async fn referrers_by_tag(
+        &self,
+        digest: &Digest,
+        artifact_type: Option<&str>,
+    ) -> Result<Vec<Descriptor>, Error> {
+        let mut union = Union::new(artifact_type);
+        match self.at_referrers_tag(digest).await? {
+            Some((found, _)) if !digest.matches(&found.bytes) => {
+                let index = read_index(&found.media_type, &found.bytes)
+                    .map_err(|cause| self.no_index(digest, cause))?;
+                union.add(index.manifests, Filter::Ours);
+            }
+            Some(_) | None => {}
+        }
+        Ok(union.descriptors)
+    }
+
+    /// Whether the referrers API is there, asked at most once: some registries say `OCI-Subject` that
+    /// have none (Docker Hub).
+    pub(crate) async fn has_referrers_api(&self, subject: &Digest) -> Result<bool, Error> {
+        match self.client().0.referrers_api.of(self) {
+            Some(via) => Ok(via == Via::Api),
+            None => Ok(self.referrers_by_api(subject, None).await?.is_some()),
+        }
+    }
+
+    /// What stands under the tag that stands in for the API; none where nothing does.
+    pub(crate) async fn at_referrers_tag(
+        &self,
+        subject: &Digest,
+    ) -> Result<Option<(FetchedManifest, HeaderMap)>, Error> {
+        found(self.fetch(&referrers_tag(subject).into()).await)
+    }
+
+    /// The error that something else than an index stands there.
+    pub(crate) fn no_index(&self, subject: &Digest, cause: IndexProblem) -> Error {
+        match self.request(Method::GET, &format!("manifests/{}", referrers_tag(subject))) {
+            Ok(request) => request.asked().fails(Fault::NotIndex { cause }),
+            Err(error) => error,
+        }
+    }
+}
+
+/// Descriptors, each digest once: of one artifact type, or of all.
+struct Union<'a> {
+    artifact_type: Option<&'a str>,
+    descriptors: Vec<Descriptor>,
+    seen: HashSet<Digest>,
+}
+
+impl<'a> Union<'a> {
+    fn new(artifact_type: Option<&'a str>) -> Self {
+        Self { artifact_type, descriptors: Vec::new(), seen: HashSet::new() }
+    }
+
+    /// Adds what is not there yet; of the wanted type only, unless the registry has seen to that.
+    fn add(&mut self, descriptors: Vec<Descriptor>, filter: Filter) {
+        let wanted = self.artifact_type.filter(|_| matches!(filter, Filter::Ours));
+        for descriptor in descriptors {
+            let is_wanted =
+                wanted.is_none_or(|wanted| descriptor.artifact_type.as_deref() == Some(wanted));
+            if is_wanted && self.seen.insert(descriptor.digest) {
+                self.descriptors.push(descriptor);
+            }
+        }
+    }
+}
+
+/// Who looks at the artifact type.
+#[derive(Clone, Copy)]
+enum Filter {
+    Ours,
+    Registrys,
+}
+
+impl Filter {
+    fn of(headers: &HeaderMap) -> Self {
+        let applied = headers.get_all(OCI_FILTERS_APPLIED).iter();
+        let mut applied =
+            applied.filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(','));
+        // Release candidates of the specification wrote the name in lower case.
+        if applied.any(|name| name.trim().eq_ignore_ascii_case("artifactType")) {
+            Self::Registrys
+        } else {
+            Self::Ours
+        }
+    }
+}
+
+/// Reads an index of referrers.
+pub(crate) fn read_index(media_type: &str, bytes: &[u8]) -> Result<ImageIndex, IndexProblem> {
+    match Manifest::parse(media_type, bytes)? {
+        Manifest::Index(index) => Ok(*index),
+        Manifest::Image(_) => Err(IndexProblem::Image),
+    }
+}
+
+/// Whether this refusal says that there is no referrers API: 404 by the specification, 405 and 501 by
+/// the meaning of HTTP, and 400 and 406 by registries that take the path for another one.
+fn has_no_api(error: &Error) -> bool {
+    matches!(error.status().map(|status| status.as_u16()), Some(400 | 404 | 405 | 406 | 501))
+}
+
+/// Whether it will be said of every digest of the repository. Not so where the registry means that the
+/// repository or the digest is not there (yet), as some with the API do, or that this request is bad.
+fn is_lasting(error: &Error) -> bool {
+    match error.fault() {
+        Fault::Status { status, body, .. } => {
+            let is_about_name = |entry: &ErrorEntry| NOT_THERE.contains(&&*entry.code);
+            matches!(status.as_u16(), 404 | 405 | 501) && !body.errors.iter().any(is_about_name)
+        }
+        _ => false,
+    }
+}
+
+/// The tag under which the referrers of `subject` are listed where there is no API.
+#[expect(
+    clippy::expect_used,
+    reason = "letters and digits, a dash, and at most 97 of them are a tag"
+)]
+pub(crate) fn referrers_tag(subject: &Digest) -> Tag {
+    let (algorithm, encoded) = (subject.algorithm().name(), subject.hex());
+    let (algorithm_len, encoded_len) = MAX_TAG_PARTS;
+    let tag = format!("{algorithm:.algorithm_len$}-{encoded:.encoded_len$}");
+    tag.parse().expect("a tag")
+}
+
+#[cfg(test)]
+mod tests {
+    use oci::Algorithm;
+
+    use super::*;
+
+    #[test]
+    fn the_tag_is_that_of_the_specification() {
+        for (algorithm, text) in [
+            (
+                Algorithm::Sha256,
+                "sha256-2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881",
+            ),
+            (
+                Algorithm::Sha512,
+                "sha512-a4abd4448c49562d828115d13a1fccea927f52b4d5459297f8b43e42da89238b",
+            ),
+        ] {
+            let tag = referrers_tag(&Digest::of(algorithm, b"x"));
+            assert_eq!(tag.as_str(), text);
+        }
+    }
+
+    #[test]
+    fn who_filters_is_told_by_a_header() {
+        for (lines, is_registrys) in [
+            (&[][..], false),
+            (&["artifactType"], true),
+            (&["annotations, artifactType"], true),
+            (&["annotations", "artifacttype"], true),
+            (&["annotations"], false),
+            (&["artifactTypes"], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(OCI_FILTERS_APPLIED, HeaderValue::from_static(line));
+            }
+            assert_eq!(
+                matches!(Filter::of(&headers), Filter::Registrys),
+                is_registrys,
+                "{lines:?}"
+            );
+        }
+    }
+}
