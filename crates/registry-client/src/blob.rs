@@ -1,46 +1,70 @@
-//! Reading a blob in pieces, verified while it streams.
+//! Reading a blob in pieces, verified while it streams, and going on where it broke.
 //!
-//! Not here: resuming a transfer that broke.
+//! Source: distribution-spec 1.1, "Pulling blobs"; RFC 9110 §14 (ranges).
 
 use std::fmt;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use oci::{Digest, Digester};
 use tokio::time::Instant;
 
 use crate::{
-    Error, RedactedUrl,
+    Error, RedactedUrl, RepositoryClient,
+    answer::{Answer, AnswerBody},
     error::Fault,
-    exchange::{Answer, AnswerBody, Request},
-    rate::{LeastRate, Meter, TooSlow},
+    rate::{Meter, TooSlow},
+    request::Asked,
+    retry::{Attempts, Replay},
 };
 
 /// A blob that is being read. It holds one piece, whatever the size of the blob.
+///
+/// Where the connection breaks, falls silent or is too slow, the rest is asked for anew.
 pub struct BlobReader {
-    request: Request,
+    repository: RepositoryClient,
+    expected: Digest,
+    asked: Asked,
     served_by: RedactedUrl,
     size: Option<u64>,
     body: AnswerBody,
-    expected: Digest,
-    /// The digest so far; none once all was given out, or it failed.
+    /// Where in the blob the next byte of the body belongs.
+    at: u64,
+    /// The digest of all before `at`; none once all was given out, or it failed.
     digester: Option<Digester>,
     /// The piece that goes out next.
     held: Bytes,
     meter: Meter,
+    attempts: Attempts,
 }
 
 impl BlobReader {
-    pub(crate) fn new(expected: Digest, answer: Answer, least: LeastRate) -> Self {
-        Self {
-            served_by: RedactedUrl::new(&answer.request.url),
-            size: answer.content_length(),
-            request: answer.request,
-            body: answer.body,
+    /// Begins at `from`, where `before` is the state of the digest of what lies before.
+    pub(crate) async fn open(
+        repository: RepositoryClient,
+        expected: Digest,
+        (from, before): (u64, Digester),
+        size: Option<u64>,
+    ) -> Result<Self, Error> {
+        let answer = ask(&repository, &expected, from, size).await?;
+        let part = Part::of(&answer, from, size).map_err(|fault| answer.asked.fails(fault))?;
+        let least = repository.client().0.patience.rate;
+        let mut reader = Self {
+            repository,
             expected,
-            digester: Some(Digester::new(expected.algorithm())),
+            served_by: RedactedUrl::new(&answer.asked.url),
+            size: part.size,
+            asked: answer.asked,
+            body: answer.body,
+            at: from,
+            digester: Some(before),
             held: Bytes::new(),
             meter: Meter::new(least),
-        }
+            attempts: Attempts::default(),
+        };
+        let skipped = reader.body.skip(part.before).await;
+        skipped.map_err(|fault| reader.asked.fails(fault))?;
+        Ok(reader)
     }
 
     /// The blob's length in bytes, when it was announced.
@@ -55,34 +79,96 @@ impl BlobReader {
         &self.served_by
     }
 
+    /// How much was read, and the state of the digest there. None at the end.
+    pub(crate) fn state(&self) -> Option<(u64, &Digester)> {
+        self.digester.as_ref().map(|state| (self.at, state))
+    }
+
     /// The next piece, never an empty one; none once all were given out. The last piece comes only
     /// when length and digest of the whole are right, so that no wrong blob is ever passed on
     /// entirely.
     ///
     /// # Errors
-    /// When the connection breaks, falls silent or is too slow, and when length or digest are wrong. After an
-    /// error there is nothing more.
+    /// When it broke again and again without anything having come, and when length or digest are
+    /// wrong. After an error there is nothing more.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         let next = self.verified_piece().await;
         if !matches!(next, Ok(Some(_))) {
             self.digester = None;
         }
-        next.map_err(|fault| self.request.fails(fault))
+        next
     }
 
     /// Reads one piece ahead, so that the end is known before the last piece goes out.
-    async fn verified_piece(&mut self) -> Result<Option<Bytes>, Fault> {
-        while let Some(digester) = &mut self.digester {
-            let asked = Instant::now();
-            let Some(piece) = self.body.piece().await? else { return self.last_piece() };
-            self.meter.count(piece.len(), asked.elapsed()).map_err(came_too_slowly)?;
-            digester.update(&piece);
+    async fn verified_piece(&mut self) -> Result<Option<Bytes>, Error> {
+        while self.digester.is_some() {
+            let piece = match self.metered_piece().await {
+                Ok(Some(piece)) => piece,
+                Ok(None) => match self.missing() {
+                    // Some servers give less of a range than was asked for.
+                    Some(expected) => {
+                        let fault = Fault::Truncated { expected, received: self.at };
+                        self.go_on(fault).await?;
+                        continue;
+                    }
+                    None => return self.last_piece().map_err(|fault| self.asked.fails(fault)),
+                },
+                // All is there: only the end was lost.
+                Err(_) if self.size == Some(self.at) => {
+                    return self.last_piece().map_err(|fault| self.asked.fails(fault));
+                }
+                Err(fault) => {
+                    self.go_on(fault).await?;
+                    continue;
+                }
+            };
+            self.attempts.moved();
+            self.at += piece.len() as u64;
+            if let Some(digester) = &mut self.digester {
+                digester.update(&piece);
+            }
             let ready = std::mem::replace(&mut self.held, piece);
             if !ready.is_empty() {
                 return Ok(Some(ready));
             }
         }
         Ok(None)
+    }
+
+    /// The length of the whole, if not all of it has come.
+    fn missing(&self) -> Option<u64> {
+        self.size.filter(|size| self.at < *size)
+    }
+
+    async fn metered_piece(&mut self) -> Result<Option<Bytes>, Fault> {
+        let asked = Instant::now();
+        let Some(piece) = self.body.unpaid_piece().await? else { return Ok(None) };
+        if let Err(slow) = self.meter.count(piece.len(), asked.elapsed()) {
+            self.body.give_up();
+            return Err(came_too_slowly(slow));
+        }
+        self.body.pay(piece.len()).await;
+        Ok(Some(piece))
+    }
+
+    /// Asks for the rest, after a fault that may pass.
+    async fn go_on(&mut self, fault: Fault) -> Result<(), Error> {
+        let error = self.asked.fails(fault);
+        let client = self.repository.client().clone();
+        if !self.attempts.again(&client, &error, Replay::Always).await {
+            return Err(error);
+        }
+        let answer = ask(&self.repository, &self.expected, self.at, self.size).await?;
+        let part = Part::of(&answer, self.at, self.size);
+        let part = part.map_err(|fault| answer.asked.fails(fault))?;
+        self.size = part.size;
+        (self.asked, self.body) = (answer.asked, answer.body);
+        self.meter = Meter::new(client.0.patience.rate);
+        // A break in what is skipped is one more.
+        if let Err(fault) = self.body.skip(part.before).await {
+            return Box::pin(self.go_on(fault)).await;
+        }
+        Ok(())
     }
 
     fn last_piece(&mut self) -> Result<Option<Bytes>, Fault> {
@@ -92,6 +178,73 @@ impl BlobReader {
             return Err(Fault::mismatch(self.expected, found));
         }
         Ok(Some(std::mem::take(&mut self.held)).filter(|last| !last.is_empty()))
+    }
+}
+
+/// Asks for the blob from `from` on.
+async fn ask(
+    repository: &RepositoryClient,
+    digest: &Digest,
+    from: u64,
+    size: Option<u64>,
+) -> Result<Answer, Error> {
+    let mut request = repository.request(Method::GET, &format!("blobs/{digest}"))?;
+    if from > 0 {
+        // A closed range where that can be had: some servers refuse an open one.
+        let last = size.map(|size| size.saturating_sub(1).to_string()).unwrap_or_default();
+        if let Ok(range) = HeaderValue::try_from(format!("bytes={from}-{last}")) {
+            request.headers.insert(header::RANGE, range);
+        }
+    }
+    repository.client().send(request).await
+}
+
+/// What an answer is of a blob that was asked for from some place on.
+struct Part {
+    /// How many bytes come that were not asked for, before those that were.
+    before: u64,
+    /// The length of the whole.
+    size: Option<u64>,
+}
+
+impl Part {
+    /// `size` is what was known before.
+    fn of(answer: &Answer, from: u64, size: Option<u64>) -> Result<Self, Fault> {
+        let part = if answer.status == StatusCode::PARTIAL_CONTENT {
+            let (start, whole) = content_range(&answer.headers).ok_or(Fault::WrongPart { from })?;
+            if start != from {
+                return Err(Fault::WrongPart { from });
+            }
+            Self { before: 0, size: whole.or(size) }
+        } else {
+            Self { before: from, size: answer.content_length().or(size) }
+        };
+        match (size, part.size) {
+            (Some(was), Some(is)) if was != is => Err(Fault::OtherLength { was, is }),
+            _ => Ok(part),
+        }
+    }
+}
+
+/// The first byte, and the length of the whole, if that is told (RFC 9110 §14.4).
+fn content_range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
+    let value = headers.get(header::CONTENT_RANGE)?.to_str().ok()?;
+    let (range, whole) = value.strip_prefix("bytes ")?.split_once('/')?;
+    let (first, _last) = range.split_once('-')?;
+    Some((first.parse().ok()?, whole.parse().ok()))
+}
+
+impl AnswerBody {
+    /// Reads past so many bytes.
+    async fn skip(&mut self, mut bytes: u64) -> Result<(), Fault> {
+        while bytes > 0 {
+            let Some(mut piece) = self.piece().await? else { return Ok(()) };
+            let skipped = bytes.min(piece.len() as u64);
+            bytes -= skipped;
+            piece.advance(usize::try_from(skipped).unwrap_or(piece.len()));
+            self.give_back(piece);
+        }
+        Ok(())
     }
 }
 
@@ -105,5 +258,26 @@ impl fmt::Debug for BlobReader {
             .field("served_by", &self.served_by)
             .field("size", &self.size)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_where_they_say() {
+        for (value, read) in [
+            ("bytes 5-9/10", Some((5, Some(10)))),
+            ("bytes 0-0/*", Some((0, None))),
+            ("bytes */10", None),
+            ("bytes 5-9", None),
+            ("items 5-9/10", None),
+            ("", None),
+        ] {
+            let value = HeaderValue::from_static(value);
+            let headers = HeaderMap::from_iter([(header::CONTENT_RANGE, value)]);
+            assert_eq!(content_range(&headers), read);
+        }
     }
 }

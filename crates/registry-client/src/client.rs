@@ -1,18 +1,28 @@
 //! The client: its settings, and what is asked of a whole registry.
 
-use std::{collections::HashSet, fmt, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use http::{HeaderValue, Method};
 use oci::{Host, Repository};
 use url::Url;
 
 use crate::{
-    Error, Fault, RedactedUrl, RepositoryClient,
+    Chance, Credentials, Error, Fault, PemError, RedactedUrl, RepositoryClient, Retries,
+    auth::{Access, Authorizer},
     content::Patience,
-    exchange::Request,
-    listing::PAGE_SIZE,
-    pool::{Pool, native_roots},
+    listing::{NAMES, PAGE_SIZE, Pages},
+    pool::Pool,
+    quota::{Broker, Quota, Spent, Verb},
     rate::{LEAST_RATE, LeastRate, RATE_WINDOW},
+    referrers::ApiMemory,
+    request::Request,
+    tls::{TlsSettings, native_roots},
 };
 
 /// Time to the headers of an answer. Registries answer in well under a second; their balancers
@@ -26,6 +36,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many request timeouts a registry has to answer a blob after its last byte: it may have
 /// to copy all of it within its storage first.
 const COMMIT_FACTOR: u32 = 10;
+
+/// Tells wall time.
+type Clock = Box<dyn Fn() -> SystemTime + Send + Sync>;
+
 /// A client of registries: one pool of connections, shared by all its clones.
 #[derive(Clone)]
 pub struct Client(pub(crate) Arc<Inner>);
@@ -35,11 +49,18 @@ pub(crate) struct Inner {
     pub(crate) patience: Patience,
     pub(crate) user_agent: HeaderValue,
     pub(crate) forwarded_for: Option<HeaderValue>,
+    pub(crate) authorizer: Authorizer,
+    pub(crate) retries: Retries,
+    pub(crate) broker: Broker,
+    pub(crate) chance: Chance,
+    pub(crate) clock: Clock,
+    /// Hosts that count as public whatever their address.
+    pub(crate) public: HashSet<Host>,
+    pub(crate) referrers_api: ApiMemory,
     plain: HashSet<Host>,
 }
 
 /// The settings of a [`Client`].
-#[derive(Debug)]
 #[must_use = "settings do nothing until `build`"]
 pub struct ClientBuilder {
     plain: HashSet<Host>,
@@ -49,9 +70,80 @@ pub struct ClientBuilder {
     rate: LeastRate,
     user_agent: String,
     forwarded_for: Option<IpAddr>,
+    credentials: Credentials,
+    retries: Retries,
+    quotas: HashMap<Host, Quota>,
+    chance: Chance,
+    clock: Clock,
+    public: HashSet<Host>,
+    allowed: HashSet<String>,
+    tls: TlsSettings,
 }
 
 impl ClientBuilder {
+    /// Where credentials come from. Default: none, so that every registry is asked anonymously.
+    pub fn credentials(mut self, credentials: Credentials) -> Self {
+        self.credentials = credentials;
+        self
+    }
+
+    /// How often and how long to ask again. Default: [`Retries::default`].
+    pub fn retries(mut self, retries: Retries) -> Self {
+        self.retries = retries;
+        self
+    }
+
+    /// What `host` may be asked. Default: [`Quota::of`] it. May be given for several hosts.
+    pub fn quota(mut self, host: Host, quota: Quota) -> Self {
+        self.quotas.insert(host, quota);
+        self
+    }
+
+    /// Where chance comes from, for waits. Default: the system's.
+    pub fn chance(mut self, chance: Chance) -> Self {
+        self.chance = chance;
+        self
+    }
+
+    /// What wall time is, for a `Retry-After` that is a date. Default: the system's.
+    pub fn clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        self.clock = Box::new(now);
+        self
+    }
+
+    /// Counts `host` as public although its address is not, so that what it points to must be public,
+    /// but for itself. May be given for several hosts.
+    pub fn treat_as_public(mut self, host: Host) -> Self {
+        self.public.insert(host);
+        self
+    }
+
+    /// Lets public hosts point to `host`, a name or an address without a port, although its address
+    /// is not public. May be given for several hosts.
+    pub fn allow_private(mut self, host: &str) -> Self {
+        self.allowed.insert(host.to_ascii_lowercase());
+        self
+    }
+
+    /// Trusts these certificates (PEM) besides those of the system.
+    ///
+    /// # Errors
+    /// When a certificate cannot be read, or there is none.
+    pub fn ca_certificates(mut self, pem: &[u8]) -> Result<Self, PemError> {
+        self.tls.trust_pem(pem)?;
+        Ok(self)
+    }
+
+    /// Shows this certificate, with the chain that leads to it, and proves it by its key (all PEM) where
+    /// a server asks for one.
+    ///
+    /// # Errors
+    /// When either cannot be read, or they do not belong together.
+    pub fn client_certificate(mut self, chain: &[u8], key: &[u8]) -> Result<Self, PemError> {
+        self.tls.identify(chain, key)?;
+        Ok(self)
+    }
+
     /// Speaks plain HTTP to `host`. May be given for several hosts; loopback hosts do not need it.
     pub fn plain_http(mut self, host: Host) -> Self {
         self.plain.insert(host);
@@ -98,8 +190,11 @@ impl ClientBuilder {
 
     /// The client. Reads this machine's root certificates; where there are none, only https fails.
     #[must_use]
-    pub fn build(self) -> Client {
-        let pool = Pool::new(native_roots(), self.connect_timeout);
+    pub fn build(mut self) -> Client {
+        self.tls.trust(native_roots());
+        let tls = std::mem::replace(&mut self.tls, TlsSettings::none());
+        let allowed = std::mem::take(&mut self.allowed);
+        let pool = Pool::new(tls, self.connect_timeout, allowed);
         self.build_over(pool)
     }
 
@@ -116,8 +211,21 @@ impl ClientBuilder {
             patience,
             user_agent: visible(&self.user_agent),
             forwarded_for: forwarded_for.as_deref().map(visible),
+            authorizer: Authorizer::new(self.credentials),
+            retries: self.retries,
+            broker: Broker::new(Quota::of, self.quotas),
+            chance: self.chance,
+            clock: self.clock,
+            public: self.public,
+            referrers_api: ApiMemory::default(),
             plain: self.plain,
         }))
+    }
+}
+
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientBuilder")
     }
 }
 
@@ -138,6 +246,14 @@ impl Client {
             rate: LeastRate { bytes_a_second: LEAST_RATE, window: RATE_WINDOW },
             user_agent: concat!("portolan/", env!("CARGO_PKG_VERSION")).to_owned(),
             forwarded_for: None,
+            credentials: Credentials::none(),
+            retries: Retries::default(),
+            quotas: HashMap::new(),
+            chance: Chance::default(),
+            clock: Box::new(SystemTime::now),
+            public: HashSet::new(),
+            allowed: HashSet::new(),
+            tls: TlsSettings::none(),
         }
     }
 
@@ -147,7 +263,7 @@ impl Client {
     /// When it cannot be reached or is out of order.
     pub async fn ping(&self, host: &Host) -> Result<(), Error> {
         let url = self.endpoint(host, &Method::GET, "")?;
-        match self.send(Request::new(Method::GET, url)).await {
+        match self.send(Request::new(Method::GET, url, Access::registry())).await {
             Ok(_) => Ok(()),
             Err(error) => match error.fault() {
                 Fault::Status { status, .. } if !status.is_server_error() => Ok(()),
@@ -165,7 +281,8 @@ impl Client {
     /// end of pages.
     pub async fn catalog(&self, host: &Host) -> Result<Vec<Repository>, Error> {
         let url = self.endpoint(host, &Method::GET, &format!("_catalog?n={PAGE_SIZE}"))?;
-        self.list(self.send(Request::new(Method::GET, url)).await?).await
+        let first = Request::new(Method::GET, url, Access::catalog());
+        Pages::begin(self, first, NAMES).await?.names().await
     }
 
     /// A repository at a registry. Asks nothing yet.
@@ -174,13 +291,37 @@ impl Client {
         RepositoryClient::new(self.clone(), host.clone(), name.clone())
     }
 
+    /// What was asked of each host so far.
+    #[must_use]
+    pub fn spent(&self) -> Vec<Spent> {
+        self.0.broker.spent()
+    }
+
+    /// How long so many more requests to `host` take at the present rate; nothing where there is no rate.
+    #[must_use]
+    pub fn estimate(&self, host: &Host, verb: Verb, requests: u64) -> Duration {
+        let url = self.root(host).ok();
+        let estimate = |url: Url| self.0.broker.estimate(url.authority(), verb, requests);
+        url.map(estimate).unwrap_or_default()
+    }
+
     /// The URL of `path` below `/v2/`.
     pub(crate) fn endpoint(&self, host: &Host, method: &Method, path: &str) -> Result<Url, Error> {
-        let scheme = if self.is_plain(host) { "http" } else { "https" };
-        let text = format!("{scheme}://{host}/v2/{path}");
-        text.parse().map_err(|cause| {
+        let mut url = self.root(host).map_err(|cause| {
+            let text = format!("https://{host}/v2/{path}");
             Error::new(method.clone(), RedactedUrl::unusable(&text), Fault::BadHost { cause })
-        })
+        })?;
+        let (path, query) =
+            path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
+        url.set_path(&format!("/v2/{path}"));
+        url.set_query(query);
+        Ok(url)
+    }
+
+    /// The URL of a host.
+    pub(crate) fn root(&self, host: &Host) -> Result<Url, url::ParseError> {
+        let scheme = if self.is_plain(host) { "http" } else { "https" };
+        format!("{scheme}://{host}/").parse()
     }
 
     fn is_plain(&self, host: &Host) -> bool {

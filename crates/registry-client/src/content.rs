@@ -37,6 +37,8 @@ pub(crate) enum Content {
         /// Its pieces.
         pieces: Pieces,
     },
+    /// A stream that was sent already, of this length.
+    Spent(u64),
 }
 
 /// A stream of content, whatever its own error was.
@@ -57,18 +59,49 @@ impl Content {
     pub(crate) fn len(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
-            Self::Stream { size, .. } => *size,
+            Self::Stream { size, .. } | Self::Spent(size) => *size,
         }
     }
 
-    /// The body for the connection, and how far it has been sent. Leaves nothing behind.
+    /// The same, where each piece waits for `paced` before it goes out.
+    pub(crate) fn paced<F, W>(&mut self, paced: F)
+    where
+        F: Fn(u64) -> W + Send + 'static,
+        W: Future<Output = ()> + Send + 'static,
+    {
+        let Self::Stream { pieces, .. } = self else { return };
+        let inner = std::mem::replace(pieces, Box::pin(futures_util::stream::empty()));
+        *pieces = Box::pin(inner.then(move |piece| {
+            let paced = piece.as_ref().ok().map(|piece| paced(piece.len() as u64));
+            async move {
+                if let Some(paced) = paced {
+                    paced.await;
+                }
+                piece
+            }
+        }));
+    }
+
+    /// Whether it cannot be sent again.
+    pub(crate) const fn is_spent(&self) -> bool {
+        matches!(self, Self::Spent(_))
+    }
+
+    /// The body for the connection, and how far it has been sent. Bytes can be sent again; of a stream
+    /// nothing is left.
     pub(crate) fn start(
         &mut self,
         patience: Patience,
     ) -> (OutgoingBody, watch::Receiver<Progress>) {
         let (progress, watched) = watch::channel(Progress::begin(patience.answer));
-        let body = match std::mem::replace(self, Self::NONE) {
-            Self::Bytes(bytes) => Full::new(bytes).map_err(|never| match never {}).boxed_unsync(),
+        let spent = Self::Spent(self.len());
+        let body = match std::mem::replace(self, spent) {
+            Self::Bytes(bytes) => {
+                *self = Self::Bytes(bytes.clone());
+                Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
+            }
+            // Nobody does so, and a registry would refuse it for its length.
+            Self::Spent(_) => Full::default().map_err(|never| match never {}).boxed_unsync(),
             Self::Stream { size, pieces } => {
                 let meter = Meter::new(patience.rate);
                 let (held, taking) = (None, None);

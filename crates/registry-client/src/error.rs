@@ -2,13 +2,13 @@
 //!
 //! Not here: what callers do about it.
 
-use std::{error::Error as StdError, fmt, io, sync::Arc, time::Duration};
+use std::{error::Error as StdError, fmt, io, net::IpAddr, sync::Arc, time::Duration};
 
 use http::{Method, StatusCode};
 use hyper_util::client::legacy;
-use oci::{Digest, ErrorBody, ErrorCode};
+use oci::{Digest, ErrorBody, ErrorCode, ManifestError};
 
-use crate::RedactedUrl;
+use crate::{CredentialError, RedactedUrl, retry::Happened};
 
 /// An error of some library below, kept for its text.
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
@@ -30,16 +30,29 @@ struct Inner {
     fault: Fault,
     /// Whether a redirect had led to another host than the one that was asked.
     elsewhere: bool,
+    /// Whether it is one of the source of content that was to be pushed.
+    of_source: bool,
 }
 
 impl Error {
     pub(crate) fn new(method: Method, url: RedactedUrl, fault: Fault) -> Self {
-        Self(Box::new(Inner { method, url, fault, elsewhere: false }))
+        Self(Box::new(Inner { method, url, fault, elsewhere: false, of_source: false }))
     }
 
     pub(crate) fn elsewhere(mut self) -> Self {
         self.0.elsewhere = true;
         self
+    }
+
+    pub(crate) fn of_source(mut self) -> Self {
+        self.0.of_source = true;
+        self
+    }
+
+    /// Of a push: whether it is the source of the content that failed, before it was sent or meanwhile.
+    #[must_use]
+    pub fn is_of_source(&self) -> bool {
+        self.0.of_source || matches!(self.0.fault, Fault::Content { .. })
     }
 
     /// The method of the request.
@@ -60,6 +73,14 @@ impl Error {
         &self.0.fault
     }
 
+    /// The fault that decides what a caller may do: that of the last request.
+    fn decisive(&self) -> &Inner {
+        match &self.0.fault {
+            Fault::NotListed { cause, .. } => cause.decisive(),
+            _ => &self.0,
+        }
+    }
+
     /// Whether what was asked for does not exist (404).
     #[must_use]
     pub fn is_not_found(&self) -> bool {
@@ -78,42 +99,40 @@ impl Error {
     /// machine is what is at fault, having too many files open.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
+        let Inner { fault, elsewhere, .. } = self.decisive();
         let no_answer = matches!(
-            self.0.fault,
+            fault,
             Fault::BadHost { .. }
                 | Fault::Connect { .. }
                 | Fault::Tls { .. }
                 | Fault::NoRootCertificates
                 | Fault::NoAnswer { .. }
         );
-        no_answer && !self.0.elsewhere
+        no_answer && !elsewhere
     }
 
     /// Whether the same request may well succeed a little later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        match &self.0.fault {
-            Fault::Status { status, .. } => {
-                matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
-            }
-            Fault::Connect { .. }
-            | Fault::NoAnswer { .. }
-            | Fault::Lost { .. }
-            | Fault::Truncated { .. }
-            | Fault::Silent { .. }
-            | Fault::TooSlow { .. }
-            | Fault::Stalled { .. }
-            | Fault::CameTooSlowly { .. }
-            | Fault::TakenTooSlowly { .. }
-            | Fault::NoDescriptors { .. } => true,
-            _ => false,
+        match &self.decisive().fault {
+            Fault::LostRace { .. } => true,
+            Fault::Token { cause } => cause.is_transient(),
+            fault => Happened::of_fault(fault) != Happened::Settled,
         }
+    }
+
+    /// Whether a registry refused a mount by an error, where the specification asks it to open an upload: any
+    /// refusal but of who asks, of too much, or because it is out of order.
+    pub(crate) fn is_refused_mount(&self) -> bool {
+        self.status().is_some_and(|status| status.is_client_error())
+            && !self.is_transient()
+            && !self.is_unauthorized()
     }
 
     /// The status of the answer, when that is what was wrong.
     #[must_use]
     pub fn status(&self) -> Option<StatusCode> {
-        match &self.0.fault {
+        match &self.decisive().fault {
             Fault::Status { status, .. } => Some(*status),
             _ => None,
         }
@@ -122,7 +141,7 @@ impl Error {
     /// Whether the registry gave this code as a reason.
     #[must_use]
     pub fn has_code(&self, code: ErrorCode) -> bool {
-        match &self.0.fault {
+        match &self.decisive().fault {
             Fault::Status { body, .. } => body.errors.iter().any(|e| e.code == code.as_str()),
             _ => false,
         }
@@ -152,8 +171,33 @@ pub enum Fault {
     Status {
         /// The status.
         status: StatusCode,
+        /// How long the registry wants us to wait, if it says so.
+        retry_after: Option<Duration>,
         /// The specification's codes and messages; empty when the answer had none.
         body: ErrorBody,
+    },
+    /// The credentials for the registry could not be had.
+    #[error("{cause}")]
+    Credentials {
+        /// Why.
+        cause: Box<CredentialError>,
+    },
+    /// The registry asks for a token, and its realm gave none.
+    #[error("no token: {cause}")]
+    Token {
+        /// The request to the realm, and what was wrong with it.
+        cause: Arc<Error>,
+    },
+    /// A realm's answer without a token in it.
+    #[error("the answer holds no token")]
+    NoToken,
+    /// A public host named one that only we can reach, and that was not allowed.
+    #[error(
+        "{address} is not a public address, and a public host named it; `--allow-private` allows its host"
+    )]
+    NotPublic {
+        /// The address.
+        address: IpAddr,
     },
     /// A success, but not the one that says that the content is stored.
     #[error("{status} does not say that the blob is stored: 201 or 204 would")]
@@ -266,6 +310,23 @@ pub enum Fault {
         /// How much of the content had been handed to the connection.
         sent: u64,
     },
+    /// A part of a blob was asked for, and another one came.
+    #[error("it is not the part from byte {from} on that was asked for")]
+    WrongPart {
+        /// Where the part should begin.
+        from: u64,
+    },
+    /// A blob that has another length than it had before.
+    #[error("it has {is} bytes now, where it had {was}")]
+    OtherLength {
+        /// The length before, in bytes.
+        was: u64,
+        /// The length now.
+        is: u64,
+    },
+    /// A session that does not say how much it has.
+    #[error("the answer does not say how much of the blob is there (`Range`)")]
+    NoOffset,
     /// Content that does not have its digest.
     #[error("the content's digest is {found}, not {expected}")]
     DigestMismatch {
@@ -285,6 +346,32 @@ pub enum Fault {
     NotJson {
         /// Why.
         cause: serde_json::Error,
+    },
+    /// What should be an index of referrers is none.
+    #[error("what is there is no index of referrers: {cause}")]
+    NotIndex {
+        /// Why not.
+        cause: IndexProblem,
+    },
+    /// A manifest that is to be put as a referrer, and is none.
+    #[error("the manifest refers to nothing: {}", Reason(cause.as_ref()))]
+    NoSubject {
+        /// Why it cannot be read, where that is so.
+        cause: Option<ManifestError>,
+    },
+    /// A referrer that is stored, but could not be added to the index of its subject's referrers.
+    #[error("the manifest {digest} is stored, but not listed among the referrers: {cause}")]
+    NotListed {
+        /// The referrer.
+        digest: Box<Digest>,
+        /// Why not.
+        cause: Error,
+    },
+    /// What was written was not there when it was read again, time after time.
+    #[error("others wrote it too, each of {tries} times")]
+    LostRace {
+        /// How often it was written.
+        tries: usize,
     },
     /// The registry pointed somewhere, and it was not followed.
     #[error("{pointer} {}was not followed: {reason}", To(to.as_ref()))]
@@ -312,6 +399,21 @@ impl Fault {
     }
 }
 
+/// Why something is not an index of referrers.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IndexProblem {
+    /// It is no manifest that can be read.
+    #[error(transparent)]
+    Unreadable(#[from] ManifestError),
+    /// It is an image.
+    #[error("it is an image manifest")]
+    Image,
+    /// It is what the referrers refer to.
+    #[error("the registry takes this tag for the digest in it, so that it can list no referrers")]
+    Subject,
+}
+
 /// A header by which a registry says where to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -322,6 +424,8 @@ pub enum Pointer {
     UploadSession,
     /// `Link` with `rel="next"` of a listing.
     NextPage,
+    /// `realm` of a challenge.
+    Realm,
 }
 
 impl fmt::Display for Pointer {
@@ -330,6 +434,7 @@ impl fmt::Display for Pointer {
             Self::Redirect => "the redirect",
             Self::UploadSession => "the upload session",
             Self::NextPage => "the next page",
+            Self::Realm => "the realm",
         })
     }
 }
@@ -428,6 +533,18 @@ fn write_foreign(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     f.write_str(if text.chars().nth(SHOWN_MESSAGE).is_some() { "…" } else { "" })
 }
 
+/// Why a manifest has no subject.
+struct Reason<'a>(Option<&'a ManifestError>);
+
+impl fmt::Display for Reason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(cause) => fmt::Display::fmt(cause, f),
+            None => f.write_str("it has no `subject`"),
+        }
+    }
+}
+
 /// Where a pointer leads, as far as it is known.
 struct To<'a>(Option<&'a RedactedUrl>);
 
@@ -454,7 +571,8 @@ mod tests {
             detail: serde_json::Value::Null,
         });
         let status = StatusCode::from_u16(code).expect("a status");
-        error(Fault::Status { status, body: ErrorBody { errors: errors.collect() } })
+        let body = ErrorBody { errors: errors.collect() };
+        error(Fault::Status { status, retry_after: None, body })
     }
 
     #[test]

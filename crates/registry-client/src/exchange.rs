@@ -1,18 +1,16 @@
-//! The one function through which every request passes, and the answers that it gives.
+//! The one function through which every request passes.
 //!
-//! Deadlines, redirects and the reading of refusals are here, and nowhere else; credentials,
-//! retries and quotas will stand here too.
+//! Deadlines, redirects and the reading of refusals are here, and nowhere else.
 //!
 //! Source: RFC 9110 §15.4 (redirects); distribution-spec 1.1, "Error Codes".
 
-use std::{io, pin::pin, time::Duration};
+use std::{io, pin::pin, sync::Arc, time::Duration};
 
-use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, Method, Response, StatusCode, Uri, header};
-use http_body_util::BodyExt as _;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri, header};
+use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
-use hyper_util::client::legacy;
-use oci::{Digest, ErrorBody, media_type};
+use hyper_util::client::legacy::{self, connect::HttpInfo};
+use oci::ErrorBody;
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until, timeout},
@@ -21,8 +19,14 @@ use url::Url;
 
 use crate::{
     Client, Error, RedactedUrl,
+    answer::{Answer, Reply, Whole},
+    auth::{Access, Authorization, Named},
     content::{Content, Progress},
     error::{Fault, Pointer, Refusal, is_out_of_descriptors},
+    guard::{Guard, NotPublic, is_public, not_public},
+    quota::{Direction, Verb},
+    request::{Asked, Request},
+    retry::{Attempts, Happened, retry_after},
     url::strip_user,
 };
 
@@ -32,117 +36,195 @@ const MAX_REDIRECTS: usize = 5;
 /// How much of a refusal is read, in bytes: the error JSON of the specification is far shorter, and
 /// what is longer is a web page.
 const MAX_REFUSAL_BYTES: usize = 64 << 10;
-/// How long a body that is held in memory may take in all, however steadily it comes: 16 MiB at
-/// one megabit a second. It bounds servers that send a byte now and then.
-const COLLECT_TIMEOUT: Duration = Duration::from_secs(130);
+/// How long a body that nobody wants is waited for: a new connection takes no longer.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often in a row one request may be asked who sends it: the first time, and when a token was
+/// refused that had run out.
+const MAX_CHALLENGES: usize = 2;
 
-/// The header that names the digest of a manifest or blob.
-pub(crate) const DOCKER_CONTENT_DIGEST: HeaderName =
-    HeaderName::from_static("docker-content-digest");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-
-/// What is asked.
-pub(crate) struct Request {
-    pub(crate) method: Method,
-    pub(crate) url: Url,
-    pub(crate) headers: HeaderMap,
-    pub(crate) content: Content,
-    /// Whether a redirect has led to another host than the one that was asked.
-    elsewhere: bool,
-}
-
-impl Request {
-    pub(crate) fn new(method: Method, url: Url) -> Self {
-        let (headers, content) = (HeaderMap::new(), Content::NONE);
-        Self { method, url, headers, content, elsewhere: false }
-    }
-
-    /// An error of this request.
-    pub(crate) fn fails(&self, fault: Fault) -> Error {
-        let error = Error::new(self.method.clone(), RedactedUrl::new(&self.url), fault);
-        if self.elsewhere { error.elsewhere() } else { error }
-    }
-}
-
-/// A successful answer (2xx).
-pub(crate) struct Answer {
-    /// The request as it was answered: after redirects, the last one.
-    pub(crate) request: Request,
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: AnswerBody,
-}
 
 impl Client {
     /// Sends a request, follows redirects, and gives back a successful answer; any other one is an
-    /// error. Every request of this crate passes here.
+    /// error, once it was asked as often as may help. Every request of this crate passes here.
     pub(crate) async fn send(&self, mut request: Request) -> Result<Answer, Error> {
-        let asked = request.url.clone();
-        let mut been = vec![asked.clone()];
+        self.0.broker.asked(request.url.authority());
+        let mut attempts = Attempts::default();
         loop {
-            let answer = match self.exchange(&mut request).await {
-                Ok(answer) => answer,
-                Err(fault) => return Err(request.fails(fault)),
+            match self.follow(&mut request).await {
+                Err(error) if attempts.again(self, &error, request.replay()).await => {}
+                done => return done,
+            }
+        }
+    }
+
+    /// The same with the whole body, if that is no longer than `limit` bytes. One that breaks is asked for
+    /// again too.
+    pub(crate) async fn fetch(&self, mut request: Request, limit: usize) -> Result<Whole, Error> {
+        self.0.broker.asked(request.url.authority());
+        let mut attempts = Attempts::default();
+        loop {
+            let done = match self.follow(&mut request).await {
+                Ok(answer) => answer.whole(limit).await,
+                Err(error) => Err(error),
             };
+            match done {
+                Err(error) if attempts.again(self, &error, request.replay()).await => {}
+                done => return done,
+            }
+        }
+    }
+
+    /// The answer at the end of all redirects.
+    async fn follow(&self, request: &mut Request) -> Result<Answer, Error> {
+        let mut asked = request.asked();
+        let mut been = vec![asked.url.clone()];
+        loop {
+            let reply = self.authorized(request, &asked).await;
+            let reply = reply.map_err(|fault| asked.fails(fault))?;
             tracing::debug!(
-                method = %request.method, url = %RedactedUrl::new(&request.url),
-                status = answer.status().as_u16(), "asked"
+                method = %asked.method, url = %RedactedUrl::new(&asked.url),
+                status = reply.response.status().as_u16(), "asked"
             );
-            if answer.status().is_success() {
-                return Ok(Answer::new(request, answer, self.0.patience.piece));
+            if reply.response.status().is_success() {
+                return Ok(Answer::new(self, asked, reply));
             }
-            if !is_redirect(answer.status()) {
-                return Err(self.refusal(request, answer).await);
+            if !is_redirect(reply.response.status()) {
+                return Err(self.refusal(asked, reply).await);
             }
-            request.url = match self.redirected(&request, answer.headers(), &been) {
-                Ok(next) => next,
-                Err(fault) => return Err(request.fails(fault)),
+            let next = self.redirected(&asked, reply.response.headers(), &been);
+            let next = next.map_err(|fault| asked.fails(fault))?;
+            if next.host() != asked.url.host() {
+                asked.guard = self.guard_of_targets(&asked, &reply);
+            }
+            self.drain(reply).await;
+            asked.elsewhere = next.origin() != request.url.origin();
+            asked.url = next.clone();
+            been.push(next);
+        }
+    }
+
+    /// One request and the headers of its answer, once it is clear who asks.
+    async fn authorized(&self, request: &mut Request, asked: &Asked) -> Result<Reply, Fault> {
+        let mut sent = self.authorization_of(request.access.as_ref(), asked).await?;
+        for _ in 0..MAX_CHALLENGES {
+            let mut reply = self.exchange(request, asked, sent.as_ref()).await?;
+            let is_challenge =
+                reply.response.status() == StatusCode::UNAUTHORIZED && !asked.elsewhere;
+            let Some(access) = request.access.as_mut().filter(|_| is_challenge) else {
+                return Ok(reply);
             };
-            request.elsewhere = request.url.origin() != asked.origin();
-            been.push(request.url.clone());
+            // The realm may take its time, and nothing is under way here meanwhile.
+            reply.place = None;
+            let named = Named { own: asked.guard, other: self.guard_of_targets(asked, &reply) };
+            let headers = reply.response.headers();
+            if !self.challenged(&asked.url, access, sent.as_ref(), headers, named).await?
+                || request.content.is_spent()
+            {
+                return Ok(reply);
+            }
+            let next = self.authorization_of(request.access.as_ref(), asked).await?;
+            let is_new = next.as_ref().map(Authorization::header)
+                != sent.as_ref().map(Authorization::header);
+            if !is_new {
+                return Ok(reply);
+            }
+            sent = next;
+            self.drain(reply).await;
+        }
+        self.exchange(request, asked, sent.as_ref()).await
+    }
+
+    async fn authorization_of(
+        &self,
+        access: Option<&Access>,
+        asked: &Asked,
+    ) -> Result<Option<Authorization>, Fault> {
+        match access {
+            Some(access) if !asked.elsewhere => self.authorization(&asked.url, access).await,
+            _ => Ok(None),
         }
     }
 
     /// One request and the headers of its answer, without redirects.
-    async fn exchange(&self, request: &mut Request) -> Result<Response<Incoming>, Fault> {
-        if request.url.scheme() == "https" && !self.0.pool.has_roots {
+    async fn exchange(
+        &self,
+        request: &mut Request,
+        asked: &Asked,
+        authorization: Option<&Authorization>,
+    ) -> Result<Reply, Fault> {
+        let pool = &self.0.pool;
+        if asked.url.scheme() == "https" && !pool.has_roots {
             return Err(Fault::NoRootCertificates);
         }
-        let uri: Uri = request.url.as_str().parse().map_err(|cause| Fault::BadUrl { cause })?;
+        let uri: Uri = asked.url.as_str().parse().map_err(|cause| Fault::BadUrl { cause })?;
+        pool.check(asked.guard, &asked.url)
+            .map_err(|NotPublic(address)| Fault::NotPublic { address })?;
+        let (broker, authority) = (&self.0.broker, asked.url.authority());
+        // Who holds places must not wait for more, wherever a redirect leads; and a token is asked for by
+        // those who may hold some.
+        let is_held = request.held.as_ref();
+        let is_held = is_held.is_some_and(|held| asked.elsewhere || held.covers(&asked.url));
+        let needs_place = request.access.is_some() && !is_held;
+        let place = if needs_place { Some(broker.place(authority).await) } else { None };
+        let turn = broker.turn(authority, Verb::of(&asked.method)).await;
         let length = request.content.len();
+        self.pace(&mut request.content, authority).await;
         let (body, progress) = request.content.start(self.0.patience);
         let mut outgoing = http::Request::new(body);
-        *outgoing.method_mut() = request.method.clone();
+        *outgoing.method_mut() = asked.method.clone();
         *outgoing.uri_mut() = uri;
         *outgoing.headers_mut() = request.headers.clone();
         let headers = outgoing.headers_mut();
         headers.insert(header::USER_AGENT, self.0.user_agent.clone());
         // Bytes with a digest must come as they are.
-        headers.insert(header::ACCEPT_ENCODING, header::HeaderValue::from_static("identity"));
-        if !matches!(request.method, Method::GET | Method::HEAD | Method::DELETE) {
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if !matches!(asked.method, Method::GET | Method::HEAD | Method::DELETE) {
             headers.insert(header::CONTENT_LENGTH, length.into());
         }
         // What is meant for the host that was asked does not follow a redirect to another one.
-        if !request.elsewhere
-            && let Some(address) = &self.0.forwarded_for
-        {
-            headers.insert(X_FORWARDED_FOR, address.clone());
+        if asked.elsewhere {
+            headers.remove(header::AUTHORIZATION);
+        } else {
+            if let Some(address) = &self.0.forwarded_for {
+                headers.insert(X_FORWARDED_FOR, address.clone());
+            }
+            if let Some(authorization) = authorization {
+                headers.insert(header::AUTHORIZATION, authorization.header().clone());
+            }
         }
-        headers_of(self.0.pool.http.request(outgoing), progress).await
+        let response = headers_of(pool.request(asked.guard, outgoing), progress).await?;
+        Ok(Reply { response, asked: turn, place })
+    }
+
+    /// Counts what is sent, and lets it go out no faster than the host's quota.
+    async fn pace(&self, content: &mut Content, authority: &str) {
+        if let Content::Bytes(bytes) = content {
+            return self.0.broker.bytes(authority, Direction::Sent, bytes.len() as u64).await;
+        }
+        let (client, authority) = (self.clone(), Arc::<str>::from(authority));
+        content.paced(move |bytes| {
+            let (client, authority) = (client.clone(), Arc::clone(&authority));
+            async move { client.0.broker.bytes(&authority, Direction::Sent, bytes).await }
+        });
+    }
+
+    /// Who the hosts are named by that an answer of `from` points to.
+    fn guard_of_targets(&self, asked: &Asked, reply: &Reply) -> Guard {
+        let peer = reply.response.extensions().get::<HttpInfo>();
+        let is_public = peer.is_some_and(|peer| is_public(peer.remote_addr().ip()));
+        let is_named_so =
+            asked.url.authority().parse().is_ok_and(|host| self.0.public.contains(&host));
+        if is_public || is_named_so { Guard::PublicOnly } else { asked.guard }
     }
 
     /// Where a redirect leads, if it may be followed.
-    fn redirected(
-        &self,
-        request: &Request,
-        headers: &HeaderMap,
-        been: &[Url],
-    ) -> Result<Url, Fault> {
+    fn redirected(&self, asked: &Asked, headers: &HeaderMap, been: &[Url]) -> Result<Url, Fault> {
         let pointer = Pointer::Redirect;
-        let to = location(&request.url, headers, pointer)?;
-        let reason = if !matches!(request.method, Method::GET | Method::HEAD) {
+        let to = location(&asked.url, headers, pointer)?;
+        let reason = if !matches!(asked.method, Method::GET | Method::HEAD) {
             Refusal::Method
-        } else if to.scheme() == "http" && !self.allows_plain(&request.url, &to) {
+        } else if to.scheme() == "http" && !self.allows_plain(&asked.url, &to) {
             Refusal::PlainHttp
         } else if been.contains(&to) {
             Refusal::Loop
@@ -155,15 +237,27 @@ impl Client {
     }
 
     /// The error that an unsuccessful answer is, with the registry's reasons if they can be read.
-    async fn refusal(&self, request: Request, answer: Response<Incoming>) -> Error {
-        let status = answer.status();
-        let answer = Answer::new(request, answer, self.0.patience.piece);
+    async fn refusal(&self, asked: Asked, reply: Reply) -> Error {
+        let status = reply.response.status();
+        let retry_after = retry_after(reply.response.headers(), (self.0.clock)());
+        if let Happened::PushBack { retry_after } = Happened::of_answer(status, retry_after) {
+            let (verb, after) = (Verb::of(&asked.method), self.0.retries.obeyed(retry_after));
+            self.0.broker.refused(asked.url.authority(), verb, reply.asked, after);
+        }
+        let answer = Answer::new(self, asked, reply);
         let read = answer.body.collect(MAX_REFUSAL_BYTES);
         let body = match timeout(self.0.patience.answer, read).await {
             Ok(Ok(bytes)) => serde_json::from_slice(&bytes).unwrap_or_default(),
             Ok(Err(_)) | Err(_) => ErrorBody::default(),
         };
-        answer.request.fails(Fault::Status { status, body })
+        answer.asked.fails(Fault::Status { status, retry_after, body })
+    }
+
+    /// Reads what nobody wants, so that the connection can be used again, if it is short and comes soon.
+    async fn drain(&self, reply: Reply) {
+        let body = Limited::new(reply.response.into_body(), MAX_REFUSAL_BYTES);
+        // Otherwise the connection ends, which costs time only.
+        let _ = timeout(DRAIN_TIMEOUT, body.collect()).await;
     }
 }
 
@@ -202,14 +296,21 @@ async fn passed(deadline: Option<Instant>) {
 }
 
 /// What a failure before the headers of the answer was.
-fn broken(error: legacy::Error) -> Fault {
+pub(crate) fn broken(error: legacy::Error) -> Fault {
     let source = std::error::Error::source(&error);
     // The TCP connector has an error type of its own; what is plain I/O comes from the handshake.
-    let in_handshake = source.is_some_and(|source| source.is::<io::Error>());
+    let in_handshake = source.and_then(|source| source.downcast_ref::<io::Error>());
+    // A connection that breaks meanwhile says nothing of TLS: it is what balancers do that change over.
+    let inner = in_handshake.and_then(io::Error::get_ref).and_then(|inner| inner.downcast_ref());
+    let is_refused = |error: &io::Error| error.kind() == io::ErrorKind::InvalidData;
+    let is_tls = in_handshake.is_some_and(|error| is_refused(inner.unwrap_or(error)));
+    if let Some(NotPublic(address)) = not_public(&error) {
+        return Fault::NotPublic { address };
+    }
     if error.is_connect() && is_out_of_descriptors(&error) {
         return Fault::NoDescriptors { cause: error.into() };
     }
-    match (error.is_connect(), in_handshake) {
+    match (error.is_connect(), is_tls) {
         (true, true) => Fault::Tls { cause: error.into() },
         (true, false) => Fault::Connect { cause: error.into() },
         (false, _) => Fault::Lost { received: 0, cause: error.into() },
@@ -229,108 +330,4 @@ pub(crate) fn resolve(base: &Url, target: &str) -> Option<Url> {
     let mut url = base.join(target).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
     strip_user(&mut url);
     Some(url)
-}
-
-impl Answer {
-    fn new(request: Request, answer: Response<Incoming>, idle: Duration) -> Self {
-        let (parts, inner) = answer.into_parts();
-        let expected = content_length(&parts.headers);
-        let body = AnswerBody { inner, idle, expected, received: 0 };
-        Self { request, status: parts.status, headers: parts.headers, body }
-    }
-
-    /// The digest that the registry names, if it does so in a form that can be read.
-    pub(crate) fn digest(&self) -> Option<Digest> {
-        self.headers.get(DOCKER_CONTENT_DIGEST)?.to_str().ok()?.parse().ok()
-    }
-
-    /// The media type, without parameters; empty when there is none.
-    pub(crate) fn media_type(&self) -> String {
-        let value = self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        media_type::essence(value.unwrap_or_default()).to_owned()
-    }
-
-    /// The announced length of the body, or of what GET would send.
-    pub(crate) fn content_length(&self) -> Option<u64> {
-        self.body.expected
-    }
-
-    /// The whole body.
-    pub(crate) async fn bytes(self, limit: usize) -> Result<(Request, Bytes), Error> {
-        match self.body.collect(limit).await {
-            Ok(bytes) => Ok((self.request, bytes)),
-            Err(fault) => Err(self.request.fails(fault)),
-        }
-    }
-}
-
-fn content_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-/// Whether the connection ended in order, only too early.
-fn is_end(error: &hyper::Error) -> bool {
-    let source = std::error::Error::source(error);
-    source
-        .and_then(|source| source.downcast_ref::<io::Error>())
-        .is_some_and(|error| error.kind() == io::ErrorKind::UnexpectedEof)
-}
-
-/// The body of an answer, while it comes.
-pub(crate) struct AnswerBody {
-    inner: Incoming,
-    idle: Duration,
-    expected: Option<u64>,
-    received: u64,
-}
-
-impl AnswerBody {
-    /// The next piece that is not empty; none at the end.
-    pub(crate) async fn piece(&mut self) -> Result<Option<Bytes>, Fault> {
-        loop {
-            let Ok(frame) = timeout(self.idle, self.inner.frame()).await else {
-                return Err(Fault::Silent { after: self.idle, received: self.received });
-            };
-            let Some(frame) = frame else { return self.end() };
-            let piece = frame.map_err(|error| self.broken(error))?.into_data().unwrap_or_default();
-            if !piece.is_empty() {
-                self.received += piece.len() as u64;
-                return Ok(Some(piece));
-            }
-        }
-    }
-
-    fn end(&self) -> Result<Option<Bytes>, Fault> {
-        let received = self.received;
-        match self.expected {
-            Some(expected) if expected != received => Err(Fault::Truncated { expected, received }),
-            _ => Ok(None),
-        }
-    }
-
-    fn broken(&self, error: hyper::Error) -> Fault {
-        let received = self.received;
-        match self.expected {
-            Some(expected) if is_end(&error) => Fault::Truncated { expected, received },
-            _ => Fault::Lost { received, cause: error.into() },
-        }
-    }
-
-    /// All of it, if it is no longer than `limit` bytes.
-    async fn collect(mut self, limit: usize) -> Result<Bytes, Fault> {
-        let received = async {
-            let mut all = BytesMut::new();
-            while let Some(piece) = self.piece().await? {
-                if all.len() + piece.len() > limit {
-                    return Err(Fault::TooLarge { limit });
-                }
-                all.extend_from_slice(&piece);
-            }
-            Ok(all.freeze())
-        };
-        match timeout(COLLECT_TIMEOUT, received).await {
-            Ok(received) => received,
-            Err(_) => Err(Fault::TooSlow { after: COLLECT_TIMEOUT, received: self.received }),
-        }
-    }
 }

@@ -5,29 +5,63 @@
 //! redirects; what each fault leads to is the table of `docs/registry-client.md`.
 //!
 //! Not here: credentials, retries and quotas (a request is asked once, anonymously), chunked
-//! uploads, referrers.
+//! uploads.
 //!
 //! Source: distribution-spec 1.1.
 
+mod answer;
+mod attachments;
+mod auth;
 mod blob;
+mod chance;
 mod client;
 mod content;
+mod credentials;
 mod error;
 mod exchange;
+mod google_list;
+mod guard;
+mod held;
+mod inventory;
 mod link;
 mod listing;
 mod pool;
+mod push;
+mod quota;
 mod rate;
+mod referrer_index;
+mod referrers;
 mod repository;
+mod request;
+mod retry;
+mod source;
+mod tls;
 mod upload;
 mod url;
 
 pub use crate::{
+    attachments::{Attachments, DigestTag},
+    auth::{Challenge, read_challenges},
     blob::BlobReader,
+    chance::Chance,
     client::{Client, ClientBuilder},
-    error::{Error, Fault, Pointer, Refusal},
+    credentials::{
+        Credential, CredentialError, Credentials, CredentialsBuilder, DockerConfig, FileProblem,
+        Google, HelperFault, Secret,
+    },
+    error::{Error, Fault, IndexProblem, Pointer, Refusal},
+    google_list::{ListedManifest, Listing, read_listing},
+    held::Held,
+    inventory::{Inventory, Known, Ladder, Lister},
     link::next_link,
+    push::{OnProgress, Push, Pushed, SMALL_BLOB_BYTES},
+    quota::{Quota, Spent, Verb},
+    referrer_index::PutReferrer,
+    referrers::{Referrers, Via},
     repository::{FetchedManifest, MAX_MANIFEST_BYTES, ManifestHead, RepositoryClient},
+    retry::Retries,
+    source::{BlobSource, BlobStream, RemoteBlob},
+    tls::PemError,
     upload::{Mount, Upload},
     url::RedactedUrl,
 };

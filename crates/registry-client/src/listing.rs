@@ -1,21 +1,27 @@
-//! Listings in pages: tags and repositories.
+//! Listings in pages: tags, repositories, referrers.
 //!
 //! Pages are asked for by the `Link` of the one before, as the specification prefers, at the host
 //! that served that one.
+//!
+//! Not here: what stands on the pages, but for plain names.
 //!
 //! Source: distribution-spec 1.1, "Listing Tags"; Docker registry API v2, "Listing Repositories".
 
 use std::{collections::HashSet, str::FromStr};
 
+use bytes::Bytes;
 use http::{HeaderMap, Method, header};
 use serde::Deserialize;
 use url::Url;
 
 use crate::{
-    Client, Error, RedactedUrl,
+    Client, Error, Held, RedactedUrl,
+    answer::Whole,
+    auth::Access,
     error::{Fault, Pointer, Refusal},
-    exchange::{Answer, Request, resolve},
+    exchange::resolve,
     link::next_link,
+    request::{Asked, Request},
 };
 
 /// How many names are asked for at once: more than 1000 are refused by some registries (ECR).
@@ -28,39 +34,131 @@ const MAX_NAMES: usize = 1_000_000;
 /// at some 300 bytes each, up to 10,000 of them; this is ten times that.
 const MAX_PAGE_BYTES: usize = 32 << 20;
 
-/// A page of `tags/list` or of `_catalog`.
-#[derive(Deserialize)]
-struct Page {
-    #[serde(default, rename = "tags", alias = "repositories")]
-    names: Option<Vec<String>>,
+/// How much a listing may come to, of what its reader counts, before no further page is read.
+#[derive(Clone, Copy)]
+pub(crate) struct Bound {
+    pub(crate) limit: usize,
+    pub(crate) of: &'static str,
 }
 
-impl Client {
-    /// Reads all pages, of which this is the first. Names that are no `T` are left out.
-    pub(crate) async fn list<T: FromStr>(&self, first: Answer) -> Result<Vec<T>, Error> {
-        let mut names = Vec::new();
-        let mut been = HashSet::from([first.request.url.clone()]);
-        let mut answer = first;
-        loop {
-            let next = next_page(&answer.request.url, &answer.headers);
-            let (asked, bytes) = answer.bytes(MAX_PAGE_BYTES).await?;
-            let page: Page = serde_json::from_slice(&bytes)
-                .map_err(|cause| asked.fails(Fault::NotJson { cause }))?;
-            names.extend(page.names.into_iter().flatten().filter_map(|name| name.parse().ok()));
-            let Some(next) = next.map_err(|fault| asked.fails(fault))? else { return Ok(names) };
-            let reason = if been.len() >= MAX_PAGES {
-                Refusal::TooMany { limit: MAX_PAGES, of: "pages" }
-            } else if names.len() >= MAX_NAMES {
-                Refusal::TooMany { limit: MAX_NAMES, of: "names" }
-            } else if !been.insert(next.clone()) {
-                Refusal::Loop
-            } else {
-                answer = self.send(Request::new(Method::GET, next)).await?;
-                continue;
-            };
-            return Err(asked.fails(not_followed(&next, reason)));
+/// The bound of listings of names.
+pub(crate) const NAMES: Bound = Bound { limit: MAX_NAMES, of: "names" };
+
+/// The pages of a listing, one after the other.
+pub(crate) struct Pages {
+    client: Client,
+    bound: Bound,
+    been: HashSet<Url>,
+    /// What every page is asked with.
+    access: Option<Access>,
+    headers: HeaderMap,
+    held: Option<Held>,
+    at: At,
+}
+
+enum At {
+    /// This is the next page.
+    Answered(Box<Whole>),
+    /// This page was read, and there the next one is; or that cannot be followed.
+    Read(Box<Asked>, Result<Url, Fault>),
+    End,
+}
+
+/// A page of a listing as it came.
+pub(crate) struct Page {
+    /// What was asked for it, for an error.
+    pub(crate) asked: Asked,
+    pub(crate) headers: HeaderMap,
+    pub(crate) media_type: String,
+    pub(crate) bytes: Bytes,
+    /// Whether another one follows.
+    pub(crate) has_next: bool,
+}
+
+impl Pages {
+    /// Asks for the first page.
+    pub(crate) async fn begin(
+        client: &Client,
+        first: Request,
+        bound: Bound,
+    ) -> Result<Self, Error> {
+        let (access, headers) = (first.access.clone(), first.headers.clone());
+        let held = first.held.clone();
+        let answer = client.fetch(first, MAX_PAGE_BYTES).await?;
+        let been = HashSet::from([answer.asked.url.clone()]);
+        let (client, at) = (client.clone(), At::Answered(Box::new(answer)));
+        Ok(Self { client, bound, been, access, headers, held, at })
+    }
+
+    /// The media type of the page that is next; empty if there is none, or it was not asked for yet.
+    pub(crate) fn media_type(&self) -> String {
+        match &self.at {
+            At::Answered(answer) => answer.media_type(),
+            At::Read(..) | At::End => String::new(),
         }
     }
+
+    /// The next page; none behind the last one. `held` is what the pages so far come to.
+    pub(crate) async fn next(&mut self, held: usize) -> Result<Option<Page>, Error> {
+        let answer = match std::mem::replace(&mut self.at, At::End) {
+            At::Answered(answer) => *answer,
+            At::Read(before, next) => self.follow(*before, next, held).await?,
+            At::End => return Ok(None),
+        };
+        let next = next_page(&answer.asked.url, &answer.headers).transpose();
+        let media_type = answer.media_type();
+        let Whole { asked, headers, bytes } = answer;
+        let has_next = next.is_some();
+        if let Some(next) = next {
+            self.at = At::Read(Box::new(asked.clone()), next);
+        }
+        Ok(Some(Page { asked, headers, media_type, bytes, has_next }))
+    }
+
+    async fn follow(
+        &mut self,
+        before: Asked,
+        next: Result<Url, Fault>,
+        held: usize,
+    ) -> Result<Whole, Error> {
+        let next = next.map_err(|fault| before.fails(fault))?;
+        let reason = if self.been.len() >= MAX_PAGES {
+            Refusal::TooMany { limit: MAX_PAGES, of: "pages" }
+        } else if held >= self.bound.limit {
+            Refusal::TooMany { limit: self.bound.limit, of: self.bound.of }
+        } else if !self.been.insert(next.clone()) {
+            Refusal::Loop
+        } else {
+            let mut request = Request::bare(Method::GET, next);
+            request.guard = before.guard;
+            // Elsewhere nobody is told who asks, as by the redirect that led there.
+            if !before.elsewhere {
+                request.access.clone_from(&self.access);
+            }
+            request.headers.clone_from(&self.headers);
+            request.held.clone_from(&self.held);
+            return self.client.fetch(request, MAX_PAGE_BYTES).await;
+        };
+        Err(before.fails(not_followed(&next, reason)))
+    }
+
+    /// All names of all pages of `tags/list` or `_catalog`. Those that are no `T` are left out.
+    pub(crate) async fn names<T: FromStr>(mut self) -> Result<Vec<T>, Error> {
+        let mut names = Vec::new();
+        while let Some(page) = self.next(names.len()).await? {
+            let listed: Names = serde_json::from_slice(&page.bytes)
+                .map_err(|cause| page.asked.fails(Fault::NotJson { cause }))?;
+            names.extend(listed.names.into_iter().flatten().filter_map(|name| name.parse().ok()));
+        }
+        Ok(names)
+    }
+}
+
+/// A page of `tags/list` or of `_catalog`.
+#[derive(Deserialize)]
+struct Names {
+    #[serde(default, rename = "tags", alias = "repositories")]
+    names: Option<Vec<String>>,
 }
 
 /// The page after the one at `url`, if there is one.

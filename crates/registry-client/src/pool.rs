@@ -2,16 +2,24 @@
 //!
 //! Not here: when plain HTTP is allowed, which the client decides.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
-    client::legacy::{self, connect::HttpConnector},
+    client::legacy::{
+        self,
+        connect::{HttpConnector, dns::GaiResolver},
+    },
     rt::{TokioExecutor, TokioTimer},
 };
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use rustls::ClientConfig;
+use url::Url;
 
-use crate::content::OutgoingBody;
+use crate::{
+    content::OutgoingBody,
+    guard::{Guard, NotPublic, PublicResolver, check_literal},
+    tls::TlsSettings,
+};
 
 /// Connections kept for later, for each host: as many as transfers run side by side.
 const IDLE_CONNECTIONS: usize = 32;
@@ -19,46 +27,80 @@ const IDLE_CONNECTIONS: usize = 32;
 const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(50);
 /// How often a connection that is in use is asked whether the other side is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// What is read at a time at most, in bytes: more makes nothing faster, and every piece that waits on its
+/// way somewhere has this size.
+const READ_BUFFER: usize = 128 << 10;
 /// What one HTTP/2 stream may send ahead of its reader: the bandwidth of 80 Mbit/s at 100 ms.
 const STREAM_WINDOW: u32 = 1 << 20;
 /// What all streams of a connection together may: enough that readers which pause (because a
 /// destination is slow) do not hold up the others.
 const CONNECTION_WINDOW: u32 = 32 << 20;
 
+/// Connections by one way of finding addresses.
+pub(crate) type Connections<R> = legacy::Client<HttpsConnector<HttpConnector<R>>, OutgoingBody>;
+
 /// Connections to registries, kept for the next request.
 pub(crate) struct Pool {
-    pub(crate) http: legacy::Client<HttpsConnector<HttpConnector>, OutgoingBody>,
+    open: Connections<GaiResolver>,
+    /// For hosts that a public one named.
+    public_only: Connections<PublicResolver>,
+    /// Hosts that may be dialled although they are not public.
+    allowed: Arc<HashSet<String>>,
     /// Whether TLS can succeed at all.
     pub(crate) has_roots: bool,
 }
 
 impl Pool {
-    pub(crate) fn new(roots: RootCertStore, connect_timeout: Duration) -> Self {
-        let has_roots = !roots.is_empty();
-        Self { http: settings().build(connector(roots, connect_timeout)), has_roots }
+    pub(crate) fn new(
+        tls: TlsSettings,
+        connect_timeout: Duration,
+        allowed: HashSet<String>,
+    ) -> Self {
+        Self::with(&settings(), tls, connect_timeout, allowed)
+    }
+
+    fn with(
+        settings: &legacy::Builder,
+        tls: TlsSettings,
+        connect_timeout: Duration,
+        allowed: HashSet<String>,
+    ) -> Self {
+        let has_roots = tls.has_roots();
+        let tls = tls.client_config();
+        let allowed = Arc::new(allowed);
+        let public = PublicResolver::new(Arc::clone(&allowed));
+        let open = connector(HttpConnector::new(), tls.clone(), connect_timeout);
+        let public_only = connector(HttpConnector::new_with_resolver(public), tls, connect_timeout);
+        let (open, public_only) = (settings.build(open), settings.build(public_only));
+        Self { open, public_only, allowed, has_roots }
+    }
+
+    /// Sends a request by the way that its target needs.
+    pub(crate) fn request(
+        &self,
+        guard: Guard,
+        request: http::Request<OutgoingBody>,
+    ) -> legacy::ResponseFuture {
+        match guard {
+            Guard::Open => self.open.request(request),
+            Guard::PublicOnly => self.public_only.request(request),
+        }
+    }
+
+    /// Refuses a target that is not public, as far as its URL says so.
+    pub(crate) fn check(&self, guard: Guard, url: &Url) -> Result<(), NotPublic> {
+        match guard {
+            Guard::Open => Ok(()),
+            Guard::PublicOnly => check_literal(url, &self.allowed),
+        }
     }
 }
 
-/// The root certificates of this machine, or of the file that `SSL_CERT_FILE` names.
-pub(crate) fn native_roots() -> RootCertStore {
-    let found = rustls_native_certs::load_native_certs();
-    for error in &found.errors {
-        tracing::warn!("root certificates: {error}");
-    }
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(found.certs);
-    roots
-}
-
-fn connector(roots: RootCertStore, connect_timeout: Duration) -> HttpsConnector<HttpConnector> {
-    // One provider for the whole program, named here, since no default is installed.
-    #[expect(clippy::expect_used, reason = "ring offers the suites of TLS 1.2 and 1.3")]
-    let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("the provider supports the default versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let mut tcp = HttpConnector::new();
+fn connector<R>(
+    mut tcp: HttpConnector<R>,
+    tls: ClientConfig,
+    connect_timeout: Duration,
+) -> HttpsConnector<HttpConnector<R>> {
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_keepalive(Some(KEEP_ALIVE));
@@ -77,6 +119,7 @@ fn settings() -> legacy::Builder {
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE_CONNECTION_TIMEOUT)
         .pool_max_idle_per_host(IDLE_CONNECTIONS)
+        .http1_max_buf_size(READ_BUFFER)
         .http2_keep_alive_interval(KEEP_ALIVE)
         .http2_initial_stream_window_size(STREAM_WINDOW)
         .http2_initial_connection_window_size(CONNECTION_WINDOW);
@@ -101,7 +144,7 @@ mod tests {
 
     #[tokio::test]
     async fn without_root_certificates_only_https_fails() {
-        let pool = Pool::new(RootCertStore::empty(), Duration::from_secs(1));
+        let pool = Pool::new(TlsSettings::none(), Duration::from_secs(1), HashSet::new());
         let client = Client::builder().build_over(pool);
         let host = "registry.example".parse().expect("a host");
         let error = client.ping(&host).await.expect_err("no roots");
@@ -149,11 +192,11 @@ mod tests {
             let connection = auto::Builder::new(TokioExecutor::new()).http2_only();
             let _ended = connection.serve_connection(TokioIo::new(stream), service).await;
         });
-        let connector = connector(RootCertStore::empty(), Duration::from_secs(1));
-        let http = settings().http2_only(true).build(connector);
-        let client = Client::builder()
-            .request_timeout(Duration::from_secs(1))
-            .build_over(Pool { http, has_roots: false });
+        let mut settings = settings();
+        settings.http2_only(true);
+        let second = Duration::from_secs(1);
+        let pool = Pool::with(&settings, TlsSettings::none(), second, HashSet::new());
+        let client = Client::builder().request_timeout(Duration::from_secs(1)).build_over(pool);
         (client.repository(&host, &"a".parse().expect("a name")), puts)
     }
 

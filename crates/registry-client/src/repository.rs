@@ -3,12 +3,16 @@
 use std::fmt;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, header};
-use oci::{Digest, Host, Reference, Repository, Tag, media_type};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use oci::{Digest, Digester, Host, Reference, Repository, Tag, media_type};
 
 use crate::{
-    BlobReader, Client, Error, Fault, Mount, Upload, content::Content, exchange::Request,
-    listing::PAGE_SIZE,
+    BlobReader, Client, Error, Fault, Held, Mount, Upload,
+    answer::Whole,
+    auth::{Access, Action},
+    content::Content,
+    listing::{NAMES, PAGE_SIZE, Pages},
+    request::{Asked, Request},
 };
 
 /// The largest manifest that is read, in bytes. The specification asks registries to take 4 MiB, and
@@ -43,11 +47,25 @@ pub struct RepositoryClient {
     client: Client,
     host: Host,
     name: Repository,
+    /// The places that its requests are asked under.
+    held: Option<Held>,
 }
 
 impl RepositoryClient {
     pub(crate) fn new(client: Client, host: Host, name: Repository) -> Self {
-        Self { client, host, name }
+        Self { client, host, name, held: None }
+    }
+
+    /// The same, with requests that need no places but those that are held.
+    #[must_use]
+    pub fn under(&self, held: &Held) -> Self {
+        Self { held: Some(held.clone()), ..self.clone() }
+    }
+
+    /// The places that its requests are asked under.
+    #[must_use]
+    pub const fn held(&self) -> Option<&Held> {
+        self.held.as_ref()
     }
 
     /// The registry.
@@ -68,16 +86,24 @@ impl RepositoryClient {
     /// # Errors
     /// Also when it is longer than [`MAX_MANIFEST_BYTES`].
     pub async fn manifest(&self, reference: &Reference) -> Result<FetchedManifest, Error> {
+        Ok(self.fetch(reference).await?.0)
+    }
+
+    /// Reads and verifies a manifest; gives the headers of the answer too.
+    pub(crate) async fn fetch(
+        &self,
+        reference: &Reference,
+    ) -> Result<(FetchedManifest, HeaderMap), Error> {
         let request = self.manifest_request(Method::GET, reference)?;
-        let answer = self.client.send(request).await?;
-        let (media_type, named) = (answer.media_type(), answer.digest());
-        let (asked, bytes) = answer.bytes(MAX_MANIFEST_BYTES).await?;
+        let found = self.client.fetch(request, MAX_MANIFEST_BYTES).await?;
+        let (media_type, named) = (found.media_type(), found.digest());
+        let Whole { asked, bytes, headers } = found;
         let by_reference = digest_of(reference);
         for expected in by_reference.iter().chain(&named) {
             verify(&asked, *expected, &bytes)?;
         }
         let digest = by_reference.or(named).unwrap_or_else(|| Digest::sha256(&bytes));
-        Ok(FetchedManifest { digest, media_type, bytes })
+        Ok((FetchedManifest { digest, media_type, bytes }, headers))
     }
 
     /// What `reference` is; none when it is not there. Where the registry does not send digest and
@@ -96,11 +122,12 @@ impl RepositoryClient {
             && expected.algorithm() == found.algorithm()
             && expected != found
         {
-            return Err(answer.request.fails(Fault::mismatch(expected, found)));
+            return Err(answer.asked.fails(Fault::mismatch(expected, found)));
         }
         if let (Some(digest), Some(size)) = (by_reference.or(named), answer.content_length()) {
             return Ok(Some(ManifestHead { digest, media_type: answer.media_type(), size }));
         }
+        drop(answer);
         Ok(found(self.manifest(reference).await)?.map(|manifest| ManifestHead {
             digest: manifest.digest,
             media_type: manifest.media_type,
@@ -119,20 +146,33 @@ impl RepositoryClient {
         media_type: &str,
         bytes: Bytes,
     ) -> Result<Digest, Error> {
+        Ok(self.put(reference, media_type, bytes, HeaderMap::new()).await?.0)
+    }
+
+    /// Writes a manifest where these conditions hold (`If-Match`, `If-None-Match`); gives the headers of
+    /// the answer too.
+    pub(crate) async fn put(
+        &self,
+        reference: &Reference,
+        media_type: &str,
+        bytes: Bytes,
+        conditions: HeaderMap,
+    ) -> Result<(Digest, HeaderMap), Error> {
         let mut request = self.request(Method::PUT, &format!("manifests/{reference}"))?;
         let by_reference = digest_of(reference);
         if let Some(expected) = by_reference {
-            verify(&request, expected, &bytes)?;
+            verify(&request.asked(), expected, &bytes)?;
         }
         let media_type = HeaderValue::from_str(media_type)
             .unwrap_or(HeaderValue::from_static("application/octet-stream"));
+        request.headers = conditions;
         request.headers.insert(header::CONTENT_TYPE, media_type);
         request.content = Content::Bytes(bytes.clone());
         let answer = self.client.send(request).await?;
         if let Some(named) = answer.digest() {
-            verify(&answer.request, named, &bytes)?;
+            verify(&answer.asked, named, &bytes)?;
         }
-        Ok(by_reference.unwrap_or_else(|| Digest::sha256(&bytes)))
+        Ok((by_reference.unwrap_or_else(|| Digest::sha256(&bytes)), answer.headers))
     }
 
     /// Deletes a manifest (by digest) or a tag.
@@ -151,11 +191,16 @@ impl RepositoryClient {
     /// # Errors
     /// When a page cannot be read, or there is no end of pages.
     pub async fn tags(&self) -> Result<Vec<Tag>, Error> {
-        let first = self.request(Method::GET, &format!("tags/list?n={PAGE_SIZE}"))?;
-        match found(self.client.send(first).await)? {
-            Some(first) => self.client.list(first).await,
+        match self.tags_pages(PAGE_SIZE).await? {
+            Some(pages) => pages.names().await,
             None => Ok(Vec::new()),
         }
+    }
+
+    /// `tags/list` in pages of `size` entries; none on 404.
+    pub(crate) async fn tags_pages(&self, size: usize) -> Result<Option<Pages>, Error> {
+        let first = self.request(Method::GET, &format!("tags/list?n={size}"))?;
+        found(Pages::begin(&self.client, first, NAMES).await)
     }
 
     /// Whether the blob is in this repository.
@@ -172,9 +217,8 @@ impl RepositoryClient {
     /// # Errors
     /// When it is not there, or cannot be read.
     pub async fn blob(&self, digest: &Digest) -> Result<BlobReader, Error> {
-        let request = self.request(Method::GET, &format!("blobs/{digest}"))?;
-        let answer = self.client.send(request).await?;
-        Ok(BlobReader::new(*digest, answer, self.client.0.patience.rate))
+        let start = (0, Digester::new(digest.algorithm()));
+        BlobReader::open(self.clone(), *digest, start, None).await
     }
 
     /// Asks the registry to take the blob from its own repository `from`.
@@ -183,13 +227,15 @@ impl RepositoryClient {
     /// When it neither does so nor opens an upload.
     pub async fn mount_blob(&self, digest: &Digest, from: &Repository) -> Result<Mount, Error> {
         let mut request = self.request(Method::POST, "blobs/uploads/")?;
+        let access = Access::of(&self.name, Action::Push).and(from, Action::Pull);
+        request.access = Some(access.clone());
         let (digest, from) = (digest.to_string(), from.as_str());
         request.url.query_pairs_mut().append_pair("mount", &digest).append_pair("from", from);
         let answer = self.client.send(request).await?;
         if answer.status == StatusCode::CREATED {
             return Ok(Mount::Mounted);
         }
-        Upload::new(self.client.clone(), &answer).map(Mount::Upload)
+        Upload::new(self, access, &answer).map(Mount::Upload)
     }
 
     /// Opens an upload session.
@@ -198,12 +244,26 @@ impl RepositoryClient {
     /// When the registry refuses, or its session lies at another host.
     pub async fn start_upload(&self) -> Result<Upload, Error> {
         let request = self.request(Method::POST, "blobs/uploads/")?;
-        Upload::new(self.client.clone(), &self.client.send(request).await?)
+        let access = Access::of(&self.name, Action::Push);
+        Upload::new(self, access, &self.client.send(request).await?)
     }
 
-    fn request(&self, method: Method, path: &str) -> Result<Request, Error> {
+    /// The client that asks.
+    #[must_use]
+    pub const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(crate) fn request(&self, method: Method, path: &str) -> Result<Request, Error> {
         let url = self.client.endpoint(&self.host, &method, &format!("{}/{path}", self.name))?;
-        Ok(Request::new(method, url))
+        let action = match method {
+            Method::GET | Method::HEAD => Action::Pull,
+            Method::DELETE => Action::Delete,
+            _ => Action::Push,
+        };
+        let mut request = Request::new(method, url, Access::of(&self.name, action));
+        request.held.clone_from(&self.held);
+        Ok(request)
     }
 
     fn manifest_request(&self, method: Method, reference: &Reference) -> Result<Request, Error> {
@@ -223,16 +283,16 @@ fn digest_of(reference: &Reference) -> Option<Digest> {
     }
 }
 
-fn verify(request: &Request, expected: Digest, bytes: &[u8]) -> Result<(), Error> {
+fn verify(asked: &Asked, expected: Digest, bytes: &[u8]) -> Result<(), Error> {
     let found = Digest::of(expected.algorithm(), bytes);
     if found == expected {
         return Ok(());
     }
-    Err(request.fails(Fault::mismatch(expected, found)))
+    Err(asked.fails(Fault::mismatch(expected, found)))
 }
 
 /// What was asked for, or nothing where the answer is that there is none.
-fn found<T>(asked: Result<T, Error>) -> Result<Option<T>, Error> {
+pub(crate) fn found<T>(asked: Result<T, Error>) -> Result<Option<T>, Error> {
     match asked {
         Err(error) if error.is_not_found() => Ok(None),
         asked => asked.map(Some),

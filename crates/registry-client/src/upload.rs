@@ -1,28 +1,34 @@
-//! Pushing a blob: an upload session, put in one piece.
+//! One upload session: its content in one request, or in several, each from where the last one ended.
 //!
-//! Not here: uploads in chunks, and resuming them.
+//! Not here: what to do when one of them breaks ([`crate::push`]).
 //!
-//! Source: distribution-spec 1.1, "Pushing a blob monolithically", "POST then PUT", "Mounting a
-//! blob from another repository".
+//! Source: distribution-spec 1.1, "Pushing blobs" (POST then PUT, in chunks, mounting, cancelling).
 
 use std::{error::Error as StdError, fmt, time::Duration};
 
 use bytes::Bytes;
 use futures_util::Stream;
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use oci::Digest;
 use tokio::time::timeout;
 use url::Url;
 
 use crate::{
-    Client, Error, RedactedUrl,
+    Client, Error, Held, RedactedUrl, RepositoryClient,
+    answer::Answer,
+    auth::Access,
     content::Content,
     error::{Fault, Pointer, Refusal},
-    exchange::{Answer, Request, location},
+    exchange::location,
+    request::{Asked, Request},
 };
 
 /// How long a cancellation may take: it is a courtesy, and the caller has something else to report.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
+/// The shortest chunk but for the last that a registry may ask for, in bytes: more is a mistake.
+const LONGEST_LEAST_CHUNK: u64 = 1 << 30;
+
+const OCI_CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-length");
 
 /// What became of a mount.
 #[derive(Debug)]
@@ -38,21 +44,39 @@ pub enum Mount {
 #[must_use = "the registry keeps the session until it is put or cancelled"]
 pub struct Upload {
     client: Client,
+    access: Access,
     session: Url,
+    /// The shortest chunk that is taken, but for the last.
+    least_chunk: u64,
+    /// The places that its requests are asked under.
+    held: Option<Held>,
 }
 
 impl Upload {
     /// The session that an answer opens. It must lie where the request went: what is put there is
     /// believed to be in that registry.
-    pub(crate) fn new(client: Client, answer: &Answer) -> Result<Self, Error> {
-        let (asked, pointer) = (&answer.request, Pointer::UploadSession);
-        let session =
-            location(&asked.url, &answer.headers, pointer).map_err(|fault| asked.fails(fault))?;
-        if session.origin() != asked.url.origin() {
-            let (to, reason) = (Some(RedactedUrl::new(&session)), Refusal::OtherHost);
-            return Err(asked.fails(Fault::NotFollowed { pointer, to, reason }));
-        }
-        Ok(Self { client, session })
+    pub(crate) fn new(
+        repository: &RepositoryClient,
+        access: Access,
+        answer: &Answer,
+    ) -> Result<Self, Error> {
+        let session = session_of(&answer.asked.url, &answer.asked, &answer.headers)?;
+        let least_chunk = answer.headers.get(OCI_CHUNK_MIN_LENGTH);
+        let least_chunk = least_chunk.and_then(|value| value.to_str().ok()?.parse().ok());
+        let least_chunk = least_chunk.unwrap_or(0).min(LONGEST_LEAST_CHUNK);
+        let (client, held) = (repository.client().clone(), repository.held().cloned());
+        Ok(Self { client, access, session, least_chunk, held })
+    }
+
+    /// The same, with requests that need no places but those that are held.
+    pub fn under(mut self, held: &Held) -> Self {
+        self.held = Some(held.clone());
+        self
+    }
+
+    /// The shortest chunk that the registry takes, but for the last, in bytes.
+    pub(crate) const fn least_chunk(&self) -> u64 {
+        self.least_chunk
     }
 
     /// Sends the content, `size` bytes, which the registry keeps if it has `digest`.
@@ -71,14 +95,7 @@ impl Upload {
         S: Stream<Item = Result<Bytes, E>> + Send + 'static,
         E: Into<Box<dyn StdError + Send + Sync>>,
     {
-        let mut url = self.session.clone();
-        url.query_pairs_mut().append_pair("digest", &digest.to_string());
-        let mut request = Request::new(Method::PUT, url);
-        let octets = HeaderValue::from_static("application/octet-stream");
-        request.headers.insert(header::CONTENT_TYPE, octets);
-        request.content = Content::stream(size, body);
-        let answer = self.client.send(request).await;
-        match answer.and_then(|answer| check_stored(&answer, digest)) {
+        match self.try_put(digest, size, body).await {
             Ok(()) => Ok(()),
             Err(error) => {
                 if !error.is_unreachable() {
@@ -89,12 +106,108 @@ impl Upload {
         }
     }
 
+    /// As [`Upload::put`]; after an error the session stays open.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn try_put<S, E>(&self, digest: &Digest, size: u64, body: S) -> Result<(), Error>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send + 'static,
+        E: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        self.commit(digest, Content::stream(size, body)).await
+    }
+
+    /// Sends the next `size` bytes of the content, which begin at `from`. Nothing is committed. After an
+    /// error [`Upload::offset`] says how much of it arrived.
+    ///
+    /// # Errors
+    /// As [`Upload::put`]; the session stays open.
+    pub async fn send<S, E>(&mut self, from: u64, size: u64, body: S) -> Result<(), Error>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send + 'static,
+        E: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        let mut request = self.request(Method::PATCH, self.session.clone());
+        let range = format!("{from}-{}", (from + size).saturating_sub(1));
+        if let Ok(range) = HeaderValue::try_from(range) {
+            request.headers.insert(header::CONTENT_RANGE, range);
+        }
+        request.content = Content::stream(size, body);
+        let answer = self.client.send(request).await?;
+        self.session = session_of(&self.session, &answer.asked, &answer.headers)?;
+        Ok(())
+    }
+
+    /// How many bytes the registry has of the content.
+    ///
+    /// # Errors
+    /// When the session is gone (404), or does not say.
+    pub async fn offset(&mut self) -> Result<u64, Error> {
+        let request = self.request(Method::GET, self.session.clone());
+        let answer = self.client.send(request).await?;
+        if answer.headers.contains_key(header::LOCATION) {
+            self.session = session_of(&self.session, &answer.asked, &answer.headers)?;
+        }
+        offset_of(&answer.headers).ok_or_else(|| answer.asked.fails(Fault::NoOffset))
+    }
+
+    /// Ends the session: its content is a blob now, if it has `digest`.
+    ///
+    /// # Errors
+    /// As [`Upload::put`]; the session stays open.
+    pub async fn finish(&self, digest: &Digest) -> Result<(), Error> {
+        self.commit(digest, Content::NONE).await
+    }
+
+    async fn commit(&self, digest: &Digest, content: Content) -> Result<(), Error> {
+        let mut url = self.session.clone();
+        url.query_pairs_mut().append_pair("digest", &digest.to_string());
+        let mut request = self.request(Method::PUT, url);
+        request.content = content;
+        let answer = self.client.send(request).await?;
+        check_stored(&answer, digest)
+    }
+
+    fn request(&self, method: Method, url: Url) -> Request {
+        let mut request = Request::new(method, url, self.access.clone());
+        request.held.clone_from(&self.held);
+        if matches!(request.method, Method::PUT | Method::PATCH) {
+            let octets = HeaderValue::from_static("application/octet-stream");
+            request.headers.insert(header::CONTENT_TYPE, octets);
+        }
+        request
+    }
+
     /// Gives the session up. Best effort: a registry that fails to do so expires it itself.
     pub async fn cancel(self) {
-        let request = Request::new(Method::DELETE, self.session);
+        let request = self.request(Method::DELETE, self.session.clone());
         if let Ok(Err(error)) = timeout(CANCEL_TIMEOUT, self.client.send(request)).await {
             tracing::debug!("cancelling an upload: {error}");
         }
+    }
+}
+
+/// Where an answer says that the session goes on: at the origin of `at`, whatever redirects there were.
+fn session_of(at: &Url, asked: &Asked, headers: &HeaderMap) -> Result<Url, Error> {
+    let pointer = Pointer::UploadSession;
+    let session = location(&asked.url, headers, pointer).map_err(|fault| asked.fails(fault))?;
+    if session.origin() != at.origin() {
+        let (to, reason) = (Some(RedactedUrl::new(&session)), Refusal::OtherHost);
+        return Err(asked.fails(Fault::NotFollowed { pointer, to, reason }));
+    }
+    Ok(session)
+}
+
+/// How many bytes a session has by its `Range: 0-<last>`. One byte and none are told by the same `0-0`:
+/// it is taken for none, and a registry that means the other refuses what follows.
+fn offset_of(headers: &HeaderMap) -> Option<u64> {
+    let range = headers.get(header::RANGE)?.to_str().ok()?;
+    let (first, last) = range.trim_start_matches("bytes=").split_once('-')?;
+    match (first.parse::<u64>().ok()?, last.parse::<u64>().ok()?) {
+        (0, 0) => Some(0),
+        (0, last) => last.checked_add(1),
+        (1.., _) => None,
     }
 }
 
@@ -102,13 +215,11 @@ impl Upload {
 fn check_stored(answer: &Answer, digest: &Digest) -> Result<(), Error> {
     let status = answer.status;
     if !matches!(status, StatusCode::CREATED | StatusCode::NO_CONTENT) {
-        return Err(answer.request.fails(Fault::NotStored { status }));
+        return Err(answer.asked.fails(Fault::NotStored { status }));
     }
     // A registry may name the blob by another algorithm, which says nothing about this digest.
     match answer.digest().filter(|named| named.algorithm() == digest.algorithm()) {
-        Some(named) if named != *digest => {
-            Err(answer.request.fails(Fault::mismatch(*digest, named)))
-        }
+        Some(named) if named != *digest => Err(answer.asked.fails(Fault::mismatch(*digest, named))),
         _ => Ok(()),
     }
 }
@@ -116,5 +227,27 @@ fn check_stored(answer: &Answer, digest: &Digest) -> Result<(), Error> {
 impl fmt::Debug for Upload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Upload").field(&RedactedUrl::new(&self.session)).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_says_how_much_it_has() {
+        for (range, offset) in [
+            ("0-0", Some(0)),
+            ("0-1", Some(2)),
+            ("bytes=0-9", Some(10)),
+            ("1-9", None),
+            ("0-", None),
+            ("0-18446744073709551615", None),
+            ("", None),
+        ] {
+            let headers = HeaderMap::from_iter([(header::RANGE, HeaderValue::from_static(range))]);
+            assert_eq!(offset_of(&headers), offset, "{range}");
+        }
+        assert_eq!(offset_of(&HeaderMap::new()), None);
     }
 }

@@ -4,7 +4,7 @@
 
 use std::{env, fs::File, process::Command};
 
-use registry_client::{Client, Fault};
+use registry_client::{Client, Fault, Retries};
 use testkit::TestServer;
 
 const TEST: &str = "running_out_of_file_descriptors_is_not_said_of_the_registry";
@@ -29,7 +29,7 @@ fn running_out_of_file_descriptors_is_not_said_of_the_registry() {
 #[tokio::main(flavor = "current_thread")]
 async fn with_few() {
     let server = TestServer::start(|_| async { http::Response::default() }).await;
-    let client = Client::builder().build();
+    let client = Client::builder().retries(Retries::none()).build();
     let mut open = Vec::new();
     while let Ok(file) = File::open("/dev/null") {
         open.push(file);

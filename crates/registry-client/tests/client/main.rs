@@ -3,9 +3,16 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a panic here is a failed test")]
 
+mod attachments;
+mod auth;
+mod faults;
+mod inventory;
 mod listings;
 mod reading;
+mod referrers;
 mod refusals;
+mod safety;
 mod support;
+mod tls;
 mod uploads;
 mod wire;

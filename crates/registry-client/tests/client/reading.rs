@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http::Response;
 use oci::{Digest, media_type};
-use registry_client::{Client, Fault, Refusal};
+use registry_client::{Client, Fault, Refusal, Retries};
 use testkit::{Body, TestRegistry, TestServer, fixture};
 
 use crate::support::{
@@ -104,7 +104,8 @@ fn get() -> testkit::Fault {
 async fn a_slow_blob_is_read_as_long_as_something_comes() {
     let server = Scripted::start(|_| reply(200, &[], BLOB)).await;
     server.fail(get().drip(1, Duration::from_millis(250)));
-    let client = Client::builder().idle_timeout(Duration::from_secs(1)).build();
+    let client =
+        Client::builder().retries(Retries::none()).idle_timeout(Duration::from_secs(1)).build();
     assert_eq!(read_from(&client, &server.host).await.expect("a blob"), BLOB.as_bytes());
 }
 
@@ -112,7 +113,10 @@ async fn a_slow_blob_is_read_as_long_as_something_comes() {
 async fn a_blob_that_drips_is_given_up_in_the_end() {
     let server = Scripted::start(|_| reply(200, &[], BLOB)).await;
     server.fail(get().drip(1, Duration::from_millis(100)));
-    let client = Client::builder().least_rate(100, Duration::from_millis(200)).build();
+    let client = Client::builder()
+        .retries(Retries::none())
+        .least_rate(100, Duration::from_millis(200))
+        .build();
     let (fault, error) = fault_of(&client, &server.host).await;
     let Fault::CameTooSlowly { received, after, least: 100 } = error.fault() else {
         panic!("{error}")
@@ -126,7 +130,10 @@ async fn a_blob_that_drips_is_given_up_in_the_end() {
 async fn a_blob_whose_reader_pauses_is_not_too_slow() {
     let server = Scripted::start(|_| reply(200, &[], BLOB)).await;
     server.fail(get().drip(3, Duration::from_millis(50)));
-    let client = Client::builder().least_rate(20, Duration::from_millis(150)).build();
+    let client = Client::builder()
+        .retries(Retries::none())
+        .least_rate(20, Duration::from_millis(150))
+        .build();
     let mut blob = at(&client, &server.host).blob(&digest()).await.expect("headers");
     let mut length = 0;
     // Slower than the least rate, by the clock.
@@ -200,7 +207,9 @@ async fn a_redirect_to_another_host_is_followed_without_what_is_meant_for_the_fi
     let store = Scripted::start(|_| reply(200, &[], BLOB)).await;
     let location = format!("http://{}/bucket/x?Signature=secret#fragment", store.host);
     let front = Scripted::start(move |_| redirect(&location)).await;
-    let client = Client::builder().forwarded_for("203.0.113.9".parse().expect("an address"));
+    let client = Client::builder()
+        .retries(Retries::none())
+        .forwarded_for("203.0.113.9".parse().expect("an address"));
     let blob = at(&client.build(), &front.host).blob(&digest()).await.expect("a blob");
     assert_eq!(blob.served_by().to_string(), format!("http://{}/bucket/x", store.host));
     assert_eq!(blob.served_by().authority(), store.host.as_str());

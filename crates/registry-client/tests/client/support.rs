@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body_util::BodyExt as _;
 use oci::{Digest, Host, Reference, Repository, Tag};
-use registry_client::{BlobReader, Client, Error, RepositoryClient};
+use registry_client::{BlobReader, Client, Error, RepositoryClient, Retries};
 use testkit::{Body, TestServer};
 
 /// Long for a loopback connection, short for a person who waits for the tests.
@@ -18,12 +18,21 @@ pub(crate) const SHORT: Duration = Duration::from_secs(1);
 /// What the tests read and write.
 pub(crate) const BLOB: &str = "a blob";
 
+/// A client that asks once.
 pub(crate) fn client() -> Client {
-    Client::builder().build()
+    Client::builder().retries(Retries::none()).build()
 }
 
+/// The same, and it does not wait for long.
 pub(crate) fn hasty() -> Client {
-    Client::builder().request_timeout(SHORT).idle_timeout(SHORT).build()
+    let builder = Client::builder().retries(Retries::none());
+    builder.request_timeout(SHORT).idle_timeout(SHORT).build()
+}
+
+/// A client that asks again at once, or nearly.
+pub(crate) fn stubborn() -> Client {
+    let retries = Retries::default().base(Duration::from_millis(1));
+    Client::builder().retries(retries).request_timeout(SHORT).idle_timeout(SHORT).build()
 }
 
 /// The repository `a` at `host`.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http::Method;
 use oci::{Digest, Digester, ErrorCode, Host};
-use registry_client::{Client, Error, Fault, Mount, Upload};
+use registry_client::{Client, Error, Fault, Mount, Retries, Upload};
 use testkit::{TestRegistry, TestServer, fixture};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -336,7 +336,7 @@ async fn a_registry_that_takes_content_too_slowly_is_given_up() {
     let piece = Bytes::from(vec![0; 64 << 10]);
     let body = stream::iter(std::iter::repeat_n(piece, 1024)).map(Ok::<_, io::Error>);
     // Far more than one piece in each pause, and far less than the pauses between two pieces allow.
-    let client = Client::builder().least_rate(1 << 30, SHORT / 5).build();
+    let client = Client::builder().retries(Retries::none()).least_rate(1 << 30, SHORT / 5).build();
     let upload = session(&client, &server.host()).await;
     let error = upload.put(&digest(), SIZE, body).await.expect_err("too slow");
     let Fault::TakenTooSlowly { sent, after, .. } = error.fault() else { panic!("{error}") };
@@ -348,7 +348,10 @@ async fn a_registry_that_takes_content_too_slowly_is_given_up() {
 #[tokio::test]
 async fn a_source_that_is_slow_is_not_held_against_the_registry() {
     let server = taking().await;
-    let client = Client::builder().least_rate(1 << 20, Duration::from_millis(50)).build();
+    let client = Client::builder()
+        .retries(Retries::none())
+        .least_rate(1 << 20, Duration::from_millis(50))
+        .build();
     let body = stream::iter(["a ", "bl", "ob"]).then(|piece| async move {
         tokio::time::sleep(Duration::from_millis(100)).await;
         Ok::<_, io::Error>(Bytes::from(piece))
@@ -361,7 +364,10 @@ async fn a_source_that_is_slow_is_not_held_against_the_registry() {
 async fn a_registry_that_never_commits_is_given_up_later() {
     let server = taking().await;
     server.fail(testkit::Fault::on(Method::PUT, "").hang());
-    let hasty = Client::builder().request_timeout(Duration::from_millis(200)).build();
+    let hasty = Client::builder()
+        .retries(Retries::none())
+        .request_timeout(Duration::from_millis(200))
+        .build();
     let upload = session(&hasty, &server.host).await;
     let error = upload.put(&digest(), 6, pieces([BLOB])).await.expect_err("no answer");
     let text =
@@ -373,7 +379,11 @@ async fn a_registry_that_never_commits_is_given_up_later() {
 async fn a_slow_source_has_all_the_time_it_needs() {
     let server = taking().await;
     let short = Duration::from_millis(500);
-    let hasty = Client::builder().request_timeout(short).idle_timeout(short).build();
+    let hasty = Client::builder()
+        .retries(Retries::none())
+        .request_timeout(short)
+        .idle_timeout(short)
+        .build();
     let body = stream::iter(["a ", "blob"]).then(|piece| async move {
         tokio::time::sleep(Duration::from_secs(1)).await;
         Ok::<_, io::Error>(Bytes::from(piece))

@@ -1,0 +1,225 @@
+//! What is answered: headers, and the body while it comes or as a whole.
+
+use std::{io, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, Response, StatusCode, header};
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Incoming};
+use oci::{Digest, media_type};
+use tokio::time::{Instant, timeout};
+
+use crate::{
+    Client, Error,
+    error::Fault,
+    quota::{Direction, Places},
+    request::Asked,
+};
+
+/// How long a body that is held in memory may take in all, however steadily it comes: 16 MiB at
+/// one megabit a second. It bounds servers that send a byte now and then.
+const COLLECT_TIMEOUT: Duration = Duration::from_secs(130);
+
+/// The header that names the digest of a manifest or blob.
+pub(crate) const DOCKER_CONTENT_DIGEST: HeaderName =
+    HeaderName::from_static("docker-content-digest");
+
+/// The headers of an answer, and what comes with it.
+pub(crate) struct Reply {
+    pub(crate) response: Response<Incoming>,
+    /// When its request had its turn.
+    pub(crate) asked: Instant,
+    /// Given back when the body was read.
+    pub(crate) place: Option<Places>,
+}
+
+/// A successful answer (2xx).
+pub(crate) struct Answer {
+    pub(crate) asked: Asked,
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: AnswerBody,
+}
+
+impl Answer {
+    pub(crate) fn new(client: &Client, asked: Asked, reply: Reply) -> Self {
+        let (parts, inner) = reply.response.into_parts();
+        let has_more = !inner.is_end_stream();
+        let body = AnswerBody {
+            inner,
+            client: client.clone(),
+            authority: asked.url.authority().into(),
+            expected: content_length(&parts.headers),
+            received: 0,
+            returned: Bytes::new(),
+            // Who has all of it may ask for something else, and must hold nothing then.
+            place: reply.place.filter(|_| has_more),
+        };
+        Self { asked, status: parts.status, headers: parts.headers, body }
+    }
+
+    /// The digest that the registry names, if it does so in a form that can be read.
+    pub(crate) fn digest(&self) -> Option<Digest> {
+        digest_in(&self.headers)
+    }
+
+    /// The media type, without parameters; empty when there is none.
+    pub(crate) fn media_type(&self) -> String {
+        media_type_in(&self.headers)
+    }
+
+    /// The announced length of the body, or of what GET would send.
+    pub(crate) fn content_length(&self) -> Option<u64> {
+        self.body.expected
+    }
+
+    /// The whole body.
+    pub(crate) async fn whole(self, limit: usize) -> Result<Whole, Error> {
+        let Self { asked, headers, body, .. } = self;
+        match body.collect(limit).await {
+            Ok(bytes) => Ok(Whole { asked, headers, bytes }),
+            Err(fault) => Err(asked.fails(fault)),
+        }
+    }
+}
+
+/// A successful answer with all of its body.
+pub(crate) struct Whole {
+    pub(crate) asked: Asked,
+    pub(crate) headers: HeaderMap,
+    pub(crate) bytes: Bytes,
+}
+
+impl Whole {
+    /// As [`Answer::digest`].
+    pub(crate) fn digest(&self) -> Option<Digest> {
+        digest_in(&self.headers)
+    }
+
+    /// The media type, without parameters; empty when there is none.
+    pub(crate) fn media_type(&self) -> String {
+        media_type_in(&self.headers)
+    }
+}
+
+fn digest_in(headers: &HeaderMap) -> Option<Digest> {
+    headers.get(DOCKER_CONTENT_DIGEST)?.to_str().ok()?.parse().ok()
+}
+
+fn media_type_in(headers: &HeaderMap) -> String {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    media_type::essence(value.unwrap_or_default()).to_owned()
+}
+
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Whether the connection ended in order, only too early.
+fn is_end(error: &hyper::Error) -> bool {
+    let source = std::error::Error::source(error);
+    source
+        .and_then(|source| source.downcast_ref::<io::Error>())
+        .is_some_and(|error| error.kind() == io::ErrorKind::UnexpectedEof)
+}
+
+/// The body of an answer, while it comes.
+pub(crate) struct AnswerBody {
+    inner: Incoming,
+    client: Client,
+    authority: Box<str>,
+    expected: Option<u64>,
+    received: u64,
+    /// What was read and given back.
+    returned: Bytes,
+    /// Held as long as something may come.
+    place: Option<Places>,
+}
+
+impl AnswerBody {
+    /// Says that nobody reads on: another request may be asked for the rest.
+    pub(crate) fn give_up(&mut self) {
+        self.place = None;
+    }
+
+    /// Lets the next piece be this one.
+    pub(crate) fn give_back(&mut self, piece: Bytes) {
+        self.returned = piece;
+    }
+
+    /// The next piece that is not empty; none at the end.
+    pub(crate) async fn piece(&mut self) -> Result<Option<Bytes>, Fault> {
+        let next = self.unpaid_piece().await;
+        if let Ok(Some(piece)) = &next {
+            self.pay(piece.len()).await;
+        }
+        next
+    }
+
+    /// Waits for as long as the host's quota of bytes wants it, after a piece of this length.
+    pub(crate) async fn pay(&self, bytes: usize) {
+        let broker = &self.client.0.broker;
+        broker.bytes(&self.authority, Direction::Received, bytes as u64).await;
+    }
+
+    /// The next piece, which is to be paid for: so that this wait is not held against the server.
+    pub(crate) async fn unpaid_piece(&mut self) -> Result<Option<Bytes>, Fault> {
+        if !self.returned.is_empty() {
+            return Ok(Some(std::mem::take(&mut self.returned)));
+        }
+        let next = self.next_piece().await;
+        if !matches!(next, Ok(Some(_))) {
+            self.place = None;
+        }
+        next
+    }
+
+    async fn next_piece(&mut self) -> Result<Option<Bytes>, Fault> {
+        loop {
+            let idle = self.client.0.patience.piece;
+            let Ok(frame) = timeout(idle, self.inner.frame()).await else {
+                return Err(Fault::Silent { after: idle, received: self.received });
+            };
+            let Some(frame) = frame else { return self.end() };
+            let piece = frame.map_err(|error| self.broken(error))?.into_data().unwrap_or_default();
+            if !piece.is_empty() {
+                self.received += piece.len() as u64;
+                return Ok(Some(piece));
+            }
+        }
+    }
+
+    fn end(&self) -> Result<Option<Bytes>, Fault> {
+        let received = self.received;
+        match self.expected {
+            Some(expected) if expected != received => Err(Fault::Truncated { expected, received }),
+            _ => Ok(None),
+        }
+    }
+
+    fn broken(&self, error: hyper::Error) -> Fault {
+        let received = self.received;
+        match self.expected {
+            Some(expected) if is_end(&error) => Fault::Truncated { expected, received },
+            _ => Fault::Lost { received, cause: error.into() },
+        }
+    }
+
+    /// All of it, if it is no longer than `limit` bytes.
+    pub(crate) async fn collect(mut self, limit: usize) -> Result<Bytes, Fault> {
+        let received = async {
+            let mut all = BytesMut::new();
+            while let Some(piece) = self.piece().await? {
+                if all.len() + piece.len() > limit {
+                    return Err(Fault::TooLarge { limit });
+                }
+                all.extend_from_slice(&piece);
+            }
+            Ok(all.freeze())
+        };
+        match timeout(COLLECT_TIMEOUT, received).await {
+            Ok(received) => received,
+            Err(_) => Err(Fault::TooSlow { after: COLLECT_TIMEOUT, received: self.received }),
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! Who asks: what is sent with a request so that the registry knows it.
+//!
+//! Nothing is sent before an origin asked for it. What it asked for is kept, so that later requests
+//! carry it from the start.
+//!
+//! Not here: where credentials come from ([`crate::credentials`]).
+//!
+//! Source: Docker's specifications of token authentication, with OAuth 2.0; RFC 9110 §11; RFC 7617; RFC 6750.
+
+mod challenge;
+mod scope;
+mod token;
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use http::{HeaderMap, HeaderValue, Method, header};
+use oci::{Host, Repository};
+use tokio::time::Instant;
+use url::{Url, form_urlencoded};
+
+pub use challenge::{Challenge, read_challenges};
+pub(crate) use scope::{Action, Scopes};
+
+use self::token::{Slot, Token, TokenCache, TokenKey};
+use crate::{
+    Client, Credential, Credentials, RedactedUrl, Secret,
+    answer::Whole,
+    content::Content,
+    error::{Fault, Pointer, Refusal},
+    exchange::resolve,
+    guard::Guard,
+    request::Request,
+};
+
+/// The longest answer of a realm: tokens have some KiB.
+const MAX_TOKEN_BYTES: usize = 1 << 20;
+/// What a realm is told that we are, where it asks.
+const CLIENT_ID: &str = "portolan";
+
+/// What a request touches.
+#[derive(Clone, Debug)]
+pub(crate) struct Access {
+    pub(crate) repository: Option<Repository>,
+    pub(crate) scopes: Scopes,
+}
+
+impl Access {
+    /// A request that is answered to whoever is known.
+    pub(crate) const fn registry() -> Self {
+        Self { repository: None, scopes: Scopes::none() }
+    }
+
+    /// A list of all repositories.
+    pub(crate) fn catalog() -> Self {
+        Self { repository: None, scopes: Scopes::catalog() }
+    }
+
+    pub(crate) fn of(repository: &Repository, action: Action) -> Self {
+        Self { repository: Some(repository.clone()), scopes: Scopes::of(repository, action) }
+    }
+
+    /// Another repository besides, as a mount needs it.
+    #[must_use]
+    pub(crate) fn and(mut self, repository: &Repository, action: Action) -> Self {
+        self.scopes = self.scopes.and(repository, action);
+        self
+    }
+}
+
+/// What an origin asked for.
+#[derive(Clone, Debug)]
+enum Scheme {
+    Basic,
+    Bearer { realm: Url, service: Option<String>, guard: Guard },
+}
+
+/// What is sent, and where it comes from.
+#[derive(Clone)]
+pub(crate) enum Authorization {
+    Basic(HeaderValue),
+    /// A token as it stands in the configuration.
+    Given(HeaderValue),
+    Token {
+        value: HeaderValue,
+        secret: Secret,
+        slot: Slot,
+    },
+}
+
+impl Authorization {
+    pub(crate) const fn header(&self) -> &HeaderValue {
+        match self {
+            Self::Basic(value) | Self::Given(value) | Self::Token { value, .. } => value,
+        }
+    }
+}
+
+/// Everything that a client knows of who it is, and to whom.
+pub(crate) struct Authorizer {
+    credentials: Credentials,
+    schemes: Mutex<HashMap<String, Scheme>>,
+    tokens: TokenCache,
+}
+
+impl Authorizer {
+    pub(crate) fn new(credentials: Credentials) -> Self {
+        Self { credentials, schemes: Mutex::default(), tokens: TokenCache::default() }
+    }
+
+    fn scheme(&self, origin: &Url) -> Option<Scheme> {
+        let schemes = self.schemes.lock().unwrap_or_else(PoisonError::into_inner);
+        schemes.get(&origin.origin().ascii_serialization()).cloned()
+    }
+
+    fn learn(&self, origin: &Url, scheme: Scheme) {
+        let mut schemes = self.schemes.lock().unwrap_or_else(PoisonError::into_inner);
+        schemes.insert(origin.origin().ascii_serialization(), scheme);
+    }
+
+    async fn credential(&self, asked: &Url, access: &Access) -> Result<Option<Credential>, Fault> {
+        let Ok(host) = asked.authority().parse::<Host>() else { return Ok(None) };
+        let found = self.credentials.get(&host, access.repository.as_ref()).await;
+        found.map_err(|cause| Fault::Credentials { cause: Box::new(cause) })
+    }
+
+    fn forget(&self, asked: &Url) {
+        if let Ok(host) = asked.authority().parse::<Host>() {
+            self.credentials.forget(&host);
+        }
+    }
+}
+
+impl fmt::Debug for Authorizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Authorizer")
+    }
+}
+
+impl Client {
+    /// What to send with a request to `asked`; nothing where nothing was asked for, or nothing is
+    /// there to be sent.
+    pub(crate) async fn authorization(
+        &self,
+        asked: &Url,
+        access: &Access,
+    ) -> Result<Option<Authorization>, Fault> {
+        let authorizer = &self.0.authorizer;
+        let Some(scheme) = authorizer.scheme(asked) else { return Ok(None) };
+        let credential = authorizer.credential(asked, access).await?;
+        match scheme {
+            Scheme::Basic => Ok(credential.and_then(|credential| match credential {
+                Credential::Basic { user, password } => {
+                    basic(&user, &password).map(Authorization::Basic)
+                }
+                Credential::Identity(_) | Credential::Token(_) => None,
+            })),
+            Scheme::Bearer { realm, service, guard } => {
+                if let Some(Credential::Token(token)) = &credential {
+                    return Ok(bearer(token).map(Authorization::Given));
+                }
+                let wish =
+                    Wish { asked, access, realm: &realm, service: service.as_deref(), guard };
+                self.token(&wish, credential).await
+            }
+        }
+    }
+
+    /// Learns what a 401 asks for, and forgets what it refused. Whether it asks for anything that we know how
+    /// to give.
+    pub(crate) async fn challenged(
+        &self,
+        asked: &Url,
+        access: &mut Access,
+        sent: Option<&Authorization>,
+        headers: &HeaderMap,
+        named: Named,
+    ) -> Result<bool, Fault> {
+        let challenges = challenge::challenges(headers);
+        let of = |scheme: &str| challenges.iter().find(|challenge| challenge.scheme == scheme);
+        let scheme = if let Some(challenge) = of("bearer") {
+            let scopes = challenge.parameter("scope").unwrap_or_default();
+            access.scopes = std::mem::take(&mut access.scopes).and_asked(scopes);
+            read_bearer(asked, challenge, named)?
+        } else if of("basic").is_some() {
+            Scheme::Basic
+        } else {
+            return Ok(false);
+        };
+        self.0.authorizer.learn(asked, scheme);
+        match sent {
+            None => {}
+            Some(Authorization::Token { secret, slot, .. }) => {
+                let mut held = slot.lock().await;
+                // Another request may have renewed it meanwhile.
+                if held.token.as_ref().is_some_and(|token| token.secret == *secret) {
+                    held.token = None;
+                }
+            }
+            Some(Authorization::Basic(_) | Authorization::Given(_)) => {
+                self.0.authorizer.forget(asked);
+            }
+        }
+        Ok(true)
+    }
+
+    /// A token from the cache, or from its realm.
+    async fn token(
+        &self,
+        wish: &Wish<'_>,
+        credential: Option<Credential>,
+    ) -> Result<Option<Authorization>, Fault> {
+        let slot = self.0.authorizer.tokens.slot(wish.key());
+        let mut held = slot.lock().await;
+        let secret = match &held.token {
+            Some(token) if token.is_fresh() => token.secret.clone(),
+            _ => {
+                held.token = None;
+                if let Some(cause) = held.failure() {
+                    return Err(Fault::Token { cause });
+                }
+                match Box::pin(self.ask_token(wish, credential)).await {
+                    Ok(token) => held.token.insert(token).secret.clone(),
+                    Err(Fault::Token { cause }) => {
+                        held.fail(Arc::clone(&cause));
+                        return Err(Fault::Token { cause });
+                    }
+                    Err(fault) => return Err(fault),
+                }
+            }
+        };
+        drop(held);
+        Ok(bearer(&secret).map(|value| Authorization::Token { value, secret, slot }))
+    }
+
+    async fn ask_token(
+        &self,
+        wish: &Wish<'_>,
+        credential: Option<Credential>,
+    ) -> Result<Token, Fault> {
+        if wish.realm.scheme() == "http" && !self.allows_plain(wish.asked, wish.realm) {
+            let to = Some(RedactedUrl::new(wish.realm));
+            let (pointer, reason) = (Pointer::Realm, Refusal::PlainHttp);
+            return Err(Fault::NotFollowed { pointer, to, reason });
+        }
+        let has_credential = credential.is_some();
+        let answer = self.fetch(wish.request(credential), MAX_TOKEN_BYTES).await;
+        let Whole { asked: realm, bytes: json, .. } = answer.map_err(|error| {
+            if has_credential && error.is_unauthorized() {
+                self.0.authorizer.forget(wish.asked);
+            }
+            Fault::Token { cause: Arc::new(error) }
+        })?;
+        // What cannot be read is not quoted: it may be a secret all the same.
+        let token = Token::read(&json, Instant::now()).ok().flatten();
+        token.ok_or_else(|| Fault::Token { cause: Arc::new(realm.fails(Fault::NoToken)) })
+    }
+}
+
+/// Who the host of a realm is named by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Named {
+    /// Where it is the registry's own host.
+    pub(crate) own: Guard,
+    /// Where it is another one.
+    pub(crate) other: Guard,
+}
+
+fn read_bearer(asked: &Url, challenge: &Challenge, named: Named) -> Result<Scheme, Fault> {
+    let realm = challenge.parameter("realm").unwrap_or_default();
+    let (pointer, reason) = (Pointer::Realm, Refusal::NotHttp);
+    let refused = Fault::NotFollowed { pointer, to: None, reason };
+    // An empty one would be the registry's own URL.
+    let realm = resolve(asked, realm).filter(|_| !realm.is_empty()).ok_or(refused)?;
+    let guard = if realm.host() == asked.host() { named.own } else { named.other };
+    let service = challenge.parameter("service").map(str::to_owned);
+    Ok(Scheme::Bearer { realm, service, guard })
+}
+
+/// A token that is wanted.
+struct Wish<'a> {
+    asked: &'a Url,
+    access: &'a Access,
+    realm: &'a Url,
+    service: Option<&'a str>,
+    guard: Guard,
+}
+
+impl Wish<'_> {
+    fn key(&self) -> TokenKey {
+        TokenKey {
+            origin: self.asked.origin().ascii_serialization(),
+            realm: self.realm.to_string(),
+            service: self.service.map(str::to_owned),
+            scopes: self.access.scopes.clone(),
+        }
+    }
+
+    fn request(&self, credential: Option<Credential>) -> Request {
+        let mut url = self.realm.clone();
+        let mut request = match credential {
+            Some(Credential::Identity(token)) => {
+                let mut form = form_urlencoded::Serializer::new(String::new());
+                form.append_pair("grant_type", "refresh_token")
+                    .append_pair("client_id", CLIENT_ID)
+                    .append_pair("refresh_token", token.expose())
+                    .extend_pairs(self.service.map(|service| ("service", service)));
+                let scopes: Vec<_> = self.access.scopes.iter().collect();
+                form.append_pair("scope", &scopes.join(" "));
+                let mut request = Request::bare(Method::POST, url);
+                request.content = Content::Bytes(form.finish().into());
+                let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
+                request.headers.insert(header::CONTENT_TYPE, kind);
+                request
+            }
+            credential => {
+                url.query_pairs_mut()
+                    .extend_pairs(self.service.map(|service| ("service", service)))
+                    .extend_pairs(self.access.scopes.iter().map(|scope| ("scope", scope)));
+                let mut request = Request::bare(Method::GET, url);
+                if let Some(Credential::Basic { user, password }) = credential
+                    && let Some(value) = basic(&user, &password)
+                {
+                    request.headers.insert(header::AUTHORIZATION, value);
+                }
+                request
+            }
+        };
+        request.guard = self.guard;
+        request
+    }
+}
+
+/// RFC 7617 §2. None for a user that cannot be told so.
+fn basic(user: &str, password: &Secret) -> Option<HeaderValue> {
+    if user.contains(':') {
+        return None;
+    }
+    let pair = STANDARD.encode(format!("{user}:{}", password.expose()));
+    secret_value(&format!("Basic {pair}"))
+}
+
+/// None for a token that no header can carry.
+fn bearer(token: &Secret) -> Option<HeaderValue> {
+    secret_value(&format!("Bearer {}", token.expose()))
+}
+
+fn secret_value(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}

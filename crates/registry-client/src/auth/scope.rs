@@ -1,0 +1,81 @@
+//! What a request needs to be allowed to do, as tokens say it.
+//!
+//! Source: Docker's token scope documentation ("Token Scope", "Resource Actions").
+
+use std::collections::BTreeSet;
+
+use oci::Repository;
+
+/// What is done to a repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Action {
+    Pull,
+    /// Whoever pushes looks first.
+    Push,
+    Delete,
+}
+
+impl Action {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pull => "pull",
+            Self::Push => "pull,push",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+/// What a token is good for: texts such as `repository:a/b:pull`, each once and in order, so that equal
+/// ones are equal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Scopes(BTreeSet<String>);
+
+impl Scopes {
+    /// For requests that concern no repository.
+    pub(crate) const fn none() -> Self {
+        Self(BTreeSet::new())
+    }
+
+    pub(crate) fn of(repository: &Repository, action: Action) -> Self {
+        Self::none().and(repository, action)
+    }
+
+    /// For listing all repositories.
+    pub(crate) fn catalog() -> Self {
+        Self(BTreeSet::from(["registry:catalog:*".to_owned()]))
+    }
+
+    #[must_use]
+    pub(crate) fn and(mut self, repository: &Repository, action: Action) -> Self {
+        self.0.insert(format!("repository:{repository}:{}", action.as_str()));
+        self
+    }
+
+    /// With those that a challenge names, parted by blanks.
+    #[must_use]
+    pub(crate) fn and_asked(mut self, asked: &str) -> Self {
+        self.0.extend(asked.split_ascii_whitespace().map(str::to_owned));
+        self
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scopes_are_each_told_once() {
+        let name = |text: &str| text.parse::<Repository>().expect("a name");
+        let scopes = Scopes::of(&name("b/c"), Action::Push)
+            .and(&name("a"), Action::Pull)
+            .and_asked("repository:a:pull repository:d:delete");
+        let told: Vec<_> = scopes.iter().collect();
+        let all = ["repository:a:pull", "repository:b/c:pull,push", "repository:d:delete"];
+        assert_eq!(told, all);
+        assert_eq!(Scopes::none().iter().count(), 0);
+    }
+}

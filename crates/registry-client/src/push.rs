@@ -1,0 +1,336 @@
+//! Pushing a blob, however often that breaks: what was there is used, what arrived is not sent again.
+//!
+//! Source: distribution-spec 1.1, "Pushing blobs", "Resuming an upload", "Mounting a blob from another
+//! repository".
+
+use std::{fmt, sync::Arc};
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use http::StatusCode;
+use oci::{Digest, Repository};
+
+use crate::{
+    Error, Mount, RepositoryClient, Upload,
+    retry::Attempts,
+    source::{BlobSource, BlobStream},
+};
+
+/// Up to here a blob is sent by one request after the one that opens the session, in bytes; and sent
+/// anew as a whole where that breaks. Above, one more request lets it go on.
+pub const SMALL_BLOB_BYTES: u64 = 4 << 20;
+/// The length of chunks where a registry says that a request is too long (413), in bytes: below the
+/// usual limits of what stands in front of registries (Cloudflare's 100 MB).
+const CHUNK_BYTES: u64 = 64 << 20;
+/// No shorter chunks are tried, in bytes: a limit below that is no registry's.
+const LEAST_CHUNK_BYTES: u64 = 1 << 20;
+
+/// What became of a blob that was pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pushed {
+    /// The bytes went there.
+    Sent,
+    /// The registry had it, in this repository or the one to take it from. No bytes were sent.
+    Mounted,
+}
+
+/// Is told how far a blob is, in bytes from its beginning. At a break it goes back.
+#[derive(Clone)]
+pub struct OnProgress(Arc<dyn Fn(u64) + Send + Sync>);
+
+impl OnProgress {
+    /// Calls `told`. It must not block.
+    pub fn new(told: impl Fn(u64) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(told))
+    }
+}
+
+impl Default for OnProgress {
+    fn default() -> Self {
+        Self::new(|_| {})
+    }
+}
+
+impl fmt::Debug for OnProgress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnProgress")
+    }
+}
+
+/// A blob to be pushed.
+#[derive(Clone, Debug)]
+pub struct Push<'a> {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its length in bytes.
+    pub size: u64,
+    /// A repository of the same registry that has it.
+    pub from: Option<&'a Repository>,
+    /// Who wants to know how far it is.
+    pub progress: OnProgress,
+}
+
+impl<'a> Push<'a> {
+    /// A blob, of which nothing more is known.
+    #[must_use]
+    pub fn new(digest: Digest, size: u64) -> Self {
+        Self { digest, size, from: None, progress: OnProgress::default() }
+    }
+
+    /// Asks the registry to take it from its repository `from` first.
+    #[must_use]
+    pub fn mounted_from(mut self, from: &'a Repository) -> Self {
+        self.from = Some(from);
+        self
+    }
+}
+
+impl RepositoryClient {
+    /// Puts a blob into the repository. One request where it is there already; small ones take two, others
+    /// three, and what breaks goes on from where it was.
+    ///
+    /// # Errors
+    /// When the source fails; when the registry refuses; when it breaks again and again without anything
+    /// having arrived.
+    pub async fn push_blob(
+        &self,
+        push: &Push<'_>,
+        source: &impl BlobSource,
+    ) -> Result<Pushed, Error> {
+        let mut attempts = Attempts::default();
+        loop {
+            let Mount::Upload(upload) = self.begin_blob(&push.digest, push.from).await? else {
+                return Ok(Pushed::Mounted);
+            };
+            let filled = match self.held() {
+                Some(_) => upload.fill(self, push, source).await,
+                None => {
+                    let hosts: Vec<_> = source.host().into_iter().chain([self.host()]).collect();
+                    let held = self.client().hold(&hosts).await;
+                    let (to, source) = (self.under(&held), source.under(&held));
+                    upload.under(&held).fill(&to, push, &source).await
+                }
+            };
+            let error = match filled {
+                Ok(()) => return Ok(Pushed::Sent),
+                Err(Failed::Source(error)) => return Err(error.of_source()),
+                Err(Failed::Registry(error)) => error,
+            };
+            if !is_worth_another(&error) || !attempts.anew(self.client(), &error).await {
+                return Err(error);
+            }
+        }
+    }
+
+    /// Goes on with an upload whose request ended in `error`: from where it broke, or from the beginning if
+    /// the session is gone.
+    ///
+    /// # Errors
+    /// As [`RepositoryClient::push_blob`]; `error` itself where another try would not end better.
+    pub async fn push_rest(
+        &self,
+        upload: Upload,
+        error: Error,
+        push: &Push<'_>,
+        source: &impl BlobSource,
+    ) -> Result<Pushed, Error> {
+        let mut attempts = Attempts::default();
+        let is_too_long = error.status() == Some(StatusCode::PAYLOAD_TOO_LARGE);
+        let chunk = if is_too_long && push.size > LEAST_CHUNK_BYTES {
+            shorter(push.size)
+        } else if is_worth_another(&error) && attempts.anew(self.client(), &error).await {
+            u64::MAX
+        } else {
+            upload.give_up(&error).await;
+            return Err(error);
+        };
+        match upload.fill_from_offset(self, push, source, chunk).await {
+            Ok(()) => Ok(Pushed::Sent),
+            Err(Failed::Registry(error)) if is_worth_another(&error) => {
+                self.push_blob(push, source).await
+            }
+            Err(Failed::Source(error)) => Err(error.of_source()),
+            Err(Failed::Registry(error)) => Err(error),
+        }
+    }
+
+    /// Begins to put a blob: asks the registry to take it from its repository `from`, or else whether
+    /// it is in this one already, which a mount from itself tells in the same request that opens a session
+    /// otherwise. Where the registry answers an error instead, as some do, a session is opened.
+    ///
+    /// # Errors
+    /// When it neither has the blob nor opens a session.
+    pub async fn begin_blob(
+        &self,
+        digest: &Digest,
+        from: Option<&Repository>,
+    ) -> Result<Mount, Error> {
+        let from = from.unwrap_or_else(|| self.name());
+        match self.mount_blob(digest, from).await {
+            // Who may not pull from there may push here all the same.
+            Err(error)
+                if error.is_refused_mount() || (from != self.name() && error.is_unauthorized()) =>
+            {
+                self.start_upload().await.map(Mount::Upload)
+            }
+            mounted => mounted,
+        }
+    }
+}
+
+/// Who failed: what a registry says by a status means something else from a source.
+enum Failed {
+    Source(Error),
+    Registry(Error),
+}
+
+impl Upload {
+    /// Puts the content and commits it. After any failure the session is cancelled.
+    async fn fill(
+        mut self,
+        repository: &RepositoryClient,
+        push: &Push<'_>,
+        source: &impl BlobSource,
+    ) -> Result<(), Failed> {
+        let filled = if push.size <= SMALL_BLOB_BYTES {
+            self.fill_at_once(push, source).await
+        } else {
+            self.fill_by_and_by(repository, push, source, (0, u64::MAX)).await
+        };
+        self.ended(filled).await
+    }
+
+    /// The same from where the session is.
+    async fn fill_from_offset(
+        mut self,
+        repository: &RepositoryClient,
+        push: &Push<'_>,
+        source: &impl BlobSource,
+        chunk: u64,
+    ) -> Result<(), Failed> {
+        let filled = match self.offset().await {
+            Ok(from) => {
+                let from = from.min(push.size);
+                self.fill_by_and_by(repository, push, source, (from, chunk)).await
+            }
+            Err(error) => Err(Failed::Registry(error)),
+        };
+        self.ended(filled).await
+    }
+
+    async fn ended(self, filled: Result<(), Failed>) -> Result<(), Failed> {
+        match &filled {
+            Ok(()) => {}
+            Err(Failed::Source(_)) => self.cancel().await,
+            Err(Failed::Registry(error)) => self.give_up(error).await,
+        }
+        filled
+    }
+
+    /// Cancels after an error of the registry's, unless nobody is there to hear it.
+    async fn give_up(self, error: &Error) {
+        if !error.is_unreachable() && !error.is_not_found() {
+            self.cancel().await;
+        }
+    }
+
+    async fn fill_at_once(&self, push: &Push<'_>, source: &impl BlobSource) -> Result<(), Failed> {
+        let pieces = source.open(0).await.map_err(Failed::Source)?;
+        let body = told(pieces, 0, push.progress.clone());
+        self.try_put(&push.digest, push.size, body).await.map_err(Failed::Registry)
+    }
+
+    async fn fill_by_and_by(
+        &mut self,
+        repository: &RepositoryClient,
+        push: &Push<'_>,
+        source: &impl BlobSource,
+        (from, mut chunk): (u64, u64),
+    ) -> Result<(), Failed> {
+        let (mut at, mut farthest) = (from, from);
+        let mut attempts = Attempts::default();
+        while at < push.size {
+            let length = chunk.max(self.least_chunk()).min(push.size - at);
+            let pieces = source.open(at).await.map_err(Failed::Source)?;
+            let mut body = told(pieces, at, push.progress.clone());
+            // What goes to the end ends with the source, whose last piece is a verified one.
+            if at + length < push.size {
+                body = first_bytes(body, length);
+            }
+            at = match self.send(at, length, body).await {
+                Ok(()) => at + length,
+                Err(error) => {
+                    let is_too_long = error.status() == Some(StatusCode::PAYLOAD_TOO_LARGE);
+                    if is_too_long && length > LEAST_CHUNK_BYTES.max(self.least_chunk()) {
+                        chunk = shorter(length);
+                    } else if !is_worth_another(&error)
+                        || !attempts.anew(repository.client(), &error).await
+                    {
+                        return Err(Failed::Registry(error));
+                    }
+                    self.offset().await.map_err(Failed::Registry)?.min(push.size)
+                }
+            };
+            // Only what is new is progress, or else a session that goes back and forth never ends.
+            if at > farthest {
+                farthest = at;
+                attempts.moved();
+            }
+        }
+        self.finish_or_look(repository, &push.digest).await.map_err(Failed::Registry)
+    }
+
+    /// Commits. A session that is gone may have been committed by a request whose answer was lost.
+    async fn finish_or_look(
+        &self,
+        repository: &RepositoryClient,
+        digest: &Digest,
+    ) -> Result<(), Error> {
+        match self.finish(digest).await {
+            Err(error) if error.is_not_found() => match repository.has_blob(digest).await {
+                Ok(true) => Ok(()),
+                _ => Err(error),
+            },
+            finished => finished,
+        }
+    }
+}
+
+/// The length of chunks after a request of `length` bytes was too long.
+fn shorter(length: u64) -> u64 {
+    (length / 4).clamp(LEAST_CHUNK_BYTES, CHUNK_BYTES)
+}
+
+/// Whether another try, from where it was or from the beginning, may end better: what passes, an order
+/// that was lost (416), a session that is gone (404), and a token that ran out under way (401).
+fn is_worth_another(error: &Error) -> bool {
+    let status = error.status().map(|status| status.as_u16());
+    error.is_transient() || matches!(status, Some(401 | 404 | 416))
+}
+
+/// The same pieces; who wants to know is told how far they are.
+fn told(pieces: BlobStream, from: u64, progress: OnProgress) -> BlobStream {
+    let mut at = from;
+    let told = pieces.inspect(move |piece| {
+        if let Ok(piece) = piece {
+            at += piece.len() as u64;
+            (progress.0)(at);
+        }
+    });
+    told.boxed()
+}
+
+/// The first `length` bytes of them, or all.
+fn first_bytes(pieces: BlobStream, length: u64) -> BlobStream {
+    let first = stream::try_unfold((pieces, length), |(mut pieces, left)| async move {
+        if left == 0 {
+            return Ok(None);
+        }
+        let Some(piece) = pieces.next().await else { return Ok(None) };
+        let mut piece: Bytes = piece?;
+        piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        let left = left - piece.len() as u64;
+        Ok(Some((piece, (pieces, left))))
+    });
+    first.boxed()
+}

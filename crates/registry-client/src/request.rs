@@ -1,0 +1,75 @@
+//! What is asked: of whom, with which content, in whose name.
+
+use http::{HeaderMap, Method, header};
+use url::Url;
+
+use crate::{
+    Error, Held, RedactedUrl, auth::Access, content::Content, error::Fault, guard::Guard,
+    retry::Replay,
+};
+
+/// What is asked.
+pub(crate) struct Request {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    pub(crate) content: Content,
+    /// What it touches, for who asks; none goes out as it is.
+    pub(crate) access: Option<Access>,
+    /// Who named the host.
+    pub(crate) guard: Guard,
+    /// The places that it is asked under; without any, it takes its own.
+    pub(crate) held: Option<Held>,
+}
+
+impl Request {
+    pub(crate) fn new(method: Method, url: Url, access: Access) -> Self {
+        Self { access: Some(access), ..Self::bare(method, url) }
+    }
+
+    /// One that is not authorized.
+    pub(crate) fn bare(method: Method, url: Url) -> Self {
+        let (headers, content) = (HeaderMap::new(), Content::NONE);
+        let guard = Guard::Open;
+        Self { method, url, headers, content, access: None, guard, held: None }
+    }
+
+    /// Whether it may be sent twice.
+    pub(crate) fn replay(&self) -> Replay {
+        let is_conditional = [header::IF_MATCH, header::IF_NONE_MATCH]
+            .iter()
+            .any(|condition| self.headers.contains_key(condition));
+        if self.content.is_spent() {
+            Replay::Never
+        } else if is_conditional && self.method == Method::PUT {
+            Replay::UnlessDone
+        } else {
+            Replay::Always
+        }
+    }
+
+    /// Where it goes first.
+    pub(crate) fn asked(&self) -> Asked {
+        let (method, url) = (self.method.clone(), self.url.clone());
+        Asked { method, url, elsewhere: false, guard: self.guard }
+    }
+}
+
+/// What was asked, and where: after redirects, the target of the last one.
+#[derive(Clone)]
+pub(crate) struct Asked {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    /// Whether a redirect has led to another host than the one that was asked.
+    pub(crate) elsewhere: bool,
+    /// Who named the host.
+    pub(crate) guard: Guard,
+}
+
+impl Asked {
+    /// An error of this request.
+    pub(crate) fn fails(&self, fault: Fault) -> Error {
+        let error = Error::new(self.method.clone(), RedactedUrl::new(&self.url), fault);
+        if self.elsewhere { error.elsewhere() } else { error }
+    }
+}

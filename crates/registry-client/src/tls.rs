@@ -1,0 +1,97 @@
+//! What TLS trusts, and who it says that we are.
+//!
+//! Source: RFC 8446; RFC 7468 for PEM.
+
+use std::sync::Arc;
+
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::{CryptoProvider, ring},
+    pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject as _},
+    sign::{CertifiedKey, SingleCertAndKey},
+};
+
+/// A file in PEM that is not what it should be.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PemError {
+    /// No PEM, or a broken one.
+    #[error("it is not PEM: {0}")]
+    NotPem(#[from] pem::Error),
+    /// PEM, but not of a certificate.
+    #[error("it holds no certificate (`-----BEGIN CERTIFICATE-----`)")]
+    NoCertificate,
+    /// A certificate or key that cannot be used, or a key of another certificate.
+    #[error("it cannot be used: {0}")]
+    Unusable(#[from] rustls::Error),
+}
+
+/// What TLS needs to know.
+#[derive(Debug)]
+pub(crate) struct TlsSettings {
+    roots: RootCertStore,
+    identity: Option<Arc<CertifiedKey>>,
+}
+
+impl TlsSettings {
+    /// Nobody is trusted, and nothing is shown.
+    pub(crate) const fn none() -> Self {
+        Self { roots: RootCertStore { roots: Vec::new() }, identity: None }
+    }
+
+    /// Trusts these too.
+    pub(crate) fn trust(&mut self, roots: RootCertStore) {
+        self.roots.roots.extend(roots.roots);
+    }
+
+    pub(crate) fn trust_pem(&mut self, pem: &[u8]) -> Result<(), PemError> {
+        for certificate in read_certificates(pem)? {
+            self.roots.add(certificate)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn identify(&mut self, chain: &[u8], key: &[u8]) -> Result<(), PemError> {
+        let (chain, key) = (read_certificates(chain)?, PrivateKeyDer::from_pem_slice(key)?);
+        self.identity = Some(Arc::new(CertifiedKey::from_der(chain, key, &provider())?));
+        Ok(())
+    }
+
+    /// Whether TLS can succeed at all.
+    pub(crate) fn has_roots(&self) -> bool {
+        !self.roots.is_empty()
+    }
+
+    pub(crate) fn client_config(self) -> ClientConfig {
+        // One provider for the whole program, named here, since no default is installed.
+        #[expect(clippy::expect_used, reason = "ring offers the suites of TLS 1.2 and 1.3")]
+        let builder = ClientConfig::builder_with_provider(Arc::new(provider()))
+            .with_safe_default_protocol_versions()
+            .expect("the provider supports the default versions")
+            .with_root_certificates(self.roots);
+        match self.identity {
+            Some(key) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key))),
+            None => builder.with_no_client_auth(),
+        }
+    }
+}
+
+fn provider() -> CryptoProvider {
+    ring::default_provider()
+}
+
+fn read_certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemError> {
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>()?;
+    if certificates.is_empty() { Err(PemError::NoCertificate) } else { Ok(certificates) }
+}
+
+/// The root certificates of this machine, or of the file that `SSL_CERT_FILE` names.
+pub(crate) fn native_roots() -> RootCertStore {
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::warn!("root certificates: {error}");
+    }
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    roots
+}

@@ -1,0 +1,290 @@
+//! Who asks: Basic, tokens, what is kept, and what never leaves.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use futures_util::future::join_all;
+use http::{Method, Response};
+use registry_client::{Client, Credential, Credentials, Mount};
+use testkit::Body;
+
+use crate::support::{
+    Asked, BLOB, Scripted, at, client, digest, name, read_from, redirect, reply, tag,
+};
+
+const SECRET: &str = "very-secret";
+
+fn basic() -> Credential {
+    Credential::Basic { user: "me".to_owned(), password: SECRET.to_owned().into() }
+}
+
+fn known_at(registry: &Scripted, credential: Credential) -> Client {
+    let credentials = Credentials::builder().with(&registry.host, credential).build();
+    Client::builder().credentials(credentials).build()
+}
+
+fn basic_header() -> String {
+    format!("Basic {}", STANDARD.encode(format!("me:{SECRET}")))
+}
+
+/// A realm that gives out numbered tokens, each good for `seconds`.
+async fn realm(seconds: u64) -> Scripted {
+    let given = AtomicUsize::new(0);
+    Scripted::start(move |_| {
+        let number = given.fetch_add(1, Ordering::Relaxed);
+        reply(200, &[], &format!(r#"{{"token":"t{number}","expires_in":{seconds}}}"#))
+    })
+    .await
+}
+
+/// A registry that wants a token of `realm` for which `is_good` holds.
+async fn registry(
+    realm: &Scripted,
+    is_good: impl Fn(&Asked) -> bool + Send + Sync + 'static,
+) -> Scripted {
+    let realm = realm.host.clone();
+    Scripted::start(move |asked| {
+        if is_good(asked) { answer(asked) } else { challenge(&format!("http://{realm}/token"), "") }
+    })
+    .await
+}
+
+fn challenge(realm: &str, more: &str) -> Response<Body> {
+    let header =
+        format!(r#"WWW-Authenticate: Bearer realm="{realm}",service="the registry"{more}"#);
+    reply(401, &[&header], "")
+}
+
+fn answer(asked: &Asked) -> Response<Body> {
+    match asked.method {
+        Method::POST => reply(202, &["Location: /up"], ""),
+        Method::PUT => reply(201, &[], ""),
+        _ => reply(200, &[], BLOB),
+    }
+}
+
+fn has_token(asked: &Asked) -> bool {
+    asked.header("authorization").starts_with("Bearer t")
+}
+
+fn authorizations(registry: &Scripted) -> Vec<String> {
+    registry.asked().iter().map(|asked| asked.header("authorization").to_owned()).collect()
+}
+
+#[tokio::test]
+async fn basic_is_sent_once_it_was_asked_for_and_kept() {
+    let registry = Scripted::start(|asked| match asked.header("authorization") {
+        "" => reply(401, &[r#"WWW-Authenticate: Basic realm="x""#], ""),
+        _ => reply(200, &[], BLOB),
+    })
+    .await;
+    let known = known_at(&registry, basic());
+    for _ in 0..2 {
+        read_from(&known, &registry.host).await.expect("it is allowed");
+    }
+    assert_eq!(authorizations(&registry), ["", &basic_header(), &basic_header()]);
+}
+
+#[tokio::test]
+async fn credentials_that_are_refused_are_sent_no_third_time() {
+    let registry = Scripted::start(|_| reply(401, &["WWW-Authenticate: Basic realm=x"], "")).await;
+    for (client, requests) in [(known_at(&registry, basic()), 3), (client(), 2)] {
+        registry.clear_requests();
+        let error = read_from(&client, &registry.host).await.expect_err("it is refused");
+        assert!(error.is_unauthorized() && !error.to_string().contains(SECRET), "{error}");
+        assert!(registry.requests().len() <= requests, "{:?}", registry.requests().len());
+    }
+}
+
+#[tokio::test]
+async fn without_a_challenge_nothing_is_sent() {
+    let registry = Scripted::start(|_| reply(401, &[], "")).await;
+    let error = read_from(&known_at(&registry, basic()), &registry.host).await;
+    assert!(error.expect_err("it is refused").is_unauthorized());
+    assert_eq!(authorizations(&registry), [""]);
+}
+
+#[tokio::test]
+async fn a_token_is_asked_for_once_and_kept_for_its_scope() {
+    let realm = realm(300).await;
+    let registry = registry(&realm, has_token).await;
+    let client = known_at(&registry, basic());
+    for _ in 0..3 {
+        read_from(&client, &registry.host).await.expect("it is allowed");
+    }
+    assert_eq!(authorizations(&registry), ["", "Bearer t0", "Bearer t0", "Bearer t0"]);
+    let wanted = "GET /token?service=the+registry&scope=repository%3Aa%3Apull";
+    assert_eq!(realm.lines(), [wanted]);
+    assert_eq!(realm.asked()[0].header("authorization"), basic_header());
+
+    let other = client.repository(&registry.host, &name("b/c"));
+    other.manifest(&tag("x")).await.expect("it is allowed");
+    let writing = at(&client, &registry.host);
+    writing.start_upload().await.expect("a session").cancel().await;
+    let scopes = realm.lines();
+    assert_eq!(scopes[1], "GET /token?service=the+registry&scope=repository%3Ab%2Fc%3Apull");
+    assert_eq!(scopes[2], "GET /token?service=the+registry&scope=repository%3Aa%3Apull%2Cpush");
+    assert_eq!(realm.lines().len(), 3, "the session's requests have the token that opened it");
+    assert!(!authorizations(&registry)[4..].contains(&String::new()), "no 401 any more");
+}
+
+#[tokio::test]
+async fn many_who_want_the_same_token_ask_for_it_once() {
+    let realm = realm(300).await;
+    let registry = registry(&realm, has_token).await;
+    let client = client();
+    let reads = (0..50).map(|_| read_from(&client, &registry.host));
+    assert!(join_all(reads).await.iter().all(Result::is_ok));
+    assert_eq!(realm.lines().len(), 1);
+    assert_eq!(realm.asked()[0].header("authorization"), "", "nobody is known");
+}
+
+#[tokio::test]
+async fn a_mount_has_a_token_for_both_repositories() {
+    let realm = realm(300).await;
+    let registry = registry(&realm, has_token).await;
+    let mount = at(&client(), &registry.host).mount_blob(&digest(), &name("from/here")).await;
+    assert!(matches!(mount, Ok(Mount::Upload(_))));
+    let scopes = "scope=repository%3Aa%3Apull%2Cpush&scope=repository%3Afrom%2Fhere%3Apull";
+    assert_eq!(realm.lines(), [format!("GET /token?service=the+registry&{scopes}")]);
+}
+
+#[tokio::test]
+async fn a_token_that_ran_out_is_renewed_once() {
+    let realm = realm(300).await;
+    let good = Arc::new(AtomicUsize::new(0));
+    let now_good = Arc::clone(&good);
+    let registry = registry(&realm, move |asked| {
+        let good = now_good.load(Ordering::Relaxed);
+        asked.header("authorization") == format!("Bearer t{good}")
+    })
+    .await;
+    let client = client();
+    read_from(&client, &registry.host).await.expect("it is allowed");
+    good.store(1, Ordering::Relaxed);
+    read_from(&client, &registry.host).await.expect("it is allowed again");
+    assert_eq!(authorizations(&registry), ["", "Bearer t0", "Bearer t0", "Bearer t1"]);
+    good.store(9, Ordering::Relaxed);
+    let error = read_from(&client, &registry.host).await.expect_err("no token is good");
+    assert!(error.is_unauthorized());
+    assert!(registry.asked().len() <= 4 + 3, "{:?}", registry.lines());
+}
+
+#[tokio::test]
+async fn a_short_token_is_renewed_before_it_runs_out() {
+    let realm = realm(0).await;
+    let registry = registry(&realm, has_token).await;
+    let client = client();
+    for _ in 0..3 {
+        read_from(&client, &registry.host).await.expect("it is allowed");
+    }
+    assert_eq!(authorizations(&registry), ["", "Bearer t0", "Bearer t1", "Bearer t2"]);
+}
+
+#[tokio::test]
+async fn the_scope_that_a_challenge_names_is_asked_for_besides() {
+    let realm = realm(300).await;
+    let host = realm.host.clone();
+    let registry = Scripted::start(move |asked| {
+        let scope = r#",scope="repository:a:pull repository:base:pull""#;
+        if has_token(asked) { answer(asked) } else { challenge(&format!("http://{host}/t"), scope) }
+    })
+    .await;
+    read_from(&client(), &registry.host).await.expect("it is allowed");
+    let scopes = "scope=repository%3Aa%3Apull&scope=repository%3Abase%3Apull";
+    assert_eq!(realm.lines(), [format!("GET /t?service=the+registry&{scopes}")]);
+}
+
+#[tokio::test]
+async fn an_identity_token_is_posted() {
+    let realm = Scripted::start(|_| reply(200, &[], r#"{"access_token":"t1"}"#)).await;
+    let registry = registry(&realm, has_token).await;
+    let client = known_at(&registry, Credential::Identity(SECRET.to_owned().into()));
+    read_from(&client, &registry.host).await.expect("it is allowed");
+    assert_eq!(realm.lines(), ["POST /token"]);
+    let form = realm.asked()[0].body.clone().expect("a form");
+    let wanted = format!(
+        "grant_type=refresh_token&client_id=portolan&refresh_token={SECRET}\
+         &service=the+registry&scope=repository%3Aa%3Apull"
+    );
+    assert_eq!(form, wanted);
+}
+
+#[tokio::test]
+async fn a_registry_token_is_sent_as_it_is() {
+    let realm = realm(300).await;
+    let registry = registry(&realm, |asked| asked.header("authorization") == "Bearer given").await;
+    let client = known_at(&registry, Credential::Token("given".to_owned().into()));
+    read_from(&client, &registry.host).await.expect("it is allowed");
+    assert!(realm.lines().is_empty());
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_realm_is_said() {
+    for (status, body, text) in [
+        (403, r#"{"errors":[{"code":"DENIED","message":"no"}]}"#, "403 Forbidden (DENIED: no)"),
+        (200, "{}", "the answer holds no token"),
+        (200, SECRET, "the answer holds no token"),
+    ] {
+        let realm = Scripted::start(move |_| reply(status, &[], body)).await;
+        let registry = registry(&realm, has_token).await;
+        let error = read_from(&known_at(&registry, basic()), &registry.host).await;
+        let error = error.expect_err("no token");
+        let wanted = format!("no token: GET http://{}/token: {text}", realm.host);
+        assert!(error.to_string().ends_with(&wanted), "{error}");
+        assert!(!error.to_string().contains(SECRET) && !error.to_string().contains("Basic"));
+    }
+}
+
+#[tokio::test]
+async fn no_credential_crosses_to_another_host_on_a_redirect() {
+    let storage = Scripted::start(|_| reply(200, &[], BLOB)).await;
+    let realm_storage = Scripted::start(|_| reply(200, &[], r#"{"token":"t0"}"#)).await;
+    let elsewhere = format!("http://{}/token", realm_storage.host);
+    let realm = Scripted::start(move |_| redirect(&elsewhere)).await;
+    let (to, host) = (format!("http://{}/x", storage.host), realm.host.clone());
+    let registry = Scripted::start(move |asked| match has_token(asked) {
+        true => redirect(&to),
+        false => challenge(&format!("http://{host}/token"), ""),
+    })
+    .await;
+    read_from(&known_at(&registry, basic()), &registry.host).await.expect("it is allowed");
+    assert_eq!(realm.asked()[0].header("authorization"), basic_header());
+    assert_eq!(authorizations(&realm_storage), [""]);
+    assert_eq!(authorizations(&storage), [""]);
+}
+
+#[tokio::test]
+async fn a_host_behind_a_redirect_is_told_nothing_though_it_asks() {
+    let storage = Scripted::start(|_| reply(401, &["WWW-Authenticate: Basic realm=x"], "")).await;
+    let to = format!("http://{}/x", storage.host);
+    let registry = Scripted::start(move |_| redirect(&to)).await;
+    let credentials = Credentials::builder().with(&storage.host, basic()).build();
+    let client = Client::builder().credentials(credentials).build();
+    let error = read_from(&client, &registry.host).await.expect_err("it wants credentials");
+    assert!(error.is_unauthorized());
+    assert_eq!(authorizations(&storage), [""]);
+}
+
+#[tokio::test]
+async fn a_realm_gets_nothing_in_clear_that_is_not_named_for_it() {
+    let registry = Scripted::start(|_| challenge("http://10.0.0.1/token", "")).await;
+    let error = read_from(&known_at(&registry, basic()), &registry.host).await;
+    let text = error.expect_err("it is not followed").to_string();
+    let end = "the realm to http://10.0.0.1/token was not followed: plain HTTP is spoken only to hosts \
+               that are named for it, and between loopback hosts";
+    assert!(text.ends_with(end), "{text}");
+}
+
+#[tokio::test]
+async fn a_realm_that_is_down_is_not_asked_by_everybody_in_turn() {
+    let realm = Scripted::start(|_| reply(403, &[], "")).await;
+    let registry = registry(&realm, has_token).await;
+    let client = client();
+    let reads = (0..50).map(|_| read_from(&client, &registry.host));
+    assert!(join_all(reads).await.iter().all(Result::is_err));
+    assert_eq!(realm.lines().len(), 1);
+}

@@ -1,0 +1,465 @@
+//! "When it asks again" and "How content moves": what each fault leads to, and how many requests that
+//! takes.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use http::Method;
+use oci::{Descriptor, Repository};
+use registry_client::{
+    Client, Error, Fault as ClientFault, OnProgress, Push, Pushed, Quota, RemoteBlob, Retries,
+};
+use testkit::{Fault, RecordedRequest, TestLink, TestRegistry, fixture};
+
+use crate::support::{Scripted, at, name, read, reply, stubborn, tag};
+
+/// Of many pieces, and above what is pushed by one request.
+const LARGE: usize = 12 << 20;
+
+/// A registry with a blob in repository `a`, and the blob.
+async fn with_blob(size: usize) -> (TestRegistry, Descriptor, Bytes) {
+    let image = fixture::image_with_layers(1, &[size]);
+    let registry = TestRegistry::start().await;
+    registry.load("a", "v1", &image).await;
+    let layer = image.blobs[1].clone();
+    (registry, layer.descriptor, layer.bytes)
+}
+
+fn methods(registry: &TestRegistry) -> Vec<Method> {
+    registry.requests().into_iter().map(|request| request.method).collect()
+}
+
+async fn read_blob(
+    client: &Client,
+    registry: &TestRegistry,
+    blob: &Descriptor,
+) -> Result<Vec<u8>, Error> {
+    read(at(client, &registry.host()).blob(&blob.digest).await?).await
+}
+
+#[tokio::test]
+async fn what_passes_is_asked_again() {
+    let get = || Fault::on(Method::GET, "/manifests/");
+    for (case, fault, requests) in [
+        ("nothing", get().times(0), 1),
+        ("429", get().times(2).status(429), 3),
+        ("429 without an end to it", get().times(9).status(429).header("retry-after", "0"), 10),
+        ("503 once", get().times(1).status(503), 2),
+        ("408, 500, 502", get().times(3).status(502), 4),
+        ("504 five times", get().times(5).status(504), 6),
+        ("520", get().times(1).status(520), 2),
+        ("reset", get().times(2).reset(), 3),
+        ("closed without an answer", get().times(1).lose_answer(), 2),
+        ("no answer in time", get().times(1).hang(), 2),
+        ("cut", get().times(1).truncate_after(10), 2),
+        ("cut by a reset", get().times(1).reset_after(10), 2),
+        ("silent", get().times(1).stall_after(10), 2),
+    ] {
+        let (registry, ..) = with_blob(1).await;
+        registry.fail(fault);
+        let found = at(&stubborn(), &registry.host()).manifest(&tag("v1")).await;
+        assert!(found.is_ok(), "{case}: {found:?}");
+        assert_eq!(registry.requests().len(), requests, "{case}");
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_pass_is_the_answer() {
+    let get = || Fault::on(Method::GET, "/manifests/");
+    for (case, fault, requests, text) in [
+        ("503 without end", get().status(503), 6, "503 Service Unavailable"),
+        ("hanging without end", get().hang(), 6, "no answer within 1s"),
+        ("404", get().status(404), 1, "404 Not Found"),
+        ("401 without a challenge", get().status(401), 1, "401 Unauthorized"),
+        ("403", get().status(403), 1, "403 Forbidden"),
+        ("400", get().status(400), 1, "400 Bad Request"),
+        ("501", get().status(501), 1, "501 Not Implemented"),
+        ("another digest", get().wrong_digest(), 1, "the content's digest is"),
+        ("other content", get().corrupt(), 1, "the content's digest is"),
+        ("shorter content", get().wrong_length(), 1, "the content's digest is"),
+    ] {
+        let (registry, ..) = with_blob(1).await;
+        registry.fail(fault);
+        let error = at(&stubborn(), &registry.host()).manifest(&tag("v1")).await.expect_err(case);
+        assert!(error.to_string().contains(text), "{case}: {error}");
+        assert_eq!(registry.requests().len(), requests, "{case}");
+    }
+}
+
+#[tokio::test]
+async fn retry_after_is_obeyed_in_both_forms() {
+    // As the client takes it for.
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_776);
+    for (after, status) in [("1", 429), ("Sun, 06 Nov 1994 08:49:37 GMT", 429), ("1", 503)] {
+        let (registry, ..) = with_blob(1).await;
+        let fault = Fault::on(Method::HEAD, "").times(1).status(status);
+        registry.fail(fault.header("retry-after", after));
+        let retries = Retries::default().base(Duration::from_millis(1));
+        let client = Client::builder().retries(retries).clock(move || now).build();
+        let begun = Instant::now();
+        at(&client, &registry.host()).head_manifest(&tag("v1")).await.expect("it is there");
+        assert!(begun.elapsed() >= Duration::from_secs(1), "{after}: {:?}", begun.elapsed());
+        assert_eq!(registry.requests().len(), 2, "{after}");
+    }
+}
+
+#[tokio::test]
+async fn in_an_outage_retries_do_not_multiply_the_load() {
+    let (registry, ..) = with_blob(1).await;
+    registry.fail(Fault::everywhere("").status(503));
+    let client = stubborn();
+    let (repository, v1) = (at(&client, &registry.host()), tag("v1"));
+    let asked = join_all((0..100).map(|_| repository.head_manifest(&v1))).await;
+    assert!(asked.iter().all(Result::is_err));
+    let requests = registry.requests().len();
+    assert!((100..=130).contains(&requests), "{requests}");
+}
+
+#[tokio::test]
+async fn a_conditional_write_is_not_repeated_blindly() {
+    let registry = Scripted::start(|_| reply(500, &[], "")).await;
+    let error = at(&stubborn(), &registry.host).start_upload().await.expect_err("it is refused");
+    assert!(error.is_transient());
+    assert_eq!(registry.lines().len(), 6, "a session that is begun twice is only left over");
+}
+
+#[tokio::test]
+async fn a_broken_read_goes_on_from_where_it_broke() {
+    for (case, fault) in [
+        ("reset", Fault::on(Method::GET, "/blobs/").times(3).reset_after(LARGE / 5)),
+        ("closed", Fault::on(Method::GET, "/blobs/").times(3).truncate_after(LARGE / 5)),
+        ("silent", Fault::on(Method::GET, "/blobs/").times(1).stall_after(LARGE / 5)),
+    ] {
+        let (registry, blob, bytes) = with_blob(LARGE).await;
+        registry.fail(fault);
+        let all = read_blob(&stubborn(), &registry, &blob).await.expect(case);
+        assert!(all == bytes, "{case}");
+        let asked = registry.requests();
+        let ranges: Vec<_> = asked.iter().map(|request| request.headers.get("range")).collect();
+        assert_eq!(ranges[0], None, "{case}");
+        let last = format!("-{}", LARGE - 1);
+        let is_closed = |range: &Option<&http::HeaderValue>| {
+            range.is_some_and(|range| range.to_str().is_ok_and(|range| range.ends_with(&last)))
+        };
+        assert!(ranges[1..].iter().all(is_closed), "{case}: {ranges:?}");
+        // What a reset throws away on the way was handed out by the server all the same.
+        let sent: u64 = asked.iter().map(RecordedRequest::sent_bytes).sum();
+        assert!(case == "reset" || sent <= LARGE as u64 * 105 / 100, "{case}: {sent}");
+    }
+}
+
+#[tokio::test]
+async fn a_read_that_breaks_without_anything_coming_ends() {
+    let (registry, blob, _) = with_blob(LARGE).await;
+    registry.fail(Fault::on(Method::GET, "/blobs/").truncate_after(0));
+    let error = read_blob(&stubborn(), &registry, &blob).await.expect_err("nothing comes");
+    assert!(matches!(error.fault(), ClientFault::Truncated { .. }), "{error}");
+    assert_eq!(registry.requests().len(), 6);
+}
+
+#[tokio::test]
+async fn a_server_without_ranges_sends_all_again() {
+    let blob = fixture::noise(1, 1 << 20);
+    let (content, digest) = (blob.clone(), oci::Digest::sha256(&blob));
+    let server = testkit::TestServer::start(move |_| {
+        let content = content.clone();
+        async move { http::Response::new(testkit::Body::from(content)) }
+    })
+    .await;
+    server.fail(Fault::on(Method::GET, "/blobs/").times(2).reset_after(1 << 19));
+    let all = read(at(&stubborn(), &server.host()).blob(&digest).await.expect("a blob")).await;
+    assert!(all.expect("it comes in the end") == blob);
+    assert_eq!(server.requests().len(), 3);
+}
+
+#[tokio::test]
+async fn another_blob_behind_the_same_name_is_found_out() {
+    let server = Scripted::start(|asked| match asked.header("range") {
+        "" => reply(200, &[], "0123456789"),
+        _ => reply(206, &["Content-Range: bytes 5-19/20"], "567890123456789"),
+    })
+    .await;
+    server.fail(Fault::on(Method::GET, "").times(1).truncate_after(5));
+    let digest = oci::Digest::sha256(b"0123456789");
+    let blob = at(&stubborn(), &server.host).blob(&digest).await.expect("it begins");
+    let error = read(blob).await.expect_err("it is another one");
+    assert!(error.to_string().ends_with("it has 20 bytes now, where it had 10"), "{error}");
+}
+
+fn destination() -> Repository {
+    name("to/here")
+}
+
+#[tokio::test]
+async fn a_blob_is_pushed_with_the_fewest_requests() {
+    for (case, size, requests) in [
+        ("small", 1000, vec![Method::POST, Method::PUT]),
+        ("large", LARGE, vec![Method::POST, Method::PATCH, Method::PUT]),
+        ("empty", 0, vec![Method::POST, Method::PUT]),
+    ] {
+        let (registry, bytes) = (TestRegistry::start().await, fixture::noise(2, size));
+        let digest = oci::Digest::sha256(&bytes);
+        let repository = stubborn().repository(&registry.host(), &destination());
+        let push = Push::new(digest, bytes.len() as u64);
+        assert_eq!(repository.push_blob(&push, &bytes).await.expect(case), Pushed::Sent);
+        assert_eq!(methods(&registry), requests, "{case}");
+        registry.clear_requests();
+        assert_eq!(repository.push_blob(&push, &bytes).await.expect(case), Pushed::Mounted);
+        assert_eq!(methods(&registry), [Method::POST], "{case}: it is there already");
+        let other = name("other");
+        let other = stubborn().repository(&registry.host(), &other);
+        registry.clear_requests();
+        let push = push.mounted_from(repository.name());
+        assert_eq!(other.push_blob(&push, &bytes).await.expect(case), Pushed::Mounted);
+        assert_eq!(methods(&registry), [Method::POST], "{case}: mounted");
+    }
+}
+
+#[tokio::test]
+async fn a_broken_upload_goes_on_from_the_offset_of_its_session() {
+    let (source, blob, bytes) = with_blob(LARGE).await;
+    for (case, fault) in [
+        ("reset", Fault::on(Method::PATCH, "").times(2).reset_after_request(LARGE / 4)),
+        ("the answer is lost", Fault::on(Method::PATCH, "").times(1).lose_answer()),
+        ("503", Fault::on(Method::PATCH, "").times(1).status(503)),
+        ("429", Fault::on(Method::PATCH, "").times(1).status(429)),
+        ("416", Fault::on(Method::PATCH, "").times(1).status(416)),
+        ("401", Fault::on(Method::PATCH, "").times(1).status(401)),
+        ("never taken", Fault::on(Method::PATCH, "").times(1).hang()),
+        ("the end is lost", Fault::on(Method::PUT, "").times(1).lose_answer()),
+        ("503 at the end", Fault::on(Method::PUT, "").times(1).status(503)),
+        ("the session is gone", Fault::on(Method::PATCH, "").times(1).status(404)),
+    ] {
+        let to = TestRegistry::start().await;
+        to.fail(fault);
+        let client = stubborn();
+        let from = at(&client, &source.host());
+        let repository = client.repository(&to.host(), &destination());
+        let told = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+        let telling = std::sync::Arc::clone(&told);
+        let mut push = Push::new(blob.digest, blob.size);
+        push.progress = OnProgress::new(move |at| {
+            telling.store(at, std::sync::atomic::Ordering::Relaxed);
+        });
+        let source_blob = RemoteBlob::new(&from, blob.digest, blob.size);
+        let pushed = repository.push_blob(&push, &source_blob).await;
+        pushed.unwrap_or_else(|error| panic!("{case}: {error}: {:?}", methods(&to)));
+        let stored = read(repository.blob(&blob.digest).await.expect("it is there")).await;
+        assert!(stored.expect("it is whole") == bytes, "{case}");
+        assert_eq!(told.load(std::sync::atomic::Ordering::Relaxed), blob.size, "{case}");
+        let sessions = methods(&to).iter().filter(|method| **method == Method::POST).count();
+        assert_eq!(sessions, 1, "{case}: {:?}", methods(&to));
+    }
+}
+
+#[tokio::test]
+async fn a_small_blob_is_sent_anew() {
+    let bytes = fixture::noise(3, 100_000);
+    let digest = oci::Digest::sha256(&bytes);
+    for (case, fault, sessions) in [
+        ("reset", Fault::on(Method::PUT, "").times(2).reset_after_request(10), 3),
+        ("503", Fault::on(Method::PUT, "").times(1).status(503), 2),
+        ("the answer is lost", Fault::on(Method::PUT, "").times(1).lose_answer(), 2),
+    ] {
+        let registry = TestRegistry::start().await;
+        registry.fail(fault);
+        let repository = stubborn().repository(&registry.host(), &destination());
+        let push = Push::new(digest, bytes.len() as u64);
+        repository.push_blob(&push, &bytes).await.expect(case);
+        let posts = methods(&registry).iter().filter(|method| **method == Method::POST).count();
+        assert_eq!(posts, sessions, "{case}");
+    }
+}
+
+#[tokio::test]
+async fn a_push_that_cannot_be_is_cancelled_and_says_why() {
+    let bytes = fixture::noise(4, LARGE);
+    let digest = oci::Digest::sha256(&bytes);
+    for (case, fault, text) in [
+        ("refused", Fault::on(Method::PATCH, "").status(400), "400 Bad Request"),
+        ("denied at the end", Fault::on(Method::PUT, "").status(403), "403 Forbidden"),
+    ] {
+        let registry = TestRegistry::start().await;
+        registry.fail(fault);
+        let repository = stubborn().repository(&registry.host(), &destination());
+        let push = Push::new(digest, bytes.len() as u64);
+        let error = repository.push_blob(&push, &bytes).await.expect_err(case);
+        assert!(error.to_string().contains(text), "{case}: {error}");
+        assert_eq!(methods(&registry).last(), Some(&Method::DELETE), "{case}");
+    }
+    // What the source says is wrong, no registry gets to see.
+    let wrong = oci::Digest::sha256(b"something else");
+    let (source, ..) = with_blob(1).await;
+    source.fail(Fault::on(Method::GET, "/blobs/").status(404));
+    let client = stubborn();
+    let registry = TestRegistry::start().await;
+    let repository = client.repository(&registry.host(), &destination());
+    let blob = RemoteBlob::new(&at(&client, &source.host()), wrong, LARGE as u64);
+    let error = repository.push_blob(&Push::new(wrong, LARGE as u64), &blob).await;
+    let error = error.expect_err("the source has it not");
+    assert!(error.is_not_found() && error.url().authority() == source.host().as_str(), "{error}");
+    assert_eq!(methods(&registry), [Method::POST, Method::DELETE], "the session is not left over");
+}
+
+#[tokio::test]
+async fn a_refused_mount_leaves_no_session_behind() {
+    for (case, fault, requests) in [
+        (
+            "refused as the specification has it",
+            Fault::on(Method::POST, "").refuse_mount(),
+            vec![Method::POST, Method::PUT],
+        ),
+        (
+            "refused by an error",
+            Fault::on(Method::POST, "mount=").status(405),
+            vec![Method::POST, Method::POST, Method::PUT],
+        ),
+    ] {
+        let (registry, blob, bytes) = with_blob(1000).await;
+        registry.fail(fault);
+        let repository = stubborn().repository(&registry.host(), &destination());
+        let a = name("a");
+        let push = Push::new(blob.digest, blob.size).mounted_from(&a);
+        assert_eq!(repository.push_blob(&push, &bytes).await.expect(case), Pushed::Sent);
+        assert_eq!(methods(&registry), requests, "{case}");
+    }
+}
+
+#[tokio::test]
+async fn chunks_are_made_where_a_request_is_too_long() {
+    let bytes = fixture::noise(5, LARGE);
+    let digest = oci::Digest::sha256(&bytes);
+    let registry = TestRegistry::start().await;
+    registry.fail(Fault::on(Method::PATCH, "").times(1).status(413));
+    let repository = stubborn().repository(&registry.host(), &destination());
+    let push = Push::new(digest, bytes.len() as u64);
+    repository.push_blob(&push, &bytes).await.expect("it is taken in parts");
+    let sizes: Vec<_> = registry
+        .requests()
+        .iter()
+        .filter(|request| request.method == Method::PATCH)
+        .map(RecordedRequest::body_bytes)
+        .collect();
+    assert_eq!(sizes[1..], [LARGE as u64 / 4; 4]);
+}
+
+#[tokio::test]
+async fn the_shortest_chunk_of_a_registry_is_respected() {
+    let registry = Scripted::start(|asked| match asked.method {
+        Method::POST => reply(202, &["Location: /up", "OCI-Chunk-Min-Length: 5000000"], ""),
+        Method::GET => reply(204, &["Location: /up", "Range: 0-0"], ""),
+        Method::PATCH if asked.header("content-length") == "9000000" => reply(413, &[], ""),
+        Method::PATCH => reply(202, &["Location: /up"], ""),
+        _ => reply(201, &[], ""),
+    })
+    .await;
+    let bytes = fixture::noise(6, 9_000_000);
+    let repository = at(&stubborn(), &registry.host);
+    let push = Push::new(oci::Digest::sha256(&bytes), bytes.len() as u64);
+    repository.push_blob(&push, &bytes).await.expect("it is taken");
+    let ranges: Vec<_> = registry
+        .asked()
+        .iter()
+        .filter(|asked| asked.method == Method::PATCH)
+        .map(|asked| asked.header("content-range").to_owned())
+        .collect();
+    assert_eq!(ranges, ["0-8999999", "0-4999999", "5000000-8999999"]);
+}
+
+/// Enough for ten cuts with megabytes between them.
+const CUT: usize = 128 << 20;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_is_cut_ten_times_costs_next_to_nothing() {
+    let image = fixture::image_with_layers(9, &[CUT]);
+    let (source, to) = (TestRegistry::start().await, TestRegistry::start().await);
+    source.load("a", "v1", &image).await;
+    let layer = &image.blobs[1].descriptor;
+    for cut_the_source in [true, false] {
+        let (down, up) = (TestLink::to(&source.host()).await, TestLink::to(&to.host()).await);
+        let cut = if cut_the_source { &down } else { &up };
+        cut.cut_every(CUT as u64 / 11, 10);
+        let client = stubborn();
+        let blob = RemoteBlob::new(&at(&client, &down.host()), layer.digest, layer.size);
+        let repository = client.repository(&up.host(), &name(&format!("to/{cut_the_source}")));
+        let push = Push::new(layer.digest, layer.size);
+        let pushed = repository.push_blob(&push, &blob).await.expect("it arrives");
+        assert_eq!((pushed, cut.cuts()), (Pushed::Sent, 10));
+        let moved = cut.passed() as f64 / CUT as f64;
+        eprintln!(
+            "cut at the source: {cut_the_source}: {moved:.3} of the blob moved over that link"
+        );
+        assert!(moved <= 1.05, "{moved}");
+        let stored = repository.has_blob(&layer.digest).await.expect("an answer");
+        assert!(stored);
+    }
+}
+
+#[tokio::test]
+async fn who_asks_again_holds_no_place_meanwhile() {
+    let bytes = fixture::noise(7, 1 << 20);
+    let (content, digest) = (bytes.clone(), oci::Digest::sha256(&bytes));
+    // A HEAD that does not say enough is followed by a GET.
+    let server = testkit::TestServer::start(move |_| {
+        let content = content.clone();
+        async move { http::Response::new(testkit::Body::from(content)) }
+    })
+    .await;
+    let quota = Quota { requests_at_once: 2, ..Quota::default() };
+    let retries = Retries::default().base(Duration::from_millis(1));
+    let client = Client::builder().retries(retries).quota(server.host(), quota).build();
+    let repository = at(&client, &server.host());
+    let v1 = tag("v1");
+    let heads = join_all((0..8).map(|_| repository.head_manifest(&v1)));
+    let heads = tokio::time::timeout(Duration::from_secs(10), heads).await.expect("no deadlock");
+    assert!(heads.iter().all(Result::is_ok));
+    server.fail(Fault::on(Method::GET, "/blobs/").times(4).reset_after(1 << 19));
+    let reads = (0..8).map(|_| async { read(repository.blob(&digest).await?).await });
+    let reads = tokio::time::timeout(Duration::from_secs(10), join_all(reads)).await;
+    assert!(reads.expect("no deadlock").iter().all(Result::is_ok));
+}
+
+#[tokio::test]
+async fn a_range_that_comes_short_is_asked_on() {
+    let server = Scripted::start(|asked| match asked.header("range") {
+        "" => reply(200, &[], "0123456789"),
+        "bytes=5-9" => reply(206, &["Content-Range: bytes 5-6/10"], "56"),
+        _ => reply(206, &["Content-Range: bytes 7-9/10"], "789"),
+    })
+    .await;
+    server.fail(Fault::on(Method::GET, "").times(1).truncate_after(5));
+    let digest = oci::Digest::sha256(b"0123456789");
+    let blob = at(&stubborn(), &server.host).blob(&digest).await.expect("it begins");
+    assert_eq!(read(blob).await.expect("it comes"), b"0123456789");
+    assert_eq!(server.lines().len(), 3);
+}
+
+#[tokio::test]
+async fn a_mount_that_is_not_allowed_is_no_reason_not_to_push() {
+    let (registry, blob, bytes) = with_blob(1000).await;
+    registry.fail(Fault::on(Method::POST, "mount=").status(403));
+    let repository = stubborn().repository(&registry.host(), &destination());
+    let a = name("a");
+    let push = Push::new(blob.digest, blob.size).mounted_from(&a);
+    let pushed = repository.push_blob(&push, &bytes).await.expect("it is pushed");
+    assert_eq!(pushed, Pushed::Sent);
+}
+
+#[tokio::test]
+async fn a_session_does_not_move_to_another_host() {
+    let other = Scripted::start(|_| reply(204, &["Location: /s", "Range: 0-0"], "")).await;
+    let to = format!("http://{}/x", other.host);
+    let registry = Scripted::start(move |asked| match asked.method {
+        Method::POST => reply(202, &["Location: /up"], ""),
+        Method::GET => crate::support::redirect(&to),
+        _ => reply(503, &[], ""),
+    })
+    .await;
+    let bytes = fixture::noise(8, LARGE);
+    let push = Push::new(oci::Digest::sha256(&bytes), bytes.len() as u64);
+    let error = at(&stubborn(), &registry.host).push_blob(&push, &bytes).await;
+    let text = error.expect_err("it is refused").to_string();
+    assert!(text.contains("it is not at the host and scheme that were asked"), "{text}");
+    assert!(other.lines().iter().all(|line| line.starts_with("GET ")), "{:?}", other.lines());
+}

@@ -1,0 +1,320 @@
+//! What a repository holds: the answers, and how many requests they take.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use http::{Method, Request, Response};
+use oci::{Digest, Reference, Tag};
+use registry::{Registry, Settings, Storage};
+use registry_client::{Inventory, Known};
+use testkit::{Body, Fault, TestHost, TestRegistry, TestServer, fixture};
+use tokio::sync::Barrier;
+
+use crate::support::{Scripted, at, client, hasty, name, reply, tag};
+
+fn tag_name(text: &str) -> Tag {
+    text.parse().expect("a tag")
+}
+
+fn tag_of<'a>(inventory: &'a Inventory, text: &str) -> Known<&'a Digest> {
+    inventory.tag(&tag_name(text))
+}
+
+fn listed(inventory: &Inventory) -> Vec<&str> {
+    inventory.tags().map(Tag::as_str).collect()
+}
+
+/// The embedded registry, which lists manifests as Google's do.
+async fn googles() -> TestRegistry {
+    let settings = Settings { google_listing: true, ..Settings::default() };
+    TestRegistry::over(Registry::with(Storage::memory(), settings, None)).await
+}
+
+fn lines(server: &TestServer) -> Vec<String> {
+    let requests = server.requests();
+    requests.iter().map(|asked| format!("{} {}", asked.method, asked.path_and_query)).collect()
+}
+
+fn head(reference: impl Into<Reference>) -> String {
+    format!("HEAD /v2/a/manifests/{}", reference.into())
+}
+
+/// A digest that nobody has.
+fn nobodys() -> Digest {
+    Digest::sha256(b"nobody has this")
+}
+
+#[tokio::test]
+async fn a_list_with_manifests_answers_everything_with_one_request() {
+    let registry = googles().await;
+    let (index, image) = (fixture::index(1, 2, 2), fixture::image(2, 2));
+    for tag in ["v1", "latest"] {
+        registry.load("a", tag, &index).await;
+    }
+    registry.load("a", "v2", &image).await;
+    registry.load("a/below/deeper", "v3", &image).await;
+    let untagged = index.children[0].digest();
+    let wanted = [
+        tag("v1"),
+        tag("latest"),
+        tag("v2"),
+        tag("none"),
+        index.digest().into(),
+        untagged.into(),
+        nobodys().into(),
+    ];
+    let repository = at(&client(), &registry.host());
+    let inventory = repository.inventory(&wanted).await.expect("an inventory");
+    assert_eq!(lines(&registry), ["GET /v2/a/tags/list?n=1000"]);
+    assert!(inventory.lists_digests() && !inventory.is_truncated());
+    assert_eq!(tag_of(&inventory, "v1"), Known::Yes(&index.digest()));
+    assert_eq!(tag_of(&inventory, "latest"), Known::Yes(&index.digest()));
+    assert_eq!(tag_of(&inventory, "v2"), Known::Yes(&image.digest()));
+    assert_eq!(tag_of(&inventory, "none"), Known::No);
+    assert_eq!(tag_of(&inventory, "not-even-wanted"), Known::No);
+    assert_eq!(inventory.holds(&untagged), Known::Yes(()));
+    assert_eq!(inventory.holds(&nobodys()), Known::No);
+    assert_eq!(listed(&inventory), ["latest", "v1", "v2"]);
+    assert_eq!(inventory.children(), [name("below")]);
+    let of_index = &inventory.manifests()[&index.digest()];
+    assert_eq!(of_index.media_type, index.descriptor.media_type);
+    assert_eq!(of_index.tags, [tag_name("latest"), tag_name("v1")]);
+    assert!(of_index.uploaded.is_some());
+    assert_eq!(inventory.manifests().len(), 4);
+    // What is only a way to other repositories holds nothing itself.
+    registry.clear_requests();
+    let between = client().repository(&registry.host(), &name("a/below"));
+    let inventory = between.inventory(&[tag("v3")]).await.expect("an inventory");
+    assert_eq!(
+        (tag_of(&inventory, "v3"), inventory.children()),
+        (Known::No, &[name("deeper")][..])
+    );
+    assert_eq!(registry.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_list_of_tags_costs_its_pages_and_a_head_for_what_is_wanted_of_it() {
+    let registry = TestRegistry::start().await;
+    let (image, other) = (fixture::image(1, 2), fixture::image(2, 2));
+    registry.load("a", "v1", &image).await;
+    registry.load("a", "v2", &image).await;
+    registry.load("a", None, &other).await;
+    let repository = at(&client(), &registry.host());
+    for n in 0..1000 {
+        let (tag, media_type) = (tag(&format!("w{n}")), &image.descriptor.media_type);
+        repository.put_manifest(&tag, media_type, image.bytes.clone()).await.expect("a tag");
+    }
+    registry.clear_requests();
+    let wanted = [
+        tag("v1"),
+        tag("v1"),
+        tag("none"),
+        image.digest().into(),
+        other.digest().into(),
+        nobodys().into(),
+    ];
+    let inventory = repository.inventory(&wanted).await.expect("an inventory");
+    let mut asked = lines(&registry);
+    assert_eq!(asked[0], "GET /v2/a/tags/list?n=1000");
+    assert!(asked[1].starts_with("GET /v2/a/tags/list?"), "{}", asked[1]);
+    assert_eq!(asked[2], head(tag("v1")), "which tells of its digest too");
+    asked[3..].sort_unstable();
+    let mut digests = [head(other.digest()), head(nobodys())];
+    digests.sort_unstable();
+    assert_eq!(asked[3..], digests);
+    assert!(!inventory.lists_digests() && !inventory.is_truncated());
+    assert_eq!(tag_of(&inventory, "v1"), Known::Yes(&image.digest()));
+    assert_eq!(tag_of(&inventory, "v2"), Known::Unknown, "it is listed, but was not wanted");
+    assert_eq!(tag_of(&inventory, "none"), Known::No);
+    assert_eq!(tag_of(&inventory, "not-even-wanted"), Known::No);
+    assert_eq!(inventory.holds(&image.digest()), Known::Yes(()));
+    assert_eq!(inventory.holds(&other.digest()), Known::Yes(()));
+    assert_eq!(inventory.holds(&nobodys()), Known::No);
+    assert_eq!(inventory.holds(&Digest::sha256(b"not wanted")), Known::Unknown);
+    assert_eq!((inventory.tags().count(), inventory.manifests().len()), (1002, 0));
+}
+
+#[tokio::test]
+async fn a_repository_that_is_not_there_holds_nothing() {
+    for registry in [TestRegistry::start().await, googles().await] {
+        let repository = at(&client(), &registry.host());
+        let inventory = repository.inventory(&[tag("v1"), nobodys().into()]).await;
+        let inventory = inventory.expect("an empty inventory");
+        assert_eq!(registry.requests().len(), 1);
+        assert_eq!(tag_of(&inventory, "v1"), Known::No);
+        assert_eq!(inventory.holds(&nobodys()), Known::No);
+        assert!(!inventory.is_truncated() && inventory.tags().next().is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_registry_out_of_reach_is_an_error_and_so_is_one_refused_head() {
+    let wanted = [tag("v1")];
+    let host = TestHost::unreachable();
+    let error = at(&hasty(), &host).inventory(&wanted).await.expect_err("nobody there");
+    assert!(error.is_unreachable(), "{error}");
+    let registry = TestRegistry::start().await;
+    registry.load("a", "v1", &fixture::image(1, 2)).await;
+    registry.fail(Fault::on(Method::HEAD, "/manifests/v1").status(403));
+    let error = at(&client(), &registry.host()).inventory(&wanted).await.expect_err("a refusal");
+    assert!(error.is_unauthorized(), "{error}");
+}
+
+#[tokio::test]
+async fn what_a_list_that_is_cut_short_lacks_is_absent_only_after_a_head() {
+    let registry = googles().await;
+    let mut images: Vec<_> = (0..3).map(|seed| fixture::image(seed, 2)).collect();
+    // The list is in the order of names and of digests; the first tag is not on the first digest.
+    images.sort_by_key(|image| std::cmp::Reverse(image.digest().to_string()));
+    for (image, tag) in images.iter().zip(["v1", "v2", "v3"]) {
+        registry.load("a", tag, image).await;
+    }
+    registry.fail(Fault::on(Method::GET, "/tags/list").truncate_listing(1));
+    let wanted = [
+        tag("v1"),
+        tag("v3"),
+        tag("none"),
+        images[1].digest().into(),
+        images[2].digest().into(),
+        nobodys().into(),
+    ];
+    let repository = at(&client(), &registry.host());
+    let inventory = repository.inventory(&wanted).await.expect("an inventory");
+    assert!(inventory.is_truncated());
+    let mut asked = lines(&registry);
+    asked[1..].sort_unstable();
+    // v3 is at its manifest, but not in the list of tags; its digest is listed.
+    let mut heads = [
+        head(tag("v1")),
+        head(tag("v3")),
+        head(tag("none")),
+        head(images[1].digest()),
+        head(nobodys()),
+    ];
+    heads.sort_unstable();
+    assert_eq!(asked[1..], heads);
+    assert_eq!(tag_of(&inventory, "v1"), Known::Yes(&images[0].digest()));
+    assert_eq!(tag_of(&inventory, "v2"), Known::Unknown, "it is there, but was not wanted");
+    assert_eq!(tag_of(&inventory, "v3"), Known::Yes(&images[2].digest()));
+    assert_eq!(tag_of(&inventory, "none"), Known::No);
+    assert_eq!(inventory.holds(&images[1].digest()), Known::Yes(()));
+    assert_eq!(inventory.holds(&nobodys()), Known::No);
+    assert_eq!(inventory.holds(&Digest::sha256(b"not wanted")), Known::Unknown);
+}
+
+/// A registry with this list and `Link`, and no manifest but `latest`.
+async fn listing(body: String, link: &'static str) -> Scripted {
+    Scripted::start(move |asked| match (&asked.method, asked.target.ends_with("/latest")) {
+        (&Method::GET, _) => reply(200, &[&format!("Link: {link}")], &body),
+        (_, true) => {
+            let digest = format!("Docker-Content-Digest: {}", nobodys());
+            reply(200, &[&digest, "Content-Length: 7"], "")
+        }
+        (..) => reply(404, &[], ""),
+    })
+    .await
+}
+
+#[tokio::test]
+async fn lists_that_may_be_cut_short_are_recognised() {
+    let (one, two) = (Digest::sha256(b"1"), Digest::sha256(b"2"));
+    let names = |count: usize| {
+        let names: Vec<_> = (0..count).map(|n| format!(r#""v{n}""#)).collect();
+        format!(r#"{{"name":"a","tags":[{}]}}"#, names.join(","))
+    };
+    let manifests = |count: usize| {
+        let entry = |n: usize| format!(r#""{}":{{}}"#, Digest::sha256(&n.to_le_bytes()));
+        let entries: Vec<_> = (0..count).map(entry).collect();
+        format!(r#"{{"name":"a","manifest":{{{}}}}}"#, entries.join(","))
+    };
+    let tagged = |tags: &str| {
+        format!(r#"{{"tags":[{tags}],"manifest":{{"{one}":{{"tag":["v1"]}},"{two}":{{}}}}}}"#)
+    };
+    let next = r#"</v2/a/tags/list?last=z>; rel="next""#;
+    for (body, link, is_truncated) in [
+        (names(999), "", false),
+        (names(1000), "", true),
+        (names(1001), "", false),
+        (names(9_999), "", false),
+        (names(10_000), "", true),
+        (manifests(999), "", false),
+        (manifests(1000), "", true),
+        (manifests(10_000), "", true),
+        (tagged(r#""v1""#), "", false),
+        (tagged(r#""v1","v2""#), "", true),
+        (tagged(""), "", false),
+        // Nobody follows this one, wherever it leads.
+        (tagged(r#""v1""#), next, true),
+        (tagged(r#""v1""#), "<ftp://x>; rel=next", true),
+        (r#"{"tags":["v1"],"manifest":{}}"#.to_owned(), "", true),
+        (r#"{"tags":[],"manifest":{},"child":["b"]}"#.to_owned(), "", false),
+    ] {
+        let start = format!("{body:.60} {link}");
+        let server = listing(body, link).await;
+        let inventory = at(&client(), &server.host).inventory(&[tag("none")]).await;
+        let inventory = inventory.expect(&start);
+        assert_eq!(inventory.is_truncated(), is_truncated, "{start}");
+        assert_eq!(tag_of(&inventory, "none"), Known::No, "{start}");
+        let heads = usize::from(is_truncated);
+        assert_eq!(server.lines().len(), 1 + heads, "{start}");
+        let other = if is_truncated { Known::Unknown } else { Known::No };
+        assert_eq!(tag_of(&inventory, "not-wanted"), other, "{start}");
+    }
+}
+
+#[tokio::test]
+async fn a_tag_on_two_manifests_is_asked_for() {
+    let (one, two) = (Digest::sha256(b"1"), Digest::sha256(b"2"));
+    let tags = r#"{"tag":["latest","gone"]}"#;
+    let body = format!(
+        r#"{{"tags":["latest","gone"],"manifest":{{"{one}":{tags},"{two}":{tags},"sha1:no":{{}}}}}}"#
+    );
+    let server = listing(body, "").await;
+    let wanted = [tag("latest"), tag("gone"), one.into()];
+    let inventory = at(&client(), &server.host).inventory(&wanted).await.expect("an inventory");
+    assert_eq!(server.lines().len(), 3, "{:?}", server.lines());
+    assert_eq!(tag_of(&inventory, "latest"), Known::Yes(&nobodys()));
+    assert_eq!(tag_of(&inventory, "gone"), Known::No, "the HEAD is newer than the list");
+    assert_eq!(inventory.holds(&nobodys()), Known::Yes(()));
+    assert_eq!(inventory.holds(&two), Known::Yes(()));
+}
+
+#[tokio::test]
+async fn other_json_is_not_an_empty_repository() {
+    for body in [r#"{"errors":[]}"#, "{}", "<html>"] {
+        let server = listing(body.to_owned(), "").await;
+        let error = at(&client(), &server.host).inventory(&[]).await.expect_err("no listing");
+        let text = error.to_string();
+        assert!(text.contains(": the answer is not the JSON of a listing: "), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn eight_are_asked_for_at_once_and_no_more() {
+    let (together, now, most) = (Barrier::new(8), AtomicUsize::new(0), AtomicUsize::new(0));
+    let shared = Arc::new((together, now, most));
+    let seen = Arc::clone(&shared);
+    let server = TestServer::start(move |request: Request<Body>| {
+        let shared = Arc::clone(&shared);
+        async move {
+            if request.method() == Method::GET {
+                return reply(200, &[], r#"{"name":"a","tags":[]}"#);
+            }
+            let (together, now, most) = &*shared;
+            most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            together.wait().await;
+            now.fetch_sub(1, Ordering::SeqCst);
+            let mut absent = Response::new(Body::empty());
+            *absent.status_mut() = http::StatusCode::NOT_FOUND;
+            absent
+        }
+    })
+    .await;
+    let wanted: Vec<Reference> = (0..16_u8).map(|n| Digest::sha256(&[n]).into()).collect();
+    let inventory = at(&client(), &server.host()).inventory(&wanted).await.expect("an inventory");
+    assert!((0..16_u8).all(|n| inventory.holds(&Digest::sha256(&[n])).is_no()));
+    assert_eq!(seen.2.load(Ordering::SeqCst), 8);
+    assert_eq!(server.requests().len(), 17);
+}
