@@ -17,7 +17,7 @@ use bytes::Bytes;
 use http::Method;
 use mirror::{MirrorOptions, TAGS_AT_ONCE, Totals, mirror};
 use oci::{Descriptor, Digest, RegistryPrefix, media_type};
-use registry_client::Client;
+use registry_client::{Client, Retries};
 use tempfile::TempDir;
 use testkit::{
     Fault, RecordedRequest, TestRegistry,
@@ -68,7 +68,11 @@ impl World {
         prefix: &str,
         confirm: Confirm,
     ) -> Totals {
-        let client = Client::builder().request_timeout(PATIENCE).idle_timeout(PATIENCE).build();
+        let client = Client::builder()
+            .retries(Retries::none())
+            .request_timeout(PATIENCE)
+            .idle_timeout(PATIENCE)
+            .build();
         let options =
             MirrorOptions { from: self.registry.prefix(prefix), to: self.store(), confirm };
         mirror(&client, &options, stop, progress).await

@@ -105,28 +105,48 @@ impl<'a> Recipient<'a> {
     }
 
     /// Finds what is absent. A manifest that is present is so with all that it reaches, since manifests
-    /// are written after their content; so the root is asked for alone, and first.
+    /// are written after their content; so the root is asked for alone, and first. Then the one that is
+    /// written first: where not even that is there, most likely nobody has begun, and the others are
+    /// taken for absent. One that is there after all is written again, which changes nothing; its blobs
+    /// are begun, and found there where the registry tells.
     async fn survey(&self, image: &Image) {
-        self.ask(&image.root).await;
-        let root_is_absent = !self.state().manifests.is_empty();
-        if root_is_absent {
-            stream::iter(&image.below)
-                .for_each_concurrent(QUESTIONS_AT_ONCE, |node| self.ask(node))
-                .await;
+        let Some(true) = self.is_absent(&image.root).await else { return };
+        let Some((first, others)) = image.below.split_first() else { return };
+        match self.is_absent(first).await {
+            Some(true) => others.iter().for_each(|node| self.miss(node)),
+            Some(false) => {
+                stream::iter(others)
+                    .for_each_concurrent(QUESTIONS_AT_ONCE, |node| self.ask(node))
+                    .await;
+            }
+            None => {}
         }
     }
 
     async fn ask(&self, node: &Node) {
-        let digest = node.manifest.digest;
-        match self.destination.has_manifest(&digest).await {
-            Ok(true) => {}
+        self.is_absent(node).await;
+    }
+
+    /// Asks for a manifest. None where there is no answer: then the destination has failed.
+    async fn is_absent(&self, node: &Node) -> Option<bool> {
+        match self.destination.has_manifest(&node.manifest.digest).await {
+            Ok(true) => Some(false),
             Ok(false) => {
-                let mut state = self.state();
-                state.manifests.insert(digest);
-                state.blobs.extend(node.blobs.iter().map(|blob| blob.digest));
+                self.miss(node);
+                Some(true)
             }
-            Err(error) => self.fail(error),
+            Err(error) => {
+                self.fail(error);
+                None
+            }
         }
+    }
+
+    /// Notes that a manifest is absent.
+    fn miss(&self, node: &Node) {
+        let mut state = self.state();
+        state.manifests.insert(node.manifest.digest);
+        state.blobs.extend(node.blobs.iter().map(|blob| blob.digest));
     }
 
     /// Whether the blob must be moved to it.
@@ -138,6 +158,8 @@ impl<'a> Recipient<'a> {
         if !is_wanted {
             return false;
         }
+        // A registry is asked by the request that opens an upload.
+        let Destination::Store(_) = self.destination else { return true };
         match self.destination.has_blob(&blob.digest).await {
             Ok(there) => !there,
             Err(error) => {

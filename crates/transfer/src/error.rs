@@ -64,6 +64,18 @@ impl Error {
         self.of_registry().is_some_and(registry_client::Error::is_transient)
     }
 
+    /// Whether a destination failed only because the content could not be had.
+    pub(crate) fn follows_from_source(&self) -> bool {
+        match self {
+            Self::Source(_) => true,
+            Self::Destination(error) => match &**error {
+                DestinationError::Aborted { .. } => true,
+                DestinationError::Registry { cause, .. } => cause.is_of_source(),
+                _ => false,
+            },
+        }
+    }
+
     /// What a registry, of either side, did.
     fn of_registry(&self) -> Option<&registry_client::Error> {
         match self {

@@ -10,8 +10,10 @@ use futures_util::{
     future::{join, join_all},
     stream,
 };
-use oci::{Descriptor, Digest};
-use registry_client::{Mount, RepositoryClient, Upload};
+use oci::{Descriptor, Digest, Host};
+use registry_client::{
+    Held, Mount, Push, Pushed, RemoteBlob, RepositoryClient, SMALL_BLOB_BYTES, Upload,
+};
 use tokio::sync::{
     mpsc::{self, Receiver, Sender},
     oneshot,
@@ -45,25 +47,31 @@ pub async fn copy_blob(
     blob: &Descriptor,
     destinations: &[&Destination],
 ) -> Vec<Result<BlobOutcome, Error>> {
-    let wanted = Wanted { source, parent, blob };
-    let sinks = join_all(destinations.iter().map(|to| wanted.open(to))).await;
-    let bytes_are_wanted = sinks.iter().any(|sink| !matches!(sink, Ok(Sink::Mounted) | Err(_)));
+    let asking = Wanted { source, parent, blob };
+    let sinks = join_all(destinations.iter().map(|to| asking.open(to))).await;
+    // Who reads and writes at once takes its places together.
+    let held = source.client().hold(&places(source, &sinks, destinations)).await;
+    let source = &source.under(&held);
+    let wanted = Wanted { source, ..asking };
+    let bytes_are_wanted = sinks.iter().any(|sink| !matches!(sink, Ok(Sink::There(_)) | Err(_)));
     let (lanes, ends): (Vec<_>, Vec<_>) = sinks.iter().map(|_| Lane::new()).unzip();
     let reading = async { if bytes_are_wanted { wanted.read(lanes).await } else { Ok(()) } };
     let writing = sinks.into_iter().zip(destinations).zip(ends);
-    let writing = writing.map(|((sink, to), (pieces, open))| async move {
-        let written = match sink {
-            Ok(sink) => wanted.write(to, sink, pieces).await,
+    let held = &held;
+    let writing = writing.map(|((sink, to), end)| async move {
+        match sink {
+            Ok(sink) => wanted.write(to, sink.under(held), end).await,
             Err(error) => Err(error),
-        };
-        drop(open);
-        written
+        }
     });
     let (read, written) = join(reading, join_all(writing)).await;
-    let settle = |outcome| match (&read, outcome) {
+    let settle = |outcome: Result<BlobOutcome, Error>| match (&read, outcome) {
         (Ok(()), outcome) => outcome,
-        (Err(_), Ok(BlobOutcome::Mounted)) => Ok(BlobOutcome::Mounted),
-        (Err(source_failed), _) => Err(source_failed.clone()),
+        (Err(_), Ok(outcome)) => Ok(outcome),
+        // What only follows from the source is told as that; what a destination refused, it refused.
+        (Err(source_failed), Err(own)) => {
+            Err(if own.follows_from_source() { source_failed.clone() } else { own })
+        }
     };
     written.into_iter().map(settle).collect()
 }
@@ -78,9 +86,37 @@ struct Wanted<'a> {
 
 /// A destination that is ready for the bytes, or needs none.
 enum Sink {
-    Mounted,
+    There(BlobOutcome),
     Upload(Upload),
     Store(BlobWriter),
+}
+
+impl Sink {
+    /// The same, with requests that need no places but those that are held.
+    fn under(self, held: &Held) -> Self {
+        match self {
+            Self::Upload(upload) => Self::Upload(upload.under(held)),
+            other => other,
+        }
+    }
+}
+
+/// The registries between which bytes are about to move; none where none are.
+fn places<'a>(
+    source: &'a RepositoryClient,
+    sinks: &[Result<Sink, Error>],
+    destinations: &'a [&Destination],
+) -> Vec<&'a Host> {
+    let moves = |sink: &Result<Sink, Error>| !matches!(sink, Ok(Sink::There(_)) | Err(_));
+    if !sinks.iter().any(moves) {
+        return Vec::new();
+    }
+    let written = sinks.iter().zip(destinations).filter(|(sink, _)| moves(sink));
+    let registries = written.filter_map(|(_, to)| match to {
+        Destination::Registry(repository) => Some(repository.host()),
+        Destination::Store(_) => None,
+    });
+    registries.chain([source.host()]).collect()
 }
 
 /// What goes through the channels. A channel that closes without an `End` means that the source failed.
@@ -132,18 +168,16 @@ impl Wanted<'_> {
         }
     }
 
-    /// Within one registry asks for a mount first: no bytes need to move then.
+    /// Asks the registry for what it has: within one registry, in the source's repository; otherwise in the
+    /// destination's own. Only what it lacks needs to move.
     async fn open_upload(&self, to: &RepositoryClient) -> Result<Sink, registry_client::Error> {
-        if self.source.host() == to.host() {
-            match to.mount_blob(&self.blob.digest, self.source.name()).await {
-                Ok(Mount::Mounted) => return Ok(Sink::Mounted),
-                Ok(Mount::Upload(upload)) => return Ok(Sink::Upload(upload)),
-                Err(error) if error.is_unreachable() => return Err(error),
-                // Some registries answer an error where they should open an upload.
-                Err(_refused) => {}
+        let from = (self.source.host() == to.host()).then(|| self.source.name());
+        Ok(match to.begin_blob(&self.blob.digest, from).await? {
+            Mount::Mounted => {
+                Sink::There(from.map_or(BlobOutcome::AlreadyThere, |_| BlobOutcome::Mounted))
             }
-        }
-        to.start_upload().await.map(Sink::Upload)
+            Mount::Upload(upload) => Sink::Upload(upload),
+        })
     }
 
     /// Reads the blob to its verified end, and gives each piece to every lane that still takes it.
@@ -175,15 +209,15 @@ impl Wanted<'_> {
         &self,
         to: &Destination,
         sink: Sink,
-        mut pieces: Receiver<Piece>,
+        (mut pieces, open): LaneEnd,
     ) -> Result<BlobOutcome, Error> {
         match sink {
-            Sink::Mounted => Ok(BlobOutcome::Mounted),
+            Sink::There(outcome) => Ok(outcome),
             Sink::Store(writer) => self.store(to, writer, pieces).await,
             // A request without a body would be whole, and be committed, before anything was read:
             // so it begins with the first piece.
             Sink::Upload(upload) => match pieces.recv().await {
-                Some(first) => self.upload(to, upload, first, pieces).await,
+                Some(first) => self.upload(to, upload, first, (pieces, open)).await,
                 None => {
                     upload.cancel().await;
                     Err(self.aborted(to))
@@ -192,16 +226,34 @@ impl Wanted<'_> {
         }
     }
 
+    /// Sends the pieces as they come. Where that breaks, the lane is closed, so that the others go on, and
+    /// the rest is read from the source once more.
     async fn upload(
         &self,
         to: &Destination,
-        upload: Upload,
+        mut upload: Upload,
         first: Piece,
-        rest: Receiver<Piece>,
+        (rest, open): LaneEnd,
     ) -> Result<BlobOutcome, Error> {
-        let Descriptor { digest, size, .. } = self.blob;
-        match upload.put(digest, *size, body(first, rest)).await {
-            Ok(()) => Ok(BlobOutcome::Sent),
+        let Destination::Registry(repository) = to else { return Err(self.aborted(to)) };
+        let repository =
+            self.source.held().map_or_else(|| repository.clone(), |held| repository.under(held));
+        let (digest, size) = (self.blob.digest, self.blob.size);
+        let sent = if size <= SMALL_BLOB_BYTES {
+            upload.try_put(&digest, size, body(first, rest)).await
+        } else {
+            match upload.send(0, size, body(first, rest)).await {
+                Ok(()) => upload.finish(&digest).await,
+                Err(error) => Err(error),
+            }
+        };
+        drop(open);
+        let Err(error) = sent else { return Ok(BlobOutcome::Sent) };
+        let source = RemoteBlob::new(self.source, digest, size);
+        match repository.push_rest(upload, error, &Push::new(digest, size), &source).await {
+            Ok(Pushed::Sent) => Ok(BlobOutcome::Sent),
+            Ok(Pushed::Mounted) => Ok(BlobOutcome::AlreadyThere),
+            Err(cause) if cause.is_of_source() => Err(self.unreadable(cause)),
             Err(cause) => Err(to.registry_failed("write", self.content(), cause)),
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use oci::RegistryPrefix;
 use promoter::report::{JsonReport, Show};
 use promotion_manifest::{EdgeSet, PromotionManifest};
-use registry_client::Client;
+use registry_client::{Client, Retries};
 use serde_json::Value;
 use testkit::{RecordedRequest, TestRegistry, fixture::Image};
 use transfer::{Confirm, Silent};
@@ -76,6 +76,7 @@ pub(crate) fn entry(name: &str, image: &Image, tags: &[&str]) -> String {
 pub(crate) fn client() -> Client {
     let patience = Duration::from_millis(500);
     Client::builder()
+        .retries(Retries::none())
         .connect_timeout(patience)
         .request_timeout(patience)
         .idle_timeout(patience)

@@ -251,3 +251,30 @@ async fn an_error_tells_its_side_and_whether_the_registry_answers_and_its_cause_
         assert!(std::error::Error::source(error).is_none(), "it would be told again: {text}");
     }
 }
+
+#[tokio::test]
+async fn a_registry_that_takes_only_short_requests_gets_it_in_chunks() {
+    let image = fixture::image_with_layers(1, &[12 << 20]);
+    let (source, harbours) = (source_of(&image).await, Harbours::new(1).await);
+    harbours.registries[0].fail(Fault::on(Method::PATCH, "/uploads/").times(1).status(413));
+    let outcomes = copy(&source, &image, &harbours.destinations()).await;
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    let patches = harbours.registries[0].count(|request| request.method == Method::PATCH);
+    assert_eq!(patches, 1 + 4);
+}
+
+#[tokio::test]
+async fn a_source_that_is_gone_when_the_rest_is_read_is_the_one_to_blame() {
+    let image = fixture::image_with_layers(1, &[12 << 20]);
+    let (source, to) = (source_of(&image).await, Harbours::new(1).await);
+    to.registries[0].fail(Fault::on(Method::PATCH, "/uploads/").times(1).status(413));
+    let blobs = || Fault::on(Method::GET, "/blobs/");
+    source.fail(blobs().times(1).drip(1 << 20, std::time::Duration::ZERO));
+    source.fail(blobs().status(404));
+    let registry = &to.destinations()[..1];
+    let outcomes = copy(&source, &image, registry).await;
+    let [Err(error)] = &outcomes[..] else { panic!("{outcomes:?}") };
+    assert!(error.is_source(), "{error}");
+    let gone = to.registries[0].count(|request| request.method == Method::DELETE);
+    assert_eq!(gone, 1, "the session is not left over");
+}

@@ -5,4 +5,5 @@
 mod fan_out;
 mod image;
 mod reading;
+mod requests;
 mod world;

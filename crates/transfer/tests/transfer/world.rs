@@ -11,7 +11,7 @@ use blob_store::BlobStore;
 use http::{Method, Response};
 use http_body_util::BodyExt as _;
 use oci::{Descriptor, Digest};
-use registry_client::{Client, RepositoryClient};
+use registry_client::{Client, RepositoryClient, Retries};
 use tempfile::TempDir;
 use testkit::{Body, TestRegistry, TestServer, fixture::Image};
 use transfer::Destination;
@@ -23,7 +23,11 @@ pub(crate) const REPOSITORY: &str = "team/app";
 const PATIENCE: Duration = Duration::from_secs(2);
 
 pub(crate) fn client() -> Client {
-    Client::builder().request_timeout(PATIENCE).idle_timeout(PATIENCE).build()
+    Client::builder()
+        .retries(Retries::none())
+        .request_timeout(PATIENCE)
+        .idle_timeout(PATIENCE)
+        .build()
 }
 
 pub(crate) fn repository(server: &TestServer) -> RepositoryClient {

@@ -1,0 +1,146 @@
+//! How many requests an image costs: five platforms, six manifests, twenty blobs. More than this is a loss to
+//! somebody, since registries count them.
+
+use http::Method;
+use oci::{Descriptor, ImageIndex, Reference, Tag, media_type};
+use registry_client::{Known, RepositoryClient};
+use testkit::{
+    RecordedRequest, TestRegistry,
+    fixture::{self, Image as Fixture},
+};
+use transfer::{Copied, Destination, Image, InFlight};
+
+use crate::world::{REPOSITORY, client, repository, repository_named, source_of};
+
+/// Five platforms of three layers each, of which they share none: twenty blobs.
+fn image() -> Fixture {
+    let children: Vec<_> = (0..5).map(|seed| fixture::image(100 + seed, 3)).collect();
+    let bytes = serde_json::to_vec(&ImageIndex {
+        schema_version: 2,
+        media_type: Some(media_type::OCI_INDEX.to_owned()),
+        artifact_type: None,
+        manifests: children.iter().map(|child| child.descriptor.clone()).collect(),
+        subject: None,
+        annotations: std::collections::BTreeMap::new(),
+    });
+    let bytes: bytes::Bytes = bytes.expect("JSON").into();
+    let descriptor = Descriptor::of(media_type::OCI_INDEX, &bytes);
+    let image = Fixture { descriptor, bytes, blobs: Vec::new(), children };
+    assert_eq!((image.manifests().len(), image.digests().len()), (6, 26));
+    image
+}
+
+fn tag(name: &str) -> Tag {
+    name.parse().expect("a tag")
+}
+
+/// The requests so far, counted by what they are, and forgotten.
+#[expect(clippy::print_stderr, reason = "the counts are what one looks for here")]
+fn spent(what: &str, registry: &TestRegistry) -> usize {
+    let kind = |request: &RecordedRequest| {
+        let path = &request.path_and_query;
+        let kinds = ["/manifests/", "/blobs/", "/tags/"];
+        let kind = kinds.into_iter().find(|kind| path.contains(kind)).unwrap_or(path);
+        format!("{} {kind}", request.method)
+    };
+    let mut by_kind = std::collections::BTreeMap::<_, usize>::new();
+    let requests = registry.requests();
+    for request in &requests {
+        *by_kind.entry(kind(request)).or_default() += 1;
+    }
+    eprintln!("{what}: {} requests: {by_kind:?}", requests.len());
+    registry.clear_requests();
+    requests.len()
+}
+
+/// What a caller does for an image that a destination lacks.
+async fn copy(source: &RepositoryClient, to: &RepositoryClient, image: &Fixture) -> Copied {
+    let loaded = Image::load(source, &image.digest()).await.expect("it loads");
+    let to = Destination::Registry(to.clone());
+    let copied = loaded.copy_to(&InFlight::new(), &[to]).await.pop();
+    copied.expect("an answer").expect("it is copied")
+}
+
+/// What a caller does for a tag: it never moves one.
+async fn put_tag(to: &RepositoryClient, name: &str, image: &Fixture) {
+    let reference = Reference::from(tag(name));
+    assert_eq!(to.head_manifest(&reference).await.expect("an answer"), None);
+    let (media_type, bytes) = (&image.descriptor.media_type, image.bytes.clone());
+    to.put_manifest(&reference, media_type, bytes).await.expect("a tag");
+}
+
+#[tokio::test]
+async fn a_fresh_copy_asks_for_each_thing_once() {
+    let image = image();
+    let (from, to) = (source_of(&image).await, TestRegistry::start().await);
+    let copied = copy(&repository(&from), &repository(&to), &image).await;
+    assert_eq!((copied.blobs, copied.manifests), (20, 6));
+    put_tag(&repository(&to), "v1", &image).await;
+    let (read, written) = (spent("fresh, source", &from), spent("fresh, destination", &to));
+    assert!(read <= 27, "{read}");
+    assert!(written <= 50, "{written}");
+    assert!(to.holds(REPOSITORY, &image).await);
+    assert_eq!(to.tags(REPOSITORY).await, ["v1"]);
+}
+
+#[tokio::test]
+async fn what_is_there_costs_two_requests() {
+    let image = image();
+    let (from, to) = (source_of(&image).await, TestRegistry::start().await);
+    to.load(REPOSITORY, "v1", &image).await;
+    let wanted = [tag("v1").into(), image.digest().into()];
+    let inventory = repository(&to).inventory(&wanted).await.expect("an inventory");
+    assert_eq!(inventory.tag(&tag("v1")), Known::Yes(&image.digest()));
+    assert!(inventory.holds(&image.digest()).is_yes());
+    let all = spent("there, source", &from) + spent("there, destination", &to);
+    assert!(all <= 2, "{all}");
+
+    // Who copies it nevertheless has read its manifests for nothing, and asks for no more than the root.
+    assert_eq!(copy(&repository(&from), &repository(&to), &image).await, Copied::default());
+    spent("there and copied nevertheless, source", &from);
+    assert_eq!(spent("there and copied nevertheless, destination", &to), 1);
+}
+
+#[tokio::test]
+async fn a_second_tag_of_the_same_digest_is_one_write() {
+    let image = image();
+    let to = TestRegistry::start().await;
+    to.load(REPOSITORY, "v1", &image).await;
+    let there = repository(&to).manifest(&image.digest().into()).await.expect("the manifest");
+    assert_eq!(there.bytes, image.bytes);
+    put_tag(&repository(&to), "v2", &image).await;
+    assert_eq!(to.count(|request| request.method == Method::PUT), 1);
+    assert_eq!(spent("second tag", &to), 3, "the manifest is read, the tag asked for and put");
+}
+
+#[tokio::test]
+async fn within_one_registry_each_blob_is_one_request() {
+    let image = image();
+    let registry = source_of(&image).await;
+    let to = client().repository(&registry.host(), repository_named(&registry, "prod/app").name());
+    let copied = copy(&repository(&registry), &to, &image).await;
+    assert_eq!((copied.mounted, copied.blobs), (20, 0));
+    assert_eq!(registry.count(|request| request.method == Method::POST), 20);
+    put_tag(&to, "v1", &image).await;
+    let all = spent("same registry", &registry);
+    assert!(all <= 6 + 2 + 20 + 6 + 2, "{all}");
+    assert!(registry.holds("prod/app", &image).await);
+}
+
+#[tokio::test]
+async fn a_manifest_that_was_there_unasked_costs_no_bytes() {
+    let image = image();
+    let (from, to) = (source_of(&image).await, TestRegistry::start().await);
+    to.load(REPOSITORY, None, &image.children[3]).await;
+    let copied = copy(&repository(&from), &repository(&to), &image).await;
+    assert_eq!((copied.blobs, copied.manifests), (16, 6));
+    assert!(to.holds(REPOSITORY, &image).await);
+    // One that is written first is asked for, and so are the others then.
+    let to = TestRegistry::start().await;
+    for child in [&image.children[0], &image.children[3]] {
+        to.load(REPOSITORY, None, child).await;
+    }
+    let copied = copy(&repository(&from), &repository(&to), &image).await;
+    assert_eq!((copied.blobs, copied.manifests), (12, 4));
+    assert!(to.holds(REPOSITORY, &image).await);
+}
