@@ -101,6 +101,27 @@ pub(crate) struct Registries {
     /// Speak plain HTTP to this registry host (repeatable); loopback hosts need no asking
     #[arg(long, value_name = "HOST")]
     pub plain_http: Vec<oci::Host>,
+
+    /// Trust the certificates in this file (PEM) besides the system's (repeatable)
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Vec<PathBuf>,
+
+    /// Show this certificate, with its chain (PEM), where a registry asks for one
+    #[arg(long, value_name = "FILE", requires = "client_key")]
+    pub client_certificate: Option<PathBuf>,
+
+    /// The key of the client certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "client_certificate")]
+    pub client_key: Option<PathBuf>,
+
+    /// Let public registries point to this host (a name or address, no port) although it is private
+    /// (repeatable)
+    #[arg(long, value_name = "HOST")]
+    pub allow_private: Vec<String>,
+
+    /// At Google's registries, act as this service account, by impersonation
+    #[arg(long, value_name = "EMAIL")]
+    pub impersonate_service_account: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -1,7 +1,11 @@
 //! Every environment variable that the program reads, in one place. Configuration is handed on as
 //! values; nothing deeper looks at the environment.
 
+use std::path::PathBuf;
+
 use redirector::EnvironmentOverrides;
+
+use crate::credentials::CredentialPlaces;
 
 /// The filter of the log, in the syntax of `tracing`: `info`, `warn,promoter=debug`. The flag `--log` wins.
 const LOG: &str = "PORTOLAN_LOG";
@@ -17,6 +21,21 @@ const SIGNATURE_ENDPOINT: &str = "SIGNATURE_UPSTREAM_ENDPOINT";
 /// The store of clients that no other store serves, as for archeio.
 const DEFAULT_BASE_URL: &str = "DEFAULT_AWS_BASE_URL";
 
+/// The configuration of docker or podman with the credentials, as for skopeo and podman.
+const REGISTRY_AUTH_FILE: &str = "REGISTRY_AUTH_FILE";
+/// The directory of docker's configuration, as for docker.
+const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
+/// The directory below which docker's and gcloud's configuration are, where nothing else is said.
+const HOME: &str = "HOME";
+/// The directory below which podman keeps its logins, as for podman.
+const XDG_RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
+/// Google's credentials, as for Google's libraries.
+const GOOGLE_APPLICATION_CREDENTIALS: &str = "GOOGLE_APPLICATION_CREDENTIALS";
+/// The directory of gcloud's configuration, as for gcloud.
+const CLOUDSDK_CONFIG: &str = "CLOUDSDK_CONFIG";
+/// The host of Google's metadata server, as for Google's libraries.
+const GCE_METADATA_HOST: &str = "GCE_METADATA_HOST";
+
 /// The variables that override the built-in configuration.
 pub(crate) fn overrides() -> EnvironmentOverrides {
     EnvironmentOverrides {
@@ -25,6 +44,20 @@ pub(crate) fn overrides() -> EnvironmentOverrides {
         upstream_path: read(UPSTREAM_PATH),
         signature_endpoint: read(SIGNATURE_ENDPOINT),
         default_base_url: read(DEFAULT_BASE_URL),
+    }
+}
+
+/// The variables that say where credentials are.
+pub(crate) fn credential_places() -> CredentialPlaces {
+    CredentialPlaces {
+        registry_auth_file: path(REGISTRY_AUTH_FILE),
+        docker_config: path(DOCKER_CONFIG),
+        home: path(HOME),
+        runtime_directory: path(XDG_RUNTIME_DIR),
+        google_file: path(GOOGLE_APPLICATION_CREDENTIALS),
+        gcloud_config: path(CLOUDSDK_CONFIG),
+        metadata_host: read(GCE_METADATA_HOST).filter(|value| !value.is_empty()),
+        impersonated: None,
     }
 }
 
@@ -37,4 +70,9 @@ pub(crate) fn log() -> Option<String> {
 /// be, so that whoever reads the value refuses it by name.
 fn read(name: &str) -> Option<String> {
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+}
+
+/// The path that the variable holds; none when it is unset or empty.
+fn path(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }

@@ -3,6 +3,7 @@
 
 mod arguments;
 mod commands;
+mod credentials;
 mod demo;
 mod environment;
 mod exit;

@@ -21,7 +21,7 @@ pub(crate) async fn run(mirror: &Mirror, printer: Printer) -> anyhow::Result<Exi
         confirm: if mirror.confirm { Confirm::Write } else { Confirm::DryRun },
     };
     let stop = signals::stop_on_termination()?;
-    let client = super::client(&mirror.registries);
+    let client = super::client(&mirror.registries)?;
     let progress = printer.progress();
     let totals = mirror::mirror(&client, &options, &stop, &*progress).await;
     drop(progress);

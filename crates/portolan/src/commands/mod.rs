@@ -9,8 +9,14 @@ mod registry_serve;
 mod serve;
 mod store_serve;
 
+use std::path::Path;
+
+use anyhow::Context as _;
+use registry_client::Client;
+
 use crate::{
     arguments::{Arguments, Command, Registries, Registry, Store},
+    credentials::credentials,
     exit::Exit,
     printer::Printer,
 };
@@ -33,13 +39,28 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
     }
 }
 
-/// A client as the flags say.
-fn client(registries: &Registries) -> registry_client::Client {
-    let builder = registry_client::Client::builder();
-    registries
-        .plain_http
-        .iter()
-        .cloned()
-        .fold(builder, registry_client::ClientBuilder::plain_http)
-        .build()
+/// A client as the flags say, with the credentials that other programs' files and variables have.
+fn client(flags: &Registries) -> anyhow::Result<Client> {
+    let mut places = crate::environment::credential_places();
+    places.impersonated.clone_from(&flags.impersonate_service_account);
+    let mut builder = Client::builder().credentials(credentials(&places)?);
+    for host in &flags.plain_http {
+        builder = builder.plain_http(host.clone());
+    }
+    for host in &flags.allow_private {
+        builder = builder.allow_private(host);
+    }
+    for file in &flags.ca_file {
+        builder =
+            builder.ca_certificates(&read(file)?).with_context(|| file.display().to_string())?;
+    }
+    if let (Some(chain), Some(key)) = (&flags.client_certificate, &flags.client_key) {
+        let names = || format!("{} and {}", chain.display(), key.display());
+        builder = builder.client_certificate(&read(chain)?, &read(key)?).with_context(names)?;
+    }
+    Ok(builder.build())
+}
+
+fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(file).with_context(|| format!("{}: the file cannot be read", file.display()))
 }

@@ -24,7 +24,7 @@ pub(crate) async fn run(promote: &Promote, printer: Printer) -> anyhow::Result<E
     let confirm = if promote.confirm { Confirm::Write } else { Confirm::DryRun };
 
     let stop = signals::stop_on_termination()?;
-    let client = super::client(&promote.registries);
+    let client = super::client(&promote.registries)?;
     let progress = printer.progress();
     let mut report = report(promote);
     let summary =
