@@ -7,9 +7,10 @@
 # Needs Go 1.25 or newer, unless all of them are there already.
 set -euo pipefail
 
-# Each at one version, so that the same suite judges everybody. Crane's go.mod asks for this Go.
+# Each at one version, so that the same suite judges everybody. Two of their go.mod ask for this Go.
 tools=(
   github.com/google/go-containerregistry/cmd/crane@v0.21.6
+  github.com/distribution/distribution/v3/cmd/registry@v3.1.1
   github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111
 )
 go=1.25
