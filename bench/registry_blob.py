@@ -10,6 +10,7 @@ from harness import Bench, built_portolan, cpu_seconds, free_port, peak_mib, wai
 
 MIB, GIB = 1 << 20, 1 << 30
 SMALL, CLIENTS = 64 * MIB, 64
+GIBS = 2
 CRANE = "github.com/google/go-containerregistry/cmd/crane@v0.21.6"
 PEER = "docker-registry"
 
