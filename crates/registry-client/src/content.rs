@@ -23,6 +23,10 @@ use crate::{
     rate::{LeastRate, Meter, TooSlow},
 };
 
+/// The slowest line over which bytes are sent whose progress is not watched, such as manifests, in bytes a
+/// second (1 Mbit/s): so much more time they have until the answer.
+const BYTES_A_SECOND: u64 = 128 << 10;
+
 /// The body of a request, as the connection takes it.
 pub(crate) type OutgoingBody = UnsyncBoxBody<Bytes, BoxError>;
 
@@ -93,7 +97,9 @@ impl Content {
         &mut self,
         patience: Patience,
     ) -> (OutgoingBody, watch::Receiver<Progress>) {
-        let (progress, watched) = watch::channel(Progress::begin(patience.answer));
+        let at_once = matches!(self, Self::Bytes(_)).then(|| self.len() / BYTES_A_SECOND);
+        let deadline = patience.answer + Duration::from_secs(at_once.unwrap_or(0));
+        let (progress, watched) = watch::channel(Progress::begin(deadline));
         let spent = Self::Spent(self.len());
         let body = match std::mem::replace(self, spent) {
             Self::Bytes(bytes) => {

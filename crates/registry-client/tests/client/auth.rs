@@ -8,11 +8,11 @@ use std::sync::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::future::join_all;
 use http::{Method, Response};
-use registry_client::{Client, Credential, Credentials, Mount};
-use testkit::Body;
+use registry_client::{Client, Credential, Credentials, Mount, Push};
+use testkit::{Body, Fault};
 
 use crate::support::{
-    Asked, BLOB, Scripted, at, client, digest, name, read_from, redirect, reply, tag,
+    Asked, BLOB, Scripted, at, client, digest, name, read_from, redirect, reply, stubborn, tag,
 };
 
 const SECRET: &str = "very-secret";
@@ -287,4 +287,82 @@ async fn a_realm_that_is_down_is_not_asked_by_everybody_in_turn() {
     let reads = (0..50).map(|_| read_from(&client, &registry.host));
     assert!(join_all(reads).await.iter().all(Result::is_err));
     assert_eq!(realm.lines().len(), 1);
+}
+
+/// A registry whose tokens are good for so many requests each, counted by the token.
+async fn with_short_tokens(
+    realm: &Scripted,
+    good_for: usize,
+    answer: impl Fn(&Asked) -> Response<Body> + Send + Sync + 'static,
+) -> Scripted {
+    let used = std::sync::Mutex::new(std::collections::HashMap::<String, usize>::new());
+    let realm = realm.host.clone();
+    Scripted::start(move |asked| {
+        let token = asked.header("authorization").to_owned();
+        let mut used = used.lock().expect("the counts");
+        let times = used.entry(token).or_default();
+        *times += 1;
+        if has_token(asked) && *times <= good_for {
+            answer(asked)
+        } else {
+            challenge(&format!("http://{realm}/token"), "")
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_token_that_runs_out_in_the_middle_of_a_read_is_renewed_and_the_read_goes_on() {
+    let realm = realm(300).await;
+    let registry = with_short_tokens(&realm, 1, |asked| match asked.header("range") {
+        "" => reply(200, &[], BLOB),
+        "bytes=3-5" => reply(206, &["Content-Range: bytes 3-5/6"], &BLOB[3..]),
+        other => panic!("{other}"),
+    })
+    .await;
+    let client = stubborn();
+    read_from(&client, &registry.host).await.expect("it comes, and the token is used up");
+    let (asked, given) = (registry.lines().len(), realm.lines().len());
+    assert_eq!((asked, given), (2, 1));
+    // Now a 401 comes first, then the beginning of the blob, and its rest for yet another token.
+    registry.fail(Fault::on(Method::GET, "/blobs/").times(2).truncate_after(3));
+    let read = read_from(&client, &registry.host).await;
+    assert_eq!(read.expect("it comes"), BLOB.as_bytes());
+    assert_eq!(registry.lines().len() - asked, 4, "{:?}", registry.lines());
+    assert_eq!(realm.lines().len() - given, 2);
+}
+
+#[tokio::test]
+async fn a_token_that_runs_out_in_the_middle_of_a_push_is_renewed_and_the_push_goes_on() {
+    let realm = realm(300).await;
+    let arrived = AtomicUsize::new(0);
+    let registry = with_short_tokens(&realm, 3, move |asked| match asked.method {
+        Method::POST => reply(202, &["Location: /up"], ""),
+        Method::PATCH => {
+            let length = asked.body.as_ref().map_or(0, bytes::Bytes::len);
+            arrived.fetch_add(length, Ordering::Relaxed);
+            reply(202, &["Location: /up"], "")
+        }
+        Method::GET => {
+            let last = arrived.load(Ordering::Relaxed).saturating_sub(1);
+            reply(204, &["Location: /up", &format!("Range: 0-{last}")], "")
+        }
+        _ => reply(201, &[], ""),
+    })
+    .await;
+    let client = stubborn();
+    let repository = at(&client, &registry.host);
+    let push = async |bytes: bytes::Bytes| {
+        let push = Push::new(oci::Digest::sha256(&bytes), bytes.len() as u64);
+        repository.push_blob(&push, &bytes).await.expect("it arrives")
+    };
+    // The token is good for these two and the next POST, and has run out when the content comes.
+    push(testkit::fixture::noise(1, 10)).await;
+    let asked = registry.lines().len();
+    push(testkit::fixture::noise(2, 5 << 20)).await;
+    let methods: Vec<_> =
+        registry.asked().into_iter().skip(asked).map(|asked| asked.method).collect();
+    let wanted = [Method::POST, Method::PATCH, Method::GET, Method::PATCH, Method::PUT];
+    assert_eq!(methods, wanted);
+    assert_eq!(realm.lines().len(), 2);
 }
