@@ -1,11 +1,11 @@
 //! The OCI distribution API over HTTP, seen from the client: manifests, blobs, listings, uploads.
 //!
 //! What comes in is verified before it is believed: manifests and blobs against their digests,
-//! blobs while they stream. Every request passes one function, bounded in time, size and
-//! redirects; what each fault leads to is the table of `docs/registry-client.md`.
+//! blobs while they stream. Every request passes one function (`exchange`), which waits for the quota, says
+//! who asks, and asks again where that may help; what each fault leads to is the tables of
+//! `docs/registry-client.md`.
 //!
-//! Not here: credentials, retries and quotas (a request is asked once, anonymously), chunked
-//! uploads.
+//! Not here: one read for many destinations (crate `transfer`); what signatures mean.
 //!
 //! Source: distribution-spec 1.1.
 
