@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::{
     Client, Error,
-    error::Fault,
+    fault::Fault,
     quota::{Direction, Places},
     request::Asked,
 };

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::{
     Error, RedactedUrl, RepositoryClient,
     answer::{Answer, AnswerBody},
-    error::Fault,
+    fault::Fault,
     rate::{Meter, TooSlow},
     request::Asked,
     retry::{Attempts, Replay},

@@ -19,7 +19,7 @@ use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    error::{BoxError, Fault},
+    fault::{BoxError, Fault},
     rate::{LeastRate, Meter, TooSlow},
 };
 

@@ -22,7 +22,7 @@ use crate::{
     answer::{Answer, Reply, Whole},
     auth::{Access, Authorization, Named},
     content::{Content, Progress},
-    error::{Fault, Pointer, Refusal, is_out_of_descriptors},
+    fault::{Fault, Pointer, Refusal, is_out_of_descriptors},
     guard::{Guard, NotPublic, is_public, not_public},
     quota::{Direction, Verb},
     request::{Asked, Request},

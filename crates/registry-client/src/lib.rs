@@ -19,6 +19,7 @@ mod content;
 mod credentials;
 mod error;
 mod exchange;
+mod fault;
 mod google_list;
 mod guard;
 mod held;
@@ -49,7 +50,8 @@ pub use crate::{
         Credential, CredentialError, Credentials, CredentialsBuilder, DockerConfig, FileProblem,
         Google, HelperFault, Secret,
     },
-    error::{Error, Fault, IndexProblem, Pointer, Refusal},
+    error::Error,
+    fault::{Fault, IndexProblem, Pointer, Refusal},
     google_list::{ListedManifest, Listing, read_listing},
     held::Held,
     inventory::{Inventory, Known, Ladder, Lister},

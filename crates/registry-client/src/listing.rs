@@ -18,8 +18,8 @@ use crate::{
     Client, Error, Held, RedactedUrl,
     answer::Whole,
     auth::Access,
-    error::{Fault, Pointer, Refusal},
     exchange::resolve,
+    fault::{Fault, Pointer, Refusal},
     link::next_link,
     request::{Asked, Request},
 };

@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     Error, Fault, RepositoryClient, Via,
-    error::IndexProblem,
+    fault::IndexProblem,
     referrers::{read_index, referrers_tag},
 };
 

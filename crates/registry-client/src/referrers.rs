@@ -16,7 +16,7 @@ use oci::{
 
 use crate::{
     Error, Fault, FetchedManifest, RepositoryClient,
-    error::IndexProblem,
+    fault::IndexProblem,
     listing::{Bound, Pages},
     repository::found,
 };

@@ -18,8 +18,8 @@ use crate::{
     answer::Answer,
     auth::Access,
     content::Content,
-    error::{Fault, Pointer, Refusal},
     exchange::location,
+    fault::{Fault, Pointer, Refusal},
     request::{Asked, Request},
 };
 

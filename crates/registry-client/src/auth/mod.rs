@@ -31,8 +31,8 @@ use crate::{
     Client, Credential, Credentials, RedactedUrl, Secret,
     answer::Whole,
     content::Content,
-    error::{Fault, Pointer, Refusal},
     exchange::resolve,
+    fault::{Fault, Pointer, Refusal},
     guard::Guard,
     request::Request,
 };

@@ -1,0 +1,411 @@
+//! What can be wrong with a request, in words for people: one line each, causes included.
+//!
+//! Not here: where it happened, and what a caller decides on (`error`).
+
+use std::{error::Error as StdError, fmt, io, net::IpAddr, sync::Arc, time::Duration};
+
+use http::StatusCode;
+use hyper_util::client::legacy;
+use oci::{Digest, ErrorBody, ManifestError};
+
+use crate::{CredentialError, Error, RedactedUrl};
+
+/// An error of some library below, kept for its text.
+pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// How many faults of one answer are shown; more would not help the reader.
+const SHOWN_FAULTS: usize = 3;
+/// How many characters of a fault's message are shown: a sentence or two.
+const SHOWN_MESSAGE: usize = 300;
+
+/// What was wrong with a request. `Display` includes the cause.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The answer's status means failure.
+    #[error("{status}{}", Faults(body))]
+    Status {
+        /// The status.
+        status: StatusCode,
+        /// How long the registry wants us to wait, if it says so.
+        retry_after: Option<Duration>,
+        /// The specification's codes and messages; empty when the answer had none.
+        body: ErrorBody,
+    },
+    /// The credentials for the registry could not be had.
+    #[error("{cause}")]
+    Credentials {
+        /// Why.
+        cause: Box<CredentialError>,
+    },
+    /// The registry asks for a token, and its realm gave none.
+    #[error("no token: {cause}")]
+    Token {
+        /// The request to the realm, and what was wrong with it.
+        cause: Arc<Error>,
+    },
+    /// A realm's answer without a token in it.
+    #[error("the answer holds no token")]
+    NoToken,
+    /// A public host named one that only we can reach, and that was not allowed.
+    #[error(
+        "{address} is not a public address, and a public host named it; `--allow-private` allows its host"
+    )]
+    NotPublic {
+        /// The address.
+        address: IpAddr,
+    },
+    /// A success, but not the one that says that the content is stored.
+    #[error("{status} does not say that the blob is stored: 201 or 204 would")]
+    NotStored {
+        /// The status.
+        status: StatusCode,
+    },
+    /// A registry host that no URL can have, such as `0.0.0.999`.
+    #[error("the host is not usable in a URL: {cause}")]
+    BadHost {
+        /// Why.
+        cause: url::ParseError,
+    },
+    /// A URL that cannot be asked for.
+    #[error("the URL cannot be used: {cause}")]
+    BadUrl {
+        /// Why.
+        cause: http::uri::InvalidUri,
+    },
+    /// No connection: name resolution, refusal, no route, or too long.
+    #[error("cannot connect: {}", Causes(&**cause))]
+    Connect {
+        /// Why.
+        cause: BoxError,
+    },
+    /// No connection, and that is this machine's fault: too many files are open.
+    #[error(
+        "no connection can be made, since too many files are open here: {}; raise `ulimit -n`",
+        Causes(&**cause)
+    )]
+    NoDescriptors {
+        /// Why.
+        cause: BoxError,
+    },
+    /// A connection, but no TLS on it: a certificate that is not trusted, or no TLS at all.
+    #[error("TLS failed: {}", Causes(&**cause))]
+    Tls {
+        /// Why.
+        cause: BoxError,
+    },
+    /// TLS was not even tried.
+    #[error(
+        "TLS is impossible, since this machine has no root certificates; install them \
+         (package ca-certificates), or name a file of them in SSL_CERT_FILE"
+    )]
+    NoRootCertificates,
+    /// No headers of an answer within the deadline.
+    #[error("no answer within {after:?}")]
+    NoAnswer {
+        /// The deadline.
+        after: Duration,
+    },
+    /// The connection broke before the answer was complete.
+    #[error("the connection broke after {received} bytes of the answer: {}", Causes(&**cause))]
+    Lost {
+        /// How much of the body had come.
+        received: u64,
+        /// Why.
+        cause: BoxError,
+    },
+    /// The connection ended before as many bytes had come as announced.
+    #[error("the answer ended after {received} of {expected} bytes")]
+    Truncated {
+        /// The announced length of the body.
+        expected: u64,
+        /// How much of it came.
+        received: u64,
+    },
+    /// The answer's body stopped coming.
+    #[error("nothing more came for {after:?}, after {received} bytes of the answer")]
+    Silent {
+        /// How long was waited.
+        after: Duration,
+        /// How much of the body had come.
+        received: u64,
+    },
+    /// The answer's body came below the least rate.
+    #[error("it came too slowly: {received} bytes in {} s, where {least} a second are the least", after.as_secs())]
+    CameTooSlowly {
+        /// How much of the body came in that time.
+        received: u64,
+        /// How long was waited for it.
+        after: Duration,
+        /// The least rate, in bytes a second.
+        least: u64,
+    },
+    /// The registry took the content below the least rate.
+    #[error("it was taken too slowly: {sent} bytes in {} s, where {least} a second are the least", after.as_secs())]
+    TakenTooSlowly {
+        /// How much of the content was taken in that time.
+        sent: u64,
+        /// How long was waited for it.
+        after: Duration,
+        /// The least rate, in bytes a second.
+        least: u64,
+    },
+    /// A body that is held in memory took too long in all.
+    #[error("the answer was not complete after {after:?}, with {received} bytes of it")]
+    TooSlow {
+        /// How long it was given.
+        after: Duration,
+        /// How much of the body had come.
+        received: u64,
+    },
+    /// The registry stopped taking the content, or did not answer once it had all of it.
+    #[error("no progress for {after:?}, after {sent} bytes were sent")]
+    Stalled {
+        /// How long was waited.
+        after: Duration,
+        /// How much of the content had been handed to the connection.
+        sent: u64,
+    },
+    /// A part of a blob was asked for, and another one came.
+    #[error("it is not the part from byte {from} on that was asked for")]
+    WrongPart {
+        /// Where the part should begin.
+        from: u64,
+    },
+    /// A blob that has another length than it had before.
+    #[error("it has {is} bytes now, where it had {was}")]
+    OtherLength {
+        /// The length before, in bytes.
+        was: u64,
+        /// The length now.
+        is: u64,
+    },
+    /// A session that does not say how much it has.
+    #[error("the answer does not say how much of the blob is there (`Range`)")]
+    NoOffset,
+    /// Content that does not have its digest.
+    #[error("the content's digest is {found}, not {expected}")]
+    DigestMismatch {
+        /// The digest asked for, or sent with the content.
+        expected: Box<Digest>,
+        /// The digest of the bytes.
+        found: Box<Digest>,
+    },
+    /// An answer beyond a limit.
+    #[error("the answer is longer than {limit} bytes")]
+    TooLarge {
+        /// The limit.
+        limit: usize,
+    },
+    /// A listing that cannot be read.
+    #[error("the answer is not the JSON of a listing: {cause}")]
+    NotJson {
+        /// Why.
+        cause: serde_json::Error,
+    },
+    /// What should be an index of referrers is none.
+    #[error("what is there is no index of referrers: {cause}")]
+    NotIndex {
+        /// Why not.
+        cause: IndexProblem,
+    },
+    /// A manifest that is to be put as a referrer, and is none.
+    #[error("the manifest refers to nothing: {}", Reason(cause.as_ref()))]
+    NoSubject {
+        /// Why it cannot be read, where that is so.
+        cause: Option<ManifestError>,
+    },
+    /// A referrer that is stored, but could not be added to the index of its subject's referrers.
+    #[error("the manifest {digest} is stored, but not listed among the referrers: {cause}")]
+    NotListed {
+        /// The referrer.
+        digest: Box<Digest>,
+        /// Why not.
+        cause: Error,
+    },
+    /// What was written was not there when it was read again, time after time.
+    #[error("others wrote it too, each of {tries} times")]
+    LostRace {
+        /// How often it was written.
+        tries: usize,
+    },
+    /// The registry pointed somewhere, and it was not followed.
+    #[error("{pointer} {}was not followed: {reason}", To(to.as_ref()))]
+    NotFollowed {
+        /// What pointed there.
+        pointer: Pointer,
+        /// Where to, as far as it is a URL.
+        to: Option<RedactedUrl>,
+        /// Why not.
+        reason: Refusal,
+    },
+    /// The content to be sent could not be had from the caller's stream.
+    #[error("the content broke off after {sent} bytes: {}", Causes(&**cause))]
+    Content {
+        /// How much of it had been handed to the connection.
+        sent: u64,
+        /// The error of the stream.
+        cause: Arc<dyn StdError + Send + Sync>,
+    },
+}
+
+impl Fault {
+    pub(crate) fn mismatch(expected: Digest, found: Digest) -> Self {
+        Self::DigestMismatch { expected: Box::new(expected), found: Box::new(found) }
+    }
+}
+
+/// Why something is not an index of referrers.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IndexProblem {
+    /// It is no manifest that can be read.
+    #[error(transparent)]
+    Unreadable(#[from] ManifestError),
+    /// It is an image.
+    #[error("it is an image manifest")]
+    Image,
+    /// It is what the referrers refer to.
+    #[error("the registry takes this tag for the digest in it, so that it can list no referrers")]
+    Subject,
+}
+
+/// A header by which a registry says where to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Pointer {
+    /// `Location` of a 3xx answer.
+    Redirect,
+    /// `Location` of an upload session.
+    UploadSession,
+    /// `Link` with `rel="next"` of a listing.
+    NextPage,
+    /// `realm` of a challenge.
+    Realm,
+}
+
+impl fmt::Display for Pointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Redirect => "the redirect",
+            Self::UploadSession => "the upload session",
+            Self::NextPage => "the next page",
+            Self::Realm => "the realm",
+        })
+    }
+}
+
+/// Why a pointer was not followed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The header is missing.
+    #[error("the answer has no `Location`")]
+    Missing,
+    /// The header is no URL, or one of another scheme.
+    #[error("it is not an http or https URL")]
+    NotHttp,
+    /// Plain HTTP where it was not allowed.
+    #[error("plain HTTP is spoken only to hosts that are named for it, and between loopback hosts")]
+    PlainHttp,
+    /// Another scheme, host or port, where only the registry itself is trusted.
+    #[error("it is not at the host and scheme that were asked")]
+    OtherHost,
+    /// Neither GET nor HEAD.
+    #[error("only GET and HEAD are redirected")]
+    Method,
+    /// It was there before.
+    #[error("it leads back to where it came from")]
+    Loop,
+    /// A limit was reached.
+    #[error("{limit} {of} are the limit")]
+    TooMany {
+        /// The limit.
+        limit: usize,
+        /// What is counted.
+        of: &'static str,
+    },
+}
+
+/// Whether the system refused for want of file descriptors, in the process or on the whole machine.
+pub(crate) fn is_out_of_descriptors(error: &(dyn StdError + 'static)) -> bool {
+    // ENFILE and EMFILE, which are the same on every Unix.
+    let is_one = |error: &io::Error| matches!(error.raw_os_error(), Some(23 | 24));
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.downcast_ref().is_some_and(is_one) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// An error and what caused it, in one line; a cause that is already told is not told again.
+struct Causes<'a>(&'a (dyn StdError + 'static));
+
+impl fmt::Display for Causes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The pool's own text says nothing that its source does not.
+        let first = self.0.source().filter(|_| self.0.is::<legacy::Error>()).unwrap_or(self.0);
+        let mut told = first.to_string();
+        f.write_str(&told)?;
+        let mut cause = first.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if !told.contains(&text) {
+                write!(f, ": {text}")?;
+                told = text;
+            }
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+/// The faults of an error body, as ` (CODE: message; …)`.
+struct Faults<'a>(&'a ErrorBody);
+
+impl fmt::Display for Faults<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, entry) in self.0.errors.iter().take(SHOWN_FAULTS).enumerate() {
+            f.write_str(if index == 0 { " (" } else { "; " })?;
+            write_foreign(f, &entry.code)?;
+            if !entry.message.is_empty() {
+                f.write_str(": ")?;
+                write_foreign(f, &entry.message)?;
+            }
+        }
+        f.write_str(if self.0.errors.is_empty() { "" } else { ")" })
+    }
+}
+
+/// Text of the registry's choosing: on one line, without what a terminal would obey, and short.
+fn write_foreign(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    let shown = text.chars().take(SHOWN_MESSAGE).map(|c| if c.is_control() { ' ' } else { c });
+    for c in shown {
+        fmt::Write::write_char(f, c)?;
+    }
+    f.write_str(if text.chars().nth(SHOWN_MESSAGE).is_some() { "…" } else { "" })
+}
+
+/// Why a manifest has no subject.
+struct Reason<'a>(Option<&'a ManifestError>);
+
+impl fmt::Display for Reason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(cause) => fmt::Display::fmt(cause, f),
+            None => f.write_str("it has no `subject`"),
+        }
+    }
+}
+
+/// Where a pointer leads, as far as it is known.
+struct To<'a>(Option<&'a RedactedUrl>);
+
+impl fmt::Display for To<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |url| write!(f, "to {url} "))
+    }
+}
