@@ -158,7 +158,7 @@ impl AnswerBody {
 
     /// Waits for as long as the host's quota of bytes wants it, after a piece of this length.
     pub(crate) async fn pay(&self, bytes: usize) {
-        let broker = &self.client.0.broker;
+        let broker = &self.client.shared.broker;
         broker.bytes(&self.authority, Direction::Received, bytes as u64).await;
     }
 
@@ -176,7 +176,7 @@ impl AnswerBody {
 
     async fn next_piece(&mut self) -> Result<Option<Bytes>, Fault> {
         loop {
-            let idle = self.client.0.patience.piece;
+            let idle = self.client.shared.patience.piece;
             let Ok(frame) = timeout(idle, self.inner.frame()).await else {
                 return Err(Fault::Silent { after: idle, received: self.received });
             };

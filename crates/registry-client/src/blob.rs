@@ -48,7 +48,7 @@ impl BlobReader {
     ) -> Result<Self, Error> {
         let answer = ask(&repository, &expected, from, size).await?;
         let part = Part::of(&answer, from, size).map_err(|fault| answer.asked.fails(fault))?;
-        let least = repository.client().0.patience.rate;
+        let least = repository.client().shared.patience.rate;
         let mut reader = Self {
             repository,
             expected,
@@ -163,7 +163,7 @@ impl BlobReader {
         let part = part.map_err(|fault| answer.asked.fails(fault))?;
         self.size = part.size;
         (self.asked, self.body) = (answer.asked, answer.body);
-        self.meter = Meter::new(client.0.patience.rate);
+        self.meter = Meter::new(client.shared.patience.rate);
         // A break in what is skipped is one more.
         if let Err(fault) = self.body.skip(part.before).await {
             return Box::pin(self.go_on(fault)).await;

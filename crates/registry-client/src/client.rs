@@ -42,14 +42,17 @@ type Clock = Box<dyn Fn() -> SystemTime + Send + Sync>;
 
 /// A client of registries: one pool of connections, shared by all its clones.
 #[derive(Clone)]
-pub struct Client(pub(crate) Arc<Inner>);
+pub struct Client {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) authorizer: Arc<Authorizer>,
+}
 
-pub(crate) struct Inner {
+/// What clients share whoever they are.
+pub(crate) struct Shared {
     pub(crate) pool: Pool,
     pub(crate) patience: Patience,
     pub(crate) user_agent: HeaderValue,
     pub(crate) forwarded_for: Option<HeaderValue>,
-    pub(crate) authorizer: Authorizer,
     pub(crate) retries: Retries,
     pub(crate) broker: Broker,
     pub(crate) chance: Chance,
@@ -206,12 +209,12 @@ impl ClientBuilder {
             rate: self.rate,
         };
         let forwarded_for = self.forwarded_for.map(|address| address.to_string());
-        Client(Arc::new(Inner {
+        let authorizer = Arc::new(Authorizer::new(self.credentials));
+        let shared = Arc::new(Shared {
             pool,
             patience,
             user_agent: visible(&self.user_agent),
             forwarded_for: forwarded_for.as_deref().map(visible),
-            authorizer: Authorizer::new(self.credentials),
             retries: self.retries,
             broker: Broker::new(Quota::of, self.quotas),
             chance: self.chance,
@@ -219,7 +222,8 @@ impl ClientBuilder {
             public: self.public,
             referrers_api: ApiMemory::default(),
             plain: self.plain,
-        }))
+        });
+        Client { shared, authorizer }
     }
 }
 
@@ -255,6 +259,14 @@ impl Client {
             allowed: HashSet::new(),
             tls: TlsSettings::none(),
         }
+    }
+
+    /// The same client as somebody else: with these credentials and its own tokens, but with the connections,
+    /// the quotas and the counters of this one.
+    #[must_use]
+    pub fn acting_as(&self, credentials: Credentials) -> Self {
+        let shared = Arc::clone(&self.shared);
+        Self { shared, authorizer: Arc::new(Authorizer::new(credentials)) }
     }
 
     /// Whether a registry answers: a refusal counts too, a server error (5xx) does not.
@@ -294,14 +306,22 @@ impl Client {
     /// What was asked of each host so far.
     #[must_use]
     pub fn spent(&self) -> Vec<Spent> {
-        self.0.broker.spent()
+        self.shared.broker.spent()
     }
 
     /// How long so many more requests to `host` take at the present rate; nothing where there is no rate.
     #[must_use]
     pub fn estimate(&self, host: &Host, verb: Verb, requests: u64) -> Duration {
         let url = self.root(host).ok();
-        let estimate = |url: Url| self.0.broker.estimate(url.authority(), verb, requests);
+        let estimate = |url: Url| self.shared.broker.estimate(url.authority(), verb, requests);
+        url.map(estimate).unwrap_or_default()
+    }
+
+    /// How long so many bytes to and from `host` take at least; nothing where there is no limit.
+    #[must_use]
+    pub fn estimate_bytes(&self, host: &Host, bytes: u64) -> Duration {
+        let url = self.root(host).ok();
+        let estimate = |url: Url| self.shared.broker.estimate_bytes(url.authority(), bytes);
         url.map(estimate).unwrap_or_default()
     }
 
@@ -325,7 +345,7 @@ impl Client {
     }
 
     fn is_plain(&self, host: &Host) -> bool {
-        host.is_loopback() || self.0.plain.contains(host)
+        host.is_loopback() || self.shared.plain.contains(host)
     }
 
     /// Whether plain HTTP may be spoken to where `from` redirects: to hosts named for it; and from
@@ -334,7 +354,7 @@ impl Client {
         let host = |url: &Url| url.authority().parse::<Host>();
         let (Ok(old), Ok(new)) = (host(from), host(to)) else { return false };
         from.origin() == to.origin()
-            || self.0.plain.contains(&new)
+            || self.shared.plain.contains(&new)
             || (old.is_loopback() && new.is_loopback())
     }
 }

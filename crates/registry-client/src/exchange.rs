@@ -48,7 +48,7 @@ impl Client {
     /// Sends a request, follows redirects, and gives back a successful answer; any other one is an
     /// error, once it was asked as often as may help. Every request of this crate passes here.
     pub(crate) async fn send(&self, mut request: Request) -> Result<Answer, Error> {
-        self.0.broker.asked(request.url.authority());
+        self.shared.broker.asked(request.url.authority());
         let mut attempts = Attempts::default();
         loop {
             match self.follow(&mut request).await {
@@ -61,7 +61,7 @@ impl Client {
     /// The same with the whole body, if that is no longer than `limit` bytes. One that breaks is asked for
     /// again too.
     pub(crate) async fn fetch(&self, mut request: Request, limit: usize) -> Result<Whole, Error> {
-        self.0.broker.asked(request.url.authority());
+        self.shared.broker.asked(request.url.authority());
         let mut attempts = Attempts::default();
         loop {
             let done = match self.follow(&mut request).await {
@@ -153,14 +153,14 @@ impl Client {
         asked: &Asked,
         authorization: Option<&Authorization>,
     ) -> Result<Reply, Fault> {
-        let pool = &self.0.pool;
+        let pool = &self.shared.pool;
         if asked.url.scheme() == "https" && !pool.has_roots {
             return Err(Fault::NoRootCertificates);
         }
         let uri: Uri = asked.url.as_str().parse().map_err(|cause| Fault::BadUrl { cause })?;
         pool.check(asked.guard, &asked.url)
             .map_err(|NotPublic(address)| Fault::NotPublic { address })?;
-        let (broker, authority) = (&self.0.broker, asked.url.authority());
+        let (broker, authority) = (&self.shared.broker, asked.url.authority());
         // Who holds places must not wait for more, wherever a redirect leads; and a token is asked for by
         // those who may hold some.
         let is_held = request.held.as_ref();
@@ -170,13 +170,13 @@ impl Client {
         let turn = broker.turn(authority, Verb::of(&asked.method)).await;
         let length = request.content.len();
         self.pace(&mut request.content, authority).await;
-        let (body, progress) = request.content.start(self.0.patience);
+        let (body, progress) = request.content.start(self.shared.patience);
         let mut outgoing = http::Request::new(body);
         *outgoing.method_mut() = asked.method.clone();
         *outgoing.uri_mut() = uri;
         *outgoing.headers_mut() = request.headers.clone();
         let headers = outgoing.headers_mut();
-        headers.insert(header::USER_AGENT, self.0.user_agent.clone());
+        headers.insert(header::USER_AGENT, self.shared.user_agent.clone());
         // Bytes with a digest must come as they are.
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         if !matches!(asked.method, Method::GET | Method::HEAD | Method::DELETE) {
@@ -186,7 +186,7 @@ impl Client {
         if asked.elsewhere {
             headers.remove(header::AUTHORIZATION);
         } else {
-            if let Some(address) = &self.0.forwarded_for {
+            if let Some(address) = &self.shared.forwarded_for {
                 headers.insert(X_FORWARDED_FOR, address.clone());
             }
             if let Some(authorization) = authorization {
@@ -200,12 +200,12 @@ impl Client {
     /// Counts what is sent, and lets it go out no faster than the host's quota.
     async fn pace(&self, content: &mut Content, authority: &str) {
         if let Content::Bytes(bytes) = content {
-            return self.0.broker.bytes(authority, Direction::Sent, bytes.len() as u64).await;
+            return self.shared.broker.bytes(authority, Direction::Sent, bytes.len() as u64).await;
         }
         let (client, authority) = (self.clone(), Arc::<str>::from(authority));
         content.paced(move |bytes| {
             let (client, authority) = (client.clone(), Arc::clone(&authority));
-            async move { client.0.broker.bytes(&authority, Direction::Sent, bytes).await }
+            async move { client.shared.broker.bytes(&authority, Direction::Sent, bytes).await }
         });
     }
 
@@ -214,7 +214,7 @@ impl Client {
         let peer = reply.response.extensions().get::<HttpInfo>();
         let is_public = peer.is_some_and(|peer| is_public(peer.remote_addr().ip()));
         let is_named_so =
-            asked.url.authority().parse().is_ok_and(|host| self.0.public.contains(&host));
+            asked.url.authority().parse().is_ok_and(|host| self.shared.public.contains(&host));
         if is_public || is_named_so { Guard::PublicOnly } else { asked.guard }
     }
 
@@ -239,14 +239,14 @@ impl Client {
     /// The error that an unsuccessful answer is, with the registry's reasons if they can be read.
     async fn refusal(&self, asked: Asked, reply: Reply) -> Error {
         let status = reply.response.status();
-        let retry_after = retry_after(reply.response.headers(), (self.0.clock)());
+        let retry_after = retry_after(reply.response.headers(), (self.shared.clock)());
         if let Happened::PushBack { retry_after } = Happened::of_answer(status, retry_after) {
-            let (verb, after) = (Verb::of(&asked.method), self.0.retries.obeyed(retry_after));
-            self.0.broker.refused(asked.url.authority(), verb, reply.asked, after);
+            let (verb, after) = (Verb::of(&asked.method), self.shared.retries.obeyed(retry_after));
+            self.shared.broker.refused(asked.url.authority(), verb, reply.asked, after);
         }
         let answer = Answer::new(self, asked, reply);
         let read = answer.body.collect(MAX_REFUSAL_BYTES);
-        let body = match timeout(self.0.patience.answer, read).await {
+        let body = match timeout(self.shared.patience.answer, read).await {
             Ok(Ok(bytes)) => serde_json::from_slice(&bytes).unwrap_or_default(),
             Ok(Err(_)) | Err(_) => ErrorBody::default(),
         };

@@ -71,6 +71,8 @@ pub struct Inventory {
     lists_digests: bool,
     is_truncated: bool,
     is_empty: bool,
+    /// Whether only digest tags are still known.
+    forgot_tags: bool,
 }
 
 impl Inventory {
@@ -81,7 +83,7 @@ impl Inventory {
         match self.asked_tags.get(tag).or_else(|| self.tags.get(tag)) {
             Some(Some(digest)) => Known::Yes(digest),
             Some(None) if self.asked_tags.contains_key(tag) => Known::No,
-            None if !self.is_truncated => Known::No,
+            None if !self.is_truncated && (!self.forgot_tags || is_digest_tag(tag)) => Known::No,
             _ => Known::Unknown,
         }
     }
@@ -127,6 +129,20 @@ impl Inventory {
     #[must_use]
     pub const fn lists_digests(&self) -> bool {
         self.lists_digests
+    }
+
+    /// Forgets what no question about attachments needs: all tags but digest tags, and all that manifests are
+    /// listed with but their digests. What is forgotten is unknown from then on, unless it was certainly not
+    /// there. A run holds thousands of inventories: of a manifest some 100 bytes are left.
+    pub fn keep_digest_tags(&mut self) {
+        self.forgot_tags = true;
+        self.tags.retain(|tag, _| is_digest_tag(tag));
+        self.asked_tags.retain(|tag, _| is_digest_tag(tag));
+        for manifest in self.manifests.values_mut() {
+            *manifest = ListedManifest::default();
+        }
+        self.children = Vec::new();
+        self.asked_tags.shrink_to_fit();
     }
 
     /// Adds a page; returns its longest list, which tells whether that may be cut short.
@@ -178,6 +194,11 @@ impl Inventory {
             }
         }
     }
+}
+
+/// Whether a tag is made of a digest, as those of attachments are.
+fn is_digest_tag(tag: &Tag) -> bool {
+    ["sha256-", "sha512-"].iter().any(|start| tag.as_str().starts_with(start))
 }
 
 /// A way to find out what a repository holds.
@@ -308,6 +329,31 @@ mod tests {
         ] {
             assert_eq!(page_size(&host.parse().expect(host)), size, "{host}");
         }
+    }
+
+    #[test]
+    fn what_is_forgotten_is_unknown_and_digest_tags_are_kept() {
+        let digest = Digest::sha256(b"1");
+        let signature = format!("sha256-{}.sig", digest.hex());
+        let mut inventory = Inventory::default();
+        inventory.add(Listing {
+            tags: vec![tag("v1"), tag(&signature)],
+            manifests: Some(BTreeMap::from([(
+                digest,
+                ListedManifest {
+                    tags: vec![tag("v1"), tag(&signature)],
+                    ..ListedManifest::default()
+                },
+            )])),
+            ..Listing::default()
+        });
+        inventory.connect();
+        inventory.keep_digest_tags();
+        assert_eq!(inventory.tag(&tag("v1")), Known::Unknown);
+        assert_eq!(inventory.tag(&tag(&signature)), Known::Yes(&digest));
+        assert_eq!(inventory.tag(&tag("sha256-00.sig")), Known::No);
+        assert_eq!(inventory.holds(&digest), Known::Yes(()));
+        assert_eq!(inventory.holds(&Digest::sha256(b"2")), Known::No);
     }
 
     #[test]

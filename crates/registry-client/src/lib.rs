@@ -36,6 +36,7 @@ mod repository;
 mod request;
 mod retry;
 mod source;
+mod tag_write;
 mod tls;
 mod upload;
 mod url;
@@ -63,6 +64,7 @@ pub use crate::{
     repository::{FetchedManifest, MAX_MANIFEST_BYTES, ManifestHead, RepositoryClient},
     retry::Retries,
     source::{BlobSource, BlobStream, RemoteBlob},
+    tag_write::{Merge, TagWrite},
     tls::PemError,
     upload::{Mount, Upload},
     url::RedactedUrl,

@@ -4,24 +4,20 @@
 //! That index is merged, never replaced: what was read once is in whatever is written, with the members
 //! that we do not know. Nothing is taken out of it here.
 //!
-//! Source: distribution-spec 1.1, "Pushing Manifests with Subject"; RFC 9110 §13.1 (conditions).
+//! Source: distribution-spec 1.1, "Pushing Manifests with Subject".
 
 use std::collections::HashSet;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, Method};
 use oci::{Descriptor, Digest, Manifest, Reference, media_type};
 use serde_json::{Map, Value};
 
 use crate::{
-    Error, Fault, RepositoryClient, Via,
+    Error, Fault, FetchedManifest, Merge, RepositoryClient, Via,
     fault::IndexProblem,
     referrers::{read_index, referrers_tag},
 };
-
-/// How often an index is written before others are left to it: each time somebody else was quicker,
-/// and is done now, so that five means a crowd or a registry that forgets.
-const MAX_WRITES: usize = 5;
 
 const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 
@@ -82,54 +78,21 @@ impl RepositoryClient {
         Ok(Via::Tag)
     }
 
-    /// Adds a referrer to the index of those of `subject`: reads, writes what both have, and reads again
-    /// until all that was ever seen is there. Not even those registries that send an `ETag` all look at
-    /// `If-Match`, so that only reading tells.
+    /// Adds a referrer to the index of those of `subject`, until all that was ever seen there is in it.
     async fn add_to_index(&self, subject: &Digest, descriptor: &Descriptor) -> Result<(), Error> {
-        let tag = Reference::from(referrers_tag(subject));
         let mut seen = Seen::default();
         seen.add(&[serde_json::json!(descriptor)]);
-        let mut writes = 0;
-        loop {
-            let (mut index, condition) = self.index_to_write(subject).await?;
-            let missing = seen.not_in(&index.entries);
-            if missing.is_empty() {
-                return Ok(());
-            }
-            if writes == MAX_WRITES {
-                let request = self.request(Method::PUT, &format!("manifests/{tag}"))?;
-                return Err(request.asked().fails(Fault::LostRace { tries: MAX_WRITES }));
-            }
-            seen.add(&index.entries);
-            index.entries.extend(missing);
-            let (media_type, bytes) = index.print();
-            let put = self.put(&tag, &media_type, bytes, HeaderMap::from_iter(condition)).await;
-            writes += 1;
-            match put {
-                Err(error) if !is_undecided(&error) => return Err(error),
-                Ok(_) | Err(_) => {}
-            }
-        }
-    }
-
-    /// The index of the referrers of `subject`, and the condition under which it may be replaced.
-    async fn index_to_write(
-        &self,
-        subject: &Digest,
-    ) -> Result<(Index, Option<(HeaderName, HeaderValue)>), Error> {
-        let Some((found, headers)) = self.at_referrers_tag(subject).await? else {
-            let nothing_there = (header::IF_NONE_MATCH, HeaderValue::from_static("*"));
-            return Ok((Index::empty(), Some(nothing_there)));
-        };
-        let index = if subject.matches(&found.bytes) {
-            Err(IndexProblem::Subject)
-        } else {
-            Index::read(found.media_type, &found.bytes)
-        };
-        let index = index.map_err(|cause| self.no_index(subject, cause))?;
-        // Weak ones match nothing in If-Match (RFC 9110 §13.1.1).
-        let etag = headers.get(header::ETAG).filter(|etag| !etag.as_bytes().starts_with(b"W/"));
-        Ok((index, etag.map(|etag| (header::IF_MATCH, etag.clone()))))
+        let tag = referrers_tag(subject);
+        let merged = self.merge_at_tag(&tag, |there| {
+            let index = match there {
+                None => Ok(Index::empty()),
+                Some(there) if subject.matches(&there.bytes) => Err(IndexProblem::Subject),
+                Some(there) => Index::read(there.media_type, &there.bytes),
+            };
+            let index = index.map_err(|cause| self.no_index(subject, cause));
+            std::future::ready(index.map(|index| seen.merge(index)))
+        });
+        merged.await.map(drop)
     }
 }
 
@@ -139,14 +102,6 @@ fn describe(media_type: &str, digest: Digest, size: u64, manifest: &Manifest) ->
     descriptor.artifact_type = manifest.artifact_type().map(str::to_owned);
     descriptor.annotations.clone_from(manifest.annotations());
     descriptor
-}
-
-/// Whether a write is to be looked after: somebody else was first, or it may have been done.
-fn is_undecided(error: &Error) -> bool {
-    match error.status() {
-        Some(status) => status == StatusCode::PRECONDITION_FAILED,
-        None => error.is_transient(),
-    }
 }
 
 /// An index of referrers, with all its members.
@@ -200,6 +155,18 @@ impl Seen {
                 self.entries.push(entry.clone());
             }
         }
+    }
+
+    /// What is to be there instead of this index, if it lacks any of them.
+    fn merge(&mut self, mut index: Index) -> Merge {
+        let missing = self.not_in(&index.entries);
+        if missing.is_empty() {
+            return Merge::Enough;
+        }
+        self.add(&index.entries);
+        index.entries.extend(missing);
+        let (media_type, bytes) = index.print();
+        Merge::Write(FetchedManifest { digest: Digest::sha256(&bytes), media_type, bytes })
     }
 
     /// Those that are not in `entries`, by their digests.

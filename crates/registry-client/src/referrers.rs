@@ -100,7 +100,7 @@ impl RepositoryClient {
         digest: &Digest,
         artifact_type: Option<&str>,
     ) -> Result<Option<Vec<Descriptor>>, Error> {
-        let memory = &self.client().0.referrers_api;
+        let memory = &self.client().shared.referrers_api;
         if memory.of(self) == Some(Via::Tag) {
             return Ok(None);
         }
@@ -155,7 +155,7 @@ impl RepositoryClient {
     /// Whether the referrers API is there, asked at most once: some registries say `OCI-Subject` that
     /// have none (Docker Hub).
     pub(crate) async fn has_referrers_api(&self, subject: &Digest) -> Result<bool, Error> {
-        match self.client().0.referrers_api.of(self) {
+        match self.client().shared.referrers_api.of(self) {
             Some(via) => Ok(via == Via::Api),
             None => Ok(self.referrers_by_api(subject, None).await?.is_some()),
         }

@@ -149,7 +149,7 @@ impl Client {
         asked: &Url,
         access: &Access,
     ) -> Result<Option<Authorization>, Fault> {
-        let authorizer = &self.0.authorizer;
+        let authorizer = &self.authorizer;
         let Some(scheme) = authorizer.scheme(asked) else { return Ok(None) };
         let credential = authorizer.credential(asked, access).await?;
         match scheme {
@@ -191,7 +191,7 @@ impl Client {
         } else {
             return Ok(false);
         };
-        self.0.authorizer.learn(asked, scheme);
+        self.authorizer.learn(asked, scheme);
         match sent {
             None => {}
             Some(Authorization::Token { secret, slot, .. }) => {
@@ -202,7 +202,7 @@ impl Client {
                 }
             }
             Some(Authorization::Basic(_) | Authorization::Given(_)) => {
-                self.0.authorizer.forget(asked);
+                self.authorizer.forget(asked);
             }
         }
         Ok(true)
@@ -214,7 +214,7 @@ impl Client {
         wish: &Wish<'_>,
         credential: Option<Credential>,
     ) -> Result<Option<Authorization>, Fault> {
-        let slot = self.0.authorizer.tokens.slot(wish.key());
+        let slot = self.authorizer.tokens.slot(wish.key());
         let mut held = slot.lock().await;
         let secret = match &held.token {
             Some(token) if token.is_fresh() => token.secret.clone(),
@@ -251,7 +251,7 @@ impl Client {
         let answer = self.fetch(wish.request(credential), MAX_TOKEN_BYTES).await;
         let Whole { asked: realm, bytes: json, .. } = answer.map_err(|error| {
             if has_credential && error.is_unauthorized() {
-                self.0.authorizer.forget(wish.asked);
+                self.authorizer.forget(wish.asked);
             }
             Fault::Token { cause: Arc::new(error) }
         })?;

@@ -66,6 +66,7 @@ struct Inner {
     configurations: Kept<Arc<[Configuration]>>,
     helpers: Helpers,
     answers: Mutex<Answers>,
+    acting: Option<GoogleTokens>,
     google: Option<GoogleTokens>,
 }
 
@@ -87,6 +88,7 @@ pub struct CredentialsBuilder {
     fixed: HashMap<Box<str>, Credential>,
     files: Vec<Source>,
     helpers: Helpers,
+    acting: Option<Google>,
     google: Option<Google>,
 }
 
@@ -121,6 +123,13 @@ impl CredentialsBuilder {
         self
     }
 
+    /// Who to be at Google's registries whatever the other sources but the fixed ones say: a service account,
+    /// by its key or by impersonation. Where it is nobody, the others are asked.
+    pub fn acting(mut self, google: Google) -> Self {
+        self.acting = Some(google);
+        self
+    }
+
     /// Google's ambient credentials, for Google's registries.
     pub fn google(mut self, google: Google) -> Self {
         self.google = Some(google);
@@ -136,6 +145,7 @@ impl CredentialsBuilder {
             configurations: Kept::default(),
             helpers: self.helpers,
             answers: Mutex::default(),
+            acting: self.acting.map(GoogleTokens::new),
             google: self.google.map(GoogleTokens::new),
         }))
     }
@@ -154,6 +164,7 @@ impl Credentials {
             fixed: HashMap::new(),
             files: Vec::new(),
             helpers: Helpers { directories: None, deadline: HELPER_DEADLINE },
+            acting: None,
             google: None,
         }
     }
@@ -169,6 +180,12 @@ impl Credentials {
     ) -> Result<Option<Credential>, CredentialError> {
         if let Some(credential) = self.0.fixed.get(canonical(host.as_str())) {
             return Ok(Some(credential.clone()));
+        }
+        if let Some(acting) = &self.0.acting
+            && is_google(host)
+            && let Some(credential) = acting.get().await?
+        {
+            return Ok(Some(credential));
         }
         let configurations = self.0.configurations.get(|| self.0.read()).await?;
         for configuration in &*configurations {
@@ -189,10 +206,10 @@ impl Credentials {
         let mut answers = self.0.answers.lock().unwrap_or_else(PoisonError::into_inner);
         answers.retain(|(_, asked), _| &**asked != server);
         drop(answers);
-        if let Some(google) = &self.0.google
-            && is_google(host)
-        {
-            google.forget();
+        if is_google(host) {
+            for google in self.0.acting.iter().chain(&self.0.google) {
+                google.forget();
+            }
         }
     }
 }

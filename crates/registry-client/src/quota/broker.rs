@@ -116,6 +116,11 @@ impl Broker {
         self.account(host).turns.estimate(verb, requests)
     }
 
+    /// How long so many bytes take at least; nothing where there is no limit.
+    pub(crate) fn estimate_bytes(&self, host: &str, bytes: u64) -> Duration {
+        self.account(host).bytes.estimate(bytes)
+    }
+
     /// What was asked, by host.
     pub(crate) fn spent(&self) -> Vec<Spent> {
         let hosts = self.hosts.read().unwrap_or_else(PoisonError::into_inner);

@@ -1,7 +1,10 @@
 //! Bytes a second at one host, both ways together. Bytes are counted when they have moved, so the
 //! count goes into debt, and whoever moved the last ones waits until it is paid.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::time::{Instant, sleep_until};
 
@@ -19,6 +22,11 @@ impl Bytes {
     pub(super) fn new(per_second: Option<u64>) -> Self {
         let per_second = per_second.map(|rate| rate.max(1) as f64);
         Self { per_second, paid: Mutex::new(Instant::now()) }
+    }
+
+    /// How long so many bytes take at least.
+    pub(super) fn estimate(&self, number: u64) -> Duration {
+        self.per_second.map(|rate| seconds(number as f64 / rate)).unwrap_or_default()
     }
 
     /// Counts `number` bytes that have moved, and waits until the debt is small.

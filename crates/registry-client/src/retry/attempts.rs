@@ -45,11 +45,12 @@ impl Attempts {
             let first = self.pushed_back.get_or_insert_with(Instant::now);
             self.so_far.pushed_back_for = first.elapsed();
         }
-        let next = client.0.retries.next(happened, replay, self.so_far, client.0.chance.next());
+        let next =
+            client.shared.retries.next(happened, replay, self.so_far, client.shared.chance.next());
         let wait = match next {
             Next::Answer => return false,
             Next::Again { wait } => {
-                if !client.0.broker.may_retry(error.url().authority()) {
+                if !client.shared.broker.may_retry(error.url().authority()) {
                     tracing::debug!("{error}; not again: too much of this host fails");
                     return false;
                 }
@@ -58,7 +59,7 @@ impl Attempts {
             Next::PushedBack { wait } => wait,
         };
         self.so_far.count(next);
-        client.0.broker.retried(error.url().authority());
+        client.shared.broker.retried(error.url().authority());
         tracing::debug!("{error}; again in {wait:?}");
         sleep(wait).await;
         true

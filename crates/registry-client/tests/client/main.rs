@@ -13,6 +13,7 @@ mod referrers;
 mod refusals;
 mod safety;
 mod support;
+mod tag_writes;
 mod tls;
 mod uploads;
 mod wire;

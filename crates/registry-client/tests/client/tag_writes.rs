@@ -1,0 +1,148 @@
+//! Writing to a tag that others write to, and asking as somebody else: the rows of `docs/registry-client.md`.
+
+use std::time::Duration;
+
+use http::Method;
+use oci::{Digest, Tag};
+use registry_client::{
+    Client, Credential, Credentials, Error, FetchedManifest, Merge, Quota, RepositoryClient,
+    Retries, TagWrite,
+};
+use testkit::{Fault, TestRegistry, fixture, fixture::Image};
+
+fn repository(registry: &TestRegistry) -> RepositoryClient {
+    let client = Client::builder().retries(Retries::none()).build();
+    client.repository(&registry.host(), &"app".parse().expect("a name"))
+}
+
+fn tag(text: &str) -> Tag {
+    text.parse().expect("a tag")
+}
+
+async fn put(repository: &RepositoryClient, image: &Image) -> Result<TagWrite, Error> {
+    let (media_type, bytes) = (&image.descriptor.media_type, image.bytes.clone());
+    repository.put_tag_if_absent(&tag("v1"), media_type, bytes).await
+}
+
+#[tokio::test]
+async fn a_tag_is_written_only_where_there_is_none() {
+    let registry = TestRegistry::start().await;
+    let (one, other) = (fixture::image(1, 1), fixture::image(2, 1));
+    for image in [&one, &other] {
+        registry.load("app", None, image).await;
+    }
+    let repository = repository(&registry);
+    assert_eq!(put(&repository, &one).await.expect("written"), TagWrite::Written(one.digest()));
+    for image in [&other, &one] {
+        assert_eq!(put(&repository, image).await.expect("an answer"), TagWrite::Taken);
+    }
+    assert_eq!(registry.digest_of("app", "v1").await, Some(one.digest()));
+    registry.fail(Fault::on(Method::PUT, "").status(403));
+    assert_eq!(
+        put(&repository, &other).await.expect_err("refused").status().map(|it| it.as_u16()),
+        Some(403)
+    );
+}
+
+/// A manifest that lists what the first one lists, and one annotation more.
+fn annotated(there: Option<&FetchedManifest>, image: &Image, key: &str) -> FetchedManifest {
+    let bytes = there.map_or(&image.bytes, |there| &there.bytes);
+    let mut json: serde_json::Value = serde_json::from_slice(bytes).expect("a manifest");
+    json["annotations"][key] = "x".into();
+    let bytes = bytes::Bytes::from(json.to_string());
+    let media_type = image.descriptor.media_type.clone();
+    FetchedManifest { digest: Digest::sha256(&bytes), media_type, bytes }
+}
+
+fn has(there: &FetchedManifest, key: &str) -> bool {
+    let json: serde_json::Value = serde_json::from_slice(&there.bytes).expect("a manifest");
+    json["annotations"][key] == "x"
+}
+
+/// Adds an annotation to whatever the tag is on.
+async fn add(
+    repository: &RepositoryClient,
+    image: &Image,
+    key: &str,
+) -> Result<Option<Digest>, Error> {
+    let tag = tag("v1");
+    let merged = repository.merge_at_tag(&tag, |there| {
+        let is_there = there.as_ref().is_some_and(|there| has(there, key));
+        let write = || Merge::Write(annotated(there.as_ref(), image, key));
+        std::future::ready(Ok(if is_there { Merge::Enough } else { write() }))
+    });
+    merged.await
+}
+
+#[tokio::test]
+async fn what_many_merge_at_once_is_all_there() {
+    let registry = TestRegistry::start().await;
+    let image = fixture::image(1, 1);
+    registry.load("app", None, &image).await;
+    let repository = repository(&registry);
+    let keys = ["a", "b", "c", "d"];
+    let merges = keys.map(|key| add(&repository, &image, key));
+    let merged = futures_util::future::join_all(merges).await;
+    let on = registry.digest_of("app", "v1").await.expect("it is there");
+    assert!(merged.iter().all(|merged| merged.as_ref().expect("merged").is_some()));
+    let there = repository.manifest(&tag("v1").into()).await.expect("it is there");
+    assert!(keys.iter().all(|key| has(&there, key)), "{there:?}");
+    assert_eq!(there.digest, on);
+    let before = registry.requests().len();
+    assert_eq!(add(&repository, &image, "a").await.expect("enough"), Some(on));
+    assert_eq!(registry.requests().len() - before, 1, "what is there already is read once");
+}
+
+#[tokio::test]
+async fn who_never_gets_a_turn_gives_up_and_who_refuses_is_heard() {
+    let registry = TestRegistry::start().await;
+    let image = fixture::image(1, 1);
+    registry.load("app", None, &image).await;
+    registry.fail(Fault::on(Method::PUT, "/manifests/v1").status(412));
+    let repository = repository(&registry);
+    let error = add(&repository, &image, "a").await.expect_err("it is never written");
+    assert!(error.to_string().contains("5"), "{error}");
+    assert_eq!(registry.count(|it| it.method == Method::PUT), 5);
+    #[derive(Debug)]
+    enum Why {
+        Registry,
+        Ours,
+    }
+    impl From<Error> for Why {
+        fn from(_: Error) -> Self {
+            Self::Registry
+        }
+    }
+    let tag = tag("v2");
+    let refused = repository.merge_at_tag(&tag, |_| std::future::ready(Err::<Merge, _>(Why::Ours)));
+    assert!(matches!(refused.await, Err(Why::Ours)));
+    registry.fail(Fault::on(Method::GET, "/manifests/v2").status(500));
+    let unread = repository.merge_at_tag(&tag, |_| std::future::ready(Ok::<_, Why>(Merge::Enough)));
+    assert!(matches!(unread.await, Err(Why::Registry)));
+}
+
+#[tokio::test]
+async fn a_client_acts_as_somebody_else_with_the_same_quota_and_counters() {
+    let registry = TestRegistry::start().await;
+    let host = registry.host();
+    let realm = "Basic realm=\"x\"";
+    let asking = Fault::everywhere("/v2/app/").status(401).header("www-authenticate", realm);
+    registry.fail(asking.unless_authorized());
+    let quota = Quota { bytes_per_second: Some(1000), ..Quota::default() };
+    let client = Client::builder().retries(Retries::none()).quota(host.clone(), quota).build();
+    let credential = Credential::Basic { user: "u".to_owned(), password: "p".to_owned().into() };
+    let acting = client.acting_as(Credentials::builder().with(&host, credential).build());
+    let tags = async |client: &Client| {
+        client.repository(&host, &"app".parse().expect("a name")).tags().await
+    };
+    assert!(tags(&client).await.expect_err("nobody").is_unauthorized());
+    assert_eq!(tags(&acting).await.expect("known"), []);
+    assert!(tags(&client).await.expect_err("still nobody").is_unauthorized());
+    assert_eq!(client.spent(), acting.spent());
+    assert_eq!(client.spent()[0].reads, registry.requests().len() as u64);
+    for client in [&client, &acting] {
+        assert_eq!(client.estimate_bytes(&host, 5000), Duration::from_secs(5));
+        let elsewhere = "other.example".parse().expect("a host");
+        assert_eq!(client.estimate_bytes(&elsewhere, 5000), Duration::ZERO);
+    }
+}
