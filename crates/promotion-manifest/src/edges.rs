@@ -14,7 +14,7 @@ use std::{
 
 use oci::{Digest, Host, RegistryPrefix, Repository, RepositoryError, Tag};
 
-use crate::{DigestEntry, Image, Position, Problem, PromotionManifest};
+use crate::{DigestEntry, Image, Position, Problem, PromotionManifest, Registry};
 
 /// One wish at one destination repository: this digest, under this tag or none. Its meaning is in
 /// the [`EdgeSet`] that it comes from.
@@ -92,17 +92,30 @@ impl<'a> Wish<'a> {
 /// A repository that wishes end in.
 #[derive(Clone, Debug)]
 pub struct DestinationRepository {
-    /// The destination registry, as the first project that asks for this repository writes it.
+    /// The destination registry, as a project that asks for this repository writes it: of several that
+    /// lead here, the one with the longest path.
     pub prefix: RegistryPrefix,
     /// The whole name at `prefix.host`.
     pub repository: Repository,
     /// The name below `prefix`.
     pub name: Repository,
-    /// What it shall hold: by tag, those without a tag first, and then by digest; no (tag, digest)
-    /// twice.
+    /// What it shall hold, as far as that is [chosen](crate::EdgeSet::choose_projects): by tag, those without a tag
+    /// first, and then by digest; no (tag, digest) twice.
     pub edges: Vec<Edge>,
+    /// What else it shall hold, in the same order.
+    pub(crate) others: Vec<Edge>,
+    /// Which registry of which manifest has the prefix.
+    registry: (u32, u32),
     /// Further wishes for what an edge asks for already, in the same order, then as written.
     repeated: Vec<Edge>,
+}
+
+impl DestinationRepository {
+    /// What else is asked for here than what was chosen to be looked at.
+    #[must_use]
+    pub fn others(&self) -> &[Edge] {
+        &self.others
+    }
 }
 
 /// Why an edge is a conflict: another one like it but for the digest.
@@ -123,7 +136,7 @@ pub struct Conflict<'a> {
 pub struct EdgeSet {
     manifests: Vec<PromotionManifest>,
     wishes: Vec<WishIndex>,
-    destinations: Vec<DestinationRepository>,
+    pub(crate) destinations: Vec<DestinationRepository>,
     problems: Vec<Problem>,
 }
 
@@ -137,7 +150,7 @@ struct WishIndex {
 
 /// A destination repository while its images are gathered.
 struct Gathered {
-    prefix: RegistryPrefix,
+    registry: (u32, u32),
     name: Repository,
     /// The wishes of each image that ends here.
     images: Vec<Range<u32>>,
@@ -156,22 +169,31 @@ impl EdgeSet {
         let mut known = HashMap::new();
         set.destinations = gathered
             .into_iter()
-            .map(|((_, repository), Gathered { prefix, name, images })| {
+            .map(|((_, repository), Gathered { registry, name, images })| {
                 let (edges, repeated) =
                     known.entry(images).or_insert_with_key(|images| set.collapse(images)).clone();
-                DestinationRepository { prefix, repository, name, edges, repeated }
+                let (prefix, others) = (set.registry(registry).prefix.clone(), Vec::new());
+                DestinationRepository {
+                    prefix,
+                    repository,
+                    name,
+                    edges,
+                    others,
+                    registry,
+                    repeated,
+                }
             })
             .collect();
         set
     }
 
-    /// The number of edges.
+    /// The number of edges that are chosen.
     #[must_use]
     pub fn len(&self) -> usize {
         self.destinations.iter().map(|destination| destination.edges.len()).sum()
     }
 
-    /// Whether nothing is asked for.
+    /// Whether nothing is asked for that is chosen.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.destinations.iter().all(|destination| destination.edges.is_empty())
@@ -183,7 +205,8 @@ impl EdgeSet {
         &self.manifests
     }
 
-    /// The repositories concerned, one for each host and whole name, in that order.
+    /// The repositories concerned, one for each host and whole name, in that order; also those of whose edges
+    /// none is chosen.
     #[must_use]
     pub fn destinations(&self) -> &[DestinationRepository] {
         &self.destinations
@@ -194,6 +217,16 @@ impl EdgeSet {
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         &self.problems
+    }
+
+    /// The `service-account` of the registry whose prefix `destination` has.
+    #[must_use]
+    pub fn service_account(&self, destination: &DestinationRepository) -> Option<&str> {
+        self.registry(destination.registry).service_account.as_deref()
+    }
+
+    fn registry(&self, (manifest, registry): (u32, u32)) -> &Registry {
+        &self.manifests[manifest as usize].destinations[registry as usize]
     }
 
     /// What `edge` asks for, as the first project that asks for it writes it.
@@ -209,6 +242,11 @@ impl EdgeSet {
         let manifest = &self.manifests[index.manifest as usize];
         let image = &manifest.images[index.image as usize];
         Wish { id, manifest, image, entry: &image.digests[index.entry as usize] }
+    }
+
+    /// Which manifest a wish is of.
+    pub(crate) fn manifest_of(&self, wish: WishId) -> usize {
+        self.wishes[wish.0 as usize].manifest as usize
     }
 
     /// The digest of `edge`.
@@ -243,8 +281,8 @@ impl EdgeSet {
         iter::once(self.wish(edge)).chain(again.map(|other| self.wish(other)))
     }
 
-    /// What `edge`, one of `destination`'s, conflicts with: the first of `destination`'s edges with
-    /// the same tag and another digest.
+    /// What `edge`, one of `destination`'s, conflicts with: the first of `destination`'s edges, chosen ones
+    /// before others, with the same tag and another digest.
     #[must_use]
     pub fn conflict(
         &self,
@@ -255,9 +293,12 @@ impl EdgeSet {
             return None;
         }
         let (tag, digest) = self.key(edge);
-        let start = destination.edges.partition_point(|other| self.tag(other) < tag);
-        let other =
-            destination.edges[start..].iter().find(|other| self.digest(other) != *digest)?;
+        let find = |edges: &'_ [Edge]| {
+            let start = edges.partition_point(|other| self.tag(other) < tag);
+            let mut same = edges[start..].iter().take_while(|other| self.tag(other) == tag);
+            same.find(|other| self.digest(other) != *digest).copied()
+        };
+        let other = &find(&destination.edges).or_else(|| find(&destination.others))?;
         let wish = self.wish(other);
         Some(Conflict {
             project: &wish.manifest.project,
@@ -272,7 +313,7 @@ impl EdgeSet {
     }
 
     /// What two edges of one repository are compared by.
-    fn key(&self, edge: &Edge) -> (Option<&Tag>, &Digest) {
+    pub(crate) fn key(&self, edge: &Edge) -> (Option<&Tag>, &Digest) {
         let entry = self.wish(edge).entry;
         (edge.tag_index().map(|index| &entry.tags[index].0), &entry.digest)
     }
@@ -291,16 +332,17 @@ impl EdgeSet {
                     entry: index(entry),
                 }));
                 let wishes = start..index(self.wishes.len());
-                for (prefix, repository) in ends {
-                    gathered
-                        .entry((prefix.host.clone(), repository))
-                        .or_insert_with(|| Gathered {
-                            prefix: prefix.clone(),
-                            name: image.name.clone(),
-                            images: Vec::new(),
-                        })
-                        .images
-                        .push(wishes.clone());
+                for (registry, repository) in ends {
+                    let host = manifest.destinations[registry as usize].prefix.host.clone();
+                    let registry = (index(manifest_index), registry);
+                    let new =
+                        || Gathered { registry, name: image.name.clone(), images: Vec::new() };
+                    let place = gathered.entry((host, repository)).or_insert_with(new);
+                    // Below a longer path the name is shorter.
+                    if image.name.as_str().len() < place.name.as_str().len() {
+                        (place.registry, place.name) = (registry, image.name.clone());
+                    }
+                    place.images.push(wishes.clone());
                 }
             }
         }
@@ -341,21 +383,21 @@ impl EdgeSet {
     }
 }
 
-/// The whole names of `image` at each destination, and the problem with those that are too long. One
-/// too long at the source has nothing to come from, so it goes nowhere.
-fn whole_names<'m>(
-    manifest: &'m PromotionManifest,
+/// The whole names of `image` at each destination, by the destination's index, and the problem with those that
+/// are too long. One too long at the source has nothing to come from, so it goes nowhere.
+fn whole_names(
+    manifest: &PromotionManifest,
     image: &Image,
-) -> (Vec<(&'m RegistryPrefix, Repository)>, Option<Problem>) {
+) -> (Vec<(u32, Repository)>, Option<Problem>) {
     let source = &manifest.source.prefix;
     if let Err(error) = source.repository(&image.name) {
         return (Vec::new(), Some(too_long(manifest, image, &[(source, error)])));
     }
     let (mut ends, mut faults) = (Vec::with_capacity(manifest.destinations.len()), Vec::new());
-    for destination in &manifest.destinations {
+    for (at, destination) in manifest.destinations.iter().enumerate() {
         let prefix = &destination.prefix;
         match prefix.repository(&image.name) {
-            Ok(repository) => ends.push((prefix, repository)),
+            Ok(repository) => ends.push((index(at), repository)),
             Err(error) => faults.push((prefix, error)),
         }
     }

@@ -5,12 +5,14 @@
 //! file names. Every problem is reported with its place, never only the first, and one project's
 //! problems never touch another's. The rules are in `docs/promotion-manifest.md`.
 
+mod choose;
 mod edges;
 mod images;
 mod layout;
 mod manifest;
 mod parse;
 mod problem;
+mod provenance;
 mod registries;
 mod yaml;
 
@@ -19,3 +21,4 @@ pub use layout::{IMAGES_FILE, REGISTRIES_FILE, ThinProject, thin_layout};
 pub use manifest::{DigestEntry, Image, PromotionManifest, Registry};
 pub use parse::{MAX_FILE_BYTES, Parsed, parse_plain, parse_thin};
 pub use problem::{Position, Problem, one_line};
+pub use provenance::{Provenance, Written, WrittenValue};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use oci::{Digest, RegistryPrefix, Repository, Tag};
 
-use crate::Position;
+use crate::{Position, Provenance};
 
 /// One project's wishes, free of faults: what was wrong is a [`Problem`](crate::Problem) instead.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub struct PromotionManifest {
     pub destinations: Vec<Registry>,
     /// What is promoted, in the order written; no name twice.
     pub images: Vec<Image>,
+    /// What the images must prove of their making, if anything is written of it.
+    pub provenance: Option<Provenance>,
 }
 
 /// An entry of `registries`.
@@ -30,7 +32,7 @@ pub struct PromotionManifest {
 pub struct Registry {
     /// Its `name`.
     pub prefix: RegistryPrefix,
-    /// Its `service-account`: kept, used by nothing yet.
+    /// Its `service-account`: as whom it is spoken to.
     pub service_account: Option<String>,
     /// Where the entry begins.
     pub position: Position,

@@ -5,8 +5,9 @@
 use std::sync::Arc;
 
 use crate::{
-    Image, Problem, PromotionManifest, images,
+    Image, Problem, PromotionManifest, Provenance, images,
     problem::Report,
+    provenance,
     registries::{self, Registries},
     yaml::{self, Node},
 };
@@ -29,16 +30,16 @@ pub struct Parsed {
 pub fn parse_plain(file: &str, text: &str) -> Parsed {
     let name: Arc<str> = file.into();
     let mut report = Report::new(file, &name);
-    let (mut registries, mut list) = (None, Vec::new());
+    let (mut found, mut list) = (None, Vec::new());
     if let Some(root) = yaml::read(text, &mut report) {
         let rule = "the file must be a mapping with `registries` and `images`";
         let names = ["images", "registries", "imagesPath", "provenance"];
         if let Some([images, rest @ ..]) = root.fields(rule, names, &mut report) {
-            registries = self::registries(&root, rest, &mut report);
+            found = frame(&root, rest, &mut report);
             list = images.map_or_else(Vec::new, |images| images::read(images, &mut report));
         }
     }
-    assemble([Arc::clone(&name), name], registries, list, vec![report])
+    assemble([Arc::clone(&name), name], found, list, vec![report])
 }
 
 /// Reads the two files of a project of a thin manifest directory, each as its name and its text.
@@ -51,36 +52,52 @@ pub fn parse_thin(project: &str, registries: (&str, &str), images: (&str, &str))
         let rule = "the file must be a mapping with `registries`";
         let names = ["registries", "imagesPath", "provenance"];
         let fields = root.fields(rule, names, &mut in_registries)?;
-        self::registries(&root, fields, &mut in_registries)
+        frame(&root, fields, &mut in_registries)
     });
     let list = yaml::read(images.1, &mut in_images)
         .and_then(|root| Some(images::read(root.present()?, &mut in_images)));
     assemble(files, found, list.unwrap_or_default(), vec![in_registries, in_images])
 }
 
-/// The registries of `root`, and a look at the keys beside them: real files have them, nothing uses
-/// them.
-fn registries(
+/// What stands beside the images.
+struct Frame {
+    registries: Registries,
+    provenance: Option<Provenance>,
+}
+
+/// The registries of `root`, and the keys beside them.
+fn frame(
     root: &Node<'_>,
     [list, path, provenance]: [Option<&Node<'_>>; 3],
     report: &mut Report,
-) -> Option<Registries> {
+) -> Option<Frame> {
+    // Nothing uses it, but real files have it.
     path.map(|path| path.text("`imagesPath` must be text", report));
-    provenance.map(|block| block.mapping("`provenance` must be a mapping", report));
-    registries::read(list, root.position, report)
+    let provenance = provenance.and_then(|block| provenance::read(block, report));
+    let registries = registries::read(list, root.position, report)?;
+    Some(Frame { registries, provenance })
 }
 
 fn assemble(
     [registries_file, images_file]: [Arc<str>; 2],
-    registries: Option<Registries>,
+    frame: Option<Frame>,
     images: Vec<Image>,
     reports: Vec<Report>,
 ) -> Parsed {
     let is_out = reports.iter().any(Report::project_is_out);
     let project = reports[0].project().to_owned();
     let problems = reports.into_iter().flat_map(Report::into_problems).collect();
-    let manifest = registries.filter(|_| !is_out).map(|Registries { source, destinations }| {
-        PromotionManifest { project, registries_file, images_file, source, destinations, images }
+    let manifest = frame.filter(|_| !is_out).map(|Frame { registries, provenance }| {
+        let Registries { source, destinations } = registries;
+        PromotionManifest {
+            project,
+            registries_file,
+            images_file,
+            source,
+            destinations,
+            images,
+            provenance,
+        }
     });
     Parsed { manifest, problems }
 }

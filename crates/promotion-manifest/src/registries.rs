@@ -122,10 +122,11 @@ fn check_numbers(at: Position, sources: &[Entry], destinations: &[Entry], report
 fn check_names(source: Option<&Registry>, destinations: &[Registry], report: &mut Report) {
     let mut seen = HashMap::new();
     for Registry { prefix, position, .. } in destinations {
-        if source.is_some_and(|source| source.prefix == *prefix) {
-            let message = format!(
-                "the destination `{prefix}` is the source itself; remove it or mend its name"
-            );
+        if let Some(source) = source.map(|source| &source.prefix)
+            && let Some(how) = is_in(prefix, source)
+        {
+            let message =
+                format!("the destination `{prefix}` is {how}; remove it or mend its name");
             report.leave_out_project(*position, message);
         }
         if let Some(line) = seen.insert(prefix, position.line) {
@@ -134,4 +135,13 @@ fn check_names(source: Option<&Registry>, destinations: &[Registry], report: &mu
             report.leave_out_project(*position, message);
         }
     }
+}
+
+/// How a destination lies in the source, if it does: what is promoted would be staged again.
+fn is_in(destination: &RegistryPrefix, source: &RegistryPrefix) -> Option<String> {
+    if destination == source {
+        return Some("the source itself".to_owned());
+    }
+    let path = destination.path.as_ref().filter(|_| destination.host == source.host)?;
+    source.relative(path).map(|_| format!("inside the source `{source}`"))
 }

@@ -10,7 +10,7 @@ use std::{borrow::Cow, collections::HashMap};
 use granit_parser::{Event, Marker, Parser, ScalarStyle};
 
 use crate::{
-    Position,
+    Position, Written, WrittenValue,
     parse::MAX_FILE_BYTES,
     problem::{Report, quoted},
 };
@@ -193,6 +193,24 @@ impl<'t> Node<'t> {
             Value::Mapping(_) => Some(self.entries()),
             _ => self.is_wrong(rule, report),
         }
+    }
+
+    /// Itself as it is written, to be kept.
+    pub(crate) fn written(&self) -> Written {
+        let value = match &self.value {
+            Value::Scalar { .. } if self.is_null() => WrittenValue::Text(String::new()),
+            Value::Scalar { text, .. } => WrittenValue::Text(text.clone().into_owned()),
+            Value::List(items) => WrittenValue::List(items.iter().map(Self::written).collect()),
+            Value::Mapping(_) => {
+                let entries = self.entries().iter();
+                let kept = entries
+                    .filter_map(|[key, value]| Some((key.scalar()?.to_owned(), value.written())));
+                WrittenValue::Mapping(kept.collect())
+            }
+            // It has been reported, and its project is left out.
+            Value::Refused => WrittenValue::Text(String::new()),
+        };
+        Written { position: self.position, value }
     }
 
     /// The values of a mapping by `names`: nothing for those absent or null. Other keys are reported.

@@ -1,6 +1,6 @@
 //! The rows of `docs/promotion-manifest.md`, "What happens to what is written".
 
-use promotion_manifest::{EdgeSet, MAX_FILE_BYTES, Parsed, parse_plain, parse_thin};
+use promotion_manifest::{EdgeSet, MAX_FILE_BYTES, Parsed, WrittenValue, parse_plain, parse_thin};
 
 const REGISTRIES: &str = "\
 registries:
@@ -109,8 +109,8 @@ fn row_4_a_duplicate_key_leaves_the_project_out() {
         (&[("img:5:5", "stands on line 3 already")], None),
     );
     registries(
-        &format!("{REGISTRIES}provenance:\n  a: {{b: 1, b: 2}}\n"),
-        (&[("reg:6:13", "`b` stands on line 6 already")], None),
+        &format!("{REGISTRIES}provenance:\n  mode: {{b: 1, b: 2}}\n"),
+        (&[("reg:6:16", "`b` stands on line 6 already")], None),
     );
 }
 
@@ -209,6 +209,62 @@ fn row_8_a_destination_stands_once_and_is_not_the_source() {
             &[
                 ("reg:5:3", "`src.example/staging` is the source itself"),
                 ("reg:6:3", "`dst.example/prod` stands on line 4 already"),
+            ],
+            None,
+        ),
+    );
+}
+
+#[test]
+fn row_8_a_destination_is_not_inside_the_source() {
+    registries(
+        &format!(
+            "{REGISTRIES}- name: src.example/staging/prod\n- name: src.example/staging-prod\n"
+        ),
+        (
+            &[("reg:5:3", "`src.example/staging/prod` is inside the source `src.example/staging`")],
+            None,
+        ),
+    );
+    registries(
+        "registries:\n- name: h.example\n  src: true\n- name: h.example/prod\n",
+        (&[("reg:4:3", "inside the source `h.example`")], None),
+    );
+    // Side by side, or the other way round, they do not meet.
+    for (source, destination) in [("h/a", "h/ab"), ("h/a/b", "h/a"), ("h/a", "g/a/b")] {
+        let registries =
+            format!("registries:\n- name: {source}\n  src: true\n- name: {destination}\n");
+        let parsed = parse_thin("p", ("reg", &registries), ("img", "[]"));
+        assert_eq!(parsed.problems, [], "{registries}");
+    }
+}
+
+#[test]
+fn row_20_provenance_is_kept_as_it_is_written() {
+    let block = "provenance:\n  mode: require\n  signers: [a@b]\n  builders:\n  - id: x\n    level: 3\n    signers:\n    - {identity: c, issuer: d}\n  levels: null\n";
+    let text = format!("{REGISTRIES}{block}");
+    let parsed = parse_thin("p", ("reg", &text), ("img", "[]"));
+    assert_eq!(parsed.problems, []);
+    let provenance = parsed.manifest.expect("a manifest").provenance.expect("a block");
+    let keys: Vec<_> = provenance.members.iter().map(|(key, _)| *key).collect();
+    assert_eq!(keys, ["mode", "signers", "builders"], "null is as good as absent");
+    let text = |text: &str| WrittenValue::Text(text.to_owned());
+    assert_eq!(provenance.get("mode").map(|it| it.value.clone()), Some(text("require")));
+    let WrittenValue::List(builders) = &provenance.get("builders").expect("a list").value else {
+        panic!("{provenance:#?}");
+    };
+    assert_eq!((builders[0].position.line, builders[0].position.column), (9, 5));
+    let WrittenValue::Mapping(members) = &builders[0].value else { panic!("{builders:#?}") };
+    assert_eq!((members[1].0.as_str(), &members[1].1.value), ("level", &text("3")));
+    registries(
+        &format!(
+            "{REGISTRIES}provenance: {{modus: x, builders: {{}}, levels: [{{level: 1, image: a}}]}}\n"
+        ),
+        (
+            &[
+                ("reg:5:14", "`modus` is unknown here, where `mode`"),
+                ("reg:5:34", "`builders` must be a list of mappings"),
+                ("reg:5:58", "`image` is unknown here, where `images`, `level`"),
             ],
             None,
         ),
