@@ -15,6 +15,7 @@ pub struct Fault {
     method: Option<Method>,
     path_contains: String,
     left: usize,
+    spares_authorized: bool,
     action: Action,
 }
 
@@ -45,6 +46,7 @@ impl Fault {
             method: None,
             path_contains: path_contains.to_owned(),
             left: usize::MAX,
+            spares_authorized: false,
             action: Action::Answer(StatusCode::INTERNAL_SERVER_ERROR, HeaderMap::new()),
         }
     }
@@ -61,6 +63,13 @@ impl Fault {
     pub fn status(self, code: u16) -> Self {
         let status = StatusCode::from_u16(code).expect("a status code");
         self.with(Action::Answer(status, HeaderMap::new()))
+    }
+
+    /// Befalls only those that do not say who they are.
+    #[must_use]
+    pub const fn unless_authorized(mut self) -> Self {
+        self.spares_authorized = true;
+        self
     }
 
     /// After [`Fault::status`]: with this header, such as `Retry-After` or `Location`.
@@ -168,6 +177,9 @@ impl Fault {
     /// What happens to `request`, if it is one of those that this is for.
     pub(crate) fn befall(&mut self, request: &RecordedRequest) -> Option<Action> {
         let method = self.method.as_ref().is_none_or(|method| *method == request.method);
+        if self.spares_authorized && request.headers.contains_key(http::header::AUTHORIZATION) {
+            return None;
+        }
         if !method || !request.path_and_query.contains(&self.path_contains) || self.left == 0 {
             return None;
         }

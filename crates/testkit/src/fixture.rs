@@ -123,6 +123,72 @@ pub fn referrer(seed: u64, subject: &Descriptor, artifact_type: &str) -> Image {
     Image { descriptor: Descriptor::of(OCI.manifest, &bytes), bytes, blobs, children: Vec::new() }
 }
 
+/// What cosign puts under a digest tag: a layer for each of `signers`, all of which sign the same payload, and a
+/// config that lists the layers.
+#[must_use]
+pub fn signatures(payload: &str, signers: &[&str]) -> Image {
+    let payload = blob("application/vnd.dev.cosign.simplesigning.v1+json", payload.to_owned());
+    let signed = |signer: &&str| {
+        let mut layer = payload.clone();
+        let signature = ("dev.cosignproject.cosign/signature".to_owned(), (*signer).to_owned());
+        layer.descriptor.annotations.extend([signature]);
+        layer
+    };
+    let layers: Vec<_> = signers.iter().map(signed).collect();
+    let ids: Vec<_> = layers.iter().map(|layer| layer.descriptor.digest).collect();
+    let config = serde_json::json!({
+        "architecture": "", "os": "", "config": {}, "created": "0001-01-01T00:00:00Z",
+        "history": ids.iter().map(|_| serde_json::json!({ "created": "0001-01-01T00:00:00Z" })).collect::<Vec<_>>(),
+        "rootfs": { "type": "layers", "diff_ids": ids },
+    });
+    manifest_of(&OCI, [&[blob(OCI.config, config.to_string())], &*layers].concat())
+}
+
+/// An index of indexes.
+#[must_use]
+pub fn nested(seed: u64, indexes: usize) -> Image {
+    let children: Vec<_> = (0..indexes).map(|at| index(mix(seed, at), 2, 2)).collect();
+    let bytes = print(&ImageIndex {
+        schema_version: 2,
+        media_type: Some(OCI.index.to_owned()),
+        artifact_type: None,
+        manifests: children.iter().map(|child| child.descriptor.clone()).collect(),
+        subject: None,
+        annotations: BTreeMap::new(),
+    });
+    Image { descriptor: Descriptor::of(OCI.index, &bytes), bytes, blobs: Vec::new(), children }
+}
+
+/// The same image, whose manifest and blobs are called by their SHA-512.
+#[must_use]
+pub fn in_sha512(image: &Image) -> Image {
+    let mut image = image.clone();
+    let mut json: serde_json::Value = serde_json::from_slice(&image.bytes).expect("a manifest");
+    let mut rename = |of: &str, place: &mut serde_json::Value| {
+        let blob = image.blobs.iter_mut().find(|blob| blob.descriptor.digest.to_string() == of);
+        let blob = blob.expect("a blob");
+        blob.descriptor.digest = sha512(&blob.bytes);
+        *place = blob.descriptor.digest.to_string().into();
+    };
+    let renamed = |descriptor: &serde_json::Value| {
+        descriptor["digest"].as_str().expect("a digest").to_owned()
+    };
+    rename(&renamed(&json["config"]), &mut json["config"]["digest"]);
+    for layer in json["layers"].as_array_mut().expect("layers") {
+        rename(&renamed(layer), &mut layer["digest"]);
+    }
+    image.bytes = json.to_string().into();
+    image.descriptor.digest = sha512(&image.bytes);
+    image.descriptor.size = image.bytes.len() as u64;
+    image
+}
+
+fn sha512(bytes: &[u8]) -> Digest {
+    let mut digester = oci::Digester::new(oci::Algorithm::Sha512);
+    digester.update(bytes);
+    digester.finish()
+}
+
 /// `length` bytes of noise.
 #[must_use]
 pub fn noise(seed: u64, length: usize) -> Bytes {

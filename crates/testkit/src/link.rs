@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use oci::Host;
@@ -35,6 +36,8 @@ pub struct TestLink {
 #[derive(Debug)]
 struct State {
     passed: AtomicU64,
+    /// Bytes a second; zero is as many as there are.
+    pace: AtomicU64,
     cuts: Mutex<Cuts>,
     /// Changes at each cut.
     cut: watch::Sender<usize>,
@@ -53,7 +56,8 @@ impl TestLink {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let cuts = Mutex::new(Cuts { every: 0, next: 0, left: 0 });
-        let state = State { passed: AtomicU64::new(0), cuts, cut: watch::channel(0).0 };
+        let (passed, pace) = (AtomicU64::new(0), AtomicU64::new(0));
+        let state = State { passed, pace, cuts, cut: watch::channel(0).0 };
         let state = Arc::new(state);
         let (server, shared) = (server.to_string(), Arc::clone(&state));
         let task = tokio::spawn(async move {
@@ -80,6 +84,11 @@ impl TestLink {
     pub fn cut_every(&self, bytes: u64, times: usize) {
         let next = self.passed() + bytes;
         *self.state.cuts() = Cuts { every: bytes, next, left: times };
+    }
+
+    /// Lets no more than so many bytes a second through, on each connection and each way.
+    pub fn slow_down(&self, bytes_a_second: u64) {
+        self.state.pace.store(bytes_a_second, Ordering::Relaxed);
     }
 
     /// How many bytes have passed, both ways, heads and bodies.
@@ -128,6 +137,10 @@ impl State {
         let mut piece = vec![0; PIECE];
         while let Ok(length @ 1..) = from.read(&mut piece).await {
             self.count(length as u64);
+            let pace = self.pace.load(Ordering::Relaxed);
+            if pace > 0 {
+                tokio::time::sleep(Duration::from_secs_f64(length as f64 / pace as f64)).await;
+            }
             if to.to.write_all(&piece[..length]).await.is_err() {
                 return;
             }
