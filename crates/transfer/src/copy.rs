@@ -7,8 +7,14 @@ use std::{
 
 use futures_util::{StreamExt as _, future::join_all, stream};
 use oci::{Descriptor, Digest};
+use registry_client::RepositoryClient;
 
-use crate::{BlobOutcome, Destination, Error, Image, InFlight, Node, copy_blob};
+use crate::{
+    BlobOutcome, Content, Destination, Error, Image, InFlight, Node,
+    fan_out::{Wanted, Way},
+    patience::together,
+    per_digest::Places,
+};
 
 /// How many blobs of one image are in motion at the same time.
 pub const BLOBS_AT_ONCE: usize = 4;
@@ -38,16 +44,17 @@ impl Image {
         destinations: &[Destination],
     ) -> Vec<Result<Copied, Error>> {
         let recipients: Vec<_> = destinations.iter().map(Recipient::new).collect();
-        join_all(recipients.iter().map(|recipient| recipient.survey(self))).await;
-        stream::iter(self.blobs())
+        let root = Content::Manifest(self.root.manifest.digest);
+        Recipient::each(&recipients, root, |recipient| recipient.survey(self)).await;
+        stream::iter(self.listed_blobs())
             .for_each_concurrent(BLOBS_AT_ONCE, |blob| self.move_blob(in_flight, blob, &recipients))
             .await;
-        join_all(recipients.iter().map(|recipient| recipient.write_manifests(self))).await;
+        Recipient::each(&recipients, root, |recipient| recipient.write_manifests(self)).await;
         recipients.into_iter().map(Recipient::finish).collect()
     }
 
     /// Every blob once, with a manifest that lists it.
-    fn blobs(&self) -> Vec<Listed<'_>> {
+    fn listed_blobs(&self) -> Vec<Listed<'_>> {
         let mut seen = HashSet::new();
         let all = self.nodes().flat_map(|node| {
             node.blobs.iter().map(|blob| Listed { blob, parent: &node.manifest.digest })
@@ -57,21 +64,113 @@ impl Image {
 
     async fn move_blob(&self, in_flight: &InFlight, listed: Listed<'_>, all: &[Recipient<'_>]) {
         let Listed { blob, parent } = listed;
-        let _sole_mover = in_flight.lock(&blob.digest).await;
-        let asked = join_all(all.iter().map(|recipient| recipient.lacks(blob))).await;
-        let lacking: Vec<_> = all
-            .iter()
-            .zip(asked)
-            .filter_map(|(recipient, lacks)| lacks.then_some(recipient))
-            .collect();
-        let destinations: Vec<_> = lacking.iter().map(|recipient| recipient.destination).collect();
-        if destinations.is_empty() {
-            return;
+        let mut places = in_flight.lock(&blob.digest).await;
+        let asked = join_all(all.iter().map(|recipient| recipient.lacks(blob, &places))).await;
+        let lacking =
+            all.iter().zip(asked).filter_map(|(recipient, lacks)| lacks.then_some(recipient));
+        let wanted = Wanted { source: &self.source, parent, blob };
+        Moving { wanted, places: &mut places }.to(lacking.collect()).await;
+    }
+}
+
+/// One blob on its way to those that lack it.
+struct Moving<'a> {
+    wanted: Wanted<'a>,
+    places: &'a mut Places,
+}
+
+impl Moving<'_> {
+    /// Moves the bytes to each registry once, and within it by mounting; to each store for itself.
+    async fn to<'r>(mut self, mut lacking: Vec<&'r Recipient<'r>>) {
+        while !lacking.is_empty() {
+            let (near, mut far): (Vec<_>, Vec<_>) =
+                lacking.into_iter().partition(|recipient| self.near(recipient).is_some());
+            far.extend(self.spread(near).await);
+            let mut hosts = HashSet::new();
+            let is_first = |recipient: &&'r Recipient<'r>| match recipient.destination {
+                Destination::Registry(repository) => hosts.insert(repository.host()),
+                Destination::Store(_) => true,
+            };
+            let (leading, following): (Vec<_>, Vec<_>) = far.into_iter().partition(is_first);
+            lacking = following;
+            if !leading.is_empty() {
+                self.lead(leading, &mut lacking).await;
+            }
         }
-        let outcomes = copy_blob(&self.source, parent, blob, &destinations).await;
-        for (recipient, outcome) in lacking.into_iter().zip(outcomes) {
-            recipient.record(blob, outcome);
+    }
+
+    /// A repository of the same registry that has the blob.
+    fn near(&self, recipient: &Recipient<'_>) -> Option<RepositoryClient> {
+        match recipient.destination {
+            Destination::Registry(repository) => self.places.at(repository),
+            Destination::Store(_) => None,
         }
+    }
+
+    /// Has the blob mounted from where their registry has it; what refuses that is fed from there. Gives those back
+    /// that could not be, since it is not there any more.
+    async fn spread<'r>(&mut self, near: Vec<&'r Recipient<'r>>) -> Vec<&'r Recipient<'r>> {
+        let mut far = Vec::new();
+        let spread = near.iter().map(|recipient| {
+            let (from, Wanted { source, parent, blob }) = (self.near(recipient), self.wanted);
+            async move {
+                let wanted = Wanted { source: from.as_ref().unwrap_or(source), parent, blob };
+                let from = from.as_ref().map(RepositoryClient::name);
+                wanted.move_to(&[Way { to: recipient.destination, from }]).await.pop()
+            }
+        });
+        let outcomes = together(spread, |outcome| matches!(outcome, Some(Ok(_)))).await;
+        for (recipient, outcome) in near.into_iter().zip(outcomes) {
+            match outcome.flatten() {
+                Some(Err(error)) if error.is_source() => far.push(recipient),
+                outcome => {
+                    self.record(recipient, outcome.unwrap_or_else(|| Err(self.lags(recipient))));
+                }
+            }
+        }
+        for recipient in &far {
+            if let Destination::Registry(repository) = recipient.destination {
+                self.places.forget(repository.host());
+            }
+        }
+        far
+    }
+
+    /// Reads the blob from its source for the first of each registry. The others of one that is left behind are
+    /// left behind too.
+    async fn lead<'r>(
+        &mut self,
+        leading: Vec<&'r Recipient<'r>>,
+        following: &mut Vec<&'r Recipient<'r>>,
+    ) {
+        let ways: Vec<_> =
+            leading.iter().map(|recipient| Way { to: recipient.destination, from: None }).collect();
+        let outcomes = self.wanted.move_to(&ways).await;
+        for (recipient, outcome) in leading.into_iter().zip(outcomes) {
+            let error =
+                outcome.as_ref().err().filter(|error| error.is_lagging() || error.is_source());
+            if let (Some(error), Destination::Registry(leader)) = (error, recipient.destination) {
+                let is_there = |follower: &&Recipient<'_>| match follower.destination {
+                    Destination::Registry(repository) => repository.host() == leader.host(),
+                    Destination::Store(_) => false,
+                };
+                for follower in following.extract_if(.., |follower| is_there(follower)) {
+                    follower.fail(error.clone());
+                }
+            }
+            self.record(recipient, outcome);
+        }
+    }
+
+    fn lags(&self, recipient: &Recipient<'_>) -> Error {
+        recipient.destination.lags(Content::Blob(self.wanted.blob.digest))
+    }
+
+    fn record(&mut self, recipient: &Recipient<'_>, outcome: Result<BlobOutcome, Error>) {
+        if let (Ok(_), Destination::Registry(repository)) = (&outcome, recipient.destination) {
+            self.places.add(repository);
+        }
+        recipient.record(self.wanted.blob, outcome);
     }
 }
 
@@ -104,14 +203,33 @@ impl<'a> Recipient<'a> {
         Self { destination, state: Mutex::default() }
     }
 
+    /// Does something with all of them at once. Who is much slower than those that did as much, which `work` tells, is
+    /// left behind with `content` wanting.
+    async fn each<'r, W: Future<Output = bool>>(
+        all: &'r [Self],
+        content: Content,
+        work: impl Fn(&'r Self) -> W,
+    ) {
+        let done = together(all.iter().map(work), |has_done_as_much| *has_done_as_much).await;
+        for (recipient, _) in all.iter().zip(done).filter(|(_, done)| done.is_none()) {
+            recipient.fail(recipient.destination.lags(content));
+        }
+    }
+
+    fn has_failed(&self) -> bool {
+        self.state().failed.is_some()
+    }
+
     /// Finds what is absent. A manifest that is present is so with all that it reaches, since manifests
     /// are written after their content; so the root is asked for alone, and first. Then the one that is
     /// written first: where not even that is there, most likely nobody has begun, and the others are
     /// taken for absent. One that is there after all is written again, which changes nothing; its blobs
     /// are begun, and found there where the registry tells.
-    async fn survey(&self, image: &Image) {
-        let Some(true) = self.is_absent(&image.root).await else { return };
-        let Some((first, others)) = image.below.split_first() else { return };
+    ///
+    /// Whether the image is absent.
+    async fn survey(&self, image: &Image) -> bool {
+        let Some(true) = self.is_absent(&image.root).await else { return false };
+        let Some((first, others)) = image.below.split_first() else { return true };
         match self.is_absent(first).await {
             Some(true) => others.iter().for_each(|node| self.miss(node)),
             Some(false) => {
@@ -121,6 +239,7 @@ impl<'a> Recipient<'a> {
             }
             None => {}
         }
+        !self.has_failed()
     }
 
     async fn ask(&self, node: &Node) {
@@ -150,7 +269,7 @@ impl<'a> Recipient<'a> {
     }
 
     /// Whether the blob must be moved to it.
-    async fn lacks(&self, blob: &Descriptor) -> bool {
+    async fn lacks(&self, blob: &Descriptor, places: &Places) -> bool {
         let is_wanted = {
             let state = self.state();
             state.failed.is_none() && state.blobs.contains(&blob.digest)
@@ -159,7 +278,9 @@ impl<'a> Recipient<'a> {
             return false;
         }
         // A registry is asked by the request that opens an upload.
-        let Destination::Store(_) = self.destination else { return true };
+        if let Destination::Registry(repository) = self.destination {
+            return !places.has(repository);
+        }
         match self.destination.has_blob(&blob.digest).await {
             Ok(there) => !there,
             Err(error) => {
@@ -184,7 +305,8 @@ impl<'a> Recipient<'a> {
         }
     }
 
-    async fn write_manifests(&self, image: &Image) {
+    /// Whether all that were lacking, if any, are there now.
+    async fn write_manifests(&self, image: &Image) -> bool {
         for node in image.nodes() {
             let is_wanted = {
                 let state = self.state();
@@ -197,6 +319,8 @@ impl<'a> Recipient<'a> {
                 }
             }
         }
+        let state = self.state();
+        state.failed.is_none() && state.copied.manifests > 0
     }
 
     /// Keeps the first fault: it is what the others follow from.

@@ -81,6 +81,10 @@ impl Destination {
         DestinationError::Registry { destination, action, content, cause }.into()
     }
 
+    pub(crate) fn lags(&self, content: Content) -> Error {
+        DestinationError::Lags { destination: self.to_string(), content }.into()
+    }
+
     pub(crate) fn store_failed(
         &self,
         action: &'static str,

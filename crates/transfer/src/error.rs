@@ -58,6 +58,12 @@ impl Error {
         self.of_registry().is_some_and(registry_client::Error::is_unreachable)
     }
 
+    /// Whether a destination was left behind because it held the others up. It may be fed afterwards.
+    #[must_use]
+    pub fn is_lagging(&self) -> bool {
+        matches!(self, Self::Destination(error) if matches!(**error, DestinationError::Lags { .. }))
+    }
+
     /// Whether the same may well succeed later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
@@ -193,6 +199,14 @@ pub enum DestinationError {
         content: Content,
         /// What happened.
         cause: blob_store::Error,
+    },
+    /// It was much slower than the others.
+    #[error("{destination} takes {content} much more slowly than the other destinations do")]
+    Lags {
+        /// The repository or store.
+        destination: String,
+        /// What was on its way, or asked for.
+        content: Content,
     },
     /// The source failed meanwhile, so that nothing was committed.
     #[error("{content} was not written to {destination}, since it could not be read to its end")]

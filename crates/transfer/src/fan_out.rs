@@ -4,26 +4,18 @@
 //! and what it does not give out, no destination can commit.
 
 use blob_store::{BlobWriter, Put};
-use bytes::Bytes;
-use futures_util::{
-    Stream,
-    future::{join, join_all},
-    stream,
-};
-use oci::{Descriptor, Digest, Host};
+use futures_util::future::join;
+use oci::{Descriptor, Digest, Host, Repository};
 use registry_client::{
     Held, Mount, Push, Pushed, RemoteBlob, RepositoryClient, SMALL_BLOB_BYTES, Upload,
 };
-use tokio::sync::{
-    mpsc::{self, Receiver, Sender},
-    oneshot,
+use tokio::sync::oneshot;
+
+use crate::{
+    Content, Destination, DestinationError, Error, SourceError,
+    lane::{LaneEnd, Lanes, Piece, Pieces, body},
+    patience::together,
 };
-
-use crate::{Content, Destination, DestinationError, Error, SourceError};
-
-/// How many pieces may wait for one destination: enough to keep a connection busy while another
-/// destination hesitates, and at most some hundred KiB each, shared by all destinations.
-pub const PIECES_WAITING: usize = 8;
 
 /// What a destination has to show for one blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,45 +39,27 @@ pub async fn copy_blob(
     blob: &Descriptor,
     destinations: &[&Destination],
 ) -> Vec<Result<BlobOutcome, Error>> {
-    let asking = Wanted { source, parent, blob };
-    let sinks = join_all(destinations.iter().map(|to| asking.open(to))).await;
-    // Who reads and writes at once takes its places together.
-    let held = source.client().hold(&places(source, &sinks, destinations)).await;
-    let source = &source.under(&held);
-    let wanted = Wanted { source, ..asking };
-    let bytes_are_wanted = sinks.iter().any(|sink| !matches!(sink, Ok(Sink::There(_)) | Err(_)));
-    let (lanes, ends): (Vec<_>, Vec<_>) = sinks.iter().map(|_| Lane::new()).unzip();
-    let reading = async { if bytes_are_wanted { wanted.read(lanes).await } else { Ok(()) } };
-    let writing = sinks.into_iter().zip(destinations).zip(ends);
-    let held = &held;
-    let writing = writing.map(|((sink, to), end)| async move {
-        match sink {
-            Ok(sink) => wanted.write(to, sink.under(held), end).await,
-            Err(error) => Err(error),
-        }
-    });
-    let (read, written) = join(reading, join_all(writing)).await;
-    let settle = |outcome: Result<BlobOutcome, Error>| match (&read, outcome) {
-        (Ok(()), outcome) => outcome,
-        (Err(_), Ok(outcome)) => Ok(outcome),
-        // What only follows from the source is told as that; what a destination refused, it refused.
-        (Err(source_failed), Err(own)) => {
-            Err(if own.follows_from_source() { source_failed.clone() } else { own })
-        }
-    };
-    written.into_iter().map(settle).collect()
+    let ways = destinations.iter().map(|to| Way { to, from: None }).collect::<Vec<_>>();
+    Wanted { source, parent, blob }.move_to(&ways).await
+}
+
+/// A destination, and a repository of the same registry that may have the blob, besides itself and the source.
+#[derive(Clone, Copy)]
+pub(crate) struct Way<'a> {
+    pub(crate) to: &'a Destination,
+    pub(crate) from: Option<&'a Repository>,
 }
 
 /// A blob to be moved.
 #[derive(Clone, Copy)]
-struct Wanted<'a> {
-    source: &'a RepositoryClient,
-    parent: &'a Digest,
-    blob: &'a Descriptor,
+pub(crate) struct Wanted<'a> {
+    pub(crate) source: &'a RepositoryClient,
+    pub(crate) parent: &'a Digest,
+    pub(crate) blob: &'a Descriptor,
 }
 
 /// A destination that is ready for the bytes, or needs none.
-enum Sink {
+pub(crate) enum Sink {
     There(BlobOutcome),
     Upload(Upload),
     Store(BlobWriter),
@@ -105,59 +79,72 @@ impl Sink {
 fn places<'a>(
     source: &'a RepositoryClient,
     sinks: &[Result<Sink, Error>],
-    destinations: &'a [&Destination],
+    ways: &'a [Way<'_>],
 ) -> Vec<&'a Host> {
-    let moves = |sink: &Result<Sink, Error>| !matches!(sink, Ok(Sink::There(_)) | Err(_));
     if !sinks.iter().any(moves) {
         return Vec::new();
     }
-    let written = sinks.iter().zip(destinations).filter(|(sink, _)| moves(sink));
-    let registries = written.filter_map(|(_, to)| match to {
+    let written = sinks.iter().zip(ways).filter(|(sink, _)| moves(sink));
+    let registries = written.filter_map(|(_, way)| match way.to {
         Destination::Registry(repository) => Some(repository.host()),
         Destination::Store(_) => None,
     });
     registries.chain([source.host()]).collect()
 }
 
-/// What goes through the channels. A channel that closes without an `End` means that the source failed.
-#[derive(Clone)]
-enum Piece {
-    Bytes(Bytes),
-    End,
-}
-
-/// The way of the pieces to one destination.
-struct Lane {
-    pieces: Sender<Piece>,
-    /// Resolves when the destination is done with, well or not. The channel alone would not tell: a
-    /// request that was given up may live on in a connection that is stuck, and the channel's end with it.
-    ended: oneshot::Receiver<()>,
-}
-
-/// The other end of a lane. The sender is held for as long as pieces are taken.
-type LaneEnd = (Receiver<Piece>, oneshot::Sender<()>);
-
-impl Lane {
-    fn new() -> (Option<Self>, LaneEnd) {
-        let (sender, receiver) = mpsc::channel(PIECES_WAITING);
-        let (open, ended) = oneshot::channel();
-        (Some(Self { pieces: sender, ended }), (receiver, open))
-    }
-
-    /// Waits for room. Whether the piece was taken.
-    async fn take(&mut self, piece: &Piece) -> bool {
-        tokio::select! {
-            sent = self.pieces.send(piece.clone()) => sent.is_ok(),
-            _ = &mut self.ended => false,
-        }
-    }
+/// Whether bytes are to move there.
+const fn moves(sink: &Result<Sink, Error>) -> bool {
+    !matches!(sink, Ok(Sink::There(_)) | Err(_))
 }
 
 impl Wanted<'_> {
-    async fn open(&self, to: &Destination) -> Result<Sink, Error> {
+    /// Moves the blob to all of `ways`. Who is much slower than the others is left behind.
+    pub(crate) async fn move_to(&self, ways: &[Way<'_>]) -> Vec<Result<BlobOutcome, Error>> {
+        let opened = together(ways.iter().map(|way| self.open(*way)), Result::is_ok).await;
+        let sinks = ways.iter().zip(opened);
+        let sinks =
+            sinks.map(|(way, sink)| sink.unwrap_or_else(|| Err(self.lags(way.to)))).collect();
+        self.fill(ways, sinks).await
+    }
+
+    /// Reads the blob into what was opened.
+    pub(crate) async fn fill(
+        &self,
+        ways: &[Way<'_>],
+        sinks: Vec<Result<Sink, Error>>,
+    ) -> Vec<Result<BlobOutcome, Error>> {
+        // Who reads and writes at once takes its places together.
+        let held = self.source.client().hold(&places(self.source, &sinks, ways)).await;
+        let source = &self.source.under(&held);
+        let wanted = Wanted { source, ..*self };
+        let bytes_are_wanted = sinks.iter().any(moves);
+        let (lanes, ends) = Lanes::new(sinks.len());
+        let reading = async { if bytes_are_wanted { wanted.read(lanes).await } else { Ok(()) } };
+        let held = &held;
+        let writing = sinks.into_iter().zip(ways).zip(ends).map(|((sink, way), end)| async move {
+            wanted.write(way.to, sink?.under(held), end).await
+        });
+        // Nothing is sent where nothing is to be, so that this tells nothing of who is quick.
+        let has_sent =
+            |outcome: &Result<BlobOutcome, Error>| matches!(outcome, Ok(BlobOutcome::Sent));
+        let (read, written) = join(reading, together(writing, has_sent)).await;
+        let settle = |(outcome, way): (Option<Result<BlobOutcome, Error>>, &Way<'_>)| {
+            match (&read, outcome.unwrap_or_else(|| Err(self.lags(way.to)))) {
+                (Ok(()), outcome) => outcome,
+                (Err(_), Ok(outcome)) => Ok(outcome),
+                // What only follows from the source is told as that; what a destination refused, it refused.
+                (Err(source_failed), Err(own)) => {
+                    Err(if own.follows_from_source() { source_failed.clone() } else { own })
+                }
+            }
+        };
+        written.into_iter().zip(ways).map(settle).collect()
+    }
+
+    pub(crate) async fn open(&self, Way { to, from }: Way<'_>) -> Result<Sink, Error> {
         match to {
             Destination::Registry(repository) => self
-                .open_upload(repository)
+                .open_upload(repository, from)
                 .await
                 .map_err(|cause| to.registry_failed("write", self.content(), cause)),
             Destination::Store(store) => store
@@ -168,10 +155,15 @@ impl Wanted<'_> {
         }
     }
 
-    /// Asks the registry for what it has: within one registry, in the source's repository; otherwise in the
-    /// destination's own. Only what it lacks needs to move.
-    async fn open_upload(&self, to: &RepositoryClient) -> Result<Sink, registry_client::Error> {
-        let from = (self.source.host() == to.host()).then(|| self.source.name());
+    /// Asks the registry for what it has: where it is known to be, or in the source's repository if that is of the
+    /// same registry; otherwise in the destination's own. Only what it lacks needs to move.
+    async fn open_upload(
+        &self,
+        to: &RepositoryClient,
+        from: Option<&Repository>,
+    ) -> Result<Sink, registry_client::Error> {
+        let own = (self.source.host() == to.host()).then(|| self.source.name());
+        let from = from.or(own);
         Ok(match to.begin_blob(&self.blob.digest, from).await? {
             Mount::Mounted => {
                 Sink::There(from.map_or(BlobOutcome::AlreadyThere, |_| BlobOutcome::Mounted))
@@ -181,7 +173,7 @@ impl Wanted<'_> {
     }
 
     /// Reads the blob to its verified end, and gives each piece to every lane that still takes it.
-    async fn read(&self, mut lanes: Vec<Option<Lane>>) -> Result<(), Error> {
+    async fn read(&self, mut lanes: Lanes) -> Result<(), Error> {
         let opened = self.source.blob(&self.blob.digest).await;
         let mut reader = opened.map_err(|error| self.unreadable(error))?;
         if let Some(size) = reader.size().filter(|size| *size != self.blob.size) {
@@ -193,15 +185,15 @@ impl Wanted<'_> {
             if taken > self.blob.size {
                 return Err(self.wrong_size(taken));
             }
-            give(&mut lanes, &Piece::Bytes(piece)).await;
-            if lanes.iter().all(Option::is_none) {
+            lanes.give(&Piece::Bytes(piece)).await;
+            if lanes.are_closed() {
                 return Ok(());
             }
         }
         if taken < self.blob.size {
             return Err(self.wrong_size(taken));
         }
-        give(&mut lanes, &Piece::End).await;
+        lanes.give(&Piece::End).await;
         Ok(())
     }
 
@@ -209,14 +201,33 @@ impl Wanted<'_> {
         &self,
         to: &Destination,
         sink: Sink,
-        (mut pieces, open): LaneEnd,
+        LaneEnd { pieces, open, left }: LaneEnd,
+    ) -> Result<BlobOutcome, Error> {
+        let is_left = async {
+            if left.await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = is_left => Err(self.lags(to)),
+            written = self.write_all(to, sink, pieces, open) => written,
+        }
+    }
+
+    async fn write_all(
+        &self,
+        to: &Destination,
+        sink: Sink,
+        mut pieces: Pieces,
+        open: oneshot::Sender<()>,
     ) -> Result<BlobOutcome, Error> {
         match sink {
             Sink::There(outcome) => Ok(outcome),
             Sink::Store(writer) => self.store(to, writer, pieces).await,
             // A request without a body would be whole, and be committed, before anything was read:
             // so it begins with the first piece.
-            Sink::Upload(upload) => match pieces.recv().await {
+            Sink::Upload(upload) => match pieces.next().await {
                 Some(first) => self.upload(to, upload, first, (pieces, open)).await,
                 None => {
                     upload.cancel().await;
@@ -233,7 +244,7 @@ impl Wanted<'_> {
         to: &Destination,
         mut upload: Upload,
         first: Piece,
-        (rest, open): LaneEnd,
+        (rest, open): (Pieces, oneshot::Sender<()>),
     ) -> Result<BlobOutcome, Error> {
         let Destination::Registry(repository) = to else { return Err(self.aborted(to)) };
         let repository =
@@ -262,11 +273,11 @@ impl Wanted<'_> {
         &self,
         to: &Destination,
         mut writer: BlobWriter,
-        mut pieces: Receiver<Piece>,
+        mut pieces: Pieces,
     ) -> Result<BlobOutcome, Error> {
         let failed = |cause| to.store_failed("write", self.content(), cause);
         loop {
-            match pieces.recv().await {
+            match pieces.next().await {
                 Some(Piece::Bytes(piece)) => writer.write(piece).await.map_err(failed)?,
                 Some(Piece::End) => break,
                 None => return Err(self.aborted(to)),
@@ -292,43 +303,12 @@ impl Wanted<'_> {
         SourceError::Size { repository, digest, parent, described, found }.into()
     }
 
+    fn lags(&self, to: &Destination) -> Error {
+        to.lags(self.content())
+    }
+
     fn aborted(&self, to: &Destination) -> Error {
         let (destination, content) = (to.to_string(), self.content());
         DestinationError::Aborted { destination, content }.into()
     }
 }
-
-/// Waits until every lane has room, and gives it the piece; a lane that takes no more is closed.
-async fn give(lanes: &mut [Option<Lane>], piece: &Piece) {
-    let each = lanes.iter_mut().map(|lane| async move {
-        if let Some(open) = lane
-            && !open.take(piece).await
-        {
-            *lane = None;
-        }
-    });
-    join_all(each).await;
-}
-
-/// The pieces as the body of a request: it ends well only with the `End`.
-fn body(
-    first: Piece,
-    rest: Receiver<Piece>,
-) -> impl Stream<Item = Result<Bytes, SourceFailed>> + Send + 'static {
-    stream::try_unfold((Some(first), rest), |(first, mut rest)| async move {
-        let piece = match first {
-            Some(piece) => Some(piece),
-            None => rest.recv().await,
-        };
-        match piece {
-            Some(Piece::Bytes(bytes)) => Ok(Some((bytes, (None, rest)))),
-            Some(Piece::End) => Ok(None),
-            None => Err(SourceFailed),
-        }
-    })
-}
-
-/// Ends a body that must not be taken for whole.
-#[derive(Debug, thiserror::Error)]
-#[error("the blob could not be read to its end")]
-struct SourceFailed;

@@ -130,10 +130,23 @@ impl Image {
         &self.source
     }
 
+    /// The same image as `repository` has it: its blobs are read there, no manifest is read again.
+    #[must_use]
+    pub fn at(&self, repository: RepositoryClient) -> Self {
+        Self { source: repository, ..self.clone() }
+    }
+
     /// The manifest that was asked for.
     #[must_use]
     pub fn root(&self) -> &FetchedManifest {
         &self.root.manifest
+    }
+
+    /// All its blobs, each once.
+    pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
+        let mut seen = HashSet::new();
+        let all = self.nodes().flat_map(|node| &node.blobs);
+        all.filter(move |blob| seen.insert(blob.digest))
     }
 
     /// All its manifests, each once, children before those that list them, the root last.

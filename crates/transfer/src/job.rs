@@ -21,6 +21,9 @@ pub trait Progress: Send + Sync {
 
     /// `steps` more of the stage are done.
     fn advance(&self, steps: u64);
+
+    /// The job will write so many bytes, at most.
+    fn expect_bytes(&self, _bytes: u64) {}
 }
 
 /// Tells nobody.

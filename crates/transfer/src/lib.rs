@@ -10,12 +10,16 @@ mod error;
 mod fan_out;
 mod image;
 mod job;
+mod lane;
+mod patience;
 mod per_digest;
 
 pub use copy::{BLOBS_AT_ONCE, Copied};
 pub use destination::Destination;
 pub use error::{Content, DestinationError, Error, SourceError};
-pub use fan_out::{BlobOutcome, PIECES_WAITING, copy_blob};
+pub use fan_out::{BlobOutcome, copy_blob};
 pub use image::{Image, MAX_DEPTH, MAX_MANIFESTS, MAX_TREE_BYTES, Node};
 pub use job::{Confirm, Progress, Silent, Stop, Stopper, stop};
+pub use lane::PIECES_WAITING;
+pub use patience::PATIENCE;
 pub use per_digest::{InFlight, PerDigest};

@@ -4,6 +4,7 @@
 
 mod fan_out;
 mod image;
+mod many;
 mod reading;
 mod requests;
 mod world;

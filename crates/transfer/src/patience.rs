@@ -1,0 +1,61 @@
+//! How long those that are done wait for those that are not: a slow destination must not hold the others.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use tokio::time::{Instant, timeout_at};
+
+/// How long destinations wait for one that is slower, beyond what they took themselves. Longer than a lost packet
+/// or a busy moment of a registry takes, short beside the copying of an image; and it is waited for once, since
+/// whoever is left behind is left behind for the run.
+pub const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Does all of `work` at once. When the first of it `is_done` well, the rest has as much time again, and
+/// [`PATIENCE`]; what is not done then is dropped, and has no result. Results are in the order of `work`.
+pub(crate) async fn together<W: Future>(
+    work: impl IntoIterator<Item = W>,
+    is_done: impl Fn(&W::Output) -> bool,
+) -> Vec<Option<W::Output>> {
+    let began = Instant::now();
+    let numbered = |(index, work): (usize, W)| async move { (index, work.await) };
+    let mut running: FuturesUnordered<_> = work.into_iter().enumerate().map(numbered).collect();
+    let mut results: Vec<_> = (0..running.len()).map(|_| None).collect();
+    let mut until: Option<Instant> = None;
+    loop {
+        let next = match until {
+            None => running.next().await,
+            Some(until) => timeout_at(until, running.next()).await.unwrap_or_default(),
+        };
+        let Some((index, result)) = next else { return results };
+        if until.is_none() && is_done(&result) {
+            until = Some(Instant::now() + began.elapsed() + PATIENCE);
+        }
+        results[index] = Some(result);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::sleep;
+
+    use super::*;
+
+    async fn after(seconds: u64, result: Result<(), ()>) -> Result<(), ()> {
+        sleep(Duration::from_secs(seconds)).await;
+        result
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_slow_are_left_behind_and_the_nearly_as_fast_are_not() {
+        let work = [after(10, Ok(())), after(21, Ok(())), after(23, Ok(())), after(11, Err(()))];
+        let results = together(work, Result::is_ok).await;
+        assert_eq!(results, [Some(Ok(())), Some(Ok(())), None, Some(Err(()))]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_less_time_because_somebody_failed() {
+        let work = [after(0, Err(())), after(60, Ok(()))];
+        assert_eq!(together(work, Result::is_ok).await, [Some(Err(())), Some(Ok(()))]);
+        assert_eq!(together([after(3600, Ok(()))], Result::is_ok).await, [Some(Ok(()))]);
+    }
+}
