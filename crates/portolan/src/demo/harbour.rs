@@ -2,9 +2,10 @@
 //! a temporary directory.
 
 use std::{
-    fs,
+    fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -20,6 +21,11 @@ const PARIS_RANGES: &str = r#"{"syncToken": "1", "createDate": "2026-01-01-00-00
   "ipv6_prefixes": []}"#;
 const GCP_RANGES: &str = r#"{"syncToken": "1", "creationTime": "2026-01-01T00:00:00",
   "prefixes": [{"ipv4Prefix": "203.0.113.0/24", "service": "Google Cloud", "scope": "europe-west9"}]}"#;
+
+/// How often the directory is tried to be removed again, and how long between: a write of a few KiB is long
+/// done by then.
+const REMOVALS: usize = 20;
+const BETWEEN_REMOVALS: Duration = Duration::from_millis(50);
 
 /// Everything that runs.
 pub(crate) struct Harbour {
@@ -66,8 +72,17 @@ impl Harbour {
     /// When the directory cannot be removed.
     pub(crate) async fn close(mut self) -> anyhow::Result<()> {
         self.servers.shutdown().await;
-        let path = self.directory.path().display().to_string();
-        self.directory.close().with_context(|| format!("cannot remove {path}"))
+        let path = self.directory.path();
+        let mut removed = fs::remove_dir_all(path);
+        // A write that was dropped may still go on in another thread, and make a file meanwhile.
+        for _ in 0..REMOVALS {
+            if !matches!(&removed, Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty) {
+                break;
+            }
+            tokio::time::sleep(BETWEEN_REMOVALS).await;
+            removed = fs::remove_dir_all(path);
+        }
+        removed.with_context(|| format!("cannot remove {}", path.display()))
     }
 
     /// Writes `text` to a file of the temporary directory.
