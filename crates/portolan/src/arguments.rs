@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
 /// The verbs, in the order of an image's life. Their help is at their arguments.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Promote(Promote),
+    Promote(Box<Promote>),
     Mirror(Mirror),
     Serve(Serve),
     Explain(Explain),
@@ -57,10 +57,11 @@ impl Command {
 
 /// Copy what promotion manifests ask for from staging to production.
 ///
-/// Without --confirm nothing is written: the plan is shown. Tags are never moved and nothing is
-/// ever deleted; there is no flag for it. One project's fault never stops another's images.
+/// Without --confirm nothing is written: the plan is shown, with what it will cost. Tags are never moved and
+/// nothing is ever deleted; there is no flag for it. One project's fault never stops another's images. Running again
+/// does what is missing, whatever stopped the run before.
 ///
-/// Exit codes: 0 all holds (or would), 1 something is lost, refused, failed or a problem in a manifest, each
+/// Exit codes: 0 all holds (or would), 1 something is lost, refused, failed, unanswered or a problem in a manifest, each
 /// named; 2 it could not run.
 #[derive(Debug, Args)]
 pub(crate) struct Promote {
@@ -71,6 +72,77 @@ pub(crate) struct Promote {
     #[arg(long)]
     pub confirm: bool,
 
+    #[command(flatten)]
+    pub choice: Choosing,
+
+    #[command(flatten)]
+    pub attaching: Attaching,
+
+    #[command(flatten)]
+    pub telling: Telling,
+
+    /// Stop after this time, such as 90s, 30m or 2h, as if interrupted: the report is still written
+    #[arg(long, value_name = "TIME", value_parser = quantity::time)]
+    pub deadline: Option<Duration>,
+
+    /// At the end, read every tag that was written through this public name, such as
+    /// `https://registry.example`, and say which do not answer
+    #[arg(long, value_name = "URL", requires = "confirm")]
+    pub verify_through: Option<PublicUrl>,
+
+    #[command(flatten)]
+    pub registries: Registries,
+}
+
+/// Which edges are looked at.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What to look at")]
+pub(crate) struct Choosing {
+    /// Only projects whose name matches: `*` is any text, `?` any character (repeatable)
+    #[arg(long, value_name = "GLOB")]
+    pub project: Vec<promoter::ProjectGlob>,
+
+    /// Only what is asked for now and was not at this git revision
+    #[arg(long, value_name = "REV", group = "changes")]
+    pub changed_since: Option<String>,
+
+    /// Only what is asked for at the second git revision and was not at the first
+    #[arg(long, value_name = "REV..REV", group = "changes")]
+    pub changed_in: Option<String>,
+
+    /// Only what is asked for now and was not so long ago, such as "14 days", by git's history
+    #[arg(long, value_name = "TIME", group = "changes")]
+    pub since: Option<String>,
+}
+
+/// What goes along with images.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Signatures, attestations and other attachments")]
+pub(crate) struct Attaching {
+    /// Where digest tags (`.sig`, `.att`, `.sbom`) and referrers go
+    #[arg(long, value_enum, default_value_t)]
+    pub attachments: Attachments,
+
+    /// The destination registry that has all attachments
+    #[arg(long, value_name = "PREFIX", required_if_eq("attachments", "canonical"))]
+    pub canonical: Option<RegistryPrefix>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Attachments {
+    /// Wherever their image goes
+    #[default]
+    All,
+    /// To the registry that --canonical names
+    Canonical,
+    /// Nowhere; nobody looks for them
+    None,
+}
+
+/// How a promotion is told.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Telling")]
+pub(crate) struct Telling {
     /// What to print on standard output
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
@@ -79,8 +151,37 @@ pub(crate) struct Promote {
     #[arg(long)]
     pub all: bool,
 
-    #[command(flatten)]
-    pub registries: Registries,
+    /// Write the report into this file too, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+
+    /// Write the counts into this file, in Prometheus' text format
+    #[arg(long, value_name = "FILE")]
+    pub metrics_file: Option<PathBuf>,
+}
+
+/// The name that users pull by: a scheme and a host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PublicUrl {
+    pub host: oci::Host,
+    pub is_plain: bool,
+}
+
+impl std::str::FromStr for PublicUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (is_plain, rest) = match (text.strip_prefix("https://"), text.strip_prefix("http://")) {
+            (Some(rest), _) => (false, rest),
+            (None, Some(rest)) => (true, rest),
+            (None, None) => return Err("write it with its scheme: https://registry.example".into()),
+        };
+        let host = rest.strip_suffix('/').unwrap_or(rest);
+        let host = host
+            .parse()
+            .map_err(|error| format!("{error}; write no path, such as https://registry.example"))?;
+        Ok(Self { host, is_plain })
+    }
 }
 
 #[derive(Debug, Args)]
@@ -122,6 +223,15 @@ pub(crate) struct Registries {
     /// At Google's registries, act as this service account, by impersonation
     #[arg(long, value_name = "EMAIL")]
     pub impersonate_service_account: Option<String>,
+
+    /// Where a manifest names the service account NAME, act by this file: a Google key, or a docker
+    /// config.json (repeatable)
+    #[arg(long, value_name = "NAME=FILE", value_parser = name_and_path)]
+    pub credentials: Vec<(String, PathBuf)>,
+
+    /// Ask this registry host for at most N things a second (repeatable) [default: 80 at Google's]
+    #[arg(long, value_name = "HOST=N", value_parser = host_and_rate)]
+    pub quota: Vec<(oci::Host, f64)>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -349,6 +459,28 @@ fn cloud_and_path(text: &str) -> Result<(String, PathBuf), String> {
     }
 }
 
+fn name_and_path(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((name, path)) if !name.is_empty() && !path.is_empty() => {
+            Ok((name.to_owned(), path.into()))
+        }
+        _ => Err(
+            "it is written NAME=FILE, such as promoter@example.iam.gserviceaccount.com=key.json"
+                .to_owned(),
+        ),
+    }
+}
+
+fn host_and_rate(text: &str) -> Result<(oci::Host, f64), String> {
+    let wrong = || "it is written HOST=N, such as registry.example=50".to_owned();
+    let (host, rate) = text.rsplit_once('=').ok_or_else(wrong)?;
+    let rate: f64 = rate.strip_suffix("/s").unwrap_or(rate).parse().ok().ok_or_else(wrong)?;
+    if !(rate.is_finite() && rate > 0.0) {
+        return Err("the number of requests a second must be above zero".to_owned());
+    }
+    Ok((host.parse().map_err(|error| format!("{error}"))?, rate))
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -358,5 +490,31 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn pairs_are_read() {
+        let pair = name_and_path("a@b=c=d");
+        assert_eq!(pair, Ok(("a@b".to_owned(), PathBuf::from("c=d"))));
+        for bad in ["", "a", "=b", "a="] {
+            assert!(name_and_path(bad).is_err(), "{bad}");
+        }
+        for (text, rate) in [("h:5000=50", 50.0), ("h=0.5/s", 0.5)] {
+            let read = host_and_rate(text).expect(text).1;
+            assert!((read - rate).abs() < f64::EPSILON, "{text}: {read}");
+        }
+        for bad in ["h", "h=", "h=0", "h=-1", "h=x", "=1", "h=inf", "h h=1"] {
+            assert!(host_and_rate(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_public_name_is_a_scheme_and_a_host() {
+        let url = |text: &str| text.parse::<PublicUrl>();
+        assert!(url("http://127.0.0.1:80/").is_ok_and(|it| it.is_plain));
+        assert!(url("https://registry.example").is_ok_and(|it| !it.is_plain));
+        for bad in ["registry.example", "https://registry.example/v2", "https://", "ftp://a"] {
+            assert!(url(bad).is_err(), "{bad}");
+        }
     }
 }

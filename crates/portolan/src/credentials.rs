@@ -1,10 +1,10 @@
 //! Where a user's credentials are: the places that other programs have given them. What is in them, and
 //! which of them counts, is the registry client's.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use registry_client::{Credentials, Google};
+use registry_client::{Credentials, CredentialsBuilder, Google};
 
 /// What the environment says about the places of credentials.
 #[derive(Debug, Default)]
@@ -27,12 +27,73 @@ pub(crate) struct CredentialPlaces {
     pub(crate) impersonated: Option<String>,
 }
 
+/// Whose credentials a service account's registry is spoken to with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Acting<'a> {
+    /// Those in this file.
+    ByFile(&'a Path),
+    /// Its own, by impersonation, where there are Google credentials that may.
+    ByImpersonation(&'a str),
+}
+
+/// The credentials for what a service account does. What those places have is asked where its own are for
+/// nobody.
+///
+/// # Errors
+/// When the file cannot be read, or is of no kind that is known.
+pub(crate) fn acting(places: &CredentialPlaces, acting: Acting<'_>) -> anyhow::Result<Credentials> {
+    let builder = Credentials::builder();
+    let builder = match acting {
+        Acting::ByImpersonation(account) => {
+            builder.acting(google(places)?.impersonate(account.to_owned()))
+        }
+        Acting::ByFile(file) => match kind_of(file)? {
+            Kind::Google => builder.acting(Google::new().named_file(file.to_owned())),
+            Kind::Docker => builder.named_config(file.to_owned()),
+        },
+    };
+    with_usual(builder, places)
+}
+
+/// What a file of credentials is.
+enum Kind {
+    Google,
+    Docker,
+}
+
+fn kind_of(file: &Path) -> anyhow::Result<Kind> {
+    let shown = file.display();
+    let bytes = std::fs::read(file).with_context(|| format!("{shown}: the file cannot be read"))?;
+    let members: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&bytes)
+        .map_err(|error| {
+            // What the text is may be a secret, so that only its place is told.
+            let (line, column) = (error.line(), error.column());
+            anyhow::anyhow!("{shown}:{line}:{column}: the file is no JSON object")
+        })?;
+    if members.contains_key("type") {
+        return Ok(Kind::Google);
+    }
+    if ["auths", "credHelpers", "credsStore"].iter().any(|member| members.contains_key(*member)) {
+        return Ok(Kind::Docker);
+    }
+    anyhow::bail!(
+        "{shown}: the file is neither a Google key (with `type`) nor a docker config.json (with `auths`, \
+         `credHelpers` or `credsStore`)"
+    )
+}
+
 /// The credentials at these places. Nothing is read before it is wanted.
 ///
 /// # Errors
 /// When the metadata server's host is none.
 pub(crate) fn credentials(places: &CredentialPlaces) -> anyhow::Result<Credentials> {
-    let mut builder = Credentials::builder();
+    with_usual(Credentials::builder(), places)
+}
+
+fn with_usual(
+    mut builder: CredentialsBuilder,
+    places: &CredentialPlaces,
+) -> anyhow::Result<Credentials> {
     let in_home = |path: &str| places.home.as_ref().map(|home| home.join(path));
     let docker = places.docker_config.clone().or_else(|| in_home(".docker"));
     if let Some(file) = &places.registry_auth_file {
@@ -80,6 +141,73 @@ mod tests {
             Ok(other) => format!("{other:?}"),
             Err(error) => error.to_string(),
         }
+    }
+
+    #[tokio::test]
+    async fn a_service_account_acts_by_its_file() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = |name: &str, text: &str| {
+            let path = directory.path().join(name);
+            fs::write(&path, text).expect("a file");
+            path
+        };
+        let places = CredentialPlaces {
+            registry_auth_file: Some(file(
+                "usual",
+                r#"{"auths":{"a":{"username":"usual"},"b":{"username":"usual"}}}"#,
+            )),
+            ..CredentialPlaces::default()
+        };
+        let own = file("own", r#"{"auths":{"a":{"username":"own"}}}"#);
+        let credentials = acting(&places, Acting::ByFile(&own)).expect("credentials");
+        for (host, expected) in [("a", "own"), ("b", "usual")] {
+            let found = credentials.get(&host.parse().expect(host), None).await;
+            let found = found.expect("an answer").expect("credentials");
+            assert!(
+                matches!(&found, Credential::Basic { user, .. } if user == expected),
+                "{found:?}"
+            );
+        }
+        for (name, text, why) in [
+            ("list", "[]", "list:1:0: the file is no JSON object"),
+            ("secret", "secret", "secret:1:1: the file is no JSON object"),
+            ("other", "{}", "other: the file is neither a Google key"),
+        ] {
+            let error = acting(&places, Acting::ByFile(&file(name, text))).expect_err(why);
+            assert!(format!("{error:#}").contains(why), "{error:#}");
+        }
+        let nowhere =
+            acting(&places, Acting::ByFile(&directory.path().join("no"))).expect_err("no");
+        assert!(format!("{nowhere:#}").contains("no: the file cannot be read"));
+    }
+
+    #[tokio::test]
+    async fn a_service_account_is_impersonated_before_docker_is_asked() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let at = |name: &str| directory.path().join(name);
+        let config = r#"{"auths":{"gcr.io":{"username":"docker"}}}"#;
+        fs::write(at("config"), config).expect("a file");
+        fs::write(at("google"), "{}").expect("a file");
+        let places = CredentialPlaces {
+            registry_auth_file: Some(at("config")),
+            google_file: Some(at("google")),
+            ..CredentialPlaces::default()
+        };
+        assert_eq!(user(&places, "gcr.io").await, "docker");
+        let credentials = acting(&places, Acting::ByImpersonation("a@b")).expect("credentials");
+        // Google's file was asked, and is at fault.
+        let asked = credentials.get(&"gcr.io".parse().expect("a host"), None).await;
+        assert!(asked.expect_err("no type").to_string().contains("`type` is missing"));
+        // Where there are no Google credentials, everything is as usual.
+        let places = CredentialPlaces {
+            google_file: None,
+            gcloud_config: Some(at("nowhere")),
+            metadata_host: Some(TestHost::unreachable().to_string()),
+            ..places
+        };
+        let credentials = acting(&places, Acting::ByImpersonation("a@b")).expect("credentials");
+        let asked = credentials.get(&"gcr.io".parse().expect("a host"), None).await;
+        assert!(matches!(asked, Ok(Some(Credential::Basic { user, .. })) if user == "docker"));
     }
 
     #[tokio::test]

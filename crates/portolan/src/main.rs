@@ -10,6 +10,7 @@ mod exit;
 mod logging;
 mod printer;
 mod quantity;
+mod replaced_file;
 mod signals;
 
 use std::{

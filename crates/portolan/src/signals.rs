@@ -1,5 +1,7 @@
 //! Signals that end the program.
 
+use std::time::Duration;
+
 use tokio::signal::unix::{SignalKind, signal};
 use transfer::Stop;
 
@@ -19,15 +21,23 @@ pub(crate) fn termination() -> std::io::Result<impl Future<Output = ()> + Send +
     })
 }
 
-/// What stops a job at the first such signal, so that it still reports.
+/// What stops a job at the first such signal, or after so long, so that it still reports.
 ///
 /// # Errors
 /// As above.
-pub(crate) fn stop_on_termination() -> std::io::Result<Stop> {
+pub(crate) fn stop_on_termination(deadline: Option<Duration>) -> std::io::Result<Stop> {
     let (stopper, stop) = transfer::stop();
     let asked_to_end = termination()?;
     tokio::spawn(async move {
-        asked_to_end.await;
+        match deadline {
+            None => asked_to_end.await,
+            Some(deadline) => {
+                // An elapsed deadline stops the job as a signal does; the next signal ends the process.
+                if tokio::time::timeout(deadline, asked_to_end).await.is_err() {
+                    die_on_the_next();
+                }
+            }
+        }
         stopper.stop();
     });
     Ok(stop)

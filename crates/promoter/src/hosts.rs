@@ -15,9 +15,40 @@ use tokio::sync::OnceCell;
 /// Why something could not be read, in words; shared by every edge that it concerns.
 pub(crate) type Reason = Arc<str>;
 
+/// As whom registries are spoken to.
+#[derive(Clone, Debug)]
+pub struct Clients {
+    usual: Client,
+    accounts: HashMap<String, Client>,
+}
+
+impl Clients {
+    /// The client of all registries whose entries name no service account.
+    #[must_use]
+    pub fn new(usual: Client) -> Self {
+        Self { usual, accounts: HashMap::new() }
+    }
+
+    /// The client of those whose entries name this one. It should share what it may spend with the
+    /// usual one: [`Client::acting_as`].
+    pub fn act_as(&mut self, service_account: String, client: Client) {
+        self.accounts.insert(service_account, client);
+    }
+
+    /// The client of all registries whose entries name no service account.
+    #[must_use]
+    pub const fn usual(&self) -> &Client {
+        &self.usual
+    }
+
+    fn of(&self, service_account: Option<&str>) -> &Client {
+        service_account.and_then(|account| self.accounts.get(account)).unwrap_or(&self.usual)
+    }
+}
+
 /// The hosts of a run.
 pub(crate) struct Hosts {
-    client: Client,
+    clients: Clients,
     states: HashMap<Host, State>,
 }
 
@@ -29,7 +60,7 @@ struct State {
 
 impl Hosts {
     /// The hosts of all sources and destinations of `edges`.
-    pub(crate) fn of(client: Client, edges: &EdgeSet) -> Self {
+    pub(crate) fn of(clients: Clients, edges: &EdgeSet) -> Self {
         let registries = |manifest: &'_ PromotionManifest| {
             let source = manifest.source.prefix.host.clone();
             let destinations =
@@ -37,11 +68,12 @@ impl Hosts {
             destinations.chain([source]).collect::<Vec<_>>()
         };
         let hosts = edges.manifests().iter().flat_map(registries);
-        Self { client, states: hosts.map(|host| (host, State::default())).collect() }
+        Self { clients, states: hosts.map(|host| (host, State::default())).collect() }
     }
 
-    pub(crate) const fn client(&self) -> &Client {
-        &self.client
+    /// The client that speaks for whoever a registry's entry names.
+    pub(crate) fn client(&self, service_account: Option<&str>) -> &Client {
+        self.clients.of(service_account)
     }
 
     /// Whether `host` answers; asks it the first time.
@@ -50,7 +82,7 @@ impl Hosts {
         state
             .pinged
             .get_or_init(|| async {
-                if let Err(error) = self.client.ping(host).await {
+                if let Err(error) = self.clients.usual.ping(host).await {
                     let _ = state.down.set(unreachable(host, &error));
                 }
             })

@@ -1,26 +1,21 @@
-//! Reading from the registries what the plan needs to know, and no more: of each destination
-//! repository the wanted tags and digests, and of each source the digests that some destination lacks.
+//! Reading from the destination registries what the plan needs to know, and no more: of each repository
+//! concerned the wanted tags and digests, and its digest tags if attachments go there.
 //!
-//! Works with any OCI registry: `tags/list`, then HEADs.
+//! By the ladder of `registry-client`: one request where the registry lists digests, `tags/list` and HEADs
+//! elsewhere.
 
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, HashSet};
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, stream};
 use oci::{Digest, Host, Reference, Tag};
-use promotion_manifest::{DestinationRepository, EdgeSet, WishId};
-use registry_client::RepositoryClient;
+use promotion_manifest::DestinationRepository;
+use registry_client::{Inventory, Known};
 
 use crate::{Run, hosts::Reason, interrupted};
 
 /// Repositories read at once from one host. Registries count requests per user: Artifact Registry,
 /// as Kubernetes sets it, takes 83 a second.
-const REPOSITORIES_AT_ONCE: usize = 8;
-
-/// Requests at once within one repository.
-const REQUESTS_AT_ONCE: usize = 8;
+pub(crate) const REPOSITORIES_AT_ONCE: usize = 8;
 
 /// What a destination repository holds of one edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,158 +48,83 @@ impl Seen {
             Self::Elsewhere(found) => found.has_digest,
         }
     }
+
+    fn of(inventory: &Inventory, digest: &Digest, tag: Option<&Tag>) -> Self {
+        let has_digest = inventory.holds(digest).is_yes();
+        match tag.map_or(Known::No, |tag| inventory.tag(tag)) {
+            Known::Yes(there) if there == digest => Self::Here,
+            Known::Yes(&tag_on) => Self::Elsewhere(Box::new(Elsewhere { tag_on, has_digest })),
+            // What was wanted is known.
+            Known::No | Known::Unknown if !has_digest => Self::Nothing,
+            Known::No | Known::Unknown if tag.is_none() => Self::Here,
+            Known::No | Known::Unknown => Self::Untagged,
+        }
+    }
 }
 
-/// What was seen of each edge of a destination, in the order of its edges; or why it cannot be said.
-pub(crate) type SeenAt = Result<Vec<Seen>, Reason>;
+/// What was seen at a destination.
+#[derive(Debug, Default)]
+pub(crate) struct Sight {
+    /// Of each of its edges, in their order.
+    pub edges: Vec<Seen>,
+    /// What is known of its attachments, if any shall be there.
+    pub hanging: Option<Inventory>,
+}
 
-/// What every destination repository holds, in the order of [`EdgeSet::destinations`].
+/// What was seen at a destination, or why it cannot be said.
+pub(crate) type SeenAt = Result<Sight, Reason>;
+
+/// What every destination repository holds, in the order of
+/// [`EdgeSet::destinations`](promotion_manifest::EdgeSet::destinations).
 pub(crate) async fn read_destinations(run: &Run<'_>) -> Vec<SeenAt> {
     let edges = run.edges;
+    let mut seen: Vec<SeenAt> = Vec::new();
+    seen.resize_with(edges.destinations().len(), || Ok(Sight::default()));
     let mut by_host: BTreeMap<&Host, Vec<usize>> = BTreeMap::new();
-    for (index, place) in edges.destinations().iter().enumerate() {
+    let concerned = edges.destinations().iter().enumerate().filter(|(_, it)| !it.edges.is_empty());
+    for (index, place) in concerned {
         by_host.entry(&place.prefix.host).or_default().push(index);
     }
-    let read = by_host.into_iter().map(|(host, places)| {
+    let count = by_host.values().map(Vec::len).sum::<usize>() as u64;
+    run.progress.stage("reading destination repositories", count);
+    let read = by_host.into_values().map(|places| {
         stream::iter(places)
             .map(move |index| async move {
-                let place = &edges.destinations()[index];
-                let seen = run.stop.unless_stopped(read_destination(run, host, place)).await;
+                let seen = run.stop.unless_stopped(read_destination(run, index)).await;
                 run.progress.advance(1);
                 (index, seen.unwrap_or_else(|| Err(interrupted())))
             })
             .buffer_unordered(REPOSITORIES_AT_ONCE)
     });
-    let mut seen: Vec<(usize, SeenAt)> = stream::select_all(read).collect().await;
-    seen.sort_unstable_by_key(|(index, _)| *index);
-    seen.into_iter().map(|(_, seen)| seen).collect()
-}
-
-async fn read_destination(run: &Run<'_>, host: &Host, place: &DestinationRepository) -> SeenAt {
-    let (hosts, edges) = (&run.hosts, run.edges);
-    hosts.check(host).await?;
-    let repository = hosts.client().repository(host, &place.repository);
-    let facts = read_repository(&repository, edges, place).await;
-    let facts = facts.map_err(|error| hosts.explain(host, &error))?;
-    Ok(place.edges.iter().map(|edge| facts.see(edges.digest(edge), edges.tag(edge))).collect())
-}
-
-/// What one repository holds of what is wanted there.
-#[derive(Debug, Default)]
-struct Facts {
-    tags: HashMap<Tag, Digest>,
-    digests: HashSet<Digest>,
-}
-
-impl Facts {
-    fn see(&self, digest: Digest, tag: Option<&Tag>) -> Seen {
-        let has_digest = self.digests.contains(&digest);
-        match tag.and_then(|tag| self.tags.get(tag)) {
-            Some(there) if *there == digest => Seen::Here,
-            Some(&tag_on) => Seen::Elsewhere(Box::new(Elsewhere { tag_on, has_digest })),
-            None if !has_digest => Seen::Nothing,
-            None if tag.is_none() => Seen::Here,
-            None => Seen::Untagged,
-        }
+    let mut read = stream::select_all(read);
+    while let Some((index, sight)) = read.next().await {
+        seen[index] = sight;
     }
+    seen
 }
 
-async fn read_repository(
-    repository: &RepositoryClient,
-    edges: &EdgeSet,
-    place: &DestinationRepository,
-) -> Result<Facts, registry_client::Error> {
-    let mut facts = Facts::default();
-    let wanted_tags: HashSet<&Tag> =
-        place.edges.iter().filter_map(|edge| edges.tag(edge)).collect();
-    if !wanted_tags.is_empty() {
-        let listed = repository.tags().await?;
-        let there = listed.into_iter().filter(|tag| wanted_tags.contains(tag));
-        facts.tags = heads(repository, there).await?;
-        facts.digests.extend(facts.tags.values());
-    }
-    let wanted = place.edges.iter().map(|edge| edges.digest(edge));
-    let unknown: HashSet<Digest> =
-        wanted.filter(|digest| !facts.digests.contains(digest)).collect();
-    facts.digests.extend(heads(repository, unknown).await?.into_keys());
-    Ok(facts)
-}
-
-/// Asks for each of `references`; those that are not there are left out.
-async fn heads<R: Into<Reference> + Clone + Eq + std::hash::Hash>(
-    repository: &RepositoryClient,
-    references: impl IntoIterator<Item = R>,
-) -> Result<HashMap<R, Digest>, registry_client::Error> {
-    stream::iter(references)
-        .map(|wanted| async move {
-            let head = repository.head_manifest(&wanted.clone().into()).await?;
-            Ok(head.map(|head| (wanted, head.digest)))
-        })
-        .buffer_unordered(REQUESTS_AT_ONCE)
-        .try_filter_map(|found| async move { Ok(found) })
-        .try_collect()
-        .await
-}
-
-/// Whether a source has a digest, or why that cannot be said.
-pub(crate) type InSource = Result<bool, Reason>;
-
-/// Whether the source of each of `wishes` has its digest.
-pub(crate) async fn read_sources(run: &Run<'_>, wishes: Vec<WishId>) -> HashMap<WishId, InSource> {
-    let mut by_host: BTreeMap<Host, Vec<WishId>> = BTreeMap::new();
-    for id in wishes {
-        by_host.entry(run.edges.wish_by_id(id).source_prefix().host.clone()).or_default().push(id);
-    }
-    let read = by_host.into_values().map(|wishes| {
-        stream::iter(wishes)
-            .map(move |id| async move {
-                let there = run.stop.unless_stopped(read_source(run, id)).await;
-                run.progress.advance(1);
-                (id, there.unwrap_or_else(|| Err(interrupted())))
-            })
-            .buffer_unordered(REPOSITORIES_AT_ONCE)
+async fn read_destination(run: &Run<'_>, index: usize) -> SeenAt {
+    let place = &run.edges.destinations()[index];
+    let host = &place.prefix.host;
+    run.hosts.check(host).await?;
+    let wanted = wanted(run, place);
+    let inventory = run.destination(index).inventory(&wanted).await;
+    let mut inventory = inventory.map_err(|error| run.hosts.explain(host, &error))?;
+    let see = |edge| Seen::of(&inventory, &run.edges.digest(edge), run.edges.tag(edge));
+    let edges = place.edges.iter().map(see).collect();
+    let hanging = run.settings.attaches_to(place).then(|| {
+        inventory.keep_digest_tags();
+        inventory
     });
-    stream::select_all(read).collect().await
+    Ok(Sight { edges, hanging })
 }
 
-async fn read_source(run: &Run<'_>, id: WishId) -> InSource {
-    let hosts = &run.hosts;
-    let wish = run.edges.wish_by_id(id);
-    let host = &wish.source_prefix().host;
-    hosts.check(host).await?;
-    let repository = source_repository(run, id)?;
-    let head = repository.head_manifest(&wish.entry.digest.into()).await;
-    head.map(|head| head.is_some()).map_err(|error| hosts.explain(host, &error))
-}
-
-/// The repository that the source of `id` names.
-pub(crate) fn source_repository(run: &Run<'_>, id: WishId) -> Result<RepositoryClient, Reason> {
-    let wish = run.edges.wish_by_id(id);
-    let prefix = wish.source_prefix();
-    match wish.source_repository() {
-        Ok(name) => Ok(run.hosts.client().repository(&prefix.host, &name)),
-        Err(error) => Err(Arc::from(format!("{prefix}/{}: {error}", wish.image.name))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_seen_of_an_edge() {
-        let (a, b) = (Digest::sha256(b"a"), Digest::sha256(b"b"));
-        let tag = |text: &str| text.parse::<Tag>().expect("a tag");
-        let facts = Facts { tags: HashMap::from([(tag("v1"), a)]), digests: HashSet::from([a]) };
-        for (digest, name, seen) in [
-            (a, Some("v1"), Seen::Here),
-            (b, Some("v1"), Seen::Elsewhere(Box::new(Elsewhere { tag_on: a, has_digest: false }))),
-            (a, Some("v2"), Seen::Untagged),
-            (b, Some("v2"), Seen::Nothing),
-            (a, None, Seen::Here),
-            (b, None, Seen::Nothing),
-        ] {
-            assert_eq!(facts.see(digest, name.map(tag).as_ref()), seen, "{digest} {name:?}");
-        }
-    }
+/// The tags and digests of the edges, each once.
+fn wanted(run: &Run<'_>, place: &DestinationRepository) -> Vec<Reference> {
+    let of = |edge| {
+        let tag = run.edges.tag(edge).cloned().map(Reference::Tag);
+        tag.into_iter().chain([Reference::Digest(run.edges.digest(edge))])
+    };
+    let mut met = HashSet::new();
+    place.edges.iter().flat_map(of).filter(|wanted| met.insert(wanted.clone())).collect()
 }

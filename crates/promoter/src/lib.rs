@@ -1,38 +1,95 @@
 //! Promotion: makes destination registries hold what promotion manifests ask for, and says of every
 //! edge what became of it. The rules are in `docs/promotion.md`.
 //!
-//! The flow is [`load`], [`EdgeSet::new`](promotion_manifest::EdgeSet::new), [`promote`]: inventory, plan,
-//! execute. What a manifest means is decided in `promotion-manifest`; how bytes move, in `transfer`.
+//! The flow is [`load`], then [`promote`]: inventory, sources, plan, reading, execute, looking again. What a
+//! manifest means is decided in `promotion-manifest`; how bytes move, in `transfer`.
 
+mod attachments;
+mod doubts;
+mod ending;
+mod estimate;
 mod execute;
 mod hosts;
 mod inventory;
 mod load;
+mod metrics;
 mod outcome;
 mod plan;
+mod public_name;
+mod reading;
 pub mod report;
+mod settings;
+mod sources;
+mod tags;
+mod work;
+mod worker;
 
-use std::{io, pin::pin};
+use std::{collections::HashMap, io, sync::Arc, time::Instant};
 
-use futures_util::StreamExt as _;
-use promotion_manifest::{EdgeSet, Problem};
-use registry_client::Client;
-use transfer::{Confirm, InFlight, Progress, Stop};
+use promotion_manifest::{EdgeSet, Problem, WishId};
+use registry_client::RepositoryClient;
+use transfer::{Confirm, Image, InFlight, Progress, Stop};
 
-pub use load::{LoadError, Loaded, ManifestSource, load};
+pub use ending::Ending;
+pub use estimate::{Estimate, HostEstimate};
+pub use hosts::Clients;
+pub use load::{Changes, Choice, LoadError, Loaded, ManifestSource, ProjectGlob, load};
+pub use metrics::metrics;
 pub use outcome::{EdgeRef, Outcome, Summary, Verdict};
+pub use public_name::{PublicName, Unanswered};
+pub use settings::{AttachmentsTo, Settings};
 
+use estimate::Estimator;
 use hosts::{Hosts, Reason};
-use plan::{Lacks, Plan};
+use plan::{Knowledge, Plan};
 use report::Report;
+use work::Origin;
 
 /// What a run works with.
 struct Run<'a> {
     hosts: Hosts,
     in_flight: InFlight,
     edges: &'a EdgeSet,
+    settings: &'a Settings,
     stop: &'a Stop,
     progress: &'a dyn Progress,
+}
+
+impl Run<'_> {
+    /// A destination repository, spoken to as its registry's entry says.
+    fn destination(&self, index: usize) -> RepositoryClient {
+        let place = &self.edges.destinations()[index];
+        let client = self.hosts.client(self.edges.service_account(place));
+        client.repository(&place.prefix.host, &place.repository)
+    }
+
+    /// The repository that the source of `wish` names, spoken to in the same way.
+    fn source(&self, wish: WishId) -> Result<RepositoryClient, Reason> {
+        let wish = self.edges.wish_by_id(wish);
+        let source = &wish.manifest.source;
+        match wish.source_repository() {
+            Ok(name) => {
+                let client = self.hosts.client(source.service_account.as_deref());
+                Ok(client.repository(&source.prefix.host, &name))
+            }
+            Err(error) => Err(Arc::from(format!("{}/{}: {error}", source.prefix, wish.image.name))),
+        }
+    }
+
+    fn origin(&self, origin: Origin) -> Result<RepositoryClient, Reason> {
+        match origin {
+            Origin::Source(wish) => self.source(wish),
+            Origin::Destination(index) => Ok(self.destination(index)),
+        }
+    }
+
+    /// The image that `wish` asks for, as `origin` has it.
+    async fn load(&self, wish: WishId, origin: Origin) -> Result<Image, Reason> {
+        let repository = self.origin(origin)?;
+        self.hosts.check(repository.host()).await?;
+        let image = Image::load(&repository, &self.edges.wish_by_id(wish).entry.digest).await;
+        image.map_err(|error| self.hosts.explain_transfer(repository.host(), &error))
+    }
 }
 
 /// Why a run that was stopped says nothing better of an edge.
@@ -40,65 +97,81 @@ fn interrupted() -> Reason {
     Reason::from("interrupted before it was done; run again")
 }
 
-/// Promotes `edges`, telling `report` of `problems` and of every edge, and returns the counts.
+/// Promotes `edges`, telling `report` of `problems` and of every edge, and returns how it ended.
 ///
 /// # Errors
 /// Only when the report cannot be written; the promotion goes on to its end all the same. A reader
 /// that went away (a broken pipe) is no error.
 pub async fn promote(
-    client: Client,
+    clients: Clients,
     edges: &EdgeSet,
     problems: &[Problem],
-    confirm: Confirm,
+    settings: &Settings,
     stop: &Stop,
     progress: &dyn Progress,
     report: &mut dyn Report,
-) -> io::Result<Summary> {
+) -> io::Result<Ending> {
+    let begun = Instant::now();
+    let client = clients.usual().clone();
     let mut teller = Teller { report, edges, summary: Summary::default(), broken: None };
     teller.problems(problems);
-    let run =
-        Run { hosts: Hosts::of(client, edges), in_flight: InFlight::new(), edges, stop, progress };
-    let plan = make_plan(&run).await;
-    for outcome in plan.settled {
-        teller.outcome(&outcome);
-    }
-    match confirm {
+    let hosts = Hosts::of(clients, edges);
+    let run = Run { hosts, in_flight: InFlight::new(), edges, settings, stop, progress };
+    let (plan, estimator) = make_plan(&run).await;
+    teller.outcomes(&plan.settled);
+    let (mut estimate, mut unanswered) = (None, Vec::new());
+    match settings.confirm {
         Confirm::DryRun => {
-            for outcome in plan.work.iter().flat_map(|work| would_be(edges, work)) {
-                teller.outcome(&outcome);
-            }
+            plan.work.iter().for_each(|work| teller.outcomes(&work.would_be(edges)));
+            estimate = Some(estimator.finish(&client));
         }
         Confirm::Write => {
-            progress.stage("promoting digests", plan.work.len() as u64);
-            let mut outcomes = pin!(execute::execute(&run, plan.work));
-            while let Some(outcome) = outcomes.next().await {
-                teller.outcome(&outcome);
+            let edges_to_do = plan.work.iter().flat_map(|work| &work.targets);
+            let edges_to_do = edges_to_do.map(|target| target.all_edges().count()).sum::<usize>();
+            progress.expect_bytes(estimator.bytes_to_send());
+            progress.stage("promoting edges", edges_to_do as u64);
+            let mut outcomes = execute::execute(&run, plan.work).await;
+            tags::look_again(&run, &mut outcomes).await;
+            teller.outcomes(&outcomes);
+            if let Some(public) = &settings.verify_through {
+                unanswered = public_name::verify(&run, public, &outcomes).await;
             }
         }
     }
-    teller.finish(confirm)
+    teller.finish(|summary| Ending {
+        confirm: settings.confirm,
+        problems: problems.len(),
+        summary,
+        hosts: client.spent(),
+        estimate,
+        unanswered,
+        time: begun.elapsed(),
+    })
 }
 
-async fn make_plan(run: &Run<'_>) -> Plan {
-    run.progress.stage("reading destination repositories", run.edges.destinations().len() as u64);
+/// From edges to what can and must be done.
+async fn make_plan(run: &Run<'_>) -> (Plan, Estimator) {
+    let (edges, settings) = (run.edges, run.settings);
     let seen = inventory::read_destinations(run).await;
-    let lacking = plan::lacking(run.edges, &seen);
-    run.progress.stage("looking for digests at their sources", lacking.len() as u64);
-    let sources = inventory::read_sources(run, lacking).await;
-    plan::plan(run.edges, &seen, &sources)
-}
-
-/// What carrying out `work` would come to.
-fn would_be(edges: &EdgeSet, work: &plan::Work) -> Vec<Outcome> {
-    let note = work.origins.first().and_then(|origin| work.backfilled_from(edges, *origin));
-    let targets = work.targets.iter().flat_map(|target| {
-        let (verdict, reason) = match target.lacks {
-            Lacks::Digest => (Verdict::ToCopy, note.clone()),
-            Lacks::Tags => (Verdict::ToTag, None),
+    let sources = sources::read_sources(run, plan::to_ask(edges, settings, &seen)).await;
+    let mut asked_again = HashMap::new();
+    let mut plan = loop {
+        let knowledge = Knowledge {
+            edges,
+            settings,
+            seen: &seen,
+            sources: &sources,
+            asked_again: &asked_again,
         };
-        target.edges().map(move |edge| Outcome { edge, verdict, reason: reason.clone() })
-    });
-    targets.collect()
+        let plan = plan::plan(knowledge);
+        if plan.doubtful.is_empty() {
+            break plan;
+        }
+        // Whatever was asked again is not doubtful any more.
+        asked_again = doubts::ask_everybody(run, &plan.doubtful).await;
+    };
+    let estimator = reading::read(run, &seen, &sources, &mut plan).await;
+    (plan, estimator)
 }
 
 /// Tells the report and the log, counts, and outlives a report that cannot be written.
@@ -114,21 +187,24 @@ impl Teller<'_> {
         self.broken = self.report.problems(problems).err();
     }
 
-    fn outcome(&mut self, outcome: &Outcome) {
-        self.summary.add(outcome.verdict);
-        outcome.log(self.edges);
-        if self.broken.is_none() {
-            self.broken = self.report.outcome(self.edges, outcome).err();
+    fn outcomes(&mut self, outcomes: &[Outcome]) {
+        for outcome in outcomes {
+            self.summary.add(outcome.verdict);
+            outcome.log(self.edges);
+            if self.broken.is_none() {
+                self.broken = self.report.outcome(self.edges, outcome).err();
+            }
         }
     }
 
-    fn finish(mut self, confirm: Confirm) -> io::Result<Summary> {
+    fn finish(mut self, ending: impl FnOnce(Summary) -> Ending) -> io::Result<Ending> {
+        let ending = ending(self.summary);
         if self.broken.is_none() {
-            self.broken = self.report.finish(self.edges, &self.summary, confirm).err();
+            self.broken = self.report.finish(self.edges, &ending).err();
         }
         match self.broken {
             Some(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
-            _ => Ok(self.summary),
+            _ => Ok(ending),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use promotion_manifest::EdgeSet;
 use serde::Serialize;
+use transfer::Confirm;
 
 /// How an edge ended, as the report spells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -15,10 +16,14 @@ pub enum Verdict {
     ToCopy,
     /// A run with `--confirm` would add the tag to a digest that is there.
     ToTag,
+    /// A run with `--confirm` would bring attachments along to what is there.
+    ToAttach,
     /// The digest was copied, and tagged if the edge has a tag.
     Copied,
     /// The tag was added to a digest that was there.
     Tagged,
+    /// Attachments were brought along to what was there.
+    Attached,
     /// The digest is neither in its source nor in any destination.
     Lost,
     /// Doing it would move a tag, or two wishes contradict each other.
@@ -35,12 +40,24 @@ impl Verdict {
             Self::Present => "present",
             Self::ToCopy => "to_copy",
             Self::ToTag => "to_tag",
+            Self::ToAttach => "to_attach",
             Self::Copied => "copied",
             Self::Tagged => "tagged",
+            Self::Attached => "attached",
             Self::Lost => "lost",
             Self::Refused => "refused",
             Self::Failed => "failed",
         }
+    }
+
+    /// How edges can end, with or without `--confirm`, in the order in which they are told.
+    #[must_use]
+    pub const fn all(confirm: Confirm) -> [Self; 7] {
+        let (copied, tagged, attached) = match confirm {
+            Confirm::Write => (Self::Copied, Self::Tagged, Self::Attached),
+            Confirm::DryRun => (Self::ToCopy, Self::ToTag, Self::ToAttach),
+        };
+        [Self::Present, copied, tagged, attached, Self::Lost, Self::Refused, Self::Failed]
     }
 
     /// Whether an edge that ended so is not as was asked.
@@ -71,6 +88,14 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    pub(crate) const fn present(edge: EdgeRef) -> Self {
+        Self { edge, verdict: Verdict::Present, reason: None }
+    }
+
+    pub(crate) const fn failed(edge: EdgeRef, reason: Arc<str>) -> Self {
+        Self { edge, verdict: Verdict::Failed, reason: Some(reason) }
+    }
+
     /// Tells the log, one event an edge: what was written at `info`, all else at `debug`, since the
     /// report already names whatever is amiss.
     pub(crate) fn log(&self, edges: &EdgeSet) {
@@ -80,7 +105,7 @@ impl Outcome {
         let (destination, verdict) =
             (format_args!("{}/{}", place.prefix.host, place.repository), self.verdict.as_str());
         match self.verdict {
-            Verdict::Copied | Verdict::Tagged => {
+            Verdict::Copied | Verdict::Tagged | Verdict::Attached => {
                 tracing::info!(%destination, %digest, tag, verdict, reason = self.reason.as_deref());
             }
             _ => {
@@ -93,7 +118,7 @@ impl Outcome {
 /// How many edges ended how. The total is the sum of all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    counts: [u64; 8],
+    counts: [u64; 10],
 }
 
 impl Summary {

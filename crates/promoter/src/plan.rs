@@ -10,9 +10,11 @@ use oci::{Digest, RegistryPrefix};
 use promotion_manifest::{DestinationRepository, Edge, EdgeSet, WishId, one_line};
 
 use crate::{
-    EdgeRef, Outcome, Verdict,
+    EdgeRef, Outcome, Settings, Verdict,
     hosts::Reason,
-    inventory::{InSource, Seen, SeenAt},
+    inventory::{Seen, SeenAt},
+    sources::Sources,
+    work::{Lacks, Origin, Target, Work},
 };
 
 /// What is to be done, and what needs nothing or cannot be done.
@@ -22,62 +24,46 @@ pub(crate) struct Plan {
     pub settled: Vec<Outcome>,
     /// The rest, grouped by wish: one digest of one image.
     pub work: Vec<Work>,
+    /// The edges whose digest nobody is known to have, though all were asked: to be asked once more.
+    pub doubtful: Vec<EdgeRef>,
 }
 
-/// One digest to bring to some destinations.
-#[derive(Debug)]
-pub(crate) struct Work {
-    /// Whose digest, and which.
-    pub wish: WishId,
-    /// Where it can be had, sources before destinations; none when no destination lacks it.
-    pub origins: Vec<Origin>,
-    /// Where it must be.
-    pub targets: Vec<Target>,
+/// What the plan is made of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Knowledge<'a> {
+    pub edges: &'a EdgeSet,
+    pub settings: &'a Settings,
+    /// What every destination holds.
+    pub seen: &'a [SeenAt],
+    /// What the sources hold.
+    pub sources: &'a Sources,
+    /// What asking everybody about doubtful digests came to.
+    pub asked_again: &'a HashMap<Digest, Known>,
 }
 
-/// Where a digest can be read from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Origin {
-    /// The source registry of a wish.
-    Source(WishId),
-    /// Another destination, by its index: the source lost it (staging registries expire what is old).
-    Destination(usize),
+/// What is known of who has a digest.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Known {
+    /// Where it is, besides where the sources and the inventories say so.
+    pub has: Vec<Origin>,
+    /// Why somebody could not say.
+    pub unread: Option<Reason>,
 }
 
-/// One destination repository of a [`Work`].
-#[derive(Debug)]
-pub(crate) struct Target {
-    /// Index into [`EdgeSet::destinations`].
-    pub destination: usize,
-    /// Whether the digest must be copied there first.
-    pub lacks: Lacks,
-    /// The edges, by index into that destination's.
-    pub edges: Vec<usize>,
-}
-
-impl Target {
-    /// The edges.
-    pub(crate) fn edges(&self) -> impl Iterator<Item = EdgeRef> {
-        self.edges.iter().map(|&edge| EdgeRef { destination: self.destination, edge })
-    }
-}
-
-/// What a destination lacks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lacks {
-    /// Only tags.
-    Tags,
-    /// The digest itself.
-    Digest,
-}
-
-/// The wishes whose digest some readable destination lacks: what the sources are asked for.
-pub(crate) fn lacking(edges: &EdgeSet, seen: &[SeenAt]) -> Vec<WishId> {
+/// The wishes whose sources must be asked: those whose digest some readable destination lacks, and those
+/// whose attachments are compared.
+pub(crate) fn to_ask(edges: &EdgeSet, settings: &Settings, seen: &[SeenAt]) -> Vec<WishId> {
     let mut wishes = Vec::new();
     for (place, seen) in edges.destinations().iter().zip(seen) {
         let Ok(seen) = seen else { continue };
-        let missing = place.edges.iter().zip(seen).filter(|(_, seen)| **seen == Seen::Nothing);
-        wishes.extend(missing.flat_map(|(edge, _)| edges.sources(edge, place)).map(|wish| wish.id));
+        let attaches = settings.attaches_to(place);
+        let concerned = place.edges.iter().zip(&seen.edges).filter(|(_, seen)| match seen {
+            Seen::Nothing => true,
+            Seen::Here | Seen::Untagged => attaches,
+            Seen::Elsewhere(_) => false,
+        });
+        wishes
+            .extend(concerned.flat_map(|(edge, _)| edges.sources(edge, place)).map(|wish| wish.id));
     }
     wishes.sort_unstable();
     wishes.dedup();
@@ -85,94 +71,167 @@ pub(crate) fn lacking(edges: &EdgeSet, seen: &[SeenAt]) -> Vec<WishId> {
 }
 
 /// Decides about every edge.
-pub(crate) fn plan(edges: &EdgeSet, seen: &[SeenAt], sources: &HashMap<WishId, InSource>) -> Plan {
-    let holders = Holders::of(edges, seen);
+pub(crate) fn plan(knowledge: Knowledge<'_>) -> Plan {
+    let Knowledge { edges, seen, .. } = knowledge;
+    let planner = Planner { knowledge, holders: Holders::of(knowledge) };
     let mut plan = Plan::default();
     let mut work: BTreeMap<WishId, Work> = BTreeMap::new();
     for (destination, (place, seen)) in edges.destinations().iter().zip(seen).enumerate() {
         for (index, edge) in place.edges.iter().enumerate() {
             let at = EdgeRef { destination, edge: index };
-            let seen = seen.as_ref().map(|seen| &seen[index]);
-            match decide(edges, place, edge, seen, sources, &holders) {
+            match planner.decide(place, edge, seen.as_ref().map(|seen| &seen.edges[index])) {
                 Decision::Settled(verdict, reason) => {
                     plan.settled.push(Outcome { edge: at, verdict, reason });
                 }
+                Decision::Doubtful => plan.doubtful.push(at),
                 Decision::Do(task) => {
                     let wish = edges.wish(edge).id;
-                    let new = || Work { wish, origins: Vec::new(), targets: Vec::new() };
-                    work.entry(wish).or_insert_with(new).add(at, task);
+                    work.entry(wish).or_insert_with(|| Work::of(wish)).add(at, task);
                 }
             }
         }
     }
     plan.work = work.into_values().collect();
+    for work in &mut plan.work {
+        work.origins.sort_by_key(|origin| matches!(origin, Origin::Destination(_)));
+    }
     plan
 }
 
 impl Work {
     fn add(&mut self, at: EdgeRef, task: Task) {
-        self.origins.extend(task.origins);
-        self.origins.sort_unstable();
-        self.origins.dedup();
-        // Edges come destination by destination, so that only the last target can be this one.
-        match self.targets.last_mut() {
-            Some(target) if target.destination == at.destination => target.edges.push(at.edge),
-            _ => self.targets.push(Target {
-                destination: at.destination,
-                lacks: task.lacks,
-                edges: vec![at.edge],
-            }),
+        for origin in task.origins {
+            if !self.origins.contains(&origin) {
+                self.origins.push(origin);
+            }
         }
-    }
-
-    /// What is to be said of edges whose digest comes from `origin`, if it is not their source.
-    pub(crate) fn backfilled_from(&self, edges: &EdgeSet, origin: Origin) -> Option<Reason> {
-        let Origin::Destination(holder) = origin else { return None };
-        let from = &edges.destinations()[holder].prefix;
-        let source = edges.wish_by_id(self.wish).source_prefix();
-        let why = format!("backfilled from {from}: it is not to be had from {source} any more");
-        Some(why.into())
+        // Edges come destination by destination, so that only the last target can be this one.
+        if self.targets.last().is_none_or(|last| last.destination != at.destination) {
+            self.targets.push(Target::new(at.destination, task.lacks));
+        }
+        if let Some(target) = self.targets.last_mut() {
+            match task.holds {
+                Holds::Yes => target.held.push(at.edge),
+                Holds::No => target.edges.push(at.edge),
+            }
+        }
     }
 }
 
 /// What to do for one edge.
 struct Task {
     lacks: Lacks,
+    holds: Holds,
     origins: Vec<Origin>,
+}
+
+/// Whether an edge holds but perhaps for its attachments.
+enum Holds {
+    Yes,
+    No,
 }
 
 enum Decision {
     Settled(Verdict, Option<Reason>),
+    Doubtful,
     Do(Task),
 }
 
-fn decide(
-    edges: &EdgeSet,
-    place: &DestinationRepository,
-    edge: &Edge,
-    seen: Result<&Seen, &Reason>,
-    sources: &HashMap<WishId, InSource>,
-    holders: &Holders,
-) -> Decision {
-    use Decision::{Do, Settled};
-    if let Some(other) = edges.conflict(edge, place) {
-        let reason = format!(
-            "conflict: {}:{} asks for the same tag on {}; keep one of the two",
-            one_line(other.file),
-            other.position.line,
-            other.digest
-        );
-        return Settled(Verdict::Refused, Some(reason.into()));
+struct Planner<'a> {
+    knowledge: Knowledge<'a>,
+    holders: Holders,
+}
+
+impl Planner<'_> {
+    fn decide(
+        &self,
+        place: &DestinationRepository,
+        edge: &Edge,
+        seen: Result<&Seen, &Reason>,
+    ) -> Decision {
+        use Decision::{Do, Settled};
+        let Knowledge { edges, settings, .. } = self.knowledge;
+        if let Some(other) = edges.conflict(edge, place) {
+            let reason = format!(
+                "conflict: {}:{} asks for the same tag on {}; keep one of the two",
+                one_line(other.file),
+                other.position.line,
+                other.digest
+            );
+            return Settled(Verdict::Refused, Some(reason.into()));
+        }
+        let attaches = settings.attaches_to(place);
+        let there =
+            |holds| Task { lacks: Lacks::Nothing, holds, origins: self.reference(place, edge) };
+        match seen {
+            Err(reason) => Settled(Verdict::Failed, Some(Arc::clone(reason))),
+            Ok(Seen::Elsewhere(found)) => Settled(Verdict::Refused, Some(tag_move(&found.tag_on))),
+            Ok(Seen::Here | Seen::Untagged)
+                if attaches && let Some(reason) = self.unseen(place, edge) =>
+            {
+                Settled(Verdict::Failed, Some(reason))
+            }
+            Ok(Seen::Here) if !attaches => Settled(Verdict::Present, None),
+            Ok(Seen::Here) => Do(there(Holds::Yes)),
+            Ok(Seen::Untagged) => Do(there(Holds::No)),
+            Ok(Seen::Nothing) => self.copy(place, edge),
+        }
     }
-    match seen {
-        Err(reason) => Settled(Verdict::Failed, Some(Arc::clone(reason))),
-        Ok(Seen::Here) => Settled(Verdict::Present, None),
-        Ok(Seen::Elsewhere(found)) => Settled(Verdict::Refused, Some(tag_move(&found.tag_on))),
-        Ok(Seen::Untagged) => Do(Task { lacks: Lacks::Tags, origins: Vec::new() }),
-        Ok(Seen::Nothing) => match copy_task(edges, place, edge, sources, holders) {
-            Ok(task) => Do(task),
-            Err((verdict, reason)) => Settled(verdict, Some(reason)),
-        },
+
+    /// The sources that have the digest of `edge`, and why others could not say.
+    fn sources(&self, place: &DestinationRepository, edge: &Edge) -> (Vec<Origin>, Vec<Reason>) {
+        let (mut having, mut unasked) = (Vec::new(), Vec::new());
+        for wish in self.knowledge.edges.sources(edge, place) {
+            match self.knowledge.sources.has(wish.id) {
+                Some(Ok(true)) => having.push(Origin::Source(wish.id)),
+                Some(Ok(false)) | None => {}
+                Some(Err(reason)) => unasked.push(Arc::clone(reason)),
+            }
+        }
+        (having, unasked)
+    }
+
+    /// Where the attachments of a digest that is there are compared with: its source, or who else has it.
+    fn reference(&self, place: &DestinationRepository, edge: &Edge) -> Vec<Origin> {
+        let (mut origins, _) = self.sources(place, edge);
+        let holders = self.holders.0.get(&self.knowledge.edges.digest(edge));
+        origins.extend(holders.into_iter().flat_map(|known| &known.has).copied());
+        origins
+    }
+
+    /// Why it cannot be said what hangs on a digest that is there.
+    fn unseen(&self, place: &DestinationRepository, edge: &Edge) -> Option<Reason> {
+        let (having, unasked) = self.sources(place, edge);
+        let reason = having.is_empty().then(|| unasked.into_iter().next())??;
+        Some(format!("whether its attachments are all there is not known: {reason}").into())
+    }
+
+    /// The task of copying the digest of `edge` from wherever it can be had, or why that is nowhere.
+    fn copy(&self, place: &DestinationRepository, edge: &Edge) -> Decision {
+        let Knowledge { edges, asked_again, .. } = self.knowledge;
+        let digest = edges.digest(edge);
+        let (_, mut unasked) = self.sources(place, edge);
+        let again = asked_again.get(&digest);
+        let mut origins = self.reference(place, edge);
+        origins.extend(again.into_iter().flat_map(|known| &known.has).copied());
+        if !origins.is_empty() {
+            return Decision::Do(Task { lacks: Lacks::Digest, holds: Holds::No, origins });
+        }
+        unasked.extend(self.holders.0.get(&digest).and_then(|known| known.unread.clone()));
+        unasked.extend(again.and_then(|known| known.unread.clone()));
+        match (&unasked[..], again) {
+            ([], None) => Decision::Doubtful,
+            ([], Some(_)) => {
+                let reason = lost(edges.wish(edge).source_prefix());
+                Decision::Settled(Verdict::Lost, Some(reason))
+            }
+            ([reason], _) => Decision::Settled(Verdict::Failed, Some(Arc::clone(reason))),
+            ([reason, more @ ..], _) => {
+                let more = more.len();
+                let reason = format!("{reason} (nor could {more} more that may have the digest)");
+                Decision::Settled(Verdict::Failed, Some(reason.into()))
+            }
+        }
     }
 }
 
@@ -182,88 +241,46 @@ pub(crate) fn tag_move(there: &Digest) -> Reason {
         .into()
 }
 
-/// The task of copying the digest of `edge` from wherever it can be had, or why that is nowhere.
-fn copy_task(
-    edges: &EdgeSet,
-    place: &DestinationRepository,
-    edge: &Edge,
-    sources: &HashMap<WishId, InSource>,
-    holders: &Holders,
-) -> Result<Task, (Verdict, Reason)> {
-    let mut origins = Vec::new();
-    let mut unasked: Vec<Reason> = Vec::new();
-    for wish in edges.sources(edge, place) {
-        match sources.get(&wish.id) {
-            Some(Ok(true)) => origins.push(Origin::Source(wish.id)),
-            Some(Ok(false)) | None => {}
-            Some(Err(reason)) => unasked.push(Arc::clone(reason)),
-        }
-    }
-    let elsewhere = holders.0.get(&edges.digest(edge));
-    let holding = elsewhere.into_iter().flat_map(|known| &known.has);
-    origins.extend(holding.copied().map(Origin::Destination));
-    if !origins.is_empty() {
-        return Ok(Task { lacks: Lacks::Digest, origins });
-    }
-    unasked.extend(elsewhere.and_then(|known| known.unread.clone()));
-    Err(nowhere(edges.wish(edge).source_prefix(), &unasked))
-}
-
-/// The verdict on a digest that nobody who answered has; `unasked` is why others did not answer.
-fn nowhere(source: &RegistryPrefix, unasked: &[Reason]) -> (Verdict, Reason) {
-    match unasked {
-        [] => {
-            let reason = format!(
-                "the digest is neither in {source} nor in any destination; check it for a slip, \
-                 or push the image to staging again"
-            );
-            (Verdict::Lost, reason.into())
-        }
-        [reason] => (Verdict::Failed, Arc::clone(reason)),
-        [reason, more @ ..] => {
-            let reason =
-                format!("{reason} (nor could {} more that may have the digest)", more.len());
-            (Verdict::Failed, reason.into())
-        }
-    }
+fn lost(source: &RegistryPrefix) -> Reason {
+    let reason = format!(
+        "the digest is neither in {source} nor in any destination; check it for a slip, \
+         or push the image to staging again"
+    );
+    reason.into()
 }
 
 /// How many destinations that have a digest are remembered as its origins, besides the source.
 const MAX_HOLDERS: usize = 3;
 
 /// What the destinations know about each digest.
-#[derive(Default)]
 struct Holders(HashMap<Digest, Known>);
 
-#[derive(Default)]
-struct Known {
-    /// The first destinations that have the digest.
-    has: Vec<usize>,
-    /// Why some destination could not say.
-    unread: Option<Reason>,
-}
-
 impl Holders {
-    fn of(edges: &EdgeSet, seen: &[SeenAt]) -> Self {
-        let mut holders = Self::default();
-        for (destination, (place, seen)) in edges.destinations().iter().zip(seen).enumerate() {
+    fn of(knowledge: Knowledge<'_>) -> Self {
+        let Knowledge { edges, settings, seen, .. } = knowledge;
+        let mut holders: HashMap<Digest, Known> = HashMap::new();
+        // The canonical registry comes first: it has all attachments.
+        let mut order: Vec<_> = edges.destinations().iter().zip(seen).enumerate().collect();
+        order.sort_by_key(|(_, (place, _))| !settings.is_canonical(place));
+        for (destination, (place, seen)) in order {
             for (index, edge) in place.edges.iter().enumerate() {
-                let known = holders.0.entry(edges.digest(edge)).or_default();
-                match seen.as_ref().map(|seen| &seen[index]) {
-                    Ok(seen) if seen.has_digest() => known.add(destination),
+                let known = holders.entry(edges.digest(edge)).or_default();
+                match seen.as_ref().map(|seen| &seen.edges[index]) {
+                    Ok(seen) if seen.has_digest() => known.add(Origin::Destination(destination)),
                     Ok(_) => {}
                     Err(reason) => drop(known.unread.get_or_insert_with(|| Arc::clone(reason))),
                 }
             }
         }
-        holders
+        Self(holders)
     }
 }
 
 impl Known {
-    fn add(&mut self, destination: usize) {
-        if self.has.len() < MAX_HOLDERS && !self.has.contains(&destination) {
-            self.has.push(destination);
+    /// Notes that it is there, unless enough are known already.
+    pub(crate) fn add(&mut self, origin: Origin) {
+        if self.has.len() < MAX_HOLDERS && !self.has.contains(&origin) {
+            self.has.push(origin);
         }
     }
 }

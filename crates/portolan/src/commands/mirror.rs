@@ -20,7 +20,7 @@ pub(crate) async fn run(mirror: &Mirror, printer: Printer) -> anyhow::Result<Exi
         to: BlobStore::open(&mirror.to)?,
         confirm: if mirror.confirm { Confirm::Write } else { Confirm::DryRun },
     };
-    let stop = signals::stop_on_termination()?;
+    let stop = signals::stop_on_termination(None)?;
     let client = super::client(&mirror.registries)?;
     let progress = printer.progress();
     let totals = mirror::mirror(&client, &options, &stop, &*progress).await;

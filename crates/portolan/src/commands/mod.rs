@@ -12,11 +12,11 @@ mod store_serve;
 use std::path::Path;
 
 use anyhow::Context as _;
-use registry_client::Client;
+use registry_client::{Client, Quota};
 
 use crate::{
     arguments::{Arguments, Command, Registries, Registry, Store},
-    credentials::credentials,
+    credentials::{CredentialPlaces, credentials},
     exit::Exit,
     printer::Printer,
 };
@@ -41,14 +41,21 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
 
 /// A client as the flags say, with the credentials that other programs' files and variables have.
 fn client(flags: &Registries) -> anyhow::Result<Client> {
-    let mut places = crate::environment::credential_places();
-    places.impersonated.clone_from(&flags.impersonate_service_account);
-    let mut builder = Client::builder().credentials(credentials(&places)?);
-    for host in &flags.plain_http {
+    client_with(flags, None)
+}
+
+/// The same, which speaks plain HTTP to one more host.
+fn client_with(flags: &Registries, plain: Option<&oci::Host>) -> anyhow::Result<Client> {
+    let mut builder = Client::builder().credentials(credentials(&places(flags))?);
+    for host in flags.plain_http.iter().chain(plain) {
         builder = builder.plain_http(host.clone());
     }
     for host in &flags.allow_private {
         builder = builder.allow_private(host);
+    }
+    for (host, rate) in &flags.quota {
+        let quota = Quota { requests_per_second: Some(*rate), ..Quota::of(host) };
+        builder = builder.quota(host.clone(), quota);
     }
     for file in &flags.ca_file {
         builder =
@@ -59,6 +66,13 @@ fn client(flags: &Registries) -> anyhow::Result<Client> {
         builder = builder.client_certificate(&read(chain)?, &read(key)?).with_context(names)?;
     }
     Ok(builder.build())
+}
+
+/// Where credentials are, as the environment and the flags say.
+fn places(flags: &Registries) -> CredentialPlaces {
+    let mut places = crate::environment::credential_places();
+    places.impersonated.clone_from(&flags.impersonate_service_account);
+    places
 }
 
 fn read(file: &Path) -> anyhow::Result<Vec<u8>> {

@@ -1,41 +1,57 @@
 //! `portolan promote`: load, edges, promote, exit code.
 
-use std::io::{self, BufWriter};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{self, BufWriter},
+    path::Path,
+    time::SystemTime,
+};
 
 use anyhow::Context as _;
 use promoter::{
-    ManifestSource, Summary, Verdict,
-    report::{JsonReport, Report, Show, WordsReport},
+    AttachmentsTo, Choice, Clients, Ending, ManifestSource, PublicName, Settings, Verdict,
+    report::{JsonReport, Report, Reports, Show, WordsReport, in_bytes},
 };
 use promotion_manifest::EdgeSet;
+use registry_client::Client;
 use transfer::Confirm;
 
 use crate::{
-    arguments::{Manifests, Output, Promote},
+    arguments::{Attachments, Choosing, Manifests, Output, Promote},
+    credentials::{self, Acting},
     exit::Exit,
     printer::Printer,
+    replaced_file::ReplacedFile,
     signals,
 };
 
 pub(crate) async fn run(promote: &Promote, printer: Printer) -> anyhow::Result<Exit> {
-    let loaded = promoter::load(&source(&promote.manifests)?)?;
-    let edges = EdgeSet::new(loaded.manifests);
-    let problems = [loaded.problems, edges.problems().to_vec()].concat();
-    let confirm = if promote.confirm { Confirm::Write } else { Confirm::DryRun };
-
-    let stop = signals::stop_on_termination()?;
+    let loaded = promoter::load(&source(&promote.manifests)?, &choice(&promote.choice)?)?;
+    let (edges, problems) = (loaded.edges, loaded.problems);
+    let stop = signals::stop_on_termination(promote.deadline)?;
     let client = super::client(&promote.registries)?;
-    let progress = printer.progress();
-    let mut report = report(promote);
-    let summary =
-        promoter::promote(client, &edges, &problems, confirm, &stop, &*progress, &mut *report)
-            .await
-            .context("the report cannot be written")?;
+    let settings = settings(promote, &edges)?;
+    let clients = clients(&client, promote, settings.confirm, &edges)?;
+    let mut outputs = Outputs::open(promote)?;
+
+    let progress = printer.progress_of(&client);
+    let ended = promoter::promote(
+        clients,
+        &edges,
+        &problems,
+        &settings,
+        &stop,
+        &*progress,
+        &mut outputs.reports,
+    );
+    let ended = ended.await.context("the report cannot be written");
     drop(progress);
-    printer.note(in_words(&summary, problems.len(), confirm));
+    let ending = ended?;
+    outputs.close(&ending)?;
+    printer.note(in_words(&ending));
     Ok(match () {
         () if edges.manifests().is_empty() => Exit::CouldNotRun,
-        () if summary.all_holds() && problems.is_empty() => Exit::AllHolds,
+        () if ending.all_holds() => Exit::AllHolds,
         () => Exit::NotAsAsked,
     })
 }
@@ -48,36 +64,164 @@ fn source(manifests: &Manifests) -> anyhow::Result<ManifestSource> {
     }
 }
 
-fn report(promote: &Promote) -> Box<dyn Report> {
-    let show = if promote.all { Show::Everything } else { Show::Changes };
-    let out = BufWriter::new(io::stdout());
-    match promote.output {
-        Output::Json => Box::new(JsonReport::new(out, show)),
-        Output::Table => Box::new(WordsReport::new(out, show)),
+fn choice(choosing: &Choosing) -> anyhow::Result<Choice> {
+    let Choosing { project, changed_since, changed_in, since } = choosing;
+    let changes = match (changed_since, changed_in, since) {
+        (Some(revision), _, _) => Some(promoter::Changes::Since(revision.clone())),
+        (_, Some(range), _) => Some(range.parse().context("--changed-in")?),
+        (_, _, Some(time)) => Some(promoter::Changes::Within(time.clone())),
+        (None, None, None) => None,
+    };
+    Ok(Choice { projects: project.clone(), changes })
+}
+
+fn settings(promote: &Promote, edges: &EdgeSet) -> anyhow::Result<Settings> {
+    let attachments = match promote.attaching.attachments {
+        Attachments::All => AttachmentsTo::All,
+        Attachments::Canonical => AttachmentsTo::Canonical,
+        Attachments::None => AttachmentsTo::Nowhere,
+    };
+    let public = promote.verify_through.as_ref().map(|url| {
+        let plain = url.is_plain.then_some(&url.host);
+        let client = super::client_with(&promote.registries, plain)?;
+        anyhow::Ok(PublicName { client, host: url.host.clone() })
+    });
+    let settings = Settings {
+        confirm: if promote.confirm { Confirm::Write } else { Confirm::DryRun },
+        attachments,
+        canonical: promote.attaching.canonical.clone(),
+        verify_through: public.transpose()?,
+    };
+    if let Some(canonical) = &settings.canonical
+        && !settings.canonical_is_a_destination(edges)
+    {
+        anyhow::bail!(
+            "--canonical {canonical}: no image goes to that registry; name one of the destinations, \
+             HOST/PATH, as the manifests write it"
+        );
+    }
+    Ok(settings)
+}
+
+/// A client for each service account that the manifests name. A dry run reads only, and impersonates nobody.
+fn clients(
+    client: &Client,
+    promote: &Promote,
+    confirm: Confirm,
+    edges: &EdgeSet,
+) -> anyhow::Result<Clients> {
+    let registries = edges
+        .manifests()
+        .iter()
+        .flat_map(|manifest| manifest.destinations.iter().chain([&manifest.source]));
+    let accounts: BTreeSet<&str> =
+        registries.filter_map(|registry| registry.service_account.as_deref()).collect();
+    let mut files: BTreeMap<&str, &Path> = BTreeMap::new();
+    for (account, file) in &promote.registries.credentials {
+        if files.insert(account, file).is_some() {
+            anyhow::bail!("--credentials {account}: the service account has two files; give one");
+        }
+    }
+    if let Some(account) = files.keys().find(|account| !accounts.contains(*account)) {
+        anyhow::bail!(
+            "--credentials {account}: no registry in the manifests has that `service-account`; write the \
+             name as it stands there"
+        );
+    }
+    let places = super::places(&promote.registries);
+    let mut clients = Clients::new(client.clone());
+    for account in accounts {
+        let acting = match (files.get(account), confirm) {
+            (Some(file), _) => Acting::ByFile(file),
+            (None, Confirm::Write) => Acting::ByImpersonation(account),
+            (None, Confirm::DryRun) => continue,
+        };
+        let credentials = credentials::acting(&places, acting);
+        let credentials = credentials.with_context(|| format!("--credentials {account}"))?;
+        clients.act_as(account.to_owned(), client.acting_as(credentials));
+    }
+    Ok(clients)
+}
+
+/// Where the run is told, besides the terminal.
+struct Outputs {
+    reports: Reports,
+    report: Option<ReplacedFile>,
+    metrics: Option<ReplacedFile>,
+}
+
+impl Outputs {
+    /// Opens all of them before anything is done, so that what cannot be written is told at once.
+    fn open(promote: &Promote) -> anyhow::Result<Self> {
+        let show = if promote.telling.all { Show::Everything } else { Show::Changes };
+        let out = BufWriter::new(io::stdout());
+        let mut reports: Vec<Box<dyn Report>> = vec![match promote.telling.output {
+            Output::Json => Box::new(JsonReport::new(out, show)),
+            Output::Table => Box::new(WordsReport::new(out, show)),
+        }];
+        let report = promote.telling.report.as_deref().map(ReplacedFile::create).transpose()?;
+        if let Some(file) = &report {
+            reports.push(Box::new(JsonReport::new(BufWriter::new(file.writer()?), show)));
+        }
+        let metrics = promote.telling.metrics_file.as_deref();
+        let metrics = metrics.map(ReplacedFile::create).transpose()?;
+        Ok(Self { reports: Reports(reports), report, metrics })
+    }
+
+    fn close(self, ending: &Ending) -> anyhow::Result<()> {
+        drop(self.reports);
+        if let Some(file) = self.report {
+            file.replace()?;
+        }
+        if let Some(file) = self.metrics {
+            file.write(&promoter::metrics(ending, SystemTime::now()))?;
+            file.replace()?;
+        }
+        Ok(())
     }
 }
 
 /// The summary as a release manager would read it aloud.
-fn in_words(summary: &Summary, problems: usize, confirm: Confirm) -> String {
-    let of = |verdict| summary.count(verdict);
-    let done = match confirm {
-        Confirm::Write => {
-            format!("{} copied, {} tagged", of(Verdict::Copied), of(Verdict::Tagged))
-        }
-        Confirm::DryRun => {
-            format!("{} to copy, {} to tag", of(Verdict::ToCopy), of(Verdict::ToTag))
-        }
+fn in_words(ending: &Ending) -> String {
+    let of = |verdict| ending.summary.count(verdict);
+    let done = match ending.confirm {
+        Confirm::Write => format!(
+            "{} copied, {} tagged, {} given attachments",
+            of(Verdict::Copied),
+            of(Verdict::Tagged),
+            of(Verdict::Attached)
+        ),
+        Confirm::DryRun => format!(
+            "{} to copy, {} to tag, {} to give attachments",
+            of(Verdict::ToCopy),
+            of(Verdict::ToTag),
+            of(Verdict::ToAttach)
+        ),
     };
     let mut text = format!(
-        "{} edges: {} present, {done}, {} lost, {} refused, {} failed; {problems} problems in manifests.",
-        summary.edges(),
+        "{} edges: {} present, {done}, {} lost, {} refused, {} failed; {} problems in manifests. \
+         {} requests, {} read and {} written in {:.1} s.",
+        ending.summary.edges(),
         of(Verdict::Present),
         of(Verdict::Lost),
         of(Verdict::Refused),
         of(Verdict::Failed),
+        ending.problems,
+        ending.requests(),
+        in_bytes(ending.bytes_received()),
+        in_bytes(ending.bytes_sent()),
+        ending.time.as_secs_f64(),
     );
-    if confirm == Confirm::DryRun {
-        text.push_str(" Nothing was written: this was a dry run, and --confirm carries it out.");
+    if !ending.unanswered.is_empty() {
+        let count = ending.unanswered.len();
+        text.push_str(&format!(" The public name does not answer for {count} tags."));
     }
+    text.push_str(match (ending.confirm, ending.all_holds()) {
+        (Confirm::DryRun, _) => {
+            " Nothing was written: this was a dry run, and --confirm carries it out."
+        }
+        (Confirm::Write, true) => " All that was asked for holds.",
+        (Confirm::Write, false) => " Not all that was asked for holds: see above.",
+    });
     text
 }

@@ -15,10 +15,9 @@ use anyhow::{Context as _, ensure};
 use blob_store::BlobStore;
 use oci::{Host, Reference, Repository};
 use promoter::{
-    ManifestSource, Summary, Verdict,
+    Choice, Clients, ManifestSource, Settings, Summary, Verdict,
     report::{Show, WordsReport},
 };
-use promotion_manifest::EdgeSet;
 use registry_client::Client;
 use transfer::{Confirm, Silent};
 
@@ -113,13 +112,16 @@ async fn promote_once(
     confirm: Confirm,
     out: &mut (dyn Write + Send),
 ) -> anyhow::Result<Summary> {
-    let loaded = promoter::load(&ManifestSource::ThinDirectory(directory.to_owned()))?;
+    let source = ManifestSource::ThinDirectory(directory.to_owned());
+    let loaded = promoter::load(&source, &Choice::default())?;
     ensure!(loaded.problems.is_empty(), "problems in the manifests: {:?}", loaded.problems);
-    let edges = EdgeSet::new(loaded.manifests);
     let (_stopper, stop) = transfer::stop();
     let mut report = WordsReport::new(out, Show::Changes);
-    let client = Client::builder().build();
-    Ok(promoter::promote(client, &edges, &[], confirm, &stop, &Silent, &mut report).await?)
+    let (clients, settings) = (Clients::new(Client::builder().build()), Settings::new(confirm));
+    let (edges, problems) = (&loaded.edges, &loaded.problems);
+    let ended =
+        promoter::promote(clients, edges, problems, &settings, &stop, &Silent, &mut report).await?;
+    Ok(ended.summary)
 }
 
 async fn mirror(out: &mut (dyn Write + Send), harbour: &Harbour) -> anyhow::Result<()> {

@@ -7,4 +7,5 @@ mod harness;
 mod kill;
 mod mirror;
 mod promote;
+mod promote_flags;
 mod registry;

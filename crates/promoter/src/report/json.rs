@@ -4,14 +4,15 @@ use std::io::{self, Write};
 
 use oci::{Digest, Tag};
 use promotion_manifest::{EdgeSet, Problem};
-use serde::Serialize;
-use transfer::Confirm;
+use registry_client::Spent;
+use serde::{Serialize, Serializer};
+use serde_json::Value;
 
 use super::{Report, Show};
-use crate::{Outcome, Summary, Verdict};
+use crate::{Ending, Estimate, Outcome, Unanswered, Verdict};
 
 /// The version of the report's shape.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 
 /// Writes the report as JSON. Members appear as they become known, `summary` last.
 pub struct JsonReport<W> {
@@ -91,18 +92,120 @@ impl<W: Write> Report for JsonReport<W> {
         Ok(serde_json::to_writer(&mut self.out, &row)?)
     }
 
-    fn finish(&mut self, _: &EdgeSet, summary: &Summary, confirm: Confirm) -> io::Result<()> {
-        write!(self.out, "],\n\"summary\":{{\"edges\":{}", summary.edges())?;
-        let (copied, tagged) = match confirm {
-            Confirm::Write => (Verdict::Copied, Verdict::Tagged),
-            Confirm::DryRun => (Verdict::ToCopy, Verdict::ToTag),
+    fn finish(&mut self, _: &EdgeSet, ending: &Ending) -> io::Result<()> {
+        let tail = Tail {
+            unanswered: ending.unanswered.iter().map(UnansweredRow::of).collect(),
+            hosts: ending.hosts.iter().map(HostRow::of).collect(),
+            estimate: ending.estimate.as_ref().map(EstimateRow::of),
+            summary: summary(ending),
         };
-        for verdict in
-            [Verdict::Present, copied, tagged, Verdict::Lost, Verdict::Refused, Verdict::Failed]
-        {
-            write!(self.out, ",\"{}\":{}", verdict.as_str(), summary.count(verdict))?;
-        }
-        self.out.write_all(b"}}\n")?;
+        self.out.write_all(b"],\n")?;
+        // The members follow those that are there already: without the brace that would open them.
+        let tail = serde_json::to_string(&tail)?;
+        self.out.write_all(tail.trim_start_matches('{').as_bytes())?;
+        self.out.write_all(b"\n")?;
         self.out.flush()
     }
+}
+
+/// The members that are known at the end.
+#[derive(Serialize)]
+struct Tail<'a> {
+    unanswered: Vec<UnansweredRow<'a>>,
+    hosts: Vec<HostRow<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimate: Option<EstimateRow<'a>>,
+    summary: InOrder,
+}
+
+/// Members in this order, which is the documented one.
+struct InOrder(Vec<(&'static str, Value)>);
+
+impl Serialize for InOrder {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+#[derive(Serialize)]
+struct UnansweredRow<'a> {
+    name: &'a str,
+    digest: Digest,
+    reason: &'a str,
+}
+
+impl<'a> UnansweredRow<'a> {
+    fn of(unanswered: &'a Unanswered) -> Self {
+        let Unanswered { name, digest, reason } = unanswered;
+        Self { name, digest: *digest, reason }
+    }
+}
+
+#[derive(Serialize)]
+struct HostRow<'a> {
+    host: &'a str,
+    reads: u64,
+    writes: u64,
+    bytes_received: u64,
+    bytes_sent: u64,
+    retries: u64,
+    refused: u64,
+}
+
+impl<'a> HostRow<'a> {
+    fn of(spent: &'a Spent) -> Self {
+        Self {
+            host: &spent.host,
+            reads: spent.reads,
+            writes: spent.writes,
+            bytes_received: spent.bytes_received,
+            bytes_sent: spent.bytes_sent,
+            retries: spent.retries,
+            refused: spent.refused,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct EstimateRow<'a> {
+    hosts: Vec<HostEstimateRow<'a>>,
+    seconds: f64,
+}
+
+#[derive(Serialize)]
+struct HostEstimateRow<'a> {
+    host: &'a str,
+    reads: u64,
+    writes: u64,
+    bytes_received: u64,
+    bytes_sent: u64,
+    seconds: f64,
+}
+
+impl<'a> EstimateRow<'a> {
+    fn of(estimate: &'a Estimate) -> Self {
+        let hosts = estimate.hosts.iter().map(|it| HostEstimateRow {
+            host: it.host.as_str(),
+            reads: it.reads,
+            writes: it.writes,
+            bytes_received: it.bytes_received,
+            bytes_sent: it.bytes_sent,
+            seconds: it.time.as_secs_f64(),
+        });
+        Self { hosts: hosts.collect(), seconds: estimate.time().as_secs_f64() }
+    }
+}
+
+fn summary(ending: &Ending) -> InOrder {
+    let counts = Verdict::all(ending.confirm)
+        .map(|verdict| (verdict.as_str(), Value::from(ending.summary.count(verdict))));
+    let rest = [
+        ("unanswered", ending.unanswered.len().into()),
+        ("requests", ending.requests().into()),
+        ("bytes_received", ending.bytes_received().into()),
+        ("bytes_sent", ending.bytes_sent().into()),
+        ("seconds", ending.time.as_secs_f64().into()),
+    ];
+    let edges = ("edges", ending.summary.edges().into());
+    InOrder([edges].into_iter().chain(counts).chain(rest).collect())
 }

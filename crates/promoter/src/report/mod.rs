@@ -1,16 +1,17 @@
 //! Telling what a promotion did: one trait, one file a format. A report takes outcomes while the run
 //! goes on and writes them to a stream that was handed in; it decides nothing.
 
+mod costs;
 mod json;
 mod words;
 
 use std::io;
 
 use promotion_manifest::{EdgeSet, Problem};
-use transfer::Confirm;
 
-use crate::{Outcome, Summary};
+use crate::{Ending, Outcome};
 
+pub use costs::in_bytes;
 pub use json::JsonReport;
 pub use words::WordsReport;
 
@@ -41,5 +42,37 @@ pub trait Report {
     ///
     /// # Errors
     /// As above.
-    fn finish(&mut self, edges: &EdgeSet, summary: &Summary, confirm: Confirm) -> io::Result<()>;
+    fn finish(&mut self, edges: &EdgeSet, ending: &Ending) -> io::Result<()>;
+}
+
+/// Several reports of one run. One that cannot be written does not stop the others.
+pub struct Reports(pub Vec<Box<dyn Report>>);
+
+impl Reports {
+    fn each(&mut self, mut tell: impl FnMut(&mut dyn Report) -> io::Result<()>) -> io::Result<()> {
+        let mut broken = Ok(());
+        self.0.retain_mut(|report| match tell(&mut **report) {
+            Ok(()) => true,
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => false,
+            Err(error) => {
+                broken = Err(error);
+                false
+            }
+        });
+        broken
+    }
+}
+
+impl Report for Reports {
+    fn problems(&mut self, problems: &[Problem]) -> io::Result<()> {
+        self.each(|report| report.problems(problems))
+    }
+
+    fn outcome(&mut self, edges: &EdgeSet, outcome: &Outcome) -> io::Result<()> {
+        self.each(|report| report.outcome(edges, outcome))
+    }
+
+    fn finish(&mut self, edges: &EdgeSet, ending: &Ending) -> io::Result<()> {
+        self.each(|report| report.finish(edges, ending))
+    }
 }

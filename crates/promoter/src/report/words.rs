@@ -10,8 +10,8 @@ use std::{
 use promotion_manifest::{DestinationRepository, Edge, EdgeSet, Problem, one_line};
 use transfer::Confirm;
 
-use super::{Report, Show};
-use crate::{Outcome, Summary, Verdict};
+use super::{Report, Show, costs};
+use crate::{Ending, Outcome, Summary, Verdict};
 
 /// The most lines of one kind (what holds, or what does not, or causes of failure) that are kept in
 /// memory; edges beyond are counted, and left to the JSON report. The whole Kubernetes tree has
@@ -139,16 +139,16 @@ impl<W: Write> WordsReport<W> {
 
     fn write_projects(&mut self, confirm: Confirm) -> io::Result<()> {
         let width = self.projects.keys().map(String::len).max().unwrap_or(0).max(7);
-        let columns = columns(confirm);
-        write!(self.out, "\n{:width$}", "project")?;
+        let columns = Verdict::all(confirm);
+        write!(self.out, "{:width$}", "project")?;
         for verdict in columns {
-            write!(self.out, "  {:>8}", verdict.as_str())?;
+            write!(self.out, "  {:>9}", verdict.as_str())?;
         }
         writeln!(self.out)?;
         for (project, summary) in &self.projects {
             write!(self.out, "{:width$}", one_line(project))?;
             for verdict in columns {
-                write!(self.out, "  {:>8}", summary.count(verdict))?;
+                write!(self.out, "  {:>9}", summary.count(verdict))?;
             }
             writeln!(self.out)?;
         }
@@ -156,22 +156,15 @@ impl<W: Write> WordsReport<W> {
     }
 }
 
-/// The verdicts that a run can end with.
-const fn columns(confirm: Confirm) -> [Verdict; 6] {
-    let (copied, tagged) = match confirm {
-        Confirm::Write => (Verdict::Copied, Verdict::Tagged),
-        Confirm::DryRun => (Verdict::ToCopy, Verdict::ToTag),
-    };
-    [Verdict::Present, copied, tagged, Verdict::Lost, Verdict::Refused, Verdict::Failed]
-}
-
 const fn heading(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Present => "Present",
         Verdict::ToCopy => "To copy",
         Verdict::ToTag => "To tag",
+        Verdict::ToAttach => "To attach",
         Verdict::Copied => "Copied",
         Verdict::Tagged => "Tagged",
+        Verdict::Attached => "Attached",
         Verdict::Lost => "Lost",
         Verdict::Refused => "Refused",
         Verdict::Failed => "Failed",
@@ -225,10 +218,11 @@ impl<W: Write> Report for WordsReport<W> {
         Ok(())
     }
 
-    fn finish(&mut self, _: &EdgeSet, _: &Summary, confirm: Confirm) -> io::Result<()> {
+    fn finish(&mut self, _: &EdgeSet, ending: &Ending) -> io::Result<()> {
+        self.write_projects(ending.confirm)?;
         self.write_lines()?;
         self.write_causes()?;
-        self.write_projects(confirm)?;
+        costs::write(&mut self.out, ending)?;
         self.out.flush()
     }
 }

@@ -2,15 +2,13 @@
 
 use http::Method;
 use oci::RegistryPrefix;
-use promoter::{
-    Verdict,
-    report::{JsonReport, Show},
-};
 use promotion_manifest::EdgeSet;
 use testkit::{Fault, RecordedRequest, TestHost, fixture};
-use transfer::{Confirm::Write, Silent};
+use transfer::Confirm::Write;
 
-use crate::harness::{Harbour, client, entry, is_write, manifest, promote, reason, verdicts};
+use crate::harness::{
+    Harbour, bare, client, entry, is_write, manifest, promote, reason, run, verdicts,
+};
 
 #[tokio::test]
 async fn a_dead_destination_fails_its_own_edges_and_names_the_cause() {
@@ -158,18 +156,15 @@ async fn an_interrupted_run_reports_what_it_did_not_reach_and_the_next_one_finis
     let project = harbour.project("team", &entry("app", &image, &["v1"]));
     let edges = EdgeSet::new(vec![project.clone()]);
     let (stopper, stop) = transfer::stop();
-    let mut out = Vec::new();
-    let mut report = JsonReport::new(&mut out, Show::Everything);
-    let run = promoter::promote(client(), &edges, &[], Write, &stop, &Silent, &mut report);
+    let settings = bare(Write);
+    let run = run(client(), &edges, &settings, &stop);
     let interrupt = async {
         while harbour.staging.count(|it| it.path_and_query.contains(&layer)) == 0 {
             tokio::task::yield_now().await;
         }
         stopper.stop();
     };
-    let (summary, ()) = tokio::join!(run, interrupt);
-    assert!(!summary.expect("written to memory").all_holds());
-    let report: serde_json::Value = serde_json::from_slice(&out).expect("a whole report");
+    let (report, ()) = tokio::join!(run, interrupt);
     assert_eq!(verdicts(&report), ["failed"; 2]);
     assert!(reason(&report, "failed").contains("interrupted"));
     for registry in &harbour.production {
@@ -187,9 +182,8 @@ async fn an_interrupt_does_not_take_back_what_was_done() {
     harbour.production[1].fail(Fault::on(Method::PUT, "/manifests/v1").hang());
     let edges = EdgeSet::new(vec![harbour.project("team", &entry("app", &image, &["v1"]))]);
     let (stopper, stop) = transfer::stop();
-    let mut out = Vec::new();
-    let mut report = JsonReport::new(&mut out, Show::Everything);
-    let run = promoter::promote(client(), &edges, &[], Write, &stop, &Silent, &mut report);
+    let settings = bare(Write);
+    let run = run(client(), &edges, &settings, &stop);
     let tagged = |registry: usize| {
         let put = |it: &RecordedRequest| {
             it.method == Method::PUT && it.path_and_query.ends_with("/manifests/v1")
@@ -204,9 +198,8 @@ async fn an_interrupt_does_not_take_back_what_was_done() {
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         stopper.stop();
     };
-    let (summary, ()) = tokio::join!(run, interrupt);
-    let summary = summary.expect("written to memory");
-    assert_eq!((summary.count(Verdict::Copied), summary.count(Verdict::Failed)), (1, 1));
+    let (report, ()) = tokio::join!(run, interrupt);
+    assert_eq!(verdicts(&report), ["copied", "failed"]);
 }
 
 #[tokio::test]

@@ -4,12 +4,15 @@
 use std::time::Duration;
 
 use oci::RegistryPrefix;
-use promoter::report::{JsonReport, Show};
+use promoter::{
+    AttachmentsTo, Clients, Settings,
+    report::{JsonReport, Show},
+};
 use promotion_manifest::{EdgeSet, PromotionManifest};
 use registry_client::{Client, Retries};
 use serde_json::Value;
 use testkit::{RecordedRequest, TestRegistry, fixture::Image};
-use transfer::{Confirm, Silent};
+use transfer::{Confirm, Silent, Stop};
 
 /// A registry to promote from and two to promote to.
 pub(crate) struct Harbour {
@@ -83,15 +86,33 @@ pub(crate) fn client() -> Client {
         .build()
 }
 
-/// Runs a promotion and gives its JSON report, with every outcome.
+/// A promotion without attachments, whose requests are counted.
+pub(crate) fn bare(confirm: Confirm) -> Settings {
+    Settings { attachments: AttachmentsTo::Nowhere, ..Settings::new(confirm) }
+}
+
+/// Runs a promotion without attachments and gives its JSON report, with every outcome.
 pub(crate) async fn promote(manifests: Vec<PromotionManifest>, confirm: Confirm) -> Value {
-    let edges = EdgeSet::new(manifests);
-    let (_stopper, stop) = transfer::stop();
+    promote_with(manifests, &bare(confirm)).await
+}
+
+/// The same, with these settings.
+pub(crate) async fn promote_with(manifests: Vec<PromotionManifest>, settings: &Settings) -> Value {
+    run(client(), &EdgeSet::new(manifests), settings, &transfer::stop().1).await
+}
+
+/// Runs a promotion by this client.
+pub(crate) async fn run(
+    client: Client,
+    edges: &EdgeSet,
+    settings: &Settings,
+    stop: &Stop,
+) -> Value {
     let mut out = Vec::new();
     let mut report = JsonReport::new(&mut out, Show::Everything);
-    let summary =
-        promoter::promote(client(), &edges, &[], confirm, &stop, &Silent, &mut report).await;
-    summary.expect("the report is written to memory");
+    let clients = Clients::new(client);
+    let ended = promoter::promote(clients, edges, &[], settings, stop, &Silent, &mut report).await;
+    ended.expect("the report is written to memory");
     serde_json::from_slice(&out).expect("the report is JSON")
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::symlink, path::Path};
 
-use promoter::{LoadError, Loaded, ManifestSource, load};
+use promoter::{Choice, LoadError, Loaded, ManifestSource, load};
 use tempfile::TempDir;
 
 const REGISTRIES: &str =
@@ -22,7 +22,8 @@ fn tree() -> TempDir {
 }
 
 fn load_tree(root: &TempDir) -> Loaded {
-    load(&ManifestSource::ThinDirectory(root.path().to_owned())).expect("it can be read")
+    load(&ManifestSource::ThinDirectory(root.path().to_owned()), &Choice::default())
+        .expect("it can be read")
 }
 
 #[test]
@@ -33,7 +34,7 @@ fn files_at_the_wrong_place_are_problems_wherever_they_are() {
     write(root.path(), "hack/values.yaml", "a: 1\n");
     write(root.path(), ".github/images.yaml", "[]\n");
     let loaded = load_tree(&root);
-    assert_eq!(loaded.manifests.len(), 1);
+    assert_eq!(loaded.edges.manifests().len(), 1);
     let mut files: Vec<_> = loaded.problems.iter().map(|it| it.file.to_string()).collect();
     files.sort();
     let here = |path: &str| root.path().join(path).display().to_string();
@@ -51,7 +52,7 @@ fn what_cannot_be_looked_at_is_a_problem_of_its_project() {
     fs::create_dir_all(root.path().join("images/odd/images.yaml")).expect("a directory");
     write(root.path(), "manifests/odd/promoter-manifest.yaml", REGISTRIES);
     let loaded = load_tree(&root);
-    assert_eq!(loaded.manifests.len(), 1);
+    assert_eq!(loaded.edges.manifests().len(), 1);
     let mut projects: Vec<_> =
         loaded.problems.iter().map(|it| it.project.clone().expect("a project")).collect();
     projects.sort();
@@ -61,9 +62,11 @@ fn what_cannot_be_looked_at_is_a_problem_of_its_project() {
 #[test]
 fn what_is_no_thin_manifest_directory_is_an_error_that_says_so() {
     let empty = TempDir::new().expect("a temporary directory");
-    let error = load(&ManifestSource::ThinDirectory(empty.path().to_owned())).expect_err("empty");
+    let error = load(&ManifestSource::ThinDirectory(empty.path().to_owned()), &Choice::default())
+        .expect_err("empty");
     assert!(matches!(error, LoadError::Empty(_)) && error.to_string().contains("images/<project>"));
     let missing = empty.path().join("none");
-    let error = load(&ManifestSource::ThinDirectory(missing)).expect_err("missing");
+    let error =
+        load(&ManifestSource::ThinDirectory(missing), &Choice::default()).expect_err("missing");
     assert!(matches!(error, LoadError::Read { .. }));
 }

@@ -2,8 +2,14 @@
 //! takes longer than running.
 #![expect(clippy::expect_used, reason = "an expectation that fails is a test that fails")]
 
+mod attachments;
+mod changes;
+mod costs;
 mod faults;
 mod harness;
+mod kinds;
 mod load;
+mod races;
 mod report;
 mod rows;
+mod slow;

@@ -3,22 +3,44 @@
 use std::io;
 
 use promoter::{
-    EdgeRef, Outcome, Summary, Verdict,
+    Clients, EdgeRef, Ending, Outcome, Summary, Verdict,
     report::{JsonReport, Report, Show, WordsReport},
 };
 use promotion_manifest::EdgeSet;
 use testkit::fixture;
 use transfer::{Confirm::Write, Silent};
 
-use crate::harness::{Harbour, client, entry};
+use crate::harness::{Harbour, bare, client, entry};
 
 /// A run with a report of any kind.
 async fn run(harbour: &Harbour, images: &str, report: &mut dyn Report) -> io::Result<()> {
     let edges = EdgeSet::new(vec![harbour.project("team", images)]);
     let (_stopper, stop) = transfer::stop();
     let problems = promotion_manifest::parse_plain("bad.yaml", "registries: 1\n").problems;
-    let done = promoter::promote(client(), &edges, &problems, Write, &stop, &Silent, report).await;
+    let (clients, settings) = (Clients::new(client()), bare(Write));
+    let done =
+        promoter::promote(clients, &edges, &problems, &settings, &stop, &Silent, report).await;
     done.map(drop)
+}
+
+/// The summary without what the hosts add up to, which is checked.
+fn without_sums(report: &serde_json::Value) -> serde_json::Value {
+    let mut summary = report["summary"].clone();
+    let mut sums = [0; 3];
+    for host in report["hosts"].as_array().expect("a list") {
+        for (sum, members) in
+            sums.iter_mut().zip([&["reads", "writes"][..], &["bytes_received"], &["bytes_sent"]])
+        {
+            *sum += members.iter().map(|it| host[it].as_u64().expect("a number")).sum::<u64>();
+        }
+        assert!(host["retries"] == 0 && host["refused"] == 0, "{host}");
+    }
+    for (member, sum) in ["requests", "bytes_received", "bytes_sent"].into_iter().zip(sums) {
+        assert!(sum > 0, "{member}");
+        assert_eq!(summary.as_object_mut().expect("an object").remove(member), Some(sum.into()));
+    }
+    assert!(summary.as_object_mut().expect("it").remove("seconds").is_some_and(|it| it.is_f64()));
+    summary
 }
 
 #[tokio::test]
@@ -36,11 +58,15 @@ async fn the_json_is_the_documented_one() {
     let report: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     let mut members: Vec<_> = report.as_object().expect("an object").keys().cloned().collect();
     members.sort();
-    assert_eq!(members, ["outcomes", "problems", "schema", "summary"]);
-    assert_eq!(report["schema"], 1);
+    assert_eq!(members, ["hosts", "outcomes", "problems", "schema", "summary", "unanswered"]);
+    assert_eq!((&report["schema"], &report["unanswered"]), (&2.into(), &serde_json::json!([])));
+    let summary = without_sums(&report);
     assert_eq!(
-        report["summary"],
-        serde_json::json!({"edges": 4, "present": 2, "copied": 2, "tagged": 0, "lost": 0, "refused": 0, "failed": 0})
+        summary,
+        serde_json::json!({
+            "edges": 4, "present": 2, "copied": 2, "tagged": 0, "attached": 0, "lost": 0, "refused": 0,
+            "failed": 0, "unanswered": 0,
+        })
     );
     assert!(
         text.trim_end().ends_with('}') && text.rfind("\"summary\"") > text.rfind("\"outcomes\"")
@@ -93,8 +119,10 @@ async fn the_words_say_once_what_many_destinations_share() {
         lost.digest()
     );
     assert!(text.contains(&lost), "{text}");
-    let row = text.lines().last().expect("a table");
-    assert_eq!(row.split_whitespace().collect::<Vec<_>>(), ["team", "0", "2", "0", "2", "0", "0"]);
+    let row = text.lines().find(|line| line.starts_with("team ")).expect("a table");
+    let row: Vec<_> = row.split_whitespace().collect();
+    assert_eq!(row, ["team", "0", "2", "0", "0", "2", "0", "0"]);
+    assert!(text.contains("\nIt cost\n") && text.contains(first.as_str()), "{text}");
 }
 
 #[tokio::test]
@@ -149,7 +177,16 @@ async fn what_is_amiss_is_named_however_much_else_there_is_to_say() {
         report.outcome(&edges, &amiss).expect("memory");
         summary.add(amiss.verdict);
     }
-    report.finish(&edges, &summary, Write).expect("memory");
+    let ending = Ending {
+        confirm: Write,
+        problems: 0,
+        summary,
+        hosts: Vec::new(),
+        estimate: None,
+        unanswered: Vec::new(),
+        time: std::time::Duration::ZERO,
+    };
+    report.finish(&edges, &ending).expect("memory");
     let text = String::from_utf8(out).expect("UTF-8");
     let place = harbour.production.iter().map(|it| it.host()).min().expect("two");
     let refused =

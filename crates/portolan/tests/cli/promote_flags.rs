@@ -1,0 +1,178 @@
+//! `portolan promote`: what its flags choose, tell and stop.
+
+use std::fs;
+
+use serde_json::Value;
+use testkit::{Fault, TestRegistry, fixture};
+
+use crate::harness::{Thin, entry, run};
+
+/// A staging and a production registry, a manifest, and an image at staging.
+struct Scene {
+    staging: TestRegistry,
+    production: TestRegistry,
+    image: fixture::Image,
+    thin: Thin,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let (staging, production) = (TestRegistry::start().await, TestRegistry::start().await);
+        let image = fixture::image(1, 2);
+        staging.load("team/app", None, &image).await;
+        let (from, to) = (staging.prefix("team"), production.prefix("images"));
+        let thin = Thin::new().project("team", &from, &to, &entry("app", &image, &["v1"]));
+        Self { staging, production, image, thin }
+    }
+
+    fn arguments<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
+        [&["promote", "--thin-manifest-dir", self.thin.path(), "--confirm"], more].concat()
+    }
+
+    fn at(&self, name: &str) -> String {
+        format!("{}/{name}", self.thin.path())
+    }
+}
+
+#[tokio::test]
+async fn the_report_and_the_metrics_are_files_that_appear_whole() {
+    let scene = Scene::new().await;
+    let (report, metrics) = (scene.at("report.json"), scene.at("portolan.prom"));
+    fs::write(&metrics, "old").expect("a file");
+    let files = ["--report", &report, "--metrics-file", &metrics];
+    let ended = run(&scene.arguments(&files)).await.expect(0);
+    assert!(ended.stdout.contains("Copied (team)") && ended.stdout.contains("It cost"));
+    assert!(ended.stderr.trim_end().ends_with("All that was asked for holds."), "{}", ended.stderr);
+    let json: Value =
+        serde_json::from_str(&fs::read_to_string(&report).expect("it")).expect("JSON");
+    assert_eq!((&json["schema"], &json["summary"]["copied"]), (&2.into(), &1.into()));
+    let text = fs::read_to_string(&metrics).expect("a file");
+    let host = scene.production.host();
+    for line in [
+        "portolan_promoter_edges{outcome=\"copied\"} 1".to_owned(),
+        "portolan_promoter_edges{outcome=\"failed\"} 0".to_owned(),
+        "portolan_promoter_all_holds 1".to_owned(),
+        "portolan_promoter_problems 0".to_owned(),
+        "# TYPE portolan_promoter_duration_seconds gauge".to_owned(),
+        format!(
+            "portolan_promoter_requests{{host=\"{host}\",verb=\"write\"}} {}",
+            json["hosts"]
+                .as_array()
+                .expect("a list")
+                .iter()
+                .find(|it| it["host"] == host.as_str())
+                .expect("it")["writes"]
+        ),
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+    }
+    assert!(fs::read_dir(scene.thin.path()).expect("a directory").all(|entry| {
+        !entry.expect("an entry").file_name().to_string_lossy().contains(".part")
+    }));
+    // What cannot be written is told before anything is done.
+    let nowhere = scene.at("no/where");
+    let ended = run(&scene.arguments(&["--report", &nowhere])).await.expect(2);
+    assert!(ended.stderr.contains("no/where cannot be written"), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn the_deadline_stops_it_and_the_report_is_written_all_the_same() {
+    let scene = Scene::new().await;
+    scene.staging.fail(Fault::everywhere("/blobs/").hang());
+    let report = scene.at("report.json");
+    let flags = ["--deadline", "1s", "--report", &report, "--output", "json"];
+    let ended = run(&scene.arguments(&flags)).await.expect(1).json();
+    let written: Value =
+        serde_json::from_str(&fs::read_to_string(&report).expect("it")).expect("JSON");
+    for report in [ended, written] {
+        assert_eq!(report["summary"]["failed"], 1);
+        assert!(report["outcomes"][0]["reason"].as_str().expect("one").contains("interrupted"));
+    }
+    scene.staging.clear_faults();
+    run(&scene.arguments(&["--deadline", "1h"])).await.expect(0);
+    assert!(scene.production.holds("images/app", &scene.image).await);
+}
+
+#[tokio::test]
+async fn what_the_public_name_lacks_ends_with_1() {
+    let scene = Scene::new().await;
+    let public = TestRegistry::start().await;
+    let url = format!("http://{}", public.host());
+    let flags = ["--verify-through", &*url, "--output", "json"];
+    let report = run(&scene.arguments(&flags)).await.expect(1).json();
+    assert_eq!(report["unanswered"][0]["name"], format!("{}/app:v1", public.host()));
+    assert_eq!(
+        (&report["summary"]["failed"], &report["summary"]["unanswered"]),
+        (&0.into(), &1.into())
+    );
+    let ended =
+        run(&["promote", "--thin-manifest-dir", scene.thin.path(), "--verify-through", &url]).await;
+    assert!(ended.expect(2).stderr.contains("--confirm"), "there is nothing to verify");
+}
+
+#[tokio::test]
+async fn flags_that_cannot_be_meant_end_with_2_and_teach() {
+    let scene = Scene::new().await;
+    let (file, odd) = (scene.at("images"), scene.at("odd.json"));
+    fs::write(&odd, "{}").expect("a file");
+    let named = format!("a@b={odd}");
+    let twice = ["--credentials", &*named, "--credentials", &*named];
+    for (flags, said) in [
+        (&["--project", "maet"][..], "no project is called `maet`; there are team"),
+        (&["--project", ""], "write a project's name"),
+        (&["--changed-in", "HEAD"], "write FROM..TO"),
+        (&["--changed-since", "HEAD", "--since", "1 day"], "cannot be used with"),
+        (&["--changed-since", "HEAD"], "git cannot"),
+        (&["--attachments", "canonical"], "--canonical"),
+        (&["--canonical", "h.example/x"], "no image goes to that registry"),
+        (&["--deadline", "soon"], "such as 90s"),
+        (&["--verify-through", "registry.example"], "https://registry.example"),
+        (&["--quota", "h"], "HOST=N"),
+        (&["--report", &file], "is a directory; name a file"),
+        (&["--credentials", &named], "no registry in the manifests has that `service-account`"),
+        (&twice, "has two files"),
+    ] {
+        let ended = run(&scene.arguments(flags)).await.expect(2);
+        assert!(ended.stderr.contains(said), "{flags:?}: {}", ended.stderr);
+        assert_eq!(ended.stdout, "");
+    }
+    assert!(scene.production.requests().is_empty() && scene.staging.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_service_account_acts_by_the_file_that_is_given_for_it() {
+    let scene = Scene::new().await;
+    let realm = "Basic realm=\"x\"";
+    let asking = Fault::everywhere("/v2/").status(401).header("www-authenticate", realm);
+    scene.production.fail(asking.unless_authorized());
+    let registries = format!(
+        "registries:\n- name: {}\n  src: true\n- name: {}\n  service-account: pusher@example\n",
+        scene.staging.prefix("team"),
+        scene.production.prefix("images")
+    );
+    fs::write(scene.at("manifests/team/promoter-manifest.yaml"), registries).expect("a file");
+    let config = scene.at("docker.json");
+    // `u:p`
+    let auths = format!(r#"{{"auths":{{"{}":{{"auth":"dTpw"}}}}}}"#, scene.production.host());
+    fs::write(&config, auths).expect("a file");
+    let named = format!("pusher@example={config}");
+    run(&scene.arguments(&["--credentials", &named])).await.expect(0);
+    assert!(scene.production.holds("images/app", &scene.image).await);
+    let ended = run(&scene.arguments(&["--credentials", "pusher@example=nowhere"])).await.expect(2);
+    assert!(
+        ended.stderr.contains("--credentials pusher@example: nowhere: the file cannot be read"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[tokio::test]
+async fn a_quota_is_kept() {
+    let scene = Scene::new().await;
+    let quota = format!("{}=20", scene.production.host());
+    let flags = ["--quota", &*quota, "--output", "json", "--attachments", "none"];
+    let report = run(&scene.arguments(&flags)).await.expect(0).json();
+    let requests = scene.production.requests().len();
+    let seconds = report["summary"]["seconds"].as_f64().expect("a number");
+    assert!(seconds > (requests as f64 - 4.0) / 20.0, "{requests} requests in {seconds} s");
+}

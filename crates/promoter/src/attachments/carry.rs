@@ -1,0 +1,148 @@
+//! Bringing attachments along: from where their image comes from, to each destination that lacks them.
+//!
+//! One that cannot be had fails the destinations that want it, and so does one that cannot be written there.
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use oci::{Digest, Tag};
+use registry_client::{FetchedManifest, Merge, Push, RepositoryClient};
+use transfer::{Destination, Image, InFlight};
+
+use super::{Attachment, By, Tagged, Trouble};
+
+/// The largest config that is merged, in bytes: cosign's have a hundred for each signature.
+const MAX_CONFIG_BYTES: usize = 1 << 20;
+
+/// Why an attachment did not arrive.
+pub(crate) enum NotCarried {
+    /// It could not be copied.
+    Transfer(transfer::Error),
+    /// It could not be tied to its subject.
+    Trouble(Trouble),
+}
+
+/// Brings `attachments` from `from` to each of `to`, which lacks those at these places. The answers are in the
+/// order of `to`: the attachment that failed, and why.
+pub(crate) async fn carry(
+    in_flight: &InFlight,
+    from: &RepositoryClient,
+    attachments: &[Attachment],
+    to: &[(RepositoryClient, Vec<usize>)],
+) -> Vec<Result<(), (usize, NotCarried)>> {
+    let mut results: Vec<_> = to.iter().map(|_| Ok(())).collect();
+    for (at, attachment) in attachments.iter().enumerate() {
+        let wanting = to.iter().enumerate().filter(|(index, (_, missing))| {
+            results[*index].is_ok() && missing.binary_search(&at).is_ok()
+        });
+        let wanting: Vec<_> = wanting.map(|(index, (repository, _))| (index, repository)).collect();
+        if wanting.is_empty() {
+            continue;
+        }
+        let repositories: Vec<_> = wanting.iter().map(|(_, repository)| *repository).collect();
+        let carried = carry_one(in_flight, from, attachment, &repositories).await;
+        for ((index, _), carried) in wanting.into_iter().zip(carried) {
+            results[index] = carried.map_err(|why| (at, why));
+        }
+    }
+    results
+}
+
+async fn carry_one(
+    in_flight: &InFlight,
+    from: &RepositoryClient,
+    attachment: &Attachment,
+    to: &[&RepositoryClient],
+) -> Vec<Result<(), NotCarried>> {
+    let image = match Image::load(from, &attachment.digest).await {
+        Ok(image) => image,
+        Err(error) => return to.iter().map(|_| Err(NotCarried::Transfer(error.clone()))).collect(),
+    };
+    let destinations: Vec<_> =
+        to.iter().map(|repository| Destination::Registry((*repository).clone())).collect();
+    let copied = image.copy_to(in_flight, &destinations).await;
+    let tied = to.iter().zip(copied).map(|(repository, copied)| async {
+        match copied {
+            Ok(_) => {
+                tie(from, attachment, image.root(), repository).await.map_err(NotCarried::Trouble)
+            }
+            Err(error) => Err(NotCarried::Transfer(error)),
+        }
+    });
+    join_all(tied).await
+}
+
+/// Ties an attachment that is there by its digest to its subject.
+async fn tie(
+    from: &RepositoryClient,
+    attachment: &Attachment,
+    manifest: &FetchedManifest,
+    to: &RepositoryClient,
+) -> Result<(), Trouble> {
+    match &attachment.by {
+        By::Referrer => {
+            to.put_referrer(&manifest.media_type, manifest.bytes.clone()).await?;
+        }
+        By::Tag(tag) => merge(from, tag, manifest, to).await?,
+    }
+    Ok(())
+}
+
+/// Puts a digest tag on a manifest that has all layers of this one, and of the one that it is on.
+async fn merge(
+    from: &RepositoryClient,
+    tag: &Tag,
+    manifest: &FetchedManifest,
+    to: &RepositoryClient,
+) -> Result<(), Trouble> {
+    let merged = to.merge_at_tag(tag, |there| async move {
+        match there {
+            None => Ok(Merge::Write(manifest.clone())),
+            Some(there) if there.digest == manifest.digest => Ok(Merge::Enough),
+            Some(there) => unite(from, tag, manifest, (to, &there)).await,
+        }
+    });
+    merged.await.map(drop)
+}
+
+/// The union of what a digest tag is on and of what is to be there, its config being in place.
+async fn unite(
+    from: &RepositoryClient,
+    tag: &Tag,
+    manifest: &FetchedManifest,
+    (to, there): (&RepositoryClient, &FetchedManifest),
+) -> Result<Merge, Trouble> {
+    let read = |found: &FetchedManifest, at: &RepositoryClient| {
+        Tagged::read(found.digest, &found.media_type, &found.bytes)
+            .map_err(|cause| Trouble::no_union(tag, at, &cause))
+    };
+    let (old, new) = (read(there, to)?, read(manifest, from)?);
+    if old.covers(&new) {
+        return Ok(Merge::Enough);
+    }
+    let (config, others) = (config(to, &old).await?, config(from, &new).await?);
+    let union = old.with(&config, &new, &others);
+    let union = union.map_err(|cause| Trouble::no_union(tag, to, &cause))?;
+    if let Some(config) = union.config {
+        let push = Push::new(Digest::sha256(&config), config.len() as u64);
+        to.push_blob(&push, &Bytes::from(config)).await?;
+    }
+    let (bytes, media_type) = (Bytes::from(union.manifest), union.media_type);
+    Ok(Merge::Write(FetchedManifest { digest: Digest::sha256(&bytes), media_type, bytes }))
+}
+
+/// The config of a manifest, whole.
+async fn config(at: &RepositoryClient, of: &Tagged) -> Result<Vec<u8>, Trouble> {
+    let Some(digest) = of.config() else { return Ok(Vec::new()) };
+    let mut reader = at.blob(&digest).await?;
+    let mut bytes = Vec::new();
+    while let Some(piece) = reader.next().await? {
+        bytes.extend_from_slice(&piece);
+        if bytes.len() > MAX_CONFIG_BYTES {
+            let (manifest, max) = (of.digest(), MAX_CONFIG_BYTES);
+            let why =
+                format!("the config of manifest {manifest} at {at} has more than {max} bytes");
+            return Err(Trouble::Content(why));
+        }
+    }
+    Ok(bytes)
+}

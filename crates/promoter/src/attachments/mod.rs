@@ -1,0 +1,215 @@
+//! What hangs on an image: digest tags and referrers, of each manifest that it reaches and of the
+//! attachments themselves. Found at one repository, and held against another.
+//!
+//! Not here: bringing them along (`carry`), and the merging of two digest tags (`union`). Whether what they
+//! say is true is nobody's business here. The rules are `docs/promotion.md`, "Attachments".
+
+mod carry;
+mod union;
+
+use std::collections::{HashMap, HashSet};
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use oci::{Digest, Manifest, Reference, Tag, media_type};
+use registry_client::{Error, Inventory, RepositoryClient};
+
+pub(crate) use carry::{NotCarried, carry};
+use union::{NoUnion, Tagged};
+
+use crate::work::Lacks;
+
+/// The most attachments that one image may have: a hundred times what is usual.
+const MAX_ATTACHMENTS: usize = 1_000;
+
+/// The most manifests that an image is followed through to find what hangs on them: as many as are
+/// copied.
+const MAX_SUBJECTS: usize = transfer::MAX_MANIFESTS;
+
+/// Manifests of one image whose attachments are asked for at once.
+const SUBJECTS_AT_ONCE: usize = 4;
+
+/// One attachment, as it is where the image comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Attachment {
+    /// What it hangs on.
+    pub subject: Digest,
+    /// The manifest that it is.
+    pub digest: Digest,
+    /// How it hangs there.
+    pub by: By,
+}
+
+/// How an attachment hangs on its subject.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum By {
+    /// It names its subject.
+    Referrer,
+    /// A digest tag is on it.
+    Tag(Tag),
+}
+
+impl Attachment {
+    /// What it is, for people.
+    pub(crate) fn describe(&self) -> String {
+        match &self.by {
+            By::Referrer => format!("referrer {} of {}", self.digest, self.subject),
+            By::Tag(tag) => format!("digest tag {tag}"),
+        }
+    }
+}
+
+/// Why attachments cannot be told, compared or brought along.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Trouble {
+    /// A registry's answer.
+    #[error(transparent)]
+    Registry(#[from] Error),
+    /// What is there cannot be dealt with.
+    #[error("{0}")]
+    Content(String),
+}
+
+impl Trouble {
+    fn no_union(tag: &Tag, at: &RepositoryClient, cause: &NoUnion) -> Self {
+        Self::Content(format!("digest tag {tag} cannot be merged with the one at {at}: {cause}"))
+    }
+}
+
+/// The manifests that `root` reaches, itself first. Only indexes are read, since only they list manifests.
+pub(crate) async fn subjects(at: &RepositoryClient, root: Digest) -> Result<Vec<Digest>, Trouble> {
+    let mut reached = vec![root];
+    let mut indexes = vec![root];
+    while let Some(digest) = indexes.pop() {
+        let found = at.manifest(&Reference::Digest(digest)).await?;
+        let parsed = Manifest::parse(&found.media_type, &found.bytes);
+        let parsed = parsed
+            .map_err(|cause| Trouble::Content(format!("manifest {digest} of {at}: {cause}")))?;
+        for child in parsed.children() {
+            if !media_type::is_manifest(&child.media_type) || reached.contains(&child.digest) {
+                continue;
+            }
+            reached.push(child.digest);
+            if [media_type::OCI_INDEX, media_type::DOCKER_LIST]
+                .contains(&media_type::essence(&child.media_type))
+            {
+                indexes.push(child.digest);
+            }
+        }
+        if reached.len() > MAX_SUBJECTS {
+            let why = format!("manifest {root} of {at} reaches more than {MAX_SUBJECTS} manifests");
+            return Err(Trouble::Content(why));
+        }
+    }
+    Ok(reached)
+}
+
+/// All that hangs on `subjects`, and on what is found: what hangs on something comes after it.
+pub(crate) async fn find(
+    at: &RepositoryClient,
+    inventory: Option<&Inventory>,
+    subjects: Vec<Digest>,
+) -> Result<Vec<Attachment>, Trouble> {
+    let mut found = Vec::new();
+    let mut met: HashSet<Digest> = subjects.iter().copied().collect();
+    let mut level = subjects;
+    while !level.is_empty() {
+        let asked = stream::iter(level).map(|subject| async move {
+            at.attachments(&subject, inventory).await.map(|hanging| (subject, hanging))
+        });
+        let answers: Vec<_> = asked.buffered(SUBJECTS_AT_ONCE).try_collect().await?;
+        let before = found.len();
+        for (subject, hanging) in answers {
+            let referrers = hanging.referrers.into_iter().map(|it| (it.digest, By::Referrer));
+            let tags = hanging.tags.into_iter().map(|it| (it.digest, By::Tag(it.tag)));
+            found.extend(referrers.chain(tags).map(|(digest, by)| Attachment {
+                subject,
+                digest,
+                by,
+            }));
+        }
+        if found.len() > MAX_ATTACHMENTS {
+            let why = format!("more than {MAX_ATTACHMENTS} attachments hang on one image at {at}");
+            return Err(Trouble::Content(why));
+        }
+        let new: &[Attachment] = &found[before..];
+        level = new.iter().map(|it| it.digest).filter(|digest| met.insert(*digest)).collect();
+    }
+    Ok(found)
+}
+
+/// Which of `wanted`, by their places, are not at `to`, which lacks so much of their image. `from` is where
+/// they were found.
+pub(crate) async fn missing(
+    to: &RepositoryClient,
+    (lacks, inventory): (Lacks, &Inventory),
+    from: &RepositoryClient,
+    wanted: &[Attachment],
+) -> Result<Vec<usize>, Trouble> {
+    let mut by_subject: HashMap<Digest, Vec<usize>> = HashMap::new();
+    for (at, attachment) in wanted.iter().enumerate() {
+        by_subject.entry(attachment.subject).or_default().push(at);
+    }
+    let asked = stream::iter(by_subject).map(|(subject, places)| async move {
+        if is_bare((lacks, inventory), &subject, places.iter().map(|&at| &wanted[at])) {
+            return Ok(places);
+        }
+        missing_of(to, inventory, from, &subject, places, wanted).await
+    });
+    let missing: Vec<Vec<usize>> = asked.buffer_unordered(SUBJECTS_AT_ONCE).try_collect().await?;
+    let mut missing: Vec<usize> = missing.into_iter().flatten().collect();
+    missing.sort_unstable();
+    Ok(missing)
+}
+
+/// Whether it can be said without asking that nothing of this hangs there. On an image that is not there
+/// most likely nothing does; a referrer that is there after all is written again, to the same effect.
+fn is_bare<'a>(
+    (lacks, inventory): (Lacks, &Inventory),
+    subject: &Digest,
+    mut wanted: impl Iterator<Item = &'a Attachment>,
+) -> bool {
+    (lacks == Lacks::Digest || inventory.holds(subject).is_no())
+        && wanted.all(|wanted| match &wanted.by {
+            By::Referrer => true,
+            By::Tag(tag) => inventory.tag(tag).is_no(),
+        })
+}
+
+async fn missing_of(
+    to: &RepositoryClient,
+    inventory: &Inventory,
+    from: &RepositoryClient,
+    subject: &Digest,
+    places: Vec<usize>,
+    wanted: &[Attachment],
+) -> Result<Vec<usize>, Trouble> {
+    let there = to.attachments(subject, Some(inventory)).await?;
+    let referrers: HashSet<_> = there.referrers.iter().map(|it| it.digest).collect();
+    let mut missing = Vec::new();
+    for at in places {
+        let Attachment { digest, by, .. } = &wanted[at];
+        let is_there = match by {
+            By::Referrer => referrers.contains(digest),
+            By::Tag(tag) => match there.tags.iter().find(|it| it.tag == *tag) {
+                None => false,
+                Some(found) if found.digest == *digest => true,
+                Some(found) => {
+                    let (there, new) =
+                        (read(to, tag, found.digest).await?, read(from, tag, *digest).await?);
+                    there.covers(&new)
+                }
+            },
+        };
+        if !is_there {
+            missing.push(at);
+        }
+    }
+    Ok(missing)
+}
+
+/// The manifest that a digest tag is on.
+async fn read(at: &RepositoryClient, tag: &Tag, digest: Digest) -> Result<Tagged, Trouble> {
+    let found = at.manifest(&Reference::Digest(digest)).await?;
+    Tagged::read(digest, &found.media_type, &found.bytes)
+        .map_err(|cause| Trouble::no_union(tag, at, &cause))
+}

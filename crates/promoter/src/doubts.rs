@@ -1,0 +1,56 @@
+//! Asking everybody once more about digests that nobody seems to have, before they are called lost: the source
+//! and every destination that any project asks for it, looked at in this run or not, by HEAD.
+
+use std::collections::{BTreeSet, HashMap};
+
+use futures_util::{StreamExt as _, stream};
+use oci::{Digest, Reference};
+use promotion_manifest::WishId;
+
+use crate::{EdgeRef, Run, hosts::Reason, interrupted, plan::Known, work::Origin};
+
+/// Questions at once. The client keeps each host's quota.
+const QUESTIONS_AT_ONCE: usize = 32;
+
+/// What is known of the digests of these edges, once everybody was asked.
+pub(crate) async fn ask_everybody(run: &Run<'_>, doubtful: &[EdgeRef]) -> HashMap<Digest, Known> {
+    let mut known: HashMap<Digest, Known> = HashMap::new();
+    let mut questions: BTreeSet<(Digest, usize, Option<WishId>)> = BTreeSet::new();
+    for at in doubtful {
+        let place = &run.edges.destinations()[at.destination];
+        let edge = &place.edges[at.edge];
+        let digest = run.edges.digest(edge);
+        known.entry(digest).or_default();
+        let sources = run.edges.sources(edge, place);
+        questions.extend(sources.map(|wish| (digest, usize::MAX, Some(wish.id))));
+    }
+    for (index, place) in run.edges.destinations().iter().enumerate() {
+        let wanted = place.edges.iter().chain(place.others()).map(|edge| run.edges.digest(edge));
+        let doubtful = wanted.filter(|digest| known.contains_key(digest));
+        questions.extend(doubtful.map(|digest| (digest, index, None)));
+    }
+    run.progress.stage("asking everybody about missing digests", questions.len() as u64);
+    let asked = stream::iter(questions).map(|(digest, destination, wish)| async move {
+        let origin = wish.map_or(Origin::Destination(destination), Origin::Source);
+        let has = run.stop.unless_stopped(has(run, origin, digest)).await;
+        run.progress.advance(1);
+        (digest, origin, has.unwrap_or_else(|| Err(interrupted())))
+    });
+    let mut asked = asked.buffered(QUESTIONS_AT_ONCE);
+    while let Some((digest, origin, has)) = asked.next().await {
+        let known = known.entry(digest).or_default();
+        match has {
+            Ok(true) => known.add(origin),
+            Ok(false) => {}
+            Err(reason) => drop(known.unread.get_or_insert(reason)),
+        }
+    }
+    known
+}
+
+async fn has(run: &Run<'_>, origin: Origin, digest: Digest) -> Result<bool, Reason> {
+    let repository = run.origin(origin)?;
+    run.hosts.check(repository.host()).await?;
+    let head = repository.head_manifest(&Reference::Digest(digest)).await;
+    head.map(|head| head.is_some()).map_err(|error| run.hosts.explain(repository.host(), &error))
+}

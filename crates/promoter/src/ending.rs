@@ -1,0 +1,53 @@
+//! How a run ended: the counts, what it cost or would cost, and what does not answer.
+
+use std::time::Duration;
+
+use registry_client::Spent;
+use transfer::Confirm;
+
+use crate::{Estimate, Summary, Unanswered};
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    /// Whether it wrote.
+    pub confirm: Confirm,
+    /// How many faults there are in the manifests.
+    pub problems: usize,
+    /// What became of the edges.
+    pub summary: Summary,
+    /// What each host was asked.
+    pub hosts: Vec<Spent>,
+    /// What carrying the plan out will cost, if that was not done.
+    pub estimate: Option<Estimate>,
+    /// The tags that the public name does not answer for.
+    pub unanswered: Vec<Unanswered>,
+    /// How long it took.
+    pub time: Duration,
+}
+
+impl Ending {
+    /// Whether everything that was asked for holds, or would hold after a confirmed run.
+    #[must_use]
+    pub const fn all_holds(&self) -> bool {
+        self.summary.all_holds() && self.problems == 0 && self.unanswered.is_empty()
+    }
+
+    /// How many requests were made.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.hosts.iter().map(|host| host.reads + host.writes).sum()
+    }
+
+    /// The bytes of all bodies that came.
+    #[must_use]
+    pub fn bytes_received(&self) -> u64 {
+        self.hosts.iter().map(|host| host.bytes_received).sum()
+    }
+
+    /// The bytes of all bodies that were sent.
+    #[must_use]
+    pub fn bytes_sent(&self) -> u64 {
+        self.hosts.iter().map(|host| host.bytes_sent).sum()
+    }
+}

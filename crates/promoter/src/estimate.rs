@@ -1,0 +1,188 @@
+//! What carrying out a plan will cost: requests and bytes at each host, at most, and the time that the quotas
+//! allow at best. Reckoned as if of every image nothing but what this run brings were there.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    hash::{BuildHasher as _, Hash, RandomState},
+    time::Duration,
+};
+
+use oci::Host;
+use registry_client::{Client, SMALL_BLOB_BYTES, Verb};
+use transfer::Image;
+
+use crate::{
+    Run,
+    work::{Lacks, Target, Work},
+};
+
+/// Requests to write a tag: the look before; the look after, and the one at the end.
+const READS_OF_A_TAG: u64 = 3;
+
+/// Requests to bring one attachment along, to a destination: the looks at its manifest and its tag or list.
+const READS_OF_AN_ATTACHMENT: u64 = 6;
+
+/// The same that write: two blobs, its manifest, and its tag or its place in a list.
+const WRITES_OF_AN_ATTACHMENT: u64 = 8;
+
+/// What a plan will cost at most.
+#[derive(Clone, Debug, Default)]
+pub struct Estimate {
+    /// Each host's share, by name.
+    pub hosts: Vec<HostEstimate>,
+}
+
+/// What a plan will cost at one host, at most.
+#[derive(Clone, Debug)]
+pub struct HostEstimate {
+    /// The host.
+    pub host: Host,
+    /// Requests that read.
+    pub reads: u64,
+    /// Requests that write.
+    pub writes: u64,
+    /// Bytes of blobs that are read from there.
+    pub bytes_received: u64,
+    /// Bytes of blobs that are written there.
+    pub bytes_sent: u64,
+    /// How long the quota makes that last at least.
+    pub time: Duration,
+}
+
+impl Estimate {
+    /// The least time that the quotas allow, all hosts being busy at once.
+    #[must_use]
+    pub fn time(&self) -> Duration {
+        self.hosts.iter().map(|host| host.time).max().unwrap_or_default()
+    }
+}
+
+/// Adds up what the works cost.
+#[derive(Debug, Default)]
+pub(crate) struct Estimator {
+    hosts: BTreeMap<Host, Cost>,
+    /// Which blobs will be at which hosts and repositories by then, each as a hash of 8 bytes: the whole
+    /// Kubernetes tree has millions, and of an estimate no more is asked.
+    there: HashSet<u64>,
+    hasher: RandomState,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Cost {
+    reads: u64,
+    writes: u64,
+    received: u64,
+    sent: u64,
+}
+
+impl Estimator {
+    /// Adds what `work` costs, which copies `image` to the targets that lack it.
+    pub(crate) fn add(&mut self, run: &Run<'_>, work: &Work, image: Option<&Image>) {
+        let origin = work.reference.and_then(|origin| run.origin(origin).ok());
+        let origin = origin.map(|repository| repository.host().clone());
+        if let (Some(image), Some(origin)) = (image, &origin) {
+            let to: Vec<_> = work.targets.iter().filter(|it| it.lacks == Lacks::Digest).collect();
+            if work.image.is_none() {
+                self.at(origin).reads += image.nodes().count() as u64;
+            }
+            self.copy(run, image, origin, &to);
+        }
+        for target in &work.targets {
+            self.tags(run, target);
+            let attachments = target.missing.len() as u64;
+            let host = &run.edges.destinations()[target.destination].prefix.host;
+            let cost = self.at(host);
+            cost.reads += READS_OF_AN_ATTACHMENT * attachments;
+            cost.writes += WRITES_OF_AN_ATTACHMENT * attachments;
+        }
+        let lacked: HashSet<_> = work.targets.iter().flat_map(|target| &target.missing).collect();
+        if let Some(origin) = &origin {
+            // A manifest and two blobs each.
+            self.at(origin).reads += 3 * lacked.len() as u64;
+        }
+    }
+
+    fn tags(&mut self, run: &Run<'_>, target: &Target) {
+        let place = &run.edges.destinations()[target.destination];
+        let tags = target.edges.iter().filter(|&&edge| run.edges.tag(&place.edges[edge]).is_some());
+        let tags = tags.count() as u64;
+        let cost = self.at(&place.prefix.host);
+        cost.reads += READS_OF_A_TAG * tags;
+        cost.writes += tags;
+        if target.lacks == Lacks::Nothing && tags > 0 {
+            cost.reads += 1; // of the manifest
+        }
+    }
+
+    fn copy(&mut self, run: &Run<'_>, image: &Image, origin: &Host, to: &[&Target]) {
+        for target in to {
+            let host = &run.edges.destinations()[target.destination].prefix.host;
+            let manifests = image.nodes().count() as u64;
+            let cost = self.at(host);
+            cost.reads += manifests.min(2);
+            cost.writes += manifests;
+        }
+        for blob in image.blobs() {
+            let mut is_read = false;
+            for target in to {
+                let place = &run.edges.destinations()[target.destination];
+                let host = &place.prefix.host;
+                if !self.is_new(&(host, &place.repository, blob.digest)) {
+                    continue;
+                }
+                let is_moved = host != origin && self.is_new(&(host, blob.digest));
+                let cost = self.at(host);
+                cost.writes += match (is_moved, blob.size <= SMALL_BLOB_BYTES) {
+                    (false, _) => 1, // mounted
+                    (true, true) => 2,
+                    (true, false) => 3,
+                };
+                if is_moved {
+                    cost.sent += blob.size;
+                    is_read = true;
+                }
+            }
+            if is_read {
+                let cost = self.at(origin);
+                cost.reads += 1;
+                cost.received += blob.size;
+            }
+        }
+    }
+
+    /// Whether this is met for the first time.
+    fn is_new(&mut self, what: &impl Hash) -> bool {
+        self.there.insert(self.hasher.hash_one(what))
+    }
+
+    fn at(&mut self, host: &Host) -> &mut Cost {
+        self.hosts.entry(host.clone()).or_default()
+    }
+
+    /// How many bytes will be written.
+    pub(crate) fn bytes_to_send(&self) -> u64 {
+        self.hosts.values().map(|cost| cost.sent).sum()
+    }
+
+    /// The sum, with the time that `client`'s quotas make of it.
+    pub(crate) fn finish(self, client: &Client) -> Estimate {
+        let hosts = self.hosts.into_iter().filter(|(_, cost)| cost.reads + cost.writes > 0);
+        let hosts = hosts.map(|(host, cost)| {
+            let of = |verb, requests| client.estimate(&host, verb, requests);
+            let (all, bytes) = (cost.reads + cost.writes, cost.received + cost.sent);
+            let time = of(Verb::Read, cost.reads)
+                .max(of(Verb::Write, cost.writes))
+                .max(of(Verb::Read, all).min(of(Verb::Write, all)))
+                .max(client.estimate_bytes(&host, bytes));
+            HostEstimate {
+                time,
+                reads: cost.reads,
+                writes: cost.writes,
+                bytes_received: cost.received,
+                bytes_sent: cost.sent,
+                host,
+            }
+        });
+        Estimate { hosts: hosts.collect() }
+    }
+}

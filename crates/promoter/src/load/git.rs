@@ -1,0 +1,215 @@
+//! Promotion manifests in git's history, read by the program `git`: nothing is checked out, and nothing in the
+//! repository is changed.
+
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+};
+
+use super::{Found, LoadError, ManifestSource, directory_and_name, disk};
+
+/// Units of the times that are given to git, which itself takes any text for some time.
+const UNITS: [&str; 7] = ["second", "minute", "hour", "day", "week", "month", "year"];
+
+/// The directory of the manifests, in a git repository.
+pub(super) struct Repository {
+    directory: PathBuf,
+}
+
+impl Repository {
+    /// The repository that `source` lies in.
+    pub(super) fn of(source: &ManifestSource) -> Result<Self, LoadError> {
+        let directory = match source {
+            ManifestSource::File(path) => directory_and_name(path).0.to_owned(),
+            ManifestSource::ThinDirectory(directory) => directory.clone(),
+        };
+        let repository = Self { directory };
+        repository.ask("find a repository", &["rev-parse", "--is-inside-work-tree"])?;
+        Ok(repository)
+    }
+
+    /// What a name of a revision means.
+    pub(super) fn revision(&self, name: &str) -> Result<Revision, LoadError> {
+        let commit = format!("{name}^{{commit}}");
+        let what = format!(
+            "find the revision `{name}` (in a clone that is not whole, `git fetch --unshallow` brings it)"
+        );
+        let found = self.ask(&what, &["rev-parse", "--verify", "--end-of-options", &commit])?;
+        Revision::open(&self.directory, found.trim())
+    }
+
+    /// The last commit on the first-parent line of HEAD that is older than `time`; none if all are younger.
+    pub(super) fn before(&self, time: &str) -> Result<Option<Revision>, LoadError> {
+        let time = readable(time).ok_or_else(|| LoadError::NoTime(time.to_owned()))?;
+        let before = format!("--before={time}");
+        let arguments = ["rev-list", "-1", "--first-parent", &before, "HEAD"];
+        let found = self.ask("look through the history", &arguments)?;
+        let commit = found.trim();
+        if commit.is_empty() { Ok(None) } else { Revision::open(&self.directory, commit).map(Some) }
+    }
+
+    fn ask(&self, what: &str, arguments: &[&str]) -> Result<String, LoadError> {
+        let output = ask(&self.directory, what, arguments)?;
+        Ok(String::from_utf8_lossy(&output).into_owned())
+    }
+}
+
+/// A time as git reads it and everybody means it.
+fn readable(time: &str) -> Option<String> {
+    let time = time.trim();
+    let is_date = time.len() == 10
+        && time.split('-').map(str::len).eq([4, 2, 2])
+        && time.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    if is_date {
+        return Some(format!("{time}T00:00:00"));
+    }
+    let span = time.strip_suffix("ago").unwrap_or(time).trim();
+    let (number, unit) = span.split_once(' ')?;
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    let unit = unit.trim().trim_end_matches('s');
+    (is_number && UNITS.contains(&unit)).then(|| format!("{number} {unit}s ago"))
+}
+
+/// `git` in a directory, with nothing of the user's settings that changes what it prints.
+fn git(directory: &Path, arguments: &[&str]) -> Command {
+    let mut git = Command::new("git");
+    git.arg("-C").arg(directory).args(["--no-pager", "--no-optional-locks"]).args(arguments);
+    git.env("LC_ALL", "C").env("GIT_TERMINAL_PROMPT", "0").stdin(Stdio::null());
+    git
+}
+
+fn ask(directory: &Path, what: &str, arguments: &[&str]) -> Result<Vec<u8>, LoadError> {
+    let output = git(directory, arguments).output().map_err(LoadError::NoGit)?;
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let said = said.lines().next().unwrap_or("it does not say why");
+    Err(LoadError::Git {
+        what: what.to_owned(),
+        directory: directory.display().to_string(),
+        said: promotion_manifest::one_line(said.trim_start_matches("fatal: ")),
+    })
+}
+
+/// The directory as it was at a commit.
+pub(super) struct Revision {
+    directory: PathBuf,
+    /// What git calls the content of each file below the directory.
+    objects: HashMap<String, String>,
+    reader: RefCell<Reader>,
+}
+
+impl Revision {
+    fn open(directory: &Path, commit: &str) -> Result<Self, LoadError> {
+        let what = format!("list the files of commit {commit}");
+        let listed = ask(directory, &what, &["ls-tree", "-r", "-z", commit])?;
+        let mut objects = HashMap::new();
+        // Each is `<mode> <type> <object>\t<path>`, the path being relative to the directory.
+        for entry in listed.split(|byte| *byte == 0) {
+            let Some((about, path)) = str::from_utf8(entry).ok().and_then(|it| it.split_once('\t'))
+            else {
+                continue;
+            };
+            if let ["100644" | "100755", "blob", object] = about.split(' ').collect::<Vec<_>>()[..]
+            {
+                objects.insert(path.to_owned(), object.to_owned());
+            }
+        }
+        let reader = RefCell::new(Reader::start(directory).map_err(LoadError::NoGit)?);
+        Ok(Self { directory: directory.to_owned(), objects, reader })
+    }
+
+    /// The files; what is hidden is tools' own.
+    pub(super) fn list(&self) -> Result<Found, LoadError> {
+        let is_shown = |path: &&String| !path.split('/').any(|part| part.starts_with('.'));
+        let files: Vec<_> = self.objects.keys().filter(is_shown).cloned().collect();
+        if files.len() >= disk::MAX_FILES {
+            return Err(LoadError::TooMany(self.directory.display().to_string()));
+        }
+        Ok(Found { files, problems: Vec::new() })
+    }
+
+    /// A file, whole.
+    pub(super) fn read(&self, file: &str) -> io::Result<String> {
+        let object = self.objects.get(file).ok_or(io::ErrorKind::NotFound)?;
+        let bytes = self.reader.borrow_mut().read(object)?;
+        String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    }
+}
+
+/// `git cat-file --batch`: one process for all files. It is asked for one at a time, so that neither side waits for
+/// the other's pipe.
+struct Reader {
+    process: Child,
+    questions: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Reader {
+    fn start(directory: &Path) -> io::Result<Self> {
+        let mut command = git(directory, &["cat-file", "--batch"]);
+        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let (questions, answers) = (process.stdin.take(), process.stdout.take());
+        let answers = BufReader::new(answers.ok_or(io::ErrorKind::BrokenPipe)?);
+        Ok(Self { process, questions, answers })
+    }
+
+    fn read(&mut self, object: &str) -> io::Result<Vec<u8>> {
+        let questions = self.questions.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+        writeln!(questions, "{object}")?;
+        questions.flush()?;
+        // `<object> <type> <size>`, a line; the content; a line's end.
+        let mut head = String::new();
+        self.answers.read_line(&mut head)?;
+        let size = head.trim_end().rsplit(' ').next().and_then(|size| size.parse::<u64>().ok());
+        let size =
+            size.ok_or_else(|| io::Error::other(format!("git says `{}`", head.trim_end())))?;
+        let fits = disk::fits(size);
+        let mut content = Vec::new();
+        if fits.is_ok() {
+            (&mut self.answers).take(size).read_to_end(&mut content)?;
+        } else {
+            io::copy(&mut (&mut self.answers).take(size), &mut io::sink())?;
+        }
+        self.answers.read_exact(&mut [0])?;
+        fits.map(|()| content)
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        // It ends when nothing more can be asked.
+        drop(self.questions.take());
+        let _ = self.process.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_what_everybody_means() {
+        for (text, time) in [
+            ("14 days", Some("14 days ago")),
+            ("1 day", Some("1 days ago")),
+            ("2.weeks.ago", None),
+            ("2 weeks ago", Some("2 weeks ago")),
+            ("36 hours", Some("36 hours ago")),
+            ("2026-10-01", Some("2026-10-01T00:00:00")),
+            ("2026-1-01", None),
+            ("soon", None),
+            ("days", None),
+            ("14", None),
+            ("-1 days", None),
+            ("14 moons", None),
+            ("", None),
+        ] {
+            assert_eq!(readable(text).as_deref(), time, "{text}");
+        }
+    }
+}

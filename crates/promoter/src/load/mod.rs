@@ -1,0 +1,319 @@
+//! Reading promotion manifests, from the disk and from git's history, and choosing which of their edges are
+//! looked at. What they mean is crate `promotion-manifest`'s.
+
+mod disk;
+mod git;
+mod glob;
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    io,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use promotion_manifest::{EdgeSet, Parsed, Problem, PromotionManifest, ThinProject};
+
+pub use glob::ProjectGlob;
+
+use git::Repository;
+
+/// Where the promotion manifests are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ManifestSource {
+    /// One plain manifest.
+    File(PathBuf),
+    /// A thin manifest directory.
+    ThinDirectory(PathBuf),
+}
+
+/// What is looked at. By default, everything.
+#[derive(Clone, Debug, Default)]
+pub struct Choice {
+    /// The projects; all if there are none.
+    pub projects: Vec<ProjectGlob>,
+    /// Only what changed.
+    pub changes: Option<Changes>,
+}
+
+/// Between which states of the manifests changes are looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Changes {
+    /// From a git revision to the files as they are.
+    Since(String),
+    /// Between two git revisions.
+    In {
+        /// The earlier one.
+        from: String,
+        /// The later one.
+        to: String,
+    },
+    /// From the last commit that is older than so long, such as `14 days`, to the files as they are.
+    Within(String),
+}
+
+impl FromStr for Changes {
+    type Err = LoadError;
+
+    /// `FROM..TO`.
+    fn from_str(text: &str) -> Result<Self, LoadError> {
+        match text.split_once("..") {
+            Some((from, to)) if !from.is_empty() && !to.is_empty() && !to.starts_with('.') => {
+                Ok(Self::In { from: from.to_owned(), to: to.to_owned() })
+            }
+            _ => Err(LoadError::NoRange(text.to_owned())),
+        }
+    }
+}
+
+/// What was read.
+#[derive(Debug)]
+pub struct Loaded {
+    /// All edges of the usable projects, those chosen that are to be looked at.
+    pub edges: EdgeSet,
+    /// The faults, of usable projects too.
+    pub problems: Vec<Problem>,
+}
+
+/// Why nothing could be read at all.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The file or directory itself.
+    #[error("cannot read {path}")]
+    Read {
+        /// What was to be read.
+        path: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The directory has no thin manifests.
+    #[error(
+        "{0} has no promotion manifests: a thin manifest directory holds \
+         images/<project>/images.yaml and manifests/<project>/promoter-manifest.yaml"
+    )]
+    Empty(String),
+    /// Whatever this directory is, it holds far too much.
+    #[error("{0} holds more than {max} files; give the thin manifest directory itself", max = disk::MAX_FILES)]
+    TooMany(String),
+    /// No project is so called.
+    #[error("no project is called `{glob}`; there are {known}")]
+    NoProject {
+        /// What was asked for.
+        glob: String,
+        /// Some that there are.
+        known: String,
+    },
+    /// Not `FROM..TO`.
+    #[error("`{0}` is no range of revisions; write FROM..TO, such as HEAD~1..HEAD")]
+    NoRange(String),
+    /// Not a time that git reads as it is meant.
+    #[error(
+        "`{0}` is no time; write a number and a unit, such as \"14 days\", or a date, such as 2026-10-01"
+    )]
+    NoTime(String),
+    /// There is no git.
+    #[error(
+        "git cannot be run, and it is what knows what changed: {0}; install it, or look at everything"
+    )]
+    NoGit(io::Error),
+    /// What git said.
+    #[error("git cannot {what} in {directory}: {said}")]
+    Git {
+        /// What it was asked to do.
+        what: String,
+        /// Where.
+        directory: String,
+        /// The first line of its answer.
+        said: String,
+    },
+}
+
+/// Reads the promotion manifests at `source`, and chooses among their edges.
+///
+/// # Errors
+/// When there is nothing to read, or nothing to choose by; a fault in one file is one of [`Loaded::problems`] instead.
+pub fn load(source: &ManifestSource, choice: &Choice) -> Result<Loaded, LoadError> {
+    let repository = || Repository::of(source);
+    let (after, before) = match &choice.changes {
+        None => (read(source, &Files::Disk)?, None),
+        Some(Changes::Since(revision)) => {
+            let before = repository()?.revision(revision)?;
+            (read(source, &Files::Disk)?, Some(read(source, &Files::Revision(before))?))
+        }
+        Some(Changes::In { from, to }) => {
+            let repository = repository()?;
+            let (from, to) = (repository.revision(from)?, repository.revision(to)?);
+            (read(source, &Files::Revision(to))?, Some(read(source, &Files::Revision(from))?))
+        }
+        Some(Changes::Within(time)) => {
+            let before = repository()?.before(time)?;
+            let before = before.map(|before| read(source, &Files::Revision(before))).transpose()?;
+            (read(source, &Files::Disk)?, before)
+        }
+    };
+    choose(after, before, &choice.projects)
+}
+
+fn choose(
+    after: ReadManifests,
+    before: Option<ReadManifests>,
+    projects: &[ProjectGlob],
+) -> Result<Loaded, LoadError> {
+    let ReadManifests { manifests, mut problems } = after;
+    let mut names: BTreeSet<String> = manifests.iter().map(|it| it.project.clone()).collect();
+    names.extend(problems.iter().filter_map(|problem| problem.project.clone()));
+    for glob in projects {
+        if !names.iter().any(|name| glob.matches(name)) {
+            let known = names.iter().take(5).map(|name| promotion_manifest::one_line(name));
+            let known = known.collect::<Vec<_>>().join(", ");
+            let known = if names.len() > 5 {
+                format!("{known} and {} more", names.len() - 5)
+            } else {
+                known
+            };
+            return Err(LoadError::NoProject { glob: glob.to_string(), known });
+        }
+    }
+    let mut edges = EdgeSet::new(manifests);
+    problems.extend_from_slice(edges.problems());
+    if let Some(before) = before {
+        let old = EdgeSet::new(before.manifests);
+        let told: HashSet<_> = before.problems.iter().chain(old.problems()).map(what).collect();
+        problems.retain(|problem| !told.contains(&what(problem)));
+        edges.choose_changed(&old);
+    }
+    if !projects.is_empty() {
+        let is_chosen = |project: &str| projects.iter().any(|glob| glob.matches(project));
+        edges.choose_projects(is_chosen);
+        problems.retain(|problem| problem.project.as_deref().is_none_or(is_chosen));
+    }
+    Ok(Loaded { edges, problems })
+}
+
+/// What a problem is, wherever it has moved to in its file.
+fn what(problem: &Problem) -> (Option<&str>, &str, &str) {
+    (problem.project.as_deref(), &problem.file, &problem.message)
+}
+
+/// The usable projects of one state of the manifests, and every fault of the files.
+#[derive(Debug, Default)]
+struct ReadManifests {
+    manifests: Vec<PromotionManifest>,
+    problems: Vec<Problem>,
+}
+
+/// Where files are read from.
+enum Files {
+    Disk,
+    Revision(git::Revision),
+}
+
+impl Files {
+    /// What lies below a directory.
+    fn list(&self, directory: &Path) -> Result<Found, LoadError> {
+        match self {
+            Self::Disk => disk::list(directory),
+            Self::Revision(revision) => revision.list(),
+        }
+    }
+
+    /// A file by its path below a directory.
+    fn read(&self, directory: &Path, file: &str) -> io::Result<String> {
+        match self {
+            Self::Disk => disk::read(&directory.join(file)),
+            Self::Revision(revision) => revision.read(file),
+        }
+    }
+}
+
+/// What a directory holds.
+#[derive(Default)]
+struct Found {
+    /// The files, relative to it.
+    files: Vec<String>,
+    /// What could not be looked at.
+    problems: Vec<Problem>,
+}
+
+fn read(source: &ManifestSource, files: &Files) -> Result<ReadManifests, LoadError> {
+    match source {
+        ManifestSource::File(path) => {
+            let shown = path.display().to_string();
+            let (directory, name) = directory_and_name(path);
+            let text = match files.read(directory, &name) {
+                Ok(text) => text,
+                // A revision without the file asked for nothing.
+                Err(error)
+                    if matches!(files, Files::Revision(_))
+                        && error.kind() == io::ErrorKind::NotFound =>
+                {
+                    return Ok(ReadManifests::default());
+                }
+                Err(source) => return Err(LoadError::Read { path: shown, source }),
+            };
+            let mut read = ReadManifests::default();
+            read.add(promotion_manifest::parse_plain(&shown, &text));
+            Ok(read)
+        }
+        ManifestSource::ThinDirectory(directory) => read_thin(directory, files),
+    }
+}
+
+/// A file's directory, and its name there.
+fn directory_and_name(path: &Path) -> (&Path, String) {
+    let directory =
+        path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    (directory, name.unwrap_or_default())
+}
+
+fn read_thin(directory: &Path, files: &Files) -> Result<ReadManifests, LoadError> {
+    let mut found = files.list(directory)?;
+    found.files.sort_unstable();
+    let (projects, mut problems) = promotion_manifest::thin_layout(&found.files);
+    problems.append(&mut found.problems);
+    if projects.is_empty() && problems.is_empty() && matches!(files, Files::Disk) {
+        return Err(LoadError::Empty(directory.display().to_string()));
+    }
+    let rooted = |file: &str| directory.join(file).display().to_string().into();
+    let rooted = |problem: Problem| Problem { file: rooted(&problem.file), ..problem };
+    let problems = problems.into_iter().map(rooted).collect();
+    let mut read = ReadManifests { manifests: Vec::new(), problems };
+    for project in projects {
+        match read_project(directory, files, &project) {
+            Ok(parsed) => read.add(parsed),
+            Err(problem) => read.problems.push(problem),
+        }
+    }
+    Ok(read)
+}
+
+fn read_project(directory: &Path, files: &Files, project: &ThinProject) -> Result<Parsed, Problem> {
+    let open = |file: &str| {
+        let shown = directory.join(file).display().to_string();
+        match files.read(directory, file) {
+            Ok(text) => Ok((shown, text)),
+            Err(error) => Err(Problem {
+                project: Some(project.project.clone()),
+                file: shown.into(),
+                position: None,
+                message: format!("cannot read it: {error}"),
+            }),
+        }
+    };
+    let registries = open(&project.registries_file)?;
+    let images = open(&project.images_file)?;
+    Ok(promotion_manifest::parse_thin(
+        &project.project,
+        (&registries.0, &registries.1),
+        (&images.0, &images.1),
+    ))
+}
+
+impl ReadManifests {
+    fn add(&mut self, parsed: Parsed) {
+        self.manifests.extend(parsed.manifest);
+        self.problems.extend(parsed.problems);
+    }
+}

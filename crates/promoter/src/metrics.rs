@@ -1,0 +1,89 @@
+//! The end of a run in Prometheus' text format, for a textfile collector. The names are in
+//! `docs/promotion.md`, "The plan and the report".
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use prometheus_client::{
+    encoding::text::encode,
+    metrics::{family::Family, gauge::Gauge},
+    registry::{Registry, Unit},
+};
+use registry_client::Spent;
+
+use crate::{Ending, Verdict};
+
+/// A gauge for each value of these labels. Counters would be wrong: each run begins anew.
+type Labelled<const N: usize> = Family<[(&'static str, String); N], Gauge>;
+
+/// All metrics of a run that ended `at` this time.
+#[must_use]
+pub fn metrics(ending: &Ending, at: SystemTime) -> String {
+    let mut registry = Registry::with_prefix("portolan_promoter");
+    let edges = Labelled::<1>::default();
+    for verdict in Verdict::all(ending.confirm) {
+        let label = [("outcome", verdict.as_str().to_owned())];
+        edges.get_or_create(&label).set(whole(ending.summary.count(verdict)));
+    }
+    registry.register("edges", "edges, by what became of them", edges);
+    add_hosts(&mut registry, &ending.hosts);
+    for (name, help, value) in [
+        ("problems", "faults in the manifests", ending.problems as u64),
+        (
+            "unanswered",
+            "tags that the public name does not answer for",
+            ending.unanswered.len() as u64,
+        ),
+        ("all_holds", "1 if all that was asked for holds", u64::from(ending.all_holds())),
+    ] {
+        registry.register(name, help, gauge(value));
+    }
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    for (name, help, value) in [
+        ("duration", "how long the run took", ending.time.as_secs_f64()),
+        ("end_timestamp", "when the run ended, since 1970", since.as_secs_f64()),
+    ] {
+        let gauge: Gauge<f64, std::sync::atomic::AtomicU64> = Gauge::default();
+        gauge.set(value);
+        registry.register_with_unit(name, help, Unit::Seconds, gauge);
+    }
+    let mut text = String::new();
+    // Writing into a string does not fail.
+    let _ = encode(&mut text, &registry);
+    text
+}
+
+fn add_hosts(registry: &mut Registry, hosts: &[Spent]) {
+    let requests = Labelled::<2>::default();
+    let (retries, refused) = (Labelled::<1>::default(), Labelled::<1>::default());
+    let (received, sent) = (Labelled::<1>::default(), Labelled::<1>::default());
+    for spent in hosts {
+        let host = ("host", spent.host.clone());
+        let labels = [host.clone()];
+        for (verb, count) in [("read", spent.reads), ("write", spent.writes)] {
+            requests.get_or_create(&[host.clone(), ("verb", verb.to_owned())]).set(whole(count));
+        }
+        for (family, count) in [
+            (&retries, spent.retries),
+            (&refused, spent.refused),
+            (&received, spent.bytes_received),
+            (&sent, spent.bytes_sent),
+        ] {
+            family.get_or_create(&labels).set(whole(count));
+        }
+    }
+    registry.register("requests", "requests, by host and verb", requests);
+    registry.register("retries", "requests that were made again", retries);
+    registry.register("refused_requests", "answers that said that too much was asked", refused);
+    registry.register_with_unit("received", "bodies of answers", Unit::Bytes, received);
+    registry.register_with_unit("sent", "bodies of requests", Unit::Bytes, sent);
+}
+
+fn gauge(value: u64) -> Gauge {
+    let gauge = Gauge::default();
+    gauge.set(whole(value));
+    gauge
+}
+
+fn whole(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,132 @@
+//! Reading what was promoted as everybody else does: through the public name.
+//!
+//! Tags are resolved, manifests are read whole and verified, blobs are asked for; wherever the name
+//! redirects to. The rules are `docs/promotion.md`, "Through the public name".
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    sync::Mutex,
+};
+
+use futures_util::{StreamExt as _, stream};
+use oci::{Digest, Host, Reference, Repository, Tag};
+use promotion_manifest::{DestinationRepository, EdgeSet};
+use registry_client::{Client, RepositoryClient};
+use transfer::Image;
+
+use crate::{Outcome, Run, Verdict};
+
+/// Tags read at once.
+const TAGS_AT_ONCE: usize = 8;
+
+/// Blobs of one image asked for at once.
+const BLOBS_AT_ONCE: usize = 8;
+
+/// The name that users pull by.
+#[derive(Clone, Debug)]
+pub struct PublicName {
+    /// The client that it is asked by.
+    pub client: Client,
+    /// Its host.
+    pub host: Host,
+}
+
+/// A tag that the public name does not answer for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unanswered {
+    /// What was asked for, as one pulls it.
+    pub name: String,
+    /// What should have been there.
+    pub digest: Digest,
+    /// What came instead.
+    pub reason: String,
+}
+
+/// Reads each tag once that these outcomes say was written, and gives those that are not answered.
+pub(crate) async fn verify(
+    run: &Run<'_>,
+    public: &PublicName,
+    outcomes: &[Outcome],
+) -> Vec<Unanswered> {
+    let mut written: BTreeMap<(Repository, Tag), Digest> = BTreeMap::new();
+    let roots = Roots::of(run.edges);
+    for outcome in outcomes {
+        let place = &run.edges.destinations()[outcome.edge.destination];
+        let edge = &place.edges[outcome.edge.edge];
+        if let Verdict::Copied | Verdict::Tagged = outcome.verdict
+            && let Some(tag) = run.edges.tag(edge)
+            && let Some(name) = roots.public_name(place)
+        {
+            written.insert((name, tag.clone()), run.edges.digest(edge));
+        }
+    }
+    run.progress.stage("reading through the public name", written.len() as u64);
+    let asked = Mutex::new(HashSet::new());
+    let read = stream::iter(written).map(|((name, tag), digest)| {
+        let asked = &asked;
+        async move {
+            let repository = public.client.repository(&public.host, &name);
+            let read = run.stop.unless_stopped(read(&repository, &tag, digest, asked)).await;
+            run.progress.advance(1);
+            let stopped = || Err("stopped before it was read".to_owned());
+            let reason = read.unwrap_or_else(stopped).err()?;
+            Some(Unanswered { name: format!("{repository}:{tag}"), digest, reason })
+        }
+    });
+    read.buffered(TAGS_AT_ONCE).filter_map(std::future::ready).collect().await
+}
+
+/// Reads one image; blobs that are in `asked` were asked for already.
+async fn read(
+    repository: &RepositoryClient,
+    tag: &Tag,
+    digest: Digest,
+    asked: &Mutex<HashSet<Digest>>,
+) -> Result<(), String> {
+    let found = repository.manifest(&Reference::Tag(tag.clone())).await;
+    let found = found.map_err(|error| error.to_string())?;
+    if found.digest != digest {
+        return Err(format!("it answers with {}", found.digest));
+    }
+    let image = Image::load(repository, &digest).await.map_err(|error| error.to_string())?;
+    let new = |digest: &Digest| {
+        asked.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(*digest)
+    };
+    let blobs = image.blobs().map(|blob| blob.digest).filter(new);
+    let mut blobs = stream::iter(blobs.collect::<Vec<_>>())
+        .map(|blob| async move { (blob, repository.has_blob(&blob).await) })
+        .buffer_unordered(BLOBS_AT_ONCE);
+    while let Some((blob, there)) = blobs.next().await {
+        match there {
+            Ok(true) => {}
+            Ok(false) => return Err(format!("it has not blob {blob}")),
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+    Ok(())
+}
+
+/// The shortest destination paths of each host, below which repositories have their public names.
+struct Roots<'a>(BTreeMap<&'a Host, BTreeSet<&'a str>>);
+
+impl<'a> Roots<'a> {
+    fn of(edges: &'a EdgeSet) -> Self {
+        let mut roots: BTreeMap<&Host, BTreeSet<&str>> = BTreeMap::new();
+        for registry in edges.manifests().iter().flat_map(|manifest| &manifest.destinations) {
+            let path = registry.prefix.path.as_ref().map_or("", Repository::as_str);
+            roots.entry(&registry.prefix.host).or_default().insert(path);
+        }
+        Self(roots)
+    }
+
+    fn public_name(&self, place: &DestinationRepository) -> Option<Repository> {
+        let name = place.repository.as_str();
+        let below = |root: &&str| match *root {
+            "" => Some(name),
+            root => name.strip_prefix(root)?.strip_prefix('/'),
+        };
+        // Of paths that lead to the same place, the shortest leaves the longest name.
+        let names = self.0.get(&place.prefix.host)?.iter().filter_map(below);
+        names.max_by_key(|name| name.len())?.parse().ok()
+    }
+}

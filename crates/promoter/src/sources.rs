@@ -1,0 +1,120 @@
+//! Reading from the source registries which of the wanted digests they have, and their digest tags if
+//! attachments are compared. A source is asked only if some destination lacks something of it, or for attachments.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use futures_util::{StreamExt as _, stream};
+use oci::{Host, Reference, Repository};
+use promotion_manifest::WishId;
+use registry_client::{Inventory, RepositoryClient};
+
+use crate::{Run, hosts::Reason, interrupted, inventory::REPOSITORIES_AT_ONCE};
+
+/// What the sources hold.
+#[derive(Debug, Default)]
+pub(crate) struct Sources {
+    /// Whether the source of a wish has its digest, or why that cannot be said.
+    has: HashMap<WishId, Result<bool, Reason>>,
+    /// What is known of the attachments at the source of a wish.
+    hanging: HashMap<WishId, Arc<Inventory>>,
+}
+
+impl Sources {
+    /// Whether the source of a wish has its digest, or why that cannot be said; none if nobody asked.
+    pub(crate) fn has(&self, wish: WishId) -> Option<Result<bool, &Reason>> {
+        self.has.get(&wish).map(|has| has.as_ref().copied())
+    }
+
+    /// What is known of the attachments at the source of a wish.
+    pub(crate) fn hanging(&self, wish: WishId) -> Option<&Inventory> {
+        self.hanging.get(&wish).map(|inventory| &**inventory)
+    }
+}
+
+/// What is asked of one source repository.
+struct Question {
+    repository: RepositoryClient,
+    wishes: Vec<WishId>,
+}
+
+/// What became of it.
+struct Answer {
+    wishes: Vec<WishId>,
+    read: Result<Held, Reason>,
+}
+
+/// What a source repository holds.
+struct Held {
+    /// Of each wish, in their order, whether the digest is there.
+    has: Vec<bool>,
+    hanging: Arc<Inventory>,
+}
+
+/// What the sources of `wishes` hold of them.
+pub(crate) async fn read_sources(run: &Run<'_>, wishes: Vec<WishId>) -> Sources {
+    let mut sources = Sources::default();
+    let mut questions: BTreeMap<(Host, Repository), Question> = BTreeMap::new();
+    for wish in wishes {
+        match run.source(wish) {
+            Ok(repository) => {
+                let key = (repository.host().clone(), repository.name().clone());
+                let new = || Question { repository, wishes: Vec::new() };
+                questions.entry(key).or_insert_with(new).wishes.push(wish);
+            }
+            Err(reason) => drop(sources.has.insert(wish, Err(reason))),
+        }
+    }
+    run.progress.stage("reading source repositories", questions.len() as u64);
+    let mut by_host: BTreeMap<Host, Vec<Question>> = BTreeMap::new();
+    for ((host, _), question) in questions {
+        by_host.entry(host).or_default().push(question);
+    }
+    let read = by_host.into_values().map(|questions| {
+        stream::iter(questions)
+            .map(|question| async move {
+                let read = run.stop.unless_stopped(read_source(run, &question)).await;
+                run.progress.advance(1);
+                let read = read.unwrap_or_else(|| Err(interrupted()));
+                Answer { wishes: question.wishes, read }
+            })
+            .buffer_unordered(REPOSITORIES_AT_ONCE)
+    });
+    let mut answers = stream::select_all(read);
+    while let Some(answer) = answers.next().await {
+        sources.add(answer);
+    }
+    sources
+}
+
+impl Sources {
+    fn add(&mut self, answer: Answer) {
+        match answer.read {
+            Ok(Held { has, hanging }) => {
+                self.hanging.extend(answer.wishes.iter().map(|wish| (*wish, Arc::clone(&hanging))));
+                self.has.extend(answer.wishes.into_iter().zip(has.into_iter().map(Ok)));
+            }
+            Err(reason) => {
+                let unread = |wish| (wish, Err(Arc::clone(&reason)));
+                self.has.extend(answer.wishes.into_iter().map(unread));
+            }
+        }
+    }
+}
+
+async fn read_source(run: &Run<'_>, question: &Question) -> Result<Held, Reason> {
+    let host = question.repository.host();
+    run.hosts.check(host).await?;
+    let digests = question.wishes.iter().map(|wish| run.edges.wish_by_id(*wish).entry.digest);
+    let digests: Vec<_> = digests.collect();
+    let mut wanted: Vec<_> = digests.iter().copied().map(Reference::Digest).collect();
+    wanted.sort_unstable();
+    wanted.dedup();
+    let read = question.repository.inventory(&wanted).await;
+    let mut inventory = read.map_err(|error| run.hosts.explain(host, &error))?;
+    let has = digests.iter().map(|digest| inventory.holds(digest).is_yes()).collect();
+    inventory.keep_digest_tags();
+    Ok(Held { has, hanging: Arc::new(inventory) })
+}

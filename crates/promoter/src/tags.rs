@@ -1,0 +1,123 @@
+//! Writing tags: never moving one, and telling when somebody else wrote it at the same time. The rules, and
+//! the window that remains, are `docs/promotion.md`, "Tags".
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use oci::{Digest, Reference, Tag};
+use registry_client::{RepositoryClient, TagWrite};
+
+use crate::{Outcome, Run, Verdict, hosts::Reason, plan::tag_move};
+
+/// Requests at once to one repository when all written tags are read again.
+const LOOKS_AT_ONCE: usize = 8;
+
+/// A manifest as it is written under tags.
+#[derive(Clone, Debug)]
+pub(crate) struct Root {
+    pub digest: Digest,
+    pub media_type: String,
+    pub bytes: Bytes,
+}
+
+/// Why a tag was not written.
+pub(crate) type NotWritten = (Verdict, Reason);
+
+fn failed(reason: impl Into<Reason>) -> NotWritten {
+    (Verdict::Failed, reason.into())
+}
+
+/// Puts `tag` on the digest of `root`, unless it is there by now, on whatever digest.
+pub(crate) async fn write(
+    run: &Run<'_>,
+    repository: &RepositoryClient,
+    tag: &Tag,
+    root: &Root,
+) -> Result<(), NotWritten> {
+    let hosts = &run.hosts;
+    let broken = |error| failed(hosts.explain(repository.host(), &error));
+    hosts.check(repository.host()).await.map_err(failed)?;
+    let by_tag = Reference::Tag(tag.clone());
+    match repository.head_manifest(&by_tag).await.map_err(broken)? {
+        Some(head) if head.digest == root.digest => return Ok(()),
+        Some(head) => return Err((Verdict::Refused, tag_move(&head.digest))),
+        None => {}
+    }
+    let written = repository.put_tag_if_absent(tag, &root.media_type, root.bytes.clone()).await;
+    match written.map_err(broken)? {
+        TagWrite::Written(stored) if stored != root.digest => {
+            return Err(failed(format!("the registry stored the tag on {stored}")));
+        }
+        TagWrite::Written(_) | TagWrite::Taken => {}
+    }
+    let head = repository.head_manifest(&by_tag).await.map_err(broken)?;
+    match lost_race(&root.digest, head.map(|head| head.digest)) {
+        None => Ok(()),
+        Some(reason) => Err(failed(reason)),
+    }
+}
+
+/// What is to be said of a tag that was written and is found there now.
+fn lost_race(wanted: &Digest, there: Option<Digest>) -> Option<Reason> {
+    match there {
+        Some(there) if there == *wanted => None,
+        Some(there) => {
+            let reason = format!(
+                "lost the race: somebody else put the tag on {there} at the same time; find out who, and \
+                 promote under a new tag"
+            );
+            Some(reason.into())
+        }
+        None => Some("lost the race: somebody wrote the tag, and it is gone now; run again".into()),
+    }
+}
+
+/// Reads all tags again that `outcomes` say were written, and corrects those that are not so any more.
+pub(crate) async fn look_again(run: &Run<'_>, outcomes: &mut [Outcome]) {
+    let mut by_repository: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (index, outcome) in outcomes.iter().enumerate() {
+        let place = &run.edges.destinations()[outcome.edge.destination];
+        let has_tag = run.edges.tag(&place.edges[outcome.edge.edge]).is_some();
+        if has_tag && matches!(outcome.verdict, Verdict::Copied | Verdict::Tagged) {
+            by_repository.entry(outcome.edge.destination).or_default().push(index);
+        }
+    }
+    run.progress.stage("looking at written tags again", by_repository.len() as u64);
+    let told: &[Outcome] = outcomes;
+    let looks = stream::iter(by_repository).map(|(destination, indices)| async move {
+        let looked = run.stop.unless_stopped(look_at(run, destination, &indices, told)).await;
+        run.progress.advance(1);
+        looked.unwrap_or_default()
+    });
+    let corrected: Vec<Vec<(usize, Reason)>> =
+        looks.buffer_unordered(LOOKS_AT_ONCE).collect().await;
+    for (index, reason) in corrected.into_iter().flatten() {
+        outcomes[index] = Outcome::failed(outcomes[index].edge, reason);
+    }
+}
+
+/// Which of the outcomes at `indices`, all of one destination, do not hold any more, and why.
+async fn look_at(
+    run: &Run<'_>,
+    destination: usize,
+    indices: &[usize],
+    outcomes: &[Outcome],
+) -> Vec<(usize, Reason)> {
+    let repository = &run.destination(destination);
+    let place = &run.edges.destinations()[destination];
+    let head = async |tag: &Tag| {
+        run.hosts.check(repository.host()).await?;
+        let head = repository.head_manifest(&Reference::Tag(tag.clone())).await;
+        head.map_err(|error| run.hosts.explain(repository.host(), &error))
+    };
+    let looks = stream::iter(indices).map(|&index| async move {
+        let edge = &place.edges[outcomes[index].edge.edge];
+        let reason = match head(run.edges.tag(edge)?).await {
+            Ok(head) => lost_race(&run.edges.digest(edge), head.map(|head| head.digest))?,
+            Err(why) => format!("written, but it could not be read again: {why}").into(),
+        };
+        Some((index, reason))
+    });
+    looks.buffer_unordered(LOOKS_AT_ONCE).filter_map(std::future::ready).collect().await
+}

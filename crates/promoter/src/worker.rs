@@ -1,0 +1,294 @@
+//! One digest on its way to its destinations.
+
+use std::{
+    collections::HashMap,
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use futures_util::future::join_all;
+use oci::{Reference, Tag};
+use registry_client::RepositoryClient;
+use transfer::{Destination, Image};
+
+use crate::{
+    Outcome, Run, Verdict,
+    attachments::{self, NotCarried, Trouble},
+    hosts::Reason,
+    tags::{self, NotWritten, Root},
+    work::{Done, Lacks, Origin, Target, Work},
+};
+
+/// One work in progress.
+pub(crate) struct Worker<'a> {
+    run: &'a Run<'a>,
+    work: &'a Work,
+    /// What is done so far: an interrupt takes away the rest, not this.
+    brought: Mutex<Brought>,
+}
+
+/// What was done.
+#[derive(Default)]
+pub(crate) struct Brought {
+    /// The outcomes of edges that are done with, well or not.
+    pub outcomes: Vec<Outcome>,
+    /// The destinations that have the whole image now.
+    pub complete: Vec<usize>,
+    /// What the slow ones did not get, because they held the others up.
+    pub lagging: Vec<Target>,
+}
+
+/// What copying came to.
+#[derive(Default)]
+struct Copied {
+    steps: HashMap<usize, Step>,
+    /// The manifest, if it was read.
+    root: Option<Root>,
+}
+
+/// How a destination stands after a step.
+enum Step {
+    /// It has the image. What is to be said of where it came from.
+    Done(Option<Reason>),
+    /// Nothing more is to be tried in this run.
+    Failed(Reason),
+    /// The origin is at fault, and another one may do.
+    NoOrigin(Reason),
+    /// It is slower than the others.
+    Lags,
+}
+
+impl<'a> Worker<'a> {
+    pub(crate) fn new(run: &'a Run<'a>, work: &'a Work) -> Self {
+        Self { run, work, brought: Mutex::default() }
+    }
+
+    /// What was done until now.
+    pub(crate) fn finish(&self) -> Brought {
+        mem::take(&mut *self.brought())
+    }
+
+    fn brought(&self) -> MutexGuard<'_, Brought> {
+        self.brought.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The image, then its attachments, then its tags, everywhere.
+    pub(crate) async fn bring_everywhere(&self) {
+        let Copied { mut steps, root } = self.copy().await;
+        let (mut open, mut notes) = (Vec::new(), HashMap::new());
+        for target in &self.work.targets {
+            match (target.lacks, steps.remove(&target.destination)) {
+                (Lacks::Nothing, _) => open.push(target),
+                (Lacks::Digest, Some(Step::Done(note))) => {
+                    notes.insert(target.destination, note);
+                    open.push(target);
+                }
+                (Lacks::Digest, Some(Step::Lags)) => self.brought().lagging.push(target.clone()),
+                (Lacks::Digest, Some(Step::Failed(why) | Step::NoOrigin(why))) => {
+                    self.give_up(target, &why);
+                }
+                (Lacks::Digest, None) => self.give_up(target, &Reason::from("it has no origin")),
+            }
+        }
+        let open = self.attach(open).await;
+        let tagged = open.into_iter().map(|target| {
+            let note = notes.remove(&target.destination).flatten();
+            let root = root.clone().filter(|_| target.lacks == Lacks::Digest);
+            self.tag(target, root, note)
+        });
+        join_all(tagged).await;
+    }
+
+    fn give_up(&self, target: &Target, reason: &Reason) {
+        self.brought().outcomes.extend(target.failed(reason));
+    }
+
+    /// Copies the digest to every target that lacks it; an origin that fails is followed by the next.
+    async fn copy(&self) -> Copied {
+        let mut copied = Copied::default();
+        let mut open = Vec::new();
+        for target in self.work.targets.iter().filter(|target| target.lacks == Lacks::Digest) {
+            let to = self.run.destination(target.destination);
+            match self.run.hosts.check(to.host()).await {
+                Ok(()) => open.push(target.destination),
+                Err(reason) => drop(copied.steps.insert(target.destination, Step::Failed(reason))),
+            }
+        }
+        for &origin in &self.work.origins {
+            if open.is_empty() {
+                break;
+            }
+            let steps = self.copy_from(origin, &open, &mut copied).await;
+            open.clear();
+            for (destination, step) in steps {
+                if matches!(step, Step::NoOrigin(_)) {
+                    open.push(destination);
+                }
+                copied.steps.insert(destination, step);
+            }
+        }
+        copied
+    }
+
+    async fn copy_from(
+        &self,
+        origin: Origin,
+        to: &[usize],
+        copied: &mut Copied,
+    ) -> Vec<(usize, Step)> {
+        let image = match self.image(origin).await {
+            Ok(image) => image,
+            Err(reason) => {
+                return to.iter().map(|at| (*at, Step::NoOrigin(Arc::clone(&reason)))).collect();
+            }
+        };
+        let repositories: Vec<_> = to.iter().map(|&at| self.run.destination(at)).collect();
+        let destinations: Vec<_> =
+            repositories.iter().cloned().map(Destination::Registry).collect();
+        let results = image.copy_to(&self.run.in_flight, &destinations).await;
+        let root = image.root();
+        let (media_type, bytes) = (root.media_type.clone(), root.bytes.clone());
+        copied.root = Some(Root { digest: root.digest, media_type, bytes });
+        let note = self.work.backfilled_from(self.run.edges, origin);
+        let step = |(result, to): (Result<_, transfer::Error>, &RepositoryClient)| match result {
+            Ok(_) => Step::Done(note.clone()),
+            Err(error) => self.explain(&error, image.source(), to),
+        };
+        let steps: Vec<_> = results.into_iter().zip(&repositories).map(step).collect();
+        let done = to.iter().zip(&steps).filter(|(_, step)| matches!(step, Step::Done(_)));
+        self.brought().complete.extend(done.map(|(at, _)| *at));
+        to.iter().copied().zip(steps).collect()
+    }
+
+    /// The image at `origin`. Its manifests are the same wherever it is, and are not read again if they were kept.
+    async fn image(&self, origin: Origin) -> Result<Image, Reason> {
+        let Some(kept) = &self.work.image else {
+            return self.run.load(self.work.wish, origin).await;
+        };
+        let repository = self.run.origin(origin)?;
+        self.run.hosts.check(repository.host()).await?;
+        Ok(kept.at(repository))
+    }
+
+    fn explain(
+        &self,
+        error: &transfer::Error,
+        from: &RepositoryClient,
+        to: &RepositoryClient,
+    ) -> Step {
+        let hosts = &self.run.hosts;
+        if error.is_lagging() {
+            Step::Lags
+        } else if error.is_source() {
+            Step::NoOrigin(hosts.explain_transfer(from.host(), error))
+        } else {
+            Step::Failed(hosts.explain_transfer(to.host(), error))
+        }
+    }
+
+    /// Brings the attachments to those that lack some; gives those that have all now.
+    async fn attach(&self, targets: Vec<&'a Target>) -> Vec<&'a Target> {
+        let (lacking, mut open): (Vec<_>, Vec<_>) =
+            targets.into_iter().partition(|target| !target.missing.is_empty());
+        if lacking.is_empty() {
+            return open;
+        }
+        let from = match self.reference() {
+            Ok(from) => from,
+            Err(reason) => {
+                lacking.iter().for_each(|target| self.give_up(target, &reason));
+                return open;
+            }
+        };
+        let to: Vec<_> = lacking
+            .iter()
+            .map(|target| (self.run.destination(target.destination), target.missing.clone()))
+            .collect();
+        let attachments = &self.work.attachments;
+        let carried = attachments::carry(&self.run.in_flight, &from, attachments, &to).await;
+        for ((target, (to, _)), carried) in lacking.into_iter().zip(&to).zip(carried) {
+            match carried {
+                Ok(()) => open.push(target),
+                Err((at, why)) => match self.explain_carrying(why, &from, to) {
+                    None => self.brought().lagging.push(target.clone()),
+                    Some(why) => {
+                        let what = attachments[at].describe();
+                        self.give_up(
+                            target,
+                            &format!("{what} was not brought along: {why}").into(),
+                        );
+                    }
+                },
+            }
+        }
+        open
+    }
+
+    /// Why an attachment did not arrive; nothing if its destination lags.
+    fn explain_carrying(
+        &self,
+        why: NotCarried,
+        from: &RepositoryClient,
+        to: &RepositoryClient,
+    ) -> Option<Reason> {
+        match why {
+            NotCarried::Transfer(error) => match self.explain(&error, from, to) {
+                Step::Lags | Step::Done(_) => None,
+                Step::Failed(reason) | Step::NoOrigin(reason) => Some(reason),
+            },
+            NotCarried::Trouble(Trouble::Registry(error)) => {
+                Some(self.run.hosts.explain(to.host(), &error))
+            }
+            NotCarried::Trouble(Trouble::Content(why)) => Some(why.into()),
+        }
+    }
+
+    /// Where the attachments were found.
+    fn reference(&self) -> Result<RepositoryClient, Reason> {
+        match self.work.reference {
+            Some(origin) => self.run.origin(origin),
+            None => Err(Reason::from("it has no origin")),
+        }
+    }
+
+    /// Writes the tags of `target`, which has all else now. `root` is the manifest, if it was read already.
+    async fn tag(&self, target: &Target, mut root: Option<Root>, note: Option<Reason>) {
+        let repository = self.run.destination(target.destination);
+        let place = &self.run.edges.destinations()[target.destination];
+        for edge in target.open_edges() {
+            let done = match self.run.edges.tag(&place.edges[edge.edge]) {
+                None => Ok(()),
+                Some(tag) => self.write_tag(&repository, tag, &mut root).await,
+            };
+            let (verdict, reason) = match done {
+                Ok(()) => (target.done().is(), note.clone()),
+                Err((verdict, reason)) => (verdict, Some(reason)),
+            };
+            self.brought().outcomes.push(Outcome { edge, verdict, reason });
+        }
+        let verdict = Done::Attached.is();
+        let held = target.held_edges().map(|edge| Outcome { edge, verdict, reason: None });
+        self.brought().outcomes.extend(held);
+    }
+
+    /// Writes a tag. The manifest is `root`, or read from the repository itself, whose copy is as good and near.
+    async fn write_tag(
+        &self,
+        repository: &RepositoryClient,
+        tag: &Tag,
+        root: &mut Option<Root>,
+    ) -> Result<(), NotWritten> {
+        let root = match root {
+            Some(root) => root,
+            None => {
+                let digest = self.run.edges.wish_by_id(self.work.wish).entry.digest;
+                let found = repository.manifest(&Reference::Digest(digest)).await;
+                let found = found.map_err(|error| {
+                    (Verdict::Failed, self.run.hosts.explain(repository.host(), &error))
+                })?;
+                root.insert(Root { digest, media_type: found.media_type, bytes: found.bytes })
+            }
+        };
+        tags::write(self.run, repository, tag, root).await
+    }
+}

@@ -1,0 +1,350 @@
+//! The rows of `docs/promotion.md`, "Attachments".
+
+use http::Method;
+use oci::{Descriptor, RegistryPrefix};
+use promoter::{AttachmentsTo, Settings};
+use promotion_manifest::EdgeSet;
+use registry_client::{Client, Quota};
+use serde_json::Value;
+use testkit::{Fault, TestRegistry, fixture, fixture::Image};
+use transfer::Confirm::{DryRun, Write};
+
+use crate::harness::{Harbour, entry, manifest, promote_with, reason, run, verdicts};
+
+/// The digest tag of an image.
+fn tag(image: &Image, suffix: &str) -> String {
+    format!("sha256-{}{suffix}", image.digest().hex())
+}
+
+/// The digests of what refers to this one at a registry, in order.
+async fn referrers(registry: &TestRegistry, subject: &Descriptor) -> Vec<String> {
+    let path = format!("/v2/images/app/referrers/{}", subject.digest);
+    let answer = testkit::get(&registry.host(), &path).await.expect("an answer");
+    listed(answer.body())
+}
+
+fn listed(index: &[u8]) -> Vec<String> {
+    let index: Value = serde_json::from_slice(index).expect("an index");
+    let listed = index["manifests"].as_array().expect("a list").iter();
+    let mut digests: Vec<_> =
+        listed.map(|it| it["digest"].as_str().expect("a digest").to_owned()).collect();
+    digests.sort();
+    digests
+}
+
+/// Who signed what a tag is on.
+async fn signers(registry: &TestRegistry, tag: &str) -> Vec<String> {
+    let path = format!("/v2/images/app/manifests/{tag}");
+    let answer = testkit::get(&registry.host(), &path).await.expect("an answer");
+    assert_eq!(answer.status(), 200, "{tag}");
+    let manifest: Value = serde_json::from_slice(answer.body()).expect("a manifest");
+    let layers = manifest["layers"].as_array().expect("layers").iter();
+    let signer = |layer: &Value| {
+        let signer = &layer["annotations"]["dev.cosignproject.cosign/signature"];
+        signer.as_str().expect("a signature").to_owned()
+    };
+    layers.map(signer).collect()
+}
+
+/// An index at staging with all kinds of attachments: on itself, on a child, and on an attachment.
+struct Signed {
+    image: Image,
+    signature: Image,
+    attestation: Image,
+    sbom: Image,
+    of_sbom: Image,
+}
+
+impl Signed {
+    async fn at(harbour: &Harbour) -> Self {
+        let image = fixture::index(1, 2, 2);
+        let child = &image.children[1];
+        let sbom = fixture::referrer(3, &child.descriptor, "application/spdx+json");
+        let of_sbom = fixture::referrer(4, &sbom.descriptor, "application/example.signature");
+        let signed = Self {
+            signature: fixture::signatures("root", &["staging"]),
+            attestation: fixture::signatures("child", &["builder"]),
+            image,
+            sbom,
+            of_sbom,
+        };
+        let staging = &harbour.staging;
+        let repository = "staging/team/app";
+        staging.load(repository, "v1", &signed.image).await;
+        staging.load(repository, &*tag(&signed.image, ".sig"), &signed.signature).await;
+        let child = &signed.image.children[1];
+        staging.load(repository, &*tag(child, ".att"), &signed.attestation).await;
+        staging.load(repository, None, &signed.sbom).await;
+        staging.load(repository, None, &signed.of_sbom).await;
+        signed
+    }
+
+    fn project(&self, harbour: &Harbour) -> promotion_manifest::PromotionManifest {
+        harbour.project("team", &entry("app", &self.image, &["v1"]))
+    }
+
+    async fn is_at(&self, registry: &TestRegistry) -> bool {
+        let child = &self.image.children[1];
+        let mut all = registry.holds("images/app", &self.image).await;
+        for (tag, on) in [
+            ("v1".to_owned(), &self.image),
+            (tag(&self.image, ".sig"), &self.signature),
+            (tag(child, ".att"), &self.attestation),
+        ] {
+            all &= registry.digest_of("images/app", &tag).await == Some(on.digest());
+            all &= registry.holds("images/app", on).await;
+        }
+        for (subject, on) in [(child, &self.sbom), (&self.sbom, &self.of_sbom)] {
+            all &= referrers(registry, &subject.descriptor).await == [on.digest().to_string()];
+            all &= registry.holds("images/app", on).await;
+        }
+        all
+    }
+}
+
+#[tokio::test]
+async fn what_hangs_on_an_image_its_children_and_its_attachments_goes_along_before_the_tag() {
+    let harbour = Harbour::open().await;
+    let signed = Signed::at(&harbour).await;
+    let project = signed.project(&harbour);
+    let report = promote_with(vec![project.clone()], &Settings::new(DryRun)).await;
+    assert_eq!(verdicts(&report), ["to_copy"; 2]);
+    assert_eq!(harbour.writes(), 0);
+    let report = promote_with(vec![project.clone()], &Settings::new(Write)).await;
+    assert_eq!(verdicts(&report), ["copied"; 2], "{report:#}");
+    for registry in &harbour.production {
+        assert!(signed.is_at(registry).await);
+        let puts = registry.requests().into_iter().filter(|it| it.method == Method::PUT);
+        let last = puts.last().expect("a write").path_and_query;
+        assert!(last.ends_with("/manifests/v1"), "{last}");
+    }
+    let read = |it: &testkit::RecordedRequest| {
+        it.method == Method::GET && it.path_and_query.contains("/blobs/")
+    };
+    let all =
+        [&signed.image, &signed.signature, &signed.attestation, &signed.sbom, &signed.of_sbom];
+    let mut blobs = std::collections::BTreeSet::new();
+    for image in all {
+        let manifests: Vec<_> = image.manifests().iter().map(|it| it.digest()).collect();
+        blobs.extend(image.digests().into_iter().filter(|digest| !manifests.contains(digest)));
+    }
+    assert_eq!(harbour.staging.count(read), blobs.len(), "each blob is read once");
+
+    harbour.clear_requests();
+    let report = promote_with(vec![project], &Settings::new(Write)).await;
+    assert_eq!(verdicts(&report), ["present"; 2], "{report:#}");
+    assert_eq!(harbour.writes(), 0);
+}
+
+#[tokio::test]
+async fn what_was_signed_after_it_was_promoted_gets_its_signature() {
+    let harbour = Harbour::open().await;
+    let signed = Signed::at(&harbour).await;
+    harbour.production[0].load("images/app", "v1", &signed.image).await;
+    harbour.production[1].load("images/app", None, &signed.image).await;
+    let project = signed.project(&harbour);
+    let report = promote_with(vec![project.clone()], &Settings::new(DryRun)).await;
+    assert_eq!(verdicts(&report), ["to_attach", "to_tag"]);
+    let report = promote_with(vec![project], &Settings::new(Write)).await;
+    assert_eq!(verdicts(&report), ["attached", "tagged"], "{report:#}");
+    for registry in &harbour.production {
+        assert!(signed.is_at(registry).await);
+    }
+}
+
+#[tokio::test]
+async fn a_signature_of_productions_own_stays_and_stagings_is_added() {
+    let harbour = Harbour::open().await;
+    let image = fixture::image(1, 1);
+    harbour.staging.load("staging/team/app", None, &image).await;
+    let (sig, repository) = (tag(&image, ".sig"), "staging/team/app");
+    let staging = fixture::signatures("p", &["staging", "both"]);
+    harbour.staging.load(repository, &*sig, &staging).await;
+    let own = fixture::signatures("p", &["production", "both"]);
+    harbour.production[0].load("images/app", &*sig, &own).await;
+    let more = fixture::signatures("p", &["both", "production", "staging"]);
+    harbour.production[1].load("images/app", &*sig, &more).await;
+    let project = harbour.project("team", &entry("app", &image, &["v1"]));
+    let report = promote_with(vec![project.clone()], &Settings::new(Write)).await;
+    assert_eq!(verdicts(&report), ["copied"; 2], "{report:#}");
+    let merged = signers(&harbour.production[0], &sig).await;
+    assert_eq!(merged, ["production", "both", "staging"]);
+    assert_eq!(harbour.production[1].digest_of("images/app", &sig).await, Some(more.digest()));
+    // Again there is nothing to do, and nothing is merged twice.
+    harbour.clear_requests();
+    let report = promote_with(vec![project], &Settings::new(Write)).await;
+    assert_eq!((verdicts(&report), harbour.writes()), (vec!["present"; 2], 0));
+}
+
+#[tokio::test]
+async fn a_signature_that_is_written_at_the_same_time_is_not_lost() {
+    let harbour = Harbour::open().await;
+    let image = fixture::image(1, 1);
+    let (sig, repository) = (tag(&image, ".sig"), "staging/team/app");
+    harbour.staging.load(repository, None, &image).await;
+    harbour.staging.load(repository, &*sig, &fixture::signatures("p", &["staging"])).await;
+    // The condition fails once, since somebody else was quicker.
+    let put = Fault::on(Method::PUT, &format!("/manifests/{sig}")).status(412).times(1);
+    harbour.production[0].fail(put);
+    let somebody_else = async {
+        while harbour.production[0]
+            .count(|it| it.method == Method::PUT && it.path_and_query.ends_with(&sig))
+            == 0
+        {
+            tokio::task::yield_now().await;
+        }
+        let other = fixture::signatures("p", &["other"]);
+        harbour.production[0].load("images/app", &*sig, &other).await;
+    };
+    // So few requests a second that there is time between the refusal and the next look.
+    let quota = Quota { requests_per_second: Some(8.0), ..Quota::default() };
+    let client = Client::builder().quota(harbour.production[0].host(), quota).build();
+    let edges = EdgeSet::new(vec![harbour.project("team", &entry("app", &image, &["v1"]))]);
+    let (settings, stop) = (Settings::new(Write), transfer::stop().1);
+    let (report, ()) = tokio::join!(run(client, &edges, &settings, &stop), somebody_else);
+    assert_eq!(verdicts(&report), ["copied"; 2]);
+    let mut signers = signers(&harbour.production[0], &sig).await;
+    signers.sort();
+    assert_eq!(signers, ["other", "staging"]);
+}
+
+#[tokio::test]
+async fn attachments_go_where_they_shall() {
+    let harbour = Harbour::open().await;
+    let signed = Signed::at(&harbour).await;
+    let [canonical, other] = &harbour.production;
+    let project = signed.project(&harbour);
+    let nowhere = Settings { attachments: AttachmentsTo::Nowhere, ..Settings::new(Write) };
+    assert_eq!(verdicts(&promote_with(vec![project.clone()], &nowhere).await), ["copied"; 2]);
+    for registry in [canonical, other] {
+        assert_eq!(registry.tags("images/app").await, ["v1"]);
+    }
+    harbour.clear_requests();
+    promote_with(vec![project.clone()], &nowhere).await;
+    assert_eq!(harbour.staging.requests().len(), 0, "nobody looks for them");
+    let prefix = canonical.prefix("images");
+    let settings = Settings {
+        attachments: AttachmentsTo::Canonical,
+        canonical: Some(prefix),
+        ..Settings::new(Write)
+    };
+    let report = promote_with(vec![project], &settings).await;
+    assert_eq!(verdicts(&report), ["attached", "present"]);
+    assert!(signed.is_at(canonical).await);
+    assert_eq!(other.tags("images/app").await, ["v1"]);
+}
+
+#[tokio::test]
+async fn without_a_referrers_api_the_index_of_the_tag_is_added_to() {
+    let harbour = Harbour::open().await;
+    let image = fixture::image(1, 1);
+    harbour.staging.load("staging/team/app", None, &image).await;
+    let [new, own] = [2, 3].map(|seed| fixture::referrer(seed, &image.descriptor, "a/b"));
+    harbour.staging.load("staging/team/app", None, &new).await;
+    let production = &harbour.production[0];
+    let old = RegistryPrefix { host: production.host(), path: None };
+    production.fail(Fault::on(Method::GET, "/referrers/").status(404));
+    // Somebody's own referrer, of which the index says so.
+    let index = serde_json::json!({
+        "schemaVersion": 2, "mediaType": oci::media_type::OCI_INDEX,
+        "manifests": [{ "mediaType": own.descriptor.media_type, "digest": own.digest(), "size": own.bytes.len() }],
+    });
+    production.load("images/app", None, &own).await;
+    let index = Image {
+        descriptor: Descriptor::of(oci::media_type::OCI_INDEX, index.to_string().as_bytes()),
+        bytes: index.to_string().into(),
+        blobs: vec![],
+        children: vec![],
+    };
+    production.load("images/app", &*tag(&image, ""), &index).await;
+    let to = [production.prefix("images")];
+    let from = harbour.staging.prefix("staging/team");
+    let project = manifest("team", &from, &to, &entry("app", &image, &["v1"]));
+    let report = promote_with(vec![project.clone()], &Settings::new(Write)).await;
+    assert_eq!(verdicts(&report), ["copied"], "{report:#} at {old}");
+    let path = format!("/v2/images/app/manifests/{}", tag(&image, ""));
+    let answer = testkit::get(&production.host(), &path).await.expect("an answer");
+    let mut both = [&own, &new].map(|it| it.digest().to_string());
+    both.sort();
+    assert_eq!(listed(answer.body()), both);
+    harbour.clear_requests();
+    let report = promote_with(vec![project], &Settings::new(Write)).await;
+    assert_eq!((verdicts(&report), harbour.writes()), (vec!["present"], 0));
+}
+
+#[tokio::test]
+async fn a_broken_attachment_fails_its_image_and_keeps_its_tag_away() {
+    let harbour = Harbour::open().await;
+    let signed = Signed::at(&harbour).await;
+    let fine = fixture::image(9, 1);
+    harbour.staging.load("staging/team/app", None, &fine).await;
+    let payload = signed.signature.blobs[1].descriptor.digest;
+    let corrupt = Fault::on(Method::GET, &format!("/blobs/{payload}")).corrupt();
+    harbour.staging.fail(corrupt);
+    let images = entry("app", &signed.image, &["v1"]) + &entry("app", &fine, &["v2"]);
+    let project = harbour.project("team", &images);
+    let report = promote_with(vec![project.clone()], &Settings::new(Write)).await;
+    assert_eq!(verdicts(&report), ["copied", "copied", "failed", "failed"], "{report:#}");
+    let reason = reason(&report, "failed");
+    assert!(
+        reason.contains(&tag(&signed.image, ".sig")) && reason.contains("was not brought along"),
+        "{reason}"
+    );
+    for registry in &harbour.production {
+        assert_eq!(registry.digest_of("images/app", "v1").await, None);
+    }
+    // The next run, with an honest source, repairs it.
+    harbour.staging.clear_faults();
+    let report = promote_with(vec![project], &Settings::new(Write)).await;
+    assert_eq!(verdicts(&report), ["present", "present", "tagged", "tagged"]);
+    assert!(signed.is_at(&harbour.production[0]).await);
+}
+
+#[tokio::test]
+async fn a_digest_tag_that_cannot_be_merged_says_why() {
+    let harbour = Harbour::open().await;
+    let image = fixture::image(1, 1);
+    let (sig, repository) = (tag(&image, ".sig"), "staging/team/app");
+    harbour.staging.load(repository, None, &image).await;
+    harbour.staging.load(repository, &*sig, &fixture::signatures("p", &["staging"])).await;
+    harbour.production[0].load("images/app", &*sig, &fixture::index(5, 1, 1)).await;
+    let project = harbour.project("team", &entry("app", &image, &["v1"]));
+    let report = promote_with(vec![project], &Settings::new(Write)).await;
+    assert_eq!(verdicts(&report), ["copied", "failed"]);
+    let reason = reason(&report, "failed");
+    assert!(
+        reason.contains("cannot be merged") && reason.contains("no image manifest"),
+        "{reason}"
+    );
+}
+
+#[tokio::test]
+async fn attachments_of_what_staging_lost_come_from_a_destination() {
+    let harbour = Harbour::open().await;
+    let signed = Signed::at(&harbour).await;
+    let [first, second] = &harbour.production;
+    // The first destination has everything, as a run of before left it.
+    let only = [first.prefix("images")];
+    let from = harbour.staging.prefix("staging/team");
+    let images = entry("app", &signed.image, &["v1"]);
+    let before = manifest("team", &from, &only, &images);
+    promote_with(vec![before], &Settings::new(Write)).await;
+    let lost = harbour.staging.prefix("elsewhere");
+    let to = harbour.production.each_ref().map(|registry| registry.prefix("images"));
+    let project = manifest("team", &lost, &to, &images);
+    let report = promote_with(vec![project], &Settings::new(Write)).await;
+    assert_eq!(verdicts(&report), ["copied", "present"], "{report:#}");
+    assert!(signed.is_at(second).await);
+}
+
+#[tokio::test]
+async fn a_source_that_cannot_say_what_hangs_on_an_image_is_not_taken_for_one_without() {
+    let harbour = Harbour::open().await;
+    let signed = Signed::at(&harbour).await;
+    harbour.production[0].load("images/app", "v1", &signed.image).await;
+    harbour.staging.fail(Fault::everywhere("/referrers/").status(500));
+    let report = promote_with(vec![signed.project(&harbour)], &Settings::new(Write)).await;
+    assert_eq!(verdicts(&report), ["failed"; 2]);
+    let reason = reason(&report, "failed");
+    assert!(reason.contains("/referrers/") && reason.contains("500"), "{reason}");
+}

@@ -1,0 +1,192 @@
+//! Choosing what to look at: by project, and by git's history. `docs/promotion.md`, "Choosing what to look at".
+
+use std::{fs, path::Path, process::Command};
+
+use promoter::{Changes, Choice, LoadError, Loaded, ManifestSource, load};
+use tempfile::TempDir;
+
+/// A thin manifest directory in a git repository.
+struct Tree(TempDir);
+
+impl Tree {
+    fn new() -> Self {
+        let tree = Self(TempDir::new().expect("a directory"));
+        tree.git(&["init", "-q"]);
+        tree
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn git(&self, arguments: &[&str]) -> String {
+        self.git_at("2026-01-01T00:00:00Z", arguments)
+    }
+
+    fn git_at(&self, date: &str, arguments: &[&str]) -> String {
+        let mut git = Command::new("git");
+        git.arg("-C").arg(self.path()).args(["-c", "user.name=t", "-c", "user.email=t@example"]);
+        git.args(arguments).env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
+        git.env("GIT_AUTHOR_DATE", date).env("GIT_COMMITTER_DATE", date);
+        let output = git.output().expect("git");
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).expect("text").trim().to_owned()
+    }
+
+    /// Writes a project's two files.
+    fn project(&self, name: &str, images: &str) {
+        let registries =
+            "registries:\n- {name: s.example/staging, src: true}\n- name: d.example/prod\n";
+        self.write(&format!("promotion/manifests/{name}/promoter-manifest.yaml"), registries);
+        self.write(&format!("promotion/images/{name}/images.yaml"), images);
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        let path = self.path().join(path);
+        fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
+        fs::write(path, text).expect("a file");
+    }
+
+    fn commit(&self, date: &str) -> String {
+        self.git(&["add", "-A"]);
+        self.git_at(date, &["commit", "-q", "-m", "x"]);
+        self.git(&["rev-parse", "HEAD"])
+    }
+
+    fn load(&self, choice: &Choice) -> Result<Loaded, LoadError> {
+        load(&ManifestSource::ThinDirectory(self.path().join("promotion")), choice)
+    }
+
+    /// The tags that are chosen.
+    fn chosen(&self, changes: Changes) -> Vec<String> {
+        let loaded = self.load(&Choice { projects: Vec::new(), changes: Some(changes) });
+        tags(&loaded.expect("it can be read"))
+    }
+}
+
+fn tags(loaded: &Loaded) -> Vec<String> {
+    let places = loaded.edges.destinations().iter().flat_map(|place| &place.edges);
+    places.map(|edge| loaded.edges.tag(edge).expect("a tag").to_string()).collect()
+}
+
+fn images(name: &str, of: &[(char, &str)]) -> String {
+    let mut text = format!("- name: {name}\n  dmap:\n");
+    for (digit, tag) in of {
+        let digest = digit.to_string().repeat(64);
+        text.push_str(&format!("    sha256:{digest}: [{tag}]\n"));
+    }
+    text
+}
+
+/// A tree with three commits, and a change that is not committed.
+fn history() -> (Tree, [String; 3]) {
+    let tree = Tree::new();
+    tree.project("a", &images("a", &[('1', "one")]));
+    tree.project("b", &images("b", &[('2', "two")]));
+    tree.write("promotion/images/broken/images.yaml", "- name: [\n");
+    let first = tree.commit("2026-01-01T00:00:00Z");
+    tree.project("a", &images("a", &[('1', "one"), ('3', "three")]));
+    let second = tree.commit("2026-02-01T00:00:00Z");
+    tree.project("b", &format!("# a comment\n{}", images("b", &[('4', "four"), ('2', "two")])));
+    let third = tree.commit("2026-03-01T00:00:00Z");
+    tree.project("c", &images("c", &[('5', "five")]));
+    (tree, [first, second, third])
+}
+
+#[test]
+fn what_changed_since_a_revision_is_chosen() {
+    let (tree, [first, second, third]) = history();
+    let since = |revision: &str| tree.chosen(Changes::Since(revision.to_owned()));
+    assert_eq!(since(&third), ["five"]);
+    assert_eq!(since("HEAD~1"), ["four", "five"]);
+    assert_eq!(since(&first), ["three", "four", "five"]);
+    let range: Changes = format!("{first}..{second}").parse().expect("a range");
+    assert_eq!(tree.chosen(range), ["three"]);
+    let range: Changes = "HEAD~1..HEAD".parse().expect("a range");
+    assert_eq!(tree.chosen(range), ["four"], "what is not committed is not looked at");
+}
+
+#[test]
+fn what_changed_within_a_time_is_chosen() {
+    let (tree, _) = history();
+    let within = |time: &str| tree.chosen(Changes::Within(time.to_owned()));
+    assert_eq!(within("2026-02-15"), ["four", "five"]);
+    assert_eq!(within("2026-01-15"), ["three", "four", "five"]);
+    assert_eq!(within("2025-01-01").len(), 5, "everything is younger");
+    assert_eq!(within("1 second"), ["five"], "only what is not committed");
+    let error =
+        tree.load(&Choice { projects: vec![], changes: Some(Changes::Within("soon".into())) });
+    assert!(error.expect_err("no time").to_string().contains("14 days"));
+}
+
+#[test]
+fn problems_that_stood_there_before_are_not_of_the_change() {
+    let (tree, [first, ..]) = history();
+    let all = tree.load(&Choice::default()).expect("it can be read");
+    assert_eq!(all.problems.len(), 1, "{:?}", all.problems);
+    tree.write("promotion/images/new/images.yaml", "[]\n");
+    let choice = Choice { projects: Vec::new(), changes: Some(Changes::Since(first)) };
+    let loaded = tree.load(&choice).expect("it can be read");
+    let projects: Vec<_> = loaded.problems.iter().map(|it| it.project.as_deref()).collect();
+    assert_eq!(projects, [Some("new")]);
+}
+
+#[test]
+fn projects_are_chosen_by_name() {
+    let (tree, _) = history();
+    let choose = |globs: &[&str]| {
+        let projects = globs.iter().map(|glob| glob.parse().expect("a glob")).collect();
+        tree.load(&Choice { projects, changes: None })
+    };
+    let loaded = choose(&["a", "c*"]).expect("it can be read");
+    assert_eq!(
+        (tags(&loaded), loaded.problems.len()),
+        (vec!["one".into(), "three".into(), "five".into()], 0)
+    );
+    let loaded = choose(&["brok?n"]).expect("it can be read");
+    assert_eq!((tags(&loaded).len(), loaded.problems.len()), (0, 1));
+    let error = choose(&["a", "d"]).expect_err("no such project").to_string();
+    assert_eq!(error, "no project is called `d`; there are a, b, broken, c");
+}
+
+#[test]
+fn a_plain_manifest_has_a_history_too() {
+    let tree = Tree::new();
+    let registries = "registries:\n- {name: s.example, src: true}\n- name: d.example\nimages:\n";
+    let write =
+        |of: &[(char, &str)]| tree.write("plain.yaml", &format!("{registries}{}", images("i", of)));
+    tree.write("README", "");
+    let empty = tree.commit("2026-01-01T00:00:00Z");
+    write(&[('1', "one")]);
+    let first = tree.commit("2026-01-02T00:00:00Z");
+    write(&[('1', "one"), ('2', "two")]);
+    let source = ManifestSource::File(tree.path().join("plain.yaml"));
+    for (revision, expected) in [(&first, &["two"][..]), (&empty, &["one", "two"])] {
+        let changes = Some(Changes::Since(revision.clone()));
+        let loaded =
+            load(&source, &Choice { projects: Vec::new(), changes }).expect("it can be read");
+        assert_eq!(tags(&loaded), expected);
+    }
+}
+
+#[test]
+fn what_git_cannot_say_is_an_error_that_tells_what_to_do() {
+    let (tree, _) = history();
+    let error = |directory: &Path, revision: &str| {
+        let source = ManifestSource::ThinDirectory(directory.to_owned());
+        let changes = Some(Changes::Since(revision.to_owned()));
+        load(&source, &Choice { projects: Vec::new(), changes }).expect_err(revision).to_string()
+    };
+    let directory = tree.path().join("promotion");
+    for revision in ["nowhere", "--help", "-", "HEAD:promotion", ""] {
+        let error = error(&directory, revision);
+        assert!(error.contains(&format!("find the revision `{revision}`")), "{error}");
+        assert!(error.contains("git fetch --unshallow"), "{error}");
+    }
+    let outside = TempDir::new().expect("a directory");
+    let error = error(outside.path(), "HEAD");
+    assert!(error.contains("not a git repository"), "{error}");
+    for range in ["HEAD", "..HEAD", "HEAD..", "a...b"] {
+        assert!(range.parse::<Changes>().expect_err(range).to_string().contains("FROM..TO"));
+    }
+}

@@ -1,0 +1,182 @@
+//! What a run costs and will cost, as whom it speaks, and what the public name answers.
+
+use oci::Host;
+use promoter::{
+    Clients, Ending, PublicName, Settings,
+    report::{JsonReport, Show, WordsReport},
+};
+use promotion_manifest::EdgeSet;
+use registry_client::{Client, Credential, Credentials, Quota};
+use testkit::{Fault, TestRegistry, fixture};
+use transfer::{
+    Confirm::{DryRun, Write},
+    Silent,
+};
+
+use crate::harness::{Harbour, bare, client, entry, manifest};
+
+async fn promote(client: &Client, edges: &EdgeSet, settings: &Settings) -> Ending {
+    let (_stopper, stop) = transfer::stop();
+    let mut report = JsonReport::new(Vec::new(), Show::Everything);
+    let clients = Clients::new(client.clone());
+    let ended = promoter::promote(clients, edges, &[], settings, &stop, &Silent, &mut report);
+    ended.await.expect("the report is written to memory")
+}
+
+/// What a host was asked: reads, writes, and the bytes that were sent.
+fn spent(ending: &Ending, host: &Host) -> [u64; 3] {
+    let found = ending.hosts.iter().find(|spent| spent.host == host.as_str());
+    found.map(|spent| [spent.reads, spent.writes, spent.bytes_sent]).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn the_plan_says_what_carrying_it_out_will_cost() {
+    let harbour = Harbour::open().await;
+    let mut images = String::new();
+    let mut all = Vec::new();
+    for n in 0..3 {
+        let image = fixture::index(n, 3, 3);
+        harbour.staging.load(&format!("staging/team/app{n}"), None, &image).await;
+        images += &entry(&format!("app{n}"), &image, &["v1", "v2"]);
+        all.push(image);
+    }
+    // One that is there, and lacks a tag.
+    let there = fixture::image(9, 1);
+    for registry in &harbour.production {
+        registry.load("images/old", None, &there).await;
+    }
+    images += &entry("old", &there, &["v1"]);
+    let edges = EdgeSet::new(vec![harbour.project("team", &images)]);
+    let planned = promote(&client(), &edges, &bare(DryRun)).await;
+    let estimate = planned.estimate.clone().expect("an estimate");
+    assert!(estimate.time().is_zero(), "there is no quota");
+    let done = promote(&client(), &edges, &bare(Write)).await;
+    assert!(done.all_holds() && done.estimate.is_none());
+    for registry in harbour.production.iter().chain([&harbour.staging]) {
+        let host = registry.host();
+        let told = estimate.hosts.iter().find(|it| it.host == host).expect("all three are told");
+        let (plan, all) = (spent(&planned, &host), spent(&done, &host));
+        let [reads, writes, _] = [0, 1, 2].map(|at| all[at] - plan[at]);
+        // The staging registry's manifests are kept from the plan.
+        assert!(reads <= told.reads && told.reads <= reads + reads / 4, "{reads} of {told:?}");
+        assert!(
+            writes <= told.writes && told.writes <= writes + writes / 4,
+            "{writes} of {told:?}"
+        );
+    }
+    let blobs: std::collections::BTreeMap<_, _> = all
+        .iter()
+        .flat_map(|image| image.children.iter().flat_map(|child| &child.blobs))
+        .map(|blob| (blob.descriptor.digest, blob.descriptor.size))
+        .collect();
+    let bytes: u64 = blobs.values().sum();
+    let [first, second] = harbour
+        .production
+        .each_ref()
+        .map(|it| estimate.hosts.iter().find(|told| told.host == it.host()).expect("it is told"));
+    assert_eq!((first.bytes_sent, second.bytes_sent), (bytes, bytes));
+    let staging = estimate.hosts.iter().find(|it| it.host == harbour.staging.host());
+    assert_eq!(staging.expect("it is told").bytes_received, bytes);
+}
+
+#[tokio::test]
+async fn the_quotas_say_how_long_it_takes_at_best() {
+    let harbour = Harbour::open().await;
+    let image = fixture::image(1, 2);
+    harbour.staging.load("staging/team/app", None, &image).await;
+    let edges = EdgeSet::new(vec![harbour.project("team", &entry("app", &image, &["v1"]))]);
+    let host = harbour.production[0].host();
+    let quota = Quota { requests_per_second: Some(100.0), ..Quota::default() };
+    let client = Client::builder().quota(host.clone(), quota).build();
+    let (_stopper, stop) = transfer::stop();
+    let mut out = Vec::new();
+    let mut report = WordsReport::new(&mut out, Show::Changes);
+    let (clients, settings) = (Clients::new(client), bare(DryRun));
+    let ended = promoter::promote(clients, &edges, &[], &settings, &stop, &Silent, &mut report);
+    let estimate = ended.await.expect("memory").estimate.expect("an estimate");
+    let told = estimate.hosts.iter().find(|it| it.host == host).expect("it is told");
+    let seconds = (told.reads + told.writes) as f64 / 100.0;
+    assert!((told.time.as_secs_f64() - seconds).abs() < 0.02, "{told:?}");
+    assert_eq!(estimate.time(), told.time);
+    let text = String::from_utf8(out).expect("UTF-8");
+    assert!(text.contains("\nCarrying it out will cost at most\n"), "{text}");
+    assert!(text.contains("and, as the quotas allow, take 1 s at best"), "{text}");
+}
+
+#[tokio::test]
+async fn each_registry_is_spoken_to_as_its_service_account() {
+    let harbour = Harbour::open().await;
+    let image = fixture::image(1, 1);
+    harbour.staging.load("staging/team/app", None, &image).await;
+    let to = harbour.production.each_ref().map(|registry| registry.prefix("images"));
+    let plain = manifest(
+        "team",
+        &harbour.staging.prefix("staging/team"),
+        &to,
+        &entry("app", &image, &["v1"]),
+    );
+    let mut project = plain.clone();
+    project.destinations[0].service_account = Some("pusher@example".to_owned());
+    // The first one asks who is there, and takes only whoever says so.
+    let realm = "Basic realm=\"x\"";
+    let asking = Fault::everywhere("/v2/").status(401).header("www-authenticate", realm);
+    harbour.production[0].fail(asking.unless_authorized());
+    let base = client();
+    let host = harbour.production[0].host();
+    let credential = Credential::Basic { user: "u".to_owned(), password: "p".to_owned().into() };
+    let credentials = Credentials::builder().with(&host, credential).build();
+    for (project, expected) in [(plain, (1, 1)), (project, (1, 0))] {
+        let mut clients = Clients::new(base.clone());
+        clients.act_as("pusher@example".to_owned(), base.acting_as(credentials.clone()));
+        let (_stopper, stop) = transfer::stop();
+        let mut report = JsonReport::new(Vec::new(), Show::Everything);
+        let edges = EdgeSet::new(vec![project]);
+        let settings = Settings::new(Write);
+        let ended = promoter::promote(clients, &edges, &[], &settings, &stop, &Silent, &mut report);
+        let ended = ended.await.expect("memory");
+        let failed = ended.summary.count(promoter::Verdict::Failed);
+        assert_eq!((ended.summary.edges() - 1, failed), expected);
+    }
+    assert!(harbour.production[0].holds("images/app", &image).await);
+    assert!(
+        base.spent().iter().any(|spent| spent.host == host.as_str() && spent.writes > 0),
+        "counted together"
+    );
+}
+
+#[tokio::test]
+async fn what_the_public_name_does_not_answer_for_is_named() {
+    let harbour = Harbour::open().await;
+    let (fine, gone, half) = (fixture::index(1, 2, 2), fixture::image(2, 1), fixture::image(3, 1));
+    let mut images = String::new();
+    for (name, image) in [("fine", &fine), ("gone", &gone), ("half", &half)] {
+        harbour.staging.load(&format!("staging/team/{name}"), None, image).await;
+        images += &entry(name, image, &["v1"]);
+    }
+    // Its names are what lies below the shortest destination path.
+    let public = TestRegistry::start().await;
+    public.load("k/fine", "v1", &fine).await;
+    public.load("k/half", "v1", &half).await;
+    let blob = half.blobs[1].descriptor.digest;
+    public.fail(Fault::everywhere(&format!("/blobs/{blob}")).status(404));
+    let from = harbour.staging.prefix("staging/team");
+    let production = &harbour.production[0];
+    let projects = vec![
+        manifest("root", &from, &[production.prefix("images")], "[]"),
+        manifest("team", &from, &[production.prefix("images/k")], &images),
+    ];
+    let edges = EdgeSet::new(projects);
+    let name = PublicName { client: client(), host: public.host() };
+    let settings = Settings { verify_through: Some(name), ..bare(Write) };
+    let ended = promote(&client(), &edges, &settings).await;
+    assert!(ended.summary.all_holds() && !ended.all_holds());
+    let told: Vec<_> = ended.unanswered.iter().map(|it| (it.name.clone(), it.digest)).collect();
+    let at = |name: &str| format!("{}/k/{name}:v1", public.host());
+    assert_eq!(told, [(at("gone"), gone.digest()), (at("half"), half.digest())]);
+    assert!(ended.unanswered[0].reason.contains("404"), "{:?}", ended.unanswered);
+    assert!(ended.unanswered[1].reason.contains(&format!("it has not blob {blob}")));
+    // What was there already was not written, and is not asked for.
+    public.clear_requests();
+    let again = promote(&client(), &edges, &settings).await;
+    assert!(again.all_holds() && public.requests().is_empty());
+}

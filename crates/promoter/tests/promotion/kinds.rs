@@ -1,0 +1,127 @@
+//! What is promoted, whatever kind of image or artifact it is.
+
+use http::Method;
+use oci::Descriptor;
+use promoter::Settings;
+use testkit::{Fault, RecordedRequest, fixture, fixture::Image};
+use transfer::Confirm::{DryRun, Write};
+
+use crate::harness::{Harbour, entry, promote, promote_with, reason, verdicts};
+
+#[tokio::test]
+async fn an_index_of_indexes_is_copied_whole() {
+    let harbour = Harbour::open().await;
+    let image = fixture::nested(1, 2);
+    harbour.staging.load("staging/team/app", None, &image).await;
+    let project = harbour.project("team", &entry("app", &image, &["v1"]));
+    let report = promote_with(vec![project.clone()], &Settings::new(Write)).await;
+    assert_eq!(verdicts(&report), ["copied"; 2], "{report:#}");
+    for registry in &harbour.production {
+        assert!(registry.holds("images/app", &image).await);
+    }
+    assert_eq!(verdicts(&promote_with(vec![project], &Settings::new(Write)).await), ["present"; 2]);
+}
+
+#[tokio::test]
+async fn a_sha512_digest_is_promoted_untagged() {
+    let harbour = Harbour::open().await;
+    let image = fixture::in_sha512(&fixture::image(1, 2));
+    assert!(image.digest().to_string().starts_with("sha512:"));
+    harbour.staging.load("staging/team/app", None, &image).await;
+    let project = harbour.project("team", &entry("app", &image, &[]));
+    let report = promote_with(vec![project.clone()], &Settings::new(Write)).await;
+    assert_eq!(verdicts(&report), ["copied"; 2], "{report:#}");
+    for registry in &harbour.production {
+        assert!(registry.holds("images/app", &image).await);
+    }
+    assert_eq!(verdicts(&promote_with(vec![project], &Settings::new(Write)).await), ["present"; 2]);
+}
+
+#[tokio::test]
+async fn docker_schema_1_is_refused_in_words_by_the_plan() {
+    let harbour = Harbour::open().await;
+    let bytes = r#"{"schemaVersion":1,"name":"app","tag":"v1","fsLayers":[],"history":[]}"#;
+    let descriptor = Descriptor::of(oci::media_type::DOCKER_SCHEMA1_SIGNED, bytes.as_bytes());
+    let old = Image { descriptor, bytes: bytes.into(), blobs: Vec::new(), children: Vec::new() };
+    let fine = fixture::image(1, 1);
+    harbour.staging.load("staging/team/app", None, &fine).await;
+    // Portolan's own registry takes no such manifest: another one serves it.
+    let server = {
+        let (digest, length) = (old.digest().to_string(), bytes.len());
+        let answer = move |request: &http::Request<testkit::Body>| {
+            let is_it = request.uri().path().ends_with(&digest);
+            let body = if request.method() == Method::HEAD || !is_it { "" } else { bytes };
+            let (status, length) = if is_it { (200, length) } else { (404, 0) };
+            let answer = http::Response::builder()
+                .status(if request.uri().path() == "/v2/" { 200 } else { status })
+                .header("content-type", oci::media_type::DOCKER_SCHEMA1_SIGNED)
+                .header("docker-content-digest", &digest)
+                .header("content-length", length);
+            answer.body(testkit::Body::from(body)).expect("an answer")
+        };
+        testkit::TestServer::start(move |request| std::future::ready(answer(&request))).await
+    };
+    let from =
+        oci::RegistryPrefix { host: server.host(), path: Some("old".parse().expect("a path")) };
+    let to = harbour.production.each_ref().map(|registry| registry.prefix("images"));
+    let projects = vec![
+        crate::harness::manifest("old", &from, &to, &entry("legacy", &old, &["v1"])),
+        harbour.project("team", &entry("app", &fine, &["v1"])),
+    ];
+    for (confirm, fine) in [(DryRun, "to_copy"), (Write, "copied")] {
+        let report = promote(projects.clone(), confirm).await;
+        let mut expected = vec!["failed", "failed", fine, fine];
+        expected.sort_unstable();
+        assert_eq!(verdicts(&report), expected, "{report:#}");
+        let reason = reason(&report, "failed");
+        assert!(reason.contains("schema 1"), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn a_blob_that_images_share_moves_to_each_registry_once() {
+    let harbour = Harbour::open().await;
+    // The platforms of one index share their first layer, and so do these images, with one another.
+    let images: Vec<_> = (0..4).map(|_| fixture::image_with_layers(7, &[9_000])).collect();
+    let mut list = String::new();
+    for (n, image) in images.iter().enumerate() {
+        harbour.staging.load(&format!("staging/team/app{n}"), None, image).await;
+        list += &entry(&format!("app{n}"), image, &["v1"]);
+    }
+    let report = promote(vec![harbour.project("team", &list)], Write).await;
+    assert_eq!(verdicts(&report), ["copied"; 8]);
+    let layer = images[0].blobs[1].descriptor.digest;
+    // The colon is escaped in queries.
+    let of_layer = |it: &RecordedRequest| it.path_and_query.contains(&layer.hex());
+    let read = |it: &RecordedRequest| it.method == Method::GET && of_layer(it);
+    assert_eq!(harbour.staging.count(read), 1, "read once");
+    for registry in &harbour.production {
+        let sent = |it: &RecordedRequest| it.method == Method::PUT && of_layer(it);
+        assert_eq!(registry.count(sent), 1, "sent once");
+        let asked = |it: &RecordedRequest| it.method == Method::POST && of_layer(it);
+        assert_eq!(registry.count(asked), 4, "and mounted three times");
+    }
+}
+
+#[tokio::test]
+async fn two_destinations_at_one_registry_cost_one_transfer() {
+    let harbour = Harbour::open().await;
+    let image = fixture::index(1, 2, 2);
+    harbour.staging.load("staging/team/app", None, &image).await;
+    let registry = &harbour.production[0];
+    let to = ["images", "images/kubernetes", "mirror"].map(|path| registry.prefix(path));
+    let from = harbour.staging.prefix("staging/team");
+    let project = crate::harness::manifest("team", &from, &to, &entry("app", &image, &["v1"]));
+    // A mount that is refused is made up for within the registry.
+    registry.fail(Fault::on(Method::POST, "/v2/mirror/").refuse_mount());
+    let report = promote(vec![project], Write).await;
+    assert_eq!(verdicts(&report), ["copied"; 3], "{report:#}");
+    for path in ["images/app", "images/kubernetes/app", "mirror/app"] {
+        assert!(registry.holds(path, &image).await, "{path}");
+    }
+    let blobs = image.digests().len() - image.manifests().len();
+    let read =
+        |it: &RecordedRequest| it.method == Method::GET && it.path_and_query.contains("/blobs/");
+    assert_eq!(harbour.staging.count(read), blobs, "each blob is read once from the source");
+    assert_eq!(registry.count(read), blobs, "and once from the registry, for who takes no mounts");
+}

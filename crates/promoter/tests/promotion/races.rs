@@ -1,0 +1,136 @@
+//! The rows of `docs/promotion.md`, "Tags": others write at the same time.
+
+use std::time::Duration;
+
+use http::Method;
+use promotion_manifest::EdgeSet;
+use registry_client::{Client, Quota};
+use testkit::{Fault, RecordedRequest, fixture};
+use transfer::Confirm::Write;
+
+use crate::harness::{Harbour, bare, entry, promote, reason, run, verdicts};
+
+/// Waits until a registry was asked this.
+async fn until(registry: &testkit::TestRegistry, asked: impl Fn(&RecordedRequest) -> bool) {
+    while registry.count(&asked) == 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+fn put(tag: &'static str) -> impl Fn(&RecordedRequest) -> bool {
+    move |it| it.method == Method::PUT && it.path_and_query.ends_with(&format!("/manifests/{tag}"))
+}
+
+#[tokio::test]
+async fn the_loser_of_a_race_is_told_by_the_registry_that_knows_conditions() {
+    let harbour = Harbour::open().await;
+    let (ours, theirs) = (fixture::image(1, 1), fixture::image(2, 1));
+    harbour.staging.load("staging/team/app", None, &ours).await;
+    let [registry, other] = &harbour.production;
+    // So few requests a second that there is time between the look and the write.
+    let quota = Quota { requests_per_second: Some(4.0), ..Quota::default() };
+    let client = Client::builder().quota(registry.host(), quota).build();
+    let somebody = async {
+        until(registry, |it| {
+            it.method == Method::HEAD && it.path_and_query.ends_with("/manifests/v1")
+        })
+        .await;
+        registry.load("images/app", "v1", &theirs).await;
+    };
+    let edges = EdgeSet::new(vec![harbour.project("team", &entry("app", &ours, &["v1"]))]);
+    let (settings, stop) = (bare(Write), transfer::stop().1);
+    let (report, ()) = tokio::join!(run(client, &edges, &settings, &stop), somebody);
+    assert_eq!(verdicts(&report), ["copied", "failed"], "{report:#}");
+    let reason = reason(&report, "failed");
+    assert!(
+        reason.starts_with("lost the race") && reason.contains(&theirs.digest().to_string()),
+        "{reason}"
+    );
+    assert_eq!(registry.digest_of("images/app", "v1").await, Some(theirs.digest()), "it stays");
+    assert_eq!(other.digest_of("images/app", "v1").await, Some(ours.digest()));
+}
+
+#[tokio::test]
+async fn a_race_with_a_run_that_wants_the_same_is_lost_by_nobody() {
+    let harbour = Harbour::open().await;
+    let image = fixture::index(1, 2, 2);
+    harbour.staging.load("staging/team/app", None, &image).await;
+    let tags: Vec<_> = (0..10).map(|n| format!("v{n}")).collect();
+    let tags: Vec<_> = tags.iter().map(String::as_str).collect();
+    let project = harbour.project("team", &entry("app", &image, &tags));
+    let (one, other) =
+        tokio::join!(promote(vec![project.clone()], Write), promote(vec![project], Write));
+    for report in [one, other] {
+        assert!(
+            report["summary"]["failed"] == 0 && report["summary"]["refused"] == 0,
+            "{report:#}"
+        );
+    }
+    for registry in &harbour.production {
+        assert!(registry.holds("images/app", &image).await);
+        assert_eq!(registry.tags("images/app").await.len(), 10);
+    }
+}
+
+#[tokio::test]
+async fn of_two_runs_that_want_a_tag_on_two_digests_one_wins_and_the_other_says_so() {
+    let harbour = Harbour::open().await;
+    let (one, other) = (fixture::image(1, 1), fixture::image(2, 1));
+    for image in [&one, &other] {
+        harbour.staging.load("staging/team/app", None, image).await;
+    }
+    let tags: Vec<_> = (0..20).map(|n| format!("v{n}")).collect();
+    let tags: Vec<_> = tags.iter().map(String::as_str).collect();
+    let project = |image| harbour.project("team", &entry("app", image, &tags));
+    let (first, second) =
+        tokio::join!(promote(vec![project(&one)], Write), promote(vec![project(&other)], Write));
+    let (mut won, mut lost) = (0, 0);
+    for (report, image) in [(&first, &one), (&second, &other)] {
+        for outcome in report["outcomes"].as_array().expect("a list") {
+            let tag = outcome["tag"].as_str().expect("a tag");
+            let at = outcome["destination"].as_str().expect("a destination");
+            let registry = harbour.production.iter().find(|it| at.starts_with(it.host().as_str()));
+            let there = registry.expect("one of both").digest_of("images/app", tag).await;
+            let holds = there == Some(image.digest());
+            let says_so = outcome["outcome"] == "copied";
+            assert_eq!(holds, says_so, "{outcome:#}");
+            if says_so {
+                won += 1;
+            } else {
+                lost += 1;
+                let reason = outcome["reason"].as_str().expect("a reason");
+                assert!(
+                    reason.contains("lost the race") || reason.contains("tag move"),
+                    "{reason}"
+                );
+            }
+        }
+    }
+    assert_eq!((won, lost), (40, 40), "each tag of each destination is on one of the two");
+}
+
+#[tokio::test]
+async fn a_tag_that_is_moved_later_in_the_run_is_seen_at_its_end() {
+    let harbour = Harbour::open().await;
+    let (ours, theirs, slow) = (fixture::image(1, 1), fixture::image(2, 1), fixture::image(3, 1));
+    harbour.staging.load("staging/team/app", None, &ours).await;
+    harbour.staging.load("staging/team/slow", None, &slow).await;
+    let layer = format!("/blobs/{}", slow.blobs[1].descriptor.digest);
+    harbour.staging.fail(Fault::on(Method::GET, &layer).drip(100, Duration::from_millis(100)));
+    let registry = &harbour.production[0];
+    let looked = |it: &RecordedRequest| {
+        it.method == Method::HEAD && it.path_and_query.ends_with("/manifests/v1")
+    };
+    let somebody = async {
+        // After the look before the write and the one after it.
+        while registry.count(looked) < 2 || registry.count(put("v1")) == 0 {
+            tokio::task::yield_now().await;
+        }
+        registry.load("images/app", "v1", &theirs).await;
+    };
+    let images = entry("app", &ours, &["v1"]) + &entry("slow", &slow, &["v2"]);
+    let project = harbour.project("team", &images);
+    let (report, ()) = tokio::join!(promote(vec![project], Write), somebody);
+    assert_eq!(verdicts(&report), ["copied", "copied", "copied", "failed"], "{report:#}");
+    assert!(reason(&report, "failed").starts_with("lost the race"));
+}

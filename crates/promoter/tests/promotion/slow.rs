@@ -1,0 +1,156 @@
+//! Destinations that are slow, fall over in the middle, or say that too much is asked: nobody else waits for them.
+
+use std::time::{Duration, Instant};
+
+use http::Method;
+use promotion_manifest::EdgeSet;
+use registry_client::{Client, Quota};
+use testkit::{Fault, RecordedRequest, TestLink, fixture};
+use transfer::Confirm::Write;
+
+use crate::harness::{Harbour, bare, entry, is_write, manifest, promote, reason, run, verdicts};
+
+fn reads_blob(it: &RecordedRequest) -> bool {
+    it.method == Method::GET && it.path_and_query.contains("/blobs/")
+}
+
+#[tokio::test]
+async fn a_dripping_destination_holds_no_other_up_and_is_fed_from_one_that_is_done() {
+    let harbour = Harbour::open().await;
+    let [fast, slow] = &harbour.production;
+    let link = TestLink::to(&slow.host()).await;
+    let images: Vec<_> = (0..3).map(|n| fixture::image_with_layers(n, &[4 << 20])).collect();
+    let mut list = String::new();
+    for (n, image) in images.iter().enumerate() {
+        harbour.staging.load(&format!("staging/team/app{n}"), None, image).await;
+        list += &entry(&format!("app{n}"), image, &["v1"]);
+    }
+    let mut prefix = slow.prefix("images");
+    prefix.host = link.host();
+    let to = [fast.prefix("images"), prefix];
+    let project = manifest("team", &harbour.staging.prefix("staging/team"), &to, &list);
+    let edges = EdgeSet::new(vec![project]);
+    // A client that is patient: the destination is slow, not broken.
+    let (settings, stop) = (bare(Write), transfer::stop().1);
+    link.slow_down(500_000);
+    let began = Instant::now();
+    let promotion = run(Client::builder().build(), &edges, &settings, &stop);
+    let fast_is_done = async {
+        for n in 0..images.len() {
+            while fast.digest_of(&format!("images/app{n}"), "v1").await.is_none() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        // What goes to the slow one takes 24 s at this pace; it is still at it.
+        assert!(
+            slow.tags("images/app0").await.is_empty() && slow.tags("images/app2").await.is_empty()
+        );
+        link.slow_down(0);
+        began.elapsed()
+    };
+    let (report, fast_took) = tokio::join!(promotion, fast_is_done);
+    assert!(fast_took < Duration::from_secs(15), "{fast_took:?}");
+    assert_eq!(verdicts(&report), ["copied"; 6], "{report:#}");
+    for (n, image) in images.iter().enumerate() {
+        assert!(slow.holds(&format!("images/app{n}"), image).await);
+    }
+    let blobs: usize = images.iter().map(|image| image.blobs.len()).sum();
+    assert_eq!(harbour.staging.count(reads_blob), blobs, "the source is read once all the same");
+    assert!(fast.count(reads_blob) > 0, "the slow one was fed from the fast one");
+}
+
+#[tokio::test]
+async fn a_destination_that_goes_down_in_the_middle_fails_alone_and_the_next_run_repairs_it() {
+    let harbour = Harbour::open().await;
+    let [up, down] = &harbour.production;
+    let images: Vec<_> = (0..12).map(|seed| fixture::index(seed, 2, 2)).collect();
+    let mut list = String::new();
+    for (n, image) in images.iter().enumerate() {
+        harbour.staging.load(&format!("staging/team/app{n}"), None, image).await;
+        list += &entry(&format!("app{n}"), image, &["v1"]);
+    }
+    let project = harbour.project("team", &list);
+    let fall = async {
+        while down.count(is_write) < 20 {
+            tokio::task::yield_now().await;
+        }
+        down.fail(Fault::everywhere("").reset());
+    };
+    let (report, ()) = tokio::join!(promote(vec![project.clone()], Write), fall);
+    let verdicts_of = |report: &serde_json::Value, host: &testkit::TestRegistry| {
+        let host = host.host().to_string();
+        let outcomes = report["outcomes"].as_array().expect("a list").iter();
+        let at = outcomes.filter(|it| it["destination"].as_str().expect("it").starts_with(&host));
+        at.map(|it| it["outcome"].as_str().expect("a verdict").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(verdicts_of(&report, up), ["copied"; 12]);
+    let failed = verdicts_of(&report, down).iter().filter(|it| *it == "failed").count();
+    assert!(failed > 0, "{report:#}");
+    for (n, image) in images.iter().enumerate() {
+        assert!(up.holds(&format!("images/app{n}"), image).await);
+    }
+    down.clear_faults();
+    let report = promote(vec![project], Write).await;
+    assert!(report["summary"]["failed"] == 0 && report["summary"]["edges"] == 24, "{report:#}");
+    for (n, image) in images.iter().enumerate() {
+        assert!(down.holds(&format!("images/app{n}"), image).await);
+        assert_eq!(down.tags(&format!("images/app{n}")).await, ["v1"]);
+    }
+}
+
+#[tokio::test]
+async fn a_storm_of_429_is_waited_out() {
+    let harbour = Harbour::open().await;
+    let images: Vec<_> = (0..4).map(|seed| fixture::image(seed, 2)).collect();
+    let mut list = String::new();
+    for (n, image) in images.iter().enumerate() {
+        harbour.staging.load(&format!("staging/team/app{n}"), None, image).await;
+        list += &entry(&format!("app{n}"), image, &["v1"]);
+    }
+    // With a rate that it comes back to, or else it would feel its way from the least.
+    let quota = Quota { requests_per_second: Some(400.0), ..Quota::default() };
+    let mut client = Client::builder();
+    for registry in harbour.production.iter().chain([&harbour.staging]) {
+        let storm = Fault::everywhere("/v2/").status(429).header("retry-after", "1");
+        registry.fail(storm.times(3));
+        client = client.quota(registry.host(), quota.clone());
+    }
+    let edges = EdgeSet::new(vec![harbour.project("team", &list)]);
+    let (settings, stop) = (bare(Write), transfer::stop().1);
+    let report = run(client.build(), &edges, &settings, &stop).await;
+    assert_eq!(verdicts(&report), ["copied"; 8], "{report:#}");
+    let refused: u64 = report["hosts"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|host| host["refused"].as_u64().expect("a number"))
+        .sum();
+    assert_eq!(refused, 9, "each was counted");
+}
+
+#[tokio::test]
+async fn a_project_without_a_chance_leaves_the_others_alone() {
+    let harbour = Harbour::open().await;
+    let (lost, fine) = (fixture::image(1, 1), fixture::image(2, 1));
+    harbour.staging.load("staging/good/app", None, &fine).await;
+    let bad = promotion_manifest::parse_thin(
+        "bad",
+        ("manifests/bad/promoter-manifest.yaml", "registries:\n- name: h.example/a\n"),
+        ("images/bad/images.yaml", "- name: app\n"),
+    );
+    assert!(bad.manifest.is_none() && !bad.problems.is_empty());
+    let projects = vec![
+        harbour.project("lost", &entry("gone", &lost, &["v1"])),
+        harbour.project("good", &entry("app", &fine, &["v1"])),
+    ];
+    let report = promote(projects, Write).await;
+    assert_eq!(verdicts(&report), ["copied", "copied", "lost", "lost"]);
+    assert!(reason(&report, "lost").contains("neither in"));
+    // Each place was asked by HEAD before it was called lost.
+    let asked = |it: &RecordedRequest| {
+        it.method == Method::HEAD && it.path_and_query.ends_with(&lost.digest().to_string())
+    };
+    for registry in harbour.production.iter().chain([&harbour.staging]) {
+        assert!(registry.count(asked) > 0);
+    }
+}
