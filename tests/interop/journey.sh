@@ -37,17 +37,17 @@ YAML
 promote() { "$portolan" --quiet promote --thin-manifest-dir "$work/thin" --output json "$@"; }
 expect() { case $1 in *"$2"*) ;; *) fail "expected $2 in: $1" ;; esac; }
 out=$(promote)
-expect "$out" '"edges":2,"present":0,"to_copy":2,"to_tag":0,"lost":0,"refused":0,"failed":0'
+expect "$out" '"edges":2,"present":0,"to_copy":2,"to_tag":0,"to_attach":0,"lost":0,"refused":0,"failed":0'
 curl -fsS "http://$production/v2/_catalog" | grep -q '"repositories":\[\]' || fail "the dry run wrote something"
 out=$(promote --confirm)
-expect "$out" '"edges":2,"present":0,"copied":2,"tagged":0,"lost":0,"refused":0,"failed":0'
+expect "$out" '"edges":2,"present":0,"copied":2,"tagged":0,"attached":0,"lost":0,"refused":0,"failed":0'
 
 say "a second promotion finds nothing to do"
 writes() { grep -cE '"(POST|PUT|PATCH|DELETE) /v2/|http.request.method=(POST|PUT|PATCH|DELETE)' "$work/production.log" || true; }
 before=$(writes)
 [ "$before" -gt 0 ] || fail "the log of docker-registry does not show writes, so that it cannot show their absence"
 out=$(promote --confirm)
-expect "$out" '"edges":2,"present":2,"copied":0,"tagged":0,"lost":0,"refused":0,"failed":0'
+expect "$out" '"edges":2,"present":2,"copied":0,"tagged":0,"attached":0,"lost":0,"refused":0,"failed":0'
 [ "$(writes)" -eq "$before" ] || fail "the second promotion wrote to production"
 
 say "portolan mirrors production into a blob store"

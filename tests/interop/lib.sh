@@ -37,7 +37,7 @@ need() {
   for program; do
     command -v "$program" >/dev/null && continue
     case $program in
-      crane | conformance | registry) tools+=" $program" ;;
+      crane | conformance | helm | registry) tools+=" $program" ;;
       htpasswd) packages+=' apache2-utils' ;;
       *) packages+=" $program" ;;
     esac

@@ -12,6 +12,7 @@ tools=(
   github.com/google/go-containerregistry/cmd/crane@v0.21.6
   github.com/distribution/distribution/v3/cmd/registry@v3.1.1
   github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111
+  helm.sh/helm/v3/cmd/helm@v3.19.0
 )
 go=1.25
 
