@@ -72,15 +72,6 @@ pub(crate) struct Promote {
     #[arg(long)]
     pub confirm: bool,
 
-    #[command(flatten)]
-    pub choice: Choosing,
-
-    #[command(flatten)]
-    pub attaching: Attaching,
-
-    #[command(flatten)]
-    pub telling: Telling,
-
     /// Stop after this time, such as 90s, 30m or 2h, as if interrupted: the report is still written
     #[arg(long, value_name = "TIME", value_parser = quantity::time)]
     pub deadline: Option<Duration>,
@@ -89,6 +80,15 @@ pub(crate) struct Promote {
     /// `https://registry.example`, and say which do not answer
     #[arg(long, value_name = "URL", requires = "confirm")]
     pub verify_through: Option<PublicUrl>,
+
+    #[command(flatten)]
+    pub choice: Choosing,
+
+    #[command(flatten)]
+    pub attaching: Attaching,
+
+    #[command(flatten)]
+    pub telling: Telling,
 
     #[command(flatten)]
     pub registries: Registries,
@@ -198,6 +198,7 @@ pub(crate) struct Manifests {
 
 /// How registries are spoken to.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "How registries are spoken to")]
 pub(crate) struct Registries {
     /// Speak plain HTTP to this registry host (repeatable); loopback hosts need no asking
     #[arg(long, value_name = "HOST")]

@@ -184,7 +184,7 @@ fn in_words(spent: &[Spent], before: u64, expected: u64) -> String {
     let mut text =
         format!("{} read, {} written", in_bytes(received), in_bytes(sent(spent) - before));
     if expected > 0 {
-        text.push_str(&format!(" of {} at most", in_bytes(expected)));
+        text.push_str(&format!(" (blobs: {} at most)", in_bytes(expected)));
     }
     text.push_str("; requests:");
     for (requests, host) in busiest.iter().take(HOSTS_NAMED) {
@@ -265,7 +265,7 @@ mod tests {
         let spent = [host("a", 1), host("b", 5), host("c", 3), host("d", 2)];
         assert_eq!(
             in_words(&spent, 1 << 20, 4 << 20),
-            "40 B read, 3.0 MiB written of 4.0 MiB at most; requests: b 6 c 4 d 3 and 1 hosts more"
+            "40 B read, 3.0 MiB written (blobs: 4.0 MiB at most); requests: b 6 c 4 d 3 and 1 hosts more"
         );
         assert_eq!(in_words(&spent[..1], 0, 0), "10 B read, 1.0 MiB written; requests: a 2");
     }

@@ -236,6 +236,7 @@ impl<'a> Worker<'a> {
                 Step::Lags | Step::Done(_) => None,
                 Step::Failed(reason) | Step::NoOrigin(reason) => Some(reason),
             },
+            NotCarried::Lags => None,
             NotCarried::Trouble(Trouble::Registry(error)) => {
                 Some(self.run.hosts.explain(to.host(), &error))
             }

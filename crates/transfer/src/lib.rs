@@ -21,5 +21,5 @@ pub use fan_out::{BlobOutcome, copy_blob};
 pub use image::{Image, MAX_DEPTH, MAX_MANIFESTS, MAX_TREE_BYTES, Node};
 pub use job::{Confirm, Progress, Silent, Stop, Stopper, stop};
 pub use lane::PIECES_WAITING;
-pub use patience::PATIENCE;
+pub use patience::{PATIENCE, together};
 pub use per_digest::{InFlight, PerDigest};

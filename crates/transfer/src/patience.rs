@@ -10,9 +10,9 @@ use tokio::time::{Instant, timeout_at};
 /// whoever is left behind is left behind for the run.
 pub const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Does all of `work` at once. When the first of it `is_done` well, the rest has as much time again, and
+/// Does all of `work`, of a destination each, at once. When the first of it `is_done` well, the rest has as much time again, and
 /// [`PATIENCE`]; what is not done then is dropped, and has no result. Results are in the order of `work`.
-pub(crate) async fn together<W: Future>(
+pub async fn together<W: Future>(
     work: impl IntoIterator<Item = W>,
     is_done: impl Fn(&W::Output) -> bool,
 ) -> Vec<Option<W::Output>> {

@@ -3,10 +3,9 @@
 //! One that cannot be had fails the destinations that want it, and so does one that cannot be written there.
 
 use bytes::Bytes;
-use futures_util::future::join_all;
 use oci::{Digest, Tag};
 use registry_client::{FetchedManifest, Merge, Push, RepositoryClient};
-use transfer::{Destination, Image, InFlight};
+use transfer::{Destination, Image, InFlight, together};
 
 use super::{Attachment, By, Tagged, Trouble};
 
@@ -19,6 +18,8 @@ pub(crate) enum NotCarried {
     Transfer(transfer::Error),
     /// It could not be tied to its subject.
     Trouble(Trouble),
+    /// The destination holds the others up.
+    Lags,
 }
 
 /// Brings `attachments` from `from` to each of `to`, which lacks those at these places. The answers are in the
@@ -63,12 +64,14 @@ async fn carry_one(
     let tied = to.iter().zip(copied).map(|(repository, copied)| async {
         match copied {
             Ok(_) => {
-                tie(from, attachment, image.root(), repository).await.map_err(NotCarried::Trouble)
+                let tied = tie(from, attachment, image.root(), repository).await;
+                tied.map_err(NotCarried::Trouble)
             }
             Err(error) => Err(NotCarried::Transfer(error)),
         }
     });
-    join_all(tied).await
+    let tied = together(tied, Result::is_ok).await;
+    tied.into_iter().map(|tied| tied.unwrap_or(Err(NotCarried::Lags))).collect()
 }
 
 /// Ties an attachment that is there by its digest to its subject.
@@ -119,7 +122,8 @@ async fn unite(
     if old.covers(&new) {
         return Ok(Merge::Enough);
     }
-    let (config, others) = (config(to, &old).await?, config(from, &new).await?);
+    let others = config(from, &new).await.map_err(Trouble::of_origin)?;
+    let config = config(to, &old).await?;
     let union = old.with(&config, &new, &others);
     let union = union.map_err(|cause| Trouble::no_union(tag, to, &cause))?;
     if let Some(config) = union.config {

@@ -70,20 +70,24 @@ pub(crate) enum Trouble {
 }
 
 impl Trouble {
+    /// What happened where attachments come from: it says nothing of the destination that wants them.
+    fn of_origin(self) -> Self {
+        Self::Content(self.to_string())
+    }
+
     fn no_union(tag: &Tag, at: &RepositoryClient, cause: &NoUnion) -> Self {
         Self::Content(format!("digest tag {tag} cannot be merged with the one at {at}: {cause}"))
     }
 }
 
-/// The manifests that `root` reaches, itself first. Only indexes are read, since only they list manifests.
+/// The manifests that `root` reaches, itself first. Only indexes are read, since only they list manifests; what is
+/// of no kind that we know lists none.
 pub(crate) async fn subjects(at: &RepositoryClient, root: Digest) -> Result<Vec<Digest>, Trouble> {
     let mut reached = vec![root];
     let mut indexes = vec![root];
     while let Some(digest) = indexes.pop() {
         let found = at.manifest(&Reference::Digest(digest)).await?;
-        let parsed = Manifest::parse(&found.media_type, &found.bytes);
-        let parsed = parsed
-            .map_err(|cause| Trouble::Content(format!("manifest {digest} of {at}: {cause}")))?;
+        let Ok(parsed) = Manifest::parse(&found.media_type, &found.bytes) else { continue };
         for child in parsed.children() {
             if !media_type::is_manifest(&child.media_type) || reached.contains(&child.digest) {
                 continue;
@@ -194,9 +198,8 @@ async fn missing_of(
                 None => false,
                 Some(found) if found.digest == *digest => true,
                 Some(found) => {
-                    let (there, new) =
-                        (read(to, tag, found.digest).await?, read(from, tag, *digest).await?);
-                    there.covers(&new)
+                    let new = read(from, tag, *digest).await.map_err(Trouble::of_origin)?;
+                    read(to, tag, found.digest).await?.covers(&new)
                 }
             },
         };
