@@ -107,8 +107,9 @@ async fn a_storm_of_429_is_waited_out() {
         harbour.staging.load(&format!("staging/team/app{n}"), None, image).await;
         list += &entry(&format!("app{n}"), image, &["v1"]);
     }
-    // With a rate that it comes back to, or else it would feel its way from the least.
-    let quota = Quota { requests_per_second: Some(400.0), ..Quota::default() };
+    // With rates that they come back to, or else they would feel their way from the least.
+    let rate = Some(400.0);
+    let quota = Quota { reads_per_second: rate, writes_per_second: rate, ..Quota::default() };
     let mut client = Client::builder();
     for registry in harbour.production.iter().chain([&harbour.staging]) {
         let storm = Fault::everywhere("/v2/").status(429).header("retry-after", "1");
