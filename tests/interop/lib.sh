@@ -96,6 +96,17 @@ portolan_registry() {
 
 registry_pattern='.*listening on \(127\.0\.0\.1:[0-9]*\).*'
 portolan_pattern='.*"address":"\(127\.0\.0\.1:[0-9]*\)".*'
+admin_pattern='.*"serving metrics and health","at":"\(127\.0\.0\.1:[0-9]*\)".*'
+
+# asked OPERATIONS NAME…: how many requests of these operations, a regular expression, Portolan's registries NAME… were
+# sent; each was started with --admin 127.0.0.1:0.
+asked() {
+  local operations=$1 name
+  shift
+  for name; do curl -fsS "http://$(address "$name" "$admin_pattern")/metrics"; done |
+    { grep -E "^portolan_registry_requests_total\{operation=\"($operations)\"" || true; } | awk '{ sum += $NF } END { print sum + 0 }'
+}
+writing='(write|delete)_[a-z]*|mount|(start|append|finish|cancel)_upload'
 
 # blob FILE: adds FILE to the OCI layout in $layout; sets $digest and $size.
 blob() {

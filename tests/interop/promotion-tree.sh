@@ -4,11 +4,11 @@
 #
 #     cargo build --release && PATH=$(tests/interop/tools.sh):$PATH tests/interop/promotion-tree.sh
 #
-# Needs crane and python3 with yaml, and the tree in PORTOLAN_DATA (default ../shared/data); without it, it skips.
+# Needs crane, curl, and python3 with yaml, and the tree in PORTOLAN_DATA (default ../shared/data); without it, it skips.
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
-need crane python3
+need crane curl python3
 tree=${PORTOLAN_DATA:-$root/../shared/data}/k8s.io/registry.k8s.io
 if [ ! -d "$tree" ]; then
   printf 'skipped: %s is not there; set PORTOLAN_DATA\n' "$tree"
@@ -17,10 +17,10 @@ fi
 digests=${DIGESTS:-210}
 export PYTHONPATH=$(dirname "$0") PYTHONDONTWRITEBYTECODE=1
 
-portolan_registry staging
+portolan_registry staging --admin 127.0.0.1:0
 hosts=()
 for name in one two three; do
-  portolan_registry "$name"
+  portolan_registry "$name" --admin 127.0.0.1:0
   hosts+=("$(address "$name" "$portolan_pattern")")
 done
 # Debian's Python is the one that has its packages.
@@ -46,9 +46,13 @@ equal 'edges that are not as asked for' "$(cat "$work/wrong")" ''
 printf '    %s s\n' "$((SECONDS - begin))"
 
 say 'again: nothing to do'
+# The registries are asked, not portolan.
+requests=$(asked '.*' staging one two three)
+writes=$(asked "$writing" staging one two three)
+[ "$writes" -gt "$edges" ] || fail "the registries' metrics do not show writes, so that they cannot show their absence"
 promote || fail "it ends with $?: $(cat "$work/promoted.txt")"
 equal 'edges, present' "$(summary edges present)" "$edges $edges"
-writes=$(python3 -c 'import json, sys; print(sum(host["writes"] for host in json.load(open(sys.argv[1]))["hosts"]))' "$work/report.json")
-equal 'requests that write' "$writes" 0
+equal 'requests that wrote, in all' "$(asked "$writing" staging one two three)" "$writes"
+equal 'requests in the report' "$(summary requests)" "$(($(asked '.*' staging one two three) - requests))"
 printf '    %s requests, %s s\n' $(summary requests seconds)
 say 'all of it holds'
