@@ -76,13 +76,14 @@ address() {
   fail "$1 did not say where it listens"
 }
 
-# docker_registry NAME: Debian's docker-registry on a free port; prints its host.
+# docker_registry NAME [YAML]: Debian's docker-registry on a free port, with these settings besides.
 docker_registry() {
   cat >"$work/$1.yml" <<YAML
 version: 0.1
 log: {level: info}
 storage: {filesystem: {rootdirectory: $work/$1}, delete: {enabled: true}}
 http: {addr: "127.0.0.1:0"}
+${2:-}
 YAML
   start "$1" docker-registry serve "$work/$1.yml"
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Promotion between programs that others wrote: an index, a Helm chart, signatures and referrers go from Portolan's
-# registry to Debian's docker-registry, which has no referrers API, and to Portolan's; helm pulls what was promoted.
+# registry to Debian's docker-registry, which has no referrers API, and to Portolan's; helm pulls what was promoted. A real
+# image of Docker schema 1, which is in schema1.json with its signature, is refused.
 #
 #     cargo build --release && PATH=$(tests/interop/tools.sh):$PATH tests/interop/promotion.sh
 #
@@ -101,6 +102,30 @@ signers=$(crane manifest --insecure "$old/images/app:${index/:/-}.sig" | python3
 import json, sys
 print(*(layer["annotations"]["dev.cosignproject.cosign/signature"] for layer in json.load(sys.stdin)["layers"]), sep=", ")')
 equal 'the signatures at production' "$signers" 'production, second builder'
+
+say "a signed image of Docker schema 1, from a registry that still takes it, is refused"
+docker_registry ancient 'compatibility: {schema1: {enabled: true}}'
+ancient=$(address ancient "$registry_pattern")
+schema1=$(python3 - "$ancient" "$here/schema1.json" <<'PYTHON'
+import sys
+from registry_content import Registry
+registry = Registry(sys.argv[1])
+registry.blob("team/legacy", b"a layer of schema 1\n", "")
+media_type = "application/vnd.docker.distribution.manifest.v1+prettyjws"
+answer, _ = registry.ask("PUT", "/v2/team/legacy/manifests/v1", open(sys.argv[2], "rb").read(), {"Content-Type": media_type})
+print(answer.headers["Docker-Content-Digest"])
+PYTHON
+)
+mkdir -p "$work/thin/images/ancient" "$work/thin/manifests/ancient"
+printf -- '- name: legacy\n  dmap: {"%s": ["v1"]}\n' "$schema1" >"$work/thin/images/ancient/images.yaml"
+printf 'registries:\n- {name: %s/team, src: true}\n- {name: %s/images}\n' "$ancient" "$new" >"$work/thin/manifests/ancient/promoter-manifest.yaml"
+status=0
+promote || status=$?
+equal 'the exit code' "$status" 1
+expect '"edges":10,"present":9,"copied":0,"tagged":0,"attached":0,"lost":0,"refused":0,"failed":1'
+expect "\"digest\":\"$schema1\",\"tag\":\"v1\",\"outcome\":\"failed\""
+equal 'of production' "$(curl -sS -o "$work/legacy" -w '%{http_code}' "http://$new/v2/images/legacy/tags/list")" 404
+rm -r "$work/thin/images/ancient" "$work/thin/manifests/ancient"
 
 say "a tag is not moved, whatever the manifests ask for"
 sed -i "s/$chart/$index/" "$work/thin/images/team/images.yaml"
