@@ -124,6 +124,7 @@ promote || status=$?
 equal 'the exit code' "$status" 1
 expect '"edges":10,"present":9,"copied":0,"tagged":0,"attached":0,"lost":0,"refused":0,"failed":1'
 expect "\"digest\":\"$schema1\",\"tag\":\"v1\",\"outcome\":\"failed\""
+expect 'it is a Docker schema 1 manifest'
 equal 'of production' "$(curl -sS -o "$work/legacy" -w '%{http_code}' "http://$new/v2/images/legacy/tags/list")" 404
 rm -r "$work/thin/images/ancient" "$work/thin/manifests/ancient"
 

@@ -78,6 +78,12 @@ impl Error {
         self.status() == Some(StatusCode::NOT_FOUND)
     }
 
+    /// Whether what came is a manifest of Docker schema 1 that cannot be verified.
+    #[must_use]
+    pub fn is_schema1(&self) -> bool {
+        matches!(self.fault(), Fault::Schema1)
+    }
+
     /// Whether the registry wants credentials, or better ones (401, 403).
     #[must_use]
     pub fn is_unauthorized(&self) -> bool {

@@ -191,6 +191,10 @@ pub enum Fault {
         /// The digest of the bytes.
         found: Box<Digest>,
     },
+    /// A manifest of Docker schema 1 whose digest is not that of its bytes: of a signed one it is that of what is
+    /// signed, which cannot be told from the whole without knowing that format.
+    #[error("{}", ManifestError::Schema1)]
+    Schema1,
     /// An answer beyond a limit.
     #[error("the answer is longer than {limit} bytes")]
     TooLarge {

@@ -100,7 +100,10 @@ impl RepositoryClient {
         let Whole { asked, bytes, headers } = found;
         let by_reference = digest_of(reference);
         for expected in by_reference.iter().chain(&named) {
-            verify(&asked, *expected, &bytes)?;
+            verify(&asked, *expected, &bytes).map_err(|mismatch| {
+                let is_schema1 = media_type::is_schema1(media_type::essence(&media_type));
+                if is_schema1 { asked.fails(Fault::Schema1) } else { mismatch }
+            })?;
         }
         let digest = by_reference.or(named).unwrap_or_else(|| Digest::sha256(&bytes));
         Ok((FetchedManifest { digest, media_type, bytes }, headers))

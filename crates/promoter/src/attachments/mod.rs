@@ -86,7 +86,10 @@ pub(crate) async fn subjects(at: &RepositoryClient, root: Digest) -> Result<Vec<
     let mut reached = vec![root];
     let mut indexes = vec![root];
     while let Some(digest) = indexes.pop() {
-        let found = at.manifest(&Reference::Digest(digest)).await?;
+        let found = match at.manifest(&Reference::Digest(digest)).await {
+            Err(error) if error.is_schema1() => continue,
+            found => found?,
+        };
         let Ok(parsed) = Manifest::parse(&found.media_type, &found.bytes) else { continue };
         for child in parsed.children() {
             if !media_type::is_manifest(&child.media_type) || reached.contains(&child.digest) {

@@ -1,7 +1,7 @@
 //! What is promoted, whatever kind of image or artifact it is.
 
 use http::Method;
-use oci::Descriptor;
+use oci::{Descriptor, Digest};
 use promoter::Settings;
 use testkit::{Fault, RecordedRequest, fixture, fixture::Image};
 use transfer::Confirm::{DryRun, Write};
@@ -41,7 +41,8 @@ async fn a_sha512_digest_is_promoted_untagged() {
 async fn docker_schema_1_is_refused_in_words_by_the_plan() {
     let harbour = Harbour::open().await;
     let bytes = r#"{"schemaVersion":1,"name":"app","tag":"v1","fsLayers":[],"history":[]}"#;
-    let descriptor = Descriptor::of(oci::media_type::DOCKER_SCHEMA1_SIGNED, bytes.as_bytes());
+    // The digest is that of what is signed, not of the whole, in which the signatures stand too.
+    let descriptor = Descriptor::of(oci::media_type::DOCKER_SCHEMA1_SIGNED, b"what is signed");
     let old = Image { descriptor, bytes: bytes.into(), blobs: Vec::new(), children: Vec::new() };
     let fine = fixture::image(1, 1);
     harbour.staging.load("staging/team/app", None, &fine).await;
@@ -74,8 +75,42 @@ async fn docker_schema_1_is_refused_in_words_by_the_plan() {
         expected.sort_unstable();
         assert_eq!(verdicts(&report), expected, "{report:#}");
         let reason = reason(&report, "failed");
-        assert!(reason.contains("schema 1"), "{reason}");
+        assert!(reason.contains("schema 1") && reason.contains("rebuild the image"), "{reason}");
     }
+}
+
+#[tokio::test]
+async fn docker_schema_1_that_is_there_already_is_present() {
+    let old = Digest::sha256(b"what is signed").to_string();
+    let server = {
+        let old = old.clone();
+        let answer = move |request: &http::Request<testkit::Body>| {
+            let path = request.uri().path();
+            let (status, body) = match path {
+                "/v2/" => (200, ""),
+                _ if path.contains("/referrers/") => (404, ""),
+                _ if path.ends_with("/tags/list") => (200, r#"{"name":"a/legacy","tags":["v1"]}"#),
+                _ if path.ends_with("/v1") || path.ends_with(&old) => (200, "all of it"),
+                _ => (404, ""),
+            };
+            let is_head = request.method() == Method::HEAD;
+            let answer = http::Response::builder()
+                .status(status)
+                .header("content-type", oci::media_type::DOCKER_SCHEMA1_SIGNED)
+                .header("docker-content-digest", &old)
+                .header("content-length", body.len());
+            answer.body(testkit::Body::from(if is_head { "" } else { body })).expect("an answer")
+        };
+        testkit::TestServer::start(move |request| std::future::ready(answer(&request))).await
+    };
+    let at = |path: &str| oci::RegistryPrefix {
+        host: server.host(),
+        path: Some(path.parse().expect("a path")),
+    };
+    let images = format!("- name: legacy\n  dmap: {{\"{old}\": [v1]}}\n");
+    let project = crate::harness::manifest("old", &at("staging"), &[at("a")], &images);
+    let report = promote_with(vec![project], &Settings::new(Write)).await;
+    assert_eq!(verdicts(&report), ["present"], "{report:#}");
 }
 
 #[tokio::test]
