@@ -179,6 +179,15 @@ impl<'t> Node<'t> {
         }
     }
 
+    /// The whole number that is written, unquoted, in decimal digits.
+    pub(crate) fn number(&self, rule: &str, report: &mut Report) -> Option<u32> {
+        let number = match &self.value {
+            Value::Scalar { text, plain: true } => text.parse().ok(),
+            _ => None,
+        };
+        number.or_else(|| self.is_wrong(rule, report))
+    }
+
     /// The items of a list.
     pub(crate) fn items(&self, rule: &str, report: &mut Report) -> Option<&[Self]> {
         match &self.value {

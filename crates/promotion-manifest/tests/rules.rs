@@ -109,8 +109,8 @@ fn row_4_a_duplicate_key_leaves_the_project_out() {
         (&[("img:5:5", "stands on line 3 already")], None),
     );
     registries(
-        &format!("{REGISTRIES}provenance:\n  mode: {{b: 1, b: 2}}\n"),
-        (&[("reg:6:16", "`b` stands on line 6 already")], None),
+        &format!("{REGISTRIES}provenance:\n  builders: [{{caller: {{b: 1, b: 2}}}}]\n"),
+        (&[("reg:6:30", "`b` stands on line 6 already")], None),
     );
 }
 
@@ -241,7 +241,7 @@ fn row_8_a_destination_is_not_inside_the_source() {
 
 #[test]
 fn row_20_provenance_is_kept_as_it_is_written() {
-    let block = "provenance:\n  mode: require\n  signers: [a@b]\n  builders:\n  - id: x\n    level: 3\n    signers:\n    - {identity: c, issuer: d}\n  levels: null\n";
+    let block = "provenance:\n  mode: require\n  signers: [a@b]\n  builders:\n  - id: x\n    level: 3\n    signers:\n    - c::d\n    caller: {ref: e}\n  levels: null\n";
     let text = format!("{REGISTRIES}{block}");
     let parsed = parse_thin("p", ("reg", &text), ("img", "[]"));
     assert_eq!(parsed.problems, []);
@@ -256,6 +256,10 @@ fn row_20_provenance_is_kept_as_it_is_written() {
     assert_eq!((builders[0].position.line, builders[0].position.column), (9, 5));
     let WrittenValue::Mapping(members) = &builders[0].value else { panic!("{builders:#?}") };
     assert_eq!((members[1].0.as_str(), &members[1].1.value), ("level", &text("3")));
+}
+
+#[test]
+fn row_21_provenance_of_other_keys_or_types_leaves_the_project_out() {
     registries(
         &format!(
             "{REGISTRIES}provenance: {{modus: x, builders: {{}}, levels: [{{level: 1, image: a}}]}}\n"
@@ -269,6 +273,24 @@ fn row_20_provenance_is_kept_as_it_is_written() {
             None,
         ),
     );
+    for (member, place, words) in [
+        ("mode: [warn]", "reg:6:9", "`mode` must be text, and here a list is"),
+        ("signers: me", "reg:6:12", "`signers` must be a list of text, and here `me` is"),
+        ("sources: [{a: b}]", "reg:6:13", "`sources` must be a list of text"),
+        ("predicateTypes: [~]", "reg:6:20", "`predicateTypes` must be a list of text, and here"),
+        ("level: high", "reg:6:10", "`level` must be a whole number, unquoted, and here `high`"),
+        ("level: '2'", "reg:6:10", "`level` must be a whole number"),
+        ("builders: [x]", "reg:6:14", "`builders` must be a list of mappings"),
+        ("builders: [{id: {}}]", "reg:6:19", "the `id` of a builder must be text"),
+        ("builders: [{level: -1}]", "reg:6:22", "`level` must be"),
+        ("builders: [{signers: x}]", "reg:6:24", "`signers` must be a list"),
+        ("builders: [{caller: x}]", "reg:6:23", "`caller` must be a mapping"),
+        ("levels: [{images: x}]", "reg:6:21", "`images` must be a list of text"),
+        ("levels: [{level: []}]", "reg:6:20", "`level` must be"),
+    ] {
+        let text = format!("{REGISTRIES}provenance:\n  {member}\n");
+        registries(&text, (&[(place, words)], None));
+    }
 }
 
 #[test]
