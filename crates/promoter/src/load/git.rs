@@ -11,8 +11,23 @@ use std::{
 
 use super::{Found, LoadError, ManifestSource, directory_and_name, disk};
 
-/// Units of the times that are given to git, which itself takes any text for some time.
-const UNITS: [&str; 7] = ["second", "minute", "hour", "day", "week", "month", "year"];
+/// Units of the times that are given to git, which itself takes any text for some time, in seconds.
+const UNITS: [(&str, u64); 7] = [
+    ("second", 1),
+    ("minute", 60),
+    ("hour", 3600),
+    ("day", 86_400),
+    ("week", 604_800),
+    ("month", 2_678_400),
+    ("year", 31_622_400),
+];
+
+/// The longest time: git takes what is before 1970 for now, so that nothing would be looked at.
+const MAX_SECONDS: u64 = 50 * 31_622_400;
+
+/// What says to git, in a hook, which repository it is to use, and from where in it.
+const PLACES: [&str; 5] =
+    ["GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_PREFIX"];
 
 /// The directory of the manifests, in a git repository.
 pub(super) struct Repository {
@@ -60,24 +75,39 @@ impl Repository {
 /// A time as git reads it and everybody means it.
 fn readable(time: &str) -> Option<String> {
     let time = time.trim();
-    let is_date = time.len() == 10
-        && time.split('-').map(str::len).eq([4, 2, 2])
-        && time.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
-    if is_date {
+    if is_date(time) {
         return Some(format!("{time}T00:00:00"));
     }
     let span = time.strip_suffix("ago").unwrap_or(time).trim();
     let (number, unit) = span.split_once(' ')?;
-    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-    let unit = unit.trim().trim_end_matches('s');
-    (is_number && UNITS.contains(&unit)).then(|| format!("{number} {unit}s ago"))
+    let unit = unit.trim();
+    let unit = unit.strip_suffix('s').unwrap_or(unit);
+    let (unit, seconds) = UNITS.into_iter().find(|(name, _)| *name == unit)?;
+    let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
+    let number: u64 = number.parse().ok().filter(|_| is_number)?;
+    (number.checked_mul(seconds)? <= MAX_SECONDS).then(|| format!("{number} {unit}s ago"))
 }
 
-/// `git` in a directory, with nothing of the user's settings that changes what it prints.
+/// Whether this is `YYYY-MM-DD`, from the first year that git can tell on.
+fn is_date(time: &str) -> bool {
+    let parts: Vec<&str> = time.split('-').collect();
+    let is_number = |part: &&str| part.bytes().all(|byte| byte.is_ascii_digit());
+    let [year, month, day] = parts[..] else { return false };
+    parts.iter().map(|part| part.len()).eq([4, 2, 2])
+        && parts.iter().all(is_number)
+        && year >= "1971"
+        && ("01"..="12").contains(&month)
+        && ("01"..="31").contains(&day)
+}
+
+/// `git` in a directory, with nothing of the user's settings that changes what it prints or where it looks.
 fn git(directory: &Path, arguments: &[&str]) -> Command {
     let mut git = Command::new("git");
     git.arg("-C").arg(directory).args(["--no-pager", "--no-optional-locks"]).args(arguments);
     git.env("LC_ALL", "C").env("GIT_TERMINAL_PROMPT", "0").stdin(Stdio::null());
+    for place in PLACES {
+        git.env_remove(place);
+    }
     git
 }
 
@@ -208,8 +238,26 @@ mod tests {
             ("-1 days", None),
             ("14 moons", None),
             ("", None),
+            ("9 hoursss", None),
+            ("50 years", Some("50 years ago")),
+            ("51 years", None),
+            ("99999999999999999999 days", None),
+            ("18446744073709551615 days", None),
+            ("+1 days", None),
+            ("1969-01-01", None),
+            ("2026-13-01", None),
+            ("2026-10-32", None),
         ] {
             assert_eq!(readable(text).as_deref(), time, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_hook_does_not_say_which_repository_it_is() {
+        let git = git(Path::new("."), &[]);
+        for place in PLACES {
+            let removed = (std::ffi::OsStr::new(place), None);
+            assert!(git.get_envs().any(|variable| variable == removed), "{place}");
         }
     }
 }

@@ -109,7 +109,8 @@ pub enum LoadError {
     NoRange(String),
     /// Not a time that git reads as it is meant.
     #[error(
-        "`{0}` is no time; write a number and a unit, such as \"14 days\", or a date, such as 2026-10-01"
+        "`{0}` is no time; write a number and a unit, such as \"14 days\" (50 years at most), or a date, such as \
+         2026-10-01"
     )]
     NoTime(String),
     /// There is no git.
