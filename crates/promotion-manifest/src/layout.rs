@@ -22,6 +22,12 @@ pub struct ThinProject {
     pub images_file: String,
 }
 
+/// The files that a project of that name has, relative to the thin manifest directory: its registries', its images'.
+#[must_use]
+pub fn thin_files(project: &str) -> [String; 2] {
+    [Kind::Registries, Kind::Images].map(|kind| kind.path(project))
+}
+
 /// Sorts the files of a thin manifest directory, given as paths relative to it with `/` between the
 /// components, into projects by name and problems by file. Files that have nothing to do with
 /// promotion are passed over.

@@ -17,7 +17,7 @@ mod registries;
 mod yaml;
 
 pub use edges::{Conflict, DestinationRepository, Edge, EdgeSet, Wish, WishId};
-pub use layout::{IMAGES_FILE, REGISTRIES_FILE, ThinProject, thin_layout};
+pub use layout::{IMAGES_FILE, REGISTRIES_FILE, ThinProject, thin_files, thin_layout};
 pub use manifest::{DigestEntry, Image, PromotionManifest, Registry};
 pub use parse::{MAX_FILE_BYTES, Parsed, parse_plain, parse_thin};
 pub use problem::{Position, Problem, one_line};

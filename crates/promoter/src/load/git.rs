@@ -128,6 +128,8 @@ fn ask(directory: &Path, what: &str, arguments: &[&str]) -> Result<Vec<u8>, Load
 /// The directory as it was at a commit.
 pub(super) struct Revision {
     directory: PathBuf,
+    /// What its directory and files are called in messages: ` at commit <object>`.
+    suffix: String,
     /// What git calls the content of each file below the directory.
     objects: HashMap<String, String>,
     reader: RefCell<Reader>,
@@ -150,7 +152,13 @@ impl Revision {
             }
         }
         let reader = RefCell::new(Reader::start(directory).map_err(LoadError::NoGit)?);
-        Ok(Self { directory: directory.to_owned(), objects, reader })
+        let suffix = format!(" at commit {commit}");
+        Ok(Self { directory: directory.to_owned(), suffix, objects, reader })
+    }
+
+    /// What follows the name of a directory or file that is not found here: ` at commit <object>`.
+    pub(super) fn suffix(&self) -> &str {
+        &self.suffix
     }
 
     /// The files; what is hidden is tools' own.

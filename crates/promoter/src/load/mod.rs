@@ -137,31 +137,47 @@ pub enum LoadError {
 pub fn load(source: &ManifestSource, choice: &Choice) -> Result<Loaded, LoadError> {
     let repository = || Repository::of(source);
     let (after, before) = match &choice.changes {
-        None => (read(source, &Files::Disk)?, None),
-        Some(Changes::Since(revision)) => {
-            let before = repository()?.revision(revision)?;
-            (read(source, &Files::Disk)?, Some(read(source, &Files::Revision(before))?))
-        }
+        None => (Files::Disk, None),
+        Some(Changes::Since(revision)) => (Files::Disk, Some(repository()?.revision(revision)?)),
         Some(Changes::In { from, to }) => {
             let repository = repository()?;
             let (from, to) = (repository.revision(from)?, repository.revision(to)?);
-            (read(source, &Files::Revision(to))?, Some(read(source, &Files::Revision(from))?))
+            (Files::Revision(to), Some(from))
         }
-        Some(Changes::Within(time)) => {
-            let before = repository()?.before(time)?;
-            let before = before.map(|before| read(source, &Files::Revision(before))).transpose()?;
-            (read(source, &Files::Disk)?, before)
-        }
+        Some(Changes::Within(time)) => (Files::Disk, repository()?.before(time)?),
     };
-    choose(after, before, &choice.projects)
+    let before = before.map(|revision| Before::read(source, Files::Revision(revision)));
+    choose(source, &after, before.transpose()?, &choice.projects)
+}
+
+/// The manifests as they were.
+struct Before {
+    files: Files,
+    manifests: ReadManifests,
+}
+
+impl Before {
+    fn read(source: &ManifestSource, files: Files) -> Result<Self, LoadError> {
+        let manifests = match read(source, &files) {
+            Ok(manifests) => manifests,
+            // What was not there yet asked for nothing.
+            Err(LoadError::Empty(_)) => ReadManifests::default(),
+            Err(LoadError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                ReadManifests::default()
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Self { files, manifests })
+    }
 }
 
 fn choose(
-    after: ReadManifests,
-    before: Option<ReadManifests>,
+    source: &ManifestSource,
+    after: &Files,
+    before: Option<Before>,
     projects: &[ProjectGlob],
 ) -> Result<Loaded, LoadError> {
-    let ReadManifests { manifests, mut problems } = after;
+    let ReadManifests { manifests, mut problems } = read(source, after)?;
     let mut names: BTreeSet<String> = manifests.iter().map(|it| it.project.clone()).collect();
     names.extend(problems.iter().filter_map(|problem| problem.project.clone()));
     for glob in projects {
@@ -179,9 +195,12 @@ fn choose(
     let mut edges = EdgeSet::new(manifests);
     problems.extend_from_slice(edges.problems());
     if let Some(before) = before {
-        let old = EdgeSet::new(before.manifests);
-        let told: HashSet<_> = before.problems.iter().chain(old.problems()).map(what).collect();
-        problems.retain(|problem| !told.contains(&what(problem)));
+        let old = EdgeSet::new(before.manifests.manifests);
+        let files = (&before.files, after);
+        let told = before.manifests.problems.iter().chain(old.problems());
+        let told: HashSet<_> = told.map(what).collect();
+        let stood = |it: &Problem| told.contains(&what(it)) && is_untouched(source, it, files);
+        problems.retain(|problem| !stood(problem));
         edges.choose_changed(&old);
     }
     if !projects.is_empty() {
@@ -192,9 +211,39 @@ fn choose(
     Ok(Loaded { edges, problems })
 }
 
-/// What a problem is, wherever it has moved to in its file.
+/// What a problem is.
 fn what(problem: &Problem) -> (Option<&str>, &str, &str) {
     (problem.project.as_deref(), &problem.file, &problem.message)
+}
+
+/// Whether the files that `problem` is about are the same, byte for byte, in both states. Of others nobody can tell
+/// what their change asks for, as the problem leaves it out.
+fn is_untouched(
+    source: &ManifestSource,
+    problem: &Problem,
+    (before, after): (&Files, &Files),
+) -> bool {
+    let (directory, files) = match source {
+        ManifestSource::File(path) => {
+            let (directory, name) = directory_and_name(path);
+            (directory, vec![name])
+        }
+        ManifestSource::ThinDirectory(directory) => {
+            let file = Path::new(&*problem.file).strip_prefix(directory);
+            let file = file.map(|file| file.display().to_string()).ok();
+            let project = problem.project.as_deref().map(promotion_manifest::thin_files);
+            (directory.as_path(), file.into_iter().chain(project.into_iter().flatten()).collect())
+        }
+    };
+    let is_same = |file: &String| match (before.read(directory, file), after.read(directory, file))
+    {
+        (Ok(before), Ok(after)) => before == after,
+        (Err(before), Err(after)) => {
+            before.kind() == io::ErrorKind::NotFound && after.kind() == io::ErrorKind::NotFound
+        }
+        _ => false,
+    };
+    files.iter().all(is_same)
 }
 
 /// The usable projects of one state of the manifests, and every fault of the files.
@@ -216,6 +265,14 @@ impl Files {
         match self {
             Self::Disk => disk::list(directory),
             Self::Revision(revision) => revision.list(),
+        }
+    }
+
+    /// What follows the name of a directory or file that is not found here.
+    fn suffix(&self) -> &str {
+        match self {
+            Self::Disk => "",
+            Self::Revision(revision) => revision.suffix(),
         }
     }
 
@@ -242,17 +299,10 @@ fn read(source: &ManifestSource, files: &Files) -> Result<ReadManifests, LoadErr
         ManifestSource::File(path) => {
             let shown = path.display().to_string();
             let (directory, name) = directory_and_name(path);
-            let text = match files.read(directory, &name) {
-                Ok(text) => text,
-                // A revision without the file asked for nothing.
-                Err(error)
-                    if matches!(files, Files::Revision(_))
-                        && error.kind() == io::ErrorKind::NotFound =>
-                {
-                    return Ok(ReadManifests::default());
-                }
-                Err(source) => return Err(LoadError::Read { path: shown, source }),
-            };
+            let text = files.read(directory, &name).map_err(|source| LoadError::Read {
+                path: format!("{shown}{}", files.suffix()),
+                source,
+            })?;
             let mut read = ReadManifests::default();
             read.add(promotion_manifest::parse_plain(&shown, &text));
             Ok(read)
@@ -274,8 +324,8 @@ fn read_thin(directory: &Path, files: &Files) -> Result<ReadManifests, LoadError
     found.files.sort_unstable();
     let (projects, mut problems) = promotion_manifest::thin_layout(&found.files);
     problems.append(&mut found.problems);
-    if projects.is_empty() && problems.is_empty() && matches!(files, Files::Disk) {
-        return Err(LoadError::Empty(directory.display().to_string()));
+    if projects.is_empty() && problems.is_empty() {
+        return Err(LoadError::Empty(format!("{}{}", directory.display(), files.suffix())));
     }
     let rooted = |file: &str| directory.join(file).display().to_string().into();
     let rooted = |problem: Problem| Problem { file: rooted(&problem.file), ..problem };

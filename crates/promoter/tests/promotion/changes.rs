@@ -132,6 +132,56 @@ fn problems_that_stood_there_before_are_not_of_the_change() {
 }
 
 #[test]
+fn a_problem_in_files_that_changed_is_told_though_it_stood_there_before() {
+    let tree = Tree::new();
+    let missing = "- dmap: {}\n";
+    let bad = |digit: char| images(&format!("i{digit}"), &[(digit, ".x")]);
+    tree.project("entry", &format!("{missing}{}", bad('1')));
+    tree.project("out", &images("o", &[('2', "two")]));
+    tree.write("promotion/manifests/out/promoter-manifest.yaml", "registries: []\n");
+    tree.write("promotion/images/deep/er/images.yaml", "[]\n");
+    tree.project("left", missing);
+    let first = tree.commit("2026-01-01T00:00:00Z");
+    let told = || {
+        let changes = Some(Changes::Since(first.clone()));
+        let loaded = tree.load(&Choice { projects: Vec::new(), changes }).expect("it can be read");
+        let mut told: Vec<_> =
+            loaded.problems.into_iter().map(|it| it.project.unwrap_or_default()).collect();
+        told.dedup();
+        (told, loaded.edges.len())
+    };
+    assert_eq!(told(), (vec![], 0));
+    // Each asks for something new that a fault worded as before leaves out.
+    tree.project("entry", &format!("{missing}{}", bad('3')));
+    assert_eq!(told().0, ["entry"]);
+    tree.write("promotion/images/out/images.yaml", &images("o", &[('2', "two"), ('4', "four")]));
+    assert_eq!(told().0, ["entry", "out"]);
+    tree.write("promotion/images/deep/er/images.yaml", &images("d", &[('5', "five")]));
+    assert_eq!(told().0.len(), 3);
+}
+
+#[test]
+fn manifests_that_are_not_there_are_an_error_of_the_later_revision_only() {
+    let (tree, [first, second, _]) = history();
+    let load = |source: ManifestSource, from: &str, to: &str| {
+        let changes = Some(format!("{from}..{to}").parse().expect("a range"));
+        load(&source, &Choice { projects: Vec::new(), changes })
+    };
+    let file = || ManifestSource::File(tree.path().join("plain.yaml"));
+    let other = || ManifestSource::ThinDirectory(tree.path().join("other"));
+    let registries = "registries:\n- {name: s.example, src: true}\n- name: d.example\nimages:\n";
+    tree.write("plain.yaml", &format!("{registries}{}", images("i", &[('1', "one")])));
+    tree.write("other/images/a/images.yaml", "[]\n");
+    let last = tree.commit("2026-04-01T00:00:00Z");
+    for source in [file(), other()] {
+        assert!(load(source.clone(), &first, &last).is_ok());
+        let error = load(source, &first, &second).expect_err("not there").to_string();
+        assert!(error.contains(&format!(" at commit {second}")), "{error}");
+    }
+    assert_eq!(load(file(), &first, &last).expect("there").edges.len(), 1);
+}
+
+#[test]
 fn projects_are_chosen_by_name() {
     let (tree, _) = history();
     let choose = |globs: &[&str]| {
