@@ -1,5 +1,5 @@
 //! Promotion manifests, plain and thin: any text is read without a panic, and what comes out makes
-//! an edge set whose own lookups hold together.
+//! an edge set whose own lookups hold together and that differs from itself in nothing.
 
 #![no_main]
 
@@ -12,14 +12,26 @@ const REGISTRIES: &str =
 fuzz_target!(|text: &str| {
     let thin = parse_thin("p", ("registries", REGISTRIES), ("images", text));
     let plain = parse_plain("plain", text);
-    for parsed in [&thin, &plain] {
+    let frame = parse_thin("q", ("registries", text), ("images", "[]"));
+    for parsed in [&thin, &plain, &frame] {
         assert!(parsed.manifest.is_some() || !parsed.problems.is_empty());
         for problem in &parsed.problems {
             assert!(!problem.message.contains(char::is_control));
         }
     }
-    let set =
-        EdgeSet::new([thin, plain].into_iter().filter_map(|parsed| parsed.manifest).collect());
+    let manifests = || [&thin, &plain, &frame].into_iter().filter_map(|it| it.manifest.clone());
+    for provenance in manifests().filter_map(|manifest| manifest.provenance) {
+        for (key, value) in &provenance.members {
+            assert_eq!(provenance.get(key), Some(value));
+        }
+    }
+    // Compared with itself nothing is new, and all of it stays known.
+    let mut unchanged = EdgeSet::new(manifests().collect());
+    let set = EdgeSet::new(manifests().collect());
+    unchanged.choose_changed(&set);
+    assert!(unchanged.is_empty());
+    let others = unchanged.destinations().iter().map(|place| place.others().len());
+    assert_eq!(others.sum::<usize>(), set.len());
     for destination in set.destinations() {
         for edge in &destination.edges {
             assert_eq!(set.conflict(edge, destination).is_some(), edge.is_conflict());
