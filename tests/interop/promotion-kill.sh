@@ -101,5 +101,5 @@ while [ "$kill" -le "$kills" ]; do
   kill=$((kill + 1))
 done
 # Else they were no moments of a promotion.
-[ "$midway" -ge $((kills / 2)) ] || fail "only $midway of $kills kills came while it wrote (seed $seed)"
+[ "$midway" -ge $((kills / 4)) ] || fail "only $midway of $kills kills came while it wrote (seed $seed)"
 say 'all of it holds'
