@@ -41,7 +41,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<Exit> {
-    let filter = arguments.log.clone().or_else(environment::log);
+    let filter = arguments.global.log.clone().or_else(environment::log);
     logging::start(filter.as_deref().unwrap_or_else(|| arguments.command.default_log()))?;
     let runtime = runtime().context("cannot start the runtime")?;
     let ended = runtime.block_on(commands::run(arguments));

@@ -15,7 +15,7 @@ use anyhow::Context as _;
 use registry_client::{Client, Quota};
 
 use crate::{
-    arguments::{Arguments, Command, Registries, Registry, Store},
+    arguments::{Arguments, Command, Registry, RegistryAccess, Store},
     credentials::{CredentialPlaces, credentials},
     exit::Exit,
     printer::Printer,
@@ -26,7 +26,7 @@ use crate::{
 /// # Errors
 /// When it could not run.
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
-    let printer = if arguments.quiet { Printer::Quiet } else { Printer::Talkative };
+    let printer = if arguments.global.quiet { Printer::Quiet } else { Printer::Talkative };
     match arguments.command {
         Command::Promote(promote) => promote::run(&promote, printer).await,
         Command::Mirror(mirror) => mirror::run(&mirror, printer).await,
@@ -40,12 +40,12 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
 }
 
 /// A client as the flags say, with the credentials that other programs' files and variables have.
-fn client(flags: &Registries) -> anyhow::Result<Client> {
+fn client(flags: &RegistryAccess) -> anyhow::Result<Client> {
     client_with(flags, None)
 }
 
 /// The same, which speaks plain HTTP to one more host.
-fn client_with(flags: &Registries, plain: Option<&oci::Host>) -> anyhow::Result<Client> {
+fn client_with(flags: &RegistryAccess, plain: Option<&oci::Host>) -> anyhow::Result<Client> {
     let mut builder = Client::builder().credentials(credentials(&places(flags))?);
     for host in flags.plain_http.iter().chain(plain) {
         builder = builder.plain_http(host.clone());
@@ -69,7 +69,7 @@ fn client_with(flags: &Registries, plain: Option<&oci::Host>) -> anyhow::Result<
 }
 
 /// Where credentials are, as the environment and the flags say.
-fn places(flags: &Registries) -> CredentialPlaces {
+fn places(flags: &RegistryAccess) -> CredentialPlaces {
     let mut places = crate::environment::credential_places();
     places.impersonated.clone_from(&flags.impersonate_service_account);
     places

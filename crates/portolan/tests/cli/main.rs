@@ -4,6 +4,7 @@
 mod demo;
 mod front;
 mod harness;
+mod help;
 mod kill;
 mod mirror;
 mod promote;

@@ -1,0 +1,55 @@
+//! The arguments of `portolan serve` and `portolan explain`.
+
+use std::{net::IpAddr, path::PathBuf};
+
+use clap::Args;
+
+/// Answer pulls: send every client to the nearest copy.
+///
+/// SIGTERM drains: no new connections, and requests in flight are finished.
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    pub front: Front,
+
+    /// Validate the configuration, print what it comes to, and exit
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// Say where the front would send a client, and why.
+///
+/// PATH is what the client asks for, such as /v2/pause/blobs/sha256:… or just /v2/pause/manifests/3.9.
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    #[command(flatten)]
+    pub front: Front,
+
+    /// The client's address
+    #[arg(long, value_name = "ADDR")]
+    pub ip: IpAddr,
+
+    /// The path of the request, with its query if any
+    pub path: String,
+}
+
+/// The front's configuration.
+#[derive(Debug, Args)]
+pub(crate) struct Front {
+    /// Configuration file; without it the front behaves as registry.k8s.io does
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Read the address ranges of CLOUD from a file instead of where the configuration says (repeatable)
+    #[arg(long, value_name = "CLOUD=PATH", value_parser = cloud_and_path)]
+    pub ranges: Vec<(String, PathBuf)>,
+}
+
+fn cloud_and_path(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((cloud, path)) if !cloud.is_empty() && !path.is_empty() => {
+            Ok((cloud.to_owned(), path.into()))
+        }
+        _ => Err("it is written CLOUD=PATH, such as aws=ip-ranges.json".to_owned()),
+    }
+}

@@ -1,0 +1,122 @@
+//! The command line as plain data: what was typed, and the help text. No I/O and nothing derived
+//! happens here. One file a command; what several commands share has files of its own.
+
+mod front;
+mod mirror;
+mod promote;
+mod public_url;
+mod registry_access;
+mod servers;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use front::{Explain, Front, Serve};
+pub(crate) use mirror::Mirror;
+pub(crate) use promote::{Attachments, Choosing, Manifests, Promote};
+pub(crate) use public_url::PublicUrl;
+pub(crate) use registry_access::RegistryAccess;
+pub(crate) use servers::{Registry, RegistryEntrance, RegistryServe, Store, StoreServe};
+
+/// A public, multi-cloud image registry that need not be a registry itself.
+///
+/// It promotes images from staging to production registries by reviewed manifests, mirrors their
+/// blobs into object storage near the users, and serves one name whose every pull goes to the
+/// nearest copy. See it all at once with `portolan demo`.
+#[derive(Debug, Parser)]
+#[command(name = "portolan", version = env!("PORTOLAN_VERSION"), propagate_version = true, max_term_width = 100)]
+#[command(disable_help_flag = true, disable_version_flag = true)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub global: GlobalOptions,
+
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The options of every command. Clap lists them last: their heading comes after a command's own.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct GlobalOptions {
+    /// Print nothing on standard error except errors and the log
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+
+    /// Log filter, such as `info` or `warn,promoter=debug` [env: `PORTOLAN_LOG`]
+    #[arg(long, global = true, value_name = "FILTER")]
+    pub log: Option<String>,
+
+    /// Print help (`-h` for a summary)
+    #[arg(long, short, global = true, action = ArgAction::Help)]
+    help: Option<bool>,
+
+    /// Print the version
+    #[arg(long, short = 'V', global = true, action = ArgAction::Version)]
+    version: Option<bool>,
+}
+
+/// The verbs, in the order of an image's life. Their help is at their arguments.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Promote(Box<Promote>),
+    Mirror(Mirror),
+    Serve(Serve),
+    Explain(Explain),
+    /// Blob stores on this machine
+    #[command(subcommand)]
+    Store(Store),
+    /// The embedded registry, for development, tests and staging
+    #[command(subcommand)]
+    Registry(Registry),
+    Demo(Demo),
+    Completions(Completions),
+}
+
+impl Command {
+    /// The log filter where none is given: servers tell what they do, jobs have a report for that.
+    pub(crate) const fn default_log(&self) -> &'static str {
+        match self {
+            Self::Serve(_) | Self::Store(_) | Self::Registry(_) => "info",
+            _ => "warn",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// Words for people
+    #[default]
+    Table,
+    /// One JSON object
+    Json,
+}
+
+/// Show the whole journey in one process, with nothing to install.
+///
+/// Starts a staging and a production registry, two blob stores and a front, all on loopback; pushes an
+/// image and a chart to staging; promotes, mirrors and serves them; pulls as clients from different
+/// places, and shows where each was sent. Then it stays up to be pulled from, until Ctrl-C.
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// End after the pulls, with 0 only if everything that was claimed was checked
+    #[arg(long)]
+    pub exit: bool,
+}
+
+/// Print a completion script for a shell.
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}
