@@ -14,21 +14,23 @@ const TABLE: &[(&str, &[&str])] = &[
     ("cloud-ranges", &[]),
     ("promotion-manifest", &["oci"]),
     ("blob-index", &["oci"]),
+    // The way in.
+    ("http-server", &[]),
     // The protocols.
     ("registry-client", &["oci"]),
     ("blob-store", &["oci", "blob-index"]),
     ("transfer", &["oci", "registry-client", "blob-store"]),
     ("trust", &["oci", "registry-client"]),
     // The front decides without asking a registry, and never reads what is to be promoted.
-    ("redirector", &["oci", "cloud-ranges", "blob-index"]),
+    ("redirector", &["oci", "cloud-ranges", "blob-index", "http-server"]),
     ("promoter", &["oci", "promotion-manifest", "registry-client", "transfer", "trust"]),
     (
         "mirror",
         &["oci", "promotion-manifest", "registry-client", "blob-store", "blob-index", "transfer"],
     ),
     // An auditor does not rely on the promoter's own word.
-    ("auditor", &["oci", "promotion-manifest", "registry-client", "trust"]),
-    ("registry", &["oci"]),
+    ("auditor", &["oci", "promotion-manifest", "registry-client", "trust", "http-server"]),
+    ("registry", &["oci", "http-server"]),
     // Anyone's dev-dependency, and nobody's normal one.
     ("testkit", &["oci", "registry"]),
     (
@@ -38,6 +40,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "cloud-ranges",
             "promotion-manifest",
             "blob-index",
+            "http-server",
             "registry-client",
             "blob-store",
             "transfer",

@@ -11,11 +11,11 @@ use std::{
 
 use cloud_ranges::Ranges;
 use http::HeaderValue;
+use http_server::ClientIp;
 use url::Url;
 
 use crate::{
     choose::{Choices, StoreId},
-    client_ip::ClientIp,
     clock::Clock,
     config::Config,
     metrics::{Metrics, Target},
@@ -56,7 +56,7 @@ impl Front {
         let metrics = Metrics::new(names, ranges.len());
         let presence = Presence::new(&config, outbound, Arc::clone(&clock), &metrics);
         Self {
-            client_ip: ClientIp::new(&config),
+            client_ip: config.client_ip(),
             choices: Choices::new(&config, &ranges),
             upstream: UpstreamBase::new(&config.upstream),
             canonical: UpstreamBase::new(&config.canonical_upstream),

@@ -3,12 +3,11 @@
 //!
 //! It reads no environment variable and parses no command line; TLS ends before it. What it answers
 //! is in `docs/front.md`, its configuration in `docs/configuration.md`. A request passes through
-//! `route` → `client_ip` → `choose` → `presence` → `redirect` → `response`, as `handler` says.
+//! `route` → `http_server::ClientIp` → `choose` → `presence` → `redirect` → `response`, as `handler` says.
 
 mod access_log;
 mod admin;
 mod choose;
-mod client_ip;
 mod clock;
 mod config;
 mod connection;
@@ -25,8 +24,8 @@ mod route;
 mod server;
 
 pub use config::{
-    ClientIpPolicy, Config, ConfigError, ConfigProblem, EnvironmentOverrides, Forwarded, Index,
-    PresenceSettings, RangesFrom, RangesSetting, Serves, Store, Upstream,
+    Config, ConfigError, ConfigProblem, EnvironmentOverrides, Index, PresenceSettings, RangesFrom,
+    RangesSetting, Serves, Store, Upstream,
 };
 pub use explain::Explanation;
 pub use front::Front;

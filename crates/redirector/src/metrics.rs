@@ -1,13 +1,14 @@
 //! What the front counts. Every counter is resolved once, at start: a request does no look-up by
 //! label. The names are in `docs/front.md`, "The admin address".
 
+use http_server::Unknown;
 use prometheus_client::{
     encoding::text::encode,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
 
-use crate::{choose::StoreId, client_ip::Unknown, presence::Remembered, route::Route};
+use crate::{choose::StoreId, presence::Remembered, route::Route};
 
 type Labels<const N: usize> = [(&'static str, String); N];
 type Counters<const N: usize> = Family<Labels<N>, Counter>;

@@ -3,11 +3,12 @@
 
 use std::{collections::BTreeSet, fmt::Display, time::Duration};
 
+use http_server::{ClientIpPolicy, Forwarded, parse_network};
 use serde_saphyr::{Location, Spanned};
 
 use super::{
-    ClientIpPolicy, Config, ConfigError, ConfigProblem, Forwarded, Index, PresenceSettings,
-    RangesSetting, Serves, Store, Upstream, default,
+    Config, ConfigError, ConfigProblem, Index, PresenceSettings, RangesSetting, Serves, Store,
+    Upstream, default,
     document::{
         ClientIpDocument, Document, PresenceDocument, RangesDocument, ServesDocument,
         StoreDocument, Text, UpstreamDocument,
@@ -155,12 +156,8 @@ impl Check<'_> {
 
     fn client_ip(&mut self, document: &ClientIpDocument) -> Option<ClientIpPolicy> {
         let forwarded = document.forwarded.as_ref();
-        let forwarded = self.optional(
-            "client_ip.forwarded",
-            forwarded,
-            Forwarded::default(),
-            values::forwarded,
-        );
+        let forwarded =
+            self.optional("client_ip.forwarded", forwarded, Forwarded::default(), str::parse);
         let trusted_hops = self.number(
             "client_ip.trusted_hops",
             document.trusted_hops.as_ref(),
@@ -168,7 +165,7 @@ impl Check<'_> {
             0..=MAX_TRUSTED_HOPS,
         );
         let trusted_peers = self.list(&document.trusted_peers, |check, peer| {
-            check.value("client_ip.trusted_peers", peer, values::network)
+            check.value("client_ip.trusted_peers", peer, parse_network)
         });
         Some(ClientIpPolicy { forwarded: forwarded?, trusted_hops: trusted_hops?, trusted_peers })
     }

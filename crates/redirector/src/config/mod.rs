@@ -16,7 +16,7 @@ use std::{
 };
 
 use cloud_ranges::Format;
-use ipnet::IpNet;
+use http_server::{ClientIp, ClientIpPolicy, DefaultTrust};
 use oci::Repository;
 use serde::{Serialize, Serializer};
 use url::Url;
@@ -74,31 +74,6 @@ pub struct Upstream {
     /// The prefix of its repositories.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<Repository>,
-}
-
-/// How the client's address is found; the rules are in `docs/front.md`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ClientIpPolicy {
-    /// Whether `X-Forwarded-For` is believed.
-    pub forwarded: Forwarded,
-    /// How many entries our balancers append after the client's address.
-    pub trusted_hops: usize,
-    /// Whose header is believed; empty: as `forwarded` says.
-    #[serde(serialize_with = "print_list")]
-    pub trusted_peers: Vec<IpNet>,
-}
-
-/// Whether `X-Forwarded-For` is believed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Forwarded {
-    /// From trusted peers; without a header the peer is the client.
-    #[default]
-    Auto,
-    /// Never: the peer is the client.
-    Never,
-    /// The header must be there: without one the client is unknown.
-    Required,
 }
 
 /// Where the prefixes of one cloud are published.
@@ -225,6 +200,12 @@ impl Config {
         Self { built_in: true, ..config }
     }
 
+    /// How the client's address is found. The built-in configuration runs behind a balancer, which is every peer.
+    pub(crate) fn client_ip(&self) -> ClientIp {
+        let default = if self.built_in { DefaultTrust::Everybody } else { DefaultTrust::Loopback };
+        ClientIp::new(self.client_ip.clone(), default)
+    }
+
     /// The configuration in effect, as YAML that [`Config::from_yaml`] reads.
     #[must_use]
     pub fn to_yaml(&self) -> String {
@@ -237,13 +218,6 @@ impl Config {
 
 fn print_text<T: fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
-}
-
-fn print_list<T: fmt::Display, S: Serializer>(
-    list: &[T],
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(list.iter().map(ToString::to_string))
 }
 
 fn print_url<S: Serializer>(url: &Option<Url>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -1,18 +1,13 @@
 //! The small grammars of the configuration: durations, URLs, networks, names. Pure functions from
 //! text to value, each with a reason in words when it refuses.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use cloud_ranges::Format;
-use ipnet::{IpNet, Ipv4Net};
 use oci::{Host, Repository};
 use url::Url;
 
-use super::{Forwarded, Index, RangesFrom};
+use super::{Index, RangesFrom};
 use crate::redirect::BaseUrl;
 
 /// Units of durations, the longest first, in milliseconds.
@@ -62,36 +57,6 @@ pub(super) fn endpoint(text: &str) -> Result<BaseUrl, String> {
 
 pub(super) fn repository(text: &str) -> Result<Repository, String> {
     text.parse().map_err(|error| format!("`{text}`: {error}"))
-}
-
-pub(super) fn forwarded(text: &str) -> Result<Forwarded, String> {
-    match text {
-        "auto" => Ok(Forwarded::Auto),
-        "never" => Ok(Forwarded::Never),
-        "required" => Ok(Forwarded::Required),
-        _ => Err(format!("`{text}` is not one of `auto`, `never` and `required`")),
-    }
-}
-
-/// A network, or one address, which is the network of that address alone.
-pub(super) fn network(text: &str) -> Result<IpNet, String> {
-    let parsed = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    let network = parsed.map_err(|_error| {
-        format!("`{text}` is not a network; write `10.0.0.0/8`, `fd00::/8` or an address")
-    })?;
-    Ok(canonical(network).trunc())
-}
-
-/// Peers are told by IPv4 addresses where they have them, so networks of IPv4-mapped ones are too.
-fn canonical(network: IpNet) -> IpNet {
-    match network {
-        IpNet::V6(mapped) if mapped.prefix_len() >= 96 => mapped
-            .addr()
-            .to_ipv4_mapped()
-            .and_then(|address| Ipv4Net::new(address, mapped.prefix_len() - 96).ok())
-            .map_or(network, IpNet::V4),
-        _ => network,
-    }
 }
 
 pub(super) fn cloud(text: &str) -> Result<String, String> {
@@ -227,12 +192,5 @@ mod tests {
         for bad in ["a", "/", "/a/", "a//", "a/../b/", "./", "a b/", "a%2f/", "a?/", "é/"] {
             assert!(blob_prefix(bad).is_err(), "{bad:?}");
         }
-    }
-
-    #[test]
-    fn networks_may_be_addresses() {
-        assert_eq!(network("10.1.2.3/8").map(|net| net.to_string()), Ok("10.0.0.0/8".into()));
-        assert_eq!(network("::1").map(|net| net.to_string()), Ok("::1/128".into()));
-        assert!(network("10.0.0.0/33").is_err() && network("x").is_err());
     }
 }

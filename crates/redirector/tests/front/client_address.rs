@@ -1,5 +1,5 @@
 //! `docs/front.md`, "Who the client is": that the policy, the peer and all header lines reach the
-//! decision. The rows themselves are tested where the rule is, in `client_ip.rs`.
+//! decision. The rows themselves are tested where the rule is, in `http-server`.
 
 use http::Request;
 use redirector::Config;

@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use redirector::{Config, EnvironmentOverrides, Forwarded, RangesFrom};
+use http_server::Forwarded;
+use redirector::{Config, EnvironmentOverrides, RangesFrom};
 
 const UPSTREAM: &str = "upstream: {endpoint: https://up.example, path: a/b}\n";
 

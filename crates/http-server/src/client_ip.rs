@@ -3,17 +3,62 @@
 
 use std::{
     fmt,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    str::FromStr,
 };
 
 use http::HeaderValue;
+use ipnet::IpNet;
+use serde::{Serialize, Serializer};
 
-use crate::config::{ClientIpPolicy, Config, Forwarded};
+use crate::{DefaultTrust, TrustedPeers};
 
-/// Why nobody can say who the client is.
+/// How the client's address is found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ClientIpPolicy {
+    /// Whether `X-Forwarded-For` is used.
+    pub forwarded: Forwarded,
+    /// How many entries our balancers append after the client's address.
+    pub trusted_hops: usize,
+    /// The peers whose header is used; empty: as `forwarded` says.
+    #[serde(serialize_with = "print_networks")]
+    pub trusted_peers: Vec<IpNet>,
+}
+
+fn print_networks<S: Serializer>(networks: &[IpNet], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(networks.iter().map(ToString::to_string))
+}
+
+/// Whether `X-Forwarded-For` is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Forwarded {
+    /// From trusted peers; without a header the peer is the client.
+    #[default]
+    Auto,
+    /// Never: the peer is the client.
+    Never,
+    /// The header must be there: without one the client is unknown.
+    Required,
+}
+
+impl FromStr for Forwarded {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "never" => Ok(Self::Never),
+            "required" => Ok(Self::Required),
+            _ => Err(format!("`{text}` is not one of `auto`, `never` and `required`")),
+        }
+    }
+}
+
+/// Why the client's address is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unknown {
-    /// The header is required, and it came from somebody who may not set it.
+pub enum Unknown {
+    /// The header is required, and the peer that sent it is not trusted.
     UntrustedPeer,
     /// The header is required, and there is none.
     Missing,
@@ -23,76 +68,72 @@ pub(crate) enum Unknown {
     Unreadable,
 }
 
-/// Decides whom to believe.
+/// Finds the client's address.
 #[derive(Clone, Debug)]
-pub(crate) struct ClientIp {
-    policy: ClientIpPolicy,
-    /// Whom `trusted_peers`, when it is empty, stands for.
-    default_trust: DefaultTrust,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum DefaultTrust {
-    Loopback,
-    Everybody,
+pub struct ClientIp {
+    forwarded: Forwarded,
+    trusted_hops: usize,
+    trusted_peers: TrustedPeers,
 }
 
 impl ClientIp {
-    pub(crate) fn new(config: &Config) -> Self {
-        let policy = config.client_ip.clone();
-        let everybody = config.built_in || policy.forwarded == Forwarded::Required;
-        let default_trust =
-            if everybody { DefaultTrust::Everybody } else { DefaultTrust::Loopback };
-        Self { policy, default_trust }
+    /// Finds addresses as `policy` says. If it lists no trusted peers, those of `default` are, and with
+    /// [`Forwarded::Required`] every peer is.
+    #[must_use]
+    pub fn new(policy: ClientIpPolicy, default: DefaultTrust) -> Self {
+        let ClientIpPolicy { forwarded, trusted_hops, trusted_peers } = policy;
+        let default = match forwarded {
+            Forwarded::Required => DefaultTrust::Everybody,
+            Forwarded::Auto | Forwarded::Never => default,
+        };
+        Self { forwarded, trusted_hops, trusted_peers: TrustedPeers::new(trusted_peers, default) }
+    }
+
+    /// The peers whose header is used.
+    #[must_use]
+    pub const fn trusted_peers(&self) -> &TrustedPeers {
+        &self.trusted_peers
     }
 
     /// The address of the client. `lines` are those of `X-Forwarded-For`, in order.
-    pub(crate) fn find<'h>(
+    ///
+    /// # Errors
+    /// Why it is unknown.
+    pub fn find<'h>(
         &self,
         peer: IpAddr,
         lines: impl DoubleEndedIterator<Item = &'h HeaderValue>,
     ) -> Result<IpAddr, Unknown> {
         let peer = peer.to_canonical();
-        match (self.policy.forwarded, self.believes(peer)) {
+        match (self.forwarded, self.trusted_peers.contain(peer)) {
             (Forwarded::Never, _) | (Forwarded::Auto, false) => return Ok(peer),
             (Forwarded::Required, false) => return Err(Unknown::UntrustedPeer),
             (Forwarded::Auto | Forwarded::Required, true) => {}
         }
         let mut lines = lines.rev().peekable();
         if lines.peek().is_none() {
-            return if self.policy.forwarded == Forwarded::Auto {
+            return if self.forwarded == Forwarded::Auto {
                 Ok(peer)
             } else {
                 Err(Unknown::Missing)
             };
         }
-        let entry = lines.flat_map(entries_from_the_end).nth(self.policy.trusted_hops);
+        let entry = lines.flat_map(entries_from_the_end).nth(self.trusted_hops);
         address(entry.ok_or(Unknown::TooShort)?).ok_or(Unknown::Unreadable)
-    }
-
-    fn believes(&self, peer: IpAddr) -> bool {
-        if self.policy.trusted_peers.is_empty() {
-            return peer.is_loopback() || self.default_trust == DefaultTrust::Everybody;
-        }
-        self.policy.trusted_peers.iter().any(|network| network.contains(&peer))
     }
 }
 
 /// The policy in words, for `explain`.
 impl fmt::Display for ClientIp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hops = self.policy.trusted_hops;
+        let hops = self.trusted_hops;
         let entry = match hops {
             0 => "the last entry".to_owned(),
             1 => "the entry before the last".to_owned(),
             _ => format!("the entry before the last {hops}"),
         };
-        let whose = match self.default_trust {
-            _ if !self.policy.trusted_peers.is_empty() => "if the peer is trusted",
-            DefaultTrust::Everybody => "from any peer",
-            DefaultTrust::Loopback => "if the peer is loopback",
-        };
-        match self.policy.forwarded {
+        let whose = self.trusted_peers.in_words();
+        match self.forwarded {
             Forwarded::Never => write!(f, "the peer's address"),
             Forwarded::Auto => {
                 write!(f, "{entry} of X-Forwarded-For {whose}, otherwise the peer's address")
@@ -110,16 +151,23 @@ fn entries_from_the_end(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     entries.map(<[u8]>::trim_ascii).filter(|entry| !entry.is_empty())
 }
 
-/// Reads `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]` and `[2001:db8::1]:80`.
+/// Reads an address, in brackets or not, with a port or not: `192.0.2.1:80`, `[2001:db8::1]`. Brackets around
+/// IPv4 (`[192.0.2.1]`) are outside RFC 7239 §6, but there are proxies that put them around every address,
+/// and it can mean nothing else.
 fn address(entry: &[u8]) -> Option<IpAddr> {
     if let Some(address) = ipv4(entry) {
         return Some(IpAddr::V4(address));
     }
     let text = str::from_utf8(entry).ok()?;
-    let parsed = text.parse::<IpAddr>().ok();
-    let parsed = parsed.or_else(|| text.parse::<SocketAddr>().ok().map(|socket| socket.ip()));
-    let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse::<Ipv6Addr>().ok();
-    Some(parsed.or_else(|| bracketed().map(IpAddr::V6))?.to_canonical())
+    let parsed = text.parse::<IpAddr>().or_else(|_| text.parse::<SocketAddr>().map(|at| at.ip()));
+    Some(parsed.ok().or_else(|| bracketed(text))?.to_canonical())
+}
+
+/// Reads `[192.0.2.1]`, `[192.0.2.1]:80` and `[2001:db8::1]`.
+fn bracketed(text: &str) -> Option<IpAddr> {
+    let (address, port) = text.strip_prefix('[')?.split_once(']')?;
+    let has_port = || port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
+    (port.is_empty() || has_port()).then(|| address.parse().ok())?
 }
 
 /// Reads `192.0.2.1`: nearly every entry, and several times as fast as the standard library.
@@ -148,7 +196,7 @@ mod tests {
     fn client_ip(forwarded: Forwarded, hops: usize, peers: &[&str]) -> ClientIp {
         let trusted_peers = peers.iter().map(|peer| peer.parse().expect(peer)).collect();
         let policy = ClientIpPolicy { forwarded, trusted_hops: hops, trusted_peers };
-        ClientIp::new(&Config { client_ip: policy, built_in: false, ..Config::built_in() })
+        ClientIp::new(policy, DefaultTrust::Loopback)
     }
 
     fn find(client_ip: &ClientIp, peer: &str, lines: &[&str]) -> Result<String, Unknown> {
@@ -193,8 +241,9 @@ mod tests {
     }
 
     #[test]
-    fn the_built_in_configuration_believes_every_peer() {
-        let client_ip = ClientIp::new(&Config::built_in());
+    fn every_peer_may_be_trusted() {
+        let policy = ClientIpPolicy { trusted_hops: 1, ..ClientIpPolicy::default() };
+        let client_ip = ClientIp::new(policy, DefaultTrust::Everybody);
         let lines = ["35.180.1.1,10.0.0.1"];
         assert_eq!(find(&client_ip, "192.0.2.7", &lines), Ok("35.180.1.1".into()));
         assert_eq!(find(&client_ip, "192.0.2.7", &[]), Ok("192.0.2.7".into()));
@@ -232,7 +281,12 @@ mod tests {
             ("192.0.2.1:", None),
             ("192.0.2.1:99999", None),
             ("192.0.02.1", None),
-            ("[192.0.2.1]", None),
+            ("[192.0.2.1]", Some("192.0.2.1")),
+            ("[192.0.2.1]:80", Some("192.0.2.1")),
+            ("[192.0.2.1]80", None),
+            ("[192.0.2.1]:", None),
+            ("[192.0.2.1", None),
+            ("[]", None),
             ("fe80::1%eth0", None),
             ("\"192.0.2.1\"", None),
         ] {
