@@ -11,7 +11,10 @@ use oci::{Digest, Host, Manifest, Reference, RegistryPrefix, Repository, Tag, me
 fuzz_target!(|bytes: &[u8]| {
     for served_as in ["", "application/json", media_type::OCI_MANIFEST, media_type::OCI_INDEX] {
         match Manifest::parse(served_as, bytes) {
-            Ok(manifest) => check_manifest(served_as, &manifest),
+            Ok(manifest) => {
+                check_manifest(served_as, &manifest);
+                check_kind(&manifest, bytes);
+            }
             Err(error) => assert!(!error.to_string().is_empty()),
         }
     }
@@ -33,6 +36,20 @@ fn check_manifest(served_as: &str, manifest: &Manifest) {
     };
     let again = Manifest::parse(served_as, &printed.expect("it prints")).expect("it reads again");
     assert_eq!(&again, manifest);
+}
+
+/// No program can take what was read as one kind for the other: the members of that are not there, in
+/// whatever case.
+fn check_kind(manifest: &Manifest, bytes: &[u8]) {
+    let content: serde_json::Value = serde_json::from_slice(bytes).expect("it is JSON");
+    let others = match manifest {
+        Manifest::Image(_) => &["manifests"][..],
+        Manifest::Index(_) => &["config", "layers"],
+    };
+    for (name, value) in content.as_object().expect("an object") {
+        let is_other = others.iter().any(|other| other.eq_ignore_ascii_case(name));
+        assert!(!is_other || value.is_null(), "{name}");
+    }
 }
 
 /// What parses prints as a text that parses to the same.

@@ -8,9 +8,12 @@
 //! Source: image-spec 1.1, manifest.md and image-index.md, and its advisory GHSA-77vh-xpmg-72qh;
 //! Docker image manifest v2 schema 2.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
 
 use crate::{Descriptor, descriptor::null_is_default, media_type};
 
@@ -97,9 +100,20 @@ pub enum ManifestError {
         .0.map_or_else(|| "missing".to_owned(), |version| version.to_string())
     )]
     SchemaVersion(Option<u32>),
-    /// An index with members of an image.
-    #[error("it has `manifests` beside `config` or `layers`: what it is depends on who reads it")]
+    /// An image to one reader and an index to another.
+    #[error(
+        "it is ambiguous: an index has no `config` or `layers`, and an image has no `manifests`; \
+         remove those members, or push it under its own media type"
+    )]
     Ambiguous,
+    /// A member that programs which ignore case take for another one (Go's `encoding/json` does).
+    #[error("it is ambiguous: some programs read its member `{found}` as `{meant}`; remove it")]
+    AmbiguousMember {
+        /// As it is spelled.
+        found: String,
+        /// What it is read as.
+        meant: &'static str,
+    },
     /// Some other media type.
     #[error(
         "its media type `{0}` is not that of an OCI or Docker schema 2 image manifest or index"
@@ -133,9 +147,11 @@ impl Manifest {
             Some(2) => {}
             other => return Err(ManifestError::SchemaVersion(other)),
         }
-        if probe.manifests.is_some() && (probe.config.is_some() || probe.layers.is_some()) {
-            return Err(ManifestError::Ambiguous);
+        if let Some((found, meant)) = probe.look_alike {
+            return Err(ManifestError::AmbiguousMember { found, meant });
         }
+        let has_image_members = probe.has_config || probe.has_layers;
+        let has_index_members = probe.has_manifests;
         if let Some(own) = own
             && media_type::is_manifest(served)
             && own != served
@@ -145,12 +161,25 @@ impl Manifest {
         }
         let kind = if media_type::is_manifest(served) { Some(served) } else { own };
         match kind {
-            Some(media_type::OCI_MANIFEST | media_type::DOCKER_MANIFEST) => Self::image(content),
-            Some(media_type::OCI_INDEX | media_type::DOCKER_LIST) => Self::index(content),
+            _ if has_index_members && has_image_members => Err(ManifestError::Ambiguous),
+            Some(media_type::OCI_MANIFEST | media_type::DOCKER_MANIFEST) => {
+                if has_index_members {
+                    Err(ManifestError::Ambiguous)
+                } else {
+                    Self::image(content)
+                }
+            }
+            Some(media_type::OCI_INDEX | media_type::DOCKER_LIST) => {
+                if has_image_members {
+                    Err(ManifestError::Ambiguous)
+                } else {
+                    Self::index(content)
+                }
+            }
             Some(other) => Err(ManifestError::UnknownMediaType(other.to_owned())),
             // OCI 1.0 manifests may omit the field; their required members tell the kinds apart.
-            None if probe.manifests.is_some() => Self::index(content),
-            None if probe.config.is_some() => Self::image(content),
+            None if has_index_members => Self::index(content),
+            None if probe.has_config => Self::image(content),
             None => Err(ManifestError::UnknownMediaType(served.to_owned())),
         }
     }
@@ -218,14 +247,67 @@ impl Manifest {
 
 /// What tells the kinds of manifests apart. A member that is null is absent: programs in Go write
 /// empty lists so.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Default)]
 struct Probe {
     schema_version: Option<u32>,
     media_type: Option<String>,
-    config: Option<serde::de::IgnoredAny>,
-    layers: Option<serde::de::IgnoredAny>,
-    manifests: Option<serde::de::IgnoredAny>,
+    has_config: bool,
+    has_layers: bool,
+    has_manifests: bool,
+    /// A member that is another one to who ignores case, and which.
+    look_alike: Option<(String, &'static str)>,
+}
+
+/// The members that say what a manifest is and what it points to.
+const MEMBERS: [&str; 6] =
+    ["schemaVersion", "mediaType", "config", "layers", "manifests", "subject"];
+
+/// The member that `name` is to programs which ignore case, if it is not that very name.
+fn look_alike(name: &str) -> Option<&'static str> {
+    // Go's `encoding/json` takes these letters for ASCII ones.
+    let folded = name.replace('\u{17f}', "s").replace('\u{212a}', "k");
+    let mut members = MEMBERS.into_iter();
+    members.find(|member| folded.eq_ignore_ascii_case(member)).filter(|member| *member != name)
+}
+
+impl<'de> Deserialize<'de> for Probe {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ProbeVisitor)
+    }
+}
+
+struct ProbeVisitor;
+
+impl<'de> Visitor<'de> for ProbeVisitor {
+    type Value = Probe;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Probe, A::Error> {
+        let mut probe = Probe::default();
+        while let Some(name) = members.next_key::<String>()? {
+            // One that is given twice is there if either is not null: readers differ in which they take.
+            match &*name {
+                "schemaVersion" => probe.schema_version = members.next_value()?,
+                "mediaType" => probe.media_type = members.next_value()?,
+                "config" => probe.has_config |= is_there(&mut members)?,
+                "layers" => probe.has_layers |= is_there(&mut members)?,
+                "manifests" => probe.has_manifests |= is_there(&mut members)?,
+                _ => {
+                    members.next_value::<IgnoredAny>()?;
+                    let meant = look_alike(&name);
+                    probe.look_alike = probe.look_alike.or(meant.map(|meant| (name, meant)));
+                }
+            }
+        }
+        Ok(probe)
+    }
+}
+
+fn is_there<'de, A: MapAccess<'de>>(members: &mut A) -> Result<bool, A::Error> {
+    Ok(members.next_value::<Option<IgnoredAny>>()?.is_some())
 }
 
 #[cfg(test)]
@@ -354,6 +436,35 @@ mod tests {
                 assert_eq!((refused, parsed.is_err()), (ambiguous, ambiguous), "{content}");
             }
         }
+        let served_as_index = [media_type::OCI_INDEX, media_type::DOCKER_LIST];
+        let served_as_image = [media_type::OCI_MANIFEST, media_type::DOCKER_MANIFEST];
+        for (members, wrong) in [
+            (format!(r#"{config},"layers":[]"#), served_as_index),
+            (config.clone(), served_as_index),
+            (r#""layers":[]"#.to_owned(), served_as_index),
+            (r#""manifests":[]"#.to_owned(), served_as_image),
+        ] {
+            for kind in wrong {
+                let plain = format!(r#"{{"schemaVersion":2,{members}}}"#);
+                let named = format!(r#"{{"schemaVersion":2,"mediaType":"{kind}",{members}}}"#);
+                // Under its `Content-Type`, under its own media type, and under both.
+                for (served, content) in [(kind, &plain), ("", &named), (kind, &named)] {
+                    let parsed = Manifest::parse(served, content.as_bytes());
+                    let refused = matches!(parsed, Err(ManifestError::Ambiguous));
+                    assert!(refused, "{served} {content}: {parsed:?}");
+                }
+            }
+        }
+        for member in
+            ["Layers", "CONFIG", "manifest\u{17f}", "MediaType", "schemaversion", "Subject"]
+        {
+            let content = format!(r#"{{"schemaVersion":2,{config},"{member}":[]}}"#);
+            let parsed = Manifest::parse(media_type::OCI_MANIFEST, content.as_bytes());
+            let refused = matches!(parsed, Err(ManifestError::AmbiguousMember { .. }));
+            assert!(refused, "{content}: {parsed:?}");
+        }
+        let content = format!(r#"{{"schemaVersion":2,{config},"layer":[],"Annotation":1}}"#);
+        Manifest::parse(media_type::OCI_MANIFEST, content.as_bytes()).expect("unknown members");
         let both = format!(r#"{{"schemaVersion":2,{config},"layers":[],"manifests":[]}}"#);
         let as_image = Manifest::parse(media_type::OCI_MANIFEST, both.as_bytes());
         assert!(matches!(as_image, Err(ManifestError::Ambiguous)), "{as_image:?}");

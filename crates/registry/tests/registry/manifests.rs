@@ -116,6 +116,11 @@ pub(crate) async fn bad_manifests_are_refused(peer: &Peer) {
         manifest.to_string()
     };
     let version_3 = with("schemaVersion", 3.into());
+    let mut plain: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    plain.as_object_mut().expect("an object").remove("mediaType");
+    let plain = plain.to_string();
+    let as_index = with("mediaType", media_type::OCI_INDEX.into());
+    let index = "{\"schemaVersion\":2,\"manifests\":[]}";
     let both = with("manifests", serde_json::json!([]));
     let other = Digest::sha256(b"other").to_string();
     let sha512 = Digest::of(Algorithm::Sha512, b"other").to_string();
@@ -129,6 +134,12 @@ pub(crate) async fn bad_manifests_are_refused(peer: &Peer) {
         ("v2", "text/plain", "{\"schemaVersion\":2}", "MANIFEST_INVALID"),
         ("v2", media_type::OCI_MANIFEST, &version_3, "MANIFEST_INVALID"),
         ("v2", media_type::OCI_MANIFEST, &both, "MANIFEST_INVALID"),
+        // An image that passes for an index, and the other way round.
+        ("v2", media_type::OCI_INDEX, &plain, "MANIFEST_INVALID"),
+        ("v2", media_type::DOCKER_LIST, &plain, "MANIFEST_INVALID"),
+        ("v2", media_type::OCI_INDEX, &as_index, "MANIFEST_INVALID"),
+        ("v2", "application/json", &as_index, "MANIFEST_INVALID"),
+        ("v2", media_type::OCI_MANIFEST, index, "MANIFEST_INVALID"),
         (".v2", media_type::OCI_MANIFEST, &text, "MANIFEST_INVALID"),
         (&other, media_type::OCI_MANIFEST, &text, "DIGEST_INVALID"),
         (&sha512, media_type::OCI_MANIFEST, &text, "DIGEST_INVALID"),
