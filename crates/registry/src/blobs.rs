@@ -38,7 +38,12 @@ pub(crate) async fn read(
     headers: &HeaderMap,
 ) -> Result<Response, Refusal> {
     let unknown = Refusal::BlobUnknown(name.clone(), digest);
-    let blob = storage.run(move |backend| backend.blob(&name, digest)).await?.ok_or(unknown)?;
+    let blob = match storage.run(move |backend| backend.blob(&name, digest)).await {
+        Err(error) if error.is_damage() => {
+            return Err(Refusal::Damaged { unknown: Box::new(unknown), error });
+        }
+        blob => blob?.ok_or(unknown)?,
+    };
     let size = blob.size();
     if let Some(answer) = instead_of_content(headers, digest)? {
         return Ok(answer);

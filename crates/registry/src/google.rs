@@ -16,7 +16,7 @@ use crate::{
     access::{Right, Visitor},
     limits::MAX_PAGE,
     refusal::Refusal,
-    storage::{Backend, Storage, StorageError, StoredManifest},
+    storage::{Backend, Storage, StorageError, StoredManifest, readable},
 };
 
 /// As many manifests, and tags, as Google tells of; it does not say that there are more.
@@ -69,7 +69,7 @@ fn read(backend: &dyn Backend, name: &Repository) -> Result<Option<Found>, Stora
     tags.truncate(MOST);
     let mut tags_on = HashMap::<Digest, Vec<Tag>>::new();
     for tag in &tags {
-        if let Some(digest) = backend.tagged(name, tag)? {
+        if let Some(digest) = readable(backend.tagged(name, tag))?.flatten() {
             tags_on.entry(digest).or_default().push(tag.clone());
         }
     }
@@ -78,7 +78,8 @@ fn read(backend: &dyn Backend, name: &Repository) -> Result<Option<Found>, Stora
     manifests.truncate(MOST);
     let mut listed = BTreeMap::new();
     for (digest, pushed) in manifests {
-        if let Some(stored) = backend.manifest(name, digest)? {
+        // What is damaged is not listed, so that it is pushed again.
+        if let Some(stored) = readable(backend.manifest(name, digest))?.flatten() {
             let tags = tags_on.remove(&digest).unwrap_or_default();
             listed.insert(digest.to_string(), Listed::new(stored, pushed, tags));
         }

@@ -99,9 +99,11 @@ impl Registry {
         Self::with(storage, Settings::default(), None)
     }
 
-    /// A registry that behaves as `settings` say; without `access` everybody may do everything.
+    /// A registry that behaves as `settings` say; without `access` everybody may do everything. On a
+    /// storage that is read only it is read only too.
     #[must_use]
-    pub fn with(storage: Storage, settings: Settings, access: Option<Access>) -> Self {
+    pub fn with(storage: Storage, mut settings: Settings, access: Option<Access>) -> Self {
+        settings.read_only |= storage.is_read_only();
         let uploads = Uploads::new(storage.clone(), settings.limits);
         let in_flight = Arc::new(Semaphore::new(settings.limits.max_requests));
         let metrics = Metrics::new();
@@ -136,6 +138,8 @@ impl Registry {
                 if !parts.headers.contains_key(EXPECT) {
                     body.discard().await;
                 }
+                let is_head = parts.method == Method::HEAD;
+                let refusal = if is_head { refusal.for_head() } else { refusal };
                 refusal.into_response()
             }
         };

@@ -17,7 +17,7 @@ use crate::{
     body::Incoming,
     conditions::{Conditions, instead_of_content, validators},
     refusal::Refusal,
-    storage::{Backend, Storage, StorageError, StoredManifest},
+    storage::{Backend, Storage, StorageError, StoredManifest, readable},
 };
 
 /// Tells a client that the subject is known, so that it need not keep a list of referrers itself.
@@ -32,11 +32,25 @@ pub(crate) async fn read(
     headers: &HeaderMap,
 ) -> Result<Response, Refusal> {
     let unknown = Refusal::ManifestUnknown(name.clone(), reference.to_string());
-    let find = move |backend: &dyn Backend| match current(backend, &name, &reference)? {
-        Some(digest) => Ok(backend.manifest(&name, digest)?.map(|manifest| (digest, manifest))),
-        None => Ok(None),
+    let is_by_digest = matches!(reference, Reference::Digest(_));
+    let find = move |backend: &dyn Backend| {
+        let digest = match reference {
+            Reference::Digest(digest) => digest,
+            Reference::Tag(tag) => match backend.tagged(&name, &tag)? {
+                Some(digest) => digest,
+                None => return Ok(None),
+            },
+        };
+        Ok(backend.manifest(&name, digest)?.map(|manifest| (digest, manifest)))
     };
-    let (digest, StoredManifest { media_type, bytes }) = storage.run(find).await?.ok_or(unknown)?;
+    let found = match storage.run(find).await {
+        // A tag stays what it is, and what it is on cannot be told.
+        Err(error) if error.is_damage() && is_by_digest => {
+            return Err(Refusal::Damaged { unknown: Box::new(unknown), error });
+        }
+        found => found?,
+    };
+    let (digest, StoredManifest { media_type, bytes }) = found.ok_or(unknown)?;
     if let Some(answer) = instead_of_content(headers, digest)? {
         return Ok(answer);
     }
@@ -51,7 +65,7 @@ fn current(
     reference: &Reference,
 ) -> Result<Option<Digest>, StorageError> {
     match reference {
-        Reference::Digest(digest) => Ok(backend.has_manifest(name, *digest)?.then_some(*digest)),
+        Reference::Digest(digest) => Ok(backend.manifest(name, *digest)?.map(|_| *digest)),
         Reference::Tag(tag) => backend.tagged(name, tag),
     }
 }
@@ -176,21 +190,22 @@ fn own_type(manifest: &Manifest, served_as: &str) -> String {
 }
 
 /// What `manifest` points to and the repository does not have, each once. An index may list blobs:
-/// build caches do.
+/// build caches do. Config and layers are blobs whatever their media type says.
 fn missing(
     backend: &dyn Backend,
     name: &Repository,
     manifest: &Manifest,
 ) -> Result<Vec<Digest>, StorageError> {
     let (mut missing, mut seen) = (Vec::new(), HashSet::new());
-    for child in manifest.children().iter().chain(manifest.blobs()) {
+    let children = manifest.children().iter();
+    let children = children.map(|child| (child, media_type::is_manifest(&child.media_type)));
+    for (child, is_manifest) in children.chain(manifest.blobs().map(|blob| (blob, false))) {
         if !seen.insert(child.digest) {
             continue;
         }
-        let known = if media_type::is_manifest(&child.media_type) {
-            backend.has_manifest(name, child.digest)?
-        } else {
-            backend.has_blob(name, child.digest)?
+        let known = match is_manifest {
+            true => readable(backend.manifest(name, child.digest))?.flatten().is_some(),
+            false => backend.has_blob(name, child.digest)?,
         };
         if !known {
             missing.push(child.digest);
@@ -248,19 +263,11 @@ impl Deletion {
             return Ok(Err(Refusal::TagsStay));
         }
         // First: no tag is seen without what it names.
-        tags.iter().try_for_each(|tag| backend.delete_tag(name, tag).map(drop))?;
+        backend.delete_tags(name, &tags)?;
         if let Reference::Digest(digest) = reference {
             backend.delete_manifest(name, *digest, subject(backend, name, *digest)?)?;
         }
         Ok(Ok(current))
-    }
-}
-
-/// None for what is damaged: it can be written anew, and deleted.
-fn readable<T>(found: Result<T, StorageError>) -> Result<Option<T>, StorageError> {
-    match found {
-        Err(StorageError::Damaged(_)) => Ok(None),
-        found => found.map(Some),
     }
 }
 

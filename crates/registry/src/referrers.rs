@@ -12,7 +12,7 @@ use crate::{
     listing::with_link,
     refusal::Refusal,
     route::Referring,
-    storage::{Backend, Storage, StorageError, StoredManifest},
+    storage::{Backend, Storage, StorageError, StoredManifest, readable},
 };
 
 const OCI_FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
@@ -70,8 +70,9 @@ impl Page {
             if referring.page.is_before(&digest.to_string()) {
                 continue;
             }
-            // It may be noted before it is there, and be gone before that is forgotten.
-            let Some(stored) = backend.manifest(name, digest)? else { continue };
+            // It may be noted before it is there, be gone before that is forgotten, or be damaged.
+            let stored = readable(backend.manifest(name, digest))?.flatten();
+            let Some(stored) = stored else { continue };
             let Some(descriptor) = descriptor(digest, subject, &stored) else { continue };
             if referring.artifact_type.is_some()
                 && referring.artifact_type != descriptor.artifact_type

@@ -45,7 +45,7 @@ pub(crate) enum Refusal {
     Digest(#[from] DigestError),
     #[error("the query must say `digest=<digest>`")]
     NoDigest,
-    #[error("log in: who is not known may not do this here")]
+    #[error("authentication required")]
     LogIn,
     #[error("these credentials are not those of a user")]
     BadCredentials,
@@ -99,6 +99,9 @@ pub(crate) enum Refusal {
     BodyBroken(#[source] axum::Error),
     #[error("the request's body was silent for {} s", limits::BODY_IDLE.as_secs())]
     BodySilent,
+    /// It is there, and is not what it should be; `unknown` is how it would be refused if it were absent.
+    #[error("the registry's copy is damaged; push it again")]
+    Damaged { unknown: Box<Refusal>, error: StorageError },
     // The paths and causes within are for the log.
     #[error("{}", in_words(.0))]
     Storage(#[from] StorageError),
@@ -145,7 +148,9 @@ impl Refusal {
             Self::MethodNotAllowed(_) | Self::ReadOnly | Self::TagsStay => {
                 (Status::METHOD_NOT_ALLOWED, Code::Unsupported)
             }
-            Self::LogIn | Self::BadCredentials => (Status::UNAUTHORIZED, Code::Unauthorized),
+            Self::LogIn | Self::BadCredentials => {
+                (Status::UNAUTHORIZED, Code::Unauthorized)
+            }
             Self::Denied { .. } => (Status::FORBIDDEN, Code::Denied),
             Self::Precondition(_) => (Status::PRECONDITION_FAILED, Code::Denied),
             Self::TagStays { .. } => (Status::CONFLICT, Code::Denied),
@@ -174,9 +179,23 @@ impl Refusal {
             Self::BodyBroken(_) => (Status::BAD_REQUEST, Code::BlobUploadInvalid),
             Self::BodySilent => (Status::REQUEST_TIMEOUT, Code::BlobUploadInvalid),
             Self::Storage(error) if error.is_full() => return (Status::INSUFFICIENT_STORAGE, None),
-            Self::Storage(_) => return (Status::INTERNAL_SERVER_ERROR, None),
+            Self::Storage(_) | Self::Damaged { .. } => {
+                return (Status::INTERNAL_SERVER_ERROR, None);
+            }
         };
         (status, Some(code))
+    }
+
+    /// The same for a HEAD: clients look by HEAD whether to push, and what is damaged is to be pushed
+    /// again, so it is absent to them.
+    pub(crate) fn for_head(self) -> Self {
+        match self {
+            Self::Damaged { unknown, error } => {
+                tracing::error!(%error, "content is damaged");
+                *unknown
+            }
+            other => other,
+        }
     }
 
     /// What goes beside the body.
@@ -187,7 +206,9 @@ impl Refusal {
             Self::MethodNotAllowed(allowed) => [fixed(ALLOW, allowed), None],
             Self::ReadOnly => [fixed(ALLOW, "GET, HEAD"), None],
             Self::TagsStay => [fixed(ALLOW, "GET, HEAD, PUT"), None],
-            Self::LogIn | Self::BadCredentials => [Some((WWW_AUTHENTICATE, CHALLENGE)), None],
+            Self::LogIn | Self::BadCredentials => {
+                [Some((WWW_AUTHENTICATE, CHALLENGE)), None]
+            }
             Self::TooManyUploads(_) | Self::TooManyRequests(_) => {
                 [text(RETRY_AFTER, limits::RETRY_AFTER_SECONDS.to_string()), None]
             }
@@ -213,8 +234,10 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        if let Self::Storage(error) = &self {
-            tracing::error!(%error, "the storage failed");
+        match &self {
+            Self::Storage(error) => tracing::error!(%error, "the storage failed"),
+            Self::Damaged { error, .. } => tracing::error!(%error, "content is damaged"),
+            _ => {}
         }
         let (status, code) = self.kind();
         let mut response = Response::new(Body::from(self.body(code).to_json()));

@@ -29,12 +29,12 @@ pub(crate) enum Registry {
 
 /// Serve an OCI registry: push, pull, mount, list, refer, delete.
 ///
-/// In memory for tests, or durably in a directory. Without --htpasswd whoever reaches it may do
-/// everything, so it listens on loopback unless told otherwise. SIGTERM drains: requests in flight are
+/// In memory for tests, or durably in a directory. Without --htpasswd anyone who can connect can push
+/// and delete, so it listens on loopback unless told otherwise. SIGTERM drains: requests in flight are
 /// finished, and upload sessions on a directory go on after the next start.
 #[derive(Debug, Args)]
 pub(crate) struct RegistryServe {
-    /// Where content is kept: `memory` or `file:///directory`, which is made if it is absent
+    /// Where content is kept: `memory` or `file:///directory`, which must be absent, empty or a registry's
     #[arg(long, value_name = "URL", default_value = "memory")]
     pub storage: String,
 
@@ -64,7 +64,7 @@ pub(crate) struct RegistryServe {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Content")]
 pub(crate) struct RegistryRules {
-    /// Write nothing: only GET and HEAD
+    /// Take only GET and HEAD, and change nothing in the directory
     #[arg(long)]
     pub read_only: bool,
 

@@ -18,7 +18,7 @@ use crate::{
 pub(crate) async fn run(serve: &RegistryServe) -> anyhow::Result<Exit> {
     let (access, tls) = both(access(&serve.entrance), tls(&serve.entrance))?;
     let is_open = access.is_none();
-    let registry = Registry::with(storage(&serve.storage)?, settings(serve), access);
+    let registry = Registry::with(storage(serve)?, settings(serve), access);
     let admin = match serve.admin {
         Some(address) => Some(listen(address).await?),
         None => None,
@@ -26,7 +26,7 @@ pub(crate) async fn run(serve: &RegistryServe) -> anyhow::Result<Exit> {
     let listener = listen(serve.listen).await?;
     let address = listener.local_addr()?;
     if is_open && !address.ip().is_loopback() && !serve.rules.read_only {
-        tracing::warn!(%address, "whoever reaches this address may push and delete; there is --htpasswd");
+        tracing::warn!(%address, "anyone who can connect can push and delete; use --htpasswd");
     }
     if let Some(admin) = &admin {
         tracing::info!(at = %admin.local_addr()?, "serving metrics and health");
@@ -55,15 +55,25 @@ const fn settings(serve: &RegistryServe) -> Settings {
     }
 }
 
-fn storage(url: &str) -> anyhow::Result<Storage> {
-    match url.strip_prefix("file://") {
-        _ if url == "memory" => Ok(Storage::memory()),
-        Some(path) if path.starts_with('/') => Storage::directory(Path::new(path))
-            .with_context(|| format!("cannot use {path} as the registry's storage")),
+fn storage(serve: &RegistryServe) -> anyhow::Result<Storage> {
+    let url = &*serve.storage;
+    let path = match url.strip_prefix("file://") {
+        _ if url == "memory" => {
+            tracing::warn!(
+                "content is kept in memory and lost at exit; use --storage file:///directory to keep it"
+            );
+            return Ok(Storage::memory());
+        }
+        Some(path) if path.starts_with('/') => Path::new(path),
         _ => anyhow::bail!(
             "storage `{url}` is not known: use `memory` or file:///absolute/directory"
         ),
-    }
+    };
+    let opened = match serve.rules.read_only {
+        true => Storage::read_only_directory(path),
+        false => Storage::directory(path),
+    };
+    opened.with_context(|| format!("cannot use {} as the registry's storage", path.display()))
 }
 
 fn access(entrance: &RegistryEntrance) -> anyhow::Result<Option<Access>> {

@@ -261,6 +261,41 @@ async fn a_second_registry_on_a_directory_does_not_start() {
 }
 
 #[tokio::test]
+async fn a_directory_that_no_registry_made_is_refused() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let photo = directory.path().join("uploads/photo.jpg");
+    fs::create_dir(directory.path().join("uploads")).expect("it is made");
+    write(&photo, "mine");
+    let storage = format!("file://{}", directory.path().display());
+    let arguments = ["registry", "serve", "--listen", "127.0.0.1:0", "--storage", &storage];
+    for flags in [&[][..], &["--read-only"]] {
+        let ended = run(&[&arguments, flags].concat()).await.expect(2);
+        for said in ["not a registry's storage", "`uploads`", ".portolan-registry"] {
+            assert!(ended.stderr.contains(said), "{said}: {}", ended.stderr);
+        }
+        assert!(photo.is_file());
+    }
+    let arguments = ["registry", "serve", "--storage", "file:///proc/portolan"];
+    let ended = run(&arguments).await.expect(2);
+    assert!(ended.stderr.contains("cannot create `/proc/portolan`"), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn a_registry_in_memory_says_that_its_content_is_lost_at_exit() {
+    let mut child =
+        portolan(&["registry", "serve", "--listen", "127.0.0.1:0"]).spawn().expect("it starts");
+    let mut log = BufReader::new(child.stderr.take().expect("piped")).lines();
+    let event = event(&mut log).await;
+    assert_eq!(event["level"], "WARN");
+    assert_eq!(
+        event["message"],
+        "content is kept in memory and lost at exit; use --storage file:///directory to keep it"
+    );
+    signal(&child, "TERM").await;
+    end_of(child).await.expect(0);
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_flags_and_files_is_said_before_anything_starts() {
     let directory = TempDir::new().expect("a temporary directory");
     let file =

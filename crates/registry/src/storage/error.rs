@@ -22,8 +22,26 @@ pub enum StorageError {
     /// Another registry uses the directory.
     #[error("`{}` is in use by another registry; end that one, or take another directory", .0.display())]
     InUse(PathBuf),
+    /// The directory holds something, and no registry made it.
+    #[error(
+        "`{}` is not a registry's storage: it holds `{found}` and no file `.portolan-registry`; take \
+         an empty or absent directory, or, if a registry wrote this one, create an empty file of \
+         that name in it", root.display()
+    )]
+    NotOurs {
+        /// The directory.
+        root: PathBuf,
+        /// Something that lies in it.
+        found: String,
+    },
+    /// A symbolic link in place of a directory or file of ours.
+    #[error(
+        "`{}` is a symbolic link, which the registry does not follow; replace it by what it points \
+         to", .0.display()
+    )]
+    Link(PathBuf),
     /// A file does not hold what the layout says.
-    #[error("`{}` is damaged; delete it and push again", .0.display())]
+    #[error("`{}` is damaged; push it again", .0.display())]
     Damaged(PathBuf),
     /// The process is ending.
     #[error("the work was cut short: {0}")]
@@ -37,6 +55,12 @@ impl StorageError {
         matches!(self, Self::InUse(_))
     }
 
+    /// Whether a file does not hold what was written to it.
+    #[must_use]
+    pub const fn is_damage(&self) -> bool {
+        matches!(self, Self::Damaged(_))
+    }
+
     /// Whether there is no room left: on the disk, in a quota, or for another file.
     #[must_use]
     pub fn is_full(&self) -> bool {
@@ -46,6 +70,14 @@ impl StorageError {
             _ => return false,
         };
         matches!(kind, StorageFull | QuotaExceeded | FileTooLarge)
+    }
+}
+
+/// None for what is damaged: it can be written anew, and deleted.
+pub(crate) fn readable<T>(found: Result<T, StorageError>) -> Result<Option<T>, StorageError> {
+    match found {
+        Err(StorageError::Damaged(_)) => Ok(None),
+        found => found.map(Some),
     }
 }
 

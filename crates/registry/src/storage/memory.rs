@@ -136,10 +136,6 @@ impl Backend for Memory {
         Ok(())
     }
 
-    fn has_manifest(&self, name: &Repository, digest: Digest) -> Known {
-        Ok(self.read(name, |held| held.manifests.contains_key(&digest)).unwrap_or(false))
-    }
-
     fn manifest(
         &self,
         name: &Repository,
@@ -183,8 +179,12 @@ impl Backend for Memory {
         Ok(self.read(name, |held| held.tags.get(tag).copied()).flatten())
     }
 
-    fn delete_tag(&self, name: &Repository, tag: &Tag) -> Known {
-        Ok(self.delete(name, |held| held.tags.remove(tag)))
+    fn delete_tags(&self, name: &Repository, tags: &[Tag]) -> Done {
+        self.delete(name, |held| {
+            tags.iter().for_each(|tag| drop(held.tags.remove(tag)));
+            Some(())
+        });
+        Ok(())
     }
 
     fn tags(&self, name: &Repository) -> Result<Option<Vec<Tag>>, StorageError> {

@@ -21,6 +21,7 @@ use bytes::Bytes;
 use oci::{Algorithm, Digest, Repository, Tag};
 
 pub use self::error::StorageError;
+pub(crate) use self::error::readable;
 pub(crate) use self::staged::Staged;
 use self::{directory::Directory, memory::Memory};
 use crate::upload_id::UploadId;
@@ -31,6 +32,7 @@ pub struct Storage {
     backend: Arc<dyn Backend>,
     /// Held by who looks at a repository's tags and then writes. A repository has always the same.
     writing: Arc<([Mutex<()>; LOCKS], RandomState)>,
+    is_read_only: bool,
 }
 
 /// So many writes of manifests may go on at once: more than a disk syncs at a time.
@@ -44,19 +46,33 @@ impl Storage {
     }
 
     /// Everything below `root`, which is made if it is absent and belongs to this storage alone until
-    /// the last clone is gone. What an earlier one left half done is removed. The layout:
-    /// `docs/registry.md`.
+    /// the last clone is gone. What an earlier one left half done is removed; files that no registry
+    /// made stay. The layout: `docs/registry.md`.
     ///
     /// # Errors
-    /// When another registry uses the directory ([`StorageError::is_in_use`]), or it cannot be
-    /// written.
+    /// When another registry uses the directory ([`StorageError::is_in_use`]), no registry made it and
+    /// it is not empty, or it cannot be written.
     pub fn directory(root: &Path) -> Result<Self, StorageError> {
         Ok(Self::new(Directory::open(root)?))
     }
 
+    /// The same to be read only: nothing below `root` is changed, and a registry on it refuses to write.
+    ///
+    /// # Errors
+    /// When a registry that writes uses the directory, no registry made it and it is not empty, or it
+    /// cannot be read.
+    pub fn read_only_directory(root: &Path) -> Result<Self, StorageError> {
+        Ok(Self { is_read_only: true, ..Self::new(Directory::open_read_only(root)?) })
+    }
+
     fn new(backend: impl Backend + 'static) -> Self {
         let locks = std::array::from_fn(|_| Mutex::default());
-        Self { backend: Arc::new(backend), writing: Arc::new((locks, RandomState::new())) }
+        let writing = Arc::new((locks, RandomState::new()));
+        Self { backend: Arc::new(backend), writing, is_read_only: false }
+    }
+
+    pub(crate) const fn is_read_only(&self) -> bool {
+        self.is_read_only
     }
 
     /// For what does not block, or where blocking does no harm.
@@ -128,7 +144,6 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
         manifest: &StoredManifest,
         subject: Option<Digest>,
     ) -> Done;
-    fn has_manifest(&self, name: &Repository, digest: Digest) -> Known;
     fn manifest(
         &self,
         name: &Repository,
@@ -143,8 +158,8 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
 
     fn put_tag(&self, name: &Repository, tag: &Tag, digest: Digest) -> Done;
     fn tagged(&self, name: &Repository, tag: &Tag) -> Result<Option<Digest>, StorageError>;
-    /// Whether it was there.
-    fn delete_tag(&self, name: &Repository, tag: &Tag) -> Known;
+    /// Deletes those that are there.
+    fn delete_tags(&self, name: &Repository, tags: &[Tag]) -> Done;
 
     /// In no order; none where the repository holds nothing.
     fn tags(&self, name: &Repository) -> Result<Option<Vec<Tag>>, StorageError>;

@@ -99,6 +99,10 @@ impl StagedFile {
         Self { path, open: None, len, kept: Kept::UntilDeleted, is_spent: false }
     }
 
+    pub(super) const fn len(&self) -> u64 {
+        self.len
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
     }

@@ -1,10 +1,14 @@
 //! What a directory adds: content outlives the process, and damage does not pass for content.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
 
 use http::{Method, StatusCode};
 use oci::Digest;
-use registry::Storage;
+use registry::{Registry, Storage};
 use testkit::fixture;
 
 use crate::peer::{Peer, header, refusal, refused};
@@ -12,6 +16,210 @@ use crate::peer::{Peer, header, refusal, refused};
 fn names(path: &Path) -> Vec<String> {
     let entries = fs::read_dir(path).expect("a directory");
     entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("text")).collect()
+}
+
+/// A name that the registry gives to a file that is being written.
+const STAGED: &str = "0123456789abcdef0123456789abcdef";
+
+/// Every file and directory below `path`, with its content.
+fn tree(path: &Path) -> Vec<(PathBuf, Option<Vec<u8>>)> {
+    let mut found = Vec::new();
+    let mut to_visit = vec![path.to_owned()];
+    while let Some(path) = to_visit.pop() {
+        if fs::symlink_metadata(&path).expect("it is there").is_dir() {
+            to_visit.extend(names(&path).iter().map(|name| path.join(name)));
+            found.push((path, None));
+        } else {
+            let content = fs::read(&path).ok();
+            found.push((path, content));
+        }
+    }
+    found.sort();
+    found
+}
+
+#[tokio::test]
+async fn a_directory_that_no_registry_made_is_refused_and_stays_as_it_is() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let root = directory.path();
+    for file in ["uploads/photo.jpg", "staging/draft.txt"] {
+        let path = root.join(file);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("it is made");
+        fs::write(path, "mine").expect("it is written");
+    }
+    let before = tree(root);
+    for refused in [Storage::directory(root), Storage::read_only_directory(root)] {
+        let error = refused.expect_err("it is not a registry's").to_string();
+        for word in [&*root.to_string_lossy(), "not a registry's storage", ".portolan-registry"] {
+            assert!(error.contains(word), "{error}");
+        }
+    }
+    assert_eq!(tree(root), before);
+
+    let file_system = tempfile::tempdir().expect("a directory");
+    fs::create_dir(file_system.path().join("lost+found")).expect("it is made");
+    Storage::read_only_directory(file_system.path()).expect("it is empty");
+    assert_eq!(names(file_system.path()), ["lost+found"]);
+    Storage::directory(file_system.path()).expect("it is empty");
+    Storage::directory(file_system.path()).expect("it has a marker now");
+    Storage::read_only_directory(&root.join("absent")).expect_err("it is not there");
+}
+
+#[tokio::test]
+async fn a_directory_of_a_version_without_markers_gets_one() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let root = directory.path();
+    let image = fixture::image(1, 1);
+    let peer = Peer::on(root).await;
+    peer.push("a", "v1", &image).await;
+    peer.stop().await;
+    let marker = root.join(".portolan-registry");
+    fs::remove_file(&marker).expect("it is there");
+    drop(Storage::read_only_directory(root).expect("a registry made it"));
+    assert!(!marker.exists());
+    let peer = Peer::on(root).await;
+    assert_eq!(peer.get("/v2/a/manifests/v1").await.body(), &image.bytes);
+    assert!(marker.exists());
+}
+
+#[tokio::test]
+async fn only_files_with_names_of_our_own_are_removed_at_start() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let root = directory.path();
+    drop(Storage::directory(root).expect("it is made"));
+    let digest = Digest::sha256(b"x");
+    let ours = [
+        format!("staging/{STAGED}"),
+        format!("uploads/{STAGED}"),
+        format!("uploads/{}.session", STAGED.replace('0', "1")),
+        format!("blobs/{digest}"),
+    ];
+    let theirs = [
+        "staging/draft.txt".to_owned(),
+        "uploads/photo.jpg".to_owned(),
+        "uploads/notes".to_owned(),
+        format!("uploads/{STAGED}.txt"),
+        "blobs/list".to_owned(),
+        format!("blobs/{digest}.bak"),
+    ];
+    for file in ours.iter().chain(&theirs) {
+        fs::write(root.join(file), "x").expect("it is written");
+    }
+    drop(Storage::directory(root).expect("it is free"));
+    for file in &ours {
+        assert!(!root.join(file).exists(), "{file}");
+    }
+    for file in &theirs {
+        assert!(root.join(file).exists(), "{file}");
+    }
+}
+
+#[tokio::test]
+async fn symbolic_links_are_not_followed() {
+    let outside = tempfile::tempdir().expect("a directory");
+    let digest = Digest::sha256(b"x");
+    for file in [STAGED, &digest.to_string()] {
+        fs::write(outside.path().join(file), "mine").expect("it is written");
+    }
+    let before = tree(outside.path());
+    for name in ["repositories", "staging", "uploads", "blobs", "lock"] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let root = directory.path();
+        drop(Storage::directory(root).expect("it is made"));
+        let path = root.join(name);
+        if name == "lock" {
+            fs::remove_file(&path).expect("it is there");
+            symlink(outside.path().join(STAGED), &path).expect("it is made");
+        } else {
+            fs::remove_dir(&path).expect("it is empty");
+            symlink(outside.path(), &path).expect("it is made");
+        }
+        let error = Storage::directory(root).expect_err("it is a link").to_string();
+        assert!(error.contains("symbolic link") && error.contains(name), "{error}");
+        assert_eq!(tree(outside.path()), before);
+    }
+
+    let directory = tempfile::tempdir().expect("a directory");
+    let root = directory.path();
+    drop(Storage::directory(root).expect("it is made"));
+    for name in [&format!("staging/{STAGED}"), &format!("uploads/{STAGED}")] {
+        symlink(outside.path().join(STAGED), root.join(name)).expect("it is made");
+    }
+    symlink(outside.path().join(digest.to_string()), root.join(format!("blobs/{digest}")))
+        .expect("it is made");
+    let tags = outside.path().join("_tags");
+    fs::create_dir(&tags).expect("it is made");
+    fs::write(tags.join("v1"), digest.to_string()).expect("it is written");
+    symlink(outside.path(), root.join("repositories/a")).expect("it is made");
+    let before = tree(outside.path());
+    let peer = Peer::on(root).await;
+    for path in ["/v2/a/manifests/v1".to_owned(), format!("/v2/a/blobs/{digest}")] {
+        let answer = peer.ask(Method::DELETE, &path, &[], "").await;
+        assert_eq!(refusal(&answer), refused(500, "UNKNOWN"), "{path}");
+    }
+    let push = format!("/v2/a/blobs/uploads/?digest={digest}");
+    assert_eq!(peer.ask(Method::POST, &push, &[], "x").await.status(), 500);
+    assert_eq!(tree(outside.path()), before);
+}
+
+#[tokio::test]
+async fn a_read_only_registry_changes_nothing_in_its_directory() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let root = directory.path();
+    let image = fixture::image(1, 1);
+    let peer = Peer::on(root).await;
+    peer.push("a", "v1", &image).await;
+    peer.start("a").await;
+    peer.stop().await;
+    fs::write(root.join("staging").join(STAGED), "half").expect("it is written");
+    fs::remove_file(root.join("lock")).expect("it is there");
+    let before = tree(root);
+    let storage = Storage::read_only_directory(root).expect("it can be read");
+    let peer = Peer::of(Registry::new(storage)).await;
+    assert_eq!(peer.get("/v2/a/manifests/v1").await.body(), &image.bytes);
+    let path = "/v2/a/blobs/uploads/";
+    let answer = peer.ask(Method::POST, path, &[], "").await;
+    assert_eq!(refusal(&answer), refused(405, "UNSUPPORTED"));
+    assert_eq!(tree(root), before);
+
+    // Readers share the directory; a writer has it alone.
+    fs::write(root.join("lock"), "").expect("it is written");
+    let reader = Storage::read_only_directory(root).expect("nobody writes");
+    Storage::read_only_directory(root).expect("nobody writes");
+    assert!(Storage::directory(root).expect_err("it is being read").is_in_use());
+    drop(reader);
+    let _writer = Storage::directory(root).expect("it is free");
+    assert!(Storage::read_only_directory(root).expect_err("it is being written").is_in_use());
+}
+
+#[tokio::test]
+async fn directories_that_are_not_repositories_are_left_out_of_the_catalogue() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let root = directory.path();
+    let peer = Peer::on(root).await;
+    peer.push("a/b", "v1", &fixture::image(1, 1)).await;
+    peer.stop().await;
+    let repositories = root.join("repositories");
+    for foreign in ["Photos/2024", "b", "a/.git/objects"] {
+        fs::create_dir_all(repositories.join(foreign)).expect("it is made");
+    }
+    fs::write(repositories.join("notes"), "x").expect("it is written");
+    // They cannot be read, by root neither: they point to themselves.
+    for name in ["b/_blobs", "loop", "a/loop"] {
+        symlink(Path::new(name).file_name().expect("a name"), repositories.join(name))
+            .expect("it is made");
+    }
+    let peer = Peer::on(root).await;
+    let answer = peer.get("/v2/_catalog").await;
+    assert_eq!(answer.status(), StatusCode::OK, "{answer:?}");
+    assert_eq!(&answer.body()[..], br#"{"repositories":["a/b"]}"#);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_file_system_that_takes_no_directories_is_an_error() {
+    let error = Storage::directory(Path::new("/proc/x/y")).expect_err("nothing can be made there");
+    assert!(error.to_string().starts_with("cannot create `/proc/x`"), "{error}");
 }
 
 #[tokio::test]
@@ -46,9 +254,9 @@ async fn content_outlives_the_registry() {
 #[tokio::test]
 async fn what_a_killed_registry_left_under_way_is_cleared() {
     let directory = tempfile::tempdir().expect("a directory");
+    drop(Storage::directory(directory.path()).expect("it is made"));
     let staging = directory.path().join("staging");
-    fs::create_dir_all(&staging).expect("it is made");
-    fs::write(staging.join("half a blob"), "half").expect("it is written");
+    fs::write(staging.join(STAGED), "half").expect("it is written");
     let peer = Peer::on(directory.path()).await;
     assert!(names(&staging).is_empty());
     // Nothing stays there after pushes, good or bad, and cancelled sessions.
@@ -90,6 +298,71 @@ async fn a_mounted_blob_is_stored_once() {
         fs::metadata(directory.path().join(path)).expect("it is there").ino()
     };
     assert_eq!(file("a"), file("b"));
+}
+
+#[tokio::test]
+async fn a_blob_of_another_length_than_it_came_with_is_damaged_until_it_is_pushed_again() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let peer = Peer::on(directory.path()).await;
+    let image = fixture::image(1, 1);
+    peer.push("a", "v1", &image).await;
+    let layer = &image.blobs[1];
+    let digest = layer.descriptor.digest;
+    let mount = |to: &str| format!("/v2/{to}/blobs/uploads/?mount={digest}&from=a");
+    assert_eq!(peer.ask(Method::POST, &mount("b"), &[], "").await.status(), 201);
+    let path = format!("/v2/a/blobs/{digest}");
+    let file = directory.path().join(format!("repositories/a/_blobs/{digest}"));
+    for length in [0, 3, layer.descriptor.size + 1] {
+        let damaged = fs::File::options().write(true).open(&file).expect("it is there");
+        damaged.set_len(length).expect("it is changed");
+        let answer = peer.get(&path).await;
+        assert_eq!(refusal(&answer), refused(500, "UNKNOWN"), "{length}");
+        assert!(String::from_utf8_lossy(answer.body()).contains("push it again"));
+        // Clients look by HEAD whether they must push.
+        assert_eq!(peer.ask(Method::HEAD, &path, &[], "").await.status(), 404);
+        assert_eq!(peer.ask(Method::POST, &mount("c"), &[], "").await.status(), 202);
+        let put = peer.push_manifest("a", "v2", &image).await;
+        assert_eq!(refusal(&put), refused(404, "MANIFEST_BLOB_UNKNOWN"));
+        peer.push_blob("a", &layer.bytes).await;
+        assert_eq!(peer.get(&path).await.body(), &layer.bytes);
+        assert_eq!(peer.push_manifest("a", "v2", &image).await.status(), 201);
+        // The other repository's copy is repaired by mounting it again.
+        let other = format!("/v2/b/blobs/{digest}");
+        assert_eq!(peer.ask(Method::POST, &mount("b"), &[], "").await.status(), 201);
+        assert_eq!(peer.get(&other).await.body(), &layer.bytes);
+    }
+    // Not a file at all: nothing waits for it.
+    fs::remove_file(&file).expect("it is there");
+    fs::create_dir(&file).expect("it is made");
+    assert_eq!(peer.get(&path).await.status(), 500);
+}
+
+#[tokio::test]
+async fn a_manifest_that_does_not_match_its_digest_is_damaged_until_it_is_pushed_again() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let peer = Peer::on(directory.path()).await;
+    let index = fixture::index(1, 2, 1);
+    peer.push("a", "v1", &index).await;
+    let child = index.manifests()[0];
+    let by_digest = format!("/v2/a/manifests/{}", child.digest());
+    assert_eq!(peer.push_manifest("a", "child", child).await.status(), 201);
+    let file = directory.path().join(format!("repositories/a/_manifests/{}", child.digest()));
+    let mut content = fs::read(&file).expect("it is there");
+    *content.last_mut().expect("a byte") = b' ';
+    fs::write(&file, content).expect("it is written");
+    for path in [&*by_digest, "/v2/a/manifests/child"] {
+        assert_eq!(refusal(&peer.get(path).await), refused(500, "UNKNOWN"), "{path}");
+    }
+    assert_eq!(peer.ask(Method::HEAD, &by_digest, &[], "").await.status(), 404);
+    let tag = peer.ask(Method::HEAD, "/v2/a/manifests/child", &[], "").await;
+    assert_eq!(tag.status(), 500, "the tag is there");
+    let put = peer.push_manifest("a", "v2", &index).await;
+    assert_eq!(refusal(&put), refused(404, "MANIFEST_BLOB_UNKNOWN"));
+    let headers = [("content-type", &*child.descriptor.media_type), ("if-none-match", "*")];
+    let put = peer.ask(Method::PUT, &by_digest, &headers, child.bytes.clone()).await;
+    assert_eq!(put.status(), 201, "{put:?}");
+    assert_eq!(peer.get(&by_digest).await.body(), &child.bytes);
+    assert_eq!(peer.push_manifest("a", "v2", &index).await.status(), 201);
 }
 
 #[tokio::test]

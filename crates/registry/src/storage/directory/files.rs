@@ -10,18 +10,16 @@ use std::{
 
 use super::super::{Done, Known, StorageError, error::failed};
 
-/// Makes a directory and those above it, durably, as far as they are not there.
+/// Makes a directory and those above it, durably, as far as they are not there. Each is tried once: a
+/// file system that takes no directories, such as `/proc`, may say that a parent is missing.
 pub(super) fn create_dir(path: &Path) -> Done {
-    let parent = parent(path);
-    match fs::create_dir(path) {
-        Ok(()) => sync_dir(parent),
-        Err(_) if path.is_dir() => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound && parent != path => {
-            create_dir(parent)?;
-            create_dir(path)
-        }
-        Err(error) => Err(failed("create", path)(error)),
-    }
+    let missing: Vec<_> = path.ancestors().take_while(|directory| !directory.is_dir()).collect();
+    missing.into_iter().rev().try_for_each(|directory| match fs::create_dir(directory) {
+        Ok(()) => sync_dir(parent(directory)),
+        // Made by somebody else meanwhile.
+        Err(_) if directory.is_dir() => Ok(()),
+        Err(error) => Err(failed("create", directory)(error)),
+    })
 }
 
 /// Makes the names in a directory durable.
@@ -65,10 +63,26 @@ pub(super) fn link(source: &Path, path: &Path) -> Result<Linked, StorageError> {
     }
 }
 
-/// How many names a file has, and its length; none where it is not there.
+/// How many names a regular file has, and its length; none where there is no such file.
 pub(super) fn names_of(path: &Path) -> Result<Option<(u64, u64)>, StorageError> {
-    let found = if_there(fs::metadata(path)).map_err(failed("look for", path))?;
+    let found = regular_file(path)?;
     Ok(found.map(|found| (found.nlink(), found.len())))
+}
+
+/// What is known of a regular file; none where nothing or something else lies, symbolic links among
+/// them.
+pub(super) fn regular_file(path: &Path) -> Result<Option<fs::Metadata>, StorageError> {
+    let found = if_there(fs::symlink_metadata(path)).map_err(failed("look for", path))?;
+    Ok(found.filter(fs::Metadata::is_file))
+}
+
+pub(super) fn is_regular_file(path: &Path) -> Known {
+    Ok(regular_file(path)?.is_some())
+}
+
+/// Says that a file which is not one of ours stays.
+pub(super) fn leave_alone(path: &Path) {
+    tracing::warn!(path = %path.display(), "not a file of the registry; it is left alone");
 }
 
 pub(super) fn delete(path: &Path) -> Known {

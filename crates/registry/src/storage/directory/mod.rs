@@ -3,14 +3,17 @@
 //!
 //! It does not look for what no manifest needs. The layout: `docs/registry.md`.
 
+mod claim;
+mod discovery;
 mod files;
 mod names;
 mod pool;
 mod sessions;
+mod sizes;
 
 use std::{
     collections::BTreeSet,
-    fs::{self, File, TryLockError},
+    fs::{self, File},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
     time::SystemTime,
@@ -19,18 +22,21 @@ use std::{
 use oci::{Digest, Repository, Tag};
 
 use self::{
+    claim::{Layout, not_a_link},
+    discovery::holds_something,
     files::{
-        Linked, create_dir, delete, entries, exists, file_name, holds_anything, if_there, link,
-        parent, read, rename, sync_dir,
+        Linked, create_dir, delete, entries, exists, file_name, if_there, leave_alone, link,
+        parent, read, regular_file, rename, sync_dir,
     },
     names::RepositoryNames,
     pool::{Pool, Reclaimed},
     sessions::Sessions,
+    sizes::Sizes,
 };
 use super::{
     Backend, Blob, Done, Known, RecoveredSession, SavedSession, Staged, StorageError,
     StoredManifest,
-    error::failed,
+    error::{failed, readable},
     staged::{Kept, StagedFile},
 };
 use crate::{limits::MAX_DIRECTORY_BLOB_BYTES, upload_id::UploadId};
@@ -45,49 +51,54 @@ pub(super) struct Directory {
     repositories: PathBuf,
     staging: PathBuf,
     pool: Pool,
+    sizes: Sizes,
     sessions: Sessions,
     names: RepositoryNames,
     /// Held while directories are made: who finds one there may rely on it after a crash too, but for one
     /// whose process was killed between making and syncing it.
     making: Mutex<()>,
     /// Locked as long as it is open.
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl Directory {
     pub(super) fn open(root: &Path) -> Result<Self, StorageError> {
         // So that every path has a parent that can be opened.
         let root = &std::path::absolute(root).map_err(failed("look for", root))?;
-        let [repositories, staging, uploads, blobs] =
-            ["repositories", "staging", "uploads", "blobs"].map(|name| root.join(name));
-        create_dir(&repositories)?;
-        let lock = lock(root)?;
+        let (layout, lock) = claim::for_writing(root)?;
         // Under the lock nobody else writes: what is half done was left by a process that was killed.
         let mut reclaimed = Reclaimed::default();
-        for path in entries(&staging)? {
-            let bytes = fs::symlink_metadata(&path).map_or(0, |found| found.len());
-            if_there(fs::remove_file(&path)).map_err(failed("delete", &path))?;
-            reclaimed.add(bytes);
-        }
-        for made in [&staging, &uploads, &blobs] {
-            create_dir(made)?;
-        }
-        let sessions = Sessions::recover(uploads, &mut reclaimed)?;
-        let pool = Pool::new(blobs, staging.clone());
-        pool.reclaim(&mut reclaimed)?;
+        clear_staging(&layout.staging, &mut reclaimed)?;
+        let sessions = Sessions::recover(layout.uploads.clone(), &mut reclaimed)?;
+        let this = Self::with(layout, sessions, Some(lock));
+        this.pool.reclaim(&mut reclaimed)?;
         if reclaimed.files > 0 {
             let Reclaimed { files, bytes } = reclaimed;
             tracing::info!(files, bytes, "removed what an earlier process left half done");
         }
-        Ok(Self {
+        Ok(this)
+    }
+
+    /// Changes nothing, not even by a lock file.
+    pub(super) fn open_read_only(root: &Path) -> Result<Self, StorageError> {
+        let root = &std::path::absolute(root).map_err(failed("look for", root))?;
+        let (layout, lock) = claim::for_reading(root)?;
+        let sessions = Sessions::none(layout.uploads.clone());
+        Ok(Self::with(layout, sessions, lock))
+    }
+
+    fn with(layout: Layout, sessions: Sessions, lock: Option<File>) -> Self {
+        let Layout { repositories, staging, blobs, sizes, .. } = layout;
+        Self {
             repositories,
+            pool: Pool::new(blobs, staging.clone()),
+            sizes: Sizes::new(sizes, staging.clone()),
             staging,
-            pool,
             sessions,
             names: RepositoryNames::default(),
             making: Mutex::default(),
             _lock: lock,
-        })
+        }
     }
 
     fn path(&self, name: &Repository, kind: &str, of: &impl ToString) -> PathBuf {
@@ -116,9 +127,21 @@ impl Directory {
 
     fn make_parent<'a>(&self, path: &'a Path) -> Result<&'a Path, StorageError> {
         let parent = parent(path);
+        self.no_links_above(path)?;
         let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         create_dir(parent)?;
         Ok(parent)
+    }
+
+    /// Nothing is written, replaced or deleted through a symbolic link: what it points to is not ours.
+    fn no_links_above(&self, path: &Path) -> Done {
+        let below = path.ancestors().skip(1).take_while(|above| *above != self.repositories);
+        below.into_iter().try_for_each(not_a_link)
+    }
+
+    fn delete(&self, path: &Path) -> Known {
+        self.no_links_above(path)?;
+        delete(path)
     }
 
     /// Moves a blob that is staged to its place, or links the place to the same blob elsewhere.
@@ -127,6 +150,7 @@ impl Directory {
         let path = self.path(name, BLOBS, &digest);
         let parent = self.make_parent(&path)?;
         let _alone = self.pool.lock(digest);
+        self.sizes.note(digest, staged.len());
         if self.pool.place_equal(digest, staged, &path)? {
             return sync_dir(parent);
         }
@@ -134,6 +158,18 @@ impl Directory {
         staged.moved();
         self.pool.offer(digest, &path);
         sync_dir(parent)
+    }
+
+    /// How long the blob at `path` is; none where there is none. It is damaged if that is not as long as it
+    /// was when it came, or is no file.
+    fn blob_size(&self, path: &Path, digest: Digest) -> Result<Option<u64>, StorageError> {
+        let found = if_there(fs::symlink_metadata(path)).map_err(failed("look for", path))?;
+        let Some(found) = found else { return Ok(None) };
+        let noted = self.sizes.of(digest)?;
+        match found.is_file() && noted.is_none_or(|noted| noted == found.len()) {
+            true => Ok(Some(found.len())),
+            false => Err(StorageError::Damaged(path.to_owned())),
+        }
     }
 
     /// A copy of the blob at `source`, for where it can have no further name.
@@ -153,47 +189,24 @@ impl Directory {
         Ok(true)
     }
 
-    /// Whether the repository holds a blob or manifest.
-    fn holds_something(&self, repository: &Path) -> Known {
-        for kind in [BLOBS, MANIFESTS] {
-            if holds_anything(&repository.join(kind))? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
     fn deleted_from(&self, name: &Repository) -> Done {
         let path = self.repositories.join(name.as_str());
-        self.names.shrank(name, || self.holds_something(&path))
-    }
-
-    /// The repositories that hold something, as the files say.
-    fn find_repositories(&self) -> Result<BTreeSet<Repository>, StorageError> {
-        let mut found = BTreeSet::new();
-        let mut to_visit = vec![self.repositories.clone()];
-        while let Some(path) = to_visit.pop() {
-            let below = |path: &PathBuf| file_name(path).is_some_and(|name| !name.starts_with('_'));
-            to_visit.extend(entries(&path)?.into_iter().filter(below));
-            let name = path.strip_prefix(&self.repositories).ok().and_then(Path::to_str);
-            // The root is no repository, and neither is what somebody else put here.
-            let Some(Ok(name)) = name.map(str::parse) else { continue };
-            if self.holds_something(&path)? {
-                found.insert(name);
-            }
-        }
-        Ok(found)
+        self.names.shrank(name, || holds_something(&path))
     }
 }
 
-fn lock(root: &Path) -> Result<File, StorageError> {
-    let path = root.join("lock");
-    let lock = File::create(&path).map_err(failed("create", &path))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(StorageError::InUse(root.to_owned())),
-        Err(TryLockError::Error(error)) => Err(failed("lock", &path)(error)),
+/// Removes files that were being written, which have names of their own kind.
+fn clear_staging(staging: &Path, reclaimed: &mut Reclaimed) -> Done {
+    for path in entries(staging)? {
+        let is_ours = file_name(&path).and_then(UploadId::parse).is_some();
+        let Some(found) = regular_file(&path)?.filter(|_| is_ours) else {
+            leave_alone(&path);
+            continue;
+        };
+        if_there(fs::remove_file(&path)).map_err(failed("delete", &path))?;
+        reclaimed.add(found.len());
     }
+    Ok(())
 }
 
 impl Backend for Directory {
@@ -220,7 +233,10 @@ impl Backend for Directory {
     fn put_blob(&self, name: &Repository, digest: Digest, content: &mut Staged) -> Done {
         let placed = match content {
             Staged::File(staged) => self.place_blob(name, digest, staged),
-            Staged::Bytes(bytes) => self.write(&self.path(name, BLOBS, &digest), &[bytes]),
+            Staged::Bytes(bytes) => {
+                self.sizes.note(digest, bytes.len() as u64);
+                self.write(&self.path(name, BLOBS, &digest), &[bytes])
+            }
         };
         // It may be there although its name is not durable.
         if placed.is_ok() || content.is_spent() {
@@ -234,13 +250,18 @@ impl Backend for Directory {
             Some(from) => self.path(from, BLOBS, &digest),
             None => self.pool.path(digest),
         };
-        if !exists(&source)? {
+        // What is damaged is pushed again instead.
+        if readable(self.blob_size(&source, digest))?.flatten().is_none() {
             return Ok(false);
         }
         let path = self.path(name, BLOBS, &digest);
         let parent = self.make_parent(&path)?;
         let _alone = self.pool.lock(digest);
-        let mounted = match link(&source, &path)? {
+        let linked = match readable(self.blob_size(&path, digest))? {
+            Some(_) => link(&source, &path)?,
+            None => self.pool.replace(&source, &path)?,
+        };
+        let mounted = match linked {
             Linked::Done => true,
             Linked::Absent => false,
             Linked::Refused => self.copy_blob(name, digest, &source)?,
@@ -253,23 +274,24 @@ impl Backend for Directory {
     }
 
     fn has_blob(&self, name: &Repository, digest: Digest) -> Known {
-        exists(&self.path(name, BLOBS, &digest))
+        let size = self.blob_size(&self.path(name, BLOBS, &digest), digest);
+        Ok(readable(size)?.flatten().is_some())
     }
 
     fn blob(&self, name: &Repository, digest: Digest) -> Result<Option<Blob>, StorageError> {
         let path = self.path(name, BLOBS, &digest);
-        let Some(file) = if_there(File::open(&path)).map_err(failed("open", &path))? else {
-            return Ok(None);
-        };
-        let size = file.metadata().map_err(failed("read", &path))?.len();
-        Ok(Some(Blob::File { file, size }))
+        let Some(size) = self.blob_size(&path, digest)? else { return Ok(None) };
+        let file = if_there(File::open(&path)).map_err(failed("open", &path))?;
+        Ok(file.map(|file| Blob::File { file, size }))
     }
 
     fn delete_blob(&self, name: &Repository, digest: Digest) -> Known {
         let _alone = self.pool.lock(digest);
-        let deleted = delete(&self.path(name, BLOBS, &digest))?;
+        let deleted = self.delete(&self.path(name, BLOBS, &digest))?;
         if deleted {
-            self.pool.let_go(digest);
+            if self.pool.let_go(digest) {
+                self.sizes.forget(digest);
+            }
             self.deleted_from(name)?;
         }
         Ok(deleted)
@@ -297,10 +319,6 @@ impl Backend for Directory {
         Ok(())
     }
 
-    fn has_manifest(&self, name: &Repository, digest: Digest) -> Known {
-        exists(&self.path(name, MANIFESTS, &digest))
-    }
-
     fn manifest(
         &self,
         name: &Repository,
@@ -312,7 +330,7 @@ impl Backend for Directory {
         let bytes = content.split_off(line.map_or(content.len(), |end| end + 1));
         content.pop();
         match String::from_utf8(content) {
-            Ok(media_type) if line.is_some() => {
+            Ok(media_type) if line.is_some() && digest.matches(&bytes) => {
                 Ok(Some(StoredManifest { media_type, bytes: bytes.into() }))
             }
             _ => Err(StorageError::Damaged(path)),
@@ -320,9 +338,9 @@ impl Backend for Directory {
     }
 
     fn delete_manifest(&self, name: &Repository, digest: Digest, subject: Option<Digest>) -> Known {
-        let deleted = delete(&self.path(name, MANIFESTS, &digest))?;
+        let deleted = self.delete(&self.path(name, MANIFESTS, &digest))?;
         if let Some(subject) = subject {
-            delete(&self.referrers_of(name, subject).join(digest.to_string()))?;
+            self.delete(&self.referrers_of(name, subject).join(digest.to_string()))?;
         }
         if deleted {
             self.deleted_from(name)?;
@@ -357,13 +375,21 @@ impl Backend for Directory {
         digest.map(Some).ok_or(StorageError::Damaged(path))
     }
 
-    fn delete_tag(&self, name: &Repository, tag: &Tag) -> Known {
-        delete(&self.path(name, TAGS, tag))
+    fn delete_tags(&self, name: &Repository, tags: &[Tag]) -> Done {
+        let Some(first) = tags.first() else { return Ok(()) };
+        let first = self.path(name, TAGS, first);
+        self.no_links_above(&first)?;
+        for tag in tags {
+            let path = self.path(name, TAGS, tag);
+            if_there(fs::remove_file(&path)).map_err(failed("delete", &path))?;
+        }
+        // Once for all of them: it costs milliseconds.
+        sync_dir(parent(&first))
     }
 
     fn tags(&self, name: &Repository) -> Result<Option<Vec<Tag>>, StorageError> {
         let repository = self.repositories.join(name.as_str());
-        if !self.holds_something(&repository)? {
+        if !holds_something(&repository)? {
             return Ok(None);
         }
         let names = entries(&repository.join(TAGS))?;
@@ -381,7 +407,7 @@ impl Backend for Directory {
                 names.iter().skip_while(|name| after.is_some_and(|after| name.as_str() <= after));
             rest.filter(|name| wanted(name)).take(limit).cloned().collect()
         };
-        self.names.read(|| self.find_repositories(), page)
+        self.names.read(|| discovery::repositories(&self.repositories), page)
     }
 }
 
@@ -400,8 +426,8 @@ mod tests {
         let root = tempfile::tempdir().expect("a directory");
         let root = root.path();
         let (opened, done) = synced(root, || Directory::open(&root.join("a/b")));
-        let others = ["a/b"; 3];
-        assert_eq!(done, [&["", "a", "a/b"], &others[..]].concat(), "staging, uploads and blobs");
+        let made = ["a/b"; 6];
+        assert_eq!(done, [&["", "a"], &made[..]].concat(), "the marker and five directories");
         let directory = opened.expect("a directory of our own");
 
         let (name, digest) = ("x/y".parse().expect("a name"), Digest::sha256(b"z"));
@@ -433,6 +459,24 @@ mod tests {
         assert_eq!(done, [&*blobs]);
         let (deleted, done) = synced(root, || directory.delete_blob(&name, digest));
         assert!(!deleted.expect("it works") && done.is_empty(), "{done:?}");
+    }
+
+    #[test]
+    fn many_tags_are_deleted_with_one_sync() {
+        let root = tempfile::tempdir().expect("a directory");
+        let root = root.path();
+        let directory = Directory::open(root).expect("a directory of our own");
+        let name = "a".parse().expect("a name");
+        let digest = Digest::sha256(b"z");
+        put(&directory, &name, b"z").expect("it is kept");
+        let tags: Vec<Tag> = ["v1", "v2", "v3"].map(|tag| tag.parse().expect("a tag")).to_vec();
+        for tag in tags.get(..2).expect("two") {
+            directory.put_tag(&name, tag, digest).expect("it is kept");
+        }
+        let (deleted, done) = synced(root, || directory.delete_tags(&name, &tags));
+        deleted.expect("one of them was not there");
+        assert_eq!(done, ["repositories/a/_tags"]);
+        assert_eq!(directory.tags(&name).expect("it works"), Some(Vec::new()));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use oci::Digest;
 
 use super::{
     super::{Done, StorageError, error::failed, staged::StagedFile},
-    files::{Linked, entries, if_there, link, names_of},
+    files::{Linked, entries, file_name, if_there, leave_alone, link, names_of},
 };
 use crate::{limits::READ_PIECE_BYTES, upload_id::UploadId};
 
@@ -83,7 +83,7 @@ impl Pool {
     }
 
     /// Gives the file at `source` the name `path` too, in place of what has it. Not synced.
-    fn replace(&self, source: &Path, path: &Path) -> Result<Linked, StorageError> {
+    pub(super) fn replace(&self, source: &Path, path: &Path) -> Result<Linked, StorageError> {
         let name = self.staging.join(UploadId::random().to_string());
         let linked = link(source, &name)?;
         if linked == Linked::Done {
@@ -95,17 +95,23 @@ impl Pool {
         Ok(linked)
     }
 
-    /// Forgets a blob that no repository has any more. What it cannot delete goes at the next start.
-    pub(super) fn let_go(&self, digest: Digest) {
-        if let Err(error) = self.let_go_of(&self.path(digest)) {
+    /// Forgets a blob that no repository has any more; whether it did. What it cannot delete goes at the
+    /// next start.
+    pub(super) fn let_go(&self, digest: Digest) -> bool {
+        let gone = self.let_go_of(&self.path(digest));
+        if let Err(error) = &gone {
             tracing::warn!(%error, "a blob that nobody has still takes space");
         }
+        matches!(gone, Ok(Some(_)))
     }
 
     /// Forgets all of those.
     pub(super) fn reclaim(&self, reclaimed: &mut Reclaimed) -> Done {
         for path in entries(&self.blobs)? {
-            if let Some(bytes) = self.let_go_of(&path)? {
+            let is_ours = file_name(&path).is_some_and(|name| name.parse::<Digest>().is_ok());
+            if !is_ours {
+                leave_alone(&path);
+            } else if let Some(bytes) = self.let_go_of(&path)? {
                 reclaimed.add(bytes);
             }
         }

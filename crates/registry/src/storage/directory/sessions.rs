@@ -17,7 +17,7 @@ use super::{
         error::failed,
         staged::{Kept, StagedFile},
     },
-    files::{entries, file_name, if_there, read},
+    files::{entries, file_name, if_there, is_regular_file, leave_alone, read, regular_file},
     pool::Reclaimed,
 };
 use crate::upload_id::UploadId;
@@ -29,38 +29,47 @@ pub(super) struct Sessions {
 }
 
 impl Sessions {
+    /// None, for who only reads.
+    pub(super) fn none(uploads: PathBuf) -> Self {
+        Self { uploads, recovered: Mutex::default() }
+    }
+
     /// Takes what an earlier process left in `uploads`; what cannot be gone on with is removed.
     pub(super) fn recover(
         uploads: PathBuf,
         reclaimed: &mut Reclaimed,
     ) -> Result<Self, StorageError> {
-        let sessions = Self { uploads, recovered: Mutex::default() };
+        let sessions = Self::none(uploads);
         let mut recovered = Vec::new();
         for path in entries(&sessions.uploads)? {
-            if path.extension().is_some() {
+            match Found::at(&path)? {
+                Found::Content(id, len) => match sessions.recover_one(id, &path, len)? {
+                    Some(session) => recovered.push(session),
+                    None => {
+                        remove(&path)?;
+                        remove(&record_of(&path))?;
+                        reclaimed.add(len);
+                    }
+                },
                 // Beside a file of bytes it is found from there.
-                if !path.with_extension("").is_file() {
-                    remove(&path)?;
-                }
-                continue;
-            }
-            let len = fs::metadata(&path).map_or(0, |found| found.len());
-            match sessions.recover_one(&path, len)? {
-                Some(session) => recovered.push(session),
-                None => {
-                    remove(&path)?;
-                    remove(&record_of(&path))?;
-                    reclaimed.add(len);
-                }
+                Found::Record if is_regular_file(&path.with_extension(""))? => {}
+                Found::Record => remove(&path)?,
+                Found::Foreign => leave_alone(&path),
             }
         }
         *sessions.recovered() = recovered;
         Ok(sessions)
     }
 
-    fn recover_one(&self, path: &Path, len: u64) -> Result<Option<RecoveredSession>, StorageError> {
-        let Some(id) = file_name(path).and_then(UploadId::parse) else { return Ok(None) };
-        let Some(record) = read(&record_of(path))? else { return Ok(None) };
+    fn recover_one(
+        &self,
+        id: UploadId,
+        path: &Path,
+        len: u64,
+    ) -> Result<Option<RecoveredSession>, StorageError> {
+        let record = record_of(path);
+        let record = if is_regular_file(&record)? { read(&record)? } else { None };
+        let Some(record) = record else { return Ok(None) };
         let Some(session) = parse(&record) else { return Ok(None) };
         let changed = fs::metadata(path).and_then(|found| found.modified());
         let changed = changed.map_err(failed("look for", path))?;
@@ -106,11 +115,38 @@ impl Sessions {
     }
 }
 
+/// What lies in the directory of uploads.
+enum Found {
+    /// The bytes of this session, so many of them.
+    Content(UploadId, u64),
+    /// Whose a session is.
+    Record,
+    /// Not ours.
+    Foreign,
+}
+
+impl Found {
+    fn at(path: &Path) -> Result<Self, StorageError> {
+        let Some(metadata) = regular_file(path)? else { return Ok(Self::Foreign) };
+        let Some(name) = file_name(path) else { return Ok(Self::Foreign) };
+        let stem = name.strip_suffix(".session");
+        Ok(match UploadId::parse(stem.unwrap_or(name)) {
+            Some(_) if stem.is_some() => Self::Record,
+            Some(id) => Self::Content(id, metadata.len()),
+            None => Self::Foreign,
+        })
+    }
+}
+
 fn record_of(path: &Path) -> PathBuf {
     path.with_extension("session")
 }
 
+/// Deletes a file of ours; a symbolic link in its place stays.
 fn remove(path: &Path) -> Done {
+    if !is_regular_file(path)? {
+        return Ok(());
+    }
     if_there(fs::remove_file(path)).map_err(failed("delete", path)).map(drop)
 }
 
@@ -160,7 +196,7 @@ mod tests {
         let mut reclaimed = Reclaimed::default();
         let path = uploads.path().to_owned();
         let sessions = Sessions::recover(path, &mut reclaimed).expect("it works");
-        assert_eq!(reclaimed, Reclaimed { files: 3, bytes: 3 });
+        assert_eq!(reclaimed, Reclaimed { files: 2, bytes: 3 });
         let recovered = sessions.take_recovered();
         assert_eq!(recovered.len(), 1);
         assert_eq!((recovered[0].id.to_string(), recovered[0].staged.len()), (whole.clone(), 5));
@@ -168,6 +204,8 @@ mod tests {
         let mut left: Vec<_> = entries(uploads.path()).expect("it works");
         left.sort();
         let left: Vec<_> = left.iter().filter_map(|path| file_name(path)).collect();
-        assert_eq!(left, [whole.clone(), format!("{whole}.session")]);
+        let mut expected = [whole.clone(), format!("{whole}.session"), "foreign".to_owned()];
+        expected.sort();
+        assert_eq!(left, expected);
     }
 }

@@ -1,0 +1,162 @@
+//! Makes sure that a directory belongs to a registry before anything in it is changed: the marker file,
+//! the lock, and the directories of the layout, none of which may be a symbolic link.
+//!
+//! The layout: `docs/registry.md`.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    super::{Done, StorageError, error::failed},
+    files::{create_dir, if_there, is_regular_file, sync_dir},
+};
+
+/// The file that says that a registry owns the directory it lies in. Its content is for people.
+const MARKER: &str = ".portolan-registry";
+
+const MARKER_TEXT: &str = "This directory is the storage of a portolan registry, which creates and \
+                           deletes files in it.\n";
+
+/// `mkfs` makes it at the root of a file system, so it does not make a directory somebody else's.
+const LOST_AND_FOUND: &str = "lost+found";
+
+const LOCK: &str = "lock";
+
+/// Where each kind of file lies.
+#[derive(Debug)]
+pub(super) struct Layout {
+    pub(super) repositories: PathBuf,
+    pub(super) staging: PathBuf,
+    pub(super) uploads: PathBuf,
+    pub(super) blobs: PathBuf,
+    pub(super) sizes: PathBuf,
+}
+
+impl Layout {
+    fn below(root: &Path) -> Self {
+        let [repositories, staging, uploads, blobs, sizes] =
+            ["repositories", "staging", "uploads", "blobs", "sizes"].map(|name| root.join(name));
+        Self { repositories, staging, uploads, blobs, sizes }
+    }
+
+    fn directories(&self) -> [&Path; 5] {
+        [&self.repositories, &self.staging, &self.uploads, &self.blobs, &self.sizes]
+    }
+
+    /// Nothing outside the root is read or written: a directory of the layout is a real one.
+    fn check(&self) -> Done {
+        self.directories().into_iter().try_for_each(not_a_link)
+    }
+}
+
+/// Takes `root` for one writer: an empty or absent directory, or one that a registry made.
+pub(super) fn for_writing(root: &Path) -> Result<(Layout, File), StorageError> {
+    let layout = Layout::below(root);
+    create_dir(root)?;
+    match owner(root)? {
+        Owner::Registry => {}
+        Owner::None | Owner::RegistryWithoutMarker => write_marker(root)?,
+        Owner::Other(found) => return Err(StorageError::NotOurs { root: root.to_owned(), found }),
+    }
+    layout.check()?;
+    let lock = lock(root)?;
+    layout.directories().into_iter().try_for_each(create_dir)?;
+    Ok((layout, lock))
+}
+
+/// Takes `root` for reading, and changes nothing in it: it may lie on a read-only file system. The lock
+/// is shared with other readers, if there is one and the file system has locks.
+pub(super) fn for_reading(root: &Path) -> Result<(Layout, Option<File>), StorageError> {
+    if let Owner::Other(found) = owner(root)? {
+        return Err(StorageError::NotOurs { root: root.to_owned(), found });
+    }
+    let layout = Layout::below(root);
+    layout.check()?;
+    let path = root.join(LOCK);
+    if !is_regular_file(&path)? {
+        return Ok((layout, None));
+    }
+    let lock = File::open(&path).map_err(failed("open", &path))?;
+    match lock.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => Err(StorageError::InUse(root.to_owned())),
+        // A network file system may have no locks for readers.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok((layout, Some(lock))),
+    }
+}
+
+/// Whose a directory is.
+#[derive(Debug, PartialEq, Eq)]
+enum Owner {
+    /// It is empty.
+    None,
+    Registry,
+    /// Of a version that wrote no marker.
+    RegistryWithoutMarker,
+    /// This lies in it.
+    Other(String),
+}
+
+fn owner(root: &Path) -> Result<Owner, StorageError> {
+    if is_regular_file(&root.join(MARKER))? {
+        return Ok(Owner::Registry);
+    }
+    let mut found = None;
+    for entry in fs::read_dir(root).map_err(failed("read", root))? {
+        let name = entry.map_err(failed("read", root))?.file_name();
+        if name != LOST_AND_FOUND {
+            found = Some(name.to_string_lossy().into_owned());
+            break;
+        }
+    }
+    let Some(found) = found else { return Ok(Owner::None) };
+    let is_directory = |name: &str| {
+        let metadata = fs::symlink_metadata(root.join(name));
+        metadata.is_ok_and(|metadata| metadata.is_dir())
+    };
+    let is_empty_file = |name: &str| {
+        let metadata = fs::symlink_metadata(root.join(name));
+        metadata.is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0)
+    };
+    Ok(match is_directory("repositories") && is_empty_file(LOCK) {
+        true => Owner::RegistryWithoutMarker,
+        false => Owner::Other(found),
+    })
+}
+
+fn write_marker(root: &Path) -> Done {
+    let path = root.join(MARKER);
+    match OpenOptions::new().write(true).create_new(true).open(&path) {
+        Ok(mut file) => io::Write::write_all(&mut file, MARKER_TEXT.as_bytes())
+            .and_then(|()| file.sync_all())
+            .map_err(failed("write", &path))?,
+        // Another process started at the same time; the lock decides which of them goes on.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && is_regular_file(&path)? => {}
+        Err(error) => return Err(failed("create", &path)(error)),
+    }
+    sync_dir(root)
+}
+
+fn lock(root: &Path) -> Result<File, StorageError> {
+    let path = root.join(LOCK);
+    not_a_link(&path)?;
+    // Never truncated: only its lock matters.
+    let lock = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+    let lock = lock.map_err(failed("create", &path))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(StorageError::InUse(root.to_owned())),
+        Err(TryLockError::Error(error)) => Err(failed("lock", &path)(error)),
+    }
+}
+
+/// Fails if there is a symbolic link at `path`.
+pub(super) fn not_a_link(path: &Path) -> Done {
+    let found = if_there(fs::symlink_metadata(path)).map_err(failed("look for", path))?;
+    match found {
+        Some(found) if found.is_symlink() => Err(StorageError::Link(path.to_owned())),
+        _ => Ok(()),
+    }
+}

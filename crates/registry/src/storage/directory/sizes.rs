@@ -1,0 +1,62 @@
+//! How long each blob is, noted apart from its content: a file that was cut short or grew is noticed when
+//! it is opened. Notes are not synced: a blob without one is served unchecked.
+
+use std::{fs, path::PathBuf};
+
+use oci::Digest;
+
+use super::{
+    super::{Done, StorageError, error::failed},
+    files::{if_there, is_regular_file, read},
+};
+use crate::upload_id::UploadId;
+
+#[derive(Debug)]
+pub(super) struct Sizes {
+    sizes: PathBuf,
+    staging: PathBuf,
+}
+
+impl Sizes {
+    pub(super) const fn new(sizes: PathBuf, staging: PathBuf) -> Self {
+        Self { sizes, staging }
+    }
+
+    fn path(&self, digest: Digest) -> PathBuf {
+        self.sizes.join(digest.to_string())
+    }
+
+    /// Notes that the blob has so many bytes. That it cannot be noted is no harm to the blob.
+    pub(super) fn note(&self, digest: Digest, bytes: u64) {
+        if let Err(error) = self.try_note(digest, bytes) {
+            tracing::warn!(%error, "a blob is kept, but damage to its length will not be noticed");
+        }
+    }
+
+    fn try_note(&self, digest: Digest, bytes: u64) -> Done {
+        let (path, staged) = (self.path(digest), self.staging.join(UploadId::random().to_string()));
+        fs::write(&staged, format!("{bytes}\n")).map_err(failed("write", &staged))?;
+        fs::rename(&staged, &path).map_err(|error| {
+            // Otherwise it goes at the next start.
+            let _ = fs::remove_file(&staged);
+            failed("create", &path)(error)
+        })
+    }
+
+    /// None where it was not noted, or the note is torn.
+    pub(super) fn of(&self, digest: Digest) -> Result<Option<u64>, StorageError> {
+        let path = self.path(digest);
+        if !is_regular_file(&path)? {
+            return Ok(None);
+        }
+        let text = read(&path)?.and_then(|bytes| String::from_utf8(bytes).ok());
+        Ok(text.and_then(|text| text.strip_suffix('\n')?.parse().ok()))
+    }
+
+    /// Of a blob that is gone.
+    pub(super) fn forget(&self, digest: Digest) {
+        let path = self.path(digest);
+        // One that stays is still right, should the blob come again.
+        let _ = if_there(fs::remove_file(path));
+    }
+}
