@@ -20,7 +20,7 @@ use oci::{
 };
 
 use crate::{
-    access::{Right, User},
+    access::{MAX_PASSWORD_BYTES, Right, User},
     conditions, limits,
     push::Progress,
     storage::StorageError,
@@ -49,6 +49,11 @@ pub(crate) enum Refusal {
     LogIn,
     #[error("these credentials are not those of a user")]
     BadCredentials,
+    #[error(
+        "the password is longer than {max} bytes, which bcrypt does not compare; set a shorter one \
+         with `htpasswd -B`", max = MAX_PASSWORD_BYTES
+    )]
+    PasswordTooLong,
     #[error("user `{user}` may not {} repository `{name}`", verb(*.right))]
     Denied { user: User, right: Right, name: Repository },
     #[error("digest algorithm `{0}` is not supported; use sha256 or sha512")]
@@ -148,7 +153,7 @@ impl Refusal {
             Self::MethodNotAllowed(_) | Self::ReadOnly | Self::TagsStay => {
                 (Status::METHOD_NOT_ALLOWED, Code::Unsupported)
             }
-            Self::LogIn | Self::BadCredentials => {
+            Self::LogIn | Self::BadCredentials | Self::PasswordTooLong => {
                 (Status::UNAUTHORIZED, Code::Unauthorized)
             }
             Self::Denied { .. } => (Status::FORBIDDEN, Code::Denied),
@@ -206,7 +211,7 @@ impl Refusal {
             Self::MethodNotAllowed(allowed) => [fixed(ALLOW, allowed), None],
             Self::ReadOnly => [fixed(ALLOW, "GET, HEAD"), None],
             Self::TagsStay => [fixed(ALLOW, "GET, HEAD, PUT"), None],
-            Self::LogIn | Self::BadCredentials => {
+            Self::LogIn | Self::BadCredentials | Self::PasswordTooLong => {
                 [Some((WWW_AUTHENTICATE, CHALLENGE)), None]
             }
             Self::TooManyUploads(_) | Self::TooManyRequests(_) => {

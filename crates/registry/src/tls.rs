@@ -44,6 +44,7 @@ impl Tls {
     /// # Errors
     /// When either is not PEM, or they do not go together.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, TlsError> {
+        let [chain, key] = [chain, key].map(without_mark);
         let chain = CertificateDer::pem_slice_iter(chain).collect::<Result<Vec<_>, _>>();
         let chain = chain.map_err(TlsError::Certificate)?;
         if chain.is_empty() {
@@ -61,4 +62,10 @@ impl Tls {
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(Arc::clone(&self.0))
     }
+}
+
+/// Without the byte order mark that editors on Windows put at the start of a text: PEM would not begin
+/// where its first line does.
+fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text)
 }

@@ -10,6 +10,10 @@ use super::{NamedText, User, rights::AccessProblem};
 /// What stands in a list of users for everybody, and so is no name.
 pub(super) const ANONYMOUS: &str = "anonymous";
 
+/// bcrypt reads so much of a password and ignores the rest, so that any longer one which begins alike would
+/// be as good.
+pub(crate) const MAX_PASSWORD_BYTES: usize = 72;
+
 /// Names and the hashes of passwords. It does not print.
 pub(super) struct Users(HashMap<User, Arc<str>>);
 

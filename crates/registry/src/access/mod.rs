@@ -16,6 +16,7 @@ use http::{HeaderMap, header::AUTHORIZATION};
 use oci::{Digest, Repository};
 use tokio::sync::Semaphore;
 
+pub(crate) use self::htpasswd::MAX_PASSWORD_BYTES;
 pub use self::rights::{AccessError, AccessProblem};
 use self::{htpasswd::Users, rights::Rules};
 use crate::{
@@ -63,6 +64,13 @@ pub struct NamedText<'a> {
     pub text: &'a str,
 }
 
+impl NamedText<'_> {
+    /// Without the byte order mark that editors on Windows put at the start of UTF-8.
+    fn without_mark(self) -> Self {
+        Self { text: self.text.strip_prefix('\u{feff}').unwrap_or(self.text), ..self }
+    }
+}
+
 impl Access {
     /// Reads a htpasswd file and, if there is one, the YAML of rights.
     ///
@@ -72,6 +80,7 @@ impl Access {
         htpasswd: NamedText<'_>,
         rights: Option<NamedText<'_>>,
     ) -> Result<Self, AccessError> {
+        let (htpasswd, rights) = (htpasswd.without_mark(), rights.map(NamedText::without_mark));
         let (users, mut problems) = htpasswd::parse(htpasswd);
         let rules = rights.map(|rights| rights::parse(rights, &users)).transpose();
         let rules = rules.unwrap_or_else(|found| {
@@ -96,6 +105,9 @@ impl Access {
         let Some(credentials) = headers.get(AUTHORIZATION) else { return Ok(None) };
         let credentials = credentials.to_str().ok().and_then(htpasswd::basic);
         let (name, password) = credentials.ok_or(Refusal::BadCredentials)?;
+        if password.len() > MAX_PASSWORD_BYTES {
+            return Err(Refusal::PasswordTooLong);
+        }
         let secret = self.secret.ok_or(Refusal::BadCredentials)?;
         let proof = Digest::sha256(&[&secret[..], password.as_bytes()].concat());
         // Looked up by value, so that the time it takes says nothing but who was here before.

@@ -46,6 +46,34 @@ async fn ask(peer: &Peer, user: &str, method: Method, path: &str) -> http::Respo
 }
 
 #[tokio::test]
+async fn a_password_that_bcrypt_would_cut_is_refused() {
+    let longest = "0123456789ab".repeat(6);
+    let users = format!("ci:{}\n", bcrypt::hash(&longest, 4).expect("it is hashed"));
+    let access = Access::new(NamedText { name: "users", text: &users }, None);
+    let peer = Peer::with(Settings::default(), Some(access.expect("it is right"))).await;
+    let ping = async |password: &str| {
+        let headers = [("authorization", &*login("ci", password))];
+        peer.ask(Method::GET, "/v2/", &headers, "").await
+    };
+    assert_eq!(ping(&longest).await.status(), StatusCode::OK);
+    let longer = ping(&format!("{longest}x")).await;
+    assert_eq!(refusal(&longer), refused(401, "UNAUTHORIZED"));
+    let text = String::from_utf8_lossy(longer.body());
+    assert!(text.contains("longer than 72 bytes"), "{text}");
+}
+
+#[tokio::test]
+async fn files_from_windows_are_read() {
+    let users = format!("\u{feff}ci:{}\r\n", bcrypt::hash("ci", 4).expect("it is hashed"));
+    let rights = format!("\u{feff}{}", RIGHTS.replace("pusher", "ci").replace('\n', "\r\n"));
+    let rights = NamedText { name: "rights", text: &rights };
+    let access = Access::new(NamedText { name: "users", text: &users }, Some(rights));
+    let peer = Peer::with(Settings::default(), Some(access.expect("they are right"))).await;
+    assert_eq!(push(&peer, "ci", "team/app").await, StatusCode::CREATED);
+    assert_eq!(push(&peer, "ci", "other").await, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
 async fn nobody_does_anything_without_logging_in() {
     let peer = peer(None).await;
     for path in ["/v2/", "/v2/_catalog", "/v2/a/tags/list", "/v2/nonsense", "/"] {

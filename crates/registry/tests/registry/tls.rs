@@ -48,7 +48,10 @@ fn connector(der: CertificateDer<'static>, protocols: &[&[u8]]) -> TlsConnector 
 #[tokio::test]
 async fn a_registry_speaks_tls() {
     let identity = identity();
-    let tls = Tls::from_pem(identity.chain.as_bytes(), identity.key.as_bytes());
+    // As editors on Windows write them.
+    let [chain, key] = [&identity.chain, &identity.key]
+        .map(|text| format!("\u{feff}{}", text.replace('\n', "\r\n")));
+    let tls = Tls::from_pem(chain.as_bytes(), key.as_bytes());
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     let listeners =
