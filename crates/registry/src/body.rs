@@ -1,13 +1,13 @@
 //! A request's body as it comes in: piece by piece, each within a deadline.
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use prometheus_client::metrics::counter::Counter;
 use tokio::time::timeout;
 
 use crate::{
-    limits::{BODY_IDLE, MAX_DISCARDED_BYTES},
+    limits::{BODY_IDLE, DISCARD_TIME, MAX_DISCARDED_BYTES},
     refusal::Refusal,
 };
 
@@ -39,8 +39,16 @@ impl Incoming {
         }
     }
 
-    /// All of it, if that is at most `limit` bytes.
+    /// How many bytes are still to come at least: all, where the request has a `Content-Length`.
+    pub(crate) fn announced(&self) -> u64 {
+        self.body.size_hint().lower()
+    }
+
+    /// All of it, if that is at most `limit` bytes. One that is announced to be longer is not read.
     pub(crate) async fn collect(&mut self, limit: u64) -> Result<Bytes, Refusal> {
+        if self.announced() > limit {
+            return Err(Refusal::TooLong { limit });
+        }
         let mut content = Vec::new();
         while let Some(piece) = self.next().await? {
             if (content.len() + piece.len()) as u64 > limit {
@@ -51,8 +59,9 @@ impl Incoming {
         Ok(content.into())
     }
 
-    /// Reads what is left and throws it away, within bounds.
-    pub(crate) async fn discard(&mut self) {
+    /// Reads what is left and throws it away, within bounds: a connection that is closed with unread bytes
+    /// is reset, and the client may lose the response, or fail in writing before it reads it.
+    pub(crate) async fn discard(mut self) {
         let all = async {
             let mut discarded = 0;
             while discarded <= MAX_DISCARDED_BYTES
@@ -62,6 +71,6 @@ impl Incoming {
             }
         };
         // What is not read by then need not be.
-        let _ = timeout(BODY_IDLE, all).await;
+        let _ = timeout(DISCARD_TIME, all).await;
     }
 }

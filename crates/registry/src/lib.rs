@@ -134,9 +134,10 @@ impl Registry {
             Ok(response) => response,
             Err(refusal) => {
                 observation.gives_its_place_back();
-                // Who asks first whether to send a body is answered before that.
+                // The response does not wait for the body. A client that asked first whether to send it
+                // has not sent any.
                 if !parts.headers.contains_key(EXPECT) {
-                    body.discard().await;
+                    tokio::spawn(body.discard());
                 }
                 let is_head = parts.method == Method::HEAD;
                 let refusal = if is_head { refusal.for_head() } else { refusal };

@@ -100,9 +100,13 @@ pub const BATCH_BYTES: usize = 256 << 10;
 /// reads is lost in the reading. Each pull holds two of them.
 pub const READ_PIECE_BYTES: usize = 256 << 10;
 
-/// How much of a refused request's body is read and thrown away, in bytes, so that the client sees the
-/// answer instead of a connection cut under its hands.
-pub const MAX_DISCARDED_BYTES: usize = 8 << 20;
+/// How much of a refused request's body is read and thrown away after the response is sent, in bytes:
+/// clients that send all of a body before they read get the response instead of a broken pipe. It costs
+/// bandwidth only; a manifest or layer that is larger by mistake fits in.
+pub const MAX_DISCARDED_BYTES: usize = 256 << 20;
+
+/// For how long that goes on at most: as long as nginx's `lingering_time`.
+pub const DISCARD_TIME: Duration = Duration::from_secs(30);
 
 /// How many missing digests one refusal names: as many as a person reads.
 pub const MAX_NAMED: usize = 100;

@@ -218,6 +218,9 @@ type Taken = (Held, Result<(), Refusal>);
 /// Appends the body, if it has at most so many bytes: one batch is hashed and written while the next
 /// comes in. What came in before an error stays.
 async fn take_all(held: Held, body: &mut Incoming, most: u64) -> Result<Taken, StorageError> {
+    if let Some(Err(too_long)) = held.as_ref().map(|session| session.has_room(body.announced())) {
+        return Ok((held, Err(too_long)));
+    }
     let mut taking: Taking = Box::pin(std::future::ready(Ok((held, Ok(())))));
     let (mut is_open, mut found) = (true, 0);
     let mut gathered: Result<(), Refusal> = Ok(());

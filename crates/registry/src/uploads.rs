@@ -230,6 +230,14 @@ impl Session {
         self.staged.len()
     }
 
+    /// Refuses so many bytes more, if they would make the blob too long.
+    pub(crate) const fn has_room(&self, more: u64) -> Result<(), Refusal> {
+        match self.received().saturating_add(more) > self.max_bytes {
+            true => Err(Refusal::TooLong { limit: self.max_bytes }),
+            false => Ok(()),
+        }
+    }
+
     pub(crate) fn mark(&self) -> Mark {
         Mark { received: self.received(), digester: self.digester.clone() }
     }
@@ -242,9 +250,7 @@ impl Session {
 
     /// Takes what came next, all of it or nothing.
     pub(crate) fn take(&mut self, batch: &[u8]) -> Result<(), Refusal> {
-        if self.received().saturating_add(batch.len() as u64) > self.max_bytes {
-            return Err(Refusal::TooLong { limit: self.max_bytes });
-        }
+        self.has_room(batch.len() as u64)?;
         let mut digester = self.digester()?;
         let taken = self.staged.append(batch);
         if taken.is_ok() {

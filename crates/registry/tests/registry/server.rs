@@ -87,3 +87,63 @@ async fn a_client_that_does_not_read_is_left() {
     let waited = start.elapsed();
     assert!(waited >= limits::STALL_TIME && waited < 2 * limits::STALL_TIME, "{waited:?}");
 }
+
+/// How a request announces its body.
+#[derive(Clone, Copy, Debug)]
+enum Announced {
+    Length,
+    Chunked,
+}
+
+#[tokio::test]
+async fn a_manifest_over_the_limit_is_refused_before_it_is_sent_and_may_still_be_sent() {
+    const PIECE: usize = 1 << 20;
+    const PIECES: usize = 32;
+    let peer = Peer::in_memory().await;
+    for announced in [Announced::Length, Announced::Chunked] {
+        let mut stream = TcpStream::connect(peer.host.as_str()).await.expect("it listens");
+        let header = match announced {
+            Announced::Length => format!("content-length: {}", PIECES * PIECE),
+            Announced::Chunked => "transfer-encoding: chunked".to_owned(),
+        };
+        let head = format!("PUT /v2/a/manifests/v1 HTTP/1.1\r\nhost: x\r\n{header}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.expect("it is sent");
+        let piece = match announced {
+            Announced::Length => vec![b' '; PIECE],
+            Announced::Chunked => {
+                [format!("{PIECE:x}\r\n").as_bytes(), &vec![b' '; PIECE], b"\r\n"].concat()
+            }
+        };
+        let before = match announced {
+            Announced::Length => 0,
+            Announced::Chunked => 5,
+        };
+        for _ in 0..before {
+            stream.write_all(&piece).await.expect("it is taken");
+        }
+        let response = read_until(&mut stream, "]}").await;
+        assert!(response.starts_with("HTTP/1.1 413"), "{announced:?}: {response}");
+        assert!(response.contains("SIZE_INVALID"), "{announced:?}: {response}");
+        // Clients that send everything before they read meet no broken pipe.
+        for _ in before..PIECES {
+            stream.write_all(&piece).await.expect("it is taken");
+        }
+        if matches!(announced, Announced::Chunked) {
+            stream.write_all(b"0\r\n\r\n").await.expect("it is taken");
+        }
+        stream.write_all(b"GET /v2/ HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("it is sent");
+        let response = read_until(&mut stream, "\r\n\r\n").await;
+        assert!(response.starts_with("HTTP/1.1 200"), "{announced:?}: {response}");
+    }
+}
+
+async fn read_until(stream: &mut TcpStream, end: &str) -> String {
+    let mut response = String::new();
+    while !response.contains(end) {
+        let mut piece = [0; 1024];
+        let length = stream.read(&mut piece).await.expect("a response");
+        assert_ne!(length, 0, "{response}");
+        response += &String::from_utf8_lossy(piece.get(..length).expect("it was read"));
+    }
+    response
+}
