@@ -181,7 +181,9 @@ impl Backend for Memory {
 
     fn delete_tags(&self, name: &Repository, tags: &[Tag]) -> Done {
         self.delete(name, |held| {
-            tags.iter().for_each(|tag| drop(held.tags.remove(tag)));
+            for tag in tags {
+                held.tags.remove(tag);
+            }
             Some(())
         });
         Ok(())
