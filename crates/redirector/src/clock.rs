@@ -23,6 +23,11 @@ impl Tick {
         self.0
     }
 
+    /// The time from an earlier moment to this one.
+    pub(crate) fn since(self, earlier: Self) -> Duration {
+        RESOLUTION * self.0.saturating_sub(earlier.0)
+    }
+
     /// The moment `duration` after this one, or a little later.
     pub(crate) fn after(self, duration: Duration) -> Self {
         let ticks = duration.as_millis().div_ceil(RESOLUTION.as_millis());

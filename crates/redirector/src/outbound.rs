@@ -1,7 +1,7 @@
 //! The HTTP client for what the front itself asks: stores, and lists of ranges. HTTP/1.1, no
 //! redirects, no retries, no credentials; deadlines are the callers'.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::Empty;
@@ -59,19 +59,4 @@ pub(crate) fn client() -> (Outbound, Authorities) {
         .pool_max_idle_per_host(MAX_IDLE)
         .build(connector.wrap_connector(http));
     (client, authorities)
-}
-
-/// An error and its causes in one line: the client's own text is only "client error (Connect)".
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.ends_with(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = error.source();
-    }
-    text
 }

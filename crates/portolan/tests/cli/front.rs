@@ -122,6 +122,57 @@ async fn the_access_log_names_the_client_behind_the_peer() {
 }
 
 #[tokio::test]
+async fn a_failing_store_is_logged_once_with_its_cause_and_so_is_its_recovery() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let unreachable = testkit::TestHost::unreachable();
+    let bucket = testkit::TestBucket::start().await;
+    bucket.fail(testkit::Fault::everywhere("").status(503));
+    let settings = format!(
+        "client_ip: {{trusted_hops: 0}}\nranges:\n- {{cloud: a, format: cidr, from: {0}}}\nstores:\n\
+         - {{name: refusing, url: \"http://{unreachable}\", serves: [{{cloud: a, regions: [x]}}]}}\n\
+         - {{name: plain, url: \"{2}\", serves: [{{cloud: a, regions: [y]}}]}}\n\
+         - {{name: sick, url: \"{1}/base\", serves: [{{cloud: \"*\"}}]}}\n",
+        write(&directory.path().join("a.txt"), "198.51.100.0/24 x\n203.0.113.0/24 y\n").display(),
+        bucket.url(),
+        bucket.url().replace("http:", "https:")
+    );
+    let (child, mut log, host) = start(&directory, &settings).await;
+    let pull = async |client: &str| {
+        let request = http::Request::get(BLOB).header("x-forwarded-for", client);
+        let request = request.body(testkit::Body::empty()).expect("a request");
+        assert_eq!(testkit::send(&host, request).await.expect("a response").status(), 307);
+    };
+    for _ in 0..3 {
+        pull("198.51.100.7").await;
+        pull("203.0.113.7").await;
+        pull("192.0.2.7").await;
+    }
+    bucket.clear_faults();
+    pull("192.0.2.7").await;
+    signal(&child, "TERM").await;
+    let mut logged = Vec::new();
+    while let Some(line) = log.next_line().await.expect("UTF-8") {
+        let event: serde_json::Value = serde_json::from_str(&line).expect("the log is JSON");
+        let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
+        logged.push(["level", "store", "url", "cause", "message"].map(text));
+    }
+    end_of(child).await.expect(0);
+    let failed = "a blob store fails; clients are sent to the upstream instead";
+    let (refused, sick) = (format!("http://{unreachable}"), format!("{}/base", bucket.url()));
+    let plain = sick.replace("http:", "https:").replace("/base", "");
+    let status = "the response is 503 Service Unavailable";
+    assert_eq!(
+        logged,
+        [
+            ["WARN", "refusing", refused.as_str(), "connection refused", failed],
+            ["WARN", "plain", plain.as_str(), "the port does not speak TLS", failed],
+            ["WARN", "sick", sick.as_str(), status, failed],
+            ["INFO", "sick", sick.as_str(), "", "a blob store works again"],
+        ]
+    );
+}
+
+#[tokio::test]
 async fn explain_says_where_a_client_is_sent_and_why() {
     let directory = TempDir::new().expect("a temporary directory");
     let ranges = write(&directory.path().join("aws.txt"), "198.51.100.0/24 eu-west-3\n");

@@ -17,7 +17,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use crate::{
     clock::{Clock, Tick},
     config::Config,
+    failure::Failure,
     metrics::{Metrics, PresenceMetrics, ProbeMetrics},
+    outage::Outage,
     outbound::Outbound,
 };
 
@@ -43,8 +45,33 @@ pub(crate) struct Presence {
 /// What asking one store needs.
 struct AskedStore {
     name: String,
+    url: String,
+    outage: Outage,
     permits: Arc<Semaphore>,
     metrics: ProbeMetrics,
+}
+
+impl AskedStore {
+    /// Logs a failure: as a warning if one is due.
+    fn fails(&self, blob: &str, cause: &Failure, now: Tick) {
+        let Self { name: store, url, outage, .. } = self;
+        match outage.failed(now) {
+            Some(failures) => tracing::warn!(
+                store, url, %cause, failures,
+                "a blob store fails; clients are sent to the upstream instead"
+            ),
+            None => tracing::debug!(store, url = blob, %cause, "a blob store fails"),
+        }
+    }
+
+    /// Logs the end of an outage that was logged.
+    fn works(&self, now: Tick) {
+        let Self { name: store, url, outage, .. } = self;
+        if let Some(lasted) = outage.succeeded(now) {
+            let seconds = lasted.as_secs();
+            tracing::info!(store, url, seconds, "a blob store works again");
+        }
+    }
 }
 
 /// The answer to a question.
@@ -71,6 +98,8 @@ impl Presence {
     ) -> Self {
         let stores = config.stores.iter().map(|store| AskedStore {
             name: store.name.clone(),
+            url: store.url.to_string(),
+            outage: Outage::default(),
             permits: Arc::new(Semaphore::new(MAX_QUESTIONS)),
             metrics: metrics.probes(&store.name),
         });
@@ -156,24 +185,20 @@ impl Presence {
     async fn probe(&self, key: &Key, url: &str) -> Answer {
         let store = &self.stores[key.store().index()];
         let start = Instant::now();
-        let said = tokio::time::timeout(self.timeout, probe::head(&self.outbound, url)).await;
+        let response = tokio::time::timeout(self.timeout, probe::head(&self.outbound, url)).await;
         self.metrics.duration.observe(start.elapsed().as_secs_f64());
-        match said {
+        let (counter, failure) = match response {
             Ok(Ok(answer)) => {
                 store.metrics.said(answer).inc();
-                Answer::Said(answer)
+                store.works(self.clock.advance());
+                return Answer::Said(answer);
             }
-            Ok(Err(error)) => {
-                store.metrics.failed.inc();
-                tracing::debug!(store = store.name, url, %error, "a store does not say");
-                Answer::Unknown
-            }
-            Err(_elapsed) => {
-                store.metrics.timeout.inc();
-                tracing::debug!(store = store.name, url, "a store does not say in time");
-                Answer::Unknown
-            }
-        }
+            Ok(Err(failure)) => (&store.metrics.failed, failure),
+            Err(_elapsed) => (&store.metrics.timeout, Failure::Timeout(self.timeout)),
+        };
+        counter.inc();
+        store.fails(url, &failure, self.clock.advance());
+        Answer::Unknown
     }
 
     fn open(&self) -> MutexGuard<'_, HashMap<Key, watch::Receiver<Option<Answer>>>> {

@@ -5,24 +5,13 @@ use http::{Method, Request, StatusCode, header};
 use http_body_util::Empty;
 
 use super::Remembered;
-use crate::outbound::{self, Outbound, USER_AGENT};
-
-/// Why a store did not say.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum ProbeError {
-    /// The request could not be made.
-    #[error("HEAD: {0}")]
-    Request(#[from] http::Error),
-    /// No answer.
-    #[error("HEAD: {}", outbound::chain(.0))]
-    Transport(#[from] hyper_util::client::legacy::Error),
-    /// An answer that says neither.
-    #[error("HEAD: {0}")]
-    Status(StatusCode),
-}
+use crate::{
+    failure::Failure,
+    outbound::{Outbound, USER_AGENT},
+};
 
 /// Asks for the blob at `url`.
-pub(super) async fn head(outbound: &Outbound, url: &str) -> Result<Remembered, ProbeError> {
+pub(super) async fn head(outbound: &Outbound, url: &str) -> Result<Remembered, Failure> {
     let request = Request::builder().method(Method::HEAD).uri(url);
     let request = request.header(header::USER_AGENT, USER_AGENT).body(Empty::new())?;
     let answer = outbound.request(request).await?;
@@ -30,6 +19,6 @@ pub(super) async fn head(outbound: &Outbound, url: &str) -> Result<Remembered, P
         StatusCode::OK => Ok(Remembered::Present),
         // S3 says 403 for a key that is not there where listing is not public.
         StatusCode::NOT_FOUND | StatusCode::FORBIDDEN => Ok(Remembered::Absent),
-        other => Err(ProbeError::Status(other)),
+        other => Err(Failure::Status(other)),
     }
 }

@@ -37,7 +37,7 @@ impl RangesSource {
         &self.cloud
     }
 
-    /// Whether no list could be had: nobody is known to be in this cloud.
+    /// Whether no list could be loaded, so that no client is located in this cloud.
     #[must_use]
     pub fn is_nobody(&self) -> bool {
         self.used.is_none()
@@ -56,14 +56,14 @@ impl fmt::Display for RangesSource {
             Some((place, prefixes)) => {
                 write!(f, "{}: {prefixes} prefixes from {place}", self.cloud)?;
             }
-            None => write!(f, "{}: nobody is known", self.cloud)?,
+            None => write!(f, "no ranges loaded for `{}`", self.cloud)?,
         }
         if self.failures.is_empty() { Ok(()) } else { write!(f, " ({})", self.failures.join("; ")) }
     }
 }
 
 /// Reads the ranges of every configured cloud, all at once, and never fails: what cannot be read
-/// has clients whom nobody knows. `overrides` are (cloud, file), in place of the configured lists.
+/// leaves its clients unlocated. `overrides` are (cloud, file), in place of the configured lists.
 pub async fn load_ranges(
     config: &Config,
     overrides: &[(String, PathBuf)],
@@ -187,7 +187,7 @@ fn clouds_without_list(config: &Config, sources: &[RangesSource]) -> Vec<RangesS
     let source = |cloud: &String| RangesSource {
         cloud: cloud.clone(),
         used: None,
-        failures: vec!["there is no list for it under `ranges`".into()],
+        failures: vec!["`ranges` has no list for it".into()],
     };
     missing.map(source).collect()
 }

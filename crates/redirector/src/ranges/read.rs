@@ -18,7 +18,10 @@ use tokio::{
 };
 
 use super::Place;
-use crate::outbound::{self, Authorities, Outbound, USER_AGENT};
+use crate::{
+    failure::Failure,
+    outbound::{Authorities, Outbound, USER_AGENT},
+};
 
 /// A start must not hang on a provider.
 const FETCH_TIME: Duration = Duration::from_secs(5);
@@ -32,21 +35,15 @@ pub(super) enum ReadError {
     File(#[from] io::Error),
     #[error("it has more than {} MiB", MAX_BYTES / 1024 / 1024)]
     TooLong,
-    #[error("no complete answer within {FETCH_TIME:?}")]
-    Timeout(#[from] tokio::time::error::Elapsed),
     #[error("{}", Authorities::MISSING)]
     NoAuthorities,
-    #[error("the request cannot be made: {0}")]
-    Request(#[from] http::Error),
-    #[error("{}", outbound::chain(.0))]
-    Transport(#[from] hyper_util::client::legacy::Error),
-    #[error("the answer broke off: {0}")]
+    #[error(transparent)]
+    Fetch(#[from] Failure),
+    #[error("the response ended early: {0}")]
     Body(#[source] Box<dyn std::error::Error + Send + Sync>),
-    #[error("the answer is {0}")]
-    Status(StatusCode),
     #[error("{0}")]
     Parse(#[from] ParseError),
-    #[error("no copy could be kept in {}: {source}", path.display())]
+    #[error("cannot save a copy as {}: {source}", path.display())]
     Keep { path: PathBuf, source: io::Error },
 }
 
@@ -71,7 +68,8 @@ impl Reader {
             Place::File(path) | Place::LastGood(path) => Ok((parse(&file(path).await?)?, None)),
             Place::Embedded(bytes) => Ok((parse(bytes)?, None)),
             Place::Url { url, keep: copy } => {
-                let bytes = timeout(FETCH_TIME, self.fetch(url)).await??;
+                let fetched = timeout(FETCH_TIME, self.fetch(url)).await;
+                let bytes = fetched.map_err(|_elapsed| Failure::Timeout(FETCH_TIME))??;
                 let prefixes = parse(&bytes)?;
                 let kept = match copy {
                     Some(path) => keep(path, &bytes).await,
@@ -87,9 +85,10 @@ impl Reader {
             return Err(ReadError::NoAuthorities);
         }
         let request = Request::get(url.as_str()).header(header::USER_AGENT, USER_AGENT);
-        let answer = self.client.request(request.body(Empty::new())?).await?;
+        let request = request.body(Empty::new()).map_err(Failure::from)?;
+        let answer = self.client.request(request).await.map_err(Failure::from)?;
         if answer.status() != StatusCode::OK {
-            return Err(ReadError::Status(answer.status()));
+            return Err(Failure::Status(answer.status()).into());
         }
         let body = Limited::new(answer.into_body(), MAX_BYTES).collect().await;
         let body = body.map_err(|error| {

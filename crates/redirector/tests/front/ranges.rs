@@ -37,12 +37,15 @@ async fn a_file_is_read() {
 }
 
 #[tokio::test]
-async fn a_file_that_cannot_be_used_leaves_nobody_known_and_says_why() {
+async fn a_file_that_cannot_be_used_loads_no_ranges_and_says_why() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("list");
     let name = path.to_str().unwrap();
     let (said, known) = load(&config(dir.path(), name)).await;
-    assert!(said.starts_with(&format!("corp: nobody is known ({name}: No such file")), "{said}");
+    assert!(
+        said.starts_with(&format!("no ranges loaded for `corp` ({name}: No such file")),
+        "{said}"
+    );
     assert_eq!(known, 0);
     fs::write(&path, "192.0.2.0/24 here\nnonsense\n").unwrap();
     let (said, known) = load(&config(dir.path(), name)).await;
@@ -63,10 +66,10 @@ async fn what_was_fetched_is_kept_and_used_when_the_provider_is_gone() {
     assert_eq!(fs::read_dir(&cache).unwrap().count(), 1, "nothing is left beside the copy");
 
     for (fault, reason) in [
-        (Fault::everywhere("").status(503), "the answer is 503"),
-        (Fault::everywhere("").status(302), "the answer is 302"),
+        (Fault::everywhere("").status(503), "the response is 503"),
+        (Fault::everywhere("").status(302), "the response is 302"),
         (Fault::everywhere("").reset(), ""),
-        (Fault::on(Method::GET, "").truncate_after(10), "the answer broke off"),
+        (Fault::on(Method::GET, "").truncate_after(10), "the response ended early"),
     ] {
         server.fail(fault);
         let (said, known) = load(&config).await;
@@ -99,7 +102,7 @@ async fn a_provider_that_hangs_does_not_hold_up_the_start() {
         server.fail(fault);
         let begin = tokio::time::Instant::now();
         let (said, _) = load(&config(dir.path(), &format!("{}/list", server.url()))).await;
-        assert!(said.contains("no complete answer within 5s"), "{said}");
+        assert!(said.contains("no response within 5s"), "{said}");
         assert!(begin.elapsed().as_secs() <= 6, "{:?}", begin.elapsed());
         server.clear_faults();
     }
@@ -126,7 +129,7 @@ async fn a_copy_that_cannot_be_kept_is_no_reason_to_know_nobody() {
     let server = TestBucket::start().await;
     server.put("list", LIST);
     let (said, known) = load(&config(&file, &format!("{}/list", server.url()))).await;
-    assert!(said.contains("no copy could be kept in "), "{said}");
+    assert!(said.contains("cannot save a copy as "), "{said}");
     assert_eq!(known, 2);
 }
 
@@ -146,9 +149,9 @@ async fn an_override_is_all_that_counts_for_its_cloud() {
     let (ranges, sources) = load_ranges(&config, &overrides).await;
     let said: Vec<_> = sources.iter().map(ToString::to_string).collect();
     assert_eq!(said[0], format!("a: 1 prefixes from {}", two.display()));
-    assert!(said[1].starts_with("new: nobody is known ("), "{}", said[1]);
+    assert!(said[1].starts_with("no ranges loaded for `new` ("), "{}", said[1]);
     assert_eq!(said[2], format!("b: 2 prefixes from {}", one.display()));
-    assert_eq!(said[3], "elsewhere: nobody is known (there is no list for it under `ranges`)");
+    assert_eq!(said[3], "no ranges loaded for `elsewhere` (`ranges` has no list for it)");
     assert_eq!((sources.len(), ranges.len()), (4, 3));
     let location = ranges.lookup("203.0.113.9".parse().unwrap()).unwrap();
     assert_eq!(ranges.location(location).cloud, "a");

@@ -1,0 +1,120 @@
+//! Why a request of the front itself failed, in words: refused, not resolved, the certificate, a timeout, the status.
+
+use std::{error::Error, fmt, io, time::Duration};
+
+use http::StatusCode;
+use hyper_util::client::legacy;
+use rustls::CertificateError;
+
+/// Why there is no usable response.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The request could not be made.
+    #[error("invalid request: {0}")]
+    Request(#[from] http::Error),
+    /// No response.
+    #[error("{}", Cause(.0))]
+    Transport(#[from] legacy::Error),
+    /// No response in time.
+    #[error("no response within {0:?}")]
+    Timeout(Duration),
+    /// A response with a status that does not help.
+    #[error("the response is {0}")]
+    Status(StatusCode),
+}
+
+/// The cause of an error in words: the client's own text is only "client error (Connect)".
+struct Cause<'e>(&'e (dyn Error + 'static));
+
+impl fmt::Display for Cause<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let causes = || std::iter::successors(Some(self.0), |error| below(*error));
+        if let Some(error) = causes().find_map(|error| error.downcast_ref::<rustls::Error>()) {
+            return f.write_str(&tls(error));
+        }
+        if causes().any(|error| error.to_string() == "dns error") {
+            f.write_str("cannot resolve the host name: ")?;
+        }
+        let io = causes().filter_map(|error| error.downcast_ref::<io::Error>()).last();
+        match io.map(io::Error::kind) {
+            Some(io::ErrorKind::ConnectionRefused) => f.write_str("connection refused"),
+            Some(io::ErrorKind::ConnectionReset) => f.write_str("connection reset"),
+            // The last one says most: those above it only say at which step it was.
+            _ => match causes().last() {
+                Some(error) => fmt::Display::fmt(error, f),
+                None => Ok(()),
+            },
+        }
+    }
+}
+
+/// What caused an error. An `io::Error` around another error names as its source what is below that one.
+fn below<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'static)> {
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(inner) => Some(inner),
+        None => error.source(),
+    }
+}
+
+fn tls(error: &rustls::Error) -> String {
+    use rustls::Error::{InvalidCertificate, InvalidMessage};
+    match error {
+        InvalidMessage(_) => "the port does not speak TLS".into(),
+        InvalidCertificate(CertificateError::NotValidForNameContext { expected, .. }) => {
+            format!("the TLS certificate is not valid for `{}`", expected.to_str())
+        }
+        InvalidCertificate(CertificateError::NotValidForName) => {
+            "the TLS certificate is for another host name".into()
+        }
+        InvalidCertificate(CertificateError::UnknownIssuer) => {
+            "the TLS certificate is from an unknown authority".into()
+        }
+        InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
+            "the TLS certificate has expired".into()
+        }
+        other => format!("TLS failed: {other}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::pki_types::ServerName;
+
+    use super::*;
+
+    #[test]
+    fn causes_are_told_in_words() {
+        let certificate = |error| rustls::Error::InvalidCertificate(error);
+        let expected = ServerName::try_from("store.example").expect("a name");
+        let presented = vec!["DnsName(\"other.example\")".into()];
+        let resolving = io::Error::other("failed to lookup address information: Name unknown");
+        for (error, words) in [
+            (io::Error::from(io::ErrorKind::ConnectionRefused), "connection refused"),
+            (io::Error::from(io::ErrorKind::ConnectionReset), "connection reset"),
+            (resolving, "failed to lookup address information: Name unknown"),
+            (
+                io::Error::other(certificate(CertificateError::NotValidForNameContext {
+                    expected: expected.to_owned(),
+                    presented,
+                })),
+                "the TLS certificate is not valid for `store.example`",
+            ),
+            (
+                io::Error::other(io::Error::other(certificate(CertificateError::UnknownIssuer))),
+                "the TLS certificate is from an unknown authority",
+            ),
+            (
+                io::Error::other(certificate(CertificateError::Expired)),
+                "the TLS certificate has expired",
+            ),
+            (
+                io::Error::other(rustls::Error::InvalidMessage(
+                    rustls::InvalidMessage::InvalidContentType,
+                )),
+                "the port does not speak TLS",
+            ),
+        ] {
+            assert_eq!(Cause(&error).to_string(), words);
+        }
+    }
+}
