@@ -81,25 +81,25 @@ impl Explanation {
 
     fn upstream(&mut self, front: &Front, what: &str, tail: Tail<'_>) {
         self.line("asks for", what);
-        self.line("decided by", "the path alone: this is not a blob, so it is the upstream's");
+        self.line("decided by", "the path alone: everything but blobs goes to the upstream");
         self.line("answer", format!("307 to {}", front.upstream.url(tail)));
     }
 
     fn canonical(&mut self, front: &Front, what: &str, tail: Tail<'_>) {
         self.line("asks for", what);
-        self.line("decided by", "the path alone: referrers are the canonical upstream's");
+        self.line("decided by", "the path alone: referrers go to the canonical upstream");
         self.line("answer", format!("307 to {}", front.canonical.url(tail)));
     }
 
     fn refused(&mut self, refusal: &Refusal) {
         let status = response::status(refusal);
-        self.line("asks for", "nothing that is answered");
+        self.line("asks for", "an unsupported method or path");
         self.line("answer", format!("{status}, {}: {refusal}", refusal.code()));
     }
 
     fn blob(&mut self, front: &Front, client: IpAddr, tail: Tail<'_>, blob: &Blob<'_>) {
         self.line("asks for", format!("blob {}", blob.text()));
-        self.line("client", format!("{client}, as given (in service: {})", front.client_ip));
+        self.line("client", format!("{client}, as given (in production: {})", front.client_ip));
         let location = match front.ranges.matched(client) {
             Some(matched) => {
                 self.line("matched", matched.prefix.to_string());
@@ -128,7 +128,7 @@ impl Explanation {
                 self.line("candidates", format!("1. store {store} {}", front.store(id).url(blob)));
                 self.line("", format!("2. upstream {far}"));
                 let answer = format!(
-                    "307 to store {store} if it has the blob, else to the upstream (not asked here)"
+                    "307 to store {store} if it has the blob, otherwise to the upstream (`explain` does not check)"
                 );
                 self.line("answer", answer);
             }

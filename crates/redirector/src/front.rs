@@ -49,7 +49,9 @@ impl Front {
         let (outbound, authorities) = outbound::client();
         if authorities == Authorities::None && config.stores.iter().any(|of| of.url.is_https()) {
             let missing = Authorities::MISSING;
-            tracing::error!("no store can be asked, every client goes to the upstream: {missing}");
+            tracing::error!(
+                "stores cannot be checked, so every client is sent to the upstream: {missing}"
+            );
         }
         let clock = Arc::new(Clock::start());
         let names = config.stores.iter().map(|store| store.name.as_str());

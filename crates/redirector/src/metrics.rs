@@ -107,25 +107,26 @@ impl Metrics {
     pub(crate) fn new<'s>(stores: impl Iterator<Item = &'s str>, prefixes: usize) -> Self {
         let mut all = Registry::with_prefix("portolan_redirector");
         let registry = &mut all;
-        let requests = family(registry, "requests", "requests, by what they ask for");
-        let redirects = family(registry, "redirects", "307s to other places than stores");
-        let to_stores = family(registry, "store_redirects", "307s to each store");
+        let requests = family(registry, "requests", "requests by route");
+        let redirects = family(registry, "redirects", "307 redirects, other than to stores");
+        let to_stores = family(registry, "store_redirects", "307 redirects to each store");
         let unknown =
-            family(registry, "unknown_clients", "blob requests of clients without an address");
-        let answers = family(registry, "presence_answers", "how presence was decided");
-        let probes = family(registry, "probes", "questions to each store, by result");
+            family(registry, "unknown_clients", "blob requests whose client address is unknown");
+        let answers =
+            family(registry, "presence_answers", "presence checks, by where the result came from");
+        let probes = family(registry, "probes", "HEAD requests to each store, by result");
         let entries = Family::<Labels<1>, Gauge>::default();
-        registry.register("presence_entries", "remembered answers", entries.clone());
+        registry.register("presence_entries", "cached presence results", entries.clone());
         let duration = Histogram::new(DURATIONS);
-        let help = "how long questions to stores took";
+        let help = "duration of HEAD requests to stores";
         registry.register_with_unit("probe_duration", help, Unit::Seconds, duration.clone());
         let open_connections = Gauge::default();
-        registry.register("open_connections", "connections", open_connections.clone());
+        registry.register("open_connections", "open client connections", open_connections.clone());
         let accept_errors = Counter::default();
         registry.register("accept_errors", "failed accepts", accept_errors.clone());
         let known: Gauge = Gauge::default();
         known.set(i64::try_from(prefixes).unwrap_or(i64::MAX));
-        registry.register("ranges_prefixes", "address prefixes known", known);
+        registry.register("ranges_prefixes", "address prefixes loaded", known);
         let entries_of = |cache: &str| entries.get_or_create_owned(&[("cache", cache.to_owned())]);
         Self {
             routes: RouteCounters::new(&requests),

@@ -76,13 +76,13 @@ impl<'r> Tail<'r> {
 /// Why a request is refused. Its text goes to the client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
-    #[error("only GET and HEAD are answered here: this registry is for pulling")]
+    #[error("this registry is read-only: use GET or HEAD")]
     Method,
-    #[error("there is nothing here: this is a registry, and it answers under /v2/")]
+    #[error("not found: the registry API is under /v2/")]
     Outside,
-    #[error("there is no such endpoint; see the OCI distribution specification")]
+    #[error("unknown endpoint; see the OCI distribution specification")]
     Endpoint,
-    #[error("the catalogue is not served here")]
+    #[error("this registry does not list its repositories")]
     Catalog,
     #[error(transparent)]
     Name(RepositoryError),
@@ -90,7 +90,7 @@ pub(crate) enum Refusal {
     Digest(DigestError),
     #[error(transparent)]
     Tag(TagError),
-    #[error("the query has a control character")]
+    #[error("control character in the query")]
     Query,
 }
 

@@ -200,7 +200,7 @@ impl Check<'_> {
         let index =
             self.optional("stores.index", document.index.as_ref(), Index::None, values::index);
         if document.serves.value.is_empty() {
-            let nobody = "`stores.serves` is empty: nobody would be sent here";
+            let nobody = "`stores.serves` is empty: no client would be sent to this store";
             self.problem(document.serves.referenced, nobody);
         }
         let serves = self.list(&document.serves.value, Self::serves);
@@ -211,7 +211,7 @@ impl Check<'_> {
         if let Some(regions) = &document.regions {
             if document.cloud.value == Serves::EVERYBODY {
                 let everybody =
-                    "`stores.serves`: everybody (`*`) has no regions; leave `regions` out";
+                    "`stores.serves`: `*` is every client and takes no regions; remove `regions`";
                 self.problem(regions.referenced, everybody);
             }
             if regions.value.is_empty() {
@@ -234,7 +234,7 @@ impl Check<'_> {
             default::TIMEOUT,
             |text| match values::duration(text) {
                 Ok(timeout) if timeout.is_zero() || timeout > MAX_TIMEOUT => {
-                    Err(format!("`{text}` must be more than nothing and at most 60s"))
+                    Err(format!("`{text}` must be more than 0s and at most 60s"))
                 }
                 other => other,
             },

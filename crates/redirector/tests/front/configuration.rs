@@ -135,7 +135,7 @@ const FAULTS: &[(&str, &str)] = &[
     ),
     (
         "stores: [{name: a, url: https://x, serves: [{cloud: '*', regions: [c]}]}]",
-        "f.yaml:2:67: `stores.serves`: everybody (`*`) has no regions",
+        "f.yaml:2:67: `stores.serves`: `*` is every client and takes no regions",
     ),
     (
         "stores: [{name: a, url: https://x, blob_prefix: /x, serves: [{cloud: b}]}]",
@@ -145,7 +145,7 @@ const FAULTS: &[(&str, &str)] = &[
         "stores: [{name: a, url: https://x, index: signed, serves: [{cloud: b}]}]",
         "f.yaml:2:43: `stores.index`: `signed` is not supported; the only value is `none`",
     ),
-    ("presence: {timeout: 0s}", "f.yaml:2:21: `presence.timeout`: `0s` must be more than nothing"),
+    ("presence: {timeout: 0s}", "f.yaml:2:21: `presence.timeout`: `0s` must be more than 0s"),
     ("presence: {timeout: 61s}", "f.yaml:2:21: `presence.timeout`: `61s` must be"),
     ("presence: {timeout: 1}", "f.yaml:2:21: `presence.timeout`: `1` is not a duration"),
     ("presence: {positive_ttl: 1w}", "f.yaml:2:26: `presence.positive_ttl`: "),

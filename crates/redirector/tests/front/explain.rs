@@ -18,7 +18,7 @@ async fn every_step_of_a_blobs_way_is_told() {
     let digest = Digest::sha256(b"x");
     let path = harness::blob(&digest);
     let (near, far) = (harness::at(&bucket, &digest), harness::upstream(&digest));
-    let policy = "as given (in service: the entry before the last of X-Forwarded-For if the peer is \
+    let policy = "as given (in production: the entry before the last of X-Forwarded-For if the peer is \
          loopback, otherwise the peer's address)";
     let expected = format!(
         "asks for:    blob {digest}\n\
@@ -27,7 +27,7 @@ async fn every_step_of_a_blobs_way_is_told() {
          location:    aws eu-west-3\n\
          candidates:  1. store paris {near}\n\
          \x20            2. upstream {far}?ns=y\n\
-         answer:      307 to store paris if it has the blob, else to the upstream (not asked here)\n"
+         answer:      307 to store paris if it has the blob, otherwise to the upstream (`explain` does not check)\n"
     );
     assert_eq!(explain(&front, PARIS, &format!("{path}?ns=y")), expected);
     assert_eq!(explain(&front, "::ffff:35.180.1.1", &format!("{path}?ns=y")), expected);
@@ -59,9 +59,9 @@ async fn other_requests_are_told_too() {
         ),
         (
             "/v2/_catalog".to_owned(),
-            "answer:      404 Not Found, UNSUPPORTED: the catalogue is not served here\n".to_owned(),
+            "answer:      404 Not Found, UNSUPPORTED: this registry does not list its repositories\n".to_owned(),
         ),
-        ("nonsense".to_owned(), "404 Not Found, UNSUPPORTED: there is nothing here: this is a registry, and it answers under /v2/\n".to_owned()),
+        ("nonsense".to_owned(), "404 Not Found, UNSUPPORTED: not found: the registry API is under /v2/\n".to_owned()),
     ] {
         let explained = explain(&front, PARIS, &path);
         assert!(explained.ends_with(&answer), "{path}: {explained}");
