@@ -5,15 +5,17 @@ use std::io::{self, IsTerminal as _};
 use anyhow::Context as _;
 use tracing_subscriber::EnvFilter;
 
-/// Starts the log with `filter`.
+use crate::printer::Screen;
+
+/// Starts the log with `filter`, past the progress bar of `screen`.
 ///
 /// # Errors
 /// When the filter is not one.
-pub(crate) fn start(filter: &str) -> anyhow::Result<()> {
+pub(crate) fn start(filter: &str, screen: Screen) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(filter).with_context(|| {
         format!("the log filter `{filter}` is not valid: try `info` or `warn,redirector=debug`")
     })?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(screen);
     if io::stderr().is_terminal() {
         log.with_target(false).init();
     } else {

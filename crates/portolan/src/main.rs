@@ -24,6 +24,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use arguments::Arguments;
 use exit::Exit;
+use printer::Screen;
 
 /// The system's allocator costs the front a few percent of each request.
 #[global_allocator]
@@ -42,9 +43,11 @@ fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> anyhow::Result<Exit> {
     let filter = arguments.global.log.clone().or_else(environment::log);
-    logging::start(filter.as_deref().unwrap_or_else(|| arguments.command.default_log()))?;
+    let screen = Screen::new();
+    let filter = filter.as_deref().unwrap_or_else(|| arguments.command.default_log());
+    logging::start(filter, screen.clone())?;
     let runtime = runtime().context("cannot start the runtime")?;
-    let ended = runtime.block_on(commands::run(arguments));
+    let ended = runtime.block_on(commands::run(arguments, screen));
     // A lookup of a name cannot be cancelled; it must not hold the exit up.
     runtime.shutdown_background();
     ended

@@ -8,18 +8,18 @@ use crate::{
     arguments::Demo,
     demo::{self, Harbour},
     exit::Exit,
-    printer::{Printer, Stdout},
+    printer::Printer,
     signals,
 };
 
 /// The longest that the journey may take; it needs about a second.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-pub(crate) async fn run(arguments: &Demo, printer: Printer) -> anyhow::Result<Exit> {
+pub(crate) async fn run(arguments: &Demo, printer: &Printer) -> anyhow::Result<Exit> {
     let mut asked_to_end = pin!(signals::termination()?);
     let mut harbour = Harbour::open().await?;
     let shown = tokio::select! {
-        shown = show(&mut harbour) => shown,
+        shown = show(&mut harbour, printer) => shown,
         () = &mut asked_to_end => Err(anyhow!("interrupted before everything was checked")),
     };
     if shown.is_ok() && !arguments.exit {
@@ -37,8 +37,8 @@ pub(crate) async fn run(arguments: &Demo, printer: Printer) -> anyhow::Result<Ex
     }
 }
 
-async fn show(harbour: &mut Harbour) -> anyhow::Result<()> {
-    let mut out = Stdout::new();
+async fn show(harbour: &mut Harbour, printer: &Printer) -> anyhow::Result<()> {
+    let mut out = printer.lasting_stdout();
     let journey = tokio::time::timeout(DEADLINE, demo::run(harbour, &mut out)).await;
     journey.with_context(|| format!("it did not end within {DEADLINE:?}"))??;
     Ok(out.flush()?)

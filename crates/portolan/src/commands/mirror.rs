@@ -10,11 +10,11 @@ use transfer::Confirm;
 use crate::{
     arguments::{Mirror, Output},
     exit::Exit,
-    printer::{Printer, Stdout},
+    printer::Printer,
     signals,
 };
 
-pub(crate) async fn run(mirror: &Mirror, printer: Printer) -> anyhow::Result<Exit> {
+pub(crate) async fn run(mirror: &Mirror, printer: &Printer) -> anyhow::Result<Exit> {
     let options = MirrorOptions {
         from: mirror.from.clone(),
         to: BlobStore::open(&mirror.to)?,
@@ -25,13 +25,13 @@ pub(crate) async fn run(mirror: &Mirror, printer: Printer) -> anyhow::Result<Exi
     let progress = printer.progress();
     let totals = mirror::mirror(&client, &options, &stop, &*progress).await;
     drop(progress);
-    print(mirror.output, &totals, options.confirm)?;
+    print(printer, mirror.output, &totals, options.confirm)?;
     printer.note(in_words(&totals, options.confirm));
     Ok(if totals.failed.is_empty() { Exit::AllHolds } else { Exit::NotAsAsked })
 }
 
-fn print(output: Output, totals: &Totals, confirm: Confirm) -> io::Result<()> {
-    let mut out = Stdout::new();
+fn print(printer: &Printer, output: Output, totals: &Totals, confirm: Confirm) -> io::Result<()> {
+    let mut out = printer.lasting_stdout();
     match output {
         Output::Json => writeln!(out, "{}", to_json(totals, confirm)),
         Output::Table => {

@@ -18,23 +18,24 @@ use crate::{
     arguments::{Arguments, Command, Registry, RegistryAccess, Store},
     credentials::{CredentialPlaces, credentials},
     exit::Exit,
-    printer::Printer,
+    printer::{Printer, Screen, Verbosity},
 };
 
 /// Runs the command that `arguments` name.
 ///
 /// # Errors
 /// When it could not run.
-pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
-    let printer = if arguments.global.quiet { Printer::Quiet } else { Printer::Talkative };
+pub(crate) async fn run(arguments: Arguments, screen: Screen) -> anyhow::Result<Exit> {
+    let verbosity = if arguments.global.quiet { Verbosity::Quiet } else { Verbosity::Normal };
+    let printer = Printer::new(screen, verbosity);
     match arguments.command {
-        Command::Promote(promote) => promote::run(&promote, printer).await,
-        Command::Mirror(mirror) => mirror::run(&mirror, printer).await,
+        Command::Promote(promote) => promote::run(&promote, &printer).await,
+        Command::Mirror(mirror) => mirror::run(&mirror, &printer).await,
         Command::Serve(serve) => serve::run(&serve).await,
         Command::Explain(explain) => explain::run(&explain).await,
         Command::Store(Store::Serve(serve)) => store_serve::run(&serve).await,
         Command::Registry(Registry::Serve(serve)) => registry_serve::run(&serve).await,
-        Command::Demo(demo) => demo::run(&demo, printer).await,
+        Command::Demo(demo) => demo::run(&demo, &printer).await,
         Command::Completions(completions) => completions::run(&completions),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::{self, BufWriter},
+    io::BufWriter,
     path::Path,
     time::SystemTime,
 };
@@ -25,14 +25,14 @@ use crate::{
     signals,
 };
 
-pub(crate) async fn run(promote: &Promote, printer: Printer) -> anyhow::Result<Exit> {
+pub(crate) async fn run(promote: &Promote, printer: &Printer) -> anyhow::Result<Exit> {
     let loaded = promoter::load(&source(&promote.manifests)?, &choice(&promote.choice)?)?;
     let (edges, problems) = (loaded.edges, loaded.problems);
     let stop = signals::stop_on_termination(promote.deadline)?;
     let client = super::client(&promote.registries)?;
     let settings = settings(promote, &edges)?;
     let clients = clients(&client, promote, settings.confirm, &edges)?;
-    let mut outputs = Outputs::open(promote)?;
+    let mut outputs = Outputs::open(promote, printer)?;
 
     let progress = printer.progress_of(&client);
     let ended = promoter::promote(
@@ -152,16 +152,19 @@ struct Outputs {
 
 impl Outputs {
     /// Opens all of them before anything is done, so that what cannot be written is told at once.
-    fn open(promote: &Promote) -> anyhow::Result<Self> {
+    fn open(promote: &Promote, printer: &Printer) -> anyhow::Result<Self> {
         let show = if promote.telling.all { Show::Everything } else { Show::Changes };
-        let out = BufWriter::new(io::stdout());
+        let out = BufWriter::new(printer.stdout());
         let mut reports: Vec<Box<dyn Report>> = vec![match promote.telling.output {
             Output::Json => Box::new(JsonReport::new(out, show)),
             Output::Table => Box::new(WordsReport::new(out, show)),
         }];
         let report = promote.telling.report.as_deref().map(ReplacedFile::create).transpose()?;
         if let Some(file) = &report {
-            reports.push(Box::new(JsonReport::new(BufWriter::new(file.writer()?), show)));
+            reports.push(Box::new(JsonReport::new(
+                BufWriter::new(printer.screen().data(file.writer()?)),
+                show,
+            )));
         }
         let metrics = promote.telling.metrics_file.as_deref();
         let metrics = metrics.map(ReplacedFile::create).transpose()?;

@@ -9,4 +9,6 @@ mod kill;
 mod mirror;
 mod promote;
 mod promote_flags;
+mod pty;
 mod registry;
+mod terminal;

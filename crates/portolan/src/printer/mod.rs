@@ -1,0 +1,113 @@
+//! What reaches people besides data: notes and progress on standard error, unless `--quiet`. Data goes
+//! to standard output, through [`Printer::stdout`].
+
+mod progress;
+mod screen;
+
+use std::{
+    fmt,
+    io::{self, Write as _},
+};
+
+use registry_client::Client;
+use transfer::Progress;
+
+use progress::Reporter;
+pub(crate) use screen::{DataWriter, Screen};
+
+/// How much is said, and where.
+#[derive(Clone, Debug)]
+pub(crate) struct Printer {
+    screen: Screen,
+    verbosity: Verbosity,
+}
+
+/// How much is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verbosity {
+    /// Notes, and progress as bars or lines.
+    Normal,
+    /// Nothing but data and errors.
+    Quiet,
+}
+
+impl Printer {
+    pub(crate) const fn new(screen: Screen, verbosity: Verbosity) -> Self {
+        Self { screen, verbosity }
+    }
+
+    /// Prints a note on standard error, which may be closed.
+    pub(crate) fn note(&self, text: impl fmt::Display) {
+        if self.verbosity == Verbosity::Normal {
+            let _ = self.screen.without_bar(|| writeln!(io::stderr(), "{text}"));
+        }
+    }
+
+    /// Prints an error on standard error, with `--quiet` too.
+    pub(crate) fn fault(&self, text: impl fmt::Display) {
+        let _ = self.screen.without_bar(|| writeln!(io::stderr(), "portolan: {text}"));
+    }
+
+    /// Where progress is reported to.
+    pub(crate) fn progress(&self) -> Box<dyn Progress> {
+        self.progress_with(None)
+    }
+
+    /// The same, with the requests and bytes of `client`.
+    pub(crate) fn progress_of(&self, client: &Client) -> Box<dyn Progress> {
+        self.progress_with(Some(client.clone()))
+    }
+
+    fn progress_with(&self, client: Option<Client>) -> Box<dyn Progress> {
+        match self.verbosity {
+            Verbosity::Quiet => Box::new(transfer::Silent),
+            Verbosity::Normal => Box::new(Reporter::new(self.screen.clone(), client)),
+        }
+    }
+
+    /// Standard output, for data. When its reader goes away, an error says so.
+    pub(crate) fn stdout(&self) -> DataWriter<io::Stdout> {
+        self.screen.data(io::stdout())
+    }
+
+    /// Standard output for work that goes on to its exit code when the reader goes away.
+    pub(crate) fn lasting_stdout(&self) -> LastingStdout {
+        LastingStdout(Some(self.stdout()))
+    }
+
+    /// The screen, for data that goes elsewhere than to standard output.
+    pub(crate) const fn screen(&self) -> &Screen {
+        &self.screen
+    }
+}
+
+/// Standard output, until its reader goes away: what is written after that is dropped, so that work whose
+/// end has an exit code goes on to it.
+pub(crate) struct LastingStdout(Option<DataWriter<io::Stdout>>);
+
+impl LastingStdout {
+    fn unless_closed<T>(
+        &mut self,
+        nothing: T,
+        write: impl FnOnce(&mut DataWriter<io::Stdout>) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let Some(out) = &mut self.0 else { return Ok(nothing) };
+        match write(out) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.0 = None;
+                Ok(nothing)
+            }
+            other => other,
+        }
+    }
+}
+
+impl io::Write for LastingStdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.unless_closed(bytes.len(), |out| out.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.unless_closed((), io::Write::flush)
+    }
+}

@@ -1,0 +1,248 @@
+//! Progress of a job: a bar on a terminal, lines elsewhere.
+
+use std::{
+    io::{self, Write as _},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use indicatif::ProgressStyle;
+use promoter::report::in_bytes;
+use registry_client::{Client, Spent};
+use transfer::Progress;
+
+use super::Screen;
+
+/// How often a line is printed at least while a long stage goes on: systems that run jobs end those that are
+/// silent for ten minutes.
+const LINE_EVERY: Duration = Duration::from_secs(60);
+
+/// How many lines a stage has after its first, however long it is.
+const LINES_OF_A_STAGE: u64 = 10;
+
+/// How often the bar is drawn again.
+const DRAW_EVERY: Duration = Duration::from_millis(200);
+
+/// How many hosts are named in progress, the busiest first.
+const HOSTS_NAMED: usize = 3;
+
+/// Reports the progress of one job.
+pub(super) struct Reporter {
+    screen: Screen,
+    traffic: Option<Arc<Traffic>>,
+    stage: Mutex<Stage>,
+    ticker: Mutex<Option<Ticker>>,
+}
+
+impl Reporter {
+    pub(super) fn new(screen: Screen, client: Option<Client>) -> Self {
+        let traffic = client.map(|client| Arc::new(Traffic { client, expected: Mutex::default() }));
+        Self { screen, traffic, stage: Mutex::default(), ticker: Mutex::default() }
+    }
+
+    fn with(&self, change: impl FnOnce(&mut Stage)) {
+        let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut stage);
+        if self.screen.drawn().is_none() && stage.is_line_due() {
+            stage.print(self.traffic.as_deref());
+        }
+    }
+
+    fn tick(&self) {
+        let mut ticker = self.ticker.lock().unwrap_or_else(PoisonError::into_inner);
+        ticker.get_or_insert_with(|| Ticker::start(self.screen.clone(), self.traffic.clone()));
+    }
+}
+
+impl Progress for Reporter {
+    fn stage(&self, what: &'static str, total: u64) {
+        if let Some(bar) = self.screen.draw() {
+            let traffic = if self.traffic.is_some() { "\n  {wide_msg}" } else { "" };
+            let template = format!("{{prefix}} {{wide_bar}} {{pos}}/{{len}} {{eta}}{traffic}");
+            if let Ok(style) = ProgressStyle::with_template(&template) {
+                bar.set_style(style);
+            }
+            bar.reset();
+            bar.set_prefix(what);
+            bar.set_length(total);
+            self.tick();
+        }
+        self.with(|stage| *stage = Stage { what, total, done: 0, printed: None });
+    }
+
+    fn advance(&self, steps: u64) {
+        if let Some(bar) = self.screen.drawn() {
+            bar.inc(steps);
+        }
+        self.with(|stage| stage.done += steps);
+    }
+
+    fn expect_bytes(&self, bytes: u64) {
+        if let Some(traffic) = &self.traffic {
+            traffic.expect(bytes);
+        }
+    }
+}
+
+impl Drop for Reporter {
+    fn drop(&mut self) {
+        drop(self.ticker.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.screen.clear();
+    }
+}
+
+/// Draws the bar again and again. What is below it is made up outside of the bar's lock: the client has locks of
+/// its own, and logs.
+struct Ticker {
+    end: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Ticker {
+    fn start(screen: Screen, traffic: Option<Arc<Traffic>>) -> Self {
+        let (end, ended) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            while ended.recv_timeout(DRAW_EVERY) == Err(RecvTimeoutError::Timeout) {
+                let told = traffic.as_ref().map(|traffic| traffic.told());
+                match (screen.drawn(), told) {
+                    (Some(bar), Some(told)) => bar.set_message(told),
+                    (Some(bar), None) => bar.tick(),
+                    (None, _) => {}
+                }
+            }
+        });
+        Self { end: Some(end), thread: Some(thread) }
+    }
+}
+
+/// Waits for the thread, so that nothing is drawn later.
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        drop(self.end.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What was moved and requested so far.
+struct Traffic {
+    client: Client,
+    /// The bytes that were sent before they were expected, and how many are expected.
+    expected: Mutex<(u64, u64)>,
+}
+
+impl Traffic {
+    fn expect(&self, bytes: u64) {
+        *self.expected.lock().unwrap_or_else(PoisonError::into_inner) =
+            (sent(&self.client.spent()), bytes);
+    }
+
+    fn told(&self) -> String {
+        let (before, expected) = *self.expected.lock().unwrap_or_else(PoisonError::into_inner);
+        in_words(&self.client.spent(), before, expected)
+    }
+}
+
+fn sent(spent: &[Spent]) -> u64 {
+    spent.iter().map(|host| host.bytes_sent).sum()
+}
+
+/// What moved so far and what was asked of the busiest hosts, on one line.
+fn in_words(spent: &[Spent], before: u64, expected: u64) -> String {
+    let mut busiest: Vec<_> = spent.iter().map(|it| (it.reads + it.writes, &it.host)).collect();
+    busiest.sort_by(|one, other| other.cmp(one));
+    let received: u64 = spent.iter().map(|host| host.bytes_received).sum();
+    let mut text =
+        format!("{} read, {} written", in_bytes(received), in_bytes(sent(spent) - before));
+    if expected > 0 {
+        text.push_str(&format!(" (blobs: {} at most)", in_bytes(expected)));
+    }
+    text.push_str("; requests:");
+    for (requests, host) in busiest.iter().take(HOSTS_NAMED) {
+        text.push_str(&format!(" {host} {requests}"));
+    }
+    if let Some(more) = busiest.len().checked_sub(HOSTS_NAMED).filter(|more| *more > 0) {
+        text.push_str(&format!(" and {more} hosts more"));
+    }
+    text
+}
+
+/// How far a stage is.
+#[derive(Default)]
+struct Stage {
+    what: &'static str,
+    total: u64,
+    done: u64,
+    /// When the last line was printed, and how much was done then.
+    printed: Option<(Instant, u64)>,
+}
+
+impl Stage {
+    /// A line is due at the beginning, at each tenth, and at the end.
+    fn is_line_due(&self) -> bool {
+        let tenth = |done: u64| done.min(self.total) * LINES_OF_A_STAGE / self.total.max(1);
+        match self.printed {
+            None => self.total > 0,
+            Some((at, done)) => tenth(done) < tenth(self.done) || at.elapsed() >= LINE_EVERY,
+        }
+    }
+
+    fn print(&mut self, traffic: Option<&Traffic>) {
+        let traffic = traffic.filter(|_| self.printed.is_some());
+        let traffic = traffic.map(|traffic| format!("; {}", traffic.told())).unwrap_or_default();
+        let Self { what, total, done, .. } = *self;
+        self.printed = Some((Instant::now(), done));
+        let _ = writeln!(io::stderr(), "{what}: {done} of {total}{traffic}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_due_first_at_each_tenth_and_last() {
+        for (total, expected) in [
+            (0, vec![]),
+            (1, vec![0, 1]),
+            (6, vec![0, 1, 2, 3, 4, 5, 6]),
+            (25, vec![0, 3, 5, 8, 10, 13, 15, 18, 20, 23, 25]),
+            (1000, (0..=1000).step_by(100).collect()),
+        ] {
+            let mut stage = Stage { total, ..Stage::default() };
+            let mut printed = Vec::new();
+            for done in 0..=total {
+                stage.done = done;
+                if stage.is_line_due() {
+                    stage.printed = Some((Instant::now(), done));
+                    printed.push(done);
+                }
+            }
+            assert_eq!(printed, expected, "{total}");
+        }
+    }
+
+    #[test]
+    fn the_busiest_hosts_are_named() {
+        let host = |name: &str, reads| Spent {
+            host: name.to_owned(),
+            reads,
+            writes: 1,
+            bytes_received: 10,
+            bytes_sent: 1 << 20,
+            retries: 0,
+            refused: 0,
+        };
+        let spent = [host("a", 1), host("b", 5), host("c", 3), host("d", 2)];
+        assert_eq!(
+            in_words(&spent, 1 << 20, 4 << 20),
+            "40 B read, 3.0 MiB written (blobs: 4.0 MiB at most); requests: b 6 c 4 d 3 and 1 hosts more"
+        );
+        assert_eq!(in_words(&spent[..1], 0, 0), "10 B read, 1.0 MiB written; requests: a 2");
+    }
+}

@@ -1,0 +1,185 @@
+//! The terminal that the progress bar shares with everything else that is printed. Drawing a bar again
+//! erases the lines that it had; whatever was printed into them meanwhile would go with it. So all output of
+//! a command goes through here, and the bar is cleared before each piece of it.
+
+use std::{
+    fs::File,
+    io::{self, IsTerminal as _, Write},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::fs::FileTypeExt as _,
+    },
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+};
+
+use indicatif::{ProgressBar, ProgressDrawTarget};
+use tracing_subscriber::fmt::MakeWriter;
+
+/// The bar, if there is one, and who may write where it stands. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Screen {
+    bar: ProgressBar,
+    drawing: Arc<AtomicU8>,
+}
+
+/// No bar is on the screen.
+const ABSENT: u8 = 0;
+/// A bar may be on the screen.
+const DRAWN: u8 = 1;
+/// There will be no bar any more: somebody else prints to the terminal at moments that we do not know.
+const NEVER: u8 = 2;
+
+impl Screen {
+    /// A screen without a bar. Where standard error is no terminal, there will never be one.
+    pub(crate) fn new() -> Self {
+        let drawing = if io::stderr().is_terminal() { ABSENT } else { NEVER };
+        Self { bar: ProgressBar::hidden(), drawing: Arc::new(AtomicU8::new(drawing)) }
+    }
+
+    /// The bar, to be drawn from now on; none where there cannot be one.
+    pub(super) fn draw(&self) -> Option<&ProgressBar> {
+        let drawn =
+            self.drawing.compare_exchange(ABSENT, DRAWN, Ordering::AcqRel, Ordering::Acquire);
+        match drawn {
+            Ok(_) => self.bar.set_draw_target(ProgressDrawTarget::stderr()),
+            Err(NEVER) => return None,
+            Err(_) => {}
+        }
+        Some(&self.bar)
+    }
+
+    /// The bar, if it is drawn.
+    pub(super) fn drawn(&self) -> Option<&ProgressBar> {
+        (self.drawing.load(Ordering::Acquire) == DRAWN).then_some(&self.bar)
+    }
+
+    /// Clears the bar. Another may be drawn later.
+    pub(super) fn clear(&self) {
+        let cleared =
+            self.drawing.compare_exchange(DRAWN, ABSENT, Ordering::AcqRel, Ordering::Acquire);
+        if cleared.is_ok() {
+            self.bar.finish_and_clear();
+        }
+    }
+
+    /// Clears the bar for good.
+    fn give_up_drawing(&self) {
+        if self.drawing.swap(NEVER, Ordering::AcqRel) == DRAWN {
+            self.bar.finish_and_clear();
+        }
+    }
+
+    /// Does `print`, which prints whole lines, while no bar is on the screen.
+    pub(super) fn without_bar<T>(&self, print: impl FnOnce() -> T) -> T {
+        match self.drawn() {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
+    }
+
+    /// A writer of data to `out`, which may be the same terminal.
+    pub(crate) fn data<W: Write + AsFd>(&self, out: W) -> DataWriter<W> {
+        let reader = Reader::of(out.as_fd());
+        DataWriter { screen: self.clone(), out, reader, line: Vec::new() }
+    }
+}
+
+/// What is at the other end of data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reader {
+    /// A terminal, which may be the one with the bar.
+    Terminal,
+    /// Another program, such as `tee`, which may print to that terminal whenever it likes.
+    Program,
+    /// A file.
+    File,
+}
+
+impl Reader {
+    fn of(out: BorrowedFd<'_>) -> Self {
+        if out.is_terminal() {
+            return Self::Terminal;
+        }
+        let metadata = out.try_clone_to_owned().and_then(|out| File::from(out).metadata());
+        match metadata.map(|it| it.file_type()) {
+            Ok(kind) if kind.is_fifo() || kind.is_socket() => Self::Program,
+            _ => Self::File,
+        }
+    }
+}
+
+/// Writes data past the bar. On a terminal the bar comes back below each line; when the data goes to another
+/// program, the bar is given up at the first byte, and progress goes on as lines.
+#[derive(Debug)]
+pub(crate) struct DataWriter<W: Write> {
+    screen: Screen,
+    out: W,
+    reader: Reader,
+    /// The line that was begun: on a terminal it is written as a whole. It is no longer than a row of a report.
+    line: Vec<u8>,
+}
+
+impl<W: Write> Write for DataWriter<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.reader {
+            Reader::Program => self.screen.give_up_drawing(),
+            Reader::File => {}
+            Reader::Terminal => {
+                let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+                let (whole, begun) = bytes.split_at(end);
+                if !whole.is_empty() {
+                    self.line.extend_from_slice(whole);
+                    self.print()?;
+                }
+                self.line.extend_from_slice(begun);
+                return Ok(bytes.len());
+            }
+        }
+        self.out.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+impl<W: Write> DataWriter<W> {
+    fn print(&mut self) -> io::Result<()> {
+        let (out, line) = (&mut self.out, std::mem::take(&mut self.line));
+        self.screen.without_bar(|| out.write_all(&line).and_then(|()| out.flush()))
+    }
+}
+
+/// A line that is never ended is written too. The terminal may be gone by then.
+impl<W: Write> Drop for DataWriter<W> {
+    fn drop(&mut self) {
+        if !self.line.is_empty() {
+            let _ = self.print();
+        }
+    }
+}
+
+/// The log goes to standard error past the bar.
+impl MakeWriter<'_> for Screen {
+    type Writer = LogWriter;
+
+    fn make_writer(&self) -> LogWriter {
+        LogWriter(self.clone())
+    }
+}
+
+/// Writes events of the log, each by one call.
+pub(crate) struct LogWriter(Screen);
+
+impl Write for LogWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.without_bar(|| io::stderr().write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
