@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use oci::{Digest, media_type};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::{
     Client, Error,
@@ -27,8 +27,6 @@ pub(crate) const DOCKER_CONTENT_DIGEST: HeaderName =
 /// The headers of an answer, and what comes with it.
 pub(crate) struct Reply {
     pub(crate) response: Response<Incoming>,
-    /// When its request had its turn.
-    pub(crate) asked: Instant,
     /// Given back when the body was read.
     pub(crate) place: Option<Places>,
 }

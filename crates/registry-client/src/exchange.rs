@@ -24,9 +24,9 @@ use crate::{
     content::{Content, Progress},
     fault::{Fault, Pointer, Refusal, is_out_of_descriptors},
     guard::{Guard, NotPublic, is_public, not_public},
-    quota::{Direction, Verb},
+    quota::{self, Direction, Verb},
     request::{Asked, Request},
-    retry::{Attempts, Happened, retry_after},
+    retry::{Attempts, retry_after},
     url::strip_user,
 };
 
@@ -194,7 +194,21 @@ impl Client {
             }
         }
         let response = headers_of(pool.request(asked.guard, outgoing), progress).await?;
-        Ok(Reply { response, asked: turn, place })
+        self.take_note(asked, turn, &response);
+        Ok(Reply { response, place })
+    }
+
+    /// Tells the host's rate what it said to a request. Only 429 is about the rate (RFC 6585 §4): a 503
+    /// says that something is out of order (RFC 9110 §15.6.4), and its `Retry-After` is for that request.
+    fn take_note(&self, asked: &Asked, sent: Instant, response: &Response<Incoming>) {
+        let said = if response.status() == StatusCode::TOO_MANY_REQUESTS {
+            let retry_after = retry_after(response.headers(), (self.shared.clock)());
+            quota::Response::Throttled { retry_after: self.shared.retries.obeyed(retry_after) }
+        } else {
+            quota::Response::Accepted
+        };
+        let verb = Verb::of(&asked.method);
+        self.shared.broker.received(asked.url.authority(), verb, sent, said);
     }
 
     /// Counts what is sent, and lets it go out no faster than the host's quota.
@@ -240,10 +254,6 @@ impl Client {
     async fn refusal(&self, asked: Asked, reply: Reply) -> Error {
         let status = reply.response.status();
         let retry_after = retry_after(reply.response.headers(), (self.shared.clock)());
-        if let Happened::PushBack { retry_after } = Happened::of_answer(status, retry_after) {
-            let (verb, after) = (Verb::of(&asked.method), self.shared.retries.obeyed(retry_after));
-            self.shared.broker.refused(asked.url.authority(), verb, reply.asked, after);
-        }
         let answer = Answer::new(self, asked, reply);
         let read = answer.body.collect(MAX_REFUSAL_BYTES);
         let body = match timeout(self.shared.patience.answer, read).await {

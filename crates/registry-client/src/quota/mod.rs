@@ -5,11 +5,11 @@
 //!
 //! Source: "What it may spend" of `docs/registry-client.md`; RFC 6585 §4 (429).
 
+mod adaptive;
 mod broker;
 mod bytes;
 mod pace;
 mod places;
-mod recent;
 mod spent;
 mod turns;
 
@@ -22,7 +22,7 @@ use http::Method;
 use oci::Host;
 
 pub use self::spent::Spent;
-pub(crate) use self::{broker::Broker, places::Places, spent::Direction};
+pub(crate) use self::{adaptive::Response, broker::Broker, places::Places, spent::Direction};
 
 /// Requests at once: more only queue up in the server.
 const REQUESTS_AT_ONCE: usize = 64;

@@ -19,7 +19,7 @@ pub struct Spent {
     pub bytes_sent: u64,
     /// Requests that were asked again.
     pub retries: u64,
-    /// Answers that said that too much was asked: 429, or 503 with `Retry-After`.
+    /// Responses that said that there were too many requests: 429.
     pub refused: u64,
 }
 

@@ -1,4 +1,4 @@
-//! A simulation: many tasks, and a server that takes only so many requests a second.
+//! Simulations: many tasks, and a server that takes only so many requests a second, or refuses some at random.
 
 use std::{
     collections::HashMap,
@@ -12,7 +12,7 @@ use std::{
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Broker, Quota, Verb};
+use super::{Broker, Quota, Response, Verb};
 use crate::{
     chance::Chance,
     retry::{Happened, Next, Replay, Retries, SoFar},
@@ -25,10 +25,19 @@ const CAPACITY: f64 = 50.0;
 const LATENCY: Duration = Duration::from_millis(30);
 const HOST: &str = "h";
 
-/// A server with a bucket of a second's requests.
+/// What a server refuses.
+#[derive(Clone, Copy, Debug)]
+enum Refuses {
+    /// What its bucket of a second's requests has no token for.
+    Excess { retry_after: Option<Duration> },
+    /// So many of a hundred, by 429 or by 503.
+    AtRandom { percent: u32, with: Happened },
+}
+
 struct Server {
     tokens: Mutex<(f64, Instant)>,
-    retry_after: Option<Duration>,
+    refuses: Refuses,
+    chance: Chance,
     begin: Instant,
     /// When it took requests, and when it refused them.
     taken: Mutex<Vec<f64>>,
@@ -36,27 +45,38 @@ struct Server {
 }
 
 impl Server {
-    fn new(retry_after: Option<Duration>) -> Self {
+    fn new(refuses: Refuses) -> Self {
         let begin = Instant::now();
         let (taken, refused) = (Mutex::default(), Mutex::default());
-        Self { tokens: Mutex::new((CAPACITY, begin)), retry_after, begin, taken, refused }
+        let tokens = Mutex::new((CAPACITY, begin));
+        Self { tokens, refuses, chance: Chance::seeded(7), begin, taken, refused }
+    }
+
+    /// Whether the bucket has a token, which is taken.
+    fn has_token(&self, now: Instant) -> bool {
+        let mut tokens = self.tokens.lock().expect("a lock");
+        let gained = now.duration_since(tokens.1).as_secs_f64() * CAPACITY;
+        let filled = (tokens.0 + gained).min(CAPACITY);
+        let has_token = filled >= 1.0;
+        *tokens = (if has_token { filled - 1.0 } else { filled }, now);
+        has_token
     }
 
     async fn ask(&self) -> Option<Happened> {
         sleep(LATENCY / 2).await;
         let now = Instant::now();
-        let has_token = {
-            let mut tokens = self.tokens.lock().expect("a lock");
-            let gained = now.duration_since(tokens.1).as_secs_f64() * CAPACITY;
-            let filled = (tokens.0 + gained).min(CAPACITY);
-            let has_token = filled >= 1.0;
-            *tokens = (if has_token { filled - 1.0 } else { filled }, now);
-            has_token
+        let refused = match self.refuses {
+            Refuses::Excess { retry_after } => {
+                (!self.has_token(now)).then_some(Happened::PushBack { retry_after })
+            }
+            Refuses::AtRandom { percent, with } => {
+                (self.chance.next() * 100.0 < f64::from(percent)).then_some(with)
+            }
         };
-        let list = if has_token { &self.taken } else { &self.refused };
+        let list = if refused.is_none() { &self.taken } else { &self.refused };
         list.lock().expect("a lock").push(now.duration_since(self.begin).as_secs_f64());
         sleep(LATENCY / 2).await;
-        (!has_token).then_some(Happened::PushBack { retry_after: self.retry_after })
+        refused
     }
 }
 
@@ -65,16 +85,27 @@ async fn request(broker: &Broker, server: &Server, chance: &Chance) {
     let retries = Retries::default();
     let mut so_far = SoFar::default();
     let mut pushed_back = None;
+    broker.asked(HOST);
     loop {
         let place = broker.place(HOST).await;
-        let asked = broker.turn(HOST, Verb::Read).await;
-        let Some(happened) = server.ask().await else { return };
+        let sent = broker.turn(HOST, Verb::Read).await;
+        let happened = server.ask().await;
         drop(place);
-        let Happened::PushBack { retry_after } = happened else { panic!("{happened:?}") };
-        broker.refused(HOST, Verb::Read, asked, retries.obeyed(retry_after));
+        let said = match happened {
+            Some(Happened::PushBack { retry_after }) => {
+                Response::Throttled { retry_after: retries.obeyed(retry_after) }
+            }
+            _ => Response::Accepted,
+        };
+        broker.received(HOST, Verb::Read, sent, said);
+        let Some(happened) = happened else { return };
         so_far.pushed_back_for = pushed_back.get_or_insert_with(Instant::now).elapsed();
         let next = retries.next(happened, Replay::Always, so_far, chance.next());
-        let Next::PushedBack { wait } = next else { panic!("it gave up: {so_far:?}") };
+        let wait = match next {
+            Next::PushedBack { wait } => wait,
+            Next::Again { wait } if broker.may_retry(HOST) => wait,
+            next => panic!("it gave up: {next:?} after {so_far:?}"),
+        };
         so_far.count(next);
         sleep(wait).await;
     }
@@ -93,9 +124,9 @@ struct Storm {
     longest_request: f64,
 }
 
-async fn storm(quota: Quota, retry_after: Option<Duration>) -> Storm {
+async fn storm(quota: Quota, refuses: Refuses) -> Storm {
     let broker = Broker::new(move |_| quota.clone(), HashMap::new());
-    let (server, chance) = (Server::new(retry_after), Chance::seeded(1));
+    let (server, chance) = (Server::new(refuses), Chance::seeded(1));
     let longest = AtomicU64::new(0);
     let tasks = (0..TASKS).map(|_| async {
         for _ in 0..REQUESTS {
@@ -133,7 +164,7 @@ async fn a_storm_is_weathered() {
         Quota { reads_per_second: Some(1000.0), ..Quota::default() },
     ] {
         for retry_after in [None, Some(Duration::from_secs(1)), Some(Duration::from_secs(5))] {
-            let storm = storm(quota.clone(), retry_after).await;
+            let storm = storm(quota.clone(), Refuses::Excess { retry_after }).await;
             let case = format!("{quota:?}, {retry_after:?}: {storm:?}");
             // 2,000 requests at 50 a second take 40 s; and each halving may cost a `Retry-After`.
             let back_offs = 8.0 * retry_after.unwrap_or_default().as_secs_f64();
@@ -142,6 +173,23 @@ async fn a_storm_is_weathered() {
             assert!(storm.refused_later < 0.03, "{case}");
             assert!(storm.in_all / storm.median < 1.2, "one task as good as the other: {case}");
             assert!(storm.longest_request < 10.0 + back_offs, "{case}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn random_refusals_do_not_collapse_the_rate() {
+    let run = |percent, with| storm(Quota::default(), Refuses::AtRandom { percent, with });
+    let throttled = Happened::PushBack { retry_after: None };
+    let unavailable = Happened::Failure { retry_after: None };
+    let undisturbed = run(0, throttled).await.in_all;
+    for with in [throttled, unavailable] {
+        for percent in [1, 3, 10] {
+            let storm = run(percent, with).await;
+            assert!(
+                storm.in_all <= 3.0 * undisturbed + 2.0,
+                "{percent} % {with:?}: {storm:?}, undisturbed {undisturbed} s"
+            );
         }
     }
 }

@@ -5,24 +5,18 @@
 //! down must not hold up the other one.
 
 use std::{
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use tokio::time::{Instant, sleep_until};
 
-use super::{Quota, Verb, pace::Pace, recent::Recent, seconds};
+use super::{Quota, Verb, adaptive::Response, pace::Pace, seconds};
 
 /// The turns of one host.
 #[derive(Debug)]
 pub(super) struct Turns {
-    /// Whether there is anything to wait for. Changed only while the pace is held.
-    is_paced: AtomicBool,
     pace: Mutex<Pace>,
-    recent: [Recent; 2],
     /// The head of each verb's queue holds its gate; tokio's are fair.
     verb_gates: [tokio::sync::Mutex<()>; 2],
     /// The two heads take turns at this one.
@@ -32,11 +26,8 @@ pub(super) struct Turns {
 impl Turns {
     pub(super) fn new(quota: &Quota) -> Self {
         let now = Instant::now();
-        let mut pace = Pace::new(quota, now);
         Self {
-            is_paced: AtomicBool::new(!pace.is_free(now)),
-            pace: Mutex::new(pace),
-            recent: Verb::ALL.map(|_| Recent::new(now)),
+            pace: Mutex::new(Pace::new(quota, now)),
             verb_gates: Verb::ALL.map(|_| tokio::sync::Mutex::new(())),
             host_gate: tokio::sync::Mutex::new(()),
         }
@@ -44,23 +35,20 @@ impl Turns {
 
     /// Waits for a turn, and says when it came.
     pub(super) async fn wait(&self, verb: Verb) -> Instant {
-        if self.is_paced.load(Ordering::Acquire) {
-            self.queue(verb).await;
-        }
         let now = Instant::now();
-        self.recent[verb.index()].count(now);
-        now
+        if self.pace().take_if_free(verb, now) { now } else { self.queue(verb).await }
     }
 
-    async fn queue(&self, verb: Verb) {
+    async fn queue(&self, verb: Verb) -> Instant {
         let _verb = self.verb_gates[verb.index()].lock().await;
         loop {
             let ready = self.until(|pace, now| pace.verb_allows(verb, now)).await;
             let _host = self.host_gate.lock().await;
             self.until(|pace, now| pace.host_allows(now)).await;
             // The verb's rate may have been lowered while the host was waited for.
-            if self.take(verb, ready) {
-                return;
+            let now = Instant::now();
+            if self.pace().take(verb, ready, now) {
+                return now;
             }
         }
     }
@@ -77,23 +65,9 @@ impl Turns {
         }
     }
 
-    fn take(&self, verb: Verb, ready: Instant) -> bool {
-        let now = Instant::now();
-        let mut pace = self.pace();
-        let taken = pace.take(verb, ready, now);
-        if pace.is_free(now) {
-            self.is_paced.store(false, Ordering::Release);
-        }
-        taken
-    }
-
-    /// A request whose turn was at `asked` was refused.
-    pub(super) fn refuse(&self, verb: Verb, asked: Instant, retry_after: Option<Duration>) {
-        let now = Instant::now();
-        let measured = [self.recent[0].rate(now), self.recent[1].rate(now)];
-        let mut pace = self.pace();
-        pace.refuse(verb, asked, retry_after, measured, now);
-        self.is_paced.store(true, Ordering::Release);
+    /// A request that had its turn at `sent` got a response.
+    pub(super) fn received(&self, verb: Verb, sent: Instant, response: Response) {
+        self.pace().received(verb, sent, response, Instant::now());
     }
 
     /// How long so many more requests take at the present rate: nothing where there is none.

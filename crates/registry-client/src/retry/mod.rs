@@ -28,6 +28,8 @@ const CAP: Duration = Duration::from_secs(30);
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5 * 60);
 /// How long push-back may go on: to give up earlier loses the work that is done.
 const PUSH_BACK: Duration = Duration::from_secs(15 * 60);
+/// The part of the base that the first push-back is waited for at least.
+const FIRST_PART: u32 = 4;
 /// What chance adds to a `Retry-After` at most, as a share of it: all that were refused hold the same
 /// one.
 const RETRY_AFTER_SPREAD: f64 = 0.1;
@@ -67,7 +69,7 @@ impl Retries {
         self
     }
 
-    /// The longest wait after the first try, which doubles with each; the shortest after a push-back.
+    /// The longest wait after the first try, which doubles with each; the shortest after a second push-back.
     /// Default: 250 ms.
     pub fn base(mut self, base: Duration) -> Self {
         self.base = base;
@@ -128,13 +130,16 @@ impl Retries {
         retry_after.map(|after| after.min(self.longest_retry_after))
     }
 
-    /// Never less than the base: a registry that says "0" while it refuses would be asked without end.
-    /// Without `Retry-After` the base and, by chance, up to the doubled wait more: the doubling is by
-    /// push-backs here, since they are no tries.
+    /// A `Retry-After` is never less than the base: a registry that says "0" while it refuses would get requests
+    /// without end. Without one, up to the doubled wait at random, by push-backs, since they are no tries; and
+    /// the base besides, but a part of it at first: a request that was refused once may be one of a few.
     fn push_back_wait(&self, retry_after: Option<Duration>, before: u32, chance: f64) -> Duration {
         match self.obeyed(retry_after) {
             Some(after) => spread(after.max(self.base), chance),
-            None => self.base + self.doubled(before).mul_f64(chance),
+            None => {
+                let least = if before == 0 { self.base / FIRST_PART } else { self.base };
+                least + self.doubled(before).mul_f64(chance)
+            }
         }
     }
 
@@ -151,7 +156,7 @@ fn spread(wait: Duration, chance: f64) -> Duration {
 /// What became of a request, as far as asking again depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Happened {
-    /// The host says that it is asked too much, and perhaps for how long: 429, or 503 with
+    /// The host says that it cannot take the request now, and perhaps for how long: 429, or 503 with
     /// `Retry-After`.
     PushBack {
         /// How long, if it says so.
@@ -262,8 +267,9 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
     Some(date.duration_since(now).unwrap_or_default())
 }
 
-/// How many requests pay for one retry: so an outage adds a tenth to the load.
-const REQUESTS_FOR_A_RETRY: u64 = 10;
+/// How many requests pay for one retry: so an outage adds a fifth to the load, and a host that fails one
+/// request in ten at random is not given up.
+const REQUESTS_FOR_A_RETRY: u64 = 5;
 /// Retries at the beginning, when nothing was asked yet: one bad second of a small run.
 const FIRST_RETRIES: u64 = 20;
 /// The most that is saved up: each of the 64 that are under way may use its five once. Otherwise a

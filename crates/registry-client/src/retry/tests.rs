@@ -164,8 +164,8 @@ fn a_retry_after_is_obeyed_up_to_its_longest() {
         (429, Some("86400"), 1.0, 330_000),
         (429, Some("99999999999999999999999999"), 0.0, 300_000),
         (429, Some("0"), 0.0, 250),
-        (429, None, 0.0, 250),
-        (429, None, 1.0, 500),
+        (429, None, 0.0, 62),
+        (429, None, 1.0, 312),
         // A failure that says when is waited for, and is a try.
         (500, Some("10"), 0.0, 10_000),
         (500, Some("0"), 1.0, 250),
@@ -204,16 +204,16 @@ fn push_back_is_no_try_but_ends_after_a_quarter_of_an_hour() {
 fn push_backs_after_all_tries_are_still_no_tries() {
     let so_far = SoFar { tries: 5, ..SoFar::default() };
     let next = |status| Retries::default().next(answer(status, None), Replay::Always, so_far, 0.0);
-    assert_eq!(next(429), Next::PushedBack { wait: BASE });
+    assert_eq!(next(429), Next::PushedBack { wait: BASE / FIRST_PART });
     assert_eq!(next(500), Next::Answer);
 }
 
 #[test]
-fn a_budget_is_a_tenth_and_twenty_at_the_beginning() {
+fn a_budget_is_a_fifth_and_twenty_at_the_beginning() {
     let budget = Budget::default();
     let spend = || std::iter::from_fn(|| budget.may_retry().then_some(())).count();
     assert_eq!(spend(), 20);
-    for (asked, retries) in [(9, 0), (1, 1), (25, 2), (5, 1), (1_000_000, 320), (0, 0)] {
+    for (asked, retries) in [(4, 0), (1, 1), (12, 2), (3, 1), (1_000_000, 320), (0, 0)] {
         (0..asked).for_each(|_| budget.asked());
         assert_eq!(spend(), retries, "after {asked}");
     }

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use futures_util::future::join_all;
+use futures_util::{FutureExt as _, future::join_all};
 use http::Method;
 use oci::{Descriptor, Repository};
 use registry_client::{
@@ -113,7 +113,36 @@ async fn in_an_outage_retries_do_not_multiply_the_load() {
     let asked = join_all((0..100).map(|_| repository.head_manifest(&v1))).await;
     assert!(asked.iter().all(Result::is_err));
     let requests = registry.requests().len();
-    assert!((100..=130).contains(&requests), "{requests}");
+    assert!((100..=140).contains(&requests), "{requests}");
+}
+
+#[tokio::test]
+async fn a_retry_after_delays_the_request_on_503_and_the_host_on_429() {
+    for (status, is_held_up) in [(503, false), (429, true)] {
+        let (registry, ..) = with_blob(1).await;
+        let fault = Fault::on(Method::HEAD, "/v1").times(1).status(status);
+        registry.fail(fault.header("retry-after", "2"));
+        let client = Client::builder().build();
+        let repository = at(&client, &registry.host());
+        let (v1, v2) = (tag("v1"), tag("v2"));
+        let begun = Instant::now();
+        let mut refused = Box::pin(repository.head_manifest(&v1));
+        // Until its first response it is the only one; then it waits.
+        while registry.requests().is_empty() {
+            assert!(refused.as_mut().now_or_never().is_none(), "it waits");
+            tokio::task::yield_now().await;
+        }
+        let (refused, other) = tokio::join!(refused, async {
+            // A second one, so that the client has seen the response to the first.
+            let asked = async { repository.head_manifest(&v2).await };
+            asked.await.expect("an answer");
+            repository.head_manifest(&v2).await.expect("an answer");
+            begun.elapsed()
+        });
+        refused.expect("it is there");
+        assert!(begun.elapsed() >= Duration::from_secs(2), "{status}");
+        assert_eq!(other >= Duration::from_secs(2), is_held_up, "{status}: {other:?}");
+    }
 }
 
 #[tokio::test]

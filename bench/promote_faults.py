@@ -1,0 +1,148 @@
+"""promote-faults: a promotion of 60 two-layer images to a registry behind a proxy that refuses requests at random."""
+
+import asyncio, concurrent.futures, hashlib, json, os, pathlib, random, socket, subprocess, sys, threading, time
+
+from harness import Bench, built_portolan
+from promotion_scene import MANIFEST, Registry, ask
+
+IMAGES, LAYER = 60, 4096
+SHARES = 1, 3, 10
+STATUSES = {503: "Service Unavailable", 429: "Too Many Requests"}
+
+
+class FaultProxy:
+    """Passes requests on to a port, but answers some of them itself, by chance with a seed. It speaks HTTP/1.1 with
+    `Content-Length` only, which is what the client and the registry send here."""
+
+    def __init__(self, to, status, percent, seed):
+        self.to, self.status, self.percent, self.chance = to, status, percent, random.Random(seed)
+        self.passed = self.refused = 0
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self.port = self.listener.getsockname()[1]
+        self.loop = asyncio.new_event_loop()
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        asyncio.set_event_loop(self.loop)
+        self.loop.run_until_complete(asyncio.start_server(self.serve, sock=self.listener))
+        self.loop.run_forever()
+
+    async def serve(self, reader, writer):
+        upstream = None
+        try:
+            while message := await self.message(reader):
+                head, body = message
+                if self.chance.random() * 100 < self.percent:
+                    self.refused += 1
+                    writer.write(f"HTTP/1.1 {self.status} {STATUSES[self.status]}\r\nContent-Length: 0\r\n\r\n".encode())
+                    await writer.drain()
+                    continue
+                self.passed += 1
+                upstream = upstream or await asyncio.open_connection("127.0.0.1", self.to)
+                upstream[1].write(head + body)
+                head, body = await self.message(upstream[0], is_head=head.startswith(b"HEAD "))
+                writer.write(head + body)
+                await writer.drain()
+        except (OSError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            for end in (writer, upstream and upstream[1]):
+                if end:
+                    end.close()
+
+    async def message(self, reader, is_head=False):
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+        except asyncio.IncompleteReadError:
+            return None
+        length = 0
+        for line in head.split(b"\r\n")[1:]:
+            name, _, value = line.partition(b":")
+            if name.lower() == b"content-length":
+                length = int(value)
+        return head, b"" if is_head else await reader.readexactly(length)
+
+    def close(self):
+        self.loop.call_soon_threadsafe(self.loop.stop)
+
+
+def push(port):
+    """Pushes the images, and tells their digests."""
+
+    def image(number):
+        name = f"bench/app{number}"
+        blobs = [os.urandom(LAYER), os.urandom(LAYER), json.dumps({"number": number}).encode()]
+        described = []
+        for blob in blobs:
+            digest = f"sha256:{hashlib.sha256(blob).hexdigest()}"
+            ask(port, "POST", f"/v2/{name}/blobs/uploads/?digest={digest}", blob, "application/octet-stream")
+            described.append({"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": digest, "size": len(blob)})
+        config = {**described.pop(), "mediaType": "application/vnd.oci.image.config.v1+json"}
+        body = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": described}).encode()
+        digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
+        ask(port, "PUT", f"/v2/{name}/manifests/{digest}", body, MANIFEST)
+        return digest
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        return list(pool.map(image, range(IMAGES)))
+
+
+def write_manifest(path, digests, source, destination):
+    lines = [f"registries:\n- name: 127.0.0.1:{source}/bench\n  src: true\n- name: 127.0.0.1:{destination}/prod\nimages:"]
+    lines += [f'- name: app{number}\n  dmap:\n    "{digest}": ["v1"]' for number, digest in enumerate(digests)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def run(arguments):
+    with Bench() as bench:
+        portolan = built_portolan()
+        source = Registry(bench, portolan, bench.dir / "source")
+        digests = push(source.port)
+        rows, count = [], 0
+
+        def promoted(status, percent, seed):
+            """Promotes to a new registry behind a new proxy, and tells how long it took and what was refused."""
+            nonlocal count
+            count += 1
+            destination = Registry(bench, portolan, bench.dir / f"to{count}")
+            proxy = FaultProxy(destination.port, status, percent, seed)
+            manifest = write_manifest(bench.dir / f"{count}.yaml", digests, source.port, proxy.port)
+            command = [portolan, "promote", "--quiet", "--confirm", "--attachments", "none", "--manifest", manifest]
+            begin = time.monotonic()
+            done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120)
+            took = time.monotonic() - begin
+            if done.returncode:
+                raise SystemExit(f"{percent} % {status}: exit {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+            for number, digest in enumerate(digests):
+                ask(destination.port, "HEAD", f"/v2/prod/app{number}/manifests/{digest}")
+            proxy.close()
+            destination.stop()
+            return took, proxy.passed, proxy.refused
+
+        median = lambda values: sorted(values)[len(values) // 2]
+        undisturbed = median([promoted(503, 0, seed)[0] for seed in range(arguments.pairs)])
+        for status in STATUSES:
+            for percent in SHARES:
+                runs = [promoted(status, percent, seed) for seed in range(arguments.pairs)]
+                times = [took for took, _, _ in runs]
+                rows.append((f"{percent} % {status}", median(times), max(times), *(sum(column) // len(runs) for column in list(zip(*runs))[1:])))
+                print(rows[-1], file=sys.stderr)
+        source.stop()
+        return report(undisturbed, rows)
+
+
+def report(undisturbed, rows):
+    limit = 3 * undisturbed + 2
+    lines = [
+        f"Undisturbed: {undisturbed:.2f} s, so the mark is {limit:.2f} s.\n",
+        "| refused at random | seconds, median | longest | × undisturbed | within the mark | requests passed on | refused |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for case, middle, longest, passed, refused in rows:
+        lines.append(f"| {case} | {middle:.2f} | {longest:.2f} | {middle / undisturbed:.1f} | {'yes' if longest <= limit else 'no'} | {passed} | {refused} |")
+    return "\n".join(lines)
+
+
+def measurement(arguments):
+    return f"{IMAGES} images of two layers, one destination, {arguments.pairs} seeds a row"
