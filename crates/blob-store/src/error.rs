@@ -33,7 +33,7 @@ pub enum Error {
     #[error("the bytes that came for {} are {}; nothing was kept of them", .0.expected, .0.found)]
     WrongDigest(Box<WrongDigest>),
     /// What lies in the store is not what its name says.
-    #[error("`{}` does not hold what its name says; remove it, and mirror again", path.display())]
+    #[error("`{}` is damaged: its content does not match its digest; mirror again to repair it", path.display())]
     Corrupt {
         /// The file.
         path: PathBuf,
@@ -48,6 +48,21 @@ pub enum Error {
         /// The caller's bound in bytes.
         max: u64,
     },
+    /// Something that is not a regular file has the name of content. It is never replaced: nothing of ours
+    /// makes such a thing.
+    #[error("cannot use `{}`: it is {is}, not a regular file; remove it and mirror again", path.display())]
+    NotAFile {
+        /// Where.
+        path: PathBuf,
+        /// What it is, with its article.
+        is: &'static str,
+    },
+    /// The directory of partial files is a symbolic link; its files would be removed elsewhere.
+    #[error("cannot use `{}`: it is a symbolic link; replace it by a directory", path.display())]
+    Link {
+        /// The link.
+        path: PathBuf,
+    },
     /// An earlier piece of this blob failed, so that there is nothing to write more to.
     #[error("the writer of {0} failed before; nothing was kept")]
     Abandoned(Box<Digest>),
@@ -58,6 +73,13 @@ impl Error {
     #[must_use]
     pub const fn is_wrong_digest(&self) -> bool {
         matches!(self, Self::WrongDigest(_))
+    }
+
+    /// Whether the store has a file under the digest's name that is not the content: putting the content again
+    /// repairs it.
+    #[must_use]
+    pub const fn is_damaged(&self) -> bool {
+        matches!(self, Self::Corrupt { .. } | Self::TooLarge { .. })
     }
 
     /// What an operating system's refusal of `action` on `path` becomes.

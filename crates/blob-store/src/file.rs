@@ -8,7 +8,7 @@ use std::{
     fs::{self, File, Permissions, TryLockError},
     io::{self, Read as _, Write as _},
     mem,
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{FileTypeExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -30,6 +30,9 @@ const HIDDEN: &str = ".portolan";
 
 /// What the names of partial files begin with.
 const PARTIAL: &str = "partial-";
+
+/// How many random letters and digits follow [`PARTIAL`].
+const PARTIAL_RANDOM: usize = 6;
 
 /// A directory as a store.
 #[derive(Clone, Debug)]
@@ -55,9 +58,9 @@ impl Directory {
         Self(Arc::new(Inner { url, root, prepared: Mutex::new(None) }))
     }
 
-    pub(crate) async fn contains(&self, digest: &Digest) -> Result<bool, Error> {
+    pub(crate) async fn size(&self, digest: &Digest) -> Result<Option<u64>, Error> {
         let path = self.path(digest);
-        blocking(move || is_file(&path).map_err(Error::io("look for", path))).await
+        blocking(move || size_of(&path)).await
     }
 
     pub(crate) async fn read(&self, digest: &Digest, max: u64) -> Result<Option<Bytes>, Error> {
@@ -80,12 +83,13 @@ impl Directory {
         let hidden = self.0.root.join(HIDDEN);
         let (file, path) = tempfile::Builder::new()
             .prefix(PARTIAL)
+            .rand_bytes(PARTIAL_RANDOM)
             .permissions(Permissions::from_mode(0o644))
             .tempfile_in(&hidden)
             .map_err(Error::io("create a partial file in", hidden))?
             .into_parts();
         let digester = Digester::new(digest.algorithm());
-        Ok(Partial { digest: *digest, name: self.path(digest), path, file, digester })
+        Ok(Partial { digest: *digest, name: self.path(digest), path, file, digester, written: 0 })
     }
 }
 
@@ -106,12 +110,20 @@ impl Inner {
         for directory in [&hidden, &images] {
             fs::create_dir_all(directory).map_err(Error::io("create the directory", directory))?;
         }
+        // Files are removed below it, so it must be in the store and not somewhere that a link leads to.
+        let about = fs::symlink_metadata(&hidden).map_err(Error::io("look at", &hidden))?;
+        if about.is_symlink() {
+            return Err(Error::Link { path: hidden });
+        }
         // The entries of the directories themselves must outlive a power cut, too.
         for directory in images.ancestors().take(3) {
             sync_directory(directory)?;
         }
         let path = hidden.join("lock");
-        let file = File::create(&path).map_err(Error::io("open the lock", path))?;
+        // Looks first: opening a FIFO would block, and a link may lead out of the store.
+        size_of(&path)?;
+        let options = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = options.map_err(Error::io("open the lock", path))?;
         let lock = match clean_and_share(&file, &hidden) {
             Ok(cleaned) => {
                 if let Err(error) = cleaned {
@@ -153,7 +165,7 @@ fn remove_leftovers(hidden: &Path) -> Result<(), Error> {
     let listed = fs::read_dir(hidden).map_err(Error::io("list", hidden))?;
     let mut removed = Ok(());
     for entry in listed.filter_map(Result::ok) {
-        if entry.file_name().to_string_lossy().starts_with(PARTIAL)
+        if is_partial(&entry.file_name().to_string_lossy())
             && let Err(error) = fs::remove_file(entry.path())
         {
             removed = Err(Error::io("remove", entry.path())(error));
@@ -162,16 +174,19 @@ fn remove_leftovers(hidden: &Path) -> Result<(), Error> {
     removed
 }
 
+/// Whether a file of this name is one of ours: [`PARTIAL`] and what makes it unique.
+fn is_partial(name: &str) -> bool {
+    name.strip_prefix(PARTIAL).is_some_and(|random| {
+        random.len() == PARTIAL_RANDOM && random.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    })
+}
+
 fn read(digest: &Digest, path: PathBuf, max: u64) -> Result<Option<Bytes>, Error> {
-    let file = match File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::io("open", path)(error)),
-    };
-    let size = file.metadata().map_err(Error::io("read", &path))?.len();
+    let Some(size) = size_of(&path)? else { return Ok(None) };
     if size > max {
         return Err(Error::TooLarge { path, size, max });
     }
+    let file = File::open(&path).map_err(Error::io("open", &path))?;
     let mut content = Vec::new();
     file.take(max).read_to_end(&mut content).map_err(Error::io("read", &path))?;
     if !digest.matches(&content) {
@@ -227,12 +242,15 @@ struct Partial {
     path: TempPath,
     file: File,
     digester: Digester,
+    /// How many bytes it has.
+    written: u64,
 }
 
 impl Partial {
     fn append(&mut self, pieces: &[Bytes]) -> Result<(), Error> {
         for piece in pieces {
             self.digester.update(piece);
+            self.written += piece.len() as u64;
             self.file.write_all(piece).map_err(Error::io("write", &*self.path))?;
         }
         Ok(())
@@ -246,15 +264,61 @@ impl Partial {
         self.file.sync_all().map_err(Error::io("sync", &*self.path))?;
         let put = match self.path.persist_noclobber(&self.name) {
             Ok(()) => Put::Written,
-            Err(taken) if is_file(&self.name).is_ok_and(|there| there) => {
-                drop(taken);
-                Put::AlreadyThere
-            }
-            Err(failed) => return Err(Error::io("create", self.name)(failed.error)),
+            Err(taken) => match size_of(&self.name)? {
+                None => return Err(Error::io("create", self.name)(taken.error)),
+                Some(size) if is_whole(&expected, &self.name, size, self.written)? => {
+                    Put::AlreadyThere
+                }
+                Some(_) => {
+                    let replaced = taken.path.persist(&self.name);
+                    replaced.map_err(|failed| Error::io("replace", &self.name)(failed.error))?;
+                    Put::Repaired
+                }
+            },
         };
         self.name.parent().map_or(Ok(()), sync_directory)?;
         Ok(put)
     }
+}
+
+/// Whether the file at `path`, of `size` bytes, is the content of `digest`, which has `expected` bytes. Reads all of
+/// it only if the size is right: it was put by another writer meanwhile, or is damaged.
+fn is_whole(digest: &Digest, path: &Path, size: u64, expected: u64) -> Result<bool, Error> {
+    if size != expected {
+        return Ok(false);
+    }
+    let mut file = File::open(path).map_err(Error::io("open", path))?;
+    let mut digester = Digester::new(digest.algorithm());
+    let mut piece = vec![0; WRITE_BATCH];
+    loop {
+        match file.read(&mut piece).map_err(Error::io("read", path))? {
+            0 => return Ok(digester.finish() == *digest),
+            length => digester.update(&piece[..length]),
+        }
+    }
+}
+
+/// The size of the regular file at `path`, if there is one. Never opens anything, so that a FIFO cannot block.
+fn size_of(path: &Path) -> Result<Option<u64>, Error> {
+    let about = match fs::symlink_metadata(path) {
+        Ok(about) => about,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::io("look for", path)(error)),
+    };
+    if about.is_file() {
+        return Ok(Some(about.len()));
+    }
+    let kind = about.file_type();
+    let is = if kind.is_dir() {
+        "a directory"
+    } else if kind.is_symlink() {
+        "a symbolic link"
+    } else if kind.is_fifo() {
+        "a FIFO"
+    } else {
+        "a socket or device"
+    };
+    Err(Error::NotAFile { path: path.to_owned(), is })
 }
 
 /// Whether a regular file lies at `path`. A link does not count: its target is not ours.

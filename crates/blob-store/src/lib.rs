@@ -1,7 +1,7 @@
 //! Object storage seen as a blob store: blobs, manifests among them, under keys made of their digests.
 //!
-//! What is in a store is whole and was verified when it came; it is never changed afterwards, and this
-//! crate removes nothing. Listing is not offered: nobody here needs it, and object storage is slow at
+//! What is put into a store is whole and verified. It is never changed afterwards, unless it was damaged:
+//! then it is replaced by the same content, verified again. This crate removes no content. Listing is not offered: nobody here needs it, and object storage is slow at
 //! it. The only kind of store today is a directory; the layout and its rules are in `docs/mirror.md`.
 
 use std::fmt;
@@ -46,20 +46,23 @@ impl BlobStore {
         Ok(Self(Backend::File(file::Directory::new(parsed, path))))
     }
 
-    /// Whether the store has this content. Nothing is read of it.
+    /// The size in bytes of what the store has under this digest; nothing if it has nothing. No content is
+    /// read: what has another size than it should is damaged, and putting it again repairs it.
     ///
     /// # Errors
-    /// When the store cannot say; an absent directory is an empty store.
-    pub async fn contains(&self, digest: &Digest) -> Result<bool, Error> {
+    /// When the store cannot say, or what is there is not a regular file; an absent directory is an empty
+    /// store.
+    pub async fn size(&self, digest: &Digest) -> Result<Option<u64>, Error> {
         match &self.0 {
-            Backend::File(directory) => directory.contains(digest).await,
+            Backend::File(directory) => directory.size(digest).await,
         }
     }
 
     /// Small content, such as a manifest, verified; nothing if the store has it not.
     ///
     /// # Errors
-    /// When it is longer than `max` bytes, is not what its name says, or cannot be read.
+    /// When it is longer than `max` bytes or is not what its name says ([`Error::is_damaged`]), or cannot be
+    /// read.
     pub async fn read(&self, digest: &Digest, max: u64) -> Result<Option<Bytes>, Error> {
         match &self.0 {
             Backend::File(directory) => directory.read(digest, max).await,
@@ -126,4 +129,6 @@ pub enum Put {
     Written,
     /// The content was there, put by somebody else meanwhile.
     AlreadyThere,
+    /// A damaged file had the digest's name, and was replaced.
+    Repaired,
 }

@@ -41,14 +41,14 @@ async fn what_is_put_is_there_whole_under_its_key() {
     for content in [Bytes::new(), Bytes::from_static(b"layer"), large] {
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
             let digest = Digest::of(algorithm, &content);
-            assert!(!store.contains(&digest).await.expect("an answer"));
+            assert_eq!(store.size(&digest).await.expect("an answer"), None);
             let mut writer = store.writer(&digest).await.expect("a writer");
             for piece in content.chunks(100_000) {
                 writer.write(content.slice_ref(piece)).await.expect("it writes");
             }
             assert_eq!(writer.commit().await.expect("it commits"), Put::Written);
-            assert!(store.contains(&digest).await.expect("an answer"));
             let max = content.len() as u64;
+            assert_eq!(store.size(&digest).await.expect("an answer"), Some(max));
             let read = store.read(&digest, max).await.expect("it reads");
             assert_eq!(read.as_ref(), Some(&content));
             assert!(directory.path().join(key(&digest)).is_file());
@@ -68,7 +68,7 @@ async fn a_wrong_digest_is_never_visible() {
         assert!(refused.to_string().contains(&digest.to_string()), "{refused}");
     }
     assert_eq!(files(directory.path()), [""; 0]);
-    assert!(!store.contains(&digest).await.expect("an answer"));
+    assert_eq!(store.size(&digest).await.expect("an answer"), None);
 }
 
 #[tokio::test]
@@ -80,7 +80,7 @@ async fn a_dropped_writer_leaves_nothing() {
     writer.write(vec![0; WRITE_BATCH].into()).await.expect("it writes");
     let while_writing = files(directory.path());
     assert!(while_writing.len() == 1 && while_writing[0].starts_with(".portolan/partial-"));
-    assert!(!store.contains(&digest).await.expect("an answer"));
+    assert_eq!(store.size(&digest).await.expect("an answer"), None);
     drop(writer);
     assert_eq!(files(directory.path()), [""; 0]);
 }
@@ -128,11 +128,60 @@ async fn leftovers_of_killed_processes_go_when_nobody_writes() {
 }
 
 #[tokio::test]
+async fn only_partial_files_of_ours_are_removed_and_no_link_is_followed() {
+    let directory = TempDir::new().expect("a directory");
+    let elsewhere = TempDir::new().expect("a directory");
+    let content = Bytes::from_static(b"content");
+    let digest = Digest::sha256(&content);
+    let foreign = ["partial-notes.txt", "partial-", "partial-longer-name", "draft"];
+    for place in [directory.path().join(".portolan"), elsewhere.path().to_owned()] {
+        fs::create_dir_all(&place).expect("it is made");
+        for name in foreign.iter().chain(&["partial-abcdef"]) {
+            fs::write(place.join(name), b"x").expect("it is written");
+        }
+    }
+    store_in(directory.path()).put(&digest, content.clone()).await.expect("it is put");
+    let hidden = directory.path().join(".portolan");
+    assert!(foreign.iter().all(|name| hidden.join(name).exists()));
+    assert!(!hidden.join("partial-abcdef").exists());
+
+    for (link, target) in [(".portolan/lock", "draft"), (".portolan", "")] {
+        let directory = TempDir::new().expect("a directory");
+        let link = directory.path().join(link);
+        fs::create_dir_all(link.parent().expect("a parent")).expect("it is made");
+        std::os::unix::fs::symlink(elsewhere.path().join(target), &link).expect("a link");
+        let refused = store_in(directory.path()).put(&digest, content.clone()).await;
+        let refused = refused.expect_err("it is a link").to_string();
+        assert!(refused.contains(&format!("cannot use `{}`: it is a symbolic", link.display())));
+    }
+    assert_eq!(fs::read(elsewhere.path().join("draft")).expect("it reads"), b"x");
+    assert!(elsewhere.path().join("partial-abcdef").exists());
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_replaced_by_its_content() {
+    let directory = TempDir::new().expect("a directory");
+    let store = store_in(directory.path());
+    let content = Bytes::from_static(b"content");
+    let digest = Digest::sha256(&content);
+    let path = directory.path().join(key(&digest));
+    fs::create_dir_all(path.parent().expect("a parent")).expect("it is made");
+    for damaged in ["", "cont", "c0ntent", "content and more"] {
+        fs::write(&path, damaged).expect("it is written");
+        let put = store.put(&digest, content.clone()).await;
+        assert_eq!(put.expect(damaged), Put::Repaired, "{damaged}");
+        assert_eq!(fs::read(&path).expect("it reads"), content);
+    }
+    assert_eq!(store.put(&digest, content).await.expect("it is put"), Put::AlreadyThere);
+    assert_eq!(files(directory.path()), [key(&digest)], "and no partial file stays");
+}
+
+#[tokio::test]
 async fn the_lock_is_held_even_if_a_leftover_cannot_be_removed() {
     let directory = TempDir::new().expect("a directory");
     let hidden = directory.path().join(".portolan");
-    fs::create_dir_all(hidden.join("partial-directory")).expect("it is made");
-    fs::write(hidden.join("partial-file"), b"half").expect("it is written");
+    fs::create_dir_all(hidden.join("partial-folder")).expect("it is made");
+    fs::write(hidden.join("partial-abcdef"), b"half").expect("it is written");
     let store = store_in(directory.path());
     let content = Bytes::from_static(b"content");
     store.put(&Digest::sha256(&content), content).await.expect("it is put");
@@ -140,7 +189,7 @@ async fn the_lock_is_held_even_if_a_leftover_cannot_be_removed() {
     assert!(lock.try_lock().is_err(), "another process would take what we write for leftovers");
     drop(store);
     lock.try_lock().expect("nobody writes any more");
-    assert!(hidden.join("partial-directory").exists() && !hidden.join("partial-file").exists());
+    assert!(hidden.join("partial-folder").exists() && !hidden.join("partial-abcdef").exists());
 }
 
 #[tokio::test]
@@ -160,11 +209,11 @@ async fn reading_makes_no_directory() {
     let absent = directory.path().join("a/b");
     let store = store_in(&absent);
     let digest = Digest::sha256(b"x");
-    assert!(!store.contains(&digest).await.expect("an answer"));
+    assert_eq!(store.size(&digest).await.expect("an answer"), None);
     assert_eq!(store.read(&digest, 10).await.expect("an answer"), None);
     assert!(!directory.path().join("a").exists());
     store.put(&digest, Bytes::from_static(b"x")).await.expect("it is put");
-    assert!(store.contains(&digest).await.expect("an answer"));
+    assert_eq!(store.size(&digest).await.expect("an answer"), Some(1));
 }
 
 #[tokio::test]

@@ -99,7 +99,7 @@ impl Walk<'_> {
         listed.fold(Ok(()), |so_far, next| future::ready(together(so_far, next))).await?;
         match place {
             Place::Store => self.run.totals().already_there += 1,
-            Place::Registry => self.run.put(node.manifest).await?,
+            Place::Registry(replaces) => self.run.put(node.manifest, replaces).await?,
         }
         Ok(())
     }
@@ -118,7 +118,7 @@ impl Walk<'_> {
         children.chain(blobs).buffer_unordered(LISTED_AT_ONCE).boxed()
     }
 
-    /// A manifest from the store, else from the registry.
+    /// A manifest from the store, else from the registry: where the store has none, and where it has a damaged one.
     async fn read(
         &self,
         manifest: &Descriptor,
@@ -127,16 +127,20 @@ impl Walk<'_> {
         self.expect(manifest.size)?;
         let _one_of_few = self.run.reads.acquire().await;
         let digest = &manifest.digest;
-        let stored = self.run.options.to.read(digest, MAX_MANIFEST_BYTES as u64).await?;
-        if let Some(bytes) = stored {
-            self.count(bytes.len())?;
-            return Ok((parse_stored(manifest, &bytes)?, Place::Store));
-        }
+        let replaces = match self.run.options.to.read(digest, MAX_MANIFEST_BYTES as u64).await {
+            Ok(Some(bytes)) => {
+                self.count(bytes.len())?;
+                return Ok((parse_stored(manifest, &bytes)?, Place::Store));
+            }
+            Ok(None) => Replaces::Nothing,
+            Err(error) if error.is_damaged() => Replaces::Damaged,
+            Err(error) => return Err(error.into()),
+        };
         self.run.host_answers()?;
         let fetched = Node::fetch(self.from, digest, parent).await;
         let fetched = fetched.map_err(|error| self.run.not_copied(&error))?;
         self.count(fetched.bytes.len())?;
-        Ok((Node::parse(fetched)?, Place::Registry))
+        Ok((Node::parse(fetched)?, Place::Registry(replaces)))
     }
 
     /// Mirrors a blob that `parent` lists.
@@ -151,10 +155,14 @@ impl Walk<'_> {
 
     async fn new_blob(&self, blob: &Descriptor, parent: &Digest) -> Result<(), Fault> {
         let run = self.run;
-        if run.options.to.contains(&blob.digest).await? {
-            run.totals().already_there += 1;
-            return Ok(());
-        }
+        let replaces = match run.options.to.size(&blob.digest).await? {
+            Some(size) if size == blob.size => {
+                run.totals().already_there += 1;
+                return Ok(());
+            }
+            Some(_) => Replaces::Damaged,
+            None => Replaces::Nothing,
+        };
         if run.options.confirm == Confirm::Write {
             let _in_motion = run.in_motion.acquire().await;
             run.host_answers()?;
@@ -162,8 +170,12 @@ impl Walk<'_> {
                 outcome.map_err(|error| run.not_copied(&error))?;
             }
         }
-        run.totals().blobs += 1;
-        run.totals().bytes += blob.size;
+        let mut totals = run.totals();
+        match replaces {
+            Replaces::Nothing => totals.blobs += 1,
+            Replaces::Damaged => totals.repaired += 1,
+        }
+        totals.bytes += blob.size;
         Ok(())
     }
 
@@ -202,14 +214,18 @@ impl Walk<'_> {
 }
 
 impl Run<'_> {
-    async fn put(&self, manifest: FetchedManifest) -> Result<(), Fault> {
+    async fn put(&self, manifest: FetchedManifest, replaces: Replaces) -> Result<(), Fault> {
         let FetchedManifest { digest, bytes, .. } = manifest;
         let size = bytes.len() as u64;
         if self.options.confirm == Confirm::Write {
             self.options.to.put(&digest, bytes).await?;
         }
-        self.totals().manifests += 1;
-        self.totals().bytes += size;
+        let mut totals = self.totals();
+        match replaces {
+            Replaces::Nothing => totals.manifests += 1,
+            Replaces::Damaged => totals.repaired += 1,
+        }
+        totals.bytes += size;
         Ok(())
     }
 
@@ -224,7 +240,15 @@ impl Run<'_> {
 /// Where a manifest was read.
 enum Place {
     Store,
-    Registry,
+    Registry(Replaces),
+}
+
+/// What the store has under the digest of content that is read from the registry.
+#[derive(Clone, Copy)]
+enum Replaces {
+    Nothing,
+    /// A file of another size or, for a manifest, with other bytes.
+    Damaged,
 }
 
 /// The first failure; but one of the way, which is not remembered, before one of the content, which is.

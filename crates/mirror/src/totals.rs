@@ -11,11 +11,13 @@ pub struct Totals {
     pub repositories: u64,
     /// Tags seen.
     pub tags: u64,
-    /// Manifests put.
+    /// Manifests put that the store did not have.
     pub manifests: u64,
-    /// Blobs put.
+    /// Blobs put that the store did not have.
     pub blobs: u64,
-    /// Bytes of those blobs and manifests.
+    /// Blobs and manifests that were damaged in the store and were replaced.
+    pub repaired: u64,
+    /// Bytes of all those blobs and manifests.
     pub bytes: u64,
     /// Blobs and manifests that the store had.
     pub already_there: u64,

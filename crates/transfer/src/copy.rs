@@ -248,7 +248,7 @@ impl<'a> Recipient<'a> {
 
     /// Asks for a manifest. None where there is no answer: then the destination has failed.
     async fn is_absent(&self, node: &Node) -> Option<bool> {
-        match self.destination.has_manifest(&node.manifest.digest).await {
+        match self.destination.has_manifest(&node.manifest).await {
             Ok(true) => Some(false),
             Ok(false) => {
                 self.miss(node);
@@ -281,7 +281,7 @@ impl<'a> Recipient<'a> {
         if let Destination::Registry(repository) = self.destination {
             return !places.has(repository);
         }
-        match self.destination.has_blob(&blob.digest).await {
+        match self.destination.has_blob(blob).await {
             Ok(there) => !there,
             Err(error) => {
                 self.fail(error);

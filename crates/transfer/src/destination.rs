@@ -3,7 +3,7 @@
 use std::fmt;
 
 use blob_store::BlobStore;
-use oci::{Digest, Reference};
+use oci::{Descriptor, Digest, Reference};
 use registry_client::{FetchedManifest, RepositoryClient};
 
 use crate::{Content, DestinationError, Error};
@@ -19,7 +19,8 @@ pub enum Destination {
 
 impl Destination {
     /// Whether the manifest is there.
-    pub(crate) async fn has_manifest(&self, digest: &Digest) -> Result<bool, Error> {
+    pub(crate) async fn has_manifest(&self, manifest: &FetchedManifest) -> Result<bool, Error> {
+        let FetchedManifest { digest, bytes, .. } = manifest;
         let content = Content::Manifest(*digest);
         match self {
             Self::Registry(repository) => repository
@@ -27,30 +28,35 @@ impl Destination {
                 .await
                 .map(|head| head.is_some())
                 .map_err(|cause| self.registry_failed("look for", content, cause)),
-            Self::Store(store) => self.store_contains(store, content, digest).await,
+            Self::Store(store) => self.store_has(store, content, digest, bytes.len() as u64).await,
         }
     }
 
     /// Whether the blob is there.
-    pub(crate) async fn has_blob(&self, digest: &Digest) -> Result<bool, Error> {
+    pub(crate) async fn has_blob(&self, blob: &Descriptor) -> Result<bool, Error> {
+        let digest = &blob.digest;
         let content = Content::Blob(*digest);
         match self {
             Self::Registry(repository) => repository
                 .has_blob(digest)
                 .await
                 .map_err(|cause| self.registry_failed("look for", content, cause)),
-            Self::Store(store) => self.store_contains(store, content, digest).await,
+            Self::Store(store) => self.store_has(store, content, digest, blob.size).await,
         }
     }
 
-    async fn store_contains(
+    /// Whether a store has content of the right size: what has another is damaged, and is written again.
+    async fn store_has(
         &self,
         store: &BlobStore,
         content: Content,
         digest: &Digest,
+        size: u64,
     ) -> Result<bool, Error> {
-        let answer = store.contains(digest).await;
-        answer.map_err(|cause| self.store_failed("look for", content, cause))
+        let found = store.size(digest).await;
+        found
+            .map(|found| found == Some(size))
+            .map_err(|cause| self.store_failed("look for", content, cause))
     }
 
     /// Writes a manifest, under its digest only.

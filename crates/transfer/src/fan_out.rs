@@ -284,7 +284,7 @@ impl Wanted<'_> {
             }
         }
         match writer.commit().await.map_err(failed)? {
-            Put::Written => Ok(BlobOutcome::Sent),
+            Put::Written | Put::Repaired => Ok(BlobOutcome::Sent),
             Put::AlreadyThere => Ok(BlobOutcome::AlreadyThere),
         }
     }

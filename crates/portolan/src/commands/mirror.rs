@@ -60,6 +60,7 @@ fn to_json(totals: &Totals, confirm: Confirm) -> serde_json::Value {
         "tags": totals.tags,
         "manifests": totals.manifests,
         "blobs": totals.blobs,
+        "repaired": totals.repaired,
         "bytes": totals.bytes,
         "already_there": totals.already_there,
         "failed": failed,
@@ -67,16 +68,18 @@ fn to_json(totals: &Totals, confirm: Confirm) -> serde_json::Value {
 }
 
 fn in_words(totals: &Totals, confirm: Confirm) -> String {
-    let done = match confirm {
-        Confirm::Write => "copied",
-        Confirm::DryRun => "to copy",
+    let (done, repaired) = match confirm {
+        Confirm::Write => ("copied", "repaired"),
+        Confirm::DryRun => ("to copy", "to repair"),
     };
     let mut text = format!(
-        "{} repositories, {} tags: {} blobs and {} manifests {done} ({} bytes), {} already there, {} failed.",
+        "{} repositories, {} tags: {} blobs and {} manifests {done}, {} {repaired} ({} bytes), {} already there, \
+         {} failed.",
         totals.repositories,
         totals.tags,
         totals.blobs,
         totals.manifests,
+        totals.repaired,
         totals.bytes,
         totals.already_there,
         totals.failed.len(),

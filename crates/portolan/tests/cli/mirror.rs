@@ -93,3 +93,83 @@ async fn a_closed_pipe_does_not_hide_that_mirroring_failed() {
     drop(child.stdout.take());
     end_of(child).await.expect(1);
 }
+
+/// The arguments of a mirror run, a mirror that has been made, and what it is of.
+async fn mirrored(image: &fixture::Image, directory: &TempDir) -> (TestRegistry, Vec<String>) {
+    let registry = TestRegistry::start().await;
+    registry.load("images/app", "v1", image).await;
+    let from = format!("{}/images", registry.host());
+    let to = format!("file://{}", directory.path().display());
+    let arguments = ["mirror", "--from", &from, "--to", &to, "--output", "json", "--confirm"];
+    run(&arguments).await.expect(0);
+    (registry, arguments.map(str::to_owned).to_vec())
+}
+
+#[tokio::test]
+async fn damaged_content_of_a_store_is_repaired_and_counted() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let image = fixture::index(1, 2, 2);
+    let (_registry, arguments) = mirrored(&image, &directory).await;
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let path = |digest: &oci::Digest| key(directory.path(), digest);
+    let is_whole =
+        |digest: &oci::Digest| digest.matches(&fs::read(path(digest)).expect("it is there"));
+
+    let child = &image.children[0];
+    let [cut, empty] = [1, 2].map(|index| path(&child.blobs[index].descriptor.digest));
+    fs::write(&cut, &fs::read(&cut).expect("a blob")[..1]).expect("it is cut off");
+    fs::write(&empty, b"").expect("it is emptied");
+    let other = vec![b'x'; child.bytes.len()];
+    fs::write(path(&child.digest()), other).expect("it is damaged");
+    let longer = [&image.bytes[..], b" "].concat();
+    fs::write(path(&image.digest()), longer).expect("it is damaged");
+
+    let (confirm, dry) = arguments.split_last().expect("flags");
+    assert_eq!(*confirm, "--confirm");
+    let planned = run(dry).await.expect(0);
+    let counts = |json: &serde_json::Value| {
+        ["repaired", "manifests", "blobs", "already_there"].map(|key| json[key].as_u64())
+    };
+    let there = image.digests().len() as u64 - 4;
+    assert_eq!(counts(&planned.json()), [Some(4), Some(0), Some(0), Some(there)]);
+    assert!(planned.stderr.contains("4 to repair"), "{}", planned.stderr);
+    assert!(!is_whole(&image.digest()), "a dry run changes nothing");
+
+    let repaired = run(&arguments).await.expect(0);
+    assert_eq!(counts(&repaired.json()), counts(&planned.json()));
+    assert_eq!(repaired.json()["bytes"], planned.json()["bytes"]);
+    assert!(repaired.stderr.contains("4 repaired"), "{}", repaired.stderr);
+    assert!(image.digests().iter().all(is_whole));
+    let again = run(&arguments).await.expect(0).json();
+    assert_eq!(counts(&again), [Some(0), Some(0), Some(0), Some(there + 4)]);
+}
+
+#[tokio::test]
+async fn what_is_not_a_regular_file_in_a_store_is_a_named_failure_and_does_not_hang() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let image = fixture::image(1, 2);
+    let (_registry, arguments) = mirrored(&image, &directory).await;
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let path = |digest: &oci::Digest| key(directory.path(), digest);
+    let [config, layer] = [0, 1].map(|index| path(&image.blobs[index].descriptor.digest));
+    let elsewhere = directory.path().join("elsewhere");
+    fs::rename(&config, &elsewhere).expect("it is moved");
+    std::os::unix::fs::symlink(&elsewhere, &config).expect("a link");
+    fs::remove_file(&layer).expect("it is removed");
+    fs::create_dir(&layer).expect("a directory");
+    let within = std::time::Duration::from_secs(20);
+    let ended = tokio::time::timeout(within, run(&arguments)).await.expect("it ends").expect(1);
+    for (path, is) in [(&config, "a symbolic link"), (&layer, "a directory")] {
+        let says = format!("cannot use `{}`: it is {is}, not a regular file", path.display());
+        assert!(ended.stdout.contains(&says), "{}", ended.stdout);
+    }
+    assert!(config.is_symlink() && layer.is_dir() && elsewhere.is_file(), "nothing is replaced");
+
+    let manifest = path(&image.digest());
+    fs::remove_file(&manifest).expect("it is removed");
+    let made = std::process::Command::new("mkfifo").arg(&manifest).status().expect("mkfifo");
+    assert!(made.success());
+    let ended = tokio::time::timeout(within, run(&arguments)).await.expect("it ends").expect(1);
+    let says = format!("cannot use `{}`: it is a FIFO", manifest.display());
+    assert!(ended.stdout.contains(&says), "{}", ended.stdout);
+}

@@ -83,7 +83,7 @@ impl Harbours {
 
     pub(crate) async fn store_holds(&self, image: &Image) -> bool {
         for digest in image.digests() {
-            if !self.store.contains(&digest).await.expect("an answer") {
+            if self.store.size(&digest).await.expect("an answer").is_none() {
                 return false;
             }
         }
@@ -99,7 +99,7 @@ impl Harbours {
                 return false;
             }
         }
-        !self.store.contains(digest).await.expect("an answer")
+        self.store.size(digest).await.expect("an answer").is_none()
     }
 
     /// The names of the partial files of the store.
