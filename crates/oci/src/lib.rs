@@ -9,6 +9,7 @@
 
 mod descriptor;
 mod digest;
+mod docker_hub;
 mod error_body;
 mod manifest;
 pub mod media_type;
@@ -19,6 +20,7 @@ mod tag;
 
 pub use descriptor::{Descriptor, Platform};
 pub use digest::{Algorithm, Digest, DigestError, Digester};
+pub use docker_hub::canonical_host;
 pub use error_body::{ErrorBody, ErrorCode, ErrorEntry};
 pub use manifest::{ImageIndex, ImageManifest, Manifest, ManifestError};
 pub use reference::{Reference, ReferenceError};

@@ -6,9 +6,9 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::{Repository, RepositoryError};
+use crate::{Repository, RepositoryError, canonical_host};
 
-/// A registry's authority: a host name or address, with an optional port.
+/// A registry: a host name or address, with an optional port. Every name of Docker Hub is `docker.io`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Host(Box<str>);
 
@@ -45,11 +45,16 @@ fn split_port(text: &str) -> (&str, Option<&str>) {
 
 /// Why a text is not a registry host.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{0}` is not a registry host: it needs a host name or address, with an optional `:port`, \
-     without a scheme"
-)]
+#[error("`{0}` is not a registry host: {remedy}", remedy = remedy(.0))]
 pub struct HostError(String);
+
+/// What to do about a text that is not a host.
+fn remedy(text: &str) -> String {
+    match text.split_once("://") {
+        Some((scheme, _)) => format!("leave out `{scheme}://`"),
+        None => "write a host name or address, with an optional `:port`".to_owned(),
+    }
+}
 
 impl FromStr for Host {
     type Err = HostError;
@@ -71,7 +76,7 @@ impl FromStr for Host {
             None => name.len() <= 253 && name.split('.').all(is_label),
         };
         if port_is_fine && name_is_fine {
-            Ok(Self(text.to_ascii_lowercase().into()))
+            Ok(Self(canonical_host(&text.to_ascii_lowercase()).into()))
         } else {
             Err(HostError(text.to_owned()))
         }
@@ -107,7 +112,7 @@ impl RegistryPrefix {
     pub fn repository(&self, name: &Repository) -> Result<Repository, RepositoryError> {
         match &self.path {
             Some(path) => path.join(name),
-            None => Ok(name.clone()),
+            None => Ok(self.host.repository(name)),
         }
     }
 
@@ -125,6 +130,9 @@ impl RegistryPrefix {
 /// Why a text is not a registry prefix.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RegistryPrefixError {
+    /// It begins with a scheme, such as `https://`.
+    #[error("it is a URL; leave out `{0}`")]
+    Scheme(String),
     /// What stands before the first `/`.
     #[error(transparent)]
     Host(#[from] HostError),
@@ -137,6 +145,9 @@ impl FromStr for RegistryPrefix {
     type Err = RegistryPrefixError;
 
     fn from_str(text: &str) -> Result<Self, RegistryPrefixError> {
+        if let Some((scheme, _)) = text.split_once("://") {
+            return Err(RegistryPrefixError::Scheme(format!("{scheme}://")));
+        }
         let (host, path) = match text.split_once('/') {
             Some((host, path)) => (host, Some(path.parse()?)),
             None => (text, None),
@@ -194,6 +205,8 @@ mod tests {
         for bad in ["", "/a", "gcr.io/", "gcr.io//a", "gcr.io/A", "https://gcr.io"] {
             assert!(bad.parse::<RegistryPrefix>().is_err(), "{bad:?}");
         }
+        let error = "https://h/x".parse::<RegistryPrefix>().expect_err("a URL");
+        assert_eq!(error.to_string(), "it is a URL; leave out `https://`");
     }
 
     #[test]

@@ -300,7 +300,7 @@ impl Client {
     /// A repository at a registry. Asks nothing yet.
     #[must_use]
     pub fn repository(&self, host: &Host, name: &Repository) -> RepositoryClient {
-        RepositoryClient::new(self.clone(), host.clone(), name.clone())
+        RepositoryClient::new(self.clone(), host.clone(), host.repository(name))
     }
 
     /// What was asked of each host so far.
@@ -341,7 +341,7 @@ impl Client {
     /// The URL of a host.
     pub(crate) fn root(&self, host: &Host) -> Result<Url, url::ParseError> {
         let scheme = if self.is_plain(host) { "http" } else { "https" };
-        format!("{scheme}://{host}/").parse()
+        format!("{scheme}://{}/", host.authority()).parse()
     }
 
     fn is_plain(&self, host: &Host) -> bool {
@@ -385,6 +385,12 @@ mod tests {
             let host = host.parse().expect(host);
             let url = client.endpoint(&host, &Method::GET, "").expect("a URL");
             assert_eq!(url.as_str(), format!("{scheme}://{host}/v2/"));
+        }
+        for hub in ["docker.io", "index.docker.io", "registry-1.docker.io"] {
+            let (host, name) = (hub.parse().expect(hub), "nginx".parse().expect("a name"));
+            let url = client.endpoint(&host, &Method::GET, "").expect("a URL");
+            assert_eq!(url.as_str(), "https://registry-1.docker.io/v2/", "{hub}");
+            assert_eq!(client.repository(&host, &name).to_string(), "docker.io/library/nginx");
         }
         for (from, to, allowed) in [
             ("https://registry.example", "http://registry.example", false),

@@ -13,15 +13,10 @@ use base64::{
     alphabet::STANDARD,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
-use oci::{Host, Repository};
+use oci::{Host, Repository, canonical_host};
 use serde_json::value::RawValue;
 
 use super::{Credential, FileProblem, Secret, error::first_line};
-
-/// The name under which Docker Hub is known to users.
-const DOCKER_HUB: &str = "docker.io";
-/// What else it is called.
-const HUB_ALIASES: [&str; 2] = ["index.docker.io", "registry-1.docker.io"];
 
 /// base64 with or without padding, and with bits left over, as other programs write it.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -112,7 +107,7 @@ impl DockerConfig {
     /// # Errors
     /// When it is not the name of one.
     pub fn helper(&self, host: &Host) -> Result<Option<&str>, FileProblem> {
-        let own = self.helpers.get(canonical(host.as_str()));
+        let own = self.helpers.get(host.as_str());
         match own.unwrap_or(&self.store) {
             Some(Ok(name)) => Ok(Some(name)),
             Some(Err(problem)) => Err(problem.clone()),
@@ -121,7 +116,7 @@ impl DockerConfig {
     }
 
     fn entry(&self, host: &Host, path: &str) -> Entry {
-        let entries = self.entries.get(&(canonical(host.as_str()).into(), path.into()));
+        let entries = self.entries.get(&(host.as_str().into(), path.into()));
         let deciding = entries.into_iter().flatten().find(|entry| !matches!(entry, Ok(None)));
         deciding.cloned().unwrap_or(Ok(None))
     }
@@ -152,17 +147,9 @@ impl DockerConfig {
     }
 }
 
-/// The name under which a registry is looked up and helpers know it: Docker Hub has several.
-pub(crate) fn canonical(host: &str) -> &str {
-    if HUB_ALIASES.contains(&host) { DOCKER_HUB } else { host }
-}
-
 /// What a helper is asked for.
 pub(crate) fn server_of(host: &Host) -> &str {
-    match canonical(host.as_str()) {
-        DOCKER_HUB => "https://index.docker.io/v1/",
-        host => host,
-    }
+    if host.is_docker_hub() { "https://index.docker.io/v1/" } else { host.as_str() }
 }
 
 /// Host and path of a key. With a scheme it is the URL of an API, and means the host; so do `v1` and `v2`.
@@ -174,7 +161,7 @@ fn place(key: &str) -> (String, &str) {
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     let path = path.trim_end_matches('/');
     let is_api = has_scheme || matches!(path, "v1" | "v2");
-    (canonical(&host.to_ascii_lowercase()).to_owned(), if is_api { "" } else { path })
+    (canonical_host(&host.to_ascii_lowercase()).to_owned(), if is_api { "" } else { path })
 }
 
 /// A key of the file, as it can be shown.

@@ -29,7 +29,7 @@ pub use self::{
     secret::Secret,
 };
 use self::{
-    docker_config::{canonical, server_of},
+    docker_config::server_of,
     file::Source,
     google::{GoogleTokens, is_google},
     helper::Helpers,
@@ -95,7 +95,7 @@ pub struct CredentialsBuilder {
 impl CredentialsBuilder {
     /// Credentials of a host, whatever the other sources say.
     pub fn with(mut self, host: &Host, credential: Credential) -> Self {
-        self.fixed.insert(canonical(host.as_str()).into(), credential);
+        self.fixed.insert(host.as_str().into(), credential);
         self
     }
 
@@ -178,7 +178,7 @@ impl Credentials {
         host: &Host,
         repository: Option<&Repository>,
     ) -> Result<Option<Credential>, CredentialError> {
-        if let Some(credential) = self.0.fixed.get(canonical(host.as_str())) {
+        if let Some(credential) = self.0.fixed.get(host.as_str()) {
             return Ok(Some(credential.clone()));
         }
         if let Some(acting) = &self.0.acting
