@@ -17,11 +17,11 @@ use super::{
 };
 
 /// A chain of more balancers than this is a slip of the finger.
-const MAX_TRUSTED_HOPS: u64 = 16;
+const MAX_TRUSTED_HOPS: i64 = 16;
 /// A client that waits longer for a redirect has given up.
 const MAX_TIMEOUT: Duration = Duration::from_secs(60);
 /// Some 4 GiB of remembered answers at least, and three times that at most: more is a slip of the finger.
-const MAX_CAPACITY: u64 = 100_000_000;
+const MAX_CAPACITY: i64 = 100_000_000;
 
 /// Reads `text`, which came from `file`.
 pub(super) fn read(file: &str, text: &str) -> Result<Config, ConfigError> {
@@ -270,16 +270,16 @@ impl Check<'_> {
     fn number(
         &mut self,
         field: &str,
-        value: Option<&Spanned<u64>>,
+        value: Option<&Spanned<i64>>,
         default: usize,
-        allowed: std::ops::RangeInclusive<u64>,
+        allowed: std::ops::RangeInclusive<i64>,
     ) -> Option<usize> {
         let Some(number) = value else { return Some(default) };
         if allowed.contains(&number.value) {
             return usize::try_from(number.value).ok();
         }
         let (least, most) = allowed.into_inner();
-        let message = format!("`{field}`: {} is not from {least} to {most}", number.value);
+        let message = format!("`{field}`: {} is out of range; use {least}–{most}", number.value);
         self.problem(number.referenced, message);
         None
     }

@@ -44,7 +44,7 @@ pub(super) struct UpstreamDocument {
 #[serde(deny_unknown_fields)]
 pub(super) struct ClientIpDocument {
     pub(super) forwarded: Option<Text>,
-    pub(super) trusted_hops: Option<Spanned<u64>>,
+    pub(super) trusted_hops: Option<Spanned<i64>>,
     #[serde(default, deserialize_with = "blank_is_empty")]
     pub(super) trusted_peers: Vec<Text>,
 }
@@ -80,7 +80,7 @@ pub(super) struct PresenceDocument {
     pub(super) timeout: Option<Text>,
     pub(super) positive_ttl: Option<Text>,
     pub(super) negative_ttl: Option<Text>,
-    pub(super) capacity: Option<Spanned<u64>>,
+    pub(super) capacity: Option<Spanned<i64>>,
 }
 
 /// Tells a field that is there, if only as `null`, from one that is not.

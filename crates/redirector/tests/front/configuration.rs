@@ -107,9 +107,12 @@ const FAULTS: &[(&str, &str)] = &[
     ("client_ip: {forwarded: yes}", "f.yaml:2:24: `client_ip.forwarded`: `yes` is not one of"),
     (
         "client_ip: {trusted_hops: 17}",
-        "f.yaml:2:27: `client_ip.trusted_hops`: 17 is not from 0 to 16",
+        "f.yaml:2:27: `client_ip.trusted_hops`: 17 is out of range; use 0–16",
     ),
-    ("client_ip: {trusted_hops: -1}", "f.yaml:2:27: "),
+    (
+        "client_ip: {trusted_hops: -1}",
+        "f.yaml:2:27: `client_ip.trusted_hops`: -1 is out of range; use 0–16",
+    ),
     ("client_ip: {trusted_peers: [10.0.0.0/33]}", "f.yaml:2:29: `client_ip.trusted_peers`: "),
     ("keep_upstream: [a/b]", "f.yaml:2:17: `keep_upstream`: `a/b` is not the name of a cloud"),
     ("keep_upstream: ['*']", "f.yaml:2:17: `keep_upstream`: `*` is not the name of a cloud"),
@@ -150,7 +153,10 @@ const FAULTS: &[(&str, &str)] = &[
     ("presence: {timeout: 1}", "f.yaml:2:21: `presence.timeout`: `1` is not a duration"),
     ("presence: {positive_ttl: 1w}", "f.yaml:2:26: `presence.positive_ttl`: "),
     ("presence: {negative_ttl: ''}", "f.yaml:2:26: `presence.negative_ttl`: "),
-    ("presence: {capacity: 0}", "f.yaml:2:22: `presence.capacity`: 0 is not from 1 to 100000000"),
+    (
+        "presence: {capacity: 0}",
+        "f.yaml:2:22: `presence.capacity`: 0 is out of range; use 1–100000000",
+    ),
     ("upstream: {endpoint: https://x}", "f.yaml:2:1: duplicate mapping key: upstream"),
     ("a: [", "f.yaml:"),
 ];
