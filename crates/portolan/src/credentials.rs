@@ -63,6 +63,12 @@ enum Kind {
 
 fn kind_of(file: &Path) -> anyhow::Result<Kind> {
     let shown = file.display();
+    if file.metadata().is_ok_and(|about| !about.is_file()) {
+        anyhow::bail!(
+            "{shown}: not a regular file: it is read again when credentials expire, so a pipe or directory \
+             cannot be used; give a file"
+        );
+    }
     let bytes = std::fs::read(file).with_context(|| format!("{shown}: the file cannot be read"))?;
     let members: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&bytes)
         .map_err(|error| {
@@ -176,6 +182,8 @@ mod tests {
             let error = acting(&places, Acting::ByFile(&file(name, text))).expect_err(why);
             assert!(format!("{error:#}").contains(why), "{error:#}");
         }
+        let folder = acting(&places, Acting::ByFile(directory.path())).expect_err("no file");
+        assert!(format!("{folder:#}").contains("not a regular file"), "{folder:#}");
         let nowhere =
             acting(&places, Acting::ByFile(&directory.path().join("no"))).expect_err("no");
         assert!(format!("{nowhere:#}").contains("no: the file cannot be read"));

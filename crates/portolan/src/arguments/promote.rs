@@ -45,6 +45,16 @@ pub(crate) struct Promote {
 
     #[command(flatten)]
     pub registries: RegistryAccess,
+
+    /// Where a manifest names the service account NAME, act by this file: a Google key, or a docker
+    /// config.json (repeatable)
+    #[arg(
+        long,
+        value_name = "NAME=FILE",
+        value_parser = name_and_path,
+        help_heading = "Registry access"
+    )]
+    pub credentials: Vec<(String, PathBuf)>,
 }
 
 #[derive(Debug, Args)]
@@ -123,4 +133,30 @@ pub(crate) struct Telling {
     /// Write the counts into this file, in Prometheus' text format
     #[arg(long, value_name = "FILE")]
     pub metrics_file: Option<PathBuf>,
+}
+
+fn name_and_path(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((name, path)) if !name.is_empty() && !path.is_empty() => {
+            Ok((name.to_owned(), path.into()))
+        }
+        _ => Err(
+            "it is written NAME=FILE, such as promoter@example.iam.gserviceaccount.com=key.json"
+                .to_owned(),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_paths_are_split_at_the_first_equals_sign() {
+        let pair = name_and_path("a@b=c=d");
+        assert_eq!(pair, Ok(("a@b".to_owned(), PathBuf::from("c=d"))));
+        for bad in ["", "a", "=b", "a="] {
+            assert!(name_and_path(bad).is_err(), "{bad}");
+        }
+    }
 }

@@ -33,26 +33,9 @@ pub(crate) struct RegistryAccess {
     #[arg(long, value_name = "EMAIL")]
     pub impersonate_service_account: Option<String>,
 
-    /// Where a manifest names the service account NAME, act by this file: a Google key, or a docker
-    /// config.json (repeatable)
-    #[arg(long, value_name = "NAME=FILE", value_parser = name_and_path)]
-    pub credentials: Vec<(String, PathBuf)>,
-
     /// Send this registry host at most N requests a second (repeatable) [default: 80 at Google's]
     #[arg(long, value_name = "HOST=N", value_parser = host_and_rate)]
     pub quota: Vec<(oci::Host, f64)>,
-}
-
-fn name_and_path(text: &str) -> Result<(String, PathBuf), String> {
-    match text.split_once('=') {
-        Some((name, path)) if !name.is_empty() && !path.is_empty() => {
-            Ok((name.to_owned(), path.into()))
-        }
-        _ => Err(
-            "it is written NAME=FILE, such as promoter@example.iam.gserviceaccount.com=key.json"
-                .to_owned(),
-        ),
-    }
 }
 
 fn host_and_rate(text: &str) -> Result<(oci::Host, f64), String> {
@@ -70,12 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pairs_are_read() {
-        let pair = name_and_path("a@b=c=d");
-        assert_eq!(pair, Ok(("a@b".to_owned(), PathBuf::from("c=d"))));
-        for bad in ["", "a", "=b", "a="] {
-            assert!(name_and_path(bad).is_err(), "{bad}");
-        }
+    fn hosts_and_rates_are_read() {
         for (text, rate) in [("h:5000=50", 50.0), ("h=0.5/s", 0.5)] {
             let read = host_and_rate(text).expect(text).1;
             assert!((read - rate).abs() < f64::EPSILON, "{text}: {read}");

@@ -93,6 +93,13 @@ fn settings(promote: &Promote, edges: &EdgeSet) -> anyhow::Result<Settings> {
         verify_through: public.transpose()?,
     };
     if let Some(canonical) = &settings.canonical
+        && settings.attachments == AttachmentsTo::Nowhere
+    {
+        anyhow::bail!(
+            "--canonical {canonical}: it has no effect with --attachments none; remove one of the two"
+        );
+    }
+    if let Some(canonical) = &settings.canonical
         && !settings.canonical_is_a_destination(edges)
     {
         anyhow::bail!(
@@ -117,7 +124,7 @@ fn clients(
     let accounts: BTreeSet<&str> =
         registries.filter_map(|registry| registry.service_account.as_deref()).collect();
     let mut files: BTreeMap<&str, &Path> = BTreeMap::new();
-    for (account, file) in &promote.registries.credentials {
+    for (account, file) in &promote.credentials {
         if files.insert(account, file).is_some() {
             anyhow::bail!("--credentials {account}: the service account has two files; give one");
         }

@@ -80,6 +80,15 @@ async fn an_unknown_kind_of_store_ends_with_2() {
     assert!(ended.stderr.contains("file://"), "{}", ended.stderr);
 }
 
+#[tokio::test]
+async fn credentials_of_a_manifests_service_account_are_refused_where_there_is_no_manifest() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let to = format!("file://{}", directory.path().display());
+    let arguments = ["mirror", "--from", "127.0.0.1:1/x", "--to", &to, "--credentials", "a@b=f"];
+    let ended = run(&arguments).await.expect(2);
+    assert!(ended.stderr.contains("unexpected argument '--credentials'"), "{}", ended.stderr);
+}
+
 fn key(store: &Path, digest: &oci::Digest) -> std::path::PathBuf {
     store.join("containers/images").join(digest.to_string())
 }

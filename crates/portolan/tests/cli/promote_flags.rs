@@ -125,6 +125,10 @@ async fn flags_that_cannot_be_meant_end_with_2_and_teach() {
         (&["--changed-since", "HEAD"], "git cannot"),
         (&["--attachments", "canonical"], "--canonical"),
         (&["--canonical", "h.example/x"], "no image goes to that registry"),
+        (
+            &["--canonical", "h.example/x", "--attachments", "none"],
+            "no effect with --attachments none",
+        ),
         (&["--deadline", "soon"], "such as 90s"),
         (&["--verify-through", "registry.example"], "https://registry.example"),
         (&["--quota", "h"], "HOST=N"),
