@@ -43,7 +43,7 @@ fn image_name(
         return None;
     };
     let text = node.text("the `name` of an image must be text", report)?;
-    let name = parsed(text, "an image's name", "mend it", node.position, report)?;
+    let name = parsed(text, "an image name", "correct it", node.position, report)?;
     Some((name, node.position))
 }
 
@@ -79,11 +79,11 @@ fn digest(key: &Node<'_>, value: &Node<'_>, report: &mut Report) -> Option<Diges
 
 fn tag(node: &Node<'_>, report: &mut Report) -> Option<(Tag, Position)> {
     let Some(node) = node.present() else {
-        report.leave_out_entry(node.position, "a tag is missing here; write or remove it");
+        report.leave_out_entry(node.position, "empty tag; write or remove it");
         return None;
     };
     let text = node.text("a tag must be text", report)?;
-    let tag = parsed(text, "a tag", "mend or remove it", node.position, report)?;
+    let tag = parsed(text, "a tag", "correct or remove it", node.position, report)?;
     Some((tag, node.position))
 }
 

@@ -29,8 +29,8 @@ pub fn thin_files(project: &str) -> [String; 2] {
 }
 
 /// Sorts the files of a thin manifest directory, given as paths relative to it with `/` between the
-/// components, into projects by name and problems by file. Files that have nothing to do with
-/// promotion are passed over.
+/// components, into projects by name and problems by file. What is not below `images/` or `manifests/`
+/// is ignored, and so is what is not YAML.
 #[must_use]
 pub fn thin_layout<S: AsRef<str>>(files: &[S]) -> (Vec<ThinProject>, Vec<Problem>) {
     let mut found = BTreeMap::<&str, Found<'_>>::new();
@@ -50,9 +50,6 @@ pub fn thin_layout<S: AsRef<str>>(files: &[S]) -> (Vec<ThinProject>, Vec<Problem
             }
             [folder @ ("images" | "manifests"), .., name] if is_yaml(name) => {
                 problems.push(stray(None, path, Kind::meant(folder, name)));
-            }
-            [.., name @ (IMAGES_FILE | REGISTRIES_FILE)] => {
-                problems.push(stray(None, path, Kind::meant("", name)));
             }
             _ => {}
         }
@@ -101,7 +98,7 @@ struct Found<'a> {
 enum Slot<'a> {
     #[default]
     Nothing,
-    /// A file with a wrong name or in the wrong folder, which has been reported: mending it brings
+    /// A file with a wrong name or in the wrong folder, which has been reported: correcting it brings
     /// the file that is missing.
     Stray,
     File(&'a str),
@@ -156,8 +153,7 @@ fn stray(project: Option<&str>, path: &str, kind: Kind) -> Problem {
     };
     let right = kind.path(project.unwrap_or("<project>"));
     let message = format!(
-        "this file is not read, since the {what} of a project stand in `{right}`; move it there, or \
-         remove it"
+        "file not read: the {what} of a project must be in `{right}`; move it there or remove it"
     );
     Problem::new(project, &path.into(), None, &message)
 }
@@ -165,8 +161,7 @@ fn stray(project: Option<&str>, path: &str, kind: Kind) -> Problem {
 /// The problem of a project one of whose files is missing.
 fn half(project: &str, path: &str, missing: Kind) -> Problem {
     let message = format!(
-        "nothing of project `{project}` is promoted, since `{}` is missing; add it, or remove this \
-         file",
+        "nothing of project `{project}` is promoted: `{}` is missing; add it or remove this file",
         missing.path(project)
     );
     Problem::new(Some(project), &path.into(), None, &message)
@@ -195,7 +190,11 @@ mod tests {
         (
             &["images/a/imaegs.yaml", "manifests/a/promoter-manifest.yaml"],
             &[],
-            &[("a", "images/a/imaegs.yaml", "images of a project stand in `images/a/images.yaml`")],
+            &[(
+                "a",
+                "images/a/imaegs.yaml",
+                "images of a project must be in `images/a/images.yaml`",
+            )],
         ),
         (
             &["images/a/images.yml", "manifests/a/promoter-manifest.yml"],
@@ -210,14 +209,14 @@ mod tests {
             &["images/a/promoter-manifest.yaml", "manifests/a/promoter-manifest.yaml"],
             &[],
             &[
-                ("a", "images/a/promoter-manifest.yaml", "registries of a project stand in"),
+                ("a", "images/a/promoter-manifest.yaml", "registries of a project must be in"),
                 ("a", "manifests/a/promoter-manifest.yaml", "`images/a/images.yaml` is missing"),
             ],
         ),
         (
             &["manifests/a/images.yaml", "manifests/a/promoter-manifest.yaml"],
             &[],
-            &[("a", "manifests/a/images.yaml", "stand in `images/a/images.yaml`")],
+            &[("a", "manifests/a/images.yaml", "must be in `images/a/images.yaml`")],
         ),
         // Beside a whole project.
         (
@@ -227,14 +226,13 @@ mod tests {
                 "manifests/a/promoter-manifest.yaml",
             ],
             &["a"],
-            &[("a", "images/a/promoter-manifest.yaml", "move it there, or remove it")],
+            &[("a", "images/a/promoter-manifest.yaml", "move it there or remove it")],
         ),
-        // Too deep, not deep enough, elsewhere.
+        // Too deep, not deep enough; elsewhere nothing is a project's.
         (
             &["images/a/b/images.yaml", "manifests/promoter-manifest.yaml", "image/a/images.yaml"],
             &[],
             &[
-                ("-", "image/a/images.yaml", "`images/<project>/images.yaml`"),
                 ("-", "images/a/b/images.yaml", "`images/<project>/images.yaml`"),
                 ("-", "manifests/promoter-manifest.yaml", "`manifests/<project>/"),
             ],
@@ -250,6 +248,9 @@ mod tests {
                 "images/a/images.yaml.orig",
                 "manifests/README.md",
                 "manifests/manifest_test.go",
+                "archived/a/images.yaml",
+                "archived/a/promoter-manifest.yaml",
+                "images.yaml",
                 "",
                 "/",
             ],

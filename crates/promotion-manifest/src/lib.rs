@@ -9,11 +9,13 @@ mod choose;
 mod edges;
 mod images;
 mod layout;
+mod line_break;
 mod manifest;
 mod parse;
 mod problem;
 mod provenance;
 mod registries;
+mod syntax;
 mod yaml;
 
 pub use edges::{Conflict, DestinationRepository, Edge, EdgeSet, Wish, WishId};

@@ -72,7 +72,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// How many problems of one file are kept; the rest is counted. A person mends a hundred at
+    /// How many problems of one file are kept; the rest is counted. A person fixes a hundred at
     /// most before reading it again, and a file of nothing but faults must not fill the memory.
     const MAX_PROBLEMS: usize = 1000;
 
@@ -116,7 +116,8 @@ impl Report {
     pub(crate) fn into_problems(mut self) -> Vec<Problem> {
         self.problems.sort_by_key(|problem| problem.position);
         if self.more > 0 {
-            let message = format!("there are {} more problems; mend those above first", self.more);
+            let message =
+                format!("{} more problems are not shown; fix those above first", self.more);
             self.problems.push(self.problem(None, &message));
         }
         self.problems
@@ -179,6 +180,9 @@ mod tests {
         let problems = report.into_problems();
         assert_eq!(problems.len(), Report::MAX_PROBLEMS + 1);
         let last = problems.last().map(ToString::to_string);
-        assert_eq!(last.as_deref(), Some("f: there are 8 more problems; mend those above first"));
+        assert_eq!(
+            last.as_deref(),
+            Some("f: 8 more problems are not shown; fix those above first")
+        );
     }
 }

@@ -94,5 +94,5 @@ fn check_texts(list: Option<&Node<'_>>, what: &str, report: &mut Report) {
 }
 
 fn check_level(value: Option<&Node<'_>>, report: &mut Report) {
-    value.map(|value| value.number("`level` must be a whole number, unquoted", report));
+    value.map(|value| value.number("level", report));
 }

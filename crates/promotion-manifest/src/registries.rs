@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use oci::RegistryPrefix;
+use oci::{RegistryPrefix, RegistryPrefixError};
 
 use crate::{
     Position, Registry,
@@ -33,7 +33,7 @@ pub(crate) fn read(
     let Some(list) = list else {
         report.leave_out_project(
             at,
-            "there are no `registries`; list the source (`src: true`) and the destinations",
+            "no `registries`; list the source (`src: true`) and the destinations",
         );
         return None;
     };
@@ -64,8 +64,7 @@ fn entry(node: &Node<'_>, report: &mut Report) -> Option<Entry> {
     let prefix = prefix(node, name, report);
     let rule = "`service-account` must be text";
     let service_account = account.and_then(|node| node.text(rule, report)).map(str::to_owned);
-    let rule = "`src` must be `true` or `false`, unquoted";
-    let is_source = source.and_then(|node| node.truth(rule, report)).unwrap_or(false);
+    let is_source = source.and_then(|node| node.truth("src", report)).unwrap_or(false);
     let position = node.position;
     let registry = prefix.map(|prefix| Registry { prefix, service_account, position });
     Some(Entry { position, is_source, registry })
@@ -77,7 +76,7 @@ fn prefix(
     report: &mut Report,
 ) -> Option<RegistryPrefix> {
     let Some(name) = name else {
-        let message = "this registry has no `name`; give its host and path: `name: HOST/PATH`";
+        let message = "this registry has no `name`; add its host and path: `name: HOST/PATH`";
         report.leave_out_project(registry.position, message);
         return None;
     };
@@ -86,7 +85,13 @@ fn prefix(
         Ok(prefix) => Some(prefix),
         Err(error) => {
             let text = quoted(text);
-            let message = format!("{text} cannot be a registry's `name`: {error}; mend it");
+            let message = match error {
+                // It says itself what to do.
+                RegistryPrefixError::Scheme(_) => {
+                    format!("{text} is not a registry `name`: {error}")
+                }
+                _ => format!("{text} is not a registry `name`: {error}; correct it"),
+            };
             report.leave_out_project(name.position, message);
             None
         }
@@ -95,25 +100,23 @@ fn prefix(
 
 fn check_numbers(at: Position, sources: &[Entry], destinations: &[Entry], report: &mut Report) {
     if sources.is_empty() {
-        let message = "no registry is the source; write `src: true` at the one to promote from";
+        let message = "no source registry; add `src: true` to the one to promote from";
         report.leave_out_project(at, message);
     }
     for again in sources.iter().skip(1) {
         let line = sources[0].position.line;
         let message = format!(
-            "this is a second source beside that of line {line}, and images come from one; leave \
-             `src: true` at one of them"
+            "second source registry: the first is on line {line}; keep `src: true` at one of them"
         );
         report.leave_out_project(again.position, message);
     }
     if destinations.is_empty() {
-        let message = "no registry is a destination; add those to promote to, without `src`";
+        let message = "no destination registry; add those to promote to, without `src`";
         report.leave_out_project(at, message);
     }
     if let Some(beyond) = destinations.get(MAX_DESTINATIONS) {
         let message = format!(
-            "this is one destination more than the {MAX_DESTINATIONS} that a project may have; \
-             split the project"
+            "too many destinations: a project may have {MAX_DESTINATIONS}; split the project"
         );
         report.leave_out_project(beyond.position, message);
     }
@@ -126,12 +129,13 @@ fn check_names(source: Option<&Registry>, destinations: &[Registry], report: &mu
             && let Some(how) = is_in(prefix, source)
         {
             let message =
-                format!("the destination `{prefix}` is {how}; remove it or mend its name");
+                format!("the destination `{prefix}` is {how}; remove it or correct its name");
             report.leave_out_project(*position, message);
         }
         if let Some(line) = seen.insert(prefix, position.line) {
-            let message =
-                format!("the destination `{prefix}` stands on line {line} already; remove one");
+            let message = format!(
+                "duplicate destination `{prefix}`: it is already on line {line}; remove one"
+            );
             report.leave_out_project(*position, message);
         }
     }

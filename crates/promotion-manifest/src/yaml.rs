@@ -5,19 +5,24 @@
 //! (`!!int`), a second document. Plain scalars stay the text that they are, so that the tag `1.20`
 //! is not a number; only `null` and its like are recognised.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{borrow::Cow, collections::HashMap, str::FromStr};
 
 use granit_parser::{Event, Marker, Parser, ScalarStyle};
 
 use crate::{
-    Position, Written, WrittenValue,
+    Position, Written, WrittenValue, line_break,
     parse::MAX_FILE_BYTES,
     problem::{Report, quoted},
+    syntax,
 };
 
 /// How deep block collections may nest, and flow collections in them. Promotion manifests need
 /// five levels; `provenance` may take some more.
 const MAX_DEPTH: usize = 32;
+
+/// How many values one file may have, keys and collections among them. Each takes some 100 bytes of memory, even where
+/// it takes two of the file (`a,`). The largest real file has 38,000.
+const MAX_VALUES: usize = 1_000_000;
 
 /// A value and where it begins.
 #[derive(Debug)]
@@ -44,8 +49,11 @@ enum Value<'t> {
 pub(crate) fn read<'t>(text: &'t str, report: &mut Report) -> Option<Node<'t>> {
     if text.len() > MAX_FILE_BYTES {
         let (size, max) = (text.len(), MAX_FILE_BYTES);
-        let message = format!("the file has {size} bytes, and at most {max} are read; split it");
+        let message = format!("file too large: it has {size} bytes (maximum {max}); split it");
         report.leave_out_project(Position::START, message);
+        return None;
+    }
+    if !line_break::check(text, report) {
         return None;
     }
     let options = granit_parser::options! {
@@ -54,22 +62,24 @@ pub(crate) fn read<'t>(text: &'t str, report: &mut Report) -> Option<Node<'t>> {
         block_nesting_limit: MAX_DEPTH,
         flow_nesting_limit: MAX_DEPTH,
     };
-    let mut tree = Tree { open: Vec::new(), root: None, report };
+    let mut tree = Tree { open: Vec::new(), root: None, values: 0, report };
     for event in Parser::new_from_str_with_options(text, options) {
         match event {
             Ok((Event::DocumentStart(..), span)) if tree.root.is_some() => {
-                let message = "a second YAML document begins here, and a file has one; remove the \
-                               `---` or split the file";
+                let message = "second YAML document: a file may have only one; remove the `---` or \
+                               split the file";
                 tree.report.leave_out_project(position(span.start), message);
                 break;
             }
             Ok((event, span)) => tree.take(event, position(span.start)),
             Err(error) => {
-                let message =
-                    format!("this is not YAML: {}; mend it, here or nearby", error.info());
-                tree.report.leave_out_project(position(*error.marker()), message);
+                let (at, message) = syntax::problem(text, position(*error.marker()), &error.info());
+                tree.report.leave_out_project(at, message);
                 return None;
             }
+        }
+        if tree.values > MAX_VALUES {
+            return None;
         }
     }
     let nothing = Value::Scalar { text: Cow::Borrowed(""), plain: true };
@@ -81,14 +91,24 @@ struct Tree<'t, 'r> {
     /// The collections that have begun and not ended, outermost first.
     open: Vec<Node<'t>>,
     root: Option<Node<'t>>,
+    /// How many values have come, the open collections among them.
+    values: usize,
     report: &'r mut Report,
 }
 
 impl<'t> Tree<'t, '_> {
     fn take(&mut self, event: Event<'t>, position: Position) {
         if event.tag().is_some() {
-            let message = "a YAML tag (`!…`) is not understood here; write the value without it";
+            let message = "YAML tags (`!…`) are not supported; write the value without it";
             self.report.leave_out_project(position, message);
+        }
+        if event_is_value(&event) {
+            self.values += 1;
+        }
+        if self.values > MAX_VALUES {
+            let message = format!("too many YAML values: a file may have {MAX_VALUES}; split it");
+            self.report.leave_out_project(position, message);
+            return;
         }
         match event {
             Event::Scalar(text, style, ..) => {
@@ -107,8 +127,7 @@ impl<'t> Tree<'t, '_> {
                 self.place(node);
             }
             Event::Alias(_) | Event::UnresolvedAlias(_) => {
-                let message = "a YAML alias (`*…`) is not followed here; write out what it means";
-                self.report.leave_out_project(position, message);
+                self.report.leave_out_project(position, syntax::ASTERISK);
                 self.place(Node { position, value: Value::Refused });
             }
             _ => {} // the frame of the stream and of the document; anchors mean nothing alone
@@ -125,13 +144,24 @@ impl<'t> Tree<'t, '_> {
     }
 }
 
+const fn event_is_value(event: &Event<'_>) -> bool {
+    matches!(
+        event,
+        Event::Scalar(..)
+            | Event::SequenceStart(..)
+            | Event::MappingStart(..)
+            | Event::Alias(_)
+            | Event::UnresolvedAlias(_)
+    )
+}
+
 fn check_keys(node: &Node<'_>, report: &mut Report) {
     let mut seen = HashMap::new();
     for [key, _] in node.entries() {
         let Some(text) = key.text("a key must be text", report) else { continue };
         if let Some(line) = seen.insert(text, key.position.line) {
             let text = quoted(text);
-            let message = format!("the key {text} stands on line {line} already; make them one");
+            let message = format!("duplicate key {text}: it is already on line {line}; merge them");
             report.leave_out_project(key.position, message);
         }
     }
@@ -170,22 +200,28 @@ impl<'t> Node<'t> {
         self.scalar().or_else(|| self.is_wrong(rule, report))
     }
 
-    /// The value of `true` or `false`, unquoted.
-    pub(crate) fn truth(&self, rule: &str, report: &mut Report) -> Option<bool> {
-        match &self.value {
-            Value::Scalar { text, plain: true } if text == "true" => Some(true),
-            Value::Scalar { text, plain: true } if text == "false" => Some(false),
-            _ => self.is_wrong(rule, report),
-        }
+    /// The value of `true` or `false`, unquoted, of that key.
+    pub(crate) fn truth(&self, key: &str, report: &mut Report) -> Option<bool> {
+        self.unquoted(key, "`true` or `false`", report)
     }
 
-    /// The whole number that is written, unquoted, in decimal digits.
-    pub(crate) fn number(&self, rule: &str, report: &mut Report) -> Option<u32> {
-        let number = match &self.value {
-            Value::Scalar { text, plain: true } => text.parse().ok(),
-            _ => None,
-        };
-        number.or_else(|| self.is_wrong(rule, report))
+    /// The whole number that is written, unquoted, in decimal digits, of that key.
+    pub(crate) fn number(&self, key: &str, report: &mut Report) -> Option<u32> {
+        self.unquoted(key, "a whole number", report)
+    }
+
+    /// A value that is not text; `what` says what it must be.
+    fn unquoted<T: FromStr>(&self, key: &str, what: &str, report: &mut Report) -> Option<T> {
+        let value = self.scalar().and_then(|text| text.parse::<T>().ok());
+        match (&self.value, value) {
+            (Value::Scalar { plain: true, .. }, Some(value)) => Some(value),
+            (Value::Scalar { text, .. }, Some(_)) => {
+                let message = format!("`{key}: \"{text}\"` is text; remove the quotes");
+                report.leave_out_project(self.position, message);
+                None
+            }
+            _ => self.is_wrong(&format!("`{key}` must be {what}"), report),
+        }
     }
 
     /// The items of a list.
@@ -234,10 +270,13 @@ impl<'t> Node<'t> {
             let Some(text) = key.scalar() else { continue };
             match names.iter().position(|name| *name == text) {
                 Some(index) => fields[index] = value.present(),
+                None if names.contains(&"dmap") && syntax::is_digest_key(text) => {
+                    report.leave_out_project(key.position, syntax::UNDER_INDENTED);
+                }
                 None => {
                     let (text, known) = (quoted(text), names.join("`, `"));
                     let message = format!(
-                        "the key {text} is unknown here, where `{known}` may stand; mend or remove it"
+                        "unknown key {text}: known here are `{known}`; correct or remove it"
                     );
                     report.leave_out_project(key.position, message);
                 }
@@ -250,12 +289,12 @@ impl<'t> Node<'t> {
     fn is_wrong<T>(&self, rule: &str, report: &mut Report) -> Option<T> {
         let is = match &self.value {
             Value::Refused => return None,
-            Value::Scalar { .. } if self.is_null() => "nothing is".to_owned(),
-            Value::Scalar { text, .. } => format!("{} is", quoted(text)),
-            Value::List(_) => "a list is".to_owned(),
-            Value::Mapping(_) => "a mapping is".to_owned(),
+            Value::Scalar { .. } if self.is_null() => "empty".to_owned(),
+            Value::Scalar { text, .. } => quoted(text),
+            Value::List(_) => "a list".to_owned(),
+            Value::Mapping(_) => "a mapping".to_owned(),
         };
-        report.leave_out_project(self.position, format!("{rule}, and here {is}"));
+        report.leave_out_project(self.position, format!("{rule}, but it is {is}"));
         None
     }
 }

@@ -55,46 +55,109 @@ fn registries(text: &str, expected: Expected<'_>) {
 #[test]
 fn row_1_what_is_not_yaml_leaves_the_project_out() {
     images("- name: i\n  dmap: {<a>: [\"t]}\n", (&[("img:2:84", "unclosed quote")], None));
-    images("- name: i\n   dmap:\n", (&[("img:2:8", "not YAML")], None));
-    images("- name: i\n\tdmap: {}\n", (&[("img:1:9", "tab")], None));
+    images("- name: i\n   dmap:\n", (&[("img:2:8", "not valid YAML")], None));
+    images("- name: i\n\tdmap: {}\n", (&[("img:2:1", "tab in indentation; use spaces")], None));
     images(&"[".repeat(40), (&[("img:1:33", "limit")], None));
     images(&"- ".repeat(40), (&[("img:1:65", "limit")], None));
-    images(&" ".repeat(MAX_FILE_BYTES + 1), (&[("img:1:1", "at most 33554432 are read")], None));
-    registries("registries: [", (&[("reg:1:13", "not YAML")], None));
+    images(&" ".repeat(MAX_FILE_BYTES + 1), (&[("img:1:1", "(maximum 33554432)")], None));
+    registries("registries: [", (&[("reg:1:13", "not valid YAML")], None));
+}
+
+#[test]
+fn a_common_slip_of_yaml_is_named_with_its_remedy() {
+    let tab = "tab in indentation; use spaces";
+    for (text, place, words) in [
+        ("- name: i\n  dmap:\n\t\t<a>: [t]\n", "img:3:1", tab),
+        ("- name: i\n \tdmap: {}\n", "img:2:2", tab),
+        ("- name: i\n  dmap:\n    <a>:\n\t- t\n", "img:4:1", tab),
+        ("- name: i\n  dmap: {<a>: [*]}\n", "img:2:84", "quote the asterisk"),
+        ("- name: i\n  dmap: {<a>: [*latest]}\n", "img:2:84", "quote the asterisk"),
+        ("- name: * \n", "img:1:9", "quote the asterisk"),
+        ("- name: i\n  dmap:\n  <a>: [t]\n", "img:3:3", "indent it below `dmap:`"),
+        ("- name: i\n  dmap:\n  \"<a>\": [t]\n", "img:3:3", "indent it below `dmap:`"),
+        ("- name: i\n  dmap:\n<a>: [t]\n", "img:3:1", "indent it below `dmap:`"),
+    ] {
+        images(text, (&[(place, words)], None));
+    }
+}
+
+#[test]
+fn an_ambiguous_line_break_leaves_the_project_out() {
+    for (character, words) in [
+        ("\u{85}", "U+0085 (next line)"),
+        ("\u{2028}", "U+2028 (line separator)"),
+        ("\u{2029}", "U+2029 (paragraph separator)"),
+        ("\u{0B}", "U+000B (line tabulation)"),
+        ("\u{0C}", "U+000C (form feed)"),
+        ("\r", "U+000D (carriage return"),
+    ] {
+        let text = format!("- name: é #{character}x\n  dmap: {{}}\n# \"{character}y\n");
+        images(&text, (&[("img:1:12", words), ("img:3:4", words)], None));
+        let registries_text = format!("{REGISTRIES}# {character} y\n");
+        registries(&registries_text, (&[("reg:5:3", words)], None));
+    }
+    images("- name: i\r\n  dmap: {<a>: [t]}\r\n", (&[], Some("i t a")));
+}
+
+#[test]
+fn a_file_of_too_many_values_is_refused_before_they_fill_the_memory() {
+    let head = "- name: i\n  dmap:\n    <a>: [";
+    let tags = |count: usize| format!("{head}{}]\n", "a,".repeat(count));
+    // The list, the image, its two keys, its name, the mapping, the digest and the list of tags.
+    let others = 8;
+    assert_eq!(
+        parse_thin("p", ("reg", REGISTRIES), ("img", &expand(&tags(1_000_000 - others)))).problems,
+        []
+    );
+    let place = format!("img:3:{}", 79 + 2 * (1_000_000 - others));
+    let words = "too many YAML values: a file may have 1000000; split it";
+    images(&tags(1_000_001 - others), (&[(&place, words)], None));
 }
 
 #[test]
 fn both_files_are_read_whatever_is_wrong_with_the_first() {
     let parsed = parse_thin("p", ("reg", "registries: ["), ("img", "- nme: i"));
-    let both =
-        [("reg:1:13", "not YAML"), ("img:1:3", "`nme` is unknown"), ("img:1:3", "no `name`")];
+    let both = [
+        ("reg:1:13", "not valid YAML"),
+        ("img:1:3", "unknown key `nme`"),
+        ("img:1:3", "no `name`"),
+    ];
     check("both", parsed, (&both, None));
 }
 
 #[test]
 fn row_2_what_a_reviewer_cannot_see_through_leaves_the_project_out() {
-    images("- name: i\n---\n- name: j\n", (&[("img:2:1", "second YAML document")], None));
+    images(
+        "- name: i\n---\n- name: j\n",
+        (&[("img:2:1", "second YAML document: a file may have only one")], None),
+    );
     images(
         "- name: &n i\n  dmap: {<a>: [t]}\n- name: *n\n  dmap: *m\n",
-        (&[("img:3:9", "alias"), ("img:4:9", "alias")], None),
+        (&[("img:3:9", "quote the asterisk"), ("img:4:9", "quote the asterisk")], None),
     );
-    images("- name: !!str i\n", (&[("img:1:15", "YAML tag")], None));
-    images("- !x {name: i}\n", (&[("img:1:6", "YAML tag")], None));
+    images("- name: !!str i\n", (&[("img:1:15", "YAML tags")], None));
+    images("- !x {name: i}\n", (&[("img:1:6", "YAML tags")], None));
 }
 
 #[test]
 fn row_3_an_unknown_key_leaves_the_project_out() {
     images(
         "- name: i\n  dmpa: {<a>: [t]}\n  tags: []\n",
-        (&[("img:2:3", "`dmpa` is unknown"), ("img:3:3", "`name`, `dmap` may stand")], None),
+        (
+            &[
+                ("img:2:3", "unknown key `dmpa`: known here are `name`, `dmap`"),
+                ("img:3:3", "`tags`"),
+            ],
+            None,
+        ),
     );
     registries(
         &format!("{REGISTRIES}  token: x\nrenames: []\nimages: []\n"),
         (
             &[
-                ("reg:5:3", "`token` is unknown"),
-                ("reg:6:1", "`renames` is unknown"),
-                ("reg:7:1", "`images` is unknown"),
+                ("reg:5:3", "unknown key `token`"),
+                ("reg:6:1", "unknown key `renames`"),
+                ("reg:7:1", "unknown key `images`"),
             ],
             None,
         ),
@@ -103,14 +166,17 @@ fn row_3_an_unknown_key_leaves_the_project_out() {
 
 #[test]
 fn row_4_a_duplicate_key_leaves_the_project_out() {
-    images("- name: i\n  name: j\n", (&[("img:2:3", "`name` stands on line 1 already")], None));
+    images(
+        "- name: i\n  name: j\n",
+        (&[("img:2:3", "duplicate key `name`: it is already on line 1")], None),
+    );
     images(
         "- name: i\n  dmap:\n    <a>: [t]\n    <b>: [u]\n    \"<a>\": [v]\n",
-        (&[("img:5:5", "stands on line 3 already")], None),
+        (&[("img:5:5", "it is already on line 3")], None),
     );
     registries(
         &format!("{REGISTRIES}provenance:\n  builders: [{{caller: {{b: 1, b: 2}}}}]\n"),
-        (&[("reg:6:30", "`b` stands on line 6 already")], None),
+        (&[("reg:6:30", "duplicate key `b`: it is already on line 6")], None),
     );
 }
 
@@ -119,12 +185,12 @@ fn row_5_a_wrong_type_leaves_the_project_out() {
     for (text, place, words) in [
         ("name: i\n", "img:1:1", "the images must be a list"),
         ("- i\n", "img:1:3", "an image must be a mapping"),
-        ("- name: [i]\n", "img:1:9", "must be text, and here a list is"),
+        ("- name: [i]\n", "img:1:9", "must be text, but it is a list"),
         ("- name: i\n  dmap: t\n", "img:2:9", "`dmap` must map digests to lists of tags"),
         ("- name: i\n  dmap: {<a>: t}\n", "img:2:83", "must be a list, such as"),
         ("- name: i\n  dmap: {<a>: [{}]}\n", "img:2:84", "a tag must be text"),
         ("- name: i\n  dmap: {[x]: [t]}\n", "img:2:10", "a key must be text"),
-        ("- name: i\n  dmap: {: [t]}\n", "img:2:10", "a key must be text, and here nothing is"),
+        ("- name: i\n  dmap: {: [t]}\n", "img:2:10", "a key must be text, but it is empty"),
     ] {
         images(text, (&[(place, words)], None));
     }
@@ -138,8 +204,8 @@ fn row_5_a_wrong_type_leaves_the_project_out() {
     for (more, place, words) in [
         ("- x\n", "reg:5:3", "a registry must be a mapping"),
         ("- name: {}\n", "reg:5:9", "must be text"),
-        ("  src: yes\n", "reg:5:8", "`src` must be `true` or `false`, unquoted, and here `yes`"),
-        ("  src: \"true\"\n", "reg:5:8", "`src` must be"),
+        ("  src: yes\n", "reg:5:8", "`src` must be `true` or `false`, but it is `yes`"),
+        ("  src: \"true\"\n", "reg:5:8", "`src: \"true\"` is text; remove the quotes"),
         ("  service-account: []\n", "reg:5:20", "`service-account` must be text"),
         ("imagesPath: []\n", "reg:5:13", "`imagesPath` must be text"),
         ("provenance: required\n", "reg:5:13", "`provenance` must be a mapping"),
@@ -154,7 +220,7 @@ fn row_6_registries_without_a_good_name_leave_the_project_out() {
         "# nothing\n",
         (&[("reg:1:1", "the file must be a mapping with `registries`")], None),
     );
-    registries("imagesPath: x\nregistries:\n", (&[("reg:1:1", "there are no `registries`")], None));
+    registries("imagesPath: x\nregistries:\n", (&[("reg:1:1", "no `registries`")], None));
     for (more, place, words) in [
         ("- service-account: x\n", "reg:5:3", "no `name`"),
         ("- name:\n", "reg:5:3", "no `name`"),
@@ -162,7 +228,7 @@ fn row_6_registries_without_a_good_name_leave_the_project_out() {
         (
             "- name: https://gcr.io/x\n",
             "reg:5:9",
-            "`https://gcr.io/x` cannot be a registry's `name`",
+            "`https://gcr.io/x` is not a registry `name`: it is a URL; leave out `https://`",
         ),
         ("- name: gcr.io/X\n", "reg:5:9", "lower-case"),
         ("- name: gcr.io/x/\n", "reg:5:9", "component"),
@@ -173,21 +239,21 @@ fn row_6_registries_without_a_good_name_leave_the_project_out() {
 
 #[test]
 fn row_7_a_project_has_one_source_and_a_destination() {
-    let none = ("reg:1:1", "no registry is the source");
-    let nowhere = ("reg:1:1", "no registry is a destination");
+    let none = ("reg:1:1", "no source registry");
+    let nowhere = ("reg:1:1", "no destination registry");
     registries("registries: []\n", (&[none, nowhere], None));
     registries("registries:\n- name: a.example\n  src: false\n", (&[none], None));
     registries("registries:\n- name: a.example\n  src: true\n", (&[nowhere], None));
     let many =
         (0..1000).fold(REGISTRIES.to_owned(), |text, i| format!("{text}- name: {i}.example\n"));
-    registries(&many, (&[("reg:1004:3", "more than the 1000")], None));
+    registries(&many, (&[("reg:1004:3", "a project may have 1000")], None));
     registries(
         &format!("{REGISTRIES}- {{name: b.example, src: true}}\n- {{src: true}}\n"),
         (
             &[
-                ("reg:5:3", "second source beside that of line 2"),
+                ("reg:5:3", "second source registry: the first is on line 2"),
                 ("reg:6:3", "no `name`"),
-                ("reg:6:3", "second source"),
+                ("reg:6:3", "second source registry"),
             ],
             None,
         ),
@@ -198,17 +264,14 @@ fn row_7_a_project_has_one_source_and_a_destination() {
 fn row_8_a_destination_stands_once_and_is_not_the_source() {
     registries(
         "registries:\n- name: d.example\n- name: d.example\n",
-        (
-            &[("reg:1:1", "no registry is the source"), ("reg:3:3", "stands on line 2 already")],
-            None,
-        ),
+        (&[("reg:1:1", "no source registry"), ("reg:3:3", "it is already on line 2")], None),
     );
     registries(
         &format!("{REGISTRIES}- name: src.example/staging\n- name: DST.example/prod\n"),
         (
             &[
                 ("reg:5:3", "`src.example/staging` is the source itself"),
-                ("reg:6:3", "`dst.example/prod` stands on line 4 already"),
+                ("reg:6:3", "`dst.example/prod`: it is already on line 4"),
             ],
             None,
         ),
@@ -266,20 +329,24 @@ fn row_21_provenance_of_other_keys_or_types_leaves_the_project_out() {
         ),
         (
             &[
-                ("reg:5:14", "`modus` is unknown here, where `mode`"),
+                ("reg:5:14", "unknown key `modus`: known here are `mode`"),
                 ("reg:5:34", "`builders` must be a list of mappings"),
-                ("reg:5:58", "`image` is unknown here, where `images`, `level`"),
+                ("reg:5:58", "unknown key `image`: known here are `images`, `level`"),
             ],
             None,
         ),
     );
     for (member, place, words) in [
-        ("mode: [warn]", "reg:6:9", "`mode` must be text, and here a list is"),
-        ("signers: me", "reg:6:12", "`signers` must be a list of text, and here `me` is"),
+        ("mode: [warn]", "reg:6:9", "`mode` must be text, but it is a list"),
+        ("signers: me", "reg:6:12", "`signers` must be a list of text, but it is `me`"),
         ("sources: [{a: b}]", "reg:6:13", "`sources` must be a list of text"),
-        ("predicateTypes: [~]", "reg:6:20", "`predicateTypes` must be a list of text, and here"),
-        ("level: high", "reg:6:10", "`level` must be a whole number, unquoted, and here `high`"),
-        ("level: '2'", "reg:6:10", "`level` must be a whole number"),
+        (
+            "predicateTypes: [~]",
+            "reg:6:20",
+            "`predicateTypes` must be a list of text, but it is empty",
+        ),
+        ("level: high", "reg:6:10", "`level` must be a whole number, but it is `high`"),
+        ("level: '2'", "reg:6:10", "`level: \"2\"` is text; remove the quotes"),
         ("builders: [x]", "reg:6:14", "`builders` must be a list of mappings"),
         ("builders: [{id: {}}]", "reg:6:19", "the `id` of a builder must be text"),
         ("builders: [{level: -1}]", "reg:6:22", "`level` must be"),
@@ -299,7 +366,7 @@ fn row_9_a_bad_image_name_leaves_out_the_image() {
         "- name: I\n  dmap: {<a>: [t], sha256:1: []}\n- dmap: {<a>: [t]}\n- name: ok\n  dmap: {<b>: [t]}\n",
         (
             &[
-                ("img:1:9", "`I` is not an image's name"),
+                ("img:1:9", "`I` is not an image name"),
                 ("img:2:88", "not a digest"),
                 ("img:3:3", "no `name`"),
             ],
@@ -341,7 +408,7 @@ fn row_11_a_bad_tag_leaves_out_itself_and_a_digest_that_has_no_other() {
         (
             &[
                 ("img:3:79", "`a b` is not a tag"),
-                ("img:3:89", "a tag is missing"),
+                ("img:3:89", "empty tag"),
                 ("img:3:92", "empty"),
                 ("img:4:79", "`.x` is not a tag"),
             ],
