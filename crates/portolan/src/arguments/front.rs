@@ -36,7 +36,7 @@ pub(crate) struct Explain {
 /// The front's configuration.
 #[derive(Debug, Args)]
 pub(crate) struct Front {
-    /// Configuration file; without it the front behaves as registry.k8s.io does
+    /// Configuration file; `-` is standard input; without it the front behaves as registry.k8s.io does
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 

@@ -60,7 +60,7 @@ pub(crate) struct Promote {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub(crate) struct Manifests {
-    /// A plain promotion manifest: one file with `registries` and `images`
+    /// A plain promotion manifest: one file with `registries` and `images`; `-` is standard input
     #[arg(long, value_name = "FILE")]
     pub manifest: Option<PathBuf>,
 

@@ -58,6 +58,7 @@ pub(crate) async fn run(promote: &Promote, printer: &Printer) -> anyhow::Result<
 
 fn source(manifests: &Manifests) -> anyhow::Result<ManifestSource> {
     match (&manifests.manifest, &manifests.thin_manifest_dir) {
+        (Some(file), _) if file == Path::new("-") => Ok(ManifestSource::StandardInput),
         (Some(file), _) => Ok(ManifestSource::File(file.clone())),
         (None, Some(directory)) => Ok(ManifestSource::ThinDirectory(directory.clone())),
         (None, None) => anyhow::bail!("give --manifest FILE or --thin-manifest-dir DIR"),

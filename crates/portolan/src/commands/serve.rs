@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{self, Write as _},
+    path::Path,
 };
 
 use anyhow::Context as _;
@@ -44,8 +45,12 @@ pub(super) fn config(front: &arguments::Front) -> anyhow::Result<Config> {
     let Some(path) = &front.config else {
         return Ok(Config::built_in().with_environment(&environment::overrides())?);
     };
-    let file = path.display().to_string();
-    let text = fs::read_to_string(path).with_context(|| format!("cannot read {file}"))?;
+    let (file, text) = if path == Path::new("-") {
+        ("standard input".to_owned(), io::read_to_string(io::stdin().lock()))
+    } else {
+        (path.display().to_string(), fs::read_to_string(path))
+    };
+    let text = text.with_context(|| format!("cannot read {file}"))?;
     Ok(Config::from_yaml(&file, &text)?)
 }
 

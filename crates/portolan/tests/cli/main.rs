@@ -5,6 +5,7 @@ mod demo;
 mod front;
 mod harness;
 mod help;
+mod inputs;
 mod kill;
 mod mirror;
 mod promote;

@@ -1,21 +1,36 @@
 //! Promotion manifests on the disk.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs::{self, DirEntry, File},
+    io::{self, Read as _},
+    path::Path,
+};
 
 use promotion_manifest::{MAX_FILE_BYTES, Problem};
 
 use super::{Found, LoadError};
 
-/// The most files that are looked at below a thin manifest directory: fifty times the real tree's. More
-/// means that it was pointed somewhere else.
+/// The most files that are looked at below the [`FOLDERS`] of a thin manifest directory: fifty times the real
+/// tree's. More means that it was pointed somewhere else.
 pub(super) const MAX_FILES: usize = 10_000;
 
-/// What lies below `directory`. Only a root that cannot be listed is an error: what is deeper is one project's problem.
+/// The folders that projects are in. What is beside them is not ours, such as a folder of archived projects.
+pub(super) const FOLDERS: [&str; 2] = ["images", "manifests"];
+
+/// What lies below the [`FOLDERS`] of `directory`. Only a root that cannot be listed is an error: what is deeper is one
+/// project's problem.
 pub(super) fn list(directory: &Path) -> Result<Found, LoadError> {
     let mut found = Found::default();
     let shown = || directory.display().to_string();
-    let listed = found.list(directory, Path::new(""));
-    listed.map_err(|source| LoadError::Read { path: shown(), source })?;
+    let unread = |source| LoadError::Read { path: shown(), source };
+    for entry in fs::read_dir(directory).map_err(unread)? {
+        let entry = entry.map_err(unread)?;
+        if FOLDERS.iter().any(|folder| entry.file_name() == *folder) {
+            found.add(directory, Path::new(""), &entry).map_err(unread)?;
+        } else {
+            tracing::debug!(path = %entry.path().display(), "ignored: not in images/ or manifests/");
+        }
+    }
     if found.files.len() >= MAX_FILES {
         return Err(LoadError::TooMany(shown()));
     }
@@ -27,23 +42,27 @@ impl Found {
     fn list(&mut self, root: &Path, below: &Path) -> io::Result<()> {
         for entry in fs::read_dir(root.join(below))? {
             let entry = entry?;
-            let path = below.join(entry.file_name());
             let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-            if is_hidden || self.files.len() >= MAX_FILES {
-                continue;
+            if !is_hidden && self.files.len() < MAX_FILES {
+                self.add(root, below, &entry)?;
             }
-            let kind = entry.file_type()?;
-            if kind.is_dir() {
-                if let Err(error) = self.list(root, &path) {
-                    self.problem(&path, format!("cannot read this directory: {error}"));
-                }
-            } else if kind.is_symlink() && root.join(&path).is_dir() {
-                let message =
-                    "links to directories are not followed; put the directory itself here";
-                self.problem(&path, message.to_owned());
-            } else {
-                self.files.push(path.display().to_string());
+        }
+        Ok(())
+    }
+
+    /// Adds an entry of `root/below`, and what lies deeper.
+    fn add(&mut self, root: &Path, below: &Path, entry: &DirEntry) -> io::Result<()> {
+        let path = below.join(entry.file_name());
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            if let Err(error) = self.list(root, &path) {
+                self.problem(&path, format!("cannot read this directory: {error}"));
             }
+        } else if kind.is_symlink() && root.join(&path).is_dir() {
+            let message = "links to directories are not followed; put the directory itself here";
+            self.problem(&path, message.to_owned());
+        } else {
+            self.files.push(path.display().to_string());
         }
         Ok(())
     }
@@ -59,21 +78,34 @@ impl Found {
     }
 }
 
-/// A file, whole.
+/// A file that was found in a directory, whole. Only regular files are read: others could block, or have no end.
 pub(super) fn read(path: &Path) -> io::Result<String> {
-    let about = fs::metadata(path)?;
-    if !about.is_file() {
+    if !fs::metadata(path)?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
     }
-    fits(about.len())?;
-    fs::read_to_string(path)
+    read_named(path)
+}
+
+/// A file that the user named, whole: a pipe too, as a shell's `<(…)` makes it.
+pub(super) fn read_named(path: &Path) -> io::Result<String> {
+    let file = File::open(path)?;
+    fits(file.metadata()?.len())?;
+    read_all(file)
+}
+
+/// A stream to its end, if it is short enough.
+pub(super) fn read_all(stream: impl io::Read) -> io::Result<String> {
+    let mut text = String::new();
+    stream.take(MAX_FILE_BYTES as u64 + 1).read_to_string(&mut text)?;
+    fits(text.len() as u64)?;
+    Ok(text)
 }
 
 /// Whether a file of so many bytes is read.
 pub(super) fn fits(size: u64) -> io::Result<()> {
     let max = MAX_FILE_BYTES as u64;
     if size > max {
-        let message = format!("it has {size} bytes, and at most {max} are read");
+        let message = format!("it has more than {max} bytes, the maximum; split it");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
     }
     Ok(())

@@ -40,6 +40,7 @@ impl Repository {
         let directory = match source {
             ManifestSource::File(path) => directory_and_name(path).0.to_owned(),
             ManifestSource::ThinDirectory(directory) => directory.clone(),
+            ManifestSource::StandardInput => return Err(LoadError::NoHistory),
         };
         let repository = Self { directory };
         repository.ask("find a repository", &["rev-parse", "--is-inside-work-tree"])?;
@@ -161,9 +162,14 @@ impl Revision {
         &self.suffix
     }
 
-    /// The files; what is hidden is tools' own.
+    /// The files below the folders that projects are in; what is hidden is tools' own.
     pub(super) fn list(&self) -> Result<Found, LoadError> {
-        let is_shown = |path: &&String| !path.split('/').any(|part| part.starts_with('.'));
+        let is_in_folder = |path: &str| {
+            path.split_once('/').is_some_and(|(folder, _)| disk::FOLDERS.contains(&folder))
+        };
+        let is_shown = |path: &&String| {
+            is_in_folder(path) && !path.split('/').any(|part| part.starts_with('.'))
+        };
         let files: Vec<_> = self.objects.keys().filter(is_shown).cloned().collect();
         if files.len() >= disk::MAX_FILES {
             return Err(LoadError::TooMany(self.directory.display().to_string()));

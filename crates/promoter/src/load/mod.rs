@@ -23,6 +23,8 @@ use git::Repository;
 pub enum ManifestSource {
     /// One plain manifest.
     File(PathBuf),
+    /// One plain manifest on standard input.
+    StandardInput,
     /// A thin manifest directory.
     ThinDirectory(PathBuf),
 }
@@ -107,6 +109,12 @@ pub enum LoadError {
     /// Not `FROM..TO`.
     #[error("`{0}` is no range of revisions; write FROM..TO, such as HEAD~1..HEAD")]
     NoRange(String),
+    /// Standard input is in no git repository.
+    #[error(
+        "cannot find what changed: the manifest is read from standard input, which has no git history; \
+         write it to a file in the repository, or look at everything"
+    )]
+    NoHistory,
     /// Not a time that git reads as it is meant.
     #[error(
         "`{0}` is no time; write a number and a unit, such as \"14 days\" (50 years at most), or a date, such as \
@@ -234,6 +242,7 @@ fn is_untouched(
             let project = problem.project.as_deref().map(promotion_manifest::thin_files);
             (directory.as_path(), file.into_iter().chain(project.into_iter().flatten()).collect())
         }
+        ManifestSource::StandardInput => return false,
     };
     let is_same = |file: &String| match (before.read(directory, file), after.read(directory, file))
     {
@@ -299,13 +308,21 @@ fn read(source: &ManifestSource, files: &Files) -> Result<ReadManifests, LoadErr
         ManifestSource::File(path) => {
             let shown = path.display().to_string();
             let (directory, name) = directory_and_name(path);
-            let text = files.read(directory, &name).map_err(|source| LoadError::Read {
+            let text = match files {
+                Files::Disk => disk::read_named(path),
+                Files::Revision(_) => files.read(directory, &name),
+            };
+            let text = text.map_err(|source| LoadError::Read {
                 path: format!("{shown}{}", files.suffix()),
                 source,
             })?;
-            let mut read = ReadManifests::default();
-            read.add(promotion_manifest::parse_plain(&shown, &text));
-            Ok(read)
+            Ok(ReadManifests::plain(&shown, &text))
+        }
+        ManifestSource::StandardInput => {
+            let path = "standard input";
+            let text = disk::read_all(io::stdin().lock())
+                .map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
+            Ok(ReadManifests::plain(path, &text))
         }
         ManifestSource::ThinDirectory(directory) => read_thin(directory, files),
     }
@@ -363,6 +380,13 @@ fn read_project(directory: &Path, files: &Files, project: &ThinProject) -> Resul
 }
 
 impl ReadManifests {
+    /// Those of one plain manifest.
+    fn plain(file: &str, text: &str) -> Self {
+        let mut read = Self::default();
+        read.add(promotion_manifest::parse_plain(file, text));
+        read
+    }
+
     fn add(&mut self, parsed: Parsed) {
         self.manifests.extend(parsed.manifest);
         self.problems.extend(parsed.problems);

@@ -27,12 +27,28 @@ fn load_tree(root: &TempDir) -> Loaded {
 }
 
 #[test]
-fn files_at_the_wrong_place_are_problems_wherever_they_are() {
+fn what_is_beside_images_and_manifests_is_ignored() {
     let root = tree();
-    write(root.path(), "image/typo/images.yaml", "[]\n");
-    write(root.path(), "manifest/typo/promoter-manifest.yaml", REGISTRIES);
+    write(root.path(), "archived/old/images.yaml", "not: [a, list\n");
+    write(root.path(), "archived/images/old/images.yaml", "[]\n");
+    write(root.path(), "archived/old/promoter-manifest.yaml", REGISTRIES);
     write(root.path(), "hack/values.yaml", "a: 1\n");
     write(root.path(), ".github/images.yaml", "[]\n");
+    write(root.path(), "images.yaml", "[]\n");
+    symlink(root.path().join("archived"), root.path().join("linked")).expect("a link");
+    let many = root.path().join("archived/many");
+    fs::create_dir(&many).expect("a directory");
+    (0..10_001).for_each(|n| drop(fs::File::create(many.join(n.to_string())).expect("a file")));
+    let loaded = load_tree(&root);
+    assert_eq!(loaded.problems, []);
+    assert_eq!(loaded.edges.manifests().len(), 1);
+}
+
+#[test]
+fn files_at_the_wrong_place_in_the_two_folders_are_problems() {
+    let root = tree();
+    write(root.path(), "images/typo/deep/images.yaml", "[]\n");
+    write(root.path(), "manifests/promoter-manifest.yaml", REGISTRIES);
     let loaded = load_tree(&root);
     assert_eq!(loaded.edges.manifests().len(), 1);
     let mut files: Vec<_> = loaded.problems.iter().map(|it| it.file.to_string()).collect();
@@ -40,7 +56,7 @@ fn files_at_the_wrong_place_are_problems_wherever_they_are() {
     let here = |path: &str| root.path().join(path).display().to_string();
     assert_eq!(
         files,
-        [here("image/typo/images.yaml"), here("manifest/typo/promoter-manifest.yaml")]
+        [here("images/typo/deep/images.yaml"), here("manifests/promoter-manifest.yaml")]
     );
 }
 
