@@ -26,6 +26,7 @@ mod referrers;
 mod refusal;
 mod route;
 mod server;
+mod shares;
 mod storage;
 mod tls;
 mod upload_id;
@@ -38,11 +39,10 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::{
-    HeaderMap, HeaderName, Method, Request, StatusCode,
+    Extensions, HeaderMap, HeaderName, Method, Request, StatusCode,
     header::{CONTENT_LENGTH, EXPECT, RANGE, WWW_AUTHENTICATE},
     request::Parts,
 };
-use tokio::sync::Semaphore;
 
 use crate::{
     access::Visitor,
@@ -51,6 +51,7 @@ use crate::{
     observe::Observation,
     refusal::{CHALLENGE, Refusal},
     route::Route,
+    shares::{Budget, ClientAddress},
     uploads::Uploads,
 };
 pub use crate::{
@@ -71,7 +72,8 @@ struct State {
     settings: Settings,
     access: Option<Arc<Access>>,
     uploads: Uploads,
-    in_flight: Arc<Semaphore>,
+    reads: Budget,
+    writes: Budget,
     metrics: Metrics,
 }
 
@@ -105,13 +107,14 @@ impl Registry {
     pub fn with(storage: Storage, mut settings: Settings, access: Option<Access>) -> Self {
         settings.read_only |= storage.is_read_only();
         let uploads = Uploads::new(storage.clone(), settings.limits);
-        let in_flight = Arc::new(Semaphore::new(settings.limits.max_requests));
+        let [reads, writes] = [(); 2].map(|()| Budget::new(settings.limits.max_requests));
         let metrics = Metrics::new();
         let access = access.map(Arc::new);
-        Self(Arc::new(State { storage, settings, access, uploads, in_flight, metrics }))
+        Self(Arc::new(State { storage, settings, access, uploads, reads, writes, metrics }))
     }
 
-    /// The answer to one request. A [`Peer`] in its extensions is named in the log.
+    /// The answer to one request. A [`Peer`] in its extensions is named in the log, and has its share of
+    /// what may be under way.
     ///
     /// What was begun is done, and holds its place, even if nobody waits for the answer any more: so
     /// nothing is left half done, and who goes away does not make room for more than there may be.
@@ -154,19 +157,21 @@ impl Registry {
         body: &mut Incoming,
         observation: &mut Observation,
     ) -> Result<Response, Refusal> {
-        let State { settings, access, in_flight, .. } = &*self.0;
+        let State { settings, access, reads, writes, .. } = &*self.0;
+        let client = client_address(&parts.extensions);
         let user = match access {
-            Some(access) => access.visitor(&parts.headers).await?,
+            Some(access) => access.visitor(&parts.headers, client).await?,
             None => None,
         };
         observation.is_of(user.clone());
-        let visitor = Visitor::new(access.clone(), user);
+        let visitor = Visitor::new(access.clone(), user, client);
         if !visitor.may_enter() {
             return Err(Refusal::LogIn);
         }
         // Only now: who is not let in takes nobody's place.
-        let too_many = |_| Refusal::TooManyRequests(settings.limits.max_requests);
-        observation.holds(Arc::clone(in_flight).try_acquire_owned().map_err(too_many)?);
+        let is_read = matches!(parts.method, Method::GET | Method::HEAD);
+        let budget = if is_read { reads } else { writes };
+        observation.holds(budget.take(visitor.holder())?);
         let route = Route::parse(&parts.method, parts.uri.path(), parts.uri.query())?;
         observation.asks(route.operation());
         if let Some((right, name)) = route.needs()
@@ -174,7 +179,7 @@ impl Registry {
         {
             return Err(visitor.refused(right, name));
         }
-        if settings.read_only && !matches!(parts.method, Method::GET | Method::HEAD) {
+        if settings.read_only && !is_read {
             return Err(Refusal::ReadOnly);
         }
         self.answer(route, visitor, &parts.headers, body).await
@@ -227,15 +232,20 @@ impl Registry {
 
     /// What has been counted, in the text format of Prometheus.
     fn metrics_text(&self) -> String {
-        let State { uploads, in_flight, settings, metrics, .. } = &*self.0;
-        let in_flight = settings.limits.max_requests.saturating_sub(in_flight.available_permits());
-        metrics.text(uploads.count(), in_flight)
+        let State { uploads, reads, writes, metrics, .. } = &*self.0;
+        metrics.text(uploads.count(), reads.taken() + writes.taken())
     }
 }
 
 /// The address from which a request came.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub std::net::SocketAddr);
+
+/// Without a server that says more it is the peer's.
+fn client_address(extensions: &Extensions) -> ClientAddress {
+    let peer = || ClientAddress(extensions.get().map(|Peer(address)| address.ip()));
+    extensions.get().copied().unwrap_or_else(peer)
+}
 
 /// What names the digest of the content that an answer is about.
 const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");

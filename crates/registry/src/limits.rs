@@ -13,7 +13,7 @@ pub struct Limits {
     pub max_uploads: usize,
     /// How long a session may lie idle before it is dropped.
     pub upload_life: Duration,
-    /// How many requests may be in flight at once.
+    /// How many requests that read may be in flight at once, and as many that write.
     pub max_requests: usize,
 }
 
@@ -69,6 +69,10 @@ pub const HEADER_TIME: Duration = Duration::from_secs(30);
 /// to read. The slowest that is tolerated so is some kilobytes a second, what the system buffers in that
 /// time.
 pub const STALL_TIME: Duration = Duration::from_secs(120);
+
+/// The part of the requests in flight, of the uploads and of the password checks that one client may
+/// have: half of them, as of the connections, so that one client never stops the others.
+pub const CLIENT_SHARE: usize = 2;
 
 /// How often idle sessions are looked for.
 pub const SWEEP_INTERVAL: Duration = Duration::from_secs(60);

@@ -14,9 +14,8 @@ use axum::{
 use http::{Method, StatusCode, request::Parts};
 use http_body::{Frame, SizeHint};
 use prometheus_client::metrics::counter::Counter;
-use tokio::sync::OwnedSemaphorePermit;
 
-use crate::{Peer, Settings, access::User, activity::Activity, metrics::Metrics};
+use crate::{Peer, Settings, access::User, activity::Activity, metrics::Metrics, shares::Permit};
 
 /// A request under way.
 #[derive(Debug)]
@@ -24,7 +23,7 @@ pub(crate) struct Observation {
     begun: Instant,
     operation: &'static str,
     user: Option<User>,
-    place: Option<OwnedSemaphorePermit>,
+    place: Option<Permit>,
     /// Of the connection, if it came over one.
     activity: Option<Activity>,
     /// For the log, if there is one.
@@ -42,7 +41,7 @@ impl Observation {
         Self { begun: Instant::now(), operation: "none", user: None, place: None, activity, line }
     }
 
-    pub(crate) fn holds(&mut self, place: OwnedSemaphorePermit) {
+    pub(crate) fn holds(&mut self, place: Permit) {
         self.place = Some(place);
     }
 

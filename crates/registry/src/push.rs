@@ -71,7 +71,7 @@ pub(crate) async fn start(
     let algorithm = match start {
         Start::Session(algorithm) => algorithm,
         Start::Whole(digest) => {
-            let held = uploads.stage(digest.algorithm()).await?;
+            let held = uploads.stage(digest.algorithm(), visitor.holder()).await?;
             let (held, taken) = take_all(held, body, u64::MAX).await?;
             taken?;
             let (_over, kept) = keep(storage, held, name.clone(), digest).await?;
@@ -85,7 +85,7 @@ pub(crate) async fn start(
             digest.algorithm()
         }
     };
-    let id = uploads.begin(name.clone(), algorithm).await?;
+    let id = uploads.begin(name.clone(), algorithm, visitor.holder()).await?;
     Ok(Progress::new(&name, id, 0).answer(StatusCode::ACCEPTED))
 }
 

@@ -23,6 +23,7 @@ use crate::{
     access::{MAX_PASSWORD_BYTES, Right, User},
     conditions, limits,
     push::Progress,
+    shares::Full,
     storage::StorageError,
 };
 
@@ -68,8 +69,10 @@ pub(crate) enum Refusal {
     TagsStay,
     #[error("this registry is read only")]
     ReadOnly,
-    #[error("{0} requests are in flight, and no more are taken; try again")]
+    #[error("too many requests: {0} are in flight, which is the limit; try again")]
     TooManyRequests(usize),
+    #[error("too many requests of one client: {0} are in flight, which is its share; try again")]
+    RequestsShare(usize),
     #[error("`n={0}` is not a number of names")]
     BadPageLength(String),
     #[error("repository `{0}` holds nothing here")]
@@ -80,10 +83,12 @@ pub(crate) enum Refusal {
     BlobUnknown(Repository, Digest),
     #[error("the upload is unknown: it is finished, was cancelled, or has expired; start again")]
     UploadUnknown,
-    #[error(
-        "{0} uploads are under way, and no more are taken; finish or cancel some, or try again"
-    )]
+    #[error("too many uploads: {0} are under way, which is the limit; try again")]
     TooManyUploads(usize),
+    #[error(
+        "too many uploads of one client: {0} are under way, which is its share; finish or cancel some"
+    )]
+    UploadsShare(usize),
     #[error("the digest of the content is {0}, which is not the one named; nothing was kept")]
     DigestMismatch(Digest),
     #[error("the manifest was refused: {0}")]
@@ -110,6 +115,15 @@ pub(crate) enum Refusal {
     // The paths and causes within are for the log.
     #[error("{}", in_words(.0))]
     Storage(#[from] StorageError),
+}
+
+impl From<Full> for Refusal {
+    fn from(full: Full) -> Self {
+        match full {
+            Full::All(max) => Self::TooManyRequests(max),
+            Full::Share(share) => Self::RequestsShare(share),
+        }
+    }
 }
 
 fn list(digests: &[Digest]) -> String {
@@ -171,9 +185,10 @@ impl Refusal {
             Self::ManifestUnknown(..) => (Status::NOT_FOUND, Code::ManifestUnknown),
             Self::BlobUnknown(..) => (Status::NOT_FOUND, Code::BlobUnknown),
             Self::UploadUnknown => (Status::NOT_FOUND, Code::BlobUploadUnknown),
-            Self::TooManyUploads(_) | Self::TooManyRequests(_) => {
-                (Status::TOO_MANY_REQUESTS, Code::TooManyRequests)
-            }
+            Self::TooManyUploads(_)
+            | Self::TooManyRequests(_)
+            | Self::UploadsShare(_)
+            | Self::RequestsShare(_) => (Status::TOO_MANY_REQUESTS, Code::TooManyRequests),
             Self::ManifestBlobUnknown(..) => (Status::NOT_FOUND, Code::ManifestBlobUnknown),
             Self::TooLong { .. } => (Status::PAYLOAD_TOO_LARGE, Code::SizeInvalid),
             Self::BadContentRange | Self::OutOfOrder(_) => {
@@ -214,7 +229,10 @@ impl Refusal {
             Self::LogIn | Self::BadCredentials | Self::PasswordTooLong => {
                 [Some((WWW_AUTHENTICATE, CHALLENGE)), None]
             }
-            Self::TooManyUploads(_) | Self::TooManyRequests(_) => {
+            Self::TooManyUploads(_)
+            | Self::TooManyRequests(_)
+            | Self::UploadsShare(_)
+            | Self::RequestsShare(_) => {
                 [text(RETRY_AFTER, limits::RETRY_AFTER_SECONDS.to_string()), None]
             }
             Self::Precondition(Some(current)) => [text(ETAG, conditions::etag(current)), None],

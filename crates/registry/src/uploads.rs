@@ -12,14 +12,12 @@ use std::{
 };
 
 use oci::{Algorithm, Digest, Digester, Repository};
-use tokio::{
-    sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore},
-    time::Instant,
-};
+use tokio::{sync::OwnedMutexGuard, time::Instant};
 
 use crate::{
     limits::Limits,
     refusal::Refusal,
+    shares::{Budget, Full, Holder, Permit},
     storage::{Backend, RecoveredSession, SavedSession, Staged, Storage, StorageError},
     upload_id::UploadId,
 };
@@ -30,7 +28,7 @@ pub(crate) struct Uploads {
     storage: Storage,
     limits: Limits,
     /// One for each [`Session`], whether it is open to further requests or not.
-    places: Arc<Semaphore>,
+    places: Budget,
     open: Mutex<HashMap<UploadId, Open>>,
 }
 
@@ -47,7 +45,7 @@ pub(crate) type Held = OwnedMutexGuard<Option<Session>>;
 impl Uploads {
     /// The sessions that an earlier process left in `storage`, as far as they have not expired.
     pub(crate) fn new(storage: Storage, limits: Limits) -> Self {
-        let places = Arc::new(Semaphore::new(limits.max_uploads));
+        let places = Budget::new(limits.max_uploads);
         let recovered = storage.backend().recovered_sessions();
         let uploads = Self { storage, limits, places, open: Mutex::default() };
         let known = recovered.len();
@@ -67,7 +65,8 @@ impl Uploads {
         let RecoveredSession { id, session: SavedSession { name, algorithm }, staged, idle } =
             recovered;
         let used = Instant::now().checked_sub(idle);
-        let place = Arc::clone(&self.places).try_acquire_owned().ok();
+        // Whose it was is not noted.
+        let place = self.places.take(None).ok();
         match place.filter(|_| idle < self.limits.upload_life) {
             Some(place) => {
                 let mut session = Session::recovered(staged, algorithm, self.max_bytes(), place);
@@ -89,7 +88,7 @@ impl Uploads {
 
     /// How many uploads are under way.
     pub(crate) fn count(&self) -> usize {
-        self.limits.max_uploads.saturating_sub(self.places.available_permits())
+        self.places.taken()
     }
 
     fn max_bytes(&self) -> u64 {
@@ -119,10 +118,12 @@ impl Uploads {
     }
 
     /// A place for one more upload. Sessions that lie idle make room first.
-    async fn place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+    async fn place(&self, holder: Option<Holder>) -> Result<Permit, Refusal> {
         self.sweep().await?;
-        let refusal = Refusal::TooManyUploads(self.limits.max_uploads);
-        Arc::clone(&self.places).try_acquire_owned().ok().ok_or(refusal)
+        self.places.take(holder).map_err(|full| match full {
+            Full::All(max) => Refusal::TooManyUploads(max),
+            Full::Share(share) => Refusal::UploadsShare(share),
+        })
     }
 
     fn insert(&self, id: UploadId, name: Repository, session: Session) {
@@ -135,8 +136,9 @@ impl Uploads {
         &self,
         name: Repository,
         algorithm: Algorithm,
+        holder: Option<Holder>,
     ) -> Result<UploadId, Refusal> {
-        let (place, id) = (self.place().await?, UploadId::random());
+        let (place, id) = (self.place(holder).await?, UploadId::random());
         let saved = SavedSession { name: name.clone(), algorithm };
         let staged = self.storage.run(move |backend| backend.begin_session(id, &saved)).await?;
         let mut session = Session::new(staged, algorithm, self.max_bytes(), place);
@@ -146,8 +148,12 @@ impl Uploads {
     }
 
     /// An upload that is to be over with the request that began it.
-    pub(crate) async fn stage(&self, algorithm: Algorithm) -> Result<Held, Refusal> {
-        let place = self.place().await?;
+    pub(crate) async fn stage(
+        &self,
+        algorithm: Algorithm,
+        holder: Option<Holder>,
+    ) -> Result<Held, Refusal> {
+        let place = self.place(holder).await?;
         let staged = self.storage.run(|backend| backend.stage()).await?;
         let session = Session::new(staged, algorithm, self.max_bytes(), place);
         Ok(Arc::new(tokio::sync::Mutex::new(Some(session))).lock_owned().await)
@@ -196,7 +202,7 @@ pub(crate) struct Session {
     /// When somebody last did something with it.
     used: Instant,
     /// Given back once nothing is staged any more.
-    _place: OwnedSemaphorePermit,
+    _place: Permit,
 }
 
 /// Where a session stood.
@@ -206,22 +212,12 @@ pub(crate) struct Mark {
 }
 
 impl Session {
-    fn new(
-        staged: Staged,
-        algorithm: Algorithm,
-        max_bytes: u64,
-        place: OwnedSemaphorePermit,
-    ) -> Self {
+    fn new(staged: Staged, algorithm: Algorithm, max_bytes: u64, place: Permit) -> Self {
         let digester = Some(Digester::new(algorithm));
         Self { staged, algorithm, digester, max_bytes, used: Instant::now(), _place: place }
     }
 
-    fn recovered(
-        staged: Staged,
-        algorithm: Algorithm,
-        max_bytes: u64,
-        place: OwnedSemaphorePermit,
-    ) -> Self {
+    fn recovered(staged: Staged, algorithm: Algorithm, max_bytes: u64, place: Permit) -> Self {
         Self { digester: None, ..Self::new(staged, algorithm, max_bytes, place) }
     }
 
@@ -327,14 +323,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn idle_sessions_are_dropped_when_another_upload_starts() {
         let (uploads, name) = uploads();
-        let open = async || uploads.begin(name.clone(), Algorithm::Sha256).await.expect("room");
+        let open =
+            async || uploads.begin(name.clone(), Algorithm::Sha256, None).await.expect("room");
         let (in_use, idle, used_since) = (open().await, open().await, open().await);
         let held = uploads.get(&name, in_use).await.expect("it is open");
         tokio::time::advance(UPLOAD_LIFE / 2).await;
         uploads.get(&name, used_since).await.expect("it is open");
         tokio::time::advance(UPLOAD_LIFE / 2).await;
         assert_eq!(uploads.count(), 3, "nothing has started since");
-        let whole = uploads.stage(Algorithm::Sha256).await.expect("there is room");
+        let whole = uploads.stage(Algorithm::Sha256, None).await.expect("there is room");
         assert!(matches!(uploads.get(&name, idle).await, Err(Refusal::UploadUnknown)));
         assert_eq!(uploads.count(), 3);
         drop((held, whole));
@@ -347,7 +344,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_session_is_idle_from_the_end_of_what_came_in_last() {
         let (uploads, name) = uploads();
-        let id = uploads.begin(name.clone(), Algorithm::Sha256).await.expect("there is room");
+        let id = uploads.begin(name.clone(), Algorithm::Sha256, None).await.expect("there is room");
         let mut held = uploads.get(&name, id).await.expect("it is open");
         tokio::time::advance(2 * UPLOAD_LIFE).await;
         held.iter_mut().for_each(Session::rest);
@@ -360,12 +357,12 @@ mod tests {
     async fn idle_sessions_make_room() {
         let (uploads, name) = uploads();
         for _ in 0..MAX_UPLOADS {
-            uploads.begin(name.clone(), Algorithm::Sha256).await.expect("there is room");
+            uploads.begin(name.clone(), Algorithm::Sha256, None).await.expect("there is room");
         }
-        let full = uploads.begin(name.clone(), Algorithm::Sha256).await;
+        let full = uploads.begin(name.clone(), Algorithm::Sha256, None).await;
         assert!(matches!(full, Err(Refusal::TooManyUploads(MAX_UPLOADS))));
         tokio::time::advance(UPLOAD_LIFE).await;
-        uploads.begin(name, Algorithm::Sha256).await.expect("there is room again");
+        uploads.begin(name, Algorithm::Sha256, None).await.expect("there is room again");
     }
 
     #[tokio::test]
@@ -375,7 +372,7 @@ mod tests {
         let id = {
             let storage = Storage::directory(root.path()).expect("a directory of our own");
             let uploads = Uploads::new(storage, Limits::default());
-            uploads.begin(name.clone(), Algorithm::Sha256).await.expect("there is room")
+            uploads.begin(name.clone(), Algorithm::Sha256, None).await.expect("there is room")
         };
         let file = std::fs::File::open(root.path().join(format!("uploads/{id}")));
         let long_ago = std::time::SystemTime::now() - UPLOAD_LIFE - Duration::from_secs(1);
@@ -390,8 +387,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_written_is_not_counted() {
-        let places = Arc::new(Semaphore::new(1));
-        let place = places.try_acquire_owned().expect("there is one");
+        let place = Budget::new(1).take(None).expect("there is one");
         let root = tempfile::tempdir().expect("a directory");
         let storage = Storage::directory(root.path()).expect("a directory of our own");
         let staged = storage.backend().stage().expect("there is room");

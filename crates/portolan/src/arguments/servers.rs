@@ -122,7 +122,7 @@ pub(crate) struct RegistryLimits {
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = quantity::time)]
     pub upload_life: Duration,
 
-    /// How many requests may be in flight
+    /// How many requests that read may be in flight, and as many that write
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = quantity::count)]
     pub max_requests: usize,
 }

@@ -22,6 +22,7 @@ use self::{htpasswd::Users, rights::Rules};
 use crate::{
     limits::{MAX_PASSWORD_CHECKS, MAX_WAITING_CHECKS},
     refusal::Refusal,
+    shares::{Budget, ClientAddress, Holder},
 };
 
 /// What a repository may be used for.
@@ -46,7 +47,7 @@ pub struct Access {
     secret: Option<[u8; 32]>,
     checking: Arc<Semaphore>,
     /// Those that wait for that are counted too.
-    waiting: Arc<Semaphore>,
+    waiting: Budget,
 }
 
 impl fmt::Debug for Access {
@@ -96,12 +97,16 @@ impl Access {
             checked: Mutex::default(),
             secret: secret(),
             checking: Arc::new(Semaphore::new(MAX_PASSWORD_CHECKS)),
-            waiting: Arc::new(Semaphore::new(MAX_WAITING_CHECKS)),
+            waiting: Budget::new(MAX_WAITING_CHECKS),
         })
     }
 
     /// Who asks: nobody in particular without credentials.
-    pub(crate) async fn visitor(&self, headers: &HeaderMap) -> Result<Option<User>, Refusal> {
+    pub(crate) async fn visitor(
+        &self,
+        headers: &HeaderMap,
+        client: ClientAddress,
+    ) -> Result<Option<User>, Refusal> {
         let Some(credentials) = headers.get(AUTHORIZATION) else { return Ok(None) };
         let credentials = credentials.to_str().ok().and_then(htpasswd::basic);
         let (name, password) = credentials.ok_or(Refusal::BadCredentials)?;
@@ -115,8 +120,8 @@ impl Access {
         if known == Some(proof) {
             return Ok(self.users.name(&name));
         }
-        let too_many = |_| Refusal::TooManyRequests(MAX_WAITING_CHECKS);
-        let waiting = Arc::clone(&self.waiting).try_acquire_owned().map_err(too_many)?;
+        // Whose password it is is not known yet.
+        let waiting = self.waiting.take(Holder::of(None, client))?;
         let check = self.users.check(&name, password);
         let permit = Arc::clone(&self.checking).acquire_owned().await.ok();
         let check = move || {
@@ -148,11 +153,21 @@ fn secret() -> Option<[u8; 32]> {
 pub(crate) struct Visitor {
     access: Option<Arc<Access>>,
     user: Option<User>,
+    client: ClientAddress,
 }
 
 impl Visitor {
-    pub(crate) const fn new(access: Option<Arc<Access>>, user: Option<User>) -> Self {
-        Self { access, user }
+    pub(crate) const fn new(
+        access: Option<Arc<Access>>,
+        user: Option<User>,
+        client: ClientAddress,
+    ) -> Self {
+        Self { access, user, client }
+    }
+
+    /// Whose share it takes from.
+    pub(crate) fn holder(&self) -> Option<Holder> {
+        Holder::of(self.user.as_ref(), self.client)
     }
 
     pub(crate) fn may(&self, right: Right, repository: &Repository) -> bool {

@@ -12,6 +12,7 @@ mod peer;
 mod referrers;
 mod server;
 mod settings;
+mod shares;
 mod shutdown;
 mod tls;
 mod uploads;

@@ -84,7 +84,7 @@ async fn limits_are_settings() {
     let limits = Limits {
         max_manifest_bytes: 2_000,
         max_blob_bytes: Some(1_000),
-        max_uploads: 2,
+        max_uploads: 4,
         ..Limits::default()
     };
     let peer = Peer::with(Settings { limits, ..Settings::default() }, None).await;
@@ -126,7 +126,7 @@ async fn what_is_over_the_limit_of_requests_is_told_to_come_again() {
     let peer = Peer::with(Settings { limits, ..Settings::default() }, None).await;
     let session = peer.start("a").await;
     let mut under_way = peer.under_way(Method::PATCH, &session, 1).await;
-    let one_more = peer.get("/v2/").await;
+    let one_more = peer.ask(Method::POST, "/v2/a/blobs/uploads/", &[], "").await;
     assert_eq!(refusal(&one_more), refused(429, "TOOMANYREQUESTS"));
     assert_eq!(header(&one_more, "retry-after"), "1");
     under_way.write_all(b"x").await.expect("it is sent");
@@ -134,11 +134,12 @@ async fn what_is_over_the_limit_of_requests_is_told_to_come_again() {
     under_way.read_exact(&mut answer).await.expect("an answer");
     assert_eq!(&answer, b"HTTP/1.1 202");
     // Its place is free once the last byte of its answer is written.
-    let mut free = peer.get("/v2/").await;
-    while free.status() == StatusCode::TOO_MANY_REQUESTS {
-        free = peer.get("/v2/").await;
+    let start = async || peer.ask(Method::POST, "/v2/a/blobs/uploads/", &[], "").await.status();
+    let mut free = start().await;
+    while free == StatusCode::TOO_MANY_REQUESTS {
+        free = start().await;
     }
-    assert_eq!(free.status(), StatusCode::OK);
+    assert_eq!(free, StatusCode::ACCEPTED);
 }
 
 #[tokio::test]

@@ -2,10 +2,14 @@
 
 use http::{Method, StatusCode};
 use oci::{Algorithm, Digest};
+use registry::limits;
 use testkit::fixture::noise;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::peer::{Headers, Peer, header, refusal, refused};
+
+/// How many uploads one address may have under way.
+const SHARE: usize = limits::MAX_UPLOADS / limits::CLIENT_SHARE;
 
 pub(crate) async fn every_way_to_push_a_blob_gives_the_same_blob(peer: &Peer) {
     let bytes = noise(1, 300_000);
@@ -284,13 +288,13 @@ pub(crate) async fn deleted_blobs_are_gone(peer: &Peer) {
 #[tokio::test]
 async fn finished_uploads_make_room() {
     let peer = Peer::in_memory().await;
-    for number in 0..=registry::limits::MAX_UPLOADS {
+    for number in 0..=limits::MAX_UPLOADS {
         let content = number.to_string();
         let path =
             format!("{}?digest={}", peer.start("a").await, Digest::sha256(content.as_bytes()));
         assert_eq!(peer.ask(Method::PUT, &path, &[], content).await.status(), StatusCode::CREATED);
     }
-    for _ in 0..registry::limits::MAX_UPLOADS {
+    for _ in 0..SHARE {
         peer.start("a").await;
     }
     let one_more = peer.ask(Method::POST, "/v2/a/blobs/uploads/", &[], "").await;
@@ -305,7 +309,7 @@ async fn an_upload_in_one_request_needs_room_too() {
     let (sessions, whole) =
         ("/v2/a/blobs/uploads/", format!("/v2/a/blobs/uploads/?digest={digest}"));
     let mut under_way = peer.under_way(Method::POST, &whole, 1).await;
-    for _ in 1..registry::limits::MAX_UPLOADS {
+    for _ in 1..SHARE {
         peer.start("a").await;
     }
     for path in [sessions, &*whole] {

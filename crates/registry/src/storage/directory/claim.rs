@@ -56,12 +56,14 @@ impl Layout {
 pub(super) fn for_writing(root: &Path) -> Result<(Layout, File), StorageError> {
     let layout = Layout::below(root);
     create_dir(root)?;
-    match owner(root)? {
-        Owner::Registry => {}
-        Owner::None | Owner::RegistryWithoutMarker => write_marker(root)?,
-        Owner::Other(found) => return Err(StorageError::NotOurs { root: root.to_owned(), found }),
+    let owner = owner(root)?;
+    if let Owner::Other(found) = owner {
+        return Err(StorageError::NotOurs { root: root.to_owned(), found });
     }
     layout.check()?;
+    if owner != Owner::Registry {
+        write_marker(root)?;
+    }
     let lock = lock(root)?;
     layout.directories().into_iter().try_for_each(create_dir)?;
     Ok((layout, lock))

@@ -1,0 +1,155 @@
+//! Bounds on what is under way at once, of which no client has more than its share: requests, uploads,
+//! password checks. A client is a user, or without credentials an address.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use http_server::AddressBlock;
+
+use crate::{access::User, limits::CLIENT_SHARE};
+
+/// The address of a request's client: of the peer, or the one that a trusted peer names. None for a trusted
+/// peer that names no other: it has no share of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ClientAddress(pub(crate) Option<IpAddr>);
+
+/// Who holds a share.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Holder {
+    User(User),
+    Address(AddressBlock),
+}
+
+impl Holder {
+    /// A user has one share wherever it comes from; without one the address has.
+    pub(crate) fn of(user: Option<&User>, client: ClientAddress) -> Option<Self> {
+        match (user, client) {
+            (Some(user), _) => Some(Self::User(Arc::clone(user))),
+            (None, ClientAddress(Some(address))) => Some(Self::Address(AddressBlock::of(address))),
+            (None, ClientAddress(None)) => None,
+        }
+    }
+}
+
+/// A bound. Cheap to clone; the clones are one bound.
+#[derive(Clone, Debug)]
+pub(crate) struct Budget {
+    max: usize,
+    held: Arc<Mutex<Held>>,
+}
+
+/// There are never more entries than permits.
+#[derive(Debug, Default)]
+struct Held {
+    total: usize,
+    by_holder: HashMap<Holder, usize>,
+}
+
+/// Why there is no permit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Full {
+    /// All are taken, so many.
+    All(usize),
+    /// The client has its share, so many.
+    Share(usize),
+}
+
+impl Budget {
+    pub(crate) fn new(max: usize) -> Self {
+        Self { max, held: Arc::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        // Counts are changed together, without anything that may panic in between.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many permits are taken.
+    pub(crate) fn taken(&self) -> usize {
+        self.lock().total
+    }
+
+    /// One more permit for `holder`; without one it counts for the whole only.
+    pub(crate) fn take(&self, holder: Option<Holder>) -> Result<Permit, Full> {
+        let share = self.max.div_ceil(CLIENT_SHARE);
+        let mut held = self.lock();
+        if held.total >= self.max {
+            return Err(Full::All(self.max));
+        }
+        if let Some(holder) = &holder {
+            if held.by_holder.get(holder).is_some_and(|count| *count >= share) {
+                return Err(Full::Share(share));
+            }
+            *held.by_holder.entry(holder.clone()).or_default() += 1;
+        }
+        held.total += 1;
+        drop(held);
+        Ok(Permit { budget: self.clone(), holder })
+    }
+
+    fn give_back(&self, holder: Option<&Holder>) {
+        let mut held = self.lock();
+        held.total -= 1;
+        let Some(holder) = holder else { return };
+        if let Some(count) = held.by_holder.get_mut(holder) {
+            *count -= 1;
+            if *count == 0 {
+                held.by_holder.remove(holder);
+            }
+        }
+    }
+}
+
+/// A place within a bound, given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    budget: Budget,
+    holder: Option<Holder>,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.budget.give_back(self.holder.as_ref());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holder(user: &str) -> Option<Holder> {
+        Some(Holder::User(user.into()))
+    }
+
+    #[test]
+    fn one_client_has_half_and_all_have_the_whole() {
+        let budget = Budget::new(5);
+        let take = |user: &str| budget.take(holder(user));
+        let mut a: Vec<_> = (0..3).map(|_| take("a").expect("it is within its share")).collect();
+        assert_eq!(take("a").err(), Some(Full::Share(3)));
+        let others = [take("b"), budget.take(None)].map(|taken| taken.expect("there is room"));
+        assert_eq!(take("c").err(), Some(Full::All(5)));
+        assert_eq!(budget.taken(), 5);
+        a.pop();
+        let c = take("c").expect("there is room");
+        drop((a, others, c));
+        assert_eq!(budget.taken(), 0);
+        assert!(budget.lock().by_holder.is_empty(), "who holds nothing takes no space");
+        Budget::new(1).take(holder("a")).expect("a bound of one has a share of one");
+    }
+
+    #[test]
+    fn a_user_is_one_client_everywhere_and_an_address_block_is_one() {
+        let user: User = "a".into();
+        let address = |text: &str| ClientAddress(Some(text.parse().expect(text)));
+        let of = |user, text| Holder::of(user, address(text));
+        assert_eq!(of(Some(&user), "192.0.2.1"), of(Some(&user), "2001:db8::1"));
+        assert_ne!(of(None, "192.0.2.1"), of(None, "192.0.2.2"));
+        assert_eq!(of(None, "2001:db8::1"), of(None, "2001:db8::2"));
+        assert_ne!(of(None, "2001:db8::1"), of(None, "2001:db8:0:1::1"));
+        assert_eq!(Holder::of(None, ClientAddress(None)), None);
+    }
+}

@@ -1,0 +1,95 @@
+//! One client cannot stop the others: requests in flight, uploads and password checks have shares.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use http::{Method, StatusCode};
+use registry::{Access, Limits, NamedText, Settings, limits};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpSocket, TcpStream},
+};
+
+use crate::peer::{Peer, refusal, refused};
+
+/// Sends a request from this address of the loopback network; the connection, and the status of the first
+/// response.
+async fn send_from(peer: &Peer, address: &str, request: &str) -> (TcpStream, u16) {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(format!("{address}:0").parse().expect("an address")).expect("it is loopback");
+    let to = peer.host.as_str().parse().expect("an address");
+    let mut stream = socket.connect(to).await.expect("it listens");
+    stream.write_all(request.as_bytes()).await.expect("it is sent");
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).await.expect("a response");
+    let status = std::str::from_utf8(&status).expect("text").trim_start_matches("HTTP/1.1 ");
+    (stream, status.parse().expect("a status"))
+}
+
+/// An upload that says `100 Continue` when it has its place, and then sends nothing.
+fn stalled_upload() -> String {
+    let digest = oci::Digest::sha256(b"x");
+    format!(
+        "POST /v2/a/blobs/uploads/?digest={digest} HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\n\
+         content-length: 1\r\n\r\n"
+    )
+}
+
+#[tokio::test]
+async fn stalled_uploads_stop_neither_reads_nor_another_address() {
+    let peer = Peer::in_memory().await;
+    let mut stalled = Vec::new();
+    for _ in 0..limits::MAX_REQUESTS / limits::CLIENT_SHARE {
+        let (stream, status) = send_from(&peer, "127.0.0.1", &stalled_upload()).await;
+        assert_eq!(status, 100);
+        stalled.push(stream);
+    }
+    let (_, status) = send_from(&peer, "127.0.0.1", &stalled_upload()).await;
+    assert_eq!(status, 429, "the address has its share");
+    assert_eq!(peer.status("/v2/").await, StatusCode::OK);
+    let (other, status) = send_from(&peer, "127.0.0.2", &stalled_upload()).await;
+    assert_eq!(status, 100);
+    drop((stalled, other));
+}
+
+#[tokio::test]
+async fn one_users_uploads_leave_room_for_the_others() {
+    let users: String = ["a", "b"]
+        .map(|user| format!("{user}:{}\n", bcrypt::hash(user, 4).expect("it is hashed")))
+        .concat();
+    let access = Access::new(NamedText { name: "users", text: &users }, None).expect("it is right");
+    let limits = Limits { max_uploads: 4, ..Limits::default() };
+    let peer = Peer::with(Settings { limits, ..Settings::default() }, Some(access)).await;
+    let start = async |user: &str| {
+        let login = format!("Basic {}", STANDARD.encode(format!("{user}:{user}")));
+        let path = format!("/v2/{user}/blobs/uploads/");
+        peer.ask(Method::POST, &path, &[("authorization", &*login)], "").await
+    };
+    for status in [202, 202, 429] {
+        assert_eq!(start("a").await.status(), status);
+    }
+    // Nobody else has to wait, from the same address neither.
+    for status in [202, 202, 429] {
+        assert_eq!(start("b").await.status(), status);
+    }
+    assert_eq!(refusal(&start("b").await), refused(429, "TOOMANYREQUESTS"));
+}
+
+#[tokio::test]
+async fn wrong_passwords_from_one_address_leave_room_for_logins_from_another() {
+    // Slow enough that those of one address wait while the other comes.
+    let users = format!("a:{}\n", bcrypt::hash("a", 6).expect("it is hashed"));
+    let access = Access::new(NamedText { name: "users", text: &users }, None).expect("it is right");
+    let peer = Peer::with(Settings::default(), Some(access)).await;
+    let login = |password: &str| {
+        let login = STANDARD.encode(format!("a:{password}"));
+        format!("GET /v2/ HTTP/1.1\r\nhost: x\r\nauthorization: Basic {login}\r\n\r\n")
+    };
+    let mut waiting = Vec::new();
+    for number in 0..2 * limits::MAX_WAITING_CHECKS {
+        let mut stream = TcpStream::connect(peer.host.as_str()).await.expect("it listens");
+        let request = login(&number.to_string());
+        stream.write_all(request.as_bytes()).await.expect("it is sent");
+        waiting.push(stream);
+    }
+    let (_, status) = send_from(&peer, "127.0.0.2", &login("a")).await;
+    assert_eq!(status, 200);
+}
