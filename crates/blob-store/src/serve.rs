@@ -1,46 +1,42 @@
 //! A store that is a directory, served over HTTP as a bucket would be: `GET`, `HEAD` and `Range` on
-//! its blobs, and nothing else. It lists nothing, follows no links, and knows no writing.
+//! its blobs, and nothing else. It lists nothing, follows no links, and knows no writing. Listening and
+//! connections are its caller's.
 //!
 //! The rows of its behaviour are in `docs/mirror.md`; ranges are RFC 9110 §14, by `tower-http`.
 
-use std::{future::Future, io, path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc};
 
 use axum::{
     Router,
+    body::Body,
     extract::{Request, State},
     http::StatusCode,
     response::{IntoResponse as _, Response},
     routing,
 };
 use oci::Digest;
-use tokio::{net::TcpListener, sync::Notify};
 use tower_http::services::ServeFile;
+use tower_service::Service as _;
 
 use crate::{file, key};
 
-/// How long answers that are running may go on after `shutdown`: a stopped server must stop, even if
-/// a client reads slowly.
-pub const DRAIN: Duration = Duration::from_secs(10);
+/// A served store. Cheap to clone; the clones are one.
+#[derive(Clone, Debug)]
+pub struct Served(Router);
 
-/// Serves the store in directory `dir` until `shutdown` resolves, and then for at most [`DRAIN`] more.
-///
-/// # Errors
-/// When the listener fails.
-pub async fn serve(
-    dir: &Path,
-    listener: TcpListener,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
-    let stopping = Arc::new(Notify::new());
-    let told = Arc::clone(&stopping);
-    let signal = async move {
-        shutdown.await;
-        told.notify_one();
-    };
-    let served = axum::serve(listener, router(dir)).with_graceful_shutdown(signal);
-    tokio::select! {
-        ended = served.into_future() => ended,
-        () = async { stopping.notified().await; tokio::time::sleep(DRAIN).await } => Ok(()),
+impl Served {
+    /// Serves the store in directory `dir`.
+    #[must_use]
+    pub fn new(dir: &Path) -> Self {
+        Self(router(dir))
+    }
+
+    /// The response to one request.
+    pub async fn respond<B>(&self, request: http::Request<B>) -> Response {
+        // No request that is served has a body.
+        let request = request.map(|_| Body::empty());
+        let Ok(response) = self.0.clone().call(request).await;
+        response
     }
 }
 
@@ -65,7 +61,7 @@ async fn blob(
     }
     // A name without a dot has no guessable type, so it is served as `application/octet-stream`.
     match ServeFile::new(path).try_call(request).await {
-        Ok(answer) => answer.map(axum::body::Body::new).into_response(),
+        Ok(answer) => answer.map(Body::new).into_response(),
         Err(error) => {
             tracing::error!(%digest, %error, "cannot read a blob");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()

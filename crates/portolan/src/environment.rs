@@ -10,6 +10,9 @@ use crate::credentials::CredentialPlaces;
 /// The filter of the log, in the syntax of `tracing`: `info`, `warn,promoter=debug`. The flag `--log` wins.
 const LOG: &str = "PORTOLAN_LOG";
 
+/// The admin address of `portolan serve` without `--config`.
+const ADMIN: &str = "PORTOLAN_ADMIN";
+
 /// The port of `portolan serve` without `--config`, as for archeio.
 const PORT: &str = "PORT";
 /// The upstream's scheme and host, as for archeio.
@@ -39,6 +42,7 @@ const GCE_METADATA_HOST: &str = "GCE_METADATA_HOST";
 /// The variables that override the built-in configuration.
 pub(crate) fn overrides() -> EnvironmentOverrides {
     EnvironmentOverrides {
+        admin: read(ADMIN),
         port: read(PORT),
         upstream_endpoint: read(UPSTREAM_ENDPOINT),
         upstream_path: read(UPSTREAM_PATH),

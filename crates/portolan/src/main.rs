@@ -11,7 +11,9 @@ mod logging;
 mod printer;
 mod quantity;
 mod replaced_file;
+mod server;
 mod signals;
+mod store_server;
 
 use std::{
     io::{self, Write as _},

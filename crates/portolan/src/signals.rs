@@ -1,4 +1,4 @@
-//! Signals that end the program.
+//! Signals that end the program, or have a server read its files again.
 
 use std::time::Duration;
 
@@ -10,15 +10,49 @@ use transfer::Stop;
 /// # Errors
 /// When the system does not let us listen.
 pub(crate) fn termination() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
+    let named = named_termination()?;
+    Ok(async {
+        let _ = named.await;
+    })
+}
+
+/// The same, and a line in the log says which it was: for a server, which else ends without a word.
+///
+/// # Errors
+/// As above.
+pub(crate) fn shutdown() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
+    let named = named_termination()?;
+    Ok(async {
+        let signal = named.await;
+        tracing::info!(signal, "shutting down; the same signal again ends the process at once");
+    })
+}
+
+fn named_termination() -> std::io::Result<impl Future<Output = &'static str> + Send + 'static> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
+        let name = tokio::select! {
+            _ = interrupt.recv() => "SIGINT",
+            _ = terminate.recv() => "SIGTERM",
+        };
         die_on_the_next();
+        name
     })
+}
+
+/// Calls `react` at each SIGHUP, which from now on does not end the process.
+///
+/// # Errors
+/// When the system does not let us listen.
+pub(crate) fn on_hangup(mut react: impl FnMut() + Send + 'static) -> std::io::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            react();
+        }
+    });
+    Ok(())
 }
 
 /// What stops a job at the first such signal, or after so long, so that it still reports.

@@ -19,7 +19,7 @@ pub(crate) struct Asked {
 pub(crate) async fn logged(asked: Asked, answering: Answering) -> Answer {
     let Asked { peer, client, method, uri } = asked;
     let client = client.map_or_else(|| "unknown".to_owned(), |client| client.to_string());
-    let Ok(answer) = answering.await;
+    let answer = answering.await;
     let location = answer.headers().get(header::LOCATION).and_then(|url| url.to_str().ok());
     let status = answer.status().as_u16();
     tracing::info!(%peer, client, %method, %uri, status, location, "request");

@@ -1,13 +1,15 @@
 //! The admin address: metrics for Prometheus, health and readiness. Not for the public.
 
 use std::{
-    convert::Infallible,
     future::{Ready, ready},
     sync::Arc,
 };
 
+use bytes::Bytes;
 use http::{Request, StatusCode};
-use hyper::service::Service;
+use http_body_util::Full;
+use http_server::{Malformed, Respond};
+use hyper::body::Incoming;
 
 use crate::{
     front::Front,
@@ -44,12 +46,15 @@ impl Pages {
     }
 }
 
-impl<B> Service<Request<B>> for Pages {
-    type Response = Answer;
-    type Error = Infallible;
-    type Future = Ready<Result<Answer, Infallible>>;
+impl Respond for Pages {
+    type Body = Full<Bytes>;
+    type Future = Ready<Answer>;
 
-    fn call(&self, request: Request<B>) -> Self::Future {
-        ready(Ok(self.page(request.uri().path())))
+    fn respond(&self, request: Request<Incoming>) -> Ready<Answer> {
+        ready(self.page(request.uri().path()))
+    }
+
+    fn refuse(&self, _request: &Request<Incoming>, malformed: Malformed) -> Answer {
+        response::page(StatusCode::BAD_REQUEST, TEXT, format!("{malformed}\n"))
     }
 }

@@ -2,7 +2,6 @@
 //! once and without waiting, unless a store has to be asked.
 
 use std::{
-    convert::Infallible,
     mem,
     net::IpAddr,
     pin::Pin,
@@ -14,6 +13,7 @@ use bytes::Bytes;
 use futures_util::future::{BoxFuture, Either};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body_util::Full;
+use http_server::{Malformed, Unknown};
 
 use crate::{
     access_log::{Asked, logged},
@@ -36,8 +36,7 @@ impl Front {
         request: Request<B>,
     ) -> Response<Full<Bytes>> {
         self.clock.advance();
-        let Ok(answer) = answer(self, peer, request).await;
-        answer
+        answer(self, peer, request).await
     }
 }
 
@@ -48,14 +47,12 @@ pub(crate) enum Answering {
 }
 
 impl Future for Answering {
-    type Output = Result<Answer, Infallible>;
+    type Output = Answer;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut *self {
-            Self::Now(answer) => {
-                answer.take().map_or(Poll::Pending, |answer| Poll::Ready(Ok(answer)))
-            }
-            Self::Later(answer) => answer.as_mut().poll(context).map(Ok),
+            Self::Now(answer) => answer.take().map_or(Poll::Pending, Poll::Ready),
+            Self::Later(answer) => answer.as_mut().poll(context),
         }
     }
 }
@@ -64,7 +61,7 @@ impl Future for Answering {
 pub(crate) fn answer<B>(front: &Arc<Front>, peer: IpAddr, mut request: Request<B>) -> Answering {
     let log = front.config.access_log.then(|| Asked {
         peer,
-        client: client(front, peer, request.headers()),
+        client: find_client(front, peer, request.headers()).ok(),
         method: request.method().clone(),
         uri: request.uri().clone(),
     });
@@ -80,6 +77,13 @@ pub(crate) fn answer<B>(front: &Arc<Front>, peer: IpAddr, mut request: Request<B
         None => answering,
         Some(asked) => Answering::Later(Box::pin(logged(asked, answering))),
     }
+}
+
+/// Refuses a request that HTTP itself refuses.
+pub(crate) fn refuse(front: &Front, malformed: Malformed) -> Answer {
+    let route = Route::Refused(Refusal::Malformed(malformed));
+    front.metrics.requests(&route).inc();
+    respond(Decision::Refused(Refusal::Malformed(malformed)), HeaderMap::new())
 }
 
 /// Everything but a blob of which nothing is remembered is decided at once.
@@ -113,7 +117,8 @@ fn nearest(
     tail: Tail<'_>,
     blob: Blob<'_>,
 ) -> Either<Decision, BoxFuture<'static, Decision>> {
-    let location = client(front, peer, headers).and_then(|client| front.ranges.lookup(client));
+    let location =
+        counted_client(front, peer, headers).and_then(|client| front.ranges.lookup(client));
     let Nearest::Store(store) = front.choices.nearest(location) else {
         return Either::Left(upstream(front, tail, Some(blob.text())));
     };
@@ -148,10 +153,14 @@ fn ask(
     }
 }
 
-fn client(front: &Front, peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
-    let lines = headers.get_all(FORWARDED_FOR).iter();
+/// The client's address; a client whose address is unknown is counted.
+fn counted_client(front: &Front, peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
     let unknown = |reason| front.metrics.unknown_clients(reason).inc();
-    front.client_ip.find(peer, lines).map_err(unknown).ok()
+    find_client(front, peer, headers).map_err(unknown).ok()
+}
+
+fn find_client(front: &Front, peer: IpAddr, headers: &HeaderMap) -> Result<IpAddr, Unknown> {
+    front.client_ip.find(peer, headers.get_all(FORWARDED_FOR).iter())
 }
 
 fn upstream(front: &Front, tail: Tail<'_>, digest: Option<&str>) -> Decision {

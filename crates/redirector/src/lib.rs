@@ -10,7 +10,6 @@ mod admin;
 mod choose;
 mod clock;
 mod config;
-mod connection;
 mod explain;
 mod failure;
 mod front;

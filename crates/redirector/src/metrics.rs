@@ -1,7 +1,7 @@
 //! What the front counts. Every counter is resolved once, at start: a request does no look-up by
 //! label. The names are in `docs/front.md`, "The admin address".
 
-use http_server::Unknown;
+use http_server::{ConnectionMetrics, Unknown};
 use prometheus_client::{
     encoding::text::encode,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -25,8 +25,7 @@ pub(crate) struct Metrics {
     probes: Counters<2>,
     entries: [Gauge; 2],
     pub(crate) presence: PresenceMetrics,
-    pub(crate) open_connections: Gauge,
-    pub(crate) accept_errors: Counter,
+    pub(crate) connections: ConnectionMetrics,
 }
 
 /// Where a 307 leads.
@@ -120,10 +119,7 @@ impl Metrics {
         let duration = Histogram::new(DURATIONS);
         let help = "duration of HEAD requests to stores";
         registry.register_with_unit("probe_duration", help, Unit::Seconds, duration.clone());
-        let open_connections = Gauge::default();
-        registry.register("open_connections", "open client connections", open_connections.clone());
-        let accept_errors = Counter::default();
-        registry.register("accept_errors", "failed accepts", accept_errors.clone());
+        let connections = connection_metrics(registry);
         let known: Gauge = Gauge::default();
         known.set(i64::try_from(prefixes).unwrap_or(i64::MAX));
         registry.register("ranges_prefixes", "address prefixes loaded", known);
@@ -135,8 +131,7 @@ impl Metrics {
             probes,
             entries: [entries_of("present"), entries_of("absent")],
             presence: PresenceMetrics::new(&answers, duration),
-            open_connections,
-            accept_errors,
+            connections,
             registry: all,
         }
     }
@@ -200,6 +195,23 @@ impl Metrics {
         let _ = encode(&mut text, &self.registry);
         text
     }
+}
+
+fn connection_metrics(registry: &mut Registry) -> ConnectionMetrics {
+    let metrics = ConnectionMetrics::default();
+    registry.register("open_connections", "open client connections", metrics.open.clone());
+    for (name, help, counter) in [
+        ("accept_errors", "failed accepts", &metrics.accept_errors),
+        (
+            "connections_closed_for_room",
+            "idle connections closed for new ones",
+            &metrics.closed_for_room,
+        ),
+        ("connections_refused", "connections of addresses that had their share", &metrics.refused),
+    ] {
+        registry.register(name, help, counter.clone());
+    }
+    metrics
 }
 
 fn family<const N: usize>(registry: &mut Registry, name: &str, help: &str) -> Counters<N> {

@@ -81,7 +81,9 @@ pub(crate) fn status(refusal: &Refusal) -> StatusCode {
         Refusal::Outside | Refusal::Endpoint | Refusal::Catalog | Refusal::Tag(_) => {
             StatusCode::NOT_FOUND
         }
-        Refusal::Name(_) | Refusal::Digest(_) | Refusal::Query => StatusCode::BAD_REQUEST,
+        Refusal::Name(_) | Refusal::Digest(_) | Refusal::Query | Refusal::Malformed(_) => {
+            StatusCode::BAD_REQUEST
+        }
     }
 }
 

@@ -92,15 +92,20 @@ pub(crate) enum Refusal {
     Tag(TagError),
     #[error("control character in the query")]
     Query,
+    #[error(transparent)]
+    Malformed(http_server::Malformed),
 }
 
 impl Refusal {
     /// The code of the specification.
     pub(crate) fn code(&self) -> ErrorCode {
         match self {
-            Self::Method | Self::Outside | Self::Endpoint | Self::Catalog | Self::Query => {
-                ErrorCode::Unsupported
-            }
+            Self::Method
+            | Self::Outside
+            | Self::Endpoint
+            | Self::Catalog
+            | Self::Query
+            | Self::Malformed(_) => ErrorCode::Unsupported,
             Self::Name(_) => ErrorCode::NameInvalid,
             Self::Digest(_) => ErrorCode::DigestInvalid,
             Self::Tag(_) => ErrorCode::ManifestUnknown,

@@ -1,35 +1,32 @@
-//! The HTTP server: HTTP/1.1 and cleartext HTTP/2 on one port, bounded connections, and a graceful
-//! end. TLS is the balancer's business. What is answered is decided in `handler.rs` and `admin.rs`;
-//! the limits are in `docs/front.md`, "Limits".
+//! The front as a server: HTTP/1.1 and cleartext HTTP/2 on one port. TLS is the balancer's business. What
+//! is answered is decided in `handler.rs` and `admin.rs`; connections are `http-server`'s, and the limits
+//! are in `docs/front.md`, "Limits".
 
-use std::{convert::Infallible, io, net::IpAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use http::Request;
-use hyper::{body::Incoming, service::Service};
-use prometheus_client::metrics::counter::Counter;
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
-    time::{interval, sleep, timeout},
-};
+use http_body_util::Full;
+use http_server::{Bodies, ConnectionMetrics, Malformed, Respond, Server, Settings};
+use hyper::body::Incoming;
+use tokio::{net::TcpListener, sync::oneshot, time::interval};
 
 use crate::{
     admin, clock,
-    connection::{Connections, Order, Respond},
     front::Front,
     handler::{self, Answering},
+    presence::MAX_QUESTIONS,
     response::Answer,
 };
 
-/// At about 16 KiB of buffers each, what 1 GiB holds. More wait in the kernel's queue.
+/// At about 16 KiB of buffers each, what 1 GiB holds.
 const MAX_CONNECTIONS: usize = 65_536;
-/// How often idle connections are looked for.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
-/// The pause after a failed accept, doubled up to the longest: without descriptors, accept fails
-/// until a connection ends.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(5);
-const LONGEST_ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// Cloud Run grants ten seconds between SIGTERM and SIGKILL; this leaves some to end in.
 const DRAIN_TIME: Duration = Duration::from_secs(8);
 /// The same for the admin address, which ends after the front: its answers are short.
@@ -49,16 +46,20 @@ pub async fn serve(
     let front = Arc::new(front);
     let (end_admin, admin_ends) = oneshot::channel::<()>();
     let admin = admin.map(|listener| {
-        let errors = front.metrics.accept_errors.clone();
+        let settings = Settings::admin(ADMIN_DRAIN_TIME);
+        let metrics = ConnectionMetrics::default();
+        let server = Server { listener, tls: None, settings, metrics };
         let pages = admin::Pages::new(Arc::clone(&front));
-        let service = move |_peer| pages.clone();
-        tokio::spawn(run(listener, errors, service, admin_ends.map(drop), ADMIN_DRAIN_TIME))
+        let ends = admin_ends.map(drop);
+        tokio::spawn(async move { server.run(move |_peer| pages.clone(), ends).await })
     });
-    let errors = front.metrics.accept_errors.clone();
+    let metrics = front.metrics.connections.clone();
+    let server = Server { listener, tls: None, settings: settings(&front), metrics };
+    server.announce();
     let shutdown = shutdown.map(|()| front.drain());
-    let service = |peer| Connection::new(&front, peer);
+    let service = |peer: SocketAddr| Connection { front: Arc::clone(&front), peer: peer.ip() };
     tokio::select! {
-        () = run(listener, errors, service, shutdown, DRAIN_TIME) => {}
+        () = server.run(service, shutdown) => {}
         () = tick(&front) => {}
     }
     drop(end_admin);
@@ -67,6 +68,14 @@ pub async fn serve(
         let _ = admin.await;
     }
     Ok(())
+}
+
+fn settings(front: &Front) -> Settings {
+    let trusted_peers = front.client_ip.trusted_peers().clone();
+    let settings = Settings::new("front", MAX_CONNECTIONS, Bodies::Small, DRAIN_TIME);
+    // Each store may be sent as many requests at once.
+    let reserved = MAX_QUESTIONS * front.config.stores.len();
+    Settings { trusted_peers, ..settings.within_descriptors(reserved) }
 }
 
 /// Advances the clock for ever.
@@ -78,98 +87,21 @@ async fn tick(front: &Front) {
     }
 }
 
-/// Accepts connections until `shutdown`, and drains them for at most as long as `drain`.
-async fn run<S: Respond>(
-    listener: TcpListener,
-    errors: Counter,
-    service: impl Fn(IpAddr) -> S,
-    shutdown: impl Future<Output = ()>,
-    drain: Duration,
-) {
-    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let connections = Arc::<Connections>::default();
-    let mut sweep = interval(SWEEP_INTERVAL);
-    let mut shutdown = pin!(shutdown);
-    loop {
-        tokio::select! {
-            biased;
-            () = &mut shutdown => break,
-            now = sweep.tick() => connections.close_idle(now),
-            accepted = accept(&listener, &permits, &errors) => {
-                let Accepted { stream, peer, permit } = accepted;
-                tokio::spawn(connections.serve(stream, service(peer), permit));
-            }
-        }
-    }
-    // Who is connected already, as far as the kernel knows, is answered too.
-    while let Some(accepted) = accept(&listener, &permits, &errors).now_or_never() {
-        let Accepted { stream, peer, permit } = accepted;
-        tokio::spawn(connections.serve(stream, service(peer), permit));
-    }
-    drop(listener);
-    connections.order(Order::Drain);
-    // All permits are back when all connections have ended.
-    let all = u32::try_from(MAX_CONNECTIONS).unwrap_or(u32::MAX);
-    if timeout(drain, permits.acquire_many(all)).await.is_err() {
-        tracing::warn!("requests were still under way after {drain:?}; they are cut");
-        connections.order(Order::Close);
-    }
-}
-
-struct Accepted {
-    stream: TcpStream,
-    peer: IpAddr,
-    permit: OwnedSemaphorePermit,
-}
-
-/// The next connection, however long that takes.
-async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>, errors: &Counter) -> Accepted {
-    let mut pause = ACCEPT_PAUSE;
-    loop {
-        // The semaphore is never closed; if it were, waiting would be right too.
-        let permit = Arc::clone(permits).acquire_owned();
-        let Ok(permit) = permit.await else { return std::future::pending().await };
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                // Only a matter of latency, so a failure is none.
-                let _ = stream.set_nodelay(true);
-                return Accepted { stream, peer: peer.ip(), permit };
-            }
-            Err(error) => {
-                errors.inc();
-                tracing::warn!(%error, "a connection could not be accepted");
-                sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_ACCEPT_PAUSE);
-            }
-        }
-    }
-}
-
 /// The front, for one connection.
 struct Connection {
     front: Arc<Front>,
     peer: IpAddr,
 }
 
-impl Connection {
-    fn new(front: &Arc<Front>, peer: IpAddr) -> Self {
-        front.metrics.open_connections.inc();
-        Self { front: Arc::clone(front), peer }
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.front.metrics.open_connections.dec();
-    }
-}
-
-impl Service<Request<Incoming>> for Connection {
-    type Response = Answer;
-    type Error = Infallible;
+impl Respond for Connection {
+    type Body = Full<Bytes>;
     type Future = Answering;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn respond(&self, request: Request<Incoming>) -> Answering {
         handler::answer(&self.front, self.peer, request)
+    }
+
+    fn refuse(&self, _request: &Request<Incoming>, malformed: Malformed) -> Answer {
+        handler::refuse(&self.front, malformed)
     }
 }

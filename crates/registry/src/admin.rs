@@ -20,3 +20,8 @@ pub(crate) fn page(registry: &Registry, path: &str) -> Response {
         }
     }
 }
+
+/// The response to a request that HTTP itself refuses.
+pub(crate) fn refusal(why: &str) -> Response {
+    (StatusCode::BAD_REQUEST, [(CONTENT_TYPE, TEXT)], format!("{why}\n")).into_response()
+}

@@ -10,7 +10,6 @@
 //! Source: distribution-spec 1.1.
 
 mod access;
-mod activity;
 mod admin;
 mod blobs;
 mod body;
@@ -28,11 +27,13 @@ mod route;
 mod server;
 mod shares;
 mod storage;
-mod tls;
 mod upload_id;
 mod uploads;
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 use axum::{
     body::{Body, HttpBody as _},
@@ -59,7 +60,6 @@ pub use crate::{
     limits::Limits,
     server::{Listeners, serve},
     storage::{Storage, StorageError},
-    tls::{Tls, TlsError},
 };
 
 /// A registry. Cheap to clone; the clones are one registry.
@@ -70,7 +70,8 @@ pub struct Registry(Arc<State>);
 struct State {
     storage: Storage,
     settings: Settings,
-    access: Option<Arc<Access>>,
+    /// Replaced as a whole, while requests go on under the one they began with.
+    access: RwLock<Option<Arc<Access>>>,
     uploads: Uploads,
     reads: Budget,
     writes: Budget,
@@ -109,8 +110,25 @@ impl Registry {
         let uploads = Uploads::new(storage.clone(), settings.limits);
         let [reads, writes] = [(); 2].map(|()| Budget::new(settings.limits.max_requests));
         let metrics = Metrics::new();
-        let access = access.map(Arc::new);
+        let access = RwLock::new(access.map(Arc::new));
         Self(Arc::new(State { storage, settings, access, uploads, reads, writes, metrics }))
+    }
+
+    /// From now on, requests are judged by this. Passwords are checked anew.
+    pub fn replace_access(&self, access: Access) {
+        let access = Some(Arc::new(access));
+        *self.0.access.write().unwrap_or_else(PoisonError::into_inner) = access;
+    }
+
+    fn access(&self) -> Option<Arc<Access>> {
+        self.0.access.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The answer to a request that is refused before it is looked at.
+    pub(crate) fn refuse(&self, refusal: Refusal) -> Response {
+        let response = refusal.into_response();
+        self.0.metrics.answered("none", response.status(), Duration::ZERO);
+        response
     }
 
     /// The answer to one request. A [`Peer`] in its extensions is named in the log, and has its share of
@@ -157,9 +175,10 @@ impl Registry {
         body: &mut Incoming,
         observation: &mut Observation,
     ) -> Result<Response, Refusal> {
-        let State { settings, access, reads, writes, .. } = &*self.0;
+        let State { settings, reads, writes, .. } = &*self.0;
         let client = client_address(&parts.extensions);
-        let user = match access {
+        let access = self.access();
+        let user = match &access {
             Some(access) => access.visitor(&parts.headers, client).await?,
             None => None,
         };

@@ -46,29 +46,12 @@ pub const MAX_UPLOADS: usize = 256;
 /// Clients that resume do so within minutes.
 pub const UPLOAD_LIFE: Duration = Duration::from_secs(60 * 60);
 
-/// Each may hold a connection and a file, and the usual limit of a process is 1,024 descriptors.
+/// Each holds a connection, a file or two and its buffers.
 pub const MAX_REQUESTS: usize = 256;
 
-/// Open connections; more wait in the kernel's queue. With the files of as many requests as above
-/// they stay below 1,024 descriptors.
-pub const MAX_CONNECTIONS: usize = 512;
-
-/// How many of a connection's requests may be in flight at once over HTTP/2: as many as the layers of
-/// an image.
-pub const MAX_STREAMS: u32 = 100;
-
-/// How much of what a client has yet to take may lie in a socket before it can be sent, in bytes. More
-/// would be sent bit by bit as the client acknowledges, in its time and out of a cold cache, where
-/// this much goes out as it is written; and less may run dry on a fast link.
-pub const MAX_UNSENT_BYTES: u32 = 128 << 10;
-
-/// How long a connection may take until it has said what it wants, its handshake included.
-pub const HEADER_TIME: Duration = Duration::from_secs(30);
-
-/// How long nothing may move on a connection while it is the client's turn: to ask for something more, or
-/// to read. The slowest that is tolerated so is some kilobytes a second, what the system buffers in that
-/// time.
-pub const STALL_TIME: Duration = Duration::from_secs(120);
+/// Open connections. Kept alive they cost 16 KiB each, 128 MiB together; more are closed or wait, as
+/// `docs/http-server.md` says. Where the limit of open files is lower, so is this.
+pub const MAX_CONNECTIONS: usize = 8_192;
 
 /// The part of the requests in flight, of the uploads and of the password checks that one client may
 /// have: half of them, as of the connections, so that one client never stops the others.

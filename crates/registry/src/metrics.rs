@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
+use http_server::ConnectionMetrics;
 use prometheus_client::{
     encoding::text::encode,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -22,7 +23,7 @@ pub(crate) struct Metrics {
     pub(crate) sent_bytes: Counter,
     in_flight: Gauge,
     uploads: Gauge,
-    pub(crate) connections: Gauge,
+    pub(crate) connections: ConnectionMetrics,
 }
 
 impl Metrics {
@@ -35,9 +36,24 @@ impl Metrics {
             sent_bytes: Counter::default(),
             in_flight: Gauge::default(),
             uploads: Gauge::default(),
-            connections: Gauge::default(),
+            connections: ConnectionMetrics::default(),
         };
-        let registry = &mut metrics.registry;
+        let (registry, connections) = (&mut metrics.registry, &metrics.connections);
+        for (name, help, counter) in [
+            ("accept_errors", "failed accepts", &connections.accept_errors),
+            (
+                "connections_closed_for_room",
+                "idle connections closed for new ones",
+                &connections.closed_for_room,
+            ),
+            (
+                "connections_refused",
+                "connections of addresses that had their share",
+                &connections.refused,
+            ),
+        ] {
+            registry.register(name, help, counter.clone());
+        }
         registry.register("requests", "answers, by what was asked for", metrics.requests.clone());
         let (name, help) = ("request_duration", "from a request's head to its answer's");
         registry.register_with_unit(name, help, Unit::Seconds, metrics.durations.clone());
@@ -50,7 +66,7 @@ impl Metrics {
         for (name, help, gauge) in [
             ("requests_in_flight", "requests, until their answer is sent", &metrics.in_flight),
             ("uploads", "uploads under way, open sessions among them", &metrics.uploads),
-            ("connections", "open connections", &metrics.connections),
+            ("connections", "open connections", &metrics.connections.open),
         ] {
             registry.register(name, help, gauge.clone());
         }

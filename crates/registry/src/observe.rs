@@ -15,7 +15,7 @@ use http::{Method, StatusCode, request::Parts};
 use http_body::{Frame, SizeHint};
 use prometheus_client::metrics::counter::Counter;
 
-use crate::{Peer, Settings, access::User, activity::Activity, metrics::Metrics, shares::Permit};
+use crate::{Peer, Settings, access::User, metrics::Metrics, shares::Permit};
 
 /// A request under way.
 #[derive(Debug)]
@@ -24,8 +24,6 @@ pub(crate) struct Observation {
     operation: &'static str,
     user: Option<User>,
     place: Option<Permit>,
-    /// Of the connection, if it came over one.
-    activity: Option<Activity>,
     /// For the log, if there is one.
     line: Option<(Option<Peer>, Method, String)>,
 }
@@ -37,8 +35,7 @@ impl Observation {
             // Without the query, which has nothing to tell but digests and names of pages.
             (peer, parts.method.clone(), parts.uri.path().to_owned())
         });
-        let activity = parts.extensions.get().cloned();
-        Self { begun: Instant::now(), operation: "none", user: None, place: None, activity, line }
+        Self { begun: Instant::now(), operation: "none", user: None, place: None, line }
     }
 
     pub(crate) fn holds(&mut self, place: Permit) {
@@ -90,9 +87,6 @@ impl HttpBody for Watched {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(context);
-        if polled.is_ready() {
-            self.observation.activity.iter().for_each(Activity::moved);
-        }
         if let Poll::Ready(Some(Ok(frame))) = &polled
             && let Some(piece) = frame.data_ref()
         {

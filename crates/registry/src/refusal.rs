@@ -34,6 +34,8 @@ pub(crate) const CHALLENGE: HeaderValue =
 /// Why a request is refused. The texts are for the client.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refusal {
+    #[error(transparent)]
+    Malformed(http_server::Malformed),
     #[error("there is nothing at this path; see `docs/registry.md` for what there is")]
     NoSuchEndpoint,
     #[error("this method is not for this path; it takes {0}")]
@@ -180,7 +182,7 @@ impl Refusal {
             Self::Digest(_) | Self::NoDigest | Self::DigestMismatch(_) | Self::BadAlgorithm(_) => {
                 (Status::BAD_REQUEST, Code::DigestInvalid)
             }
-            Self::BadPageLength(_) => (Status::BAD_REQUEST, Code::Unsupported),
+            Self::BadPageLength(_) | Self::Malformed(_) => (Status::BAD_REQUEST, Code::Unsupported),
             Self::NameUnknown(_) => (Status::NOT_FOUND, Code::NameUnknown),
             Self::ManifestUnknown(..) => (Status::NOT_FOUND, Code::ManifestUnknown),
             Self::BlobUnknown(..) => (Status::NOT_FOUND, Code::BlobUnknown),

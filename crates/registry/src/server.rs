@@ -1,42 +1,35 @@
-//! The HTTP server: HTTP/1.1 and HTTP/2 on one port, in clear or under TLS, bounded connections, and a
-//! graceful end. What is answered is decided in `lib.rs` and `admin.rs`.
+//! The registry as a server: HTTP/1.1 and HTTP/2 on one port, in clear or under TLS. What is answered is
+//! decided in `lib.rs` and `admin.rs`; connections are `http-server`'s.
 
-use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    future::{Ready, ready},
+    io,
+    net::SocketAddr,
+    time::Duration,
+};
 
 use axum::{body::Body, response::Response};
+use futures_util::{FutureExt as _, future::BoxFuture};
 use http::Request;
-use hyper::{
-    body::Incoming,
-    rt::{Read, Write},
-    service::service_fn,
+use http_server::{
+    Bodies, ConnectionMetrics, Malformed, Respond, Server, Settings, Tls, TrustedPeers,
 };
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{
-        conn::auto,
-        graceful::{GracefulShutdown, Watcher},
-    },
-};
-#[cfg(target_os = "linux")]
-use socket2::SockRef;
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
-    time::{interval, sleep, timeout},
-};
+use hyper::body::Incoming;
+use tokio::{net::TcpListener, sync::oneshot, time::interval};
 
 use crate::{
-    Peer, Registry,
-    activity::Activity,
-    admin,
-    limits::{DRAIN, HEADER_TIME, MAX_CONNECTIONS, MAX_STREAMS, SWEEP_INTERVAL},
-    tls::Tls,
+    Peer, Registry, admin,
+    limits::{DRAIN, MAX_CONNECTIONS, SWEEP_INTERVAL},
+    refusal::Refusal,
 };
 
-/// The pause after a failed accept: without descriptors, accept fails until a connection ends.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How many files a request holds at most: what it reads or writes, and what it links to.
+const FILES_OF_A_REQUEST: usize = 2;
 
-/// Where a registry is served.
+/// The admin address ends after the registry: its answers are short.
+const ADMIN_DRAIN: Duration = Duration::from_secs(1);
+
+/// Where a registry is served, and to whom in particular.
 #[derive(Debug)]
 pub struct Listeners {
     /// The registry itself.
@@ -45,11 +38,13 @@ pub struct Listeners {
     pub tls: Option<Tls>,
     /// Metrics and health, in clear.
     pub admin: Option<TcpListener>,
+    /// The balancers: the share of one address does not apply to them.
+    pub trusted_peers: TrustedPeers,
 }
 
 impl From<TcpListener> for Listeners {
     fn from(registry: TcpListener) -> Self {
-        Self { registry, tls: None, admin: None }
+        Self { registry, tls: None, admin: None, trusted_peers: TrustedPeers::none() }
     }
 }
 
@@ -57,157 +52,87 @@ impl From<TcpListener> for Listeners {
 /// requests under way have, or after [`DRAIN`].
 ///
 /// # Errors
-/// None today: failing accepts are logged and tried again.
+/// None today: failing accepts are counted and tried again.
 pub async fn serve(
     registry: Registry,
     listeners: impl Into<Listeners>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let Listeners { registry: listener, tls, admin } = listeners.into();
-    let (stop, stopped) = watch::channel(());
-    let served = registry.clone();
-    let answer = Answer::Registry(registry.clone());
-    let public = tokio::spawn(run(listener, tls, answer, stopped.clone()));
-    let admin =
-        admin.map(|listener| tokio::spawn(run(listener, None, Answer::Admin(registry), stopped)));
-    let mut sweep = interval(SWEEP_INTERVAL);
-    let mut shutdown = pin!(shutdown);
-    loop {
-        tokio::select! {
-            () = &mut shutdown => break,
-            _ = sweep.tick() => served.sweep().await,
-        }
+    let Listeners { registry: listener, tls, admin, trusted_peers } = listeners.into();
+    let (end_admin, admin_ends) = oneshot::channel::<()>();
+    let admin = admin.map(|listener| {
+        let settings = Settings::admin(ADMIN_DRAIN);
+        let metrics = ConnectionMetrics::default();
+        let server = Server { listener, tls: None, settings, metrics };
+        let (registry, ends) = (registry.clone(), admin_ends.map(drop));
+        tokio::spawn(async move { server.run(move |_peer| Pages(registry.clone()), ends).await })
+    });
+    let settings = Settings { trusted_peers, ..settings(&registry) };
+    let metrics = registry.0.metrics.connections.clone();
+    let server = Server { listener, tls, settings, metrics };
+    server.announce();
+    let service = |peer| Connection { registry: registry.clone(), peer };
+    tokio::select! {
+        () = server.run(service, shutdown) => {}
+        () = sweep(&registry) => {}
     }
-    drop(stop);
-    // They end by themselves, and nothing else can end them.
-    let _ = public.await;
+    drop(end_admin);
     if let Some(admin) = admin {
+        // It was told to end, and nothing else can end it.
         let _ = admin.await;
     }
     Ok(())
 }
 
-/// What answers at an address.
-#[derive(Clone)]
-enum Answer {
-    Registry(Registry),
-    Admin(Registry),
+fn settings(registry: &Registry) -> Settings {
+    // Those that read and those that write have a budget each.
+    let reserved = FILES_OF_A_REQUEST * 2 * registry.0.settings.limits.max_requests;
+    Settings::new("registry", MAX_CONNECTIONS, Bodies::Streamed, DRAIN).within_descriptors(reserved)
 }
 
-impl Answer {
-    async fn respond(
-        self,
-        peer: SocketAddr,
-        activity: Activity,
-        request: Request<Incoming>,
-    ) -> Result<Response, Infallible> {
-        let _working = activity.works();
-        Ok(match self {
-            Self::Registry(registry) => {
-                let mut request = request.map(Body::new);
-                request.extensions_mut().insert(Peer(peer));
-                request.extensions_mut().insert(activity);
-                registry.respond(request).await
-            }
-            Self::Admin(registry) => admin::page(&registry, request.uri().path()),
-        })
-    }
-
-    const fn registry(&self) -> &Registry {
-        match self {
-            Self::Registry(registry) | Self::Admin(registry) => registry,
-        }
-    }
-}
-
-/// Accepts connections until `stopped`, and drains them.
-async fn run(
-    listener: TcpListener,
-    tls: Option<Tls>,
-    answer: Answer,
-    mut stopped: watch::Receiver<()>,
-) {
-    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let graceful = GracefulShutdown::new();
+/// Drops idle sessions, for ever.
+async fn sweep(registry: &Registry) {
+    let mut interval = interval(SWEEP_INTERVAL);
     loop {
-        let (stream, peer, permit) = tokio::select! {
-            // An error: the sender is gone.
-            _ = stopped.changed() => break,
-            accepted = accept(&listener, &permits) => accepted,
-        };
-        tune(&stream);
-        let (tls, answer, watcher) = (tls.clone(), answer.clone(), graceful.watcher());
-        tokio::spawn(async move {
-            let open = &answer.registry().0.metrics.connections;
-            open.inc();
-            match tls {
-                None => connection(TokioIo::new(stream), peer, answer.clone(), watcher).await,
-                // Who does not finish the handshake is no client.
-                Some(tls) => {
-                    let shaken = timeout(HEADER_TIME, tls.acceptor().accept(stream)).await;
-                    if let Ok(Ok(stream)) = shaken {
-                        connection(TokioIo::new(stream), peer, answer.clone(), watcher).await;
-                    }
-                }
-            }
-            open.dec();
-            drop(permit);
-        });
-    }
-    drop(listener);
-    if timeout(DRAIN, graceful.shutdown()).await.is_err() {
-        tracing::warn!("requests were still under way after {DRAIN:?}; they are cut");
+        interval.tick().await;
+        registry.sweep().await;
     }
 }
 
-/// Only a matter of speed, so a failure is none.
-fn tune(stream: &TcpStream) {
-    let _ = stream.set_nodelay(true);
-    #[cfg(target_os = "linux")]
-    let _ = SockRef::from(stream).set_tcp_notsent_lowat(crate::limits::MAX_UNSENT_BYTES);
-}
-
-/// The next connection, however long that takes.
-async fn accept(
-    listener: &TcpListener,
-    permits: &Arc<Semaphore>,
-) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
-    loop {
-        // The semaphore is never closed; if it were, waiting would be right too.
-        let permit = Arc::clone(permits).acquire_owned();
-        let Ok(permit) = permit.await else { return std::future::pending().await };
-        match listener.accept().await {
-            Ok((stream, peer)) => return (stream, peer, permit),
-            Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-/// Serves a connection until its end, which is the client's affair, or until nothing moves on it.
-async fn connection(
-    stream: impl Read + Write + Unpin + Send + 'static,
+/// The registry, for one connection.
+struct Connection {
+    registry: Registry,
     peer: SocketAddr,
-    answer: Answer,
-    watcher: Watcher,
-) {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIME);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_STREAMS)
-        .keep_alive_interval(HEADER_TIME);
-    let activity = Activity::new();
-    let moves = activity.clone();
-    let service = service_fn(move |request| answer.clone().respond(peer, moves.clone(), request));
-    let connection = builder.serve_connection(stream, service).into_owned();
-    tokio::select! {
-        // First, so that the check itself moves nothing.
-        biased;
-        () = activity.stalls() => {}
-        _ = watcher.watch(connection) => {}
+}
+
+impl Respond for Connection {
+    type Body = Body;
+    type Future = BoxFuture<'static, Response>;
+
+    fn respond(&self, request: Request<Incoming>) -> Self::Future {
+        let registry = self.registry.clone();
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(Peer(self.peer));
+        Box::pin(async move { registry.respond(request).await })
+    }
+
+    fn refuse(&self, _request: &Request<Incoming>, malformed: Malformed) -> Response {
+        self.registry.refuse(Refusal::Malformed(malformed))
+    }
+}
+
+/// The pages of the admin address.
+struct Pages(Registry);
+
+impl Respond for Pages {
+    type Body = Body;
+    type Future = Ready<Response>;
+
+    fn respond(&self, request: Request<Incoming>) -> Self::Future {
+        ready(admin::page(&self.0, request.uri().path()))
+    }
+
+    fn refuse(&self, _request: &Request<Incoming>, malformed: Malformed) -> Response {
+        admin::refusal(&malformed.to_string())
     }
 }

@@ -82,7 +82,7 @@ pub(crate) struct RegistryRules {
 }
 
 /// Who may come in, and how.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Access")]
 pub(crate) struct RegistryEntrance {
     /// Users and their passwords, made by `htpasswd -B`; without it everybody may do everything

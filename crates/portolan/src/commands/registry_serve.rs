@@ -6,35 +6,66 @@ use std::{
 };
 
 use anyhow::Context as _;
-use registry::{Access, Limits, Listeners, NamedText, Registry, Settings, Storage, Tls};
-use tokio::net::TcpListener;
+use http_server::{Tls, TrustedPeers};
+use registry::{Access, Limits, Listeners, NamedText, Registry, Settings, Storage};
 
 use crate::{
     arguments::{RegistryEntrance, RegistryServe},
     exit::Exit,
-    signals,
+    server, signals,
 };
 
 pub(crate) async fn run(serve: &RegistryServe) -> anyhow::Result<Exit> {
     let (access, tls) = both(access(&serve.entrance), tls(&serve.entrance))?;
     let is_open = access.is_none();
     let registry = Registry::with(storage(serve)?, settings(serve), access);
-    let admin = match serve.admin {
-        Some(address) => Some(listen(address).await?),
-        None => None,
-    };
-    let listener = listen(serve.listen).await?;
+    let (reloaded, entrance) = ((registry.clone(), tls.clone()), serve.entrance.clone());
+    server::start(move || reload_and_log(&reloaded.0, reloaded.1.as_ref(), &entrance))?;
+    let admin = serve.admin.map(server::listen).transpose()?;
+    let listener = server::listen(serve.listen)?;
     let address = listener.local_addr()?;
     if is_open && !address.ip().is_loopback() && !serve.rules.read_only {
-        tracing::warn!(%address, "anyone who can connect can push and delete; use --htpasswd");
+        tracing::warn!(
+            at = %address,
+            "anyone who can connect can push and delete; use --htpasswd"
+        );
     }
     if let Some(admin) = &admin {
         tracing::info!(at = %admin.local_addr()?, "serving metrics and health");
     }
-    tracing::info!(%address, storage = serve.storage, tls = tls.is_some(), "serving the registry");
-    let listeners = Listeners { registry: listener, tls, admin };
-    registry::serve(registry, listeners, signals::termination()?).await?;
+    tracing::info!(storage = serve.storage, "opened the storage");
+    let trusted_peers = TrustedPeers::none();
+    let listeners = Listeners { registry: listener, tls, admin, trusted_peers };
+    registry::serve(registry, listeners, signals::shutdown()?).await?;
     Ok(Exit::AllHolds)
+}
+
+fn reload_and_log(registry: &Registry, tls: Option<&Tls>, entrance: &RegistryEntrance) {
+    if entrance.htpasswd.is_none() && tls.is_none() {
+        server::ignore_hangup();
+        return;
+    }
+    match reload(registry, tls, entrance) {
+        Ok(()) => tracing::info!("SIGHUP: users, rights and certificate were read again"),
+        Err(error) => tracing::error!(
+            error = format!("{error:#}"),
+            "SIGHUP: reload failed, and nothing was replaced; correct the files and send it again"
+        ),
+    }
+}
+
+/// Reads the files that flags named again, and replaces all or nothing.
+fn reload(
+    registry: &Registry,
+    tls: Option<&Tls>,
+    entrance: &RegistryEntrance,
+) -> anyhow::Result<()> {
+    let (access, newer) = both(access(entrance), self::tls(entrance))?;
+    access.into_iter().for_each(|access| registry.replace_access(access));
+    if let (Some(tls), Some(newer)) = (tls, newer) {
+        tls.replace_with(&newer);
+    }
+    Ok(())
 }
 
 const fn settings(serve: &RegistryServe) -> Settings {
@@ -110,10 +141,6 @@ fn read(path: &PathBuf) -> anyhow::Result<Vec<u8>> {
 
 fn read_text(path: &PathBuf) -> anyhow::Result<String> {
     fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
-}
-
-async fn listen(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
 }
 
 #[cfg(test)]

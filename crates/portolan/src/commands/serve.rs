@@ -11,7 +11,7 @@ use cloud_ranges::Ranges;
 use redirector::{Config, Front, RangesSource};
 use tokio::net::TcpListener;
 
-use crate::{arguments, arguments::Serve, environment, exit::Exit, signals};
+use crate::{arguments, arguments::Serve, environment, exit::Exit, server, signals};
 
 pub(crate) async fn run(serve: &Serve) -> anyhow::Result<Exit> {
     let config = config(&serve.front)?;
@@ -19,6 +19,7 @@ pub(crate) async fn run(serve: &Serve) -> anyhow::Result<Exit> {
         io::stdout().write_all(config.to_yaml().as_bytes())?;
         return Ok(Exit::AllHolds);
     }
+    server::start(server::ignore_hangup)?;
     let (ranges, sources) = ranges(&config, &serve.front).await?;
     for source in sources {
         if source.is_nobody() || source.has_failures() {
@@ -27,13 +28,9 @@ pub(crate) async fn run(serve: &Serve) -> anyhow::Result<Exit> {
             tracing::info!(%source, "address ranges");
         }
     }
-    let listener = listen(config.listen).await?;
-    let admin = match config.admin {
-        Some(address) => Some(listen(address).await?),
-        None => None,
-    };
-    tracing::info!(address = %listener.local_addr()?, "serving");
-    redirector::serve(Front::new(config, ranges), listener, admin, signals::termination()?).await?;
+    let listener = server::listen(config.listen)?;
+    let admin = admin(&config, &serve.front)?;
+    redirector::serve(Front::new(config, ranges), listener, admin, signals::shutdown()?).await?;
     Ok(Exit::AllHolds)
 }
 
@@ -72,6 +69,18 @@ pub(super) async fn ranges(
     }
 }
 
-async fn listen(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+/// Where metrics and health are served, if anywhere. Without a configuration file nobody has chosen the
+/// address, and pulls do not depend on it, so that one which is taken is only a warning.
+fn admin(config: &Config, front: &arguments::Front) -> anyhow::Result<Option<TcpListener>> {
+    let Some(address) = config.admin else { return Ok(None) };
+    match server::listen(address) {
+        Err(error) if front.config.is_none() => {
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "no metrics and health checks are served; set PORTOLAN_ADMIN to a free address"
+            );
+            Ok(None)
+        }
+        listener => listener.map(Some),
+    }
 }

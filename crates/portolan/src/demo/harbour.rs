@@ -153,7 +153,7 @@ async fn store(servers: &mut JoinSet<()>, directory: PathBuf) -> anyhow::Result<
     let (listener, address) = listen().await?;
     let served = directory.clone();
     servers.spawn(async move {
-        drop(blob_store::serve::serve(&served, listener, std::future::pending()).await);
+        crate::store_server::serve(&served, listener, std::future::pending()).await;
     });
     Ok(Store { directory, host: host(address)? })
 }

@@ -12,4 +12,5 @@ mod promote;
 mod promote_flags;
 mod pty;
 mod registry;
+mod servers;
 mod terminal;

@@ -1,4 +1,4 @@
-//! The environment variables that archeio reads, as overrides of the built-in configuration. Reading
+//! The environment variables that archeio reads, and one of our own, as overrides of the built-in configuration. Reading
 //! the environment itself is the caller's business: this is a function of values.
 
 use super::{Config, ConfigError, ConfigProblem, Serves, values};
@@ -7,6 +7,8 @@ use super::{Config, ConfigError, ConfigProblem, Serves, values};
 /// `docs/configuration.md`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EnvironmentOverrides {
+    /// `PORTOLAN_ADMIN`
+    pub admin: Option<String>,
     /// `PORT`
     pub port: Option<String>,
     /// `UPSTREAM_REGISTRY_ENDPOINT`
@@ -33,6 +35,9 @@ impl Config {
         let follows = self.canonical_upstream == self.upstream;
         if let Some(port) = read.value("PORT", &variables.port, values::port) {
             self.listen.set_port(port);
+        }
+        if let Some(admin) = read.value("PORTOLAN_ADMIN", &variables.admin, values::address) {
+            self.admin = Some(admin);
         }
         let endpoint = &variables.upstream_endpoint;
         if let Some(url) = read.value("UPSTREAM_REGISTRY_ENDPOINT", endpoint, values::endpoint) {

@@ -10,7 +10,7 @@ mod values;
 
 use std::{
     fmt,
-    net::{Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     time::Duration,
 };
@@ -168,8 +168,9 @@ pub struct PresenceSettings {
 pub(crate) mod default {
     use super::*;
 
+    /// IPv6 and IPv4; IPv4 alone where there is no IPv6.
     pub(crate) const LISTEN: SocketAddr =
-        SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080);
+        SocketAddr::new(std::net::IpAddr::V6(Ipv6Addr::UNSPECIFIED), 8080);
     pub(crate) const ADMIN: SocketAddr =
         SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
     pub(crate) const CACHE_DIR: &str = "/var/cache/portolan";

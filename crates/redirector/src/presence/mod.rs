@@ -28,7 +28,7 @@ pub(crate) use memory::{Key, Remembered};
 /// How many questions may be open at one store: enough for some thousand new blobs a second at the
 /// few milliseconds that a bucket in the same region takes, and all that a store that hangs can
 /// delay.
-const MAX_QUESTIONS: usize = 128;
+pub(crate) const MAX_QUESTIONS: usize = 128;
 
 /// What is known of the stores.
 pub(crate) struct Presence {

@@ -89,3 +89,26 @@ async fn the_built_in_configuration_sends_nobody_away_for_a_header() {
         assert_eq!(find(&front, &path, lines).await, format!("{base}{}", &path[4..]));
     }
 }
+
+#[tokio::test]
+async fn with_an_access_log_an_unknown_client_is_counted_once() {
+    let bucket = TestBucket::start().await;
+    let digest = put(&bucket, "content");
+    let front = start(&yaml(&bucket, "access_log: true")).await;
+    find(&front, &blob(&digest), &["nonsense, 10.0.0.1"]).await;
+    // Only blobs depend on the address.
+    find(&front, "/v2/pause/manifests/v1", &["nonsense, 10.0.0.1"]).await;
+    let unknown = "portolan_redirector_unknown_clients_total{reason=\"unreadable\"}";
+    assert_eq!(front.metric(unknown).await, 1);
+}
+
+#[tokio::test]
+async fn brackets_around_ipv4_are_read() {
+    let bucket = TestBucket::start().await;
+    let digest = put(&bucket, "content");
+    let front = start(&yaml(&bucket, "")).await;
+    for entry in ["[35.180.1.1]", "[35.180.1.1]:443"] {
+        let line = format!("{entry}, 10.0.0.1");
+        assert_eq!(find(&front, &blob(&digest), &[&line]).await, at(&bucket, &digest), "{entry}");
+    }
+}

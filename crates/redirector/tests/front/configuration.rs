@@ -10,7 +10,7 @@ const UPSTREAM: &str = "upstream: {endpoint: https://up.example, path: a/b}\n";
 #[test]
 fn everything_but_the_upstream_has_its_documented_default() {
     let config = Config::from_yaml("f", "upstream: {endpoint: https://up.example}").unwrap();
-    assert_eq!(config.listen.to_string(), "0.0.0.0:8080");
+    assert_eq!(config.listen.to_string(), "[::]:8080", "IPv6 and IPv4");
     assert_eq!(config.admin.unwrap().to_string(), "127.0.0.1:9090");
     assert_eq!(config.cache_dir.as_deref().unwrap().to_str(), Some("/var/cache/portolan"));
     assert_eq!((&config.info_url, &config.privacy_url), (&None, &None));
@@ -262,6 +262,7 @@ fn the_environment_overrides_the_built_in_configuration() {
     assert_eq!(with(&empty).unwrap(), Config::built_in());
 
     let upstream = EnvironmentOverrides {
+        admin: some("127.0.0.1:9191"),
         port: some("5000"),
         upstream_endpoint: some("https://europe-west9-docker.pkg.dev/"),
         upstream_path: some("other/path"),
@@ -269,7 +270,8 @@ fn the_environment_overrides_the_built_in_configuration() {
         ..none
     };
     let config = with(&upstream).unwrap();
-    assert_eq!(config.listen.to_string(), "0.0.0.0:5000");
+    assert_eq!(config.listen.to_string(), "[::]:5000");
+    assert_eq!(config.admin.unwrap().to_string(), "127.0.0.1:9191");
     assert_eq!(config.upstream.endpoint.as_str(), "https://europe-west9-docker.pkg.dev");
     assert_eq!(config.upstream.path.as_ref().unwrap().as_str(), "other/path");
     assert_eq!(config.canonical_upstream, config.upstream, "without its own it is the upstream");
@@ -290,20 +292,26 @@ fn the_environment_overrides_the_built_in_configuration() {
     let config = with(&signatures).unwrap();
     assert_eq!(config.canonical_upstream.endpoint.as_str(), "https://us-central1-docker.pkg.dev");
     assert_eq!((&config.upstream.path, &config.canonical_upstream.path), (&None, &None));
+}
 
+#[test]
+fn every_variable_that_makes_no_sense_is_named() {
+    let some = |text: &str| Some(text.to_owned());
     let wrong = EnvironmentOverrides {
+        admin: some("9191"),
         port: some("70000"),
         upstream_endpoint: some("nonsense"),
         upstream_path: some("A"),
         signature_endpoint: some("https://x/y"),
         default_base_url: some("ftp://x"),
     };
-    let error = with(&wrong).unwrap_err().to_string();
+    let error = Config::built_in().with_environment(&wrong).unwrap_err().to_string();
     let names: Vec<_> = error.lines().map(|line| line.split(": ").next().unwrap()).collect();
     assert_eq!(
         names,
         [
             "PORT",
+            "PORTOLAN_ADMIN",
             "UPSTREAM_REGISTRY_ENDPOINT",
             "UPSTREAM_REGISTRY_PATH",
             "SIGNATURE_UPSTREAM_ENDPOINT",

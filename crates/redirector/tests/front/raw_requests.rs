@@ -121,3 +121,18 @@ async fn a_request_beyond_the_limits_is_refused() {
     assert_eq!(status(&raw(&front, many.as_bytes()).await), "431");
     assert_eq!(status(&raw(&front, b"nonsense\r\n\r\n").await), "400");
 }
+
+#[tokio::test]
+async fn a_request_with_no_host_or_two_is_refused_with_the_error_body() {
+    let bucket = TestBucket::start().await;
+    let front = start(&yaml(&bucket, "")).await;
+    for hosts in ["", "Host: a\r\nHost: a\r\n"] {
+        let request = format!("GET /v2/ HTTP/1.1\r\n{hosts}Connection: close\r\n\r\n");
+        let answer = raw(&front, request.as_bytes()).await;
+        assert_eq!(status(&answer), "400", "{answer}");
+        assert!(answer.contains(r#"{"errors":[{"code":"UNSUPPORTED""#), "{answer}");
+    }
+    assert_eq!(front.metric("portolan_redirector_requests_total{route=\"refused\"}").await, 2);
+    let old = raw(&front, b"GET /v2/ HTTP/1.0\r\n\r\n").await;
+    assert!(old.starts_with("HTTP/1.0 200 "), "{old}");
+}

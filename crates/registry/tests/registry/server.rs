@@ -1,8 +1,9 @@
 //! The server: what it does with connections, and the admin address.
 
 use http::StatusCode;
+use http_server::{TrustedPeers, settings};
 use oci::Host;
-use registry::{Limits, Listeners, Registry, Settings, Storage, limits};
+use registry::{Limits, Listeners, Registry, Settings, Storage};
 use testkit::{fixture, get};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -20,7 +21,10 @@ async fn a_connection_that_says_nothing_is_closed() {
     let read = stream.read(&mut [0; 16]).await;
     assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
     let waited = start.elapsed();
-    assert!(waited >= limits::HEADER_TIME && waited < 2 * limits::HEADER_TIME, "{waited:?}");
+    assert!(
+        waited >= settings::FIRST_REQUEST && waited < 2 * settings::FIRST_REQUEST,
+        "{waited:?}"
+    );
 }
 
 #[tokio::test]
@@ -30,6 +34,7 @@ async fn the_admin_address_has_metrics_and_health() {
         registry: listener.await.expect("a free port"),
         tls: None,
         admin: Some(admin.await.expect("a free port")),
+        trusted_peers: TrustedPeers::none(),
     };
     let host = |listener: &TcpListener| -> Host {
         listener.local_addr().expect("an address").to_string().parse().expect("a host")
@@ -82,10 +87,24 @@ async fn a_client_that_does_not_read_is_left() {
     tokio::time::pause();
     let start = Instant::now();
     while peer.status("/v2/").await == StatusCode::TOO_MANY_REQUESTS {
-        tokio::time::sleep(limits::STALL_TIME / 10).await;
+        tokio::time::sleep(settings::STALL / 10).await;
     }
     let waited = start.elapsed();
-    assert!(waited >= limits::STALL_TIME && waited < 2 * limits::STALL_TIME, "{waited:?}");
+    assert!(waited >= settings::STALL && waited < 2 * settings::STALL, "{waited:?}");
+}
+
+#[tokio::test]
+async fn a_request_with_no_host_or_two_is_refused_with_the_error_body() {
+    let peer = Peer::in_memory().await;
+    for hosts in ["", "host: a\r\nhost: a\r\n"] {
+        let mut stream = TcpStream::connect(peer.host.as_str()).await.expect("it listens");
+        let request = format!("GET /v2/ HTTP/1.1\r\n{hosts}connection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("it is sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+        assert!(answer.contains(r#"{"errors":[{"code":"UNSUPPORTED""#), "{answer}");
+    }
 }
 
 /// How a request announces its body.

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use http_body_util::BodyExt as _;
+use http_server::{Tls, TlsError, TrustedPeers};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use registry::{Listeners, Registry, Storage, Tls, TlsError};
+use registry::{Listeners, Registry, Storage};
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::ring,
@@ -54,8 +55,12 @@ async fn a_registry_speaks_tls() {
     let tls = Tls::from_pem(chain.as_bytes(), key.as_bytes());
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
-    let listeners =
-        Listeners { registry: listener, tls: Some(tls.expect("it is right")), admin: None };
+    let listeners = Listeners {
+        registry: listener,
+        tls: Some(tls.expect("it is right")),
+        admin: None,
+        trusted_peers: TrustedPeers::none(),
+    };
     let registry = Registry::new(Storage::memory());
     tokio::spawn(registry::serve(registry, listeners, std::future::pending()));
 

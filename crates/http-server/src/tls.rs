@@ -1,7 +1,10 @@
 //! TLS for the server: a certificate and its key, from PEM. Which versions and ciphers are spoken is
 //! rustls's choice.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use rustls::{
     ServerConfig,
@@ -10,9 +13,10 @@ use rustls::{
 };
 use tokio_rustls::TlsAcceptor;
 
-/// A certificate with its key. The key does not print.
+/// A certificate with its key, which may be replaced while it is in use. The key does not print. Cheap to clone;
+/// the clones are one.
 #[derive(Clone)]
-pub struct Tls(Arc<ServerConfig>);
+pub struct Tls(Arc<RwLock<Arc<ServerConfig>>>);
 
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -56,11 +60,21 @@ impl Tls {
             .with_no_client_auth();
         let mut config = config.with_single_cert(chain, key)?;
         config.alpn_protocols = [&b"h2"[..], b"http/1.1"].map(<[u8]>::to_vec).to_vec();
-        Ok(Self(Arc::new(config)))
+        Ok(Self(Arc::new(RwLock::new(Arc::new(config)))))
+    }
+
+    /// From now on, new connections get the certificate of `newer`.
+    pub fn replace_with(&self, newer: &Self) {
+        let newer = newer.current();
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = newer;
+    }
+
+    fn current(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(Arc::clone(&self.0))
+        TlsAcceptor::from(self.current())
     }
 }
 

@@ -1,0 +1,196 @@
+//! One connection to the server: which protocol it speaks, and how it ends.
+//!
+//! hyper's and hyper-util's own means (a timeout for headers, a graceful wrapper) cost a timer or a
+//! lock for every request; here a request costs some counters ([`Watch`]), and the rest is done now and then.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker, ready},
+};
+
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+};
+use tokio::{io::ReadBuf, net::TcpStream};
+use tokio_rustls::{Accept, TlsAcceptor};
+
+use crate::{
+    Bodies, Respond,
+    service::Watched,
+    settings::MAX_STREAMS,
+    transport::Transport,
+    watch::{Order, Watch},
+};
+
+/// A pull's request is below 2 KiB; this leaves room for what proxies add. It is also what each of 65,536
+/// connections can make a server hold: 1 GiB together.
+const MAX_SMALL_REQUEST_BYTES: usize = 16 * 1024;
+/// The same for HTTP/2.
+const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
+
+/// A connection, until its end.
+pub(crate) struct Connection<S: Respond> {
+    protocol: Protocol<S>,
+    watch: Arc<Watch>,
+    bodies: Bodies,
+    /// The waker that the watch has.
+    waker: Option<Waker>,
+    /// The last order carried out.
+    carried_out: Option<Order>,
+}
+
+type Http1<S> = http1::Connection<TokioIo<Transport>, Watched<S>>;
+type HttpAny<S> = auto::Connection<'static, TokioIo<Transport>, Watched<S>, TokioExecutor>;
+
+enum Protocol<S: Respond> {
+    /// Nothing has come yet. Taken only to become another.
+    Unknown(Option<(TcpStream, Watched<S>)>),
+    /// Before TLS.
+    Handshake(Option<Watched<S>>, Box<Accept<TcpStream>>),
+    Http1(Pin<Box<Http1<S>>>),
+    /// It may be HTTP/2.
+    Any(Pin<Box<HttpAny<S>>>),
+}
+
+impl<S: Respond> Connection<S> {
+    pub(crate) fn new(
+        stream: TcpStream,
+        tls: Option<TlsAcceptor>,
+        service: S,
+        watch: &Arc<Watch>,
+        bodies: Bodies,
+    ) -> Self {
+        let service = Watched { service, watch: Arc::clone(watch) };
+        let protocol = match tls {
+            None => Protocol::Unknown(Some((stream, service))),
+            Some(tls) => Protocol::Handshake(Some(service), Box::new(tls.accept(stream))),
+        };
+        let watch = Arc::clone(watch);
+        Self { protocol, watch, bodies, waker: None, carried_out: None }
+    }
+
+    /// The connection's next step; ready at its end, which is the client's affair.
+    fn step(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if let Poll::Ready(known) = self.poll_protocol(context) {
+            match known {
+                Some(protocol) => self.protocol = protocol,
+                None => return Poll::Ready(()),
+            }
+        }
+        match &mut self.protocol {
+            Protocol::Http1(connection) => connection.as_mut().poll(context).map(drop),
+            Protocol::Any(connection) => connection.as_mut().poll(context).map(drop),
+            Protocol::Unknown(_) | Protocol::Handshake(..) => Poll::Pending,
+        }
+    }
+
+    /// The protocol, once it is known; none if the connection ended before.
+    fn poll_protocol(&mut self, context: &mut Context<'_>) -> Poll<Option<Protocol<S>>> {
+        match &mut self.protocol {
+            Protocol::Unknown(unknown) => {
+                let Some((stream, _)) = unknown else { return Poll::Ready(None) };
+                // `P`, as in `PRI * HTTP/2.0`, or not.
+                let mut first = [0];
+                let mut first = ReadBuf::new(&mut first);
+                let peeked = ready!(stream.poll_peek(context, &mut first));
+                let is_http1 = first.filled().first() != Some(&b'P');
+                let taken = peeked.ok().and_then(|_| unknown.take());
+                Poll::Ready(taken.map(|(stream, service)| {
+                    let transport = Transport::clear(stream, Arc::clone(&self.watch));
+                    if is_http1 {
+                        self.http1(transport, service)
+                    } else {
+                        self.any(transport, service)
+                    }
+                }))
+            }
+            Protocol::Handshake(service, accept) => {
+                let shaken = ready!(Pin::new(accept).poll(context));
+                let taken = shaken.ok().zip(service.take());
+                Poll::Ready(taken.map(|(stream, service)| {
+                    self.any(Transport::tls(stream, Arc::clone(&self.watch)), service)
+                }))
+            }
+            Protocol::Http1(_) | Protocol::Any(_) => Poll::Pending,
+        }
+    }
+
+    fn http1(&self, transport: Transport, service: Watched<S>) -> Protocol<S> {
+        let mut builder = http1::Builder::new();
+        // Who has no more to ask may still read.
+        builder.half_close(true);
+        if self.bodies == Bodies::Small {
+            // One buffer a response: there is hardly ever a body to send beside the head.
+            builder.max_buf_size(MAX_SMALL_REQUEST_BYTES).writev(false);
+        }
+        Protocol::Http1(Box::pin(builder.serve_connection(TokioIo::new(transport), service)))
+    }
+
+    fn any(&self, transport: Transport, service: Watched<S>) -> Protocol<S> {
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        builder.http1().half_close(true);
+        if self.bodies == Bodies::Small {
+            builder.http1().max_buf_size(MAX_SMALL_REQUEST_BYTES);
+        }
+        builder
+            .http2()
+            .max_header_list_size(MAX_HEADER_LIST_BYTES)
+            .max_concurrent_streams(MAX_STREAMS);
+        let connection = builder.serve_connection(TokioIo::new(transport), service);
+        Protocol::Any(Box::pin(connection.into_owned()))
+    }
+
+    /// The order that has not been carried out yet.
+    fn next_order(&self) -> Option<Order> {
+        let orders = [Order::Close, Order::Drain, Order::EndIfIdle];
+        let last = orders.into_iter().find(|order| self.watch.is_ordered(*order))?;
+        (self.carried_out != Some(last)).then_some(last)
+    }
+
+    fn carry_out(&mut self, order: Order, context: &mut Context<'_>) -> Poll<()> {
+        self.carried_out = Some(order);
+        if order == Order::Close {
+            return Poll::Ready(());
+        }
+        // First, what has come already: it is responded to.
+        if self.step(context).is_ready() {
+            return Poll::Ready(());
+        }
+        let is_before_http =
+            matches!(self.protocol, Protocol::Unknown(_) | Protocol::Handshake(..));
+        if is_before_http || (order == Order::EndIfIdle && self.watch.is_without_request()) {
+            return Poll::Ready(());
+        }
+        match &mut self.protocol {
+            Protocol::Http1(connection) => connection.as_mut().graceful_shutdown(),
+            Protocol::Any(connection) => connection.as_mut().graceful_shutdown(),
+            Protocol::Unknown(_) | Protocol::Handshake(..) => {}
+        }
+        Poll::Pending
+    }
+}
+
+/// The service within is never pinned.
+impl<S: Respond> Unpin for Connection<S> {}
+
+impl<S: Respond> Future for Connection<S> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        // First the waker and then the order, so that no order goes unseen.
+        if !this.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            this.waker = Some(context.waker().clone());
+            this.watch.waker().clone_from(&this.waker);
+        }
+        if let Some(order) = this.next_order()
+            && this.carry_out(order, context).is_ready()
+        {
+            return Poll::Ready(());
+        }
+        this.step(context)
+    }
+}

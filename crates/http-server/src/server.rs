@@ -1,0 +1,302 @@
+//! The server: one loop that accepts connections, closes those whose time is over, makes room for new
+//! ones, and drains them all at the end. The life of a connection: `docs/http-server.md`.
+
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+
+use futures_util::FutureExt as _;
+use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
+use rustix::io::Errno;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, interval, sleep, timeout},
+};
+
+use crate::{
+    Bodies, Respond, Settings, Tls,
+    connection::Connection,
+    connections::{Connections, Place},
+    watch::Order,
+};
+
+/// How finely the age of connections is known.
+pub(crate) const RESOLUTION: Duration = Duration::from_millis(100);
+
+/// The pause after a failed accept: without descriptors, accept fails until a connection has ended.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often it is logged that connections are refused or closed for new ones.
+const WARN_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How much of what a client has yet to take may lie in a socket before it can be sent, in bytes. More
+/// would be sent bit by bit as the client acknowledges, in its time and out of a cold cache, where
+/// this much goes out as it is written; and less may run dry on a fast link.
+#[cfg(target_os = "linux")]
+const MAX_UNSENT_BYTES: u32 = 128 << 10;
+
+/// What a server counts. Cheap to clone; the clones are one.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectionMetrics {
+    /// Open connections.
+    pub open: Gauge,
+    /// Failed accepts.
+    pub accept_errors: Counter,
+    /// Idle connections closed to make room for new ones.
+    pub closed_for_room: Counter,
+    /// Connections refused because their address had its share, with requests under way on all.
+    pub refused: Counter,
+}
+
+/// A server, ready to run.
+#[derive(Debug)]
+pub struct Server {
+    /// Where it listens: [`listen`](crate::listen).
+    pub listener: TcpListener,
+    /// With which it speaks TLS.
+    pub tls: Option<Tls>,
+    /// Its limits.
+    pub settings: Settings,
+    /// What it counts.
+    pub metrics: ConnectionMetrics,
+}
+
+impl Server {
+    /// Logs where it listens, and its limits.
+    pub fn announce(&self) {
+        let address =
+            self.listener.local_addr().map_or_else(|_| String::new(), |at| at.to_string());
+        let Settings { name, max_connections, max_connections_per_address, .. } = self.settings;
+        tracing::info!(
+            address,
+            server = name,
+            tls = self.tls.is_some(),
+            max_connections,
+            max_connections_per_address,
+            "serving"
+        );
+    }
+
+    /// Serves connections, each by the service that `service` makes for its peer, until `shutdown`; then takes
+    /// no more, and ends with the requests under way, or after the drain time.
+    ///
+    /// Peers have IPv4 addresses where they have connected by IPv4.
+    pub async fn run<S: Respond>(
+        self,
+        service: impl Fn(SocketAddr) -> S,
+        shutdown: impl Future<Output = ()>,
+    ) {
+        let Self { listener, tls, settings, metrics } = self;
+        let running = Running {
+            permits: Arc::new(Semaphore::new(settings.max_connections)),
+            connections: Arc::default(),
+            warned: None,
+            start: Instant::now(),
+            tls,
+            settings,
+            metrics,
+        };
+        running.run(listener, service, shutdown).await;
+    }
+}
+
+struct Running {
+    tls: Option<Tls>,
+    settings: Settings,
+    metrics: ConnectionMetrics,
+    permits: Arc<Semaphore>,
+    connections: Arc<Connections>,
+    start: Instant,
+    /// When it was logged last that there is no room.
+    warned: Option<Instant>,
+}
+
+/// A connection that has been accepted.
+type Accepted = (TcpStream, SocketAddr);
+
+impl Running {
+    async fn run<S: Respond>(
+        mut self,
+        listener: TcpListener,
+        service: impl Fn(SocketAddr) -> S,
+        shutdown: impl Future<Output = ()>,
+    ) {
+        let mut tick = interval(RESOLUTION);
+        let mut checked = Instant::now();
+        let mut shutdown = pin!(shutdown);
+        let mut waiting = None;
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                now = tick.tick() => {
+                    self.advance(now);
+                    if now.duration_since(checked) >= self.settings.timeouts.check_interval {
+                        checked = now;
+                        self.connections.close_expired(&self.settings);
+                    }
+                }
+                (accepted, permit) = self.next(&listener, &mut waiting) => {
+                    self.serve(accepted, permit, &service);
+                }
+            }
+        }
+        // Who is connected already, as far as the kernel knows, is answered too.
+        while let Some((accepted, permit)) = self.next(&listener, &mut waiting).now_or_never() {
+            self.serve(accepted, permit, &service);
+        }
+        drop(listener);
+        self.drain().await;
+    }
+
+    fn advance(&self, now: Instant) {
+        let elapsed = now.duration_since(self.start).as_millis();
+        self.connections.clock.set(u64::try_from(elapsed).unwrap_or(u64::MAX));
+    }
+
+    /// The next connection, once there is room for it. It waits in `waiting`, so that this future may be
+    /// dropped and begun again.
+    async fn next(
+        &mut self,
+        listener: &TcpListener,
+        waiting: &mut Option<Accepted>,
+    ) -> (Accepted, OwnedSemaphorePermit) {
+        loop {
+            let accepted = match waiting.take() {
+                Some(accepted) => accepted,
+                None => self.accept(listener).await,
+            };
+            if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
+                return (accepted, permit);
+            }
+            *waiting = Some(accepted);
+            self.make_room("all connections are in use");
+            // The semaphore is never closed; if it were, waiting would be right too.
+            let permit = Arc::clone(&self.permits).acquire_owned().await;
+            if let (Ok(permit), Some(accepted)) = (permit, waiting.take()) {
+                return (accepted, permit);
+            }
+        }
+    }
+
+    async fn accept(&mut self, listener: &TcpListener) -> Accepted {
+        loop {
+            match listener.accept().await {
+                Ok((stream, peer)) => {
+                    return (stream, SocketAddr::new(peer.ip().to_canonical(), peer.port()));
+                }
+                Err(error) => {
+                    self.metrics.accept_errors.inc();
+                    if is_out_of_descriptors(&error) {
+                        self.make_room("no file descriptor is left");
+                    } else {
+                        tracing::warn!(%error, "a connection could not be accepted");
+                    }
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn make_room(&mut self, why: &'static str) {
+        let closed = self.connections.make_room(self.settings.max_connections);
+        self.metrics.closed_for_room.inc_by(closed as u64);
+        if self.may_warn() {
+            let Settings { name, max_connections, .. } = self.settings;
+            tracing::warn!(server = name, max_connections, "{why}: the longest idle are closed");
+        }
+    }
+
+    fn may_warn(&mut self) -> bool {
+        let now = Instant::now();
+        let is_due = self.warned.is_none_or(|warned| now.duration_since(warned) >= WARN_INTERVAL);
+        if is_due {
+            self.warned = Some(now);
+        }
+        is_due
+    }
+
+    fn serve<S: Respond>(
+        &mut self,
+        (stream, peer): Accepted,
+        permit: OwnedSemaphorePermit,
+        service: &impl Fn(SocketAddr) -> S,
+    ) {
+        let Some(place) = self.connections.place(peer.ip(), &self.settings) else {
+            self.metrics.refused.inc();
+            if self.may_warn() {
+                let Settings { name, max_connections_per_address, .. } = self.settings;
+                tracing::warn!(
+                    server = name,
+                    peer = %peer.ip(),
+                    max_connections_per_address,
+                    "connection refused: its address has its share, with requests under way on all"
+                );
+            }
+            return;
+        };
+        tune(&stream, self.settings.bodies);
+        let tls = self.tls.as_ref().map(Tls::acceptor);
+        let connection =
+            Connection::new(stream, tls, service(peer), &place.watch, self.settings.bodies);
+        let open = OpenConnection::new(&self.metrics.open, place, permit);
+        tokio::spawn(async move {
+            connection.await;
+            drop(open);
+        });
+    }
+
+    async fn drain(self) {
+        let Settings { name, timeouts, max_connections, .. } = &self.settings;
+        let open = self.connections.order(Order::Drain);
+        tracing::info!(server = name, open, "shutting down: no more connections are accepted");
+        // All permits are back when all connections have ended.
+        let all = u32::try_from(*max_connections).unwrap_or(u32::MAX);
+        if timeout(timeouts.drain, self.permits.acquire_many(all)).await.is_ok() {
+            tracing::info!(server = name, "shut down: every request was responded to");
+        } else {
+            let cut = self.connections.order(Order::Close);
+            tracing::warn!(
+                server = name,
+                cut,
+                "shut down: connections with requests under way after {:?} were cut",
+                timeouts.drain
+            );
+        }
+    }
+}
+
+/// What an open connection takes, until its end.
+struct OpenConnection {
+    gauge: Gauge,
+    _place: Place,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl OpenConnection {
+    fn new(gauge: &Gauge, place: Place, permit: OwnedSemaphorePermit) -> Self {
+        gauge.inc();
+        Self { gauge: gauge.clone(), _place: place, _permit: permit }
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.gauge.dec();
+    }
+}
+
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    let code = error.raw_os_error();
+    [Errno::MFILE, Errno::NFILE].iter().any(|errno| code == Some(errno.raw_os_error()))
+}
+
+/// Only a matter of speed, so a failure is none.
+fn tune(stream: &TcpStream, bodies: Bodies) {
+    let _ = stream.set_nodelay(true);
+    #[cfg(target_os = "linux")]
+    if bodies == Bodies::Streamed {
+        let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(MAX_UNSENT_BYTES);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = bodies;
+}

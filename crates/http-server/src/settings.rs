@@ -1,0 +1,137 @@
+//! The limits of a server, each with its reason. A product chooses among them once; tests choose
+//! milliseconds.
+
+use std::time::Duration;
+
+use crate::TrustedPeers;
+
+/// A connection on which no whole request has arrived by then is closed: no client needs longer, and one
+/// that asks for nothing only takes a place. Google's and AWS's balancers send within a second.
+pub const FIRST_REQUEST: Duration = Duration::from_secs(30);
+
+/// How long the head of a further request may take, from its first byte to its last. Dripping does not
+/// prolong it.
+pub const REQUEST_HEAD: Duration = Duration::from_secs(30);
+
+/// How long a connection is kept alive without a request. Google's balancers keep idle connections for
+/// 600 s: they must close first, or a request meets a closing connection.
+pub const IDLE: Duration = Duration::from_secs(620);
+
+/// How long a client may take nothing of a response. The slowest that is tolerated so takes some kilobytes a
+/// second, which is what the system buffers in that time.
+pub const STALL: Duration = Duration::from_secs(120);
+
+/// How often limits are checked: they are exceeded by this much at most.
+pub const CHECK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The part of the connections that one address may have: half of them, so that one client never has all,
+/// and a company behind one address still has thousands.
+pub const ADDRESS_SHARE: usize = 2;
+
+/// How many requests of an HTTP/2 connection may be under way: more than any image has layers at once.
+pub const MAX_STREAMS: u32 = 200;
+
+/// Connections to an admin address: some scrapers and health checks, with room for slow ones.
+pub const ADMIN_CONNECTIONS: usize = 32;
+
+/// The limits of a server.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What the server is called in the log: `front`, `registry`.
+    pub name: &'static str,
+    /// Open connections. Where there are as many, those that have been idle longest are closed for new
+    /// ones; if none is idle, new ones wait in the kernel's queue.
+    pub max_connections: usize,
+    /// Open connections of one address (of one /64 for IPv6).
+    pub max_connections_per_address: usize,
+    /// Peers to which the limit of one address does not apply: balancers.
+    pub trusted_peers: TrustedPeers,
+    /// How long what may take.
+    pub timeouts: Timeouts,
+    /// What responses are like.
+    pub bodies: Bodies,
+}
+
+/// How long what may take on a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// From the connection, or the TLS handshake before, to the end of the first request's head.
+    pub first_request: Duration,
+    /// From the first byte of a further request's head to its last.
+    pub request_head: Duration,
+    /// Without a request.
+    pub idle: Duration,
+    /// Without progress while the client is to read.
+    pub stall: Duration,
+    /// From the shutdown to the end of the last connection.
+    pub drain: Duration,
+    /// How often these are checked.
+    pub check_interval: Duration,
+}
+
+/// What responses are like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bodies {
+    /// Small, and written at once: redirects, pages. Requests are small too, so that a connection can make the
+    /// server hold no more than 16 KiB.
+    Small,
+    /// Streamed, in either direction: layers.
+    Streamed,
+}
+
+impl Settings {
+    /// A server with at most so many connections, whose last requests have `drain` to end.
+    #[must_use]
+    pub const fn new(
+        name: &'static str,
+        max_connections: usize,
+        bodies: Bodies,
+        drain: Duration,
+    ) -> Self {
+        Self {
+            name,
+            max_connections,
+            max_connections_per_address: per_address(max_connections),
+            trusted_peers: TrustedPeers::none(),
+            timeouts: Timeouts {
+                first_request: FIRST_REQUEST,
+                request_head: REQUEST_HEAD,
+                idle: IDLE,
+                stall: STALL,
+                drain,
+                check_interval: CHECK_INTERVAL,
+            },
+            bodies,
+        }
+    }
+
+    /// The server of an admin address: metrics and health.
+    #[must_use]
+    pub fn admin(drain: Duration) -> Self {
+        let settings = Self::new("admin", ADMIN_CONNECTIONS, Bodies::Small, drain);
+        // Scrapers and health checks come from few addresses, and the public from none.
+        Self { max_connections_per_address: ADMIN_CONNECTIONS, ..settings }
+    }
+
+    /// The same with no more connections than the limit of open files allows, where `reserved` files are
+    /// needed for something else.
+    #[must_use]
+    pub fn within_descriptors(mut self, reserved: usize) -> Self {
+        let allowed = crate::descriptors::allowed(reserved);
+        if allowed < self.max_connections {
+            tracing::warn!(
+                server = self.name,
+                wanted = self.max_connections,
+                allowed,
+                "the limit of open files allows fewer connections; raise it with `ulimit -Hn` or `LimitNOFILE=`"
+            );
+            self.max_connections = allowed;
+            self.max_connections_per_address = per_address(allowed);
+        }
+        self
+    }
+}
+
+const fn per_address(connections: usize) -> usize {
+    connections.div_ceil(ADDRESS_SHARE)
+}

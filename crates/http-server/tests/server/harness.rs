@@ -1,0 +1,193 @@
+//! A server whose responses the test decides, and clients from several addresses.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::Response;
+use http_body_util::Full;
+use http_server::{
+    Bodies, ConnectionMetrics, Server, Settings, Timeouts, Tls, TrustedPeers, handler, listen,
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpSocket, TcpStream},
+    sync::{Semaphore, oneshot},
+    task::JoinHandle,
+};
+
+/// Two clients; all of 127/8 is this machine.
+pub(crate) const ONE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1));
+pub(crate) const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+
+/// Longer than anything takes that is going to happen.
+const PATIENCE: Duration = Duration::from_secs(2_000);
+
+/// How much `/large` has: more than the system buffers between the two.
+pub(crate) const LARGE: usize = 32 << 20;
+
+pub(crate) const TIMEOUTS: Timeouts = Timeouts {
+    first_request: Duration::from_secs(30),
+    request_head: Duration::from_secs(20),
+    idle: Duration::from_secs(600),
+    stall: Duration::from_secs(120),
+    drain: Duration::from_secs(8),
+    check_interval: Duration::from_secs(1),
+};
+
+pub(crate) fn settings(max_connections: usize) -> Settings {
+    let settings = Settings::new("test", max_connections, Bodies::Streamed, TIMEOUTS.drain);
+    // Most tests have one address only.
+    Settings { max_connections_per_address: max_connections, timeouts: TIMEOUTS, ..settings }
+}
+
+/// A running server: `/wait` is responded to once the test allows it, `/large` is large, `/peer` is the
+/// client's address.
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    pub(crate) metrics: ConnectionMetrics,
+    /// A permit lets one request to `/wait` go on.
+    pub(crate) waiting: Arc<Semaphore>,
+    stop: Option<oneshot::Sender<()>>,
+    serving: JoinHandle<()>,
+}
+
+pub(crate) async fn start(settings: Settings) -> Running {
+    start_at("127.0.0.1:0", settings, None).await
+}
+
+pub(crate) async fn start_at(address: &str, settings: Settings, tls: Option<Tls>) -> Running {
+    let listener = listen(address.parse().expect(address)).expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    let (stop, stopped) = oneshot::channel::<()>();
+    let waiting = Arc::new(Semaphore::new(0));
+    let metrics = ConnectionMetrics::default();
+    let server = Server { listener, tls, settings, metrics: metrics.clone() };
+    let allowed = Arc::clone(&waiting);
+    let service = move |peer: SocketAddr| {
+        let allowed = Arc::clone(&allowed);
+        handler(move |request: http::Request<_>| {
+            let allowed = Arc::clone(&allowed);
+            let path = request.uri().path().to_owned();
+            async move { respond(&path, peer, &allowed).await }
+        })
+    };
+    let serving = tokio::spawn(async move {
+        server.run(service, async { drop(stopped.await) }).await;
+    });
+    Running { address, metrics, waiting, stop: Some(stop), serving }
+}
+
+async fn respond(path: &str, peer: SocketAddr, allowed: &Semaphore) -> Response<Full<Bytes>> {
+    Response::new(Full::from(match path {
+        "/wait" => {
+            allowed.acquire().await.expect("it is never closed").forget();
+            "waited".into()
+        }
+        "/large" => vec![0; LARGE],
+        "/peer" => peer.ip().to_string().into_bytes(),
+        _ => "here".into(),
+    }))
+}
+
+impl Running {
+    /// A connection from `client`.
+    pub(crate) async fn connect(&self, client: IpAddr) -> Client {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind(SocketAddr::new(client, 0)).expect("an address of this machine");
+        let to = SocketAddr::new(ONE, self.address.port());
+        Client(within(socket.connect(to)).await.expect("it listens"))
+    }
+
+    /// A connection that has been responded to, and is idle now.
+    pub(crate) async fn idle(&self, client: IpAddr) -> Client {
+        let mut connection = self.connect(client).await;
+        assert!(connection.ask("/").await.ends_with("here"));
+        connection
+    }
+
+    /// A connection with a request under way.
+    pub(crate) async fn busy(&self, client: IpAddr) -> Client {
+        let mut connection = self.connect(client).await;
+        connection.send(&get("/wait")).await;
+        connection
+    }
+
+    /// Waits until so many connections are open.
+    pub(crate) async fn has_open(&self, count: i64) {
+        within(async {
+            while self.metrics.open.get() != count {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
+    pub(crate) fn stop(&mut self) {
+        drop(self.stop.take());
+    }
+
+    pub(crate) async fn ended(&mut self) {
+        within(&mut self.serving).await.expect("no panic");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+pub(crate) fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n")
+}
+
+pub(crate) struct Client(pub(crate) TcpStream);
+
+impl Client {
+    pub(crate) async fn send(&mut self, text: &str) {
+        within(self.0.write_all(text.as_bytes())).await.expect("it is sent");
+    }
+
+    /// A response with a short body.
+    pub(crate) async fn response(&mut self) -> String {
+        let mut read = Vec::new();
+        loop {
+            let text = String::from_utf8_lossy(&read).into_owned();
+            if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+                if length.is_some_and(|length| length == body.len().to_string()) {
+                    return text;
+                }
+            }
+            let count = within(self.0.read_buf(&mut read)).await.expect("it can be read");
+            assert!(count > 0, "closed after {text:?}");
+        }
+    }
+
+    pub(crate) async fn ask(&mut self, path: &str) -> String {
+        self.send(&get(path)).await;
+        self.response().await
+    }
+
+    /// What comes until the connection is closed.
+    pub(crate) async fn rest(&mut self) -> String {
+        let mut rest = Vec::new();
+        // A connection that is reset has been closed too.
+        let _ = within(self.0.read_to_end(&mut rest)).await;
+        String::from_utf8_lossy(&rest).into_owned()
+    }
+}
+
+pub(crate) fn trusted(networks: &[&str]) -> TrustedPeers {
+    let parse = |network: &&str| http_server::parse_network(network).expect(network);
+    TrustedPeers::new(networks.iter().map(parse).collect(), http_server::DefaultTrust::Nobody)
+}
+
+/// The value of `future`, which a broken server would never give. The clock may be one that jumps.
+pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.expect("it should have happened by now")
+}

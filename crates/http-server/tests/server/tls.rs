@@ -1,0 +1,53 @@
+//! TLS: a client that never finishes its handshake, and a certificate that is replaced.
+
+use std::sync::Arc;
+
+use http_server::Tls;
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, ServerName},
+};
+use tokio::{net::TcpStream, time::Instant};
+use tokio_rustls::TlsConnector;
+
+use crate::harness::{ONE, TIMEOUTS, settings, start_at};
+
+fn identity() -> (Tls, CertificateDer<'static>) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("it is made");
+    let key = made.signing_key.serialize_pem();
+    let tls = Tls::from_pem(made.cert.pem().as_bytes(), key.as_bytes()).expect("they go together");
+    (tls, made.cert.der().clone())
+}
+
+/// Whether the server at `address` has this certificate.
+async fn has(address: std::net::SocketAddr, certificate: &CertificateDer<'static>) -> bool {
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate.clone()).expect("a certificate");
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("they are known")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = TcpStream::connect(address).await.expect("it listens");
+    let name = ServerName::try_from("localhost").expect("a name");
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await.is_ok()
+}
+
+#[tokio::test]
+async fn a_certificate_is_replaced_for_new_connections() {
+    let ((tls, before), (newer, after)) = (identity(), identity());
+    let server = start_at("127.0.0.1:0", settings(10), Some(tls.clone())).await;
+    assert!(has(server.address, &before).await && !has(server.address, &after).await);
+    tls.replace_with(&newer);
+    assert!(has(server.address, &after).await && !has(server.address, &before).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_counts_as_time_to_the_first_request() {
+    let server = start_at("127.0.0.1:0", settings(10), Some(identity().0)).await;
+    let mut silent = server.connect(ONE).await;
+    let begin = Instant::now();
+    assert_eq!(silent.rest().await, "");
+    assert!(begin.elapsed() < 2 * TIMEOUTS.first_request, "{:?}", begin.elapsed());
+}

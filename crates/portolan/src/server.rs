@@ -1,0 +1,32 @@
+//! What every server of the program does at its start: raise the limit of open files, listen, and say what
+//! SIGHUP does.
+
+use std::net::SocketAddr;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+
+use crate::signals;
+
+/// To be called first. `on_hangup` is called at each SIGHUP, which never ends a server.
+///
+/// # Errors
+/// When the system does not let us listen to signals.
+pub(crate) fn start(on_hangup: impl FnMut() + Send + 'static) -> anyhow::Result<()> {
+    signals::on_hangup(on_hangup).context("cannot listen to SIGHUP")?;
+    if let Err(error) = http_server::raise_descriptor_limit() {
+        tracing::warn!(%error, "the limit of open files could not be raised");
+    }
+    Ok(())
+}
+
+/// What a server without files to read again does at SIGHUP.
+pub(crate) fn ignore_hangup() {
+    tracing::info!("SIGHUP ignored: there is nothing to reload");
+}
+
+/// # Errors
+/// When the address is taken, not ours, or not permitted.
+pub(crate) fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    http_server::listen(address).with_context(|| format!("cannot listen on {address}"))
+}

@@ -1,0 +1,30 @@
+//! A blob store's directory as a server: its responses are `blob-store`'s, its connections `http-server`'s.
+
+use std::{path::Path, time::Duration};
+
+use blob_store::serve::Served;
+use http_server::{Bodies, ConnectionMetrics, Server, Settings, handler};
+use tokio::net::TcpListener;
+
+/// Open connections. Each may read a file, and costs some buffers: 128 MiB together while they are idle.
+const MAX_CONNECTIONS: usize = 8_192;
+
+/// How long responses under way may go on after the shutdown: a stopped server must stop, even if a client
+/// reads slowly.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Serves the store in directory `dir` until `shutdown`, and then for at most [`DRAIN`] more.
+pub(crate) async fn serve(dir: &Path, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+    let settings = Settings::new("blob store", MAX_CONNECTIONS, Bodies::Streamed, DRAIN);
+    // Each response may have its file open.
+    let settings = settings.within_descriptors(MAX_CONNECTIONS);
+    let metrics = ConnectionMetrics::default();
+    let server = Server { listener, tls: None, settings, metrics };
+    server.announce();
+    let served = Served::new(dir);
+    let service = handler(move |request| {
+        let served = served.clone();
+        async move { served.respond(request).await }
+    });
+    server.run(|_peer| service.clone(), shutdown).await;
+}

@@ -1,0 +1,237 @@
+//! What the front, the registry and the served store have in common: signals, files that are read again, and the
+//! limit of open files.
+
+use std::{path::Path, process::Stdio};
+
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines},
+    net::TcpStream,
+    process::{Child, ChildStderr, Command},
+};
+
+use crate::harness::{end_of, signal, write};
+
+/// `secret`, hashed with bcrypt.
+const HASH: &str = "$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW";
+
+/// Documentation ranges (RFC 5737) that stand for a cloud's.
+const AWS_RANGES: &str = r#"{"syncToken": "1", "createDate": "2026-01-01-00-00-00",
+  "prefixes": [{"ip_prefix": "198.51.100.0/24", "region": "eu-west-3", "service": "EC2", "network_border_group": "eu-west-3"}],
+  "ipv6_prefixes": []}"#;
+const GCP_RANGES: &str = r#"{"syncToken": "1", "creationTime": "2026-01-01T00:00:00",
+  "prefixes": [{"ipv4Prefix": "203.0.113.0/24", "service": "Google Cloud", "scope": "europe-west9"}]}"#;
+
+/// Fewer than the connections of a test, so that a server that does not raise its soft limit runs out.
+const LOW_LIMIT: usize = 128;
+
+struct Server {
+    child: Child,
+    log: Lines<BufReader<ChildStderr>>,
+    address: String,
+    /// Where metrics and health are, if they are.
+    admin: Option<String>,
+}
+
+impl Server {
+    /// Starts the program with `arguments`, after this line of the shell.
+    async fn start(setup: &str, arguments: &[&str]) -> Self {
+        let mut command = Command::new("bash");
+        command.args(["-c", &format!("{setup}; exec \"$0\" \"$@\"")]);
+        command.arg(env!("CARGO_BIN_EXE_portolan")).args(arguments);
+        command.env_clear().env("PORTOLAN_ADMIN", "127.0.0.1:0").env("PORT", "0");
+        command.kill_on_drop(true).stdin(Stdio::null()).stdout(Stdio::null());
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("bash is there");
+        let mut log = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let mut admin = None;
+        loop {
+            let event = event(&mut log).await;
+            if event["message"] == "serving metrics and health" {
+                admin = event["at"].as_str().map(str::to_owned);
+            }
+            if let Some(address) = event["address"].as_str() {
+                return Self { child, log, address: address.to_owned(), admin };
+            }
+        }
+    }
+
+    /// Waits for a line of the log with this in it.
+    async fn logs(&mut self, text: &str) -> serde_json::Value {
+        loop {
+            let event = event(&mut self.log).await;
+            if event.to_string().contains(text) {
+                return event;
+            }
+        }
+    }
+
+    /// A connection that has been responded to, and is idle now.
+    async fn idle(&self) -> TcpStream {
+        let mut stream = TcpStream::connect(&self.address).await.expect("it listens");
+        let _ = request(&mut stream, "/v2/").await;
+        stream
+    }
+
+    async fn terminated(mut self) {
+        signal(&self.child, "TERM").await;
+        assert_eq!(self.logs("shutting down").await["signal"], "SIGTERM");
+        self.logs("shut down").await;
+        end_of(self.child).await.expect(0);
+    }
+}
+
+async fn event(log: &mut Lines<BufReader<ChildStderr>>) -> serde_json::Value {
+    let line = log.next_line().await.expect("UTF-8").expect("there is more to come");
+    serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
+}
+
+/// The status of the response; none if the connection was closed.
+async fn request(stream: &mut TcpStream, path: &str) -> Option<String> {
+    let text = format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n");
+    stream.write_all(text.as_bytes()).await.ok()?;
+    let mut response = [0; 4_096];
+    let length = stream.read(&mut response).await.ok().filter(|length| *length > 0)?;
+    String::from_utf8_lossy(&response[..length]).split(' ').nth(1).map(str::to_owned)
+}
+
+/// The arguments of all three servers.
+fn servers(directory: &Path) -> [Vec<String>; 3] {
+    let front =
+        "listen: 127.0.0.1:0\nadmin: null\nupstream: {endpoint: \"https://registry.example\"}\n";
+    let front = write(&directory.join("front.yaml"), front).display().to_string();
+    let store = directory.display().to_string();
+    [
+        vec!["serve", "--config", &front],
+        vec!["registry", "serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"],
+        vec!["store", "serve", &store, "--listen", "127.0.0.1:0"],
+    ]
+    .map(|arguments| arguments.into_iter().map(str::to_owned).collect())
+}
+
+#[tokio::test]
+async fn sighup_ends_no_server() {
+    let directory = TempDir::new().expect("a directory");
+    for arguments in servers(directory.path()) {
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        let mut server = Server::start(":", &arguments).await;
+        signal(&server.child, "HUP").await;
+        server.logs("SIGHUP ignored").await;
+        assert!(request(&mut server.idle().await, "/v2/").await.is_some(), "{arguments:?}");
+        server.terminated().await;
+    }
+}
+
+#[tokio::test]
+async fn the_soft_limit_of_open_files_is_raised() {
+    let directory = TempDir::new().expect("a directory");
+    for arguments in servers(directory.path()) {
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        let server = Server::start(&format!("ulimit -Sn {LOW_LIMIT}"), &arguments).await;
+        let mut connections = Vec::new();
+        for _ in 0..2 * LOW_LIMIT {
+            connections.push(server.idle().await);
+        }
+        for connection in &mut connections {
+            assert!(request(connection, "/v2/").await.is_some(), "{arguments:?}: one was closed");
+        }
+        server.terminated().await;
+    }
+}
+
+#[tokio::test]
+async fn where_descriptors_run_out_new_clients_and_the_admin_address_are_served() {
+    let directory = TempDir::new().expect("a directory");
+    for arguments in servers(directory.path()) {
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        let server = Server::start(&format!("ulimit -n {LOW_LIMIT}"), &arguments).await;
+        let mut connections = Vec::new();
+        for _ in 0..2 * LOW_LIMIT {
+            let mut connection = TcpStream::connect(&server.address).await.expect("it listens");
+            let status = request(&mut connection, "/v2/").await;
+            assert!(status.is_some(), "{arguments:?}: a new client gets no response");
+            connections.push(connection);
+        }
+        if let Some(admin) = &server.admin {
+            let mut admin = TcpStream::connect(admin).await.expect("it listens");
+            assert_eq!(request(&mut admin, "/healthz").await.as_deref(), Some("200"));
+        }
+        server.terminated().await;
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_silent_connections_keeps_nobody_out() {
+    let directory = TempDir::new().expect("a directory");
+    for arguments in servers(directory.path()) {
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        let server = Server::start(&format!("ulimit -n {LOW_LIMIT}"), &arguments).await;
+        let mut silent = Vec::new();
+        for _ in 0..2 * LOW_LIMIT {
+            silent.push(TcpStream::connect(&server.address).await.expect("it listens"));
+        }
+        let mut client = TcpStream::connect(&server.address).await.expect("it listens");
+        assert!(request(&mut client, "/v2/").await.is_some(), "{arguments:?}");
+        server.terminated().await;
+    }
+}
+
+#[tokio::test]
+async fn users_are_read_again_at_sighup_and_kept_if_they_are_wrong() {
+    let directory = TempDir::new().expect("a directory");
+    let users = directory.path().join("users");
+    write(&users, &format!("alice:{HASH}\n"));
+    let flags = ["registry", "serve", "--listen", "127.0.0.1:0", "--htpasswd"];
+    let flags = [&flags[..], &[users.to_str().expect("UTF-8")]].concat();
+    let mut server = Server::start(":", &flags).await;
+    let address = server.address.clone();
+    // The credentials of alice and bob.
+    let status = async |credentials: &str| {
+        let host: oci::Host = address.parse().expect("a host");
+        let request = http::Request::get("/v2/")
+            .header("authorization", format!("Basic {credentials}"))
+            .body(testkit::Body::empty())
+            .expect("a request");
+        testkit::send(&host, request).await.expect("an answer").status().as_u16()
+    };
+    let (alice, bob) = ("YWxpY2U6c2VjcmV0", "Ym9iOnNlY3JldA==");
+    assert_eq!((status(alice).await, status(bob).await), (200, 401));
+    write(&users, &format!("bob:{HASH}\n"));
+    signal(&server.child, "HUP").await;
+    server.logs("were read again").await;
+    assert_eq!((status(alice).await, status(bob).await), (401, 200));
+    write(&users, "alice:plain\n");
+    signal(&server.child, "HUP").await;
+    let logged = server.logs("reload failed").await;
+    assert!(logged["error"].as_str().is_some_and(|error| error.contains("users:1:1")), "{logged}");
+    assert_eq!((status(alice).await, status(bob).await), (401, 200));
+    server.terminated().await;
+}
+
+#[tokio::test]
+async fn without_a_configuration_a_taken_admin_address_is_a_warning() {
+    let directory = TempDir::new().expect("a directory");
+    let of = |cloud: &str, text| {
+        format!("{cloud}={}", write(&directory.path().join(cloud), text).display())
+    };
+    let aws = of("aws", AWS_RANGES);
+    let gcp = of("gcp", GCP_RANGES);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let taken = taken.local_addr().map(|address| (taken, address)).expect("an address");
+    let mut command = crate::harness::portolan(&["serve", "--ranges", &aws, "--ranges", &gcp]);
+    command.env("PORT", "0").env("PORTOLAN_ADMIN", taken.1.to_string());
+    let mut child = command.spawn().expect("it starts");
+    let mut log = BufReader::new(child.stderr.take().expect("piped")).lines();
+    let mut warned = false;
+    let address = loop {
+        let event = event(&mut log).await;
+        warned |= event["level"] == "WARN" && event.to_string().contains("PORTOLAN_ADMIN");
+        if let Some(address) = event["address"].as_str() {
+            break address.to_owned();
+        }
+    };
+    assert!(warned);
+    // It listens on IPv6 and IPv4.
+    let port = address.rsplit(':').next().expect("a port");
+    let mut client = TcpStream::connect(format!("127.0.0.1:{port}")).await.expect("it listens");
+    assert_eq!(request(&mut client, "/v2/").await.as_deref(), Some("200"));
+}
