@@ -159,6 +159,18 @@ pub fn nested(seed: u64, indexes: usize) -> Image {
     Image { descriptor: Descriptor::of(OCI.index, &bytes), bytes, blobs: Vec::new(), children }
 }
 
+/// The same image, whose layer at this place has another media type.
+#[must_use]
+pub fn with_layer_type(image: &Image, layer: usize, media_type: &str) -> Image {
+    let mut image = image.clone();
+    let mut json: serde_json::Value = serde_json::from_slice(&image.bytes).expect("a manifest");
+    json["layers"][layer]["mediaType"] = media_type.into();
+    image.blobs[layer + 1].descriptor.media_type = media_type.to_owned();
+    image.bytes = json.to_string().into();
+    image.descriptor = Descriptor::of(image.descriptor.media_type, &image.bytes);
+    image
+}
+
 /// The same image, whose manifest and blobs are called by their SHA-512.
 #[must_use]
 pub fn in_sha512(image: &Image) -> Image {

@@ -55,6 +55,7 @@ on_both_storages! {
     manifests::manifests_are_served_as_they_were_pushed
     manifests::the_media_type_is_the_one_pushed_or_its_own
     manifests::a_manifest_needs_all_it_points_to
+    manifests::a_layer_of_a_manifest_media_type_is_looked_up_among_blobs
     manifests::bad_manifests_are_refused
     manifests::the_longest_manifest_is_taken_and_a_longer_one_refused
     manifests::a_tag_moves_and_the_manifest_stays

@@ -106,6 +106,16 @@ pub(crate) async fn a_manifest_needs_all_it_points_to(peer: &Peer) {
     assert_eq!(put.status(), StatusCode::CREATED, "{put:?}");
 }
 
+/// `regctl artifact put -m application/vnd.oci.image.index.v1+json` makes such artifacts.
+pub(crate) async fn a_layer_of_a_manifest_media_type_is_looked_up_among_blobs(peer: &Peer) {
+    for (seed, media_type) in media_type::MANIFESTS.into_iter().enumerate() {
+        let artifact = fixture::with_layer_type(&fixture::image(seed as u64, 1), 0, media_type);
+        let put = peer.push_manifest("a", "v1", &artifact).await;
+        assert_eq!(refusal(&put), refused(404, "MANIFEST_BLOB_UNKNOWN"), "{media_type}");
+        peer.push("a", "v1", &artifact).await;
+    }
+}
+
 pub(crate) async fn bad_manifests_are_refused(peer: &Peer) {
     let image = fixture::image(1, 1);
     peer.push("a", "v1", &image).await;
