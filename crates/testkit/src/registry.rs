@@ -68,6 +68,13 @@ impl TestRegistry {
         assert_eq!(response.status(), StatusCode::CREATED, "{path}: {text}");
     }
 
+    /// Deletes a blob of `repository`; the manifests that list it stay.
+    pub async fn delete_blob(&self, repository: &str, digest: &Digest) {
+        let path = format!("/v2/{repository}/blobs/{digest}");
+        let response = self.ask(Method::DELETE, &path, "", Bytes::new()).await;
+        assert_eq!(response.status(), StatusCode::ACCEPTED, "{path}");
+    }
+
     /// The digest of the manifest at this tag or digest, if there is one.
     pub async fn digest_of(&self, repository: &str, reference: &str) -> Option<Digest> {
         let path = format!("/v2/{repository}/manifests/{reference}");

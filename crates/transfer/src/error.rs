@@ -3,7 +3,7 @@
 
 use std::{fmt, sync::Arc};
 
-use oci::{Digest, ManifestError};
+use oci::{Digest, ErrorCode, ManifestError};
 use registry_client::RepositoryClient;
 
 /// What is being moved.
@@ -51,6 +51,31 @@ impl Error {
         matches!(self, Self::Source(error) if matches!(**error, SourceError::Missing { .. }))
     }
 
+    /// Whether a manifest is of a kind that is not copied.
+    #[must_use]
+    pub fn is_kind(&self) -> bool {
+        let Self::Source(error) = self else { return false };
+        match &**error {
+            SourceError::Manifest { .. } => true,
+            SourceError::Read { cause, .. } => cause.is_schema1(),
+            _ => false,
+        }
+    }
+
+    /// Whether the content is broken for good at its source: something of it is not there, or is other than its digest,
+    /// size or kind must be. Trying again gives the same.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        let Self::Source(error) = self else { return false };
+        match &**error {
+            SourceError::Missing { .. }
+            | SourceError::Manifest { .. }
+            | SourceError::Size { .. }
+            | SourceError::TooLarge { .. } => true,
+            SourceError::Read { cause, .. } => cause.is_wrong_content(),
+        }
+    }
+
     /// Whether a registry could not be asked at all, so that asking it for something else will most
     /// likely end the same way: that of the source if [`Error::is_source`], else that of the destination.
     #[must_use]
@@ -68,6 +93,17 @@ impl Error {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         self.of_registry().is_some_and(registry_client::Error::is_transient)
+    }
+
+    /// Whether a registry refused a manifest because it does not know something that the manifest lists. The
+    /// specification's code is the second; registries use the others too.
+    pub(crate) fn is_unknown_content(&self) -> bool {
+        let codes =
+            [ErrorCode::BlobUnknown, ErrorCode::ManifestBlobUnknown, ErrorCode::ManifestUnknown];
+        matches!(self, Self::Destination(_))
+            && self
+                .of_registry()
+                .is_some_and(|error| codes.iter().any(|code| error.has_code(*code)))
     }
 
     /// Whether a destination failed only because the content could not be had.

@@ -39,15 +39,32 @@ pub async fn copy_blob(
     blob: &Descriptor,
     destinations: &[&Destination],
 ) -> Vec<Result<BlobOutcome, Error>> {
-    let ways = destinations.iter().map(|to| Way { to, from: None }).collect::<Vec<_>>();
+    let ways = destinations.iter().map(|to| Way::to(to)).collect::<Vec<_>>();
     Wanted { source, parent, blob }.move_to(&ways).await
 }
 
-/// A destination, and a repository of the same registry that may have the blob, besides itself and the source.
+/// A destination, and how it comes to a blob.
 #[derive(Clone, Copy)]
 pub(crate) struct Way<'a> {
     pub(crate) to: &'a Destination,
-    pub(crate) from: Option<&'a Repository>,
+    pub(crate) by: By<'a>,
+}
+
+/// How a registry's upload begins.
+#[derive(Clone, Copy)]
+pub(crate) enum By<'a> {
+    /// By asking for a mount: from this repository of the same registry, else from the source's if that is of the
+    /// same registry, else from the destination's own.
+    Mount(Option<&'a Repository>),
+    /// By opening an upload: the bytes are sent whatever the registry says that it has.
+    Upload,
+}
+
+impl<'a> Way<'a> {
+    /// The usual one.
+    pub(crate) const fn to(to: &'a Destination) -> Self {
+        Self { to, by: By::Mount(None) }
+    }
 }
 
 /// A blob to be moved.
@@ -141,10 +158,10 @@ impl Wanted<'_> {
         written.into_iter().zip(ways).map(settle).collect()
     }
 
-    pub(crate) async fn open(&self, Way { to, from }: Way<'_>) -> Result<Sink, Error> {
+    pub(crate) async fn open(&self, Way { to, by }: Way<'_>) -> Result<Sink, Error> {
         match to {
             Destination::Registry(repository) => self
-                .open_upload(repository, from)
+                .open_upload(repository, by)
                 .await
                 .map_err(|cause| to.registry_failed("write", self.content(), cause)),
             Destination::Store(store) => store
@@ -160,8 +177,9 @@ impl Wanted<'_> {
     async fn open_upload(
         &self,
         to: &RepositoryClient,
-        from: Option<&Repository>,
+        by: By<'_>,
     ) -> Result<Sink, registry_client::Error> {
+        let By::Mount(from) = by else { return to.start_upload().await.map(Sink::Upload) };
         let own = (self.source.host() == to.host()).then(|| self.source.name());
         let from = from.or(own);
         Ok(match to.begin_blob(&self.blob.digest, from).await? {

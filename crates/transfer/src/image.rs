@@ -33,6 +33,8 @@ pub struct Node {
     pub children: Vec<Descriptor>,
     /// The blobs that it lists: config and layers, and what an index lists that is no manifest.
     pub blobs: Vec<Descriptor>,
+    /// The layers that it lists and that are left alone, since they are not distributable.
+    pub not_distributable: Vec<Descriptor>,
 }
 
 impl Node {
@@ -81,7 +83,8 @@ impl Node {
         let lists_manifests = matches!(parsed, Manifest::Index(_));
         let (children, blobs) =
             once.into_iter().partition(|listed| lists_manifests && is_manifest(listed));
-        Ok(Self { manifest, children, blobs })
+        let not_distributable = parsed.not_distributable().cloned().collect();
+        Ok(Self { manifest, children, blobs, not_distributable })
     }
 }
 
@@ -147,6 +150,11 @@ impl Image {
         let mut seen = HashSet::new();
         let all = self.nodes().flat_map(|node| &node.blobs);
         all.filter(move |blob| seen.insert(blob.digest))
+    }
+
+    /// The layers that are not copied, since they are not distributable.
+    pub fn not_distributable(&self) -> impl Iterator<Item = &Descriptor> {
+        self.nodes().flat_map(|node| &node.not_distributable)
     }
 
     /// All its manifests, each once, children before those that list them, the root last.

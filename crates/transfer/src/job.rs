@@ -3,6 +3,8 @@
 //! half-written. What is done with the telling (a bar, lines, nothing) is the caller's, and so is
 //! reporting what was not reached.
 
+use std::time::Duration;
+
 use tokio::sync::watch;
 
 /// Whether anything is written.
@@ -35,34 +37,54 @@ impl Progress for Silent {
     fn advance(&self, _: u64) {}
 }
 
+/// Why a run is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopCause {
+    /// A signal.
+    Interrupted,
+    /// The deadline that it was given.
+    Deadline(Duration),
+}
+
 /// Tells a run to stop.
 #[derive(Debug)]
-pub struct Stopper(watch::Sender<bool>);
+pub struct Stopper(watch::Sender<Option<StopCause>>);
 
 /// Hears of it.
 #[derive(Clone, Debug)]
-pub struct Stop(watch::Receiver<bool>);
+pub struct Stop(watch::Receiver<Option<StopCause>>);
 
 /// A pair of the two. A dropped [`Stopper`] never stops anything.
 #[must_use]
 pub fn stop() -> (Stopper, Stop) {
-    let (sender, receiver) = watch::channel(false);
+    let (sender, receiver) = watch::channel(None);
     (Stopper(sender), Stop(receiver))
 }
 
 impl Stopper {
-    /// Stops the run, now.
+    /// Stops the run, now, as a signal does.
     pub fn stop(&self) {
-        self.0.send_replace(true);
+        self.0.send_replace(Some(StopCause::Interrupted));
+    }
+
+    /// Stops the run, now, since this deadline has passed.
+    pub fn stop_at_deadline(&self, deadline: Duration) {
+        self.0.send_replace(Some(StopCause::Deadline(deadline)));
     }
 }
 
 impl Stop {
+    /// Why the run was stopped, if it was.
+    #[must_use]
+    pub fn cause(&self) -> Option<StopCause> {
+        *self.0.borrow()
+    }
+
     /// What `work` comes to; nothing when the run was stopped before or meanwhile.
     pub async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         let mut stopped = self.0.clone();
         let told = async {
-            if stopped.wait_for(|stopped| *stopped).await.is_err() {
+            if stopped.wait_for(Option::is_some).await.is_err() {
                 std::future::pending::<()>().await;
             }
         };

@@ -4,6 +4,7 @@
 //! It writes no tags and deletes nothing. Which image goes where is its caller's decision; the rules of
 //! moving are the tables of `docs/transfer.md`.
 
+mod confirmed;
 mod copy;
 mod destination;
 mod error;
@@ -13,13 +14,16 @@ mod job;
 mod lane;
 mod patience;
 mod per_digest;
+mod recipient;
 
+pub use confirmed::MAX_CONFIRMED;
 pub use copy::{BLOBS_AT_ONCE, Copied};
 pub use destination::Destination;
 pub use error::{Content, DestinationError, Error, SourceError};
 pub use fan_out::{BlobOutcome, copy_blob};
 pub use image::{Image, MAX_DEPTH, MAX_MANIFESTS, MAX_TREE_BYTES, Node};
-pub use job::{Confirm, Progress, Silent, Stop, Stopper, stop};
+pub use job::{Confirm, Progress, Silent, Stop, StopCause, Stopper, stop};
 pub use lane::PIECES_WAITING;
 pub use patience::{PATIENCE, together};
 pub use per_digest::{InFlight, PerDigest};
+pub use recipient::MAX_REPAIRS;

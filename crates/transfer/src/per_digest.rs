@@ -11,6 +11,8 @@ use oci::{Digest, Host, Repository};
 use registry_client::RepositoryClient;
 use tokio::sync::OwnedMutexGuard;
 
+use crate::{Content, Destination, confirmed::Confirmed};
+
 /// A value for each digest, each behind its own lock. Clones share the values.
 ///
 /// Values stay for as long as the map: some 200 bytes for each digest that a run has met.
@@ -46,11 +48,15 @@ impl<T> fmt::Debug for PerDigest<T> {
 }
 
 /// The blobs that a run has in motion: none is moved by two images at the same time, so that the
-/// second finds what the first has moved, and where. One for each run; clones are the same.
+/// second finds what the first has moved, and where; and what the run has confirmed to be there. One for each run;
+/// clones are the same.
 ///
 /// A place takes some 100 bytes: a blob that goes to 22 registries, two kilobytes.
 #[derive(Clone, Debug, Default)]
-pub struct InFlight(PerDigest<Places>);
+pub struct InFlight {
+    blobs: PerDigest<Places>,
+    pub(crate) confirmed: Arc<Confirmed>,
+}
 
 impl InFlight {
     /// Nothing in motion yet.
@@ -61,7 +67,15 @@ impl InFlight {
 
     /// Waits until nobody else moves this blob, and tells where it is.
     pub(crate) async fn lock(&self, digest: &Digest) -> OwnedMutexGuard<Places> {
-        self.0.lock(digest).await
+        self.blobs.lock(digest).await
+    }
+
+    /// Notes that a blob is not at `destination`, whatever was known of it.
+    pub(crate) async fn forget_blob(&self, digest: &Digest, destination: &Destination) {
+        self.confirmed.forget(Content::Blob(*digest), destination);
+        if let Destination::Registry(repository) = destination {
+            self.lock(digest).await.forget_repository(repository);
+        }
     }
 }
 
@@ -80,6 +94,11 @@ impl Places {
     /// Notes that nothing is known of this host any more.
     pub(crate) fn forget(&mut self, host: &Host) {
         self.0.retain(|(at, _)| at != host);
+    }
+
+    /// Notes that it is not in this very repository.
+    pub(crate) fn forget_repository(&mut self, repository: &RepositoryClient) {
+        self.0.retain(|(host, name)| (host, name) != (repository.host(), repository.name()));
     }
 
     /// Whether the blob is known to be in this very repository.

@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "helpers of tests")]
 
 mod fan_out;
+mod hollow;
 mod image;
 mod many;
 mod reading;

@@ -129,7 +129,7 @@ async fn what_cannot_be_copied_is_refused_by_name() {
         let server = serving(vec![leaf(1), (listed.clone(), bytes), root]).await;
         let error = load(&server, &digest).await.expect_err(word);
         let text = error.to_string();
-        assert!(error.is_source() && !error.is_missing(), "{text}");
+        assert!(error.is_source() && !error.is_missing() && error.is_broken(), "{text}");
         assert!(text.contains(word) && text.contains(&listed.digest.to_string()), "{text}");
     }
 }
@@ -165,4 +165,5 @@ async fn a_manifest_with_other_bytes_than_its_digest_is_refused() {
     source.fail(Fault::on(Method::GET, &child).status(503));
     let error = load(&source, &image.digest()).await.expect_err("it is out of order");
     assert!(error.is_source() && error.is_transient() && !error.is_missing(), "{error}");
+    assert!(!error.is_broken(), "{error}");
 }

@@ -1,0 +1,295 @@
+//! One destination of an image: what it lacks, what it got, and the writing of its manifests.
+//!
+//! Not here: the moving of blobs (`copy`), which is done for all destinations together.
+
+use std::{
+    collections::HashSet,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
+use oci::{Descriptor, Digest};
+use registry_client::RepositoryClient;
+
+use crate::{
+    BlobOutcome, Content, Copied, Destination, Error, Image, InFlight, Node,
+    fan_out::{By, Wanted, Way},
+    patience::together,
+    per_digest::Places,
+};
+
+/// How many manifests or blobs one destination is asked for at the same time.
+const QUESTIONS_AT_ONCE: usize = 8;
+
+/// How often what a manifest lists is pushed again when a registry refuses the manifest because it does not know
+/// something of that: first what HEAD says is absent, then everything, in case that HEAD is wrong.
+pub const MAX_REPAIRS: u32 = 2;
+
+/// A destination, and how far it is.
+pub(crate) struct Recipient<'a> {
+    pub(crate) destination: &'a Destination,
+    in_flight: &'a InFlight,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The manifests that it lacks.
+    manifests: HashSet<Digest>,
+    /// The blobs that it lacks, or that those manifests list.
+    blobs: HashSet<Digest>,
+    /// What it said it has not.
+    absent: Vec<Content>,
+    copied: Copied,
+    /// Once it failed, nothing more is tried with it.
+    failed: Option<Error>,
+}
+
+impl<'a> Recipient<'a> {
+    pub(crate) fn new(destination: &'a Destination, in_flight: &'a InFlight) -> Self {
+        Self { destination, in_flight, state: Mutex::default() }
+    }
+
+    /// Does something with all of them at once. Who is much slower than those that did as much, which `work` tells, is
+    /// left behind with `content` wanting.
+    pub(crate) async fn each<'r, W: Future<Output = bool>>(
+        all: &'r [Self],
+        content: Content,
+        work: impl Fn(&'r Self) -> W,
+    ) {
+        let done = together(all.iter().map(work), |has_done_as_much| *has_done_as_much).await;
+        for (recipient, _) in all.iter().zip(done).filter(|(_, done)| done.is_none()) {
+            recipient.fail(recipient.destination.lags(content));
+        }
+    }
+
+    fn has_failed(&self) -> bool {
+        self.state().failed.is_some()
+    }
+
+    /// Finds what is absent. The root is asked for first. Where it is absent, the manifest that is written first:
+    /// where not even that is there, most likely nobody has begun, and the others are taken for absent. One that is
+    /// there after all is written again, which changes nothing; its blobs are begun, and found there where the registry
+    /// tells. Where either is there, so may be others: all are asked for, and the blobs of those that are there.
+    ///
+    /// Whether the image is absent.
+    pub(crate) async fn survey(&self, image: &Image) -> bool {
+        let Some(is_absent) = self.is_absent(&image.root).await else { return false };
+        if let (true, Some((first, others))) = (is_absent, image.below.split_first()) {
+            match self.is_absent(first).await {
+                Some(true) => others.iter().for_each(|node| self.miss(node)),
+                Some(false) => self.ask_for(others).await,
+                None => {}
+            }
+        } else {
+            self.ask_for(&image.below).await;
+        }
+        self.check_blobs(image).await;
+        is_absent && !self.has_failed()
+    }
+
+    /// What of the image it says it has not.
+    pub(crate) async fn missing(self, image: &Image) -> Result<Vec<Content>, Error> {
+        self.is_absent(&image.root).await;
+        self.ask_for(&image.below).await;
+        self.check_blobs(image).await;
+        let State { absent, failed, .. } =
+            self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        failed.map_or(Ok(absent), Err)
+    }
+
+    async fn ask_for(&self, nodes: &[Node]) {
+        let ask = async |node| {
+            self.is_absent(node).await;
+        };
+        stream::iter(nodes).for_each_concurrent(QUESTIONS_AT_ONCE, ask).await;
+    }
+
+    /// Asks for a manifest. None where there is no answer: then the destination has failed.
+    async fn is_absent(&self, node: &Node) -> Option<bool> {
+        let digest = node.manifest.digest;
+        let ask = self.destination.has_manifest(&node.manifest);
+        let is_there = self.has(Content::Manifest(digest), ask).await?;
+        if !is_there {
+            self.state().absent.push(Content::Manifest(digest));
+            self.miss(node);
+        }
+        Some(!is_there)
+    }
+
+    /// Asks for the blobs of the manifests that are there. A registry that lost one, or was made to delete it, has
+    /// the manifest still.
+    async fn check_blobs(&self, image: &Image) {
+        let blobs: Vec<_> = {
+            let state = self.state();
+            let there =
+                image.nodes().filter(|node| !state.manifests.contains(&node.manifest.digest));
+            let mut seen = state.blobs.clone();
+            there.flat_map(|node| &node.blobs).filter(|blob| seen.insert(blob.digest)).collect()
+        };
+        let check = async |blob: &Descriptor| {
+            let (digest, ask) = (blob.digest, self.destination.has_blob(blob));
+            if self.has(Content::Blob(digest), ask).await == Some(false) {
+                self.in_flight.forget_blob(&digest, self.destination).await;
+                let mut state = self.state();
+                state.absent.push(Content::Blob(digest));
+                state.blobs.insert(digest);
+            }
+        };
+        stream::iter(blobs).for_each_concurrent(QUESTIONS_AT_ONCE, check).await;
+    }
+
+    /// Asks for content, unless it is known to be there. None where there is no answer.
+    async fn has(
+        &self,
+        content: Content,
+        ask: impl Future<Output = Result<bool, Error>>,
+    ) -> Option<bool> {
+        if self.has_failed() {
+            return None;
+        }
+        let answer = self.in_flight.confirmed.once(content, self.destination, ask).await;
+        answer.map_err(|error| self.fail(error)).ok()
+    }
+
+    /// Notes that a manifest is absent.
+    fn miss(&self, node: &Node) {
+        let mut state = self.state();
+        state.manifests.insert(node.manifest.digest);
+        state.blobs.extend(node.blobs.iter().map(|blob| blob.digest));
+    }
+
+    /// Whether the blob must be moved to it.
+    pub(crate) async fn lacks(&self, blob: &Descriptor, places: &Places) -> bool {
+        let is_wanted = {
+            let state = self.state();
+            state.failed.is_none() && state.blobs.contains(&blob.digest)
+        };
+        if !is_wanted {
+            return false;
+        }
+        // A registry is asked by the request that opens an upload.
+        if let Destination::Registry(repository) = self.destination {
+            return !places.has(repository);
+        }
+        match self.destination.has_blob(blob).await {
+            Ok(there) => !there,
+            Err(error) => {
+                self.fail(error);
+                false
+            }
+        }
+    }
+
+    pub(crate) fn record(&self, blob: &Descriptor, outcome: Result<BlobOutcome, Error>) {
+        if outcome.is_ok() {
+            self.in_flight.confirmed.note(Content::Blob(blob.digest), self.destination);
+        }
+        let mut state = self.state();
+        match outcome {
+            Ok(BlobOutcome::Sent) => {
+                state.copied.blobs += 1;
+                state.copied.bytes += blob.size;
+            }
+            Ok(BlobOutcome::Mounted) => state.copied.mounted += 1,
+            Ok(BlobOutcome::AlreadyThere) => {}
+            Err(error) => {
+                state.failed.get_or_insert(error);
+            }
+        }
+    }
+
+    /// Whether all that were lacking, if any, are there now.
+    pub(crate) async fn write_manifests(&self, image: &Image) -> bool {
+        for node in image.nodes() {
+            let is_wanted = {
+                let state = self.state();
+                state.failed.is_none() && state.manifests.contains(&node.manifest.digest)
+            };
+            if is_wanted && let Err(error) = self.put(image, node).await {
+                self.fail(error);
+            }
+        }
+        let state = self.state();
+        state.failed.is_none() && state.copied.manifests > 0
+    }
+
+    /// Writes a manifest; if the registry does not know something that it lists, that is brought there once more.
+    /// Boxed, since what it lists may be manifests.
+    fn put<'f>(&'f self, image: &'f Image, node: &'f Node) -> BoxFuture<'f, Result<(), Error>> {
+        let work = async move {
+            let mut repairs = 0;
+            while let Err(error) = self.destination.put_manifest(&node.manifest).await {
+                if !error.is_unknown_content() || repairs == MAX_REPAIRS {
+                    return Err(error);
+                }
+                repairs += 1;
+                self.restore(image, node, repairs).await?;
+            }
+            self.in_flight
+                .confirmed
+                .note(Content::Manifest(node.manifest.digest), self.destination);
+            self.state().copied.manifests += 1;
+            Ok(())
+        };
+        work.boxed()
+    }
+
+    /// Brings what `node` lists there once more, the first time only what is absent by HEAD.
+    async fn restore(&self, image: &Image, node: &Node, repairs: u32) -> Result<(), Error> {
+        let is_listed = |child: &&Node| {
+            node.children.iter().any(|listed| listed.digest == child.manifest.digest)
+        };
+        for child in image.below.iter().filter(is_listed) {
+            let digest = &child.manifest.digest;
+            self.in_flight.confirmed.forget(Content::Manifest(*digest), self.destination);
+            if repairs > 1 || !self.destination.has_manifest(&child.manifest).await? {
+                self.put(image, child).await?;
+            }
+        }
+        for blob in &node.blobs {
+            self.in_flight.forget_blob(&blob.digest, self.destination).await;
+            if repairs > 1 || !self.destination.has_blob(blob).await? {
+                self.push_again(&image.source, node, blob).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a blob, without believing the registry that it has it.
+    async fn push_again(
+        &self,
+        source: &RepositoryClient,
+        node: &Node,
+        blob: &Descriptor,
+    ) -> Result<(), Error> {
+        let mut places = self.in_flight.lock(&blob.digest).await;
+        let wanted = Wanted { source, parent: &node.manifest.digest, blob };
+        let way = Way { to: self.destination, by: By::Upload };
+        for outcome in wanted.move_to(&[way]).await {
+            let is_sent = outcome?;
+            if let Destination::Registry(repository) = self.destination {
+                places.add(repository);
+            }
+            self.record(blob, Ok(is_sent));
+        }
+        Ok(())
+    }
+
+    /// Keeps the first fault: it is what the others follow from.
+    pub(crate) fn fail(&self, error: Error) {
+        self.state().failed.get_or_insert(error);
+    }
+
+    pub(crate) fn finish(self) -> Result<Copied, Error> {
+        let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        match state.failed {
+            None => Ok(state.copied),
+            Some(error) => Err(error),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

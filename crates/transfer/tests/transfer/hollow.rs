@@ -1,0 +1,119 @@
+//! Images of which a destination has a manifest, but not all that it lists.
+
+use http::Method;
+use testkit::{
+    Fault, RecordedRequest, TestRegistry,
+    fixture::{self, Image as Fixture},
+};
+use transfer::{Content, Copied, Destination, Error, Image, InFlight};
+
+use crate::world::{REPOSITORY, repository, source_of};
+
+/// Two platforms of two layers each, of which they share the first.
+fn two() -> Fixture {
+    fixture::index(7, 2, 2)
+}
+
+async fn copy(
+    in_flight: &InFlight,
+    source: &TestRegistry,
+    image: &Fixture,
+    to: &TestRegistry,
+) -> Result<Copied, Error> {
+    let loaded = Image::load(&repository(source), &image.digest()).await.expect("it loads");
+    let to = Destination::Registry(repository(to));
+    loaded.copy_to(in_flight, &[to]).await.pop().expect("an answer")
+}
+
+fn heads_of_blobs(registry: &TestRegistry) -> usize {
+    let is_head =
+        |it: &RecordedRequest| it.method == Method::HEAD && it.path_and_query.contains("/blobs/");
+    registry.count(is_head)
+}
+
+#[tokio::test]
+async fn a_child_that_was_there_without_a_layer_is_completed() {
+    let image = two();
+    for child in &image.children {
+        let (source, to) = (source_of(&image).await, TestRegistry::start().await);
+        to.load(REPOSITORY, None, child).await;
+        to.delete_blob(REPOSITORY, &child.blobs[2].descriptor.digest).await;
+        let in_flight = InFlight::new();
+        copy(&in_flight, &source, &image, &to).await.expect("it is copied");
+        assert!(to.holds(REPOSITORY, &image).await);
+        // In the same run nothing that was there, or was brought there, is asked for again.
+        to.clear_requests();
+        let again = copy(&in_flight, &source, &image, &to).await.expect("it is there");
+        assert_eq!((again, heads_of_blobs(&to)), (Copied::default(), 0));
+    }
+}
+
+#[tokio::test]
+async fn a_root_that_is_there_is_checked_down_to_its_blobs() {
+    let image = two();
+    let (source, to) = (source_of(&image).await, TestRegistry::start().await);
+    to.load(REPOSITORY, None, &image).await;
+    let loaded = Image::load(&repository(&source), &image.digest()).await.expect("it loads");
+    let destination = Destination::Registry(repository(&to));
+    let missing =
+        async || loaded.missing_at(&InFlight::new(), &destination).await.expect("it says");
+    assert_eq!(missing().await, []);
+    let layer = image.children[1].blobs[2].descriptor.digest;
+    to.delete_blob(REPOSITORY, &layer).await;
+    assert_eq!(missing().await, [Content::Blob(layer)]);
+    let copied = copy(&InFlight::new(), &source, &image, &to).await.expect("it is copied");
+    assert_eq!((copied.blobs, copied.manifests), (1, 0));
+    assert_eq!(missing().await, []);
+}
+
+#[tokio::test]
+async fn a_manifest_that_is_refused_for_an_unknown_blob_is_put_again_after_its_blobs() {
+    // The run knows the shared layer to be there, and somebody deletes it then.
+    let (first, second) = (fixture::index(7, 1, 2), two());
+    let (source, to) = (source_of(&second).await, TestRegistry::start().await);
+    source.load(REPOSITORY, None, &first).await;
+    let in_flight = InFlight::new();
+    copy(&in_flight, &source, &first, &to).await.expect("it is copied");
+    let shared = second.children[1].blobs[1].descriptor.digest;
+    assert!(first.digests().contains(&shared));
+    to.delete_blob(REPOSITORY, &shared).await;
+    to.clear_requests();
+    copy(&in_flight, &source, &second, &to).await.expect("it is copied");
+    assert!(to.holds(REPOSITORY, &second).await);
+    let refused = second.children[1].digest().to_string();
+    let puts = to.count(|it| it.method == Method::PUT && it.path_and_query.ends_with(&refused));
+    assert_eq!(puts, 2);
+}
+
+#[tokio::test]
+async fn a_blob_that_head_wrongly_says_is_there_is_sent_nevertheless() {
+    let image = fixture::image(1, 1);
+    let (source, to) = (source_of(&image).await, TestRegistry::start().await);
+    // A mount and HEAD are answered from a cache that has a blob which is gone.
+    let layer = image.blobs[1].descriptor.digest;
+    let path = format!("/blobs/{layer}");
+    to.fail(Fault::on(Method::HEAD, &path).status(200));
+    to.fail(
+        Fault::on(Method::POST, &format!("mount={}", layer.to_string().replace(':', "%3A")))
+            .status(201),
+    );
+    copy(&InFlight::new(), &source, &image, &to).await.expect("it is copied");
+    to.clear_faults();
+    assert!(to.holds(REPOSITORY, &image).await);
+}
+
+#[tokio::test]
+async fn what_is_refused_for_ever_is_given_up_after_two_repairs() {
+    let image = fixture::image(1, 1);
+    let (source, to) = (source_of(&image).await, TestRegistry::start().await);
+    let layer = image.blobs[1].descriptor.digest;
+    // It takes the layer and forgets it.
+    to.fail(
+        Fault::on(Method::PUT, &format!("digest={}", layer.to_string().replace(':', "%3A")))
+            .status(201),
+    );
+    let error = copy(&InFlight::new(), &source, &image, &to).await.expect_err("it fails");
+    assert!(error.to_string().contains("MANIFEST_BLOB_UNKNOWN"), "{error}");
+    let puts = to.count(|it| it.method == Method::PUT && it.path_and_query.contains("/manifests/"));
+    assert_eq!(puts, 3);
+}
