@@ -214,6 +214,15 @@ impl Manifest {
             .filter(|blob| !media_type::is_non_distributable(&blob.media_type))
     }
 
+    /// The layers that are left out of [`Manifest::blobs`], since they are not distributable.
+    pub fn not_distributable(&self) -> impl Iterator<Item = &Descriptor> {
+        let layers = match self {
+            Self::Image(image) => image.layers.as_slice(),
+            Self::Index(_) => &[],
+        };
+        layers.iter().filter(|layer| media_type::is_non_distributable(&layer.media_type))
+    }
+
     /// What kind of artifact it says it is: its `artifactType`, or for an image without one the media
     /// type of its config (image-spec 1.1, manifest.md; distribution-spec 1.1, "Listing Referrers").
     #[must_use]

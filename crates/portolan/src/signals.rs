@@ -69,6 +69,7 @@ pub(crate) fn stop_on_termination(deadline: Option<Duration>) -> std::io::Result
                 // An elapsed deadline stops the job as a signal does; the next signal ends the process.
                 if tokio::time::timeout(deadline, asked_to_end).await.is_err() {
                     die_on_the_next();
+                    return stopper.stop_at_deadline(deadline);
                 }
             }
         }

@@ -7,7 +7,7 @@ use futures_util::{StreamExt as _, stream};
 use oci::{Digest, Reference};
 use promotion_manifest::WishId;
 
-use crate::{EdgeRef, Run, hosts::Reason, interrupted, plan::Known, work::Origin};
+use crate::{EdgeRef, Run, hosts::Reason, plan::Known, work::Origin};
 
 /// Questions at once. The client keeps each host's quota.
 const QUESTIONS_AT_ONCE: usize = 32;
@@ -34,6 +34,8 @@ pub(crate) async fn ask_everybody(run: &Run<'_>, doubtful: &[EdgeRef]) -> HashMa
         let origin = wish.map_or(Origin::Destination(destination), Origin::Source);
         let has = run.stop.unless_stopped(has(run, origin, digest)).await;
         run.progress.advance(1);
+        let host = || run.origin(origin).map(|repository| repository.host().clone());
+        let interrupted = || run.interrupted(&host().into_iter().collect::<Vec<_>>());
         (digest, origin, has.unwrap_or_else(|| Err(interrupted())))
     });
     let mut asked = asked.buffered(QUESTIONS_AT_ONCE);
@@ -48,7 +50,8 @@ pub(crate) async fn ask_everybody(run: &Run<'_>, doubtful: &[EdgeRef]) -> HashMa
     known
 }
 
-async fn has(run: &Run<'_>, origin: Origin, digest: Digest) -> Result<bool, Reason> {
+/// Whether `origin` has the digest.
+pub(crate) async fn has(run: &Run<'_>, origin: Origin, digest: Digest) -> Result<bool, Reason> {
     let repository = run.origin(origin)?;
     run.hosts.check(repository.host()).await?;
     let head = repository.head_manifest(&Reference::Digest(digest)).await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use registry_client::Spent;
-use transfer::Confirm;
+use transfer::{Confirm, StopCause};
 
 use crate::{Estimate, Summary, Unanswered};
 
@@ -12,6 +12,8 @@ use crate::{Estimate, Summary, Unanswered};
 pub struct Ending {
     /// Whether it wrote.
     pub confirm: Confirm,
+    /// Why it was stopped before its end, if it was.
+    pub stopped: Option<StopCause>,
     /// How many faults there are in the manifests.
     pub problems: usize,
     /// What became of the edges.

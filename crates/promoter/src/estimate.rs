@@ -13,7 +13,7 @@ use transfer::Image;
 
 use crate::{
     Run,
-    work::{Lacks, Target, Work},
+    work::{Target, Work},
 };
 
 /// Requests to write a tag: the look before; the look after, and the one at the end.
@@ -81,7 +81,7 @@ impl Estimator {
         let origin = work.reference.and_then(|origin| run.origin(origin).ok());
         let origin = origin.map(|repository| repository.host().clone());
         if let (Some(image), Some(origin)) = (image, &origin) {
-            let to: Vec<_> = work.targets.iter().filter(|it| it.lacks == Lacks::Digest).collect();
+            let to: Vec<_> = work.targets.iter().filter(|it| it.is_copied()).collect();
             if work.image.is_none() {
                 self.at(origin).reads += image.nodes().count() as u64;
             }
@@ -109,7 +109,7 @@ impl Estimator {
         let cost = self.at(&place.prefix.host);
         cost.reads += READS_OF_A_TAG * tags;
         cost.writes += tags;
-        if target.lacks == Lacks::Nothing && tags > 0 {
+        if !target.is_copied() && tags > 0 {
             cost.reads += 1; // of the manifest
         }
     }

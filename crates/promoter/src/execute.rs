@@ -15,7 +15,8 @@ use oci::Host;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::{
-    Outcome, Run, interrupted,
+    EdgeRef, Outcome, Run, Verdict,
+    hosts::Reason,
     work::{Origin, Target, Work},
     worker::Worker,
 };
@@ -99,6 +100,7 @@ impl Late {
             reference: work.reference,
             targets: vec![target],
             image: work.image.clone(),
+            left_out: work.left_out.clone(),
             attachments: Arc::clone(&work.attachments),
         };
         Self { host, work }
@@ -145,14 +147,22 @@ struct Outcomes<'a> {
     run: &'a Run<'a>,
     done: &'a Mutex<Vec<Outcome>>,
     /// The edges whose outcome is to be told here.
-    edges: HashSet<crate::EdgeRef>,
+    edges: HashSet<EdgeRef>,
 }
 
 impl Outcomes<'_> {
     fn add(&mut self, mut outcomes: Vec<Outcome>) {
-        outcomes.retain(|outcome| self.edges.remove(&outcome.edge));
-        self.run.progress.advance(outcomes.len() as u64);
+        let before = self.edges.len();
+        let is_beside = |outcome: &Outcome| outcome.verdict == Verdict::AttachmentBroken;
+        outcomes.retain(|outcome| is_beside(outcome) || self.edges.remove(&outcome.edge));
+        self.run.progress.advance((before - self.edges.len()) as u64);
         self.done.lock().unwrap_or_else(PoisonError::into_inner).append(&mut outcomes);
+    }
+
+    fn interrupted(&self, edge: EdgeRef) -> Reason {
+        let place = &self.run.edges.destinations()[edge.destination];
+        let wish = self.run.edges.wish(&place.edges[edge.edge]).id;
+        self.run.interrupted(&self.run.hosts_of(edge.destination, wish))
     }
 
     /// The edges of `target` are somebody else's to tell.
@@ -167,7 +177,7 @@ impl Outcomes<'_> {
 impl Drop for Outcomes<'_> {
     fn drop(&mut self) {
         let rest = mem::take(&mut self.edges).into_iter();
-        let rest: Vec<_> = rest.map(|edge| Outcome::failed(edge, interrupted())).collect();
+        let rest: Vec<_> = rest.map(|edge| Outcome::failed(edge, self.interrupted(edge))).collect();
         self.run.progress.advance(rest.len() as u64);
         self.done.lock().unwrap_or_else(PoisonError::into_inner).extend(rest);
     }

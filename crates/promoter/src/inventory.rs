@@ -11,7 +11,7 @@ use oci::{Digest, Host, Reference, Tag};
 use promotion_manifest::DestinationRepository;
 use registry_client::{Inventory, Known};
 
-use crate::{Run, hosts::Reason, interrupted};
+use crate::{Run, hosts::Reason};
 
 /// Repositories read at once from one host. Registries count requests per user: Artifact Registry,
 /// as Kubernetes sets it, takes 83 a second.
@@ -92,7 +92,8 @@ pub(crate) async fn read_destinations(run: &Run<'_>) -> Vec<SeenAt> {
             .map(move |index| async move {
                 let seen = run.stop.unless_stopped(read_destination(run, index)).await;
                 run.progress.advance(1);
-                (index, seen.unwrap_or_else(|| Err(interrupted())))
+                let host = || run.edges.destinations()[index].prefix.host.clone();
+                (index, seen.unwrap_or_else(|| Err(run.interrupted(&[host()]))))
             })
             .buffer_unordered(REPOSITORIES_AT_ONCE)
     });

@@ -5,11 +5,13 @@
 //! manifest means is decided in `promotion-manifest`; how bytes move, in `transfer`.
 
 mod attachments;
+mod completeness;
 mod doubts;
 mod ending;
 mod estimate;
 mod execute;
 mod hosts;
+mod interruption;
 mod inventory;
 mod load;
 mod metrics;
@@ -37,7 +39,7 @@ pub use load::{Changes, Choice, LoadError, Loaded, ManifestSource, ProjectGlob, 
 pub use metrics::metrics;
 pub use outcome::{EdgeRef, Outcome, Summary, Verdict};
 pub use public_name::{PublicName, Unanswered};
-pub use settings::{AttachmentsTo, Settings};
+pub use settings::{AttachmentsTo, BrokenAttachments, Settings, Verify};
 
 use estimate::Estimator;
 use hosts::{Hosts, Reason};
@@ -84,17 +86,28 @@ impl Run<'_> {
     }
 
     /// The image that `wish` asks for, as `origin` has it.
-    async fn load(&self, wish: WishId, origin: Origin) -> Result<Image, Reason> {
+    async fn load(&self, wish: WishId, origin: Origin) -> Result<Image, Unloaded> {
         let repository = self.origin(origin)?;
         self.hosts.check(repository.host()).await?;
         let image = Image::load(&repository, &self.edges.wish_by_id(wish).entry.digest).await;
-        image.map_err(|error| self.hosts.explain_transfer(repository.host(), &error))
+        image.map_err(|error| Unloaded {
+            is_kind: error.is_kind(),
+            reason: self.hosts.explain_transfer(repository.host(), &error),
+        })
     }
 }
 
-/// Why a run that was stopped says nothing better of an edge.
-fn interrupted() -> Reason {
-    Reason::from("interrupted before it was done; run again")
+/// Why an image could not be read.
+struct Unloaded {
+    /// Whether that is because of its kind: Docker schema 1, say. It is the same wherever it is.
+    is_kind: bool,
+    reason: Reason,
+}
+
+impl From<Reason> for Unloaded {
+    fn from(reason: Reason) -> Self {
+        Self { is_kind: false, reason }
+    }
 }
 
 /// Promotes `edges`, telling `report` of `problems` and of every edge, and returns how it ended.
@@ -140,6 +153,7 @@ pub async fn promote(
     }
     teller.finish(|summary| Ending {
         confirm: settings.confirm,
+        stopped: stop.cause(),
         problems: problems.len(),
         summary,
         hosts: client.spent(),

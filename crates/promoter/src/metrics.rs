@@ -33,6 +33,11 @@ pub fn metrics(ending: &Ending, at: SystemTime) -> String {
             "tags that the public name does not answer for",
             ending.unanswered.len() as u64,
         ),
+        (
+            "broken_attachments",
+            "attachments that are broken at their source and were left out",
+            ending.summary.count(Verdict::AttachmentBroken),
+        ),
         ("all_holds", "1 if all that was asked for holds", u64::from(ending.all_holds())),
     ] {
         registry.register(name, help, gauge(value));

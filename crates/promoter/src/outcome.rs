@@ -30,6 +30,10 @@ pub enum Verdict {
     Refused,
     /// A registry could not be read or reached, or a transfer broke.
     Failed,
+    /// No outcome of an edge, but one beside it: an attachment of its image is broken for good at its source, and was
+    /// left out.
+    #[serde(rename = "attachment-broken")]
+    AttachmentBroken,
 }
 
 impl Verdict {
@@ -47,6 +51,7 @@ impl Verdict {
             Self::Lost => "lost",
             Self::Refused => "refused",
             Self::Failed => "failed",
+            Self::AttachmentBroken => "attachment-broken",
         }
     }
 
@@ -63,7 +68,7 @@ impl Verdict {
     /// Whether an edge that ended so is not as was asked.
     #[must_use]
     pub const fn is_amiss(self) -> bool {
-        matches!(self, Self::Lost | Self::Refused | Self::Failed)
+        matches!(self, Self::Lost | Self::Refused | Self::Failed | Self::AttachmentBroken)
     }
 }
 
@@ -115,14 +120,14 @@ impl Outcome {
     }
 }
 
-/// How many edges ended how. The total is the sum of all.
+/// How many edges ended how, and how many attachments are broken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    counts: [u64; 10],
+    counts: [u64; 11],
 }
 
 impl Summary {
-    /// Counts one more edge.
+    /// Counts one more.
     pub fn add(&mut self, verdict: Verdict) {
         self.counts[verdict as usize] += 1;
     }
@@ -136,12 +141,13 @@ impl Summary {
     /// How many edges there are.
     #[must_use]
     pub fn edges(&self) -> u64 {
-        self.counts.iter().sum()
+        self.counts.iter().sum::<u64>() - self.count(Verdict::AttachmentBroken)
     }
 
     /// Whether everything that was asked for holds, or would hold after a confirmed run.
     #[must_use]
     pub const fn all_holds(&self) -> bool {
         self.count(Verdict::Lost) + self.count(Verdict::Refused) + self.count(Verdict::Failed) == 0
+            && self.count(Verdict::AttachmentBroken) == 0
     }
 }

@@ -10,9 +10,9 @@ use oci::{Digest, RegistryPrefix};
 use promotion_manifest::{DestinationRepository, Edge, EdgeSet, WishId, one_line};
 
 use crate::{
-    EdgeRef, Outcome, Settings, Verdict,
+    EdgeRef, Outcome, Settings, Verdict, Verify,
     hosts::Reason,
-    inventory::{Seen, SeenAt},
+    inventory::{Elsewhere, Seen, SeenAt},
     sources::Sources,
     work::{Lacks, Origin, Target, Work},
 };
@@ -50,17 +50,16 @@ pub(crate) struct Known {
     pub unread: Option<Reason>,
 }
 
-/// The wishes whose sources must be asked: those whose digest some readable destination lacks, and those
-/// whose attachments are compared.
+/// The wishes whose sources must be asked: those whose digest some readable destination lacks, those whose attachments
+/// are compared, and those whose tag is on another digest, since theirs may be a typo.
 pub(crate) fn to_ask(edges: &EdgeSet, settings: &Settings, seen: &[SeenAt]) -> Vec<WishId> {
     let mut wishes = Vec::new();
     for (place, seen) in edges.destinations().iter().zip(seen) {
         let Ok(seen) = seen else { continue };
         let attaches = settings.attaches_to(place);
         let concerned = place.edges.iter().zip(&seen.edges).filter(|(_, seen)| match seen {
-            Seen::Nothing => true,
+            Seen::Nothing | Seen::Elsewhere(_) => true,
             Seen::Here | Seen::Untagged => attaches,
-            Seen::Elsewhere(_) => false,
         });
         wishes
             .extend(concerned.flat_map(|(edge, _)| edges.sources(edge, place)).map(|wish| wish.id));
@@ -165,13 +164,17 @@ impl Planner<'_> {
             |holds| Task { lacks: Lacks::Nothing, holds, origins: self.reference(place, edge) };
         match seen {
             Err(reason) => Settled(Verdict::Failed, Some(Arc::clone(reason))),
-            Ok(Seen::Elsewhere(found)) => Settled(Verdict::Refused, Some(tag_move(&found.tag_on))),
+            Ok(Seen::Elsewhere(found)) => {
+                Settled(Verdict::Refused, Some(self.refused_move(place, edge, found)))
+            }
             Ok(Seen::Here | Seen::Untagged)
                 if attaches && let Some(reason) = self.unseen(place, edge) =>
             {
                 Settled(Verdict::Failed, Some(reason))
             }
-            Ok(Seen::Here) if !attaches => Settled(Verdict::Present, None),
+            Ok(Seen::Here) if !attaches && settings.verify == Verify::Shallow => {
+                Settled(Verdict::Present, None)
+            }
             Ok(Seen::Here) => Do(there(Holds::Yes)),
             Ok(Seen::Untagged) => Do(there(Holds::No)),
             Ok(Seen::Nothing) => self.copy(place, edge),
@@ -189,6 +192,27 @@ impl Planner<'_> {
             }
         }
         (having, unasked)
+    }
+
+    /// Why a tag stays on the digest that it is on. What to do depends on whether the wanted digest exists.
+    fn refused_move(
+        &self,
+        place: &DestinationRepository,
+        edge: &Edge,
+        found: &Elsewhere,
+    ) -> Reason {
+        let (having, unasked) = self.sources(place, edge);
+        let holders = self.holders.0.get(&self.knowledge.edges.digest(edge));
+        let is_held = holders.is_some_and(|known| !known.has.is_empty() || known.unread.is_some());
+        if !having.is_empty() || !unasked.is_empty() || is_held {
+            return tag_move(&found.tag_on);
+        }
+        let source = self.knowledge.edges.wish(edge).source_prefix();
+        format!(
+            "tag move: the tag is on {} there, and the digest is not in {source}: check it for a typo",
+            found.tag_on
+        )
+        .into()
     }
 
     /// Where the attachments of a digest that is there are compared with: its source, or who else has it.

@@ -3,22 +3,26 @@
 //!
 //! It turns a plan of what is wanted into one of what can be done, and tells what that will cost.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use futures_util::{StreamExt as _, future::join_all, stream};
 use oci::Digest;
+use promotion_manifest::WishId;
 use registry_client::{Inventory, RepositoryClient};
-use transfer::Image;
+use transfer::{Confirm, Image};
 
 use crate::{
-    Outcome, Run,
-    attachments::{self, Attachment, Trouble},
+    BrokenAttachments, Outcome, Run, Unloaded,
+    attachments::{self, Attachment, Comparison, Missing, Trouble},
+    completeness,
     estimate::Estimator,
     hosts::Reason,
-    interrupted,
     inventory::SeenAt,
     plan::Plan,
     sources::Sources,
@@ -27,6 +31,9 @@ use crate::{
 
 /// Images whose manifests are read at once. Each reads some at once itself.
 const IMAGES_AT_ONCE: usize = 8;
+
+/// Attachments of one image that a plan asks for at their origin at once.
+const ATTACHMENTS_AT_ONCE: usize = 4;
 
 /// How many bytes of manifests are kept until their images are copied. A run of usual size needs all of
 /// it once; the first one of a whole registry would need gigabytes, and reads them again.
@@ -46,10 +53,10 @@ pub(crate) async fn read(
     let read = stream::iter(works).map(|work| {
         let reader = &reader;
         async move {
-            let targets = work.targets.clone();
+            let (wish, targets) = (work.wish, work.targets.clone());
             let read = run.stop.unless_stopped(reader.read(work)).await;
             run.progress.advance(1);
-            read.unwrap_or_else(|| Read::nothing(&targets, &interrupted()))
+            read.unwrap_or_else(|| Read::interrupted(run, wish, &targets))
         }
     });
     let mut read = read.buffered(IMAGES_AT_ONCE);
@@ -73,9 +80,11 @@ struct Read {
 }
 
 impl Read {
-    fn nothing(targets: &[Target], reason: &Reason) -> Self {
-        let settled = targets.iter().flat_map(|target| target.failed(reason)).collect();
-        Self { work: None, settled, image: None }
+    fn interrupted(run: &Run<'_>, wish: WishId, targets: &[Target]) -> Self {
+        let settled = targets.iter().flat_map(|target| {
+            target.failed(&run.interrupted(&run.hosts_of(target.destination, wish)))
+        });
+        Self { work: None, settled: settled.collect(), image: None }
     }
 }
 
@@ -88,16 +97,13 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     async fn read(&self, mut work: Work) -> Read {
-        let image = if work.lacks_digest() {
-            match self.load(&mut work).await {
-                Ok(image) => Some(image),
-                Err(reason) => return Read::nothing(&work.targets, &reason),
-            }
-        } else {
-            None
-        };
-        work.reference = work.origins.first().copied();
         let mut settled = Vec::new();
+        let image = self.load_image(&mut work, &mut settled).await;
+        if let Some(image) = &image {
+            completeness::check(self.run, &mut work, image, &mut settled).await;
+            work.left_out = completeness::left_out(image);
+        }
+        work.reference = work.origins.first().copied();
         if work.targets.iter().any(|target| self.hanging(target.destination).is_some()) {
             match self.find(&work, image.as_deref()).await {
                 Ok(found) => {
@@ -116,26 +122,50 @@ impl Reader<'_> {
             .iter_mut()
             .filter(|target| target.missing.is_empty() && target.lacks == Lacks::Nothing)
         {
-            settled.extend(target.held_edges().map(Outcome::present));
-            target.held.clear();
+            settled.extend(target.settle_held());
         }
         work.targets.retain(|target| target.all_edges().next().is_some());
+        let image = image.filter(|_| work.is_copied());
         work.image = image.clone().filter(|image| self.is_kept(image));
         let work = (!work.targets.is_empty()).then_some(work);
         Read { work, settled, image }
     }
 
+    /// The image, where it is to be copied or checked. Where it cannot be had, the targets that need it are settled.
+    async fn load_image(&self, work: &mut Work, settled: &mut Vec<Outcome>) -> Option<Arc<Image>> {
+        let verify = self.run.settings.verify;
+        let is_needed = |target: &Target| target.is_copied() || target.is_checked(verify);
+        if !work.targets.iter().any(is_needed) {
+            return None;
+        }
+        let origins = work.origins.clone();
+        let Unloaded { is_kind, reason } = match self.load(work).await {
+            Ok(image) => return Some(image),
+            Err(unloaded) => unloaded,
+        };
+        // What is of a kind that cannot be checked can be tagged all the same, since its bytes are there.
+        let is_lost = |target: &Target| target.is_copied() || !is_kind && is_needed(target);
+        let lost = work.targets.extract_if(.., |target| is_lost(target));
+        settled.extend(lost.flat_map(|target| target.failed(&reason)));
+        let note: Reason = format!("not checked below its digest: {reason}").into();
+        for target in work.targets.iter_mut().filter(|target| is_needed(target)) {
+            target.note = Some(Arc::clone(&note));
+        }
+        work.origins = origins;
+        None
+    }
+
     /// The image at its first origin that has all its manifests; those that have not are left out.
-    async fn load(&self, work: &mut Work) -> Result<Arc<Image>, Reason> {
+    async fn load(&self, work: &mut Work) -> Result<Arc<Image>, Unloaded> {
         let mut why = None;
         while let Some(&origin) = work.origins.first() {
             match self.run.load(work.wish, origin).await {
                 Ok(image) => return Ok(Arc::new(image)),
-                Err(reason) => drop(why.get_or_insert(reason)),
+                Err(unloaded) => drop(why.get_or_insert(unloaded)),
             }
             work.origins.remove(0);
         }
-        Err(why.unwrap_or_else(|| Reason::from("it has no origin")))
+        Err(why.unwrap_or_else(|| Reason::from("it has no origin").into()))
     }
 
     /// Whether there is room to keep the manifests of one more image.
@@ -172,14 +202,21 @@ impl Reader<'_> {
         self.seen[destination].as_ref().ok()?.hanging.as_ref()
     }
 
-    /// Finds what each target lacks of the attachments.
+    /// Finds what each target lacks of the attachments. What is broken for good is settled, and not brought along.
     async fn compare(&self, work: &mut Work, settled: &mut Vec<Outcome>) {
         let compared = work.targets.iter().map(|target| self.missing(work, target));
         let compared = join_all(compared).await;
+        let broken = self.broken(work, &compared).await;
         let mut compared = compared.into_iter();
+        let attachments = Arc::clone(&work.attachments);
         work.targets.retain_mut(|target| match compared.next() {
             Some(Ok(missing)) => {
-                target.missing = missing;
+                let (lost, found): (Vec<_>, Vec<_>) =
+                    missing.at.into_iter().partition(|at| broken.contains_key(at));
+                target.missing = found;
+                let lost = lost.iter().filter_map(|at| Some((*at, broken.get(at)?)));
+                let all = lost.chain(missing.broken.iter().map(|broken| (broken.at, &broken.why)));
+                settled.extend(all.filter_map(|(at, why)| target.broken(&attachments[at], why)));
                 true
             }
             Some(Err(reason)) => {
@@ -190,17 +227,50 @@ impl Reader<'_> {
         });
     }
 
-    async fn missing(&self, work: &Work, target: &Target) -> Result<Vec<usize>, Reason> {
-        let Some(inventory) = self.hanging(target.destination) else { return Ok(Vec::new()) };
+    /// The attachments that some target lacks and that are broken where they come from. A run that writes finds that
+    /// out as it brings them along; a plan asks.
+    async fn broken(
+        &self,
+        work: &Work,
+        compared: &[Result<Missing, Reason>],
+    ) -> HashMap<usize, String> {
+        let settings = self.run.settings;
+        let is_asked = settings.confirm == Confirm::DryRun
+            && settings.broken_attachments == BrokenAttachments::Reported;
+        let Some(Ok((from, _))) = is_asked.then(|| self.reference(work)) else {
+            return HashMap::new();
+        };
+        let lacked = compared.iter().flatten().flat_map(|missing| &missing.at).copied();
+        let lacked: BTreeSet<usize> = lacked.collect();
+        let asked = stream::iter(lacked).map(|at| {
+            let (from, attachment) = (&from, &work.attachments[at]);
+            async move { (at, attachments::fault(&self.run.in_flight, from, attachment).await) }
+        });
+        let asked = asked.buffer_unordered(ATTACHMENTS_AT_ONCE);
+        asked.filter_map(async |(at, fault)| Some((at, fault?))).collect().await
+    }
+
+    async fn missing(&self, work: &Work, target: &Target) -> Result<Missing, Reason> {
+        let Some(inventory) = self.hanging(target.destination) else {
+            return Ok(Missing::default());
+        };
         let is_reference = work.reference == Some(Origin::Destination(target.destination));
         if work.attachments.is_empty() || is_reference {
-            return Ok(Vec::new());
+            return Ok(Missing::default());
         }
         let (from, _) = self.reference(work)?;
         let to = self.run.destination(target.destination);
         self.run.hosts.check(to.host()).await?;
-        let there = (target.lacks, inventory);
-        let missing = attachments::missing(&to, there, &from, &work.attachments).await;
+        let settings = self.run.settings;
+        let comparison = Comparison {
+            in_flight: &self.run.in_flight,
+            from: &from,
+            to: &to,
+            there: (target.lacks, inventory),
+            verify: settings.verify,
+            broken: settings.broken_attachments,
+        };
+        let missing = comparison.missing(&work.attachments).await;
         let root = self.run.edges.wish_by_id(work.wish).entry.digest;
         missing.map_err(|trouble| self.explain(&to, &root, &trouble))
     }
@@ -208,7 +278,7 @@ impl Reader<'_> {
     fn explain(&self, at: &RepositoryClient, root: &Digest, trouble: &Trouble) -> Reason {
         let why = match trouble {
             Trouble::Registry(error) => self.run.hosts.explain(at.host(), error),
-            Trouble::Content(why) => Reason::from(why.as_str()),
+            Trouble::Content(why) | Trouble::Broken(why) => Reason::from(why.as_str()),
         };
         format!("what hangs on {root} cannot be read: {why}").into()
     }

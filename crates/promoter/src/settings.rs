@@ -17,6 +17,26 @@ pub enum AttachmentsTo {
     Nowhere,
 }
 
+/// What is checked of an image before its edges count as present.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verify {
+    /// Its tag and its digest. What it reaches is checked where a tag is written.
+    #[default]
+    Shallow,
+    /// Every manifest and blob that it reaches, and those of its attachments.
+    Deep,
+}
+
+/// What follows from an attachment that is broken for good where it comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BrokenAttachments {
+    /// It is reported, and its image is promoted with its other attachments.
+    #[default]
+    Reported,
+    /// Its image is not promoted.
+    Fatal,
+}
+
 /// How a run goes.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -26,6 +46,10 @@ pub struct Settings {
     pub attachments: AttachmentsTo,
     /// The registry that has all attachments, if one of the destinations is so.
     pub canonical: Option<RegistryPrefix>,
+    /// What follows from broken attachments.
+    pub broken_attachments: BrokenAttachments,
+    /// What is checked of images that are there.
+    pub verify: Verify,
     /// The name through which the written tags are read at the end.
     pub verify_through: Option<PublicName>,
 }
@@ -34,7 +58,14 @@ impl Settings {
     /// Promotion with all attachments.
     #[must_use]
     pub const fn new(confirm: Confirm) -> Self {
-        Self { confirm, attachments: AttachmentsTo::All, canonical: None, verify_through: None }
+        Self {
+            confirm,
+            attachments: AttachmentsTo::All,
+            canonical: None,
+            broken_attachments: BrokenAttachments::Reported,
+            verify: Verify::Shallow,
+            verify_through: None,
+        }
     }
 
     /// Whether attachments shall be at this destination.

@@ -11,7 +11,7 @@ use oci::{Host, Reference, Repository};
 use promotion_manifest::WishId;
 use registry_client::{Inventory, RepositoryClient};
 
-use crate::{Run, hosts::Reason, interrupted, inventory::REPOSITORIES_AT_ONCE};
+use crate::{Run, hosts::Reason, inventory::REPOSITORIES_AT_ONCE};
 
 /// What the sources hold.
 #[derive(Debug, Default)]
@@ -77,7 +77,8 @@ pub(crate) async fn read_sources(run: &Run<'_>, wishes: Vec<WishId>) -> Sources 
             .map(|question| async move {
                 let read = run.stop.unless_stopped(read_source(run, &question)).await;
                 run.progress.advance(1);
-                let read = read.unwrap_or_else(|| Err(interrupted()));
+                let host = question.repository.host();
+                let read = read.unwrap_or_else(|| Err(run.interrupted(std::slice::from_ref(host))));
                 Answer { wishes: question.wishes, read }
             })
             .buffer_unordered(REPOSITORIES_AT_ONCE)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use promotion_manifest::{EdgeSet, WishId};
 use transfer::Image;
 
-use crate::{EdgeRef, Outcome, Verdict, attachments::Attachment, hosts::Reason};
+use crate::{EdgeRef, Outcome, Verdict, Verify, attachments::Attachment, hosts::Reason};
 
 /// One digest to bring to some destinations.
 #[derive(Debug)]
@@ -18,8 +18,10 @@ pub(crate) struct Work {
     pub targets: Vec<Target>,
     /// Where its attachments were found.
     pub reference: Option<Origin>,
-    /// The image as the first origin has it, if some target lacks it and there is room to keep it.
+    /// The image as the first origin has it, if some target lacks any of it and there is room to keep it.
     pub image: Option<Arc<Image>>,
+    /// What is not copied of the image, since it may not be distributed.
+    pub left_out: Option<Reason>,
     /// What hangs on it there, if that is wanted anywhere.
     pub attachments: Arc<[Attachment]>,
 }
@@ -46,13 +48,17 @@ pub(crate) struct Target {
     pub held: Vec<usize>,
     /// The attachments that it lacks, by their place in [`Work::attachments`].
     pub missing: Vec<usize>,
+    /// What it lacks of an image whose digest it has, or why that cannot be said.
+    pub note: Option<Reason>,
 }
 
 /// What a destination lacks of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lacks {
-    /// It has the digest.
+    /// It has the digest, and all that was checked of what it reaches.
     Nothing,
+    /// It has the digest, and not all that it reaches.
+    Parts,
     /// The digest itself.
     Digest,
 }
@@ -60,23 +66,48 @@ pub(crate) enum Lacks {
 impl Work {
     /// Nothing to do yet.
     pub(crate) fn of(wish: WishId) -> Self {
-        let (origins, targets) = (Vec::new(), Vec::new());
-        Self { wish, origins, targets, reference: None, image: None, attachments: Arc::default() }
+        Self {
+            wish,
+            origins: Vec::new(),
+            targets: Vec::new(),
+            reference: None,
+            image: None,
+            left_out: None,
+            attachments: Arc::default(),
+        }
     }
 
-    /// Whether some target lacks the digest.
-    pub(crate) fn lacks_digest(&self) -> bool {
-        self.targets.iter().any(|target| target.lacks == Lacks::Digest)
+    /// Whether the image is to be copied to some target, or the rest of it.
+    pub(crate) fn is_copied(&self) -> bool {
+        self.targets.iter().any(Target::is_copied)
     }
 
     /// What carrying it out would come to.
     pub(crate) fn would_be(&self, edges: &EdgeSet) -> Vec<Outcome> {
-        let note = self.origins.first().and_then(|origin| self.backfilled_from(edges, *origin));
-        self.targets.iter().flat_map(|target| target.outcomes(Done::would_be, &note)).collect()
+        let origin = self.origins.first().copied();
+        let outcomes = self.targets.iter().flat_map(|target| {
+            let note = self.note(edges, origin, target);
+            target.outcomes(Done::would_be, &note)
+        });
+        outcomes.collect()
+    }
+
+    /// What is to be said of edges at `target` whose image comes from `origin`.
+    pub(crate) fn note(
+        &self,
+        edges: &EdgeSet,
+        origin: Option<Origin>,
+        target: &Target,
+    ) -> Option<Reason> {
+        let copied = target.is_copied();
+        let from = origin.filter(|_| copied).and_then(|origin| self.backfilled_from(edges, origin));
+        let left_out = self.left_out.clone().filter(|_| copied);
+        let notes: Vec<_> = [target.note.clone(), from, left_out].into_iter().flatten().collect();
+        (!notes.is_empty()).then(|| notes.join("; ").into())
     }
 
     /// What is to be said of edges whose digest comes from `origin`, if it is not their source.
-    pub(crate) fn backfilled_from(&self, edges: &EdgeSet, origin: Origin) -> Option<Reason> {
+    fn backfilled_from(&self, edges: &EdgeSet, origin: Origin) -> Option<Reason> {
         let Origin::Destination(holder) = origin else { return None };
         let from = &edges.destinations()[holder].prefix;
         let source = edges.wish_by_id(self.wish).source_prefix();
@@ -89,7 +120,12 @@ impl Target {
     /// A destination of which no edge is known yet.
     pub(crate) fn new(destination: usize, lacks: Lacks) -> Self {
         let (edges, held, missing) = (Vec::new(), Vec::new(), Vec::new());
-        Self { destination, lacks, edges, held, missing }
+        Self { destination, lacks, edges, held, missing, note: None }
+    }
+
+    /// Whether the image is to be copied there, or the rest of it.
+    pub(crate) const fn is_copied(&self) -> bool {
+        !matches!(self.lacks, Lacks::Nothing)
     }
 
     /// All its edges.
@@ -107,6 +143,21 @@ impl Target {
         self.edges.iter().map(|&edge| self.edge(edge))
     }
 
+    /// Whether what the image reaches is checked there: a tag is written only after everything that it reaches is in
+    /// place, and a deep verification checks all.
+    pub(crate) fn is_checked(&self, verify: Verify) -> bool {
+        self.lacks == Lacks::Nothing && (verify == Verify::Deep || !self.edges.is_empty())
+    }
+
+    /// The edges that hold, as it turned out.
+    pub(crate) fn settle_held(&mut self) -> Vec<Outcome> {
+        let note = self.note.clone();
+        let present = |edge| Outcome { reason: note.clone(), ..Outcome::present(edge) };
+        let settled = self.held_edges().map(present).collect();
+        self.held.clear();
+        settled
+    }
+
     const fn edge(&self, edge: usize) -> EdgeRef {
         EdgeRef { destination: self.destination, edge }
     }
@@ -114,20 +165,32 @@ impl Target {
     /// What bringing an edge about that does not hold is called.
     pub(crate) const fn done(&self) -> Done {
         match self.lacks {
-            Lacks::Digest => Done::Copied,
+            Lacks::Digest | Lacks::Parts => Done::Copied,
             Lacks::Nothing => Done::Tagged,
         }
     }
 
+    /// What bringing about is called of an edge that holds but for attachments, or for what the image reaches.
+    pub(crate) const fn held_done(&self) -> Done {
+        match self.lacks {
+            Lacks::Digest | Lacks::Parts => Done::Copied,
+            Lacks::Nothing => Done::Attached,
+        }
+    }
+
     fn outcomes(&self, verdict: fn(Done) -> Verdict, note: &Option<Reason>) -> Vec<Outcome> {
-        let reason = match self.lacks {
-            Lacks::Digest => note.clone(),
-            Lacks::Nothing => None,
-        };
-        let open = self.open_edges().map(|edge| (edge, verdict(self.done()), reason.clone()));
-        let held = self.held_edges().map(|edge| (edge, verdict(Done::Attached), None));
-        let all = open.chain(held);
-        all.map(|(edge, verdict, reason)| Outcome { edge, verdict, reason }).collect()
+        let open = self.open_edges().map(|edge| (edge, verdict(self.done())));
+        let held = self.held_edges().map(|edge| (edge, verdict(self.held_done())));
+        let outcome = |(edge, verdict)| Outcome { edge, verdict, reason: note.clone() };
+        open.chain(held).map(outcome).collect()
+    }
+
+    /// An attachment of it that is broken where it comes from. It concerns all edges of the image there, and is told
+    /// once.
+    pub(crate) fn broken(&self, attachment: &Attachment, why: &str) -> Option<Outcome> {
+        let edge = self.all_edges().next()?;
+        let reason = Some(format!("{}: {why}", attachment.describe()).into());
+        Some(Outcome { edge, verdict: Verdict::AttachmentBroken, reason })
     }
 
     /// All its edges as failed, for one reason.

@@ -13,10 +13,10 @@ use transfer::{Destination, Image};
 
 use crate::{
     Outcome, Run, Verdict,
-    attachments::{self, NotCarried, Trouble},
+    attachments::{self, Carried, NotCarried, Trouble},
     hosts::Reason,
     tags::{self, NotWritten, Root},
-    work::{Done, Lacks, Origin, Target, Work},
+    work::{Done, Origin, Target, Work},
 };
 
 /// One work in progress.
@@ -25,6 +25,12 @@ pub(crate) struct Worker<'a> {
     work: &'a Work,
     /// What is done so far: an interrupt takes away the rest, not this.
     brought: Mutex<Brought>,
+}
+
+/// A target that needs nothing more but its tags, and how many attachments it got.
+struct Attached<'a> {
+    target: &'a Target,
+    count: usize,
 }
 
 /// What was done.
@@ -48,8 +54,8 @@ struct Copied {
 
 /// How a destination stands after a step.
 enum Step {
-    /// It has the image. What is to be said of where it came from.
-    Done(Option<Reason>),
+    /// It has the image, from there.
+    Done(Origin),
     /// Nothing more is to be tried in this run.
     Failed(Reason),
     /// The origin is at fault, and another one may do.
@@ -75,26 +81,28 @@ impl<'a> Worker<'a> {
     /// The image, then its attachments, then its tags, everywhere.
     pub(crate) async fn bring_everywhere(&self) {
         let Copied { mut steps, root } = self.copy().await;
-        let (mut open, mut notes) = (Vec::new(), HashMap::new());
+        let (mut open, mut origins) = (Vec::new(), HashMap::new());
         for target in &self.work.targets {
-            match (target.lacks, steps.remove(&target.destination)) {
-                (Lacks::Nothing, _) => open.push(target),
-                (Lacks::Digest, Some(Step::Done(note))) => {
-                    notes.insert(target.destination, note);
+            match (target.is_copied(), steps.remove(&target.destination)) {
+                (false, _) => open.push(target),
+                (true, Some(Step::Done(origin))) => {
+                    origins.insert(target.destination, origin);
                     open.push(target);
                 }
-                (Lacks::Digest, Some(Step::Lags)) => self.brought().lagging.push(target.clone()),
-                (Lacks::Digest, Some(Step::Failed(why) | Step::NoOrigin(why))) => {
+                (true, Some(Step::Lags)) => self.brought().lagging.push(target.clone()),
+                (true, Some(Step::Failed(why) | Step::NoOrigin(why))) => {
                     self.give_up(target, &why);
                 }
-                (Lacks::Digest, None) => self.give_up(target, &Reason::from("it has no origin")),
+                (true, None) => self.give_up(target, &Reason::from("it has no origin")),
             }
         }
         let open = self.attach(open).await;
-        let tagged = open.into_iter().map(|target| {
-            let note = notes.remove(&target.destination).flatten();
-            let root = root.clone().filter(|_| target.lacks == Lacks::Digest);
-            self.tag(target, root, note)
+        let tagged = open.into_iter().map(|attached| {
+            let target = attached.target;
+            let origin = origins.remove(&target.destination);
+            let note = self.work.note(self.run.edges, origin, target);
+            let root = root.clone().filter(|_| target.is_copied());
+            self.tag(attached, root, note)
         });
         join_all(tagged).await;
     }
@@ -103,11 +111,11 @@ impl<'a> Worker<'a> {
         self.brought().outcomes.extend(target.failed(reason));
     }
 
-    /// Copies the digest to every target that lacks it; an origin that fails is followed by the next.
+    /// Copies the image to every target that lacks any of it; an origin that fails is followed by the next.
     async fn copy(&self) -> Copied {
         let mut copied = Copied::default();
         let mut open = Vec::new();
-        for target in self.work.targets.iter().filter(|target| target.lacks == Lacks::Digest) {
+        for target in self.work.targets.iter().filter(|target| target.is_copied()) {
             let to = self.run.destination(target.destination);
             match self.run.hosts.check(to.host()).await {
                 Ok(()) => open.push(target.destination),
@@ -149,9 +157,8 @@ impl<'a> Worker<'a> {
         let root = image.root();
         let (media_type, bytes) = (root.media_type.clone(), root.bytes.clone());
         copied.root = Some(Root { digest: root.digest, media_type, bytes });
-        let note = self.work.backfilled_from(self.run.edges, origin);
         let step = |(result, to): (Result<_, transfer::Error>, &RepositoryClient)| match result {
-            Ok(_) => Step::Done(note.clone()),
+            Ok(_) => Step::Done(origin),
             Err(error) => self.explain(&error, image.source(), to),
         };
         let steps: Vec<_> = results.into_iter().zip(&repositories).map(step).collect();
@@ -163,7 +170,8 @@ impl<'a> Worker<'a> {
     /// The image at `origin`. Its manifests are the same wherever it is, and are not read again if they were kept.
     async fn image(&self, origin: Origin) -> Result<Image, Reason> {
         let Some(kept) = &self.work.image else {
-            return self.run.load(self.work.wish, origin).await;
+            let loaded = self.run.load(self.work.wish, origin).await;
+            return loaded.map_err(|unloaded| unloaded.reason);
         };
         let repository = self.run.origin(origin)?;
         self.run.hosts.check(repository.host()).await?;
@@ -186,10 +194,12 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Brings the attachments to those that lack some; gives those that have all now.
-    async fn attach(&self, targets: Vec<&'a Target>) -> Vec<&'a Target> {
-        let (lacking, mut open): (Vec<_>, Vec<_>) =
+    /// Brings the attachments to those that lack some; gives those that have all now but for broken ones.
+    async fn attach(&self, targets: Vec<&'a Target>) -> Vec<Attached<'a>> {
+        let (lacking, there): (Vec<_>, Vec<_>) =
             targets.into_iter().partition(|target| !target.missing.is_empty());
+        let mut open: Vec<_> =
+            there.into_iter().map(|target| Attached { target, count: 0 }).collect();
         if lacking.is_empty() {
             return open;
         }
@@ -204,24 +214,37 @@ impl<'a> Worker<'a> {
             .iter()
             .map(|target| (self.run.destination(target.destination), target.missing.clone()))
             .collect();
-        let attachments = &self.work.attachments;
-        let carried = attachments::carry(&self.run.in_flight, &from, attachments, &to).await;
+        let wanted = (&*self.work.attachments, self.run.settings);
+        let carried = attachments::carry(&self.run.in_flight, &from, wanted, &to).await;
         for ((target, (to, _)), carried) in lacking.into_iter().zip(&to).zip(carried) {
-            match carried {
-                Ok(()) => open.push(target),
-                Err((at, why)) => match self.explain_carrying(why, &from, to) {
-                    None => self.brought().lagging.push(target.clone()),
-                    Some(why) => {
-                        let what = attachments[at].describe();
-                        self.give_up(
-                            target,
-                            &format!("{what} was not brought along: {why}").into(),
-                        );
-                    }
-                },
-            }
+            open.extend(self.attached(target, carried, &from, to));
         }
         open
+    }
+
+    /// What carrying attachments came to at `target`; nothing if it ends there.
+    fn attached(
+        &self,
+        target: &'a Target,
+        carried: Carried,
+        from: &RepositoryClient,
+        to: &RepositoryClient,
+    ) -> Option<Attached<'a>> {
+        let attachments = &self.work.attachments;
+        let Some((at, why)) = carried.failed else {
+            let broken = carried.broken.iter();
+            let broken = broken.filter_map(|it| target.broken(&attachments[it.at], &it.why));
+            self.brought().outcomes.extend(broken);
+            return Some(Attached { target, count: target.missing.len() - carried.broken.len() });
+        };
+        match self.explain_carrying(why, from, to) {
+            None => self.brought().lagging.push(target.clone()),
+            Some(why) => {
+                let what = attachments[at].describe();
+                self.give_up(target, &format!("{what} was not brought along: {why}").into());
+            }
+        }
+        None
     }
 
     /// Why an attachment did not arrive; nothing if its destination lags.
@@ -240,7 +263,7 @@ impl<'a> Worker<'a> {
             NotCarried::Trouble(Trouble::Registry(error)) => {
                 Some(self.run.hosts.explain(to.host(), &error))
             }
-            NotCarried::Trouble(Trouble::Content(why)) => Some(why.into()),
+            NotCarried::Trouble(Trouble::Content(why) | Trouble::Broken(why)) => Some(why.into()),
         }
     }
 
@@ -252,8 +275,9 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Writes the tags of `target`, which has all else now. `root` is the manifest, if it was read already.
-    async fn tag(&self, target: &Target, mut root: Option<Root>, note: Option<Reason>) {
+    /// Writes the tags of a target that has all else now. `root` is the manifest, if it was read already.
+    async fn tag(&self, attached: Attached<'_>, mut root: Option<Root>, note: Option<Reason>) {
+        let Attached { target, count } = attached;
         let repository = self.run.destination(target.destination);
         let place = &self.run.edges.destinations()[target.destination];
         for edge in target.open_edges() {
@@ -267,8 +291,11 @@ impl<'a> Worker<'a> {
             };
             self.brought().outcomes.push(Outcome { edge, verdict, reason });
         }
-        let verdict = Done::Attached.is();
-        let held = target.held_edges().map(|edge| Outcome { edge, verdict, reason: None });
+        let verdict = match target.held_done() {
+            Done::Attached if count == 0 => Verdict::Present,
+            done => done.is(),
+        };
+        let held = target.held_edges().map(|edge| Outcome { edge, verdict, reason: note.clone() });
         self.brought().outcomes.extend(held);
     }
 

@@ -309,6 +309,12 @@ impl Client {
         self.shared.broker.spent()
     }
 
+    /// The last request to `host` that failed in a way that may pass (429, 5xx, a broken connection), in words.
+    #[must_use]
+    pub fn last_failure(&self, host: &Host) -> Option<Arc<str>> {
+        self.shared.broker.last_failure(host.as_str())
+    }
+
     /// How long so many more requests to `host` take at the present rate; nothing where there is no rate.
     #[must_use]
     pub fn estimate(&self, host: &Host, verb: Verb, requests: u64) -> Duration {

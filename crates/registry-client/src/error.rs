@@ -84,6 +84,16 @@ impl Error {
         matches!(self.fault(), Fault::Schema1)
     }
 
+    /// Whether what was asked for is not there (404), or is not what its digest, kind or bound says: asking again gives
+    /// the same.
+    #[must_use]
+    pub fn is_wrong_content(&self) -> bool {
+        let fault = &self.decisive().fault;
+        let is_wrong =
+            matches!(fault, Fault::DigestMismatch { .. } | Fault::Schema1 | Fault::TooLarge { .. });
+        is_wrong || self.is_not_found()
+    }
+
     /// Whether the registry wants credentials, or better ones (401, 403).
     #[must_use]
     pub fn is_unauthorized(&self) -> bool {

@@ -12,7 +12,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use front::{Explain, Front, Serve};
 pub(crate) use mirror::Mirror;
-pub(crate) use promote::{Attachments, Choosing, Manifests, Promote};
+pub(crate) use promote::{Attachments, Choosing, Manifests, Promote, Verify};
 pub(crate) use public_url::PublicUrl;
 pub(crate) use registry_access::RegistryAccess;
 pub(crate) use servers::{Registry, RegistryEntrance, RegistryServe, Store, StoreServe};

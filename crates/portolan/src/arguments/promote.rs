@@ -14,8 +14,8 @@ use crate::quantity;
 /// nothing is ever deleted; there is no flag for it. One project's fault never stops another's images. Running again
 /// does what is missing, whatever stopped the run before.
 ///
-/// Exit codes: 0 all holds (or would), 1 something is lost, refused, failed, unanswered or a problem in a manifest, each
-/// named; 2 it could not run.
+/// Exit codes: 0 all holds (or would), 1 something is lost, refused, failed, broken, unanswered or a problem in a manifest,
+/// each named; 2 it could not run.
 #[derive(Debug, Args)]
 pub(crate) struct Promote {
     #[command(flatten)]
@@ -28,6 +28,10 @@ pub(crate) struct Promote {
     /// Stop after this time, such as 90s, 30m or 2h, as if interrupted: the report is still written
     #[arg(long, value_name = "TIME", value_parser = quantity::time)]
     pub deadline: Option<Duration>,
+
+    /// What to check of images that are there
+    #[arg(long, value_enum, default_value_t)]
+    pub verify: Verify,
 
     /// At the end, read every tag that was written through this public name, such as
     /// `https://registry.example`, and say which do not answer
@@ -101,6 +105,21 @@ pub(crate) struct Attaching {
     /// The destination registry that has all attachments
     #[arg(long, value_name = "PREFIX", required_if_eq("attachments", "canonical"))]
     pub canonical: Option<RegistryPrefix>,
+
+    /// Do not promote an image if one of its attachments is broken at its source. Without it the image is promoted, and
+    /// the broken attachment is reported
+    #[arg(long)]
+    pub attachments_required: bool,
+}
+
+/// What is checked of images that are there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Verify {
+    /// Tags and digests; where a tag is written, also everything below it
+    #[default]
+    Shallow,
+    /// Every manifest and blob of every image: what is missing is copied
+    Deep,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

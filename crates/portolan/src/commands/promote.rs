@@ -9,7 +9,8 @@ use std::{
 
 use anyhow::Context as _;
 use promoter::{
-    AttachmentsTo, Choice, Clients, Ending, ManifestSource, PublicName, Settings, Verdict,
+    AttachmentsTo, BrokenAttachments, Choice, Clients, Ending, ManifestSource, PublicName,
+    Settings, Verdict,
     report::{JsonReport, Report, Reports, Show, WordsReport, in_bytes},
 };
 use promotion_manifest::EdgeSet;
@@ -17,7 +18,7 @@ use registry_client::Client;
 use transfer::Confirm;
 
 use crate::{
-    arguments::{Attachments, Choosing, Manifests, Output, Promote},
+    arguments::{Attachments, Choosing, Manifests, Output, Promote, Verify},
     credentials::{self, Acting},
     exit::Exit,
     printer::Printer,
@@ -91,6 +92,15 @@ fn settings(promote: &Promote, edges: &EdgeSet) -> anyhow::Result<Settings> {
         confirm: if promote.confirm { Confirm::Write } else { Confirm::DryRun },
         attachments,
         canonical: promote.attaching.canonical.clone(),
+        broken_attachments: if promote.attaching.attachments_required {
+            BrokenAttachments::Fatal
+        } else {
+            BrokenAttachments::Reported
+        },
+        verify: match promote.verify {
+            Verify::Shallow => promoter::Verify::Shallow,
+            Verify::Deep => promoter::Verify::Deep,
+        },
         verify_through: public.transpose()?,
     };
     if let Some(canonical) = &settings.canonical
@@ -227,7 +237,18 @@ fn in_words(ending: &Ending) -> String {
         let count = ending.unanswered.len();
         text.push_str(&format!(" The public name does not answer for {count} tags."));
     }
+    let broken = of(Verdict::AttachmentBroken);
+    if broken > 0 {
+        text.push_str(&format!(" {broken} attachments are broken at their source."));
+    }
+    let pending = of(Verdict::ToCopy) + of(Verdict::ToTag) + of(Verdict::ToAttach);
     text.push_str(match (ending.confirm, ending.all_holds()) {
+        (Confirm::DryRun, true) if pending == 0 => {
+            " All that was asked for holds: there is nothing to do."
+        }
+        (Confirm::DryRun, false) if pending == 0 => {
+            " Nothing can be carried out, and not all that was asked for holds: see above."
+        }
         (Confirm::DryRun, _) => {
             " Nothing was written: this was a dry run, and --confirm carries it out."
         }

@@ -86,7 +86,10 @@ async fn the_deadline_stops_it_and_the_report_is_written_all_the_same() {
         serde_json::from_str(&fs::read_to_string(&report).expect("it")).expect("JSON");
     for report in [ended, written] {
         assert_eq!(report["summary"]["failed"], 1);
-        assert!(report["outcomes"][0]["reason"].as_str().expect("one").contains("interrupted"));
+        let reason = report["outcomes"][0]["reason"].as_str().expect("one");
+        assert!(reason.starts_with("interrupted after 1s (--deadline)"), "{reason}");
+        let said = ["confirmed", "interrupted", "deadline"].map(|member| &report[member]);
+        assert_eq!(said, [&Value::from(true), &true.into(), &1.0.into()]);
     }
     scene.staging.clear_faults();
     run(&scene.arguments(&["--deadline", "1h"])).await.expect(0);
@@ -179,4 +182,59 @@ async fn a_quota_is_kept() {
     let requests = scene.production.requests().len();
     let seconds = report["summary"]["seconds"].as_f64().expect("a number");
     assert!(seconds > (requests as f64 - 4.0) / 20.0, "{requests} requests in {seconds} s");
+}
+
+#[tokio::test]
+async fn the_last_line_offers_confirm_only_where_it_would_do_something() {
+    let scene = Scene::new().await;
+    let plan = ["promote", "--thin-manifest-dir", scene.thin.path()];
+    let last = |ended: &crate::harness::Ended| ended.stderr.trim_end().to_owned();
+    let carries_out = "this was a dry run, and --confirm carries it out.";
+    let ended = run(&plan).await.expect(0);
+    assert!(last(&ended).ends_with(carries_out), "{}", ended.stderr);
+    run(&scene.arguments(&[])).await.expect(0);
+    let ended = run(&plan).await.expect(0);
+    assert!(last(&ended).ends_with("there is nothing to do."), "{}", ended.stderr);
+    // The tag is elsewhere, and stays there.
+    scene.production.load("images/app", "v1", &fixture::image(2, 1)).await;
+    let ended = run(&plan).await.expect(1);
+    let nothing = "Nothing can be carried out, and not all that was asked for holds: see above.";
+    assert!(last(&ended).ends_with(nothing), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn a_deep_verification_says_what_it_would_copy_and_copies_it() {
+    let scene = Scene::new().await;
+    run(&scene.arguments(&[])).await.expect(0);
+    let layer = scene.image.blobs[1].descriptor.digest;
+    scene.production.delete_blob("images/app", &layer).await;
+    let ended = run(&scene.arguments(&["--verify", "shallow", "--all"])).await.expect(0);
+    assert!(ended.stdout.contains("Present (team)"), "{}", ended.stdout);
+    let plan = ["promote", "--thin-manifest-dir", scene.thin.path(), "--verify", "deep"];
+    let ended = run(&plan).await.expect(0);
+    let missing = format!("the image was incomplete there: missing blob {layer}");
+    assert!(ended.stdout.contains("To copy (team)") && ended.stdout.contains(&missing));
+    assert!(!scene.production.holds("images/app", &scene.image).await);
+    let ended = run(&scene.arguments(&["--verify", "deep"])).await.expect(0);
+    assert!(ended.stdout.contains("Copied (team)") && ended.stdout.contains(&missing));
+    assert!(scene.production.holds("images/app", &scene.image).await);
+}
+
+#[tokio::test]
+async fn a_broken_attachment_ends_with_1_and_is_fatal_to_its_image_only_on_request() {
+    let scene = Scene::new().await;
+    let sig = format!("sha256-{}.sig", scene.image.digest().hex());
+    let signature = fixture::signatures("p", &["staging"]);
+    scene.staging.load("team/app", &*sig, &signature).await;
+    scene.staging.delete_blob("team/app", &signature.blobs[1].descriptor.digest).await;
+    let metrics = scene.at("portolan.prom");
+    run(&scene.arguments(&["--attachments-required"])).await.expect(1);
+    assert_eq!(scene.production.tags("images/app").await, [""; 0]);
+    let ended = run(&scene.arguments(&["--metrics-file", &metrics])).await.expect(1);
+    assert_eq!(scene.production.tags("images/app").await, ["v1"]);
+    assert!(ended.stdout.contains("Attachment broken (team)"), "{}", ended.stdout);
+    assert!(ended.stdout.contains(&format!("digest tag {sig}: ")), "{}", ended.stdout);
+    assert!(ended.stderr.contains(" 1 attachments are broken at their source."));
+    let text = fs::read_to_string(&metrics).expect("a file");
+    assert!(text.lines().any(|line| line == "portolan_promoter_broken_attachments 1"), "{text}");
 }

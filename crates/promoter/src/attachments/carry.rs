@@ -1,13 +1,15 @@
 //! Bringing attachments along: from where their image comes from, to each destination that lacks them.
 //!
-//! One that cannot be had fails the destinations that want it, and so does one that cannot be written there.
+//! One that is broken for good where it comes from is left out, unless all are required. One that cannot be had for the
+//! moment fails the destinations that want it, and so does one that cannot be written there.
 
 use bytes::Bytes;
 use oci::{Digest, Tag};
 use registry_client::{FetchedManifest, Merge, Push, RepositoryClient};
 use transfer::{Destination, Image, InFlight, together};
 
-use super::{Attachment, By, Tagged, Trouble};
+use super::{Attachment, Broken, By, Tagged, Trouble};
+use crate::{BrokenAttachments, Settings};
 
 /// The largest config that is merged, in bytes: cosign's have a hundred for each signature.
 const MAX_CONFIG_BYTES: usize = 1 << 20;
@@ -22,18 +24,38 @@ pub(crate) enum NotCarried {
     Lags,
 }
 
+impl NotCarried {
+    /// What is wrong with the attachment where it comes from, if that is so for good.
+    fn broken(&self) -> Option<String> {
+        match self {
+            Self::Transfer(error) => error.is_broken().then(|| error.to_string()),
+            Self::Trouble(Trouble::Broken(why)) => Some(why.clone()),
+            Self::Trouble(_) | Self::Lags => None,
+        }
+    }
+}
+
+/// What came of the attachments at one destination.
+#[derive(Default)]
+pub(crate) struct Carried {
+    /// Those that were left out, being broken.
+    pub broken: Vec<Broken>,
+    /// The one that failed, and why. Those after it were not tried.
+    pub failed: Option<(usize, NotCarried)>,
+}
+
 /// Brings `attachments` from `from` to each of `to`, which lacks those at these places. The answers are in the
-/// order of `to`: the attachment that failed, and why.
+/// order of `to`.
 pub(crate) async fn carry(
     in_flight: &InFlight,
     from: &RepositoryClient,
-    attachments: &[Attachment],
+    (attachments, settings): (&[Attachment], &Settings),
     to: &[(RepositoryClient, Vec<usize>)],
-) -> Vec<Result<(), (usize, NotCarried)>> {
-    let mut results: Vec<_> = to.iter().map(|_| Ok(())).collect();
+) -> Vec<Carried> {
+    let mut results: Vec<_> = to.iter().map(|_| Carried::default()).collect();
     for (at, attachment) in attachments.iter().enumerate() {
         let wanting = to.iter().enumerate().filter(|(index, (_, missing))| {
-            results[*index].is_ok() && missing.binary_search(&at).is_ok()
+            results[*index].failed.is_none() && missing.binary_search(&at).is_ok()
         });
         let wanting: Vec<_> = wanting.map(|(index, (repository, _))| (index, repository)).collect();
         if wanting.is_empty() {
@@ -42,10 +64,34 @@ pub(crate) async fn carry(
         let repositories: Vec<_> = wanting.iter().map(|(_, repository)| *repository).collect();
         let carried = carry_one(in_flight, from, attachment, &repositories).await;
         for ((index, _), carried) in wanting.into_iter().zip(carried) {
-            results[index] = carried.map_err(|why| (at, why));
+            let Err(why) = carried else { continue };
+            match why.broken() {
+                Some(why) if settings.broken_attachments == BrokenAttachments::Reported => {
+                    results[index].broken.push(Broken { at, why });
+                }
+                _ => results[index].failed = Some((at, why)),
+            }
         }
     }
     results
+}
+
+/// What is wrong with an attachment where it comes from, if it is broken for good.
+pub(crate) async fn fault(
+    in_flight: &InFlight,
+    from: &RepositoryClient,
+    attachment: &Attachment,
+) -> Option<String> {
+    let image = match Image::load(from, &attachment.digest).await {
+        Ok(image) => image,
+        Err(error) => return error.is_broken().then(|| error.to_string()),
+    };
+    let missing = image.missing_at(in_flight, &Destination::Registry(from.clone())).await;
+    let missing = missing.ok()?.into_iter().next()?;
+    Some(format!(
+        "{missing} is not in {from}, though manifest {} there lists it",
+        attachment.digest
+    ))
 }
 
 async fn carry_one(
@@ -118,7 +164,7 @@ async fn unite(
         Tagged::read(found.digest, &found.media_type, &found.bytes)
             .map_err(|cause| Trouble::no_union(tag, at, &cause))
     };
-    let (old, new) = (read(there, to)?, read(manifest, from)?);
+    let (old, new) = (read(there, to)?, read(manifest, from).map_err(Trouble::of_origin)?);
     if old.covers(&new) {
         return Ok(Merge::Enough);
     }

@@ -1,22 +1,22 @@
 //! What hangs on an image: digest tags and referrers, of each manifest that it reaches and of the
-//! attachments themselves. Found at one repository, and held against another.
+//! attachments themselves.
 //!
-//! Not here: bringing them along (`carry`), and the merging of two digest tags (`union`). Whether what they
+//! Not here: holding them against another repository (`compare`), bringing them along (`carry`), and the merging of two digest tags (`union`). Whether what they
 //! say is true is nobody's business here. The rules are `docs/promotion.md`, "Attachments".
 
 mod carry;
+mod compare;
 mod union;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use oci::{Digest, Manifest, Reference, Tag, media_type};
 use registry_client::{Error, Inventory, RepositoryClient};
 
-pub(crate) use carry::{NotCarried, carry};
+pub(crate) use carry::{Carried, NotCarried, carry, fault};
+pub(crate) use compare::{Comparison, Missing};
 use union::{NoUnion, Tagged};
-
-use crate::work::Lacks;
 
 /// The most attachments that one image may have: a hundred times what is usual.
 const MAX_ATTACHMENTS: usize = 1_000;
@@ -58,6 +58,15 @@ impl Attachment {
     }
 }
 
+/// An attachment that is broken for good where it comes from.
+#[derive(Debug)]
+pub(crate) struct Broken {
+    /// Its place among the attachments of its image.
+    pub at: usize,
+    /// What is wrong with it.
+    pub why: String,
+}
+
 /// Why attachments cannot be told, compared or brought along.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Trouble {
@@ -67,12 +76,18 @@ pub(crate) enum Trouble {
     /// What is there cannot be dealt with.
     #[error("{0}")]
     Content(String),
+    /// It is broken for good where it comes from.
+    #[error("{0}")]
+    Broken(String),
 }
 
 impl Trouble {
     /// What happened where attachments come from: it says nothing of the destination that wants them.
     fn of_origin(self) -> Self {
-        Self::Content(self.to_string())
+        match self {
+            Self::Registry(error) if !error.is_wrong_content() => Self::Content(error.to_string()),
+            other => Self::Broken(other.to_string()),
+        }
     }
 
     fn no_union(tag: &Tag, at: &RepositoryClient, cause: &NoUnion) -> Self {
@@ -142,80 +157,4 @@ pub(crate) async fn find(
         level = new.iter().map(|it| it.digest).filter(|digest| met.insert(*digest)).collect();
     }
     Ok(found)
-}
-
-/// Which of `wanted`, by their places, are not at `to`, which lacks so much of their image. `from` is where
-/// they were found.
-pub(crate) async fn missing(
-    to: &RepositoryClient,
-    (lacks, inventory): (Lacks, &Inventory),
-    from: &RepositoryClient,
-    wanted: &[Attachment],
-) -> Result<Vec<usize>, Trouble> {
-    let mut by_subject: HashMap<Digest, Vec<usize>> = HashMap::new();
-    for (at, attachment) in wanted.iter().enumerate() {
-        by_subject.entry(attachment.subject).or_default().push(at);
-    }
-    let asked = stream::iter(by_subject).map(|(subject, places)| async move {
-        if is_bare((lacks, inventory), &subject, places.iter().map(|&at| &wanted[at])) {
-            return Ok(places);
-        }
-        missing_of(to, inventory, from, &subject, places, wanted).await
-    });
-    let missing: Vec<Vec<usize>> = asked.buffer_unordered(SUBJECTS_AT_ONCE).try_collect().await?;
-    let mut missing: Vec<usize> = missing.into_iter().flatten().collect();
-    missing.sort_unstable();
-    Ok(missing)
-}
-
-/// Whether it can be said without asking that nothing of this hangs there. On an image that is not there
-/// most likely nothing does; a referrer that is there after all is written again, to the same effect.
-fn is_bare<'a>(
-    (lacks, inventory): (Lacks, &Inventory),
-    subject: &Digest,
-    mut wanted: impl Iterator<Item = &'a Attachment>,
-) -> bool {
-    (lacks == Lacks::Digest || inventory.holds(subject).is_no())
-        && wanted.all(|wanted| match &wanted.by {
-            By::Referrer => true,
-            By::Tag(tag) => inventory.tag(tag).is_no(),
-        })
-}
-
-async fn missing_of(
-    to: &RepositoryClient,
-    inventory: &Inventory,
-    from: &RepositoryClient,
-    subject: &Digest,
-    places: Vec<usize>,
-    wanted: &[Attachment],
-) -> Result<Vec<usize>, Trouble> {
-    let there = to.attachments(subject, Some(inventory)).await?;
-    let referrers: HashSet<_> = there.referrers.iter().map(|it| it.digest).collect();
-    let mut missing = Vec::new();
-    for at in places {
-        let Attachment { digest, by, .. } = &wanted[at];
-        let is_there = match by {
-            By::Referrer => referrers.contains(digest),
-            By::Tag(tag) => match there.tags.iter().find(|it| it.tag == *tag) {
-                None => false,
-                Some(found) if found.digest == *digest => true,
-                Some(found) => {
-                    let new = read(from, tag, *digest).await.map_err(Trouble::of_origin)?;
-                    read(to, tag, found.digest).await?.covers(&new)
-                }
-            },
-        };
-        if !is_there {
-            missing.push(at);
-        }
-    }
-    Ok(missing)
-}
-
-/// The manifest that a digest tag is on.
-async fn read(at: &RepositoryClient, tag: &Tag, digest: Digest) -> Result<Tagged, Trouble> {
-    let found = at.manifest(&Reference::Digest(digest)).await?;
-    Tagged::read(digest, &found.media_type, &found.bytes)
-        .map_err(|cause| Trouble::no_union(tag, at, &cause))
 }

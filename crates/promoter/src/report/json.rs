@@ -7,6 +7,7 @@ use promotion_manifest::{EdgeSet, Problem};
 use registry_client::Spent;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
+use transfer::{Confirm, StopCause};
 
 use super::{Report, Show};
 use crate::{Ending, Estimate, Outcome, Unanswered, Verdict};
@@ -97,6 +98,12 @@ impl<W: Write> Report for JsonReport<W> {
             unanswered: ending.unanswered.iter().map(UnansweredRow::of).collect(),
             hosts: ending.hosts.iter().map(HostRow::of).collect(),
             estimate: ending.estimate.as_ref().map(EstimateRow::of),
+            confirmed: ending.confirm == Confirm::Write,
+            interrupted: ending.stopped.is_some(),
+            deadline: match ending.stopped {
+                Some(StopCause::Deadline(deadline)) => Some(deadline.as_secs_f64()),
+                Some(StopCause::Interrupted) | None => None,
+            },
             summary: summary(ending),
         };
         self.out.write_all(b"],\n")?;
@@ -115,6 +122,9 @@ struct Tail<'a> {
     hosts: Vec<HostRow<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     estimate: Option<EstimateRow<'a>>,
+    confirmed: bool,
+    interrupted: bool,
+    deadline: Option<f64>,
     summary: InOrder,
 }
 
@@ -199,7 +209,9 @@ impl<'a> EstimateRow<'a> {
 fn summary(ending: &Ending) -> InOrder {
     let counts = Verdict::all(ending.confirm)
         .map(|verdict| (verdict.as_str(), Value::from(ending.summary.count(verdict))));
+    let broken = Verdict::AttachmentBroken;
     let rest = [
+        (broken.as_str(), ending.summary.count(broken).into()),
         ("unanswered", ending.unanswered.len().into()),
         ("requests", ending.requests().into()),
         ("bytes_received", ending.bytes_received().into()),

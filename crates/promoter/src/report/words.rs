@@ -168,6 +168,7 @@ const fn heading(verdict: Verdict) -> &'static str {
         Verdict::Lost => "Lost",
         Verdict::Refused => "Refused",
         Verdict::Failed => "Failed",
+        Verdict::AttachmentBroken => "Attachment broken",
     }
 }
 

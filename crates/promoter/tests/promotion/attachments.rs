@@ -2,7 +2,7 @@
 
 use http::Method;
 use oci::{Descriptor, RegistryPrefix};
-use promoter::{AttachmentsTo, Settings};
+use promoter::{AttachmentsTo, BrokenAttachments, Settings};
 use promotion_manifest::EdgeSet;
 use registry_client::{Client, Quota};
 use serde_json::Value;
@@ -273,17 +273,19 @@ async fn without_a_referrers_api_the_index_of_the_tag_is_added_to() {
 }
 
 #[tokio::test]
-async fn a_broken_attachment_fails_its_image_and_keeps_its_tag_away() {
+async fn a_broken_attachment_keeps_the_tag_of_its_image_away_where_all_are_required() {
     let harbour = Harbour::open().await;
     let signed = Signed::at(&harbour).await;
     let fine = fixture::image(9, 1);
     harbour.staging.load("staging/team/app", None, &fine).await;
+    let required =
+        Settings { broken_attachments: BrokenAttachments::Fatal, ..Settings::new(Write) };
     let payload = signed.signature.blobs[1].descriptor.digest;
     let corrupt = Fault::on(Method::GET, &format!("/blobs/{payload}")).corrupt();
     harbour.staging.fail(corrupt);
     let images = entry("app", &signed.image, &["v1"]) + &entry("app", &fine, &["v2"]);
     let project = harbour.project("team", &images);
-    let report = promote_with(vec![project.clone()], &Settings::new(Write)).await;
+    let report = promote_with(vec![project.clone()], &required).await;
     assert_eq!(verdicts(&report), ["copied", "copied", "failed", "failed"], "{report:#}");
     let reason = reason(&report, "failed");
     assert!(
@@ -295,9 +297,75 @@ async fn a_broken_attachment_fails_its_image_and_keeps_its_tag_away() {
     }
     // The next run, with an honest source, repairs it.
     harbour.staging.clear_faults();
-    let report = promote_with(vec![project], &Settings::new(Write)).await;
+    let report = promote_with(vec![project], &required).await;
     assert_eq!(verdicts(&report), ["present", "present", "tagged", "tagged"]);
     assert!(signed.is_at(&harbour.production[0]).await);
+}
+
+#[tokio::test]
+async fn an_attachment_that_is_broken_for_good_is_reported_beside_its_promoted_image() {
+    let no_layer = |signed: &Signed| signed.signature.blobs[1].descriptor.digest;
+    for case in ["gone", "without a layer", "other bytes"] {
+        let harbour = Harbour::open().await;
+        let signed = Signed::at(&harbour).await;
+        let fault = match case {
+            "gone" => Fault::on(Method::GET, &format!("/manifests/{}", signed.signature.digest()))
+                .status(404),
+            "other bytes" => {
+                Fault::on(Method::GET, &format!("/blobs/{}", no_layer(&signed))).corrupt()
+            }
+            _ => {
+                harbour.staging.delete_blob("staging/team/app", &no_layer(&signed)).await;
+                Fault::everywhere("no such path")
+            }
+        };
+        harbour.staging.fail(fault);
+        let project = || vec![signed.project(&harbour)];
+        if case != "other bytes" {
+            let report = promote_with(project(), &Settings::new(DryRun)).await;
+            let planned = ["attachment-broken", "attachment-broken", "to_copy", "to_copy"];
+            assert_eq!(verdicts(&report), planned, "{case}: {report:#}");
+        }
+        // The second run finds nothing to do, and the attachment as broken as before.
+        for verdict in ["copied", "present"] {
+            let report = promote_with(project(), &Settings::new(Write)).await;
+            let ended = ["attachment-broken", "attachment-broken", verdict, verdict];
+            assert_eq!(verdicts(&report), ended, "{case}: {report:#}");
+            let told = reason(&report, "attachment-broken");
+            assert!(
+                told.starts_with(&format!("digest tag {}: ", tag(&signed.image, ".sig"))),
+                "{told}"
+            );
+            let summary = &report["summary"];
+            assert_eq!((&summary["edges"], &summary["attachment-broken"]), (&2.into(), &2.into()));
+        }
+        for registry in &harbour.production {
+            assert_eq!(registry.digest_of("images/app", "v1").await, Some(signed.image.digest()));
+            let child = &signed.image.children[1];
+            assert!(registry.holds("images/app", &signed.attestation).await, "{case}");
+            assert_eq!(
+                registry.digest_of("images/app", &tag(child, ".att")).await,
+                Some(signed.attestation.digest())
+            );
+        }
+        // Its source is put right.
+        harbour.staging.clear_faults();
+        harbour.staging.load("staging/team/app", None, &signed.signature).await;
+        let report = promote_with(project(), &Settings::new(Write)).await;
+        assert_eq!(verdicts(&report), ["attached"; 2], "{case}: {report:#}");
+        assert!(signed.is_at(&harbour.production[0]).await, "{case}");
+    }
+}
+
+#[tokio::test]
+async fn an_attachment_that_cannot_be_read_for_the_moment_keeps_the_tag_of_its_image_away() {
+    let harbour = Harbour::open().await;
+    let signed = Signed::at(&harbour).await;
+    let path = format!("/manifests/{}", signed.signature.digest());
+    harbour.staging.fail(Fault::on(Method::GET, &path).status(503));
+    let report = promote_with(vec![signed.project(&harbour)], &Settings::new(Write)).await;
+    assert_eq!(verdicts(&report), ["failed"; 2], "{report:#}");
+    assert_eq!(harbour.production[0].digest_of("images/app", "v1").await, None);
 }
 
 #[tokio::test]

@@ -1,8 +1,11 @@
 //! What goes wrong, and who must not notice: `docs/promotion.md`, the failing rows.
 
+use std::time::Duration;
+
 use http::Method;
 use oci::RegistryPrefix;
 use promotion_manifest::EdgeSet;
+use registry_client::Client;
 use testkit::{Fault, RecordedRequest, TestHost, fixture};
 use transfer::Confirm::Write;
 
@@ -195,7 +198,7 @@ async fn an_interrupt_does_not_take_back_what_was_done() {
             tokio::task::yield_now().await;
         }
         // The answer to the write is on its way to the run.
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
         stopper.stop();
     };
     let (report, ()) = tokio::join!(run, interrupt);
@@ -276,4 +279,39 @@ async fn a_run_that_is_killed_anywhere_is_finished_by_the_next() {
             return;
         }
     }
+}
+
+#[tokio::test]
+async fn an_interrupted_run_tells_what_it_was_held_up_by() {
+    let harbour = Harbour::open().await;
+    let image = fixture::image(1, 1);
+    harbour.staging.load("staging/team/app", None, &image).await;
+    let wait = Fault::on(Method::POST, "").status(429).header("retry-after", "60");
+    harbour.production[0].fail(wait);
+    let edges = EdgeSet::new(vec![harbour.project("team", &entry("app", &image, &["v1"]))]);
+    let (stopper, stop) = transfer::stop();
+    let settings = bare(Write);
+    let run = run(Client::builder().build(), &edges, &settings, &stop);
+    let deadline = async {
+        while harbour.production[0].count(|it| it.method == Method::POST) == 0
+            || harbour.production[1].count(|it| it.method == Method::POST) == 0
+        {
+            tokio::task::yield_now().await;
+        }
+        // The answer is on its way to the run.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        stopper.stop_at_deadline(Duration::from_secs(30));
+    };
+    let (report, ()) = tokio::join!(run, deadline);
+    let host = harbour.production[0].host();
+    let outcomes = report["outcomes"].as_array().expect("a list");
+    let outcome = outcomes.iter().find(|it| it["destination"] == format!("{host}/images"));
+    let told = outcome.expect("its outcome")["reason"].as_str().expect("a reason");
+    let begin =
+        format!("interrupted after 30s (--deadline); last failure at {host}: POST http://{host}/");
+    assert!(told.starts_with(&begin) && told.contains("429 Too Many Requests"), "{told}");
+    assert_eq!(
+        (&report["confirmed"], &report["interrupted"], &report["deadline"]),
+        (&true.into(), &true.into(), &30.0.into())
+    );
 }

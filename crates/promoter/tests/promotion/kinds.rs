@@ -160,3 +160,29 @@ async fn two_destinations_at_one_registry_cost_one_transfer() {
     assert_eq!(harbour.staging.count(read), blobs, "each blob is read once from the source");
     assert_eq!(registry.count(read), blobs, "and once from the registry, for who takes no mounts");
 }
+
+#[tokio::test]
+async fn a_layer_of_a_manifest_media_type_is_copied_as_a_blob() {
+    let harbour = Harbour::open().await;
+    let image = fixture::with_layer_type(&fixture::image(1, 1), 0, oci::media_type::OCI_INDEX);
+    harbour.staging.load("staging/team/app", None, &image).await;
+    let project = harbour.project("team", &entry("app", &image, &["v1"]));
+    assert_eq!(verdicts(&promote(vec![project], Write).await), ["copied"; 2]);
+    assert!(harbour.production[0].holds("images/app", &image).await);
+}
+
+#[tokio::test]
+async fn layers_that_may_not_be_distributed_are_named_in_the_outcome() {
+    let harbour = Harbour::open().await;
+    let foreign = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
+    let image = fixture::with_layer_type(&fixture::image(1, 2), 1, foreign);
+    harbour.staging.load("staging/team/app", None, &image).await;
+    let project = harbour.project("team", &entry("app", &image, &["v1"]));
+    for (confirm, verdict) in [(DryRun, "to_copy"), (Write, "copied")] {
+        let report = promote(vec![project.clone()], confirm).await;
+        assert_eq!(verdicts(&report), [verdict; 2]);
+        let told = reason(&report, verdict);
+        let layer = image.blobs[2].descriptor.digest.to_string();
+        assert!(told.contains("without `urls`") && told.contains(&layer), "{told}");
+    }
+}

@@ -7,6 +7,7 @@ mod changes;
 mod costs;
 mod faults;
 mod harness;
+mod hollow;
 mod kinds;
 mod load;
 mod races;

@@ -58,14 +58,18 @@ async fn the_json_is_the_documented_one() {
     let report: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     let mut members: Vec<_> = report.as_object().expect("an object").keys().cloned().collect();
     members.sort();
-    assert_eq!(members, ["hosts", "outcomes", "problems", "schema", "summary", "unanswered"]);
+    let documented =
+        "confirmed deadline hosts interrupted outcomes problems schema summary unanswered";
+    assert_eq!(members.join(" "), documented);
+    let said = ["confirmed", "interrupted", "deadline"].map(|member| &report[member]);
+    assert_eq!(said, [&true.into(), &false.into(), &serde_json::Value::Null]);
     assert_eq!((&report["schema"], &report["unanswered"]), (&2.into(), &serde_json::json!([])));
     let summary = without_sums(&report);
     assert_eq!(
         summary,
         serde_json::json!({
             "edges": 4, "present": 2, "copied": 2, "tagged": 0, "attached": 0, "lost": 0, "refused": 0,
-            "failed": 0, "unanswered": 0,
+            "failed": 0, "attachment-broken": 0, "unanswered": 0,
         })
     );
     assert!(
@@ -178,6 +182,7 @@ async fn what_is_amiss_is_named_however_much_else_there_is_to_say() {
         summary.add(amiss.verdict);
     }
     let ending = Ending {
+        stopped: None,
         confirm: Write,
         problems: 0,
         summary,

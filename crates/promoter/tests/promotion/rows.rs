@@ -239,3 +239,28 @@ async fn each_blob_is_read_once_whatever_the_number_of_destinations() {
     assert_eq!(read("/blobs/"), blobs);
     assert_eq!(read("/manifests/"), image.manifests().len());
 }
+
+#[tokio::test]
+async fn a_tag_move_to_a_digest_that_is_nowhere_is_called_a_typo() {
+    let harbour = Harbour::open().await;
+    let (there, nowhere) = (fixture::image(1, 1), fixture::image(2, 1));
+    harbour.staging.load("staging/team/app", None, &there).await;
+    for registry in &harbour.production {
+        registry.load("images/app", "v1", &there).await;
+    }
+    let project = harbour.project("team", &entry("app", &nowhere, &["v1"]));
+    let report = promote(vec![project.clone()], DryRun).await;
+    assert_eq!(verdicts(&report), ["refused"; 2]);
+    let source = harbour.staging.prefix("staging/team");
+    let typo = format!("the digest is not in {source}: check it for a typo");
+    let told = reason(&report, "refused");
+    assert!(told.contains(&typo) && told.contains(&there.digest().to_string()), "{told}");
+    // One that exists is a new image.
+    harbour.staging.load("staging/team/app", None, &nowhere).await;
+    let report = promote(vec![project.clone()], DryRun).await;
+    assert!(reason(&report, "refused").contains("promote under a new tag"), "{report:#}");
+    // A source that does not say proves nothing.
+    harbour.staging.fail(Fault::everywhere("/manifests/").status(500));
+    let report = promote(vec![project], DryRun).await;
+    assert!(reason(&report, "refused").contains("promote under a new tag"), "{report:#}");
+}

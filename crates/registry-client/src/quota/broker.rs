@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -40,6 +40,8 @@ struct Account {
     bytes: Bytes,
     counters: Counters,
     budget: Budget,
+    /// The last request that failed in a way that may pass, in words.
+    last_failure: Mutex<Option<Arc<str>>>,
 }
 
 impl Broker {
@@ -106,6 +108,19 @@ impl Broker {
         self.account(host).counters.retried();
     }
 
+    /// Remembers a request that failed in a way that may pass, in words: the last one of each host.
+    pub(crate) fn failed(&self, host: &str, failure: impl Into<Arc<str>>) {
+        let account = self.account(host);
+        let mut last = account.last_failure.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = Some(failure.into());
+    }
+
+    /// The last of those.
+    pub(crate) fn last_failure(&self, host: &str) -> Option<Arc<str>> {
+        let hosts = self.hosts.read().unwrap_or_else(PoisonError::into_inner);
+        hosts.get(host)?.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// How long so many more requests take at the present rate, after the back-off; nothing where no
     /// rate is known. Who waits already is not counted.
     pub(crate) fn estimate(&self, host: &str, verb: Verb, requests: u64) -> Duration {
@@ -150,6 +165,7 @@ impl Broker {
             bytes: Bytes::new(quota.bytes_per_second),
             counters: Counters::default(),
             budget: Budget::default(),
+            last_failure: Mutex::default(),
         }
     }
 }
@@ -162,7 +178,7 @@ impl fmt::Debug for Broker {
 
 #[cfg(test)]
 mod tests {
-    use std::{future::Future, sync::Mutex};
+    use std::future::Future;
 
     use futures_util::{FutureExt as _, future::join_all};
     use tokio::time::{sleep, timeout};

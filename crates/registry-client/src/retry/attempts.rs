@@ -41,6 +41,9 @@ impl Attempts {
         happened: Happened,
         replay: Replay,
     ) -> bool {
+        if happened != Happened::Settled {
+            client.shared.broker.failed(error.url().authority(), error.to_string());
+        }
         if let Happened::PushBack { .. } = happened {
             let first = self.pushed_back.get_or_insert_with(Instant::now);
             self.so_far.pushed_back_for = first.elapsed();

@@ -1,0 +1,120 @@
+//! Whether a destination that has a digest has everything that the digest reaches: where a tag is to be written, and
+//! with a deep verification everywhere. What is missing is copied.
+//!
+//! Also what of an image is never copied.
+
+use futures_util::{StreamExt as _, stream};
+use oci::Descriptor;
+use transfer::{Content, Destination, Image};
+
+use crate::{
+    Outcome, Run, doubts,
+    hosts::Reason,
+    work::{Lacks, Origin, Target, Work},
+};
+
+/// Destinations of one image that are checked at once. Each is asked for up to eight things at a time.
+const DESTINATIONS_AT_ONCE: usize = 8;
+
+/// How many missing manifests and blobs a reason names.
+const NAMED: usize = 3;
+
+/// Checks the targets of `work` that have the digest of `image`. Those that lack any of it are to be completed; those
+/// that do not say are settled.
+pub(crate) async fn check(
+    run: &Run<'_>,
+    work: &mut Work,
+    image: &Image,
+    settled: &mut Vec<Outcome>,
+) {
+    let checked = work.targets.iter().map(|target| target.is_checked(run.settings.verify));
+    let checked = checked.zip(work.targets.iter().map(|target| target.destination));
+    let found =
+        stream::iter(checked.collect::<Vec<_>>()).map(|(is_checked, destination)| async move {
+            if is_checked { missing(run, image, destination).await } else { Ok(None) }
+        });
+    let found: Vec<_> = found.buffered(DESTINATIONS_AT_ONCE).collect().await;
+    if found.iter().any(|found| matches!(found, Ok(Some(_)))) {
+        add_sources(run, work).await;
+    }
+    let (mut found, origins) = (found.into_iter(), &work.origins);
+    work.targets.retain_mut(|target| match found.next() {
+        Some(Ok(Some(reason))) if has_other(origins, target) => {
+            (target.lacks, target.note) = (Lacks::Parts, Some(reason));
+            true
+        }
+        Some(Ok(Some(reason))) => {
+            let reason =
+                format!("{reason}; neither its source nor another destination has the image");
+            settled.extend(target.failed(&reason.into()));
+            false
+        }
+        Some(Err(reason)) => {
+            settled.extend(target.failed(&reason));
+            false
+        }
+        Some(Ok(None)) | None => true,
+    });
+}
+
+/// Asks the source, which the plan had no reason to ask.
+async fn add_sources(run: &Run<'_>, work: &mut Work) {
+    let (source, digest) =
+        (Origin::Source(work.wish), run.edges.wish_by_id(work.wish).entry.digest);
+    if !work.origins.contains(&source) && doubts::has(run, source, digest).await == Ok(true) {
+        work.origins.insert(0, source);
+    }
+}
+
+/// Whether the image can be had from anywhere but `target` itself.
+fn has_other(origins: &[Origin], target: &Target) -> bool {
+    origins.iter().any(|origin| *origin != Origin::Destination(target.destination))
+}
+
+/// What a destination lacks of an image whose digest it has, in words.
+async fn missing(run: &Run<'_>, image: &Image, at: usize) -> Result<Option<Reason>, Reason> {
+    let repository = run.destination(at);
+    run.hosts.check(repository.host()).await?;
+    let destination = Destination::Registry(repository.clone());
+    let missing = image.missing_at(&run.in_flight, &destination).await;
+    let missing = missing.map_err(|error| run.hosts.explain_transfer(repository.host(), &error))?;
+    Ok((!missing.is_empty()).then(|| incomplete(&missing)))
+}
+
+fn incomplete(missing: &[Content]) -> Reason {
+    let named: Vec<_> = missing.iter().take(NAMED).map(ToString::to_string).collect();
+    let more = match missing.len() - named.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("the image was incomplete there: missing {}{more}", named.join(", ")).into()
+}
+
+/// What is to be said of the layers that are not copied since they may not be distributed.
+pub(crate) fn left_out(image: &Image) -> Option<Reason> {
+    let (mut fetched, mut lost): (Vec<_>, Vec<_>) =
+        image.not_distributable().partition(|layer| !layer.urls.is_empty());
+    let digests = |layers: &mut Vec<&Descriptor>| {
+        layers.sort_by_key(|layer| layer.digest);
+        layers.dedup_by_key(|layer| layer.digest);
+        let named: Vec<_> = layers.iter().take(NAMED).map(|it| it.digest.to_string()).collect();
+        match layers.len() - named.len() {
+            0 => named.join(", "),
+            more => format!("{} and {more} more", named.join(", ")),
+        }
+    };
+    let mut notes = Vec::new();
+    if !fetched.is_empty() {
+        let layers = digests(&mut fetched);
+        notes.push(format!(
+            "non-distributable layers were not copied: clients fetch them from their `urls`: {layers}"
+        ));
+    }
+    if !lost.is_empty() {
+        let layers = digests(&mut lost);
+        notes.push(format!(
+            "non-distributable layers without `urls` were not copied: pulls that need them fail: {layers}"
+        ));
+    }
+    (!notes.is_empty()).then(|| notes.join("; ").into())
+}
