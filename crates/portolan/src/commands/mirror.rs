@@ -85,7 +85,12 @@ fn in_words(totals: &Totals, confirm: Confirm) -> String {
         totals.failed.len(),
     );
     if confirm == Confirm::DryRun {
-        text.push_str(" Nothing was written: this was a dry run, and --confirm carries it out.");
+        let is_complete = totals.blobs + totals.manifests + totals.repaired == 0;
+        text.push_str(if is_complete {
+            " Nothing was written, and there is nothing to write."
+        } else {
+            " Nothing was written: this was a dry run; use --confirm to write."
+        });
     }
     text
 }

@@ -98,7 +98,7 @@ async fn what_cannot_run_ends_with_2_and_says_what_to_do() {
         (vec!["promote"], "--thin-manifest-dir"),
         (vec!["promote", "--manifest", "a", "--thin-manifest-dir", "b"], "cannot be used with"),
         (vec!["promote", "--manifest", &missing], "cannot read"),
-        (vec!["promote", "--thin-manifest-dir", nothing.path()], "has no promotion manifests"),
+        (vec!["promote", "--thin-manifest-dir", nothing.path()], "no promotion manifests in"),
         (vec!["promote", "--thin-manifest-dir", thin.path()], "1 problems in manifests"),
         (vec!["promoet"], "promote"),
         (vec!["--log", "=,=", "demo"], "log filter"),

@@ -121,7 +121,7 @@ async fn flags_that_cannot_be_meant_end_with_2_and_teach() {
     let named = format!("a@b={odd}");
     let twice = ["--credentials", &*named, "--credentials", &*named];
     for (flags, said) in [
-        (&["--project", "maet"][..], "no project is called `maet`; there are team"),
+        (&["--project", "maet"][..], "no project matches `maet`; the projects are team"),
         (&["--project", ""], "write a project's name"),
         (&["--changed-in", "HEAD"], "write FROM..TO"),
         (&["--changed-since", "HEAD", "--since", "1 day"], "cannot be used with"),

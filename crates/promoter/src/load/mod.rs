@@ -91,15 +91,15 @@ pub enum LoadError {
     },
     /// The directory has no thin manifests.
     #[error(
-        "{0} has no promotion manifests: a thin manifest directory holds \
-         images/<project>/images.yaml and manifests/<project>/promoter-manifest.yaml"
+        "no promotion manifests in {0}: a thin manifest directory has \
+         images/<project>/images.yaml and manifests/<project>/promoter-manifest.yaml; correct the path"
     )]
     Empty(String),
     /// Whatever this directory is, it holds far too much.
-    #[error("{0} holds more than {max} files; give the thin manifest directory itself", max = disk::MAX_FILES)]
+    #[error("too many files in {0}: more than {max} below images/ and manifests/; give the thin manifest directory itself", max = disk::MAX_FILES)]
     TooMany(String),
     /// No project is so called.
-    #[error("no project is called `{glob}`; there are {known}")]
+    #[error("no project matches `{glob}`; the projects are {known}")]
     NoProject {
         /// What was asked for.
         glob: String,
@@ -107,23 +107,23 @@ pub enum LoadError {
         known: String,
     },
     /// Not `FROM..TO`.
-    #[error("`{0}` is no range of revisions; write FROM..TO, such as HEAD~1..HEAD")]
+    #[error("`{0}` is not a range of revisions; write FROM..TO, such as HEAD~1..HEAD")]
     NoRange(String),
     /// Standard input is in no git repository.
     #[error(
         "cannot find what changed: the manifest is read from standard input, which has no git history; \
-         write it to a file in the repository, or look at everything"
+         write it to a file in the repository, or omit the flag"
     )]
     NoHistory,
     /// Not a time that git reads as it is meant.
     #[error(
-        "`{0}` is no time; write a number and a unit, such as \"14 days\" (50 years at most), or a date, such as \
+        "`{0}` is not a time; write a number and a unit, such as \"14 days\" (50 years at most), or a date, such as \
          2026-10-01"
     )]
     NoTime(String),
     /// There is no git.
     #[error(
-        "git cannot be run, and it is what knows what changed: {0}; install it, or look at everything"
+        "cannot run git, which is needed to find what changed: {0}; install it, or omit the flag"
     )]
     NoGit(io::Error),
     /// What git said.

@@ -196,7 +196,7 @@ fn projects_are_chosen_by_name() {
     let loaded = choose(&["brok?n"]).expect("it can be read");
     assert_eq!((tags(&loaded).len(), loaded.problems.len()), (0, 1));
     let error = choose(&["a", "d"]).expect_err("no such project").to_string();
-    assert_eq!(error, "no project is called `d`; there are a, b, broken, c");
+    assert_eq!(error, "no project matches `d`; the projects are a, b, broken, c");
 }
 
 #[test]
