@@ -5,11 +5,14 @@
 
 mod address_block;
 mod client_ip;
+mod conditions;
 mod connection;
 mod connections;
 mod descriptors;
+mod file_stream;
 mod host;
 mod listen;
+pub mod range;
 mod server;
 mod service;
 pub mod settings;
@@ -21,7 +24,9 @@ mod watch;
 pub use crate::{
     address_block::AddressBlock,
     client_ip::{ClientIp, ClientIpPolicy, Forwarded, Unknown},
+    conditions::{Conditions, Verdict},
     descriptors::raise_descriptor_limit,
+    file_stream::{READ_PIECE_BYTES, file_stream},
     host::Malformed,
     listen::listen,
     server::{ConnectionMetrics, Server},

@@ -40,8 +40,8 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::{
-    Extensions, HeaderMap, HeaderName, Method, Request, StatusCode,
-    header::{CONTENT_LENGTH, EXPECT, RANGE, WWW_AUTHENTICATE},
+    Extensions, HeaderName, Method, Request, StatusCode,
+    header::{CONTENT_LENGTH, EXPECT, WWW_AUTHENTICATE},
     request::Parts,
 };
 
@@ -144,11 +144,7 @@ impl Registry {
 
     async fn carry_out(&self, request: Request<Body>) -> Response {
         let State { settings, metrics, .. } = &*self.0;
-        let (mut parts, body) = request.into_parts();
-        if parts.method != Method::GET {
-            // It means nothing with any other method, HEAD included (RFC 9110 §14.2).
-            parts.headers.remove(RANGE);
-        }
+        let (parts, body) = request.into_parts();
         let mut observation = Observation::begin(&parts, settings);
         let mut body = Incoming::new(body, metrics.received_bytes.clone());
         let response = match self.decide(&parts, &mut body, &mut observation).await {
@@ -201,17 +197,18 @@ impl Registry {
         if settings.read_only && !is_read {
             return Err(Refusal::ReadOnly);
         }
-        self.answer(route, visitor, &parts.headers, body).await
+        self.answer(route, visitor, parts, body).await
     }
 
     async fn answer(
         &self,
         route: Route,
         visitor: Visitor,
-        headers: &HeaderMap,
+        parts: &Parts,
         body: &mut Incoming,
     ) -> Result<Response, Refusal> {
         let State { storage, settings, uploads, .. } = &*self.0;
+        let headers = &parts.headers;
         match route {
             Route::Ping => Ok(ping(&visitor)),
             Route::Catalog(page) => listing::catalog(storage, visitor, page).await,
@@ -229,7 +226,7 @@ impl Registry {
             Route::Referrers(name, subject, which) => {
                 referrers::list(storage, name, subject, which).await
             }
-            Route::ReadBlob(name, digest) => blobs::read(storage, name, digest, headers).await,
+            Route::ReadBlob(name, digest) => blobs::read(storage, name, digest, parts).await,
             Route::DeleteBlob(name, digest) => blobs::delete(storage, name, digest).await,
             Route::StartUpload(name, start) => {
                 push::start(storage, uploads, &visitor, name, start, body).await

@@ -83,9 +83,8 @@ pub const MAX_TAGS_OF_A_PUSH: usize = 100;
 /// [`MAX_UPLOADS`] times two of them fit into memory.
 pub const BATCH_BYTES: usize = 256 << 10;
 
-/// The pieces in which a file is read, in bytes: large enough that the hand-over from the thread that
-/// reads is lost in the reading. Each pull holds two of them.
-pub const READ_PIECE_BYTES: usize = 256 << 10;
+/// The pieces in which a file is read, in bytes: as for a response.
+pub const READ_PIECE_BYTES: usize = http_server::READ_PIECE_BYTES;
 
 /// How much of a refused request's body is read and thrown away after the response is sent, in bytes:
 /// clients that send all of a body before they read get the response instead of a broken pipe. It costs

@@ -10,12 +10,13 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode,
     header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION},
 };
+use http_server::Conditions;
 use oci::{Digest, Manifest, Reference, Repository, Tag, media_type};
 
 use crate::{
     DOCKER_CONTENT_DIGEST, Settings,
     body::Incoming,
-    conditions::{Conditions, instead_of_content, validators},
+    conditions::{allow_writing, instead_of_content, validators},
     refusal::Refusal,
     storage::{Backend, Storage, StorageError, StoredManifest, readable},
 };
@@ -110,7 +111,7 @@ impl Push {
     fn run(&self, backend: &dyn Backend) -> Result<Result<(), Refusal>, StorageError> {
         let Self { name, digest, .. } = self;
         let current = readable(current(backend, name, &self.reference))?.flatten();
-        if !self.conditions.allow_writing(current) {
+        if !allow_writing(&self.conditions, current) {
             return Ok(Err(Refusal::Precondition(current)));
         }
         let mut to_write = Vec::new();
@@ -252,7 +253,7 @@ impl Deletion {
             return Ok(Err(Refusal::ManifestUnknown(name.clone(), reference.to_string())));
         }
         let current = current.flatten();
-        if !self.conditions.allow_writing(current) {
+        if !allow_writing(&self.conditions, current) {
             return Ok(Err(Refusal::Precondition(current)));
         }
         let tags = match reference {

@@ -14,6 +14,7 @@ use http::{
         ALLOW, CONTENT_RANGE, CONTENT_TYPE, ETAG, LOCATION, RANGE, RETRY_AFTER, WWW_AUTHENTICATE,
     },
 };
+use http_server::range::unsatisfied_range;
 use oci::{
     Digest, DigestError, ErrorBody, ErrorCode, ManifestError, Repository, RepositoryError, Tag,
     TagError,
@@ -241,7 +242,7 @@ impl Refusal {
             Self::OutOfOrder(progress) => {
                 [text(RANGE, progress.range()), text(LOCATION, progress.location)]
             }
-            Self::RangeOutside { size } => [text(CONTENT_RANGE, format!("bytes */{size}")), None],
+            Self::RangeOutside { size } => [text(CONTENT_RANGE, unsatisfied_range(size)), None],
             _ => [None, None],
         };
         headers.into_iter().flatten().collect()

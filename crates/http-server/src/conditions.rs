@@ -1,0 +1,129 @@
+//! Conditional requests: what `If-Match` and `If-None-Match` ask of the entity tag that is there now. Pure.
+//!
+//! Source: RFC 9110 §13.1 and §13.2. Dates are not supported: our content has strong entity tags.
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{IF_MATCH, IF_NONE_MATCH},
+};
+
+/// What a request makes its effect depend on. Entity tags are given with their quotes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Conditions {
+    matches: Option<String>,
+    none_matches: Option<String>,
+}
+
+/// What the conditions say of content that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Send it.
+    Send,
+    /// 304.
+    NotModified,
+    /// 412.
+    Failed,
+}
+
+impl Conditions {
+    /// Those of a request.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Self {
+        Self { matches: list(headers, &IF_MATCH), none_matches: list(headers, &IF_NONE_MATCH) }
+    }
+
+    /// For reading what has this entity tag.
+    #[must_use]
+    pub fn for_reading(&self, etag: &str) -> Verdict {
+        if !self.allow_match(Some(etag)) {
+            return Verdict::Failed;
+        }
+        // Weak comparison (§13.1.2).
+        if self.none_matches.as_ref().is_some_and(|list| names(list, Some(etag), weakly)) {
+            return Verdict::NotModified;
+        }
+        Verdict::Send
+    }
+
+    /// Whether what has this entity tag now, or is absent, may be written or deleted.
+    #[must_use]
+    pub fn allow_writing(&self, current: Option<&str>) -> bool {
+        let is_known = |list: &String| names(list, current, weakly);
+        self.allow_match(current) && !self.none_matches.as_ref().is_some_and(is_known)
+    }
+
+    /// Strong comparison (§13.1.1): weak tags match nothing.
+    fn allow_match(&self, current: Option<&str>) -> bool {
+        self.matches.as_ref().is_none_or(|list| names(list, current, |tag| tag))
+    }
+}
+
+/// All lines of a header that is a list; a line that is not text matches nothing.
+fn list(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let lines = headers.get_all(name).iter();
+    let lines: Vec<_> = lines.map(HeaderValue::to_str).map(Result::unwrap_or_default).collect();
+    (!lines.is_empty()).then(|| lines.join(","))
+}
+
+/// Whether a list of entity tags names what is there. A comma may stand within one.
+fn names(list: &str, current: Option<&str>, compared: fn(&str) -> &str) -> bool {
+    let Some(current) = current else { return false };
+    let mut is_quoted = false;
+    let tags = list.split(|sign| {
+        is_quoted ^= sign == '"';
+        sign == ',' && !is_quoted
+    });
+    tags.map(|tag| compared(tag.trim())).any(|tag| tag == "*" || tag == current)
+}
+
+/// What weak comparison looks at.
+fn weakly(tag: &str) -> &str {
+    tag.strip_prefix("W/").unwrap_or(tag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn conditions(lines: &[(HeaderName, &str)]) -> Conditions {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(name, HeaderValue::from_str(value).expect("a header's value"));
+        }
+        Conditions::of(&headers)
+    }
+
+    #[test]
+    fn the_table_of_conditions() {
+        let (ours, other) = ("\"sha256:a\"", "\"sha256:b\"");
+        let behind = "\"sha256:aW/\"";
+        let (weak, both) = (format!("W/{ours}"), format!("{other} , {ours}"));
+        // Header, value; reading what is there; writing where it is there, and where nothing is.
+        for (name, value, reading, over_it, over_nothing) in [
+            (IF_MATCH, ours, Verdict::Send, true, false),
+            (IF_MATCH, &both, Verdict::Send, true, false),
+            (IF_MATCH, "*", Verdict::Send, true, false),
+            (IF_MATCH, other, Verdict::Failed, false, false),
+            (IF_MATCH, &weak, Verdict::Failed, false, false),
+            (IF_MATCH, "nonsense", Verdict::Failed, false, false),
+            (IF_MATCH, "\"x,*,y\"", Verdict::Failed, false, false),
+            (IF_NONE_MATCH, ours, Verdict::NotModified, false, true),
+            (IF_NONE_MATCH, &both, Verdict::NotModified, false, true),
+            (IF_NONE_MATCH, &weak, Verdict::NotModified, false, true),
+            (IF_NONE_MATCH, behind, Verdict::Send, true, true),
+            (IF_NONE_MATCH, "*", Verdict::NotModified, false, true),
+            (IF_NONE_MATCH, other, Verdict::Send, true, true),
+        ] {
+            let conditions = conditions(&[(name, value)]);
+            assert_eq!(conditions.for_reading(ours), reading, "{conditions:?}");
+            assert_eq!(conditions.allow_writing(Some(ours)), over_it, "{conditions:?}");
+            assert_eq!(conditions.allow_writing(None), over_nothing, "{conditions:?}");
+        }
+        let lines = conditions(&[(IF_NONE_MATCH, other), (IF_NONE_MATCH, ours)]);
+        assert_eq!(lines.for_reading(ours), Verdict::NotModified, "several lines are one list");
+        let both = conditions(&[(IF_MATCH, other), (IF_NONE_MATCH, ours)]);
+        assert_eq!(both.for_reading(ours), Verdict::Failed, "`If-Match` comes first");
+        assert!(Conditions::default().allow_writing(None));
+        assert_eq!(Conditions::default().for_reading(ours), Verdict::Send);
+    }
+}
