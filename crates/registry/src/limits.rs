@@ -78,6 +78,10 @@ pub const MAX_REFERRERS_BYTES: usize = (4 << 20) - (4 << 10);
 /// the disk.
 pub const MAX_TAGS_OF_A_PUSH: usize = 100;
 
+/// How many tags are deleted with a manifest before others may write to the repository: each costs up to
+/// some milliseconds.
+pub const MAX_TAGS_AT_ONCE: usize = 50;
+
 /// What is gathered of an upload before it is hashed and written, in bytes: large enough that the
 /// hand-over to the thread that writes is lost in the writing, and small enough that
 /// [`MAX_UPLOADS`] times two of them fit into memory.

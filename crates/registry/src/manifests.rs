@@ -2,7 +2,7 @@
 //!
 //! Source: distribution-spec 1.1, "Pulling manifests", "Pushing Manifests", "Deleting Manifests".
 
-use std::collections::HashSet;
+use std::{collections::HashSet, ops::ControlFlow};
 
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -17,6 +17,7 @@ use crate::{
     DOCKER_CONTENT_DIGEST, Settings,
     body::Incoming,
     conditions::{allow_writing, instead_of_content, validators},
+    limits::MAX_TAGS_AT_ONCE,
     refusal::Refusal,
     storage::{Backend, Storage, StorageError, StoredManifest, readable},
 };
@@ -228,6 +229,9 @@ pub(crate) async fn delete(
         conditions: Conditions::of(headers),
         immutable_tags: settings.immutable_tags,
     };
+    if let Reference::Digest(digest) = deletion.reference {
+        deletion.thin_out(storage, digest).await?;
+    }
     let digest = storage.run_alone(&alone, move |backend| deletion.run(backend)).await??;
     let mut response = StatusCode::ACCEPTED.into_response();
     let digest = digest.and_then(|digest| HeaderValue::try_from(digest.to_string()).ok());
@@ -236,6 +240,7 @@ pub(crate) async fn delete(
 }
 
 /// A tag, or a manifest with the tags on it, that is to go.
+#[derive(Clone)]
 struct Deletion {
     name: Repository,
     reference: Reference,
@@ -244,6 +249,45 @@ struct Deletion {
 }
 
 impl Deletion {
+    /// Deletes tags on the manifest until few are left: a few at a time, so that others who write to the
+    /// repository do not wait for thousands. A kill leaves the manifest with the rest of them.
+    async fn thin_out(&self, storage: &Storage, digest: Digest) -> Result<(), Refusal> {
+        if self.immutable_tags {
+            return Ok(());
+        }
+        let name = self.name.clone();
+        let tags = storage.run(move |backend| tags_on(backend, &name, digest)).await?;
+        for some in tags.chunks(MAX_TAGS_AT_ONCE) {
+            let (this, some) = (self.clone(), some.to_vec());
+            let work = move |backend: &dyn Backend| this.delete_tags(backend, digest, some);
+            if storage.run_alone(&self.name, work).await?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Those that are on the digest still, if the conditions hold still.
+    fn delete_tags(
+        &self,
+        backend: &dyn Backend,
+        digest: Digest,
+        mut tags: Vec<Tag>,
+    ) -> Result<ControlFlow<()>, StorageError> {
+        let current = readable(current(backend, &self.name, &self.reference))?.flatten();
+        if !allow_writing(&self.conditions, current) {
+            return Ok(ControlFlow::Break(()));
+        }
+        let mut on_it = Vec::new();
+        for tag in tags.drain(..) {
+            if readable(backend.tagged(&self.name, &tag))?.flatten() == Some(digest) {
+                on_it.push(tag);
+            }
+        }
+        backend.delete_tags(&self.name, &on_it)?;
+        Ok(ControlFlow::Continue(()))
+    }
+
     /// What it was that the reference was on, as far as that could be read.
     fn run(&self, backend: &dyn Backend) -> Result<Result<Option<Digest>, Refusal>, StorageError> {
         let Self { name, reference, .. } = self;

@@ -61,6 +61,7 @@ on_both_storages! {
     manifests::a_tag_moves_and_the_manifest_stays
     manifests::deleting_a_tag_leaves_the_manifest
     manifests::deleting_a_manifest_deletes_its_tags
+    manifests::a_manifest_with_more_tags_than_go_at_once_is_deleted
     manifests::one_push_writes_several_tags
     referrers::referrers_are_listed_with_what_they_say
     referrers::referrers_are_filtered_by_type

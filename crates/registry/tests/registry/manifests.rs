@@ -225,6 +225,29 @@ pub(crate) async fn deleting_a_manifest_deletes_its_tags(peer: &Peer) {
     assert_eq!(peer.get("/v2/a/tags/list").await.body(), r#"{"name":"a","tags":["v3"]}"#);
 }
 
+pub(crate) async fn a_manifest_with_more_tags_than_go_at_once_is_deleted(peer: &Peer) {
+    let [image, other] = [1, 2].map(|seed| fixture::image(seed, 1));
+    for (tag, image) in [("v1", &image), ("stays", &other)] {
+        peer.push("a", tag, image).await;
+    }
+    let headers = [("content-type", media_type::OCI_MANIFEST)];
+    let path = format!("/v2/a/manifests/{}", image.digest());
+    let names: Vec<_> = (0..2 * registry::limits::MAX_TAGS_AT_ONCE + 1)
+        .map(|number| format!("tag=t{number}"))
+        .collect();
+    for names in names.chunks(registry::limits::MAX_TAGS_AT_ONCE) {
+        let path = format!("{path}?{}", names.join("&"));
+        let put = peer.ask(Method::PUT, &path, &headers, image.bytes.clone()).await;
+        assert_eq!(put.status(), StatusCode::CREATED, "{put:?}");
+    }
+    let other_tag = [("if-match", "\"sha256:other\"")];
+    assert_eq!(peer.ask(Method::DELETE, &path, &other_tag, "").await.status(), 412);
+    assert_eq!(peer.status("/v2/a/manifests/t0").await, StatusCode::OK, "nothing was deleted");
+    assert_eq!(peer.ask(Method::DELETE, &path, &[], "").await.status(), StatusCode::ACCEPTED);
+    assert_eq!(peer.get("/v2/a/tags/list").await.body(), r#"{"name":"a","tags":["stays"]}"#);
+    assert_eq!(peer.status(&path).await, StatusCode::NOT_FOUND);
+}
+
 pub(crate) async fn one_push_writes_several_tags(peer: &Peer) {
     let image = fixture::image(1, 1);
     for blob in &image.blobs {
