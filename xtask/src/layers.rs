@@ -18,7 +18,8 @@ const TABLE: &[(&str, &[&str])] = &[
     ("http-server", &[]),
     // The protocols.
     ("registry-client", &["oci"]),
-    ("blob-store", &["oci", "blob-index"]),
+    // It serves a directory as a bucket would be served.
+    ("blob-store", &["oci", "blob-index", "http-server"]),
     ("transfer", &["oci", "registry-client", "blob-store"]),
     ("trust", &["oci", "registry-client"]),
     // The front decides without asking a registry, and never reads what is to be promoted.

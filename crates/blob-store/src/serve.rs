@@ -2,20 +2,26 @@
 //! its blobs, and nothing else. It lists nothing, follows no links, and knows no writing. Listening and
 //! connections are its caller's.
 //!
-//! The rows of its behaviour are in `docs/mirror.md`; ranges are RFC 9110 §14, by `tower-http`.
+//! The rows of its behaviour are in `docs/mirror.md`; conditions and ranges are `http-server`'s.
 
-use std::{path::Path, sync::Arc};
+use std::{fs::File, io, path::Path, sync::Arc};
 
 use axum::{
     Router,
     body::Body,
     extract::{Request, State},
-    http::StatusCode,
-    response::{IntoResponse as _, Response},
+    http::{
+        StatusCode,
+        header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG},
+    },
+    response::{AppendHeaders, IntoResponse as _, Response},
     routing,
 };
+use http_server::{
+    Conditions, Verdict, file_stream,
+    range::{Selection, content_range, unsatisfied_range},
+};
 use oci::Digest;
-use tower_http::services::ServeFile;
 use tower_service::Service as _;
 
 use crate::{file, key};
@@ -55,16 +61,53 @@ async fn blob(
         return StatusCode::NOT_FOUND.into_response();
     };
     let path = dir.join(key(&digest));
-    // The check blocks for one look-up in a directory, as the answer itself does.
-    if !file::is_file(&path).is_ok_and(|there| there) {
-        return StatusCode::NOT_FOUND.into_response();
-    }
-    // A name without a dot has no guessable type, so it is served as `application/octet-stream`.
-    match ServeFile::new(path).try_call(request).await {
-        Ok(answer) => answer.map(Body::new).into_response(),
+    let opened = tokio::task::spawn_blocking(move || open(&path)).await;
+    match opened.map_err(io::Error::other).flatten() {
+        Ok(Some((file, size))) => respond(&request, &format!("\"{digest}\""), file, size),
+        Ok(None) => StatusCode::NOT_FOUND.into_response(),
         Err(error) => {
             tracing::error!(%digest, %error, "cannot read a blob");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }
+}
+
+/// A regular file and its length; none where there is no such file.
+fn open(path: &Path) -> io::Result<Option<(File, u64)>> {
+    if !file::is_file(path)? {
+        return Ok(None);
+    }
+    let file = File::open(path)?;
+    let size = file.metadata()?.len();
+    Ok(Some((file, size)))
+}
+
+/// The response with what conditions and ranges leave of the content. Copies of a store have the same
+/// entity tags, so a download can go on at another one.
+fn respond(request: &Request, etag: &str, file: File, size: u64) -> Response {
+    let validator = [(ETAG, etag.to_owned())];
+    match Conditions::of(request.headers()).for_reading(etag) {
+        Verdict::Send => {}
+        Verdict::NotModified => return (StatusCode::NOT_MODIFIED, validator).into_response(),
+        Verdict::Failed => return (StatusCode::PRECONDITION_FAILED, validator).into_response(),
+    }
+    let (part, status, range) = match Selection::of(request.method(), request.headers(), etag, size)
+    {
+        Selection::Whole => (0..size, StatusCode::OK, None),
+        Selection::Part(part) => {
+            let range = content_range(&part, size);
+            (part, StatusCode::PARTIAL_CONTENT, Some((CONTENT_RANGE, range)))
+        }
+        Selection::Unsatisfiable => {
+            let range = [(CONTENT_RANGE, unsatisfied_range(size))];
+            return (StatusCode::RANGE_NOT_SATISFIABLE, validator, range).into_response();
+        }
+    };
+    let headers = [
+        (CONTENT_TYPE, "application/octet-stream".to_owned()),
+        (CONTENT_LENGTH, (part.end - part.start).to_string()),
+        (ACCEPT_RANGES, "bytes".to_owned()),
+    ];
+    let range = AppendHeaders(range);
+    (status, headers, validator, range, Body::from_stream(file_stream(file, part))).into_response()
 }

@@ -92,6 +92,57 @@ async fn a_blob_is_served_whole_in_part_and_by_its_head() {
 }
 
 #[tokio::test]
+async fn ranges_and_conditions_are_those_of_http_and_the_entity_tag_is_the_digest() {
+    let (directory, digest) = directory_with("portolan").await;
+    let (copy, _) = directory_with("portolan").await;
+    let [served, copy] = [Served::new(directory.path()).await, Served::new(copy.path()).await];
+    let path = format!("/{}", key(&digest));
+    let etag = format!("etag: \"{digest}\"\r\n");
+    for served in [&served, &copy] {
+        let whole = served.ask("GET", &path, "").await;
+        assert!(whole.contains(&etag), "{whole}");
+        assert!(whole.contains("accept-ranges: bytes\r\n"), "{whole}");
+        assert!(!whole.contains("last-modified"), "copies would not agree: {whole}");
+    }
+    let (ours, other) = (format!("\"{digest}\""), "\"other\"");
+    for (method, header, status, body) in [
+        ("GET", "range: bytes=0-3\r\n".to_owned(), "206", "port"),
+        ("GET", "range: bytes=-4\r\n".to_owned(), "206", "olan"),
+        ("GET", format!("range: bytes=0-3\r\nif-range: {ours}\r\n"), "206", "port"),
+        ("GET", format!("range: bytes=0-3\r\nif-range: {other}\r\n"), "200", "portolan"),
+        ("GET", format!("range: bytes=0-3\r\nif-range: W/{ours}\r\n"), "200", "portolan"),
+        ("GET", "range: items=0-3\r\n".to_owned(), "200", "portolan"),
+        ("GET", "range: bytes=0-1,3-4\r\n".to_owned(), "200", "portolan"),
+        ("GET", "range: bytes=x\r\n".to_owned(), "200", "portolan"),
+        ("HEAD", "range: bytes=0-3\r\n".to_owned(), "200", ""),
+        ("HEAD", "range: bytes=9-\r\n".to_owned(), "200", ""),
+        ("GET", "range: bytes=8-\r\n".to_owned(), "416", ""),
+        ("GET", format!("if-none-match: {ours}\r\n"), "304", ""),
+        ("GET", format!("if-none-match: {other}\r\n"), "200", "portolan"),
+        ("HEAD", format!("if-none-match: {ours}\r\n"), "304", ""),
+        ("GET", format!("if-match: {other}\r\n"), "412", ""),
+        ("GET", format!("if-match: {ours}\r\n"), "200", "portolan"),
+    ] {
+        let response = served.ask(method, &path, &header).await;
+        let case = format!("{method} {header}: {response}");
+        assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{case}");
+        assert!(response.ends_with(&format!("\r\n\r\n{body}")), "{case}");
+        assert!(response.contains(&etag), "{case}");
+        if status == "416" {
+            assert!(response.contains("content-range: bytes */8\r\n"), "{case}");
+        }
+        if method == "HEAD" && status == "200" {
+            assert!(response.contains("content-length: 8\r\n"), "{case}");
+        }
+    }
+    let (directory, digest) = directory_with("").await;
+    let empty = Served::new(directory.path()).await;
+    let response = empty.ask("GET", &format!("/{}", key(&digest)), "range: bytes=0-0\r\n").await;
+    assert!(response.starts_with("HTTP/1.1 416 "), "{response}");
+    assert!(response.contains("content-range: bytes */0\r\n"), "{response}");
+}
+
+#[tokio::test]
 async fn nothing_else_is_served() {
     let (directory, digest) = directory_with("portolan").await;
     let outside = TempDir::new().expect("a directory");
