@@ -2,6 +2,7 @@
 //! also holds the request's place among those in flight for as long.
 
 use std::{
+    net::IpAddr,
     pin::Pin,
     task::{Context, Poll},
     time::Instant,
@@ -15,7 +16,7 @@ use http::{Method, StatusCode, request::Parts};
 use http_body::{Frame, SizeHint};
 use prometheus_client::metrics::counter::Counter;
 
-use crate::{Peer, Settings, access::User, metrics::Metrics, shares::Permit};
+use crate::{Peer, Settings, access::User, client_address, metrics::Metrics, shares::Permit};
 
 /// A request under way.
 #[derive(Debug)]
@@ -25,15 +26,16 @@ pub(crate) struct Observation {
     user: Option<User>,
     place: Option<Permit>,
     /// For the log, if there is one.
-    line: Option<(Option<Peer>, Method, String)>,
+    line: Option<(Option<IpAddr>, Method, String)>,
 }
 
 impl Observation {
     pub(crate) fn begin(parts: &Parts, settings: &Settings) -> Self {
         let line = settings.access_log.then(|| {
-            let peer = parts.extensions.get().copied();
+            let peer = || parts.extensions.get().map(|Peer(address)| address.ip());
+            let client = client_address(&parts.extensions).0.or_else(peer);
             // Without the query, which has nothing to tell but digests and names of pages.
-            (peer, parts.method.clone(), parts.uri.path().to_owned())
+            (client, parts.method.clone(), parts.uri.path().to_owned())
         });
         Self { begun: Instant::now(), operation: "none", user: None, place: None, line }
     }
@@ -108,8 +110,8 @@ impl HttpBody for Watched {
 impl Drop for Watched {
     fn drop(&mut self) {
         let Observation { begun, user, line, .. } = &self.observation;
-        let Some((peer, method, path)) = line else { return };
-        let client = peer.map(|Peer(address)| address.ip().to_string());
+        let Some((client, method, path)) = line else { return };
+        let client = client.map(|address| address.to_string());
         let milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(
             client,

@@ -4,15 +4,17 @@
 use std::{
     future::{Ready, ready},
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
 use axum::{body::Body, response::Response};
 use futures_util::{FutureExt as _, future::BoxFuture};
-use http::Request;
+use http::{HeaderMap, HeaderName, Request};
 use http_server::{
-    Bodies, ConnectionMetrics, Malformed, Respond, Server, Settings, Tls, TrustedPeers,
+    Bodies, ClientIp, ClientIpPolicy, ConnectionMetrics, DefaultTrust, Malformed, Respond, Server,
+    Settings, Tls,
 };
 use hyper::body::Incoming;
 use tokio::{net::TcpListener, sync::oneshot, time::interval};
@@ -21,10 +23,14 @@ use crate::{
     Peer, Registry, admin,
     limits::{DRAIN, MAX_CONNECTIONS, SWEEP_INTERVAL},
     refusal::Refusal,
+    shares::ClientAddress,
 };
 
 /// How many files a request holds at most: what it reads or writes, and what it links to.
 const FILES_OF_A_REQUEST: usize = 2;
+
+/// In which balancers name the client.
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The admin address ends after the registry: its answers are short.
 const ADMIN_DRAIN: Duration = Duration::from_secs(1);
@@ -38,13 +44,14 @@ pub struct Listeners {
     pub tls: Option<Tls>,
     /// Metrics and health, in clear.
     pub admin: Option<TcpListener>,
-    /// The balancers: the share of one address does not apply to them.
-    pub trusted_peers: TrustedPeers,
+    /// Who the client of a request is. The share of one address does not apply to trusted peers.
+    pub client_ip: ClientIp,
 }
 
 impl From<TcpListener> for Listeners {
     fn from(registry: TcpListener) -> Self {
-        Self { registry, tls: None, admin: None, trusted_peers: TrustedPeers::none() }
+        let client_ip = ClientIp::new(ClientIpPolicy::default(), DefaultTrust::Nobody);
+        Self { registry, tls: None, admin: None, client_ip }
     }
 }
 
@@ -58,7 +65,7 @@ pub async fn serve(
     listeners: impl Into<Listeners>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let Listeners { registry: listener, tls, admin, trusted_peers } = listeners.into();
+    let Listeners { registry: listener, tls, admin, client_ip } = listeners.into();
     let (end_admin, admin_ends) = oneshot::channel::<()>();
     let admin = admin.map(|listener| {
         let settings = Settings::admin(ADMIN_DRAIN);
@@ -67,11 +74,16 @@ pub async fn serve(
         let (registry, ends) = (registry.clone(), admin_ends.map(drop));
         tokio::spawn(async move { server.run(move |_peer| Pages(registry.clone()), ends).await })
     });
+    let trusted_peers = client_ip.trusted_peers().clone();
     let settings = Settings { trusted_peers, ..settings(&registry) };
     let metrics = registry.0.metrics.connections.clone();
     let server = Server { listener, tls, settings, metrics };
     server.announce();
-    let service = |peer| Connection { registry: registry.clone(), peer };
+    let client_ip = Arc::new(client_ip);
+    let service = |peer| {
+        let (registry, client_ip) = (registry.clone(), Arc::clone(&client_ip));
+        Connection { registry, peer, client_ip }
+    };
     tokio::select! {
         () = server.run(service, shutdown) => {}
         () = sweep(&registry) => {}
@@ -103,6 +115,7 @@ async fn sweep(registry: &Registry) {
 struct Connection {
     registry: Registry,
     peer: SocketAddr,
+    client_ip: Arc<ClientIp>,
 }
 
 impl Respond for Connection {
@@ -112,12 +125,24 @@ impl Respond for Connection {
     fn respond(&self, request: Request<Incoming>) -> Self::Future {
         let registry = self.registry.clone();
         let mut request = request.map(Body::new);
+        let client = client_address(&self.client_ip, self.peer.ip(), request.headers());
         request.extensions_mut().insert(Peer(self.peer));
+        request.extensions_mut().insert(client);
         Box::pin(async move { registry.respond(request).await })
     }
 
     fn refuse(&self, _request: &Request<Incoming>, malformed: Malformed) -> Response {
         self.registry.refuse(Refusal::Malformed(malformed))
+    }
+}
+
+/// Whose share a request counts for. A trusted peer whose header names no address counts as a client itself.
+fn client_address(client_ip: &ClientIp, peer: IpAddr, headers: &HeaderMap) -> ClientAddress {
+    match client_ip.find(peer, headers.get_all(X_FORWARDED_FOR).iter()) {
+        // A request of the balancer's own, or from behind another one.
+        Ok(address) if client_ip.trusted_peers().contain(address) => ClientAddress(None),
+        Ok(address) => ClientAddress(Some(address)),
+        Err(_) => ClientAddress(Some(peer)),
     }
 }
 

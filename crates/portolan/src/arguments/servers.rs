@@ -100,6 +100,10 @@ pub(crate) struct RegistryEntrance {
     /// The private key of the first certificate (PEM)
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
+
+    /// Balancers, as networks or addresses: they have no share of their own, and their X-Forwarded-For names the client
+    #[arg(long, value_name = "CIDR,…", value_delimiter = ',', value_parser = http_server::parse_network)]
+    pub trusted_peers: Vec<ipnet::IpNet>,
 }
 
 /// The bounds of a registry. A SIZE is a number of bytes, KiB, MiB, GiB or TiB.

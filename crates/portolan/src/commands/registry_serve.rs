@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use http_server::{Tls, TrustedPeers};
+use http_server::{ClientIp, ClientIpPolicy, DefaultTrust, Tls};
 use registry::{Access, Limits, Listeners, NamedText, Registry, Settings, Storage};
 
 use crate::{
@@ -34,8 +34,10 @@ pub(crate) async fn run(serve: &RegistryServe) -> anyhow::Result<Exit> {
         tracing::info!(at = %admin.local_addr()?, "serving metrics and health");
     }
     tracing::info!(storage = serve.storage, "opened the storage");
-    let trusted_peers = TrustedPeers::none();
-    let listeners = Listeners { registry: listener, tls, admin, trusted_peers };
+    let trusted_peers = serve.entrance.trusted_peers.clone();
+    let policy = ClientIpPolicy { trusted_peers, ..ClientIpPolicy::default() };
+    let client_ip = ClientIp::new(policy, DefaultTrust::Nobody);
+    let listeners = Listeners { registry: listener, tls, admin, client_ip };
     registry::serve(registry, listeners, signals::shutdown()?).await?;
     Ok(Exit::AllHolds)
 }

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header::LOCATION};
+use http_server::{ClientIp, ClientIpPolicy, DefaultTrust};
 use oci::{Digest, ErrorBody, Host};
-use registry::{Access, Registry, Settings, Storage};
+use registry::{Access, Listeners, Registry, Settings, Storage};
 use testkit::{Body, fixture::Image, send};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -42,11 +43,17 @@ impl Peer {
     }
 
     pub(crate) async fn of(registry: Registry) -> Self {
+        Self::behind(registry, ClientIp::new(ClientIpPolicy::default(), DefaultTrust::Nobody)).await
+    }
+
+    /// One that believes what balancers say of their clients.
+    pub(crate) async fn behind(registry: Registry, client_ip: ClientIp) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let host = listener.local_addr().expect("an address").to_string();
+        let listeners = Listeners { client_ip, ..Listeners::from(listener) };
         let (stop, stopped) = oneshot::channel();
         let stopped = async { drop(stopped.await) };
-        let serving = tokio::spawn(registry::serve(registry, listener, stopped));
+        let serving = tokio::spawn(registry::serve(registry, listeners, stopped));
         Self { host: host.parse().expect("a host"), stop, serving }
     }
 

@@ -1,7 +1,7 @@
 //! The server: what it does with connections, and the admin address.
 
 use http::StatusCode;
-use http_server::{TrustedPeers, settings};
+use http_server::{ClientIp, ClientIpPolicy, DefaultTrust, settings};
 use oci::Host;
 use registry::{Limits, Listeners, Registry, Settings, Storage};
 use testkit::{fixture, get};
@@ -34,7 +34,7 @@ async fn the_admin_address_has_metrics_and_health() {
         registry: listener.await.expect("a free port"),
         tls: None,
         admin: Some(admin.await.expect("a free port")),
-        trusted_peers: TrustedPeers::none(),
+        client_ip: ClientIp::new(ClientIpPolicy::default(), DefaultTrust::Nobody),
     };
     let host = |listener: &TcpListener| -> Host {
         listener.local_addr().expect("an address").to_string().parse().expect("a host")

@@ -2,7 +2,8 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{Method, StatusCode};
-use registry::{Access, Limits, NamedText, Settings, limits};
+use http_server::{ClientIp, ClientIpPolicy, DefaultTrust};
+use registry::{Access, Limits, NamedText, Registry, Settings, Storage, limits};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpSocket, TcpStream},
@@ -48,6 +49,36 @@ async fn stalled_uploads_stop_neither_reads_nor_another_address() {
     let (other, status) = send_from(&peer, "127.0.0.2", &stalled_upload()).await;
     assert_eq!(status, 100);
     drop((stalled, other));
+}
+
+#[tokio::test]
+async fn requests_of_a_trusted_peer_count_for_the_client_that_it_names() {
+    let limits = Limits { max_requests: 4, ..Limits::default() };
+    let registry =
+        Registry::with(Storage::memory(), Settings { limits, ..Settings::default() }, None);
+    let trusted_peers = vec![http_server::parse_network("127.0.0.1").expect("an address")];
+    let policy = ClientIpPolicy { trusted_peers, ..ClientIpPolicy::default() };
+    let client_ip = ClientIp::new(policy, DefaultTrust::Nobody);
+    let peer = Peer::behind(registry, client_ip).await;
+    let from = |client: &str| {
+        let header = format!("x-forwarded-for: 192.0.2.9, {client}\r\ncontent-length");
+        stalled_upload().replace("content-length", &header)
+    };
+    let mut stalled = Vec::new();
+    for (address, request, status) in [
+        ("127.0.0.1", from("192.0.2.1"), 100),
+        ("127.0.0.1", from("192.0.2.1"), 100),
+        ("127.0.0.1", from("192.0.2.1"), 429),
+        // The header of another peer is not believed.
+        ("127.0.0.2", from("192.0.2.1"), 100),
+        // The balancer's own requests have no share.
+        ("127.0.0.1", stalled_upload(), 100),
+        ("127.0.0.1", from("192.0.2.2"), 429),
+    ] {
+        let (stream, found) = send_from(&peer, address, &request).await;
+        assert_eq!(found, status, "{address} {request}");
+        stalled.push(stream);
+    }
 }
 
 #[tokio::test]

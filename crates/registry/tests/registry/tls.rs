@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http_body_util::BodyExt as _;
-use http_server::{Tls, TlsError, TrustedPeers};
+use http_server::{ClientIp, ClientIpPolicy, DefaultTrust, Tls, TlsError};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use registry::{Listeners, Registry, Storage};
@@ -59,7 +59,7 @@ async fn a_registry_speaks_tls() {
         registry: listener,
         tls: Some(tls.expect("it is right")),
         admin: None,
-        trusted_peers: TrustedPeers::none(),
+        client_ip: ClientIp::new(ClientIpPolicy::default(), DefaultTrust::Nobody),
     };
     let registry = Registry::new(Storage::memory());
     tokio::spawn(registry::serve(registry, listeners, std::future::pending()));
