@@ -206,12 +206,20 @@ impl<'a> Recipient<'a> {
                 let state = self.state();
                 state.failed.is_none() && state.manifests.contains(&node.manifest.digest)
             };
-            if is_wanted && let Err(error) = self.put(image, node).await {
+            if is_wanted && let Err(error) = self.put_once(image, node).await {
                 self.fail(error);
             }
         }
         let state = self.state();
         state.failed.is_none() && state.copied.manifests > 0
+    }
+
+    /// Writes a manifest, unless another image of this run has written it. Never twice at the same time: distribution's
+    /// file storage does not know a manifest while it is written again, and refuses an index that lists it.
+    async fn put_once(&self, image: &Image, node: &Node) -> Result<(), Error> {
+        let content = Content::Manifest(node.manifest.digest);
+        let put = async { self.put(image, node).await.map(|()| true) };
+        self.in_flight.confirmed.once(content, self.destination, put).await.map(drop)
     }
 
     /// Writes a manifest; if the registry does not know something that it lists, that is brought there once more.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use http::Method;
 use testkit::{
-    Fault, RecordedRequest, TestServer,
+    Fault, RecordedRequest, TestRegistry, TestServer,
     fixture::{self, Image as Fixture},
 };
 use transfer::{Copied, Destination, Error, Image, InFlight};
@@ -249,4 +249,25 @@ async fn a_kill_leaves_no_manifest_and_the_next_run_does_the_rest() {
     for registry in &harbours.registries {
         assert!(registry.count(is_write) >= 2 + 4, "one blob and four manifests");
     }
+}
+
+#[tokio::test]
+async fn a_child_of_two_indexes_that_are_copied_at_once_is_written_once() {
+    let (one, two) = (fixture::index(7, 1, 2), fixture::index(7, 2, 2));
+    let child = one.children[0].digest();
+    assert!(two.children.iter().any(|other| other.digest() == child));
+    let (source, to) = (source_of(&one).await, TestRegistry::start().await);
+    source.load(REPOSITORY, None, &two).await;
+    let in_flight = InFlight::new();
+    let copy = async |image: &Fixture| {
+        let loaded = Image::load(&repository(&source), &image.digest()).await.expect("it loads");
+        let destination = Destination::Registry(repository(&to));
+        let copied = loaded.copy_to(&in_flight, &[destination]).await.pop();
+        copied.expect("a result").expect("it is copied");
+    };
+    tokio::join!(copy(&one), copy(&two));
+    let puts =
+        to.count(|it| it.method == Method::PUT && it.path_and_query.ends_with(&child.to_string()));
+    assert_eq!(puts, 1);
+    assert!(to.holds(REPOSITORY, &one).await && to.holds(REPOSITORY, &two).await);
 }
