@@ -102,8 +102,25 @@ pub(crate) struct Demo {
     pub exit: bool,
 }
 
+/// How to install each script. The shells are those that clap knows.
+const INSTALLATION: &str = "\
+Install:
+  bash        mkdir -p ~/.local/share/bash-completion/completions
+              portolan completions bash > ~/.local/share/bash-completion/completions/portolan
+              (needs the package bash-completion; without it, put this line into ~/.bashrc:
+              source <(portolan completions bash))
+  zsh         mkdir -p ~/.zfunc && portolan completions zsh > ~/.zfunc/_portolan
+              and in ~/.zshrc: fpath=(~/.zfunc $fpath); autoload -Uz compinit; compinit
+  fish        mkdir -p ~/.config/fish/completions
+              portolan completions fish > ~/.config/fish/completions/portolan.fish
+  elvish      in ~/.config/elvish/rc.elv: eval (portolan completions elvish | slurp)
+  powershell  in $PROFILE: portolan completions powershell | Out-String | Invoke-Expression
+
+Then start a new shell.";
+
 /// Print a completion script for a shell.
 #[derive(Debug, Args)]
+#[command(after_help = INSTALLATION)]
 pub(crate) struct Completions {
     /// The shell
     pub shell: clap_complete::Shell,

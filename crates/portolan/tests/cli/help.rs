@@ -35,6 +35,7 @@ async fn global_options_come_last_in_every_help() {
         let help = run(&[&["help"], command].concat()).await.expect(0).stdout;
         assert_eq!(help, run(&[command, &["--help"]].concat()).await.expect(0).stdout);
         let mut sections = sections(&help);
+        sections.retain(|(_, options)| !options.is_empty());
         let global = sections.pop().expect("options");
         assert_eq!(
             global,
@@ -56,4 +57,21 @@ async fn the_help_of_promote_groups_its_options() {
         ["Options", "Selection", "Attachments", "Output", "Registry access", "Global options"];
     assert_eq!(headings, expected, "{help}");
     assert_eq!(sections[0].1[..3], ["--manifest", "--thin-manifest-dir", "--confirm"], "{help}");
+}
+
+#[tokio::test]
+async fn the_help_of_completions_says_how_to_install_them_for_every_shell() {
+    let help = run(&["help", "completions"]).await.expect(0).stdout;
+    let (_, shells) = help.split_once("[possible values: ").expect(&help);
+    let (shells, _) = shells.split_once(']').expect(&help);
+    let shells: Vec<_> = shells.split(", ").collect();
+    for shell in ["bash", "zsh", "fish"].iter().chain(&shells) {
+        assert!(help.contains(&format!("portolan completions {shell}")), "{shell}: {help}");
+        let script = run(&["completions", shell]).await.expect(0).stdout;
+        assert!(script.contains("portolan"), "{shell}");
+    }
+    for place in [".local/share/bash-completion/completions/portolan", "_portolan", "portolan.fish"]
+    {
+        assert!(help.contains(place), "{help}");
+    }
 }
