@@ -8,6 +8,7 @@ use http::Method;
 use crate::{
     choose::Nearest,
     front::Front,
+    hint::hint,
     response,
     route::{Blob, Reference, Refusal, Route, Tail, route},
 };
@@ -16,6 +17,15 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
     lines: Vec<(&'static str, String)>,
+    is_error: bool,
+}
+
+impl Explanation {
+    /// Whether the response would be an error.
+    #[must_use]
+    pub const fn is_error(&self) -> bool {
+        self.is_error
+    }
 }
 
 impl fmt::Display for Explanation {
@@ -32,12 +42,12 @@ impl Front {
     /// What becomes of `GET path` (with a query, if it has one) from a client at `client`.
     #[must_use]
     pub fn explain(&self, client: IpAddr, path: &str) -> Explanation {
-        let mut explanation = Explanation { lines: Vec::new() };
+        let mut explanation = Explanation { lines: Vec::new(), is_error: false };
         let (path, query) = match path.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (path, None),
         };
-        explanation.explain(self, client.to_canonical(), route(&Method::GET, path, query));
+        explanation.explain(self, client.to_canonical(), (path, route(&Method::GET, path, query)));
         explanation
     }
 }
@@ -47,7 +57,7 @@ impl Explanation {
         self.lines.push((label, text.into()));
     }
 
-    fn explain(&mut self, front: &Front, client: IpAddr, route: Route<'_>) {
+    fn explain(&mut self, front: &Front, client: IpAddr, (text, route): (&str, Route<'_>)) {
         match route {
             Route::Info => self.page("the information page", "info_url", front.info.as_ref()),
             Route::Privacy => self.page("the privacy page", "privacy_url", front.privacy.as_ref()),
@@ -67,7 +77,7 @@ impl Explanation {
             }
             Route::Referrers(tail) => self.canonical(front, "the referrers of a digest", tail),
             Route::Blob(tail, blob) => self.blob(front, client, tail, &blob),
-            Route::Refused(refusal) => self.refused(&refusal),
+            Route::Refused(refusal) => self.refused(text, &refusal),
         }
     }
 
@@ -75,7 +85,10 @@ impl Explanation {
         self.line("asks for", what);
         match url.and_then(|url| url.to_str().ok()) {
             Some(url) => self.line("answer", format!("307 to {url}")),
-            None => self.line("answer", format!("404, no `{field}` is configured")),
+            None => {
+                self.is_error = true;
+                self.line("answer", format!("404, no `{field}` is configured"));
+            }
         }
     }
 
@@ -91,9 +104,16 @@ impl Explanation {
         self.line("answer", format!("307 to {}", front.canonical.url(tail)));
     }
 
-    fn refused(&mut self, refusal: &Refusal) {
+    fn refused(&mut self, text: &str, refusal: &Refusal) {
         let status = response::status(refusal);
         self.line("asks for", "an unsupported method or path");
+        if let Some(hint) = hint(text) {
+            self.line("hint", format!("did you mean {hint} ?"));
+        } else if !text.starts_with('/') {
+            let path = "/v2/NAME/manifests/TAG or /v2/NAME/blobs/sha256:…";
+            self.line("hint", format!("give the path of a request, such as {path}"));
+        }
+        self.is_error = true;
         self.line("answer", format!("{status}, {}: {refusal}", refusal.code()));
     }
 

@@ -14,6 +14,8 @@ mod explain;
 mod failure;
 mod front;
 mod handler;
+mod hint;
+mod lint;
 mod metrics;
 mod outage;
 mod outbound;
@@ -25,11 +27,12 @@ mod route;
 mod server;
 
 pub use config::{
-    Config, ConfigError, ConfigProblem, EnvironmentOverrides, Index, PresenceSettings, RangesFrom,
-    RangesSetting, Serves, Store, Upstream,
+    Config, ConfigError, ConfigPlaces, ConfigProblem, EnvironmentOverrides, Index,
+    PresenceSettings, RangesFrom, RangesSetting, Serves, Store, Upstream,
 };
 pub use explain::Explanation;
 pub use front::Front;
+pub use lint::{ConfigFinding, Loaded, Severity, lint};
 pub use ranges::{RangesSource, load_ranges};
 pub use redirect::{BaseUrl, BaseUrlError};
 pub use server::serve;

@@ -11,9 +11,10 @@ pub(crate) async fn run(explain: &Explain) -> anyhow::Result<Exit> {
     let (ranges, sources) = super::serve::ranges(&config, &explain.front).await?;
     let front = Front::new(config, ranges);
     let mut out = io::stdout().lock();
-    write!(out, "{}", front.explain(explain.ip, &explain.path))?;
+    let explanation = front.explain(explain.ip, &explain.path);
+    write!(out, "{explanation}")?;
     for source in sources {
         writeln!(out, "ranges: {source}")?;
     }
-    Ok(Exit::AllHolds)
+    Ok(if explanation.is_error() { Exit::NotAsAsked } else { Exit::AllHolds })
 }

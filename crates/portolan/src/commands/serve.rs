@@ -8,17 +8,18 @@ use std::{
 
 use anyhow::Context as _;
 use cloud_ranges::Ranges;
-use redirector::{Config, Front, RangesSource};
+use redirector::{Config, ConfigFinding, ConfigPlaces, Front, Loaded, RangesSource, Severity};
 use tokio::net::TcpListener;
 
-use crate::{arguments, arguments::Serve, environment, exit::Exit, server, signals};
+use crate::{
+    arguments, arguments::Serve, environment, exit::Exit, printer::Printer, server, signals,
+};
 
-pub(crate) async fn run(serve: &Serve) -> anyhow::Result<Exit> {
-    let config = config(&serve.front)?;
+pub(crate) async fn run(serve: &Serve, printer: &Printer) -> anyhow::Result<Exit> {
     if serve.check {
-        io::stdout().write_all(config.to_yaml().as_bytes())?;
-        return Ok(Exit::AllHolds);
+        return check(&serve.front, printer).await;
     }
+    let config = config(&serve.front)?;
     server::start(server::ignore_hangup)?;
     let (ranges, sources) = ranges(&config, &serve.front).await?;
     for source in sources {
@@ -34,6 +35,29 @@ pub(crate) async fn run(serve: &Serve) -> anyhow::Result<Exit> {
     Ok(Exit::AllHolds)
 }
 
+/// Prints the configuration in effect, and what in it cannot have been meant. The ranges are read as at a start.
+async fn check(front: &arguments::Front, printer: &Printer) -> anyhow::Result<Exit> {
+    let (config, places) = match &front.config {
+        None => (config(front)?, ConfigPlaces::built_in()),
+        Some(path) => {
+            let (file, text) = read(path)?;
+            (Config::from_yaml(&file, &text)?, ConfigPlaces::of(&file, &text))
+        }
+    };
+    let (ranges, sources) = redirector::load_ranges(&config, &front.ranges).await;
+    io::stdout().write_all(config.to_yaml().as_bytes())?;
+    let loaded = Loaded { ranges: &ranges, sources: &sources, overrides: &front.ranges };
+    let findings = redirector::lint(&config, &places, loaded);
+    for ConfigFinding { severity, problem } in &findings {
+        match severity {
+            Severity::Error => printer.fault(format_args!("error: {problem}")),
+            Severity::Warning => printer.note(format_args!("warning: {problem}")),
+        }
+    }
+    let has_error = findings.iter().any(|finding| finding.severity == Severity::Error);
+    Ok(if has_error { Exit::NotAsAsked } else { Exit::AllHolds })
+}
+
 /// The configuration that the flags and the environment name.
 ///
 /// # Errors
@@ -42,13 +66,19 @@ pub(super) fn config(front: &arguments::Front) -> anyhow::Result<Config> {
     let Some(path) = &front.config else {
         return Ok(Config::built_in().with_environment(&environment::overrides())?);
     };
+    let (file, text) = read(path)?;
+    Ok(Config::from_yaml(&file, &text)?)
+}
+
+/// The text of a configuration, and what its file is called.
+fn read(path: &Path) -> anyhow::Result<(String, String)> {
     let (file, text) = if path == Path::new("-") {
         ("standard input".to_owned(), io::read_to_string(io::stdin().lock()))
     } else {
         (path.display().to_string(), fs::read_to_string(path))
     };
     let text = text.with_context(|| format!("cannot read {file}"))?;
-    Ok(Config::from_yaml(&file, &text)?)
+    Ok((file, text))
 }
 
 /// The address ranges that the configuration and the flags name, and which they are.
@@ -59,7 +89,7 @@ pub(super) async fn ranges(
     config: &Config,
     front: &arguments::Front,
 ) -> anyhow::Result<(Ranges, Vec<RangesSource>)> {
-    let (ranges, sources) = redirector::load_ranges(config, &front.ranges).await;
+    let (ranges, sources) = redirector::load_ranges(&config, &front.ranges).await;
     let is_named = |source: &&RangesSource| {
         source.is_nobody() && front.ranges.iter().any(|(cloud, _)| cloud == source.cloud())
     };

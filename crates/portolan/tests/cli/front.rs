@@ -197,3 +197,117 @@ async fn explain_says_where_a_client_is_sent_and_why() {
     let far = run(&["explain", "--config", config, "--ip", "192.0.2.1", BLOB]).await.expect(0);
     assert!(!far.stdout.contains("paris.example"), "{}", far.stdout);
 }
+
+#[tokio::test]
+async fn explain_ends_with_1_for_a_path_that_is_answered_with_an_error_and_hints() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let text = "upstream: {endpoint: \"https://registry.example\"}\n";
+    let config = write(&directory.path().join("front.yaml"), text).display().to_string();
+    let explain =
+        async |path: &str| run(&["explain", "--config", &config, "--ip", "192.0.2.1", path]).await;
+    let by_digest = format!("app@{}", &BLOB["/v2/pause/blobs/".len()..]);
+    let hinted = format!("/v2/app/manifests/{}", &BLOB["/v2/pause/blobs/".len()..]);
+    for (path, hint) in [
+        ("app:1.0", "/v2/app/manifests/1.0"),
+        (&by_digest, &hinted),
+        ("https://registry.example/v2/app/manifests/1.0", "/v2/app/manifests/1.0"),
+        ("v2/app/tags/list", "/v2/app/tags/list"),
+        ("nonsense here", "give the path of a request, such as /v2/NAME/manifests/TAG"),
+        ("/v2/_catalog", "404"),
+        ("/privacy", "404"),
+    ] {
+        let ended = explain(path).await.expect(1);
+        assert!(ended.stdout.contains(hint), "{path}: {}", ended.stdout);
+    }
+    for path in [BLOB, "/v2/", "/v2/app/manifests/1.0"] {
+        let ended = explain(path).await.expect(0);
+        assert!(!ended.stdout.contains("hint"), "{}", ended.stdout);
+    }
+}
+
+/// Runs `serve --check` on a configuration with `settings`, which begin at line 2.
+async fn check(settings: &str, flags: &[&str]) -> crate::harness::Ended {
+    let directory = TempDir::new().expect("a temporary directory");
+    let at = |name: &str| directory.path().join(name);
+    write(&at("aws.txt"), "198.51.100.0/24 eu-west-3\n203.0.113.0/24 us-east-1\n");
+    let settings = settings.replace("DIR", &directory.path().display().to_string());
+    let flags: Vec<_> =
+        flags.iter().map(|it| it.replace("DIR", &directory.path().display().to_string())).collect();
+    let text = format!("upstream: {{endpoint: \"https://registry.example\"}}\n{settings}");
+    let config = write(&at("front.yaml"), &text).display().to_string();
+    let mut arguments = vec!["serve", "--check", "--config", &config];
+    arguments.extend(flags.iter().map(String::as_str));
+    run(&arguments).await
+}
+
+const AWS: &str = "ranges: [{cloud: aws, format: cidr, from: DIR/aws.txt}]\n";
+
+#[tokio::test]
+async fn a_check_warns_of_clouds_and_regions_that_no_range_has() {
+    let fine = "stores:\n- {name: a, url: \"https://a.example\", serves: [{cloud: aws, regions: [eu-west-3]}]}\n- {name: b, url: \"https://b.example\", serves: [{cloud: \"*\"}]}\n";
+    let ended = check(&format!("{AWS}{fine}"), &[]).await.expect(0);
+    assert_eq!(ended.stderr, "");
+    let settings = format!(
+        "{AWS}keep_upstream: [gpc]\nstores:\n- name: a\n  url: https://a.example\n  serves:\n  - {{cloud: aws, regions: [eu-west-3, eu-wset-3]}}\n  - {{cloud: azure}}\n"
+    );
+    let ended = check(&settings, &[]).await.expect(0);
+    for warning in [
+        "front.yaml:3:17: `keep_upstream`: no loaded range belongs to the cloud `gpc`",
+        "front.yaml:8:13: `stores.serves`: no loaded range is in the region `eu-wset-3` of `aws`",
+        "front.yaml:9:13: `stores.serves`: no loaded range belongs to the cloud `azure`",
+    ] {
+        assert!(ended.stderr.contains(warning), "{warning}: {}", ended.stderr);
+    }
+    assert_eq!(ended.stderr.matches("warning: ").count(), 3, "{}", ended.stderr);
+    assert!(ended.stdout.contains("keep_upstream"), "{}", ended.stdout);
+}
+
+#[tokio::test]
+async fn a_check_fails_where_something_can_never_have_an_effect() {
+    let star = |name: &str| {
+        format!("- {{name: {name}, url: \"https://{name}.example\", serves: [{{cloud: \"*\"}}]}}\n")
+    };
+    let missing = "ranges: [{cloud: aws, format: cidr, from: DIR/missing.txt}]\n".to_owned();
+    let torn = "ranges: [{cloud: aws, format: aws, from: DIR/aws.txt}]\n".to_owned();
+    for (settings, flags, said) in [
+        (missing, &[][..], "front.yaml:2:43: `ranges`: "),
+        (torn, &[], "front.yaml:2:42: `ranges`: "),
+        (
+            "listen: 127.0.0.1:8080\nadmin: 127.0.0.1:8080\n".to_owned(),
+            &[],
+            "front.yaml:3:8: `admin` ",
+        ),
+        ("listen: 0.0.0.0:9090\n".to_owned(), &[], "front.yaml:2:9: `admin` "),
+        (
+            format!("stores:\n{}{}", star("a"), star("b")),
+            &[],
+            "front.yaml:4:56: `stores.serves`: no client of `*` is ever sent to the store `b`",
+        ),
+        (
+            format!(
+                "{AWS}stores:\n{}- {{name: b, url: \"https://b.example\", serves: [{{cloud: aws}}]}}\n",
+                star("a")
+            ),
+            &[],
+            "no client of `aws` is ever sent to the store `b`",
+        ),
+        (
+            format!(
+                "{AWS}keep_upstream: [aws]\nstores: [{{name: b, url: \"https://b.example\", serves: [{{cloud: aws}}]}}]\n"
+            ),
+            &[],
+            "`keep_upstream` names the cloud",
+        ),
+        (
+            AWS.to_owned(),
+            &["--ranges", "asw=DIR/aws.txt"],
+            "the configuration does not name the cloud `asw`; it names aws",
+        ),
+        (AWS.to_owned(), &["--ranges", "aws=DIR/missing.txt"], "--ranges: "),
+    ] {
+        let ended = check(&settings, flags).await.expect(1);
+        assert!(ended.stderr.contains(said), "{said}: {}", ended.stderr);
+        assert!(ended.stderr.contains("portolan: error: "), "{}", ended.stderr);
+    }
+    check("listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\n", &[]).await.expect(0);
+}

@@ -50,7 +50,7 @@ fn yaml_problem(file: &str, error: &serde_saphyr::Error) -> ConfigProblem {
     }
 }
 
-fn position(location: Location) -> Option<(u64, u64)> {
+pub(super) fn position(location: Location) -> Option<(u64, u64)> {
     (location.line() > 0).then(|| (location.line(), location.column()))
 }
 

@@ -6,6 +6,7 @@ mod check;
 mod document;
 mod environment;
 mod error;
+mod places;
 mod values;
 
 use std::{
@@ -25,6 +26,8 @@ use crate::redirect::BaseUrl;
 
 pub use environment::EnvironmentOverrides;
 pub use error::{ConfigError, ConfigProblem};
+pub use places::ConfigPlaces;
+pub(crate) use places::Place;
 
 /// What `portolan serve` runs on without a configuration file; also an example to start from.
 const BUILT_IN: &str = include_str!("../../../../examples/registry.k8s.io.yaml");
@@ -183,6 +186,9 @@ pub(crate) mod default {
 }
 
 impl Config {
+    /// What the built-in configuration is called where a file would be named.
+    pub(crate) const BUILT_IN_NAME: &str = "built-in configuration";
+
     /// Reads a configuration file's `text`; `file` is its name, for errors.
     ///
     /// # Errors
@@ -196,7 +202,7 @@ impl Config {
     #[must_use]
     #[expect(clippy::expect_used, reason = "the text is a constant, and a test reads it")]
     pub fn built_in() -> Self {
-        let config = Self::from_yaml("built-in configuration", BUILT_IN)
+        let config = Self::from_yaml(Self::BUILT_IN_NAME, BUILT_IN)
             .expect("the built-in configuration is valid");
         Self { built_in: true, ..config }
     }

@@ -1,0 +1,226 @@
+//! What is valid in a configuration and cannot have been meant: checked with the address ranges that were loaded
+//! for it. Pure. The rules are in `docs/configuration.md`, "portolan serve --check".
+
+use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf};
+
+use cloud_ranges::Ranges;
+
+use crate::{
+    config::{Config, ConfigPlaces, ConfigProblem, Place, RangesFrom, Serves, Store},
+    ranges::RangesSource,
+};
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// The front starts and serves, perhaps not as was meant.
+    Warning,
+    /// The front does not start, or a setting can never have an effect.
+    Error,
+}
+
+/// Something that cannot have been meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigFinding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What it is, and where.
+    pub problem: ConfigProblem,
+}
+
+/// What a configuration is checked with.
+#[derive(Clone, Copy, Debug)]
+pub struct Loaded<'a> {
+    /// The ranges.
+    pub ranges: &'a Ranges,
+    /// Where they came from, as [`crate::load_ranges`] says.
+    pub sources: &'a [RangesSource],
+    /// The (cloud, file) pairs that took the place of configured lists.
+    pub overrides: &'a [(String, PathBuf)],
+}
+
+/// All findings, in the order of the rules.
+#[must_use]
+pub fn lint(config: &Config, places: &ConfigPlaces, loaded: Loaded<'_>) -> Vec<ConfigFinding> {
+    let mut lint = Lint { config, places, loaded, findings: Vec::new() };
+    lint.addresses();
+    lint.sources();
+    lint.overrides();
+    lint.clouds();
+    lint.stores();
+    lint.findings
+}
+
+struct Lint<'a> {
+    config: &'a Config,
+    places: &'a ConfigPlaces,
+    loaded: Loaded<'a>,
+    findings: Vec<ConfigFinding>,
+}
+
+impl Lint<'_> {
+    fn add(&mut self, severity: Severity, position: Place, message: String) {
+        let problem = ConfigProblem { source: self.places.file.clone(), position, message };
+        self.findings.push(ConfigFinding { severity, problem });
+    }
+
+    fn of_flag(&mut self, severity: Severity, message: String) {
+        let problem = ConfigProblem { source: "--ranges".to_owned(), position: None, message };
+        self.findings.push(ConfigFinding { severity, problem });
+    }
+
+    /// Both listeners of the front must be able to bind.
+    fn addresses(&mut self) {
+        let Config { listen, admin: Some(admin), .. } = self.config else { return };
+        if overlap(*listen, *admin) {
+            let place = self.places.admin.or(self.places.listen);
+            let message = format!(
+                "`admin` {admin} takes the same port as `listen` {listen}; give one of them another port"
+            );
+            self.add(Severity::Error, place, message);
+        }
+    }
+
+    /// Every list that was to be read must have been.
+    fn sources(&mut self) {
+        for source in self.loaded.sources {
+            if self.is_override(source.cloud()) {
+                if source.is_nobody() {
+                    self.of_flag(Severity::Error, source.to_string());
+                }
+                continue;
+            }
+            let settings = self.config.ranges.iter();
+            let Some(at) = settings.clone().position(|it| it.cloud == source.cloud()) else {
+                continue;
+            };
+            let is_file = matches!(self.config.ranges[at].from, RangesFrom::Path(_));
+            let severity = match (source.is_nobody(), source.has_failures()) {
+                (true, _) if is_file => Severity::Error,
+                (false, false) => continue,
+                _ => Severity::Warning,
+            };
+            let place = self.places.ranges.get(at).copied().flatten();
+            self.add(severity, place, format!("`ranges`: {source}"));
+        }
+    }
+
+    fn is_override(&self, cloud: &str) -> bool {
+        self.loaded.overrides.iter().any(|(other, _)| other == cloud)
+    }
+
+    /// A flag must be for a cloud that the configuration names.
+    fn overrides(&mut self) {
+        let Config { ranges, keep_upstream, stores, .. } = self.config;
+        let serves = stores.iter().flat_map(|store| &store.serves).map(|serves| &serves.cloud);
+        let listed = ranges.iter().map(|ranges| &ranges.cloud);
+        let mut named: BTreeSet<_> = listed.chain(keep_upstream).chain(serves).collect();
+        named.retain(|cloud| *cloud != Serves::EVERYBODY);
+        for (cloud, path) in self.loaded.overrides {
+            if !named.contains(cloud) {
+                let known = named.iter().map(|cloud| cloud.as_str()).collect::<Vec<_>>();
+                let known = if known.is_empty() { "no cloud".into() } else { known.join(", ") };
+                let message = format!(
+                    "{cloud}={}: the configuration does not name the cloud `{cloud}`; it names {known}",
+                    path.display()
+                );
+                self.of_flag(Severity::Error, message);
+            }
+        }
+    }
+
+    /// A cloud or region must be that of some range, or no client is ever in it.
+    fn clouds(&mut self) {
+        for (cloud, place) in self.config.keep_upstream.iter().zip(&self.places.keep_upstream) {
+            self.cloud("keep_upstream", cloud, &[], *place);
+        }
+        for (store, places) in self.config.stores.iter().zip(&self.places.serves) {
+            for (serves, place) in store.serves.iter().zip(places) {
+                if serves.cloud != Serves::EVERYBODY {
+                    self.cloud("stores.serves", &serves.cloud, &serves.regions, *place);
+                }
+            }
+        }
+    }
+
+    fn cloud(&mut self, field: &str, cloud: &str, regions: &[String], place: Place) {
+        let locations = self.loaded.ranges.locations();
+        let known: BTreeSet<_> =
+            locations.iter().filter(|it| it.cloud == cloud).map(|it| &it.region).collect();
+        let is_listed = self.config.ranges.iter().any(|ranges| ranges.cloud == cloud);
+        if known.is_empty() && (is_listed || self.is_override(cloud)) {
+            // That its list could not be read, or is empty, is said of the list.
+            return;
+        }
+        if known.is_empty() {
+            let message = format!(
+                "`{field}`: no loaded range belongs to the cloud `{cloud}`; add it to `ranges`, or correct the name"
+            );
+            return self.add(Severity::Warning, place, message);
+        }
+        for region in regions.iter().filter(|region| !known.contains(region)) {
+            let message = format!(
+                "`{field}`: no loaded range is in the region `{region}` of `{cloud}`; correct the name, or remove it"
+            );
+            self.add(Severity::Warning, place, message);
+        }
+    }
+
+    /// Some client must be able to get to each store.
+    fn stores(&mut self) {
+        let stores = &self.config.stores;
+        for (at, store) in stores.iter().enumerate() {
+            let places = self.places.serves.get(at).cloned().unwrap_or_default();
+            let before = &stores[..at];
+            let shadows: Vec<_> =
+                store.serves.iter().map(|serves| self.shadow(serves, before)).collect();
+            let severity = match shadows.iter().all(Option::is_some) {
+                true => Severity::Error,
+                false => Severity::Warning,
+            };
+            for (index, (serves, shadow)) in store.serves.iter().zip(shadows).enumerate() {
+                let Some(shadow) = shadow else { continue };
+                let message = format!(
+                    "`stores.serves`: no client of `{}` is ever sent to the store `{}`, since {shadow}",
+                    serves.cloud, store.name
+                );
+                self.add(severity, places.get(index).copied().flatten(), message);
+            }
+        }
+    }
+
+    /// Why no client that is served so gets there, if none does.
+    fn shadow(&self, serves: &Serves, before: &[Store]) -> Option<String> {
+        if self.config.keep_upstream.contains(&serves.cloud) {
+            return Some("`keep_upstream` names the cloud; remove one of the two".to_owned());
+        }
+        let takes_all = |region: Option<&String>| {
+            before.iter().find(|store| store.serves.iter().any(|it| covers(it, serves, region)))
+        };
+        let first = match &serves.regions[..] {
+            [] => takes_all(None),
+            regions => {
+                let mut takers = regions.iter().map(|region| takes_all(Some(region)));
+                let first = takers.next().flatten();
+                if takers.all(|taker| taker.is_some()) { first } else { None }
+            }
+        }?;
+        Some(format!(
+            "the store `{}` before it serves them all; remove one, or put the store for fewer clients first",
+            first.name
+        ))
+    }
+}
+
+/// Whether `one` serves every client in `region`, or all, that `other` does.
+fn covers(one: &Serves, other: &Serves, region: Option<&String>) -> bool {
+    one.cloud == Serves::EVERYBODY
+        || (one.cloud == other.cloud
+            && (one.regions.is_empty() || region.is_some_and(|it| one.regions.contains(it))))
+}
+
+/// Whether two listeners cannot both have their address. Port 0 takes a free one.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let is_any = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() != 0 && one.port() == other.port() && (is_any || one.ip() == other.ip())
+}
