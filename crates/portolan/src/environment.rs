@@ -13,6 +13,9 @@ const LOG: &str = "PORTOLAN_LOG";
 /// The admin address of `portolan serve` without `--config`.
 const ADMIN: &str = "PORTOLAN_ADMIN";
 
+/// The width of the terminal, as shells and `ls` take it.
+const COLUMNS: &str = "COLUMNS";
+
 /// The port of `portolan serve` without `--config`, as for archeio.
 const PORT: &str = "PORT";
 /// The upstream's scheme and host, as for archeio.
@@ -63,6 +66,11 @@ pub(crate) fn credential_places() -> CredentialPlaces {
         metadata_host: read(GCE_METADATA_HOST).filter(|value| !value.is_empty()),
         impersonated: None,
     }
+}
+
+/// The width that lines are to have on a terminal, if it is said.
+pub(crate) fn columns() -> Option<usize> {
+    read(COLUMNS)?.trim().parse().ok()
 }
 
 /// The log filter, if there is one.

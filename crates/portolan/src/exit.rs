@@ -11,6 +11,8 @@ pub(crate) enum Exit {
     NotAsAsked,
     /// It could not run: flags, configuration or manifests are unusable.
     CouldNotRun,
+    /// A dry run with `--detailed-exitcode` found something to write, and nothing amiss.
+    ChangesPending,
 }
 
 impl From<Exit> for ExitCode {
@@ -19,6 +21,7 @@ impl From<Exit> for ExitCode {
             Exit::AllHolds => Self::SUCCESS,
             Exit::NotAsAsked => Self::from(1),
             Exit::CouldNotRun => Self::from(2),
+            Exit::ChangesPending => Self::from(3),
         }
     }
 }

@@ -90,15 +90,23 @@ pub struct Outcome {
     pub verdict: Verdict,
     /// Why, where the verdict alone does not say it; shared by all the edges of one cause.
     pub reason: Option<Arc<str>>,
+    /// The attachments that were brought along, or would be: a digest tag each, or a referrer's digest.
+    pub attachments: Arc<[String]>,
 }
 
 impl Outcome {
-    pub(crate) const fn present(edge: EdgeRef) -> Self {
-        Self { edge, verdict: Verdict::Present, reason: None }
+    /// An outcome without attachments.
+    #[must_use]
+    pub fn new(edge: EdgeRef, verdict: Verdict, reason: Option<Arc<str>>) -> Self {
+        Self { edge, verdict, reason, attachments: Arc::default() }
     }
 
-    pub(crate) const fn failed(edge: EdgeRef, reason: Arc<str>) -> Self {
-        Self { edge, verdict: Verdict::Failed, reason: Some(reason) }
+    pub(crate) fn present(edge: EdgeRef) -> Self {
+        Self::new(edge, Verdict::Present, None)
+    }
+
+    pub(crate) fn failed(edge: EdgeRef, reason: Arc<str>) -> Self {
+        Self::new(edge, Verdict::Failed, Some(reason))
     }
 
     /// Tells the log, one event an edge: what was written at `info`, all else at `debug`, since the
@@ -142,6 +150,12 @@ impl Summary {
     #[must_use]
     pub fn edges(&self) -> u64 {
         self.counts.iter().sum::<u64>() - self.count(Verdict::AttachmentBroken)
+    }
+
+    /// How many edges a confirmed run would change.
+    #[must_use]
+    pub const fn pending(&self) -> u64 {
+        self.count(Verdict::ToCopy) + self.count(Verdict::ToTag) + self.count(Verdict::ToAttach)
     }
 
     /// Whether everything that was asked for holds, or would hold after a confirmed run.

@@ -80,7 +80,7 @@ pub(crate) fn plan(knowledge: Knowledge<'_>) -> Plan {
             let at = EdgeRef { destination, edge: index };
             match planner.decide(place, edge, seen.as_ref().map(|seen| &seen.edges[index])) {
                 Decision::Settled(verdict, reason) => {
-                    plan.settled.push(Outcome { edge: at, verdict, reason });
+                    plan.settled.push(Outcome::new(at, verdict, reason));
                 }
                 Decision::Doubtful => plan.doubtful.push(at),
                 Decision::Do(task) => {

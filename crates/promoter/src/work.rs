@@ -87,7 +87,7 @@ impl Work {
         let origin = self.origins.first().copied();
         let outcomes = self.targets.iter().flat_map(|target| {
             let note = self.note(edges, origin, target);
-            target.outcomes(Done::would_be, &note)
+            target.outcomes(&note, &self.names(&target.missing))
         });
         outcomes.collect()
     }
@@ -104,6 +104,11 @@ impl Work {
         let left_out = self.left_out.clone().filter(|_| copied);
         let notes: Vec<_> = [target.note.clone(), from, left_out].into_iter().flatten().collect();
         (!notes.is_empty()).then(|| notes.join("; ").into())
+    }
+
+    /// Attachments, by their places, as reports name them.
+    pub(crate) fn names<'p>(&self, places: impl IntoIterator<Item = &'p usize>) -> Arc<[String]> {
+        places.into_iter().map(|&at| self.attachments[at].name()).collect()
     }
 
     /// What is to be said of edges whose digest comes from `origin`, if it is not their source.
@@ -178,10 +183,14 @@ impl Target {
         }
     }
 
-    fn outcomes(&self, verdict: fn(Done) -> Verdict, note: &Option<Reason>) -> Vec<Outcome> {
-        let open = self.open_edges().map(|edge| (edge, verdict(self.done())));
-        let held = self.held_edges().map(|edge| (edge, verdict(self.held_done())));
-        let outcome = |(edge, verdict)| Outcome { edge, verdict, reason: note.clone() };
+    /// All its edges as a plan tells them.
+    fn outcomes(&self, note: &Option<Reason>, attachments: &Arc<[String]>) -> Vec<Outcome> {
+        let open = self.open_edges().map(|edge| (edge, self.done()));
+        let held = self.held_edges().map(|edge| (edge, self.held_done()));
+        let outcome = |(edge, done): (EdgeRef, Done)| Outcome {
+            attachments: Arc::clone(attachments),
+            ..Outcome::new(edge, done.would_be(), note.clone())
+        };
         open.chain(held).map(outcome).collect()
     }
 
@@ -190,7 +199,7 @@ impl Target {
     pub(crate) fn broken(&self, attachment: &Attachment, why: &str) -> Option<Outcome> {
         let edge = self.all_edges().next()?;
         let reason = Some(format!("{}: {why}", attachment.describe()).into());
-        Some(Outcome { edge, verdict: Verdict::AttachmentBroken, reason })
+        Some(Outcome::new(edge, Verdict::AttachmentBroken, reason))
     }
 
     /// All its edges as failed, for one reason.

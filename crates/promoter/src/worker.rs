@@ -27,10 +27,10 @@ pub(crate) struct Worker<'a> {
     brought: Mutex<Brought>,
 }
 
-/// A target that needs nothing more but its tags, and how many attachments it got.
+/// A target that needs nothing more but its tags, and the attachments that it got.
 struct Attached<'a> {
     target: &'a Target,
-    count: usize,
+    attachments: Arc<[String]>,
 }
 
 /// What was done.
@@ -198,8 +198,10 @@ impl<'a> Worker<'a> {
     async fn attach(&self, targets: Vec<&'a Target>) -> Vec<Attached<'a>> {
         let (lacking, there): (Vec<_>, Vec<_>) =
             targets.into_iter().partition(|target| !target.missing.is_empty());
-        let mut open: Vec<_> =
-            there.into_iter().map(|target| Attached { target, count: 0 }).collect();
+        let mut open: Vec<_> = there
+            .into_iter()
+            .map(|target| Attached { target, attachments: Arc::default() })
+            .collect();
         if lacking.is_empty() {
             return open;
         }
@@ -235,7 +237,9 @@ impl<'a> Worker<'a> {
             let broken = carried.broken.iter();
             let broken = broken.filter_map(|it| target.broken(&attachments[it.at], &it.why));
             self.brought().outcomes.extend(broken);
-            return Some(Attached { target, count: target.missing.len() - carried.broken.len() });
+            let is_broken = |at: &&usize| carried.broken.iter().any(|broken| broken.at == **at);
+            let arrived = target.missing.iter().filter(|at| !is_broken(at));
+            return Some(Attached { target, attachments: self.work.names(arrived) });
         };
         match self.explain_carrying(why, from, to) {
             None => self.brought().lagging.push(target.clone()),
@@ -277,25 +281,29 @@ impl<'a> Worker<'a> {
 
     /// Writes the tags of a target that has all else now. `root` is the manifest, if it was read already.
     async fn tag(&self, attached: Attached<'_>, mut root: Option<Root>, note: Option<Reason>) {
-        let Attached { target, count } = attached;
+        let Attached { target, attachments } = attached;
         let repository = self.run.destination(target.destination);
         let place = &self.run.edges.destinations()[target.destination];
+        let brought = |edge, done: Done, reason| Outcome {
+            attachments: Arc::clone(&attachments),
+            ..Outcome::new(edge, done.is(), reason)
+        };
         for edge in target.open_edges() {
             let done = match self.run.edges.tag(&place.edges[edge.edge]) {
                 None => Ok(()),
                 Some(tag) => self.write_tag(&repository, tag, &mut root).await,
             };
-            let (verdict, reason) = match done {
-                Ok(()) => (target.done().is(), note.clone()),
-                Err((verdict, reason)) => (verdict, Some(reason)),
-            };
-            self.brought().outcomes.push(Outcome { edge, verdict, reason });
+            self.brought().outcomes.push(match done {
+                Ok(()) => brought(edge, target.done(), note.clone()),
+                Err((verdict, reason)) => Outcome::new(edge, verdict, Some(reason)),
+            });
         }
-        let verdict = match target.held_done() {
-            Done::Attached if count == 0 => Verdict::Present,
-            done => done.is(),
-        };
-        let held = target.held_edges().map(|edge| Outcome { edge, verdict, reason: note.clone() });
+        let held = target.held_edges().map(|edge| match target.held_done() {
+            Done::Attached if attachments.is_empty() => {
+                Outcome::new(edge, Verdict::Present, note.clone())
+            }
+            done => brought(edge, done, note.clone()),
+        });
         self.brought().outcomes.extend(held);
     }
 

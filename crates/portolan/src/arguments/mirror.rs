@@ -23,6 +23,10 @@ pub(crate) struct Mirror {
     #[arg(long)]
     pub confirm: bool,
 
+    /// Exit with 3 instead of 0 when the dry run finds something to write
+    #[arg(long, conflicts_with = "confirm")]
+    pub detailed_exitcode: bool,
+
     /// What to print on standard output
     #[arg(help_heading = "Output", long, value_enum, default_value_t)]
     pub output: Output,

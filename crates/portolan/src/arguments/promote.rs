@@ -15,7 +15,7 @@ use crate::quantity;
 /// does what is missing, whatever stopped the run before.
 ///
 /// Exit codes: 0 all holds (or would), 1 something is lost, refused, failed, broken, unanswered or a problem in a manifest,
-/// each named; 2 it could not run.
+/// each named; 2 it could not run; 3 with --detailed-exitcode, a dry run found something to write, and nothing of the above.
 #[derive(Debug, Args)]
 pub(crate) struct Promote {
     #[command(flatten)]
@@ -24,6 +24,10 @@ pub(crate) struct Promote {
     /// Write. Without it the plan is made and shown, and nothing is written anywhere
     #[arg(long)]
     pub confirm: bool,
+
+    /// Exit with 3 instead of 0 when the dry run finds something to write
+    #[arg(long, conflicts_with = "confirm")]
+    pub detailed_exitcode: bool,
 
     /// Stop after this time, such as 90s, 30m or 2h, as if interrupted: the report is still written
     #[arg(long, value_name = "TIME", value_parser = quantity::time)]

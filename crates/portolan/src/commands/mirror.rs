@@ -3,7 +3,8 @@
 use std::io::{self, Write as _};
 
 use blob_store::BlobStore;
-use mirror::{MirrorOptions, Totals};
+use mirror::{Failure, MirrorOptions, Totals};
+use promoter::report::row;
 use serde_json::json;
 use transfer::Confirm;
 
@@ -27,7 +28,13 @@ pub(crate) async fn run(mirror: &Mirror, printer: &Printer) -> anyhow::Result<Ex
     drop(progress);
     print(printer, mirror.output, &totals, options.confirm)?;
     printer.note(in_words(&totals, options.confirm));
-    Ok(if totals.failed.is_empty() { Exit::AllHolds } else { Exit::NotAsAsked })
+    Ok(match () {
+        () if !totals.failed.is_empty() => Exit::NotAsAsked,
+        () if mirror.detailed_exitcode && totals.manifests + totals.blobs > 0 => {
+            Exit::ChangesPending
+        }
+        () => Exit::AllHolds,
+    })
 }
 
 fn print(printer: &Printer, output: Output, totals: &Totals, confirm: Confirm) -> io::Result<()> {
@@ -35,7 +42,9 @@ fn print(printer: &Printer, output: Output, totals: &Totals, confirm: Confirm) -
     match output {
         Output::Json => writeln!(out, "{}", to_json(totals, confirm)),
         Output::Table => {
-            totals.failed.iter().try_for_each(|failure| writeln!(out, "failed: {failure}"))
+            let width = printer.width();
+            let row = |failure: &Failure| row(0, &[format!("failed: {failure}")], width);
+            totals.failed.iter().try_for_each(|failure| writeln!(out, "{}", row(failure)))
         }
     }
 }

@@ -52,8 +52,9 @@ pub(crate) async fn run(promote: &Promote, printer: &Printer) -> anyhow::Result<
     printer.note(in_words(&ending));
     Ok(match () {
         () if edges.manifests().is_empty() => Exit::CouldNotRun,
-        () if ending.all_holds() => Exit::AllHolds,
-        () => Exit::NotAsAsked,
+        () if !ending.all_holds() => Exit::NotAsAsked,
+        () if promote.detailed_exitcode && ending.summary.pending() > 0 => Exit::ChangesPending,
+        () => Exit::AllHolds,
     })
 }
 
@@ -175,7 +176,7 @@ impl Outputs {
         let out = BufWriter::new(printer.stdout());
         let mut reports: Vec<Box<dyn Report>> = vec![match promote.telling.output {
             Output::Json => Box::new(JsonReport::new(out, show)),
-            Output::Table => Box::new(WordsReport::new(out, show)),
+            Output::Table => Box::new(WordsReport::new(out, show, printer.width())),
         }];
         let report = promote.telling.report.as_deref().map(ReplacedFile::create).transpose()?;
         if let Some(file) = &report {

@@ -16,7 +16,7 @@ use blob_store::BlobStore;
 use oci::{Host, Reference, Repository};
 use promoter::{
     Choice, Clients, ManifestSource, Settings, Summary, Verdict,
-    report::{Show, WordsReport},
+    report::{Show, Width, WordsReport},
 };
 use registry_client::Client;
 use transfer::{Confirm, Silent};
@@ -116,7 +116,7 @@ async fn promote_once(
     let loaded = promoter::load(&source, &Choice::default())?;
     ensure!(loaded.problems.is_empty(), "problems in the manifests: {:?}", loaded.problems);
     let (_stopper, stop) = transfer::stop();
-    let mut report = WordsReport::new(out, Show::Changes);
+    let mut report = WordsReport::new(out, Show::Changes, Width::Unlimited);
     let (clients, settings) = (Clients::new(Client::builder().build()), Settings::new(confirm));
     let (edges, problems) = (&loaded.edges, &loaded.problems);
     let ended =

@@ -6,10 +6,12 @@ mod screen;
 
 use std::{
     fmt,
-    io::{self, Write as _},
+    io::{self, IsTerminal as _, Write as _},
 };
 
+use promoter::report::Width;
 use registry_client::Client;
+use rustix::termios::tcgetwinsize;
 use transfer::Progress;
 
 use progress::Reporter;
@@ -73,6 +75,16 @@ impl Printer {
     /// Standard output for work that goes on to its exit code when the reader goes away.
     pub(crate) fn lasting_stdout(&self) -> LastingStdout {
         LastingStdout(Some(self.stdout()))
+    }
+
+    /// The width of standard output: that of the terminal, if it is one.
+    pub(crate) fn width(&self) -> Width {
+        if !io::stdout().is_terminal() {
+            return Width::Unlimited;
+        }
+        let of_terminal = || Some(usize::from(tcgetwinsize(io::stdout()).ok()?.ws_col));
+        let columns = crate::environment::columns().or_else(of_terminal);
+        columns.filter(|columns| *columns > 0).map_or(Width::Unlimited, Width::Columns)
     }
 
     /// The screen, for data that goes elsewhere than to standard output.

@@ -8,6 +8,7 @@ mod help;
 mod inputs;
 mod kill;
 mod mirror;
+mod plan;
 mod promote;
 mod promote_flags;
 mod pty;

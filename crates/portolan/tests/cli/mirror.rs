@@ -23,6 +23,11 @@ async fn a_mirror_is_made_once_and_the_store_serves_it() {
     assert_eq!(dry["manifests"], 3);
     assert!(!store.exists(), "a dry run makes nothing");
 
+    let detailed = [&arguments[..], &["--detailed-exitcode"]].concat();
+    run(&detailed).await.expect(3);
+    let both = run(&[&detailed[..], &["--confirm"]].concat()).await.expect(2);
+    assert!(both.stderr.contains("cannot be used with '--confirm'"), "{}", both.stderr);
+
     let confirmed = [&arguments[..], &["--confirm"]].concat();
     let done = run(&confirmed).await.expect(0).json();
     assert_eq!(
@@ -34,6 +39,8 @@ async fn a_mirror_is_made_once_and_the_store_serves_it() {
         (&again["manifests"], &again["blobs"], &again["bytes"]),
         (&0.into(), &0.into(), &0.into())
     );
+
+    run(&detailed).await.expect(0);
 
     let mut child =
         portolan(&["store", "serve", store.to_str().expect("UTF-8"), "--listen", "127.0.0.1:0"])

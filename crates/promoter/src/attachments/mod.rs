@@ -49,6 +49,14 @@ pub(crate) enum By {
 }
 
 impl Attachment {
+    /// Its name in its repository: a digest tag, or a referrer's digest.
+    pub(crate) fn name(&self) -> String {
+        match &self.by {
+            By::Referrer => self.digest.to_string(),
+            By::Tag(tag) => tag.to_string(),
+        }
+    }
+
     /// What it is, for people.
     pub(crate) fn describe(&self) -> String {
         match &self.by {

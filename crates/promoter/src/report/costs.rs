@@ -5,19 +5,24 @@ use std::{
     time::Duration,
 };
 
-use crate::Ending;
+use super::{
+    Width,
+    layout::{Table, row},
+};
+use crate::{Ending, Unanswered};
 
 /// Writes both, as far as there is something to tell.
-pub(super) fn write(out: &mut impl Write, ending: &Ending) -> io::Result<()> {
+pub(super) fn write(out: &mut impl Write, ending: &Ending, width: Width) -> io::Result<()> {
     match &ending.estimate {
         Some(estimate) if !estimate.hosts.is_empty() => {
-            let rows = estimate.hosts.iter().map(|it| {
-                let time = in_time(it.time);
-                let bytes = [it.bytes_received, it.bytes_sent];
-                (it.host.to_string(), [it.reads, it.writes], bytes, Some(time))
-            });
             writeln!(out, "\nCarrying it out will cost at most")?;
-            table(out, rows)?;
+            let mut table = Table::new(COLUMNS.into_iter().chain(["time"]));
+            for it in &estimate.hosts {
+                let bytes = [it.bytes_received, it.bytes_sent];
+                let cells = cells(it.host.as_str(), [it.reads, it.writes], bytes);
+                table.add(cells.into_iter().chain([in_time(it.time)]));
+            }
+            table.write(out, 2, width)?;
             if !estimate.time().is_zero() {
                 let time = in_time(estimate.time());
                 writeln!(out, "and, as the quotas allow, take {time} at best")?;
@@ -25,44 +30,31 @@ pub(super) fn write(out: &mut impl Write, ending: &Ending) -> io::Result<()> {
         }
         Some(_) => {}
         None => {
-            let asked = ending.hosts.iter().filter(|it| it.reads + it.writes > 0);
-            let rows = asked.map(|it| {
-                let bytes = [it.bytes_received, it.bytes_sent];
-                (it.host.clone(), [it.reads, it.writes], bytes, None)
-            });
             writeln!(out, "\nIt cost")?;
-            table(out, rows)?;
+            let mut table = Table::new(COLUMNS);
+            for it in ending.hosts.iter().filter(|it| it.reads + it.writes > 0) {
+                let bytes = [it.bytes_received, it.bytes_sent];
+                table.add(cells(&it.host, [it.reads, it.writes], bytes));
+            }
+            table.write(out, 2, width)?;
         }
     }
     if !ending.unanswered.is_empty() {
         writeln!(out, "\nNot answered through the public name")?;
     }
-    for unanswered in &ending.unanswered {
-        writeln!(out, "  {}  {}: {}", unanswered.name, unanswered.digest, unanswered.reason)?;
+    for Unanswered { name, digest, reason } in &ending.unanswered {
+        let parts = [name.clone(), format!("{digest}:"), reason.clone()];
+        writeln!(out, "{}", row(2, &parts, width))?;
     }
     Ok(())
 }
 
-/// A host; requests that read and that write; bytes that came and that were sent; the least time.
-type Row = (String, [u64; 2], [u64; 2], Option<String>);
+const COLUMNS: [&str; 5] = ["host", "reads", "writes", "received", "sent"];
 
-fn table(out: &mut impl Write, rows: impl Iterator<Item = Row>) -> io::Result<()> {
-    let rows: Vec<Row> = rows.collect();
-    let width = rows.iter().map(|row| row.0.len()).max().unwrap_or(0).max(4);
-    writeln!(
-        out,
-        "  {:width$}  {:>9}  {:>9}  {:>10}  {:>10}",
-        "host", "reads", "writes", "received", "sent"
-    )?;
-    for (host, [reads, writes], [received, sent], time) in rows {
-        let [received, sent] = [received, sent].map(in_bytes);
-        write!(out, "  {host:width$}  {reads:>9}  {writes:>9}  {received:>10}  {sent:>10}")?;
-        match time {
-            Some(time) => writeln!(out, "  {time}")?,
-            None => writeln!(out)?,
-        }
-    }
-    Ok(())
+/// A host; requests that read and that write; bytes that came and that were sent.
+fn cells(host: &str, [reads, writes]: [u64; 2], bytes: [u64; 2]) -> [String; 5] {
+    let [received, sent] = bytes.map(in_bytes);
+    [host.to_owned(), reads.to_string(), writes.to_string(), received, sent]
 }
 
 /// A number of bytes for people.

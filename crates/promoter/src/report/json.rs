@@ -50,6 +50,8 @@ struct OutcomeRow<'a> {
     tag: Option<&'a Tag>,
     outcome: Verdict,
     reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    attachments: &'a [String],
 }
 
 impl<W: Write> Report for JsonReport<W> {
@@ -87,6 +89,7 @@ impl<W: Write> Report for JsonReport<W> {
             tag: edges.tag(edge),
             outcome: outcome.verdict,
             reason: outcome.reason.as_deref(),
+            attachments: &outcome.attachments,
         };
         self.out.write_all(if self.first { b"\n" } else { b",\n" })?;
         self.first = false;

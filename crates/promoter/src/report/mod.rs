@@ -3,6 +3,7 @@
 
 mod costs;
 mod json;
+mod layout;
 mod words;
 
 use std::io;
@@ -13,6 +14,7 @@ use crate::{Ending, Outcome};
 
 pub use costs::in_bytes;
 pub use json::JsonReport;
+pub use layout::{Width, row};
 pub use words::WordsReport;
 
 /// Which outcomes a report shows.

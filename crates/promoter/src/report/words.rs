@@ -7,10 +7,14 @@ use std::{
     sync::Arc,
 };
 
+use oci::Digest;
 use promotion_manifest::{DestinationRepository, Edge, EdgeSet, Problem, one_line};
 use transfer::Confirm;
 
-use super::{Report, Show, costs};
+use super::{
+    Report, Show, Width, costs,
+    layout::{Table, row},
+};
 use crate::{Ending, Outcome, Summary, Verdict};
 
 /// The most lines of one kind (what holds, or what does not, or causes of failure) that are kept in
@@ -18,13 +22,14 @@ use crate::{Ending, Outcome, Summary, Verdict};
 /// 33,000 tags; nobody reads that many lines.
 const MAX_LINES: usize = 5_000;
 
-/// How many destinations a line names, and a cause of failure edges, before it only counts them.
+/// How many destinations and attachments a line names, and a cause of failure edges, before it only counts them.
 const NAMED: usize = 5;
 
 /// Writes the report as text.
 pub struct WordsReport<W> {
     out: W,
     show: Show,
+    width: Width,
     fine: BTreeMap<Line, Few>,
     amiss: BTreeMap<Line, Few>,
     causes: HashMap<Arc<str>, Few>,
@@ -38,6 +43,8 @@ struct Line {
     verdict: Verdict,
     project: String,
     image: String,
+    digest: Digest,
+    attachments: Arc<[String]>,
     reason: Option<Arc<str>>,
 }
 
@@ -56,17 +63,31 @@ impl Few {
         }
     }
 
+    /// Keeps the first by their order, whatever the order in which they come.
+    fn add_in_order(&mut self, name: String) {
+        self.count += 1;
+        let at = self.names.partition_point(|other| *other < name);
+        self.names.insert(at, name);
+        self.names.truncate(NAMED);
+    }
+
     fn more(&self) -> u64 {
         self.count - self.names.len() as u64
+    }
+
+    /// The first by name, and how many more there are.
+    fn listed(&self) -> String {
+        list(&self.names, self.more())
     }
 }
 
 impl<W: Write> WordsReport<W> {
-    /// A report to `out`, which should be buffered.
-    pub fn new(out: W, show: Show) -> Self {
+    /// A report to `out`, which should be buffered, in lines of that width.
+    pub fn new(out: W, show: Show, width: Width) -> Self {
         Self {
             out,
             show,
+            width,
             fine: BTreeMap::new(),
             amiss: BTreeMap::new(),
             causes: HashMap::new(),
@@ -86,7 +107,7 @@ impl<W: Write> WordsReport<W> {
     fn add_line(&mut self, line: Line, place: &DestinationRepository) {
         let lines = if line.verdict.is_amiss() { &mut self.amiss } else { &mut self.fine };
         if lines.len() < MAX_LINES || lines.contains_key(&line) {
-            lines.entry(line).or_default().add(|| place.prefix.to_string());
+            lines.entry(line).or_default().add_in_order(place.prefix.to_string());
         } else {
             self.left_out += 1;
         }
@@ -107,11 +128,7 @@ impl<W: Write> WordsReport<W> {
                 let project = one_line(&line.project);
                 writeln!(self.out, "\n{} ({project})", heading(line.verdict))?;
             }
-            write!(self.out, "  {}  at {}", line.image, destinations(line, places))?;
-            match &line.reason {
-                Some(reason) => writeln!(self.out, ": {reason}")?,
-                None => writeln!(self.out)?,
-            }
+            writeln!(self.out, "{}", row(2, &line.parts(places), self.width))?;
         }
         Ok(())
     }
@@ -123,9 +140,11 @@ impl<W: Write> WordsReport<W> {
             writeln!(self.out, "\nFailed")?;
         }
         for (reason, edges) in causes {
-            writeln!(self.out, "  {} edges: {reason}", edges.count)?;
+            let cause = format!("{} edges: {reason}", edges.count);
+            writeln!(self.out, "{}", row(2, &[cause], self.width))?;
             for name in &edges.names {
-                writeln!(self.out, "    {name}")?;
+                let parts: Vec<_> = name.split("  ").collect();
+                writeln!(self.out, "{}", row(4, &parts, self.width))?;
             }
             if edges.more() > 0 {
                 writeln!(self.out, "    and {} more; --output json names each", edges.more())?;
@@ -138,22 +157,37 @@ impl<W: Write> WordsReport<W> {
     }
 
     fn write_projects(&mut self, confirm: Confirm) -> io::Result<()> {
-        let width = self.projects.keys().map(String::len).max().unwrap_or(0).max(7);
-        let columns = Verdict::all(confirm);
-        write!(self.out, "{:width$}", "project")?;
-        for verdict in columns {
-            write!(self.out, "  {:>9}", verdict.as_str())?;
-        }
-        writeln!(self.out)?;
+        let verdicts = Verdict::all(confirm);
+        let mut table = Table::new(["project"].into_iter().chain(verdicts.map(Verdict::as_str)));
         for (project, summary) in &self.projects {
-            write!(self.out, "{:width$}", one_line(project))?;
-            for verdict in columns {
-                write!(self.out, "  {:>9}", summary.count(verdict))?;
-            }
-            writeln!(self.out)?;
+            let counts = verdicts.map(|verdict| summary.count(verdict).to_string());
+            table.add([one_line(project)].into_iter().chain(counts));
         }
-        Ok(())
+        table.write(&mut self.out, 0, self.width)
     }
+}
+
+impl Line {
+    /// What the row of this line is made of: the image, where, with what, and why.
+    fn parts(&self, places: &Few) -> Vec<String> {
+        let mut parts = vec![self.image.clone(), self.digest.to_string()];
+        parts.push(format!("at {}", places.listed()));
+        if !self.attachments.is_empty() {
+            let named = &self.attachments[..self.attachments.len().min(NAMED)];
+            let more = self.attachments.len() - named.len();
+            parts.push(format!("with attachments {}", list(named, more as u64)));
+        }
+        if let (Some(reason), Some(last)) = (&self.reason, parts.last_mut()) {
+            last.push(':');
+            parts.push(reason.to_string());
+        }
+        parts
+    }
+}
+
+fn list(names: &[String], more: u64) -> String {
+    let names = names.join(", ");
+    if more == 0 { names } else { format!("{names} and {more} more") }
 }
 
 const fn heading(verdict: Verdict) -> &'static str {
@@ -172,29 +206,19 @@ const fn heading(verdict: Verdict) -> &'static str {
     }
 }
 
-/// Where a line's edges are: by name where something is amiss there, else how many there are.
-fn destinations(line: &Line, places: &Few) -> String {
-    match (places.count, line.verdict.is_amiss()) {
-        (1, false) => "1 destination".to_owned(),
-        (count, false) => format!("{count} destinations"),
-        (_, true) if places.more() == 0 => places.names.join(", "),
-        (_, true) => format!("{} and {} more", places.names.join(", "), places.more()),
-    }
-}
-
 /// The image as a line names it.
 fn image(edges: &EdgeSet, edge: &Edge, place: &DestinationRepository) -> String {
-    let digest = edges.digest(edge);
     match edges.tag(edge) {
-        Some(tag) => format!("{}:{tag}  {digest}", place.name),
-        None => format!("{}  {digest}", place.name),
+        Some(tag) => format!("{}:{tag}", place.name),
+        None => place.name.to_string(),
     }
 }
 
 impl<W: Write> Report for WordsReport<W> {
     fn problems(&mut self, problems: &[Problem]) -> io::Result<()> {
         for problem in problems {
-            writeln!(self.out, "problem: {problem}")?;
+            let problem = format!("problem: {problem}");
+            writeln!(self.out, "{}", row(0, &[problem], self.width))?;
         }
         self.out.flush()
     }
@@ -208,11 +232,17 @@ impl<W: Write> Report for WordsReport<W> {
             (Verdict::Present, _) if self.show == Show::Changes => {}
             (Verdict::Failed, Some(reason)) => self.add_cause(reason, || {
                 let (project, image) = (one_line(project), image(edges, edge, place));
-                format!("{project}: {image}  at {}", place.prefix)
+                format!("{project}: {image}  {}  at {}", edges.digest(edge), place.prefix)
             }),
             (verdict, reason) => {
-                let (image, reason) = (image(edges, edge, place), reason.clone());
-                let line = Line { verdict, project: project.clone(), image, reason };
+                let line = Line {
+                    verdict,
+                    project: project.clone(),
+                    image: image(edges, edge, place),
+                    digest: edges.digest(edge),
+                    attachments: Arc::clone(&outcome.attachments),
+                    reason: reason.clone(),
+                };
                 self.add_line(line, place);
             }
         }
@@ -223,7 +253,7 @@ impl<W: Write> Report for WordsReport<W> {
         self.write_projects(ending.confirm)?;
         self.write_lines()?;
         self.write_causes()?;
-        costs::write(&mut self.out, ending)?;
+        costs::write(&mut self.out, ending, self.width)?;
         self.out.flush()
     }
 }

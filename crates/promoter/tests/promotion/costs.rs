@@ -3,7 +3,7 @@
 use oci::Host;
 use promoter::{
     Clients, Ending, PublicName, Settings,
-    report::{JsonReport, Show, WordsReport},
+    report::{JsonReport, Show, Width, WordsReport},
 };
 use promotion_manifest::EdgeSet;
 use registry_client::{Client, Credential, Credentials, Quota};
@@ -90,7 +90,7 @@ async fn the_quotas_say_how_long_it_takes_at_best() {
     let client = Client::builder().quota(host.clone(), quota).build();
     let (_stopper, stop) = transfer::stop();
     let mut out = Vec::new();
-    let mut report = WordsReport::new(&mut out, Show::Changes);
+    let mut report = WordsReport::new(&mut out, Show::Changes, Width::Unlimited);
     let (clients, settings) = (Clients::new(client), bare(DryRun));
     let ended = promoter::promote(clients, &edges, &[], &settings, &stop, &Silent, &mut report);
     let estimate = ended.await.expect("memory").estimate.expect("an estimate");

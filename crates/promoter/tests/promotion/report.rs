@@ -4,7 +4,7 @@ use std::io;
 
 use promoter::{
     Clients, EdgeRef, Ending, Outcome, Summary, Verdict,
-    report::{JsonReport, Report, Show, WordsReport},
+    report::{JsonReport, Report, Show, Width, WordsReport},
 };
 use promotion_manifest::EdgeSet;
 use testkit::fixture;
@@ -108,14 +108,19 @@ async fn the_words_say_once_what_many_destinations_share() {
     harbour.staging.load("staging/team/app", None, &image).await;
     let images = entry("app", &image, &["v1"]) + &entry("app", &lost, &["v2"]);
     let mut out = Vec::new();
-    run(&harbour, &images, &mut WordsReport::new(&mut out, Show::Changes)).await.expect("memory");
+    run(&harbour, &images, &mut WordsReport::new(&mut out, Show::Changes, Width::Unlimited))
+        .await
+        .expect("memory");
     let text = String::from_utf8(out).expect("UTF-8");
     let mut hosts = harbour.production.each_ref().map(|registry| registry.host());
     hosts.sort();
     let [first, second] = hosts;
     assert!(text.starts_with("problem: bad.yaml:1:"), "{text}");
     assert!(
-        text.contains(&format!("Copied (team)\n  app:v1  {}  at 2 destinations\n", image.digest())),
+        text.contains(&format!(
+            "Copied (team)\n  app:v1  {}  at {first}/images, {second}/images\n",
+            image.digest()
+        )),
         "{text}"
     );
     let lost = format!(
@@ -160,11 +165,9 @@ async fn what_is_amiss_is_named_however_much_else_there_is_to_say() {
     let tags: Vec<_> = tags.iter().map(String::as_str).collect();
     let edges = EdgeSet::new(vec![harbour.project("team", &entry("app", &image, &tags))]);
     let mut out = Vec::new();
-    let mut report = WordsReport::new(&mut out, Show::Everything);
-    let outcome = |edge, verdict, reason: Option<&str>| Outcome {
-        edge: EdgeRef { destination: 0, edge },
-        verdict,
-        reason: reason.map(Into::into),
+    let mut report = WordsReport::new(&mut out, Show::Everything, Width::Unlimited);
+    let outcome = |edge, verdict, reason: Option<&str>| {
+        Outcome::new(EdgeRef { destination: 0, edge }, verdict, reason.map(Into::into))
     };
     let mut summary = Summary::default();
     for edge in 0..5_990 {

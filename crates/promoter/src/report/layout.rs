@@ -1,0 +1,196 @@
+//! Laying a report out for its reader: within the width of a terminal, or one line a row where there is none, so
+//! that `grep` finds whole rows. Nothing is ever cut: what does not fit goes on below.
+
+use std::io::{self, Write};
+
+/// How many columns there are for a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Width {
+    /// As many as the line needs.
+    Unlimited,
+    /// So many: a terminal's.
+    Columns(usize),
+}
+
+/// What is between two parts of a row.
+const GAP: &str = "  ";
+
+impl Width {
+    const fn fits(self, columns: usize) -> bool {
+        match self {
+            Self::Unlimited => true,
+            Self::Columns(width) => columns <= width,
+        }
+    }
+}
+
+/// The number of columns that `text` takes.
+fn columns(text: &str) -> usize {
+    text.chars().count()
+}
+
+/// A row of `parts`, `indent` columns from the left: on one line if there is room for it, else a part that does not
+/// fit begins a line of its own, further to the right, and is wrapped between its words. A word that is longer than
+/// a line, such as a digest, is left whole.
+#[must_use]
+pub fn row(indent: usize, parts: &[impl AsRef<str>], width: Width) -> String {
+    let mut row = " ".repeat(indent);
+    let mut used = indent;
+    for (at, part) in parts.iter().map(AsRef::as_ref).enumerate() {
+        // A reason follows its colon.
+        let gap = if row.ends_with(':') { " " } else { GAP };
+        if at > 0 && width.fits(used + gap.len() + columns(part)) {
+            row.push_str(gap);
+            used += gap.len();
+        } else if at > 0 {
+            used = break_line(&mut row, indent + 2);
+        }
+        used = words(&mut row, part, used, indent + 4, width);
+    }
+    row
+}
+
+/// Appends `text` to `row`, of which `used` columns are taken; gives how many are then.
+fn words(row: &mut String, text: &str, mut used: usize, indent: usize, width: Width) -> usize {
+    for (at, word) in text.split(' ').enumerate() {
+        if at > 0 && width.fits(used + 1 + columns(word)) {
+            row.push(' ');
+            used += 1;
+        } else if at > 0 {
+            used = break_line(row, indent);
+        }
+        row.push_str(word);
+        used += columns(word);
+    }
+    used
+}
+
+fn break_line(row: &mut String, indent: usize) -> usize {
+    row.push('\n');
+    row.push_str(&" ".repeat(indent));
+    indent
+}
+
+/// Names on the left and numbers on the right.
+pub(super) struct Table {
+    header: Vec<String>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub(super) fn new(header: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { header: header.into_iter().map(Into::into).collect(), rows: Vec::new() }
+    }
+
+    /// Adds a row, of as many cells as there are in the header.
+    pub(super) fn add(&mut self, row: impl IntoIterator<Item = String>) {
+        self.rows.push(row.into_iter().collect());
+    }
+
+    /// Writes it: with each name before its numbers if there is room for that; else above them; and in a very narrow
+    /// terminal, with each number after the name of its column.
+    pub(super) fn write(
+        &self,
+        out: &mut impl Write,
+        indent: usize,
+        width: Width,
+    ) -> io::Result<()> {
+        let widths = self.widths();
+        let Some((&name, numbers)) = widths.split_first() else { return Ok(()) };
+        let numbers_take: usize = numbers.iter().map(|it| it + GAP.len()).sum();
+        let beside = width.fits(indent + name + numbers_take);
+        let below = width.fits(indent + numbers_take);
+        for row in [&self.header].into_iter().chain(&self.rows) {
+            let Some((first, rest)) = row.split_first() else { continue };
+            let cells: String = rest
+                .iter()
+                .zip(numbers)
+                .map(|(cell, &wide)| format!("{GAP}{cell:>wide$}"))
+                .collect();
+            match (beside, below) {
+                (true, _) => writeln!(out, "{:indent$}{first:name$}{cells}", "")?,
+                (false, true) => writeln!(out, "{:indent$}{first}\n{:indent$}{cells}", "", "")?,
+                (false, false) if std::ptr::eq(row, &self.header) => {}
+                (false, false) => writeln!(out, "{}", self.pairs(row, indent, width))?,
+            }
+        }
+        Ok(())
+    }
+
+    fn widths(&self) -> Vec<usize> {
+        let mut widths: Vec<_> = self.header.iter().map(|it| columns(it)).collect();
+        for row in &self.rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = columns(cell).max(*width);
+            }
+        }
+        widths
+    }
+
+    fn pairs(&self, row: &[String], indent: usize, width: Width) -> String {
+        let cells = self.header.iter().zip(row).enumerate();
+        let parts: Vec<_> = cells
+            .map(|(at, (name, cell))| match at {
+                0 => cell.clone(),
+                _ => format!("{name} {cell}"),
+            })
+            .collect();
+        self::row(indent, &parts, width)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_one_line_or_is_wrapped_and_never_cut() {
+        let digest = format!("sha256:{}", "a".repeat(64));
+        let parts = ["app:v1", &digest, "at a.example/x, b.example/y:", "tag move: it stays"];
+        let one = row(2, &parts, Width::Unlimited);
+        assert_eq!(
+            one,
+            format!("  app:v1  {digest}  at a.example/x, b.example/y: tag move: it stays")
+        );
+        assert_eq!(row(2, &parts, Width::Columns(columns(&one))), one);
+        assert_eq!(
+            row(2, &parts, Width::Columns(columns(&one) - 1)),
+            format!("  app:v1  {digest}  at a.example/x, b.example/y:\n    tag move: it stays")
+        );
+        assert_eq!(
+            row(2, &parts, Width::Columns(80)),
+            format!("  app:v1\n    {digest}\n    at a.example/x, b.example/y: tag move: it stays")
+        );
+        let narrow = row(2, &parts, Width::Columns(20));
+        assert_eq!(
+            narrow,
+            format!(
+                "  app:v1\n    {digest}\n    at a.example/x,\n      b.example/y:\n    tag move: it\n      stays"
+            )
+        );
+    }
+
+    #[test]
+    fn a_table_fits_or_puts_names_above_their_numbers() {
+        let mut table = Table::new(["project", "present", "lost"]);
+        table.add(["a-long-name", "1", "20"].map(str::to_owned));
+        table.add(["b", "720456", "3"].map(str::to_owned));
+        let shown = |width| {
+            let mut out = Vec::new();
+            table.write(&mut out, 0, width).expect("memory");
+            String::from_utf8(out).expect("UTF-8")
+        };
+        let beside =
+            "project      present  lost\na-long-name        1    20\nb             720456     3\n";
+        assert_eq!(shown(Width::Unlimited), beside);
+        assert_eq!(shown(Width::Columns(26)), beside);
+        assert_eq!(
+            shown(Width::Columns(25)),
+            "project\n  present  lost\na-long-name\n        1    20\nb\n   720456     3\n"
+        );
+        assert_eq!(
+            shown(Width::Columns(14)),
+            "a-long-name\n  present 1\n  lost 20\nb\n  present\n    720456\n  lost 3\n"
+        );
+    }
+}
