@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "what fails here is a test")]
 
 mod demo;
+mod docs;
 mod front;
 mod harness;
 mod help;

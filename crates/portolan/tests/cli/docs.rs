@@ -1,0 +1,117 @@
+//! The JSON that the docs describe has the members that they name, and no others.
+
+use std::{collections::BTreeSet, fs};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use testkit::{Fault, TestRegistry, fixture};
+
+use crate::harness::{Thin, entry, run};
+
+/// The rows of the table below `heading` in a page of `docs/`: the names in the first cell, and those in the second.
+fn rows(page: &str, heading: &str) -> Vec<(Vec<String>, Vec<String>)> {
+    let path = format!("{}/../../docs/{page}", env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(path).expect("a page");
+    let (_, text) = text.split_once(heading).expect(heading);
+    let lines = text.lines().skip_while(|line| !line.starts_with("|---")).skip(1);
+    let cells = lines.take_while(|line| line.starts_with("| `")).map(|line| {
+        let (name, what) = line[2..].split_once(" | ").expect("two cells");
+        (names(name), names(what))
+    });
+    cells.collect()
+}
+
+/// The names between backquotes that are spelled like members: in lower case, with `_` or `-`.
+fn names(text: &str) -> Vec<String> {
+    let quoted = text.split('`').skip(1).step_by(2).flat_map(|it| it.split(['"', ',', ' ']));
+    let is_name = |it: &&str| {
+        let is_letter = |byte: u8| byte.is_ascii_lowercase() || matches!(byte, b'_' | b'-');
+        !it.is_empty() && !it.starts_with('-') && it.bytes().all(is_letter)
+    };
+    quoted.filter(is_name).map(str::to_owned).collect()
+}
+
+fn members(value: &Value) -> BTreeSet<String> {
+    value.as_object().expect("an object").keys().cloned().collect()
+}
+
+fn all(names: &[String]) -> BTreeSet<String> {
+    names.iter().cloned().collect()
+}
+
+/// The members named in the row of `member`.
+fn row<'r>(rows: &'r [(Vec<String>, Vec<String>)], member: &str) -> &'r [String] {
+    let row = rows.iter().find(|(names, _)| names.iter().any(|name| name == member));
+    &row.unwrap_or_else(|| panic!("{member} is not in the docs")).1
+}
+
+/// A dry run, and a run with everything that a report can have.
+async fn promotion_reports() -> [Value; 2] {
+    let (staging, production) = (TestRegistry::start().await, TestRegistry::start().await);
+    let public = TestRegistry::start().await;
+    let image = fixture::image(1, 1);
+    staging.load("team/app", None, &image).await;
+    let signature = format!("sha256-{}.sig", image.digest().hex());
+    staging.load("team/app", &*signature, &fixture::signatures("payload", &["alice"])).await;
+    let (from, to) = (staging.prefix("team"), production.prefix("images"));
+    let thin = Thin::new().project("team", &from, &to, &entry("app", &image, &["v1"])).project(
+        "bad",
+        &from,
+        &to,
+        "- name: [\n",
+    );
+    let arguments = ["promote", "--thin-manifest-dir", thin.path(), "--output", "json"];
+    let dry = run(&arguments).await.expect(1).json();
+    let url = format!("http://{}", public.host());
+    let flags = ["--confirm", "--verify-through", &url];
+    [dry, run(&[&arguments, &flags[..]].concat()).await.expect(1).json()]
+}
+
+#[tokio::test]
+async fn the_report_of_a_promotion_has_the_members_that_the_docs_name() {
+    let rows = rows("promotion.md", "one object. The file appears");
+    let described: BTreeSet<_> = rows.iter().flat_map(|(names, _)| names.clone()).collect();
+    let [dry, done] = promotion_reports().await;
+    assert_eq!(members(&dry), described);
+    let without = |name: &str| described.iter().filter(|it| *it != name).cloned().collect();
+    assert_eq!(members(&done), without("estimate"));
+    for (report, list, other) in
+        [(&done, "problems", &[][..]), (&done, "unanswered", &[]), (&done, "hosts", &[])]
+    {
+        let mut expected = all(row(&rows, list));
+        expected.retain(|name| !other.contains(&name.as_str()));
+        assert_eq!(members(&report[list][0]), expected, "{list}");
+    }
+    let mut of_estimate = all(row(&rows, "estimate"));
+    assert_eq!(members(&dry["estimate"]), all(&["hosts".to_owned(), "seconds".to_owned()]));
+    of_estimate.remove("hosts");
+    assert_eq!(members(&dry["estimate"]["hosts"][0]), of_estimate);
+    let summaries = members(&dry["summary"]).union(&members(&done["summary"])).cloned().collect();
+    assert_eq!(all(row(&rows, "summary")), summaries);
+}
+
+#[tokio::test]
+async fn an_outcome_has_the_members_that_the_docs_name() {
+    let path = format!("{}/../../docs/promotion.md", env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(path).expect("a page");
+    let (_, text) = text.split_once("\nAn outcome: ").expect("a paragraph");
+    let (paragraph, _) = text.split_once("\n\n").expect("its end");
+    let [dry, _] = promotion_reports().await;
+    assert_eq!(members(&dry["outcomes"][0]), all(&names(paragraph)));
+}
+
+#[tokio::test]
+async fn the_report_of_a_mirroring_has_the_members_that_the_docs_name() {
+    let rows = rows("mirror.md", "## The report");
+    let registry = TestRegistry::start().await;
+    registry.load("images/app", "v1", &fixture::image(1, 1)).await;
+    registry.fail(Fault::everywhere("/blobs/").corrupt());
+    let directory = TempDir::new().expect("a temporary directory");
+    let from = format!("{}/images", registry.host());
+    let to = format!("file://{}/store", directory.path().display());
+    let arguments = ["mirror", "--from", &from, "--to", &to, "--confirm", "--output", "json"];
+    let report = run(&arguments).await.expect(1).json();
+    let described: BTreeSet<_> = rows.iter().flat_map(|(names, _)| names.clone()).collect();
+    assert_eq!(members(&report), described);
+    assert_eq!(members(&report["failed"][0]), all(row(&rows, "failed")));
+}
