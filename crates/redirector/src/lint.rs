@@ -1,4 +1,4 @@
-//! What is valid in a configuration and cannot have been meant: checked with the address ranges that were loaded
+//! Settings that are valid, and contradict each other or have no effect: checked with the address ranges that were loaded
 //! for it. Pure. The rules are in `docs/configuration.md`, "portolan serve --check".
 
 use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf};
@@ -19,7 +19,7 @@ pub enum Severity {
     Error,
 }
 
-/// Something that cannot have been meant.
+/// A setting that contradicts another or has no effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigFinding {
     /// How bad it is.

@@ -35,7 +35,7 @@ pub(crate) async fn run(serve: &Serve, printer: &Printer) -> anyhow::Result<Exit
     Ok(Exit::AllHolds)
 }
 
-/// Prints the configuration in effect, and what in it cannot have been meant. The ranges are read as at a start.
+/// Prints the configuration in effect, and its settings that contradict each other or have no effect. The ranges are read as at a start.
 async fn check(front: &arguments::Front, printer: &Printer) -> anyhow::Result<Exit> {
     let (config, places) = match &front.config {
         None => (config(front)?, ConfigPlaces::built_in()),
@@ -89,7 +89,7 @@ pub(super) async fn ranges(
     config: &Config,
     front: &arguments::Front,
 ) -> anyhow::Result<(Ranges, Vec<RangesSource>)> {
-    let (ranges, sources) = redirector::load_ranges(&config, &front.ranges).await;
+    let (ranges, sources) = redirector::load_ranges(config, &front.ranges).await;
     let is_named = |source: &&RangesSource| {
         source.is_nobody() && front.ranges.iter().any(|(cloud, _)| cloud == source.cloud())
     };
