@@ -12,6 +12,7 @@ use std::{
 };
 
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::{
     sync::Mutex as AsyncMutex,
     time::{Duration, Instant},
@@ -48,9 +49,7 @@ impl Token {
         let Some(text) = texts.into_iter().flatten().find(|text| !text.is_empty()) else {
             return Ok(None);
         };
-        let life = answer.expires_in.map_or(DEFAULT_LIFE, |seconds| {
-            Duration::from_secs(u64::try_from(seconds).unwrap_or(0)).min(LONGEST_LIFE)
-        });
+        let life = life(answer.expires_in.as_ref());
         let margin = (life / RENEWED_AT).min(LONGEST_MARGIN);
         Ok(Some(Self { secret: text.into(), renew_at: now + life - margin }))
     }
@@ -74,7 +73,21 @@ struct TokenAnswer {
     #[serde(default)]
     access_token: Option<String>,
     #[serde(default)]
-    expires_in: Option<i64>,
+    expires_in: Option<Value>,
+}
+
+/// How long a token is good: a number of seconds or the text of one, perhaps with a fraction. What is no time
+/// ahead counts as if it was not there: some realms mean by 0 that they do not say.
+fn life(expires_in: Option<&Value>) -> Duration {
+    let seconds = match expires_in {
+        Some(Value::Number(seconds)) => seconds.as_f64(),
+        Some(Value::String(seconds)) => seconds.trim().parse().ok(),
+        _ => None,
+    };
+    let seconds = seconds.filter(|seconds: &f64| seconds.is_finite() && *seconds > 0.0);
+    seconds.map_or(DEFAULT_LIFE, |seconds| {
+        Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST_LIFE).min(LONGEST_LIFE)
+    })
 }
 
 /// What a token is for: two origins never share one, since their credentials may differ.
@@ -145,20 +158,27 @@ mod tests {
             (r#"{"token":"t","expires_in":3600}"#, 3540),
             (r#"{"token":"t","access_token":"u","expires_in":null,"scope":"x"}"#, 54),
             (r#"{"token":"t","expires_in":999999999999}"#, 12 * 3600 - 60),
+            (r#"{"token":"t","expires_in":1e300}"#, 12 * 3600 - 60),
+            (r#"{"token":"t","expires_in":"300"}"#, 270),
+            (r#"{"token":"t","expires_in":" 300.0 "}"#, 270),
+            (r#"{"token":"t","expires_in":300.9}"#, 270),
+            (r#"{"token":"t","expires_in":0}"#, 54),
+            (r#"{"token":"t","expires_in":-5}"#, 54),
+            (r#"{"token":"t","expires_in":"soon"}"#, 54),
+            (r#"{"token":"t","expires_in":"NaN"}"#, 54),
+            (r#"{"token":"t","expires_in":{}}"#, 54),
         ] {
             let token = Token::read(json.as_bytes(), Instant::now()).expect(json).expect(json);
             assert_eq!(token.secret.expose(), "t");
             tokio::time::advance(second * life - second / 10).await;
             assert!(token.is_fresh(), "{json}");
-            tokio::time::advance(second / 10).await;
+            tokio::time::advance(second).await;
             assert!(!token.is_fresh(), "{json}");
         }
         let read = |json: &str| Token::read(json.as_bytes(), Instant::now());
         for json in [r"{}", r#"{"token":""}"#, r#"{"token":null}"#] {
             assert!(read(json).expect(json).is_none(), "{json}");
         }
-        let used = read(r#"{"token":"t","expires_in":-5}"#).expect("JSON").expect("a token");
-        assert!(!used.is_fresh());
         assert!(read("token").is_err());
     }
 

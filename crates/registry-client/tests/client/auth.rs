@@ -31,7 +31,7 @@ fn basic_header() -> String {
 }
 
 /// A realm that gives out numbered tokens, each good for `seconds`.
-async fn realm(seconds: u64) -> Scripted {
+async fn realm(seconds: impl std::fmt::Display + Send + Sync + 'static) -> Scripted {
     let given = AtomicUsize::new(0);
     Scripted::start(move |_| {
         let number = given.fetch_add(1, Ordering::Relaxed);
@@ -175,13 +175,27 @@ async fn a_token_that_ran_out_is_renewed_once() {
 
 #[tokio::test]
 async fn a_short_token_is_renewed_before_it_runs_out() {
-    let realm = realm(0).await;
+    let realm = realm(0.000_001).await;
     let registry = registry(&realm, has_token).await;
     let client = client();
     for _ in 0..3 {
         read_from(&client, &registry.host).await.expect("it is allowed");
     }
     assert_eq!(authorizations(&registry), ["", "Bearer t0", "Bearer t1", "Bearer t2"]);
+}
+
+#[tokio::test]
+async fn a_token_whose_life_is_not_told_in_whole_seconds_is_used_all_the_same() {
+    for life in ["0", "-1", "\"300\"", "300.5", "null", "\"soon\""] {
+        let realm = realm(life).await;
+        let registry = registry(&realm, has_token).await;
+        let client = client();
+        for _ in 0..3 {
+            read_from(&client, &registry.host).await.expect("it is allowed");
+        }
+        let sent = authorizations(&registry);
+        assert_eq!(sent, ["", "Bearer t0", "Bearer t0", "Bearer t0"], "{life}");
+    }
 }
 
 #[tokio::test]
