@@ -1,4 +1,4 @@
-//! `Link` headers: any text has a next page or none, and the target stands in it between `<` and `>`.
+//! `Link` headers: any text has a next page, or none, or is malformed; and the target stands in it.
 
 #![no_main]
 
@@ -6,11 +6,11 @@ use libfuzzer_sys::fuzz_target;
 use registry_client::next_link;
 
 fuzz_target!(|header: &str| {
-    if let Some(target) = next_link(header) {
+    if let Ok(Some(target)) = next_link(header) {
         assert!(!target.contains('>') && target.trim() == target);
-        assert!(header.contains(target) && header.contains('<') && header.contains('>'));
+        assert!(header.contains(target));
     }
     // What comes first is found, whatever comes behind it.
     let first = format!("</v2/a?last=b>; rel=\"next\", {header}");
-    assert_eq!(next_link(&first), Some("/v2/a?last=b"));
+    assert_eq!(next_link(&first), Ok(Some("/v2/a?last=b")));
 });

@@ -26,7 +26,7 @@ impl Run<'_> {
                 let asked = |name: &Repository| {
                     prefix.relative(name).is_some() || prefix.path.as_ref() == Some(name)
                 };
-                let tags = self.tags_of(listed.into_iter().filter(asked).collect()).await;
+                let tags = self.tags_of(listed.names.into_iter().filter(asked).collect()).await;
                 if tags.is_empty() && self.nothing_failed() {
                     let reason = format!("there is no repository with tags at or below {prefix}");
                     self.fail(None, None, reason);
@@ -72,7 +72,7 @@ impl Run<'_> {
             return Vec::new();
         }
         match repository.tags().await {
-            Ok(tags) => return tags,
+            Ok(tags) => return tags.names,
             Err(error) if error.is_unreachable() => {
                 self.lose_host(&error);
                 self.not_reached(repository.name(), 0);

@@ -115,9 +115,8 @@ impl Run<'_> {
 
     async fn resolve(&self, (from, tag): &Tagged) -> Result<Descriptor, Fault> {
         self.host_answers()?;
-        match from.head_manifest(&Reference::Tag(tag.clone())).await {
-            Ok(Some(head)) => Ok(Descriptor::new(head.media_type, head.digest, head.size)),
-            Ok(None) => Err(Fault::Said("it is listed, but not there".to_owned())),
+        match from.find_listed_manifest(&Reference::Tag(tag.clone())).await {
+            Ok(head) => Ok(Descriptor::new(head.media_type, head.digest, head.size)),
             Err(error) if error.is_unreachable() => Err(self.lose_host(&error).into()),
             Err(error) => Err(Fault::Said(format!("it cannot be resolved: {error}"))),
         }

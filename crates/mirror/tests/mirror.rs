@@ -234,8 +234,8 @@ async fn content_that_one_repository_cannot_give_comes_from_another() {
 async fn a_tag_that_fails_is_named_and_stops_nothing_else() {
     let images = [fixture::image(1, 1), fixture::image(2, 1), fixture::image(3, 1)];
     for (case, fault, says) in [
-        ("gone", Fault::on(Method::HEAD, "/manifests/v1").status(404), "listed, but not there"),
-        ("refused", Fault::on(Method::HEAD, "/manifests/v1").status(403), "403"),
+        ("gone", Fault::everywhere("/manifests/v1").status(404), "although the registry lists it"),
+        ("refused", Fault::everywhere("/manifests/v1").status(403), "403"),
         ("cut off", Fault::on(Method::HEAD, "/manifests/v1").reset(), "HEAD http://127.0.0.1"),
     ] {
         let tags = ["v0", "v1", "v2"].into_iter().zip(&images);
@@ -443,7 +443,7 @@ async fn what_lies_too_deep_below_one_tag_is_not_held_against_another() {
     let world = World::with(&tags).await;
     let totals = world.mirror().await;
     let said = reasons(&totals);
-    assert!(said.contains("prod/a:deep00: it is refused: it reaches more than 8 levels"), "{said}");
+    assert!(said.contains(": it is refused: it reaches more than 8 levels"), "{said}");
     assert!(totals.failed.iter().all(|failure| failure.to_string().contains(":deep")), "{said}");
     let shown = world.shown();
     assert!(direct.digests().iter().all(|digest| shown.contains_key(&digest.to_string())));
@@ -503,5 +503,17 @@ async fn a_host_that_stops_answering_is_not_asked_again_and_named_once_for_each_
         }
         let asked = world.registry.count(|request| request.path_and_query.contains(is_asked));
         assert!(asked <= TAGS_AT_ONCE, "{case}: {asked} times");
+    }
+}
+
+#[tokio::test]
+async fn a_tag_whose_head_fails_is_mirrored() {
+    for status in [403, 404, 405, 500] {
+        let image = fixture::image(1, 1);
+        let world = World::with(&[("prod/app", "v1", &image)]).await;
+        world.registry.fail(Fault::on(Method::HEAD, "/manifests/v1").status(status));
+        let totals = world.mirror().await;
+        assert!(totals.failed.is_empty(), "{status}: {:?}", totals.failed);
+        assert_eq!((totals.tags, totals.manifests), (1, 1), "{status}");
     }
 }

@@ -1,5 +1,6 @@
 //! Asking everybody once more about digests that nobody seems to have, before they are called lost: the source
-//! and every destination that any project asks for it, looked at in this run or not, by HEAD.
+//! and every destination that any project asks for it, looked at in this run or not, by HEAD and, where that
+//! does not find it, by GET.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -54,6 +55,6 @@ pub(crate) async fn ask_everybody(run: &Run<'_>, doubtful: &[EdgeRef]) -> HashMa
 pub(crate) async fn has(run: &Run<'_>, origin: Origin, digest: Digest) -> Result<bool, Reason> {
     let repository = run.origin(origin)?;
     run.hosts.check(repository.host()).await?;
-    let head = repository.head_manifest(&Reference::Digest(digest)).await;
+    let head = repository.find_manifest(&Reference::Digest(digest)).await;
     head.map(|head| head.is_some()).map_err(|error| run.hosts.explain(repository.host(), &error))
 }

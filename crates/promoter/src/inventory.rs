@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashSet};
 use futures_util::{StreamExt as _, stream};
 use oci::{Digest, Host, Reference, Tag};
 use promotion_manifest::DestinationRepository;
-use registry_client::{Inventory, Known};
+use registry_client::{Error, Inventory, Known};
 
 use crate::{Run, hosts::Reason};
 
@@ -28,6 +28,8 @@ pub(crate) enum Seen {
     Nothing,
     /// The tag, on another digest.
     Elsewhere(Box<Elsewhere>),
+    /// It cannot be said, for this reason.
+    Unread(Reason),
 }
 
 /// What a destination holds of an edge whose tag is on another digest.
@@ -44,9 +46,20 @@ impl Seen {
     pub(crate) fn has_digest(&self) -> bool {
         match self {
             Self::Here | Self::Untagged => true,
-            Self::Nothing => false,
+            Self::Nothing | Self::Unread(_) => false,
             Self::Elsewhere(found) => found.has_digest,
         }
+    }
+
+    /// Why it is not known: the tag cannot be read, or the digest where that matters.
+    fn unread<'a>(
+        inventory: &'a Inventory,
+        digest: &Digest,
+        tag: Option<&Tag>,
+    ) -> Option<&'a Error> {
+        let by_tag = tag.and_then(|tag| inventory.unread(&Reference::Tag(tag.clone())));
+        let has_tag = tag.is_some_and(|tag| inventory.tag(tag).is_yes());
+        by_tag.or_else(|| inventory.unread(&Reference::Digest(*digest)).filter(|_| !has_tag))
     }
 
     fn of(inventory: &Inventory, digest: &Digest, tag: Option<&Tag>) -> Self {
@@ -111,7 +124,12 @@ async fn read_destination(run: &Run<'_>, index: usize) -> SeenAt {
     let wanted = wanted(run, place);
     let inventory = run.destination(index).inventory(&wanted).await;
     let mut inventory = inventory.map_err(|error| run.hosts.explain(host, &error))?;
-    let see = |edge| Seen::of(&inventory, &run.edges.digest(edge), run.edges.tag(edge));
+    let see = |edge| {
+        let (digest, tag) = (run.edges.digest(edge), run.edges.tag(edge));
+        let unread = Seen::unread(&inventory, &digest, tag);
+        let unread = unread.map(|error| Seen::Unread(run.hosts.explain(host, error)));
+        unread.unwrap_or_else(|| Seen::of(&inventory, &digest, tag))
+    };
     let edges = place.edges.iter().map(see).collect();
     let hanging = run.settings.attaches_to(place).then(|| {
         inventory.keep_digest_tags();

@@ -60,6 +60,7 @@ pub(crate) fn to_ask(edges: &EdgeSet, settings: &Settings, seen: &[SeenAt]) -> V
         let concerned = place.edges.iter().zip(&seen.edges).filter(|(_, seen)| match seen {
             Seen::Nothing | Seen::Elsewhere(_) => true,
             Seen::Here | Seen::Untagged => attaches,
+            Seen::Unread(_) => false,
         });
         wishes
             .extend(concerned.flat_map(|(edge, _)| edges.sources(edge, place)).map(|wish| wish.id));
@@ -163,7 +164,9 @@ impl Planner<'_> {
         let there =
             |holds| Task { lacks: Lacks::Nothing, holds, origins: self.reference(place, edge) };
         match seen {
-            Err(reason) => Settled(Verdict::Failed, Some(Arc::clone(reason))),
+            Err(reason) | Ok(Seen::Unread(reason)) => {
+                Settled(Verdict::Failed, Some(Arc::clone(reason)))
+            }
             Ok(Seen::Elsewhere(found)) => {
                 Settled(Verdict::Refused, Some(self.refused_move(place, edge, found)))
             }
@@ -291,8 +294,10 @@ impl Holders {
                 let known = holders.entry(edges.digest(edge)).or_default();
                 match seen.as_ref().map(|seen| &seen.edges[index]) {
                     Ok(seen) if seen.has_digest() => known.add(Origin::Destination(destination)),
+                    Err(reason) | Ok(Seen::Unread(reason)) => {
+                        known.unread.get_or_insert_with(|| Arc::clone(reason));
+                    }
                     Ok(_) => {}
-                    Err(reason) => drop(known.unread.get_or_insert_with(|| Arc::clone(reason))),
                 }
             }
         }

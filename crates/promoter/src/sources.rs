@@ -48,8 +48,8 @@ struct Answer {
 
 /// What a source repository holds.
 struct Held {
-    /// Of each wish, in their order, whether the digest is there.
-    has: Vec<bool>,
+    /// Of each wish, in their order, whether the digest is there, or why that cannot be said.
+    has: Vec<Result<bool, Reason>>,
     hanging: Arc<Inventory>,
 }
 
@@ -95,7 +95,7 @@ impl Sources {
         match answer.read {
             Ok(Held { has, hanging }) => {
                 self.hanging.extend(answer.wishes.iter().map(|wish| (*wish, Arc::clone(&hanging))));
-                self.has.extend(answer.wishes.into_iter().zip(has.into_iter().map(Ok)));
+                self.has.extend(answer.wishes.into_iter().zip(has));
             }
             Err(reason) => {
                 let unread = |wish| (wish, Err(Arc::clone(&reason)));
@@ -115,7 +115,11 @@ async fn read_source(run: &Run<'_>, question: &Question) -> Result<Held, Reason>
     wanted.dedup();
     let read = question.repository.inventory(&wanted).await;
     let mut inventory = read.map_err(|error| run.hosts.explain(host, &error))?;
-    let has = digests.iter().map(|digest| inventory.holds(digest).is_yes()).collect();
+    let has = digests.iter().map(|digest| match inventory.unread(&Reference::Digest(*digest)) {
+        Some(error) => Err(run.hosts.explain(host, error)),
+        None => Ok(inventory.holds(digest).is_yes()),
+    });
+    let has = has.collect();
     inventory.keep_digest_tags();
     Ok(Held { has, hanging: Arc::new(inventory) })
 }

@@ -39,7 +39,8 @@ pub(crate) async fn write(
     let broken = |error| failed(hosts.explain(repository.host(), &error));
     hosts.check(repository.host()).await.map_err(failed)?;
     let by_tag = Reference::Tag(tag.clone());
-    match repository.head_manifest(&by_tag).await.map_err(broken)? {
+    // GET, since the write relies on it, and costs no more than HEAD where there is no tag.
+    match repository.find_manifest_by_get(&by_tag).await.map_err(broken)? {
         Some(head) if head.digest == root.digest => return Ok(()),
         Some(head) => return Err((Verdict::Refused, tag_move(&head.digest))),
         None => {}
@@ -51,7 +52,7 @@ pub(crate) async fn write(
         }
         TagWrite::Written(_) | TagWrite::Taken => {}
     }
-    let head = repository.head_manifest(&by_tag).await.map_err(broken)?;
+    let head = repository.find_manifest(&by_tag).await.map_err(broken)?;
     match lost_race(&root.digest, head.map(|head| head.digest)) {
         None => Ok(()),
         Some(reason) => Err(failed(reason)),
@@ -108,7 +109,7 @@ async fn look_at(
     let place = &run.edges.destinations()[destination];
     let head = async |tag: &Tag| {
         run.hosts.check(repository.host()).await?;
-        let head = repository.head_manifest(&Reference::Tag(tag.clone())).await;
+        let head = repository.find_manifest(&Reference::Tag(tag.clone())).await;
         head.map_err(|error| run.hosts.explain(repository.host(), &error))
     };
     let looks = stream::iter(indices).map(|&index| async move {

@@ -9,7 +9,7 @@ use std::{
 use futures_util::future::join_all;
 use oci::{Reference, Tag};
 use registry_client::RepositoryClient;
-use transfer::{Destination, Image};
+use transfer::{Destination, Image, Node};
 
 use crate::{
     Outcome, Run, Verdict,
@@ -322,7 +322,10 @@ impl<'a> Worker<'a> {
                 let found = found.map_err(|error| {
                     (Verdict::Failed, self.run.hosts.explain(repository.host(), &error))
                 })?;
-                root.insert(Root { digest, media_type: found.media_type, bytes: found.bytes })
+                let bytes = found.bytes.clone();
+                // What storage serves, after a redirect, has no media type that a tag can be put under.
+                let own = Node::parse(found.clone()).map(|node| node.manifest.media_type);
+                root.insert(Root { digest, media_type: own.unwrap_or(found.media_type), bytes })
             }
         };
         tags::write(self.run, repository, tag, root).await

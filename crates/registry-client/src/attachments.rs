@@ -92,8 +92,12 @@ impl RepositoryClient {
             Known::Yes(digest) => Some(*digest),
             Known::No => None,
             Known::Unknown => {
-                let found = self.head_manifest(&tag.clone().into()).await?;
-                found.map(|found| found.digest)
+                let reference = tag.clone().into();
+                if inventory.is_some_and(|inventory| inventory.lists(&reference)) {
+                    Some(self.find_listed_manifest(&reference).await?.digest)
+                } else {
+                    self.find_manifest(&reference).await?.map(|found| found.digest)
+                }
             }
         };
         Ok(digest.map(|digest| DigestTag { tag, digest }))

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::{
     Error, RedactedUrl, RepositoryClient,
-    answer::{Answer, AnswerBody},
+    answer::{Answer, AnswerBody, HTML},
     fault::Fault,
     rate::{Meter, TooSlow},
     request::Asked,
@@ -27,6 +27,8 @@ pub struct BlobReader {
     asked: Asked,
     served_by: RedactedUrl,
     size: Option<u64>,
+    /// The media type of what comes, where that is a page for people.
+    page: Option<String>,
     body: AnswerBody,
     /// Where in the blob the next byte of the body belongs.
     at: u64,
@@ -54,6 +56,7 @@ impl BlobReader {
             expected,
             served_by: RedactedUrl::new(&answer.asked.url),
             size: part.size,
+            page: page_in(&answer, expected),
             asked: answer.asked,
             body: answer.body,
             at: from,
@@ -77,6 +80,13 @@ impl BlobReader {
     #[must_use]
     pub fn served_by(&self) -> &RedactedUrl {
         &self.served_by
+    }
+
+    /// The error that a page for people comes in place of the blob, where it looks so: to be told instead of what is
+    /// wrong with its length or digest.
+    #[must_use]
+    pub fn web_page(&self) -> Option<Error> {
+        self.page.as_deref().map(|media_type| self.asked.fails(Fault::web_page(media_type)))
     }
 
     /// How much was read, and the state of the digest there. None at the end.
@@ -159,6 +169,7 @@ impl BlobReader {
             return Err(error);
         }
         let answer = ask(&self.repository, &self.expected, self.at, self.size).await?;
+        self.page = page_in(&answer, self.expected);
         let part = Part::of(&answer, self.at, self.size);
         let part = part.map_err(|fault| answer.asked.fails(fault))?;
         self.size = part.size;
@@ -175,10 +186,16 @@ impl BlobReader {
         let Some(digester) = self.digester.take() else { return Ok(None) };
         let found = digester.finish();
         if found != self.expected {
-            return Err(Fault::mismatch(self.expected, found));
+            let mismatch = || Fault::mismatch(self.expected, found);
+            return Err(self.page.as_deref().map_or_else(mismatch, Fault::web_page));
         }
         Ok(Some(std::mem::take(&mut self.held)).filter(|last| !last.is_empty()))
     }
+}
+
+/// The media type of a response that looks like a page for people.
+fn page_in(answer: &Answer, expected: Digest) -> Option<String> {
+    answer.is_web_page(Some(expected)).then(|| answer.media_type())
 }
 
 /// Asks for the blob from `from` on.
@@ -220,7 +237,10 @@ impl Part {
             Self { before: from, size: answer.content_length().or(size) }
         };
         match (size, part.size) {
-            (Some(was), Some(is)) if was != is => Err(Fault::OtherLength { was, is }),
+            (Some(was), Some(is)) if was != is => Err(match answer.media_type() {
+                page if page == HTML => Fault::web_page(&page),
+                _ => Fault::OtherLength { was, is },
+            }),
             _ => Ok(part),
         }
     }

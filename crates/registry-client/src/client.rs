@@ -15,9 +15,11 @@ use url::Url;
 use crate::{
     Chance, Credentials, Error, Fault, PemError, RedactedUrl, RepositoryClient, Retries,
     auth::{Access, Authorizer},
+    conditions::ConditionMemory,
     content::Patience,
-    listing::{NAMES, PAGE_SIZE, Pages},
+    listing::{Listed, NAMES, PAGE_SIZE, Pages},
     pool::Pool,
+    presence::HeadMemory,
     quota::{Broker, Quota, Spent, Verb},
     rate::{LEAST_RATE, LeastRate, RATE_WINDOW},
     referrers::ApiMemory,
@@ -60,6 +62,8 @@ pub(crate) struct Shared {
     /// Hosts that count as public whatever their address.
     pub(crate) public: HashSet<Host>,
     pub(crate) referrers_api: ApiMemory,
+    pub(crate) heads: HeadMemory,
+    pub(crate) conditions: ConditionMemory,
     plain: HashSet<Host>,
 }
 
@@ -221,6 +225,8 @@ impl ClientBuilder {
             clock: self.clock,
             public: self.public,
             referrers_api: ApiMemory::default(),
+            heads: HeadMemory::default(),
+            conditions: ConditionMemory::default(),
             plain: self.plain,
         });
         Client { shared, authorizer }
@@ -285,13 +291,12 @@ impl Client {
         }
     }
 
-    /// The names of all repositories of a registry, in its order. Names outside the grammar are
-    /// left out.
+    /// The names of all repositories of a registry, in its order.
     ///
     /// # Errors
     /// Also when the registry does not offer this, as many public ones do not, or when there is no
     /// end of pages.
-    pub async fn catalog(&self, host: &Host) -> Result<Vec<Repository>, Error> {
+    pub async fn catalog(&self, host: &Host) -> Result<Listed<Repository>, Error> {
         let url = self.endpoint(host, &Method::GET, &format!("_catalog?n={PAGE_SIZE}"))?;
         let first = Request::new(Method::GET, url, Access::catalog());
         Pages::begin(self, first, NAMES).await?.names().await

@@ -75,7 +75,18 @@ impl Error {
     /// Whether what was asked for does not exist (404).
     #[must_use]
     pub fn is_not_found(&self) -> bool {
-        self.status() == Some(StatusCode::NOT_FOUND)
+        let is_listed = matches!(self.decisive().fault, Fault::ListedNotFound);
+        is_listed || self.status() == Some(StatusCode::NOT_FOUND)
+    }
+
+    /// Whether a redirect had led to another host than the one that was asked.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        self.decisive().elsewhere
+    }
+
+    /// Whether it is a 416 that says that the content is empty (RFC 9110 §15.5.17).
+    pub(crate) fn is_of_empty(&self) -> bool {
+        matches!(&self.0.fault, Fault::Status { length: Some(0), .. })
     }
 
     /// Whether what came is a manifest of Docker schema 1 that cannot be verified.
@@ -188,7 +199,7 @@ mod tests {
         });
         let status = StatusCode::from_u16(code).expect("a status");
         let body = ErrorBody { errors: errors.collect() };
-        error(Fault::Status { status, retry_after: None, body })
+        error(Fault::Status { status, retry_after: None, length: None, body })
     }
 
     #[test]

@@ -19,7 +19,7 @@ use url::Url;
 
 use crate::{
     Client, Error, RedactedUrl,
-    answer::{Answer, Reply, Whole},
+    answer::{Answer, Reply, Whole, unsatisfied_length},
     auth::{Access, Authorization, Named},
     content::{Content, Progress},
     fault::{Fault, Pointer, Refusal, is_out_of_descriptors},
@@ -255,12 +255,13 @@ impl Client {
         let status = reply.response.status();
         let retry_after = retry_after(reply.response.headers(), (self.shared.clock)());
         let answer = Answer::new(self, asked, reply);
+        let length = unsatisfied_length(&answer.headers);
         let read = answer.body.collect(MAX_REFUSAL_BYTES);
         let body = match timeout(self.shared.patience.answer, read).await {
             Ok(Ok(bytes)) => serde_json::from_slice(&bytes).unwrap_or_default(),
             Ok(Err(_)) | Err(_) => ErrorBody::default(),
         };
-        answer.asked.fails(Fault::Status { status, retry_after, body })
+        answer.asked.fails(Fault::Status { status, retry_after, length, body })
     }
 
     /// Reads what nobody wants, so that the connection can be used again, if it is short and comes soon.

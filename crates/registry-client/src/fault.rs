@@ -29,6 +29,8 @@ pub enum Fault {
         status: StatusCode,
         /// How long the registry wants us to wait, if it says so.
         retry_after: Option<Duration>,
+        /// The length of the whole, where a part was requested that it does not have (416).
+        length: Option<u64>,
         /// The specification's codes and messages; empty when the answer had none.
         body: ErrorBody,
     },
@@ -201,6 +203,20 @@ pub enum Fault {
         /// The limit.
         limit: usize,
     },
+    /// A page for people, such as that of a log-in, where content was requested.
+    #[error(
+        "got an HTML page ({}) instead of the content; a proxy or a login page is in the way",
+        if media_type.is_empty() { "without a media type" } else { media_type }
+    )]
+    WebPage {
+        /// Its media type.
+        media_type: String,
+    },
+    /// A manifest that the registry lists, and then does not have.
+    #[error(
+        "404 Not Found, although the registry lists it: the listing or this replica is out of date; run again"
+    )]
+    ListedNotFound,
     /// A listing that cannot be read.
     #[error("the answer is not the JSON of a listing: {cause}")]
     NotJson {
@@ -257,6 +273,10 @@ impl Fault {
     pub(crate) fn mismatch(expected: Digest, found: Digest) -> Self {
         Self::DigestMismatch { expected: Box::new(expected), found: Box::new(found) }
     }
+
+    pub(crate) fn web_page(media_type: &str) -> Self {
+        Self::WebPage { media_type: media_type.to_owned() }
+    }
 }
 
 /// Why something is not an index of referrers.
@@ -309,6 +329,11 @@ pub enum Refusal {
     /// The header is no URL, or one of another scheme.
     #[error("it is not an http or https URL")]
     NotHttp,
+    /// A `Link` header that cannot be read.
+    #[error(
+        "the `Link` header of the page is malformed (RFC 8288 §3), so the listing is incomplete"
+    )]
+    MalformedLink,
     /// Plain HTTP where it was not allowed.
     #[error("plain HTTP is spoken only to hosts that are named for it, and between loopback hosts")]
     PlainHttp,

@@ -9,14 +9,13 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     future::Future,
+    sync::Arc,
 };
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, stream};
 use oci::{Digest, Host, Reference, Repository, Tag};
 
-use crate::{
-    Error, Fault, ListedManifest, Listing, RepositoryClient, listing::PAGE_SIZE, read_listing,
-};
+use crate::{Error, ListedManifest, Listing, RepositoryClient, listing::PAGE_SIZE, read_listing};
 
 /// How many manifests Google's registries are asked to list at once: all that they ever do.
 const GOOGLE_PAGE_SIZE: usize = 10_000;
@@ -68,6 +67,8 @@ pub struct Inventory {
     /// What was asked for besides. It goes before the list, since it is newer.
     asked_tags: HashMap<Tag, Option<Digest>>,
     asked_digests: HashMap<Digest, bool>,
+    /// What was wanted and cannot be read.
+    unread: HashMap<Reference, Arc<Error>>,
     lists_digests: bool,
     is_truncated: bool,
     is_empty: bool,
@@ -97,6 +98,20 @@ impl Inventory {
             None if self.manifests.contains_key(digest) => Known::Yes(()),
             None if self.is_empty || (self.lists_digests && !self.is_truncated) => Known::No,
             None => Known::Unknown,
+        }
+    }
+
+    /// Why it is not known whether something wanted is there: it cannot be read.
+    #[must_use]
+    pub fn unread(&self, reference: &Reference) -> Option<&Error> {
+        self.unread.get(reference).map(|error| &**error)
+    }
+
+    /// Whether the list names it.
+    pub(crate) fn lists(&self, reference: &Reference) -> bool {
+        match reference {
+            Reference::Tag(tag) => self.tags.contains_key(tag),
+            Reference::Digest(digest) => self.manifests.contains_key(digest),
         }
     }
 
@@ -138,6 +153,7 @@ impl Inventory {
         self.forgot_tags = true;
         self.tags.retain(|tag, _| is_digest_tag(tag));
         self.asked_tags.retain(|tag, _| is_digest_tag(tag));
+        self.unread = HashMap::new();
         for manifest in self.manifests.values_mut() {
             *manifest = ListedManifest::default();
         }
@@ -207,7 +223,7 @@ fn is_digest_tag(tag: &Tag) -> bool {
 /// some have several. [`Ladder`] is the way that needs nothing but `tags/list` and HEAD; the own APIs of
 /// Amazon's, Azure's and Harbor's registries become other implementations, with the same answer.
 pub trait Lister {
-    /// What `repository` holds, so that the answer is sure for each of `wanted`.
+    /// What `repository` holds, so that the answer is sure for each of `wanted`, or says why it is not.
     fn inventory(
         &self,
         repository: &RepositoryClient,
@@ -244,12 +260,12 @@ impl Lister for Ladder {
 }
 
 impl RepositoryClient {
-    /// What the repository holds: for each of `wanted` the answer is sure; of all else it tells what was
-    /// listed on the way. By [`Ladder`].
+    /// What the repository holds: for each of `wanted` the answer is sure, unless [`Inventory::unread`] says
+    /// why not; of all else it tells what was listed on the way. By [`Ladder`].
     ///
     /// # Errors
-    /// When the list cannot be read, or something wanted cannot be asked for. A repository that is not
-    /// there (404) holds nothing.
+    /// When the list cannot be read, or the registry cannot be reached or refuses us. A repository that is
+    /// not there (404) holds nothing.
     pub async fn inventory(&self, wanted: &[Reference]) -> Result<Inventory, Error> {
         Ladder.inventory(self, wanted).await
     }
@@ -264,8 +280,7 @@ async fn list(repository: &RepositoryClient) -> Result<Inventory, Error> {
         return Ok(inventory);
     };
     while let Some(page) = pages.next(inventory.tags.len()).await? {
-        let listing = read_listing(&page.bytes)
-            .map_err(|cause| page.asked.fails(Fault::NotJson { cause }))?;
+        let listing = read_listing(&page.bytes).map_err(|cause| page.unreadable(cause))?;
         let longest = inventory.add(listing);
         // Google's list is one page: whoever reads it so does not look further.
         let is_googles = !inventory.manifests.is_empty() || !inventory.children.is_empty();
@@ -283,19 +298,31 @@ async fn list(repository: &RepositoryClient) -> Result<Inventory, Error> {
     Ok(inventory)
 }
 
-/// Asks for each of `references`, some at once.
+/// Looks for each of `references`, some at once. What the list names must be there: a 404 to it is an error of
+/// that reference alone.
 async fn head(
     repository: &RepositoryClient,
     inventory: &mut Inventory,
     references: HashSet<Reference>,
 ) -> Result<(), Error> {
-    let heads = stream::iter(references).map(|reference| async move {
-        let found = repository.head_manifest(&reference).await?;
-        Ok((reference, found.map(|found| found.digest)))
+    let references: Vec<_> =
+        references.into_iter().map(|reference| (inventory.lists(&reference), reference)).collect();
+    let heads = stream::iter(references).map(|(is_listed, reference)| async move {
+        let found = if is_listed {
+            repository.find_listed_manifest(&reference).await.map(Some)
+        } else {
+            repository.find_manifest(&reference).await
+        };
+        (reference, found)
     });
     let mut heads = heads.buffer_unordered(HEADS_AT_ONCE);
-    while let Some((reference, found)) = heads.try_next().await? {
-        inventory.note(reference, found);
+    while let Some((reference, found)) = heads.next().await {
+        match found {
+            Ok(found) => inventory.note(reference, found.map(|found| found.digest)),
+            // It will be the same for all others.
+            Err(error) if error.is_unreachable() || error.is_unauthorized() => return Err(error),
+            Err(error) => drop(inventory.unread.insert(reference, Arc::new(error))),
+        }
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ mod auth;
 mod blob;
 mod chance;
 mod client;
+mod conditions;
 mod content;
 mod credentials;
 mod error;
@@ -27,6 +28,7 @@ mod inventory;
 mod link;
 mod listing;
 mod pool;
+mod presence;
 mod push;
 mod quota;
 mod rate;
@@ -56,7 +58,8 @@ pub use crate::{
     google_list::{ListedManifest, Listing, read_listing},
     held::Held,
     inventory::{Inventory, Known, Ladder, Lister},
-    link::next_link,
+    link::{MalformedLink, next_link},
+    listing::Listed,
     push::{OnProgress, Push, Pushed, SMALL_BLOB_BYTES},
     quota::{Quota, Spent, Verb},
     referrer_index::PutReferrer,

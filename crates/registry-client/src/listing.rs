@@ -16,11 +16,11 @@ use url::Url;
 
 use crate::{
     Client, Error, Held, RedactedUrl,
-    answer::Whole,
+    answer::{Whole, is_html},
     auth::Access,
     exchange::resolve,
     fault::{Fault, Pointer, Refusal},
-    link::next_link,
+    link::{MalformedLink, next_link},
     request::{Asked, Request},
 };
 
@@ -33,6 +33,24 @@ const MAX_NAMES: usize = 1_000_000;
 /// The longest page, in bytes. Google's registries put every manifest of the repository on one,
 /// at some 300 bytes each, up to 10,000 of them; this is ten times that.
 const MAX_PAGE_BYTES: usize = 32 << 20;
+
+/// How much is kept of a name that cannot be used, in characters: the longest valid one has 255.
+const MAX_SHOWN_NAME: usize = 300;
+
+/// The names on a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed<T> {
+    /// Those that can be used, in the registry's order.
+    pub names: Vec<T>,
+    /// Those outside the specification's grammar, which no request can name, cut at 300 characters.
+    pub unusable: Vec<String>,
+}
+
+impl<T> Default for Listed<T> {
+    fn default() -> Self {
+        Self { names: Vec::new(), unusable: Vec::new() }
+    }
+}
 
 /// How much a listing may come to, of what its reader counts, before no further page is read.
 #[derive(Clone, Copy)]
@@ -142,15 +160,31 @@ impl Pages {
         Err(before.fails(not_followed(&next, reason)))
     }
 
-    /// All names of all pages of `tags/list` or `_catalog`. Those that are no `T` are left out.
-    pub(crate) async fn names<T: FromStr>(mut self) -> Result<Vec<T>, Error> {
-        let mut names = Vec::new();
-        while let Some(page) = self.next(names.len()).await? {
-            let listed: Names = serde_json::from_slice(&page.bytes)
-                .map_err(|cause| page.asked.fails(Fault::NotJson { cause }))?;
-            names.extend(listed.names.into_iter().flatten().filter_map(|name| name.parse().ok()));
+    /// All names of all pages of `tags/list` or `_catalog`.
+    pub(crate) async fn names<T: FromStr>(mut self) -> Result<Listed<T>, Error> {
+        let mut listed = Listed::default();
+        while let Some(page) = self.next(listed.names.len() + listed.unusable.len()).await? {
+            let page: Names =
+                serde_json::from_slice(&page.bytes).map_err(|cause| page.unreadable(cause))?;
+            for name in page.names.into_iter().flatten() {
+                match name.parse() {
+                    Ok(name) => listed.names.push(name),
+                    Err(_) => listed.unusable.push(name.chars().take(MAX_SHOWN_NAME).collect()),
+                }
+            }
         }
-        Ok(names)
+        Ok(listed)
+    }
+}
+
+impl Page {
+    /// The error that this page is no JSON of a listing, or what it is instead.
+    pub(crate) fn unreadable(&self, cause: serde_json::Error) -> Error {
+        self.asked.fails(if is_html(&self.media_type, &self.bytes) {
+            Fault::web_page(&self.media_type)
+        } else {
+            Fault::NotJson { cause }
+        })
     }
 }
 
@@ -163,12 +197,21 @@ struct Names {
 
 /// The page after the one at `url`, if there is one.
 fn next_page(url: &Url, headers: &HeaderMap) -> Result<Option<Url>, Fault> {
-    let links = headers.get_all(header::LINK);
-    let target = links.iter().filter_map(|link| link.to_str().ok()).find_map(next_link);
+    let refused = |reason| Fault::NotFollowed { pointer: Pointer::NextPage, to: None, reason };
+    let mut next = Ok(None);
+    for link in headers.get_all(header::LINK) {
+        match link.to_str().map_err(|_not_text| MalformedLink).and_then(next_link) {
+            Ok(None) => {}
+            Ok(target) => {
+                next = Ok(target);
+                break;
+            }
+            Err(malformed) => next = Err(malformed),
+        }
+    }
+    let target = next.map_err(|MalformedLink| refused(Refusal::MalformedLink))?;
     let Some(target) = target else { return Ok(None) };
-    let (pointer, reason) = (Pointer::NextPage, Refusal::NotHttp);
-    let refused = Fault::NotFollowed { pointer, to: None, reason };
-    let next = resolve(url, target).ok_or(refused)?;
+    let next = resolve(url, target).ok_or_else(|| refused(Refusal::NotHttp))?;
     if next.origin() == url.origin() {
         Ok(Some(next))
     } else {

@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     Error, Fault, FetchedManifest, Merge, RepositoryClient, Via,
+    conditions::Condition,
     fault::IndexProblem,
     referrers::{read_index, referrers_tag},
 };
@@ -52,7 +53,7 @@ impl RepositoryClient {
             return Err(fails(Fault::NoSubject { cause: None }));
         };
         let descriptor = describe(media_type, digest, bytes.len() as u64, &manifest);
-        let (_, headers) = self.put(&reference, media_type, bytes, HeaderMap::new()).await?;
+        let (_, headers) = self.put(&reference, media_type, bytes, &Condition::None).await?;
         match self.see_to_listing(&headers, &subject, &descriptor).await {
             Ok(via) => Ok(PutReferrer { digest, subject, via }),
             Err(cause) => {

@@ -16,6 +16,7 @@ use oci::{
 
 use crate::{
     Error, Fault, FetchedManifest, RepositoryClient,
+    answer::HTML,
     fault::IndexProblem,
     listing::{Bound, Pages},
     repository::found,
@@ -111,7 +112,7 @@ impl RepositoryClient {
         request.headers.insert(header::ACCEPT, HeaderValue::from_static(media_type::OCI_INDEX));
         let mut pages = match Pages::begin(self.client(), request, REFERRERS).await {
             // A page for people, such as that of a log-in: it is no answer of this API.
-            Ok(pages) if pages.media_type() == "text/html" => return Ok(None),
+            Ok(pages) if pages.media_type() == HTML => return Ok(None),
             Ok(pages) => pages,
             Err(error) if has_no_api(&error) => {
                 if is_lasting(&error) {

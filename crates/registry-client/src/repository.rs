@@ -8,11 +8,13 @@ use oci::{Digest, Digester, Host, Reference, Repository, Tag, media_type};
 
 use crate::{
     BlobReader, Client, Error, Fault, Held, Mount, Upload,
-    answer::Whole,
+    answer::{Whole, is_html},
     auth::{Access, Action},
+    conditions::Condition,
     content::Content,
-    listing::{NAMES, PAGE_SIZE, Pages},
+    listing::{Listed, NAMES, PAGE_SIZE, Pages},
     request::{Asked, Request},
+    retry::Replay,
 };
 
 /// The largest manifest that is read, in bytes. The specification asks registries to take 4 MiB, and
@@ -99,6 +101,10 @@ impl RepositoryClient {
         let (media_type, named) = (found.media_type(), found.digest());
         let Whole { asked, bytes, headers } = found;
         let by_reference = digest_of(reference);
+        let is_wanted = by_reference.is_some_and(|digest| digest.matches(&bytes));
+        if !is_wanted && is_html(&media_type, &bytes) {
+            return Err(asked.fails(Fault::web_page(&media_type)));
+        }
         for expected in by_reference.iter().chain(&named) {
             verify(&asked, *expected, &bytes).map_err(|mismatch| {
                 let is_schema1 = media_type::is_schema1(media_type::essence(&media_type));
@@ -107,35 +113,6 @@ impl RepositoryClient {
         }
         let digest = by_reference.or(named).unwrap_or_else(|| Digest::sha256(&bytes));
         Ok((FetchedManifest { digest, media_type, bytes }, headers))
-    }
-
-    /// What `reference` is; none when it is not there. Where the registry does not send digest and
-    /// length with the answer to HEAD, the manifest is read.
-    ///
-    /// # Errors
-    /// Any answer but success and 404.
-    pub async fn head_manifest(
-        &self,
-        reference: &Reference,
-    ) -> Result<Option<ManifestHead>, Error> {
-        let request = self.manifest_request(Method::HEAD, reference)?;
-        let Some(answer) = found(self.client.send(request).await)? else { return Ok(None) };
-        let (by_reference, named) = (digest_of(reference), answer.digest());
-        if let (Some(expected), Some(found)) = (by_reference, named)
-            && expected.algorithm() == found.algorithm()
-            && expected != found
-        {
-            return Err(answer.asked.fails(Fault::mismatch(expected, found)));
-        }
-        if let (Some(digest), Some(size)) = (by_reference.or(named), answer.content_length()) {
-            return Ok(Some(ManifestHead { digest, media_type: answer.media_type(), size }));
-        }
-        drop(answer);
-        Ok(found(self.manifest(reference).await)?.map(|manifest| ManifestHead {
-            digest: manifest.digest,
-            media_type: manifest.media_type,
-            size: manifest.bytes.len() as u64,
-        }))
     }
 
     /// Writes a manifest under a tag or its digest, and returns its digest.
@@ -149,17 +126,16 @@ impl RepositoryClient {
         media_type: &str,
         bytes: Bytes,
     ) -> Result<Digest, Error> {
-        Ok(self.put(reference, media_type, bytes, HeaderMap::new()).await?.0)
+        Ok(self.put(reference, media_type, bytes, &Condition::None).await?.0)
     }
 
-    /// Writes a manifest where these conditions hold (`If-Match`, `If-None-Match`); gives the headers of
-    /// the answer too.
+    /// Writes a manifest where this condition holds; gives the headers of the answer too.
     pub(crate) async fn put(
         &self,
         reference: &Reference,
         media_type: &str,
         bytes: Bytes,
-        conditions: HeaderMap,
+        condition: &Condition,
     ) -> Result<(Digest, HeaderMap), Error> {
         let mut request = self.request(Method::PUT, &format!("manifests/{reference}"))?;
         let by_reference = digest_of(reference);
@@ -168,7 +144,10 @@ impl RepositoryClient {
         }
         let media_type = HeaderValue::from_str(media_type)
             .unwrap_or(HeaderValue::from_static("application/octet-stream"));
-        request.headers = conditions;
+        request.headers = condition.headers();
+        if matches!(condition, Condition::Checked) {
+            request.replay = Replay::UnlessSent;
+        }
         request.headers.insert(header::CONTENT_TYPE, media_type);
         request.content = Content::Bytes(bytes.clone());
         let answer = self.client.send(request).await?;
@@ -188,15 +167,14 @@ impl RepositoryClient {
     }
 
     /// All tags, in the registry's order: none when it answers 404, by whatever code, since the
-    /// specification asks for none. Names outside the grammar are left out, since nothing can ask for
-    /// them.
+    /// specification asks for none.
     ///
     /// # Errors
     /// When a page cannot be read, or there is no end of pages.
-    pub async fn tags(&self) -> Result<Vec<Tag>, Error> {
+    pub async fn tags(&self) -> Result<Listed<Tag>, Error> {
         match self.tags_pages(PAGE_SIZE).await? {
             Some(pages) => pages.names().await,
-            None => Ok(Vec::new()),
+            None => Ok(Listed::default()),
         }
     }
 
@@ -204,15 +182,6 @@ impl RepositoryClient {
     pub(crate) async fn tags_pages(&self, size: usize) -> Result<Option<Pages>, Error> {
         let first = self.request(Method::GET, &format!("tags/list?n={size}"))?;
         found(Pages::begin(&self.client, first, NAMES).await)
-    }
-
-    /// Whether the blob is in this repository.
-    ///
-    /// # Errors
-    /// Any answer but success and 404.
-    pub async fn has_blob(&self, digest: &Digest) -> Result<bool, Error> {
-        let request = self.request(Method::HEAD, &format!("blobs/{digest}"))?;
-        Ok(found(self.client.send(request).await)?.is_some())
     }
 
     /// Begins to read a blob.
@@ -269,7 +238,11 @@ impl RepositoryClient {
         Ok(request)
     }
 
-    fn manifest_request(&self, method: Method, reference: &Reference) -> Result<Request, Error> {
+    pub(crate) fn manifest_request(
+        &self,
+        method: Method,
+        reference: &Reference,
+    ) -> Result<Request, Error> {
         let mut request = self.request(method, &format!("manifests/{reference}"))?;
         // One line: not every server in front of a registry reads several.
         if let Ok(accepted) = HeaderValue::try_from(media_type::MANIFESTS.join(", ")) {
@@ -279,7 +252,7 @@ impl RepositoryClient {
     }
 }
 
-fn digest_of(reference: &Reference) -> Option<Digest> {
+pub(crate) fn digest_of(reference: &Reference) -> Option<Digest> {
     match reference {
         Reference::Digest(digest) => Some(*digest),
         Reference::Tag(_) => None,

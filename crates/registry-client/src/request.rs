@@ -20,6 +20,8 @@ pub(crate) struct Request {
     pub(crate) guard: Guard,
     /// The places that it is asked under; without any, it takes its own.
     pub(crate) held: Option<Held>,
+    /// Whether it may be sent twice, as far as that does not follow from its content and conditions.
+    pub(crate) replay: Replay,
 }
 
 impl Request {
@@ -31,7 +33,8 @@ impl Request {
     pub(crate) fn bare(method: Method, url: Url) -> Self {
         let (headers, content) = (HeaderMap::new(), Content::NONE);
         let guard = Guard::Open;
-        Self { method, url, headers, content, access: None, guard, held: None }
+        let (access, held, replay) = (None, None, Replay::Always);
+        Self { method, url, headers, content, access, guard, held, replay }
     }
 
     /// Whether it may be sent twice.
@@ -44,7 +47,7 @@ impl Request {
         } else if is_conditional && self.method == Method::PUT {
             Replay::UnlessDone
         } else {
-            Replay::Always
+            self.replay
         }
     }
 

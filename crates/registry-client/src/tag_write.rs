@@ -5,10 +5,15 @@
 //! registries that send an `ETag` all look at `If-Match`.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, header};
 use oci::{Digest, Reference, Tag};
 
-use crate::{Error, Fault, FetchedManifest, RepositoryClient, repository::found};
+use crate::{
+    Error, Fault, FetchedManifest, RepositoryClient,
+    conditions::{Condition, Conditional},
+    repository::found,
+    retry::{Attempts, Replay},
+};
 
 /// How often a merged manifest is written before the tag is left to others: each time somebody else was
 /// quicker, and is done now, so that five means a crowd or a registry that forgets.
@@ -19,7 +24,7 @@ const MAX_WRITES: usize = 5;
 pub enum TagWrite {
     /// The registry took it, on this digest. Whether it looked at the condition is not known.
     Written(Digest),
-    /// The registry says (412) that the tag is there: perhaps by a request of ours whose answer was lost.
+    /// The tag is there, and not by this write; or the registry says so (412).
     Taken,
 }
 
@@ -32,25 +37,52 @@ pub enum Merge {
     Write(FetchedManifest),
 }
 
+/// A manifest on its way to a tag that must not exist.
+struct NewTag<'a> {
+    repository: &'a RepositoryClient,
+    tag: &'a Tag,
+    media_type: &'a str,
+    bytes: &'a Bytes,
+}
+
+/// What a GET of the tag says after a write that failed.
+enum Found {
+    Ours(Digest),
+    Other,
+    Nothing,
+}
+
 impl RepositoryClient {
-    /// Writes a manifest under `tag` on the condition that nothing is there (`If-None-Match: *`). A registry that
-    /// knows no conditions writes in any case: read the tag before, and again afterwards.
+    /// Writes a manifest under `tag` on the condition that nothing is there (`If-None-Match: *`). A registry
+    /// that ignores conditions writes in any case: read the tag by GET before, and again afterwards. After a
+    /// write whose response was lost, the tag is read by GET, and the write is repeated only if the tag does not
+    /// exist. To a registry that rejects the condition itself, the tag is written without it, right after a GET
+    /// that was answered with 404 and if the listing does not name the tag; that is remembered for the host.
     ///
     /// # Errors
-    /// Any answer but success and 412; and when the registry says that it stored something else.
+    /// Any response but success and 412; and when the registry says that it stored something else.
     pub async fn put_tag_if_absent(
         &self,
         tag: &Tag,
         media_type: &str,
         bytes: Bytes,
     ) -> Result<TagWrite, Error> {
-        let condition = HeaderMap::from_iter([nothing_there()]);
-        match self.put(&Reference::Tag(tag.clone()), media_type, bytes, condition).await {
-            Ok((digest, _)) => Ok(TagWrite::Written(digest)),
-            Err(error) if error.status() == Some(StatusCode::PRECONDITION_FAILED) => {
-                Ok(TagWrite::Taken)
+        let new = NewTag { repository: self, tag, media_type, bytes: &bytes };
+        let mut attempts = Attempts::default();
+        loop {
+            let error = match new.write().await {
+                Ok(written) => return Ok(written),
+                Err(error) => error,
+            };
+            if !new.may_be_done(&error) {
+                return Err(error);
             }
-            Err(error) => Err(error),
+            match new.found().await? {
+                Found::Ours(digest) => return Ok(TagWrite::Written(digest)),
+                Found::Other => return Ok(TagWrite::Taken),
+                Found::Nothing if attempts.again(self.client(), &error, Replay::Always).await => {}
+                Found::Nothing => return Err(error),
+            }
         }
     }
 
@@ -71,12 +103,23 @@ impl RepositoryClient {
     {
         let reference = Reference::Tag(tag.clone());
         let mut writes = 0;
+        let mut refused = Refused::default();
         loop {
-            let (there, condition) = match found(self.fetch(&reference).await)? {
-                Some((there, headers)) => (Some(there), still_there(&headers)),
-                None => (None, Some(nothing_there())),
+            let (there, headers) = match found(self.fetch(&reference).await)? {
+                Some((there, headers)) => (Some(there), headers),
+                None => (None, HeaderMap::new()),
             };
             let digest = there.as_ref().map(|there| there.digest);
+            let condition = match &there {
+                Some(_) => still_there(&headers),
+                None => Condition::Absent,
+            };
+            let condition = match condition.kind() {
+                Some(kind) if refused.is_condition(digest) || self.is_rejected(kind) => {
+                    Condition::None
+                }
+                _ => condition,
+            };
             let Merge::Write(FetchedManifest { media_type, bytes, .. }) = merge(there).await?
             else {
                 return Ok(digest);
@@ -86,32 +129,129 @@ impl RepositoryClient {
                 return Err(request.asked().fails(Fault::LostRace { tries: MAX_WRITES }).into());
             }
             writes += 1;
-            let put =
-                self.put(&reference, &media_type, bytes, HeaderMap::from_iter(condition)).await;
-            match put {
-                Err(error) if !is_undecided(&error) => return Err(error.into()),
-                Ok(_) | Err(_) => {}
+            match self.put(&reference, &media_type, bytes, &condition).await {
+                Ok(_) => self.note_written(refused.of, &condition),
+                Err(error) if is_condition_refused(&error) && condition.kind().is_some() => {
+                    refused = Refused { of: condition.kind(), at: Some((error.status(), digest)) };
+                }
+                Err(error) if is_undecided(&error) => {}
+                Err(error) => return Err(error.into()),
             }
+        }
+    }
+
+    /// Whether the host is known to reject a condition.
+    fn is_rejected(&self, kind: Conditional) -> bool {
+        self.client().shared.conditions.is_rejected(self.host(), kind)
+    }
+
+    /// Notes what a write that succeeded shows of the condition of this kind.
+    fn note_written(&self, refused: Option<Conditional>, condition: &Condition) {
+        let memory = &self.client().shared.conditions;
+        match (condition.kind(), refused) {
+            (Some(kind), _) => memory.note_accepted(self.host(), kind),
+            (None, Some(kind)) => memory.note_rejected(self.host(), kind),
+            (None, None) => {}
         }
     }
 }
 
-/// Whether a write is to be looked after: somebody else was first, or it may have been done.
-fn is_undecided(error: &Error) -> bool {
-    match error.status() {
-        Some(status) => status == StatusCode::PRECONDITION_FAILED,
-        None => error.is_transient(),
+impl NewTag<'_> {
+    async fn write(&self) -> Result<TagWrite, Error> {
+        let (host, memory) = (self.repository.host(), &self.repository.client().shared.conditions);
+        let kind = Conditional::IfNoneMatch;
+        if memory.is_rejected(host, kind) {
+            return match self.found().await? {
+                Found::Nothing => self.put(&Condition::Checked).await,
+                Found::Ours(digest) => Ok(TagWrite::Written(digest)),
+                Found::Other => Ok(TagWrite::Taken),
+            };
+        }
+        let error = match self.put(&Condition::Absent).await {
+            Ok(written) => {
+                memory.note_accepted(host, kind);
+                return Ok(written);
+            }
+            Err(error) => error,
+        };
+        if !is_condition_refused(&error) {
+            return Err(error);
+        }
+        if !matches!(self.found().await?, Found::Nothing) {
+            return Ok(TagWrite::Taken);
+        }
+        // A replica that is behind answers 404, too: then the tag is taken all the same.
+        let is_meant = error.status() == Some(StatusCode::PRECONDITION_FAILED)
+            && memory.is_accepted(host, kind);
+        if is_meant || self.repository.tags().await?.names.contains(self.tag) {
+            return Ok(TagWrite::Taken);
+        }
+        let written = self.put(&Condition::Checked).await?;
+        memory.note_rejected(host, kind);
+        Ok(written)
+    }
+
+    /// Whether the write may have been done all the same. Where it cannot be sent with its condition, no response
+    /// but a refusal tells.
+    fn may_be_done(&self, error: &Error) -> bool {
+        let (host, memory) = (self.repository.host(), &self.repository.client().shared.conditions);
+        let is_checked = memory.is_rejected(host, Conditional::IfNoneMatch);
+        is_response_lost(error) || (is_checked && error.is_transient())
+    }
+
+    async fn put(&self, condition: &Condition) -> Result<TagWrite, Error> {
+        let reference = Reference::Tag(self.tag.clone());
+        let put = self.repository.put(&reference, self.media_type, self.bytes.clone(), condition);
+        Ok(TagWrite::Written(put.await?.0))
+    }
+
+    async fn found(&self) -> Result<Found, Error> {
+        let there = found(self.repository.manifest(&Reference::Tag(self.tag.clone())).await)?;
+        Ok(match there {
+            None => Found::Nothing,
+            Some(there) if there.bytes == *self.bytes => Found::Ours(there.digest),
+            Some(_) => Found::Other,
+        })
     }
 }
 
-/// The condition that nothing is there.
-const fn nothing_there() -> (HeaderName, HeaderValue) {
-    (header::IF_NONE_MATCH, HeaderValue::from_static("*"))
+/// A condition that was refused in a merge.
+#[derive(Default)]
+struct Refused {
+    of: Option<Conditional>,
+    /// How, and what the tag was on before.
+    at: Option<(Option<StatusCode>, Option<Digest>)>,
+}
+
+impl Refused {
+    /// Whether it is the condition itself that was refused, now that the tag is on `there`: not by a 412 after
+    /// which the tag is on something else, since then somebody else was quicker.
+    fn is_condition(&self, there: Option<Digest>) -> bool {
+        self.at.is_some_and(|(status, before)| {
+            status != Some(StatusCode::PRECONDITION_FAILED) || before == there
+        })
+    }
+}
+
+/// Whether this may be the refusal of a condition: by 412, or by registries and what stands in front of them
+/// that do not accept such a header.
+fn is_condition_refused(error: &Error) -> bool {
+    matches!(error.status().map(|status| status.as_u16()), Some(400 | 412 | 501))
+}
+
+/// Whether the write may have been done although there was no response.
+fn is_response_lost(error: &Error) -> bool {
+    error.status().is_none() && error.is_transient()
+}
+
+/// Whether a write is to be looked after: somebody else was first, or it may have been done.
+fn is_undecided(error: &Error) -> bool {
+    error.status() == Some(StatusCode::PRECONDITION_FAILED) || is_response_lost(error)
 }
 
 /// The condition that what these headers came with is still there. Weak tags match nothing in `If-Match`
 /// (RFC 9110 §13.1.1).
-fn still_there(headers: &HeaderMap) -> Option<(HeaderName, HeaderValue)> {
+fn still_there(headers: &HeaderMap) -> Condition {
     let etag = headers.get(header::ETAG).filter(|etag| !etag.as_bytes().starts_with(b"W/"));
-    etag.map(|etag| (header::IF_MATCH, etag.clone()))
+    etag.map_or(Condition::None, |etag| Condition::Unchanged(etag.clone()))
 }

@@ -4,7 +4,10 @@ use std::{error::Error, fmt, future::Future, time::Duration};
 
 use axum::body::Body;
 use futures_util::StreamExt as _;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
+    header::{IF_MATCH, IF_NONE_MATCH},
+};
 
 use crate::{RecordedRequest, rewrite, shape::Shape};
 
@@ -16,6 +19,7 @@ pub struct Fault {
     path_contains: String,
     left: usize,
     spares_authorized: bool,
+    spares_unconditional: bool,
     action: Action,
 }
 
@@ -27,6 +31,7 @@ pub(crate) enum Action {
     ResetAfterRequest(usize),
     LoseAnswer,
     RefuseMount,
+    IgnoreConditions,
     WrongDigest,
     TruncateListing(usize),
     Body(Shape),
@@ -47,6 +52,7 @@ impl Fault {
             path_contains: path_contains.to_owned(),
             left: usize::MAX,
             spares_authorized: false,
+            spares_unconditional: false,
             action: Action::Answer(StatusCode::INTERNAL_SERVER_ERROR, HeaderMap::new()),
         }
     }
@@ -69,6 +75,13 @@ impl Fault {
     #[must_use]
     pub const fn unless_authorized(mut self) -> Self {
         self.spares_authorized = true;
+        self
+    }
+
+    /// Befalls only those with `If-Match` or `If-None-Match`.
+    #[must_use]
+    pub const fn if_conditional(mut self) -> Self {
+        self.spares_unconditional = true;
         self
     }
 
@@ -114,6 +127,13 @@ impl Fault {
     #[must_use]
     pub fn refuse_mount(self) -> Self {
         self.with(Action::RefuseMount)
+    }
+
+    /// The request is carried out as if it had no `If-Match` and no `If-None-Match`, as by registries that do not
+    /// know conditions.
+    #[must_use]
+    pub fn ignore_conditions(self) -> Self {
+        self.with(Action::IgnoreConditions)
     }
 
     /// The answer names another, well-formed digest in `Docker-Content-Digest` and, if there is one, in
@@ -180,6 +200,11 @@ impl Fault {
         if self.spares_authorized && request.headers.contains_key(http::header::AUTHORIZATION) {
             return None;
         }
+        let is_conditional =
+            [IF_MATCH, IF_NONE_MATCH].iter().any(|name| request.headers.contains_key(name));
+        if self.spares_unconditional && !is_conditional {
+            return None;
+        }
         if !method || !request.path_and_query.contains(&self.path_contains) || self.left == 0 {
             return None;
         }
@@ -244,6 +269,7 @@ impl Action {
                 Err(Cut::Closed)
             }
             Self::RefuseMount => Ok(handler(rewrite::without_mount(request)).await),
+            Self::IgnoreConditions => Ok(handler(rewrite::without_conditions(request)).await),
             Self::WrongDigest => Ok(rewrite::with_wrong_digest(handler(request).await)),
             Self::TruncateListing(entries) => {
                 Ok(rewrite::with_truncated_listing(handler(request).await, entries).await)

@@ -1,11 +1,11 @@
-//! What a fault changes in a request or an answer before it goes on as a whole: the mount that is not
-//! asked for, the digest that is named, the listing that says less.
+//! What a fault changes in a request or an answer before it goes on as a whole: the mount or the condition that
+//! is not asked for, the digest that is named, the listing that says less.
 
 use axum::body::Body;
 use bytes::Bytes;
 use http::{
     HeaderName, HeaderValue, Method, Request, Response, Uri,
-    header::{CONTENT_LENGTH, ETAG, LINK},
+    header::{CONTENT_LENGTH, ETAG, IF_MATCH, IF_NONE_MATCH, LINK},
 };
 use http_body_util::BodyExt as _;
 use oci::Digest;
@@ -21,6 +21,14 @@ pub(crate) fn without_mount(mut request: Request<Body>) -> Request<Body> {
         let parts = query.into_iter();
         let kept = parts.filter(|part| !part.starts_with("mount=") && !part.starts_with("from="));
         *request.uri_mut() = with_query(request.uri(), &kept.collect::<Vec<_>>().join("&"));
+    }
+    request
+}
+
+/// A request without its conditions.
+pub(crate) fn without_conditions(mut request: Request<Body>) -> Request<Body> {
+    for condition in [IF_MATCH, IF_NONE_MATCH] {
+        request.headers_mut().remove(condition);
     }
     request
 }

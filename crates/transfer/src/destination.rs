@@ -18,15 +18,16 @@ pub enum Destination {
 }
 
 impl Destination {
-    /// Whether the manifest is there.
+    /// Whether the manifest is there. A wrong no at a registry costs only that it is written again under its
+    /// digest, so HEAD is enough.
     pub(crate) async fn has_manifest(&self, manifest: &FetchedManifest) -> Result<bool, Error> {
         let FetchedManifest { digest, bytes, .. } = manifest;
         let content = Content::Manifest(*digest);
         match self {
             Self::Registry(repository) => repository
-                .head_manifest(&Reference::Digest(*digest))
+                .hint_manifest(&Reference::Digest(*digest))
                 .await
-                .map(|head| head.is_some())
+                .map(|head| head.is_yes())
                 .map_err(|cause| self.registry_failed("look for", content, cause)),
             Self::Store(store) => self.store_has(store, content, digest, bytes.len() as u64).await,
         }

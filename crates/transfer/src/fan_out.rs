@@ -7,7 +7,7 @@ use blob_store::{BlobWriter, Put};
 use futures_util::future::join;
 use oci::{Descriptor, Digest, Host, Repository};
 use registry_client::{
-    Held, Mount, Push, Pushed, RemoteBlob, RepositoryClient, SMALL_BLOB_BYTES, Upload,
+    BlobReader, Held, Mount, Push, Pushed, RemoteBlob, RepositoryClient, SMALL_BLOB_BYTES, Upload,
 };
 use tokio::sync::oneshot;
 
@@ -195,13 +195,13 @@ impl Wanted<'_> {
         let opened = self.source.blob(&self.blob.digest).await;
         let mut reader = opened.map_err(|error| self.unreadable(error))?;
         if let Some(size) = reader.size().filter(|size| *size != self.blob.size) {
-            return Err(self.wrong_size(size));
+            return Err(self.not_the_blob(&reader, size));
         }
         let mut taken = 0;
         while let Some(piece) = reader.next().await.map_err(|error| self.unreadable(error))? {
             taken += piece.len() as u64;
             if taken > self.blob.size {
-                return Err(self.wrong_size(taken));
+                return Err(self.not_the_blob(&reader, taken));
             }
             lanes.give(&Piece::Bytes(piece)).await;
             if lanes.are_closed() {
@@ -209,7 +209,7 @@ impl Wanted<'_> {
             }
         }
         if taken < self.blob.size {
-            return Err(self.wrong_size(taken));
+            return Err(self.not_the_blob(&reader, taken));
         }
         lanes.give(&Piece::End).await;
         Ok(())
@@ -313,6 +313,14 @@ impl Wanted<'_> {
 
     fn unreadable(&self, error: registry_client::Error) -> Error {
         SourceError::read(self.source, self.content(), Some(self.parent), error).into()
+    }
+
+    /// What comes has another length than the blob: something else than it, or a broken one.
+    fn not_the_blob(&self, reader: &BlobReader, found: u64) -> Error {
+        match reader.web_page() {
+            Some(page) => self.unreadable(page),
+            None => self.wrong_size(found),
+        }
     }
 
     fn wrong_size(&self, found: u64) -> Error {

@@ -10,6 +10,7 @@ mod harness;
 mod hollow;
 mod kinds;
 mod load;
+mod presence;
 mod races;
 mod report;
 mod rows;

@@ -29,7 +29,7 @@ pub(crate) use scope::{Action, Scopes};
 use self::token::{Slot, Token, TokenCache, TokenKey};
 use crate::{
     Client, Credential, Credentials, RedactedUrl, Secret,
-    answer::Whole,
+    answer::{Whole, is_html},
     content::Content,
     exchange::resolve,
     fault::{Fault, Pointer, Refusal},
@@ -249,15 +249,21 @@ impl Client {
         }
         let has_credential = credential.is_some();
         let answer = self.fetch(wish.request(credential), MAX_TOKEN_BYTES).await;
-        let Whole { asked: realm, bytes: json, .. } = answer.map_err(|error| {
+        let answer = answer.map_err(|error| {
             if has_credential && error.is_unauthorized() {
                 self.authorizer.forget(wish.asked);
             }
             Fault::Token { cause: Arc::new(error) }
         })?;
+        let media_type = answer.media_type();
+        let Whole { asked: realm, bytes: json, .. } = answer;
         // What cannot be read is not quoted: it may be a secret all the same.
         let token = Token::read(&json, Instant::now()).ok().flatten();
-        token.ok_or_else(|| Fault::Token { cause: Arc::new(realm.fails(Fault::NoToken)) })
+        token.ok_or_else(|| {
+            let is_page = is_html(&media_type, &json);
+            let fault = if is_page { Fault::web_page(&media_type) } else { Fault::NoToken };
+            Fault::Token { cause: Arc::new(realm.fails(fault)) }
+        })
     }
 }
 

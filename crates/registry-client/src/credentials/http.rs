@@ -134,7 +134,7 @@ impl Call {
             detail: Value::Null,
         });
         let body = ErrorBody { errors: errors.into_iter().collect() };
-        Fault::Status { status, retry_after: None, body }
+        Fault::Status { status, retry_after: None, length: None, body }
     }
 }
 

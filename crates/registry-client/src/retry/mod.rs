@@ -103,10 +103,11 @@ impl Retries {
         so_far: SoFar,
         chance: f64,
     ) -> Next {
-        let again = match (happened, replay) {
-            (Happened::Settled, _) | (_, Replay::Never) => false,
-            (Happened::Broken, Replay::UnlessDone) => false,
-            (_, Replay::Always | Replay::UnlessDone) => true,
+        let again = match happened {
+            Happened::Settled => false,
+            Happened::PushBack { .. } | Happened::NoConnection => replay != Replay::Never,
+            Happened::Broken => matches!(replay, Replay::Always | Replay::UnlessAnswered),
+            Happened::Failure { .. } => matches!(replay, Replay::Always | Replay::UnlessDone),
         };
         match happened {
             Happened::PushBack { retry_after } if again => {
@@ -212,6 +213,10 @@ pub(crate) enum Replay {
     Always,
     /// Not if it may have been done: a conditional PUT would then refuse itself.
     UnlessDone,
+    /// Not if it may have reached the registry, but for push-back: what it relies on is to be read again first.
+    UnlessSent,
+    /// Not after a response, whatever it says: another request follows then (HEAD that GET confirms).
+    UnlessAnswered,
     /// It cannot be: its content is a stream that has been begun.
     Never,
 }

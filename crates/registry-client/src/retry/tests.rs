@@ -110,6 +110,7 @@ fn a_fault_is_asked_again_by_kind() {
             Fault::Status {
                 status: StatusCode::BAD_GATEWAY,
                 retry_after: None,
+                length: None,
                 body: ErrorBody::default(),
             },
             ("again", "again"),

@@ -65,6 +65,7 @@ async fn without_an_inventory_everything_is_asked_for() {
         manifest("GET", ""),
         manifest("HEAD", ".sig"),
         manifest("HEAD", ".att"),
+        manifest("GET", ".att"),
         manifest("HEAD", ".sbom"),
     ];
     asked.sort_unstable();

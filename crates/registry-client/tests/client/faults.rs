@@ -98,7 +98,7 @@ async fn retry_after_is_obeyed_in_both_forms() {
         let retries = Retries::default().base(Duration::from_millis(1));
         let client = Client::builder().retries(retries).clock(move || now).build();
         let begun = Instant::now();
-        at(&client, &registry.host()).head_manifest(&tag("v1")).await.expect("it is there");
+        at(&client, &registry.host()).find_manifest(&tag("v1")).await.expect("it is there");
         assert!(begun.elapsed() >= Duration::from_secs(1), "{after}: {:?}", begun.elapsed());
         assert_eq!(registry.requests().len(), 2, "{after}");
     }
@@ -110,10 +110,11 @@ async fn in_an_outage_retries_do_not_multiply_the_load() {
     registry.fail(Fault::everywhere("").status(503));
     let client = stubborn();
     let (repository, v1) = (at(&client, &registry.host()), tag("v1"));
-    let asked = join_all((0..100).map(|_| repository.head_manifest(&v1))).await;
+    let asked = join_all((0..100).map(|_| repository.find_manifest(&v1))).await;
     assert!(asked.iter().all(Result::is_err));
     let requests = registry.requests().len();
-    assert!((100..=140).contains(&requests), "{requests}");
+    // A fifth more, and 20 at the beginning: the GET after a HEAD that failed is a retry, and a request.
+    assert!((100..=155).contains(&requests), "{requests}");
 }
 
 #[tokio::test]
@@ -126,7 +127,7 @@ async fn a_retry_after_delays_the_request_on_503_and_the_host_on_429() {
         let repository = at(&client, &registry.host());
         let (v1, v2) = (tag("v1"), tag("v2"));
         let begun = Instant::now();
-        let mut refused = Box::pin(repository.head_manifest(&v1));
+        let mut refused = Box::pin(repository.find_manifest(&v1));
         // Until its first response it is the only one; then it waits.
         while registry.requests().is_empty() {
             assert!(refused.as_mut().now_or_never().is_none(), "it waits");
@@ -134,9 +135,9 @@ async fn a_retry_after_delays_the_request_on_503_and_the_host_on_429() {
         }
         let (refused, other) = tokio::join!(refused, async {
             // A second one, so that the client has seen the response to the first.
-            let asked = async { repository.head_manifest(&v2).await };
+            let asked = async { repository.find_manifest(&v2).await };
             asked.await.expect("an answer");
-            repository.head_manifest(&v2).await.expect("an answer");
+            repository.find_manifest(&v2).await.expect("an answer");
             begun.elapsed()
         });
         refused.expect("it is there");
@@ -440,7 +441,7 @@ async fn who_asks_again_holds_no_place_meanwhile() {
     let client = Client::builder().retries(retries).quota(server.host(), quota).build();
     let repository = at(&client, &server.host());
     let v1 = tag("v1");
-    let heads = join_all((0..8).map(|_| repository.head_manifest(&v1)));
+    let heads = join_all((0..8).map(|_| repository.find_manifest(&v1)));
     let heads = tokio::time::timeout(Duration::from_secs(10), heads).await.expect("no deadlock");
     assert!(heads.iter().all(Result::is_ok));
     server.fail(Fault::on(Method::GET, "/blobs/").times(4).reset_after(1 << 19));

@@ -12,7 +12,7 @@ async fn more_tags_than_a_page_has_are_all_listed() {
     let image = fixture::image(1, 2);
     registry.load("a", None, &image).await;
     let repository = at(&client(), &registry.host());
-    assert_eq!(repository.tags().await.expect("tags"), []);
+    assert_eq!(repository.tags().await.expect("tags").names, []);
     let mut pushed: Vec<_> = (0..1001).map(|n| format!("v{n:04}")).collect();
     pushed.push("w".to_owned());
     for text in &pushed {
@@ -20,7 +20,7 @@ async fn more_tags_than_a_page_has_are_all_listed() {
         let put = repository.put_manifest(&tag, media_type, image.bytes.clone());
         assert_eq!(put.await.expect("it is stored"), image.digest());
     }
-    let tags = repository.tags().await.expect("tags");
+    let tags = repository.tags().await.expect("tags").names;
     assert_eq!(tags.iter().map(Tag::as_str).collect::<Vec<_>>(), pushed);
     let pages = registry.count(|request| request.path_and_query.contains("/tags/list?"));
     assert_eq!(pages, 3, "one page before, two now");
@@ -32,7 +32,7 @@ async fn a_catalogue_names_what_holds_something() {
     for repository in ["b", "a/b", "a"] {
         registry.load(repository, "v1", &fixture::image(1, 2)).await;
     }
-    let names = client().catalog(&registry.host()).await.expect("a catalogue");
+    let names = client().catalog(&registry.host()).await.expect("a catalogue").names;
     assert_eq!(names, ["a", "a/b", "b"].map(name));
 }
 
@@ -67,9 +67,9 @@ async fn links_are_followed_from_where_the_page_was() {
     let front =
         Scripted::start(move |asked| reply(307, &[&format!("{base}{}", asked.target)], "")).await;
     for host in [&upstream.host, &front.host] {
-        let tags = at(&client(), host).tags().await.expect("tags");
+        let tags = at(&client(), host).tags().await.expect("tags").names;
         assert_eq!(tags, ["1", "2"].map(|tag| tag.parse::<Tag>().expect("a tag")));
-        let names = client().catalog(host).await.expect("a catalogue");
+        let names = client().catalog(host).await.expect("a catalogue").names;
         assert_eq!(names.iter().map(Repository::as_str).collect::<Vec<_>>(), ["a", "a/b"]);
     }
     assert_eq!(front.lines().len(), 2, "the pages after the first are asked of the upstream");
@@ -109,11 +109,11 @@ async fn pages_without_end_come_to_one() {
 #[tokio::test]
 async fn any_404_of_the_first_page_means_no_tags() {
     let registry = TestRegistry::start().await;
-    assert_eq!(at(&client(), &registry.host()).tags().await.expect("no tags"), []);
+    assert_eq!(at(&client(), &registry.host()).tags().await.expect("no tags").names, []);
     let not_found = r#"{"errors":[{"code":"NOT_FOUND","message":"repository a not found"}]}"#;
     for body in [not_found, "<html>", ""] {
         let server = Scripted::start(move |_| reply(404, &[], body)).await;
-        assert_eq!(at(&client(), &server.host).tags().await.expect("no tags"), []);
+        assert_eq!(at(&client(), &server.host).tags().await.expect("no tags").names, []);
         let error = client().catalog(&server.host).await.expect_err("no catalogue");
         assert!(error.is_not_found(), "{error}");
     }
@@ -128,7 +128,44 @@ async fn any_404_of_the_first_page_means_no_tags() {
 
 #[tokio::test]
 async fn a_page_that_is_no_listing_is_an_error() {
-    let server = Scripted::start(|_| reply(200, &[], "<html>")).await;
+    let server = Scripted::start(|_| reply(200, &[], "a page")).await;
     let error = at(&client(), &server.host).tags().await.expect_err("no JSON").to_string();
     assert!(error.contains(": the answer is not the JSON of a listing: expected value"), "{error}");
+}
+
+#[tokio::test]
+async fn names_that_cannot_be_used_are_listed_apart() {
+    let server = Scripted::start(|asked| match asked.target.contains("_catalog") {
+        true => reply(200, &[], r#"{"repositories":["a","B","a//b"]}"#),
+        false => reply(200, &[], r#"{"tags":["1",".no","","\u00e9"]}"#),
+    })
+    .await;
+    let tags = at(&client(), &server.host).tags().await.expect("tags");
+    assert_eq!(tags.names, ["1".parse::<Tag>().expect("a tag")]);
+    assert_eq!(tags.unusable, [".no", "", "\u{e9}"]);
+    let catalog = client().catalog(&server.host).await.expect("a catalogue");
+    assert_eq!((catalog.names, catalog.unusable.len()), (vec![name("a")], 2));
+}
+
+#[tokio::test]
+async fn a_malformed_link_is_an_error_and_no_end_of_the_listing() {
+    for link in ["</v2/a/tags/list?last=1; rel=next", "/v2/a/tags/list?last=1", "x\u{e9}"] {
+        let header = format!("Link: {link}");
+        let server = Scripted::start(move |_| reply(200, &[&header], r#"{"tags":["1"]}"#)).await;
+        let error = at(&client(), &server.host).tags().await.expect_err("it is incomplete");
+        let Fault::NotFollowed { reason, .. } = error.fault() else { panic!("{error}") };
+        assert_eq!(*reason, Refusal::MalformedLink, "{link}");
+        let text = "the `Link` header of the page is malformed (RFC 8288 §3)";
+        assert!(error.to_string().contains(text), "{error}");
+    }
+    // Without its brackets it leaves no doubt.
+    let server = Scripted::start(|asked| match asked.target.contains("last=") {
+        true => reply(200, &[], r#"{"repositories":["b"]}"#),
+        false => {
+            reply(200, &[r#"Link: /v2/_catalog?last=a; rel="next""#], r#"{"repositories":["a"]}"#)
+        }
+    })
+    .await;
+    let catalog = client().catalog(&server.host).await.expect("both pages");
+    assert_eq!(catalog.names, ["a", "b"].map(name));
 }

@@ -8,6 +8,7 @@ mod auth;
 mod faults;
 mod inventory;
 mod listings;
+mod presence;
 mod reading;
 mod referrers;
 mod refusals;

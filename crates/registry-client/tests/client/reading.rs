@@ -26,7 +26,7 @@ async fn an_image_is_read_as_it_was_pushed() {
         assert_eq!(manifest.digest, image.digest());
         assert_eq!(manifest.media_type, image.descriptor.media_type);
         assert_eq!(manifest.bytes, image.bytes);
-        let head = repository.head_manifest(&reference).await.expect("an answer").expect("a head");
+        let head = repository.find_manifest(&reference).await.expect("an answer").expect("a head");
         assert_eq!((head.digest, head.media_type), (manifest.digest, manifest.media_type));
         assert_eq!(head.size, image.descriptor.size);
     }
@@ -38,12 +38,12 @@ async fn an_image_is_read_as_it_was_pushed() {
         assert_eq!(read(reader).await.expect("its bytes"), blob.bytes);
     }
     let missing = Digest::sha256(b"missing");
-    assert_eq!(repository.head_manifest(&missing.into()).await.expect("an answer"), None);
+    assert_eq!(repository.find_manifest(&missing.into()).await.expect("an answer"), None);
     assert!(!repository.has_blob(&missing).await.expect("an answer"));
     assert!(repository.manifest(&tag("v2")).await.expect_err("no such tag").is_not_found());
     assert!(repository.blob(&missing).await.expect_err("no such blob").is_not_found());
     repository.delete_manifest(&tag("v1")).await.expect("it is deleted");
-    assert_eq!(repository.head_manifest(&tag("v1")).await.expect("an answer"), None);
+    assert_eq!(repository.find_manifest(&tag("v1")).await.expect("an answer"), None);
 }
 
 #[tokio::test]
@@ -171,7 +171,7 @@ async fn a_manifest_that_is_not_what_was_asked_for_is_refused() {
         );
         assert_eq!(error.to_string(), text);
     }
-    let head = repository.head_manifest(&found.into()).await.expect_err("not the digest");
+    let head = repository.find_manifest(&found.into()).await.expect_err("not the digest");
     assert!(matches!(head.fault(), Fault::DigestMismatch { .. }));
 }
 
@@ -193,7 +193,7 @@ async fn a_head_without_digest_is_followed_by_a_get() {
     ] {
         let media_type = "Content-Type: application/vnd.oci.image.index.v1+json; charset=utf-8";
         let server = Scripted::start(move |_| reply(200, &[media_type, &header], "{}")).await;
-        let head = at(&client(), &server.host).head_manifest(&tag("t")).await.expect("an answer");
+        let head = at(&client(), &server.host).find_manifest(&tag("t")).await.expect("an answer");
         let head = head.expect("a manifest");
         assert_eq!((head.digest, head.size), (found, 2));
         assert_eq!(head.media_type, media_type::OCI_INDEX);

@@ -136,7 +136,7 @@ async fn a_client_acts_as_somebody_else_with_the_same_quota_and_counters() {
         client.repository(&host, &"app".parse().expect("a name")).tags().await
     };
     assert!(tags(&client).await.expect_err("nobody").is_unauthorized());
-    assert_eq!(tags(&acting).await.expect("known"), []);
+    assert_eq!(tags(&acting).await.expect("known").names, []);
     assert!(tags(&client).await.expect_err("still nobody").is_unauthorized());
     assert_eq!(client.spent(), acting.spent());
     assert_eq!(client.spent()[0].reads, registry.requests().len() as u64);
@@ -144,5 +144,116 @@ async fn a_client_acts_as_somebody_else_with_the_same_quota_and_counters() {
         assert_eq!(client.estimate_bytes(&host, 5000), Duration::from_secs(5));
         let elsewhere = "other.example".parse().expect("a host");
         assert_eq!(client.estimate_bytes(&elsewhere, 5000), Duration::ZERO);
+    }
+}
+
+/// The same as [`repository`], with retries that do not wait.
+fn patient(registry: &TestRegistry) -> RepositoryClient {
+    let client =
+        Client::builder().retries(Retries::default().base(Duration::from_millis(1))).build();
+    client.repository(&registry.host(), &"app".parse().expect("a name"))
+}
+
+fn puts(registry: &TestRegistry) -> usize {
+    registry.count(|it| it.method == Method::PUT && it.path_and_query.ends_with("/manifests/v1"))
+}
+
+#[tokio::test]
+async fn a_tag_write_without_a_response_is_read_by_get_and_repeated_only_if_it_was_not_done() {
+    let (ours, theirs) = (fixture::image(1, 1), fixture::image(2, 1));
+    let on = |fault: fn(Fault) -> Fault| fault(Fault::on(Method::PUT, "/manifests/v1"));
+    // Not done: repeated. Done: found.
+    for (fault, count) in [(on(|it| it.times(1).reset()), 2), (on(Fault::lose_answer), 1)] {
+        let registry = TestRegistry::start().await;
+        registry.load("app", None, &ours).await;
+        registry.fail(fault);
+        let written = put(&patient(&registry), &ours).await.expect("it is there");
+        assert_eq!(written, TagWrite::Written(ours.digest()));
+        assert_eq!((puts(&registry), registry.tags("app").await), (count, vec!["v1".to_owned()]));
+    }
+    // Somebody else was quicker, at a registry that knows no conditions.
+    let registry = TestRegistry::start().await;
+    registry.load("app", None, &ours).await;
+    registry.load("app", "v1", &theirs).await;
+    registry.fail(on(|it| it.times(1).reset()));
+    registry.fail(on(Fault::ignore_conditions));
+    assert_eq!(put(&patient(&registry), &ours).await.expect("an answer"), TagWrite::Taken);
+    assert_eq!(registry.digest_of("app", "v1").await, Some(theirs.digest()));
+    // It never succeeds: the retries of a request are all.
+    let registry = TestRegistry::start().await;
+    registry.load("app", None, &ours).await;
+    registry.fail(on(Fault::reset));
+    let error = put(&patient(&registry), &ours).await.expect_err("it breaks each time");
+    assert!(error.is_transient() && puts(&registry) == 6, "{error}: {}", puts(&registry));
+}
+
+/// Refuses every request that carries a condition, and carries out the others.
+async fn registry_refusing_conditions(status: u16) -> TestRegistry {
+    let registry = TestRegistry::start().await;
+    registry.fail(Fault::on(Method::PUT, "/manifests/").if_conditional().status(status));
+    registry
+}
+
+#[tokio::test]
+async fn a_registry_that_rejects_conditions_is_written_to_right_after_a_get() {
+    let (ours, theirs) = (fixture::image(1, 1), fixture::image(2, 1));
+    for status in [400, 412, 501] {
+        let registry = registry_refusing_conditions(status).await;
+        registry.load("app", None, &ours).await;
+        let repository = patient(&registry);
+        let written = put(&repository, &ours).await.expect("it is written");
+        assert_eq!(written, TagWrite::Written(ours.digest()), "{status}");
+        let sent = registry.requests();
+        let [.., before, last] = &sent[..] else { panic!("{sent:?}") };
+        assert_eq!(last.method, Method::PUT, "{status}");
+        assert_eq!(before.method, Method::GET, "{status}");
+        // The host is remembered: a second tag is not tried with a condition, and never overwritten.
+        registry.load("app", "v1", &theirs).await;
+        registry.clear_requests();
+        assert_eq!(put(&repository, &ours).await.expect("an answer"), TagWrite::Taken);
+        assert_eq!((puts(&registry), registry.requests().len()), (0, 1), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_tag_that_exists_is_not_written_where_conditions_are_rejected() {
+    let (ours, theirs) = (fixture::image(1, 1), fixture::image(2, 1));
+    for status in [400, 412, 501] {
+        let registry = registry_refusing_conditions(status).await;
+        registry.load("app", None, &ours).await;
+        registry.load("app", "v1", &theirs).await;
+        assert_eq!(put(&patient(&registry), &ours).await.expect("an answer"), TagWrite::Taken);
+        // A replica that is behind: the listing names the tag.
+        registry.fail(Fault::on(Method::GET, "/manifests/v1").status(404));
+        assert_eq!(put(&patient(&registry), &ours).await.expect("an answer"), TagWrite::Taken);
+        assert_eq!(registry.digest_of("app", "v1").await, Some(theirs.digest()), "{status}");
+    }
+    // A registry that has taken the condition before means its 412.
+    let registry = TestRegistry::start().await;
+    registry.load("app", None, &ours).await;
+    let repository = patient(&registry);
+    put(&repository, &ours).await.expect("written");
+    registry.fail(Fault::on(Method::GET, "").status(404));
+    assert_eq!(put(&repository, &theirs).await.expect("an answer"), TagWrite::Taken);
+    assert_eq!(registry.digest_of("app", "v1").await, Some(ours.digest()));
+    // One that refuses the manifest itself is heard.
+    let registry = TestRegistry::start().await;
+    registry.fail(Fault::on(Method::PUT, "/manifests/").status(400));
+    let error = put(&patient(&registry), &ours).await.expect_err("refused");
+    assert_eq!(error.status().map(|it| it.as_u16()), Some(400));
+}
+
+#[tokio::test]
+async fn a_merge_goes_on_without_conditions_where_they_are_rejected() {
+    for status in [400, 412, 501] {
+        let registry = registry_refusing_conditions(status).await;
+        let image = fixture::image(1, 1);
+        registry.load("app", None, &image).await;
+        let repository = patient(&registry);
+        for key in ["a", "b"] {
+            assert!(add(&repository, &image, key).await.expect("merged").is_some(), "{status}");
+        }
+        let there = repository.manifest(&tag("v1").into()).await.expect("it is there");
+        assert!(has(&there, "a") && has(&there, "b"), "{status}");
     }
 }

@@ -121,7 +121,7 @@ async fn a_head_without_length_is_followed_by_a_get() {
     // To GET this is an empty body, which is no manifest of that digest: the error is that of GET.
     let answer = "HTTP/1.1 200 OK\nConnection: close\n\n";
     let wire = Wire::start(answer, End::Close).await;
-    let head = at(&client(), &wire.host).head_manifest(&digest().into()).await;
+    let head = at(&client(), &wire.host).find_manifest(&digest().into()).await;
     let start = format!("GET http://{}/v2/a/manifests/{}: ", wire.host, digest());
     let error = head.expect_err("a wrong digest").to_string();
     assert!(error.starts_with(&start), "{error}");

@@ -17,12 +17,12 @@ async fn tags_are_listed_none_one_and_more_than_a_page() {
     let world = World::new("tags").await;
     let client = world.client();
     let repository = client.repository(&world.host, &world.name("app"));
-    assert_eq!(repository.tags().await.expect("a list"), []);
+    assert_eq!(repository.tags().await.expect("a list").names, []);
 
     let image = fixture::image(seed(), 1);
     push_image(&repository, Some("only"), &image).await;
     let only: Tag = "only".parse().expect("a tag");
-    assert_eq!(repository.tags().await.expect("a list"), std::slice::from_ref(&only));
+    assert_eq!(repository.tags().await.expect("a list").names, std::slice::from_ref(&only));
 
     let mut all: Vec<Tag> =
         (1..1_200).map(|at| format!("v{at}").parse().expect("a tag")).chain([only]).collect();
@@ -32,7 +32,7 @@ async fn tags_are_listed_none_one_and_more_than_a_page() {
         })
         .await;
     let before = reads(&client);
-    let listed = repository.tags().await.expect("a list");
+    let listed = repository.tags().await.expect("a list").names;
     let pages = reads(&client) - before;
     if pages != 2 {
         differs("1,200 tags in pages of 1,000", format!("it makes {pages} of them"));
@@ -56,10 +56,10 @@ async fn repositories_are_listed() {
     match world.client().catalog(&world.host).await {
         Ok(all) => {
             for name in names.map(|name| world.name(name)) {
-                let found = all.iter().filter(|found| **found == name).count();
+                let found = all.names.iter().filter(|found| **found == name).count();
                 assert_eq!(found, 1, "{name}");
             }
-            assert!(!all.contains(&world.name("two")), "it holds nothing");
+            assert!(!all.names.contains(&world.name("two")), "it holds nothing");
         }
         Err(error) => differs("the list of repositories", refusal(&error)),
     }

@@ -12,14 +12,14 @@ async fn assert_at(repository: &RepositoryClient, reference: &Reference, image: 
     let found = repository.manifest(reference).await.expect("the manifest");
     assert_eq!(found.bytes, image.bytes, "{reference}");
     assert_eq!((found.digest, &found.media_type), (image.digest(), &image.descriptor.media_type));
-    let head = repository.head_manifest(reference).await.expect("an answer").expect("a manifest");
+    let head = repository.find_manifest(reference).await.expect("an answer").expect("a manifest");
     assert_eq!((head.digest, head.size), (image.digest(), image.bytes.len() as u64));
     assert_eq!(head.media_type, image.descriptor.media_type);
 }
 
 /// Whether nothing is at `reference`, however it is asked for.
 async fn assert_absent(repository: &RepositoryClient, reference: &Reference) {
-    let head = repository.head_manifest(reference).await.expect("an answer");
+    let head = repository.find_manifest(reference).await.expect("an answer");
     assert_eq!(head, None, "{repository} {reference}");
     let error = repository.manifest(reference).await.expect_err("nothing");
     assert!(error.is_not_found(), "{error}");
@@ -190,7 +190,7 @@ async fn a_name_may_have_many_components() {
         let repository = world.repository(name);
         push_image(&repository, Some("v1.0-rc_1"), &image).await;
         assert_at(&repository, &tag("v1.0-rc_1"), &image).await;
-        let tags = repository.tags().await.expect("a list");
+        let tags = repository.tags().await.expect("a list").names;
         assert_eq!(tags.iter().map(|tag| tag.as_str()).collect::<Vec<_>>(), ["v1.0-rc_1"]);
     }
 }

@@ -64,7 +64,7 @@ async fn copy(source: &RepositoryClient, to: &RepositoryClient, image: &Fixture)
 /// What a caller does for a tag: it never moves one.
 async fn put_tag(to: &RepositoryClient, name: &str, image: &Fixture) {
     let reference = Reference::from(tag(name));
-    assert_eq!(to.head_manifest(&reference).await.expect("an answer"), None);
+    assert_eq!(to.find_manifest_by_get(&reference).await.expect("an answer"), None);
     let (media_type, bytes) = (&image.descriptor.media_type, image.bytes.clone());
     to.put_manifest(&reference, media_type, bytes).await.expect("a tag");
 }

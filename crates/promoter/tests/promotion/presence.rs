@@ -1,0 +1,130 @@
+//! A HEAD that fails is not proof of absence: nothing is written, or called lost, because of one.
+
+use http::Method;
+use promoter::{PublicName, Settings};
+use testkit::{Fault, TestRegistry, fixture};
+use transfer::Confirm::{DryRun, Write};
+
+use crate::harness::{Harbour, bare, client, entry, promote, promote_with, reason, run, verdicts};
+
+/// A registry that knows no conditions, and whose HEAD says 404 of `v1`.
+fn lies(registry: &TestRegistry) {
+    registry.fail(Fault::on(Method::PUT, "/manifests/").ignore_conditions());
+    registry.fail(Fault::on(Method::HEAD, "/manifests/v1").status(404));
+}
+
+fn tag_writes(registry: &TestRegistry) -> usize {
+    registry.count(|it| it.method == Method::PUT && it.path_and_query.ends_with("/manifests/v1"))
+}
+
+#[tokio::test]
+async fn a_tag_that_a_failed_head_hides_is_never_overwritten() {
+    let harbour = Harbour::open().await;
+    let (ours, theirs) = (fixture::image(1, 1), fixture::image(2, 1));
+    harbour.staging.load("staging/team/app", None, &ours).await;
+    let project = harbour.project("team", &entry("app", &ours, &["v1"]));
+    for registry in &harbour.production {
+        registry.load("images/app", "v1", &theirs).await;
+        lies(registry);
+    }
+    // One lists the tag; the other's listing is behind, too.
+    harbour.production[1].fail(Fault::on(Method::GET, "/tags/list").truncate_listing(0));
+    assert_eq!(verdicts(&promote(vec![project.clone()], DryRun).await), ["refused", "to_copy"]);
+    let report = promote(vec![project], Write).await;
+    assert_eq!(verdicts(&report), ["refused", "refused"], "{report:#}");
+    assert!(reason(&report, "refused").starts_with("tag move"), "{report:#}");
+    for registry in &harbour.production {
+        assert_eq!(registry.digest_of("images/app", "v1").await, Some(theirs.digest()));
+        assert_eq!(tag_writes(registry), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_listed_tag_that_nothing_can_read_is_failed_and_never_written() {
+    let (ours, theirs) = (fixture::image(1, 1), fixture::image(2, 1));
+    for status in [404, 500, 501] {
+        let harbour = Harbour::open().await;
+        harbour.staging.load("staging/team/app", None, &ours).await;
+        let registry = &harbour.production[0];
+        registry.load("images/app", "v1", &theirs).await;
+        registry.fail(Fault::on(Method::HEAD, "/manifests/v1").status(404));
+        registry.fail(Fault::on(Method::GET, "/manifests/v1").status(status));
+        let project = harbour.project("team", &entry("app", &ours, &["v1", "v2"]));
+        let report = promote(vec![project], Write).await;
+        assert_eq!(verdicts(&report), ["copied", "copied", "copied", "failed"], "{report:#}");
+        assert!(reason(&report, "failed").contains("/manifests/v1: "), "{report:#}");
+        assert_eq!(tag_writes(registry), 0, "{status}");
+        assert_eq!(registry.tags("images/app").await, ["v1", "v2"], "the other tag is written");
+    }
+}
+
+#[tokio::test]
+async fn a_source_whose_head_fails_is_copied_from() {
+    let image = fixture::index(1, 2, 2);
+    for status in [404, 403, 405, 500] {
+        let harbour = Harbour::open().await;
+        harbour.staging.load("staging/team/app", None, &image).await;
+        harbour.staging.fail(Fault::on(Method::HEAD, "").status(status));
+        // Its list says nothing, so that all rests on HEAD and GET.
+        harbour.staging.fail(Fault::on(Method::GET, "/tags/list").status(404));
+        let project = harbour.project("team", &entry("app", &image, &["v1"]));
+        let report = promote(vec![project], Write).await;
+        assert_eq!(verdicts(&report), ["copied", "copied"], "{status}: {report:#}");
+        assert!(harbour.production[0].holds("images/app", &image).await);
+    }
+}
+
+#[tokio::test]
+async fn the_public_name_may_refuse_head_for_what_it_serves() {
+    let image = fixture::index(1, 2, 2);
+    for status in [403, 404, 405, 501] {
+        let harbour = Harbour::open().await;
+        harbour.staging.load("staging/team/app", None, &image).await;
+        let public = TestRegistry::start().await;
+        public.load("app", "v1", &image).await;
+        public.fail(Fault::on(Method::HEAD, "").status(status));
+        let name = PublicName { client: client(), host: public.host() };
+        let settings = Settings { verify_through: Some(name), ..bare(Write) };
+        let project = harbour.project("team", &entry("app", &image, &["v1"]));
+        let report = promote_with(vec![project], &settings).await;
+        assert_eq!(report["unanswered"], serde_json::json!([]), "{status}: {report:#}");
+        assert!(public.count(|it| it.path_and_query.contains("/blobs/")) > 0);
+    }
+}
+
+#[tokio::test]
+async fn a_signature_that_a_failed_head_hides_goes_along() {
+    let (image, signature) = (fixture::image(1, 1), fixture::image(9, 1));
+    for status in [404, 403, 405, 500] {
+        let harbour = Harbour::open().await;
+        let tag = format!("sha256-{}.sig", image.digest().hex());
+        harbour.staging.load("staging/team/app", "v1", &image).await;
+        harbour.staging.load("staging/team/app", tag.as_str(), &signature).await;
+        harbour.staging.fail(Fault::on(Method::HEAD, ".sig").status(status));
+        let project = harbour.project("team", &entry("app", &image, &["v1"]));
+        let report = promote_with(vec![project], &Settings::new(Write)).await;
+        assert_eq!(verdicts(&report), ["copied", "copied"], "{status}: {report:#}");
+        let there = harbour.production[0].digest_of("images/app", &tag).await;
+        assert_eq!(there, Some(signature.digest()), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_tag_write_whose_connection_is_reset_does_not_fail_the_edge() {
+    let harbour = Harbour::open().await;
+    let image = fixture::image(1, 1);
+    harbour.staging.load("staging/team/app", None, &image).await;
+    let put = || Fault::on(Method::PUT, "/manifests/v1").times(1);
+    harbour.production[0].fail(put().reset());
+    harbour.production[1].fail(put().lose_answer());
+    let project = harbour.project("team", &entry("app", &image, &["v1"]));
+    let retries = registry_client::Retries::default().base(std::time::Duration::from_millis(1));
+    let client = registry_client::Client::builder().retries(retries).build();
+    let edges = promotion_manifest::EdgeSet::new(vec![project]);
+    let report = run(client, &edges, &bare(Write), &transfer::stop().1).await;
+    assert_eq!(verdicts(&report), ["copied", "copied"], "{report:#}");
+    for (registry, writes) in harbour.production.iter().zip([2, 1]) {
+        assert_eq!(registry.digest_of("images/app", "v1").await, Some(image.digest()));
+        assert_eq!(tag_writes(registry), writes);
+    }
+}

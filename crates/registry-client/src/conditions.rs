@@ -1,0 +1,92 @@
+//! Conditions on writes (RFC 9110 §13.1), and which hosts reject requests that carry them.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
+
+use http::{HeaderMap, HeaderValue, header};
+use oci::Host;
+
+/// What must hold for a write.
+#[derive(Clone, Debug)]
+pub(crate) enum Condition {
+    /// Nothing.
+    None,
+    /// What the caller has just read by GET. The registry is not told, so once it was sent, the write is not
+    /// repeated before that was read again.
+    Checked,
+    /// There is nothing.
+    Absent,
+    /// There is what came with this `ETag`.
+    Unchanged(HeaderValue),
+}
+
+/// The header that a condition is sent in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Conditional {
+    IfNoneMatch,
+    IfMatch,
+}
+
+impl Condition {
+    /// How it is sent, if it is.
+    pub(crate) const fn kind(&self) -> Option<Conditional> {
+        match self {
+            Self::None | Self::Checked => None,
+            Self::Absent => Some(Conditional::IfNoneMatch),
+            Self::Unchanged(_) => Some(Conditional::IfMatch),
+        }
+    }
+
+    /// As headers.
+    pub(crate) fn headers(&self) -> HeaderMap {
+        let header = match self {
+            Self::None | Self::Checked => None,
+            Self::Absent => Some((header::IF_NONE_MATCH, HeaderValue::from_static("*"))),
+            Self::Unchanged(etag) => Some((header::IF_MATCH, etag.clone())),
+        };
+        HeaderMap::from_iter(header)
+    }
+}
+
+/// How a host takes a condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Taken {
+    /// It has carried out a request with it.
+    Accepted,
+    /// It refuses the header, and carries out the same request without it.
+    Rejected,
+}
+
+/// How hosts take conditions: at most two entries for each host of a run.
+#[derive(Debug, Default)]
+pub(crate) struct ConditionMemory(Mutex<HashMap<(Host, Conditional), Taken>>);
+
+impl ConditionMemory {
+    pub(crate) fn is_rejected(&self, host: &Host, kind: Conditional) -> bool {
+        self.of(host, kind) == Some(Taken::Rejected)
+    }
+
+    pub(crate) fn is_accepted(&self, host: &Host, kind: Conditional) -> bool {
+        self.of(host, kind) == Some(Taken::Accepted)
+    }
+
+    pub(crate) fn note_accepted(&self, host: &Host, kind: Conditional) {
+        self.note(host, kind, Taken::Accepted);
+    }
+
+    pub(crate) fn note_rejected(&self, host: &Host, kind: Conditional) {
+        self.note(host, kind, Taken::Rejected);
+    }
+
+    fn of(&self, host: &Host, kind: Conditional) -> Option<Taken> {
+        let memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.get(&(host.clone(), kind)).copied()
+    }
+
+    fn note(&self, host: &Host, kind: Conditional, taken: Taken) {
+        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.insert((host.clone(), kind), taken);
+    }
+}

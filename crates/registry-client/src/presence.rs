@@ -1,0 +1,244 @@
+//! Whether a manifest or blob is in a repository, and which responses are proof of that.
+//!
+//! HEAD is cheap, and some registries, replicas and signed URLs answer it with an error for content that GET
+//! returns. So a successful HEAD is believed, and a failed one is not: it is confirmed by GET. All callers get
+//! that policy from here; the table is "What is believed" of `docs/registry-client.md`.
+//!
+//! Source: RFC 9110 §9.3.2 (HEAD), §14.2 (`Range`), §15.5.17 (416); distribution-spec 1.1, "Checking if
+//! content exists in the registry".
+
+use std::{
+    collections::HashSet,
+    sync::{Mutex, PoisonError},
+};
+
+use http::{HeaderValue, Method, StatusCode, header};
+use oci::{Digest, Host, Reference};
+
+use crate::{
+    Error, Fault, FetchedManifest, Known, ManifestHead, RepositoryClient,
+    answer::Answer,
+    repository::{digest_of, found},
+    retry::Replay,
+};
+
+/// How much of a body is read that nobody needs, in bytes, so that the connection can be used again: the one
+/// byte that was requested, or a short error page.
+const MAX_UNUSED_BODY: usize = 1 << 10;
+
+/// Which endpoints of which hosts answered HEAD with an error for content that GET returned. They get GET at
+/// once. It has at most two entries for each host of a run.
+#[derive(Debug, Default)]
+pub(crate) struct HeadMemory(Mutex<HashSet<(Host, Endpoint)>>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Endpoint {
+    Manifests,
+    Blobs,
+}
+
+impl HeadMemory {
+    fn refuses(&self, host: &Host, endpoint: Endpoint) -> bool {
+        let memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.contains(&(host.clone(), endpoint))
+    }
+
+    fn note(&self, host: &Host, endpoint: Endpoint) {
+        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.insert((host.clone(), endpoint));
+    }
+}
+
+/// What the response to a HEAD is worth.
+enum Head {
+    /// The content is there.
+    Present(Box<Answer>),
+    /// A plain 404: a hint.
+    NotFound,
+    /// It says nothing of the content. Whether the host is known to refuse HEAD if GET has it.
+    Inconclusive { is_lasting: bool },
+    /// A gateway's failure, which GET may get past: a GET after it is a retry.
+    Passing(Error),
+}
+
+impl Head {
+    /// Errors that GET would not get past, such as a 401, a 429 or no connection, stay errors.
+    fn of(response: Result<Answer, Error>, expected: Option<Digest>) -> Result<Self, Error> {
+        let error = match response {
+            Ok(response) if response.is_web_page(expected) => {
+                return Ok(Self::Inconclusive { is_lasting: false });
+            }
+            Ok(response) => return Ok(Self::Present(Box::new(response))),
+            Err(error) => error,
+        };
+        let Some(status) = error.status() else { return Err(error) };
+        match status {
+            StatusCode::TOO_MANY_REQUESTS => Err(error),
+            StatusCode::UNAUTHORIZED if !error.is_elsewhere() => Err(error),
+            StatusCode::NOT_FOUND if !error.is_elsewhere() => Ok(Self::NotFound),
+            // It is what registries answer that cannot do HEAD, so it says nothing of their health.
+            StatusCode::INTERNAL_SERVER_ERROR => Ok(Self::Inconclusive { is_lasting: true }),
+            _ if error.is_transient() => Ok(Self::Passing(error)),
+            _ => Ok(Self::Inconclusive { is_lasting: true }),
+        }
+    }
+}
+
+impl RepositoryClient {
+    /// What `reference` is; none when it is certainly not there. By HEAD, and by GET where HEAD fails.
+    ///
+    /// # Errors
+    /// When neither can be read: then nothing is known.
+    pub async fn find_manifest(
+        &self,
+        reference: &Reference,
+    ) -> Result<Option<ManifestHead>, Error> {
+        match self.hint_manifest(reference).await? {
+            Known::Yes(head) => Ok(Some(head)),
+            Known::No => Ok(None),
+            // Rare, so that it makes no caller's future larger.
+            Known::Unknown => Box::pin(self.find_manifest_by_get(reference)).await,
+        }
+    }
+
+    /// The same for what a listing names: there, 404 is an error.
+    ///
+    /// # Errors
+    /// As [`RepositoryClient::find_manifest`]; and [`Fault::ListedNotFound`].
+    pub async fn find_listed_manifest(&self, reference: &Reference) -> Result<ManifestHead, Error> {
+        match self.find_manifest(reference).await? {
+            Some(head) => Ok(head),
+            None => {
+                let request = self.request(Method::GET, &format!("manifests/{reference}"))?;
+                Err(request.asked().fails(Fault::ListedNotFound))
+            }
+        }
+    }
+
+    /// The same by GET alone: one request where nothing is expected, as right before a write.
+    ///
+    /// # Errors
+    /// As [`RepositoryClient::find_manifest`].
+    pub async fn find_manifest_by_get(
+        &self,
+        reference: &Reference,
+    ) -> Result<Option<ManifestHead>, Error> {
+        Ok(found(self.manifest(reference).await)?.map(ManifestHead::from))
+    }
+
+    /// What HEAD alone says, for callers to whom a wrong no costs only repeated work: [`Known::Unknown`] on
+    /// 404. Where HEAD says nothing at all, by GET.
+    ///
+    /// # Errors
+    /// As [`RepositoryClient::find_manifest`].
+    pub async fn hint_manifest(&self, reference: &Reference) -> Result<Known<ManifestHead>, Error> {
+        let memory = &self.client().shared.heads;
+        let mut is_refused = memory.refuses(self.host(), Endpoint::Manifests);
+        if !is_refused {
+            let mut request = self.manifest_request(Method::HEAD, reference)?;
+            request.replay = Replay::UnlessAnswered;
+            match Head::of(self.client().send(request).await, digest_of(reference))? {
+                Head::Present(response) => {
+                    return Box::pin(self.described(reference, response)).await;
+                }
+                Head::NotFound => return Ok(Known::Unknown),
+                Head::Inconclusive { is_lasting } => is_refused = is_lasting,
+                Head::Passing(error) => self.may_retry(error)?,
+            }
+        }
+        let found = Box::pin(self.find_manifest_by_get(reference)).await?;
+        if is_refused {
+            memory.note(self.host(), Endpoint::Manifests);
+        }
+        Ok(found.map_or(Known::No, Known::Yes))
+    }
+
+    /// What a successful HEAD says. Where it names neither digest nor length, the manifest is read.
+    async fn described(
+        &self,
+        reference: &Reference,
+        response: Box<Answer>,
+    ) -> Result<Known<ManifestHead>, Error> {
+        let (by_reference, named) = (digest_of(reference), response.digest());
+        if let (Some(expected), Some(found)) = (by_reference, named)
+            && expected.algorithm() == found.algorithm()
+            && expected != found
+        {
+            return Err(response.asked.fails(Fault::mismatch(expected, found)));
+        }
+        if let (Some(digest), Some(size)) = (by_reference.or(named), response.content_length()) {
+            let media_type = response.media_type();
+            return Ok(Known::Yes(ManifestHead { digest, media_type, size }));
+        }
+        drop(response);
+        let found = Box::pin(self.find_manifest_by_get(reference)).await?;
+        Ok(found.map_or(Known::No, Known::Yes))
+    }
+
+    /// Whether the blob is in this repository. By HEAD; where that fails, by GET of its first byte.
+    ///
+    /// # Errors
+    /// When neither can be read: then nothing is known.
+    pub async fn has_blob(&self, digest: &Digest) -> Result<bool, Error> {
+        let memory = &self.client().shared.heads;
+        let mut is_refused = memory.refuses(self.host(), Endpoint::Blobs);
+        if !is_refused {
+            let mut request = self.request(Method::HEAD, &format!("blobs/{digest}"))?;
+            request.replay = Replay::UnlessAnswered;
+            match Head::of(self.client().send(request).await, Some(*digest))? {
+                Head::Present(_) => return Ok(true),
+                Head::NotFound => {}
+                Head::Inconclusive { is_lasting } => is_refused = is_lasting,
+                Head::Passing(error) => self.may_retry(error)?,
+            }
+        }
+        let is_there = Box::pin(self.has_blob_by_get(digest)).await?;
+        if is_refused {
+            memory.note(self.host(), Endpoint::Blobs);
+        }
+        Ok(is_there)
+    }
+
+    /// Takes a retry from the host's budget, so that an outage does not get twice the requests; else `error`.
+    fn may_retry(&self, error: Error) -> Result<(), Error> {
+        let broker = &self.client().shared.broker;
+        let authority = error.url().authority();
+        if !broker.may_retry(authority) {
+            return Err(error);
+        }
+        broker.retried(authority);
+        Ok(())
+    }
+
+    /// Requests the first byte. A server that ignores `Range` sends the whole: its body is not read.
+    async fn has_blob_by_get(&self, digest: &Digest) -> Result<bool, Error> {
+        match self.first_byte(digest, Some(HeaderValue::from_static("bytes=0-0"))).await {
+            // No byte of an empty blob can be had; and some servers refuse all ranges.
+            Err(error) if error.status() == Some(StatusCode::RANGE_NOT_SATISFIABLE) => {
+                Ok(error.is_of_empty() || found(self.first_byte(digest, None).await)?.is_some())
+            }
+            response => Ok(found(response)?.is_some()),
+        }
+    }
+
+    async fn first_byte(&self, digest: &Digest, range: Option<HeaderValue>) -> Result<(), Error> {
+        let mut request = self.request(Method::GET, &format!("blobs/{digest}"))?;
+        request.headers.extend(range.map(|range| (header::RANGE, range)));
+        let response = self.client().send(request).await?;
+        if response.is_web_page(Some(*digest)) {
+            return Err(response.asked.fails(Fault::web_page(&response.media_type())));
+        }
+        if response.status == StatusCode::PARTIAL_CONTENT {
+            // Read only for the connection's sake.
+            let _ = response.body.collect(MAX_UNUSED_BODY).await;
+        }
+        Ok(())
+    }
+}
+
+impl From<FetchedManifest> for ManifestHead {
+    fn from(manifest: FetchedManifest) -> Self {
+        let FetchedManifest { digest, media_type, bytes } = manifest;
+        Self { digest, media_type, size: bytes.len() as u64 }
+    }
+}

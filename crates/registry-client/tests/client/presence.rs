@@ -1,0 +1,212 @@
+//! Whether something is there: the rows of `docs/registry-client.md`, "What is believed".
+
+use http::Method;
+use oci::Digest;
+use registry_client::{Fault as ClientFault, Known};
+use testkit::{Fault, TestRegistry, fixture, fixture::Image};
+
+use crate::support::{Scripted, at, client, digest, read, redirect, reply, stubborn, tag};
+
+async fn holding(image: &Image) -> TestRegistry {
+    let registry = TestRegistry::start().await;
+    registry.load("a", "v1", image).await;
+    registry
+}
+
+fn gets(registry: &TestRegistry) -> usize {
+    registry.count(|request| request.method == Method::GET)
+}
+
+#[tokio::test]
+async fn a_head_that_fails_is_confirmed_by_get() {
+    let image = fixture::image(1, 1);
+    for status in [400, 403, 404, 405, 406, 410, 500, 501, 502, 503] {
+        let registry = holding(&image).await;
+        registry.fail(Fault::on(Method::HEAD, "/v2/a/").status(status));
+        let repository = at(&stubborn(), &registry.host());
+        for reference in [tag("v1"), image.digest().into()] {
+            let found = repository.find_manifest(&reference).await.expect("GET tells");
+            assert_eq!(found.expect("it is there").digest, image.digest(), "{status}");
+        }
+        let blob = image.blobs[0].descriptor.digest;
+        assert!(repository.has_blob(&blob).await.expect("GET tells"), "{status}");
+        let nobodys = Digest::sha256(b"nobody's");
+        let found = repository.find_manifest(&nobodys.into()).await.expect("GET tells");
+        assert_eq!(found, None, "{status}");
+        assert!(!repository.has_blob(&nobodys).await.expect("GET tells"), "{status}");
+        let sent = registry.requests();
+        let most = sent.iter().filter(|it| it.path_and_query.contains("/blobs/")).count();
+        assert!(most <= 4, "{status}: a HEAD that failed is not repeated: {sent:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_head_of_404_is_only_a_hint() {
+    let image = fixture::image(1, 1);
+    let registry = holding(&image).await;
+    let repository = at(&client(), &registry.host());
+    let nobodys = Digest::sha256(b"nobody's");
+    assert!(repository.hint_manifest(&tag("v1")).await.expect("a head").is_yes());
+    assert_eq!(repository.hint_manifest(&nobodys.into()).await.expect("a hint"), Known::Unknown);
+    assert_eq!(gets(&registry), 0);
+    registry.fail(Fault::on(Method::HEAD, "/v2/a/").status(405));
+    let hint = repository.hint_manifest(&nobodys.into()).await;
+    assert_eq!(hint.expect("GET tells"), Known::No);
+}
+
+#[tokio::test]
+async fn a_host_that_refuses_head_gets_get_at_once() {
+    let image = fixture::image(1, 1);
+    let registry = holding(&image).await;
+    registry.fail(Fault::on(Method::HEAD, "/v2/a/").status(405));
+    let repository = at(&client(), &registry.host());
+    for _ in 0..3 {
+        assert!(repository.find_manifest(&tag("v1")).await.expect("GET tells").is_some());
+    }
+    assert_eq!((registry.requests().len(), gets(&registry)), (4, 3));
+}
+
+#[tokio::test]
+async fn what_get_would_not_tell_either_stays_an_error() {
+    let image = fixture::image(1, 1);
+    for status in [401, 429] {
+        let registry = holding(&image).await;
+        registry.fail(Fault::on(Method::HEAD, "/v2/a/").status(status));
+        let repository = at(&client(), &registry.host());
+        let error = repository.find_manifest(&tag("v1")).await.expect_err("nothing is known");
+        assert_eq!(error.status().map(|it| it.as_u16()), Some(status), "{error}");
+        let error = repository.has_blob(&image.digest()).await.expect_err("nothing is known");
+        assert_eq!(error.status().map(|it| it.as_u16()), Some(status), "{error}");
+        assert_eq!(gets(&registry), 0);
+    }
+}
+
+#[tokio::test]
+async fn what_a_listing_names_and_get_does_not_find_is_an_error_of_that_tag_alone() {
+    let image = fixture::image(1, 1);
+    let registry = holding(&image).await;
+    registry.load("a", "v2", &image).await;
+    registry.load("a", "v3", &image).await;
+    registry.fail(Fault::everywhere("/manifests/v1").status(404));
+    registry.fail(Fault::everywhere("/manifests/v3").status(400));
+    let repository = at(&client(), &registry.host());
+    let wanted = [tag("v1"), tag("v2"), tag("v3")];
+    let inventory = repository.inventory(&wanted).await.expect("the others are known");
+    let error = inventory.unread(&wanted[0]).expect("it is not known");
+    assert!(matches!(error.fault(), ClientFault::ListedNotFound), "{error}");
+    assert!(error.to_string().contains("404 Not Found, although the registry lists it"), "{error}");
+    assert!(inventory.unread(&wanted[2]).is_some() && inventory.unread(&wanted[1]).is_none());
+    let v = |text: &str| inventory.tag(&text.parse().expect("a tag")).yes().copied();
+    assert_eq!([v("v1"), v("v2"), v("v3")], [None, Some(image.digest()), None]);
+}
+
+#[tokio::test]
+async fn signed_urls_that_are_good_for_get_only_are_followed_by_get() {
+    let image = fixture::image(1, 1);
+    let (manifest, blob) = (image.bytes.clone(), image.blobs[0].bytes.clone());
+    // As object storage does: whatever is not the signed method is refused, and nothing names a digest.
+    let storage = Scripted::start(move |asked| match (&asked.method, asked.target.as_str()) {
+        (&Method::GET, "/manifest?sig=1") => {
+            let text = std::str::from_utf8(&manifest).expect("JSON");
+            reply(200, &["Content-Type: application/octet-stream"], text)
+        }
+        (&Method::GET, "/blob?sig=1") if asked.header("range") == "bytes=0-0" => {
+            reply(206, &[&format!("Content-Range: bytes 0-0/{}", blob.len())], "x")
+        }
+        _ => reply(403, &["Content-Type: application/xml"], "<Error/>"),
+    })
+    .await;
+    let base = format!("http://{}", storage.host);
+    let registry = Scripted::start(move |asked| {
+        let what = if asked.target.contains("/blobs/") { "blob" } else { "manifest" };
+        redirect(&format!("{base}/{what}?sig=1"))
+    })
+    .await;
+    let repository = at(&client(), &registry.host);
+    let found = repository.find_manifest(&tag("v1")).await.expect("GET tells").expect("a manifest");
+    assert_eq!((found.digest, found.size), (image.digest(), image.bytes.len() as u64));
+    assert!(repository.has_blob(&image.blobs[0].descriptor.digest).await.expect("GET tells"));
+}
+
+#[tokio::test]
+async fn one_byte_tells_of_a_blob_whatever_the_server_makes_of_ranges() {
+    let blob = Digest::sha256(b"");
+    let large = "x".repeat(1 << 20);
+    for (status, headers, body, is_there) in [
+        (200, &[][..], large.as_str(), true),
+        (206, &["Content-Range: bytes 0-0/9"], "x", true),
+        (416, &["Content-Range: bytes */0"], "", true),
+        (404, &[], "", false),
+    ] {
+        let body = body.to_owned();
+        let server = Scripted::start(move |asked| match asked.method {
+            Method::HEAD => reply(403, &[], ""),
+            _ => reply(status, headers, &body),
+        })
+        .await;
+        let found = at(&client(), &server.host).has_blob(&blob).await;
+        assert_eq!(found.expect("GET tells"), is_there, "{status}");
+        assert_eq!(server.lines().len(), 2, "{status}");
+    }
+    // One that knows no ranges at all.
+    let server = Scripted::start(|asked| match asked.header("range") {
+        "" if asked.method == Method::GET => reply(200, &[], "x"),
+        _ => reply(416, &[], ""),
+    })
+    .await;
+    assert!(at(&client(), &server.host).has_blob(&blob).await.expect("GET tells"));
+}
+
+#[tokio::test]
+async fn a_page_for_people_is_no_proof_of_presence() {
+    let page = ["Content-Type: text/html; charset=utf-8"];
+    let server = Scripted::start(move |_| reply(200, &page, "<html>Please log in</html>")).await;
+    let repository = at(&client(), &server.host);
+    let digest = Digest::sha256(b"x");
+    let by_tag = repository.find_manifest(&tag("v1")).await.expect_err("no manifest");
+    let by_digest = repository.find_manifest(&digest.into()).await.expect_err("no manifest");
+    let blob = repository.has_blob(&digest).await.expect_err("no blob");
+    let listing = repository.tags().await.expect_err("no listing");
+    let inventory = repository.inventory(&[tag("v1")]).await.expect_err("no listing");
+    let catalog = client().catalog(&server.host).await.expect_err("no listing");
+    for error in [by_tag, by_digest, blob, listing, inventory, catalog] {
+        assert!(error.to_string().contains("got an HTML page (text/html) instead"), "{error}");
+        assert!(error.to_string().contains(&server.url()), "it says where: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_in_place_of_content_is_told_as_that() {
+    let page = "<!DOCTYPE html><title>Welcome to the hotel</title>";
+    for headers in [&["Content-Type: text/html"][..], &[]] {
+        let server = Scripted::start(move |_| reply(200, headers, page)).await;
+        let repository = at(&client(), &server.host);
+        let told = "a proxy or a login page is in the way";
+        let manifest = repository.manifest(&digest().into()).await.expect_err("no manifest");
+        assert!(manifest.to_string().contains(told), "{manifest}");
+        if headers.is_empty() {
+            continue;
+        }
+        let blob = read(repository.blob(&digest()).await.expect("it begins")).await;
+        let blob = blob.expect_err("no blob").to_string();
+        assert!(blob.contains(told) && !blob.contains("digest"), "{blob}");
+    }
+    // Content that is HTML, and has its digest, is content.
+    let html = "<html>an artifact</html>";
+    let server = Scripted::start(move |_| reply(200, &["Content-Type: text/html"], html)).await;
+    let wanted = Digest::sha256(html.as_bytes());
+    let blob = at(&client(), &server.host).blob(&wanted).await.expect("it begins");
+    assert_eq!(read(blob).await.expect("it is right"), html.as_bytes());
+    // In place of a token.
+    let registry = Scripted::start(move |asked| match asked.target.starts_with("/token") {
+        true => reply(200, &["Content-Type: text/html"], page),
+        false => {
+            let realm = format!("http://{}/token", asked.header("host"));
+            reply(401, &[&format!(r#"WWW-Authenticate: Bearer realm="{realm}""#)], "")
+        }
+    })
+    .await;
+    let error = at(&client(), &registry.host).tags().await.expect_err("no token");
+    assert!(error.to_string().contains("no token: GET"), "{error}");
+    assert!(error.to_string().contains("got an HTML page"), "{error}");
+}
