@@ -10,6 +10,7 @@ use futures_util::{StreamExt as _, stream};
 use oci::{Digest, Host, Reference, Tag};
 use promotion_manifest::DestinationRepository;
 use registry_client::{Error, Inventory, Known};
+use transfer::Confirm;
 
 use crate::{Run, hosts::Reason};
 
@@ -82,6 +83,8 @@ pub(crate) struct Sight {
     pub edges: Vec<Seen>,
     /// What is known of its attachments, if any shall be there.
     pub hanging: Option<Inventory>,
+    /// What is to be said of its edges, where it could not be read and that may be because it does not exist yet.
+    pub note: Option<Reason>,
 }
 
 /// What was seen at a destination, or why it cannot be said.
@@ -122,8 +125,17 @@ async fn read_destination(run: &Run<'_>, index: usize) -> SeenAt {
     let host = &place.prefix.host;
     run.hosts.check(host).await?;
     let wanted = wanted(run, place);
-    let inventory = run.destination(index).inventory(&wanted).await;
-    let mut inventory = inventory.map_err(|error| run.hosts.explain(host, &error))?;
+    let mut inventory = match run.destination(index).inventory(&wanted).await {
+        Err(error) if error.is_unauthorized() => match run.settings.confirm {
+            Confirm::DryRun => return Ok(Sight::unknown(run, place, &error)),
+            // Who may only read can still see that nothing is to be written.
+            Confirm::Write => {
+                let read = run.readable_destination(index).inventory(&wanted).await;
+                read.map_err(|_refused_too| run.hosts.explain(host, &error))?
+            }
+        },
+        inventory => inventory.map_err(|error| run.hosts.explain(host, &error))?,
+    };
     let see = |edge| {
         let (digest, tag) = (run.edges.digest(edge), run.edges.tag(edge));
         let unread = Seen::unread(&inventory, &digest, tag);
@@ -135,7 +147,22 @@ async fn read_destination(run: &Run<'_>, index: usize) -> SeenAt {
         inventory.keep_digest_tags();
         inventory
     });
-    Ok(Sight { edges, hanging })
+    Ok(Sight { edges, hanging, note: None })
+}
+
+impl Sight {
+    /// A dry run asks with the right to read only, and many registries refuse that of a repository that does not
+    /// exist yet. So it may be there or not, and what is planned is what to do if it is not.
+    fn unknown(run: &Run<'_>, place: &DestinationRepository, error: &Error) -> Self {
+        let note = format!(
+            "not known before writing: {}/{} cannot be read, or does not exist yet ({error}); --confirm reads it \
+             with push access before it writes",
+            place.prefix.host, place.repository
+        );
+        let edges = place.edges.iter().map(|_| Seen::Nothing).collect();
+        let hanging = run.settings.attaches_to(place).then(Inventory::default);
+        Self { edges, hanging, note: Some(note.into()) }
+    }
 }
 
 /// The tags and digests of the edges, each once.

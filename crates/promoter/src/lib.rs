@@ -58,8 +58,17 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// A destination repository, spoken to as its registry's entry says.
+    /// A destination repository, spoken to as its registry's entry says: with the right to write, in a run that
+    /// writes.
     fn destination(&self, index: usize) -> RepositoryClient {
+        match self.settings.confirm {
+            Confirm::Write => self.readable_destination(index).for_writing(),
+            Confirm::DryRun => self.readable_destination(index),
+        }
+    }
+
+    /// The same with the right to read, which is all that some have where nothing is to be written.
+    fn readable_destination(&self, index: usize) -> RepositoryClient {
         let place = &self.edges.destinations()[index];
         let client = self.hosts.client(self.edges.service_account(place));
         client.repository(&place.prefix.host, &place.repository)

@@ -86,7 +86,8 @@ pub(crate) fn plan(knowledge: Knowledge<'_>) -> Plan {
                 Decision::Doubtful => plan.doubtful.push(at),
                 Decision::Do(task) => {
                     let wish = edges.wish(edge).id;
-                    work.entry(wish).or_insert_with(|| Work::of(wish)).add(at, task);
+                    let note = seen.as_ref().ok().and_then(|sight| sight.note.as_ref());
+                    work.entry(wish).or_insert_with(|| Work::of(wish)).add(at, task, note);
                 }
             }
         }
@@ -99,7 +100,7 @@ pub(crate) fn plan(knowledge: Knowledge<'_>) -> Plan {
 }
 
 impl Work {
-    fn add(&mut self, at: EdgeRef, task: Task) {
+    fn add(&mut self, at: EdgeRef, task: Task, note: Option<&Reason>) {
         for origin in task.origins {
             if !self.origins.contains(&origin) {
                 self.origins.push(origin);
@@ -107,7 +108,7 @@ impl Work {
         }
         // Edges come destination by destination, so that only the last target can be this one.
         if self.targets.last().is_none_or(|last| last.destination != at.destination) {
-            self.targets.push(Target::new(at.destination, task.lacks));
+            self.targets.push(Target::new(at.destination, task.lacks, note.cloned()));
         }
         if let Some(target) = self.targets.last_mut() {
             match task.holds {

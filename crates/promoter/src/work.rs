@@ -48,7 +48,7 @@ pub(crate) struct Target {
     pub held: Vec<usize>,
     /// The attachments that it lacks, by their place in [`Work::attachments`].
     pub missing: Vec<usize>,
-    /// What it lacks of an image whose digest it has, or why that cannot be said.
+    /// What it lacks of an image whose digest it has, or why something cannot be said of it.
     pub note: Option<Reason>,
 }
 
@@ -123,9 +123,9 @@ impl Work {
 
 impl Target {
     /// A destination of which no edge is known yet.
-    pub(crate) fn new(destination: usize, lacks: Lacks) -> Self {
+    pub(crate) fn new(destination: usize, lacks: Lacks, note: Option<Reason>) -> Self {
         let (edges, held, missing) = (Vec::new(), Vec::new(), Vec::new());
-        Self { destination, lacks, edges, held, missing, note: None }
+        Self { destination, lacks, edges, held, missing, note }
     }
 
     /// Whether the image is to be copied there, or the rest of it.

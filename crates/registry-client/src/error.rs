@@ -105,9 +105,12 @@ impl Error {
         is_wrong || self.is_not_found()
     }
 
-    /// Whether the registry wants credentials, or better ones (401, 403).
+    /// Whether the registry or its realm wants credentials, or better ones (401, 403).
     #[must_use]
     pub fn is_unauthorized(&self) -> bool {
+        if let Fault::Token { cause } = &self.decisive().fault {
+            return cause.is_unauthorized();
+        }
         matches!(self.status(), Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN))
     }
 

@@ -51,11 +51,13 @@ pub struct RepositoryClient {
     name: Repository,
     /// The places that its requests are asked under.
     held: Option<Held>,
+    /// What tokens for its reads are to allow.
+    reads_with: Action,
 }
 
 impl RepositoryClient {
     pub(crate) fn new(client: Client, host: Host, name: Repository) -> Self {
-        Self { client, host, name, held: None }
+        Self { client, host, name, held: None, reads_with: Action::Pull }
     }
 
     /// The same, with requests that need no places but those that are held.
@@ -68,6 +70,13 @@ impl RepositoryClient {
     #[must_use]
     pub const fn held(&self) -> Option<&Held> {
         self.held.as_ref()
+    }
+
+    /// The same for who is going to write to it: tokens allow that for reads, too. Of a repository that does not
+    /// exist yet, many registries say 401 or 403 to whoever may only read, and 404 to whoever may create it.
+    #[must_use]
+    pub fn for_writing(&self) -> Self {
+        Self { reads_with: Action::Push, ..self.clone() }
     }
 
     /// The registry.
@@ -229,7 +238,7 @@ impl RepositoryClient {
     pub(crate) fn request(&self, method: Method, path: &str) -> Result<Request, Error> {
         let url = self.client.endpoint(&self.host, &method, &format!("{}/{path}", self.name))?;
         let action = match method {
-            Method::GET | Method::HEAD => Action::Pull,
+            Method::GET | Method::HEAD => self.reads_with,
             Method::DELETE => Action::Delete,
             _ => Action::Push,
         };

@@ -16,6 +16,7 @@ mod registry;
 mod rewrite;
 mod server;
 mod shape;
+mod token_registry;
 
 pub use axum::body::Body;
 
@@ -28,4 +29,5 @@ pub use crate::{
     record::RecordedRequest,
     registry::TestRegistry,
     server::TestServer,
+    token_registry::{TokenModel, TokenRegistry, TokenRights},
 };

@@ -28,11 +28,22 @@ impl TestRegistry {
     /// This registry, served.
     pub async fn over(registry: Registry) -> Self {
         let served = registry.clone();
-        let server = TestServer::start(move |request| {
+        let answer = move |request| {
             let registry = served.clone();
             async move { registry.respond(request).await }
-        });
-        Self { server: server.await, registry }
+        };
+        Self::behind(registry, answer).await
+    }
+
+    /// This registry, served by what stands in front of it.
+    pub(crate) async fn behind<F>(
+        registry: Registry,
+        answer: impl Fn(Request<Body>) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Response<Body>> + Send + 'static,
+    {
+        Self { server: TestServer::start(answer).await, registry }
     }
 
     /// The prefix of the repositories below `path`; `""` is the root.

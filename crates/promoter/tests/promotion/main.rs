@@ -6,6 +6,7 @@ mod attachments;
 mod changes;
 mod costs;
 mod faults;
+mod first;
 mod harness;
 mod hollow;
 mod kinds;

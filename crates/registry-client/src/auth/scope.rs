@@ -48,13 +48,22 @@ impl Scopes {
     #[must_use]
     pub(crate) fn and(mut self, repository: &Repository, action: Action) -> Self {
         self.0.insert(format!("repository:{repository}:{}", action.as_str()));
-        self
+        self.without_covered()
     }
 
     /// With those that a challenge names, parted by blanks.
     #[must_use]
     pub(crate) fn and_asked(mut self, asked: &str) -> Self {
         self.0.extend(asked.split_ascii_whitespace().map(str::to_owned));
+        self.without_covered()
+    }
+
+    /// Without `pull` beside `pull,push` of the same: a realm may refuse the one, for a repository that does not exist,
+    /// and give the other.
+    fn without_covered(mut self) -> Self {
+        let pushed = self.0.iter().filter_map(|scope| scope.strip_suffix(",push"));
+        let covered: Vec<_> = pushed.map(str::to_owned).collect();
+        self.0.retain(|scope| !covered.contains(scope));
         self
     }
 
@@ -72,7 +81,8 @@ mod tests {
         let name = |text: &str| text.parse::<Repository>().expect("a name");
         let scopes = Scopes::of(&name("b/c"), Action::Push)
             .and(&name("a"), Action::Pull)
-            .and_asked("repository:a:pull repository:d:delete");
+            .and(&name("b/c"), Action::Pull)
+            .and_asked("repository:a:pull repository:d:delete repository:b/c:pull");
         let told: Vec<_> = scopes.iter().collect();
         let all = ["repository:a:pull", "repository:b/c:pull,push", "repository:d:delete"];
         assert_eq!(told, all);

@@ -1,0 +1,78 @@
+//! The first promotion into a repository, at registries that do not tell whoever may only read that it does not
+//! exist.
+
+use oci::Host;
+use promoter::Settings;
+use promotion_manifest::EdgeSet;
+use registry_client::{Client, Credential, Credentials, Retries};
+use serde_json::Value;
+use testkit::{TestRegistry, TokenModel, TokenRegistry, TokenRights, fixture};
+use transfer::Confirm::{DryRun, Write};
+
+use crate::harness::{bare, entry, is_write, manifest, reason, run, verdicts};
+
+const MODELS: [TokenModel; 3] = [TokenModel::DockerHub, TokenModel::Quay, TokenModel::GitHub];
+
+fn client(host: &Host) -> Client {
+    let credential =
+        Credential::Basic { user: "user".to_owned(), password: "password".to_owned().into() };
+    let credentials = Credentials::builder().with(host, credential).build();
+    Client::builder().retries(Retries::none()).credentials(credentials).build()
+}
+
+async fn promote(staging: &TestRegistry, to: &TokenRegistry, settings: Settings) -> Value {
+    let image = fixture::index(1, 2, 2);
+    staging.load("staging/app", None, &image).await;
+    let images = entry("app", &image, &["v1"]);
+    let project = manifest("team", &staging.prefix("staging"), &[to.prefix("prod")], &images);
+    run(client(&to.host()), &EdgeSet::new(vec![project]), &settings, &transfer::stop().1).await
+}
+
+#[tokio::test]
+async fn a_repository_that_does_not_exist_yet_is_promoted_into() {
+    let image = fixture::index(1, 2, 2);
+    for model in MODELS {
+        let staging = TestRegistry::start().await;
+        let to = TokenRegistry::start(model, TokenRights::Push).await;
+        let report = promote(&staging, &to, Settings::new(Write)).await;
+        assert_eq!(verdicts(&report), ["copied"], "{model:?}: {report:#}");
+        assert!(to.holds("prod/app", &image).await);
+        assert_eq!(to.digest_of("prod/app", "v1").await, Some(image.digest()));
+        // Now it exists, and even a dry run reads it.
+        for settings in [bare(DryRun), bare(Write)] {
+            let report = promote(&staging, &to, settings).await;
+            assert_eq!(verdicts(&report), ["present"], "{model:?}: {report:#}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_dry_run_says_that_it_cannot_know_whether_the_repository_exists() {
+    for model in MODELS {
+        let staging = TestRegistry::start().await;
+        let to = TokenRegistry::start(model, TokenRights::Push).await;
+        let report = promote(&staging, &to, Settings::new(DryRun)).await;
+        assert_eq!(verdicts(&report), ["to_copy"], "{model:?}: {report:#}");
+        let note = reason(&report, "to_copy");
+        let start = format!("not known before writing: {}/prod/app cannot be read", to.host());
+        assert!(note.starts_with(&start) && note.contains("--confirm reads it"), "{note}");
+        assert_eq!(to.count(is_write), 0);
+    }
+}
+
+#[tokio::test]
+async fn who_may_not_push_writes_nothing_and_sees_what_is_there() {
+    let image = fixture::index(1, 2, 2);
+    for model in MODELS {
+        let staging = TestRegistry::start().await;
+        let to = TokenRegistry::start(model, TokenRights::Pull).await;
+        let report = promote(&staging, &to, Settings::new(Write)).await;
+        assert_eq!(verdicts(&report), ["failed"], "{model:?}: {report:#}");
+        let reason = reason(&report, "failed");
+        assert!(reason.contains("401") || reason.contains("403"), "{model:?}: {reason}");
+        assert_eq!(to.count(is_write), 0, "{model:?}");
+        to.load("prod/app", "v1", &image).await;
+        let report = promote(&staging, &to, bare(Write)).await;
+        assert_eq!(verdicts(&report), ["present"], "{model:?}: {report:#}");
+    }
+}
