@@ -47,9 +47,13 @@ async fn a_mirror_is_made_once_and_the_store_serves_it() {
             .spawn()
             .expect("it starts");
     let mut log = BufReader::new(child.stderr.take().expect("piped")).lines();
-    let line = log.next_line().await.expect("UTF-8").expect("it says where it listens");
-    let said: serde_json::Value = serde_json::from_str(&line).expect("the log is JSON");
-    let host = said["address"].as_str().expect("an address").parse().expect("a host");
+    let host = loop {
+        let line = log.next_line().await.expect("UTF-8").expect("it says where it listens");
+        let said: serde_json::Value = serde_json::from_str(&line).expect("the log is JSON");
+        if let Some(address) = said["address"].as_str() {
+            break address.parse().expect("a host");
+        }
+    };
     let path = format!("/containers/images/{}", image.digest());
     let found = testkit::get(&host, &path).await.expect("an answer");
     assert_eq!(found.body(), &image.bytes);
