@@ -37,6 +37,46 @@ async fn a_sha512_digest_is_promoted_untagged() {
     assert_eq!(verdicts(&promote_with(vec![project], &Settings::new(Write)).await), ["present"; 2]);
 }
 
+/// A registry that has this manifest under its digest, and nothing else: Portolan's own takes no such one.
+async fn serving(image: &Image) -> testkit::TestServer {
+    let Image { descriptor, bytes, .. } = image.clone();
+    let answer = move |request: &http::Request<testkit::Body>| {
+        let is_it = request.uri().path().ends_with(&descriptor.digest.to_string());
+        let (status, content) = if is_it { (200, bytes.clone()) } else { (404, "".into()) };
+        let answer = http::Response::builder()
+            .status(if request.uri().path() == "/v2/" { 200 } else { status })
+            .header("content-type", &descriptor.media_type)
+            .header("docker-content-digest", descriptor.digest.to_string())
+            .header("content-length", content.len());
+        let is_head = request.method() == Method::HEAD;
+        let body = if is_head { testkit::Body::empty() } else { testkit::Body::from(content) };
+        answer.body(body).expect("an answer")
+    };
+    testkit::TestServer::start(move |request| std::future::ready(answer(&request))).await
+}
+
+#[tokio::test]
+async fn an_image_that_is_served_as_an_index_is_refused() {
+    let harbour = Harbour::open().await;
+    let image = fixture::image(1, 1);
+    let mut content: serde_json::Value = serde_json::from_slice(&image.bytes).expect("JSON");
+    content.as_object_mut().expect("an object").remove("mediaType");
+    let bytes = bytes::Bytes::from(content.to_string());
+    let descriptor = Descriptor::of(oci::media_type::OCI_INDEX, &bytes);
+    let image = Image { descriptor, bytes, blobs: Vec::new(), children: Vec::new() };
+    let server = serving(&image).await;
+    let from =
+        oci::RegistryPrefix { host: server.host(), path: Some("team".parse().expect("a path")) };
+    let to = harbour.production.each_ref().map(|registry| registry.prefix("images"));
+    let project = crate::harness::manifest("team", &from, &to, &entry("app", &image, &["v1"]));
+    let report = promote(vec![project], Write).await;
+    assert_eq!(verdicts(&report), ["failed"; 2], "{report:#}");
+    assert!(reason(&report, "failed").contains("ambiguous"), "{report:#}");
+    for registry in &harbour.production {
+        assert!(!registry.holds("images/app", &image).await);
+    }
+}
+
 #[tokio::test]
 async fn docker_schema_1_is_refused_in_words_by_the_plan() {
     let harbour = Harbour::open().await;
@@ -46,22 +86,7 @@ async fn docker_schema_1_is_refused_in_words_by_the_plan() {
     let old = Image { descriptor, bytes: bytes.into(), blobs: Vec::new(), children: Vec::new() };
     let fine = fixture::image(1, 1);
     harbour.staging.load("staging/team/app", None, &fine).await;
-    // Portolan's own registry takes no such manifest: another one serves it.
-    let server = {
-        let (digest, length) = (old.digest().to_string(), bytes.len());
-        let answer = move |request: &http::Request<testkit::Body>| {
-            let is_it = request.uri().path().ends_with(&digest);
-            let body = if request.method() == Method::HEAD || !is_it { "" } else { bytes };
-            let (status, length) = if is_it { (200, length) } else { (404, 0) };
-            let answer = http::Response::builder()
-                .status(if request.uri().path() == "/v2/" { 200 } else { status })
-                .header("content-type", oci::media_type::DOCKER_SCHEMA1_SIGNED)
-                .header("docker-content-digest", &digest)
-                .header("content-length", length);
-            answer.body(testkit::Body::from(body)).expect("an answer")
-        };
-        testkit::TestServer::start(move |request| std::future::ready(answer(&request))).await
-    };
+    let server = serving(&old).await;
     let from =
         oci::RegistryPrefix { host: server.host(), path: Some("old".parse().expect("a path")) };
     let to = harbour.production.each_ref().map(|registry| registry.prefix("images"));
