@@ -1,7 +1,11 @@
 //! How long each blob is, noted apart from its content: a file that was cut short or grew is noticed when
 //! it is opened. Notes are not synced: a blob without one is served unchecked.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs::{self, File},
+    io::{self, Write as _},
+    path::PathBuf,
+};
 
 use oci::Digest;
 
@@ -34,8 +38,17 @@ impl Sizes {
     }
 
     fn try_note(&self, digest: Digest, bytes: u64) -> Done {
-        let (path, staged) = (self.path(digest), self.staging.join(UploadId::random().to_string()));
-        fs::write(&staged, format!("{bytes}\n")).map_err(failed("write", &staged))?;
+        let (path, text) = (self.path(digest), format!("{bytes}\n"));
+        // A note that is torn has no line feed: it need not be renamed into its place.
+        match File::create_new(&path).and_then(|mut file| file.write_all(text.as_bytes())) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            written => return written.map_err(failed("write", &path)),
+        }
+        if self.of(digest)? == Some(bytes) {
+            return Ok(());
+        }
+        let staged = self.staging.join(UploadId::random().to_string());
+        fs::write(&staged, text).map_err(failed("write", &staged))?;
         fs::rename(&staged, &path).map_err(|error| {
             // Otherwise it goes at the next start.
             let _ = fs::remove_file(&staged);
