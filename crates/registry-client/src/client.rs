@@ -275,7 +275,8 @@ impl Client {
         Self { shared, authorizer: Arc::new(Authorizer::new(credentials)) }
     }
 
-    /// Whether a registry answers: a refusal counts too, a server error (5xx) does not.
+    /// Whether a registry answers: a refusal counts too, a server error (5xx) does not. So does one that wants
+    /// a token which there is none for: a repository may have credentials of its own.
     ///
     /// # Errors
     /// When it cannot be reached or is out of order.
@@ -285,7 +286,8 @@ impl Client {
             Ok(_) => Ok(()),
             Err(error) => match error.fault() {
                 Fault::Status { status, .. } if !status.is_server_error() => Ok(()),
-                Fault::NotFollowed { .. } => Ok(()),
+                Fault::NotFollowed { .. } | Fault::Credentials { .. } => Ok(()),
+                Fault::Token { cause } if !cause.is_unreachable() => Ok(()),
                 _ => Err(error),
             },
         }

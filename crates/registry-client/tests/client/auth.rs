@@ -380,3 +380,35 @@ async fn a_token_that_runs_out_in_the_middle_of_a_push_is_renewed_and_the_push_g
     assert_eq!(methods, wanted);
     assert_eq!(realm.lines().len(), 2);
 }
+
+#[tokio::test]
+async fn credentials_of_a_path_work_alone_and_beside_wrong_ones_of_the_host() {
+    let wanted = basic_header();
+    let strict = Scripted::start(move |asked| match asked.header("authorization") {
+        sent if sent == wanted => reply(200, &[], r#"{"token":"t1","expires_in":300}"#),
+        _ => reply(401, &[], r#"{"errors":[{"code":"UNAUTHORIZED","message":"who"}]}"#),
+    })
+    .await;
+    let registry = registry(&strict, has_token).await;
+    let (right, wrong) = (STANDARD.encode(format!("me:{SECRET}")), STANDARD.encode("me:wrong"));
+    let host = &registry.host;
+    for (case, entries) in [
+        ("alone", format!(r#""{host}/a":{{"auth":"{right}"}}"#)),
+        (
+            "beside wrong ones",
+            format!(r#""{host}/a":{{"auth":"{right}"}},"{host}":{{"auth":"{wrong}"}}"#),
+        ),
+    ] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("config.json");
+        std::fs::write(&file, format!(r#"{{"auths":{{{entries}}}}}"#)).expect("it is written");
+        let credentials = Credentials::builder().named_config(file).build();
+        let client = Client::builder().credentials(credentials).build();
+        client.ping(host).await.unwrap_or_else(|error| panic!("{case}: {error}"));
+        let read = read_from(&client, host).await;
+        assert_eq!(read.unwrap_or_else(|error| panic!("{case}: {error}")), BLOB.as_bytes());
+        let other = client.repository(host, &name("b")).manifest(&tag("x")).await;
+        let error = other.expect_err("another path has no credentials");
+        assert!(error.to_string().contains("no token: "), "{case}: {error}");
+    }
+}
