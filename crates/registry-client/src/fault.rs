@@ -133,7 +133,7 @@ pub enum Fault {
         received: u64,
     },
     /// The answer's body came below the least rate.
-    #[error("it came too slowly: {received} bytes in {} s, where {least} a second are the least", after.as_secs())]
+    #[error("transfer too slow: {received} bytes in {} s (minimum {} KiB/s)", after.as_secs(), least >> 10)]
     CameTooSlowly {
         /// How much of the body came in that time.
         received: u64,
@@ -143,7 +143,7 @@ pub enum Fault {
         least: u64,
     },
     /// The registry took the content below the least rate.
-    #[error("it was taken too slowly: {sent} bytes in {} s, where {least} a second are the least", after.as_secs())]
+    #[error("transfer too slow: {sent} bytes sent in {} s (minimum {} KiB/s)", after.as_secs(), least >> 10)]
     TakenTooSlowly {
         /// How much of the content was taken in that time.
         sent: u64,

@@ -122,7 +122,7 @@ async fn a_blob_that_drips_is_given_up_in_the_end() {
         panic!("{error}")
     };
     assert!(*received < BLOB.len() as u64 && *after >= Duration::from_millis(200), "{error}");
-    assert!(fault.starts_with("it came too slowly: "), "{fault}");
+    assert!(fault.starts_with("transfer too slow: "), "{fault}");
     assert!(error.is_transient() && !error.is_unreachable());
 }
 

@@ -341,7 +341,7 @@ async fn a_registry_that_takes_content_too_slowly_is_given_up() {
     let error = upload.put(&digest(), SIZE, body).await.expect_err("too slow");
     let Fault::TakenTooSlowly { sent, after, .. } = error.fault() else { panic!("{error}") };
     assert!(*sent < SIZE && *after >= SHORT / 5, "{error}");
-    assert!(error.to_string().contains(": it was taken too slowly: "), "{error}");
+    assert!(error.to_string().contains(": transfer too slow: "), "{error}");
     assert!(error.is_transient() && !error.is_unreachable());
 }
 
