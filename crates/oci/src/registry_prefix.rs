@@ -26,8 +26,14 @@ impl Host {
         name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name)
     }
 
+    /// The port, if it names one.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        split_port(&self.0).1.and_then(|port| port.parse().ok())
+    }
+
     /// Whether it is this machine: `localhost` or a loopback address. Only these are spoken to over
-    /// plain HTTP unasked.
+    /// plain HTTP unasked, if they do not speak TLS.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         let name = self.name();

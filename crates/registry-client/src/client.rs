@@ -24,6 +24,7 @@ use crate::{
     rate::{LEAST_RATE, LeastRate, RATE_WINDOW},
     referrers::ApiMemory,
     request::Request,
+    scheme::{Protocol, Protocols},
     tls::{TlsSettings, native_roots},
 };
 
@@ -64,13 +65,14 @@ pub(crate) struct Shared {
     pub(crate) referrers_api: ApiMemory,
     pub(crate) heads: HeadMemory,
     pub(crate) conditions: ConditionMemory,
-    plain: HashSet<Host>,
+    pub(crate) protocols: Protocols,
 }
 
 /// The settings of a [`Client`].
 #[must_use = "settings do nothing until `build`"]
 pub struct ClientBuilder {
     plain: HashSet<Host>,
+    tls_hosts: HashSet<Host>,
     request_timeout: Duration,
     idle_timeout: Duration,
     connect_timeout: Duration,
@@ -151,6 +153,13 @@ impl ClientBuilder {
         Ok(self)
     }
 
+    /// Speaks TLS to `host` and nothing else. May be given for several hosts; only loopback hosts need it, which
+    /// fall back to plain HTTP otherwise.
+    pub fn tls(mut self, host: Host) -> Self {
+        self.tls_hosts.insert(host);
+        self
+    }
+
     /// Speaks plain HTTP to `host`. May be given for several hosts; loopback hosts do not need it.
     pub fn plain_http(mut self, host: Host) -> Self {
         self.plain.insert(host);
@@ -227,7 +236,7 @@ impl ClientBuilder {
             referrers_api: ApiMemory::default(),
             heads: HeadMemory::default(),
             conditions: ConditionMemory::default(),
-            plain: self.plain,
+            protocols: Protocols::new(self.plain, self.tls_hosts),
         });
         Client { shared, authorizer }
     }
@@ -250,6 +259,7 @@ impl Client {
     pub fn builder() -> ClientBuilder {
         ClientBuilder {
             plain: HashSet::new(),
+            tls_hosts: HashSet::new(),
             request_timeout: REQUEST_TIMEOUT,
             idle_timeout: IDLE_TIMEOUT,
             connect_timeout: CONNECT_TIMEOUT,
@@ -351,14 +361,33 @@ impl Client {
         Ok(url)
     }
 
-    /// The URL of a host.
+    /// The URL of a host: with `http` where a probe has to tell, before it is sent.
     pub(crate) fn root(&self, host: &Host) -> Result<Url, url::ParseError> {
-        let scheme = if self.is_plain(host) { "http" } else { "https" };
-        format!("{scheme}://{}/", host.authority()).parse()
+        let protocol = self.shared.protocols.known(host).unwrap_or(Protocol::Plain);
+        format!("{}://{}/", protocol.scheme(), host.authority()).parse()
     }
 
-    fn is_plain(&self, host: &Host) -> bool {
-        host.is_loopback() || self.shared.plain.contains(host)
+    /// Makes a registry's URL one of the protocol that it speaks.
+    pub(crate) async fn settle_scheme(&self, url: &mut Url) {
+        let Ok(host) = url.authority().parse::<Host>() else { return };
+        let protocols = &self.shared.protocols;
+        let is_open = url.scheme() == "http" && host.is_loopback();
+        if is_open
+            && !protocols.is_named_plain(&host)
+            && protocols.probed(&host).await == Some(Protocol::Tls)
+        {
+            // It never fails from http to https.
+            let _ = url.set_scheme(Protocol::Tls.scheme());
+        }
+    }
+
+    /// Whether a host that was named for plain HTTP speaks TLS, after something went wrong with it.
+    pub(crate) async fn speaks_tls(&self, url: &Url) -> bool {
+        let Ok(host) = url.authority().parse::<Host>() else { return false };
+        let protocols = &self.shared.protocols;
+        url.scheme() == "http"
+            && protocols.is_named_plain(&host)
+            && protocols.probed(&host).await == Some(Protocol::Tls)
     }
 
     /// Whether plain HTTP may be spoken to where `from` redirects: to hosts named for it; and from
@@ -367,7 +396,7 @@ impl Client {
         let host = |url: &Url| url.authority().parse::<Host>();
         let (Ok(old), Ok(new)) = (host(from), host(to)) else { return false };
         from.origin() == to.origin()
-            || self.shared.plain.contains(&new)
+            || self.shared.protocols.is_named_plain(&new)
             || (old.is_loopback() && new.is_loopback())
     }
 }

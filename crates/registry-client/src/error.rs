@@ -126,6 +126,8 @@ impl Error {
             Fault::BadHost { .. }
                 | Fault::Connect { .. }
                 | Fault::Tls { .. }
+                | Fault::SpeaksPlain { .. }
+                | Fault::SpeaksTls { .. }
                 | Fault::NoRootCertificates
                 | Fault::NoAnswer { .. }
         );

@@ -27,6 +27,7 @@ use crate::{
     quota::{self, Direction, Verb},
     request::{Asked, Request},
     retry::{Attempts, retry_after},
+    tls_fault::is_no_tls,
     url::strip_user,
 };
 
@@ -48,7 +49,7 @@ impl Client {
     /// Sends a request, follows redirects, and gives back a successful answer; any other one is an
     /// error, once it was asked as often as may help. Every request of this crate passes here.
     pub(crate) async fn send(&self, mut request: Request) -> Result<Answer, Error> {
-        self.shared.broker.asked(request.url.authority());
+        self.begin(&mut request).await;
         let mut attempts = Attempts::default();
         loop {
             match self.follow(&mut request).await {
@@ -61,7 +62,7 @@ impl Client {
     /// The same with the whole body, if that is no longer than `limit` bytes. One that breaks is asked for
     /// again too.
     pub(crate) async fn fetch(&self, mut request: Request, limit: usize) -> Result<Whole, Error> {
-        self.shared.broker.asked(request.url.authority());
+        self.begin(&mut request).await;
         let mut attempts = Attempts::default();
         loop {
             let done = match self.follow(&mut request).await {
@@ -73,6 +74,14 @@ impl Client {
                 done => return done,
             }
         }
+    }
+
+    /// What comes before the first try. The URL of a realm says itself which protocol it is of.
+    async fn begin(&self, request: &mut Request) {
+        if request.access.is_some() {
+            self.settle_scheme(&mut request.url).await;
+        }
+        self.shared.broker.asked(request.url.authority());
     }
 
     /// The answer at the end of all redirects.
@@ -193,9 +202,22 @@ impl Client {
                 headers.insert(header::AUTHORIZATION, authorization.header().clone());
             }
         }
-        let response = headers_of(pool.request(asked.guard, outgoing), progress).await?;
+        let response = match headers_of(pool.request(asked.guard, outgoing), progress).await {
+            Ok(response) => response,
+            Err(fault) => return Err(self.wrong_protocol(&asked.url, fault).await),
+        };
         self.take_note(asked, turn, &response);
         Ok(Reply { response, place })
+    }
+
+    /// The same fault, but for what comes of the wrong protocol.
+    async fn wrong_protocol(&self, url: &Url, fault: Fault) -> Fault {
+        let host = url.authority().into();
+        match fault {
+            Fault::Tls { cause } if is_no_tls(&*cause) => Fault::SpeaksPlain { host },
+            Fault::Lost { .. } if self.speaks_tls(url).await => Fault::SpeaksTls { host },
+            fault => fault,
+        }
     }
 
     /// Tells the host's rate what it said to a request. Only 429 is about the rate (RFC 6585 §4): a 503
@@ -254,6 +276,11 @@ impl Client {
     async fn refusal(&self, asked: Asked, reply: Reply) -> Error {
         let status = reply.response.status();
         let retry_after = retry_after(reply.response.headers(), (self.shared.clock)());
+        // What Go's servers, nginx and Apache respond with.
+        if status == StatusCode::BAD_REQUEST && self.speaks_tls(&asked.url).await {
+            let host = asked.url.authority().into();
+            return asked.fails(Fault::SpeaksTls { host });
+        }
         let answer = Answer::new(self, asked, reply);
         let length = unsatisfied_length(&answer.headers);
         let read = answer.body.collect(MAX_REFUSAL_BYTES);

@@ -8,7 +8,10 @@ use http::StatusCode;
 use hyper_util::client::legacy;
 use oci::{Digest, ErrorBody, ManifestError};
 
-use crate::{CredentialError, Error, RedactedUrl};
+use crate::{
+    CredentialError, Error, RedactedUrl,
+    tls_fault::{tls_error, words},
+};
 
 /// An error of some library below, kept for its text.
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
@@ -90,11 +93,23 @@ pub enum Fault {
         /// Why.
         cause: BoxError,
     },
-    /// A connection, but no TLS on it: a certificate that is not trusted, or no TLS at all.
-    #[error("TLS failed: {}", Causes(&**cause))]
+    /// A connection, but no TLS on it, such as for a certificate that is not trusted.
+    #[error("TLS failed: {}", TlsCause(&**cause))]
     Tls {
         /// Why.
         cause: BoxError,
+    },
+    /// TLS was spoken to a port that does not speak it.
+    #[error("this port speaks plain HTTP; use --plain-http {host}")]
+    SpeaksPlain {
+        /// The host.
+        host: Box<str>,
+    },
+    /// Plain HTTP was spoken to a port that speaks TLS.
+    #[error("this port speaks TLS; leave out --plain-http {host}")]
+    SpeaksTls {
+        /// The host.
+        host: Box<str>,
     },
     /// TLS was not even tried.
     #[error(
@@ -389,6 +404,18 @@ impl fmt::Display for Causes<'_> {
             cause = error.source();
         }
         Ok(())
+    }
+}
+
+/// Why TLS failed, in words where it is TLS's own error.
+struct TlsCause<'a>(&'a (dyn StdError + 'static));
+
+impl fmt::Display for TlsCause<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match tls_error(self.0) {
+            Some(error) => f.write_str(&words(error)),
+            None => Causes(self.0).fmt(f),
+        }
     }
 }
 

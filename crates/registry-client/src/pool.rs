@@ -196,7 +196,10 @@ mod tests {
         settings.http2_only(true);
         let second = Duration::from_secs(1);
         let pool = Pool::with(&settings, TlsSettings::none(), second, HashSet::new());
-        let client = Client::builder().request_timeout(Duration::from_secs(1)).build_over(pool);
+        let client = Client::builder()
+            .request_timeout(Duration::from_secs(1))
+            .plain_http(host.clone())
+            .build_over(pool);
         (client.repository(&host, &"a".parse().expect("a name")), puts)
     }
 

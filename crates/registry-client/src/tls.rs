@@ -11,6 +11,8 @@ use rustls::{
     sign::{CertifiedKey, SingleCertAndKey},
 };
 
+use crate::pinned::PinningVerifier;
+
 /// A file in PEM that is not what it should be.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -30,13 +32,15 @@ pub enum PemError {
 #[derive(Debug)]
 pub(crate) struct TlsSettings {
     roots: RootCertStore,
+    /// Certificates that the user named, which servers may show as their own.
+    pinned: Vec<CertificateDer<'static>>,
     identity: Option<Arc<CertifiedKey>>,
 }
 
 impl TlsSettings {
     /// Nobody is trusted, and nothing is shown.
     pub(crate) const fn none() -> Self {
-        Self { roots: RootCertStore { roots: Vec::new() }, identity: None }
+        Self { roots: RootCertStore { roots: Vec::new() }, pinned: Vec::new(), identity: None }
     }
 
     /// Trusts these too.
@@ -46,7 +50,8 @@ impl TlsSettings {
 
     pub(crate) fn trust_pem(&mut self, pem: &[u8]) -> Result<(), PemError> {
         for certificate in read_certificates(pem)? {
-            self.roots.add(certificate)?;
+            self.roots.add(certificate.clone())?;
+            self.pinned.push(certificate);
         }
         Ok(())
     }
@@ -64,11 +69,14 @@ impl TlsSettings {
 
     pub(crate) fn client_config(self) -> ClientConfig {
         // One provider for the whole program, named here, since no default is installed.
+        let provider = Arc::new(provider());
+        let verifier = PinningVerifier::new(self.roots, self.pinned, Arc::clone(&provider));
         #[expect(clippy::expect_used, reason = "ring offers the suites of TLS 1.2 and 1.3")]
-        let builder = ClientConfig::builder_with_provider(Arc::new(provider()))
+        let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("the provider supports the default versions")
-            .with_root_certificates(self.roots);
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier));
         match self.identity {
             Some(key) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key))),
             None => builder.with_no_client_auth(),

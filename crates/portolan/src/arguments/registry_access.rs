@@ -8,9 +8,14 @@ use clap::Args;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Registry access")]
 pub(crate) struct RegistryAccess {
-    /// Use plain HTTP for this registry host (repeatable); not needed for loopback hosts
+    /// Use plain HTTP for this registry host (repeatable); not needed for loopback hosts, which
+    /// are tried with TLS first
     #[arg(long, value_name = "HOST")]
     pub plain_http: Vec<oci::Host>,
+
+    /// Use TLS and nothing else for this registry host (repeatable); only loopback hosts need it
+    #[arg(long, value_name = "HOST")]
+    pub tls: Vec<oci::Host>,
 
     /// Trust the certificates in this file (PEM) besides the system's (repeatable)
     #[arg(long, value_name = "FILE")]

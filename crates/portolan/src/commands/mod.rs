@@ -47,7 +47,13 @@ fn client(flags: &RegistryAccess) -> anyhow::Result<Client> {
 
 /// The same, which speaks plain HTTP to one more host.
 fn client_with(flags: &RegistryAccess, plain: Option<&oci::Host>) -> anyhow::Result<Client> {
+    if let Some(host) = flags.tls.iter().find(|host| flags.plain_http.contains(host)) {
+        anyhow::bail!("{host}: --tls and --plain-http exclude each other; leave one out");
+    }
     let mut builder = Client::builder().credentials(credentials(&places(flags))?);
+    for host in &flags.tls {
+        builder = builder.tls(host.clone());
+    }
     for host in flags.plain_http.iter().chain(plain) {
         builder = builder.plain_http(host.clone());
     }

@@ -44,8 +44,11 @@ async fn no_tls_where_tls_is_due_is_unreachable() {
     // The same address in words that are not taken for a loopback host.
     let host: Host = plain.host.as_str().replace("127.0.0.1", "127.1").parse().expect("a host");
     let error = client().ping(&host).await.expect_err("no TLS there");
-    let start = format!("GET https://{}/v2/: TLS failed: ", plain.host);
-    assert!(error.to_string().starts_with(&start), "{error}");
+    let authority = &plain.host;
+    let text = format!(
+        "GET https://{authority}/v2/: this port speaks plain HTTP; use --plain-http {authority}"
+    );
+    assert_eq!(error.to_string(), text, "no other host than a loopback one falls back to it");
     assert!(error.is_unreachable() && !error.is_transient());
 }
 
@@ -55,7 +58,7 @@ async fn a_host_behind_a_redirect_is_not_the_one_that_was_asked() {
         (Scripted::start(|_| reply(200, &[], BLOB)).await, TestHost::unreachable());
     for (location, fault, transient) in [
         (format!("http://{nobody}/x"), "cannot connect: ", true),
-        (format!("https://{}/x", plain.host), "TLS failed: ", false),
+        (format!("https://{}/x", plain.host), "this port speaks plain HTTP", false),
     ] {
         let start = format!("GET {location}: {fault}");
         let front = Scripted::start(move |_| redirect(&location)).await;

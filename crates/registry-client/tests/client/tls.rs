@@ -1,10 +1,10 @@
-//! Whom TLS trusts, and who it says that we are. The host is named `127.1`, in words that are not taken for
-//! loopback, so that TLS is spoken.
+//! Whom TLS trusts, who it says that we are, and where it is spoken. A host named `127.1` is one on loopback that
+//! is not taken for one.
 
 use std::sync::Arc;
 
 use oci::Host;
-use rcgen::{CertifiedKey, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedKey, IsCa, KeyPair, date_time_ymd};
 use registry_client::{Client, ClientBuilder, Error, PemError, Retries};
 use rustls::{
     RootCertStore, ServerConfig,
@@ -14,7 +14,7 @@ use rustls::{
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
 };
 use tokio_rustls::TlsAcceptor;
 
@@ -100,4 +100,124 @@ async fn files_that_are_no_certificates_are_told_apart() {
     assert!(torn.starts_with("it is not PEM: "), "{torn}");
     let strange = error(Client::builder().client_certificate(chain.as_bytes(), key.as_bytes()));
     assert!(strange.starts_with("it cannot be used: "), "{strange}");
+}
+
+/// The same address, named so that it is taken for loopback.
+fn on_loopback(host: &Host) -> Host {
+    host.as_str().replace("127.1:", "127.0.0.1:").parse().expect("a host")
+}
+
+/// A self-signed certificate that is also one of an authority, as `openssl req -x509` makes it.
+fn authority(name: &str, change: impl Fn(&mut CertificateParams)) -> CertifiedKey<KeyPair> {
+    let mut params = CertificateParams::new([name.to_owned()]).expect("a name");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    change(&mut params);
+    let signing_key = KeyPair::generate().expect("a key");
+    let cert = params.self_signed(&signing_key).expect("it is made");
+    CertifiedKey { cert, signing_key }
+}
+
+#[tokio::test]
+async fn a_certificate_of_a_file_is_accepted_from_the_server_itself() {
+    let (same, expired) = (
+        authority("127.0.0.1", |_| {}),
+        authority("127.0.0.1", |params| {
+            params.not_after = date_time_ymd(2020, 1, 2);
+        }),
+    );
+    let (other_name, other_key) =
+        (authority("other.example", |_| {}), authority("127.0.0.1", |_| {}));
+    let self_signed =
+        "the certificate is self-signed, or an authority's own; use --ca-file to trust it";
+    for (case, server, trusted, problem) in [
+        ("it is pinned", &same, &same, None),
+        ("another one is", &same, &other_key, Some(self_signed)),
+        (
+            "it is pinned, and has expired",
+            &expired,
+            &expired,
+            Some("the certificate expired on Thu, 02 Jan 2020 00:00:00 GMT"),
+        ),
+        (
+            "it is pinned, and of another name",
+            &other_name,
+            &other_name,
+            Some("the certificate is for other.example, not 127.0.0.1"),
+        ),
+    ] {
+        let host = serve(server, None).await;
+        let pem = trusted.cert.pem();
+        let trusting = Client::builder().ca_certificates(pem.as_bytes()).expect("a certificate");
+        let told = ping(trusting, &host).await.map_err(|error| error.to_string());
+        let authority = host.as_str().replace("127.1:", "127.0.0.1:");
+        let text = |problem| format!("GET https://{authority}/v2/: TLS failed: {problem}");
+        assert_eq!(told.err(), problem.map(text), "{case}");
+    }
+}
+
+#[tokio::test]
+async fn a_host_on_loopback_is_tried_with_tls_first() {
+    let server = authority("127.0.0.1", |_| {});
+    let tls = on_loopback(&serve(&server, None).await);
+    let pem = server.cert.pem();
+    let trusting = || Client::builder().ca_certificates(pem.as_bytes()).expect("a certificate");
+    ping(trusting(), &tls).await.expect("TLS is found");
+    ping(trusting().tls(tls.clone()), &tls).await.expect("TLS is named");
+    let error = ping(Client::builder(), &tls).await.expect_err("it is not trusted");
+    let start = format!("GET https://{tls}/v2/: TLS ");
+    assert!(error.to_string().starts_with(&start), "it does not fall back: {error}");
+    let error = ping(trusting().plain_http(tls.clone()), &tls).await.expect_err("it speaks TLS");
+    let text = format!("GET http://{tls}/v2/: this port speaks TLS; leave out --plain-http {tls}");
+    assert_eq!(error.to_string(), text);
+    assert!(error.is_unreachable() && !error.is_transient());
+}
+
+#[tokio::test]
+async fn a_plain_host_on_loopback_costs_one_probe_however_many_requests_there_are() {
+    let registry = testkit::TestRegistry::start().await;
+    let host = registry.host();
+    let client = Client::builder().retries(Retries::none()).build();
+    let pings = futures_util::future::join_all((0..20).map(|_| client.ping(&host))).await;
+    assert!(pings.iter().all(Result::is_ok));
+    assert_eq!(registry.requests().len(), 20, "the probe is no request");
+    let error = ping(
+        Client::builder()
+            .ca_certificates(made("a").cert.pem().as_bytes())
+            .expect("a certificate")
+            .tls(host.clone()),
+        &host,
+    )
+    .await
+    .expect_err("no TLS there");
+    let text =
+        format!("GET https://{host}/v2/: this port speaks plain HTTP; use --plain-http {host}");
+    assert_eq!(error.to_string(), text);
+}
+
+/// Says nothing before the end of a request's head.
+async fn respond_after_the_head(mut stream: TcpStream) {
+    let mut seen = Vec::new();
+    while !seen.ends_with(b"\r\n\r\n") {
+        match stream.read_u8().await {
+            Ok(byte) => seen.push(byte),
+            Err(_) => return,
+        }
+    }
+    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+    stream.write_all(answer).await.expect("it is taken");
+}
+
+#[tokio::test]
+async fn a_plain_server_that_waits_for_a_line_is_not_waited_for_long() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let host: Host =
+        listener.local_addr().expect("its address").to_string().parse().expect("a host");
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(respond_after_the_head(stream));
+        }
+    });
+    let begun = std::time::Instant::now();
+    ping(Client::builder(), &host).await.expect("it speaks plain HTTP");
+    assert!(begun.elapsed() < std::time::Duration::from_secs(5));
 }

@@ -13,7 +13,7 @@ use tokio::{
     net::TcpListener,
 };
 
-use crate::support::{BLOB, SHORT, Scripted, at, client, digest, hasty, name, read, reply, tag};
+use crate::support::{BLOB, SHORT, Scripted, at, client, digest, name, read, reply, tag};
 
 /// A stream of these pieces.
 fn pieces(
@@ -312,7 +312,10 @@ async fn a_registry_that_stops_taking_content_is_given_up() {
     });
     let piece = Bytes::from(vec![0; 1 << 20]);
     let body = stream::iter(std::iter::repeat_n(piece, 64)).map(Ok::<_, io::Error>);
-    let upload = session(&hasty(), &host).await;
+    // Named for plain HTTP, so that the only connection is not one of a probe.
+    let builder = Client::builder().retries(Retries::none()).plain_http(host.clone());
+    let client = builder.request_timeout(SHORT).idle_timeout(SHORT).build();
+    let upload = session(&client, &host).await;
     let error = upload.put(&digest(), SIZE, body).await.expect_err("a stall");
     let Fault::Stalled { after, sent } = error.fault() else { panic!("{error}") };
     assert_eq!(*after, SHORT);

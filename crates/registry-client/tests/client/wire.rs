@@ -18,6 +18,9 @@ enum End {
     Open,
 }
 
+/// The first byte of a TLS client's first message.
+const HANDSHAKE: u8 = 22;
+
 /// Answers each request with the same bytes, `\n` standing for CRLF. Dropped, it stops.
 struct Wire {
     host: Host,
@@ -31,10 +34,14 @@ impl Wire {
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let mut stream = BufReader::new(stream);
-                let mut line = String::new();
-                while line != "\r\n" {
+                let mut line = Vec::new();
+                while line != b"\r\n" && !line.starts_with(&[HANDSHAKE]) {
                     line.clear();
-                    stream.read_line(&mut line).await.expect("a request");
+                    stream.read_until(b'\n', &mut line).await.expect("a request");
+                }
+                // The probe for TLS.
+                if line.starts_with(&[HANDSHAKE]) {
+                    continue;
                 }
                 let answer = answer.replace('\n', "\r\n");
                 stream.write_all(answer.as_bytes()).await.expect("it is taken");

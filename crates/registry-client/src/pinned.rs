@@ -1,0 +1,105 @@
+//! Which server certificates are trusted: those of an authority, and those that the user named themselves.
+//!
+//! A self-signed certificate is often one of an authority too (`openssl req -x509`), which webpki accepts from no
+//! server (RFC 5280 §4.2.1.9 does not forbid it). OpenSSL, curl and Go accept it if it is among the trusted
+//! ones. Its dates and its names are checked all the same.
+
+use std::sync::Arc;
+
+use rustls::{
+    CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        verify_server_name,
+    },
+    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, ServerName, UnixTime},
+    server::ParsedCertificate,
+};
+
+/// Verifies the certificates of servers.
+#[derive(Debug)]
+pub(crate) struct PinningVerifier {
+    /// None where there are no authorities.
+    authorities: Option<Arc<WebPkiServerVerifier>>,
+    pinned: Vec<CertificateDer<'static>>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl PinningVerifier {
+    pub(crate) fn new(
+        roots: RootCertStore,
+        pinned: Vec<CertificateDer<'static>>,
+        provider: Arc<CryptoProvider>,
+    ) -> Self {
+        let builder =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+        // It fails for want of roots only.
+        Self { authorities: builder.build().ok(), pinned, provider }
+    }
+}
+
+impl ServerCertVerifier for PinningVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let unknown = Err(CertificateError::UnknownIssuer.into());
+        let verified = self.authorities.as_ref().map_or(unknown, |authorities| {
+            let (chain, name) = (intermediates, server_name);
+            authorities.verify_server_cert(end_entity, chain, name, ocsp_response, now)
+        });
+        match verified {
+            Err(error)
+                if is_about_trust(&error) && self.pinned.iter().any(|it| it == end_entity) =>
+            {
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            verified => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Whether an error is about who vouches for a certificate. webpki checks the dates before (`check_validity`), so
+/// that they are right then; the name is checked here.
+fn is_about_trust(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::InvalidCertificate(
+            CertificateError::UnknownIssuer
+                | CertificateError::InvalidPurpose
+                | CertificateError::InvalidPurposeContext { .. }
+                | CertificateError::Other(_)
+        )
+    )
+}

@@ -1,0 +1,194 @@
+//! Why TLS failed, in words for people.
+//!
+//! Not here: what a caller decides on (`error`).
+
+use std::{
+    error::Error as StdError,
+    io,
+    time::{Duration, SystemTime},
+};
+
+use rustls::{
+    AlertDescription, CertificateError, Error,
+    pki_types::{ServerName, UnixTime},
+};
+
+/// The TLS error behind an error of the connection, if it is one.
+pub(crate) fn tls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        // The source of an I/O error is that of the error in it: the one in it comes first.
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        cause = inner.map(|inner| inner as &(dyn StdError + 'static)).or_else(|| error.source());
+    }
+    None
+}
+
+/// Whether the other side responded by something that is no TLS.
+pub(crate) fn is_no_tls(error: &(dyn StdError + 'static)) -> bool {
+    matches!(tls_error(error), Some(Error::InvalidMessage(_)))
+}
+
+/// The error in words.
+pub(crate) fn words(error: &Error) -> String {
+    match error {
+        Error::InvalidCertificate(problem) => certificate(problem),
+        Error::AlertReceived(alert) => self::alert(*alert),
+        Error::NoCertificatesPresented => "the server shows no certificate".to_owned(),
+        Error::PeerIncompatible(_) | Error::NoApplicationProtocol => {
+            "the server supports neither TLS 1.2 nor TLS 1.3 in a way that is safe".to_owned()
+        }
+        Error::InvalidMessage(_) => "the response is not TLS".to_owned(),
+        Error::InvalidCertRevocationList(_) => {
+            "the list of revoked certificates is not valid".to_owned()
+        }
+        Error::PeerMisbehaved(_)
+        | Error::InappropriateMessage { .. }
+        | Error::InappropriateHandshakeMessage { .. }
+        | Error::PeerSentOversizedRecord
+        | Error::DecryptError => "the server violates the TLS protocol".to_owned(),
+        Error::FailedToGetCurrentTime => "the time is not known".to_owned(),
+        _ => "the handshake failed".to_owned(),
+    }
+}
+
+fn certificate(problem: &CertificateError) -> String {
+    let text = match problem {
+        CertificateError::NotValidForNameContext { expected, presented } => {
+            return other_name(expected, presented);
+        }
+        CertificateError::NotValidForName => "the certificate is for another name",
+        CertificateError::ExpiredContext { not_after, .. } => {
+            return format!("the certificate expired on {}", date(*not_after));
+        }
+        CertificateError::Expired => "the certificate has expired",
+        CertificateError::NotValidYetContext { not_before, .. } => {
+            let date = date(*not_before);
+            return format!(
+                "the certificate is not valid before {date}; check the clock of this machine"
+            );
+        }
+        CertificateError::NotValidYet => {
+            "the certificate is not valid yet; check the clock of this machine"
+        }
+        CertificateError::UnknownIssuer => {
+            "the certificate is issued by an unknown authority; use --ca-file to trust it"
+        }
+        CertificateError::Revoked => "the certificate is revoked",
+        CertificateError::BadEncoding => "the certificate is malformed",
+        CertificateError::BadSignature => "the signature of the certificate is wrong",
+        CertificateError::UnhandledCriticalExtension => {
+            "the certificate has a critical extension that is not supported"
+        }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "the certificate is not one of a server"
+        }
+        // webpki has a cause for it that rustls does not, and its text is the name of that.
+        CertificateError::Other(other) if other.to_string() == "CaUsedAsEndEntity" => {
+            "the certificate is self-signed, or an authority's own; use --ca-file to trust it"
+        }
+        _ => "the certificate is not valid",
+    };
+    text.to_owned()
+}
+
+fn other_name(expected: &ServerName<'_>, presented: &[String]) -> String {
+    let expected = expected.to_str();
+    // As webpki prints them: `DnsName("a")`, `IpAddress(1.2.3.4)`.
+    let name = |text: &String| {
+        let inner = text.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+        inner.unwrap_or(text).trim_matches('"').to_owned()
+    };
+    let names: Vec<_> = presented.iter().map(name).collect();
+    if names.is_empty() {
+        return format!("the certificate names no host, and so not {expected}");
+    }
+    format!("the certificate is for {}, not {expected}", names.join(", "))
+}
+
+fn alert(alert: AlertDescription) -> String {
+    let text = match alert {
+        AlertDescription::CertificateRequired | AlertDescription::NoCertificate => {
+            "the server requires a client certificate; use --client-certificate and --client-key"
+        }
+        AlertDescription::BadCertificate
+        | AlertDescription::UnsupportedCertificate
+        | AlertDescription::CertificateRevoked
+        | AlertDescription::CertificateExpired
+        | AlertDescription::CertificateUnknown
+        | AlertDescription::UnknownCA
+        | AlertDescription::AccessDenied => "the server does not accept the client certificate",
+        AlertDescription::UnrecognisedName => "the server has no certificate for this name",
+        AlertDescription::ProtocolVersion
+        | AlertDescription::InsufficientSecurity
+        | AlertDescription::NoApplicationProtocol => {
+            "the server supports neither TLS 1.2 nor TLS 1.3 in a way that is safe"
+        }
+        AlertDescription::HandshakeFailure => {
+            "the server ended the handshake: it may require a client certificate, or another cipher"
+        }
+        AlertDescription::InternalError => "the server had an internal error",
+        _ => "the server ended the handshake",
+    };
+    text.to_owned()
+}
+
+fn date(time: UnixTime) -> String {
+    let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(time.as_secs()));
+    // Dates after the year 9999 have no such form.
+    time.filter(|time| *time < SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_800))
+        .map_or_else(|| "a date that is far away".to_owned(), httpdate::fmt_http_date)
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::{InvalidMessage, PeerIncompatible};
+
+    use super::*;
+
+    #[test]
+    fn every_likely_cause_is_told_in_words() {
+        let time = UnixTime::since_unix_epoch(Duration::from_secs(784_111_777));
+        let name = ServerName::try_from("registry.example").expect("a name");
+        let other = |presented: &[&str]| {
+            let presented = presented.iter().map(|name| (*name).to_owned()).collect();
+            CertificateError::NotValidForNameContext { expected: name.clone(), presented }.into()
+        };
+        for (error, text) in [
+            (
+                other(&["DnsName(\"a.example\")", "IpAddress(192.0.2.1)"]),
+                "the certificate is for a.example, 192.0.2.1, not registry.example",
+            ),
+            (other(&[]), "the certificate names no host, and so not registry.example"),
+            (
+                CertificateError::ExpiredContext { time, not_after: time }.into(),
+                "the certificate expired on Sun, 06 Nov 1994 08:49:37 GMT",
+            ),
+            (
+                CertificateError::NotValidYetContext { time, not_before: time }.into(),
+                "the certificate is not valid before Sun, 06 Nov 1994 08:49:37 GMT; check the clock \
+                 of this machine",
+            ),
+            (
+                CertificateError::UnknownIssuer.into(),
+                "the certificate is issued by an unknown authority; use --ca-file to trust it",
+            ),
+            (CertificateError::Revoked.into(), "the certificate is revoked"),
+            (
+                Error::AlertReceived(AlertDescription::CertificateRequired),
+                "the server requires a client certificate; use --client-certificate and --client-key",
+            ),
+            (
+                PeerIncompatible::ServerDoesNotSupportTls12Or13.into(),
+                "the server supports neither TLS 1.2 nor TLS 1.3 in a way that is safe",
+            ),
+            (InvalidMessage::InvalidContentType.into(), "the response is not TLS"),
+            (Error::General("DebugText".to_owned()), "the handshake failed"),
+        ] {
+            assert_eq!(words(&error), text, "{error:?}");
+        }
+    }
+}
