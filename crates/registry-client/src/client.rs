@@ -18,6 +18,7 @@ use crate::{
     conditions::ConditionMemory,
     content::Patience,
     listing::{Listed, NAMES, PAGE_SIZE, Pages},
+    mounts::MountMemory,
     pool::Pool,
     presence::HeadMemory,
     quota::{Broker, Quota, Spent, Verb},
@@ -65,6 +66,7 @@ pub(crate) struct Shared {
     pub(crate) referrers_api: ApiMemory,
     pub(crate) heads: HeadMemory,
     pub(crate) conditions: ConditionMemory,
+    pub(crate) mounts: MountMemory,
     pub(crate) protocols: Protocols,
 }
 
@@ -236,6 +238,7 @@ impl ClientBuilder {
             referrers_api: ApiMemory::default(),
             heads: HeadMemory::default(),
             conditions: ConditionMemory::default(),
+            mounts: MountMemory::default(),
             protocols: Protocols::new(self.plain, self.tls_hosts),
         });
         Client { shared, authorizer }

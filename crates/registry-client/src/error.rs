@@ -144,14 +144,6 @@ impl Error {
         }
     }
 
-    /// Whether a registry refused a mount by an error, where the specification asks it to open an upload: any
-    /// refusal but of who asks, of too much, or because it is out of order.
-    pub(crate) fn is_refused_mount(&self) -> bool {
-        self.status().is_some_and(|status| status.is_client_error())
-            && !self.is_transient()
-            && !self.is_unauthorized()
-    }
-
     /// The status of the answer, when that is what was wrong.
     #[must_use]
     pub fn status(&self) -> Option<StatusCode> {

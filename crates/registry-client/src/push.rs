@@ -156,7 +156,8 @@ impl RepositoryClient {
 
     /// Begins to put a blob: asks the registry to take it from its repository `from`, or else whether
     /// it is in this one already, which a mount from itself tells in the same request that opens a session
-    /// otherwise. Where the registry answers an error instead, as some do, a session is opened.
+    /// otherwise. Where the registry responds by any error instead, or not at all, a session is opened; a host
+    /// that refused a mount gets no other, but a HEAD of the blob in its place.
     ///
     /// # Errors
     /// When it neither has the blob nor opens a session.
@@ -165,15 +166,27 @@ impl RepositoryClient {
         digest: &Digest,
         from: Option<&Repository>,
     ) -> Result<Mount, Error> {
+        let mounts = &self.client().shared.mounts;
+        if mounts.refuses(self.host()) {
+            return match self.has_blob(digest).await {
+                Ok(true) => Ok(Mount::Mounted),
+                Ok(false) | Err(_) => self.start_upload().await.map(Mount::Upload),
+            };
+        }
         let from = from.unwrap_or_else(|| self.name());
-        match self.mount_blob(digest, from).await {
-            // Who may not pull from there may push here all the same.
-            Err(error)
-                if error.is_refused_mount() || (from != self.name() && error.is_unauthorized()) =>
-            {
-                self.start_upload().await.map(Mount::Upload)
+        match self.try_mount(digest, from).await {
+            Ok(mount) => {
+                mounts.accepted(self.host());
+                Ok(mount)
             }
-            mounted => mounted,
+            Err(error) => {
+                let upload = self.start_upload().await?;
+                // Who may not pull from there may mount from elsewhere.
+                if from == self.name() || !error.is_unauthorized() {
+                    mounts.refused(self.host(), &error);
+                }
+                Ok(Mount::Upload(upload))
+            }
         }
     }
 }

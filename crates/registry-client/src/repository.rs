@@ -207,7 +207,26 @@ impl RepositoryClient {
     /// # Errors
     /// When it neither does so nor opens an upload.
     pub async fn mount_blob(&self, digest: &Digest, from: &Repository) -> Result<Mount, Error> {
+        self.mount(self.request(Method::POST, "blobs/uploads/")?, digest, from).await
+    }
+
+    /// The same, once: the caller does something else if it fails.
+    pub(crate) async fn try_mount(
+        &self,
+        digest: &Digest,
+        from: &Repository,
+    ) -> Result<Mount, Error> {
         let mut request = self.request(Method::POST, "blobs/uploads/")?;
+        request.replay = Replay::Never;
+        self.mount(request, digest, from).await
+    }
+
+    async fn mount(
+        &self,
+        mut request: Request,
+        digest: &Digest,
+        from: &Repository,
+    ) -> Result<Mount, Error> {
         let access = Access::of(&self.name, Action::Push).and(from, Action::Pull);
         request.access = Some(access.clone());
         let (digest, from) = (digest.to_string(), from.as_str());

@@ -477,6 +477,36 @@ async fn a_mount_that_is_not_allowed_is_no_reason_not_to_push() {
 }
 
 #[tokio::test]
+async fn a_registry_that_refuses_every_mount_can_be_pushed_to() {
+    let mount = || Fault::on(Method::POST, "mount=");
+    for (case, fault, most) in [
+        ("401", mount().status(401), 1),
+        ("403", mount().status(403), 1),
+        ("400", mount().status(400), 1),
+        ("501", mount().status(501), 1),
+        ("500", mount().status(500), 3),
+        ("503", mount().status(503), 3),
+        ("a closed connection", mount().reset(), 3),
+    ] {
+        let registry = TestRegistry::start().await;
+        registry.fail(fault);
+        let repository = stubborn().repository(&registry.host(), &destination());
+        for number in 0..6 {
+            let bytes = fixture::noise(number, 1000);
+            let push = Push::new(oci::Digest::sha256(&bytes), 1000);
+            let pushed = repository.push_blob(&push, &bytes).await.expect(case);
+            assert_eq!(pushed, Pushed::Sent, "{case}");
+            // Without mounts, what is there is seen by HEAD; before, it is sent again.
+            let again = repository.push_blob(&push, &bytes).await.expect(case);
+            assert!(number < 2 || again == Pushed::Mounted, "{case}: {again:?}");
+        }
+        let is_mount = |request: &RecordedRequest| request.path_and_query.contains("mount=");
+        let mounts = registry.requests().iter().filter(|request| is_mount(request)).count();
+        assert_eq!(mounts, most, "{case}");
+    }
+}
+
+#[tokio::test]
 async fn a_session_does_not_move_to_another_host() {
     let other = Scripted::start(|_| reply(204, &["Location: /s", "Range: 0-0"], "")).await;
     let to = format!("http://{}/x", other.host);

@@ -115,7 +115,7 @@ async fn a_destination_that_failed_gets_no_manifest_and_stops_no_other() {
     let layer = image.children[2].blobs[2].descriptor.digest.hex();
     for (case, fault) in [
         ("a blob is refused", Fault::on(Method::PUT, &layer).status(400)),
-        ("a blob cannot be asked for", Fault::on(Method::POST, &layer).status(500)),
+        ("a blob cannot be asked for", Fault::on(Method::POST, "/uploads/").status(500)),
         ("a manifest cannot be asked for", Fault::everywhere("/manifests/").times(2).status(500)),
     ] {
         let (source, harbours) = (source_of(&image).await, Harbours::new(2).await);
