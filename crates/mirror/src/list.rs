@@ -3,7 +3,7 @@
 //! Source: distribution-spec 1.1, "Listing Tags"; and `/v2/_catalog`, which the specification does not
 //! have and many registries do not offer.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt::Display, str::FromStr};
 
 use futures_util::{StreamExt as _, stream};
 use oci::{RegistryPrefix, Repository, Tag};
@@ -23,9 +23,10 @@ impl Run<'_> {
         let prefix = &self.options.from;
         match self.client.catalog(&prefix.host).await {
             Ok(listed) => {
-                let asked = |name: &Repository| {
-                    prefix.relative(name).is_some() || prefix.path.as_ref() == Some(name)
-                };
+                for name in listed.unusable.iter().filter(|name| is_below(prefix, name)) {
+                    self.fail(None, None, unusable::<Repository>("repository", name));
+                }
+                let asked = |name: &Repository| is_below(prefix, name.as_str());
                 let tags = self.tags_of(listed.names.into_iter().filter(asked).collect()).await;
                 if tags.is_empty() && self.nothing_failed() {
                     let reason = format!("there is no repository with tags at or below {prefix}");
@@ -72,7 +73,12 @@ impl Run<'_> {
             return Vec::new();
         }
         match repository.tags().await {
-            Ok(tags) => return tags.names,
+            Ok(tags) => {
+                for name in &tags.unusable {
+                    self.fail(Some(repository.name()), None, unusable::<Tag>("tag", name));
+                }
+                return tags.names;
+            }
             Err(error) if error.is_unreachable() => {
                 self.lose_host(&error);
                 self.not_reached(repository.name(), 0);
@@ -84,6 +90,23 @@ impl Run<'_> {
         }
         Vec::new()
     }
+}
+
+/// Whether a repository name, valid or not, is the prefix or below it.
+fn is_below(prefix: &RegistryPrefix, name: &str) -> bool {
+    prefix.path.as_ref().is_none_or(|path| {
+        let below = name.strip_prefix(path.as_str());
+        below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
+    })
+}
+
+/// Why a listed name that is not a `T` was not mirrored. It may have any characters, so they are escaped.
+fn unusable<T: FromStr<Err: Display>>(what: &str, name: &str) -> String {
+    let shown = name.escape_debug();
+    let cause = name.parse::<T>().err().map_or_else(String::new, |error| format!(": {error}"));
+    format!(
+        "the listed {what} `{shown}` is skipped: its name is not valid{cause}; rename or delete it"
+    )
 }
 
 /// Whether the registry answers, and has no catalogue for us.

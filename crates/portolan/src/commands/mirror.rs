@@ -94,9 +94,9 @@ fn in_words(totals: &Totals, confirm: Confirm) -> String {
         totals.failed.len(),
     );
     if confirm == Confirm::DryRun {
-        let is_complete = totals.blobs + totals.manifests + totals.repaired == 0;
-        text.push_str(if is_complete {
-            " Nothing was written, and there is nothing to write."
+        let changes = totals.blobs + totals.manifests + totals.repaired;
+        text.push_str(if changes == 0 {
+            " Nothing was written: this was a dry run."
         } else {
             " Nothing was written: this was a dry run; use --confirm to write."
         });

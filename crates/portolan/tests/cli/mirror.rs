@@ -1,9 +1,9 @@
 //! `portolan mirror` and `portolan store serve`.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use tempfile::TempDir;
-use testkit::{Fault, TestRegistry, fixture};
+use testkit::{Body, Fault, TestRegistry, TestServer, fixture};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use crate::harness::{end_of, portolan, run, signal};
@@ -177,7 +177,7 @@ async fn what_is_not_a_regular_file_in_a_store_is_a_named_failure_and_does_not_h
     std::os::unix::fs::symlink(&elsewhere, &config).expect("a link");
     fs::remove_file(&layer).expect("it is removed");
     fs::create_dir(&layer).expect("a directory");
-    let within = std::time::Duration::from_secs(20);
+    let within = Duration::from_secs(20);
     let ended = tokio::time::timeout(within, run(&arguments)).await.expect("it ends").expect(1);
     for (path, is) in [(&config, "a symbolic link"), (&layer, "a directory")] {
         let says = format!("cannot use `{}`: it is {is}, not a regular file", path.display());
@@ -192,4 +192,113 @@ async fn what_is_not_a_regular_file_in_a_store_is_a_named_failure_and_does_not_h
     let ended = tokio::time::timeout(within, run(&arguments)).await.expect("it ends").expect(1);
     let says = format!("cannot use `{}`: it is a FIFO", manifest.display());
     assert!(ended.stdout.contains(&says), "{}", ended.stdout);
+}
+
+/// A registry that lists what `listing` says for a path and its query, each with a `Link`, and has an image of no
+/// layers under every tag.
+async fn listing_registry(
+    listing: impl Fn(&str) -> Option<(String, Option<String>)> + Send + Sync + 'static,
+) -> TestServer {
+    let image = fixture::image(1, 0);
+    TestServer::start(move |request| {
+        let path = request.uri().path_and_query().map_or("", |it| it.as_str()).to_owned();
+        let blob =
+            image.blobs.iter().find(|blob| path.ends_with(&blob.descriptor.digest.to_string()));
+        let mut response = http::Response::builder();
+        let body = match (listing(&path), blob) {
+            (Some((body, link)), _) => {
+                if let Some(link) = link {
+                    response = response.header("link", link);
+                }
+                Some(Body::from(body))
+            }
+            (None, Some(blob)) => Some(Body::from(blob.bytes.clone())),
+            (None, None) if path.contains("/manifests/") => {
+                let described = &image.descriptor;
+                response = response
+                    .header("content-type", &described.media_type)
+                    .header("content-length", described.size)
+                    .header("docker-content-digest", described.digest.to_string());
+                Some(Body::from(image.bytes.clone()))
+            }
+            (None, None) => None,
+        };
+        let response = match body {
+            Some(body) => response.body(body),
+            None => response.status(404).body(Body::empty()),
+        };
+        async move { response.expect("a response") }
+    })
+    .await
+}
+
+/// Mirrors all of the registry; gives the report, and how it ended.
+async fn mirror_all(registry: &TestServer) -> (serde_json::Value, Option<i32>) {
+    let directory = TempDir::new().expect("a temporary directory");
+    let (from, to) =
+        (registry.host().to_string(), format!("file://{}", directory.path().display()));
+    let arguments = ["mirror", "--from", &from, "--to", &to, "--confirm", "--output", "json"];
+    let ended = tokio::time::timeout(Duration::from_secs(60), run(&arguments)).await;
+    let ended = ended.expect("it ends");
+    (ended.json(), ended.code)
+}
+
+#[tokio::test]
+async fn repositories_and_tags_of_invalid_names_are_failures_that_name_them() {
+    let registry = listing_registry(|path| match path.split('?').next().unwrap_or_default() {
+        "/v2/_catalog" => {
+            Some((r#"{"repositories":["app","Bad/Name","a\u001b[31m"]}"#.to_owned(), None))
+        }
+        "/v2/app/tags/list" => Some((r#"{"tags":["v1","-bad","a b"]}"#.to_owned(), None)),
+        _ => None,
+    })
+    .await;
+    let (report, code) = mirror_all(&registry).await;
+    assert_eq!((code, &report["tags"], &report["manifests"]), (Some(1), &1.into(), &1.into()));
+    let failed = report["failed"].as_array().expect("a list");
+    let said: Vec<_> = failed
+        .iter()
+        .map(|it| (it["repository"].as_str(), it["reason"].as_str().expect("a reason")))
+        .collect();
+    for (repository, words) in [
+        (None, "the listed repository `Bad/Name` is skipped: its name is not valid"),
+        (None, "the listed repository `a\\u{1b}[31m` is skipped"),
+        (Some("app"), "the listed tag `-bad` is skipped: its name is not valid"),
+        (Some("app"), "the listed tag `a b` is skipped"),
+    ] {
+        let is_said =
+            said.iter().any(|(of, reason)| *of == repository && reason.starts_with(words));
+        assert!(is_said, "{words}: {said:?}");
+    }
+    assert_eq!(said.len(), 4, "{said:?}");
+}
+
+#[tokio::test]
+async fn a_listing_with_a_malformed_link_or_without_an_end_is_a_named_failure() {
+    for (case, catalog_link, tags_link) in [
+        ("catalog", Some("</v2/_catalog?last=x; rel=\"next\""), None),
+        ("tags", None, Some("</v2/app/tags/list?last=x; rel=\"next\"")),
+        ("endless catalog", Some("</v2/_catalog?n=1000&last=app>; rel=\"next\""), None),
+        ("endless tags", None, Some("</v2/app/tags/list?n=1000&last=v1>; rel=\"next\"")),
+    ] {
+        let registry =
+            listing_registry(move |path| match path.split('?').next().unwrap_or_default() {
+                "/v2/_catalog" => Some((
+                    r#"{"repositories":["app"]}"#.to_owned(),
+                    catalog_link.map(str::to_owned),
+                )),
+                "/v2/app/tags/list" => {
+                    Some((r#"{"tags":["v1"]}"#.to_owned(), tags_link.map(str::to_owned)))
+                }
+                _ => None,
+            })
+            .await;
+        let (report, code) = mirror_all(&registry).await;
+        assert_eq!(code, Some(1), "{case}: {report}");
+        let failed = report["failed"].as_array().expect("a list");
+        let words = if catalog_link.is_some() { "_catalog" } else { "/v2/app/tags/list" };
+        let is_said =
+            |it: &serde_json::Value| it["reason"].as_str().is_some_and(|it| it.contains(words));
+        assert!(failed.iter().any(is_said), "{case}: {report}");
+    }
 }
