@@ -25,6 +25,14 @@ pub struct Totals {
     pub failed: Vec<Failure>,
 }
 
+impl Totals {
+    /// How many blobs and manifests were written or, in a dry run, are to be written.
+    #[must_use]
+    pub const fn written(&self) -> u64 {
+        self.manifests + self.blobs + self.repaired
+    }
+}
+
 /// Something that was not mirrored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {

@@ -30,9 +30,7 @@ pub(crate) async fn run(mirror: &Mirror, printer: &Printer) -> anyhow::Result<Ex
     printer.note(in_words(&totals, options.confirm));
     Ok(match () {
         () if !totals.failed.is_empty() => Exit::NotAsAsked,
-        () if mirror.detailed_exitcode && totals.manifests + totals.blobs > 0 => {
-            Exit::ChangesPending
-        }
+        () if mirror.detailed_exitcode && totals.written() > 0 => Exit::ChangesPending,
         () => Exit::AllHolds,
     })
 }
@@ -94,8 +92,7 @@ fn in_words(totals: &Totals, confirm: Confirm) -> String {
         totals.failed.len(),
     );
     if confirm == Confirm::DryRun {
-        let changes = totals.blobs + totals.manifests + totals.repaired;
-        text.push_str(if changes == 0 {
+        text.push_str(if totals.written() == 0 {
             " Nothing was written: this was a dry run."
         } else {
             " Nothing was written: this was a dry run; use --confirm to write."

@@ -154,6 +154,7 @@ async fn damaged_content_of_a_store_is_repaired_and_counted() {
     assert_eq!(counts(&planned.json()), [Some(4), Some(0), Some(0), Some(there)]);
     assert!(planned.stderr.contains("4 to repair"), "{}", planned.stderr);
     assert!(!is_whole(&image.digest()), "a dry run changes nothing");
+    run(&[dry, &["--detailed-exitcode"]].concat()).await.expect(3);
 
     let repaired = run(&arguments).await.expect(0);
     assert_eq!(counts(&repaired.json()), counts(&planned.json()));
