@@ -62,7 +62,7 @@ pub(crate) async fn carry(
             continue;
         }
         let repositories: Vec<_> = wanting.iter().map(|(_, repository)| *repository).collect();
-        let carried = carry_one(in_flight, from, attachment, &repositories).await;
+        let carried = carry_confirmed(in_flight, from, attachment, &repositories).await;
         for ((index, _), carried) in wanting.into_iter().zip(carried) {
             let Err(why) = carried else { continue };
             match why.broken() {
@@ -76,8 +76,17 @@ pub(crate) async fn carry(
     results
 }
 
-/// What is wrong with an attachment where it comes from, if it is broken for good.
+/// What is wrong with an attachment where it comes from, if it is broken for good: twice in a row.
 pub(crate) async fn fault(
+    in_flight: &InFlight,
+    from: &RepositoryClient,
+    attachment: &Attachment,
+) -> Option<String> {
+    fault_now(in_flight, from, attachment).await?;
+    fault_now(in_flight, from, attachment).await
+}
+
+async fn fault_now(
     in_flight: &InFlight,
     from: &RepositoryClient,
     attachment: &Attachment,
@@ -92,6 +101,29 @@ pub(crate) async fn fault(
         "{missing} is not in {from}, though manifest {} there lists it",
         attachment.digest
     ))
+}
+
+/// As [`carry_one`], but tried again where it is broken: a response may be damaged on its way, or a replica be late.
+async fn carry_confirmed(
+    in_flight: &InFlight,
+    from: &RepositoryClient,
+    attachment: &Attachment,
+    to: &[&RepositoryClient],
+) -> Vec<Result<(), NotCarried>> {
+    let mut carried = carry_one(in_flight, from, attachment, to).await;
+    let is_broken = |carried: &Result<(), NotCarried>| {
+        carried.as_ref().is_err_and(|why| why.broken().is_some())
+    };
+    let broken: Vec<_> = (0..to.len()).filter(|at| is_broken(&carried[*at])).collect();
+    if broken.is_empty() {
+        return carried;
+    }
+    let repositories: Vec<_> = broken.iter().map(|at| to[*at]).collect();
+    let again = carry_one(in_flight, from, attachment, &repositories).await;
+    for (at, result) in broken.into_iter().zip(again) {
+        carried[at] = result;
+    }
+    carried
 }
 
 async fn carry_one(

@@ -110,7 +110,14 @@ impl Comparison<'_> {
 
     /// Whether the manifest that a digest tag is on has all layers of the one that is wanted there.
     async fn covers(&self, tag: &Tag, there: Digest, wanted: Digest) -> Result<bool, Trouble> {
-        let new = read(self.from, tag, wanted).await.map_err(Trouble::of_origin)?;
+        let new = match read(self.from, tag, wanted).await {
+            // A response may be damaged on its way: what is broken for good is so twice.
+            Err(Trouble::Registry(error)) if error.is_wrong_content() => {
+                read(self.from, tag, wanted).await
+            }
+            first => first,
+        };
+        let new = new.map_err(Trouble::of_origin)?;
         Ok(read(self.to, tag, there).await?.covers(&new))
     }
 

@@ -303,6 +303,22 @@ async fn a_broken_attachment_keeps_the_tag_of_its_image_away_where_all_are_requi
 }
 
 #[tokio::test]
+async fn an_attachment_whose_response_is_damaged_once_is_not_broken() {
+    for part in ["manifest", "layer"] {
+        let harbour = Harbour::open().await;
+        let signed = Signed::at(&harbour).await;
+        let path = match part {
+            "manifest" => format!("/manifests/{}", signed.signature.digest()),
+            _ => format!("/blobs/{}", signed.signature.blobs[1].descriptor.digest),
+        };
+        harbour.staging.fail(Fault::on(Method::GET, &path).times(1).corrupt());
+        let report = promote_with(vec![signed.project(&harbour)], &Settings::new(Write)).await;
+        assert_eq!(verdicts(&report), ["copied", "copied"], "{part}: {report:#}");
+        assert!(signed.is_at(&harbour.production[0]).await, "{part}");
+    }
+}
+
+#[tokio::test]
 async fn an_attachment_that_is_broken_for_good_is_reported_beside_its_promoted_image() {
     let no_layer = |signed: &Signed| signed.signature.blobs[1].descriptor.digest;
     for case in ["gone", "without a layer", "other bytes"] {
