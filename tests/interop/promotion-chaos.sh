@@ -6,7 +6,7 @@
 #
 #     cargo build --release && PATH=$(tests/interop/tools.sh):$PATH tests/interop/promotion-chaos.sh
 #
-# Runs ROUNDS rounds (3, to keep .ci/run short; 20 or more by hand), with the seeds from SEED on: SEED=7 ROUNDS=1 repeats the
+# Runs ROUNDS rounds (2, to keep .ci/run short; 20 or more by hand), with the seeds from SEED on: SEED=7 ROUNDS=1 repeats the
 # round of seed 7. If a round fails, or with KEEP=1, the logs are kept in a folder that it names. Needs docker-registry,
 # python3, and registry (distribution 3) on the PATH.
 
@@ -14,7 +14,7 @@
 . "$(dirname "$0")/lib.sh"
 need docker-registry registry python3
 seed=${SEED:-1}
-rounds=${ROUNDS:-3}
+rounds=${ROUNDS:-2}
 here=$(dirname "$0")
 export PYTHONPATH=$here PYTHONDONTWRITEBYTECODE=1
 
@@ -32,7 +32,8 @@ YAML
 }
 
 portolan_registry staging
-portolan_registry portolan --storage "file://$work/portolan"
+# A killed promotion leaves its upload sessions behind, which count for its address until they expire.
+portolan_registry portolan --storage "file://$work/portolan" --max-uploads 10000
 distribution distribution2 docker-registry
 distribution distribution3 registry
 
