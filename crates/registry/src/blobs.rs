@@ -23,7 +23,7 @@ use oci::{Digest, Repository};
 use crate::{
     DOCKER_CONTENT_DIGEST,
     conditions::{etag, instead_of_content, validators},
-    refusal::Refusal,
+    refusal::{Refusal, unless_absent},
     storage::{Blob, Storage},
 };
 
@@ -34,12 +34,8 @@ pub(crate) async fn read(
     parts: &Parts,
 ) -> Result<Response, Refusal> {
     let unknown = Refusal::BlobUnknown(name.clone(), digest);
-    let blob = match storage.run(move |backend| backend.blob(&name, digest)).await {
-        Err(error) if error.is_damage() => {
-            return Err(Refusal::Damaged { unknown: Box::new(unknown), error });
-        }
-        blob => blob?.ok_or(unknown)?,
-    };
+    let found = storage.run(move |backend| backend.blob(&name, digest)).await;
+    let blob = unless_absent(found, unknown)?;
     let size = blob.size();
     if let Some(answer) = instead_of_content(&parts.headers, digest)? {
         return Ok(answer);

@@ -156,8 +156,6 @@ impl Registry {
                 if !parts.headers.contains_key(EXPECT) {
                     tokio::spawn(body.discard());
                 }
-                let is_head = parts.method == Method::HEAD;
-                let refusal = if is_head { refusal.for_head() } else { refusal };
                 refusal.into_response()
             }
         };
@@ -216,7 +214,7 @@ impl Registry {
                 google::tags(storage, visitor, name).await
             }
             Route::Tags(name, page) => listing::tags(storage, name, page).await,
-            Route::ReadManifest(name, by) => manifests::read(storage, name, by, headers).await,
+            Route::ReadManifest(name, by) => manifests::read(storage, name, by, parts).await,
             Route::WriteManifest(name, by, tags) => {
                 manifests::write(storage, settings, (name, by, tags), headers, body).await
             }

@@ -98,6 +98,10 @@ pub const MAX_DISCARDED_BYTES: usize = 256 << 20;
 /// For how long that goes on at most: as long as nginx's `lingering_time`.
 pub const DISCARD_TIME: Duration = Duration::from_secs(30);
 
+/// How many blobs of an image a HEAD of its manifest looks at: Docker makes no image with more layers, and
+/// each costs a few calls of the system.
+pub const MAX_CHECKED_BLOBS: usize = 128;
+
 /// How many missing digests one refusal names: as many as a person reads.
 pub const MAX_NAMED: usize = 100;
 

@@ -7,8 +7,9 @@ use std::{collections::HashSet, ops::ControlFlow};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
     header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION},
+    request::Parts,
 };
 use http_server::Conditions;
 use oci::{Digest, Manifest, Reference, Repository, Tag, media_type};
@@ -17,8 +18,8 @@ use crate::{
     DOCKER_CONTENT_DIGEST, Settings,
     body::Incoming,
     conditions::{allow_writing, instead_of_content, validators},
-    limits::MAX_TAGS_AT_ONCE,
-    refusal::Refusal,
+    limits::{MAX_CHECKED_BLOBS, MAX_TAGS_AT_ONCE},
+    refusal::{Refusal, unless_absent},
     storage::{Backend, Storage, StorageError, StoredManifest, readable},
 };
 
@@ -31,10 +32,10 @@ pub(crate) async fn read(
     storage: &Storage,
     name: Repository,
     reference: Reference,
-    headers: &HeaderMap,
+    parts: &Parts,
 ) -> Result<Response, Refusal> {
     let unknown = Refusal::ManifestUnknown(name.clone(), reference.to_string());
-    let is_by_digest = matches!(reference, Reference::Digest(_));
+    let is_head = parts.method == Method::HEAD;
     let find = move |backend: &dyn Backend| {
         let digest = match reference {
             Reference::Digest(digest) => digest,
@@ -43,21 +44,33 @@ pub(crate) async fn read(
                 None => return Ok(None),
             },
         };
-        Ok(backend.manifest(&name, digest)?.map(|manifest| (digest, manifest)))
-    };
-    let found = match storage.run(find).await {
-        // A tag stays what it is, and what it is on cannot be told.
-        Err(error) if error.is_damage() && is_by_digest => {
-            return Err(Refusal::Damaged { unknown: Box::new(unknown), error });
+        let Some(manifest) = backend.manifest(&name, digest)? else { return Ok(None) };
+        if is_head {
+            no_blob_is_damaged(backend, &name, &manifest)?;
         }
-        found => found?,
+        Ok(Some((digest, manifest)))
     };
-    let (digest, StoredManifest { media_type, bytes }) = found.ok_or(unknown)?;
-    if let Some(answer) = instead_of_content(headers, digest)? {
+    let found = unless_absent(storage.run(find).await, unknown)?;
+    let (digest, StoredManifest { media_type, bytes }) = found;
+    if let Some(answer) = instead_of_content(&parts.headers, digest)? {
         return Ok(answer);
     }
     let headers = [(CONTENT_TYPE, media_type), (CONTENT_LENGTH, bytes.len().to_string())];
     Ok((headers, validators(digest), bytes).into_response())
+}
+
+/// Fails if a blob of this image is damaged. Clients look by HEAD whether an image must be pushed, and some
+/// do so for its manifest alone. A GET still gets the manifest, which tells what is to be pushed. The
+/// children of an index are not looked at: one that is damaged must not hide the others.
+fn no_blob_is_damaged(
+    backend: &dyn Backend,
+    name: &Repository,
+    stored: &StoredManifest,
+) -> Result<(), StorageError> {
+    // One that was taken by an earlier version may be refused by this one.
+    let Ok(manifest) = Manifest::parse(&stored.media_type, &stored.bytes) else { return Ok(()) };
+    let blobs = manifest.blobs().take(MAX_CHECKED_BLOBS);
+    blobs.into_iter().try_for_each(|blob| backend.has_blob(name, blob.digest).map(drop))
 }
 
 /// The digest that `reference` is on now; for a digest, itself if it is there.
@@ -109,9 +122,20 @@ pub(crate) async fn write(
 }
 
 impl Push {
+    /// What the reference is on, as conditions see it. A damaged copy of what is being pushed counts as absent:
+    /// the client was told 404. For other content the tag is not free.
+    fn current(&self, backend: &dyn Backend) -> Result<Option<Digest>, StorageError> {
+        let current = readable(current(backend, &self.name, &self.reference))?.flatten();
+        if current != Some(self.digest) {
+            return Ok(current);
+        }
+        let stored = readable(backend.manifest(&self.name, self.digest))?.flatten();
+        Ok(current.filter(|_| stored.is_some()))
+    }
+
     fn run(&self, backend: &dyn Backend) -> Result<Result<(), Refusal>, StorageError> {
         let Self { name, digest, .. } = self;
-        let current = readable(current(backend, name, &self.reference))?.flatten();
+        let current = self.current(backend)?;
         if !allow_writing(&self.conditions, current) {
             return Ok(Err(Refusal::Precondition(current)));
         }
@@ -207,7 +231,7 @@ fn missing(
         }
         let known = match is_manifest {
             true => readable(backend.manifest(name, child.digest))?.flatten().is_some(),
-            false => backend.has_blob(name, child.digest)?,
+            false => readable(backend.has_blob(name, child.digest))?.unwrap_or(false),
         };
         if !known {
             missing.push(child.digest);

@@ -112,12 +112,26 @@ pub(crate) enum Refusal {
     BodyBroken(#[source] axum::Error),
     #[error("the request's body was silent for {} s", limits::BODY_IDLE.as_secs())]
     BodySilent,
-    /// It is there, and is not what it should be; `unknown` is how it would be refused if it were absent.
-    #[error("the registry's copy is damaged; push it again")]
-    Damaged { unknown: Box<Refusal>, error: StorageError },
+    /// The content is not what was pushed. To clients it is absent, so this is how an absent one is refused;
+    /// the storage has logged which file it is.
+    #[error("the stored copy is damaged; push it again")]
+    Damaged(Box<Refusal>),
     // The paths and causes within are for the log.
     #[error("{}", in_words(.0))]
     Storage(#[from] StorageError),
+}
+
+/// What the storage found, or the refusal `absent` where there is nothing or what is there is damaged.
+pub(crate) fn unless_absent<T>(
+    found: Result<Option<T>, StorageError>,
+    absent: Refusal,
+) -> Result<T, Refusal> {
+    match found {
+        Ok(Some(found)) => Ok(found),
+        Ok(None) => Err(absent),
+        Err(error) if error.is_damage() => Err(Refusal::Damaged(Box::new(absent))),
+        Err(error) => Err(error.into()),
+    }
 }
 
 impl From<Full> for Refusal {
@@ -202,23 +216,10 @@ impl Refusal {
             Self::BodyBroken(_) => (Status::BAD_REQUEST, Code::BlobUploadInvalid),
             Self::BodySilent => (Status::REQUEST_TIMEOUT, Code::BlobUploadInvalid),
             Self::Storage(error) if error.is_full() => return (Status::INSUFFICIENT_STORAGE, None),
-            Self::Storage(_) | Self::Damaged { .. } => {
-                return (Status::INTERNAL_SERVER_ERROR, None);
-            }
+            Self::Storage(_) => return (Status::INTERNAL_SERVER_ERROR, None),
+            Self::Damaged(absent) => return absent.kind(),
         };
         (status, Some(code))
-    }
-
-    /// The same for a HEAD: clients look by HEAD whether to push, and what is damaged is to be pushed
-    /// again, so it is absent to them.
-    pub(crate) fn for_head(self) -> Self {
-        match self {
-            Self::Damaged { unknown, error } => {
-                tracing::error!(%error, "content is damaged");
-                *unknown
-            }
-            other => other,
-        }
     }
 
     /// What goes beside the body.
@@ -260,10 +261,8 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        match &self {
-            Self::Storage(error) => tracing::error!(%error, "the storage failed"),
-            Self::Damaged { error, .. } => tracing::error!(%error, "content is damaged"),
-            _ => {}
+        if let Self::Storage(error) = &self {
+            tracing::error!(%error, "the storage failed");
         }
         let (status, code) = self.kind();
         let mut response = Response::new(Body::from(self.body(code).to_json()));

@@ -131,6 +131,7 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
     fn put_blob(&self, name: &Repository, digest: Digest, content: &mut Staged) -> Done;
     /// Whether `from` had it; without `from`, whether any repository had.
     fn mount_blob(&self, from: Option<&Repository>, name: &Repository, digest: Digest) -> Known;
+    /// Fails if it is damaged.
     fn has_blob(&self, name: &Repository, digest: Digest) -> Known;
     fn blob(&self, name: &Repository, digest: Digest) -> Result<Option<Blob>, StorageError>;
     /// Whether it was there.

@@ -316,9 +316,10 @@ async fn a_blob_of_another_length_than_it_came_with_is_damaged_until_it_is_pushe
         let damaged = fs::File::options().write(true).open(&file).expect("it is there");
         damaged.set_len(length).expect("it is changed");
         let answer = peer.get(&path).await;
-        assert_eq!(refusal(&answer), refused(500, "UNKNOWN"), "{length}");
-        assert!(String::from_utf8_lossy(answer.body()).contains("push it again"));
-        // Clients look by HEAD whether they must push.
+        assert_eq!(refusal(&answer), refused(404, "BLOB_UNKNOWN"), "{length}");
+        let text = String::from_utf8_lossy(answer.body());
+        assert!(text.contains("the stored copy is damaged; push it again"), "{text}");
+        assert!(!text.contains(&*directory.path().to_string_lossy()), "{text}");
         assert_eq!(peer.ask(Method::HEAD, &path, &[], "").await.status(), 404);
         assert_eq!(peer.ask(Method::POST, &mount("c"), &[], "").await.status(), 202);
         let put = peer.push_manifest("a", "v2", &image).await;
@@ -334,7 +335,7 @@ async fn a_blob_of_another_length_than_it_came_with_is_damaged_until_it_is_pushe
     // Not a file at all: nothing waits for it.
     fs::remove_file(&file).expect("it is there");
     fs::create_dir(&file).expect("it is made");
-    assert_eq!(peer.get(&path).await.status(), 500);
+    assert_eq!(peer.get(&path).await.status(), 404);
 }
 
 #[tokio::test]
@@ -351,22 +352,102 @@ async fn a_manifest_that_does_not_match_its_digest_is_damaged_until_it_is_pushed
     *content.last_mut().expect("a byte") = b' ';
     fs::write(&file, content).expect("it is written");
     for path in [&*by_digest, "/v2/a/manifests/child"] {
-        assert_eq!(refusal(&peer.get(path).await), refused(500, "UNKNOWN"), "{path}");
+        assert_eq!(refusal(&peer.get(path).await), refused(404, "MANIFEST_UNKNOWN"), "{path}");
+        assert_eq!(peer.ask(Method::HEAD, path, &[], "").await.status(), 404, "{path}");
     }
-    assert_eq!(peer.ask(Method::HEAD, &by_digest, &[], "").await.status(), 404);
-    let tag = peer.ask(Method::HEAD, "/v2/a/manifests/child", &[], "").await;
-    assert_eq!(tag.status(), 500, "the tag is there");
     let put = peer.push_manifest("a", "v2", &index).await;
     assert_eq!(refusal(&put), refused(404, "MANIFEST_BLOB_UNKNOWN"));
     let headers = [("content-type", &*child.descriptor.media_type), ("if-none-match", "*")];
-    let put = peer.ask(Method::PUT, &by_digest, &headers, child.bytes.clone()).await;
+    // A tag on a damaged manifest is not free for another.
+    let other = fixture::image(9, 1);
+    for blob in &other.blobs {
+        peer.push_blob("a", &blob.bytes).await;
+    }
+    let tag = "/v2/a/manifests/child";
+    assert_eq!(peer.ask(Method::PUT, tag, &headers, other.bytes.clone()).await.status(), 412);
+    let put = peer.ask(Method::PUT, tag, &headers, child.bytes.clone()).await;
     assert_eq!(put.status(), 201, "{put:?}");
     assert_eq!(peer.get(&by_digest).await.body(), &child.bytes);
     assert_eq!(peer.push_manifest("a", "v2", &index).await.status(), 201);
 }
 
+/// Some clients look by HEAD of the tag alone whether an image must be pushed.
 #[tokio::test]
-async fn damaged_files_are_said_to_be_the_registrys_fault() {
+async fn a_head_of_an_image_with_a_damaged_blob_is_404_until_the_blob_is_pushed_again() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let peer = Peer::on(directory.path()).await;
+    let index = fixture::index(1, 2, 1);
+    peer.push("a", "all", &index).await;
+    let image = index.manifests()[0];
+    assert_eq!(peer.push_manifest("a", "v1", image).await.status(), 201);
+    let layer = &image.blobs[1];
+    let file = format!("repositories/a/_blobs/{}", layer.descriptor.digest);
+    fs::write(directory.path().join(file), "x").expect("it is written");
+    let head = async |reference: &str| {
+        let path = format!("/v2/a/manifests/{reference}");
+        peer.ask(Method::HEAD, &path, &[], "").await.status().as_u16()
+    };
+    let digest = image.digest().to_string();
+    for reference in ["v1", &digest] {
+        assert_eq!(head(reference).await, 404, "{reference}");
+    }
+    assert_eq!(peer.get("/v2/a/manifests/v1").await.body(), &image.bytes);
+    assert_eq!(head("all").await, 200, "one child does not hide the others");
+    peer.push_blob("a", &layer.bytes).await;
+    assert_eq!(head("v1").await, 200);
+}
+
+#[tokio::test]
+async fn nothing_is_read_through_a_symbolic_link() {
+    let outside = tempfile::tempdir().expect("a directory");
+    let directory = tempfile::tempdir().expect("a directory");
+    let peer = Peer::on(directory.path()).await;
+    let image = fixture::image(1, 1);
+    peer.push("a", "v1", &image).await;
+    peer.push("b", "v1", &image).await;
+    // A file of a repository, and a whole repository.
+    let repositories = directory.path().join("repositories");
+    let files =
+        [format!("a/_manifests/{}", image.digest()), "a/_tags/v1".to_owned(), "b".to_owned()];
+    for (number, file) in files.iter().enumerate() {
+        let (path, target) = (repositories.join(file), outside.path().join(number.to_string()));
+        fs::rename(&path, &target).expect("it is there");
+        symlink(target, path).expect("it is made");
+    }
+    let blob = image.blobs[0].descriptor.digest;
+    for (path, status) in [
+        (format!("/v2/a/manifests/{}", image.digest()), 404),
+        ("/v2/a/manifests/v1".to_owned(), 404),
+        ("/v2/b/manifests/v1".to_owned(), 500),
+        (format!("/v2/b/blobs/{blob}"), 500),
+        ("/v2/b/tags/list".to_owned(), 500),
+        (format!("/v2/b/referrers/{}", image.digest()), 500),
+    ] {
+        assert_eq!(peer.get(&path).await.status(), status, "{path}");
+    }
+    let mount = format!("/v2/c/blobs/uploads/?mount={blob}&from=b");
+    assert_eq!(peer.ask(Method::POST, &mount, &[], "").await.status(), 500);
+}
+
+/// Nothing waits for its writer.
+#[tokio::test]
+async fn a_fifo_in_place_of_a_manifest_is_damage() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let peer = Peer::on(directory.path()).await;
+    let image = fixture::image(1, 1);
+    peer.push("a", "v1", &image).await;
+    let path = format!("repositories/a/_manifests/{}", image.digest());
+    let path = directory.path().join(path);
+    fs::remove_file(&path).expect("it is there");
+    let made = std::process::Command::new("mkfifo").arg(&path).status().expect("it runs");
+    assert!(made.success());
+    assert_eq!(peer.status("/v2/a/manifests/v1").await, StatusCode::NOT_FOUND);
+    assert_eq!(peer.push_manifest("a", "v1", &image).await.status(), StatusCode::CREATED);
+    assert_eq!(peer.get("/v2/a/manifests/v1").await.body(), &image.bytes);
+}
+
+#[tokio::test]
+async fn damaged_files_can_be_written_again_and_deleted() {
     let directory = tempfile::tempdir().expect("a directory");
     let peer = Peer::on(directory.path()).await;
     let image = fixture::image(1, 1);
@@ -379,7 +460,7 @@ async fn damaged_files_are_said_to_be_the_registrys_fault() {
     ] {
         fs::write(&file, "x").expect("it is written");
         let answer = peer.get(&path).await;
-        assert_eq!(refusal(&answer), refused(500, "UNKNOWN"));
+        assert_eq!(refusal(&answer), refused(404, "MANIFEST_UNKNOWN"));
         let text = String::from_utf8_lossy(answer.body());
         assert!(!text.contains(&*directory.path().to_string_lossy()), "{text}");
     }

@@ -10,8 +10,11 @@ use std::{
 };
 
 use super::{
-    super::{Done, StorageError, error::failed},
-    files::{create_dir, if_there, is_regular_file, sync_dir},
+    super::{
+        Done, StorageError,
+        error::{failed, readable},
+    },
+    files::{create_dir, if_there, is_regular_file, open, sync_dir},
 };
 
 /// The file that says that a registry owns the directory it lies in. Its content is for people.
@@ -78,10 +81,7 @@ pub(super) fn for_reading(root: &Path) -> Result<(Layout, Option<File>), Storage
     let layout = Layout::below(root);
     layout.check()?;
     let path = root.join(LOCK);
-    if !is_regular_file(&path)? {
-        return Ok((layout, None));
-    }
-    let lock = File::open(&path).map_err(failed("open", &path))?;
+    let Some(lock) = readable(open(&path))?.flatten() else { return Ok((layout, None)) };
     match lock.try_lock_shared() {
         Err(TryLockError::WouldBlock) => Err(StorageError::InUse(root.to_owned())),
         // A network file system may have no locks for readers.

@@ -31,7 +31,7 @@ pub(super) fn repositories(root: &Path) -> Result<BTreeSet<Repository>, StorageE
         let name = path.strip_prefix(root).ok().and_then(Path::to_str);
         let name = name.and_then(|name| name.parse::<Repository>().ok());
         match name {
-            // Below a name that is none there is none either.
+            // The directories below it are no repositories either: their names begin with this one.
             None => skipped.add(&path, &"it is not a repository name"),
             Some(_) if kind.is_symlink() => skipped.add(&path, &"it is a symbolic link"),
             Some(_) if !kind.is_dir() => skipped.add(&path, &"it is not a directory"),

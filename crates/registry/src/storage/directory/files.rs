@@ -3,9 +3,14 @@
 use std::{
     ffi::OsStr,
     fs::{self, File},
-    io,
+    io::{self, Read as _},
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{CWD, Mode, OFlags, openat},
+    io::Errno,
 };
 
 use super::super::{Done, Known, StorageError, error::failed};
@@ -97,9 +102,27 @@ pub(super) fn exists(path: &Path) -> Known {
     path.try_exists().map_err(failed("look for", path))
 }
 
+/// Opens a file of ours to read it; none where there is none. What is not a regular file is damage: a
+/// symbolic link is not followed, and a FIFO is not waited for.
+pub(super) fn open(path: &Path) -> Result<Option<File>, StorageError> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let opened = match openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC | flags, Mode::empty()) {
+        Err(Errno::LOOP) => return Err(StorageError::Damaged(path.to_owned())),
+        opened => opened.map(File::from).map_err(io::Error::from),
+    };
+    let Some(file) = if_there(opened).map_err(failed("open", path))? else { return Ok(None) };
+    match file.metadata().map_err(failed("look at", path))?.is_file() {
+        true => Ok(Some(file)),
+        false => Err(StorageError::Damaged(path.to_owned())),
+    }
+}
+
 /// The content of a file; none where it is not there.
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, StorageError> {
-    if_there(fs::read(path)).map_err(failed("read", path))
+    let Some(mut file) = open(path)? else { return Ok(None) };
+    let mut content = Vec::new();
+    file.read_to_end(&mut content).map_err(failed("read", path))?;
+    Ok(Some(content))
 }
 
 /// What lies in a directory: nothing if it is absent or is no directory.

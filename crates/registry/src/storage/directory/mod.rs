@@ -4,6 +4,7 @@
 //! It does not look for what no manifest needs. The layout: `docs/registry.md`.
 
 mod claim;
+mod damage;
 mod discovery;
 mod files;
 mod names;
@@ -23,9 +24,10 @@ use oci::{Digest, Repository, Tag};
 
 use self::{
     claim::{Layout, not_a_link},
+    damage::DamageLog,
     discovery::holds_something,
     files::{
-        Linked, create_dir, delete, entries, exists, file_name, if_there, leave_alone, link,
+        Linked, create_dir, delete, entries, exists, file_name, if_there, leave_alone, link, open,
         parent, read, regular_file, rename, sync_dir,
     },
     names::RepositoryNames,
@@ -54,6 +56,7 @@ pub(super) struct Directory {
     sizes: Sizes,
     sessions: Sessions,
     names: RepositoryNames,
+    damage: DamageLog,
     /// Held while directories are made: who finds one there may rely on it after a crash too, but for one
     /// whose process was killed between making and syncing it.
     making: Mutex<()>,
@@ -96,6 +99,7 @@ impl Directory {
             staging,
             sessions,
             names: RepositoryNames::default(),
+            damage: DamageLog::default(),
             making: Mutex::default(),
             _lock: lock,
         }
@@ -135,8 +139,32 @@ impl Directory {
 
     /// Nothing is written, replaced or deleted through a symbolic link: what it points to is not ours.
     fn no_links_above(&self, path: &Path) -> Done {
-        let below = path.ancestors().skip(1).take_while(|above| *above != self.repositories);
+        self.no_links_to(parent(path))
+    }
+
+    /// The same for a directory below `repositories`, itself included; nothing is read through a link either.
+    fn no_links_to(&self, directory: &Path) -> Done {
+        let below = directory.ancestors().take_while(|above| *above != self.repositories);
         below.into_iter().try_for_each(not_a_link)
+    }
+
+    /// What lies in a repository's directory.
+    fn entries(&self, directory: &Path) -> Result<Vec<PathBuf>, StorageError> {
+        self.no_links_to(directory)?;
+        entries(directory)
+    }
+
+    /// A repository's blob, which may be there.
+    fn blob_path(&self, name: &Repository, digest: Digest) -> Result<PathBuf, StorageError> {
+        let path = self.path(name, BLOBS, &digest);
+        self.no_links_above(&path)?;
+        Ok(path)
+    }
+
+    /// The content of a repository's file; none where there is none.
+    fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, StorageError> {
+        self.no_links_above(path)?;
+        self.damage.log(read(path))
     }
 
     fn delete(&self, path: &Path) -> Known {
@@ -168,16 +196,13 @@ impl Directory {
         let noted = self.sizes.of(digest)?;
         match found.is_file() && noted.is_none_or(|noted| noted == found.len()) {
             true => Ok(Some(found.len())),
-            false => Err(StorageError::Damaged(path.to_owned())),
+            false => self.damage.log(Err(StorageError::Damaged(path.to_owned()))),
         }
     }
 
     /// A copy of the blob at `source`, for where it can have no further name.
     fn copy_blob(&self, name: &Repository, digest: Digest, source: &Path) -> Known {
-        let Some(mut content) = if_there(File::open(source)).map_err(failed("open", source))?
-        else {
-            return Ok(false);
-        };
+        let Some(mut content) = open(source)? else { return Ok(false) };
         let staged = self.stage_file()?;
         let path = staged.path();
         File::create(path)
@@ -247,7 +272,7 @@ impl Backend for Directory {
 
     fn mount_blob(&self, from: Option<&Repository>, name: &Repository, digest: Digest) -> Known {
         let source = match from {
-            Some(from) => self.path(from, BLOBS, &digest),
+            Some(from) => self.blob_path(from, digest)?,
             None => self.pool.path(digest),
         };
         // What is damaged is pushed again instead.
@@ -274,15 +299,13 @@ impl Backend for Directory {
     }
 
     fn has_blob(&self, name: &Repository, digest: Digest) -> Known {
-        let size = self.blob_size(&self.path(name, BLOBS, &digest), digest);
-        Ok(readable(size)?.flatten().is_some())
+        Ok(self.blob_size(&self.blob_path(name, digest)?, digest)?.is_some())
     }
 
     fn blob(&self, name: &Repository, digest: Digest) -> Result<Option<Blob>, StorageError> {
-        let path = self.path(name, BLOBS, &digest);
+        let path = self.blob_path(name, digest)?;
         let Some(size) = self.blob_size(&path, digest)? else { return Ok(None) };
-        let file = if_there(File::open(&path)).map_err(failed("open", &path))?;
-        Ok(file.map(|file| Blob::File { file, size }))
+        Ok(open(&path)?.map(|file| Blob::File { file, size }))
     }
 
     fn delete_blob(&self, name: &Repository, digest: Digest) -> Known {
@@ -325,7 +348,7 @@ impl Backend for Directory {
         digest: Digest,
     ) -> Result<Option<StoredManifest>, StorageError> {
         let path = self.path(name, MANIFESTS, &digest);
-        let Some(mut content) = read(&path)? else { return Ok(None) };
+        let Some(mut content) = self.read(&path)? else { return Ok(None) };
         let line = content.iter().position(|byte| *byte == b'\n');
         let bytes = content.split_off(line.map_or(content.len(), |end| end + 1));
         content.pop();
@@ -333,7 +356,7 @@ impl Backend for Directory {
             Ok(media_type) if line.is_some() && digest.matches(&bytes) => {
                 Ok(Some(StoredManifest { media_type, bytes: bytes.into() }))
             }
-            _ => Err(StorageError::Damaged(path)),
+            _ => self.damage.log(Err(StorageError::Damaged(path))),
         }
     }
 
@@ -350,7 +373,7 @@ impl Backend for Directory {
 
     fn manifests(&self, name: &Repository) -> Result<Vec<(Digest, SystemTime)>, StorageError> {
         let mut found = Vec::new();
-        for path in entries(&self.repositories.join(name.as_str()).join(MANIFESTS))? {
+        for path in self.entries(&self.repositories.join(name.as_str()).join(MANIFESTS))? {
             let Some(Ok(digest)) = file_name(&path).map(str::parse) else { continue };
             // It may have been deleted meanwhile.
             let pushed = if_there(fs::metadata(&path).and_then(|found| found.modified()));
@@ -360,7 +383,7 @@ impl Backend for Directory {
     }
 
     fn referrers(&self, name: &Repository, subject: Digest) -> Result<Vec<Digest>, StorageError> {
-        let names = entries(&self.referrers_of(name, subject))?;
+        let names = self.entries(&self.referrers_of(name, subject))?;
         Ok(names.iter().filter_map(|path| file_name(path)?.parse().ok()).collect())
     }
 
@@ -370,9 +393,9 @@ impl Backend for Directory {
 
     fn tagged(&self, name: &Repository, tag: &Tag) -> Result<Option<Digest>, StorageError> {
         let path = self.path(name, TAGS, tag);
-        let Some(text) = read(&path)? else { return Ok(None) };
+        let Some(text) = self.read(&path)? else { return Ok(None) };
         let digest = std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok());
-        digest.map(Some).ok_or(StorageError::Damaged(path))
+        self.damage.log(digest.map(Some).ok_or(StorageError::Damaged(path)))
     }
 
     fn delete_tags(&self, name: &Repository, tags: &[Tag]) -> Done {
@@ -389,10 +412,11 @@ impl Backend for Directory {
 
     fn tags(&self, name: &Repository) -> Result<Option<Vec<Tag>>, StorageError> {
         let repository = self.repositories.join(name.as_str());
+        self.no_links_to(&repository)?;
         if !holds_something(&repository)? {
             return Ok(None);
         }
-        let names = entries(&repository.join(TAGS))?;
+        let names = self.entries(&repository.join(TAGS))?;
         Ok(Some(names.iter().filter_map(|path| file_name(path)?.parse().ok()).collect()))
     }
 

@@ -13,8 +13,12 @@ use std::{
 use oci::Digest;
 
 use super::{
-    super::{Done, StorageError, error::failed, staged::StagedFile},
-    files::{Linked, entries, file_name, if_there, leave_alone, link, names_of},
+    super::{
+        Done, StorageError,
+        error::{failed, readable},
+        staged::StagedFile,
+    },
+    files::{Linked, entries, file_name, if_there, leave_alone, link, names_of, open},
 };
 use crate::{limits::READ_PIECE_BYTES, upload_id::UploadId};
 
@@ -68,7 +72,7 @@ impl Pool {
         path: &Path,
     ) -> Result<bool, StorageError> {
         let ours = self.path(digest);
-        let is_equal = match if_there(File::open(&ours)).map_err(failed("open", &ours))? {
+        let is_equal = match readable(open(&ours))?.flatten() {
             Some(file) => are_equal(file, staged.path()).map_err(failed("read", &ours))?,
             None => false,
         };

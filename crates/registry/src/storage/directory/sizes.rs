@@ -10,8 +10,11 @@ use std::{
 use oci::Digest;
 
 use super::{
-    super::{Done, StorageError, error::failed},
-    files::{if_there, is_regular_file, read},
+    super::{
+        Done, StorageError,
+        error::{failed, readable},
+    },
+    files::{if_there, read},
 };
 use crate::upload_id::UploadId;
 
@@ -59,10 +62,7 @@ impl Sizes {
     /// None where it was not noted, or the note is torn.
     pub(super) fn of(&self, digest: Digest) -> Result<Option<u64>, StorageError> {
         let path = self.path(digest);
-        if !is_regular_file(&path)? {
-            return Ok(None);
-        }
-        let text = read(&path)?.and_then(|bytes| String::from_utf8(bytes).ok());
+        let text = readable(read(&path))?.flatten().and_then(|bytes| String::from_utf8(bytes).ok());
         Ok(text.and_then(|text| text.strip_suffix('\n')?.parse().ok()))
     }
 

@@ -1,0 +1,71 @@
+//! Names damaged files in the log, each at most once a minute, however often clients ask for it.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use super::super::StorageError;
+
+/// How long a file that was named is not named again: clients retry within seconds.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How many files are named within [`LOG_INTERVAL`]: enough to see that a whole disk is bad, and few enough
+/// that the log and the memory stay small.
+const MAX_LOGGED: usize = 1_000;
+
+/// The files that were named within the last [`LOG_INTERVAL`].
+#[derive(Debug, Default)]
+pub(super) struct DamageLog(Mutex<HashMap<PathBuf, Instant>>);
+
+impl DamageLog {
+    /// Passes `result` on; if it says that a file is damaged, the log names the file.
+    pub(super) fn log<T>(&self, result: Result<T, StorageError>) -> Result<T, StorageError> {
+        if let Err(StorageError::Damaged(path)) = &result
+            && self.is_due(path, Instant::now())
+        {
+            tracing::error!(
+                path = %path.display(),
+                "the stored copy is damaged, and clients are told that it is absent; push it again"
+            );
+        }
+        result
+    }
+
+    fn is_due(&self, path: &Path, now: Instant) -> bool {
+        let is_recent = |logged: &Instant| now.duration_since(*logged) < LOG_INTERVAL;
+        let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if logged.get(path).is_some_and(is_recent) {
+            return false;
+        }
+        if logged.len() >= MAX_LOGGED {
+            logged.retain(|_, logged| is_recent(logged));
+        }
+        let has_room = logged.len() < MAX_LOGGED;
+        if has_room {
+            logged.insert(path.to_owned(), now);
+        }
+        has_room
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_damaged_file_is_logged_once_a_minute_and_not_too_many() {
+        let (log, start) = (DamageLog::default(), Instant::now());
+        let due =
+            |name: &str, seconds| log.is_due(Path::new(name), start + Duration::from_secs(seconds));
+        assert!(due("a", 0) && due("b", 1));
+        assert!(!due("a", 59) && due("a", 60) && !due("b", 60));
+        for number in 2..MAX_LOGGED {
+            assert!(due(&number.to_string(), 60), "{number}");
+        }
+        assert!(!due("one more", 60));
+        assert!(due("one more", 120), "the others are old");
+    }
+}
