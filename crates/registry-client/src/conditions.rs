@@ -73,20 +73,18 @@ impl ConditionMemory {
     }
 
     pub(crate) fn note_accepted(&self, host: &Host, kind: Conditional) {
-        self.note(host, kind, Taken::Accepted);
+        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.insert((host.clone(), kind), Taken::Accepted);
     }
 
+    /// Has no effect on a host that has accepted the condition: it knows the header.
     pub(crate) fn note_rejected(&self, host: &Host, kind: Conditional) {
-        self.note(host, kind, Taken::Rejected);
+        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.entry((host.clone(), kind)).or_insert(Taken::Rejected);
     }
 
     fn of(&self, host: &Host, kind: Conditional) -> Option<Taken> {
         let memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         memory.get(&(host.clone(), kind)).copied()
-    }
-
-    fn note(&self, host: &Host, kind: Conditional, taken: Taken) {
-        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        memory.insert((host.clone(), kind), taken);
     }
 }

@@ -114,10 +114,9 @@ impl RepositoryClient {
                 Some(_) => still_there(&headers),
                 None => Condition::Absent,
             };
+            let rejected = condition.kind().filter(|kind| refused.rejects(*kind, digest));
             let condition = match condition.kind() {
-                Some(kind) if refused.is_condition(digest) || self.is_rejected(kind) => {
-                    Condition::None
-                }
+                Some(kind) if rejected.is_some() || self.is_rejected(kind) => Condition::None,
                 _ => condition,
             };
             let Merge::Write(FetchedManifest { media_type, bytes, .. }) = merge(there).await?
@@ -130,8 +129,8 @@ impl RepositoryClient {
             }
             writes += 1;
             match self.put(&reference, &media_type, bytes, &condition).await {
-                Ok(_) => self.note_written(refused.of, &condition),
-                Err(error) if is_condition_refused(&error) && condition.kind().is_some() => {
+                Ok(_) => self.note_written(rejected, &condition),
+                Err(error) if self.may_be_rejected(&condition, &error) => {
                     refused = Refused { of: condition.kind(), at: Some((error.status(), digest)) };
                 }
                 Err(error) if is_undecided(&error) => {}
@@ -145,10 +144,18 @@ impl RepositoryClient {
         self.client().shared.conditions.is_rejected(self.host(), kind)
     }
 
-    /// Notes what a write that succeeded shows of the condition of this kind.
-    fn note_written(&self, refused: Option<Conditional>, condition: &Condition) {
+    /// Whether `error` may be the refusal of the condition itself: not by a host that has accepted it before.
+    fn may_be_rejected(&self, condition: &Condition, error: &Error) -> bool {
         let memory = &self.client().shared.conditions;
-        match (condition.kind(), refused) {
+        let is_accepted = |kind| memory.is_accepted(self.host(), kind);
+        is_condition_refused(error) && condition.kind().is_some_and(|kind| !is_accepted(kind))
+    }
+
+    /// Notes what a write that succeeded shows of its condition, or of the one that was left out because the
+    /// host rejected it.
+    fn note_written(&self, rejected: Option<Conditional>, condition: &Condition) {
+        let memory = &self.client().shared.conditions;
+        match (condition.kind(), rejected) {
             (Some(kind), _) => memory.note_accepted(self.host(), kind),
             (None, Some(kind)) => memory.note_rejected(self.host(), kind),
             (None, None) => {}
@@ -180,10 +187,15 @@ impl NewTag<'_> {
         if !matches!(self.found().await?, Found::Nothing) {
             return Ok(TagWrite::Taken);
         }
-        // A replica that is behind answers 404, too: then the tag is taken all the same.
-        let is_meant = error.status() == Some(StatusCode::PRECONDITION_FAILED)
-            && memory.is_accepted(host, kind);
-        if is_meant || self.repository.tags().await?.names.contains(self.tag) {
+        let is_failed = error.status() == Some(StatusCode::PRECONDITION_FAILED);
+        match memory.is_accepted(host, kind) {
+            // A replica that is behind answers 404, too: then the tag is taken all the same.
+            true if is_failed => return Ok(TagWrite::Taken),
+            // The host knows the header, so that is not what it refuses.
+            true => return Err(error),
+            false => {}
+        }
+        if self.repository.tags().await?.names.contains(self.tag) {
             return Ok(TagWrite::Taken);
         }
         let written = self.put(&Condition::Checked).await?;
@@ -224,12 +236,12 @@ struct Refused {
 }
 
 impl Refused {
-    /// Whether it is the condition itself that was refused, now that the tag is on `there`: not by a 412 after
-    /// which the tag is on something else, since then somebody else was quicker.
-    fn is_condition(&self, there: Option<Digest>) -> bool {
-        self.at.is_some_and(|(status, before)| {
-            status != Some(StatusCode::PRECONDITION_FAILED) || before == there
-        })
+    /// Whether the host rejects conditions of this kind, now that the tag is on `there`: not by a 412 after
+    /// which the tag is on something else, since then another write was first.
+    fn rejects(&self, kind: Conditional, there: Option<Digest>) -> bool {
+        let is_by_itself =
+            |(status, before)| status != Some(StatusCode::PRECONDITION_FAILED) || before == there;
+        self.of == Some(kind) && self.at.is_some_and(is_by_itself)
     }
 }
 

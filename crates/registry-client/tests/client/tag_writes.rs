@@ -1,6 +1,9 @@
 //! Writing to a tag that others write to, and asking as somebody else: the rows of `docs/registry-client.md`.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use http::Method;
 use oci::{Digest, Tag};
@@ -9,6 +12,8 @@ use registry_client::{
     Retries, TagWrite,
 };
 use testkit::{Fault, TestRegistry, fixture, fixture::Image};
+
+use crate::support::{Scripted, reply};
 
 fn repository(registry: &TestRegistry) -> RepositoryClient {
     let client = Client::builder().retries(Retries::none()).build();
@@ -241,6 +246,64 @@ async fn a_tag_that_exists_is_not_written_where_conditions_are_rejected() {
     registry.fail(Fault::on(Method::PUT, "/manifests/").status(400));
     let error = put(&patient(&registry), &ours).await.expect_err("refused");
     assert_eq!(error.status().map(|it| it.as_u16()), Some(400));
+}
+
+#[tokio::test]
+async fn a_condition_that_was_honoured_is_not_remembered_as_rejected() {
+    let (ours, theirs) = (fixture::image(1, 1), fixture::image(2, 1));
+    let (there, media_type) = (theirs.bytes.clone(), theirs.descriptor.media_type.clone());
+    for is_known in [false, true] {
+        let (there, media_type) = (there.clone(), media_type.clone());
+        // Another write to `v1` is done between our first GET and our PUT; no response has an `ETag`.
+        let is_read = AtomicBool::new(false);
+        let registry = Scripted::start(move |asked| {
+            let is_v1 = asked.target.ends_with("/manifests/v1");
+            match (&asked.method, asked.header("if-none-match")) {
+                (&Method::GET, _) if is_v1 && is_read.swap(true, Ordering::Relaxed) => {
+                    let text = std::str::from_utf8(&there).expect("JSON");
+                    reply(200, &[&format!("Content-Type: {media_type}")], text)
+                }
+                (&Method::GET, _) => reply(404, &[], ""),
+                (_, "*") if is_v1 => reply(412, &[], ""),
+                _ => reply(201, &[], ""),
+            }
+        })
+        .await;
+        let client = Client::builder().retries(Retries::none()).build();
+        let repository = client.repository(&registry.host, &"app".parse().expect("a name"));
+        let write = async |to: &str| {
+            let (media_type, bytes) = (&ours.descriptor.media_type, ours.bytes.clone());
+            repository.put_tag_if_absent(&tag(to), media_type, bytes).await.expect("an answer")
+        };
+        if is_known {
+            write("v0").await;
+        }
+        let mut merges = 0;
+        let v1 = tag("v1");
+        let merged = repository.merge_at_tag(&v1, |_| {
+            merges += 1;
+            let merged = annotated(None, &ours, "a");
+            let step = if merges > 2 { Merge::Enough } else { Merge::Write(merged) };
+            std::future::ready(Ok::<_, Error>(step))
+        });
+        merged.await.expect("merged");
+        write("v2").await;
+        let asked = registry.asked();
+        let conditions = asked.iter().filter(|it| it.method == Method::PUT);
+        let conditions: Vec<_> =
+            conditions.map(|it| (it.target.as_str(), it.header("if-none-match"))).collect();
+        let start = usize::from(!is_known);
+        let expected = [("v0", "*"), ("v1", "*"), ("v1", ""), ("v2", "*")];
+        let expected = expected.map(|(tag, sent)| (format!("/v2/app/manifests/{tag}"), sent));
+        let expected: Vec<_> = expected.iter().map(|(path, sent)| (path.as_str(), *sent)).collect();
+        assert_eq!(conditions, expected[start..], "{is_known}");
+    }
+    // A tag that another one wrote meanwhile is not written at all.
+    let registry = TestRegistry::start().await;
+    registry.load("app", None, &ours).await;
+    registry.load("app", "v1", &theirs).await;
+    assert_eq!(put(&patient(&registry), &ours).await.expect("an answer"), TagWrite::Taken);
+    assert_eq!(puts(&registry), 1);
 }
 
 #[tokio::test]
