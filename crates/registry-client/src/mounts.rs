@@ -8,25 +8,75 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use oci::Host;
+use http::StatusCode;
+use oci::{Host, Repository};
 
 use crate::Error;
 
 /// How many hosts are remembered: more than a run has. Beyond, all are forgotten, which costs a request each.
 const MAX_HOSTS: usize = 1024;
-/// After how many refusals in a row that may pass (5xx, a broken connection) no mount is tried again. Where one
-/// request in ten fails at random, as many in a row are one case in a thousand.
-const PASSING_REFUSALS: u32 = 3;
+/// After how many failures in a row (5xx, a broken connection) mounts are paused. Where one request in ten
+/// fails at random, as many in a row are one case in a hundred thousand.
+const MAX_FAILURES: u32 = 5;
+/// How many blobs are pushed without a mount in such a pause. Then one is tried: an outage ends, and a registry
+/// that never mounts gets one request in vain for as many blobs.
+const PAUSE_BLOBS: u32 = 20;
 
-/// Refusals in a row, by host.
+/// How hosts respond to mounts, where not as they should.
 #[derive(Debug, Default)]
-pub(crate) struct MountMemory(Mutex<HashMap<Host, u32>>);
+pub(crate) struct MountMemory(Mutex<HashMap<Host, Record>>);
+
+#[derive(Clone, Copy, Debug)]
+enum Record {
+    /// It refuses mounts.
+    Refuses,
+    /// So many mounts in a row failed.
+    Fails(u32),
+    /// As many in a row failed that so many blobs are pushed without one.
+    Paused(u32),
+}
+
+/// What a failed mount says of the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Refuses,
+    Fails,
+    /// Nothing: it was one repository, or too many requests.
+    Nothing,
+}
+
+impl Verdict {
+    fn of(error: &Error, own: &Repository, from: &Repository) -> Self {
+        match error.status() {
+            // The repository `from` is unknown, which it may be only as yet.
+            Some(StatusCode::NOT_FOUND) => Self::Nothing,
+            Some(StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT) => Self::Nothing,
+            // Other repositories may be readable.
+            _ if error.is_unauthorized() && from != own => Self::Nothing,
+            Some(_) if !error.is_transient() => Self::Refuses,
+            _ => Self::Fails,
+        }
+    }
+}
 
 impl MountMemory {
-    /// Whether `host` refuses every mount, as far as is known.
-    pub(crate) fn refuses(&self, host: &Host) -> bool {
-        let refusals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        refusals.get(host).is_some_and(|refusals| *refusals >= PASSING_REFUSALS)
+    /// Whether the next blob of `host` is worth a mount.
+    pub(crate) fn allows(&self, host: &Host) -> bool {
+        let mut records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(record) = records.get_mut(host) else { return true };
+        match record {
+            Record::Fails(_) => true,
+            Record::Refuses => false,
+            Record::Paused(0) => {
+                // Only one is tried, however many wait for what comes of it.
+                *record = Record::Paused(PAUSE_BLOBS);
+                true
+            }
+            Record::Paused(blobs) => {
+                *blobs -= 1;
+                false
+            }
+        }
     }
 
     /// Notes that `host` mounted, or opened an upload session in its place.
@@ -34,14 +84,24 @@ impl MountMemory {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(host);
     }
 
-    /// Notes that `host` responded to a mount by `error`, and then opened a plain upload.
-    pub(crate) fn refused(&self, host: &Host, error: &Error) {
-        let is_settled = error.status().is_some() && !error.is_transient();
-        let mut refusals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if refusals.len() >= MAX_HOSTS {
-            refusals.clear();
+    /// Notes that `host` responded by `error` to a mount from `from` to `own`, and then opened a plain upload.
+    pub(crate) fn failed(&self, host: &Host, error: &Error, own: &Repository, from: &Repository) {
+        let verdict = Verdict::of(error, own, from);
+        if verdict == Verdict::Nothing {
+            return;
         }
-        let count = refusals.entry(host.clone()).or_default();
-        *count = if is_settled { PASSING_REFUSALS } else { *count + 1 };
+        let mut records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if records.len() >= MAX_HOSTS && !records.contains_key(host) {
+            records.clear();
+        }
+        let record = records.entry(host.clone()).or_insert(Record::Fails(0));
+        *record = match (verdict, *record) {
+            (Verdict::Refuses, _) => Record::Refuses,
+            (_, Record::Fails(failures)) if failures + 1 < MAX_FAILURES => {
+                Record::Fails(failures + 1)
+            }
+            (_, Record::Fails(_)) => Record::Paused(PAUSE_BLOBS),
+            (_, record) => record,
+        };
     }
 }

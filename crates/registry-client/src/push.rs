@@ -157,7 +157,7 @@ impl RepositoryClient {
     /// Begins to put a blob: asks the registry to take it from its repository `from`, or else whether
     /// it is in this one already, which a mount from itself tells in the same request that opens a session
     /// otherwise. Where the registry responds by any error instead, or not at all, a session is opened; a host
-    /// that refused a mount gets no other, but a HEAD of the blob in its place.
+    /// that refuses mounts gets a HEAD of the blob in their place.
     ///
     /// # Errors
     /// When it neither has the blob nor opens a session.
@@ -167,7 +167,7 @@ impl RepositoryClient {
         from: Option<&Repository>,
     ) -> Result<Mount, Error> {
         let mounts = &self.client().shared.mounts;
-        if mounts.refuses(self.host()) {
+        if !mounts.allows(self.host()) {
             return match self.has_blob(digest).await {
                 Ok(true) => Ok(Mount::Mounted),
                 Ok(false) | Err(_) => self.start_upload().await.map(Mount::Upload),
@@ -181,10 +181,7 @@ impl RepositoryClient {
             }
             Err(error) => {
                 let upload = self.start_upload().await?;
-                // Who may not pull from there may mount from elsewhere.
-                if from == self.name() || !error.is_unauthorized() {
-                    mounts.refused(self.host(), &error);
-                }
+                mounts.failed(self.host(), &error, self.name(), from);
                 Ok(Mount::Upload(upload))
             }
         }

@@ -484,9 +484,9 @@ async fn a_registry_that_refuses_every_mount_can_be_pushed_to() {
         ("403", mount().status(403), 1),
         ("400", mount().status(400), 1),
         ("501", mount().status(501), 1),
-        ("500", mount().status(500), 3),
-        ("503", mount().status(503), 3),
-        ("a closed connection", mount().reset(), 3),
+        ("500", mount().status(500), 5),
+        ("503", mount().status(503), 5),
+        ("a closed connection", mount().reset(), 5),
     ] {
         let registry = TestRegistry::start().await;
         registry.fail(fault);
@@ -503,6 +503,40 @@ async fn a_registry_that_refuses_every_mount_can_be_pushed_to() {
         let is_mount = |request: &RecordedRequest| request.path_and_query.contains("mount=");
         let mounts = registry.requests().iter().filter(|request| is_mount(request)).count();
         assert_eq!(mounts, most, "{case}");
+    }
+}
+
+#[tokio::test]
+async fn mounts_are_given_up_only_where_the_host_refuses_them() {
+    let mount = |from: &str| Fault::on(Method::POST, &format!("from={from}"));
+    let is_mount = |request: &RecordedRequest| request.path_and_query.contains("mount=");
+    // What fails, by which blobs it is met, and how many mounts the blobs after those cost.
+    for (case, fault, failing, after) in [
+        ("429", mount("").times(8).status(429), 8, 25),
+        ("408", mount("").times(8).status(408), 8, 25),
+        ("404 of one repository", mount("gone").status(404), 8, 25),
+        ("503, not in a row for long", mount("").times(4).status(503), 4, 25),
+        ("503, five in a row", mount("").times(5).status(503), 5, 5),
+        ("403", mount("").times(1).status(403), 1, 0),
+    ] {
+        let registry = TestRegistry::start().await;
+        registry.fail(fault);
+        let repository = stubborn().repository(&registry.host(), &destination());
+        let (gone, own) = (name("gone"), destination());
+        let begin = async |number: u64, from: &Repository| {
+            let digest = oci::Digest::sha256(&fixture::noise(number, 10));
+            repository.begin_blob(&digest, Some(from)).await.expect(case)
+        };
+        let from = if case.contains("404") { &gone } else { &own };
+        for number in 0..failing {
+            begin(number, from).await;
+        }
+        assert_eq!(registry.count(is_mount) as u64, failing, "{case}");
+        registry.clear_requests();
+        for number in 100..125 {
+            begin(number, &own).await;
+        }
+        assert_eq!(registry.count(is_mount), after, "{case}");
     }
 }
 
