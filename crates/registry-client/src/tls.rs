@@ -13,6 +13,9 @@ use rustls::{
 
 use crate::pinned::PinningVerifier;
 
+/// U+FEFF in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// A file in PEM that is not what it should be.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -57,7 +60,8 @@ impl TlsSettings {
     }
 
     pub(crate) fn identify(&mut self, chain: &[u8], key: &[u8]) -> Result<(), PemError> {
-        let (chain, key) = (read_certificates(chain)?, PrivateKeyDer::from_pem_slice(key)?);
+        let (chain, key) =
+            (read_certificates(chain)?, PrivateKeyDer::from_pem_slice(&without_bom(key))?);
         self.identity = Some(Arc::new(CertifiedKey::from_der(chain, key, &provider())?));
         Ok(())
     }
@@ -89,8 +93,22 @@ fn provider() -> CryptoProvider {
 }
 
 fn read_certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemError> {
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>()?;
+    let pem = without_bom(pem);
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>()?;
     if certificates.is_empty() { Err(PemError::NoCertificate) } else { Ok(certificates) }
+}
+
+/// Text without the byte order marks that Windows editors put first, and concatenation then puts inside: a
+/// line that begins with one would not be taken for the beginning of a certificate.
+fn without_bom(text: &[u8]) -> Vec<u8> {
+    let is_bom = |window: &[u8]| window == BYTE_ORDER_MARK;
+    let (mut clean, mut rest) = (Vec::with_capacity(text.len()), text);
+    while let Some(at) = rest.windows(BYTE_ORDER_MARK.len()).position(is_bom) {
+        clean.extend_from_slice(&rest[..at]);
+        rest = &rest[at + BYTE_ORDER_MARK.len()..];
+    }
+    clean.extend_from_slice(rest);
+    clean
 }
 
 /// The root certificates of this machine, or of the file that `SSL_CERT_FILE` names.

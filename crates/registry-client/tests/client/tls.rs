@@ -1,7 +1,7 @@
 //! Whom TLS trusts, who it says that we are, and where it is spoken. A host named `127.1` is one on loopback that
 //! is not taken for one.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use oci::Host;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedKey, IsCa, KeyPair, date_time_ymd};
@@ -205,6 +205,74 @@ async fn respond_after_the_head(mut stream: TcpStream) {
     }
     let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
     stream.write_all(answer).await.expect("it is taken");
+}
+
+/// A TLS server that does not respond to its first `ClientHello`, and in plain HTTP as this to the connection
+/// after that. Gives all that it got without TLS.
+async fn slow_tls_server(
+    server: &CertifiedKey<KeyPair>,
+    response: &'static str,
+) -> (Host, Arc<Mutex<Vec<u8>>>) {
+    let tls = on_loopback(&serve(server, None).await);
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let host = listener.local_addr().expect("its address").to_string().parse().expect("a host");
+    let seen = Arc::<Mutex<Vec<u8>>>::default();
+    let log = Arc::clone(&seen);
+    tokio::spawn(async move {
+        let (mut first, _) = listener.accept().await.expect("the handshake");
+        let mut hello = Vec::new();
+        first.read_to_end(&mut hello).await.expect("it is given up");
+        let (mut second, _) = listener.accept().await.expect("the request");
+        let mut head = [0; 4096];
+        let length = second.read(&mut head).await.expect("a request");
+        log.lock().expect("the log").extend_from_slice(&head[..length]);
+        second.write_all(response.as_bytes()).await.expect("it is taken");
+        drop(second);
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut upstream = TcpStream::connect(tls.as_str()).await.expect("the server");
+            tokio::spawn(async move {
+                let _ = tokio::io::copy_bidirectional(&mut stream, &mut upstream).await;
+            });
+        }
+    });
+    (host, seen)
+}
+
+#[tokio::test]
+async fn a_slow_tls_server_on_loopback_is_never_sent_plain_http_with_credentials() {
+    let server = authority("127.0.0.1", |_| {});
+    let pem = server.cert.pem();
+    for response in [
+        "",
+        "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n",
+        "HTTP/1.1 308 Permanent Redirect\r\nLocation: https://127.0.0.1/\r\n\r\n",
+    ] {
+        let (host, seen) = slow_tls_server(&server, response).await;
+        let client = Client::builder()
+            .ca_certificates(pem.as_bytes())
+            .expect("a certificate")
+            .retries(Retries::none())
+            .build();
+        for _ in 0..2 {
+            client.ping(&host).await.expect("it speaks TLS");
+        }
+        let seen = String::from_utf8(seen.lock().expect("the log").clone()).expect("text");
+        let request = format!("GET /v2/ HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        assert_eq!(seen, request, "{response}");
+    }
+}
+
+#[tokio::test]
+async fn certificates_and_keys_may_begin_with_a_byte_order_mark() {
+    let (server, client) = (made("127.0.0.1"), made("client"));
+    let host = serve(&server, Some(&client)).await;
+    let marked = |text: String| format!("\u{feff}{}", text.replace('\n', "\r\n"));
+    // As two files of that kind make one.
+    let bundle = marked(made("other").cert.pem()) + &marked(server.cert.pem());
+    let (chain, key) = (marked(client.cert.pem()), marked(client.signing_key.serialize_pem()));
+    let builder = Client::builder().ca_certificates(bundle.as_bytes()).expect("certificates");
+    let builder = builder.client_certificate(chain.as_bytes(), key.as_bytes()).expect("a pair");
+    ping(builder, &host).await.expect("both are read");
 }
 
 #[tokio::test]

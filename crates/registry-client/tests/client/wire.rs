@@ -34,14 +34,16 @@ impl Wire {
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let mut stream = BufReader::new(stream);
+                // The probe for TLS gets what plain servers respond with.
+                if stream.fill_buf().await.expect("a request").first() == Some(&HANDSHAKE) {
+                    let refusal = b"HTTP/1.1 400 Bad Request\r\n\r\n";
+                    stream.write_all(refusal).await.expect("it is taken");
+                    continue;
+                }
                 let mut line = Vec::new();
-                while line != b"\r\n" && !line.starts_with(&[HANDSHAKE]) {
+                while line != b"\r\n" {
                     line.clear();
                     stream.read_until(b'\n', &mut line).await.expect("a request");
-                }
-                // The probe for TLS.
-                if line.starts_with(&[HANDSHAKE]) {
-                    continue;
                 }
                 let answer = answer.replace('\n', "\r\n");
                 stream.write_all(answer.as_bytes()).await.expect("it is taken");
