@@ -55,10 +55,19 @@ enum Head {
     Present(Box<Answer>),
     /// A plain 404: a hint.
     NotFound,
-    /// It says nothing of the content. Whether the host is known to refuse HEAD if GET has it.
-    Inconclusive { is_lasting: bool },
+    /// It says nothing of the content.
+    Inconclusive(Inconclusive),
     /// A gateway's failure, which GET may get past: a GET after it is a retry.
     Passing(Error),
+}
+
+/// Why a response to HEAD says nothing of the content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Inconclusive {
+    /// A status that says nothing of the content. If GET then finds it, the host does not support HEAD.
+    Status,
+    /// An HTML page, of a proxy or a login, in place of the content.
+    WebPage,
 }
 
 impl Head {
@@ -66,7 +75,7 @@ impl Head {
     fn of(response: Result<Answer, Error>, expected: Option<Digest>) -> Result<Self, Error> {
         let error = match response {
             Ok(response) if response.is_web_page(expected) => {
-                return Ok(Self::Inconclusive { is_lasting: false });
+                return Ok(Self::Inconclusive(Inconclusive::WebPage));
             }
             Ok(response) => return Ok(Self::Present(Box::new(response))),
             Err(error) => error,
@@ -77,9 +86,9 @@ impl Head {
             StatusCode::UNAUTHORIZED if !error.is_elsewhere() => Err(error),
             StatusCode::NOT_FOUND if !error.is_elsewhere() => Ok(Self::NotFound),
             // It is what registries answer that cannot do HEAD, so it says nothing of their health.
-            StatusCode::INTERNAL_SERVER_ERROR => Ok(Self::Inconclusive { is_lasting: true }),
+            StatusCode::INTERNAL_SERVER_ERROR => Ok(Self::Inconclusive(Inconclusive::Status)),
             _ if error.is_transient() => Ok(Self::Passing(error)),
-            _ => Ok(Self::Inconclusive { is_lasting: true }),
+            _ => Ok(Self::Inconclusive(Inconclusive::Status)),
         }
     }
 }
@@ -142,12 +151,13 @@ impl RepositoryClient {
                     return Box::pin(self.described(reference, response)).await;
                 }
                 Head::NotFound => return Ok(Known::Unknown),
-                Head::Inconclusive { is_lasting } => is_refused = is_lasting,
+                Head::Inconclusive(why) => is_refused = why == Inconclusive::Status,
                 Head::Passing(error) => self.may_retry(error)?,
             }
         }
         let found = Box::pin(self.find_manifest_by_get(reference)).await?;
-        if is_refused {
+        // GET without success says nothing of HEAD.
+        if is_refused && found.is_some() {
             memory.note(self.host(), Endpoint::Manifests);
         }
         Ok(found.map_or(Known::No, Known::Yes))
@@ -188,12 +198,12 @@ impl RepositoryClient {
             match Head::of(self.client().send(request).await, Some(*digest))? {
                 Head::Present(_) => return Ok(true),
                 Head::NotFound => {}
-                Head::Inconclusive { is_lasting } => is_refused = is_lasting,
+                Head::Inconclusive(why) => is_refused = why == Inconclusive::Status,
                 Head::Passing(error) => self.may_retry(error)?,
             }
         }
         let is_there = Box::pin(self.has_blob_by_get(digest)).await?;
-        if is_refused {
+        if is_refused && is_there {
             memory.note(self.host(), Endpoint::Blobs);
         }
         Ok(is_there)

@@ -5,7 +5,7 @@ use oci::Digest;
 use registry_client::{Fault as ClientFault, Known};
 use testkit::{Fault, TestRegistry, fixture, fixture::Image};
 
-use crate::support::{Scripted, at, client, digest, read, redirect, reply, stubborn, tag};
+use crate::support::{Scripted, at, client, digest, name, read, redirect, reply, stubborn, tag};
 
 async fn holding(image: &Image) -> TestRegistry {
     let registry = TestRegistry::start().await;
@@ -64,6 +64,22 @@ async fn a_host_that_refuses_head_gets_get_at_once() {
         assert!(repository.find_manifest(&tag("v1")).await.expect("GET tells").is_some());
     }
     assert_eq!((registry.requests().len(), gets(&registry)), (4, 3));
+}
+
+#[tokio::test]
+async fn a_head_that_fails_for_what_get_does_not_find_says_nothing_of_the_host() {
+    let image = fixture::image(1, 1);
+    let registry = holding(&image).await;
+    registry.fail(Fault::on(Method::HEAD, "/v2/other/").status(403));
+    let (client, host) = (client(), registry.host());
+    let other = client.repository(&host, &name("other"));
+    assert_eq!(other.find_manifest(&tag("v1")).await.expect("GET tells"), None);
+    assert!(!other.has_blob(&digest()).await.expect("GET tells"));
+    let repository = at(&client, &host);
+    registry.clear_requests();
+    assert!(repository.find_manifest(&tag("v1")).await.expect("a head").is_some());
+    assert!(repository.has_blob(&image.blobs[0].descriptor.digest).await.expect("a head"));
+    assert_eq!((registry.requests().len(), gets(&registry)), (2, 0));
 }
 
 #[tokio::test]
