@@ -27,7 +27,7 @@ use crate::{
     quota::{self, Direction, Verb},
     request::{Asked, Request},
     retry::{Attempts, retry_after},
-    tls_fault::is_no_tls,
+    tls_fault::is_not_tls,
     url::strip_user,
 };
 
@@ -214,7 +214,7 @@ impl Client {
     async fn wrong_protocol(&self, url: &Url, fault: Fault) -> Fault {
         let host = url.authority().into();
         match fault {
-            Fault::Tls { cause } if is_no_tls(&*cause) => Fault::SpeaksPlain { host },
+            Fault::Tls { cause } if is_not_tls(&*cause) => Fault::SpeaksPlain { host },
             Fault::Lost { .. } if self.speaks_tls(url).await => Fault::SpeaksTls { host },
             fault => fault,
         }

@@ -56,20 +56,20 @@ fn bare_link(text: &str) -> Result<&str, MalformedLink> {
 enum Relation {
     Next,
     Other,
-    Untold,
+    Unspecified,
 }
 
 /// Reads the `; name=value` pairs of one link: its relation, and what is behind. Only the first `rel` counts
 /// (RFC 8288 §3.3).
 fn read_parameters(mut text: &str) -> Result<(Relation, &str), MalformedLink> {
-    let mut relation = Relation::Untold;
+    let mut relation = Relation::Unspecified;
     while let Some(after) = text.trim_start().strip_prefix(';') {
         let (name, after) = after.split_at(after.find(['=', ';', ',']).unwrap_or(after.len()));
         let (value, after) = match after.strip_prefix('=') {
             Some(after) => read_value(after.trim_start())?,
             None => ("", after),
         };
-        if name.trim().eq_ignore_ascii_case("rel") && relation == Relation::Untold {
+        if name.trim().eq_ignore_ascii_case("rel") && relation == Relation::Unspecified {
             let mut relations = value.split_ascii_whitespace();
             let is_next = relations.any(|relation| relation.eq_ignore_ascii_case("next"));
             relation = if is_next { Relation::Next } else { Relation::Other };

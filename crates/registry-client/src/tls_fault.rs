@@ -4,12 +4,13 @@
 
 use std::{
     error::Error as StdError,
+    fmt::Debug,
     io,
     time::{Duration, SystemTime},
 };
 
 use rustls::{
-    AlertDescription, CertificateError, Error,
+    AlertDescription, CertificateError, Error, PeerIncompatible,
     pki_types::{ServerName, UnixTime},
 };
 
@@ -27,8 +28,8 @@ pub(crate) fn tls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a E
     None
 }
 
-/// Whether the other side responded by something that is no TLS.
-pub(crate) fn is_no_tls(error: &(dyn StdError + 'static)) -> bool {
+/// Whether the other side responded by something that is not TLS.
+pub(crate) fn is_not_tls(error: &(dyn StdError + 'static)) -> bool {
     matches!(tls_error(error), Some(Error::InvalidMessage(_)))
 }
 
@@ -38,21 +39,47 @@ pub(crate) fn words(error: &Error) -> String {
         Error::InvalidCertificate(problem) => certificate(problem),
         Error::AlertReceived(alert) => self::alert(*alert),
         Error::NoCertificatesPresented => "the server shows no certificate".to_owned(),
-        Error::PeerIncompatible(_) | Error::NoApplicationProtocol => {
+        Error::PeerIncompatible(
+            PeerIncompatible::ServerDoesNotSupportTls12Or13
+            | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
+        )
+        | Error::NoApplicationProtocol => {
             "the server supports neither TLS 1.2 nor TLS 1.3 in a way that is safe".to_owned()
+        }
+        Error::PeerIncompatible(why) => {
+            format!("the TLS of the server is not compatible: {}", spaced(why))
         }
         Error::InvalidMessage(_) => "the response is not TLS".to_owned(),
         Error::InvalidCertRevocationList(_) => {
             "the list of revoked certificates is not valid".to_owned()
         }
-        Error::PeerMisbehaved(_)
-        | Error::InappropriateMessage { .. }
+        Error::PeerMisbehaved(why) => {
+            format!("the server violates the TLS protocol: {}", spaced(why))
+        }
+        Error::InappropriateMessage { .. }
         | Error::InappropriateHandshakeMessage { .. }
         | Error::PeerSentOversizedRecord
-        | Error::DecryptError => "the server violates the TLS protocol".to_owned(),
+        | Error::DecryptError => format!("the server violates the TLS protocol: {error}"),
         Error::FailedToGetCurrentTime => "the time is not known".to_owned(),
-        _ => "the handshake failed".to_owned(),
+        _ => format!("the handshake failed: {error}"),
     }
+}
+
+/// The name of a cause of rustls, which has no other text, as words: `TooMuchData` is "too much data".
+/// What is not one name stays as it is.
+fn spaced(cause: &dyn Debug) -> String {
+    let name = format!("{cause:?}");
+    if !name.chars().all(|c| c.is_ascii_alphanumeric()) {
+        return name;
+    }
+    let mut text = String::with_capacity(name.len() * 2);
+    for c in name.chars() {
+        if c.is_ascii_uppercase() && !text.is_empty() {
+            text.push(' ');
+        }
+        text.push(c.to_ascii_lowercase());
+    }
+    text
 }
 
 fn certificate(problem: &CertificateError) -> String {
@@ -90,7 +117,10 @@ fn certificate(problem: &CertificateError) -> String {
         CertificateError::Other(other) if other.to_string() == "CaUsedAsEndEntity" => {
             "the certificate is self-signed, or an authority's own; use --ca-file to trust it"
         }
-        _ => "the certificate is not valid",
+        CertificateError::Other(other) => {
+            return format!("the certificate is not valid: {}", spaced(&other.0));
+        }
+        _ => return format!("the certificate is not valid: {}", spaced(problem)),
     };
     text.to_owned()
 }
@@ -131,21 +161,21 @@ fn alert(alert: AlertDescription) -> String {
             "the server ended the handshake: it may require a client certificate, or another cipher"
         }
         AlertDescription::InternalError => "the server had an internal error",
-        _ => "the server ended the handshake",
+        _ => return format!("the server ended the handshake: {}", spaced(&alert)),
     };
     text.to_owned()
 }
 
 fn date(time: UnixTime) -> String {
     let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(time.as_secs()));
-    // Dates after the year 9999 have no such form.
+    // The format has four digits for the year.
     time.filter(|time| *time < SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_800))
-        .map_or_else(|| "a date that is far away".to_owned(), httpdate::fmt_http_date)
+        .map_or_else(|| "a date after the year 9999".to_owned(), httpdate::fmt_http_date)
 }
 
 #[cfg(test)]
 mod tests {
-    use rustls::{InvalidMessage, PeerIncompatible};
+    use rustls::{InvalidMessage, PeerMisbehaved};
 
     use super::*;
 
@@ -186,7 +216,26 @@ mod tests {
                 "the server supports neither TLS 1.2 nor TLS 1.3 in a way that is safe",
             ),
             (InvalidMessage::InvalidContentType.into(), "the response is not TLS"),
-            (Error::General("DebugText".to_owned()), "the handshake failed"),
+            (
+                PeerIncompatible::EcPointsExtensionRequired.into(),
+                "the TLS of the server is not compatible: ec points extension required",
+            ),
+            (
+                PeerMisbehaved::WrongGroupForKeyShare.into(),
+                "the server violates the TLS protocol: wrong group for key share",
+            ),
+            (
+                Error::AlertReceived(AlertDescription::DecodeError),
+                "the server ended the handshake: decode error",
+            ),
+            (
+                CertificateError::InvalidOcspResponse.into(),
+                "the certificate is not valid: invalid ocsp response",
+            ),
+            (
+                Error::General("no entropy".to_owned()),
+                "the handshake failed: unexpected error: no entropy",
+            ),
         ] {
             assert_eq!(words(&error), text, "{error:?}");
         }
