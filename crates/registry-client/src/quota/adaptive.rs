@@ -1,10 +1,10 @@
 //! The rate that a registry's 429 responses lead to: a function of the times and responses that it is given.
 //!
 //! Requests are counted by interval. An interval with refusals lowers the rate to what was accepted of it, once.
-//! If the next interval has as many refusals all the same, they do not depend on the rate: a proxy or a
-//! balancer refuses some requests at random. The rate is then restored, and that share of refusals
-//! is tolerated. A lowered rate doubles with each interval up to half of the rate before ("slow start" of RFC
-//! 5681 §3.1), and then grows faster the longer it is held without refusals (as in RFC 9438).
+//! If there are as many refusals all the same, they do not depend on the rate: a proxy or a balancer refuses some
+//! requests at random. The rate is then restored, and that share of refusals is tolerated. A lowered rate
+//! doubles with each interval up to half of the rate before ("slow start" of RFC 5681 §3.1), and then grows
+//! faster the longer it is held without refusals (as in RFC 9438).
 //!
 //! Not here: when the next request is due by the rate (`pace`).
 
@@ -20,17 +20,24 @@ const LONGEST: Duration = Duration::from_secs(1);
 /// say little of the share that is refused.
 const SAMPLE: u32 = 20;
 /// How many refusals the share before leads one to expect when it can be told whether a lower rate helped.
-const EXPECTED_REFUSALS: f64 = 3.0;
+const EXPECTED_REFUSALS: f64 = 5.0;
 /// The part of the share before that still means as many refusals: a rate that is low enough has next to none.
 const SAME_SHARE: f64 = 0.25;
+/// How many refusals it takes for that: a single one may be the last of those before.
+const SAME_REFUSALS: u32 = 2;
+/// How many responses the usual share of refusals is taken from: some intervals at a high rate, and a minute at a
+/// low one.
+const MEMORY: u32 = 4000;
 /// The largest share of refusals that may be tolerated as random.
 const MOST_TOLERATED: f64 = 0.25;
-/// How fast a tolerated share follows a smaller one.
-const TOLERANCE_STEP: f64 = 1.0 / 16.0;
 /// How far the refusals of an interval may lie above the tolerated share, in standard deviations.
-const DEVIATIONS: f64 = 2.0;
+const DEVIATIONS: f64 = 3.0;
 /// What a rate is lowered to, as a share of what was accepted: so that the backlog of retries fits in.
 const MARGIN: f64 = 0.95;
+/// How often a few refusals at a rate that nothing limited lead to a decrease that soon ends by itself.
+const MOST_DOUBTS: u32 = 3;
+/// After how long they count anew.
+const DOUBTED: Duration = Duration::from_secs(60);
 /// What is lowered at most by an interval with few responses, or by one of refusals only.
 const LARGEST_STEP: f64 = 0.5;
 /// What is lowered at least where a `Retry-After` ended the interval: the share that was refused by then is
@@ -68,10 +75,16 @@ pub(super) struct AdaptiveRate {
     lowered: Option<Lowered>,
     /// The share of refusals that does not depend on the rate.
     tolerated: f64,
+    /// The usual refusals, since a decrease helped last.
+    usual: Tally,
     /// The last decrease, until it is known whether it helped.
     trial: Option<Trial>,
     /// Requests a second in the interval before, if there were enough of them.
     measured: Option<f64>,
+    /// When a lowered rate came back last.
+    restored: Option<Instant>,
+    /// How often a decrease was to end by itself.
+    doubts: u32,
     interval: Interval,
 }
 
@@ -81,41 +94,69 @@ struct Lowered {
     rate: f64,
     /// Up to here it doubles with each interval.
     threshold: f64,
-    /// The rate before it was lowered for the first time.
-    peak: f64,
     /// Where it ends.
     limit: f64,
     /// Since when it grows.
     since: Instant,
 }
 
-/// A decrease, and the responses since then.
-#[derive(Clone, Copy, Debug)]
-struct Trial {
-    /// The share of refusals that led to it.
-    before_share: f64,
-    /// The rate before.
-    before: Option<Lowered>,
+/// Responses, and how many of them were refusals.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
     responses: u32,
     refused: u32,
 }
 
-impl Trial {
-    const fn with(self, interval: &Interval) -> Self {
-        Self {
-            responses: self.responses + interval.responses(),
-            refused: self.refused + interval.refused,
-            ..self
+impl Tally {
+    const fn with(self, more: Self) -> Self {
+        Self { responses: self.responses + more.responses, refused: self.refused + more.refused }
+    }
+
+    /// The same share of fewer responses, where they are many.
+    const fn bounded(self) -> Self {
+        if self.responses < MEMORY {
+            return self;
         }
+        Self { responses: self.responses / 2, refused: self.refused.div_ceil(2) }
     }
 
-    /// Whether there were enough responses to tell whether it helped.
-    fn is_complete(&self) -> bool {
-        f64::from(self.responses) * self.before_share >= EXPECTED_REFUSALS
-    }
-
-    fn share(&self) -> f64 {
+    fn share(self) -> f64 {
         f64::from(self.refused) / f64::from(self.responses.max(1))
+    }
+}
+
+/// A decrease, and the responses since then.
+#[derive(Clone, Copy, Debug)]
+struct Trial {
+    /// The share of refusals before it.
+    before_share: f64,
+    /// The rate before.
+    before: Option<Lowered>,
+    since: Tally,
+}
+
+/// What a trial has shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// There are hardly any refusals.
+    Helped,
+    /// There are as many as before.
+    Same,
+    /// There were too few responses to tell.
+    Open,
+}
+
+impl Trial {
+    fn verdict(&self) -> Verdict {
+        let expected = f64::from(self.since.responses) * self.before_share;
+        let is_same = self.since.share() > self.before_share * SAME_SHARE;
+        if is_same && self.since.refused >= SAME_REFUSALS {
+            Verdict::Same
+        } else if expected >= EXPECTED_REFUSALS {
+            Verdict::Helped
+        } else {
+            Verdict::Open
+        }
     }
 }
 
@@ -139,9 +180,13 @@ impl Interval {
         self.accepted + self.refused
     }
 
+    const fn tally(&self) -> Tally {
+        Tally { responses: self.responses(), refused: self.refused }
+    }
+
     /// The share that was refused.
     fn share(&self) -> f64 {
-        f64::from(self.refused) / f64::from(self.responses().max(1))
+        self.tally().share()
     }
 
     /// Requests a second, over the time in which there were any.
@@ -155,7 +200,17 @@ impl AdaptiveRate {
     /// A rate that is the configured one, or none.
     pub(super) const fn new(configured: Option<f64>, now: Instant) -> Self {
         let interval = Interval::new(now);
-        Self { configured, lowered: None, tolerated: 0.0, trial: None, measured: None, interval }
+        Self {
+            configured,
+            lowered: None,
+            tolerated: 0.0,
+            usual: Tally { responses: 0, refused: 0 },
+            trial: None,
+            measured: None,
+            restored: None,
+            doubts: 0,
+            interval,
+        }
     }
 
     /// Requests a second, if there is a limit.
@@ -199,7 +254,7 @@ impl AdaptiveRate {
         let accepted = f64::from(interval.accepted) / elapsed.as_secs_f64();
         let rate = accepted.max(FIRST_RATE).min(limit);
         let threshold = measured.map_or(limit, |measured| measured / 2.0);
-        self.lowered = Some(Lowered { rate, threshold, peak: threshold, limit, since: until });
+        self.lowered = Some(Lowered { rate, threshold, limit, since: until });
     }
 
     /// Ends the interval, if it is over.
@@ -221,39 +276,55 @@ impl AdaptiveRate {
     fn end_interval(&mut self, end: Instant) {
         let interval = std::mem::replace(&mut self.interval, Interval::new(end));
         self.measured = (interval.responses() >= SAMPLE).then(|| interval.sent_rate());
-        let trial = self.trial.take().filter(|_| interval.responses() > 0);
-        if let Some(trial) = trial.filter(|_| interval.share() <= MOST_TOLERATED) {
-            let trial = trial.with(&interval);
-            if !trial.is_complete() {
-                self.trial = Some(trial);
+        if interval.share() > MOST_TOLERATED || interval.responses() == 0 {
+            self.trial = None;
+        } else if let Some(trial) = &mut self.trial {
+            trial.since = trial.since.with(interval.tally());
+            if self.judge(end) != Verdict::Helped {
                 return;
             }
-            if self.judge(trial, end) {
-                return;
-            }
+        } else {
+            self.usual = self.usual.with(interval.tally()).bounded();
         }
         if self.is_too_much(&interval) {
             self.lower(&interval, end);
         } else {
-            self.tolerated += (interval.share() - self.tolerated).min(0.0) * TOLERANCE_STEP;
             self.grow(end.saturating_duration_since(interval.begin), end);
         }
     }
 
-    /// Whether a decrease did not help. Then the rate is as it was before, and soon what it was before all
-    /// decreases.
-    fn judge(&mut self, trial: Trial, now: Instant) -> bool {
-        let share = trial.share();
-        let is_same = share > trial.before_share * SAME_SHARE && share <= MOST_TOLERATED;
-        if is_same {
-            self.tolerated = f64::midpoint(share, trial.before_share);
-            let restored =
-                |lowered: Lowered| Lowered { threshold: lowered.peak, since: now, ..lowered };
-            self.lowered = trial.before.map(restored);
-        } else {
-            self.tolerated = self.tolerated.min(share);
+    /// Whether a decrease helped. If it did not, the rate is as it was before, and doubles until nothing limits it.
+    fn judge(&mut self, now: Instant) -> Verdict {
+        let Some(trial) = self.trial else { return Verdict::Open };
+        let verdict = trial.verdict();
+        match verdict {
+            // What was just there to send must not be held up for long.
+            Verdict::Open if self.is_passing(&trial, now) => {
+                self.trial = None;
+                return Verdict::Helped;
+            }
+            Verdict::Open => return verdict,
+            Verdict::Helped => {
+                self.usual = Tally::default();
+                self.tolerated = self.tolerated.min(trial.since.share());
+            }
+            Verdict::Same => {
+                self.doubts = 0;
+                self.usual = self.usual.with(trial.since).bounded();
+                self.tolerated = self.usual.share().min(MOST_TOLERATED);
+                let restored =
+                    |lowered: Lowered| Lowered { threshold: lowered.limit, since: now, ..lowered };
+                self.lowered = trial.before.map(restored);
+            }
         }
-        is_same
+        self.trial = None;
+        verdict
+    }
+
+    /// Whether a decrease from no rate at all is over.
+    fn is_passing(&self, trial: &Trial, now: Instant) -> bool {
+        let is_old = |lowered: Lowered| now.saturating_duration_since(lowered.since) >= LONGEST;
+        trial.before.is_none() && self.configured.is_none() && self.lowered.is_some_and(is_old)
     }
 
     fn is_too_much(&self, interval: &Interval) -> bool {
@@ -273,11 +344,26 @@ impl AdaptiveRate {
         let rate = (base * kept * MARGIN).max(LEAST_RATE.min(limit));
         // Refusals without exception say that the host is out of order, and nothing of the rate that it takes.
         let former = self.lowered.filter(|_| interval.accepted == 0);
-        let threshold = former.map_or(base / 2.0, |lowered| lowered.threshold);
-        let peak = self.lowered.map_or(base, |lowered| lowered.peak);
+        let own = if self.is_doubtful(share, now) { limit } else { base / 2.0 };
+        let threshold = former.map_or(own, |lowered| lowered.threshold);
         let before = self.lowered;
-        self.trial = Some(Trial { before_share: share, before, responses: 0, refused: 0 });
-        self.lowered = Some(Lowered { rate, threshold, peak, limit, since: now });
+        let is_known = self.usual.refused > 0 && share <= MOST_TOLERATED;
+        let before_share = if is_known { self.usual.share() } else { share };
+        self.trial = Some(Trial { before_share, before, since: Tally::default() });
+        self.lowered = Some(Lowered { rate, threshold, limit, since: now });
+    }
+
+    /// Whether a few refusals are among the first for long. They may have nothing to do with a rate that was just
+    /// what there was to send, so it soon comes back. Not so time after time.
+    fn is_doubtful(&mut self, share: f64, now: Instant) -> bool {
+        let is_old = |at| now.saturating_duration_since(at) >= DOUBTED;
+        if self.restored.is_some_and(is_old) {
+            self.doubts = 0;
+        }
+        let is_doubtful =
+            share <= MOST_TOLERATED && self.lowered.is_none() && self.doubts < MOST_DOUBTS;
+        self.doubts += u32::from(is_doubtful);
+        is_doubtful
     }
 
     /// Where a lowered rate ends.
@@ -296,6 +382,7 @@ impl AdaptiveRate {
         }
         if lowered.rate >= lowered.limit {
             self.lowered = None;
+            self.restored = Some(now);
         }
     }
 }
@@ -351,8 +438,8 @@ mod tests {
         }
     }
 
-    fn at_random(percent: u32) -> impl FnMut(u32, Instant) -> bool {
-        let mut chance = fastrand::Rng::with_seed(1);
+    fn at_random(percent: u32, seed: u64) -> impl FnMut(u32, Instant) -> bool {
+        let mut chance = fastrand::Rng::with_seed(seed);
         move |_, _| chance.u32(0..100) < percent
     }
 
@@ -374,16 +461,23 @@ mod tests {
 
     #[test]
     fn random_refusals_leave_the_rate_where_it_was() {
-        for percent in [1, 3, 10, 20] {
-            for configured in [None, Some(300.0)] {
-                let mut simulation = Simulation::new(configured, 1000.0);
-                let mut server = at_random(percent);
-                simulation.run(5.0, &mut server);
+        for (percent, seed) in
+            [1, 3, 10].into_iter().flat_map(|it| (0..20).map(move |seed| (it, seed)))
+        {
+            for (configured, offered) in [(None, 1000.0), (None, 100.0), (Some(300.0), 1000.0)] {
+                let mut simulation = Simulation::new(configured, offered);
+                let mut server = at_random(percent, seed);
+                // A second in which there is little to send comes first.
+                simulation.offered = offered / 5.0;
+                simulation.run(1.0, &mut server);
+                simulation.offered = offered;
                 let before = simulation.sent;
-                simulation.run(20.0, &mut server);
-                let rate = f64::from(simulation.sent - before) / 20.0;
-                let usual = configured.unwrap_or(1000.0);
-                assert!(rate > 0.6 * usual, "{percent} % of {configured:?}: {rate} a second");
+                simulation.run(10.0, &mut server);
+                let rate = f64::from(simulation.sent - before) / 10.0;
+                let usual = configured.unwrap_or(offered);
+                let case = format!("{percent} % of {configured:?}, {offered}, seed {seed}");
+                // Half a second of it may be lost for each decrease until the refusals are known for what they are.
+                assert!(rate > usual / 2.0, "{case}: {rate} a second");
             }
         }
     }
