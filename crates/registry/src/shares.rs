@@ -110,6 +110,13 @@ pub(crate) struct Permit {
     holder: Option<Holder>,
 }
 
+impl Permit {
+    /// The client whose share it is part of.
+    pub(crate) const fn holder(&self) -> Option<&Holder> {
+        self.holder.as_ref()
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
         self.budget.give_back(self.holder.as_ref());

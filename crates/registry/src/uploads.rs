@@ -110,20 +110,50 @@ impl Uploads {
         if idle.is_empty() {
             return Ok(());
         }
-        let forget = move |backend: &dyn Backend| {
-            idle.into_iter().for_each(|id| forget(backend, id));
-            Ok(())
-        };
-        self.storage.run(forget).await
+        self.forget(idle).await
     }
 
-    /// A place for one more upload. Sessions that lie idle make room first.
+    /// A place for one more upload. Sessions that have expired make room first, then the client's own.
     async fn place(&self, holder: Option<Holder>) -> Result<Permit, Refusal> {
         self.sweep().await?;
-        self.places.take(holder).map_err(|full| match full {
+        let taken = match self.places.take(holder.clone()) {
+            Err(_) if self.drop_longest_idle(holder.as_ref()).await? => self.places.take(holder),
+            taken => taken,
+        };
+        taken.map_err(|full| match full {
             Full::All(max) => Refusal::TooManyUploads(max),
             Full::Share(share) => Refusal::UploadsShare(share),
         })
+    }
+
+    /// Drops the session of this client that has been idle longest, so that uploads that the client left
+    /// behind do not lock it out until they expire; whether there was one. A session that a request uses or
+    /// waits for stays.
+    async fn drop_longest_idle(&self, holder: Option<&Holder>) -> Result<bool, StorageError> {
+        let Some(holder) = holder else { return Ok(false) };
+        let dropped = {
+            let mut all = self.lock();
+            let idle = all.iter_mut().filter_map(|(id, open)| {
+                // Requests share the session with the table.
+                let session = Arc::get_mut(&mut open.session)?.get_mut().as_ref()?;
+                (session.place.holder() == Some(holder)).then_some((session.used, *id))
+            });
+            let longest = idle.min_by_key(|(used, _)| *used).map(|(_, id)| id);
+            longest.filter(|id| all.remove(id).is_some())
+        };
+        let Some(id) = dropped else { return Ok(false) };
+        tracing::debug!(%id, "dropped the longest-idle upload session of a client at its limit");
+        self.forget(vec![id]).await?;
+        Ok(true)
+    }
+
+    /// Deletes what the storage has of sessions that are over.
+    async fn forget(&self, over: Vec<UploadId>) -> Result<(), StorageError> {
+        let forget = move |backend: &dyn Backend| {
+            over.into_iter().for_each(|id| forget(backend, id));
+            Ok(())
+        };
+        self.storage.run(forget).await
     }
 
     fn insert(&self, id: UploadId, name: Repository, session: Session) {
@@ -174,11 +204,7 @@ impl Uploads {
     /// Ends a session that is known.
     pub(crate) async fn end(&self, id: UploadId) -> Result<(), StorageError> {
         self.lock().remove(&id);
-        let forget = move |backend: &dyn Backend| {
-            forget(backend, id);
-            Ok(())
-        };
-        self.storage.run(forget).await
+        self.forget(vec![id]).await
     }
 }
 
@@ -202,7 +228,7 @@ pub(crate) struct Session {
     /// When somebody last did something with it.
     used: Instant,
     /// Given back once nothing is staged any more.
-    _place: Permit,
+    place: Permit,
 }
 
 /// Where a session stood.
@@ -214,7 +240,7 @@ pub(crate) struct Mark {
 impl Session {
     fn new(staged: Staged, algorithm: Algorithm, max_bytes: u64, place: Permit) -> Self {
         let digester = Some(Digester::new(algorithm));
-        Self { staged, algorithm, digester, max_bytes, used: Instant::now(), _place: place }
+        Self { staged, algorithm, digester, max_bytes, used: Instant::now(), place }
     }
 
     fn recovered(staged: Staged, algorithm: Algorithm, max_bytes: u64, place: Permit) -> Self {

@@ -100,7 +100,10 @@ async fn limits_are_settings() {
     let patched = peer.ask(Method::PATCH, &session, &[], long.slice(600..)).await;
     assert_eq!(refusal(&patched), refused(413, "SIZE_INVALID"));
     assert_eq!(header(&peer.get(&session).await, "range"), "0-599");
-    peer.start("a").await;
+    let mut uploading = Vec::new();
+    for session in [session, peer.start("a").await] {
+        uploading.push(peer.under_way(Method::PATCH, &session, 1).await);
+    }
     let third = peer.ask(Method::POST, path, &[], "").await;
     assert_eq!(refusal(&third), refused(429, "TOOMANYREQUESTS"));
     assert_eq!(header(&third, "retry-after"), "1");

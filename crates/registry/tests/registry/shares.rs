@@ -9,7 +9,7 @@ use tokio::{
     net::{TcpSocket, TcpStream},
 };
 
-use crate::peer::{Peer, refusal, refused};
+use crate::peer::{Peer, header, refusal, refused};
 
 /// Sends a request from this address of the loopback network; the connection, and the status of the first
 /// response.
@@ -81,27 +81,73 @@ async fn requests_of_a_trusted_peer_count_for_the_client_that_it_names() {
     }
 }
 
-#[tokio::test]
-async fn one_users_uploads_leave_room_for_the_others() {
+/// Users `a` and `b`, whose passwords are their names.
+fn two_users() -> Access {
     let users: String = ["a", "b"]
         .map(|user| format!("{user}:{}\n", bcrypt::hash(user, 4).expect("it is hashed")))
         .concat();
-    let access = Access::new(NamedText { name: "users", text: &users }, None).expect("it is right");
-    let limits = Limits { max_uploads: 4, ..Limits::default() };
-    let peer = Peer::with(Settings { limits, ..Settings::default() }, Some(access)).await;
-    let start = async |user: &str| {
-        let login = format!("Basic {}", STANDARD.encode(format!("{user}:{user}")));
-        let path = format!("/v2/{user}/blobs/uploads/");
-        peer.ask(Method::POST, &path, &[("authorization", &*login)], "").await
+    Access::new(NamedText { name: "users", text: &users }, None).expect("it is right")
+}
+
+fn login(user: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{user}:{user}")))
+}
+
+#[tokio::test]
+async fn a_client_at_its_share_loses_its_longest_idle_session() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let storage = Storage::directory(directory.path()).expect("a directory of our own");
+    let limits = Limits { max_uploads: 6, ..Limits::default() };
+    let settings = Settings { limits, ..Settings::default() };
+    let peer = Peer::of(Registry::with(storage, settings, Some(two_users()))).await;
+    let ask = async |user: &str, method: Method, path: &str| {
+        peer.ask(method, path, &[("authorization", &*login(user))], "").await
     };
-    for status in [202, 202, 429] {
-        assert_eq!(start("a").await.status(), status);
+    let start = async |user: &str| {
+        let started = ask(user, Method::POST, &format!("/v2/{user}/blobs/uploads/")).await;
+        assert_eq!(started.status(), StatusCode::ACCEPTED, "{user}");
+        header(&started, "location")
+    };
+    let (of_b, moving) = (start("b").await, start("a").await);
+    let mut uploading = TcpStream::connect(peer.host.as_str()).await.expect("it listens");
+    let head = format!(
+        "PATCH {moving} HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\nexpect: 100-continue\r\n\
+         content-length: 1\r\n\r\n",
+        login("a")
+    );
+    uploading.write_all(head.as_bytes()).await.expect("it is sent");
+    let mut status = [0; 25];
+    uploading.read_exact(&mut status).await.expect("it is being carried out");
+
+    let [oldest, newer] = [start("a").await, start("a").await];
+    let newest = start("a").await;
+    assert_eq!(refusal(&ask("a", Method::GET, &oldest).await), refused(404, "BLOB_UPLOAD_UNKNOWN"));
+    for (user, session) in [("a", newer), ("a", newest), ("b", of_b)] {
+        let kept = ask(user, Method::GET, &session).await;
+        assert_eq!(kept.status(), StatusCode::NO_CONTENT, "{session}");
     }
-    // Nobody else has to wait, from the same address neither.
-    for status in [202, 202, 429] {
-        assert_eq!(start("b").await.status(), status);
+    uploading.write_all(b"x").await.expect("it is sent");
+    let mut status = [0; 12];
+    uploading.read_exact(&mut status).await.expect("a response");
+    assert_eq!(&status, b"HTTP/1.1 202");
+    let left = std::fs::read_dir(directory.path().join("uploads")).expect("it is there").count();
+    assert_eq!(left, 2 * 4, "the bytes of the dropped session are gone too");
+}
+
+#[tokio::test]
+async fn one_users_uploads_leave_room_for_the_others() {
+    let limits = Limits { max_uploads: 4, ..Limits::default() };
+    let peer = Peer::with(Settings { limits, ..Settings::default() }, Some(two_users())).await;
+    let start = async |user: &str| {
+        let path = format!("/v2/{user}/blobs/uploads/");
+        peer.ask(Method::POST, &path, &[("authorization", &*login(user))], "").await
+    };
+    for user in ["a", "b"] {
+        for _ in 0..4 {
+            // From the same address too.
+            assert_eq!(start(user).await.status(), StatusCode::ACCEPTED, "{user}");
+        }
     }
-    assert_eq!(refusal(&start("b").await), refused(429, "TOOMANYREQUESTS"));
 }
 
 #[tokio::test]
