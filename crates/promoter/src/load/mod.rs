@@ -4,6 +4,7 @@
 mod disk;
 mod git;
 mod glob;
+mod time;
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -121,6 +122,26 @@ pub enum LoadError {
          2026-10-01"
     )]
     NoTime(String),
+    /// A time that has not come yet.
+    #[error("`{0}` is not a time in the past: the date is in the future; correct it")]
+    Future(String),
+    /// A time in the reflog, which git takes for another one.
+    #[error(
+        "`{0}` is not a revision that has one meaning: it names a time in the reflog of this clone; name a commit, or \
+         use --since"
+    )]
+    ReflogTime(String),
+    /// No commit has that name.
+    #[error(
+        "cannot find the revision `{name}` in {directory}: no commit has that name; correct it, or, in a shallow \
+         clone, bring the commit by `git fetch --unshallow`"
+    )]
+    NoRevision {
+        /// The name.
+        name: String,
+        /// The directory of the repository.
+        directory: String,
+    },
     /// There is no git.
     #[error(
         "cannot run git, which is needed to find what changed: {0}; install it, or omit the flag"

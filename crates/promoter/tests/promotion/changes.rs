@@ -120,6 +120,30 @@ fn what_changed_within_a_time_is_chosen() {
 }
 
 #[test]
+fn a_time_that_git_would_take_for_another_one_is_an_error() {
+    let (tree, _) = history();
+    let error = |changes: Changes| {
+        let choice = Choice { projects: Vec::new(), changes: Some(changes) };
+        tree.load(&choice).expect_err("not a time").to_string()
+    };
+    for date in ["2062-10-01", "2100-01-01", "9999-12-31"] {
+        let error = error(Changes::Within(date.into()));
+        assert!(error.contains("the date is in the future"), "{date}: {error}");
+    }
+    let error_of_day = error(Changes::Within("2026-02-31".into()));
+    assert!(error_of_day.contains("`2026-02-31` is not a time"), "{error_of_day}");
+    for revision in
+        ["HEAD@{2062-10-01}", "HEAD@{1 day ago}", "@{yesterday}~1", "HEAD@{20260101000000}"]
+    {
+        let error = error(Changes::Since(revision.into()));
+        assert!(error.contains("a time in the reflog"), "{revision}: {error}");
+    }
+    let error = error(Changes::Since("nowhere".into()));
+    assert!(!error.contains("single revision"), "{error}");
+    assert_eq!(tree.chosen(Changes::Since("HEAD@{1}".into())), ["four", "five"]);
+}
+
+#[test]
 fn problems_that_stood_there_before_are_not_of_the_change() {
     let (tree, [first, ..]) = history();
     let all = tree.load(&Choice::default()).expect("it can be read");
