@@ -8,7 +8,7 @@ use http::Method;
 use crate::{
     choose::Nearest,
     front::Front,
-    hint::hint,
+    hint::{bad_digest, hint},
     response,
     route::{Blob, Reference, Refusal, Route, Tail, route},
 };
@@ -106,8 +106,10 @@ impl Explanation {
 
     fn refused(&mut self, text: &str, refusal: &Refusal) {
         let status = response::status(refusal);
-        self.line("asks for", "an unsupported method or path");
-        if let Some(hint) = hint(text) {
+        self.line("asks for", subject(refusal));
+        if let Some((digest, error)) = bad_digest(text) {
+            self.line("hint", format!("`{digest}` is not a digest: {error}"));
+        } else if let Some(hint) = hint(text) {
             self.line("hint", format!("did you mean {hint} ?"));
         } else if !text.starts_with('/') {
             let path = "/v2/NAME/manifests/TAG or /v2/NAME/blobs/sha256:…";
@@ -153,5 +155,15 @@ impl Explanation {
                 self.line("answer", answer);
             }
         }
+    }
+}
+
+/// What a refused request asks for, as far as that can be told.
+const fn subject(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::Name(_) => "something of a repository whose name is invalid",
+        Refusal::Digest(_) => "something by an invalid digest",
+        Refusal::Tag(_) => "a manifest by an invalid tag",
+        _ => "an unsupported method or path",
     }
 }

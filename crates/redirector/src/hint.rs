@@ -2,12 +2,22 @@
 //! a slip. Pure. Only paths that the front serves are suggested.
 
 use http::Method;
-use oci::Digest;
+use oci::{Digest, DigestError};
 
 use crate::route::{Route, route};
 
 /// What people write before a name, from browsers and other tools.
 const SCHEMES: [&str; 5] = ["https://", "http://", "docker://", "oci://", "//"];
+
+/// What the API calls the kinds of things in a repository; what follows one is not part of an image's name.
+const KINDS: [&str; 4] = ["manifests", "blobs", "tags", "referrers"];
+
+/// What is written as a digest at the end of `text` but is none, and why.
+pub(crate) fn bad_digest(text: &str) -> Option<(&str, DigestError)> {
+    let (_, last) = text.trim().rsplit_once(['/', '@'])?;
+    let is_meant = last.starts_with("sha256:") || last.starts_with("sha512:");
+    is_meant.then(|| last.parse::<Digest>().err()).flatten().map(|error| (last, error))
+}
 
 /// The path that `text` was meant as, if that can be told.
 pub(crate) fn hint(text: &str) -> Option<String> {
@@ -17,6 +27,7 @@ pub(crate) fn hint(text: &str) -> Option<String> {
     let rest = path.trim_matches('/');
     let below = rest.strip_prefix("v2/").unwrap_or(rest);
     let is_image = !text.starts_with('/') || below.contains([':', '@']) || below != rest;
+    let is_endpoint = below.split('/').skip(1).any(|segment| KINDS.contains(&segment));
     let singular = [("/manifest/", "/manifests/"), ("/blob/", "/blobs/"), ("/tag/", "/tags/")];
     let plural = singular.iter().find_map(|(one, many)| {
         below.contains(one).then(|| format!("/v2/{}", below.replacen(one, many, 1)))
@@ -25,7 +36,8 @@ pub(crate) fn hint(text: &str) -> Option<String> {
         Some(format!("/{rest}")),
         Some(format!("/v2/{below}")),
         plural,
-        (is_image && below.parse::<Digest>().is_err()).then(|| manifest(below)),
+        below.ends_with("/tags").then(|| format!("/v2/{below}/list")),
+        (is_image && !is_endpoint && below.parse::<Digest>().is_err()).then(|| manifest(below)),
     ];
     candidates.into_iter().flatten().find(|path| is_served(path))
 }
@@ -92,6 +104,13 @@ mod tests {
         let blob = Some(format!("/v2/team/app/blobs/{digest}"));
         assert_eq!(hint(&format!("team/app/blobs/{digest}")), blob);
         assert_eq!(hint("team/app"), Some("/v2/team/app/manifests/latest".to_owned()));
+        let tags = Some("/v2/app/tags/list".to_owned());
+        assert_eq!(hint("/v2/app/tags"), tags);
+        for text in
+            ["/v2/app/manifests/", "/v2/app/blobs", "/v2/app/blobs/uploads/1", "/v2/app/referrers/"]
+        {
+            assert_eq!(hint(text), None, "{text}");
+        }
         for text in ["", "/", "/token", "/v1/", "/v2/_catalog", "App:1.0", &digest, "a b", "/v2/%"]
         {
             assert_eq!(hint(text), None, "{text}");

@@ -227,6 +227,26 @@ async fn explain_ends_with_1_for_a_path_that_is_answered_with_an_error_and_hints
     }
 }
 
+#[tokio::test]
+async fn explain_names_a_bad_digest_and_gives_no_hint_below_an_endpoint() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let text = "upstream: {endpoint: \"https://registry.example\"}\n";
+    let config = write(&directory.path().join("front.yaml"), text).display().to_string();
+    let explain =
+        async |path: &str| run(&["explain", "--config", &config, "--ip", "192.0.2.1", path]).await;
+    for path in ["/v2/app/blobs/sha256:123", "/v2/app/manifests/sha256:123", "app@sha256:123"] {
+        let out = explain(path).await.expect(1).stdout;
+        let expected =
+            "`sha256:123` is not a digest: a sha256 digest has 64 hexadecimal digits; this has 3";
+        assert!(out.contains(expected) && !out.contains("did you mean"), "{path}: {out}");
+        assert!(!path.starts_with('/') || out.contains("by an invalid digest"), "{path}: {out}");
+    }
+    let out = explain("/v2/app/manifests/").await.expect(1).stdout;
+    assert!(!out.contains("hint") && out.contains("a manifest by an invalid tag"), "{out}");
+    let out = explain("/v2/app/tags").await.expect(1).stdout;
+    assert!(out.contains("did you mean /v2/app/tags/list ?"), "{out}");
+}
+
 /// Runs `serve --check` on a configuration with `settings`, which begin at line 2.
 async fn check(settings: &str, flags: &[&str]) -> crate::harness::Ended {
     let directory = TempDir::new().expect("a temporary directory");
