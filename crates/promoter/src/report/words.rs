@@ -157,6 +157,9 @@ impl<W: Write> WordsReport<W> {
     }
 
     fn write_projects(&mut self, confirm: Confirm) -> io::Result<()> {
+        if self.projects.is_empty() {
+            return Ok(());
+        }
         let verdicts = Verdict::all(confirm);
         let mut table = Table::new(["project"].into_iter().chain(verdicts.map(Verdict::as_str)));
         for (project, summary) in &self.projects {
