@@ -15,7 +15,7 @@ use promoter::{
 };
 use promotion_manifest::EdgeSet;
 use registry_client::Client;
-use transfer::Confirm;
+use transfer::{Confirm, StopCause};
 
 use crate::{
     arguments::{Attachments, Choosing, Manifests, Output, Promote, Verify},
@@ -242,19 +242,40 @@ fn in_words(ending: &Ending) -> String {
     if broken > 0 {
         text.push_str(&format!(" {broken} attachments are broken at their source."));
     }
-    let pending = of(Verdict::ToCopy) + of(Verdict::ToTag) + of(Verdict::ToAttach);
-    text.push_str(match (ending.confirm, ending.all_holds()) {
-        (Confirm::DryRun, true) if pending == 0 => {
-            " All that was asked for holds: there is nothing to do."
+    match ending.stopped {
+        Some(cause) if !ending.all_holds() => text.push_str(&incomplete(ending.confirm, cause)),
+        _ => text.push_str(conclusion(ending)),
+    }
+    text
+}
+
+/// What a run that was stopped comes to.
+fn incomplete(confirm: Confirm, cause: StopCause) -> String {
+    let what = match confirm {
+        Confirm::DryRun => "plan",
+        Confirm::Write => "promotion",
+    };
+    let why = match cause {
+        StopCause::Interrupted => "interrupted".to_owned(),
+        StopCause::Deadline(after) => {
+            format!("interrupted after {}s (--deadline)", after.as_secs_f64())
         }
-        (Confirm::DryRun, false) if pending == 0 => {
-            " Nothing can be carried out, and not all that was asked for holds: see above."
-        }
-        (Confirm::DryRun, _) => {
+    };
+    format!(" The {what} is incomplete: {why}; run again.")
+}
+
+/// What a whole run comes to.
+const fn conclusion(ending: &Ending) -> &'static str {
+    let has_pending = ending.summary.pending() > 0;
+    match (ending.confirm, ending.all_holds()) {
+        (Confirm::DryRun, _) if has_pending => {
             " Nothing was written: this was a dry run, and --confirm carries it out."
+        }
+        (Confirm::DryRun, true) => " All that was asked for holds: there is nothing to do.",
+        (Confirm::DryRun, false) => {
+            " Nothing can be carried out, and not all that was asked for holds: see above."
         }
         (Confirm::Write, true) => " All that was asked for holds.",
         (Confirm::Write, false) => " Not all that was asked for holds: see above.",
-    });
-    text
+    }
 }

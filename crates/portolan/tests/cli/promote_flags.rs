@@ -203,6 +203,40 @@ async fn the_last_line_offers_confirm_only_where_it_would_do_something() {
 }
 
 #[tokio::test]
+async fn a_dry_run_that_was_stopped_says_that_the_plan_is_incomplete_and_why() {
+    let scene = Scene::new().await;
+    scene.staging.fail(Fault::everywhere("/v2/").hang());
+    let plan = ["promote", "--thin-manifest-dir", scene.thin.path(), "--deadline", "1s"];
+    let ended = run(&plan).await.expect(1);
+    let incomplete = "The plan is incomplete: interrupted after 1s (--deadline); run again.";
+    assert!(ended.stderr.trim_end().ends_with(incomplete), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("Nothing can be carried out"), "{}", ended.stderr);
+    let ended = run(&scene.arguments(&["--deadline", "1s"])).await.expect(1);
+    let incomplete = "The promotion is incomplete: interrupted after 1s (--deadline); run again.";
+    assert!(ended.stderr.trim_end().ends_with(incomplete), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn a_date_in_the_future_ends_with_2() {
+    let scene = Scene::new().await;
+    let git = |arguments: &[&str]| {
+        let mut git = std::process::Command::new("git");
+        git.arg("-C").arg(scene.thin.path()).args(arguments);
+        assert!(git.status().expect("git").success(), "{arguments:?}");
+    };
+    git(&["init", "-q"]);
+    git(&["add", "-A"]);
+    let user = ["-c", "user.name=t", "-c", "user.email=t@example"];
+    git(&[&user[..], &["commit", "-q", "-m", "x"]].concat());
+    for date in ["2062-10-01", "2100-01-01"] {
+        let ended = run(&scene.arguments(&["--since", date])).await.expect(2);
+        assert!(ended.stderr.contains("the date is in the future"), "{}", ended.stderr);
+        assert_eq!(ended.stdout, "");
+    }
+    assert!(scene.production.requests().is_empty());
+}
+
+#[tokio::test]
 async fn a_deep_verification_says_what_it_would_copy_and_copies_it() {
     let scene = Scene::new().await;
     run(&scene.arguments(&[])).await.expect(0);
