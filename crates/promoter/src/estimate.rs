@@ -1,5 +1,5 @@
-//! What carrying out a plan will cost: requests and bytes at each host, at most, and the time that the quotas
-//! allow at best. Reckoned as if of every image nothing but what this run brings were there.
+//! What carrying out a plan will cost: about how many requests and bytes at each host, and the time that the quotas
+//! allow at best. Reading the registries again, the bytes of manifests and attachments, and retries are not counted. Reckoned as if of every image nothing but what this run brings were there.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -25,14 +25,14 @@ const READS_OF_AN_ATTACHMENT: u64 = 6;
 /// The same that write: two blobs, its manifest, and its tag or its place in a list.
 const WRITES_OF_AN_ATTACHMENT: u64 = 8;
 
-/// What a plan will cost at most.
+/// What a plan will cost, about.
 #[derive(Clone, Debug, Default)]
 pub struct Estimate {
     /// Each host's share, by name.
     pub hosts: Vec<HostEstimate>,
 }
 
-/// What a plan will cost at one host, at most.
+/// What a plan will cost at one host, about.
 #[derive(Clone, Debug)]
 pub struct HostEstimate {
     /// The host.

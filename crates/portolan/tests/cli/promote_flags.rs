@@ -217,6 +217,16 @@ async fn a_dry_run_that_was_stopped_says_that_the_plan_is_incomplete_and_why() {
 }
 
 #[tokio::test]
+async fn a_report_without_edges_has_no_table() {
+    let scene = Scene::new().await;
+    fs::write(scene.at("images/team/images.yaml"), "- name: [\n").expect("a file");
+    let ended = run(&scene.arguments(&["--quiet"])).await.expect(2);
+    assert!(ended.stdout.starts_with("problem: "), "{}", ended.stdout);
+    assert!(!ended.stdout.contains("to_copy") && !ended.stdout.contains("copied"));
+    assert!(!ended.stdout.contains("project "), "{}", ended.stdout);
+}
+
+#[tokio::test]
 async fn a_date_in_the_future_ends_with_2() {
     let scene = Scene::new().await;
     let git = |arguments: &[&str]| {

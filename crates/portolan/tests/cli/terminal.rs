@@ -78,7 +78,7 @@ async fn no_line_of_a_report_is_erased_on_a_terminal() {
             for (n, image) in images {
                 expected.extend([format!("app{n}:v1"), image.digest().to_string()]);
             }
-            expected.extend(["Carrying it out will cost at most".to_owned(), "host ".to_owned()]);
+            expected.extend(["Carrying it out will cost about".to_owned(), "host ".to_owned()]);
             expected.extend(scene.hosts());
             assert_in_order(&text, expected);
             assert!(text.contains("30 edges: 0 present, 30 to copy"), "{shell}: {text}");

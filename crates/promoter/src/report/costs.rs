@@ -1,4 +1,4 @@
-//! What a run cost at each host, or will cost at most, and what the public name does not answer for, in words.
+//! What a run cost at each host, or will cost about, and what the public name does not answer for, in words.
 
 use std::{
     io::{self, Write},
@@ -15,7 +15,7 @@ use crate::{Ending, Unanswered};
 pub(super) fn write(out: &mut impl Write, ending: &Ending, width: Width) -> io::Result<()> {
     match &ending.estimate {
         Some(estimate) if !estimate.hosts.is_empty() => {
-            writeln!(out, "\nCarrying it out will cost at most")?;
+            writeln!(out, "\nCarrying it out will cost about")?;
             let mut table = Table::new(COLUMNS.into_iter().chain(["time"]));
             for it in &estimate.hosts {
                 let bytes = [it.bytes_received, it.bytes_sent];
@@ -23,6 +23,7 @@ pub(super) fn write(out: &mut impl Write, ending: &Ending, width: Width) -> io::
                 table.add(cells.into_iter().chain([in_time(it.time)]));
             }
             table.write(out, 2, width)?;
+            writeln!(out, "{}", row(2, &[NOT_COUNTED], width))?;
             if !estimate.time().is_zero() {
                 let time = in_time(estimate.time());
                 writeln!(out, "and, as the quotas allow, take {time} at best")?;
@@ -48,6 +49,9 @@ pub(super) fn write(out: &mut impl Write, ending: &Ending, width: Width) -> io::
     }
     Ok(())
 }
+
+/// What an estimate leaves out, so that a run can cost more.
+const NOT_COUNTED: &str = "not counted: reading the registries again, the bytes of manifests and attachments, and retries";
 
 const COLUMNS: [&str; 5] = ["host", "reads", "writes", "received", "sent"];
 
