@@ -8,6 +8,7 @@ use registry_client::RepositoryClient;
 
 use crate::{
     BlobOutcome, Content, Destination, Error, Image, InFlight,
+    destination::Absence,
     fan_out::{By, Wanted, Way},
     patience::together,
     per_digest::Places,
@@ -39,7 +40,7 @@ impl Image {
         destinations: &[Destination],
     ) -> Vec<Result<Copied, Error>> {
         let recipients: Vec<_> =
-            destinations.iter().map(|to| Recipient::new(to, in_flight)).collect();
+            destinations.iter().map(|to| Recipient::new(to, in_flight, Absence::Hinted)).collect();
         let root = Content::Manifest(self.root.manifest.digest);
         Recipient::each(&recipients, root, |recipient| recipient.survey(self)).await;
         stream::iter(self.listed_blobs())
@@ -50,7 +51,7 @@ impl Image {
     }
 
     /// What of the image is not at `destination`: manifests, and of the manifests that are there blobs. Each is asked
-    /// for (HEAD) unless `in_flight` knows it to be there.
+    /// for (HEAD, and GET where HEAD fails) unless `in_flight` knows it to be there.
     ///
     /// # Errors
     /// When the destination does not say.
@@ -59,7 +60,7 @@ impl Image {
         in_flight: &InFlight,
         destination: &Destination,
     ) -> Result<Vec<Content>, Error> {
-        Recipient::new(destination, in_flight).missing(self).await
+        Recipient::new(destination, in_flight, Absence::Confirmed).missing(self).await
     }
 
     /// Every blob once, with a manifest that lists it.

@@ -17,20 +17,38 @@ pub enum Destination {
     Store(BlobStore),
 }
 
+/// How certain it must be that a registry does not have a manifest. The absence of a blob is always confirmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Absence {
+    /// By HEAD alone: a wrong 404 costs only that the manifest is written again under its digest.
+    Hinted,
+    /// A HEAD that answers 404 is confirmed by GET: a verdict or a report depends on it.
+    Confirmed,
+}
+
 impl Destination {
-    /// Whether the manifest is there. A wrong no at a registry costs only that it is written again under its
-    /// digest, so HEAD is enough.
-    pub(crate) async fn has_manifest(&self, manifest: &FetchedManifest) -> Result<bool, Error> {
+    /// Whether the manifest is there.
+    pub(crate) async fn has_manifest(
+        &self,
+        manifest: &FetchedManifest,
+        absence: Absence,
+    ) -> Result<bool, Error> {
         let FetchedManifest { digest, bytes, .. } = manifest;
         let content = Content::Manifest(*digest);
-        match self {
-            Self::Registry(repository) => repository
-                .hint_manifest(&Reference::Digest(*digest))
-                .await
-                .map(|head| head.is_yes())
-                .map_err(|cause| self.registry_failed("look for", content, cause)),
-            Self::Store(store) => self.store_has(store, content, digest, bytes.len() as u64).await,
-        }
+        let repository = match self {
+            Self::Registry(repository) => repository,
+            Self::Store(store) => {
+                return self.store_has(store, content, digest, bytes.len() as u64).await;
+            }
+        };
+        let reference = Reference::Digest(*digest);
+        let found = match absence {
+            Absence::Hinted => repository.hint_manifest(&reference).await.map(|head| head.is_yes()),
+            Absence::Confirmed => {
+                repository.find_manifest(&reference).await.map(|head| head.is_some())
+            }
+        };
+        found.map_err(|cause| self.registry_failed("look for", content, cause))
     }
 
     /// Whether the blob is there.

@@ -13,6 +13,7 @@ use registry_client::RepositoryClient;
 
 use crate::{
     BlobOutcome, Content, Copied, Destination, Error, Image, InFlight, Node,
+    destination::Absence,
     fan_out::{By, Wanted, Way},
     patience::together,
     per_digest::Places,
@@ -29,6 +30,8 @@ pub const MAX_REPAIRS: u32 = 2;
 pub(crate) struct Recipient<'a> {
     pub(crate) destination: &'a Destination,
     in_flight: &'a InFlight,
+    /// How certain an absence must be.
+    absence: Absence,
     state: Mutex<State>,
 }
 
@@ -46,8 +49,12 @@ struct State {
 }
 
 impl<'a> Recipient<'a> {
-    pub(crate) fn new(destination: &'a Destination, in_flight: &'a InFlight) -> Self {
-        Self { destination, in_flight, state: Mutex::default() }
+    pub(crate) fn new(
+        destination: &'a Destination,
+        in_flight: &'a InFlight,
+        absence: Absence,
+    ) -> Self {
+        Self { destination, in_flight, absence, state: Mutex::default() }
     }
 
     /// Does something with all of them at once. Who is much slower than those that did as much, which `work` tells, is
@@ -88,7 +95,7 @@ impl<'a> Recipient<'a> {
         is_absent && !self.has_failed()
     }
 
-    /// What of the image it says it has not.
+    /// What of the image it does not have.
     pub(crate) async fn missing(self, image: &Image) -> Result<Vec<Content>, Error> {
         self.is_absent(&image.root).await;
         self.ask_for(&image.below).await;
@@ -108,7 +115,7 @@ impl<'a> Recipient<'a> {
     /// Asks for a manifest. None where there is no answer: then the destination has failed.
     async fn is_absent(&self, node: &Node) -> Option<bool> {
         let digest = node.manifest.digest;
-        let ask = self.destination.has_manifest(&node.manifest);
+        let ask = self.destination.has_manifest(&node.manifest, self.absence).boxed();
         let is_there = self.has(Content::Manifest(digest), ask).await?;
         if !is_there {
             self.state().absent.push(Content::Manifest(digest));
@@ -128,7 +135,7 @@ impl<'a> Recipient<'a> {
             there.flat_map(|node| &node.blobs).filter(|blob| seen.insert(blob.digest)).collect()
         };
         let check = async |blob: &Descriptor| {
-            let (digest, ask) = (blob.digest, self.destination.has_blob(blob));
+            let (digest, ask) = (blob.digest, self.destination.has_blob(blob).boxed());
             if self.has(Content::Blob(digest), ask).await == Some(false) {
                 self.in_flight.forget_blob(&digest, self.destination).await;
                 let mut state = self.state();
@@ -140,11 +147,7 @@ impl<'a> Recipient<'a> {
     }
 
     /// Asks for content, unless it is known to be there. None where there is no answer.
-    async fn has(
-        &self,
-        content: Content,
-        ask: impl Future<Output = Result<bool, Error>>,
-    ) -> Option<bool> {
+    async fn has(&self, content: Content, ask: BoxFuture<'_, Result<bool, Error>>) -> Option<bool> {
         if self.has_failed() {
             return None;
         }
@@ -251,7 +254,9 @@ impl<'a> Recipient<'a> {
         for child in image.below.iter().filter(is_listed) {
             let digest = &child.manifest.digest;
             self.in_flight.confirmed.forget(Content::Manifest(*digest), self.destination);
-            if repairs > 1 || !self.destination.has_manifest(&child.manifest).await? {
+            if repairs > 1
+                || !self.destination.has_manifest(&child.manifest, Absence::Hinted).await?
+            {
                 self.put(image, child).await?;
             }
         }

@@ -1,7 +1,7 @@
 //! A HEAD that fails is not proof of absence: nothing is written, or called lost, because of one.
 
 use http::Method;
-use promoter::{PublicName, Settings};
+use promoter::{PublicName, Settings, Verify};
 use testkit::{Fault, TestRegistry, fixture};
 use transfer::Confirm::{DryRun, Write};
 
@@ -127,4 +127,26 @@ async fn a_tag_write_whose_connection_is_reset_does_not_fail_the_edge() {
         assert_eq!(registry.digest_of("images/app", "v1").await, Some(image.digest()));
         assert_eq!(tag_writes(registry), writes);
     }
+}
+
+#[tokio::test]
+async fn what_only_head_does_not_find_is_not_called_missing() {
+    let (image, signature) = (fixture::index(1, 2, 2), fixture::signatures("p", &["staging"]));
+    let sig = format!("sha256-{}.sig", image.digest().hex());
+    let harbour = Harbour::open().await;
+    for registry in &harbour.production {
+        registry.load("images/app", "v1", &image).await;
+        registry.fail(Fault::on(Method::HEAD, "").status(404));
+    }
+    // No other registry could repair what is missing.
+    let deep = Settings { verify: Verify::Deep, ..bare(Write) };
+    let project = || vec![harbour.project("team", &entry("app", &image, &["v1"]))];
+    let report = promote_with(project(), &deep).await;
+    assert_eq!(verdicts(&report), ["present"; 2], "{report:#}");
+    // A plan looks for the faults of attachments at their source.
+    harbour.staging.load("staging/team/app", "v1", &image).await;
+    harbour.staging.load("staging/team/app", &*sig, &signature).await;
+    harbour.staging.fail(Fault::on(Method::HEAD, "").status(404));
+    let report = promote_with(project(), &Settings::new(DryRun)).await;
+    assert_eq!(verdicts(&report), ["to_attach"; 2], "{report:#}");
 }

@@ -1,5 +1,6 @@
 //! Images of which a destination has a manifest, but not all that it lists.
 
+use blob_store::BlobStore;
 use http::Method;
 use testkit::{
     Fault, RecordedRequest, TestRegistry,
@@ -116,4 +117,40 @@ async fn what_is_refused_for_ever_is_given_up_after_two_repairs() {
     assert!(error.to_string().contains("MANIFEST_BLOB_UNKNOWN"), "{error}");
     let puts = to.count(|it| it.method == Method::PUT && it.path_and_query.contains("/manifests/"));
     assert_eq!(puts, 3);
+}
+
+#[tokio::test]
+async fn what_only_head_does_not_find_is_not_missing() {
+    let image = two();
+    let (source, to) = (source_of(&image).await, source_of(&image).await);
+    let loaded = Image::load(&repository(&source), &image.digest()).await.expect("it loads");
+    let destination = Destination::Registry(repository(&to));
+    to.fail(Fault::on(Method::HEAD, "").status(404));
+    let missing =
+        async || loaded.missing_at(&InFlight::new(), &destination).await.expect("it says");
+    assert_eq!(missing().await, []);
+    let layer = image.children[1].blobs[2].descriptor.digest;
+    to.delete_blob(REPOSITORY, &layer).await;
+    assert_eq!(missing().await, [Content::Blob(layer)]);
+}
+
+#[tokio::test]
+async fn a_root_that_a_store_has_is_checked_down_to_its_blobs() {
+    let image = two();
+    let source = source_of(&image).await;
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let store = BlobStore::open(&format!("file://{}", directory.path().display()));
+    let to = [Destination::Store(store.expect("a store"))];
+    let loaded = Image::load(&repository(&source), &image.digest()).await.expect("it loads");
+    let copy = async || {
+        let copied = loaded.copy_to(&InFlight::new(), &to).await.pop();
+        copied.expect("a result").expect("it is copied")
+    };
+    assert_eq!(copy().await.manifests, 3);
+    let layer = &image.children[1].blobs[2].descriptor;
+    let path = directory.path().join(blob_store::key(&layer.digest));
+    std::fs::remove_file(&path).expect("it was there");
+    let expected = Copied { blobs: 1, bytes: layer.size, ..Copied::default() };
+    assert_eq!(copy().await, expected);
+    assert!(path.exists());
 }
