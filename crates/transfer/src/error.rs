@@ -95,6 +95,12 @@ impl Error {
         self.of_registry().is_some_and(registry_client::Error::is_transient)
     }
 
+    /// Whether a destination could not be reached, or could not serve the request for the moment: an equal request
+    /// would most likely fail alike.
+    pub(crate) fn is_of_busy_destination(&self) -> bool {
+        !self.follows_from_source() && (self.is_transient() || self.is_unreachable())
+    }
+
     /// Whether a registry refused a manifest because it does not know something that the manifest lists. The
     /// specification's code is the second; registries use the others too.
     pub(crate) fn is_unknown_content(&self) -> bool {

@@ -148,11 +148,11 @@ impl<'a> Recipient<'a> {
 
     /// Asks for content, unless it is known to be there. None where there is no answer.
     async fn has(&self, content: Content, ask: BoxFuture<'_, Result<bool, Error>>) -> Option<bool> {
-        if self.has_failed() {
-            return None;
-        }
-        let answer = self.in_flight.confirmed.once(content, self.destination, ask).await;
-        answer.map_err(|error| self.fail(error)).ok()
+        // It may fail while this waits for an equal request.
+        let ask = async { if self.has_failed() { Ok(false) } else { ask.await } };
+        let found = self.in_flight.confirmed.once(content, self.destination, ask).await;
+        let found = found.map_err(|error| self.fail(error)).ok();
+        found.filter(|_| !self.has_failed())
     }
 
     /// Notes that a manifest is absent.
@@ -237,9 +237,6 @@ impl<'a> Recipient<'a> {
                 repairs += 1;
                 self.restore(image, node, repairs).await?;
             }
-            self.in_flight
-                .confirmed
-                .note(Content::Manifest(node.manifest.digest), self.destination);
             self.state().copied.manifests += 1;
             Ok(())
         };
@@ -257,7 +254,7 @@ impl<'a> Recipient<'a> {
             if repairs > 1
                 || !self.destination.has_manifest(&child.manifest, Absence::Hinted).await?
             {
-                self.put(image, child).await?;
+                self.put_once(image, child).await?;
             }
         }
         for blob in &node.blobs {

@@ -2,6 +2,7 @@
 
 use blob_store::BlobStore;
 use http::Method;
+use oci::{Descriptor, ImageIndex, media_type};
 use testkit::{
     Fault, RecordedRequest, TestRegistry,
     fixture::{self, Image as Fixture},
@@ -132,6 +133,39 @@ async fn what_only_head_does_not_find_is_not_missing() {
     let layer = image.children[1].blobs[2].descriptor.digest;
     to.delete_blob(REPOSITORY, &layer).await;
     assert_eq!(missing().await, [Content::Blob(layer)]);
+}
+
+/// An index of this child alone, told from others by its annotation.
+fn index_of(child: &Fixture, name: &str) -> Fixture {
+    let index = ImageIndex {
+        schema_version: 2,
+        media_type: Some(media_type::OCI_INDEX.to_owned()),
+        artifact_type: None,
+        manifests: vec![child.descriptor.clone()],
+        subject: None,
+        annotations: [("name".to_owned(), name.to_owned())].into(),
+    };
+    let bytes: bytes::Bytes = serde_json::to_vec(&index).expect("JSON").into();
+    let descriptor = Descriptor::of(media_type::OCI_INDEX, &bytes);
+    Fixture { descriptor, bytes, blobs: Vec::new(), children: vec![child.clone()] }
+}
+
+#[tokio::test]
+async fn a_child_that_two_indexes_find_gone_is_written_again_once() {
+    let child = fixture::image(1, 1);
+    let [one, two] = ["one", "two"].map(|name| index_of(&child, name));
+    let (source, to) = (source_of(&one).await, TestRegistry::start().await);
+    source.load(REPOSITORY, None, &two).await;
+    // It takes the child and forgets it, so that it refuses both indexes.
+    let path = format!("/manifests/{}", child.digest());
+    to.fail(Fault::on(Method::PUT, &path).times(1).status(201));
+    let in_flight = InFlight::new();
+    let (first, second) =
+        tokio::join!(copy(&in_flight, &source, &one, &to), copy(&in_flight, &source, &two, &to));
+    first.and(second).expect("both are copied");
+    assert!(to.holds(REPOSITORY, &one).await && to.holds(REPOSITORY, &two).await);
+    let puts = to.count(|it| it.method == Method::PUT && it.path_and_query.ends_with(&path));
+    assert_eq!(puts, 2, "the one that was forgotten, and one more");
 }
 
 #[tokio::test]
