@@ -19,7 +19,7 @@ use transfer::{Confirm, Image};
 
 use crate::{
     BrokenAttachments, Outcome, Run, Unloaded,
-    attachments::{self, Attachment, Comparison, Missing, Trouble},
+    attachments::{self, Attachment, Broken, Comparison, Missing, Trouble},
     completeness,
     estimate::Estimator,
     hosts::Reason,
@@ -85,6 +85,30 @@ impl Read {
             target.failed(&run.interrupted(&run.hosts_of(target.destination, wish)))
         });
         Self { work: None, settled: settled.collect(), image: None }
+    }
+}
+
+/// What follows from an attachment that cannot be copied from where it comes from.
+enum Fault {
+    /// It is left out, and reported with this reason.
+    OfAttachment(String),
+    /// The image does not get its tags, for this reason.
+    OfImage(Reason),
+}
+
+impl Fault {
+    const fn of_image(&self) -> Option<&Reason> {
+        match self {
+            Self::OfAttachment(_) => None,
+            Self::OfImage(reason) => Some(reason),
+        }
+    }
+
+    fn left_out(&self, at: usize) -> Option<Broken> {
+        match self {
+            Self::OfAttachment(why) => Some(Broken { at, why: why.clone() }),
+            Self::OfImage(_) => None,
+        }
     }
 }
 
@@ -202,52 +226,70 @@ impl Reader<'_> {
         self.seen[destination].as_ref().ok()?.hanging.as_ref()
     }
 
-    /// Finds what each target lacks of the attachments. What is broken for good is settled, and not brought along.
+    /// Finds what each target lacks of the attachments. What is broken for good is settled, and not brought along; a
+    /// target that needs what cannot be left out is settled as failed.
     async fn compare(&self, work: &mut Work, settled: &mut Vec<Outcome>) {
         let compared = work.targets.iter().map(|target| self.missing(work, target));
         let compared = join_all(compared).await;
-        let broken = self.broken(work, &compared).await;
+        let faults = self.faults(work, &compared).await;
         let mut compared = compared.into_iter();
         let attachments = Arc::clone(&work.attachments);
-        work.targets.retain_mut(|target| match compared.next() {
-            Some(Ok(missing)) => {
-                let (lost, found): (Vec<_>, Vec<_>) =
-                    missing.at.into_iter().partition(|at| broken.contains_key(at));
-                target.missing = found;
-                let lost = lost.iter().filter_map(|at| Some((*at, broken.get(at)?)));
-                let all = lost.chain(missing.broken.iter().map(|broken| (broken.at, &broken.why)));
-                settled.extend(all.filter_map(|(at, why)| target.broken(&attachments[at], why)));
-                true
+        work.targets.retain_mut(|target| {
+            let mut missing = match compared.next() {
+                Some(Ok(missing)) => missing,
+                Some(Err(reason)) => {
+                    settled.extend(target.failed(&reason));
+                    return false;
+                }
+                None => return true,
+            };
+            let lacked = missing.at.iter().filter_map(|at| faults.get(at));
+            if let Some(reason) = lacked.filter_map(Fault::of_image).next() {
+                settled.extend(target.failed(reason));
+                return false;
             }
-            Some(Err(reason)) => {
-                settled.extend(target.failed(&reason));
-                false
-            }
-            None => true,
+            let (lost, found): (Vec<_>, Vec<_>) =
+                missing.at.into_iter().partition(|at| faults.contains_key(at));
+            target.missing = found;
+            missing.broken.extend(lost.iter().filter_map(|at| faults.get(at)?.left_out(*at)));
+            let broken = missing.broken.iter();
+            settled.extend(broken.filter_map(|it| target.broken(&attachments[it.at], &it.why)));
+            true
         });
     }
 
-    /// The attachments that some target lacks and that are broken where they come from. A run that writes finds that
-    /// out as it brings them along; a plan asks.
-    async fn broken(
+    /// The faults of the attachments that some target lacks, where they come from. A run that writes finds them as
+    /// it brings the attachments along; a plan reads them, to say what that run would.
+    async fn faults(
         &self,
         work: &Work,
         compared: &[Result<Missing, Reason>],
-    ) -> HashMap<usize, String> {
-        let settings = self.run.settings;
-        let is_asked = settings.confirm == Confirm::DryRun
-            && settings.broken_attachments == BrokenAttachments::Reported;
-        let Some(Ok((from, _))) = is_asked.then(|| self.reference(work)) else {
+    ) -> HashMap<usize, Fault> {
+        let is_plan = self.run.settings.confirm == Confirm::DryRun;
+        let Some(Ok((from, _))) = is_plan.then(|| self.reference(work)) else {
             return HashMap::new();
         };
         let lacked = compared.iter().flatten().flat_map(|missing| &missing.at).copied();
         let lacked: BTreeSet<usize> = lacked.collect();
-        let asked = stream::iter(lacked).map(|at| {
+        let read = stream::iter(lacked).map(|at| {
             let (from, attachment) = (&from, &work.attachments[at]);
-            async move { (at, attachments::fault(&self.run.in_flight, from, attachment).await) }
+            async move { (at, self.fault(from, attachment).await) }
         });
-        let asked = asked.buffer_unordered(ATTACHMENTS_AT_ONCE);
-        asked.filter_map(async |(at, fault)| Some((at, fault?))).collect().await
+        let read = read.buffer_unordered(ATTACHMENTS_AT_ONCE);
+        read.filter_map(async |(at, fault)| Some((at, fault?))).collect().await
+    }
+
+    async fn fault(&self, from: &RepositoryClient, attachment: &Attachment) -> Option<Fault> {
+        let why = match attachments::fault(&self.run.in_flight, from, attachment).await {
+            Ok(None) => return None,
+            Ok(Some(why)) => match self.run.settings.broken_attachments {
+                BrokenAttachments::Reported => return Some(Fault::OfAttachment(why)),
+                BrokenAttachments::Fatal => why.into(),
+            },
+            Err(error) => self.run.hosts.explain_transfer(from.host(), &error),
+        };
+        let what = attachment.describe();
+        Some(Fault::OfImage(format!("{what} cannot be brought along: {why}").into()))
     }
 
     async fn missing(&self, work: &Work, target: &Target) -> Result<Missing, Reason> {

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use oci::{Digest, Tag};
 use registry_client::{FetchedManifest, Merge, Push, RepositoryClient};
-use transfer::{Destination, Image, InFlight, together};
+use transfer::{Content, Destination, Image, InFlight, together};
 
 use super::{Attachment, Broken, By, Tagged, Trouble};
 use crate::{BrokenAttachments, Settings};
@@ -77,30 +77,35 @@ pub(crate) async fn carry(
 }
 
 /// What is wrong with an attachment where it comes from, if it is broken for good: twice in a row.
+///
+/// # Errors
+/// When it cannot be read for the moment.
 pub(crate) async fn fault(
     in_flight: &InFlight,
     from: &RepositoryClient,
     attachment: &Attachment,
-) -> Option<String> {
-    fault_now(in_flight, from, attachment).await?;
-    fault_now(in_flight, from, attachment).await
+) -> Result<Option<String>, transfer::Error> {
+    match fault_now(in_flight, from, attachment).await? {
+        Some(_) => fault_now(in_flight, from, attachment).await,
+        None => Ok(None),
+    }
 }
 
 async fn fault_now(
     in_flight: &InFlight,
     from: &RepositoryClient,
     attachment: &Attachment,
-) -> Option<String> {
+) -> Result<Option<String>, transfer::Error> {
     let image = match Image::load(from, &attachment.digest).await {
         Ok(image) => image,
-        Err(error) => return error.is_broken().then(|| error.to_string()),
+        Err(error) if error.is_broken() => return Ok(Some(error.to_string())),
+        Err(error) => return Err(error),
     };
-    let missing = image.missing_at(in_flight, &Destination::Registry(from.clone())).await;
-    let missing = missing.ok()?.into_iter().next()?;
-    Some(format!(
-        "{missing} is not in {from}, though manifest {} there lists it",
-        attachment.digest
-    ))
+    let missing = image.missing_at(in_flight, &Destination::Registry(from.clone())).await?;
+    let fault = |missing: &Content| {
+        format!("{missing} is not in {from}, though manifest {} there lists it", attachment.digest)
+    };
+    Ok(missing.first().map(fault))
 }
 
 /// As [`carry_one`], but tried again where it is broken: a response may be damaged on its way, or a replica be late.

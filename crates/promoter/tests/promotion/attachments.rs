@@ -385,6 +385,36 @@ async fn an_attachment_that_cannot_be_read_for_the_moment_keeps_the_tag_of_its_i
 }
 
 #[tokio::test]
+async fn a_plan_fails_the_edges_that_a_broken_attachment_keeps_away() {
+    // Whether attachments are required, and what happens to the signature.
+    for (broken, status) in [
+        (BrokenAttachments::Fatal, Some(404)),
+        (BrokenAttachments::Fatal, None),
+        (BrokenAttachments::Fatal, Some(503)),
+        (BrokenAttachments::Reported, Some(503)),
+    ] {
+        let harbour = Harbour::open().await;
+        let signed = Signed::at(&harbour).await;
+        let path = format!("/manifests/{}", signed.signature.digest());
+        match status {
+            Some(status) => harbour.staging.fail(Fault::on(Method::GET, &path).status(status)),
+            None => {
+                let payload = signed.signature.blobs[1].descriptor.digest;
+                harbour.staging.delete_blob("staging/team/app", &payload).await;
+            }
+        }
+        for confirm in [DryRun, Write] {
+            let settings = Settings { broken_attachments: broken, ..Settings::new(confirm) };
+            let report = promote_with(vec![signed.project(&harbour)], &settings).await;
+            assert_eq!(verdicts(&report), ["failed"; 2], "{broken:?} {status:?}: {report:#}");
+            let reason = reason(&report, "failed");
+            assert!(reason.contains(&tag(&signed.image, ".sig")), "{reason}");
+        }
+        assert_eq!(harbour.production[0].digest_of("images/app", "v1").await, None);
+    }
+}
+
+#[tokio::test]
 async fn a_digest_tag_that_cannot_be_merged_says_why() {
     let harbour = Harbour::open().await;
     let image = fixture::image(1, 1);
