@@ -6,55 +6,57 @@ use promotion_manifest::EdgeSet;
 use serde::Serialize;
 use transfer::Confirm;
 
-/// How an edge ended, as the report spells it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
+/// Declares [`Verdict`], each with its word in reports, so that their number follows from the list.
+macro_rules! verdicts {
+    ($($(#[$doc:meta])* $verdict:ident = $word:literal,)+) => {
+        /// How an edge ended, as the report spells it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        pub enum Verdict {
+            $($(#[$doc])* #[serde(rename = $word)] $verdict,)+
+        }
+
+        impl Verdict {
+            /// All of them, in the order of their declaration.
+            const ALL: [Self; [$($word),+].len()] = [$(Self::$verdict),+];
+
+            /// The word in reports.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$verdict => $word,)+
+                }
+            }
+        }
+    };
+}
+
+verdicts! {
     /// It held already.
-    Present,
+    Present = "present",
     /// A run with `--confirm` would copy the digest, and tag it.
-    ToCopy,
+    ToCopy = "to_copy",
     /// A run with `--confirm` would add the tag to a digest that is there.
-    ToTag,
+    ToTag = "to_tag",
     /// A run with `--confirm` would bring attachments along to what is there.
-    ToAttach,
+    ToAttach = "to_attach",
     /// The digest was copied, and tagged if the edge has a tag.
-    Copied,
+    Copied = "copied",
     /// The tag was added to a digest that was there.
-    Tagged,
+    Tagged = "tagged",
     /// Attachments were brought along to what was there.
-    Attached,
+    Attached = "attached",
     /// The digest is neither in its source nor in any destination.
-    Lost,
+    Lost = "lost",
     /// Doing it would move a tag, or two wishes contradict each other.
-    Refused,
+    Refused = "refused",
     /// A registry could not be read or reached, or a transfer broke.
-    Failed,
+    Failed = "failed",
     /// No outcome of an edge, but one beside it: an attachment of its image is broken for good at its source, and was
     /// left out.
-    #[serde(rename = "attachment-broken")]
-    AttachmentBroken,
+    AttachmentBroken = "attachment-broken",
 }
 
 impl Verdict {
-    /// The word in reports.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Present => "present",
-            Self::ToCopy => "to_copy",
-            Self::ToTag => "to_tag",
-            Self::ToAttach => "to_attach",
-            Self::Copied => "copied",
-            Self::Tagged => "tagged",
-            Self::Attached => "attached",
-            Self::Lost => "lost",
-            Self::Refused => "refused",
-            Self::Failed => "failed",
-            Self::AttachmentBroken => "attachment-broken",
-        }
-    }
-
     /// How edges can end, with or without `--confirm`, in the order in which they are told.
     #[must_use]
     pub const fn all(confirm: Confirm) -> [Self; 7] {
@@ -131,7 +133,7 @@ impl Outcome {
 /// How many edges ended how, and how many attachments are broken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    counts: [u64; 11],
+    counts: [u64; Verdict::ALL.len()],
 }
 
 impl Summary {
@@ -163,5 +165,24 @@ impl Summary {
     pub const fn all_holds(&self) -> bool {
         self.count(Verdict::Lost) + self.count(Verdict::Refused) + self.count(Verdict::Failed) == 0
             && self.count(Verdict::AttachmentBroken) == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_verdict_has_a_count_of_its_own_and_one_word() {
+        let mut summary = Summary::default();
+        for (times, verdict) in (1..).zip(Verdict::ALL) {
+            (0..times).for_each(|_| summary.add(verdict));
+        }
+        for (times, verdict) in (1..).zip(Verdict::ALL) {
+            assert_eq!(summary.count(verdict), times, "{verdict:?}");
+            assert_eq!(serde_json::json!(verdict), verdict.as_str());
+        }
+        let all: u64 = (1..=Verdict::ALL.len() as u64).sum();
+        assert_eq!(summary.edges(), all - summary.count(Verdict::AttachmentBroken));
     }
 }
