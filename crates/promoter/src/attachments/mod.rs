@@ -1,8 +1,8 @@
-//! What hangs on an image: digest tags and referrers, of each manifest that it reaches and of the
+//! The attachments of an image: digest tags and referrers, of each manifest that it reaches and of the
 //! attachments themselves.
 //!
-//! Not here: holding them against another repository (`compare`), bringing them along (`carry`), and the merging of two digest tags (`union`). Whether what they
-//! say is true is nobody's business here. The rules are `docs/promotion.md`, "Attachments".
+//! Not here: comparing them with those of another repository (`compare`), copying them (`carry`), and the merging of two
+//! digest tags (`union`). No signature is verified here. The rules are `docs/promotion.md`, "Attachments".
 
 mod carry;
 mod compare;
