@@ -5,6 +5,8 @@ mod demo;
 mod explain;
 mod mirror;
 mod promote;
+mod registry_entrance;
+mod registry_reload;
 mod registry_serve;
 mod serve;
 mod store_serve;

@@ -204,6 +204,14 @@ async fn users_are_read_again_at_sighup_and_kept_if_they_are_wrong() {
     let logged = server.logs("reload failed").await;
     assert!(logged["error"].as_str().is_some_and(|error| error.contains("users:1:1")), "{logged}");
     assert_eq!((status(alice).await, status(bob).await), (401, 200));
+    // Opening a pipe without a writer waits, and must hold up neither requests nor the shutdown.
+    std::fs::remove_file(&users).expect("it is there");
+    assert!(Command::new("mkfifo").arg(&users).status().await.expect("it runs").success());
+    signal(&server.child, "HUP").await;
+    let logged = server.logs("reload failed").await;
+    let error = logged["error"].as_str().unwrap_or_default();
+    assert!(error.ends_with("users is a pipe; a re-read needs a file"), "{logged}");
+    assert_eq!((status(alice).await, status(bob).await), (401, 200));
     server.terminated().await;
 }
 

@@ -1,0 +1,77 @@
+//! The files that flags of `portolan registry serve` name: users, rights, certificate and key.
+
+use std::{fs, os::unix::fs::FileTypeExt as _, path::Path};
+
+use anyhow::Context as _;
+use http_server::Tls;
+use registry::{Access, NamedText};
+
+use crate::arguments::RegistryEntrance;
+
+/// What a file that is read may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// A pipe too: at start it may be a process substitution of the shell.
+    Any,
+    /// What can be read more than once.
+    RegularFile,
+}
+
+pub(super) fn access(
+    entrance: &RegistryEntrance,
+    source: Source,
+) -> anyhow::Result<Option<Access>> {
+    let Some(htpasswd) = &entrance.htpasswd else { return Ok(None) };
+    let rights = entrance.rights.as_ref();
+    let rights = rights.map(|path| Ok((path.display().to_string(), read_text(path, source)?)));
+    let (users_text, rights) = both(read_text(htpasswd, source), rights.transpose())?;
+    let users = htpasswd.display().to_string();
+    let rights = rights.as_ref().map(|(name, text)| NamedText { name, text });
+    let users = NamedText { name: &users, text: &users_text };
+    Ok(Some(Access::new(users, rights)?))
+}
+
+pub(super) fn tls(entrance: &RegistryEntrance, source: Source) -> anyhow::Result<Option<Tls>> {
+    let (Some(chain), Some(key)) = (&entrance.tls_cert, &entrance.tls_key) else { return Ok(None) };
+    let (chain_text, key_text) = both(read(chain, source), read(key, source))?;
+    let tls = Tls::from_pem(&chain_text, &key_text);
+    let named = || format!("--tls-cert {} --tls-key {}", chain.display(), key.display());
+    Ok(Some(tls.with_context(named)?))
+}
+
+/// Both, or what is wrong with either.
+pub(super) fn both<A, B>(a: anyhow::Result<A>, b: anyhow::Result<B>) -> anyhow::Result<(A, B)> {
+    match (a, b) {
+        (Ok(a), Ok(b)) => Ok((a, b)),
+        (Err(a), Err(b)) => anyhow::bail!("{a:#}\n{b:#}"),
+        (Err(error), Ok(_)) | (Ok(_), Err(error)) => Err(error),
+    }
+}
+
+fn read(path: &Path, source: Source) -> anyhow::Result<Vec<u8>> {
+    if source == Source::RegularFile {
+        check_regular(path)?;
+    }
+    fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+fn read_text(path: &Path, source: Source) -> anyhow::Result<String> {
+    if source == Source::RegularFile {
+        check_regular(path)?;
+    }
+    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// Opening a pipe waits for a program that writes to it, and reading a device may never end.
+fn check_regular(path: &Path) -> anyhow::Result<()> {
+    let metadata = fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let kind = metadata.file_type();
+    let what = match () {
+        () if kind.is_file() => return Ok(()),
+        () if kind.is_dir() => "a directory",
+        () if kind.is_fifo() => "a pipe",
+        () if kind.is_socket() => "a socket",
+        () => "a device",
+    };
+    anyhow::bail!("{} is {what}; a re-read needs a file", path.display())
+}
