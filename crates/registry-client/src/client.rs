@@ -155,14 +155,15 @@ impl ClientBuilder {
         Ok(self)
     }
 
-    /// Speaks TLS to `host` and nothing else. May be given for several hosts; only loopback hosts need it, which
-    /// fall back to plain HTTP otherwise.
+    /// Speaks TLS to `host` and nothing else. May be given for several hosts; only loopback hosts need it: to others
+    /// TLS is spoken in any case.
     pub fn tls(mut self, host: Host) -> Self {
         self.tls_hosts.insert(host);
         self
     }
 
-    /// Speaks plain HTTP to `host`. May be given for several hosts; loopback hosts do not need it.
+    /// Speaks plain HTTP to `host`. May be given for several hosts; loopback hosts need it only where a probe
+    /// gets no response that shows the protocol.
     pub fn plain_http(mut self, host: Host) -> Self {
         self.plain.insert(host);
         self
