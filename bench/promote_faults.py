@@ -52,7 +52,10 @@ class FaultProxy:
 
     async def message(self, reader, is_head=False):
         try:
-            head = await reader.readuntil(b"\r\n\r\n")
+            first = await reader.readexactly(1)
+            if not first.isalpha():
+                return None  # a probe for TLS, which most servers refuse at once
+            head = first + await reader.readuntil(b"\r\n\r\n")
         except asyncio.IncompleteReadError:
             return None
         length = 0

@@ -169,7 +169,7 @@ async fn a_storm_is_weathered() {
             // 2,000 requests at 50 a second take 40 s; and each halving may cost a `Retry-After`.
             let back_offs = 8.0 * retry_after.unwrap_or_default().as_secs_f64();
             assert!(storm.in_all < 50.0 + back_offs, "{case}");
-            assert!(storm.refused < 0.15, "{case}");
+            assert!(storm.refused < 0.16, "{case}");
             assert!(storm.refused_later < 0.03, "{case}");
             assert!(storm.in_all / storm.median < 1.2, "one task as good as the other: {case}");
             assert!(storm.longest_request < 10.0 + back_offs, "{case}");

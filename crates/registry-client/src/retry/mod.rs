@@ -28,7 +28,7 @@ const CAP: Duration = Duration::from_secs(30);
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5 * 60);
 /// How long push-back may go on: to give up earlier loses the work that is done.
 const PUSH_BACK: Duration = Duration::from_secs(15 * 60);
-/// The part of the base that the first push-back is waited for at least.
+/// The part of the base that a push-back after the first is waited for at least.
 const FIRST_PART: u32 = 4;
 /// What chance adds to a `Retry-After` at most, as a share of it: all that were refused hold the same
 /// one.
@@ -69,7 +69,8 @@ impl Retries {
         self
     }
 
-    /// The longest wait after the first try, which doubles with each; the shortest after a second push-back.
+    /// The longest wait after the first try, which doubles with each; a quarter of it is the shortest after a second
+    /// push-back.
     /// Default: 250 ms.
     pub fn base(mut self, base: Duration) -> Self {
         self.base = base;
@@ -133,12 +134,12 @@ impl Retries {
 
     /// A `Retry-After` is never less than the base: a registry that says "0" while it refuses would get requests
     /// without end. Without one, up to the doubled wait at random, by push-backs, since they are no tries; and
-    /// the base besides, but a part of it at first: a request that was refused once may be one of a few.
+    /// from the second on a part of the base besides: a request that was refused once may be one of a few.
     fn push_back_wait(&self, retry_after: Option<Duration>, before: u32, chance: f64) -> Duration {
         match self.obeyed(retry_after) {
             Some(after) => spread(after.max(self.base), chance),
             None => {
-                let least = if before == 0 { self.base / FIRST_PART } else { self.base };
+                let least = if before == 0 { Duration::ZERO } else { self.base / FIRST_PART };
                 least + self.doubled(before).mul_f64(chance)
             }
         }
