@@ -87,7 +87,7 @@ fn incomplete(missing: &[Content]) -> Reason {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    format!("the image was incomplete there: missing {}{more}", named.join(", ")).into()
+    format!("the image was incomplete there: missing or damaged {}{more}", named.join(", ")).into()
 }
 
 /// What is to be said of the layers that are not copied since they may not be distributed.

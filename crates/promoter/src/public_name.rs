@@ -9,9 +9,9 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, stream};
-use oci::{Digest, Host, Reference, Repository, Tag};
+use oci::{Descriptor, Digest, Host, Reference, Repository, Tag};
 use promotion_manifest::{DestinationRepository, EdgeSet};
-use registry_client::{Client, RepositoryClient};
+use registry_client::{Client, FoundBlob, RepositoryClient};
 use transfer::Image;
 
 use crate::{Outcome, Run, Verdict};
@@ -89,17 +89,19 @@ async fn read(
         return Err(format!("it answers with {}", found.digest));
     }
     let image = Image::load(repository, &digest).await.map_err(|error| error.to_string())?;
-    let new = |digest: &Digest| {
-        asked.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(*digest)
+    let new = |blob: &&Descriptor| {
+        asked.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(blob.digest)
     };
-    let blobs = image.blobs().map(|blob| blob.digest).filter(new);
-    let mut blobs = stream::iter(blobs.collect::<Vec<_>>())
-        .map(|blob| async move { (blob, repository.has_blob(&blob).await) })
+    let mut blobs = stream::iter(image.blobs().filter(new).collect::<Vec<_>>())
+        .map(|blob| async move { (blob, repository.find_blob(&blob.digest, blob.size).await) })
         .buffer_unordered(BLOBS_AT_ONCE);
-    while let Some((blob, there)) = blobs.next().await {
-        match there {
-            Ok(true) => {}
-            Ok(false) => return Err(format!("it has not blob {blob}")),
+    while let Some((Descriptor { digest, size, .. }, found)) = blobs.next().await {
+        match found {
+            Ok(FoundBlob::Present) => {}
+            Ok(FoundBlob::Absent) => return Err(format!("it has not blob {digest}")),
+            Ok(FoundBlob::OtherLength(found)) => {
+                return Err(format!("blob {digest} has {found} bytes, the manifest says {size}"));
+            }
             Err(error) => return Err(error.to_string()),
         }
     }

@@ -247,7 +247,7 @@ impl Part {
 }
 
 /// The first byte, and the length of the whole, if that is told (RFC 9110 §14.4).
-fn content_range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
+pub(crate) fn content_range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
     let value = headers.get(header::CONTENT_RANGE)?.to_str().ok()?;
     let (range, whole) = value.strip_prefix("bytes ")?.split_once('/')?;
     let (first, _last) = range.split_once('-')?;

@@ -197,6 +197,17 @@ pub enum Fault {
         /// The length now.
         is: u64,
     },
+    /// A blob that has another length than its descriptor says, also after it was uploaded again.
+    #[error(
+        "the registry keeps a damaged copy (it has {found} bytes, the manifest says {size}), which an upload does \
+         not replace; remove the blob from the registry's storage, restart the registry, and run again"
+    )]
+    Damaged {
+        /// The length there, in bytes.
+        found: u64,
+        /// The length that the descriptor says.
+        size: u64,
+    },
     /// A session that does not say how much it has.
     #[error("the answer does not say how much of the blob is there (`Range`)")]
     NoOffset,

@@ -64,6 +64,7 @@ pub use crate::{
     inventory::{Inventory, Known, Ladder, Lister},
     link::{MalformedLink, next_link},
     listing::Listed,
+    presence::FoundBlob,
     push::{OnProgress, Push, Pushed, SMALL_BLOB_BYTES},
     quota::{Quota, Spent, Verb},
     referrer_index::PutReferrer,

@@ -18,6 +18,7 @@ use oci::{Digest, Host, Reference};
 use crate::{
     Error, Fault, FetchedManifest, Known, ManifestHead, RepositoryClient,
     answer::Answer,
+    blob::content_range,
     repository::{digest_of, found},
     retry::Replay,
 };
@@ -46,6 +47,33 @@ impl HeadMemory {
     fn note(&self, host: &Host, endpoint: Endpoint) {
         let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         memory.insert((host.clone(), endpoint));
+    }
+}
+
+/// Whether a blob is in a repository. It is present only with the length that its descriptor says: a blob that was
+/// truncated in the registry's storage is still served, and its digest cannot be right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FoundBlob {
+    /// It is there. A response without a length counts as one with the right length.
+    Present,
+    /// GET says 404.
+    Absent,
+    /// It is there with so many bytes, which the descriptor contradicts: damaged.
+    OtherLength(u64),
+}
+
+impl FoundBlob {
+    /// Whether it is there with its length.
+    #[must_use]
+    pub fn is_present(self) -> bool {
+        self == Self::Present
+    }
+
+    fn of(found: Option<u64>, expected: u64) -> Self {
+        match found {
+            Some(found) if found != expected => Self::OtherLength(found),
+            _ => Self::Present,
+        }
     }
 }
 
@@ -185,28 +213,48 @@ impl RepositoryClient {
         Ok(found.map_or(Known::No, Known::Yes))
     }
 
-    /// Whether the blob is in this repository. By HEAD; where that fails, by GET of its first byte.
+    /// Whether the blob of this digest and length is in this repository. By HEAD; where that fails, or tells another
+    /// length, by GET of its first byte.
     ///
     /// # Errors
     /// When neither can be read: then nothing is known.
-    pub async fn has_blob(&self, digest: &Digest) -> Result<bool, Error> {
+    pub async fn find_blob(&self, digest: &Digest, size: u64) -> Result<FoundBlob, Error> {
         let memory = &self.client().shared.heads;
         let mut is_refused = memory.refuses(self.host(), Endpoint::Blobs);
         if !is_refused {
             let mut request = self.request(Method::HEAD, &format!("blobs/{digest}"))?;
             request.replay = Replay::UnlessAnswered;
             match Head::of(self.client().send(request).await, Some(*digest))? {
-                Head::Present(_) => return Ok(true),
+                Head::Present(response) => {
+                    if FoundBlob::of(response.content_length(), size).is_present() {
+                        return Ok(FoundBlob::Present);
+                    }
+                    is_refused = true;
+                }
                 Head::NotFound => {}
                 Head::Inconclusive(why) => is_refused = why == Inconclusive::Status,
                 Head::Passing(error) => self.may_retry(error)?,
             }
         }
-        let is_there = Box::pin(self.has_blob_by_get(digest)).await?;
-        if is_refused && is_there {
+        let found = Box::pin(self.find_blob_by_get(digest, size)).await?;
+        // A HEAD that tells the length of a damaged blob is right.
+        if is_refused && found.is_present() {
             memory.note(self.host(), Endpoint::Blobs);
         }
-        Ok(is_there)
+        Ok(found)
+    }
+
+    /// Makes sure that an upload has replaced a blob that had another length. Some registries keep the content that
+    /// they have under a digest, and accept an upload of the same digest all the same.
+    ///
+    /// # Errors
+    /// [`Fault::Damaged`] where it still has another length; as [`RepositoryClient::find_blob`].
+    pub async fn confirm_replaced(&self, digest: &Digest, size: u64) -> Result<(), Error> {
+        let FoundBlob::OtherLength(found) = self.find_blob(digest, size).await? else {
+            return Ok(());
+        };
+        let request = self.request(Method::HEAD, &format!("blobs/{digest}"))?;
+        Err(request.asked().fails(Fault::Damaged { found, size }))
     }
 
     /// Takes a retry from the host's budget, so that an outage does not get twice the requests; else `error`.
@@ -221,28 +269,40 @@ impl RepositoryClient {
     }
 
     /// Requests the first byte. A server that ignores `Range` sends the whole: its body is not read.
-    async fn has_blob_by_get(&self, digest: &Digest) -> Result<bool, Error> {
-        match self.first_byte(digest, Some(HeaderValue::from_static("bytes=0-0"))).await {
+    async fn find_blob_by_get(&self, digest: &Digest, size: u64) -> Result<FoundBlob, Error> {
+        let first = HeaderValue::from_static("bytes=0-0");
+        let length = match self.first_byte(digest, Some(first)).await {
             // No byte of an empty blob can be had; and some servers refuse all ranges.
             Err(error) if error.status() == Some(StatusCode::RANGE_NOT_SATISFIABLE) => {
-                Ok(error.is_of_empty() || found(self.first_byte(digest, None).await)?.is_some())
+                match error.is_of_empty() {
+                    true => Ok(Some(0)),
+                    false => self.first_byte(digest, None).await,
+                }
             }
-            response => Ok(found(response)?.is_some()),
-        }
+            response => response,
+        };
+        Ok(found(length)?.map_or(FoundBlob::Absent, |length| FoundBlob::of(length, size)))
     }
 
-    async fn first_byte(&self, digest: &Digest, range: Option<HeaderValue>) -> Result<(), Error> {
+    /// The length of the whole, if the response tells it.
+    async fn first_byte(
+        &self,
+        digest: &Digest,
+        range: Option<HeaderValue>,
+    ) -> Result<Option<u64>, Error> {
         let mut request = self.request(Method::GET, &format!("blobs/{digest}"))?;
         request.headers.extend(range.map(|range| (header::RANGE, range)));
         let response = self.client().send(request).await?;
         if response.is_web_page(Some(*digest)) {
             return Err(response.asked.fails(Fault::web_page(&response.media_type())));
         }
-        if response.status == StatusCode::PARTIAL_CONTENT {
-            // Read only for the connection's sake.
-            let _ = response.body.collect(MAX_UNUSED_BODY).await;
+        if response.status != StatusCode::PARTIAL_CONTENT {
+            return Ok(response.content_length());
         }
-        Ok(())
+        let length = content_range(&response.headers).and_then(|(_, whole)| whole);
+        // Read only for the connection's sake.
+        let _ = response.body.collect(MAX_UNUSED_BODY).await;
+        Ok(length)
     }
 }
 

@@ -11,7 +11,7 @@ use http::StatusCode;
 use oci::{Digest, Repository};
 
 use crate::{
-    Error, Mount, RepositoryClient, Upload,
+    Error, FoundBlob, Mount, RepositoryClient, Upload,
     retry::Attempts,
     source::{BlobSource, BlobStream},
 };
@@ -99,7 +99,9 @@ impl RepositoryClient {
     ) -> Result<Pushed, Error> {
         let mut attempts = Attempts::default();
         loop {
-            let Mount::Upload(upload) = self.begin_blob(&push.digest, push.from).await? else {
+            let begun = self.begin_blob(&push.digest, push.size, push.from).await?;
+            let is_replaced = matches!(begun, Mount::Replace(_));
+            let (Mount::Upload(upload) | Mount::Replace(upload)) = begun else {
                 return Ok(Pushed::Mounted);
             };
             let filled = match self.held() {
@@ -112,6 +114,10 @@ impl RepositoryClient {
                 }
             };
             let error = match filled {
+                Ok(()) if is_replaced => {
+                    self.confirm_replaced(&push.digest, push.size).await?;
+                    return Ok(Pushed::Sent);
+                }
                 Ok(()) => return Ok(Pushed::Sent),
                 Err(Failed::Source(error)) => return Err(error.of_source()),
                 Err(Failed::Registry(error)) => error,
@@ -164,13 +170,15 @@ impl RepositoryClient {
     pub async fn begin_blob(
         &self,
         digest: &Digest,
+        size: u64,
         from: Option<&Repository>,
     ) -> Result<Mount, Error> {
         let mounts = &self.client().shared.mounts;
         if !mounts.allows(self.host()) {
-            return match self.has_blob(digest).await {
-                Ok(true) => Ok(Mount::Mounted),
-                Ok(false) | Err(_) => self.start_upload().await.map(Mount::Upload),
+            return match self.find_blob(digest, size).await {
+                Ok(FoundBlob::Present) => Ok(Mount::Mounted),
+                Ok(FoundBlob::OtherLength(_)) => self.start_upload().await.map(Mount::Replace),
+                Ok(FoundBlob::Absent) | Err(_) => self.start_upload().await.map(Mount::Upload),
             };
         }
         let from = from.unwrap_or_else(|| self.name());
@@ -287,18 +295,18 @@ impl Upload {
                 attempts.moved();
             }
         }
-        self.finish_or_look(repository, &push.digest).await.map_err(Failed::Registry)
+        self.finish_or_look(repository, push).await.map_err(Failed::Registry)
     }
 
     /// Commits. A session that is gone may have been committed by a request whose answer was lost.
     async fn finish_or_look(
         &self,
         repository: &RepositoryClient,
-        digest: &Digest,
+        Push { digest, size, .. }: &Push<'_>,
     ) -> Result<(), Error> {
         match self.finish(digest).await {
-            Err(error) if error.is_not_found() => match repository.has_blob(digest).await {
-                Ok(true) => Ok(()),
+            Err(error) if error.is_not_found() => match repository.find_blob(digest, *size).await {
+                Ok(FoundBlob::Present) => Ok(()),
                 _ => Err(error),
             },
             finished => finished,

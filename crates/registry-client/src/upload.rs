@@ -37,6 +37,9 @@ pub enum Mount {
     Mounted,
     /// The registry would rather have the bytes: a session to put them in, or to cancel.
     Upload(Upload),
+    /// The repository has it with another length. The session's content is to replace it, which must be confirmed
+    /// ([`RepositoryClient::confirm_replaced`]): some registries keep what they have.
+    Replace(Upload),
 }
 
 /// An upload session. Put the content, or cancel: a registry keeps a session that is only dropped,

@@ -112,8 +112,16 @@ impl Moving<'_> {
     /// A repository of the same registry that has the blob.
     fn near(&self, recipient: &Recipient<'_>) -> Option<RepositoryClient> {
         match recipient.destination {
+            Destination::Registry(_) if recipient.has_damaged(self.wanted.blob) => None,
             Destination::Registry(repository) => self.places.at(repository),
             Destination::Store(_) => None,
+        }
+    }
+
+    fn way<'r>(&self, recipient: &'r Recipient<'_>) -> Way<'r> {
+        match recipient.has_damaged(self.wanted.blob) {
+            true => Way { to: recipient.destination, by: By::Replace },
+            false => Way::to(recipient.destination),
         }
     }
 
@@ -154,7 +162,7 @@ impl Moving<'_> {
         leading: Vec<&'r Recipient<'r>>,
         following: &mut Vec<&'r Recipient<'r>>,
     ) {
-        let ways: Vec<_> = leading.iter().map(|recipient| Way::to(recipient.destination)).collect();
+        let ways: Vec<_> = leading.iter().map(|recipient| self.way(recipient)).collect();
         let outcomes = self.wanted.move_to(&ways).await;
         for (recipient, outcome) in leading.into_iter().zip(outcomes) {
             let error =

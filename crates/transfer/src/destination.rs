@@ -4,7 +4,7 @@ use std::fmt;
 
 use blob_store::BlobStore;
 use oci::{Descriptor, Digest, Reference};
-use registry_client::{FetchedManifest, RepositoryClient};
+use registry_client::{FetchedManifest, FoundBlob, RepositoryClient};
 
 use crate::{Content, DestinationError, Error};
 
@@ -51,16 +51,19 @@ impl Destination {
         found.map_err(|cause| self.registry_failed("look for", content, cause))
     }
 
-    /// Whether the blob is there.
-    pub(crate) async fn has_blob(&self, blob: &Descriptor) -> Result<bool, Error> {
+    /// Whether the blob is there, with the length that its descriptor says.
+    pub(crate) async fn find_blob(&self, blob: &Descriptor) -> Result<FoundBlob, Error> {
         let digest = &blob.digest;
         let content = Content::Blob(*digest);
         match self {
             Self::Registry(repository) => repository
-                .has_blob(digest)
+                .find_blob(digest, blob.size)
                 .await
                 .map_err(|cause| self.registry_failed("look for", content, cause)),
-            Self::Store(store) => self.store_has(store, content, digest, blob.size).await,
+            Self::Store(store) => {
+                let is_there = self.store_has(store, content, digest, blob.size).await?;
+                Ok(if is_there { FoundBlob::Present } else { FoundBlob::Absent })
+            }
         }
     }
 

@@ -56,8 +56,8 @@ pub(crate) enum By<'a> {
     /// By asking for a mount: from this repository of the same registry, else from the source's if that is of the
     /// same registry, else from the destination's own.
     Mount(Option<&'a Repository>),
-    /// By opening an upload: the bytes are sent whatever the registry says that it has.
-    Upload,
+    /// By opening an upload: the bytes are sent whatever the registry says that it has, and must be there afterwards.
+    Replace,
 }
 
 impl<'a> Way<'a> {
@@ -79,6 +79,8 @@ pub(crate) struct Wanted<'a> {
 pub(crate) enum Sink {
     There(BlobOutcome),
     Upload(Upload),
+    /// The same to a repository that may have the blob with another length.
+    Replace(Upload),
     Store(BlobWriter),
 }
 
@@ -87,6 +89,7 @@ impl Sink {
     fn under(self, held: &Held) -> Self {
         match self {
             Self::Upload(upload) => Self::Upload(upload.under(held)),
+            Self::Replace(upload) => Self::Replace(upload.under(held)),
             other => other,
         }
     }
@@ -179,14 +182,15 @@ impl Wanted<'_> {
         to: &RepositoryClient,
         by: By<'_>,
     ) -> Result<Sink, registry_client::Error> {
-        let By::Mount(from) = by else { return to.start_upload().await.map(Sink::Upload) };
+        let By::Mount(from) = by else { return to.start_upload().await.map(Sink::Replace) };
         let own = (self.source.host() == to.host()).then(|| self.source.name());
         let from = from.or(own);
-        Ok(match to.begin_blob(&self.blob.digest, from).await? {
+        Ok(match to.begin_blob(&self.blob.digest, self.blob.size, from).await? {
             Mount::Mounted => {
                 Sink::There(from.map_or(BlobOutcome::AlreadyThere, |_| BlobOutcome::Mounted))
             }
             Mount::Upload(upload) => Sink::Upload(upload),
+            Mount::Replace(upload) => Sink::Replace(upload),
         })
     }
 
@@ -237,22 +241,49 @@ impl Wanted<'_> {
         &self,
         to: &Destination,
         sink: Sink,
-        mut pieces: Pieces,
+        pieces: Pieces,
         open: oneshot::Sender<()>,
     ) -> Result<BlobOutcome, Error> {
         match sink {
             Sink::There(outcome) => Ok(outcome),
             Sink::Store(writer) => self.store(to, writer, pieces).await,
-            // A request without a body would be whole, and be committed, before anything was read:
-            // so it begins with the first piece.
-            Sink::Upload(upload) => match pieces.next().await {
-                Some(first) => self.upload(to, upload, first, (pieces, open)).await,
-                None => {
-                    upload.cancel().await;
-                    Err(self.aborted(to))
-                }
-            },
+            Sink::Upload(upload) => self.upload_from(to, upload, (pieces, open)).await,
+            Sink::Replace(upload) => {
+                let outcome = self.upload_from(to, upload, (pieces, open)).await?;
+                self.confirm_replaced(to).await?;
+                Ok(outcome)
+            }
         }
+    }
+
+    /// A request without a body would be whole, and be committed, before anything was read: so it begins with the
+    /// first piece.
+    async fn upload_from(
+        &self,
+        to: &Destination,
+        upload: Upload,
+        (mut pieces, open): (Pieces, oneshot::Sender<()>),
+    ) -> Result<BlobOutcome, Error> {
+        match pieces.next().await {
+            Some(first) => self.upload(to, upload, first, (pieces, open)).await,
+            None => {
+                upload.cancel().await;
+                Err(self.aborted(to))
+            }
+        }
+    }
+
+    /// Fails where the registry keeps a blob of another length all the same.
+    async fn confirm_replaced(&self, to: &Destination) -> Result<(), Error> {
+        let Destination::Registry(repository) = to else { return Ok(()) };
+        let (repository, blob) = (self.under_held(repository), self.blob);
+        let confirmed = repository.confirm_replaced(&blob.digest, blob.size).await;
+        confirmed.map_err(|cause| to.registry_failed("replace", self.content(), cause))
+    }
+
+    /// The same repository, with requests that need no places but those that are held.
+    fn under_held(&self, repository: &RepositoryClient) -> RepositoryClient {
+        self.source.held().map_or_else(|| repository.clone(), |held| repository.under(held))
     }
 
     /// Sends the pieces as they come. Where that breaks, the lane is closed, so that the others go on, and
@@ -265,8 +296,7 @@ impl Wanted<'_> {
         (rest, open): (Pieces, oneshot::Sender<()>),
     ) -> Result<BlobOutcome, Error> {
         let Destination::Registry(repository) = to else { return Err(self.aborted(to)) };
-        let repository =
-            self.source.held().map_or_else(|| repository.clone(), |held| repository.under(held));
+        let repository = self.under_held(repository);
         let (digest, size) = (self.blob.digest, self.blob.size);
         let sent = if size <= SMALL_BLOB_BYTES {
             upload.try_put(&digest, size, body(first, rest)).await

@@ -9,7 +9,7 @@ use std::{
 
 use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
 use oci::{Descriptor, Digest};
-use registry_client::RepositoryClient;
+use registry_client::{FoundBlob, RepositoryClient};
 
 use crate::{
     BlobOutcome, Content, Copied, Destination, Error, Image, InFlight, Node,
@@ -41,6 +41,8 @@ struct State {
     manifests: HashSet<Digest>,
     /// The blobs that it lacks, or that those manifests list.
     blobs: HashSet<Digest>,
+    /// The blobs of another length than their descriptors say.
+    damaged: HashSet<Digest>,
     /// What it said it has not.
     absent: Vec<Content>,
     copied: Copied,
@@ -135,7 +137,7 @@ impl<'a> Recipient<'a> {
             there.flat_map(|node| &node.blobs).filter(|blob| seen.insert(blob.digest)).collect()
         };
         let check = async |blob: &Descriptor| {
-            let (digest, ask) = (blob.digest, self.destination.has_blob(blob).boxed());
+            let (digest, ask) = (blob.digest, self.has_blob(blob).boxed());
             if self.has(Content::Blob(digest), ask).await == Some(false) {
                 self.in_flight.forget_blob(&digest, self.destination).await;
                 let mut state = self.state();
@@ -144,6 +146,21 @@ impl<'a> Recipient<'a> {
             }
         };
         stream::iter(blobs).for_each_concurrent(QUESTIONS_AT_ONCE, check).await;
+    }
+
+    /// Whether it has the blob. One of another length is noted, so that it is replaced.
+    async fn has_blob(&self, blob: &Descriptor) -> Result<bool, Error> {
+        let found = self.destination.find_blob(blob).await?;
+        if let FoundBlob::OtherLength(_) = found {
+            self.state().damaged.insert(blob.digest);
+        }
+        Ok(found.is_present())
+    }
+
+    /// Whether its registry has a damaged blob under this digest. Its other repositories may share that: the bytes
+    /// are sent, and nothing is mounted.
+    pub(crate) fn has_damaged(&self, blob: &Descriptor) -> bool {
+        self.state().damaged.contains(&blob.digest)
     }
 
     /// Asks for content, unless it is known to be there. None where there is no answer.
@@ -175,7 +192,7 @@ impl<'a> Recipient<'a> {
         if let Destination::Registry(repository) = self.destination {
             return !places.has(repository);
         }
-        match self.destination.has_blob(blob).await {
+        match self.has_blob(blob).await {
             Ok(there) => !there,
             Err(error) => {
                 self.fail(error);
@@ -259,7 +276,7 @@ impl<'a> Recipient<'a> {
         }
         for blob in &node.blobs {
             self.in_flight.forget_blob(&blob.digest, self.destination).await;
-            if repairs > 1 || !self.destination.has_blob(blob).await? {
+            if repairs > 1 || !self.has_blob(blob).await? {
                 self.push_again(&image.source, node, blob).await?;
             }
         }
@@ -275,7 +292,7 @@ impl<'a> Recipient<'a> {
     ) -> Result<(), Error> {
         let mut places = self.in_flight.lock(&blob.digest).await;
         let wanted = Wanted { source, parent: &node.manifest.digest, blob };
-        let way = Way { to: self.destination, by: By::Upload };
+        let way = Way { to: self.destination, by: By::Replace };
         for outcome in wanted.move_to(&[way]).await {
             let is_sent = outcome?;
             if let Destination::Registry(repository) = self.destination {

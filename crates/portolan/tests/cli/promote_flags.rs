@@ -256,7 +256,7 @@ async fn a_deep_verification_says_what_it_would_copy_and_copies_it() {
     assert!(ended.stdout.contains("Present (team)"), "{}", ended.stdout);
     let plan = ["promote", "--thin-manifest-dir", scene.thin.path(), "--verify", "deep"];
     let ended = run(&plan).await.expect(0);
-    let missing = format!("the image was incomplete there: missing blob {layer}");
+    let missing = format!("the image was incomplete there: missing or damaged blob {layer}");
     assert!(ended.stdout.contains("To copy (team)") && ended.stdout.contains(&missing));
     assert!(!scene.production.holds("images/app", &scene.image).await);
     let ended = run(&scene.arguments(&["--verify", "deep"])).await.expect(0);

@@ -103,7 +103,10 @@ async fn fault_now(
     };
     let missing = image.missing_at(in_flight, &Destination::Registry(from.clone())).await?;
     let fault = |missing: &Content| {
-        format!("{missing} is not in {from}, though manifest {} there lists it", attachment.digest)
+        format!(
+            "{missing} is missing or damaged in {from}, though manifest {} there lists it",
+            attachment.digest
+        )
     };
     Ok(missing.first().map(fault))
 }

@@ -1,10 +1,12 @@
 //! Images that a destination has a manifest of, but not everything that it reaches.
 
-use promoter::{Settings, Verify};
-use testkit::{TestRegistry, fixture};
+use http::Method;
+use oci::{Descriptor, Digest};
+use promoter::{PublicName, Settings, Verify};
+use testkit::{Fault, TestRegistry, fixture};
 use transfer::Confirm::{self, DryRun, Write};
 
-use crate::harness::{Harbour, bare, entry, promote, promote_with, reason, verdicts};
+use crate::harness::{Harbour, bare, client, entry, promote, promote_with, reason, verdicts};
 
 fn deep(confirm: Confirm) -> Settings {
     Settings { verify: Verify::Deep, ..bare(confirm) }
@@ -105,4 +107,56 @@ async fn a_deep_verification_completes_attachments_and_says_what_nothing_has() {
     let report = promote_with(project(), &deep(Write)).await;
     assert_eq!(verdicts(&report), ["failed"; 2], "{report:#}");
     assert!(reason(&report, "failed").contains(&layer.to_string()), "{report:#}");
+}
+
+/// Says of a blob, so many times, that three bytes of it are there, to HEAD and to the GET that confirms it.
+fn truncate(registry: &TestRegistry, blob: &Digest, times: usize) {
+    let path = format!("/blobs/{blob}");
+    let length = Fault::on(Method::HEAD, &path).times(times).status(200);
+    registry.fail(length.header("content-length", "3"));
+    let range = Fault::on(Method::GET, &path).times(times).status(206);
+    registry.fail(range.header("content-range", "bytes 0-0/3"));
+}
+
+#[tokio::test]
+async fn a_truncated_blob_is_not_present_and_no_tag_is_written_while_the_registry_keeps_it() {
+    let image = fixture::image(1, 1);
+    let layer = &image.blobs[1].descriptor;
+    for tags in [&["v1"][..], &["v1", "v2"]] {
+        let harbour = Harbour::open().await;
+        harbour.staging.load("staging/team/app", None, &image).await;
+        for registry in &harbour.production {
+            registry.load("images/app", "v1", &image).await;
+        }
+        let [keeps, replaces] = &harbour.production;
+        truncate(keeps, &layer.digest, usize::MAX);
+        // Found by the check, found again by the copy, and whole after the upload.
+        truncate(replaces, &layer.digest, 2);
+        let project = harbour.project("team", &entry("app", &image, tags));
+        let report = promote_with(vec![project], &deep(Write)).await;
+        let count = |verdict| verdicts(&report).iter().filter(|it| **it == verdict).count();
+        assert_eq!((count("failed"), count("copied")), (tags.len(), tags.len()), "{report:#}");
+        let told = reason(&report, "failed");
+        let lengths = format!("it has 3 bytes, the manifest says {}", layer.size);
+        assert!(told.contains(&lengths) && told.contains("remove the blob"), "{told}");
+        assert_eq!(keeps.tags("images/app").await, ["v1"]);
+        assert_eq!(replaces.tags("images/app").await, tags);
+    }
+}
+
+#[tokio::test]
+async fn a_truncated_blob_behind_the_public_name_is_named_with_both_lengths() {
+    let harbour = Harbour::open().await;
+    let image = fixture::image(1, 1);
+    harbour.staging.load("staging/team/app", None, &image).await;
+    let public = TestRegistry::start().await;
+    public.load("app", "v1", &image).await;
+    let Descriptor { digest, size, .. } = &image.blobs[1].descriptor;
+    truncate(&public, digest, usize::MAX);
+    let name = PublicName { client: client(), host: public.host() };
+    let settings = Settings { verify_through: Some(name), ..bare(Write) };
+    let project = harbour.project("team", &entry("app", &image, &["v1"]));
+    let report = promote_with(vec![project], &settings).await;
+    let told = format!("blob {digest} has 3 bytes, the manifest says {size}");
+    assert_eq!(report["unanswered"][0]["reason"], told, "{report:#}");
 }

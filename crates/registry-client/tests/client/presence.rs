@@ -2,7 +2,7 @@
 
 use http::Method;
 use oci::Digest;
-use registry_client::{Fault as ClientFault, Known};
+use registry_client::{Fault as ClientFault, FoundBlob, Known};
 use testkit::{Fault, TestRegistry, fixture, fixture::Image};
 
 use crate::support::{Scripted, at, client, digest, name, read, redirect, reply, stubborn, tag};
@@ -28,12 +28,14 @@ async fn a_head_that_fails_is_confirmed_by_get() {
             let found = repository.find_manifest(&reference).await.expect("GET tells");
             assert_eq!(found.expect("it is there").digest, image.digest(), "{status}");
         }
-        let blob = image.blobs[0].descriptor.digest;
-        assert!(repository.has_blob(&blob).await.expect("GET tells"), "{status}");
+        let blob = &image.blobs[0].descriptor;
+        let found = repository.find_blob(&blob.digest, blob.size).await.expect("GET tells");
+        assert_eq!(found, FoundBlob::Present, "{status}");
         let nobodys = Digest::sha256(b"nobody's");
         let found = repository.find_manifest(&nobodys.into()).await.expect("GET tells");
         assert_eq!(found, None, "{status}");
-        assert!(!repository.has_blob(&nobodys).await.expect("GET tells"), "{status}");
+        let found = repository.find_blob(&nobodys, 8).await.expect("GET tells");
+        assert_eq!(found, FoundBlob::Absent, "{status}");
         let sent = registry.requests();
         let most = sent.iter().filter(|it| it.path_and_query.contains("/blobs/")).count();
         assert!(most <= 4, "{status}: a HEAD that failed is not repeated: {sent:?}");
@@ -74,11 +76,14 @@ async fn a_head_that_fails_for_what_get_does_not_find_says_nothing_of_the_host()
     let (client, host) = (client(), registry.host());
     let other = client.repository(&host, &name("other"));
     assert_eq!(other.find_manifest(&tag("v1")).await.expect("GET tells"), None);
-    assert!(!other.has_blob(&digest()).await.expect("GET tells"));
+    let found = other.find_blob(&digest(), 6).await.expect("GET tells");
+    assert_eq!(found, FoundBlob::Absent);
     let repository = at(&client, &host);
     registry.clear_requests();
     assert!(repository.find_manifest(&tag("v1")).await.expect("a head").is_some());
-    assert!(repository.has_blob(&image.blobs[0].descriptor.digest).await.expect("a head"));
+    let blob = &image.blobs[0].descriptor;
+    let found = repository.find_blob(&blob.digest, blob.size).await.expect("a head");
+    assert_eq!(found, FoundBlob::Present);
     assert_eq!((registry.requests().len(), gets(&registry)), (2, 0));
 }
 
@@ -91,7 +96,7 @@ async fn what_get_would_not_tell_either_stays_an_error() {
         let repository = at(&client(), &registry.host());
         let error = repository.find_manifest(&tag("v1")).await.expect_err("nothing is known");
         assert_eq!(error.status().map(|it| it.as_u16()), Some(status), "{error}");
-        let error = repository.has_blob(&image.digest()).await.expect_err("nothing is known");
+        let error = repository.find_blob(&image.digest(), 1).await.expect_err("nothing is known");
         assert_eq!(error.status().map(|it| it.as_u16()), Some(status), "{error}");
         assert_eq!(gets(&registry), 0);
     }
@@ -141,18 +146,25 @@ async fn signed_urls_that_are_good_for_get_only_are_followed_by_get() {
     let repository = at(&client(), &registry.host);
     let found = repository.find_manifest(&tag("v1")).await.expect("GET tells").expect("a manifest");
     assert_eq!((found.digest, found.size), (image.digest(), image.bytes.len() as u64));
-    assert!(repository.has_blob(&image.blobs[0].descriptor.digest).await.expect("GET tells"));
+    let blob = &image.blobs[0].descriptor;
+    let found = repository.find_blob(&blob.digest, blob.size).await.expect("GET tells");
+    assert_eq!(found, FoundBlob::Present);
 }
 
 #[tokio::test]
 async fn one_byte_tells_of_a_blob_whatever_the_server_makes_of_ranges() {
     let blob = Digest::sha256(b"");
     let large = "x".repeat(1 << 20);
-    for (status, headers, body, is_there) in [
-        (200, &[][..], large.as_str(), true),
-        (206, &["Content-Range: bytes 0-0/9"], "x", true),
-        (416, &["Content-Range: bytes */0"], "", true),
-        (404, &[], "", false),
+    let present = FoundBlob::Present;
+    for (status, headers, body, size, expected) in [
+        (200, &[][..], large.as_str(), 1 << 20, present),
+        (200, &[], large.as_str(), 9, FoundBlob::OtherLength(1 << 20)),
+        (206, &["Content-Range: bytes 0-0/9"], "x", 9, present),
+        (206, &["Content-Range: bytes 0-0/9"], "x", 10, FoundBlob::OtherLength(9)),
+        (206, &["Content-Range: bytes 0-0/*"], "x", 10, present),
+        (416, &["Content-Range: bytes */0"], "", 0, present),
+        (416, &["Content-Range: bytes */0"], "", 1, FoundBlob::OtherLength(0)),
+        (404, &[], "", 0, FoundBlob::Absent),
     ] {
         let body = body.to_owned();
         let server = Scripted::start(move |asked| match asked.method {
@@ -160,8 +172,8 @@ async fn one_byte_tells_of_a_blob_whatever_the_server_makes_of_ranges() {
             _ => reply(status, headers, &body),
         })
         .await;
-        let found = at(&client(), &server.host).has_blob(&blob).await;
-        assert_eq!(found.expect("GET tells"), is_there, "{status}");
+        let found = at(&client(), &server.host).find_blob(&blob, size).await;
+        assert_eq!(found.expect("GET tells"), expected, "{status} {headers:?}");
         assert_eq!(server.lines().len(), 2, "{status}");
     }
     // One that knows no ranges at all.
@@ -170,7 +182,26 @@ async fn one_byte_tells_of_a_blob_whatever_the_server_makes_of_ranges() {
         _ => reply(416, &[], ""),
     })
     .await;
-    assert!(at(&client(), &server.host).has_blob(&blob).await.expect("GET tells"));
+    let found = at(&client(), &server.host).find_blob(&blob, 1).await;
+    assert_eq!(found.expect("GET tells"), present);
+}
+
+#[tokio::test]
+async fn a_length_that_head_tells_wrongly_is_corrected_by_get_and_head_is_not_sent_again() {
+    let whole = |headers: &'static [&'static str]| {
+        Scripted::start(move |asked| match asked.method {
+            Method::HEAD => reply(200, headers, ""),
+            _ => reply(206, &["Content-Range: bytes 0-0/9"], "x"),
+        })
+    };
+    let blob = Digest::sha256(b"nine byte");
+    let server = whole(&["Content-Length: 3"]).await;
+    let repository = at(&client(), &server.host);
+    for _ in 0..2 {
+        let found = repository.find_blob(&blob, 9).await.expect("GET tells");
+        assert_eq!(found, FoundBlob::Present);
+    }
+    assert_eq!(server.lines().len(), 3, "HEAD, GET, GET");
 }
 
 #[tokio::test]
@@ -181,7 +212,7 @@ async fn a_page_for_people_is_no_proof_of_presence() {
     let digest = Digest::sha256(b"x");
     let by_tag = repository.find_manifest(&tag("v1")).await.expect_err("no manifest");
     let by_digest = repository.find_manifest(&digest.into()).await.expect_err("no manifest");
-    let blob = repository.has_blob(&digest).await.expect_err("no blob");
+    let blob = repository.find_blob(&digest, 1).await.expect_err("no blob");
     let listing = repository.tags().await.expect_err("no listing");
     let inventory = repository.inventory(&[tag("v1")]).await.expect_err("no listing");
     let catalog = client().catalog(&server.host).await.expect_err("no listing");

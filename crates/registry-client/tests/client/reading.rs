@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http::Response;
 use oci::{Digest, media_type};
-use registry_client::{Client, Fault, Refusal, Retries};
+use registry_client::{Client, Fault, FoundBlob, Refusal, Retries};
 use testkit::{Body, TestRegistry, TestServer, fixture};
 
 use crate::support::{
@@ -32,14 +32,20 @@ async fn an_image_is_read_as_it_was_pushed() {
     }
     for blob in image.manifests().into_iter().flat_map(|manifest| &manifest.blobs) {
         let digest = &blob.descriptor.digest;
-        assert!(repository.has_blob(digest).await.expect("an answer"));
+        assert!(
+            repository
+                .find_blob(digest, blob.descriptor.size)
+                .await
+                .expect("an answer")
+                .is_present()
+        );
         let reader = repository.blob(digest).await.expect("a blob");
         assert_eq!(reader.size(), Some(blob.descriptor.size));
         assert_eq!(read(reader).await.expect("its bytes"), blob.bytes);
     }
     let missing = Digest::sha256(b"missing");
     assert_eq!(repository.find_manifest(&missing.into()).await.expect("an answer"), None);
-    assert!(!repository.has_blob(&missing).await.expect("an answer"));
+    assert_eq!(repository.find_blob(&missing, 7).await.expect("an answer"), FoundBlob::Absent);
     assert!(repository.manifest(&tag("v2")).await.expect_err("no such tag").is_not_found());
     assert!(repository.blob(&missing).await.expect_err("no such blob").is_not_found());
     repository.delete_manifest(&tag("v1")).await.expect("it is deleted");

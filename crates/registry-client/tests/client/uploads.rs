@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http::Method;
 use oci::{Digest, Digester, ErrorCode, Host};
-use registry_client::{Client, Error, Fault, Mount, Retries, Upload};
+use registry_client::{Client, Error, Fault, FoundBlob, Mount, Retries, Upload};
 use testkit::{TestRegistry, TestServer, fixture};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -68,12 +68,13 @@ async fn a_mount_needs_no_content_or_opens_a_session() {
     let repository = at(&client(), &registry.host());
     let mounted = repository.mount_blob(blob, &name("b/c")).await.expect("an answer");
     assert!(matches!(mounted, Mount::Mounted));
-    assert!(repository.has_blob(blob).await.expect("an answer"));
+    let size = image.blobs[0].descriptor.size;
+    assert!(repository.find_blob(blob, size).await.expect("an answer").is_present());
     let Mount::Upload(upload) = mount(&registry.host()).await.expect("an answer") else {
         panic!("there is no such blob to mount");
     };
     upload.put(&digest(), 6, pieces([BLOB])).await.expect("it is kept");
-    assert!(repository.has_blob(&digest()).await.expect("an answer"));
+    assert!(repository.find_blob(&digest(), 6).await.expect("an answer").is_present());
 }
 
 #[tokio::test]
@@ -84,7 +85,7 @@ async fn content_with_another_digest_is_not_kept() {
     let error = upload.put(&digest(), 6, pieces(["A blob"])).await.expect_err("a refusal");
     assert!(error.has_code(ErrorCode::DigestInvalid), "{error}");
     assert!(error.to_string().contains(": 400 Bad Request (DIGEST_INVALID: "), "{error}");
-    assert!(!repository.has_blob(&digest()).await.expect("an answer"));
+    assert!(!repository.find_blob(&digest(), 6).await.expect("an answer").is_present());
     let other = Digest::sha256(b"other");
     let asked = registry.requests().len();
     let put = repository.put_manifest(&other.into(), "x/y", Bytes::from_static(b"{}")).await;
@@ -124,8 +125,8 @@ async fn content_that_breaks_off_is_never_complete_at_the_registry() {
             );
             assert!(!error.is_transient() && !error.is_unreachable());
         }
-        let kept = at(&client(), &registry.host()).has_blob(&digest()).await;
-        assert!(!kept.expect("an answer"));
+        let kept = at(&client(), &registry.host()).find_blob(&digest(), 6).await;
+        assert_eq!(kept.expect("an answer"), FoundBlob::Absent);
         let (last, asked) = (registry.requests().pop().expect("a request"), server.asked());
         assert_eq!(last.method, Method::GET, "the blob was looked for");
         assert_eq!(registry.count(|request| request.method == Method::DELETE), 1, "cancelled");

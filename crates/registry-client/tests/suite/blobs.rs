@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use oci::{Algorithm, Digest, Repository};
-use registry_client::{Credential, Mount, Push, Pushed, SMALL_BLOB_BYTES, Secret};
+use registry_client::{Credential, FoundBlob, Mount, Push, Pushed, SMALL_BLOB_BYTES, Secret};
 
 use crate::world::{World, client_at, content, differs, has_blob, push, read, refusal};
 
@@ -70,7 +70,7 @@ async fn a_blob_is_mounted_from_another_repository() {
     let to = world.repository("mounted");
     match to.mount_blob(&digest, from.name()).await {
         Ok(Mount::Mounted) => assert!(has_blob(&to, &digest).await),
-        Ok(Mount::Upload(upload)) => {
+        Ok(Mount::Upload(upload) | Mount::Replace(upload)) => {
             differs("a mount", "it opens an upload instead");
             upload.cancel().await;
             assert!(!has_blob(&to, &digest).await);
@@ -97,7 +97,7 @@ async fn a_mount_from_where_the_blob_is_not_ends_with_the_blob_there() {
     for (at, from) in [empty.name(), &absent].into_iter().enumerate() {
         let to = world.repository(&format!("to{at}"));
         match to.mount_blob(&digest, from).await {
-            Ok(Mount::Upload(upload)) => upload.cancel().await,
+            Ok(Mount::Upload(upload) | Mount::Replace(upload)) => upload.cancel().await,
             Ok(Mount::Mounted) if at == 1 => {
                 differs("a mount from where the blob is not", "it finds it elsewhere");
             }
@@ -160,8 +160,8 @@ async fn a_blob_may_have_a_sha512() {
         }
         Err(error) => {
             differs("a sha512 blob", refusal(&error));
-            if let Ok(there) = repository.has_blob(&digest).await {
-                assert!(!there);
+            if let Ok(there) = repository.find_blob(&digest, 20_000).await {
+                assert_eq!(there, FoundBlob::Absent);
             }
         }
     }
@@ -183,7 +183,10 @@ async fn a_wrong_password_writes_nothing() {
     }
     let refused = pushed.expect_err("a refusal");
     assert!(refused.is_unauthorized(), "{refused}");
-    let read = stranger.has_blob(&Digest::sha256(&bytes)).await.expect_err("a refusal");
+    let read = stranger
+        .find_blob(&Digest::sha256(&bytes), bytes.len() as u64)
+        .await
+        .expect_err("a refusal");
     assert!(read.is_unauthorized(), "{read}");
     assert!(!has_blob(&world.repository("app"), &Digest::sha256(&bytes)).await);
 }

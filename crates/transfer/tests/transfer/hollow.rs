@@ -2,7 +2,7 @@
 
 use blob_store::BlobStore;
 use http::Method;
-use oci::{Descriptor, ImageIndex, media_type};
+use oci::{Descriptor, Digest, ImageIndex, media_type};
 use testkit::{
     Fault, RecordedRequest, TestRegistry,
     fixture::{self, Image as Fixture},
@@ -187,4 +187,47 @@ async fn a_root_that_a_store_has_is_checked_down_to_its_blobs() {
     let expected = Copied { blobs: 1, bytes: layer.size, ..Copied::default() };
     assert_eq!(copy().await, expected);
     assert!(path.exists());
+}
+
+/// Says of a blob, so many times, that three bytes of it are there, to HEAD and to the GET that confirms it.
+fn truncate(registry: &TestRegistry, blob: &Digest, times: usize) {
+    let path = format!("/blobs/{blob}");
+    let length = Fault::on(Method::HEAD, &path).times(times).status(200);
+    registry.fail(length.header("content-length", "3"));
+    let range = Fault::on(Method::GET, &path).times(times).status(206);
+    registry.fail(range.header("content-range", "bytes 0-0/3"));
+}
+
+#[tokio::test]
+async fn a_blob_of_another_length_is_not_present_and_is_sent_again() {
+    let image = two();
+    let (source, to) = (source_of(&image).await, TestRegistry::start().await);
+    to.load(REPOSITORY, None, &image).await;
+    let layer = image.children[1].blobs[2].descriptor.digest;
+    truncate(&to, &layer, 2);
+    let loaded = Image::load(&repository(&source), &image.digest()).await.expect("it loads");
+    let destination = Destination::Registry(repository(&to));
+    let missing = loaded.missing_at(&InFlight::new(), &destination).await.expect("it says");
+    assert_eq!(missing, [Content::Blob(layer)]);
+    let copied = copy(&InFlight::new(), &source, &image, &to).await.expect("it is copied");
+    assert_eq!((copied.blobs, copied.mounted), (1, 0), "it is neither mounted nor skipped");
+}
+
+#[tokio::test]
+async fn a_registry_that_keeps_a_truncated_blob_fails_and_says_what_to_do() {
+    let image = two();
+    let child = &image.children[0];
+    let (source, to) = (source_of(&image).await, TestRegistry::start().await);
+    to.load(REPOSITORY, None, child).await;
+    let layer = &child.blobs[2].descriptor;
+    truncate(&to, &layer.digest, usize::MAX);
+    let error = copy(&InFlight::new(), &source, &image, &to).await.expect_err("it is damaged");
+    let told = error.to_string();
+    assert!(told.contains(&format!("it has 3 bytes, the manifest says {}", layer.size)), "{told}");
+    assert!(told.contains("remove the blob from the registry's storage"), "{told}");
+    assert!(!error.is_source(), "no other source helps");
+    let is_manifest = |it: &RecordedRequest| {
+        it.method == Method::PUT && it.path_and_query.contains("/manifests/")
+    };
+    assert_eq!(to.count(is_manifest), 0);
 }
