@@ -114,6 +114,22 @@ impl Registry {
         Self(Arc::new(State { storage, settings, access, uploads, reads, writes, metrics }))
     }
 
+    /// Lowers the limits of requests to what so many connections can carry.
+    pub(crate) fn fit_requests(&self, connections: usize) {
+        let max_requests = self.0.settings.limits.max_requests;
+        let reads = self.0.reads.lower_to(connections);
+        let writes = self.0.writes.lower_to(connections / limits::WRITE_SHARE);
+        if reads < max_requests || writes < max_requests {
+            tracing::warn!(
+                connections,
+                max_requests,
+                reads,
+                writes,
+                "the limit of connections allows fewer requests in flight"
+            );
+        }
+    }
+
     /// From now on, requests are judged by this. Passwords are checked anew.
     pub fn replace_access(&self, access: Access) {
         let access = Some(Arc::new(access));

@@ -57,6 +57,10 @@ pub const MAX_CONNECTIONS: usize = 8_192;
 /// have: half of them, as of the connections, so that one client never stops the others.
 pub const CLIENT_SHARE: usize = 2;
 
+/// The part of the connections that requests which write may have: half of them, so that uploads that stall
+/// leave connections to those who pull, also where the limit of open files is low.
+pub const WRITE_SHARE: usize = 2;
+
 /// How often idle sessions are looked for.
 pub const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 

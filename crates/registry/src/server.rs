@@ -79,6 +79,7 @@ pub async fn serve(
     let metrics = registry.0.metrics.connections.clone();
     let server = Server { listener, tls, settings, metrics };
     server.announce();
+    registry.fit_requests(server.settings.max_connections);
     let client_ip = Arc::new(client_ip);
     let service = |peer| {
         let (registry, client_ip) = (registry.clone(), Arc::clone(&client_ip));

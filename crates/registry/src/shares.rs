@@ -37,13 +37,13 @@ impl Holder {
 /// A bound. Cheap to clone; the clones are one bound.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget {
-    max: usize,
     held: Arc<Mutex<Held>>,
 }
 
 /// There are never more entries than permits.
 #[derive(Debug, Default)]
 struct Held {
+    max: usize,
     total: usize,
     by_holder: HashMap<Holder, usize>,
 }
@@ -59,7 +59,15 @@ pub(crate) enum Full {
 
 impl Budget {
     pub(crate) fn new(max: usize) -> Self {
-        Self { max, held: Arc::default() }
+        let held = Held { max, ..Held::default() };
+        Self { held: Arc::new(Mutex::new(held)) }
+    }
+
+    /// Lowers the bound to `max`, if it is higher; the bound from now on.
+    pub(crate) fn lower_to(&self, max: usize) -> usize {
+        let mut held = self.lock();
+        held.max = held.max.min(max);
+        held.max
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {
@@ -74,10 +82,10 @@ impl Budget {
 
     /// One more permit for `holder`; without one it counts for the whole only.
     pub(crate) fn take(&self, holder: Option<Holder>) -> Result<Permit, Full> {
-        let share = self.max.div_ceil(CLIENT_SHARE);
         let mut held = self.lock();
-        if held.total >= self.max {
-            return Err(Full::All(self.max));
+        let share = held.max.div_ceil(CLIENT_SHARE);
+        if held.total >= held.max {
+            return Err(Full::All(held.max));
         }
         if let Some(holder) = &holder {
             if held.by_holder.get(holder).is_some_and(|count| *count >= share) {
@@ -146,6 +154,15 @@ mod tests {
         assert_eq!(budget.taken(), 0);
         assert!(budget.lock().by_holder.is_empty(), "who holds nothing takes no space");
         Budget::new(1).take(holder("a")).expect("a bound of one has a share of one");
+    }
+
+    #[test]
+    fn a_bound_is_lowered_and_never_raised() {
+        let budget = Budget::new(4);
+        assert_eq!([8, 2, 3].map(|max| budget.lower_to(max)), [4, 2, 2]);
+        let permits = [holder("a"), holder("b")].map(|holder| budget.take(holder));
+        assert!(permits.iter().all(Result::is_ok), "{permits:?}");
+        assert_eq!(budget.take(None).err(), Some(Full::All(2)));
     }
 
     #[test]

@@ -160,6 +160,35 @@ async fn where_descriptors_run_out_new_clients_and_the_admin_address_are_served(
 }
 
 #[tokio::test]
+async fn requests_that_write_get_half_of_few_connections() {
+    let flags = ["registry", "serve", "--listen", "127.0.0.1:0"];
+    let mut server = Server::start(&format!("ulimit -n {LOW_LIMIT}"), &flags).await;
+    let logged = server.logs("fewer requests in flight").await;
+    let number = |name: &str| logged[name].as_u64().expect("a number");
+    assert_eq!(number("writes"), number("connections") / 2, "{logged}");
+    let upload = format!(
+        "POST /v2/a/blobs/uploads/?digest={} HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\n\
+         content-length: 1\r\n\r\n",
+        oci::Digest::sha256(b"x")
+    );
+    let mut stalled = Vec::new();
+    // One client has half of them.
+    for at in 0..=number("writes") / 2 {
+        let mut stream = TcpStream::connect(&server.address).await.expect("it listens");
+        stream.write_all(upload.as_bytes()).await.expect("it is sent");
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).await.expect("a response");
+        let expected = if at < number("writes") / 2 { b"HTTP/1.1 100" } else { b"HTTP/1.1 429" };
+        assert_eq!(&status, expected, "{at}");
+        stalled.push(stream);
+    }
+    let mut reader = TcpStream::connect(&server.address).await.expect("it listens");
+    assert_eq!(request(&mut reader, "/v2/").await.as_deref(), Some("200"));
+    drop(stalled);
+    server.terminated().await;
+}
+
+#[tokio::test]
 async fn a_flood_of_silent_connections_keeps_nobody_out() {
     let directory = TempDir::new().expect("a directory");
     for arguments in servers(directory.path()) {
