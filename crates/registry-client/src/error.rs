@@ -72,7 +72,12 @@ impl Error {
         }
     }
 
-    /// Whether what was asked for does not exist (404).
+    /// Whether a redirect was followed to a URL that answers 404: no proof of absence.
+    pub(crate) fn is_redirected_not_found(&self) -> bool {
+        matches!(self.decisive().fault, Fault::RedirectedNotFound { .. })
+    }
+
+    /// Whether what was asked for does not exist: a 404 of the registry itself.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         let is_listed = matches!(self.decisive().fault, Fault::ListedNotFound);
@@ -95,14 +100,14 @@ impl Error {
         matches!(self.fault(), Fault::Schema1)
     }
 
-    /// Whether what was asked for is not there (404), or is not what its digest, kind or bound says: asking again gives
+    /// Whether what was asked for cannot be read (404, also of a redirect's target), or is not what its digest, kind or bound says: asking again gives
     /// the same.
     #[must_use]
     pub fn is_wrong_content(&self) -> bool {
         let fault = &self.decisive().fault;
         let is_wrong =
             matches!(fault, Fault::DigestMismatch { .. } | Fault::Schema1 | Fault::TooLarge { .. });
-        is_wrong || self.is_not_found()
+        is_wrong || self.is_not_found() || self.is_redirected_not_found()
     }
 
     /// Whether the registry or its realm wants credentials, or better ones (401, 403).

@@ -98,6 +98,10 @@ impl Client {
             if reply.response.status().is_success() {
                 return Ok(Answer::new(self, asked, reply));
             }
+            if reply.response.status() == StatusCode::NOT_FOUND && been.len() > 1 {
+                let to = RedactedUrl::new(&asked.url);
+                return Err(request.asked().fails(Fault::RedirectedNotFound { to }));
+            }
             if !is_redirect(reply.response.status()) {
                 return Err(self.refusal(asked, reply).await);
             }

@@ -37,6 +37,15 @@ pub enum Fault {
         /// The specification's codes and messages; empty when the answer had none.
         body: ErrorBody,
     },
+    /// The registry redirected the request, and the URL that it named answers 404. A registry that redirects
+    /// knows what was requested, so this is no proof of absence.
+    #[error(
+        "redirected to {to}, which answers 404 Not Found: the registry and its storage disagree; run again"
+    )]
+    RedirectedNotFound {
+        /// The target of the last redirect.
+        to: RedactedUrl,
+    },
     /// The credentials for the registry could not be had.
     #[error("{cause}")]
     Credentials {

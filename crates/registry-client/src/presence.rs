@@ -108,6 +108,9 @@ impl Head {
             Ok(response) => return Ok(Self::Present(Box::new(response))),
             Err(error) => error,
         };
+        if error.is_redirected_not_found() {
+            return Ok(Self::Inconclusive(Inconclusive::Status));
+        }
         let Some(status) = error.status() else { return Err(error) };
         match status {
             StatusCode::TOO_MANY_REQUESTS => Err(error),

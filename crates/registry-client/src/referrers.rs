@@ -236,6 +236,12 @@ pub(crate) fn read_index(media_type: &str, bytes: &[u8]) -> Result<ImageIndex, I
 /// Whether this refusal says that there is no referrers API: 404 by the specification, 405 and 501 by
 /// the meaning of HTTP, and 400 and 406 by registries that take the path for another one.
 fn has_no_api(error: &Error) -> bool {
+    if let Fault::RedirectedNotFound { to } = error.fault() {
+        // A front that sends every request on to a registry without the API.
+        let path = error.url().as_str().rsplit_once("/referrers/");
+        return path
+            .is_some_and(|(_, digest)| to.as_str().ends_with(&format!("/referrers/{digest}")));
+    }
     matches!(error.status().map(|status| status.as_u16()), Some(400 | 404 | 405 | 406 | 501))
 }
 

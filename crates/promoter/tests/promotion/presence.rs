@@ -150,3 +150,26 @@ async fn what_only_head_does_not_find_is_not_called_missing() {
     let report = promote_with(project(), &Settings::new(DryRun)).await;
     assert_eq!(verdicts(&report), ["to_attach"; 2], "{report:#}");
 }
+
+#[tokio::test]
+async fn a_tag_whose_redirect_leads_to_a_404_is_never_written() {
+    let (ours, theirs) = (fixture::image(1, 1), fixture::image(2, 1));
+    for status in [301, 307] {
+        let harbour = Harbour::open().await;
+        harbour.staging.load("staging/team/app", None, &ours).await;
+        let registry = &harbour.production[0];
+        registry.load("images/app", "v1", &theirs).await;
+        registry.fail(Fault::on(Method::PUT, "/manifests/").ignore_conditions());
+        registry.fail(Fault::on(Method::GET, "/tags/list").status(404));
+        for method in [Method::HEAD, Method::GET] {
+            let redirect = Fault::on(method, "/manifests/v1").status(status);
+            registry.fail(redirect.header("location", "/signed/x"));
+        }
+        let project = harbour.project("team", &entry("app", &ours, &["v1"]));
+        let report = promote(vec![project], Write).await;
+        assert_eq!(verdicts(&report), ["copied", "failed"], "{status}: {report:#}");
+        let told = reason(&report, "failed");
+        assert!(told.contains("/signed/x, which answers 404 Not Found"), "{told}");
+        assert_eq!(tag_writes(registry), 0, "{status}");
+    }
+}

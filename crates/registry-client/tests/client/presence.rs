@@ -257,3 +257,27 @@ async fn a_page_in_place_of_content_is_told_as_that() {
     assert!(error.to_string().contains("no token: GET"), "{error}");
     assert!(error.to_string().contains("got an HTML page"), "{error}");
 }
+
+#[tokio::test]
+async fn a_404_of_the_target_of_a_redirect_is_no_proof_of_absence() {
+    let server = Scripted::start(|asked| match asked.target.starts_with("/v2/") {
+        true => redirect("/signed/x?signature=1"),
+        false => reply(404, &["Content-Type: application/xml"], "<Code>NoSuchKey</Code>"),
+    })
+    .await;
+    let (client, digest) = (client(), digest());
+    let repository = at(&client, &server.host);
+    let by_tag = repository.find_manifest(&tag("v1")).await.expect_err("nothing is known");
+    let by_digest = repository.find_manifest_by_get(&digest.into()).await;
+    let by_digest = by_digest.expect_err("nothing is known");
+    let hint = repository.hint_manifest(&tag("v1")).await.expect_err("nothing is known");
+    let blob = repository.find_blob(&digest, 6).await.expect_err("nothing is known");
+    let tags = repository.tags().await.expect_err("nothing is known");
+    let inventory = repository.inventory(&[tag("v1")]).await.expect_err("nothing is known");
+    let referrers = repository.referrers(&digest, None).await.expect_err("nothing is known");
+    for error in [by_tag, by_digest, hint, blob, tags, inventory, referrers] {
+        assert!(!error.is_not_found(), "{error}");
+        let told = format!("redirected to http://{}/signed/x, which answers 404", server.host);
+        assert!(error.to_string().contains(&told), "{error}");
+    }
+}
