@@ -25,6 +25,12 @@ impl AddressBlock {
             }
         })
     }
+
+    /// Its lowest address, of which it is the block.
+    #[must_use]
+    pub const fn first(self) -> IpAddr {
+        self.0
+    }
 }
 
 impl fmt::Display for AddressBlock {

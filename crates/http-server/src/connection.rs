@@ -72,7 +72,8 @@ impl<S: Respond> Connection<S> {
         Self { protocol, watch, bodies, waker: None, carried_out: None }
     }
 
-    /// The connection's next step; ready at its end, which is the client's affair.
+    /// The connection's next step; ready at its end. Errors are dropped: a client that
+    /// breaks off is normal.
     fn step(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if let Poll::Ready(known) = self.poll_protocol(context) {
             match known {

@@ -25,7 +25,7 @@ pub(crate) const RESOLUTION: Duration = Duration::from_millis(100);
 /// The pause after a failed accept: without descriptors, accept fails until a connection has ended.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How often it is logged that connections are refused or closed for new ones.
+/// How often it is logged that connections are refused, closed for new ones, or cannot be accepted.
 const WARN_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How much of what a client has yet to take may lie in a socket before it can be sent, in bytes. More
@@ -106,7 +106,7 @@ struct Running {
     permits: Arc<Semaphore>,
     connections: Arc<Connections>,
     start: Instant,
-    /// When it was logged last that there is no room.
+    /// When it was logged last that connections cannot be served.
     warned: Option<Instant>,
 }
 
@@ -188,8 +188,9 @@ impl Running {
                     self.metrics.accept_errors.inc();
                     if is_out_of_descriptors(&error) {
                         self.make_room("no file descriptor is left");
-                    } else {
-                        tracing::warn!(%error, "a connection could not be accepted");
+                    } else if self.may_warn() {
+                        let server = self.settings.name;
+                        tracing::warn!(server, %error, "accept failed; further failures are counted only");
                     }
                     sleep(ACCEPT_PAUSE).await;
                 }

@@ -19,7 +19,7 @@ pub const IDLE: Duration = Duration::from_secs(620);
 
 /// How long a client may take nothing of a response. The slowest that is tolerated so takes some kilobytes a
 /// second, which is what the system buffers in that time.
-pub const STALL: Duration = Duration::from_secs(120);
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How often limits are checked: they are exceeded by this much at most.
 pub const CHECK_INTERVAL: Duration = Duration::from_secs(5);
@@ -97,7 +97,7 @@ impl Settings {
                 first_request: FIRST_REQUEST,
                 request_head: REQUEST_HEAD,
                 idle: IDLE,
-                stall: STALL,
+                stall: WRITE_TIMEOUT,
                 drain,
                 check_interval: CHECK_INTERVAL,
             },
@@ -116,7 +116,7 @@ impl Settings {
     /// The same with no more connections than the limit of open files allows, where `reserved` files are
     /// needed for something else.
     #[must_use]
-    pub fn within_descriptors(mut self, reserved: usize) -> Self {
+    pub fn within_descriptors(self, reserved: usize) -> Self {
         let allowed = crate::descriptors::allowed(reserved);
         if allowed < self.max_connections {
             tracing::warn!(
@@ -125,8 +125,17 @@ impl Settings {
                 allowed,
                 "the limit of open files allows fewer connections; raise it with `ulimit -Hn` or `LimitNOFILE=`"
             );
+        }
+        self.with_at_most(allowed)
+    }
+
+    /// A limit of one address that was set apart stays, as far as it can be reached.
+    fn with_at_most(mut self, allowed: usize) -> Self {
+        if allowed < self.max_connections {
+            let is_default = self.max_connections_per_address == per_address(self.max_connections);
+            let most = if is_default { per_address(allowed) } else { allowed };
+            self.max_connections_per_address = self.max_connections_per_address.min(most);
             self.max_connections = allowed;
-            self.max_connections_per_address = per_address(allowed);
         }
         self
     }
@@ -134,4 +143,29 @@ impl Settings {
 
 const fn per_address(connections: usize) -> usize {
     connections.div_ceil(ADDRESS_SHARE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fewer_connections_leave_an_explicit_limit_of_one_address_as_it_is() {
+        let default = Settings::new("test", 100, Bodies::Small, Duration::ZERO);
+        let explicit = |max_connections_per_address| Settings {
+            max_connections_per_address,
+            ..default.clone()
+        };
+        for (settings, allowed, per_address) in [
+            (default.clone(), 200, 50),
+            (default.clone(), 40, 20),
+            (explicit(10), 40, 10),
+            (explicit(30), 40, 30),
+            (explicit(90), 40, 40),
+        ] {
+            let found = settings.with_at_most(allowed);
+            assert_eq!(found.max_connections, allowed.min(100));
+            assert_eq!(found.max_connections_per_address, per_address, "{allowed}");
+        }
+    }
 }

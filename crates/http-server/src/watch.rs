@@ -33,7 +33,8 @@ impl Clock {
 pub(crate) enum Order {
     /// End at once, unless a request is under way or has arrived; then end after it.
     EndIfIdle = 1,
-    /// End after the requests under way, one whose head has begun to arrive included.
+    /// End after the requests under way. A first request whose head has begun to arrive is one of them; of a
+    /// further one the whole head must have arrived, since hyper closes a kept-alive connection at once.
     Drain,
     /// End at once.
     Close,

@@ -13,7 +13,7 @@ use crate::harness::{ONE, TIMEOUTS, get, settings, start};
 /// What a limit may be exceeded by.
 const GRACE: Duration = Duration::from_secs(2);
 
-fn assert_after(limit: Duration, begin: Instant) {
+pub(crate) fn assert_after(limit: Duration, begin: Instant) {
     let elapsed = begin.elapsed();
     assert!(elapsed + Duration::from_millis(200) >= limit, "{elapsed:?} is before {limit:?}");
     assert!(elapsed < limit + GRACE, "{elapsed:?} is long after {limit:?}");
@@ -105,4 +105,22 @@ async fn at_the_end_what_takes_too_long_is_cut() {
     server.ended().await;
     assert_after(TIMEOUTS.drain, begin);
     assert_eq!(busy.rest().await, "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_shutdown_a_further_head_that_has_arrived_in_part_is_not_waited_for() {
+    let mut server = start(settings(10)).await;
+    let mut further = server.idle(ONE).await;
+    further.send("GET / HT").await;
+    let mut first = server.connect(ONE).await;
+    first.send("GET / HT").await;
+    // The clock goes on once the server has read all of it.
+    sleep(Duration::from_secs(1)).await;
+    let begin = Instant::now();
+    server.stop();
+    assert_eq!(further.rest().await, "");
+    assert!(begin.elapsed() < GRACE, "{:?}", begin.elapsed());
+    first.send("TP/1.1\r\nhost: test\r\n\r\n").await;
+    assert!(first.rest().await.ends_with("here"));
+    server.ended().await;
 }

@@ -3,6 +3,7 @@
 
 #![expect(clippy::expect_used, reason = "a panic fails a test")]
 
+mod accept;
 mod harness;
 mod limits;
 mod requests;

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use http_server::Settings;
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 
 use crate::harness::{ONE, OTHER, get, settings, start, trusted};
 
@@ -39,13 +42,17 @@ async fn silent_connections_and_dripping_heads_are_closed_for_a_new_connection()
     assert_eq!((silent.rest().await, dripping.rest().await), (String::new(), String::new()));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn where_all_are_busy_new_connections_wait() {
     let server = start(settings(2)).await;
     let mut busy = [server.busy(ONE).await, server.busy(ONE).await];
     server.has_open(2).await;
     let mut late = server.connect(ONE).await;
     late.send(&get("/")).await;
+    // The clock goes on once the server has nothing to do.
+    let response = timeout(A_WHILE, late.0.readable()).await;
+    response.expect_err("it waits");
+    assert_eq!(server.metrics.open.get(), 2);
     server.waiting.add_permits(2);
     for busy in &mut busy {
         assert!(busy.response().await.ends_with("waited"));

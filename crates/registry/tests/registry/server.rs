@@ -87,10 +87,13 @@ async fn a_client_that_does_not_read_is_left() {
     tokio::time::pause();
     let start = Instant::now();
     while peer.status("/v2/").await == StatusCode::TOO_MANY_REQUESTS {
-        tokio::time::sleep(settings::STALL / 10).await;
+        tokio::time::sleep(settings::WRITE_TIMEOUT / 10).await;
     }
     let waited = start.elapsed();
-    assert!(waited >= settings::STALL && waited < 2 * settings::STALL, "{waited:?}");
+    assert!(
+        waited >= settings::WRITE_TIMEOUT && waited < 2 * settings::WRITE_TIMEOUT,
+        "{waited:?}"
+    );
 }
 
 #[tokio::test]
