@@ -7,7 +7,7 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::time::timeout;
 
 use crate::{
-    limits::{BODY_IDLE, DISCARD_TIME, MAX_DISCARDED_BYTES},
+    limits::{BODY_IDLE, DISCARD_TIME},
     refusal::Refusal,
 };
 
@@ -59,12 +59,16 @@ impl Incoming {
         Ok(content.into())
     }
 
-    /// Reads what is left and throws it away, within bounds: a connection that is closed with unread bytes
-    /// is reset, and the client may lose the response, or fail in writing before it reads it.
-    pub(crate) async fn discard(mut self) {
+    /// Whether nothing is to come.
+    pub(crate) fn is_over(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    /// Reads what is left and throws it away: about `max` bytes at most, within [`DISCARD_TIME`].
+    pub(crate) async fn discard(mut self, max: usize) {
         let all = async {
             let mut discarded = 0;
-            while discarded <= MAX_DISCARDED_BYTES
+            while discarded <= max
                 && let Ok(Some(piece)) = self.next().await
             {
                 discarded += piece.len();

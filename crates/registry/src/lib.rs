@@ -14,6 +14,7 @@ mod admin;
 mod blobs;
 mod body;
 mod conditions;
+mod discard;
 mod google;
 pub mod limits;
 mod listing;
@@ -40,26 +41,28 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::{
-    Extensions, HeaderName, Method, Request, StatusCode,
-    header::{CONTENT_LENGTH, EXPECT, WWW_AUTHENTICATE},
+    Extensions, HeaderName, HeaderValue, Method, Request, StatusCode, Version,
+    header::{CONNECTION, CONTENT_LENGTH, EXPECT, WWW_AUTHENTICATE},
     request::Parts,
 };
 
-use crate::{
-    access::Visitor,
-    body::Incoming,
-    metrics::Metrics,
-    observe::Observation,
-    refusal::{CHALLENGE, Refusal},
-    route::Route,
-    shares::{Budget, ClientAddress},
-    uploads::Uploads,
-};
 pub use crate::{
     access::{Access, AccessError, AccessProblem, NamedText},
     limits::Limits,
     server::{Listeners, serve},
     storage::{Storage, StorageError},
+};
+use crate::{
+    access::{User, Visitor},
+    body::Incoming,
+    discard::{Afterwards, Discards},
+    limits::{MAX_DISCARDED_BYTES, MAX_DISCARDED_BYTES_WITHOUT_LOGIN},
+    metrics::Metrics,
+    observe::Observation,
+    refusal::{CHALLENGE, Refusal},
+    route::Route,
+    shares::{Budget, ClientAddress, Holder},
+    uploads::Uploads,
 };
 
 /// A registry. Cheap to clone; the clones are one registry.
@@ -75,6 +78,7 @@ struct State {
     uploads: Uploads,
     reads: Budget,
     writes: Budget,
+    discards: Discards,
     metrics: Metrics,
 }
 
@@ -111,7 +115,9 @@ impl Registry {
         let [reads, writes] = [(); 2].map(|()| Budget::new(settings.limits.max_requests));
         let metrics = Metrics::new();
         let access = RwLock::new(access.map(Arc::new));
-        Self(Arc::new(State { storage, settings, access, uploads, reads, writes, metrics }))
+        let discards = Discards::new();
+        let state = State { storage, settings, access, uploads, reads, writes, discards, metrics };
+        Self(Arc::new(state))
     }
 
     /// Lowers the limits of requests to what so many connections can carry.
@@ -167,16 +173,33 @@ impl Registry {
             Ok(response) => response,
             Err(refusal) => {
                 observation.gives_its_place_back();
-                // The response does not wait for the body. A client that asked first whether to send it
-                // has not sent any.
-                if !parts.headers.contains_key(EXPECT) {
-                    tokio::spawn(body.discard());
+                let mut response = refusal.into_response();
+                // HTTP/2 ends the one stream.
+                let is_http1 = parts.version < Version::HTTP_2;
+                let afterwards = self.discard(body, &parts, observation.user());
+                if afterwards == Afterwards::Close && is_http1 {
+                    let close = HeaderValue::from_static("close");
+                    response.headers_mut().insert(CONNECTION, close);
                 }
-                refusal.into_response()
+                response
             }
         };
         let response = observation.end(metrics, response);
         if parts.method == Method::HEAD { head_only(response) } else { response }
+    }
+
+    /// Begins to discard what is left of a refused request's body; the response does not wait for it.
+    fn discard(&self, body: Incoming, parts: &Parts, user: Option<&User>) -> Afterwards {
+        // A client that asked first whether to send it has not sent any.
+        if parts.headers.contains_key(EXPECT) {
+            return Afterwards::KeepAlive;
+        }
+        let max = match user.is_none() && self.access().is_some() {
+            true => MAX_DISCARDED_BYTES_WITHOUT_LOGIN,
+            false => MAX_DISCARDED_BYTES,
+        };
+        let holder = Holder::of(user, client_address(&parts.extensions));
+        self.0.discards.start(body, holder, max)
     }
 
     async fn decide(

@@ -78,9 +78,10 @@ pub const MAX_PAGE: usize = 10_000;
 /// an index than a manifest may be (4 MiB), and there is something around them.
 pub const MAX_REFERRERS_BYTES: usize = (4 << 20) - (4 << 10);
 
-/// The most tags that one push may name. The specification asks for at least 10; each costs a sync of
-/// the disk.
-pub const MAX_TAGS_OF_A_PUSH: usize = 100;
+/// The most tags that one push may name. The specification asks for at least 10. Each is a header of the
+/// response, of which hyper's clients accept 100 by default, those that proxies add included; and each costs a
+/// sync of the disk.
+pub const MAX_TAGS_OF_A_PUSH: usize = 64;
 
 /// How many tags are deleted with a manifest before others may write to the repository: each costs up to
 /// some milliseconds.
@@ -98,6 +99,13 @@ pub const READ_PIECE_BYTES: usize = http_server::READ_PIECE_BYTES;
 /// clients that send all of a body before they read get the response instead of a broken pipe. It costs
 /// bandwidth only; a manifest or layer that is larger by mistake fits in.
 pub const MAX_DISCARDED_BYTES: usize = 256 << 20;
+
+/// The same without valid credentials, where they are needed: most manifests fit in, and anyone can send more.
+pub const MAX_DISCARDED_BYTES_WITHOUT_LOGIN: usize = 1 << 20;
+
+/// How many bodies are discarded at once; the connections of further ones are closed. As many clients that
+/// make the same mistake at the same time are rare, and each costs its bandwidth.
+pub const MAX_DISCARDS: usize = 32;
 
 /// For how long that goes on at most: as long as nginx's `lingering_time`.
 pub const DISCARD_TIME: Duration = Duration::from_secs(30);

@@ -52,6 +52,10 @@ impl Observation {
         self.user = user;
     }
 
+    pub(crate) const fn user(&self) -> Option<&User> {
+        self.user.as_ref()
+    }
+
     pub(crate) const fn asks(&mut self, operation: &'static str) {
         self.operation = operation;
     }

@@ -62,7 +62,10 @@ pub(crate) enum Refusal {
     Denied { user: User, right: Right, name: Repository },
     #[error("digest algorithm `{0}` is not supported; use sha256 or sha512")]
     BadAlgorithm(String),
-    #[error("it names more than {} tags", limits::MAX_TAGS_OF_A_PUSH)]
+    #[error(
+        "a push may name at most {} tags; push the others with a further request",
+        limits::MAX_TAGS_OF_A_PUSH
+    )]
     TooManyTags,
     #[error("a condition of the request does not hold: {}", now(*.0))]
     Precondition(Option<Digest>),

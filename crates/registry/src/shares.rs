@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -30,6 +31,24 @@ impl Holder {
             (Some(user), _) => Some(Self::User(Arc::clone(user))),
             (None, ClientAddress(Some(address))) => Some(Self::Address(AddressBlock::of(address))),
             (None, ClientAddress(None)) => None,
+        }
+    }
+
+    /// The holder that `Display` wrote.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        match text.split_once(' ')? {
+            ("user", user) if !user.is_empty() => Some(Self::User(user.into())),
+            ("address", address) => Some(Self::Address(AddressBlock::of(address.parse().ok()?))),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(user) => write!(f, "user {user}"),
+            Self::Address(block) => write!(f, "address {}", block.first()),
         }
     }
 }

@@ -62,11 +62,10 @@ impl Uploads {
 
     /// Goes on with it if it has not expired and there is room.
     fn recover(&self, recovered: RecoveredSession) -> Option<()> {
-        let RecoveredSession { id, session: SavedSession { name, algorithm }, staged, idle } =
-            recovered;
+        let RecoveredSession { id, session, staged, idle } = recovered;
+        let SavedSession { name, algorithm, holder } = session;
         let used = Instant::now().checked_sub(idle);
-        // Whose it was is not noted.
-        let place = self.places.take(None).ok();
+        let place = self.places.take(holder).ok();
         match place.filter(|_| idle < self.limits.upload_life) {
             Some(place) => {
                 let mut session = Session::recovered(staged, algorithm, self.max_bytes(), place);
@@ -168,8 +167,8 @@ impl Uploads {
         algorithm: Algorithm,
         holder: Option<Holder>,
     ) -> Result<UploadId, Refusal> {
-        let (place, id) = (self.place(holder).await?, UploadId::random());
-        let saved = SavedSession { name: name.clone(), algorithm };
+        let (place, id) = (self.place(holder.clone()).await?, UploadId::random());
+        let saved = SavedSession { name: name.clone(), algorithm, holder };
         let staged = self.storage.run(move |backend| backend.begin_session(id, &saved)).await?;
         let mut session = Session::new(staged, algorithm, self.max_bytes(), place);
         session.rest();

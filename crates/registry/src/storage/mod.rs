@@ -24,7 +24,7 @@ pub use self::error::StorageError;
 pub(crate) use self::error::readable;
 pub(crate) use self::staged::Staged;
 use self::{directory::Directory, memory::Memory};
-use crate::upload_id::UploadId;
+use crate::{shares::Holder, upload_id::UploadId};
 
 /// Where a registry keeps its content. Cheap to clone; the clones are one storage.
 #[derive(Clone)]
@@ -216,6 +216,8 @@ pub(crate) struct SavedSession {
     pub(crate) name: Repository,
     /// That of the digest to come, as far as the client said.
     pub(crate) algorithm: Algorithm,
+    /// Whose share it is part of; none if it is of none.
+    pub(crate) holder: Option<Holder>,
 }
 
 /// A session that an earlier process left.

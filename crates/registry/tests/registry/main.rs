@@ -5,6 +5,7 @@
 mod access;
 mod conditions;
 mod directory;
+mod discard;
 mod google;
 mod listing;
 mod manifests;

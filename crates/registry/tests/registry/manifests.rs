@@ -275,7 +275,14 @@ pub(crate) async fn one_push_writes_several_tags(peer: &Peer) {
     assert_eq!(pushed.status(), StatusCode::CREATED);
     let list = peer.get("/v2/a/tags/list").await;
     assert_eq!(list.body(), r#"{"name":"a","tags":["v1","v1.2","v3","v4"]}"#);
-    let many: String = (0..101).map(|number| format!("&tag=t{number}")).collect();
+    // All of them fit into a response that clients read.
+    let most: Vec<_> =
+        (0..registry::limits::MAX_TAGS_OF_A_PUSH).map(|number| format!("tag=m{number}")).collect();
+    let pushed = put(&format!("{}?{}", image.digest(), most.join("&"))).await;
+    assert_eq!(pushed.status(), StatusCode::CREATED, "{pushed:?}");
+    assert_eq!(pushed.headers().get_all("oci-tag").iter().count(), most.len());
+    let many: String =
+        (0..registry::limits::MAX_TAGS_OF_A_PUSH).map(|number| format!("&tag=t{number}")).collect();
     for bad in ["tag=.x".to_owned(), format!("x=y{many}")] {
         let refusal_of = put(&format!("{}?tag=new&{bad}", image.digest())).await;
         assert_eq!(refusal(&refusal_of), refused(400, "MANIFEST_INVALID"), "{bad}");

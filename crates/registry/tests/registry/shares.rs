@@ -151,6 +151,28 @@ async fn one_users_uploads_leave_room_for_the_others() {
 }
 
 #[tokio::test]
+async fn sessions_that_go_on_after_a_restart_are_part_of_their_clients_share() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let limits = Limits { max_uploads: 4, ..Limits::default() };
+    let settings = Settings { limits, ..Settings::default() };
+    let start = async || {
+        let storage = Storage::directory(directory.path()).expect("a directory of our own");
+        Peer::of(Registry::with(storage, settings, None)).await
+    };
+    let begin = "POST /v2/a/blobs/uploads/ HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n";
+    let peer = start().await;
+    for _ in 0..2 {
+        assert_eq!(send_from(&peer, "127.0.0.1", begin).await.1, 202);
+    }
+    peer.stop().await;
+    let peer = start().await;
+    assert_eq!(send_from(&peer, "127.0.0.1", begin).await.1, 429, "it has its share still");
+    for status in [202, 202, 429] {
+        assert_eq!(send_from(&peer, "127.0.0.2", begin).await.1, status);
+    }
+}
+
+#[tokio::test]
 async fn wrong_passwords_from_one_address_leave_room_for_logins_from_another() {
     // Slow enough that those of one address wait while the other comes.
     let users = format!("a:{}\n", bcrypt::hash("a", 6).expect("it is hashed"));

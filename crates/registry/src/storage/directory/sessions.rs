@@ -20,7 +20,7 @@ use super::{
     files::{entries, file_name, if_there, is_regular_file, leave_alone, read, regular_file},
     pool::Reclaimed,
 };
-use crate::upload_id::UploadId;
+use crate::{shares::Holder, upload_id::UploadId};
 
 #[derive(Debug)]
 pub(super) struct Sessions {
@@ -150,18 +150,26 @@ fn remove(path: &Path) -> Done {
     if_there(fs::remove_file(path)).map_err(failed("delete", path)).map(drop)
 }
 
-/// `<algorithm> <name>`, and a line feed that says that it is whole.
+/// `<algorithm> <name>`, then ` user <name>` or ` address <address>` where it is part of a share, and a line
+/// feed that says that it is whole.
 fn print(session: &SavedSession) -> String {
-    format!("{} {}\n", session.algorithm, session.name)
+    let SavedSession { name, algorithm, holder } = session;
+    let holder = holder.as_ref().map_or_else(String::new, |holder| format!(" {holder}"));
+    format!("{algorithm} {name}{holder}\n")
 }
 
 fn parse(record: &[u8]) -> Option<SavedSession> {
-    let (algorithm, name) =
-        std::str::from_utf8(record).ok()?.strip_suffix('\n')?.split_once(' ')?;
+    let mut fields = std::str::from_utf8(record).ok()?.strip_suffix('\n')?.splitn(3, ' ');
+    let (algorithm, name, holder) = (fields.next()?, fields.next()?, fields.next());
     let algorithm = [Algorithm::Sha256, Algorithm::Sha512]
         .into_iter()
         .find(|known| known.name() == algorithm)?;
-    Some(SavedSession { name: name.parse().ok()?, algorithm })
+    // Versions before wrote none.
+    let holder = match holder {
+        Some(holder) => Some(Holder::parse(holder)?),
+        None => None,
+    };
+    Some(SavedSession { name: name.parse().ok()?, algorithm, holder })
 }
 
 #[cfg(test)]
@@ -171,10 +179,25 @@ mod tests {
     #[test]
     fn sessions_are_read_as_they_are_printed() {
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
-            let session = SavedSession { name: "a/b".parse().expect("a name"), algorithm };
-            assert_eq!(parse(print(&session).as_bytes()), Some(session));
+            for holder in
+                [None, Some("user a b"), Some("address 192.0.2.1"), Some("address 2001:db8::")]
+            {
+                let holder = holder.map(|text| Holder::parse(text).expect(text));
+                let name = "a/b".parse().expect("a name");
+                let session = SavedSession { name, algorithm, holder };
+                assert_eq!(parse(print(&session).as_bytes()), Some(session));
+            }
         }
-        for bad in ["", "\n", "sha256 a/b", "sha256 A\n", "md5 a\n", "sha256\n", "sha256 a\nb\n"] {
+        for bad in [
+            "",
+            "\n",
+            "sha256 a/b",
+            "sha256 A\n",
+            "md5 a\n",
+            "sha256\n",
+            "sha256 a\nb\n",
+            "sha256 a b\n",
+        ] {
             assert_eq!(parse(bad.as_bytes()), None, "{bad}");
         }
     }
