@@ -4,7 +4,7 @@
 //! then it is replaced by the same content, verified again. This crate removes no content. Listing is not offered: nobody here needs it, and object storage is slow at
 //! it. The only kind of store today is a directory; the layout and its rules are in `docs/mirror.md`.
 
-use std::fmt;
+use std::{fmt, path::PathBuf};
 
 use bytes::Bytes;
 use oci::Digest;
@@ -17,6 +17,27 @@ pub mod serve;
 
 pub use error::{Error, WrongDigest};
 pub use key::{PREFIX, key};
+
+/// The directory that `file:///absolute/directory` names, with `%20` and the like decoded.
+///
+/// # Errors
+/// When the text is not such a URL.
+pub fn directory(url: &str) -> Result<PathBuf, Error> {
+    parse(url).map(|(_, path)| path)
+}
+
+fn parse(url: &str) -> Result<(Url, PathBuf), Error> {
+    let refused = |why: &str| Error::Url { url: url.to_owned(), why: why.to_owned() };
+    let parsed = Url::parse(url).map_err(|error| refused(&error.to_string()))?;
+    if parsed.scheme() != "file" {
+        return Err(refused("stores of its scheme are not supported"));
+    }
+    if parsed.query().is_some() || parsed.fragment().is_some() {
+        return Err(refused("a directory has no `?` and no `#` (write %3F, %23)"));
+    }
+    let path = parsed.to_file_path().map_err(|()| refused("it names another machine"))?;
+    Ok((parsed, path))
+}
 
 /// A blob store. Cheap to clone; clones share what they hold open.
 #[derive(Clone, Debug)]
@@ -34,15 +55,7 @@ impl BlobStore {
     /// # Errors
     /// When the text is not a URL, or not one of a kind of store that is supported.
     pub fn open(url: &str) -> Result<Self, Error> {
-        let refused = |why: &str| Error::Url { url: url.to_owned(), why: why.to_owned() };
-        let parsed = Url::parse(url).map_err(|error| refused(&error.to_string()))?;
-        if parsed.scheme() != "file" {
-            return Err(refused("stores of its scheme are not supported"));
-        }
-        if parsed.query().is_some() || parsed.fragment().is_some() {
-            return Err(refused("a directory has no `?` and no `#` (write %3F, %23)"));
-        }
-        let path = parsed.to_file_path().map_err(|()| refused("it names another machine"))?;
+        let (parsed, path) = parse(url)?;
         Ok(Self(Backend::File(file::Directory::new(parsed, path))))
     }
 

@@ -14,7 +14,7 @@ pub(crate) enum Store {
 
 #[derive(Debug, Args)]
 pub(crate) struct StoreServe {
-    /// The directory of the store
+    /// The store's directory, as a path or as file:///directory
     pub dir: PathBuf,
 
     /// Where to listen
@@ -34,7 +34,7 @@ pub(crate) enum Registry {
 /// finished, and upload sessions on a directory go on after the next start.
 #[derive(Debug, Args)]
 pub(crate) struct RegistryServe {
-    /// Where content is kept: `memory` or `file:///directory`, which must be absent, empty or a registry's
+    /// Where content is kept: `memory` or `file:///directory` (a space is `%20`), which must be absent, empty or a registry's
     #[arg(long, value_name = "URL", default_value = "memory")]
     pub storage: String,
 

@@ -1,6 +1,6 @@
 //! `portolan registry serve`: the embedded registry.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use http_server::{ClientIp, ClientIpPolicy, DefaultTrust};
@@ -61,21 +61,18 @@ const fn settings(serve: &RegistryServe) -> Settings {
 
 fn storage(serve: &RegistryServe) -> anyhow::Result<Storage> {
     let url = &*serve.storage;
-    let path = match url.strip_prefix("file://") {
-        _ if url == "memory" => {
-            tracing::warn!(
-                "content is kept in memory and lost at exit; use --storage file:///directory to keep it"
-            );
-            return Ok(Storage::memory());
-        }
-        Some(path) if path.starts_with('/') => Path::new(path),
-        _ => anyhow::bail!(
-            "storage `{url}` is not known: use `memory` or file:///absolute/directory"
-        ),
-    };
+    if url == "memory" {
+        tracing::warn!(
+            "content is kept in memory and lost at exit; use --storage file:///directory to keep it"
+        );
+        return Ok(Storage::memory());
+    }
+    let path = blob_store::directory(url).with_context(|| {
+        format!("storage `{url}` is not known: use `memory` or file:///absolute/directory")
+    })?;
     let opened = match serve.rules.read_only {
-        true => Storage::read_only_directory(path),
-        false => Storage::directory(path),
+        true => Storage::read_only_directory(&path),
+        false => Storage::directory(&path),
     };
     opened.with_context(|| format!("cannot use {} as the registry's storage", path.display()))
 }

@@ -1,12 +1,31 @@
 //! `portolan store serve`: a blob store over HTTP.
 
+use std::path::{Path, PathBuf};
+
 use crate::{arguments::StoreServe, exit::Exit, server, signals, store_server};
 
 pub(crate) async fn run(serve: &StoreServe) -> anyhow::Result<Exit> {
     server::start(server::ignore_hangup)?;
-    anyhow::ensure!(serve.dir.is_dir(), "{} is not a directory", serve.dir.display());
+    let dir = directory(&serve.dir)?;
+    anyhow::ensure!(dir.is_dir(), "{} is not a directory", dir.display());
     let listener = server::listen(serve.listen)?;
-    tracing::info!(dir = %serve.dir.display(), "opened the blob store");
-    store_server::serve(&serve.dir, listener, signals::shutdown()?).await;
+    tracing::info!(dir = %dir.display(), "opened the blob store");
+    let images = dir.join(blob_store::PREFIX);
+    if !images.is_dir() {
+        tracing::warn!(
+            expected = %images.display(),
+            "this directory holds no blobs yet, so every request is answered with 404; check that it is \
+             the one that `portolan mirror --to` writes to"
+        );
+    }
+    store_server::serve(&dir, listener, signals::shutdown()?).await;
     Ok(Exit::AllHolds)
+}
+
+/// A path, or a URL as `mirror --to` takes it.
+fn directory(given: &Path) -> anyhow::Result<PathBuf> {
+    match given.to_str() {
+        Some(url) if url.contains("://") => Ok(blob_store::directory(url)?),
+        _ => Ok(given.to_owned()),
+    }
 }

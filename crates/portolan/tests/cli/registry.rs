@@ -344,3 +344,11 @@ async fn the_access_log_tells_of_each_request() {
     assert!(event["milliseconds"].is_u64(), "{event}");
     assert!(event.get("user").is_none(), "{event}");
 }
+
+/// As `mirror --to` and `store serve` do.
+#[tokio::test]
+async fn the_url_of_the_storage_is_decoded() {
+    let arguments = ["registry", "serve", "--read-only", "--storage", "file:///absent/sp%20ace"];
+    let ended = run(&arguments).await.expect(2);
+    assert!(ended.stderr.contains("`/absent/sp ace`"), "{}", ended.stderr);
+}

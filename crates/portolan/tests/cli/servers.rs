@@ -272,3 +272,33 @@ async fn without_a_configuration_a_taken_admin_address_is_a_warning() {
     let mut client = TcpStream::connect(format!("127.0.0.1:{port}")).await.expect("it listens");
     assert_eq!(request(&mut client, "/v2/").await.as_deref(), Some("200"));
 }
+
+#[tokio::test]
+async fn a_store_is_named_by_path_or_url_and_an_empty_one_is_warned_about() {
+    let directory = TempDir::new().expect("a directory");
+    let path = directory.path().join("mi x");
+    std::fs::create_dir(&path).expect("it is made");
+    let plain = path.display().to_string();
+    let url = format!("file://{}", plain.replace(' ', "%20"));
+    for dir in [&plain, &url] {
+        let arguments = ["store", "serve", dir, "--listen", "127.0.0.1:0"];
+        let mut child = crate::harness::portolan(&arguments).spawn().expect("it starts");
+        let mut log = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let mut said = String::new();
+        let mut serves = false;
+        while !serves {
+            let event = event(&mut log).await;
+            serves = event["address"].is_string();
+            said += &event.to_string();
+        }
+        assert!(said.contains("holds no blobs yet") && said.contains(&plain), "{said}");
+        child.kill().await.expect("it runs");
+    }
+    for (dir, said) in [
+        ("s3://bucket", "file:///absolute/directory"),
+        ("file:///absent/store", "is not a directory"),
+    ] {
+        let ended = crate::harness::run(&["store", "serve", dir]).await.expect(2);
+        assert!(ended.stderr.contains(said), "{}", ended.stderr);
+    }
+}
