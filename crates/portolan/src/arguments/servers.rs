@@ -14,7 +14,7 @@ pub(crate) enum Store {
 
 #[derive(Debug, Args)]
 pub(crate) struct StoreServe {
-    /// The store's directory, as a path or as file:///directory
+    /// The store's directory, as a path or as `file:///directory`
     pub dir: PathBuf,
 
     /// Where to listen

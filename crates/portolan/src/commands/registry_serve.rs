@@ -1,7 +1,5 @@
 //! `portolan registry serve`: the embedded registry.
 
-use std::path::PathBuf;
-
 use anyhow::Context as _;
 use http_server::{ClientIp, ClientIpPolicy, DefaultTrust};
 use registry::{Limits, Listeners, Registry, Settings, Storage};
