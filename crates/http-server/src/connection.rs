@@ -20,7 +20,7 @@ use tokio_rustls::{Accept, TlsAcceptor};
 use crate::{
     Bodies, Respond,
     service::Watched,
-    settings::MAX_STREAMS,
+    settings::{MAX_STREAMS, MAX_UNSENT_BYTES},
     transport::Transport,
     watch::{Order, Watch},
 };
@@ -119,25 +119,31 @@ impl<S: Respond> Connection<S> {
         }
     }
 
+    /// How much hyper holds of a request's head, and of a response that the socket does not take.
+    const fn max_buffer(&self) -> usize {
+        match self.bodies {
+            Bodies::Small => MAX_SMALL_REQUEST_BYTES,
+            Bodies::Streamed => MAX_UNSENT_BYTES,
+        }
+    }
+
     fn http1(&self, transport: Transport, service: Watched<S>) -> Protocol<S> {
         let mut builder = http1::Builder::new();
         // Who has no more to ask may still read.
-        builder.half_close(true);
+        builder.half_close(true).max_buf_size(self.max_buffer());
         if self.bodies == Bodies::Small {
             // One buffer a response: there is hardly ever a body to send beside the head.
-            builder.max_buf_size(MAX_SMALL_REQUEST_BYTES).writev(false);
+            builder.writev(false);
         }
         Protocol::Http1(Box::pin(builder.serve_connection(TokioIo::new(transport), service)))
     }
 
     fn any(&self, transport: Transport, service: Watched<S>) -> Protocol<S> {
         let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder.http1().half_close(true);
-        if self.bodies == Bodies::Small {
-            builder.http1().max_buf_size(MAX_SMALL_REQUEST_BYTES);
-        }
+        builder.http1().half_close(true).max_buf_size(self.max_buffer());
         builder
             .http2()
+            .max_send_buf_size(self.max_buffer())
             .max_header_list_size(MAX_HEADER_LIST_BYTES)
             .max_concurrent_streams(MAX_STREAMS);
         let connection = builder.serve_connection(TokioIo::new(transport), service);

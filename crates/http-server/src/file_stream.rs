@@ -1,74 +1,74 @@
-//! A part of a file as the body of a response: one piece is read while the one before it is sent.
+//! A part of a file as the body of a response: one piece at a time, read when the connection takes it.
 
-use std::{
-    fs::File,
-    io::{self, Read as _, Seek as _, SeekFrom},
-    ops::Range,
-    sync::Arc,
-};
+use std::{fs::File, io, ops::Range, os::unix::fs::FileExt as _, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::stream::{self, Stream};
-use tokio::task::JoinHandle;
 
-/// The pieces in which a file is read, in bytes: large enough that the hand-over from the thread that
-/// reads is lost in the reading. Each response holds two of them.
-pub const READ_PIECE_BYTES: usize = 256 << 10;
+/// The pieces in which a file is read, in bytes: large enough that the calls are lost in the copying, and
+/// small enough for thousands of clients that read slowly. Each response holds one of them, in the
+/// connection's buffer.
+pub const READ_PIECE_BYTES: usize = 64 << 10;
 
 /// The bytes of `part`, which lies within the file. Nothing is read before the first poll. A file that turns out to be shorter ends
 /// in an error, so that the client sees that the response is cut.
 pub fn file_stream(file: File, part: Range<u64>) -> impl Stream<Item = io::Result<Bytes>> + Send {
-    let reading = Reading { file: Arc::new(file), at: None, left: part, next: None };
+    let reading = Reading { file: Arc::new(file), left: part, tries_cache: true };
     stream::try_unfold(reading, Reading::next)
 }
 
 struct Reading {
-    /// Nobody else moves its cursor, and one piece is read at a time.
     file: Arc<File>,
-    /// Where the cursor is, once that is known.
-    at: Option<u64>,
-    /// What was not begun to be read.
+    /// What was not read yet.
     left: Range<u64>,
-    next: Option<JoinHandle<io::Result<Bytes>>>,
+    /// Whether the file system can read from the system's cache alone.
+    tries_cache: bool,
 }
 
 impl Reading {
     async fn next(mut self) -> io::Result<Option<(Bytes, Self)>> {
-        let next = self.next.take().or_else(|| self.begin());
-        let Some(next) = next else { return Ok(None) };
-        let piece = next.await??;
-        self.next = self.begin();
-        Ok(Some((piece, self)))
+        let length = self.left.end.saturating_sub(self.left.start).min(READ_PIECE_BYTES as u64);
+        if length == 0 {
+            return Ok(None);
+        }
+        let mut piece = vec![0; usize::try_from(length).unwrap_or(READ_PIECE_BYTES)];
+        let cached = if self.tries_cache { self.read_cached(&mut piece) } else { 0 };
+        piece = match cached {
+            0 => self.read_blocking(piece).await?,
+            length => {
+                piece.truncate(length);
+                piece
+            }
+        };
+        self.left.start += piece.len() as u64;
+        Ok(Some((piece.into(), self)))
     }
 
-    fn begin(&mut self) -> Option<JoinHandle<io::Result<Bytes>>> {
-        let start = self.left.start;
-        let length = self.left.end.saturating_sub(start).min(READ_PIECE_BYTES as u64);
-        let seek = (self.at != Some(start)).then_some(start);
-        self.left.start += length;
-        self.at = Some(self.left.start);
-        let file = Arc::clone(&self.file);
-        (length > 0).then(|| {
-            // Made here, where it is given back too: the threads that read are many.
-            let piece = Vec::with_capacity(usize::try_from(length).unwrap_or(READ_PIECE_BYTES));
-            tokio::task::spawn_blocking(move || read_piece(&file, seek, length, piece))
-        })
+    /// Fills the start of `piece` with what the system has in its cache; how much that is. It does not
+    /// wait for a disk, and saves the hand-over to another thread.
+    #[cfg(target_os = "linux")]
+    fn read_cached(&mut self, piece: &mut [u8]) -> usize {
+        use rustix::io::{Errno, ReadWriteFlags, preadv2};
+        let mut piece = [io::IoSliceMut::new(piece)];
+        match preadv2(&self.file, &mut piece, self.left.start, ReadWriteFlags::NOWAIT) {
+            Ok(length) => length,
+            Err(error) => {
+                self.tries_cache = error == Errno::AGAIN;
+                0
+            }
+        }
     }
-}
 
-fn read_piece(
-    mut file: &File,
-    seek: Option<u64>,
-    length: u64,
-    mut piece: Vec<u8>,
-) -> io::Result<Bytes> {
-    if let Some(start) = seek {
-        file.seek(SeekFrom::Start(start))?;
+    /// Other systems have no such call.
+    #[cfg(not(target_os = "linux"))]
+    fn read_cached(&mut self, _piece: &mut [u8]) -> usize {
+        self.tries_cache = false;
+        0
     }
-    file.take(length).read_to_end(&mut piece)?;
-    if piece.len() as u64 == length {
-        Ok(piece.into())
-    } else {
-        Err(io::ErrorKind::UnexpectedEof.into())
+
+    async fn read_blocking(&self, mut piece: Vec<u8>) -> io::Result<Vec<u8>> {
+        let (file, start) = (Arc::clone(&self.file), self.left.start);
+        let read = move || file.read_exact_at(&mut piece, start).map(|()| piece);
+        tokio::task::spawn_blocking(read).await?
     }
 }

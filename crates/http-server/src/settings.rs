@@ -31,6 +31,10 @@ pub const ADDRESS_SHARE: usize = 2;
 /// How many requests of an HTTP/2 connection may be under way: more than any image has layers at once.
 pub const MAX_STREAMS: u32 = 200;
 
+/// How much of a streamed response waits in the process for the socket, in bytes: one piece of a file, so that
+/// no second one is taken while the client does not read. Of a request the head may be as long.
+pub const MAX_UNSENT_BYTES: usize = crate::READ_PIECE_BYTES;
+
 /// Connections to an admin address: some scrapers and health checks, with room for slow ones.
 pub const ADMIN_CONNECTIONS: usize = 32;
 
