@@ -16,6 +16,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::{
     EdgeRef, Outcome, Run, Verdict,
+    attachments::Written,
     hosts::Reason,
     work::{Origin, Target, Work},
     worker::Worker,
@@ -27,8 +28,17 @@ const DIGESTS_AT_ONCE: usize = 8;
 /// Images fed at once to a host that was left behind: it is slow as it is.
 const LATE_AT_ONCE: usize = 4;
 
+/// What carrying out a plan came to.
+#[derive(Default)]
+pub(crate) struct Executed {
+    /// The outcomes of all edges that there was something to do for.
+    pub outcomes: Vec<Outcome>,
+    /// The attachments that are found by tags.
+    pub written: Vec<Written>,
+}
+
 /// Does `work`, and gives the outcomes of all its edges.
-pub(crate) async fn execute(run: &Run<'_>, work: Vec<Work>) -> Vec<Outcome> {
+pub(crate) async fn execute(run: &Run<'_>, work: Vec<Work>) -> Executed {
     let done = Mutex::default();
     let apart = Apart::default();
     // As many as there are works and slow hosts: the plan bounds it.
@@ -58,7 +68,7 @@ pub(crate) async fn execute(run: &Run<'_>, work: Vec<Work>) -> Vec<Outcome> {
 async fn bring(
     run: &Run<'_>,
     apart: &Apart,
-    done: &Mutex<Vec<Outcome>>,
+    done: &Mutex<Executed>,
     mut work: Work,
     later: Option<&mpsc::UnboundedSender<Late>>,
 ) {
@@ -69,6 +79,7 @@ async fn bring(
     run.stop.unless_stopped(worker.bring_everywhere()).await;
     let brought = worker.finish();
     outcomes.add(brought.outcomes);
+    outcomes.done().written.extend(brought.written);
     let fed = brought.complete.into_iter().map(Origin::Destination);
     let origins: Vec<_> = fed.chain(work.origins.iter().copied()).collect();
     for target in brought.lagging {
@@ -145,7 +156,7 @@ impl Apart {
 /// The outcomes of one work, which are complete in the end.
 struct Outcomes<'a> {
     run: &'a Run<'a>,
-    done: &'a Mutex<Vec<Outcome>>,
+    done: &'a Mutex<Executed>,
     /// The edges whose outcome is to be told here.
     edges: HashSet<EdgeRef>,
 }
@@ -156,7 +167,11 @@ impl Outcomes<'_> {
         let is_beside = |outcome: &Outcome| outcome.verdict == Verdict::AttachmentBroken;
         outcomes.retain(|outcome| is_beside(outcome) || self.edges.remove(&outcome.edge));
         self.run.progress.advance((before - self.edges.len()) as u64);
-        self.done.lock().unwrap_or_else(PoisonError::into_inner).append(&mut outcomes);
+        self.done().outcomes.append(&mut outcomes);
+    }
+
+    fn done(&self) -> MutexGuard<'_, Executed> {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn interrupted(&self, edge: EdgeRef) -> Reason {
@@ -179,6 +194,6 @@ impl Drop for Outcomes<'_> {
         let rest = mem::take(&mut self.edges).into_iter();
         let rest: Vec<_> = rest.map(|edge| Outcome::failed(edge, self.interrupted(edge))).collect();
         self.run.progress.advance(rest.len() as u64);
-        self.done.lock().unwrap_or_else(PoisonError::into_inner).extend(rest);
+        self.done().outcomes.extend(rest);
     }
 }

@@ -42,6 +42,7 @@ pub use public_name::{PublicName, Unanswered};
 pub use settings::{AttachmentsTo, BrokenAttachments, Settings, Verify};
 
 use estimate::Estimator;
+use execute::Executed;
 use hosts::{Hosts, Reason};
 use plan::{Knowledge, Plan};
 use report::Report;
@@ -152,8 +153,10 @@ pub async fn promote(
             let edges_to_do = edges_to_do.map(|target| target.all_edges().count()).sum::<usize>();
             progress.expect_bytes(estimator.bytes_to_send());
             progress.stage("promoting edges", edges_to_do as u64);
-            let mut outcomes = execute::execute(&run, plan.work).await;
+            let Executed { mut outcomes, written } = execute::execute(&run, plan.work).await;
             tags::look_again(&run, &mut outcomes).await;
+            // Last, so that as much as possible of what others write at the same time is seen.
+            attachments::reread(&run, written, &mut outcomes).await;
             teller.outcomes(&outcomes);
             if let Some(public) = &settings.verify_through {
                 unanswered = public_name::verify(&run, public, &outcomes).await;

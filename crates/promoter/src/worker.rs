@@ -13,7 +13,7 @@ use transfer::{Destination, Image, Node};
 
 use crate::{
     Outcome, Run, Verdict,
-    attachments::{self, Carried, NotCarried, Trouble},
+    attachments::{self, Carried, NotCarried, Trouble, Written},
     hosts::Reason,
     tags::{self, NotWritten, Root},
     work::{Done, Origin, Target, Work},
@@ -42,6 +42,8 @@ pub(crate) struct Brought {
     pub complete: Vec<usize>,
     /// What the slow ones did not get, because they held the others up.
     pub lagging: Vec<Target>,
+    /// The attachments that are found by tags, which are read again at the end of the run.
+    pub written: Vec<Written>,
 }
 
 /// What copying came to.
@@ -234,6 +236,9 @@ impl<'a> Worker<'a> {
     ) -> Option<Attached<'a>> {
         let attachments = &self.work.attachments;
         let Some((at, why)) = carried.failed else {
+            let written = carried.by_tag.into_iter();
+            let written = written.map(|(at, on)| Written::of(self.work, target, at, on));
+            self.brought().written.extend(written);
             let broken = carried.broken.iter();
             let broken = broken.filter_map(|it| target.broken(&attachments[it.at], &it.why));
             self.brought().outcomes.extend(broken);

@@ -136,7 +136,10 @@ impl RepositoryClient {
     /// What the index under the tag that stands in for the API lists. Some registries take such a tag for
     /// the digest itself (GitLab's): then there is no such index, and the children of an index are not
     /// taken for what refers to it.
-    pub(crate) async fn referrers_by_tag(
+    ///
+    /// # Errors
+    /// When the tag cannot be read, or is on something else than an index.
+    pub async fn referrers_by_tag(
         &self,
         digest: &Digest,
         artifact_type: Option<&str>,

@@ -3,13 +3,14 @@
 use std::{error::Error, fmt, future::Future, time::Duration};
 
 use axum::body::Body;
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
-    header::{IF_MATCH, IF_NONE_MATCH},
+    header::{CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH},
 };
 
-use crate::{RecordedRequest, rewrite, shape::Shape};
+use crate::{RecordedRequest, fixture::Image, rewrite, shape::Shape};
 
 /// A fault: `Fault::on(Method::GET, "/blobs/").times(2).status(503)`. Without an action it answers
 /// 500.
@@ -32,9 +33,25 @@ pub(crate) enum Action {
     LoseAnswer,
     RefuseMount,
     IgnoreConditions,
+    ThenPut(Overwrite),
     WrongDigest,
     TruncateListing(usize),
     Body(Shape),
+}
+
+/// A manifest that another client puts.
+#[derive(Clone, Debug)]
+pub(crate) struct Overwrite {
+    path: String,
+    media_type: String,
+    bytes: Bytes,
+}
+
+impl Overwrite {
+    fn request(self) -> Request<Body> {
+        let request = Request::put(self.path).header(CONTENT_TYPE, self.media_type);
+        request.body(self.bytes.into()).expect("a request")
+    }
 }
 
 impl Fault {
@@ -134,6 +151,15 @@ impl Fault {
     #[must_use]
     pub fn ignore_conditions(self) -> Self {
         self.with(Action::IgnoreConditions)
+    }
+
+    /// The request is carried out, and right after it, before it is answered, another client puts `manifest` at this
+    /// path, without conditions. Its blobs must be there.
+    #[must_use]
+    pub fn then_put(self, path: &str, manifest: &Image) -> Self {
+        let media_type = manifest.descriptor.media_type.clone();
+        let (path, bytes) = (path.to_owned(), manifest.bytes.clone());
+        self.with(Action::ThenPut(Overwrite { path, media_type, bytes }))
     }
 
     /// The answer names another, well-formed digest in `Docker-Content-Digest` and, if there is one, in
@@ -270,6 +296,12 @@ impl Action {
             }
             Self::RefuseMount => Ok(handler(rewrite::without_mount(request)).await),
             Self::IgnoreConditions => Ok(handler(rewrite::without_conditions(request)).await),
+            Self::ThenPut(overwrite) => {
+                let response = handler(request).await;
+                let put = handler(overwrite.request()).await;
+                assert_eq!(put.status(), StatusCode::CREATED, "another client's PUT");
+                Ok(response)
+            }
             Self::WrongDigest => Ok(rewrite::with_wrong_digest(handler(request).await)),
             Self::TruncateListing(entries) => {
                 Ok(rewrite::with_truncated_listing(handler(request).await, entries).await)

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use oci::{Digest, Tag};
-use registry_client::{FetchedManifest, Merge, Push, RepositoryClient};
+use registry_client::{FetchedManifest, Merge, Push, RepositoryClient, Via};
 use transfer::{Content, Destination, Image, InFlight, together};
 
 use super::{Attachment, Broken, By, Tagged, Trouble};
@@ -42,6 +42,20 @@ pub(crate) struct Carried {
     pub broken: Vec<Broken>,
     /// The one that failed, and why. Those after it were not tried.
     pub failed: Option<(usize, NotCarried)>,
+    /// Those that are found by a tag.
+    pub by_tag: Vec<(usize, OnTag)>,
+}
+
+/// What a tag was on once an attachment was found by it.
+pub(crate) type OnTag = Option<Digest>;
+
+/// How an attachment is found from its subject at a destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FoundBy {
+    /// The registry itself lists it.
+    Registry,
+    /// By a tag: its digest tag, or that of the index of referrers. Other clients write such tags, too.
+    Tag(OnTag),
 }
 
 /// Brings `attachments` from `from` to each of `to`, which lacks those at these places. The answers are in the
@@ -64,16 +78,26 @@ pub(crate) async fn carry(
         let repositories: Vec<_> = wanting.iter().map(|(_, repository)| *repository).collect();
         let carried = carry_confirmed(in_flight, from, attachment, &repositories).await;
         for ((index, _), carried) in wanting.into_iter().zip(carried) {
-            let Err(why) = carried else { continue };
-            match why.broken() {
-                Some(why) if settings.broken_attachments == BrokenAttachments::Reported => {
-                    results[index].broken.push(Broken { at, why });
-                }
-                _ => results[index].failed = Some((at, why)),
-            }
+            results[index].add(at, carried, settings.broken_attachments);
         }
     }
     results
+}
+
+impl Carried {
+    fn add(&mut self, at: usize, carried: Result<FoundBy, NotCarried>, broken: BrokenAttachments) {
+        let why = match carried {
+            Ok(FoundBy::Registry) => return,
+            Ok(FoundBy::Tag(on)) => return self.by_tag.push((at, on)),
+            Err(why) => why,
+        };
+        match why.broken() {
+            Some(why) if broken == BrokenAttachments::Reported => {
+                self.broken.push(Broken { at, why });
+            }
+            _ => self.failed = Some((at, why)),
+        }
+    }
 }
 
 /// What is wrong with an attachment where it comes from, if it is broken for good: twice in a row.
@@ -117,9 +141,9 @@ async fn carry_confirmed(
     from: &RepositoryClient,
     attachment: &Attachment,
     to: &[&RepositoryClient],
-) -> Vec<Result<(), NotCarried>> {
+) -> Vec<Result<FoundBy, NotCarried>> {
     let mut carried = carry_one(in_flight, from, attachment, to).await;
-    let is_broken = |carried: &Result<(), NotCarried>| {
+    let is_broken = |carried: &Result<FoundBy, NotCarried>| {
         carried.as_ref().is_err_and(|why| why.broken().is_some())
     };
     let broken: Vec<_> = (0..to.len()).filter(|at| is_broken(&carried[*at])).collect();
@@ -139,7 +163,7 @@ async fn carry_one(
     from: &RepositoryClient,
     attachment: &Attachment,
     to: &[&RepositoryClient],
-) -> Vec<Result<(), NotCarried>> {
+) -> Vec<Result<FoundBy, NotCarried>> {
     let image = match Image::load(from, &attachment.digest).await {
         Ok(image) => image,
         Err(error) => return to.iter().map(|_| Err(NotCarried::Transfer(error.clone()))).collect(),
@@ -161,28 +185,29 @@ async fn carry_one(
 }
 
 /// Ties an attachment that is there by its digest to its subject.
-async fn tie(
+pub(super) async fn tie(
     from: &RepositoryClient,
     attachment: &Attachment,
     manifest: &FetchedManifest,
     to: &RepositoryClient,
-) -> Result<(), Trouble> {
+) -> Result<FoundBy, Trouble> {
     match &attachment.by {
         By::Referrer => {
-            to.put_referrer(&manifest.media_type, manifest.bytes.clone()).await?;
+            let put = to.put_referrer(&manifest.media_type, manifest.bytes.clone()).await?;
+            Ok(if put.via == Via::Api { FoundBy::Registry } else { FoundBy::Tag(None) })
         }
-        By::Tag(tag) => merge(from, tag, manifest, to).await?,
+        By::Tag(tag) => merge(from, tag, manifest, to).await.map(FoundBy::Tag),
     }
-    Ok(())
 }
 
-/// Puts a digest tag on a manifest that has all layers of this one, and of the one that it is on.
+/// Puts a digest tag on a manifest that has all layers of this one, and of the one that it is on; gives what it is on
+/// then.
 async fn merge(
     from: &RepositoryClient,
     tag: &Tag,
     manifest: &FetchedManifest,
     to: &RepositoryClient,
-) -> Result<(), Trouble> {
+) -> Result<OnTag, Trouble> {
     let merged = to.merge_at_tag(tag, |there| async move {
         match there {
             None => Ok(Merge::Write(manifest.clone())),
@@ -190,7 +215,7 @@ async fn merge(
             Some(there) => unite(from, tag, manifest, (to, &there)).await,
         }
     });
-    merged.await.map(drop)
+    merged.await
 }
 
 /// The union of what a digest tag is on and of what is to be there, its config being in place.

@@ -2,6 +2,7 @@
 //! takes longer than running.
 #![expect(clippy::expect_used, reason = "an expectation that fails is a test that fails")]
 
+mod attachment_races;
 mod attachments;
 mod changes;
 mod costs;

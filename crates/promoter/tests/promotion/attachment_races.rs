@@ -1,0 +1,170 @@
+//! Other clients write the same digest tags and indexes of referrers at registries that do not check conditions.
+
+use http::Method;
+use oci::{Descriptor, media_type};
+use promoter::Settings;
+use serde_json::{Value, json};
+use testkit::{Fault, RecordedRequest, TestRegistry, fixture, fixture::Image};
+use transfer::Confirm::Write;
+
+use crate::harness::{Harbour, entry, manifest, promote_with, reason, verdicts};
+
+/// An image at staging with one attachment, and the one production registry that it goes to.
+struct Scene {
+    harbour: Harbour,
+    image: Image,
+}
+
+impl Scene {
+    async fn open() -> Self {
+        let harbour = Harbour::open().await;
+        let image = fixture::image(1, 1);
+        harbour.staging.load("staging/team/app", None, &image).await;
+        Self { harbour, image }
+    }
+
+    fn tag(&self, suffix: &str) -> String {
+        format!("sha256-{}{suffix}", self.image.digest().hex())
+    }
+
+    fn production(&self) -> &TestRegistry {
+        &self.harbour.production[0]
+    }
+
+    async fn promote(&self) -> Value {
+        let to = [self.production().prefix("images")];
+        let from = self.harbour.staging.prefix("staging/team");
+        let project = manifest("team", &from, &to, &entry("app", &self.image, &["v1"]));
+        promote_with(vec![project], &Settings::new(Write)).await
+    }
+
+    /// What a tag of the production registry is on.
+    async fn read(&self, tag: &str) -> Value {
+        let path = format!("/v2/images/app/manifests/{tag}");
+        let answer = testkit::get(&self.production().host(), &path).await.expect("an answer");
+        assert_eq!(answer.status(), 200, "{tag}");
+        serde_json::from_slice(answer.body()).expect("a manifest")
+    }
+
+    async fn signers(&self) -> Vec<String> {
+        let manifest = self.read(&self.tag(".sig")).await;
+        let layers = manifest["layers"].as_array().expect("layers").iter();
+        let signer = |layer: &Value| {
+            let signer = &layer["annotations"]["dev.cosignproject.cosign/signature"];
+            signer.as_str().expect("a signature").to_owned()
+        };
+        let mut signers: Vec<_> = layers.map(signer).collect();
+        signers.sort();
+        signers
+    }
+}
+
+/// A signature of staging's, and the manifest that another run puts instead after it has read nothing.
+async fn signed() -> (Scene, Image) {
+    let scene = Scene::open().await;
+    let ours = fixture::signatures("p", &["staging"]);
+    scene.harbour.staging.load("staging/team/app", &*scene.tag(".sig"), &ours).await;
+    let theirs = fixture::signatures("p", &["other"]);
+    scene.production().load("images/app", None, &theirs).await;
+    (scene, theirs)
+}
+
+fn puts(tag: String) -> impl Fn(&RecordedRequest) -> bool {
+    move |it| it.method == Method::PUT && it.path_and_query.ends_with(&format!("/manifests/{tag}"))
+}
+
+#[tokio::test]
+async fn a_signature_that_another_run_replaced_after_it_was_read_back_is_merged_again() {
+    let (scene, theirs) = signed().await;
+    let path = format!("/v2/images/app/manifests/{}", scene.tag(".sig"));
+    // The tag of the image is written after its attachments were, and were read back.
+    scene
+        .production()
+        .fail(Fault::on(Method::PUT, "/manifests/v1").times(1).then_put(&path, &theirs));
+    let report = scene.promote().await;
+    assert_eq!(verdicts(&report), ["copied"], "{report:#}");
+    assert_eq!(scene.signers().await, ["other", "staging"]);
+}
+
+#[tokio::test]
+async fn a_signature_that_another_run_has_merged_already_is_not_written_again() {
+    let (scene, _) = signed().await;
+    let both = fixture::signatures("p", &["other", "staging"]);
+    scene.production().load("images/app", None, &both).await;
+    let path = format!("/v2/images/app/manifests/{}", scene.tag(".sig"));
+    scene
+        .production()
+        .fail(Fault::on(Method::PUT, "/manifests/v1").times(1).then_put(&path, &both));
+    let report = scene.promote().await;
+    assert_eq!(verdicts(&report), ["copied"], "{report:#}");
+    assert_eq!(scene.signers().await, ["other", "staging"]);
+    assert_eq!(scene.production().count(puts(scene.tag(".sig"))), 1);
+}
+
+#[tokio::test]
+async fn a_signature_that_a_client_replaces_each_time_is_a_failure_and_the_run_ends() {
+    let (scene, theirs) = signed().await;
+    let sig = scene.tag(".sig");
+    let path = format!("/v2/images/app/manifests/{sig}");
+    let at_tag = format!("/manifests/{sig}");
+    scene.production().fail(Fault::on(Method::PUT, &at_tag).ignore_conditions());
+    scene.production().fail(Fault::on(Method::GET, &at_tag).then_put(&path, &theirs));
+    let report = scene.promote().await;
+    assert_eq!(verdicts(&report), ["failed"], "{report:#}");
+    let reason = reason(&report, "failed");
+    let start = format!("digest tag {sig} was written, and is not there any more: ");
+    assert!(reason.starts_with(&start) && reason.contains("run again"), "{reason}");
+    assert_eq!(scene.production().count(puts(sig)), 4, "the first and three repairs");
+}
+
+/// An index of referrers as another client writes it.
+fn index(referrers: &[&Image]) -> Image {
+    let manifests: Vec<_> = referrers
+        .iter()
+        .map(|it| {
+            json!({
+                "mediaType": it.descriptor.media_type, "digest": it.digest(), "size": it.bytes.len(),
+            })
+        })
+        .collect();
+    let index = json!({
+        "schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": manifests,
+    });
+    let bytes = index.to_string();
+    let descriptor = Descriptor::of(media_type::OCI_INDEX, bytes.as_bytes());
+    Image { descriptor, bytes: bytes.into(), blobs: vec![], children: vec![] }
+}
+
+#[tokio::test]
+async fn an_index_of_referrers_that_another_run_replaced_is_merged_again() {
+    // Another run had read the index before one of our referrers was in it; or after both were.
+    for (is_replaced, writes) in [(true, 3), (false, 2)] {
+        let scene = Scene::open().await;
+        let [ours, more, theirs] =
+            [2, 3, 4].map(|seed| fixture::referrer(seed, &scene.image.descriptor, "a/b"));
+        for referrer in [&ours, &more] {
+            scene.harbour.staging.load("staging/team/app", None, referrer).await;
+        }
+        let (production, tag) = (scene.production(), scene.tag(""));
+        production.fail(Fault::on(Method::GET, "/referrers/").status(404));
+        production.load("images/app", None, &theirs).await;
+        production.load("images/app", &*tag, &index(&[&theirs])).await;
+        for referrer in [&ours, &more] {
+            production.load("images/app", None, referrer).await;
+        }
+        let path = format!("/v2/images/app/manifests/{tag}");
+        let put = Fault::on(Method::PUT, "/manifests/v1").times(1);
+        let now =
+            if is_replaced { index(&[&theirs, &ours]) } else { index(&[&more, &theirs, &ours]) };
+        production.fail(put.then_put(&path, &now));
+        let report = scene.promote().await;
+        assert_eq!(verdicts(&report), ["copied"], "{report:#}");
+        let listed = scene.read(&tag).await;
+        let listed = listed["manifests"].as_array().expect("a list");
+        for referrer in [&ours, &more, &theirs] {
+            let is_listed = listed.iter().any(|entry| entry["digest"] == json!(referrer.digest()));
+            assert!(is_listed, "{listed:#?}");
+        }
+        assert_eq!(production.count(puts(tag)), writes);
+    }
+}
