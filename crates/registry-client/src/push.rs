@@ -86,7 +86,7 @@ impl<'a> Push<'a> {
 }
 
 impl RepositoryClient {
-    /// Puts a blob into the repository. One request where it is there already; small ones take two, others
+    /// Puts a blob into the repository. Two requests where it is there already; small ones take two, others
     /// three, and what breaks goes on from where it was.
     ///
     /// # Errors
@@ -162,11 +162,11 @@ impl RepositoryClient {
 
     /// Begins to put a blob: asks the registry to take it from its repository `from`, or else whether
     /// it is in this one already, which a mount from itself tells in the same request that opens a session
-    /// otherwise. Where the registry responds by any error instead, or not at all, a session is opened; a host
-    /// that refuses mounts gets a HEAD of the blob in their place.
+    /// otherwise. A blob that is mounted so is checked for its length. Where the registry responds by any error
+    /// instead, or not at all, a session is opened; a host that refuses mounts gets a HEAD of the blob in their place.
     ///
     /// # Errors
-    /// When it neither has the blob nor opens a session.
+    /// When it neither has the blob nor opens a session; when it has mounted the blob, and its length cannot be read.
     pub async fn begin_blob(
         &self,
         digest: &Digest,
@@ -185,13 +185,26 @@ impl RepositoryClient {
         match self.try_mount(digest, from).await {
             Ok(mount) => {
                 mounts.accepted(self.host());
-                Ok(mount)
+                match mount {
+                    Mount::Mounted => self.check_mounted(digest, size).await,
+                    Mount::Upload(_) | Mount::Replace(_) => Ok(mount),
+                }
             }
             Err(error) => {
                 let upload = self.start_upload().await?;
                 mounts.failed(self.host(), &error, self.name(), from);
                 Ok(Mount::Upload(upload))
             }
+        }
+    }
+
+    /// A mount's 201 tells no length, and a blob that was truncated in the registry's storage is mounted like any
+    /// other. What has another length is to be sent, and so is what is absent after all.
+    async fn check_mounted(&self, digest: &Digest, size: u64) -> Result<Mount, Error> {
+        match self.find_blob(digest, size).await? {
+            FoundBlob::Present => Ok(Mount::Mounted),
+            FoundBlob::OtherLength(_) => self.start_upload().await.map(Mount::Replace),
+            FoundBlob::Absent => self.start_upload().await.map(Mount::Upload),
         }
     }
 }

@@ -109,6 +109,11 @@ impl Confirmed {
         self.add(self.key(content, destination));
     }
 
+    /// Whether `content` is known to be at `destination`, without a request.
+    pub(crate) fn has(&self, content: Content, destination: &Destination) -> bool {
+        self.state().present.contains(&self.key(content, destination))
+    }
+
     /// Notes that it may not be there any more.
     pub(crate) fn forget(&self, content: Content, destination: &Destination) {
         let key = self.key(content, destination);

@@ -188,9 +188,11 @@ impl<'a> Recipient<'a> {
         if !is_wanted {
             return false;
         }
-        // A registry is asked by the request that opens an upload.
+        // A registry is asked by the request that opens an upload, unless another image's check has found the blob.
         if let Destination::Registry(repository) = self.destination {
-            return !places.has(repository);
+            let is_known =
+                self.in_flight.confirmed.has(Content::Blob(blob.digest), self.destination);
+            return !places.has(repository) && !is_known;
         }
         match self.has_blob(blob).await {
             Ok(there) => !there,

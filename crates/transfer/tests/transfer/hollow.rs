@@ -9,7 +9,7 @@ use testkit::{
 };
 use transfer::{Content, Copied, Destination, Error, Image, InFlight};
 
-use crate::world::{REPOSITORY, repository, source_of};
+use crate::world::{REPOSITORY, repository, repository_named, source_of};
 
 /// Two platforms of two layers each, of which they share the first.
 fn two() -> Fixture {
@@ -230,4 +230,30 @@ async fn a_registry_that_keeps_a_truncated_blob_fails_and_says_what_to_do() {
         it.method == Method::PUT && it.path_and_query.contains("/manifests/")
     };
     assert_eq!(to.count(is_manifest), 0);
+}
+
+/// The registry has `first`, whose shared layer is truncated, and gets `second`.
+async fn copy_beside_a_truncated_layer(times: usize, name: &str) -> Result<Copied, Error> {
+    let (first, second) = (fixture::index(7, 1, 2), two());
+    let (source, to) = (source_of(&second).await, TestRegistry::start().await);
+    source.load(REPOSITORY, None, &first).await;
+    let in_flight = InFlight::new();
+    copy(&in_flight, &source, &first, &to).await.expect("it is copied");
+    truncate(&to, &first.children[0].blobs[1].descriptor.digest, times);
+    let loaded = Image::load(&repository(&source), &second.digest()).await.expect("it loads");
+    // What a later run does that knows nothing of the first, or the same run.
+    let in_flight = if name == REPOSITORY { InFlight::new() } else { in_flight };
+    let destination = Destination::Registry(repository_named(&to, name));
+    loaded.copy_to(&in_flight, &[destination]).await.pop().expect("a result")
+}
+
+#[tokio::test]
+async fn a_truncated_blob_that_is_mounted_is_sent_again_and_fails_where_the_registry_keeps_it() {
+    for name in [REPOSITORY, "prod/app"] {
+        let copied = copy_beside_a_truncated_layer(1, name).await.expect("it is replaced");
+        assert_eq!(copied.blobs, 3, "{name}: the shared layer, and two blobs of the second image");
+        let error = copy_beside_a_truncated_layer(usize::MAX, name).await.expect_err("it is kept");
+        let told = error.to_string();
+        assert!(told.contains("it has 3 bytes, the manifest says "), "{name}: {told}");
+    }
 }
