@@ -63,7 +63,7 @@ async fn blob(
     let path = dir.join(key(&digest));
     let opened = tokio::task::spawn_blocking(move || open(&path)).await;
     match opened.map_err(io::Error::other).flatten() {
-        Ok(Some((file, size))) => respond(&request, &format!("\"{digest}\""), file, size),
+        Ok(Some((file, size))) => respond(&request, digest, file, size),
         Ok(None) => StatusCode::NOT_FOUND.into_response(),
         Err(error) => {
             tracing::error!(%digest, %error, "cannot read a blob");
@@ -84,7 +84,8 @@ fn open(path: &Path) -> io::Result<Option<(File, u64)>> {
 
 /// The response with what conditions and ranges leave of the content. Copies of a store have the same
 /// entity tags, so a download can go on at another one.
-fn respond(request: &Request, etag: &str, file: File, size: u64) -> Response {
+fn respond(request: &Request, digest: Digest, file: File, size: u64) -> Response {
+    let etag = &*format!("\"{digest}\"");
     let validator = [(ETAG, etag.to_owned())];
     match Conditions::of(request.headers()).for_reading(etag) {
         Verdict::Send => {}
@@ -109,5 +110,6 @@ fn respond(request: &Request, etag: &str, file: File, size: u64) -> Response {
         (ACCEPT_RANGES, "bytes".to_owned()),
     ];
     let range = AppendHeaders(range);
-    (status, headers, validator, range, Body::from_stream(file_stream(file, part))).into_response()
+    let body = Body::from_stream(file_stream(file, part, digest));
+    (status, headers, validator, range, body).into_response()
 }

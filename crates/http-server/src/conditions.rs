@@ -65,7 +65,7 @@ fn list(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     (!lines.is_empty()).then(|| lines.join(","))
 }
 
-/// Whether a list of entity tags names what is there. A comma may stand within one.
+/// Whether a list of entity tags names the current one. A comma may stand within one.
 fn names(list: &str, current: Option<&str>, compared: fn(&str) -> &str) -> bool {
     let Some(current) = current else { return false };
     let mut is_quoted = false;

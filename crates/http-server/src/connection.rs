@@ -4,6 +4,7 @@
 //! lock for every request; here a request costs some counters ([`Watch`]), and the rest is done now and then.
 
 use std::{
+    io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
@@ -20,7 +21,7 @@ use tokio_rustls::{Accept, TlsAcceptor};
 use crate::{
     Bodies, Respond,
     service::Watched,
-    settings::{MAX_STREAMS, MAX_UNSENT_BYTES},
+    settings::{MAX_BUFFERED_BYTES, MAX_STREAMS},
     transport::Transport,
     watch::{Order, Watch},
 };
@@ -72,48 +73,51 @@ impl<S: Respond> Connection<S> {
         Self { protocol, watch, bodies, waker: None, carried_out: None }
     }
 
-    /// The connection's next step; ready at its end. Errors are dropped: a client that
+    /// The connection's next step; ready at its end. Errors after the handshake are dropped: a client that
     /// breaks off is normal.
-    fn step(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if let Poll::Ready(known) = self.poll_protocol(context) {
+    fn step(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Poll::Ready(known) = self.poll_protocol(context)? {
             match known {
                 Some(protocol) => self.protocol = protocol,
-                None => return Poll::Ready(()),
+                None => return Poll::Ready(Ok(())),
             }
         }
         match &mut self.protocol {
-            Protocol::Http1(connection) => connection.as_mut().poll(context).map(drop),
-            Protocol::Any(connection) => connection.as_mut().poll(context).map(drop),
+            Protocol::Http1(connection) => connection.as_mut().poll(context).map(|_| Ok(())),
+            Protocol::Any(connection) => connection.as_mut().poll(context).map(|_| Ok(())),
             Protocol::Unknown(_) | Protocol::Handshake(..) => Poll::Pending,
         }
     }
 
-    /// The protocol, once it is known; none if the connection ended before.
-    fn poll_protocol(&mut self, context: &mut Context<'_>) -> Poll<Option<Protocol<S>>> {
+    /// The protocol, once it is known; none if the connection ended before. The error is that of a TLS handshake.
+    fn poll_protocol(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<Option<Protocol<S>>>> {
         match &mut self.protocol {
             Protocol::Unknown(unknown) => {
-                let Some((stream, _)) = unknown else { return Poll::Ready(None) };
+                let Some((stream, _)) = unknown else { return Poll::Ready(Ok(None)) };
                 // `P`, as in `PRI * HTTP/2.0`, or not.
                 let mut first = [0];
                 let mut first = ReadBuf::new(&mut first);
                 let peeked = ready!(stream.poll_peek(context, &mut first));
                 let is_http1 = first.filled().first() != Some(&b'P');
                 let taken = peeked.ok().and_then(|_| unknown.take());
-                Poll::Ready(taken.map(|(stream, service)| {
+                Poll::Ready(Ok(taken.map(|(stream, service)| {
                     let transport = Transport::clear(stream, Arc::clone(&self.watch));
                     if is_http1 {
                         self.http1(transport, service)
                     } else {
                         self.any(transport, service)
                     }
-                }))
+                })))
             }
             Protocol::Handshake(service, accept) => {
-                let shaken = ready!(Pin::new(accept).poll(context));
-                let taken = shaken.ok().zip(service.take());
-                Poll::Ready(taken.map(|(stream, service)| {
+                let stream = ready!(Pin::new(accept).poll(context))?;
+                let service = service.take();
+                Poll::Ready(Ok(service.map(|service| {
                     self.any(Transport::tls(stream, Arc::clone(&self.watch)), service)
-                }))
+                })))
             }
             Protocol::Http1(_) | Protocol::Any(_) => Poll::Pending,
         }
@@ -123,13 +127,13 @@ impl<S: Respond> Connection<S> {
     const fn max_buffer(&self) -> usize {
         match self.bodies {
             Bodies::Small => MAX_SMALL_REQUEST_BYTES,
-            Bodies::Streamed => MAX_UNSENT_BYTES,
+            Bodies::Streamed => MAX_BUFFERED_BYTES,
         }
     }
 
     fn http1(&self, transport: Transport, service: Watched<S>) -> Protocol<S> {
         let mut builder = http1::Builder::new();
-        // Who has no more to ask may still read.
+        // A client that sends no more requests may still read the response.
         builder.half_close(true).max_buf_size(self.max_buffer());
         if self.bodies == Bodies::Small {
             // One buffer a response: there is hardly ever a body to send beside the head.
@@ -157,19 +161,19 @@ impl<S: Respond> Connection<S> {
         (self.carried_out != Some(last)).then_some(last)
     }
 
-    fn carry_out(&mut self, order: Order, context: &mut Context<'_>) -> Poll<()> {
+    fn carry_out(&mut self, order: Order, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.carried_out = Some(order);
         if order == Order::Close {
-            return Poll::Ready(());
+            return Poll::Ready(Ok(()));
         }
         // First, what has come already: it is responded to.
-        if self.step(context).is_ready() {
-            return Poll::Ready(());
+        if let Poll::Ready(ended) = self.step(context) {
+            return Poll::Ready(ended);
         }
         let is_before_http =
             matches!(self.protocol, Protocol::Unknown(_) | Protocol::Handshake(..));
         if is_before_http || (order == Order::EndIfIdle && self.watch.is_without_request()) {
-            return Poll::Ready(());
+            return Poll::Ready(Ok(()));
         }
         match &mut self.protocol {
             Protocol::Http1(connection) => connection.as_mut().graceful_shutdown(),
@@ -184,9 +188,10 @@ impl<S: Respond> Connection<S> {
 impl<S: Respond> Unpin for Connection<S> {}
 
 impl<S: Respond> Future for Connection<S> {
-    type Output = ();
+    /// An error of the TLS handshake.
+    type Output = io::Result<()>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         // First the waker and then the order, so that no order goes unseen.
         if !this.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
@@ -194,9 +199,9 @@ impl<S: Respond> Future for Connection<S> {
             this.watch.waker().clone_from(&this.waker);
         }
         if let Some(order) = this.next_order()
-            && this.carry_out(order, context).is_ready()
+            && let Poll::Ready(ended) = this.carry_out(order, context)
         {
-            return Poll::Ready(());
+            return Poll::Ready(ended);
         }
         this.step(context)
     }

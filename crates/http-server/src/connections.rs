@@ -11,9 +11,9 @@ use crate::{
     watch::{Clock, Order, Phase, Watch},
 };
 
-/// How many connections are closed at once when there is no room, of those that there may be: looking for
-/// them costs as much for one as for many.
-const CLOSED_AT_ONCE: usize = 64;
+/// This part of the allowed connections is closed at once when there is no room: a sixty-fourth. Searching for
+/// idle connections costs as much for many as for one.
+const ROOM_DIVISOR: usize = 64;
 
 /// All open connections of a server.
 #[derive(Debug, Default)]
@@ -77,7 +77,7 @@ impl Connections {
     /// Ends connections without a request, those first that have been so longest, to make room among
     /// `max` connections; how many.
     pub(crate) fn make_room(&self, max: usize) -> usize {
-        self.open().close_longest_idle(max.div_ceil(CLOSED_AT_ONCE), None)
+        self.open().close_longest_idle(max.div_ceil(ROOM_DIVISOR), None)
     }
 
     /// Ends connections that have used up their time.
@@ -113,7 +113,7 @@ impl Open {
         if found.busy_at == Some(now) {
             return false;
         }
-        let closed = self.close_longest_idle(max.div_ceil(CLOSED_AT_ONCE), Some(block));
+        let closed = self.close_longest_idle(max.div_ceil(ROOM_DIVISOR), Some(block));
         if closed == 0
             && let Some(found) = self.blocks.get_mut(&block)
         {

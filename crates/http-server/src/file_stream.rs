@@ -1,9 +1,12 @@
 //! A part of a file as the body of a response: one piece at a time, read when the connection takes it.
 
-use std::{fs::File, io, ops::Range, os::unix::fs::FileExt as _, sync::Arc};
+use std::{fmt::Display, fs::File, io, ops::Range, os::unix::fs::FileExt as _, sync::Arc};
 
 use bytes::Bytes;
-use futures_util::stream::{self, Stream};
+use futures_util::{
+    TryStreamExt as _,
+    stream::{self, Stream},
+};
 
 /// The pieces in which a file is read, in bytes: large enough that the calls are lost in the copying, and
 /// small enough for thousands of clients that read slowly. Each response holds one of them, in the
@@ -11,10 +14,17 @@ use futures_util::stream::{self, Stream};
 pub const READ_PIECE_BYTES: usize = 64 << 10;
 
 /// The bytes of `part`, which lies within the file. Nothing is read before the first poll. A file that turns out to be shorter ends
-/// in an error, so that the client sees that the response is cut.
-pub fn file_stream(file: File, part: Range<u64>) -> impl Stream<Item = io::Result<Bytes>> + Send {
+/// in an error, so that the client sees that the response is cut. Errors are logged with what `content` is.
+pub fn file_stream<C: Display + Send + 'static>(
+    file: File,
+    part: Range<u64>,
+    content: C,
+) -> impl Stream<Item = io::Result<Bytes>> + Send {
     let reading = Reading { file: Arc::new(file), left: part, tries_cache: true };
-    stream::try_unfold(reading, Reading::next)
+    let log = move |error: &io::Error| {
+        tracing::error!(%content, %error, "the file could not be read: its response was cut");
+    };
+    stream::try_unfold(reading, Reading::next).inspect_err(log)
 }
 
 struct Reading {

@@ -1,5 +1,5 @@
 //! The server: one loop that accepts connections, closes those whose time is over, makes room for new
-//! ones, and drains them all at the end. The life of a connection: `docs/http-server.md`.
+//! ones, and drains them all at the end. What a connection may do when: `watch`.
 
 use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
@@ -25,14 +25,14 @@ pub(crate) const RESOLUTION: Duration = Duration::from_millis(100);
 /// The pause after a failed accept: without descriptors, accept fails until a connection has ended.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How often it is logged that connections are refused, closed for new ones, or cannot be accepted.
+/// How often each kind of trouble with connections is logged.
 const WARN_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How much of what a client has yet to take may lie in a socket before it can be sent, in bytes. More
 /// would be sent bit by bit as the client acknowledges, in its time and out of a cold cache, where
 /// this much goes out as it is written; and less may run dry on a fast link.
 #[cfg(target_os = "linux")]
-const MAX_UNSENT_BYTES: u32 = 128 << 10;
+const NOTSENT_LOWAT_BYTES: u32 = 128 << 10;
 
 /// What a server counts. Cheap to clone; the clones are one.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +45,8 @@ pub struct ConnectionMetrics {
     pub closed_for_room: Counter,
     /// Connections refused because their address had its share, with requests under way on all.
     pub refused: Counter,
+    /// Failed TLS handshakes.
+    pub tls_handshake_errors: Counter,
 }
 
 /// A server, ready to run.
@@ -52,7 +54,7 @@ pub struct ConnectionMetrics {
 pub struct Server {
     /// Where it listens: [`listen`](crate::listen).
     pub listener: TcpListener,
-    /// With which it speaks TLS.
+    /// Its certificate and key; without them it speaks plain HTTP.
     pub tls: Option<Tls>,
     /// Its limits.
     pub settings: Settings,
@@ -89,7 +91,7 @@ impl Server {
         let running = Running {
             permits: Arc::new(Semaphore::new(settings.max_connections)),
             connections: Arc::default(),
-            warned: None,
+            warnings: Warnings::default(),
             start: Instant::now(),
             tls,
             settings,
@@ -106,8 +108,26 @@ struct Running {
     permits: Arc<Semaphore>,
     connections: Arc<Connections>,
     start: Instant,
-    /// When it was logged last that connections cannot be served.
-    warned: Option<Instant>,
+    warnings: Warnings,
+}
+
+/// When each kind of trouble was logged last, so that none hides another.
+#[derive(Default)]
+struct Warnings {
+    accept_failed: Option<Instant>,
+    no_room: Option<Instant>,
+    no_descriptors: Option<Instant>,
+    refused: Option<Instant>,
+}
+
+/// Whether a warning that was logged last at `logged` is due. Then it counts as logged.
+fn is_due(logged: &mut Option<Instant>) -> bool {
+    let now = Instant::now();
+    let is_due = logged.is_none_or(|logged| now.duration_since(logged) >= WARN_INTERVAL);
+    if is_due {
+        *logged = Some(now);
+    }
+    is_due
 }
 
 /// A connection that has been accepted.
@@ -140,7 +160,7 @@ impl Running {
                 }
             }
         }
-        // Who is connected already, as far as the kernel knows, is answered too.
+        // Connections that the kernel has accepted already are served too.
         while let Some((accepted, permit)) = self.next(&listener, &mut waiting).now_or_never() {
             self.serve(accepted, permit, &service);
         }
@@ -169,7 +189,7 @@ impl Running {
                 return (accepted, permit);
             }
             *waiting = Some(accepted);
-            self.make_room("all connections are in use");
+            self.make_room();
             // The semaphore is never closed; if it were, waiting would be right too.
             let permit = Arc::clone(&self.permits).acquire_owned().await;
             if let (Ok(permit), Some(accepted)) = (permit, waiting.take()) {
@@ -187,8 +207,8 @@ impl Running {
                 Err(error) => {
                     self.metrics.accept_errors.inc();
                     if is_out_of_descriptors(&error) {
-                        self.make_room("no file descriptor is left");
-                    } else if self.may_warn() {
+                        self.make_descriptor();
+                    } else if is_due(&mut self.warnings.accept_failed) {
                         let server = self.settings.name;
                         tracing::warn!(server, %error, "accept failed; further failures are counted only");
                     }
@@ -198,22 +218,35 @@ impl Running {
         }
     }
 
-    fn make_room(&mut self, why: &'static str) {
-        let closed = self.connections.make_room(self.settings.max_connections);
-        self.metrics.closed_for_room.inc_by(closed as u64);
-        if self.may_warn() {
+    fn make_room(&mut self) {
+        let closed = self.close_longest_idle();
+        if is_due(&mut self.warnings.no_room) {
             let Settings { name, max_connections, .. } = self.settings;
-            tracing::warn!(server = name, max_connections, "{why}: the longest idle are closed");
+            tracing::warn!(
+                server = name,
+                max_connections,
+                closed,
+                "all connections are in use: those idle longest are closed; if none is idle, new ones wait"
+            );
         }
     }
 
-    fn may_warn(&mut self) -> bool {
-        let now = Instant::now();
-        let is_due = self.warned.is_none_or(|warned| now.duration_since(warned) >= WARN_INTERVAL);
-        if is_due {
-            self.warned = Some(now);
+    fn make_descriptor(&mut self) {
+        let closed = self.close_longest_idle();
+        if is_due(&mut self.warnings.no_descriptors) {
+            let server = self.settings.name;
+            tracing::warn!(
+                server,
+                closed,
+                "no file descriptor is left: connections idle longest are closed; if none is idle, new ones wait"
+            );
         }
-        is_due
+    }
+
+    fn close_longest_idle(&self) -> usize {
+        let closed = self.connections.make_room(self.settings.max_connections);
+        self.metrics.closed_for_room.inc_by(closed as u64);
+        closed
     }
 
     fn serve<S: Respond>(
@@ -224,7 +257,7 @@ impl Running {
     ) {
         let Some(place) = self.connections.place(peer.ip(), &self.settings) else {
             self.metrics.refused.inc();
-            if self.may_warn() {
+            if is_due(&mut self.warnings.refused) {
                 let Settings { name, max_connections_per_address, .. } = self.settings;
                 tracing::warn!(
                     server = name,
@@ -240,8 +273,13 @@ impl Running {
         let connection =
             Connection::new(stream, tls, service(peer), &place.watch, self.settings.bodies);
         let open = OpenConnection::new(&self.metrics.open, place, permit);
+        let failed = self.metrics.tls_handshake_errors.clone();
+        let server = self.settings.name;
         tokio::spawn(async move {
-            connection.await;
+            if let Err(error) = connection.await {
+                failed.inc();
+                tracing::debug!(server, peer = %peer.ip(), %error, "TLS handshake failed");
+            }
             drop(open);
         });
     }
@@ -296,7 +334,7 @@ fn tune(stream: &TcpStream, bodies: Bodies) {
     let _ = stream.set_nodelay(true);
     #[cfg(target_os = "linux")]
     if bodies == Bodies::Streamed {
-        let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(MAX_UNSENT_BYTES);
+        let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(NOTSENT_LOWAT_BYTES);
     }
     #[cfg(not(target_os = "linux"))]
     let _ = bodies;

@@ -24,16 +24,16 @@ pub const WRITE_TIMEOUT: Duration = Duration::from_secs(120);
 /// How often limits are checked: they are exceeded by this much at most.
 pub const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The part of the connections that one address may have: half of them, so that one client never has all,
-/// and a company behind one address still has thousands.
-pub const ADDRESS_SHARE: usize = 2;
+/// One address may have this part of the connections: a half, so that one client never has all, and a company
+/// behind one address still has thousands.
+pub const ADDRESS_DIVISOR: usize = 2;
 
 /// How many requests of an HTTP/2 connection may be under way: more than any image has layers at once.
 pub const MAX_STREAMS: u32 = 200;
 
-/// How much of a streamed response waits in the process for the socket, in bytes: one piece of a file, so that
-/// no second one is taken while the client does not read. Of a request the head may be as long.
-pub const MAX_UNSENT_BYTES: usize = crate::READ_PIECE_BYTES;
+/// How much a connection with streamed bodies buffers in the process, in bytes, in each direction. Of a response: one
+/// piece of a file, so that no second one is read while the client does not read. Of a request: the longest head.
+pub const MAX_BUFFERED_BYTES: usize = crate::READ_PIECE_BYTES;
 
 /// Connections to an admin address: some scrapers and health checks, with room for slow ones.
 pub const ADMIN_CONNECTIONS: usize = 32;
@@ -50,13 +50,13 @@ pub struct Settings {
     pub max_connections_per_address: usize,
     /// Peers to which the limit of one address does not apply: balancers.
     pub trusted_peers: TrustedPeers,
-    /// How long what may take.
+    /// How long each phase of a connection may last.
     pub timeouts: Timeouts,
     /// What responses are like.
     pub bodies: Bodies,
 }
 
-/// How long what may take on a connection.
+/// How long each phase of a connection may last.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
     /// From the connection, or the TLS handshake before, to the end of the first request's head.
@@ -146,7 +146,7 @@ impl Settings {
 }
 
 const fn per_address(connections: usize) -> usize {
-    connections.div_ceil(ADDRESS_SHARE)
+    connections.div_ceil(ADDRESS_DIVISOR)
 }
 
 #[cfg(test)]

@@ -1,5 +1,4 @@
-//! What every server of the program does at its start: raise the limit of open files, listen, and say what
-//! SIGHUP does.
+//! What every server of the program does at its start: raise the limit of open files, handle SIGHUP, listen.
 
 use std::net::SocketAddr;
 
@@ -8,11 +7,11 @@ use tokio::net::TcpListener;
 
 use crate::signals;
 
-/// To be called first. `on_hangup` is called at each SIGHUP, which never ends a server.
+/// Prepares the process to be a server; call it first. `on_hangup` is called at each SIGHUP, which never ends a server.
 ///
 /// # Errors
 /// When the system does not let us listen to signals.
-pub(crate) fn start(on_hangup: impl FnMut() + Send + 'static) -> anyhow::Result<()> {
+pub(crate) fn prepare(on_hangup: impl FnMut() + Send + 'static) -> anyhow::Result<()> {
     signals::on_hangup(on_hangup).context("cannot listen to SIGHUP")?;
     if let Err(error) = http_server::raise_descriptor_limit() {
         tracing::warn!(%error, "the limit of open files could not be raised");

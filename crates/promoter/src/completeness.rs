@@ -1,15 +1,13 @@
 //! Whether a destination that has a digest has everything that the digest reaches: where a tag is to be written, and
 //! with a deep verification everywhere. What is missing is copied.
-//!
-//! Also what of an image is never copied.
 
 use futures_util::{StreamExt as _, stream};
-use oci::Descriptor;
 use transfer::{Content, Destination, Image};
 
 use crate::{
     Outcome, Run, doubts,
     hosts::Reason,
+    list::list,
     work::{Lacks, Origin, Target, Work},
 };
 
@@ -82,39 +80,6 @@ async fn missing(run: &Run<'_>, image: &Image, at: usize) -> Result<Option<Reaso
 }
 
 fn incomplete(missing: &[Content]) -> Reason {
-    let named: Vec<_> = missing.iter().take(NAMED).map(ToString::to_string).collect();
-    let more = match missing.len() - named.len() {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    format!("the image was incomplete there: missing or damaged {}{more}", named.join(", ")).into()
-}
-
-/// What is to be said of the layers that are not copied since they may not be distributed.
-pub(crate) fn left_out(image: &Image) -> Option<Reason> {
-    let (mut fetched, mut lost): (Vec<_>, Vec<_>) =
-        image.not_distributable().partition(|layer| !layer.urls.is_empty());
-    let digests = |layers: &mut Vec<&Descriptor>| {
-        layers.sort_by_key(|layer| layer.digest);
-        layers.dedup_by_key(|layer| layer.digest);
-        let named: Vec<_> = layers.iter().take(NAMED).map(|it| it.digest.to_string()).collect();
-        match layers.len() - named.len() {
-            0 => named.join(", "),
-            more => format!("{} and {more} more", named.join(", ")),
-        }
-    };
-    let mut notes = Vec::new();
-    if !fetched.is_empty() {
-        let layers = digests(&mut fetched);
-        notes.push(format!(
-            "non-distributable layers were not copied: clients fetch them from their `urls`: {layers}"
-        ));
-    }
-    if !lost.is_empty() {
-        let layers = digests(&mut lost);
-        notes.push(format!(
-            "non-distributable layers without `urls` were not copied: pulls that need them fail: {layers}"
-        ));
-    }
-    (!notes.is_empty()).then(|| notes.join("; ").into())
+    let missing = list(missing, NAMED);
+    format!("the image was incomplete there: missing or damaged {missing}").into()
 }

@@ -10,7 +10,7 @@ use oci::{Digest, RegistryPrefix};
 use promotion_manifest::{DestinationRepository, Edge, EdgeSet, WishId, one_line};
 
 use crate::{
-    EdgeRef, Outcome, Settings, Verdict, Verify,
+    EdgeRef, Outcome, Settings, Verdict,
     hosts::Reason,
     inventory::{Elsewhere, Seen, SeenAt},
     sources::Sources,
@@ -176,7 +176,7 @@ impl Planner<'_> {
             {
                 Settled(Verdict::Failed, Some(reason))
             }
-            Ok(Seen::Here) if !attaches && settings.verify == Verify::Shallow => {
+            Ok(Seen::Here) if !attaches && !settings.verify.checks_present() => {
                 Settled(Verdict::Present, None)
             }
             Ok(Seen::Here) => Do(there(Holds::Yes)),

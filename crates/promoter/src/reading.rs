@@ -24,6 +24,7 @@ use crate::{
     estimate::Estimator,
     hosts::Reason,
     inventory::SeenAt,
+    not_copied,
     plan::Plan,
     sources::Sources,
     work::{Lacks, Origin, Target, Work},
@@ -125,7 +126,7 @@ impl Reader<'_> {
         let image = self.load_image(&mut work, &mut settled).await;
         if let Some(image) = &image {
             completeness::check(self.run, &mut work, image, &mut settled).await;
-            work.left_out = completeness::left_out(image);
+            work.left_out = not_copied::note(image);
         }
         work.reference = work.origins.first().copied();
         if work.targets.iter().any(|target| self.hanging(target.destination).is_some()) {

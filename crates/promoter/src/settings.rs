@@ -27,6 +27,16 @@ pub enum Verify {
     Deep,
 }
 
+impl Verify {
+    /// Whether what an image reaches is checked, although its tag and digest are present.
+    pub(crate) const fn checks_present(self) -> bool {
+        match self {
+            Self::Shallow => false,
+            Self::Deep => true,
+        }
+    }
+}
+
 /// What follows from an attachment that is broken for good where it comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BrokenAttachments {

@@ -151,7 +151,7 @@ impl Target {
     /// Whether what the image reaches is checked there: a tag is written only after everything that it reaches is in
     /// place, and a deep verification checks all.
     pub(crate) fn is_checked(&self, verify: Verify) -> bool {
-        self.lacks == Lacks::Nothing && (verify == Verify::Deep || !self.edges.is_empty())
+        self.lacks == Lacks::Nothing && (verify.checks_present() || !self.edges.is_empty())
     }
 
     /// The edges that hold, as it turned out.

@@ -51,7 +51,7 @@ pub(crate) async fn read(
         (CONTENT_LENGTH, (range.end - range.start).to_string()),
         (ACCEPT_RANGES, "bytes".to_owned()),
     ];
-    let body = content(blob, range);
+    let body = content(blob, range, digest);
     Ok(match part {
         Some(part) => {
             let range = [(CONTENT_RANGE, content_range(&part, size))];
@@ -61,15 +61,15 @@ pub(crate) async fn read(
     })
 }
 
-fn content(blob: Blob, range: Range<u64>) -> Body {
+fn content(blob: Blob, range: Range<u64>, digest: Digest) -> Body {
     match blob {
         // The range lies within the bytes, so its ends fit.
         Blob::Bytes(bytes) => {
             let [start, end] = [range.start, range.end].map(|at| usize::try_from(at).unwrap_or(0));
             Body::from(bytes.slice(start..end))
         }
-        // Nothing is read before somebody asks: to a HEAD nobody does.
-        Blob::File { file, .. } => Body::from_stream(file_stream(file, range)),
+        // Nothing is read before the body is polled: for a HEAD it is not.
+        Blob::File { file, .. } => Body::from_stream(file_stream(file, range, digest)),
     }
 }
 

@@ -124,7 +124,7 @@ impl Registry {
     pub(crate) fn fit_requests(&self, connections: usize) {
         let max_requests = self.0.settings.limits.max_requests;
         let reads = self.0.reads.lower_to(connections);
-        let writes = self.0.writes.lower_to(connections / limits::WRITE_SHARE);
+        let writes = self.0.writes.lower_to(connections / limits::WRITE_DIVISOR);
         if reads < max_requests || writes < max_requests {
             tracing::warn!(
                 connections,

@@ -53,13 +53,13 @@ pub const MAX_REQUESTS: usize = 256;
 /// `docs/http-server.md` says. Where the limit of open files is lower, so is this.
 pub const MAX_CONNECTIONS: usize = 8_192;
 
-/// The part of the requests in flight, of the uploads and of the password checks that one client may
-/// have: half of them, as of the connections, so that one client never stops the others.
-pub const CLIENT_SHARE: usize = 2;
+/// One client may have this part of the requests in flight, of the uploads and of the password checks: a half, as of
+/// the connections, so that one client never stops the others.
+pub const CLIENT_DIVISOR: usize = 2;
 
-/// The part of the connections that requests which write may have: half of them, so that uploads that stall
-/// leave connections to those who pull, also where the limit of open files is low.
-pub const WRITE_SHARE: usize = 2;
+/// Requests that write may have this part of the connections: a half, so that uploads that stall leave connections
+/// for pulls, also where the limit of open files is low.
+pub const WRITE_DIVISOR: usize = 2;
 
 /// How often idle sessions are looked for.
 pub const SWEEP_INTERVAL: Duration = Duration::from_secs(60);

@@ -51,6 +51,7 @@ impl Metrics {
                 "connections of addresses that had their share",
                 &connections.refused,
             ),
+            ("tls_handshake_errors", "failed TLS handshakes", &connections.tls_handshake_errors),
         ] {
             registry.register(name, help, counter.clone());
         }

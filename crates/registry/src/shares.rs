@@ -10,7 +10,7 @@ use std::{
 
 use http_server::AddressBlock;
 
-use crate::{access::User, limits::CLIENT_SHARE};
+use crate::{access::User, limits::CLIENT_DIVISOR};
 
 /// The address of a request's client: of the peer, or the one that a trusted peer names. None for a trusted
 /// peer that names no other: it has no share of its own.
@@ -102,7 +102,7 @@ impl Budget {
     /// One more permit for `holder`; without one it counts for the whole only.
     pub(crate) fn take(&self, holder: Option<Holder>) -> Result<Permit, Full> {
         let mut held = self.lock();
-        let share = held.max.div_ceil(CLIENT_SHARE);
+        let share = held.max.div_ceil(CLIENT_DIVISOR);
         if held.total >= held.max {
             return Err(Full::All(held.max));
         }

@@ -46,6 +46,22 @@ async fn a_certificate_is_replaced_for_new_connections() {
     assert!(has(server.address, &after).await && !has(server.address, &before).await);
 }
 
+#[tokio::test]
+async fn a_client_that_does_not_trust_the_certificate_is_counted_as_a_failed_handshake() {
+    let ((tls, certificate), (_, other)) = (identity(), identity());
+    let server = start_at("127.0.0.1:0", settings(10), Some(tls)).await;
+    assert!(has(server.address, &certificate).await);
+    assert!(!has(server.address, &other).await);
+    let failures = &server.metrics.tls_handshake_errors;
+    let counted = async {
+        while failures.get() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(TIMEOUTS.first_request, counted).await.expect("it is counted");
+    assert_eq!(failures.get(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_handshake_counts_as_time_to_the_first_request() {
     let server = start_at("127.0.0.1:0", settings(10), Some(identity().0)).await;

@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_read_that_hangs_fails_and_holds_up_no_later_one() {
+    async fn a_read_that_hangs_fails_and_later_ones_are_refused_until_it_ends() {
         let (release, released) = mpsc::channel::<()>();
         let mut reader = Reader::default();
         let hangs = move || {

@@ -17,7 +17,7 @@ pub(crate) async fn run(serve: &RegistryServe) -> anyhow::Result<Exit> {
     let registry = Registry::with(storage(serve)?, settings(serve), access);
     let reload =
         Reload { registry: registry.clone(), tls: tls.clone(), entrance: entrance.clone() };
-    server::start(reload.on_hangup())?;
+    server::prepare(reload.on_hangup())?;
     let admin = serve.admin.map(server::listen).transpose()?;
     let listener = server::listen(serve.listen)?;
     let address = listener.local_addr()?;

@@ -20,7 +20,7 @@ pub(crate) async fn run(serve: &Serve, printer: &Printer) -> anyhow::Result<Exit
         return check(&serve.front, printer).await;
     }
     let config = config(&serve.front)?;
-    server::start(server::ignore_hangup)?;
+    server::prepare(server::ignore_hangup)?;
     let (ranges, sources) = ranges(&config, &serve.front).await?;
     for source in sources {
         if source.is_nobody() || source.has_failures() {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::{arguments::StoreServe, exit::Exit, server, signals, store_server};
 
 pub(crate) async fn run(serve: &StoreServe) -> anyhow::Result<Exit> {
-    server::start(server::ignore_hangup)?;
+    server::prepare(server::ignore_hangup)?;
     let dir = directory(&serve.dir)?;
     anyhow::ensure!(dir.is_dir(), "{} is not a directory", dir.display());
     let listener = server::listen(serve.listen)?;

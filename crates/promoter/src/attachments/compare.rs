@@ -124,7 +124,7 @@ impl Comparison<'_> {
     /// Whether an attachment that is there has its blobs, if that is to be checked. One whose origin is broken now
     /// cannot be, and nothing could be brought along.
     async fn is_complete(&self, attachment: &Attachment) -> Result<bool, Trouble> {
-        if self.verify == Verify::Shallow {
+        if !self.verify.checks_present() {
             return Ok(true);
         }
         let content = |error: transfer::Error| Trouble::Content(error.to_string());

@@ -17,7 +17,11 @@ use promotion_manifest::{EdgeSet, Parsed, Problem, PromotionManifest, ThinProjec
 
 pub use glob::ProjectGlob;
 
+use crate::list::list;
 use git::Repository;
+
+/// How many projects an error names.
+const NAMED_PROJECTS: usize = 5;
 
 /// Where the promotion manifests are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -211,13 +215,8 @@ fn choose(
     names.extend(problems.iter().filter_map(|problem| problem.project.clone()));
     for glob in projects {
         if !names.iter().any(|name| glob.matches(name)) {
-            let known = names.iter().take(5).map(|name| promotion_manifest::one_line(name));
-            let known = known.collect::<Vec<_>>().join(", ");
-            let known = if names.len() > 5 {
-                format!("{known} and {} more", names.len() - 5)
-            } else {
-                known
-            };
+            let names = names.iter().map(|name| promotion_manifest::one_line(name));
+            let known = list(names, NAMED_PROJECTS);
             return Err(LoadError::NoProject { glob: glob.to_string(), known });
         }
     }

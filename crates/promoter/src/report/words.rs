@@ -15,7 +15,10 @@ use super::{
     Report, Show, Width, costs,
     layout::{Table, row},
 };
-use crate::{Ending, Outcome, Summary, Verdict};
+use crate::{
+    Ending, Outcome, Summary, Verdict,
+    list::{and_more, list},
+};
 
 /// The most lines of one kind (what holds, or what does not, or causes of failure) that are kept in
 /// memory; edges beyond are counted, and left to the JSON report. The whole Kubernetes tree has
@@ -77,7 +80,7 @@ impl Few {
 
     /// The first by name, and how many more there are.
     fn listed(&self) -> String {
-        list(&self.names, self.more())
+        and_more(&self.names, self.more())
     }
 }
 
@@ -176,9 +179,7 @@ impl Line {
         let mut parts = vec![self.image.clone(), self.digest.to_string()];
         parts.push(format!("at {}", places.listed()));
         if !self.attachments.is_empty() {
-            let named = &self.attachments[..self.attachments.len().min(NAMED)];
-            let more = self.attachments.len() - named.len();
-            parts.push(format!("with attachments {}", list(named, more as u64)));
+            parts.push(format!("with attachments {}", list(self.attachments.iter(), NAMED)));
         }
         if let (Some(reason), Some(last)) = (&self.reason, parts.last_mut()) {
             last.push(':');
@@ -186,11 +187,6 @@ impl Line {
         }
         parts
     }
-}
-
-fn list(names: &[String], more: u64) -> String {
-    let names = names.join(", ");
-    if more == 0 { names } else { format!("{names} and {more} more") }
 }
 
 const fn heading(verdict: Verdict) -> &'static str {

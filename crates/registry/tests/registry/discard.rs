@@ -37,10 +37,10 @@ async fn of_the_bodies_that_are_discarded_one_client_has_its_share() {
     let peer = Peer::in_memory().await;
     let too_long = 2 * usize::try_from(limits::MAX_MANIFEST_BYTES).expect("it is small");
     let mut stalled = Vec::new();
-    for number in 0..=limits::MAX_DISCARDS / limits::CLIENT_SHARE {
+    for number in 0..=limits::MAX_DISCARDS / limits::CLIENT_DIVISOR {
         let (stream, response) = send_head(&peer, "127.0.0.1", too_long).await;
         assert!(response.starts_with("HTTP/1.1 413 "), "{response}");
-        let closes = number == limits::MAX_DISCARDS / limits::CLIENT_SHARE;
+        let closes = number == limits::MAX_DISCARDS / limits::CLIENT_DIVISOR;
         assert_eq!(response.contains("connection: close"), closes, "{number}: {response}");
         stalled.push(stream);
     }

@@ -38,7 +38,7 @@ fn stalled_upload() -> String {
 async fn stalled_uploads_stop_neither_reads_nor_another_address() {
     let peer = Peer::in_memory().await;
     let mut stalled = Vec::new();
-    for _ in 0..limits::MAX_REQUESTS / limits::CLIENT_SHARE {
+    for _ in 0..limits::MAX_REQUESTS / limits::CLIENT_DIVISOR {
         let (stream, status) = send_from(&peer, "127.0.0.1", &stalled_upload()).await;
         assert_eq!(status, 100);
         stalled.push(stream);

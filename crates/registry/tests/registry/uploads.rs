@@ -296,7 +296,7 @@ async fn finished_uploads_make_room() {
 #[tokio::test]
 async fn an_upload_in_one_request_needs_room_too() {
     let directory = tempfile::tempdir().expect("a directory");
-    let limits = Limits { max_uploads: 2 * limits::CLIENT_SHARE, ..Limits::default() };
+    let limits = Limits { max_uploads: 2 * limits::CLIENT_DIVISOR, ..Limits::default() };
     let storage = Storage::directory(directory.path()).expect("a directory of our own");
     let settings = Settings { limits, ..Settings::default() };
     let peer = Peer::of(Registry::with(storage, settings, None)).await;
