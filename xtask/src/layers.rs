@@ -11,8 +11,9 @@ use crate::{
 const TABLE: &[(&str, &[&str])] = &[
     // Pure: no I/O, no async, no clock, no randomness.
     ("oci", &[]),
+    ("wording", &[]),
     ("cloud-ranges", &[]),
-    ("promotion-manifest", &["oci"]),
+    ("promotion-manifest", &["oci", "wording"]),
     ("blob-index", &["oci"]),
     // The way in.
     ("http-server", &[]),
@@ -23,21 +24,30 @@ const TABLE: &[(&str, &[&str])] = &[
     ("transfer", &["oci", "registry-client", "blob-store"]),
     ("trust", &["oci", "registry-client"]),
     // The front decides without asking a registry, and never reads what is to be promoted.
-    ("redirector", &["oci", "cloud-ranges", "blob-index", "http-server"]),
-    ("promoter", &["oci", "promotion-manifest", "registry-client", "transfer", "trust"]),
+    ("redirector", &["oci", "wording", "cloud-ranges", "blob-index", "http-server"]),
+    ("promoter", &["oci", "wording", "promotion-manifest", "registry-client", "transfer", "trust"]),
     (
         "mirror",
-        &["oci", "promotion-manifest", "registry-client", "blob-store", "blob-index", "transfer"],
+        &[
+            "oci",
+            "wording",
+            "promotion-manifest",
+            "registry-client",
+            "blob-store",
+            "blob-index",
+            "transfer",
+        ],
     ),
     // An auditor does not rely on the promoter's own word.
     ("auditor", &["oci", "promotion-manifest", "registry-client", "trust", "http-server"]),
-    ("registry", &["oci", "http-server"]),
+    ("registry", &["oci", "wording", "http-server"]),
     // Anyone's dev-dependency, and nobody's normal one.
     ("testkit", &["oci", "registry"]),
     (
         "portolan",
         &[
             "oci",
+            "wording",
             "cloud-ranges",
             "promotion-manifest",
             "blob-index",

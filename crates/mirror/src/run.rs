@@ -12,6 +12,7 @@ use oci::{Descriptor, Reference, RegistryPrefix, Repository};
 use registry_client::Client;
 use tokio::sync::Semaphore;
 use transfer::{Confirm, Destination, PerDigest, Progress, Stop};
+use wording::counted;
 
 use crate::{
     Failure, Totals,
@@ -147,8 +148,8 @@ impl Run<'_> {
     /// The registry does not answer: it would cost a time-out for each further question.
     pub(crate) fn lose_host(&self, error: &dyn fmt::Display) -> NotMirrored {
         self.lost.get_or_init(|| {
-            let how = format!("{} does not answer ({error})", self.options.from.host);
-            tracing::warn!("{how}");
+            let how = format!("{} does not respond ({error})", self.options.from.host);
+            tracing::info!("{how}");
             how
         });
         NotMirrored::HostLost
@@ -164,8 +165,8 @@ impl Run<'_> {
         let how = self.lost.get().map_or("", String::as_str);
         for (repository, tags) in &*self.unreached.lock().unwrap_or_else(PoisonError::into_inner) {
             let reason = match tags {
-                0 => format!("its tags cannot be listed, since {how}"),
-                tags => format!("{tags} of its tags are not mirrored, since {how}"),
+                0 => format!("cannot list its tags: {how}"),
+                tags => format!("{} not mirrored: {how}", counted(*tags, "tag")),
             };
             self.fail(Some(repository), None, reason);
         }
@@ -183,7 +184,8 @@ impl Run<'_> {
         reason: String,
     ) {
         let failure = Failure { repository: repository.cloned(), reference, reason };
-        tracing::warn!(%failure, "not mirrored");
+        // The report names it too.
+        tracing::info!(%failure, "not mirrored");
         self.totals().failed.push(failure);
     }
 

@@ -482,8 +482,8 @@ async fn a_host_that_stops_answering_is_not_asked_again_and_named_once_for_each_
     let tags = |repository| names.iter().map(move |name| (repository, name.as_str()));
     let tags = tags("prod/a").chain(tags("prod/b"));
     let tags: Vec<_> = tags.map(|(repository, tag)| (repository, tag, &image)).collect();
-    let listed = format!("{} of its tags are not mirrored", names.len());
-    let unlisted = "its tags cannot be listed".to_owned();
+    let listed = format!("{} tags not mirrored", names.len());
+    let unlisted = "cannot list its tags".to_owned();
     for (case, fault, is_asked, says) in [
         ("tags", Fault::on(Method::HEAD, ""), "/manifests/", &listed),
         ("manifests", Fault::on(Method::GET, "/manifests/"), "/manifests/sha256", &listed),
@@ -497,7 +497,7 @@ async fn a_host_that_stops_answering_is_not_asked_again_and_named_once_for_each_
         assert_eq!(totals.failed.len(), 2, "{case}: {said}");
         let host = world.registry.host();
         for (failure, repository) in totals.failed.iter().zip(["prod/a", "prod/b"]) {
-            let start = format!("{repository}: {says}, since {host} does not answer (");
+            let start = format!("{repository}: {says}: {host} does not respond (");
             assert!(failure.to_string().starts_with(&start), "{case}: {said}");
             assert!(failure.reason.contains(": no answer within 2s"), "{case}: {said}");
         }

@@ -116,8 +116,8 @@ impl Report {
     pub(crate) fn into_problems(mut self) -> Vec<Problem> {
         self.problems.sort_by_key(|problem| problem.position);
         if self.more > 0 {
-            let message =
-                format!("{} more problems are not shown; fix those above first", self.more);
+            let more = wording::counted(self.more as u64, "more problem");
+            let message = format!("{more} not shown; fix those above first");
             self.problems.push(self.problem(None, &message));
         }
         self.problems
@@ -180,9 +180,6 @@ mod tests {
         let problems = report.into_problems();
         assert_eq!(problems.len(), Report::MAX_PROBLEMS + 1);
         let last = problems.last().map(ToString::to_string);
-        assert_eq!(
-            last.as_deref(),
-            Some("f: 8 more problems are not shown; fix those above first")
-        );
+        assert_eq!(last.as_deref(), Some("f: 8 more problems not shown; fix those above first"));
     }
 }

@@ -129,8 +129,8 @@ impl Explanation {
                 Some(matched.location)
             }
             None => {
-                let count = front.ranges.len();
-                self.line("matched", format!("nothing among {count} prefixes"));
+                let prefixes = wording::counted(front.ranges.len() as u64, "prefix");
+                self.line("matched", format!("none ({prefixes} loaded)"));
                 self.line("location", "unknown");
                 None
             }

@@ -7,6 +7,7 @@ use mirror::{Failure, MirrorOptions, Totals};
 use promoter::report::row;
 use serde_json::json;
 use transfer::Confirm;
+use wording::counted;
 
 use crate::{
     arguments::{Mirror, Output},
@@ -80,14 +81,13 @@ fn in_words(totals: &Totals, confirm: Confirm) -> String {
         Confirm::DryRun => ("to copy", "to repair"),
     };
     let mut text = format!(
-        "{} repositories, {} tags: {} blobs and {} manifests {done}, {} {repaired} ({} bytes), {} already there, \
-         {} failed.",
-        totals.repositories,
-        totals.tags,
-        totals.blobs,
-        totals.manifests,
+        "{}, {}: {} and {} {done}, {} {repaired} ({}), {} already there, {} failed.",
+        counted(totals.repositories, "repository"),
+        counted(totals.tags, "tag"),
+        counted(totals.blobs, "blob"),
+        counted(totals.manifests, "manifest"),
         totals.repaired,
-        totals.bytes,
+        counted(totals.bytes, "byte"),
         totals.already_there,
         totals.failed.len(),
     );

@@ -16,6 +16,7 @@ use promoter::{
 use promotion_manifest::EdgeSet;
 use registry_client::Client;
 use transfer::{Confirm, StopCause};
+use wording::counted;
 
 use crate::{
     arguments::{Attachments, Choosing, Manifests, Output, Promote, Verify},
@@ -221,26 +222,27 @@ fn in_words(ending: &Ending) -> String {
         ),
     };
     let mut text = format!(
-        "{} edges: {} present, {done}, {} lost, {} refused, {} failed; {} problems in manifests. \
-         {} requests, {} read and {} written in {:.1} s.",
-        ending.summary.edges(),
+        "{}: {} present, {done}, {} lost, {} refused, {} failed; {} in manifests. \
+         {}, {} read and {} written in {:.1} s.",
+        counted(ending.summary.edges(), "edge"),
         of(Verdict::Present),
         of(Verdict::Lost),
         of(Verdict::Refused),
         of(Verdict::Failed),
-        ending.problems,
-        ending.requests(),
+        counted(ending.problems as u64, "problem"),
+        counted(ending.requests(), "request"),
         in_bytes(ending.bytes_received()),
         in_bytes(ending.bytes_sent()),
         ending.time.as_secs_f64(),
     );
     if !ending.unanswered.is_empty() {
-        let count = ending.unanswered.len();
-        text.push_str(&format!(" The public name does not answer for {count} tags."));
+        let tags = counted(ending.unanswered.len() as u64, "tag");
+        text.push_str(&format!(" The public name does not serve {tags}."));
     }
     let broken = of(Verdict::AttachmentBroken);
     if broken > 0 {
-        text.push_str(&format!(" {broken} attachments are broken at their source."));
+        let attachments = counted(broken, "attachment");
+        text.push_str(&format!(" Broken at their source and left out: {attachments}."));
     }
     match ending.stopped {
         Some(cause) if !ending.all_holds() => text.push_str(&incomplete(ending.confirm, cause)),
@@ -269,13 +271,13 @@ const fn conclusion(ending: &Ending) -> &'static str {
     let has_pending = ending.summary.pending() > 0;
     match (ending.confirm, ending.all_holds()) {
         (Confirm::DryRun, _) if has_pending => {
-            " Nothing was written: this was a dry run, and --confirm carries it out."
+            " Nothing was written: this was a dry run; use --confirm to write."
         }
-        (Confirm::DryRun, true) => " All that was asked for holds: there is nothing to do.",
+        (Confirm::DryRun, true) => " Everything the manifests ask for is in place; nothing to do.",
         (Confirm::DryRun, false) => {
-            " Nothing can be carried out, and not all that was asked for holds: see above."
+            " Nothing can be written, and not everything the manifests ask for is in place; see above."
         }
-        (Confirm::Write, true) => " All that was asked for holds.",
-        (Confirm::Write, false) => " Not all that was asked for holds: see above.",
+        (Confirm::Write, true) => " Everything the manifests ask for is in place.",
+        (Confirm::Write, false) => " Not everything the manifests ask for is in place; see above.",
     }
 }

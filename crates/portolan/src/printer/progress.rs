@@ -14,6 +14,7 @@ use indicatif::ProgressStyle;
 use promoter::report::in_bytes;
 use registry_client::{Client, Spent};
 use transfer::Progress;
+use wording::counted;
 
 use super::Screen;
 
@@ -167,7 +168,7 @@ fn in_words(spent: &[Spent], before: u64, expected: u64) -> String {
         text.push_str(&format!(" {host} {requests}"));
     }
     if let Some(more) = busiest.len().checked_sub(HOSTS_NAMED).filter(|more| *more > 0) {
-        text.push_str(&format!(" and {more} hosts more"));
+        text.push_str(&format!(" and {}", counted(more as u64, "more host")));
     }
     text
 }
@@ -241,7 +242,7 @@ mod tests {
         let spent = [host("a", 1), host("b", 5), host("c", 3), host("d", 2)];
         assert_eq!(
             in_words(&spent, 1 << 20, 4 << 20),
-            "40 B read, 3.0 MiB written (blobs: 4.0 MiB at most); requests: b 6 c 4 d 3 and 1 hosts more"
+            "40 B read, 3.0 MiB written (blobs: 4.0 MiB at most); requests: b 6 c 4 d 3 and 1 more host"
         );
         assert_eq!(in_words(&spent[..1], 0, 0), "10 B read, 1.0 MiB written; requests: a 2");
     }

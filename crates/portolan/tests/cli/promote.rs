@@ -35,7 +35,7 @@ async fn a_promotion_ends_with_0_when_everything_holds() {
     assert_eq!(again.json()["outcomes"][0]["outcome"], "present");
     assert_eq!(again.stderr, "");
     let words = run(&["promote", "--thin-manifest-dir", thin.path()]).await.expect(0);
-    assert!(words.stderr.contains("1 edges: 1 present"), "{}", words.stderr);
+    assert!(words.stderr.contains("1 edge: 1 present"), "{}", words.stderr);
 }
 
 #[tokio::test]
@@ -99,7 +99,7 @@ async fn what_cannot_run_ends_with_2_and_says_what_to_do() {
         (vec!["promote", "--manifest", "a", "--thin-manifest-dir", "b"], "cannot be used with"),
         (vec!["promote", "--manifest", &missing], "cannot read"),
         (vec!["promote", "--thin-manifest-dir", nothing.path()], "no promotion manifests in"),
-        (vec!["promote", "--thin-manifest-dir", thin.path()], "1 problems in manifests"),
+        (vec!["promote", "--thin-manifest-dir", thin.path()], "1 problem in manifests"),
         (vec!["promoet"], "promote"),
         (vec!["--log", "=,=", "demo"], "log filter"),
     ] {

@@ -42,7 +42,11 @@ async fn the_report_and_the_metrics_are_files_that_appear_whole() {
     let files = ["--report", &report, "--metrics-file", &metrics];
     let ended = run(&scene.arguments(&files)).await.expect(0);
     assert!(ended.stdout.contains("Copied (team)") && ended.stdout.contains("It cost"));
-    assert!(ended.stderr.trim_end().ends_with("All that was asked for holds."), "{}", ended.stderr);
+    assert!(
+        ended.stderr.trim_end().ends_with("Everything the manifests ask for is in place."),
+        "{}",
+        ended.stderr
+    );
     let json: Value =
         serde_json::from_str(&fs::read_to_string(&report).expect("it")).expect("JSON");
     assert_eq!((&json["schema"], &json["summary"]["copied"]), (&2.into(), &1.into()));
@@ -189,16 +193,17 @@ async fn the_last_line_offers_confirm_only_where_it_would_do_something() {
     let scene = Scene::new().await;
     let plan = ["promote", "--thin-manifest-dir", scene.thin.path()];
     let last = |ended: &crate::harness::Ended| ended.stderr.trim_end().to_owned();
-    let carries_out = "this was a dry run, and --confirm carries it out.";
+    let carries_out = "this was a dry run; use --confirm to write.";
     let ended = run(&plan).await.expect(0);
     assert!(last(&ended).ends_with(carries_out), "{}", ended.stderr);
     run(&scene.arguments(&[])).await.expect(0);
     let ended = run(&plan).await.expect(0);
-    assert!(last(&ended).ends_with("there is nothing to do."), "{}", ended.stderr);
+    assert!(last(&ended).ends_with("is in place; nothing to do."), "{}", ended.stderr);
     // The tag is elsewhere, and stays there.
     scene.production.load("images/app", "v1", &fixture::image(2, 1)).await;
     let ended = run(&plan).await.expect(1);
-    let nothing = "Nothing can be carried out, and not all that was asked for holds: see above.";
+    let nothing =
+        "Nothing can be written, and not everything the manifests ask for is in place; see above.";
     assert!(last(&ended).ends_with(nothing), "{}", ended.stderr);
 }
 
@@ -210,7 +215,7 @@ async fn a_dry_run_that_was_stopped_says_that_the_plan_is_incomplete_and_why() {
     let ended = run(&plan).await.expect(1);
     let incomplete = "The plan is incomplete: interrupted after 1s (--deadline); run again.";
     assert!(ended.stderr.trim_end().ends_with(incomplete), "{}", ended.stderr);
-    assert!(!ended.stderr.contains("Nothing can be carried out"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("Nothing can be written"), "{}", ended.stderr);
     let ended = run(&scene.arguments(&["--deadline", "1s"])).await.expect(1);
     let incomplete = "The promotion is incomplete: interrupted after 1s (--deadline); run again.";
     assert!(ended.stderr.trim_end().ends_with(incomplete), "{}", ended.stderr);
@@ -278,7 +283,7 @@ async fn a_broken_attachment_ends_with_1_and_is_fatal_to_its_image_only_on_reque
     assert_eq!(scene.production.tags("images/app").await, ["v1"]);
     assert!(ended.stdout.contains("Attachment broken (team)"), "{}", ended.stdout);
     assert!(ended.stdout.contains(&format!("digest tag {sig}: ")), "{}", ended.stdout);
-    assert!(ended.stderr.contains(" 1 attachments are broken at their source."));
+    assert!(ended.stderr.contains(" Broken at their source and left out: 1 attachment."));
     let text = fs::read_to_string(&metrics).expect("a file");
     assert!(text.lines().any(|line| line == "portolan_promoter_broken_attachments 1"), "{text}");
 }

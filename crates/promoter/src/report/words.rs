@@ -10,6 +10,7 @@ use std::{
 use oci::Digest;
 use promotion_manifest::{DestinationRepository, Edge, EdgeSet, Problem, one_line};
 use transfer::Confirm;
+use wording::counted;
 
 use super::{
     Report, Show, Width, costs,
@@ -143,7 +144,7 @@ impl<W: Write> WordsReport<W> {
             writeln!(self.out, "\nFailed")?;
         }
         for (reason, edges) in causes {
-            let cause = format!("{} edges: {reason}", edges.count);
+            let cause = format!("{}: {reason}", counted(edges.count, "edge"));
             writeln!(self.out, "{}", row(2, &[cause], self.width))?;
             for name in &edges.names {
                 let parts: Vec<_> = name.split("  ").collect();
@@ -154,7 +155,8 @@ impl<W: Write> WordsReport<W> {
             }
         }
         if self.left_out > 0 {
-            writeln!(self.out, "\nand {} edges more; --output json names each", self.left_out)?;
+            let left_out = counted(self.left_out, "more edge");
+            writeln!(self.out, "\nand {left_out}; --output json names each")?;
         }
         Ok(())
     }

@@ -202,5 +202,5 @@ async fn what_is_amiss_is_named_however_much_else_there_is_to_say() {
     assert_eq!(refused.count(), 5, "{text}");
     let failed = text.split("\nFailed\n  5 edges: it broke\n").nth(1).expect("a cause");
     assert_eq!(failed.lines().take_while(|line| line.starts_with("    team: app:v")).count(), 5);
-    assert!(text.contains("and 990 edges more; --output json names each"));
+    assert!(text.contains("and 990 more edges; --output json names each"));
 }

@@ -11,6 +11,7 @@ use std::{
 use cloud_ranges::{Format, Prefix, Ranges};
 use futures_util::future::join_all;
 use oci::Digest;
+use wording::counted;
 
 use crate::{
     config::{Config, RangesFrom, RangesSetting, Serves},
@@ -54,7 +55,7 @@ impl fmt::Display for RangesSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.used {
             Some((place, prefixes)) => {
-                write!(f, "{}: {prefixes} prefixes from {place}", self.cloud)?;
+                write!(f, "{}: {} from {place}", self.cloud, counted(*prefixes as u64, "prefix"))?;
             }
             None => write!(f, "no ranges loaded for `{}`", self.cloud)?,
         }

@@ -36,7 +36,7 @@ async fn every_step_of_a_blobs_way_is_told() {
     assert!(kept.contains(&format!("candidates:  upstream {far}\n")), "{kept}");
     assert!(kept.ends_with("307 to the upstream: the cloud is in `keep_upstream`\n"), "{kept}");
     let unknown = explain(&front, NOWHERE, &path);
-    assert!(unknown.contains("matched:     nothing among 4 prefixes\nlocation:    unknown\n"));
+    assert!(unknown.contains("matched:     none (4 prefixes loaded)\nlocation:    unknown\n"));
     assert!(unknown.ends_with("307 to the upstream: no store serves this location\n"), "{unknown}");
     assert_eq!(bucket.requests().len(), 0, "no store is asked");
 }

@@ -148,7 +148,7 @@ async fn an_override_is_all_that_counts_for_its_cloud() {
     let overrides = [("a".to_owned(), two.clone()), ("new".to_owned(), dir.path().join("none"))];
     let (ranges, sources) = load_ranges(&config, &overrides).await;
     let said: Vec<_> = sources.iter().map(ToString::to_string).collect();
-    assert_eq!(said[0], format!("a: 1 prefixes from {}", two.display()));
+    assert_eq!(said[0], format!("a: 1 prefix from {}", two.display()));
     assert!(said[1].starts_with("no ranges loaded for `new` ("), "{}", said[1]);
     assert_eq!(said[2], format!("b: 2 prefixes from {}", one.display()));
     assert_eq!(said[3], "no ranges loaded for `elsewhere` (`ranges` has no list for it)");

@@ -1,0 +1,133 @@
+//! What is wrong with a YAML file, and what to do: the parsers say what they expected, and this says which mistake
+//! is likely.
+//!
+//! Source: YAML 1.2.2; the errors of serde-saphyr, and those of granit-parser, which it is built on.
+
+use serde_saphyr::Error;
+
+/// A line and a column in characters, both from 1.
+pub type YamlPosition = (usize, usize);
+
+/// An unquoted `*` where a value begins.
+const ASTERISK: &str = "an unquoted `*` is a YAML alias; quote the asterisk";
+
+/// What the parser's messages mean, by a part of each.
+const CAUSES: [(&str, &str); 3] = [
+    (
+        "mapping values",
+        "a `:` follows a value that has one already; put quotes around a value with `: ` in it, or correct the \
+         indentation",
+    ),
+    ("':'", "a key without its `:`; add it, or correct the indentation"),
+    ("indent", "wrong indentation; align this line with the keys beside it"),
+];
+
+/// Where the problem is, and what to say of it. The parser refused `text` at `at` for this `cause`.
+#[must_use]
+pub fn yaml_syntax(text: &str, at: YamlPosition, cause: &str) -> (YamlPosition, String) {
+    if let Some(tab) = tab_in_indentation(text, at) {
+        return (tab, "tab in indentation; use spaces".to_owned());
+    }
+    if value_at(text, at).starts_with('*') {
+        return (at, ASTERISK.to_owned());
+    }
+    let known = CAUSES.iter().find(|(part, _)| cause.contains(part));
+    let message = known.map_or_else(
+        || format!("not valid YAML: {cause}; correct it here or in the lines before"),
+        |(_, message)| format!("not valid YAML: {message}"),
+    );
+    (at, message)
+}
+
+/// The same for a text that was to be read as a value of a certain shape. `minimum` is the shortest text that has it.
+#[must_use]
+pub fn yaml_fault(text: &str, error: &Error, minimum: &str) -> (Option<YamlPosition>, String) {
+    let error = error.without_snippet();
+    let at = error.location().and_then(|location| {
+        let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        (location.line() > 0).then(|| (number(location.line()), number(location.column())))
+    });
+    if is_blank(text) {
+        return (None, format!("the file is empty; write at least `{minimum}`"));
+    }
+    let found = found_at(text, at);
+    let message = match error {
+        Error::SerdeUnknownField { field, expected, .. } => {
+            format!("unknown key `{field}`; use one of `{}`", expected.join("`, `"))
+        }
+        Error::SerdeMissingField { field, .. } => format!("missing key `{field}`; add it"),
+        Error::DuplicateMappingKey { key: Some(key), .. } => {
+            format!("duplicate key `{key}`; remove one")
+        }
+        Error::InvalidScalar { ty: "boolean", .. } => {
+            format!("expected `true` or `false`, found {found}")
+        }
+        Error::InvalidScalar { ty, .. } if ty.starts_with(['i', 'u']) => {
+            format!("expected a whole number, found {found}")
+        }
+        Error::Unexpected { expected: "mapping start", .. } => {
+            format!("expected a mapping (`key: value`), found {found}")
+        }
+        Error::Unexpected { expected: "sequence start", .. } => {
+            format!("expected a list (`- item`), found {found}")
+        }
+        Error::Unexpected { expected: "string scalar", .. } => {
+            format!("expected text, found {found}")
+        }
+        other => {
+            let said = other.to_string();
+            let cause = said.rsplit_once(" at line ").map_or(said.as_str(), |(cause, _)| cause);
+            let (at, message) = yaml_syntax(text, at.unwrap_or((1, 1)), cause);
+            return (Some(at), message);
+        }
+    };
+    (at, message)
+}
+
+/// Whether there is nothing but blank lines, comments and the marks of a document.
+fn is_blank(text: &str) -> bool {
+    let mut lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
+    lines.all(|line| line.is_empty() || line.starts_with('#') || line == "---" || line == "...")
+}
+
+/// What begins at that place, as a message names it.
+fn found_at(text: &str, at: Option<YamlPosition>) -> String {
+    /// As much of a value as a message shows.
+    const SHOWN: usize = 40;
+    let value = at.map_or("", |at| value_at(text, at));
+    match value.bytes().next() {
+        None | Some(b'#') => "nothing".to_owned(),
+        Some(b'[') => "a list".to_owned(),
+        Some(b'-') if value == "-" || value.starts_with("- ") => "a list".to_owned(),
+        Some(b'{') => "a mapping".to_owned(),
+        Some(_) if value.ends_with(':') || value.contains(": ") => "a mapping".to_owned(),
+        Some(_) => match value.char_indices().nth(SHOWN) {
+            Some((end, _)) => format!("`{}…`", &value[..end]),
+            None => format!("`{value}`"),
+        },
+    }
+}
+
+/// The rest of the line from the value at that place on; inside of braces and brackets, to the end of that value.
+fn value_at(text: &str, (number, column): YamlPosition) -> &str {
+    let line = line(text, number).unwrap_or_default();
+    let start = line.char_indices().nth(column.saturating_sub(1)).map_or(line.len(), |(at, _)| at);
+    let (before, value) = line.split_at(start);
+    let end = if before.contains(['{', '[']) { value.find([',', '}', ']']) } else { None };
+    value[..end.unwrap_or(value.len())].trim()
+}
+
+/// The first tab among the blanks that begin the line of the error or the one after it, where the parser may have
+/// taken what comes for the rest of a value.
+fn tab_in_indentation(text: &str, at: YamlPosition) -> Option<YamlPosition> {
+    [at.0, at.0.saturating_add(1)].into_iter().find_map(|number| {
+        let line = line(text, number)?;
+        let blanks = &line[..line.len() - line.trim_start_matches([' ', '\t']).len()];
+        Some((number, blanks.find('\t')? + 1))
+    })
+}
+
+/// The line of that number, from 1.
+fn line(text: &str, number: usize) -> Option<&str> {
+    text.lines().nth(number.checked_sub(1)?)
+}
