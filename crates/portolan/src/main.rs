@@ -15,10 +15,7 @@ mod server;
 mod signals;
 mod store_server;
 
-use std::{
-    io::{self, Write as _},
-    process::ExitCode,
-};
+use std::{io, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::Parser as _;
@@ -37,7 +34,7 @@ fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(error) if is_broken_pipe(&error) => Exit::AllHolds.into(),
         Err(error) => {
-            let _ = writeln!(io::stderr(), "portolan: {}", in_words(&error));
+            let _ = printer::error(in_words(&error));
             Exit::CouldNotRun.into()
         }
     }

@@ -4,17 +4,22 @@ use std::io::{self, Write as _};
 
 use redirector::Front;
 
-use crate::{arguments::Explain, exit::Exit};
+use crate::{
+    arguments::Explain,
+    exit::Exit,
+    printer::{Printer, wrapped},
+};
 
-pub(crate) async fn run(explain: &Explain) -> anyhow::Result<Exit> {
+pub(crate) async fn run(explain: &Explain, printer: &Printer) -> anyhow::Result<Exit> {
     let config = super::serve::config(&explain.front)?;
     let (ranges, sources) = super::serve::ranges(&config, &explain.front).await?;
     let front = Front::new(config, ranges);
     let mut out = io::stdout().lock();
     let explanation = front.explain(explain.ip, &explain.path);
-    write!(out, "{explanation}")?;
+    let width = printer.width();
+    writeln!(out, "{}", wrapped(&explanation.to_string(), width))?;
     for source in sources {
-        writeln!(out, "ranges: {source}")?;
+        writeln!(out, "{}", wrapped(&format!("ranges: {source}"), width))?;
     }
     Ok(if explanation.is_error() { Exit::NotAsAsked } else { Exit::AllHolds })
 }

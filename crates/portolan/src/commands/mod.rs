@@ -34,7 +34,7 @@ pub(crate) async fn run(arguments: Arguments, screen: Screen) -> anyhow::Result<
         Command::Promote(promote) => promote::run(&promote, &printer).await,
         Command::Mirror(mirror) => mirror::run(&mirror, &printer).await,
         Command::Serve(serve) => serve::run(&serve, &printer).await,
-        Command::Explain(explain) => explain::run(&explain).await,
+        Command::Explain(explain) => explain::run(&explain, &printer).await,
         Command::Store(Store::Serve(serve)) => store_serve::run(&serve).await,
         Command::Registry(Registry::Serve(serve)) => registry_serve::run(&serve).await,
         Command::Demo(demo) => demo::run(&demo, &printer).await,

@@ -16,10 +16,11 @@ use blob_store::BlobStore;
 use oci::{Host, Reference, Repository};
 use promoter::{
     Choice, Clients, ManifestSource, Settings, Summary, Verdict,
-    report::{Show, Width, WordsReport},
+    report::{Show, Width, WordsReport, row},
 };
 use registry_client::Client;
 use transfer::{Confirm, Silent};
+use wording::counted;
 
 use content::Artifact;
 pub(crate) use harbour::Harbour;
@@ -30,21 +31,26 @@ const IMAGE: (&str, &str) = ("hello", "1.0");
 /// The chart's.
 const CHART: (&str, &str) = ("charts/hello", "1.0.0");
 
+/// The width of the narrowest terminal that people have, and of most pages that quote this.
+const COLUMNS: Width = Width::Columns(80);
+
 /// Makes the journey among the servers of `harbour`, telling `out` of each step once it is checked.
 ///
 /// # Errors
 /// When a claim does not hold.
 pub(crate) async fn run(harbour: &mut Harbour, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
-    writeln!(
-        out,
-        "Portolan: promote, mirror, serve, pull. All of it in this process, on loopback.\n"
-    )?;
+    writeln!(out, "Portolan: promote, mirror, serve, pull; all in this process, on loopback.\n")?;
     push(out, harbour).await?;
     promote(out, harbour).await?;
     mirror(out, harbour).await?;
     let front = harbour.front().await?;
     pulls(out, harbour, &front).await?;
     commands(out, &front)
+}
+
+/// Prints what was done in a step, which has been checked.
+fn step(out: &mut (dyn Write + Send), name: &str, done: &str) -> anyhow::Result<()> {
+    Ok(writeln!(out, "{}", row(0, &[format!("{name}{done}")], COLUMNS))?)
 }
 
 async fn push(out: &mut (dyn Write + Send), harbour: &Harbour) -> anyhow::Result<()> {
@@ -63,7 +69,7 @@ async fn push(out: &mut (dyn Write + Send), harbour: &Harbour) -> anyhow::Result
                 if index == last { Reference::Tag(tag.parse()?) } else { digest.into() };
             repository.put_manifest(&reference, media_type, manifest).await?;
         }
-        writeln!(out, "1 pushed     {}/staging/{name}:{tag}", harbour.staging)?;
+        step(out, "1 pushed     ", &format!("{}/staging/{name}:{tag}", harbour.staging))?;
     }
     Ok(())
 }
@@ -81,7 +87,8 @@ async fn promote(out: &mut (dyn Write + Send), harbour: &Harbour) -> anyhow::Res
     harbour.write("manifests/manifests/demo/promoter-manifest.yaml", &registries)?;
 
     let directory = harbour.directory().join("manifests");
-    writeln!(out, "2 planned    portolan promote --thin-manifest-dir {}", directory.display())?;
+    writeln!(out, "2 planned    portolan promote \\")?;
+    writeln!(out, "               --thin-manifest-dir {}", directory.display())?;
     let mut words = Vec::new();
     let plan = promote_once(&directory, Confirm::DryRun, &mut words).await?;
     ensure!(
@@ -89,8 +96,9 @@ async fn promote(out: &mut (dyn Write + Send), harbour: &Harbour) -> anyhow::Res
         "the plan is not to copy both: {plan:?}"
     );
     let words = String::from_utf8_lossy(&words);
-    for line in words.lines().filter(|line| line.starts_with("  ")) {
-        writeln!(out, "           {line}")?;
+    let is_row = |line: &&str| line.starts_with("  ");
+    for line in words.lines().skip_while(|line| !is_row(line)).take_while(is_row) {
+        writeln!(out, "{line}")?;
     }
     let done = promote_once(&directory, Confirm::Write, &mut io::sink()).await?;
     ensure!(done.count(Verdict::Copied) == 2, "not both were copied: {done:?}");
@@ -99,12 +107,9 @@ async fn promote(out: &mut (dyn Write + Send), harbour: &Harbour) -> anyhow::Res
         again.count(Verdict::Present) == 2,
         "a second promotion finds something to do: {again:?}"
     );
-    writeln!(
-        out,
-        "3 promoted   2 edges to {}/images; a second run found nothing to do",
-        harbour.production
-    )?;
-    Ok(())
+    let done =
+        format!("2 edges to {}/images; a second run found nothing to do", harbour.production);
+    step(out, "3 promoted   ", &done)
 }
 
 async fn promote_once(
@@ -116,7 +121,7 @@ async fn promote_once(
     let loaded = promoter::load(&source, &Choice::default())?;
     ensure!(loaded.problems.is_empty(), "problems in the manifests: {:?}", loaded.problems);
     let (_stopper, stop) = transfer::stop();
-    let mut report = WordsReport::new(out, Show::Changes, Width::Unlimited);
+    let mut report = WordsReport::new(out, Show::Changes, COLUMNS);
     let (clients, settings) = (Clients::new(Client::builder().build()), Settings::new(confirm));
     let (edges, problems) = (&loaded.edges, &loaded.problems);
     let ended =
@@ -137,11 +142,14 @@ async fn mirror(out: &mut (dyn Write + Send), harbour: &Harbour) -> anyhow::Resu
             first.blobs > 0 && again.blobs + again.manifests == 0,
             "a second mirroring copied something"
         );
-        writeln!(
-            out,
-            "4 mirrored   {} blobs and {} manifests, {} bytes, into store `{name}`; a second run found nothing to do",
-            first.blobs, first.manifests, first.bytes
-        )?;
+        let done = format!(
+            "into store `{name}` ({}): {} and {}, {}; a second run found nothing to do",
+            store.host,
+            counted(first.blobs, "blob"),
+            counted(first.manifests, "manifest"),
+            counted(first.bytes, "byte"),
+        );
+        step(out, "4 mirrored   ", &done)?;
     }
     Ok(())
 }
@@ -171,14 +179,14 @@ async fn pulls(
     harbour: &Harbour,
     front: &Host,
 ) -> anyhow::Result<()> {
-    writeln!(
-        out,
-        "5 pulled     {}:{} and {}:{} through {front}, every digest verified\n",
+    let done = format!(
+        "{}:{} and {}:{} through {front}, every digest verified\n",
         IMAGE.0, IMAGE.1, CHART.0, CHART.1
-    )?;
+    );
+    step(out, "5 pulled     ", &done)?;
     writeln!(
         out,
-        "             {:16} {:13} {:>9} {:>5} {:>9}   blobs came from",
+        "  {:15}  {:12}  {:>9}  {:>5}  {:>7}  blobs served by",
         "client", "address", "manifests", "blobs", "bytes"
     )?;
     for (place, address, served_by, expected) in clients(harbour) {
@@ -201,7 +209,7 @@ async fn pulls(
         }
         writeln!(
             out,
-            "             {place:16} {address:13} {manifests:>9} {blobs:>5} {bytes:>9}   {served_by} ({expected})"
+            "  {place:15}  {address:12}  {manifests:>9}  {blobs:>5}  {bytes:>7}  {served_by}"
         )?;
     }
     Ok(())
@@ -211,10 +219,8 @@ fn commands(out: &mut (dyn Write + Send), front: &Host) -> anyhow::Result<()> {
     let (name, tag) = IMAGE;
     writeln!(out, "\nPull it yourself:")?;
     writeln!(out, "  docker pull {front}/{name}:{tag}")?;
-    writeln!(
-        out,
-        "  skopeo copy --all --src-tls-verify=false docker://{front}/{name}:{tag} dir:/tmp/{name}"
-    )?;
+    writeln!(out, "  skopeo copy --all --src-tls-verify=false \\")?;
+    writeln!(out, "    docker://{front}/{name}:{tag} dir:/tmp/{name}")?;
     writeln!(out, "  crane pull --insecure {front}/{name}:{tag} {name}.tar")?;
     Ok(())
 }

@@ -7,9 +7,10 @@ mod screen;
 use std::{
     fmt,
     io::{self, IsTerminal as _, Write as _},
+    os::fd::AsFd,
 };
 
-use promoter::report::Width;
+use promoter::report::{Width, row};
 use registry_client::Client;
 use rustix::termios::tcgetwinsize;
 use transfer::Progress;
@@ -41,13 +42,14 @@ impl Printer {
     /// Prints a note on standard error, which may be closed.
     pub(crate) fn note(&self, text: impl fmt::Display) {
         if self.verbosity == Verbosity::Normal {
+            let text = for_stderr(text);
             let _ = self.screen.without_bar(|| writeln!(io::stderr(), "{text}"));
         }
     }
 
     /// Prints an error on standard error, with `--quiet` too.
     pub(crate) fn fault(&self, text: impl fmt::Display) {
-        let _ = self.screen.without_bar(|| writeln!(io::stderr(), "portolan: {text}"));
+        let _ = self.screen.without_bar(|| error(text));
     }
 
     /// Where progress is reported to.
@@ -79,18 +81,38 @@ impl Printer {
 
     /// The width of standard output: that of the terminal, if it is one.
     pub(crate) fn width(&self) -> Width {
-        if !io::stdout().is_terminal() {
-            return Width::Unlimited;
-        }
-        let of_terminal = || Some(usize::from(tcgetwinsize(io::stdout()).ok()?.ws_col));
-        let columns = crate::environment::columns().or_else(of_terminal);
-        columns.filter(|columns| *columns > 0).map_or(Width::Unlimited, Width::Columns)
+        width_of(io::stdout())
     }
 
     /// The screen, for data that goes elsewhere than to standard output.
     pub(crate) const fn screen(&self) -> &Screen {
         &self.screen
     }
+}
+
+/// Prints an error on standard error, in lines that fit a terminal.
+pub(crate) fn error(text: impl fmt::Display) -> io::Result<()> {
+    writeln!(io::stderr(), "{}", for_stderr(format_args!("portolan: {text}")))
+}
+
+/// The lines of `text`, wrapped between words where standard error is a terminal.
+fn for_stderr(text: impl fmt::Display) -> String {
+    wrapped(&text.to_string(), width_of(io::stderr()))
+}
+
+/// The lines of `text`, each wrapped between words where it is wider than that.
+pub(crate) fn wrapped(text: &str, width: Width) -> String {
+    text.lines().map(|line| row(0, &[line], width)).collect::<Vec<_>>().join("\n")
+}
+
+/// The width of a terminal, or what `COLUMNS` says of it; unlimited where `stream` is not one.
+fn width_of(stream: impl AsFd) -> Width {
+    if !stream.as_fd().is_terminal() {
+        return Width::Unlimited;
+    }
+    let of_terminal = || Some(usize::from(tcgetwinsize(&stream).ok()?.ws_col));
+    let columns = crate::environment::columns().or_else(of_terminal);
+    columns.filter(|columns| *columns > 0).map_or(Width::Unlimited, Width::Columns)
 }
 
 /// Standard output, until its reader goes away: what is written after that is dropped, so that work whose

@@ -17,6 +17,10 @@ async fn the_demonstration_checks_itself_and_leaves_nothing() {
     for word in ["docker pull", "skopeo copy", "crane pull", "AWS Paris", "elsewhere, IPv6"] {
         assert!(ended.stdout.contains(word), "{}", ended.stdout);
     }
+    // The name of a directory is left whole.
+    let mut lines = ended.stdout.lines().filter(|line| !line.contains("--thin-manifest-dir"));
+    let wide = lines.find(|line| line.chars().count() > 80);
+    assert_eq!(wide, None, "a line is wider than 80 columns");
     assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 0);
 }
 

@@ -16,3 +16,4 @@ mod pty;
 mod registry;
 mod servers;
 mod terminal;
+mod words;

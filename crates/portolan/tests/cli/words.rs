@@ -1,0 +1,113 @@
+//! The sentences of the program: numbers and their nouns, lines that fit a terminal, and each failure told once.
+
+use tempfile::TempDir;
+use testkit::{Fault, TestHost, TestRegistry, fixture};
+
+use crate::{
+    harness::{Ended, Thin, entry, portolan, run},
+    pty::Terminal,
+};
+
+/// Registries, and a thin manifest directory that asks for one tag of one image.
+struct Scene {
+    staging: TestRegistry,
+    production: TestRegistry,
+    thin: Thin,
+    directory: TempDir,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let (staging, production) = (TestRegistry::start().await, TestRegistry::start().await);
+        let image = fixture::image(1, 1);
+        staging.load("team/app", None, &image).await;
+        let (from, to) = (staging.prefix("team"), production.prefix("images"));
+        let thin = Thin::new().project("team", &from, &to, &entry("app", &image, &["v1"]));
+        let directory = TempDir::new().expect("a temporary directory");
+        Self { staging, production, thin, directory }
+    }
+
+    async fn promote(&self, flags: &[&str]) -> Ended {
+        run(&[&["promote", "--thin-manifest-dir", self.thin.path()], flags].concat()).await
+    }
+
+    /// The arguments of a mirroring of the production registry.
+    fn mirror(&self) -> [String; 6] {
+        let from = format!("{}/images", self.production.host());
+        let to = format!("file://{}/store", self.directory.path().display());
+        ["mirror", "--confirm", "--from", &from, "--to", &to].map(str::to_owned)
+    }
+}
+
+#[tokio::test]
+async fn a_count_of_one_is_followed_by_a_singular() {
+    let scene = Scene::new().await;
+    let plan = scene.promote(&[]).await.expect(0);
+    assert!(plan.stderr.contains("\n1 edge: 0 present, 1 to copy"), "{}", plan.stderr);
+    assert!(plan.stderr.contains("0 problems in manifests."), "{}", plan.stderr);
+    scene.staging.fail(Fault::everywhere("/blobs/").status(403));
+    let failed = scene.promote(&["--confirm"]).await.expect(1);
+    assert!(failed.stdout.contains("\nFailed\n  1 edge: "), "{}", failed.stdout);
+    scene.staging.clear_faults();
+    scene.promote(&["--confirm"]).await.expect(0);
+
+    let arguments = scene.mirror();
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let mirrored = run(&arguments).await.expect(0);
+    let summary = "1 repository, 1 tag: 2 blobs and 1 manifest copied, 0 repaired (";
+    assert!(mirrored.stderr.contains(summary), "{}", mirrored.stderr);
+
+    let file = scene.directory.path().join("bad.yaml");
+    std::fs::write(&file, "registries: 1\n").expect("a file");
+    let bad = run(&["promote", "--manifest", file.to_str().expect("UTF-8")]).await.expect(2);
+    assert!(bad.stderr.contains("0 edges: ") && bad.stderr.contains("; 1 problem in manifests."));
+}
+
+#[tokio::test]
+async fn notes_and_errors_are_wrapped_between_words_on_a_terminal() {
+    let scene = Scene::new().await;
+    let unknown = ["promote", "--thin-manifest-dir", scene.thin.path(), "--canonical", "a.example"];
+    let explain = ["explain", "--ip", "192.0.2.1", "/v2/app/manifests/latest"];
+    for (arguments, code) in [
+        (&["promote", "--thin-manifest-dir", scene.thin.path()][..], 0),
+        (&unknown, 2),
+        (&explain, 0),
+    ] {
+        let piped = run(arguments).await.expect(code);
+        for columns in [60, 80, 150] {
+            let terminal = Terminal::open(45, columns);
+            let mut command = portolan(arguments);
+            let mut child = terminal.start(&mut command);
+            drop(command);
+            assert_eq!(child.wait().await.expect("it ends").code(), Some(code));
+            let lines = terminal.lines().await;
+            let is_wide = |line: &&String| line.chars().count() > usize::from(columns);
+            let wide = lines.iter().filter(is_wide).find(|line| line.trim().contains(' '));
+            assert_eq!(wide, None, "{columns}");
+            let last = piped.stderr.lines().last().or(piped.stdout.lines().last());
+            let last = last.and_then(|line| line.split_whitespace().last()).expect("a word");
+            assert!(lines.join("\n").contains(last), "{lines:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_failure_of_a_mirroring_is_printed_once() {
+    let scene = Scene::new().await;
+    scene.promote(&["--confirm"]).await.expect(0);
+    scene.production.fail(Fault::everywhere("/blobs/").corrupt());
+    let unreachable = scene.mirror().map(|argument| {
+        argument.replace(&scene.production.host().to_string(), &TestHost::unreachable().to_string())
+    });
+    for arguments in [scene.mirror(), unreachable] {
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        let ended = run(&arguments).await.expect(1);
+        assert!(ended.stdout.starts_with("failed: "), "{}", ended.stdout);
+        let both = format!("{}{}", ended.stdout, ended.stderr);
+        for line in ended.stdout.lines() {
+            let reason = line.strip_prefix("failed: ").expect("a failure");
+            assert_eq!(both.matches(reason).count(), 1, "{both}");
+        }
+        assert!(!ended.stderr.contains("WARN"), "{}", ended.stderr);
+    }
+}
