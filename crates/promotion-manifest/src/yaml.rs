@@ -275,9 +275,7 @@ impl<'t> Node<'t> {
                 }
                 None => {
                     let (text, known) = (quoted(text), names.join("`, `"));
-                    let message = format!(
-                        "unknown key {text}: known here are `{known}`; correct or remove it"
-                    );
+                    let message = format!("unknown key {text}; use one of `{known}`");
                     report.leave_out_project(key.position, message);
                 }
             }

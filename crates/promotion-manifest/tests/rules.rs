@@ -144,10 +144,7 @@ fn row_3_an_unknown_key_leaves_the_project_out() {
     images(
         "- name: i\n  dmpa: {<a>: [t]}\n  tags: []\n",
         (
-            &[
-                ("img:2:3", "unknown key `dmpa`: known here are `name`, `dmap`"),
-                ("img:3:3", "`tags`"),
-            ],
+            &[("img:2:3", "unknown key `dmpa`; use one of `name`, `dmap`"), ("img:3:3", "`tags`")],
             None,
         ),
     );
@@ -329,9 +326,9 @@ fn row_21_provenance_of_other_keys_or_types_leaves_the_project_out() {
         ),
         (
             &[
-                ("reg:5:14", "unknown key `modus`: known here are `mode`"),
+                ("reg:5:14", "unknown key `modus`; use one of `mode`"),
                 ("reg:5:34", "`builders` must be a list of mappings"),
-                ("reg:5:58", "unknown key `image`: known here are `images`, `level`"),
+                ("reg:5:58", "unknown key `image`; use one of `images`, `level`"),
             ],
             None,
         ),

@@ -27,7 +27,7 @@ const MAX_CAPACITY: i64 = 100_000_000;
 pub(super) fn read(file: &str, text: &str) -> Result<Config, ConfigError> {
     let options = serde_saphyr::options! { with_snippet: false };
     let document = serde_saphyr::from_str_with_options(text, options)
-        .map_err(|error| ConfigError { problems: vec![yaml_problem(file, &error)] })?;
+        .map_err(|error| ConfigError { problems: vec![yaml_problem(file, text, &error)] })?;
     let mut check = Check { file, problems: Vec::new() };
     let config = check.config(document);
     check.problems.sort_by_key(|problem| problem.position);
@@ -37,17 +37,13 @@ pub(super) fn read(file: &str, text: &str) -> Result<Config, ConfigError> {
     }
 }
 
-/// The library's message without the position at its end, which we print in front, and without
-/// advice on how to program it.
-fn yaml_problem(file: &str, error: &serde_saphyr::Error) -> ConfigProblem {
-    let text = error.without_snippet().to_string();
-    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message);
-    let text = text.split_once(", set DuplicateKeyPolicy").map_or(text, |(message, _)| message);
-    ConfigProblem {
-        source: file.to_owned(),
-        position: error.location().and_then(position),
-        message: text.to_owned(),
-    }
+/// The shortest configuration.
+const MINIMUM: &str = "upstream: {endpoint: https://HOST}";
+
+fn yaml_problem(file: &str, text: &str, error: &serde_saphyr::Error) -> ConfigProblem {
+    let (position, message) = wording::yaml_fault(text, error, MINIMUM);
+    let position = position.map(|(line, column)| (line as u64, column as u64));
+    ConfigProblem { source: file.to_owned(), position, message }
 }
 
 pub(super) fn position(location: Location) -> Option<(u64, u64)> {

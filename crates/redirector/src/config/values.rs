@@ -5,10 +5,10 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use cloud_ranges::Format;
 use oci::{Host, Repository};
-use url::Url;
+use url::{ParseError, Url};
 
 use super::{Index, RangesFrom};
-use crate::redirect::BaseUrl;
+use crate::redirect::{BaseUrl, BaseUrlError};
 
 /// Units of durations, the longest first, in milliseconds.
 const UNITS: [(&str, u64); 5] =
@@ -16,7 +16,9 @@ const UNITS: [(&str, u64); 5] =
 
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_error| {
-        format!("`{text}` is not an address with a port; write `0.0.0.0:8080` or `[::]:8080`")
+        format!(
+            "`{text}` is not an address and port; write for example `127.0.0.1:8080` or `[::]:8080`"
+        )
     })
 }
 
@@ -33,7 +35,7 @@ pub(super) fn directory(text: &str) -> Result<PathBuf, String> {
 
 /// A URL that a client is sent to as it is.
 pub(super) fn page(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| format!("`{text}` is not a URL: {error}"))?;
+    let url = Url::parse(text).map_err(|error| not_a_url(text, error))?;
     let has_user = !url.username().is_empty() || url.password().is_some();
     if !matches!(url.scheme(), "http" | "https") || has_user {
         return Err(format!("`{text}` must be an http or https URL without a user"));
@@ -41,8 +43,18 @@ pub(super) fn page(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
+fn not_a_url(text: &str, error: ParseError) -> String {
+    match error {
+        ParseError::RelativeUrlWithoutBase => format!("`{text}` is not a URL; begin with https://"),
+        error => format!("`{text}` is not a URL: {error}; correct it"),
+    }
+}
+
 pub(super) fn base(text: &str) -> Result<BaseUrl, String> {
-    text.parse().map_err(|error| format!("`{text}`: {error}"))
+    text.parse().map_err(|error| match error {
+        BaseUrlError::Syntax(error) => not_a_url(text, error),
+        error => format!("`{text}`: {error}"),
+    })
 }
 
 pub(super) fn endpoint(text: &str) -> Result<BaseUrl, String> {

@@ -80,20 +80,29 @@ fn faults(lines: &str) -> String {
 
 /// Lines after the upstream's, and how the fault in them is told.
 const FAULTS: &[(&str, &str)] = &[
-    ("lisen: x", "f.yaml:2:1: unknown field `lisen`, expected one of "),
-    ("stores: [{name: a, url: u, servs: []}]", "f.yaml:2:28: unknown field `servs`, "),
-    ("access_log: maybe", "f.yaml:2:13: "),
-    ("listen: x", "f.yaml:2:9: `listen`: `x` is not an address with a port"),
-    ("listen: 8080", "f.yaml:2:9: `listen`: `8080` is not an address with a port"),
-    ("admin: localhost", "f.yaml:2:8: `admin`: `localhost` is not an address with a port"),
+    ("lisen: x", "f.yaml:2:1: unknown key `lisen`; use one of `listen`, `admin`, "),
+    ("stores: [{name: a, url: u, servs: []}]", "f.yaml:2:28: unknown key `servs`; use one of "),
+    ("access_log: maybe", "f.yaml:2:13: expected `true` or `false`, found `maybe`"),
+    (
+        "listen: x",
+        "f.yaml:2:9: `listen`: `x` is not an address and port; write for example `127.0.0.1:8080` or `[::]:8080`",
+    ),
+    (
+        "listen: 8080",
+        "f.yaml:2:9: `listen`: `8080` is not an address and port; write for example `127.0.0.1:8080` or `[::]:8080`",
+    ),
+    (
+        "admin: localhost",
+        "f.yaml:2:8: `admin`: `localhost` is not an address and port; write for example `127.0.0.1:8080` or `[::]:8080`",
+    ),
     ("admin: ''", "f.yaml:2:8: `admin`: `` is not an address"),
     ("cache_dir: ''", "f.yaml:2:12: `cache_dir`: it is empty"),
-    ("info_url: about", "f.yaml:2:11: `info_url`: `about` is not a URL"),
+    ("info_url: about", "f.yaml:2:11: `info_url`: `about` is not a URL; begin with https://"),
     ("info_url: ftp://x", "f.yaml:2:11: `info_url`: `ftp://x` must be an http or https URL"),
     ("privacy_url: https://u:p@x", "f.yaml:2:14: `privacy_url`: "),
     (
         "canonical_upstream: {endpoint: x}",
-        "f.yaml:2:32: `canonical_upstream.endpoint`: `x`: not a URL",
+        "f.yaml:2:32: `canonical_upstream.endpoint`: `x` is not a URL; begin with https://",
     ),
     (
         "canonical_upstream: {endpoint: https://x/y}",
@@ -103,7 +112,7 @@ const FAULTS: &[(&str, &str)] = &[
         "canonical_upstream: {endpoint: https://x, path: A}",
         "f.yaml:2:49: `canonical_upstream.path`: `A`: ",
     ),
-    ("canonical_upstream: {path: a}", "f.yaml:2:22: missing field `endpoint`"),
+    ("canonical_upstream: {path: a}", "f.yaml:2:22: missing key `endpoint`; add it"),
     ("client_ip: {forwarded: yes}", "f.yaml:2:24: `client_ip.forwarded`: `yes` is not one of"),
     (
         "client_ip: {trusted_hops: 17}",
@@ -127,7 +136,7 @@ const FAULTS: &[(&str, &str)] = &[
     ),
     (
         "stores: [{name: a, url: x, serves: [{cloud: b}]}]",
-        "f.yaml:2:25: `stores.url`: `x`: not a URL",
+        "f.yaml:2:25: `stores.url`: `x` is not a URL; begin with https://",
     ),
     ("stores: [{name: a, url: https://x/?y, serves: [{cloud: b}]}]", "f.yaml:2:25: `stores.url`: "),
     ("stores: [{name: a b, url: https://x, serves: [{cloud: b}]}]", "f.yaml:2:17: `stores.name`: "),
@@ -157,8 +166,21 @@ const FAULTS: &[(&str, &str)] = &[
         "presence: {capacity: 0}",
         "f.yaml:2:22: `presence.capacity`: 0 is out of range; use 1–100000000",
     ),
-    ("upstream: {endpoint: https://x}", "f.yaml:2:1: duplicate mapping key: upstream"),
-    ("a: [", "f.yaml:"),
+    ("upstream: {endpoint: https://x}", "f.yaml:2:1: duplicate key `upstream`; remove one"),
+    ("stores: [", "f.yaml:2:9: not valid YAML: "),
+    (
+        "listen: a: b",
+        "f.yaml:2:10: not valid YAML: a `:` follows a value that has one already; put quotes",
+    ),
+    ("stores:\n\t- x", "f.yaml:3:1: tab in indentation; use spaces"),
+    ("keep_upstream: *", "f.yaml:2:16: an unquoted `*` is a YAML alias; quote the asterisk"),
+    ("keep_upstream: [*gcp]", "f.yaml:2:17: an unquoted `*` is a YAML alias; quote the asterisk"),
+    ("stores: {name: x}", "f.yaml:2:9: expected a list (`- item`), found a mapping"),
+    ("stores: x", "f.yaml:2:9: expected a list (`- item`), found `x`"),
+    ("presence:\n - 1s", "f.yaml:3:2: expected a mapping (`key: value`), found a list"),
+    ("presence: 1s", "f.yaml:2:11: expected a mapping (`key: value`), found `1s`"),
+    ("listen: [a]", "f.yaml:2:9: expected text, found a list"),
+    ("client_ip: {trusted_hops: many}", "f.yaml:2:27: expected a whole number, found `many`"),
 ];
 
 #[test]
@@ -168,7 +190,13 @@ fn a_fault_is_named_with_its_place() {
         assert!(found.starts_with(fault), "{lines}\n  has:      {found}\n  expected: {fault}");
         assert!(!found.contains('\n') && !found.contains(" at line "), "{lines}: {found}");
     }
-    for text in ["", "listen: 0.0.0.0:1", "- a", "\0"] {
+    for text in ["", " \n", "# upstream\n", "---\n"] {
+        let fault = Config::from_yaml("f.yaml", text).unwrap_err().to_string();
+        let empty =
+            "f.yaml: the file is empty; write at least `upstream: {endpoint: https://HOST}`";
+        assert_eq!(fault, empty, "{text:?}");
+    }
+    for text in ["listen: 0.0.0.0:1", "- a", "\0"] {
         let fault = Config::from_yaml("f.yaml", text).unwrap_err().to_string();
         assert!(fault.starts_with("f.yaml:"), "{text:?}: {fault}");
     }

@@ -153,23 +153,26 @@ impl FromStr for Pattern {
         }
         match plain.join("/").parse::<Repository>() {
             Ok(_) => Ok(Self { components, goes_on }),
-            Err(error) => Err(format!("{}: {error}", bad(text))),
+            Err(_) => Err(bad(text)),
         }
     }
 }
 
 fn bad(text: &str) -> String {
     format!(
-        "`{text}` names no repositories; write a name, with `*` for any one component or `**` at the end for any number"
+        "`{text}` is not a repository pattern; write a repository name, in which `*` may stand for one whole \
+         component (`team/*`) and `**` for all that follow (`team/**`)"
     )
 }
+
+/// The shortest file of rights.
+const MINIMUM: &str = "rules: []";
 
 /// The rules of a file, or what is wrong with it.
 pub(super) fn parse(file: NamedText<'_>, users: &Users) -> Result<Rules, Vec<AccessProblem>> {
     let document: Document = serde_saphyr::from_str(file.text).map_err(|error| {
-        let (line, column) = error.location().map_or((1, 1), place);
-        let message = error.without_snippet().to_string();
-        vec![AccessProblem::new(file.name, (line, column), message)]
+        let (place, message) = wording::yaml_fault(file.text, &error, MINIMUM);
+        vec![AccessProblem::new(file.name, place.unwrap_or((1, 1)), message)]
     })?;
     let mut problems = Vec::new();
     let mut report = |at: &Location, message| {
@@ -205,7 +208,9 @@ fn who(name: &str, users: &Users) -> Result<Who, String> {
         ANONYMOUS => Ok(Who::Anybody),
         "*" => Ok(Who::LoggedIn),
         name if users.name(name).is_some() => Ok(Who::Named(name.to_owned())),
-        name => Err(format!("the htpasswd file has no user `{name}`")),
+        name => {
+            Err(format!("unknown user `{name}`; add it to the htpasswd file, or correct the name"))
+        }
     }
 }
 
@@ -213,7 +218,7 @@ fn right(text: &str) -> Result<Right, String> {
     match text {
         "pull" => Ok(Right::Pull),
         "push" => Ok(Right::Push),
-        other => Err(format!("`{other}` is no right; there are `pull` and `push`")),
+        other => Err(format!("unknown right `{other}`; use `pull` or `push`")),
     }
 }
 
@@ -274,12 +279,30 @@ mod tests {
         let places: Vec<_> =
             problems.iter().map(|problem| (problem.line, problem.column)).collect();
         assert_eq!(places, [(2, 11), (3, 18), (3, 28), (3, 33), (3, 37), (4, 18)]);
-        assert!(problems[0].to_string().starts_with("rights:2:11: the htpasswd file has no user"));
-        for text in
-            ["rules:\n- {users: [], repositories: []}\n", "rules: []\nx: 1\n", "rules: [", ""]
-        {
+        let said: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        let pattern = "is not a repository pattern; write a repository name, in which `*` may stand for one whole";
+        for (problem, expected) in said.iter().zip([
+            "rights:2:11: unknown user `carol`; add it to the htpasswd file, or correct the name",
+            &format!("rights:3:18: `a/**/b` {pattern}"),
+            &format!("rights:3:28: `A` {pattern}"),
+            &format!("rights:3:33: `` {pattern}"),
+            &format!("rights:3:37: `a**` {pattern}"),
+            "rights:4:18: unknown right `delete`; use `pull` or `push`",
+        ]) {
+            assert!(problem.starts_with(expected), "{problem}");
+        }
+        for (text, expected) in [
+            (
+                "rules:\n- {users: [], repositories: []}\n",
+                "rights:2:15: missing key `rights`; add it",
+            ),
+            ("rules: []\nx: 1\n", "rights:2:1: unknown key `x`; use one of `rules`"),
+            ("rules: [", "rights:1:8: not valid YAML: "),
+            ("", "rights:1:1: the file is empty; write at least `rules: []`"),
+        ] {
             let problems = parse(NamedText { name: "rights", text }, &users()).expect_err(text);
             assert_eq!(problems.len(), 1, "{text}");
+            assert!(problems[0].to_string().starts_with(expected), "{text}: {}", problems[0]);
         }
     }
 }
