@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Bounds that an operator may set. The defaults are the constants beside them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The longest manifest taken, in bytes.
+    /// The longest manifest taken, in bytes: at most [`MAX_STORED_MANIFEST_BYTES`].
     pub max_manifest_bytes: u64,
     /// The longest blob taken, in bytes; without one, what suits the storage.
     pub max_blob_bytes: Option<u64>,
@@ -32,6 +32,10 @@ impl Default for Limits {
 /// What distribution-spec 1.1 ("Pushing Manifests") asks registries to take at least, and tells
 /// clients not to exceed.
 pub const MAX_MANIFEST_BYTES: u64 = 4 << 20;
+
+/// The longest manifest that can be stored, in bytes, whatever the setting: it is read into memory whole, and a
+/// longer file in its place is damaged.
+pub const MAX_STORED_MANIFEST_BYTES: u64 = 64 << 20;
 
 /// The longest blob that a directory takes, in bytes: far above any layer in the field, so that only
 /// an upload without end meets it.

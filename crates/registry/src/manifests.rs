@@ -18,7 +18,7 @@ use crate::{
     DOCKER_CONTENT_DIGEST, Settings,
     body::Incoming,
     conditions::{allow_writing, instead_of_content, validators},
-    limits::{MAX_CHECKED_BLOBS, MAX_TAGS_AT_ONCE},
+    limits::{MAX_CHECKED_BLOBS, MAX_STORED_MANIFEST_BYTES, MAX_TAGS_AT_ONCE},
     refusal::{Refusal, unless_absent},
     storage::{Backend, Storage, StorageError, StoredManifest, readable},
 };
@@ -104,7 +104,8 @@ pub(crate) async fn write(
     headers: &HeaderMap,
     body: &mut Incoming,
 ) -> Result<Response, Refusal> {
-    let bytes = body.collect(settings.limits.max_manifest_bytes).await?;
+    let max = settings.limits.max_manifest_bytes.min(MAX_STORED_MANIFEST_BYTES);
+    let bytes = body.collect(max).await?;
     let served_as = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let served_as = media_type::essence(served_as.unwrap_or_default());
     let (manifest, digest, stored) = understand(served_as, bytes, reference.clone()).await?;

@@ -172,6 +172,9 @@ fn now(current: Option<Digest>) -> String {
 fn in_words(error: &StorageError) -> &'static str {
     if error.is_full() {
         "the registry's disk is full; what it acknowledged is kept. Try again once there is room"
+    } else if error.is_obstructed() {
+        "this cannot be stored or deleted: something that is not the registry's has its name; the log says \
+         where"
     } else {
         "the registry's storage failed; its log says why"
     }
@@ -218,6 +221,7 @@ impl Refusal {
             Self::RangeOutside { .. } => (Status::RANGE_NOT_SATISFIABLE, Code::SizeInvalid),
             Self::BodyBroken(_) => (Status::BAD_REQUEST, Code::BlobUploadInvalid),
             Self::BodySilent => (Status::REQUEST_TIMEOUT, Code::BlobUploadInvalid),
+            Self::Storage(error) if error.is_obstructed() => (Status::NOT_FOUND, Code::NameUnknown),
             Self::Storage(error) if error.is_full() => return (Status::INSUFFICIENT_STORAGE, None),
             Self::Storage(_) => return (Status::INTERNAL_SERVER_ERROR, None),
             Self::Damaged(absent) => return absent.kind(),
@@ -264,7 +268,10 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        if let Self::Storage(error) = &self {
+        // What is in the way the storage has logged, less often.
+        if let Self::Storage(error) = &self
+            && !error.is_obstructed()
+        {
             tracing::error!(%error, "the storage failed");
         }
         let (status, code) = self.kind();

@@ -110,8 +110,8 @@ pub(crate) struct RegistryEntrance {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct RegistryLimits {
-    /// The longest manifest
-    #[arg(long, value_name = "SIZE", default_value = "4MiB", value_parser = quantity::size)]
+    /// The longest manifest, at most 64MiB
+    #[arg(long, value_name = "SIZE", default_value = "4MiB", value_parser = manifest_size)]
     pub max_manifest_size: u64,
 
     /// The longest blob [default: 64GiB, and in memory 1GiB]
@@ -129,4 +129,26 @@ pub(crate) struct RegistryLimits {
     /// How many requests that read may be in flight, and as many that write
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = quantity::count)]
     pub max_requests: usize,
+}
+
+fn manifest_size(text: &str) -> Result<u64, String> {
+    let max = registry::limits::MAX_STORED_MANIFEST_BYTES;
+    match quantity::size(text)? {
+        size if size > max => Err(format!("a manifest may have at most {} MiB", max >> 20)),
+        size => Ok(size),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_longer_manifest_is_allowed_than_can_be_stored() {
+        assert_eq!(manifest_size("64MiB"), Ok(64 << 20));
+        for bad in ["65MiB", "1GiB"] {
+            let message = "a manifest may have at most 64 MiB".to_owned();
+            assert_eq!(manifest_size(bad), Err(message), "{bad}");
+        }
+    }
 }

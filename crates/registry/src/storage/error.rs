@@ -34,12 +34,19 @@ pub enum StorageError {
         /// Something that lies in it.
         found: String,
     },
-    /// A symbolic link in place of a directory or file of ours.
+    /// Something else has the name of a file or directory of the registry.
     #[error(
-        "`{}` is a symbolic link, which the registry does not follow; replace it by what it points \
-         to", .0.display()
+        "`{}` is {is} and must be {expected}; the registry neither follows nor removes it: move it \
+         away, or replace it by {expected}", path.display()
     )]
-    Link(PathBuf),
+    Obstructed {
+        /// Where.
+        path: PathBuf,
+        /// What it is, with its article.
+        is: &'static str,
+        /// What it must be, with its article.
+        expected: &'static str,
+    },
     /// A file does not hold what the layout says.
     #[error("`{}` is damaged; push it again", .0.display())]
     Damaged(PathBuf),
@@ -59,6 +66,12 @@ impl StorageError {
     #[must_use]
     pub const fn is_damage(&self) -> bool {
         matches!(self, Self::Damaged(_))
+    }
+
+    /// Whether something else has the name of a file or directory of the registry.
+    #[must_use]
+    pub const fn is_obstructed(&self) -> bool {
+        matches!(self, Self::Obstructed { .. })
     }
 
     /// Whether there is no room left: on the disk, in a quota, or for another file.

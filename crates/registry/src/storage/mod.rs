@@ -6,6 +6,7 @@
 mod directory;
 mod error;
 mod memory;
+mod regular_file;
 mod staged;
 
 use std::{

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Done, StorageError, error::failed};
+use super::{Done, StorageError, error::failed, regular_file};
 use crate::limits::READ_PIECE_BYTES;
 
 /// Content on its way in.
@@ -156,7 +156,7 @@ impl StagedFile {
         let file = match self.open.take() {
             Some(file) => file,
             None => {
-                let file = OpenOptions::new().read(true).write(true).open(&self.path);
+                let file = reopen(OpenOptions::new().read(true).write(true), &self.path);
                 file.map_err(failed("open", &self.path))?
             }
         };
@@ -164,7 +164,7 @@ impl StagedFile {
     }
 
     fn read(&self, mut each: impl FnMut(&[u8])) -> io::Result<()> {
-        let file = File::open(&self.path)?;
+        let file = reopen(OpenOptions::new().read(true), &self.path)?;
         let mut piece = vec![0; READ_PIECE_BYTES];
         let mut at = 0;
         while at < self.len {
@@ -176,6 +176,11 @@ impl StagedFile {
         }
         Ok(())
     }
+}
+
+fn reopen(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let file = regular_file::open(options, path)?;
+    file.ok_or_else(|| io::Error::other("it is not a regular file any more"))
 }
 
 impl Drop for StagedFile {

@@ -155,10 +155,11 @@ async fn symbolic_links_are_not_followed() {
     let peer = Peer::on(root).await;
     for path in ["/v2/a/manifests/v1".to_owned(), format!("/v2/a/blobs/{digest}")] {
         let answer = peer.ask(Method::DELETE, &path, &[], "").await;
-        assert_eq!(refusal(&answer), refused(500, "UNKNOWN"), "{path}");
+        assert_eq!(answer.status(), 404, "{path}");
     }
     let push = format!("/v2/a/blobs/uploads/?digest={digest}");
-    assert_eq!(peer.ask(Method::POST, &push, &[], "x").await.status(), 500);
+    let answer = peer.ask(Method::POST, &push, &[], "x").await;
+    assert_eq!(refusal(&answer), refused(404, "NAME_UNKNOWN"));
     assert_eq!(tree(outside.path()), before);
 }
 
@@ -418,15 +419,15 @@ async fn nothing_is_read_through_a_symbolic_link() {
     for (path, status) in [
         (format!("/v2/a/manifests/{}", image.digest()), 404),
         ("/v2/a/manifests/v1".to_owned(), 404),
-        ("/v2/b/manifests/v1".to_owned(), 500),
-        (format!("/v2/b/blobs/{blob}"), 500),
-        ("/v2/b/tags/list".to_owned(), 500),
-        (format!("/v2/b/referrers/{}", image.digest()), 500),
+        ("/v2/b/manifests/v1".to_owned(), 404),
+        (format!("/v2/b/blobs/{blob}"), 404),
+        ("/v2/b/tags/list".to_owned(), 404),
+        (format!("/v2/b/referrers/{}", image.digest()), 200),
     ] {
         assert_eq!(peer.get(&path).await.status(), status, "{path}");
     }
     let mount = format!("/v2/c/blobs/uploads/?mount={blob}&from=b");
-    assert_eq!(peer.ask(Method::POST, &mount, &[], "").await.status(), 500);
+    assert_eq!(peer.ask(Method::POST, &mount, &[], "").await.status(), 202);
 }
 
 /// Nothing waits for its writer.

@@ -9,6 +9,7 @@ mod discard;
 mod google;
 mod listing;
 mod manifests;
+mod obstacles;
 mod peer;
 mod referrers;
 mod server;

@@ -1,5 +1,5 @@
 //! Makes sure that a directory belongs to a registry before anything in it is changed: the marker file,
-//! the lock, and the directories of the layout, none of which may be a symbolic link.
+//! the lock, and the directories of the layout, each of its own kind and none a symbolic link.
 //!
 //! The layout: `docs/registry.md`.
 
@@ -13,8 +13,10 @@ use super::{
     super::{
         Done, StorageError,
         error::{failed, readable},
+        regular_file,
     },
-    files::{create_dir, if_there, is_regular_file, open, sync_dir},
+    files::{create_dir, is_regular_file, open, sync_dir},
+    obstacles::{directory_or_absent, file_or_absent},
 };
 
 /// The file that says that a registry owns the directory it lies in. Its content is for people.
@@ -49,9 +51,9 @@ impl Layout {
         [&self.repositories, &self.staging, &self.uploads, &self.blobs, &self.sizes]
     }
 
-    /// Nothing outside the root is read or written: a directory of the layout is a real one.
+    /// Nothing outside the root is read or written: a directory of the layout is a real one, or absent.
     fn check(&self) -> Done {
-        self.directories().into_iter().try_for_each(not_a_link)
+        self.directories().into_iter().try_for_each(directory_or_absent)
     }
 }
 
@@ -81,6 +83,7 @@ pub(super) fn for_reading(root: &Path) -> Result<(Layout, Option<File>), Storage
     let layout = Layout::below(root);
     layout.check()?;
     let path = root.join(LOCK);
+    file_or_absent(&path)?;
     let Some(lock) = readable(open(&path))?.flatten() else { return Ok((layout, None)) };
     match lock.try_lock_shared() {
         Err(TryLockError::WouldBlock) => Err(StorageError::InUse(root.to_owned())),
@@ -102,7 +105,9 @@ enum Owner {
 }
 
 fn owner(root: &Path) -> Result<Owner, StorageError> {
-    if is_regular_file(&root.join(MARKER))? {
+    let marker = root.join(MARKER);
+    file_or_absent(&marker)?;
+    if is_regular_file(&marker)? {
         return Ok(Owner::Registry);
     }
     let mut found = None;
@@ -143,22 +148,17 @@ fn write_marker(root: &Path) -> Done {
 
 fn lock(root: &Path) -> Result<File, StorageError> {
     let path = root.join(LOCK);
-    not_a_link(&path)?;
+    // Looks first: to open a device may do something.
+    file_or_absent(&path)?;
     // Never truncated: only its lock matters.
-    let lock = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
-    let lock = lock.map_err(failed("create", &path))?;
+    let lock =
+        regular_file::open(OpenOptions::new().write(true).create(true).truncate(false), &path);
+    let Some(lock) = lock.map_err(failed("create", &path))? else {
+        return Err(StorageError::Damaged(path));
+    };
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(StorageError::InUse(root.to_owned())),
         Err(TryLockError::Error(error)) => Err(failed("lock", &path)(error)),
-    }
-}
-
-/// Fails if there is a symbolic link at `path`.
-pub(super) fn not_a_link(path: &Path) -> Done {
-    let found = if_there(fs::symlink_metadata(path)).map_err(failed("look for", path))?;
-    match found {
-        Some(found) if found.is_symlink() => Err(StorageError::Link(path.to_owned())),
-        _ => Ok(()),
     }
 }

@@ -21,17 +21,42 @@ const MAX_LOGGED: usize = 1_000;
 pub(super) struct DamageLog(Mutex<HashMap<PathBuf, Instant>>);
 
 impl DamageLog {
-    /// Passes `result` on; if it says that a file is damaged, the log names the file.
+    /// Passes `result` on; if it says that a file is damaged or something else has its name, the log says
+    /// so.
     pub(super) fn log<T>(&self, result: Result<T, StorageError>) -> Result<T, StorageError> {
-        if let Err(StorageError::Damaged(path)) = &result
-            && self.is_due(path, Instant::now())
-        {
-            tracing::error!(
-                path = %path.display(),
-                "the stored copy is damaged, and clients are told that it is absent; push it again"
-            );
+        match &result {
+            Err(StorageError::Damaged(path)) if self.is_due(path, Instant::now()) => {
+                tracing::error!(
+                    path = %path.display(),
+                    "the stored copy is damaged, and clients are told that it is absent; push it again"
+                );
+            }
+            Err(error @ StorageError::Obstructed { path, .. })
+                if self.is_due(path, Instant::now()) =>
+            {
+                tracing::error!(%error, "content is absent to clients and cannot be pushed");
+            }
+            _ => {}
         }
         result
+    }
+
+    /// None where something else has the name of one of the directories above what was looked for.
+    pub(super) fn if_reachable<T>(
+        &self,
+        found: Result<T, StorageError>,
+    ) -> Result<Option<T>, StorageError> {
+        match self.log(found) {
+            Err(StorageError::Obstructed { .. }) => Ok(None),
+            found => found.map(Some),
+        }
+    }
+
+    /// Names a directory's entry that is left out.
+    pub(super) fn skipped(&self, path: &Path) {
+        if self.is_due(path, Instant::now()) {
+            tracing::error!(path = %path.display(), "skipped: it is not a regular file");
+        }
     }
 
     fn is_due(&self, path: &Path, now: Instant) -> bool {

@@ -2,18 +2,16 @@
 
 use std::{
     ffi::OsStr,
-    fs::{self, File},
+    fs::{self, DirEntry, File, FileType, OpenOptions},
     io::{self, Read as _},
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
-use rustix::{
-    fs::{CWD, Mode, OFlags, openat},
-    io::Errno,
+use super::{
+    super::{Done, Known, StorageError, error::failed, regular_file},
+    obstacles::failed_at,
 };
-
-use super::super::{Done, Known, StorageError, error::failed};
 
 /// Makes a directory and those above it, durably, as far as they are not there. Each is tried once: a
 /// file system that takes no directories, such as `/proc`, may say that a parent is missing.
@@ -36,7 +34,7 @@ pub(super) fn sync_dir(path: &Path) -> Done {
 
 /// Gives the file at `from` the name `to`, in place of what has it.
 pub(super) fn rename(from: &Path, to: &Path) -> Done {
-    fs::rename(from, to).map_err(failed("create", to))?;
+    fs::rename(from, to).map_err(failed_at("create", to))?;
     sync_dir(parent(to))
 }
 
@@ -70,19 +68,19 @@ pub(super) fn link(source: &Path, path: &Path) -> Result<Linked, StorageError> {
 
 /// How many names a regular file has, and its length; none where there is no such file.
 pub(super) fn names_of(path: &Path) -> Result<Option<(u64, u64)>, StorageError> {
-    let found = regular_file(path)?;
+    let found = metadata_of(path)?;
     Ok(found.map(|found| (found.nlink(), found.len())))
 }
 
 /// What is known of a regular file; none where nothing or something else lies, symbolic links among
 /// them.
-pub(super) fn regular_file(path: &Path) -> Result<Option<fs::Metadata>, StorageError> {
+pub(super) fn metadata_of(path: &Path) -> Result<Option<fs::Metadata>, StorageError> {
     let found = if_there(fs::symlink_metadata(path)).map_err(failed("look for", path))?;
     Ok(found.filter(fs::Metadata::is_file))
 }
 
 pub(super) fn is_regular_file(path: &Path) -> Known {
-    Ok(regular_file(path)?.is_some())
+    Ok(metadata_of(path)?.is_some())
 }
 
 /// Says that a file which is not one of ours stays.
@@ -91,45 +89,48 @@ pub(super) fn leave_alone(path: &Path) {
 }
 
 pub(super) fn delete(path: &Path) -> Known {
-    let deleted = if_there(fs::remove_file(path)).map_err(failed("delete", path))?.is_some();
+    let deleted = if_there(fs::remove_file(path)).map_err(failed_at("delete", path))?.is_some();
     if deleted {
         sync_dir(parent(path))?;
     }
     Ok(deleted)
 }
 
-pub(super) fn exists(path: &Path) -> Known {
-    path.try_exists().map_err(failed("look for", path))
-}
-
 /// Opens a file of ours to read it; none where there is none. What is not a regular file is damage: a
 /// symbolic link is not followed, and a FIFO is not waited for.
 pub(super) fn open(path: &Path) -> Result<Option<File>, StorageError> {
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let opened = match openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC | flags, Mode::empty()) {
-        Err(Errno::LOOP) => return Err(StorageError::Damaged(path.to_owned())),
-        opened => opened.map(File::from).map_err(io::Error::from),
-    };
-    let Some(file) = if_there(opened).map_err(failed("open", path))? else { return Ok(None) };
-    match file.metadata().map_err(failed("look at", path))?.is_file() {
-        true => Ok(Some(file)),
-        false => Err(StorageError::Damaged(path.to_owned())),
+    let opened = regular_file::open(OpenOptions::new().read(true), path);
+    match if_there(opened).map_err(failed("open", path))? {
+        Some(None) => Err(StorageError::Damaged(path.to_owned())),
+        opened => Ok(opened.flatten()),
     }
 }
 
-/// The content of a file; none where it is not there.
-pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, StorageError> {
-    let Some(mut file) = open(path)? else { return Ok(None) };
+/// The content of a file; none where it is not there. A file of more than `max` bytes is damage.
+pub(super) fn read(path: &Path, max: u64) -> Result<Option<Vec<u8>>, StorageError> {
+    let Some(file) = open(path)? else { return Ok(None) };
     let mut content = Vec::new();
-    file.read_to_end(&mut content).map_err(failed("read", path))?;
-    Ok(Some(content))
+    file.take(max.saturating_add(1)).read_to_end(&mut content).map_err(failed("read", path))?;
+    match content.len() as u64 > max {
+        true => Err(StorageError::Damaged(path.to_owned())),
+        false => Ok(Some(content)),
+    }
 }
 
 /// What lies in a directory: nothing if it is absent or is no directory.
 pub(super) fn entries(path: &Path) -> Result<Vec<PathBuf>, StorageError> {
+    let entries = entries_of_kind(path)?;
+    Ok(entries.into_iter().map(|(path, _)| path).collect())
+}
+
+/// The same, and what each is. No link is followed.
+pub(super) fn entries_of_kind(path: &Path) -> Result<Vec<(PathBuf, FileType)>, StorageError> {
     let Some(entries) = open_dir(path)? else { return Ok(Vec::new()) };
-    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
-    paths.collect::<io::Result<_>>().map_err(failed("read", path))
+    let with_kind = |entry: DirEntry| Ok((entry.path(), entry.file_type()?));
+    entries
+        .map(|entry| entry.and_then(with_kind))
+        .collect::<io::Result<_>>()
+        .map_err(failed("read", path))
 }
 
 /// Whether anything lies in a directory.
@@ -138,10 +139,20 @@ pub(super) fn holds_anything(path: &Path) -> Known {
     Ok(first.transpose().map_err(failed("read", path))?.is_some())
 }
 
+/// None where there is no directory; a link to one is none.
 fn open_dir(path: &Path) -> Result<Option<fs::ReadDir>, StorageError> {
-    match fs::read_dir(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(None),
-        opened => if_there(opened).map_err(failed("read", path)),
+    let found = if_there(fs::symlink_metadata(path)).map_err(failed("look for", path))?;
+    match found.is_some_and(|found| found.is_dir()) {
+        true => if_there(fs::read_dir(path)).map_err(failed("read", path)),
+        false => Ok(None),
+    }
+}
+
+/// Goes on after what could not be read or removed at start: one file must not keep a registry from
+/// starting.
+pub(super) fn or_leave(done: Done) {
+    if let Err(error) = done {
+        tracing::warn!(%error, "left as it is; the next start tries again");
     }
 }
 
@@ -154,10 +165,12 @@ pub(super) fn parent(path: &Path) -> &Path {
     path.parent().unwrap_or(path)
 }
 
+/// None where there is no such file, or a file lies where a directory above it should.
 pub(super) fn if_there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    use io::ErrorKind::{NotADirectory, NotFound};
     match result {
         Ok(value) => Ok(Some(value)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if matches!(error.kind(), NotFound | NotADirectory) => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -8,6 +8,7 @@ mod damage;
 mod discovery;
 mod files;
 mod names;
+mod obstacles;
 mod pool;
 mod sessions;
 mod sizes;
@@ -23,14 +24,15 @@ use std::{
 use oci::{Digest, Repository, Tag};
 
 use self::{
-    claim::{Layout, not_a_link},
+    claim::Layout,
     damage::DamageLog,
     discovery::holds_something,
     files::{
-        Linked, create_dir, delete, entries, exists, file_name, if_there, leave_alone, link, open,
-        parent, read, regular_file, rename, sync_dir,
+        Linked, create_dir, delete, entries, entries_of_kind, file_name, if_there, leave_alone,
+        link, metadata_of, open, or_leave, parent, read, rename, sync_dir,
     },
     names::RepositoryNames,
+    obstacles::{directories_below, failed_at},
     pool::{Pool, Reclaimed},
     sessions::Sessions,
     sizes::Sizes,
@@ -41,12 +43,21 @@ use super::{
     error::{failed, readable},
     staged::{Kept, StagedFile},
 };
-use crate::{limits::MAX_DIRECTORY_BLOB_BYTES, upload_id::UploadId};
+use crate::{
+    limits::{MAX_DIRECTORY_BLOB_BYTES, MAX_STORED_MANIFEST_BYTES},
+    upload_id::UploadId,
+};
 
 const BLOBS: &str = "_blobs";
 const MANIFESTS: &str = "_manifests";
 const TAGS: &str = "_tags";
 const REFERRERS: &str = "_referrers";
+
+/// The longest file of a manifest: before it stands a media type, which is one of four.
+const MAX_MANIFEST_FILE_BYTES: u64 = MAX_STORED_MANIFEST_BYTES + 256;
+
+/// The longest file of a tag: `sha512:` and 128 hexadecimal digits.
+const MAX_TAG_FILE_BYTES: u64 = 135;
 
 #[derive(Debug)]
 pub(super) struct Directory {
@@ -126,50 +137,63 @@ impl Directory {
         content.iter().try_for_each(|part| staged.append(part))?;
         staged.sync()?;
         self.make_parent(path)?;
-        rename(staged.path(), path)
+        self.damage.log(rename(staged.path(), path))
     }
 
     fn make_parent<'a>(&self, path: &'a Path) -> Result<&'a Path, StorageError> {
         let parent = parent(path);
-        self.no_links_above(path)?;
+        self.damage.log(self.check_directories(parent))?;
         let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         create_dir(parent)?;
         Ok(parent)
     }
 
-    /// Nothing is written, replaced or deleted through a symbolic link: what it points to is not ours.
-    fn no_links_above(&self, path: &Path) -> Done {
-        self.no_links_to(parent(path))
+    /// Nothing is read, written or deleted through a symbolic link: what it points to is not ours.
+    fn check_directories(&self, directory: &Path) -> Done {
+        directories_below(&self.repositories, directory)
     }
 
-    /// The same for a directory below `repositories`, itself included; nothing is read through a link either.
-    fn no_links_to(&self, directory: &Path) -> Done {
-        let below = directory.ancestors().take_while(|above| *above != self.repositories);
-        below.into_iter().try_for_each(not_a_link)
+    /// Whether there is no obstacle on the way to `directory`; the log names the obstacle.
+    fn is_reachable(&self, directory: &Path) -> Known {
+        let found = self.damage.if_reachable(self.check_directories(directory))?;
+        Ok(found.is_some())
     }
 
-    /// What lies in a repository's directory.
-    fn entries(&self, directory: &Path) -> Result<Vec<PathBuf>, StorageError> {
-        self.no_links_to(directory)?;
-        entries(directory)
+    /// The regular files in a repository's directory.
+    fn files(&self, directory: &Path) -> Result<Vec<PathBuf>, StorageError> {
+        if !self.is_reachable(directory)? {
+            return Ok(Vec::new());
+        }
+        let mut files = entries_of_kind(directory)?;
+        files.retain(|(path, kind)| {
+            if !kind.is_file() {
+                self.damage.skipped(path);
+            }
+            kind.is_file()
+        });
+        Ok(files.into_iter().map(|(path, _)| path).collect())
     }
 
-    /// A repository's blob, which may be there.
-    fn blob_path(&self, name: &Repository, digest: Digest) -> Result<PathBuf, StorageError> {
+    /// A repository's blob, which may be there; none where nothing can be.
+    fn blob_path(
+        &self,
+        name: &Repository,
+        digest: Digest,
+    ) -> Result<Option<PathBuf>, StorageError> {
         let path = self.path(name, BLOBS, &digest);
-        self.no_links_above(&path)?;
-        Ok(path)
+        Ok(self.is_reachable(parent(&path))?.then_some(path))
     }
 
-    /// The content of a repository's file; none where there is none.
-    fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, StorageError> {
-        self.no_links_above(path)?;
-        self.damage.log(read(path))
+    /// The content of a repository's file, of at most `max` bytes; none where there is none.
+    fn read(&self, path: &Path, max: u64) -> Result<Option<Vec<u8>>, StorageError> {
+        if !self.is_reachable(parent(path))? {
+            return Ok(None);
+        }
+        self.damage.log(read(path, max))
     }
 
     fn delete(&self, path: &Path) -> Known {
-        self.no_links_above(path)?;
-        delete(path)
+        Ok(self.is_reachable(parent(path))? && self.damage.log(delete(path))?)
     }
 
     /// Moves a blob that is staged to its place, or links the place to the same blob elsewhere.
@@ -182,7 +206,7 @@ impl Directory {
         if self.pool.place_equal(digest, staged, &path)? {
             return sync_dir(parent);
         }
-        fs::rename(staged.path(), &path).map_err(failed("create", &path))?;
+        fs::rename(staged.path(), &path).map_err(failed_at("create", &path))?;
         staged.moved();
         self.pool.offer(digest, &path);
         sync_dir(parent)
@@ -193,7 +217,7 @@ impl Directory {
     fn blob_size(&self, path: &Path, digest: Digest) -> Result<Option<u64>, StorageError> {
         let found = if_there(fs::symlink_metadata(path)).map_err(failed("look for", path))?;
         let Some(found) = found else { return Ok(None) };
-        let noted = self.sizes.of(digest)?;
+        let noted = readable(self.damage.log(self.sizes.of(digest)))?.flatten();
         match found.is_file() && noted.is_none_or(|noted| noted == found.len()) {
             true => Ok(Some(found.len())),
             false => self.damage.log(Err(StorageError::Damaged(path.to_owned()))),
@@ -224,12 +248,12 @@ impl Directory {
 fn clear_staging(staging: &Path, reclaimed: &mut Reclaimed) -> Done {
     for path in entries(staging)? {
         let is_ours = file_name(&path).and_then(UploadId::parse).is_some();
-        let Some(found) = regular_file(&path)?.filter(|_| is_ours) else {
+        let Some(found) = metadata_of(&path)?.filter(|_| is_ours) else {
             leave_alone(&path);
             continue;
         };
-        if_there(fs::remove_file(&path)).map_err(failed("delete", &path))?;
-        reclaimed.add(found.len());
+        let removed = if_there(fs::remove_file(&path)).map_err(failed("delete", &path));
+        or_leave(removed.map(|_| reclaimed.add(found.len())));
     }
     Ok(())
 }
@@ -267,14 +291,15 @@ impl Backend for Directory {
         if placed.is_ok() || content.is_spent() {
             self.names.grew(name);
         }
-        placed
+        self.damage.log(placed)
     }
 
     fn mount_blob(&self, from: Option<&Repository>, name: &Repository, digest: Digest) -> Known {
         let source = match from {
             Some(from) => self.blob_path(from, digest)?,
-            None => self.pool.path(digest),
+            None => Some(self.pool.path(digest)),
         };
+        let Some(source) = source else { return Ok(false) };
         // What is damaged is pushed again instead.
         if readable(self.blob_size(&source, digest))?.flatten().is_none() {
             return Ok(false);
@@ -284,7 +309,7 @@ impl Backend for Directory {
         let _alone = self.pool.lock(digest);
         let linked = match readable(self.blob_size(&path, digest))? {
             Some(_) => link(&source, &path)?,
-            None => self.pool.replace(&source, &path)?,
+            None => self.damage.log(self.pool.replace(&source, &path))?,
         };
         let mounted = match linked {
             Linked::Done => true,
@@ -299,11 +324,12 @@ impl Backend for Directory {
     }
 
     fn has_blob(&self, name: &Repository, digest: Digest) -> Known {
-        Ok(self.blob_size(&self.blob_path(name, digest)?, digest)?.is_some())
+        let Some(path) = self.blob_path(name, digest)? else { return Ok(false) };
+        Ok(self.blob_size(&path, digest)?.is_some())
     }
 
     fn blob(&self, name: &Repository, digest: Digest) -> Result<Option<Blob>, StorageError> {
-        let path = self.blob_path(name, digest)?;
+        let Some(path) = self.blob_path(name, digest)? else { return Ok(None) };
         let Some(size) = self.blob_size(&path, digest)? else { return Ok(None) };
         Ok(open(&path)?.map(|file| Blob::File { file, size }))
     }
@@ -329,7 +355,7 @@ impl Backend for Directory {
     ) -> Done {
         if let Some(subject) = subject {
             let path = self.referrers_of(name, subject).join(digest.to_string());
-            if !exists(&path)? {
+            if metadata_of(&path)?.is_none() {
                 self.write(&path, &[])?;
             }
         }
@@ -348,7 +374,8 @@ impl Backend for Directory {
         digest: Digest,
     ) -> Result<Option<StoredManifest>, StorageError> {
         let path = self.path(name, MANIFESTS, &digest);
-        let Some(mut content) = self.read(&path)? else { return Ok(None) };
+        let content = self.read(&path, MAX_MANIFEST_FILE_BYTES)?;
+        let Some(mut content) = content else { return Ok(None) };
         let line = content.iter().position(|byte| *byte == b'\n');
         let bytes = content.split_off(line.map_or(content.len(), |end| end + 1));
         content.pop();
@@ -373,17 +400,17 @@ impl Backend for Directory {
 
     fn manifests(&self, name: &Repository) -> Result<Vec<(Digest, SystemTime)>, StorageError> {
         let mut found = Vec::new();
-        for path in self.entries(&self.repositories.join(name.as_str()).join(MANIFESTS))? {
+        for path in self.files(&self.repositories.join(name.as_str()).join(MANIFESTS))? {
             let Some(Ok(digest)) = file_name(&path).map(str::parse) else { continue };
             // It may have been deleted meanwhile.
-            let pushed = if_there(fs::metadata(&path).and_then(|found| found.modified()));
+            let pushed = metadata_of(&path)?.map(|found| found.modified()).transpose();
             found.extend(pushed.map_err(failed("look for", &path))?.map(|pushed| (digest, pushed)));
         }
         Ok(found)
     }
 
     fn referrers(&self, name: &Repository, subject: Digest) -> Result<Vec<Digest>, StorageError> {
-        let names = self.entries(&self.referrers_of(name, subject))?;
+        let names = self.files(&self.referrers_of(name, subject))?;
         Ok(names.iter().filter_map(|path| file_name(path)?.parse().ok()).collect())
     }
 
@@ -393,7 +420,7 @@ impl Backend for Directory {
 
     fn tagged(&self, name: &Repository, tag: &Tag) -> Result<Option<Digest>, StorageError> {
         let path = self.path(name, TAGS, tag);
-        let Some(text) = self.read(&path)? else { return Ok(None) };
+        let Some(text) = self.read(&path, MAX_TAG_FILE_BYTES)? else { return Ok(None) };
         let digest = std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok());
         self.damage.log(digest.map(Some).ok_or(StorageError::Damaged(path)))
     }
@@ -401,10 +428,13 @@ impl Backend for Directory {
     fn delete_tags(&self, name: &Repository, tags: &[Tag]) -> Done {
         let Some(first) = tags.first() else { return Ok(()) };
         let first = self.path(name, TAGS, first);
-        self.no_links_above(&first)?;
+        if !self.is_reachable(parent(&first))? {
+            return Ok(());
+        }
         for tag in tags {
             let path = self.path(name, TAGS, tag);
-            if_there(fs::remove_file(&path)).map_err(failed("delete", &path))?;
+            let removed = if_there(fs::remove_file(&path)).map_err(failed_at("delete", &path));
+            self.damage.log(removed)?;
         }
         // Once for all of them: it costs milliseconds.
         sync_dir(parent(&first))
@@ -412,11 +442,10 @@ impl Backend for Directory {
 
     fn tags(&self, name: &Repository) -> Result<Option<Vec<Tag>>, StorageError> {
         let repository = self.repositories.join(name.as_str());
-        self.no_links_to(&repository)?;
-        if !holds_something(&repository)? {
+        if !self.is_reachable(&repository)? || !holds_something(&repository)? {
             return Ok(None);
         }
-        let names = self.entries(&repository.join(TAGS))?;
+        let names = self.files(&repository.join(TAGS))?;
         Ok(Some(names.iter().filter_map(|path| file_name(path)?.parse().ok()).collect()))
     }
 
@@ -592,7 +621,7 @@ mod tests {
         fs::remove_file(directory.path(&name, BLOBS, &digest)).expect("it is there");
         drop(directory);
         let directory = Directory::open(root.path()).expect("a directory of our own");
-        assert!(!exists(&directory.pool.path(digest)).expect("it works"));
+        assert!(!directory.pool.path(digest).exists());
     }
 
     #[test]

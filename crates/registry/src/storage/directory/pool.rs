@@ -18,7 +18,11 @@ use super::{
         error::{failed, readable},
         staged::StagedFile,
     },
-    files::{Linked, entries, file_name, if_there, leave_alone, link, names_of, open},
+    files::{
+        Linked, entries, file_name, if_there, is_regular_file, leave_alone, link, names_of, open,
+        or_leave,
+    },
+    obstacles::failed_at,
 };
 use crate::{limits::READ_PIECE_BYTES, upload_id::UploadId};
 
@@ -91,7 +95,7 @@ impl Pool {
         let name = self.staging.join(UploadId::random().to_string());
         let linked = link(source, &name)?;
         if linked == Linked::Done {
-            let renamed = fs::rename(&name, path).map_err(failed("create", path));
+            let renamed = fs::rename(&name, path).map_err(failed_at("create", path));
             // Renaming does nothing where both names are of one file.
             if_there(fs::remove_file(&name)).map_err(failed("delete", &name))?;
             renamed?;
@@ -113,11 +117,12 @@ impl Pool {
     pub(super) fn reclaim(&self, reclaimed: &mut Reclaimed) -> Done {
         for path in entries(&self.blobs)? {
             let is_ours = file_name(&path).is_some_and(|name| name.parse::<Digest>().is_ok());
-            if !is_ours {
+            if !is_ours || !is_regular_file(&path)? {
                 leave_alone(&path);
-            } else if let Some(bytes) = self.let_go_of(&path)? {
-                reclaimed.add(bytes);
+                continue;
             }
+            let gone = self.let_go_of(&path);
+            or_leave(gone.map(|bytes| bytes.into_iter().for_each(|bytes| reclaimed.add(bytes))));
         }
         Ok(())
     }

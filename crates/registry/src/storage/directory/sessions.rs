@@ -14,13 +14,18 @@ use oci::Algorithm;
 use super::{
     super::{
         Done, RecoveredSession, SavedSession, Staged, StorageError,
-        error::failed,
+        error::{failed, readable},
         staged::{Kept, StagedFile},
     },
-    files::{entries, file_name, if_there, is_regular_file, leave_alone, read, regular_file},
+    files::{
+        entries, file_name, if_there, is_regular_file, leave_alone, metadata_of, or_leave, read,
+    },
     pool::Reclaimed,
 };
 use crate::{shares::Holder, upload_id::UploadId};
+
+/// The longest record: a repository name has at most 255 bytes, and user names are short.
+const MAX_RECORD_BYTES: u64 = 4 << 10;
 
 #[derive(Debug)]
 pub(super) struct Sessions {
@@ -42,23 +47,33 @@ impl Sessions {
         let sessions = Self::none(uploads);
         let mut recovered = Vec::new();
         for path in entries(&sessions.uploads)? {
-            match Found::at(&path)? {
-                Found::Content(id, len) => match sessions.recover_one(id, &path, len)? {
-                    Some(session) => recovered.push(session),
-                    None => {
-                        remove(&path)?;
-                        remove(&record_of(&path))?;
-                        reclaimed.add(len);
-                    }
-                },
-                // Beside a file of bytes it is found from there.
-                Found::Record if is_regular_file(&path.with_extension(""))? => {}
-                Found::Record => remove(&path)?,
-                Found::Foreign => leave_alone(&path),
-            }
+            or_leave(sessions.recover_entry(&path, &mut recovered, reclaimed));
         }
         *sessions.recovered() = recovered;
         Ok(sessions)
+    }
+
+    fn recover_entry(
+        &self,
+        path: &Path,
+        recovered: &mut Vec<RecoveredSession>,
+        reclaimed: &mut Reclaimed,
+    ) -> Done {
+        match Found::at(path)? {
+            Found::Content(id, len) => match self.recover_one(id, path, len)? {
+                Some(session) => recovered.push(session),
+                None => {
+                    remove(path)?;
+                    remove(&record_of(path))?;
+                    reclaimed.add(len);
+                }
+            },
+            // Beside a file of bytes it is found from there.
+            Found::Record if is_regular_file(&path.with_extension(""))? => {}
+            Found::Record => remove(path)?,
+            Found::Foreign => leave_alone(path),
+        }
+        Ok(())
     }
 
     fn recover_one(
@@ -68,7 +83,7 @@ impl Sessions {
         len: u64,
     ) -> Result<Option<RecoveredSession>, StorageError> {
         let record = record_of(path);
-        let record = if is_regular_file(&record)? { read(&record)? } else { None };
+        let record = readable(read(&record, MAX_RECORD_BYTES))?.flatten();
         let Some(record) = record else { return Ok(None) };
         let Some(session) = parse(&record) else { return Ok(None) };
         let changed = fs::metadata(path).and_then(|found| found.modified());
@@ -127,7 +142,7 @@ enum Found {
 
 impl Found {
     fn at(path: &Path) -> Result<Self, StorageError> {
-        let Some(metadata) = regular_file(path)? else { return Ok(Self::Foreign) };
+        let Some(metadata) = metadata_of(path)? else { return Ok(Self::Foreign) };
         let Some(name) = file_name(path) else { return Ok(Self::Foreign) };
         let stem = name.strip_suffix(".session");
         Ok(match UploadId::parse(stem.unwrap_or(name)) {

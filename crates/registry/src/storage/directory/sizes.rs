@@ -18,6 +18,9 @@ use super::{
 };
 use crate::upload_id::UploadId;
 
+/// The longest note: the largest number of 64 bits, and a line feed.
+const MAX_NOTE_BYTES: u64 = 21;
+
 #[derive(Debug)]
 pub(super) struct Sizes {
     sizes: PathBuf,
@@ -47,7 +50,7 @@ impl Sizes {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             written => return written.map_err(failed("write", &path)),
         }
-        if self.of(digest)? == Some(bytes) {
+        if readable(self.of(digest))?.flatten() == Some(bytes) {
             return Ok(());
         }
         let staged = self.staging.join(UploadId::random().to_string());
@@ -62,7 +65,7 @@ impl Sizes {
     /// None where it was not noted, or the note is torn.
     pub(super) fn of(&self, digest: Digest) -> Result<Option<u64>, StorageError> {
         let path = self.path(digest);
-        let text = readable(read(&path))?.flatten().and_then(|bytes| String::from_utf8(bytes).ok());
+        let text = read(&path, MAX_NOTE_BYTES)?.and_then(|bytes| String::from_utf8(bytes).ok());
         Ok(text.and_then(|text| text.strip_suffix('\n')?.parse().ok()))
     }
 
