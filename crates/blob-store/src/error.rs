@@ -57,11 +57,14 @@ pub enum Error {
         /// What it is, with its article.
         is: &'static str,
     },
-    /// The directory of partial files is a symbolic link; its files would be removed elsewhere.
-    #[error("cannot use `{}`: it is a symbolic link; replace it by a directory", path.display())]
-    Link {
-        /// The link.
+    /// Something that is not a directory has the name of one of the store's. A symbolic link to a directory
+    /// counts as well: files would be written and removed outside the store.
+    #[error("cannot use `{}`: it is {is}; replace it by a directory", path.display())]
+    NotADirectory {
+        /// Where.
         path: PathBuf,
+        /// What it is, with its article.
+        is: &'static str,
     },
     /// An earlier piece of this blob failed, so that there is nothing to write more to.
     #[error("the writer of {0} failed before; nothing was kept")]

@@ -5,7 +5,7 @@
 
 use std::{
     fmt,
-    fs::{self, File, Permissions, TryLockError},
+    fs::{self, File, FileType, Metadata, Permissions, TryLockError},
     io::{self, Read as _, Write as _},
     mem,
     os::unix::fs::{FileTypeExt as _, PermissionsExt as _},
@@ -59,13 +59,21 @@ impl Directory {
     }
 
     pub(crate) async fn size(&self, digest: &Digest) -> Result<Option<u64>, Error> {
-        let path = self.path(digest);
-        blocking(move || size_of(&path)).await
+        let (this, path) = (self.clone(), self.path(digest));
+        blocking(move || {
+            check_directories(&this.0.root)?;
+            size_of(&path)
+        })
+        .await
     }
 
     pub(crate) async fn read(&self, digest: &Digest, max: u64) -> Result<Option<Bytes>, Error> {
-        let (digest, path) = (*digest, self.path(digest));
-        blocking(move || read(&digest, path, max)).await
+        let (this, digest, path) = (self.clone(), *digest, self.path(digest));
+        blocking(move || {
+            check_directories(&this.0.root)?;
+            read(&digest, path, max)
+        })
+        .await
     }
 
     pub(crate) async fn writer(&self, digest: &Digest) -> Result<Writer, Error> {
@@ -107,13 +115,12 @@ impl Inner {
             return Ok(());
         }
         let (hidden, images) = (self.root.join(HIDDEN), self.root.join(key::PREFIX));
+        // Files are written and removed below them, so they must be in the store and not somewhere that a link
+        // leads to.
+        check_directories(&self.root)?;
+        check_directory(&hidden)?;
         for directory in [&hidden, &images] {
             fs::create_dir_all(directory).map_err(Error::io("create the directory", directory))?;
-        }
-        // Files are removed below it, so it must be in the store and not somewhere that a link leads to.
-        let about = fs::symlink_metadata(&hidden).map_err(Error::io("look at", &hidden))?;
-        if about.is_symlink() {
-            return Err(Error::Link { path: hidden });
         }
         // The entries of the directories themselves must outlive a power cut, too.
         for directory in images.ancestors().take(3) {
@@ -299,34 +306,51 @@ fn is_whole(digest: &Digest, path: &Path, size: u64, expected: u64) -> Result<bo
 }
 
 /// The size of the regular file at `path`, if there is one. Never opens anything, so that a FIFO cannot block.
-fn size_of(path: &Path) -> Result<Option<u64>, Error> {
-    let about = match fs::symlink_metadata(path) {
-        Ok(about) => about,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::io("look for", path)(error)),
-    };
-    if about.is_file() {
-        return Ok(Some(about.len()));
+pub(crate) fn size_of(path: &Path) -> Result<Option<u64>, Error> {
+    match about(path)? {
+        Some(about) if !about.is_file() => {
+            Err(Error::NotAFile { path: path.to_owned(), is: what(about.file_type()) })
+        }
+        about => Ok(about.map(|about| about.len())),
     }
-    let kind = about.file_type();
-    let is = if kind.is_dir() {
-        "a directory"
-    } else if kind.is_symlink() {
-        "a symbolic link"
-    } else if kind.is_fifo() {
-        "a FIFO"
-    } else {
-        "a socket or device"
-    };
-    Err(Error::NotAFile { path: path.to_owned(), is })
 }
 
-/// Whether a regular file lies at `path`. A link does not count: its target is not ours.
-pub(crate) fn is_file(path: &Path) -> io::Result<bool> {
+/// Fails if what has the name of one of the directories above the blobs is none. A link would lead out of the
+/// store.
+pub(crate) fn check_directories(root: &Path) -> Result<(), Error> {
+    // The upper one first: nothing is looked for below a link.
+    // Without the slash at the end, which would follow a link.
+    let images = root.join(key::PREFIX.trim_end_matches('/'));
+    let mut directories: Vec<_> = images.ancestors().take_while(|above| *above != root).collect();
+    directories.reverse();
+    directories.into_iter().try_for_each(check_directory)
+}
+
+fn check_directory(path: &Path) -> Result<(), Error> {
+    match about(path)? {
+        Some(about) if !about.is_dir() => {
+            Err(Error::NotADirectory { path: path.to_owned(), is: what(about.file_type()) })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn about(path: &Path) -> Result<Option<Metadata>, Error> {
     match fs::symlink_metadata(path) {
-        Ok(metadata) => Ok(metadata.is_file()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
+        Ok(about) => Ok(Some(about)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("look for", path)(error)),
+    }
+}
+
+/// What a file of this kind is, with its article.
+fn what(kind: FileType) -> &'static str {
+    match () {
+        () if kind.is_file() => "a regular file",
+        () if kind.is_dir() => "a directory",
+        () if kind.is_symlink() => "a symbolic link",
+        () if kind.is_fifo() => "a FIFO",
+        () => "a socket or device",
     }
 }
 

@@ -1,8 +1,8 @@
 //! Object storage seen as a blob store: blobs, manifests among them, under keys made of their digests.
 //!
 //! What is put into a store is whole and verified. It is never changed afterwards, unless it was damaged:
-//! then it is replaced by the same content, verified again. This crate removes no content. Listing is not offered: nobody here needs it, and object storage is slow at
-//! it. The only kind of store today is a directory; the layout and its rules are in `docs/mirror.md`.
+//! then it is replaced by the same content, verified again. This crate removes no content. It cannot list a store: no
+//! caller needs that, and object storage is slow at it. The only kind of store today is a directory; the layout and its rules are in `docs/mirror.md`.
 
 use std::{fmt, path::PathBuf};
 

@@ -2,9 +2,17 @@
 //! its blobs, and nothing else. It lists nothing, follows no links, and knows no writing. Listening and
 //! connections are its caller's.
 //!
+//! What is not a regular file, or lies below something that is not a directory, is absent; the log says so.
+//!
 //! The rows of its behaviour are in `docs/mirror.md`; conditions and ranges are `http-server`'s.
 
-use std::{fs::File, io, path::Path, sync::Arc};
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use axum::{
     Router,
@@ -24,7 +32,7 @@ use http_server::{
 use oci::Digest;
 use tower_service::Service as _;
 
-use crate::{file, key};
+use crate::{Error, file, key};
 
 /// A served store. Cheap to clone; the clones are one.
 #[derive(Clone, Debug)]
@@ -46,23 +54,63 @@ impl Served {
     }
 }
 
+/// How often the log says that something in the store is not served: clients retry within seconds, and the
+/// first of many such files shows what is wrong.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+#[derive(Debug)]
+struct Store {
+    dir: PathBuf,
+    /// When the log last said that something is not served.
+    logged: Mutex<Option<Instant>>,
+}
+
+impl Store {
+    /// A regular file and its length; none where there is no such file.
+    fn open(&self, digest: &Digest) -> Result<Option<(File, u64)>, Error> {
+        let path = self.dir.join(key(digest));
+        let found = file::check_directories(&self.dir).and_then(|()| file::size_of(&path));
+        match found {
+            Ok(Some(_)) => {}
+            Ok(None) => return Ok(None),
+            Err(error @ (Error::NotAFile { .. } | Error::NotADirectory { .. })) => {
+                self.log(&error);
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        }
+        let file = File::open(&path).map_err(Error::io("open", &path))?;
+        let size = file.metadata().map_err(Error::io("look at", &path))?.len();
+        Ok(Some((file, size)))
+    }
+
+    fn log(&self, error: &Error) {
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        if logged.is_none_or(|logged| logged.elapsed() >= LOG_INTERVAL) {
+            *logged = Some(Instant::now());
+            tracing::error!(%error, "a blob is not served; clients are told that it is absent");
+        }
+    }
+}
+
 fn router(dir: &Path) -> Router {
     // Written with a wildcard: what follows the prefix is either a digest or nothing that we have.
     let path = format!("/{}{{digest}}", key::PREFIX);
-    Router::new().route(&path, routing::get(blob)).with_state(Arc::from(dir))
+    let store = Arc::new(Store { dir: dir.to_owned(), logged: Mutex::default() });
+    Router::new().route(&path, routing::get(blob)).with_state(store)
 }
 
 async fn blob(
-    State(dir): State<Arc<Path>>,
+    State(store): State<Arc<Store>>,
     axum::extract::Path(digest): axum::extract::Path<String>,
     request: Request,
 ) -> Response {
     let Ok(digest) = digest.parse::<Digest>() else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    let path = dir.join(key(&digest));
-    let opened = tokio::task::spawn_blocking(move || open(&path)).await;
-    match opened.map_err(io::Error::other).flatten() {
+    let opened = tokio::task::spawn_blocking(move || store.open(&digest)).await;
+    let stopped = |error| Error::io("read from", "the store")(io::Error::other(error));
+    match opened.map_err(stopped).flatten() {
         Ok(Some((file, size))) => respond(&request, digest, file, size),
         Ok(None) => StatusCode::NOT_FOUND.into_response(),
         Err(error) => {
@@ -70,16 +118,6 @@ async fn blob(
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }
-}
-
-/// A regular file and its length; none where there is no such file.
-fn open(path: &Path) -> io::Result<Option<(File, u64)>> {
-    if !file::is_file(path)? {
-        return Ok(None);
-    }
-    let file = File::open(path)?;
-    let size = file.metadata()?.len();
-    Ok(Some((file, size)))
 }
 
 /// The response with what conditions and ranges leave of the content. Copies of a store have the same

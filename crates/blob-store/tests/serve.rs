@@ -180,6 +180,29 @@ async fn nothing_else_is_served() {
     }
 }
 
+/// Each is the whole of the way to the blobs, or leads out of the store.
+#[tokio::test]
+async fn nothing_is_served_below_what_is_no_directory() {
+    let (outside, digest) = directory_with("portolan").await;
+    let content = outside.path().join("containers");
+    for name in ["containers", "containers/images"] {
+        let target = if name == "containers" { content.clone() } else { content.join("images") };
+        for target in [target, "absent".into(), Path::new(name).file_name().expect("a name").into()]
+        {
+            let directory = TempDir::new().expect("a directory");
+            let link = directory.path().join(name);
+            fs::create_dir_all(link.parent().expect("a parent")).expect("it is made");
+            symlink(target, &link).expect("it is linked");
+            let served = Served::new(directory.path()).await;
+            let path = format!("/{}", key(&digest));
+            assert_eq!(served.status("GET", &path).await, "404", "{}", link.display());
+            fs::remove_file(&link).expect("it is there");
+            fs::write(&link, "x").expect("it is written");
+            assert_eq!(served.status("GET", &path).await, "404", "{}", link.display());
+        }
+    }
+}
+
 #[tokio::test]
 async fn it_ends_when_told() {
     let (directory, digest) = directory_with("portolan").await;

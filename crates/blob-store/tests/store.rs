@@ -145,7 +145,8 @@ async fn only_partial_files_of_ours_are_removed_and_no_link_is_followed() {
     assert!(foreign.iter().all(|name| hidden.join(name).exists()));
     assert!(!hidden.join("partial-abcdef").exists());
 
-    for (link, target) in [(".portolan/lock", "draft"), (".portolan", "")] {
+    let directories = [(".portolan", ""), ("containers", ""), ("containers/images", "")];
+    for (link, target) in [(".portolan/lock", "draft")].into_iter().chain(directories) {
         let directory = TempDir::new().expect("a directory");
         let link = directory.path().join(link);
         fs::create_dir_all(link.parent().expect("a parent")).expect("it is made");
@@ -153,6 +154,10 @@ async fn only_partial_files_of_ours_are_removed_and_no_link_is_followed() {
         let refused = store_in(directory.path()).put(&digest, content.clone()).await;
         let refused = refused.expect_err("it is a link").to_string();
         assert!(refused.contains(&format!("cannot use `{}`: it is a symbolic", link.display())));
+        if link.starts_with(directory.path().join("containers")) {
+            let read = store_in(directory.path()).size(&digest).await;
+            assert!(read.expect_err("it is a link").to_string().contains("a symbolic link"));
+        }
     }
     assert_eq!(fs::read(elsewhere.path().join("draft")).expect("it reads"), b"x");
     assert!(elsewhere.path().join("partial-abcdef").exists());
@@ -195,9 +200,10 @@ async fn the_lock_is_held_even_if_a_leftover_cannot_be_removed() {
 #[tokio::test]
 async fn an_error_tells_its_cause_once() {
     let directory = TempDir::new().expect("a directory");
-    fs::write(directory.path().join("containers"), b"in the way").expect("it is written");
+    let file = directory.path().join("file");
+    fs::write(&file, b"in the way").expect("it is written");
     let content = Bytes::from_static(b"content");
-    let put = store_in(directory.path()).put(&Digest::sha256(&content), content).await;
+    let put = store_in(&file).put(&Digest::sha256(&content), content).await;
     let error = put.expect_err("no directory can be made");
     assert!(error.to_string().ends_with("(os error 20)"), "{error}");
     assert!(std::error::Error::source(&error).is_none(), "it would be told again");
