@@ -14,12 +14,12 @@ use std::{
 use futures_util::{StreamExt as _, future::join_all, stream};
 use oci::Digest;
 use promotion_manifest::WishId;
-use registry_client::{Inventory, RepositoryClient};
+use registry_client::{DanglingTag, Inventory, RepositoryClient};
 use transfer::{Confirm, Image};
 
 use crate::{
     BrokenAttachments, Outcome, Run, Unloaded,
-    attachments::{self, Attachment, Broken, Comparison, Missing, Trouble},
+    attachments::{self, Attachment, Broken, Comparison, Found, Missing, Trouble},
     completeness,
     estimate::Estimator,
     hosts::Reason,
@@ -132,7 +132,8 @@ impl Reader<'_> {
         if work.targets.iter().any(|target| self.hanging(target.destination).is_some()) {
             match self.find(&work, image.as_deref()).await {
                 Ok(found) => {
-                    work.attachments = found.into();
+                    work.attachments = found.attachments.into();
+                    self.report_dangling(&mut work, &found.dangling, &mut settled);
                     self.compare(&mut work, &mut settled).await;
                 }
                 Err(reason) => {
@@ -200,7 +201,7 @@ impl Reader<'_> {
     }
 
     /// What hangs on the image at its first origin.
-    async fn find(&self, work: &Work, image: Option<&Image>) -> Result<Vec<Attachment>, Reason> {
+    async fn find(&self, work: &Work, image: Option<&Image>) -> Result<Found, Reason> {
         let (at, inventory) = self.reference(work)?;
         let root = self.run.edges.wish_by_id(work.wish).entry.digest;
         let found = async {
@@ -225,6 +226,30 @@ impl Reader<'_> {
 
     fn hanging(&self, destination: usize) -> Option<&Inventory> {
         self.seen[destination].as_ref().ok()?.hanging.as_ref()
+    }
+
+    /// Settles the digest tags that are on nothing where attachments come from, for each target that is to have them.
+    /// What they were on is not known, so it cannot be compared.
+    fn report_dangling(
+        &self,
+        work: &mut Work,
+        dangling: &[DanglingTag],
+        settled: &mut Vec<Outcome>,
+    ) {
+        let Some(first) = dangling.first() else { return };
+        let describe = |tag: &DanglingTag| format!("digest tag {}", tag.tag);
+        let wanting = |target: &Target| self.hanging(target.destination).is_some();
+        if self.run.settings.broken_attachments == BrokenAttachments::Fatal {
+            let reason =
+                format!("{} cannot be brought along: {}", describe(first), first.why).into();
+            let lost = work.targets.extract_if(.., |target| wanting(target));
+            settled.extend(lost.flat_map(|target| target.failed(&reason)));
+            return;
+        }
+        for target in work.targets.iter().filter(|target| wanting(target)) {
+            let broken = dangling.iter();
+            settled.extend(broken.filter_map(|tag| target.broken(&describe(tag), &tag.why)));
+        }
     }
 
     /// Finds what each target lacks of the attachments. What is broken for good is settled, and not brought along; a
@@ -254,7 +279,9 @@ impl Reader<'_> {
             target.missing = found;
             missing.broken.extend(lost.iter().filter_map(|at| faults.get(at)?.left_out(*at)));
             let broken = missing.broken.iter();
-            settled.extend(broken.filter_map(|it| target.broken(&attachments[it.at], &it.why)));
+            settled.extend(
+                broken.filter_map(|it| target.broken(&attachments[it.at].describe(), &it.why)),
+            );
             true
         });
     }

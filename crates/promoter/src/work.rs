@@ -196,9 +196,9 @@ impl Target {
 
     /// An attachment of it that is broken where it comes from. It concerns all edges of the image there, and is told
     /// once.
-    pub(crate) fn broken(&self, attachment: &Attachment, why: &str) -> Option<Outcome> {
+    pub(crate) fn broken(&self, attachment: &str, why: &str) -> Option<Outcome> {
         let edge = self.all_edges().next()?;
-        let reason = Some(format!("{}: {why}", attachment.describe()).into());
+        let reason = Some(format!("{attachment}: {why}").into());
         Some(Outcome::new(edge, Verdict::AttachmentBroken, reason))
     }
 

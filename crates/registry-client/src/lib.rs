@@ -48,7 +48,7 @@ mod upload;
 mod url;
 
 pub use crate::{
-    attachments::{Attachments, DigestTag},
+    attachments::{Attachments, DanglingTag, DigestTag},
     auth::{Challenge, read_challenges},
     blob::BlobReader,
     chance::Chance,

@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use oci::{
     Descriptor, Digest, ErrorEntry, Host, ImageIndex, Manifest, Repository, Tag, media_type,
 };
+use serde_json::Value;
 
 use crate::{
     Error, Fault, FetchedManifest, RepositoryClient,
@@ -105,6 +106,36 @@ impl RepositoryClient {
         if memory.of(self) == Some(Via::Tag) {
             return Ok(None);
         }
+        let mut response = self.request_referrers(digest, artifact_type).await?;
+        if matches!(response, ByApi::Other { .. }) {
+            // It may have been damaged on its way.
+            response = self.request_referrers(digest, artifact_type).await?;
+        }
+        match response {
+            ByApi::Listed(descriptors) => {
+                memory.note(self, Via::Api);
+                Ok(Some(descriptors))
+            }
+            ByApi::NotOffered => Ok(None),
+            ByApi::Other { media_type } => {
+                tracing::warn!(
+                    repository = %self, %media_type,
+                    "the referrers API responds with 200 and no image index, so it counts as not supported; \
+                     reading the index by its tag"
+                );
+                memory.note(self, Via::Tag);
+                Ok(None)
+            }
+        }
+    }
+
+    /// One request to the referrers API, and its further pages.
+    async fn request_referrers(
+        &self,
+        digest: &Digest,
+        artifact_type: Option<&str>,
+    ) -> Result<ByApi, Error> {
+        let memory = &self.client().shared.referrers_api;
         let mut request = self.request(Method::GET, &format!("referrers/{digest}"))?;
         if let Some(artifact_type) = artifact_type {
             request.url.query_pairs_mut().append_pair("artifactType", artifact_type);
@@ -112,25 +143,29 @@ impl RepositoryClient {
         request.headers.insert(header::ACCEPT, HeaderValue::from_static(media_type::OCI_INDEX));
         let mut pages = match Pages::begin(self.client(), request, REFERRERS).await {
             // A page for people, such as that of a log-in: it is no answer of this API.
-            Ok(pages) if pages.media_type() == HTML => return Ok(None),
+            Ok(pages) if pages.media_type() == HTML => return Ok(ByApi::NotOffered),
             Ok(pages) => pages,
             Err(error) if has_no_api(&error) => {
                 if is_lasting(&error) {
                     memory.note(self, Via::Tag);
                 }
-                return Ok(None);
+                return Ok(ByApi::NotOffered);
             }
             Err(error) => return Err(error),
         };
         let (mut union, mut read) = (Union::new(artifact_type), 0);
         while let Some(page) = pages.next(read).await? {
+            let is_first = read == 0;
             read += page.bytes.len();
-            let index = read_index(&page.media_type, &page.bytes)
-                .map_err(|cause| page.asked.fails(Fault::NotIndex { cause }))?;
-            union.add(index.manifests, Filter::of(&page.headers));
+            match read_index(&page.media_type, &page.bytes) {
+                Ok(index) => union.add(index.manifests, Filter::of(&page.headers)),
+                Err(_) if is_first && is_of_another_kind(&page.bytes) => {
+                    return Ok(ByApi::Other { media_type: page.media_type });
+                }
+                Err(cause) => return Err(page.asked.fails(Fault::NotIndex { cause })),
+            }
         }
-        memory.note(self, Via::Api);
-        Ok(Some(union.descriptors))
+        Ok(ByApi::Listed(union.descriptors))
     }
 
     /// What the index under the tag that stands in for the API lists. Some registries take such a tag for
@@ -180,6 +215,17 @@ impl RepositoryClient {
             Err(error) => error,
         }
     }
+}
+
+/// What the referrers API says.
+enum ByApi {
+    Listed(Vec<Descriptor>),
+    /// A response by which a registry says that it has no such API.
+    NotOffered,
+    /// 200, with something else than an index.
+    Other {
+        media_type: String,
+    },
 }
 
 /// Descriptors, each digest once: of one artifact type, or of all.
@@ -234,6 +280,23 @@ pub(crate) fn read_index(media_type: &str, bytes: &[u8]) -> Result<ImageIndex, I
         Manifest::Index(index) => Ok(*index),
         Manifest::Image(_) => Err(IndexProblem::Image),
     }
+}
+
+/// Whether a body is of something else than a list of referrers: it is empty, or a JSON value without any member of a
+/// manifest.
+///
+/// A registry with the API must respond with an image index (distribution-spec 1.1, "Listing Referrers"), an empty one
+/// if there are no referrers. So `{}` is a response of a registry that takes the path for another one, and what the
+/// specification has clients do where there is no API is done: the index is read by its tag. What begins as a manifest
+/// and cannot be read, or is no JSON at all, may be a damaged list: passing over it could leave signatures behind, so
+/// it stays an error.
+fn is_of_another_kind(body: &[u8]) -> bool {
+    if body.is_empty() {
+        return true;
+    }
+    let members = ["manifests", "config", "layers"];
+    serde_json::from_slice::<Value>(body)
+        .is_ok_and(|value| members.iter().all(|member| value.get(member).is_none()))
 }
 
 /// Whether this refusal says that there is no referrers API: 404 by the specification, 405 and 501 by

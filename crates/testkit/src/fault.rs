@@ -18,6 +18,7 @@ use crate::{RecordedRequest, fixture::Image, rewrite, shape::Shape};
 pub struct Fault {
     method: Option<Method>,
     path_contains: String,
+    only_at_end: bool,
     left: usize,
     spares_authorized: bool,
     spares_unconditional: bool,
@@ -26,7 +27,7 @@ pub struct Fault {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Action {
-    Answer(StatusCode, HeaderMap),
+    Answer(StatusCode, HeaderMap, Bytes),
     Hang,
     Reset,
     ResetAfterRequest(usize),
@@ -67,11 +68,23 @@ impl Fault {
         Self {
             method: None,
             path_contains: path_contains.to_owned(),
+            only_at_end: false,
             left: usize::MAX,
             spares_authorized: false,
             spares_unconditional: false,
-            action: Action::Answer(StatusCode::INTERNAL_SERVER_ERROR, HeaderMap::new()),
+            action: Action::Answer(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                HeaderMap::new(),
+                Bytes::new(),
+            ),
         }
+    }
+
+    /// Befalls only those whose path and query end with the text.
+    #[must_use]
+    pub const fn ending(mut self) -> Self {
+        self.only_at_end = true;
+        self
     }
 
     /// Befalls only the next `count` of them.
@@ -85,7 +98,7 @@ impl Fault {
     #[must_use]
     pub fn status(self, code: u16) -> Self {
         let status = StatusCode::from_u16(code).expect("a status code");
-        self.with(Action::Answer(status, HeaderMap::new()))
+        self.with(Action::Answer(status, HeaderMap::new(), Bytes::new()))
     }
 
     /// Befalls only those that do not say who they are.
@@ -105,11 +118,21 @@ impl Fault {
     /// After [`Fault::status`]: with this header, such as `Retry-After` or `Location`.
     #[must_use]
     pub fn header(mut self, name: &'static str, value: &str) -> Self {
-        let Action::Answer(_, headers) = &mut self.action else {
+        let Action::Answer(_, headers, _) = &mut self.action else {
             panic!("a header needs a status before it");
         };
         let value = HeaderValue::from_str(value).expect("a header value");
         headers.insert(HeaderName::from_static(name), value);
+        self
+    }
+
+    /// After [`Fault::status`]: with this body.
+    #[must_use]
+    pub fn body(mut self, text: &str) -> Self {
+        let Action::Answer(_, _, body) = &mut self.action else {
+            panic!("a body needs a status before it");
+        };
+        *body = Bytes::copy_from_slice(text.as_bytes());
         self
     }
 
@@ -231,7 +254,9 @@ impl Fault {
         if self.spares_unconditional && !is_conditional {
             return None;
         }
-        if !method || !request.path_and_query.contains(&self.path_contains) || self.left == 0 {
+        let (path, text) = (&request.path_and_query, &self.path_contains);
+        let is_for_path = if self.only_at_end { path.ends_with(text) } else { path.contains(text) };
+        if !method || !is_for_path || self.left == 0 {
             return None;
         }
         self.left -= 1;
@@ -277,8 +302,8 @@ impl Action {
         F: Future<Output = Response<Body>>,
     {
         match self {
-            Self::Answer(status, headers) => {
-                let mut response = Response::new(Body::empty());
+            Self::Answer(status, headers, body) => {
+                let mut response = Response::new(Body::from(body));
                 *response.status_mut() = status;
                 *response.headers_mut() = headers;
                 Ok(response)

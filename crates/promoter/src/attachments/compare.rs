@@ -88,6 +88,11 @@ impl Comparison<'_> {
         let mut missing = Missing::default();
         for at in places {
             let attachment = &wanted[at];
+            // Such a tag is not written: what it is on may only be hidden.
+            let is_named = |tag: &Tag| matches!(&attachment.by, By::Tag(wanted) if wanted == tag);
+            if let Some(dangling) = there.dangling.iter().find(|it| is_named(&it.tag)) {
+                return Err(Trouble::Content(dangling.why.clone()));
+            }
             let is_there = match &attachment.by {
                 By::Referrer => Ok(referrers.contains(&attachment.digest)),
                 By::Tag(tag) => match there.tags.iter().find(|it| it.tag == *tag) {

@@ -13,7 +13,7 @@ use std::collections::HashSet;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use oci::{Digest, Manifest, Reference, Tag, media_type};
-use registry_client::{Error, Inventory, RepositoryClient};
+use registry_client::{DanglingTag, Error, Inventory, RepositoryClient};
 
 pub(crate) use carry::{Carried, NotCarried, OnTag, carry, fault};
 pub(crate) use compare::{Comparison, Missing};
@@ -66,6 +66,14 @@ impl Attachment {
             By::Tag(tag) => format!("digest tag {tag}"),
         }
     }
+}
+
+/// What was found for one image.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub attachments: Vec<Attachment>,
+    /// The digest tags that are listed, and that are on nothing.
+    pub dangling: Vec<DanglingTag>,
 }
 
 /// An attachment that is broken for good where it comes from.
@@ -140,8 +148,8 @@ pub(crate) async fn find(
     at: &RepositoryClient,
     inventory: Option<&Inventory>,
     subjects: Vec<Digest>,
-) -> Result<Vec<Attachment>, Trouble> {
-    let mut found = Vec::new();
+) -> Result<Found, Trouble> {
+    let (mut found, mut dangling) = (Vec::new(), Vec::new());
     let mut met: HashSet<Digest> = subjects.iter().copied().collect();
     let mut level = subjects;
     while !level.is_empty() {
@@ -151,6 +159,7 @@ pub(crate) async fn find(
         let answers: Vec<_> = asked.buffered(SUBJECTS_AT_ONCE).try_collect().await?;
         let before = found.len();
         for (subject, hanging) in answers {
+            dangling.extend(hanging.dangling);
             let referrers = hanging.referrers.into_iter().map(|it| (it.digest, By::Referrer));
             let tags = hanging.tags.into_iter().map(|it| (it.digest, By::Tag(it.tag)));
             found.extend(referrers.chain(tags).map(|(digest, by)| Attachment {
@@ -166,5 +175,5 @@ pub(crate) async fn find(
         let new: &[Attachment] = &found[before..];
         level = new.iter().map(|it| it.digest).filter(|digest| met.insert(*digest)).collect();
     }
-    Ok(found)
+    Ok(Found { attachments: found, dangling })
 }

@@ -6,6 +6,7 @@ mod attachment_races;
 mod attachments;
 mod changes;
 mod costs;
+mod dangling;
 mod faults;
 mod first;
 mod harness;

@@ -1,0 +1,148 @@
+//! Digest tags that a registry lists and that are on nothing, and referrers APIs that respond with something else.
+
+use http::Method;
+use promoter::{BrokenAttachments, Settings};
+use testkit::{Fault, TestRegistry, fixture, fixture::Image};
+use transfer::Confirm::{DryRun, Write};
+
+use crate::harness::{Harbour, entry, promote_with, reason, verdicts};
+
+fn tag(image: &Image, suffix: &str) -> String {
+    format!("sha256-{}{suffix}", image.digest().hex())
+}
+
+/// An image at staging with a signature and a referrer, and the digest tag of this suffix on nothing.
+async fn scene(suffix: &str) -> (Harbour, Image, Image) {
+    let harbour = Harbour::open().await;
+    let image = fixture::image(1, 1);
+    let sbom = fixture::referrer(3, &image.descriptor, "application/spdx+json");
+    let staging = &harbour.staging;
+    staging.load("staging/team/app", "v1", &image).await;
+    staging.load("staging/team/app", None, &sbom).await;
+    for suffix in [".sig", ".att", ".sbom"] {
+        let signature = fixture::signatures(suffix, &["staging"]);
+        staging.load("staging/team/app", &*tag(&image, suffix), &signature).await;
+    }
+    let dangling = tag(&image, suffix);
+    if suffix.is_empty() {
+        staging.load("staging/team/app", &*dangling, &fixture::image(9, 1)).await;
+    }
+    lose(staging, &dangling);
+    (harbour, image, sbom)
+}
+
+/// The tag stays listed, and its manifest is gone.
+fn lose(registry: &TestRegistry, tag: &str) {
+    // The suffixes of the others follow this text in their paths.
+    let path = format!("/manifests/{tag}");
+    registry.fail(Fault::everywhere(&path).ending().status(404));
+}
+
+#[tokio::test]
+async fn a_digest_tag_that_is_on_nothing_is_a_broken_attachment() {
+    for suffix in [".sig", ".att", ".sbom", ""] {
+        let (harbour, image, sbom) = scene(suffix).await;
+        let project = || vec![harbour.project("team", &entry("app", &image, &["v1"]))];
+        for (settings, verdict) in [
+            (Settings::new(DryRun), "to_copy"),
+            (Settings::new(Write), "copied"),
+            (Settings::new(Write), "present"),
+        ] {
+            let report = promote_with(project(), &settings).await;
+            let broken = "attachment-broken";
+            assert_eq!(
+                verdicts(&report),
+                [broken, broken, verdict, verdict],
+                "{suffix}: {report:#}"
+            );
+            let told = reason(&report, broken);
+            let start = format!("digest tag {}: GET ", tag(&image, suffix));
+            assert!(told.starts_with(&start) && told.contains("404"), "{told}");
+        }
+        for registry in &harbour.production {
+            assert!(
+                registry.holds("images/app", &image).await
+                    && registry.holds("images/app", &sbom).await
+            );
+            let mut tags = [".att", ".sbom", ".sig"].map(|suffix| tag(&image, suffix)).to_vec();
+            tags.retain(|it| *it != tag(&image, suffix));
+            tags.push("v1".to_owned());
+            assert_eq!(registry.tags("images/app").await, tags);
+        }
+        let required =
+            Settings { broken_attachments: BrokenAttachments::Fatal, ..Settings::new(Write) };
+        let report = promote_with(project(), &required).await;
+        assert_eq!(verdicts(&report), ["failed"; 2], "{suffix}: {report:#}");
+        assert!(reason(&report, "failed").contains(&tag(&image, suffix)));
+    }
+}
+
+#[tokio::test]
+async fn a_digest_tag_that_cannot_be_read_for_the_moment_keeps_the_tag_of_its_image_away() {
+    for suffix in [".sig", ""] {
+        let (harbour, image, _) = scene(suffix).await;
+        harbour.staging.clear_faults();
+        let path = format!("/manifests/{}", tag(&image, suffix));
+        harbour.staging.fail(Fault::everywhere(&path).ending().status(503));
+        let project = harbour.project("team", &entry("app", &image, &["v1"]));
+        let report = promote_with(vec![project], &Settings::new(Write)).await;
+        assert_eq!(verdicts(&report), ["failed"; 2], "{suffix}: {report:#}");
+        assert_eq!(harbour.production[0].digest_of("images/app", "v1").await, None);
+    }
+}
+
+#[tokio::test]
+async fn a_digest_tag_that_one_request_does_not_find_is_not_broken() {
+    let (harbour, image, _) = scene(".sig").await;
+    harbour.staging.clear_faults();
+    let path = format!("/manifests/{}", tag(&image, ".sig"));
+    // A HEAD and the GET that confirms it.
+    harbour.staging.fail(Fault::everywhere(&path).times(2).status(404));
+    let project = harbour.project("team", &entry("app", &image, &["v1"]));
+    let report = promote_with(vec![project], &Settings::new(Write)).await;
+    assert_eq!(verdicts(&report), ["copied"; 2], "{report:#}");
+}
+
+#[tokio::test]
+async fn a_digest_tag_of_a_destination_that_is_listed_and_not_found_is_not_written() {
+    let (harbour, image, _) = scene(".sig").await;
+    harbour.staging.clear_faults();
+    let production = &harbour.production[0];
+    let sig = tag(&image, ".sig");
+    let own = fixture::signatures("p", &["production"]);
+    production.load("images/app", &*sig, &own).await;
+    lose(production, &sig);
+    let project = harbour.project("team", &entry("app", &image, &["v1"]));
+    let report = promote_with(vec![project], &Settings::new(Write)).await;
+    assert_eq!(verdicts(&report), ["copied", "failed"], "{report:#}");
+    assert!(reason(&report, "failed").contains(&sig));
+    assert_eq!(production.digest_of("images/app", &sig).await, Some(own.digest()));
+}
+
+#[tokio::test]
+async fn a_referrers_api_that_responds_with_something_else_counts_as_none() {
+    for body in ["{}", "", "[]", r#"{"errors":[]}"#] {
+        let (harbour, image, _) = scene(".sig").await;
+        harbour.staging.clear_faults();
+        let other = Fault::on(Method::GET, "/referrers/").status(200);
+        harbour.staging.fail(other.header("content-type", "application/json").body(body));
+        let project = harbour.project("team", &entry("app", &image, &["v1"]));
+        let report = promote_with(vec![project], &Settings::new(Write)).await;
+        assert_eq!(verdicts(&report), ["copied"; 2], "{body}: {report:#}");
+        let sig = harbour.production[0].digest_of("images/app", &tag(&image, ".sig")).await;
+        assert!(sig.is_some(), "{body}");
+    }
+    // What may be a damaged list of referrers is not passed over.
+    for body in [r#"{"schemaVersion":2,"manifests":[{}]}"#, r#"{"schemaVersion":2,"mani"#] {
+        let (harbour, image, _) = scene(".sig").await;
+        harbour.staging.clear_faults();
+        let other = Fault::on(Method::GET, "/referrers/").status(200);
+        harbour.staging.fail(
+            other.header("content-type", "application/vnd.oci.image.index.v1+json").body(body),
+        );
+        let project = harbour.project("team", &entry("app", &image, &["v1"]));
+        let report = promote_with(vec![project], &Settings::new(Write)).await;
+        assert_eq!(verdicts(&report), ["failed"; 2], "{body}: {report:#}");
+        assert!(reason(&report, "failed").contains("no index of referrers"));
+    }
+}
