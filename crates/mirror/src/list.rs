@@ -115,7 +115,9 @@ fn is_not_offered(error: &Error) -> bool {
 }
 
 fn unlisted(prefix: &RegistryPrefix, error: &Error) -> String {
-    if is_not_offered(error) {
+    if error.is_login_rejected() {
+        format!("the repositories below {prefix} are unknown, since the login failed: {error}")
+    } else if is_not_offered(error) {
         format!(
             "the repositories below {prefix} are unknown, since {} does not list its repositories \
              ({error}); give a repository itself as the prefix",

@@ -126,6 +126,7 @@ async fn read_destination(run: &Run<'_>, index: usize) -> SeenAt {
     run.hosts.check(host).await?;
     let wanted = wanted(run, place);
     let mut inventory = match run.destination(index).inventory(&wanted).await {
+        Err(error) if error.is_login_rejected() => return Err(run.hosts.explain(host, &error)),
         Err(error) if error.is_unauthorized() => match run.settings.confirm {
             Confirm::DryRun => return Ok(Sight::unknown(run, place, &error)),
             // Who may only read can still see that nothing is to be written.

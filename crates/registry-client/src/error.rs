@@ -7,7 +7,7 @@ use std::{error::Error as StdError, fmt};
 use http::{Method, StatusCode};
 use oci::ErrorCode;
 
-use crate::{Fault, RedactedUrl, retry::Happened};
+use crate::{Fault, RedactedUrl, login::Login, retry::Happened};
 
 /// A request that did not end as it should.
 ///
@@ -23,11 +23,20 @@ struct Inner {
     elsewhere: bool,
     /// Whether it is one of the source of content that was to be pushed.
     of_source: bool,
+    /// Of a refusal: the credentials that were sent.
+    login: Option<Login>,
 }
 
 impl Error {
     pub(crate) fn new(method: Method, url: RedactedUrl, fault: Fault) -> Self {
-        Self(Box::new(Inner { method, url, fault, elsewhere: false, of_source: false }))
+        Self(Box::new(Inner {
+            method,
+            url,
+            fault,
+            elsewhere: false,
+            of_source: false,
+            login: None,
+        }))
     }
 
     pub(crate) fn elsewhere(mut self) -> Self {
@@ -38,6 +47,19 @@ impl Error {
     pub(crate) fn of_source(mut self) -> Self {
         self.0.of_source = true;
         self
+    }
+
+    /// With the credentials that the request was sent with.
+    pub(crate) fn with_login(mut self, login: Option<Login>) -> Self {
+        self.0.login = login;
+        self
+    }
+
+    /// Whether the registry rejects the credentials themselves, as it does with a wrong password; not so where they
+    /// only lack the right to what was requested.
+    #[must_use]
+    pub fn is_login_rejected(&self) -> bool {
+        matches!(self.decisive().login, Some(Login::Rejected { .. }))
     }
 
     /// Of a push: whether it is the source of the content that failed, before it was sent or meanwhile.
@@ -170,7 +192,8 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: {}", self.0.method, self.0.url, self.0.fault)
+        write!(f, "{} {}: {}", self.0.method, self.0.url, self.0.fault)?;
+        self.0.login.as_ref().map_or(Ok(()), |login| login.fmt(f))
     }
 }
 

@@ -54,7 +54,9 @@ impl Client {
         loop {
             match self.follow(&mut request).await {
                 Err(error) if attempts.again(self, &error, request.replay()).await => {}
-                done => return done,
+                done => {
+                    return self.with_login((&request.url, request.access.as_ref()), done).await;
+                }
             }
         }
     }
@@ -71,7 +73,9 @@ impl Client {
             };
             match done {
                 Err(error) if attempts.again(self, &error, request.replay()).await => {}
-                done => return done,
+                done => {
+                    return self.with_login((&request.url, request.access.as_ref()), done).await;
+                }
             }
         }
     }

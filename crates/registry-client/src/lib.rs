@@ -27,6 +27,7 @@ mod held;
 mod inventory;
 mod link;
 mod listing;
+mod login;
 mod mounts;
 mod pinned;
 mod pool;

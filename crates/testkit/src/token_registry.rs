@@ -43,8 +43,8 @@ pub enum TokenRights {
     Pull,
 }
 
-/// A registry behind a token service. The user is `user`, with the password `password`; nobody else gets a token
-/// that allows anything.
+/// A registry behind a token service. The user is `user`, with the password `password`; without credentials a token
+/// allows nothing, and with others the realm gives none.
 #[derive(Debug)]
 pub struct TokenRegistry(TestRegistry);
 
@@ -105,7 +105,16 @@ impl Service {
 
     /// A token is what it allows: `allow~<name>=<actions>`.
     async fn token(&self, query: &str, authorization: Option<HeaderValue>) -> Response<Body> {
-        let is_user = authorization.is_some_and(|value| value == BASIC);
+        let is_wrong = authorization.as_ref().is_some_and(|value| value != BASIC);
+        if is_wrong {
+            let status = match self.model {
+                TokenModel::DockerHub | TokenModel::Quay => StatusCode::UNAUTHORIZED,
+                TokenModel::GitHub => StatusCode::FORBIDDEN,
+            };
+            let denied = json!({"errors": [{"code": "DENIED", "message": "incorrect password"}]});
+            return answer(status, &denied);
+        }
+        let is_user = authorization.is_some();
         let mut allowed = "allow".to_owned();
         for scope in query.split('&').filter_map(|pair| pair.strip_prefix("scope=")) {
             let scope = scope.replace("%3A", ":").replace("%2F", "/").replace("%2C", ",");

@@ -8,6 +8,7 @@ mod harness;
 mod help;
 mod inputs;
 mod kill;
+mod logins;
 mod mirror;
 mod plan;
 mod promote;

@@ -14,18 +14,62 @@ use crate::harness::{bare, entry, is_write, manifest, reason, run, verdicts};
 const MODELS: [TokenModel; 3] = [TokenModel::DockerHub, TokenModel::Quay, TokenModel::GitHub];
 
 fn client(host: &Host) -> Client {
-    let credential =
-        Credential::Basic { user: "user".to_owned(), password: "password".to_owned().into() };
+    client_with(host, "password")
+}
+
+fn client_with(host: &Host, password: &str) -> Client {
+    let password = password.to_owned().into();
+    let credential = Credential::Basic { user: "user".to_owned(), password };
     let credentials = Credentials::builder().with(host, credential).build();
     Client::builder().retries(Retries::none()).credentials(credentials).build()
 }
 
 async fn promote(staging: &TestRegistry, to: &TokenRegistry, settings: Settings) -> Value {
+    promote_by(client(&to.host()), staging, to, settings).await
+}
+
+async fn promote_by(
+    client: Client,
+    staging: &TestRegistry,
+    to: &TokenRegistry,
+    settings: Settings,
+) -> Value {
     let image = fixture::index(1, 2, 2);
     staging.load("staging/app", None, &image).await;
     let images = entry("app", &image, &["v1"]);
     let project = manifest("team", &staging.prefix("staging"), &[to.prefix("prod")], &images);
-    run(client(&to.host()), &EdgeSet::new(vec![project]), &settings, &transfer::stop().1).await
+    run(client, &EdgeSet::new(vec![project]), &settings, &transfer::stop().1).await
+}
+
+#[tokio::test]
+async fn a_rejected_password_fails_the_plan_and_the_run() {
+    for model in MODELS {
+        let staging = TestRegistry::start().await;
+        let to = TokenRegistry::start(model, TokenRights::Push).await;
+        for confirm in [DryRun, Write] {
+            let client = client_with(&to.host(), "secret!");
+            let report = promote_by(client, &staging, &to, Settings::new(confirm)).await;
+            assert_eq!(verdicts(&report), ["failed"], "{model:?}: {report:#}");
+            let why = reason(&report, "failed");
+            assert!(
+                why.contains("; the password of user `user` from the settings was rejected: "),
+                "{why}"
+            );
+            assert!(!report.to_string().contains("secret!"));
+        }
+        assert_eq!(to.count(is_write), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_plan_without_credentials_says_that_there_are_none() {
+    let staging = TestRegistry::start().await;
+    let to = TokenRegistry::start(TokenModel::DockerHub, TokenRights::Push).await;
+    let client = Client::builder().retries(Retries::none()).build();
+    let report = promote_by(client, &staging, &to, Settings::new(DryRun)).await;
+    assert_eq!(verdicts(&report), ["to_copy"], "{report:#}");
+    let start = format!("; no credentials for {} were found (", to.host());
+    assert!(reason(&report, "to_copy").contains(&start), "{report:#}");
 }
 
 #[tokio::test]

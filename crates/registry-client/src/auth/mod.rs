@@ -34,6 +34,7 @@ use crate::{
     exchange::resolve,
     fault::{Fault, Pointer, Refusal},
     guard::Guard,
+    login::LoginMemory,
     request::Request,
 };
 
@@ -74,9 +75,28 @@ impl Access {
 
 /// What an origin asked for.
 #[derive(Clone, Debug)]
-enum Scheme {
+pub(crate) enum Scheme {
     Basic,
     Bearer { realm: Url, service: Option<String>, guard: Guard },
+}
+
+impl Scheme {
+    /// Whether these credentials are sent to the registry itself.
+    pub(crate) const fn sends(&self, credential: &Credential) -> bool {
+        match self {
+            Self::Basic => matches!(credential, Credential::Basic { .. }),
+            Self::Bearer { .. } => matches!(credential, Credential::Token(_)),
+        }
+    }
+}
+
+/// What a realm says of credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verification {
+    Accepted,
+    Rejected,
+    /// It could not be found out.
+    Unknown,
 }
 
 /// What is sent, and where it comes from.
@@ -102,17 +122,19 @@ impl Authorization {
 
 /// Everything that a client knows of who it is, and to whom.
 pub(crate) struct Authorizer {
-    credentials: Credentials,
+    pub(crate) credentials: Credentials,
+    pub(crate) logins: LoginMemory,
     schemes: Mutex<HashMap<String, Scheme>>,
     tokens: TokenCache,
 }
 
 impl Authorizer {
     pub(crate) fn new(credentials: Credentials) -> Self {
-        Self { credentials, schemes: Mutex::default(), tokens: TokenCache::default() }
+        let (logins, schemes) = (LoginMemory::default(), Mutex::default());
+        Self { credentials, logins, schemes, tokens: TokenCache::default() }
     }
 
-    fn scheme(&self, origin: &Url) -> Option<Scheme> {
+    pub(crate) fn scheme(&self, origin: &Url) -> Option<Scheme> {
         let schemes = self.schemes.lock().unwrap_or_else(PoisonError::into_inner);
         schemes.get(&origin.origin().ascii_serialization()).cloned()
     }
@@ -235,6 +257,24 @@ impl Client {
         };
         drop(held);
         Ok(bearer(&secret).map(|value| Authorization::Token { value, secret, slot }))
+    }
+
+    /// Whether the realm of a registry accepts credentials: it is asked for a token without a scope. The answer is not
+    /// kept as a token, since those of the cache are for whoever requests the same scopes.
+    pub(crate) async fn verify(
+        &self,
+        asked: &Url,
+        access: &Access,
+        scheme: &Scheme,
+        credential: Credential,
+    ) -> Verification {
+        let Scheme::Bearer { realm, service, guard } = scheme else { return Verification::Unknown };
+        let wish = Wish { asked, access, realm, service: service.as_deref(), guard: *guard };
+        match self.ask_token(&wish, Some(credential)).await {
+            Ok(_) => Verification::Accepted,
+            Err(Fault::Token { cause }) if cause.is_unauthorized() => Verification::Rejected,
+            Err(_) => Verification::Unknown,
+        }
     }
 
     async fn ask_token(

@@ -6,6 +6,7 @@
 mod docker_config;
 mod error;
 mod file;
+mod found;
 mod google;
 mod helper;
 mod http;
@@ -34,6 +35,10 @@ use self::{
     google::{GoogleTokens, is_google},
     helper::Helpers,
     kept::Kept,
+};
+pub(crate) use self::{
+    error::first_line,
+    found::{Found, Origin},
 };
 
 /// How long a credential helper may take: it may ask a service, or the user for a fingerprint.
@@ -178,24 +183,44 @@ impl Credentials {
         host: &Host,
         repository: Option<&Repository>,
     ) -> Result<Option<Credential>, CredentialError> {
+        Ok(self.find(host, repository).await?.map(|found| found.credential))
+    }
+
+    /// The same, and where they come from.
+    pub(crate) async fn find(
+        &self,
+        host: &Host,
+        repository: Option<&Repository>,
+    ) -> Result<Option<Found>, CredentialError> {
+        let from = |source| move |credential| Found { credential, source };
         if let Some(credential) = self.0.fixed.get(host.as_str()) {
-            return Ok(Some(credential.clone()));
+            return Ok(Some(from(Origin::Caller)(credential.clone())));
         }
         if let Some(acting) = &self.0.acting
             && is_google(host)
             && let Some(credential) = acting.get().await?
         {
-            return Ok(Some(credential));
+            return Ok(Some(from(Origin::Google)(credential)));
         }
         let configurations = self.0.configurations.get(|| self.0.read()).await?;
         for configuration in &*configurations {
-            if let Some(credential) = self.0.configured(configuration, host, repository).await? {
-                return Ok(Some(credential));
+            if let Some(found) = self.0.configured(configuration, host, repository).await? {
+                return Ok(Some(found));
             }
         }
         match &self.0.google {
-            Some(google) if is_google(host) => google.get().await,
+            Some(google) if is_google(host) => Ok(google.get().await?.map(from(Origin::Google))),
             _ => Ok(None),
+        }
+    }
+
+    /// Where credentials are looked for, in words.
+    pub(crate) fn looked_in(&self) -> String {
+        let files: Vec<_> =
+            self.0.files.iter().map(|source| source.path().display().to_string()).collect();
+        match &files[..] {
+            [] => "no file of credentials is set".to_owned(),
+            files => format!("looked in {}", files.join(" and ")),
         }
     }
 
@@ -241,10 +266,11 @@ impl Inner {
         Configuration { file, config }: &Configuration,
         host: &Host,
         repository: Option<&Repository>,
-    ) -> Result<Option<Credential>, CredentialError> {
+    ) -> Result<Option<Found>, CredentialError> {
+        let own = |credential| Found { credential, source: Origin::File(file.clone()) };
         let malformed = |problem| CredentialError::Malformed { file: file.clone(), problem };
         if let Some(credential) = config.of_path(host, repository).map_err(malformed)? {
-            return Ok(Some(credential));
+            return Ok(Some(own(credential)));
         }
         if let Some(helper) = config.helper(host).map_err(malformed)? {
             let server = server_of(host);
@@ -257,10 +283,11 @@ impl Inner {
                 })
             };
             if let Some(credential) = answer.get(ask).await? {
-                return Ok(Some(credential));
+                let source = Origin::Helper { name: helper.into(), file: file.clone() };
+                return Ok(Some(Found { credential, source }));
             }
         }
-        config.of_host(host).map_err(malformed)
+        Ok(config.of_host(host).map_err(malformed)?.map(own))
     }
 
     fn answer(&self, helper: &str, server: &str) -> Arc<Answer> {

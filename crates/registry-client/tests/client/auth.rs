@@ -238,8 +238,11 @@ async fn a_registry_token_is_sent_as_it_is() {
 
 #[tokio::test]
 async fn what_is_wrong_with_a_realm_is_said() {
+    let rejected =
+        "; the password of user `me` from the settings was rejected: log in again, or correct that";
+    let denied = format!("403 Forbidden (DENIED: no){rejected}");
     for (status, body, text) in [
-        (403, r#"{"errors":[{"code":"DENIED","message":"no"}]}"#, "403 Forbidden (DENIED: no)"),
+        (403, r#"{"errors":[{"code":"DENIED","message":"no"}]}"#, &*denied),
         (200, "{}", "the answer holds no token"),
         (200, SECRET, "the answer holds no token"),
     ] {

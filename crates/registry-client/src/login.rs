@@ -1,0 +1,124 @@
+//! With which credentials a request was sent that a registry refused, for the error of it.
+//!
+//! A refusal (401, 403) has two causes that look alike: the registry rejects the credentials, or it accepts them and
+//! they lack the right. Which it is, the registry says where nothing but the credentials is in question: a 401 to
+//! `Basic` credentials refuses these (RFC 9110 §15.5.2), and a realm that refuses a token for a repository is asked for
+//! one without any scope, as `docker login` does.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Mutex, PoisonError},
+};
+
+use http::StatusCode;
+use oci::Host;
+use url::Url;
+
+use crate::{
+    Client, Credential, Error, Fault,
+    auth::{Access, Scheme, Scopes, Verification},
+    credentials::first_line,
+};
+
+/// What is known of the credentials of a refused request. Prints as what follows the refusal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Login {
+    /// There are none.
+    Missing { host: Box<str>, looked_in: Box<str> },
+    /// The registry does not accept them.
+    Rejected { who: Box<str> },
+    /// The registry accepts them, or it is not known whether it does.
+    Sent { who: Box<str> },
+}
+
+impl fmt::Display for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing { host, looked_in } => {
+                write!(f, "; no credentials for {host} were found ({looked_in})")
+            }
+            Self::Rejected { who } => write!(f, "; {who} rejected: log in again, or correct that"),
+            Self::Sent { who } => write!(f, "; {who} sent"),
+        }
+    }
+}
+
+/// Which credentials which registries accept. As many entries as there are credentials that were refused something.
+#[derive(Default)]
+pub(crate) struct LoginMemory(Mutex<HashMap<(String, Credential), Verification>>);
+
+impl LoginMemory {
+    fn of(&self, key: &(String, Credential)) -> Option<Verification> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).copied()
+    }
+
+    fn note(&self, key: (String, Credential), verified: Verification) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, verified);
+    }
+}
+
+impl Client {
+    /// The same, where it is a refusal with the credentials that the request was sent with.
+    pub(crate) async fn with_login<T>(
+        &self,
+        (asked, access): (&Url, Option<&Access>),
+        done: Result<T, Error>,
+    ) -> Result<T, Error> {
+        let (Err(error), Some(access)) = (&done, access) else { return done };
+        if !error.is_unauthorized() || error.is_elsewhere() {
+            return done;
+        }
+        let login = Box::pin(self.login(asked, access, error)).await;
+        done.map_err(|error| error.with_login(login))
+    }
+
+    /// With which credentials a request was sent; nothing where the registry asked for none.
+    async fn login(&self, asked: &Url, access: &Access, error: &Error) -> Option<Login> {
+        let scheme = self.authorizer.scheme(asked)?;
+        let host = asked.authority().parse::<Host>().ok()?;
+        let credentials = &self.authorizer.credentials;
+        let Some(found) = credentials.find(&host, access.repository.as_ref()).await.ok()? else {
+            let (host, looked_in) = (host.as_str().into(), credentials.looked_in().into());
+            return Some(Login::Missing { host, looked_in });
+        };
+        let name = match &found.credential {
+            Credential::Basic { user, .. } => {
+                format!("the password of user `{}`", first_line(user))
+            }
+            Credential::Identity(_) => "the identity token".to_owned(),
+            Credential::Token(_) => "the registry token".to_owned(),
+        };
+        let who = format!("{name} from {} was", found.source).into();
+        let is_accepted = match error.fault() {
+            Fault::Token { .. } => self.accepts(asked, access, &scheme, found.credential).await,
+            // A token that was given for them shows that they are accepted.
+            _ => {
+                let is_refused = error.status() == Some(StatusCode::UNAUTHORIZED);
+                !is_refused || !scheme.sends(&found.credential)
+            }
+        };
+        Some(if is_accepted { Login::Sent { who } } else { Login::Rejected { who } })
+    }
+
+    /// Whether a realm accepts credentials, as far as it is known. It is asked once.
+    async fn accepts(
+        &self,
+        asked: &Url,
+        access: &Access,
+        scheme: &Scheme,
+        credential: Credential,
+    ) -> bool {
+        let memory = &self.authorizer.logins;
+        let key = (asked.origin().ascii_serialization(), credential.clone());
+        if let Some(verified) = memory.of(&key) {
+            return verified != Verification::Rejected;
+        }
+        let access = Access { scopes: Scopes::none(), ..access.clone() };
+        let verified = self.verify(asked, &access, scheme, credential).await;
+        if verified != Verification::Unknown {
+            memory.note(key, verified);
+        }
+        verified != Verification::Rejected
+    }
+}
