@@ -213,10 +213,7 @@ fn row_5_a_wrong_type_leaves_the_project_out() {
 
 #[test]
 fn row_6_registries_without_a_good_name_leave_the_project_out() {
-    registries(
-        "# nothing\n",
-        (&[("reg:1:1", "the file must be a mapping with `registries`")], None),
-    );
+    registries("# nothing\n", (&[("reg:1:1", "the file is empty; write `registries:`")], None));
     registries("imagesPath: x\nregistries:\n", (&[("reg:1:1", "no `registries`")], None));
     for (more, place, words) in [
         ("- service-account: x\n", "reg:5:3", "no `name`"),
@@ -228,7 +225,11 @@ fn row_6_registries_without_a_good_name_leave_the_project_out() {
             "`https://gcr.io/x` is not a registry `name`: it is a URL; leave out `https://`",
         ),
         ("- name: gcr.io/X\n", "reg:5:9", "lower-case"),
-        ("- name: gcr.io/x/\n", "reg:5:9", "component"),
+        (
+            "- name: gcr.io/x/\n",
+            "reg:5:9",
+            "`gcr.io/x/` is not a registry `name`: leave out the slash at the end",
+        ),
     ] {
         registries(&format!("{REGISTRIES}{more}"), (&[(place, words)], None));
     }
