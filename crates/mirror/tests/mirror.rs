@@ -395,7 +395,7 @@ async fn a_run_that_is_stopped_tells_what_it_did_and_that_it_was_stopped() {
         }
         stopper.stop();
     });
-    assert_eq!(reasons(&totals), "interrupted; run again, and it goes on from there\n");
+    assert_eq!(reasons(&totals), "interrupted; run again to continue\n");
     assert_eq!((totals.repositories, totals.tags, totals.manifests), (2, 2, 1));
     world.registry.clear_faults();
     assert_complete(&world.mirror().await);
