@@ -56,6 +56,8 @@ fn registries(text: &str, expected: Expected<'_>) {
 fn row_1_what_is_not_yaml_leaves_the_project_out() {
     images("- name: i\n  dmap: {<a>: [\"t]}\n", (&[("img:2:84", "unclosed quote")], None));
     images("- name: i\n   dmap:\n", (&[("img:2:8", "not valid YAML")], None));
+    let indentation = "not valid YAML: wrong indentation; align this line with the keys beside it";
+    images("- name: i\n dmap: {}\n", (&[("img:2:2", indentation)], None));
     images("- name: i\n\tdmap: {}\n", (&[("img:2:1", "tab in indentation; use spaces")], None));
     images(&"[".repeat(40), (&[("img:1:33", "limit")], None));
     images(&"- ".repeat(40), (&[("img:1:65", "limit")], None));
