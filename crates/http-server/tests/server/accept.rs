@@ -9,7 +9,11 @@ use std::{
 };
 
 use http_server::{ConnectionMetrics, Server, handler, listen};
-use tokio::time::sleep;
+use tokio::{
+    net::TcpStream,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 use tracing::{Event, Level, Metadata, Subscriber, span};
 
 use crate::harness::settings;
@@ -38,6 +42,24 @@ impl Subscriber for Warnings {
     fn enter(&self, _: &span::Id) {}
 
     fn exit(&self, _: &span::Id) {}
+}
+
+/// The server is busy with something else: nothing accepts them. With a queue of 128 the rest would time out.
+#[tokio::test]
+async fn a_burst_of_connects_waits_in_the_queue() {
+    const BURST: usize = 1_000;
+    let somaxconn = std::fs::read_to_string("/proc/sys/net/core/somaxconn").ok();
+    let somaxconn = somaxconn.and_then(|text| text.trim().parse().ok());
+    let burst = somaxconn.unwrap_or(BURST).min(BURST);
+    let listener = listen("127.0.0.1:0".parse().expect("an address")).expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    let mut clients = JoinSet::new();
+    for _ in 0..burst {
+        clients.spawn(TcpStream::connect(address));
+    }
+    let connected = timeout(Duration::from_secs(30), clients.join_all()).await;
+    let connected = connected.expect("all are queued");
+    assert!(connected.iter().all(Result::is_ok), "{connected:?}");
 }
 
 #[tokio::test(start_paused = true)]

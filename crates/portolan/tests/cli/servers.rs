@@ -1,13 +1,14 @@
 //! What the front, the registry and the served store have in common: signals, files that are read again, and the
 //! limit of open files.
 
-use std::{path::Path, process::Stdio};
+use std::{path::Path, process::Stdio, time::Duration};
 
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines},
     net::TcpStream,
     process::{Child, ChildStderr, Command},
+    time::timeout,
 };
 
 use crate::harness::{end_of, signal, write};
@@ -21,6 +22,9 @@ const AWS_RANGES: &str = r#"{"syncToken": "1", "createDate": "2026-01-01-00-00-0
   "ipv6_prefixes": []}"#;
 const GCP_RANGES: &str = r#"{"syncToken": "1", "creationTime": "2026-01-01T00:00:00",
   "prefixes": [{"ipv4Prefix": "203.0.113.0/24", "service": "Google Cloud", "scope": "europe-west9"}]}"#;
+
+/// Less than the 30 s after which a server closes a connection that sends no first request.
+const RESPONSE_IN_A_FLOOD: Duration = Duration::from_secs(15);
 
 /// Fewer than the connections of a test, so that a server that does not raise its soft limit runs out.
 const LOW_LIMIT: usize = 128;
@@ -199,7 +203,8 @@ async fn a_flood_of_silent_connections_keeps_nobody_out() {
             silent.push(TcpStream::connect(&server.address).await.expect("it listens"));
         }
         let mut client = TcpStream::connect(&server.address).await.expect("it listens");
-        assert!(request(&mut client, "/v2/").await.is_some(), "{arguments:?}");
+        let response = timeout(RESPONSE_IN_A_FLOOD, request(&mut client, "/v2/")).await;
+        assert!(response.is_ok_and(|status| status.is_some()), "{arguments:?}");
         server.terminated().await;
     }
 }

@@ -216,6 +216,41 @@ async fn a_client_that_hangs_up_does_not_end_the_question() {
     until(async || front.metric("portolan_redirector_open_connections").await == 0).await;
 }
 
+/// By the end of their half or by a reset: what they leave behind ends with the deadline of the probe, at the
+/// latest.
+#[tokio::test]
+async fn a_flood_of_clients_that_hang_up_leaves_nothing_behind_after_the_deadline() {
+    const CLIENTS: u64 = 300;
+    let (store, gate) = slow_store().await;
+    let front = start(&slow_yaml(&store).replace("60s", "2s")).await;
+    let mut clients = Vec::new();
+    for n in 0..CLIENTS {
+        let digest = Digest::sha256(&n.to_le_bytes());
+        let mut client = TcpStream::connect(front.address).await.unwrap();
+        let request = format!(
+            "GET {} HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {PARIS}, 10.0.0.1\r\n\r\n",
+            blob(&digest)
+        );
+        client.write_all(request.as_bytes()).await.unwrap();
+        if n % 2 == 0 {
+            client.set_zero_linger().unwrap();
+        }
+        clients.push(client);
+    }
+    let answers = async |answer: &str| {
+        let name = format!("portolan_redirector_presence_answers_total{{answer=\"{answer}\"}}");
+        front.metric(&name).await
+    };
+    until(async || answers("asked").await + answers("over_limit").await == CLIENTS).await;
+    drop(clients);
+    until(async || front.metric("portolan_redirector_open_connections").await == 0).await;
+    gate.send_replace(true);
+    // The permits are free again.
+    let digest = Digest::sha256(b"afterwards");
+    let near = format!("{}/containers/images/{digest}", store.url());
+    until(async || front.find(&digest, PARIS).await == near).await;
+}
+
 #[tokio::test]
 async fn beyond_the_limit_of_open_questions_the_upstream_answers_at_once() {
     const LIMIT: usize = 128;
