@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn a_trusted_peer_has_no_share() {
         let network = parse_network("10.0.0.0/8").expect("a network");
-        let trusted_peers = TrustedPeers::new(vec![network], DefaultTrust::Nobody);
+        let trusted_peers = TrustedPeers::new(vec![network], DefaultTrust::None);
         let settings = Settings { trusted_peers, ..settings(1) };
         let connections = Arc::<Connections>::default();
         let places: Vec<_> =

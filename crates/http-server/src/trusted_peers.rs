@@ -8,7 +8,7 @@ use ipnet::{IpNet, Ipv4Net};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DefaultTrust {
     /// No peer.
-    Nobody,
+    None,
     /// Peers on this machine.
     Loopback,
     /// Every peer: only a balancer can connect.
@@ -32,7 +32,7 @@ impl TrustedPeers {
     /// Trusts no peer.
     #[must_use]
     pub const fn none() -> Self {
-        Self::new(Vec::new(), DefaultTrust::Nobody)
+        Self::new(Vec::new(), DefaultTrust::None)
     }
 
     /// Whether `peer` is one of them.
@@ -41,7 +41,7 @@ impl TrustedPeers {
         let peer = peer.to_canonical();
         if self.networks.is_empty() {
             return match self.default {
-                DefaultTrust::Nobody => false,
+                DefaultTrust::None => false,
                 DefaultTrust::Loopback => peer.is_loopback(),
                 DefaultTrust::Everybody => true,
             };
@@ -55,7 +55,7 @@ impl TrustedPeers {
             _ if !self.networks.is_empty() => "if the peer is trusted",
             DefaultTrust::Everybody => "from any peer",
             DefaultTrust::Loopback => "if the peer is loopback",
-            DefaultTrust::Nobody => "from no peer",
+            DefaultTrust::None => "from no peer",
         }
     }
 }
@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn an_empty_list_stands_for_the_default() {
         for (default, trusted) in [
-            (DefaultTrust::Nobody, [false, false]),
+            (DefaultTrust::None, [false, false]),
             (DefaultTrust::Loopback, [true, false]),
             (DefaultTrust::Everybody, [true, true]),
         ] {

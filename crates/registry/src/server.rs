@@ -50,7 +50,7 @@ pub struct Listeners {
 
 impl From<TcpListener> for Listeners {
     fn from(registry: TcpListener) -> Self {
-        let client_ip = ClientIp::new(ClientIpPolicy::default(), DefaultTrust::Nobody);
+        let client_ip = ClientIp::new(ClientIpPolicy::default(), DefaultTrust::None);
         Self { registry, tls: None, admin: None, client_ip }
     }
 }

@@ -184,7 +184,7 @@ impl Client {
 
 pub(crate) fn trusted(networks: &[&str]) -> TrustedPeers {
     let parse = |network: &&str| http_server::parse_network(network).expect(network);
-    TrustedPeers::new(networks.iter().map(parse).collect(), http_server::DefaultTrust::Nobody)
+    TrustedPeers::new(networks.iter().map(parse).collect(), http_server::DefaultTrust::None)
 }
 
 /// The value of `future`, which a broken server would never give. The clock may be one that jumps.

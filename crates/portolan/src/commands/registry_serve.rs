@@ -33,7 +33,7 @@ pub(crate) async fn run(serve: &RegistryServe) -> anyhow::Result<Exit> {
     tracing::info!(storage = serve.storage, "opened the storage");
     let trusted_peers = serve.entrance.trusted_peers.clone();
     let policy = ClientIpPolicy { trusted_peers, ..ClientIpPolicy::default() };
-    let client_ip = ClientIp::new(policy, DefaultTrust::Nobody);
+    let client_ip = ClientIp::new(policy, DefaultTrust::None);
     let listeners = Listeners { registry: listener, tls, admin, client_ip };
     registry::serve(registry, listeners, signals::shutdown()?).await?;
     Ok(Exit::AllHolds)

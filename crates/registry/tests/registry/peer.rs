@@ -43,7 +43,7 @@ impl Peer {
     }
 
     pub(crate) async fn of(registry: Registry) -> Self {
-        Self::behind(registry, ClientIp::new(ClientIpPolicy::default(), DefaultTrust::Nobody)).await
+        Self::behind(registry, ClientIp::new(ClientIpPolicy::default(), DefaultTrust::None)).await
     }
 
     /// One that believes what balancers say of their clients.

@@ -34,7 +34,7 @@ async fn the_admin_address_has_metrics_and_health() {
         registry: listener.await.expect("a free port"),
         tls: None,
         admin: Some(admin.await.expect("a free port")),
-        client_ip: ClientIp::new(ClientIpPolicy::default(), DefaultTrust::Nobody),
+        client_ip: ClientIp::new(ClientIpPolicy::default(), DefaultTrust::None),
     };
     let host = |listener: &TcpListener| -> Host {
         listener.local_addr().expect("an address").to_string().parse().expect("a host")

@@ -58,7 +58,7 @@ async fn requests_of_a_trusted_peer_count_for_the_client_that_it_names() {
         Registry::with(Storage::memory(), Settings { limits, ..Settings::default() }, None);
     let trusted_peers = vec![http_server::parse_network("127.0.0.1").expect("an address")];
     let policy = ClientIpPolicy { trusted_peers, ..ClientIpPolicy::default() };
-    let client_ip = ClientIp::new(policy, DefaultTrust::Nobody);
+    let client_ip = ClientIp::new(policy, DefaultTrust::None);
     let peer = Peer::behind(registry, client_ip).await;
     let from = |client: &str| {
         let header = format!("x-forwarded-for: 192.0.2.9, {client}\r\ncontent-length");

@@ -59,7 +59,7 @@ async fn a_registry_speaks_tls() {
         registry: listener,
         tls: Some(tls.expect("it is right")),
         admin: None,
-        client_ip: ClientIp::new(ClientIpPolicy::default(), DefaultTrust::Nobody),
+        client_ip: ClientIp::new(ClientIpPolicy::default(), DefaultTrust::None),
     };
     let registry = Registry::new(Storage::memory());
     tokio::spawn(registry::serve(registry, listeners, std::future::pending()));
