@@ -27,7 +27,7 @@ mod route;
 mod server;
 
 pub use config::{
-    Config, ConfigError, ConfigPlaces, ConfigProblem, EnvironmentOverrides, Index,
+    Config, ConfigError, ConfigPositions, ConfigProblem, EnvironmentOverrides, Index,
     PresenceSettings, RangesFrom, RangesSetting, Serves, Store, Upstream,
 };
 pub use explain::Explanation;

@@ -4,9 +4,10 @@
 use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf};
 
 use cloud_ranges::Ranges;
+use http_server::Forwarded;
 
 use crate::{
-    config::{Config, ConfigPlaces, ConfigProblem, Place, RangesFrom, Serves, Store},
+    config::{Config, ConfigPositions, ConfigProblem, Position, RangesFrom, Serves, Store},
     ranges::RangesSource,
 };
 
@@ -35,15 +36,20 @@ pub struct Loaded<'a> {
     pub ranges: &'a Ranges,
     /// Where they came from, as [`crate::load_ranges`] says.
     pub sources: &'a [RangesSource],
-    /// The (cloud, file) pairs that took the place of configured lists.
+    /// The (cloud, file) pairs that took the position of configured lists.
     pub overrides: &'a [(String, PathBuf)],
 }
 
 /// All findings, in the order of the rules.
 #[must_use]
-pub fn lint(config: &Config, places: &ConfigPlaces, loaded: Loaded<'_>) -> Vec<ConfigFinding> {
-    let mut lint = Lint { config, places, loaded, findings: Vec::new() };
+pub fn lint(
+    config: &Config,
+    positions: &ConfigPositions,
+    loaded: Loaded<'_>,
+) -> Vec<ConfigFinding> {
+    let mut lint = Lint { config, positions, loaded, findings: Vec::new() };
     lint.addresses();
+    lint.client_ip();
     lint.sources();
     lint.overrides();
     lint.clouds();
@@ -53,14 +59,14 @@ pub fn lint(config: &Config, places: &ConfigPlaces, loaded: Loaded<'_>) -> Vec<C
 
 struct Lint<'a> {
     config: &'a Config,
-    places: &'a ConfigPlaces,
+    positions: &'a ConfigPositions,
     loaded: Loaded<'a>,
     findings: Vec<ConfigFinding>,
 }
 
 impl Lint<'_> {
-    fn add(&mut self, severity: Severity, position: Place, message: String) {
-        let problem = ConfigProblem { source: self.places.file.clone(), position, message };
+    fn add(&mut self, severity: Severity, position: Position, message: String) {
+        let problem = ConfigProblem { source: self.positions.file.clone(), position, message };
         self.findings.push(ConfigFinding { severity, problem });
     }
 
@@ -73,11 +79,31 @@ impl Lint<'_> {
     fn addresses(&mut self) {
         let Config { listen, admin: Some(admin), .. } = self.config else { return };
         if overlap(*listen, *admin) {
-            let place = self.places.admin.or(self.places.listen);
+            let position = self.positions.admin.or(self.positions.listen);
             let message = format!(
                 "`admin` {admin} takes the same port as `listen` {listen}; give one of them another port"
             );
-            self.add(Severity::Error, place, message);
+            self.add(Severity::Error, position, message);
+        }
+    }
+
+    /// What says how to read `X-Forwarded-For` must not stand beside a setting by which it is not read.
+    fn client_ip(&mut self) {
+        if self.config.client_ip.forwarded != Forwarded::Never {
+            return;
+        }
+        let settings = [
+            ("trusted_hops", self.positions.trusted_hops),
+            ("trusted_peers", self.positions.trusted_peers),
+        ];
+        for (name, position) in settings {
+            if position.is_some() {
+                let message = format!(
+                    "`client_ip.{name}` has no effect with `forwarded: never`, which ignores `X-Forwarded-For`; \
+                     remove one of them"
+                );
+                self.add(Severity::Warning, position, message);
+            }
         }
     }
 
@@ -100,8 +126,8 @@ impl Lint<'_> {
                 (false, false) => continue,
                 _ => Severity::Warning,
             };
-            let place = self.places.ranges.get(at).copied().flatten();
-            self.add(severity, place, format!("`ranges`: {source}"));
+            let position = self.positions.ranges.get(at).copied().flatten();
+            self.add(severity, position, format!("`ranges`: {source}"));
         }
     }
 
@@ -131,19 +157,20 @@ impl Lint<'_> {
 
     /// A cloud or region must be that of some range, or no client is ever in it.
     fn clouds(&mut self) {
-        for (cloud, place) in self.config.keep_upstream.iter().zip(&self.places.keep_upstream) {
-            self.cloud("keep_upstream", cloud, &[], *place);
+        for (cloud, position) in self.config.keep_upstream.iter().zip(&self.positions.keep_upstream)
+        {
+            self.cloud("keep_upstream", cloud, &[], *position);
         }
-        for (store, places) in self.config.stores.iter().zip(&self.places.serves) {
-            for (serves, place) in store.serves.iter().zip(places) {
+        for (store, positions) in self.config.stores.iter().zip(&self.positions.serves) {
+            for (serves, position) in store.serves.iter().zip(positions) {
                 if serves.cloud != Serves::EVERYBODY {
-                    self.cloud("stores.serves", &serves.cloud, &serves.regions, *place);
+                    self.cloud("stores.serves", &serves.cloud, &serves.regions, *position);
                 }
             }
         }
     }
 
-    fn cloud(&mut self, field: &str, cloud: &str, regions: &[String], place: Place) {
+    fn cloud(&mut self, field: &str, cloud: &str, regions: &[String], position: Position) {
         let locations = self.loaded.ranges.locations();
         let known: BTreeSet<_> =
             locations.iter().filter(|it| it.cloud == cloud).map(|it| &it.region).collect();
@@ -156,13 +183,13 @@ impl Lint<'_> {
             let message = format!(
                 "`{field}`: no loaded range belongs to the cloud `{cloud}`; add it to `ranges`, or correct the name"
             );
-            return self.add(Severity::Warning, place, message);
+            return self.add(Severity::Warning, position, message);
         }
         for region in regions.iter().filter(|region| !known.contains(region)) {
             let message = format!(
                 "`{field}`: no loaded range is in the region `{region}` of `{cloud}`; correct the name, or remove it"
             );
-            self.add(Severity::Warning, place, message);
+            self.add(Severity::Warning, position, message);
         }
     }
 
@@ -170,7 +197,7 @@ impl Lint<'_> {
     fn stores(&mut self) {
         let stores = &self.config.stores;
         for (at, store) in stores.iter().enumerate() {
-            let places = self.places.serves.get(at).cloned().unwrap_or_default();
+            let positions = self.positions.serves.get(at).cloned().unwrap_or_default();
             let before = &stores[..at];
             let shadows: Vec<_> =
                 store.serves.iter().map(|serves| self.shadow(serves, before)).collect();
@@ -184,7 +211,7 @@ impl Lint<'_> {
                     "`stores.serves`: no client of `{}` is ever sent to the store `{}`, since {shadow}",
                     serves.cloud, store.name
                 );
-                self.add(severity, places.get(index).copied().flatten(), message);
+                self.add(severity, positions.get(index).copied().flatten(), message);
             }
         }
     }

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 use cloud_ranges::Ranges;
-use redirector::{Config, ConfigFinding, ConfigPlaces, Front, Loaded, RangesSource, Severity};
+use redirector::{Config, ConfigFinding, ConfigPositions, Front, Loaded, RangesSource, Severity};
 use tokio::net::TcpListener;
 
 use crate::{
@@ -37,17 +37,17 @@ pub(crate) async fn run(serve: &Serve, printer: &Printer) -> anyhow::Result<Exit
 
 /// Prints the configuration in effect, and its settings that contradict each other or have no effect. The ranges are read as at a start.
 async fn check(front: &arguments::Front, printer: &Printer) -> anyhow::Result<Exit> {
-    let (config, places) = match &front.config {
-        None => (config(front)?, ConfigPlaces::built_in()),
+    let (config, positions) = match &front.config {
+        None => (config(front)?, ConfigPositions::built_in()),
         Some(path) => {
             let (file, text) = read(path)?;
-            (Config::from_yaml(&file, &text)?, ConfigPlaces::of(&file, &text))
+            (Config::from_yaml(&file, &text)?, ConfigPositions::of(&file, &text))
         }
     };
     let (ranges, sources) = redirector::load_ranges(&config, &front.ranges).await;
     io::stdout().write_all(config.to_yaml().as_bytes())?;
     let loaded = Loaded { ranges: &ranges, sources: &sources, overrides: &front.ranges };
-    let findings = redirector::lint(&config, &places, loaded);
+    let findings = redirector::lint(&config, &positions, loaded);
     for ConfigFinding { severity, problem } in &findings {
         match severity {
             Severity::Error => printer.fault(format_args!("error: {problem}")),

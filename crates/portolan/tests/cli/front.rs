@@ -285,6 +285,25 @@ async fn a_check_warns_of_clouds_and_regions_that_no_range_has() {
 }
 
 #[tokio::test]
+async fn a_check_warns_of_trust_in_a_header_that_is_ignored() {
+    let client_ip = |forwarded: &str| {
+        format!(
+            "client_ip:\n  forwarded: {forwarded}\n  trusted_hops: 1\n  trusted_peers: [10.0.0.0/8]\n"
+        )
+    };
+    let ended = check(&client_ip("never"), &[]).await.expect(0);
+    for (position, name) in [("4:17", "trusted_hops"), ("5:19", "trusted_peers")] {
+        let warning = format!(
+            "front.yaml:{position}: `client_ip.{name}` has no effect with `forwarded: never`"
+        );
+        assert!(ended.stderr.contains(&warning), "{warning}: {}", ended.stderr);
+    }
+    for settings in [client_ip("auto"), "client_ip: {forwarded: never}\n".to_owned()] {
+        assert_eq!(check(&settings, &[]).await.expect(0).stderr, "", "{settings}");
+    }
+}
+
+#[tokio::test]
 async fn a_check_fails_where_something_can_never_have_an_effect() {
     let star = |name: &str| {
         format!("- {{name: {name}, url: \"https://{name}.example\", serves: [{{cloud: \"*\"}}]}}\n")

@@ -17,5 +17,4 @@ mod pty;
 mod registry;
 mod servers;
 mod terminal;
-mod tls;
 mod words;

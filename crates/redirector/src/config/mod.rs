@@ -6,7 +6,7 @@ mod check;
 mod document;
 mod environment;
 mod error;
-mod places;
+mod positions;
 mod values;
 
 use std::{
@@ -26,8 +26,8 @@ use crate::redirect::BaseUrl;
 
 pub use environment::EnvironmentOverrides;
 pub use error::{ConfigError, ConfigProblem};
-pub use places::ConfigPlaces;
-pub(crate) use places::Place;
+pub use positions::ConfigPositions;
+pub(crate) use positions::Position;
 
 /// What `portolan serve` runs on without a configuration file; also an example to start from.
 const BUILT_IN: &str = include_str!("../../../../examples/registry.k8s.io.yaml");

@@ -1,25 +1,27 @@
-//! Where the values of a configuration file stand, for what is told of them once they are known to be valid.
+//! Where the values of a configuration file are, for findings about values that are valid.
 
 use super::{Config, check, document::Document};
 
 /// Line and column, from 1.
-pub(crate) type Place = Option<(u64, u64)>;
+pub(crate) type Position = Option<(u64, u64)>;
 
-/// Where the values stand that may be valid and still make no sense together. The lists are in the order of
+/// Where the values are that may be valid and still make no sense together. The lists are in the order of
 /// the [`Config`]'s.
 #[derive(Clone, Debug, Default)]
-pub struct ConfigPlaces {
+pub struct ConfigPositions {
     pub(crate) file: String,
-    pub(crate) listen: Place,
-    pub(crate) admin: Place,
-    pub(crate) keep_upstream: Vec<Place>,
-    pub(crate) ranges: Vec<Place>,
+    pub(crate) listen: Position,
+    pub(crate) admin: Position,
+    pub(crate) trusted_hops: Position,
+    pub(crate) trusted_peers: Position,
+    pub(crate) keep_upstream: Vec<Position>,
+    pub(crate) ranges: Vec<Position>,
     /// Of each store, each entry of `serves`.
-    pub(crate) serves: Vec<Vec<Place>>,
+    pub(crate) serves: Vec<Vec<Position>>,
 }
 
-impl ConfigPlaces {
-    /// The places in `text`, which is a valid configuration; none in one that is not.
+impl ConfigPositions {
+    /// The positions in `text`, which is a valid configuration; none in one that is not.
     #[must_use]
     pub fn of(file: &str, text: &str) -> Self {
         let file = file.to_owned();
@@ -30,8 +32,13 @@ impl ConfigPlaces {
         let serves = |store: &super::document::StoreDocument| {
             store.serves.value.iter().map(|serves| of(&serves.cloud)).collect()
         };
+        let client_ip = document.client_ip.as_ref();
+        let trusted_hops = client_ip.and_then(|client_ip| client_ip.trusted_hops.as_ref());
+        let trusted_peers = client_ip.and_then(|client_ip| client_ip.trusted_peers.first());
         Self {
             file,
+            trusted_hops: trusted_hops.and_then(|hops| check::position(hops.referenced)),
+            trusted_peers: trusted_peers.and_then(of),
             listen: document.listen.as_ref().and_then(of),
             admin: document.admin.iter().flatten().next().and_then(of),
             keep_upstream: document.keep_upstream.iter().map(of).collect(),
@@ -40,7 +47,7 @@ impl ConfigPlaces {
         }
     }
 
-    /// The places in the built-in configuration.
+    /// The positions in the built-in configuration.
     #[must_use]
     pub fn built_in() -> Self {
         Self::of(Config::BUILT_IN_NAME, super::BUILT_IN)
