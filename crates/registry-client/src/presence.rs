@@ -264,7 +264,7 @@ impl RepositoryClient {
     fn may_retry(&self, error: Error) -> Result<(), Error> {
         let broker = &self.client().shared.broker;
         let authority = error.url().authority();
-        if !broker.may_retry(authority) {
+        if !broker.may_confirm(authority) {
             return Err(error);
         }
         broker.retried(authority);

@@ -6,11 +6,20 @@
 //! doubles with each interval up to half of the rate before ("slow start" of RFC 5681 §3.1), and then grows
 //! faster the longer it is held without refusals (as in RFC 9438).
 //!
-//! Not here: when the next request is due by the rate (`pace`).
+//! The time in which a `Retry-After` is waited for does not count. What follows depends on the reason of the pause:
+//! nothing, if refusals are random; else the rate begins at what was accepted up to the end of the pause, or is lowered.
+//!
+//! Not here: when the next request is due by the rate (`pace`); the reason of a pause (`pause`); whether a decrease
+//! helped (`trial`).
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use tokio::time::Instant;
+
+use super::{
+    pause::Reason,
+    trial::{Tally, Trial, Verdict},
+};
 
 /// The shortest interval: several round trips within a region.
 const SHORTEST: Duration = Duration::from_millis(100);
@@ -19,28 +28,24 @@ const LONGEST: Duration = Duration::from_secs(1);
 /// Responses that an interval needs before it ends early, or sets a rate where there was none: fewer
 /// say little of the share that is refused.
 const SAMPLE: u32 = 20;
-/// How many refusals the share before leads one to expect when it can be told whether a lower rate helped.
-const EXPECTED_REFUSALS: f64 = 5.0;
-/// The part of the share before that still means as many refusals: a rate that is low enough has next to none.
-const SAME_SHARE: f64 = 0.25;
-/// How many refusals it takes for that: a single one may be the last of those before.
-const SAME_REFUSALS: u32 = 2;
 /// How many responses the usual share of refusals is taken from: some intervals at a high rate, and a minute at a
 /// low one.
 const MEMORY: u32 = 4000;
 /// The largest share of refusals that may be tolerated as random.
-const MOST_TOLERATED: f64 = 0.25;
+pub(super) const MOST_TOLERATED: f64 = 0.25;
 /// How far the refusals of an interval may lie above the tolerated share, in standard deviations.
 const DEVIATIONS: f64 = 3.0;
 /// What a rate is lowered to, as a share of what was accepted: so that the backlog of retries fits in.
 const MARGIN: f64 = 0.95;
-/// How often a few refusals at a rate that nothing limited lead to a decrease that soon ends by itself.
-const MOST_DOUBTS: u32 = 3;
-/// After how long they count anew.
-const DOUBTED: Duration = Duration::from_secs(60);
-/// What is lowered at most by an interval with few responses, or by one of refusals only.
+/// How many times refusals at a rate that nothing limited are suspected to be random, so that the decrease soon ends by
+/// itself.
+const MOST_SUSPECTED: u32 = 3;
+/// After how long without a decrease this starts again.
+const SUSPECTED_FOR: Duration = Duration::from_secs(60);
+/// What is kept at least after an interval with few responses or with refusals only; and at most where a pause
+/// has shown that there were too many requests.
 const LARGEST_STEP: f64 = 0.5;
-/// What is lowered at least where a `Retry-After` ended the interval: the share that was refused by then is
+/// What is kept at most where a `Retry-After` interrupted the interval: the share that was refused by then is
 /// smaller than the excess was.
 const STEP_AT_PAUSE: f64 = 0.75;
 /// What 429s lower a rate to at the least, requests a second: below, the next response, which shows whether the
@@ -83,14 +88,16 @@ pub(super) struct AdaptiveRate {
     measured: Option<f64>,
     /// When a lowered rate came back last.
     restored: Option<Instant>,
-    /// How often a decrease was to end by itself.
-    doubts: u32,
+    /// How many times refusals were suspected to be random.
+    suspected: u32,
+    /// Whether a `Retry-After` of the host is waited for: that time does not count.
+    is_paused: bool,
     interval: Interval,
 }
 
 /// A rate below the configured one, or where none is configured.
 #[derive(Clone, Copy, Debug)]
-struct Lowered {
+pub(super) struct Lowered {
     rate: f64,
     /// Up to here it doubles with each interval.
     threshold: f64,
@@ -98,66 +105,8 @@ struct Lowered {
     limit: f64,
     /// Since when it grows.
     since: Instant,
-}
-
-/// Responses, and how many of them were refusals.
-#[derive(Clone, Copy, Debug, Default)]
-struct Tally {
-    responses: u32,
-    refused: u32,
-}
-
-impl Tally {
-    const fn with(self, more: Self) -> Self {
-        Self { responses: self.responses + more.responses, refused: self.refused + more.refused }
-    }
-
-    /// The same share of fewer responses, where they are many.
-    const fn bounded(self) -> Self {
-        if self.responses < MEMORY {
-            return self;
-        }
-        Self { responses: self.responses / 2, refused: self.refused.div_ceil(2) }
-    }
-
-    fn share(self) -> f64 {
-        f64::from(self.refused) / f64::from(self.responses.max(1))
-    }
-}
-
-/// A decrease, and the responses since then.
-#[derive(Clone, Copy, Debug)]
-struct Trial {
-    /// The share of refusals before it.
-    before_share: f64,
-    /// The rate before.
-    before: Option<Lowered>,
-    since: Tally,
-}
-
-/// What a trial has shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    /// There are hardly any refusals.
-    Helped,
-    /// There are as many as before.
-    Same,
-    /// There were too few responses to tell.
-    Open,
-}
-
-impl Trial {
-    fn verdict(&self) -> Verdict {
-        let expected = f64::from(self.since.responses) * self.before_share;
-        let is_same = self.since.share() > self.before_share * SAME_SHARE;
-        if is_same && self.since.refused >= SAME_REFUSALS {
-            Verdict::Same
-        } else if expected >= EXPECTED_REFUSALS {
-            Verdict::Helped
-        } else {
-            Verdict::Open
-        }
-    }
+    /// Whether it follows from a pause only. It grows while a trial is open, since it may be far too low.
+    is_restart: bool,
 }
 
 /// What was sent from `begin` on, and what became of it.
@@ -168,12 +117,27 @@ struct Interval {
     sent: u32,
     accepted: u32,
     refused: u32,
-    is_paused: bool,
+    /// How many had been refused when the last pause began.
+    before_pause: u32,
+    /// Refusals that count once, with another one of their pause.
+    repeated: u32,
+    /// The most that is kept of the rate, as a share, if this interval lowers it.
+    most_kept: f64,
 }
 
 impl Interval {
     const fn new(begin: Instant) -> Self {
-        Self { begin, last: begin, sent: 0, accepted: 0, refused: 0, is_paused: false }
+        let (before_pause, repeated, most_kept) = (0, 0, 1.0);
+        Self {
+            begin,
+            last: begin,
+            sent: 0,
+            accepted: 0,
+            refused: 0,
+            before_pause,
+            repeated,
+            most_kept,
+        }
     }
 
     const fn responses(&self) -> u32 {
@@ -184,9 +148,25 @@ impl Interval {
         Tally { responses: self.responses(), refused: self.refused }
     }
 
+    /// Moves on by the length of a pause, in which nothing was sent.
+    fn skip(&mut self, pause: Duration) {
+        self.begin += pause;
+        self.last += pause;
+    }
+
+    /// The same, with the refusals that led to one pause as one.
+    const fn tally_of_causes(&self) -> Tally {
+        Tally { responses: self.responses(), refused: self.refused - self.repeated }
+    }
+
     /// The share that was refused.
     fn share(&self) -> f64 {
         self.tally().share()
+    }
+
+    /// The share of what was sent, as if all that is under way were refused.
+    fn accepted_of_sent(&self) -> f64 {
+        f64::from(self.accepted) / f64::from(self.sent.max(self.responses()))
     }
 
     /// Requests a second, over the time in which there were any.
@@ -208,7 +188,8 @@ impl AdaptiveRate {
             trial: None,
             measured: None,
             restored: None,
-            doubts: 0,
+            suspected: 0,
+            is_paused: false,
             interval,
         }
     }
@@ -238,31 +219,77 @@ impl AdaptiveRate {
         }
     }
 
-    /// Nothing is sent before `until`; and then not all at once that waits for it.
-    pub(super) fn pause(&mut self, until: Instant, now: Instant) {
+    /// Nothing is sent until `resume`. Responses to the requests under way still count.
+    pub(super) fn pause(&mut self, now: Instant) {
         self.advance(now);
-        if let Some(lowered) = &mut self.lowered {
-            lowered.since = lowered.since.max(until);
-            self.interval.is_paused = true;
-            return;
+        self.is_paused = true;
+        self.interval.before_pause = self.interval.refused;
+    }
+
+    /// Requests a second that were accepted, with a pause until `end`.
+    pub(super) fn accepted(&self, end: Instant) -> f64 {
+        let elapsed = end.saturating_duration_since(self.interval.begin).max(SHORTEST);
+        f64::from(self.interval.accepted) / elapsed.as_secs_f64()
+    }
+
+    /// A pause is over. The host has taken `accepted` requests a second, of both verbs.
+    pub(super) fn resume(&mut self, pause: Range<Instant>, reason: Reason, accepted: f64) {
+        self.is_paused = false;
+        let (end, paused) = (pause.end, pause.end.saturating_duration_since(pause.start));
+        let refused = self.interval.refused - self.interval.before_pause;
+        match (reason, &mut self.lowered) {
+            (Reason::Random, Some(lowered)) if lowered.is_restart => {
+                self.lowered = None;
+                self.trial = None;
+            }
+            (Reason::Random, Some(lowered)) => lowered.since += paused,
+            (Reason::Random, None) => {}
+            (_, None) => return self.restart(end, accepted),
+            (Reason::Exceeded, Some(_)) if refused > 0 => {
+                let mut interval = std::mem::replace(&mut self.interval, Interval::new(end));
+                interval.most_kept = LARGEST_STEP;
+                return self.lower(&interval, end);
+            }
+            (_, Some(lowered)) => {
+                lowered.since = end;
+                if refused > 0 {
+                    self.interval.repeated += refused - 1;
+                    self.interval.most_kept = STEP_AT_PAUSE;
+                }
+            }
         }
-        let interval = std::mem::replace(&mut self.interval, Interval::new(until));
+        self.interval.skip(paused);
+    }
+
+    /// Begins at what was accepted up to the end of a pause, so that requests do not all come at once then.
+    fn restart(&mut self, end: Instant, accepted: f64) {
+        let interval = std::mem::replace(&mut self.interval, Interval::new(end));
         let is_sampled = interval.responses() >= SAMPLE;
         let measured = is_sampled.then(|| interval.sent_rate()).or(self.measured);
         let limit = self.limit(measured.unwrap_or_default());
-        let elapsed = until.saturating_duration_since(interval.begin).max(SHORTEST);
-        let accepted = f64::from(interval.accepted) / elapsed.as_secs_f64();
         let rate = accepted.max(FIRST_RATE).min(limit);
         let threshold = measured.map_or(limit, |measured| measured / 2.0);
-        self.lowered = Some(Lowered { rate, threshold, limit, since: until });
+        if interval.share() <= MOST_TOLERATED {
+            self.usual = self.usual.with(interval.tally()).bounded(MEMORY);
+            let before_share = self.usual.share();
+            let trial = Trial { before_share, before: None, since: Tally::default() };
+            self.trial = Some(trial).filter(|_| before_share > 0.0);
+        }
+        self.lowered = Some(Lowered { rate, threshold, limit, since: end, is_restart: true });
+    }
+
+    /// Whether the refusals of late are known to be random.
+    pub(super) fn tolerates(&self) -> bool {
+        self.tolerated > 0.0 && !self.is_too_much(&self.interval)
     }
 
     /// Ends the interval, if it is over.
     pub(super) fn advance(&mut self, now: Instant) {
-        while self.interval.begin < now {
+        while self.interval.begin < now && !self.is_paused {
             let age = now.saturating_duration_since(self.interval.begin);
             let is_sampled = self.interval.responses() >= SAMPLE;
-            let is_over = age >= LONGEST || (age >= SHORTEST && is_sampled);
+            let is_over =
+                age >= LONGEST || (is_sampled && (age >= SHORTEST || self.is_exhausted_by_burst()));
             if !is_over {
                 return;
             }
@@ -273,18 +300,32 @@ impl AdaptiveRate {
         }
     }
 
+    /// Whether a burst, which nothing limited, was too large. Its retries must not come before the rate is lowered.
+    fn is_exhausted_by_burst(&self) -> bool {
+        let is_burst = self.rate().is_none() && self.interval.accepted >= SAMPLE;
+        is_burst && self.interval.share() > MOST_TOLERATED
+    }
+
     fn end_interval(&mut self, end: Instant) {
         let interval = std::mem::replace(&mut self.interval, Interval::new(end));
-        self.measured = (interval.responses() >= SAMPLE).then(|| interval.sent_rate());
+        // One that ended early may have begun with only some of what there was to send.
+        let is_short = end.saturating_duration_since(interval.begin) < SHORTEST;
+        let former = self.measured.filter(|_| is_short).unwrap_or_default();
+        let is_sampled = interval.responses() >= SAMPLE;
+        self.measured = is_sampled.then(|| interval.sent_rate().max(former));
         if interval.share() > MOST_TOLERATED || interval.responses() == 0 {
             self.trial = None;
         } else if let Some(trial) = &mut self.trial {
-            trial.since = trial.since.with(interval.tally());
-            if self.judge(end) != Verdict::Helped {
-                return;
+            trial.since = trial.since.with(interval.tally_of_causes());
+            let is_restart = self.lowered.is_some_and(|lowered| lowered.is_restart);
+            let grows = is_restart && interval.refused == 0;
+            match self.judge(end) {
+                Verdict::Helped => {}
+                Verdict::Open if grows => {}
+                Verdict::Open | Verdict::Same => return,
             }
         } else {
-            self.usual = self.usual.with(interval.tally()).bounded();
+            self.usual = self.usual.with(interval.tally()).bounded(MEMORY);
         }
         if self.is_too_much(&interval) {
             self.lower(&interval, end);
@@ -309,8 +350,8 @@ impl AdaptiveRate {
                 self.tolerated = self.tolerated.min(trial.since.share());
             }
             Verdict::Same => {
-                self.doubts = 0;
-                self.usual = self.usual.with(trial.since).bounded();
+                self.suspected = 0;
+                self.usual = self.usual.with(trial.since).bounded(MEMORY);
                 self.tolerated = self.usual.share().min(MOST_TOLERATED);
                 let restored =
                     |lowered: Lowered| Lowered { threshold: lowered.limit, since: now, ..lowered };
@@ -324,7 +365,9 @@ impl AdaptiveRate {
     /// Whether a decrease from no rate at all is over.
     fn is_passing(&self, trial: &Trial, now: Instant) -> bool {
         let is_old = |lowered: Lowered| now.saturating_duration_since(lowered.since) >= LONGEST;
-        trial.before.is_none() && self.configured.is_none() && self.lowered.is_some_and(is_old)
+        let is_passing = |lowered: Lowered| !lowered.is_restart && is_old(lowered);
+        let was_free = trial.before.is_none() && self.configured.is_none();
+        was_free && self.lowered.is_some_and(is_passing)
     }
 
     fn is_too_much(&self, interval: &Interval) -> bool {
@@ -336,34 +379,40 @@ impl AdaptiveRate {
 
     fn lower(&mut self, interval: &Interval, now: Instant) {
         let share = interval.share();
-        let base = self.rate().unwrap_or_else(|| interval.sent_rate());
+        let base = self.rate().or(self.measured).unwrap_or_else(|| interval.sent_rate());
         let limit = self.limit(base);
         let is_rough = interval.responses() < SAMPLE || interval.accepted == 0;
-        let accepted = if is_rough { (1.0 - share).max(LARGEST_STEP) } else { 1.0 - share };
-        let kept = if interval.is_paused { accepted.min(STEP_AT_PAUSE) } else { accepted };
-        let rate = (base * kept * MARGIN).max(LEAST_RATE.min(limit));
+        let is_burst = self.rate().is_none() && share > MOST_TOLERATED;
+        let accepted = if is_rough {
+            (1.0 - share).max(LARGEST_STEP)
+        } else if is_burst {
+            interval.accepted_of_sent()
+        } else {
+            1.0 - share
+        };
+        let rate = (base * accepted.min(interval.most_kept) * MARGIN).max(LEAST_RATE.min(limit));
         // Refusals without exception say that the host is out of order, and nothing of the rate that it takes.
         let former = self.lowered.filter(|_| interval.accepted == 0);
-        let own = if self.is_doubtful(share, now) { limit } else { base / 2.0 };
+        let own = if self.is_suspected_random(share, now) { limit } else { base / 2.0 };
         let threshold = former.map_or(own, |lowered| lowered.threshold);
         let before = self.lowered;
         let is_known = self.usual.refused > 0 && share <= MOST_TOLERATED;
         let before_share = if is_known { self.usual.share() } else { share };
         self.trial = Some(Trial { before_share, before, since: Tally::default() });
-        self.lowered = Some(Lowered { rate, threshold, limit, since: now });
+        self.lowered = Some(Lowered { rate, threshold, limit, since: now, is_restart: false });
     }
 
     /// Whether a few refusals are among the first for long. They may have nothing to do with a rate that was just
     /// what there was to send, so it soon comes back. Not so time after time.
-    fn is_doubtful(&mut self, share: f64, now: Instant) -> bool {
-        let is_old = |at| now.saturating_duration_since(at) >= DOUBTED;
+    fn is_suspected_random(&mut self, share: f64, now: Instant) -> bool {
+        let is_old = |at| now.saturating_duration_since(at) >= SUSPECTED_FOR;
         if self.restored.is_some_and(is_old) {
-            self.doubts = 0;
+            self.suspected = 0;
         }
-        let is_doubtful =
-            share <= MOST_TOLERATED && self.lowered.is_none() && self.doubts < MOST_DOUBTS;
-        self.doubts += u32::from(is_doubtful);
-        is_doubtful
+        let is_suspected_random =
+            share <= MOST_TOLERATED && self.lowered.is_none() && self.suspected < MOST_SUSPECTED;
+        self.suspected += u32::from(is_suspected_random);
+        is_suspected_random
     }
 
     /// Where a lowered rate ends.
@@ -528,8 +577,10 @@ mod tests {
                 adaptive.sent(begin);
                 adaptive.received(begin, Response::Accepted, begin);
             }
-            adaptive.pause(begin + PAUSE, begin);
-            assert_eq!(adaptive.rate(), Some(rate), "{case}");
+            adaptive.pause(begin);
+            adaptive.advance(begin + PAUSE);
+            let accepted = adaptive.accepted(begin + PAUSE);
+            adaptive.resume(begin..begin + PAUSE, Reason::Unknown, accepted);
             adaptive.advance(begin + PAUSE);
             assert_eq!(adaptive.rate(), Some(rate), "{case}: nothing comes back in the pause");
             adaptive.advance(begin + PAUSE + 2 * LONGEST);

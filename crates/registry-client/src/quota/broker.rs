@@ -103,6 +103,11 @@ impl Broker {
         self.account(host).budget.may_retry()
     }
 
+    /// The same for a retry by another request, such as the GET that confirms a HEAD.
+    pub(crate) fn may_confirm(&self, host: &str) -> bool {
+        self.account(host).budget.may_confirm()
+    }
+
     /// Counts a request that is asked again, for whatever reason.
     pub(crate) fn retried(&self, host: &str) {
         self.account(host).counters.retried();

@@ -9,8 +9,10 @@ mod adaptive;
 mod broker;
 mod bytes;
 mod pace;
+mod pause;
 mod places;
 mod spent;
+mod trial;
 mod turns;
 
 #[cfg(test)]

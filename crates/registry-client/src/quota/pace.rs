@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::{
     BURST, LONGEST_WAIT, Quota, Verb,
     adaptive::{AdaptiveRate, Response},
+    pause::{Former, Pause, Reason},
     seconds, usable,
 };
 
@@ -25,6 +26,10 @@ pub(super) struct Pace {
     due: Instant,
     /// Until when the host is not asked at all.
     back_off: Instant,
+    /// The back-off that is not over, and why there is one.
+    pause: Option<Pause>,
+    /// The one before.
+    former: Former,
     lanes: [Lane; 2],
 }
 
@@ -43,7 +48,8 @@ impl Pace {
             Lane { rate, due: now }
         };
         let rate = usable(quota.requests_per_second);
-        Self { rate, due: now, back_off: now, lanes: Verb::ALL.map(lane) }
+        let former = Former::none(now);
+        Self { rate, due: now, back_off: now, pause: None, former, lanes: Verb::ALL.map(lane) }
     }
 
     /// Takes a turn, if there is neither a rate nor a back-off.
@@ -77,19 +83,36 @@ impl Pace {
         true
     }
 
-    /// A request that had its turn at `sent` got a response. Nothing is sent before the end of a
-    /// `Retry-After`; whoever waits for it must not come all at once then, so the other verb has a rate too, for a
-    /// while.
+    /// A request that had its turn at `sent` got a response. Nothing is sent before the end of a `Retry-After`.
     pub(super) fn received(&mut self, verb: Verb, sent: Instant, response: Response, now: Instant) {
-        self.lanes[verb.index()].rate.received(sent, response, now);
-        if let Response::Throttled { retry_after: Some(wait) } = response {
-            self.back_off = self.back_off.max(now + wait.min(seconds(LONGEST_WAIT)));
-            for lane in &mut self.lanes {
-                lane.rate.pause(self.back_off, now);
-                lane.due = nothing_saved(lane.due, lane.rate(), self.back_off);
-            }
-            self.due = nothing_saved(self.due, self.rate, self.back_off);
+        self.end_pause(now);
+        if let Some(pause) = &mut self.pause {
+            pause.received(sent, response);
         }
+        if let Response::Throttled { retry_after: Some(wait) } = response {
+            if self.pause.is_none() {
+                self.pause = Some(Pause::new(verb, sent, now, self.former));
+                self.lanes.iter_mut().for_each(|lane| lane.rate.pause(now));
+            }
+            self.back_off = self.back_off.max(now + wait.min(seconds(LONGEST_WAIT)));
+        }
+        self.lanes[verb.index()].rate.received(sent, response, now);
+    }
+
+    /// Requests start again, if a pause is over. Those that wait for it must not come all at once, so the other verb
+    /// has a rate too, for a while; unless the refusals are random.
+    fn end_pause(&mut self, now: Instant) {
+        let end = self.back_off;
+        let Some(pause) = self.pause.take_if(|_| end <= now) else { return };
+        let is_tolerated = self.lanes[pause.verb.index()].rate.tolerates();
+        self.former = pause.former(end);
+        let reason = if is_tolerated { Reason::Random } else { pause.reason() };
+        let accepted = self.lanes.iter().map(|lane| lane.rate.accepted(end)).sum();
+        for lane in &mut self.lanes {
+            lane.rate.resume(pause.begin..end, reason, accepted);
+            lane.due = nothing_saved(lane.due, lane.rate(), end);
+        }
+        self.due = nothing_saved(self.due, self.rate, end);
     }
 
     /// Requests a second of a verb, as far as there is a rate.
@@ -104,6 +127,7 @@ impl Pace {
     }
 
     fn lane(&mut self, verb: Verb, now: Instant) -> &mut Lane {
+        self.end_pause(now);
         let lane = &mut self.lanes[verb.index()];
         lane.rate.advance(now);
         lane
@@ -175,5 +199,23 @@ mod tests {
         let throttled = Response::Throttled { retry_after: Some(Duration::MAX) };
         pace.received(Verb::Read, begin, throttled, begin);
         assert_eq!(pace.host_allows(begin), at(begin, LONGEST_WAIT));
+    }
+
+    #[test]
+    fn a_late_refusal_delays_the_host_and_does_not_lower_its_rate_again() {
+        let begin = Instant::now();
+        let mut pace = Pace::new(&Quota::default(), begin);
+        let throttled = Response::Throttled { retry_after: Some(SECOND) };
+        (0..20).for_each(|_| assert!(pace.take(Verb::Read, begin, begin)));
+        for _ in 0..18 {
+            pace.received(Verb::Read, begin, Response::Accepted, begin);
+        }
+        pace.received(Verb::Read, begin, throttled, begin);
+        let rate = pace.rate(Verb::Read, at(begin, 1.0));
+        assert!(rate.is_some(), "the reason of the pause is not known");
+        pace.received(Verb::Read, begin, throttled, at(begin, 1.05));
+        assert_eq!(pace.host_allows(begin), at(begin, 2.05));
+        let later = pace.rate(Verb::Read, at(begin, 2.05));
+        assert!(later.is_none() || later >= rate, "{later:?} instead of {rate:?}");
     }
 }

@@ -19,9 +19,10 @@ use crate::Fault;
 
 /// Tries of one request: with the waits below four seconds on the average, and eight at most, which
 /// outlasts a balancer that changes over.
-const TRIES: u32 = 6;
-/// What the longest wait after the first try is; it doubles with each.
-const BASE: Duration = Duration::from_millis(250);
+const TRIES: u32 = 8;
+/// What the longest wait after the first try is; it doubles with each. So short that a run in which one request in ten
+/// fails at random is not held up by the few that fail four times in a row: these wait for a second at most.
+const BASE: Duration = Duration::from_millis(60);
 /// The longest wait that doubling leads to: who waits longer may as well be told.
 const CAP: Duration = Duration::from_secs(30);
 /// The longest `Retry-After` that is obeyed: a date years ahead is a mistake.
@@ -29,7 +30,7 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5 * 60);
 /// How long push-back may go on: to give up earlier loses the work that is done.
 const PUSH_BACK: Duration = Duration::from_secs(15 * 60);
 /// The part of the base that a push-back after the first is waited for at least.
-const FIRST_PART: u32 = 4;
+const FIRST_PART: u32 = 2;
 /// What chance adds to a `Retry-After` at most, as a share of it: all that were refused hold the same
 /// one.
 const RETRY_AFTER_SPREAD: f64 = 0.1;
@@ -63,15 +64,14 @@ impl Retries {
         Self { tries: 1, push_back: Duration::ZERO, ..Self::default() }
     }
 
-    /// How often a request is asked, the first time included. Default: 6.
+    /// How often a request is asked, the first time included. Default: 8.
     pub fn tries(mut self, tries: u32) -> Self {
         self.tries = tries;
         self
     }
 
-    /// The longest wait after the first try, which doubles with each; a quarter of it is the shortest after a second
-    /// push-back.
-    /// Default: 250 ms.
+    /// The longest wait after the first try, which doubles with each; half of it is the shortest after a second
+    /// push-back. Default: 60 ms.
     pub fn base(mut self, base: Duration) -> Self {
         self.base = base;
         self
@@ -132,8 +132,7 @@ impl Retries {
         retry_after.map(|after| after.min(self.longest_retry_after))
     }
 
-    /// A `Retry-After` is never less than the base: a registry that says "0" while it refuses would get requests
-    /// without end. Without one, up to the doubled wait at random, by push-backs, since they are no tries; and
+    /// A `Retry-After` is never less than the base: a date may be a few milliseconds ahead. Without one, up to the doubled wait at random, by push-backs, since they are no tries; and
     /// from the second on a part of the base besides: a request that was refused once may be one of a few.
     fn push_back_wait(&self, retry_after: Option<Duration>, before: u32, chance: f64) -> Duration {
         match self.obeyed(retry_after) {
@@ -261,16 +260,20 @@ pub(crate) enum Next {
     },
 }
 
-/// What `Retry-After` says, from `now` on: seconds or a date. A date that has passed is no wait;
-/// what cannot be read is nothing.
+/// What `Retry-After` says, from `now` on: seconds or a date. Zero and a date that has passed name no wait, so the
+/// response is as one without; what cannot be read is nothing.
 pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         // More than the type holds is still a number: longer than is ever obeyed.
-        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
+        return some_wait(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
     }
     let date = httpdate::parse_http_date(text).ok()?;
-    Some(date.duration_since(now).unwrap_or_default())
+    some_wait(date.duration_since(now).unwrap_or_default())
+}
+
+fn some_wait(wait: Duration) -> Option<Duration> {
+    Some(wait).filter(|wait| !wait.is_zero())
 }
 
 /// How many requests pay for one retry: so an outage adds a fifth to the load, and a host that fails one
@@ -278,9 +281,9 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
 const REQUESTS_FOR_A_RETRY: u64 = 5;
 /// Retries at the beginning, when nothing was asked yet: one bad second of a small run.
 const FIRST_RETRIES: u64 = 20;
-/// The most that is saved up: each of the 64 that are under way may use its five once. Otherwise a
+/// The most that is saved up: each of the 64 that are under way may use its seven once. Otherwise a
 /// long good time would allow a storm after it.
-const MOST_RETRIES: u64 = 64 * 5;
+const MOST_RETRIES: u64 = 64 * 7;
 
 /// What a host may still be asked again, in shares of a retry.
 #[derive(Debug)]
@@ -301,6 +304,11 @@ impl Budget {
     /// Whether a request may be asked again; if so, that is spent.
     pub(crate) fn may_retry(&self) -> bool {
         self.change(|shares| shares.checked_sub(REQUESTS_FOR_A_RETRY))
+    }
+
+    /// The same for a retry by another request, which is counted as one by itself: so that it pays for nothing.
+    pub(crate) fn may_confirm(&self) -> bool {
+        self.change(|shares| shares.checked_sub(REQUESTS_FOR_A_RETRY + 1))
     }
 
     /// Whether there was a change. The number stands for itself, so its order does not matter.

@@ -33,7 +33,7 @@ fn a_retry_after_is_seconds_or_a_date() {
     // Sun, 06 Nov 1994 08:49:37 GMT
     let now = SystemTime::UNIX_EPOCH + 784_111_777 * SECOND;
     for (text, seconds) in [
-        ("0", Some(0)),
+        ("0", None),
         ("120", Some(120)),
         (" 120 ", Some(120)),
         ("0007", Some(7)),
@@ -41,8 +41,8 @@ fn a_retry_after_is_seconds_or_a_date() {
         ("Sun, 06 Nov 1994 08:50:37 GMT", Some(60)),
         ("Sunday, 06-Nov-94 08:50:37 GMT", Some(60)),
         ("Sun Nov  6 08:50:37 1994", Some(60)),
-        ("Sun, 06 Nov 1994 08:49:36 GMT", Some(0)),
-        ("Thu, 01 Jan 1970 00:00:00 GMT", Some(0)),
+        ("Sun, 06 Nov 1994 08:49:36 GMT", None),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", None),
         ("Mon, 06 Nov 1994 08:50:37 GMT", None),
         ("Sun, 06 Nov 1994 08:50:37", None),
         ("Sun, 06 Nov 1994 08:50:37 CET", None),
@@ -73,6 +73,7 @@ fn a_status_is_asked_again_by_kind() {
         (&[429, 503], Some("1"), "pushed back"),
         (&[429], Some("soon"), "pushed back"),
         (&[503], Some("soon"), "again"),
+        (&[503], Some("0"), "again"),
         (&[304, 400, 401, 403, 404, 405, 409, 412, 413, 416, 501, 505, 519, 525], None, "answer"),
         (&[400, 404, 501], Some("1"), "answer"),
     ] {
@@ -124,7 +125,7 @@ fn a_fault_is_asked_again_by_kind() {
 }
 
 #[test]
-fn waits_double_up_to_the_cap_and_six_tries_are_all() {
+fn waits_double_up_to_the_cap_and_eight_tries_are_all() {
     let retries = Retries::default().tries(99);
     let wait = |tries, chance| {
         let so_far = SoFar { tries, ..SoFar::default() };
@@ -134,14 +135,14 @@ fn waits_double_up_to_the_cap_and_six_tries_are_all() {
         }
     };
     for (tries, most) in
-        [(0, 250), (1, 500), (2, 1000), (4, 4000), (6, 16_000), (7, 30_000), (90, 30_000)]
+        [(0, 60), (1, 120), (2, 240), (4, 960), (6, 3840), (8, 15_360), (9, 30_000), (90, 30_000)]
     {
         assert_eq!([wait(tries, 0.0), wait(tries, 1.0)], [0, most], "after {tries}");
         assert_eq!(wait(tries, 0.5), most / 2, "after {tries}");
     }
 
     for (retries, all) in
-        [(Retries::default(), 6), (Retries::none(), 1), (Retries::none().tries(2), 2)]
+        [(Retries::default(), 8), (Retries::none(), 1), (Retries::none().tries(2), 2)]
     {
         let mut so_far = SoFar::default();
         let mut asked = 1;
@@ -164,12 +165,13 @@ fn a_retry_after_is_obeyed_up_to_its_longest() {
         (429, Some("86400"), 0.0, 300_000),
         (429, Some("86400"), 1.0, 330_000),
         (429, Some("99999999999999999999999999"), 0.0, 300_000),
-        (429, Some("0"), 0.0, 250),
+        (429, Some("0"), 0.0, 0),
+        (429, Some("0"), 1.0, 60),
         (429, None, 0.0, 0),
-        (429, None, 1.0, 250),
+        (429, None, 1.0, 60),
         // A failure that says when is waited for, and is a try.
         (500, Some("10"), 0.0, 10_000),
-        (500, Some("0"), 1.0, 250),
+        (500, Some("0"), 1.0, 60),
     ] {
         let next =
             Retries::default().next(answer(status, said), Replay::Always, SoFar::default(), chance);
@@ -203,7 +205,7 @@ fn push_back_is_no_try_but_ends_after_a_quarter_of_an_hour() {
 
 #[test]
 fn push_backs_after_all_tries_are_still_no_tries() {
-    let so_far = SoFar { tries: 5, ..SoFar::default() };
+    let so_far = SoFar { tries: 7, ..SoFar::default() };
     let next = |status| Retries::default().next(answer(status, None), Replay::Always, so_far, 0.0);
     assert_eq!(next(429), Next::PushedBack { wait: Duration::ZERO });
     assert_eq!(next(500), Next::Answer);
@@ -214,7 +216,7 @@ fn a_budget_is_a_fifth_and_twenty_at_the_beginning() {
     let budget = Budget::default();
     let spend = || std::iter::from_fn(|| budget.may_retry().then_some(())).count();
     assert_eq!(spend(), 20);
-    for (asked, retries) in [(4, 0), (1, 1), (12, 2), (3, 1), (1_000_000, 320), (0, 0)] {
+    for (asked, retries) in [(4, 0), (1, 1), (12, 2), (3, 1), (1_000_000, 448), (0, 0)] {
         (0..asked).for_each(|_| budget.asked());
         assert_eq!(spend(), retries, "after {asked}");
     }

@@ -189,7 +189,7 @@ async fn a_tag_write_without_a_response_is_read_by_get_and_repeated_only_if_it_w
     registry.load("app", None, &ours).await;
     registry.fail(on(Fault::reset));
     let error = put(&patient(&registry), &ours).await.expect_err("it breaks each time");
-    assert!(error.is_transient() && puts(&registry) == 6, "{error}: {}", puts(&registry));
+    assert!(error.is_transient() && puts(&registry) == 8, "{error}: {}", puts(&registry));
 }
 
 /// Refuses every request that carries a condition, and carries out the others.
