@@ -8,7 +8,7 @@ use std::{fmt, path::PathBuf};
 
 use bytes::Bytes;
 use oci::Digest;
-use url::Url;
+use url::{ParseError, Url};
 
 mod error;
 mod file;
@@ -28,7 +28,10 @@ pub fn directory(url: &str) -> Result<PathBuf, Error> {
 
 fn parse(url: &str) -> Result<(Url, PathBuf), Error> {
     let refused = |why: &str| Error::Url { url: url.to_owned(), why: why.to_owned() };
-    let parsed = Url::parse(url).map_err(|error| refused(&error.to_string()))?;
+    let parsed = Url::parse(url).map_err(|error| match error {
+        ParseError::RelativeUrlWithoutBase => refused("it has no scheme"),
+        error => refused(&error.to_string()),
+    })?;
     if parsed.scheme() != "file" {
         return Err(refused("stores of its scheme are not supported"));
     }

@@ -3,6 +3,7 @@
 //!
 //! It knows nothing of registries and decides no response but those that HTTP itself requires.
 
+mod address;
 mod address_block;
 mod client_ip;
 mod conditions;
@@ -22,6 +23,7 @@ mod trusted_peers;
 mod watch;
 
 pub use crate::{
+    address::{AddressError, parse_address},
     address_block::AddressBlock,
     client_ip::{ClientIp, ClientIpPolicy, Forwarded, Unknown},
     conditions::{Conditions, Verdict},

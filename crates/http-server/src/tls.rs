@@ -32,7 +32,7 @@ pub enum TlsError {
     #[error("the certificate is not readable as PEM: {0}")]
     Certificate(#[source] pem::Error),
     /// There is no certificate in it.
-    #[error("there is no certificate in it: PEM has `-----BEGIN CERTIFICATE-----`")]
+    #[error("it has no certificate; a PEM file has a line `-----BEGIN CERTIFICATE-----`")]
     NoCertificate,
     /// The key is no PEM.
     #[error("the key is not readable as PEM: {0}")]

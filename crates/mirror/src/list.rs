@@ -29,7 +29,8 @@ impl Run<'_> {
                 let asked = |name: &Repository| is_below(prefix, name.as_str());
                 let tags = self.tags_of(listed.names.into_iter().filter(asked).collect()).await;
                 if tags.is_empty() && self.nothing_failed() {
-                    let reason = format!("there is no repository with tags at or below {prefix}");
+                    let reason =
+                        format!("no repository with tags at or below {prefix}; check the prefix");
                     self.fail(None, None, reason);
                 }
                 tags

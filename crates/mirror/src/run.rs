@@ -64,7 +64,7 @@ pub async fn mirror(
         totals: Mutex::default(),
     };
     if stop.unless_stopped(run.all()).await.is_none() {
-        run.fail(None, None, "interrupted; run again, and it goes on from there".to_owned());
+        run.fail(None, None, "interrupted; run again to continue".to_owned());
     }
     run.finish()
 }

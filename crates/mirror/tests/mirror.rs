@@ -262,6 +262,23 @@ async fn a_repository_that_fails_is_named_and_stops_nothing_else() {
 }
 
 #[tokio::test]
+async fn an_image_that_is_served_as_an_index_is_refused() {
+    let image = fixture::image(1, 1);
+    let mut content: serde_json::Value = serde_json::from_slice(&image.bytes).expect("JSON");
+    content.as_object_mut().expect("an object").remove("mediaType");
+    let content = content.to_string();
+    let digest = Digest::sha256(content.as_bytes());
+    let world = World::with(&[("prod/a", "1", &image)]).await;
+    let served = Fault::everywhere("/manifests/").status(200).body(&content);
+    let served = served.header("content-type", media_type::OCI_INDEX);
+    world.registry.fail(served.header("docker-content-digest", &digest.to_string()));
+    let totals = world.mirror().await;
+    let said = reasons(&totals);
+    assert!(said.contains("ambiguous"), "{said}");
+    assert!(world.holds_exactly(&[]));
+}
+
+#[tokio::test]
 async fn without_a_catalogue_the_repository_that_the_prefix_is_suffices() {
     let (own, below) = (fixture::image(1, 1), fixture::image(2, 1));
     for status in [404, 401, 405] {
@@ -395,7 +412,7 @@ async fn a_run_that_is_stopped_tells_what_it_did_and_that_it_was_stopped() {
         }
         stopper.stop();
     });
-    assert_eq!(reasons(&totals), "interrupted; run again, and it goes on from there\n");
+    assert_eq!(reasons(&totals), "interrupted; run again to continue\n");
     assert_eq!((totals.repositories, totals.tags, totals.manifests), (2, 2, 1));
     world.registry.clear_faults();
     assert_complete(&world.mirror().await);

@@ -139,10 +139,16 @@ pub enum RegistryPrefixError {
     /// It begins with a scheme, such as `https://`.
     #[error("it is a URL; leave out `{0}`")]
     Scheme(String),
-    /// What stands before the first `/`.
+    /// It ends with `/`.
+    #[error("leave out the slash at the end")]
+    SlashAtEnd,
+    /// It begins with `/`.
+    #[error("no host before the first slash; write HOST or HOST/PATH")]
+    NoHost,
+    /// What is before the first `/`.
     #[error(transparent)]
     Host(#[from] HostError),
-    /// What stands behind it.
+    /// What is behind it.
     #[error("the path of the registry: {0}")]
     Path(#[from] RepositoryError),
 }
@@ -153,6 +159,12 @@ impl FromStr for RegistryPrefix {
     fn from_str(text: &str) -> Result<Self, RegistryPrefixError> {
         if let Some((scheme, _)) = text.split_once("://") {
             return Err(RegistryPrefixError::Scheme(format!("{scheme}://")));
+        }
+        if text.ends_with('/') {
+            return Err(RegistryPrefixError::SlashAtEnd);
+        }
+        if text.starts_with('/') {
+            return Err(RegistryPrefixError::NoHost);
         }
         let (host, path) = match text.split_once('/') {
             Some((host, path)) => (host, Some(path.parse()?)),
@@ -213,6 +225,16 @@ mod tests {
         }
         let error = "https://h/x".parse::<RegistryPrefix>().expect_err("a URL");
         assert_eq!(error.to_string(), "it is a URL; leave out `https://`");
+        for (text, expected) in [
+            ("host/prod/", "leave out the slash at the end"),
+            ("host/", "leave out the slash at the end"),
+            ("/prod/", "leave out the slash at the end"),
+            ("/prod", "no host before the first slash; write HOST or HOST/PATH"),
+            ("host//prod", "the path of the registry: leave out the slash at the beginning"),
+        ] {
+            let error = text.parse::<RegistryPrefix>().expect_err(text);
+            assert_eq!(error.to_string(), expected, "{text}");
+        }
     }
 
     #[test]

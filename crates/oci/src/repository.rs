@@ -31,6 +31,7 @@ impl Repository {
         if is_within_grammar(text.as_bytes()) {
             return Ok(());
         }
+        check_slashes(text)?;
         text.split('/').try_for_each(check_component)
     }
 
@@ -69,6 +70,17 @@ fn is_within_grammar(text: &[u8]) -> bool {
     is_letter(last)
 }
 
+/// Whether there is no slash at either end, and no double one: what a name copied from a URL may have.
+fn check_slashes(text: &str) -> Result<(), RepositoryError> {
+    if text.ends_with('/') {
+        return Err(RepositoryError::ExtraSlash("at the end"));
+    }
+    if text.starts_with('/') {
+        return Err(RepositoryError::ExtraSlash("at the beginning"));
+    }
+    if text.contains("//") { Err(RepositoryError::ExtraSlash("after another")) } else { Ok(()) }
+}
+
 fn check_component(component: &str) -> Result<(), RepositoryError> {
     let bytes = component.as_bytes();
     let is_letter = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9');
@@ -105,7 +117,10 @@ pub enum RepositoryError {
         "a repository name has only lower-case letters, digits, `.`, `_`, `-` and `/`; this has {0:?}"
     )]
     BadCharacter(char),
-    /// A path component is empty, or its separators stand where they may not.
+    /// It begins or ends with a slash, or has two in a row.
+    #[error("leave out the slash {0}")]
+    ExtraSlash(&'static str),
+    /// A path component has separators where they may not be.
     #[error(
         "the component `{0}` of a repository name must begin and end with a letter or digit, \
          joined by single `.`, `_`, `__` or dashes"
@@ -160,9 +175,11 @@ mod tests {
         let component = |text: &str| RepositoryError::BadComponent(text.into());
         for (bad, error) in [
             ("", RepositoryError::Empty),
-            ("/a", component("")),
-            ("a/", component("")),
-            ("a//b", component("")),
+            ("/a", RepositoryError::ExtraSlash("at the beginning")),
+            ("a/", RepositoryError::ExtraSlash("at the end")),
+            ("/a/", RepositoryError::ExtraSlash("at the end")),
+            ("/", RepositoryError::ExtraSlash("at the end")),
+            ("a//b", RepositoryError::ExtraSlash("after another")),
             ("a/../b", component("..")),
             ("..", component("..")),
             ("a/./b", component(".")),

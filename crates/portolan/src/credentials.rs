@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use registry_client::{Credentials, CredentialsBuilder, Google};
+use registry_client::{Credentials, CredentialsBuilder, FileProblem, Google};
 
 /// What the environment says about the places of credentials.
 #[derive(Debug, Default)]
@@ -71,11 +71,7 @@ fn kind_of(file: &Path) -> anyhow::Result<Kind> {
     }
     let bytes = std::fs::read(file).with_context(|| format!("{shown}: the file cannot be read"))?;
     let members: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&bytes)
-        .map_err(|error| {
-            // What the text is may be a secret, so that only its place is told.
-            let (line, column) = (error.line(), error.column());
-            anyhow::anyhow!("{shown}:{line}:{column}: the file is no JSON object")
-        })?;
+        .map_err(|error| anyhow::anyhow!("{shown}{}", FileProblem::of_json(&error)))?;
     if members.contains_key("type") {
         return Ok(Kind::Google);
     }
@@ -175,8 +171,8 @@ mod tests {
             );
         }
         for (name, text, why) in [
-            ("list", "[]", "list:1:0: the file is no JSON object"),
-            ("secret", "secret", "secret:1:1: the file is no JSON object"),
+            ("list", "[]", "list:1:1: not a JSON object; write `{…}`"),
+            ("secret", "secret", "secret:1:1: not valid JSON: expected value"),
             ("other", "{}", "other: the file is neither a Google key"),
         ] {
             let error = acting(&places, Acting::ByFile(&file(name, text))).expect_err(why);

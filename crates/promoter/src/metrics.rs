@@ -38,7 +38,11 @@ pub fn metrics(ending: &Ending, at: SystemTime) -> String {
             "attachments that are broken at their source and were left out",
             ending.summary.count(Verdict::AttachmentBroken),
         ),
-        ("all_holds", "1 if all that was asked for holds", u64::from(ending.all_holds())),
+        (
+            "all_holds",
+            "1 if everything that the manifests ask for is in place",
+            u64::from(ending.all_holds()),
+        ),
     ] {
         registry.register(name, help, gauge(value));
     }
@@ -78,7 +82,11 @@ fn add_hosts(registry: &mut Registry, hosts: &[Spent]) {
     }
     registry.register("requests", "requests, by host and verb", requests);
     registry.register("retries", "requests that were made again", retries);
-    registry.register("refused_requests", "answers that said that too much was asked", refused);
+    registry.register(
+        "refused_requests",
+        "responses that said that the request rate is too high",
+        refused,
+    );
     registry.register_with_unit("received", "bodies of answers", Unit::Bytes, received);
     registry.register_with_unit("sent", "bodies of requests", Unit::Bytes, sent);
 }

@@ -317,7 +317,7 @@ impl Reader<'_> {
             Err(error) => self.run.hosts.explain_transfer(from.host(), &error),
         };
         let what = attachment.describe();
-        Some(Fault::OfImage(format!("{what} cannot be brought along: {why}").into()))
+        Some(Fault::OfImage(format!("{what} cannot be copied: {why}").into()))
     }
 
     async fn missing(&self, work: &Work, target: &Target) -> Result<Missing, Reason> {

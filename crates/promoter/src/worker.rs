@@ -251,7 +251,7 @@ impl<'a> Worker<'a> {
             None => self.brought().lagging.push(target.clone()),
             Some(why) => {
                 let what = attachments[at].describe();
-                self.give_up(target, &format!("{what} was not brought along: {why}").into());
+                self.give_up(target, &format!("{what} was not copied: {why}").into());
             }
         }
         None

@@ -31,7 +31,10 @@ pub fn parse_plain(file: &str, text: &str) -> Parsed {
     let name: Arc<str> = file.into();
     let mut report = Report::new(file, &name);
     let (mut found, mut list) = (None, Vec::new());
-    if let Some(root) = yaml::read(text, &mut report) {
+    let minimum = "write `registries:` and `images:`";
+    if let Some(root) =
+        yaml::read(text, &mut report).filter(|root| has_keys(root, minimum, &mut report))
+    {
         let rule = "the file must be a mapping with `registries` and `images`";
         let names = ["images", "registries", "imagesPath", "provenance"];
         if let Some([images, rest @ ..]) = root.fields(rule, names, &mut report) {
@@ -49,6 +52,9 @@ pub fn parse_thin(project: &str, registries: (&str, &str), images: (&str, &str))
     let [mut in_registries, mut in_images] =
         files.each_ref().map(|file| Report::new(project, file));
     let found = yaml::read(registries.1, &mut in_registries).and_then(|root| {
+        if !has_keys(&root, "write `registries:`", &mut in_registries) {
+            return None;
+        }
         let rule = "the file must be a mapping with `registries`";
         let names = ["registries", "imagesPath", "provenance"];
         let fields = root.fields(rule, names, &mut in_registries)?;
@@ -57,6 +63,15 @@ pub fn parse_thin(project: &str, registries: (&str, &str), images: (&str, &str))
     let list = yaml::read(images.1, &mut in_images)
         .and_then(|root| Some(images::read(root.present()?, &mut in_images)));
     assemble(files, found, list.unwrap_or_default(), vec![in_registries, in_images])
+}
+
+/// Whether the file is not empty; if it is, that is reported, with the `minimum` to write.
+fn has_keys(root: &Node<'_>, minimum: &str, report: &mut Report) -> bool {
+    let is_empty = root.present().is_none();
+    if is_empty {
+        report.leave_out_project(root.position, format!("the file is empty; {minimum}"));
+    }
+    !is_empty
 }
 
 /// What stands beside the images.

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use oci::{RegistryPrefix, RegistryPrefixError};
+use oci::{RegistryPrefix, RegistryPrefixError, RepositoryError};
 
 use crate::{
     Position, Registry,
@@ -86,11 +86,11 @@ fn prefix(
         Err(error) => {
             let text = quoted(text);
             let message = match error {
-                // It says itself what to do.
-                RegistryPrefixError::Scheme(_) => {
-                    format!("{text} is not a registry `name`: {error}")
+                RegistryPrefixError::Path(RepositoryError::BadComponent(_)) => {
+                    format!("{text} is not a registry `name`: {error}; correct it")
                 }
-                _ => format!("{text} is not a registry `name`: {error}; correct it"),
+                // The others say what to do.
+                _ => format!("{text} is not a registry `name`: {error}"),
             };
             report.leave_out_project(name.position, message);
             None

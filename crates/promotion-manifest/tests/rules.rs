@@ -56,6 +56,8 @@ fn registries(text: &str, expected: Expected<'_>) {
 fn row_1_what_is_not_yaml_leaves_the_project_out() {
     images("- name: i\n  dmap: {<a>: [\"t]}\n", (&[("img:2:84", "unclosed quote")], None));
     images("- name: i\n   dmap:\n", (&[("img:2:8", "not valid YAML")], None));
+    let indentation = "not valid YAML: wrong indentation; align this line with the keys beside it";
+    images("- name: i\n dmap: {}\n", (&[("img:2:2", indentation)], None));
     images("- name: i\n\tdmap: {}\n", (&[("img:2:1", "tab in indentation; use spaces")], None));
     images(&"[".repeat(40), (&[("img:1:33", "limit")], None));
     images(&"- ".repeat(40), (&[("img:1:65", "limit")], None));
@@ -213,10 +215,7 @@ fn row_5_a_wrong_type_leaves_the_project_out() {
 
 #[test]
 fn row_6_registries_without_a_good_name_leave_the_project_out() {
-    registries(
-        "# nothing\n",
-        (&[("reg:1:1", "the file must be a mapping with `registries`")], None),
-    );
+    registries("# nothing\n", (&[("reg:1:1", "the file is empty; write `registries:`")], None));
     registries("imagesPath: x\nregistries:\n", (&[("reg:1:1", "no `registries`")], None));
     for (more, place, words) in [
         ("- service-account: x\n", "reg:5:3", "no `name`"),
@@ -228,7 +227,11 @@ fn row_6_registries_without_a_good_name_leave_the_project_out() {
             "`https://gcr.io/x` is not a registry `name`: it is a URL; leave out `https://`",
         ),
         ("- name: gcr.io/X\n", "reg:5:9", "lower-case"),
-        ("- name: gcr.io/x/\n", "reg:5:9", "component"),
+        (
+            "- name: gcr.io/x/\n",
+            "reg:5:9",
+            "`gcr.io/x/` is not a registry `name`: leave out the slash at the end",
+        ),
     ] {
         registries(&format!("{REGISTRIES}{more}"), (&[(place, words)], None));
     }

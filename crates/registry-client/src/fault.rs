@@ -40,7 +40,7 @@ pub enum Fault {
     /// The registry redirected the request, and the URL that it named answers 404. A registry that redirects
     /// knows what was requested, so this is no proof of absence.
     #[error(
-        "redirected to {to}, which answers 404 Not Found: the registry and its storage disagree; run again"
+        "redirected to {to}, which responded with 404 Not Found: the registry and its storage disagree; run again"
     )]
     RedirectedNotFound {
         /// The target of the last redirect.
@@ -193,7 +193,7 @@ pub enum Fault {
         sent: u64,
     },
     /// A part of a blob was asked for, and another one came.
-    #[error("it is not the part from byte {from} on that was asked for")]
+    #[error("it is not the requested range, from byte {from} on")]
     WrongPart {
         /// Where the part should begin.
         from: u64,

@@ -11,15 +11,19 @@ pub type YamlPosition = (usize, usize);
 /// An unquoted `*` where a value begins.
 const ASTERISK: &str = "an unquoted `*` is a YAML alias; quote the asterisk";
 
+const INDENTATION: &str = "wrong indentation; align this line with the keys beside it";
+
 /// What the parser's messages mean, by a part of each.
-const CAUSES: [(&str, &str); 3] = [
+const CAUSES: [(&str, &str); 5] = [
     (
         "mapping values",
         "a `:` follows a value that has one already; put quotes around a value with `: ` in it, or correct the \
          indentation",
     ),
     ("':'", "a key without its `:`; add it, or correct the indentation"),
-    ("indent", "wrong indentation; align this line with the keys beside it"),
+    ("indent", INDENTATION),
+    ("did not find expected key", INDENTATION),
+    ("expected '-' indicator", INDENTATION),
 ];
 
 /// Where the problem is, and what to say of it. The parser refused `text` at `at` for this `cause`.

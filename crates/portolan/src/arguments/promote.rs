@@ -54,7 +54,7 @@ pub(crate) struct Promote {
     #[command(flatten)]
     pub registries: RegistryAccess,
 
-    /// Where a manifest names the service account NAME, act by this file: a Google key, or a docker
+    /// Use this file for the service account NAME of a manifest: a Google key, or a docker
     /// config.json (repeatable)
     #[arg(
         long,
@@ -133,7 +133,7 @@ pub(crate) enum Attachments {
     All,
     /// To the registry that --canonical names
     Canonical,
-    /// Nowhere; nobody looks for them
+    /// Nowhere; they are not looked for
     None,
 }
 
@@ -145,7 +145,7 @@ pub(crate) struct Telling {
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
 
-    /// Name also the edges that hold already
+    /// List also the edges that are already in place
     #[arg(long)]
     pub all: bool,
 

@@ -43,6 +43,15 @@ pub(crate) struct RegistryAccess {
     pub quota: Vec<(oci::Host, f64)>,
 }
 
+impl RegistryAccess {
+    /// The flags that name a registry host, each with its host.
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = (&'static str, &oci::Host)> {
+        let plain_http = self.plain_http.iter().map(|host| ("--plain-http", host));
+        let tls = self.tls.iter().map(|host| ("--tls", host));
+        plain_http.chain(tls).chain(self.quota.iter().map(|(host, _)| ("--quota", host)))
+    }
+}
+
 fn host_and_rate(text: &str) -> Result<(oci::Host, f64), String> {
     let wrong = || "it is written HOST=N, such as registry.example=50".to_owned();
     let (host, rate) = text.rsplit_once('=').ok_or_else(wrong)?;

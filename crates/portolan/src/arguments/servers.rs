@@ -18,7 +18,7 @@ pub(crate) struct StoreServe {
     pub dir: PathBuf,
 
     /// Where to listen
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8082")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8082", value_parser = http_server::parse_address)]
     pub listen: SocketAddr,
 }
 
@@ -39,11 +39,11 @@ pub(crate) struct RegistryServe {
     pub storage: String,
 
     /// Where to listen; port 0 takes a free one, which the log names
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5000")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5000", value_parser = http_server::parse_address)]
     pub listen: SocketAddr,
 
     /// Serve /metrics, /healthz and /readyz here
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = http_server::parse_address)]
     pub admin: Option<SocketAddr>,
 
     /// Log an event for each request
@@ -72,7 +72,7 @@ pub(crate) struct RegistryRules {
     #[arg(long)]
     pub immutable_tags: bool,
 
-    /// Take manifests though what they point to is not there, such as sparse indexes
+    /// Accept manifests although their blobs or children are missing, such as sparse indexes
     #[arg(long)]
     pub allow_missing_references: bool,
 
@@ -85,7 +85,7 @@ pub(crate) struct RegistryRules {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Access")]
 pub(crate) struct RegistryEntrance {
-    /// Users and their passwords, made by `htpasswd -B`; without it everybody may do everything
+    /// Users and their passwords, made by `htpasswd -B`; without it anyone who can connect can do everything
     #[arg(long, value_name = "FILE")]
     pub htpasswd: Option<PathBuf>,
 
@@ -122,7 +122,7 @@ pub(crate) struct RegistryLimits {
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = quantity::count)]
     pub max_uploads: usize,
 
-    /// How long an upload session may lie idle, such as 90s, 15m or 1h
+    /// How long an upload session may be idle, such as 90s, 15m or 1h
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = quantity::time)]
     pub upload_life: Duration,
 

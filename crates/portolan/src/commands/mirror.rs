@@ -28,6 +28,7 @@ pub(crate) async fn run(mirror: &Mirror, printer: &Printer) -> anyhow::Result<Ex
     let totals = mirror::mirror(&client, &options, &stop, &*progress).await;
     drop(progress);
     print(printer, mirror.output, &totals, options.confirm)?;
+    super::warn_of_unused_hosts(printer, &mirror.registries, &client, &[&mirror.from.host]);
     printer.note(in_words(&totals, options.confirm));
     Ok(match () {
         () if !totals.failed.is_empty() => Exit::NotAsAsked,

@@ -77,6 +77,25 @@ fn client_with(flags: &RegistryAccess, plain: Option<&oci::Host>) -> anyhow::Res
     Ok(builder.build())
 }
 
+/// Warns of flags for hosts that are not among `named` and that no request of `client` went to: most likely the name
+/// is mistyped. Hosts of tokens and redirects are known only once the run has ended.
+fn warn_of_unused_hosts(
+    printer: &Printer,
+    flags: &RegistryAccess,
+    client: &Client,
+    named: &[&oci::Host],
+) {
+    let spent = client.spent();
+    let is_used = |host: &oci::Host| {
+        named.contains(&host) || spent.iter().any(|spent| spent.host == host.as_str())
+    };
+    for (flag, host) in flags.hosts().filter(|(_, host)| !is_used(host)) {
+        printer.note(format_args!(
+            "warning: {flag} {host} had no effect: no request went to this host; check its name and port"
+        ));
+    }
+}
+
 /// Where credentials are, as the environment and the flags say.
 fn places(flags: &RegistryAccess) -> CredentialPlaces {
     let mut places = crate::environment::credential_places();

@@ -13,7 +13,7 @@ use promoter::{
     Settings, Verdict,
     report::{JsonReport, Report, Reports, Show, WordsReport, in_bytes},
 };
-use promotion_manifest::EdgeSet;
+use promotion_manifest::{EdgeSet, Registry};
 use registry_client::Client;
 use transfer::{Confirm, StopCause};
 use wording::counted;
@@ -50,6 +50,10 @@ pub(crate) async fn run(promote: &Promote, printer: &Printer) -> anyhow::Result<
     drop(progress);
     let ending = ended?;
     outputs.close(&ending)?;
+    let registries = registries(&edges).map(|registry| &registry.prefix.host);
+    let public = promote.verify_through.iter().map(|url| &url.host);
+    let named: Vec<_> = registries.chain(public).collect();
+    super::warn_of_unused_hosts(printer, &promote.registries, &client, &named);
     printer.note(in_words(&ending));
     Ok(match () {
         () if edges.manifests().is_empty() => Exit::CouldNotRun,
@@ -130,12 +134,8 @@ fn clients(
     confirm: Confirm,
     edges: &EdgeSet,
 ) -> anyhow::Result<Clients> {
-    let registries = edges
-        .manifests()
-        .iter()
-        .flat_map(|manifest| manifest.destinations.iter().chain([&manifest.source]));
     let accounts: BTreeSet<&str> =
-        registries.filter_map(|registry| registry.service_account.as_deref()).collect();
+        registries(edges).filter_map(|registry| registry.service_account.as_deref()).collect();
     let mut files: BTreeMap<&str, &Path> = BTreeMap::new();
     for (account, file) in &promote.credentials {
         if files.insert(account, file).is_some() {
@@ -161,6 +161,12 @@ fn clients(
         clients.act_as(account.to_owned(), client.acting_as(credentials));
     }
     Ok(clients)
+}
+
+/// The registries of all manifests.
+fn registries(edges: &EdgeSet) -> impl Iterator<Item = &Registry> {
+    let manifests = edges.manifests().iter();
+    manifests.flat_map(|manifest| manifest.destinations.iter().chain([&manifest.source]))
 }
 
 /// Where the run is told, besides the terminal.

@@ -17,4 +17,5 @@ mod pty;
 mod registry;
 mod servers;
 mod terminal;
+mod tls;
 mod words;

@@ -111,3 +111,88 @@ async fn a_failure_of_a_mirroring_is_printed_once() {
         assert!(!ended.stderr.contains("WARN"), "{}", ended.stderr);
     }
 }
+
+#[tokio::test]
+async fn flags_for_a_host_that_the_run_does_not_contact_are_warned_of() {
+    let scene = Scene::new().await;
+    let [staging, production] = [&scene.staging, &scene.production].map(|it| it.host().to_string());
+    let quota = format!("{production}=1000");
+    let used = ["--plain-http", &staging, "--quota", &quota];
+    let plan = scene.promote(&used).await.expect(0);
+    assert!(!plan.stderr.contains("warning"), "{}", plan.stderr);
+    let unused = ["--tls", "a.example:5443", "--plain-http", "b.example", "--quota", "c.example=5"];
+    let mut arguments: Vec<_> = scene.mirror().into();
+    arguments.extend(unused.map(str::to_owned));
+    let mirrored: Vec<_> = arguments.iter().map(String::as_str).collect();
+    for ended in [scene.promote(&unused).await.expect(0), run(&mirrored).await] {
+        for (flag, host) in
+            [("--tls", "a.example:5443"), ("--plain-http", "b.example"), ("--quota", "c.example")]
+        {
+            let warning = format!(
+                "warning: {flag} {host} had no effect: no request went to this host; check its name and port\n"
+            );
+            assert!(ended.stderr.contains(&warning), "{}", ended.stderr);
+        }
+    }
+}
+
+#[tokio::test]
+async fn mistakes_in_arguments_and_files_say_what_to_do() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let at = |name: &str| format!("{}/{name}", directory.path().display());
+    let file = |name: &str, text: &str| {
+        std::fs::write(at(name), text).expect("a file");
+        at(name)
+    };
+    let here = directory.path().to_str().expect("UTF-8");
+    let empty = file("empty", "# nothing\n");
+    let colon = file("colon", "upstream: {endpoint: https://a.example}\nlisten: a: b\n");
+    let relative = file("relative", "upstream: {endpoint: registry}\n");
+    let slash = "registries:\n- {name: a.example, src: true}\n- {name: b.example/prod/}\n";
+    let slash = file("slash", slash);
+    let store = "file:///s";
+    let cases: [(&[&str], &str); 12] = [
+        (&["promote", "--manifest", here], "is a directory; use --thin-manifest-dir\n"),
+        (&["promote", "--thin-manifest-dir", &empty], "empty is a file; use --manifest\n"),
+        (
+            &["promote", "--manifest", &empty],
+            "empty:1:1: the file is empty; write `registries:` and `images:`\n",
+        ),
+        (
+            &["promote", "--manifest", &slash],
+            "slash:3:10: `b.example/prod/` is not a registry `name`: leave out the slash at the end\n",
+        ),
+        (&["mirror", "--to", store, "--from", "/prod/"], "leave out the slash at the end\n"),
+        (&["mirror", "--to", store, "--from", "a/prod/"], "leave out the slash at the end\n"),
+        (
+            &["mirror", "--to", "/s", "--from", "a/prod"],
+            "`/s` is not the URL of a blob store: it has no scheme; supported is `file:///absolute/directory`\n",
+        ),
+        (
+            &["serve", "--check", "--config", &empty],
+            "empty: the file is empty; write at least `upstream: {endpoint: https://HOST}`\n",
+        ),
+        (
+            &["serve", "--check", "--config", &colon],
+            "colon:2:10: not valid YAML: a `:` follows a value that has one already; put quotes around a value \
+             with `: ` in it, or correct the indentation\n",
+        ),
+        (
+            &["serve", "--check", "--config", &relative],
+            "relative:1:22: `upstream.endpoint`: `registry` is not a URL; begin with https://\n",
+        ),
+        (
+            &["registry", "serve", "--listen", "8080"],
+            "`8080` is not an address and port; write for example `127.0.0.1:8080` or `[::]:8080`\n",
+        ),
+        (
+            &["store", "serve", here, "--listen", "localhost:80"],
+            "`localhost:80` is not an address and port; write for example `127.0.0.1:8080` or `[::]:8080`\n",
+        ),
+    ];
+    for (arguments, expected) in cases {
+        let ended = run(arguments).await.expect(2);
+        let said = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(said.contains(expected), "{arguments:?}: {said}");
+    }
+}

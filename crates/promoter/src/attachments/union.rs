@@ -18,7 +18,7 @@ pub(crate) const MAX_LAYERS: usize = 1_000;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NoUnion {
     /// Of which one, and why.
-    #[error("{0} is no image manifest ({1}), and only those can be merged")]
+    #[error("{0} is not an image manifest ({1}); only image manifests can be merged")]
     Kind(Digest, String),
     /// Together there would be too many.
     #[error("together they have more than {MAX_LAYERS} layers")]

@@ -94,6 +94,12 @@ pub enum LoadError {
         /// Why not.
         source: io::Error,
     },
+    /// A directory where a plain manifest belongs.
+    #[error("{0} is a directory; use --thin-manifest-dir")]
+    IsDirectory(String),
+    /// A file where a thin manifest directory belongs.
+    #[error("{0} is a file; use --manifest")]
+    IsFile(String),
     /// The directory has no thin manifests.
     #[error(
         "no promotion manifests in {0}: a thin manifest directory has \
@@ -292,6 +298,9 @@ impl Files {
     /// What lies below a directory.
     fn list(&self, directory: &Path) -> Result<Found, LoadError> {
         match self {
+            Self::Disk if directory.is_file() => {
+                Err(LoadError::IsFile(directory.display().to_string()))
+            }
             Self::Disk => disk::list(directory),
             Self::Revision(revision) => revision.list(),
         }
@@ -329,6 +338,7 @@ fn read(source: &ManifestSource, files: &Files) -> Result<ReadManifests, LoadErr
             let shown = path.display().to_string();
             let (directory, name) = directory_and_name(path);
             let text = match files {
+                Files::Disk if path.is_dir() => return Err(LoadError::IsDirectory(shown)),
                 Files::Disk => disk::read_named(path),
                 Files::Revision(_) => files.read(directory, &name),
             };

@@ -289,7 +289,7 @@ async fn a_broken_attachment_keeps_the_tag_of_its_image_away_where_all_are_requi
     assert_eq!(verdicts(&report), ["copied", "copied", "failed", "failed"], "{report:#}");
     let reason = reason(&report, "failed");
     assert!(
-        reason.contains(&tag(&signed.image, ".sig")) && reason.contains("was not brought along"),
+        reason.contains(&tag(&signed.image, ".sig")) && reason.contains("was not copied"),
         "{reason}"
     );
     for registry in &harbour.production {
@@ -427,7 +427,7 @@ async fn a_digest_tag_that_cannot_be_merged_says_why() {
     assert_eq!(verdicts(&report), ["copied", "failed"]);
     let reason = reason(&report, "failed");
     assert!(
-        reason.contains("cannot be merged") && reason.contains("no image manifest"),
+        reason.contains("cannot be merged") && reason.contains("is not an image manifest"),
         "{reason}"
     );
 }

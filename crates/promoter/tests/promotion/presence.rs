@@ -169,7 +169,7 @@ async fn a_tag_whose_redirect_leads_to_a_404_is_never_written() {
         let report = promote(vec![project], Write).await;
         assert_eq!(verdicts(&report), ["copied", "failed"], "{status}: {report:#}");
         let told = reason(&report, "failed");
-        assert!(told.contains("/signed/x, which answers 404 Not Found"), "{told}");
+        assert!(told.contains("/signed/x, which responded with 404 Not Found"), "{told}");
         assert_eq!(tag_writes(registry), 0, "{status}");
     }
 }

@@ -15,11 +15,7 @@ const UNITS: [(&str, u64); 5] =
     [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_error| {
-        format!(
-            "`{text}` is not an address and port; write for example `127.0.0.1:8080` or `[::]:8080`"
-        )
-    })
+    http_server::parse_address(text).map_err(|error| error.to_string())
 }
 
 pub(super) fn port(text: &str) -> Result<u16, String> {

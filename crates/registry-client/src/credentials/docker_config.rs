@@ -437,11 +437,11 @@ mod tests {
         }
         for (text, problem) in [
             (&b"{\n\"auths\": \"c2VjcmV0\"}"[..], ":2:10: `auths` is not an object"),
-            (b"\"c2VjcmV0\"", ":1:1: it is not a JSON object"),
+            (b"\"c2VjcmV0\"", ":1:1: not a JSON object; write `{…}`"),
             (b"{\"credHelpers\": []}", ":1:17: `credHelpers` is not an object"),
-            (b"{\"auths\":\n {\"h\" c2VjcmV0}}", ":2:7: it is not JSON: expected `:`"),
-            (b"{} c2VjcmV0", ":1:4: it is not JSON: trailing characters"),
-            (b"{", ":1:1: it is not JSON: EOF while parsing an object"),
+            (b"{\"auths\":\n {\"h\" c2VjcmV0}}", ":2:7: not valid JSON: expected `:`"),
+            (b"{} c2VjcmV0", ":1:4: not valid JSON: trailing characters"),
+            (b"{", ":1:1: not valid JSON: the file ends inside an object"),
             (b"{\n \"\xff", ":2:3: it is not UTF-8"),
         ] {
             let found = DockerConfig::parse(text).expect_err("a problem").to_string();

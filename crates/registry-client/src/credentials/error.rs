@@ -12,7 +12,7 @@ const SHOWN: usize = 300;
 #[non_exhaustive]
 pub enum CredentialError {
     /// A file that is there cannot be read, or one that was named is not there.
-    #[error("{}: the file cannot be read: {cause}; mend that, or do not name it", file.display())]
+    #[error("{}: the file cannot be read: {cause}; make it readable, or do not name it", file.display())]
     Unreadable {
         /// The file.
         file: PathBuf,
@@ -113,14 +113,20 @@ impl FileProblem {
 
     /// Text that is not JSON, or not an object. What serde says of data would quote them, and they may
     /// be secrets; what it says of the syntax is about the syntax alone.
-    pub(crate) fn of_json(error: &serde_json::Error) -> Self {
+    #[must_use]
+    pub fn of_json(error: &serde_json::Error) -> Self {
         if error.is_data() {
-            return Self { place: Some((1, 1)), what: "it is not a JSON object".into() };
+            return Self { place: Some((1, 1)), what: "not a JSON object; write `{…}`".into() };
         }
         let said = error.to_string();
         let what = said.split(" at line ").next().unwrap_or_default();
         let place = Some((error.line(), error.column().max(1)));
-        Self { place, what: format!("it is not JSON: {what}").into() }
+        let what = match what.strip_prefix("EOF while parsing") {
+            Some(_) if error.column() == 0 && error.line() == 1 => "the file is empty".into(),
+            Some(inside) => format!("not valid JSON: the file ends inside{inside}").into(),
+            None => format!("not valid JSON: {what}").into(),
+        };
+        Self { place, what }
     }
 }
 

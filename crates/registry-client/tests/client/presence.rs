@@ -277,7 +277,8 @@ async fn a_404_of_the_target_of_a_redirect_is_no_proof_of_absence() {
     let referrers = repository.referrers(&digest, None).await.expect_err("nothing is known");
     for error in [by_tag, by_digest, hint, blob, tags, inventory, referrers] {
         assert!(!error.is_not_found(), "{error}");
-        let told = format!("redirected to http://{}/signed/x, which answers 404", server.host);
+        let told =
+            format!("redirected to http://{}/signed/x, which responded with 404", server.host);
         assert!(error.to_string().contains(&told), "{error}");
     }
 }

@@ -184,9 +184,9 @@ mod tests {
             assert_eq!(parse(&file).expect_err("a problem").to_string(), problem);
         }
         for (text, problem) in [
-            ("", ":1:1: it is not JSON: EOF while parsing a value"),
-            ("{\"type\": hunter2}", ":1:10: it is not JSON: expected value"),
-            ("\"hunter2\"", ":1:1: it is not a JSON object"),
+            ("", ":1:1: the file is empty"),
+            ("{\"type\": hunter2}", ":1:10: not valid JSON: expected value"),
+            ("\"hunter2\"", ":1:1: not a JSON object; write `{…}`"),
         ] {
             let found = GoogleFile::parse(text.as_bytes()).expect_err("a problem");
             assert_eq!(found.to_string(), problem);

@@ -161,7 +161,9 @@ impl Services {
             Ok(_) => {
                 // Some networks answer for every name.
                 let url = call.shown_url();
-                tracing::warn!("{url}: no metadata server, for want of `Metadata-Flavor: Google`");
+                tracing::warn!(
+                    "{url}: not a metadata server: the response has no `Metadata-Flavor: Google`"
+                );
                 None
             }
             Err(error) if is_elsewhere(&error) => {

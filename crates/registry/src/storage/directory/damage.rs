@@ -28,7 +28,7 @@ impl DamageLog {
             Err(StorageError::Damaged(path)) if self.is_due(path, Instant::now()) => {
                 tracing::error!(
                     path = %path.display(),
-                    "the stored copy is damaged, and clients are told that it is absent; push it again"
+                    "the stored copy is damaged, and clients get 404 for it; push it again"
                 );
             }
             Err(error @ StorageError::Obstructed { path, .. })

@@ -108,7 +108,7 @@ impl Pool {
     pub(super) fn let_go(&self, digest: Digest) -> bool {
         let gone = self.let_go_of(&self.path(digest));
         if let Err(error) = &gone {
-            tracing::warn!(%error, "a blob that nobody has still takes space");
+            tracing::warn!(%error, "an unused blob was not deleted and still takes space");
         }
         matches!(gone, Ok(Some(_)))
     }
