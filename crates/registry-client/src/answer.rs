@@ -14,6 +14,7 @@ use crate::{
     fault::Fault,
     quota::{Direction, Places},
     request::Asked,
+    substitute::Substitute,
 };
 
 /// How long a body that is held in memory may take in all, however steadily it comes: 16 MiB at
@@ -69,10 +70,9 @@ impl Answer {
         media_type_in(&self.headers)
     }
 
-    /// Whether it is a page for people, such as that of a log-in, and not what was requested: HTML that is
-    /// not named by the digest that is `expected`.
-    pub(crate) fn is_web_page(&self, expected: Option<Digest>) -> bool {
-        media_type_in(&self.headers) == HTML && (expected.is_none() || self.digest() != expected)
+    /// What it holds in place of the content with the digest that is `expected`, as far as the headers show.
+    pub(crate) fn substitute(&self, expected: Option<Digest>) -> Option<Substitute> {
+        Substitute::of_headers(self.status, &self.headers, expected)
     }
 
     /// The announced length of the body, or of what GET would send.
@@ -107,6 +107,11 @@ impl Whole {
     pub(crate) fn media_type(&self) -> String {
         media_type_in(&self.headers)
     }
+
+    /// What it holds in place of the content, if it is not that.
+    pub(crate) fn substitute(&self) -> Option<Substitute> {
+        Substitute::of_whole(&self.headers, &self.bytes)
+    }
 }
 
 /// Whether this is a page for people: by its media type, or by how it begins where that is not told.
@@ -118,11 +123,11 @@ pub(crate) fn is_html(media_type: &str, bytes: &[u8]) -> bool {
     media_type == HTML || begins("<!doctype html") || begins("<html")
 }
 
-fn digest_in(headers: &HeaderMap) -> Option<Digest> {
+pub(crate) fn digest_in(headers: &HeaderMap) -> Option<Digest> {
     headers.get(DOCKER_CONTENT_DIGEST)?.to_str().ok()?.parse().ok()
 }
 
-fn media_type_in(headers: &HeaderMap) -> String {
+pub(crate) fn media_type_in(headers: &HeaderMap) -> String {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     media_type::essence(value.unwrap_or_default()).to_owned()
 }

@@ -11,12 +11,16 @@ use tokio::time::Instant;
 
 use crate::{
     Error, RedactedUrl, RepositoryClient,
-    answer::{Answer, AnswerBody, HTML},
+    answer::{Answer, AnswerBody},
     fault::Fault,
     rate::{Meter, TooSlow},
     request::Asked,
     retry::{Attempts, Replay},
+    substitute::Substitute,
 };
+
+/// What is read here, in words.
+const BLOB: &str = "a blob";
 
 /// A blob that is being read. It holds one piece, whatever the size of the blob.
 ///
@@ -27,8 +31,8 @@ pub struct BlobReader {
     asked: Asked,
     served_by: RedactedUrl,
     size: Option<u64>,
-    /// The media type of what comes, where that is a page for people.
-    page: Option<String>,
+    /// What comes in place of the blob, where the headers show that.
+    substitute: Option<Substitute>,
     body: AnswerBody,
     /// Where in the blob the next byte of the body belongs.
     at: u64,
@@ -56,7 +60,7 @@ impl BlobReader {
             expected,
             served_by: RedactedUrl::new(&answer.asked.url),
             size: part.size,
-            page: page_in(&answer, expected),
+            substitute: answer.substitute(Some(expected)),
             asked: answer.asked,
             body: answer.body,
             at: from,
@@ -82,11 +86,11 @@ impl BlobReader {
         &self.served_by
     }
 
-    /// The error that a page for people comes in place of the blob, where it looks so: to be told instead of what is
-    /// wrong with its length or digest.
+    /// The error that something else comes in place of the blob, such as an HTML page, where it looks so: to be
+    /// reported instead of what is wrong with its length or digest.
     #[must_use]
-    pub fn web_page(&self) -> Option<Error> {
-        self.page.as_deref().map(|media_type| self.asked.fails(Fault::web_page(media_type)))
+    pub fn substitute(&self) -> Option<Error> {
+        self.substitute.as_ref().map(|it| self.asked.fails(it.fault(BLOB)))
     }
 
     /// How much was read, and the state of the digest there. None at the end.
@@ -117,6 +121,9 @@ impl BlobReader {
                 Ok(None) => match self.missing() {
                     // Some servers give less of a range than was asked for.
                     Some(expected) => {
+                        if let Some(error) = self.substitute() {
+                            return Err(error);
+                        }
                         let fault = Fault::Truncated { expected, received: self.at };
                         self.go_on(fault).await?;
                         continue;
@@ -169,7 +176,7 @@ impl BlobReader {
             return Err(error);
         }
         let answer = ask(&self.repository, &self.expected, self.at, self.size).await?;
-        self.page = page_in(&answer, self.expected);
+        self.substitute = answer.substitute(Some(self.expected));
         let part = Part::of(&answer, self.at, self.size);
         let part = part.map_err(|fault| answer.asked.fails(fault))?;
         self.size = part.size;
@@ -187,15 +194,10 @@ impl BlobReader {
         let found = digester.finish();
         if found != self.expected {
             let mismatch = || Fault::mismatch(self.expected, found);
-            return Err(self.page.as_deref().map_or_else(mismatch, Fault::web_page));
+            return Err(self.substitute.as_ref().map_or_else(mismatch, |it| it.fault(BLOB)));
         }
         Ok(Some(std::mem::take(&mut self.held)).filter(|last| !last.is_empty()))
     }
-}
-
-/// The media type of a response that looks like a page for people.
-fn page_in(answer: &Answer, expected: Digest) -> Option<String> {
-    answer.is_web_page(Some(expected)).then(|| answer.media_type())
 }
 
 /// Asks for the blob from `from` on.
@@ -237,9 +239,9 @@ impl Part {
             Self { before: from, size: answer.content_length().or(size) }
         };
         match (size, part.size) {
-            (Some(was), Some(is)) if was != is => Err(match answer.media_type() {
-                page if page == HTML => Fault::web_page(&page),
-                _ => Fault::OtherLength { was, is },
+            (Some(was), Some(is)) if was != is => Err(match answer.substitute(None) {
+                Some(substitute) => substitute.fault(BLOB),
+                None => Fault::OtherLength { was, is },
             }),
             _ => Ok(part),
         }

@@ -17,7 +17,7 @@ use crate::{
     auth::{Access, Authorizer},
     conditions::ConditionMemory,
     content::Patience,
-    listing::{Listed, NAMES, PAGE_SIZE, Pages},
+    listing::{Listed, Member, NAMES, PAGE_SIZE, Pages},
     mounts::MountMemory,
     pool::Pool,
     presence::HeadMemory,
@@ -315,7 +315,7 @@ impl Client {
     pub async fn catalog(&self, host: &Host) -> Result<Listed<Repository>, Error> {
         let url = self.endpoint(host, &Method::GET, &format!("_catalog?n={PAGE_SIZE}"))?;
         let first = Request::new(Method::GET, url, Access::catalog());
-        Pages::begin(self, first, NAMES).await?.names().await
+        Pages::begin(self, first, NAMES).await?.names(Member::Repositories).await
     }
 
     /// A repository at a registry. Asks nothing yet.

@@ -247,16 +247,35 @@ pub enum Fault {
         /// Its media type.
         media_type: String,
     },
+    /// A body in a content encoding that was not requested.
+    #[error(
+        "the response is compressed (Content-Encoding: {encoding}) although no compression was requested; \
+         a proxy in the way changes responses: turn its compression off for this host"
+    )]
+    Compressed {
+        /// The encodings.
+        encoding: String,
+    },
+    /// A success without content.
+    #[error(
+        "empty response instead of {expected}; the registry or a proxy in the way is out of order"
+    )]
+    Empty {
+        /// What was requested, such as `a manifest`.
+        expected: &'static str,
+    },
     /// A manifest that the registry lists, and then does not have.
     #[error(
         "404 Not Found, although the registry lists it: the listing or this replica is out of date; run again"
     )]
     ListedNotFound,
     /// A listing that cannot be read.
-    #[error("the answer is not the JSON of a listing: {cause}")]
+    #[error("the answer is not the JSON of a listing: {cause}; it begins with {}", Foreign(begins))]
     NotJson {
         /// Why.
         cause: serde_json::Error,
+        /// Its first characters.
+        begins: String,
     },
     /// What should be an index of referrers is none.
     #[error("what is there is no index of referrers: {cause}")]
@@ -463,6 +482,15 @@ fn write_foreign(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
         fmt::Write::write_char(f, c)?;
     }
     f.write_str(if text.chars().nth(SHOWN_MESSAGE).is_some() { "…" } else { "" })
+}
+
+/// Text of the registry's choosing.
+struct Foreign<'a>(&'a str);
+
+impl fmt::Display for Foreign<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_foreign(f, self.0)
+    }
 }
 
 /// Why a manifest has no subject.

@@ -1,7 +1,7 @@
 //! What a page of `tags/list` says, with what Google's registries add to it: every manifest of the
 //! repository and its tags, and the repositories below.
 //!
-//! Pure and total: any bytes give a listing or an error. What is no tag, digest or repository name is
+//! Pure and total: any bytes give a listing or an error. A text that is no tag, digest or repository name is
 //! left out. Whether the list is whole is not decided here.
 //!
 //! Source: distribution-spec 1.1, "Listing Tags"; what `gcr.io` and `pkg.dev` answer, as
@@ -21,6 +21,8 @@ use serde::{
     Deserialize, Deserializer,
     de::{self, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
+
+use crate::listing::present;
 
 /// How many texts a page may have, names and values alike: 10,000 manifests have 14 each and a tag,
 /// and this is ten times that. Nothing but texts takes memory here, some 50 bytes each besides
@@ -69,9 +71,9 @@ pub fn read_listing(bytes: &[u8]) -> Result<Listing, serde_json::Error> {
     let page: Page = serde_json::from_slice(bytes)?;
     // Some other JSON, such as an error's, must not pass for an empty repository.
     if !page.is_listing() {
-        return Err(serde_json::Error::custom("it has neither `name` nor `tags`"));
+        return Err(serde_json::Error::missing_field("tags"));
     }
-    let (tags, manifests) = (page.tags.unwrap_or_default(), page.manifest);
+    let (tags, manifests) = (page.tags.flatten().unwrap_or_default(), page.manifest);
     Ok(Listing {
         tags: tags.parsed,
         tag_count: tags.count,
@@ -83,16 +85,17 @@ pub fn read_listing(bytes: &[u8]) -> Result<Listing, serde_json::Error> {
 
 #[derive(Deserialize)]
 struct Page {
-    name: Option<IgnoredAny>,
-    tags: Option<Names<Tag>>,
+    /// `null` where CNCF distribution has no tags.
+    #[serde(default, deserialize_with = "present")]
+    tags: Option<Option<Names<Tag>>>,
     child: Option<Names<Repository>>,
     manifest: Option<Manifests>,
 }
 
 impl Page {
     fn is_listing(&self) -> bool {
-        let Self { name, tags, child, manifest } = self;
-        name.is_some() || tags.is_some() || child.is_some() || manifest.is_some()
+        let Self { tags, child, manifest } = self;
+        tags.is_some() || child.is_some() || manifest.is_some()
     }
 }
 
@@ -125,9 +128,10 @@ impl<'de, T: FromStr> Visitor<'de> for NamesVisitor<T> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Names<T>, A::Error> {
         let mut names = Names::default();
-        while let Some(Text(name)) = list.next_element()? {
+        // What is no text is no name: then the list is another one than that of names.
+        while let Some(name) = list.next_element::<Cow<'de, str>>()? {
             names.count += 1;
-            names.parsed.extend(name.and_then(|name| name.parse().ok()));
+            names.parsed.extend(name.parse().ok());
         }
         Ok(names)
     }
@@ -278,10 +282,10 @@ mod tests {
     #[test]
     fn a_plain_page_has_tags_and_lists_no_manifests() {
         for (json, names, count) in [
-            (r#"{"name":"a"}"#, &[][..], 0),
-            (r#"{"name":"a","tags":null}"#, &[], 0),
+            (r#"{"name":"a","tags":null}"#, &[][..], 0),
+            (r#"{"tags":null}"#, &[], 0),
             (r#"{"name":"a","tags":["v1","w"]}"#, &["v1", "w"], 2),
-            (r#"{"tags":[".no","\u0076",null,1,[["x"]],{"a":{}}],"more":[{}]}"#, &["v", "1"], 6),
+            (r#"{"tags":[".no","\u0076"],"more":[{}]}"#, &["v"], 2),
             (r#"{"tags":["a"],"manifest":null,"child":null}"#, &["a"], 1),
         ] {
             let listing = read(json);
@@ -343,7 +347,9 @@ mod tests {
     fn what_is_no_listing_is_an_error() {
         let deep = format!(r#"{{"more":{}"#, "[".repeat(100_000));
         let errors = r#"{"errors":[]}"#;
-        let other = [r#"{"tags":"a"}"#, r#"{"manifest":[]}"#, r#"{"tags":null}"#, errors, &deep];
+        let other = [r#"{"tags":"a"}"#, r#"{"manifest":[]}"#, r#"{"name":"a"}"#, errors, &deep];
+        let names = [r#"{"tags":[1]}"#, r#"{"tags":["a",null]}"#, r#"{"tags":[["a"]]}"#];
+        let other = other.into_iter().chain(names);
         for json in ["", "<html>", "{}", "[]", "[1,2,3,4]"].into_iter().chain(other) {
             assert!(read_listing(json.as_bytes()).is_err(), "{json:.40}");
         }

@@ -42,6 +42,7 @@ mod request;
 mod retry;
 mod scheme;
 mod source;
+mod substitute;
 mod tag_write;
 mod tls;
 mod tls_fault;

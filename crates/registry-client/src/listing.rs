@@ -11,17 +11,18 @@ use std::{collections::HashSet, str::FromStr};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, header};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error as _};
 use url::Url;
 
 use crate::{
     Client, Error, Held, RedactedUrl,
-    answer::{Whole, is_html},
+    answer::Whole,
     auth::Access,
     exchange::resolve,
     fault::{Fault, Pointer, Refusal},
     link::{MalformedLink, next_link},
     request::{Asked, Request},
+    substitute::Substitute,
 };
 
 /// How many names are asked for at once: more than 1000 are refused by some registries (ECR).
@@ -36,6 +37,9 @@ const MAX_PAGE_BYTES: usize = 32 << 20;
 
 /// How much is kept of a name that cannot be used, in characters: the longest valid one has 255.
 const MAX_SHOWN_NAME: usize = 300;
+
+/// How much of a page that cannot be read is shown, in bytes: enough to recognize an error or another API.
+const MAX_SHOWN_BYTES: usize = 100;
 
 /// The names on a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,13 +164,12 @@ impl Pages {
         Err(before.fails(not_followed(&next, reason)))
     }
 
-    /// All names of all pages of `tags/list` or `_catalog`.
-    pub(crate) async fn names<T: FromStr>(mut self) -> Result<Listed<T>, Error> {
+    /// All names of all pages of `tags/list` or `_catalog`, which have them in `member`.
+    pub(crate) async fn names<T: FromStr>(mut self, member: Member) -> Result<Listed<T>, Error> {
         let mut listed = Listed::default();
         while let Some(page) = self.next(listed.names.len() + listed.unusable.len()).await? {
-            let page: Names =
-                serde_json::from_slice(&page.bytes).map_err(|cause| page.unreadable(cause))?;
-            for name in page.names.into_iter().flatten() {
+            let names = member.names(&page.bytes).map_err(|cause| page.unreadable(cause))?;
+            for name in names {
                 match name.parse() {
                     Ok(name) => listed.names.push(name),
                     Err(_) => listed.unusable.push(name.chars().take(MAX_SHOWN_NAME).collect()),
@@ -180,19 +183,54 @@ impl Pages {
 impl Page {
     /// The error that this page is no JSON of a listing, or what it is instead.
     pub(crate) fn unreadable(&self, cause: serde_json::Error) -> Error {
-        self.asked.fails(if is_html(&self.media_type, &self.bytes) {
-            Fault::web_page(&self.media_type)
-        } else {
-            Fault::NotJson { cause }
-        })
+        self.asked.fails(self.substitute().unwrap_or_else(|| {
+            let shown = &self.bytes[..self.bytes.len().min(MAX_SHOWN_BYTES)];
+            Fault::NotJson { cause, begins: String::from_utf8_lossy(shown).into_owned() }
+        }))
+    }
+
+    /// The fault that something else came in place of a listing, where it looks so.
+    pub(crate) fn substitute(&self) -> Option<Fault> {
+        Substitute::of_whole(&self.headers, &self.bytes).map(|it| it.fault("a listing"))
+    }
+}
+
+/// The member of a page that has the names.
+#[derive(Clone, Copy)]
+pub(crate) enum Member {
+    /// `tags`, of `tags/list`.
+    Tags,
+    /// `repositories`, of `_catalog`.
+    Repositories,
+}
+
+impl Member {
+    /// The names on a page. It must have the member: some other JSON, such as an error's, is no empty listing.
+    /// `null` is one, by which CNCF distribution says that there are no tags.
+    fn names(self, json: &[u8]) -> Result<Vec<String>, serde_json::Error> {
+        let page: Names = serde_json::from_slice(json)?;
+        let (names, name) = match self {
+            Self::Tags => (page.tags, "tags"),
+            Self::Repositories => (page.repositories, "repositories"),
+        };
+        names.map(Option::unwrap_or_default).ok_or_else(|| serde_json::Error::missing_field(name))
     }
 }
 
 /// A page of `tags/list` or of `_catalog`.
 #[derive(Deserialize)]
 struct Names {
-    #[serde(default, rename = "tags", alias = "repositories")]
-    names: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "present")]
+    tags: Option<Option<Vec<String>>>,
+    #[serde(default, deserialize_with = "present")]
+    repositories: Option<Option<Vec<String>>>,
+}
+
+/// Reads a member that is there, `null` or not; one that is not there is the default, nothing.
+pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// The page after the one at `url`, if there is one.

@@ -21,6 +21,7 @@ use crate::{
     blob::content_range,
     repository::{digest_of, found},
     retry::Replay,
+    substitute::Substitute,
 };
 
 /// How much of a body is read that nobody needs, in bytes, so that the connection can be used again: the one
@@ -94,16 +95,16 @@ enum Head {
 enum Inconclusive {
     /// A status that says nothing of the content. If GET then finds it, the host does not support HEAD.
     Status,
-    /// An HTML page, of a proxy or a login, in place of the content.
-    WebPage,
+    /// Something in place of the content, such as an HTML page, that GET has to tell more of.
+    Substitute,
 }
 
 impl Head {
     /// Errors that GET would not get past, such as a 401, a 429 or no connection, stay errors.
     fn of(response: Result<Answer, Error>, expected: Option<Digest>) -> Result<Self, Error> {
         let error = match response {
-            Ok(response) if response.is_web_page(expected) => {
-                return Ok(Self::Inconclusive(Inconclusive::WebPage));
+            Ok(response) if response.substitute(expected).is_some() => {
+                return Ok(Self::Inconclusive(Inconclusive::Substitute));
             }
             Ok(response) => return Ok(Self::Present(Box::new(response))),
             Err(error) => error,
@@ -194,7 +195,7 @@ impl RepositoryClient {
         Ok(found.map_or(Known::No, Known::Yes))
     }
 
-    /// What a successful HEAD says. Where it names neither digest nor length, the manifest is read.
+    /// What a successful HEAD says. Where it does not name both digest and length, the manifest is read.
     async fn described(
         &self,
         reference: &Reference,
@@ -207,7 +208,9 @@ impl RepositoryClient {
         {
             return Err(response.asked.fails(Fault::mismatch(expected, found)));
         }
-        if let (Some(digest), Some(size)) = (by_reference.or(named), response.content_length()) {
+        // No manifest is empty.
+        let size = response.content_length().filter(|size| *size > 0);
+        if let (Some(digest), Some(size)) = (by_reference.or(named), size) {
             let media_type = response.media_type();
             return Ok(Known::Yes(ManifestHead { digest, media_type, size }));
         }
@@ -274,38 +277,47 @@ impl RepositoryClient {
     /// Requests the first byte. A server that ignores `Range` sends the whole: its body is not read.
     async fn find_blob_by_get(&self, digest: &Digest, size: u64) -> Result<FoundBlob, Error> {
         let first = HeaderValue::from_static("bytes=0-0");
-        let length = match self.first_byte(digest, Some(first)).await {
+        let blob = match self.first_byte(digest, size, Some(first)).await {
             // No byte of an empty blob can be had; and some servers refuse all ranges.
             Err(error) if error.status() == Some(StatusCode::RANGE_NOT_SATISFIABLE) => {
                 match error.is_of_empty() {
-                    true => Ok(Some(0)),
-                    false => self.first_byte(digest, None).await,
+                    true => Ok(FoundBlob::of(Some(0), size)),
+                    false => self.first_byte(digest, size, None).await,
                 }
             }
             response => response,
         };
-        Ok(found(length)?.map_or(FoundBlob::Absent, |length| FoundBlob::of(length, size)))
+        Ok(found(blob)?.unwrap_or(FoundBlob::Absent))
     }
 
-    /// The length of the whole, if the response tells it.
+    /// What the response says of the whole.
     async fn first_byte(
         &self,
         digest: &Digest,
+        size: u64,
         range: Option<HeaderValue>,
-    ) -> Result<Option<u64>, Error> {
+    ) -> Result<FoundBlob, Error> {
         let mut request = self.request(Method::GET, &format!("blobs/{digest}"))?;
         request.headers.extend(range.map(|range| (header::RANGE, range)));
         let response = self.client().send(request).await?;
-        if response.is_web_page(Some(*digest)) {
-            return Err(response.asked.fails(Fault::web_page(&response.media_type())));
+        let length = match response.status {
+            StatusCode::PARTIAL_CONTENT => {
+                content_range(&response.headers).and_then(|(_, whole)| whole)
+            }
+            StatusCode::NO_CONTENT => Some(0),
+            _ => response.content_length(),
+        };
+        match response.substitute(Some(*digest)) {
+            // It is the blob all the same if it has its length.
+            Some(Substitute::Compressed(_) | Substitute::Empty) if length == Some(size) => {}
+            Some(substitute) => return Err(response.asked.fails(substitute.fault("a blob"))),
+            None => {}
         }
-        if response.status != StatusCode::PARTIAL_CONTENT {
-            return Ok(response.content_length());
+        if response.status == StatusCode::PARTIAL_CONTENT {
+            // Read only for the connection's sake.
+            let _ = response.body.collect(MAX_UNUSED_BODY).await;
         }
-        let length = content_range(&response.headers).and_then(|(_, whole)| whole);
-        // Read only for the connection's sake.
-        let _ = response.body.collect(MAX_UNUSED_BODY).await;
-        Ok(length)
+        Ok(FoundBlob::of(length, size))
     }
 }
 

@@ -162,7 +162,10 @@ impl RepositoryClient {
                 Err(_) if is_first && is_of_another_kind(&page.bytes) => {
                     return Ok(ByApi::Other { media_type: page.media_type });
                 }
-                Err(cause) => return Err(page.asked.fails(Fault::NotIndex { cause })),
+                Err(cause) => {
+                    let fault = page.substitute().unwrap_or(Fault::NotIndex { cause });
+                    return Err(page.asked.fails(fault));
+                }
             }
         }
         Ok(ByApi::Listed(union.descriptors))

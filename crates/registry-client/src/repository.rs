@@ -8,13 +8,14 @@ use oci::{Digest, Digester, Host, Reference, Repository, Tag, media_type};
 
 use crate::{
     BlobReader, Client, Error, Fault, Held, Mount, Upload,
-    answer::{Whole, is_html},
+    answer::Whole,
     auth::{Access, Action},
     conditions::Condition,
     content::Content,
-    listing::{Listed, NAMES, PAGE_SIZE, Pages},
+    listing::{Listed, Member, NAMES, PAGE_SIZE, Pages},
     request::{Asked, Request},
     retry::Replay,
+    substitute::Substitute,
 };
 
 /// The largest manifest that is read, in bytes. The specification asks registries to take 4 MiB, and
@@ -108,11 +109,13 @@ impl RepositoryClient {
         let request = self.manifest_request(Method::GET, reference)?;
         let found = self.client.fetch(request, MAX_MANIFEST_BYTES).await?;
         let (media_type, named) = (found.media_type(), found.digest());
-        let Whole { asked, bytes, headers } = found;
         let by_reference = digest_of(reference);
-        let is_wanted = by_reference.is_some_and(|digest| digest.matches(&bytes));
-        if !is_wanted && is_html(&media_type, &bytes) {
-            return Err(asked.fails(Fault::web_page(&media_type)));
+        let expected = by_reference.or(named);
+        let is_wanted = expected.is_some_and(|digest| digest.matches(&found.bytes));
+        let substitute = found.substitute().filter(|it| !is_wanted || *it == Substitute::Empty);
+        let Whole { asked, bytes, headers } = found;
+        if let Some(substitute) = substitute {
+            return Err(asked.fails(substitute.fault("a manifest")));
         }
         for expected in by_reference.iter().chain(&named) {
             verify(&asked, *expected, &bytes).map_err(|mismatch| {
@@ -182,7 +185,7 @@ impl RepositoryClient {
     /// When a page cannot be read, or there is no end of pages.
     pub async fn tags(&self) -> Result<Listed<Tag>, Error> {
         match self.tags_pages(PAGE_SIZE).await? {
-            Some(pages) => pages.names().await,
+            Some(pages) => pages.names(Member::Tags).await,
             None => Ok(Listed::default()),
         }
     }

@@ -347,8 +347,8 @@ impl Wanted<'_> {
 
     /// What comes has another length than the blob: something else than it, or a broken one.
     fn not_the_blob(&self, reader: &BlobReader, found: u64) -> Error {
-        match reader.web_page() {
-            Some(page) => self.unreadable(page),
+        match reader.substitute() {
+            Some(substitute) => self.unreadable(substitute),
             None => self.wrong_size(found),
         }
     }

@@ -29,7 +29,7 @@ pub(crate) use scope::{Action, Scopes};
 use self::token::{Slot, Token, TokenCache, TokenKey};
 use crate::{
     Client, Credential, Credentials, RedactedUrl, Secret,
-    answer::{Whole, is_html},
+    answer::Whole,
     content::Content,
     exchange::resolve,
     fault::{Fault, Pointer, Refusal},
@@ -295,13 +295,12 @@ impl Client {
             }
             Fault::Token { cause: Arc::new(error) }
         })?;
-        let media_type = answer.media_type();
+        let substitute = answer.substitute();
         let Whole { asked: realm, bytes: json, .. } = answer;
         // What cannot be read is not quoted: it may be a secret all the same.
         let token = Token::read(&json, Instant::now()).ok().flatten();
         token.ok_or_else(|| {
-            let is_page = is_html(&media_type, &json);
-            let fault = if is_page { Fault::web_page(&media_type) } else { Fault::NoToken };
+            let fault = substitute.map_or(Fault::NoToken, |it| it.fault("a token"));
             Fault::Token { cause: Arc::new(realm.fails(fault)) }
         })
     }

@@ -96,7 +96,7 @@ async fn links_that_lead_elsewhere_or_nowhere_are_refused() {
 async fn pages_without_end_come_to_one() {
     let server = Scripted::start(|asked| {
         let page: u32 = asked.target.split_once("p=").map_or(0, |(_, n)| n.parse().expect(n));
-        reply(200, &[&format!("Link: <?p={}>; rel=next", page + 1)], "{}")
+        reply(200, &[&format!("Link: <?p={}>; rel=next", page + 1)], r#"{"tags":[]}"#)
     })
     .await;
     let error = at(&client(), &server.host).tags().await.expect_err("an end");
@@ -131,6 +131,54 @@ async fn a_page_that_is_no_listing_is_an_error() {
     let server = Scripted::start(|_| reply(200, &[], "a page")).await;
     let error = at(&client(), &server.host).tags().await.expect_err("no JSON").to_string();
     assert!(error.contains(": the answer is not the JSON of a listing: expected value"), "{error}");
+}
+
+#[tokio::test]
+async fn a_listing_of_another_form_is_an_error_and_never_an_empty_one() {
+    for (json, cause) in [
+        (r#"{"tags":[1]}"#, "invalid type: integer `1`, expected a "),
+        (r#"{"tags":["v1",null]}"#, "invalid type: null, expected a "),
+        (r#"{"tags":"x"}"#, r#"invalid type: string "x", expected a "#),
+        (r#"{"tags":{}}"#, "invalid type: map, expected a "),
+        (r#"{"name":"a"}"#, "missing field `tags`"),
+        (r#"{"errors":[]}"#, "missing field `tags`"),
+        (r#"{"repositories":["a"]}"#, "missing field `tags`"),
+        ("{}", "missing field `tags`"),
+    ] {
+        let server = Scripted::start(move |_| reply(200, &[], json)).await;
+        let repository = at(&client(), &server.host);
+        let tags = repository.tags().await.expect_err(json).to_string();
+        let inventory = repository.inventory(&[tag("v1")]).await.expect_err(json).to_string();
+        for told in [tags, inventory] {
+            let start = format!(": the answer is not the JSON of a listing: {cause}");
+            assert!(told.contains(&start), "{told}");
+            assert!(told.ends_with(&format!("; it begins with {json}")), "{told}");
+        }
+        assert!(server.lines().iter().all(|line| line.contains("/tags/list")), "nothing follows");
+    }
+    for (json, cause) in [
+        (r#"{"repositories":{}}"#, "invalid type: map, expected a "),
+        (r#"{"repositories":[["a"]]}"#, "invalid type: sequence, expected a "),
+        (r#"{"tags":["a"]}"#, "missing field `repositories`"),
+        ("{}", "missing field `repositories`"),
+    ] {
+        let server = Scripted::start(move |_| reply(200, &[], json)).await;
+        let error = client().catalog(&server.host).await.expect_err(json).to_string();
+        assert!(error.contains(cause), "{error}");
+    }
+    // So says CNCF distribution that there are none.
+    for json in [r#"{"tags":null}"#, r#"{"name":"a","tags":null}"#, r#"{"name":"a","tags":[]}"#] {
+        let server = Scripted::start(move |_| reply(200, &[], json)).await;
+        let repository = at(&client(), &server.host);
+        assert_eq!(repository.tags().await.expect(json).names, []);
+        let server = Scripted::start(move |it| match it.target.contains("/tags/list") {
+            true => reply(200, &[], json),
+            false => reply(404, &[], ""),
+        })
+        .await;
+        let inventory = at(&client(), &server.host).inventory(&[tag("v1")]).await.expect(json);
+        assert_eq!(inventory.tags().count(), 0);
+    }
 }
 
 #[tokio::test]

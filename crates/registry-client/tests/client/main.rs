@@ -13,6 +13,7 @@ mod reading;
 mod referrers;
 mod refusals;
 mod safety;
+mod substitutes;
 mod support;
 mod tag_writes;
 mod tls;
