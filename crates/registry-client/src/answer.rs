@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use crate::{
     Client, Error,
     fault::Fault,
+    guard::Guard,
     quota::{Direction, Places},
     request::Asked,
     substitute::Substitute,
@@ -38,6 +39,8 @@ pub(crate) struct Reply {
 /// A successful answer (2xx).
 pub(crate) struct Answer {
     pub(crate) asked: Asked,
+    /// Who other hosts are named by that it points to.
+    pub(crate) targets: Guard,
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: AnswerBody,
@@ -45,6 +48,7 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn new(client: &Client, asked: Asked, reply: Reply) -> Self {
+        let targets = client.guard_of_targets(&asked, &reply);
         let (parts, inner) = reply.response.into_parts();
         let has_more = !inner.is_end_stream();
         let body = AnswerBody {
@@ -57,7 +61,7 @@ impl Answer {
             // Who has all of it may ask for something else, and must hold nothing then.
             place: reply.place.filter(|_| has_more),
         };
-        Self { asked, status: parts.status, headers: parts.headers, body }
+        Self { asked, targets, status: parts.status, headers: parts.headers, body }
     }
 
     /// The digest that the registry names, if it does so in a form that can be read.

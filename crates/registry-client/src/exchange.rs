@@ -20,7 +20,7 @@ use url::Url;
 use crate::{
     Client, Error, RedactedUrl,
     answer::{Answer, Reply, Whole, unsatisfied_length},
-    auth::{Access, Authorization, Named},
+    auth::{Authorization, Named},
     content::{Content, Progress},
     fault::{Fault, Pointer, Refusal, is_out_of_descriptors},
     guard::{Guard, NotPublic, is_public, not_public},
@@ -115,7 +115,7 @@ impl Client {
                 asked.guard = self.guard_of_targets(&asked, &reply);
             }
             self.drain(reply).await;
-            asked.elsewhere = next.origin() != request.url.origin();
+            asked.elsewhere = request.elsewhere || next.origin() != request.url.origin();
             asked.url = next.clone();
             been.push(next);
         }
@@ -123,11 +123,15 @@ impl Client {
 
     /// One request and the headers of its answer, once it is clear who asks.
     async fn authorized(&self, request: &mut Request, asked: &Asked) -> Result<Reply, Fault> {
-        let mut sent = self.authorization_of(request.access.as_ref(), asked).await?;
+        // What is known of the user does not follow a redirect to another host.
+        let is_own = asked.url.origin() == request.url.origin();
+        let mut sent = match request.access.as_ref().filter(|_| is_own) {
+            Some(access) => self.authorization(&asked.url, access).await?,
+            None => None,
+        };
         for _ in 0..MAX_CHALLENGES {
             let mut reply = self.exchange(request, asked, sent.as_ref()).await?;
-            let is_challenge =
-                reply.response.status() == StatusCode::UNAUTHORIZED && !asked.elsewhere;
+            let is_challenge = reply.response.status() == StatusCode::UNAUTHORIZED && is_own;
             let Some(access) = request.access.as_mut().filter(|_| is_challenge) else {
                 return Ok(reply);
             };
@@ -140,7 +144,7 @@ impl Client {
             {
                 return Ok(reply);
             }
-            let next = self.authorization_of(request.access.as_ref(), asked).await?;
+            let next = self.authorization(&asked.url, access).await?;
             let is_new = next.as_ref().map(Authorization::header)
                 != sent.as_ref().map(Authorization::header);
             if !is_new {
@@ -150,17 +154,6 @@ impl Client {
             self.drain(reply).await;
         }
         self.exchange(request, asked, sent.as_ref()).await
-    }
-
-    async fn authorization_of(
-        &self,
-        access: Option<&Access>,
-        asked: &Asked,
-    ) -> Result<Option<Authorization>, Fault> {
-        match access {
-            Some(access) if !asked.elsewhere => self.authorization(&asked.url, access).await,
-            _ => Ok(None),
-        }
     }
 
     /// One request and the headers of its answer, without redirects.
@@ -202,13 +195,11 @@ impl Client {
         // What is meant for the host that was asked does not follow a redirect to another one.
         if asked.elsewhere {
             headers.remove(header::AUTHORIZATION);
-        } else {
-            if let Some(address) = &self.shared.forwarded_for {
-                headers.insert(X_FORWARDED_FOR, address.clone());
-            }
-            if let Some(authorization) = authorization {
-                headers.insert(header::AUTHORIZATION, authorization.header().clone());
-            }
+        } else if let Some(address) = &self.shared.forwarded_for {
+            headers.insert(X_FORWARDED_FOR, address.clone());
+        }
+        if let Some(authorization) = authorization {
+            headers.insert(header::AUTHORIZATION, authorization.header().clone());
         }
         let response = match headers_of(pool.request(asked.guard, outgoing), progress).await {
             Ok(response) => response,
@@ -254,7 +245,7 @@ impl Client {
     }
 
     /// Who the hosts are named by that an answer of `from` points to.
-    fn guard_of_targets(&self, asked: &Asked, reply: &Reply) -> Guard {
+    pub(crate) fn guard_of_targets(&self, asked: &Asked, reply: &Reply) -> Guard {
         let peer = reply.response.extensions().get::<HttpInfo>();
         let is_public = peer.is_some_and(|peer| is_public(peer.remote_addr().ip()));
         let is_named_so =
@@ -269,7 +260,7 @@ impl Client {
         let reason = if !matches!(asked.method, Method::GET | Method::HEAD) {
             Refusal::Method
         } else if to.scheme() == "http" && !self.allows_plain(&asked.url, &to) {
-            Refusal::PlainHttp
+            Refusal::of_plain_http(&asked.url, &to)
         } else if been.contains(&to) {
             Refusal::Loop
         } else if been.len() > MAX_REDIRECTS {

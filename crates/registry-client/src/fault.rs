@@ -7,6 +7,7 @@ use std::{error::Error as StdError, fmt, io, net::IpAddr, sync::Arc, time::Durat
 use http::StatusCode;
 use hyper_util::client::legacy;
 use oci::{Digest, ErrorBody, ManifestError};
+use url::Url;
 
 use crate::{
     CredentialError, Error, RedactedUrl,
@@ -391,6 +392,17 @@ pub enum Refusal {
     /// Plain HTTP where it was not allowed.
     #[error("plain HTTP is spoken only to hosts that are named for it, and between loopback hosts")]
     PlainHttp,
+    /// The same host with another scheme, as a proxy makes it that does not tell the registry its own.
+    #[error(
+        "it has {named} where the registry has {scheme}; set `X-Forwarded-Proto: {scheme}` in the proxy before \
+         the registry"
+    )]
+    OtherScheme {
+        /// The registry's scheme.
+        scheme: &'static str,
+        /// The scheme that was named.
+        named: &'static str,
+    },
     /// Another scheme, host or port, where only the registry itself is trusted.
     #[error("it is not at the host and scheme that were asked")]
     OtherHost,
@@ -408,6 +420,28 @@ pub enum Refusal {
         /// What is counted.
         of: &'static str,
     },
+}
+
+impl Refusal {
+    /// Why plain HTTP is not spoken to where `from` points.
+    pub(crate) fn of_plain_http(from: &Url, to: &Url) -> Self {
+        Self::of_scheme(from, to).unwrap_or(Self::PlainHttp)
+    }
+
+    /// The refusal of a URL that differs from its referrer's by its scheme. From https to http the port does not
+    /// matter: a proxy may leave out both.
+    pub(crate) fn of_scheme(from: &Url, to: &Url) -> Option<Self> {
+        let is_same_host = from.host() == to.host();
+        match (from.scheme(), to.scheme()) {
+            ("https", "http") if is_same_host => {
+                Some(Self::OtherScheme { scheme: "https", named: "http" })
+            }
+            ("http", "https") if is_same_host && from.port() == to.port() => {
+                Some(Self::OtherScheme { scheme: "http", named: "https" })
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Whether the system refused for want of file descriptors, in the process or on the whole machine.

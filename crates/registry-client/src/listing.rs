@@ -253,7 +253,7 @@ fn next_page(url: &Url, headers: &HeaderMap) -> Result<Option<Url>, Fault> {
     if next.origin() == url.origin() {
         Ok(Some(next))
     } else {
-        Err(not_followed(&next, Refusal::OtherHost))
+        Err(not_followed(&next, Refusal::of_scheme(url, &next).unwrap_or(Refusal::OtherHost)))
     }
 }
 

@@ -244,7 +244,7 @@ impl RepositoryClient {
     /// Opens an upload session.
     ///
     /// # Errors
-    /// When the registry refuses, or its session lies at another host.
+    /// When the registry refuses, or names a session that is not followed.
     pub async fn start_upload(&self) -> Result<Upload, Error> {
         let request = self.request(Method::POST, "blobs/uploads/")?;
         let access = Access::of(&self.name, Action::Push);

@@ -20,6 +20,8 @@ pub(crate) struct Request {
     pub(crate) guard: Guard,
     /// The places that it is asked under; without any, it takes its own.
     pub(crate) held: Option<Held>,
+    /// Whether the host is another one than the registry, which named it.
+    pub(crate) elsewhere: bool,
     /// Whether it may be sent twice, as far as that does not follow from its content and conditions.
     pub(crate) replay: Replay,
 }
@@ -33,8 +35,8 @@ impl Request {
     pub(crate) fn bare(method: Method, url: Url) -> Self {
         let (headers, content) = (HeaderMap::new(), Content::NONE);
         let guard = Guard::Open;
-        let (access, held, replay) = (None, None, Replay::Always);
-        Self { method, url, headers, content, access, guard, held, replay }
+        let (access, held, elsewhere, replay) = (None, None, false, Replay::Always);
+        Self { method, url, headers, content, access, guard, held, elsewhere, replay }
     }
 
     /// Whether it may be sent twice.
@@ -54,7 +56,7 @@ impl Request {
     /// Where it goes first.
     pub(crate) fn asked(&self) -> Asked {
         let (method, url) = (self.method.clone(), self.url.clone());
-        Asked { method, url, elsewhere: false, guard: self.guard }
+        Asked { method, url, elsewhere: self.elsewhere, guard: self.guard }
     }
 }
 
@@ -63,7 +65,7 @@ impl Request {
 pub(crate) struct Asked {
     pub(crate) method: Method,
     pub(crate) url: Url,
-    /// Whether a redirect has led to another host than the one that was asked.
+    /// Whether a redirect or an upload session has led to another host than the registry.
     pub(crate) elsewhere: bool,
     /// Who named the host.
     pub(crate) guard: Guard,

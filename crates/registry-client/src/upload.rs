@@ -20,13 +20,17 @@ use crate::{
     content::Content,
     exchange::location,
     fault::{Fault, Pointer, Refusal},
-    request::{Asked, Request},
+    guard::Guard,
+    request::Request,
 };
 
 /// How long a cancellation may take: it is a courtesy, and the caller has something else to report.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 /// The shortest chunk but for the last that a registry may ask for, in bytes: more is a mistake.
 const LONGEST_LEAST_CHUNK: u64 = 1 << 30;
+
+/// What the paths of upload sessions have, and those of no other endpoint of the API.
+const UPLOADS: &str = "/blobs/uploads/";
 
 const OCI_CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-length");
 
@@ -48,7 +52,9 @@ pub enum Mount {
 pub struct Upload {
     client: Client,
     access: Access,
-    session: Url,
+    /// Where the registry is.
+    registry: Url,
+    session: Session,
     /// The shortest chunk that is taken, but for the last.
     least_chunk: u64,
     /// The places that its requests are asked under.
@@ -56,19 +62,21 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// The session that an answer opens. It must lie where the request went: what is put there is
-    /// believed to be in that registry.
+    /// The session that an answer opens, perhaps at another host, which the registry then answers for.
     pub(crate) fn new(
         repository: &RepositoryClient,
         access: Access,
         answer: &Answer,
     ) -> Result<Self, Error> {
-        let session = session_of(&answer.asked.url, &answer.asked, &answer.headers)?;
+        let client = repository.client().clone();
+        let registry = answer.asked.url.clone();
+        let at = Session { url: registry.clone(), guard: answer.asked.guard };
+        let session = at.next(&client, answer)?;
         let least_chunk = answer.headers.get(OCI_CHUNK_MIN_LENGTH);
         let least_chunk = least_chunk.and_then(|value| value.to_str().ok()?.parse().ok());
         let least_chunk = least_chunk.unwrap_or(0).min(LONGEST_LEAST_CHUNK);
-        let (client, held) = (repository.client().clone(), repository.held().cloned());
-        Ok(Self { client, access, session, least_chunk, held })
+        let held = repository.held().cloned();
+        Ok(Self { client, access, registry, session, least_chunk, held })
     }
 
     /// The same, with requests that need no places but those that are held.
@@ -131,14 +139,14 @@ impl Upload {
         S: Stream<Item = Result<Bytes, E>> + Send + 'static,
         E: Into<Box<dyn StdError + Send + Sync>>,
     {
-        let mut request = self.request(Method::PATCH, self.session.clone());
+        let mut request = self.request(Method::PATCH, self.session.url.clone());
         let range = format!("{from}-{}", (from + size).saturating_sub(1));
         if let Ok(range) = HeaderValue::try_from(range) {
             request.headers.insert(header::CONTENT_RANGE, range);
         }
         request.content = Content::stream(size, body);
         let answer = self.client.send(request).await?;
-        self.session = session_of(&self.session, &answer.asked, &answer.headers)?;
+        self.session = self.session.next(&self.client, &answer)?;
         Ok(())
     }
 
@@ -147,10 +155,10 @@ impl Upload {
     /// # Errors
     /// When the session is gone (404), or does not say.
     pub async fn offset(&mut self) -> Result<u64, Error> {
-        let request = self.request(Method::GET, self.session.clone());
+        let request = self.request(Method::GET, self.session.url.clone());
         let answer = self.client.send(request).await?;
         if answer.headers.contains_key(header::LOCATION) {
-            self.session = session_of(&self.session, &answer.asked, &answer.headers)?;
+            self.session = self.session.next(&self.client, &answer)?;
         }
         offset_of(&answer.headers).ok_or_else(|| answer.asked.fails(Fault::NoOffset))
     }
@@ -164,7 +172,7 @@ impl Upload {
     }
 
     async fn commit(&self, digest: &Digest, content: Content) -> Result<(), Error> {
-        let mut url = self.session.clone();
+        let mut url = self.session.url.clone();
         url.query_pairs_mut().append_pair("digest", &digest.to_string());
         let mut request = self.request(Method::PUT, url);
         request.content = content;
@@ -175,6 +183,13 @@ impl Upload {
     fn request(&self, method: Method, url: Url) -> Request {
         let mut request = Request::new(method, url, self.access.clone());
         request.held.clone_from(&self.held);
+        request.guard = self.session.guard;
+        request.elsewhere = self.session.url.origin() != self.registry.origin();
+        // The user's credentials of another host are only for what an upload is: nothing but the registry says what
+        // this URL means there.
+        if request.elsewhere && !request.url.path().contains(UPLOADS) {
+            request.access = None;
+        }
         if matches!(request.method, Method::PUT | Method::PATCH) {
             let octets = HeaderValue::from_static("application/octet-stream");
             request.headers.insert(header::CONTENT_TYPE, octets);
@@ -184,22 +199,42 @@ impl Upload {
 
     /// Gives the session up. Best effort: a registry that fails to do so expires it itself.
     pub async fn cancel(self) {
-        let request = self.request(Method::DELETE, self.session.clone());
+        let request = self.request(Method::DELETE, self.session.url.clone());
         if let Ok(Err(error)) = timeout(CANCEL_TIMEOUT, self.client.send(request)).await {
             tracing::debug!("cancelling an upload: {error}");
         }
     }
 }
 
-/// Where an answer says that the session goes on: at the origin of `at`, whatever redirects there were.
-fn session_of(at: &Url, asked: &Asked, headers: &HeaderMap) -> Result<Url, Error> {
-    let pointer = Pointer::UploadSession;
-    let session = location(&asked.url, headers, pointer).map_err(|fault| asked.fails(fault))?;
-    if session.origin() != at.origin() {
-        let (to, reason) = (Some(RedactedUrl::new(&session)), Refusal::OtherHost);
-        return Err(asked.fails(Fault::NotFollowed { pointer, to, reason }));
+/// Where a session is.
+#[derive(Clone)]
+struct Session {
+    url: Url,
+    /// Who named the host.
+    guard: Guard,
+}
+
+impl Session {
+    /// Where `answer` says that it goes on.
+    fn next(&self, client: &Client, answer: &Answer) -> Result<Self, Error> {
+        let (asked, pointer) = (&answer.asked, Pointer::UploadSession);
+        let url = location(&asked.url, &answer.headers, pointer).map_err(|it| asked.fails(it))?;
+        if url.origin() == self.url.origin() {
+            return Ok(Self { url, guard: self.guard });
+        }
+        let reason = match Refusal::of_scheme(&self.url, &url) {
+            None if url.scheme() == "http" && !client.allows_plain(&self.url, &url) => {
+                Some(Refusal::PlainHttp)
+            }
+            reason => reason,
+        };
+        if let Some(reason) = reason {
+            let to = Some(RedactedUrl::new(&url));
+            return Err(asked.fails(Fault::NotFollowed { pointer, to, reason }));
+        }
+        let guard = if url.host() == self.url.host() { self.guard } else { answer.targets };
+        Ok(Self { url, guard })
     }
-    Ok(session)
 }
 
 /// How many bytes a session has by its `Range: 0-<last>`. One byte and none are told by the same `0-0`:
@@ -229,7 +264,7 @@ fn check_stored(answer: &Answer, digest: &Digest) -> Result<(), Error> {
 
 impl fmt::Debug for Upload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Upload").field(&RedactedUrl::new(&self.session)).finish()
+        f.debug_tuple("Upload").field(&RedactedUrl::new(&self.session.url)).finish()
     }
 }
 

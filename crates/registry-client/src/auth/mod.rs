@@ -284,7 +284,8 @@ impl Client {
     ) -> Result<Token, Fault> {
         if wish.realm.scheme() == "http" && !self.allows_plain(wish.asked, wish.realm) {
             let to = Some(RedactedUrl::new(wish.realm));
-            let (pointer, reason) = (Pointer::Realm, Refusal::PlainHttp);
+            let reason = Refusal::of_plain_http(wish.asked, wish.realm);
+            let pointer = Pointer::Realm;
             return Err(Fault::NotFollowed { pointer, to, reason });
         }
         let has_credential = credential.is_some();

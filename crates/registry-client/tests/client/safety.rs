@@ -1,10 +1,11 @@
 //! Where the client dials when a registry names the host.
 
+use bytes::Bytes;
 use oci::Host;
-use registry_client::{Client, ClientBuilder};
+use registry_client::{Client, ClientBuilder, Push};
 use testkit::TestServer;
 
-use crate::support::{BLOB, Scripted, read_from, redirect, reply};
+use crate::support::{BLOB, Scripted, at, digest, read_from, redirect, reply};
 
 /// A client to which `registry` is public, though its address is not.
 fn wary_of(registry: &TestServer) -> ClientBuilder {
@@ -31,6 +32,20 @@ async fn a_public_host_leads_to_no_private_address() {
         read_from(&client, &host).await.expect("it is allowed");
         assert_eq!(private.requests().len(), 1, "{target}");
     }
+}
+
+#[tokio::test]
+async fn a_public_host_opens_no_upload_session_at_a_private_address() {
+    let private = Scripted::start(|_| reply(201, &[], "")).await;
+    let to = format!("Location: http://127.0.0.1:{}/up", private.address().port());
+    let public = Scripted::start(move |_| reply(202, &[&to], "")).await;
+    let host: Host = format!("localhost:{}", public.address().port()).parse().expect("a host");
+    let client = Client::builder().treat_as_public(host.clone()).build();
+    let (push, bytes) = (Push::new(digest(), 6), Bytes::from(BLOB));
+    let error = at(&client, &host).push_blob(&push, &bytes).await.expect_err("it is refused");
+    assert!(error.to_string().contains("127.0.0.1 is not a public address"), "{error}");
+    assert!(!error.is_unreachable(), "the registry itself responds");
+    assert_eq!(private.requests().len(), 0);
 }
 
 #[tokio::test]

@@ -6,7 +6,9 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http::Method;
 use oci::{Digest, Digester, ErrorCode, Host};
-use registry_client::{Client, Error, Fault, FoundBlob, Mount, Retries, Upload};
+use registry_client::{
+    Client, Credential, Credentials, Error, Fault, FoundBlob, Mount, Push, Pushed, Retries, Upload,
+};
 use testkit::{TestRegistry, TestServer, fixture};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -199,16 +201,18 @@ async fn the_digest_joins_the_query_of_a_session() {
 }
 
 #[tokio::test]
-async fn a_session_elsewhere_is_refused() {
-    let elsewhere = "it is not at the host and scheme that were asked";
+async fn a_session_that_is_no_url_or_downgrades_is_refused_and_names_the_proxy() {
+    let plain =
+        "plain HTTP is spoken only to hosts that are named for it, and between loopback hosts";
+    let proxy = "it has https where the registry has http; set `X-Forwarded-Proto: http` in the proxy before the registry";
     for (location, text) in [
         ("", "was not followed: the answer has no `Location`".to_owned()),
         ("gopher://x", "was not followed: it is not an http or https URL".to_owned()),
         (
             "http://registry.example/up?secret",
-            format!("to http://registry.example/up was not followed: {elsewhere}"),
+            format!("to http://registry.example/up was not followed: {plain}"),
         ),
-        ("https://HOST/up", format!("to https://HOST/up was not followed: {elsewhere}")),
+        ("https://HOST/up", format!("to https://HOST/up was not followed: {proxy}")),
     ] {
         let server = Scripted::start(move |asked| {
             let location = location.replace("HOST", asked.header("host"));
@@ -226,6 +230,45 @@ async fn a_session_elsewhere_is_refused() {
             mount(&server.host).await.expect_err("a refusal").fault(),
             Fault::NotFollowed { .. }
         ));
+    }
+}
+
+#[tokio::test]
+async fn a_session_at_another_host_is_followed_without_the_authorization_of_the_registry() {
+    for (path, credentials_of_other, last) in [
+        ("/v2/a/blobs/uploads/1", true, vec!["", "Basic b3RoZXI6cA=="]),
+        ("/v2/a/blobs/uploads/1", false, vec![""]),
+        // Such a URL could mean anything to a host that knows the user.
+        ("/v2/a/manifests/v1", true, vec![""]),
+    ] {
+        let is_known = credentials_of_other && path.contains("uploads");
+        let other = Scripted::start(move |asked| match asked.header("authorization") {
+            "" if is_known => reply(401, &["WWW-Authenticate: Basic realm=x"], ""),
+            _ => reply(201, &[], ""),
+        })
+        .await;
+        let location = format!("Location: http://{}{path}", other.host);
+        let registry = Scripted::start(move |asked| match asked.header("authorization") {
+            "" => reply(401, &["WWW-Authenticate: Basic realm=x"], ""),
+            _ => reply(202, &[&location], ""),
+        })
+        .await;
+        let known = |user: &str| Credential::Basic {
+            user: user.to_owned(),
+            password: "p".to_owned().into(),
+        };
+        let mut credentials = Credentials::builder().with(&registry.host, known("me"));
+        if credentials_of_other {
+            credentials = credentials.with(&other.host, known("other"));
+        }
+        let retries = Retries::default().base(Duration::from_millis(1));
+        let client = Client::builder().retries(retries).credentials(credentials.build()).build();
+        let push = Push::new(digest(), 6);
+        let pushed = at(&client, &registry.host).push_blob(&push, &Bytes::from(BLOB)).await;
+        assert_eq!(pushed.expect("it is stored"), Pushed::Sent);
+        let puts = other.asked().into_iter().filter(|it| it.method == Method::PUT);
+        let sent: Vec<_> = puts.map(|it| it.header("authorization").to_owned()).collect();
+        assert_eq!(sent, last, "{path}");
     }
 }
 
