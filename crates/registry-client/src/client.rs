@@ -35,7 +35,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time between two pieces of a body: longer than a lost packet's retransmissions, or than a
 /// storage's hiccup.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Time for a connection to be made: five retransmissions of its first packet.
+/// Time for a connection to be made: five retransmissions of its first packet. A TLS handshake has as much: it is two
+/// round trips, and six tries of a port that stays silent end within about a minute.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many request timeouts a registry has to answer a blob after its last byte: it may have
 /// to copy all of it within its storage first.
@@ -181,7 +182,7 @@ impl ClientBuilder {
         self
     }
 
-    /// How long to wait for a connection to be made. Default: 10 s.
+    /// How long to wait for a connection to be made, and as long for its TLS handshake. Default: 10 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self

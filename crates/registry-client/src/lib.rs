@@ -23,6 +23,7 @@ mod exchange;
 mod fault;
 mod google_list;
 mod guard;
+mod handshake;
 mod held;
 mod inventory;
 mod link;

@@ -4,6 +4,7 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
+use http::Uri;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{
@@ -13,11 +14,13 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use rustls::ClientConfig;
+use tower_service::Service;
 use url::Url;
 
 use crate::{
     content::OutgoingBody,
     guard::{Guard, NotPublic, PublicResolver, check_literal},
+    handshake::{BoundedHandshake, NotifyingTcp},
     tls::TlsSettings,
 };
 
@@ -37,7 +40,9 @@ const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 32 << 20;
 
 /// Connections by one way of finding addresses.
-pub(crate) type Connections<R> = legacy::Client<HttpsConnector<HttpConnector<R>>, OutgoingBody>;
+pub(crate) type Connections<R> = legacy::Client<Connector<R>, OutgoingBody>;
+/// Makes a connection: TCP, and TLS where the URL says so.
+type Connector<R> = BoundedHandshake<HttpsConnector<NotifyingTcp<HttpConnector<R>>>>;
 
 /// Connections to registries, kept for the next request.
 pub(crate) struct Pool {
@@ -100,16 +105,20 @@ fn connector<R>(
     mut tcp: HttpConnector<R>,
     tls: ClientConfig,
     connect_timeout: Duration,
-) -> HttpsConnector<HttpConnector<R>> {
+) -> Connector<R>
+where
+    HttpConnector<R>: Service<Uri>,
+{
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_keepalive(Some(KEEP_ALIVE));
     tcp.set_connect_timeout(Some(connect_timeout));
-    HttpsConnectorBuilder::new()
+    let connector = HttpsConnectorBuilder::new()
         .with_tls_config(tls)
         .https_or_http()
         .enable_all_versions()
-        .wrap_connector(tcp)
+        .wrap_connector(NotifyingTcp(tcp));
+    BoundedHandshake::new(connector, connect_timeout)
 }
 
 fn settings() -> legacy::Builder {

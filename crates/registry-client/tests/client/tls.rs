@@ -289,3 +289,17 @@ async fn a_plain_server_that_waits_for_a_line_is_not_waited_for_long() {
     ping(Client::builder(), &host).await.expect("it speaks plain HTTP");
     assert!(begun.elapsed() < std::time::Duration::from_secs(5));
 }
+
+#[tokio::test]
+async fn a_port_that_accepts_and_stays_silent_fails_by_the_limit_of_the_handshake() {
+    let (silent, begun) = (testkit::TestHost::silent(), std::time::Instant::now());
+    let short = std::time::Duration::from_millis(200);
+    let retries = Retries::default().base(std::time::Duration::from_millis(1));
+    let client = Client::builder().tls(silent.host()).connect_timeout(short).retries(retries);
+    let client = client.ca_certificates(made("a").cert.pem().as_bytes()).expect("it is PEM");
+    let error = client.build().ping(&silent.host()).await.expect_err("there is no response");
+    let text = error.to_string();
+    assert!(text.contains(": cannot connect: TLS handshake timed out: the port accepts"), "{text}");
+    assert!(error.is_unreachable() && error.is_transient(), "{text}");
+    assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
+}
