@@ -131,17 +131,21 @@ impl Client {
         };
         for _ in 0..MAX_CHALLENGES {
             let mut reply = self.exchange(request, asked, sent.as_ref()).await?;
-            let is_challenge = reply.response.status() == StatusCode::UNAUTHORIZED && is_own;
-            let Some(access) = request.access.as_mut().filter(|_| is_challenge) else {
+            let rejection = Rejection::of(&reply.response).filter(|_| is_own);
+            let (Some(access), Some(rejection)) = (request.access.as_mut(), rejection) else {
                 return Ok(reply);
             };
             // The realm may take its time, and nothing is under way here meanwhile.
             reply.place = None;
             let named = Named { own: asked.guard, other: self.guard_of_targets(asked, &reply) };
             let headers = reply.response.headers();
-            if !self.challenged(&asked.url, access, sent.as_ref(), headers, named).await?
-                || request.content.is_spent()
-            {
+            let is_worth_another = match rejection {
+                Rejection::Challenge => {
+                    self.challenged(&asked.url, access, sent.as_ref(), headers, named).await?
+                }
+                Rejection::Bare => self.has_expired(sent.as_ref()).await,
+            };
+            if !is_worth_another || request.content.is_spent() {
                 return Ok(reply);
             }
             let next = self.authorization(&asked.url, access).await?;
@@ -295,6 +299,26 @@ impl Client {
         let body = Limited::new(reply.response.into_body(), MAX_REFUSAL_BYTES);
         // Otherwise the connection ends, which costs time only.
         let _ = timeout(DRAIN_TIMEOUT, body.collect()).await;
+    }
+}
+
+/// A response that may be due to who sends the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rejection {
+    /// A 401, which says what is wanted.
+    Challenge,
+    /// A 400 or 403 that does not.
+    Bare,
+}
+
+impl Rejection {
+    fn of(response: &Response<Incoming>) -> Option<Self> {
+        let has_challenge = response.headers().contains_key(header::WWW_AUTHENTICATE);
+        match response.status() {
+            StatusCode::UNAUTHORIZED => Some(Self::Challenge),
+            StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN if !has_challenge => Some(Self::Bare),
+            _ => None,
+        }
     }
 }
 

@@ -109,6 +109,8 @@ pub(crate) enum Authorization {
         value: HeaderValue,
         secret: Secret,
         slot: Slot,
+        /// Whether it was there before this request.
+        is_cached: bool,
     },
 }
 
@@ -230,6 +232,17 @@ impl Client {
         Ok(true)
     }
 
+    /// Whether a refusal without a challenge may be due to a token that has expired: then that is forgotten. Some
+    /// proxies and registries (Quay, ECR, GHCR) respond so by 400 or 403.
+    pub(crate) async fn has_expired(&self, sent: Option<&Authorization>) -> bool {
+        match sent {
+            Some(Authorization::Token { secret, slot, is_cached: true, .. }) => {
+                slot.lock().await.suspect(secret)
+            }
+            _ => false,
+        }
+    }
+
     /// A token from the cache, or from its realm.
     async fn token(
         &self,
@@ -238,8 +251,9 @@ impl Client {
     ) -> Result<Option<Authorization>, Fault> {
         let slot = self.authorizer.tokens.slot(wish.key());
         let mut held = slot.lock().await;
+        let is_cached = held.token.as_ref().is_some_and(Token::is_fresh);
         let secret = match &held.token {
-            Some(token) if token.is_fresh() => token.secret.clone(),
+            Some(token) if is_cached => token.secret.clone(),
             _ => {
                 held.token = None;
                 if let Some(cause) = held.failure() {
@@ -256,7 +270,7 @@ impl Client {
             }
         };
         drop(held);
-        Ok(bearer(&secret).map(|value| Authorization::Token { value, secret, slot }))
+        Ok(bearer(&secret).map(|value| Authorization::Token { value, secret, slot, is_cached }))
     }
 
     /// Whether the realm of a registry accepts credentials: it is asked for a token without a scope. The answer is not

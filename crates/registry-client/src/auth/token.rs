@@ -39,6 +39,8 @@ const MAX_TOKENS: usize = 4096;
 pub(crate) struct Token {
     pub(crate) secret: Secret,
     renew_at: Instant,
+    /// When half of its life is over.
+    half_at: Instant,
 }
 
 impl Token {
@@ -51,7 +53,8 @@ impl Token {
         };
         let life = life(answer.expires_in.as_ref());
         let margin = (life / RENEWED_AT).min(LONGEST_MARGIN);
-        Ok(Some(Self { secret: text.into(), renew_at: now + life - margin }))
+        let (renew_at, half_at) = (now + life - margin, now + life / 2);
+        Ok(Some(Self { secret: text.into(), renew_at, half_at }))
     }
 
     pub(crate) fn is_fresh(&self) -> bool {
@@ -107,11 +110,29 @@ pub(crate) type Slot = Arc<AsyncMutex<Held>>;
 pub(crate) struct Held {
     pub(crate) token: Option<Token>,
     failed: Option<(Arc<Error>, Instant)>,
+    /// Whether a token was forgotten because of a refusal without a challenge.
+    was_suspected: bool,
 }
 
 impl Held {
     pub(crate) fn fail(&mut self, error: Arc<Error>) {
         self.failed = Some((error, Instant::now() + FAILURE_KEPT));
+    }
+
+    /// Forgets a cached token that a registry refused without a challenge, if that may be because it has expired: the
+    /// first one at any age, since registries change their keys; later ones beyond half of their lives, so that what
+    /// the user may not do costs one token in that time. Whether another token may be had.
+    pub(crate) fn suspect(&mut self, secret: &Secret) -> bool {
+        match &self.token {
+            // Another request has renewed it meanwhile.
+            Some(token) if token.secret != *secret => true,
+            Some(token) if self.was_suspected && Instant::now() < token.half_at => false,
+            Some(_) | None => {
+                self.token = None;
+                self.was_suspected = true;
+                true
+            }
+        }
     }
 
     /// Why there is none, if that is not long ago.

@@ -174,6 +174,37 @@ async fn a_token_that_ran_out_is_renewed_once() {
 }
 
 #[tokio::test]
+async fn a_token_that_is_refused_without_a_challenge_is_renewed_once_and_not_in_a_loop() {
+    for status in [400, 403] {
+        let realm = realm(300).await;
+        let realm_host = realm.host.clone();
+        let good = Arc::new(AtomicUsize::new(0));
+        let now_good = Arc::clone(&good);
+        let registry = Scripted::start(move |asked| {
+            let good = format!("Bearer t{}", now_good.load(Ordering::Relaxed));
+            match asked.header("authorization") {
+                "" => challenge(&format!("http://{realm_host}/token"), ""),
+                sent if sent == good => answer(asked),
+                _ => reply(status, &[], ""),
+            }
+        })
+        .await;
+        let client = client();
+        read_from(&client, &registry.host).await.expect("it is allowed");
+        // The registry has dropped the token before its time.
+        good.store(1, Ordering::Relaxed);
+        read_from(&client, &registry.host).await.expect("it is allowed again");
+        assert_eq!(authorizations(&registry), ["", "Bearer t0", "Bearer t0", "Bearer t1"]);
+        // What is refused for itself costs no more tokens.
+        good.store(usize::MAX, Ordering::Relaxed);
+        for _ in 0..3 {
+            read_from(&client, &registry.host).await.expect_err("it is refused");
+        }
+        assert_eq!((registry.asked().len(), realm.lines().len()), (4 + 3, 2));
+    }
+}
+
+#[tokio::test]
 async fn a_short_token_is_renewed_before_it_runs_out() {
     let realm = realm(0.000_001).await;
     let registry = registry(&realm, has_token).await;

@@ -7,7 +7,7 @@ use futures_util::{StreamExt as _, stream};
 use http::Method;
 use oci::{Digest, Digester, ErrorCode, Host};
 use registry_client::{
-    Client, Credential, Credentials, Error, Fault, FoundBlob, Mount, Push, Pushed, Retries, Upload,
+    Client, Credential, Credentials, Error, Fault, FoundBlob, Mount, Push, Retries, Upload,
 };
 use testkit::{TestRegistry, TestServer, fixture};
 use tokio::{
@@ -241,9 +241,9 @@ async fn a_session_at_another_host_is_followed_without_the_authorization_of_the_
         // Such a URL could mean anything to a host that knows the user.
         ("/v2/a/manifests/v1", true, vec![""]),
     ] {
-        let is_known = credentials_of_other && path.contains("uploads");
+        let is_challenged = credentials_of_other;
         let other = Scripted::start(move |asked| match asked.header("authorization") {
-            "" if is_known => reply(401, &["WWW-Authenticate: Basic realm=x"], ""),
+            "" if is_challenged => reply(401, &["WWW-Authenticate: Basic realm=x"], ""),
             _ => reply(201, &[], ""),
         })
         .await;
@@ -265,9 +265,10 @@ async fn a_session_at_another_host_is_followed_without_the_authorization_of_the_
         let client = Client::builder().retries(retries).credentials(credentials.build()).build();
         let push = Push::new(digest(), 6);
         let pushed = at(&client, &registry.host).push_blob(&push, &Bytes::from(BLOB)).await;
-        assert_eq!(pushed.expect("it is stored"), Pushed::Sent);
+        assert_eq!(pushed.is_ok(), path.contains("uploads"), "{path}: {pushed:?}");
         let puts = other.asked().into_iter().filter(|it| it.method == Method::PUT);
-        let sent: Vec<_> = puts.map(|it| it.header("authorization").to_owned()).collect();
+        let mut sent: Vec<_> = puts.map(|it| it.header("authorization").to_owned()).collect();
+        sent.dedup();
         assert_eq!(sent, last, "{path}");
     }
 }
