@@ -52,7 +52,8 @@ impl Client {
         self.begin(&mut request).await;
         let mut attempts = Attempts::default();
         loop {
-            match self.follow(&mut request).await {
+            // On the heap, so that the future of what sends requests stays small.
+            match Box::pin(self.follow(&mut request)).await {
                 Err(error) if attempts.again(self, &error, request.replay()).await => {}
                 done => {
                     return self.with_login((&request.url, request.access.as_ref()), done).await;
@@ -67,7 +68,7 @@ impl Client {
         self.begin(&mut request).await;
         let mut attempts = Attempts::default();
         loop {
-            let done = match self.follow(&mut request).await {
+            let done = match Box::pin(self.follow(&mut request)).await {
                 Ok(answer) => answer.whole(limit).await,
                 Err(error) => Err(error),
             };
