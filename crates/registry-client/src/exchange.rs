@@ -21,14 +21,15 @@ use crate::{
     Client, Error, RedactedUrl,
     answer::{Answer, Reply, Whole, unsatisfied_length},
     auth::{Authorization, Named},
+    causes::is_out_of_descriptors,
     content::{Content, Progress},
-    fault::{Fault, Pointer, Refusal, is_out_of_descriptors},
+    fault::Fault,
     guard::{Guard, NotPublic, is_public, not_public},
+    pointer::{Pointer, Refusal, location},
     quota::{self, Direction, Verb},
     request::{Asked, Request},
     retry::{Attempts, retry_after},
     tls_fault::is_not_tls,
-    url::strip_user,
 };
 
 /// How many redirects in a row are followed: a front, its upstream and that one's storage make
@@ -377,19 +378,4 @@ pub(crate) fn broken(error: legacy::Error) -> Fault {
         (true, false) => Fault::Connect { cause: error.into() },
         (false, _) => Fault::Lost { received: 0, cause: error.into() },
     }
-}
-
-/// The URL of a `Location` header, made absolute.
-pub(crate) fn location(base: &Url, headers: &HeaderMap, pointer: Pointer) -> Result<Url, Fault> {
-    let refused = |reason| Fault::NotFollowed { pointer, to: None, reason };
-    let value = headers.get(header::LOCATION).ok_or_else(|| refused(Refusal::Missing))?;
-    let url = value.to_str().ok().and_then(|value| resolve(base, value));
-    url.ok_or_else(|| refused(Refusal::NotHttp))
-}
-
-/// The http(s) URL that `target` is, seen from `base`.
-pub(crate) fn resolve(base: &Url, target: &str) -> Option<Url> {
-    let mut url = base.join(target).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
-    strip_user(&mut url);
-    Some(url)
 }

@@ -1,16 +1,16 @@
 //! What can be wrong with a request, in words for people: one line each, causes included.
 //!
-//! Not here: where it happened, and what a caller decides on (`error`).
+//! Not here: where it happened, and what a caller decides on (`error`); where a registry points to (`pointer`).
 
-use std::{error::Error as StdError, fmt, io, net::IpAddr, sync::Arc, time::Duration};
+use std::{error::Error as StdError, fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use http::StatusCode;
-use hyper_util::client::legacy;
 use oci::{Digest, ErrorBody, ManifestError};
-use url::Url;
 
 use crate::{
     CredentialError, Error, RedactedUrl,
+    causes::Causes,
+    pointer::{Pointer, Refusal},
     tls_fault::{tls_error, words},
 };
 
@@ -347,137 +347,6 @@ pub enum IndexProblem {
     /// It is what the referrers refer to.
     #[error("the registry takes this tag for the digest in it, so that it can list no referrers")]
     Subject,
-}
-
-/// A header by which a registry says where to go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Pointer {
-    /// `Location` of a 3xx answer.
-    Redirect,
-    /// `Location` of an upload session.
-    UploadSession,
-    /// `Link` with `rel="next"` of a listing.
-    NextPage,
-    /// `realm` of a challenge.
-    Realm,
-}
-
-impl fmt::Display for Pointer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Redirect => "the redirect",
-            Self::UploadSession => "the upload session",
-            Self::NextPage => "the next page",
-            Self::Realm => "the realm",
-        })
-    }
-}
-
-/// Why a pointer was not followed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// The header is missing.
-    #[error("the answer has no `Location`")]
-    Missing,
-    /// The header is no URL, or one of another scheme.
-    #[error("it is not an http or https URL")]
-    NotHttp,
-    /// A `Link` header that cannot be read.
-    #[error(
-        "the `Link` header of the page is malformed (RFC 8288 §3), so the listing is incomplete"
-    )]
-    MalformedLink,
-    /// Plain HTTP where it was not allowed.
-    #[error("plain HTTP is spoken only to hosts that are named for it, and between loopback hosts")]
-    PlainHttp,
-    /// The same host with another scheme, as a proxy makes it that does not tell the registry its own.
-    #[error(
-        "it has {named} where the registry has {scheme}; set `X-Forwarded-Proto: {scheme}` in the proxy before \
-         the registry"
-    )]
-    OtherScheme {
-        /// The registry's scheme.
-        scheme: &'static str,
-        /// The scheme that was named.
-        named: &'static str,
-    },
-    /// Another scheme, host or port, where only the registry itself is trusted.
-    #[error("it is not at the host and scheme that were asked")]
-    OtherHost,
-    /// Neither GET nor HEAD.
-    #[error("only GET and HEAD are redirected")]
-    Method,
-    /// It was there before.
-    #[error("it leads back to where it came from")]
-    Loop,
-    /// A limit was reached.
-    #[error("{limit} {of} are the limit")]
-    TooMany {
-        /// The limit.
-        limit: usize,
-        /// What is counted.
-        of: &'static str,
-    },
-}
-
-impl Refusal {
-    /// Why plain HTTP is not spoken to where `from` points.
-    pub(crate) fn of_plain_http(from: &Url, to: &Url) -> Self {
-        Self::of_scheme(from, to).unwrap_or(Self::PlainHttp)
-    }
-
-    /// The refusal of a URL that differs from its referrer's by its scheme. From https to http the port does not
-    /// matter: a proxy may leave out both.
-    pub(crate) fn of_scheme(from: &Url, to: &Url) -> Option<Self> {
-        let is_same_host = from.host() == to.host();
-        match (from.scheme(), to.scheme()) {
-            ("https", "http") if is_same_host => {
-                Some(Self::OtherScheme { scheme: "https", named: "http" })
-            }
-            ("http", "https") if is_same_host && from.port() == to.port() => {
-                Some(Self::OtherScheme { scheme: "http", named: "https" })
-            }
-            _ => None,
-        }
-    }
-}
-
-/// Whether the system refused for want of file descriptors, in the process or on the whole machine.
-pub(crate) fn is_out_of_descriptors(error: &(dyn StdError + 'static)) -> bool {
-    // ENFILE and EMFILE, which are the same on every Unix.
-    let is_one = |error: &io::Error| matches!(error.raw_os_error(), Some(23 | 24));
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if error.downcast_ref().is_some_and(is_one) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
-}
-
-/// An error and what caused it, in one line; a cause that is already told is not told again.
-struct Causes<'a>(&'a (dyn StdError + 'static));
-
-impl fmt::Display for Causes<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The pool's own text says nothing that its source does not.
-        let first = self.0.source().filter(|_| self.0.is::<legacy::Error>()).unwrap_or(self.0);
-        let mut told = first.to_string();
-        f.write_str(&told)?;
-        let mut cause = first.source();
-        while let Some(error) = cause {
-            let text = error.to_string();
-            if !told.contains(&text) {
-                write!(f, ": {text}")?;
-                told = text;
-            }
-            cause = error.source();
-        }
-        Ok(())
-    }
 }
 
 /// Why TLS failed, in words where it is TLS's own error.

@@ -13,6 +13,7 @@ mod answer;
 mod attachments;
 mod auth;
 mod blob;
+mod causes;
 mod chance;
 mod client;
 mod conditions;
@@ -31,6 +32,7 @@ mod listing;
 mod login;
 mod mounts;
 mod pinned;
+mod pointer;
 mod pool;
 mod presence;
 mod push;
@@ -61,12 +63,13 @@ pub use crate::{
         Google, HelperFault, Secret,
     },
     error::Error,
-    fault::{Fault, IndexProblem, Pointer, Refusal},
+    fault::{Fault, IndexProblem},
     google_list::{ListedManifest, Listing, read_listing},
     held::Held,
     inventory::{Inventory, Known, Ladder, Lister},
     link::{MalformedLink, next_link},
     listing::Listed,
+    pointer::{Pointer, Refusal},
     presence::FoundBlob,
     push::{OnProgress, Push, Pushed, SMALL_BLOB_BYTES},
     quota::{Quota, Spent, Verb},

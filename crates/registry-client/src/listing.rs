@@ -18,9 +18,9 @@ use crate::{
     Client, Error, Held, RedactedUrl,
     answer::Whole,
     auth::Access,
-    exchange::resolve,
-    fault::{Fault, Pointer, Refusal},
+    fault::Fault,
     link::{MalformedLink, next_link},
+    pointer::{Pointer, Refusal, resolve},
     request::{Asked, Request},
     substitute::Substitute,
 };

@@ -17,6 +17,8 @@ use crate::Error;
 const MAX_HOSTS: usize = 1024;
 /// After how many failures in a row (5xx, a broken connection) mounts are paused. Where one request in ten
 /// fails at random, as many in a row are one case in a hundred thousand.
+/// Three would be one case in a thousand, so that a large run would send whole blobs which the registry could mount.
+/// A registry that fails every mount costs two requests more for five than for three, and then one for each pause.
 const MAX_FAILURES: u32 = 5;
 /// How many blobs are pushed without a mount in such a pause. Then one is tried: an outage ends, and a registry
 /// that never mounts gets one request in vain for as many blobs.

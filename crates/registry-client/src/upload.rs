@@ -18,9 +18,9 @@ use crate::{
     answer::Answer,
     auth::Access,
     content::Content,
-    exchange::location,
-    fault::{Fault, Pointer, Refusal},
+    fault::Fault,
     guard::Guard,
+    pointer::{Pointer, Refusal, location},
     request::Request,
 };
 

@@ -70,14 +70,14 @@ impl Confirmed {
         Self { hasher: RandomState::default(), max, state: Mutex::default() }
     }
 
-    /// Whether `content` is at `destination`: known already, or as `ask` says. Of equal requests one is made at a
+    /// Whether `content` is at `destination`: known already, or as `request` says. Of equal requests one is made at a
     /// time. If the destination fails it in a way that another request would most likely meet too, after as many
     /// retries, those that wait for it fail with it.
     pub(crate) async fn once(
         &self,
         content: Content,
         destination: &Destination,
-        ask: impl Future<Output = Result<bool, Error>>,
+        request: impl Future<Output = Result<bool, Error>>,
     ) -> Result<bool, Error> {
         let key = self.key(content, destination);
         let (_entered, turn) = self.enter(key);
@@ -88,7 +88,7 @@ impl Confirmed {
         if let Some(error) = &*failure {
             return Err(error.clone());
         }
-        let found = ask.await;
+        let found = request.await;
         match &found {
             Ok(true) => self.add(key),
             Ok(false) => {}

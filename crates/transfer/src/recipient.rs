@@ -87,11 +87,11 @@ impl<'a> Recipient<'a> {
         if let (true, Some((first, others))) = (is_absent, image.below.split_first()) {
             match self.is_absent(first).await {
                 Some(true) => others.iter().for_each(|node| self.miss(node)),
-                Some(false) => self.ask_for(others).await,
+                Some(false) => self.find_manifests(others).await,
                 None => {}
             }
         } else {
-            self.ask_for(&image.below).await;
+            self.find_manifests(&image.below).await;
         }
         self.check_blobs(image).await;
         is_absent && !self.has_failed()
@@ -100,25 +100,25 @@ impl<'a> Recipient<'a> {
     /// What of the image it does not have.
     pub(crate) async fn missing(self, image: &Image) -> Result<Vec<Content>, Error> {
         self.is_absent(&image.root).await;
-        self.ask_for(&image.below).await;
+        self.find_manifests(&image.below).await;
         self.check_blobs(image).await;
         let State { absent, failed, .. } =
             self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         failed.map_or(Ok(absent), Err)
     }
 
-    async fn ask_for(&self, nodes: &[Node]) {
-        let ask = async |node| {
+    async fn find_manifests(&self, nodes: &[Node]) {
+        let find = async |node| {
             self.is_absent(node).await;
         };
-        stream::iter(nodes).for_each_concurrent(QUESTIONS_AT_ONCE, ask).await;
+        stream::iter(nodes).for_each_concurrent(QUESTIONS_AT_ONCE, find).await;
     }
 
     /// Asks for a manifest. None where there is no answer: then the destination has failed.
     async fn is_absent(&self, node: &Node) -> Option<bool> {
         let digest = node.manifest.digest;
-        let ask = self.destination.has_manifest(&node.manifest, self.absence).boxed();
-        let is_there = self.has(Content::Manifest(digest), ask).await?;
+        let request = self.destination.has_manifest(&node.manifest, self.absence).boxed();
+        let is_there = self.has(Content::Manifest(digest), request).await?;
         if !is_there {
             self.state().absent.push(Content::Manifest(digest));
             self.miss(node);
@@ -137,8 +137,8 @@ impl<'a> Recipient<'a> {
             there.flat_map(|node| &node.blobs).filter(|blob| seen.insert(blob.digest)).collect()
         };
         let check = async |blob: &Descriptor| {
-            let (digest, ask) = (blob.digest, self.has_blob(blob).boxed());
-            if self.has(Content::Blob(digest), ask).await == Some(false) {
+            let (digest, request) = (blob.digest, self.has_blob(blob).boxed());
+            if self.has(Content::Blob(digest), request).await == Some(false) {
                 self.in_flight.forget_blob(&digest, self.destination).await;
                 let mut state = self.state();
                 state.absent.push(Content::Blob(digest));
@@ -164,10 +164,14 @@ impl<'a> Recipient<'a> {
     }
 
     /// Asks for content, unless it is known to be there. None where there is no answer.
-    async fn has(&self, content: Content, ask: BoxFuture<'_, Result<bool, Error>>) -> Option<bool> {
+    async fn has(
+        &self,
+        content: Content,
+        request: BoxFuture<'_, Result<bool, Error>>,
+    ) -> Option<bool> {
         // It may fail while this waits for an equal request.
-        let ask = async { if self.has_failed() { Ok(false) } else { ask.await } };
-        let found = self.in_flight.confirmed.once(content, self.destination, ask).await;
+        let request = async { if self.has_failed() { Ok(false) } else { request.await } };
+        let found = self.in_flight.confirmed.once(content, self.destination, request).await;
         let found = found.map_err(|error| self.fail(error)).ok();
         found.filter(|_| !self.has_failed())
     }

@@ -31,10 +31,10 @@ use crate::{
     Client, Credential, Credentials, RedactedUrl, Secret,
     answer::Whole,
     content::Content,
-    exchange::resolve,
-    fault::{Fault, Pointer, Refusal},
+    fault::Fault,
     guard::Guard,
     login::LoginMemory,
+    pointer::{Pointer, Refusal, resolve},
     request::Request,
 };
 
