@@ -64,7 +64,7 @@ async fn a_file_that_cannot_be_used_is_an_error_that_says_where() {
     let error = fail(&credentials, "a").await.to_string();
     let start = format!("{}: the file cannot be read: No such file", missing.display());
     assert!(
-        error.starts_with(&start) && error.ends_with("; mend that, or do not name it"),
+        error.starts_with(&start) && error.ends_with("; make it readable, or do not name it"),
         "{error}"
     );
 
@@ -77,7 +77,7 @@ async fn a_file_that_cannot_be_used_is_an_error_that_says_where() {
     let error = fail(&credentials, "b").await;
     assert_eq!(
         error.to_string(),
-        format!("{}:2:7: it is not JSON: expected value", broken.display())
+        format!("{}:2:7: not valid JSON: expected value", broken.display())
     );
     assert!(!error.is_transient());
 

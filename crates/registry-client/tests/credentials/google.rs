@@ -324,7 +324,7 @@ async fn a_file_that_cannot_be_used_is_an_error_and_nobody_else_is_asked() {
     let file = |text: &str| services.place.file("google.json", text);
     let path = file("").display().to_string();
     for (text, problem) in [
-        (r#"{"type": hunter2}"#, ":1:10: it is not JSON: expected value"),
+        (r#"{"type": hunter2}"#, ":1:10: not valid JSON: expected value"),
         (r#"{"type": "service_account"}"#, ": `client_email` is missing"),
     ] {
         let google = services.google().usual_file(file(text));
