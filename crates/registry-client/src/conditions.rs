@@ -1,12 +1,9 @@
 //! Conditions on writes (RFC 9110 §13.1), and which hosts reject requests that carry them.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-};
-
 use http::{HeaderMap, HeaderValue, header};
 use oci::Host;
+
+use crate::host_memory::HostMemory;
 
 /// What must hold for a write.
 #[derive(Clone, Debug)]
@@ -39,7 +36,7 @@ impl Condition {
         }
     }
 
-    /// As headers.
+    /// The headers that send it; none where it is not sent.
     pub(crate) fn headers(&self) -> HeaderMap {
         let header = match self {
             Self::None | Self::Checked => None,
@@ -59,32 +56,25 @@ enum Taken {
     Rejected,
 }
 
-/// How hosts take conditions: at most two entries for each host of a run.
+/// How hosts take conditions.
 #[derive(Debug, Default)]
-pub(crate) struct ConditionMemory(Mutex<HashMap<(Host, Conditional), Taken>>);
+pub(crate) struct ConditionMemory(HostMemory<Conditional, Taken>);
 
 impl ConditionMemory {
     pub(crate) fn is_rejected(&self, host: &Host, kind: Conditional) -> bool {
-        self.of(host, kind) == Some(Taken::Rejected)
+        self.0.get(host, kind) == Some(Taken::Rejected)
     }
 
     pub(crate) fn is_accepted(&self, host: &Host, kind: Conditional) -> bool {
-        self.of(host, kind) == Some(Taken::Accepted)
+        self.0.get(host, kind) == Some(Taken::Accepted)
     }
 
     pub(crate) fn note_accepted(&self, host: &Host, kind: Conditional) {
-        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        memory.insert((host.clone(), kind), Taken::Accepted);
+        self.0.update(host, kind, |_| Some(Taken::Accepted));
     }
 
     /// Has no effect on a host that has accepted the condition: it knows the header.
     pub(crate) fn note_rejected(&self, host: &Host, kind: Conditional) {
-        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        memory.entry((host.clone(), kind)).or_insert(Taken::Rejected);
-    }
-
-    fn of(&self, host: &Host, kind: Conditional) -> Option<Taken> {
-        let memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        memory.get(&(host.clone(), kind)).copied()
+        self.0.update(host, kind, |known| known.or(Some(Taken::Rejected)));
     }
 }

@@ -26,6 +26,7 @@ mod google_list;
 mod guard;
 mod handshake;
 mod held;
+mod host_memory;
 mod inventory;
 mod link;
 mod listing;

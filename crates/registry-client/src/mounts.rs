@@ -3,18 +3,11 @@
 //! Source: distribution-spec 1.1, "Mounting a blob from another repository": a registry that does not mount
 //! opens an upload session (202). Some respond by an error instead.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-};
-
 use http::StatusCode;
 use oci::{Host, Repository};
 
-use crate::Error;
+use crate::{Error, host_memory::HostMemory};
 
-/// How many hosts are remembered: more than a run has. Beyond, all are forgotten, which costs a request each.
-const MAX_HOSTS: usize = 1024;
 /// After how many failures in a row (5xx, a broken connection) mounts are paused. Where one request in ten
 /// fails at random, as many in a row are one case in a hundred thousand.
 /// Three would be one case in a thousand, so that a large run would send whole blobs which the registry could mount.
@@ -26,7 +19,7 @@ const PAUSE_BLOBS: u32 = 20;
 
 /// How hosts respond to mounts, where not as they should.
 #[derive(Debug, Default)]
-pub(crate) struct MountMemory(Mutex<HashMap<Host, Record>>);
+pub(crate) struct MountMemory(HostMemory<(), Record>);
 
 #[derive(Clone, Copy, Debug)]
 enum Record {
@@ -55,7 +48,8 @@ impl Verdict {
             Some(StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT) => Self::Nothing,
             // Other repositories may be readable.
             _ if error.is_unauthorized() && from != own => Self::Nothing,
-            Some(_) if !error.is_transient() => Self::Refuses,
+            Some(status) if status.is_client_error() => Self::Refuses,
+            Some(StatusCode::NOT_IMPLEMENTED) => Self::Refuses,
             _ => Self::Fails,
         }
     }
@@ -64,46 +58,38 @@ impl Verdict {
 impl MountMemory {
     /// Whether the next blob of `host` is worth a mount.
     pub(crate) fn allows(&self, host: &Host) -> bool {
-        let mut records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(record) = records.get_mut(host) else { return true };
-        match record {
-            Record::Fails(_) => true,
-            Record::Refuses => false,
-            Record::Paused(0) => {
+        let mut is_allowed = true;
+        self.0.update(host, (), |record| {
+            let (allowed, record) = match record? {
+                Record::Fails(failures) => (true, Record::Fails(failures)),
+                Record::Refuses => (false, Record::Refuses),
                 // Only one is tried, however many wait for what comes of it.
-                *record = Record::Paused(PAUSE_BLOBS);
-                true
-            }
-            Record::Paused(blobs) => {
-                *blobs -= 1;
-                false
-            }
-        }
+                Record::Paused(0) => (true, Record::Paused(PAUSE_BLOBS)),
+                Record::Paused(blobs) => (false, Record::Paused(blobs - 1)),
+            };
+            is_allowed = allowed;
+            Some(record)
+        });
+        is_allowed
     }
 
     /// Notes that `host` mounted, or opened an upload session in its place.
     pub(crate) fn accepted(&self, host: &Host) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(host);
+        self.0.update(host, (), |_| None);
     }
 
     /// Notes that `host` responded by `error` to a mount from `from` to `own`, and then opened a plain upload.
     pub(crate) fn failed(&self, host: &Host, error: &Error, own: &Repository, from: &Repository) {
         let verdict = Verdict::of(error, own, from);
-        if verdict == Verdict::Nothing {
-            return;
-        }
-        let mut records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if records.len() >= MAX_HOSTS && !records.contains_key(host) {
-            records.clear();
-        }
-        let record = records.entry(host.clone()).or_insert(Record::Fails(0));
-        *record = match (verdict, *record) {
-            (Verdict::Refuses, _) => Record::Refuses,
-            (_, Record::Fails(failures)) if failures + 1 < MAX_FAILURES => {
-                Record::Fails(failures + 1)
+        self.0.update(host, (), |record| match (verdict, record) {
+            (Verdict::Nothing, record) => record,
+            (Verdict::Refuses, _) => Some(Record::Refuses),
+            (Verdict::Fails, None) => Some(Record::Fails(1)),
+            (Verdict::Fails, Some(Record::Fails(failures))) if failures + 1 < MAX_FAILURES => {
+                Some(Record::Fails(failures + 1))
             }
-            (_, Record::Fails(_)) => Record::Paused(PAUSE_BLOBS),
-            (_, record) => record,
-        };
+            (Verdict::Fails, Some(Record::Fails(_))) => Some(Record::Paused(PAUSE_BLOBS)),
+            (Verdict::Fails, record) => record,
+        });
     }
 }

@@ -7,11 +7,6 @@
 //! Source: RFC 9110 §9.3.2 (HEAD), §14.2 (`Range`), §15.5.17 (416); distribution-spec 1.1, "Checking if
 //! content exists in the registry".
 
-use std::{
-    collections::HashSet,
-    sync::{Mutex, PoisonError},
-};
-
 use http::{HeaderValue, Method, StatusCode, header};
 use oci::{Digest, Host, Reference};
 
@@ -19,6 +14,7 @@ use crate::{
     Error, Fault, FetchedManifest, Known, ManifestHead, RepositoryClient,
     answer::Answer,
     blob::content_range,
+    host_memory::HostMemory,
     repository::{digest_of, found},
     retry::Replay,
     substitute::Substitute,
@@ -29,9 +25,9 @@ use crate::{
 const MAX_UNUSED_BODY: usize = 1 << 10;
 
 /// Which endpoints of which hosts answered HEAD with an error for content that GET returned. They get GET at
-/// once. It has at most two entries for each host of a run.
+/// once.
 #[derive(Debug, Default)]
-pub(crate) struct HeadMemory(Mutex<HashSet<(Host, Endpoint)>>);
+pub(crate) struct HeadMemory(HostMemory<Endpoint, ()>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Endpoint {
@@ -41,13 +37,11 @@ enum Endpoint {
 
 impl HeadMemory {
     fn refuses(&self, host: &Host, endpoint: Endpoint) -> bool {
-        let memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        memory.contains(&(host.clone(), endpoint))
+        self.0.get(host, endpoint).is_some()
     }
 
     fn note(&self, host: &Host, endpoint: Endpoint) {
-        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        memory.insert((host.clone(), endpoint));
+        self.0.update(host, endpoint, |_| Some(()));
     }
 }
 
@@ -174,8 +168,8 @@ impl RepositoryClient {
     /// As [`RepositoryClient::find_manifest`].
     pub async fn hint_manifest(&self, reference: &Reference) -> Result<Known<ManifestHead>, Error> {
         let memory = &self.client().shared.heads;
-        let mut is_refused = memory.refuses(self.host(), Endpoint::Manifests);
-        if !is_refused {
+        let mut is_head_useless = memory.refuses(self.host(), Endpoint::Manifests);
+        if !is_head_useless {
             let mut request = self.manifest_request(Method::HEAD, reference)?;
             request.replay = Replay::UnlessAnswered;
             match Head::of(self.client().send(request).await, digest_of(reference))? {
@@ -183,13 +177,13 @@ impl RepositoryClient {
                     return Box::pin(self.described(reference, response)).await;
                 }
                 Head::NotFound => return Ok(Known::Unknown),
-                Head::Inconclusive(why) => is_refused = why == Inconclusive::Status,
+                Head::Inconclusive(why) => is_head_useless = why == Inconclusive::Status,
                 Head::Passing(error) => self.may_retry(error)?,
             }
         }
         let found = Box::pin(self.find_manifest_by_get(reference)).await?;
         // GET without success says nothing of HEAD.
-        if is_refused && found.is_some() {
+        if is_head_useless && found.is_some() {
             memory.note(self.host(), Endpoint::Manifests);
         }
         Ok(found.map_or(Known::No, Known::Yes))
@@ -226,8 +220,8 @@ impl RepositoryClient {
     /// When neither can be read: then nothing is known.
     pub async fn find_blob(&self, digest: &Digest, size: u64) -> Result<FoundBlob, Error> {
         let memory = &self.client().shared.heads;
-        let mut is_refused = memory.refuses(self.host(), Endpoint::Blobs);
-        if !is_refused {
+        let mut is_head_useless = memory.refuses(self.host(), Endpoint::Blobs);
+        if !is_head_useless {
             let mut request = self.request(Method::HEAD, &format!("blobs/{digest}"))?;
             request.replay = Replay::UnlessAnswered;
             match Head::of(self.client().send(request).await, Some(*digest))? {
@@ -235,16 +229,16 @@ impl RepositoryClient {
                     if FoundBlob::of(response.content_length(), size).is_present() {
                         return Ok(FoundBlob::Present);
                     }
-                    is_refused = true;
+                    is_head_useless = true;
                 }
                 Head::NotFound => {}
-                Head::Inconclusive(why) => is_refused = why == Inconclusive::Status,
+                Head::Inconclusive(why) => is_head_useless = why == Inconclusive::Status,
                 Head::Passing(error) => self.may_retry(error)?,
             }
         }
         let found = Box::pin(self.find_blob_by_get(digest, size)).await?;
         // A HEAD that tells the length of a damaged blob is right.
-        if is_refused && found.is_present() {
+        if is_head_useless && found.is_present() {
             memory.note(self.host(), Endpoint::Blobs);
         }
         Ok(found)
@@ -259,7 +253,7 @@ impl RepositoryClient {
         let FoundBlob::OtherLength(found) = self.find_blob(digest, size).await? else {
             return Ok(());
         };
-        let request = self.request(Method::HEAD, &format!("blobs/{digest}"))?;
+        let request = self.request(Method::GET, &format!("blobs/{digest}"))?;
         Err(request.asked().fails(Fault::Damaged { found, size }))
     }
 

@@ -541,6 +541,8 @@ async fn mounts_are_given_up_only_where_the_host_refuses_them() {
         ("404 of one repository", mount("gone").status(404), 8, 25),
         ("503, not in a row for long", mount("").times(4).status(503), 4, 25),
         ("503, five in a row", mount("").times(5).status(503), 5, 5),
+        ("507, five in a row", mount("").times(5).status(507), 5, 5),
+        ("501", mount("").times(1).status(501), 1, 0),
         ("403", mount("").times(1).status(403), 1, 0),
     ] {
         let registry = TestRegistry::start().await;
