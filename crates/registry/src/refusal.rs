@@ -51,7 +51,7 @@ pub(crate) enum Refusal {
     NoDigest,
     #[error("authentication required")]
     LogIn,
-    #[error("these credentials are not those of a user")]
+    #[error("wrong user name or password")]
     BadCredentials,
     #[error(
         "the password is longer than {max} bytes, which bcrypt does not compare; set a shorter one \

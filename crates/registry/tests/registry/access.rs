@@ -104,6 +104,26 @@ async fn nobody_does_anything_without_logging_in() {
 }
 
 #[tokio::test]
+async fn an_empty_user_name_with_an_empty_password_is_anonymous() {
+    let peer = peer(Some(&format!("{RIGHTS}{PUBLIC}"))).await;
+    push(&peer, "ci", "public/a").await;
+    for (user, password, path, status) in [
+        ("", "", "/v2/", 200),
+        ("", "", "/v2/public/a/tags/list", 200),
+        ("", "", "/v2/shared/a/tags/list", 401),
+        ("", "x", "/v2/public/a/tags/list", 401),
+        ("ci", "", "/v2/public/a/tags/list", 401),
+    ] {
+        let headers = [("authorization", &*login(user, password))];
+        let response = peer.ask(Method::GET, path, &headers, "").await;
+        assert_eq!(response.status(), status, "{user}:{password} {path}");
+        let text = String::from_utf8_lossy(response.body()).into_owned();
+        let is_wrong = text.contains("wrong user name or password");
+        assert_eq!(is_wrong, user != password, "{user}:{password} {path}: {text}");
+    }
+}
+
+#[tokio::test]
 async fn rights_are_by_repository() {
     let peer = peer(Some(RIGHTS)).await;
     for (user, repository, pushed, read) in [
