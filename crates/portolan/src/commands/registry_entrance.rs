@@ -1,12 +1,20 @@
 //! The files that flags of `portolan registry serve` name: users, rights, certificate and key.
 
-use std::{fs, os::unix::fs::FileTypeExt as _, path::Path};
+use std::{
+    fs::{self, File},
+    io::Read as _,
+    os::unix::fs::FileTypeExt as _,
+    path::Path,
+};
 
 use anyhow::Context as _;
 use http_server::Tls;
 use registry::{Access, NamedText};
 
 use crate::arguments::RegistryEntrance;
+
+/// The longest file: users and rights have some hundred bytes each, and this is room for tens of thousands.
+const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// What a file that is read may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,14 +60,20 @@ fn read(path: &Path, source: Source) -> anyhow::Result<Vec<u8>> {
     if source == Source::RegularFile {
         check_regular(path)?;
     }
-    fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+    let mut content = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content))
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    if content.len() as u64 > MAX_FILE_BYTES {
+        let most = MAX_FILE_BYTES >> 20;
+        anyhow::bail!("{} is longer than {most} MiB; name the right file", path.display());
+    }
+    Ok(content)
 }
 
 fn read_text(path: &Path, source: Source) -> anyhow::Result<String> {
-    if source == Source::RegularFile {
-        check_regular(path)?;
-    }
-    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+    String::from_utf8(read(path, source)?)
+        .with_context(|| format!("{} is not UTF-8 text", path.display()))
 }
 
 /// Opening a pipe waits for a program that writes to it, and reading a device may never end.

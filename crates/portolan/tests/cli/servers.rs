@@ -238,6 +238,13 @@ async fn users_are_read_again_at_sighup_and_kept_if_they_are_wrong() {
     let logged = server.logs("reload failed").await;
     assert!(logged["error"].as_str().is_some_and(|error| error.contains("users:1:1")), "{logged}");
     assert_eq!((status(alice).await, status(bob).await), (401, 200));
+    // A file that is far too long is read within a bound, and the next signal works.
+    let giant = std::fs::File::create(&users).and_then(|file| file.set_len(200 << 30));
+    giant.expect("it takes nothing on the disk");
+    signal(&server.child, "HUP").await;
+    let logged = server.logs("reload failed").await;
+    let error = logged["error"].as_str().unwrap_or_default();
+    assert!(error.contains("users is longer than 16 MiB"), "{logged}");
     // Opening a pipe without a writer waits, and must hold up neither requests nor the shutdown.
     std::fs::remove_file(&users).expect("it is there");
     assert!(Command::new("mkfifo").arg(&users).status().await.expect("it runs").success());

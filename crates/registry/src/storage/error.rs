@@ -47,6 +47,17 @@ pub enum StorageError {
         /// What it must be, with its article.
         expected: &'static str,
     },
+    /// A directory of the layout was replaced while the registry runs.
+    #[error(
+        "`{}` was replaced while the registry runs, and is {is}: nothing is read, written or deleted \
+         until it is a directory again", path.display()
+    )]
+    Replaced {
+        /// Where.
+        path: PathBuf,
+        /// What it is, with its article.
+        is: &'static str,
+    },
     /// A file does not hold what the layout says.
     #[error("`{}` is damaged; push it again", .0.display())]
     Damaged(PathBuf),

@@ -87,7 +87,11 @@ impl Storage {
         work: impl FnOnce(&dyn Backend) -> Result<T, StorageError> + Send + 'static,
     ) -> Result<T, StorageError> {
         let backend = Arc::clone(&self.backend);
-        tokio::task::spawn_blocking(move || work(&*backend)).await?
+        let work = move || {
+            backend.check()?;
+            work(&*backend)
+        };
+        tokio::task::spawn_blocking(work).await?
     }
 
     /// The same while nobody else who asks for it does so in this repository.
@@ -116,6 +120,11 @@ impl fmt::Debug for Storage {
 
 /// What a storage can do. Nothing here is async: see [`Storage::run`].
 pub(crate) trait Backend: fmt::Debug + Send + Sync {
+    /// Fails if the place is no longer what was opened: then nothing in it is read, written or deleted.
+    fn check(&self) -> Done {
+        Ok(())
+    }
+
     /// The longest blob that suits it, in bytes.
     fn max_blob_bytes(&self) -> u64;
 

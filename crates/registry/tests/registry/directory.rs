@@ -22,7 +22,7 @@ fn names(path: &Path) -> Vec<String> {
 const STAGED: &str = "0123456789abcdef0123456789abcdef";
 
 /// Every file and directory below `path`, with its content.
-fn tree(path: &Path) -> Vec<(PathBuf, Option<Vec<u8>>)> {
+pub(crate) fn tree(path: &Path) -> Vec<(PathBuf, Option<Vec<u8>>)> {
     let mut found = Vec::new();
     let mut to_visit = vec![path.to_owned()];
     while let Some(path) = to_visit.pop() {

@@ -13,7 +13,10 @@ use oci::Digest;
 use registry::{Registry, Settings, Storage};
 use testkit::fixture;
 
-use crate::peer::{Peer, header, refusal, refused};
+use crate::{
+    directory::tree,
+    peer::{Peer, header, refusal, refused},
+};
 
 /// Far more than a manifest may have; on the disk it takes nothing.
 const GIANT_BYTES: u64 = 10 << 30;
@@ -302,4 +305,32 @@ async fn a_leftover_that_cannot_be_removed_does_not_keep_the_registry_from_start
     let peer = Peer::of(Registry::new(opened.expect("it is ours"))).await;
     assert_eq!(peer.get("/v2/a/manifests/v1").await.body(), &image.bytes);
     assert!(stayed);
+}
+
+/// An administrator moves a part to another disk, and leaves a link behind.
+#[tokio::test]
+async fn a_directory_of_the_layout_that_becomes_a_link_while_the_registry_runs_is_not_followed() {
+    let image = fixture::image(1, 1);
+    let path = format!("/v2/a/manifests/{}", image.digest());
+    for name in ["repositories", "staging", "uploads", "blobs", "sizes"] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (root, outside) = (directory.path().join("root"), directory.path().join("outside"));
+        let peer = Peer::on(&root).await;
+        peer.push("a", "v1", &image).await;
+        fs::rename(root.join(name), &outside).expect("it is moved");
+        symlink(&outside, root.join(name)).expect("it is made");
+        let before = tree(&outside);
+        for (method, path) in [
+            (Method::GET, path.clone()),
+            (Method::DELETE, path.clone()),
+            (Method::POST, "/v2/b/blobs/uploads/".to_owned()),
+        ] {
+            let response = peer.ask(method.clone(), &path, &[], "").await;
+            assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR, "{name}: {method}");
+        }
+        assert_eq!(tree(&outside), before, "{name}: nothing outside is changed");
+        fs::remove_file(root.join(name)).expect("it is ours");
+        fs::rename(&outside, root.join(name)).expect("it is moved back");
+        assert_eq!(peer.status(&path).await, StatusCode::OK, "{name}: it goes on");
+    }
 }

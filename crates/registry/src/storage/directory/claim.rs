@@ -52,7 +52,7 @@ impl Layout {
     }
 
     /// Nothing outside the root is read or written: a directory of the layout is a real one, or absent.
-    fn check(&self) -> Done {
+    pub(super) fn check(&self) -> Done {
         self.directories().into_iter().try_for_each(directory_or_absent)
     }
 }

@@ -61,8 +61,7 @@ const MAX_TAG_FILE_BYTES: u64 = 135;
 
 #[derive(Debug)]
 pub(super) struct Directory {
-    repositories: PathBuf,
-    staging: PathBuf,
+    layout: Layout,
     pool: Pool,
     sizes: Sizes,
     sessions: Sessions,
@@ -102,12 +101,11 @@ impl Directory {
     }
 
     fn with(layout: Layout, sessions: Sessions, lock: Option<File>) -> Self {
-        let Layout { repositories, staging, blobs, sizes, .. } = layout;
+        let Layout { staging, blobs, sizes, .. } = &layout;
         Self {
-            repositories,
-            pool: Pool::new(blobs, staging.clone()),
-            sizes: Sizes::new(sizes, staging.clone()),
-            staging,
+            pool: Pool::new(blobs.clone(), staging.clone()),
+            sizes: Sizes::new(sizes.clone(), staging.clone()),
+            layout,
             sessions,
             names: RepositoryNames::default(),
             damage: DamageLog::default(),
@@ -117,7 +115,7 @@ impl Directory {
     }
 
     fn path(&self, name: &Repository, kind: &str, of: &impl ToString) -> PathBuf {
-        let mut path = self.repositories.join(name.as_str());
+        let mut path = self.layout.repositories.join(name.as_str());
         path.extend([kind, &of.to_string()]);
         path
     }
@@ -127,7 +125,7 @@ impl Directory {
     }
 
     fn stage_file(&self) -> Result<StagedFile, StorageError> {
-        let path = self.staging.join(UploadId::random().to_string());
+        let path = self.layout.staging.join(UploadId::random().to_string());
         StagedFile::create(path, Kept::WhileOwned)
     }
 
@@ -150,7 +148,7 @@ impl Directory {
 
     /// Nothing is read, written or deleted through a symbolic link: what it points to is not ours.
     fn check_directories(&self, directory: &Path) -> Done {
-        directories_below(&self.repositories, directory)
+        directories_below(&self.layout.repositories, directory)
     }
 
     /// Whether there is no obstacle on the way to `directory`; the log names the obstacle.
@@ -239,7 +237,7 @@ impl Directory {
     }
 
     fn deleted_from(&self, name: &Repository) -> Done {
-        let path = self.repositories.join(name.as_str());
+        let path = self.layout.repositories.join(name.as_str());
         self.names.shrank(name, || holds_something(&path))
     }
 }
@@ -259,6 +257,13 @@ fn clear_staging(staging: &Path, reclaimed: &mut Reclaimed) -> Done {
 }
 
 impl Backend for Directory {
+    fn check(&self) -> Done {
+        self.layout.check().map_err(|error| match error {
+            StorageError::Obstructed { path, is, .. } => StorageError::Replaced { path, is },
+            error => error,
+        })
+    }
+
     fn max_blob_bytes(&self) -> u64 {
         MAX_DIRECTORY_BLOB_BYTES
     }
@@ -400,7 +405,7 @@ impl Backend for Directory {
 
     fn manifests(&self, name: &Repository) -> Result<Vec<(Digest, SystemTime)>, StorageError> {
         let mut found = Vec::new();
-        for path in self.files(&self.repositories.join(name.as_str()).join(MANIFESTS))? {
+        for path in self.files(&self.layout.repositories.join(name.as_str()).join(MANIFESTS))? {
             let Some(Ok(digest)) = file_name(&path).map(str::parse) else { continue };
             // It may have been deleted meanwhile.
             let pushed = metadata_of(&path)?.map(|found| found.modified()).transpose();
@@ -441,7 +446,7 @@ impl Backend for Directory {
     }
 
     fn tags(&self, name: &Repository) -> Result<Option<Vec<Tag>>, StorageError> {
-        let repository = self.repositories.join(name.as_str());
+        let repository = self.layout.repositories.join(name.as_str());
         if !self.is_reachable(&repository)? || !holds_something(&repository)? {
             return Ok(None);
         }
@@ -460,7 +465,7 @@ impl Backend for Directory {
                 names.iter().skip_while(|name| after.is_some_and(|after| name.as_str() <= after));
             rest.filter(|name| wanted(name)).take(limit).cloned().collect()
         };
-        self.names.read(|| discovery::repositories(&self.repositories), page)
+        self.names.read(|| discovery::repositories(&self.layout.repositories), page)
     }
 }
 
@@ -543,7 +548,7 @@ mod tests {
             put(&directory, name, b"z").expect("it is kept");
         }
         assert_eq!(names(), Some((3, 1)));
-        assert!(entries(&directory.staging).expect("it works").is_empty());
+        assert!(entries(&directory.layout.staging).expect("it works").is_empty());
         directory.delete_blob(&a, digest).expect("it works");
         assert_eq!(names(), Some((2, 1)));
         directory.delete_blob(&b, digest).expect("it works");
@@ -559,7 +564,7 @@ mod tests {
         assert!(directory.repositories(None, 1, &|_| true).expect("it works").is_empty());
         put(&directory, &name, b"z").expect("it is kept");
         assert!(directory.has_blob(&name, Digest::sha256(b"z")).expect("it works"));
-        assert!(entries(&directory.staging).expect("it works").is_empty());
+        assert!(entries(&directory.layout.staging).expect("it works").is_empty());
         let names = directory.repositories(None, 1, &|_| true).expect("it works");
         assert_eq!(names, std::slice::from_ref(&name));
         assert!(directory.delete_blob(&name, Digest::sha256(b"z")).expect("it works"));
