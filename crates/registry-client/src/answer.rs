@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use oci::{Digest, media_type};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::{
     Client, Error,
@@ -32,6 +32,8 @@ pub(crate) const DOCKER_CONTENT_DIGEST: HeaderName =
 /// The headers of an answer, and what comes with it.
 pub(crate) struct Reply {
     pub(crate) response: Response<Incoming>,
+    /// When the turn of the request came.
+    pub(crate) sent: Instant,
     /// Given back when the body was read.
     pub(crate) place: Option<Places>,
 }

@@ -7,7 +7,12 @@ use std::{error::Error as StdError, fmt};
 use http::{Method, StatusCode};
 use oci::ErrorCode;
 
-use crate::{Fault, RedactedUrl, login::Login, retry::Happened};
+use crate::{
+    Fault, RedactedUrl,
+    login::Login,
+    reasons::{is_throttled, tells_throttled},
+    retry::Happened,
+};
 
 /// A request that did not end as it should.
 ///
@@ -132,13 +137,26 @@ impl Error {
         is_wrong || self.is_not_found() || self.is_redirected_not_found()
     }
 
-    /// Whether the registry or its realm wants credentials, or better ones (401, 403).
+    /// Whether the registry says that there are too many requests, by whatever status.
+    pub(crate) fn is_throttled(&self) -> bool {
+        match &self.decisive().fault {
+            Fault::Status { status, retry_after, body, .. } => {
+                is_throttled(*status, *retry_after) || tells_throttled(*status, body)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the registry or its realm wants credentials, or better ones (401, 403); not so where it says that there
+    /// are too many requests.
     #[must_use]
     pub fn is_unauthorized(&self) -> bool {
         if let Fault::Token { cause } = &self.decisive().fault {
             return cause.is_unauthorized();
         }
-        matches!(self.status(), Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN))
+        let is_refused =
+            matches!(self.status(), Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN));
+        is_refused && !self.is_throttled()
     }
 
     /// Whether the registry could not be asked at all: its name, the connection, TLS, or silence until

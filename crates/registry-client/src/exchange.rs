@@ -27,6 +27,7 @@ use crate::{
     guard::{Guard, NotPublic, is_public, not_public},
     pointer::{Pointer, Refusal, location},
     quota::{self, Direction, Verb},
+    reasons::{is_throttled, read_reasons, tells_throttled},
     request::{Asked, Request},
     retry::{Attempts, retry_after},
     tls_fault::is_not_tls,
@@ -133,7 +134,8 @@ impl Client {
         };
         for _ in 0..MAX_CHALLENGES {
             let mut reply = self.exchange(request, asked, sent.as_ref()).await?;
-            let rejection = Rejection::of(&reply.response).filter(|_| is_own);
+            let retry_after = self.retry_after(reply.response.headers());
+            let rejection = Rejection::of(&reply.response, retry_after).filter(|_| is_own);
             let (Some(access), Some(rejection)) = (request.access.as_mut(), rejection) else {
                 return Ok(reply);
             };
@@ -211,8 +213,10 @@ impl Client {
             Ok(response) => response,
             Err(fault) => return Err(self.wrong_protocol(&asked.url, fault).await),
         };
-        self.take_note(asked, turn, &response);
-        Ok(Reply { response, place })
+        let (status, headers) = (response.status(), response.headers());
+        let retry_after = self.retry_after(headers);
+        self.take_note(asked, turn, is_throttled(status, retry_after).then_some(retry_after));
+        Ok(Reply { response, sent: turn, place })
     }
 
     /// The same fault, but for what comes of the wrong protocol.
@@ -225,15 +229,18 @@ impl Client {
         }
     }
 
-    /// Tells the host's rate what it said to a request. Only 429 is about the rate (RFC 6585 §4): a 503
-    /// says that something is out of order (RFC 9110 §15.6.4), and its `Retry-After` is for that request.
-    fn take_note(&self, asked: &Asked, sent: Instant, response: &Response<Incoming>) {
-        let said = if response.status() == StatusCode::TOO_MANY_REQUESTS {
-            let retry_after = retry_after(response.headers(), (self.shared.clock)());
-            quota::Response::Throttled { retry_after: self.shared.retries.obeyed(retry_after) }
-        } else {
-            quota::Response::Accepted
-        };
+    fn retry_after(&self, headers: &HeaderMap) -> Option<Duration> {
+        retry_after(headers, (self.shared.clock)())
+    }
+
+    /// Tells the host's rate what it said to a request; where it was throttled, with its `Retry-After`. A 503 is not
+    /// about the rate: it says that something is out of order (RFC 9110 §15.6.4), and its `Retry-After` is for that
+    /// request.
+    fn take_note(&self, asked: &Asked, sent: Instant, throttled: Option<Option<Duration>>) {
+        let said = throttled.map_or(quota::Response::Accepted, |retry_after| {
+            let retry_after = self.shared.retries.obeyed(retry_after);
+            quota::Response::Throttled { retry_after }
+        });
         let verb = Verb::of(&asked.method);
         self.shared.broker.received(asked.url.authority(), verb, sent, said);
     }
@@ -279,8 +286,8 @@ impl Client {
 
     /// The error that an unsuccessful answer is, with the registry's reasons if they can be read.
     async fn refusal(&self, asked: Asked, reply: Reply) -> Error {
-        let status = reply.response.status();
-        let retry_after = retry_after(reply.response.headers(), (self.shared.clock)());
+        let (status, sent) = (reply.response.status(), reply.sent);
+        let retry_after = self.retry_after(reply.response.headers());
         // What Go's servers, nginx and Apache respond with.
         if status == StatusCode::BAD_REQUEST && self.speaks_tls(&asked.url).await {
             let host = asked.url.authority().into();
@@ -290,9 +297,13 @@ impl Client {
         let length = unsatisfied_length(&answer.headers);
         let read = answer.body.collect(MAX_REFUSAL_BYTES);
         let body = match timeout(self.shared.patience.answer, read).await {
-            Ok(Ok(bytes)) => serde_json::from_slice(&bytes).unwrap_or_default(),
+            Ok(Ok(bytes)) => read_reasons(&bytes),
             Ok(Err(_)) | Err(_) => ErrorBody::default(),
         };
+        // Known by the body alone, it was first counted as accepted.
+        if tells_throttled(status, &body) && !is_throttled(status, retry_after) {
+            self.take_note(&answer.asked, sent, Some(retry_after));
+        }
         answer.asked.fails(Fault::Status { status, retry_after, length, body })
     }
 
@@ -314,9 +325,10 @@ enum Rejection {
 }
 
 impl Rejection {
-    fn of(response: &Response<Incoming>) -> Option<Self> {
+    fn of(response: &Response<Incoming>, retry_after: Option<Duration>) -> Option<Self> {
         let has_challenge = response.headers().contains_key(header::WWW_AUTHENTICATE);
         match response.status() {
+            status if is_throttled(status, retry_after) => None,
             StatusCode::UNAUTHORIZED => Some(Self::Challenge),
             StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN if !has_challenge => Some(Self::Bare),
             _ => None,

@@ -370,7 +370,7 @@ impl fmt::Display for Faults<'_> {
             f.write_str(if index == 0 { " (" } else { "; " })?;
             write_foreign(f, &entry.code)?;
             if !entry.message.is_empty() {
-                f.write_str(": ")?;
+                f.write_str(if entry.code.is_empty() { "" } else { ": " })?;
                 write_foreign(f, &entry.message)?;
             }
         }

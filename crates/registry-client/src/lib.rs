@@ -39,6 +39,7 @@ mod presence;
 mod push;
 mod quota;
 mod rate;
+mod reasons;
 mod referrer_index;
 mod referrers;
 mod repository;

@@ -45,7 +45,8 @@ impl Verdict {
         match error.status() {
             // The repository `from` is unknown, which it may be only as yet.
             Some(StatusCode::NOT_FOUND) => Self::Nothing,
-            Some(StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT) => Self::Nothing,
+            Some(StatusCode::REQUEST_TIMEOUT) => Self::Nothing,
+            _ if error.is_throttled() => Self::Nothing,
             // Other repositories may be readable.
             _ if error.is_unauthorized() && from != own => Self::Nothing,
             Some(status) if status.is_client_error() => Self::Refuses,

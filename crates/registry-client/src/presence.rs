@@ -108,7 +108,7 @@ impl Head {
         }
         let Some(status) = error.status() else { return Err(error) };
         match status {
-            StatusCode::TOO_MANY_REQUESTS => Err(error),
+            _ if error.is_throttled() => Err(error),
             StatusCode::UNAUTHORIZED if !error.is_elsewhere() => Err(error),
             StatusCode::NOT_FOUND if !error.is_elsewhere() => Ok(Self::NotFound),
             // It is what registries answer that cannot do HEAD, so it says nothing of their health.

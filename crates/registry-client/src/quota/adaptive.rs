@@ -64,9 +64,9 @@ const GROWTH: f64 = 0.003;
 /// What a host said to a request, as far as its rate depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Response {
-    /// Anything but 429.
+    /// Anything but that.
     Accepted,
-    /// 429.
+    /// Too many requests: 429, 403 with `Retry-After`, or the code `TOOMANYREQUESTS`.
     Throttled {
         /// How long the host wants no requests, if it says so.
         retry_after: Option<Duration>,

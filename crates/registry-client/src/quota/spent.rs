@@ -19,7 +19,7 @@ pub struct Spent {
     pub bytes_sent: u64,
     /// Requests that were asked again.
     pub retries: u64,
-    /// Responses that said that there were too many requests: 429.
+    /// Responses that said that there were too many requests: 429, 403 with `Retry-After`, or the code `TOOMANYREQUESTS`.
     pub refused: u64,
 }
 

@@ -15,7 +15,10 @@ use std::{
 use http::{HeaderMap, StatusCode, header};
 
 pub(crate) use self::attempts::Attempts;
-use crate::Fault;
+use crate::{
+    Fault,
+    reasons::{is_throttled, tells_throttled},
+};
 
 /// Tries of one request: with the waits below four seconds on the average, and eight at most, which
 /// outlasts a balancer that changes over.
@@ -89,7 +92,7 @@ impl Retries {
         self
     }
 
-    /// How long one request may be pushed back (429, or 503 with `Retry-After`), all waits included.
+    /// How long one request may be pushed back (429, or 403 or 503 with `Retry-After`), all waits included.
     /// Default: 15 min.
     pub fn push_back(mut self, in_all: Duration) -> Self {
         self.push_back = in_all;
@@ -157,8 +160,8 @@ fn spread(wait: Duration, chance: f64) -> Duration {
 /// What became of a request, as far as asking again depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Happened {
-    /// The host says that it cannot take the request now, and perhaps for how long: 429, or 503 with
-    /// `Retry-After`.
+    /// The host says that it cannot take the request now, and perhaps for how long: 429, the code
+    /// `TOOMANYREQUESTS`, or 403 or 503 with `Retry-After`.
     PushBack {
         /// How long, if it says so.
         retry_after: Option<Duration>,
@@ -180,7 +183,7 @@ impl Happened {
     /// What an answer is that was no success.
     pub(crate) fn of_answer(status: StatusCode, retry_after: Option<Duration>) -> Self {
         match status.as_u16() {
-            429 => Self::PushBack { retry_after },
+            _ if is_throttled(status, retry_after) => Self::PushBack { retry_after },
             503 if retry_after.is_some() => Self::PushBack { retry_after },
             // 499 and 520 to 524 are those of nginx and of Cloudflare for what is behind them.
             408 | 499 | 500 | 502 | 503 | 504 | 520..=524 => Self::Failure { retry_after },
@@ -191,6 +194,9 @@ impl Happened {
     /// What a fault is.
     pub(crate) fn of_fault(fault: &Fault) -> Self {
         match fault {
+            Fault::Status { status, retry_after, body, .. } if tells_throttled(*status, body) => {
+                Self::PushBack { retry_after: *retry_after }
+            }
             Fault::Status { status, retry_after, .. } => Self::of_answer(*status, *retry_after),
             Fault::Connect { .. } | Fault::NoDescriptors { .. } => Self::NoConnection,
             Fault::NoAnswer { .. }

@@ -16,6 +16,7 @@ mod safety;
 mod substitutes;
 mod support;
 mod tag_writes;
+mod throttling;
 mod tls;
 mod uploads;
 mod wire;

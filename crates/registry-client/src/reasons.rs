@@ -1,0 +1,40 @@
+//! The reasons that a registry gives in the body of a refusal, and whether these are too many requests.
+//!
+//! Source: distribution-spec 1.1, "Error Codes"; RFC 6585 §4 (429); GitHub's REST API, "Rate limits": a secondary
+//! rate limit is told by 403 with `Retry-After`, and its body is `{"message": "…"}`.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use oci::{ErrorBody, ErrorCode, ErrorEntry};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// A body in GitHub's form.
+#[derive(Deserialize)]
+struct Message {
+    message: String,
+}
+
+/// The reasons in a body: those of the specification, or a single message without a code; empty where there are none.
+pub(crate) fn read_reasons(bytes: &[u8]) -> ErrorBody {
+    let body: ErrorBody = serde_json::from_slice(bytes).unwrap_or_default();
+    match serde_json::from_slice(bytes) {
+        Ok(Message { message }) if body.errors.is_empty() && !message.is_empty() => ErrorBody {
+            errors: vec![ErrorEntry { code: String::new(), message, detail: Value::Null }],
+        },
+        _ => body,
+    }
+}
+
+/// Whether a response means too many requests, as far as its headers show: 429, or 403 that says how long to wait.
+pub(crate) fn is_throttled(status: StatusCode, retry_after: Option<Duration>) -> bool {
+    let says_when = status == StatusCode::FORBIDDEN && retry_after.is_some();
+    status == StatusCode::TOO_MANY_REQUESTS || says_when
+}
+
+/// Whether the body of a response with this status means the same.
+pub(crate) fn tells_throttled(status: StatusCode, body: &ErrorBody) -> bool {
+    let code = ErrorCode::TooManyRequests.as_str();
+    status.is_client_error() && body.errors.iter().any(|entry| entry.code == code)
+}
