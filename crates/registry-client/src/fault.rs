@@ -265,6 +265,17 @@ pub enum Fault {
         /// What was requested, such as `a manifest`.
         expected: &'static str,
     },
+    /// A success whose body is an error of the registry's.
+    #[error(
+        "the response has a status of success and an error instead of {expected}{}",
+        Faults(body)
+    )]
+    ErrorDocument {
+        /// What was requested, such as `a manifest`.
+        expected: &'static str,
+        /// The specification's codes and messages.
+        body: ErrorBody,
+    },
     /// A manifest that the registry lists, and then does not have.
     #[error(
         "404 Not Found, although the registry lists it: the listing or this replica is out of date; run again"

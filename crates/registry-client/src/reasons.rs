@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use oci::{ErrorBody, ErrorCode, ErrorEntry};
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::Value;
 
 /// A body in GitHub's form.
@@ -25,6 +25,24 @@ pub(crate) fn read_reasons(bytes: &[u8]) -> ErrorBody {
         },
         _ => body,
     }
+}
+
+/// The reasons in a body that is an error of the specification, whatever the status it came with; none for anything
+/// else, such as a manifest with a member of that name.
+pub(crate) fn error_document(bytes: &[u8]) -> Option<ErrorBody> {
+    #[derive(Deserialize)]
+    struct Document {
+        errors: Vec<ErrorEntry>,
+        // Members of every manifest.
+        #[serde(rename = "schemaVersion")]
+        schema_version: Option<IgnoredAny>,
+        #[serde(rename = "mediaType")]
+        media_type: Option<IgnoredAny>,
+    }
+    let document: Document = serde_json::from_slice(bytes).ok()?;
+    let is_error = document.schema_version.is_none() && document.media_type.is_none();
+    let body = ErrorBody { errors: document.errors };
+    Some(body).filter(|body| is_error && !body.errors.is_empty())
 }
 
 /// Whether a response means too many requests, as far as its headers show: 429, or 403 that says how long to wait.

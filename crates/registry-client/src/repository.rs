@@ -112,7 +112,12 @@ impl RepositoryClient {
         let by_reference = digest_of(reference);
         let expected = by_reference.or(named);
         let is_wanted = expected.is_some_and(|digest| digest.matches(&found.bytes));
-        let substitute = found.substitute().filter(|it| !is_wanted || *it == Substitute::Empty);
+        let substitute = found.substitute().filter(|it| match it {
+            Substitute::Empty => true,
+            // A proxy may name the digest of whatever it sends.
+            Substitute::Error(_) => by_reference.is_none() || !is_wanted,
+            Substitute::WebPage(_) | Substitute::Compressed(_) => !is_wanted,
+        });
         let Whole { asked, bytes, headers } = found;
         if let Some(substitute) = substitute {
             return Err(asked.fails(substitute.fault("a manifest")));

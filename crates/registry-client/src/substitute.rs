@@ -5,11 +5,12 @@
 //! §15.3.5 (204).
 
 use http::{HeaderMap, StatusCode, header};
-use oci::Digest;
+use oci::{Digest, ErrorBody};
 
 use crate::{
     answer::{digest_in, is_html, media_type_in},
     fault::Fault,
+    reasons::error_document,
 };
 
 /// What came in place of the content.
@@ -22,6 +23,8 @@ pub(crate) enum Substitute {
     Compressed(String),
     /// Nothing.
     Empty,
+    /// An error of the registry's, with a status of success.
+    Error(ErrorBody),
 }
 
 impl Substitute {
@@ -49,6 +52,8 @@ impl Substitute {
             Some(Self::Empty)
         } else if is_html(&media_type, bytes) {
             Some(Self::WebPage(media_type))
+        } else if let Some(body) = error_document(bytes) {
+            Some(Self::Error(body))
         } else {
             encoding(headers).map(Self::Compressed)
         }
@@ -60,6 +65,7 @@ impl Substitute {
             Self::WebPage(media_type) => Fault::web_page(media_type),
             Self::Compressed(encoding) => Fault::Compressed { encoding: encoding.clone() },
             Self::Empty => Fault::Empty { expected },
+            Self::Error(body) => Fault::ErrorDocument { expected, body: body.clone() },
         }
     }
 }

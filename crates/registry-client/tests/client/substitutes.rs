@@ -82,3 +82,31 @@ async fn a_blob_with_an_empty_response_is_neither_present_nor_of_a_wrong_digest(
     let found = repository.find_blob(&digest(), 6).await.expect_err("nothing came");
     assert!(matches!(found.fault(), Fault::Empty { .. }), "{found}");
 }
+
+#[tokio::test]
+async fn an_error_with_a_status_of_success_is_no_manifest_and_has_no_digest() {
+    const ERROR: &str = r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"no such tag"}]}"#;
+    let text = "the response has a status of success and an error instead of a manifest \
+                (MANIFEST_UNKNOWN: no such tag)";
+    let named = format!("Docker-Content-Digest: {}", Digest::sha256(ERROR.as_bytes()));
+    for headers in [vec!["Content-Type: application/json".to_owned()], vec![named]] {
+        let has_digest = headers[0].starts_with("Docker");
+        let server = Scripted::start(move |asked| match asked.method {
+            Method::GET => reply(200, &[&headers[0]], ERROR),
+            _ => reply(404, &[], ""),
+        })
+        .await;
+        let repository = at(&client(), &server.host);
+        let read = repository.manifest(&tag("v1")).await.expect_err("it is an error");
+        let found = repository.find_manifest(&tag("v1")).await.expect_err("it is an error");
+        for error in [read, found] {
+            assert!(error.to_string().ends_with(text), "{has_digest}: {error}");
+            assert!(!error.is_not_found(), "the status is what proves absence");
+        }
+    }
+    // A manifest may have such a member of its own.
+    let manifest = r#"{"schemaVersion":2,"errors":[{"code":"X"}]}"#;
+    let server = Scripted::start(move |_| reply(200, &[], manifest)).await;
+    let read = at(&client(), &server.host).manifest(&tag("v1")).await.expect("a manifest");
+    assert_eq!(read.digest, Digest::sha256(manifest.as_bytes()));
+}
