@@ -301,7 +301,9 @@ impl Client {
             Ok(_) => Ok(()),
             Err(error) => match error.fault() {
                 Fault::Status { status, .. } if !status.is_server_error() => Ok(()),
-                Fault::NotFollowed { .. } | Fault::Credentials { .. } => Ok(()),
+                Fault::NotFollowed { .. }
+                | Fault::RedirectedNotFound { .. }
+                | Fault::Credentials { .. } => Ok(()),
                 Fault::Token { cause } if !cause.is_unreachable() => Ok(()),
                 _ => Err(error),
             },

@@ -1,8 +1,10 @@
 //! The one function through which every request passes.
 //!
-//! Deadlines, redirects and the reading of refusals are here, and nowhere else.
+//! Deadlines and the reading of refusals are here, and nowhere else.
 //!
-//! Source: RFC 9110 §15.4 (redirects); distribution-spec 1.1, "Error Codes".
+//! Not here: which redirects are followed (`redirect`).
+//!
+//! Source: distribution-spec 1.1, "Error Codes".
 
 use std::{io, pin::pin, sync::Arc, time::Duration};
 
@@ -25,17 +27,14 @@ use crate::{
     content::{Content, Progress},
     fault::Fault,
     guard::{Guard, NotPublic, is_public, not_public},
-    pointer::{Pointer, Refusal, location},
     quota::{self, Direction, Verb},
     reasons::{is_throttled, read_reasons, tells_throttled},
+    redirect::{Redirect, is_redirect},
     request::{Asked, Request},
     retry::{Attempts, retry_after},
     tls_fault::is_not_tls,
 };
 
-/// How many redirects in a row are followed: a front, its upstream and that one's storage make
-/// three; browsers stop at 20, where the reason is always a mistake.
-const MAX_REDIRECTS: usize = 5;
 /// How much of a refusal is read, in bytes: the error JSON of the specification is far shorter, and
 /// what is longer is a web page.
 const MAX_REFUSAL_BYTES: usize = 64 << 10;
@@ -112,7 +111,8 @@ impl Client {
             if !is_redirect(reply.response.status()) {
                 return Err(self.refusal(asked, reply).await);
             }
-            let next = self.redirected(&asked, reply.response.headers(), &been);
+            let redirect = Redirect { asked: &asked, has_content: request.content.len() > 0 };
+            let next = self.redirected(&redirect, &reply.response, &been);
             let next = next.map_err(|fault| asked.fails(fault))?;
             if next.host() != asked.url.host() {
                 asked.guard = self.guard_of_targets(&asked, &reply);
@@ -266,24 +266,6 @@ impl Client {
         if is_public || is_named_so { Guard::PublicOnly } else { asked.guard }
     }
 
-    /// Where a redirect leads, if it may be followed.
-    fn redirected(&self, asked: &Asked, headers: &HeaderMap, been: &[Url]) -> Result<Url, Fault> {
-        let pointer = Pointer::Redirect;
-        let to = location(&asked.url, headers, pointer)?;
-        let reason = if !matches!(asked.method, Method::GET | Method::HEAD) {
-            Refusal::Method
-        } else if to.scheme() == "http" && !self.allows_plain(&asked.url, &to) {
-            Refusal::of_plain_http(&asked.url, &to)
-        } else if been.contains(&to) {
-            Refusal::Loop
-        } else if been.len() > MAX_REDIRECTS {
-            Refusal::TooMany { limit: MAX_REDIRECTS, of: "redirects in a row" }
-        } else {
-            return Ok(to);
-        };
-        Err(Fault::NotFollowed { pointer, to: Some(RedactedUrl::new(&to)), reason })
-    }
-
     /// The error that an unsuccessful answer is, with the registry's reasons if they can be read.
     async fn refusal(&self, asked: Asked, reply: Reply) -> Error {
         let (status, sent) = (reply.response.status(), reply.sent);
@@ -334,10 +316,6 @@ impl Rejection {
             _ => None,
         }
     }
-}
-
-fn is_redirect(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 301 | 302 | 307 | 308)
 }
 
 /// Waits for the headers of an answer, as long as the content makes progress.

@@ -40,6 +40,7 @@ mod push;
 mod quota;
 mod rate;
 mod reasons;
+mod redirect;
 mod referrer_index;
 mod referrers;
 mod repository;

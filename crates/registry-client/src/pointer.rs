@@ -66,8 +66,8 @@ pub enum Refusal {
     /// Another scheme, host or port, where only the registry itself is trusted.
     #[error("it is not at the host and scheme that were asked")]
     OtherHost,
-    /// Neither GET nor HEAD.
-    #[error("only GET and HEAD are redirected")]
+    /// Neither GET nor HEAD, nor a POST without content that keeps its method.
+    #[error("only GET and HEAD are redirected, and by 307 and 308 a POST without content")]
     Method,
     /// It was there before.
     #[error("it leads back to where it came from")]

@@ -52,8 +52,8 @@ pub enum Mount {
 pub struct Upload {
     client: Client,
     access: Access,
-    /// Where the registry is.
-    registry: Url,
+    /// Where the registry is; none where a redirect to another host led to what opened the session.
+    registry: Option<Url>,
     session: Session,
     /// The shortest chunk that is taken, but for the last.
     least_chunk: u64,
@@ -69,8 +69,9 @@ impl Upload {
         answer: &Answer,
     ) -> Result<Self, Error> {
         let client = repository.client().clone();
-        let registry = answer.asked.url.clone();
-        let at = Session { url: registry.clone(), guard: answer.asked.guard };
+        let asked = &answer.asked;
+        let registry = (!asked.elsewhere).then(|| asked.url.clone());
+        let at = Session { url: asked.url.clone(), guard: asked.guard };
         let session = at.next(&client, answer)?;
         let least_chunk = answer.headers.get(OCI_CHUNK_MIN_LENGTH);
         let least_chunk = least_chunk.and_then(|value| value.to_str().ok()?.parse().ok());
@@ -184,7 +185,8 @@ impl Upload {
         let mut request = Request::new(method, url, self.access.clone());
         request.held.clone_from(&self.held);
         request.guard = self.session.guard;
-        request.elsewhere = self.session.url.origin() != self.registry.origin();
+        let origin = self.session.url.origin();
+        request.elsewhere = self.registry.as_ref().is_none_or(|own| own.origin() != origin);
         // The user's credentials of another host are only for what an upload is: nothing but the registry says what
         // this URL means there.
         if request.elsewhere && !request.url.path().contains(UPLOADS) {

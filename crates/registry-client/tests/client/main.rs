@@ -10,6 +10,7 @@ mod inventory;
 mod listings;
 mod presence;
 mod reading;
+mod redirects;
 mod referrers;
 mod refusals;
 mod safety;

@@ -115,6 +115,14 @@ async fn any_answer_but_a_server_error_is_a_registry_that_answers() {
         let pinged = client().ping(&server.host).await;
         assert_eq!(pinged.is_ok(), fine, "{status}: {pinged:?}");
         assert_eq!(server.lines(), ["GET /v2/"]);
+        // The same after a redirect, such as to a login page.
+        let server = Scripted::start(move |asked| match &*asked.target {
+            "/v2/" => redirect("/login"),
+            _ => reply(status, &[], ""),
+        })
+        .await;
+        let pinged = client().ping(&server.host).await;
+        assert_eq!(pinged.is_ok(), fine, "{status} after a redirect: {pinged:?}");
     }
 }
 
@@ -125,7 +133,7 @@ async fn only_get_and_head_are_redirected() {
     let put = repository.put_manifest(&tag("t"), media_type::OCI_INDEX, Bytes::new()).await;
     let text = format!(
         "PUT http://{0}/v2/a/manifests/t: the redirect to http://{0}/x was not followed: \
-         only GET and HEAD are redirected",
+         only GET and HEAD are redirected, and by 307 and 308 a POST without content",
         server.host
     );
     assert_eq!(put.expect_err("a refusal").to_string(), text);

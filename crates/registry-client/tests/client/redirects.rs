@@ -1,0 +1,85 @@
+//! Redirects: which are followed, with which method, and what is not taken along.
+
+use http::Method;
+use oci::media_type;
+use registry_client::{Client, Credential, Credentials, Mount};
+
+use crate::support::{BLOB, Scripted, at, client, digest, name, read_from, redirect, reply, tag};
+
+fn authorization() -> Credential {
+    Credential::Basic { user: "me".to_owned(), password: "very-secret".to_owned().into() }
+}
+
+/// A registry that wants `Basic` credentials, and redirects what has them to `location` with `status`.
+async fn redirecting(status: u16, location: String) -> Scripted {
+    Scripted::start(move |asked| match asked.header("authorization") {
+        "" => reply(401, &["WWW-Authenticate: Basic realm=x"], ""),
+        _ => reply(status, &[&format!("Location: {location}")], ""),
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_post_that_begins_an_upload_follows_307_and_308_to_where_the_session_is() {
+    for status in [307, 308] {
+        let other = Scripted::start(|asked| match asked.method {
+            Method::POST => reply(202, &["Location: session?state=1"], ""),
+            _ => reply(201, &[], ""),
+        })
+        .await;
+        let to = format!("http://{}/v2/there/blobs/uploads/", other.host);
+        let registry = redirecting(status, to).await;
+        let credentials = Credentials::builder().with(&registry.host, authorization()).build();
+        let client = Client::builder().credentials(credentials).build();
+        let repository = at(&client, &registry.host);
+        let upload = repository.start_upload().await.expect("a session");
+        upload.finish(&digest()).await.expect("it is stored");
+        let mount = repository.mount_blob(&digest(), &name("b")).await;
+        assert!(matches!(mount, Ok(Mount::Upload(_))), "{mount:?}");
+        let path = "/v2/there/blobs/uploads/";
+        let put = format!("PUT {path}session?state=1&digest={}", digest()).replace(":", "%3A");
+        assert_eq!(other.lines(), [format!("POST {path}"), put, format!("POST {path}")]);
+        for asked in other.asked() {
+            assert_eq!(asked.header("authorization"), "", "it is for the registry alone");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_post_follows_no_other_redirect_no_downgrade_and_no_loop() {
+    const METHOD: &str =
+        "only GET and HEAD are redirected, and by 307 and 308 a POST without content";
+    for (status, location, reason) in [
+        (301, "/elsewhere", METHOD),
+        (302, "/elsewhere", METHOD),
+        (303, "/elsewhere", METHOD),
+        (307, "http://registry.example/x", "plain HTTP is spoken only to hosts"),
+        (308, "/v2/a/blobs/uploads/", "it leads back to where it came from"),
+    ] {
+        let location = format!("Location: {location}");
+        let server = Scripted::start(move |_| reply(status, &[&location], "")).await;
+        let error = at(&client(), &server.host).start_upload().await.expect_err("not followed");
+        assert!(error.to_string().contains(reason), "{status}: {error}");
+        assert_eq!(server.lines(), ["POST /v2/a/blobs/uploads/"]);
+    }
+    let server = Scripted::start(|asked| redirect(&format!("{}x", asked.target))).await;
+    let error = at(&client(), &server.host).start_upload().await.expect_err("no end");
+    assert!(error.to_string().ends_with("5 redirects in a row are the limit"), "{error}");
+    assert_eq!(server.lines().len(), 6);
+}
+
+#[tokio::test]
+async fn a_303_is_followed_to_blobs_and_manifests() {
+    let storage = Scripted::start(|_| reply(200, &[], BLOB)).await;
+    let to = format!("Location: http://{}/x", storage.host);
+    let registry = Scripted::start(move |_| reply(303, &[&to], "")).await;
+    let read = read_from(&client(), &registry.host).await.expect("a blob");
+    assert_eq!(read, BLOB.as_bytes());
+    let repository = at(&client(), &registry.host);
+    assert_eq!(repository.manifest(&tag("v1")).await.expect("a manifest").bytes, BLOB);
+    assert!(repository.find_blob(&digest(), 6).await.expect("a result").is_present());
+    assert_eq!(storage.lines(), ["GET /x", "GET /x", "HEAD /x"]);
+    let put = repository.put_manifest(&tag("t"), media_type::OCI_INDEX, BLOB.into()).await;
+    let error = put.expect_err("what is sent is not read");
+    assert!(error.to_string().contains("only GET and HEAD are redirected"), "{error}");
+}
