@@ -2,7 +2,7 @@
 //!
 //! A header that cannot be read is an error, since a listing that ends too early looks complete. Two mistakes of
 //! registries leave no doubt, and are read as crane and distribution do: a single link without its `<>`, and a
-//! link without a relation.
+//! link without a relation. So does a relation in single quotes.
 //!
 //! Source: RFC 8288 §3; distribution-spec 1.1, "Listing Tags".
 
@@ -70,7 +70,8 @@ fn read_parameters(mut text: &str) -> Result<(Relation, &str), MalformedLink> {
             None => ("", after),
         };
         if name.trim().eq_ignore_ascii_case("rel") && relation == Relation::Unspecified {
-            let mut relations = value.split_ascii_whitespace();
+            // No relation has quotes of its own.
+            let mut relations = value.trim_matches(['\'', '"']).split_ascii_whitespace();
             let is_next = relations.any(|relation| relation.eq_ignore_ascii_case("next"));
             relation = if is_next { Relation::Next } else { Relation::Other };
         }
@@ -79,8 +80,13 @@ fn read_parameters(mut text: &str) -> Result<(Relation, &str), MalformedLink> {
     Ok((relation, text.trim_start()))
 }
 
-/// Reads a quoted string or a token, and what is behind it.
+/// Reads a quoted string or a token, and what is behind it. Single quotes are characters of a token (RFC 9110 §5.6.2),
+/// but around a whole value they are meant as quotes.
 fn read_value(text: &str) -> Result<(&str, &str), MalformedLink> {
+    let single = text.strip_prefix('\'').and_then(|quoted| quoted.split_once('\''));
+    if let Some((value, after)) = single.filter(|(value, _)| !value.contains([';', ',', '"'])) {
+        return Ok((value, after));
+    }
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find([';', ',', ' ', '\t']).unwrap_or(text.len());
         return Ok(text.split_at(end));
@@ -106,6 +112,12 @@ mod tests {
             r#"<{}>; rel="next""#,
             "<{}>; rel=next",
             "<{}>;rel=next",
+            "<{}>; rel='next'",
+            "<{}>; rel='NEXT'",
+            "<{}>; rel=NEXT",
+            "<{}>; rel='prev next'; title=x",
+            "<{}>; title='a; rel=next",
+            r#"<{}>; title='it's'; rel="'next'""#,
             "< {} > ; REL = \"NEXT\"",
             r#"<{}>; title="a; rel=prev, <x>"; rel="prev next""#,
             r#"<{}>; title="a\"b,"; rel="next""#,

@@ -7,7 +7,7 @@
 //!
 //! Source: distribution-spec 1.1, "Listing Tags"; Docker registry API v2, "Listing Repositories".
 
-use std::{collections::HashSet, str::FromStr};
+use std::{collections::HashSet, hash::Hash, str::FromStr};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, header};
@@ -20,7 +20,7 @@ use crate::{
     auth::Access,
     fault::Fault,
     link::{MalformedLink, next_link},
-    pointer::{Pointer, Refusal, resolve},
+    pointer::{Pointer, Refusal, header_text, resolve},
     request::{Asked, Request},
     substitute::Substitute,
 };
@@ -29,7 +29,7 @@ use crate::{
 pub(crate) const PAGE_SIZE: usize = 1000;
 /// How many pages are read: as many names, even where a page has only a hundred of them.
 const MAX_PAGES: usize = 10_000;
-/// How many names a listing may have: some 100 MB of memory.
+/// How many names a listing may have: some 200 MB of memory, since each is held twice to be listed once.
 const MAX_NAMES: usize = 1_000_000;
 /// The longest page, in bytes. Google's registries put every manifest of the repository on one,
 /// at some 300 bytes each, up to 10,000 of them; this is ten times that.
@@ -164,19 +164,33 @@ impl Pages {
         Err(before.fails(not_followed(&next, reason)))
     }
 
-    /// All names of all pages of `tags/list` or `_catalog`, which have them in `member`.
-    pub(crate) async fn names<T: FromStr>(mut self, member: Member) -> Result<Listed<T>, Error> {
+    /// All names of all pages of `tags/list` or `_catalog`, which have them in `member`: each once, since pages may
+    /// overlap.
+    pub(crate) async fn names<T: FromStr + Clone + Eq + Hash>(
+        mut self,
+        member: Member,
+    ) -> Result<Listed<T>, Error> {
         let mut listed = Listed::default();
+        let (mut seen, mut seen_unusable) = (HashSet::new(), HashSet::new());
         while let Some(page) = self.next(listed.names.len() + listed.unusable.len()).await? {
             let names = member.names(&page.bytes).map_err(|cause| page.unreadable(cause))?;
             for name in names {
                 match name.parse() {
-                    Ok(name) => listed.names.push(name),
-                    Err(_) => listed.unusable.push(name.chars().take(MAX_SHOWN_NAME).collect()),
+                    Ok(name) => push_once(&mut listed.names, &mut seen, name),
+                    Err(_) => {
+                        let shown: String = name.chars().take(MAX_SHOWN_NAME).collect();
+                        push_once(&mut listed.unusable, &mut seen_unusable, shown);
+                    }
                 }
             }
         }
         Ok(listed)
+    }
+}
+
+fn push_once<T: Clone + Eq + Hash>(names: &mut Vec<T>, seen: &mut HashSet<T>, name: T) {
+    if seen.insert(name.clone()) {
+        names.push(name);
     }
 }
 
@@ -238,7 +252,7 @@ fn next_page(url: &Url, headers: &HeaderMap) -> Result<Option<Url>, Fault> {
     let refused = |reason| Fault::NotFollowed { pointer: Pointer::NextPage, to: None, reason };
     let mut next = Ok(None);
     for link in headers.get_all(header::LINK) {
-        match link.to_str().map_err(|_not_text| MalformedLink).and_then(next_link) {
+        match header_text(link).ok_or(MalformedLink).and_then(next_link) {
             Ok(None) => {}
             Ok(target) => {
                 next = Ok(target);

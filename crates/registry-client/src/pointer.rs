@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 use url::Url;
 
 use crate::{fault::Fault, url::strip_user};
@@ -44,6 +44,9 @@ pub enum Refusal {
     /// The header is no URL, or one of another scheme.
     #[error("it is not an http or https URL")]
     NotHttp,
+    /// The header is in an encoding that is not known.
+    #[error("it is neither ASCII nor UTF-8")]
+    NotText,
     /// A `Link` header that cannot be read.
     #[error(
         "the `Link` header of the page is malformed (RFC 8288 §3), so the listing is incomplete"
@@ -108,8 +111,13 @@ impl Refusal {
 pub(crate) fn location(base: &Url, headers: &HeaderMap, pointer: Pointer) -> Result<Url, Fault> {
     let refused = |reason| Fault::NotFollowed { pointer, to: None, reason };
     let value = headers.get(header::LOCATION).ok_or_else(|| refused(Refusal::Missing))?;
-    let url = value.to_str().ok().and_then(|value| resolve(base, value));
-    url.ok_or_else(|| refused(Refusal::NotHttp))
+    let text = header_text(value).ok_or_else(|| refused(Refusal::NotText))?;
+    resolve(base, text).ok_or_else(|| refused(Refusal::NotHttp))
+}
+
+/// The text of a header that holds a URL: also in UTF-8, which is then percent-encoded, as browsers do.
+pub(crate) fn header_text(value: &HeaderValue) -> Option<&str> {
+    std::str::from_utf8(value.as_bytes()).ok()
 }
 
 /// The http(s) URL that `target` is, seen from `base`.

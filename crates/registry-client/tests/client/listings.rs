@@ -76,6 +76,26 @@ async fn links_are_followed_from_where_the_page_was() {
 }
 
 #[tokio::test]
+async fn a_relation_is_read_in_any_case_and_quotes_and_a_repeated_name_counts_once() {
+    for relation in ["'next'", "NEXT", "'Next'", "\"NEXT\"", "next"] {
+        let link = format!("Link: <?last=b>; rel={relation}");
+        let server = Scripted::start(move |asked| match &*asked.target {
+            "/v2/a/tags/list?n=1000" => reply(200, &[&link], r#"{"tags":["a","b","b",".no"]}"#),
+            "/v2/a/tags/list?last=b" => reply(200, &[], r#"{"tags":["b",".no","c"]}"#),
+            "/v2/_catalog?n=1000" => reply(200, &[], r#"{"repositories":["b","a","b"]}"#),
+            target => panic!("{target}"),
+        })
+        .await;
+        let tags = at(&client(), &server.host).tags().await.expect("tags");
+        let names: Vec<_> = tags.names.iter().map(Tag::as_str).collect();
+        assert_eq!(names, ["a", "b", "c"], "{relation}");
+        assert_eq!(tags.unusable, [".no"]);
+        let repositories = client().catalog(&server.host).await.expect("a catalogue").names;
+        assert_eq!(repositories, ["b", "a"].map(name));
+    }
+}
+
+#[tokio::test]
 async fn links_that_lead_elsewhere_or_nowhere_are_refused() {
     for (link, reason) in [
         ("<https://evil.example/v2/a/tags/list>; rel=next", Refusal::OtherHost),

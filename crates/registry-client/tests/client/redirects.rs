@@ -1,6 +1,6 @@
 //! Redirects: which are followed, with which method, and what is not taken along.
 
-use http::Method;
+use http::{HeaderValue, Method, header};
 use oci::media_type;
 use registry_client::{Client, Credential, Credentials, Mount};
 
@@ -82,4 +82,32 @@ async fn a_303_is_followed_to_blobs_and_manifests() {
     let put = repository.put_manifest(&tag("t"), media_type::OCI_INDEX, BLOB.into()).await;
     let error = put.expect_err("what is sent is not read");
     assert!(error.to_string().contains("only GET and HEAD are redirected"), "{error}");
+}
+
+#[tokio::test]
+async fn a_location_in_utf_8_is_percent_encoded_and_one_in_another_encoding_is_named_so() {
+    let latin: &[u8] = b"/gr\xfc\xdfe";
+    for (location, leads_to) in [("/gr\u{fc}\u{df}e?n=\u{e9}".as_bytes(), true), (latin, false)] {
+        let location = HeaderValue::from_bytes(location).expect("a value");
+        let server = Scripted::start(move |asked| {
+            if asked.target.starts_with("/gr") {
+                return reply(200, &[], BLOB);
+            }
+            let mut response = redirect("");
+            response.headers_mut().insert(header::LOCATION, location.clone());
+            response
+        })
+        .await;
+        let read = read_from(&client(), &server.host).await;
+        match read {
+            Ok(read) if leads_to => assert_eq!(read, BLOB.as_bytes()),
+            Err(error) if !leads_to => {
+                let text = "the redirect was not followed: it is neither ASCII nor UTF-8";
+                assert!(error.to_string().contains(text), "{error}");
+            }
+            other => panic!("{other:?}"),
+        }
+        let last = server.lines().pop().expect("a request");
+        assert_eq!(last == "GET /gr%C3%BC%C3%9Fe?n=%C3%A9", leads_to, "{last}");
+    }
 }
