@@ -63,7 +63,7 @@ impl Client {
 
 /// Whether a status names another URL for the same request. A 300 leaves the choice to people.
 pub(crate) fn is_redirect(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 301 | 302 | 303) || keeps_method(status)
+    matches!(status.as_u16(), 301..=303) || keeps_method(status)
 }
 
 fn keeps_method(status: StatusCode) -> bool {
