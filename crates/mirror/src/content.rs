@@ -12,7 +12,7 @@ use futures_util::{
 };
 use oci::{Descriptor, Digest, ManifestError, Reference, Repository};
 use registry_client::{FetchedManifest, MAX_MANIFEST_BYTES};
-use transfer::{Confirm, Content, MAX_DEPTH, Node, PerDigest, copy_blob};
+use transfer::{Confirm, Content, MAX_DEPTH, Node, PerDigest, check_size, copy_blob};
 
 use crate::{
     run::Run,
@@ -25,8 +25,8 @@ pub const LISTED_AT_ONCE: usize = 4;
 /// What a run knows of a digest.
 #[derive(Default)]
 pub(crate) struct Known {
-    /// It is in the store with all that it reaches, or would be.
-    there: bool,
+    /// Its length in bytes, once it is in the store with all that it reaches, or would be.
+    length: Option<u64>,
     /// The repositories that could not give it, and the content that failed first.
     failed: Vec<(Repository, Content)>,
 }
@@ -73,13 +73,13 @@ impl From<ManifestError> for Fault {
 }
 
 impl Walk<'_> {
-    /// Mirrors a manifest that `parent` lists, and what it reaches; boxed, since it calls itself.
+    /// Mirrors a manifest that `parent` lists, and what it reaches, and gives its length; boxed, since it calls itself.
     pub(crate) fn manifest<'f>(
         &'f self,
         manifest: &'f Descriptor,
         parent: Option<&'f Digest>,
         level: usize,
-    ) -> BoxFuture<'f, Result<(), NotMirrored>> {
+    ) -> BoxFuture<'f, Result<u64, NotMirrored>> {
         let work = self.new_manifest(manifest, parent, level);
         self.once(&self.run.manifests, Content::Manifest(manifest.digest), work).boxed()
     }
@@ -89,7 +89,7 @@ impl Walk<'_> {
         manifest: &Descriptor,
         parent: Option<&Digest>,
         level: usize,
-    ) -> Result<(), Fault> {
+    ) -> Result<u64, Fault> {
         if level > MAX_DEPTH {
             return Err(Beyond::Levels.into());
         }
@@ -97,11 +97,12 @@ impl Walk<'_> {
         // All are tried, even if one fails: what arrives need not be moved again.
         let listed = self.listed_by(&node, level);
         listed.fold(Ok(()), |so_far, next| future::ready(together(so_far, next))).await?;
+        let length = node.manifest.bytes.len() as u64;
         match place {
             Place::Store => self.run.totals().already_there += 1,
             Place::Registry(replaces) => self.run.put(node.manifest, replaces).await?,
         }
-        Ok(())
+        Ok(length)
     }
 
     /// What becomes of all that a manifest lists. Each begins when it is its turn: there may be a hundred
@@ -113,9 +114,24 @@ impl Walk<'_> {
     ) -> BoxStream<'f, Result<(), NotMirrored>> {
         let parent = &node.manifest.digest;
         let children = stream::iter(&node.children);
-        let children = children.map(move |child| self.manifest(child, Some(parent), level + 1));
+        let children = children.map(move |child| self.child(child, parent, level + 1).boxed());
         let blobs = stream::iter(&node.blobs).map(move |blob| self.blob(blob, parent));
         children.chain(blobs).buffer_unordered(LISTED_AT_ONCE).boxed()
+    }
+
+    /// Mirrors a manifest that an index lists. With another size than the index says, it is the index that is broken.
+    async fn child(
+        &self,
+        listed: &Descriptor,
+        parent: &Digest,
+        level: usize,
+    ) -> Result<(), NotMirrored> {
+        let found = self.manifest(listed, Some(parent), level).await?;
+        check_size(self.from, parent, listed, found).map_err(|error| {
+            let reference = Some(Reference::Digest(*parent));
+            self.run.fail(Some(self.from.name()), reference, error.to_string());
+            NotMirrored::Failed(Content::Manifest(*parent))
+        })
     }
 
     /// A manifest from the store, else from the registry: where the store has none, and where it has a damaged one.
@@ -149,8 +165,9 @@ impl Walk<'_> {
         blob: &'f Descriptor,
         parent: &'f Digest,
     ) -> BoxFuture<'f, Result<(), NotMirrored>> {
-        let work = self.new_blob(blob, parent);
-        self.once(&self.run.blobs, Content::Blob(blob.digest), work).boxed()
+        let work = async move { self.new_blob(blob, parent).await.map(|()| blob.size) };
+        let once = self.once(&self.run.blobs, Content::Blob(blob.digest), work);
+        once.map(|length| length.map(drop)).boxed()
     }
 
     async fn new_blob(&self, blob: &Descriptor, parent: &Digest) -> Result<(), Fault> {
@@ -179,26 +196,27 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Does `work` on content unless it was done, or was tried in vain with the same repository.
+    /// Does `work` on content, which gives its length, unless it was done, or was tried in vain with the same
+    /// repository.
     async fn once(
         &self,
         known: &PerDigest<Known>,
         content: Content,
-        work: impl Future<Output = Result<(), Fault>>,
-    ) -> Result<(), NotMirrored> {
+        work: impl Future<Output = Result<u64, Fault>>,
+    ) -> Result<u64, NotMirrored> {
         let (Content::Manifest(digest) | Content::Blob(digest)) = content;
         let from = self.from.name();
         let mut known = known.lock(&digest).await;
-        if known.there {
-            return Ok(());
+        if let Some(length) = known.length {
+            return Ok(length);
         }
         if let Some((_, first)) = known.failed.iter().find(|(repository, _)| repository == from) {
             return Err(NotMirrored::Failed(*first));
         }
         let not_mirrored = match work.await {
-            Ok(()) => {
-                known.there = true;
-                return Ok(());
+            Ok(length) => {
+                known.length = Some(length);
+                return Ok(length);
             }
             Err(Fault::Is(not_mirrored)) => not_mirrored,
             Err(Fault::Said(reason)) => {

@@ -94,7 +94,8 @@ impl Run<'_> {
         let heavy = light.buffer_unordered(TAGS_AT_ONCE).filter_map(future::ready);
         for (tagged, root) in heavy.collect::<Vec<_>>().await {
             let walk = Walk::new(self, &tagged.0, Weight::Heavy);
-            self.settle(tagged, walk.manifest(&root, None, 1).await.map_err(Fault::Is));
+            let mirrored = walk.manifest(&root, None, 1).await;
+            self.settle(tagged, mirrored.map(drop).map_err(Fault::Is));
         }
     }
 
@@ -105,7 +106,7 @@ impl Run<'_> {
                 let walk = Walk::new(self, &tagged.0, Weight::Light);
                 match walk.manifest(&root, None, 1).await {
                     Err(NotMirrored::Beyond(Beyond::Light)) => return Some((tagged, root)),
-                    mirrored => mirrored.map_err(Fault::Is),
+                    mirrored => mirrored.map(drop).map_err(Fault::Is),
                 }
             }
             Err(fault) => Err(fault),

@@ -534,3 +534,20 @@ async fn a_tag_whose_head_fails_is_mirrored() {
         assert_eq!((totals.tags, totals.manifests), (1, 1), "{status}");
     }
 }
+
+#[tokio::test]
+async fn an_index_that_lists_a_child_with_another_size_is_not_mirrored() {
+    let sound = fixture::index(1, 2, 1);
+    let length = sound.children[1].bytes.len();
+    let wrong = fixture::with_child_size(&sound, 1, length + 1);
+    let world = World::with(&[("prod/app", "sound", &sound), ("prod/app", "wrong", &wrong)]).await;
+    for confirm in [Confirm::DryRun, Confirm::Write, Confirm::Write] {
+        let totals = world.run("prod", confirm).await;
+        let failed: Vec<_> = totals.failed.iter().map(ToString::to_string).collect();
+        let said = format!("has {length} bytes, but manifest {} says", wrong.digest());
+        assert!(failed.iter().any(|failure| failure.contains(&said)), "{failed:?}");
+        let of_tag = |tag: &str| failed.iter().any(|failure| failure.contains(tag));
+        assert!(of_tag("app:wrong") && !of_tag("app:sound"), "{failed:?}");
+    }
+    assert!(world.holds_exactly(&[&sound]));
+}

@@ -148,6 +148,13 @@ pub fn signatures(payload: &str, signers: &[&str]) -> Image {
 #[must_use]
 pub fn nested(seed: u64, indexes: usize) -> Image {
     let children: Vec<_> = (0..indexes).map(|at| index(mix(seed, at), 2, 2)).collect();
+    index_listing(&children.iter().collect::<Vec<_>>())
+}
+
+/// An OCI index of these.
+#[must_use]
+pub fn index_listing(children: &[&Image]) -> Image {
+    let children: Vec<_> = children.iter().copied().cloned().collect();
     let bytes = print(&ImageIndex {
         schema_version: 2,
         media_type: Some(OCI.index.to_owned()),
@@ -169,6 +176,17 @@ pub fn with_layer_type(image: &Image, layer: usize, media_type: &str) -> Image {
     image.bytes = json.to_string().into();
     image.descriptor = Descriptor::of(image.descriptor.media_type, &image.bytes);
     image
+}
+
+/// The same index, which says that this child is so many bytes long.
+#[must_use]
+pub fn with_child_size(index: &Image, child: usize, size: usize) -> Image {
+    let mut index = index.clone();
+    let mut json: serde_json::Value = serde_json::from_slice(&index.bytes).expect("an index");
+    json["manifests"][child]["size"] = size.into();
+    index.bytes = json.to_string().into();
+    index.descriptor = Descriptor::of(index.descriptor.media_type, &index.bytes);
+    index
 }
 
 /// The same image, whose manifest and blobs are called by their SHA-512.

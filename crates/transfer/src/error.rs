@@ -185,16 +185,16 @@ pub enum SourceError {
         /// What is wrong with it.
         cause: ManifestError,
     },
-    /// A blob is longer or shorter than the manifest that lists it says.
+    /// A blob or manifest is longer or shorter than the manifest that lists it says.
     #[error(
-        "blob {digest} of {repository} has {found} bytes, but manifest {parent} says {described}; \
+        "{content} of {repository} has {found} bytes, but manifest {parent} says {described}; \
          the image is broken at its source"
     )]
     Size {
         /// Where it lies, as `host/name`.
         repository: String,
-        /// The blob.
-        digest: Digest,
+        /// What was read.
+        content: Content,
         /// The manifest that lists it.
         parent: Digest,
         /// The length listed, in bytes.

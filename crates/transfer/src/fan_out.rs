@@ -355,8 +355,8 @@ impl Wanted<'_> {
 
     fn wrong_size(&self, found: u64) -> Error {
         let (repository, described) = (self.source.to_string(), self.blob.size);
-        let (digest, parent) = (self.blob.digest, *self.parent);
-        SourceError::Size { repository, digest, parent, described, found }.into()
+        let (content, parent) = (self.content(), *self.parent);
+        SourceError::Size { repository, content, parent, described, found }.into()
     }
 
     fn lags(&self, to: &Destination) -> Error {

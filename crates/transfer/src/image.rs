@@ -23,7 +23,7 @@ pub const MAX_TREE_BYTES: usize = 64 << 20;
 /// How many manifests of one image are read at the same time: enough for the platforms of a usual one.
 const READS_AT_ONCE: usize = 8;
 
-/// A manifest and what it lists, each once.
+/// A manifest and what it lists, each once; what it lists with several sizes, once with each.
 #[derive(Clone, Debug)]
 pub struct Node {
     /// The manifest as it came. Its media type is one under which it can be put, even where it was
@@ -78,7 +78,8 @@ impl Node {
         }
         let mut seen = HashSet::new();
         let listed = parsed.children().iter().chain(parsed.blobs());
-        let once: Vec<_> = listed.filter(|listed| seen.insert(listed.digest)).cloned().collect();
+        let once = listed.filter(|listed| seen.insert((listed.digest, listed.size)));
+        let once: Vec<_> = once.cloned().collect();
         let is_manifest = |listed: &Descriptor| media_type::is_manifest(&listed.media_type);
         let lists_manifests = matches!(parsed, Manifest::Index(_));
         let (children, blobs) =
@@ -86,6 +87,25 @@ impl Node {
         let not_distributable = parsed.not_distributable().cloned().collect();
         Ok(Self { manifest, children, blobs, not_distributable })
     }
+}
+
+/// Checks the length of a manifest against the `size` with which `parent` lists it: clients that read it through that
+/// one refuse another length, as they do of a blob.
+///
+/// # Errors
+/// When they differ.
+pub fn check_size(
+    source: &RepositoryClient,
+    parent: &Digest,
+    listed: &Descriptor,
+    found: u64,
+) -> Result<(), Error> {
+    if listed.size == found {
+        return Ok(());
+    }
+    let (repository, content) = (source.to_string(), Content::Manifest(listed.digest));
+    let (parent, described) = (*parent, listed.size);
+    Err(SourceError::Size { repository, content, parent, described, found }.into())
 }
 
 /// The media type of a manifest that was served under a generic one.
@@ -122,6 +142,7 @@ impl Image {
         if !level.is_empty() {
             return Err(walk.refused(format!("more than {MAX_DEPTH} levels of manifests")));
         }
+        walk.check_sizes(&root)?;
         let mut below = Vec::with_capacity(walk.nodes.len());
         place_children(&root, &mut walk.nodes, &mut below);
         Ok(Self { source: source.clone(), below, root })
@@ -215,6 +236,18 @@ impl<'a> Walk<'a> {
             self.nodes.insert(node.manifest.digest, node);
         }
         Ok(next)
+    }
+
+    /// Whether each manifest has the size that each one which lists it says.
+    fn check_sizes(&self, root: &Node) -> Result<(), Error> {
+        for parent in self.nodes.values().chain([root]) {
+            for listed in &parent.children {
+                let Some(child) = self.nodes.get(&listed.digest) else { continue };
+                let found = child.manifest.bytes.len() as u64;
+                check_size(self.source, &parent.manifest.digest, listed, found)?;
+            }
+        }
+        Ok(())
     }
 
     fn refused(&self, bound: String) -> Error {

@@ -21,7 +21,7 @@ pub use copy::{BLOBS_AT_ONCE, Copied};
 pub use destination::Destination;
 pub use error::{Content, DestinationError, Error, SourceError};
 pub use fan_out::{BlobOutcome, copy_blob};
-pub use image::{Image, MAX_DEPTH, MAX_MANIFESTS, MAX_TREE_BYTES, Node};
+pub use image::{Image, MAX_DEPTH, MAX_MANIFESTS, MAX_TREE_BYTES, Node, check_size};
 pub use job::{Confirm, Progress, Silent, Stop, StopCause, Stopper, stop};
 pub use lane::PIECES_WAITING;
 pub use patience::{PATIENCE, together};

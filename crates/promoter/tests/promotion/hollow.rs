@@ -160,3 +160,46 @@ async fn a_truncated_blob_behind_the_public_name_is_named_with_both_lengths() {
     let told = format!("blob {digest} has 3 bytes, the manifest says {size}");
     assert_eq!(report["unanswered"][0]["reason"], told, "{report:#}");
 }
+
+#[tokio::test]
+async fn an_index_that_lists_a_child_with_another_size_is_broken_at_its_source() {
+    let sound = fixture::index(1, 2, 1);
+    let length = sound.children[1].bytes.len();
+    let wrong = fixture::with_child_size(&sound, 1, length + 1);
+    // Below another index, where the sound one lists the same child, too.
+    let nested = fixture::index_listing(&[&sound, &wrong]);
+    for image in [&wrong, &nested] {
+        let harbour = Harbour::open().await;
+        harbour.staging.load("staging/team/app", None, image).await;
+        let project = || vec![harbour.project("team", &entry("app", image, &["v1"]))];
+        for confirm in [DryRun, Write] {
+            let report = promote(project(), confirm).await;
+            assert_eq!(verdicts(&report), ["failed"; 2], "{report:#}");
+            let expected = format!(
+                "has {length} bytes, but manifest {} says {}; the image is broken at its source",
+                wrong.digest(),
+                length + 1
+            );
+            assert!(reason(&report, "failed").contains(&expected), "{report:#}");
+        }
+        assert_eq!(harbour.writes(), 0);
+        // It was promoted before that was checked.
+        for registry in &harbour.production {
+            registry.load("images/app", "v1", image).await;
+        }
+        let report = promote_with(project(), &deep(DryRun)).await;
+        assert_eq!(verdicts(&report), ["failed"; 2], "{report:#}");
+    }
+    // As an attachment, it is left out.
+    let harbour = Harbour::open().await;
+    harbour.staging.load("staging/team/app", None, &sound).await;
+    let signature = format!("sha256-{}.sig", sound.digest().hex());
+    harbour.staging.load("staging/team/app", &*signature, &wrong).await;
+    let project = || vec![harbour.project("team", &entry("app", &sound, &["v1"]))];
+    for (confirm, verdict) in [(DryRun, "to_copy"), (Write, "copied")] {
+        let report = promote_with(project(), &Settings::new(confirm)).await;
+        let ended = ["attachment-broken", "attachment-broken", verdict, verdict];
+        assert_eq!(verdicts(&report), ended, "{report:#}");
+        assert!(reason(&report, "attachment-broken").contains("broken at its source"));
+    }
+}
