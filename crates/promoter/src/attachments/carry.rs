@@ -6,9 +6,12 @@
 use bytes::Bytes;
 use oci::{Digest, Tag};
 use registry_client::{FetchedManifest, Merge, Push, RepositoryClient, Via};
-use transfer::{Content, Destination, Image, InFlight, together};
+use transfer::{Destination, InFlight, together};
 
-use super::{Attachment, Broken, By, Tagged, Trouble};
+use super::{
+    Attachment, Broken, By, Tagged, Trouble,
+    origin::{Unreadable, fault_now, load},
+};
 use crate::{BrokenAttachments, Settings};
 
 /// The largest config that is merged, in bytes: cosign's have a hundred for each signature.
@@ -100,42 +103,8 @@ impl Carried {
     }
 }
 
-/// What is wrong with an attachment where it comes from, if it is broken for good: twice in a row.
-///
-/// # Errors
-/// When it cannot be read for the moment.
-pub(crate) async fn fault(
-    in_flight: &InFlight,
-    from: &RepositoryClient,
-    attachment: &Attachment,
-) -> Result<Option<String>, transfer::Error> {
-    match fault_now(in_flight, from, attachment).await? {
-        Some(_) => fault_now(in_flight, from, attachment).await,
-        None => Ok(None),
-    }
-}
-
-async fn fault_now(
-    in_flight: &InFlight,
-    from: &RepositoryClient,
-    attachment: &Attachment,
-) -> Result<Option<String>, transfer::Error> {
-    let image = match Image::load(from, &attachment.digest).await {
-        Ok(image) => image,
-        Err(error) if error.is_broken() => return Ok(Some(error.to_string())),
-        Err(error) => return Err(error),
-    };
-    let missing = image.missing_at(in_flight, &Destination::Registry(from.clone())).await?;
-    let fault = |missing: &Content| {
-        format!(
-            "{missing} is missing or damaged in {from}, though manifest {} there lists it",
-            attachment.digest
-        )
-    };
-    Ok(missing.first().map(fault))
-}
-
-/// As [`carry_one`], but tried again where it is broken: a response may be damaged on its way, or a replica be late.
+/// As [`carry_one`], but what is broken is read again, and tried again if that finds nothing wrong: a response may be
+/// damaged on its way, or a replica be late. What is broken twice costs no more writes.
 async fn carry_confirmed(
     in_flight: &InFlight,
     from: &RepositoryClient,
@@ -151,7 +120,14 @@ async fn carry_confirmed(
         return carried;
     }
     let repositories: Vec<_> = broken.iter().map(|at| to[*at]).collect();
-    let again = carry_one(in_flight, from, attachment, &repositories).await;
+    let again = match fault_now(in_flight, from, attachment).await {
+        Ok(None) => carry_one(in_flight, from, attachment, &repositories).await,
+        Ok(Some(why)) => {
+            let why = |_| Err(NotCarried::Trouble(Trouble::Broken(why.clone())));
+            broken.iter().map(why).collect()
+        }
+        Err(error) => broken.iter().map(|_| Err(NotCarried::Transfer(error.clone()))).collect(),
+    };
     for (at, result) in broken.into_iter().zip(again) {
         carried[at] = result;
     }
@@ -164,9 +140,15 @@ async fn carry_one(
     attachment: &Attachment,
     to: &[&RepositoryClient],
 ) -> Vec<Result<FoundBy, NotCarried>> {
-    let image = match Image::load(from, &attachment.digest).await {
+    let image = match load(from, attachment).await {
         Ok(image) => image,
-        Err(error) => return to.iter().map(|_| Err(NotCarried::Transfer(error.clone()))).collect(),
+        Err(Unreadable::Transfer(error)) => {
+            return to.iter().map(|_| Err(NotCarried::Transfer(error.clone()))).collect();
+        }
+        Err(Unreadable::Unrelated(why)) => {
+            let why = |_| Err(NotCarried::Trouble(Trouble::Broken(why.clone())));
+            return to.iter().map(why).collect();
+        }
     };
     let destinations: Vec<_> =
         to.iter().map(|repository| Destination::Registry((*repository).clone())).collect();

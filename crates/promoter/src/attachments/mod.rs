@@ -1,11 +1,13 @@
 //! The attachments of an image: digest tags and referrers, of each manifest that it reaches and of the
 //! attachments themselves.
 //!
-//! Not here: comparing them with those of another repository (`compare`), copying them (`carry`), reading them again at
+//! Not here: comparing them with those of another repository (`compare`), copying them (`carry`), what is
+//! wrong with one where it comes from (`origin`), reading them again at
 //! the end of a run (`reread`), and the merging of two digest tags (`union`). No signature is verified here. The rules are `docs/promotion.md`, "Attachments".
 
 mod carry;
 mod compare;
+mod origin;
 mod reread;
 mod union;
 
@@ -15,8 +17,9 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use oci::{Digest, Manifest, Reference, Tag, media_type};
 use registry_client::{DanglingTag, Error, Inventory, RepositoryClient};
 
-pub(crate) use carry::{Carried, NotCarried, OnTag, carry, fault};
+pub(crate) use carry::{Carried, NotCarried, OnTag, carry};
 pub(crate) use compare::{Comparison, Missing};
+pub(crate) use origin::fault;
 pub(crate) use reread::{Written, reread};
 use union::{NoUnion, Tagged};
 

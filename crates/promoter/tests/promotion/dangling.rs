@@ -146,3 +146,44 @@ async fn a_referrers_api_that_responds_with_something_else_counts_as_none() {
         assert!(reason(&report, "failed").contains("no index of referrers"));
     }
 }
+
+#[tokio::test]
+async fn a_listed_referrer_that_does_not_refer_to_its_image_is_a_broken_attachment() {
+    let image = fixture::image(1, 1);
+    let sound = fixture::referrer(2, &image.descriptor, "a/b");
+    let other = fixture::image(3, 1);
+    let of_other = fixture::referrer(4, &other.descriptor, "a/b");
+    let refers = format!("it refers to {}, not to this image", other.digest());
+    for (wrong, why) in [(&other, "it has no subject"), (&of_other, &*refers)] {
+        for broken in [BrokenAttachments::Reported, BrokenAttachments::Fatal] {
+            let harbour = Harbour::open().await;
+            for manifest in [&image, wrong] {
+                harbour.staging.load("staging/team/app", None, manifest).await;
+            }
+            let index = fixture::index_listing(&[&sound, wrong]);
+            harbour.staging.load("staging/team/app", &*tag(&image, ""), &index).await;
+            harbour.staging.fail(Fault::on(Method::GET, "/referrers/").status(404));
+            let project = || vec![harbour.project("team", &entry("app", &image, &["v1"]))];
+            for (confirm, verdict) in [(DryRun, "to_copy"), (Write, "copied"), (Write, "present")] {
+                let settings = Settings { broken_attachments: broken, ..Settings::new(confirm) };
+                let report = promote_with(project(), &settings).await;
+                let ended = match broken {
+                    BrokenAttachments::Reported => {
+                        vec!["attachment-broken", "attachment-broken", verdict, verdict]
+                    }
+                    BrokenAttachments::Fatal => vec!["failed"; 2],
+                };
+                assert_eq!(verdicts(&report), ended, "{report:#}");
+                let told = reason(&report, ended[0]);
+                assert!(told.contains(why) && told.contains(&wrong.digest().to_string()), "{told}");
+            }
+            for registry in &harbour.production {
+                let is_tagged = broken == BrokenAttachments::Reported;
+                assert_eq!(registry.digest_of("images/app", "v1").await.is_some(), is_tagged);
+                let digest = wrong.digest().to_string();
+                assert_eq!(registry.digest_of("images/app", &digest).await, None);
+                assert!(!is_tagged || registry.holds("images/app", &sound).await);
+            }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Reading an attachment where it comes from, and what is wrong with it there.
+
+use oci::Manifest;
+use registry_client::{FetchedManifest, RepositoryClient};
+use transfer::{Content, Destination, Image, InFlight};
+
+use super::{Attachment, By};
+
+/// Why an attachment cannot be read where it comes from.
+pub(super) enum Unreadable {
+    /// It, or a manifest that it lists, cannot be read.
+    Transfer(transfer::Error),
+    /// It is no attachment of the manifest that it is listed for.
+    Unrelated(String),
+}
+
+impl Unreadable {
+    /// What is wrong with it, if that is so for good.
+    fn broken(self) -> Result<String, transfer::Error> {
+        match self {
+            Self::Transfer(error) if !error.is_broken() => Err(error),
+            Self::Transfer(error) => Ok(error.to_string()),
+            Self::Unrelated(why) => Ok(why),
+        }
+    }
+}
+
+/// The manifests of an attachment. A referrer must name what it is listed for as its subject: an index of referrers
+/// is a manifest that any client may write, and a destination would list it for what it names, or not at all.
+pub(super) async fn load(
+    from: &RepositoryClient,
+    attachment: &Attachment,
+) -> Result<Image, Unreadable> {
+    let image = Image::load(from, &attachment.digest).await.map_err(Unreadable::Transfer)?;
+    match unrelated(attachment, image.root()) {
+        Some(why) => {
+            Err(Unreadable::Unrelated(format!("{why}, but {from} lists it as a referrer")))
+        }
+        None => Ok(image),
+    }
+}
+
+/// Why a manifest is no referrer of what it is listed for.
+fn unrelated(attachment: &Attachment, manifest: &FetchedManifest) -> Option<String> {
+    let By::Referrer = attachment.by else { return None };
+    let subject = match Manifest::parse(&manifest.media_type, &manifest.bytes) {
+        Ok(parsed) => parsed.subject().map(|subject| subject.digest),
+        Err(cause) => return Some(cause.to_string()),
+    };
+    match subject {
+        Some(subject) if subject == attachment.subject => None,
+        Some(subject) => Some(format!("it refers to {subject}, not to this image")),
+        None => Some("it has no subject".to_owned()),
+    }
+}
+
+/// What is wrong with an attachment where it comes from, if it is broken for good: twice in a row.
+///
+/// # Errors
+/// When it cannot be read for the moment.
+pub(crate) async fn fault(
+    in_flight: &InFlight,
+    from: &RepositoryClient,
+    attachment: &Attachment,
+) -> Result<Option<String>, transfer::Error> {
+    match fault_now(in_flight, from, attachment).await? {
+        Some(_) => fault_now(in_flight, from, attachment).await,
+        None => Ok(None),
+    }
+}
+
+/// The same, read once.
+pub(super) async fn fault_now(
+    in_flight: &InFlight,
+    from: &RepositoryClient,
+    attachment: &Attachment,
+) -> Result<Option<String>, transfer::Error> {
+    let image = match load(from, attachment).await {
+        Ok(image) => image,
+        Err(unreadable) => return unreadable.broken().map(Some),
+    };
+    let missing = image.missing_at(in_flight, &Destination::Registry(from.clone())).await?;
+    let fault = |missing: &Content| {
+        format!(
+            "{missing} is missing or damaged in {from}, though manifest {} there lists it",
+            attachment.digest
+        )
+    };
+    Ok(missing.first().map(fault))
+}
