@@ -21,6 +21,7 @@ mod outcome;
 mod plan;
 mod public_name;
 mod reading;
+mod reading_back;
 pub mod report;
 mod settings;
 mod sources;

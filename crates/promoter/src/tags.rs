@@ -6,12 +6,21 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use oci::{Digest, Reference, Tag};
-use registry_client::{RepositoryClient, TagWrite};
+use registry_client::{Error, RepositoryClient, TagWrite};
 
-use crate::{Outcome, Run, Verdict, hosts::Reason, plan::tag_move};
+use crate::{
+    Outcome, Run, Verdict,
+    hosts::Reason,
+    plan::tag_move,
+    reading_back::{self, MAX_REREADS},
+};
 
 /// Requests at once to one repository when all written tags are read again.
 const LOOKS_AT_ONCE: usize = 8;
+
+/// What is said of a tag that was written and read back, and cannot be read at the end of the run.
+const DELETED: &str = "the tag was written and read back, and the registry does not return it any more (404): it was deleted, or a \
+     replica does not have it yet";
 
 /// A manifest as it is written under tags.
 #[derive(Clone, Debug)]
@@ -46,21 +55,44 @@ pub(crate) async fn write(
         None => {}
     }
     let written = repository.put_tag_if_absent(tag, &root.media_type, root.bytes.clone()).await;
-    match written.map_err(broken)? {
+    let written = written.map_err(broken)?;
+    match written {
         TagWrite::Written(stored) if stored != root.digest => {
             return Err(failed(format!("the registry stored the tag on {stored}")));
         }
         TagWrite::Written(_) | TagWrite::Taken => {}
     }
-    let head = repository.find_manifest(&by_tag).await.map_err(broken)?;
-    match lost_race(&root.digest, head.map(|head| head.digest)) {
+    let unreadable = match written {
+        TagWrite::Written(_) => "the registry accepted the tag, but does not return it (404)",
+        TagWrite::Taken => {
+            "the registry says that the tag exists (412), but does not return it (404)"
+        }
+    };
+    let there = read_back(run, repository, &by_tag).await.map_err(broken)?;
+    match not_as_written(&root.digest, there, unreadable) {
         None => Ok(()),
         Some(reason) => Err(failed(reason)),
     }
 }
 
-/// What is to be said of a tag that was written and is found there now.
-fn lost_race(wanted: &Digest, there: Option<Digest>) -> Option<Reason> {
+/// What a tag is on that exists as far as is known. A registry may not return it shortly after its write, so that it is
+/// read several times before it is taken for absent.
+async fn read_back(
+    run: &Run<'_>,
+    repository: &RepositoryClient,
+    tag: &Reference,
+) -> Result<Option<Digest>, Error> {
+    for rereads in 0..MAX_REREADS {
+        if let Some(head) = repository.find_manifest(tag).await? {
+            return Ok(Some(head.digest));
+        }
+        reading_back::wait(run, rereads).await;
+    }
+    Ok(repository.find_manifest(tag).await?.map(|head| head.digest))
+}
+
+/// What is to be said of a tag that was written, by what it is on now; `unreadable` if it is on nothing.
+fn not_as_written(wanted: &Digest, there: Option<Digest>, unreadable: &str) -> Option<Reason> {
     match there {
         Some(there) if there == *wanted => None,
         Some(there) => {
@@ -70,7 +102,7 @@ fn lost_race(wanted: &Digest, there: Option<Digest>) -> Option<Reason> {
             );
             Some(reason.into())
         }
-        None => Some("lost the race: somebody wrote the tag, and it is gone now; run again".into()),
+        None => Some(format!("{unreadable}; run again").into()),
     }
 }
 
@@ -107,15 +139,15 @@ async fn look_at(
 ) -> Vec<(usize, Reason)> {
     let repository = &run.destination(destination);
     let place = &run.edges.destinations()[destination];
-    let head = async |tag: &Tag| {
+    let read = async |tag: &Tag| {
         run.hosts.check(repository.host()).await?;
-        let head = repository.find_manifest(&Reference::Tag(tag.clone())).await;
-        head.map_err(|error| run.hosts.explain(repository.host(), &error))
+        let there = read_back(run, repository, &Reference::Tag(tag.clone())).await;
+        there.map_err(|error| run.hosts.explain(repository.host(), &error))
     };
     let looks = stream::iter(indices).map(|&index| async move {
         let edge = &place.edges[outcomes[index].edge.edge];
-        let reason = match head(run.edges.tag(edge)?).await {
-            Ok(head) => lost_race(&run.edges.digest(edge), head.map(|head| head.digest))?,
+        let reason = match read(run.edges.tag(edge)?).await {
+            Ok(there) => not_as_written(&run.edges.digest(edge), there, DELETED)?,
             Err(why) => format!("written, but it could not be read again: {why}").into(),
         };
         Some((index, reason))

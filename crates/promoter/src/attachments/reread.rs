@@ -7,16 +7,12 @@
 //!
 //! The rules are `docs/promotion.md`, "Attachments".
 
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use futures_util::{StreamExt as _, stream};
 use oci::{Digest, Reference};
 use promotion_manifest::WishId;
 use registry_client::RepositoryClient;
-use tokio::time::sleep;
 use transfer::Image;
 
 use super::{
@@ -26,16 +22,9 @@ use super::{
 use crate::{
     Outcome, Run, Verdict,
     hosts::Reason,
+    reading_back::{self, MAX_REREADS},
     work::{Origin, Target, Work},
 };
-
-/// How often what others replaced is written again. A client that merges needs one; the others are for a third and a
-/// fourth run at the same time. A client that does not merge would win each time.
-const MAX_REPAIRS: u32 = 3;
-
-/// The longest wait before the first repair is read again; each further one is twice as long. Two runs that write at
-/// the same moment do not read at the same moment, and a write that was under way by then is seen.
-const LONGEST_WAIT: Duration = Duration::from_millis(250);
 
 /// Repositories whose attachments are read again at once.
 const REPOSITORIES_AT_ONCE: usize = 8;
@@ -109,7 +98,7 @@ async fn confirm(
         for at in replaced {
             let written = &mut written[at];
             let repaired = match repairs {
-                MAX_REPAIRS => Err(Reason::from("other clients replace it each time; run again")),
+                MAX_REREADS => Err(Reason::from("other clients replace it each time; run again")),
                 _ => repair(run, repository, written).await,
             };
             if let Err(why) = repaired {
@@ -118,10 +107,10 @@ async fn confirm(
                 failed.insert(written.wish, reason.into());
             }
         }
-        if repairs == MAX_REPAIRS {
+        if repairs == MAX_REREADS {
             return failed;
         }
-        sleep(run.hosts.client(None).jitter(LONGEST_WAIT * 2_u32.pow(repairs))).await;
+        reading_back::wait(run, repairs).await;
         repairs += 1;
     }
 }

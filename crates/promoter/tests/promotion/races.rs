@@ -134,3 +134,30 @@ async fn a_tag_that_is_moved_later_in_the_run_is_seen_at_its_end() {
     assert_eq!(verdicts(&report), ["copied", "copied", "copied", "failed"], "{report:#}");
     assert!(reason(&report, "failed").starts_with("lost the race"));
 }
+
+#[tokio::test]
+async fn a_tag_that_is_readable_only_shortly_after_its_write_is_waited_for() {
+    let image = fixture::image(1, 1);
+    for (reads, ended) in [(2, "copied"), (usize::MAX, "failed")] {
+        let harbour = Harbour::open().await;
+        harbour.staging.load("staging/team/app", None, &image).await;
+        let [late, other] = &harbour.production;
+        // One GET comes before the write. Each read after it is a HEAD and a GET.
+        for (method, times) in [(Method::HEAD, reads), (Method::GET, reads.saturating_add(1))] {
+            late.fail(Fault::on(method, "/manifests/v1").times(times).status(404));
+        }
+        let project = harbour.project("team", &entry("app", &image, &["v1"]));
+        let report = promote(vec![project], Write).await;
+        assert_eq!(verdicts(&report), ["copied", ended], "{report:#}");
+        for registry in [late, other] {
+            assert_eq!(registry.count(put("v1")), 1);
+        }
+        if ended == "failed" {
+            let told = reason(&report, ended);
+            assert!(
+                told.starts_with("the registry accepted the tag, but does not return it"),
+                "{told}"
+            );
+        }
+    }
+}
