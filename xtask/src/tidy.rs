@@ -22,7 +22,7 @@ pub(crate) struct Offence {
     pub(crate) file: String,
     /// The line, counted from 1; 0 when it is about the file as a whole.
     pub(crate) line: usize,
-    /// What is wrong, and how to mend it.
+    /// What is wrong, and how to correct it.
     pub(crate) what: String,
 }
 
@@ -54,8 +54,8 @@ pub(crate) fn run(out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         writeln!(out, "{offence}")?;
     }
     match offences.len() {
-        0 => writeln!(out, "tidy: {} files, nothing to mend", files.len())?,
-        count => writeln!(out, "tidy: {count} to mend")?,
+        0 => writeln!(out, "tidy: {} files, nothing to correct", files.len())?,
+        count => writeln!(out, "tidy: {count} to correct")?,
     }
     Ok(if offences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -30,7 +30,7 @@ pub(crate) async fn ask_everybody(run: &Run<'_>, doubtful: &[EdgeRef]) -> HashMa
         let doubtful = wanted.filter(|digest| known.contains_key(digest));
         questions.extend(doubtful.map(|digest| (digest, index, None)));
     }
-    run.progress.stage("asking everybody about missing digests", questions.len() as u64);
+    run.progress.stage("looking for missing digests in all registries", questions.len() as u64);
     let asked = stream::iter(questions).map(|(digest, destination, wish)| async move {
         let origin = wish.map_or(Origin::Destination(destination), Origin::Source);
         let has = run.stop.unless_stopped(has(run, origin, digest)).await;

@@ -109,5 +109,5 @@ impl Hosts {
 }
 
 fn unreachable(host: &Host, error: &dyn fmt::Display) -> Reason {
-    format!("registry {host} does not answer: {error}").into()
+    format!("registry {host} did not respond: {error}").into()
 }

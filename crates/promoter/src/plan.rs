@@ -231,7 +231,7 @@ impl Planner<'_> {
     fn unseen(&self, place: &DestinationRepository, edge: &Edge) -> Option<Reason> {
         let (having, unasked) = self.sources(place, edge);
         let reason = having.is_empty().then(|| unasked.into_iter().next())??;
-        Some(format!("whether its attachments are all there is not known: {reason}").into())
+        Some(format!("cannot compare attachments: {reason}").into())
     }
 
     /// The task of copying the digest of `edge` from wherever it can be had, or why that is nowhere.
@@ -271,7 +271,7 @@ pub(crate) fn tag_move(there: &Digest) -> Reason {
 
 fn lost(source: &RegistryPrefix) -> Reason {
     let reason = format!(
-        "the digest is neither in {source} nor in any destination; check it for a slip, \
+        "the digest is neither in {source} nor in any destination; check it for a typo, \
          or push the image to staging again"
     );
     reason.into()

@@ -13,7 +13,7 @@ pub enum AttachmentsTo {
     All,
     /// To those below the canonical registry.
     Canonical,
-    /// Nowhere: nobody looks for them.
+    /// Nowhere: they are not looked for.
     Nowhere,
 }
 

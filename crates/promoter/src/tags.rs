@@ -116,7 +116,7 @@ pub(crate) async fn look_again(run: &Run<'_>, outcomes: &mut [Outcome]) {
             by_repository.entry(outcome.edge.destination).or_default().push(index);
         }
     }
-    run.progress.stage("looking at written tags again", by_repository.len() as u64);
+    run.progress.stage("verifying written tags", by_repository.len() as u64);
     let told: &[Outcome] = outcomes;
     let looks = stream::iter(by_repository).map(|(destination, indices)| async move {
         let looked = run.stop.unless_stopped(look_at(run, destination, &indices, told)).await;

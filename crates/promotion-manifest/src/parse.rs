@@ -32,9 +32,9 @@ pub fn parse_plain(file: &str, text: &str) -> Parsed {
     let mut report = Report::new(file, &name);
     let (mut found, mut list) = (None, Vec::new());
     let minimum = "write `registries:` and `images:`";
-    if let Some(root) =
-        yaml::read(text, &mut report).filter(|root| has_keys(root, minimum, &mut report))
-    {
+    let root = yaml::read(text, &mut report);
+    let root = root.filter(|root| has_keys(root, minimum, &mut report));
+    if let Some(root) = root.filter(|root| is_no_list(root, &mut report)) {
         let rule = "the file must be a mapping with `registries` and `images`";
         let names = ["images", "registries", "imagesPath", "provenance"];
         if let Some([images, rest @ ..]) = root.fields(rule, names, &mut report) {
@@ -72,6 +72,16 @@ fn has_keys(root: &Node<'_>, minimum: &str, report: &mut Report) -> bool {
         report.leave_out_project(root.position, format!("the file is empty; {minimum}"));
     }
     !is_empty
+}
+
+/// Whether the file is not a list, as the images of a thin manifest are; if it is, that is reported.
+fn is_no_list(root: &Node<'_>, report: &mut Report) -> bool {
+    let is_list = root.is_list();
+    if is_list {
+        let message = "this looks like a thin images.yaml; use --thin-manifest-dir";
+        report.leave_out_project(root.position, message);
+    }
+    !is_list
 }
 
 /// What stands beside the images.

@@ -232,6 +232,10 @@ impl<'t> Node<'t> {
         }
     }
 
+    pub(crate) const fn is_list(&self) -> bool {
+        matches!(self.value, Value::List(_))
+    }
+
     /// The keys and values of a mapping.
     pub(crate) fn mapping(&self, rule: &str, report: &mut Report) -> Option<&[[Self; 2]]> {
         match &self.value {

@@ -27,7 +27,7 @@ pub(crate) enum Login {
     /// There are none.
     Missing { host: Box<str>, looked_in: Box<str> },
     /// The registry does not accept them.
-    Rejected { who: Box<str> },
+    Rejected { who: Box<str>, instead: Box<str> },
     /// The registry accepts them, or it is not known whether it does.
     Sent { who: Box<str> },
 }
@@ -38,7 +38,7 @@ impl fmt::Display for Login {
             Self::Missing { host, looked_in } => {
                 write!(f, "; no credentials for {host} were found ({looked_in})")
             }
-            Self::Rejected { who } => write!(f, "; {who} rejected: log in again, or correct that"),
+            Self::Rejected { who, instead } => write!(f, "; {who} rejected: {instead}"),
             Self::Sent { who } => write!(f, "; {who} sent"),
         }
     }
@@ -89,6 +89,7 @@ impl Client {
             Credential::Identity(_) => "the identity token".to_owned(),
             Credential::Token(_) => "the registry token".to_owned(),
         };
+        let instead = found.source.correction(&host).into();
         let who = format!("{name} from {} was", found.source).into();
         let is_accepted = match error.fault() {
             Fault::Token { .. } => self.accepts(asked, access, &scheme, found.credential).await,
@@ -98,7 +99,7 @@ impl Client {
                 !is_refused || !scheme.sends(&found.credential)
             }
         };
-        Some(if is_accepted { Login::Sent { who } } else { Login::Rejected { who } })
+        Some(if is_accepted { Login::Sent { who } } else { Login::Rejected { who, instead } })
     }
 
     /// Whether a realm accepts credentials, as far as it is known. It is asked once.

@@ -2,6 +2,8 @@
 
 use std::{fmt, path::PathBuf};
 
+use oci::Host;
+
 use super::Credential;
 
 /// Credentials, and where they come from.
@@ -22,6 +24,18 @@ pub(crate) enum Origin {
     Helper { name: Box<str>, file: PathBuf },
     /// Google's key, login or metadata server.
     Google,
+}
+
+impl Origin {
+    /// What to do where credentials for `host` from there are rejected.
+    pub(crate) fn correction(&self, host: &Host) -> String {
+        match self {
+            Self::Caller => "correct the settings".to_owned(),
+            Self::File(_) => format!("run `docker login {host}`, or correct that file"),
+            Self::Helper { .. } => format!("run `docker login {host}`"),
+            Self::Google => "check which account Google's credentials are of".to_owned(),
+        }
+    }
 }
 
 impl fmt::Display for Origin {

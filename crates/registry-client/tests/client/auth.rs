@@ -270,7 +270,7 @@ async fn a_registry_token_is_sent_as_it_is() {
 #[tokio::test]
 async fn what_is_wrong_with_a_realm_is_said() {
     let rejected =
-        "; the password of user `me` from the settings was rejected: log in again, or correct that";
+        "; the password of user `me` from the settings was rejected: correct the settings";
     let denied = format!("403 Forbidden (DENIED: no){rejected}");
     for (status, body, text) in [
         (403, r#"{"errors":[{"code":"DENIED","message":"no"}]}"#, &*denied),
