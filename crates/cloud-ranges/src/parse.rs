@@ -63,8 +63,9 @@ impl fmt::Display for Format {
 pub enum ParseError {
     /// Not JSON, or not of this shape. The source has line and column.
     #[error(
-        "it is not a list of address ranges in the format `{format}`: {source}; \
-         fetch the list again, or name the format that it has"
+        "it is not a list of address ranges in the format `{format}`: {}; \
+         fetch the list again, or name the format that it has",
+        brief(source)
     )]
     Json {
         /// What it was taken for.
@@ -73,7 +74,7 @@ pub enum ParseError {
         source: serde_json::Error,
     },
     /// The line of a `cidr` list does not begin with a prefix.
-    #[error("line {line}: {source}; mend the line, or put `#` before it")]
+    #[error("line {line}: {source}; correct the line, or put `#` before it")]
     NotAPrefix {
         /// Counted from 1.
         line: usize,
@@ -180,7 +181,7 @@ fn cidr(bytes: &[u8]) -> Result<Vec<Listed>, ParseError> {
         let net = parse_net(first).map_err(|source| ParseError::NotAPrefix { line, source })?;
         let region = words.next().unwrap_or(Location::GLOBAL).to_owned();
         if let Some(rest) = words.next() {
-            return Err(ParseError::TooMuch { line, rest: rest.to_owned() });
+            return Err(ParseError::TooMuch { line, rest: quoted(rest) });
         }
         listed.push((net, region));
     }
@@ -194,7 +195,38 @@ fn net<'de, D: Deserializer<'de>>(deserializer: D) -> Result<IpNet, D::Error> {
 /// A prefix as the lists write it; a bare address is the prefix of that address alone.
 fn parse_net(text: &str) -> Result<IpNet, NetError> {
     let bare = || text.parse::<IpAddr>().ok().map(IpNet::from);
-    text.parse().ok().or_else(bare).ok_or_else(|| NetError(text.to_owned()))
+    text.parse().ok().or_else(bare).ok_or_else(|| NetError(quoted(text)))
+}
+
+/// How many characters of a word an error quotes: more than the longest prefix has, and no whole file of secrets that
+/// was named by mistake.
+const QUOTED_CHARS: usize = 40;
+
+/// A word as an error quotes it.
+fn quoted(word: &str) -> String {
+    match word.char_indices().nth(QUOTED_CHARS) {
+        Some((end, _)) => format!("{}…", &word[..end]),
+        None => word.to_owned(),
+    }
+}
+
+/// How many characters of what is wrong with JSON an error says. The longest message without a quotation is shorter.
+const JSON_ERROR_CHARS: usize = 160;
+
+/// What is wrong with JSON, and where. A message that quotes a long text of the file is cut.
+fn brief(error: &serde_json::Error) -> String {
+    let said = error.to_string();
+    match said.char_indices().nth(JSON_ERROR_CHARS) {
+        Some((end, _)) => {
+            format!(
+                "{}… at line {} column {}",
+                &said[..end.min(QUOTED_CHARS)],
+                error.line(),
+                error.column()
+            )
+        }
+        None => said,
+    }
 }
 
 #[cfg(test)]
@@ -241,6 +273,10 @@ mod tests {
         let goog = r#"{"prefixes": [{"ipv4Prefix": "34.1.208.0/20"}]}"#;
         let both =
             r#"{"prefixes": [{"ipv4Prefix": "1.0.0.0/8", "ipv6Prefix": "::/8", "scope": "x"}]}"#;
+        let long = "é".repeat(200);
+        let cut = format!("`{}…`", "é".repeat(40));
+        let behind = format!("10.0.0.0/8 a {long}");
+        let in_json = format!("{{\"prefixes\": \"{long}\"}}");
         let bad_net = "{\"prefixes\": [\n{\"ip_prefix\": \"3.4.12.4/33\", \"region\": \"x\"}], \"ipv6_prefixes\": []}";
         for (format, text, expected) in [
             (Format::Aws, "", "line 1 column 0"),
@@ -262,9 +298,13 @@ mod tests {
             (Format::Cidr, "10.0.0.0/8\n10.0.0/8 x", "line 2: `10.0.0/8` is not"),
             (Format::Cidr, "10.0.0.0/8,x", "line 1: `10.0.0.0/8,x` is not"),
             (Format::Cidr, "10.0.0.0/8 a b", "line 1: a prefix and a region are all"),
+            (Format::Cidr, &long, &*cut),
+            (Format::Cidr, &behind, &*cut),
+            (Format::Gcp, &in_json, "… at line 1 column"),
         ] {
             let error = read(format, text).expect_err(text);
             assert!(error.contains(expected), "{text}: {error}");
+            assert!(!error.contains(&"é".repeat(41)), "{text}: {error}");
         }
         let not_text = parse(Format::Cidr, "c", b"10.0.0.0/8\n\xff");
         assert!(matches!(not_text, Err(ParseError::NotText { line: 2, .. })));
