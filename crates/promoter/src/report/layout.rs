@@ -24,6 +24,17 @@ impl Width {
     }
 }
 
+impl Width {
+    /// How far to the right a line may begin, `indent` at most, so that the first word of `text` stays whole.
+    fn indent_of(self, text: &str, indent: usize) -> usize {
+        let word = columns(text.split(' ').next().unwrap_or_default());
+        match self {
+            Self::Columns(width) if word <= width => indent.min(width - word),
+            _ => indent,
+        }
+    }
+}
+
 /// The number of columns that `text` takes.
 fn columns(text: &str) -> usize {
     text.chars().count()
@@ -31,11 +42,12 @@ fn columns(text: &str) -> usize {
 
 /// A row of `parts`, `indent` columns from the left: on one line if there is room for it, else a part that does not
 /// fit begins a line of its own, further to the right, and is wrapped between its words. A word that is longer than
-/// a line, such as a digest, is left whole.
+/// a line is left whole, and one that fits only further to the left, such as a digest tag, begins there.
 #[must_use]
 pub fn row(indent: usize, parts: &[impl AsRef<str>], width: Width) -> String {
-    let mut row = " ".repeat(indent);
-    let mut used = indent;
+    let first = parts.first().map_or("", AsRef::as_ref);
+    let mut used = width.indent_of(first, indent);
+    let mut row = " ".repeat(used);
     for (at, part) in parts.iter().map(AsRef::as_ref).enumerate() {
         // A reason follows its colon.
         let gap = if row.ends_with(':') { " " } else { GAP };
@@ -43,7 +55,7 @@ pub fn row(indent: usize, parts: &[impl AsRef<str>], width: Width) -> String {
             row.push_str(gap);
             used += gap.len();
         } else if at > 0 {
-            used = break_line(&mut row, indent + 2);
+            used = break_line(&mut row, width.indent_of(part, indent + 2));
         }
         used = words(&mut row, part, used, indent + 4, width);
     }
@@ -57,7 +69,7 @@ fn words(row: &mut String, text: &str, mut used: usize, indent: usize, width: Wi
             row.push(' ');
             used += 1;
         } else if at > 0 {
-            used = break_line(row, indent);
+            used = break_line(row, width.indent_of(word, indent));
         }
         row.push_str(word);
         used += columns(word);
@@ -168,6 +180,20 @@ mod tests {
                 "  app:v1\n    {digest}\n    at a.example/x,\n      b.example/y:\n    tag move: it\n      stays"
             )
         );
+    }
+
+    #[test]
+    fn a_word_that_fits_a_line_is_not_broken_by_its_indent() {
+        let digest_tag = format!("sha256-{}.att", "a".repeat(64));
+        let with = format!("with attachments {digest_tag}, x");
+        assert_eq!(
+            row(2, &["app:v1", &with], Width::Columns(80)),
+            format!("  app:v1\n    with attachments\n    {digest_tag},\n      x")
+        );
+        for (indent, width, begins) in [(4, 80, 4), (6, 80, 5), (6, 75, 0), (6, 74, 6)] {
+            let row = row(indent, &[&digest_tag], Width::Columns(width));
+            assert_eq!(row, format!("{:begins$}{digest_tag}", ""), "{indent} {width}");
+        }
     }
 
     #[test]
