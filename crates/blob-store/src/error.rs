@@ -9,19 +9,27 @@ use oci::Digest;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The text is not the URL of a store that we can use.
-    #[error(
-        "`{url}` is not the URL of a blob store: {why}; supported is `file:///absolute/directory`"
-    )]
+    /// The text is not the URL of a directory. The caller says which text, and what gave it.
+    #[error("{why}; write {instead}")]
     Url {
-        /// The text.
-        url: String,
         /// What is wrong with it.
         why: String,
+        /// What to write.
+        instead: String,
     },
     /// The operating system refused: no space, no permission, a broken disk.
     #[error("cannot {action} `{}`: {cause}", path.display())]
     Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The refusal.
+        cause: io::Error,
+    },
+    /// The store's own directories cannot be made or written to.
+    #[error("cannot {action} `{}`: {cause}", path.display())]
+    Unwritable {
         /// What was tried, as a verb.
         action: &'static str,
         /// On what.
@@ -85,6 +93,29 @@ impl Error {
         matches!(self, Self::Corrupt { .. } | Self::TooLarge { .. })
     }
 
+    /// Whether nothing else could be written either: the disk is full or read-only, or the store's directories cannot
+    /// be used.
+    #[must_use]
+    pub fn is_of_whole_store(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        match self {
+            Self::Unwritable { .. } | Self::NotADirectory { .. } => true,
+            Self::Io { cause, .. } => {
+                matches!(cause.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem)
+            }
+            _ => false,
+        }
+    }
+
+    /// What a refusal of `action` on one of the store's directories becomes.
+    pub(crate) fn unwritable(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |cause| Self::Unwritable { action, path, cause }
+    }
+
     /// What an operating system's refusal of `action` on `path` becomes.
     pub(crate) fn io(
         action: &'static str,
@@ -102,4 +133,21 @@ pub struct WrongDigest {
     pub expected: Digest,
     /// What came.
     pub found: Digest,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_concerns_the_whole_store_and_a_single_file_does_not() {
+        // Linux's numbers: no space, read-only, quota; no permission, file too large.
+        for (number, is_whole) in [(28, true), (30, true), (122, true), (13, false), (27, false)] {
+            let refused = || io::Error::from_raw_os_error(number);
+            let of_file = Error::io("write", "/s/blob")(refused());
+            assert_eq!(of_file.is_of_whole_store(), is_whole, "{of_file}");
+            let of_directory = Error::unwritable("create the directory", "/s")(refused());
+            assert!(of_directory.is_of_whole_store(), "{of_directory}");
+        }
+    }
 }

@@ -94,7 +94,7 @@ impl Directory {
             .rand_bytes(PARTIAL_RANDOM)
             .permissions(Permissions::from_mode(0o644))
             .tempfile_in(&hidden)
-            .map_err(Error::io("create a partial file in", hidden))?
+            .map_err(Error::unwritable("create a partial file in", hidden))?
             .into_parts();
         let digester = Digester::new(digest.algorithm());
         Ok(Partial { digest: *digest, name: self.path(digest), path, file, digester, written: 0 })
@@ -120,7 +120,8 @@ impl Inner {
         check_directories(&self.root)?;
         check_directory(&hidden)?;
         for directory in [&hidden, &images] {
-            fs::create_dir_all(directory).map_err(Error::io("create the directory", directory))?;
+            fs::create_dir_all(directory)
+                .map_err(Error::unwritable("create the directory", directory))?;
         }
         // The entries of the directories themselves must outlive a power cut, too.
         for directory in images.ancestors().take(3) {
@@ -130,7 +131,7 @@ impl Inner {
         // Looks first: opening a FIFO would block, and a link may lead out of the store.
         size_of(&path)?;
         let options = File::options().create(true).truncate(false).write(true).open(&path);
-        let file = options.map_err(Error::io("open the lock", path))?;
+        let file = options.map_err(Error::unwritable("open the lock", path))?;
         let lock = match clean_and_share(&file, &hidden) {
             Ok(cleaned) => {
                 if let Err(error) = cleaned {

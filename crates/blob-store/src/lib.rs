@@ -27,13 +27,15 @@ pub fn directory(url: &str) -> Result<PathBuf, Error> {
 }
 
 fn parse(url: &str) -> Result<(Url, PathBuf), Error> {
-    let refused = |why: &str| Error::Url { url: url.to_owned(), why: why.to_owned() };
+    let path_url = || Url::from_file_path(url).ok().map(String::from);
+    let instead = path_url().unwrap_or_else(|| "file:///absolute/directory".to_owned());
+    let refused = |why: &str| Error::Url { why: why.to_owned(), instead: instead.clone() };
     let parsed = Url::parse(url).map_err(|error| match error {
-        ParseError::RelativeUrlWithoutBase => refused("it has no scheme"),
-        error => refused(&error.to_string()),
+        ParseError::RelativeUrlWithoutBase => refused("not a URL"),
+        error => refused(&format!("not a URL ({error})")),
     })?;
     if parsed.scheme() != "file" {
-        return Err(refused("stores of its scheme are not supported"));
+        return Err(refused(&format!("the scheme `{}` is not supported", parsed.scheme())));
     }
     if parsed.query().is_some() || parsed.fragment().is_some() {
         return Err(refused("a directory has no `?` and no `#` (write %3F, %23)"));

@@ -38,6 +38,8 @@ pub(crate) enum NotMirrored {
     Failed(Content),
     /// The registry does not answer, and is not asked any more.
     HostLost,
+    /// The store takes nothing, and is not written to any more.
+    StoreLost,
     /// The way to it passed a bound; another tag may reach it by a shorter one.
     Beyond(Beyond),
 }
@@ -57,12 +59,6 @@ impl From<NotMirrored> for Fault {
 impl From<Beyond> for Fault {
     fn from(bound: Beyond) -> Self {
         Self::Is(NotMirrored::Beyond(bound))
-    }
-}
-
-impl From<blob_store::Error> for Fault {
-    fn from(error: blob_store::Error) -> Self {
-        Self::Said(error.to_string())
     }
 }
 
@@ -150,9 +146,9 @@ impl Walk<'_> {
             }
             Ok(None) => Replaces::Nothing,
             Err(error) if error.is_damaged() => Replaces::Damaged,
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(self.run.not_stored(&error)),
         };
-        self.run.host_answers()?;
+        self.run.may_go_on()?;
         let fetched = Node::fetch(self.from, digest, parent).await;
         let fetched = fetched.map_err(|error| self.run.not_copied(&error))?;
         self.count(fetched.bytes.len())?;
@@ -172,7 +168,13 @@ impl Walk<'_> {
 
     async fn new_blob(&self, blob: &Descriptor, parent: &Digest) -> Result<(), Fault> {
         let run = self.run;
-        let replaces = match run.options.to.size(&blob.digest).await? {
+        let replaces = match run
+            .options
+            .to
+            .size(&blob.digest)
+            .await
+            .map_err(|error| run.not_stored(&error))?
+        {
             Some(size) if size == blob.size => {
                 run.totals().already_there += 1;
                 return Ok(());
@@ -182,7 +184,7 @@ impl Walk<'_> {
         };
         if run.options.confirm == Confirm::Write {
             let _in_motion = run.in_motion.acquire().await;
-            run.host_answers()?;
+            run.may_go_on()?;
             for outcome in copy_blob(self.from, parent, blob, &[&run.destination]).await {
                 outcome.map_err(|error| run.not_copied(&error))?;
             }
@@ -236,7 +238,9 @@ impl Run<'_> {
         let FetchedManifest { digest, bytes, .. } = manifest;
         let size = bytes.len() as u64;
         if self.options.confirm == Confirm::Write {
-            self.options.to.put(&digest, bytes).await?;
+            self.may_go_on()?;
+            let put = self.options.to.put(&digest, bytes).await;
+            put.map_err(|error| self.not_stored(&error))?;
         }
         let mut totals = self.totals();
         match replaces {
@@ -251,7 +255,18 @@ impl Run<'_> {
         if error.is_source() && error.is_unreachable() {
             return self.lose_host(error).into();
         }
-        Fault::Said(error.to_string())
+        match error.of_store() {
+            Some(cause) if cause.is_of_whole_store() => self.lose_store(cause).into(),
+            _ => Fault::Said(error.to_string()),
+        }
+    }
+
+    fn not_stored(&self, error: &blob_store::Error) -> Fault {
+        if error.is_of_whole_store() {
+            self.lose_store(error).into()
+        } else {
+            Fault::Said(error.to_string())
+        }
     }
 }
 
@@ -276,7 +291,10 @@ fn together(
 ) -> Result<(), NotMirrored> {
     match (so_far, next) {
         (Ok(()), next) => next,
-        (Err(NotMirrored::Failed(_)), Err(NotMirrored::HostLost | NotMirrored::Beyond(_))) => next,
+        (
+            Err(NotMirrored::Failed(_)),
+            Err(NotMirrored::HostLost | NotMirrored::StoreLost | NotMirrored::Beyond(_)),
+        ) => next,
         (failed, _) => failed,
     }
 }

@@ -60,6 +60,7 @@ pub async fn mirror(
         reads: Semaphore::new(READS_AT_ONCE),
         in_motion: Semaphore::new(BLOBS_IN_MOTION),
         lost: OnceLock::new(),
+        store_lost: OnceLock::new(),
         unreached: Mutex::default(),
         totals: Mutex::default(),
     };
@@ -81,6 +82,8 @@ pub(crate) struct Run<'a> {
     pub(crate) in_motion: Semaphore,
     /// How it was found that the registry does not answer; it is not asked any more then.
     lost: OnceLock<String>,
+    /// Why the store takes nothing; it is not written to any more then.
+    store_lost: OnceLock<String>,
     /// How many tags were not reached for that reason, of each repository; 0 when they are not known.
     unreached: Mutex<BTreeMap<Repository, u64>>,
     totals: Mutex<Totals>,
@@ -131,8 +134,11 @@ impl Run<'_> {
             Ok(()) => {}
             Err(Fault::Said(reason)) => failed(reason),
             Err(Fault::Is(NotMirrored::HostLost)) => self.not_reached(from.name(), 1),
+            Err(Fault::Is(NotMirrored::StoreLost)) => {
+                failed(self.store_lost.get().cloned().unwrap_or_default());
+            }
             Err(Fault::Is(NotMirrored::Failed(content))) => {
-                failed(format!("it is incomplete: {content} is missing"));
+                failed(format!("it is incomplete: {content} could not be stored"));
             }
             Err(Fault::Is(NotMirrored::Beyond(bound))) => {
                 failed(format!("it is refused: it reaches {bound}"));
@@ -144,6 +150,22 @@ impl Run<'_> {
     /// Whether the registry may still be asked.
     pub(crate) fn host_answers(&self) -> Result<(), NotMirrored> {
         if self.lost.get().is_some() { Err(NotMirrored::HostLost) } else { Ok(()) }
+    }
+
+    /// Whether there is a registry to read from and a store to write to.
+    pub(crate) fn may_go_on(&self) -> Result<(), NotMirrored> {
+        self.host_answers()?;
+        if self.store_lost.get().is_some() { Err(NotMirrored::StoreLost) } else { Ok(()) }
+    }
+
+    /// The store takes nothing: each further object would be read in vain.
+    pub(crate) fn lose_store(&self, error: &dyn fmt::Display) -> NotMirrored {
+        self.store_lost.get_or_init(|| {
+            let how = format!("{} cannot be written to: {error}", self.options.to);
+            tracing::info!("{how}");
+            how
+        });
+        NotMirrored::StoreLost
     }
 
     /// The registry does not answer: it would cost a time-out for each further question.

@@ -44,15 +44,23 @@ pub struct Failure {
     pub reason: String,
 }
 
+impl Failure {
+    /// What was not mirrored; nothing when it concerns the whole prefix.
+    #[must_use]
+    pub fn name(&self) -> Option<String> {
+        let repository = self.repository.as_ref()?;
+        Some(match &self.reference {
+            Some(Reference::Tag(tag)) => format!("{repository}:{tag}"),
+            Some(Reference::Digest(digest)) => format!("{repository}@{digest}"),
+            None => repository.to_string(),
+        })
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.repository, &self.reference) {
-            (Some(repository), Some(Reference::Tag(tag))) => write!(f, "{repository}:{tag}: ")?,
-            (Some(repository), Some(Reference::Digest(digest))) => {
-                write!(f, "{repository}@{digest}: ")?;
-            }
-            (Some(repository), None) => write!(f, "{repository}: ")?,
-            (None, _) => {}
+        if let Some(name) = self.name() {
+            write!(f, "{name}: ")?;
         }
         f.write_str(&self.reason)
     }

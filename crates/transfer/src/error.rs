@@ -76,6 +76,16 @@ impl Error {
         }
     }
 
+    /// What a blob store that was the destination did.
+    #[must_use]
+    pub fn of_store(&self) -> Option<&blob_store::Error> {
+        let Self::Destination(error) = self else { return None };
+        match &**error {
+            DestinationError::Store { cause, .. } => Some(cause),
+            _ => None,
+        }
+    }
+
     /// Whether a registry could not be asked at all, so that asking it for something else will most
     /// likely end the same way: that of the source if [`Error::is_source`], else that of the destination.
     #[must_use]

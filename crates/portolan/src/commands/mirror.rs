@@ -1,10 +1,15 @@
 //! `portolan mirror`: registry prefix to blob store, totals, exit code.
 
-use std::io::{self, Write as _};
+use std::{
+    collections::HashMap,
+    io::{self, Write},
+};
 
+use anyhow::Context as _;
 use blob_store::BlobStore;
 use mirror::{Failure, MirrorOptions, Totals};
-use promoter::report::row;
+use oci::Reference;
+use promoter::report::{Width, row};
 use serde_json::json;
 use transfer::Confirm;
 use wording::counted;
@@ -16,10 +21,13 @@ use crate::{
     signals,
 };
 
+/// How many failures of one cause are named before they are only counted, as in the report of a promotion.
+const NAMED: usize = 5;
+
 pub(crate) async fn run(mirror: &Mirror, printer: &Printer) -> anyhow::Result<Exit> {
     let options = MirrorOptions {
         from: mirror.from.clone(),
-        to: BlobStore::open(&mirror.to)?,
+        to: BlobStore::open(&mirror.to).with_context(|| format!("--to {}", mirror.to))?,
         confirm: if mirror.confirm { Confirm::Write } else { Confirm::DryRun },
     };
     let stop = signals::stop_on_termination(None)?;
@@ -42,10 +50,41 @@ fn print(printer: &Printer, output: Output, totals: &Totals, confirm: Confirm) -
     match output {
         Output::Json => writeln!(out, "{}", to_json(totals, confirm)),
         Output::Table => {
-            let width = printer.width();
-            let row = |failure: &Failure| row(0, &[format!("failed: {failure}")], width);
-            totals.failed.iter().try_for_each(|failure| writeln!(out, "{}", row(failure)))
+            let failures = by_cause(&totals.failed);
+            failures.iter().try_for_each(|alike| print_failures(&mut out, alike, printer.width()))
         }
+    }
+}
+
+/// The failures that have one cause together, in the order in which the causes came.
+fn by_cause(failed: &[Failure]) -> Vec<Vec<&Failure>> {
+    let (mut causes, mut known) = (Vec::<Vec<_>>::new(), HashMap::new());
+    for failure in failed {
+        let at = *known.entry(&*failure.reason).or_insert(causes.len());
+        match causes.get_mut(at) {
+            Some(alike) => alike.push(failure),
+            None => causes.push(vec![failure]),
+        }
+    }
+    causes
+}
+
+/// Failures of one cause: one as a row, more of them below their cause.
+fn print_failures(out: &mut impl Write, alike: &[&Failure], width: Width) -> io::Result<()> {
+    let [first, _, ..] = alike else {
+        let rows = alike.iter().map(|failure| row(0, &[format!("failed: {failure}")], width));
+        return rows.into_iter().try_for_each(|row| writeln!(out, "{row}"));
+    };
+    let is_tag = |it: &&Failure| matches!(it.reference, Some(Reference::Tag(_)));
+    let noun = if alike.iter().all(is_tag) { "tag" } else { "item" };
+    let cause = format!("failed: {}: {}", counted(alike.len() as u64, noun), first.reason);
+    writeln!(out, "{}", row(0, &[cause], width))?;
+    for name in alike.iter().take(NAMED).filter_map(|failure| failure.name()) {
+        writeln!(out, "{}", row(4, &[name], width))?;
+    }
+    match alike.len().saturating_sub(NAMED) {
+        0 => Ok(()),
+        more => writeln!(out, "    and {more} more; --output json names each"),
     }
 }
 

@@ -65,9 +65,7 @@ fn storage(serve: &RegistryServe) -> anyhow::Result<Storage> {
         );
         return Ok(Storage::memory());
     }
-    let path = blob_store::directory(url).with_context(|| {
-        format!("storage `{url}` is not known: use `memory` or file:///absolute/directory")
-    })?;
+    let path = blob_store::directory(url).with_context(|| format!("--storage {url}"))?;
     let opened = match serve.rules.read_only {
         true => Storage::read_only_directory(&path),
         false => Storage::directory(&path),

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
+
 use crate::{arguments::StoreServe, exit::Exit, server, signals, store_server};
 
 pub(crate) async fn run(serve: &StoreServe) -> anyhow::Result<Exit> {
@@ -25,7 +27,9 @@ pub(crate) async fn run(serve: &StoreServe) -> anyhow::Result<Exit> {
 /// A path, or a URL as `mirror --to` takes it.
 fn directory(given: &Path) -> anyhow::Result<PathBuf> {
     match given.to_str() {
-        Some(url) if url.contains("://") => Ok(blob_store::directory(url)?),
+        Some(url) if url.contains("://") => {
+            blob_store::directory(url).with_context(|| url.to_owned())
+        }
         _ => Ok(given.to_owned()),
     }
 }

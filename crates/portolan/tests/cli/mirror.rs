@@ -86,6 +86,31 @@ async fn what_could_not_be_mirrored_ends_with_1_and_is_named() {
 }
 
 #[tokio::test]
+async fn a_store_that_takes_nothing_is_one_cause_for_all_tags() {
+    let registry = TestRegistry::start().await;
+    let tags: Vec<_> = (1..=7).map(|at| format!("v{at}")).collect();
+    for (seed, tag) in (1..).zip(&tags) {
+        registry.load("images/app", &**tag, &fixture::image(seed, 2)).await;
+    }
+    let from = format!("{}/images", registry.host());
+    // Nothing can be made in this directory, by root neither.
+    let arguments = ["mirror", "--from", &from, "--to", "file:///proc/x", "--confirm"];
+    let ended = run(&arguments).await.expect(1);
+    let cause = "failed: 7 tags: file:///proc/x cannot be written to: cannot create the directory `/proc/x/";
+    assert!(ended.stdout.starts_with(cause), "{}", ended.stdout);
+    assert_eq!(ended.stdout.lines().count(), 7, "{}", ended.stdout);
+    assert!(ended.stdout.contains("\n    images/app:v"), "{}", ended.stdout);
+    assert!(ended.stdout.ends_with("\n    and 2 more; --output json names each\n"));
+    assert!(ended.stderr.contains("7 failed."), "{}", ended.stderr);
+    let json = run(&[&arguments[..], &["--output", "json"]].concat()).await.expect(1).json();
+    let failed = json["failed"].as_array().expect("a list");
+    let mut named: Vec<_> =
+        failed.iter().map(|it| it["reference"].as_str().expect("a tag")).collect();
+    named.sort_unstable();
+    assert_eq!(named, tags);
+}
+
+#[tokio::test]
 async fn an_unknown_kind_of_store_ends_with_2() {
     let ended = run(&["mirror", "--from", "127.0.0.1:1/x", "--to", "s3://bucket"]).await.expect(2);
     assert!(ended.stderr.contains("file://"), "{}", ended.stderr);

@@ -151,7 +151,10 @@ async fn mistakes_in_arguments_and_files_say_what_to_do() {
     let slash = "registries:\n- {name: a.example, src: true}\n- {name: b.example/prod/}\n";
     let slash = file("slash", slash);
     let store = "file:///s";
-    let cases: [(&[&str], &str); 12] = [
+    let list = file("list", "- name: app\n  dmap: {}\n");
+    let passwd = file("passwd", &format!("{}\n", "x".repeat(60)));
+    let ranges = format!("azur={passwd}");
+    let cases: [(&[&str], &str); 17] = [
         (&["promote", "--manifest", here], "is a directory; use --thin-manifest-dir\n"),
         (&["promote", "--thin-manifest-dir", &empty], "empty is a file; use --manifest\n"),
         (
@@ -164,9 +167,26 @@ async fn mistakes_in_arguments_and_files_say_what_to_do() {
         ),
         (&["mirror", "--to", store, "--from", "/prod/"], "leave out the slash at the end\n"),
         (&["mirror", "--to", store, "--from", "a/prod/"], "leave out the slash at the end\n"),
+        (&["mirror", "--to", "/s", "--from", "a/prod"], "--to /s: not a URL; write file:///s\n"),
         (
-            &["mirror", "--to", "/s", "--from", "a/prod"],
-            "`/s` is not the URL of a blob store: it has no scheme; supported is `file:///absolute/directory`\n",
+            &["mirror", "--to", "s3://b", "--from", "a/prod"],
+            "--to s3://b: the scheme `s3` is not supported; write file:///absolute/directory\n",
+        ),
+        (
+            &["registry", "serve", "--storage", "/dir"],
+            "--storage /dir: not a URL; write file:///dir\n",
+        ),
+        (
+            &["registry", "serve", "--storage", "s"],
+            "--storage s: not a URL; write file:///absolute/directory\n",
+        ),
+        (
+            &["promote", "--manifest", &list],
+            "list:1:1: this looks like a thin images.yaml; use --thin-manifest-dir\n",
+        ),
+        (
+            &["explain", "--ip", "192.0.2.1", "--ranges", &ranges, "/v2/app/manifests/v1"],
+            "line 1: `xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…` is not an address prefix",
         ),
         (
             &["serve", "--check", "--config", &empty],
