@@ -8,6 +8,7 @@ mod demo;
 mod environment;
 mod exit;
 mod logging;
+mod named_writer;
 mod printer;
 mod quantity;
 mod replaced_file;

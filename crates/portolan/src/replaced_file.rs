@@ -39,6 +39,11 @@ impl ReplacedFile {
         self.file.try_clone().with_context(|| format!("{} cannot be written", self.path.display()))
     }
 
+    /// Where it will be.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Writes all of it.
     pub(crate) fn write(&self, text: &str) -> anyhow::Result<()> {
         let written = (&self.file).write_all(text.as_bytes());

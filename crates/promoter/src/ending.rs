@@ -7,6 +7,15 @@ use transfer::{Confirm, StopCause};
 
 use crate::{Estimate, Summary, Unanswered};
 
+/// What was left out because it is broken for good at its source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The attachments, each counted once however many destinations lack it.
+    pub attachments: u64,
+    /// The destination registries that lack at least one of them.
+    pub destinations: u64,
+}
+
 /// How a run ended.
 #[derive(Clone, Debug)]
 pub struct Ending {
@@ -18,6 +27,8 @@ pub struct Ending {
     pub problems: usize,
     /// What became of the edges.
     pub summary: Summary,
+    /// The broken attachments.
+    pub left_out: LeftOut,
     /// What each host was asked.
     pub hosts: Vec<Spent>,
     /// What carrying the plan out will cost, if that was not done.

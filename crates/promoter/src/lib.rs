@@ -26,6 +26,7 @@ pub mod report;
 mod settings;
 mod sources;
 mod tags;
+mod teller;
 mod work;
 mod worker;
 
@@ -35,7 +36,7 @@ use promotion_manifest::{EdgeSet, Problem, WishId};
 use registry_client::RepositoryClient;
 use transfer::{Confirm, Image, InFlight, Progress, Stop};
 
-pub use ending::Ending;
+pub use ending::{Ending, LeftOut};
 pub use estimate::{Estimate, HostEstimate};
 pub use hosts::Clients;
 pub use load::{Changes, Choice, LoadError, Loaded, ManifestSource, ProjectGlob, load};
@@ -49,6 +50,7 @@ use execute::Executed;
 use hosts::{Hosts, Reason};
 use plan::{Knowledge, Plan};
 use report::Report;
+use teller::Teller;
 use work::Origin;
 
 /// What a run works with.
@@ -139,7 +141,7 @@ pub async fn promote(
 ) -> io::Result<Ending> {
     let begun = Instant::now();
     let client = clients.usual().clone();
-    let mut teller = Teller { report, edges, summary: Summary::default(), broken: None };
+    let mut teller = Teller::new(report, edges);
     teller.problems(problems);
     let hosts = Hosts::of(clients, edges);
     let run = Run { hosts, in_flight: InFlight::new(), edges, settings, stop, progress };
@@ -166,11 +168,12 @@ pub async fn promote(
             }
         }
     }
-    teller.finish(|summary| Ending {
+    teller.finish(|summary, left_out| Ending {
         confirm: settings.confirm,
         stopped: stop.cause(),
         problems: problems.len(),
         summary,
+        left_out,
         hosts: client.spent(),
         estimate,
         unanswered,
@@ -201,39 +204,4 @@ async fn make_plan(run: &Run<'_>) -> (Plan, Estimator) {
     };
     let estimator = reading::read(run, &seen, &sources, &mut plan).await;
     (plan, estimator)
-}
-
-/// Tells the report and the log, counts, and outlives a report that cannot be written.
-struct Teller<'a> {
-    report: &'a mut dyn Report,
-    edges: &'a EdgeSet,
-    summary: Summary,
-    broken: Option<io::Error>,
-}
-
-impl Teller<'_> {
-    fn problems(&mut self, problems: &[Problem]) {
-        self.broken = self.report.problems(problems).err();
-    }
-
-    fn outcomes(&mut self, outcomes: &[Outcome]) {
-        for outcome in outcomes {
-            self.summary.add(outcome.verdict);
-            outcome.log(self.edges);
-            if self.broken.is_none() {
-                self.broken = self.report.outcome(self.edges, outcome).err();
-            }
-        }
-    }
-
-    fn finish(mut self, ending: impl FnOnce(Summary) -> Ending) -> io::Result<Ending> {
-        let ending = ending(self.summary);
-        if self.broken.is_none() {
-            self.broken = self.report.finish(self.edges, &ending).err();
-        }
-        match self.broken {
-            Some(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
-            _ => Ok(ending),
-        }
-    }
 }

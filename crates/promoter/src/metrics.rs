@@ -35,8 +35,8 @@ pub fn metrics(ending: &Ending, at: SystemTime) -> String {
         ),
         (
             "broken_attachments",
-            "attachments that are broken at their source and were left out",
-            ending.summary.count(Verdict::AttachmentBroken),
+            "attachments that are broken at their source and were left out, each counted once",
+            ending.left_out.attachments,
         ),
         (
             "all_holds",

@@ -5,6 +5,7 @@ mod demo;
 mod explain;
 mod mirror;
 mod promote;
+mod promote_summary;
 mod registry_entrance;
 mod registry_reload;
 mod registry_serve;

@@ -10,18 +10,19 @@ use std::{
 use anyhow::Context as _;
 use promoter::{
     AttachmentsTo, BrokenAttachments, Choice, Clients, Ending, ManifestSource, PublicName,
-    Settings, Verdict,
-    report::{JsonReport, Report, Reports, Show, WordsReport, in_bytes},
+    Settings,
+    report::{JsonReport, Report, Reports, Show, WordsReport},
 };
 use promotion_manifest::{EdgeSet, Registry};
 use registry_client::Client;
-use transfer::{Confirm, StopCause};
-use wording::counted;
+use transfer::Confirm;
 
+use super::promote_summary;
 use crate::{
     arguments::{Attachments, Choosing, Manifests, Output, Promote, Verify},
     credentials::{self, Acting},
     exit::Exit,
+    named_writer::NamedWriter,
     printer::Printer,
     replaced_file::ReplacedFile,
     signals,
@@ -54,7 +55,7 @@ pub(crate) async fn run(promote: &Promote, printer: &Printer) -> anyhow::Result<
     let public = promote.verify_through.iter().map(|url| &url.host);
     let named: Vec<_> = registries.chain(public).collect();
     super::warn_of_unused_hosts(printer, &promote.registries, &client, &named);
-    printer.note(in_words(&ending));
+    printer.note(promote_summary::in_words(&ending, promote));
     Ok(match () {
         () if edges.manifests().is_empty() => Exit::CouldNotRun,
         () if !ending.all_holds() => Exit::NotAsAsked,
@@ -180,7 +181,7 @@ impl Outputs {
     /// Opens all of them before anything is done, so that what cannot be written is told at once.
     fn open(promote: &Promote, printer: &Printer) -> anyhow::Result<Self> {
         let show = if promote.telling.all { Show::Everything } else { Show::Changes };
-        let out = BufWriter::new(printer.stdout());
+        let out = BufWriter::new(NamedWriter::new("standard output", printer.stdout()));
         let mut reports: Vec<Box<dyn Report>> = vec![match promote.telling.output {
             Output::Json => Box::new(JsonReport::new(out, show)),
             Output::Table => Box::new(WordsReport::new(out, show, printer.width())),
@@ -188,7 +189,10 @@ impl Outputs {
         let report = promote.telling.report.as_deref().map(ReplacedFile::create).transpose()?;
         if let Some(file) = &report {
             reports.push(Box::new(JsonReport::new(
-                BufWriter::new(printer.screen().data(file.writer()?)),
+                BufWriter::new(NamedWriter::new(
+                    file.path().display().to_string(),
+                    printer.screen().data(file.writer()?),
+                )),
                 show,
             )));
         }
@@ -207,83 +211,5 @@ impl Outputs {
             file.replace()?;
         }
         Ok(())
-    }
-}
-
-/// The summary as a release manager would read it aloud.
-fn in_words(ending: &Ending) -> String {
-    let of = |verdict| ending.summary.count(verdict);
-    let done = match ending.confirm {
-        Confirm::Write => format!(
-            "{} copied, {} tagged, {} given attachments",
-            of(Verdict::Copied),
-            of(Verdict::Tagged),
-            of(Verdict::Attached)
-        ),
-        Confirm::DryRun => format!(
-            "{} to copy, {} to tag, {} to give attachments",
-            of(Verdict::ToCopy),
-            of(Verdict::ToTag),
-            of(Verdict::ToAttach)
-        ),
-    };
-    let mut text = format!(
-        "{}: {} present, {done}, {} lost, {} refused, {} failed; {} in manifests. \
-         {}, {} read and {} written in {:.1} s.",
-        counted(ending.summary.edges(), "edge"),
-        of(Verdict::Present),
-        of(Verdict::Lost),
-        of(Verdict::Refused),
-        of(Verdict::Failed),
-        counted(ending.problems as u64, "problem"),
-        counted(ending.requests(), "request"),
-        in_bytes(ending.bytes_received()),
-        in_bytes(ending.bytes_sent()),
-        ending.time.as_secs_f64(),
-    );
-    if !ending.unanswered.is_empty() {
-        let tags = counted(ending.unanswered.len() as u64, "tag");
-        text.push_str(&format!(" The public name does not serve {tags}."));
-    }
-    let broken = of(Verdict::AttachmentBroken);
-    if broken > 0 {
-        let attachments = counted(broken, "attachment");
-        text.push_str(&format!(" Broken at their source and left out: {attachments}."));
-    }
-    match ending.stopped {
-        Some(cause) if !ending.all_holds() => text.push_str(&incomplete(ending.confirm, cause)),
-        _ => text.push_str(conclusion(ending)),
-    }
-    text
-}
-
-/// What a run that was stopped comes to.
-fn incomplete(confirm: Confirm, cause: StopCause) -> String {
-    let what = match confirm {
-        Confirm::DryRun => "plan",
-        Confirm::Write => "promotion",
-    };
-    let why = match cause {
-        StopCause::Interrupted => "interrupted".to_owned(),
-        StopCause::Deadline(after) => {
-            format!("interrupted after {}s (--deadline)", after.as_secs_f64())
-        }
-    };
-    format!(" The {what} is incomplete: {why}; run again.")
-}
-
-/// What a whole run comes to.
-const fn conclusion(ending: &Ending) -> &'static str {
-    let has_pending = ending.summary.pending() > 0;
-    match (ending.confirm, ending.all_holds()) {
-        (Confirm::DryRun, _) if has_pending => {
-            " Nothing was written: this was a dry run; use --confirm to write."
-        }
-        (Confirm::DryRun, true) => " Everything the manifests ask for is in place; nothing to do.",
-        (Confirm::DryRun, false) => {
-            " Nothing can be written, and not everything the manifests ask for is in place; see above."
-        }
-        (Confirm::Write, true) => " Everything the manifests ask for is in place.",
-        (Confirm::Write, false) => " Not everything the manifests ask for is in place; see above.",
     }
 }

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::Value;
 use testkit::{Fault, TestRegistry, fixture};
 
-use crate::harness::{Thin, entry, run};
+use crate::harness::{Thin, end_of, entry, portolan, run};
 
 /// A staging and a production registry, a manifest, and an image at staging.
 struct Scene {
@@ -43,7 +43,7 @@ async fn the_report_and_the_metrics_are_files_that_appear_whole() {
     let ended = run(&scene.arguments(&files)).await.expect(0);
     assert!(ended.stdout.contains("Copied (team)") && ended.stdout.contains("It cost"));
     assert!(
-        ended.stderr.trim_end().ends_with("Everything the manifests ask for is in place."),
+        ended.stderr.trim_end().ends_with("in place, and their content was checked."),
         "{}",
         ended.stderr
     );
@@ -198,7 +198,12 @@ async fn the_last_line_offers_confirm_only_where_it_would_do_something() {
     assert!(last(&ended).ends_with(carries_out), "{}", ended.stderr);
     run(&scene.arguments(&[])).await.expect(0);
     let ended = run(&plan).await.expect(0);
-    assert!(last(&ended).ends_with("is in place; nothing to do."), "{}", ended.stderr);
+    let unchecked = "All tags and digests are in place. The content of images already present was not checked; \
+                     --verify deep checks it.";
+    assert!(last(&ended).ends_with(unchecked), "{}", ended.stderr);
+    let ended = run(&[&plan[..], &["--verify", "deep"]].concat()).await.expect(0);
+    let checked = "All tags and digests are in place, and their content was checked.";
+    assert!(last(&ended).ends_with(checked), "{}", ended.stderr);
     // The tag is elsewhere, and stays there.
     scene.production.load("images/app", "v1", &fixture::image(2, 1)).await;
     let ended = run(&plan).await.expect(1);
@@ -231,9 +236,8 @@ async fn a_report_without_edges_has_no_table() {
     assert!(!ended.stdout.contains("project "), "{}", ended.stdout);
 }
 
-#[tokio::test]
-async fn a_date_in_the_future_ends_with_2() {
-    let scene = Scene::new().await;
+/// Makes the manifests the one commit of a repository.
+fn commit(scene: &Scene) {
     let git = |arguments: &[&str]| {
         let mut git = std::process::Command::new("git");
         git.arg("-C").arg(scene.thin.path()).args(arguments);
@@ -243,6 +247,81 @@ async fn a_date_in_the_future_ends_with_2() {
     git(&["add", "-A"]);
     let user = ["-c", "user.name=t", "-c", "user.email=t@example"];
     git(&[&user[..], &["commit", "-q", "-m", "x"]].concat());
+}
+
+#[tokio::test]
+async fn a_run_that_selects_no_edge_says_that_no_registry_was_contacted() {
+    let scene = Scene::new().await;
+    commit(&scene);
+    scene.staging.clear_requests();
+    for (flags, named) in [
+        (&["--changed-since", "HEAD"][..], "--changed-since HEAD"),
+        (&["--changed-in", "HEAD..HEAD"], "--changed-in HEAD..HEAD"),
+        (&["--since", "1 second"], "--since 1 second"),
+        (&["--project", "t*", "--changed-since", "HEAD"], "--project t*, --changed-since HEAD"),
+    ] {
+        // So that "1 second" begins after the commit.
+        let after = ["-c", "user.name=t", "-c", "user.email=t@example", "commit", "-q", "--amend"];
+        let date = ["--date", "2026-01-01T00:00:00Z", "--no-edit"];
+        let mut git = std::process::Command::new("git");
+        git.env("GIT_COMMITTER_DATE", "2026-01-01T00:00:00Z").arg("-C").arg(scene.thin.path());
+        assert!(git.args(after).args(date).status().expect("git").success());
+        for more in [&[][..], &["--verify", "deep"]] {
+            let ended = run(&scene.arguments(&[flags, more].concat())).await.expect(0);
+            let says = format!(" No edge was selected ({named}); no registry was contacted.");
+            assert!(ended.stderr.trim_end().ends_with(&says), "{}", ended.stderr);
+            assert!(!ended.stderr.contains("in place"), "{}", ended.stderr);
+        }
+    }
+    assert!(scene.staging.requests().is_empty() && scene.production.requests().is_empty());
+}
+
+#[tokio::test]
+async fn an_attachment_that_is_broken_for_two_destinations_is_counted_once() {
+    let scene = Scene::new().await;
+    let second = TestRegistry::start().await;
+    let sig = format!("sha256-{}.sig", scene.image.digest().hex());
+    let signature = fixture::signatures("p", &["staging"]);
+    scene.staging.load("team/app", &*sig, &signature).await;
+    scene.staging.delete_blob("team/app", &signature.blobs[1].descriptor.digest).await;
+    let names = [scene.staging.prefix("team"), scene.production.prefix("a"), second.prefix("b")];
+    let manifest = format!(
+        "registries:\n- {{name: {}, src: true}}\n- {{name: {}}}\n- {{name: {}}}\n\
+         images:\n- {{name: app, dmap: {{\"{}\": [v1]}}}}\n",
+        names[0],
+        names[1],
+        names[2],
+        scene.image.digest(),
+    );
+    let (file, metrics) = (scene.at("plain.yaml"), scene.at("portolan.prom"));
+    fs::write(&file, manifest).expect("a file");
+    let flags = ["promote", "--manifest", &file, "--confirm", "--metrics-file", &metrics];
+    let ended = run(&flags).await.expect(1);
+    let says = " Broken at their source and left out: 1 attachment at 2 destinations.";
+    assert!(ended.stderr.contains(says), "{}", ended.stderr);
+    let text = fs::read_to_string(&metrics).expect("a file");
+    assert!(text.lines().any(|line| line == "portolan_promoter_broken_attachments 1"), "{text}");
+}
+
+#[tokio::test]
+async fn a_report_that_cannot_be_written_is_named() {
+    let scene = Scene::new().await;
+    let full = ["--report", "/dev/full"];
+    let ended = run(&scene.arguments(&full)).await.expect(2);
+    let says = "the report cannot be written: /dev/full: No space left on device";
+    assert!(ended.stderr.contains(says), "{}", ended.stderr);
+    let arguments = scene.arguments(&[]);
+    let out = fs::File::options().write(true).open("/dev/full").expect("a device");
+    let child = portolan(&arguments).stdout(out).spawn().expect("it starts");
+    let ended = end_of(child).await.expect(2);
+    let says = "the report cannot be written: standard output: No space left on device";
+    assert!(ended.stderr.contains(says), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn a_date_in_the_future_ends_with_2() {
+    let scene = Scene::new().await;
+    commit(&scene);
     for date in ["2062-10-01", "2100-01-01"] {
         let ended = run(&scene.arguments(&["--since", date])).await.expect(2);
         assert!(ended.stderr.contains("the date is in the future"), "{}", ended.stderr);
@@ -283,7 +362,11 @@ async fn a_broken_attachment_ends_with_1_and_is_fatal_to_its_image_only_on_reque
     assert_eq!(scene.production.tags("images/app").await, ["v1"]);
     assert!(ended.stdout.contains("Attachment broken (team)"), "{}", ended.stdout);
     assert!(ended.stdout.contains(&format!("digest tag {sig}: ")), "{}", ended.stdout);
-    assert!(ended.stderr.contains(" Broken at their source and left out: 1 attachment."));
+    assert!(
+        ended
+            .stderr
+            .contains(" Broken at their source and left out: 1 attachment at 1 destination.")
+    );
     let text = fs::read_to_string(&metrics).expect("a file");
     assert!(text.lines().any(|line| line == "portolan_promoter_broken_attachments 1"), "{text}");
 }

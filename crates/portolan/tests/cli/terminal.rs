@@ -112,7 +112,7 @@ async fn neither_the_log_nor_streamed_json_is_erased_on_a_terminal() {
         assert_eq!(report["outcomes"].as_array().map(Vec::len), Some(scene.images.len()));
         assert_eq!(report["summary"]["copied"], IMAGES);
         let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(words.contains("Everything the manifests ask for is in place."), "{text}");
+        assert!(words.contains("All tags and digests are in place"), "{text}");
     }
 }
 

@@ -189,6 +189,7 @@ async fn what_is_amiss_is_named_however_much_else_there_is_to_say() {
         confirm: Write,
         problems: 0,
         summary,
+        left_out: promoter::LeftOut::default(),
         hosts: Vec::new(),
         estimate: None,
         unanswered: Vec::new(),

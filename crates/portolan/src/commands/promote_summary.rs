@@ -1,0 +1,119 @@
+//! The last line of `portolan promote`: the counts in words, and what they come to.
+
+use promoter::{Ending, Verdict, report::in_bytes};
+use transfer::{Confirm, StopCause};
+use wording::counted;
+
+use crate::arguments::{Choosing, Promote, Verify};
+
+/// The summary as a release manager would read it aloud.
+pub(super) fn in_words(ending: &Ending, promote: &Promote) -> String {
+    let of = |verdict| ending.summary.count(verdict);
+    let done = match ending.confirm {
+        Confirm::Write => format!(
+            "{} copied, {} tagged, {} given attachments",
+            of(Verdict::Copied),
+            of(Verdict::Tagged),
+            of(Verdict::Attached)
+        ),
+        Confirm::DryRun => format!(
+            "{} to copy, {} to tag, {} to give attachments",
+            of(Verdict::ToCopy),
+            of(Verdict::ToTag),
+            of(Verdict::ToAttach)
+        ),
+    };
+    let mut text = format!(
+        "{}: {} present, {done}, {} lost, {} refused, {} failed; {} in manifests. \
+         {}, {} read and {} written in {:.1} s.",
+        counted(ending.summary.edges(), "edge"),
+        of(Verdict::Present),
+        of(Verdict::Lost),
+        of(Verdict::Refused),
+        of(Verdict::Failed),
+        counted(ending.problems as u64, "problem"),
+        counted(ending.requests(), "request"),
+        in_bytes(ending.bytes_received()),
+        in_bytes(ending.bytes_sent()),
+        ending.time.as_secs_f64(),
+    );
+    if !ending.unanswered.is_empty() {
+        let tags = counted(ending.unanswered.len() as u64, "tag");
+        text.push_str(&format!(" The public name does not serve {tags}."));
+    }
+    let left_out = ending.left_out;
+    if left_out.attachments > 0 {
+        let attachments = counted(left_out.attachments, "attachment");
+        let destinations = counted(left_out.destinations, "destination");
+        text.push_str(&format!(
+            " Broken at their source and left out: {attachments} at {destinations}."
+        ));
+    }
+    match ending.stopped {
+        Some(cause) if !ending.all_holds() => text.push_str(&incomplete(ending.confirm, cause)),
+        None if ending.summary.edges() == 0 && ending.requests() == 0 => {
+            text.push_str(&nothing_selected(ending, &promote.choice));
+        }
+        _ => text.push_str(&conclusion(ending, promote.verify)),
+    }
+    text
+}
+
+/// What a run that was stopped comes to.
+fn incomplete(confirm: Confirm, cause: StopCause) -> String {
+    let what = match confirm {
+        Confirm::DryRun => "plan",
+        Confirm::Write => "promotion",
+    };
+    let why = match cause {
+        StopCause::Interrupted => "interrupted".to_owned(),
+        StopCause::Deadline(after) => {
+            format!("interrupted after {}s (--deadline)", after.as_secs_f64())
+        }
+    };
+    format!(" The {what} is incomplete: {why}; run again.")
+}
+
+/// What a run comes to that had no edges, and so contacted no registry.
+fn nothing_selected(ending: &Ending, choice: &Choosing) -> String {
+    let Choosing { project, changed_since, changed_in, since } = choice;
+    let projects = project.iter().map(|glob| format!("--project {glob}"));
+    let changes =
+        [("--changed-since", changed_since), ("--changed-in", changed_in), ("--since", since)];
+    let changes = changes.into_iter();
+    let changes = changes.filter_map(|(flag, given)| Some(format!("{flag} {}", given.as_ref()?)));
+    let flags: Vec<_> = projects.chain(changes).collect();
+    let mut text = if flags.is_empty() {
+        " The manifests have no edges; no registry was contacted.".to_owned()
+    } else {
+        format!(" No edge was selected ({}); no registry was contacted.", flags.join(", "))
+    };
+    if ending.problems > 0 {
+        text.push_str(" Not everything could be read; see the problems above.");
+    }
+    text
+}
+
+/// What a whole run comes to.
+fn conclusion(ending: &Ending, verify: Verify) -> String {
+    let of = |verdict| ending.summary.count(verdict);
+    let has_pending = ending.summary.pending() > 0;
+    let text = match (ending.confirm, ending.all_holds()) {
+        (Confirm::DryRun, _) if has_pending => {
+            " Nothing was written: this was a dry run; use --confirm to write."
+        }
+        (Confirm::DryRun, false) => {
+            " Nothing can be written, and not everything the manifests ask for is in place; see above."
+        }
+        (Confirm::Write, false) => " Not everything the manifests ask for is in place; see above.",
+        // What a run writes is checked on its way; what it finds only where that was asked for.
+        (_, true)
+            if verify == Verify::Shallow && of(Verdict::Present) + of(Verdict::Attached) > 0 =>
+        {
+            " All tags and digests are in place. The content of images already present was not checked; \
+             --verify deep checks it."
+        }
+        (_, true) => " All tags and digests are in place, and their content was checked.",
+    };
+    text.to_owned()
+}

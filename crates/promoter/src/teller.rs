@@ -1,0 +1,69 @@
+//! What happens is told to the report and to the log as it happens, and counted.
+
+use std::{collections::HashSet, io};
+
+use oci::{Digest, RegistryPrefix};
+use promotion_manifest::{EdgeSet, Problem};
+
+use crate::{Ending, LeftOut, Outcome, Summary, Verdict, hosts::Reason, report::Report};
+
+/// Tells the report and the log, counts, and outlives a report that cannot be written.
+pub(crate) struct Teller<'a> {
+    report: &'a mut dyn Report,
+    edges: &'a EdgeSet,
+    summary: Summary,
+    /// The broken attachments, each once, by the image and what is wrong with them.
+    attachments: HashSet<(Digest, Option<Reason>)>,
+    /// The destination registries that lack one.
+    destinations: HashSet<&'a RegistryPrefix>,
+    broken: Option<io::Error>,
+}
+
+impl<'a> Teller<'a> {
+    pub(crate) fn new(report: &'a mut dyn Report, edges: &'a EdgeSet) -> Self {
+        let (attachments, destinations) = (HashSet::new(), HashSet::new());
+        Self { report, edges, summary: Summary::default(), attachments, destinations, broken: None }
+    }
+
+    pub(crate) fn problems(&mut self, problems: &[Problem]) {
+        self.broken = self.report.problems(problems).err();
+    }
+
+    pub(crate) fn outcomes(&mut self, outcomes: &[Outcome]) {
+        for outcome in outcomes {
+            self.count(outcome);
+            outcome.log(self.edges);
+            if self.broken.is_none() {
+                self.broken = self.report.outcome(self.edges, outcome).err();
+            }
+        }
+    }
+
+    fn count(&mut self, outcome: &Outcome) {
+        self.summary.add(outcome.verdict);
+        if outcome.verdict == Verdict::AttachmentBroken {
+            let place = &self.edges.destinations()[outcome.edge.destination];
+            let image = self.edges.digest(&place.edges[outcome.edge.edge]);
+            self.attachments.insert((image, outcome.reason.clone()));
+            self.destinations.insert(&place.prefix);
+        }
+    }
+
+    pub(crate) fn finish(
+        mut self,
+        ending: impl FnOnce(Summary, LeftOut) -> Ending,
+    ) -> io::Result<Ending> {
+        let left_out = LeftOut {
+            attachments: self.attachments.len() as u64,
+            destinations: self.destinations.len() as u64,
+        };
+        let ending = ending(self.summary, left_out);
+        if self.broken.is_none() {
+            self.broken = self.report.finish(self.edges, &ending).err();
+        }
+        match self.broken {
+            Some(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+            _ => Ok(ending),
+        }
+    }
+}
