@@ -151,10 +151,7 @@ async fn mistakes_in_arguments_and_files_say_what_to_do() {
     let slash = "registries:\n- {name: a.example, src: true}\n- {name: b.example/prod/}\n";
     let slash = file("slash", slash);
     let store = "file:///s";
-    let list = file("list", "- name: app\n  dmap: {}\n");
-    let passwd = file("passwd", &format!("{}\n", "x".repeat(60)));
-    let ranges = format!("azur={passwd}");
-    let cases: [(&[&str], &str); 17] = [
+    let cases: [(&[&str], &str); 11] = [
         (&["promote", "--manifest", here], "is a directory; use --thin-manifest-dir\n"),
         (&["promote", "--thin-manifest-dir", &empty], "empty is a file; use --manifest\n"),
         (
@@ -167,27 +164,6 @@ async fn mistakes_in_arguments_and_files_say_what_to_do() {
         ),
         (&["mirror", "--to", store, "--from", "/prod/"], "leave out the slash at the end\n"),
         (&["mirror", "--to", store, "--from", "a/prod/"], "leave out the slash at the end\n"),
-        (&["mirror", "--to", "/s", "--from", "a/prod"], "--to /s: not a URL; write file:///s\n"),
-        (
-            &["mirror", "--to", "s3://b", "--from", "a/prod"],
-            "--to s3://b: the scheme `s3` is not supported; write file:///absolute/directory\n",
-        ),
-        (
-            &["registry", "serve", "--storage", "/dir"],
-            "--storage /dir: not a URL; write file:///dir\n",
-        ),
-        (
-            &["registry", "serve", "--storage", "s"],
-            "--storage s: not a URL; write file:///absolute/directory\n",
-        ),
-        (
-            &["promote", "--manifest", &list],
-            "list:1:1: this looks like a thin images.yaml; use --thin-manifest-dir\n",
-        ),
-        (
-            &["explain", "--ip", "192.0.2.1", "--ranges", &ranges, "/v2/app/manifests/v1"],
-            "line 1: `xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…` is not an address prefix",
-        ),
         (
             &["serve", "--check", "--config", &empty],
             "empty: the file is empty; write at least `upstream: {endpoint: https://HOST}`\n",
@@ -208,6 +184,47 @@ async fn mistakes_in_arguments_and_files_say_what_to_do() {
         (
             &["store", "serve", here, "--listen", "localhost:80"],
             "`localhost:80` is not an address and port; write for example `127.0.0.1:8080` or `[::]:8080`\n",
+        ),
+    ];
+    for (arguments, expected) in cases {
+        let ended = run(arguments).await.expect(2);
+        let said = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(said.contains(expected), "{arguments:?}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_path_or_file_of_another_kind_says_what_to_give_instead() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).expect("a file");
+        path.display().to_string()
+    };
+    let list = file("list", "- name: app\n  dmap: {}\n");
+    let passwd = file("passwd", &format!("{}\n", "x".repeat(60)));
+    let ranges = format!("azur={passwd}");
+    let cases: [(&[&str], &str); 6] = [
+        (&["mirror", "--to", "/s", "--from", "a/prod"], "--to /s: not a URL; write file:///s\n"),
+        (
+            &["mirror", "--to", "s3://b", "--from", "a/prod"],
+            "--to s3://b: the scheme `s3` is not supported; write file:///absolute/directory\n",
+        ),
+        (
+            &["registry", "serve", "--storage", "/dir"],
+            "--storage /dir: not a URL; write file:///dir\n",
+        ),
+        (
+            &["registry", "serve", "--storage", "s"],
+            "--storage s: not a URL; write file:///absolute/directory\n",
+        ),
+        (
+            &["promote", "--manifest", &list],
+            "list:1:1: this looks like a thin images.yaml; use --thin-manifest-dir\n",
+        ),
+        (
+            &["explain", "--ip", "192.0.2.1", "--ranges", &ranges, "/v2/app/manifests/v1"],
+            "line 1: `xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…` is not an address prefix",
         ),
     ];
     for (arguments, expected) in cases {
