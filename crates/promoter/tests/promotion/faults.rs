@@ -38,7 +38,7 @@ async fn a_silent_host_is_asked_once_for_a_thousand_edges() {
         entries.map(|(n, image)| entry(&format!("app{n}"), image, &["v1"])).collect();
     let report = promote(vec![harbour.project("team", &list)], Write).await;
     assert_eq!(verdicts(&report), ["failed"; 1000]);
-    assert!(reason(&report, "failed").contains("does not answer"));
+    assert!(reason(&report, "failed").contains("did not respond"));
     assert_eq!(harbour.staging.requests().len(), 1);
 }
 
@@ -56,7 +56,7 @@ async fn a_destination_that_falls_silent_after_the_plan_is_given_up_for_the_run(
     let report = promote(vec![harbour.project("team", &list)], Write).await;
     let expected = [["copied"; 64], ["failed"; 64]].concat();
     assert_eq!(verdicts(&report), expected);
-    assert!(reason(&report, "failed").contains("does not answer"));
+    assert!(reason(&report, "failed").contains("did not respond"));
     // Only the digests that were under way when it fell silent had begun to upload.
     let asked = harbour.production[0].count(|it| it.method == Method::POST);
     assert!(asked <= 8 * 4, "asked {asked} times");
