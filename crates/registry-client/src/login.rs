@@ -86,7 +86,9 @@ impl Client {
             Credential::Basic { user, .. } => {
                 format!("the password of user `{}`", first_line(user))
             }
-            Credential::Identity(_) => "the identity token".to_owned(),
+            Credential::Identity(_) | Credential::IdentityOrBasic { .. } => {
+                "the identity token".to_owned()
+            }
             Credential::Token(_) => "the registry token".to_owned(),
         };
         let instead = found.source.correction(&host).into();

@@ -18,7 +18,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use oci::{Host, Repository};
 use tokio::time::Instant;
 use url::{Url, form_urlencoded};
@@ -28,11 +28,12 @@ pub(crate) use scope::{Action, Scopes};
 
 use self::token::{Slot, Token, TokenCache, TokenKey};
 use crate::{
-    Client, Credential, Credentials, RedactedUrl, Secret,
+    Client, Credential, Credentials, Error, RedactedUrl, Secret,
     answer::Whole,
     content::Content,
     fault::Fault,
     guard::Guard,
+    host_memory::HostMemory,
     login::LoginMemory,
     pointer::{Pointer, Refusal, resolve},
     request::Request,
@@ -84,7 +85,9 @@ impl Scheme {
     /// Whether these credentials are sent to the registry itself.
     pub(crate) const fn sends(&self, credential: &Credential) -> bool {
         match self {
-            Self::Basic => matches!(credential, Credential::Basic { .. }),
+            Self::Basic => {
+                matches!(credential, Credential::Basic { .. } | Credential::IdentityOrBasic { .. })
+            }
             Self::Bearer { .. } => matches!(credential, Credential::Token(_)),
         }
     }
@@ -128,12 +131,15 @@ pub(crate) struct Authorizer {
     pub(crate) logins: LoginMemory,
     schemes: Mutex<HashMap<String, Scheme>>,
     tokens: TokenCache,
+    /// Which hosts of realms take no `POST`.
+    posts: HostMemory<(), ()>,
 }
 
 impl Authorizer {
     pub(crate) fn new(credentials: Credentials) -> Self {
         let (logins, schemes) = (LoginMemory::default(), Mutex::default());
-        Self { credentials, logins, schemes, tokens: TokenCache::default() }
+        let (tokens, posts) = (TokenCache::default(), HostMemory::default());
+        Self { credentials, logins, schemes, tokens, posts }
     }
 
     pub(crate) fn scheme(&self, origin: &Url) -> Option<Scheme> {
@@ -178,7 +184,8 @@ impl Client {
         let credential = authorizer.credential(asked, access).await?;
         match scheme {
             Scheme::Basic => Ok(credential.and_then(|credential| match credential {
-                Credential::Basic { user, password } => {
+                Credential::Basic { user, password }
+                | Credential::IdentityOrBasic { user, password, .. } => {
                     basic(&user, &password).map(Authorization::Basic)
                 }
                 Credential::Identity(_) | Credential::Token(_) => None,
@@ -291,6 +298,33 @@ impl Client {
         }
     }
 
+    /// What the realm answers. One that takes no `POST` gets `GET` with the user and password beside an identity
+    /// token, and then at once.
+    async fn token_answer(
+        &self,
+        wish: &Wish<'_>,
+        credential: Option<Credential>,
+    ) -> Result<Whole, Error> {
+        let Some(Credential::IdentityOrBasic { token, user, password }) = credential else {
+            return self.fetch(wish.request(credential), MAX_TOKEN_BYTES).await;
+        };
+        let (realm, memory) = (wish.realm.authority().parse::<Host>().ok(), &self.authorizer.posts);
+        let by_get = wish.request(Some(Credential::Basic { user, password }));
+        if realm.as_ref().is_some_and(|realm| memory.get(realm, ()).is_some()) {
+            return self.fetch(by_get, MAX_TOKEN_BYTES).await;
+        }
+        let by_post = wish.request(Some(Credential::Identity(token)));
+        let posted = self.fetch(by_post, MAX_TOKEN_BYTES).await;
+        if !posted.as_ref().is_err_and(takes_no_post) {
+            return posted;
+        }
+        let answer = self.fetch(by_get, MAX_TOKEN_BYTES).await?;
+        if let Some(realm) = realm {
+            memory.update(&realm, (), |_| Some(()));
+        }
+        Ok(answer)
+    }
+
     async fn ask_token(
         &self,
         wish: &Wish<'_>,
@@ -303,8 +337,7 @@ impl Client {
             return Err(Fault::NotFollowed { pointer, to, reason });
         }
         let has_credential = credential.is_some();
-        let answer = self.fetch(wish.request(credential), MAX_TOKEN_BYTES).await;
-        let answer = answer.map_err(|error| {
+        let answer = self.token_answer(wish, credential).await.map_err(|error| {
             if has_credential && error.is_unauthorized() {
                 self.authorizer.forget(wish.asked);
             }
@@ -319,6 +352,11 @@ impl Client {
             Fault::Token { cause: Arc::new(realm.fails(fault)) }
         })
     }
+}
+
+/// Whether a status says that a realm takes no `POST`: Docker's specification of tokens has `GET` alone.
+fn takes_no_post(error: &Error) -> bool {
+    matches!(error.status(), Some(StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED))
 }
 
 /// Who the host of a realm is named by.

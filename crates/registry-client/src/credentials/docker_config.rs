@@ -243,7 +243,9 @@ impl<'a> File<'a> {
             return Ok(Some(Credential::Token(token.into())));
         }
         if let Some(token) = take("identitytoken") {
-            return Ok(Some(Credential::Identity(token.into())));
+            let (user, password) = (take("username"), take("password"));
+            let auth = fields.remove("auth").and_then(|(auth, _)| decode(&auth).ok());
+            return Ok(Some(identity(token.into(), auth, user.zip(password))));
         }
         let (user, password) = (take("username"), take("password"));
         if let Some((auth, value)) = fields.remove("auth") {
@@ -257,6 +259,19 @@ impl<'a> File<'a> {
         }
         let Some(user) = user else { return Ok(None) };
         Ok(Some(Credential::Basic { user, password: Secret::from(password.unwrap_or_default()) }))
+    }
+}
+
+/// An identity token, with the user and password beside it, if there are both: docker keeps the user alone there.
+fn identity(token: Secret, auth: Option<Credential>, pair: Option<(String, String)>) -> Credential {
+    let pair = pair.map(|(user, password)| (user, Secret::from(password)));
+    let beside = match auth {
+        Some(Credential::Basic { user, password }) => Some((user, password)),
+        _ => pair,
+    };
+    match beside.filter(|(_, password)| !password.expose().is_empty()) {
+        Some((user, password)) => Credential::IdentityOrBasic { token, user, password },
+        None => Credential::Identity(token),
     }
 }
 
@@ -286,6 +301,11 @@ mod tests {
         Credential::Basic { user: user.to_owned(), password: password.into() }
     }
 
+    fn identity_or(user: &str, password: &str) -> Credential {
+        let (user, password) = (user.to_owned(), password.into());
+        Credential::IdentityOrBasic { token: "i".into(), user, password }
+    }
+
     fn parse(text: &str) -> DockerConfig {
         DockerConfig::parse(text.as_bytes()).expect(text)
     }
@@ -307,7 +327,10 @@ mod tests {
             (r#"{"auth":"dTpw","username":"x","password":"y"}"#, Some(basic("u", "p"))),
             (r#"{"username":"x","password":"y","auth":""}"#, Some(basic("x", "y"))),
             (r#"{"username":"x"}"#, Some(basic("x", ""))),
-            (r#"{"auth":"dTpw","identitytoken":"i"}"#, Some(Credential::Identity("i".into()))),
+            (r#"{"auth":"dTpw","identitytoken":"i"}"#, Some(identity_or("u", "p"))),
+            (r#"{"username":"x","password":"y","identitytoken":"i"}"#, Some(identity_or("x", "y"))),
+            (r#"{"auth":"dTo=","identitytoken":"i"}"#, Some(Credential::Identity("i".into()))),
+            (r#"{"identitytoken":"i"}"#, Some(Credential::Identity("i".into()))),
             (r#"{"identityToken":"i","registrytoken":"r"}"#, Some(Credential::Token("r".into()))),
             (r#"{"password":"y"}"#, None),
             (r#"{"auth":null}"#, None),

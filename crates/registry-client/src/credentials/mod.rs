@@ -56,6 +56,15 @@ pub enum Credential {
     },
     /// An identity token, for which the registry's realm gives access tokens (`grant_type=refresh_token`).
     Identity(Secret),
+    /// An identity token with user and password beside it, for realms that take no `POST`.
+    IdentityOrBasic {
+        /// The identity token.
+        token: Secret,
+        /// The user.
+        user: String,
+        /// The password.
+        password: Secret,
+    },
     /// A token that is sent to the registry as it is, as `Bearer`.
     Token(Secret),
 }

@@ -259,6 +259,34 @@ async fn an_identity_token_is_posted() {
 }
 
 #[tokio::test]
+async fn a_realm_that_takes_no_post_gets_user_and_password_by_get_and_then_at_once() {
+    for status in [404, 405] {
+        let realm = Scripted::start(move |asked| match asked.method {
+            Method::POST => reply(status, &[], ""),
+            _ => reply(200, &[], r#"{"token":"t1"}"#),
+        })
+        .await;
+        let registry = registry(&realm, has_token).await;
+        let (token, user, password) = ("i".into(), "me".to_owned(), SECRET.to_owned().into());
+        let both = Credential::IdentityOrBasic { token, user, password };
+        let client = known_at(&registry, both);
+        read_from(&client, &registry.host).await.expect("it is allowed");
+        let other = client.repository(&registry.host, &name("b"));
+        other.find_blob(&digest(), 6).await.expect("it is allowed");
+        let asked = realm.asked();
+        let methods: Vec<_> = asked.iter().map(|asked| &asked.method).collect();
+        assert_eq!(methods, [Method::POST, Method::GET, Method::GET], "{status}");
+        let sent: Vec<_> = asked.iter().map(|asked| asked.header("authorization")).collect();
+        assert_eq!(sent, ["", &basic_header(), &basic_header()]);
+        // Without a password there is nothing to fall back on: an anonymous token may do less, without a word.
+        let client = known_at(&registry, Credential::Identity("i".into()));
+        let error = read_from(&client, &registry.host).await.expect_err("no token");
+        let text = format!("no token: POST http://{}/token: {status} ", realm.host);
+        assert!(error.to_string().contains(&text), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_registry_token_is_sent_as_it_is() {
     let realm = realm(300).await;
     let registry = registry(&realm, |asked| asked.header("authorization") == "Bearer given").await;
