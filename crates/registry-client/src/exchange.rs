@@ -33,6 +33,7 @@ use crate::{
     request::{Asked, Request},
     retry::{Attempts, retry_after},
     tls_fault::is_not_tls,
+    unprocessed::unprocessed,
 };
 
 /// How much of a refusal is read, in bytes: the error JSON of the specification is far shorter, and
@@ -362,6 +363,9 @@ pub(crate) fn broken(error: legacy::Error) -> Fault {
     }
     if error.is_connect() && is_out_of_descriptors(&error) {
         return Fault::NoDescriptors { cause: error.into() };
+    }
+    if let Some(reason) = unprocessed(&error) {
+        return Fault::NotProcessed { reason };
     }
     match (error.is_connect(), is_tls) {
         (true, true) => Fault::Tls { cause: error.into() },

@@ -12,6 +12,7 @@ use crate::{
     causes::Causes,
     pointer::{Pointer, Refusal},
     tls_fault::{tls_error, words},
+    unprocessed::Unprocessed,
 };
 
 /// An error of some library below, kept for its text.
@@ -140,6 +141,12 @@ pub enum Fault {
         received: u64,
         /// Why.
         cause: BoxError,
+    },
+    /// The server has certainly not processed the request.
+    #[error("{reason}")]
+    NotProcessed {
+        /// Why not.
+        reason: Unprocessed,
     },
     /// The connection ended before as many bytes had come as announced.
     #[error("the answer ended after {received} of {expected} bytes")]

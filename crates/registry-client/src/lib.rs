@@ -52,6 +52,7 @@ mod substitute;
 mod tag_write;
 mod tls;
 mod tls_fault;
+mod unprocessed;
 mod upload;
 mod url;
 
@@ -83,6 +84,7 @@ pub use crate::{
     source::{BlobSource, BlobStream, RemoteBlob},
     tag_write::{Merge, TagWrite},
     tls::PemError,
+    unprocessed::Unprocessed,
     upload::{Mount, Upload},
     url::RedactedUrl,
 };

@@ -6,7 +6,7 @@
 use http::StatusCode;
 use oci::{Host, Repository};
 
-use crate::{Error, host_memory::HostMemory};
+use crate::{Error, Fault, host_memory::HostMemory};
 
 /// After how many failures in a row (5xx, a broken connection) mounts are paused. Where one request in ten
 /// fails at random, as many in a row are one case in a hundred thousand.
@@ -47,6 +47,7 @@ impl Verdict {
             Some(StatusCode::NOT_FOUND) => Self::Nothing,
             Some(StatusCode::REQUEST_TIMEOUT) => Self::Nothing,
             _ if error.is_throttled() => Self::Nothing,
+            _ if matches!(error.fault(), Fault::NotProcessed { .. }) => Self::Nothing,
             // Other repositories may be readable.
             _ if error.is_unauthorized() && from != own => Self::Nothing,
             Some(status) if status.is_client_error() => Self::Refuses,

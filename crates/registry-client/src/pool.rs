@@ -140,16 +140,20 @@ mod tests {
     use std::io;
 
     use bytes::Bytes;
-    use futures_util::{StreamExt as _, stream};
+    use futures_util::{StreamExt as _, future::join_all, stream};
     use http::{Method, Request, Response, StatusCode, header::LOCATION};
     use http_body_util::{BodyExt as _, Full};
     use hyper::{body::Incoming, service::service_fn};
     use hyper_util::{rt::TokioIo, server::conn::auto};
     use oci::{Digest, Host};
-    use tokio::{net::TcpListener, sync::mpsc};
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::{TcpListener, TcpStream},
+        sync::mpsc,
+    };
 
     use super::*;
-    use crate::{Client, Fault, RepositoryClient};
+    use crate::{Client, Fault, RepositoryClient, Retries};
 
     #[tokio::test]
     async fn without_root_certificates_only_https_fails() {
@@ -238,6 +242,67 @@ mod tests {
             size += piece.len();
         }
         assert_eq!(size, blob.len());
+    }
+
+    /// A frame of HTTP/2.
+    fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+        let length = u8::try_from(payload.len()).expect("a short payload");
+        [&[0, 0, length, kind, flags][..], &stream.to_be_bytes(), payload].concat()
+    }
+
+    /// Serves three requests of a connection with an empty 200, and then names them the last by GOAWAY; or refuses
+    /// thirty by REFUSED_STREAM, and serves the others.
+    async fn serve_some(mut tcp: TcpStream, by_go_away: bool) -> io::Result<()> {
+        let mut preface = [0; 24];
+        tcp.read_exact(&mut preface).await?;
+        tcp.write_all(&frame(4, 0, 0, &[])).await?;
+        let (mut requests, mut last) = (0, 0_u32);
+        loop {
+            let mut head = [0; 9];
+            tcp.read_exact(&mut head).await?;
+            let length = usize::from(u16::from_be_bytes([head[1], head[2]]));
+            tcp.read_exact(&mut vec![0; length]).await?;
+            let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+            requests += u32::from(head[3] == 1);
+            let reply = match (head[3], head[4]) {
+                (4, 0) => frame(4, 1, 0, &[]),
+                (1, _) if by_go_away && requests > 3 => {
+                    frame(7, 0, 0, &[last.to_be_bytes(), [0; 4]].concat())
+                }
+                (1, _) if !by_go_away && requests <= 30 => frame(3, 0, stream, &[0, 0, 0, 7]),
+                (1, _) => {
+                    last = stream;
+                    frame(1, 5, stream, &[0x88])
+                }
+                _ => continue,
+            };
+            tcp.write_all(&reply).await?;
+        }
+    }
+
+    #[tokio::test]
+    async fn requests_that_http2_did_not_process_are_sent_again_and_are_no_tries() {
+        for by_go_away in [true, false] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let address = listener.local_addr().expect("its address").to_string();
+            let host: Host = address.parse().expect("a host");
+            tokio::spawn(async move {
+                while let Ok((tcp, _)) = listener.accept().await {
+                    tokio::spawn(serve_some(tcp, by_go_away));
+                }
+            });
+            let mut settings = settings();
+            settings.http2_only(true);
+            let second = Duration::from_secs(1);
+            let pool = Pool::with(&settings, TlsSettings::none(), second, HashSet::new());
+            // One retry of each, and of all as many as are allowed at first, which are fewer.
+            let retries = Retries::default().tries(2).base(Duration::from_millis(1));
+            let client = Client::builder().retries(retries).plain_http(host.clone());
+            let client = client.build_over(pool);
+            for pinged in join_all((0..40).map(|_| client.ping(&host))).await {
+                pinged.unwrap_or_else(|error| panic!("{by_go_away}: {error}"));
+            }
+        }
     }
 
     #[tokio::test]

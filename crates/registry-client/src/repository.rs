@@ -225,7 +225,7 @@ impl RepositoryClient {
         from: &Repository,
     ) -> Result<Mount, Error> {
         let mut request = self.request(Method::POST, "blobs/uploads/")?;
-        request.replay = Replay::Never;
+        request.replay = Replay::Once;
         self.mount(request, digest, from).await
     }
 

@@ -59,7 +59,7 @@ impl Attempts {
                 }
                 wait
             }
-            Next::PushedBack { wait } => wait,
+            Next::PushedBack { wait } | Next::Resend { wait } => wait,
         };
         self.so_far.count(next);
         client.shared.broker.retried(error.url().authority());

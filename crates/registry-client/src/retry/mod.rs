@@ -26,6 +26,9 @@ const TRIES: u32 = 8;
 /// What the longest wait after the first try is; it doubles with each. So short that a run in which one request in ten
 /// fails at random is not held up by the few that fail four times in a row: these wait for a second at most.
 const BASE: Duration = Duration::from_millis(60);
+/// How often a request that the server has not processed is sent again. A server that closes each connection after one
+/// request lets one of the 64 pass that are under way at a time, so that the last has its turn with some luck.
+const MAX_RESENDS: u32 = 200;
 /// The longest wait that doubling leads to: who waits longer may as well be told.
 const CAP: Duration = Duration::from_secs(30);
 /// The longest `Retry-After` that is obeyed: a date years ahead is a mistake.
@@ -109,7 +112,10 @@ impl Retries {
     ) -> Next {
         let again = match happened {
             Happened::Settled => false,
-            Happened::PushBack { .. } | Happened::NoConnection => replay != Replay::Never,
+            Happened::NotProcessed => replay != Replay::Never && so_far.resends < MAX_RESENDS,
+            Happened::PushBack { .. } | Happened::NoConnection => {
+                !matches!(replay, Replay::Once | Replay::Never)
+            }
             Happened::Broken => matches!(replay, Replay::Always | Replay::UnlessAnswered),
             Happened::Failure { .. } => matches!(replay, Replay::Always | Replay::UnlessDone),
         };
@@ -119,6 +125,11 @@ impl Retries {
                 let ends = so_far.pushed_back_for.saturating_add(wait);
                 // Not `>`: without any patience even a wait of nothing is too long.
                 if ends >= self.push_back { Next::Answer } else { Next::PushedBack { wait } }
+            }
+            // Without any retries each request is sent once.
+            Happened::NotProcessed if again && self.tries > 1 => {
+                let wait = if so_far.resends == 0 { Duration::ZERO } else { self.base };
+                Next::Resend { wait: wait.mul_f64(chance) }
             }
             _ if !again || so_far.tries.saturating_add(1) >= self.tries => Next::Answer,
             Happened::Failure { retry_after } => {
@@ -173,6 +184,8 @@ pub(crate) enum Happened {
     },
     /// There was no connection, so nothing was done.
     NoConnection,
+    /// The server has certainly not processed it, and says so.
+    NotProcessed,
     /// It was sent, and the answer did not come, or not all of it: it may have been done.
     Broken,
     /// Anything else: it is what it is.
@@ -199,6 +212,7 @@ impl Happened {
             }
             Fault::Status { status, retry_after, .. } => Self::of_answer(*status, *retry_after),
             Fault::Connect { .. } | Fault::NoDescriptors { .. } => Self::NoConnection,
+            Fault::NotProcessed { .. } => Self::NotProcessed,
             Fault::NoAnswer { .. }
             | Fault::Lost { .. }
             | Fault::Truncated { .. }
@@ -223,6 +237,8 @@ pub(crate) enum Replay {
     UnlessSent,
     /// Not after a response, whatever it says: another request follows then (HEAD that GET confirms).
     UnlessAnswered,
+    /// Only if it was not processed: the caller does something else if it fails.
+    Once,
     /// It cannot be: its content is a stream that has been begun.
     Never,
 }
@@ -234,6 +250,8 @@ pub(crate) struct SoFar {
     pub(crate) tries: u32,
     /// How many push-backs there were.
     pub(crate) push_backs: u32,
+    /// How often it was not processed.
+    pub(crate) resends: u32,
     /// How long ago the first push-back was.
     pub(crate) pushed_back_for: Duration,
 }
@@ -245,6 +263,7 @@ impl SoFar {
             Next::Answer => {}
             Next::Again { .. } => self.tries += 1,
             Next::PushedBack { .. } => self.push_backs += 1,
+            Next::Resend { .. } => self.resends += 1,
         }
     }
 }
@@ -256,6 +275,11 @@ pub(crate) enum Next {
     Answer,
     /// Ask again after `wait`, if the host's [`Budget`] allows it.
     Again {
+        /// How long to wait.
+        wait: Duration,
+    },
+    /// Ask again after `wait`, since it was not processed; the budget is not asked.
+    Resend {
         /// How long to wait.
         wait: Duration,
     },

@@ -25,6 +25,7 @@ fn next(happened: Happened, replay: Replay) -> &'static str {
         Next::Answer => "answer",
         Next::Again { .. } => "again",
         Next::PushedBack { .. } => "pushed back",
+        Next::Resend { .. } => "resend",
     }
 }
 
@@ -122,6 +123,32 @@ fn a_fault_is_asked_again_by_kind() {
         assert_eq!(next(happened, Replay::UnlessDone), unless_done, "{fault}");
         assert_eq!(next(happened, Replay::Never), "answer", "{fault}");
     }
+}
+
+#[test]
+fn what_was_not_processed_is_sent_again_up_to_a_bound_and_not_from_a_spent_stream() {
+    let reason = crate::Unprocessed::StreamRefused;
+    let happened = Happened::of_fault(&Fault::NotProcessed { reason });
+    for (replay, becomes) in [
+        (Replay::Always, "resend"),
+        (Replay::UnlessDone, "resend"),
+        (Replay::UnlessSent, "resend"),
+        (Replay::UnlessAnswered, "resend"),
+        (Replay::Once, "resend"),
+        (Replay::Never, "answer"),
+    ] {
+        assert_eq!(next(happened, replay), becomes, "{replay:?}");
+    }
+    assert_eq!(next(Happened::NoConnection, Replay::Once), "answer");
+    let (mut so_far, mut resends) = (SoFar::default(), 0);
+    let retries = Retries::default();
+    while let next @ Next::Resend { .. } = retries.next(happened, Replay::Always, so_far, 0.5) {
+        so_far.count(next);
+        resends += 1;
+    }
+    assert_eq!((resends, so_far.tries), (200, 0));
+    let none = Retries::none().next(happened, Replay::Always, SoFar::default(), 0.5);
+    assert_eq!(none, Next::Answer);
 }
 
 #[test]

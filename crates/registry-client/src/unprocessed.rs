@@ -1,0 +1,46 @@
+//! Requests that a server of HTTP/2 has certainly not processed, and says so: they may be sent again.
+//!
+//! Source: RFC 9113 §6.8 (`GOAWAY`), §8.7 (`REFUSED_STREAM`).
+
+use std::error::Error as StdError;
+
+use h2::Reason;
+
+/// Why a request was not processed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unprocessed {
+    /// The server closed the connection, and the request was behind the last one that it processed.
+    #[error(
+        "the server closed the HTTP/2 connection before it processed the request (GOAWAY: {reason})"
+    )]
+    ConnectionClosed {
+        /// The reason that it gave.
+        reason: Box<str>,
+    },
+    /// The server refused the stream of the request.
+    #[error("the server refused the request before it processed it (HTTP/2 REFUSED_STREAM)")]
+    StreamRefused,
+}
+
+/// Why the request of an error that came before any header of a response was not processed, if that is certain. Of the
+/// streams of a connection only those behind the last processed one end in the server's `GOAWAY`: the others end with
+/// the connection.
+pub(crate) fn unprocessed(error: &(dyn StdError + 'static)) -> Option<Unprocessed> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<h2::Error>() {
+            return of_http2(error);
+        }
+        cause = error.source();
+    }
+    None
+}
+
+fn of_http2(error: &h2::Error) -> Option<Unprocessed> {
+    let reason = error.reason().filter(|_| error.is_remote())?;
+    if error.is_go_away() {
+        return Some(Unprocessed::ConnectionClosed { reason: format!("{reason:?}").into() });
+    }
+    (reason == Reason::REFUSED_STREAM).then_some(Unprocessed::StreamRefused)
+}
