@@ -251,8 +251,8 @@ mod tests {
     }
 
     /// Serves three requests of a connection with an empty 200, and then names them the last by GOAWAY; or refuses
-    /// thirty by REFUSED_STREAM, and serves the others.
-    async fn serve_some(mut tcp: TcpStream, by_go_away: bool) -> io::Result<()> {
+    /// the first ones by `REFUSED_STREAM`, and serves the others.
+    async fn serve_some(mut tcp: TcpStream, refused: u32) -> io::Result<()> {
         let mut preface = [0; 24];
         tcp.read_exact(&mut preface).await?;
         tcp.write_all(&frame(4, 0, 0, &[])).await?;
@@ -266,10 +266,10 @@ mod tests {
             requests += u32::from(head[3] == 1);
             let reply = match (head[3], head[4]) {
                 (4, 0) => frame(4, 1, 0, &[]),
-                (1, _) if by_go_away && requests > 3 => {
+                (1, _) if refused == 0 && requests > 3 => {
                     frame(7, 0, 0, &[last.to_be_bytes(), [0; 4]].concat())
                 }
-                (1, _) if !by_go_away && requests <= 30 => frame(3, 0, stream, &[0, 0, 0, 7]),
+                (1, _) if requests <= refused => frame(3, 0, stream, &[0, 0, 0, 7]),
                 (1, _) => {
                     last = stream;
                     frame(1, 5, stream, &[0x88])
@@ -282,13 +282,13 @@ mod tests {
 
     #[tokio::test]
     async fn requests_that_http2_did_not_process_are_sent_again_and_are_no_tries() {
-        for by_go_away in [true, false] {
+        for refused in [0, 30] {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
             let address = listener.local_addr().expect("its address").to_string();
             let host: Host = address.parse().expect("a host");
             tokio::spawn(async move {
                 while let Ok((tcp, _)) = listener.accept().await {
-                    tokio::spawn(serve_some(tcp, by_go_away));
+                    tokio::spawn(serve_some(tcp, refused));
                 }
             });
             let mut settings = settings();
@@ -300,7 +300,7 @@ mod tests {
             let client = Client::builder().retries(retries).plain_http(host.clone());
             let client = client.build_over(pool);
             for pinged in join_all((0..40).map(|_| client.ping(&host))).await {
-                pinged.unwrap_or_else(|error| panic!("{by_go_away}: {error}"));
+                pinged.unwrap_or_else(|error| panic!("{refused}: {error}"));
             }
         }
     }
