@@ -3,7 +3,7 @@
 use std::{io, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use oci::{Digest, media_type};
@@ -34,6 +34,8 @@ pub(crate) struct Reply {
     pub(crate) response: Response<Incoming>,
     /// When the turn of the request came.
     pub(crate) sent: Instant,
+    /// The `Authorization` that was sent.
+    pub(crate) authorization: Option<HeaderValue>,
     /// Given back when the body was read.
     pub(crate) place: Option<Places>,
 }

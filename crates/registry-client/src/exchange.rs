@@ -25,6 +25,7 @@ use crate::{
     auth::{Authorization, Named},
     causes::is_out_of_descriptors,
     content::{Content, Progress},
+    credentials::secrets_in,
     fault::Fault,
     guard::{Guard, NotPublic, is_public, not_public},
     quota::{self, Direction, Verb},
@@ -217,7 +218,8 @@ impl Client {
         let (status, headers) = (response.status(), response.headers());
         let retry_after = self.retry_after(headers);
         self.take_note(asked, turn, is_throttled(status, retry_after).then_some(retry_after));
-        Ok(Reply { response, sent: turn, place })
+        let authorization = authorization.map(|it| it.header().clone());
+        Ok(Reply { response, sent: turn, authorization, place })
     }
 
     /// The same fault, but for what comes of the wrong protocol.
@@ -276,11 +278,12 @@ impl Client {
             let host = asked.url.authority().into();
             return asked.fails(Fault::SpeaksTls { host });
         }
+        let secrets = reply.authorization.as_ref().map(secrets_in).unwrap_or_default();
         let answer = Answer::new(self, asked, reply);
         let length = unsatisfied_length(&answer.headers);
         let read = answer.body.collect(MAX_REFUSAL_BYTES);
         let body = match timeout(self.shared.patience.answer, read).await {
-            Ok(Ok(bytes)) => read_reasons(&bytes),
+            Ok(Ok(bytes)) => read_reasons(&bytes, &secrets),
             Ok(Err(_)) | Err(_) => ErrorBody::default(),
         };
         // Known by the body alone, it was first counted as accepted.

@@ -398,11 +398,18 @@ impl fmt::Display for Faults<'_> {
 
 /// Text of the registry's choosing: on one line, without what a terminal would obey, and short.
 fn write_foreign(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
-    let shown = text.chars().take(SHOWN_MESSAGE).map(|c| if c.is_control() { ' ' } else { c });
+    let is_obeyed = |c: char| c.is_control() || is_bidirectional(c);
+    let shown = text.chars().take(SHOWN_MESSAGE).map(|c| if is_obeyed(c) { ' ' } else { c });
     for c in shown {
         fmt::Write::write_char(f, c)?;
     }
     f.write_str(if text.chars().nth(SHOWN_MESSAGE).is_some() { "…" } else { "" })
+}
+
+/// Whether it changes the direction of the text around it (Unicode Standard Annex #9, §2), so that a message could
+/// look like another one.
+const fn is_bidirectional(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Text of the registry's choosing.

@@ -10,6 +10,8 @@ use oci::{ErrorBody, ErrorCode, ErrorEntry};
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::Value;
 
+use crate::credentials::{Secret, hide};
+
 /// A body in GitHub's form.
 #[derive(Deserialize)]
 struct Message {
@@ -17,7 +19,17 @@ struct Message {
 }
 
 /// The reasons in a body: those of the specification, or a single message without a code; empty where there are none.
-pub(crate) fn read_reasons(bytes: &[u8]) -> ErrorBody {
+/// `secrets` were sent, and are hidden.
+pub(crate) fn read_reasons(bytes: &[u8], secrets: &[Secret]) -> ErrorBody {
+    let mut body = unhidden_reasons(bytes);
+    for entry in &mut body.errors {
+        entry.code = hide(&entry.code, secrets);
+        entry.message = hide(&entry.message, secrets);
+    }
+    body
+}
+
+fn unhidden_reasons(bytes: &[u8]) -> ErrorBody {
     let body: ErrorBody = serde_json::from_slice(bytes).unwrap_or_default();
     match serde_json::from_slice(bytes) {
         Ok(Message { message }) if body.errors.is_empty() && !message.is_empty() => ErrorBody {

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::time::{sleep, timeout};
 use url::{Url, form_urlencoded};
 
-use super::Secret;
+use super::{Secret, hide, secrets_in};
 use crate::{
     Error, Fault, RedactedUrl,
     exchange::broken,
@@ -124,13 +124,11 @@ impl Call {
 
     /// What a refusal says, without what was sent.
     fn refusal(&self, status: StatusCode, body: &[u8]) -> Fault {
-        let hide = |text: String| {
-            let secrets = self.secrets.iter().map(Secret::expose).filter(|text| text.len() > 3);
-            secrets.fold(text, |text, secret| text.replace(secret, "[secret]"))
-        };
+        let mut secrets = self.secrets.clone();
+        secrets.extend(self.headers.get(header::AUTHORIZATION).into_iter().flat_map(secrets_in));
         let errors = reason(body).map(|(code, message)| ErrorEntry {
-            code: hide(code),
-            message: hide(message),
+            code: hide(&code, &secrets),
+            message: hide(&message, &secrets),
             detail: Value::Null,
         });
         let body = ErrorBody { errors: errors.into_iter().collect() };

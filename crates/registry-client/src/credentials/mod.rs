@@ -39,6 +39,7 @@ use self::{
 pub(crate) use self::{
     error::first_line,
     found::{Found, Origin},
+    secret::{hide, secrets_in},
 };
 
 /// How long a credential helper may take: it may ask a service, or the user for a fingerprint.

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use http::HeaderValue;
+
 /// A password, a token or a key: prints as `[secret]`, and is read only by [`Secret::expose`].
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Secret(Box<str>);
@@ -35,6 +38,26 @@ impl From<&str> for Secret {
     }
 }
 
+/// The shortest secret that is hidden in texts: shorter ones are in many words.
+const MIN_HIDDEN: usize = 4;
+
+/// The secrets in an `Authorization` header: what follows the scheme, and the password of Basic (RFC 7617 §2).
+pub(crate) fn secrets_in(authorization: &HeaderValue) -> Vec<Secret> {
+    let Some((_, credentials)) = authorization.to_str().ok().and_then(|it| it.split_once(' '))
+    else {
+        return Vec::new();
+    };
+    let decoded = STANDARD.decode(credentials).ok().and_then(|it| String::from_utf8(it).ok());
+    let password = decoded.as_deref().and_then(|it| it.split_once(':')).map(|(_, it)| it);
+    [Some(credentials), password].into_iter().flatten().map(Secret::from).collect()
+}
+
+/// A text of a server without the secrets that were sent to it: some quote them in their errors.
+pub(crate) fn hide(text: &str, secrets: &[Secret]) -> String {
+    let secrets = secrets.iter().map(Secret::expose).filter(|it| it.len() >= MIN_HIDDEN);
+    secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "[secret]"))
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[secret]")
@@ -52,5 +75,19 @@ mod tests {
         assert_eq!(secret.expose(), "hunter2");
         assert_eq!(secret, Secret::from("hunter2".to_owned()));
         assert_ne!(secret, Secret::new(""));
+    }
+
+    #[test]
+    fn what_was_sent_is_hidden_where_it_is_quoted() {
+        for (header, text, shown) in [
+            // `alice:WRONGpw-99`
+            ("Basic YWxpY2U6V1JPTkdwdy05OQ==", "bad alice:WRONGpw-99", "bad alice:[secret]"),
+            ("Basic YWxpY2U6V1JPTkdwdy05OQ==", "Basic YWxpY2U6V1JPTkdwdy05OQ==", "Basic [secret]"),
+            ("Bearer TOKENSECRET123", "token Bearer TOKENSECRET123 x", "token Bearer [secret] x"),
+            ("Bearer abc", "abc", "abc"),
+            ("nonsense", "nonsense", "nonsense"),
+        ] {
+            assert_eq!(hide(text, &secrets_in(&HeaderValue::from_static(header))), shown);
+        }
     }
 }

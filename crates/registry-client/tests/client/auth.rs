@@ -295,6 +295,32 @@ async fn a_registry_token_is_sent_as_it_is() {
     assert!(realm.lines().is_empty());
 }
 
+/// Some servers and firewalls quote the request.
+#[tokio::test]
+async fn what_was_sent_is_hidden_where_a_registry_quotes_it() {
+    let realm = realm(300).await;
+    for credential in [basic(), Credential::Token(SECRET.to_owned().into())] {
+        let challenge = match credential {
+            Credential::Token(_) => format!("Bearer realm=\"http://{}/token\"", realm.host),
+            _ => "Basic realm=\"the registry\"".to_owned(),
+        };
+        let challenge = format!("WWW-Authenticate: {challenge}");
+        let registry = Scripted::start(move |asked| match asked.header("authorization") {
+            "" => reply(401, &[&challenge], ""),
+            sent => {
+                let message = format!("no: {sent} {SECRET} \u{202e}x");
+                let body = serde_json::json!({"errors": [{"code": "DENIED", "message": message}]});
+                reply(403, &[], &body.to_string())
+            }
+        })
+        .await;
+        let error = read_from(&known_at(&registry, credential), &registry.host).await;
+        let text = error.expect_err("it is denied").to_string();
+        assert!(text.contains("[secret] [secret]  x"), "{text}");
+        assert!(!text.contains(SECRET) && !text.contains("bWU6"), "{text}");
+    }
+}
+
 #[tokio::test]
 async fn what_is_wrong_with_a_realm_is_said() {
     let rejected =
