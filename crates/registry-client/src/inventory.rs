@@ -15,7 +15,10 @@ use std::{
 use futures_util::{StreamExt as _, stream};
 use oci::{Digest, Host, Reference, Repository, Tag};
 
-use crate::{Error, ListedManifest, Listing, RepositoryClient, listing::PAGE_SIZE, read_listing};
+use crate::{
+    Error, ListedManifest, Listing, RepositoryClient, listing::PAGE_SIZE, read_listing,
+    unlisted::may_hold,
+};
 
 /// How many manifests Google's registries are asked to list at once: all that they ever do.
 const GOOGLE_PAGE_SIZE: usize = 10_000;
@@ -133,7 +136,7 @@ impl Inventory {
     }
 
     /// Whether the list may be cut short: 10,000 entries or more, as many as were asked for and no word
-    /// of more, tags without a manifest, or a next page beside the manifests. What such a list does not have
+    /// of more, tags without a manifest, a next page beside the manifests, or no list at all. What such a list does not have
     /// is absent only where that was asked for.
     #[must_use]
     pub const fn is_truncated(&self) -> bool {
@@ -241,7 +244,7 @@ impl Lister for Ladder {
         repository: &RepositoryClient,
         wanted: &[Reference],
     ) -> Result<Inventory, Error> {
-        let mut inventory = list(repository).await?;
+        let mut inventory = list(repository, wanted).await?;
         // Tags first: their answers tell of digests too.
         let tags = wanted.iter().filter(|wanted| match wanted {
             Reference::Tag(tag) => inventory.tag(tag) == Known::Unknown,
@@ -265,19 +268,23 @@ impl RepositoryClient {
     ///
     /// # Errors
     /// When the list cannot be read, or the registry cannot be reached or refuses us. A repository that is
-    /// not there (404) holds nothing.
+    /// not there (404) holds nothing, unless something wanted is there: then it is the list that is not there.
     pub async fn inventory(&self, wanted: &[Reference]) -> Result<Inventory, Error> {
         Ladder.inventory(self, wanted).await
     }
 }
 
 /// Reads the list, plain or Google's.
-async fn list(repository: &RepositoryClient) -> Result<Inventory, Error> {
+async fn list(repository: &RepositoryClient, wanted: &[Reference]) -> Result<Inventory, Error> {
     let mut inventory = Inventory::default();
     let asked_for = page_size(repository.host());
-    let Some(mut pages) = repository.tags_pages(asked_for).await? else {
-        inventory.is_empty = true;
-        return Ok(inventory);
+    let mut pages = match repository.tags_pages(asked_for).await {
+        Ok(pages) => pages,
+        Err(error) => {
+            inventory.is_truncated = may_hold(repository, wanted, error).await?;
+            inventory.is_empty = !inventory.is_truncated;
+            return Ok(inventory);
+        }
     };
     while let Some(page) = pages.next(inventory.tags.len()).await? {
         let listing = read_listing(&page.bytes).map_err(|cause| page.unreadable(cause))?;

@@ -52,6 +52,7 @@ mod substitute;
 mod tag_write;
 mod tls;
 mod tls_fault;
+mod unlisted;
 mod unprocessed;
 mod upload;
 mod url;

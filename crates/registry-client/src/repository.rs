@@ -189,16 +189,16 @@ impl RepositoryClient {
     /// # Errors
     /// When a page cannot be read, or there is no end of pages.
     pub async fn tags(&self) -> Result<Listed<Tag>, Error> {
-        match self.tags_pages(PAGE_SIZE).await? {
+        match found(self.tags_pages(PAGE_SIZE).await)? {
             Some(pages) => pages.names(Member::Tags).await,
             None => Ok(Listed::default()),
         }
     }
 
-    /// `tags/list` in pages of `size` entries; none on 404.
-    pub(crate) async fn tags_pages(&self, size: usize) -> Result<Option<Pages>, Error> {
+    /// `tags/list` in pages of `size` entries.
+    pub(crate) async fn tags_pages(&self, size: usize) -> Result<Pages, Error> {
         let first = self.request(Method::GET, &format!("tags/list?n={size}"))?;
-        found(Pages::begin(&self.client, first, NAMES).await)
+        Pages::begin(&self.client, first, NAMES).await
     }
 
     /// Begins to read a blob.

@@ -173,3 +173,31 @@ async fn a_tag_whose_redirect_leads_to_a_404_is_never_written() {
         assert_eq!(tag_writes(registry), 0, "{status}");
     }
 }
+
+#[tokio::test]
+async fn what_is_at_a_registry_that_has_no_list_of_tags_is_present() {
+    for status in [404, 405, 501] {
+        let harbour = Harbour::open().await;
+        let image = fixture::image(1, 1);
+        let signature = fixture::signatures("p", &["staging"]);
+        let sig = format!("sha256-{}.sig", image.digest().hex());
+        harbour.staging.load("staging/team/app", None, &image).await;
+        harbour.staging.load("staging/team/app", &*sig, &signature).await;
+        for registry in &harbour.production {
+            let unsupported = r#"{"errors":[{"code":"UNSUPPORTED","message":"no"}]}"#;
+            registry.fail(Fault::on(Method::GET, "/tags/list").status(status).body(unsupported));
+        }
+        let project = || vec![harbour.project("team", &entry("app", &image, &["v1", "v2"]))];
+        let mut seen = Vec::new();
+        for confirm in [DryRun, Write, DryRun, Write] {
+            let report = promote_with(project(), &Settings::new(confirm)).await;
+            assert!(verdicts(&report).iter().all(|it| *it == verdicts(&report)[0]), "{report:#}");
+            seen.push(verdicts(&report)[0].to_owned());
+        }
+        assert_eq!(seen, ["to_copy", "copied", "present", "present"], "{status}");
+        for registry in &harbour.production {
+            assert_eq!(tag_writes(registry), 1, "{status}");
+            assert!(registry.digest_of("images/app", &sig).await.is_some(), "{status}");
+        }
+    }
+}
