@@ -462,3 +462,20 @@ async fn a_source_that_cannot_say_what_hangs_on_an_image_is_not_taken_for_one_wi
     let reason = reason(&report, "failed");
     assert!(reason.contains("/referrers/") && reason.contains("500"), "{reason}");
 }
+
+#[tokio::test]
+async fn an_attachment_that_is_broken_at_its_source_is_begun_once_in_a_run() {
+    let harbour = Harbour::open().await;
+    let signed = Signed::at(&harbour).await;
+    let layer = signed.signature.blobs[1].descriptor.digest;
+    harbour.staging.delete_blob("staging/team/app", &layer).await;
+    for _ in 0..2 {
+        harbour.clear_requests();
+        let report = promote_with(vec![signed.project(&harbour)], &Settings::new(Write)).await;
+        assert_eq!(verdicts(&report)[..2], ["attachment-broken"; 2], "{report:#}");
+        for registry in &harbour.production {
+            // The upload of the layer that its source does not have.
+            assert_eq!(registry.count(|it| it.method == Method::DELETE), 1);
+        }
+    }
+}
