@@ -51,6 +51,9 @@ const STEP_AT_PAUSE: f64 = 0.75;
 /// What 429s lower a rate to at the least, requests a second: below, the next response, which shows whether the
 /// host works again, is too far away. A lower configured rate stays.
 const LEAST_RATE: f64 = 1.0;
+/// The part of a pause after which the rate that follows doubles: a host that asks for longer ones is approached more
+/// slowly.
+const STEPS: u32 = 5;
 /// The first rate after a `Retry-After`, where nothing better is known, requests a second.
 const FIRST_RATE: f64 = 10.0;
 /// How often a measured rate must be reached again for there to be none, as before.
@@ -107,6 +110,8 @@ pub(super) struct Lowered {
     since: Instant,
     /// Whether it follows from a pause only. It grows while a trial is open, since it may be far too low.
     is_restart: bool,
+    /// The longest interval.
+    step: Duration,
 }
 
 /// What was sent from `begin` on, and what became of it.
@@ -237,23 +242,28 @@ impl AdaptiveRate {
         self.is_paused = false;
         let (end, paused) = (pause.end, pause.end.saturating_duration_since(pause.start));
         let refused = self.interval.refused - self.interval.before_pause;
-        match (reason, &mut self.lowered) {
-            (Reason::Random, Some(lowered)) if lowered.is_restart => {
+        let is_restart = self.lowered.is_some_and(|lowered| lowered.is_restart);
+        match (reason, self.lowered) {
+            (Reason::Random, Some(_)) if is_restart => {
                 self.lowered = None;
                 self.trial = None;
             }
-            (Reason::Random, Some(lowered)) => lowered.since += paused,
-            (Reason::Random, None) => {}
-            (_, None) => return self.restart(end, accepted),
+            (Reason::Random, _) => self.delay_growth(paused),
+            (Reason::Unknown, None) if self.tolerated > 0.0 => {}
+            (Reason::Exceeded, None) => return self.restart(end, accepted, LONGEST),
             (Reason::Exceeded, Some(_)) if refused > 0 => {
                 let mut interval = std::mem::replace(&mut self.interval, Interval::new(end));
                 interval.most_kept = LARGEST_STEP;
                 return self.lower(&interval, end);
             }
-            (_, Some(lowered)) => {
-                lowered.since = end;
+            (_, lowered) => {
+                self.interval.repeated += refused.saturating_sub(1);
+                if lowered.is_none() || (is_restart && !self.is_mostly_refused()) {
+                    let step = (paused / STEPS).clamp(SHORTEST, LONGEST);
+                    return self.restart(end, accepted, step);
+                }
+                self.delay_growth(paused);
                 if refused > 0 {
-                    self.interval.repeated += refused - 1;
                     self.interval.most_kept = STEP_AT_PAUSE;
                 }
             }
@@ -261,21 +271,41 @@ impl AdaptiveRate {
         self.interval.skip(paused);
     }
 
+    /// The time of a pause does not count.
+    fn delay_growth(&mut self, paused: Duration) {
+        if let Some(lowered) = &mut self.lowered {
+            lowered.since += paused;
+        }
+    }
+
     /// Begins at what was accepted up to the end of a pause, so that requests do not all come at once then.
-    fn restart(&mut self, end: Instant, accepted: f64) {
+    fn restart(&mut self, end: Instant, accepted: f64, step: Duration) {
         let interval = std::mem::replace(&mut self.interval, Interval::new(end));
         let is_sampled = interval.responses() >= SAMPLE;
         let measured = is_sampled.then(|| interval.sent_rate()).or(self.measured);
-        let limit = self.limit(measured.unwrap_or_default());
-        let rate = accepted.max(FIRST_RATE).min(limit);
-        let threshold = measured.map_or(limit, |measured| measured / 2.0);
-        if interval.share() <= MOST_TOLERATED {
+        if let Some(trial) = &mut self.trial {
+            trial.since = trial.since.with(interval.tally_of_causes());
+            if self.judge(end) == Verdict::Same {
+                return;
+            }
+        } else if interval.share() <= MOST_TOLERATED {
             self.usual = self.usual.with(interval.tally()).bounded(MEMORY);
             let before_share = self.usual.share();
             let trial = Trial { before_share, before: None, since: Tally::default() };
             self.trial = Some(trial).filter(|_| before_share > 0.0);
         }
-        self.lowered = Some(Lowered { rate, threshold, limit, since: end, is_restart: true });
+        let limit = self.limit(measured.unwrap_or_default());
+        let rate = accepted.max(FIRST_RATE).min(limit);
+        let known = measured.filter(|_| step == LONGEST);
+        let threshold = known.map_or(limit, |measured| measured / 2.0);
+        self.lowered = Some(Lowered { rate, threshold, limit, since: end, is_restart: true, step });
+    }
+
+    /// Whether the pauses have shown more than one refusal above the largest share that is tolerated.
+    fn is_mostly_refused(&self) -> bool {
+        let since = self.trial.map_or_else(Tally::default, |trial| trial.since);
+        let tally = since.with(self.interval.tally_of_causes());
+        f64::from(tally.refused) > 1.0 + MOST_TOLERATED * f64::from(tally.responses)
     }
 
     /// Whether the refusals of late are known to be random.
@@ -288,14 +318,15 @@ impl AdaptiveRate {
         while self.interval.begin < now && !self.is_paused {
             let age = now.saturating_duration_since(self.interval.begin);
             let is_sampled = self.interval.responses() >= SAMPLE;
+            let longest = self.lowered.map_or(LONGEST, |lowered| lowered.step);
             let is_over =
-                age >= LONGEST || (is_sampled && (age >= SHORTEST || self.is_exhausted_by_burst()));
+                age >= longest || (is_sampled && (age >= SHORTEST || self.is_exhausted_by_burst()));
             if !is_over {
                 return;
             }
             // Idle time counts second by second, as long as there is a rate that grows.
             let is_growing = self.lowered.is_some() && self.interval.refused == 0;
-            let end = if is_growing { self.interval.begin + age.min(LONGEST) } else { now };
+            let end = if is_growing { self.interval.begin + age.min(longest) } else { now };
             self.end_interval(end);
         }
     }
@@ -399,7 +430,8 @@ impl AdaptiveRate {
         let is_known = self.usual.refused > 0 && share <= MOST_TOLERATED;
         let before_share = if is_known { self.usual.share() } else { share };
         self.trial = Some(Trial { before_share, before, since: Tally::default() });
-        self.lowered = Some(Lowered { rate, threshold, limit, since: now, is_restart: false });
+        self.lowered =
+            Some(Lowered { rate, threshold, limit, since: now, is_restart: false, step: LONGEST });
     }
 
     /// Whether a few refusals are among the first for long. They may have nothing to do with a rate that was just

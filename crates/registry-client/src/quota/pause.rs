@@ -84,19 +84,18 @@ impl Pause {
         if self.sent < self.former {
             return Reason::Random;
         }
-        match shown(self.following) {
-            Reason::Unknown => shown(self.following.with(self.earlier)),
-            reason => reason,
+        if self.following.responses >= SAMPLE && !is_mostly_accepted(self.following) {
+            return Reason::Exceeded;
+        }
+        let all = self.following.with(self.earlier);
+        if is_mostly_accepted(self.following) || is_mostly_accepted(all) {
+            Reason::Random
+        } else {
+            Reason::Unknown
         }
     }
 }
 
-fn shown(following: Tally) -> Reason {
-    if following.responses >= LEAST_ACCEPTED && following.share() <= MOST_TOLERATED {
-        Reason::Random
-    } else if following.responses >= SAMPLE {
-        Reason::Exceeded
-    } else {
-        Reason::Unknown
-    }
+fn is_mostly_accepted(following: Tally) -> bool {
+    following.responses >= LEAST_ACCEPTED && following.share() <= MOST_TOLERATED
 }
