@@ -27,6 +27,9 @@ fuzz_target!(|bytes: &[u8]| {
                 Ok(Some(Credential::Identity(token) | Credential::Token(token))) => {
                     assert!(!token.expose().is_empty());
                 }
+                Ok(Some(Credential::IdentityOrBasic { token, user, .. })) => {
+                    assert!(!token.expose().is_empty() && !user.is_empty());
+                }
                 Err(problem) => check_problem(&problem),
             }
         }
