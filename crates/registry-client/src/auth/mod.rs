@@ -8,6 +8,7 @@
 //! Source: Docker's specifications of token authentication, with OAuth 2.0; RFC 9110 §11; RFC 7617; RFC 6750.
 
 mod challenge;
+mod realm;
 mod scope;
 mod token;
 
@@ -18,31 +19,26 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue};
 use oci::{Host, Repository};
-use tokio::time::Instant;
-use url::{Url, form_urlencoded};
+use url::Url;
 
 pub use challenge::{Challenge, read_challenges};
+pub(crate) use realm::Verification;
 pub(crate) use scope::{Action, Scopes};
 
-use self::token::{Slot, Token, TokenCache, TokenKey};
+use self::{
+    realm::TokenRequest,
+    token::{Slot, Token, TokenCache},
+};
 use crate::{
-    Client, Credential, Credentials, Error, RedactedUrl, Secret,
-    answer::Whole,
-    content::Content,
+    Client, Credential, Credentials, Secret,
     fault::Fault,
     guard::Guard,
     host_memory::HostMemory,
     login::LoginMemory,
     pointer::{Pointer, Refusal, resolve},
-    request::Request,
 };
-
-/// The longest answer of a realm: tokens have some KiB.
-const MAX_TOKEN_BYTES: usize = 1 << 20;
-/// What a realm is told that we are, where it asks.
-const CLIENT_ID: &str = "portolan";
 
 /// What a request touches.
 #[derive(Clone, Debug)]
@@ -91,15 +87,6 @@ impl Scheme {
             Self::Bearer { .. } => matches!(credential, Credential::Token(_)),
         }
     }
-}
-
-/// What a realm says of credentials.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verification {
-    Accepted,
-    Rejected,
-    /// It could not be found out.
-    Unknown,
 }
 
 /// What is sent, and where it comes from.
@@ -194,9 +181,14 @@ impl Client {
                 if let Some(Credential::Token(token)) = &credential {
                     return Ok(bearer(token).map(Authorization::Given));
                 }
-                let wish =
-                    Wish { asked, access, realm: &realm, service: service.as_deref(), guard };
-                self.token(&wish, credential).await
+                let wanted = TokenRequest {
+                    asked,
+                    access,
+                    realm: &realm,
+                    service: service.as_deref(),
+                    guard,
+                };
+                self.token(&wanted, credential).await
             }
         }
     }
@@ -253,10 +245,10 @@ impl Client {
     /// A token from the cache, or from its realm.
     async fn token(
         &self,
-        wish: &Wish<'_>,
+        wanted: &TokenRequest<'_>,
         credential: Option<Credential>,
     ) -> Result<Option<Authorization>, Fault> {
-        let slot = self.authorizer.tokens.slot(wish.key());
+        let slot = self.authorizer.tokens.slot(wanted.key());
         let mut held = slot.lock().await;
         let is_cached = held.token.as_ref().is_some_and(Token::is_fresh);
         let secret = match &held.token {
@@ -266,7 +258,7 @@ impl Client {
                 if let Some(cause) = held.failure() {
                     return Err(Fault::Token { cause });
                 }
-                match Box::pin(self.ask_token(wish, credential)).await {
+                match Box::pin(self.ask_token(wanted, credential)).await {
                     Ok(token) => held.token.insert(token).secret.clone(),
                     Err(Fault::Token { cause }) => {
                         held.fail(Arc::clone(&cause));
@@ -279,84 +271,6 @@ impl Client {
         drop(held);
         Ok(bearer(&secret).map(|value| Authorization::Token { value, secret, slot, is_cached }))
     }
-
-    /// Whether the realm of a registry accepts credentials: it is asked for a token without a scope. The answer is not
-    /// kept as a token, since those of the cache are for whoever requests the same scopes.
-    pub(crate) async fn verify(
-        &self,
-        asked: &Url,
-        access: &Access,
-        scheme: &Scheme,
-        credential: Credential,
-    ) -> Verification {
-        let Scheme::Bearer { realm, service, guard } = scheme else { return Verification::Unknown };
-        let wish = Wish { asked, access, realm, service: service.as_deref(), guard: *guard };
-        match self.ask_token(&wish, Some(credential)).await {
-            Ok(_) => Verification::Accepted,
-            Err(Fault::Token { cause }) if cause.is_unauthorized() => Verification::Rejected,
-            Err(_) => Verification::Unknown,
-        }
-    }
-
-    /// What the realm answers. One that takes no `POST` gets `GET` with the user and password beside an identity
-    /// token, and then at once.
-    async fn token_answer(
-        &self,
-        wish: &Wish<'_>,
-        credential: Option<Credential>,
-    ) -> Result<Whole, Error> {
-        let Some(Credential::IdentityOrBasic { token, user, password }) = credential else {
-            return self.fetch(wish.request(credential), MAX_TOKEN_BYTES).await;
-        };
-        let (realm, memory) = (wish.realm.authority().parse::<Host>().ok(), &self.authorizer.posts);
-        let by_get = wish.request(Some(Credential::Basic { user, password }));
-        if realm.as_ref().is_some_and(|realm| memory.get(realm, ()).is_some()) {
-            return self.fetch(by_get, MAX_TOKEN_BYTES).await;
-        }
-        let by_post = wish.request(Some(Credential::Identity(token)));
-        let posted = self.fetch(by_post, MAX_TOKEN_BYTES).await;
-        if !posted.as_ref().is_err_and(takes_no_post) {
-            return posted;
-        }
-        let answer = self.fetch(by_get, MAX_TOKEN_BYTES).await?;
-        if let Some(realm) = realm {
-            memory.update(&realm, (), |_| Some(()));
-        }
-        Ok(answer)
-    }
-
-    async fn ask_token(
-        &self,
-        wish: &Wish<'_>,
-        credential: Option<Credential>,
-    ) -> Result<Token, Fault> {
-        if wish.realm.scheme() == "http" && !self.allows_plain(wish.asked, wish.realm) {
-            let to = Some(RedactedUrl::new(wish.realm));
-            let reason = Refusal::of_plain_http(wish.asked, wish.realm);
-            let pointer = Pointer::Realm;
-            return Err(Fault::NotFollowed { pointer, to, reason });
-        }
-        let has_credential = credential.is_some();
-        let answer = self.token_answer(wish, credential).await.map_err(|error| {
-            if has_credential && error.is_unauthorized() {
-                self.authorizer.forget(wish.asked);
-            }
-            Fault::Token { cause: Arc::new(error) }
-        })?;
-        let substitute = answer.substitute();
-        let Whole { asked: realm, bytes: json, .. } = answer;
-        // What cannot be read is not quoted: it may be a secret all the same.
-        let token = Token::read(&json, Instant::now()).ok().flatten();
-        token.ok_or_else(|| {
-            let fault = substitute.map_or(Fault::NoToken, |it| it.fault("a token"));
-            Fault::Token { cause: Arc::new(realm.fails(fault)) }
-        })
-    }
-}
-
-/// Whether a status says that a realm takes no `POST`: Docker's specification of tokens has `GET` alone.
-fn takes_no_post(error: &Error) -> bool {
-    matches!(error.status(), Some(StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED))
 }
 
 /// Who the host of a realm is named by.
@@ -377,60 +291,6 @@ fn read_bearer(asked: &Url, challenge: &Challenge, named: Named) -> Result<Schem
     let guard = if realm.host() == asked.host() { named.own } else { named.other };
     let service = challenge.parameter("service").map(str::to_owned);
     Ok(Scheme::Bearer { realm, service, guard })
-}
-
-/// A token that is wanted.
-struct Wish<'a> {
-    asked: &'a Url,
-    access: &'a Access,
-    realm: &'a Url,
-    service: Option<&'a str>,
-    guard: Guard,
-}
-
-impl Wish<'_> {
-    fn key(&self) -> TokenKey {
-        TokenKey {
-            origin: self.asked.origin().ascii_serialization(),
-            realm: self.realm.to_string(),
-            service: self.service.map(str::to_owned),
-            scopes: self.access.scopes.clone(),
-        }
-    }
-
-    fn request(&self, credential: Option<Credential>) -> Request {
-        let mut url = self.realm.clone();
-        let mut request = match credential {
-            Some(Credential::Identity(token)) => {
-                let mut form = form_urlencoded::Serializer::new(String::new());
-                form.append_pair("grant_type", "refresh_token")
-                    .append_pair("client_id", CLIENT_ID)
-                    .append_pair("refresh_token", token.expose())
-                    .extend_pairs(self.service.map(|service| ("service", service)));
-                let scopes: Vec<_> = self.access.scopes.iter().collect();
-                form.append_pair("scope", &scopes.join(" "));
-                let mut request = Request::bare(Method::POST, url);
-                request.content = Content::Bytes(form.finish().into());
-                let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
-                request.headers.insert(header::CONTENT_TYPE, kind);
-                request
-            }
-            credential => {
-                url.query_pairs_mut()
-                    .extend_pairs(self.service.map(|service| ("service", service)))
-                    .extend_pairs(self.access.scopes.iter().map(|scope| ("scope", scope)));
-                let mut request = Request::bare(Method::GET, url);
-                if let Some(Credential::Basic { user, password }) = credential
-                    && let Some(value) = basic(&user, &password)
-                {
-                    request.headers.insert(header::AUTHORIZATION, value);
-                }
-                request
-            }
-        };
-        request.guard = self.guard;
-        request
-    }
 }
 
 /// RFC 7617 §2. None for a user that cannot be told so.

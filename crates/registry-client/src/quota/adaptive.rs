@@ -9,7 +9,7 @@
 //! The time in which a `Retry-After` is waited for does not count. What follows depends on the reason of the pause:
 //! nothing, if refusals are random; else the rate begins at what was accepted up to the end of the pause, or is lowered.
 //!
-//! Not here: when the next request is due by the rate (`pace`); the reason of a pause (`pause`); whether a decrease
+//! Not here: when the next request is due by the rate (`pace`); the reason of a pause (`pause`); what an interval counts (`interval`); whether a decrease
 //! helped (`trial`).
 
 use std::{ops::Range, time::Duration};
@@ -17,12 +17,11 @@ use std::{ops::Range, time::Duration};
 use tokio::time::Instant;
 
 use super::{
+    interval::{Interval, SHORTEST},
     pause::Reason,
     trial::{Tally, Trial, Verdict},
 };
 
-/// The shortest interval: several round trips within a region.
-const SHORTEST: Duration = Duration::from_millis(100);
 /// The longest interval: what is older says nothing of the present rate.
 const LONGEST: Duration = Duration::from_secs(1);
 /// Responses that an interval needs before it ends early, or sets a rate where there was none: fewer
@@ -112,73 +111,6 @@ pub(super) struct Lowered {
     is_restart: bool,
     /// The longest interval.
     step: Duration,
-}
-
-/// What was sent from `begin` on, and what became of it.
-#[derive(Clone, Copy, Debug)]
-struct Interval {
-    begin: Instant,
-    last: Instant,
-    sent: u32,
-    accepted: u32,
-    refused: u32,
-    /// How many had been refused when the last pause began.
-    before_pause: u32,
-    /// Refusals that count once, with another one of their pause.
-    repeated: u32,
-    /// The most that is kept of the rate, as a share, if this interval lowers it.
-    most_kept: f64,
-}
-
-impl Interval {
-    const fn new(begin: Instant) -> Self {
-        let (before_pause, repeated, most_kept) = (0, 0, 1.0);
-        Self {
-            begin,
-            last: begin,
-            sent: 0,
-            accepted: 0,
-            refused: 0,
-            before_pause,
-            repeated,
-            most_kept,
-        }
-    }
-
-    const fn responses(&self) -> u32 {
-        self.accepted + self.refused
-    }
-
-    const fn tally(&self) -> Tally {
-        Tally { responses: self.responses(), refused: self.refused }
-    }
-
-    /// Moves on by the length of a pause, in which nothing was sent.
-    fn skip(&mut self, pause: Duration) {
-        self.begin += pause;
-        self.last += pause;
-    }
-
-    /// The same, with the refusals that led to one pause as one.
-    const fn tally_of_causes(&self) -> Tally {
-        Tally { responses: self.responses(), refused: self.refused - self.repeated }
-    }
-
-    /// The share that was refused.
-    fn share(&self) -> f64 {
-        self.tally().share()
-    }
-
-    /// The share of what was sent, as if all that is under way were refused.
-    fn accepted_of_sent(&self) -> f64 {
-        f64::from(self.accepted) / f64::from(self.sent.max(self.responses()))
-    }
-
-    /// Requests a second, over the time in which there were any.
-    fn sent_rate(&self) -> f64 {
-        let elapsed = self.last.saturating_duration_since(self.begin).max(SHORTEST);
-        f64::from(self.sent) / elapsed.as_secs_f64()
-    }
 }
 
 impl AdaptiveRate {

@@ -8,6 +8,7 @@
 mod adaptive;
 mod broker;
 mod bytes;
+mod interval;
 mod pace;
 mod pause;
 mod places;

@@ -1,0 +1,176 @@
+//! The request for a token at a realm, and what it answers.
+//!
+//! Not here: which tokens are kept (`token`).
+//!
+//! Source: Docker's specifications of token authentication, with OAuth 2.0.
+
+use std::sync::Arc;
+
+use http::{HeaderValue, Method, StatusCode, header};
+use oci::Host;
+use tokio::time::Instant;
+use url::{Url, form_urlencoded};
+
+use super::{
+    Access, Scheme, basic,
+    token::{Token, TokenKey},
+};
+use crate::{
+    Client, Credential, Error, RedactedUrl,
+    answer::Whole,
+    content::Content,
+    fault::Fault,
+    guard::Guard,
+    pointer::{Pointer, Refusal},
+    request::Request,
+};
+
+/// The longest answer of a realm: tokens have some KiB.
+const MAX_TOKEN_BYTES: usize = 1 << 20;
+/// What a realm is told that we are, where it asks.
+const CLIENT_ID: &str = "portolan";
+
+/// What a realm says of credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verification {
+    Accepted,
+    Rejected,
+    /// It could not be found out.
+    Unknown,
+}
+
+/// A token that is wanted.
+pub(super) struct TokenRequest<'a> {
+    pub(super) asked: &'a Url,
+    pub(super) access: &'a Access,
+    pub(super) realm: &'a Url,
+    pub(super) service: Option<&'a str>,
+    pub(super) guard: Guard,
+}
+
+impl TokenRequest<'_> {
+    pub(super) fn key(&self) -> TokenKey {
+        TokenKey {
+            origin: self.asked.origin().ascii_serialization(),
+            realm: self.realm.to_string(),
+            service: self.service.map(str::to_owned),
+            scopes: self.access.scopes.clone(),
+        }
+    }
+
+    fn request(&self, credential: Option<Credential>) -> Request {
+        let mut url = self.realm.clone();
+        let mut request = match credential {
+            Some(Credential::Identity(token)) => {
+                let mut form = form_urlencoded::Serializer::new(String::new());
+                form.append_pair("grant_type", "refresh_token")
+                    .append_pair("client_id", CLIENT_ID)
+                    .append_pair("refresh_token", token.expose())
+                    .extend_pairs(self.service.map(|service| ("service", service)));
+                let scopes: Vec<_> = self.access.scopes.iter().collect();
+                form.append_pair("scope", &scopes.join(" "));
+                let mut request = Request::bare(Method::POST, url);
+                request.content = Content::Bytes(form.finish().into());
+                let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
+                request.headers.insert(header::CONTENT_TYPE, kind);
+                request
+            }
+            credential => {
+                url.query_pairs_mut()
+                    .extend_pairs(self.service.map(|service| ("service", service)))
+                    .extend_pairs(self.access.scopes.iter().map(|scope| ("scope", scope)));
+                let mut request = Request::bare(Method::GET, url);
+                if let Some(Credential::Basic { user, password }) = credential
+                    && let Some(value) = basic(&user, &password)
+                {
+                    request.headers.insert(header::AUTHORIZATION, value);
+                }
+                request
+            }
+        };
+        request.guard = self.guard;
+        request
+    }
+}
+
+impl Client {
+    /// Whether the realm of a registry accepts credentials: it is asked for a token without a scope. The answer is not
+    /// kept as a token, since those of the cache are for whoever requests the same scopes.
+    pub(crate) async fn verify(
+        &self,
+        asked: &Url,
+        access: &Access,
+        scheme: &Scheme,
+        credential: Credential,
+    ) -> Verification {
+        let Scheme::Bearer { realm, service, guard } = scheme else { return Verification::Unknown };
+        let wanted =
+            TokenRequest { asked, access, realm, service: service.as_deref(), guard: *guard };
+        match self.ask_token(&wanted, Some(credential)).await {
+            Ok(_) => Verification::Accepted,
+            Err(Fault::Token { cause }) if cause.is_unauthorized() => Verification::Rejected,
+            Err(_) => Verification::Unknown,
+        }
+    }
+
+    /// What the realm answers. One that takes no `POST` gets `GET` with the user and password beside an identity
+    /// token, and then at once.
+    async fn token_answer(
+        &self,
+        wanted: &TokenRequest<'_>,
+        credential: Option<Credential>,
+    ) -> Result<Whole, Error> {
+        let Some(Credential::IdentityOrBasic { token, user, password }) = credential else {
+            return self.fetch(wanted.request(credential), MAX_TOKEN_BYTES).await;
+        };
+        let (realm, memory) =
+            (wanted.realm.authority().parse::<Host>().ok(), &self.authorizer.posts);
+        let by_get = wanted.request(Some(Credential::Basic { user, password }));
+        if realm.as_ref().is_some_and(|realm| memory.get(realm, ()).is_some()) {
+            return self.fetch(by_get, MAX_TOKEN_BYTES).await;
+        }
+        let by_post = wanted.request(Some(Credential::Identity(token)));
+        let posted = self.fetch(by_post, MAX_TOKEN_BYTES).await;
+        if !posted.as_ref().is_err_and(takes_no_post) {
+            return posted;
+        }
+        let answer = self.fetch(by_get, MAX_TOKEN_BYTES).await?;
+        if let Some(realm) = realm {
+            memory.update(&realm, (), |_| Some(()));
+        }
+        Ok(answer)
+    }
+
+    pub(super) async fn ask_token(
+        &self,
+        wanted: &TokenRequest<'_>,
+        credential: Option<Credential>,
+    ) -> Result<Token, Fault> {
+        if wanted.realm.scheme() == "http" && !self.allows_plain(wanted.asked, wanted.realm) {
+            let to = Some(RedactedUrl::new(wanted.realm));
+            let reason = Refusal::of_plain_http(wanted.asked, wanted.realm);
+            let pointer = Pointer::Realm;
+            return Err(Fault::NotFollowed { pointer, to, reason });
+        }
+        let has_credential = credential.is_some();
+        let answer = self.token_answer(wanted, credential).await.map_err(|error| {
+            if has_credential && error.is_unauthorized() {
+                self.authorizer.forget(wanted.asked);
+            }
+            Fault::Token { cause: Arc::new(error) }
+        })?;
+        let substitute = answer.substitute();
+        let Whole { asked: realm, bytes: json, .. } = answer;
+        // What cannot be read is not quoted: it may be a secret all the same.
+        let token = Token::read(&json, Instant::now()).ok().flatten();
+        token.ok_or_else(|| {
+            let fault = substitute.map_or(Fault::NoToken, |it| it.fault("a token"));
+            Fault::Token { cause: Arc::new(realm.fails(fault)) }
+        })
+    }
+}
+
+/// Whether a status says that a realm takes no `POST`: Docker's specification of tokens has `GET` alone.
+fn takes_no_post(error: &Error) -> bool {
+    matches!(error.status(), Some(StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED))
+}
