@@ -50,6 +50,10 @@ pub const MAX_UPLOADS: usize = 256;
 /// Clients that resume do so within minutes.
 pub const UPLOAD_LIFE: Duration = Duration::from_secs(60 * 60);
 
+/// How long a session has been idle at least when its client loses it for another upload. An upload that is under way
+/// has a pause of a round trip between two requests.
+pub const LEAST_IDLE: Duration = Duration::from_secs(10);
+
 /// Each holds a connection, a file or two and its buffers.
 pub const MAX_REQUESTS: usize = 256;
 

@@ -92,7 +92,8 @@ pub(crate) enum Refusal {
     #[error("too many uploads: {0} are under way, which is the limit; try again")]
     TooManyUploads(usize),
     #[error(
-        "too many uploads of one client: {0} are under way, which is its share; finish or cancel some"
+        "too many uploads of one client: {0} are under way, which is its share; finish or cancel some, \
+         or try again in some seconds"
     )]
     UploadsShare(usize),
     #[error("the digest of the content is {0}, which is not the one named; nothing was kept")]

@@ -15,7 +15,7 @@ use oci::{Algorithm, Digest, Digester, Repository};
 use tokio::{sync::OwnedMutexGuard, time::Instant};
 
 use crate::{
-    limits::Limits,
+    limits::{LEAST_IDLE, Limits},
     refusal::Refusal,
     shares::{Budget, Full, Holder, Permit},
     storage::{Backend, RecoveredSession, SavedSession, Staged, Storage, StorageError},
@@ -127,7 +127,7 @@ impl Uploads {
 
     /// Drops the session of this client that has been idle longest, so that uploads that the client left
     /// behind do not lock it out until they expire; whether there was one. A session that a request uses or
-    /// waits for stays.
+    /// waits for stays, and so does one that was used just now.
     async fn drop_longest_idle(&self, holder: Option<&Holder>) -> Result<bool, StorageError> {
         let Some(holder) = holder else { return Ok(false) };
         let dropped = {
@@ -137,8 +137,9 @@ impl Uploads {
                 let session = Arc::get_mut(&mut open.session)?.get_mut().as_ref()?;
                 (session.place.holder() == Some(holder)).then_some((session.used, *id))
             });
-            let longest = idle.min_by_key(|(used, _)| *used).map(|(_, id)| id);
-            longest.filter(|id| all.remove(id).is_some())
+            let longest = idle.min_by_key(|(used, _)| *used);
+            let abandoned = longest.filter(|(used, _)| used.elapsed() >= LEAST_IDLE);
+            abandoned.map(|(_, id)| id).filter(|id| all.remove(id).is_some())
         };
         let Some(id) = dropped else { return Ok(false) };
         tracing::debug!(%id, "dropped the longest-idle upload session of a client at its limit");
