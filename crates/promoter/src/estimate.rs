@@ -1,5 +1,6 @@
 //! What carrying out a plan will cost: about how many requests and bytes at each host, and the time that the quotas
-//! allow at best. Reading the registries again, the bytes of manifests and attachments, and retries are not counted. Reckoned as if of every image nothing but what this run brings were there.
+//! allow at best. Reading the registries again, the bytes of manifests and attachments, and retries are not counted. The estimate assumes that
+//! the destinations have nothing of the images but what this run copies.
 
 use std::{
     collections::{BTreeMap, HashSet},

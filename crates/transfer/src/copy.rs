@@ -125,8 +125,8 @@ impl Moving<'_> {
         }
     }
 
-    /// Has the blob mounted from where their registry has it; what refuses that is fed from there. Gives those back
-    /// that could not be, since it is not there any more.
+    /// Has the blob mounted from where their registry has it; what refuses that is fed from there. Returns those
+    /// that could not be fed, because the blob is gone.
     async fn spread<'r>(&mut self, near: Vec<&'r Recipient<'r>>) -> Vec<&'r Recipient<'r>> {
         let mut far = Vec::new();
         let spread = near.iter().map(|recipient| {

@@ -103,7 +103,7 @@ async fn confirm(
             };
             if let Err(why) = repaired {
                 let what = written.attachment.describe();
-                let reason = format!("{what} was written, and is not there any more: {why}");
+                let reason = format!("{what} was written, but is gone: {why}");
                 failed.insert(written.wish, reason.into());
             }
         }

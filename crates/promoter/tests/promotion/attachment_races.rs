@@ -112,7 +112,7 @@ async fn a_signature_that_a_client_replaces_each_time_is_a_failure_and_the_run_e
     let report = scene.promote().await;
     assert_eq!(verdicts(&report), ["failed"], "{report:#}");
     let reason = reason(&report, "failed");
-    let start = format!("digest tag {sig} was written, and is not there any more: ");
+    let start = format!("digest tag {sig} was written, but is gone: ");
     assert!(reason.starts_with(&start) && reason.contains("run again"), "{reason}");
     assert_eq!(scene.production().count(puts(sig)), 4, "the first and three repairs");
 }
