@@ -17,6 +17,8 @@ pub(crate) enum Condition {
     Absent,
     /// There is what came with this `ETag`.
     Unchanged(HeaderValue),
+    /// There is not what came with this `ETag`.
+    Other(HeaderValue),
 }
 
 /// The header that a condition is sent in.
@@ -31,7 +33,7 @@ impl Condition {
     pub(crate) const fn kind(&self) -> Option<Conditional> {
         match self {
             Self::None | Self::Checked => None,
-            Self::Absent => Some(Conditional::IfNoneMatch),
+            Self::Absent | Self::Other(_) => Some(Conditional::IfNoneMatch),
             Self::Unchanged(_) => Some(Conditional::IfMatch),
         }
     }
@@ -42,6 +44,7 @@ impl Condition {
             Self::None | Self::Checked => None,
             Self::Absent => Some((header::IF_NONE_MATCH, HeaderValue::from_static("*"))),
             Self::Unchanged(etag) => Some((header::IF_MATCH, etag.clone())),
+            Self::Other(etag) => Some((header::IF_NONE_MATCH, etag.clone())),
         };
         HeaderMap::from_iter(header)
     }

@@ -183,7 +183,7 @@ impl Error {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match &self.decisive().fault {
-            Fault::LostRace { .. } => true,
+            Fault::LostRace { .. } | Fault::StaleTag => true,
             Fault::Token { cause } => cause.is_transient(),
             fault => Happened::of_fault(fault) != Happened::Settled,
         }

@@ -322,6 +322,11 @@ pub enum Fault {
         /// How often it was written.
         tries: usize,
     },
+    /// A tag that the registry returned or stored before, and then did not return, however often it was read again.
+    #[error(
+        "the tag exists, but the registry answers 404 to it: its reads are out of date; run again"
+    )]
+    StaleTag,
     /// The registry pointed somewhere, and it was not followed.
     #[error("{pointer} {}was not followed: {reason}", To(to.as_ref()))]
     NotFollowed {

@@ -4,9 +4,12 @@
 //! By conditions, where the registry knows them (RFC 9110 §13.1); and by reading again, since not even those
 //! registries that send an `ETag` all look at `If-Match`.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use oci::{Digest, Reference, Tag};
+use tokio::time::sleep;
 
 use crate::{
     Error, Fault, FetchedManifest, RepositoryClient,
@@ -18,6 +21,18 @@ use crate::{
 /// How often a merged manifest is written before the tag is left to others: each time somebody else was
 /// quicker, and is done now, so that five means a crowd or a registry that forgets.
 const MAX_WRITES: usize = 5;
+
+/// How often a tag is read once more that must exist, where the registry answers 404, or with what the tag was on before
+/// our write.
+const MAX_REREADS: u32 = 4;
+
+/// The longest wait before the first of them; each further one is twice as long. All together last 1.9 to 3.8 s:
+/// replicas of registries are usually later than a write by less.
+const LONGEST_WAIT: Duration = Duration::from_millis(250);
+
+/// No entity tag of any manifest: whatever is there is not this, so that a registry which knows `If-None-Match`
+/// carries the write out.
+const NO_ETAG: HeaderValue = HeaderValue::from_static("\"none\"");
 
 /// What became of a tag that was to be written where there was none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +90,7 @@ impl RepositoryClient {
                 Err(error) => error,
             };
             if !new.may_be_done(&error) {
-                return Err(error);
+                return new.is_refused_as_it_is(error).await;
             }
             match new.found().await? {
                 Found::Ours(digest) => return Ok(TagWrite::Written(digest)),
@@ -104,11 +119,9 @@ impl RepositoryClient {
         let reference = Reference::Tag(tag.clone());
         let mut writes = 0;
         let mut refused = Refused::default();
+        let mut seen = SeenTag::default();
         loop {
-            let (there, headers) = match found(self.fetch(&reference).await)? {
-                Some((there, headers)) => (Some(there), headers),
-                None => (None, HeaderMap::new()),
-            };
+            let (there, headers) = self.read_again(&reference, &mut seen).await?;
             let digest = there.as_ref().map(|there| there.digest);
             let condition = match &there {
                 Some(_) => still_there(&headers),
@@ -128,8 +141,14 @@ impl RepositoryClient {
                 return Err(request.asked().fails(Fault::LostRace { tries: MAX_WRITES }).into());
             }
             writes += 1;
-            match self.put(&reference, &media_type, bytes, &condition).await {
-                Ok(_) => self.note_written(rejected, &condition),
+            match self.put(&reference, &media_type, bytes.clone(), &condition).await {
+                Ok(_) => {
+                    self.note_written(rejected, &condition);
+                    seen.wrote(digest);
+                }
+                Err(error) if self.is_taken(&condition, &error, &media_type, &bytes).await? => {
+                    seen.exists = true;
+                }
                 Err(error) if self.may_be_rejected(&condition, &error) => {
                     refused = Refused { of: condition.kind(), at: Some((error.status(), digest)) };
                 }
@@ -137,6 +156,74 @@ impl RepositoryClient {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// What a tag is on. One that was there is read again, with waits, where the registry says that it is not, or
+    /// that it is still on what it was on before our write.
+    ///
+    /// # Errors
+    /// When it cannot be read; and [`Fault::StaleTag`] for one that was there and is not returned: what replaces it
+    /// would lack what it was on.
+    async fn read_again(
+        &self,
+        reference: &Reference,
+        seen: &mut SeenTag,
+    ) -> Result<(Option<FetchedManifest>, HeaderMap), Error> {
+        for reread in 0.. {
+            let (there, headers) = match found(self.fetch(reference).await)? {
+                Some((there, headers)) => (Some(there), headers),
+                None => (None, HeaderMap::new()),
+            };
+            let digest = there.as_ref().map(|there| there.digest);
+            if !seen.is_behind(digest) || (reread == MAX_REREADS && there.is_some()) {
+                *seen = SeenTag { exists: there.is_some(), before: None };
+                return Ok((there, headers));
+            }
+            if reread == MAX_REREADS {
+                break;
+            }
+            let half = LONGEST_WAIT * 2_u32.pow(reread) / 2;
+            sleep(half + self.client().jitter(half)).await;
+        }
+        let request = self.request(Method::GET, &format!("manifests/{reference}"))?;
+        Err(request.asked().fails(Fault::StaleTag))
+    }
+
+    /// Whether a refused write of a tag that was not found shows that it exists: by a 412 from a host that knows the
+    /// condition.
+    async fn is_taken(
+        &self,
+        condition: &Condition,
+        error: &Error,
+        media_type: &str,
+        bytes: &Bytes,
+    ) -> Result<bool, Error> {
+        let is_failed = error.status() == Some(StatusCode::PRECONDITION_FAILED);
+        if !is_failed || !matches!(condition, Condition::Absent) {
+            return Ok(false);
+        }
+        self.knows_if_none_match(media_type, bytes).await
+    }
+
+    /// Whether the host knows `If-None-Match`, so that its 412 says that something is there, and not that it rejects
+    /// the header. Where that is not known, the manifest is put by its digest on a condition that holds whatever is
+    /// there: this changes nothing that any name stands for.
+    ///
+    /// # Errors
+    /// When that fails for another reason, which shows neither.
+    async fn knows_if_none_match(&self, media_type: &str, bytes: &Bytes) -> Result<bool, Error> {
+        let (host, memory) = (self.host(), &self.client().shared.conditions);
+        let kind = Conditional::IfNoneMatch;
+        if memory.is_accepted(host, kind) || memory.is_rejected(host, kind) {
+            return Ok(memory.is_accepted(host, kind));
+        }
+        let by_digest = Reference::Digest(Digest::sha256(bytes));
+        match self.put(&by_digest, media_type, bytes.clone(), &Condition::Other(NO_ETAG)).await {
+            Ok(_) => memory.note_accepted(host, kind),
+            Err(error) if is_condition_refused(&error) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        Ok(true)
     }
 
     /// Whether the host is known to reject a condition.
@@ -184,16 +271,17 @@ impl NewTag<'_> {
         if !is_condition_refused(&error) {
             return Err(error);
         }
+        let is_failed = error.status() == Some(StatusCode::PRECONDITION_FAILED);
+        // A replica that is behind answers 404 to the tag: then it is taken all the same.
+        if is_failed && self.repository.knows_if_none_match(self.media_type, self.bytes).await? {
+            return Ok(TagWrite::Taken);
+        }
         if !matches!(self.found().await?, Found::Nothing) {
             return Ok(TagWrite::Taken);
         }
-        let is_failed = error.status() == Some(StatusCode::PRECONDITION_FAILED);
-        match memory.is_accepted(host, kind) {
-            // A replica that is behind answers 404, too: then the tag is taken all the same.
-            true if is_failed => return Ok(TagWrite::Taken),
-            // The host knows the header, so that is not what it refuses.
-            true => return Err(error),
-            false => {}
+        // The host knows the header, so that is not what it refuses.
+        if memory.is_accepted(host, kind) {
+            return Err(error);
         }
         if self.repository.tags().await?.names.contains(self.tag) {
             return Ok(TagWrite::Taken);
@@ -211,6 +299,19 @@ impl NewTag<'_> {
         is_response_lost(error) || (is_checked && error.is_transient())
     }
 
+    /// What a refusal comes to: nothing, if the tag is on our manifest. A registry with tags that cannot be changed
+    /// refuses to write what an earlier try has written, too.
+    async fn is_refused_as_it_is(&self, error: Error) -> Result<TagWrite, Error> {
+        let is_refused = matches!(error.status().map(|it| it.as_u16()), Some(403 | 409));
+        match is_refused.then_some(self.found()) {
+            Some(found) => match found.await {
+                Ok(Found::Ours(digest)) => Ok(TagWrite::Written(digest)),
+                _ => Err(error),
+            },
+            None => Err(error),
+        }
+    }
+
     async fn put(&self, condition: &Condition) -> Result<TagWrite, Error> {
         let reference = Reference::Tag(self.tag.clone());
         let put = self.repository.put(&reference, self.media_type, self.bytes.clone(), condition);
@@ -224,6 +325,29 @@ impl NewTag<'_> {
             Some(there) if there.bytes == *self.bytes => Found::Ours(there.digest),
             Some(_) => Found::Other,
         })
+    }
+}
+
+/// What is known of a tag that is merged, from earlier reads and writes.
+#[derive(Default)]
+struct SeenTag {
+    exists: bool,
+    /// What it was on before the last write.
+    before: Option<Digest>,
+}
+
+impl SeenTag {
+    /// Notes a write that succeeded, to a tag that was on `before`.
+    fn wrote(&mut self, before: Option<Digest>) {
+        *self = Self { exists: true, before };
+    }
+
+    /// Whether a read that found this is older than what is known.
+    fn is_behind(&self, found: Option<Digest>) -> bool {
+        match found {
+            None => self.exists,
+            found => found == self.before,
+        }
     }
 }
 

@@ -22,6 +22,8 @@ pub struct Fault {
     left: usize,
     spares_authorized: bool,
     spares_unconditional: bool,
+    /// Until there was a request of this kind, nothing befalls any.
+    waits_for: Option<(Method, String)>,
     action: Action,
 }
 
@@ -72,6 +74,7 @@ impl Fault {
             left: usize::MAX,
             spares_authorized: false,
             spares_unconditional: false,
+            waits_for: None,
             action: Action::Answer(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 HeaderMap::new(),
@@ -112,6 +115,14 @@ impl Fault {
     #[must_use]
     pub const fn if_conditional(mut self) -> Self {
         self.spares_unconditional = true;
+        self
+    }
+
+    /// Only requests after the first one with this method, whose path and query contain `path_contains`. Of several
+    /// faults it must be the first one.
+    #[must_use]
+    pub fn once_there_was(mut self, method: Method, path_contains: &str) -> Self {
+        self.waits_for = Some((method, path_contains.to_owned()));
         self
     }
 
@@ -245,6 +256,12 @@ impl Fault {
 
     /// What happens to `request`, if it is one of those that this is for.
     pub(crate) fn befall(&mut self, request: &RecordedRequest) -> Option<Action> {
+        if let Some((method, path)) = &self.waits_for {
+            if *method == request.method && request.path_and_query.contains(path) {
+                self.waits_for = None;
+            }
+            return None;
+        }
         let method = self.method.as_ref().is_none_or(|method| *method == request.method);
         if self.spares_authorized && request.headers.contains_key(http::header::AUTHORIZATION) {
             return None;

@@ -3,6 +3,8 @@
 //! One that is broken for good where it comes from is left out, unless all are required. One that cannot be had for the
 //! moment fails the destinations that want it, and so does one that cannot be written there.
 
+use std::sync::{Mutex, PoisonError};
+
 use bytes::Bytes;
 use oci::{Digest, Tag};
 use registry_client::{FetchedManifest, Merge, Push, RepositoryClient, Via};
@@ -182,19 +184,30 @@ pub(super) async fn tie(
     }
 }
 
-/// Puts a digest tag on a manifest that has all layers of this one, and of the one that it is on; gives what it is on
-/// then.
+/// Puts a digest tag on a manifest that has all layers of this one, and of all that it was ever found on; gives what it is
+/// on then.
 async fn merge(
     from: &RepositoryClient,
     tag: &Tag,
     manifest: &FetchedManifest,
     to: &RepositoryClient,
 ) -> Result<OnTag, Trouble> {
-    let merged = to.merge_at_tag(tag, |there| async move {
-        match there {
-            None => Ok(Merge::Write(manifest.clone())),
-            Some(there) if there.digest == manifest.digest => Ok(Merge::Enough),
-            Some(there) => unite(from, tag, manifest, (to, &there)).await,
+    let wanted = Mutex::new((from.clone(), manifest.clone()));
+    let merged = to.merge_at_tag(tag, |there| {
+        let (at, all) = wanted.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let wanted = &wanted;
+        async move {
+            let there = match there {
+                None => return Ok(Merge::Write(all)),
+                Some(there) if there.digest == all.digest => return Ok(Merge::Enough),
+                Some(there) => there,
+            };
+            let merged = unite(&at, tag, &all, (to, &there)).await?;
+            if let Merge::Write(union) = &merged {
+                let union = (to.clone(), union.clone());
+                *wanted.lock().unwrap_or_else(PoisonError::into_inner) = union;
+            }
+            Ok(merged)
         }
     });
     merged.await

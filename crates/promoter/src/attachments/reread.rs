@@ -7,7 +7,10 @@
 //!
 //! The rules are `docs/promotion.md`, "Attachments".
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    fmt,
+};
 
 use futures_util::{StreamExt as _, stream};
 use oci::{Digest, Reference};
@@ -28,6 +31,9 @@ use crate::{
 
 /// Repositories whose attachments are read again at once.
 const REPOSITORIES_AT_ONCE: usize = 8;
+
+/// What is said of an attachment whose tag is not there at the end of the run.
+const MISSING: &str = "the registry answers 404 to its tag: it was deleted, or a replica does not have it yet; run again";
 
 /// An attachment that this run wrote, and that is found by a tag.
 #[derive(Clone, Debug)]
@@ -91,8 +97,8 @@ async fn confirm(
 ) -> HashMap<WishId, Reason> {
     let mut repairs = 0;
     loop {
-        let (replaced, mut failed) = replaced(run, repository, written).await;
-        if replaced.is_empty() {
+        let Reread { replaced, missing, mut failed } = read_once(run, repository, written).await;
+        if replaced.is_empty() && missing.is_empty() {
             return failed;
         }
         for at in replaced {
@@ -102,12 +108,12 @@ async fn confirm(
                 _ => repair(run, repository, written).await,
             };
             if let Err(why) = repaired {
-                let what = written.attachment.describe();
-                let reason = format!("{what} was written, but is gone: {why}");
-                failed.insert(written.wish, reason.into());
+                failed.insert(written.wish, gone(written, &why));
             }
         }
         if repairs == MAX_REREADS {
+            let missing = missing.into_iter().map(|at| &written[at]);
+            failed.extend(missing.map(|written| (written.wish, gone(written, MISSING))));
             return failed;
         }
         reading_back::wait(run, repairs).await;
@@ -115,27 +121,38 @@ async fn confirm(
     }
 }
 
-/// Which of `written` others have replaced since, by their places; and the wishes of which something cannot be read.
-async fn replaced(
-    run: &Run<'_>,
-    repository: &RepositoryClient,
-    written: &[Written],
-) -> (Vec<usize>, HashMap<WishId, Reason>) {
-    let (mut replaced, mut unread) = (Vec::new(), HashMap::new());
+fn gone(written: &Written, why: impl fmt::Display) -> Reason {
+    format!("{} was written, but is gone: {why}", written.attachment.describe()).into()
+}
+
+/// What one round of reading again finds.
+#[derive(Default)]
+struct Reread {
+    /// Which attachments others have replaced since, by their places.
+    replaced: Vec<usize>,
+    /// Which are on tags that the registry does not return.
+    missing: Vec<usize>,
+    /// The wishes of which something cannot be read.
+    failed: HashMap<WishId, Reason>,
+}
+
+async fn read_once(run: &Run<'_>, repository: &RepositoryClient, written: &[Written]) -> Reread {
+    let mut reread = Reread::default();
     let mut listed = Listed { repository, by_subject: HashMap::new() };
     for (at, written) in written.iter().enumerate() {
         match listed.finds(written).await {
-            Ok(true) => {}
-            Ok(false) => replaced.push(at),
+            Ok(Found::Yes) => {}
+            Ok(Found::Replaced) => reread.replaced.push(at),
+            Ok(Found::Missing) => reread.missing.push(at),
             Err(error) => {
                 let why = run.hosts.explain(repository.host(), &error);
                 let what = written.attachment.describe();
                 let reason = format!("{what} was written, but cannot be read again: {why}");
-                unread.insert(written.wish, reason.into());
+                reread.failed.insert(written.wish, reason.into());
             }
         }
     }
-    (replaced, unread)
+    reread
 }
 
 /// Writes an attachment again, merged with what its tag is on now.
@@ -149,13 +166,28 @@ async fn repair(
     tracing::info!(
         at = %repository, attachment = attachment.describe(), "another client replaced it: merging again"
     );
-    let image = Image::load(&from, &attachment.digest).await;
+    // What this run left there has in it what others had written before.
+    let (from, digest) = match written.on {
+        Some(left) => (repository.clone(), left),
+        None => (from, attachment.digest),
+    };
+    let image = Image::load(&from, &digest).await;
     let image = image.map_err(|error| run.hosts.explain_transfer(from.host(), &error))?;
     let tied = tie(&from, attachment, image.root(), repository).await;
     if let FoundBy::Tag(on) = tied.map_err(|trouble| Reason::from(trouble.to_string()))? {
         written.on = on;
     }
     Ok(())
+}
+
+/// Whether an attachment is found as it was left.
+enum Found {
+    Yes,
+    /// Its tag is on something else.
+    Replaced,
+    /// Its tag is not there: no reason to write it again, since a registry that is behind with its reads would lose
+    /// what others wrote to it.
+    Missing,
 }
 
 /// What a repository lists now; each index of referrers is read once.
@@ -167,22 +199,28 @@ struct Listed<'a> {
 impl Listed<'_> {
     /// Whether an attachment is found as it was left. A digest tag that is on anything else is merged once more, which
     /// writes nothing where all is there.
-    async fn finds(&mut self, written: &Written) -> Result<bool, registry_client::Error> {
+    async fn finds(&mut self, written: &Written) -> Result<Found, registry_client::Error> {
         let Attachment { subject, digest, by } = &written.attachment;
         match by {
             By::Tag(tag) => {
                 let found = self.repository.find_manifest(&Reference::Tag(tag.clone())).await?;
-                Ok(found.is_some_and(|found| Some(found.digest) == written.on))
+                Ok(match found {
+                    None => Found::Missing,
+                    Some(found) if Some(found.digest) == written.on => Found::Yes,
+                    Some(_) => Found::Replaced,
+                })
             }
             By::Referrer => {
-                if let Some(listed) = self.by_subject.get(subject) {
-                    return Ok(listed.contains(digest));
+                if !self.by_subject.contains_key(subject) {
+                    let listed = self.repository.referrers_by_tag(subject, None).await?;
+                    let listed = listed.into_iter().map(|it| it.digest).collect();
+                    self.by_subject.insert(*subject, listed);
                 }
-                let listed = self.repository.referrers_by_tag(subject, None).await?;
-                let listed: HashSet<_> = listed.into_iter().map(|it| it.digest).collect();
-                let is_listed = listed.contains(digest);
-                self.by_subject.insert(*subject, listed);
-                Ok(is_listed)
+                Ok(match self.by_subject.get(subject) {
+                    Some(listed) if listed.contains(digest) => Found::Yes,
+                    Some(listed) if !listed.is_empty() => Found::Replaced,
+                    _ => Found::Missing,
+                })
             }
         }
     }

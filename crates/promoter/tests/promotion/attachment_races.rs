@@ -117,6 +117,31 @@ async fn a_signature_that_a_client_replaces_each_time_is_a_failure_and_the_run_e
     assert_eq!(scene.production().count(puts(sig)), 4, "the first and three repairs");
 }
 
+#[tokio::test]
+async fn signatures_of_others_are_kept_where_reads_are_late() {
+    let cases = [true, false].map(|ignores| [1, 2, 6, 9].map(|stale| (ignores, stale)));
+    let cases = cases.into_iter().flatten().map(async |(ignores_conditions, stale)| {
+        let (scene, theirs) = signed().await;
+        let sig = scene.tag(".sig");
+        scene.production().load("images/app", &*sig, &theirs).await;
+        let at_tag = format!("/manifests/{sig}");
+        // Neither GET nor HEAD finds the tag for a while after our first write to it.
+        let late = Fault::everywhere(&at_tag).status(404).times(stale);
+        scene.production().fail(late.once_there_was(Method::PUT, &at_tag));
+        if ignores_conditions {
+            scene.production().fail(Fault::on(Method::PUT, &at_tag).ignore_conditions());
+        }
+        let report = scene.promote().await;
+        scene.production().clear_faults();
+        let case = format!("{ignores_conditions} {stale}: {report:#}");
+        assert_eq!(scene.signers().await, ["other", "staging"], "{case}");
+        let reads = 1 + 4;
+        let expected = if stale < reads { "copied" } else { "failed" };
+        assert_eq!(verdicts(&report), [expected], "{case}");
+    });
+    futures_util::future::join_all(cases).await;
+}
+
 /// An index of referrers as another client writes it.
 fn index(referrers: &[&Image]) -> Image {
     let manifests: Vec<_> = referrers

@@ -102,7 +102,7 @@ async fn what_many_merge_at_once_is_all_there() {
 async fn who_never_gets_a_turn_gives_up_and_who_refuses_is_heard() {
     let registry = TestRegistry::start().await;
     let image = fixture::image(1, 1);
-    registry.load("app", None, &image).await;
+    registry.load("app", "v1", &image).await;
     registry.fail(Fault::on(Method::PUT, "/manifests/v1").status(412));
     let repository = repository(&registry);
     let error = add(&repository, &image, "a").await.expect_err("it is never written");
@@ -289,7 +289,9 @@ async fn a_condition_that_was_honoured_is_not_remembered_as_rejected() {
         merged.await.expect("merged");
         write("v2").await;
         let asked = registry.asked();
-        let conditions = asked.iter().filter(|it| it.method == Method::PUT);
+        let is_by_tag = |target: &str| !target.contains("sha256:");
+        let puts = asked.iter().filter(|it| it.method == Method::PUT);
+        let conditions = puts.filter(|it| is_by_tag(&it.target));
         let conditions: Vec<_> =
             conditions.map(|it| (it.target.as_str(), it.header("if-none-match"))).collect();
         let start = usize::from(!is_known);
@@ -318,5 +320,85 @@ async fn a_merge_goes_on_without_conditions_where_they_are_rejected() {
         }
         let there = repository.manifest(&tag("v1").into()).await.expect("it is there");
         assert!(has(&there, "a") && has(&there, "b"), "{status}");
+    }
+}
+
+/// Merges `key` at a tag that is on `theirs`. After the first read, the next `stale` reads find no tag.
+async fn merge_with_stale_reads(registry: &TestRegistry, stale: usize) -> Result<(), Error> {
+    let (ours, theirs) = (fixture::image(1, 1), fixture::image(2, 1));
+    registry.load("app", None, &ours).await;
+    registry.load("app", None, &theirs).await;
+    let repository = repository(registry);
+    add(&repository, &theirs, "theirs").await?;
+    let (v1, mut is_first) = (tag("v1"), true);
+    let merged = repository.merge_at_tag(&v1, |there| {
+        if std::mem::take(&mut is_first) {
+            registry.fail(Fault::on(Method::GET, "/manifests/v1").times(stale).status(404));
+        }
+        let is_there = there.as_ref().is_some_and(|there| has(there, "ours"));
+        let write = || Merge::Write(annotated(there.as_ref(), &ours, "ours"));
+        std::future::ready(Ok::<_, Error>(if is_there { Merge::Enough } else { write() }))
+    });
+    merged.await.map(drop)
+}
+
+#[tokio::test]
+async fn a_tag_that_is_not_returned_after_its_write_is_not_written_with_less() {
+    let cases = [true, false].map(|ignores| [1, 2, 4, usize::MAX].map(|stale| (ignores, stale)));
+    let cases = cases.into_iter().flatten().map(async |(ignores_conditions, stale)| {
+        let registry = TestRegistry::start().await;
+        if ignores_conditions {
+            registry.fail(Fault::on(Method::PUT, "/manifests/").ignore_conditions());
+        }
+        let case = format!("{ignores_conditions} {stale}");
+        match merge_with_stale_reads(&registry, stale).await {
+            Ok(()) => assert!(stale <= 4, "{case}"),
+            Err(error) => {
+                assert_eq!(stale, usize::MAX, "{case}: {error}");
+                assert!(error.to_string().contains("its reads are out of date"), "{error}");
+            }
+        }
+        let on = registry.digest_of("app", "v1").await.expect("a tag");
+        let there = repository(&registry).manifest(&on.into()).await.expect("a manifest");
+        assert!(has(&there, "theirs") && has(&there, "ours"), "{case}: {there:?}");
+    });
+    futures_util::future::join_all(cases).await;
+}
+
+#[tokio::test]
+async fn a_412_is_believed_where_the_tag_is_not_listed_and_not_returned() {
+    let (ours, theirs) = (fixture::image(1, 1), fixture::image(2, 1));
+    for merges in [false, true] {
+        let registry = TestRegistry::start().await;
+        registry.load("app", None, &ours).await;
+        registry.load("app", "v1", &theirs).await;
+        let no_tags = r#"{"name":"app","tags":[]}"#;
+        registry.fail(Fault::on(Method::GET, "/tags/list").status(200).body(no_tags));
+        registry.fail(Fault::on(Method::GET, "/manifests/v1").status(404));
+        let repository = repository(&registry);
+        match merges {
+            false => assert_eq!(put(&repository, &ours).await.expect("an answer"), TagWrite::Taken),
+            true => {
+                let error = add(&repository, &ours, "a").await.expect_err("it exists");
+                assert!(error.to_string().contains("its reads are out of date"), "{error}");
+            }
+        }
+        assert_eq!(registry.digest_of("app", "v1").await, Some(theirs.digest()), "{merges}");
+    }
+}
+
+#[tokio::test]
+async fn a_tag_that_is_ours_is_written_whatever_a_second_try_is_told() {
+    let ours = fixture::image(1, 1);
+    for status in [403, 409] {
+        let registry = TestRegistry::start().await;
+        registry.load("app", "v1", &ours).await;
+        registry.fail(Fault::on(Method::PUT, "/manifests/v1").status(status));
+        let written = put(&repository(&registry), &ours).await.expect("it is there");
+        assert_eq!(written, TagWrite::Written(ours.digest()), "{status}");
+        // Another one's stays, and the refusal is the error.
+        let other = fixture::image(2, 1);
+        let error = put(&repository(&registry), &other).await.expect_err("refused");
+        assert_eq!(error.status().map(|it| it.as_u16()), Some(status));
     }
 }
