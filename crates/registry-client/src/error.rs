@@ -28,6 +28,8 @@ struct Inner {
     elsewhere: bool,
     /// Whether it is one of the source of content that was to be pushed.
     of_source: bool,
+    /// Whether it is a refusal of a request that had an `Authorization`.
+    authorized: bool,
     /// Of a refusal: the credentials that were sent.
     login: Option<Login>,
 }
@@ -40,6 +42,7 @@ impl Error {
             fault,
             elsewhere: false,
             of_source: false,
+            authorized: false,
             login: None,
         }))
     }
@@ -51,6 +54,12 @@ impl Error {
 
     pub(crate) fn of_source(mut self) -> Self {
         self.0.of_source = true;
+        self
+    }
+
+    /// Of a request that was sent with an `Authorization`.
+    pub(crate) fn authorized(mut self) -> Self {
+        self.0.authorized = true;
         self
     }
 
@@ -114,6 +123,11 @@ impl Error {
     /// Whether a redirect had led to another host than the one that was asked.
     pub(crate) fn is_elsewhere(&self) -> bool {
         self.decisive().elsewhere
+    }
+
+    /// Whether a request was refused although it had an `Authorization`.
+    pub(crate) fn is_authorized(&self) -> bool {
+        self.decisive().authorized
     }
 
     /// Whether it is a 416 that says that the content is empty (RFC 9110 §15.5.17).

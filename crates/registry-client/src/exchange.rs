@@ -278,6 +278,7 @@ impl Client {
             let host = asked.url.authority().into();
             return asked.fails(Fault::SpeaksTls { host });
         }
+        let is_authorized = reply.authorization.is_some();
         let secrets = reply.authorization.as_ref().map(secrets_in).unwrap_or_default();
         let answer = Answer::new(self, asked, reply);
         let length = unsatisfied_length(&answer.headers);
@@ -290,7 +291,8 @@ impl Client {
         if tells_throttled(status, &body) && !is_throttled(status, retry_after) {
             self.take_note(&answer.asked, sent, Some(retry_after));
         }
-        answer.asked.fails(Fault::Status { status, retry_after, length, body })
+        let error = answer.asked.fails(Fault::Status { status, retry_after, length, body });
+        if is_authorized { error.authorized() } else { error }
     }
 
     /// Reads what nobody wants, so that the connection can be used again, if it is short and comes soon.

@@ -89,12 +89,23 @@ enum Head {
 enum Inconclusive {
     /// A status that says nothing of the content. If GET then finds it, the host does not support HEAD.
     Status,
+    /// 401 to a request with a new token or with credentials, as ECR Public responds to the HEAD of any blob. If GET
+    /// gets past it, whether or not it finds the content, the host does not support HEAD.
+    Unauthorized,
     /// Something in place of the content, such as an HTML page, that GET has to tell more of.
     Substitute,
 }
 
+impl Inconclusive {
+    /// Whether it may be the method that the host does not support.
+    fn is_of_method(self) -> bool {
+        self != Self::Substitute
+    }
+}
+
 impl Head {
-    /// Errors that GET would not get past, such as a 401, a 429 or no connection, stay errors.
+    /// Errors that GET would not get past, such as a 401 for lack of credentials, a 429 or no connection, stay
+    /// errors.
     fn of(response: Result<Answer, Error>, expected: Option<Digest>) -> Result<Self, Error> {
         let error = match response {
             Ok(response) if response.substitute(expected).is_some() => {
@@ -109,6 +120,9 @@ impl Head {
         let Some(status) = error.status() else { return Err(error) };
         match status {
             _ if error.is_throttled() => Err(error),
+            StatusCode::UNAUTHORIZED if error.is_authorized() => {
+                Ok(Self::Inconclusive(Inconclusive::Unauthorized))
+            }
             StatusCode::UNAUTHORIZED if !error.is_elsewhere() => Err(error),
             StatusCode::NOT_FOUND if !error.is_elsewhere() => Ok(Self::NotFound),
             // It is what registries answer that cannot do HEAD, so it says nothing of their health.
@@ -168,8 +182,8 @@ impl RepositoryClient {
     /// As [`RepositoryClient::find_manifest`].
     pub async fn hint_manifest(&self, reference: &Reference) -> Result<Known<ManifestHead>, Error> {
         let memory = &self.client().shared.heads;
-        let mut is_head_useless = memory.refuses(self.host(), Endpoint::Manifests);
-        if !is_head_useless {
+        let mut inconclusive = None;
+        if !memory.refuses(self.host(), Endpoint::Manifests) {
             let mut request = self.manifest_request(Method::HEAD, reference)?;
             request.replay = Replay::UnlessAnswered;
             match Head::of(self.client().send(request).await, digest_of(reference))? {
@@ -177,13 +191,14 @@ impl RepositoryClient {
                     return Box::pin(self.described(reference, response)).await;
                 }
                 Head::NotFound => return Ok(Known::Unknown),
-                Head::Inconclusive(why) => is_head_useless = why == Inconclusive::Status,
+                Head::Inconclusive(why) => inconclusive = Some(why),
                 Head::Passing(error) => self.may_retry(error)?,
             }
         }
         let found = Box::pin(self.find_manifest_by_get(reference)).await?;
-        // GET without success says nothing of HEAD.
-        if is_head_useless && found.is_some() {
+        // Each HEAD of those that are 401 is sent again with new tokens: one is enough.
+        let is_proof = found.is_some() || inconclusive == Some(Inconclusive::Unauthorized);
+        if is_proof && inconclusive.is_some_and(Inconclusive::is_of_method) {
             memory.note(self.host(), Endpoint::Manifests);
         }
         Ok(found.map_or(Known::No, Known::Yes))
@@ -220,8 +235,8 @@ impl RepositoryClient {
     /// When neither can be read: then nothing is known.
     pub async fn find_blob(&self, digest: &Digest, size: u64) -> Result<FoundBlob, Error> {
         let memory = &self.client().shared.heads;
-        let mut is_head_useless = memory.refuses(self.host(), Endpoint::Blobs);
-        if !is_head_useless {
+        let mut inconclusive = None;
+        if !memory.refuses(self.host(), Endpoint::Blobs) {
             let mut request = self.request(Method::HEAD, &format!("blobs/{digest}"))?;
             request.replay = Replay::UnlessAnswered;
             match Head::of(self.client().send(request).await, Some(*digest))? {
@@ -229,16 +244,18 @@ impl RepositoryClient {
                     if FoundBlob::of(response.content_length(), size).is_present() {
                         return Ok(FoundBlob::Present);
                     }
-                    is_head_useless = true;
+                    inconclusive = Some(Inconclusive::Status);
                 }
                 Head::NotFound => {}
-                Head::Inconclusive(why) => is_head_useless = why == Inconclusive::Status,
+                Head::Inconclusive(why) => inconclusive = Some(why),
                 Head::Passing(error) => self.may_retry(error)?,
             }
         }
         let found = Box::pin(self.find_blob_by_get(digest, size)).await?;
         // A HEAD that tells the length of a damaged blob is right.
-        if is_head_useless && found.is_present() {
+        // Each HEAD of those that are 401 is sent again with new tokens: one is enough.
+        let is_proof = found.is_present() || inconclusive == Some(Inconclusive::Unauthorized);
+        if is_proof && inconclusive.is_some_and(Inconclusive::is_of_method) {
             memory.note(self.host(), Endpoint::Blobs);
         }
         Ok(found)

@@ -1,5 +1,7 @@
 //! Whether something is there: the rows of `docs/registry-client.md`, "What is believed".
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use http::Method;
 use oci::Digest;
 use registry_client::{Fault as ClientFault, FoundBlob, Known};
@@ -100,6 +102,71 @@ async fn what_get_would_not_tell_either_stays_an_error() {
         assert_eq!(error.status().map(|it| it.as_u16()), Some(status), "{error}");
         assert_eq!(gets(&registry), 0);
     }
+}
+
+/// As ECR Public responds: a token is needed, and the HEAD of `refused` gets 401 with any.
+async fn refusing_heads_with_a_token(refused: &'static str, status: u16) -> Scripted {
+    let tokens = AtomicUsize::new(0);
+    Scripted::start(move |asked| {
+        let number = tokens.fetch_add(1, Ordering::Relaxed);
+        let is_refused = asked.method == Method::HEAD && asked.target.contains(refused);
+        match asked.target.as_str() {
+            target if target.starts_with("/token") => {
+                reply(200, &[], &format!(r#"{{"token":"t{number}"}}"#))
+            }
+            _ if is_refused || asked.header("authorization").is_empty() => {
+                let realm = format!("http://{}/token", asked.header("host"));
+                let challenge =
+                    format!(r#"WWW-Authenticate: Bearer realm="{realm}",service="s",scope="aws""#);
+                reply(
+                    401,
+                    &[&challenge],
+                    r#"{"errors":[{"code":"DENIED","message":"Not Authorized"}]}"#,
+                )
+            }
+            _ if status == 404 => reply(404, &[], ""),
+            _ if asked.target.contains("/blobs/") => {
+                reply(206, &["Content-Range: bytes 0-0/9"], "x")
+            }
+            _ => reply(status, &[], r#"{"schemaVersion":2,"layers":[]}"#),
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_head_that_is_401_in_spite_of_a_new_token_is_confirmed_by_get_and_not_sent_again() {
+    let blob = Digest::sha256(b"nine byte");
+    for (status, expected) in [(200, FoundBlob::Present), (404, FoundBlob::Absent)] {
+        let server = refusing_heads_with_a_token("/blobs/", status).await;
+        let repository = at(&client(), &server.host);
+        for _ in 0..3 {
+            let found = repository.find_blob(&blob, 9).await.expect("GET tells");
+            assert_eq!(found, expected);
+        }
+        let heads = server.asked().iter().filter(|it| it.method == Method::HEAD).count();
+        let gets = server.lines().iter().filter(|it| it.starts_with("GET /v2/")).count();
+        assert!(heads <= 3 && gets == 3, "{:?}", server.lines());
+
+        let server = refusing_heads_with_a_token("/manifests/", status).await;
+        let repository = at(&client(), &server.host);
+        for _ in 0..3 {
+            let found = repository.find_manifest(&tag("v1")).await.expect("GET tells");
+            assert_eq!(found.is_some(), status == 200);
+        }
+        let heads = server.asked().iter().filter(|it| it.method == Method::HEAD).count();
+        assert!(heads <= 3, "{:?}", server.lines());
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_is_401_for_lack_of_credentials_is_not_followed_by_a_get() {
+    let server =
+        Scripted::start(|_| reply(401, &[r#"WWW-Authenticate: Basic realm="r""#], "")).await;
+    let repository = at(&client(), &server.host);
+    let error = repository.find_blob(&Digest::sha256(b"x"), 1).await.expect_err("not known");
+    assert!(error.is_unauthorized() && error.to_string().contains("no credentials for"), "{error}");
+    assert_eq!(server.lines().len(), 1, "{:?}", server.lines());
 }
 
 #[tokio::test]
