@@ -141,14 +141,14 @@ impl Error {
         matches!(self.fault(), Fault::Schema1)
     }
 
-    /// Whether what was asked for cannot be read (404, also of a redirect's target), or is not what its digest, kind or bound says: asking again gives
-    /// the same.
+    /// Whether what was asked for is not there (404 of the registry itself), or is not what its digest, kind or bound says:
+    /// asking again gives the same.
     #[must_use]
     pub fn is_wrong_content(&self) -> bool {
         let fault = &self.decisive().fault;
         let is_wrong =
             matches!(fault, Fault::DigestMismatch { .. } | Fault::Schema1 | Fault::TooLarge { .. });
-        is_wrong || self.is_not_found() || self.is_redirected_not_found()
+        is_wrong || self.is_not_found()
     }
 
     /// Whether the registry says that there are too many requests, by whatever status.

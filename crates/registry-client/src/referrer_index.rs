@@ -34,14 +34,18 @@ pub struct PutReferrer {
 }
 
 impl RepositoryClient {
-    /// Writes a manifest that has a `subject` under its digest, and sees to it that it is listed among
+    /// Writes a manifest that has a `subject` under this digest of it, and sees to it that it is listed among
     /// the referrers of that. What else is listed there stays.
     ///
     /// # Errors
-    /// Before anything is sent, when the manifest has no subject ([`Fault::NoSubject`]). When it is
+    /// Before anything is sent, when the manifest has no subject ([`Fault::NoSubject`]) or another digest. When it is
     /// stored, but not listed, the error says so ([`Fault::NotListed`]): it may be put again.
-    pub async fn put_referrer(&self, media_type: &str, bytes: Bytes) -> Result<PutReferrer, Error> {
-        let digest = Digest::sha256(&bytes);
+    pub async fn put_referrer(
+        &self,
+        digest: Digest,
+        media_type: &str,
+        bytes: Bytes,
+    ) -> Result<PutReferrer, Error> {
         let reference = Reference::from(digest);
         let fails = |fault| match self.request(Method::PUT, &format!("manifests/{reference}")) {
             Ok(request) => request.asked().fails(fault),

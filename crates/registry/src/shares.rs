@@ -103,13 +103,15 @@ impl Budget {
     pub(crate) fn take(&self, holder: Option<Holder>) -> Result<Permit, Full> {
         let mut held = self.lock();
         let share = held.max.div_ceil(CLIENT_DIVISOR);
+        let held_by = |holder: &Holder| held.by_holder.get(holder).copied().unwrap_or_default();
+        // The client can do something about its own ones.
+        if holder.as_ref().is_some_and(|holder| held_by(holder) >= share) {
+            return Err(Full::Share(share));
+        }
         if held.total >= held.max {
             return Err(Full::All(held.max));
         }
         if let Some(holder) = &holder {
-            if held.by_holder.get(holder).is_some_and(|count| *count >= share) {
-                return Err(Full::Share(share));
-            }
             *held.by_holder.entry(holder.clone()).or_default() += 1;
         }
         held.total += 1;

@@ -96,11 +96,13 @@ impl Uploads {
 
     /// Drops sessions that have been idle for too long.
     pub(crate) async fn sweep(&self) -> Result<(), StorageError> {
-        // Whoever uses one holds its lock.
-        let is_idle = |open: &Open| match open.session.try_lock().as_deref() {
-            Ok(Some(session)) => session.used.elapsed() >= self.limits.upload_life,
-            Ok(None) => true,
-            Err(_) => false,
+        // A request that uses one, or waits for it, shares it with the table.
+        let is_idle = |open: &mut Open| match Arc::get_mut(&mut open.session) {
+            Some(session) => session
+                .get_mut()
+                .as_ref()
+                .is_none_or(|session| session.used.elapsed() >= self.limits.upload_life),
+            None => false,
         };
         let idle: Vec<_> = {
             let mut all = self.lock();
@@ -116,7 +118,9 @@ impl Uploads {
     async fn place(&self, holder: Option<Holder>) -> Result<Permit, Refusal> {
         self.sweep().await?;
         let taken = match self.places.take(holder.clone()) {
-            Err(_) if self.drop_longest_idle(holder.as_ref()).await? => self.places.take(holder),
+            Err(Full::Share(_)) if self.drop_longest_idle(holder.as_ref()).await? => {
+                self.places.take(holder)
+            }
             taken => taken,
         };
         taken.map_err(|full| match full {

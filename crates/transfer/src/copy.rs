@@ -63,6 +63,15 @@ impl Image {
         Recipient::new(destination, in_flight, Absence::Confirmed).missing(self).await
     }
 
+    /// The same of the repository that the image was read from.
+    ///
+    /// # Errors
+    /// Those of a source, when it does not say.
+    pub async fn missing_at_source(&self, in_flight: &InFlight) -> Result<Vec<Content>, Error> {
+        let source = Destination::Registry(self.source.clone());
+        self.missing_at(in_flight, &source).await.map_err(Error::into_of_source)
+    }
+
     /// Every blob once, with a manifest that lists it.
     fn listed_blobs(&self) -> Vec<Listed<'_>> {
         let mut seen = HashSet::new();

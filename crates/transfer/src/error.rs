@@ -134,6 +134,18 @@ impl Error {
         }
     }
 
+    /// The same of a registry that was asked as a destination is asked, and is the source.
+    pub(crate) fn into_of_source(self) -> Self {
+        let Self::Destination(error) = self else { return self };
+        match Arc::try_unwrap(error) {
+            Ok(DestinationError::Registry { destination, content, cause, .. }) => {
+                SourceError::Read { repository: destination, content, cause }.into()
+            }
+            Ok(error) => error.into(),
+            Err(shared) => Self::Destination(shared),
+        }
+    }
+
     /// What a registry, of either side, did.
     fn of_registry(&self) -> Option<&registry_client::Error> {
         match self {

@@ -177,7 +177,9 @@ pub(super) async fn tie(
 ) -> Result<FoundBy, Trouble> {
     match &attachment.by {
         By::Referrer => {
-            let put = to.put_referrer(&manifest.media_type, manifest.bytes.clone()).await?;
+            let put = to
+                .put_referrer(attachment.digest, &manifest.media_type, manifest.bytes.clone())
+                .await?;
             Ok(if put.via == Via::Api { FoundBy::Registry } else { FoundBy::Tag(None) })
         }
         By::Tag(tag) => merge(from, tag, manifest, to).await.map(FoundBy::Tag),

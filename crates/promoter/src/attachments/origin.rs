@@ -2,7 +2,7 @@
 
 use oci::Manifest;
 use registry_client::{FetchedManifest, RepositoryClient};
-use transfer::{Content, Destination, Image, InFlight};
+use transfer::{Content, Image, InFlight};
 
 use super::{Attachment, By};
 
@@ -79,7 +79,7 @@ pub(super) async fn fault_now(
         Ok(image) => image,
         Err(unreadable) => return unreadable.broken().map(Some),
     };
-    let missing = image.missing_at(in_flight, &Destination::Registry(from.clone())).await?;
+    let missing = image.missing_at_source(in_flight).await?;
     let fault = |missing: &Content| {
         format!(
             "{missing} is missing or damaged in {from}, though manifest {} there lists it",

@@ -10,6 +10,7 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fmt,
+    sync::Arc,
 };
 
 use futures_util::{StreamExt as _, stream};
@@ -96,6 +97,7 @@ async fn confirm(
     written: &mut [Written],
 ) -> HashMap<WishId, Reason> {
     let mut repairs = 0;
+    let mut failures: HashMap<usize, Reason> = HashMap::new();
     loop {
         let Reread { replaced, missing, mut failed } = read_once(run, repository, written).await;
         if replaced.is_empty() && missing.is_empty() {
@@ -103,13 +105,18 @@ async fn confirm(
         }
         for at in replaced {
             let written = &mut written[at];
-            let repaired = match repairs {
-                MAX_REREADS => Err(Reason::from("other clients replace it each time; run again")),
-                _ => repair(run, repository, written).await,
+            let replaced = || Reason::from("other clients replace it each time; run again");
+            let why = match repairs {
+                MAX_REREADS => failures.remove(&at).unwrap_or_else(replaced),
+                _ => match repair(run, repository, written).await {
+                    Ok(()) => continue,
+                    Err(why) => {
+                        failures.insert(at, Arc::clone(&why));
+                        why
+                    }
+                },
             };
-            if let Err(why) = repaired {
-                failed.insert(written.wish, gone(written, &why));
-            }
+            failed.insert(written.wish, gone(written, &why));
         }
         if repairs == MAX_REREADS {
             let missing = missing.into_iter().map(|at| &written[at]);

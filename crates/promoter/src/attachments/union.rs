@@ -93,6 +93,8 @@ impl Tagged {
         {
             descriptor.insert("digest".to_owned(), Digest::sha256(bytes).to_string().into());
             descriptor.insert("size".to_owned(), bytes.len().into());
+            // Content that was embedded is that of the former config.
+            descriptor.remove("data");
         }
         self.layers.extend(new.into_iter().map(|(_, layer)| layer));
         self.members.insert("layers".to_owned(), self.layers.into());

@@ -142,6 +142,20 @@ async fn signatures_of_others_are_kept_where_reads_are_late() {
     futures_util::future::join_all(cases).await;
 }
 
+#[tokio::test]
+async fn a_repair_that_is_refused_says_so() {
+    let (scene, theirs) = signed().await;
+    let sig = scene.tag(".sig");
+    let path = format!("/v2/images/app/manifests/{sig}");
+    let put_v1 = Fault::on(Method::PUT, "/manifests/v1").times(1).then_put(&path, &theirs);
+    let refused = Fault::on(Method::PUT, &format!("/manifests/{sig}")).status(403);
+    scene.production().fail(refused.once_there_was(Method::PUT, "/manifests/v1"));
+    scene.production().fail(put_v1);
+    let report = scene.promote().await;
+    let reason = reason(&report, "failed");
+    assert!(reason.contains("403") && !reason.contains("replace it"), "{reason}");
+}
+
 /// An index of referrers as another client writes it.
 fn index(referrers: &[&Image]) -> Image {
     let manifests: Vec<_> = referrers

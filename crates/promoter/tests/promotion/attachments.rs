@@ -385,6 +385,21 @@ async fn an_attachment_that_cannot_be_read_for_the_moment_keeps_the_tag_of_its_i
 }
 
 #[tokio::test]
+async fn a_manifest_that_a_redirect_does_not_lead_to_is_not_broken() {
+    let harbour = Harbour::open().await;
+    let signed = Signed::at(&harbour).await;
+    let path = format!("/manifests/{}", signed.signature.digest());
+    let storage = TestRegistry::start().await;
+    let gone = format!("http://{}/gone", storage.host());
+    harbour.staging.fail(Fault::on(Method::GET, &path).status(307).header("location", &gone));
+    let report = promote_with(vec![signed.project(&harbour)], &Settings::new(Write)).await;
+    assert_eq!(verdicts(&report), ["failed", "failed"], "{report:#}");
+    for registry in &harbour.production {
+        assert_eq!(registry.digest_of("images/app", "v1").await, None, "it is not tagged unsigned");
+    }
+}
+
+#[tokio::test]
 async fn a_plan_fails_the_edges_that_a_broken_attachment_keeps_away() {
     // Whether attachments are required, and what happens to the signature.
     for (broken, status) in [

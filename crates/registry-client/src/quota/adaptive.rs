@@ -88,6 +88,8 @@ pub(super) struct AdaptiveRate {
     trial: Option<Trial>,
     /// Requests a second in the interval before, if there were enough of them.
     measured: Option<f64>,
+    /// When the rate was lowered last.
+    decreased: Option<Instant>,
     /// When a lowered rate came back last.
     restored: Option<Instant>,
     /// How many times refusals were suspected to be random.
@@ -124,6 +126,7 @@ impl AdaptiveRate {
             usual: Tally { responses: 0, refused: 0 },
             trial: None,
             measured: None,
+            decreased: None,
             restored: None,
             suspected: 0,
             is_paused: false,
@@ -143,11 +146,14 @@ impl AdaptiveRate {
         self.interval.last = self.interval.last.max(now);
     }
 
-    /// Counts the response to a request that was sent at `sent`. Those of earlier intervals are not counted
-    /// again: all that were under way when a rate was lowered were too many for the same reason.
+    /// Counts the response to a request that was sent at `sent`. Of those of earlier intervals only the slow ones are, since
+    /// a host may answer nothing within the interval; and never those from before the last decrease: all that were under
+    /// way then were too many for the same reason.
     pub(super) fn received(&mut self, sent: Instant, response: Response, now: Instant) {
         self.advance(now);
-        if sent < self.interval.begin {
+        let is_slow = now.saturating_duration_since(sent) >= SHORTEST;
+        let is_counted_already = self.decreased.is_some_and(|decreased| sent < decreased);
+        if sent < self.interval.begin && (is_counted_already || !is_slow) {
             return;
         }
         match response {
@@ -230,6 +236,7 @@ impl AdaptiveRate {
         let rate = accepted.max(FIRST_RATE).min(limit);
         let known = measured.filter(|_| step == LONGEST);
         let threshold = known.map_or(limit, |measured| measured / 2.0);
+        self.decreased = Some(end);
         self.lowered = Some(Lowered { rate, threshold, limit, since: end, is_restart: true, step });
     }
 
@@ -276,6 +283,11 @@ impl AdaptiveRate {
         let former = self.measured.filter(|_| is_short).unwrap_or_default();
         let is_sampled = interval.responses() >= SAMPLE;
         self.measured = is_sampled.then(|| interval.sent_rate().max(former));
+        // A slow host that has not responded yet says nothing of a rate that it refused.
+        let is_refused_rate = self.lowered.is_some_and(|lowered| !lowered.is_restart);
+        if interval.responses() == 0 && interval.sent > 0 && is_refused_rate {
+            return;
+        }
         if interval.share() > MOST_TOLERATED || interval.responses() == 0 {
             self.trial = None;
         } else if let Some(trial) = &mut self.trial {
@@ -362,6 +374,7 @@ impl AdaptiveRate {
         let is_known = self.usual.refused > 0 && share <= MOST_TOLERATED;
         let before_share = if is_known { self.usual.share() } else { share };
         self.trial = Some(Trial { before_share, before, since: Tally::default() });
+        self.decreased = Some(now);
         self.lowered =
             Some(Lowered { rate, threshold, limit, since: now, is_restart: false, step: LONGEST });
     }
@@ -514,6 +527,22 @@ mod tests {
         simulation.run(0.12, refused);
         let rate = simulation.rate.rate().expect("a rate");
         assert!((1700.0..2000.0).contains(&rate), "{rate} a second after a tenth of one");
+    }
+
+    #[test]
+    fn refusals_that_come_late_lower_the_rate() {
+        let begin = Instant::now();
+        let (step, latency) = (Duration::from_millis(10), Duration::from_secs(2));
+        let mut adaptive = AdaptiveRate::new(Some(100.0), begin);
+        for number in 0..1500 {
+            let now = begin + step * number;
+            adaptive.sent(now);
+            if let Some(sent) = now.checked_sub(latency).filter(|sent| *sent >= begin) {
+                adaptive.received(sent, Response::Throttled { retry_after: None }, now);
+            }
+        }
+        let rate = adaptive.rate().expect("a rate");
+        assert!(rate < 5.0, "{rate} a second after 15 s");
     }
 
     #[test]

@@ -159,7 +159,9 @@ pub(crate) async fn put(
     repository: &RepositoryClient,
     referrer: &Image,
 ) -> Result<PutReferrer, registry_client::Error> {
-    repository.put_referrer(&referrer.descriptor.media_type, referrer.bytes.clone()).await
+    repository
+        .put_referrer(referrer.digest(), &referrer.descriptor.media_type, referrer.bytes.clone())
+        .await
 }
 
 fn lines(server: &TestServer) -> Vec<String> {
@@ -516,7 +518,9 @@ async fn what_refers_to_nothing_is_not_sent() {
     let repository = old.repository();
     let error = put(&repository, &fixture::image(1, 2)).await.expect_err("no subject").to_string();
     assert!(error.ends_with(": the manifest refers to nothing: it has no `subject`"), "{error}");
-    let garbage = repository.put_referrer(media_type::OCI_MANIFEST, Bytes::from_static(b"{")).await;
+    let garbage = repository
+        .put_referrer(Digest::sha256(b"{"), media_type::OCI_MANIFEST, Bytes::from_static(b"{"))
+        .await;
     let error = garbage.expect_err("no manifest").to_string();
     assert!(error.contains(": the manifest refers to nothing: it is not a well-formed"), "{error}");
     assert_eq!(lines(&old.server), [""; 0]);

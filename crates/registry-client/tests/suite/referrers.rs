@@ -19,7 +19,9 @@ async fn refer(
 ) -> (Image, Via) {
     let referrer = fixture::referrer(seed(), &subject.descriptor, artifact_type);
     push_blobs(repository, &referrer).await;
-    let put = repository.put_referrer(media_type::OCI_MANIFEST, referrer.bytes.clone()).await;
+    let put = repository
+        .put_referrer(referrer.digest(), media_type::OCI_MANIFEST, referrer.bytes.clone())
+        .await;
     let PutReferrer { digest, subject: of, via } = put.expect("a referrer");
     assert_eq!((digest, of), (referrer.digest(), subject.digest()));
     (referrer, via)
@@ -96,7 +98,8 @@ async fn a_referrer_that_is_put_again_is_listed_once() {
     let subject = fixture::image(seed(), 1);
     push_image(&repository, Some("v1"), &subject).await;
     let (one, _) = refer(&repository, &subject, SIGNATURE).await;
-    let again = repository.put_referrer(media_type::OCI_MANIFEST, one.bytes.clone()).await;
+    let again =
+        repository.put_referrer(one.digest(), media_type::OCI_MANIFEST, one.bytes.clone()).await;
     assert_eq!(again.expect("a referrer").digest, one.digest());
     assert_eq!(listed(&repository, &subject.digest(), None).await, digests([&one]));
 }

@@ -167,6 +167,24 @@ async fn one_users_uploads_leave_room_for_the_others() {
 }
 
 #[tokio::test]
+async fn a_client_below_its_share_keeps_its_session_where_the_registry_is_full() {
+    let limits = Limits { max_uploads: 3, ..Limits::default() };
+    let peer = Peer::with(Settings { limits, ..Settings::default() }, Some(two_users())).await;
+    let ask = async |user: &str, method: Method, path: &str| {
+        peer.ask(method, path, &[("authorization", &*login(user))], "").await
+    };
+    let mut last = String::new();
+    for user in ["a", "a", "b"] {
+        let started = ask(user, Method::POST, &format!("/v2/{user}/blobs/uploads/")).await;
+        last = header(&started, "location");
+    }
+    let_sessions_idle().await;
+    let another = ask("b", Method::POST, "/v2/b/blobs/uploads/").await;
+    assert_eq!(refusal(&another), refused(429, "TOOMANYREQUESTS"));
+    assert_eq!(ask("b", Method::GET, &last).await.status(), StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
 async fn sessions_that_go_on_after_a_restart_are_part_of_their_clients_share() {
     let directory = tempfile::tempdir().expect("a directory");
     let limits = Limits { max_uploads: 4, ..Limits::default() };
