@@ -46,19 +46,20 @@ impl Interval {
         self.accepted + self.refused
     }
 
+    /// The responses, and the refusals among them.
     pub(super) const fn tally(&self) -> Tally {
         Tally { responses: self.responses(), refused: self.refused }
+    }
+
+    /// The same, with the refusals that led to one pause as one.
+    pub(super) const fn tally_of_causes(&self) -> Tally {
+        Tally { responses: self.responses(), refused: self.refused - self.repeated }
     }
 
     /// Moves on by the length of a pause, in which nothing was sent.
     pub(super) fn skip(&mut self, pause: Duration) {
         self.begin += pause;
         self.last += pause;
-    }
-
-    /// The same, with the refusals that led to one pause as one.
-    pub(super) const fn tally_of_causes(&self) -> Tally {
-        Tally { responses: self.responses(), refused: self.refused - self.repeated }
     }
 
     /// The share that was refused.
