@@ -16,9 +16,9 @@ const TABLE: &[(&str, &[&str])] = &[
     ("promotion-manifest", &["oci", "wording"]),
     ("blob-index", &["oci"]),
     // The way in.
-    ("http-server", &[]),
+    ("http-server", &["wording"]),
     // The protocols.
-    ("registry-client", &["oci"]),
+    ("registry-client", &["oci", "wording"]),
     // It serves a directory as a bucket would be served.
     ("blob-store", &["oci", "blob-index", "http-server"]),
     ("transfer", &["oci", "registry-client", "blob-store"]),

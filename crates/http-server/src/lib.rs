@@ -5,6 +5,7 @@
 
 mod address;
 mod address_block;
+mod certificate_dates;
 mod client_ip;
 mod conditions;
 mod connection;
@@ -25,6 +26,7 @@ mod watch;
 pub use crate::{
     address::{AddressError, parse_address},
     address_block::AddressBlock,
+    certificate_dates::OutOfDate,
     client_ip::{ClientIp, ClientIpPolicy, Forwarded, Unknown},
     conditions::{Conditions, Verdict},
     descriptors::raise_descriptor_limit,
@@ -34,6 +36,6 @@ pub use crate::{
     server::{ConnectionMetrics, Server},
     service::{Handler, Respond, handler},
     settings::{Bodies, Settings, Timeouts},
-    tls::{Tls, TlsError},
+    tls::{PemFile, Tls, TlsError},
     trusted_peers::{DefaultTrust, TrustedPeers, parse_network},
 };

@@ -4,19 +4,30 @@
 use std::{
     fmt,
     sync::{Arc, PoisonError, RwLock},
+    time::SystemTime,
 };
 
 use rustls::{
     ServerConfig,
-    crypto::ring,
+    crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject as _},
+    sign::{CertifiedKey, SingleCertAndKey},
 };
 use tokio_rustls::TlsAcceptor;
+
+use crate::certificate_dates::{OutOfDate, out_of_date};
 
 /// A certificate with its key, which may be replaced while it is in use. The key does not print. Cheap to clone;
 /// the clones are one.
 #[derive(Clone)]
-pub struct Tls(Arc<RwLock<Arc<ServerConfig>>>);
+pub struct Tls(Arc<RwLock<Arc<Identity>>>);
+
+/// What clients are shown, and how.
+struct Identity {
+    config: Arc<ServerConfig>,
+    chain: Vec<CertificateDer<'static>>,
+    chain_name: String,
+}
 
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -24,43 +35,107 @@ impl fmt::Debug for Tls {
     }
 }
 
-/// Why a certificate cannot be used.
+/// A file in PEM: its name for messages, and its content.
+#[derive(Clone, Copy)]
+pub struct PemFile<'a> {
+    /// As the user named it.
+    pub name: &'a str,
+    /// All of it.
+    pub content: &'a [u8],
+}
+
+/// Why a certificate cannot be used. Each names its file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
-    /// The chain is no PEM.
-    #[error("the certificate is not readable as PEM: {0}")]
-    Certificate(#[source] pem::Error),
-    /// There is no certificate in it.
-    #[error("it has no certificate; a PEM file has a line `-----BEGIN CERTIFICATE-----`")]
-    NoCertificate,
-    /// The key is no PEM.
-    #[error("the key is not readable as PEM: {0}")]
-    Key(#[source] pem::Error),
-    /// They do not go together, or are of no kind that rustls takes.
-    #[error("the certificate and the key cannot be used: {0}")]
-    Unusable(#[from] rustls::Error),
+    /// One of the files is broken PEM.
+    #[error("{file} is not readable as PEM: {}", wording::pem_fault(.cause))]
+    NotPem {
+        /// Which.
+        file: String,
+        /// Told in words, as its own text is debug output.
+        cause: pem::Error,
+    },
+    /// There is no certificate in the first file.
+    #[error("{chain} has no certificate; a PEM file has a line `-----BEGIN CERTIFICATE-----`")]
+    NoCertificate {
+        /// The file.
+        chain: String,
+    },
+    /// There is a key where the certificate is expected.
+    #[error("{chain} has no certificate, but a private key; are the two files swapped?")]
+    KeyForCertificate {
+        /// The file.
+        chain: String,
+    },
+    /// There is no key in the second file.
+    #[error("{key} has no private key; a PEM file has a line `-----BEGIN PRIVATE KEY-----`")]
+    NoKey {
+        /// The file.
+        key: String,
+    },
+    /// There is a certificate where the key is expected.
+    #[error("{key} has no private key, but a certificate; name the file of its private key")]
+    CertificateForKey {
+        /// The file.
+        key: String,
+    },
+    /// The key can be read only with a password.
+    #[error("{key} is encrypted with a password; decrypt it: `openssl pkey -in {key} -out FILE`")]
+    EncryptedKey {
+        /// The file.
+        key: String,
+    },
+    /// The key is of no kind that is supported, or malformed.
+    #[error("{key} has no usable private key; use an RSA, ECDSA (P-256, P-384) or Ed25519 key")]
+    UnsupportedKey {
+        /// The file.
+        key: String,
+    },
+    /// The key is that of another certificate.
+    #[error("{key} is not the key of the first certificate in {chain}")]
+    OtherKey {
+        /// The file of the key.
+        key: String,
+        /// The file of the certificate.
+        chain: String,
+    },
+    /// A certificate without extensions, and so without host names.
+    #[error("{chain} is an X.509 version 1 certificate; issue it as version 3")]
+    Version1 {
+        /// The file.
+        chain: String,
+    },
+    /// The certificate is not valid in another way.
+    #[error("{chain} cannot be used: {}", wording::tls_fault(.cause))]
+    Unusable {
+        /// The file.
+        chain: String,
+        /// Told in words, as its own text is in part debug output.
+        cause: rustls::Error,
+    },
 }
 
 impl Tls {
-    /// Reads a chain of certificates, the server's own first, and its private key.
+    /// Reads a chain of certificates, the server's own first, and its private key. Whether the certificates
+    /// have expired is not checked: see [`out_of_date`](Self::out_of_date).
     ///
     /// # Errors
     /// When either is not PEM, or they do not go together.
-    pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, TlsError> {
-        let [chain, key] = [chain, key].map(without_mark);
-        let chain = CertificateDer::pem_slice_iter(chain).collect::<Result<Vec<_>, _>>();
-        let chain = chain.map_err(TlsError::Certificate)?;
-        if chain.is_empty() {
-            return Err(TlsError::NoCertificate);
-        }
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(TlsError::Key)?;
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth();
-        let mut config = config.with_single_cert(chain, key)?;
+    pub fn from_pem(chain_file: PemFile<'_>, key_file: PemFile<'_>) -> Result<Self, TlsError> {
+        let chain_name = chain_file.name.to_owned();
+        let chain = read_chain(chain_file)?;
+        let key = read_key(key_file)?;
+        let provider = Arc::new(ring::default_provider());
+        let identity = certified_key(chain.clone(), key, &provider, (&chain_name, key_file.name))?;
+        let builder = ServerConfig::builder_with_provider(provider);
+        let builder = builder.with_safe_default_protocol_versions();
+        let builder = builder.map_err(|cause| unusable(&chain_name, cause))?;
+        let resolver = Arc::new(SingleCertAndKey::from(identity));
+        let mut config = builder.with_no_client_auth().with_cert_resolver(resolver);
         config.alpn_protocols = [&b"h2"[..], b"http/1.1"].map(<[u8]>::to_vec).to_vec();
-        Ok(Self(Arc::new(RwLock::new(Arc::new(config)))))
+        let identity = Identity { config: Arc::new(config), chain, chain_name };
+        Ok(Self(Arc::new(RwLock::new(Arc::new(identity)))))
     }
 
     /// From now on, new connections get the certificate of `newer`.
@@ -69,13 +144,88 @@ impl Tls {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = newer;
     }
 
-    fn current(&self) -> Arc<ServerConfig> {
+    /// The certificates of the chain that have expired at `now` or are not valid yet, in their order.
+    #[must_use]
+    pub fn out_of_date(&self, now: SystemTime) -> Vec<OutOfDate> {
+        let identity = self.current();
+        out_of_date(&identity.chain_name, &identity.chain, now)
+    }
+
+    fn current(&self) -> Arc<Identity> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(self.current())
+        TlsAcceptor::from(Arc::clone(&self.current().config))
     }
+}
+
+fn read_chain(file: PemFile<'_>) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let content = without_mark(file.content);
+    let chain = CertificateDer::pem_slice_iter(content).collect::<Result<Vec<_>, _>>();
+    let chain = chain.map_err(|cause| not_pem(file.name, cause))?;
+    let name = || file.name.to_owned();
+    match chain.is_empty() {
+        false => Ok(chain),
+        true if PrivateKeyDer::from_pem_slice(content).is_ok() || is_encrypted(content) => {
+            Err(TlsError::KeyForCertificate { chain: name() })
+        }
+        true => Err(TlsError::NoCertificate { chain: name() }),
+    }
+}
+
+fn read_key(file: PemFile<'_>) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let content = without_mark(file.content);
+    let key = || file.name.to_owned();
+    PrivateKeyDer::from_pem_slice(content).map_err(|cause| match cause {
+        pem::Error::NoItemsFound if is_encrypted(content) => TlsError::EncryptedKey { key: key() },
+        pem::Error::NoItemsFound if CertificateDer::from_pem_slice(content).is_ok() => {
+            TlsError::CertificateForKey { key: key() }
+        }
+        pem::Error::NoItemsFound => TlsError::NoKey { key: key() },
+        cause => not_pem(file.name, cause),
+    })
+}
+
+/// The chain with the key, if they go together.
+fn certified_key(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    provider: &CryptoProvider,
+    (chain_name, key_name): (&str, &str),
+) -> Result<CertifiedKey, TlsError> {
+    let key = provider.key_provider.load_private_key(key);
+    let key = key.map_err(|_error| TlsError::UnsupportedKey { key: key_name.to_owned() })?;
+    let identity = CertifiedKey::new(chain, key);
+    match identity.keys_match() {
+        Ok(()) => Ok(identity),
+        Err(rustls::Error::InconsistentKeys(_)) => {
+            Err(TlsError::OtherKey { key: key_name.to_owned(), chain: chain_name.to_owned() })
+        }
+        Err(cause) => Err(unusable(chain_name, cause)),
+    }
+}
+
+fn unusable(chain: &str, cause: rustls::Error) -> TlsError {
+    use rustls::{CertificateError::Other, Error::InvalidCertificate};
+    let chain = chain.to_owned();
+    match &cause {
+        // webpki has a cause for it that rustls does not, and its text is the name of that.
+        InvalidCertificate(Other(other)) if other.to_string() == "UnsupportedCertVersion" => {
+            TlsError::Version1 { chain }
+        }
+        _ => TlsError::Unusable { chain, cause },
+    }
+}
+
+fn not_pem(file: &str, cause: pem::Error) -> TlsError {
+    TlsError::NotPem { file: file.to_owned(), cause }
+}
+
+/// Whether there is a private key that only a password opens, in either of its two forms.
+fn is_encrypted(content: &[u8]) -> bool {
+    let has = |mark: &[u8]| content.windows(mark.len()).any(|window| window == mark);
+    has(b"-----BEGIN ENCRYPTED PRIVATE KEY-----") || has(b"Proc-Type: 4,ENCRYPTED")
 }
 
 /// Without the byte order mark that editors on Windows put at the start of a text: PEM would not begin

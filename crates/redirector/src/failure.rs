@@ -72,7 +72,7 @@ fn tls(error: &rustls::Error) -> String {
         InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
             "the TLS certificate has expired".into()
         }
-        other => format!("TLS failed: {other}"),
+        other => format!("TLS failed: {}", wording::tls_fault(other)),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     CredentialError, Error, RedactedUrl,
     causes::Causes,
     pointer::{Pointer, Refusal},
-    tls_fault::{tls_error, words},
+    tls_fault::tls_error,
     unprocessed::Unprocessed,
 };
 
@@ -378,7 +378,7 @@ struct TlsCause<'a>(&'a (dyn StdError + 'static));
 impl fmt::Display for TlsCause<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match tls_error(self.0) {
-            Some(error) => f.write_str(&words(error)),
+            Some(error) => f.write_str(&wording::tls_fault(error)),
             None => Causes(self.0).fmt(f),
         }
     }

@@ -21,14 +21,20 @@ const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 #[non_exhaustive]
 pub enum PemError {
     /// No PEM, or a broken one.
-    #[error("it is not PEM: {0}")]
-    NotPem(#[from] pem::Error),
+    #[error("it is not PEM: {}", wording::pem_fault(.0))]
+    NotPem(pem::Error),
     /// PEM, but not of a certificate.
     #[error("it holds no certificate (`-----BEGIN CERTIFICATE-----`)")]
     NoCertificate,
-    /// A certificate or key that cannot be used, or a key of another certificate.
-    #[error("it cannot be used: {0}")]
-    Unusable(#[from] rustls::Error),
+    /// PEM, but not of a private key.
+    #[error("the key file holds no private key that is not encrypted")]
+    NoKey,
+    /// A key of no kind that is supported.
+    #[error("the private key is not supported; use an RSA, ECDSA or Ed25519 key")]
+    UnsupportedKey,
+    /// A certificate that cannot be used, or a key of another certificate.
+    #[error("it cannot be used: {}", wording::tls_fault(.0))]
+    Unusable(rustls::Error),
 }
 
 /// What TLS needs to know.
@@ -53,16 +59,23 @@ impl TlsSettings {
 
     pub(crate) fn trust_pem(&mut self, pem: &[u8]) -> Result<(), PemError> {
         for certificate in read_certificates(pem)? {
-            self.roots.add(certificate.clone())?;
+            self.roots.add(certificate.clone()).map_err(PemError::Unusable)?;
             self.pinned.push(certificate);
         }
         Ok(())
     }
 
     pub(crate) fn identify(&mut self, chain: &[u8], key: &[u8]) -> Result<(), PemError> {
-        let (chain, key) =
-            (read_certificates(chain)?, PrivateKeyDer::from_pem_slice(&without_bom(key))?);
-        self.identity = Some(Arc::new(CertifiedKey::from_der(chain, key, &provider())?));
+        let chain = read_certificates(chain)?;
+        let key =
+            PrivateKeyDer::from_pem_slice(&without_bom(key)).map_err(|error| match error {
+                pem::Error::NoItemsFound => PemError::NoKey,
+                error => PemError::NotPem(error),
+            })?;
+        let key = provider().key_provider.load_private_key(key);
+        let identity = CertifiedKey::new(chain, key.map_err(|_error| PemError::UnsupportedKey)?);
+        identity.keys_match().map_err(PemError::Unusable)?;
+        self.identity = Some(Arc::new(identity));
         Ok(())
     }
 
@@ -94,7 +107,8 @@ fn provider() -> CryptoProvider {
 
 fn read_certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemError> {
     let pem = without_bom(pem);
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>()?;
+    let certificates = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
+    let certificates = certificates.map_err(PemError::NotPem)?;
     if certificates.is_empty() { Err(PemError::NoCertificate) } else { Ok(certificates) }
 }
 

@@ -1,9 +1,14 @@
-//! The sentences that several crates print alike: numbers with their nouns, and what is wrong with a YAML file.
+//! The sentences that several crates print alike: numbers with their nouns, what is wrong with a YAML file, and why
+//! TLS failed.
 //!
 //! Pure: no I/O, and no types of any domain. What only one crate says is in that crate.
 
 mod counted;
+#[cfg(feature = "tls")]
+mod tls;
 mod yaml;
 
 pub use counted::{Counted, counted};
+#[cfg(feature = "tls")]
+pub use tls::{certificate_date, pem_fault, tls_fault};
 pub use yaml::{YamlPosition, yaml_fault, yaml_syntax};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http_server::Tls;
+use http_server::{PemFile, Tls};
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::ring,
@@ -19,7 +19,10 @@ use crate::{
 fn identity() -> (Tls, CertificateDer<'static>) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("it is made");
     let key = made.signing_key.serialize_pem();
-    let tls = Tls::from_pem(made.cert.pem().as_bytes(), key.as_bytes()).expect("they go together");
+    let chain = made.cert.pem();
+    let chain = PemFile { name: "c.pem", content: chain.as_bytes() };
+    let key = PemFile { name: "k.pem", content: key.as_bytes() };
+    let tls = Tls::from_pem(chain, key).expect("they go together");
     (tls, made.cert.der().clone())
 }
 

@@ -5,10 +5,11 @@ use std::{
     io::Read as _,
     os::unix::fs::FileTypeExt as _,
     path::Path,
+    time::SystemTime,
 };
 
 use anyhow::Context as _;
-use http_server::Tls;
+use http_server::{OutOfDate, PemFile, Tls};
 use registry::{Access, NamedText};
 
 use crate::arguments::RegistryEntrance;
@@ -42,9 +43,34 @@ pub(super) fn access(
 pub(super) fn tls(entrance: &RegistryEntrance, source: Source) -> anyhow::Result<Option<Tls>> {
     let (Some(chain), Some(key)) = (&entrance.tls_cert, &entrance.tls_key) else { return Ok(None) };
     let (chain_text, key_text) = both(read(chain, source), read(key, source))?;
-    let tls = Tls::from_pem(&chain_text, &key_text);
-    let named = || format!("--tls-cert {} --tls-key {}", chain.display(), key.display());
-    Ok(Some(tls.with_context(named)?))
+    let (chain, key) = (chain.display().to_string(), key.display().to_string());
+    let chain = PemFile { name: &chain, content: &chain_text };
+    let key = PemFile { name: &key, content: &key_text };
+    Ok(Some(Tls::from_pem(chain, key)?))
+}
+
+/// Warns of the certificates that clients will not accept for their dates. They are served all the same: clients
+/// may be told to ignore it, and the clock of this machine may be wrong.
+pub(super) fn warn_of_dates(tls: Option<&Tls>) {
+    for certificate in out_of_date(tls) {
+        tracing::warn!("{certificate}; clients will reject it: renew it, or correct the clock");
+    }
+}
+
+/// A newer certificate that has expired does not replace one that is still valid.
+pub(super) fn check_dates(present: Option<&Tls>, newer: Option<&Tls>) -> anyhow::Result<()> {
+    let expired = |tls| {
+        let mut dates = out_of_date(tls).into_iter();
+        dates.find(OutOfDate::is_expired_server_certificate)
+    };
+    match (expired(newer), expired(present)) {
+        (Some(newer), None) => anyhow::bail!("{newer}; the old one stays"),
+        _ => Ok(()),
+    }
+}
+
+fn out_of_date(tls: Option<&Tls>) -> Vec<OutOfDate> {
+    tls.map(|tls| tls.out_of_date(SystemTime::now())).unwrap_or_default()
 }
 
 /// Both, or what is wrong with either.

@@ -9,7 +9,7 @@ use http_server::Tls;
 use registry::Registry;
 use tokio::{sync::Notify, task::JoinHandle};
 
-use super::registry_entrance::{Source, access, both, tls};
+use super::registry_entrance::{Source, access, both, check_dates, tls, warn_of_dates};
 use crate::{arguments::RegistryEntrance, server};
 
 /// How long the reads of one reload may take: far longer than a file system that works needs for a few
@@ -59,6 +59,8 @@ impl Reload {
             both(access(&entrance, Source::RegularFile), tls(&entrance, Source::RegularFile))
         };
         let (access, newer) = reader.read(read, RELOAD_TIMEOUT).await??;
+        check_dates(self.tls.as_ref(), newer.as_ref())?;
+        warn_of_dates(newer.as_ref());
         access.into_iter().for_each(|access| self.registry.replace_access(access));
         if let (Some(tls), Some(newer)) = (&self.tls, newer) {
             tls.replace_with(&newer);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http_body_util::BodyExt as _;
-use http_server::{ClientIp, ClientIpPolicy, DefaultTrust, Tls, TlsError};
+use http_server::{ClientIp, ClientIpPolicy, DefaultTrust, PemFile, Tls, TlsError};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use registry::{Listeners, Registry, Storage};
@@ -52,7 +52,7 @@ async fn a_registry_speaks_tls() {
     // As editors on Windows write them.
     let [chain, key] = [&identity.chain, &identity.key]
         .map(|text| format!("\u{feff}{}", text.replace('\n', "\r\n")));
-    let tls = Tls::from_pem(chain.as_bytes(), key.as_bytes());
+    let tls = made(&chain, &key);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     let listeners = Listeners {
@@ -105,16 +105,81 @@ async fn a_registry_speaks_tls() {
     assert!(!answer.starts_with(b"HTTP/"), "{}", String::from_utf8_lossy(&answer));
 }
 
+/// Of `openssl x509 -req` without extensions, which is still its default in places. It does not have to be trusted.
+const VERSION_1: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBJTCBywIUCmTi7ZdRSgk8VJrxuvGqFXycGOUwCgYIKoZIzj0EAwIwFDESMBAG
+A1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyODA1MjA0OFoYDzIxMjYxMTA0MDUyMDQ4
+WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC
+AAQllsy+GavKYyFdJ2O3nMpi9r9tm80g0nRulCBUNo+HMSWFM+4CwMRbCteMQ+Mz
+XUbAogeU9GoKwqOl4XHa6on1MAoGCCqGSM49BAMCA0kAMEYCIQDdljeCmVD8EZnj
+2XqQeAdsjHjy/6cNSRFcCJ8tDnwSbgIhALholDxNdP5CWesV5gBUCxpCozTPgFFq
+FMWpda2TI+jX
+-----END CERTIFICATE-----
+";
+
+fn made(chain: &str, key: &str) -> Result<Tls, TlsError> {
+    let chain = PemFile { name: "c.pem", content: chain.as_bytes() };
+    Tls::from_pem(chain, PemFile { name: "k.pem", content: key.as_bytes() })
+}
+
 #[test]
 fn what_is_no_certificate_is_refused() {
     let (ours, other) = (identity(), identity());
-    let made = |chain: &str, key: &str| Tls::from_pem(chain.as_bytes(), key.as_bytes());
     assert!(made(&ours.chain, &ours.key).is_ok());
-    assert!(matches!(made("", &ours.key), Err(TlsError::NoCertificate)));
-    assert!(matches!(made(&ours.key, &ours.key), Err(TlsError::NoCertificate)));
-    assert!(matches!(made(&ours.chain, ""), Err(TlsError::Key(_))));
-    assert!(matches!(made(&ours.chain, &other.key), Err(TlsError::Unusable(_))));
     let damaged = ours.chain.replacen("MII", "!!!", 1);
-    assert!(matches!(made(&damaged, &ours.key), Err(TlsError::Certificate(_))));
+    let cut = &ours.chain[..ours.chain.len() / 2];
+    let encrypted =
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAA==\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    for (chain, key, said) in [
+        (
+            "",
+            &*ours.key,
+            "c.pem has no certificate; a PEM file has a line `-----BEGIN CERTIFICATE-----`",
+        ),
+        (
+            &ours.key,
+            &ours.chain,
+            "c.pem has no certificate, but a private key; are the two files swapped?",
+        ),
+        (
+            &ours.chain,
+            "",
+            "k.pem has no private key; a PEM file has a line `-----BEGIN PRIVATE KEY-----`",
+        ),
+        (
+            &ours.chain,
+            &ours.chain,
+            "k.pem has no private key, but a certificate; name the file of its private key",
+        ),
+        (
+            &ours.chain,
+            encrypted,
+            "k.pem is encrypted with a password; decrypt it: `openssl pkey -in k.pem -out FILE`",
+        ),
+        (
+            &ours.chain,
+            "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n",
+            "k.pem has no usable private key; use an RSA, ECDSA (P-256, P-384) or Ed25519 key",
+        ),
+        (&ours.chain, &other.key, "k.pem is not the key of the first certificate in c.pem"),
+        (VERSION_1, &ours.key, "c.pem is an X.509 version 1 certificate; issue it as version 3"),
+        (
+            "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n",
+            &ours.key,
+            "c.pem cannot be used: the certificate is malformed",
+        ),
+        (&damaged, &ours.key, "c.pem is not readable as PEM: the text of a section is not base64"),
+        (
+            cut,
+            &ours.key,
+            "c.pem is not readable as PEM: a section has no `-----END …-----` line; is the file cut off?",
+        ),
+    ] {
+        let error = made(chain, key).expect_err(said);
+        assert_eq!(error.to_string(), said);
+        // A printer joins the causes: none may tell the same again.
+        assert!(std::error::Error::source(&error).is_none(), "{said}");
+    }
     assert!(!format!("{:?}", made(&ours.chain, &ours.key)).contains("BEGIN"));
 }
