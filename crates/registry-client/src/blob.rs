@@ -1,17 +1,19 @@
 //! Reading a blob in pieces, verified while it streams, and going on where it broke.
 //!
-//! Source: distribution-spec 1.1, "Pulling blobs"; RFC 9110 §14 (ranges).
+//! Not here: how the rest is requested, with or without a range ([`crate::blob_part`]).
+//!
+//! Source: distribution-spec 1.1, "Pulling blobs".
 
 use std::fmt;
 
 use bytes::{Buf as _, Bytes};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use oci::{Digest, Digester};
 use tokio::time::Instant;
 
 use crate::{
     Error, RedactedUrl, RepositoryClient,
-    answer::{Answer, AnswerBody},
+    answer::AnswerBody,
+    blob_part::{Ranges, Wanted},
     fault::Fault,
     rate::{Meter, TooSlow},
     request::Asked,
@@ -20,7 +22,7 @@ use crate::{
 };
 
 /// What is read here, in words.
-const BLOB: &str = "a blob";
+pub(crate) const BLOB: &str = "a blob";
 
 /// A blob that is being read. It holds one piece, whatever the size of the blob.
 ///
@@ -42,6 +44,8 @@ pub struct BlobReader {
     held: Bytes,
     meter: Meter,
     attempts: Attempts,
+    /// Whether the source has refused a range of this blob, or sent something else for one.
+    ranges: Ranges,
 }
 
 impl BlobReader {
@@ -52,8 +56,9 @@ impl BlobReader {
         (from, before): (u64, Digester),
         size: Option<u64>,
     ) -> Result<Self, Error> {
-        let answer = ask(&repository, &expected, from, size).await?;
-        let part = Part::of(&answer, from, size).map_err(|fault| answer.asked.fails(fault))?;
+        let mut ranges = Ranges::default();
+        let wanted = Wanted { digest: &expected, from, size };
+        let (answer, part) = wanted.request(&repository, &mut ranges).await?;
         let least = repository.client().shared.patience.rate;
         let mut reader = Self {
             repository,
@@ -68,13 +73,22 @@ impl BlobReader {
             held: Bytes::new(),
             meter: Meter::new(least),
             attempts: Attempts::default(),
+            ranges,
         };
         let skipped = reader.body.skip(part.before).await;
         skipped.map_err(|fault| reader.asked.fails(fault))?;
         Ok(reader)
     }
 
-    /// The blob's length in bytes, when it was announced.
+    /// The same, of a blob whose descriptor says that it has so many bytes: where the response tells no length, an end
+    /// before that is a broken connection.
+    #[must_use]
+    pub fn expecting(mut self, size: u64) -> Self {
+        self.size.get_or_insert(size);
+        self
+    }
+
+    /// The blob's length in bytes, when it was announced or is expected.
     #[must_use]
     pub fn size(&self) -> Option<u64> {
         self.size
@@ -118,6 +132,9 @@ impl BlobReader {
         while self.digester.is_some() {
             let piece = match self.metered_piece().await {
                 Ok(Some(piece)) => piece,
+                Ok(None) if self.is_complete() => {
+                    return self.last_piece().map_err(|fault| self.asked.fails(fault));
+                }
                 Ok(None) => match self.missing() {
                     // Some servers give less of a range than was asked for.
                     Some(expected) => {
@@ -157,6 +174,12 @@ impl BlobReader {
         self.size.filter(|size| self.at < *size)
     }
 
+    /// Whether all has come by its digest, whatever length was expected.
+    fn is_complete(&self) -> bool {
+        let found = self.digester.as_ref().map(|digester| digester.clone().finish());
+        found == Some(self.expected)
+    }
+
     async fn metered_piece(&mut self) -> Result<Option<Bytes>, Fault> {
         let asked = Instant::now();
         let Some(piece) = self.body.unpaid_piece().await? else { return Ok(None) };
@@ -175,10 +198,9 @@ impl BlobReader {
         if !self.attempts.again(&client, &error, Replay::Always).await {
             return Err(error);
         }
-        let answer = ask(&self.repository, &self.expected, self.at, self.size).await?;
+        let wanted = Wanted { digest: &self.expected, from: self.at, size: self.size };
+        let (answer, part) = wanted.request(&self.repository, &mut self.ranges).await?;
         self.substitute = answer.substitute(Some(self.expected));
-        let part = Part::of(&answer, self.at, self.size);
-        let part = part.map_err(|fault| answer.asked.fails(fault))?;
         self.size = part.size;
         (self.asked, self.body) = (answer.asked, answer.body);
         self.meter = Meter::new(client.shared.patience.rate);
@@ -198,62 +220,6 @@ impl BlobReader {
         }
         Ok(Some(std::mem::take(&mut self.held)).filter(|last| !last.is_empty()))
     }
-}
-
-/// Asks for the blob from `from` on.
-async fn ask(
-    repository: &RepositoryClient,
-    digest: &Digest,
-    from: u64,
-    size: Option<u64>,
-) -> Result<Answer, Error> {
-    let mut request = repository.request(Method::GET, &format!("blobs/{digest}"))?;
-    if from > 0 {
-        // A closed range where that can be had: some servers refuse an open one.
-        let last = size.map(|size| size.saturating_sub(1).to_string()).unwrap_or_default();
-        if let Ok(range) = HeaderValue::try_from(format!("bytes={from}-{last}")) {
-            request.headers.insert(header::RANGE, range);
-        }
-    }
-    repository.client().send(request).await
-}
-
-/// What an answer is of a blob that was asked for from some place on.
-struct Part {
-    /// How many bytes come that were not asked for, before those that were.
-    before: u64,
-    /// The length of the whole.
-    size: Option<u64>,
-}
-
-impl Part {
-    /// `size` is what was known before.
-    fn of(answer: &Answer, from: u64, size: Option<u64>) -> Result<Self, Fault> {
-        let part = if answer.status == StatusCode::PARTIAL_CONTENT {
-            let (start, whole) = content_range(&answer.headers).ok_or(Fault::WrongPart { from })?;
-            if start != from {
-                return Err(Fault::WrongPart { from });
-            }
-            Self { before: 0, size: whole.or(size) }
-        } else {
-            Self { before: from, size: answer.content_length().or(size) }
-        };
-        match (size, part.size) {
-            (Some(was), Some(is)) if was != is => Err(match answer.substitute(None) {
-                Some(substitute) => substitute.fault(BLOB),
-                None => Fault::OtherLength { was, is },
-            }),
-            _ => Ok(part),
-        }
-    }
-}
-
-/// The first byte, and the length of the whole, if that is told (RFC 9110 §14.4).
-pub(crate) fn content_range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
-    let value = headers.get(header::CONTENT_RANGE)?.to_str().ok()?;
-    let (range, whole) = value.strip_prefix("bytes ")?.split_once('/')?;
-    let (first, _last) = range.split_once('-')?;
-    Some((first.parse().ok()?, whole.parse().ok()))
 }
 
 impl AnswerBody {
@@ -280,26 +246,5 @@ impl fmt::Debug for BlobReader {
             .field("served_by", &self.served_by)
             .field("size", &self.size)
             .finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parts_are_where_they_say() {
-        for (value, read) in [
-            ("bytes 5-9/10", Some((5, Some(10)))),
-            ("bytes 0-0/*", Some((0, None))),
-            ("bytes */10", None),
-            ("bytes 5-9", None),
-            ("items 5-9/10", None),
-            ("", None),
-        ] {
-            let value = HeaderValue::from_static(value);
-            let headers = HeaderMap::from_iter([(header::CONTENT_RANGE, value)]);
-            assert_eq!(content_range(&headers), read);
-        }
     }
 }

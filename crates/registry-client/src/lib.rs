@@ -13,6 +13,7 @@ mod answer;
 mod attachments;
 mod auth;
 mod blob;
+mod blob_part;
 mod causes;
 mod chance;
 mod client;

@@ -13,7 +13,7 @@ use oci::{Digest, Host, Reference};
 use crate::{
     Error, Fault, FetchedManifest, Known, ManifestHead, RepositoryClient,
     answer::Answer,
-    blob::content_range,
+    blob_part::content_range,
     host_memory::HostMemory,
     repository::{digest_of, found},
     retry::Replay,

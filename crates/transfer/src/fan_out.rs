@@ -202,6 +202,7 @@ impl Wanted<'_> {
             return Err(self.not_the_blob(&reader, size));
         }
         let mut taken = 0;
+        reader = reader.expecting(self.blob.size);
         while let Some(piece) = reader.next().await.map_err(|error| self.unreadable(error))? {
             taken += piece.len() as u64;
             if taken > self.blob.size {

@@ -228,9 +228,45 @@ async fn a_server_without_ranges_sends_all_again() {
 }
 
 #[tokio::test]
+async fn a_source_that_refuses_or_garbles_ranges_is_read_again_from_the_start() {
+    let blob = fixture::noise(1, 1 << 20);
+    let digest = oci::Digest::sha256(&blob);
+    for (status, content_range) in [
+        (400, None),
+        (405, None),
+        (416, None),
+        (416, Some("bytes */1048576")),
+        (501, None),
+        (206, None),
+        (206, Some("bytes 0-1048575/1048576")),
+        (206, Some("bytes 524288-1048575/524288")),
+    ] {
+        let content = blob.clone();
+        let server = testkit::TestServer::start(move |request: http::Request<testkit::Body>| {
+            let mut response = http::Response::new(testkit::Body::from(content.clone()));
+            if request.headers().contains_key("range") {
+                *response.status_mut() = status.try_into().expect("a status");
+                let value = content_range.map(http::HeaderValue::from_static);
+                response.headers_mut().extend(value.map(|it| (http::header::CONTENT_RANGE, it)));
+            }
+            async move { response }
+        })
+        .await;
+        server.fail(Fault::on(Method::GET, "/blobs/").times(3).truncate_after(1 << 19));
+        let read = read(at(&stubborn(), &server.host()).blob(&digest).await.expect("a blob")).await;
+        assert!(read.expect("it comes in the end") == blob, "{status} {content_range:?}");
+        let sent = server.requests();
+        let ranges = sent.iter().filter(|request| request.headers.contains_key("range")).count();
+        assert_eq!((sent.len(), ranges), (4, 1), "{status} {content_range:?}");
+    }
+}
+
+#[tokio::test]
 async fn another_blob_behind_the_same_name_is_found_out() {
-    let server = Scripted::start(|asked| match asked.header("range") {
-        "" => reply(200, &[], "0123456789"),
+    let before = std::sync::atomic::AtomicBool::new(true);
+    let server = Scripted::start(move |asked| match asked.header("range") {
+        "" if before.swap(false, Ordering::Relaxed) => reply(200, &[], "0123456789"),
+        "" => reply(200, &[], "01234567890123456789"),
         _ => reply(206, &["Content-Range: bytes 5-19/20"], "567890123456789"),
     })
     .await;

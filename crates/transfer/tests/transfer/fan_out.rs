@@ -1,10 +1,16 @@
 //! "Moving a blob".
 
-use std::convert::Infallible;
+use std::{
+    convert::Infallible,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
+use bytes::Bytes;
 use futures_util::stream;
-use http::{Method, Response};
+use http::{Method, Request, Response, StatusCode, header};
 use oci::{Descriptor, Digest, Host, media_type};
+use registry_client::{Client, Retries};
 use testkit::{
     Body, Fault, TestHost, TestServer,
     fixture::{self, Image},
@@ -162,6 +168,47 @@ async fn a_blob_of_another_length_than_listed_goes_nowhere() {
     }
 }
 
+/// A server that sends `content` without its length, and at the first request only half of it.
+async fn unannounced(content: Bytes) -> TestServer {
+    let is_first = AtomicBool::new(true);
+    TestServer::start(move |request: Request<Body>| {
+        let half = content.len() / 2;
+        let has_range = request.headers().contains_key(header::RANGE);
+        let is_half = is_first.swap(false, Ordering::Relaxed);
+        let sent = match (is_half, has_range) {
+            (true, _) => content.slice(..half),
+            (false, true) => content.slice(half..),
+            (false, false) => content.clone(),
+        };
+        let body = Body::from_stream(stream::iter([Ok::<_, Infallible>(sent)]));
+        let mut response = Response::new(body);
+        if has_range {
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            let range = format!("bytes {half}-{}/*", content.len() - 1);
+            let range = range.parse().expect("a header");
+            response.headers_mut().insert(header::CONTENT_RANGE, range);
+        }
+        async { response }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_blob_without_a_length_that_ends_early_is_read_on() {
+    let image = large();
+    let source = unannounced(image.blobs[1].bytes.clone()).await;
+    let harbours = Harbours::new(1).await;
+    let destinations = harbours.destinations();
+    let destinations: Vec<_> = destinations.iter().collect();
+    let retries = Retries::default().base(Duration::from_millis(1));
+    let from = Client::builder().retries(retries).build();
+    let from = from.repository(&source.host(), &REPOSITORY.parse().expect("a name"));
+    let outcomes = copy_blob(&from, &image.digest(), layer(&image), &destinations).await;
+    let is_sent = |outcome: &Result<_, _>| matches!(outcome, Ok(BlobOutcome::Sent));
+    assert!(outcomes.iter().all(is_sent), "{outcomes:?}");
+    assert_eq!(reads_of(&source, &layer(&image).digest), 2);
+}
+
 #[tokio::test]
 async fn within_one_registry_a_blob_is_mounted_and_not_read() {
     let image = large();
@@ -272,7 +319,7 @@ async fn a_source_that_is_gone_when_the_rest_is_read_is_the_one_to_blame() {
     let (source, to) = (source_of(&image).await, Harbours::new(1).await);
     to.registries[0].fail(Fault::on(Method::PATCH, "/uploads/").times(1).status(413));
     let blobs = || Fault::on(Method::GET, "/blobs/");
-    source.fail(blobs().times(1).drip(1 << 20, std::time::Duration::ZERO));
+    source.fail(blobs().times(1).drip(1 << 20, Duration::ZERO));
     source.fail(blobs().status(404));
     let registry = &to.destinations()[..1];
     let outcomes = copy(&source, &image, registry).await;

@@ -1,0 +1,139 @@
+//! The request for a blob from some place on: with a range where the source supports that, else for all of it, whose
+//! beginning is then skipped. Not here: what to do when the body breaks ([`crate::blob`]).
+//!
+//! Source: RFC 9110 §14 (ranges).
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use oci::Digest;
+
+use crate::{Error, RepositoryClient, answer::Answer, blob::BLOB, fault::Fault, retry::Happened};
+
+/// Whether the source of a blob gets requests for a range of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Ranges {
+    #[default]
+    Requested,
+    /// It has refused one, or sent something else for it: from then on all of the blob is requested.
+    Refused,
+}
+
+/// A blob from some place on.
+pub(crate) struct Wanted<'a> {
+    pub(crate) digest: &'a Digest,
+    pub(crate) from: u64,
+    /// The length of the whole, if it is known.
+    pub(crate) size: Option<u64>,
+}
+
+impl Wanted<'_> {
+    /// Requests it, and once more without a range where that is what the source refuses.
+    pub(crate) async fn request(
+        &self,
+        repository: &RepositoryClient,
+        ranges: &mut Ranges,
+    ) -> Result<(Answer, Part), Error> {
+        let range = self.range().filter(|_| *ranges == Ranges::Requested);
+        let has_range = range.is_some();
+        match self.request_part(repository, range).await {
+            Err(error) if has_range && may_be_due_to_range(&error) => {
+                tracing::debug!("{error}; again without a range");
+                *ranges = Ranges::Refused;
+                self.request_part(repository, None).await
+            }
+            done => done,
+        }
+    }
+
+    /// A closed range where that can be had: some servers refuse an open one.
+    fn range(&self) -> Option<HeaderValue> {
+        let Self { from: from @ 1.., size, .. } = self else { return None };
+        let last = size.map(|size| size.saturating_sub(1).to_string()).unwrap_or_default();
+        HeaderValue::try_from(format!("bytes={from}-{last}")).ok()
+    }
+
+    async fn request_part(
+        &self,
+        repository: &RepositoryClient,
+        range: Option<HeaderValue>,
+    ) -> Result<(Answer, Part), Error> {
+        let mut request = repository.request(Method::GET, &format!("blobs/{}", self.digest))?;
+        request.headers.extend(range.map(|range| (header::RANGE, range)));
+        let answer = repository.client().send(request).await?;
+        match Part::of(&answer, self.from, self.size) {
+            Ok(part) => Ok((answer, part)),
+            Err(fault) => Err(answer.asked.fails(fault)),
+        }
+    }
+}
+
+/// Whether a request without a range may get what one with it did not: the source sent another part, or refused the
+/// request for a reason that neither passes nor is about who sends it or what is there.
+fn may_be_due_to_range(error: &Error) -> bool {
+    match error.fault() {
+        Fault::WrongPart { .. } | Fault::OtherLength { .. } => true,
+        Fault::Status { status, .. } => {
+            let is_refusal = Happened::of_fault(error.fault()) == Happened::Settled;
+            is_refusal && !matches!(status.as_u16(), 401 | 403 | 404 | 410)
+        }
+        _ => false,
+    }
+}
+
+/// What an answer is of a blob that was asked for from some place on.
+pub(crate) struct Part {
+    /// How many bytes come that were not asked for, before those that were.
+    pub(crate) before: u64,
+    /// The length of the whole.
+    pub(crate) size: Option<u64>,
+}
+
+impl Part {
+    /// `size` is what was known before.
+    fn of(answer: &Answer, from: u64, size: Option<u64>) -> Result<Self, Fault> {
+        let part = if answer.status == StatusCode::PARTIAL_CONTENT {
+            let (start, whole) = content_range(&answer.headers).ok_or(Fault::WrongPart { from })?;
+            if start != from {
+                return Err(Fault::WrongPart { from });
+            }
+            Self { before: 0, size: whole.or(size) }
+        } else {
+            Self { before: from, size: answer.content_length().or(size) }
+        };
+        match (size, part.size) {
+            (Some(was), Some(is)) if was != is => Err(match answer.substitute(None) {
+                Some(substitute) => substitute.fault(BLOB),
+                None => Fault::OtherLength { was, is },
+            }),
+            _ => Ok(part),
+        }
+    }
+}
+
+/// The first byte, and the length of the whole, if that is told (RFC 9110 §14.4).
+pub(crate) fn content_range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
+    let value = headers.get(header::CONTENT_RANGE)?.to_str().ok()?;
+    let (range, whole) = value.strip_prefix("bytes ")?.split_once('/')?;
+    let (first, _last) = range.split_once('-')?;
+    Some((first.parse().ok()?, whole.parse().ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_where_they_say() {
+        for (value, read) in [
+            ("bytes 5-9/10", Some((5, Some(10)))),
+            ("bytes 0-0/*", Some((0, None))),
+            ("bytes */10", None),
+            ("bytes 5-9", None),
+            ("items 5-9/10", None),
+            ("", None),
+        ] {
+            let value = HeaderValue::from_static(value);
+            let headers = HeaderMap::from_iter([(header::CONTENT_RANGE, value)]);
+            assert_eq!(content_range(&headers), read);
+        }
+    }
+}
