@@ -65,7 +65,7 @@ impl BlobReader {
             expected,
             served_by: RedactedUrl::new(&answer.asked.url),
             size: part.size,
-            substitute: answer.substitute(Some(expected)),
+            substitute: answer.substitute(None),
             asked: answer.asked,
             body: answer.body,
             at: from,
@@ -200,7 +200,7 @@ impl BlobReader {
         }
         let wanted = Wanted { digest: &self.expected, from: self.at, size: self.size };
         let (answer, part) = wanted.request(&self.repository, &mut self.ranges).await?;
-        self.substitute = answer.substitute(Some(self.expected));
+        self.substitute = answer.substitute(None);
         self.size = part.size;
         (self.asked, self.body) = (answer.asked, answer.body);
         self.meter = Meter::new(client.shared.patience.rate);

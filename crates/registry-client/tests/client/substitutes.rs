@@ -84,6 +84,31 @@ async fn a_blob_with_an_empty_response_is_neither_present_nor_of_a_wrong_digest(
 }
 
 #[tokio::test]
+async fn a_page_that_names_the_digest_of_the_blob_is_reported_as_a_page() {
+    let named = format!("Docker-Content-Digest: {}", digest());
+    for (body, is_blob) in [("<html>hello</html>", false), ("<html>", false), (BLOB, true)] {
+        let named = named.clone();
+        let headers = move || ["Content-Type: text/html".to_owned(), named.clone()];
+        let server = Scripted::start(move |_| {
+            let headers = headers();
+            reply(200, &headers.each_ref().map(String::as_str), body)
+        })
+        .await;
+        if is_blob {
+            let read = read_from(&client(), &server.host).await.expect("it has the digest");
+            assert_eq!(read, BLOB.as_bytes());
+            continue;
+        }
+        let (fault, error) = fault_of(&client(), &server.host).await;
+        assert!(
+            fault.starts_with("got an HTML page (text/html) instead of the content"),
+            "{fault}"
+        );
+        assert!(!error.is_wrong_content(), "a page in the way does not break an image");
+    }
+}
+
+#[tokio::test]
 async fn an_error_with_a_status_of_success_is_no_manifest_and_has_no_digest() {
     const ERROR: &str = r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"no such tag"}]}"#;
     let text = "the response has a status of success and an error instead of a manifest \
