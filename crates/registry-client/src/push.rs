@@ -22,6 +22,8 @@ pub const SMALL_BLOB_BYTES: u64 = 4 << 20;
 /// The length of chunks where a registry says that a request is too long (413), in bytes: below the
 /// usual limits of what stands in front of registries (Cloudflare's 100 MB).
 const CHUNK_BYTES: u64 = 64 << 20;
+/// The length of chunks where nothing is known of a limit: all in one request.
+const ONE_CHUNK: u64 = u64::MAX;
 /// No shorter chunks are tried, in bytes: a limit below that is no registry's.
 const LEAST_CHUNK_BYTES: u64 = 1 << 20;
 
@@ -97,6 +99,15 @@ impl RepositoryClient {
         push: &Push<'_>,
         source: &impl BlobSource,
     ) -> Result<Pushed, Error> {
+        self.push_in_chunks(push, source, ONE_CHUNK).await
+    }
+
+    async fn push_in_chunks(
+        &self,
+        push: &Push<'_>,
+        source: &impl BlobSource,
+        mut chunk: u64,
+    ) -> Result<Pushed, Error> {
         let mut attempts = Attempts::default();
         loop {
             let begun = self.begin_blob(&push.digest, push.size, push.from).await?;
@@ -105,12 +116,12 @@ impl RepositoryClient {
                 return Ok(Pushed::Mounted);
             };
             let filled = match self.held() {
-                Some(_) => upload.fill(self, push, source).await,
+                Some(_) => upload.fill(self, push, source, chunk).await,
                 None => {
                     let hosts: Vec<_> = source.host().into_iter().chain([self.host()]).collect();
                     let held = self.client().hold(&hosts).await;
                     let (to, source) = (self.under(&held), source.under(&held));
-                    upload.under(&held).fill(&to, push, &source).await
+                    upload.under(&held).fill(&to, push, &source, chunk).await
                 }
             };
             let error = match filled {
@@ -120,16 +131,21 @@ impl RepositoryClient {
                 }
                 Ok(()) => return Ok(Pushed::Sent),
                 Err(Failed::Source(error)) => return Err(error.of_source()),
-                Err(Failed::Registry(error)) => error,
+                Err(Failed::Session(error, length)) => {
+                    chunk = length;
+                    error
+                }
+                Err(Failed::Registry(error)) if is_worth_another(&error) => error,
+                Err(Failed::Registry(error)) => return Err(error),
             };
-            if !is_worth_another(&error) || !attempts.anew(self.client(), &error).await {
+            if !attempts.anew(self.client(), &error).await {
                 return Err(error);
             }
         }
     }
 
     /// Goes on with an upload whose request ended in `error`: from where it broke, or from the beginning if
-    /// the session is gone.
+    /// the session is gone, or its state cannot be read.
     ///
     /// # Errors
     /// As [`RepositoryClient::push_blob`]; `error` itself where another try would not end better.
@@ -145,7 +161,7 @@ impl RepositoryClient {
         let chunk = if is_too_long && push.size > LEAST_CHUNK_BYTES {
             shorter(push.size)
         } else if is_worth_another(&error) && attempts.anew(self.client(), &error).await {
-            u64::MAX
+            ONE_CHUNK
         } else {
             upload.give_up(&error).await;
             return Err(error);
@@ -155,6 +171,7 @@ impl RepositoryClient {
             Err(Failed::Registry(error)) if is_worth_another(&error) => {
                 self.push_blob(push, source).await
             }
+            Err(Failed::Session(_, chunk)) => self.push_in_chunks(push, source, chunk).await,
             Err(Failed::Source(error)) => Err(error.of_source()),
             Err(Failed::Registry(error)) => Err(error),
         }
@@ -213,6 +230,8 @@ impl RepositoryClient {
 enum Failed {
     Source(Error),
     Registry(Error),
+    /// The state of the session cannot be read: only a new one helps, with chunks of this length.
+    Session(Error, u64),
 }
 
 impl Upload {
@@ -222,11 +241,12 @@ impl Upload {
         repository: &RepositoryClient,
         push: &Push<'_>,
         source: &impl BlobSource,
+        chunk: u64,
     ) -> Result<(), Failed> {
-        let filled = if push.size <= SMALL_BLOB_BYTES {
+        let filled = if push.size <= SMALL_BLOB_BYTES && chunk == ONE_CHUNK {
             self.fill_at_once(push, source).await
         } else {
-            self.fill_by_and_by(repository, push, source, (0, u64::MAX)).await
+            self.fill_by_and_by(repository, push, source, (0, chunk)).await
         };
         self.ended(filled).await
     }
@@ -244,7 +264,7 @@ impl Upload {
                 let from = from.min(push.size);
                 self.fill_by_and_by(repository, push, source, (from, chunk)).await
             }
-            Err(error) => Err(Failed::Registry(error)),
+            Err(error) => Err(Failed::Session(error, chunk)),
         };
         self.ended(filled).await
     }
@@ -253,7 +273,7 @@ impl Upload {
         match &filled {
             Ok(()) => {}
             Err(Failed::Source(_)) => self.cancel().await,
-            Err(Failed::Registry(error)) => self.give_up(error).await,
+            Err(Failed::Registry(error) | Failed::Session(error, _)) => self.give_up(error).await,
         }
         filled
     }
@@ -299,7 +319,8 @@ impl Upload {
                     {
                         return Err(Failed::Registry(error));
                     }
-                    self.offset().await.map_err(Failed::Registry)?.min(push.size)
+                    let offset = self.offset().await;
+                    offset.map_err(|error| Failed::Session(error, chunk))?.min(push.size)
                 }
             };
             // Only what is new is progress, or else a session that goes back and forth never ends.

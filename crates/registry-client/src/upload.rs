@@ -154,7 +154,7 @@ impl Upload {
     /// How many bytes the registry has of the content.
     ///
     /// # Errors
-    /// When the session is gone (404), or does not say.
+    /// When the session is gone (404), or its state cannot be read.
     pub async fn offset(&mut self) -> Result<u64, Error> {
         let request = self.request(Method::GET, self.session.url.clone());
         let answer = self.client.send(request).await?;
@@ -239,11 +239,18 @@ impl Session {
     }
 }
 
+/// What a session without content may tell instead of `0-0`: Quay's last byte is -1.
+const NOTHING: [&str; 2] = ["0--1", "-1"];
+
 /// How many bytes a session has by its `Range: 0-<last>`. One byte and none are told by the same `0-0`:
 /// it is taken for none, and a registry that means the other refuses what follows.
 fn offset_of(headers: &HeaderMap) -> Option<u64> {
-    let range = headers.get(header::RANGE)?.to_str().ok()?;
-    let (first, last) = range.trim_start_matches("bytes=").split_once('-')?;
+    let range = headers.get(header::RANGE)?.to_str().ok()?.trim();
+    let range = range.trim_start_matches("bytes").trim_start_matches(['=', ' ']);
+    if NOTHING.contains(&range) {
+        return Some(0);
+    }
+    let (first, last) = range.split_once('-')?;
     match (first.parse::<u64>().ok()?, last.parse::<u64>().ok()?) {
         (0, 0) => Some(0),
         (0, last) => last.checked_add(1),
@@ -280,6 +287,12 @@ mod tests {
             ("0-0", Some(0)),
             ("0-1", Some(2)),
             ("bytes=0-9", Some(10)),
+            ("bytes 0-9", Some(10)),
+            ("bytes=0--1", Some(0)),
+            ("0--1", Some(0)),
+            ("-1", Some(0)),
+            ("bytes=-1", Some(0)),
+            ("0--2", None),
             ("1-9", None),
             ("0-", None),
             ("0-18446744073709551615", None),

@@ -344,6 +344,44 @@ async fn a_broken_upload_goes_on_from_the_offset_of_its_session() {
 }
 
 #[tokio::test]
+async fn a_broken_upload_is_completed_whatever_its_session_says_of_itself() {
+    let (source, blob, bytes) = with_blob(LARGE).await;
+    let state = || Fault::on(Method::GET, "/uploads/").times(1);
+    for (case, fault, sessions) in [
+        ("nothing, as Quay says it", state().status(204).header("range", "bytes=0--1"), 1),
+        ("nothing, without the unit", state().status(204).header("range", "0--1"), 1),
+        ("a last byte alone", state().status(204).header("range", "-1"), 1),
+        ("no range", state().status(204), 2),
+        ("a range that begins later", state().status(204).header("range", "5-9"), 2),
+        ("no such method", state().status(405), 2),
+        ("a refusal", state().status(400), 2),
+        ("no right to read it", state().status(403), 2),
+    ] {
+        let to = TestRegistry::start().await;
+        to.fail(Fault::on(Method::PATCH, "").times(1).status(503));
+        to.fail(fault);
+        let client = stubborn();
+        let repository = client.repository(&to.host(), &destination());
+        let from = RemoteBlob::new(&at(&client, &source.host()), blob.digest, blob.size);
+        let pushed = repository.push_blob(&Push::new(blob.digest, blob.size), &from).await;
+        pushed.unwrap_or_else(|error| panic!("{case}: {error}: {:?}", methods(&to)));
+        let stored = read(repository.blob(&blob.digest).await.expect("it is there")).await;
+        assert!(stored.expect("it is whole") == bytes, "{case}");
+        let posts = methods(&to).iter().filter(|method| **method == Method::POST).count();
+        assert_eq!(posts, sessions, "{case}: {:?}", methods(&to));
+    }
+    // Not for ever.
+    let to = TestRegistry::start().await;
+    to.fail(Fault::on(Method::PATCH, "").status(503));
+    to.fail(Fault::on(Method::GET, "/uploads/").status(405));
+    let repository = stubborn().repository(&to.host(), &destination());
+    let error = repository.push_blob(&Push::new(blob.digest, blob.size), &bytes).await;
+    assert!(error.expect_err("it never ends well").to_string().contains("405"), "the last error");
+    let posts = methods(&to).iter().filter(|method| **method == Method::POST).count();
+    assert_eq!(posts, 8, "{:?}", methods(&to));
+}
+
+#[tokio::test]
 async fn a_small_blob_is_sent_anew() {
     let bytes = fixture::noise(3, 100_000);
     let digest = oci::Digest::sha256(&bytes);
