@@ -3,6 +3,7 @@
 //!
 //! Source: YAML 1.2.2; the errors of serde-saphyr, and those of granit-parser, which it is built on.
 
+use serde::de::IgnoredAny;
 use serde_saphyr::Error;
 
 /// A line and a column in characters, both from 1.
@@ -47,13 +48,21 @@ pub fn yaml_syntax(text: &str, at: YamlPosition, cause: &str) -> (YamlPosition, 
 #[must_use]
 pub fn yaml_fault(text: &str, error: &Error, minimum: &str) -> (Option<YamlPosition>, String) {
     let error = error.without_snippet();
-    let at = error.location().and_then(|location| {
-        let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-        (location.line() > 0).then(|| (number(location.line()), number(location.column())))
-    });
     if is_blank(text) {
         return (None, format!("the file is empty; write at least `{minimum}`"));
     }
+    // A line out of its column ends a mapping, and only what comes after it is refused: the key may be there.
+    if matches!(error, Error::SerdeMissingField { .. })
+        && let Err(syntax) = serde_saphyr::from_str::<IgnoredAny>(text)
+    {
+        return shape_fault(text, &syntax);
+    }
+    shape_fault(text, error)
+}
+
+fn shape_fault(text: &str, error: &Error) -> (Option<YamlPosition>, String) {
+    let error = error.without_snippet();
+    let at = position(error);
     let found = found_at(text, at);
     let message = match error {
         Error::SerdeUnknownField { field, expected, .. } => {
@@ -86,6 +95,12 @@ pub fn yaml_fault(text: &str, error: &Error, minimum: &str) -> (Option<YamlPosit
         }
     };
     (at, message)
+}
+
+fn position(error: &Error) -> Option<YamlPosition> {
+    let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    let location = error.location().filter(|location| location.line() > 0)?;
+    Some((number(location.line()), number(location.column())))
 }
 
 /// Whether there is nothing but blank lines, comments and the marks of a document.

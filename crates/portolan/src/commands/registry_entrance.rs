@@ -49,6 +49,16 @@ pub(super) fn tls(entrance: &RegistryEntrance, source: Source) -> anyhow::Result
     Ok(Some(Tls::from_pem(chain, key)?))
 }
 
+/// Warns of rights that grant nothing, by which every request is denied.
+pub(super) fn warn_of_rights(access: Option<&Access>, entrance: &RegistryEntrance) {
+    if let (Some(rule), Some(rights)) = (access.and_then(Access::missing_rule), &entrance.rights) {
+        tracing::warn!(
+            "no rule in {} grants anything, so all requests are denied; add a rule, such as `{rule}`",
+            rights.display()
+        );
+    }
+}
+
 /// Warns of the certificates that clients will not accept for their dates. They are served all the same: clients
 /// may be told to ignore it, and the clock of this machine may be wrong.
 pub(super) fn warn_of_dates(tls: Option<&Tls>) {

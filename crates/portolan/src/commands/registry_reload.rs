@@ -9,7 +9,9 @@ use http_server::Tls;
 use registry::Registry;
 use tokio::{sync::Notify, task::JoinHandle};
 
-use super::registry_entrance::{Source, access, both, check_dates, tls, warn_of_dates};
+use super::registry_entrance::{
+    Source, access, both, check_dates, tls, warn_of_dates, warn_of_rights,
+};
 use crate::{arguments::RegistryEntrance, server};
 
 /// How long the reads of one reload may take: far longer than a file system that works needs for a few
@@ -61,6 +63,7 @@ impl Reload {
         let (access, newer) = reader.read(read, RELOAD_TIMEOUT).await??;
         check_dates(self.tls.as_ref(), newer.as_ref())?;
         warn_of_dates(newer.as_ref());
+        warn_of_rights(access.as_ref(), &self.entrance);
         access.into_iter().for_each(|access| self.registry.replace_access(access));
         if let (Some(tls), Some(newer)) = (&self.tls, newer) {
             tls.replace_with(&newer);

@@ -5,7 +5,7 @@ use http_server::{ClientIp, ClientIpPolicy, DefaultTrust};
 use registry::{Limits, Listeners, Registry, Settings, Storage};
 
 use super::{
-    registry_entrance::{Source, access, both, tls, warn_of_dates},
+    registry_entrance::{Source, access, both, tls, warn_of_dates, warn_of_rights},
     registry_reload::Reload,
 };
 use crate::{arguments::RegistryServe, exit::Exit, server, signals};
@@ -14,6 +14,7 @@ pub(crate) async fn run(serve: &RegistryServe) -> anyhow::Result<Exit> {
     let entrance = &serve.entrance;
     let (access, tls) = both(access(entrance, Source::Any), tls(entrance, Source::Any))?;
     warn_of_dates(tls.as_ref());
+    warn_of_rights(access.as_ref(), entrance);
     let is_open = access.is_none();
     let registry = Registry::with(storage(serve)?, settings(serve), access);
     let reload =

@@ -257,6 +257,34 @@ async fn users_are_read_again_at_sighup_and_kept_if_they_are_wrong() {
 }
 
 #[tokio::test]
+async fn rights_that_grant_nothing_are_a_warning_at_start_and_at_sighup() {
+    let directory = TempDir::new().expect("a directory");
+    let users = write(&directory.path().join("users"), &format!("alice:{HASH}\n"));
+    let rights = write(&directory.path().join("rights.yaml"), "rules: []\n");
+    let (users, rights) = (users.to_str().expect("UTF-8"), rights.to_str().expect("UTF-8"));
+    let mut serve = crate::harness::portolan(&["registry", "serve", "--listen", "127.0.0.1:0"]);
+    serve.args(["--htpasswd", users, "--rights", rights]);
+    let mut child = serve.spawn().expect("it starts");
+    let mut log = BufReader::new(child.stderr.take().expect("piped")).lines();
+    let said = format!(
+        "no rule in {rights} grants anything, so all requests are denied; add a rule, such as \
+         `rules: [{{users: [\"*\"], repositories: [\"**\"], rights: [pull]}}]`"
+    );
+    for time in ["start", "SIGHUP"] {
+        let warning = loop {
+            let event = event(&mut log).await;
+            if event["level"] == "WARN" && event.to_string().contains("rights.yaml") {
+                break event;
+            }
+        };
+        assert_eq!(warning["message"], said, "{time}");
+        while time == "start" && event(&mut log).await["address"].is_null() {}
+        signal(&child, "HUP").await;
+    }
+    child.kill().await.expect("it ends");
+}
+
+#[tokio::test]
 async fn without_a_configuration_a_taken_admin_address_is_a_warning() {
     let directory = TempDir::new().expect("a directory");
     let of = |cloud: &str, text| {

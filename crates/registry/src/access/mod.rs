@@ -101,6 +101,12 @@ impl Access {
         })
     }
 
+    /// What to add to the rights, if no rule grants anything, so that every request is denied.
+    #[must_use]
+    pub fn missing_rule(&self) -> Option<&'static str> {
+        self.rules.as_ref().filter(|rules| rules.grant_nothing()).map(|_| rights::MINIMUM)
+    }
+
     /// Who asks: nobody in particular without credentials.
     pub(crate) async fn visitor(
         &self,

@@ -102,6 +102,14 @@ impl Rules {
         self.rules_of(user, right).any(everywhere)
     }
 
+    /// Whether no rule grants anything: there is none, or each lacks users, repositories or rights.
+    pub(super) fn grant_nothing(&self) -> bool {
+        let is_empty = |rule: &Rule| {
+            rule.users.is_empty() || rule.repositories.is_empty() || rule.rights.is_empty()
+        };
+        self.0.iter().all(is_empty)
+    }
+
     pub(super) fn are_for_anybody(&self) -> bool {
         self.0.iter().any(|rule| rule.users.contains(&Who::Anybody))
     }
@@ -165,8 +173,8 @@ fn bad(text: &str) -> String {
     )
 }
 
-/// The shortest file of rights.
-const MINIMUM: &str = "rules: []";
+/// The shortest file of rights that grants something.
+pub(crate) const MINIMUM: &str = r#"rules: [{users: ["*"], repositories: ["**"], rights: [pull]}]"#;
 
 /// The rules of a file, or what is wrong with it.
 pub(super) fn parse(file: NamedText<'_>, users: &Users) -> Result<Rules, Vec<AccessProblem>> {
@@ -269,6 +277,20 @@ mod tests {
     }
 
     #[test]
+    fn the_shortest_file_that_messages_advise_grants_something_and_one_without_grants_is_known() {
+        for (text, grants_nothing) in [
+            (MINIMUM, false),
+            ("rules: []", true),
+            ("rules: [{users: [], repositories: [\"**\"], rights: [pull]}]", true),
+            ("rules: [{users: [ci], repositories: [], rights: [pull]}]", true),
+            ("rules: [{users: [ci], repositories: [a], rights: []}]", true),
+        ] {
+            let rules = parse(NamedText { name: "rights", text }, &users()).expect(text);
+            assert_eq!(rules.grant_nothing(), grants_nothing, "{text}");
+        }
+    }
+
+    #[test]
     fn every_fault_is_named_with_its_place() {
         let text = "rules:
 - users: [carol, alice]
@@ -298,7 +320,16 @@ mod tests {
             ),
             ("rules: []\nx: 1\n", "rights:2:1: unknown key `x`; use one of `rules`"),
             ("rules: [", "rights:1:8: not valid YAML: "),
-            ("", "rights:1:1: the file is empty; write at least `rules: []`"),
+            // A key one column short of its siblings.
+            (
+                "rules:\n  - users: [ci]\n    repositories: [a]\n   rights: [pull]\n",
+                "rights:4:4: not valid YAML: wrong indentation; align this line with the keys beside it",
+            ),
+            (
+                "",
+                "rights:1:1: the file is empty; write at least `rules: [{users: [\"*\"], repositories: \
+                 [\"**\"], rights: [pull]}]`",
+            ),
         ] {
             let problems = parse(NamedText { name: "rights", text }, &users()).expect_err(text);
             assert_eq!(problems.len(), 1, "{text}");
