@@ -87,7 +87,10 @@ pub(crate) enum Refusal {
     ManifestUnknown(Repository, String),
     #[error("repository `{0}` has no blob {1}")]
     BlobUnknown(Repository, Digest),
-    #[error("the upload is unknown: it is finished, was cancelled, or has expired; start again")]
+    #[error(
+        "the upload is unknown: it is finished, was cancelled, has expired, or made room for a later one of the \
+         same client; start again"
+    )]
     UploadUnknown,
     #[error("too many uploads: {0} are under way, which is the limit; try again")]
     TooManyUploads(usize),

@@ -132,7 +132,10 @@ async fn a_client_at_its_share_loses_its_longest_idle_session() {
     assert_eq!(header(&refused_too_early, "retry-after"), "1");
     let_sessions_idle().await;
     let newest = start("a").await;
-    assert_eq!(refusal(&ask("a", Method::GET, &oldest).await), refused(404, "BLOB_UPLOAD_UNKNOWN"));
+    let dropped = ask("a", Method::GET, &oldest).await;
+    assert_eq!(refusal(&dropped), refused(404, "BLOB_UPLOAD_UNKNOWN"));
+    let said = String::from_utf8_lossy(dropped.body());
+    assert!(said.contains("or made room for a later one of the same client"), "{said}");
     for (user, session) in [("a", newer), ("a", newest), ("b", of_b)] {
         let kept = ask(user, Method::GET, &session).await;
         assert_eq!(kept.status(), StatusCode::NO_CONTENT, "{session}");
