@@ -11,7 +11,7 @@ use super::{
     Upstream, default,
     document::{
         ClientIpDocument, Document, PresenceDocument, RangesDocument, ServesDocument,
-        StoreDocument, Text, UpstreamDocument,
+        StoreDocument, Text, Truth, UpstreamDocument,
     },
     values,
 };
@@ -25,7 +25,7 @@ const MAX_CAPACITY: i64 = 100_000_000;
 
 /// Reads `text`, which came from `file`.
 pub(super) fn read(file: &str, text: &str) -> Result<Config, ConfigError> {
-    let options = serde_saphyr::options! { with_snippet: false };
+    let options = serde_saphyr::options! { with_snippet: false, strict_booleans: true };
     let document = serde_saphyr::from_str_with_options(text, options)
         .map_err(|error| ConfigError { problems: vec![yaml_problem(file, text, &error)] })?;
     let mut check = Check { file, problems: Vec::new() };
@@ -88,6 +88,20 @@ impl Check<'_> {
         text.map_or(Some(default), |text| self.value(field, text, parse))
     }
 
+    /// Reads `true` or `false`; absent is `false`.
+    fn truth(&mut self, field: &str, value: Option<&Spanned<Truth>>) -> Option<bool> {
+        let Some(value) = value else { return Some(false) };
+        let message = match &value.value {
+            Truth::Is(is) => return Some(*is),
+            Truth::Text(text) if matches!(&**text, "true" | "false") => {
+                format!("`{field}: \"{text}\"` is text; remove the quotes")
+            }
+            Truth::Text(text) => format!("`{field}`: expected `true` or `false`, found `{text}`"),
+        };
+        self.problem(value.referenced, message);
+        None
+    }
+
     fn list<D, T>(
         &mut self,
         list: &[D],
@@ -123,6 +137,7 @@ impl Check<'_> {
         });
         let ranges = self.list(&document.ranges, Self::ranges);
         let stores = self.stores(&document.stores);
+        let access_log = self.truth("access_log", document.access_log.as_ref());
         let presence = self.presence(&document.presence.unwrap_or_default());
         Some(Config {
             listen: listen?,
@@ -136,7 +151,7 @@ impl Check<'_> {
             keep_upstream,
             ranges,
             stores,
-            access_log: document.access_log.unwrap_or(false),
+            access_log: access_log?,
             presence: presence?,
             built_in: false,
         })

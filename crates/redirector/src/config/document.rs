@@ -2,7 +2,9 @@
 //! whether they make sense, is decided in `check.rs`. The fields are explained in
 //! `docs/configuration.md`.
 
-use serde::{Deserialize, Deserializer};
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, de::Visitor};
 use serde_saphyr::Spanned;
 
 pub(super) type Text = Spanned<String>;
@@ -29,7 +31,7 @@ pub(super) struct Document {
     pub(super) ranges: Vec<RangesDocument>,
     #[serde(default, deserialize_with = "blank_is_empty")]
     pub(super) stores: Vec<StoreDocument>,
-    pub(super) access_log: Option<bool>,
+    pub(super) access_log: Option<Spanned<Truth>>,
     pub(super) presence: Option<PresenceDocument>,
 }
 
@@ -81,6 +83,45 @@ pub(super) struct PresenceDocument {
     pub(super) positive_ttl: Option<Text>,
     pub(super) negative_ttl: Option<Text>,
     pub(super) capacity: Option<Spanned<i64>>,
+}
+
+/// A value that is to be `true` or `false`. YAML 1.2 has no other words for them, and one in quotes is text.
+#[derive(Debug)]
+pub(super) enum Truth {
+    Is(bool),
+    Text(String),
+}
+
+impl<'de> Deserialize<'de> for Truth {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TruthVisitor)
+    }
+}
+
+struct TruthVisitor;
+
+impl Visitor<'_> for TruthVisitor {
+    type Value = Truth;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("`true` or `false`")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Truth, E> {
+        Ok(Truth::Is(value))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Truth, E> {
+        Ok(Truth::Text(text.to_owned()))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Truth, E> {
+        Ok(Truth::Text(number.to_string()))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Truth, E> {
+        Ok(Truth::Text(number.to_string()))
+    }
 }
 
 /// Tells a field that is there, if only as `null`, from one that is not.

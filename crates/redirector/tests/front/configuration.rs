@@ -82,7 +82,11 @@ fn faults(lines: &str) -> String {
 const FAULTS: &[(&str, &str)] = &[
     ("lisen: x", "f.yaml:2:1: unknown key `lisen`; use one of `listen`, `admin`, "),
     ("stores: [{name: a, url: u, servs: []}]", "f.yaml:2:28: unknown key `servs`; use one of "),
-    ("access_log: maybe", "f.yaml:2:13: expected `true` or `false`, found `maybe`"),
+    ("access_log: maybe", "f.yaml:2:13: `access_log`: expected `true` or `false`, found `maybe`"),
+    ("access_log: yes", "f.yaml:2:13: `access_log`: expected `true` or `false`, found `yes`"),
+    ("access_log: on", "f.yaml:2:13: `access_log`: expected `true` or `false`, found `on`"),
+    ("access_log: 1", "f.yaml:2:13: `access_log`: expected `true` or `false`, found `1`"),
+    ("access_log: 'true'", "f.yaml:2:13: `access_log: \"true\"` is text; remove the quotes"),
     (
         "listen: x",
         "f.yaml:2:9: `listen`: `x` is not an address and port; write for example `127.0.0.1:8080` or `[::]:8080`",
