@@ -118,6 +118,12 @@ fn is_not_offered(error: &Error) -> bool {
 fn unlisted(prefix: &RegistryPrefix, error: &Error) -> String {
     if error.is_login_rejected() {
         format!("the repositories below {prefix} are unknown, since the login failed: {error}")
+    } else if error.status().is_some_and(|status| matches!(status.as_u16(), 401 | 403)) {
+        let host = &prefix.host;
+        format!(
+            "the repositories below {prefix} are unknown: listing repositories at {host} needs a login \
+             ({error}); run `docker login {host}`, or give a repository as the prefix"
+        )
     } else if is_not_offered(error) {
         format!(
             "the repositories below {prefix} are unknown, since {} does not list its repositories \

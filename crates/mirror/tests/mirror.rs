@@ -281,14 +281,21 @@ async fn an_image_that_is_served_as_an_index_is_refused() {
 #[tokio::test]
 async fn without_a_catalogue_the_repository_that_the_prefix_is_suffices() {
     let (own, below) = (fixture::image(1, 1), fixture::image(2, 1));
-    for status in [404, 401, 405] {
+    for status in [404, 401, 403, 405] {
         let world = World::with(&[("prod", "1", &own), ("prod/a", "1", &below)]).await;
+        let host = world.registry.host().to_string();
         world.registry.fail(Fault::on(Method::GET, "/_catalog").status(status));
         assert_complete(&world.mirror().await);
         assert!(world.holds_exactly(&[&own]));
         let totals = world.run("other", Confirm::Write).await;
         let (said, prefix) = (reasons(&totals), world.registry.prefix("other").to_string());
-        assert!(said.contains("does not list its repositories"), "{said}");
+        let cause = match status {
+            401 | 403 => format!("listing repositories at {host} needs a login ("),
+            _ => format!("{host} does not list its repositories ("),
+        };
+        assert!(said.contains(&cause), "{said}");
+        let advice = format!("run `docker login {host}`, or give a repository as the prefix");
+        assert_eq!(said.contains(&advice), matches!(status, 401 | 403), "{said}");
         assert!(said.contains(&prefix) && said.contains(&status.to_string()), "{said}");
     }
 }
