@@ -74,6 +74,14 @@ pub enum Error {
         /// What it is, with its article.
         is: &'static str,
     },
+    /// The store's own directory, or one above it, is something else.
+    #[error("`{}` is {is}, not a directory; name a directory", path.display())]
+    NotAStore {
+        /// Where.
+        path: PathBuf,
+        /// What it is, with its article.
+        is: &'static str,
+    },
     /// An earlier piece of this blob failed, so that there is nothing to write more to.
     #[error("the writer of {0} failed before; nothing was kept")]
     Abandoned(Box<Digest>),

@@ -5,10 +5,10 @@
 
 use std::{
     fmt,
-    fs::{self, File, FileType, Metadata, Permissions, TryLockError},
+    fs::{self, File, Metadata, Permissions, TryLockError},
     io::{self, Read as _, Write as _},
     mem,
-    os::unix::fs::{FileTypeExt as _, PermissionsExt as _},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -18,7 +18,10 @@ use oci::{Digest, Digester};
 use tempfile::TempPath;
 use url::Url;
 
-use crate::{Error, Put, WrongDigest, key};
+use crate::{
+    Error, Put, WrongDigest, key,
+    place::{self, what},
+};
 
 /// How many bytes a writer gathers before it hands them to a blocking thread: enough that the hand-over
 /// (some 20 µs) costs little beside hashing them (some 300 µs), little enough to be held by many writers.
@@ -56,6 +59,11 @@ struct Prepared {
 impl Directory {
     pub(crate) fn new(url: Url, root: PathBuf) -> Self {
         Self(Arc::new(Inner { url, root, prepared: Mutex::new(None) }))
+    }
+
+    pub(crate) async fn check_place(&self) -> Result<(), Error> {
+        let this = self.clone();
+        blocking(move || place::check(&this.0.root)).await
     }
 
     pub(crate) async fn size(&self, digest: &Digest) -> Result<Option<u64>, Error> {
@@ -341,17 +349,6 @@ fn about(path: &Path) -> Result<Option<Metadata>, Error> {
         Ok(about) => Ok(Some(about)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::io("look for", path)(error)),
-    }
-}
-
-/// What a file of this kind is, with its article.
-fn what(kind: FileType) -> &'static str {
-    match () {
-        () if kind.is_file() => "a regular file",
-        () if kind.is_dir() => "a directory",
-        () if kind.is_symlink() => "a symbolic link",
-        () if kind.is_fifo() => "a FIFO",
-        () => "a socket or device",
     }
 }
 

@@ -13,6 +13,7 @@ use url::{ParseError, Url};
 mod error;
 mod file;
 mod key;
+mod place;
 pub mod serve;
 
 pub use error::{Error, WrongDigest};
@@ -62,6 +63,18 @@ impl BlobStore {
     pub fn open(url: &str) -> Result<Self, Error> {
         let (parsed, path) = parse(url)?;
         Ok(Self(Backend::File(file::Directory::new(parsed, path))))
+    }
+
+    /// Whether the store can be where its URL says: it, and all above it, are directories as far as they exist.
+    /// Links to directories are followed. Nothing is made.
+    ///
+    /// # Errors
+    /// When something else is there, such as a file ([`Error::NotAStore`]). That its place cannot be looked at is
+    /// left to the first use.
+    pub async fn check_place(&self) -> Result<(), Error> {
+        match &self.0 {
+            Backend::File(directory) => directory.check_place().await,
+        }
     }
 
     /// The size in bytes of what the store has under this digest; nothing if it has nothing. No content is

@@ -4,6 +4,8 @@
 //! manifest waits for what it lists while it holds its lock; that ends, since no digest can list itself.
 //! What is wrong with content is remembered; what is wrong with the way to it is not.
 
+use std::fmt;
+
 use bytes::Bytes;
 use futures_util::{
     FutureExt as _, StreamExt as _,
@@ -28,14 +30,43 @@ pub(crate) struct Known {
     /// Its length in bytes, once it is in the store with all that it reaches, or would be.
     length: Option<u64>,
     /// The repositories that could not give it, and the content that failed first.
-    failed: Vec<(Repository, Content)>,
+    failed: Vec<(Repository, FailedContent)>,
+}
+
+/// Content that failed first, and how.
+#[derive(Clone, Copy)]
+pub(crate) struct FailedContent {
+    content: Content,
+    how: How,
+}
+
+impl fmt::Display for FailedContent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let how = match self.how {
+            How::Missing => "is missing from the registry",
+            How::Unreadable => "could not be read",
+            How::Invalid => "is not valid at the registry",
+            How::NotStored => "could not be stored",
+        };
+        write!(f, "{} {how}", self.content)
+    }
+}
+
+/// In which way content failed.
+#[derive(Clone, Copy)]
+pub(crate) enum How {
+    Missing,
+    Unreadable,
+    /// It is other than what lists it or its digest says, or is malformed.
+    Invalid,
+    NotStored,
 }
 
 /// Why content is not in the store.
 #[derive(Clone, Copy)]
 pub(crate) enum NotMirrored {
     /// This content failed first, which a [`Failure`](crate::Failure) names with its reason.
-    Failed(Content),
+    Failed(FailedContent),
     /// The registry does not answer, and is not asked any more.
     HostLost,
     /// The store takes nothing, and is not written to any more.
@@ -46,7 +77,7 @@ pub(crate) enum NotMirrored {
 
 /// A fault that may not have been recorded yet.
 pub(crate) enum Fault {
-    Said(String),
+    Said(How, String),
     Is(NotMirrored),
 }
 
@@ -64,7 +95,7 @@ impl From<Beyond> for Fault {
 
 impl From<ManifestError> for Fault {
     fn from(error: ManifestError) -> Self {
-        Self::Said(error.to_string())
+        Self::Said(How::Invalid, error.to_string())
     }
 }
 
@@ -126,7 +157,8 @@ impl Walk<'_> {
         check_size(self.from, parent, listed, found).map_err(|error| {
             let reference = Some(Reference::Digest(*parent));
             self.run.fail(Some(self.from.name()), reference, error.to_string());
-            NotMirrored::Failed(Content::Manifest(*parent))
+            let content = Content::Manifest(*parent);
+            NotMirrored::Failed(FailedContent { content, how: How::Invalid })
         })
     }
 
@@ -221,9 +253,9 @@ impl Walk<'_> {
                 return Ok(length);
             }
             Err(Fault::Is(not_mirrored)) => not_mirrored,
-            Err(Fault::Said(reason)) => {
+            Err(Fault::Said(how, reason)) => {
                 self.run.fail(Some(from), Some(Reference::Digest(digest)), reason);
-                NotMirrored::Failed(content)
+                NotMirrored::Failed(FailedContent { content, how })
             }
         };
         if let NotMirrored::Failed(first) = not_mirrored {
@@ -257,7 +289,7 @@ impl Run<'_> {
         }
         match error.of_store() {
             Some(cause) if cause.is_of_whole_store() => self.lose_store(cause).into(),
-            _ => Fault::Said(error.to_string()),
+            _ => Fault::Said(how(error), error.to_string()),
         }
     }
 
@@ -265,8 +297,17 @@ impl Run<'_> {
         if error.is_of_whole_store() {
             self.lose_store(error).into()
         } else {
-            Fault::Said(error.to_string())
+            Fault::Said(How::NotStored, error.to_string())
         }
+    }
+}
+
+fn how(error: &transfer::Error) -> How {
+    match () {
+        () if error.is_missing() => How::Missing,
+        () if error.is_broken() => How::Invalid,
+        () if error.follows_from_source() => How::Unreadable,
+        () => How::NotStored,
     }
 }
 

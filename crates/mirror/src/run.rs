@@ -16,7 +16,7 @@ use wording::counted;
 
 use crate::{
     Failure, Totals,
-    content::{Fault, Known, NotMirrored},
+    content::{Fault, How, Known, NotMirrored},
     list::Tagged,
     walk::{Beyond, Walk, Weight},
 };
@@ -123,7 +123,9 @@ impl Run<'_> {
         match from.find_listed_manifest(&Reference::Tag(tag.clone())).await {
             Ok(head) => Ok(Descriptor::new(head.media_type, head.digest, head.size)),
             Err(error) if error.is_unreachable() => Err(self.lose_host(&error).into()),
-            Err(error) => Err(Fault::Said(format!("it cannot be resolved: {error}"))),
+            Err(error) => {
+                Err(Fault::Said(How::Unreadable, format!("it cannot be resolved: {error}")))
+            }
         }
     }
 
@@ -132,13 +134,13 @@ impl Run<'_> {
         let failed = |reason| self.fail(Some(from.name()), Some(tag.clone().into()), reason);
         match mirrored {
             Ok(()) => {}
-            Err(Fault::Said(reason)) => failed(reason),
+            Err(Fault::Said(_, reason)) => failed(reason),
             Err(Fault::Is(NotMirrored::HostLost)) => self.not_reached(from.name(), 1),
             Err(Fault::Is(NotMirrored::StoreLost)) => {
                 failed(self.store_lost.get().cloned().unwrap_or_default());
             }
             Err(Fault::Is(NotMirrored::Failed(content))) => {
-                failed(format!("it is incomplete: {content} could not be stored"));
+                failed(format!("it is incomplete: {content}"));
             }
             Err(Fault::Is(NotMirrored::Beyond(bound))) => {
                 failed(format!("it is refused: it reaches {bound}"));

@@ -122,8 +122,9 @@ impl Error {
                 .is_some_and(|error| codes.iter().any(|code| error.has_code(*code)))
     }
 
-    /// Whether a destination failed only because the content could not be had.
-    pub(crate) fn follows_from_source(&self) -> bool {
+    /// Whether the content could not be had, at the source or, for that reason, at a destination.
+    #[must_use]
+    pub fn follows_from_source(&self) -> bool {
         match self {
             Self::Source(_) => true,
             Self::Destination(error) => match &**error {

@@ -30,6 +30,7 @@ pub(crate) async fn run(mirror: &Mirror, printer: &Printer) -> anyhow::Result<Ex
         to: BlobStore::open(&mirror.to).with_context(|| format!("--to {}", mirror.to))?,
         confirm: if mirror.confirm { Confirm::Write } else { Confirm::DryRun },
     };
+    options.to.check_place().await.with_context(|| format!("--to {}", mirror.to))?;
     let stop = signals::stop_on_termination(None)?;
     let client = super::client(&mirror.registries)?;
     let progress = printer.progress();
@@ -56,17 +57,35 @@ fn print(printer: &Printer, output: Output, totals: &Totals, confirm: Confirm) -
     }
 }
 
-/// The failures that have one cause together, in the order in which the causes came.
+/// The failures that have one cause together, in the order in which the causes came: those whose reasons differ at
+/// most in what was requested.
 fn by_cause(failed: &[Failure]) -> Vec<Vec<&Failure>> {
     let (mut causes, mut known) = (Vec::<Vec<_>>::new(), HashMap::new());
     for failure in failed {
-        let at = *known.entry(&*failure.reason).or_insert(causes.len());
+        let at = *known.entry(cause(failure)).or_insert(causes.len());
         match causes.get_mut(at) {
             Some(alike) => alike.push(failure),
             None => causes.push(vec![failure]),
         }
     }
     causes
+}
+
+/// The reason without what differs from request to request: the method, the URL after its host, digests, and the
+/// repository.
+fn cause(failure: &Failure) -> String {
+    let repository = failure.repository.as_ref().map(|name| format!("/{name}"));
+    let words = failure.reason.split(' ').map(|word| {
+        let bare = word.trim_end_matches([':', ',', ';', ')', '`']);
+        let is_place = repository.as_ref().is_some_and(|name| bare.ends_with(name.as_str()));
+        match bare.split_once("://") {
+            Some((_, rest)) => rest.split('/').next().unwrap_or_default(),
+            None if is_place || matches!(bare, "GET" | "HEAD") => "",
+            None if ["sha256:", "sha512:"].iter().any(|algorithm| bare.contains(algorithm)) => "",
+            None => word,
+        }
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// Failures of one cause: one as a row, more of them below their cause.
@@ -77,7 +96,10 @@ fn print_failures(out: &mut impl Write, alike: &[&Failure], width: Width) -> io:
     };
     let is_tag = |it: &&Failure| matches!(it.reference, Some(Reference::Tag(_)));
     let noun = if alike.iter().all(is_tag) { "tag" } else { "item" };
-    let cause = format!("failed: {}: {}", counted(alike.len() as u64, noun), first.reason);
+    let are_equal = alike.iter().all(|failure| failure.reason == first.reason);
+    let such_as = if are_equal { "" } else { ", such as" };
+    let number = counted(alike.len() as u64, noun);
+    let cause = format!("failed: {number}{such_as}: {}", first.reason);
     writeln!(out, "{}", row(0, &[cause], width))?;
     for name in alike.iter().take(NAMED).filter_map(|failure| failure.name()) {
         writeln!(out, "{}", row(4, &[name], width))?;

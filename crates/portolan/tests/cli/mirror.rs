@@ -111,6 +111,47 @@ async fn a_store_that_takes_nothing_is_one_cause_for_all_tags() {
 }
 
 #[tokio::test]
+async fn a_registry_that_refuses_or_lacks_all_blobs_is_one_cause_and_not_the_stores() {
+    for (status, how) in [(403, "could not be read"), (404, "is missing from the registry")] {
+        let registry = TestRegistry::start().await;
+        for seed in 1..=4 {
+            let repository = format!("images/app{seed}");
+            registry.load(&repository, "v1", &fixture::image(seed, 2)).await;
+        }
+        registry.fail(Fault::everywhere("/blobs/").status(status));
+        let directory = TempDir::new().expect("a temporary directory");
+        let from = format!("{}/images", registry.host());
+        let to = format!("file://{}", directory.path().display());
+        let ended = run(&["mirror", "--from", &from, "--to", &to, "--confirm"]).await.expect(1);
+        let causes: Vec<_> =
+            ended.stdout.lines().filter(|line| line.starts_with("failed: ")).collect();
+        let [blobs, tags] = causes[..] else { panic!("{}", ended.stdout) };
+        assert!(blobs.starts_with("failed: 12 items, such as: "), "{blobs}");
+        assert!(
+            tags.starts_with("failed: 4 tags, such as: it is incomplete: blob sha256:"),
+            "{tags}"
+        );
+        assert!(tags.ends_with(how), "{tags}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_is_a_file_or_below_one_ends_with_2_before_anything_is_read() {
+    let registry = TestRegistry::start().await;
+    let directory = TempDir::new().expect("a temporary directory");
+    let file = directory.path().join("m.yaml");
+    fs::write(&file, "x").expect("a file");
+    for below in ["", "/store"] {
+        let to = format!("file://{}{below}", file.display());
+        let from = format!("{}/images", registry.host());
+        let ended = run(&["mirror", "--from", &from, "--to", &to]).await.expect(2);
+        let said = format!("`{}` is a file, not a directory; name a directory\n", file.display());
+        assert!(ended.stderr.ends_with(&format!("--to {to}: {said}")), "{}", ended.stderr);
+    }
+    assert!(registry.requests().is_empty());
+}
+
+#[tokio::test]
 async fn an_unknown_kind_of_store_ends_with_2() {
     let ended = run(&["mirror", "--from", "127.0.0.1:1/x", "--to", "s3://bucket"]).await.expect(2);
     assert!(ended.stderr.contains("file://"), "{}", ended.stderr);

@@ -104,8 +104,8 @@ async fn a_failure_of_a_mirroring_is_printed_once() {
         let ended = run(&arguments).await.expect(1);
         assert!(ended.stdout.starts_with("failed: "), "{}", ended.stdout);
         let both = format!("{}{}", ended.stdout, ended.stderr);
-        for line in ended.stdout.lines() {
-            let reason = line.strip_prefix("failed: ").expect("a failure");
+        // The names of failures of one cause are below it.
+        for reason in ended.stdout.lines().filter_map(|line| line.strip_prefix("failed: ")) {
             assert_eq!(both.matches(reason).count(), 1, "{both}");
         }
         assert!(!ended.stderr.contains("WARN"), "{}", ended.stderr);
