@@ -133,10 +133,13 @@ fn judge(talk: &Talk) -> Result<Option<Credential>, HelperFault> {
     })
 }
 
-/// User and secret of what a helper prints. What serde would say of anything else might quote the secret.
+/// User and secret of what a helper prints, whatever the case of the members' names: Docker's decoder ignores it too. What serde would say of anything else might quote the secret.
 fn printed(stdout: &[u8]) -> Option<(String, Secret)> {
     let members: Map<String, Value> = serde_json::from_slice(stdout).ok()?;
-    let user = members.get("Username")?.as_str()?;
-    let secret = members.get("Secret")?.as_str()?;
+    let member = |name: &str| {
+        let in_any_case = || members.iter().find(|(found, _)| found.eq_ignore_ascii_case(name));
+        members.get(name).or_else(|| in_any_case().map(|(_, value)| value))?.as_str()
+    };
+    let (user, secret) = (member("Username")?, member("Secret")?);
     Some((user.to_owned(), secret.into()))
 }

@@ -40,6 +40,24 @@ async fn the_helper_of_the_host_is_asked_else_that_of_all_then_the_file() {
 }
 
 #[tokio::test]
+async fn the_names_of_what_a_helper_prints_may_be_in_any_case() {
+    let place = Place::new();
+    for (names, credential) in [
+        (["username", "secret"], Some(basic("u", "hunter2"))),
+        (["USERNAME", "SeCrEt"], Some(basic("u", "hunter2"))),
+        (["Username", "secret"], Some(basic("u", "hunter2"))),
+    ] {
+        let [user, secret] = names;
+        place.helper("x", &format!(r#"echo '{{"{user}":"u","{secret}":"hunter2"}}'"#));
+        let credentials = place.credentials(r#"{"credsStore":"x"}"#);
+        assert_eq!(get(&credentials, "h").await, credential, "{names:?}");
+    }
+    place.helper("x", r#"echo '{"username":"other","Username":"u","Secret":"hunter2"}'"#);
+    let credentials = place.credentials(r#"{"credsStore":"x"}"#);
+    assert_eq!(get(&credentials, "h").await, Some(basic("u", "hunter2")), "the exact name wins");
+}
+
+#[tokio::test]
 async fn many_ask_once_until_it_is_forgotten() {
     let place = Place::new();
     place.helper("x", GIVES);
