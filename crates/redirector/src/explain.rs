@@ -73,7 +73,11 @@ impl Explanation {
             }
             Route::Tags(tail) => self.upstream(front, "the tags of a repository", tail),
             Route::Manifest(tail, Reference::AttachmentTag) => {
-                self.canonical(front, "a signature, attestation or bill of materials by tag", tail);
+                self.canonical(
+                    front,
+                    "a signature, attestation, bill of materials or index of referrers by tag",
+                    tail,
+                );
             }
             Route::Referrers(tail) => self.canonical(front, "the referrers of a digest", tail),
             Route::Blob(tail, blob) => self.blob(front, client, tail, &blob),

@@ -33,7 +33,7 @@ pub(crate) enum Route<'r> {
 pub(crate) enum Reference<'r> {
     /// By a tag that says nothing to us.
     Tag,
-    /// By the tag of a signature, an attestation or a bill of materials.
+    /// By the tag of a signature, an attestation, a bill of materials, or an index of referrers.
     AttachmentTag,
     /// By its digest.
     Digest(&'r str),
@@ -165,12 +165,16 @@ fn reference(text: &str) -> Result<Reference<'_>, Refusal> {
     Ok(if is_attachment(text) { Reference::AttachmentTag } else { Reference::Tag })
 }
 
-/// Whether `tag` is `sha256-<64 hex>.sig`, `.att` or `.sbom`.
+/// The length of the hexadecimal digits of a digest in a tag: those of sha512 are cut to it, since a tag has 128
+/// characters at most ("Referrers Tag Schema").
+const HEX_DIGITS: usize = 64;
+
+/// Whether `tag` is `<algorithm>-<64 hex>`, alone (the referrers tag schema) or with `.sig`, `.att` or `.sbom`.
 fn is_attachment(tag: &str) -> bool {
-    let parts = tag.strip_prefix("sha256-").and_then(|rest| rest.split_at_checked(64));
-    parts.is_some_and(|(hex, suffix)| {
+    let rest = tag.strip_prefix("sha256-").or_else(|| tag.strip_prefix("sha512-"));
+    rest.and_then(|rest| rest.split_at_checked(HEX_DIGITS)).is_some_and(|(hex, suffix)| {
         hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-            && matches!(suffix, ".sig" | ".att" | ".sbom")
+            && matches!(suffix, "" | ".sig" | ".att" | ".sbom")
     })
 }
 
@@ -234,7 +238,11 @@ mod tests {
             (format!("sha256-{HEX}.sig"), Reference::AttachmentTag),
             (format!("sha256-{HEX}.att"), Reference::AttachmentTag),
             (format!("sha256-{HEX}.sbom"), Reference::AttachmentTag),
-            (format!("sha256-{HEX}"), Reference::Tag),
+            (format!("sha256-{HEX}"), Reference::AttachmentTag),
+            (format!("sha512-{HEX}"), Reference::AttachmentTag),
+            (format!("sha256-{}", &HEX[1..]), Reference::Tag),
+            (format!("sha256-{HEX}0"), Reference::Tag),
+            (format!("md5-{HEX}"), Reference::Tag),
             (format!("sha256-{HEX}.txt"), Reference::Tag),
             (format!("sha256-{HEX}0.sig"), Reference::Tag),
             (format!("sha256-{}.sig", HEX.to_uppercase()), Reference::Tag),

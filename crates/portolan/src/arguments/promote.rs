@@ -131,7 +131,8 @@ pub(crate) enum Attachments {
     /// Wherever their image goes
     #[default]
     All,
-    /// To the registry that --canonical names
+    /// Only to the registry that --canonical names. Through a front with another `upstream` their digests are not
+    /// found (404)
     Canonical,
     /// Nowhere; they are not looked for
     None,
