@@ -21,6 +21,11 @@ pub(crate) enum Failure {
     /// A response with a status that does not help.
     #[error("the response is {0}")]
     Status(StatusCode),
+    /// A page for people in place of a blob.
+    #[error(
+        "the response is an HTML page (200, text/html) instead of a blob; check the store's `url` and `blob_prefix`, and the proxy or CDN before it"
+    )]
+    WebPage,
 }
 
 /// The cause of an error in words: the client's own text is only "client error (Connect)".

@@ -83,6 +83,8 @@ async fn an_answer_that_says_neither_is_not_remembered() {
         Fault::everywhere("").status(429),
         Fault::everywhere("").status(401),
         Fault::everywhere("").status(204),
+        Fault::everywhere("").status(200).header("content-type", "text/html"),
+        Fault::everywhere("").status(200).header("content-type", "Text/HTML; charset=utf-8"),
         Fault::everywhere("").status(301).header("location", "http://127.0.0.1:1/"),
         Fault::everywhere("").status(307).header("location", "http://127.0.0.1:1/"),
         Fault::everywhere("").reset(),
@@ -98,6 +100,24 @@ async fn an_answer_that_says_neither_is_not_remembered() {
     }
     assert_eq!(front.find(&digest, PARIS).await, at(&bucket, &digest));
     assert_eq!(front.metric("portolan_redirector_presence_entries{cache=\"absent\"}").await, 0);
+}
+
+#[tokio::test]
+async fn an_html_page_with_status_200_is_a_failure_of_the_store_and_no_blob() {
+    let bucket = TestBucket::start().await;
+    let front = start(&yaml(&bucket, "")).await;
+    let digest = put(&bucket, "content");
+    bucket.fail(Fault::everywhere("").times(2).status(200).header("content-type", "text/html"));
+    for _ in 0..2 {
+        assert_eq!(front.find(&digest, PARIS).await, upstream(&digest));
+    }
+    assert_eq!(front.find(&digest, PARIS).await, at(&bucket, &digest));
+    let probes = async |result: &str| {
+        let name =
+            format!("portolan_redirector_probes_total{{store=\"paris\",result=\"{result}\"}}");
+        front.metric(&name).await
+    };
+    assert_eq!((probes("failed").await, probes("present").await), (2, 1));
 }
 
 #[tokio::test]
