@@ -4,8 +4,8 @@ use crate::Position;
 
 /// Where the problem is, and what to say of it. The parser refused `text` at `at` for this `cause`.
 pub(crate) fn problem(text: &str, at: Position, cause: &str) -> (Position, String) {
-    let line = text.lines().nth((at.line as usize).saturating_sub(1));
-    if line.is_some_and(|line| is_digest_key(line.trim_start_matches(' '))) {
+    let is_outside = is_digest_outside_dmap(text, at.line as usize);
+    if is_outside && wording::yaml_slip(text, (at.line as usize, at.column as usize)).is_none() {
         return (at, UNDER_INDENTED.to_owned());
     }
     let place = (at.line as usize, at.column as usize);
@@ -26,4 +26,24 @@ pub(crate) const UNDER_INDENTED: &str =
 pub(crate) fn is_digest_key(key: &str) -> bool {
     let key = key.trim_start_matches(['"', '\'']);
     key.starts_with("sha256:") || key.starts_with("sha512:")
+}
+
+/// Whether a digest begins the line of that number and is not inside a `dmap`: the key above it with less indentation
+/// is another one.
+fn is_digest_outside_dmap(text: &str, number: usize) -> bool {
+    let lines: Vec<&str> = text.lines().take(number).collect();
+    let Some((line, above)) = lines.split_last().filter(|(line, _)| is_digest_key(key(line).1))
+    else {
+        return false;
+    };
+    let indent = key(line).0;
+    let mut above = above.iter().rev().map(|line| key(line));
+    let parent = above.find(|(at, key)| *at < indent && !key.is_empty() && !key.starts_with('#'));
+    parent.is_none_or(|(_, key)| !key.starts_with("dmap:"))
+}
+
+/// The column of the key that begins a line, from 0, after the `-` of lists; and the line from there on.
+fn key(line: &str) -> (usize, &str) {
+    let key = line.trim_start_matches(['-', ' ']);
+    (line.len() - key.len(), key)
 }

@@ -84,6 +84,50 @@ fn a_common_slip_of_yaml_is_named_with_its_remedy() {
 }
 
 #[test]
+fn a_missing_quote_comma_bracket_or_space_is_named_where_it_is_missing() {
+    let (quote, colon) =
+        ("unclosed quote; add the closing `\"`", "a space is missing after the `:`");
+    for (text, place, words) in [
+        ("- name: i\n  dmap:\n    <a>: [\"1.0]\n", "img:3:79", quote),
+        ("- name: i\n  dmap:\n    <a>: [\"1.0]\n    \"<b>\": [\"2.0\"]\n", "img:3:79", quote),
+        ("- name: i\n  dmap:\n    \"<a>: [\"1.0\"]\n", "img:3:5", quote),
+        ("- name: i\n  dmap:\n    \"<a>: [1.0]\n    \"<b>\": [2.0]\n", "img:3:5", quote),
+        ("- name: i\n  dmap:\n    <a>: [\"2.0\" \"latest\"]\n", "img:3:85", "a comma is missing"),
+        ("- name: i\n  dmap:\n    \"<a>\": [\"2.0\" latest]\n", "img:3:87", "a comma is missing"),
+        ("- name: i\n  dmap: {<a>: [t] <b>: [u]}\n", "img:2:87", "a comma is missing"),
+        ("- name: i\n  dmap:\n    \"<a>\":[\"1.0\"]\n", "img:3:79", colon),
+        ("- name: i\n  dmap:\n    <a>:[\"1.0\"]\n    <b>: [t]\n", "img:3:77", colon),
+        (
+            "- name: i\n  dmap:\n    <a>: [t\n    <b>: [u]\n",
+            "img:3:78",
+            "unclosed `[`; add the closing `]`",
+        ),
+        ("- name: i\n  dmap: {<a>:[1.0]\n", "img:2:82", colon),
+        ("- name:app\n  dmap: {<a>: [t]}\n", "img:1:8", "a space is missing after `name:`; add it"),
+        ("- name: i\n  dmap:{<a>: [t]}\n", "img:2:8", "a space is missing after `dmap:`; add it"),
+        (
+            "- name: i\n  dmap:\n    <a>:\n    - t\n    -1.0\n",
+            "img:5:6",
+            "a space is missing after the `-`",
+        ),
+        ("- name: 'app\n  dmap: {<a>: [t]}\n", "img:1:9", "unclosed quote; add the closing `'`"),
+        (
+            "<<<<<<< HEAD\n- name: i\n=======\n- name: j\n>>>>>>> x\n",
+            "img:1:1",
+            "conflict mark of git",
+        ),
+        ("- name: i\n  dmap:\n<<<<<<< HEAD\n    <a>: [t]\n", "img:3:1", "resolve the conflict"),
+        ("- name: i\n  dmap:\n    <a>: [t]]\n", "img:3:81", "not valid YAML"),
+    ] {
+        images(text, (&[(place, words)], None));
+    }
+    registries(
+        "registries:\n- name: a.example\n  src:true\n",
+        (&[("reg:3:7", "after `src:`; add it")], None),
+    );
+}
+
+#[test]
 fn an_ambiguous_line_break_leaves_the_project_out() {
     for (character, words) in [
         ("\u{85}", "U+0085 (next line)"),

@@ -6,6 +6,8 @@
 use serde::de::IgnoredAny;
 use serde_saphyr::Error;
 
+use crate::slip;
+
 /// A line and a column in characters, both from 1.
 pub type YamlPosition = (usize, usize);
 
@@ -36,6 +38,11 @@ pub fn yaml_syntax(text: &str, at: YamlPosition, cause: &str) -> (YamlPosition, 
     if value_at(text, at).starts_with('*') {
         return (at, ASTERISK.to_owned());
     }
+    // A limit is reached whatever else is wrong.
+    let slip = if cause.contains("limit") { None } else { yaml_slip(text, at) };
+    if let Some(slip) = slip {
+        return slip;
+    }
     let known = CAUSES.iter().find(|(part, _)| cause.contains(part));
     let message = known.map_or_else(
         || format!("not valid YAML: {cause}; correct it here or in the lines before"),
@@ -44,7 +51,14 @@ pub fn yaml_syntax(text: &str, at: YamlPosition, cause: &str) -> (YamlPosition, 
     (at, message)
 }
 
-/// The same for a text that was to be read as a value of a certain shape. `minimum` is the shortest text that has it.
+/// The missing quote, comma, bracket or space, or the mark of a conflict, for which a parser refused `text` at
+/// `refused`; and where it is.
+#[must_use]
+pub fn yaml_slip(text: &str, refused: YamlPosition) -> Option<(YamlPosition, String)> {
+    slip::find(text, refused).map(|slip| (slip.at, slip.message))
+}
+
+/// As [`yaml_syntax`], for a text that was to be read as a value of a certain shape. `minimum` is the shortest text that has it.
 #[must_use]
 pub fn yaml_fault(text: &str, error: &Error, minimum: &str) -> (Option<YamlPosition>, String) {
     let error = error.without_snippet();

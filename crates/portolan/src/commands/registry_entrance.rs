@@ -108,8 +108,7 @@ fn read(path: &Path, source: Source) -> anyhow::Result<Vec<u8>> {
 }
 
 fn read_text(path: &Path, source: Source) -> anyhow::Result<String> {
-    String::from_utf8(read(path, source)?)
-        .with_context(|| format!("{} is not UTF-8 text", path.display()))
+    wording::utf8(read(path, source)?).with_context(|| format!("cannot read {}", path.display()))
 }
 
 /// Opening a pipe waits for a program that writes to it, and reading a device may never end.

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{self, Write as _},
+    io::{self, Read as _, Write as _},
     path::Path,
 };
 
@@ -72,11 +72,14 @@ pub(super) fn config(front: &arguments::Front) -> anyhow::Result<Config> {
 
 /// The text of a configuration, and what its file is called.
 fn read(path: &Path) -> anyhow::Result<(String, String)> {
-    let (file, text) = if path == Path::new("-") {
-        ("standard input".to_owned(), io::read_to_string(io::stdin().lock()))
+    let (file, bytes) = if path == Path::new("-") {
+        let mut bytes = Vec::new();
+        let read = io::stdin().lock().read_to_end(&mut bytes);
+        ("standard input".to_owned(), read.map(|_| bytes))
     } else {
-        (path.display().to_string(), fs::read_to_string(path))
+        (path.display().to_string(), fs::read(path))
     };
+    let text = bytes.and_then(|bytes| Ok(wording::utf8(bytes)?));
     let text = text.with_context(|| format!("cannot read {file}"))?;
     Ok((file, text))
 }

@@ -4,7 +4,7 @@ use tempfile::TempDir;
 use testkit::{Fault, TestHost, TestRegistry, fixture};
 
 use crate::{
-    harness::{Ended, Thin, entry, portolan, run},
+    harness::{Ended, Thin, entry, portolan, run, write},
     pty::Terminal,
 };
 
@@ -231,5 +231,29 @@ async fn a_path_or_file_of_another_kind_says_what_to_give_instead() {
         let ended = run(arguments).await.expect(2);
         let said = format!("{}{}", ended.stdout, ended.stderr);
         assert!(said.contains(expected), "{arguments:?}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_utf_8_says_which_encoding_to_save_it_in() {
+    let thin = Thin::new();
+    let utf16: Vec<u8> =
+        "\u{feff}registries: []\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let file = std::path::Path::new(thin.path()).join("utf16.yaml");
+    std::fs::write(&file, &utf16).expect("a file");
+    for path in ["images/team/images.yaml", "manifests/team/promoter-manifest.yaml"] {
+        let path = write(&std::path::Path::new(thin.path()).join(path), "");
+        std::fs::write(path, &utf16).expect("a file");
+    }
+    let file = file.to_str().expect("UTF-8");
+    for arguments in [
+        &["promote", "--manifest", file][..],
+        &["promote", "--thin-manifest-dir", thin.path()],
+        &["serve", "--check", "--config", file],
+        &["registry", "serve", "--htpasswd", file],
+    ] {
+        let ended = run(arguments).await.expect(2);
+        let said = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(said.contains("the file is UTF-16; save it as UTF-8"), "{arguments:?}: {said}");
     }
 }

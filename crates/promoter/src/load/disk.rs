@@ -95,10 +95,10 @@ pub(super) fn read_named(path: &Path) -> io::Result<String> {
 
 /// A stream to its end, if it is short enough.
 pub(super) fn read_all(stream: impl io::Read) -> io::Result<String> {
-    let mut text = String::new();
-    stream.take(MAX_FILE_BYTES as u64 + 1).read_to_string(&mut text)?;
-    fits(text.len() as u64)?;
-    Ok(text)
+    let mut bytes = Vec::new();
+    stream.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    fits(bytes.len() as u64)?;
+    Ok(wording::utf8(bytes)?)
 }
 
 /// Whether a file of so many bytes is read.

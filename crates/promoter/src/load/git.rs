@@ -180,7 +180,7 @@ impl Revision {
     pub(super) fn read(&self, file: &str) -> io::Result<String> {
         let object = self.objects.get(file).ok_or(io::ErrorKind::NotFound)?;
         let bytes = self.reader.borrow_mut().read(object)?;
-        String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+        Ok(wording::utf8(bytes)?)
     }
 }
 
