@@ -21,7 +21,7 @@ use crate::{
     mounts::MountMemory,
     pool::Pool,
     presence::HeadMemory,
-    quota::{Broker, Quota, Spent, Verb},
+    quota::{Broker, HostWait, Quota, Spent, Verb},
     rate::{LEAST_RATE, LeastRate, RATE_WINDOW},
     referrers::ApiMemory,
     request::Request,
@@ -337,6 +337,12 @@ impl Client {
     #[must_use]
     pub fn last_failure(&self, host: &Host) -> Option<Arc<str>> {
         self.shared.broker.last_failure(host.as_str())
+    }
+
+    /// The hosts that asked to wait, by `Retry-After`, and how long that goes on.
+    #[must_use]
+    pub fn waits(&self) -> Vec<HostWait> {
+        self.shared.broker.waits()
     }
 
     /// How long so many more requests to `host` take at the present rate; nothing where there is no rate.

@@ -78,7 +78,7 @@ pub use crate::{
     pointer::{Pointer, Refusal},
     presence::FoundBlob,
     push::{OnProgress, Push, Pushed, SMALL_BLOB_BYTES},
-    quota::{Quota, Spent, Verb},
+    quota::{HostWait, Quota, Spent, Verb},
     referrer_index::PutReferrer,
     referrers::{Referrers, Via},
     repository::{FetchedManifest, MAX_MANIFEST_BYTES, ManifestHead, RepositoryClient},

@@ -33,7 +33,7 @@ pub(crate) async fn run(mirror: &Mirror, printer: &Printer) -> anyhow::Result<Ex
     options.to.check_place().await.with_context(|| format!("--to {}", mirror.to))?;
     let stop = signals::stop_on_termination(None)?;
     let client = super::client(&mirror.registries)?;
-    let progress = printer.progress();
+    let progress = printer.progress_of(&client);
     let totals = mirror::mirror(&client, &options, &stop, &*progress).await;
     drop(progress);
     print(printer, mirror.output, &totals, options.confirm)?;

@@ -52,20 +52,11 @@ impl Printer {
         let _ = self.screen.without_bar(|| error(text));
     }
 
-    /// Where progress is reported to.
-    pub(crate) fn progress(&self) -> Box<dyn Progress> {
-        self.progress_with(None)
-    }
-
-    /// The same, with the requests and bytes of `client`.
+    /// Where progress is reported to, with the requests and bytes of `client`.
     pub(crate) fn progress_of(&self, client: &Client) -> Box<dyn Progress> {
-        self.progress_with(Some(client.clone()))
-    }
-
-    fn progress_with(&self, client: Option<Client>) -> Box<dyn Progress> {
         match self.verbosity {
             Verbosity::Quiet => Box::new(transfer::Silent),
-            Verbosity::Normal => Box::new(Reporter::new(self.screen.clone(), client)),
+            Verbosity::Normal => Box::new(Reporter::new(self.screen.clone(), client.clone())),
         }
     }
 

@@ -12,7 +12,7 @@ use std::{
 
 use indicatif::ProgressStyle;
 use promoter::report::in_bytes;
-use registry_client::{Client, Spent};
+use registry_client::{Client, HostWait, Spent};
 use transfer::Progress;
 use wording::counted;
 
@@ -34,45 +34,47 @@ const HOSTS_NAMED: usize = 3;
 /// Reports the progress of one job.
 pub(super) struct Reporter {
     screen: Screen,
-    traffic: Option<Arc<Traffic>>,
-    stage: Mutex<Stage>,
+    traffic: Arc<Traffic>,
+    stage: Arc<Mutex<Stage>>,
     ticker: Mutex<Option<Ticker>>,
 }
 
 impl Reporter {
-    pub(super) fn new(screen: Screen, client: Option<Client>) -> Self {
-        let traffic = client.map(|client| Arc::new(Traffic { client, expected: Mutex::default() }));
-        Self { screen, traffic, stage: Mutex::default(), ticker: Mutex::default() }
+    pub(super) fn new(screen: Screen, client: Client) -> Self {
+        let traffic = Arc::new(Traffic { client, expected: Mutex::default() });
+        Self { screen, traffic, stage: Arc::default(), ticker: Mutex::default() }
     }
 
     fn with(&self, change: impl FnOnce(&mut Stage)) {
         let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut stage);
         if self.screen.drawn().is_none() && stage.is_line_due() {
-            stage.print(self.traffic.as_deref());
+            stage.print(&self.traffic);
         }
     }
 
     fn tick(&self) {
         let mut ticker = self.ticker.lock().unwrap_or_else(PoisonError::into_inner);
-        ticker.get_or_insert_with(|| Ticker::start(self.screen.clone(), self.traffic.clone()));
+        ticker.get_or_insert_with(|| {
+            let (screen, traffic) = (self.screen.clone(), Arc::clone(&self.traffic));
+            Ticker::start(screen, traffic, Arc::clone(&self.stage))
+        });
     }
 }
 
 impl Progress for Reporter {
     fn stage(&self, what: &'static str, total: u64) {
         if let Some(bar) = self.screen.draw() {
-            let traffic = if self.traffic.is_some() { "\n  {wide_msg}" } else { "" };
-            let template = format!("{{prefix}} {{wide_bar}} {{pos}}/{{len}} {{eta}}{traffic}");
-            if let Ok(style) = ProgressStyle::with_template(&template) {
+            let template = "{prefix} {wide_bar} {pos}/{len} {eta}\n  {wide_msg}";
+            if let Ok(style) = ProgressStyle::with_template(template) {
                 bar.set_style(style);
             }
             bar.reset();
             bar.set_prefix(what);
             bar.set_length(total);
-            self.tick();
         }
-        self.with(|stage| *stage = Stage { what, total, done: 0, printed: None });
+        self.with(|stage| *stage = Stage { what, total, ..Stage::default() });
+        self.tick();
     }
 
     fn advance(&self, steps: u64) {
@@ -83,9 +85,7 @@ impl Progress for Reporter {
     }
 
     fn expect_bytes(&self, bytes: u64) {
-        if let Some(traffic) = &self.traffic {
-            traffic.expect(bytes);
-        }
+        self.traffic.expect(bytes);
     }
 }
 
@@ -96,23 +96,21 @@ impl Drop for Reporter {
     }
 }
 
-/// Draws the bar again and again. What is below it is made up outside of the bar's lock: the client has locks of
-/// its own, and logs.
+/// Draws the bar again and again; where there is none, prints a line when a host asks to wait. What is below the bar is
+/// made up outside of its lock: the client has locks of its own, and logs.
 struct Ticker {
     end: Option<mpsc::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Ticker {
-    fn start(screen: Screen, traffic: Option<Arc<Traffic>>) -> Self {
+    fn start(screen: Screen, traffic: Arc<Traffic>, stage: Arc<Mutex<Stage>>) -> Self {
         let (end, ended) = mpsc::channel();
         let thread = thread::spawn(move || {
             while ended.recv_timeout(DRAW_EVERY) == Err(RecvTimeoutError::Timeout) {
-                let told = traffic.as_ref().map(|traffic| traffic.told());
-                match (screen.drawn(), told) {
-                    (Some(bar), Some(told)) => bar.set_message(told),
-                    (Some(bar), None) => bar.tick(),
-                    (None, _) => {}
+                match screen.drawn() {
+                    Some(bar) => bar.set_message(traffic.told()),
+                    None => stage.lock().unwrap_or_else(PoisonError::into_inner).watch(&traffic),
                 }
             }
         });
@@ -145,7 +143,8 @@ impl Traffic {
 
     fn told(&self) -> String {
         let (before, expected) = *self.expected.lock().unwrap_or_else(PoisonError::into_inner);
-        in_words(&self.client.spent(), before, expected)
+        let waits = self.client.waits().into_iter().map(|wait| format!("{wait}; "));
+        waits.chain([in_words(&self.client.spent(), before, expected)]).collect()
     }
 }
 
@@ -181,6 +180,8 @@ struct Stage {
     done: u64,
     /// When the last line was printed, and how much was done then.
     printed: Option<(Instant, u64)>,
+    /// The hosts that ask to wait, as far as a line has said so.
+    waits: Vec<String>,
 }
 
 impl Stage {
@@ -193,9 +194,21 @@ impl Stage {
         }
     }
 
-    fn print(&mut self, traffic: Option<&Traffic>) {
-        let traffic = traffic.filter(|_| self.printed.is_some());
-        let traffic = traffic.map(|traffic| format!("; {}", traffic.told())).unwrap_or_default();
+    /// Prints a line where a host has begun to ask to wait, and from time to time while it does.
+    fn watch(&mut self, traffic: &Traffic) {
+        let waits = traffic.client.waits().into_iter().map(|HostWait { host, .. }| host);
+        let waits: Vec<_> = waits.collect();
+        let is_new = waits.iter().any(|host| !self.waits.contains(host));
+        let is_due = !waits.is_empty() && self.is_line_due();
+        self.waits = waits;
+        if self.total > 0 && (is_new || is_due) {
+            self.print(traffic);
+        }
+    }
+
+    fn print(&mut self, traffic: &Traffic) {
+        let is_first = self.printed.is_none() && self.waits.is_empty();
+        let traffic = if is_first { String::new() } else { format!("; {}", traffic.told()) };
         let Self { what, total, done, .. } = *self;
         self.printed = Some((Instant::now(), done));
         let _ = writeln!(io::stderr(), "{what}: {done} of {total}{traffic}");

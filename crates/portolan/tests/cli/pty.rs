@@ -18,7 +18,7 @@ const SCROLLBACK: usize = 10_000;
 pub(crate) struct Terminal {
     size: (u16, u16),
     program: OwnedFd,
-    shown: JoinHandle<vt100::Parser>,
+    shown: JoinHandle<(vt100::Parser, String)>,
 }
 
 impl Terminal {
@@ -40,10 +40,16 @@ impl Terminal {
         command.stdout(end()).stderr(end()).env("TERM", "xterm").spawn().expect("it starts")
     }
 
+    /// All that was printed, what was erased later among it.
+    pub(crate) async fn everything(self) -> String {
+        drop(self.program);
+        self.shown.await.expect("it is read to its end").1
+    }
+
     /// The lines that were seen, once no program has it open any more: those that wrapped are whole again.
     pub(crate) async fn lines(self) -> Vec<String> {
         drop(self.program);
-        let mut parser = self.shown.await.expect("it is read to its end");
+        let (mut parser, _) = self.shown.await.expect("it is read to its end");
         let (rows, columns) = self.size;
         let screen = parser.screen_mut();
         screen.set_scrollback(usize::MAX);
@@ -67,14 +73,20 @@ impl Terminal {
     }
 }
 
-fn show(mut user: File, rows: u16, columns: u16) -> vt100::Parser {
+fn show(mut user: File, rows: u16, columns: u16) -> (vt100::Parser, String) {
+    let mut everything = Vec::new();
     let mut parser = vt100::Parser::new(rows, columns, SCROLLBACK);
     let mut piece = [0; 4096];
     loop {
         match user.read(&mut piece) {
             // Linux says so when nobody has the other end open any more.
-            Ok(0) | Err(_) => return parser,
-            Ok(read) => parser.process(&piece[..read]),
+            Ok(0) | Err(_) => {
+                return (parser, String::from_utf8_lossy(&everything).into_owned());
+            }
+            Ok(read) => {
+                everything.extend_from_slice(&piece[..read]);
+                parser.process(&piece[..read]);
+            }
         }
     }
 }

@@ -207,3 +207,35 @@ async fn piped_progress_has_a_first_line_a_line_each_tenth_and_a_last_one() {
         assert_eq!(quiet.stderr, "");
     }
 }
+
+#[tokio::test]
+async fn a_host_that_asks_to_wait_is_named_while_it_is_waited_for() {
+    let scene = Scene::new().await;
+    let refused = Fault::on(http::Method::PUT, "/manifests/").status(429);
+    scene.production.fail(refused.header("retry-after", "3600"));
+    let host = scene.production.host().to_string();
+    let said = format!("{host} limits the rate (429); waiting 300 s");
+    let promote = ["promote", "--confirm", "--thin-manifest-dir", scene.thin.path()];
+    let stopped = ["--deadline", "3s", "--log", "info"];
+    let ended = run(&[&promote[..], &stopped].concat()).await.expect(1);
+    let line = ended.stderr.lines().find(|line| line.starts_with("promoting edges: 0 of 30; "));
+    assert!(line.is_some_and(|line| line.contains(&said)), "{}", ended.stderr);
+    let logged = ended.stderr.lines().filter(|line| line.contains("INFO") && line.contains(&said));
+    assert_eq!(logged.count(), 1, "{}", ended.stderr);
+    assert!(ended.stdout.contains("; it asks to wait 3600 s; run again"), "{}", ended.stdout);
+    let costs = ended.stdout.split("It cost\n").nth(1).expect("the costs");
+    assert!(costs.lines().next().is_some_and(|line| line.ends_with("retries  refused")), "{costs}");
+    let row = costs.lines().find(|line| line.trim_start().starts_with(&host)).expect(&host);
+    assert!(!row.ends_with(" 0"), "{row}");
+
+    for columns in [80, 150] {
+        let terminal = Terminal::open(45, columns);
+        let mut command = crate::harness::portolan(&promote);
+        command.args(["--deadline", "3s"]);
+        let mut child = terminal.start(&mut command);
+        drop(command);
+        child.wait().await.expect("it ends");
+        let seen = terminal.everything().await;
+        assert!(seen.contains(&format!("{host} limits the rate (429); waiting ")), "{seen}");
+    }
+}

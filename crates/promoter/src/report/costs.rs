@@ -32,10 +32,15 @@ pub(super) fn write(out: &mut impl Write, ending: &Ending, width: Width) -> io::
         Some(_) => {}
         None => {
             writeln!(out, "\nIt cost")?;
-            let mut table = Table::new(COLUMNS);
+            let has_repeated = ending.hosts.iter().any(|it| it.retries + it.refused > 0);
+            let more = if has_repeated { &REPEATED[..] } else { &[] };
+            let mut table = Table::new(COLUMNS.iter().chain(more).copied());
             for it in ending.hosts.iter().filter(|it| it.reads + it.writes > 0) {
                 let bytes = [it.bytes_received, it.bytes_sent];
-                table.add(cells(&it.host, [it.reads, it.writes], bytes));
+                let repeated = [it.retries, it.refused].map(|number| number.to_string());
+                let repeated = repeated.into_iter().take(more.len());
+                table
+                    .add(cells(&it.host, [it.reads, it.writes], bytes).into_iter().chain(repeated));
             }
             table.write(out, 2, width)?;
         }
@@ -54,6 +59,9 @@ pub(super) fn write(out: &mut impl Write, ending: &Ending, width: Width) -> io::
 const NOT_COUNTED: &str = "not counted: reading the registries again, the bytes of manifests and attachments, and retries";
 
 const COLUMNS: [&str; 5] = ["host", "reads", "writes", "received", "sent"];
+
+/// The columns that follow where a request was sent again, or refused since there were too many.
+const REPEATED: [&str; 2] = ["retries", "refused"];
 
 /// A host; requests that read and that write; bytes that came and that were sent.
 fn cells(host: &str, [reads, writes]: [u64; 2], bytes: [u64; 2]) -> [String; 5] {

@@ -7,15 +7,17 @@ use std::{
     time::Duration,
 };
 
+use http::StatusCode;
 use oci::Host;
 use tokio::time::Instant;
 
 use super::{
-    Direction, Places, Quota, Response, Spent, Verb,
+    Direction, HostWait, Places, Quota, Response, Spent, Verb,
     bytes::Bytes,
     places::{Hall, Index},
     spent::Counters,
     turns::Turns,
+    wait::Wait,
 };
 use crate::retry::Budget;
 
@@ -42,6 +44,7 @@ struct Account {
     budget: Budget,
     /// The last request that failed in a way that may pass, in words.
     last_failure: Mutex<Option<Arc<str>>>,
+    wait: Wait,
 }
 
 impl Broker {
@@ -126,6 +129,27 @@ impl Broker {
         hosts.get(host)?.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// A host asked to wait so long, by a response of that status. The log has it once, however many requests are
+    /// refused meanwhile.
+    pub(crate) fn must_wait(&self, host: &str, status: StatusCode, wait: Duration) {
+        let (account, now) = (self.account(host), Instant::now());
+        if account.wait.begin(status, wait, now)
+            && let Some(wait) = account.wait.remaining(host, now)
+        {
+            tracing::info!("{wait}");
+        }
+    }
+
+    /// The hosts that asked to wait, and how long that goes on.
+    pub(crate) fn waits(&self) -> Vec<HostWait> {
+        let (hosts, now) =
+            (self.hosts.read().unwrap_or_else(PoisonError::into_inner), Instant::now());
+        let waits = hosts.iter().filter_map(|(host, account)| account.wait.remaining(host, now));
+        let mut waits: Vec<_> = waits.collect();
+        waits.sort_by(|one, other| one.host.cmp(&other.host));
+        waits
+    }
+
     /// How long so many more requests take at the present rate, after the back-off; nothing where no
     /// rate is known. Who waits already is not counted.
     pub(crate) fn estimate(&self, host: &str, verb: Verb, requests: u64) -> Duration {
@@ -171,6 +195,7 @@ impl Broker {
             counters: Counters::default(),
             budget: Budget::default(),
             last_failure: Mutex::default(),
+            wait: Wait::default(),
         }
     }
 }

@@ -15,6 +15,7 @@ mod places;
 mod spent;
 mod trial;
 mod turns;
+mod wait;
 
 #[cfg(test)]
 mod storm;
@@ -24,8 +25,8 @@ use std::time::Duration;
 use http::Method;
 use oci::Host;
 
-pub use self::spent::Spent;
 pub(crate) use self::{adaptive::Response, broker::Broker, places::Places, spent::Direction};
+pub use self::{spent::Spent, wait::HostWait};
 
 /// Requests at once: more only queue up in the server.
 const REQUESTS_AT_ONCE: usize = 64;

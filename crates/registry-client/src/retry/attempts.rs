@@ -4,7 +4,7 @@
 use tokio::time::{Instant, sleep};
 
 use super::{Happened, Next, Replay, SoFar};
-use crate::{Client, Error};
+use crate::{Client, Error, Fault};
 
 /// What was tried so far.
 #[derive(Debug, Default)]
@@ -42,9 +42,14 @@ impl Attempts {
         replay: Replay,
     ) -> bool {
         if happened != Happened::Settled {
-            client.shared.broker.failed(error.url().authority(), error.to_string());
+            client.shared.broker.failed(error.url().authority(), with_wait(error));
         }
-        if let Happened::PushBack { .. } = happened {
+        if let Happened::PushBack { retry_after } = happened {
+            if let (Some(status), Some(wait)) =
+                (error.status(), client.shared.retries.obeyed(retry_after))
+            {
+                client.shared.broker.must_wait(error.url().authority(), status, wait);
+            }
             let first = self.pushed_back.get_or_insert_with(Instant::now);
             self.so_far.pushed_back_for = first.elapsed();
         }
@@ -66,5 +71,15 @@ impl Attempts {
         tracing::debug!("{error}; again in {wait:?}");
         sleep(wait).await;
         true
+    }
+}
+
+/// The error, and how long its response asks to wait.
+fn with_wait(error: &Error) -> String {
+    match error.fault() {
+        Fault::Status { retry_after: Some(after), .. } => {
+            format!("{error}; it asks to wait {} s", after.as_secs())
+        }
+        _ => error.to_string(),
     }
 }
