@@ -217,7 +217,7 @@ mod tests {
             (r#"{"error":"invalid_grant"}"#, "400 Bad Request (invalid_grant)"),
             (
                 r#"{"error":"invalid_grant","error_description":"hunter2\nis t0ken"}"#,
-                "400 Bad Request (invalid_grant: [secret] is [secret])",
+                "400 Bad Request (invalid_grant: [left out: the server's message held a secret])",
             ),
             (r#"{"error_description":"x"}"#, "400 Bad Request (x)"),
             (

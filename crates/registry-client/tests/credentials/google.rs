@@ -267,7 +267,7 @@ async fn refusals_say_who_refused_whom_and_why() {
             services.with_file(&user_file()),
             format!(
                 "no access token for the user of `gcloud auth application-default login`: POST \
-                 {url}/users: 400 Bad Request (invalid_grant: no [secret]){advice}"
+                 {url}/users: 400 Bad Request (invalid_grant: [left out: the server's message held a secret]){advice}"
             ),
         ),
         (
