@@ -11,7 +11,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use oci::Host;
 use url::Url;
 
@@ -19,6 +19,7 @@ use crate::{
     Client, Credential, Error, Fault,
     auth::{Access, Scheme, Scopes, Verification},
     credentials::first_line,
+    quota::Verb,
 };
 
 /// What is known of the credentials of a refused request. Prints as what follows the refusal.
@@ -28,8 +29,10 @@ pub(crate) enum Login {
     Missing { host: Box<str>, looked_in: Box<str> },
     /// The registry does not accept them.
     Rejected { who: Box<str>, instead: Box<str> },
-    /// The registry accepts them, or it is not known whether it does.
+    /// It is not known whether the registry accepts them.
     Sent { who: Box<str> },
+    /// The registry accepts them, and they lack the right to do that.
+    Accepted { who: Box<str>, what: Box<str> },
 }
 
 impl fmt::Display for Login {
@@ -40,6 +43,12 @@ impl fmt::Display for Login {
             }
             Self::Rejected { who, instead } => write!(f, "; {who} rejected: {instead}"),
             Self::Sent { who } => write!(f, "; {who} sent"),
+            Self::Accepted { who, what } => {
+                write!(
+                    f,
+                    "; {who}, but may not {what}; grant that right, or log in as another user"
+                )
+            }
         }
     }
 }
@@ -82,46 +91,66 @@ impl Client {
             let (host, looked_in) = (host.as_str().into(), credentials.looked_in().into());
             return Some(Login::Missing { host, looked_in });
         };
-        let name = match &found.credential {
+        let source = &found.source;
+        let (name, accepted) = match &found.credential {
             Credential::Basic { user, .. } => {
-                format!("the password of user `{}`", first_line(user))
+                let user = first_line(user);
+                let accepted = format!("user `{user}` is logged in (password from {source})");
+                (format!("the password of user `{user}`"), accepted)
             }
-            Credential::Identity(_) | Credential::IdentityOrBasic { .. } => {
-                "the identity token".to_owned()
-            }
-            Credential::Token(_) => "the registry token".to_owned(),
+            Credential::Identity(_) | Credential::IdentityOrBasic { .. } => (
+                "the identity token".to_owned(),
+                format!("the identity token from {source} is accepted"),
+            ),
+            Credential::Token(_) => (
+                "the registry token".to_owned(),
+                format!("the registry token from {source} is accepted"),
+            ),
         };
-        let instead = found.source.correction(&host).into();
-        let who = format!("{name} from {} was", found.source).into();
-        let is_accepted = match error.fault() {
+        let instead = source.correction(&host).into();
+        let who = format!("{name} from {source} was").into();
+        let what = refused(error.method(), access).into();
+        let is_refused = error.status() == Some(StatusCode::UNAUTHORIZED);
+        let verified = match error.fault() {
             Fault::Token { .. } => self.accepts(asked, access, &scheme, found.credential).await,
+            _ if is_refused && scheme.sends(&found.credential) => Verification::Rejected,
             // A token that was given for them shows that they are accepted.
-            _ => {
-                let is_refused = error.status() == Some(StatusCode::UNAUTHORIZED);
-                !is_refused || !scheme.sends(&found.credential)
-            }
+            _ => Verification::Accepted,
         };
-        Some(if is_accepted { Login::Sent { who } } else { Login::Rejected { who, instead } })
+        Some(match verified {
+            Verification::Accepted => Login::Accepted { who: accepted.into(), what },
+            Verification::Rejected => Login::Rejected { who, instead },
+            Verification::Unknown => Login::Sent { who },
+        })
     }
 
-    /// Whether a realm accepts credentials, as far as it is known. It is asked once.
+    /// Whether a realm accepts credentials. It is asked once.
     async fn accepts(
         &self,
         asked: &Url,
         access: &Access,
         scheme: &Scheme,
         credential: Credential,
-    ) -> bool {
+    ) -> Verification {
         let memory = &self.authorizer.logins;
         let key = (asked.origin().ascii_serialization(), credential.clone());
         if let Some(verified) = memory.of(&key) {
-            return verified != Verification::Rejected;
+            return verified;
         }
         let access = Access { scopes: Scopes::none(), ..access.clone() };
         let verified = self.verify(asked, &access, scheme, credential).await;
         if verified != Verification::Unknown {
             memory.note(key, verified);
         }
-        verified != Verification::Rejected
+        verified
     }
+}
+
+/// What a refused request wanted to do.
+fn refused(method: &Method, access: &Access) -> String {
+    // Who pushes looks first, with the token for both.
+    let pushes =
+        Verb::of(method) == Verb::Write || access.scopes.iter().any(|it| it.ends_with("push"));
+    let what = if pushes { "push to" } else { "pull from" };
+    access.repository.as_ref().map_or_else(|| "do this".to_owned(), |name| format!("{what} {name}"))
 }

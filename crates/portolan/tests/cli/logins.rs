@@ -89,3 +89,19 @@ async fn credentials_of_a_path_suffice_alone() {
     run_as(&config, &arguments).await.expect(0);
     assert_eq!(registry.tags("prod/app").await, ["v1"]);
 }
+
+#[tokio::test]
+async fn a_user_who_may_not_push_is_named_with_the_right_that_is_missing() {
+    let registry = TokenRegistry::start(TokenModel::DockerHub, TokenRights::Pull).await;
+    let (_staging, thin) = project(&registry.prefix("prod")).await;
+    let config = docker_config(registry.host().as_str(), "user", "password");
+    let file = config.path().join("config.json");
+    let arguments = ["promote", "--thin-manifest-dir", thin.path(), "--confirm"];
+    let ended = run_as(&config, &arguments).await.expect(1);
+    let named = format!(
+        "; user `user` is logged in (password from {}), but may not push to prod/app; grant that right, or log in as \
+         another user",
+        file.display()
+    );
+    assert!(ended.stdout.contains(&named), "{}", ended.stdout);
+}
