@@ -113,6 +113,25 @@ impl Fault {
     }
 }
 
+/// These reasons as one, which names the first of many.
+fn first_of(reasons: &[Reason]) -> Option<Reason> {
+    /// As many as one reads in a row.
+    const NAMED: usize = 5;
+    let more = reasons.len().saturating_sub(NAMED);
+    match reasons {
+        [] => None,
+        [reason] => Some(Arc::clone(reason)),
+        _ => {
+            let mut text =
+                reasons.iter().take(NAMED).map(|it| &**it).collect::<Vec<_>>().join("; ");
+            if more > 0 {
+                text.push_str(&format!("; and {more} more"));
+            }
+            Some(text.into())
+        }
+    }
+}
+
 struct Reader<'a> {
     run: &'a Run<'a>,
     seen: &'a [SeenAt],
@@ -133,8 +152,8 @@ impl Reader<'_> {
             match self.find(&work, image.as_deref()).await {
                 Ok(found) => {
                     work.attachments = found.attachments.into();
-                    self.report_dangling(&mut work, &found.dangling, &mut settled);
-                    self.compare(&mut work, &mut settled).await;
+                    let fatal = self.report_dangling(&work, &found.dangling, &mut settled);
+                    self.compare(&mut work, &fatal, &mut settled).await;
                 }
                 Err(reason) => {
                     let wanting = |target: &Target| self.hanging(target.destination).is_some();
@@ -229,49 +248,48 @@ impl Reader<'_> {
     }
 
     /// Settles the digest tags that are on nothing where attachments come from, for each target that is to have them.
-    /// What they were on is not known, so it cannot be compared.
+    /// What they were on is not known, so it cannot be compared. Where all attachments are required, gives the reasons
+    /// for which these targets fail.
     fn report_dangling(
         &self,
-        work: &mut Work,
+        work: &Work,
         dangling: &[DanglingTag],
         settled: &mut Vec<Outcome>,
-    ) {
-        let Some(first) = dangling.first() else { return };
+    ) -> Vec<Reason> {
         let describe = |tag: &DanglingTag| format!("digest tag {}", tag.tag);
-        let wanting = |target: &Target| self.hanging(target.destination).is_some();
         if self.run.settings.broken_attachments == BrokenAttachments::Fatal {
-            let reason =
-                format!("{} cannot be brought along: {}", describe(first), first.why).into();
-            let lost = work.targets.extract_if(.., |target| wanting(target));
-            settled.extend(lost.flat_map(|target| target.failed(&reason)));
-            return;
+            let reason = |tag| format!("{} cannot be copied: {}", describe(tag), tag.why).into();
+            return dangling.iter().map(reason).collect();
         }
-        for target in work.targets.iter().filter(|target| wanting(target)) {
+        let wanting = |target: &&Target| self.hanging(target.destination).is_some();
+        for target in work.targets.iter().filter(wanting) {
             let broken = dangling.iter();
             settled.extend(broken.filter_map(|tag| target.broken(&describe(tag), &tag.why)));
         }
+        Vec::new()
     }
 
     /// Finds what each target lacks of the attachments. What is broken for good is settled, and not brought along; a
-    /// target that needs what cannot be left out is settled as failed.
-    async fn compare(&self, work: &mut Work, settled: &mut Vec<Outcome>) {
+    /// target that needs what cannot be left out is settled as failed, as is one that is to have attachments where there
+    /// are `fatal` reasons.
+    async fn compare(&self, work: &mut Work, fatal: &[Reason], settled: &mut Vec<Outcome>) {
         let compared = work.targets.iter().map(|target| self.missing(work, target));
         let compared = join_all(compared).await;
         let faults = self.faults(work, &compared).await;
         let mut compared = compared.into_iter();
         let attachments = Arc::clone(&work.attachments);
         work.targets.retain_mut(|target| {
-            let mut missing = match compared.next() {
-                Some(Ok(missing)) => missing,
-                Some(Err(reason)) => {
-                    settled.extend(target.failed(&reason));
-                    return false;
-                }
-                None => return true,
-            };
+            let Some(compared) = compared.next() else { return true };
+            let is_wanting = self.hanging(target.destination).is_some();
+            let mut reasons = if is_wanting { fatal.to_vec() } else { Vec::new() };
+            let mut missing = compared.unwrap_or_else(|reason| {
+                reasons.push(reason);
+                Missing::default()
+            });
             let lacked = missing.at.iter().filter_map(|at| faults.get(at));
-            if let Some(reason) = lacked.filter_map(Fault::of_image).next() {
-                settled.extend(target.failed(reason));
+            reasons.extend(lacked.filter_map(Fault::of_image).cloned());
+            if let Some(reason) = first_of(&reasons) {
+                settled.extend(target.failed(&reason));
                 return false;
             }
             let (lost, found): (Vec<_>, Vec<_>) =
@@ -279,22 +297,23 @@ impl Reader<'_> {
             target.missing = found;
             missing.broken.extend(lost.iter().filter_map(|at| faults.get(at)?.left_out(*at)));
             let broken = missing.broken.iter();
-            settled.extend(
-                broken.filter_map(|it| target.broken(&attachments[it.at].describe(), &it.why)),
-            );
+            settled.extend(broken.filter_map(|it| it.outcome(target, &attachments)));
             true
         });
     }
 
     /// The faults of the attachments that some target lacks, where they come from. A run that writes finds them as
-    /// it brings the attachments along; a plan reads them, to say what that run would.
+    /// it brings the attachments along; a plan reads them, to say what that run would, and so does a run that requires
+    /// all, to name each that is broken.
     async fn faults(
         &self,
         work: &Work,
         compared: &[Result<Missing, Reason>],
     ) -> HashMap<usize, Fault> {
-        let is_plan = self.run.settings.confirm == Confirm::DryRun;
-        let Some(Ok((from, _))) = is_plan.then(|| self.reference(work)) else {
+        let settings = self.run.settings;
+        let reads_first = settings.confirm == Confirm::DryRun
+            || settings.broken_attachments == BrokenAttachments::Fatal;
+        let Some(Ok((from, _))) = reads_first.then(|| self.reference(work)) else {
             return HashMap::new();
         };
         let lacked = compared.iter().flatten().flat_map(|missing| &missing.at).copied();

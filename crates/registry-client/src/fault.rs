@@ -285,7 +285,7 @@ pub enum Fault {
     },
     /// A manifest that the registry lists, and then does not have.
     #[error(
-        "404 Not Found, although the registry lists it: the listing or this replica is out of date; run again"
+        "404 Not Found, although the registry lists it; run again, and if it says the same, push it again or delete the tag"
     )]
     ListedNotFound,
     /// A listing that cannot be read.

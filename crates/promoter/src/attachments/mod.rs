@@ -23,6 +23,8 @@ pub(crate) use origin::fault;
 pub(crate) use reread::{Written, reread};
 use union::{NoUnion, Tagged};
 
+use crate::{Outcome, work::Target};
+
 /// The most attachments that one image may have: a hundred times what is usual.
 const MAX_ATTACHMENTS: usize = 1_000;
 
@@ -86,6 +88,14 @@ pub(crate) struct Broken {
     pub at: usize,
     /// What is wrong with it.
     pub why: String,
+}
+
+impl Broken {
+    /// How that is reported for a destination that lacks it: with what to do.
+    pub(crate) fn outcome(&self, target: &Target, attachments: &[Attachment]) -> Option<Outcome> {
+        let why = format!("{}; push the attachment again or delete it at its source", self.why);
+        target.broken(&attachments[self.at].describe(), &why)
+    }
 }
 
 /// Why attachments cannot be told, compared or brought along.

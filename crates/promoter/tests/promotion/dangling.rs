@@ -58,6 +58,8 @@ async fn a_digest_tag_that_is_on_nothing_is_a_broken_attachment() {
             let told = reason(&report, broken);
             let start = format!("digest tag {}: GET ", tag(&image, suffix));
             assert!(told.starts_with(&start) && told.contains("404"), "{told}");
+            let to_do = "run again, and if it says the same, push it again or delete the tag";
+            assert!(told.contains(to_do), "{told}");
         }
         for registry in &harbour.production {
             assert!(
@@ -186,4 +188,28 @@ async fn a_listed_referrer_that_does_not_refer_to_its_image_is_a_broken_attachme
             }
         }
     }
+}
+
+#[tokio::test]
+async fn where_attachments_are_required_all_broken_ones_are_named() {
+    let (harbour, image, sbom) = scene(".sig").await;
+    let staging = &harbour.staging;
+    staging.delete_blob("staging/team/app", &sbom.blobs[1].descriptor.digest).await;
+    lose(staging, &tag(&image, ".att"));
+    let project = || vec![harbour.project("team", &entry("app", &image, &["v1"]))];
+    for confirm in [DryRun, Write] {
+        let required =
+            Settings { broken_attachments: BrokenAttachments::Fatal, ..Settings::new(confirm) };
+        let report = promote_with(project(), &required).await;
+        assert_eq!(verdicts(&report), ["failed"; 2], "{report:#}");
+        let told = reason(&report, "failed");
+        for named in [tag(&image, ".sig"), tag(&image, ".att"), sbom.digest().to_string()] {
+            assert!(told.contains(&named), "{named}: {told}");
+        }
+    }
+    let report = promote_with(project(), &Settings::new(Write)).await;
+    let all = report["outcomes"].as_array().expect("a list").iter();
+    let told = all.filter_map(|it| it["reason"].as_str()).find(|it| it.starts_with("referrer "));
+    let to_do = "; push the attachment again or delete it at its source";
+    assert!(told.is_some_and(|it| it.ends_with(to_do)), "{told:?}");
 }
