@@ -212,9 +212,9 @@ impl<'a> EstimateRow<'a> {
 fn summary(ending: &Ending) -> InOrder {
     let counts = Verdict::all(ending.confirm)
         .map(|verdict| (verdict.as_str(), Value::from(ending.summary.count(verdict))));
-    let broken = Verdict::AttachmentBroken;
     let rest = [
-        (broken.as_str(), ending.summary.count(broken).into()),
+        // Not the outcome's code: a `-` in the name of a member has to be quoted in jq.
+        ("attachment_broken", ending.summary.count(Verdict::AttachmentBroken).into()),
         ("unanswered", ending.unanswered.len().into()),
         ("requests", ending.requests().into()),
         ("bytes_received", ending.bytes_received().into()),

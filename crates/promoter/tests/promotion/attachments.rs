@@ -353,7 +353,7 @@ async fn an_attachment_that_is_broken_for_good_is_reported_beside_its_promoted_i
                 "{told}"
             );
             let summary = &report["summary"];
-            assert_eq!((&summary["edges"], &summary["attachment-broken"]), (&2.into(), &2.into()));
+            assert_eq!((&summary["edges"], &summary["attachment_broken"]), (&2.into(), &2.into()));
         }
         for registry in &harbour.production {
             assert_eq!(registry.digest_of("images/app", "v1").await, Some(signed.image.digest()));

@@ -63,13 +63,16 @@ async fn the_json_is_the_documented_one() {
     assert_eq!(members.join(" "), documented);
     let said = ["confirmed", "interrupted", "deadline"].map(|member| &report[member]);
     assert_eq!(said, [&true.into(), &false.into(), &serde_json::Value::Null]);
+    let has_plain_name =
+        |name: &String| name.bytes().all(|it| it.is_ascii_lowercase() || it == b'_');
+    assert!(report["summary"].as_object().expect("an object").keys().all(has_plain_name));
     assert_eq!((&report["schema"], &report["unanswered"]), (&2.into(), &serde_json::json!([])));
     let summary = without_sums(&report);
     assert_eq!(
         summary,
         serde_json::json!({
             "edges": 4, "present": 2, "copied": 2, "tagged": 0, "attached": 0, "lost": 0, "refused": 0,
-            "failed": 0, "attachment-broken": 0, "unanswered": 0,
+            "failed": 0, "attachment_broken": 0, "unanswered": 0,
         })
     );
     assert!(
@@ -190,6 +193,7 @@ async fn what_is_amiss_is_named_however_much_else_there_is_to_say() {
         problems: 0,
         summary,
         left_out: promoter::LeftOut::default(),
+        unchecked: promoter::Unchecked::default(),
         hosts: Vec::new(),
         estimate: None,
         unanswered: Vec::new(),
