@@ -1,7 +1,8 @@
 //! How a run ended: the counts, what it cost or would cost, and what does not answer.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
+use oci::Host;
 use registry_client::Spent;
 use transfer::{Confirm, StopCause};
 
@@ -14,6 +15,15 @@ pub struct LeftOut {
     pub attachments: u64,
     /// The destination registries that lack at least one of them.
     pub destinations: u64,
+}
+
+/// The edges of a dry run whose destination repository could not be read without a login, or with the one that was sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unchecked {
+    /// How many there are.
+    pub edges: u64,
+    /// The hosts of these repositories.
+    pub hosts: BTreeSet<Host>,
 }
 
 /// How a run ended.
@@ -29,6 +39,8 @@ pub struct Ending {
     pub summary: Summary,
     /// The broken attachments.
     pub left_out: LeftOut,
+    /// What a dry run could not check.
+    pub unchecked: Unchecked,
     /// What each host was asked.
     pub hosts: Vec<Spent>,
     /// What carrying the plan out will cost, if that was not done.
@@ -44,6 +56,15 @@ impl Ending {
     #[must_use]
     pub const fn all_holds(&self) -> bool {
         self.summary.all_holds() && self.problems == 0 && self.unanswered.is_empty()
+    }
+
+    /// Whether all edges hold, and only attachments that are broken at their source do not.
+    #[must_use]
+    pub const fn lacks_only_attachments(&self) -> bool {
+        !self.summary.all_holds()
+            && self.summary.edges_hold()
+            && self.problems == 0
+            && self.unanswered.is_empty()
     }
 
     /// How many requests were made.

@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, HashSet};
 
 use futures_util::{StreamExt as _, stream};
 use oci::{Digest, Host, Reference, Tag};
-use promotion_manifest::DestinationRepository;
+use promotion_manifest::{DestinationRepository, EdgeSet};
 use registry_client::{Error, Inventory, Known};
 use transfer::Confirm;
 
-use crate::{Run, hosts::Reason};
+use crate::{Run, Unchecked, hosts::Reason};
 
 /// Repositories read at once from one host. Registries count requests per user: Artifact Registry,
 /// as Kubernetes sets it, takes 83 a second.
@@ -118,6 +118,18 @@ pub(crate) async fn read_destinations(run: &Run<'_>) -> Vec<SeenAt> {
         seen[index] = sight;
     }
     seen
+}
+
+/// The edges of the destinations that could not be read and may not exist yet.
+pub(crate) fn unchecked(edges: &EdgeSet, seen: &[SeenAt]) -> Unchecked {
+    let mut unchecked = Unchecked::default();
+    for (place, seen) in edges.destinations().iter().zip(seen) {
+        if seen.as_ref().is_ok_and(|sight| sight.note.is_some()) {
+            unchecked.edges += place.edges.len() as u64;
+            unchecked.hosts.insert(place.prefix.host.clone());
+        }
+    }
+    unchecked
 }
 
 async fn read_destination(run: &Run<'_>, index: usize) -> SeenAt {

@@ -36,7 +36,7 @@ use promotion_manifest::{EdgeSet, Problem, WishId};
 use registry_client::RepositoryClient;
 use transfer::{Confirm, Image, InFlight, Progress, Stop};
 
-pub use ending::{Ending, LeftOut};
+pub use ending::{Ending, LeftOut, Unchecked};
 pub use estimate::{Estimate, HostEstimate};
 pub use hosts::Clients;
 pub use load::{Changes, Choice, LoadError, Loaded, ManifestSource, ProjectGlob, load};
@@ -145,7 +145,7 @@ pub async fn promote(
     teller.problems(problems);
     let hosts = Hosts::of(clients, edges);
     let run = Run { hosts, in_flight: InFlight::new(), edges, settings, stop, progress };
-    let (plan, estimator) = make_plan(&run).await;
+    let (plan, estimator, unchecked) = make_plan(&run).await;
     teller.outcomes(&plan.settled);
     let (mut estimate, mut unanswered) = (None, Vec::new());
     match settings.confirm {
@@ -174,6 +174,7 @@ pub async fn promote(
         problems: problems.len(),
         summary,
         left_out,
+        unchecked,
         hosts: client.spent(),
         estimate,
         unanswered,
@@ -182,7 +183,7 @@ pub async fn promote(
 }
 
 /// From edges to what can and must be done.
-async fn make_plan(run: &Run<'_>) -> (Plan, Estimator) {
+async fn make_plan(run: &Run<'_>) -> (Plan, Estimator, Unchecked) {
     let (edges, settings) = (run.edges, run.settings);
     let seen = inventory::read_destinations(run).await;
     let sources = sources::read_sources(run, plan::to_ask(edges, settings, &seen)).await;
@@ -203,5 +204,5 @@ async fn make_plan(run: &Run<'_>) -> (Plan, Estimator) {
         asked_again = doubts::ask_everybody(run, &plan.doubtful).await;
     };
     let estimator = reading::read(run, &seen, &sources, &mut plan).await;
-    (plan, estimator)
+    (plan, estimator, inventory::unchecked(edges, &seen))
 }

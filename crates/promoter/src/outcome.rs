@@ -163,8 +163,13 @@ impl Summary {
     /// Whether everything that was asked for holds, or would hold after a confirmed run.
     #[must_use]
     pub const fn all_holds(&self) -> bool {
+        self.edges_hold() && self.count(Verdict::AttachmentBroken) == 0
+    }
+
+    /// The same for the edges alone, whatever their attachments.
+    #[must_use]
+    pub const fn edges_hold(&self) -> bool {
         self.count(Verdict::Lost) + self.count(Verdict::Refused) + self.count(Verdict::Failed) == 0
-            && self.count(Verdict::AttachmentBroken) == 0
     }
 }
 

@@ -1,6 +1,6 @@
 //! The last line of `portolan promote`: the counts in words, and what they come to.
 
-use promoter::{Ending, Verdict, report::in_bytes};
+use promoter::{Ending, Unchecked, Verdict, report::in_bytes};
 use transfer::{Confirm, StopCause};
 use wording::counted;
 
@@ -42,9 +42,9 @@ pub(super) fn in_words(ending: &Ending, promote: &Promote) -> String {
         text.push_str(&format!(" The public name does not serve {tags}."));
     }
     let left_out = ending.left_out;
-    if left_out.attachments > 0 {
-        let attachments = counted(left_out.attachments, "attachment");
-        let destinations = counted(left_out.destinations, "destination");
+    let attachments = counted(left_out.attachments, "attachment");
+    let destinations = counted(left_out.destinations, "destination");
+    if left_out.attachments > 0 && !says_only_attachments(ending) {
         text.push_str(&format!(
             " Broken at their source and left out: {attachments} at {destinations}."
         ));
@@ -54,9 +54,38 @@ pub(super) fn in_words(ending: &Ending, promote: &Promote) -> String {
         None if ending.summary.edges() == 0 && ending.requests() == 0 => {
             text.push_str(&nothing_selected(ending, &promote.choice));
         }
+        _ if says_only_attachments(ending) => text.push_str(&format!(
+            " All tags are in place; broken at their source and left out: {attachments} at {destinations}; repair or \
+             remove them there."
+        )),
         _ => text.push_str(&conclusion(ending, promote.verify)),
     }
+    text.push_str(&unchecked(&ending.unchecked, ending.summary.edges()));
     text
+}
+
+/// Whether broken attachments are all that there is to say at the end.
+fn says_only_attachments(ending: &Ending) -> bool {
+    ending.lacks_only_attachments() && ending.summary.pending() == 0 && ending.stopped.is_none()
+}
+
+/// What a dry run could not check.
+fn unchecked(Unchecked { edges, hosts }: &Unchecked, of: u64) -> String {
+    /// As many hosts as one reads in a sentence.
+    const NAMED: usize = 3;
+    if *edges == 0 {
+        return String::new();
+    }
+    let named: Vec<_> = hosts.iter().take(NAMED).map(ToString::to_string).collect();
+    let more = match hosts.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let (named, want) = (named.join(", "), if hosts.len() == 1 { "wants" } else { "want" });
+    format!(
+        " {edges} of {} could not be checked: {named}{more} {want} a login with access; see above.",
+        counted(of, "edge")
+    )
 }
 
 /// What a run that was stopped comes to.

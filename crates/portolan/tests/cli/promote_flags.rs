@@ -3,7 +3,7 @@
 use std::fs;
 
 use serde_json::Value;
-use testkit::{Fault, TestRegistry, fixture};
+use testkit::{Fault, TestRegistry, TokenModel, TokenRegistry, TokenRights, fixture};
 
 use crate::harness::{Thin, end_of, entry, portolan, run};
 
@@ -297,7 +297,8 @@ async fn an_attachment_that_is_broken_for_two_destinations_is_counted_once() {
     fs::write(&file, manifest).expect("a file");
     let flags = ["promote", "--manifest", &file, "--confirm", "--metrics-file", &metrics];
     let ended = run(&flags).await.expect(1);
-    let says = " Broken at their source and left out: 1 attachment at 2 destinations.";
+    let says = " All tags are in place; broken at their source and left out: 1 attachment at 2 destinations; repair or \
+                remove them there.\n";
     assert!(ended.stderr.contains(says), "{}", ended.stderr);
     let text = fs::read_to_string(&metrics).expect("a file");
     assert!(text.lines().any(|line| line == "portolan_promoter_broken_attachments 1"), "{text}");
@@ -362,11 +363,47 @@ async fn a_broken_attachment_ends_with_1_and_is_fatal_to_its_image_only_on_reque
     assert_eq!(scene.production.tags("images/app").await, ["v1"]);
     assert!(ended.stdout.contains("Attachment broken (team)"), "{}", ended.stdout);
     assert!(ended.stdout.contains(&format!("digest tag {sig}: ")), "{}", ended.stdout);
-    assert!(
-        ended
-            .stderr
-            .contains(" Broken at their source and left out: 1 attachment at 1 destination.")
-    );
+    assert!(ended.stderr.contains(
+        "broken at their source and left out: 1 attachment at 1 destination; repair or remove"
+    ));
     let text = fs::read_to_string(&metrics).expect("a file");
     assert!(text.lines().any(|line| line == "portolan_promoter_broken_attachments 1"), "{text}");
+}
+
+#[tokio::test]
+async fn where_only_attachments_are_broken_all_tags_are_said_to_be_in_place() {
+    let scene = Scene::new().await;
+    let sig = format!("sha256-{}.sig", scene.image.digest().hex());
+    let signature = fixture::signatures("p", &["staging"]);
+    scene.staging.load("team/app", &*sig, &signature).await;
+    scene.staging.delete_blob("team/app", &signature.blobs[1].descriptor.digest).await;
+    run(&scene.arguments(&[])).await.expect(1);
+    let plan = ["promote", "--thin-manifest-dir", scene.thin.path()];
+    for arguments in [&plan[..], &scene.arguments(&[])] {
+        let ended = run(arguments).await.expect(1);
+        let says = "All tags are in place; broken at their source and left out: 1 attachment at 1 destination; repair \
+                    or remove them there.\n";
+        assert!(ended.stderr.ends_with(says), "{}", ended.stderr);
+        assert!(!ended.stderr.contains("not everything"), "{}", ended.stderr);
+    }
+}
+
+#[tokio::test]
+async fn a_dry_run_counts_the_edges_that_it_could_not_check() {
+    let (staging, image) = (TestRegistry::start().await, fixture::image(1, 1));
+    let production = TokenRegistry::start(TokenModel::DockerHub, TokenRights::Push).await;
+    staging.load("team/app", None, &image).await;
+    let to = format!("{}/prod", production.host()).parse().expect("a prefix");
+    let thin = Thin::new().project(
+        "team",
+        &staging.prefix("team"),
+        &to,
+        &entry("app", &image, &["v1", "v2"]),
+    );
+    let ended = run(&["promote", "--thin-manifest-dir", thin.path()]).await.expect(0);
+    let host = production.host();
+    let says = format!(
+        "use --confirm to write. 2 of 2 edges could not be checked: {host} wants a login with access; see above.\n"
+    );
+    assert!(ended.stderr.ends_with(&says), "{}", ended.stderr);
 }
