@@ -4,100 +4,25 @@
 //! manifest waits for what it lists while it holds its lock; that ends, since no digest can list itself.
 //! What is wrong with content is remembered; what is wrong with the way to it is not.
 
-use std::fmt;
-
 use bytes::Bytes;
 use futures_util::{
     FutureExt as _, StreamExt as _,
     future::{self, BoxFuture},
     stream::{self, BoxStream},
 };
-use oci::{Descriptor, Digest, ManifestError, Reference, Repository};
+use oci::{Descriptor, Digest, ManifestError, Reference};
 use registry_client::{FetchedManifest, MAX_MANIFEST_BYTES};
 use transfer::{Confirm, Content, MAX_DEPTH, Node, PerDigest, check_size, copy_blob};
 
 use crate::{
+    beyond::Beyond,
+    not_mirrored::{FailedContent, Fault, How, Known, NotMirrored},
     run::Run,
-    walk::{Beyond, Walk},
+    walk::Walk,
 };
 
 /// How many manifests and blobs that one manifest lists are handled at the same time.
 pub const LISTED_AT_ONCE: usize = 4;
-
-/// What a run knows of a digest.
-#[derive(Default)]
-pub(crate) struct Known {
-    /// Its length in bytes, once it is in the store with all that it reaches, or would be.
-    length: Option<u64>,
-    /// The repositories that could not give it, and the content that failed first.
-    failed: Vec<(Repository, FailedContent)>,
-}
-
-/// Content that failed first, and how.
-#[derive(Clone, Copy)]
-pub(crate) struct FailedContent {
-    content: Content,
-    how: How,
-}
-
-impl fmt::Display for FailedContent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let how = match self.how {
-            How::Missing => "is missing from the registry",
-            How::Unreadable => "could not be read",
-            How::Invalid => "is not valid at the registry",
-            How::NotStored => "could not be stored",
-        };
-        write!(f, "{} {how}", self.content)
-    }
-}
-
-/// In which way content failed.
-#[derive(Clone, Copy)]
-pub(crate) enum How {
-    Missing,
-    Unreadable,
-    /// It is other than what lists it or its digest says, or is malformed.
-    Invalid,
-    NotStored,
-}
-
-/// Why content is not in the store.
-#[derive(Clone, Copy)]
-pub(crate) enum NotMirrored {
-    /// This content failed first, which a [`Failure`](crate::Failure) names with its reason.
-    Failed(FailedContent),
-    /// The registry does not answer, and is not asked any more.
-    HostLost,
-    /// The store takes nothing, and is not written to any more.
-    StoreLost,
-    /// The way to it passed a bound; another tag may reach it by a shorter one.
-    Beyond(Beyond),
-}
-
-/// A fault that may not have been recorded yet.
-pub(crate) enum Fault {
-    Said(How, String),
-    Is(NotMirrored),
-}
-
-impl From<NotMirrored> for Fault {
-    fn from(is: NotMirrored) -> Self {
-        Self::Is(is)
-    }
-}
-
-impl From<Beyond> for Fault {
-    fn from(bound: Beyond) -> Self {
-        Self::Is(NotMirrored::Beyond(bound))
-    }
-}
-
-impl From<ManifestError> for Fault {
-    fn from(error: ManifestError) -> Self {
-        Self::Said(How::Invalid, error.to_string())
-    }
-}
 
 impl Walk<'_> {
     /// Mirrors a manifest that `parent` lists, and what it reaches, and gives its length; boxed, since it calls itself.

@@ -4,14 +4,18 @@
 //! It writes blobs and manifests under their digests, and no tags: what a tag means is not for a store
 //! to say. It removes nothing. The rules are the tables of `docs/mirror.md`.
 
+mod beyond;
 mod content;
 mod list;
+mod mirror;
+mod not_mirrored;
 mod run;
 mod totals;
 mod walk;
 
+pub use beyond::LIGHT_TREE_BYTES;
 pub use content::LISTED_AT_ONCE;
 pub use list::LISTINGS_AT_ONCE;
-pub use run::{BLOBS_IN_MOTION, MirrorOptions, READS_AT_ONCE, TAGS_AT_ONCE, mirror};
+pub use mirror::{TAGS_AT_ONCE, mirror};
+pub use run::{BLOBS_IN_MOTION, MirrorOptions, READS_AT_ONCE};
 pub use totals::{Failure, Totals};
-pub use walk::LIGHT_TREE_BYTES;

@@ -9,13 +9,10 @@ use futures_util::{StreamExt as _, stream};
 use oci::{RegistryPrefix, Repository, Tag};
 use registry_client::{Error, RepositoryClient};
 
-use crate::run::Run;
+use crate::run::{Run, Tagged};
 
 /// How many repositories are asked for their tags at the same time.
 pub const LISTINGS_AT_ONCE: usize = 8;
-
-/// A tag, and where it is.
-pub(crate) type Tagged = (RepositoryClient, Tag);
 
 impl Run<'_> {
     /// Every tag at or below the prefix. What cannot be listed is recorded.

@@ -1,4 +1,4 @@
-//! One run, from the prefix to its totals.
+//! What the parts of a run share: its settings, its bounds, what failed, and what is lost.
 
 use std::{
     collections::BTreeMap,
@@ -7,22 +7,16 @@ use std::{
 };
 
 use blob_store::BlobStore;
-use futures_util::{StreamExt as _, future, stream};
-use oci::{Descriptor, Reference, RegistryPrefix, Repository};
-use registry_client::Client;
+use oci::{Reference, RegistryPrefix, Repository, Tag};
+use registry_client::{Client, RepositoryClient};
 use tokio::sync::Semaphore;
-use transfer::{Confirm, Destination, PerDigest, Progress, Stop};
+use transfer::{Confirm, Destination, PerDigest, Progress};
 use wording::counted;
 
 use crate::{
     Failure, Totals,
-    content::{Fault, How, Known, NotMirrored},
-    list::Tagged,
-    walk::{Beyond, Walk, Weight},
+    not_mirrored::{Fault, Known, NotMirrored},
 };
-
-/// How many tags are followed at the same time.
-pub const TAGS_AT_ONCE: usize = 16;
 
 /// How many manifests are being read at the same time in the whole run, before it is known whether they
 /// are as short as was said.
@@ -30,6 +24,9 @@ pub const READS_AT_ONCE: usize = 16;
 
 /// How many blobs move at the same time in the whole run: connections, and pieces in memory.
 pub const BLOBS_IN_MOTION: usize = 8;
+
+/// A tag, and where it is.
+pub(crate) type Tagged = (RepositoryClient, Tag);
 
 /// What to mirror, and how.
 #[derive(Clone, Debug)]
@@ -40,34 +37,6 @@ pub struct MirrorOptions {
     pub to: BlobStore,
     /// Whether to write.
     pub confirm: Confirm,
-}
-
-/// Puts into the store what the tags below the prefix reach and the store lacks. What fails is named in
-/// the totals, and stops nothing else. When it is stopped, the totals are those so far, and say so.
-pub async fn mirror(
-    client: &Client,
-    options: &MirrorOptions,
-    stop: &Stop,
-    progress: &dyn Progress,
-) -> Totals {
-    let run = Run {
-        client,
-        options,
-        progress,
-        destination: Destination::Store(options.to.clone()),
-        manifests: PerDigest::default(),
-        blobs: PerDigest::default(),
-        reads: Semaphore::new(READS_AT_ONCE),
-        in_motion: Semaphore::new(BLOBS_IN_MOTION),
-        lost: OnceLock::new(),
-        store_lost: OnceLock::new(),
-        unreached: Mutex::default(),
-        totals: Mutex::default(),
-    };
-    if stop.unless_stopped(run.all()).await.is_none() {
-        run.fail(None, None, "interrupted; run again to continue".to_owned());
-    }
-    run.finish()
 }
 
 pub(crate) struct Run<'a> {
@@ -89,48 +58,32 @@ pub(crate) struct Run<'a> {
     totals: Mutex<Totals>,
 }
 
+impl<'a> Run<'a> {
+    pub(crate) fn new(
+        client: &'a Client,
+        options: &'a MirrorOptions,
+        progress: &'a dyn Progress,
+    ) -> Self {
+        Self {
+            client,
+            options,
+            progress,
+            destination: Destination::Store(options.to.clone()),
+            manifests: PerDigest::default(),
+            blobs: PerDigest::default(),
+            reads: Semaphore::new(READS_AT_ONCE),
+            in_motion: Semaphore::new(BLOBS_IN_MOTION),
+            lost: OnceLock::new(),
+            store_lost: OnceLock::new(),
+            unreached: Mutex::default(),
+            totals: Mutex::default(),
+        }
+    }
+}
+
 impl Run<'_> {
-    async fn all(&self) {
-        let tags = self.list().await;
-        self.progress.stage("mirroring tags", tags.len() as u64);
-        let light = stream::iter(&tags).map(|tagged| self.follow(tagged));
-        let heavy = light.buffer_unordered(TAGS_AT_ONCE).filter_map(future::ready);
-        for (tagged, root) in heavy.collect::<Vec<_>>().await {
-            let walk = Walk::new(self, &tagged.0, Weight::Heavy);
-            let mirrored = walk.manifest(&root, None, 1).await;
-            self.settle(tagged, mirrored.map(drop).map_err(Fault::Is));
-        }
-    }
-
-    /// Mirrors what a tag reaches; or gives its root, when that is too heavy to be done beside others.
-    async fn follow<'t>(&self, tagged: &'t Tagged) -> Option<(&'t Tagged, Descriptor)> {
-        let mirrored = match self.resolve(tagged).await {
-            Ok(root) => {
-                let walk = Walk::new(self, &tagged.0, Weight::Light);
-                match walk.manifest(&root, None, 1).await {
-                    Err(NotMirrored::Beyond(Beyond::Light)) => return Some((tagged, root)),
-                    mirrored => mirrored.map(drop).map_err(Fault::Is),
-                }
-            }
-            Err(fault) => Err(fault),
-        };
-        self.settle(tagged, mirrored);
-        None
-    }
-
-    async fn resolve(&self, (from, tag): &Tagged) -> Result<Descriptor, Fault> {
-        self.host_answers()?;
-        match from.find_listed_manifest(&Reference::Tag(tag.clone())).await {
-            Ok(head) => Ok(Descriptor::new(head.media_type, head.digest, head.size)),
-            Err(error) if error.is_unreachable() => Err(self.lose_host(&error).into()),
-            Err(error) => {
-                Err(Fault::Said(How::Unreadable, format!("it cannot be resolved: {error}")))
-            }
-        }
-    }
-
     /// Records what became of a tag.
-    fn settle(&self, (from, tag): &Tagged, mirrored: Result<(), Fault>) {
+    pub(crate) fn settle(&self, (from, tag): &Tagged, mirrored: Result<(), Fault>) {
         let failed = |reason| self.fail(Some(from.name()), Some(tag.clone().into()), reason);
         match mirrored {
             Ok(()) => {}
@@ -186,7 +139,7 @@ impl Run<'_> {
         *unreached.entry(repository.clone()).or_default() += tags;
     }
 
-    fn finish(self) -> Totals {
+    pub(crate) fn finish(self) -> Totals {
         let how = self.lost.get().map_or("", String::as_str);
         for (repository, tags) in &*self.unreached.lock().unwrap_or_else(PoisonError::into_inner) {
             let reason = match tags {

@@ -1,46 +1,21 @@
 //! One way down from a tag, and how far it may go: the bounds of `transfer` on one image, and a lower one
 //! on how much is held in memory while several tags are followed.
 
-use std::{
-    fmt,
-    sync::atomic::{AtomicUsize, Ordering},
-};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use registry_client::RepositoryClient;
-use transfer::{MAX_DEPTH, MAX_MANIFESTS, MAX_TREE_BYTES};
+use transfer::{MAX_MANIFESTS, MAX_TREE_BYTES};
 
-use crate::run::Run;
-
-/// How many bytes of manifests a tag may reach to be followed beside others; with more it waits until the
-/// others are done, and is followed alone. Nearly all have less than a hundredth of it.
-pub const LIGHT_TREE_BYTES: usize = 4 << 20;
+use crate::{
+    beyond::{Beyond, LIGHT_TREE_BYTES},
+    run::Run,
+};
 
 /// Whether a tag is followed beside others, or alone.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Weight {
     Light,
     Heavy,
-}
-
-/// Which bound was passed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Beyond {
-    /// That of [`Weight::Light`]: no failure yet.
-    Light,
-    Levels,
-    Manifests,
-    Bytes,
-}
-
-impl fmt::Display for Beyond {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Light => write!(f, "more than {LIGHT_TREE_BYTES} bytes of manifests"),
-            Self::Levels => write!(f, "more than {MAX_DEPTH} levels of manifests"),
-            Self::Manifests => write!(f, "more than {MAX_MANIFESTS} manifests"),
-            Self::Bytes => write!(f, "more than {MAX_TREE_BYTES} bytes of manifests"),
-        }
-    }
 }
 
 /// The way down from one tag. What another one has been through is not counted again.

@@ -209,7 +209,7 @@ impl Serialize for Digest {
 
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        crate::reference::deserialize_from_str(deserializer).map_err(de::Error::custom)
+        crate::serde_text::deserialize_from_str(deserializer).map_err(de::Error::custom)
     }
 }
 

@@ -6,48 +6,22 @@
 //! Source: the reference package of containerd and moby (`docker/distribution/reference`, "normalize"), whose rules
 //! docker, podman, crane, skopeo and regctl follow.
 
-use crate::{Host, Repository};
-
 /// The name that users write, and that we keep.
-const HOST: &str = "docker.io";
+pub(crate) const HOST: &str = "docker.io";
 
 /// Other names of it.
 const ALIASES: [&str; 2] = ["index.docker.io", REGISTRY];
 
 /// Where its registry answers.
-const REGISTRY: &str = "registry-1.docker.io";
+pub(crate) const REGISTRY: &str = "registry-1.docker.io";
 
 /// Before the names of repositories that have one component.
-const OFFICIAL: &str = "library";
+pub(crate) const OFFICIAL: &str = "library";
 
 /// The name under which a host is kept: `docker.io` for every name of Docker Hub, any other as it is.
 #[must_use]
 pub fn canonical_host(host: &str) -> &str {
     if ALIASES.contains(&host) { HOST } else { host }
-}
-
-impl Host {
-    /// Whether it is Docker Hub.
-    #[must_use]
-    pub fn is_docker_hub(&self) -> bool {
-        self.as_str() == HOST
-    }
-
-    /// The host, with the port if it has one, that answers for this registry.
-    #[must_use]
-    pub fn authority(&self) -> &str {
-        if self.is_docker_hub() { REGISTRY } else { self.as_str() }
-    }
-
-    /// The name that this registry has for the repository `name`: at Docker Hub `library/NAME`, if it has one component.
-    #[must_use]
-    pub fn repository(&self, name: &Repository) -> Repository {
-        if !self.is_docker_hub() || name.as_str().contains('/') {
-            return name.clone();
-        }
-        // A name that is too long with it is too long for Docker Hub too, which will say so.
-        format!("{OFFICIAL}/{name}").parse().unwrap_or_else(|_| name.clone())
-    }
 }
 
 #[cfg(test)]

@@ -4,8 +4,6 @@
 
 use std::{fmt, str::FromStr};
 
-use serde::{Deserialize, Deserializer};
-
 use crate::{Digest, DigestError, Tag, TagError};
 
 /// How a manifest is named within its repository.
@@ -59,17 +57,6 @@ impl fmt::Display for Reference {
             Self::Digest(digest) => fmt::Display::fmt(digest, f),
         }
     }
-}
-
-/// Reads a string and parses it: what the `Deserialize` of every closed grammar here does.
-pub(crate) fn deserialize_from_str<'de, T, D>(deserializer: D) -> Result<T, String>
-where
-    T: FromStr<Err: fmt::Display>,
-    D: Deserializer<'de>,
-{
-    let text =
-        std::borrow::Cow::<'de, str>::deserialize(deserializer).map_err(|e| e.to_string())?;
-    text.parse().map_err(|error| format!("`{text}`: {error}"))
 }
 
 #[cfg(test)]

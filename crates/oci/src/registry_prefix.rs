@@ -1,105 +1,11 @@
-//! Registry hosts, and registry prefixes: a host with an optional path below which repositories lie,
-//! such as `us-docker.pkg.dev/prod/images`.
+//! Registry prefixes: a host with an optional path below which repositories lie, such as
+//! `us-docker.pkg.dev/prod/images`.
 //!
-//! Source: the registry `name` of promotion manifests; the host grammar is RFC 3986 §3.2 without
-//! user information, in the lower-case form that every client of registries uses.
+//! Source: the registry `name` of promotion manifests.
 
 use std::{fmt, str::FromStr};
 
-use crate::{Repository, RepositoryError, canonical_host};
-
-/// A registry: a host name or address, with an optional port. Every name of Docker Hub is `docker.io`.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Host(Box<str>);
-
-impl Host {
-    /// The text: `host` or `host:port`; an IPv6 address stands in brackets.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The name or address without the port, and without an IPv6 address's brackets.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        let name = split_port(&self.0).0;
-        name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name)
-    }
-
-    /// The port, if it names one.
-    #[must_use]
-    pub fn port(&self) -> Option<u16> {
-        split_port(&self.0).1.and_then(|port| port.parse().ok())
-    }
-
-    /// Whether it is this machine: `localhost` or a loopback address. Only these are spoken to over
-    /// plain HTTP unasked, if they do not speak TLS.
-    #[must_use]
-    pub fn is_loopback(&self) -> bool {
-        let name = self.name();
-        name == "localhost"
-            || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-    }
-}
-
-fn split_port(text: &str) -> (&str, Option<&str>) {
-    match text.rsplit_once(':') {
-        Some((name, port)) if !port.contains(']') => (name, Some(port)),
-        _ => (text, None),
-    }
-}
-
-/// Why a text is not a registry host.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a registry host: {remedy}", remedy = remedy(.0))]
-pub struct HostError(String);
-
-/// What to do about a text that is not a host.
-fn remedy(text: &str) -> String {
-    match text.split_once("://") {
-        Some((scheme, _)) => format!("leave out `{scheme}://`"),
-        None => "write a host name or address, with an optional `:port`".to_owned(),
-    }
-}
-
-impl FromStr for Host {
-    type Err = HostError;
-
-    fn from_str(text: &str) -> Result<Self, HostError> {
-        let (name, port) = split_port(text);
-        let port_is_fine = port.is_none_or(|port| {
-            port.bytes().all(|byte| byte.is_ascii_digit())
-                && port.parse::<u16>().is_ok_and(|port| port > 0)
-        });
-        let is_label = |label: &str| {
-            !label.is_empty()
-                && !label.starts_with('-')
-                && !label.ends_with('-')
-                && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-        };
-        let name_is_fine = match name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-            None => name.len() <= 253 && name.split('.').all(is_label),
-        };
-        if port_is_fine && name_is_fine {
-            Ok(Self(canonical_host(&text.to_ascii_lowercase()).into()))
-        } else {
-            Err(HostError(text.to_owned()))
-        }
-    }
-}
-
-impl fmt::Display for Host {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
-
-impl fmt::Debug for Host {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+use crate::{Host, HostError, Repository, RepositoryError};
 
 /// A registry host with the path below which its repositories lie.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

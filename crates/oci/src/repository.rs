@@ -157,7 +157,7 @@ impl Serialize for Repository {
 
 impl<'de> Deserialize<'de> for Repository {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        crate::reference::deserialize_from_str(deserializer).map_err(de::Error::custom)
+        crate::serde_text::deserialize_from_str(deserializer).map_err(de::Error::custom)
     }
 }
 

@@ -104,7 +104,7 @@ impl Serialize for Tag {
 
 impl<'de> Deserialize<'de> for Tag {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        crate::reference::deserialize_from_str(deserializer).map_err(de::Error::custom)
+        crate::serde_text::deserialize_from_str(deserializer).map_err(de::Error::custom)
     }
 }
 

@@ -297,7 +297,7 @@ impl Reader<'_> {
             target.missing = found;
             missing.broken.extend(lost.iter().filter_map(|at| faults.get(at)?.left_out(*at)));
             let broken = missing.broken.iter();
-            settled.extend(broken.filter_map(|it| it.outcome(target, &attachments)));
+            settled.extend(broken.filter_map(|it| target.lacks_broken(it, &attachments)));
             true
         });
     }

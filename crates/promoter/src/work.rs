@@ -5,7 +5,11 @@ use std::sync::Arc;
 use promotion_manifest::{EdgeSet, WishId};
 use transfer::Image;
 
-use crate::{EdgeRef, Outcome, Verdict, Verify, attachments::Attachment, hosts::Reason};
+use crate::{
+    EdgeRef, Outcome, Verdict, Verify,
+    attachments::{Attachment, Broken},
+    hosts::Reason,
+};
 
 /// One digest to bring to some destinations.
 #[derive(Debug)]
@@ -200,6 +204,15 @@ impl Target {
         let edge = self.all_edges().next()?;
         let reason = Some(format!("{attachment}: {why}").into());
         Some(Outcome::new(edge, Verdict::AttachmentBroken, reason))
+    }
+
+    /// The same of one of `attachments`, with what to do.
+    pub(crate) fn lacks_broken(
+        &self,
+        broken: &Broken,
+        attachments: &[Attachment],
+    ) -> Option<Outcome> {
+        self.broken(&attachments[broken.at].describe(), &broken.advice())
     }
 
     /// All its edges as failed, for one reason.

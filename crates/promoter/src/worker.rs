@@ -240,7 +240,7 @@ impl<'a> Worker<'a> {
             let written = written.map(|(at, on)| Written::of(self.work, target, at, on));
             self.brought().written.extend(written);
             let broken = carried.broken.iter();
-            let broken = broken.filter_map(|it| it.outcome(target, attachments));
+            let broken = broken.filter_map(|it| target.lacks_broken(it, attachments));
             self.brought().outcomes.extend(broken);
             let is_broken = |at: &&usize| carried.broken.iter().any(|broken| broken.at == **at);
             let arrived = target.missing.iter().filter(|at| !is_broken(at));

@@ -16,11 +16,14 @@ mod problem;
 mod provenance;
 mod registries;
 mod syntax;
+mod written;
 mod yaml;
 
 pub use edges::{Conflict, DestinationRepository, Edge, EdgeSet, Wish, WishId};
 pub use layout::{IMAGES_FILE, REGISTRIES_FILE, ThinProject, thin_files, thin_layout};
 pub use manifest::{DigestEntry, Image, PromotionManifest, Registry};
-pub use parse::{MAX_FILE_BYTES, Parsed, parse_plain, parse_thin};
+pub use parse::{Parsed, parse_plain, parse_thin};
 pub use problem::{Position, Problem, one_line};
-pub use provenance::{Provenance, Written, WrittenValue};
+pub use provenance::Provenance;
+pub use written::{Written, WrittenValue};
+pub use yaml::MAX_FILE_BYTES;

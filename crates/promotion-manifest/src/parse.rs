@@ -12,9 +12,6 @@ use crate::{
     yaml::{self, Node},
 };
 
-/// The longest text read, in bytes. The longest real file has 1.2 MB; nobody reviews one beyond this.
-pub const MAX_FILE_BYTES: usize = 32 << 20;
-
 /// What reading a project gives.
 #[derive(Clone, Debug)]
 pub struct Parsed {

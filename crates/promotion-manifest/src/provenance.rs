@@ -4,33 +4,13 @@
 //!
 //! Source: the promoter manifests of Kubernetes' promo-tools since 2026.
 
-use crate::{Position, problem::Report, yaml::Node};
+use crate::{Written, problem::Report, yaml::Node};
 
 /// What images must prove of their making, as it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Provenance {
     /// Its members that are there and not null, in the order of [`Provenance::KEYS`].
     pub members: Vec<(&'static str, Written)>,
-}
-
-/// A value with its place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Written {
-    /// Where it begins.
-    pub position: Position,
-    /// What it is.
-    pub value: WrittenValue,
-}
-
-/// What a value is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WrittenValue {
-    /// A text, a number or a truth value, as it is written; nothing is an empty text.
-    Text(String),
-    /// A list.
-    List(Vec<Written>),
-    /// A mapping, in the order written.
-    Mapping(Vec<(String, Written)>),
 }
 
 impl Provenance {

@@ -11,10 +11,12 @@ use granit_parser::{Event, Marker, Parser, ScalarStyle};
 
 use crate::{
     Position, Written, WrittenValue, line_break,
-    parse::MAX_FILE_BYTES,
     problem::{Report, quoted},
     syntax,
 };
+
+/// The longest text read, in bytes. The longest real file has 1.2 MB; nobody reviews one beyond this.
+pub const MAX_FILE_BYTES: usize = 32 << 20;
 
 /// How deep block collections may nest, and flow collections in them. Promotion manifests need
 /// five levels; `provenance` may take some more.

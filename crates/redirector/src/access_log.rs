@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use http::{Method, Uri, header};
 
-use crate::{handler::Answering, response::Answer};
+use crate::response::Answer;
 
 /// What was asked, by whom.
 pub(crate) struct Asked {
@@ -16,7 +16,7 @@ pub(crate) struct Asked {
 }
 
 /// The answer, and a log event once it is there.
-pub(crate) async fn logged(asked: Asked, answering: Answering) -> Answer {
+pub(crate) async fn logged(asked: Asked, answering: impl Future<Output = Answer>) -> Answer {
     let Asked { peer, client, method, uri } = asked;
     let client = client.map_or_else(|| "unknown".to_owned(), |client| client.to_string());
     let answer = answering.await;

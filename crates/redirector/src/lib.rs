@@ -7,6 +7,7 @@
 
 mod access_log;
 mod admin;
+mod base_url;
 mod choose;
 mod clock;
 mod config;
@@ -26,6 +27,7 @@ mod response;
 mod route;
 mod server;
 
+pub use base_url::{BaseUrl, BaseUrlError};
 pub use config::{
     Config, ConfigError, ConfigPositions, ConfigProblem, EnvironmentOverrides, Index,
     PresenceSettings, RangesFrom, RangesSetting, Serves, Store, Upstream,
@@ -34,5 +36,4 @@ pub use explain::Explanation;
 pub use front::Front;
 pub use lint::{ConfigFinding, Loaded, Severity, lint};
 pub use ranges::{RangesSource, load_ranges};
-pub use redirect::{BaseUrl, BaseUrlError};
 pub use server::serve;

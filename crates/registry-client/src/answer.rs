@@ -3,16 +3,17 @@
 use std::{io, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
-use oci::{Digest, media_type};
+use oci::Digest;
 use tokio::time::{Instant, timeout};
 
 use crate::{
     Client, Error,
-    fault::Fault,
+    error::fault::Fault,
     guard::Guard,
+    headers::{content_length, digest_in, media_type_in},
     quota::{Direction, Places},
     request::Asked,
     substitute::Substitute,
@@ -21,13 +22,6 @@ use crate::{
 /// How long a body that is held in memory may take in all, however steadily it comes: 16 MiB at
 /// one megabit a second. It bounds servers that send a byte now and then.
 const COLLECT_TIMEOUT: Duration = Duration::from_secs(130);
-
-/// The media type of pages for people, which no registry sends as content of its own.
-pub(crate) const HTML: &str = "text/html";
-
-/// The header that names the digest of a manifest or blob.
-pub(crate) const DOCKER_CONTENT_DIGEST: HeaderName =
-    HeaderName::from_static("docker-content-digest");
 
 /// The headers of an answer, and what comes with it.
 pub(crate) struct Reply {
@@ -120,33 +114,6 @@ impl Whole {
     pub(crate) fn substitute(&self) -> Option<Substitute> {
         Substitute::of_whole(&self.headers, &self.bytes)
     }
-}
-
-/// Whether this is a page for people: by its media type, or by how it begins where that is not told.
-pub(crate) fn is_html(media_type: &str, bytes: &[u8]) -> bool {
-    let begins = |text: &str| {
-        let start = bytes.trim_ascii_start().get(..text.len());
-        start.is_some_and(|start| start.eq_ignore_ascii_case(text.as_bytes()))
-    };
-    media_type == HTML || begins("<!doctype html") || begins("<html")
-}
-
-pub(crate) fn digest_in(headers: &HeaderMap) -> Option<Digest> {
-    headers.get(DOCKER_CONTENT_DIGEST)?.to_str().ok()?.parse().ok()
-}
-
-pub(crate) fn media_type_in(headers: &HeaderMap) -> String {
-    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    media_type::essence(value.unwrap_or_default()).to_owned()
-}
-
-/// The length of content no byte of whose requested range exists (RFC 9110 §14.4, §15.5.17).
-pub(crate) fn unsatisfied_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(header::CONTENT_RANGE)?.to_str().ok()?.strip_prefix("bytes */")?.parse().ok()
-}
-
-fn content_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// Whether the connection ended in order, only too early.

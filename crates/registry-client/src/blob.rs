@@ -13,16 +13,13 @@ use tokio::time::Instant;
 use crate::{
     Error, RedactedUrl, RepositoryClient,
     answer::AnswerBody,
-    blob_part::{Ranges, Wanted},
-    fault::Fault,
+    blob_part::{BLOB, Ranges, Wanted},
+    error::fault::Fault,
     rate::{Meter, TooSlow},
     request::Asked,
     retry::{Attempts, Replay},
     substitute::Substitute,
 };
-
-/// What is read here, in words.
-pub(crate) const BLOB: &str = "a blob";
 
 /// A blob that is being read. It holds one piece, whatever the size of the blob.
 ///
@@ -46,6 +43,17 @@ pub struct BlobReader {
     attempts: Attempts,
     /// Whether the source has refused a range of this blob, or sent something else for one.
     ranges: Ranges,
+}
+
+impl RepositoryClient {
+    /// Begins to read a blob.
+    ///
+    /// # Errors
+    /// When it is not there, or cannot be read.
+    pub async fn blob(&self, digest: &Digest) -> Result<BlobReader, Error> {
+        let start = (0, Digester::new(digest.algorithm()));
+        BlobReader::open(self.clone(), *digest, start, None).await
+    }
 }
 
 impl BlobReader {

@@ -6,7 +6,10 @@
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use oci::Digest;
 
-use crate::{Error, RepositoryClient, answer::Answer, blob::BLOB, fault::Fault, retry::Happened};
+use crate::{Error, RepositoryClient, answer::Answer, error::fault::Fault, retry::Happened};
+
+/// What is read here, in words.
+pub(crate) const BLOB: &str = "a blob";
 
 /// Whether the source of a blob gets requests for a range of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -5,10 +5,7 @@
 use std::{
     hash::{BuildHasher as _, RandomState},
     sync::{Mutex, PoisonError},
-    time::Duration,
 };
-
-use crate::Client;
 
 /// A source of numbers by chance, shared by all requests of a client.
 #[derive(Debug)]
@@ -24,15 +21,6 @@ impl Chance {
     /// The next number: at least 0, and less than 1.
     pub(crate) fn next(&self) -> f64 {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).f64()
-    }
-}
-
-impl Client {
-    /// A random time of at most `longest`, for a wait between two tries: clients that would try at the same moment
-    /// do not.
-    #[must_use]
-    pub fn jitter(&self, longest: Duration) -> Duration {
-        longest.mul_f64(self.shared.chance.next())
     }
 }
 

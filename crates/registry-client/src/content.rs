@@ -19,7 +19,7 @@ use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    fault::{BoxError, Fault},
+    error::fault::{BoxError, Fault},
     rate::{LeastRate, Meter, TooSlow},
 };
 

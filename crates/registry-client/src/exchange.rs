@@ -21,13 +21,14 @@ use url::Url;
 
 use crate::{
     Client, Error, RedactedUrl,
-    answer::{Answer, Reply, Whole, unsatisfied_length},
+    answer::{Answer, Reply, Whole},
     auth::{Authorization, Named},
     causes::is_out_of_descriptors,
     content::{Content, Progress},
     credentials::secrets_in,
-    fault::Fault,
+    error::fault::Fault,
     guard::{Guard, NotPublic, is_public, not_public},
+    headers::unsatisfied_length,
     quota::{self, Direction, Verb},
     reasons::{is_throttled, read_reasons, tells_throttled},
     redirect::{Redirect, is_redirect},

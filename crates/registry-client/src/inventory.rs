@@ -16,8 +16,8 @@ use futures_util::{StreamExt as _, stream};
 use oci::{Digest, Host, Reference, Repository, Tag};
 
 use crate::{
-    Error, ListedManifest, Listing, RepositoryClient, listing::PAGE_SIZE, read_listing,
-    unlisted::may_hold,
+    Error, ListedManifest, Listing, RepositoryClient, known::Known, listing::PAGE_SIZE,
+    read_listing, unlisted::may_hold,
 };
 
 /// How many manifests Google's registries are asked to list at once: all that they ever do.
@@ -28,37 +28,6 @@ const MAY_BE_CUT: usize = 10_000;
 /// How many references of one repository are asked for at once: enough to hide the way there and
 /// back, few beside the 64 requests that a host is asked at once.
 const HEADS_AT_ONCE: usize = 8;
-
-/// What is known of something that may be in a repository.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Known<T = ()> {
-    /// It is there.
-    Yes(T),
-    /// It is certainly not there.
-    No,
-    /// It was neither listed nor asked for, or a list that may be cut short does not have it.
-    Unknown,
-}
-
-impl<T> Known<T> {
-    /// What is there, if it is known to be.
-    pub fn yes(self) -> Option<T> {
-        match self {
-            Self::Yes(found) => Some(found),
-            Self::No | Self::Unknown => None,
-        }
-    }
-
-    /// Whether it is known to be there.
-    pub const fn is_yes(&self) -> bool {
-        matches!(self, Self::Yes(_))
-    }
-
-    /// Whether it is certainly not there.
-    pub const fn is_no(&self) -> bool {
-        matches!(self, Self::No)
-    }
-}
 
 /// What a repository held when it was asked.
 #[derive(Clone, Debug, Default)]

@@ -14,6 +14,7 @@ mod attachments;
 mod auth;
 mod blob;
 mod blob_part;
+mod builder;
 mod causes;
 mod chance;
 mod client;
@@ -22,13 +23,15 @@ mod content;
 mod credentials;
 mod error;
 mod exchange;
-mod fault;
 mod google_list;
 mod guard;
 mod handshake;
+mod head_memory;
+mod headers;
 mod held;
 mod host_memory;
 mod inventory;
+mod known;
 mod link;
 mod listing;
 mod login;
@@ -44,6 +47,8 @@ mod reasons;
 mod redirect;
 mod referrer_index;
 mod referrers;
+mod referrers_memory;
+mod registry;
 mod repository;
 mod request;
 mod retry;
@@ -62,25 +67,28 @@ pub use crate::{
     attachments::{Attachments, DanglingTag, DigestTag},
     auth::{Challenge, read_challenges},
     blob::BlobReader,
+    builder::ClientBuilder,
     chance::Chance,
-    client::{Client, ClientBuilder},
+    client::Client,
     credentials::{
         Credential, CredentialError, Credentials, CredentialsBuilder, DockerConfig, FileProblem,
         Google, HelperFault, Secret,
     },
     error::Error,
-    fault::{Fault, IndexProblem},
+    error::fault::{Fault, IndexProblem},
+    error::pointer::{Pointer, Refusal},
     google_list::{ListedManifest, Listing, read_listing},
     held::Held,
-    inventory::{Inventory, Known, Ladder, Lister},
+    inventory::{Inventory, Ladder, Lister},
+    known::Known,
     link::{MalformedLink, next_link},
     listing::Listed,
-    pointer::{Pointer, Refusal},
     presence::FoundBlob,
     push::{OnProgress, Push, Pushed, SMALL_BLOB_BYTES},
     quota::{HostWait, Quota, Spent, Verb},
     referrer_index::PutReferrer,
-    referrers::{Referrers, Via},
+    referrers::Referrers,
+    referrers_memory::Via,
     repository::{FetchedManifest, MAX_MANIFEST_BYTES, ManifestHead, RepositoryClient},
     retry::Retries,
     source::{BlobSource, BlobStream, RemoteBlob},

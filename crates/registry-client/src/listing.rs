@@ -18,9 +18,10 @@ use crate::{
     Client, Error, Held, RedactedUrl,
     answer::Whole,
     auth::Access,
-    fault::Fault,
+    error::fault::Fault,
+    error::pointer::{Pointer, Refusal},
     link::{MalformedLink, next_link},
-    pointer::{Pointer, Refusal, header_text, resolve},
+    pointer::{header_text, resolve},
     request::{Asked, Request},
     substitute::Substitute,
 };

@@ -5,12 +5,6 @@
 //! `Basic` credentials refuses these (RFC 9110 §15.5.2), and a realm that refuses a token for a repository is asked for
 //! one without any scope, as `docker login` does.
 
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::{Mutex, PoisonError},
-};
-
 use http::{Method, StatusCode};
 use oci::Host;
 use url::Url;
@@ -19,53 +13,9 @@ use crate::{
     Client, Credential, Error, Fault,
     auth::{Access, Scheme, Scopes, Verification},
     credentials::first_line,
+    error::login::Login,
     quota::Verb,
 };
-
-/// What is known of the credentials of a refused request. Prints as what follows the refusal.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Login {
-    /// There are none.
-    Missing { host: Box<str>, looked_in: Box<str> },
-    /// The registry does not accept them.
-    Rejected { who: Box<str>, instead: Box<str> },
-    /// It is not known whether the registry accepts them.
-    Sent { who: Box<str> },
-    /// The registry accepts them, and they lack the right to do that.
-    Accepted { who: Box<str>, what: Box<str> },
-}
-
-impl fmt::Display for Login {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing { host, looked_in } => {
-                write!(f, "; no credentials for {host} were found ({looked_in})")
-            }
-            Self::Rejected { who, instead } => write!(f, "; {who} rejected: {instead}"),
-            Self::Sent { who } => write!(f, "; {who} sent"),
-            Self::Accepted { who, what } => {
-                write!(
-                    f,
-                    "; {who}, but may not {what}; grant that right, or log in as another user"
-                )
-            }
-        }
-    }
-}
-
-/// Which credentials which registries accept. As many entries as there are credentials that were refused something.
-#[derive(Default)]
-pub(crate) struct LoginMemory(Mutex<HashMap<(String, Credential), Verification>>);
-
-impl LoginMemory {
-    fn of(&self, key: &(String, Credential)) -> Option<Verification> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).copied()
-    }
-
-    fn note(&self, key: (String, Credential), verified: Verification) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, verified);
-    }
-}
 
 impl Client {
     /// The same, where it is a refusal with the credentials that the request was sent with.

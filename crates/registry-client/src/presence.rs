@@ -8,13 +8,13 @@
 //! content exists in the registry".
 
 use http::{HeaderValue, Method, StatusCode, header};
-use oci::{Digest, Host, Reference};
+use oci::{Digest, Reference};
 
 use crate::{
     Error, Fault, FetchedManifest, Known, ManifestHead, RepositoryClient,
     answer::Answer,
     blob_part::content_range,
-    host_memory::HostMemory,
+    head_memory::Endpoint,
     repository::{digest_of, found},
     retry::Replay,
     substitute::Substitute,
@@ -23,27 +23,6 @@ use crate::{
 /// How much of a body is read that nobody needs, in bytes, so that the connection can be used again: the one
 /// byte that was requested, or a short error page.
 const MAX_UNUSED_BODY: usize = 1 << 10;
-
-/// Which endpoints of which hosts answered HEAD with an error for content that GET returned. They get GET at
-/// once.
-#[derive(Debug, Default)]
-pub(crate) struct HeadMemory(HostMemory<Endpoint, ()>);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Endpoint {
-    Manifests,
-    Blobs,
-}
-
-impl HeadMemory {
-    fn refuses(&self, host: &Host, endpoint: Endpoint) -> bool {
-        self.0.get(host, endpoint).is_some()
-    }
-
-    fn note(&self, host: &Host, endpoint: Endpoint) {
-        self.0.update(host, endpoint, |_| Some(()));
-    }
-}
 
 /// Whether a blob is in a repository. It is present only with the length that its descriptor says: a blob that was
 /// truncated in the registry's storage is still served, and its digest cannot be right.

@@ -8,8 +8,9 @@ use url::Url;
 
 use crate::{
     Client, RedactedUrl,
-    fault::Fault,
-    pointer::{Pointer, Refusal, location},
+    error::fault::Fault,
+    error::pointer::{Pointer, Refusal},
+    pointer::location,
     request::Asked,
 };
 

@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use crate::{
     Error, Fault, FetchedManifest, Merge, RepositoryClient, Via,
     conditions::Condition,
-    fault::IndexProblem,
+    error::fault::IndexProblem,
     referrers::{read_index, referrers_tag},
 };
 

@@ -4,21 +4,16 @@
 //!
 //! Source: distribution-spec 1.1, "Listing Referrers" and "Referrers Tag Schema".
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::{Mutex, PoisonError},
-};
+use std::collections::HashSet;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
-use oci::{
-    Descriptor, Digest, ErrorEntry, Host, ImageIndex, Manifest, Repository, Tag, media_type,
-};
+use oci::{Descriptor, Digest, ErrorEntry, ImageIndex, Manifest, Tag, media_type};
 use serde_json::Value;
 
 use crate::{
-    Error, Fault, FetchedManifest, RepositoryClient,
-    answer::HTML,
-    fault::IndexProblem,
+    Error, Fault, FetchedManifest, RepositoryClient, Via,
+    error::fault::IndexProblem,
+    headers::HTML,
     listing::{Bound, Pages},
     repository::found,
 };
@@ -26,9 +21,6 @@ use crate::{
 /// How many bytes the pages of referrers may have before no further one is read: 100,000 referrers of
 /// 600 bytes. Descriptors carry annotations of any length, so that counting them bounds nothing.
 const REFERRERS: Bound = Bound { limit: 64 << 20, of: "bytes of referrers" };
-/// How many repositories are remembered to have the API or not, some 200 bytes each. Where there are
-/// more, all are forgotten, and asked again.
-const MAX_REMEMBERED: usize = 10_000;
 /// The longest algorithm and encoded value in the tag that stands in for the API.
 const MAX_TAG_PARTS: (usize, usize) = (32, 64);
 
@@ -45,35 +37,6 @@ pub struct Referrers {
     pub descriptors: Vec<Descriptor>,
     /// Where that was read.
     pub via: Via,
-}
-
-/// How a registry lists referrers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Via {
-    /// By the referrers API: it knows by itself.
-    Api,
-    /// It does not: whoever puts a referrer adds it to an index under the tag `<algorithm>-<encoded>`.
-    Tag,
-}
-
-/// Which repositories have the referrers API.
-#[derive(Default)]
-pub(crate) struct ApiMemory(Mutex<HashMap<(Host, Repository), Via>>);
-
-impl ApiMemory {
-    fn of(&self, repository: &RepositoryClient) -> Option<Via> {
-        let key = (repository.host().clone(), repository.name().clone());
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key).copied()
-    }
-
-    fn note(&self, repository: &RepositoryClient, via: Via) {
-        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if memory.len() >= MAX_REMEMBERED {
-            memory.clear();
-        }
-        let key = (repository.host().clone(), repository.name().clone());
-        memory.insert(key, via);
-    }
 }
 
 impl RepositoryClient {
@@ -103,7 +66,7 @@ impl RepositoryClient {
         artifact_type: Option<&str>,
     ) -> Result<Option<Vec<Descriptor>>, Error> {
         let memory = &self.client().shared.referrers_api;
-        if memory.of(self) == Some(Via::Tag) {
+        if memory.of(self.host(), self.name()) == Some(Via::Tag) {
             return Ok(None);
         }
         let mut response = self.request_referrers(digest, artifact_type).await?;
@@ -113,7 +76,7 @@ impl RepositoryClient {
         }
         match response {
             ByApi::Listed(descriptors) => {
-                memory.note(self, Via::Api);
+                memory.note(self.host(), self.name(), Via::Api);
                 Ok(Some(descriptors))
             }
             ByApi::NotOffered => Ok(None),
@@ -123,7 +86,7 @@ impl RepositoryClient {
                     "the referrers API responds with 200 and no image index, so it counts as not supported; \
                      reading the index by its tag"
                 );
-                memory.note(self, Via::Tag);
+                memory.note(self.host(), self.name(), Via::Tag);
                 Ok(None)
             }
         }
@@ -147,7 +110,7 @@ impl RepositoryClient {
             Ok(pages) => pages,
             Err(error) if has_no_api(&error) => {
                 if is_lasting(&error) {
-                    memory.note(self, Via::Tag);
+                    memory.note(self.host(), self.name(), Via::Tag);
                 }
                 return Ok(ByApi::NotOffered);
             }
@@ -197,7 +160,7 @@ impl RepositoryClient {
     /// Whether the referrers API is there, asked at most once: some registries say `OCI-Subject` that
     /// have none (Docker Hub).
     pub(crate) async fn has_referrers_api(&self, subject: &Digest) -> Result<bool, Error> {
-        match self.client().shared.referrers_api.of(self) {
+        match self.client().shared.referrers_api.of(self.host(), self.name()) {
             Some(via) => Ok(via == Via::Api),
             None => Ok(self.referrers_by_api(subject, None).await?.is_some()),
         }

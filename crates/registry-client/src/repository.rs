@@ -3,11 +3,11 @@
 use std::fmt;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use oci::{Digest, Digester, Host, Reference, Repository, Tag, media_type};
+use http::{HeaderMap, HeaderValue, Method, header};
+use oci::{Digest, Host, Reference, Repository, Tag, media_type};
 
 use crate::{
-    BlobReader, Client, Error, Fault, Held, Mount, Upload,
+    Client, Error, Fault, Held,
     answer::Whole,
     auth::{Access, Action},
     conditions::Condition,
@@ -199,61 +199,6 @@ impl RepositoryClient {
     pub(crate) async fn tags_pages(&self, size: usize) -> Result<Pages, Error> {
         let first = self.request(Method::GET, &format!("tags/list?n={size}"))?;
         Pages::begin(&self.client, first, NAMES).await
-    }
-
-    /// Begins to read a blob.
-    ///
-    /// # Errors
-    /// When it is not there, or cannot be read.
-    pub async fn blob(&self, digest: &Digest) -> Result<BlobReader, Error> {
-        let start = (0, Digester::new(digest.algorithm()));
-        BlobReader::open(self.clone(), *digest, start, None).await
-    }
-
-    /// Asks the registry to take the blob from its own repository `from`.
-    ///
-    /// # Errors
-    /// When it neither does so nor opens an upload.
-    pub async fn mount_blob(&self, digest: &Digest, from: &Repository) -> Result<Mount, Error> {
-        self.mount(self.request(Method::POST, "blobs/uploads/")?, digest, from).await
-    }
-
-    /// The same, once: the caller does something else if it fails.
-    pub(crate) async fn try_mount(
-        &self,
-        digest: &Digest,
-        from: &Repository,
-    ) -> Result<Mount, Error> {
-        let mut request = self.request(Method::POST, "blobs/uploads/")?;
-        request.replay = Replay::Once;
-        self.mount(request, digest, from).await
-    }
-
-    async fn mount(
-        &self,
-        mut request: Request,
-        digest: &Digest,
-        from: &Repository,
-    ) -> Result<Mount, Error> {
-        let access = Access::of(&self.name, Action::Push).and(from, Action::Pull);
-        request.access = Some(access.clone());
-        let (digest, from) = (digest.to_string(), from.as_str());
-        request.url.query_pairs_mut().append_pair("mount", &digest).append_pair("from", from);
-        let answer = self.client.send(request).await?;
-        if answer.status == StatusCode::CREATED {
-            return Ok(Mount::Mounted);
-        }
-        Upload::new(self, access, &answer).map(Mount::Upload)
-    }
-
-    /// Opens an upload session.
-    ///
-    /// # Errors
-    /// When the registry refuses, or names a session that is not followed.
-    pub async fn start_upload(&self) -> Result<Upload, Error> {
-        let request = self.request(Method::POST, "blobs/uploads/")?;
-        let access = Access::of(&self.name, Action::Push);
-        Upload::new(self, access, &self.client.send(request).await?)
     }
 
     /// The client that asks.

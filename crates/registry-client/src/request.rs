@@ -4,7 +4,7 @@ use http::{HeaderMap, Method, header};
 use url::Url;
 
 use crate::{
-    Error, Held, RedactedUrl, auth::Access, content::Content, fault::Fault, guard::Guard,
+    Error, Held, RedactedUrl, auth::Access, content::Content, error::fault::Fault, guard::Guard,
     retry::Replay,
 };
 

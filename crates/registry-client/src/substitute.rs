@@ -8,8 +8,8 @@ use http::{HeaderMap, StatusCode, header};
 use oci::{Digest, ErrorBody};
 
 use crate::{
-    answer::{digest_in, is_html, media_type_in},
-    fault::Fault,
+    error::fault::Fault,
+    headers::{digest_in, is_html, media_type_in},
     reasons::error_document,
 };
 

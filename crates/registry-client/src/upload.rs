@@ -9,19 +9,21 @@ use std::{error::Error as StdError, fmt, time::Duration};
 use bytes::Bytes;
 use futures_util::Stream;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use oci::Digest;
+use oci::{Digest, Repository};
 use tokio::time::timeout;
 use url::Url;
 
 use crate::{
     Client, Error, Held, RedactedUrl, RepositoryClient,
     answer::Answer,
-    auth::Access,
+    auth::{Access, Action},
     content::Content,
-    fault::Fault,
+    error::fault::Fault,
+    error::pointer::{Pointer, Refusal},
     guard::Guard,
-    pointer::{Pointer, Refusal, location},
+    pointer::location,
     request::Request,
+    retry::Replay,
 };
 
 /// How long a cancellation may take: it is a courtesy, and the caller has something else to report.
@@ -59,6 +61,54 @@ pub struct Upload {
     least_chunk: u64,
     /// The places that its requests are asked under.
     held: Option<Held>,
+}
+
+impl RepositoryClient {
+    /// Asks the registry to take the blob from its own repository `from`.
+    ///
+    /// # Errors
+    /// When it neither does so nor opens an upload.
+    pub async fn mount_blob(&self, digest: &Digest, from: &Repository) -> Result<Mount, Error> {
+        self.mount(self.request(Method::POST, "blobs/uploads/")?, digest, from).await
+    }
+
+    /// The same, once: the caller does something else if it fails.
+    pub(crate) async fn try_mount(
+        &self,
+        digest: &Digest,
+        from: &Repository,
+    ) -> Result<Mount, Error> {
+        let mut request = self.request(Method::POST, "blobs/uploads/")?;
+        request.replay = Replay::Once;
+        self.mount(request, digest, from).await
+    }
+
+    async fn mount(
+        &self,
+        mut request: Request,
+        digest: &Digest,
+        from: &Repository,
+    ) -> Result<Mount, Error> {
+        let access = Access::of(self.name(), Action::Push).and(from, Action::Pull);
+        request.access = Some(access.clone());
+        let (digest, from) = (digest.to_string(), from.as_str());
+        request.url.query_pairs_mut().append_pair("mount", &digest).append_pair("from", from);
+        let answer = self.client().send(request).await?;
+        if answer.status == StatusCode::CREATED {
+            return Ok(Mount::Mounted);
+        }
+        Upload::new(self, access, &answer).map(Mount::Upload)
+    }
+
+    /// Opens an upload session.
+    ///
+    /// # Errors
+    /// When the registry refuses, or names a session that is not followed.
+    pub async fn start_upload(&self) -> Result<Upload, Error> {
+        let request = self.request(Method::POST, "blobs/uploads/")?;
+        let access = Access::of(self.name(), Action::Push);
+        Upload::new(self, access, &self.client().send(request).await?)
+    }
 }
 
 impl Upload {

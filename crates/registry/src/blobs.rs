@@ -22,7 +22,8 @@ use oci::{Digest, Repository};
 
 use crate::{
     DOCKER_CONTENT_DIGEST,
-    conditions::{etag, instead_of_content, validators},
+    conditions::{instead_of_content, validators},
+    etag::etag,
     refusal::{Refusal, unless_absent},
     storage::{Blob, Storage},
 };

@@ -8,12 +8,7 @@ use http::{HeaderMap, HeaderName, StatusCode, header::ETAG};
 use http_server::{Conditions, Verdict};
 use oci::Digest;
 
-use crate::{DOCKER_CONTENT_DIGEST, refusal::Refusal};
-
-/// The entity tag of content with this digest.
-pub(crate) fn etag(digest: Digest) -> String {
-    format!("\"{digest}\"")
-}
+use crate::{DOCKER_CONTENT_DIGEST, etag::etag, refusal::Refusal};
 
 /// What tells one content from another, for the answer.
 pub(crate) fn validators(digest: Digest) -> [(HeaderName, String); 2] {

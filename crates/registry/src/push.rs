@@ -6,8 +6,8 @@ use std::{future::Future, pin::Pin};
 
 use axum::response::{IntoResponse, Response};
 use http::{
-    HeaderMap, HeaderName, StatusCode,
-    header::{CONTENT_LENGTH, CONTENT_RANGE, LOCATION, RANGE},
+    HeaderMap, StatusCode,
+    header::{CONTENT_LENGTH, CONTENT_RANGE, LOCATION},
 };
 use oci::{Digest, Repository};
 
@@ -16,43 +16,13 @@ use crate::{
     access::{Right, Visitor},
     body::Incoming,
     limits::BATCH_BYTES,
+    progress::Progress,
     refusal::Refusal,
     route::Start,
     storage::{Backend, Storage, StorageError},
     upload_id::UploadId,
     uploads::{Held, Session, Uploads},
 };
-
-const DOCKER_UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
-
-/// How far an upload is.
-#[derive(Debug)]
-pub(crate) struct Progress {
-    pub(crate) location: String,
-    /// Bytes so far.
-    pub(crate) received: u64,
-    id: UploadId,
-}
-
-impl Progress {
-    fn new(name: &Repository, id: UploadId, received: u64) -> Self {
-        Self { location: format!("/v2/{name}/blobs/uploads/{id}"), received, id }
-    }
-
-    /// The `Range` header; nothing received is written as one byte too, as every registry does.
-    pub(crate) fn range(&self) -> String {
-        format!("0-{}", self.received.saturating_sub(1))
-    }
-
-    fn answer(self, status: StatusCode) -> Response {
-        let headers = [
-            (RANGE, self.range()),
-            (DOCKER_UPLOAD_UUID, self.id.to_string()),
-            (LOCATION, self.location),
-        ];
-        (status, headers).into_response()
-    }
-}
 
 fn created(name: &Repository, digest: Digest) -> Response {
     let location = format!("/v2/{name}/blobs/{digest}");

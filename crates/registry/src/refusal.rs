@@ -22,8 +22,9 @@ use oci::{
 
 use crate::{
     access::{MAX_PASSWORD_BYTES, Right, User},
-    conditions, limits,
-    push::Progress,
+    etag::etag,
+    limits,
+    progress::Progress,
     shares::Full,
     storage::StorageError,
 };
@@ -250,7 +251,7 @@ impl Refusal {
             | Self::RequestsShare(_) => {
                 [text(RETRY_AFTER, limits::RETRY_AFTER_SECONDS.to_string()), None]
             }
-            Self::Precondition(Some(current)) => [text(ETAG, conditions::etag(current)), None],
+            Self::Precondition(Some(current)) => [text(ETAG, etag(current)), None],
             Self::OutOfOrder(progress) => {
                 [text(RANGE, progress.range()), text(LOCATION, progress.location)]
             }

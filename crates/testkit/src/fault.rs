@@ -1,6 +1,6 @@
 //! What may befall a request, as a script: which requests, how many of them, and what happens.
 
-use std::{error::Error, fmt, future::Future, time::Duration};
+use std::{future::Future, time::Duration};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use http::{
     header::{CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH},
 };
 
-use crate::{RecordedRequest, fixture::Image, rewrite, shape::Shape};
+use crate::{RecordedRequest, cut::Cut, fixture::Image, rewrite, shape::Shape};
 
 /// A fault: `Fault::on(Method::GET, "/blobs/").times(2).status(503)`. Without an action it answers
 /// 500.
@@ -280,34 +280,6 @@ impl Fault {
         Some(self.action.clone())
     }
 }
-
-/// The connection is to end before its answer does.
-#[derive(Debug)]
-pub(crate) enum Cut {
-    /// With a FIN, as if this were all.
-    Closed,
-    /// With an RST.
-    Reset,
-}
-
-impl Cut {
-    /// Whether it is a reset that ended a connection with this error.
-    pub(crate) fn is_reset(error: &hyper::Error) -> bool {
-        let mut causes = std::iter::successors(error.source(), |&cause| cause.source());
-        causes.any(|cause| matches!(cause.downcast_ref(), Some(Self::Reset)))
-    }
-}
-
-impl fmt::Display for Cut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Closed => "a fault closes the connection",
-            Self::Reset => "a fault resets the connection",
-        })
-    }
-}
-
-impl Error for Cut {}
 
 impl Action {
     pub(crate) async fn run<F>(

@@ -7,6 +7,7 @@
 
 mod bucket;
 mod client;
+mod cut;
 mod fault;
 pub mod fixture;
 mod host;

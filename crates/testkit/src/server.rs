@@ -19,10 +19,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-use crate::{
-    RecordedRequest,
-    fault::{Cut, Fault},
-};
+use crate::{RecordedRequest, cut::Cut, fault::Fault};
 
 /// A server that answers by a function. Ends when dropped, connections included.
 pub struct TestServer {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http::{Response, header};
 
-use crate::fault::Cut;
+use crate::cut::Cut;
 
 /// What is done to the body of an answer.
 #[derive(Clone, Copy, Debug)]

@@ -7,7 +7,7 @@ use oci::{Descriptor, Digest};
 use registry_client::RepositoryClient;
 
 use crate::{
-    BlobOutcome, Content, Destination, Error, Image, InFlight,
+    BlobOutcome, Content, Copied, Destination, Error, Image, InFlight,
     destination::Absence,
     fan_out::{By, Wanted, Way},
     patience::together,
@@ -17,19 +17,6 @@ use crate::{
 
 /// How many blobs of one image are in motion at the same time.
 pub const BLOBS_AT_ONCE: usize = 4;
-
-/// What one destination got of an image; all zero when it had everything.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Copied {
-    /// Blobs whose bytes were sent.
-    pub blobs: u64,
-    /// The bytes of those blobs.
-    pub bytes: u64,
-    /// Blobs that the registry took from a repository of its own, without bytes being sent.
-    pub mounted: u64,
-    /// Manifests written.
-    pub manifests: u64,
-}
 
 impl Image {
     /// Puts the image, with all that it reaches, where it is absent, or where anything of it is. Writes no tag. The

@@ -5,6 +5,7 @@
 //! moving are the tables of `docs/transfer.md`.
 
 mod confirmed;
+mod copied;
 mod copy;
 mod destination;
 mod error;
@@ -17,7 +18,8 @@ mod per_digest;
 mod recipient;
 
 pub use confirmed::MAX_CONFIRMED;
-pub use copy::{BLOBS_AT_ONCE, Copied};
+pub use copied::Copied;
+pub use copy::BLOBS_AT_ONCE;
 pub use destination::Destination;
 pub use error::{Content, DestinationError, Error, SourceError};
 pub use fan_out::{BlobOutcome, copy_blob};

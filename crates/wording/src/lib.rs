@@ -9,9 +9,11 @@ mod slip;
 mod tls;
 mod utf8;
 mod yaml;
+mod yaml_position;
 
 pub use counted::{Counted, counted};
 #[cfg(feature = "tls")]
 pub use tls::{certificate_date, pem_fault, tls_fault};
 pub use utf8::{NotUtf8, utf8};
-pub use yaml::{YamlPosition, yaml_fault, yaml_slip, yaml_syntax};
+pub use yaml::{yaml_fault, yaml_slip, yaml_syntax};
+pub use yaml_position::YamlPosition;

@@ -6,10 +6,7 @@
 use serde::de::IgnoredAny;
 use serde_saphyr::Error;
 
-use crate::slip;
-
-/// A line and a column in characters, both from 1.
-pub type YamlPosition = (usize, usize);
+use crate::{YamlPosition, slip};
 
 /// An unquoted `*` where a value begins.
 const ASTERISK: &str = "an unquoted `*` is a YAML alias; quote the asterisk";

@@ -23,8 +23,6 @@ pub(crate) use origin::fault;
 pub(crate) use reread::{Written, reread};
 use union::{NoUnion, Tagged};
 
-use crate::{Outcome, work::Target};
-
 /// The most attachments that one image may have: a hundred times what is usual.
 const MAX_ATTACHMENTS: usize = 1_000;
 
@@ -91,10 +89,9 @@ pub(crate) struct Broken {
 }
 
 impl Broken {
-    /// How that is reported for a destination that lacks it: with what to do.
-    pub(crate) fn outcome(&self, target: &Target, attachments: &[Attachment]) -> Option<Outcome> {
-        let why = format!("{}; push the attachment again or delete it at its source", self.why);
-        target.broken(&attachments[self.at].describe(), &why)
+    /// How that is reported: with what to do.
+    pub(crate) fn advice(&self) -> String {
+        format!("{}; push the attachment again or delete it at its source", self.why)
     }
 }
 

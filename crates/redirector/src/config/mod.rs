@@ -22,7 +22,7 @@ use oci::Repository;
 use serde::{Serialize, Serializer};
 use url::Url;
 
-use crate::redirect::BaseUrl;
+use crate::base_url::BaseUrl;
 
 pub use environment::EnvironmentOverrides;
 pub use error::{ConfigError, ConfigProblem};

@@ -8,7 +8,7 @@ use oci::{Host, Repository};
 use url::{ParseError, Url};
 
 use super::{Index, RangesFrom};
-use crate::redirect::{BaseUrl, BaseUrlError};
+use crate::base_url::{BaseUrl, BaseUrlError};
 
 /// Units of durations, the longest first, in milliseconds.
 const UNITS: [(&str, u64); 5] =

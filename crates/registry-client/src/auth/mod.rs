@@ -7,156 +7,34 @@
 //!
 //! Source: Docker's specifications of token authentication, with OAuth 2.0; RFC 9110 §11; RFC 7617; RFC 6750.
 
+mod access;
+mod authorizer;
 mod challenge;
+mod login_memory;
 mod realm;
 mod scope;
 mod token;
 
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderValue};
-use oci::{Host, Repository};
 use url::Url;
 
+pub(crate) use access::Access;
+pub(crate) use authorizer::{Authorization, Authorizer, Scheme};
 pub use challenge::{Challenge, read_challenges};
-pub(crate) use realm::Verification;
+pub(crate) use login_memory::Verification;
 pub(crate) use scope::{Action, Scopes};
 
-use self::{
-    realm::TokenRequest,
-    token::{Slot, Token, TokenCache},
-};
+use self::{realm::TokenRequest, token::Token};
 use crate::{
-    Client, Credential, Credentials, Secret,
-    fault::Fault,
+    Client, Credential, Secret,
+    error::fault::Fault,
+    error::pointer::{Pointer, Refusal},
     guard::Guard,
-    host_memory::HostMemory,
-    login::LoginMemory,
-    pointer::{Pointer, Refusal, resolve},
+    pointer::resolve,
 };
-
-/// What a request touches.
-#[derive(Clone, Debug)]
-pub(crate) struct Access {
-    pub(crate) repository: Option<Repository>,
-    pub(crate) scopes: Scopes,
-}
-
-impl Access {
-    /// A request that is answered to whoever is known.
-    pub(crate) const fn registry() -> Self {
-        Self { repository: None, scopes: Scopes::none() }
-    }
-
-    /// A list of all repositories.
-    pub(crate) fn catalog() -> Self {
-        Self { repository: None, scopes: Scopes::catalog() }
-    }
-
-    pub(crate) fn of(repository: &Repository, action: Action) -> Self {
-        Self { repository: Some(repository.clone()), scopes: Scopes::of(repository, action) }
-    }
-
-    /// Another repository besides, as a mount needs it.
-    #[must_use]
-    pub(crate) fn and(mut self, repository: &Repository, action: Action) -> Self {
-        self.scopes = self.scopes.and(repository, action);
-        self
-    }
-}
-
-/// What an origin asked for.
-#[derive(Clone, Debug)]
-pub(crate) enum Scheme {
-    Basic,
-    Bearer { realm: Url, service: Option<String>, guard: Guard },
-}
-
-impl Scheme {
-    /// Whether these credentials are sent to the registry itself.
-    pub(crate) const fn sends(&self, credential: &Credential) -> bool {
-        match self {
-            Self::Basic => {
-                matches!(credential, Credential::Basic { .. } | Credential::IdentityOrBasic { .. })
-            }
-            Self::Bearer { .. } => matches!(credential, Credential::Token(_)),
-        }
-    }
-}
-
-/// What is sent, and where it comes from.
-#[derive(Clone)]
-pub(crate) enum Authorization {
-    Basic(HeaderValue),
-    /// A token as it stands in the configuration.
-    Given(HeaderValue),
-    Token {
-        value: HeaderValue,
-        secret: Secret,
-        slot: Slot,
-        /// Whether it was there before this request.
-        is_cached: bool,
-    },
-}
-
-impl Authorization {
-    pub(crate) const fn header(&self) -> &HeaderValue {
-        match self {
-            Self::Basic(value) | Self::Given(value) | Self::Token { value, .. } => value,
-        }
-    }
-}
-
-/// Everything that a client knows of who it is, and to whom.
-pub(crate) struct Authorizer {
-    pub(crate) credentials: Credentials,
-    pub(crate) logins: LoginMemory,
-    schemes: Mutex<HashMap<String, Scheme>>,
-    tokens: TokenCache,
-    /// Which hosts of realms take no `POST`.
-    posts: HostMemory<(), ()>,
-}
-
-impl Authorizer {
-    pub(crate) fn new(credentials: Credentials) -> Self {
-        let (logins, schemes) = (LoginMemory::default(), Mutex::default());
-        let (tokens, posts) = (TokenCache::default(), HostMemory::default());
-        Self { credentials, logins, schemes, tokens, posts }
-    }
-
-    pub(crate) fn scheme(&self, origin: &Url) -> Option<Scheme> {
-        let schemes = self.schemes.lock().unwrap_or_else(PoisonError::into_inner);
-        schemes.get(&origin.origin().ascii_serialization()).cloned()
-    }
-
-    fn learn(&self, origin: &Url, scheme: Scheme) {
-        let mut schemes = self.schemes.lock().unwrap_or_else(PoisonError::into_inner);
-        schemes.insert(origin.origin().ascii_serialization(), scheme);
-    }
-
-    async fn credential(&self, asked: &Url, access: &Access) -> Result<Option<Credential>, Fault> {
-        let Ok(host) = asked.authority().parse::<Host>() else { return Ok(None) };
-        let found = self.credentials.get(&host, access.repository.as_ref()).await;
-        found.map_err(|cause| Fault::Credentials { cause: Box::new(cause) })
-    }
-
-    fn forget(&self, asked: &Url) {
-        if let Ok(host) = asked.authority().parse::<Host>() {
-            self.credentials.forget(&host);
-        }
-    }
-}
-
-impl fmt::Debug for Authorizer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Authorizer")
-    }
-}
 
 impl Client {
     /// What to send with a request to `asked`; nothing where nothing was asked for, or nothing is

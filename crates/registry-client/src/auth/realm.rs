@@ -12,16 +12,16 @@ use tokio::time::Instant;
 use url::{Url, form_urlencoded};
 
 use super::{
-    Access, Scheme, basic,
+    Access, Scheme, Verification, basic,
     token::{Token, TokenKey},
 };
 use crate::{
     Client, Credential, Error, RedactedUrl,
     answer::Whole,
     content::Content,
-    fault::Fault,
+    error::fault::Fault,
+    error::pointer::{Pointer, Refusal},
     guard::Guard,
-    pointer::{Pointer, Refusal},
     request::Request,
 };
 
@@ -29,15 +29,6 @@ use crate::{
 const MAX_TOKEN_BYTES: usize = 1 << 20;
 /// What a realm is told that we are, where it asks.
 const CLIENT_ID: &str = "portolan";
-
-/// What a realm says of credentials.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verification {
-    Accepted,
-    Rejected,
-    /// It could not be found out.
-    Unknown,
-}
 
 /// A token that is wanted.
 pub(super) struct TokenRequest<'a> {

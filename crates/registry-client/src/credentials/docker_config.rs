@@ -16,7 +16,7 @@ use base64::{
 use oci::{Host, Repository, canonical_host};
 use serde_json::value::RawValue;
 
-use super::{Credential, FileProblem, Secret, error::first_line};
+use super::{Credential, FileProblem, Secret, first_line};
 
 /// base64 with or without padding, and with bits left over, as other programs write it.
 const BASE64: GeneralPurpose = GeneralPurpose::new(

@@ -18,7 +18,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Credential, HelperFault, Secret, error::first_line};
+use super::{Credential, HelperFault, Secret, first_line};
 
 /// How much of what a helper prints is read, in bytes: the longest tokens have a few KiB.
 const MAX_OUTPUT: usize = 64 << 10;

@@ -4,7 +4,6 @@
 //! Not here: what a registry asks for, and the tokens that it gives for credentials.
 
 mod docker_config;
-mod error;
 mod file;
 mod found;
 mod google;
@@ -23,12 +22,7 @@ use std::{
 
 use oci::{Host, Repository};
 
-pub use self::{
-    docker_config::DockerConfig,
-    error::{CredentialError, FileProblem, HelperFault},
-    google::Google,
-    secret::Secret,
-};
+pub use self::{docker_config::DockerConfig, google::Google, secret::Secret};
 use self::{
     docker_config::server_of,
     file::Source,
@@ -37,10 +31,11 @@ use self::{
     kept::Kept,
 };
 pub(crate) use self::{
-    error::first_line,
     found::{Found, Origin},
     secret::{hide, secrets_in},
 };
+pub(crate) use crate::error::credentials::first_line;
+pub use crate::error::credentials::{CredentialError, FileProblem, HelperFault};
 
 /// How long a credential helper may take: it may ask a service, or the user for a fingerprint.
 const HELPER_DEADLINE: Duration = Duration::from_secs(30);

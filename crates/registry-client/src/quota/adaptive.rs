@@ -18,8 +18,10 @@ use tokio::time::Instant;
 
 use super::{
     interval::{Interval, SHORTEST},
+    lowered::Lowered,
     pause::Reason,
-    trial::{Tally, Trial, Verdict},
+    response::Response,
+    trial::{MOST_TOLERATED, Tally, Trial, Verdict},
 };
 
 /// The longest interval: what is older says nothing of the present rate.
@@ -30,8 +32,6 @@ const SAMPLE: u32 = 20;
 /// How many responses the usual share of refusals is taken from: some intervals at a high rate, and a minute at a
 /// low one.
 const MEMORY: u32 = 4000;
-/// The largest share of refusals that may be tolerated as random.
-pub(super) const MOST_TOLERATED: f64 = 0.25;
 /// How far the refusals of an interval may lie above the tolerated share, in standard deviations.
 const DEVIATIONS: f64 = 3.0;
 /// What a rate is lowered to, as a share of what was accepted: so that the backlog of retries fits in.
@@ -63,18 +63,6 @@ const LEAST_LIMIT: f64 = 100.0;
 /// seconds, twofold in 21, tenfold in 39.
 const GROWTH: f64 = 0.003;
 
-/// What a host said to a request, as far as its rate depends on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Response {
-    /// Anything but that.
-    Accepted,
-    /// Too many requests: 429, 403 with `Retry-After`, or the code `TOOMANYREQUESTS`.
-    Throttled {
-        /// How long the host wants no requests, if it says so.
-        retry_after: Option<Duration>,
-    },
-}
-
 /// The rate of one kind of requests at a host.
 #[derive(Debug)]
 pub(super) struct AdaptiveRate {
@@ -97,22 +85,6 @@ pub(super) struct AdaptiveRate {
     /// Whether a `Retry-After` of the host is waited for: that time does not count.
     is_paused: bool,
     interval: Interval,
-}
-
-/// A rate below the configured one, or where none is configured.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Lowered {
-    rate: f64,
-    /// Up to here it doubles with each interval.
-    threshold: f64,
-    /// Where it ends.
-    limit: f64,
-    /// Since when it grows.
-    since: Instant,
-    /// Whether it follows from a pause only. It grows while a trial is open, since it may be far too low.
-    is_restart: bool,
-    /// The longest interval.
-    step: Duration,
 }
 
 impl AdaptiveRate {

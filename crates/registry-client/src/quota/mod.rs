@@ -9,9 +9,11 @@ mod adaptive;
 mod broker;
 mod bytes;
 mod interval;
+mod lowered;
 mod pace;
 mod pause;
 mod places;
+mod response;
 mod spent;
 mod trial;
 mod turns;
@@ -25,7 +27,7 @@ use std::time::Duration;
 use http::Method;
 use oci::Host;
 
-pub(crate) use self::{adaptive::Response, broker::Broker, places::Places, spent::Direction};
+pub(crate) use self::{broker::Broker, places::Places, response::Response, spent::Direction};
 pub use self::{spent::Spent, wait::HostWait};
 
 /// Requests at once: more only queue up in the server.

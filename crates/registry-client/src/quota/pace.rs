@@ -12,8 +12,9 @@ use tokio::time::Instant;
 
 use super::{
     BURST, LONGEST_WAIT, Quota, Verb,
-    adaptive::{AdaptiveRate, Response},
+    adaptive::AdaptiveRate,
     pause::{Former, Pause, Reason},
+    response::Response,
     seconds, usable,
 };
 

@@ -7,7 +7,10 @@
 
 use tokio::time::Instant;
 
-use super::{Response, Verb, adaptive::MOST_TOLERATED, trial::Tally};
+use super::{
+    Response, Verb,
+    trial::{MOST_TOLERATED, Tally},
+};
 
 /// How many responses to later requests show that there were too many: with one in ten refused at random, more than a
 /// quarter of eight are one time in 25.

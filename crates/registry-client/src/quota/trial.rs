@@ -2,7 +2,10 @@
 //!
 //! Not here: what follows from it (`adaptive`).
 
-use super::adaptive::Lowered;
+use super::lowered::Lowered;
+
+/// The largest share of refusals that may be tolerated as random.
+pub(super) const MOST_TOLERATED: f64 = 0.25;
 
 /// How many refusals the share before leads one to expect when it can be told whether a lower rate helped.
 const EXPECTED_REFUSALS: f64 = 5.0;

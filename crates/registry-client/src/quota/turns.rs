@@ -11,7 +11,7 @@ use std::{
 
 use tokio::time::{Instant, sleep_until};
 
-use super::{Quota, Verb, adaptive::Response, pace::Pace, seconds};
+use super::{Quota, Verb, pace::Pace, response::Response, seconds};
 
 /// The turns of one host.
 #[derive(Debug)]

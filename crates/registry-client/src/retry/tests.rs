@@ -1,9 +1,10 @@
 //! The rows of "When it asks again".
 
-use http::HeaderValue;
+use http::{HeaderValue, StatusCode};
 use oci::ErrorBody;
 
 use super::*;
+use crate::Fault;
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -5,7 +5,7 @@ use std::{collections::HashMap, ops::RangeInclusive, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use super::{NamedText, User, rights::AccessProblem};
+use super::{NamedText, User, problem::AccessProblem};
 
 /// What stands in a list of users for everybody, and so is no name.
 pub(super) const ANONYMOUS: &str = "anonymous";

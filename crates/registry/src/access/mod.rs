@@ -4,6 +4,8 @@
 //! Source: RFC 7617 (Basic); Apache's htpasswd for the file of users.
 
 mod htpasswd;
+mod problem;
+mod right;
 mod rights;
 
 use std::{
@@ -16,25 +18,17 @@ use http::{HeaderMap, header::AUTHORIZATION};
 use oci::{Digest, Repository};
 use tokio::sync::Semaphore;
 
-pub(crate) use self::htpasswd::MAX_PASSWORD_BYTES;
-pub use self::rights::{AccessError, AccessProblem};
+pub use self::problem::{AccessError, AccessProblem};
+pub(crate) use self::{
+    htpasswd::MAX_PASSWORD_BYTES,
+    right::{Right, User},
+};
 use self::{htpasswd::Users, rights::Rules};
 use crate::{
     limits::{MAX_PASSWORD_CHECKS, MAX_WAITING_CHECKS},
     refusal::Refusal,
     shares::{Budget, ClientAddress, Holder},
 };
-
-/// What a repository may be used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Right {
-    Pull,
-    /// Write and delete.
-    Push,
-}
-
-/// A user's name.
-pub(crate) type User = Arc<str>;
 
 /// Users and their rights. Passwords, and what they are checked against, do not print.
 pub struct Access {

@@ -108,3 +108,13 @@ pub(crate) fn readable<T>(found: Result<T, StorageError>) -> Result<Option<T>, S
 pub(super) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StorageError {
     move |source| StorageError::Io { action, path: path.to_owned(), source }
 }
+
+/// None where there is no such file, or a file lies where a directory above it should.
+pub(super) fn if_there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if matches!(error.kind(), NotFound | NotADirectory) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

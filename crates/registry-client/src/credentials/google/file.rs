@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::key::ServiceKey;
-use crate::credentials::{FileProblem, Secret, error::first_line};
+use crate::credentials::{FileProblem, Secret, first_line};
 
 /// What a file holds.
 #[derive(Debug)]

@@ -15,8 +15,7 @@ use super::{Google, SCOPE, key::ServiceKey};
 use crate::{
     Error, Fault,
     credentials::{
-        CredentialError, Secret,
-        error::first_line,
+        CredentialError, Secret, first_line,
         http::{Call, Http, Reply},
     },
 };

@@ -10,11 +10,11 @@ use super::{
     super::{
         Backend, Blob, Done, Known, RecoveredSession, SavedSession, Staged, StorageError,
         StoredManifest,
-        error::{failed, readable},
+        error::{failed, if_there, readable},
     },
     BLOBS, Directory, MANIFESTS, MAX_MANIFEST_FILE_BYTES, MAX_TAG_FILE_BYTES, TAGS,
     discovery::{self, holds_something},
-    files::{Linked, file_name, if_there, link, metadata_of, open, parent, sync_dir},
+    files::{Linked, file_name, link, metadata_of, open, parent, sync_dir},
     obstacles::failed_at,
 };
 use crate::{limits::MAX_DIRECTORY_BLOB_BYTES, upload_id::UploadId};

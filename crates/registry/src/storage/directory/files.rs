@@ -9,7 +9,11 @@ use std::{
 };
 
 use super::{
-    super::{Done, Known, StorageError, error::failed, regular_file},
+    super::{
+        Done, Known, StorageError,
+        error::{failed, if_there},
+        regular_file,
+    },
     obstacles::failed_at,
 };
 
@@ -163,16 +167,6 @@ pub(super) fn file_name(path: &Path) -> Option<&str> {
 /// Every path here has one: it is made of a directory and names below it.
 pub(super) fn parent(path: &Path) -> &Path {
     path.parent().unwrap_or(path)
-}
-
-/// None where there is no such file, or a file lies where a directory above it should.
-pub(super) fn if_there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
-    use io::ErrorKind::{NotADirectory, NotFound};
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(error) if matches!(error.kind(), NotFound | NotADirectory) => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 #[cfg(test)]

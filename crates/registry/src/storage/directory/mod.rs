@@ -27,8 +27,8 @@ use self::{
     damage::DamageLog,
     discovery::holds_something,
     files::{
-        create_dir, delete, entries, entries_of_kind, file_name, if_there, leave_alone,
-        metadata_of, open, or_leave, parent, read, rename, sync_dir,
+        create_dir, delete, entries, entries_of_kind, file_name, leave_alone, metadata_of, open,
+        or_leave, parent, read, rename, sync_dir,
     },
     names::RepositoryNames,
     obstacles::{directories_below, failed_at},
@@ -38,7 +38,7 @@ use self::{
 };
 use super::{
     Done, Known, StorageError,
-    error::{failed, readable},
+    error::{failed, if_there, readable},
     staged::{Kept, StagedFile},
 };
 use crate::{limits::MAX_STORED_MANIFEST_BYTES, upload_id::UploadId};

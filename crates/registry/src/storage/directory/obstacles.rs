@@ -8,9 +8,9 @@ use std::{
     path::Path,
 };
 
-use super::{
-    super::{Done, StorageError, error::failed},
-    files::if_there,
+use super::super::{
+    Done, StorageError,
+    error::{failed, if_there},
 };
 
 const A_FILE: &str = "a regular file";

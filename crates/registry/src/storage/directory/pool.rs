@@ -15,12 +15,11 @@ use oci::Digest;
 use super::{
     super::{
         Done, StorageError,
-        error::{failed, readable},
+        error::{failed, if_there, readable},
         staged::StagedFile,
     },
     files::{
-        Linked, entries, file_name, if_there, is_regular_file, leave_alone, link, names_of, open,
-        or_leave,
+        Linked, entries, file_name, is_regular_file, leave_alone, link, names_of, open, or_leave,
     },
     obstacles::failed_at,
 };

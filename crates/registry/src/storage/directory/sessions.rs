@@ -14,12 +14,10 @@ use oci::Algorithm;
 use super::{
     super::{
         Done, RecoveredSession, SavedSession, Staged, StorageError,
-        error::{failed, readable},
+        error::{failed, if_there, readable},
         staged::{Kept, StagedFile},
     },
-    files::{
-        entries, file_name, if_there, is_regular_file, leave_alone, metadata_of, or_leave, read,
-    },
+    files::{entries, file_name, is_regular_file, leave_alone, metadata_of, or_leave, read},
     pool::Reclaimed,
 };
 use crate::{shares::Holder, upload_id::UploadId};

@@ -12,9 +12,9 @@ use oci::Digest;
 use super::{
     super::{
         Done, StorageError,
-        error::{failed, readable},
+        error::{failed, if_there, readable},
     },
-    files::{if_there, read},
+    files::read,
 };
 use crate::upload_id::UploadId;
 

@@ -10,7 +10,7 @@ use oci::{Digest, ErrorBody, ManifestError};
 use crate::{
     CredentialError, Error, RedactedUrl,
     causes::Causes,
-    pointer::{Pointer, Refusal},
+    error::pointer::{Pointer, Refusal},
     tls_fault::tls_error,
     unprocessed::Unprocessed,
 };

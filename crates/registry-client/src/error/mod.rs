@@ -2,16 +2,21 @@
 //!
 //! Not here: what was wrong, in words (`fault`); what callers do about it.
 
+pub(crate) mod credentials;
+pub(crate) mod fault;
+pub(crate) mod happened;
+pub(crate) mod login;
+pub(crate) mod pointer;
+
 use std::{error::Error as StdError, fmt};
 
 use http::{Method, StatusCode};
 use oci::ErrorCode;
 
+use self::{happened::Happened, login::Login};
 use crate::{
     Fault, RedactedUrl,
-    login::Login,
     reasons::{is_throttled, tells_throttled},
-    retry::Happened,
 };
 
 /// A request that did not end as it should.

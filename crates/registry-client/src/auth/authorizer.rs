@@ -1,0 +1,112 @@
+//! What a client knows of its credentials and of those who want them.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Mutex, PoisonError},
+};
+
+use http::HeaderValue;
+use oci::Host;
+use url::Url;
+
+use super::{
+    Access,
+    login_memory::LoginMemory,
+    token::{Slot, TokenCache},
+};
+use crate::{
+    Credential, Credentials, Secret, error::fault::Fault, guard::Guard, host_memory::HostMemory,
+};
+
+/// What an origin asked for.
+#[derive(Clone, Debug)]
+pub(crate) enum Scheme {
+    Basic,
+    Bearer { realm: Url, service: Option<String>, guard: Guard },
+}
+
+impl Scheme {
+    /// Whether these credentials are sent to the registry itself.
+    pub(crate) const fn sends(&self, credential: &Credential) -> bool {
+        match self {
+            Self::Basic => {
+                matches!(credential, Credential::Basic { .. } | Credential::IdentityOrBasic { .. })
+            }
+            Self::Bearer { .. } => matches!(credential, Credential::Token(_)),
+        }
+    }
+}
+
+/// What is sent, and where it comes from.
+#[derive(Clone)]
+pub(crate) enum Authorization {
+    Basic(HeaderValue),
+    /// A token as it stands in the configuration.
+    Given(HeaderValue),
+    Token {
+        value: HeaderValue,
+        secret: Secret,
+        slot: Slot,
+        /// Whether it was there before this request.
+        is_cached: bool,
+    },
+}
+
+impl Authorization {
+    pub(crate) const fn header(&self) -> &HeaderValue {
+        match self {
+            Self::Basic(value) | Self::Given(value) | Self::Token { value, .. } => value,
+        }
+    }
+}
+
+/// Everything that a client knows of who it is, and to whom.
+pub(crate) struct Authorizer {
+    pub(crate) credentials: Credentials,
+    pub(crate) logins: LoginMemory,
+    schemes: Mutex<HashMap<String, Scheme>>,
+    pub(super) tokens: TokenCache,
+    /// Which hosts of realms take no `POST`.
+    pub(super) posts: HostMemory<(), ()>,
+}
+
+impl Authorizer {
+    pub(crate) fn new(credentials: Credentials) -> Self {
+        let (logins, schemes) = (LoginMemory::default(), Mutex::default());
+        let (tokens, posts) = (TokenCache::default(), HostMemory::default());
+        Self { credentials, logins, schemes, tokens, posts }
+    }
+
+    pub(crate) fn scheme(&self, origin: &Url) -> Option<Scheme> {
+        let schemes = self.schemes.lock().unwrap_or_else(PoisonError::into_inner);
+        schemes.get(&origin.origin().ascii_serialization()).cloned()
+    }
+
+    pub(super) fn learn(&self, origin: &Url, scheme: Scheme) {
+        let mut schemes = self.schemes.lock().unwrap_or_else(PoisonError::into_inner);
+        schemes.insert(origin.origin().ascii_serialization(), scheme);
+    }
+
+    pub(super) async fn credential(
+        &self,
+        asked: &Url,
+        access: &Access,
+    ) -> Result<Option<Credential>, Fault> {
+        let Ok(host) = asked.authority().parse::<Host>() else { return Ok(None) };
+        let found = self.credentials.get(&host, access.repository.as_ref()).await;
+        found.map_err(|cause| Fault::Credentials { cause: Box::new(cause) })
+    }
+
+    pub(super) fn forget(&self, asked: &Url) {
+        if let Ok(host) = asked.authority().parse::<Host>() {
+            self.credentials.forget(&host);
+        }
+    }
+}
+
+impl fmt::Debug for Authorizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Authorizer")
+    }
+}

@@ -1,0 +1,263 @@
+//! The settings of a client.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use http::HeaderValue;
+use oci::Host;
+
+use crate::{
+    Chance, Client, Credentials, PemError, Retries,
+    auth::Authorizer,
+    client::{Clock, Shared},
+    conditions::ConditionMemory,
+    content::Patience,
+    head_memory::HeadMemory,
+    mounts::MountMemory,
+    pool::Pool,
+    quota::{Broker, Quota},
+    rate::{LEAST_RATE, LeastRate, RATE_WINDOW},
+    referrers_memory::ApiMemory,
+    scheme::Protocols,
+    tls::{TlsSettings, native_roots},
+};
+
+/// Time to the headers of an answer. Registries answer in well under a second; their balancers
+/// give up after 30 or 60.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time between two pieces of a body: longer than a lost packet's retransmissions, or than a
+/// storage's hiccup.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time for a connection to be made: five retransmissions of its first packet. A TLS handshake has as much: it is two
+/// round trips, and six tries of a port that stays silent end within about a minute.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How many request timeouts a registry has to answer a blob after its last byte: it may have
+/// to copy all of it within its storage first.
+const COMMIT_FACTOR: u32 = 10;
+
+/// The settings of a [`Client`].
+#[must_use = "settings do nothing until `build`"]
+pub struct ClientBuilder {
+    plain: HashSet<Host>,
+    tls_hosts: HashSet<Host>,
+    request_timeout: Duration,
+    idle_timeout: Duration,
+    connect_timeout: Duration,
+    rate: LeastRate,
+    user_agent: String,
+    forwarded_for: Option<IpAddr>,
+    credentials: Credentials,
+    retries: Retries,
+    quotas: HashMap<Host, Quota>,
+    chance: Chance,
+    clock: Clock,
+    public: HashSet<Host>,
+    allowed: HashSet<String>,
+    tls: TlsSettings,
+}
+
+impl ClientBuilder {
+    /// Where credentials come from. Default: none, so that every registry is asked anonymously.
+    pub fn credentials(mut self, credentials: Credentials) -> Self {
+        self.credentials = credentials;
+        self
+    }
+
+    /// How often and how long to ask again. Default: [`Retries::default`].
+    pub fn retries(mut self, retries: Retries) -> Self {
+        self.retries = retries;
+        self
+    }
+
+    /// What `host` may be asked. Default: [`Quota::of`] it. May be given for several hosts.
+    pub fn quota(mut self, host: Host, quota: Quota) -> Self {
+        self.quotas.insert(host, quota);
+        self
+    }
+
+    /// Where chance comes from, for waits. Default: the system's.
+    pub fn chance(mut self, chance: Chance) -> Self {
+        self.chance = chance;
+        self
+    }
+
+    /// What wall time is, for a `Retry-After` that is a date. Default: the system's.
+    pub fn clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        self.clock = Box::new(now);
+        self
+    }
+
+    /// Counts `host` as public although its address is not, so that what it points to must be public,
+    /// but for itself. May be given for several hosts.
+    pub fn treat_as_public(mut self, host: Host) -> Self {
+        self.public.insert(host);
+        self
+    }
+
+    /// Lets public hosts point to `host`, a name or an address without a port, although its address
+    /// is not public. May be given for several hosts.
+    pub fn allow_private(mut self, host: &str) -> Self {
+        self.allowed.insert(host.to_ascii_lowercase());
+        self
+    }
+
+    /// Trusts these certificates (PEM) besides those of the system.
+    ///
+    /// # Errors
+    /// When a certificate cannot be read, or there is none.
+    pub fn ca_certificates(mut self, pem: &[u8]) -> Result<Self, PemError> {
+        self.tls.trust_pem(pem)?;
+        Ok(self)
+    }
+
+    /// Shows this certificate, with the chain that leads to it, and proves it by its key (all PEM) where
+    /// a server asks for one.
+    ///
+    /// # Errors
+    /// When either cannot be read, or they do not belong together.
+    pub fn client_certificate(mut self, chain: &[u8], key: &[u8]) -> Result<Self, PemError> {
+        self.tls.identify(chain, key)?;
+        Ok(self)
+    }
+
+    /// Speaks TLS to `host` and nothing else. May be given for several hosts; only loopback hosts need it: to others
+    /// TLS is spoken in any case.
+    pub fn tls(mut self, host: Host) -> Self {
+        self.tls_hosts.insert(host);
+        self
+    }
+
+    /// Speaks plain HTTP to `host`. May be given for several hosts; loopback hosts need it only where a probe
+    /// gets no response that shows the protocol.
+    pub fn plain_http(mut self, host: Host) -> Self {
+        self.plain.insert(host);
+        self
+    }
+
+    /// How long to wait for the headers of an answer, the connection included. Default: 30 s.
+    pub fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.request_timeout = timeout;
+        self
+    }
+
+    /// How long to wait between two pieces of a body, in either direction. Default: 30 s.
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.idle_timeout = timeout;
+        self
+    }
+
+    /// How long to wait for a connection to be made, and as long for its TLS handshake. Default: 10 s.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// How fast a blob must move, either way, taken over each `window` of waiting for the other side.
+    /// Default: 16 KiB a second over 60 s.
+    pub fn least_rate(mut self, bytes_a_second: u64, window: Duration) -> Self {
+        self.rate = LeastRate { bytes_a_second, window };
+        self
+    }
+
+    /// What to send as `User-Agent`. Default: `portolan/` and the version.
+    pub fn user_agent(mut self, name: String) -> Self {
+        self.user_agent = name;
+        self
+    }
+
+    /// Sends `X-Forwarded-For` to the hosts that are asked (not to those that they redirect to):
+    /// to see what a front would do for the client at this address.
+    pub fn forwarded_for(mut self, address: IpAddr) -> Self {
+        self.forwarded_for = Some(address);
+        self
+    }
+
+    /// The client. Reads this machine's root certificates; where there are none, only https fails.
+    #[must_use]
+    pub fn build(mut self) -> Client {
+        self.tls.trust(native_roots());
+        let tls = std::mem::replace(&mut self.tls, TlsSettings::none());
+        let allowed = std::mem::take(&mut self.allowed);
+        let pool = Pool::new(tls, self.connect_timeout, allowed);
+        self.build_over(pool)
+    }
+
+    pub(crate) fn build_over(self, pool: Pool) -> Client {
+        let patience = Patience {
+            answer: self.request_timeout,
+            piece: self.idle_timeout,
+            commit: self.request_timeout * COMMIT_FACTOR,
+            rate: self.rate,
+        };
+        let forwarded_for = self.forwarded_for.map(|address| address.to_string());
+        let authorizer = Arc::new(Authorizer::new(self.credentials));
+        let shared = Arc::new(Shared {
+            pool,
+            patience,
+            user_agent: visible(&self.user_agent),
+            forwarded_for: forwarded_for.as_deref().map(visible),
+            retries: self.retries,
+            broker: Broker::new(Quota::of, self.quotas),
+            chance: self.chance,
+            clock: self.clock,
+            public: self.public,
+            referrers_api: ApiMemory::default(),
+            heads: HeadMemory::default(),
+            conditions: ConditionMemory::default(),
+            mounts: MountMemory::default(),
+            protocols: Protocols::new(self.plain, self.tls_hosts),
+        });
+        Client { shared, authorizer }
+    }
+}
+
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientBuilder")
+    }
+}
+
+/// A header value of what can stand in one.
+fn visible(text: &str) -> HeaderValue {
+    let visible: String = text.chars().filter(|c| matches!(c, ' '..='~')).collect();
+    HeaderValue::from_str(&visible).unwrap_or(HeaderValue::from_static(""))
+}
+
+impl Client {
+    /// Settings to begin with.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder {
+            plain: HashSet::new(),
+            tls_hosts: HashSet::new(),
+            request_timeout: REQUEST_TIMEOUT,
+            idle_timeout: IDLE_TIMEOUT,
+            connect_timeout: CONNECT_TIMEOUT,
+            rate: LeastRate { bytes_a_second: LEAST_RATE, window: RATE_WINDOW },
+            user_agent: concat!("portolan/", env!("CARGO_PKG_VERSION")).to_owned(),
+            forwarded_for: None,
+            credentials: Credentials::none(),
+            retries: Retries::default(),
+            quotas: HashMap::new(),
+            chance: Chance::default(),
+            clock: Box::new(SystemTime::now),
+            public: HashSet::new(),
+            allowed: HashSet::new(),
+            tls: TlsSettings::none(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_stand_in_a_header_is_left_out() {
+        assert_eq!(visible("me/1\r\nX: y é"), "me/1X: y ");
+    }
+}

@@ -1,0 +1,50 @@
+//! What is requested of a whole registry.
+
+use http::Method;
+use oci::{Host, Repository};
+
+use crate::{
+    Client, Error, Fault, RepositoryClient,
+    auth::Access,
+    listing::{Listed, Member, NAMES, PAGE_SIZE, Pages},
+    request::Request,
+};
+
+impl Client {
+    /// Whether a registry answers: a refusal counts too, a server error (5xx) does not. So does one that wants
+    /// a token which there is none for: a repository may have credentials of its own.
+    ///
+    /// # Errors
+    /// When it cannot be reached or is out of order.
+    pub async fn ping(&self, host: &Host) -> Result<(), Error> {
+        let url = self.endpoint(host, &Method::GET, "")?;
+        match self.send(Request::new(Method::GET, url, Access::registry())).await {
+            Ok(_) => Ok(()),
+            Err(error) => match error.fault() {
+                Fault::Status { status, .. } if !status.is_server_error() => Ok(()),
+                Fault::NotFollowed { .. }
+                | Fault::RedirectedNotFound { .. }
+                | Fault::Credentials { .. } => Ok(()),
+                Fault::Token { cause } if !cause.is_unreachable() => Ok(()),
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// The names of all repositories of a registry, in its order.
+    ///
+    /// # Errors
+    /// Also when the registry does not offer this, as many public ones do not, or when there is no
+    /// end of pages.
+    pub async fn catalog(&self, host: &Host) -> Result<Listed<Repository>, Error> {
+        let url = self.endpoint(host, &Method::GET, &format!("_catalog?n={PAGE_SIZE}"))?;
+        let first = Request::new(Method::GET, url, Access::catalog());
+        Pages::begin(self, first, NAMES).await?.names(Member::Repositories).await
+    }
+
+    /// A repository at a registry. Asks nothing yet.
+    #[must_use]
+    pub fn repository(&self, host: &Host, name: &Repository) -> RepositoryClient {
+        RepositoryClient::new(self.clone(), host.clone(), host.repository(name))
+    }
+}

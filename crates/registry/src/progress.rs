@@ -1,0 +1,43 @@
+//! How far an upload is, as responses say it.
+//!
+//! Source: distribution-spec 1.1, "Pushing blobs".
+
+use axum::response::{IntoResponse as _, Response};
+use http::{
+    HeaderName, StatusCode,
+    header::{LOCATION, RANGE},
+};
+use oci::Repository;
+
+use crate::upload_id::UploadId;
+
+const DOCKER_UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
+
+/// How far an upload is.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    pub(crate) location: String,
+    /// Bytes so far.
+    pub(crate) received: u64,
+    id: UploadId,
+}
+
+impl Progress {
+    pub(crate) fn new(name: &Repository, id: UploadId, received: u64) -> Self {
+        Self { location: format!("/v2/{name}/blobs/uploads/{id}"), received, id }
+    }
+
+    /// The `Range` header; nothing received is written as one byte too, as every registry does.
+    pub(crate) fn range(&self) -> String {
+        format!("0-{}", self.received.saturating_sub(1))
+    }
+
+    pub(crate) fn answer(self, status: StatusCode) -> Response {
+        let headers = [
+            (RANGE, self.range()),
+            (DOCKER_UPLOAD_UUID, self.id.to_string()),
+            (LOCATION, self.location),
+        ];
+        (status, headers).into_response()
+    }
+}
