@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     metadata::Metadata,
-    tidy::{Files, Offence},
+    offence::{Files, Offence},
 };
 
 const MANIFEST: &str = "Cargo.toml";

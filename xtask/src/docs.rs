@@ -1,6 +1,6 @@
 //! Every page in `docs/` is linked from where readers begin: `README.md` or `ARCHITECTURE.md`.
 
-use crate::tidy::{Files, Offence};
+use crate::offence::{Files, Offence};
 
 const ENTRANCES: [&str; 2] = ["README.md", "ARCHITECTURE.md"];
 

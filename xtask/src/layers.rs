@@ -3,7 +3,7 @@
 
 use crate::{
     metadata::{Metadata, Package},
-    tidy::Offence,
+    offence::Offence,
 };
 
 /// A crate, and those of ours that it may import (normal and build dependencies). Some do not

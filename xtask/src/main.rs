@@ -3,10 +3,13 @@
 //! Chores read the repository and say what is wrong; none of them changes a file. What rustc,
 //! clippy, rustfmt and cargo-deny check already is not repeated here.
 
+mod cycles;
 mod dependencies;
 mod docs;
 mod layers;
 mod metadata;
+mod modules;
+mod offence;
 mod paths;
 mod source;
 mod tidy;
@@ -21,8 +24,8 @@ use anyhow::bail;
 
 const CHORES: &str = "\
 Chores:
-  cargo xtask tidy    checks the house rules that no compiler checks: who imports whom, headers and
-                      sizes of files, unfinished marks, paths of one machine, pages that nothing
+  cargo xtask tidy    checks the house rules that no compiler checks: who imports whom, cycles of imports,
+                      headers and sizes of files, unfinished marks, paths of one machine, pages that nothing
                       links to, reasons of dependencies; lists every offence
 ";
 

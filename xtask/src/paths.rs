@@ -1,6 +1,6 @@
 //! No file names a place of the machine that it was written on.
 
-use crate::tidy::Offence;
+use crate::offence::Offence;
 
 /// Folders in which somebody's working copy, and nothing that a user has, may lie.
 const PLACES: [&str; 3] = [concat!("/ro", "ot/"), concat!("/ho", "me/"), concat!("/wo", "rk/")];

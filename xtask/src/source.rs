@@ -1,6 +1,6 @@
 //! What a Rust file owes its reader: a header, a bearable size, and nothing unfinished.
 
-use crate::tidy::Offence;
+use crate::offence::Offence;
 
 /// Within how many lines the header stands: attributes may come before it.
 const HEADER_LINES: usize = 3;

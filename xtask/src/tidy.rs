@@ -4,8 +4,7 @@
 //! function of their text, in the file named for it.
 
 use std::{
-    collections::BTreeMap,
-    fmt, fs,
+    fs,
     io::Write,
     path::Path,
     process::{Command, ExitCode},
@@ -13,35 +12,17 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 
-use crate::{dependencies, docs, layers, metadata::Metadata, paths, source};
-
-/// A breach of a rule.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Offence {
-    /// The file, from the root of the repository.
-    pub(crate) file: String,
-    /// The line, counted from 1; 0 when it is about the file as a whole.
-    pub(crate) line: usize,
-    /// What is wrong, and how to correct it.
-    pub(crate) what: String,
-}
-
-impl fmt::Display for Offence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.line {
-            0 => write!(f, "{}: {}", self.file, self.what),
-            line => write!(f, "{}:{line}: {}", self.file, self.what),
-        }
-    }
-}
-
-/// The text files of the repository, by their path from its root.
-pub(crate) type Files = BTreeMap<String, String>;
+use crate::{
+    cycles, dependencies, docs, layers,
+    metadata::Metadata,
+    offence::{Files, Offence},
+    paths, source,
+};
 
 /// Checks everything, and lists all offences in `out`.
 ///
 /// # Errors
-/// When cargo or git cannot be asked, or a file cannot be read.
+/// When cargo or git cannot be asked, or a file cannot be read or is not Rust.
 pub(crate) fn run(out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let metadata =
         Metadata::parse(&output("cargo", &["metadata", "--format-version", "1", "--no-deps"])?)?;
@@ -49,7 +30,7 @@ pub(crate) fn run(out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     if !files.contains_key("README.md") {
         writeln!(out, "note: there is no README.md yet, so links to docs/ are not checked")?;
     }
-    let offences = check(&metadata, &files);
+    let offences = check(&metadata, &files)?;
     for offence in &offences {
         writeln!(out, "{offence}")?;
     }
@@ -61,17 +42,18 @@ pub(crate) fn run(out: &mut dyn Write) -> anyhow::Result<ExitCode> {
 }
 
 /// All the rules, in the order in which files come.
-fn check(metadata: &Metadata, files: &Files) -> Vec<Offence> {
+fn check(metadata: &Metadata, files: &Files) -> anyhow::Result<Vec<Offence>> {
     let sources = files.iter().filter(|(file, _)| file.ends_with(".rs"));
     let mut offences: Vec<Offence> = layers::check(metadata)
         .into_iter()
+        .chain(cycles::check(metadata, files)?)
         .chain(dependencies::check(metadata, files))
         .chain(docs::check(files))
         .chain(files.iter().flat_map(|(file, text)| paths::check(file, text)))
         .chain(sources.flat_map(|(file, text)| source::check(file, text)))
         .collect();
     offences.sort();
-    offences
+    Ok(offences)
 }
 
 /// What git tracks and what it would track; binary files are left out.
