@@ -1,8 +1,9 @@
-//! The sentences that several crates print alike: numbers with their nouns, what is wrong with a YAML file or its
+//! The sentences that several crates print alike: numbers with their nouns, causes of failures, what is wrong with a YAML file or its
 //! encoding, and why TLS failed.
 //!
 //! Pure: no I/O, and no types of any domain. What only one crate says is in that crate.
 
+mod causes;
 mod counted;
 mod slip;
 #[cfg(feature = "tls")]
@@ -11,6 +12,7 @@ mod utf8;
 mod yaml;
 mod yaml_position;
 
+pub use causes::{Cause, Causes};
 pub use counted::{Counted, counted};
 #[cfg(feature = "tls")]
 pub use tls::{certificate_date, pem_fault, tls_fault};

@@ -1,9 +1,6 @@
 //! `portolan mirror`: registry prefix to blob store, totals, exit code.
 
-use std::{
-    collections::HashMap,
-    io::{self, Write},
-};
+use std::io::{self, Write};
 
 use anyhow::Context as _;
 use blob_store::BlobStore;
@@ -12,7 +9,7 @@ use oci::Reference;
 use promoter::report::{Width, row};
 use serde_json::json;
 use transfer::Confirm;
-use wording::counted;
+use wording::{Cause, Causes, counted};
 
 use crate::{
     arguments::{Mirror, Output},
@@ -51,55 +48,37 @@ fn print(printer: &Printer, output: Output, totals: &Totals, confirm: Confirm) -
     match output {
         Output::Json => writeln!(out, "{}", to_json(totals, confirm)),
         Output::Table => {
-            let failures = by_cause(&totals.failed);
-            failures.iter().try_for_each(|alike| print_failures(&mut out, alike, printer.width()))
+            let causes = by_cause(&totals.failed);
+            let mut causes = causes.as_slice().iter();
+            causes.try_for_each(|cause| print_failures(&mut out, cause, printer.width()))
         }
     }
 }
 
-/// The failures that have one cause together, in the order in which the causes came: those whose reasons differ at
-/// most in what was requested.
-fn by_cause(failed: &[Failure]) -> Vec<Vec<&Failure>> {
-    let (mut causes, mut known) = (Vec::<Vec<_>>::new(), HashMap::new());
+/// The failures that have one cause together, in the order in which the causes came.
+fn by_cause(failed: &[Failure]) -> Causes<Vec<&Failure>> {
+    let mut causes = Causes::<Vec<_>>::new(failed.len());
     for failure in failed {
-        let at = *known.entry(cause(failure)).or_insert(causes.len());
-        match causes.get_mut(at) {
-            Some(alike) => alike.push(failure),
-            None => causes.push(vec![failure]),
+        if let Some(cause) = causes.add(&failure.reason) {
+            cause.kept.push(failure);
         }
     }
     causes
 }
 
-/// The reason without what differs from request to request: the method, the URL after its host, digests, and the
-/// repository.
-fn cause(failure: &Failure) -> String {
-    let repository = failure.repository.as_ref().map(|name| format!("/{name}"));
-    let words = failure.reason.split(' ').map(|word| {
-        let bare = word.trim_end_matches([':', ',', ';', ')', '`']);
-        let is_place = repository.as_ref().is_some_and(|name| bare.ends_with(name.as_str()));
-        match bare.split_once("://") {
-            Some((_, rest)) => rest.split('/').next().unwrap_or_default(),
-            None if is_place || matches!(bare, "GET" | "HEAD") => "",
-            None if ["sha256:", "sha512:"].iter().any(|algorithm| bare.contains(algorithm)) => "",
-            None => word,
-        }
-    });
-    words.collect::<Vec<_>>().join(" ")
-}
-
 /// Failures of one cause: one as a row, more of them below their cause.
-fn print_failures(out: &mut impl Write, alike: &[&Failure], width: Width) -> io::Result<()> {
-    let [first, _, ..] = alike else {
-        let rows = alike.iter().map(|failure| row(0, &[format!("failed: {failure}")], width));
-        return rows.into_iter().try_for_each(|row| writeln!(out, "{row}"));
-    };
+fn print_failures(
+    out: &mut impl Write,
+    cause: &Cause<Vec<&Failure>>,
+    width: Width,
+) -> io::Result<()> {
+    let alike = &cause.kept;
+    if let [only] = alike[..] {
+        return writeln!(out, "{}", row(0, &[format!("failed: {only}")], width));
+    }
     let is_tag = |it: &&Failure| matches!(it.reference, Some(Reference::Tag(_)));
     let noun = if alike.iter().all(is_tag) { "tag" } else { "item" };
-    let are_equal = alike.iter().all(|failure| failure.reason == first.reason);
-    let such_as = if are_equal { "" } else { ", such as" };
-    let number = counted(alike.len() as u64, noun);
-    let cause = format!("failed: {number}{such_as}: {}", first.reason);
+    let cause = format!("failed: {}", cause.told(noun));
     writeln!(out, "{}", row(0, &[cause], width))?;
     for name in alike.iter().take(NAMED).filter_map(|failure| failure.name()) {
         writeln!(out, "{}", row(4, &[name], width))?;

@@ -39,6 +39,37 @@ async fn a_promotion_ends_with_0_when_everything_holds() {
 }
 
 #[tokio::test]
+async fn failures_that_differ_in_the_request_only_are_one_cause() {
+    let reads = || Fault::everywhere("/blobs/sha256:").status(403);
+    let pushes = || Fault::on(http::Method::POST, "/blobs/uploads/").status(403);
+    for (of_staging, of_production, status) in [
+        (Some(reads()), None, "403"),
+        (None, Some(pushes()), "403"),
+        (Some(reads().status(503)), None, "503"),
+    ] {
+        let (staging, production) = (TestRegistry::start().await, TestRegistry::start().await);
+        let mut list = String::new();
+        for seed in 1..=3 {
+            let (name, image) = (format!("app{seed}"), fixture::image(seed, 1));
+            staging.load(&format!("team/{name}"), None, &image).await;
+            list += &entry(&name, &image, &["v1"]);
+        }
+        let (from, to) = (staging.prefix("team"), production.prefix("images"));
+        let thin = Thin::new().project("team", &from, &to, &list);
+        of_staging.into_iter().for_each(|fault| staging.fail(fault));
+        of_production.into_iter().for_each(|fault| production.fail(fault));
+        let arguments = ["promote", "--confirm", "--thin-manifest-dir", thin.path()];
+        let ended = run(&arguments).await.expect(1);
+        let (_, failed) = ended.stdout.split_once("\nFailed\n").expect("failures");
+        let cause = failed.lines().next().unwrap_or_default();
+        assert!(cause.starts_with("  3 edges, such as: "), "{failed}");
+        assert!(cause.contains(status), "{cause}");
+        assert!(!failed.contains(" edge: "), "{failed}");
+        assert_eq!(failed.lines().filter(|line| line.contains("team: app")).count(), 3, "{failed}");
+    }
+}
+
+#[tokio::test]
 async fn a_plain_manifest_is_promoted_too() {
     let (staging, production) = (TestRegistry::start().await, TestRegistry::start().await);
     let image = fixture::image(1, 1);

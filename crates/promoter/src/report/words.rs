@@ -2,7 +2,7 @@
 //! Edges that fared alike are one line: a tag that goes to 22 regions is said once.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     io::{self, Write},
     sync::Arc,
 };
@@ -10,7 +10,7 @@ use std::{
 use oci::Digest;
 use promotion_manifest::{DestinationRepository, Edge, EdgeSet, Problem, one_line};
 use transfer::Confirm;
-use wording::counted;
+use wording::{Causes, counted};
 
 use super::{
     Report, Show, Width, costs,
@@ -36,7 +36,7 @@ pub struct WordsReport<W> {
     width: Width,
     fine: BTreeMap<Line, Few>,
     amiss: BTreeMap<Line, Few>,
-    causes: HashMap<Arc<str>, Few>,
+    causes: Causes<Few>,
     left_out: u64,
     projects: BTreeMap<String, Summary>,
 }
@@ -94,7 +94,7 @@ impl<W: Write> WordsReport<W> {
             width,
             fine: BTreeMap::new(),
             amiss: BTreeMap::new(),
-            causes: HashMap::new(),
+            causes: Causes::new(MAX_LINES),
             left_out: 0,
             projects: BTreeMap::new(),
         }
@@ -117,11 +117,10 @@ impl<W: Write> WordsReport<W> {
         }
     }
 
-    fn add_cause(&mut self, reason: &Arc<str>, name: impl FnOnce() -> String) {
-        if self.causes.len() < MAX_LINES || self.causes.contains_key(reason) {
-            self.causes.entry(Arc::clone(reason)).or_default().add(name);
-        } else {
-            self.left_out += 1;
+    fn add_cause(&mut self, reason: &str, name: impl FnOnce() -> String) {
+        match self.causes.add(reason) {
+            Some(cause) => cause.kept.add(name),
+            None => self.left_out += 1,
         }
     }
 
@@ -138,14 +137,14 @@ impl<W: Write> WordsReport<W> {
     }
 
     fn write_causes(&mut self) -> io::Result<()> {
-        let mut causes: Vec<_> = self.causes.iter().collect();
-        causes.sort_by(|a, b| b.1.count.cmp(&a.1.count).then(a.0.cmp(b.0)));
+        let mut causes: Vec<_> = self.causes.as_slice().iter().collect();
+        causes.sort_by(|a, b| b.count().cmp(&a.count()).then(a.example().cmp(b.example())));
         if !causes.is_empty() {
             writeln!(self.out, "\nFailed")?;
         }
-        for (reason, edges) in causes {
-            let cause = format!("{}: {reason}", counted(edges.count, "edge"));
-            writeln!(self.out, "{}", row(2, &[cause], self.width))?;
+        for cause in causes {
+            let edges = &cause.kept;
+            writeln!(self.out, "{}", row(2, &[cause.told("edge")], self.width))?;
             for name in &edges.names {
                 let parts: Vec<_> = name.split("  ").collect();
                 writeln!(self.out, "{}", row(4, &parts, self.width))?;
