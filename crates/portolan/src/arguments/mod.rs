@@ -72,10 +72,12 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// The log filter where none is given: servers tell what they do, jobs have a report for that.
+    /// The log filter where none is given: servers tell what they do, jobs have a report for that. The
+    /// demonstration checks what it prints, and a warning would stand in the middle of it.
     pub(crate) const fn default_log(&self) -> &'static str {
         match self {
             Self::Serve(_) | Self::Store(_) | Self::Registry(_) => "info",
+            Self::Demo(_) => "error",
             _ => "warn",
         }
     }

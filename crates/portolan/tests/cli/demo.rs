@@ -5,7 +5,10 @@ use std::fs;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use crate::harness::{Ended, end_of, portolan, run, signal};
+use crate::{
+    harness::{Ended, end_of, portolan, run, signal},
+    pty::Terminal,
+};
 
 #[tokio::test]
 async fn the_demonstration_checks_itself_and_leaves_nothing() {
@@ -22,6 +25,26 @@ async fn the_demonstration_checks_itself_and_leaves_nothing() {
     let wide = lines.find(|line| line.chars().count() > 80);
     assert_eq!(wide, None, "a line is wider than 80 columns");
     assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 0);
+}
+
+#[tokio::test]
+async fn no_log_line_is_among_the_output_of_a_demonstration_on_a_terminal() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let terminal = Terminal::open(60, 80);
+    let mut command = tokio::process::Command::new("sh");
+    command.args(["-c", "ulimit -n 256; exec \"$PORTOLAN\" demo --exit"]).kill_on_drop(true);
+    command.env("PORTOLAN", env!("CARGO_BIN_EXE_portolan")).env("TMPDIR", directory.path());
+    command.env_remove("PORTOLAN_LOG");
+    let mut child = terminal.start(&mut command);
+    drop(command);
+    assert_eq!(child.wait().await.expect("it ends").code(), Some(0));
+    let lines = terminal.lines().await;
+    let text = lines.join("\n");
+    assert!(text.contains("docker pull"), "{text}");
+    assert!(!text.contains("WARN") && !text.contains("limit of open files"), "{text}");
+    // The name of a directory is left whole.
+    let mut lines = lines.iter().filter(|line| !line.contains("portolan-demo-"));
+    assert_eq!(lines.find(|line| line.chars().count() > 80), None, "{text}");
 }
 
 #[tokio::test]
