@@ -76,6 +76,8 @@ pub(super) struct AdaptiveRate {
     trial: Option<Trial>,
     /// Requests a second in the interval before, if there were enough of them.
     measured: Option<f64>,
+    /// Whether the last response took longer than any interval.
+    is_slow: bool,
     /// When the rate was lowered last.
     decreased: Option<Instant>,
     /// When a lowered rate came back last.
@@ -98,6 +100,7 @@ impl AdaptiveRate {
             usual: Tally { responses: 0, refused: 0 },
             trial: None,
             measured: None,
+            is_slow: false,
             decreased: None,
             restored: None,
             suspected: 0,
@@ -123,9 +126,9 @@ impl AdaptiveRate {
     /// way then were too many for the same reason.
     pub(super) fn received(&mut self, sent: Instant, response: Response, now: Instant) {
         self.advance(now);
-        let is_slow = now.saturating_duration_since(sent) >= SHORTEST;
+        self.is_slow = now.saturating_duration_since(sent) >= LONGEST;
         let is_counted_already = self.decreased.is_some_and(|decreased| sent < decreased);
-        if sent < self.interval.begin && (is_counted_already || !is_slow) {
+        if sent < self.interval.begin && (is_counted_already || !self.is_slow) {
             return;
         }
         match response {
@@ -257,7 +260,7 @@ impl AdaptiveRate {
         self.measured = is_sampled.then(|| interval.sent_rate().max(former));
         // A slow host that has not responded yet says nothing of a rate that it refused.
         let is_refused_rate = self.lowered.is_some_and(|lowered| !lowered.is_restart);
-        if interval.responses() == 0 && interval.sent > 0 && is_refused_rate {
+        if self.is_slow && interval.responses() == 0 && interval.sent > 0 && is_refused_rate {
             return;
         }
         if interval.share() > MOST_TOLERATED || interval.responses() == 0 {
