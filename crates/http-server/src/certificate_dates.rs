@@ -73,9 +73,9 @@ pub(crate) fn out_of_date(
 fn problem(certificate: &CertificateDer<'_>, now: UnixTime) -> Option<Problem> {
     let parsed = ParsedCertificate::try_from(certificate).ok()?;
     let algorithms = ring::default_provider().signature_verification_algorithms.all;
-    let nobody = RootCertStore::empty();
+    let no_roots = RootCertStore::empty();
     let verified =
-        verify_server_cert_signed_by_trust_anchor(&parsed, &nobody, &[], now, algorithms);
+        verify_server_cert_signed_by_trust_anchor(&parsed, &no_roots, &[], now, algorithms);
     let Err(Error::InvalidCertificate(error)) = verified else { return None };
     match error {
         CertificateError::ExpiredContext { not_after, .. } => {

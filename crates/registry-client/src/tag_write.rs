@@ -141,7 +141,7 @@ impl RepositoryClient {
                 return Err(request.asked().fails(Fault::LostRace { tries: MAX_WRITES }).into());
             }
             writes += 1;
-            match self.put(&reference, &media_type, bytes.clone(), &condition).await {
+            match self.put_complete(&reference, &media_type, &bytes, &condition).await {
                 Ok(_) => {
                     self.note_written(rejected, &condition);
                     seen.wrote(digest);
@@ -182,11 +182,38 @@ impl RepositoryClient {
             if reread == MAX_REREADS {
                 break;
             }
-            let half = LONGEST_WAIT * 2_u32.pow(reread) / 2;
-            sleep(half + self.client().jitter(half)).await;
+            self.wait_for_replicas(reread).await;
         }
         let request = self.request(Method::GET, &format!("manifests/{reference}"))?;
         Err(request.asked().fails(Fault::StaleTag))
+    }
+
+    /// Writes a manifest of which all that it lists was seen there. A registry that does not know some of it for the
+    /// moment is asked again: a replica may be late, and the file storage of distribution 2 does not know a manifest
+    /// while it is written under another tag.
+    async fn put_complete(
+        &self,
+        reference: &Reference,
+        media_type: &str,
+        bytes: &Bytes,
+        condition: &Condition,
+    ) -> Result<Digest, Error> {
+        let mut rereads = 0;
+        loop {
+            match self.put(reference, media_type, bytes.clone(), condition).await {
+                Ok((digest, _)) => return Ok(digest),
+                Err(error) if !error.is_unknown_content() || rereads == MAX_REREADS => {
+                    return Err(error);
+                }
+                Err(_) => self.wait_for_replicas(rereads).await,
+            }
+            rereads += 1;
+        }
+    }
+
+    async fn wait_for_replicas(&self, rereads: u32) {
+        let half = LONGEST_WAIT * 2_u32.pow(rereads) / 2;
+        sleep(half + self.client().jitter(half)).await;
     }
 
     /// Whether a refused write of a tag that was not found shows that it exists: by a 412 from a host that knows the
@@ -218,7 +245,7 @@ impl RepositoryClient {
             return Ok(memory.is_accepted(host, kind));
         }
         let by_digest = Reference::Digest(Digest::sha256(bytes));
-        match self.put(&by_digest, media_type, bytes.clone(), &Condition::Other(NO_ETAG)).await {
+        match self.put_complete(&by_digest, media_type, bytes, &Condition::Other(NO_ETAG)).await {
             Ok(_) => memory.note_accepted(host, kind),
             Err(error) if is_condition_refused(&error) => return Ok(false),
             Err(error) => return Err(error),
@@ -314,8 +341,8 @@ impl NewTag<'_> {
 
     async fn put(&self, condition: &Condition) -> Result<TagWrite, Error> {
         let reference = Reference::Tag(self.tag.clone());
-        let put = self.repository.put(&reference, self.media_type, self.bytes.clone(), condition);
-        Ok(TagWrite::Written(put.await?.0))
+        let put = self.repository.put_complete(&reference, self.media_type, self.bytes, condition);
+        Ok(TagWrite::Written(put.await?))
     }
 
     async fn found(&self) -> Result<Found, Error> {
@@ -373,6 +400,7 @@ impl Refused {
 /// that do not accept such a header.
 fn is_condition_refused(error: &Error) -> bool {
     matches!(error.status().map(|status| status.as_u16()), Some(400 | 412 | 501))
+        && !error.is_unknown_content()
 }
 
 /// Whether the write may have been done although there was no response.

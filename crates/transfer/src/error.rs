@@ -3,7 +3,7 @@
 
 use std::{fmt, sync::Arc};
 
-use oci::{Digest, ErrorCode, ManifestError};
+use oci::{Digest, ManifestError};
 use registry_client::RepositoryClient;
 
 /// What is being moved.
@@ -111,15 +111,10 @@ impl Error {
         !self.follows_from_source() && (self.is_transient() || self.is_unreachable())
     }
 
-    /// Whether a registry refused a manifest because it does not know something that the manifest lists. The
-    /// specification's code is the second; registries use the others too.
+    /// Whether a registry refused a manifest because it does not know something that the manifest lists.
     pub(crate) fn is_unknown_content(&self) -> bool {
-        let codes =
-            [ErrorCode::BlobUnknown, ErrorCode::ManifestBlobUnknown, ErrorCode::ManifestUnknown];
         matches!(self, Self::Destination(_))
-            && self
-                .of_registry()
-                .is_some_and(|error| codes.iter().any(|code| error.has_code(*code)))
+            && self.of_registry().is_some_and(registry_client::Error::is_unknown_content)
     }
 
     /// Whether the content could not be had, at the source or, for that reason, at a destination.

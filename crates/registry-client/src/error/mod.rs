@@ -225,6 +225,15 @@ impl Error {
             _ => false,
         }
     }
+
+    /// Whether the registry refused a manifest because it does not know something that the manifest lists. The
+    /// specification's code is the second; registries use the others too.
+    #[must_use]
+    pub fn is_unknown_content(&self) -> bool {
+        [ErrorCode::BlobUnknown, ErrorCode::ManifestBlobUnknown, ErrorCode::ManifestUnknown]
+            .into_iter()
+            .any(|code| self.has_code(code))
+    }
 }
 
 impl fmt::Display for Error {

@@ -323,6 +323,43 @@ async fn a_merge_goes_on_without_conditions_where_they_are_rejected() {
     }
 }
 
+/// The response of distribution 2 to a manifest, while it writes one that this one lists under another tag.
+const UNKNOWN: &str = r#"{"errors":[
+    {"code":"DIGEST_INVALID","message":"provided digest did not match uploaded content"},
+    {"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown to registry"}]}"#;
+
+fn unknown() -> Fault {
+    Fault::on(Method::PUT, "/manifests/v1").status(400).body(UNKNOWN)
+}
+
+#[tokio::test]
+async fn a_tag_is_written_though_the_registry_does_not_know_what_it_lists_for_a_moment() {
+    let image = fixture::image(1, 1);
+    let registry = TestRegistry::start().await;
+    registry.load("app", None, &image).await;
+    let repository = repository(&registry);
+    registry.fail(unknown().times(2));
+    let written = put(&repository, &image).await.expect("known by now");
+    assert_eq!((written, puts(&registry)), (TagWrite::Written(image.digest()), 3));
+    registry.fail(unknown().times(2));
+    add(&repository, &image, "key").await.expect("merged").expect("written");
+    // None of the responses was taken for the refusal of a condition.
+    registry.clear_requests();
+    assert_eq!(put(&repository, &image).await.expect("an answer"), TagWrite::Taken);
+    assert_eq!((puts(&registry), registry.requests().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_tag_whose_content_the_registry_does_not_know_at_all_is_refused() {
+    let image = fixture::image(1, 1);
+    let registry = TestRegistry::start().await;
+    registry.load("app", None, &image).await;
+    registry.fail(unknown());
+    let error = put(&repository(&registry), &image).await.expect_err("refused");
+    assert!(error.to_string().contains("MANIFEST_BLOB_UNKNOWN"), "{error}");
+    assert_eq!((puts(&registry), registry.tags("app").await), (5, Vec::<String>::new()));
+}
+
 /// Merges `key` at a tag that is on `theirs`. After the first read, the next `stale` reads find no tag.
 async fn merge_with_stale_reads(registry: &TestRegistry, stale: usize) -> Result<(), Error> {
     let (ours, theirs) = (fixture::image(1, 1), fixture::image(2, 1));
