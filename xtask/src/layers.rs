@@ -15,6 +15,8 @@ const TABLE: &[(&str, &[&str])] = &[
     ("cloud-ranges", &[]),
     ("promotion-manifest", &["oci", "wording"]),
     ("blob-index", &["oci"]),
+    // Promotion manifests on the disk and in git.
+    ("manifest-source", &["oci", "wording", "promotion-manifest"]),
     // The way in.
     ("http-server", &["wording"]),
     // The protocols.
@@ -25,13 +27,25 @@ const TABLE: &[(&str, &[&str])] = &[
     ("trust", &["oci", "registry-client"]),
     // The front decides without asking a registry, and never reads what is to be promoted.
     ("redirector", &["oci", "wording", "cloud-ranges", "blob-index", "http-server"]),
-    ("promoter", &["oci", "wording", "promotion-manifest", "registry-client", "transfer", "trust"]),
+    (
+        "promoter",
+        &[
+            "oci",
+            "wording",
+            "promotion-manifest",
+            "manifest-source",
+            "registry-client",
+            "transfer",
+            "trust",
+        ],
+    ),
     (
         "mirror",
         &[
             "oci",
             "wording",
             "promotion-manifest",
+            "manifest-source",
             "registry-client",
             "blob-store",
             "blob-index",
@@ -39,7 +53,17 @@ const TABLE: &[(&str, &[&str])] = &[
         ],
     ),
     // An auditor does not rely on the promoter's own word.
-    ("auditor", &["oci", "promotion-manifest", "registry-client", "trust", "http-server"]),
+    (
+        "auditor",
+        &[
+            "oci",
+            "promotion-manifest",
+            "manifest-source",
+            "registry-client",
+            "trust",
+            "http-server",
+        ],
+    ),
     ("registry", &["oci", "wording", "http-server"]),
     // Anyone's dev-dependency, and nobody's normal one.
     ("testkit", &["oci", "registry"]),
@@ -50,6 +74,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "wording",
             "cloud-ranges",
             "promotion-manifest",
+            "manifest-source",
             "blob-index",
             "http-server",
             "registry-client",

@@ -3,11 +3,11 @@
 
 use futures_util::{StreamExt as _, stream};
 use transfer::{Content, Destination, Image};
+use wording::list;
 
 use crate::{
     Outcome, Run, doubts,
     hosts::Reason,
-    list::list,
     work::{Lacks, Origin, Target, Work},
 };
 

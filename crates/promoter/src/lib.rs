@@ -1,7 +1,7 @@
 //! Promotion: makes destination registries hold what promotion manifests ask for, and says of every
 //! edge what became of it. The rules are in `docs/promotion.md`.
 //!
-//! The flow is [`load`], then [`promote`]: inventory, sources, plan, reading, execute, looking again. What a
+//! The edges come from the crate `manifest-source`; [`promote`] is the flow: inventory, sources, plan, reading, execute, looking again. What a
 //! manifest means is decided in `promotion-manifest`; how bytes move, in `transfer`.
 
 mod attachments;
@@ -13,8 +13,6 @@ mod execute;
 mod hosts;
 mod interruption;
 mod inventory;
-mod list;
-mod load;
 mod metrics;
 mod not_copied;
 mod outcome;
@@ -39,7 +37,6 @@ use transfer::{Confirm, Image, InFlight, Progress, Stop};
 pub use ending::{Ending, LeftOut, Unchecked};
 pub use estimate::{Estimate, HostEstimate};
 pub use hosts::Clients;
-pub use load::{Changes, Choice, LoadError, Loaded, ManifestSource, ProjectGlob, load};
 pub use metrics::metrics;
 pub use outcome::{EdgeRef, Outcome, Summary, Verdict};
 pub use public_name::{PublicName, Unanswered};

@@ -2,8 +2,9 @@
 
 use oci::Descriptor;
 use transfer::Image;
+use wording::list;
 
-use crate::{hosts::Reason, list::list};
+use crate::hosts::Reason;
 
 /// How many layers a note names.
 const NAMED: usize = 3;

@@ -5,6 +5,7 @@
 
 mod causes;
 mod counted;
+mod list;
 mod slip;
 #[cfg(feature = "tls")]
 mod tls;
@@ -14,6 +15,7 @@ mod yaml_position;
 
 pub use causes::{Cause, Causes};
 pub use counted::{Counted, counted};
+pub use list::{and_more, list};
 #[cfg(feature = "tls")]
 pub use tls::{certificate_date, pem_fault, tls_fault};
 pub use utf8::{NotUtf8, utf8};

@@ -83,7 +83,7 @@ pub(crate) struct Manifests {
 pub(crate) struct Choosing {
     /// Only projects whose name matches: `*` is any text, `?` any character (repeatable)
     #[arg(long, value_name = "GLOB")]
-    pub project: Vec<promoter::ProjectGlob>,
+    pub project: Vec<manifest_source::ProjectGlob>,
 
     /// Only what is asked for now and was not at this git revision
     #[arg(long, value_name = "REV", group = "changes")]

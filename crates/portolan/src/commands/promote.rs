@@ -8,9 +8,9 @@ use std::{
 };
 
 use anyhow::Context as _;
+use manifest_source::{Choice, ManifestSource};
 use promoter::{
-    AttachmentsTo, BrokenAttachments, Choice, Clients, Ending, ManifestSource, PublicName,
-    Settings,
+    AttachmentsTo, BrokenAttachments, Clients, Ending, PublicName, Settings,
     report::{JsonReport, Report, Reports, Show, WordsReport},
 };
 use promotion_manifest::{EdgeSet, Registry};
@@ -29,7 +29,7 @@ use crate::{
 };
 
 pub(crate) async fn run(promote: &Promote, printer: &Printer) -> anyhow::Result<Exit> {
-    let loaded = promoter::load(&source(&promote.manifests)?, &choice(&promote.choice)?)?;
+    let loaded = manifest_source::load(&source(&promote.manifests)?, &choice(&promote.choice)?)?;
     let (edges, problems) = (loaded.edges, loaded.problems);
     let stop = signals::stop_on_termination(promote.deadline)?;
     let client = super::client(&promote.registries)?;
@@ -76,9 +76,9 @@ fn source(manifests: &Manifests) -> anyhow::Result<ManifestSource> {
 fn choice(choosing: &Choosing) -> anyhow::Result<Choice> {
     let Choosing { project, changed_since, changed_in, since } = choosing;
     let changes = match (changed_since, changed_in, since) {
-        (Some(revision), _, _) => Some(promoter::Changes::Since(revision.clone())),
+        (Some(revision), _, _) => Some(manifest_source::Changes::Since(revision.clone())),
         (_, Some(range), _) => Some(range.parse().context("--changed-in")?),
-        (_, _, Some(time)) => Some(promoter::Changes::Within(time.clone())),
+        (_, _, Some(time)) => Some(manifest_source::Changes::Within(time.clone())),
         (None, None, None) => None,
     };
     Ok(Choice { projects: project.clone(), changes })

@@ -13,9 +13,10 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use blob_store::BlobStore;
+use manifest_source::{Choice, ManifestSource};
 use oci::{Host, Reference, Repository};
 use promoter::{
-    Choice, Clients, ManifestSource, Settings, Summary, Verdict,
+    Clients, Settings, Summary, Verdict,
     report::{Show, Width, WordsReport, row},
 };
 use registry_client::Client;
@@ -118,7 +119,7 @@ async fn promote_once(
     out: &mut (dyn Write + Send),
 ) -> anyhow::Result<Summary> {
     let source = ManifestSource::ThinDirectory(directory.to_owned());
-    let loaded = promoter::load(&source, &Choice::default())?;
+    let loaded = manifest_source::load(&source, &Choice::default())?;
     ensure!(loaded.problems.is_empty(), "problems in the manifests: {:?}", loaded.problems);
     let (_stopper, stop) = transfer::stop();
     let mut report = WordsReport::new(out, Show::Changes, COLUMNS);

@@ -10,16 +10,13 @@ use std::{
 use oci::Digest;
 use promotion_manifest::{DestinationRepository, Edge, EdgeSet, Problem, one_line};
 use transfer::Confirm;
-use wording::{Causes, counted};
+use wording::{Causes, and_more, counted, list};
 
 use super::{
     Report, Show, Width, costs,
     layout::{Table, row},
 };
-use crate::{
-    Ending, Outcome, Summary, Verdict,
-    list::{and_more, list},
-};
+use crate::{Ending, Outcome, Summary, Verdict};
 
 /// The most lines of one kind (what holds, or what does not, or causes of failure) that are kept in
 /// memory; edges beyond are counted, and left to the JSON report. The whole Kubernetes tree has

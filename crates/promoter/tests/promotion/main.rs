@@ -4,7 +4,6 @@
 
 mod attachment_races;
 mod attachments;
-mod changes;
 mod costs;
 mod dangling;
 mod faults;
@@ -12,7 +11,6 @@ mod first;
 mod harness;
 mod hollow;
 mod kinds;
-mod load;
 mod presence;
 mod races;
 mod report;

@@ -22,7 +22,7 @@ const TIME_ZONE: u64 = DAY;
 
 /// A time in the past.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Time {
+pub(crate) enum Time {
     /// So many units ago.
     Span {
         /// How many.
@@ -41,7 +41,7 @@ pub(super) enum Time {
 
 impl Time {
     /// Reads a span or a date.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         if let Some(seconds) = midnight(text) {
             return Some(Self::Date { text: text.to_owned(), seconds });
@@ -57,12 +57,12 @@ impl Time {
     }
 
     /// Whether this day has not begun in any time zone, `now` being in seconds since 1970.
-    pub(super) fn is_in_future(&self, now: u64) -> bool {
+    pub(crate) fn is_in_future(&self, now: u64) -> bool {
         matches!(self, Self::Date { seconds, .. } if *seconds > now + TIME_ZONE)
     }
 
     /// The text for git.
-    pub(super) fn for_git(&self) -> String {
+    pub(crate) fn for_git(&self) -> String {
         match self {
             Self::Span { number, unit } => format!("{number} {unit}s ago"),
             Self::Date { text, .. } => format!("{text}T00:00:00"),
@@ -70,7 +70,7 @@ impl Time {
     }
 
     /// Whether `seconds` since 1970 can be this time: git may have read a date as another one.
-    pub(super) fn may_be(&self, seconds: u64) -> bool {
+    pub(crate) fn may_be(&self, seconds: u64) -> bool {
         match self {
             Self::Span { .. } => true,
             Self::Date { seconds: midnight, .. } => midnight.abs_diff(seconds) <= TIME_ZONE,

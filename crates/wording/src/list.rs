@@ -3,14 +3,16 @@
 use std::fmt::Display;
 
 /// The first `most` of `names`, and the number of the others: `a, b and 3 more`.
-pub(crate) fn list<T: Display>(names: impl IntoIterator<Item = T>, most: usize) -> String {
+#[must_use]
+pub fn list<T: Display>(names: impl IntoIterator<Item = T>, most: usize) -> String {
     let mut names = names.into_iter();
     let named: Vec<_> = names.by_ref().take(most).map(|name| name.to_string()).collect();
     and_more(&named, names.count() as u64)
 }
 
 /// These names, and the number of others that are not named.
-pub(crate) fn and_more(named: &[String], more: u64) -> String {
+#[must_use]
+pub fn and_more(named: &[String], more: u64) -> String {
     let named = named.join(", ");
     if more == 0 { named } else { format!("{named} and {more} more") }
 }

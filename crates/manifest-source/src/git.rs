@@ -10,7 +10,13 @@ use std::{
     time::SystemTime,
 };
 
-use super::{Found, LoadError, ManifestSource, directory_and_name, disk, time::Time};
+use crate::{
+    LoadError, ManifestSource,
+    choice::directory_and_name,
+    disk,
+    found::{FOLDERS, Found, MAX_FILES},
+    time::Time,
+};
 
 /// What git says of a name that is not a revision.
 const NO_REVISION: &str = "Needed a single revision";
@@ -20,13 +26,13 @@ const PLACES: [&str; 5] =
     ["GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_PREFIX"];
 
 /// The directory of the manifests, in a git repository.
-pub(super) struct Repository {
+pub(crate) struct Repository {
     directory: PathBuf,
 }
 
 impl Repository {
     /// The repository that `source` lies in.
-    pub(super) fn of(source: &ManifestSource) -> Result<Self, LoadError> {
+    pub(crate) fn of(source: &ManifestSource) -> Result<Self, LoadError> {
         let directory = match source {
             ManifestSource::File(path) => directory_and_name(path).0.to_owned(),
             ManifestSource::ThinDirectory(directory) => directory.clone(),
@@ -38,7 +44,7 @@ impl Repository {
     }
 
     /// What a name of a revision means.
-    pub(super) fn revision(&self, name: &str) -> Result<Revision, LoadError> {
+    pub(crate) fn revision(&self, name: &str) -> Result<Revision, LoadError> {
         if is_time_in_reflog(name) {
             return Err(LoadError::ReflogTime(name.to_owned()));
         }
@@ -57,7 +63,7 @@ impl Repository {
     }
 
     /// The last commit on the first-parent line of HEAD that is older than `time`; none if all are younger.
-    pub(super) fn before(&self, time: &str) -> Result<Option<Revision>, LoadError> {
+    pub(crate) fn before(&self, time: &str) -> Result<Option<Revision>, LoadError> {
         let no_time = || LoadError::NoTime(time.to_owned());
         let parsed = Time::parse(time).ok_or_else(no_time)?;
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
@@ -126,7 +132,7 @@ fn ask(directory: &Path, what: &str, arguments: &[&str]) -> Result<Vec<u8>, Load
 }
 
 /// The directory as it was at a commit.
-pub(super) struct Revision {
+pub(crate) struct Revision {
     directory: PathBuf,
     /// What its directory and files are called in messages: ` at commit <object>`.
     suffix: String,
@@ -157,27 +163,26 @@ impl Revision {
     }
 
     /// What follows the name of a directory or file that is not found here: ` at commit <object>`.
-    pub(super) fn suffix(&self) -> &str {
+    pub(crate) fn suffix(&self) -> &str {
         &self.suffix
     }
 
     /// The files below the folders that projects are in; what is hidden is tools' own.
-    pub(super) fn list(&self) -> Result<Found, LoadError> {
-        let is_in_folder = |path: &str| {
-            path.split_once('/').is_some_and(|(folder, _)| disk::FOLDERS.contains(&folder))
-        };
+    pub(crate) fn list(&self) -> Result<Found, LoadError> {
+        let is_in_folder =
+            |path: &str| path.split_once('/').is_some_and(|(folder, _)| FOLDERS.contains(&folder));
         let is_shown = |path: &&String| {
             is_in_folder(path) && !path.split('/').any(|part| part.starts_with('.'))
         };
         let files: Vec<_> = self.objects.keys().filter(is_shown).cloned().collect();
-        if files.len() >= disk::MAX_FILES {
+        if files.len() >= MAX_FILES {
             return Err(LoadError::TooMany(self.directory.display().to_string()));
         }
         Ok(Found { files, problems: Vec::new() })
     }
 
     /// A file, whole.
-    pub(super) fn read(&self, file: &str) -> io::Result<String> {
+    pub(crate) fn read(&self, file: &str) -> io::Result<String> {
         let object = self.objects.get(file).ok_or(io::ErrorKind::NotFound)?;
         let bytes = self.reader.borrow_mut().read(object)?;
         Ok(wording::utf8(bytes)?)

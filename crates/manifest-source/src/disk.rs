@@ -6,20 +6,16 @@ use std::{
     path::Path,
 };
 
-use promotion_manifest::{MAX_FILE_BYTES, Problem};
+use promotion_manifest::MAX_FILE_BYTES;
 
-use super::{Found, LoadError};
-
-/// The most files that are looked at below the [`FOLDERS`] of a thin manifest directory: fifty times the real
-/// tree's. More means that it was pointed somewhere else.
-pub(super) const MAX_FILES: usize = 10_000;
-
-/// The folders that projects are in. What is beside them is not ours, such as a folder of archived projects.
-pub(super) const FOLDERS: [&str; 2] = ["images", "manifests"];
+use crate::{
+    LoadError,
+    found::{FOLDERS, Found, MAX_FILES},
+};
 
 /// What lies below the [`FOLDERS`] of `directory`. Only a root that cannot be listed is an error: what is deeper is one
 /// project's problem.
-pub(super) fn list(directory: &Path) -> Result<Found, LoadError> {
+pub(crate) fn list(directory: &Path) -> Result<Found, LoadError> {
     let mut found = Found::default();
     let shown = || directory.display().to_string();
     let unread = |source| LoadError::Read { path: shown(), source };
@@ -66,20 +62,10 @@ impl Found {
         }
         Ok(())
     }
-
-    fn problem(&mut self, path: &Path, message: String) {
-        let components: Vec<_> = path.iter().filter_map(|component| component.to_str()).collect();
-        let project = match components[..] {
-            ["images" | "manifests", project, ..] => Some(project.to_owned()),
-            _ => None,
-        };
-        let file = path.display().to_string().into();
-        self.problems.push(Problem { project, file, position: None, message });
-    }
 }
 
 /// A file that was found in a directory, whole. Only regular files are read: others could block, or have no end.
-pub(super) fn read(path: &Path) -> io::Result<String> {
+pub(crate) fn read(path: &Path) -> io::Result<String> {
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
     }
@@ -87,14 +73,14 @@ pub(super) fn read(path: &Path) -> io::Result<String> {
 }
 
 /// A file that the user named, whole: a pipe too, as a shell's `<(…)` makes it.
-pub(super) fn read_named(path: &Path) -> io::Result<String> {
+pub(crate) fn read_named(path: &Path) -> io::Result<String> {
     let file = File::open(path)?;
     fits(file.metadata()?.len())?;
     read_all(file)
 }
 
 /// A stream to its end, if it is short enough.
-pub(super) fn read_all(stream: impl io::Read) -> io::Result<String> {
+pub(crate) fn read_all(stream: impl io::Read) -> io::Result<String> {
     let mut bytes = Vec::new();
     stream.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
     fits(bytes.len() as u64)?;
@@ -102,7 +88,7 @@ pub(super) fn read_all(stream: impl io::Read) -> io::Result<String> {
 }
 
 /// Whether a file of so many bytes is read.
-pub(super) fn fits(size: u64) -> io::Result<()> {
+pub(crate) fn fits(size: u64) -> io::Result<()> {
     let max = MAX_FILE_BYTES as u64;
     if size > max {
         let message = format!("it has more than {max} bytes, the maximum; split it");

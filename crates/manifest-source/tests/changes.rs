@@ -1,8 +1,10 @@
 //! Choosing what to look at: by project, and by git's history. `docs/promotion.md`, "Choosing what to look at".
 
+#![expect(clippy::expect_used, reason = "an expectation that fails is a test that fails")]
+
 use std::{fs, path::Path, process::Command};
 
-use promoter::{Changes, Choice, LoadError, Loaded, ManifestSource, load};
+use manifest_source::{Changes, Choice, LoadError, Loaded, ManifestSource, load};
 use tempfile::TempDir;
 
 /// A thin manifest directory in a git repository.

@@ -1,8 +1,10 @@
 //! Reading promotion manifests from disk: what cannot be read is one project's problem.
 
+#![expect(clippy::expect_used, reason = "an expectation that fails is a test that fails")]
+
 use std::{fs, os::unix::fs::symlink, path::Path};
 
-use promoter::{Choice, LoadError, Loaded, ManifestSource, load};
+use manifest_source::{Choice, LoadError, Loaded, ManifestSource, load};
 use tempfile::TempDir;
 
 const REGISTRIES: &str =

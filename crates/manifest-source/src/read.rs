@@ -1,0 +1,103 @@
+//! From files to promotion manifests and problems, of one state of the manifests.
+
+use std::{io, path::Path};
+
+use promotion_manifest::{Parsed, Problem, PromotionManifest, ThinProject};
+
+use crate::{
+    LoadError,
+    choice::{ManifestSource, directory_and_name},
+    disk,
+    files::Files,
+};
+
+/// The usable projects of one state of the manifests, and every fault of the files.
+#[derive(Debug, Default)]
+pub(crate) struct ReadManifests {
+    pub(crate) manifests: Vec<PromotionManifest>,
+    pub(crate) problems: Vec<Problem>,
+}
+
+/// Reads every manifest at `source`, as `files` has it.
+pub(crate) fn read(source: &ManifestSource, files: &Files) -> Result<ReadManifests, LoadError> {
+    match source {
+        ManifestSource::File(path) => {
+            let shown = path.display().to_string();
+            let (directory, name) = directory_and_name(path);
+            let text = match files {
+                Files::Disk if path.is_dir() => return Err(LoadError::IsDirectory(shown)),
+                Files::Disk => disk::read_named(path),
+                Files::Revision(_) => files.read(directory, &name),
+            };
+            let text = text.map_err(|source| LoadError::Read {
+                path: format!("{shown}{}", files.suffix()),
+                source,
+            })?;
+            Ok(ReadManifests::plain(&shown, &text))
+        }
+        ManifestSource::StandardInput => {
+            let path = "standard input";
+            let text = disk::read_all(io::stdin().lock())
+                .map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
+            Ok(ReadManifests::plain(path, &text))
+        }
+        ManifestSource::ThinDirectory(directory) => read_thin(directory, files),
+    }
+}
+
+fn read_thin(directory: &Path, files: &Files) -> Result<ReadManifests, LoadError> {
+    let mut found = files.list(directory)?;
+    found.files.sort_unstable();
+    let (projects, mut problems) = promotion_manifest::thin_layout(&found.files);
+    problems.append(&mut found.problems);
+    if projects.is_empty() && problems.is_empty() {
+        return Err(LoadError::Empty(format!("{}{}", directory.display(), files.suffix())));
+    }
+    let rooted = |file: &str| directory.join(file).display().to_string().into();
+    let rooted = |problem: Problem| Problem { file: rooted(&problem.file), ..problem };
+    let problems = problems.into_iter().map(rooted).collect();
+    let mut read = ReadManifests { manifests: Vec::new(), problems };
+    for project in projects {
+        match read_project(directory, files, &project) {
+            Ok(parsed) => read.add(parsed),
+            Err(problem) => read.problems.push(problem),
+        }
+    }
+    Ok(read)
+}
+
+fn read_project(directory: &Path, files: &Files, project: &ThinProject) -> Result<Parsed, Problem> {
+    let open = |file: &str| {
+        let shown = directory.join(file).display().to_string();
+        match files.read(directory, file) {
+            Ok(text) => Ok((shown, text)),
+            Err(error) => Err(Problem {
+                project: Some(project.project.clone()),
+                file: shown.into(),
+                position: None,
+                message: format!("cannot read it: {error}"),
+            }),
+        }
+    };
+    let registries = open(&project.registries_file)?;
+    let images = open(&project.images_file)?;
+    Ok(promotion_manifest::parse_thin(
+        &project.project,
+        (&registries.0, &registries.1),
+        (&images.0, &images.1),
+    ))
+}
+
+impl ReadManifests {
+    /// Those of one plain manifest.
+    fn plain(file: &str, text: &str) -> Self {
+        let mut read = Self::default();
+        read.add(promotion_manifest::parse_plain(file, text));
+        read
+    }
+
+    fn add(&mut self, parsed: Parsed) {
+        self.manifests.extend(parsed.manifest);
+        self.problems.extend(parsed.problems);
+    }
+}
