@@ -1,4 +1,5 @@
-//! Every page in `docs/` is linked from where readers begin: `README.md` or `ARCHITECTURE.md`.
+//! Every page in `docs/` is linked from where readers begin: `README.md` or `ARCHITECTURE.md`. A page of a folder may
+//! instead be linked from that folder's own `README.md`, which is itself a page.
 
 use crate::offence::{Files, Offence};
 
@@ -11,14 +12,23 @@ pub(crate) fn check(files: &Files) -> Vec<Offence> {
     }
     let is_page = |file: &&String| file.starts_with("docs/") && file.ends_with(".md");
     let entrances: Vec<&String> = ENTRANCES.iter().filter_map(|file| files.get(*file)).collect();
-    // Inline links, with or without an anchor, and the definitions of reference links.
     let is_linked = |page: &&String| {
-        let links = [format!("]({page})"), format!("]({page}#"), format!("]: {page}")];
-        entrances.iter().any(|text| links.iter().any(|link| text.contains(link)))
+        let folder = page.rsplit_once('/');
+        let index = folder
+            .and_then(|(folder, name)| Some((files.get(&format!("{folder}/README.md"))?, name)));
+        entrances.iter().any(|text| links_to(text, page))
+            || index.is_some_and(|(text, name)| name != "README.md" && links_to(text, name))
     };
     let pages = files.keys().filter(is_page).filter(|page| !is_linked(page));
     let what = format!("no link leads here; add one to {}", ENTRANCES.join(" or "));
     pages.map(|page| Offence { file: page.clone(), line: 0, what: what.clone() }).collect()
+}
+
+/// Inline links, with or without an anchor, and the definitions of reference links.
+fn links_to(text: &str, page: &str) -> bool {
+    [format!("]({page})"), format!("]({page}#"), format!("]: {page}")]
+        .iter()
+        .any(|link| text.contains(link))
 }
 
 #[cfg(test)]
@@ -36,5 +46,9 @@ mod tests {
         files.insert("ARCHITECTURE.md".into(), "[b](docs/b.md#how)\n[c]: docs/c.md\n".into());
         let offences: Vec<_> = check(&files).into_iter().map(|offence| offence.file).collect();
         assert_eq!(offences, ["docs/d/e.md"]);
+        // The index of a folder needs a link itself.
+        files.insert("docs/d/README.md".into(), "[e](e.md) [index](README.md)".into());
+        let offences: Vec<_> = check(&files).into_iter().map(|offence| offence.file).collect();
+        assert_eq!(offences, ["docs/d/README.md"]);
     }
 }
