@@ -27,7 +27,7 @@ use axum::{
 };
 use http_server::{
     Conditions, Verdict, file_stream,
-    range::{Selection, content_range, unsatisfied_range},
+    range::{ByteSelection, content_range, unsatisfied_range},
 };
 use oci::Digest;
 use tower_service::Service as _;
@@ -130,18 +130,18 @@ fn respond(request: &Request, digest: Digest, file: File, size: u64) -> Response
         Verdict::NotModified => return (StatusCode::NOT_MODIFIED, validator).into_response(),
         Verdict::Failed => return (StatusCode::PRECONDITION_FAILED, validator).into_response(),
     }
-    let (part, status, range) = match Selection::of(request.method(), request.headers(), etag, size)
-    {
-        Selection::Whole => (0..size, StatusCode::OK, None),
-        Selection::Part(part) => {
-            let range = content_range(&part, size);
-            (part, StatusCode::PARTIAL_CONTENT, Some((CONTENT_RANGE, range)))
-        }
-        Selection::Unsatisfiable => {
-            let range = [(CONTENT_RANGE, unsatisfied_range(size))];
-            return (StatusCode::RANGE_NOT_SATISFIABLE, validator, range).into_response();
-        }
-    };
+    let (part, status, range) =
+        match ByteSelection::of(request.method(), request.headers(), etag, size) {
+            ByteSelection::Whole => (0..size, StatusCode::OK, None),
+            ByteSelection::Part(part) => {
+                let range = content_range(&part, size);
+                (part, StatusCode::PARTIAL_CONTENT, Some((CONTENT_RANGE, range)))
+            }
+            ByteSelection::Unsatisfiable => {
+                let range = [(CONTENT_RANGE, unsatisfied_range(size))];
+                return (StatusCode::RANGE_NOT_SATISFIABLE, validator, range).into_response();
+            }
+        };
     let headers = [
         (CONTENT_TYPE, "application/octet-stream".to_owned()),
         (CONTENT_LENGTH, (part.end - part.start).to_string()),

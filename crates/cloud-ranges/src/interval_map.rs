@@ -1,7 +1,7 @@
 //! Disjoint intervals that cover all the addresses of one family, each with a value; found by
 //! tables over the leading bits and a short binary search behind them.
 //!
-//! Knows nothing of prefixes and locations. The tables follow the addresses: the first is indexed
+//! It has no notion of prefixes and locations. The tables follow the addresses: the first is indexed
 //! by 16 bits; where more than a few intervals share these, another by the next 8 bits follows, and
 //! so on. One table alone leaves a thousand intervals to search under `2600::/16`, where half of the
 //! IPv6 prefixes of the clouds are; that took three times as long.
@@ -14,7 +14,7 @@ const ROOT_BITS: u32 = 16;
 const TABLE_BITS: u32 = 8;
 
 /// An address as a number.
-pub(crate) trait Key: Copy + Ord {
+pub(crate) trait AddressKey: Copy + Ord {
     /// The lowest address.
     const ZERO: Self;
     /// The bits of an address.
@@ -29,7 +29,7 @@ pub(crate) trait Key: Copy + Ord {
     /// This address with `slot` in the bits that have `shift` bits behind them, so far zero.
     fn with_slot(self, slot: u16, shift: u32) -> Self;
 
-    /// This address with the last `shift` bits set. `shift` is less than [`Key::BITS`], since a
+    /// This address with the last `shift` bits set. `shift` is less than [`AddressKey::BITS`], since a
     /// shift by the full width wraps.
     fn filled(self, shift: u32) -> Self;
 
@@ -39,7 +39,7 @@ pub(crate) trait Key: Copy + Ord {
 
 macro_rules! key {
     ($number:ty, $host_bits:literal) => {
-        impl Key for $number {
+        impl AddressKey for $number {
             const ZERO: Self = 0;
             const BITS: u32 = <$number>::BITS;
             const HOST_BITS: u32 = $host_bits;
@@ -70,24 +70,24 @@ key!(u128, 64);
 /// Every address has a value or none.
 #[derive(Clone, Debug)]
 pub(crate) struct IntervalMap<K, V> {
-    /// The lowest address of each interval, ascending; the first is [`Key::ZERO`].
+    /// The lowest address of each interval, ascending; the first is [`AddressKey::ZERO`].
     starts: Box<[K]>,
     /// The value of each interval.
     values: Box<[Option<V>]>,
     /// All the tables, one behind the other, the root first.
-    slots: Box<[Slot]>,
+    slots: Box<[TableEntry]>,
 }
 
-/// What a table says of the addresses with certain leading bits.
+/// The entry of a table for the addresses with certain leading bits.
 #[derive(Clone, Copy, Debug)]
-enum Slot {
+enum TableEntry {
     /// They are in these intervals, first and last.
     Intervals(u32, u32),
-    /// The table that begins at this slot says more.
+    /// The next table, for more bits, begins at this index.
     Table(u32),
 }
 
-impl<K: Key, V: Copy + PartialEq> IntervalMap<K, V> {
+impl<K: AddressKey, V: Copy + PartialEq> IntervalMap<K, V> {
     /// The value of the smallest of the `ranges` (first and last address) around each address.
     /// Any two ranges must be disjoint or nested, and come in the order of their first addresses,
     /// larger before smaller.
@@ -113,11 +113,11 @@ impl<K: Key, V: Copy + PartialEq> IntervalMap<K, V> {
         let mut slot = self.slots[key.slot(ROOT_BITS, shift)];
         loop {
             match slot {
-                Slot::Table(table) => {
+                TableEntry::Table(table) => {
                     shift -= TABLE_BITS;
                     slot = self.slots[table as usize + key.slot(TABLE_BITS, shift)];
                 }
-                Slot::Intervals(first, last) => {
+                TableEntry::Intervals(first, last) => {
                     let (first, last) = (first as usize, last as usize);
                     let later = &self.starts[first + 1..=last];
                     return self.values[first + later.partition_point(|start| *start <= key)];
@@ -138,8 +138,8 @@ struct Intervals<K, V> {
     values: Vec<Option<V>>,
 }
 
-impl<K: Key, V: Copy + PartialEq> Intervals<K, V> {
-    /// From `start` on the value is this one, whatever was said of `start` before.
+impl<K: AddressKey, V: Copy + PartialEq> Intervals<K, V> {
+    /// From `start` on the value is this one; it replaces an earlier one at `start`.
     fn begin(&mut self, start: K, value: Option<V>) {
         if self.starts.last() == Some(&start) {
             self.starts.pop();
@@ -165,24 +165,24 @@ impl<K: Key, V: Copy + PartialEq> Intervals<K, V> {
 /// The tables so far.
 struct Tables<'a, K> {
     starts: &'a [K],
-    slots: Vec<Slot>,
+    slots: Vec<TableEntry>,
 }
 
-impl<K: Key> Tables<'_, K> {
+impl<K: AddressKey> Tables<'_, K> {
     /// Adds the table of the addresses that begin as `first` does, indexed by the `bits` bits that
     /// have `shift` bits behind them, and the tables below it. Returns where it begins.
     fn push(&mut self, first: K, bits: u32, shift: u32) -> u32 {
         let table = self.slots.len();
-        self.slots.resize(table + (1 << bits), Slot::Intervals(0, 0));
+        self.slots.resize(table + (1 << bits), TableEntry::Intervals(0, 0));
         let mut interval = self.starts.partition_point(|start| *start <= first) - 1;
-        for (place, slot) in (table..self.slots.len()).zip(0..=u16::MAX) {
+        for (index, slot) in (table..self.slots.len()).zip(0..=u16::MAX) {
             let low = first.with_slot(slot, shift);
             let begin = self.advanced(interval, low);
             interval = self.advanced(begin, low.filled(shift));
-            self.slots[place] = if interval - begin > FEW && shift > K::HOST_BITS {
-                Slot::Table(self.push(low, TABLE_BITS, shift - TABLE_BITS))
+            self.slots[index] = if interval - begin > FEW && shift > K::HOST_BITS {
+                TableEntry::Table(self.push(low, TABLE_BITS, shift - TABLE_BITS))
             } else {
-                Slot::Intervals(to_u32(begin), to_u32(interval))
+                TableEntry::Intervals(to_u32(begin), to_u32(interval))
             };
         }
         to_u32(table)

@@ -14,7 +14,7 @@ pub struct Location {
 }
 
 impl Location {
-    /// What stands for a region when none is named. AWS writes it like this, Google `global`.
+    /// The region of a prefix that names none. AWS writes it like this, Google `global`.
     pub const GLOBAL: &str = "GLOBAL";
 
     /// Whether this names no region: the prefix is in use everywhere.

@@ -1,6 +1,6 @@
 //! Reads the lists that clouds publish: AWS, Google, and plain CIDR lists.
 //!
-//! Does not judge what is listed: prefixes may repeat, nest and contradict each other; see
+//! The content of the list is not checked: prefixes may repeat, nest and contradict each other; see
 //! [`Ranges`](crate::Ranges).
 //!
 //! Sources: <https://docs.aws.amazon.com/vpc/latest/userguide/aws-ip-ranges.html>, "Syntax";
@@ -31,7 +31,7 @@ pub enum Format {
 
 /// A text that names no format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no format `{0}` of address ranges; use `aws`, `gcp` or `cidr`")]
+#[error("unknown format `{0}` of address ranges; use `aws`, `gcp` or `cidr`")]
 pub struct FormatError(String);
 
 impl FromStr for Format {
@@ -57,7 +57,7 @@ impl fmt::Display for Format {
     }
 }
 
-/// Why bytes are not a list of prefixes. Says where within the list; the caller knows the file.
+/// Why bytes are not a list of prefixes. It names the position in the list; the caller adds the file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseError {
@@ -78,7 +78,7 @@ pub enum ParseError {
     NotAPrefix {
         /// Counted from 1.
         line: usize,
-        /// What it says instead.
+        /// The value found.
         source: NetError,
     },
     /// The line of a `cidr` list goes on behind the region.
@@ -210,22 +210,22 @@ fn quoted(word: &str) -> String {
     }
 }
 
-/// How many characters of what is wrong with JSON an error says. The longest message without a quotation is shorter.
+/// How many characters of a JSON error are printed. The longest message without a quotation is shorter.
 const JSON_ERROR_CHARS: usize = 160;
 
 /// What is wrong with JSON, and where. A message that quotes a long text of the file is cut.
 fn brief(error: &serde_json::Error) -> String {
-    let said = error.to_string();
-    match said.char_indices().nth(JSON_ERROR_CHARS) {
+    let message = error.to_string();
+    match message.char_indices().nth(JSON_ERROR_CHARS) {
         Some((end, _)) => {
             format!(
                 "{}… at line {} column {}",
-                &said[..end.min(QUOTED_CHARS)],
+                &message[..end.min(QUOTED_CHARS)],
                 error.line(),
                 error.column()
             )
         }
-        None => said,
+        None => message,
     }
 }
 

@@ -20,7 +20,7 @@ pub struct Ranges {
     locations: Box<[Location]>,
 }
 
-/// One of the [`Ranges::locations`], by its place there.
+/// One of the [`Ranges::locations`], by its index there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LocationId(NonZeroU32);
 
@@ -80,7 +80,7 @@ impl Ranges {
         Some(smallest.matched)
     }
 
-    /// The location that `id` stands for. `id` must come from this map.
+    /// The location of `id`. `id` must come from this map.
     #[must_use]
     pub fn location(&self, id: LocationId) -> &Location {
         &self.locations[id.index()]
@@ -98,7 +98,7 @@ impl Ranges {
         self.decided.len()
     }
 
-    /// Whether nobody is known.
+    /// Whether there are no prefixes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.decided.is_empty()
@@ -113,7 +113,7 @@ impl Ranges {
 }
 
 impl Default for Ranges {
-    /// Nobody is known.
+    /// No prefixes.
     fn default() -> Self {
         Self::new([])
     }
@@ -126,7 +126,7 @@ impl LocationId {
         Self(number.expect("fewer locations than a u32 counts"))
     }
 
-    /// The place in [`Ranges::locations`].
+    /// The index in [`Ranges::locations`].
     #[must_use]
     pub const fn index(self) -> usize {
         self.0.get() as usize - 1
@@ -211,8 +211,8 @@ mod tests {
 
     /// Case of the documentation | what the lists say | address | prefix and location found.
     const TABLE: &str = "
-        1                 | 10.0.0.0/8 a x                                | 11.0.0.0     | nobody
-        1, other family   | 0.0.0.0/0 a x                                 | ::           | nobody
+        1                 | 10.0.0.0/8 a x                                | 11.0.0.0     | none
+        1, other family   | 0.0.0.0/0 a x                                 | ::           | none
         2                 | 10.0.0.0/8 a x, 10.1.0.0/16 b y               | 10.1.2.3     | 10.1.0.0/16 b y
         2, behind         | 10.0.0.0/8 a x, 10.1.0.0/16 b y               | 10.2.0.0     | 10.0.0.0/8 a x
         2, in GLOBAL      | 10.0.0.0/8 a GLOBAL, 10.1.0.0/16 a y          | 10.1.2.3     | 10.1.0.0/16 a y
@@ -224,7 +224,7 @@ mod tests {
         6, regions        | 10.0.0.0/8 a y, 10.0.0.0/8 a x                | 10.1.2.3     | 10.0.0.0/8 a x
         6, clouds         | 10.0.0.0/8 b x, 10.0.0.0/8 a y                | 10.1.2.3     | 10.0.0.0/8 a y
         mapped address    | 10.0.0.0/8 a x, ::/0 b y                      | ::ffff:10.0.0.1 | 10.0.0.0/8 a x
-        mapped, IPv6 list | ::/0 b y                                      | ::ffff:10.0.0.1 | nobody
+        mapped, IPv6 list | ::/0 b y                                      | ::ffff:10.0.0.1 | none
         mapped prefix     | ::ffff:10.0.0.0/104 a x                       | 10.0.0.1     | 10.0.0.0/8 a x
         spare bits        | 10.1.2.3/8 a x                                | 10.255.255.255 | 10.0.0.0/8 a x
         all of IPv4       | 0.0.0.0/0 a x                                 | 255.255.255.255 | 0.0.0.0/0 a x
@@ -243,7 +243,7 @@ mod tests {
             let address = address.parse().expect(row);
             let matched = ranges.matched(address);
             let words = matched.map(|of| format!("{} {}", of.prefix, ranges.location(of.location)));
-            assert_eq!(words.as_deref().unwrap_or("nobody"), expected, "{row}");
+            assert_eq!(words.as_deref().unwrap_or("none"), expected, "{row}");
             assert_eq!(ranges.lookup(address), matched.map(|of| of.location), "{row}");
         }
     }

@@ -38,7 +38,7 @@ pub enum Forwarded {
     Auto,
     /// Never: the peer is the client.
     Never,
-    /// The header must be there: without one the client is unknown.
+    /// The header is required: without one the client is unknown.
     Required,
 }
 
@@ -57,12 +57,12 @@ impl FromStr for Forwarded {
 
 /// Why the client's address is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unknown {
+pub enum UnknownClient {
     /// The header is required, and the peer that sent it is not trusted.
     UntrustedPeer,
-    /// The header is required, and there is none.
+    /// The header is required and absent.
     Missing,
-    /// Fewer entries than our balancers append, and the client's.
+    /// Fewer entries than the trusted balancers append plus the client's.
     TooShort,
     /// The entry is not an address.
     Unreadable,
@@ -77,13 +77,13 @@ pub struct ClientIp {
 }
 
 impl ClientIp {
-    /// Finds addresses as `policy` says. If it lists no trusted peers, those of `default` are, and with
+    /// Finds addresses by `policy`. If it lists no trusted peers, those of `default` are, and with
     /// [`Forwarded::Required`] every peer is.
     #[must_use]
     pub fn new(policy: ClientIpPolicy, default: DefaultTrust) -> Self {
         let ClientIpPolicy { forwarded, trusted_hops, trusted_peers } = policy;
         let default = match forwarded {
-            Forwarded::Required => DefaultTrust::Everybody,
+            Forwarded::Required => DefaultTrust::AllPeers,
             Forwarded::Auto | Forwarded::Never => default,
         };
         Self { forwarded, trusted_hops, trusted_peers: TrustedPeers::new(trusted_peers, default) }
@@ -103,11 +103,11 @@ impl ClientIp {
         &self,
         peer: IpAddr,
         lines: impl DoubleEndedIterator<Item = &'h HeaderValue>,
-    ) -> Result<IpAddr, Unknown> {
+    ) -> Result<IpAddr, UnknownClient> {
         let peer = peer.to_canonical();
         match (self.forwarded, self.trusted_peers.contain(peer)) {
             (Forwarded::Never, _) | (Forwarded::Auto, false) => return Ok(peer),
-            (Forwarded::Required, false) => return Err(Unknown::UntrustedPeer),
+            (Forwarded::Required, false) => return Err(UnknownClient::UntrustedPeer),
             (Forwarded::Auto | Forwarded::Required, true) => {}
         }
         let mut lines = lines.rev().peekable();
@@ -115,11 +115,11 @@ impl ClientIp {
             return if self.forwarded == Forwarded::Auto {
                 Ok(peer)
             } else {
-                Err(Unknown::Missing)
+                Err(UnknownClient::Missing)
             };
         }
         let entry = lines.flat_map(entries_from_the_end).nth(self.trusted_hops);
-        address(entry.ok_or(Unknown::TooShort)?).ok_or(Unknown::Unreadable)
+        address(entry.ok_or(UnknownClient::TooShort)?).ok_or(UnknownClient::Unreadable)
     }
 }
 
@@ -199,7 +199,7 @@ mod tests {
         ClientIp::new(policy, DefaultTrust::Loopback)
     }
 
-    fn find(client_ip: &ClientIp, peer: &str, lines: &[&str]) -> Result<String, Unknown> {
+    fn find(client_ip: &ClientIp, peer: &str, lines: &[&str]) -> Result<String, UnknownClient> {
         let lines: Vec<_> = lines
             .iter()
             .map(|line| HeaderValue::from_bytes(line.as_bytes()).expect(line))
@@ -224,14 +224,14 @@ mod tests {
             (Auto, &["10.0.0.0/8"], lb, &[], found(lb)),
             (Auto, &["10.0.0.0/8"], lb, &[client], found("35.180.1.1")),
             (Auto, &["10.0.0.0/8"], "::ffff:10.0.0.1", &[client], found("35.180.1.1")),
-            (Auto, &["10.0.0.0/8"], lb, &["35.180.1.1"], Err(Unknown::TooShort)),
-            (Auto, &["10.0.0.0/8"], lb, &[""], Err(Unknown::TooShort)),
-            (Auto, &["10.0.0.0/8"], lb, &["x, 10.0.0.1"], Err(Unknown::Unreadable)),
-            (Required, &["10.0.0.0/8"], out, &[client], Err(Unknown::UntrustedPeer)),
-            (Required, &["10.0.0.0/8"], lb, &[], Err(Unknown::Missing)),
-            (Required, &[], out, &[], Err(Unknown::Missing)),
-            (Required, &[], out, &["35.180.1.1"], Err(Unknown::TooShort)),
-            (Required, &[], out, &["unknown, 10.0.0.1"], Err(Unknown::Unreadable)),
+            (Auto, &["10.0.0.0/8"], lb, &["35.180.1.1"], Err(UnknownClient::TooShort)),
+            (Auto, &["10.0.0.0/8"], lb, &[""], Err(UnknownClient::TooShort)),
+            (Auto, &["10.0.0.0/8"], lb, &["x, 10.0.0.1"], Err(UnknownClient::Unreadable)),
+            (Required, &["10.0.0.0/8"], out, &[client], Err(UnknownClient::UntrustedPeer)),
+            (Required, &["10.0.0.0/8"], lb, &[], Err(UnknownClient::Missing)),
+            (Required, &[], out, &[], Err(UnknownClient::Missing)),
+            (Required, &[], out, &["35.180.1.1"], Err(UnknownClient::TooShort)),
+            (Required, &[], out, &["unknown, 10.0.0.1"], Err(UnknownClient::Unreadable)),
             (Required, &[], out, &[client], found("35.180.1.1")),
         ] {
             let client_ip = client_ip(forwarded, 1, peers);
@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn every_peer_may_be_trusted() {
         let policy = ClientIpPolicy { trusted_hops: 1, ..ClientIpPolicy::default() };
-        let client_ip = ClientIp::new(policy, DefaultTrust::Everybody);
+        let client_ip = ClientIp::new(policy, DefaultTrust::AllPeers);
         let lines = ["35.180.1.1,10.0.0.1"];
         assert_eq!(find(&client_ip, "192.0.2.7", &lines), Ok("35.180.1.1".into()));
         assert_eq!(find(&client_ip, "192.0.2.7", &[]), Ok("192.0.2.7".into()));
@@ -262,7 +262,7 @@ mod tests {
             assert_eq!(find(&auto(hops), "127.0.0.1", lines), Ok(expected.into()), "{lines:?}");
         }
         let three = &["1.1.1.1, 2.2.2.2", "3.3.3.3"];
-        assert_eq!(find(&auto(3), "127.0.0.1", three), Err(Unknown::TooShort));
+        assert_eq!(find(&auto(3), "127.0.0.1", three), Err(UnknownClient::TooShort));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Conditional requests: what `If-Match` and `If-None-Match` ask of the entity tag that is there now. Pure.
+//! Conditional requests: `If-Match` and `If-None-Match` compared with the current entity tag. Pure.
 //!
 //! Source: RFC 9110 §13.1 and §13.2. Dates are not supported: our content has strong entity tags.
 
@@ -14,7 +14,7 @@ pub struct Conditions {
     none_matches: Option<String>,
 }
 
-/// What the conditions say of content that is there.
+/// The result of the conditions for content that exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Send it.
@@ -98,7 +98,7 @@ mod tests {
         let (ours, other) = ("\"sha256:a\"", "\"sha256:b\"");
         let behind = "\"sha256:aW/\"";
         let (weak, both) = (format!("W/{ours}"), format!("{other} , {ours}"));
-        // Header, value; reading what is there; writing where it is there, and where nothing is.
+        // Header, value; result of a read; of a write where the content exists, and where it does not.
         for (name, value, reading, over_it, over_nothing) in [
             (IF_MATCH, ours, Verdict::Send, true, false),
             (IF_MATCH, &both, Verdict::Send, true, false),

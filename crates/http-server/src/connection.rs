@@ -26,7 +26,7 @@ use crate::{
     watch::{Order, Watch},
 };
 
-/// A pull's request is below 2 KiB; this leaves room for what proxies add. It is also what each of 65,536
+/// A pull's request is below 2 KiB; the rest is for headers that proxies add. It is also what each of 65,536
 /// connections can make a server hold: 1 GiB together.
 const MAX_SMALL_REQUEST_BYTES: usize = 16 * 1024;
 /// The same for HTTP/2.
@@ -48,7 +48,7 @@ type HttpAny<S> = auto::Connection<'static, TokioIo<Transport>, Watched<S>, Toki
 
 enum Protocol<S: Respond> {
     /// Nothing has come yet. Taken only to become another.
-    Unknown(Option<(TcpStream, Watched<S>)>),
+    UnknownClient(Option<(TcpStream, Watched<S>)>),
     /// Before TLS.
     Handshake(Option<Watched<S>>, Box<Accept<TcpStream>>),
     Http1(Pin<Box<Http1<S>>>),
@@ -66,7 +66,7 @@ impl<S: Respond> Connection<S> {
     ) -> Self {
         let service = Watched { service, watch: Arc::clone(watch) };
         let protocol = match tls {
-            None => Protocol::Unknown(Some((stream, service))),
+            None => Protocol::UnknownClient(Some((stream, service))),
             Some(tls) => Protocol::Handshake(Some(service), Box::new(tls.accept(stream))),
         };
         let watch = Arc::clone(watch);
@@ -76,8 +76,8 @@ impl<S: Respond> Connection<S> {
     /// The connection's next step; ready at its end. Errors after the handshake are dropped: a client that
     /// breaks off is normal.
     fn step(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let Poll::Ready(known) = self.poll_protocol(context)? {
-            match known {
+        if let Poll::Ready(protocol) = self.poll_protocol(context)? {
+            match protocol {
                 Some(protocol) => self.protocol = protocol,
                 None => return Poll::Ready(Ok(())),
             }
@@ -85,17 +85,17 @@ impl<S: Respond> Connection<S> {
         match &mut self.protocol {
             Protocol::Http1(connection) => connection.as_mut().poll(context).map(|_| Ok(())),
             Protocol::Any(connection) => connection.as_mut().poll(context).map(|_| Ok(())),
-            Protocol::Unknown(_) | Protocol::Handshake(..) => Poll::Pending,
+            Protocol::UnknownClient(_) | Protocol::Handshake(..) => Poll::Pending,
         }
     }
 
-    /// The protocol, once it is known; none if the connection ended before. The error is that of a TLS handshake.
+    /// The protocol, once it is detected; none if the connection ended before. The error is that of a TLS handshake.
     fn poll_protocol(
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<Option<Protocol<S>>>> {
         match &mut self.protocol {
-            Protocol::Unknown(unknown) => {
+            Protocol::UnknownClient(unknown) => {
                 let Some((stream, _)) = unknown else { return Poll::Ready(Ok(None)) };
                 // `P`, as in `PRI * HTTP/2.0`, or not.
                 let mut first = [0];
@@ -171,14 +171,14 @@ impl<S: Respond> Connection<S> {
             return Poll::Ready(ended);
         }
         let is_before_http =
-            matches!(self.protocol, Protocol::Unknown(_) | Protocol::Handshake(..));
+            matches!(self.protocol, Protocol::UnknownClient(_) | Protocol::Handshake(..));
         if is_before_http || (order == Order::EndIfIdle && self.watch.is_without_request()) {
             return Poll::Ready(Ok(()));
         }
         match &mut self.protocol {
             Protocol::Http1(connection) => connection.as_mut().graceful_shutdown(),
             Protocol::Any(connection) => connection.as_mut().graceful_shutdown(),
-            Protocol::Unknown(_) | Protocol::Handshake(..) => {}
+            Protocol::UnknownClient(_) | Protocol::Handshake(..) => {}
         }
         Poll::Pending
     }

@@ -33,7 +33,7 @@ pub(crate) fn allowed(reserved: usize) -> usize {
 }
 
 fn left(limit: usize, reserved: usize) -> usize {
-    // Where the limit is low, what is reserved gets half of it at most.
+    // Where the limit is low, at most half of it is reserved.
     let reserved = (reserved + BASE).min(limit / 2);
     (limit - reserved).max(FEWEST_CONNECTIONS)
 }

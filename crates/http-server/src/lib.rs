@@ -1,7 +1,7 @@
 //! Inbound HTTP, the same for every server: the front, the registry, the served store and their admin
 //! addresses. How connections live and die is in `docs/http-server.md`.
 //!
-//! It knows nothing of registries and decides no response but those that HTTP itself requires.
+//! It has no notion of registries. It responds only where HTTP itself requires a response.
 
 mod address;
 mod address_block;
@@ -27,7 +27,7 @@ pub use crate::{
     address::{AddressError, parse_address},
     address_block::AddressBlock,
     certificate_dates::OutOfDate,
-    client_ip::{ClientIp, ClientIpPolicy, Forwarded, Unknown},
+    client_ip::{ClientIp, ClientIpPolicy, Forwarded, UnknownClient},
     conditions::{Conditions, Verdict},
     descriptors::raise_descriptor_limit,
     file_stream::{READ_PIECE_BYTES, file_stream},

@@ -11,10 +11,10 @@ use tokio::net::TcpListener;
 
 /// The longest queue of connections that wait to be accepted, by the system's own choice.
 const SOMAXCONN: &str = "/proc/sys/net/core/somaxconn";
-/// Where the system does not say: Linux's default since 5.4.
+/// If the system has no value: Linux's default since 5.4.
 const DEFAULT_BACKLOG: i32 = 4_096;
 
-/// Listens on `address`. `[::]` takes IPv4 too, whatever the system's default is, and where there is no
+/// Listens on `address`. `[::]` takes IPv4 too, independent of the system's default, and where there is no
 /// IPv6 it is `0.0.0.0`. It must be called within a tokio runtime.
 ///
 /// # Errors
@@ -33,7 +33,7 @@ fn is_any_ipv6(address: SocketAddr) -> bool {
     address.is_ipv6() && address.ip().is_unspecified()
 }
 
-/// Switched off at boot, the family is not supported; in a container without it, the address is not there.
+/// Switched off at boot, the family is not supported; in a container without it, the address does not exist.
 fn has_no_ipv6(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrNotAvailable
         || error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())

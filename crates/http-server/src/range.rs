@@ -11,7 +11,7 @@ use http::{
 
 /// What a response carries of content that is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Selection {
+pub enum ByteSelection {
     /// All of it: 200.
     Whole,
     /// These bytes, at least one: 206 with [`content_range`].
@@ -20,7 +20,7 @@ pub enum Selection {
     Unsatisfiable,
 }
 
-impl Selection {
+impl ByteSelection {
     /// What a request gets of `length` bytes with this entity tag (in its quotes). All, where `Range` is to be ignored: with
     /// another method than GET, another unit, several ranges, one that makes no sense, or when `If-Range` does
     /// not name the content. One that ends before it begins is not satisfiable, as §14.2 allows.
@@ -65,7 +65,7 @@ fn parse(text: &str, length: u64) -> Option<Range<u64>> {
     })
 }
 
-/// More digits than fit mean a place behind every end.
+/// A number with more digits than fit is past every end.
 fn number(text: &str) -> Option<u64> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| text.parse().unwrap_or(u64::MAX))
@@ -91,17 +91,17 @@ mod tests {
 
     const ETAG: &str = "\"sha256:a\"";
 
-    fn select(method: &Method, lines: &[(HeaderName, &str)], length: u64) -> Selection {
+    fn select(method: &Method, lines: &[(HeaderName, &str)], length: u64) -> ByteSelection {
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
             headers.append(name, HeaderValue::from_str(value).expect("a header's value"));
         }
-        Selection::of(method, &headers, ETAG, length)
+        ByteSelection::of(method, &headers, ETAG, length)
     }
 
     #[test]
     fn ranges_of_ten_bytes() {
-        use Selection::{Part, Unsatisfiable, Whole};
+        use ByteSelection::{Part, Unsatisfiable, Whole};
         for (range, selected) in [
             ("bytes=0-0", Part(0..1)),
             ("bytes=2-5", Part(2..6)),
@@ -142,15 +142,15 @@ mod tests {
 
     #[test]
     fn a_range_counts_only_for_the_content_that_if_range_names() {
-        let part = Selection::Part(0..2);
+        let part = ByteSelection::Part(0..2);
         for (validators, selected) in [
             (&[][..], part.clone()),
             (&[ETAG], part),
-            (&["W/\"sha256:a\""], Selection::Whole),
-            (&["\"sha256:b\""], Selection::Whole),
-            (&["*"], Selection::Whole),
-            (&["Wed, 21 Oct 2015 07:28:00 GMT"], Selection::Whole),
-            (&[ETAG, ETAG], Selection::Whole),
+            (&["W/\"sha256:a\""], ByteSelection::Whole),
+            (&["\"sha256:b\""], ByteSelection::Whole),
+            (&["*"], ByteSelection::Whole),
+            (&["Wed, 21 Oct 2015 07:28:00 GMT"], ByteSelection::Whole),
+            (&[ETAG, ETAG], ByteSelection::Whole),
         ] {
             let mut lines = vec![(RANGE, "bytes=0-1")];
             lines.extend(validators.iter().map(|validator| (IF_RANGE, *validator)));

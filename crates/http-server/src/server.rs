@@ -1,4 +1,4 @@
-//! The server: one loop that accepts connections, closes those whose time is over, makes room for new
+//! The server: one loop that accepts connections, closes expired ones, evicts idle ones for new
 //! ones, and drains them all at the end. What a connection may do when: `watch`.
 
 use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
@@ -15,11 +15,11 @@ use tokio::{
 use crate::{
     Bodies, Respond, Settings, Tls,
     connection::Connection,
-    connections::{Connections, Place},
+    connections::{ConnectionSlot, Connections},
     watch::Order,
 };
 
-/// How finely the age of connections is known.
+/// The resolution of the age of connections.
 pub(crate) const RESOLUTION: Duration = Duration::from_millis(100);
 
 /// The pause after a failed accept: without descriptors, accept fails until a connection has ended.
@@ -41,8 +41,8 @@ pub struct ConnectionMetrics {
     pub open: Gauge,
     /// Failed accepts.
     pub accept_errors: Counter,
-    /// Idle connections closed to make room for new ones.
-    pub closed_for_room: Counter,
+    /// Idle connections closed for new ones.
+    pub evicted: Counter,
     /// Connections refused because their address had its share, with requests under way on all.
     pub refused: Counter,
     /// Failed TLS handshakes.
@@ -173,7 +173,7 @@ impl Running {
         self.connections.clock.set(u64::try_from(elapsed).unwrap_or(u64::MAX));
     }
 
-    /// The next connection, once there is room for it. It waits in `waiting`, so that this future may be
+    /// The next connection, once the limit allows it. It waits in `waiting`, so that this future may be
     /// dropped and begun again.
     async fn next(
         &mut self,
@@ -189,7 +189,7 @@ impl Running {
                 return (accepted, permit);
             }
             *waiting = Some(accepted);
-            self.make_room();
+            self.evict_idle();
             // The semaphore is never closed; if it were, waiting would be right too.
             let permit = Arc::clone(&self.permits).acquire_owned().await;
             if let (Ok(permit), Some(accepted)) = (permit, waiting.take()) {
@@ -218,7 +218,7 @@ impl Running {
         }
     }
 
-    fn make_room(&mut self) {
+    fn evict_idle(&mut self) {
         let closed = self.close_longest_idle();
         if is_due(&mut self.warnings.no_room) {
             let Settings { name, max_connections, .. } = self.settings;
@@ -244,8 +244,8 @@ impl Running {
     }
 
     fn close_longest_idle(&self) -> usize {
-        let closed = self.connections.make_room(self.settings.max_connections);
-        self.metrics.closed_for_room.inc_by(closed as u64);
+        let closed = self.connections.evict_idle(self.settings.max_connections);
+        self.metrics.evicted.inc_by(closed as u64);
         closed
     }
 
@@ -255,7 +255,7 @@ impl Running {
         permit: OwnedSemaphorePermit,
         service: &impl Fn(SocketAddr) -> S,
     ) {
-        let Some(place) = self.connections.place(peer.ip(), &self.settings) else {
+        let Some(slot) = self.connections.admit(peer.ip(), &self.settings) else {
             self.metrics.refused.inc();
             if is_due(&mut self.warnings.refused) {
                 let Settings { name, max_connections_per_address, .. } = self.settings;
@@ -271,8 +271,8 @@ impl Running {
         tune(&stream, self.settings.bodies);
         let tls = self.tls.as_ref().map(Tls::acceptor);
         let connection =
-            Connection::new(stream, tls, service(peer), &place.watch, self.settings.bodies);
-        let open = OpenConnection::new(&self.metrics.open, place, permit);
+            Connection::new(stream, tls, service(peer), &slot.watch, self.settings.bodies);
+        let open = OpenConnection::new(&self.metrics.open, slot, permit);
         let failed = self.metrics.tls_handshake_errors.clone();
         let server = self.settings.name;
         tokio::spawn(async move {
@@ -307,14 +307,14 @@ impl Running {
 /// What an open connection takes, until its end.
 struct OpenConnection {
     gauge: Gauge,
-    _place: Place,
+    _slot: ConnectionSlot,
     _permit: OwnedSemaphorePermit,
 }
 
 impl OpenConnection {
-    fn new(gauge: &Gauge, place: Place, permit: OwnedSemaphorePermit) -> Self {
+    fn new(gauge: &Gauge, slot: ConnectionSlot, permit: OwnedSemaphorePermit) -> Self {
         gauge.inc();
-        Self { gauge: gauge.clone(), _place: place, _permit: permit }
+        Self { gauge: gauge.clone(), _slot: slot, _permit: permit }
     }
 }
 

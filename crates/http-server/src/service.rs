@@ -85,54 +85,54 @@ pub(crate) struct Watched<S> {
 impl<S: Respond> Service<Request<Incoming>> for Watched<S> {
     type Response = Response<WatchedBody<S::Body>>;
     type Error = Infallible;
-    type Future = UnderWay<S>;
+    type Future = WatchedResponse<S>;
 
-    fn call(&self, request: Request<Incoming>) -> UnderWay<S> {
+    fn call(&self, request: Request<Incoming>) -> WatchedResponse<S> {
         self.watch.begin(request.version());
         let state = match host::check(request.version(), request.headers()) {
-            Ok(()) => State::Asked(self.service.respond(request)),
+            Ok(()) => State::Responding(self.service.respond(request)),
             Err(malformed) => State::Refused(self.service.refuse(&request, malformed)),
         };
-        UnderWay { state, watch: Some(Arc::clone(&self.watch)) }
+        WatchedResponse { state, watch: Some(Arc::clone(&self.watch)) }
     }
 }
 
-/// A request under way.
-pub(crate) struct UnderWay<S: Respond> {
+/// The response to one request.
+pub(crate) struct WatchedResponse<S: Respond> {
     state: State<S>,
     /// None once the response has it.
     watch: Option<Arc<Watch>>,
 }
 
 enum State<S: Respond> {
-    Asked(S::Future),
+    Responding(S::Future),
     Refused(Response<S::Body>),
     Done,
 }
 
-impl<S: Respond> Unpin for UnderWay<S> {}
+impl<S: Respond> Unpin for WatchedResponse<S> {}
 
-impl<S: Respond> Future for UnderWay<S> {
+impl<S: Respond> Future for WatchedResponse<S> {
     type Output = Result<Response<WatchedBody<S::Body>>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let response = match &mut self.state {
-            State::Asked(future) => std::task::ready!(Pin::new(future).poll(context)),
+            State::Responding(future) => std::task::ready!(Pin::new(future).poll(context)),
             State::Refused(_) | State::Done => {
                 match std::mem::replace(&mut self.state, State::Done) {
                     State::Refused(response) => response,
-                    State::Asked(_) | State::Done => return Poll::Pending,
+                    State::Responding(_) | State::Done => return Poll::Pending,
                 }
             }
         };
-        // A response without a body has ended, as far as there is anything to watch.
+        // A response without a body is complete: nothing is left to watch.
         let watch = if response.body().is_end_stream() { None } else { self.watch.take() };
         watch.iter().for_each(|watch| watch.begin_sending());
         Poll::Ready(Ok(response.map(|body| WatchedBody { body, watch })))
     }
 }
 
-impl<S: Respond> Drop for UnderWay<S> {
+impl<S: Respond> Drop for WatchedResponse<S> {
     fn drop(&mut self) {
         self.watch.iter().for_each(|watch| watch.end());
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::TrustedPeers;
 
 /// A connection on which no whole request has arrived by then is closed: no client needs longer, and one
-/// that asks for nothing only takes a place. Google's and AWS's balancers send within a second.
+/// without a request only uses a slot. Google's and AWS's balancers send within a second.
 pub const FIRST_REQUEST: Duration = Duration::from_secs(30);
 
 /// How long the head of a further request may take, from its first byte to its last. Dripping does not
@@ -35,7 +35,7 @@ pub const MAX_STREAMS: u32 = 200;
 /// piece of a file, so that no second one is read while the client does not read. Of a request: the longest head.
 pub const MAX_BUFFERED_BYTES: usize = crate::READ_PIECE_BYTES;
 
-/// Connections to an admin address: some scrapers and health checks, with room for slow ones.
+/// Connections to an admin address: some scrapers and health checks, and spare ones for slow peers.
 pub const ADMIN_CONNECTIONS: usize = 32;
 
 /// The limits of a server.

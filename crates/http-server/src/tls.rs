@@ -53,28 +53,28 @@ pub enum TlsError {
     NotPem {
         /// Which.
         file: String,
-        /// Told in words, as its own text is debug output.
+        /// Printed in our words: its own text is debug output.
         cause: pem::Error,
     },
-    /// There is no certificate in the first file.
+    /// The first file has no certificate.
     #[error("{chain} has no certificate; a PEM file has a line `-----BEGIN CERTIFICATE-----`")]
     NoCertificate {
         /// The file.
         chain: String,
     },
-    /// There is a key where the certificate is expected.
+    /// The first file has a key instead of a certificate.
     #[error("{chain} has no certificate, but a private key; are the two files swapped?")]
     KeyForCertificate {
         /// The file.
         chain: String,
     },
-    /// There is no key in the second file.
+    /// The second file has no private key.
     #[error("{key} has no private key; a PEM file has a line `-----BEGIN PRIVATE KEY-----`")]
     NoKey {
         /// The file.
         key: String,
     },
-    /// There is a certificate where the key is expected.
+    /// The second file has a certificate instead of a key.
     #[error("{key} has no private key, but a certificate; name the file of its private key")]
     CertificateForKey {
         /// The file.
@@ -111,7 +111,7 @@ pub enum TlsError {
     Unusable {
         /// The file.
         chain: String,
-        /// Told in words, as its own text is in part debug output.
+        /// Printed in our words: its own text is partly debug output.
         cause: rustls::Error,
     },
 }
@@ -222,7 +222,7 @@ fn not_pem(file: &str, cause: pem::Error) -> TlsError {
     TlsError::NotPem { file: file.to_owned(), cause }
 }
 
-/// Whether there is a private key that only a password opens, in either of its two forms.
+/// Whether the file has a password-protected private key, in either of its two forms.
 fn is_encrypted(content: &[u8]) -> bool {
     let has = |mark: &[u8]| content.windows(mark.len()).any(|window| window == mark);
     has(b"-----BEGIN ENCRYPTED PRIVATE KEY-----") || has(b"Proc-Type: 4,ENCRYPTED")

@@ -1,4 +1,4 @@
-//! The bytes of a connection, in clear or under TLS, and what their coming and going says.
+//! The bytes of a connection, plain or under TLS, and the record of when they arrive and leave.
 
 use std::{
     io::{self, IoSlice},

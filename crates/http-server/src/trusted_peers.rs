@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net};
 
-/// Whom an empty list of networks stands for.
+/// Which peers an empty list of networks trusts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DefaultTrust {
     /// No peer.
@@ -12,7 +12,7 @@ pub enum DefaultTrust {
     /// Peers on this machine.
     Loopback,
     /// Every peer: only a balancer can connect.
-    Everybody,
+    AllPeers,
 }
 
 /// Trusted peers: they are exempt from the share of connections, and their `X-Forwarded-For` counts.
@@ -23,7 +23,7 @@ pub struct TrustedPeers {
 }
 
 impl TrustedPeers {
-    /// The peers in `networks`; those that `default` says if there is no network.
+    /// The peers in `networks`; those of `default` if the list is empty.
     #[must_use]
     pub const fn new(networks: Vec<IpNet>, default: DefaultTrust) -> Self {
         Self { networks, default }
@@ -43,7 +43,7 @@ impl TrustedPeers {
             return match self.default {
                 DefaultTrust::None => false,
                 DefaultTrust::Loopback => peer.is_loopback(),
-                DefaultTrust::Everybody => true,
+                DefaultTrust::AllPeers => true,
             };
         }
         self.networks.iter().any(|network| network.contains(&peer))
@@ -53,7 +53,7 @@ impl TrustedPeers {
     pub(crate) const fn in_words(&self) -> &'static str {
         match self.default {
             _ if !self.networks.is_empty() => "if the peer is trusted",
-            DefaultTrust::Everybody => "from any peer",
+            DefaultTrust::AllPeers => "from any peer",
             DefaultTrust::Loopback => "if the peer is loopback",
             DefaultTrust::None => "from no peer",
         }
@@ -63,7 +63,7 @@ impl TrustedPeers {
 /// Reads a network (`10.0.0.0/8`, `fd00::/8`), or an address, which is the network of that address alone.
 ///
 /// # Errors
-/// Says what was expected.
+/// The text says what was expected.
 pub fn parse_network(text: &str) -> Result<IpNet, String> {
     let parsed = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
     let network = parsed.map_err(|_error| {
@@ -102,7 +102,7 @@ mod tests {
         for (default, trusted) in [
             (DefaultTrust::None, [false, false]),
             (DefaultTrust::Loopback, [true, false]),
-            (DefaultTrust::Everybody, [true, true]),
+            (DefaultTrust::AllPeers, [true, true]),
         ] {
             let peers = TrustedPeers::new(Vec::new(), default);
             let found = ["::ffff:127.0.0.1", "192.0.2.1"]
@@ -110,7 +110,7 @@ mod tests {
             assert_eq!(found, trusted, "{default:?}");
         }
         let network = parse_network("192.0.2.0/24").expect("a network");
-        let peers = TrustedPeers::new(vec![network], DefaultTrust::Everybody);
+        let peers = TrustedPeers::new(vec![network], DefaultTrust::AllPeers);
         assert!(peers.contain("192.0.2.1".parse().expect("an address")));
         assert!(!peers.contain("127.0.0.1".parse().expect("an address")));
     }

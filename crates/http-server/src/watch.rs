@@ -1,4 +1,4 @@
-//! What a connection and its server tell each other: the connection what it is doing, the server what
+//! The state shared by a connection and its server: the connection records what it is doing, the server what
 //! the connection is to do. A request costs a few counters here; the clock is read for it only now and then.
 
 use std::{
@@ -77,7 +77,7 @@ impl Phase {
     }
 }
 
-/// What one connection and the server tell each other.
+/// The state shared by one connection and the server.
 #[derive(Debug)]
 pub(crate) struct Watch {
     clock: Arc<Clock>,

@@ -202,11 +202,7 @@ fn connection_metrics(registry: &mut Registry) -> ConnectionMetrics {
     registry.register("open_connections", "open client connections", metrics.open.clone());
     for (name, help, counter) in [
         ("accept_errors", "failed accepts", &metrics.accept_errors),
-        (
-            "connections_closed_for_room",
-            "idle connections closed for new ones",
-            &metrics.closed_for_room,
-        ),
+        ("connections_evicted", "idle connections closed for new ones", &metrics.evicted),
         ("connections_refused", "connections of addresses that had their share", &metrics.refused),
     ] {
         registry.register(name, help, counter.clone());

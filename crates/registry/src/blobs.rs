@@ -16,7 +16,7 @@ use http::{
 };
 use http_server::{
     file_stream,
-    range::{Selection, content_range},
+    range::{ByteSelection, content_range},
 };
 use oci::{Digest, Repository};
 
@@ -41,10 +41,10 @@ pub(crate) async fn read(
     if let Some(answer) = instead_of_content(&parts.headers, digest)? {
         return Ok(answer);
     }
-    let part = match Selection::of(&parts.method, &parts.headers, &etag(digest), size) {
-        Selection::Whole => None,
-        Selection::Part(part) => Some(part),
-        Selection::Unsatisfiable => return Err(Refusal::RangeOutside { size }),
+    let part = match ByteSelection::of(&parts.method, &parts.headers, &etag(digest), size) {
+        ByteSelection::Whole => None,
+        ByteSelection::Part(part) => Some(part),
+        ByteSelection::Unsatisfiable => return Err(Refusal::RangeOutside { size }),
     };
     let range = part.clone().unwrap_or(0..size);
     let headers = [

@@ -41,11 +41,7 @@ impl Metrics {
         let (registry, connections) = (&mut metrics.registry, &metrics.connections);
         for (name, help, counter) in [
             ("accept_errors", "failed accepts", &connections.accept_errors),
-            (
-                "connections_closed_for_room",
-                "idle connections closed for new ones",
-                &connections.closed_for_room,
-            ),
+            ("connections_evicted", "idle connections closed for new ones", &connections.evicted),
             (
                 "connections_refused",
                 "connections of addresses that had their share",

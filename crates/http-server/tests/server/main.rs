@@ -4,8 +4,8 @@
 #![expect(clippy::expect_used, reason = "a panic fails a test")]
 
 mod accept;
+mod connection_limit;
 mod harness;
 mod limits;
 mod requests;
-mod room;
 mod tls;

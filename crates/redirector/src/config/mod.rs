@@ -209,7 +209,7 @@ impl Config {
 
     /// How the client's address is found. The built-in configuration runs behind a balancer, which is every peer.
     pub(crate) fn client_ip(&self) -> ClientIp {
-        let default = if self.built_in { DefaultTrust::Everybody } else { DefaultTrust::Loopback };
+        let default = if self.built_in { DefaultTrust::AllPeers } else { DefaultTrust::Loopback };
         ClientIp::new(self.client_ip.clone(), default)
     }
 

@@ -1,4 +1,4 @@
-//! More connections than there may be: whose are closed, who waits, and that one client never has all.
+//! At the connection limit: which connections are closed, which wait, and that one client never has all.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ async fn what_has_been_idle_longest_is_closed_for_a_new_connection() {
     assert!(used.ask("/").await.ends_with("here"));
     server.waiting.add_permits(1);
     assert!(busy.response().await.ends_with("waited"));
-    assert_eq!(server.metrics.closed_for_room.get(), 1);
+    assert_eq!(server.metrics.evicted.get(), 1);
 }
 
 #[tokio::test(start_paused = true)]
