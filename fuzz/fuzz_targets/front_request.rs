@@ -28,7 +28,7 @@ fuzz_target!(|parts: (&str, &[u8])| {
     let request = Request::get(target).header("x-forwarded-for", forwarded).body(());
     let Ok(request) = request else { return };
     let (front, runtime) = &*FRONT;
-    let answer = runtime.block_on(front.answer(IpAddr::V4(Ipv4Addr::LOCALHOST), request));
+    let answer = runtime.block_on(front.respond(IpAddr::V4(Ipv4Addr::LOCALHOST), request));
     let Some(location) = answer.headers().get("location") else { return };
     // The query goes on byte for byte, and need not be ASCII.
     let path = location.as_bytes().split(|byte| *byte == b'?').next().expect("there is a first");

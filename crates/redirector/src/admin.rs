@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 
 use crate::{
     front::Front,
-    response::{self, Answer},
+    response::{self, FrontResponse},
 };
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -30,7 +30,7 @@ impl Pages {
         Self { front }
     }
 
-    fn page(&self, path: &str) -> Answer {
+    fn page(&self, path: &str) -> FrontResponse {
         match path {
             "/metrics" => response::page(StatusCode::OK, METRICS, self.front.metrics_text()),
             "/healthz" => response::page(StatusCode::OK, TEXT, "ok\n".into()),
@@ -48,13 +48,13 @@ impl Pages {
 
 impl Respond for Pages {
     type Body = Full<Bytes>;
-    type Future = Ready<Answer>;
+    type Future = Ready<FrontResponse>;
 
-    fn respond(&self, request: Request<Incoming>) -> Ready<Answer> {
+    fn respond(&self, request: Request<Incoming>) -> Ready<FrontResponse> {
         ready(self.page(request.uri().path()))
     }
 
-    fn refuse(&self, _request: &Request<Incoming>, malformed: Malformed) -> Answer {
+    fn refuse(&self, _request: &Request<Incoming>, malformed: Malformed) -> FrontResponse {
         response::page(StatusCode::BAD_REQUEST, TEXT, format!("{malformed}\n"))
     }
 }

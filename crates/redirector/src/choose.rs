@@ -1,5 +1,5 @@
-//! Which place is near a client: a table, made once, from location to store or upstream. Pure. The
-//! order of the rules is in `docs/front.md`, "Which place is near".
+//! The table from location to nearest store or upstream, built once. Pure. The
+//! order of the rules is in `docs/front.md`, "Candidates".
 
 use cloud_ranges::{Location, LocationId, Ranges};
 
@@ -66,7 +66,7 @@ fn choose(config: &Config, location: Option<&Location>) -> Nearest {
 
 fn serves(store: &Store, location: Option<&Location>) -> bool {
     store.serves.iter().any(|serves| {
-        serves.cloud == Serves::EVERYBODY
+        serves.cloud == Serves::ALL_CLIENTS
             || location.is_some_and(|location| {
                 serves.cloud == location.cloud
                     && (serves.regions.is_empty() || serves.regions.contains(&location.region))

@@ -1,6 +1,6 @@
 //! Time, for expiry: tenths of a second since the front was made. The clock is advanced ten times a second
-//! while the front serves, and whenever a store has answered; a request reads what it then says,
-//! which is cheaper than asking the machine each time.
+//! while the front serves, and whenever a store has responded. A request reads the stored value,
+//! which is cheaper than a system call.
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},
@@ -10,7 +10,7 @@ use std::{
 /// The unit of time.
 pub(crate) const RESOLUTION: Duration = Duration::from_millis(100);
 
-/// A moment: so many times [`RESOLUTION`] since the beginning. Enough for thirteen years.
+/// A time, in units of [`RESOLUTION`] since the start. Enough for thirteen years.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Tick(u32);
 
@@ -23,19 +23,19 @@ impl Tick {
         self.0
     }
 
-    /// The time from an earlier moment to this one.
+    /// The duration since an earlier time.
     pub(crate) fn since(self, earlier: Self) -> Duration {
         RESOLUTION * self.0.saturating_sub(earlier.0)
     }
 
-    /// The moment `duration` after this one, or a little later.
+    /// The time `duration` after this one, rounded up.
     pub(crate) fn after(self, duration: Duration) -> Self {
         let ticks = duration.as_millis().div_ceil(RESOLUTION.as_millis());
         Self(self.0.saturating_add(u32::try_from(ticks).unwrap_or(u32::MAX)))
     }
 }
 
-/// Tells the time since it was made.
+/// The time since the front was made.
 #[derive(Debug)]
 pub(crate) struct Clock {
     start: Instant,
@@ -52,7 +52,7 @@ impl Clock {
         Tick(self.now.load(Ordering::Relaxed))
     }
 
-    /// Asks the machine for the time.
+    /// Reads the system's clock.
     pub(crate) fn advance(&self) -> Tick {
         let ticks = self.start.elapsed().as_millis() / RESOLUTION.as_millis();
         let now = Tick(u32::try_from(ticks).unwrap_or(u32::MAX));

@@ -1,5 +1,5 @@
 //! A decision in words: every step of the flow for one address and path, with what it was decided
-//! by. It asks no store, so for a blob it names both outcomes.
+//! by. It sends no request, so for a blob it names both outcomes.
 
 use std::{fmt, net::IpAddr};
 
@@ -10,7 +10,7 @@ use crate::{
     front::Front,
     hint::{bad_digest, hint},
     response,
-    route::{Blob, Reference, Refusal, Route, Tail, route},
+    route::{Blob, Reference, RequestError, Route, Tail, route},
 };
 
 /// What the front would do with a request, and why. Its text is for people: a line a step.
@@ -62,8 +62,8 @@ impl Explanation {
             Route::Info => self.page("the information page", "info_url", front.info.as_ref()),
             Route::Privacy => self.page("the privacy page", "privacy_url", front.privacy.as_ref()),
             Route::Ping => {
-                self.line("asks for", "the version check");
-                self.line("answer", "200, this is a registry");
+                self.line("request", "the version check");
+                self.line("response", "200, this is a registry");
             }
             Route::Manifest(tail, Reference::Tag) => {
                 self.upstream(front, "a manifest by tag", tail);
@@ -81,36 +81,36 @@ impl Explanation {
             }
             Route::Referrers(tail) => self.canonical(front, "the referrers of a digest", tail),
             Route::Blob(tail, blob) => self.blob(front, client, tail, &blob),
-            Route::Refused(refusal) => self.refused(text, &refusal),
+            Route::Rejected(refusal) => self.refused(text, &refusal),
         }
     }
 
     fn page(&mut self, what: &str, field: &str, url: Option<&http::HeaderValue>) {
-        self.line("asks for", what);
+        self.line("request", what);
         match url.and_then(|url| url.to_str().ok()) {
-            Some(url) => self.line("answer", format!("307 to {url}")),
+            Some(url) => self.line("response", format!("307 to {url}")),
             None => {
                 self.is_error = true;
-                self.line("answer", format!("404, no `{field}` is configured"));
+                self.line("response", format!("404, no `{field}` is configured"));
             }
         }
     }
 
     fn upstream(&mut self, front: &Front, what: &str, tail: Tail<'_>) {
-        self.line("asks for", what);
+        self.line("request", what);
         self.line("decided by", "the path alone: everything but blobs goes to the upstream");
-        self.line("answer", format!("307 to {}", front.upstream.url(tail)));
+        self.line("response", format!("307 to {}", front.upstream.url(tail)));
     }
 
     fn canonical(&mut self, front: &Front, what: &str, tail: Tail<'_>) {
-        self.line("asks for", what);
+        self.line("request", what);
         self.line("decided by", "the path alone: referrers go to the canonical upstream");
-        self.line("answer", format!("307 to {}", front.canonical.url(tail)));
+        self.line("response", format!("307 to {}", front.canonical.url(tail)));
     }
 
-    fn refused(&mut self, text: &str, refusal: &Refusal) {
+    fn refused(&mut self, text: &str, refusal: &RequestError) {
         let status = response::status(refusal);
-        self.line("asks for", subject(refusal));
+        self.line("request", subject(refusal));
         if let Some((digest, error)) = bad_digest(text) {
             self.line("hint", format!("`{digest}` is not a digest: {error}"));
         } else if let Some(hint) = hint(text) {
@@ -120,11 +120,11 @@ impl Explanation {
             self.line("hint", format!("give the path of a request, such as {path}"));
         }
         self.is_error = true;
-        self.line("answer", format!("{status}, {}: {refusal}", refusal.code()));
+        self.line("response", format!("{status}, {}: {refusal}", refusal.code()));
     }
 
     fn blob(&mut self, front: &Front, client: IpAddr, tail: Tail<'_>, blob: &Blob<'_>) {
-        self.line("asks for", format!("blob {}", blob.text()));
+        self.line("request", format!("blob {}", blob.text()));
         self.line("client", format!("{client}, as given (in production: {})", front.client_ip));
         let location = match front.ranges.matched(client) {
             Some(matched) => {
@@ -143,31 +143,31 @@ impl Explanation {
         match front.choices.nearest(location) {
             Nearest::KeptUpstream => {
                 self.line("candidates", format!("upstream {far}"));
-                self.line("answer", "307 to the upstream: the cloud is in `keep_upstream`");
+                self.line("response", "307 to the upstream: the cloud is in `keep_upstream`");
             }
             Nearest::NoStore => {
                 self.line("candidates", format!("upstream {far}"));
-                self.line("answer", "307 to the upstream: no store serves this location");
+                self.line("response", "307 to the upstream: no store serves this location");
             }
             Nearest::Store(id) => {
                 let store = &front.config.stores[id.index()].name;
                 self.line("candidates", format!("1. store {store} {}", front.store(id).url(blob)));
                 self.line("", format!("2. upstream {far}"));
-                let answer = format!(
+                let response = format!(
                     "307 to store {store} if it has the blob, otherwise to the upstream (`explain` does not check)"
                 );
-                self.line("answer", answer);
+                self.line("response", response);
             }
         }
     }
 }
 
-/// What a refused request asks for, as far as that can be told.
-const fn subject(refusal: &Refusal) -> &'static str {
+/// What a rejected request is for.
+const fn subject(refusal: &RequestError) -> &'static str {
     match refusal {
-        Refusal::Name(_) => "something of a repository whose name is invalid",
-        Refusal::Digest(_) => "something by an invalid digest",
-        Refusal::Tag(_) => "a manifest by an invalid tag",
+        RequestError::Name(_) => "something of a repository whose name is invalid",
+        RequestError::Digest(_) => "something by an invalid digest",
+        RequestError::Tag(_) => "a manifest by an invalid tag",
         _ => "an unsupported method or path",
     }
 }

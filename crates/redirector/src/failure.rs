@@ -21,7 +21,7 @@ pub(crate) enum Failure {
     /// A response with a status that does not help.
     #[error("the response is {0}")]
     Status(StatusCode),
-    /// A page for people in place of a blob.
+    /// An HTML page instead of a blob.
     #[error(
         "the response is an HTML page (200, text/html) instead of a blob; check the store's `url` and `blob_prefix`, and the proxy or CDN before it"
     )]
@@ -44,7 +44,7 @@ impl fmt::Display for Cause<'_> {
         match io.map(io::Error::kind) {
             Some(io::ErrorKind::ConnectionRefused) => f.write_str("connection refused"),
             Some(io::ErrorKind::ConnectionReset) => f.write_str("connection reset"),
-            // The last one says most: those above it only say at which step it was.
+            // The last cause is the most specific; those above name only the step.
             _ => match causes().last() {
                 Some(error) => fmt::Display::fmt(error, f),
                 None => Ok(()),

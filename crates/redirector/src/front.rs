@@ -20,9 +20,9 @@ use crate::{
     config::Config,
     metrics::{Metrics, Target},
     outbound::{self, Authorities},
-    presence::Presence,
+    presence::StorePresence,
     redirect::{StoreBase, UpstreamBase},
-    response::Decision,
+    response::ResponseKind,
 };
 
 /// Decides where each request finds its content. Cheap to share, not to make.
@@ -35,7 +35,7 @@ pub struct Front {
     pub(crate) canonical: UpstreamBase,
     pub(crate) info: Option<HeaderValue>,
     pub(crate) privacy: Option<HeaderValue>,
-    pub(crate) presence: Arc<Presence>,
+    pub(crate) presence: Arc<StorePresence>,
     pub(crate) clock: Arc<Clock>,
     pub(crate) metrics: Metrics,
     stores: Box<[StoreBase]>,
@@ -56,7 +56,7 @@ impl Front {
         let clock = Arc::new(Clock::start());
         let names = config.stores.iter().map(|store| store.name.as_str());
         let metrics = Metrics::new(names, ranges.len());
-        let presence = Presence::new(&config, outbound, Arc::clone(&clock), &metrics);
+        let presence = StorePresence::new(&config, outbound, Arc::clone(&clock), &metrics);
         Self {
             client_ip: config.client_ip(),
             choices: Choices::new(&config, &ranges),
@@ -93,9 +93,9 @@ impl Front {
     }
 
     /// The 307 to `target`, counted.
-    pub(crate) fn send(&self, target: Target, url: String, digest: Option<&str>) -> Decision {
+    pub(crate) fn send(&self, target: Target, url: String, digest: Option<&str>) -> ResponseKind {
         self.metrics.redirects(target).inc();
-        Decision::elsewhere(url, digest)
+        ResponseKind::redirect(url, digest)
     }
 }
 

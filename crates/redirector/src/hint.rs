@@ -19,7 +19,7 @@ pub(crate) fn bad_digest(text: &str) -> Option<(&str, DigestError)> {
     is_meant.then(|| last.parse::<Digest>().err()).flatten().map(|error| (last, error))
 }
 
-/// The path that `text` was meant as, if that can be told.
+/// The path that `text` probably means, if there is one.
 pub(crate) fn hint(text: &str) -> Option<String> {
     let text = text.trim();
     let bare = SCHEMES.iter().find_map(|scheme| text.strip_prefix(scheme));
@@ -66,7 +66,7 @@ fn manifest(image: &str) -> String {
 fn is_served(path: &str) -> bool {
     path.starts_with("/v2/")
         && path != "/v2/"
-        && !matches!(route(&Method::GET, path, None), Route::Refused(_))
+        && !matches!(route(&Method::GET, path, None), Route::Rejected(_))
 }
 
 #[cfg(test)]

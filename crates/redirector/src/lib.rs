@@ -1,9 +1,9 @@
-//! The front: one name whose every pull goes to the nearest healthy copy. It answers with where the
-//! content is, never with the content.
+//! The front: one name whose every pull goes to the nearest healthy copy. It responds with the location
+//! of the content, never with the content.
 //!
-//! It reads no environment variable and parses no command line; TLS ends before it. What it answers
-//! is in `docs/front.md`, its configuration in `docs/configuration.md`. A request passes through
-//! `route` → `http_server::ClientIp` → `choose` → `presence` → `redirect` → `response`, as `handler` says.
+//! It reads no environment variable and parses no command line; TLS ends before it. Its responses
+//! are in `docs/front.md`, its configuration in `docs/configuration.md`. A request passes through
+//! `route` → `http_server::ClientIp` → `choose` → `presence` → `redirect` → `response`, see `handler`.
 
 mod access_log;
 mod admin;
@@ -34,6 +34,6 @@ pub use config::{
 };
 pub use explain::Explanation;
 pub use front::Front;
-pub use lint::{ConfigFinding, Loaded, Severity, lint};
+pub use lint::{ConfigFinding, LoadedRanges, Severity, lint};
 pub use ranges::{RangesSource, load_ranges};
 pub use server::serve;

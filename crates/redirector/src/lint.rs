@@ -31,10 +31,10 @@ pub struct ConfigFinding {
 
 /// What a configuration is checked with.
 #[derive(Clone, Copy, Debug)]
-pub struct Loaded<'a> {
+pub struct LoadedRanges<'a> {
     /// The ranges.
     pub ranges: &'a Ranges,
-    /// Where they came from, as [`crate::load_ranges`] says.
+    /// Their sources, from [`crate::load_ranges`].
     pub sources: &'a [RangesSource],
     /// The (cloud, file) pairs that took the position of configured lists.
     pub overrides: &'a [(String, PathBuf)],
@@ -45,7 +45,7 @@ pub struct Loaded<'a> {
 pub fn lint(
     config: &Config,
     positions: &ConfigPositions,
-    loaded: Loaded<'_>,
+    loaded: LoadedRanges<'_>,
 ) -> Vec<ConfigFinding> {
     let mut lint = Lint { config, positions, loaded, findings: Vec::new() };
     lint.addresses();
@@ -60,7 +60,7 @@ pub fn lint(
 struct Lint<'a> {
     config: &'a Config,
     positions: &'a ConfigPositions,
-    loaded: Loaded<'a>,
+    loaded: LoadedRanges<'a>,
     findings: Vec<ConfigFinding>,
 }
 
@@ -87,7 +87,7 @@ impl Lint<'_> {
         }
     }
 
-    /// What says how to read `X-Forwarded-For` must not stand beside a setting by which it is not read.
+    /// Settings about `X-Forwarded-For` have no effect if the header is ignored.
     fn client_ip(&mut self) {
         if self.config.client_ip.forwarded != Forwarded::Never {
             return;
@@ -111,7 +111,7 @@ impl Lint<'_> {
     fn sources(&mut self) {
         for source in self.loaded.sources {
             if self.is_override(source.cloud()) {
-                if source.is_nobody() {
+                if source.is_unavailable() {
                     self.of_flag(Severity::Error, source.to_string());
                 }
                 continue;
@@ -121,7 +121,7 @@ impl Lint<'_> {
                 continue;
             };
             let is_file = matches!(self.config.ranges[at].from, RangesFrom::Path(_));
-            let severity = match (source.is_nobody(), source.has_failures()) {
+            let severity = match (source.is_unavailable(), source.has_failures()) {
                 (true, _) if is_file => Severity::Error,
                 (false, false) => continue,
                 _ => Severity::Warning,
@@ -141,13 +141,13 @@ impl Lint<'_> {
         let serves = stores.iter().flat_map(|store| &store.serves).map(|serves| &serves.cloud);
         let listed = ranges.iter().map(|ranges| &ranges.cloud);
         let mut named: BTreeSet<_> = listed.chain(keep_upstream).chain(serves).collect();
-        named.retain(|cloud| *cloud != Serves::EVERYBODY);
+        named.retain(|cloud| *cloud != Serves::ALL_CLIENTS);
         for (cloud, path) in self.loaded.overrides {
             if !named.contains(cloud) {
-                let known = named.iter().map(|cloud| cloud.as_str()).collect::<Vec<_>>();
-                let known = if known.is_empty() { "no cloud".into() } else { known.join(", ") };
+                let names = named.iter().map(|cloud| cloud.as_str()).collect::<Vec<_>>();
+                let names = if names.is_empty() { "no cloud".into() } else { names.join(", ") };
                 let message = format!(
-                    "{cloud}={}: the configuration does not name the cloud `{cloud}`; it names {known}",
+                    "{cloud}={}: the configuration does not name the cloud `{cloud}`; it names {names}",
                     path.display()
                 );
                 self.of_flag(Severity::Error, message);
@@ -163,7 +163,7 @@ impl Lint<'_> {
         }
         for (store, positions) in self.config.stores.iter().zip(&self.positions.serves) {
             for (serves, position) in store.serves.iter().zip(positions) {
-                if serves.cloud != Serves::EVERYBODY {
+                if serves.cloud != Serves::ALL_CLIENTS {
                     self.cloud("stores.serves", &serves.cloud, &serves.regions, *position);
                 }
             }
@@ -176,7 +176,7 @@ impl Lint<'_> {
             locations.iter().filter(|it| it.cloud == cloud).map(|it| &it.region).collect();
         let is_listed = self.config.ranges.iter().any(|ranges| ranges.cloud == cloud);
         if known.is_empty() && (is_listed || self.is_override(cloud)) {
-            // That its list could not be read, or is empty, is said of the list.
+            // The finding about the list covers this.
             return;
         }
         if known.is_empty() {
@@ -241,7 +241,7 @@ impl Lint<'_> {
 
 /// Whether `one` serves every client in `region`, or all, that `other` does.
 fn covers(one: &Serves, other: &Serves, region: Option<&String>) -> bool {
-    one.cloud == Serves::EVERYBODY
+    one.cloud == Serves::ALL_CLIENTS
         || (one.cloud == other.cloud
             && (one.regions.is_empty() || region.is_some_and(|it| one.regions.contains(it))))
 }

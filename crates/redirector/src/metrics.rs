@@ -1,19 +1,19 @@
 //! What the front counts. Every counter is resolved once, at start: a request does no look-up by
 //! label. The names are in `docs/front.md`, "The admin address".
 
-use http_server::{ConnectionMetrics, Unknown};
+use http_server::{ConnectionMetrics, UnknownClient};
 use prometheus_client::{
     encoding::text::encode,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
 
-use crate::{choose::StoreId, presence::Remembered, route::Route};
+use crate::{choose::StoreId, presence::Presence, route::Route};
 
 type Labels<const N: usize> = [(&'static str, String); N];
 type Counters<const N: usize> = Family<Labels<N>, Counter>;
 
-/// Upper ends of the buckets for the duration of a question, in seconds.
+/// Upper ends of the buckets for the duration of a probe, in seconds.
 const DURATIONS: [f64; 10] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0];
 
 /// All metrics of a front.
@@ -67,24 +67,24 @@ struct UnknownCounters {
 /// How presence was decided.
 #[derive(Clone)]
 pub(crate) struct PresenceMetrics {
-    remembered_present: Counter,
-    remembered_absent: Counter,
-    pub(crate) asked: Counter,
+    cached_present: Counter,
+    cached_absent: Counter,
+    pub(crate) probed: Counter,
     pub(crate) joined: Counter,
     pub(crate) over_limit: Counter,
     pub(crate) duration: Histogram,
 }
 
 impl PresenceMetrics {
-    pub(crate) fn remembered(&self, answer: Remembered) -> &Counter {
-        match answer {
-            Remembered::Present => &self.remembered_present,
-            Remembered::Absent => &self.remembered_absent,
+    pub(crate) fn cached(&self, presence: Presence) -> &Counter {
+        match presence {
+            Presence::Present => &self.cached_present,
+            Presence::Absent => &self.cached_absent,
         }
     }
 }
 
-/// What one store answered.
+/// The results of probes to one store.
 pub(crate) struct ProbeMetrics {
     present: Counter,
     absent: Counter,
@@ -93,10 +93,10 @@ pub(crate) struct ProbeMetrics {
 }
 
 impl ProbeMetrics {
-    pub(crate) fn said(&self, answer: Remembered) -> &Counter {
-        match answer {
-            Remembered::Present => &self.present,
-            Remembered::Absent => &self.absent,
+    pub(crate) fn result(&self, presence: Presence) -> &Counter {
+        match presence {
+            Presence::Present => &self.present,
+            Presence::Absent => &self.absent,
         }
     }
 }
@@ -111,8 +111,8 @@ impl Metrics {
         let to_stores = family(registry, "store_redirects", "307 redirects to each store");
         let unknown =
             family(registry, "unknown_clients", "blob requests whose client address is unknown");
-        let answers =
-            family(registry, "presence_answers", "presence checks, by where the result came from");
+        let checks =
+            family(registry, "presence_checks", "presence checks, by where the result came from");
         let probes = family(registry, "probes", "HEAD requests to each store, by result");
         let entries = Family::<Labels<1>, Gauge>::default();
         registry.register("presence_entries", "cached presence results", entries.clone());
@@ -120,9 +120,9 @@ impl Metrics {
         let help = "duration of HEAD requests to stores";
         registry.register_with_unit("probe_duration", help, Unit::Seconds, duration.clone());
         let connections = connection_metrics(registry);
-        let known: Gauge = Gauge::default();
-        known.set(i64::try_from(prefixes).unwrap_or(i64::MAX));
-        registry.register("ranges_prefixes", "address prefixes loaded", known);
+        let prefix_count: Gauge = Gauge::default();
+        prefix_count.set(i64::try_from(prefixes).unwrap_or(i64::MAX));
+        registry.register("ranges_prefixes", "address prefixes loaded", prefix_count);
         let entries_of = |cache: &str| entries.get_or_create_owned(&[("cache", cache.to_owned())]);
         Self {
             routes: RouteCounters::new(&requests),
@@ -130,7 +130,7 @@ impl Metrics {
             unknown_clients: UnknownCounters::new(&unknown),
             probes,
             entries: [entries_of("present"), entries_of("absent")],
-            presence: PresenceMetrics::new(&answers, duration),
+            presence: PresenceMetrics::new(&checks, duration),
             connections,
             registry: all,
         }
@@ -146,7 +146,7 @@ impl Metrics {
             Route::Tags(_) => &self.routes.tags,
             Route::Referrers(_) => &self.routes.referrers,
             Route::Blob(..) => &self.routes.blob,
-            Route::Refused(_) => &self.routes.refused,
+            Route::Rejected(_) => &self.routes.refused,
         }
     }
 
@@ -162,16 +162,16 @@ impl Metrics {
     }
 
     /// The counter of clients unknown for this reason.
-    pub(crate) fn unknown_clients(&self, reason: Unknown) -> &Counter {
+    pub(crate) fn unknown_clients(&self, reason: UnknownClient) -> &Counter {
         match reason {
-            Unknown::UntrustedPeer => &self.unknown_clients.untrusted_peer,
-            Unknown::Missing => &self.unknown_clients.missing,
-            Unknown::TooShort => &self.unknown_clients.too_short,
-            Unknown::Unreadable => &self.unknown_clients.unreadable,
+            UnknownClient::UntrustedPeer => &self.unknown_clients.untrusted_peer,
+            UnknownClient::Missing => &self.unknown_clients.missing,
+            UnknownClient::TooShort => &self.unknown_clients.too_short,
+            UnknownClient::Unreadable => &self.unknown_clients.unreadable,
         }
     }
 
-    /// The counters of questions to a store.
+    /// The counters of probes to a store.
     pub(crate) fn probes(&self, store: &str) -> ProbeMetrics {
         let result = |result: &str| {
             let labels = [("store", store.to_owned()), ("result", result.to_owned())];
@@ -185,7 +185,7 @@ impl Metrics {
         }
     }
 
-    /// Everything, as Prometheus text. `entries` are the remembered answers: present, absent.
+    /// Everything, as Prometheus text. `entries` are the cached results: present, absent.
     pub(crate) fn text(&self, entries: (usize, usize)) -> String {
         for (gauge, count) in self.entries.iter().zip([entries.0, entries.1]) {
             gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
@@ -267,11 +267,11 @@ impl UnknownCounters {
 
 impl PresenceMetrics {
     fn new(family: &Counters<1>, duration: Histogram) -> Self {
-        let of = |answer| one(family, "answer", answer);
+        let of = |result| one(family, "result", result);
         Self {
-            remembered_present: of("remembered_present"),
-            remembered_absent: of("remembered_absent"),
-            asked: of("asked"),
+            cached_present: of("cached_present"),
+            cached_absent: of("cached_absent"),
+            probed: of("probed"),
             joined: of("joined"),
             over_limit: of("over_limit"),
             duration,

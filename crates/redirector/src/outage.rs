@@ -17,7 +17,7 @@ pub(crate) struct Outage(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Since when it has failed, if a warning said that it does.
+    /// Since when it has failed, if a warning was logged.
     since: Option<Tick>,
     /// Before this, failures are counted and not logged.
     next_warning: Tick,
@@ -25,7 +25,7 @@ struct State {
 }
 
 impl Outage {
-    /// Notes a failure. Says how many failures a warning stands for, this one included, if one is due.
+    /// Records a failure. If a warning is due, returns the number of failures since the last one, this one included.
     pub(crate) fn failed(&self, now: Tick) -> Option<u64> {
         let mut state = self.lock();
         state.unlogged += 1;
@@ -37,7 +37,7 @@ impl Outage {
         Some(std::mem::take(&mut state.unlogged))
     }
 
-    /// Notes a success. Says how long the outage lasted, if this ends one that was logged.
+    /// Records a success. If it ends an outage that was logged, returns how long that lasted.
     pub(crate) fn succeeded(&self, now: Tick) -> Option<Duration> {
         let since = self.lock().since.take()?;
         Some(now.since(since))

@@ -7,7 +7,7 @@ use crate::{
     route::{Blob, Tail},
 };
 
-/// What stands before the tail of a request in a redirect to an upstream: `<endpoint>/v2/<path/>`.
+/// The part of a redirect to an upstream before the tail of the request: `<endpoint>/v2/<path/>`.
 #[derive(Clone, Debug)]
 pub(crate) struct UpstreamBase(Box<str>);
 
@@ -26,7 +26,7 @@ impl UpstreamBase {
     }
 }
 
-/// What stands before the digest in the URL of a blob: `<url>/<blob_prefix>`.
+/// The part of a blob's URL before the digest: `<url>/<blob_prefix>`.
 #[derive(Clone, Debug)]
 pub(crate) struct StoreBase(Box<str>);
 
@@ -103,7 +103,7 @@ mod tests {
             let (tail, blob) = match route(&Method::GET, &path, query.as_deref()) {
                 Route::Manifest(tail, _) | Route::Tags(tail) | Route::Referrers(tail) => (tail, None),
                 Route::Blob(tail, blob) => (tail, Some(blob)),
-                Route::Info | Route::Privacy | Route::Ping | Route::Refused(_) => return Ok(()),
+                Route::Info | Route::Privacy | Route::Ping | Route::Rejected(_) => return Ok(()),
             };
             let url = upstream.url(tail);
             let rest = url.strip_prefix("https://us-central1-docker.pkg.dev/v2/k8s-artifacts-prod/images/");

@@ -6,10 +6,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 use oci::ErrorBody;
 
-use crate::route::Refusal;
+use crate::route::RequestError;
 
 /// What the front answers with.
-pub(crate) type Answer = Response<Full<Bytes>>;
+pub(crate) type FrontResponse = Response<Full<Bytes>>;
 
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
@@ -17,80 +17,82 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// What was decided about a request.
 #[derive(Debug)]
-pub(crate) enum Decision {
+pub(crate) enum ResponseKind {
     /// This is a registry.
-    Pong,
+    ApiVersion,
     /// What is asked for is somewhere else.
-    Elsewhere {
+    Redirect {
         location: HeaderValue,
         /// The digest that the request named.
         digest: Option<HeaderValue>,
     },
     /// What is asked for is refused.
-    Refused(Refusal),
+    Error(RequestError),
 }
 
-impl Decision {
+impl ResponseKind {
     /// What is asked for is at `url`; `digest` is what the request named.
-    pub(crate) fn elsewhere(url: String, digest: Option<&str>) -> Self {
+    pub(crate) fn redirect(url: String, digest: Option<&str>) -> Self {
         // A base and a valid path are a header value; the fallback answers rather than panics.
         match HeaderValue::try_from(url) {
             Ok(location) => {
                 let digest = digest.and_then(|digest| HeaderValue::from_str(digest).ok());
-                Self::Elsewhere { location, digest }
+                Self::Redirect { location, digest }
             }
-            Err(_) => Self::Refused(Refusal::Query),
+            Err(_) => Self::Error(RequestError::Query),
         }
     }
 }
 
 /// The response. `headers` are emptied and used for it: the memory of the request's serves on, and
 /// nothing needs to be allocated.
-pub(crate) fn respond(decision: Decision, mut headers: HeaderMap) -> Answer {
+pub(crate) fn respond(decision: ResponseKind, mut headers: HeaderMap) -> FrontResponse {
     headers.clear();
     let (status, body) = match decision {
-        Decision::Elsewhere { location, digest } => {
+        ResponseKind::Redirect { location, digest } => {
             headers.insert(header::LOCATION, location);
             digest.map(|digest| headers.insert(CONTENT_DIGEST, digest));
             (StatusCode::TEMPORARY_REDIRECT, Full::default())
         }
-        Decision::Pong => {
+        ResponseKind::ApiVersion => {
             headers.insert(header::CONTENT_TYPE, JSON);
             headers.insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
             (StatusCode::OK, Full::from("{}"))
         }
-        Decision::Refused(refusal) => {
+        ResponseKind::Error(refusal) => {
             headers.insert(header::CONTENT_TYPE, JSON);
-            if matches!(refusal, Refusal::Method) {
+            if matches!(refusal, RequestError::Method) {
                 headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
             }
             let body = ErrorBody::new(refusal.code(), refusal.to_string()).to_json();
             (status(&refusal), Full::from(body))
         }
     };
-    let mut answer = Response::new(body);
-    *answer.status_mut() = status;
-    *answer.headers_mut() = headers;
-    answer
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
 }
 
 /// The status of a refusal.
-pub(crate) fn status(refusal: &Refusal) -> StatusCode {
+pub(crate) fn status(refusal: &RequestError) -> StatusCode {
     match refusal {
-        Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
-        Refusal::Outside | Refusal::Endpoint | Refusal::Catalog | Refusal::Tag(_) => {
-            StatusCode::NOT_FOUND
-        }
-        Refusal::Name(_) | Refusal::Digest(_) | Refusal::Query | Refusal::Malformed(_) => {
-            StatusCode::BAD_REQUEST
-        }
+        RequestError::Method => StatusCode::METHOD_NOT_ALLOWED,
+        RequestError::Outside
+        | RequestError::Endpoint
+        | RequestError::Catalog
+        | RequestError::Tag(_) => StatusCode::NOT_FOUND,
+        RequestError::Name(_)
+        | RequestError::Digest(_)
+        | RequestError::Query
+        | RequestError::Malformed(_) => StatusCode::BAD_REQUEST,
     }
 }
 
 /// A page of the admin address.
-pub(crate) fn page(status: StatusCode, content_type: &'static str, body: String) -> Answer {
-    let mut answer = Response::new(Full::from(body));
-    *answer.status_mut() = status;
-    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    answer
+pub(crate) fn page(status: StatusCode, content_type: &'static str, body: String) -> FrontResponse {
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
 }

@@ -1,4 +1,4 @@
-//! From method, raw path and query to a [`Route`]: what is asked for, or why it is refused. The
+//! From method, raw path and query to a [`Route`]: what is requested, or why it is rejected. The
 //! result borrows from the request, and names, tags and digests in it are valid. Nothing is decoded:
 //! the grammar of the registry needs no percent-encoding, so `%` is refused with the rest.
 //!
@@ -7,7 +7,7 @@
 use http::Method;
 use oci::{Digest, DigestError, ErrorCode, Repository, RepositoryError, Tag, TagError};
 
-/// What a request asks for.
+/// What a request is for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Route<'r> {
     /// `/`
@@ -24,14 +24,14 @@ pub(crate) enum Route<'r> {
     Referrers(Tail<'r>),
     /// A blob.
     Blob(Tail<'r>, Blob<'r>),
-    /// Nothing that is answered.
-    Refused(Refusal),
+    /// A request that is rejected.
+    Rejected(RequestError),
 }
 
 /// How a manifest is named.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Reference<'r> {
-    /// By a tag that says nothing to us.
+    /// By an ordinary tag.
     Tag,
     /// By the tag of a signature, an attestation, a bill of materials, or an index of referrers.
     AttachmentTag,
@@ -73,9 +73,9 @@ impl<'r> Tail<'r> {
     }
 }
 
-/// Why a request is refused. Its text goes to the client.
+/// Why a request is rejected. Its text goes to the client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refusal {
+pub(crate) enum RequestError {
     #[error("this registry is read-only: use GET or HEAD")]
     Method,
     #[error("not found: the registry API is under /v2/")]
@@ -96,7 +96,7 @@ pub(crate) enum Refusal {
     Malformed(http_server::Malformed),
 }
 
-impl Refusal {
+impl RequestError {
     /// The code of the specification.
     pub(crate) fn code(&self) -> ErrorCode {
         match self {
@@ -116,52 +116,52 @@ impl Refusal {
 /// Reads a request.
 pub(crate) fn route<'r>(method: &Method, path: &'r str, query: Option<&'r str>) -> Route<'r> {
     if method != Method::GET && method != Method::HEAD {
-        return Route::Refused(Refusal::Method);
+        return Route::Rejected(RequestError::Method);
     }
     if query.is_some_and(|query| query.bytes().any(|byte| byte.is_ascii_control() || byte == b' '))
     {
-        return Route::Refused(Refusal::Query);
+        return Route::Rejected(RequestError::Query);
     }
     match path {
         "/" => Route::Info,
         "/privacy" => Route::Privacy,
         "/v2" | "/v2/" => Route::Ping,
         _ => match path.strip_prefix("/v2/") {
-            Some(path) => endpoint(Tail { path, query }).unwrap_or_else(Route::Refused),
-            None => Route::Refused(Refusal::Outside),
+            Some(path) => endpoint(Tail { path, query }).unwrap_or_else(Route::Rejected),
+            None => Route::Rejected(RequestError::Outside),
         },
     }
 }
 
 /// Reads `<name>/<kind>/<last>`. A name may itself contain `manifests` or `blobs`, so only the last
-/// two segments say what is asked for.
-fn endpoint(tail: Tail<'_>) -> Result<Route<'_>, Refusal> {
+/// two segments decide.
+fn endpoint(tail: Tail<'_>) -> Result<Route<'_>, RequestError> {
     if tail.path == "_catalog" {
-        return Err(Refusal::Catalog);
+        return Err(RequestError::Catalog);
     }
-    let (head, last) = tail.path.rsplit_once('/').ok_or(Refusal::Endpoint)?;
-    let (name, kind) = head.rsplit_once('/').ok_or(Refusal::Endpoint)?;
-    let named = || Repository::check(name).map_err(Refusal::Name);
+    let (head, last) = tail.path.rsplit_once('/').ok_or(RequestError::Endpoint)?;
+    let (name, kind) = head.rsplit_once('/').ok_or(RequestError::Endpoint)?;
+    let named = || Repository::check(name).map_err(RequestError::Name);
     match kind {
         "blobs" => named().and_then(|()| Ok(Route::Blob(tail, blob(last)?))),
         "manifests" => named().and_then(|()| Ok(Route::Manifest(tail, reference(last)?))),
         "tags" if last == "list" => named().map(|()| Route::Tags(tail)),
         "referrers" => named().and_then(|()| blob(last)).map(|_| Route::Referrers(tail)),
-        _ => Err(Refusal::Endpoint),
+        _ => Err(RequestError::Endpoint),
     }
 }
 
-fn blob(text: &str) -> Result<Blob<'_>, Refusal> {
-    let digest = text.parse().map_err(Refusal::Digest)?;
+fn blob(text: &str) -> Result<Blob<'_>, RequestError> {
+    let digest = text.parse().map_err(RequestError::Digest)?;
     Ok(Blob { digest, text })
 }
 
 /// What has a colon is meant as a digest.
-fn reference(text: &str) -> Result<Reference<'_>, Refusal> {
+fn reference(text: &str) -> Result<Reference<'_>, RequestError> {
     if text.contains(':') {
         return blob(text).map(|blob| Reference::Digest(blob.text));
     }
-    Tag::check(text).map_err(Refusal::Tag)?;
+    Tag::check(text).map_err(RequestError::Tag)?;
     Ok(if is_attachment(text) { Reference::AttachmentTag } else { Reference::Tag })
 }
 
@@ -195,28 +195,28 @@ mod tests {
             ("/privacy", Route::Privacy),
             ("/v2", Route::Ping),
             ("/v2/", Route::Ping),
-            ("", Route::Refused(Refusal::Outside)),
-            ("*", Route::Refused(Refusal::Outside)),
-            ("//", Route::Refused(Refusal::Outside)),
-            ("/v1/", Route::Refused(Refusal::Outside)),
-            ("/v2foo", Route::Refused(Refusal::Outside)),
-            ("/v22/", Route::Refused(Refusal::Outside)),
-            ("//v2/", Route::Refused(Refusal::Outside)),
-            ("/%76%32/", Route::Refused(Refusal::Outside)),
-            ("/V2/", Route::Refused(Refusal::Outside)),
-            ("/privacy/", Route::Refused(Refusal::Outside)),
-            ("/privacy2", Route::Refused(Refusal::Outside)),
-            ("/token", Route::Refused(Refusal::Outside)),
-            ("/v2/_catalog", Route::Refused(Refusal::Catalog)),
-            ("/v2/_catalog/", Route::Refused(Refusal::Endpoint)),
-            ("/v2//", Route::Refused(Refusal::Endpoint)),
-            ("/v2/pause", Route::Refused(Refusal::Endpoint)),
-            ("/v2/manifests/latest", Route::Refused(Refusal::Endpoint)),
-            ("/v2/a/manifests/latest/", Route::Refused(Refusal::Endpoint)),
-            ("/v2/a/tags/lists", Route::Refused(Refusal::Endpoint)),
-            ("/v2/a/blobs/uploads/", Route::Refused(Refusal::Endpoint)),
-            ("/v2/a/blobs/uploads/1", Route::Refused(Refusal::Endpoint)),
-            ("/v2/a/Blobs/x", Route::Refused(Refusal::Endpoint)),
+            ("", Route::Rejected(RequestError::Outside)),
+            ("*", Route::Rejected(RequestError::Outside)),
+            ("//", Route::Rejected(RequestError::Outside)),
+            ("/v1/", Route::Rejected(RequestError::Outside)),
+            ("/v2foo", Route::Rejected(RequestError::Outside)),
+            ("/v22/", Route::Rejected(RequestError::Outside)),
+            ("//v2/", Route::Rejected(RequestError::Outside)),
+            ("/%76%32/", Route::Rejected(RequestError::Outside)),
+            ("/V2/", Route::Rejected(RequestError::Outside)),
+            ("/privacy/", Route::Rejected(RequestError::Outside)),
+            ("/privacy2", Route::Rejected(RequestError::Outside)),
+            ("/token", Route::Rejected(RequestError::Outside)),
+            ("/v2/_catalog", Route::Rejected(RequestError::Catalog)),
+            ("/v2/_catalog/", Route::Rejected(RequestError::Endpoint)),
+            ("/v2//", Route::Rejected(RequestError::Endpoint)),
+            ("/v2/pause", Route::Rejected(RequestError::Endpoint)),
+            ("/v2/manifests/latest", Route::Rejected(RequestError::Endpoint)),
+            ("/v2/a/manifests/latest/", Route::Rejected(RequestError::Endpoint)),
+            ("/v2/a/tags/lists", Route::Rejected(RequestError::Endpoint)),
+            ("/v2/a/blobs/uploads/", Route::Rejected(RequestError::Endpoint)),
+            ("/v2/a/blobs/uploads/1", Route::Rejected(RequestError::Endpoint)),
+            ("/v2/a/Blobs/x", Route::Rejected(RequestError::Endpoint)),
         ] {
             assert_eq!(get(path), expected, "{path:?}");
         }
@@ -284,7 +284,7 @@ mod tests {
             ("/v2/a/blobs/md5:d41d8cd98f00b204e9800998ecf8427e", DigestInvalid),
             ("/v2/a/referrers/x", DigestInvalid),
         ] {
-            let Route::Refused(refusal) = get(path) else { panic!("{path} is accepted") };
+            let Route::Rejected(refusal) = get(path) else { panic!("{path} is accepted") };
             assert_eq!(refusal.code(), code, "{path}");
         }
     }
@@ -293,7 +293,7 @@ mod tests {
     fn methods_and_queries() {
         for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS, Method::CONNECT]
         {
-            assert_eq!(route(&method, "/v2/", None), Route::Refused(Refusal::Method));
+            assert_eq!(route(&method, "/v2/", None), Route::Rejected(RequestError::Method));
         }
         let path = "/v2/a/tags/list";
         for query in ["", "n=5&last=v1", "a=%0d%0a", "?//../x", "é"] {
@@ -301,7 +301,10 @@ mod tests {
             assert_eq!(route(&Method::HEAD, path, Some(query)), Route::Tags(tail));
         }
         for query in ["\r\nX: y", "a b", "\u{7f}", "\0"] {
-            assert_eq!(route(&Method::GET, path, Some(query)), Route::Refused(Refusal::Query));
+            assert_eq!(
+                route(&Method::GET, path, Some(query)),
+                Route::Rejected(RequestError::Query)
+            );
         }
     }
 }

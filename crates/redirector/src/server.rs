@@ -1,5 +1,5 @@
-//! The front as a server: HTTP/1.1 and cleartext HTTP/2 on one port. TLS is the balancer's business. What
-//! is answered is decided in `handler.rs` and `admin.rs`; connections are `http-server`'s, and the limits
+//! The front as a server: HTTP/1.1 and cleartext HTTP/2 on one port. TLS is the balancer's business. Responses
+//! are decided in `handler.rs` and `admin.rs`; connections are `http-server`'s, and the limits
 //! are in `docs/front.md`, "Limits".
 
 use std::{
@@ -20,16 +20,16 @@ use tokio::{net::TcpListener, sync::oneshot, time::interval};
 use crate::{
     admin, clock,
     front::Front,
-    handler::{self, Answering},
-    presence::MAX_QUESTIONS,
-    response::Answer,
+    handler::{self, ResponseFuture},
+    presence::MAX_PROBES,
+    response::FrontResponse,
 };
 
 /// At about 16 KiB of buffers each, what 1 GiB holds.
 const MAX_CONNECTIONS: usize = 65_536;
 /// Cloud Run grants ten seconds between SIGTERM and SIGKILL; this leaves some to end in.
 const DRAIN_TIME: Duration = Duration::from_secs(8);
-/// The same for the admin address, which ends after the front: its answers are short.
+/// The same for the admin address, which ends after the front: its responses are short.
 const ADMIN_DRAIN_TIME: Duration = Duration::from_secs(1);
 
 /// Serves the front on `listener`, and metrics and health on `admin`, until `shutdown`; then
@@ -64,7 +64,7 @@ pub async fn serve(
     }
     drop(end_admin);
     if let Some(admin) = admin {
-        // It was told to end, and nothing else can end it.
+        // It has been asked to end, and nothing else can end it.
         let _ = admin.await;
     }
     Ok(())
@@ -74,7 +74,7 @@ fn settings(front: &Front) -> Settings {
     let trusted_peers = front.client_ip.trusted_peers().clone();
     let settings = Settings::new("front", MAX_CONNECTIONS, Bodies::Small, DRAIN_TIME);
     // Each store may be sent as many requests at once.
-    let reserved = MAX_QUESTIONS * front.config.stores.len();
+    let reserved = MAX_PROBES * front.config.stores.len();
     Settings { trusted_peers, ..settings.within_descriptors(reserved) }
 }
 
@@ -95,13 +95,13 @@ struct Connection {
 
 impl Respond for Connection {
     type Body = Full<Bytes>;
-    type Future = Answering;
+    type Future = ResponseFuture;
 
-    fn respond(&self, request: Request<Incoming>) -> Answering {
-        handler::answer(&self.front, self.peer, request)
+    fn respond(&self, request: Request<Incoming>) -> ResponseFuture {
+        handler::respond_to(&self.front, self.peer, request)
     }
 
-    fn refuse(&self, _request: &Request<Incoming>, malformed: Malformed) -> Answer {
+    fn refuse(&self, _request: &Request<Incoming>, malformed: Malformed) -> FrontResponse {
         handler::refuse(&self.front, malformed)
     }
 }

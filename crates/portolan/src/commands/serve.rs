@@ -8,7 +8,9 @@ use std::{
 
 use anyhow::Context as _;
 use cloud_ranges::Ranges;
-use redirector::{Config, ConfigFinding, ConfigPositions, Front, Loaded, RangesSource, Severity};
+use redirector::{
+    Config, ConfigFinding, ConfigPositions, Front, LoadedRanges, RangesSource, Severity,
+};
 use tokio::net::TcpListener;
 
 use crate::{
@@ -23,7 +25,7 @@ pub(crate) async fn run(serve: &Serve, printer: &Printer) -> anyhow::Result<Exit
     server::prepare(server::ignore_hangup)?;
     let (ranges, sources) = ranges(&config, &serve.front).await?;
     for source in sources {
-        if source.is_nobody() || source.has_failures() {
+        if source.is_unavailable() || source.has_failures() {
             tracing::warn!(%source, "address ranges");
         } else {
             tracing::info!(%source, "address ranges");
@@ -46,7 +48,7 @@ async fn check(front: &arguments::Front, printer: &Printer) -> anyhow::Result<Ex
     };
     let (ranges, sources) = redirector::load_ranges(&config, &front.ranges).await;
     io::stdout().write_all(config.to_yaml().as_bytes())?;
-    let loaded = Loaded { ranges: &ranges, sources: &sources, overrides: &front.ranges };
+    let loaded = LoadedRanges { ranges: &ranges, sources: &sources, overrides: &front.ranges };
     let findings = redirector::lint(&config, &positions, loaded);
     for ConfigFinding { severity, problem } in &findings {
         match severity {
@@ -94,7 +96,7 @@ pub(super) async fn ranges(
 ) -> anyhow::Result<(Ranges, Vec<RangesSource>)> {
     let (ranges, sources) = redirector::load_ranges(config, &front.ranges).await;
     let is_named = |source: &&RangesSource| {
-        source.is_nobody() && front.ranges.iter().any(|(cloud, _)| cloud == source.cloud())
+        source.is_unavailable() && front.ranges.iter().any(|(cloud, _)| cloud == source.cloud())
     };
     match sources.iter().find(is_named) {
         Some(source) => anyhow::bail!("--ranges: {source}"),

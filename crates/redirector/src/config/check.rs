@@ -1,5 +1,5 @@
-//! From the file's shape to a [`Config`]: every value is read, and every fault is kept, so that a
-//! person mends a file once. Limits that are about more than one value are here too.
+//! From the file's shape to a [`Config`]: every value is parsed and every problem is kept, so that all are
+//! reported at once. Rules about more than one value are here too.
 
 use std::{collections::BTreeSet, fmt::Display, time::Duration};
 
@@ -10,17 +10,17 @@ use super::{
     Config, ConfigError, ConfigProblem, Index, PresenceSettings, RangesSetting, Serves, Store,
     Upstream, default,
     document::{
-        ClientIpDocument, Document, PresenceDocument, RangesDocument, ServesDocument,
-        StoreDocument, Text, Truth, UpstreamDocument,
+        BoolOrText, ClientIpDocument, Document, PresenceDocument, RangesDocument, ServesDocument,
+        StoreDocument, Text, UpstreamDocument,
     },
     values,
 };
 
-/// A chain of more balancers than this is a slip of the finger.
+/// A longer chain of balancers is a typing error.
 const MAX_TRUSTED_HOPS: i64 = 16;
-/// A client that waits longer for a redirect has given up.
+/// Clients give up before they have waited this long for a redirect.
 const MAX_TIMEOUT: Duration = Duration::from_secs(60);
-/// Some 4 GiB of remembered answers at least, and three times that at most: more is a slip of the finger.
+/// Uses 4 to 12 GiB of memory; more is a typing error.
 const MAX_CAPACITY: i64 = 100_000_000;
 
 /// Reads `text`, which came from `file`.
@@ -50,7 +50,7 @@ pub(super) fn position(location: Location) -> Option<(u64, u64)> {
     (location.line() > 0).then(|| (location.line(), location.column()))
 }
 
-/// Collects what is wrong. A method gives `None` only after it has noted why.
+/// Collects the problems. A method returns `None` only after it has added one.
 struct Check<'a> {
     file: &'a str,
     problems: Vec<ConfigProblem>,
@@ -89,14 +89,16 @@ impl Check<'_> {
     }
 
     /// Reads `true` or `false`; absent is `false`.
-    fn truth(&mut self, field: &str, value: Option<&Spanned<Truth>>) -> Option<bool> {
+    fn truth(&mut self, field: &str, value: Option<&Spanned<BoolOrText>>) -> Option<bool> {
         let Some(value) = value else { return Some(false) };
         let message = match &value.value {
-            Truth::Is(is) => return Some(*is),
-            Truth::Text(text) if matches!(&**text, "true" | "false") => {
+            BoolOrText::Is(is) => return Some(*is),
+            BoolOrText::Text(text) if matches!(&**text, "true" | "false") => {
                 format!("`{field}: \"{text}\"` is text; remove the quotes")
             }
-            Truth::Text(text) => format!("`{field}`: expected `true` or `false`, found `{text}`"),
+            BoolOrText::Text(text) => {
+                format!("`{field}`: expected `true` or `false`, found `{text}`")
+            }
         };
         self.problem(value.referenced, message);
         None
@@ -211,8 +213,8 @@ impl Check<'_> {
         let index =
             self.optional("stores.index", document.index.as_ref(), Index::None, values::index);
         if document.serves.value.is_empty() {
-            let nobody = "`stores.serves` is empty: no client would be sent to this store";
-            self.problem(document.serves.referenced, nobody);
+            let empty = "`stores.serves` is empty: no client would be sent to this store";
+            self.problem(document.serves.referenced, empty);
         }
         let serves = self.list(&document.serves.value, Self::serves);
         Some(Store { name: name?, url: url?, blob_prefix: blob_prefix?, index: index?, serves })
@@ -220,18 +222,18 @@ impl Check<'_> {
 
     fn serves(&mut self, document: &ServesDocument) -> Option<Serves> {
         if let Some(regions) = &document.regions {
-            if document.cloud.value == Serves::EVERYBODY {
-                let everybody =
+            if document.cloud.value == Serves::ALL_CLIENTS {
+                let message =
                     "`stores.serves`: `*` is every client and takes no regions; remove `regions`";
-                self.problem(regions.referenced, everybody);
+                self.problem(regions.referenced, message);
             }
             if regions.value.is_empty() {
-                let none = "`stores.serves.regions` is empty; leave it out for the whole cloud";
-                self.problem(regions.referenced, none);
+                let empty = "`stores.serves.regions` is empty; leave it out for the whole cloud";
+                self.problem(regions.referenced, empty);
             }
         }
         let cloud = self.value("stores.serves.cloud", &document.cloud, |text| match text {
-            Serves::EVERYBODY => Ok(text.to_owned()),
+            Serves::ALL_CLIENTS => Ok(text.to_owned()),
             cloud => values::cloud(cloud),
         })?;
         let regions = document.regions.as_ref().map(|regions| regions.value.clone());

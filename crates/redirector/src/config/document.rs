@@ -31,7 +31,7 @@ pub(super) struct Document {
     pub(super) ranges: Vec<RangesDocument>,
     #[serde(default, deserialize_with = "blank_is_empty")]
     pub(super) stores: Vec<StoreDocument>,
-    pub(super) access_log: Option<Spanned<Truth>>,
+    pub(super) access_log: Option<Spanned<BoolOrText>>,
     pub(super) presence: Option<PresenceDocument>,
 }
 
@@ -87,49 +87,49 @@ pub(super) struct PresenceDocument {
 
 /// A value that is to be `true` or `false`. YAML 1.2 has no other words for them, and one in quotes is text.
 #[derive(Debug)]
-pub(super) enum Truth {
+pub(super) enum BoolOrText {
     Is(bool),
     Text(String),
 }
 
-impl<'de> Deserialize<'de> for Truth {
+impl<'de> Deserialize<'de> for BoolOrText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TruthVisitor)
+        deserializer.deserialize_any(BoolOrTextVisitor)
     }
 }
 
-struct TruthVisitor;
+struct BoolOrTextVisitor;
 
-impl Visitor<'_> for TruthVisitor {
-    type Value = Truth;
+impl Visitor<'_> for BoolOrTextVisitor {
+    type Value = BoolOrText;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("`true` or `false`")
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Truth, E> {
-        Ok(Truth::Is(value))
+    fn visit_bool<E>(self, value: bool) -> Result<BoolOrText, E> {
+        Ok(BoolOrText::Is(value))
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Truth, E> {
-        Ok(Truth::Text(text.to_owned()))
+    fn visit_str<E>(self, text: &str) -> Result<BoolOrText, E> {
+        Ok(BoolOrText::Text(text.to_owned()))
     }
 
-    fn visit_i64<E>(self, number: i64) -> Result<Truth, E> {
-        Ok(Truth::Text(number.to_string()))
+    fn visit_i64<E>(self, number: i64) -> Result<BoolOrText, E> {
+        Ok(BoolOrText::Text(number.to_string()))
     }
 
-    fn visit_u64<E>(self, number: u64) -> Result<Truth, E> {
-        Ok(Truth::Text(number.to_string()))
+    fn visit_u64<E>(self, number: u64) -> Result<BoolOrText, E> {
+        Ok(BoolOrText::Text(number.to_string()))
     }
 }
 
-/// Tells a field that is there, if only as `null`, from one that is not.
+/// Distinguishes a field that is present, even as `null`, from an absent one.
 fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Nullable, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
 
-/// A list whose key stands there without a value is empty, as one whose key is absent.
+/// A key without a value is an empty list, like an absent key.
 fn blank_is_empty<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Vec<T>, D::Error> {

@@ -60,9 +60,9 @@ impl Config {
         if let Some(url) =
             read.value("DEFAULT_AWS_BASE_URL", &variables.default_base_url, values::base)
         {
-            let everybody = |serves: &Serves| serves.cloud == Serves::EVERYBODY;
+            let all_clients = |serves: &Serves| serves.cloud == Serves::ALL_CLIENTS;
             let defaults =
-                self.stores.iter_mut().filter(|store| store.serves.iter().any(everybody));
+                self.stores.iter_mut().filter(|store| store.serves.iter().any(all_clients));
             defaults.for_each(|store| store.url = url.clone());
         }
         if read.problems.is_empty() {

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-/// Every fault found in a configuration; at least one.
+/// The problems of a configuration; at least one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigError {
-    /// The faults, in the order of the file.
+    /// The problems, in the order of the file.
     pub problems: Vec<ConfigProblem>,
 }
 
@@ -19,12 +19,12 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// One fault.
+/// One problem.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigProblem {
     /// The file, or the environment variable.
     pub source: String,
-    /// Line and column, from 1, if the fault has a place in a file.
+    /// Line and column, from 1, if the problem is in a file.
     pub position: Option<(u64, u64)>,
     /// What is wrong, and what would be right.
     pub message: String,

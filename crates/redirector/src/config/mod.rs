@@ -1,5 +1,5 @@
-//! The configuration of the front, as values that cannot be wrong: read once from YAML, every fault
-//! reported at once with its position. Fields, defaults and limits are those of
+//! The configuration of the front, as typed values: parsed once from YAML, with
+//! all problems reported at once with their positions. Fields, defaults and limits are those of
 //! `docs/configuration.md`. It reads no file and no environment itself.
 
 mod check;
@@ -62,7 +62,7 @@ pub struct Config {
     pub stores: Vec<Store>,
     /// Whether there is a log event for every request.
     pub access_log: bool,
-    /// What is remembered of the stores.
+    /// How the presence of blobs in stores is checked and cached.
     pub presence: PresenceSettings,
     /// Whether this is the built-in configuration: it runs behind a balancer, which `auto` believes.
     #[serde(skip)]
@@ -117,11 +117,11 @@ pub struct Store {
     pub name: String,
     /// Scheme, host, port and path of the bucket.
     pub url: BaseUrl,
-    /// What stands between the URL and the digest: empty, or ending with `/`.
+    /// The part of the key before the digest: empty, or ending with `/`.
     pub blob_prefix: String,
     /// What the store publishes about what it holds.
     pub index: Index,
-    /// Whom it serves.
+    /// The clients that it serves.
     pub serves: Vec<Serves>,
 }
 
@@ -130,7 +130,7 @@ pub struct Store {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Index {
-    /// Nothing: it is asked blob by blob.
+    /// No index: the front probes for each blob.
     #[default]
     None,
 }
@@ -138,7 +138,7 @@ pub enum Index {
 /// Clients that a store serves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Serves {
-    /// Their cloud, or [`Serves::EVERYBODY`].
+    /// Their cloud, or [`Serves::ALL_CLIENTS`].
     pub cloud: String,
     /// Their regions; empty: all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -146,28 +146,27 @@ pub struct Serves {
 }
 
 impl Serves {
-    /// Stands for every client, known or not.
-    pub const EVERYBODY: &str = "*";
+    /// Matches every client, also one without a location.
+    pub const ALL_CLIENTS: &str = "*";
 }
 
-/// What is remembered of the stores, and for how long.
+/// How the presence of blobs is checked, and how long the results are cached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PresenceSettings {
-    /// Longest wait for a store's answer.
+    /// The longest wait for a store's response.
     #[serde(serialize_with = "print_duration")]
     pub timeout: Duration,
-    /// How long a blob is believed to be in a store.
+    /// How long "present" is cached.
     #[serde(serialize_with = "print_duration")]
     pub positive_ttl: Duration,
-    /// How long it is believed not to be.
+    /// How long "absent" is cached.
     #[serde(serialize_with = "print_duration")]
     pub negative_ttl: Duration,
-    /// How many answers are remembered, of either kind.
+    /// How many blobs are cached as present; an eighth of it as absent.
     pub capacity: usize,
 }
 
-/// The defaults: the only place where they stand. [`Config`] has none as a whole, since `upstream`
-/// has none.
+/// All defaults. [`Config`] as a whole has none, since `upstream` is required.
 pub(crate) mod default {
     use super::*;
 
@@ -192,7 +191,7 @@ impl Config {
     /// Reads a configuration file's `text`; `file` is its name, for errors.
     ///
     /// # Errors
-    /// If it is not YAML of the documented shape (the first fault), or if values make no sense (all
+    /// If it is not YAML of the documented shape (the first problem), or if values are invalid (all
     /// of them).
     pub fn from_yaml(file: &str, text: &str) -> Result<Self, ConfigError> {
         check::read(file, text)

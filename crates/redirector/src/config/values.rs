@@ -94,7 +94,7 @@ pub(super) fn ranges_from(text: &str) -> Result<RangesFrom, String> {
         .and_then(|host| host.parse::<Host>().ok())
         .is_some_and(|host| host.is_loopback());
     if url.scheme() != "https" && !is_loopback {
-        return Err(format!("`{text}` must be https: what it says decides where clients are sent"));
+        return Err(format!("`{text}` must be https: the list decides where clients are sent"));
     }
     Ok(RangesFrom::Url(url))
 }

@@ -1,8 +1,8 @@
-//! Whether a store has a blob: from memory, or by asking it. Equal questions are asked once at a
-//! time, each under a deadline, and a store is asked only so many at once. The rules are in
-//! `docs/front.md`, "Whether the store has the blob". It does not decide where the client goes.
+//! Whether a store has a blob: from the cache, or by a probe. Equal probes run once at a time, each
+//! under a deadline, and the number of probes per store is limited. The rules are in
+//! `docs/front.md`, "Whether the store has the blob". It does not choose where the client is sent.
 
-mod memory;
+mod cache;
 mod probe;
 mod table;
 
@@ -23,27 +23,27 @@ use crate::{
     outbound::Outbound,
 };
 
-pub(crate) use memory::{Key, Remembered};
+pub(crate) use cache::{Presence, PresenceKey};
 
-/// How many questions may be open at one store: enough for some thousand new blobs a second at the
-/// few milliseconds that a bucket in the same region takes, and all that a store that hangs can
-/// delay.
-pub(crate) const MAX_QUESTIONS: usize = 128;
+/// The most probes in flight per store: enough for thousands of new blobs a second at the few
+/// milliseconds that a bucket in the same region takes, and the most requests that a store which
+/// does not respond can delay.
+pub(crate) const MAX_PROBES: usize = 128;
 
-/// What is known of the stores.
-pub(crate) struct Presence {
-    memory: memory::Memory,
-    /// The open questions. No more than [`MAX_QUESTIONS`] a store.
-    open: Mutex<HashMap<Key, watch::Receiver<Option<Answer>>>>,
-    stores: Box<[AskedStore]>,
+/// The presence of blobs in the stores.
+pub(crate) struct StorePresence {
+    cache: cache::PresenceCache,
+    /// The probes in flight. No more than [`MAX_PROBES`] per store.
+    in_flight: Mutex<HashMap<PresenceKey, watch::Receiver<Option<ProbeResult>>>>,
+    stores: Box<[ProbedStore]>,
     outbound: Outbound,
     timeout: Duration,
     clock: Arc<Clock>,
     metrics: PresenceMetrics,
 }
 
-/// What asking one store needs.
-struct AskedStore {
+/// The state of probes to one store.
+struct ProbedStore {
     name: String,
     url: String,
     outage: Outage,
@@ -51,9 +51,9 @@ struct AskedStore {
     metrics: ProbeMetrics,
 }
 
-impl AskedStore {
+impl ProbedStore {
     /// Logs a failure: as a warning if one is due.
-    fn fails(&self, blob: &str, cause: &Failure, now: Tick) {
+    fn log_failure(&self, blob: &str, cause: &Failure, now: Tick) {
         let Self { name: store, url, outage, .. } = self;
         match outage.failed(now) {
             Some(failures) => tracing::warn!(
@@ -65,7 +65,7 @@ impl AskedStore {
     }
 
     /// Logs the end of an outage that was logged.
-    fn works(&self, now: Tick) {
+    fn log_recovery(&self, now: Tick) {
         let Self { name: store, url, outage, .. } = self;
         if let Some(lasted) = outage.succeeded(now) {
             let seconds = lasted.as_secs();
@@ -74,38 +74,38 @@ impl AskedStore {
     }
 }
 
-/// The answer to a question.
+/// The result of a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Answer {
-    Said(Remembered),
-    /// It did not say, or not in time. Not remembered: the store may be well again at once.
+enum ProbeResult {
+    Known(Presence),
+    /// The store failed, or did not respond in time. Not cached: it may recover at once.
     Unknown,
 }
 
-/// What becomes of a request's question.
-enum Question {
-    Answered(Remembered),
-    Open(watch::Receiver<Option<Answer>>),
+/// The first step of a check.
+enum Lookup {
+    Cached(Presence),
+    InFlight(watch::Receiver<Option<ProbeResult>>),
     OverLimit,
 }
 
-impl Presence {
+impl StorePresence {
     pub(crate) fn new(
         config: &Config,
         outbound: Outbound,
         clock: Arc<Clock>,
         metrics: &Metrics,
     ) -> Self {
-        let stores = config.stores.iter().map(|store| AskedStore {
+        let stores = config.stores.iter().map(|store| ProbedStore {
             name: store.name.clone(),
             url: store.url.to_string(),
             outage: Outage::default(),
-            permits: Arc::new(Semaphore::new(MAX_QUESTIONS)),
+            permits: Arc::new(Semaphore::new(MAX_PROBES)),
             metrics: metrics.probes(&store.name),
         });
         Self {
-            memory: memory::Memory::new(&config.presence),
-            open: Mutex::default(),
+            cache: cache::PresenceCache::new(&config.presence),
+            in_flight: Mutex::default(),
             stores: stores.collect(),
             outbound,
             timeout: config.presence.timeout,
@@ -114,95 +114,97 @@ impl Presence {
         }
     }
 
-    /// What the store said last, if that is still worth something. Waits for nothing.
-    pub(crate) fn recall(&self, key: &Key, now: Tick) -> Option<Remembered> {
-        let remembered = self.memory.recall(key, now)?;
-        self.metrics.remembered(remembered).inc();
-        Some(remembered)
+    /// The cached result, if it has not expired. It does not wait.
+    pub(crate) fn cached(&self, key: &PresenceKey, now: Tick) -> Option<Presence> {
+        let presence = self.cache.get(key, now)?;
+        self.metrics.cached(presence).inc();
+        Some(presence)
     }
 
-    /// Asks the store, or waits for the answer to the same question; nothing if it does not say so
-    /// in time. `url` is where the store has the blob, if it has it.
-    pub(crate) async fn ask(self: &Arc<Self>, key: Key, url: &str) -> Option<Remembered> {
-        let mut open = match self.question(key, url) {
-            Question::Answered(answer) => return Some(answer),
-            Question::OverLimit => return None,
-            Question::Open(open) => open,
+    /// Probes the store, or joins the probe in flight for the same blob. `None` if the store fails or does
+    /// not respond in time. `url` is the blob's in the store.
+    pub(crate) async fn check(self: &Arc<Self>, key: PresenceKey, url: &str) -> Option<Presence> {
+        let mut result = match self.look_up(key, url) {
+            Lookup::Cached(result) => return Some(result),
+            Lookup::OverLimit => return None,
+            Lookup::InFlight(result) => result,
         };
-        // The other end goes away without an answer only when the process ends.
-        let answer = open.wait_for(Option::is_some).await.ok().and_then(|answer| *answer);
-        match answer {
-            Some(Answer::Said(answer)) => Some(answer),
-            Some(Answer::Unknown) | None => None,
+        // The sender is dropped without a result only when the process ends.
+        let result = result.wait_for(Option::is_some).await.ok().and_then(|result| *result);
+        match result {
+            Some(ProbeResult::Known(result)) => Some(result),
+            Some(ProbeResult::Unknown) | None => None,
         }
     }
 
-    /// How many answers are remembered: present, absent.
+    /// The number of blobs with cached results: present, absent.
     pub(crate) fn len(&self) -> (usize, usize) {
-        self.memory.len()
+        self.cache.len()
     }
 
-    fn question(self: &Arc<Self>, key: Key, url: &str) -> Question {
-        let mut open = self.open();
-        if let Some(answer) = open.get(&key) {
+    fn look_up(self: &Arc<Self>, key: PresenceKey, url: &str) -> Lookup {
+        let mut in_flight = self.in_flight();
+        if let Some(result) = in_flight.get(&key) {
             self.metrics.joined.inc();
-            return Question::Open(answer.clone());
+            return Lookup::InFlight(result.clone());
         }
-        // It may have been answered between the caller's look at the memory and ours.
-        if let Some(answer) = self.recall(&key, self.clock.advance()) {
-            return Question::Answered(answer);
+        // A probe may have ended since the caller's look at the cache.
+        if let Some(result) = self.cached(&key, self.clock.advance()) {
+            return Lookup::Cached(result);
         }
         let permits = Arc::clone(&self.stores[key.store().index()].permits);
         let Ok(permit) = permits.try_acquire_owned() else {
             self.metrics.over_limit.inc();
-            return Question::OverLimit;
+            return Lookup::OverLimit;
         };
-        self.metrics.asked.inc();
-        let (tell, answer) = watch::channel(None);
-        open.insert(key, answer.clone());
-        // A task of its own: the question goes on when the client that caused it hangs up.
-        tokio::spawn(Arc::clone(self).settle(key, url.to_owned(), tell, permit));
-        Question::Open(answer)
+        self.metrics.probed.inc();
+        let (sender, result) = watch::channel(None);
+        in_flight.insert(key, result.clone());
+        // A task of its own: the probe continues when the client that caused it disconnects.
+        tokio::spawn(Arc::clone(self).run_probe(key, url.to_owned(), sender, permit));
+        Lookup::InFlight(result)
     }
 
-    async fn settle(
+    async fn run_probe(
         self: Arc<Self>,
-        key: Key,
+        key: PresenceKey,
         url: String,
-        tell: watch::Sender<Option<Answer>>,
+        sender: watch::Sender<Option<ProbeResult>>,
         permit: OwnedSemaphorePermit,
     ) {
-        let answer = self.probe(&key, &url).await;
-        if let Answer::Said(answer) = answer {
-            self.memory.remember(&key, answer, self.clock.advance());
+        let result = self.probe(&key, &url).await;
+        if let ProbeResult::Known(result) = result {
+            self.cache.insert(&key, result, self.clock.advance());
         }
-        // In this order: who finds the question closed finds the answer in memory.
-        self.open().remove(&key);
+        // In this order: a request that finds no probe in flight finds the result in the cache.
+        self.in_flight().remove(&key);
         drop(permit);
-        tell.send_replace(Some(answer));
+        sender.send_replace(Some(result));
     }
 
-    async fn probe(&self, key: &Key, url: &str) -> Answer {
+    async fn probe(&self, key: &PresenceKey, url: &str) -> ProbeResult {
         let store = &self.stores[key.store().index()];
         let start = Instant::now();
         let response = tokio::time::timeout(self.timeout, probe::head(&self.outbound, url)).await;
         self.metrics.duration.observe(start.elapsed().as_secs_f64());
         let (counter, failure) = match response {
-            Ok(Ok(answer)) => {
-                store.metrics.said(answer).inc();
-                store.works(self.clock.advance());
-                return Answer::Said(answer);
+            Ok(Ok(result)) => {
+                store.metrics.result(result).inc();
+                store.log_recovery(self.clock.advance());
+                return ProbeResult::Known(result);
             }
             Ok(Err(failure)) => (&store.metrics.failed, failure),
             Err(_elapsed) => (&store.metrics.timeout, Failure::Timeout(self.timeout)),
         };
         counter.inc();
-        store.fails(url, &failure, self.clock.advance());
-        Answer::Unknown
+        store.log_failure(url, &failure, self.clock.advance());
+        ProbeResult::Unknown
     }
 
-    fn open(&self) -> MutexGuard<'_, HashMap<Key, watch::Receiver<Option<Answer>>>> {
+    fn in_flight(
+        &self,
+    ) -> MutexGuard<'_, HashMap<PresenceKey, watch::Receiver<Option<ProbeResult>>>> {
         // Nothing that is done under the lock can leave the map half changed.
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

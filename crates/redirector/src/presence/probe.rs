@@ -1,11 +1,11 @@
-//! One question to a store: a HEAD, and what its status means. No deadline, no memory, no redirects:
-//! a store that answers with anything but yes or no has not answered.
+//! One probe of a store: a HEAD, and the meaning of its status. No deadline, no cache, no redirects.
+//! A status that means neither present nor absent is a failure.
 
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::Empty;
 use oci::media_type;
 
-use super::Remembered;
+use super::Presence;
 use crate::{
     failure::Failure,
     outbound::{Outbound, USER_AGENT},
@@ -14,16 +14,16 @@ use crate::{
 /// The media type of web pages: of an error or login page that a proxy, a CDN or a bucket sends with a status of success.
 const HTML: &str = "text/html";
 
-/// Asks for the blob at `url`.
-pub(super) async fn head(outbound: &Outbound, url: &str) -> Result<Remembered, Failure> {
+/// Probes for the blob at `url`.
+pub(super) async fn head(outbound: &Outbound, url: &str) -> Result<Presence, Failure> {
     let request = Request::builder().method(Method::HEAD).uri(url);
     let request = request.header(header::USER_AGENT, USER_AGENT).body(Empty::new())?;
-    let answer = outbound.request(request).await?;
-    match answer.status() {
-        StatusCode::OK if is_web_page(answer.headers()) => Err(Failure::WebPage),
-        StatusCode::OK => Ok(Remembered::Present),
-        // S3 says 403 for a key that is not there where listing is not public.
-        StatusCode::NOT_FOUND | StatusCode::FORBIDDEN => Ok(Remembered::Absent),
+    let response = outbound.request(request).await?;
+    match response.status() {
+        StatusCode::OK if is_web_page(response.headers()) => Err(Failure::WebPage),
+        StatusCode::OK => Ok(Presence::Present),
+        // S3 responds 403 for an absent key where listing is not public.
+        StatusCode::NOT_FOUND | StatusCode::FORBIDDEN => Ok(Presence::Absent),
         other => Err(Failure::Status(other)),
     }
 }

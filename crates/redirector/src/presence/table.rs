@@ -3,9 +3,9 @@
 //! since the table grows with its content: waiting for main memory costs more than the rest of a
 //! decision.
 //!
-//! A fingerprint has two buckets of [`WAYS`] places, and lies in the first if there was room. When
-//! others have all places of both, the one that expires first makes room. Fingerprints must be such
-//! that nobody can aim them at a bucket.
+//! A fingerprint has two buckets of [`WAYS`] entries, and lies in the first if there was room. When
+//! others have all entries of both, the one that expires first makes room. Fingerprints must be
+//! unpredictable, so that a client cannot aim at one bucket.
 
 use std::sync::{
     Mutex, MutexGuard, OnceLock, PoisonError,
@@ -14,19 +14,19 @@ use std::sync::{
 
 use crate::clock::Tick;
 
-/// Places in a bucket: a cache line.
+/// Entries in a bucket: a cache line.
 const WAYS: usize = 3;
 /// Buckets of a new table, as a power of two: 16 KiB.
 const FIRST_BITS: u32 = 8;
-/// How often a table can double: up to 400 million places.
+/// How often a table can double: up to 400 million entries.
 const MAX_LEVEL: u32 = 19;
 
-/// Stands for a key: all of it tells entries apart, and parts of it choose the buckets. With a
-/// million entries, a key that is not there is taken for one that is with a chance of 1 in 2⁴⁴.
+/// The hash of a key: all of it identifies the entry, and parts of it choose the buckets. With a
+/// million entries, an absent key is taken for a present one with a chance of 1 in 2⁴⁴.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Fingerprint(pub(super) u64);
 
-/// A number from 0 to 63, as the bit that stands for it.
+/// A number from 0 to 63, as its bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Member(u64);
 
@@ -40,7 +40,7 @@ pub(super) struct Table {
     /// How often the table has doubled.
     level: AtomicU32,
     max_level: u32,
-    /// Places that are taken. Its lock is for whoever writes.
+    /// The number of entries in use. Every writer holds this lock.
     taken: Mutex<usize>,
 }
 
@@ -54,7 +54,7 @@ struct Bucket {
 
 /// Where an entry may be. It is free while it expires at the beginning of time.
 #[derive(Clone, Copy)]
-struct Place<'t> {
+struct EntryRef<'t> {
     tag: &'t AtomicU64,
     members: &'t AtomicU64,
     expires: &'t AtomicU32,
@@ -87,39 +87,39 @@ impl Table {
 
     /// Whether `member` is in the set of `key`, and that has not expired.
     pub(super) fn has(&self, key: Fingerprint, member: Member, now: Tick) -> bool {
-        self.places(key).any(|place| place.has(key.0, member, now))
+        self.entries(key).any(|entry| entry.has(key.0, member, now))
     }
 
     /// Puts `member` into the set of `key`. A set that is new expires at `expires`; one that there
     /// is keeps its time.
     pub(super) fn insert(&self, key: Fingerprint, member: Member, now: Tick, expires: Tick) {
-        // What has expired already would take a place that looks free.
+        // What has expired already would take a entry that looks free.
         if expires == Tick::default() {
             return;
         }
         let mut taken = self.lock();
         self.grow(*taken);
-        let own = self.places(key).find(|place| place.is(key.0));
-        if let Some(place) = own.filter(|place| now < place.expires()) {
-            place.members.fetch_or(member.0, Ordering::Release);
+        let own = self.entries(key).find(|entry| entry.is(key.0));
+        if let Some(entry) = own.filter(|entry| now < entry.expires()) {
+            entry.members.fetch_or(member.0, Ordering::Release);
             return;
         }
-        let free = || self.places(key).find(|place| place.is_free());
-        let first_to_expire = || self.places(key).min_by_key(Place::expires);
-        if let Some(place) = own.or_else(free).or_else(first_to_expire) {
-            *taken += usize::from(place.is_free());
-            place.set(key.0, member.0, expires.number());
-            *taken -= usize::from(place.is_free());
+        let free = || self.entries(key).find(|entry| entry.is_free());
+        let first_to_expire = || self.entries(key).min_by_key(EntryRef::expires);
+        if let Some(entry) = own.or_else(free).or_else(first_to_expire) {
+            *taken += usize::from(entry.is_free());
+            entry.set(key.0, member.0, expires.number());
+            *taken -= usize::from(entry.is_free());
         }
     }
 
     /// Takes `member` out of the set of `key`.
     pub(super) fn remove(&self, key: Fingerprint, member: Member) {
         let mut taken = self.lock();
-        let Some(place) = self.places(key).find(|place| place.is(key.0)) else { return };
-        let before = place.members.fetch_and(!member.0, Ordering::Release);
+        let Some(entry) = self.entries(key).find(|entry| entry.is(key.0)) else { return };
+        let before = entry.members.fetch_and(!member.0, Ordering::Release);
         if before & !member.0 == 0 {
-            place.free();
+            entry.free();
             *taken -= 1;
         }
     }
@@ -129,17 +129,17 @@ impl Table {
         *self.lock()
     }
 
-    /// Doubles the table if it is getting full. Whoever writes holds the lock.
+    /// Doubles the table if it is getting full. The caller holds the lock.
     fn grow(&self, taken: usize) {
         let level = self.level.load(Ordering::Relaxed);
         if taken < comfortable(level) || level == self.max_level {
             return;
         }
-        // First the new places, then the new level, then the old places: readers miss nothing.
+        // First the new entries, then the new level, then the old entries: readers miss nothing.
         let (old, new) = (1 << (FIRST_BITS + level), self.segment(level + 1));
         let moving = || {
             (0..old).zip(new).flat_map(move |(number, bucket)| {
-                let pairs = self.bucket(number).places().zip(bucket.places());
+                let pairs = self.bucket(number).entries().zip(bucket.entries());
                 pairs.filter(move |(from, _)| {
                     let [one, two] = numbers(from.tag.load(Ordering::Relaxed), level + 1);
                     !from.is_free() && one != number && two != number
@@ -157,11 +157,11 @@ impl Table {
         moving().for_each(|(from, _)| from.free());
     }
 
-    /// Where `key` may be, the likeliest places first.
-    fn places(&self, key: Fingerprint) -> impl Iterator<Item = Place<'_>> {
+    /// Where `key` may be, the likeliest entries first.
+    fn entries(&self, key: Fingerprint) -> impl Iterator<Item = EntryRef<'_>> {
         let [first, second] = numbers(key.0, self.level.load(Ordering::Acquire));
         // The second is looked at only when the first has not got it.
-        [first, second].into_iter().flat_map(|number| self.bucket(number).places())
+        [first, second].into_iter().flat_map(|number| self.bucket(number).entries())
     }
 
     fn bucket(&self, number: usize) -> &Bucket {
@@ -183,7 +183,7 @@ impl Table {
     }
 }
 
-/// How many entries a table has room for: two thirds of its places, so that at most one entry in a
+/// How many entries a table has room for: two thirds of its entries, so that at most one entry in a
 /// hundred finds both its buckets taken.
 fn comfortable(level: u32) -> usize {
     (WAYS * 2 / 3) << (FIRST_BITS + level)
@@ -196,16 +196,16 @@ fn numbers(tag: u64, level: u32) -> [usize; 2] {
 }
 
 impl Bucket {
-    fn places(&self) -> impl Iterator<Item = Place<'_>> {
-        let places = self.tags.iter().zip(&self.members).zip(&self.expire);
-        places.map(|((tag, members), expires)| Place { tag, members, expires })
+    fn entries(&self) -> impl Iterator<Item = EntryRef<'_>> {
+        let entries = self.tags.iter().zip(&self.members).zip(&self.expire);
+        entries.map(|((tag, members), expires)| EntryRef { tag, members, expires })
     }
 }
 
-/// A writer (there is one at a time) first empties a place, then tags it, then fills it. Who sees
-/// the new tag sees nothing older than the emptying; who sees the new content sees the new tag when
-/// reading that again. So what is read is always something that was true.
-impl Place<'_> {
+/// A writer (there is one at a time) first clears an entry, then sets its tag, then its content. A reader that
+/// sees the new tag sees nothing older than the clearing; a reader that sees the new content sees the new
+/// tag when it reads the tag again. So a reader never sees a mix of two entries.
+impl EntryRef<'_> {
     fn has(&self, tag: u64, member: Member, now: Tick) -> bool {
         self.tag.load(Ordering::Acquire) == tag
             && now < Tick::from_number(self.expires.load(Ordering::Acquire))
@@ -257,7 +257,7 @@ mod tests {
     }
 
     proptest! {
-        /// Held against a map that forgets nothing: the table may forget, but makes nothing up.
+        /// Compared with a map that keeps everything: the table may evict, and never invents.
         #[test]
         fn it_holds_only_what_was_put_there(
             steps in prop::collection::vec((keys(), 0_u32..3, 0_u32..4, any::<bool>()), 1..200),

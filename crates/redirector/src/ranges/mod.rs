@@ -23,7 +23,7 @@ use read::Reader;
 const EMBEDDED_AWS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/aws-ip-ranges.json"));
 const EMBEDDED_GCP: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/gcp-cloud.json"));
 
-/// What the clients of one cloud are known by. Its text says what was used, and why nothing better.
+/// The list of ranges in use for one cloud. Its text names the list, and why no better one was used.
 #[derive(Clone, Debug)]
 pub struct RangesSource {
     cloud: String,
@@ -40,7 +40,7 @@ impl RangesSource {
 
     /// Whether no list could be loaded, so that no client is located in this cloud.
     #[must_use]
-    pub fn is_nobody(&self) -> bool {
+    pub fn is_unavailable(&self) -> bool {
         self.used.is_none()
     }
 
@@ -54,8 +54,8 @@ impl RangesSource {
 impl fmt::Display for RangesSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.used {
-            Some((place, prefixes)) => {
-                write!(f, "{}: {} from {place}", self.cloud, counted(*prefixes as u64, "prefix"))?;
+            Some((source, prefixes)) => {
+                write!(f, "{}: {} from {source}", self.cloud, counted(*prefixes as u64, "prefix"))?;
             }
             None => write!(f, "no ranges loaded for `{}`", self.cloud)?,
         }
@@ -64,7 +64,7 @@ impl fmt::Display for RangesSource {
 }
 
 /// Reads the ranges of every configured cloud, all at once, and never fails: what cannot be read
-/// leaves its clients unlocated. `overrides` are (cloud, file), in place of the configured lists.
+/// leaves its clients unlocated. `overrides` are (cloud, file), in source of the configured lists.
 pub async fn load_ranges(
     config: &Config,
     overrides: &[(String, PathBuf)],
@@ -83,16 +83,16 @@ pub async fn load_ranges(
     (Ranges::new(prefixes), sources)
 }
 
-/// One list, and the places where it may be had, the best first.
+/// One list, and the sources where it may be had, the best first.
 struct List {
     cloud: String,
     format: Format,
-    places: Vec<Place>,
+    sources: Vec<ListSource>,
 }
 
-enum Place {
+enum ListSource {
     File(PathBuf),
-    /// What is fetched is kept as the last good copy, if there is a place for that.
+    /// What is fetched is kept as the last good copy, if there is a source for that.
     Url {
         url: url::Url,
         keep: Option<PathBuf>,
@@ -101,7 +101,7 @@ enum Place {
     Embedded(&'static [u8]),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for ListSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => path.display().fmt(f),
@@ -117,13 +117,13 @@ fn lists(config: &Config, overrides: &[(String, PathBuf)]) -> Vec<List> {
     let given = overrides.iter().map(|(cloud, path)| List {
         cloud: cloud.clone(),
         format: format_of(config, cloud),
-        places: vec![Place::File(path.clone())],
+        sources: vec![ListSource::File(path.clone())],
     });
     let configured = config.ranges.iter().filter(|setting| !is_overridden(&setting.cloud));
     given.chain(configured.map(|setting| configured_list(config, setting))).collect()
 }
 
-/// The format that the configuration names for a cloud, else the one that it is known by.
+/// The format that the configuration names for a cloud, else the usual one of that cloud.
 fn format_of(config: &Config, cloud: &str) -> Format {
     let configured = config.ranges.iter().find(|setting| setting.cloud == cloud);
     match (configured, cloud) {
@@ -135,13 +135,13 @@ fn format_of(config: &Config, cloud: &str) -> Format {
 }
 
 fn configured_list(config: &Config, setting: &RangesSetting) -> List {
-    let mut places = Vec::new();
+    let mut sources = Vec::new();
     match &setting.from {
-        RangesFrom::Path(path) => places.push(Place::File(path.clone())),
+        RangesFrom::Path(path) => sources.push(ListSource::File(path.clone())),
         RangesFrom::Url(url) => {
             let copy = config.cache_dir.as_deref().map(|dir| copy_path(dir, &setting.cloud, url));
-            places.push(Place::Url { url: url.clone(), keep: copy.clone() });
-            places.extend(copy.map(Place::LastGood));
+            sources.push(ListSource::Url { url: url.clone(), keep: copy.clone() });
+            sources.extend(copy.map(ListSource::LastGood));
         }
     }
     let embedded = match (setting.cloud.as_str(), setting.format) {
@@ -150,9 +150,9 @@ fn configured_list(config: &Config, setting: &RangesSetting) -> List {
         _ => &[],
     };
     if !embedded.is_empty() {
-        places.push(Place::Embedded(embedded));
+        sources.push(ListSource::Embedded(embedded));
     }
-    List { cloud: setting.cloud.clone(), format: setting.format, places }
+    List { cloud: setting.cloud.clone(), format: setting.format, sources }
 }
 
 /// Another URL has another copy.
@@ -163,15 +163,15 @@ fn copy_path(dir: &Path, cloud: &str, url: &url::Url) -> PathBuf {
 
 async fn load(reader: &Reader, list: List) -> (RangesSource, Vec<Prefix>) {
     let mut failures = Vec::new();
-    for place in &list.places {
+    for source in &list.sources {
         let parse = |bytes: &[u8]| cloud_ranges::parse(list.format, &list.cloud, bytes);
-        match reader.read(place, parse).await {
+        match reader.read(source, parse).await {
             Ok((prefixes, note)) => {
                 failures.extend(note.map(|note| note.to_string()));
-                let used = Some((place.to_string(), prefixes.len()));
+                let used = Some((source.to_string(), prefixes.len()));
                 return (RangesSource { cloud: list.cloud, used, failures }, prefixes);
             }
-            Err(error) => failures.push(format!("{place}: {error}")),
+            Err(error) => failures.push(format!("{source}: {error}")),
         }
     }
     (RangesSource { cloud: list.cloud, used: None, failures }, Vec::new())
@@ -184,7 +184,7 @@ fn clouds_without_list(config: &Config, sources: &[RangesSource]) -> Vec<RangesS
     named.sort();
     named.dedup();
     let is_listed = |cloud: &str| sources.iter().any(|source| source.cloud == cloud);
-    let missing = named.into_iter().filter(|of| *of != Serves::EVERYBODY && !is_listed(of));
+    let missing = named.into_iter().filter(|of| *of != Serves::ALL_CLIENTS && !is_listed(of));
     let source = |cloud: &String| RangesSource {
         cloud: cloud.clone(),
         used: None,

@@ -17,7 +17,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::Place;
+use super::ListSource;
 use crate::{
     failure::Failure,
     outbound::{Authorities, Outbound, USER_AGENT},
@@ -28,7 +28,7 @@ const FETCH_TIME: Duration = Duration::from_secs(5);
 /// Several times the longest list published today (AWS: 2.5 MB).
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 
-/// Why a list could not be had from one place, or its copy not kept.
+/// Why a list could not be had from one source, or its copy not kept.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReadError {
     #[error("{0}")]
@@ -58,16 +58,18 @@ impl Reader {
         Self { client, authorities }
     }
 
-    /// The prefixes listed at `place`, and what went wrong beside that.
+    /// The prefixes listed at `source`, and what went wrong beside that.
     pub(super) async fn read(
         &self,
-        place: &Place,
+        source: &ListSource,
         parse: impl Fn(&[u8]) -> Result<Vec<Prefix>, ParseError>,
     ) -> Result<(Vec<Prefix>, Option<ReadError>), ReadError> {
-        match place {
-            Place::File(path) | Place::LastGood(path) => Ok((parse(&file(path).await?)?, None)),
-            Place::Embedded(bytes) => Ok((parse(bytes)?, None)),
-            Place::Url { url, keep: copy } => {
+        match source {
+            ListSource::File(path) | ListSource::LastGood(path) => {
+                Ok((parse(&file(path).await?)?, None))
+            }
+            ListSource::Embedded(bytes) => Ok((parse(bytes)?, None)),
+            ListSource::Url { url, keep: copy } => {
                 let fetched = timeout(FETCH_TIME, self.fetch(url)).await;
                 let bytes = fetched.map_err(|_elapsed| Failure::Timeout(FETCH_TIME))??;
                 let prefixes = parse(&bytes)?;
@@ -86,11 +88,11 @@ impl Reader {
         }
         let request = Request::get(url.as_str()).header(header::USER_AGENT, USER_AGENT);
         let request = request.body(Empty::new()).map_err(Failure::from)?;
-        let answer = self.client.request(request).await.map_err(Failure::from)?;
-        if answer.status() != StatusCode::OK {
-            return Err(Failure::Status(answer.status()).into());
+        let response = self.client.request(request).await.map_err(Failure::from)?;
+        if response.status() != StatusCode::OK {
+            return Err(Failure::Status(response.status()).into());
         }
-        let body = Limited::new(answer.into_body(), MAX_BYTES).collect().await;
+        let body = Limited::new(response.into_body(), MAX_BYTES).collect().await;
         let body = body.map_err(|error| {
             if error.is::<LengthLimitError>() { ReadError::TooLong } else { ReadError::Body(error) }
         })?;

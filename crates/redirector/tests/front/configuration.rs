@@ -132,7 +132,7 @@ const FAULTS: &[(&str, &str)] = &[
     ("ranges: [{cloud: ../x, format: aws, from: x}]", "f.yaml:2:18: `ranges.cloud`: "),
     (
         "ranges: [{cloud: a, format: azure, from: x}]",
-        "f.yaml:2:29: `ranges.format`: there is no format `azure`",
+        "f.yaml:2:29: `ranges.format`: unknown format `azure`",
     ),
     (
         "ranges: [{cloud: a, format: aws, from: http://x/y}]",

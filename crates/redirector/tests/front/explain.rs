@@ -21,13 +21,13 @@ async fn every_step_of_a_blobs_way_is_told() {
     let policy = "as given (in production: the entry before the last of X-Forwarded-For if the peer is \
          loopback, otherwise the peer's address)";
     let expected = format!(
-        "asks for:    blob {digest}\n\
+        "request:     blob {digest}\n\
          client:      {PARIS}, {policy}\n\
          matched:     35.180.0.0/16\n\
          location:    aws eu-west-3\n\
          candidates:  1. store paris {near}\n\
          \x20            2. upstream {far}?ns=y\n\
-         answer:      307 to store paris if it has the blob, otherwise to the upstream (`explain` does not check)\n"
+         response:    307 to store paris if it has the blob, otherwise to the upstream (`explain` does not check)\n"
     );
     assert_eq!(explain(&front, PARIS, &format!("{path}?ns=y")), expected);
     assert_eq!(explain(&front, "::ffff:35.180.1.1", &format!("{path}?ns=y")), expected);
@@ -47,19 +47,19 @@ async fn other_requests_are_told_too() {
     let front = Front::new(Config::from_yaml("f", &yaml(&bucket, "")).unwrap(), harness::world());
     let hex = Digest::sha256(b"x").hex();
     for (path, answer) in [
-        ("/".to_owned(), "answer:      307 to https://info.example/about?x=1\n".to_owned()),
-        ("/v2/".to_owned(), "answer:      200, this is a registry\n".to_owned()),
+        ("/".to_owned(), "response:    307 to https://info.example/about?x=1\n".to_owned()),
+        ("/v2/".to_owned(), "response:    200, this is a registry\n".to_owned()),
         (
             "/v2/a/manifests/x?y".to_owned(),
-            format!("answer:      307 to {}a/manifests/x?y\n", harness::UPSTREAM),
+            format!("response:    307 to {}a/manifests/x?y\n", harness::UPSTREAM),
         ),
         (
             format!("/v2/a/referrers/sha256:{hex}"),
-            format!("answer:      307 to {}a/referrers/sha256:{hex}\n", harness::CANONICAL),
+            format!("response:    307 to {}a/referrers/sha256:{hex}\n", harness::CANONICAL),
         ),
         (
             "/v2/_catalog".to_owned(),
-            "answer:      404 Not Found, UNSUPPORTED: this registry does not list its repositories\n".to_owned(),
+            "response:    404 Not Found, UNSUPPORTED: this registry does not list its repositories\n".to_owned(),
         ),
         ("nonsense".to_owned(), "404 Not Found, UNSUPPORTED: not found: the registry API is under /v2/\n".to_owned()),
     ] {

@@ -21,9 +21,9 @@ async fn a_store_is_asked_once_for_what_it_has() {
         assert_eq!(front.find(&digest, PARIS).await, at(&bucket, &digest));
     }
     assert_eq!(bucket.requests().len(), 1);
-    let answers = "portolan_redirector_presence_answers_total";
-    assert_eq!(front.metric(&format!("{answers}{{answer=\"asked\"}}")).await, 1);
-    assert_eq!(front.metric(&format!("{answers}{{answer=\"remembered_present\"}}")).await, 2);
+    let checks = "portolan_redirector_presence_checks_total";
+    assert_eq!(front.metric(&format!("{checks}{{result=\"probed\"}}")).await, 1);
+    assert_eq!(front.metric(&format!("{checks}{{result=\"cached_present\"}}")).await, 2);
     assert_eq!(front.metric("portolan_redirector_presence_entries{cache=\"present\"}").await, 1);
 }
 
@@ -203,7 +203,7 @@ async fn a_hundred_requests_for_one_blob_are_one_question() {
         let front = std::sync::Arc::clone(&front);
         requests.spawn(async move { front.find(&digest, PARIS).await });
     }
-    let joined = "portolan_redirector_presence_answers_total{answer=\"joined\"}";
+    let joined = "portolan_redirector_presence_checks_total{result=\"joined\"}";
     until(async || front.metric(joined).await == 99).await;
     gate.send_replace(true);
     for found in within(requests.join_all()).await {
@@ -225,7 +225,7 @@ async fn a_client_that_hangs_up_does_not_end_the_question() {
     first.write_all(request.as_bytes()).await.unwrap();
     until(async || store.requests().len() == 1).await;
     drop(first);
-    let joined = "portolan_redirector_presence_answers_total{answer=\"joined\"}";
+    let joined = "portolan_redirector_presence_checks_total{result=\"joined\"}";
     let (found, ()) = tokio::join!(within(front.find(&digest, PARIS)), async {
         until(async || front.metric(joined).await == 1).await;
         gate.send_replace(true);
@@ -258,10 +258,10 @@ async fn a_flood_of_clients_that_hang_up_leaves_nothing_behind_after_the_deadlin
         clients.push(client);
     }
     let answers = async |answer: &str| {
-        let name = format!("portolan_redirector_presence_answers_total{{answer=\"{answer}\"}}");
+        let name = format!("portolan_redirector_presence_checks_total{{result=\"{answer}\"}}");
         front.metric(&name).await
     };
-    until(async || answers("asked").await + answers("over_limit").await == CLIENTS).await;
+    until(async || answers("probed").await + answers("over_limit").await == CLIENTS).await;
     drop(clients);
     until(async || front.metric("portolan_redirector_open_connections").await == 0).await;
     gate.send_replace(true);
@@ -286,7 +286,7 @@ async fn beyond_the_limit_of_open_questions_the_upstream_answers_at_once() {
     let one_more = Digest::sha256(b"one more");
     assert_eq!(within(front.find(&one_more, PARIS)).await, upstream(&one_more));
     assert_eq!(store.requests().len(), LIMIT);
-    let over = "portolan_redirector_presence_answers_total{answer=\"over_limit\"}";
+    let over = "portolan_redirector_presence_checks_total{result=\"over_limit\"}";
     assert_eq!(front.metric(over).await, 1);
     gate.send_replace(true);
     for (digest, found) in within(requests.join_all()).await {

@@ -22,7 +22,7 @@ async fn load(config: &Config) -> (String, usize) {
     let (ranges, sources) = load_ranges(config, &[]).await;
     let [source] = &sources[..] else { panic!("one source: {sources:?}") };
     assert_eq!(source.cloud(), "corp");
-    assert_eq!(source.is_nobody(), ranges.is_empty());
+    assert_eq!(source.is_unavailable(), ranges.is_empty());
     (source.to_string(), ranges.len())
 }
 

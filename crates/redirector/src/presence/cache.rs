@@ -1,7 +1,7 @@
-//! What is remembered of the stores' answers: one table for what is there and one for what is not,
-//! so that requests for digests that do not exist cannot push out those that do. Up to 64 stores
-//! share an entry, so that a blob asked for from everywhere is in one place of memory. The time is
-//! passed in. Asking is `presence/mod.rs`.
+//! The cached results of probes: one table for present blobs and one for absent ones, so that requests
+//! for digests that do not exist cannot evict those that do. Up to 64 stores share the entry of a
+//! blob, so that a blob requested from many regions needs one cache line. The time is passed in.
+//! Probing is `presence/mod.rs`.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -13,18 +13,18 @@ use oci::Digest;
 use super::table::{Fingerprint, Member, Table};
 use crate::{choose::StoreId, clock::Tick, config::PresenceSettings};
 
-/// Of the capacity, the part that is set aside for what is absent: it is forgotten soon, and comes
-/// no faster than stores can be asked.
+/// Of the capacity, the part that is set aside for what is absent: it expires soon, and arrives
+/// no faster than stores can be probed.
 const ABSENT_SHARE: usize = 8;
 
 /// A blob at a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Key {
+pub(crate) struct PresenceKey {
     store: StoreId,
     digest: Digest,
 }
 
-impl Key {
+impl PresenceKey {
     pub(crate) fn new(store: StoreId, digest: Digest) -> Self {
         Self { store, digest }
     }
@@ -33,7 +33,7 @@ impl Key {
         self.store
     }
 
-    /// What the store is in the table's entry of the blob; other groups of stores have other entries.
+    /// The store's bit in the table entry of the blob; other groups of stores have other entries.
     fn member(&self) -> Member {
         Member::new(self.store.number())
     }
@@ -43,16 +43,16 @@ impl Key {
     }
 }
 
-/// Whether a store said that it has a blob.
+/// Whether a store has a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Remembered {
+pub(crate) enum Presence {
     Present,
     Absent,
 }
 
 /// The two tables.
 #[derive(Debug)]
-pub(crate) struct Memory {
+pub(crate) struct PresenceCache {
     present: Table,
     absent: Table,
     secret: Secret,
@@ -60,7 +60,7 @@ pub(crate) struct Memory {
     negative_ttl: Duration,
 }
 
-impl Memory {
+impl PresenceCache {
     pub(crate) fn new(settings: &PresenceSettings) -> Self {
         Self {
             present: Table::new(settings.capacity),
@@ -71,37 +71,37 @@ impl Memory {
         }
     }
 
-    /// The store's last answer, if it is not too old.
-    pub(crate) fn recall(&self, key: &Key, now: Tick) -> Option<Remembered> {
+    /// The store's last presence, if it is not too old.
+    pub(crate) fn get(&self, key: &PresenceKey, now: Tick) -> Option<Presence> {
         let (blob, store) = (self.secret.fingerprint(&key.digest, key.group()), key.member());
         if self.present.has(blob, store, now) {
-            Some(Remembered::Present)
+            Some(Presence::Present)
         } else if self.absent.has(blob, store, now) {
-            Some(Remembered::Absent)
+            Some(Presence::Absent)
         } else {
             None
         }
     }
 
-    /// Keeps the store's answer, given at `now`.
-    pub(crate) fn remember(&self, key: &Key, answer: Remembered, now: Tick) {
+    /// Keeps the store's presence, given at `now`.
+    pub(crate) fn insert(&self, key: &PresenceKey, presence: Presence, now: Tick) {
         let (blob, store) = (self.secret.fingerprint(&key.digest, key.group()), key.member());
-        let (table, other, ttl) = match answer {
-            Remembered::Present => (&self.present, &self.absent, self.positive_ttl),
-            Remembered::Absent => (&self.absent, &self.present, self.negative_ttl),
+        let (table, other, ttl) = match presence {
+            Presence::Present => (&self.present, &self.absent, self.positive_ttl),
+            Presence::Absent => (&self.absent, &self.present, self.negative_ttl),
         };
         other.remove(blob, store);
         table.insert(blob, store, now, now.after(ttl));
     }
 
-    /// For how many blobs answers are held: present, absent.
+    /// The number of blobs with cached results: present, absent.
     pub(crate) fn len(&self) -> (usize, usize) {
         (self.present.len(), self.absent.len())
     }
 }
 
-/// What makes fingerprints unpredictable. A digest is a hash already: mixing it with a secret by two
-/// multiplications is enough that nobody can make up digests that share a bucket or a fingerprint,
+/// Makes fingerprints unpredictable. A digest is a hash already: mixing it with a secret by two
+/// multiplications is enough to prevent crafted digests that share a bucket or a fingerprint,
 /// and a fraction of the cost of hashing it again.
 #[derive(Debug)]
 struct Secret([u64; 4]);
@@ -144,69 +144,70 @@ mod tests {
         }
     }
 
-    fn keys(count: u32) -> Vec<Key> {
+    fn keys(count: u32) -> Vec<PresenceKey> {
         let store = StoreId::all().next().expect("a store");
-        (0..count).map(|n| Key::new(store, Digest::sha256(&n.to_le_bytes()))).collect()
+        (0..count).map(|n| PresenceKey::new(store, Digest::sha256(&n.to_le_bytes()))).collect()
     }
 
     #[test]
     fn answers_are_kept_for_their_time() {
-        let memory = Memory::new(&settings(100));
+        let cache = PresenceCache::new(&settings(100));
         let keys = keys(3);
         let at = |seconds| Tick::default().after(Duration::from_secs(seconds));
-        memory.remember(&keys[0], Remembered::Present, at(0));
-        memory.remember(&keys[1], Remembered::Absent, at(0));
+        cache.insert(&keys[0], Presence::Present, at(0));
+        cache.insert(&keys[1], Presence::Absent, at(0));
         for (key, seconds, expected) in [
-            (0, 0, Some(Remembered::Present)),
-            (0, 99, Some(Remembered::Present)),
+            (0, 0, Some(Presence::Present)),
+            (0, 99, Some(Presence::Present)),
             (0, 100, None),
-            (1, 0, Some(Remembered::Absent)),
-            (1, 9, Some(Remembered::Absent)),
+            (1, 0, Some(Presence::Absent)),
+            (1, 9, Some(Presence::Absent)),
             (1, 10, None),
             (2, 0, None),
         ] {
-            assert_eq!(memory.recall(&keys[key], at(seconds)), expected, "{key} at {seconds}");
+            assert_eq!(cache.get(&keys[key], at(seconds)), expected, "{key} at {seconds}");
         }
     }
 
     #[test]
     fn the_newest_answer_counts() {
-        let memory = Memory::new(&settings(100));
+        let cache = PresenceCache::new(&settings(100));
         let (key, now) = (keys(1)[0], Tick::default());
-        for answer in [Remembered::Absent, Remembered::Present, Remembered::Absent] {
-            memory.remember(&key, answer, now);
-            assert_eq!(memory.recall(&key, now), Some(answer));
-            let (present, absent) = memory.len();
+        for presence in [Presence::Absent, Presence::Present, Presence::Absent] {
+            cache.insert(&key, presence, now);
+            assert_eq!(cache.get(&key, now), Some(presence));
+            let (present, absent) = cache.len();
             assert_eq!(present + absent, 1);
         }
     }
 
     #[test]
     fn a_flood_of_absent_digests_is_bounded_and_pushes_out_nothing_present() {
-        let memory = Memory::new(&settings(10_000));
+        let cache = PresenceCache::new(&settings(10_000));
         let (all, now) = (keys(50_100), Tick::default());
         let (present, absent) = all.split_at(100);
-        present.iter().for_each(|key| memory.remember(key, Remembered::Present, now));
-        absent.iter().for_each(|key| memory.remember(key, Remembered::Absent, now));
-        // An eighth of the capacity, and at most three times as many places as that.
-        assert!(memory.len().1 <= 10_000 / ABSENT_SHARE * 3, "{:?}", memory.len());
-        let is_present = |key: &&Key| memory.recall(key, now) == Some(Remembered::Present);
-        assert_eq!(present.iter().filter(is_present).count(), memory.len().0);
-        assert!(memory.len().0 >= 99, "{:?}", memory.len());
+        present.iter().for_each(|key| cache.insert(key, Presence::Present, now));
+        absent.iter().for_each(|key| cache.insert(key, Presence::Absent, now));
+        // An eighth of the capacity, and at most three times as many entries as that.
+        assert!(cache.len().1 <= 10_000 / ABSENT_SHARE * 3, "{:?}", cache.len());
+        let is_present = |key: &&PresenceKey| cache.get(key, now) == Some(Presence::Present);
+        assert_eq!(present.iter().filter(is_present).count(), cache.len().0);
+        assert!(cache.len().0 >= 99, "{:?}", cache.len());
     }
 
     #[test]
     fn stores_are_told_apart() {
-        let memory = Memory::new(&settings(100));
+        let cache = PresenceCache::new(&settings(100));
         let (digest, now) = (Digest::sha256(b"x"), Tick::default());
-        let keys: Vec<_> = StoreId::all().take(200).map(|id| Key::new(id, digest)).collect();
-        for (asked, key) in keys.iter().enumerate() {
-            assert_eq!(memory.recall(key, now), None);
-            memory.remember(key, Remembered::Present, now);
-            let known = keys.iter().filter(|key| memory.recall(key, now).is_some()).count();
-            assert_eq!(known, asked + 1);
+        let keys: Vec<_> =
+            StoreId::all().take(200).map(|id| PresenceKey::new(id, digest)).collect();
+        for (inserted, key) in keys.iter().enumerate() {
+            assert_eq!(cache.get(key, now), None);
+            cache.insert(key, Presence::Present, now);
+            let cached = keys.iter().filter(|key| cache.get(key, now).is_some()).count();
+            assert_eq!(cached, inserted + 1);
         }
-        assert_eq!(memory.len(), (4, 0), "64 stores share an entry");
+        assert_eq!(cache.len(), (4, 0), "64 stores share an entry");
     }
 
     #[test]
