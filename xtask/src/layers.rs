@@ -17,13 +17,14 @@ const TABLE: &[(&str, &[&str])] = &[
     ("blob-index", &["oci"]),
     // Promotion manifests on the disk and in git.
     ("manifest-source", &["oci", "wording", "promotion-manifest"]),
+    ("job", &[]),
     // The way in.
     ("http-server", &["wording"]),
     // The protocols.
     ("registry-client", &["oci", "wording"]),
     // It serves a directory as a bucket would be served.
     ("blob-store", &["oci", "blob-index", "http-server"]),
-    ("transfer", &["oci", "registry-client", "blob-store"]),
+    ("transfer", &["oci", "registry-client", "blob-store", "job"]),
     ("trust", &["oci", "registry-client"]),
     // The front decides without asking a registry, and never reads what is to be promoted.
     ("redirector", &["oci", "wording", "cloud-ranges", "blob-index", "http-server"]),
@@ -32,6 +33,7 @@ const TABLE: &[(&str, &[&str])] = &[
         &[
             "oci",
             "wording",
+            "job",
             "promotion-manifest",
             "manifest-source",
             "registry-client",
@@ -44,6 +46,7 @@ const TABLE: &[(&str, &[&str])] = &[
         &[
             "oci",
             "wording",
+            "job",
             "promotion-manifest",
             "manifest-source",
             "registry-client",
@@ -72,6 +75,7 @@ const TABLE: &[(&str, &[&str])] = &[
         &[
             "oci",
             "wording",
+            "job",
             "cloud-ranges",
             "promotion-manifest",
             "manifest-source",

@@ -10,9 +10,10 @@ use futures_util::{
     future::{self, BoxFuture},
     stream::{self, BoxStream},
 };
+use job::Confirm;
 use oci::{Descriptor, Digest, ManifestError, Reference};
 use registry_client::{FetchedManifest, MAX_MANIFEST_BYTES};
-use transfer::{Confirm, Content, MAX_DEPTH, Node, PerDigest, check_size, copy_blob};
+use transfer::{Content, MAX_DEPTH, Node, PerDigest, check_size, copy_blob};
 
 use crate::{
     beyond::Beyond,

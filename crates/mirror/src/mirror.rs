@@ -1,9 +1,9 @@
 //! The flow of a run: list the tags, follow each, and those that are too heavy one by one at the end.
 
 use futures_util::{StreamExt as _, future, stream};
+use job::{Progress, Stop};
 use oci::{Descriptor, Reference};
 use registry_client::Client;
-use transfer::{Progress, Stop};
 
 use crate::{
     Totals,

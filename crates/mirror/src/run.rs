@@ -7,10 +7,11 @@ use std::{
 };
 
 use blob_store::BlobStore;
+use job::{Confirm, Progress};
 use oci::{Reference, RegistryPrefix, Repository, Tag};
 use registry_client::{Client, RepositoryClient};
 use tokio::sync::Semaphore;
-use transfer::{Confirm, Destination, PerDigest, Progress};
+use transfer::{Destination, PerDigest};
 use wording::counted;
 
 use crate::{

@@ -4,7 +4,7 @@ use std::fmt;
 
 use oci::{Reference, Repository};
 
-/// What a run did or, without [`Confirm::Write`](transfer::Confirm::Write), would do.
+/// What a run did or, without [`Confirm::Write`](job::Confirm::Write), would do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Repositories that have tags.

@@ -5,10 +5,10 @@
 mod served;
 
 use blob_store::BlobStore;
+use job::{Confirm, Silent, stop};
 use mirror::{LIGHT_TREE_BYTES, MirrorOptions, mirror};
 use oci::{Digest, RegistryPrefix};
 use registry_client::Client;
-use transfer::{Confirm, Silent, stop};
 
 /// How many layers each manifest lists: thousands of times what images have.
 const LAYERS: usize = 50_000;

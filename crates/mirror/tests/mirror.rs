@@ -15,6 +15,7 @@ use std::{
 use blob_store::{BlobStore, key};
 use bytes::Bytes;
 use http::Method;
+use job::{Confirm, Progress, Silent, Stop, stop};
 use mirror::{MirrorOptions, TAGS_AT_ONCE, Totals, mirror};
 use oci::{Descriptor, Digest, RegistryPrefix, media_type};
 use registry_client::{Client, Retries};
@@ -23,7 +24,7 @@ use testkit::{
     Fault, RecordedRequest, TestRegistry,
     fixture::{self, Image},
 };
-use transfer::{Confirm, MAX_DEPTH, MAX_MANIFESTS, Progress, Silent, Stop, stop};
+use transfer::{MAX_DEPTH, MAX_MANIFESTS};
 
 /// How long clients here wait: long enough for a busy machine, short enough for a test of silence.
 const PATIENCE: Duration = Duration::from_secs(2);

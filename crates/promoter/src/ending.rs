@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use job::{Confirm, StopCause};
 use oci::Host;
 use registry_client::Spent;
-use transfer::{Confirm, StopCause};
 
 use crate::{Estimate, Summary, Unanswered};
 

@@ -1,8 +1,8 @@
 //! What is said of work that a stopped run did not do: what stopped it, and what it was held up by until then.
 
+use job::StopCause;
 use oci::Host;
 use promotion_manifest::WishId;
-use transfer::StopCause;
 
 use crate::{Run, hosts::Reason};
 

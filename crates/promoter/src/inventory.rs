@@ -7,10 +7,10 @@
 use std::collections::{BTreeMap, HashSet};
 
 use futures_util::{StreamExt as _, stream};
+use job::Confirm;
 use oci::{Digest, Host, Reference, Tag};
 use promotion_manifest::{DestinationRepository, EdgeSet};
 use registry_client::{Error, Inventory, Known};
-use transfer::Confirm;
 
 use crate::{Run, Unchecked, hosts::Reason};
 

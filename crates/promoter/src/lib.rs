@@ -30,9 +30,10 @@ mod worker;
 
 use std::{collections::HashMap, io, sync::Arc, time::Instant};
 
+use job::{Confirm, Progress, Stop};
 use promotion_manifest::{EdgeSet, Problem, WishId};
 use registry_client::RepositoryClient;
-use transfer::{Confirm, Image, InFlight, Progress, Stop};
+use transfer::{Image, InFlight};
 
 pub use ending::{Ending, LeftOut, Unchecked};
 pub use estimate::{Estimate, HostEstimate};

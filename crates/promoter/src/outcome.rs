@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use job::Confirm;
 use promotion_manifest::EdgeSet;
 use serde::Serialize;
-use transfer::Confirm;
 
 /// Declares [`Verdict`], each with its word in reports, so that their number follows from the list.
 macro_rules! verdicts {

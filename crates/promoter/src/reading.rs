@@ -12,10 +12,11 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, future::join_all, stream};
+use job::Confirm;
 use oci::Digest;
 use promotion_manifest::WishId;
 use registry_client::{DanglingTag, Inventory, RepositoryClient};
-use transfer::{Confirm, Image};
+use transfer::Image;
 
 use crate::{
     BrokenAttachments, Outcome, Run, Unloaded,

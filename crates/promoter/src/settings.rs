@@ -1,8 +1,8 @@
 //! What a run is asked to do besides its edges.
 
+use job::Confirm;
 use oci::RegistryPrefix;
 use promotion_manifest::{DestinationRepository, EdgeSet};
-use transfer::Confirm;
 
 use crate::PublicName;
 

@@ -9,18 +9,17 @@ use crate::{
     demo::{self, Harbour},
     exit::Exit,
     printer::Printer,
-    signals,
 };
 
 /// The longest that the journey may take; it needs about a second.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 pub(crate) async fn run(arguments: &Demo, printer: &Printer) -> anyhow::Result<Exit> {
-    let mut asked_to_end = pin!(signals::termination()?);
+    let mut asked_to_end = pin!(job::termination()?);
     let mut harbour = Harbour::open().await?;
     let shown = tokio::select! {
         shown = show(&mut harbour, printer) => shown,
-        () = &mut asked_to_end => Err(anyhow!("interrupted before everything was checked")),
+        _ = &mut asked_to_end => Err(anyhow!("interrupted before everything was checked")),
     };
     if shown.is_ok() && !arguments.exit {
         printer.note("Ctrl-C ends it.");

@@ -4,18 +4,17 @@ use std::io::{self, Write};
 
 use anyhow::Context as _;
 use blob_store::BlobStore;
+use job::Confirm;
 use mirror::{Failure, MirrorOptions, Totals};
 use oci::Reference;
 use promoter::report::{Width, row};
 use serde_json::json;
-use transfer::Confirm;
 use wording::{Cause, Causes, counted};
 
 use crate::{
     arguments::{Mirror, Output},
     exit::Exit,
     printer::Printer,
-    signals,
 };
 
 /// How many failures of one cause are named before they are only counted, as in the report of a promotion.
@@ -28,7 +27,7 @@ pub(crate) async fn run(mirror: &Mirror, printer: &Printer) -> anyhow::Result<Ex
         confirm: if mirror.confirm { Confirm::Write } else { Confirm::DryRun },
     };
     options.to.check_place().await.with_context(|| format!("--to {}", mirror.to))?;
-    let stop = signals::stop_on_termination(None)?;
+    let stop = job::stop_on_termination(None)?;
     let client = super::client(&mirror.registries)?;
     let progress = printer.progress_of(&client);
     let totals = mirror::mirror(&client, &options, &stop, &*progress).await;

@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use job::{Confirm, NamedWriter, ReplacedFile};
 use manifest_source::{Choice, ManifestSource};
 use promoter::{
     AttachmentsTo, BrokenAttachments, Clients, Ending, PublicName, Settings,
@@ -15,23 +16,19 @@ use promoter::{
 };
 use promotion_manifest::{EdgeSet, Registry};
 use registry_client::Client;
-use transfer::Confirm;
 
 use super::promote_summary;
 use crate::{
     arguments::{Attachments, Choosing, Manifests, Output, Promote, Verify},
     credentials::{self, Acting},
     exit::Exit,
-    named_writer::NamedWriter,
     printer::Printer,
-    replaced_file::ReplacedFile,
-    signals,
 };
 
 pub(crate) async fn run(promote: &Promote, printer: &Printer) -> anyhow::Result<Exit> {
     let loaded = manifest_source::load(&source(&promote.manifests)?, &choice(&promote.choice)?)?;
     let (edges, problems) = (loaded.edges, loaded.problems);
-    let stop = signals::stop_on_termination(promote.deadline)?;
+    let stop = job::stop_on_termination(promote.deadline)?;
     let client = super::client(&promote.registries)?;
     let settings = settings(promote, &edges)?;
     let clients = clients(&client, promote, settings.confirm, &edges)?;

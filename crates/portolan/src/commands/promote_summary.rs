@@ -1,7 +1,7 @@
 //! The last line of `portolan promote`: the counts in words, and what they come to.
 
+use job::{Confirm, StopCause};
 use promoter::{Ending, Unchecked, Verdict, report::in_bytes};
-use transfer::{Confirm, StopCause};
 use wording::counted;
 
 use crate::arguments::{Choosing, Promote, Verify};

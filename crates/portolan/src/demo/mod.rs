@@ -13,6 +13,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use blob_store::BlobStore;
+use job::{Confirm, Silent};
 use manifest_source::{Choice, ManifestSource};
 use oci::{Host, Reference, Repository};
 use promoter::{
@@ -20,7 +21,6 @@ use promoter::{
     report::{Show, Width, WordsReport, row},
 };
 use registry_client::Client;
-use transfer::{Confirm, Silent};
 use wording::counted;
 
 use content::Artifact;
@@ -121,7 +121,7 @@ async fn promote_once(
     let source = ManifestSource::ThinDirectory(directory.to_owned());
     let loaded = manifest_source::load(&source, &Choice::default())?;
     ensure!(loaded.problems.is_empty(), "problems in the manifests: {:?}", loaded.problems);
-    let (_stopper, stop) = transfer::stop();
+    let (_stopper, stop) = job::stop();
     let mut report = WordsReport::new(out, Show::Changes, COLUMNS);
     let (clients, settings) = (Clients::new(Client::builder().build()), Settings::new(confirm));
     let (edges, problems) = (&loaded.edges, &loaded.problems);
@@ -161,7 +161,7 @@ async fn mirror_once(harbour: &Harbour, store: &Store) -> anyhow::Result<mirror:
         to: BlobStore::open(&store.url())?,
         confirm: Confirm::Write,
     };
-    let (_stopper, stop) = transfer::stop();
+    let (_stopper, stop) = job::stop();
     Ok(mirror::mirror(&Client::builder().build(), &options, &stop, &Silent).await)
 }
 

@@ -10,10 +10,10 @@ use std::{
     os::fd::AsFd,
 };
 
+use job::Progress;
 use promoter::report::{Width, row};
 use registry_client::Client;
 use rustix::termios::tcgetwinsize;
-use transfer::Progress;
 
 use progress::Reporter;
 pub(crate) use screen::{DataWriter, Screen};
@@ -55,7 +55,7 @@ impl Printer {
     /// Where progress is reported to, with the requests and bytes of `client`.
     pub(crate) fn progress_of(&self, client: &Client) -> Box<dyn Progress> {
         match self.verbosity {
-            Verbosity::Quiet => Box::new(transfer::Silent),
+            Verbosity::Quiet => Box::new(job::Silent),
             Verbosity::Normal => Box::new(Reporter::new(self.screen.clone(), client.clone())),
         }
     }

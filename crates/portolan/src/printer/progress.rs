@@ -11,9 +11,9 @@ use std::{
 };
 
 use indicatif::ProgressStyle;
+use job::Progress;
 use promoter::report::in_bytes;
 use registry_client::{Client, HostWait, Spent};
-use transfer::Progress;
 use wording::counted;
 
 use super::Screen;

@@ -76,7 +76,7 @@ async fn the_report_and_the_metrics_are_files_that_appear_whole() {
     // What cannot be written is told before anything is done.
     let nowhere = scene.at("no/where");
     let ended = run(&scene.arguments(&["--report", &nowhere])).await.expect(2);
-    assert!(ended.stderr.contains("no/where cannot be written"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("no/where: No such file"), "{}", ended.stderr);
 }
 
 #[tokio::test]

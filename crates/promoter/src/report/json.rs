@@ -2,12 +2,12 @@
 
 use std::io::{self, Write};
 
+use job::{Confirm, StopCause};
 use oci::{Digest, Tag};
 use promotion_manifest::{EdgeSet, Problem};
 use registry_client::Spent;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
-use transfer::{Confirm, StopCause};
 
 use super::{Report, Show};
 use crate::{Ending, Estimate, Outcome, Unanswered, Verdict};

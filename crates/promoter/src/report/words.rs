@@ -7,9 +7,9 @@ use std::{
     sync::Arc,
 };
 
+use job::Confirm;
 use oci::Digest;
 use promotion_manifest::{DestinationRepository, Edge, EdgeSet, Problem, one_line};
-use transfer::Confirm;
 use wording::{Causes, and_more, counted, list};
 
 use super::{

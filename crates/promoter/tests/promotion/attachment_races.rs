@@ -1,11 +1,11 @@
 //! Other clients write the same digest tags and indexes of referrers at registries that do not check conditions.
 
 use http::Method;
+use job::Confirm::Write;
 use oci::{Descriptor, media_type};
 use promoter::Settings;
 use serde_json::{Value, json};
 use testkit::{Fault, RecordedRequest, TestRegistry, fixture, fixture::Image};
-use transfer::Confirm::Write;
 
 use crate::harness::{Harbour, entry, manifest, promote_with, reason, verdicts};
 

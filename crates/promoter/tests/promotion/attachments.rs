@@ -1,13 +1,13 @@
 //! The rows of `docs/promotion.md`, "Attachments".
 
 use http::Method;
+use job::Confirm::{DryRun, Write};
 use oci::{Descriptor, RegistryPrefix};
 use promoter::{AttachmentsTo, BrokenAttachments, Settings};
 use promotion_manifest::EdgeSet;
 use registry_client::{Client, Quota};
 use serde_json::Value;
 use testkit::{Fault, TestRegistry, fixture, fixture::Image};
-use transfer::Confirm::{DryRun, Write};
 
 use crate::harness::{Harbour, entry, manifest, promote_with, reason, run, verdicts};
 
@@ -200,7 +200,7 @@ async fn a_signature_that_is_written_at_the_same_time_is_not_lost() {
     let quota = Quota { requests_per_second: Some(8.0), ..Quota::default() };
     let client = Client::builder().quota(harbour.production[0].host(), quota).build();
     let edges = EdgeSet::new(vec![harbour.project("team", &entry("app", &image, &["v1"]))]);
-    let (settings, stop) = (Settings::new(Write), transfer::stop().1);
+    let (settings, stop) = (Settings::new(Write), job::stop().1);
     let (report, ()) = tokio::join!(run(client, &edges, &settings, &stop), somebody_else);
     assert_eq!(verdicts(&report), ["copied"; 2]);
     let mut signers = signers(&harbour.production[0], &sig).await;

@@ -1,5 +1,9 @@
 //! What a run costs and will cost, as whom it speaks, and what the public name answers.
 
+use job::{
+    Confirm::{DryRun, Write},
+    Silent,
+};
 use oci::Host;
 use promoter::{
     Clients, Ending, PublicName, Settings,
@@ -8,15 +12,11 @@ use promoter::{
 use promotion_manifest::EdgeSet;
 use registry_client::{Client, Credential, Credentials, Quota};
 use testkit::{Fault, TestRegistry, fixture};
-use transfer::{
-    Confirm::{DryRun, Write},
-    Silent,
-};
 
 use crate::harness::{Harbour, bare, client, entry, manifest};
 
 async fn promote(client: &Client, edges: &EdgeSet, settings: &Settings) -> Ending {
-    let (_stopper, stop) = transfer::stop();
+    let (_stopper, stop) = job::stop();
     let mut report = JsonReport::new(Vec::new(), Show::Everything);
     let clients = Clients::new(client.clone());
     let ended = promoter::promote(clients, edges, &[], settings, &stop, &Silent, &mut report);
@@ -88,7 +88,7 @@ async fn the_quotas_say_how_long_it_takes_at_best() {
     let host = harbour.production[0].host();
     let quota = Quota { requests_per_second: Some(100.0), ..Quota::default() };
     let client = Client::builder().quota(host.clone(), quota).build();
-    let (_stopper, stop) = transfer::stop();
+    let (_stopper, stop) = job::stop();
     let mut out = Vec::new();
     let mut report = WordsReport::new(&mut out, Show::Changes, Width::Unlimited);
     let (clients, settings) = (Clients::new(client), bare(DryRun));
@@ -129,7 +129,7 @@ async fn each_registry_is_spoken_to_as_its_service_account() {
     for (project, expected) in [(plain, (1, 1)), (project, (1, 0))] {
         let mut clients = Clients::new(base.clone());
         clients.act_as("pusher@example".to_owned(), base.acting_as(credentials.clone()));
-        let (_stopper, stop) = transfer::stop();
+        let (_stopper, stop) = job::stop();
         let mut report = JsonReport::new(Vec::new(), Show::Everything);
         let edges = EdgeSet::new(vec![project]);
         let settings = Settings::new(Write);

@@ -1,9 +1,9 @@
 //! Digest tags that a registry lists and that are on nothing, and referrers APIs that respond with something else.
 
 use http::Method;
+use job::Confirm::{DryRun, Write};
 use promoter::{BrokenAttachments, Settings};
 use testkit::{Fault, TestRegistry, fixture, fixture::Image};
-use transfer::Confirm::{DryRun, Write};
 
 use crate::harness::{Harbour, entry, promote_with, reason, verdicts};
 

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use http::Method;
+use job::Confirm::Write;
 use oci::RegistryPrefix;
 use promotion_manifest::EdgeSet;
 use registry_client::Client;
 use testkit::{Fault, RecordedRequest, TestHost, fixture};
-use transfer::Confirm::Write;
 
 use crate::harness::{
     Harbour, bare, client, entry, is_write, manifest, promote, reason, run, verdicts,
@@ -158,7 +158,7 @@ async fn an_interrupted_run_reports_what_it_did_not_reach_and_the_next_one_finis
     harbour.staging.fail(Fault::on(Method::GET, &layer).hang());
     let project = harbour.project("team", &entry("app", &image, &["v1"]));
     let edges = EdgeSet::new(vec![project.clone()]);
-    let (stopper, stop) = transfer::stop();
+    let (stopper, stop) = job::stop();
     let settings = bare(Write);
     let run = run(client(), &edges, &settings, &stop);
     let interrupt = async {
@@ -184,7 +184,7 @@ async fn an_interrupt_does_not_take_back_what_was_done() {
     harbour.staging.load("staging/team/app", None, &image).await;
     harbour.production[1].fail(Fault::on(Method::PUT, "/manifests/v1").hang());
     let edges = EdgeSet::new(vec![harbour.project("team", &entry("app", &image, &["v1"]))]);
-    let (stopper, stop) = transfer::stop();
+    let (stopper, stop) = job::stop();
     let settings = bare(Write);
     let run = run(client(), &edges, &settings, &stop);
     let tagged = |registry: usize| {
@@ -289,7 +289,7 @@ async fn an_interrupted_run_tells_what_it_was_held_up_by() {
     let wait = Fault::on(Method::POST, "").status(429).header("retry-after", "60");
     harbour.production[0].fail(wait);
     let edges = EdgeSet::new(vec![harbour.project("team", &entry("app", &image, &["v1"]))]);
-    let (stopper, stop) = transfer::stop();
+    let (stopper, stop) = job::stop();
     let settings = bare(Write);
     let run = run(Client::builder().build(), &edges, &settings, &stop);
     let deadline = async {

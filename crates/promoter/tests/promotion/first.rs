@@ -1,13 +1,13 @@
 //! The first promotion into a repository, at registries that do not tell whoever may only read that it does not
 //! exist.
 
+use job::Confirm::{DryRun, Write};
 use oci::Host;
 use promoter::Settings;
 use promotion_manifest::EdgeSet;
 use registry_client::{Client, Credential, Credentials, Retries};
 use serde_json::Value;
 use testkit::{TestRegistry, TokenModel, TokenRegistry, TokenRights, fixture};
-use transfer::Confirm::{DryRun, Write};
 
 use crate::harness::{bare, entry, is_write, manifest, reason, run, verdicts};
 
@@ -38,7 +38,7 @@ async fn promote_by(
     staging.load("staging/app", None, &image).await;
     let images = entry("app", &image, &["v1"]);
     let project = manifest("team", &staging.prefix("staging"), &[to.prefix("prod")], &images);
-    run(client, &EdgeSet::new(vec![project]), &settings, &transfer::stop().1).await
+    run(client, &EdgeSet::new(vec![project]), &settings, &job::stop().1).await
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use job::{Confirm, Silent, Stop};
 use oci::RegistryPrefix;
 use promoter::{
     AttachmentsTo, Clients, Settings,
@@ -12,7 +13,6 @@ use promotion_manifest::{EdgeSet, PromotionManifest};
 use registry_client::{Client, Retries};
 use serde_json::Value;
 use testkit::{RecordedRequest, TestRegistry, fixture::Image};
-use transfer::{Confirm, Silent, Stop};
 
 /// A registry to promote from and two to promote to.
 pub(crate) struct Harbour {
@@ -98,7 +98,7 @@ pub(crate) async fn promote(manifests: Vec<PromotionManifest>, confirm: Confirm)
 
 /// The same, with these settings.
 pub(crate) async fn promote_with(manifests: Vec<PromotionManifest>, settings: &Settings) -> Value {
-    run(client(), &EdgeSet::new(manifests), settings, &transfer::stop().1).await
+    run(client(), &EdgeSet::new(manifests), settings, &job::stop().1).await
 }
 
 /// Runs a promotion by this client.

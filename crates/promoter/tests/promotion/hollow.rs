@@ -1,10 +1,10 @@
 //! Images that a destination has a manifest of, but not everything that it reaches.
 
 use http::Method;
+use job::Confirm::{self, DryRun, Write};
 use oci::{Descriptor, Digest};
 use promoter::{PublicName, Settings, Verify};
 use testkit::{Fault, TestRegistry, fixture};
-use transfer::Confirm::{self, DryRun, Write};
 
 use crate::harness::{Harbour, bare, client, entry, promote, promote_with, reason, verdicts};
 

@@ -1,10 +1,10 @@
 //! What is promoted, whatever kind of image or artifact it is.
 
 use http::Method;
+use job::Confirm::{DryRun, Write};
 use oci::{Descriptor, Digest};
 use promoter::Settings;
 use testkit::{Fault, RecordedRequest, fixture, fixture::Image};
-use transfer::Confirm::{DryRun, Write};
 
 use crate::harness::{Harbour, entry, promote, promote_with, reason, verdicts};
 

@@ -1,9 +1,9 @@
 //! A HEAD that fails is not proof of absence: nothing is written, or called lost, because of one.
 
 use http::Method;
+use job::Confirm::{DryRun, Write};
 use promoter::{PublicName, Settings, Verify};
 use testkit::{Fault, TestRegistry, fixture};
-use transfer::Confirm::{DryRun, Write};
 
 use crate::harness::{Harbour, bare, client, entry, promote, promote_with, reason, run, verdicts};
 
@@ -121,7 +121,7 @@ async fn a_tag_write_whose_connection_is_reset_does_not_fail_the_edge() {
     let retries = registry_client::Retries::default().base(std::time::Duration::from_millis(1));
     let client = registry_client::Client::builder().retries(retries).build();
     let edges = promotion_manifest::EdgeSet::new(vec![project]);
-    let report = run(client, &edges, &bare(Write), &transfer::stop().1).await;
+    let report = run(client, &edges, &bare(Write), &job::stop().1).await;
     assert_eq!(verdicts(&report), ["copied", "copied"], "{report:#}");
     for (registry, writes) in harbour.production.iter().zip([2, 1]) {
         assert_eq!(registry.digest_of("images/app", "v1").await, Some(image.digest()));

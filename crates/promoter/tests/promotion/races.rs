@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use http::Method;
+use job::Confirm::Write;
 use promotion_manifest::EdgeSet;
 use registry_client::{Client, Quota};
 use testkit::{Fault, RecordedRequest, fixture};
-use transfer::Confirm::Write;
 
 use crate::harness::{Harbour, bare, entry, promote, reason, run, verdicts};
 
@@ -38,7 +38,7 @@ async fn the_loser_of_a_race_is_told_by_the_registry_that_knows_conditions() {
         registry.load("images/app", "v1", &theirs).await;
     };
     let edges = EdgeSet::new(vec![harbour.project("team", &entry("app", &ours, &["v1"]))]);
-    let (settings, stop) = (bare(Write), transfer::stop().1);
+    let (settings, stop) = (bare(Write), job::stop().1);
     let (report, ()) = tokio::join!(run(client, &edges, &settings, &stop), somebody);
     assert_eq!(verdicts(&report), ["copied", "failed"], "{report:#}");
     let reason = reason(&report, "failed");

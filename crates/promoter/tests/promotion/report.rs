@@ -2,20 +2,20 @@
 
 use std::io;
 
+use job::{Confirm::Write, Silent};
 use promoter::{
     Clients, EdgeRef, Ending, Outcome, Summary, Verdict,
     report::{JsonReport, Report, Show, Width, WordsReport},
 };
 use promotion_manifest::EdgeSet;
 use testkit::fixture;
-use transfer::{Confirm::Write, Silent};
 
 use crate::harness::{Harbour, bare, client, entry};
 
 /// A run with a report of any kind.
 async fn run(harbour: &Harbour, images: &str, report: &mut dyn Report) -> io::Result<()> {
     let edges = EdgeSet::new(vec![harbour.project("team", images)]);
-    let (_stopper, stop) = transfer::stop();
+    let (_stopper, stop) = job::stop();
     let problems = promotion_manifest::parse_plain("bad.yaml", "registries: 1\n").problems;
     let (clients, settings) = (Clients::new(client()), bare(Write));
     let done =

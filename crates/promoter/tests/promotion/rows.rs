@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use http::Method;
+use job::Confirm::{DryRun, Write};
 use testkit::{Fault, TestRegistry, fixture};
-use transfer::Confirm::{DryRun, Write};
 
 use crate::harness::{Harbour, entry, is_write, manifest, promote, reason, verdicts};
 

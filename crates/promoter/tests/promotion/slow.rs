@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use http::Method;
+use job::Confirm::Write;
 use promotion_manifest::EdgeSet;
 use registry_client::{Client, Quota};
 use testkit::{Fault, RecordedRequest, TestLink, fixture};
-use transfer::Confirm::Write;
 
 use crate::harness::{Harbour, bare, entry, is_write, manifest, promote, reason, run, verdicts};
 
@@ -31,7 +31,7 @@ async fn a_dripping_destination_holds_no_other_up_and_is_fed_from_one_that_is_do
     let project = manifest("team", &harbour.staging.prefix("staging/team"), &to, &list);
     let edges = EdgeSet::new(vec![project]);
     // A client that is patient: the destination is slow, not broken.
-    let (settings, stop) = (bare(Write), transfer::stop().1);
+    let (settings, stop) = (bare(Write), job::stop().1);
     link.slow_down(500_000);
     let began = Instant::now();
     let promotion = run(Client::builder().build(), &edges, &settings, &stop);
@@ -117,7 +117,7 @@ async fn a_storm_of_429_is_waited_out() {
         client = client.quota(registry.host(), quota.clone());
     }
     let edges = EdgeSet::new(vec![harbour.project("team", &list)]);
-    let (settings, stop) = (bare(Write), transfer::stop().1);
+    let (settings, stop) = (bare(Write), job::stop().1);
     let report = run(client.build(), &edges, &settings, &stop).await;
     assert_eq!(verdicts(&report), ["copied"; 8], "{report:#}");
     let refused: u64 = report["hosts"]

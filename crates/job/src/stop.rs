@@ -1,56 +1,24 @@
-//! What every long job has besides its work: whether it writes at all, telling how far it is, and
-//! stopping early without breaking anything: work in flight is dropped, which leaves nothing
-//! half-written. What is done with the telling (a bar, lines, nothing) is the caller's, and so is
-//! reporting what was not reached.
+//! Stopping a job early: the work in flight is dropped, which leaves nothing half-written. The job then reports
+//! what it did not reach.
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-/// Whether anything is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Confirm {
-    /// What would be done is found out and told; nothing is written anywhere.
-    DryRun,
-    /// It is done.
-    Write,
-}
-
-/// Hears of the progress of a promotion or a mirroring. Calls come from any task.
-pub trait Progress: Send + Sync {
-    /// A new stage begins: `what` is done `total` times.
-    fn stage(&self, what: &'static str, total: u64);
-
-    /// `steps` more of the stage are done.
-    fn advance(&self, steps: u64);
-
-    /// The job will write so many bytes, at most.
-    fn expect_bytes(&self, _bytes: u64) {}
-}
-
-/// Tells nobody.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Silent;
-
-impl Progress for Silent {
-    fn stage(&self, _: &'static str, _: u64) {}
-    fn advance(&self, _: u64) {}
-}
-
-/// Why a run is stopped.
+/// Why a job was stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopCause {
     /// A signal.
     Interrupted,
-    /// The deadline that it was given.
+    /// The deadline of the job, counted from its start.
     Deadline(Duration),
 }
 
-/// Tells a run to stop.
+/// Stops a job.
 #[derive(Debug)]
 pub struct Stopper(watch::Sender<Option<StopCause>>);
 
-/// Hears of it.
+/// The job's side of a [`Stopper`].
 #[derive(Clone, Debug)]
 pub struct Stop(watch::Receiver<Option<StopCause>>);
 
@@ -62,35 +30,35 @@ pub fn stop() -> (Stopper, Stop) {
 }
 
 impl Stopper {
-    /// Stops the run, now, as a signal does.
+    /// Stops the job now, as a signal does.
     pub fn stop(&self) {
         self.0.send_replace(Some(StopCause::Interrupted));
     }
 
-    /// Stops the run, now, since this deadline has passed.
+    /// Stops the job now, because this deadline has passed.
     pub fn stop_at_deadline(&self, deadline: Duration) {
         self.0.send_replace(Some(StopCause::Deadline(deadline)));
     }
 }
 
 impl Stop {
-    /// Why the run was stopped, if it was.
+    /// Why the job was stopped, if it was.
     #[must_use]
     pub fn cause(&self) -> Option<StopCause> {
         *self.0.borrow()
     }
 
-    /// What `work` comes to; nothing when the run was stopped before or meanwhile.
+    /// The result of `work`; none when the job was stopped before or meanwhile.
     pub async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        let mut stopped = self.0.clone();
-        let told = async {
-            if stopped.wait_for(Option::is_some).await.is_err() {
+        let mut receiver = self.0.clone();
+        let stopped = async {
+            if receiver.wait_for(Option::is_some).await.is_err() {
                 std::future::pending::<()>().await;
             }
         };
         tokio::select! {
             biased;
-            () = told => None,
+            () = stopped => None,
             done = work => Some(done),
         }
     }
