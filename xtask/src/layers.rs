@@ -22,8 +22,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("http-server", &["wording"]),
     // The protocols.
     ("registry-client", &["oci", "wording"]),
-    // It serves a directory as a bucket would be served.
-    ("blob-store", &["oci", "blob-index", "http-server"]),
+    ("blob-store", &["oci", "blob-index"]),
     ("transfer", &["oci", "registry-client", "blob-store", "job"]),
     ("trust", &["oci", "registry-client"]),
     // The front decides without asking a registry, and never reads what is to be promoted.

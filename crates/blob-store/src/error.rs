@@ -101,6 +101,12 @@ impl Error {
         matches!(self, Self::Corrupt { .. } | Self::TooLarge { .. })
     }
 
+    /// Whether something that is not a regular file, or not a directory, has the name of content or of a directory.
+    #[must_use]
+    pub const fn is_wrong_file_type(&self) -> bool {
+        matches!(self, Self::NotAFile { .. } | Self::NotADirectory { .. })
+    }
+
     /// Whether nothing else could be written either: the disk is full or read-only, or the store's directories cannot
     /// be used.
     #[must_use]

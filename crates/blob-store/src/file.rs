@@ -197,6 +197,22 @@ fn is_partial(name: &str) -> bool {
     })
 }
 
+/// Opens the regular file that the store in directory `root` has under this digest, and gives its length; none if it
+/// has none. Blocks.
+///
+/// # Errors
+/// When something else has the digest's name ([`Error::is_wrong_file_type`]), or it cannot be read.
+pub fn open_file(root: &Path, digest: &Digest) -> Result<Option<(File, u64)>, Error> {
+    let path = root.join(key(digest));
+    check_directories(root)?;
+    if size_of(&path)?.is_none() {
+        return Ok(None);
+    }
+    let file = File::open(&path).map_err(Error::io("open", &path))?;
+    let size = file.metadata().map_err(Error::io("look at", &path))?.len();
+    Ok(Some((file, size)))
+}
+
 fn read(digest: &Digest, path: PathBuf, max: u64) -> Result<Option<Bytes>, Error> {
     let Some(size) = size_of(&path)? else { return Ok(None) };
     if size > max {
@@ -315,7 +331,7 @@ fn is_whole(digest: &Digest, path: &Path, size: u64, expected: u64) -> Result<bo
 }
 
 /// The size of the regular file at `path`, if there is one. Never opens anything, so that a FIFO cannot block.
-pub(crate) fn size_of(path: &Path) -> Result<Option<u64>, Error> {
+fn size_of(path: &Path) -> Result<Option<u64>, Error> {
     match about(path)? {
         Some(about) if !about.is_file() => {
             Err(Error::NotAFile { path: path.to_owned(), is: what(about.file_type()) })
@@ -326,7 +342,7 @@ pub(crate) fn size_of(path: &Path) -> Result<Option<u64>, Error> {
 
 /// Fails if what has the name of one of the directories above the blobs is none. A link would lead out of the
 /// store.
-pub(crate) fn check_directories(root: &Path) -> Result<(), Error> {
+fn check_directories(root: &Path) -> Result<(), Error> {
     // The upper one first: nothing is looked for below a link.
     // Without the slash at the end, which would follow a link.
     let images = root.join(key::PREFIX.trim_end_matches('/'));

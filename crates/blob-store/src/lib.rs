@@ -14,9 +14,9 @@ mod error;
 mod file;
 mod key;
 mod place;
-pub mod serve;
 
 pub use error::{Error, WrongDigest};
+pub use file::open_file;
 pub use key::{PREFIX, key};
 
 /// The directory that `file:///absolute/directory` names, with `%20` and the like decoded.

@@ -1,10 +1,8 @@
 //! The requests that `docs/mirror.md` lists under "The store", and the graceful end.
 
-#![expect(clippy::expect_used, reason = "helpers of tests")]
-
 use std::{fs, net::SocketAddr, os::unix::fs::symlink, path::Path, time::Duration};
 
-use blob_store::{BlobStore, key, serve};
+use blob_store::{BlobStore, key};
 use bytes::Bytes;
 use http_server::{Bodies, ConnectionMetrics, Server, Settings};
 use oci::Digest;
@@ -15,6 +13,8 @@ use tokio::{
     sync::oneshot,
     task::JoinHandle,
 };
+
+use super::served;
 
 /// A served directory.
 struct Served {
@@ -29,7 +29,7 @@ impl Served {
         let address = listener.local_addr().expect("an address");
         let (stop, stopped) = oneshot::channel();
         let shutdown = async { stopped.await.expect("the sender lives") };
-        let served = serve::Served::new(directory);
+        let served = served::Served::new(directory);
         let service = http_server::handler(move |request| {
             let served = served.clone();
             async move { served.respond(request).await }

@@ -1,6 +1,5 @@
 //! A store that is a directory, served over HTTP as a bucket would be: `GET`, `HEAD` and `Range` on
-//! its blobs, and nothing else. It lists nothing, follows no links, and knows no writing. Listening and
-//! connections are its caller's.
+//! its blobs, and nothing else. It does not list, does not follow symbolic links and does not write.
 //!
 //! What is not a regular file, or lies below something that is not a directory, is absent; the log says so.
 //!
@@ -8,7 +7,6 @@
 
 use std::{
     fs::File,
-    io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -25,6 +23,7 @@ use axum::{
     response::{AppendHeaders, IntoResponse as _, Response},
     routing,
 };
+use blob_store::{Error, PREFIX, open_file};
 use http_server::{
     Conditions, Verdict, file_stream,
     range::{ByteSelection, content_range, unsatisfied_range},
@@ -32,21 +31,18 @@ use http_server::{
 use oci::Digest;
 use tower_service::Service as _;
 
-use crate::{Error, file, key};
-
 /// A served store. Cheap to clone; the clones are one.
 #[derive(Clone, Debug)]
-pub struct Served(Router);
+pub(crate) struct Served(Router);
 
 impl Served {
     /// Serves the store in directory `dir`.
-    #[must_use]
-    pub fn new(dir: &Path) -> Self {
+    pub(crate) fn new(dir: &Path) -> Self {
         Self(router(dir))
     }
 
     /// The response to one request.
-    pub async fn respond<B>(&self, request: http::Request<B>) -> Response {
+    pub(crate) async fn respond<B>(&self, request: http::Request<B>) -> Response {
         // No request that is served has a body.
         let request = request.map(|_| Body::empty());
         let Ok(response) = self.0.clone().call(request).await;
@@ -68,20 +64,13 @@ struct Store {
 impl Store {
     /// A regular file and its length; none where there is no such file.
     fn open(&self, digest: &Digest) -> Result<Option<(File, u64)>, Error> {
-        let path = self.dir.join(key(digest));
-        let found = file::check_directories(&self.dir).and_then(|()| file::size_of(&path));
-        match found {
-            Ok(Some(_)) => {}
-            Ok(None) => return Ok(None),
-            Err(error @ (Error::NotAFile { .. } | Error::NotADirectory { .. })) => {
+        match open_file(&self.dir, digest) {
+            Err(error) if error.is_wrong_file_type() => {
                 self.log(&error);
-                return Ok(None);
+                Ok(None)
             }
-            Err(error) => return Err(error),
+            opened => opened,
         }
-        let file = File::open(&path).map_err(Error::io("open", &path))?;
-        let size = file.metadata().map_err(Error::io("look at", &path))?.len();
-        Ok(Some((file, size)))
     }
 
     fn log(&self, error: &Error) {
@@ -95,7 +84,7 @@ impl Store {
 
 fn router(dir: &Path) -> Router {
     // Written with a wildcard: what follows the prefix is either a digest or nothing that we have.
-    let path = format!("/{}{{digest}}", key::PREFIX);
+    let path = format!("/{PREFIX}{{digest}}");
     let store = Arc::new(Store { dir: dir.to_owned(), logged: Mutex::default() });
     Router::new().route(&path, routing::get(blob)).with_state(store)
 }
@@ -109,15 +98,18 @@ async fn blob(
         return StatusCode::NOT_FOUND.into_response();
     };
     let opened = tokio::task::spawn_blocking(move || store.open(&digest)).await;
-    let stopped = |error| Error::io("read from", "the store")(io::Error::other(error));
-    match opened.map_err(stopped).flatten() {
-        Ok(Some((file, size))) => respond(&request, digest, file, size),
-        Ok(None) => StatusCode::NOT_FOUND.into_response(),
-        Err(error) => {
-            tracing::error!(%digest, %error, "cannot read a blob");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }
+    match opened {
+        Ok(Ok(Some((file, size)))) => respond(&request, digest, file, size),
+        Ok(Ok(None)) => StatusCode::NOT_FOUND.into_response(),
+        Ok(Err(error)) => failed(&digest, &error),
+        // The runtime is being shut down.
+        Err(error) => failed(&digest, &error),
     }
+}
+
+fn failed(digest: &Digest, error: &dyn std::error::Error) -> Response {
+    tracing::error!(%digest, %error, "cannot read a blob");
+    StatusCode::INTERNAL_SERVER_ERROR.into_response()
 }
 
 /// The response with what conditions and ranges leave of the content. Copies of a store have the same

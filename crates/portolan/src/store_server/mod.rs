@@ -1,10 +1,15 @@
-//! A blob store's directory as a server: its responses are `blob-store`'s, its connections `http-server`'s.
+//! A blob store's directory as a server: listening and connections are `http-server`'s.
+
+mod served;
+#[cfg(test)]
+mod tests;
 
 use std::{path::Path, time::Duration};
 
-use blob_store::serve::Served;
 use http_server::{Bodies, ConnectionMetrics, Server, Settings, handler};
 use tokio::net::TcpListener;
+
+use served::Served;
 
 /// Open connections. Each may read a file, and costs some buffers: 128 MiB together while they are idle.
 const MAX_CONNECTIONS: usize = 8_192;
