@@ -3,8 +3,8 @@
 
 #![no_main]
 
+use credentials::{Credential, DockerConfig, FileProblem};
 use libfuzzer_sys::fuzz_target;
-use registry_client::{Credential, DockerConfig, FileProblem};
 
 /// What is shown is one line.
 fn check_problem(problem: &FileProblem) {

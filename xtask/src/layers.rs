@@ -18,10 +18,12 @@ const TABLE: &[(&str, &[&str])] = &[
     // Promotion manifests on the disk and in git.
     ("manifest-source", &["oci", "wording", "promotion-manifest"]),
     ("job", &[]),
-    // The way in.
+    // The ways out and in.
+    ("http-client", &["wording"]),
+    ("credentials", &["oci", "http-client"]),
     ("http-server", &["wording"]),
     // The protocols.
-    ("registry-client", &["oci", "wording"]),
+    ("registry-client", &["oci", "wording", "http-client", "credentials"]),
     ("blob-store", &["oci", "blob-index"]),
     ("transfer", &["oci", "registry-client", "blob-store", "job"]),
     ("trust", &["oci", "registry-client"]),
@@ -79,7 +81,9 @@ const TABLE: &[(&str, &[&str])] = &[
             "promotion-manifest",
             "manifest-source",
             "blob-index",
+            "http-client",
             "http-server",
+            "credentials",
             "registry-client",
             "blob-store",
             "transfer",

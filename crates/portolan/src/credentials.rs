@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use registry_client::{Credentials, CredentialsBuilder, FileProblem, Google};
+use credentials::{Credentials, CredentialsBuilder, FileProblem, Google};
 
 /// What the environment says about the places of credentials.
 #[derive(Debug, Default)]
@@ -130,7 +130,7 @@ fn google(places: &CredentialPlaces) -> anyhow::Result<Google> {
 mod tests {
     use std::fs;
 
-    use registry_client::Credential;
+    use credentials::Credential;
     use testkit::TestHost;
 
     use super::*;

@@ -5,6 +5,7 @@ use std::{io, time::Duration};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body_util::BodyExt as _;
+use http_client::{Guard, TransportError};
 use hyper::body::{Body as _, Incoming};
 use oci::Digest;
 use tokio::time::{Instant, timeout};
@@ -12,7 +13,6 @@ use tokio::time::{Instant, timeout};
 use crate::{
     Client, Error,
     error::fault::Fault,
-    guard::Guard,
     headers::{content_length, digest_in, media_type_in},
     quota::{Direction, Places},
     request::Asked,
@@ -179,7 +179,8 @@ impl AnswerBody {
         loop {
             let idle = self.client.shared.patience.piece;
             let Ok(frame) = timeout(idle, self.inner.frame()).await else {
-                return Err(Fault::Silent { after: idle, received: self.received });
+                let received = self.received;
+                return Err(TransportError::Silent { after: idle, received }.into());
             };
             let Some(frame) = frame else { return self.end() };
             let piece = frame.map_err(|error| self.broken(error))?.into_data().unwrap_or_default();
@@ -193,7 +194,9 @@ impl AnswerBody {
     fn end(&self) -> Result<Option<Bytes>, Fault> {
         let received = self.received;
         match self.expected {
-            Some(expected) if expected != received => Err(Fault::Truncated { expected, received }),
+            Some(expected) if expected != received => {
+                Err(TransportError::Truncated { expected, received }.into())
+            }
             _ => Ok(None),
         }
     }
@@ -201,8 +204,10 @@ impl AnswerBody {
     fn broken(&self, error: hyper::Error) -> Fault {
         let received = self.received;
         match self.expected {
-            Some(expected) if is_end(&error) => Fault::Truncated { expected, received },
-            _ => Fault::Lost { received, cause: error.into() },
+            Some(expected) if is_end(&error) => {
+                TransportError::Truncated { expected, received }.into()
+            }
+            _ => TransportError::Lost { received, cause: error.into() }.into(),
         }
     }
 
@@ -212,7 +217,7 @@ impl AnswerBody {
             let mut all = BytesMut::new();
             while let Some(piece) = self.piece().await? {
                 if all.len() + piece.len() > limit {
-                    return Err(Fault::TooLarge { limit });
+                    return Err(TransportError::TooLarge { limit }.into());
                 }
                 all.extend_from_slice(&piece);
             }
@@ -220,7 +225,10 @@ impl AnswerBody {
         };
         match timeout(COLLECT_TIMEOUT, received).await {
             Ok(received) => received,
-            Err(_) => Err(Fault::TooSlow { after: COLLECT_TIMEOUT, received: self.received }),
+            Err(_) => {
+                let (after, received) = (COLLECT_TIMEOUT, self.received);
+                Err(TransportError::TooSlow { after, received }.into())
+            }
         }
     }
 }

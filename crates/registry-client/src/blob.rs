@@ -7,17 +7,17 @@
 use std::fmt;
 
 use bytes::{Buf as _, Bytes};
+use http_client::{Meter, RedactedUrl, Replay, TooSlow, TransportError};
 use oci::{Digest, Digester};
 use tokio::time::Instant;
 
 use crate::{
-    Error, RedactedUrl, RepositoryClient,
+    Error, RepositoryClient,
     answer::AnswerBody,
+    attempts::Attempts,
     blob_part::{BLOB, Ranges, Wanted},
     error::fault::Fault,
-    rate::{Meter, TooSlow},
     request::Asked,
-    retry::{Attempts, Replay},
     substitute::Substitute,
 };
 
@@ -149,7 +149,8 @@ impl BlobReader {
                         if let Some(error) = self.substitute() {
                             return Err(error);
                         }
-                        let fault = Fault::Truncated { expected, received: self.at };
+                        let received = self.at;
+                        let fault = TransportError::Truncated { expected, received }.into();
                         self.go_on(fault).await?;
                         continue;
                     }
@@ -245,7 +246,7 @@ impl AnswerBody {
 }
 
 fn came_too_slowly(TooSlow { moved: received, after, least }: TooSlow) -> Fault {
-    Fault::CameTooSlowly { received, after, least }
+    TransportError::CameTooSlowly { received, after, least }.into()
 }
 
 impl fmt::Debug for BlobReader {

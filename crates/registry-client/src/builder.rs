@@ -8,23 +8,23 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use credentials::Credentials;
 use http::HeaderValue;
+use http_client::{
+    Chance, LEAST_RATE, LeastRate, Patience, PemError, Pool, PoolSettings, Protocols, RATE_WINDOW,
+    Retries, TlsSettings, native_roots,
+};
 use oci::Host;
 
 use crate::{
-    Chance, Client, Credentials, PemError, Retries,
+    Client,
     auth::Authorizer,
-    client::{Clock, Shared},
+    client::{Clock, Shared, authority_of},
     conditions::ConditionMemory,
-    content::Patience,
     head_memory::HeadMemory,
     mounts::MountMemory,
-    pool::Pool,
     quota::{Broker, Quota},
-    rate::{LEAST_RATE, LeastRate, RATE_WINDOW},
     referrers_memory::ApiMemory,
-    scheme::Protocols,
-    tls::{TlsSettings, native_roots},
 };
 
 /// Time to the headers of an answer. Registries answer in well under a second; their balancers
@@ -39,6 +39,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many request timeouts a registry has to answer a blob after its last byte: it may have
 /// to copy all of it within its storage first.
 const COMMIT_FACTOR: u32 = 10;
+
+/// What an anonymous request asks for that is to show whether a host speaks plain HTTP.
+const PROBED_PATH: &str = "/v2/";
 
 /// The settings of a [`Client`].
 #[must_use = "settings do nothing until `build`"]
@@ -183,11 +186,14 @@ impl ClientBuilder {
         self.tls.trust(native_roots());
         let tls = std::mem::replace(&mut self.tls, TlsSettings::none());
         let allowed = std::mem::take(&mut self.allowed);
-        let pool = Pool::new(tls, self.connect_timeout, allowed);
+        let connect_timeout = self.connect_timeout;
+        let pool = Pool::new(PoolSettings { connect_timeout, allowed, ..PoolSettings::new(tls) });
         self.build_over(pool)
     }
 
     pub(crate) fn build_over(self, pool: Pool) -> Client {
+        let pool = Arc::new(pool);
+        self.credentials.connect_by(&pool);
         let patience = Patience {
             answer: self.request_timeout,
             piece: self.idle_timeout,
@@ -210,7 +216,11 @@ impl ClientBuilder {
             heads: HeadMemory::default(),
             conditions: ConditionMemory::default(),
             mounts: MountMemory::default(),
-            protocols: Protocols::new(self.plain, self.tls_hosts),
+            protocols: Protocols::new(
+                self.plain.iter().map(authority_of).collect(),
+                self.tls_hosts.iter().map(authority_of).collect(),
+                PROBED_PATH,
+            ),
         });
         Client { shared, authorizer }
     }

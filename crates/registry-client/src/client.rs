@@ -7,21 +7,20 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use credentials::Credentials;
 use http::{HeaderValue, Method};
+use http_client::{Authority, Chance, Patience, Pool, Protocol, Protocols, RedactedUrl, Retries};
 use oci::Host;
 use url::Url;
 
 use crate::{
-    Chance, Credentials, Error, Fault, RedactedUrl, Retries,
+    Error, Fault,
     auth::Authorizer,
     conditions::ConditionMemory,
-    content::Patience,
     head_memory::HeadMemory,
     mounts::MountMemory,
-    pool::Pool,
     quota::{Broker, HostWait, Spent, Verb},
     referrers_memory::ApiMemory,
-    scheme::{Protocol, Protocols},
 };
 
 /// Tells wall time.
@@ -36,7 +35,7 @@ pub struct Client {
 
 /// What clients share whoever they are.
 pub(crate) struct Shared {
-    pub(crate) pool: Pool,
+    pub(crate) pool: Arc<Pool>,
     pub(crate) patience: Patience,
     pub(crate) user_agent: HeaderValue,
     pub(crate) forwarded_for: Option<HeaderValue>,
@@ -59,6 +58,7 @@ impl Client {
     #[must_use]
     pub fn acting_as(&self, credentials: Credentials) -> Self {
         let shared = Arc::clone(&self.shared);
+        credentials.connect_by(&shared.pool);
         Self { shared, authorizer: Arc::new(Authorizer::new(credentials)) }
     }
 
@@ -118,13 +118,13 @@ impl Client {
 
     /// The URL of a host: with `http` where a probe has to tell, before it is sent.
     pub(crate) fn root(&self, host: &Host) -> Result<Url, url::ParseError> {
-        let protocol = self.shared.protocols.known(host).unwrap_or(Protocol::Plain);
+        let protocol = self.shared.protocols.known(&authority_of(host)).unwrap_or(Protocol::Plain);
         format!("{}://{}/", protocol.scheme(), host.authority()).parse()
     }
 
     /// Makes a registry's URL one of the protocol that it speaks.
     pub(crate) async fn settle_scheme(&self, url: &mut Url) {
-        let Ok(host) = url.authority().parse::<Host>() else { return };
+        let host = Authority::new(url.authority());
         let protocols = &self.shared.protocols;
         let is_open = url.scheme() == "http" && host.is_loopback();
         if is_open
@@ -138,7 +138,7 @@ impl Client {
 
     /// Whether a host that was named for plain HTTP speaks TLS, after something went wrong with it.
     pub(crate) async fn speaks_tls(&self, url: &Url) -> bool {
-        let Ok(host) = url.authority().parse::<Host>() else { return false };
+        let host = Authority::new(url.authority());
         let protocols = &self.shared.protocols;
         url.scheme() == "http"
             && protocols.is_named_plain(&host)
@@ -148,12 +148,17 @@ impl Client {
     /// Whether plain HTTP may be spoken to where `from` redirects: to hosts named for it; and from
     /// one loopback host to another, while nobody else may send us to services of this machine.
     pub(crate) fn allows_plain(&self, from: &Url, to: &Url) -> bool {
-        let host = |url: &Url| url.authority().parse::<Host>();
-        let (Ok(old), Ok(new)) = (host(from), host(to)) else { return false };
+        let host = |url: &Url| Authority::new(url.authority());
+        let (old, new) = (host(from), host(to));
         from.origin() == to.origin()
             || self.shared.protocols.is_named_plain(&new)
             || (old.is_loopback() && new.is_loopback())
     }
+}
+
+/// Where a registry is reached.
+pub(crate) fn authority_of(host: &Host) -> Authority {
+    Authority::new(host.authority())
 }
 
 impl fmt::Debug for Client {

@@ -6,36 +6,31 @@
 //!
 //! Source: distribution-spec 1.1, "Error Codes".
 
-use std::{io, pin::pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri, header};
+use credentials::secrets_in;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
-use hyper::body::Incoming;
-use hyper_util::client::legacy::{self, connect::HttpInfo};
-use oci::ErrorBody;
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep_until, timeout},
+use http_client::{
+    Content, Guard, RedactedUrl, TransportError, is_public, is_throttled, retry_after,
 };
+use hyper::body::Incoming;
+use hyper_util::client::legacy::connect::HttpInfo;
+use oci::ErrorBody;
+use tokio::time::{Instant, timeout};
 use url::Url;
 
 use crate::{
-    Client, Error, RedactedUrl,
+    Client, Error,
     answer::{Answer, Reply, Whole},
+    attempts::Attempts,
     auth::{Authorization, Named},
-    causes::is_out_of_descriptors,
-    content::{Content, Progress},
-    credentials::secrets_in,
     error::fault::Fault,
-    guard::{Guard, NotPublic, is_public, not_public},
     headers::unsatisfied_length,
     quota::{self, Direction, Verb},
-    reasons::{is_throttled, read_reasons, tells_throttled},
+    reasons::{read_reasons, tells_throttled},
     redirect::{Redirect, is_redirect},
     request::{Asked, Request},
-    retry::{Attempts, retry_after},
-    tls_fault::is_not_tls,
-    unprocessed::unprocessed,
 };
 
 /// How much of a refusal is read, in bytes: the error JSON of the specification is far shorter, and
@@ -114,7 +109,7 @@ impl Client {
             if !is_redirect(reply.response.status()) {
                 return Err(self.refusal(asked, reply).await);
             }
-            let redirect = Redirect { asked: &asked, has_content: request.content.len() > 0 };
+            let redirect = Redirect { asked: &asked, has_content: request.content.length() > 0 };
             let next = self.redirected(&redirect, &reply.response, &been);
             let next = next.map_err(|fault| asked.fails(fault))?;
             if next.host() != asked.url.host() {
@@ -175,12 +170,7 @@ impl Client {
         authorization: Option<&Authorization>,
     ) -> Result<Reply, Fault> {
         let pool = &self.shared.pool;
-        if asked.url.scheme() == "https" && !pool.has_roots {
-            return Err(Fault::NoRootCertificates);
-        }
-        let uri: Uri = asked.url.as_str().parse().map_err(|cause| Fault::BadUrl { cause })?;
-        pool.check(asked.guard, &asked.url)
-            .map_err(|NotPublic(address)| Fault::NotPublic { address })?;
+        let uri = pool.target(asked.guard, &asked.url)?;
         let (broker, authority) = (&self.shared.broker, asked.url.authority());
         // Who holds places must not wait for more, wherever a redirect leads; and a token is asked for by
         // those who may hold some.
@@ -189,7 +179,7 @@ impl Client {
         let needs_place = request.access.is_some() && !is_held;
         let place = if needs_place { Some(broker.place(authority).await) } else { None };
         let turn = broker.turn(authority, Verb::of(&asked.method)).await;
-        let length = request.content.len();
+        let length = request.content.length();
         self.pace(&mut request.content, authority).await;
         let (body, progress) = request.content.start(self.shared.patience);
         let mut outgoing = http::Request::new(body);
@@ -212,9 +202,9 @@ impl Client {
         if let Some(authorization) = authorization {
             headers.insert(header::AUTHORIZATION, authorization.header().clone());
         }
-        let response = match headers_of(pool.request(asked.guard, outgoing), progress).await {
+        let response = match pool.send_watched(asked.guard, outgoing, progress).await {
             Ok(response) => response,
-            Err(fault) => return Err(self.wrong_protocol(&asked.url, fault).await),
+            Err(cause) => return Err(self.wrong_protocol(&asked.url, cause).await.into()),
         };
         let (status, headers) = (response.status(), response.headers());
         let retry_after = self.retry_after(headers);
@@ -223,13 +213,15 @@ impl Client {
         Ok(Reply { response, sent: turn, authorization, place })
     }
 
-    /// The same fault, but for what comes of the wrong protocol.
-    async fn wrong_protocol(&self, url: &Url, fault: Fault) -> Fault {
+    /// The same error, but for what comes of the wrong protocol.
+    async fn wrong_protocol(&self, url: &Url, cause: TransportError) -> TransportError {
         let host = url.authority().into();
-        match fault {
-            Fault::Tls { cause } if is_not_tls(&*cause) => Fault::SpeaksPlain { host },
-            Fault::Lost { .. } if self.speaks_tls(url).await => Fault::SpeaksTls { host },
-            fault => fault,
+        match cause {
+            cause if cause.is_not_tls() => TransportError::SpeaksPlain { host },
+            TransportError::Lost { .. } if self.speaks_tls(url).await => {
+                TransportError::SpeaksTls { host }
+            }
+            cause => cause,
         }
     }
 
@@ -277,7 +269,7 @@ impl Client {
         // What Go's servers, nginx and Apache respond with.
         if status == StatusCode::BAD_REQUEST && self.speaks_tls(&asked.url).await {
             let host = asked.url.authority().into();
-            return asked.fails(Fault::SpeaksTls { host });
+            return asked.fails(TransportError::SpeaksTls { host }.into());
         }
         let is_authorized = reply.authorization.is_some();
         let secrets = reply.authorization.as_ref().map(secrets_in).unwrap_or_default();
@@ -322,60 +314,5 @@ impl Rejection {
             StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN if !has_challenge => Some(Self::Bare),
             _ => None,
         }
-    }
-}
-
-/// Waits for the headers of an answer, as long as the content makes progress.
-async fn headers_of(
-    answer: legacy::ResponseFuture,
-    mut progress: watch::Receiver<Progress>,
-) -> Result<Response<Incoming>, Fault> {
-    let mut answer = pin!(answer);
-    loop {
-        let deadline = progress.borrow_and_update().deadline;
-        tokio::select! {
-            answer = &mut answer => {
-                let failure = progress.borrow().failure();
-                return match (failure, answer) {
-                    (Some(fault), _) => Err(fault),
-                    (None, Ok(answer)) => Ok(answer),
-                    (None, Err(error)) => Err(broken(error)),
-                };
-            }
-            () = passed(deadline) => return Err(progress.borrow().late()),
-            Ok(()) = progress.changed() => {}
-        }
-    }
-}
-
-async fn passed(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// What a failure before the headers of the answer was.
-pub(crate) fn broken(error: legacy::Error) -> Fault {
-    let source = std::error::Error::source(&error);
-    // The TCP connector has an error type of its own; what is plain I/O comes from the handshake.
-    let in_handshake = source.and_then(|source| source.downcast_ref::<io::Error>());
-    // A connection that breaks meanwhile says nothing of TLS: it is what balancers do that change over.
-    let inner = in_handshake.and_then(io::Error::get_ref).and_then(|inner| inner.downcast_ref());
-    let is_refused = |error: &io::Error| error.kind() == io::ErrorKind::InvalidData;
-    let is_tls = in_handshake.is_some_and(|error| is_refused(inner.unwrap_or(error)));
-    if let Some(NotPublic(address)) = not_public(&error) {
-        return Fault::NotPublic { address };
-    }
-    if error.is_connect() && is_out_of_descriptors(&error) {
-        return Fault::NoDescriptors { cause: error.into() };
-    }
-    if let Some(reason) = unprocessed(&error) {
-        return Fault::NotProcessed { reason };
-    }
-    match (error.is_connect(), is_tls) {
-        (true, true) => Fault::Tls { cause: error.into() },
-        (true, false) => Fault::Connect { cause: error.into() },
-        (false, _) => Fault::Lost { received: 0, cause: error.into() },
     }
 }

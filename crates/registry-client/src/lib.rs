@@ -11,21 +11,16 @@
 
 mod answer;
 mod attachments;
+mod attempts;
 mod auth;
 mod blob;
 mod blob_part;
 mod builder;
-mod causes;
-mod chance;
 mod client;
 mod conditions;
-mod content;
-mod credentials;
 mod error;
 mod exchange;
 mod google_list;
-mod guard;
-mod handshake;
 mod head_memory;
 mod headers;
 mod held;
@@ -36,13 +31,12 @@ mod link;
 mod listing;
 mod login;
 mod mounts;
-mod pinned;
+#[cfg(test)]
+mod over_http2;
 mod pointer;
-mod pool;
 mod presence;
 mod push;
 mod quota;
-mod rate;
 mod reasons;
 mod redirect;
 mod referrer_index;
@@ -51,29 +45,20 @@ mod referrers_memory;
 mod registry;
 mod repository;
 mod request;
-mod retry;
-mod scheme;
 mod source;
 mod substitute;
 mod tag_write;
-mod tls;
-mod tls_fault;
 mod unlisted;
-mod unprocessed;
 mod upload;
-mod url;
+
+pub use http_client::{Chance, PemError, RedactedUrl, Retries, TransportError, Unprocessed};
 
 pub use crate::{
     attachments::{Attachments, DanglingTag, DigestTag},
     auth::{Challenge, read_challenges},
     blob::BlobReader,
     builder::ClientBuilder,
-    chance::Chance,
     client::Client,
-    credentials::{
-        Credential, CredentialError, Credentials, CredentialsBuilder, DockerConfig, FileProblem,
-        Google, HelperFault, Secret,
-    },
     error::Error,
     error::fault::{Fault, IndexProblem},
     error::pointer::{Pointer, Refusal},
@@ -90,11 +75,7 @@ pub use crate::{
     referrers::Referrers,
     referrers_memory::Via,
     repository::{FetchedManifest, MAX_MANIFEST_BYTES, ManifestHead, RepositoryClient},
-    retry::Retries,
     source::{BlobSource, BlobStream, RemoteBlob},
     tag_write::{Merge, TagWrite},
-    tls::PemError,
-    unprocessed::Unprocessed,
     upload::{Mount, Upload},
-    url::RedactedUrl,
 };

@@ -11,11 +11,12 @@ use std::{collections::HashSet, hash::Hash, str::FromStr};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, header};
+use http_client::RedactedUrl;
 use serde::{Deserialize, Deserializer, de::Error as _};
 use url::Url;
 
 use crate::{
-    Client, Error, Held, RedactedUrl,
+    Client, Error, Held,
     answer::Whole,
     auth::Access,
     error::fault::Fault,

@@ -5,14 +5,14 @@
 //! `Basic` credentials refuses these (RFC 9110 §15.5.2), and a realm that refuses a token for a repository is asked for
 //! one without any scope, as `docker login` does.
 
+use credentials::{Credential, first_line};
 use http::{Method, StatusCode};
 use oci::Host;
 use url::Url;
 
 use crate::{
-    Client, Credential, Error, Fault,
+    Client, Error, Fault,
     auth::{Access, Scheme, Scopes, Verification},
-    credentials::first_line,
     error::login::Login,
     quota::Verb,
 };

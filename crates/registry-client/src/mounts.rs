@@ -4,6 +4,7 @@
 //! opens an upload session (202). Some respond by an error instead.
 
 use http::StatusCode;
+use http_client::TransportError;
 use oci::{Host, Repository};
 
 use crate::{Error, Fault, host_memory::HostMemory};
@@ -47,7 +48,9 @@ impl Verdict {
             Some(StatusCode::NOT_FOUND) => Self::Nothing,
             Some(StatusCode::REQUEST_TIMEOUT) => Self::Nothing,
             _ if error.is_throttled() => Self::Nothing,
-            _ if matches!(error.fault(), Fault::NotProcessed { .. }) => Self::Nothing,
+            _ if matches!(error.fault(), Fault::Transport(TransportError::NotProcessed { .. })) => {
+                Self::Nothing
+            }
             // Other repositories may be readable.
             _ if error.is_unauthorized() && from != own => Self::Nothing,
             Some(status) if status.is_client_error() => Self::Refuses,

@@ -3,14 +3,12 @@
 //! Source: RFC 9110 §10.2.2 (`Location`); RFC 3986 §5 (references).
 
 use http::{HeaderMap, HeaderValue, header};
+use http_client::strip_user;
 use url::Url;
 
-use crate::{
-    error::{
-        fault::Fault,
-        pointer::{Pointer, Refusal},
-    },
-    url::strip_user,
+use crate::error::{
+    fault::Fault,
+    pointer::{Pointer, Refusal},
 };
 
 /// The URL of a `Location` header, made absolute.

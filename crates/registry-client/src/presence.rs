@@ -8,6 +8,7 @@
 //! content exists in the registry".
 
 use http::{HeaderValue, Method, StatusCode, header};
+use http_client::Replay;
 use oci::{Digest, Reference};
 
 use crate::{
@@ -16,7 +17,6 @@ use crate::{
     blob_part::content_range,
     head_memory::Endpoint,
     repository::{digest_of, found},
-    retry::Replay,
     substitute::Substitute,
 };
 

@@ -12,7 +12,7 @@ use oci::{Digest, Repository};
 
 use crate::{
     Error, FoundBlob, Mount, RepositoryClient, Upload,
-    retry::Attempts,
+    attempts::Attempts,
     source::{BlobSource, BlobStream},
 };
 

@@ -3,14 +3,11 @@
 //! Source: distribution-spec 1.1, "Error Codes"; RFC 6585 §4 (429); GitHub's REST API, "Rate limits": a secondary
 //! rate limit is told by 403 with `Retry-After`, and its body is `{"message": "…"}`.
 
-use std::time::Duration;
-
+use credentials::{Secret, hide};
 use http::StatusCode;
 use oci::{ErrorBody, ErrorCode, ErrorEntry};
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::Value;
-
-use crate::credentials::{Secret, hide};
 
 /// A body in GitHub's form.
 #[derive(Deserialize)]
@@ -55,12 +52,6 @@ pub(crate) fn error_document(bytes: &[u8]) -> Option<ErrorBody> {
     let is_error = document.schema_version.is_none() && document.media_type.is_none();
     let body = ErrorBody { errors: document.errors };
     Some(body).filter(|body| is_error && !body.errors.is_empty())
-}
-
-/// Whether a response means too many requests, as far as its headers show: 429, or 403 that says how long to wait.
-pub(crate) fn is_throttled(status: StatusCode, retry_after: Option<Duration>) -> bool {
-    let says_when = status == StatusCode::FORBIDDEN && retry_after.is_some();
-    status == StatusCode::TOO_MANY_REQUESTS || says_when
 }
 
 /// Whether the body of a response with this status means the same.

@@ -3,11 +3,12 @@
 //! Source: RFC 9110 §15.4 (redirects).
 
 use http::{Method, Response, StatusCode};
+use http_client::RedactedUrl;
 use hyper::body::Incoming;
 use url::Url;
 
 use crate::{
-    Client, RedactedUrl,
+    Client,
     error::fault::Fault,
     error::pointer::{Pointer, Refusal},
     pointer::location,

@@ -4,6 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
+use http_client::{Content, Replay};
 use oci::{Digest, Host, Reference, Repository, Tag, media_type};
 
 use crate::{
@@ -11,10 +12,8 @@ use crate::{
     answer::Whole,
     auth::{Access, Action},
     conditions::Condition,
-    content::Content,
     listing::{Listed, Member, NAMES, PAGE_SIZE, Pages},
     request::{Asked, Request},
-    retry::Replay,
     substitute::Substitute,
 };
 

@@ -1,12 +1,10 @@
 //! What is asked: of whom, with which content, in whose name.
 
 use http::{HeaderMap, Method, header};
+use http_client::{Content, Guard, RedactedUrl, Replay};
 use url::Url;
 
-use crate::{
-    Error, Held, RedactedUrl, auth::Access, content::Content, error::fault::Fault, guard::Guard,
-    retry::Replay,
-};
+use crate::{Error, Held, auth::Access, error::fault::Fault};
 
 /// What is asked.
 pub(crate) struct Request {

@@ -8,9 +8,10 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream, stream::BoxStream};
+use http_client::BoxError;
 use oci::{Digest, Digester, Host};
 
-use crate::{BlobReader, Error, Held, RepositoryClient, error::fault::BoxError};
+use crate::{BlobReader, Error, Held, RepositoryClient};
 
 /// How far the states of a digest lie apart, in bytes: what is read once more at a break.
 const STATE_EVERY: u64 = 4 << 20;

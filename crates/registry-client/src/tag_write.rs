@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http_client::Replay;
 use oci::{Digest, Reference, Tag};
 use tokio::time::sleep;
 
 use crate::{
     Error, Fault, FetchedManifest, RepositoryClient,
+    attempts::Attempts,
     conditions::{Condition, Conditional},
     repository::found,
-    retry::{Attempts, Replay},
 };
 
 /// How often a merged manifest is written before the tag is left to others: each time somebody else was

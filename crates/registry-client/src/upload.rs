@@ -9,21 +9,19 @@ use std::{error::Error as StdError, fmt, time::Duration};
 use bytes::Bytes;
 use futures_util::Stream;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http_client::{Content, Guard, RedactedUrl, Replay};
 use oci::{Digest, Repository};
 use tokio::time::timeout;
 use url::Url;
 
 use crate::{
-    Client, Error, Held, RedactedUrl, RepositoryClient,
+    Client, Error, Held, RepositoryClient,
     answer::Answer,
     auth::{Access, Action},
-    content::Content,
     error::fault::Fault,
     error::pointer::{Pointer, Refusal},
-    guard::Guard,
     pointer::location,
     request::Request,
-    retry::Replay,
 };
 
 /// How long a cancellation may take: it is a courtesy, and the caller has something else to report.

@@ -4,7 +4,7 @@
 
 use std::{env, fs::File, process::Command};
 
-use registry_client::{Client, Fault, Retries};
+use registry_client::{Client, Fault, Retries, TransportError};
 use testkit::TestServer;
 
 const TEST: &str = "running_out_of_file_descriptors_is_not_said_of_the_registry";
@@ -36,7 +36,10 @@ async fn with_few() {
     }
     let error = client.ping(&server.host()).await.expect_err("there is none for a connection");
     drop(open);
-    assert!(matches!(error.fault(), Fault::NoDescriptors { .. }), "{error}");
+    assert!(
+        matches!(error.fault(), Fault::Transport(TransportError::NoDescriptors { .. })),
+        "{error}"
+    );
     assert!(error.is_transient() && !error.is_unreachable());
     let text = error.to_string();
     let says = ["too many files are open here", "os error 24", "raise `ulimit -n`"];

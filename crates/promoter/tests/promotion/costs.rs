@@ -1,5 +1,6 @@
 //! What a run costs and will cost, as whom it speaks, and what the public name answers.
 
+use credentials::{Credential, Credentials};
 use job::{
     Confirm::{DryRun, Write},
     Silent,
@@ -10,7 +11,7 @@ use promoter::{
     report::{JsonReport, Show, Width, WordsReport},
 };
 use promotion_manifest::EdgeSet;
-use registry_client::{Client, Credential, Credentials, Quota};
+use registry_client::{Client, Quota};
 use testkit::{Fault, TestRegistry, fixture};
 
 use crate::harness::{Harbour, bare, client, entry, manifest};

@@ -1,11 +1,12 @@
 //! The first promotion into a repository, at registries that do not tell whoever may only read that it does not
 //! exist.
 
+use credentials::{Credential, Credentials};
 use job::Confirm::{DryRun, Write};
 use oci::Host;
 use promoter::Settings;
 use promotion_manifest::EdgeSet;
-use registry_client::{Client, Credential, Credentials, Retries};
+use registry_client::{Client, Retries};
 use serde_json::Value;
 use testkit::{TestRegistry, TokenModel, TokenRegistry, TokenRights, fixture};
 

@@ -6,7 +6,9 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use credentials::{Credential, Credentials, Secret};
 use http::HeaderValue;
+use http_client::Guard;
 use oci::Host;
 use url::Url;
 
@@ -15,9 +17,7 @@ use super::{
     login_memory::LoginMemory,
     token::{Slot, TokenCache},
 };
-use crate::{
-    Credential, Credentials, Secret, error::fault::Fault, guard::Guard, host_memory::HostMemory,
-};
+use crate::{error::fault::Fault, host_memory::HostMemory};
 
 /// What an origin asked for.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use crate::Credential;
+use credentials::Credential;
 
 /// What a realm says of credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -18,7 +18,9 @@ mod token;
 use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use credentials::{Credential, Secret};
 use http::{HeaderMap, HeaderValue};
+use http_client::Guard;
 use url::Url;
 
 pub(crate) use access::Access;
@@ -29,10 +31,9 @@ pub(crate) use scope::{Action, Scopes};
 
 use self::{realm::TokenRequest, token::Token};
 use crate::{
-    Client, Credential, Secret,
+    Client,
     error::fault::Fault,
     error::pointer::{Pointer, Refusal},
-    guard::Guard,
     pointer::resolve,
 };
 

@@ -6,7 +6,9 @@
 
 use std::sync::Arc;
 
+use credentials::Credential;
 use http::{HeaderValue, Method, StatusCode, header};
+use http_client::{Content, Guard, RedactedUrl};
 use oci::Host;
 use tokio::time::Instant;
 use url::{Url, form_urlencoded};
@@ -16,12 +18,10 @@ use super::{
     token::{Token, TokenKey},
 };
 use crate::{
-    Client, Credential, Error, RedactedUrl,
+    Client, Error,
     answer::Whole,
-    content::Content,
     error::fault::Fault,
     error::pointer::{Pointer, Refusal},
-    guard::Guard,
     request::Request,
 };
 

@@ -11,6 +11,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use credentials::Secret;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::{
@@ -19,7 +20,7 @@ use tokio::{
 };
 
 use super::scope::Scopes;
-use crate::{Error, Secret};
+use crate::Error;
 
 /// How long a token is good that does not say so, as the specification has it.
 const DEFAULT_LIFE: Duration = Duration::from_secs(60);

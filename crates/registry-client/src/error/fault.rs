@@ -2,31 +2,29 @@
 //!
 //! Not here: where it happened, and what a caller decides on (`error`); where a registry points to (`pointer`).
 
-use std::{error::Error as StdError, fmt, net::IpAddr, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
+use credentials::CredentialError;
 use http::StatusCode;
+use http_client::{ForeignText, Happened, RedactedUrl, TransportError};
 use oci::{Digest, ErrorBody, ManifestError};
 
 use crate::{
-    CredentialError, Error, RedactedUrl,
-    causes::Causes,
+    Error,
     error::pointer::{Pointer, Refusal},
-    tls_fault::tls_error,
-    unprocessed::Unprocessed,
+    reasons::tells_throttled,
 };
-
-/// An error of some library below, kept for its text.
-pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// How many faults of one answer are shown; more would not help the reader.
 const SHOWN_FAULTS: usize = 3;
-/// How many characters of a fault's message are shown: a sentence or two.
-const SHOWN_MESSAGE: usize = 300;
 
 /// What was wrong with a request. `Display` includes the cause.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Fault {
+    /// The exchange with the server broke off, or never began.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
     /// The answer's status means failure.
     #[error("{status}{}", Faults(body))]
     Status {
@@ -63,14 +61,6 @@ pub enum Fault {
     /// A realm's answer without a token in it.
     #[error("the answer holds no token")]
     NoToken,
-    /// A public host named one that only we can reach, and that was not allowed.
-    #[error(
-        "{address} is not a public address, and a public host named it; `--allow-private` allows its host"
-    )]
-    NotPublic {
-        /// The address.
-        address: IpAddr,
-    },
     /// A success, but not the one that says that the content is stored.
     #[error("{status} does not say that the blob is stored: 201 or 204 would")]
     NotStored {
@@ -82,123 +72,6 @@ pub enum Fault {
     BadHost {
         /// Why.
         cause: url::ParseError,
-    },
-    /// A URL that cannot be asked for.
-    #[error("the URL cannot be used: {cause}")]
-    BadUrl {
-        /// Why.
-        cause: http::uri::InvalidUri,
-    },
-    /// No connection: name resolution, refusal, no route, or too long.
-    #[error("cannot connect: {}", Causes(&**cause))]
-    Connect {
-        /// Why.
-        cause: BoxError,
-    },
-    /// No connection, and that is this machine's fault: too many files are open.
-    #[error(
-        "no connection can be made, since too many files are open here: {}; raise `ulimit -n`",
-        Causes(&**cause)
-    )]
-    NoDescriptors {
-        /// Why.
-        cause: BoxError,
-    },
-    /// A connection, but no TLS on it, such as for a certificate that is not trusted.
-    #[error("TLS failed: {}", TlsCause(&**cause))]
-    Tls {
-        /// Why.
-        cause: BoxError,
-    },
-    /// TLS was spoken to a port that does not speak it.
-    #[error("this port speaks plain HTTP; use --plain-http {host}")]
-    SpeaksPlain {
-        /// The host.
-        host: Box<str>,
-    },
-    /// Plain HTTP was spoken to a port that speaks TLS.
-    #[error("this port speaks TLS; leave out --plain-http {host}")]
-    SpeaksTls {
-        /// The host.
-        host: Box<str>,
-    },
-    /// TLS was not even tried.
-    #[error(
-        "TLS is impossible, since this machine has no root certificates; install them \
-         (package ca-certificates), or name a file of them in SSL_CERT_FILE"
-    )]
-    NoRootCertificates,
-    /// No headers of an answer within the deadline.
-    #[error("no answer within {after:?}")]
-    NoAnswer {
-        /// The deadline.
-        after: Duration,
-    },
-    /// The connection broke before the answer was complete.
-    #[error("the connection broke after {received} bytes of the answer: {}", Causes(&**cause))]
-    Lost {
-        /// How much of the body had come.
-        received: u64,
-        /// Why.
-        cause: BoxError,
-    },
-    /// The server has certainly not processed the request.
-    #[error("{reason}")]
-    NotProcessed {
-        /// Why not.
-        reason: Unprocessed,
-    },
-    /// The connection ended before as many bytes had come as announced.
-    #[error("the answer ended after {received} of {expected} bytes")]
-    Truncated {
-        /// The announced length of the body.
-        expected: u64,
-        /// How much of it came.
-        received: u64,
-    },
-    /// The answer's body stopped coming.
-    #[error("nothing more came for {after:?}, after {received} bytes of the answer")]
-    Silent {
-        /// How long was waited.
-        after: Duration,
-        /// How much of the body had come.
-        received: u64,
-    },
-    /// The answer's body came below the least rate.
-    #[error("transfer too slow: {received} bytes in {} s (minimum {} KiB/s)", after.as_secs(), least >> 10)]
-    CameTooSlowly {
-        /// How much of the body came in that time.
-        received: u64,
-        /// How long was waited for it.
-        after: Duration,
-        /// The least rate, in bytes a second.
-        least: u64,
-    },
-    /// The registry took the content below the least rate.
-    #[error("transfer too slow: {sent} bytes sent in {} s (minimum {} KiB/s)", after.as_secs(), least >> 10)]
-    TakenTooSlowly {
-        /// How much of the content was taken in that time.
-        sent: u64,
-        /// How long was waited for it.
-        after: Duration,
-        /// The least rate, in bytes a second.
-        least: u64,
-    },
-    /// A body that is held in memory took too long in all.
-    #[error("the answer was not complete after {after:?}, with {received} bytes of it")]
-    TooSlow {
-        /// How long it was given.
-        after: Duration,
-        /// How much of the body had come.
-        received: u64,
-    },
-    /// The registry stopped taking the content, or did not answer once it had all of it.
-    #[error("no progress for {after:?}, after {sent} bytes were sent")]
-    Stalled {
-        /// How long was waited.
-        after: Duration,
-        /// How much of the content had been handed to the connection.
-        sent: u64,
     },
     /// A part of a blob was asked for, and another one came.
     #[error("it is not the requested range, from byte {from} on")]
@@ -240,12 +113,6 @@ pub enum Fault {
     /// signed, which cannot be told from the whole without knowing that format.
     #[error("{}", ManifestError::Schema1)]
     Schema1,
-    /// An answer beyond a limit.
-    #[error("the answer is longer than {limit} bytes")]
-    TooLarge {
-        /// The limit.
-        limit: usize,
-    },
     /// A page for people, such as that of a log-in, where content was requested.
     #[error(
         "got an HTML page ({}) instead of the content; a proxy or a login page is in the way",
@@ -289,7 +156,10 @@ pub enum Fault {
     )]
     ListedNotFound,
     /// A listing that cannot be read.
-    #[error("the answer is not the JSON of a listing: {cause}; it begins with {}", Foreign(begins))]
+    #[error(
+        "the answer is not the JSON of a listing: {cause}; it begins with {}",
+        ForeignText(begins)
+    )]
     NotJson {
         /// Why.
         cause: serde_json::Error,
@@ -337,19 +207,23 @@ pub enum Fault {
         /// Why not.
         reason: Refusal,
     },
-    /// The content to be sent could not be had from the caller's stream.
-    #[error("the content broke off after {sent} bytes: {}", Causes(&**cause))]
-    Content {
-        /// How much of it had been handed to the connection.
-        sent: u64,
-        /// The error of the stream.
-        cause: Arc<dyn StdError + Send + Sync>,
-    },
 }
 
 impl Fault {
     pub(crate) fn mismatch(expected: Digest, found: Digest) -> Self {
         Self::DigestMismatch { expected: Box::new(expected), found: Box::new(found) }
+    }
+
+    /// What became of the request, as far as sending it again depends on it.
+    pub(crate) fn happened(&self) -> Happened {
+        match self {
+            Self::Status { status, retry_after, body, .. } if tells_throttled(*status, body) => {
+                Happened::PushBack { retry_after: *retry_after }
+            }
+            Self::Status { status, retry_after, .. } => Happened::of_status(*status, *retry_after),
+            Self::Transport(cause) => Happened::of_transport(cause),
+            _ => Happened::Settled,
+        }
     }
 
     pub(crate) fn web_page(media_type: &str) -> Self {
@@ -372,18 +246,6 @@ pub enum IndexProblem {
     Subject,
 }
 
-/// Why TLS failed, in words where it is TLS's own error.
-struct TlsCause<'a>(&'a (dyn StdError + 'static));
-
-impl fmt::Display for TlsCause<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match tls_error(self.0) {
-            Some(error) => f.write_str(&wording::tls_fault(error)),
-            None => Causes(self.0).fmt(f),
-        }
-    }
-}
-
 /// The faults of an error body, as ` (CODE: message; …)`.
 struct Faults<'a>(&'a ErrorBody);
 
@@ -391,38 +253,13 @@ impl fmt::Display for Faults<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, entry) in self.0.errors.iter().take(SHOWN_FAULTS).enumerate() {
             f.write_str(if index == 0 { " (" } else { "; " })?;
-            write_foreign(f, &entry.code)?;
+            ForeignText(&entry.code).fmt(f)?;
             if !entry.message.is_empty() {
                 f.write_str(if entry.code.is_empty() { "" } else { ": " })?;
-                write_foreign(f, &entry.message)?;
+                ForeignText(&entry.message).fmt(f)?;
             }
         }
         f.write_str(if self.0.errors.is_empty() { "" } else { ")" })
-    }
-}
-
-/// Text of the registry's choosing: on one line, without what a terminal would obey, and short.
-fn write_foreign(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
-    let is_obeyed = |c: char| c.is_control() || is_bidirectional(c);
-    let shown = text.chars().take(SHOWN_MESSAGE).map(|c| if is_obeyed(c) { ' ' } else { c });
-    for c in shown {
-        fmt::Write::write_char(f, c)?;
-    }
-    f.write_str(if text.chars().nth(SHOWN_MESSAGE).is_some() { "…" } else { "" })
-}
-
-/// Whether it changes the direction of the text around it (Unicode Standard Annex #9, §2), so that a message could
-/// look like another one.
-const fn is_bidirectional(c: char) -> bool {
-    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-/// Text of the registry's choosing.
-struct Foreign<'a>(&'a str);
-
-impl fmt::Display for Foreign<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_foreign(f, self.0)
     }
 }
 

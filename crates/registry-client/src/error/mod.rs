@@ -2,22 +2,18 @@
 //!
 //! Not here: what was wrong, in words (`fault`); what callers do about it.
 
-pub(crate) mod credentials;
 pub(crate) mod fault;
-pub(crate) mod happened;
 pub(crate) mod login;
 pub(crate) mod pointer;
 
 use std::{error::Error as StdError, fmt};
 
 use http::{Method, StatusCode};
+use http_client::{Happened, RedactedUrl, TransportError, is_throttled};
 use oci::ErrorCode;
 
-use self::{happened::Happened, login::Login};
-use crate::{
-    Fault, RedactedUrl,
-    reasons::{is_throttled, tells_throttled},
-};
+use self::login::Login;
+use crate::{Fault, reasons::tells_throttled};
 
 /// A request that did not end as it should.
 ///
@@ -84,7 +80,7 @@ impl Error {
     /// Of a push: whether it is the source of the content that failed, before it was sent or meanwhile.
     #[must_use]
     pub fn is_of_source(&self) -> bool {
-        self.0.of_source || matches!(self.0.fault, Fault::Content { .. })
+        self.0.of_source || matches!(self.0.fault, Fault::Transport(TransportError::Content { .. }))
     }
 
     /// The method of the request.
@@ -151,8 +147,12 @@ impl Error {
     #[must_use]
     pub fn is_wrong_content(&self) -> bool {
         let fault = &self.decisive().fault;
-        let is_wrong =
-            matches!(fault, Fault::DigestMismatch { .. } | Fault::Schema1 | Fault::TooLarge { .. });
+        let is_wrong = matches!(
+            fault,
+            Fault::DigestMismatch { .. }
+                | Fault::Schema1
+                | Fault::Transport(TransportError::TooLarge { .. })
+        );
         is_wrong || self.is_not_found()
     }
 
@@ -185,16 +185,11 @@ impl Error {
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
         let Inner { fault, elsewhere, .. } = self.decisive();
-        let no_answer = matches!(
-            fault,
-            Fault::BadHost { .. }
-                | Fault::Connect { .. }
-                | Fault::Tls { .. }
-                | Fault::SpeaksPlain { .. }
-                | Fault::SpeaksTls { .. }
-                | Fault::NoRootCertificates
-                | Fault::NoAnswer { .. }
-        );
+        let no_answer = match fault {
+            Fault::BadHost { .. } => true,
+            Fault::Transport(cause) => cause.is_unreachable(),
+            _ => false,
+        };
         no_answer && !elsewhere
     }
 
@@ -204,7 +199,7 @@ impl Error {
         match &self.decisive().fault {
             Fault::LostRace { .. } | Fault::StaleTag => true,
             Fault::Token { cause } => cause.is_transient(),
-            fault => Happened::of_fault(fault) != Happened::Settled,
+            fault => fault.happened() != Happened::Settled,
         }
     }
 

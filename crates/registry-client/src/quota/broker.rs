@@ -8,6 +8,7 @@ use std::{
 };
 
 use http::StatusCode;
+use http_client::Budget;
 use oci::Host;
 use tokio::time::Instant;
 
@@ -19,7 +20,6 @@ use super::{
     turns::Turns,
     wait::Wait,
 };
-use crate::retry::Budget;
 
 /// The quota of a host that was given none.
 type QuotaOf = Box<dyn Fn(&Host) -> Quota + Send + Sync>;

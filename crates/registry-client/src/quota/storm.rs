@@ -10,13 +10,10 @@ use std::{
 };
 
 use futures_util::future::join_all;
+use http_client::{Chance, Happened, Next, Replay, Retries, SoFar};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Broker, Quota, Response, Verb};
-use crate::{
-    chance::Chance,
-    retry::{Happened, Next, Replay, Retries, SoFar},
-};
 
 const TASKS: usize = 200;
 /// One after the other, by each task.

@@ -6,9 +6,10 @@ use std::sync::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use credentials::{Credential, Credentials};
 use futures_util::future::join_all;
 use http::{Method, Response};
-use registry_client::{Client, Credential, Credentials, Mount, Push};
+use registry_client::{Client, Mount, Push};
 use testkit::{Body, Fault};
 
 use crate::support::{

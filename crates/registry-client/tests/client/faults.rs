@@ -208,7 +208,13 @@ async fn a_read_that_breaks_without_anything_coming_ends() {
     let (registry, blob, _) = with_blob(LARGE).await;
     registry.fail(Fault::on(Method::GET, "/blobs/").truncate_after(0));
     let error = read_blob(&stubborn(), &registry, &blob).await.expect_err("nothing comes");
-    assert!(matches!(error.fault(), ClientFault::Truncated { .. }), "{error}");
+    assert!(
+        matches!(
+            error.fault(),
+            ClientFault::Transport(registry_client::TransportError::Truncated { .. })
+        ),
+        "{error}"
+    );
     assert_eq!(registry.requests().len(), 8);
 }
 

@@ -124,7 +124,12 @@ async fn a_blob_that_drips_is_given_up_in_the_end() {
         .least_rate(100, Duration::from_millis(200))
         .build();
     let (fault, error) = fault_of(&client, &server.host).await;
-    let Fault::CameTooSlowly { received, after, least: 100 } = error.fault() else {
+    let Fault::Transport(registry_client::TransportError::CameTooSlowly {
+        received,
+        after,
+        least: 100,
+    }) = error.fault()
+    else {
         panic!("{error}")
     };
     assert!(*received < BLOB.len() as u64 && *after >= Duration::from_millis(200), "{error}");

@@ -1,8 +1,9 @@
 //! Redirects: which are followed, with which method, and what is not taken along.
 
+use credentials::{Credential, Credentials};
 use http::{HeaderValue, Method, header};
 use oci::media_type;
-use registry_client::{Client, Credential, Credentials, Mount};
+use registry_client::{Client, Mount};
 
 use crate::support::{BLOB, Scripted, at, client, digest, name, read_from, redirect, reply, tag};
 

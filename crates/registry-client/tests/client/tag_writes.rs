@@ -5,11 +5,11 @@ use std::{
     time::Duration,
 };
 
+use credentials::{Credential, Credentials};
 use http::Method;
 use oci::{Digest, Tag};
 use registry_client::{
-    Client, Credential, Credentials, Error, FetchedManifest, Merge, Quota, RepositoryClient,
-    Retries, TagWrite,
+    Client, Error, FetchedManifest, Merge, Quota, RepositoryClient, Retries, TagWrite,
 };
 use testkit::{Fault, TestRegistry, fixture, fixture::Image};
 

@@ -3,12 +3,11 @@
 use std::{io, time::Duration};
 
 use bytes::Bytes;
+use credentials::{Credential, Credentials};
 use futures_util::{StreamExt as _, stream};
 use http::Method;
 use oci::{Digest, Digester, ErrorCode, Host};
-use registry_client::{
-    Client, Credential, Credentials, Error, Fault, FoundBlob, Mount, Push, Retries, Upload,
-};
+use registry_client::{Client, Error, Fault, FoundBlob, Mount, Push, Retries, Upload};
 use testkit::{TestRegistry, TestServer, fixture};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -362,7 +361,10 @@ async fn a_registry_that_stops_taking_content_is_given_up() {
     let client = builder.request_timeout(SHORT).idle_timeout(SHORT).build();
     let upload = session(&client, &host).await;
     let error = upload.put(&digest(), SIZE, body).await.expect_err("a stall");
-    let Fault::Stalled { after, sent } = error.fault() else { panic!("{error}") };
+    let Fault::Transport(registry_client::TransportError::Stalled { after, sent }) = error.fault()
+    else {
+        panic!("{error}")
+    };
     assert_eq!(*after, SHORT);
     assert!(*sent < SIZE, "{error}");
     assert!(error.is_transient() && !error.is_unreachable());
@@ -387,7 +389,11 @@ async fn a_registry_that_takes_content_too_slowly_is_given_up() {
     let client = Client::builder().retries(Retries::none()).least_rate(1 << 30, SHORT / 5).build();
     let upload = session(&client, &server.host()).await;
     let error = upload.put(&digest(), SIZE, body).await.expect_err("too slow");
-    let Fault::TakenTooSlowly { sent, after, .. } = error.fault() else { panic!("{error}") };
+    let Fault::Transport(registry_client::TransportError::TakenTooSlowly { sent, after, .. }) =
+        error.fault()
+    else {
+        panic!("{error}")
+    };
     assert!(*sent < SIZE && *after >= SHORT / 5, "{error}");
     assert!(error.to_string().contains(": transfer too slow: "), "{error}");
     assert!(error.is_transient() && !error.is_unreachable());

@@ -1,8 +1,9 @@
 //! Blobs: pushed, asked for, read, mounted, refused.
 
 use bytes::Bytes;
+use credentials::{Credential, Secret};
 use oci::{Algorithm, Digest, Repository};
-use registry_client::{Credential, FoundBlob, Mount, Push, Pushed, SMALL_BLOB_BYTES, Secret};
+use registry_client::{FoundBlob, Mount, Push, Pushed, SMALL_BLOB_BYTES};
 
 use crate::world::{World, client_at, content, differs, has_blob, push, read, refusal};
 

@@ -14,13 +14,12 @@ use std::{
 };
 
 use bytes::Bytes;
+use credentials::{Credential, Credentials, Secret};
 use futures_util::{Stream, stream};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header::AUTHORIZATION};
 use http_body_util::BodyExt as _;
 use oci::{Digest, Host, Reference, Repository, Tag};
-use registry_client::{
-    Client, Credential, Credentials, Error, Push, Pushed, RepositoryClient, Secret,
-};
+use registry_client::{Client, Error, Push, Pushed, RepositoryClient};
 use testkit::{
     Body, TestRegistry, TestServer,
     fixture::{self, Image},

@@ -1,0 +1,188 @@
+//! Google's ambient credentials: whoever this machine or its user is to Google, as an access token.
+//!
+//! Not here: federated identities (`external_account`).
+//!
+//! Source: <https://google.aip.dev/auth/4110> (where credentials are looked for);
+//! <https://cloud.google.com/artifact-registry/docs/docker/authentication#token>.
+
+mod file;
+mod key;
+mod services;
+
+use std::{path::PathBuf, sync::Arc, time::SystemTime};
+
+use oci::Host;
+use url::Url;
+
+use crate::{
+    Credential, CredentialError, FileProblem, Secret,
+    file::Source,
+    http::Http,
+    kept::{Kept, Lasting},
+};
+use file::{GoogleFile, Identity};
+use services::{Grant, Services};
+
+/// What tokens are asked for: Google's APIs, as far as the account itself may.
+const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
+/// The user that stands for an access token.
+const TOKEN_USER: &str = "oauth2accesstoken";
+
+/// Where Google's ambient credentials come from. Asks nothing by itself.
+#[derive(Clone, Debug)]
+#[must_use = "settings do nothing until they are given to `CredentialsBuilder::google`"]
+pub struct Google {
+    files: Vec<Source>,
+    account: Option<String>,
+    metadata: Option<Host>,
+    tokens: Option<Url>,
+    iam: Option<Url>,
+}
+
+impl Google {
+    /// The metadata server alone, of which there is one on each of Google's machines.
+    pub const fn new() -> Self {
+        Self { files: Vec::new(), account: None, metadata: None, tokens: None, iam: None }
+    }
+
+    /// A file that somebody named, and that must be there: a service account's key, or what `gcloud` writes.
+    /// Of several files, the first that is there counts.
+    pub fn named_file(mut self, path: PathBuf) -> Self {
+        self.files.push(Source::Named(path));
+        self
+    }
+
+    /// A file where such files usually are.
+    pub fn usual_file(mut self, path: PathBuf) -> Self {
+        self.files.push(Source::Usual(path));
+        self
+    }
+
+    /// Acts as this service account, which whoever the other settings name must be allowed to.
+    pub fn impersonate(mut self, email: String) -> Self {
+        self.account = Some(email);
+        self
+    }
+
+    /// Where the metadata server is. Default: `metadata.google.internal`.
+    pub fn metadata_host(mut self, host: Host) -> Self {
+        self.metadata = Some(host);
+        self
+    }
+
+    /// Where the tokens of users are asked for. Default: `https://oauth2.googleapis.com/token`.
+    pub fn token_url(mut self, url: Url) -> Self {
+        self.tokens = Some(url);
+        self
+    }
+
+    /// Where the IAM Credentials API is. Default: `https://iamcredentials.googleapis.com/`.
+    pub fn iam_url(mut self, url: Url) -> Self {
+        self.iam = Some(url);
+        self
+    }
+}
+
+impl Default for Google {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Whether Google's access tokens are meant for a registry. Nobody else gets one.
+#[must_use]
+pub fn is_google(host: &Host) -> bool {
+    let name = host.name();
+    name == "gcr.io" || name.ends_with(".gcr.io") || name.ends_with(".pkg.dev")
+}
+
+/// The access token of one identity, kept as long as it lasts.
+pub(crate) struct GoogleTokens {
+    settings: Google,
+    services: Services,
+    token: Kept<Option<Secret>>,
+}
+
+impl GoogleTokens {
+    pub(crate) fn new(settings: Google, http: Arc<Http>) -> Self {
+        let services = Services::new(&settings, http);
+        Self { settings, services, token: Kept::default() }
+    }
+
+    /// What Google's registries take; none where there are no ambient credentials.
+    pub(crate) async fn get(&self) -> Result<Option<Credential>, CredentialError> {
+        let token = self.token.get(|| self.ask()).await?;
+        let user = TOKEN_USER.to_owned();
+        Ok(token.map(|password| Credential::Basic { user, password }))
+    }
+
+    pub(crate) fn forget(&self) {
+        self.token.forget();
+    }
+
+    async fn ask(&self) -> Result<Lasting<Option<Secret>>, CredentialError> {
+        let Some(mut grant) = self.own_grant().await? else { return Ok((None, None)) };
+        if let Some(account) = &self.settings.account {
+            let url = self.services.impersonation_url(account)?;
+            grant = self.services.act_as(account, url, &[], grant.token).await?;
+        }
+        let lasts = grant.kept_for();
+        Ok((Some(grant.token), Some(lasts)))
+    }
+
+    /// The token of the first identity that there is.
+    async fn own_grant(&self) -> Result<Option<Grant>, CredentialError> {
+        for source in &self.settings.files {
+            if let Some(bytes) = source.read().await? {
+                return self.grant_of_file(source, &bytes).await.map(Some);
+            }
+        }
+        self.services.of_this_machine().await
+    }
+
+    async fn grant_of_file(&self, source: &Source, bytes: &[u8]) -> Result<Grant, CredentialError> {
+        // Read again for each token, so that a key that is replaced counts.
+        let file = GoogleFile::parse(bytes).map_err(|problem| source.malformed(problem))?;
+        let grant = match &file.identity {
+            Identity::ServiceAccount(key) => {
+                let assertion = key.assertion(SystemTime::now()).ok_or_else(|| {
+                    source.malformed(FileProblem::new("`private_key` does not sign"))
+                })?;
+                self.services.of_service_account(key, &assertion).await?
+            }
+            Identity::User { client_id, client_secret, refresh_token } => {
+                self.services.of_user(client_id, client_secret, refresh_token).await?
+            }
+        };
+        match file.acts_as {
+            Some(other) => {
+                let account = "the service account that the file names";
+                self.services.act_as(account, other.url, &other.delegates, grant.token).await
+            }
+            None => Ok(grant),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_for_google_alone() {
+        for (host, is) in [
+            ("gcr.io", true),
+            ("eu.gcr.io", true),
+            ("us-docker.pkg.dev", true),
+            ("docker.pkg.dev", true),
+            ("pkg.dev", false),
+            ("evilgcr.io", false),
+            ("gcr.io.example", false),
+            ("us-docker.pkg.dev.example", false),
+            ("evilpkg.dev", false),
+            ("registry.k8s.io", false),
+        ] {
+            assert_eq!(is_google(&host.parse().expect(host)), is, "{host}");
+        }
+    }
+}

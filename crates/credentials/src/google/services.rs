@@ -1,0 +1,273 @@
+//! Google's services that give out access tokens: the token endpoint, the metadata server, and the IAM
+//! Credentials API.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
+};
+
+use http::{HeaderName, HeaderValue};
+use http_client::TransportError;
+use oci::Host;
+use serde_json::{Value, json};
+use url::Url;
+
+use super::{Google, SCOPE, key::ServiceKey};
+use crate::{
+    CredentialError, Secret, ServiceError, ServiceFault, first_line,
+    http::{Call, Http, Reply},
+};
+
+const TOKENS: &str = "https://oauth2.googleapis.com/token";
+const IAM: &str = "https://iamcredentials.googleapis.com/";
+const METADATA: &str = "metadata.google.internal";
+/// How long the metadata server is waited for the first time: it is on the machine itself, or nowhere.
+const METADATA_DEADLINE: Duration = Duration::from_secs(1);
+/// What both sides of the metadata server's protocol send.
+const METADATA_FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
+const GOOGLE: HeaderValue = HeaderValue::from_static("Google");
+/// How long the tokens of another account are asked to last: the longest without a special permission.
+const LIFETIME: Duration = Duration::from_secs(3600);
+/// How long before its end a token is renewed, at most: a request that carries it takes a while. Of a short
+/// one it is a tenth.
+const MARGIN: Duration = Duration::from_secs(60);
+/// How long a token lasts whose answer does not say so, as registries' own tokens do.
+const UNSAID: Duration = Duration::from_secs(60);
+/// The longest that a token is believed to last: Google's own limit.
+const LONGEST: Duration = Duration::from_secs(12 * 3600);
+
+/// An access token, and how long it lasts.
+pub(super) struct Grant {
+    pub(super) token: Secret,
+    lasts: Duration,
+}
+
+impl Grant {
+    /// How long it may be used.
+    pub(super) fn kept_for(&self) -> Duration {
+        self.lasts - MARGIN.min(self.lasts / 10)
+    }
+}
+
+/// The services, and whether this machine has a metadata server.
+pub(super) struct Services {
+    http: Arc<Http>,
+    metadata: Host,
+    tokens: Url,
+    iam: Url,
+    machine: AtomicU8,
+}
+
+const UNKNOWN: u8 = 0;
+const GOOGLES: u8 = 1;
+const ELSEWHERE: u8 = 2;
+
+impl Services {
+    #[expect(clippy::expect_used, reason = "the defaults are well-formed, as every test shows")]
+    pub(super) fn new(settings: &Google, http: Arc<Http>) -> Self {
+        let url = |own: &Option<Url>, usual: &str| {
+            own.clone().unwrap_or_else(|| usual.parse().expect("a URL"))
+        };
+        let metadata = settings.metadata.clone();
+        Self {
+            http,
+            metadata: metadata.unwrap_or_else(|| METADATA.parse().expect("a host")),
+            tokens: url(&settings.tokens, TOKENS),
+            iam: url(&settings.iam, IAM),
+            machine: AtomicU8::new(UNKNOWN),
+        }
+    }
+
+    pub(super) async fn of_service_account(
+        &self,
+        key: &ServiceKey,
+        assertion: &Secret,
+    ) -> Result<Grant, CredentialError> {
+        let fields = [
+            ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
+            ("assertion", assertion.expose()),
+        ];
+        let asked = format!("no access token for {}", first_line(&key.email));
+        self.token(&asked, &Call::form(key.token_uri.clone(), &fields)).await
+    }
+
+    pub(super) async fn of_user(
+        &self,
+        client_id: &str,
+        client_secret: &Secret,
+        refresh_token: &Secret,
+    ) -> Result<Grant, CredentialError> {
+        let fields = [
+            ("grant_type", "refresh_token"),
+            ("client_id", client_id),
+            ("client_secret", client_secret.expose()),
+            ("refresh_token", refresh_token.expose()),
+        ];
+        let asked = "no access token for the user of `gcloud auth application-default login`";
+        self.token(asked, &Call::form(self.tokens.clone(), &fields)).await
+    }
+
+    async fn token(&self, asked: &str, call: &Call) -> Result<Grant, CredentialError> {
+        let reply = self.ask(asked, call).await?;
+        grant(asked, call, &reply)
+    }
+
+    async fn ask(&self, asked: &str, call: &Call) -> Result<Reply, CredentialError> {
+        self.http.ask(call).await.map_err(|cause| exchange(asked, cause))
+    }
+
+    /// The token of the machine's own service account; none when it is not one of Google's machines, or has
+    /// no account.
+    pub(super) async fn of_this_machine(&self) -> Result<Option<Grant>, CredentialError> {
+        let asked = "no access token for the service account of this machine";
+        let machine = self.machine.load(Ordering::Relaxed);
+        if machine == ELSEWHERE {
+            return Ok(None);
+        }
+        let path = "computeMetadata/v1/instance/service-accounts/default/token";
+        let url = format!("http://{}/{path}", self.metadata);
+        let url = url.parse().map_err(|cause| {
+            let text =
+                format!("the metadata server's host `{}` cannot be used: {cause}", self.metadata);
+            CredentialError::Setting(text.into())
+        })?;
+        let call = Call::get(url).header(METADATA_FLAVOR, GOOGLE);
+        let mut answer = match machine {
+            GOOGLES => self.http.ask(&call).await,
+            _ => match self.probe(&call).await {
+                Ok(Some(reply)) => call.succeeds(reply),
+                Ok(None) => return Ok(None),
+                Err(error) => Err(error),
+            },
+        };
+        // It is there, and may have had a bad moment.
+        if machine == UNKNOWN && answer.as_ref().is_err_and(ServiceError::is_transient) {
+            answer = self.http.ask(&call).await;
+        }
+        match answer {
+            Ok(reply) => grant(asked, &call, &reply).map(Some),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(exchange(asked, error)),
+        }
+    }
+
+    /// What a server answers that is Google's metadata server; nothing if it is none, which is remembered.
+    async fn probe(&self, call: &Call) -> Result<Option<Reply>, ServiceError> {
+        let reply = match self.http.ask_once(call, METADATA_DEADLINE).await {
+            Ok(reply) if reply.headers.get(METADATA_FLAVOR) == Some(&GOOGLE) => Some(reply),
+            Ok(_) => {
+                // Some networks answer for every name.
+                let url = call.shown_url();
+                tracing::warn!(
+                    "{url}: not a metadata server: the response has no `Metadata-Flavor: Google`"
+                );
+                None
+            }
+            Err(error) if is_elsewhere(&error) => {
+                tracing::debug!("no metadata server: {error}");
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        let machine = if reply.is_some() { GOOGLES } else { ELSEWHERE };
+        self.machine.store(machine, Ordering::Relaxed);
+        Ok(reply)
+    }
+
+    /// Where tokens of another service account are asked for.
+    pub(super) fn impersonation_url(&self, account: &str) -> Result<Url, CredentialError> {
+        let is_fine = |c: char| c.is_ascii_alphanumeric() || "@.-_:".contains(c);
+        let is_email = account.contains('@') && account.chars().all(is_fine);
+        let path = format!("v1/projects/-/serviceAccounts/{account}:generateAccessToken");
+        let url = self.iam.join(&path).ok().filter(|_| is_email);
+        url.ok_or_else(|| {
+            let account = first_line(account);
+            let text = format!("`{account}` is not the e-mail address of a service account");
+            CredentialError::Setting(text.into())
+        })
+    }
+
+    /// A token of another account, for the token of one that may act as it.
+    pub(super) async fn act_as(
+        &self,
+        account: &str,
+        url: Url,
+        delegates: &[String],
+        token: Secret,
+    ) -> Result<Grant, CredentialError> {
+        let lifetime = format!("{}s", LIFETIME.as_secs());
+        let mut body = json!({"scope": [SCOPE], "lifetime": lifetime});
+        if !delegates.is_empty() {
+            body["delegates"] = delegates.into();
+        }
+        let asked = format!("no access token as {account}");
+        let call = Call::json(url, &body).bearer(token);
+        let reply = self.ask(&asked, &call).await?;
+        let answer: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+        let token = usable(&asked, &call, &answer["accessToken"])?;
+        // Its `expireTime` is by its clock; what was asked for needs none.
+        Ok(Grant { token, lasts: LIFETIME })
+    }
+}
+
+/// Whether a failure means that there is no metadata server.
+fn is_elsewhere(error: &ServiceError) -> bool {
+    matches!(
+        error.fault(),
+        ServiceFault::Transport(
+            TransportError::Connect { .. }
+                | TransportError::NoAnswer { .. }
+                | TransportError::Lost { .. }
+        )
+    )
+}
+
+fn exchange(asked: &str, cause: ServiceError) -> CredentialError {
+    CredentialError::Exchange { asked: asked.into(), cause: cause.into() }
+}
+
+fn grant(asked: &str, call: &Call, reply: &Reply) -> Result<Grant, CredentialError> {
+    let answer: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+    let token = usable(asked, call, &answer["access_token"])?;
+    let lasts = answer["expires_in"].as_u64().map_or(UNSAID, Duration::from_secs);
+    Ok(Grant { token, lasts: lasts.min(LONGEST) })
+}
+
+/// The token of an answer, if it can stand in a header.
+fn usable(asked: &str, call: &Call, token: &Value) -> Result<Secret, CredentialError> {
+    let wrong =
+        |problem| CredentialError::Answer { asked: asked.into(), url: call.shown_url(), problem };
+    let token = token.as_str().ok_or_else(|| wrong("is not the JSON of an access token"))?;
+    let is_fine = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_fine { Ok(token.into()) } else { Err(wrong("has an access token that cannot be sent")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_renewed_before_their_end() {
+        for (lasts, kept) in [(0, 0), (100, 90), (600, 540), (3600, 3540)] {
+            let (token, lasts) = (Secret::from("x"), Duration::from_secs(lasts));
+            assert_eq!(Grant { token, lasts }.kept_for().as_secs(), kept);
+        }
+    }
+
+    #[test]
+    fn accounts_are_addresses() {
+        let services = Services::new(&Google::new(), Arc::default());
+        let url = services.impersonation_url("a-b@p.iam.gserviceaccount.com").expect("a URL");
+        assert_eq!(
+            url.as_str(),
+            "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/\
+             a-b@p.iam.gserviceaccount.com:generateAccessToken"
+        );
+        for bad in ["", "a", "a@b/../c", "a@b?c", "a@b c", "ä@b", "a@b%2f"] {
+            assert!(services.impersonation_url(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! The credentials of a registry host, from the sources of `docs/credentials.md`: files of docker and podman, credential
+//! helpers, and Google's identities.
+//!
+//! Not here: challenges of registries, and the tokens that registries give for credentials. The crate imports
+//! `http-client`, and `oci` for the keys of its answers: registry hosts and repositories.
+
+mod docker_config;
+mod error;
+mod file;
+mod found;
+mod google;
+mod helper;
+mod http;
+mod kept;
+mod secret;
+
+use std::{
+    collections::HashMap,
+    fmt,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use http_client::Pool;
+use oci::{Host, Repository};
+
+pub use crate::{
+    docker_config::DockerConfig,
+    error::{CredentialError, FileProblem, HelperFault, first_line},
+    found::{Found, Origin},
+    google::{Google, is_google},
+    http::{ServiceError, ServiceFault},
+    secret::{Secret, hide, secrets_in},
+};
+use crate::{
+    docker_config::server_of, file::Source, google::GoogleTokens, helper::Helpers, http::Http,
+    kept::Kept,
+};
+
+/// How long a credential helper may take: it may ask a service, or the user for a fingerprint.
+const HELPER_DEADLINE: Duration = Duration::from_secs(30);
+
+/// What we say who we are.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Credential {
+    /// User and password, as `Basic` sends them.
+    Basic {
+        /// The user.
+        user: String,
+        /// The password, or whatever stands for it.
+        password: Secret,
+    },
+    /// An identity token, for which the registry's realm gives access tokens (`grant_type=refresh_token`).
+    Identity(Secret),
+    /// An identity token with user and password beside it, for realms that take no `POST`.
+    IdentityOrBasic {
+        /// The identity token.
+        token: Secret,
+        /// The user.
+        user: String,
+        /// The password.
+        password: Secret,
+    },
+    /// A token that is sent to the registry as it is, as `Bearer`.
+    Token(Secret),
+}
+
+/// The credentials of registries. Sources are asked when the first of them is wanted, and what they say is
+/// kept until it is forgotten. All clones share it.
+#[derive(Clone)]
+pub struct Credentials(Arc<Inner>);
+
+struct Inner {
+    fixed: HashMap<Box<str>, Credential>,
+    files: Vec<Source>,
+    configurations: Kept<Arc<[Configuration]>>,
+    helpers: Helpers,
+    answers: Mutex<Answers>,
+    acting: Option<GoogleTokens>,
+    google: Option<GoogleTokens>,
+    http: Arc<Http>,
+}
+
+/// By helper and server: as many as there are hosts that were asked for.
+type Answers = HashMap<(Box<str>, Box<str>), Arc<Answer>>;
+/// What a helper has for a server.
+type Answer = Kept<Option<Credential>>;
+
+/// A configuration file that was read.
+struct Configuration {
+    file: PathBuf,
+    config: DockerConfig,
+}
+
+/// Where credentials come from: in the order given, but fixed ones first and Google's last.
+#[derive(Debug)]
+#[must_use = "settings do nothing until `build`"]
+pub struct CredentialsBuilder {
+    fixed: HashMap<Box<str>, Credential>,
+    files: Vec<Source>,
+    helpers: Helpers,
+    acting: Option<Google>,
+    google: Option<Google>,
+}
+
+impl CredentialsBuilder {
+    /// Credentials of a host, whatever the other sources say.
+    pub fn with(mut self, host: &Host, credential: Credential) -> Self {
+        self.fixed.insert(host.as_str().into(), credential);
+        self
+    }
+
+    /// A configuration file of docker or podman that somebody named, and that must be there.
+    pub fn named_config(mut self, path: PathBuf) -> Self {
+        self.files.push(Source::Named(path));
+        self
+    }
+
+    /// A configuration file of docker or podman where it usually is.
+    pub fn usual_config(mut self, path: PathBuf) -> Self {
+        self.files.push(Source::Usual(path));
+        self
+    }
+
+    /// Looks for credential helpers in these directories. Default: the `PATH` of this process.
+    pub fn helper_directories(mut self, directories: Vec<PathBuf>) -> Self {
+        self.helpers.directories = Some(directories);
+        self
+    }
+
+    /// How long a credential helper may take. Default: 30 s.
+    pub fn helper_deadline(mut self, deadline: Duration) -> Self {
+        self.helpers.deadline = deadline;
+        self
+    }
+
+    /// Who to be at Google's registries whatever the other sources but the fixed ones say: a service account,
+    /// by its key or by impersonation. Where it is nobody, the others are asked.
+    pub fn acting(mut self, google: Google) -> Self {
+        self.acting = Some(google);
+        self
+    }
+
+    /// Google's ambient credentials, for Google's registries.
+    pub fn google(mut self, google: Google) -> Self {
+        self.google = Some(google);
+        self
+    }
+
+    /// The credentials. Reads and asks nothing yet.
+    #[must_use]
+    pub fn build(self) -> Credentials {
+        let http = Arc::<Http>::default();
+        Credentials(Arc::new(Inner {
+            fixed: self.fixed,
+            files: self.files,
+            configurations: Kept::default(),
+            helpers: self.helpers,
+            answers: Mutex::default(),
+            acting: self.acting.map(|google| GoogleTokens::new(google, Arc::clone(&http))),
+            google: self.google.map(|google| GoogleTokens::new(google, Arc::clone(&http))),
+            http,
+        }))
+    }
+}
+
+impl Credentials {
+    /// No credentials for anybody.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::builder().build()
+    }
+
+    /// Sources to begin with: none.
+    pub fn builder() -> CredentialsBuilder {
+        CredentialsBuilder {
+            fixed: HashMap::new(),
+            files: Vec::new(),
+            helpers: Helpers { directories: None, deadline: HELPER_DEADLINE },
+            acting: None,
+            google: None,
+        }
+    }
+
+    /// The credentials for a repository, or for a host as a whole; none where no source has any.
+    ///
+    /// # Errors
+    /// When a source that is asked cannot answer: the next one is not asked in its place.
+    pub async fn get(
+        &self,
+        host: &Host,
+        repository: Option<&Repository>,
+    ) -> Result<Option<Credential>, CredentialError> {
+        Ok(self.find(host, repository).await?.map(|found| found.credential))
+    }
+
+    /// The same, and where they come from.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub async fn find(
+        &self,
+        host: &Host,
+        repository: Option<&Repository>,
+    ) -> Result<Option<Found>, CredentialError> {
+        let from = |source| move |credential| Found { credential, source };
+        if let Some(credential) = self.0.fixed.get(host.as_str()) {
+            return Ok(Some(from(Origin::Caller)(credential.clone())));
+        }
+        if let Some(acting) = &self.0.acting
+            && is_google(host)
+            && let Some(credential) = acting.get().await?
+        {
+            return Ok(Some(from(Origin::Google)(credential)));
+        }
+        let configurations = self.0.configurations.get(|| self.0.read()).await?;
+        for configuration in &*configurations {
+            if let Some(found) = self.0.configured(configuration, host, repository).await? {
+                return Ok(Some(found));
+            }
+        }
+        match &self.0.google {
+            Some(google) if is_google(host) => Ok(google.get().await?.map(from(Origin::Google))),
+            _ => Ok(None),
+        }
+    }
+
+    /// Sends requests to Google's servers by the connections of `pool`, with its certificates and settings, unless
+    /// there are other ones already: those of the first client that uses these credentials.
+    pub fn connect_by(&self, pool: &Arc<Pool>) {
+        self.0.http.connect_by(pool);
+    }
+
+    /// Where credentials are looked for, in words.
+    #[must_use]
+    pub fn looked_in(&self) -> String {
+        let files: Vec<_> =
+            self.0.files.iter().map(|source| source.path().display().to_string()).collect();
+        match &files[..] {
+            [] => "no file of credentials is set".to_owned(),
+            files => format!("looked in {}", files.join(" and ")),
+        }
+    }
+
+    /// Says that the registry refused them: the sources are asked again when they are next wanted.
+    pub fn forget(&self, host: &Host) {
+        self.0.configurations.forget();
+        let server = server_of(host);
+        let mut answers = self.0.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.retain(|(_, asked), _| &**asked != server);
+        drop(answers);
+        if is_google(host) {
+            for google in self.0.acting.iter().chain(&self.0.google) {
+                google.forget();
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials")
+    }
+}
+
+impl Inner {
+    /// The configuration files that are there.
+    async fn read(&self) -> Result<(Arc<[Configuration]>, Option<Duration>), CredentialError> {
+        let mut configurations = Vec::new();
+        for source in &self.files {
+            if let Some(bytes) = source.read().await? {
+                let config =
+                    DockerConfig::parse(&bytes).map_err(|problem| source.malformed(problem))?;
+                configurations.push(Configuration { file: source.path().to_owned(), config });
+            }
+        }
+        Ok((configurations.into(), None))
+    }
+
+    /// What a configuration has: for a path that leads to the repository; else a helper's, for the host; else
+    /// the file's own, for the host.
+    async fn configured(
+        &self,
+        Configuration { file, config }: &Configuration,
+        host: &Host,
+        repository: Option<&Repository>,
+    ) -> Result<Option<Found>, CredentialError> {
+        let own = |credential| Found { credential, source: Origin::File(file.clone()) };
+        let malformed = |problem| CredentialError::Malformed { file: file.clone(), problem };
+        if let Some(credential) = config.of_path(host, repository).map_err(malformed)? {
+            return Ok(Some(own(credential)));
+        }
+        if let Some(helper) = config.helper(host).map_err(malformed)? {
+            let server = server_of(host);
+            let answer = self.answer(helper, server);
+            let ask = || async {
+                let answer = self.helpers.get(helper, server).await;
+                answer.map(|credential| (credential, None)).map_err(|fault| {
+                    let (helper, server) = (helper.into(), server.into());
+                    CredentialError::Helper { helper, server, file: file.clone(), fault }
+                })
+            };
+            if let Some(credential) = answer.get(ask).await? {
+                let source = Origin::Helper { name: helper.into(), file: file.clone() };
+                return Ok(Some(Found { credential, source }));
+            }
+        }
+        Ok(config.of_host(host).map_err(malformed)?.map(own))
+    }
+
+    fn answer(&self, helper: &str, server: &str) -> Arc<Answer> {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(answers.entry((helper.into(), server.into())).or_default())
+    }
+}

@@ -1,0 +1,338 @@
+//! Google's ambient credentials, against servers that answer as Google's do.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use credentials::{Credential, Credentials, Google};
+use futures_util::future::join_all;
+use http::{Method, Request, Response};
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+use testkit::{Body, Fault, TestHost, TestServer};
+use tokio::time;
+
+use crate::support::{Place, basic, fail, get, host};
+
+const KEY: &str = include_str!("test-key.pem");
+const METADATA: &str = "/computeMetadata/v1/instance/service-accounts/default/token";
+const ROBOT: &str = "robot@p.iam.gserviceaccount.com";
+
+/// All of Google's services on one server. Their tokens are numbered.
+struct Services {
+    server: TestServer,
+    bodies: Arc<Mutex<Vec<String>>>,
+    place: Place,
+}
+
+impl Services {
+    async fn start() -> Self {
+        Self::lasting(3600, "Google").await
+    }
+
+    async fn lasting(seconds: u64, flavor: &'static str) -> Self {
+        let bodies = Arc::<Mutex<Vec<String>>>::default();
+        let (log, count) = (Arc::clone(&bodies), Arc::new(AtomicU32::new(0)));
+        let server = TestServer::start(move |request: Request<Body>| {
+            let (log, count) = (Arc::clone(&log), Arc::clone(&count));
+            async move {
+                let is_iam = request.uri().path().ends_with(":generateAccessToken");
+                let body = request.into_body().collect().await.expect("a body").to_bytes();
+                log.lock().expect("a log").push(String::from_utf8_lossy(&body).into_owned());
+                let token = format!("t{}", count.fetch_add(1, Ordering::Relaxed) + 1);
+                let answer = if is_iam {
+                    json!({"accessToken": token, "expireTime": "2045-01-01T00:00:00Z"})
+                } else {
+                    json!({"access_token": token, "expires_in": seconds, "token_type": "Bearer"})
+                };
+                let answer = Response::builder().body(Body::from(answer.to_string()));
+                let mut answer = answer.expect("an answer");
+                answer.headers_mut().insert("metadata-flavor", flavor.parse().expect("a value"));
+                answer
+            }
+        })
+        .await;
+        Self { server, bodies, place: Place::new() }
+    }
+
+    fn google(&self) -> Google {
+        let url = |path| format!("{}{path}", self.server.url()).parse().expect("a URL");
+        Google::new()
+            .metadata_host(self.server.host())
+            .token_url(url("/users"))
+            .iam_url(url("/iam/"))
+    }
+
+    fn key_file(&self) -> Value {
+        json!({
+            "type": "service_account", "client_email": "me@p", "private_key_id": "1",
+            "private_key": KEY, "token_uri": format!("{}/assertions", self.server.url()),
+        })
+    }
+
+    fn with_file(&self, file: &Value) -> Google {
+        self.google().named_file(self.place.file("google.json", &file.to_string()))
+    }
+
+    fn bodies(&self) -> Vec<String> {
+        self.bodies.lock().expect("a log").clone()
+    }
+
+    fn paths(&self) -> Vec<String> {
+        self.server.requests().into_iter().map(|request| request.path_and_query).collect()
+    }
+
+    /// The `Authorization` of a request.
+    fn authorization(&self, request: usize) -> Option<String> {
+        let requests = self.server.requests();
+        let value = requests[request].headers.get("authorization")?;
+        Some(value.to_str().expect("a text").to_owned())
+    }
+}
+
+fn user_file() -> Value {
+    json!({
+        "type": "authorized_user", "client_id": "c", "client_secret": "hunter2-c",
+        "refresh_token": "hunter2-r", "quota_project_id": "p",
+    })
+}
+
+fn credentials(google: Google) -> Credentials {
+    Credentials::builder().google(google).build()
+}
+
+fn token(text: &str) -> Option<Credential> {
+    Some(basic("oauth2accesstoken", text))
+}
+
+#[tokio::test]
+async fn a_service_account_signs_for_its_token() {
+    let services = Services::start().await;
+    let credentials = credentials(services.with_file(&services.key_file()));
+    assert_eq!(get(&credentials, "registry.k8s.io").await, None);
+    assert_eq!(services.paths(), [""; 0]);
+    for at in ["us-docker.pkg.dev/p/r/i", "gcr.io", "eu.gcr.io/x"] {
+        assert_eq!(get(&credentials, at).await, token("t1"));
+    }
+    assert_eq!(services.paths(), ["/assertions"]);
+    let body = &services.bodies()[0];
+    let grant = "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion=";
+    let assertion = body.strip_prefix(grant).expect(body);
+    assert_eq!(assertion.split('.').count(), 3);
+}
+
+#[tokio::test]
+async fn a_user_refreshes_a_token_and_acts_as_an_account() {
+    let services = Services::start().await;
+    let google = services.with_file(&user_file()).impersonate(ROBOT.to_owned());
+    assert_eq!(get(&credentials(google), "gcr.io").await, token("t2"));
+    let iam = format!("/iam/v1/projects/-/serviceAccounts/{ROBOT}:generateAccessToken");
+    assert_eq!(services.paths(), ["/users", &iam]);
+    assert_eq!(services.authorization(1).as_deref(), Some("Bearer t1"));
+    assert_eq!(
+        services.bodies(),
+        [
+            "grant_type=refresh_token&client_id=c&client_secret=hunter2-c&refresh_token=hunter2-r",
+            r#"{"lifetime":"3600s","scope":["https://www.googleapis.com/auth/cloud-platform"]}"#,
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_file_may_act_as_an_account_itself() {
+    for (source, path) in [("user", "/users"), ("account", "/assertions")] {
+        let services = Services::start().await;
+        let iam = format!("{}/own/a@b:generateAccessToken", services.server.url());
+        let source = if source == "user" { user_file() } else { services.key_file() };
+        let file = json!({"type": "impersonated_service_account", "delegates": ["d"],
+            "service_account_impersonation_url": iam, "source_credentials": source});
+        let credentials = credentials(services.with_file(&file));
+        assert_eq!(get(&credentials, "gcr.io").await, token("t2"));
+        assert_eq!(services.paths(), [path, "/own/a@b:generateAccessToken"]);
+        assert!(services.bodies()[1].starts_with(r#"{"delegates":["d"],"#));
+    }
+}
+
+#[tokio::test]
+async fn where_no_file_is_the_metadata_server_is_asked() {
+    let services = Services::start().await;
+    let google = services.google().usual_file(services.place.path().join("missing"));
+    assert_eq!(get(&credentials(google), "gcr.io").await, token("t1"));
+    assert_eq!(services.paths(), [METADATA]);
+    let request = &services.server.requests()[0];
+    assert_eq!(request.method, Method::GET);
+    assert_eq!(request.headers["metadata-flavor"], "Google");
+}
+
+#[tokio::test]
+async fn many_ask_once_and_a_token_is_renewed_when_it_ends_or_is_refused() {
+    let services = Services::start().await;
+    let credentials = credentials(services.google());
+    let many = join_all((0..20).map(|_| get(&credentials, "gcr.io"))).await;
+    assert!(many.iter().all(|one| *one == token("t1")));
+    let later = async |seconds| {
+        time::pause();
+        time::advance(Duration::from_secs(seconds)).await;
+        time::resume();
+    };
+    later(3500).await;
+    assert_eq!(get(&credentials, "gcr.io").await, token("t1"));
+    later(40).await;
+    assert_eq!(get(&credentials, "gcr.io").await, token("t2"));
+    credentials.forget(&host("registry.k8s.io"));
+    assert_eq!(get(&credentials, "gcr.io").await, token("t2"));
+    credentials.forget(&host("us-docker.pkg.dev"));
+    assert_eq!(get(&credentials, "gcr.io").await, token("t3"));
+}
+
+#[tokio::test]
+async fn without_a_metadata_server_there_are_no_credentials_and_nobody_asks_again() {
+    let silent = TestHost::silent();
+    for server in [TestHost::unreachable(), silent.host()] {
+        let credentials = credentials(Google::new().metadata_host(server));
+        let start = time::Instant::now();
+        assert_eq!(get(&credentials, "gcr.io").await, None);
+        assert!(start.elapsed() < Duration::from_secs(3));
+        credentials.forget(&host("gcr.io"));
+        let start = time::Instant::now();
+        assert_eq!(get(&credentials, "gcr.io").await, None);
+        assert!(start.elapsed() < Duration::from_millis(500));
+    }
+    // A network that answers for every name.
+    let services = Services::lasting(3600, "Portal").await;
+    let credentials = credentials(services.google());
+    for _ in 0..2 {
+        assert_eq!(get(&credentials, "gcr.io").await, None);
+        credentials.forget(&host("gcr.io"));
+    }
+    assert_eq!(services.paths(), [METADATA]);
+}
+
+#[tokio::test]
+async fn a_machine_without_an_account_has_no_credentials() {
+    let services = Services::start().await;
+    let fault = Fault::everywhere(METADATA).status(404).header("metadata-flavor", "Google");
+    services.server.fail(fault);
+    assert_eq!(get(&credentials(services.google()), "gcr.io").await, None);
+    assert_eq!(services.paths(), [METADATA]);
+}
+
+#[tokio::test]
+async fn a_bad_moment_passes_and_a_bad_day_is_an_error() {
+    for file in [None, Some(user_file())] {
+        let services = Services::start().await;
+        let google =
+            file.as_ref().map_or_else(|| services.google(), |file| services.with_file(file));
+        let flavor = ("metadata-flavor", "Google");
+        let fault = Fault::everywhere("").times(2).status(503).header(flavor.0, flavor.1);
+        services.server.fail(fault);
+        let credentials = credentials(google);
+        assert_eq!(get(&credentials, "gcr.io").await, token("t1"));
+        credentials.forget(&host("gcr.io"));
+        services.server.fail(Fault::everywhere("").status(500));
+        let error = fail(&credentials, "gcr.io").await;
+        assert!(error.is_transient(), "{error}");
+        let asked = services.server.requests().len();
+        // It is kept for a while.
+        fail(&credentials, "gcr.io").await;
+        assert_eq!(services.server.requests().len(), asked);
+        assert_eq!(asked, 6);
+    }
+}
+
+#[tokio::test]
+async fn refusals_say_who_refused_whom_and_why() {
+    let server = TestServer::start(|request: Request<Body>| async move {
+        let (status, body) = match request.uri().path() {
+            "/users" => (400, r#"{"error":"invalid_grant","error_description":"no hunter2-r"}"#),
+            "/assertions" => (302, ""),
+            METADATA => (200, r#"{"access_token":"a"}"#),
+            _ => (403, r#"{"error":{"status":"PERMISSION_DENIED","message":"not you"}}"#),
+        };
+        let answer = Response::builder().status(status).header("metadata-flavor", "Google");
+        answer.header("location", "/users").body(Body::from(body)).expect("an answer")
+    })
+    .await;
+    let services = Services { server, bodies: Arc::default(), place: Place::new() };
+    let url = services.server.url();
+    let advice =
+        "; renew the key or the login, and see that the account exists and has the right to it";
+    let key_file = services.key_file();
+    for (google, expected) in [
+        (
+            services.with_file(&user_file()),
+            format!(
+                "no access token for the user of `gcloud auth application-default login`: POST \
+                 {url}/users: 400 Bad Request (invalid_grant: [left out: the server's message held a secret]){advice}"
+            ),
+        ),
+        (
+            services.google().named_file(services.place.file("key.json", &key_file.to_string())),
+            format!("no access token for me@p: POST {url}/assertions: 302 Found"),
+        ),
+        (
+            services.google().impersonate(ROBOT.to_owned()),
+            format!(
+                "no access token as {ROBOT}: POST {url}/iam/v1/projects/-/serviceAccounts/\
+                 {ROBOT}:generateAccessToken: 403 Forbidden (PERMISSION_DENIED: not you){advice}"
+            ),
+        ),
+        (
+            services.google().impersonate("hunter 2".to_owned()),
+            "`hunter 2` is not the e-mail address of a service account".to_owned(),
+        ),
+    ] {
+        assert_eq!(fail(&credentials(google), "gcr.io").await.to_string(), expected);
+    }
+    let users = services.server.count(|request| request.path_and_query == "/users");
+    assert_eq!(users, 1, "no redirect is followed, and no refusal asked again");
+}
+
+#[tokio::test]
+async fn answers_that_are_no_tokens() {
+    let long = format!("\"{}\"", "x".repeat(1 << 20));
+    for (body, problem) in [
+        ("hunter2", "is not the JSON of an access token"),
+        (r#"{"access_token":5}"#, "is not the JSON of an access token"),
+        (r#"{"token":"hunter2"}"#, "is not the JSON of an access token"),
+        (r#"{"access_token":"hunter2\n"}"#, "has an access token that cannot be sent"),
+        (r#"{"access_token":""}"#, "has an access token that cannot be sent"),
+        (&long, "the answer is longer than 1048576 bytes"),
+    ] {
+        let body = body.to_owned();
+        let server = TestServer::start(move |_| {
+            let body = Body::from(body.clone());
+            async {
+                Response::builder().header("metadata-flavor", "Google").body(body).expect("one")
+            }
+        })
+        .await;
+        let google = Google::new().metadata_host(server.host());
+        let error = fail(&credentials(google), "gcr.io").await;
+        assert!(error.to_string().ends_with(problem), "{error}");
+        assert!(!error.is_transient());
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_used_is_an_error_and_nobody_else_is_asked() {
+    let services = Services::start().await;
+    let file = |text: &str| services.place.file("google.json", text);
+    let path = file("").display().to_string();
+    for (text, problem) in [
+        (r#"{"type": hunter2}"#, ":1:10: not valid JSON: expected value"),
+        (r#"{"type": "service_account"}"#, ": `client_email` is missing"),
+    ] {
+        let google = services.google().usual_file(file(text));
+        let error = fail(&credentials(google), "gcr.io").await;
+        assert_eq!(error.to_string(), format!("{path}{problem}"));
+    }
+    let google = services.google().named_file(services.place.path().join("missing"));
+    let error = fail(&credentials(google), "gcr.io").await.to_string();
+    assert!(error.contains("missing: the file cannot be read: No such file"), "{error}");
+    assert_eq!(services.paths(), [""; 0]);
+}

@@ -1,0 +1,41 @@
+//! The chain of causes behind an error of a library, in one line.
+
+use std::{error::Error as StdError, fmt, io};
+
+use hyper_util::client::legacy;
+
+/// An error and what caused it, in one line; a cause that is already told is not told again.
+pub struct Causes<'a>(pub &'a (dyn StdError + 'static));
+
+impl fmt::Display for Causes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The pool's own text says nothing that its source does not.
+        let first = self.0.source().filter(|_| self.0.is::<legacy::Error>()).unwrap_or(self.0);
+        let mut told = first.to_string();
+        f.write_str(&told)?;
+        let mut cause = first.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if !told.contains(&text) {
+                write!(f, ": {text}")?;
+                told = text;
+            }
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+/// Whether the system refused for want of file descriptors, in the process or on the whole machine.
+pub(crate) fn is_out_of_descriptors(error: &(dyn StdError + 'static)) -> bool {
+    // ENFILE and EMFILE, which are the same on every Unix.
+    let is_one = |error: &io::Error| matches!(error.raw_os_error(), Some(23 | 24));
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.downcast_ref().is_some_and(is_one) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}

@@ -1,0 +1,289 @@
+//! What a request carries: nothing, bytes, or a stream whose progress is watched.
+//!
+//! A stream is handed out so that a wrong one is never complete on the wire: its last piece waits
+//! until the stream has ended in order. An error, or another length than announced, then breaks
+//! the request off, and a registry that was promised more bytes commits nothing.
+
+use std::{
+    error::Error as StdError,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
+use tokio::{sync::watch, time::Instant};
+
+use crate::{
+    error::{BoxError, TransportError},
+    rate::{LeastRate, Meter, TooSlow},
+};
+
+/// The slowest line over which bytes are sent whose progress is not watched, such as manifests, in bytes a
+/// second (1 Mbit/s): so much more time they have until the answer.
+const BYTES_A_SECOND: u64 = 128 << 10;
+
+/// The body of a request, as the connection takes it.
+pub type OutgoingBody = UnsyncBoxBody<Bytes, BoxError>;
+
+/// What a request carries.
+pub enum Content {
+    /// Bytes in memory, perhaps none. They could be sent again.
+    Bytes(Bytes),
+    /// A stream of known length, which can be sent once.
+    Stream {
+        /// Its length in bytes.
+        size: u64,
+        /// Its pieces.
+        pieces: Pieces,
+    },
+    /// A stream that was sent already, of this length.
+    Spent(u64),
+}
+
+/// A stream of content, whatever its own error was.
+pub type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, BoxError>> + Send>>;
+
+impl Content {
+    /// No content.
+    pub const NONE: Self = Self::Bytes(Bytes::new());
+
+    /// A stream of `size` bytes.
+    pub fn stream<S, E>(size: u64, body: S) -> Self
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send + 'static,
+        E: Into<BoxError>,
+    {
+        Self::Stream { size, pieces: Box::pin(body.map(|piece| piece.map_err(Into::into)).fuse()) }
+    }
+
+    /// The length in bytes.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Stream { size, .. } | Self::Spent(size) => *size,
+        }
+    }
+
+    /// The same, where each piece waits for `paced` before it goes out.
+    pub fn paced<F, W>(&mut self, paced: F)
+    where
+        F: Fn(u64) -> W + Send + 'static,
+        W: Future<Output = ()> + Send + 'static,
+    {
+        let Self::Stream { pieces, .. } = self else { return };
+        let inner = std::mem::replace(pieces, Box::pin(futures_util::stream::empty()));
+        *pieces = Box::pin(inner.then(move |piece| {
+            let paced = piece.as_ref().ok().map(|piece| paced(piece.len() as u64));
+            async move {
+                if let Some(paced) = paced {
+                    paced.await;
+                }
+                piece
+            }
+        }));
+    }
+
+    /// Whether it cannot be sent again.
+    pub const fn is_spent(&self) -> bool {
+        matches!(self, Self::Spent(_))
+    }
+
+    /// The body for the connection, and how far it has been sent. Bytes can be sent again; of a stream
+    /// nothing is left.
+    pub fn start(&mut self, patience: Patience) -> (OutgoingBody, watch::Receiver<Progress>) {
+        let at_once = matches!(self, Self::Bytes(_)).then(|| self.length() / BYTES_A_SECOND);
+        let deadline = patience.answer + Duration::from_secs(at_once.unwrap_or(0));
+        let (progress, watched) = watch::channel(Progress::begin(deadline));
+        let spent = Self::Spent(self.length());
+        let body = match std::mem::replace(self, spent) {
+            Self::Bytes(bytes) => {
+                *self = Self::Bytes(bytes.clone());
+                Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
+            }
+            // Nobody does so, and a registry would refuse it for its length.
+            Self::Spent(_) => Full::default().map_err(|never| match never {}).boxed_unsync(),
+            Self::Stream { size, pieces } => {
+                let meter = Meter::new(patience.rate);
+                let (held, taking) = (None, None);
+                Metered { pieces, left: size, held, taking, meter, patience, progress }
+                    .boxed_unsync()
+            }
+        };
+        (body, watched)
+    }
+}
+
+/// How long to wait for the other side.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// For the headers of an answer.
+    pub answer: Duration,
+    /// For the next piece of content to be taken.
+    pub piece: Duration,
+    /// For the headers of an answer to content that was streamed.
+    pub commit: Duration,
+    /// For content as a whole, either way.
+    pub rate: LeastRate,
+}
+
+/// How far the content has been sent.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    /// How many bytes were handed to the connection.
+    sent: u64,
+    /// When to give up: never, while it is the stream that is waited for.
+    pub deadline: Option<Instant>,
+    /// How long was granted until then.
+    after: Duration,
+    /// Why the content broke off.
+    failure: Option<Failure>,
+}
+
+/// What ended the content early.
+#[derive(Clone, Debug)]
+enum Failure {
+    /// The stream itself.
+    Stream(Arc<dyn StdError + Send + Sync>),
+    /// The other side, taking too little of it.
+    Slow(TooSlow),
+}
+
+impl Progress {
+    fn begin(after: Duration) -> Self {
+        Self { sent: 0, deadline: Some(Instant::now() + after), after, failure: None }
+    }
+
+    fn grant(&mut self, after: Duration) {
+        (self.after, self.deadline) = (after, Some(Instant::now() + after));
+    }
+
+    /// What it means that the deadline has passed.
+    pub fn late(&self) -> TransportError {
+        match (self.sent, self.after) {
+            (0, after) => TransportError::NoAnswer { after },
+            (sent, after) => TransportError::Stalled { after, sent },
+        }
+    }
+
+    /// Why the content broke off, if it did.
+    pub fn failure(&self) -> Option<TransportError> {
+        Some(match self.failure.as_ref()? {
+            Failure::Stream(cause) => {
+                TransportError::Content { sent: self.sent, cause: Arc::clone(cause) }
+            }
+            Failure::Slow(TooSlow { moved: sent, after, least }) => {
+                TransportError::TakenTooSlowly { sent: *sent, after: *after, least: *least }
+            }
+        })
+    }
+}
+
+/// Content of another length than announced.
+#[derive(Debug, thiserror::Error)]
+enum WrongLength {
+    #[error("it is {0} bytes shorter than announced")]
+    Short(u64),
+    #[error("it is longer than announced")]
+    Long,
+}
+
+/// A stream that reports its progress, and is complete only if it ends well.
+struct Metered {
+    pieces: Pieces,
+    /// How many bytes are still to come from the stream.
+    left: u64,
+    /// The last piece, until the stream has ended.
+    held: Option<Bytes>,
+    /// The length of the piece that the connection has, and since when; none once it asks for more.
+    taking: Option<(usize, Instant)>,
+    meter: Meter,
+    patience: Patience,
+    progress: watch::Sender<Progress>,
+}
+
+impl Metered {
+    fn accept(&mut self, piece: Bytes) -> Result<Option<Bytes>, BoxError> {
+        self.left = self.left.checked_sub(piece.len() as u64).ok_or(WrongLength::Long)?;
+        if piece.is_empty() || self.left > 0 {
+            return Ok(Some(piece).filter(|piece| !piece.is_empty()));
+        }
+        self.held = Some(piece);
+        Ok(None)
+    }
+
+    fn hand_out(&mut self, piece: Bytes) -> Frame<Bytes> {
+        self.taking = Some((piece.len(), Instant::now()));
+        self.progress.send_modify(|progress| {
+            progress.sent += piece.len() as u64;
+            progress.grant(self.patience.piece);
+        });
+        Frame::data(piece)
+    }
+
+    /// Ends the request. What the error says is not looked at: the failure is.
+    fn fail(&self, failure: Failure) -> BoxError {
+        self.progress.send_modify(|progress| progress.failure = Some(failure));
+        "the content broke off".into()
+    }
+
+    /// Counts the piece before, now that the connection asks for more.
+    fn count_taken(&mut self) -> Result<(), TooSlow> {
+        let Some((bytes, since)) = self.taking.take() else { return Ok(()) };
+        self.meter.count(bytes, since.elapsed())
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
+        loop {
+            let accepted = match ready!(self.pieces.poll_next_unpin(cx)) {
+                Some(piece) => piece.and_then(|piece| self.accept(piece)),
+                None if self.left > 0 => Err(WrongLength::Short(self.left).into()),
+                None => return Poll::Ready(self.held.take().map(Ok)),
+            };
+            if let Some(piece) = accepted.transpose() {
+                return Poll::Ready(Some(piece));
+            }
+        }
+    }
+}
+
+impl Body for Metered {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Err(slow) = self.count_taken() {
+            return Poll::Ready(Some(Err(self.fail(Failure::Slow(slow)))));
+        }
+        let polled = self.poll_piece(cx);
+        if polled.is_pending() {
+            // The stream's turn: what it waits for has a deadline of its own.
+            self.progress.send_modify(|progress| progress.deadline = None);
+        }
+        Poll::Ready(ready!(polled).map(|piece| match piece {
+            Ok(piece) => Ok(self.hand_out(piece)),
+            Err(error) => Err(self.fail(Failure::Stream(error.into()))),
+        }))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let held = self.held.as_ref().map_or(0, |piece| piece.len() as u64);
+        SizeHint::with_exact(self.left + held)
+    }
+}
+
+impl Drop for Metered {
+    fn drop(&mut self) {
+        // All is sent, or the connection wants no more: the answer's turn.
+        let commit = self.patience.commit;
+        self.progress.send_modify(|progress| progress.grant(commit));
+    }
+}

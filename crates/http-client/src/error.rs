@@ -1,0 +1,223 @@
+//! What can go wrong on the way to a server and back, in words for people: one line each, causes included.
+//!
+//! Not here: which request it was, and what its response means.
+
+use std::{error::Error as StdError, fmt, io, net::IpAddr, sync::Arc, time::Duration};
+
+use hyper_util::client::legacy;
+
+use crate::{
+    causes::{Causes, is_out_of_descriptors},
+    guard::{NotPublic, not_public},
+    tls_fault::{is_not_tls, tls_error},
+    unprocessed::{Unprocessed, unprocessed},
+};
+
+/// An error of some library below, kept for its text.
+pub type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// Why an exchange with a server broke off, or never began. `Display` includes the cause.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransportError {
+    /// A public host named one that only we can reach, and that was not allowed.
+    #[error(
+        "{address} is not a public address, and a public host named it; `--allow-private` allows its host"
+    )]
+    NotPublic {
+        /// The address.
+        address: IpAddr,
+    },
+    /// A URL that cannot be asked for.
+    #[error("the URL cannot be used: {cause}")]
+    BadUrl {
+        /// Why.
+        cause: http::uri::InvalidUri,
+    },
+    /// No connection: name resolution, refusal, no route, or too long.
+    #[error("cannot connect: {}", Causes(&**cause))]
+    Connect {
+        /// Why.
+        cause: BoxError,
+    },
+    /// No connection, and that is this machine's fault: too many files are open.
+    #[error(
+        "no connection can be made, since too many files are open here: {}; raise `ulimit -n`",
+        Causes(&**cause)
+    )]
+    NoDescriptors {
+        /// Why.
+        cause: BoxError,
+    },
+    /// A connection, but no TLS on it, such as for a certificate that is not trusted.
+    #[error("TLS failed: {}", TlsCause(&**cause))]
+    Tls {
+        /// Why.
+        cause: BoxError,
+    },
+    /// TLS was spoken to a port that does not speak it.
+    #[error("this port speaks plain HTTP; use --plain-http {host}")]
+    SpeaksPlain {
+        /// The host.
+        host: Box<str>,
+    },
+    /// Plain HTTP was spoken to a port that speaks TLS.
+    #[error("this port speaks TLS; leave out --plain-http {host}")]
+    SpeaksTls {
+        /// The host.
+        host: Box<str>,
+    },
+    /// TLS was not even tried.
+    #[error(
+        "TLS is impossible, since this machine has no root certificates; install them \
+         (package ca-certificates), or name a file of them in SSL_CERT_FILE"
+    )]
+    NoRootCertificates,
+    /// No headers of an answer within the deadline.
+    #[error("no answer within {after:?}")]
+    NoAnswer {
+        /// The deadline.
+        after: Duration,
+    },
+    /// The connection broke before the answer was complete.
+    #[error("the connection broke after {received} bytes of the answer: {}", Causes(&**cause))]
+    Lost {
+        /// How much of the body had come.
+        received: u64,
+        /// Why.
+        cause: BoxError,
+    },
+    /// The server has certainly not processed the request.
+    #[error("{reason}")]
+    NotProcessed {
+        /// Why not.
+        reason: Unprocessed,
+    },
+    /// The connection ended before as many bytes had come as announced.
+    #[error("the answer ended after {received} of {expected} bytes")]
+    Truncated {
+        /// The announced length of the body.
+        expected: u64,
+        /// How much of it came.
+        received: u64,
+    },
+    /// The answer's body stopped coming.
+    #[error("nothing more came for {after:?}, after {received} bytes of the answer")]
+    Silent {
+        /// How long was waited.
+        after: Duration,
+        /// How much of the body had come.
+        received: u64,
+    },
+    /// The answer's body came below the least rate.
+    #[error("transfer too slow: {received} bytes in {} s (minimum {} KiB/s)", after.as_secs(), least >> 10)]
+    CameTooSlowly {
+        /// How much of the body came in that time.
+        received: u64,
+        /// How long was waited for it.
+        after: Duration,
+        /// The least rate, in bytes a second.
+        least: u64,
+    },
+    /// The registry took the content below the least rate.
+    #[error("transfer too slow: {sent} bytes sent in {} s (minimum {} KiB/s)", after.as_secs(), least >> 10)]
+    TakenTooSlowly {
+        /// How much of the content was taken in that time.
+        sent: u64,
+        /// How long was waited for it.
+        after: Duration,
+        /// The least rate, in bytes a second.
+        least: u64,
+    },
+    /// A body that is held in memory took too long in all.
+    #[error("the answer was not complete after {after:?}, with {received} bytes of it")]
+    TooSlow {
+        /// How long it was given.
+        after: Duration,
+        /// How much of the body had come.
+        received: u64,
+    },
+    /// The registry stopped taking the content, or did not answer once it had all of it.
+    #[error("no progress for {after:?}, after {sent} bytes were sent")]
+    Stalled {
+        /// How long was waited.
+        after: Duration,
+        /// How much of the content had been handed to the connection.
+        sent: u64,
+    },
+    /// An answer beyond a limit.
+    #[error("the answer is longer than {limit} bytes")]
+    TooLarge {
+        /// The limit.
+        limit: usize,
+    },
+    /// The content to be sent could not be had from the caller's stream.
+    #[error("the content broke off after {sent} bytes: {}", Causes(&**cause))]
+    Content {
+        /// How much of it had been handed to the connection.
+        sent: u64,
+        /// The error of the stream.
+        cause: Arc<dyn StdError + Send + Sync>,
+    },
+}
+
+impl TransportError {
+    /// What a failure before the headers of the response was.
+    pub(crate) fn before_headers(error: legacy::Error) -> Self {
+        let source = error.source();
+        // The TCP connector has an error type of its own; what is plain I/O comes from the handshake.
+        let in_handshake = source.and_then(|source| source.downcast_ref::<io::Error>());
+        // A connection that breaks meanwhile says nothing of TLS: it is what balancers do that change over.
+        let inner =
+            in_handshake.and_then(io::Error::get_ref).and_then(|inner| inner.downcast_ref());
+        let is_refused = |error: &io::Error| error.kind() == io::ErrorKind::InvalidData;
+        let is_tls = in_handshake.is_some_and(|error| is_refused(inner.unwrap_or(error)));
+        if let Some(NotPublic(address)) = not_public(&error) {
+            return Self::NotPublic { address };
+        }
+        if error.is_connect() && is_out_of_descriptors(&error) {
+            return Self::NoDescriptors { cause: error.into() };
+        }
+        if let Some(reason) = unprocessed(&error) {
+            return Self::NotProcessed { reason };
+        }
+        match (error.is_connect(), is_tls) {
+            (true, true) => Self::Tls { cause: error.into() },
+            (true, false) => Self::Connect { cause: error.into() },
+            (false, _) => Self::Lost { received: 0, cause: error.into() },
+        }
+    }
+
+    /// Whether TLS failed since the other side responded by something that is not TLS.
+    #[must_use]
+    pub fn is_not_tls(&self) -> bool {
+        matches!(self, Self::Tls { cause } if is_not_tls(&**cause))
+    }
+
+    /// Whether there was no exchange at all: the name, the connection, TLS, or silence until the deadline. Not so
+    /// where this machine is at fault, having too many files open.
+    #[must_use]
+    pub const fn is_unreachable(&self) -> bool {
+        matches!(
+            self,
+            Self::Connect { .. }
+                | Self::Tls { .. }
+                | Self::SpeaksPlain { .. }
+                | Self::SpeaksTls { .. }
+                | Self::NoRootCertificates
+                | Self::NoAnswer { .. }
+        )
+    }
+}
+
+/// Why TLS failed, in words where it is TLS's own error.
+struct TlsCause<'a>(&'a (dyn StdError + 'static));
+
+impl fmt::Display for TlsCause<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match tls_error(self.0) {
+            Some(error) => f.write_str(&wording::tls_fault(error)),
+            None => Causes(self.0).fmt(f),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What became of a request, as far as sending it again depends on it.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::TransportError;
+
+/// What became of a request, as far as asking again depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Happened {
+    /// The host says that it cannot take the request now, and perhaps for how long: 429, the code
+    /// `TOOMANYREQUESTS`, or 403 or 503 with `Retry-After`.
+    PushBack {
+        /// How long, if it says so.
+        retry_after: Option<Duration>,
+    },
+    /// An answer that may be another one a little later.
+    Failure {
+        /// How much later, if it says so.
+        retry_after: Option<Duration>,
+    },
+    /// There was no connection, so nothing was done.
+    NoConnection,
+    /// The server has certainly not processed it, and says so.
+    NotProcessed,
+    /// It was sent, and the answer did not come, or not all of it: it may have been done.
+    Broken,
+    /// Anything else: it is what it is.
+    Settled,
+}
+
+impl Happened {
+    /// What an answer is that was no success.
+    pub fn of_status(status: StatusCode, retry_after: Option<Duration>) -> Self {
+        match status.as_u16() {
+            _ if is_throttled(status, retry_after) => Self::PushBack { retry_after },
+            503 if retry_after.is_some() => Self::PushBack { retry_after },
+            // 499 and 520 to 524 are those of nginx and of Cloudflare for what is behind them.
+            408 | 499 | 500 | 502 | 503 | 504 | 520..=524 => Self::Failure { retry_after },
+            _ => Self::Settled,
+        }
+    }
+
+    /// What a broken exchange is.
+    #[must_use]
+    pub const fn of_transport(error: &TransportError) -> Self {
+        match error {
+            TransportError::Connect { .. } | TransportError::NoDescriptors { .. } => {
+                Self::NoConnection
+            }
+            TransportError::NotProcessed { .. } => Self::NotProcessed,
+            TransportError::NoAnswer { .. }
+            | TransportError::Lost { .. }
+            | TransportError::Truncated { .. }
+            | TransportError::Silent { .. }
+            | TransportError::TooSlow { .. }
+            | TransportError::Stalled { .. }
+            | TransportError::CameTooSlowly { .. }
+            | TransportError::TakenTooSlowly { .. } => Self::Broken,
+            _ => Self::Settled,
+        }
+    }
+}
+
+/// Whether a response means too many requests, as far as its headers show: 429, or 403 that says how long to wait
+/// (RFC 6585 §4; GitHub's secondary rate limits).
+#[must_use]
+pub fn is_throttled(status: StatusCode, retry_after: Option<Duration>) -> bool {
+    let says_when = status == StatusCode::FORBIDDEN && retry_after.is_some();
+    status == StatusCode::TOO_MANY_REQUESTS || says_when
+}

@@ -1,0 +1,44 @@
+//! Outbound HTTP: connection pool, TLS roots and client certificates, address guard, timeouts, request bodies with
+//! progress, and the decision whether a request is sent again.
+//!
+//! Not here: what a registry is, credentials, redirects, and the reading of responses. The crate imports nothing of
+//! ours but `wording`.
+//!
+//! Source: RFC 9110 (HTTP semantics), RFC 9112 (HTTP/1.1), RFC 9113 (HTTP/2), RFC 8446 (TLS 1.3).
+
+mod authority;
+mod causes;
+mod chance;
+mod content;
+mod error;
+mod foreign;
+mod guard;
+mod handshake;
+mod happened;
+mod pinned;
+mod pool;
+mod rate;
+mod retry;
+mod scheme;
+mod tls;
+mod tls_fault;
+mod unprocessed;
+mod url;
+
+pub use crate::{
+    authority::Authority,
+    causes::Causes,
+    chance::Chance,
+    content::{Content, OutgoingBody, Patience, Pieces, Progress},
+    error::{BoxError, TransportError},
+    foreign::ForeignText,
+    guard::{Guard, is_public},
+    happened::{Happened, is_throttled},
+    pool::{Pool, PoolSettings, Versions},
+    rate::{LEAST_RATE, LeastRate, Meter, RATE_WINDOW, TooSlow},
+    retry::{Budget, Next, Replay, Retries, SoFar, retry_after},
+    scheme::{Protocol, Protocols},
+    tls::{PemError, TlsSettings, native_roots},
+    unprocessed::Unprocessed,
+    url::{RedactedUrl, strip_user},
+};

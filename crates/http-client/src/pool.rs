@@ -1,0 +1,265 @@
+//! The pool of connections: HTTP/1.1 and HTTP/2, plain and over TLS.
+//!
+//! Not here: when plain HTTP is allowed, which the client decides.
+
+use std::{collections::HashSet, fmt, pin::pin, sync::Arc, time::Duration};
+
+use http::{Response, Uri};
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{
+        self,
+        connect::{HttpConnector, dns::GaiResolver},
+    },
+    rt::{TokioExecutor, TokioTimer},
+};
+use rustls::ClientConfig;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
+use tower_service::Service;
+use url::Url;
+
+use crate::{
+    TransportError,
+    content::{OutgoingBody, Progress},
+    guard::{Guard, NotPublic, PublicResolver, check_literal},
+    handshake::{BoundedHandshake, NotifyingTcp},
+    tls::TlsSettings,
+};
+
+/// Time for a connection to be made: five retransmissions of its first packet. A TLS handshake has as much: it is two
+/// round trips, and six tries of a port that stays silent end within about a minute.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections kept for later, for each host: as many as transfers run side by side.
+const IDLE_CONNECTIONS: usize = 32;
+/// How long they are kept: less than the usual balancer does (60 s and more).
+const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(50);
+/// How often a connection that is in use is asked whether the other side is still there.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// What is read at a time at most, in bytes: more makes nothing faster, and every piece that waits on its
+/// way somewhere has this size.
+const READ_BUFFER: usize = 128 << 10;
+/// What one HTTP/2 stream may send ahead of its reader: the bandwidth of 80 Mbit/s at 100 ms.
+const STREAM_WINDOW: u32 = 1 << 20;
+/// What all streams of a connection together may: enough that readers which pause (because a
+/// destination is slow) do not hold up the others.
+const CONNECTION_WINDOW: u32 = 32 << 20;
+
+/// Connections by one way of finding addresses.
+type Connections<R> = legacy::Client<Connector<R>, OutgoingBody>;
+/// Makes a connection: TCP, and TLS where the URL says so.
+type Connector<R> = BoundedHandshake<HttpsConnector<NotifyingTcp<HttpConnector<R>>>>;
+
+/// The versions of HTTP that a pool speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Versions {
+    /// HTTP/1.1, and HTTP/2 where the TLS handshake offers it.
+    #[default]
+    Negotiated,
+    /// HTTP/1.1 alone.
+    Http1,
+    /// HTTP/2 alone, without TLS too (prior knowledge, RFC 9113 §3.3).
+    Http2,
+}
+
+/// The settings of a [`Pool`].
+#[derive(Debug)]
+pub struct PoolSettings {
+    /// What TLS trusts and shows.
+    pub tls: TlsSettings,
+    /// How long a connection may take to be made, and as long its TLS handshake. Default: 10 s.
+    pub connect_timeout: Duration,
+    /// Hosts, without ports, that may be dialled although they are not public.
+    pub allowed: HashSet<String>,
+    /// The versions of HTTP. Default: negotiated.
+    pub versions: Versions,
+    /// Idle connections kept for each host. Default: 32.
+    pub idle_connections: usize,
+    /// How long they are kept. Default: 50 s.
+    pub idle_timeout: Duration,
+}
+
+impl PoolSettings {
+    /// The default settings with this TLS.
+    #[must_use]
+    pub fn new(tls: TlsSettings) -> Self {
+        Self {
+            tls,
+            connect_timeout: CONNECT_TIMEOUT,
+            allowed: HashSet::new(),
+            versions: Versions::default(),
+            idle_connections: IDLE_CONNECTIONS,
+            idle_timeout: IDLE_CONNECTION_TIMEOUT,
+        }
+    }
+}
+
+/// Connections to servers, kept for the next request.
+pub struct Pool {
+    open: Connections<GaiResolver>,
+    /// For hosts that a public one named.
+    public_only: Connections<PublicResolver>,
+    /// Hosts that may be dialled although they are not public.
+    allowed: Arc<HashSet<String>>,
+    /// Whether TLS can succeed at all.
+    has_roots: bool,
+}
+
+impl Pool {
+    /// A pool without connections yet.
+    #[must_use]
+    pub fn new(settings: PoolSettings) -> Self {
+        let builder = builder(&settings);
+        let PoolSettings { tls, connect_timeout, allowed, versions, .. } = settings;
+        let has_roots = tls.has_roots();
+        let tls = tls.client_config();
+        let allowed = Arc::new(allowed);
+        let public = HttpConnector::new_with_resolver(PublicResolver::new(Arc::clone(&allowed)));
+        let connect = Connect { tls, timeout: connect_timeout, versions };
+        let open = builder.build(connect.connector(HttpConnector::new()));
+        let public_only = builder.build(connect.connector(public));
+        Self { open, public_only, allowed, has_roots }
+    }
+
+    /// Whether TLS can succeed at all: there are root certificates.
+    #[must_use]
+    pub const fn has_roots(&self) -> bool {
+        self.has_roots
+    }
+
+    /// The URL as a request has it.
+    ///
+    /// # Errors
+    /// When no request can be sent there: TLS without root certificates, an address that is not public where it has
+    /// to be, or a URL that HTTP cannot carry.
+    pub fn target(&self, guard: Guard, url: &Url) -> Result<Uri, TransportError> {
+        if url.scheme() == "https" && !self.has_roots {
+            return Err(TransportError::NoRootCertificates);
+        }
+        let uri = url.as_str().parse().map_err(|cause| TransportError::BadUrl { cause })?;
+        if guard == Guard::PublicOnly {
+            check_literal(url, &self.allowed)
+                .map_err(|NotPublic(address)| TransportError::NotPublic { address })?;
+        }
+        Ok(uri)
+    }
+
+    /// Sends a request by the way that its target needs, and waits for the headers of the response, without a limit.
+    ///
+    /// # Errors
+    /// When there is no response.
+    pub async fn send(
+        &self,
+        guard: Guard,
+        request: http::Request<OutgoingBody>,
+    ) -> Result<Response<Incoming>, TransportError> {
+        self.request(guard, request).await.map_err(TransportError::before_headers)
+    }
+
+    /// The same, as long as the content makes progress.
+    ///
+    /// # Errors
+    /// When there is no response in time, or the content broke off.
+    pub async fn send_watched(
+        &self,
+        guard: Guard,
+        request: http::Request<OutgoingBody>,
+        progress: watch::Receiver<Progress>,
+    ) -> Result<Response<Incoming>, TransportError> {
+        headers_of(self.request(guard, request), progress).await
+    }
+
+    fn request(
+        &self,
+        guard: Guard,
+        request: http::Request<OutgoingBody>,
+    ) -> legacy::ResponseFuture {
+        match guard {
+            Guard::Open => self.open.request(request),
+            Guard::PublicOnly => self.public_only.request(request),
+        }
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pool")
+    }
+}
+
+/// How connections are made.
+struct Connect {
+    tls: ClientConfig,
+    timeout: Duration,
+    versions: Versions,
+}
+
+impl Connect {
+    fn connector<R>(&self, mut tcp: HttpConnector<R>) -> Connector<R>
+    where
+        HttpConnector<R>: Service<Uri>,
+    {
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_keepalive(Some(KEEP_ALIVE));
+        tcp.set_connect_timeout(Some(self.timeout));
+        let connector =
+            HttpsConnectorBuilder::new().with_tls_config(self.tls.clone()).https_or_http();
+        let connector = match self.versions {
+            Versions::Negotiated => {
+                connector.enable_all_versions().wrap_connector(NotifyingTcp(tcp))
+            }
+            Versions::Http1 => connector.enable_http1().wrap_connector(NotifyingTcp(tcp)),
+            Versions::Http2 => connector.enable_http2().wrap_connector(NotifyingTcp(tcp)),
+        };
+        BoundedHandshake::new(connector, self.timeout)
+    }
+}
+
+fn builder(settings: &PoolSettings) -> legacy::Builder {
+    let mut builder = legacy::Client::builder(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(settings.idle_timeout)
+        .pool_max_idle_per_host(settings.idle_connections)
+        .http1_max_buf_size(READ_BUFFER)
+        .http2_only(settings.versions == Versions::Http2)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .http2_initial_stream_window_size(STREAM_WINDOW)
+        .http2_initial_connection_window_size(CONNECTION_WINDOW);
+    builder
+}
+
+/// Waits for the headers of a response, as long as the content makes progress.
+async fn headers_of(
+    response: legacy::ResponseFuture,
+    mut progress: watch::Receiver<Progress>,
+) -> Result<Response<Incoming>, TransportError> {
+    let mut response = pin!(response);
+    loop {
+        let deadline = progress.borrow_and_update().deadline;
+        tokio::select! {
+            response = &mut response => {
+                let failure = progress.borrow().failure();
+                return match (failure, response) {
+                    (Some(failure), _) => Err(failure),
+                    (None, Ok(response)) => Ok(response),
+                    (None, Err(error)) => Err(TransportError::before_headers(error)),
+                };
+            }
+            () = passed(deadline) => return Err(progress.borrow().late()),
+            Ok(()) = progress.changed() => {}
+        }
+    }
+}
+
+async fn passed(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}

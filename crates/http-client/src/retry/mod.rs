@@ -1,0 +1,281 @@
+//! Whether a request is asked again, and after how long: a function of values alone.
+//!
+//! Not here: the waiting (the callers); the asking; what a host may be asked at all (`quota`).
+//!
+//! Source: RFC 9110 §9.2.2 (what may be repeated), §10.2.3 (`Retry-After`), §5.6.7 (dates); RFC 6585
+//! §4 (429). The table is "When it asks again" of `docs/http-client.md`.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, SystemTime},
+};
+
+use http::{HeaderMap, header};
+
+use crate::Happened;
+
+/// Tries of one request: with the waits below four seconds on the average, and eight at most, which
+/// outlasts a balancer that changes over.
+const TRIES: u32 = 8;
+/// What the longest wait after the first try is; it doubles with each. So short that a run in which one request in ten
+/// fails at random is not held up by the few that fail four times in a row: these wait for a second at most.
+const BASE: Duration = Duration::from_millis(60);
+/// How often a request that the server has not processed is sent again. A server that closes each connection after one
+/// request lets one of the 64 pass that are under way at a time, so that the last has its turn with some luck.
+const MAX_RESENDS: u32 = 200;
+/// The longest wait that doubling leads to: who waits longer may as well be told.
+const CAP: Duration = Duration::from_secs(30);
+/// The longest `Retry-After` that is obeyed: a date years ahead is a mistake.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5 * 60);
+/// How long push-back may go on: to give up earlier loses the work that is done.
+const PUSH_BACK: Duration = Duration::from_secs(15 * 60);
+/// The part of the base that a push-back after the first is waited for at least.
+const FIRST_PART: u32 = 2;
+/// What chance adds to a `Retry-After` at most, as a share of it: all that were refused hold the same
+/// one.
+const RETRY_AFTER_SPREAD: f64 = 0.1;
+
+/// How often and how long a client asks again.
+#[derive(Clone, Debug)]
+#[must_use = "they do nothing until they are given to a client"]
+pub struct Retries {
+    tries: u32,
+    base: Duration,
+    cap: Duration,
+    longest_retry_after: Duration,
+    push_back: Duration,
+}
+
+impl Default for Retries {
+    fn default() -> Self {
+        Self {
+            tries: TRIES,
+            base: BASE,
+            cap: CAP,
+            longest_retry_after: LONGEST_RETRY_AFTER,
+            push_back: PUSH_BACK,
+        }
+    }
+}
+
+impl Retries {
+    /// None: each request is asked once, whatever the answer.
+    pub fn none() -> Self {
+        Self { tries: 1, push_back: Duration::ZERO, ..Self::default() }
+    }
+
+    /// How often a request is asked, the first time included. Default: 8.
+    pub fn tries(mut self, tries: u32) -> Self {
+        self.tries = tries;
+        self
+    }
+
+    /// The longest wait after the first try, which doubles with each; half of it is the shortest after a second
+    /// push-back. Default: 60 ms.
+    pub fn base(mut self, base: Duration) -> Self {
+        self.base = base;
+        self
+    }
+
+    /// The longest wait of our own choosing. Default: 30 s.
+    pub fn cap(mut self, cap: Duration) -> Self {
+        self.cap = cap;
+        self
+    }
+
+    /// The longest `Retry-After` that is obeyed; of longer ones, so much. Default: 5 min.
+    pub fn longest_retry_after(mut self, longest: Duration) -> Self {
+        self.longest_retry_after = longest;
+        self
+    }
+
+    /// How long one request may be pushed back (429, or 403 or 503 with `Retry-After`), all waits included.
+    /// Default: 15 min.
+    pub fn push_back(mut self, in_all: Duration) -> Self {
+        self.push_back = in_all;
+        self
+    }
+
+    /// What is to be done after `happened`; `chance` is a number from 0 to 1.
+    pub fn next(&self, happened: Happened, replay: Replay, so_far: SoFar, chance: f64) -> Next {
+        let again = match happened {
+            Happened::Settled => false,
+            Happened::NotProcessed => replay != Replay::Never && so_far.resends < MAX_RESENDS,
+            Happened::PushBack { .. } | Happened::NoConnection => {
+                !matches!(replay, Replay::Once | Replay::Never)
+            }
+            Happened::Broken => matches!(replay, Replay::Always | Replay::UnlessAnswered),
+            Happened::Failure { .. } => matches!(replay, Replay::Always | Replay::UnlessDone),
+        };
+        match happened {
+            Happened::PushBack { retry_after } if again => {
+                let wait = self.push_back_wait(retry_after, so_far.push_backs, chance);
+                let ends = so_far.pushed_back_for.saturating_add(wait);
+                // Not `>`: without any patience even a wait of nothing is too long.
+                if ends >= self.push_back { Next::Answer } else { Next::PushedBack { wait } }
+            }
+            // Without any retries each request is sent once.
+            Happened::NotProcessed if again && self.tries > 1 => {
+                let wait = if so_far.resends == 0 { Duration::ZERO } else { self.base };
+                Next::Resend { wait: wait.mul_f64(chance) }
+            }
+            _ if !again || so_far.tries.saturating_add(1) >= self.tries => Next::Answer,
+            Happened::Failure { retry_after } => {
+                let asked = self.obeyed(retry_after).map(|after| spread(after, chance));
+                let own = self.doubled(so_far.tries).mul_f64(chance);
+                Next::Again { wait: asked.map_or(own, |asked| own.max(asked)) }
+            }
+            _ => Next::Again { wait: self.doubled(so_far.tries).mul_f64(chance) },
+        }
+    }
+
+    /// As much of a `Retry-After` as is obeyed.
+    pub fn obeyed(&self, retry_after: Option<Duration>) -> Option<Duration> {
+        retry_after.map(|after| after.min(self.longest_retry_after))
+    }
+
+    /// A `Retry-After` is never less than the base: a date may be a few milliseconds ahead. Without one, up to the doubled wait at random, by push-backs, since they are no tries; and
+    /// from the second on a part of the base besides: a request that was refused once may be one of a few.
+    fn push_back_wait(&self, retry_after: Option<Duration>, before: u32, chance: f64) -> Duration {
+        match self.obeyed(retry_after) {
+            Some(after) => spread(after.max(self.base), chance),
+            None => {
+                let least = if before == 0 { Duration::ZERO } else { self.base / FIRST_PART };
+                least + self.doubled(before).mul_f64(chance)
+            }
+        }
+    }
+
+    /// The longest wait after so many that came before.
+    fn doubled(&self, before: u32) -> Duration {
+        self.base.saturating_mul(2_u32.saturating_pow(before)).min(self.cap)
+    }
+}
+
+fn spread(wait: Duration, chance: f64) -> Duration {
+    wait.mul_f64(1.0 + RETRY_AFTER_SPREAD * chance)
+}
+
+/// Whether a request may be sent twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replay {
+    /// It may: GET, HEAD, PUT, DELETE, and a POST that begins an upload.
+    Always,
+    /// Not if it may have been done: a conditional PUT would then refuse itself.
+    UnlessDone,
+    /// Not if it may have reached the registry, but for push-back: what it relies on is to be read again first.
+    UnlessSent,
+    /// Not after a response, whatever it says: another request follows then (HEAD that GET confirms).
+    UnlessAnswered,
+    /// Only if it was not processed: the caller does something else if it fails.
+    Once,
+    /// It cannot be: its content is a stream that has been begun.
+    Never,
+}
+
+/// What came before the answer that is decided on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SoFar {
+    /// How many tries had failed; push-backs are none.
+    pub tries: u32,
+    /// How many push-backs there were.
+    pub push_backs: u32,
+    /// How often it was not processed.
+    pub resends: u32,
+    /// How long ago the first push-back was.
+    pub pushed_back_for: Duration,
+}
+
+impl SoFar {
+    /// Counts what was decided on.
+    pub fn count(&mut self, next: Next) {
+        match next {
+            Next::Answer => {}
+            Next::Again { .. } => self.tries += 1,
+            Next::PushedBack { .. } => self.push_backs += 1,
+            Next::Resend { .. } => self.resends += 1,
+        }
+    }
+}
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// What happened is the answer.
+    Answer,
+    /// Ask again after `wait`, if the host's [`Budget`] allows it.
+    Again {
+        /// How long to wait.
+        wait: Duration,
+    },
+    /// Ask again after `wait`, since it was not processed; the budget is not asked.
+    Resend {
+        /// How long to wait.
+        wait: Duration,
+    },
+    /// Ask again after `wait`; the budget is not asked.
+    PushedBack {
+        /// How long to wait.
+        wait: Duration,
+    },
+}
+
+/// What `Retry-After` says, from `now` on: seconds or a date. Zero and a date that has passed name no wait, so the
+/// response is as one without; what cannot be read is nothing.
+pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More than the type holds is still a number: longer than is ever obeyed.
+        return some_wait(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    some_wait(date.duration_since(now).unwrap_or_default())
+}
+
+fn some_wait(wait: Duration) -> Option<Duration> {
+    Some(wait).filter(|wait| !wait.is_zero())
+}
+
+/// How many requests pay for one retry: so an outage adds a fifth to the load, and a host that fails one
+/// request in ten at random is not given up.
+const REQUESTS_FOR_A_RETRY: u64 = 5;
+/// Retries at the beginning, when nothing was asked yet: one bad second of a small run.
+const FIRST_RETRIES: u64 = 20;
+/// The most that is saved up: each of the 64 that are under way may use its seven once. Otherwise a
+/// long good time would allow a storm after it.
+const MOST_RETRIES: u64 = 64 * 7;
+
+/// What a host may still be asked again, in shares of a retry.
+#[derive(Debug)]
+pub struct Budget(AtomicU64);
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self(AtomicU64::new(FIRST_RETRIES * REQUESTS_FOR_A_RETRY))
+    }
+}
+
+impl Budget {
+    /// Counts a request, which is not a retry.
+    pub fn asked(&self) {
+        self.change(|shares| (shares < MOST_RETRIES * REQUESTS_FOR_A_RETRY).then_some(shares + 1));
+    }
+
+    /// Whether a request may be asked again; if so, that is spent.
+    pub fn may_retry(&self) -> bool {
+        self.change(|shares| shares.checked_sub(REQUESTS_FOR_A_RETRY))
+    }
+
+    /// The same for a retry by another request, which is counted as one by itself: so that it pays for nothing.
+    pub fn may_confirm(&self) -> bool {
+        self.change(|shares| shares.checked_sub(REQUESTS_FOR_A_RETRY + 1))
+    }
+
+    /// Whether there was a change. The number stands for itself, so its order does not matter.
+    fn change(&self, change: impl FnMut(u64) -> Option<u64>) -> bool {
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests;

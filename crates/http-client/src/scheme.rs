@@ -1,0 +1,258 @@
+//! Which protocol a host speaks: TLS, unless it is named for plain HTTP. A host on loopback is
+//! probed, by a TLS handshake that is not completed; no other host ever falls back to plain HTTP.
+//!
+//! Silence, or a closed connection, is no proof of plain HTTP: a TLS server may be slow, or behind a tunnel
+//! whose other end is down. Then an anonymous HTTP request has to get an HTTP response, before anything that
+//! may carry credentials is sent without TLS.
+//!
+//! Source: RFC 8446 §5.1 (a TLS server responds by a record: a handshake message or an alert); RFC 9112 §4
+//! (an HTTP response begins with its version and status).
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use http::StatusCode;
+use rustls::{ClientConfig, ClientConnection, pki_types::ServerName};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    sync::OnceCell,
+    time::{Instant, timeout},
+};
+
+use crate::Authority;
+
+/// How long a probe takes at most. It stays on this machine; a plain server may wait for the end of a line.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the response to an HTTP request is waited for, where a TLS `ClientHello` got none. Registries take
+/// well under a second for `/v2/`.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a host that responded to neither counts as one of TLS: one that was about to start is found soon,
+/// and not every request waits for a probe.
+const ASSUMED_FOR: Duration = Duration::from_secs(30);
+/// How much of an HTTP response is read: `HTTP/1.1 200`.
+const STATUS_BYTES: usize = 12;
+/// How many probed hosts are remembered: more ports of this machine than a run uses. Beyond, all are forgotten.
+const MAX_PROBED: usize = 1024;
+/// The port of a host that names none, with TLS.
+const HTTPS_PORT: u16 = 443;
+/// The types of the records by which a TLS server responds to a `ClientHello`.
+const ALERT: u8 = 21;
+const HANDSHAKE: u8 = 22;
+
+/// What a host speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP over TLS.
+    Tls,
+    /// HTTP without TLS.
+    Plain,
+}
+
+impl Protocol {
+    /// The scheme of its URLs.
+    pub const fn scheme(self) -> &'static str {
+        match self {
+            Self::Tls => "https",
+            Self::Plain => "http",
+        }
+    }
+}
+
+/// What a probe found.
+#[derive(Clone, Copy, Debug)]
+enum Finding {
+    /// The host responded as this protocol requires.
+    Certain(Protocol),
+    /// It responded as neither, and counts as one of TLS until then.
+    Assumed { until: Instant },
+}
+
+impl Finding {
+    const fn protocol(self) -> Protocol {
+        match self {
+            Self::Certain(protocol) => protocol,
+            Self::Assumed { .. } => Protocol::Tls,
+        }
+    }
+
+    fn is_over(self) -> bool {
+        matches!(self, Self::Assumed { until } if Instant::now() >= until)
+    }
+}
+
+/// The protocols of hosts.
+#[derive(Debug)]
+pub struct Protocols {
+    plain: HashSet<Authority>,
+    tls: HashSet<Authority>,
+    /// What is requested of a host that shows nothing by its response to a TLS handshake.
+    path: &'static str,
+    probed: Mutex<HashMap<Authority, Arc<OnceCell<Finding>>>>,
+}
+
+impl Protocols {
+    /// `plain` hosts are not asked for TLS, and `tls` ones for nothing else. A probe by HTTP requests `path`, which
+    /// begins with a slash.
+    #[must_use]
+    pub fn new(plain: HashSet<Authority>, tls: HashSet<Authority>, path: &'static str) -> Self {
+        Self { plain, tls, path, probed: Mutex::default() }
+    }
+
+    /// What a host speaks; nothing where a probe has to tell.
+    pub fn known(&self, host: &Authority) -> Option<Protocol> {
+        if self.tls.contains(host) {
+            Some(Protocol::Tls)
+        } else if self.is_named_plain(host) {
+            Some(Protocol::Plain)
+        } else if host.is_loopback() {
+            self.cell(host).get().map(|finding| finding.protocol())
+        } else {
+            Some(Protocol::Tls)
+        }
+    }
+
+    /// Whether the host was named for plain HTTP.
+    pub fn is_named_plain(&self, host: &Authority) -> bool {
+        self.plain.contains(host)
+    }
+
+    /// What a host on this machine speaks, by one probe for all that want to know; nothing where there is no
+    /// connection.
+    pub async fn probed(&self, host: &Authority) -> Option<Protocol> {
+        let cell = self.cell(host);
+        let found = cell.get_or_try_init(|| async { self.probe(host).await.ok_or(()) }).await;
+        found.ok().map(|finding| finding.protocol())
+    }
+
+    async fn probe(&self, host: &Authority) -> Option<Finding> {
+        match hello(host).await? {
+            Response::Of(protocol) => Some(Finding::Certain(protocol)),
+            // Plain HTTP is what it gets in any case: nothing depends on a wrong guess.
+            Response::Other if self.is_named_plain(host) => Some(Finding::Certain(Protocol::Plain)),
+            Response::Other => Some(match request(host, self.path).await {
+                Some(Response::Of(protocol)) => Finding::Certain(protocol),
+                Some(Response::Other) | None => {
+                    Finding::Assumed { until: Instant::now() + ASSUMED_FOR }
+                }
+            }),
+        }
+    }
+
+    fn cell(&self, host: &Authority) -> Arc<OnceCell<Finding>> {
+        let mut probed = self.probed.lock().unwrap_or_else(PoisonError::into_inner);
+        if probed.len() >= MAX_PROBED && !probed.contains_key(host) {
+            probed.clear();
+        }
+        if probed.get(host).and_then(|cell| cell.get()).is_some_and(|found| found.is_over()) {
+            probed.remove(host);
+        }
+        Arc::clone(probed.entry(host.clone()).or_default())
+    }
+}
+
+/// What the response to a probe shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Response {
+    /// That the host speaks this protocol.
+    Of(Protocol),
+    /// Nothing: there was none, or one that servers of both protocols send.
+    Other,
+}
+
+/// Begins a TLS handshake, and looks at the first byte of the response. Nothing where there is no connection.
+async fn hello(host: &Authority) -> Option<Response> {
+    let received = sent(host, &client_hello(host)?, 1, PROBE_TIMEOUT).await?;
+    Some(match received.first() {
+        Some(&(ALERT | HANDSHAKE)) => Response::Of(Protocol::Tls),
+        Some(_) => Response::Of(Protocol::Plain),
+        None => Response::Other,
+    })
+}
+
+/// Sends an anonymous HTTP request, and looks at the beginning of the response.
+async fn request(host: &Authority, path: &str) -> Option<Response> {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    let received = sent(host, request.as_bytes(), STATUS_BYTES, CONFIRM_TIMEOUT).await?;
+    Some(response_to_request(&received))
+}
+
+/// What the first bytes of the response to a correct HTTP request show. TLS servers respond by an alert; or in
+/// plain HTTP, that this is a bad request (Go's, nginx, Apache), or where to find HTTPS.
+fn response_to_request(received: &[u8]) -> Response {
+    if let Some(&(ALERT | HANDSHAKE)) = received.first() {
+        return Response::Of(Protocol::Tls);
+    }
+    let status = match received {
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', _, b' ', status @ ..] => {
+            StatusCode::from_bytes(status).ok()
+        }
+        _ => None,
+    };
+    let is_of_both = |status: StatusCode| {
+        let is_refusal = [StatusCode::BAD_REQUEST, StatusCode::UPGRADE_REQUIRED].contains(&status);
+        is_refusal || status.is_redirection() || status.is_informational()
+    };
+    match status {
+        Some(status) if !is_of_both(status) => Response::Of(Protocol::Plain),
+        Some(_) | None => Response::Other,
+    }
+}
+
+/// Sends these bytes over a connection of its own, and reads so many at most. Nothing where there is no
+/// connection; no bytes where there is no response in time.
+async fn sent(host: &Authority, bytes: &[u8], most: usize, limit: Duration) -> Option<Vec<u8>> {
+    let address = (host.name(), host.port().unwrap_or(HTTPS_PORT));
+    let mut stream = timeout(PROBE_TIMEOUT, TcpStream::connect(address)).await.ok()?.ok()?;
+    let mut received = Vec::with_capacity(most);
+    let response = async {
+        stream.write_all(bytes).await?;
+        (&mut stream).take(most as u64).read_to_end(&mut received).await
+    };
+    // Where it breaks or takes too long, what came before counts.
+    let _ = timeout(limit, response).await;
+    Some(received)
+}
+
+/// The first message of a TLS client to the host. Nothing is trusted, since nothing follows.
+fn client_hello(host: &Authority) -> Option<Vec<u8>> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .ok()?
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    let name = ServerName::try_from(host.name().to_owned()).ok()?;
+    let mut connection = ClientConnection::new(Arc::new(config), name).ok()?;
+    let mut hello = Vec::new();
+    connection.write_tls(&mut hello).ok()?;
+    Some(hello)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_http_response_that_no_tls_server_sends_is_proof_of_plain_http() {
+        let (plain, tls) = (Response::Of(Protocol::Plain), Response::Of(Protocol::Tls));
+        for (received, shown) in [
+            (&b"HTTP/1.1 200"[..], plain),
+            (b"HTTP/1.0 401", plain),
+            (b"HTTP/1.1 404", plain),
+            (b"HTTP/1.1 503", plain),
+            (b"HTTP/1.0 400", Response::Other),
+            (b"HTTP/1.1 308", Response::Other),
+            (b"HTTP/1.1 426", Response::Other),
+            (b"HTTP/1.1 20", Response::Other),
+            (b"SSH-2.0-Open", Response::Other),
+            (b"", Response::Other),
+            (b"\x15\x03\x01\x00\x02\x02\x16", tls),
+        ] {
+            assert_eq!(response_to_request(received), shown, "{received:?}");
+        }
+    }
+}

@@ -1,9 +1,0 @@
-//! "Where credentials come from" of `docs/registry-client.md`, through the public edge: files in a temporary
-//! directory, helpers that are shell scripts, and servers that answer as Google's do.
-
-#![expect(clippy::expect_used, reason = "a panic here is a failed test")]
-
-mod files;
-mod google;
-mod helpers;
-mod support;
