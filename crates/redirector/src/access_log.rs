@@ -2,17 +2,23 @@
 
 use std::net::IpAddr;
 
-use http::{Method, Uri, header};
+use http::{Method, Request, Uri, header};
 
 use crate::response::FrontResponse;
 
 /// The request of a log event.
 pub(crate) struct AccessRecord {
-    pub(crate) peer: IpAddr,
+    peer: IpAddr,
     /// The client behind the peer, if its address could be found.
-    pub(crate) client: Option<IpAddr>,
-    pub(crate) method: Method,
-    pub(crate) uri: Uri,
+    client: Option<IpAddr>,
+    method: Method,
+    uri: Uri,
+}
+
+impl AccessRecord {
+    pub(crate) fn new<B>(peer: IpAddr, client: Option<IpAddr>, request: &Request<B>) -> Self {
+        Self { peer, client, method: request.method().clone(), uri: request.uri().clone() }
+    }
 }
 
 /// The response, and a log event once it is there.

@@ -3,14 +3,17 @@
 
 use std::{fmt, net::IpAddr};
 
+use cloud_ranges::LocationId;
 use http::Method;
 
 use crate::{
-    choose::Nearest,
+    client::Client,
     front::Front,
     hint::{bad_digest, hint},
+    plan::{Candidates, Plan, Reason, StoreCandidates, decide},
     response,
-    route::{Blob, Reference, RequestError, Route, Tail, route},
+    route::{Reference, RequestError, Route, route},
+    snapshot::Snapshot,
 };
 
 /// What the front would do with a request, and why. Its text is for people: a line a step.
@@ -39,15 +42,38 @@ impl fmt::Display for Explanation {
 }
 
 impl Front {
-    /// What becomes of `GET path` (with a query, if it has one) from a client at `client`.
+    /// What happens to `GET path` (with a query, if it has one) from a client at `client`: the decision that the
+    /// handler would execute.
     #[must_use]
     pub fn explain(&self, client: IpAddr, path: &str) -> Explanation {
-        let mut explanation = Explanation { lines: Vec::new(), is_error: false };
-        let (path, query) = match path.split_once('?') {
+        let snapshot = self.snapshot();
+        let (text, query) = match path.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (path, None),
         };
-        explanation.explain(self, client.to_canonical(), (path, route(&Method::GET, path, query)));
+        let address = client.to_canonical();
+        let client = Client::at(&snapshot, address);
+        let route = route(&Method::GET, text, query);
+        let mut explanation = Explanation { lines: Vec::new(), is_error: false };
+        explanation.line("request", subject(&route));
+        let page_field = match &route {
+            Route::Info => Some("info_url"),
+            Route::Privacy => Some("privacy_url"),
+            _ => None,
+        };
+        match decide(&snapshot, &client, route) {
+            Plan::ApiVersion => explanation.line("response", "200, this is a registry"),
+            Plan::Page { location, .. } => {
+                explanation.line("response", format!("307 to {}", location.to_str().unwrap_or("")));
+            }
+            Plan::Reject(error) => match page_field {
+                Some(field) => explanation.missing_page(field),
+                None => explanation.rejected(text, &error),
+            },
+            Plan::Redirect(candidates) => {
+                explanation.redirect(&snapshot, address, client.location, &candidates);
+            }
+        }
         explanation
     }
 }
@@ -57,60 +83,13 @@ impl Explanation {
         self.lines.push((label, text.into()));
     }
 
-    fn explain(&mut self, front: &Front, client: IpAddr, (text, route): (&str, Route<'_>)) {
-        match route {
-            Route::Info => self.page("the information page", "info_url", front.info.as_ref()),
-            Route::Privacy => self.page("the privacy page", "privacy_url", front.privacy.as_ref()),
-            Route::Ping => {
-                self.line("request", "the version check");
-                self.line("response", "200, this is a registry");
-            }
-            Route::Manifest(tail, Reference::Tag) => {
-                self.upstream(front, "a manifest by tag", tail);
-            }
-            Route::Manifest(tail, Reference::Digest(_)) => {
-                self.upstream(front, "a manifest by digest", tail);
-            }
-            Route::Tags(tail) => self.upstream(front, "the tags of a repository", tail),
-            Route::Manifest(tail, Reference::AttachmentTag) => {
-                self.canonical(
-                    front,
-                    "a signature, attestation, bill of materials or index of referrers by tag",
-                    tail,
-                );
-            }
-            Route::Referrers(tail) => self.canonical(front, "the referrers of a digest", tail),
-            Route::Blob(tail, blob) => self.blob(front, client, tail, &blob),
-            Route::Rejected(refusal) => self.refused(text, &refusal),
-        }
+    fn missing_page(&mut self, field: &str) {
+        self.is_error = true;
+        self.line("response", format!("404, no `{field}` is configured"));
     }
 
-    fn page(&mut self, what: &str, field: &str, url: Option<&http::HeaderValue>) {
-        self.line("request", what);
-        match url.and_then(|url| url.to_str().ok()) {
-            Some(url) => self.line("response", format!("307 to {url}")),
-            None => {
-                self.is_error = true;
-                self.line("response", format!("404, no `{field}` is configured"));
-            }
-        }
-    }
-
-    fn upstream(&mut self, front: &Front, what: &str, tail: Tail<'_>) {
-        self.line("request", what);
-        self.line("decided by", "the path alone: everything but blobs goes to the upstream");
-        self.line("response", format!("307 to {}", front.upstream.url(tail)));
-    }
-
-    fn canonical(&mut self, front: &Front, what: &str, tail: Tail<'_>) {
-        self.line("request", what);
-        self.line("decided by", "the path alone: referrers go to the canonical upstream");
-        self.line("response", format!("307 to {}", front.canonical.url(tail)));
-    }
-
-    fn refused(&mut self, text: &str, refusal: &RequestError) {
-        let status = response::status(refusal);
-        self.line("request", subject(refusal));
+    fn rejected(&mut self, text: &str, error: &RequestError) {
+        let status = response::status(error);
         if let Some((digest, error)) = bad_digest(text) {
             self.line("hint", format!("`{digest}` is not a digest: {error}"));
         } else if let Some(hint) = hint(text) {
@@ -120,51 +99,107 @@ impl Explanation {
             self.line("hint", format!("give the path of a request, such as {path}"));
         }
         self.is_error = true;
-        self.line("response", format!("{status}, {}: {refusal}", refusal.code()));
+        self.line("response", format!("{status}, {}: {error}", error.code()));
     }
 
-    fn blob(&mut self, front: &Front, client: IpAddr, tail: Tail<'_>, blob: &Blob<'_>) {
-        self.line("request", format!("blob {}", blob.text()));
-        self.line("client", format!("{client}, as given (in production: {})", front.client_ip));
-        let location = match front.ranges.matched(client) {
-            Some(matched) => {
-                self.line("matched", matched.prefix.to_string());
-                self.line("location", front.ranges.location(matched.location).to_string());
-                Some(matched.location)
+    fn redirect(
+        &mut self,
+        snapshot: &Snapshot,
+        address: IpAddr,
+        location: Option<LocationId>,
+        candidates: &Candidates<'_, '_>,
+    ) {
+        if candidates.reason.is_by_location() {
+            self.client(snapshot, address, location);
+        }
+        let far = candidates.upstream.url(candidates.tail);
+        let response = match candidates.reason {
+            Reason::NotABlob => {
+                self.line(
+                    "decided by",
+                    "the path alone: everything but blobs goes to the upstream",
+                );
+                return self.line("response", format!("307 to {far}"));
             }
-            None => {
-                let prefixes = wording::counted(front.ranges.len() as u64, "prefix");
-                self.line("matched", format!("none ({prefixes} loaded)"));
-                self.line("location", "unknown");
-                None
+            Reason::Attachment => {
+                self.line("decided by", "the path alone: referrers go to the canonical upstream");
+                return self.line("response", format!("307 to {far}"));
+            }
+            Reason::KeptUpstream => {
+                "307 to the upstream: the cloud is in `keep_upstream`".to_owned()
+            }
+            Reason::NoStore => "307 to the upstream: no store serves this location".to_owned(),
+            Reason::Nearest => format!(
+                "307 to {} if it has the blob, otherwise to the upstream (`explain` does not check)",
+                names(candidates)
+            ),
+        };
+        self.candidates(candidates, &far);
+        self.line("response", response);
+    }
+
+    fn client(&mut self, snapshot: &Snapshot, address: IpAddr, location: Option<LocationId>) {
+        let policy = &snapshot.client_ip;
+        self.line("client", format!("{address}, as given (in production: {policy})"));
+        let (matched, location) = match (snapshot.ranges.matched(address), location) {
+            (Some(matched), Some(location)) => {
+                (matched.prefix.to_string(), snapshot.ranges.location(location).to_string())
+            }
+            _ => {
+                let prefixes = wording::counted(snapshot.ranges.len() as u64, "prefix");
+                (format!("none ({prefixes} loaded)"), "unknown".to_owned())
             }
         };
-        let far = front.upstream.url(tail);
-        match front.choices.nearest(location) {
-            Nearest::KeptUpstream => {
-                self.line("candidates", format!("upstream {far}"));
-                self.line("response", "307 to the upstream: the cloud is in `keep_upstream`");
-            }
-            Nearest::NoStore => {
-                self.line("candidates", format!("upstream {far}"));
-                self.line("response", "307 to the upstream: no store serves this location");
-            }
-            Nearest::Store(id) => {
-                let store = &front.config.stores[id.index()].name;
-                self.line("candidates", format!("1. store {store} {}", front.store(id).url(blob)));
-                self.line("", format!("2. upstream {far}"));
-                let response = format!(
-                    "307 to store {store} if it has the blob, otherwise to the upstream (`explain` does not check)"
-                );
-                self.line("response", response);
-            }
+        self.line("matched", matched);
+        self.line("location", location);
+    }
+
+    fn candidates(&mut self, candidates: &Candidates<'_, '_>, far: &str) {
+        let StoreCandidates::Blob(blob, stores) = candidates.stores else {
+            return self.line("candidates", format!("upstream {far}"));
+        };
+        let mut label = "candidates";
+        for (at, store) in stores.iter().enumerate() {
+            let url = store.base().url(&blob);
+            self.line(label, format!("{}. store {} {url}", at + 1, store.name()));
+            label = "";
+        }
+        self.line(label, format!("{}. upstream {far}", stores.len() + 1));
+    }
+}
+
+fn names(candidates: &Candidates<'_, '_>) -> String {
+    match candidates.stores {
+        StoreCandidates::None => String::new(),
+        StoreCandidates::Blob(_, stores) => {
+            let names: Vec<_> = stores.iter().map(|it| format!("store {}", it.name())).collect();
+            names.join(", ")
         }
     }
 }
 
+/// What a request is for.
+fn subject(route: &Route<'_>) -> String {
+    let subject = match route {
+        Route::Info => "the information page",
+        Route::Privacy => "the privacy page",
+        Route::Ping => "the version check",
+        Route::Manifest(_, Reference::Tag) => "a manifest by tag",
+        Route::Manifest(_, Reference::Digest(_)) => "a manifest by digest",
+        Route::Manifest(_, Reference::AttachmentTag) => {
+            "a signature, attestation, bill of materials or index of referrers by tag"
+        }
+        Route::Tags(_) => "the tags of a repository",
+        Route::Referrers(_) => "the referrers of a digest",
+        Route::Blob(_, blob) => return format!("blob {}", blob.text()),
+        Route::Rejected(error) => rejected_subject(error),
+    };
+    subject.to_owned()
+}
+
 /// What a rejected request is for.
-const fn subject(refusal: &RequestError) -> &'static str {
-    match refusal {
+const fn rejected_subject(error: &RequestError) -> &'static str {
+    match error {
         RequestError::Name(_) => "something of a repository whose name is invalid",
         RequestError::Digest(_) => "something by an invalid digest",
         RequestError::Tag(_) => "a manifest by an invalid tag",

@@ -1,49 +1,40 @@
-//! The front, put together once from configuration and ranges; nothing in it changes afterwards but
-//! what is remembered and counted.
+//! The front: the snapshot in effect, and what outlives it: the cached presence of blobs, the stores and
+//! the metrics.
 
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
 
+use arc_swap::{ArcSwap, Guard};
 use cloud_ranges::Ranges;
-use http::HeaderValue;
-use http_server::ClientIp;
-use url::Url;
 
 use crate::{
-    choose::{Choices, StoreId},
     clock::Clock,
     config::Config,
-    metrics::{Metrics, Target},
+    metrics::Metrics,
     outbound::{self, Authorities},
     presence::StorePresence,
-    redirect::{StoreBase, UpstreamBase},
-    response::ResponseKind,
+    snapshot::Snapshot,
+    store::StoreTable,
 };
 
 /// Decides where each request finds its content. Cheap to share, not to make.
 pub struct Front {
-    pub(crate) config: Config,
-    pub(crate) client_ip: ClientIp,
-    pub(crate) ranges: Ranges,
-    pub(crate) choices: Choices,
-    pub(crate) upstream: UpstreamBase,
-    pub(crate) canonical: UpstreamBase,
-    pub(crate) info: Option<HeaderValue>,
-    pub(crate) privacy: Option<HeaderValue>,
+    /// Swapped as a whole: a request sees one configuration from its start to its decision.
+    snapshot: ArcSwap<Snapshot>,
+    stores: Mutex<StoreTable>,
     pub(crate) presence: Arc<StorePresence>,
     pub(crate) clock: Arc<Clock>,
     pub(crate) metrics: Metrics,
-    stores: Box<[StoreBase]>,
     draining: AtomicBool,
 }
 
 impl Front {
-    /// A front that knows these ranges, and nothing yet of what the stores hold.
+    /// A front with these ranges, and nothing cached.
     #[must_use]
     pub fn new(config: Config, ranges: Ranges) -> Self {
         let (outbound, authorities) = outbound::client();
@@ -54,28 +45,44 @@ impl Front {
             );
         }
         let clock = Arc::new(Clock::start());
-        let names = config.stores.iter().map(|store| store.name.as_str());
-        let metrics = Metrics::new(names, ranges.len());
-        let presence = StorePresence::new(&config, outbound, Arc::clone(&clock), &metrics);
+        let metrics = Metrics::new();
+        metrics.set_prefixes(ranges.len());
+        let presence = StorePresence::new(&config.presence, outbound, Arc::clone(&clock), &metrics);
+        let mut stores = StoreTable::default();
+        let runtime_stores = stores.update(&config.stores, &metrics);
         Self {
-            client_ip: config.client_ip(),
-            choices: Choices::new(&config, &ranges),
-            upstream: UpstreamBase::new(&config.upstream),
-            canonical: UpstreamBase::new(&config.canonical_upstream),
-            info: config.info_url.as_ref().and_then(header_value),
-            privacy: config.privacy_url.as_ref().and_then(header_value),
-            stores: config.stores.iter().map(StoreBase::new).collect(),
+            snapshot: ArcSwap::from_pointee(Snapshot::new(config, ranges, runtime_stores)),
+            stores: Mutex::new(stores),
             presence: Arc::new(presence),
-            draining: AtomicBool::new(false),
-            config,
-            ranges,
             clock,
             metrics,
+            draining: AtomicBool::new(false),
         }
     }
 
-    pub(crate) fn store(&self, id: StoreId) -> &StoreBase {
-        &self.stores[id.index()]
+    /// Replaces configuration and ranges for the requests from now on. Stores that stay keep their cached
+    /// results and their health. Not replaced, since they are fixed at start: `listen`, `admin`, `presence`,
+    /// and which peers have no connection limit.
+    pub fn update(&self, config: Config, ranges: Ranges) {
+        // Nothing that is done under the lock can leave the table half changed.
+        let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        let runtime_stores = stores.update(&config.stores, &self.metrics);
+        self.metrics.set_prefixes(ranges.len());
+        self.snapshot.store(Arc::new(Snapshot::new(config, ranges, runtime_stores)));
+    }
+
+    /// The state in effect. It takes no lock.
+    pub(crate) fn snapshot(&self) -> Guard<Arc<Snapshot>> {
+        self.snapshot.load()
+    }
+
+    /// The name and the number of each store, in the order of the configuration. The number is the store's
+    /// identity in the cache; it does not depend on that order.
+    #[must_use]
+    pub fn store_ids(&self) -> Vec<(String, u32)> {
+        let snapshot = self.snapshot();
+        let stores = snapshot.stores().iter();
+        stores.map(|store| (store.name().to_owned(), store.id().number())).collect()
     }
 
     /// From now on this front is about to end.
@@ -91,21 +98,10 @@ impl Front {
     pub(crate) fn metrics_text(&self) -> String {
         self.metrics.text(self.presence.len())
     }
-
-    /// The 307 to `target`, counted.
-    pub(crate) fn send(&self, target: Target, url: String, digest: Option<&str>) -> ResponseKind {
-        self.metrics.redirects(target).inc();
-        ResponseKind::redirect(url, digest)
-    }
-}
-
-/// A URL is ASCII without control characters, so it is a header value.
-fn header_value(url: &Url) -> Option<HeaderValue> {
-    HeaderValue::from_str(url.as_str()).ok()
 }
 
 impl fmt::Debug for Front {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Front").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("Front").field("config", &self.snapshot().config).finish_non_exhaustive()
     }
 }

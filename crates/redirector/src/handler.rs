@@ -1,5 +1,5 @@
 //! From a request to its response: the flow of the front, one line a step. Everything is decided at
-//! once and without waiting, unless a store has to be asked.
+//! once and without waiting, unless a store must be probed.
 
 use std::{
     mem,
@@ -11,25 +11,25 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, Either};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body_util::Full;
-use http_server::{Malformed, UnknownClient};
+use http_server::Malformed;
 
 use crate::{
     access_log::{AccessRecord, logged},
-    choose::Nearest,
+    client::Client,
     front::Front,
     metrics::Target,
+    plan::{Candidates, Plan, StoreCandidates, decide},
     presence::{Presence, PresenceKey},
     response::{FrontResponse, ResponseKind, respond},
-    route::{Blob, Reference, RequestError, Route, Tail, route},
+    route::{Blob, RequestError, Route, route},
+    store::Store,
 };
 
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-
 impl Front {
-    /// Answers one request that came from `peer`: what [`serve`](crate::serve) does for each, without
-    /// the network. It needs a tokio runtime, since a store may have to be asked.
+    /// Responds to one request that came from `peer`: what [`serve`](crate::serve) does for each, without
+    /// the network. It needs a tokio runtime, since a store may have to be probed.
     pub async fn respond<B>(
         self: &Arc<Self>,
         peer: IpAddr,
@@ -57,120 +57,120 @@ impl Future for ResponseFuture {
     }
 }
 
-/// Answers a request that came from `peer`.
+/// Responds to a request that came from `peer`.
 pub(crate) fn respond_to<B>(
     front: &Arc<Front>,
     peer: IpAddr,
     mut request: Request<B>,
 ) -> ResponseFuture {
-    let log = front.config.access_log.then(|| AccessRecord {
-        peer,
-        client: find_client(front, peer, request.headers()).ok(),
-        method: request.method().clone(),
-        uri: request.uri().clone(),
-    });
-    let response = match decide(front, peer, &request) {
-        Either::Left(decision) => {
-            ResponseFuture::Now(Some(respond(decision, mem::take(request.headers_mut()))))
+    let snapshot = front.snapshot();
+    let client = Client::resolve(&snapshot, peer, request.headers());
+    let record =
+        snapshot.config.access_log.then(|| AccessRecord::new(peer, client.address.ok(), &request));
+    let uri = request.uri();
+    let route = route(request.method(), uri.path(), uri.query());
+    front.metrics.requests(&route).inc();
+    let plan = decide(&snapshot, &client, route);
+    let response = match execute(front, &client, plan) {
+        Either::Left(kind) => {
+            ResponseFuture::Now(Some(respond(kind, mem::take(request.headers_mut()))))
         }
-        Either::Right(asking) => {
-            ResponseFuture::Later(Box::pin(async { respond(asking.await, HeaderMap::new()) }))
+        Either::Right(kind) => {
+            ResponseFuture::Later(Box::pin(async { respond(kind.await, HeaderMap::new()) }))
         }
     };
-    match log {
+    match record {
         None => response,
-        Some(asked) => ResponseFuture::Later(Box::pin(logged(asked, response))),
+        Some(record) => ResponseFuture::Later(Box::pin(logged(record, response))),
     }
 }
 
-/// Refuses a request that HTTP itself refuses.
+/// Rejects a request that HTTP itself rejects.
 pub(crate) fn refuse(front: &Front, malformed: Malformed) -> FrontResponse {
     let route = Route::Rejected(RequestError::Malformed(malformed));
     front.metrics.requests(&route).inc();
     respond(ResponseKind::Error(RequestError::Malformed(malformed)), HeaderMap::new())
 }
 
-/// Everything but a blob of which nothing is remembered is decided at once.
-fn decide<B>(
+/// Only a blob whose presence is not cached has to wait.
+fn execute(
     front: &Arc<Front>,
-    peer: IpAddr,
-    request: &Request<B>,
+    client: &Client,
+    plan: Plan<'_, '_>,
 ) -> Either<ResponseKind, BoxFuture<'static, ResponseKind>> {
-    let uri = request.uri();
-    let route = route(request.method(), uri.path(), uri.query());
-    front.metrics.requests(&route).inc();
-    Either::Left(match route {
-        Route::Info => page(front, Target::Info, front.info.as_ref()),
-        Route::Privacy => page(front, Target::Privacy, front.privacy.as_ref()),
-        Route::Ping => ResponseKind::ApiVersion,
-        Route::Manifest(tail, Reference::Digest(digest)) => upstream(front, tail, Some(digest)),
-        Route::Manifest(tail, Reference::Tag) | Route::Tags(tail) => upstream(front, tail, None),
-        Route::Manifest(tail, Reference::AttachmentTag) | Route::Referrers(tail) => {
-            front.send(Target::CanonicalUpstream, front.canonical.url(tail), None)
+    Either::Left(match plan {
+        Plan::ApiVersion => ResponseKind::ApiVersion,
+        Plan::Reject(error) => ResponseKind::Error(error),
+        Plan::Page { target, location } => {
+            front.metrics.redirects(target).inc();
+            ResponseKind::Redirect { location: location.clone(), digest: None }
         }
-        Route::Blob(tail, blob) => return nearest(front, peer, request.headers(), tail, blob),
-        Route::Rejected(refusal) => ResponseKind::Error(refusal),
+        Plan::Redirect(candidates) => {
+            count_unknown(front, client, &candidates);
+            return first_with_content(front, &candidates);
+        }
     })
 }
 
-/// The nearest place that has the blob.
-fn nearest(
+/// A client without an address is counted where its location would have decided.
+fn count_unknown(front: &Front, client: &Client, candidates: &Candidates<'_, '_>) {
+    if let Err(reason) = client.address
+        && candidates.reason.is_by_location()
+    {
+        front.metrics.unknown_clients(reason).inc();
+    }
+}
+
+/// A redirect to the first candidate that has the content.
+fn first_with_content(
     front: &Arc<Front>,
-    peer: IpAddr,
-    headers: &HeaderMap,
-    tail: Tail<'_>,
-    blob: Blob<'_>,
+    candidates: &Candidates<'_, '_>,
 ) -> Either<ResponseKind, BoxFuture<'static, ResponseKind>> {
-    let location =
-        counted_client(front, peer, headers).and_then(|client| front.ranges.lookup(client));
-    let Nearest::Store(store) = front.choices.nearest(location) else {
-        return Either::Left(upstream(front, tail, Some(blob.text())));
-    };
-    let key = PresenceKey::new(store, *blob.digest());
-    match front.presence.cached(&key, front.clock.now()) {
-        Some(Presence::Present) => {
-            let url = front.store(store).url(&blob);
-            Either::Left(front.send(Target::Store(store), url, Some(blob.text())))
+    if let StoreCandidates::Blob(blob, stores) = candidates.stores {
+        for store in stores {
+            let key = PresenceKey::new(store.id(), *blob.digest());
+            match front.presence.cached(&key, front.clock.now()) {
+                Some(Presence::Present) => return Either::Left(to_store(store, &blob)),
+                Some(Presence::Absent) => {}
+                None => {
+                    let probed = probe(Arc::clone(front), Arc::clone(store), blob, candidates);
+                    return Either::Right(Box::pin(probed));
+                }
+            }
         }
-        Some(Presence::Absent) => Either::Left(upstream(front, tail, Some(blob.text()))),
-        None => Either::Right(Box::pin(ask(Arc::clone(front), key, tail, blob))),
     }
+    let url = candidates.upstream.url(candidates.tail);
+    Either::Left(to_upstream(front, candidates.target, url, candidates.digest))
 }
 
-/// Asks the store, and decides when it has answered or its time is over.
-fn ask(
+/// Probes the store, and decides when it has responded or its time is over.
+fn probe(
     front: Arc<Front>,
-    key: PresenceKey,
-    tail: Tail<'_>,
+    store: Arc<Store>,
     blob: Blob<'_>,
+    candidates: &Candidates<'_, '_>,
 ) -> impl Future<Output = ResponseKind> + Send + use<> {
-    let near = front.store(key.store()).url(&blob);
-    let far = front.upstream.url(tail);
-    let digest = blob.text().to_owned();
+    let near = store.base().url(&blob);
+    let far = candidates.upstream.url(candidates.tail);
+    let target = candidates.target;
+    let (key, digest) = (*blob.digest(), blob.text().to_owned());
     async move {
-        match front.presence.check(key, &near).await {
-            Some(Presence::Present) => front.send(Target::Store(key.store()), near, Some(&digest)),
-            Some(Presence::Absent) | None => front.send(Target::Upstream, far, Some(&digest)),
+        match front.presence.check(&store, key, &near).await {
+            Some(Presence::Present) => {
+                store.redirects.inc();
+                ResponseKind::redirect(near, Some(&digest))
+            }
+            Some(Presence::Absent) | None => to_upstream(&front, target, far, Some(&digest)),
         }
     }
 }
 
-/// The client's address; a client whose address is unknown is counted.
-fn counted_client(front: &Front, peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
-    let unknown = |reason| front.metrics.unknown_clients(reason).inc();
-    find_client(front, peer, headers).map_err(unknown).ok()
+fn to_store(store: &Store, blob: &Blob<'_>) -> ResponseKind {
+    store.redirects.inc();
+    ResponseKind::redirect(store.base().url(blob), Some(blob.text()))
 }
 
-fn find_client(front: &Front, peer: IpAddr, headers: &HeaderMap) -> Result<IpAddr, UnknownClient> {
-    front.client_ip.find(peer, headers.get_all(FORWARDED_FOR).iter())
-}
-
-fn upstream(front: &Front, tail: Tail<'_>, digest: Option<&str>) -> ResponseKind {
-    front.send(Target::Upstream, front.upstream.url(tail), digest)
-}
-
-fn page(front: &Front, target: Target, url: Option<&HeaderValue>) -> ResponseKind {
-    let Some(url) = url else { return ResponseKind::Error(RequestError::Outside) };
+fn to_upstream(front: &Front, target: Target, url: String, digest: Option<&str>) -> ResponseKind {
     front.metrics.redirects(target).inc();
-    ResponseKind::Redirect { location: url.clone(), digest: None }
+    ResponseKind::redirect(url, digest)
 }

@@ -3,12 +3,12 @@
 //!
 //! It reads no environment variable and parses no command line; TLS ends before it. Its responses
 //! are in `docs/front.md`, its configuration in `docs/configuration.md`. A request passes through
-//! `route` → `http_server::ClientIp` → `choose` → `presence` → `redirect` → `response`, see `handler`.
+//! `route` → `http_server::ClientIp` → `plan` → `presence` → `redirect` → `response`, see `handler`.
 
 mod access_log;
 mod admin;
 mod base_url;
-mod choose;
+mod client;
 mod clock;
 mod config;
 mod explain;
@@ -18,19 +18,24 @@ mod handler;
 mod hint;
 mod lint;
 mod metrics;
+mod nearest;
 mod outage;
 mod outbound;
+mod plan;
 mod presence;
 mod ranges;
 mod redirect;
 mod response;
 mod route;
 mod server;
+mod snapshot;
+mod store;
+mod store_id;
 
 pub use base_url::{BaseUrl, BaseUrlError};
 pub use config::{
     Config, ConfigError, ConfigPositions, ConfigProblem, EnvironmentOverrides, Index,
-    PresenceSettings, RangesFrom, RangesSetting, Serves, Store, Upstream,
+    PresenceSettings, RangesFrom, RangesSetting, Serves, StoreSetting, Upstream,
 };
 pub use explain::Explanation;
 pub use front::Front;

@@ -7,7 +7,7 @@ use cloud_ranges::Ranges;
 use http_server::Forwarded;
 
 use crate::{
-    config::{Config, ConfigPositions, ConfigProblem, Position, RangesFrom, Serves, Store},
+    config::{Config, ConfigPositions, ConfigProblem, Position, RangesFrom, Serves, StoreSetting},
     ranges::RangesSource,
 };
 
@@ -217,7 +217,7 @@ impl Lint<'_> {
     }
 
     /// Why no client that is served so gets there, if none does.
-    fn shadow(&self, serves: &Serves, before: &[Store]) -> Option<String> {
+    fn shadow(&self, serves: &Serves, before: &[StoreSetting]) -> Option<String> {
         if self.config.keep_upstream.contains(&serves.cloud) {
             return Some("`keep_upstream` names the cloud; remove one of the two".to_owned());
         }

@@ -8,7 +8,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::{choose::StoreId, presence::Presence, route::Route};
+use crate::{presence::Presence, route::Route};
 
 type Labels<const N: usize> = [(&'static str, String); N];
 type Counters<const N: usize> = Family<Labels<N>, Counter>;
@@ -22,7 +22,9 @@ pub(crate) struct Metrics {
     routes: RouteCounters,
     targets: TargetCounters,
     unknown_clients: UnknownCounters,
+    store_redirects: Counters<1>,
     probes: Counters<2>,
+    prefixes: Gauge,
     entries: [Gauge; 2],
     pub(crate) presence: PresenceMetrics,
     pub(crate) connections: ConnectionMetrics,
@@ -35,7 +37,6 @@ pub(crate) enum Target {
     Privacy,
     Upstream,
     CanonicalUpstream,
-    Store(StoreId),
 }
 
 struct RouteCounters {
@@ -54,7 +55,6 @@ struct TargetCounters {
     privacy: Counter,
     upstream: Counter,
     canonical_upstream: Counter,
-    stores: Box<[Counter]>,
 }
 
 struct UnknownCounters {
@@ -102,8 +102,8 @@ impl ProbeMetrics {
 }
 
 impl Metrics {
-    /// The metrics of a front with these stores and this many address prefixes.
-    pub(crate) fn new<'s>(stores: impl Iterator<Item = &'s str>, prefixes: usize) -> Self {
+    /// The metrics of a front, all zero.
+    pub(crate) fn new() -> Self {
         let mut all = Registry::with_prefix("portolan_redirector");
         let registry = &mut all;
         let requests = family(registry, "requests", "requests by route");
@@ -120,13 +120,14 @@ impl Metrics {
         let help = "duration of HEAD requests to stores";
         registry.register_with_unit("probe_duration", help, Unit::Seconds, duration.clone());
         let connections = connection_metrics(registry);
-        let prefix_count: Gauge = Gauge::default();
-        prefix_count.set(i64::try_from(prefixes).unwrap_or(i64::MAX));
-        registry.register("ranges_prefixes", "address prefixes loaded", prefix_count);
+        let prefixes = Gauge::default();
+        registry.register("ranges_prefixes", "address prefixes loaded", prefixes.clone());
         let entries_of = |cache: &str| entries.get_or_create_owned(&[("cache", cache.to_owned())]);
         Self {
             routes: RouteCounters::new(&requests),
-            targets: TargetCounters::new(&redirects, &to_stores, stores),
+            targets: TargetCounters::new(&redirects),
+            store_redirects: to_stores,
+            prefixes,
             unknown_clients: UnknownCounters::new(&unknown),
             probes,
             entries: [entries_of("present"), entries_of("absent")],
@@ -157,7 +158,6 @@ impl Metrics {
             Target::Privacy => &self.targets.privacy,
             Target::Upstream => &self.targets.upstream,
             Target::CanonicalUpstream => &self.targets.canonical_upstream,
-            Target::Store(store) => &self.targets.stores[store.index()],
         }
     }
 
@@ -169,6 +169,16 @@ impl Metrics {
             UnknownClient::TooShort => &self.unknown_clients.too_short,
             UnknownClient::Unreadable => &self.unknown_clients.unreadable,
         }
+    }
+
+    /// The counter of 307s to this store.
+    pub(crate) fn store_redirects(&self, store: &str) -> Counter {
+        one(&self.store_redirects, "store", store)
+    }
+
+    /// Sets the number of loaded address prefixes.
+    pub(crate) fn set_prefixes(&self, prefixes: usize) {
+        self.prefixes.set(i64::try_from(prefixes).unwrap_or(i64::MAX));
     }
 
     /// The counters of probes to a store.
@@ -237,18 +247,13 @@ impl RouteCounters {
 }
 
 impl TargetCounters {
-    fn new<'s>(
-        family: &Counters<1>,
-        to_stores: &Counters<1>,
-        stores: impl Iterator<Item = &'s str>,
-    ) -> Self {
+    fn new(family: &Counters<1>) -> Self {
         let of = |target| one(family, "target", target);
         Self {
             info: of("info"),
             privacy: of("privacy"),
             upstream: of("upstream"),
             canonical_upstream: of("canonical_upstream"),
-            stores: stores.map(|store| one(to_stores, "store", store)).collect(),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! (design invariant 9). The table is in `docs/front.md`, "Where a redirect may lead".
 
 use crate::{
-    config::{Store, Upstream},
+    config::{StoreSetting, Upstream},
     route::{Blob, Tail},
 };
 
@@ -27,11 +27,11 @@ impl UpstreamBase {
 }
 
 /// The part of a blob's URL before the digest: `<url>/<blob_prefix>`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StoreBase(Box<str>);
 
 impl StoreBase {
-    pub(crate) fn new(store: &Store) -> Self {
+    pub(crate) fn new(store: &StoreSetting) -> Self {
         Self(format!("{}/{}", store.url, store.blob_prefix).into())
     }
 

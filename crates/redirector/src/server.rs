@@ -21,8 +21,8 @@ use crate::{
     admin, clock,
     front::Front,
     handler::{self, ResponseFuture},
-    presence::MAX_PROBES,
     response::FrontResponse,
+    store::MAX_PROBES,
 };
 
 /// At about 16 KiB of buffers each, what 1 GiB holds.
@@ -38,12 +38,11 @@ const ADMIN_DRAIN_TIME: Duration = Duration::from_secs(1);
 /// # Errors
 /// None today: failing accepts are counted and tried again.
 pub async fn serve(
-    front: Front,
+    front: Arc<Front>,
     listener: TcpListener,
     admin: Option<TcpListener>,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let front = Arc::new(front);
     let (end_admin, admin_ends) = oneshot::channel::<()>();
     let admin = admin.map(|listener| {
         let settings = Settings::admin(ADMIN_DRAIN_TIME);
@@ -71,10 +70,11 @@ pub async fn serve(
 }
 
 fn settings(front: &Front) -> Settings {
-    let trusted_peers = front.client_ip.trusted_peers().clone();
+    let snapshot = front.snapshot();
+    let trusted_peers = snapshot.client_ip.trusted_peers().clone();
     let settings = Settings::new("front", MAX_CONNECTIONS, Bodies::Small, DRAIN_TIME);
     // Each store may be sent as many requests at once.
-    let reserved = MAX_PROBES * front.config.stores.len();
+    let reserved = MAX_PROBES * snapshot.stores().len();
     Settings { trusted_peers, ..settings.within_descriptors(reserved) }
 }
 

@@ -34,7 +34,7 @@ pub(crate) struct Explain {
 }
 
 /// The front's configuration.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Front {
     /// Configuration file; `-` is standard input; without it the front behaves as registry.k8s.io does
     #[arg(long, value_name = "FILE")]

@@ -11,8 +11,8 @@ use crate::{
 };
 
 pub(crate) async fn run(explain: &Explain, printer: &Printer) -> anyhow::Result<Exit> {
-    let config = super::serve::config(&explain.front)?;
-    let (ranges, sources) = super::serve::ranges(&config, &explain.front).await?;
+    let config = super::front_inputs::config(&explain.front)?;
+    let (ranges, sources) = super::front_inputs::ranges(&config, &explain.front).await?;
     let front = Front::new(config, ranges);
     let mut out = io::stdout().lock();
     let explanation = front.explain(explain.ip, &explain.path);

@@ -3,6 +3,7 @@
 mod completions;
 mod demo;
 mod explain;
+mod front_inputs;
 mod mirror;
 mod promote;
 mod promote_summary;
@@ -10,6 +11,7 @@ mod registry_entrance;
 mod registry_reload;
 mod registry_serve;
 mod serve;
+mod serve_reload;
 mod store_serve;
 
 use std::path::Path;

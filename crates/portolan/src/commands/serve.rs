@@ -1,40 +1,46 @@
 //! `portolan serve`: the front.
 
 use std::{
-    fs,
-    io::{self, Read as _, Write as _},
-    path::Path,
+    io::{self, Write as _},
+    sync::Arc,
 };
 
-use anyhow::Context as _;
-use cloud_ranges::Ranges;
-use redirector::{
-    Config, ConfigFinding, ConfigPositions, Front, LoadedRanges, RangesSource, Severity,
-};
-use tokio::net::TcpListener;
+use redirector::{Config, ConfigFinding, ConfigPositions, Front, LoadedRanges, Severity};
+use tokio::{net::TcpListener, sync::Notify};
 
-use crate::{
-    arguments, arguments::Serve, environment, exit::Exit, printer::Printer, server, signals,
+use super::{
+    front_inputs::{available, config, log_sources, ranges, read},
+    serve_reload::FrontReload,
 };
+use crate::{arguments, arguments::Serve, exit::Exit, printer::Printer, server, signals};
 
 pub(crate) async fn run(serve: &Serve, printer: &Printer) -> anyhow::Result<Exit> {
     if serve.check {
         return check(&serve.front, printer).await;
     }
     let config = config(&serve.front)?;
-    server::prepare(server::ignore_hangup)?;
+    let (hangup, received) = hangup();
+    server::prepare(hangup)?;
     let (ranges, sources) = ranges(&config, &serve.front).await?;
-    for source in sources {
-        if source.is_unavailable() || source.has_failures() {
-            tracing::warn!(%source, "address ranges");
-        } else {
-            tracing::info!(%source, "address ranges");
-        }
-    }
+    log_sources(&sources);
     let listener = server::listen(config.listen)?;
     let admin = admin(&config, &serve.front)?;
-    redirector::serve(Front::new(config, ranges), listener, admin, signals::shutdown()?).await?;
+    let front = Arc::new(Front::new(config.clone(), ranges));
+    let clouds = available(&sources);
+    let arguments = serve.front.clone();
+    let reload = FrontReload { front: Arc::clone(&front), arguments, config, clouds };
+    let shutdown = signals::shutdown()?;
+    let reload = tokio::spawn(reload.run(received));
+    redirector::serve(front, listener, admin, shutdown).await?;
+    reload.abort();
     Ok(Exit::AllHolds)
+}
+
+/// What to call at each SIGHUP, and what it notifies. Signals that arrive during a reload cause one more reload.
+fn hangup() -> (impl FnMut() + Send + 'static, Arc<Notify>) {
+    let hangup = Arc::<Notify>::default();
+    let received = Arc::clone(&hangup);
+    (move || hangup.notify_one(), received)
 }
 
 /// Prints the configuration in effect, and its settings that contradict each other or have no effect. The ranges are read as at a start.
@@ -58,50 +64,6 @@ async fn check(front: &arguments::Front, printer: &Printer) -> anyhow::Result<Ex
     }
     let has_error = findings.iter().any(|finding| finding.severity == Severity::Error);
     Ok(if has_error { Exit::NotAsAsked } else { Exit::AllHolds })
-}
-
-/// The configuration that the flags and the environment name.
-///
-/// # Errors
-/// When it cannot be read or is not valid.
-pub(super) fn config(front: &arguments::Front) -> anyhow::Result<Config> {
-    let Some(path) = &front.config else {
-        return Ok(Config::built_in().with_environment(&environment::overrides())?);
-    };
-    let (file, text) = read(path)?;
-    Ok(Config::from_yaml(&file, &text)?)
-}
-
-/// The text of a configuration, and what its file is called.
-fn read(path: &Path) -> anyhow::Result<(String, String)> {
-    let (file, bytes) = if path == Path::new("-") {
-        let mut bytes = Vec::new();
-        let read = io::stdin().lock().read_to_end(&mut bytes);
-        ("standard input".to_owned(), read.map(|_| bytes))
-    } else {
-        (path.display().to_string(), fs::read(path))
-    };
-    let text = bytes.and_then(|bytes| Ok(wording::utf8(bytes)?));
-    let text = text.with_context(|| format!("cannot read {file}"))?;
-    Ok((file, text))
-}
-
-/// The address ranges that the configuration and the flags name, and which they are.
-///
-/// # Errors
-/// When a file that a flag names cannot be used: whoever named it means it.
-pub(super) async fn ranges(
-    config: &Config,
-    front: &arguments::Front,
-) -> anyhow::Result<(Ranges, Vec<RangesSource>)> {
-    let (ranges, sources) = redirector::load_ranges(config, &front.ranges).await;
-    let is_named = |source: &&RangesSource| {
-        source.is_unavailable() && front.ranges.iter().any(|(cloud, _)| cloud == source.cloud())
-    };
-    match sources.iter().find(is_named) {
-        Some(source) => anyhow::bail!("--ranges: {source}"),
-        None => Ok((ranges, sources)),
-    }
 }
 
 /// Where metrics and health are served, if anywhere. Without a configuration file nobody has chosen the

@@ -5,6 +5,7 @@ use std::{
     fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -131,7 +132,7 @@ impl Harbour {
         let config = Config::from_yaml(&file.display().to_string(), &text)?;
         let (ranges, _) = redirector::load_ranges(&config, &[]).await;
         let (listener, address) = listen().await?;
-        let front = Front::new(config, ranges);
+        let front = Arc::new(Front::new(config, ranges));
         self.servers.spawn(async move {
             drop(redirector::serve(front, listener, None, std::future::pending()).await);
         });

@@ -98,6 +98,17 @@ async fn request(stream: &mut TcpStream, path: &str) -> Option<String> {
     String::from_utf8_lossy(&response[..length]).split(' ').nth(1).map(str::to_owned)
 }
 
+/// The Location of the response.
+async fn located(stream: &mut TcpStream, path: &str) -> String {
+    let text = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+    stream.write_all(text.as_bytes()).await.expect("the server is there");
+    let mut response = [0; 4_096];
+    let length = stream.read(&mut response).await.expect("a response");
+    let response = String::from_utf8_lossy(&response[..length]).into_owned();
+    let location = response.lines().find_map(|line| line.strip_prefix("location: "));
+    location.unwrap_or_else(|| panic!("no Location in {response}")).to_owned()
+}
+
 /// The arguments of all three servers.
 fn servers(directory: &Path) -> [Vec<String>; 3] {
     let front =
@@ -119,10 +130,45 @@ async fn sighup_ends_no_server() {
         let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
         let mut server = Server::start(":", &arguments).await;
         signal(&server.child, "HUP").await;
-        server.logs("SIGHUP ignored").await;
+        let message = match arguments[0] {
+            "serve" => "SIGHUP: configuration and address ranges were read again",
+            _ => "SIGHUP ignored",
+        };
+        server.logs(message).await;
         assert!(request(&mut server.idle().await, "/v2/").await.is_some(), "{arguments:?}");
         server.terminated().await;
     }
+}
+
+#[tokio::test]
+async fn the_front_reads_its_configuration_again_at_sighup_and_keeps_it_if_the_file_is_wrong() {
+    let directory = TempDir::new().expect("a directory");
+    let path = directory.path().join("front.yaml");
+    let file = |host: &str, more: &str| {
+        let yaml = format!(
+            "listen: 127.0.0.1:0\nadmin: null\nupstream: {{endpoint: \"https://{host}\"}}\n{more}"
+        );
+        write(&path, &yaml);
+    };
+    file("one.example", "");
+    let config = path.display().to_string();
+    let mut server = Server::start(":", &["serve", "--config", &config]).await;
+    let manifest = "/v2/pause/manifests/3.9";
+    let location = async |server: &Server| located(&mut server.idle().await, manifest).await;
+    assert_eq!(location(&server).await, format!("https://one.example{manifest}"));
+    file("two.example", "");
+    signal(&server.child, "HUP").await;
+    server.logs("SIGHUP: configuration and address ranges were read again").await;
+    assert_eq!(location(&server).await, format!("https://two.example{manifest}"));
+    for (host, more) in
+        [("three.example", "stores: nonsense\n"), ("three.example", "presence: {timeout: 0s}\n")]
+    {
+        file(host, more);
+        signal(&server.child, "HUP").await;
+        server.logs("SIGHUP: reload failed, and nothing was replaced").await;
+        assert_eq!(location(&server).await, format!("https://two.example{manifest}"), "{more}");
+    }
+    server.terminated().await;
 }
 
 #[tokio::test]

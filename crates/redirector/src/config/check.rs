@@ -7,8 +7,8 @@ use http_server::{ClientIpPolicy, Forwarded, parse_network};
 use serde_saphyr::{Location, Spanned};
 
 use super::{
-    Config, ConfigError, ConfigProblem, Index, PresenceSettings, RangesSetting, Serves, Store,
-    Upstream, default,
+    Config, ConfigError, ConfigProblem, Index, PresenceSettings, RangesSetting, Serves,
+    StoreSetting, Upstream, default,
     document::{
         BoolOrText, ClientIpDocument, Document, PresenceDocument, RangesDocument, ServesDocument,
         StoreDocument, Text, UpstreamDocument,
@@ -190,7 +190,7 @@ impl Check<'_> {
         Some(RangesSetting { cloud: cloud?, format: format?, from: from? })
     }
 
-    fn stores(&mut self, documents: &[StoreDocument]) -> Vec<Store> {
+    fn stores(&mut self, documents: &[StoreDocument]) -> Vec<StoreSetting> {
         let mut names = BTreeSet::new();
         for StoreDocument { name, .. } in documents {
             if !names.insert(name.value.as_str()) {
@@ -201,7 +201,7 @@ impl Check<'_> {
         self.list(documents, Self::store)
     }
 
-    fn store(&mut self, document: &StoreDocument) -> Option<Store> {
+    fn store(&mut self, document: &StoreDocument) -> Option<StoreSetting> {
         let name = self.value("stores.name", &document.name, values::store_name);
         let url = self.value("stores.url", &document.url, values::base);
         let blob_prefix = self.optional(
@@ -217,7 +217,13 @@ impl Check<'_> {
             self.problem(document.serves.referenced, empty);
         }
         let serves = self.list(&document.serves.value, Self::serves);
-        Some(Store { name: name?, url: url?, blob_prefix: blob_prefix?, index: index?, serves })
+        Some(StoreSetting {
+            name: name?,
+            url: url?,
+            blob_prefix: blob_prefix?,
+            index: index?,
+            serves,
+        })
     }
 
     fn serves(&mut self, document: &ServesDocument) -> Option<Serves> {

@@ -59,7 +59,7 @@ pub struct Config {
     /// Published address ranges.
     pub ranges: Vec<RangesSetting>,
     /// Blob stores, in order of preference.
-    pub stores: Vec<Store>,
+    pub stores: Vec<StoreSetting>,
     /// Whether there is a log event for every request.
     pub access_log: bool,
     /// How the presence of blobs in stores is checked and cached.
@@ -112,7 +112,7 @@ impl fmt::Display for RangesFrom {
 
 /// A blob store that clients may be sent to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Store {
+pub struct StoreSetting {
     /// For logs, metrics and `explain`; unique.
     pub name: String,
     /// Scheme, host, port and path of the bucket.

@@ -12,66 +12,29 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use oci::Digest;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use crate::{
     clock::{Clock, Tick},
-    config::Config,
+    config::PresenceSettings,
     failure::Failure,
-    metrics::{Metrics, PresenceMetrics, ProbeMetrics},
-    outage::Outage,
+    metrics::{Metrics, PresenceMetrics},
     outbound::Outbound,
+    store::Store,
 };
 
 pub(crate) use cache::{Presence, PresenceKey};
 
-/// The most probes in flight per store: enough for thousands of new blobs a second at the few
-/// milliseconds that a bucket in the same region takes, and the most requests that a store which
-/// does not respond can delay.
-pub(crate) const MAX_PROBES: usize = 128;
-
 /// The presence of blobs in the stores.
 pub(crate) struct StorePresence {
     cache: cache::PresenceCache,
-    /// The probes in flight. No more than [`MAX_PROBES`] per store.
+    /// The probes in flight. No more than [`MAX_PROBES`](crate::store::MAX_PROBES) per store.
     in_flight: Mutex<HashMap<PresenceKey, watch::Receiver<Option<ProbeResult>>>>,
-    stores: Box<[ProbedStore]>,
     outbound: Outbound,
     timeout: Duration,
     clock: Arc<Clock>,
     metrics: PresenceMetrics,
-}
-
-/// The state of probes to one store.
-struct ProbedStore {
-    name: String,
-    url: String,
-    outage: Outage,
-    permits: Arc<Semaphore>,
-    metrics: ProbeMetrics,
-}
-
-impl ProbedStore {
-    /// Logs a failure: as a warning if one is due.
-    fn log_failure(&self, blob: &str, cause: &Failure, now: Tick) {
-        let Self { name: store, url, outage, .. } = self;
-        match outage.failed(now) {
-            Some(failures) => tracing::warn!(
-                store, url, %cause, failures,
-                "a blob store fails; clients are sent to the upstream instead"
-            ),
-            None => tracing::debug!(store, url = blob, %cause, "a blob store fails"),
-        }
-    }
-
-    /// Logs the end of an outage that was logged.
-    fn log_recovery(&self, now: Tick) {
-        let Self { name: store, url, outage, .. } = self;
-        if let Some(lasted) = outage.succeeded(now) {
-            let seconds = lasted.as_secs();
-            tracing::info!(store, url, seconds, "a blob store works again");
-        }
-    }
 }
 
 /// The result of a probe.
@@ -91,24 +54,16 @@ enum Lookup {
 
 impl StorePresence {
     pub(crate) fn new(
-        config: &Config,
+        settings: &PresenceSettings,
         outbound: Outbound,
         clock: Arc<Clock>,
         metrics: &Metrics,
     ) -> Self {
-        let stores = config.stores.iter().map(|store| ProbedStore {
-            name: store.name.clone(),
-            url: store.url.to_string(),
-            outage: Outage::default(),
-            permits: Arc::new(Semaphore::new(MAX_PROBES)),
-            metrics: metrics.probes(&store.name),
-        });
         Self {
-            cache: cache::PresenceCache::new(&config.presence),
+            cache: cache::PresenceCache::new(settings),
             in_flight: Mutex::default(),
-            stores: stores.collect(),
             outbound,
-            timeout: config.presence.timeout,
+            timeout: settings.timeout,
             clock,
             metrics: metrics.presence.clone(),
         }
@@ -123,8 +78,13 @@ impl StorePresence {
 
     /// Probes the store, or joins the probe in flight for the same blob. `None` if the store fails or does
     /// not respond in time. `url` is the blob's in the store.
-    pub(crate) async fn check(self: &Arc<Self>, key: PresenceKey, url: &str) -> Option<Presence> {
-        let mut result = match self.look_up(key, url) {
+    pub(crate) async fn check(
+        self: &Arc<Self>,
+        store: &Arc<Store>,
+        digest: Digest,
+        url: &str,
+    ) -> Option<Presence> {
+        let mut result = match self.look_up(store, digest, url) {
             Lookup::Cached(result) => return Some(result),
             Lookup::OverLimit => return None,
             Lookup::InFlight(result) => result,
@@ -142,7 +102,8 @@ impl StorePresence {
         self.cache.len()
     }
 
-    fn look_up(self: &Arc<Self>, key: PresenceKey, url: &str) -> Lookup {
+    fn look_up(self: &Arc<Self>, store: &Arc<Store>, digest: Digest, url: &str) -> Lookup {
+        let key = PresenceKey::new(store.id(), digest);
         let mut in_flight = self.in_flight();
         if let Some(result) = in_flight.get(&key) {
             self.metrics.joined.inc();
@@ -152,7 +113,7 @@ impl StorePresence {
         if let Some(result) = self.cached(&key, self.clock.advance()) {
             return Lookup::Cached(result);
         }
-        let permits = Arc::clone(&self.stores[key.store().index()].permits);
+        let permits = Arc::clone(&store.permits);
         let Ok(permit) = permits.try_acquire_owned() else {
             self.metrics.over_limit.inc();
             return Lookup::OverLimit;
@@ -161,18 +122,23 @@ impl StorePresence {
         let (sender, result) = watch::channel(None);
         in_flight.insert(key, result.clone());
         // A task of its own: the probe continues when the client that caused it disconnects.
-        tokio::spawn(Arc::clone(self).run_probe(key, url.to_owned(), sender, permit));
+        tokio::spawn(Arc::clone(self).run_probe(
+            Arc::clone(store),
+            key,
+            url.to_owned(),
+            (sender, permit),
+        ));
         Lookup::InFlight(result)
     }
 
     async fn run_probe(
         self: Arc<Self>,
+        store: Arc<Store>,
         key: PresenceKey,
         url: String,
-        sender: watch::Sender<Option<ProbeResult>>,
-        permit: OwnedSemaphorePermit,
+        (sender, permit): (watch::Sender<Option<ProbeResult>>, OwnedSemaphorePermit),
     ) {
-        let result = self.probe(&key, &url).await;
+        let result = self.probe(&store, &url).await;
         if let ProbeResult::Known(result) = result {
             self.cache.insert(&key, result, self.clock.advance());
         }
@@ -182,19 +148,18 @@ impl StorePresence {
         sender.send_replace(Some(result));
     }
 
-    async fn probe(&self, key: &PresenceKey, url: &str) -> ProbeResult {
-        let store = &self.stores[key.store().index()];
+    async fn probe(&self, store: &Store, url: &str) -> ProbeResult {
         let start = Instant::now();
         let response = tokio::time::timeout(self.timeout, probe::head(&self.outbound, url)).await;
         self.metrics.duration.observe(start.elapsed().as_secs_f64());
         let (counter, failure) = match response {
             Ok(Ok(result)) => {
-                store.metrics.result(result).inc();
+                store.probes.result(result).inc();
                 store.log_recovery(self.clock.advance());
                 return ProbeResult::Known(result);
             }
-            Ok(Err(failure)) => (&store.metrics.failed, failure),
-            Err(_elapsed) => (&store.metrics.timeout, Failure::Timeout(self.timeout)),
+            Ok(Err(failure)) => (&store.probes.failed, failure),
+            Err(_elapsed) => (&store.probes.timeout, Failure::Timeout(self.timeout)),
         };
         counter.inc();
         store.log_failure(url, &failure, self.clock.advance());

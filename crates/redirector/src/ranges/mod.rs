@@ -1,5 +1,4 @@
-//! Address ranges at start: for every cloud the best list that there is, and the truth about which
-//! one that was. The order is in `docs/configuration.md`, "ranges". Lists are not read again later.
+//! Address ranges: for every cloud the first list that can be read, and which one that was. The order is in `docs/configuration.md`, "ranges".
 
 mod read;
 

@@ -1,6 +1,6 @@
 //! A front that is being served, with clients from known places.
 
-use std::{future::Future, net::SocketAddr, time::Duration};
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use cloud_ranges::{Location, Prefix, Ranges};
@@ -27,6 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) admin: SocketAddr,
+    pub(crate) front: Arc<Front>,
     stop: Option<oneshot::Sender<()>>,
     serving: JoinHandle<std::io::Result<()>>,
 }
@@ -42,11 +43,11 @@ pub(crate) async fn serve_config(config: Config) -> Running {
     let admin = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, admin_address) = (listener.local_addr().unwrap(), admin.local_addr().unwrap());
     let (stop, stopped) = oneshot::channel::<()>();
-    let front = Front::new(config, world());
-    let serving = tokio::spawn(serve(front, listener, Some(admin), async {
+    let front = Arc::new(Front::new(config, world()));
+    let serving = tokio::spawn(serve(Arc::clone(&front), listener, Some(admin), async {
         let _ = stopped.await;
     }));
-    Running { address, admin: admin_address, stop: Some(stop), serving }
+    Running { address, admin: admin_address, front, stop: Some(stop), serving }
 }
 
 pub(crate) fn world() -> Ranges {

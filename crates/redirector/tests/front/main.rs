@@ -12,3 +12,4 @@ mod lifecycle;
 mod presence;
 mod ranges;
 mod raw_requests;
+mod reload;

@@ -1,70 +1,53 @@
-//! The table from location to nearest store or upstream, built once. Pure. The
+//! The table from location to nearest store or upstream, built once per snapshot. Pure. The
 //! order of the rules is in `docs/front.md`, "Candidates".
 
 use cloud_ranges::{Location, LocationId, Ranges};
 
-use crate::config::{Config, Serves, Store};
+use crate::config::{Config, Serves, StoreSetting};
 
-/// One of the configured stores, by its place in the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct StoreId(u32);
-
-impl StoreId {
-    /// The identities of the configured stores, in order.
-    pub(crate) fn all() -> impl Iterator<Item = Self> {
-        (0..).map(Self)
-    }
-
-    pub(crate) fn index(self) -> usize {
-        self.0 as usize
-    }
-
-    pub(crate) fn number(self) -> u32 {
-        self.0
-    }
-}
-
-/// Where a client's blob is looked for first. The upstream is always the last resort.
+/// The first candidate for a client's blobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Nearest {
     /// The upstream: the client's cloud is in `keep_upstream`.
     KeptUpstream,
     /// The upstream: no store serves the client's location.
     NoStore,
-    /// This store.
-    Store(StoreId),
+    /// The store at this index of the configuration.
+    Store(usize),
 }
 
-/// Location → nearest place.
+/// Location → first candidate.
 #[derive(Debug)]
-pub(crate) struct Choices {
-    known: Box<[Nearest]>,
-    unknown: Nearest,
+pub(crate) struct NearestTable {
+    by_location: Box<[Nearest]>,
+    without_location: Nearest,
 }
 
-impl Choices {
+impl NearestTable {
     /// The table for these locations.
     pub(crate) fn new(config: &Config, ranges: &Ranges) -> Self {
-        let known = ranges.locations().iter().map(|location| choose(config, Some(location)));
-        Self { known: known.collect(), unknown: choose(config, None) }
+        let locations = ranges.locations().iter();
+        Self {
+            by_location: locations.map(|location| nearest(config, Some(location))).collect(),
+            without_location: nearest(config, None),
+        }
     }
 
-    /// What is near a client at `location`, or at none that is known.
-    pub(crate) fn nearest(&self, location: Option<LocationId>) -> Nearest {
-        location.map_or(self.unknown, |location| self.known[location.index()])
+    /// The first candidate for a client at `location`, or without one.
+    pub(crate) fn at(&self, location: Option<LocationId>) -> Nearest {
+        location.map_or(self.without_location, |location| self.by_location[location.index()])
     }
 }
 
-fn choose(config: &Config, location: Option<&Location>) -> Nearest {
+fn nearest(config: &Config, location: Option<&Location>) -> Nearest {
     if location.is_some_and(|location| config.keep_upstream.contains(&location.cloud)) {
         return Nearest::KeptUpstream;
     }
-    let mut stores = StoreId::all().zip(&config.stores);
-    let first = stores.find(|(_, store)| serves(store, location));
-    first.map_or(Nearest::NoStore, |(id, _)| Nearest::Store(id))
+    let first = config.stores.iter().position(|store| serves(store, location));
+    first.map_or(Nearest::NoStore, Nearest::Store)
 }
 
-fn serves(store: &Store, location: Option<&Location>) -> bool {
+fn serves(store: &StoreSetting, location: Option<&Location>) -> bool {
     store.serves.iter().any(|serves| {
         serves.cloud == Serves::ALL_CLIENTS
             || location.is_some_and(|location| {
@@ -91,15 +74,15 @@ stores:
         let config = Config::from_yaml("test", yaml).expect("valid");
         let location =
             location.map(|(cloud, region)| Location { cloud: cloud.into(), region: region.into() });
-        match choose(&config, location.as_ref()) {
-            Nearest::Store(id) => Some(config.stores[id.index()].name.clone()),
+        match nearest(&config, location.as_ref()) {
+            Nearest::Store(at) => Some(config.stores[at].name.clone()),
             Nearest::KeptUpstream | Nearest::NoStore => None,
         }
     }
 
     #[test]
     fn the_first_store_that_serves_the_location_wins() {
-        let everybody = format!(
+        let with_default = format!(
             "{YAML}  - {{name: all, url: https://all.example, serves: [{{cloud: \"*\"}}]}}\n"
         );
         for (location, without, with) in [
@@ -113,7 +96,7 @@ stores:
             (None, None, Some("all")),
         ] {
             assert_eq!(at(YAML, location).as_deref(), without, "{location:?}");
-            assert_eq!(at(&everybody, location).as_deref(), with, "{location:?}");
+            assert_eq!(at(&with_default, location).as_deref(), with, "{location:?}");
         }
     }
 }

@@ -1,0 +1,146 @@
+//! The decision about a request: a response made here, or candidates in order of preference. Pure: the
+//! handler executes the plan, and `explain` prints it.
+
+use std::{slice, sync::Arc};
+
+use http::HeaderValue;
+
+use crate::{
+    client::Client,
+    metrics::Target,
+    nearest::Nearest,
+    redirect::UpstreamBase,
+    route::{Blob, Reference, RequestError, Route, Tail},
+    snapshot::Snapshot,
+    store::Store,
+};
+
+/// What the front does with a request.
+pub(crate) enum Plan<'s, 'r> {
+    /// The response that this is a registry.
+    ApiVersion,
+    /// A redirect to a configured page.
+    Page { target: Target, location: &'s HeaderValue },
+    /// An error response.
+    Reject(RequestError),
+    /// A redirect to the first candidate that has the content.
+    Redirect(Candidates<'s, 'r>),
+}
+
+/// Where the client may be sent: the stores in order, then the upstream, which needs no check.
+pub(crate) struct Candidates<'s, 'r> {
+    pub(crate) stores: StoreCandidates<'s, 'r>,
+    pub(crate) upstream: &'s UpstreamBase,
+    pub(crate) target: Target,
+    pub(crate) tail: Tail<'r>,
+    /// The digest that the request names.
+    pub(crate) digest: Option<&'r str>,
+    pub(crate) reason: Reason,
+}
+
+/// The stores that may have the content.
+#[derive(Clone, Copy)]
+pub(crate) enum StoreCandidates<'s, 'r> {
+    None,
+    /// In order of preference; each must be checked for the blob.
+    Blob(Blob<'r>, &'s [Arc<Store>]),
+}
+
+/// The rule that chose the candidates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// Everything but blobs goes to the upstream.
+    NotABlob,
+    /// Referrers and attachment tags go to the canonical upstream.
+    Attachment,
+    /// The client's cloud is in `keep_upstream`.
+    KeptUpstream,
+    /// No store serves the client's location.
+    NoStore,
+    /// The store serves the client's location.
+    Nearest,
+}
+
+impl Reason {
+    /// Whether the client's location was decisive.
+    pub(crate) fn is_by_location(self) -> bool {
+        matches!(self, Self::KeptUpstream | Self::NoStore | Self::Nearest)
+    }
+}
+
+/// Decides what to do with a request for `route` from `client`.
+pub(crate) fn decide<'s, 'r>(
+    snapshot: &'s Snapshot,
+    client: &Client,
+    route: Route<'r>,
+) -> Plan<'s, 'r> {
+    match route {
+        Route::Info => page(Target::Info, snapshot.info.as_ref()),
+        Route::Privacy => page(Target::Privacy, snapshot.privacy.as_ref()),
+        Route::Ping => Plan::ApiVersion,
+        Route::Manifest(tail, Reference::Digest(digest)) => upstream(snapshot, tail, Some(digest)),
+        Route::Manifest(tail, Reference::Tag) | Route::Tags(tail) => upstream(snapshot, tail, None),
+        Route::Manifest(tail, Reference::AttachmentTag) | Route::Referrers(tail) => {
+            canonical(snapshot, tail)
+        }
+        Route::Blob(tail, blob) => nearest(snapshot, client, tail, blob),
+        Route::Rejected(error) => Plan::Reject(error),
+    }
+}
+
+fn page(target: Target, url: Option<&HeaderValue>) -> Plan<'_, 'static> {
+    match url {
+        Some(location) => Plan::Page { target, location },
+        None => Plan::Reject(RequestError::Outside),
+    }
+}
+
+fn upstream<'s, 'r>(
+    snapshot: &'s Snapshot,
+    tail: Tail<'r>,
+    digest: Option<&'r str>,
+) -> Plan<'s, 'r> {
+    Plan::Redirect(Candidates {
+        stores: StoreCandidates::None,
+        upstream: &snapshot.upstream,
+        target: Target::Upstream,
+        tail,
+        digest,
+        reason: Reason::NotABlob,
+    })
+}
+
+fn canonical<'s, 'r>(snapshot: &'s Snapshot, tail: Tail<'r>) -> Plan<'s, 'r> {
+    Plan::Redirect(Candidates {
+        stores: StoreCandidates::None,
+        upstream: &snapshot.canonical,
+        target: Target::CanonicalUpstream,
+        tail,
+        digest: None,
+        reason: Reason::Attachment,
+    })
+}
+
+fn nearest<'s, 'r>(
+    snapshot: &'s Snapshot,
+    client: &Client,
+    tail: Tail<'r>,
+    blob: Blob<'r>,
+) -> Plan<'s, 'r> {
+    let (stores, reason) = match snapshot.nearest(client.location) {
+        Nearest::KeptUpstream => (StoreCandidates::None, Reason::KeptUpstream),
+        Nearest::NoStore => (StoreCandidates::None, Reason::NoStore),
+        Nearest::Store(at) => {
+            let store = slice::from_ref(&snapshot.stores()[at]);
+            (StoreCandidates::Blob(blob, store), Reason::Nearest)
+        }
+    };
+    Plan::Redirect(Candidates {
+        stores,
+        upstream: &snapshot.upstream,
+        target: Target::Upstream,
+        tail,
+        digest: Some(blob.text()),
+        reason,
+    })
+}

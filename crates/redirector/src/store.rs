@@ -1,0 +1,153 @@
+//! A blob store at run time: its identity, its URLs, its counters, its probes and its health. It outlives
+//! the configuration that names it: a new configuration with the same store keeps all of them.
+
+use std::sync::Arc;
+
+use prometheus_client::metrics::counter::Counter;
+use tokio::sync::Semaphore;
+
+use crate::{
+    clock::Tick,
+    config::StoreSetting,
+    failure::Failure,
+    metrics::{Metrics, ProbeMetrics},
+    outage::Outage,
+    redirect::StoreBase,
+    store_id::StoreId,
+};
+
+/// The most probes in flight per store: enough for thousands of new blobs a second at the few
+/// milliseconds that a bucket in the same region takes, and the most requests that a store which
+/// does not respond can delay.
+pub(crate) const MAX_PROBES: usize = 128;
+
+/// A blob store that clients may be sent to.
+pub(crate) struct Store {
+    id: StoreId,
+    name: String,
+    url: String,
+    base: StoreBase,
+    outage: Outage,
+    pub(crate) permits: Arc<Semaphore>,
+    pub(crate) redirects: Counter,
+    pub(crate) probes: ProbeMetrics,
+}
+
+impl Store {
+    fn new(id: StoreId, setting: &StoreSetting, metrics: &Metrics) -> Self {
+        Self {
+            id,
+            name: setting.name.clone(),
+            url: setting.url.to_string(),
+            base: StoreBase::new(setting),
+            outage: Outage::default(),
+            permits: Arc::new(Semaphore::new(MAX_PROBES)),
+            redirects: metrics.store_redirects(&setting.name),
+            probes: metrics.probes(&setting.name),
+        }
+    }
+
+    pub(crate) fn id(&self) -> StoreId {
+        self.id
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn base(&self) -> &StoreBase {
+        &self.base
+    }
+
+    /// Whether `setting` names this store: only then do cached results and health stay valid.
+    fn is(&self, setting: &StoreSetting) -> bool {
+        self.name == setting.name && self.base == StoreBase::new(setting)
+    }
+
+    /// Logs a failure: as a warning if one is due.
+    pub(crate) fn log_failure(&self, blob: &str, cause: &Failure, now: Tick) {
+        let Self { name: store, url, outage, .. } = self;
+        match outage.failed(now) {
+            Some(failures) => tracing::warn!(
+                store, url, %cause, failures,
+                "a blob store fails; clients are sent to the upstream instead"
+            ),
+            None => tracing::debug!(store, url = blob, %cause, "a blob store fails"),
+        }
+    }
+
+    /// Logs the end of an outage that was logged.
+    pub(crate) fn log_recovery(&self, now: Tick) {
+        let Self { name: store, url, outage, .. } = self;
+        if let Some(lasted) = outage.succeeded(now) {
+            let seconds = lasted.as_secs();
+            tracing::info!(store, url, seconds, "a blob store works again");
+        }
+    }
+}
+
+/// The stores of the configuration in effect, and the next free number.
+#[derive(Default)]
+pub(crate) struct StoreTable {
+    next: u32,
+    current: Vec<Arc<Store>>,
+}
+
+impl StoreTable {
+    /// The stores of these settings, in their order. A store that was there before is kept; the new ones
+    /// are numbered in the order of their names, so that their order in the file does not matter.
+    pub(crate) fn update(
+        &mut self,
+        settings: &[StoreSetting],
+        metrics: &Metrics,
+    ) -> Box<[Arc<Store>]> {
+        let kept = |setting: &StoreSetting| self.current.iter().find(|it| it.is(setting)).cloned();
+        let mut stores: Vec<_> =
+            settings.iter().enumerate().map(|(at, it)| (at, it, kept(it))).collect();
+        stores.sort_by_key(|(_, setting, _)| &setting.name);
+        let mut placed: Vec<_> = stores
+            .into_iter()
+            .map(|(at, setting, kept)| (at, kept.unwrap_or_else(|| self.add(setting, metrics))))
+            .collect();
+        placed.sort_by_key(|(at, _)| *at);
+        self.current = placed.into_iter().map(|(_, store)| store).collect();
+        self.current.iter().cloned().collect()
+    }
+
+    fn add(&mut self, setting: &StoreSetting, metrics: &Metrics) -> Arc<Store> {
+        let id = StoreId::new(self.next);
+        self.next = self.next.wrapping_add(1);
+        Arc::new(Store::new(id, setting, metrics))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn settings(stores: &[(&str, &str)]) -> Vec<StoreSetting> {
+        let lines: String = stores
+            .iter()
+            .map(|(name, host)| {
+                format!("  - {{name: {name}, url: 'https://{host}.example', serves: [{{cloud: {name}}}]}}\n")
+            })
+            .collect();
+        let yaml = format!("upstream: {{endpoint: https://up.example}}\nstores:\n{lines}");
+        Config::from_yaml("test", &yaml).expect("valid").stores
+    }
+
+    #[test]
+    fn an_id_follows_the_store_and_is_never_used_for_another() {
+        let (mut table, metrics) = (StoreTable::default(), Metrics::new());
+        let mut ids = |stores: &[(&str, &str)]| {
+            let stores = table.update(&settings(stores), &metrics);
+            stores.iter().map(|store| store.id().number()).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(&[("b", "b"), ("a", "a")]), [1, 0], "numbered by name");
+        assert_eq!(ids(&[("a", "a"), ("b", "b")]), [0, 1], "reordered");
+        assert_eq!(ids(&[("c", "c"), ("b", "b"), ("a", "a")]), [2, 1, 0], "one more");
+        assert_eq!(ids(&[("a", "other"), ("b", "b")]), [3, 1], "another URL is another store");
+        assert_eq!(ids(&[("a", "a"), ("b", "b")]), [4, 1], "a store that returns is new");
+    }
+}
