@@ -4,10 +4,13 @@ use std::{net::IpAddr, path::PathBuf};
 
 use clap::Args;
 
+use super::examples;
+
 /// Answer pulls: send every client to the nearest copy.
 ///
 /// SIGTERM drains: no new connections, and requests in flight are finished.
 #[derive(Debug, Args)]
+#[command(after_help = examples::SERVE)]
 pub(crate) struct Serve {
     #[command(flatten)]
     pub front: Front,
@@ -21,6 +24,7 @@ pub(crate) struct Serve {
 ///
 /// PATH is what the client asks for, such as /v2/pause/blobs/sha256:… or just /v2/pause/manifests/3.9.
 #[derive(Debug, Args)]
+#[command(after_help = examples::EXPLAIN)]
 pub(crate) struct Explain {
     #[command(flatten)]
     pub front: Front,
@@ -50,6 +54,6 @@ fn cloud_and_path(text: &str) -> Result<(String, PathBuf), String> {
         Some((cloud, path)) if !cloud.is_empty() && !path.is_empty() => {
             Ok((cloud.to_owned(), path.into()))
         }
-        _ => Err("it is written CLOUD=PATH, such as aws=ip-ranges.json".to_owned()),
+        _ => Err("write CLOUD=PATH, such as aws=ip-ranges.json".to_owned()),
     }
 }

@@ -3,13 +3,14 @@
 use clap::Args;
 use oci::RegistryPrefix;
 
-use super::{Output, RegistryAccess};
+use super::{Output, RegistryAccess, examples};
 
 /// Copy the blobs of a registry, manifests among them, into a blob store.
 ///
 /// Every blob once, verified while it streams, under containers/images/DIGEST. Running again copies only
 /// what is missing. Without --confirm nothing is written.
 #[derive(Debug, Args)]
+#[command(after_help = examples::MIRROR)]
 pub(crate) struct Mirror {
     /// The registry, with an optional path: only repositories below it are mirrored
     #[arg(long, value_name = "PREFIX")]

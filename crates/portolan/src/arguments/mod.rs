@@ -1,6 +1,7 @@
 //! The command line as plain data: what was typed, and the help text. No I/O and nothing derived
 //! happens here. One file a command; what several commands share has files of its own.
 
+mod examples;
 mod front;
 mod mirror;
 mod promote;
@@ -98,6 +99,7 @@ pub(crate) enum Output {
 /// image and a chart to staging; promotes, mirrors and serves them; pulls as clients from different
 /// places, and shows where each was sent. Then it stays up to be pulled from, until Ctrl-C.
 #[derive(Debug, Args)]
+#[command(after_help = examples::DEMO)]
 pub(crate) struct Demo {
     /// End after the pulls, with 0 only if everything that was claimed was checked
     #[arg(long)]

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, ValueEnum};
 use oci::RegistryPrefix;
 
-use super::{Output, PublicUrl, RegistryAccess};
+use super::{Output, PublicUrl, RegistryAccess, examples};
 use crate::quantity;
 
 /// Copy what promotion manifests ask for from staging to production.
@@ -17,6 +17,7 @@ use crate::quantity;
 /// Exit codes: 0 all holds (or would), 1 something is lost, refused, failed, broken, unanswered or a problem in a manifest,
 /// each named; 2 it could not run; 3 with --detailed-exitcode, a dry run found something to write, and nothing of the above.
 #[derive(Debug, Args)]
+#[command(after_help = examples::PROMOTE)]
 pub(crate) struct Promote {
     #[command(flatten)]
     pub manifests: Manifests,
@@ -164,10 +165,10 @@ fn name_and_path(text: &str) -> Result<(String, PathBuf), String> {
         Some((name, path)) if !name.is_empty() && !path.is_empty() => {
             Ok((name.to_owned(), path.into()))
         }
-        _ => Err(
-            "it is written NAME=FILE, such as promoter@example.iam.gserviceaccount.com=key.json"
-                .to_owned(),
-        ),
+        _ => {
+            Err("write NAME=FILE, such as promoter@example.iam.gserviceaccount.com=key.json"
+                .to_owned())
+        }
     }
 }
 

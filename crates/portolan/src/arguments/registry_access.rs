@@ -53,7 +53,7 @@ impl RegistryAccess {
 }
 
 fn host_and_rate(text: &str) -> Result<(oci::Host, f64), String> {
-    let wrong = || "it is written HOST=N, such as registry.example=50".to_owned();
+    let wrong = || "write HOST=N, such as registry.example=50".to_owned();
     let (host, rate) = text.rsplit_once('=').ok_or_else(wrong)?;
     let rate: f64 = rate.strip_suffix("/s").unwrap_or(rate).parse().ok().ok_or_else(wrong)?;
     if !(rate.is_finite() && rate > 0.0) {

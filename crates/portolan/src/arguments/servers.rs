@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand};
 
+use super::examples;
 use crate::quantity;
 
 #[derive(Debug, Subcommand)]
@@ -13,6 +14,7 @@ pub(crate) enum Store {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = examples::STORE_SERVE)]
 pub(crate) struct StoreServe {
     /// The store's directory, as a path or as `file:///directory`
     pub dir: PathBuf,
@@ -33,6 +35,7 @@ pub(crate) enum Registry {
 /// and delete, so it listens on loopback unless told otherwise. SIGTERM drains: requests in flight are
 /// finished, and upload sessions on a directory go on after the next start.
 #[derive(Debug, Args)]
+#[command(after_help = examples::REGISTRY_SERVE)]
 pub(crate) struct RegistryServe {
     /// Where content is kept: `memory` or `file:///directory` (a space is `%20`), which must be absent, empty or a registry's
     #[arg(long, value_name = "URL", default_value = "memory")]

@@ -4,6 +4,7 @@
 mod demo;
 mod docs;
 mod front;
+mod golden;
 mod harness;
 mod help;
 mod inputs;

@@ -1,0 +1,51 @@
+//! The examples at the end of each command's help: the usual call first.
+
+pub(super) const PROMOTE: &str = "\
+Examples:
+  Show what would be done, what is refused, and why:
+    portolan promote --thin-manifest-dir registry.example
+  Do it, keep the report, and stop after an hour:
+    portolan promote --thin-manifest-dir registry.example --confirm --report report.json --deadline 1h";
+
+pub(super) const MIRROR: &str = "\
+Examples:
+  Show what would be copied:
+    portolan mirror --from registry.example/images --to file:///srv/store
+  Copy it:
+    portolan mirror --from registry.example/images --to file:///srv/store --confirm";
+
+pub(super) const SERVE: &str = "\
+Examples:
+  Check a configuration, and print everything in effect:
+    portolan serve --config front.yaml --check
+  Serve:
+    portolan serve --config front.yaml";
+
+pub(super) const EXPLAIN: &str = "\
+Examples:
+  Where a client gets a tag from, with the built-in configuration:
+    portolan explain --ip 35.180.1.1 /v2/pause/manifests/3.9
+  Where it gets a blob from, with a configuration of your own:
+    portolan explain --config front.yaml --ip 2600:1f13::1 /v2/app/blobs/sha256:…";
+
+pub(super) const STORE_SERVE: &str = "\
+Examples:
+  Serve a mirrored directory on loopback:
+    portolan store serve /srv/store
+  Serve it to the network:
+    portolan store serve /srv/store --listen '[::]:8082'";
+
+pub(super) const REGISTRY_SERVE: &str = "\
+Examples:
+  A registry for tests, in memory:
+    portolan registry serve
+  A registry for a team, with users, rights and TLS:
+    portolan registry serve --storage file:///srv/registry --listen '[::]:443' \\
+      --htpasswd users --rights rights.yaml --tls-cert chain.pem --tls-key key.pem";
+
+pub(super) const DEMO: &str = "\
+Examples:
+  Show everything, and stay up to be pulled from:
+    portolan demo
+  Show everything, check it, and exit:
+    portolan demo --exit";

@@ -1,0 +1,415 @@
+//! What people read, kept as files so that a change of wording is seen in review: the help of every command, and
+//! an example of each error. `PORTOLAN_GOLDEN=write cargo test -p portolan --test cli golden` writes the files anew.
+
+use std::{env, fs, path::PathBuf};
+
+use http::Method;
+use tempfile::TempDir;
+use testkit::{Fault, TestHost, TestRegistry, fixture};
+
+use crate::harness::{Thin, entry, portolan, run, write};
+
+/// Compares a text with its file, or writes the file.
+fn compare(name: &str, text: &str) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    if env::var_os("PORTOLAN_GOLDEN").is_some_and(|mode| mode == "write") {
+        write(&path, text);
+        return;
+    }
+    let kept = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        kept == text,
+        "{} differs; PORTOLAN_GOLDEN=write writes it anew. Now it is:\n{text}",
+        path.display()
+    );
+}
+
+#[tokio::test]
+async fn the_help_of_every_command() {
+    compare("help/portolan.txt", &run(&["help"]).await.expect(0).stdout);
+    for command in [
+        &["promote"][..],
+        &["mirror"],
+        &["serve"],
+        &["explain"],
+        &["store"],
+        &["store", "serve"],
+        &["registry"],
+        &["registry", "serve"],
+        &["demo"],
+        &["completions"],
+    ] {
+        let help = run(&[&["help"], command].concat()).await.expect(0).stdout;
+        compare(&format!("help/{}.txt", command.join("-")), &help);
+    }
+}
+
+#[tokio::test]
+async fn every_command_with_options_has_two_examples() {
+    for command in [
+        &["promote"][..],
+        &["mirror"],
+        &["serve"],
+        &["explain"],
+        &["store", "serve"],
+        &["registry", "serve"],
+        &["demo"],
+    ] {
+        let help = run(&[&["help"], command].concat()).await.expect(0).stdout;
+        let (_, examples) = help.split_once("\nExamples:\n").expect(&help);
+        let call = format!("    portolan {} ", command.join(" "));
+        let calls = examples.lines().filter(|line| format!("{line} ").starts_with(&call)).count();
+        assert_eq!(calls, 2, "{help}");
+    }
+}
+
+/// Runs of the program, each with what it printed, as one text.
+struct Errors {
+    directory: TempDir,
+    /// What differs from run to run, and what stands for it.
+    names: Vec<(String, String)>,
+    text: String,
+}
+
+impl Errors {
+    fn new() -> Self {
+        let directory = TempDir::new().expect("a temporary directory");
+        let path = directory.path().display().to_string();
+        Self { directory, names: vec![(path, "DIR".to_owned())], text: String::new() }
+    }
+
+    /// Shows `name` wherever `value` is printed.
+    fn call(&mut self, value: &impl ToString, name: &str) {
+        self.names.push((value.to_string(), name.to_owned()));
+    }
+
+    fn file(&self, name: &str, text: &str) {
+        write(&self.directory.path().join(name), text);
+    }
+
+    /// Adds a run in the directory: its title, the end of its command line, and its errors.
+    async fn run(&mut self, title: &str, arguments: &[&str]) {
+        let mut command = portolan(arguments);
+        let path = env::var_os("PATH").unwrap_or_default();
+        command.current_dir(self.directory.path()).env("PATH", path);
+        let output = command.output().await.expect("the program starts");
+        let code = output.status.code().expect("it ends by itself");
+        assert!(code != 0, "{title}: {arguments:?} is no error");
+        let printed = [output.stdout, output.stderr].concat();
+        let printed = String::from_utf8(printed).expect("the program prints UTF-8");
+        // The counts of a run, with its time, are no errors.
+        let lines = printed.lines().filter(|line| !line.contains(" edges: "));
+        let printed: String = lines.map(|line| format!("{line}\n")).collect();
+        let mut shown =
+            format!("## {title}\n\n$ portolan {}\n{printed}exit {code}\n\n", arguments.join(" "));
+        for (value, name) in &self.names {
+            shown = shown.replace(value, name);
+        }
+        self.text.push_str(&shown);
+    }
+
+    fn compare(self, name: &str) {
+        compare(&format!("errors/{name}.txt"), &self.text);
+    }
+}
+
+/// Titles and arguments.
+const COMMAND_LINES: &[(&str, &[&str])] = &[
+    ("no command", &[]),
+    ("an unknown command", &["promot"]),
+    ("an unknown flag", &["promote", "--manifest", "images.yaml", "--dry-run"]),
+    ("a flag that is missing", &["promote"]),
+    (
+        "flags that contradict each other",
+        &["promote", "--manifest", "a", "--thin-manifest-dir", "b"],
+    ),
+    ("a dry run that writes", &["promote", "--manifest", "a", "--confirm", "--detailed-exitcode"]),
+    ("a bad duration", &["promote", "--manifest", "a", "--deadline", "soon"]),
+    ("a bad choice", &["promote", "--manifest", "a", "--verify", "all"]),
+    ("a bad rate limit", &["promote", "--manifest", "a", "--quota", "registry.example=many"]),
+    (
+        "a bad registry host",
+        &["promote", "--manifest", "a", "--plain-http", "https://registry.example"],
+    ),
+    ("a bad public name", &["promote", "--manifest", "a", "--verify-through", "registry.example"]),
+    ("credentials without a name", &["promote", "--manifest", "a", "--credentials", "key.json"]),
+    ("a file that does not exist", &["promote", "--manifest", "missing.yaml"]),
+    ("a directory in the place of a file", &["promote", "--manifest", "."]),
+    ("a directory without manifests", &["promote", "--thin-manifest-dir", "."]),
+    (
+        "a git revision without a repository",
+        &["promote", "--manifest", "images.yaml", "--changed-since", "HEAD~1"],
+    ),
+    (
+        "a client certificate without its key",
+        &["promote", "--manifest", "images.yaml", "--client-certificate", "images.yaml"],
+    ),
+    (
+        "certificates that are none",
+        &["promote", "--manifest", "images.yaml", "--ca-file", "images.yaml"],
+    ),
+    (
+        "a store that is no URL",
+        &["mirror", "--from", "registry.example/images", "--to", "s3//bucket"],
+    ),
+    ("a store in a cloud", &["mirror", "--from", "registry.example/images", "--to", "s3://bucket"]),
+    (
+        "a registry that is none",
+        &["mirror", "--from", "https://registry.example", "--to", "file:///store"],
+    ),
+    ("a client that is no address", &["explain", "--ip", "localhost", "/v2/"]),
+    ("ranges without a file", &["explain", "--ip", "192.0.2.1", "--ranges", "aws", "/v2/"]),
+    ("an address to listen on that is none", &["registry", "serve", "--listen", "5000"]),
+    ("a store directory that does not exist", &["store", "serve", "missing"]),
+    ("an unknown shell", &["completions", "tcsh"]),
+    ("a bad log filter", &["--log", "promoter=loud", "promote", "--manifest", "images.yaml"]),
+];
+
+#[tokio::test]
+async fn errors_of_the_command_line() {
+    let mut errors = Errors::new();
+    errors.file("images.yaml", "registries: []\n");
+    for (title, arguments) in COMMAND_LINES {
+        errors.run(title, arguments).await;
+    }
+    errors.compare("command-line");
+}
+
+/// A plain promotion manifest with these images.
+fn manifest(images: &str) -> String {
+    format!(
+        "registries:\n- name: staging.example/team\n  src: true\n- name: registry.example/images\nimages:\n{images}"
+    )
+}
+
+const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+#[tokio::test]
+async fn errors_of_promotion_manifests() {
+    let mut errors = Errors::new();
+    let app = |dmap: &str| manifest(&format!("- name: app\n  dmap:\n    {dmap}\n"));
+    let with = |registries: &str| format!("registries:\n{registries}images: []\n");
+    for (title, text) in [
+        ("not YAML", manifest("- name: [app\n")),
+        ("a tab", manifest("\t- name: app\n")),
+        ("a quote that is not closed", app(&format!("\"{DIGEST}: [\"1.0\"]"))),
+        (
+            "conflict marks of git",
+            manifest("<<<<<<< HEAD\n- name: app\n=======\n- name: other\n>>>>>>> topic\n"),
+        ),
+        ("a missing space after a colon", app(&format!("\"{DIGEST}\":[\"1.0\"]\n    name:app"))),
+        ("an empty file", String::new()),
+        ("a second document", manifest("- name: app\n---\nimages: []\n")),
+        ("an alias", manifest("- &a {name: app}\n- *a\n")),
+        ("an unknown key", manifest("- nmae: app\n")),
+        ("a key twice", manifest("- name: app\n  name: other\n")),
+        ("a digest twice", app(&format!("\"{DIGEST}\": []\n    \"{DIGEST}\": [v1]"))),
+        ("a value of the wrong type", manifest("- name: {app: 1}\n")),
+        ("no registries", "images: []\n".to_owned()),
+        ("no source", with("- name: registry.example/images\n")),
+        ("two sources", with("- {name: a.example, src: true}\n- {name: b.example, src: true}\n")),
+        ("no destination", with("- {name: a.example, src: true}\n")),
+        (
+            "a destination in the source",
+            with("- {name: a.example/x, src: true}\n- name: a.example/x/y\n"),
+        ),
+        (
+            "a destination twice",
+            with("- {name: a.example, src: true}\n- name: b.example\n- name: b.example\n"),
+        ),
+        (
+            "a registry with a scheme",
+            with("- {name: \"https://a.example\", src: true}\n- name: b.example\n"),
+        ),
+        ("a bad repository name", manifest("- name: App\n")),
+        ("an image without a name", manifest("- dmap: {}\n")),
+        ("a digest that is cut", app("\"sha256:e3b0c442\": [v1]")),
+        ("a tag in the place of a digest", app("\"v1\": [v1]")),
+        (
+            "an upper-case digest",
+            app(&format!("\"{}\": [v1]", DIGEST.to_uppercase().replace("SHA", "sha"))),
+        ),
+        ("a bad tag", app(&format!("\"{DIGEST}\": [\"v 1\"]"))),
+        ("a null tag", app(&format!("\"{DIGEST}\": [null]"))),
+        ("an ambiguous line break", app("\u{85}")),
+    ] {
+        errors.file("images.yaml", &text);
+        errors.run(title, &["promote", "--manifest", "images.yaml"]).await;
+    }
+    let thin = "registries:\n- {name: a.example, src: true}\n- name: b.example\n";
+    errors.file("tree/manifests/team/promoter-manifest.yaml", thin);
+    errors.run("a project without images", &["promote", "--thin-manifest-dir", "tree"]).await;
+    errors.file("tree/images/team/imaegs.yaml", "[]\n");
+    errors.run("a misnamed file", &["promote", "--thin-manifest-dir", "tree"]).await;
+    errors.file("tree/images/other/images.yaml", "[]\n");
+    errors.file("tree/images/team/images.yaml", "[]\n");
+    errors.run("images without registries", &["promote", "--thin-manifest-dir", "tree"]).await;
+    errors.compare("promotion-manifests");
+}
+
+#[tokio::test]
+async fn errors_of_the_configuration_of_the_front() {
+    let mut errors = Errors::new();
+    let upstream = "upstream: {endpoint: \"https://registry.example\"}\n";
+    for (title, text) in [
+        ("no upstream", "listen: 127.0.0.1:0\n".to_owned()),
+        ("an unknown field", format!("{upstream}listne: 127.0.0.1:0\n")),
+        ("a field twice", format!("{upstream}{upstream}")),
+        ("a value of the wrong type", format!("{upstream}access_log: \"yes\"\n")),
+        ("an address to listen on that is none", format!("{upstream}listen: 8080\n")),
+        (
+            "an upstream with a path in its endpoint",
+            "upstream: {endpoint: \"https://registry.example/v2\"}\n".to_owned(),
+        ),
+        ("an upstream that is no URL", "upstream: {endpoint: registry.example}\n".to_owned()),
+        (
+            "a bad path of the upstream",
+            "upstream: {endpoint: \"https://registry.example\", path: \"../images\"}\n".to_owned(),
+        ),
+        (
+            "a network that is none",
+            format!("{upstream}client_ip: {{trusted_peers: [10.0.0.0/33]}}\n"),
+        ),
+        ("too many hops", format!("{upstream}client_ip: {{trusted_hops: 99}}\n")),
+        (
+            "ranges over plain HTTP",
+            format!(
+                "{upstream}ranges: [{{cloud: aws, format: aws, from: \"http://ranges.example/aws.json\"}}]\n"
+            ),
+        ),
+        (
+            "an unknown format of ranges",
+            format!("{upstream}ranges: [{{cloud: aws, format: azure, from: a.json}}]\n"),
+        ),
+        (
+            "a store without a name",
+            format!("{upstream}stores: [{{url: \"https://store.example\"}}]\n"),
+        ),
+        (
+            "two stores of one name",
+            format!(
+                "{upstream}stores: [{{name: a, url: \"https://a.example\", serves: [{{cloud: aws}}]}}, {{name: a, url: \"https://b.example\", serves: [{{cloud: aws}}]}}]\n"
+            ),
+        ),
+        (
+            "a store for nobody",
+            format!("{upstream}stores: [{{name: a, url: \"https://a.example\", serves: []}}]\n"),
+        ),
+        ("a bad duration", format!("{upstream}presence: {{timeout: 1}}\n")),
+    ] {
+        errors.file("front.yaml", &text);
+        errors.run(title, &["serve", "--config", "front.yaml", "--check"]).await;
+    }
+    errors.compare("front-configuration");
+}
+
+#[tokio::test]
+async fn errors_of_the_embedded_registry() {
+    let mut errors = Errors::new();
+    errors.file("plain", "alice:secret\n");
+    errors.file(
+        "users",
+        "alice:$2y$05$bvIG6Nmid91Mu9RcmmWZfO5HJIMCT8riNW0hEp8f6/FuA2/mHZFpe\nalice:x\n",
+    );
+    errors.file("rights.yaml", "rules:\n- {users: [alice], repositories: [\"Team/*\"], rights: [pull]}\n- {users: [bob], rihgts: [push]}\n");
+    errors.file("garbage.pem", "no certificate\n");
+    errors.file("foreign/photo.jpg", "x");
+    let foreign = format!("file://{}/foreign", errors.directory.path().display());
+    let listen = ["registry", "serve", "--listen", "127.0.0.1:0"];
+    for (title, flags) in [
+        ("a password that is not hashed by bcrypt", &["--htpasswd", "plain"][..]),
+        ("a user twice", &["--htpasswd", "users"]),
+        ("bad rights", &["--htpasswd", "users", "--rights", "rights.yaml"]),
+        ("rights without users", &["--rights", "rights.yaml"]),
+        ("a certificate that is none", &["--tls-cert", "garbage.pem", "--tls-key", "garbage.pem"]),
+        ("a certificate without its key", &["--tls-cert", "garbage.pem"]),
+        ("a directory with the files of others", &["--storage", &foreign]),
+        ("a storage that is no URL", &["--storage", "disk"]),
+        ("a size that is none", &["--max-blob-size", "big"]),
+        ("a manifest size that is too large", &["--max-manifest-size", "1GiB"]),
+    ] {
+        errors.run(title, &[&listen, flags].concat()).await;
+    }
+    errors.compare("registry");
+}
+
+/// What a run of one edge says of it: its outcome and reason, with stable names of the registries.
+async fn outcome_of(
+    title: &str,
+    at_source: Option<Fault>,
+    at_destination: Option<Fault>,
+) -> String {
+    // One blob, so that one failure comes first.
+    let (image, other) = (fixture::image(1, 0), fixture::image(2, 0));
+    let (from, to) = (TestRegistry::start().await, TestRegistry::start().await);
+    if title != "an image that is lost" {
+        from.load("team/app", None, &image).await;
+    }
+    if title == "a tag on another digest" {
+        to.load("images/app", "v1", &other).await;
+    }
+    for (registry, fault) in [(&from, at_source), (&to, at_destination)] {
+        if let Some(fault) = fault {
+            registry.fail(fault);
+        }
+    }
+    let entry = entry("app", &image, &["v1"]);
+    let thin = Thin::new().project("team", &from.prefix("team"), &to.prefix("images"), &entry);
+    let arguments =
+        ["promote", "--thin-manifest-dir", thin.path(), "--confirm", "--output", "json"];
+    let report = run(&arguments).await.expect(1).json();
+    let edge = &report["outcomes"][0];
+    let reason = edge["reason"].as_str().expect("a reason");
+    let shown = format!("{}: {reason}", edge["outcome"].as_str().expect("an outcome"));
+    let shown = shown.replace(&from.host().to_string(), "staging.example");
+    let shown = shown.replace(&to.host().to_string(), "registry.example");
+    format!("## {title}\n\n{shown}\n\n")
+}
+
+#[tokio::test]
+async fn outcomes_of_a_promotion() {
+    let get_blob = || Fault::on(Method::GET, "/blobs/");
+    let everything = || Fault::everywhere("/v2/");
+    let mut shown = String::new();
+    for (title, at_source, at_destination) in [
+        ("a tag on another digest", None, None),
+        ("an image that is lost", None, None),
+        ("a destination that denies pushes", None, Some(Fault::on(Method::POST, "").status(403))),
+        ("a destination that fails", None, Some(everything().status(500))),
+        ("a source that demands authentication", Some(everything().status(401)), None),
+        ("a source that damages a blob", Some(get_blob().corrupt()), None),
+        ("a source that cuts a blob", Some(get_blob().truncate_after(3)), None),
+        ("a tag that is refused", None, Some(Fault::on(Method::PUT, "/manifests/v1").status(409))),
+    ] {
+        shown.push_str(&outcome_of(title, at_source, at_destination).await);
+    }
+    compare("errors/promotion.txt", &shown);
+}
+
+#[tokio::test]
+async fn errors_of_a_mirroring() {
+    let mut errors = Errors::new();
+    let registry = TestRegistry::start().await;
+    // One blob, so that one failure comes first.
+    let image = fixture::image(1, 0);
+    registry.load("images/app", "v1", &image).await;
+    errors.call(&registry.host(), "registry.example");
+    let unreachable = TestHost::unreachable();
+    errors.call(&unreachable, "dead.example");
+    let from = format!("{}/images", registry.host());
+    let to = format!("file://{}/store", errors.directory.path().display());
+    let mirror = ["mirror", "--quiet", "--confirm", "--to", &to, "--from"];
+    registry.fail(Fault::on(Method::GET, "/blobs/").corrupt());
+    errors.run("a damaged blob", &[&mirror[..], &[&from]].concat()).await;
+    registry.clear_faults();
+    registry.fail(Fault::on(Method::GET, "/blobs/").status(404));
+    errors.run("a missing blob", &[&mirror[..], &[&from]].concat()).await;
+    registry.clear_faults();
+    registry.fail(Fault::everywhere("/_catalog").status(401));
+    errors
+        .run("a registry that does not list its repositories", &[&mirror[..], &[&from]].concat())
+        .await;
+    let dead = format!("{unreachable}/images");
+    errors.run("a registry that is unreachable", &[&mirror[..], &[&dead]].concat()).await;
+    errors.compare("mirror");
+}
