@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use promotion_manifest::{EdgeSet, parse_plain, parse_thin};
+use promotion_manifest::{Criteria, EdgeSet, Selection, compare, parse_plain, parse_thin, select};
 
 const REGISTRIES: &str =
     "registries: [{name: s.example/a, src: true}, {name: d.example}, {name: d.example/b}]";
@@ -25,18 +25,13 @@ fuzz_target!(|text: &str| {
             assert_eq!(provenance.get(key), Some(value));
         }
     }
-    // Compared with itself nothing is new, and all of it stays known.
-    let mut unchanged = EdgeSet::new(manifests().collect());
     let set = EdgeSet::new(manifests().collect());
-    unchanged.choose_changed(&set);
-    assert!(unchanged.is_empty());
-    let others = unchanged.destinations().iter().map(|place| place.others().len());
-    assert_eq!(others.sum::<usize>(), set.len());
-    for destination in set.destinations() {
-        for edge in &destination.edges {
-            assert_eq!(set.conflict(edge, destination).is_some(), edge.is_conflict());
-            let digest = set.digest(edge);
-            assert!(set.sources(edge, destination).all(|wish| wish.entry.digest == digest));
-        }
+    assert!(compare(&set, &set).is_empty());
+    let criteria = Criteria { project: None, changed_since: Some(&set) };
+    assert!(select(&set, &criteria).is_empty());
+    assert_eq!(Selection::all(&set).len(), set.len());
+    for edge in set.edges() {
+        assert_eq!(edge.conflict().is_some(), edge.is_conflict());
+        assert!(edge.sources().all(|source| source.entry.digest == edge.digest()));
     }
 });

@@ -11,10 +11,9 @@ use std::{
 };
 
 use crate::{
-    LoadError, ManifestSource,
-    choice::directory_and_name,
-    disk,
+    LoadError, ManifestSource, disk,
     found::{FOLDERS, Found, MAX_FILES},
+    options::directory_and_name,
     time::Time,
 };
 

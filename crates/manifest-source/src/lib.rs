@@ -1,10 +1,9 @@
-//! Promotion manifests from the disk and from the history of a git repository, and the choice of the edges
-//! that a command works on.
+//! Promotion manifests from the disk and from the history of a git repository, and the selection of the
+//! edges that a command works on.
 //!
 //! It reads; it changes no file and no repository, and it sends no request to a registry. What the manifests mean is decided in
 //! `promotion-manifest`, which is the only crate of ours that it builds on, beside `oci` and `wording`.
 
-mod choice;
 mod disk;
 mod error;
 mod files;
@@ -12,10 +11,11 @@ mod found;
 mod git;
 mod glob;
 mod load;
+mod options;
 mod read;
 mod time;
 
-pub use choice::{Changes, Choice, ManifestSource};
 pub use error::LoadError;
 pub use glob::{ProjectGlob, ProjectGlobError};
-pub use load::{Loaded, load};
+pub use load::{LoadedManifests, load};
+pub use options::{ChangeRange, LoadOptions, ManifestSource};

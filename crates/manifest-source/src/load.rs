@@ -1,4 +1,4 @@
-//! Loading: one or two states of the manifests, and which edges of the later one are chosen.
+//! Loading: one or two states of the manifests, and which edges of the later one are selected.
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -6,13 +6,13 @@ use std::{
     path::Path,
 };
 
-use promotion_manifest::{EdgeSet, Problem};
+use promotion_manifest::{Criteria, EdgeSet, Problem, Selection, select};
 
 use crate::{
-    Changes, Choice, LoadError, ManifestSource, ProjectGlob,
-    choice::directory_and_name,
+    ChangeRange, LoadError, LoadOptions, ManifestSource, ProjectGlob,
     files::Files,
     git::Repository,
+    options::directory_and_name,
     read::{ReadManifests, read},
 };
 
@@ -21,31 +21,35 @@ const NAMED_PROJECTS: usize = 5;
 
 /// What was read.
 #[derive(Debug)]
-pub struct Loaded {
-    /// All edges of the usable projects, those chosen that are to be looked at.
+pub struct LoadedManifests {
+    /// All edges of the usable projects.
     pub edges: EdgeSet,
-    /// The faults, of usable projects too.
+    /// Those that the options select.
+    pub selection: Selection,
+    /// What is wrong with the manifests, those of usable projects too.
     pub problems: Vec<Problem>,
 }
 
-/// Reads the promotion manifests at `source`, and chooses among their edges.
+/// Reads the promotion manifests at `source`, and selects among their edges.
 ///
 /// # Errors
-/// When there is nothing to read, or nothing to choose by; a fault in one file is one of [`Loaded::problems`] instead.
-pub fn load(source: &ManifestSource, choice: &Choice) -> Result<Loaded, LoadError> {
+/// When there is nothing to read, or the options name no project or revision. What is wrong with one file is one of [`LoadedManifests::problems`] instead.
+pub fn load(source: &ManifestSource, options: &LoadOptions) -> Result<LoadedManifests, LoadError> {
     let repository = || Repository::of(source);
-    let (after, before) = match &choice.changes {
+    let (after, before) = match &options.changed {
         None => (Files::Disk, None),
-        Some(Changes::Since(revision)) => (Files::Disk, Some(repository()?.revision(revision)?)),
-        Some(Changes::In { from, to }) => {
+        Some(ChangeRange::Since(revision)) => {
+            (Files::Disk, Some(repository()?.revision(revision)?))
+        }
+        Some(ChangeRange::In { from, to }) => {
             let repository = repository()?;
             let (from, to) = (repository.revision(from)?, repository.revision(to)?);
             (Files::Revision(to), Some(from))
         }
-        Some(Changes::Within(time)) => (Files::Disk, repository()?.before(time)?),
+        Some(ChangeRange::Within(time)) => (Files::Disk, repository()?.before(time)?),
     };
     let before = before.map(|revision| Before::read(source, Files::Revision(revision)));
-    choose(source, &after, before.transpose()?, &choice.projects)
+    read_and_select(source, &after, before.transpose()?, &options.projects)
 }
 
 /// The manifests as they were.
@@ -58,7 +62,7 @@ impl Before {
     fn read(source: &ManifestSource, files: Files) -> Result<Self, LoadError> {
         let manifests = match read(source, &files) {
             Ok(manifests) => manifests,
-            // What was not there yet asked for nothing.
+            // A state without manifests requests nothing.
             Err(LoadError::Empty(_)) => ReadManifests::default(),
             Err(LoadError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 ReadManifests::default()
@@ -69,12 +73,12 @@ impl Before {
     }
 }
 
-fn choose(
+fn read_and_select(
     source: &ManifestSource,
     after: &Files,
     before: Option<Before>,
     projects: &[ProjectGlob],
-) -> Result<Loaded, LoadError> {
+) -> Result<LoadedManifests, LoadError> {
     let ReadManifests { manifests, mut problems } = read(source, after)?;
     let mut names: BTreeSet<String> = manifests.iter().map(|it| it.project.clone()).collect();
     names.extend(problems.iter().filter_map(|problem| problem.project.clone()));
@@ -85,23 +89,25 @@ fn choose(
             return Err(LoadError::NoProject { glob: glob.to_string(), known });
         }
     }
-    let mut edges = EdgeSet::new(manifests);
+    let edges = EdgeSet::new(manifests);
     problems.extend_from_slice(edges.problems());
-    if let Some(before) = before {
-        let old = EdgeSet::new(before.manifests.manifests);
-        let files = (&before.files, after);
-        let told = before.manifests.problems.iter().chain(old.problems());
-        let told: HashSet<_> = told.map(what).collect();
-        let stood = |it: &Problem| told.contains(&what(it)) && is_untouched(source, it, files);
+    let old = before.map(|Before { files, manifests }| {
+        let old = EdgeSet::new(manifests.manifests);
+        let known = manifests.problems.iter().chain(old.problems());
+        let known: HashSet<_> = known.map(what).collect();
+        let files = (&files, after);
+        let stood = |it: &Problem| known.contains(&what(it)) && is_untouched(source, it, files);
         problems.retain(|problem| !stood(problem));
-        edges.choose_changed(&old);
-    }
+        old
+    });
+    let is_named = |project: &str| projects.iter().any(|glob| glob.matches(project));
+    let mut criteria = Criteria { project: None, changed_since: old.as_ref() };
     if !projects.is_empty() {
-        let is_chosen = |project: &str| projects.iter().any(|glob| glob.matches(project));
-        edges.choose_projects(is_chosen);
-        problems.retain(|problem| problem.project.as_deref().is_none_or(is_chosen));
+        criteria.project = Some(&is_named);
+        problems.retain(|problem| problem.project.as_deref().is_none_or(is_named));
     }
-    Ok(Loaded { edges, problems })
+    let selection = select(&edges, &criteria);
+    Ok(LoadedManifests { edges, selection, problems })
 }
 
 /// What a problem is.
@@ -109,8 +115,8 @@ fn what(problem: &Problem) -> (Option<&str>, &str, &str) {
     (problem.project.as_deref(), &problem.file, &problem.message)
 }
 
-/// Whether the files that `problem` is about are the same, byte for byte, in both states. Of others nobody can tell
-/// what their change asks for, as the problem leaves it out.
+/// Whether the files that `problem` is about are the same, byte for byte, in both states. What a change of other files
+/// requests is unknown, since the problem leaves it out.
 fn is_untouched(
     source: &ManifestSource,
     problem: &Problem,

@@ -5,10 +5,9 @@ use std::{io, path::Path};
 use promotion_manifest::{Parsed, Problem, PromotionManifest, ThinProject};
 
 use crate::{
-    LoadError,
-    choice::{ManifestSource, directory_and_name},
-    disk,
+    LoadError, disk,
     files::Files,
+    options::{ManifestSource, directory_and_name},
 };
 
 /// The usable projects of one state of the manifests, and every fault of the files.

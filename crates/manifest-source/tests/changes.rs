@@ -4,7 +4,7 @@
 
 use std::{fs, path::Path, process::Command};
 
-use manifest_source::{Changes, Choice, LoadError, Loaded, ManifestSource, load};
+use manifest_source::{ChangeRange, LoadError, LoadOptions, LoadedManifests, ManifestSource, load};
 use tempfile::TempDir;
 
 /// A thin manifest directory in a git repository.
@@ -55,20 +55,20 @@ impl Tree {
         self.git(&["rev-parse", "HEAD"])
     }
 
-    fn load(&self, choice: &Choice) -> Result<Loaded, LoadError> {
-        load(&ManifestSource::ThinDirectory(self.path().join("promotion")), choice)
+    fn load(&self, options: &LoadOptions) -> Result<LoadedManifests, LoadError> {
+        load(&ManifestSource::ThinDirectory(self.path().join("promotion")), options)
     }
 
     /// The tags that are chosen.
-    fn chosen(&self, changes: Changes) -> Vec<String> {
-        let loaded = self.load(&Choice { projects: Vec::new(), changes: Some(changes) });
+    fn chosen(&self, changes: ChangeRange) -> Vec<String> {
+        let loaded = self.load(&LoadOptions { projects: Vec::new(), changed: Some(changes) });
         tags(&loaded.expect("it can be read"))
     }
 }
 
-fn tags(loaded: &Loaded) -> Vec<String> {
-    let places = loaded.edges.destinations().iter().flat_map(|place| &place.edges);
-    places.map(|edge| loaded.edges.tag(edge).expect("a tag").to_string()).collect()
+fn tags(loaded: &LoadedManifests) -> Vec<String> {
+    let edges = loaded.selection.edges(&loaded.edges);
+    edges.map(|edge| edge.tag().expect("a tag").to_string()).collect()
 }
 
 fn images(name: &str, of: &[(char, &str)]) -> String {
@@ -98,61 +98,61 @@ fn history() -> (Tree, [String; 3]) {
 #[test]
 fn what_changed_since_a_revision_is_chosen() {
     let (tree, [first, second, third]) = history();
-    let since = |revision: &str| tree.chosen(Changes::Since(revision.to_owned()));
+    let since = |revision: &str| tree.chosen(ChangeRange::Since(revision.to_owned()));
     assert_eq!(since(&third), ["five"]);
     assert_eq!(since("HEAD~1"), ["four", "five"]);
     assert_eq!(since(&first), ["three", "four", "five"]);
-    let range: Changes = format!("{first}..{second}").parse().expect("a range");
+    let range: ChangeRange = format!("{first}..{second}").parse().expect("a range");
     assert_eq!(tree.chosen(range), ["three"]);
-    let range: Changes = "HEAD~1..HEAD".parse().expect("a range");
+    let range: ChangeRange = "HEAD~1..HEAD".parse().expect("a range");
     assert_eq!(tree.chosen(range), ["four"], "what is not committed is not looked at");
 }
 
 #[test]
 fn what_changed_within_a_time_is_chosen() {
     let (tree, _) = history();
-    let within = |time: &str| tree.chosen(Changes::Within(time.to_owned()));
+    let within = |time: &str| tree.chosen(ChangeRange::Within(time.to_owned()));
     assert_eq!(within("2026-02-15"), ["four", "five"]);
     assert_eq!(within("2026-01-15"), ["three", "four", "five"]);
     assert_eq!(within("2025-01-01").len(), 5, "everything is younger");
     assert_eq!(within("1 second"), ["five"], "only what is not committed");
-    let error =
-        tree.load(&Choice { projects: vec![], changes: Some(Changes::Within("soon".into())) });
+    let error = tree
+        .load(&LoadOptions { projects: vec![], changed: Some(ChangeRange::Within("soon".into())) });
     assert!(error.expect_err("no time").to_string().contains("14 days"));
 }
 
 #[test]
 fn a_time_that_git_would_take_for_another_one_is_an_error() {
     let (tree, _) = history();
-    let error = |changes: Changes| {
-        let choice = Choice { projects: Vec::new(), changes: Some(changes) };
-        tree.load(&choice).expect_err("not a time").to_string()
+    let error = |changes: ChangeRange| {
+        let options = LoadOptions { projects: Vec::new(), changed: Some(changes) };
+        tree.load(&options).expect_err("not a time").to_string()
     };
     for date in ["2062-10-01", "2100-01-01", "9999-12-31"] {
-        let error = error(Changes::Within(date.into()));
+        let error = error(ChangeRange::Within(date.into()));
         assert!(error.contains("the date is in the future"), "{date}: {error}");
     }
-    let error_of_day = error(Changes::Within("2026-02-31".into()));
+    let error_of_day = error(ChangeRange::Within("2026-02-31".into()));
     assert!(error_of_day.contains("`2026-02-31` is not a time"), "{error_of_day}");
     for revision in
         ["HEAD@{2062-10-01}", "HEAD@{1 day ago}", "@{yesterday}~1", "HEAD@{20260101000000}"]
     {
-        let error = error(Changes::Since(revision.into()));
+        let error = error(ChangeRange::Since(revision.into()));
         assert!(error.contains("a time in the reflog"), "{revision}: {error}");
     }
-    let error = error(Changes::Since("nowhere".into()));
+    let error = error(ChangeRange::Since("nowhere".into()));
     assert!(!error.contains("single revision"), "{error}");
-    assert_eq!(tree.chosen(Changes::Since("HEAD@{1}".into())), ["four", "five"]);
+    assert_eq!(tree.chosen(ChangeRange::Since("HEAD@{1}".into())), ["four", "five"]);
 }
 
 #[test]
 fn problems_that_stood_there_before_are_not_of_the_change() {
     let (tree, [first, ..]) = history();
-    let all = tree.load(&Choice::default()).expect("it can be read");
+    let all = tree.load(&LoadOptions::default()).expect("it can be read");
     assert_eq!(all.problems.len(), 1, "{:?}", all.problems);
     tree.write("promotion/images/new/images.yaml", "[]\n");
-    let choice = Choice { projects: Vec::new(), changes: Some(Changes::Since(first)) };
-    let loaded = tree.load(&choice).expect("it can be read");
+    let options = LoadOptions { projects: Vec::new(), changed: Some(ChangeRange::Since(first)) };
+    let loaded = tree.load(&options).expect("it can be read");
     let projects: Vec<_> = loaded.problems.iter().map(|it| it.project.as_deref()).collect();
     assert_eq!(projects, [Some("new")]);
 }
@@ -169,12 +169,14 @@ fn a_problem_in_files_that_changed_is_told_though_it_stood_there_before() {
     tree.project("left", missing);
     let first = tree.commit("2026-01-01T00:00:00Z");
     let told = || {
-        let changes = Some(Changes::Since(first.clone()));
-        let loaded = tree.load(&Choice { projects: Vec::new(), changes }).expect("it can be read");
+        let changes = Some(ChangeRange::Since(first.clone()));
+        let loaded = tree
+            .load(&LoadOptions { projects: Vec::new(), changed: changes })
+            .expect("it can be read");
         let mut told: Vec<_> =
             loaded.problems.into_iter().map(|it| it.project.unwrap_or_default()).collect();
         told.dedup();
-        (told, loaded.edges.len())
+        (told, loaded.selection.len())
     };
     assert_eq!(told(), (vec![], 0));
     // Each asks for something new that a fault worded as before leaves out.
@@ -191,7 +193,7 @@ fn manifests_that_are_not_there_are_an_error_of_the_later_revision_only() {
     let (tree, [first, second, _]) = history();
     let load = |source: ManifestSource, from: &str, to: &str| {
         let changes = Some(format!("{from}..{to}").parse().expect("a range"));
-        load(&source, &Choice { projects: Vec::new(), changes })
+        load(&source, &LoadOptions { projects: Vec::new(), changed: changes })
     };
     let file = || ManifestSource::File(tree.path().join("plain.yaml"));
     let other = || ManifestSource::ThinDirectory(tree.path().join("other"));
@@ -204,7 +206,7 @@ fn manifests_that_are_not_there_are_an_error_of_the_later_revision_only() {
         let error = load(source, &first, &second).expect_err("not there").to_string();
         assert!(error.contains(&format!(" at commit {second}")), "{error}");
     }
-    assert_eq!(load(file(), &first, &last).expect("there").edges.len(), 1);
+    assert_eq!(load(file(), &first, &last).expect("there").selection.len(), 1);
 }
 
 #[test]
@@ -212,7 +214,7 @@ fn projects_are_chosen_by_name() {
     let (tree, _) = history();
     let choose = |globs: &[&str]| {
         let projects = globs.iter().map(|glob| glob.parse().expect("a glob")).collect();
-        tree.load(&Choice { projects, changes: None })
+        tree.load(&LoadOptions { projects, changed: None })
     };
     let loaded = choose(&["a", "c*"]).expect("it can be read");
     assert_eq!(
@@ -238,9 +240,9 @@ fn a_plain_manifest_has_a_history_too() {
     write(&[('1', "one"), ('2', "two")]);
     let source = ManifestSource::File(tree.path().join("plain.yaml"));
     for (revision, expected) in [(&first, &["two"][..]), (&empty, &["one", "two"])] {
-        let changes = Some(Changes::Since(revision.clone()));
-        let loaded =
-            load(&source, &Choice { projects: Vec::new(), changes }).expect("it can be read");
+        let changes = Some(ChangeRange::Since(revision.clone()));
+        let loaded = load(&source, &LoadOptions { projects: Vec::new(), changed: changes })
+            .expect("it can be read");
         assert_eq!(tags(&loaded), expected);
     }
 }
@@ -250,8 +252,10 @@ fn what_git_cannot_say_is_an_error_that_tells_what_to_do() {
     let (tree, _) = history();
     let error = |directory: &Path, revision: &str| {
         let source = ManifestSource::ThinDirectory(directory.to_owned());
-        let changes = Some(Changes::Since(revision.to_owned()));
-        load(&source, &Choice { projects: Vec::new(), changes }).expect_err(revision).to_string()
+        let changes = Some(ChangeRange::Since(revision.to_owned()));
+        load(&source, &LoadOptions { projects: Vec::new(), changed: changes })
+            .expect_err(revision)
+            .to_string()
     };
     let directory = tree.path().join("promotion");
     for revision in ["nowhere", "--help", "-", "HEAD:promotion", ""] {
@@ -263,6 +267,6 @@ fn what_git_cannot_say_is_an_error_that_tells_what_to_do() {
     let error = error(outside.path(), "HEAD");
     assert!(error.contains("not a git repository"), "{error}");
     for range in ["HEAD", "..HEAD", "HEAD..", "a...b"] {
-        assert!(range.parse::<Changes>().expect_err(range).to_string().contains("FROM..TO"));
+        assert!(range.parse::<ChangeRange>().expect_err(range).to_string().contains("FROM..TO"));
     }
 }

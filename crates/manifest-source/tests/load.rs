@@ -4,7 +4,7 @@
 
 use std::{fs, os::unix::fs::symlink, path::Path};
 
-use manifest_source::{Choice, LoadError, Loaded, ManifestSource, load};
+use manifest_source::{LoadError, LoadOptions, LoadedManifests, ManifestSource, load};
 use tempfile::TempDir;
 
 const REGISTRIES: &str =
@@ -23,8 +23,8 @@ fn tree() -> TempDir {
     root
 }
 
-fn load_tree(root: &TempDir) -> Loaded {
-    load(&ManifestSource::ThinDirectory(root.path().to_owned()), &Choice::default())
+fn load_tree(root: &TempDir) -> LoadedManifests {
+    load(&ManifestSource::ThinDirectory(root.path().to_owned()), &LoadOptions::default())
         .expect("it can be read")
 }
 
@@ -80,11 +80,12 @@ fn what_cannot_be_looked_at_is_a_problem_of_its_project() {
 #[test]
 fn what_is_no_thin_manifest_directory_is_an_error_that_says_so() {
     let empty = TempDir::new().expect("a temporary directory");
-    let error = load(&ManifestSource::ThinDirectory(empty.path().to_owned()), &Choice::default())
-        .expect_err("empty");
+    let error =
+        load(&ManifestSource::ThinDirectory(empty.path().to_owned()), &LoadOptions::default())
+            .expect_err("empty");
     assert!(matches!(error, LoadError::Empty(_)) && error.to_string().contains("images/<project>"));
     let missing = empty.path().join("none");
-    let error =
-        load(&ManifestSource::ThinDirectory(missing), &Choice::default()).expect_err("missing");
+    let error = load(&ManifestSource::ThinDirectory(missing), &LoadOptions::default())
+        .expect_err("missing");
     assert!(matches!(error, LoadError::Read { .. }));
 }

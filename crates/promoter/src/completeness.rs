@@ -57,8 +57,10 @@ pub(crate) async fn check(
 
 /// Asks the source, which the plan had no reason to ask.
 async fn add_sources(run: &Run<'_>, work: &mut Work) {
-    let (source, digest) =
-        (Origin::Source(work.wish), run.edges.wish_by_id(work.wish).entry.digest);
+    let (source, digest) = (
+        Origin::Source(work.source_digest),
+        run.edges.source_digest(work.source_digest).entry.digest,
+    );
     if !work.origins.contains(&source) && doubts::has(run, source, digest).await == Ok(true) {
         work.origins.insert(0, source);
     }

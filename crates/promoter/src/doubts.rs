@@ -6,33 +6,33 @@ use std::collections::{BTreeSet, HashMap};
 
 use futures_util::{StreamExt as _, stream};
 use oci::{Digest, Reference};
-use promotion_manifest::WishId;
+use promotion_manifest::{EdgeId, EdgeView, SourceDigestId};
 
-use crate::{EdgeRef, Run, hosts::Reason, plan::Known, work::Origin};
+use crate::{Run, hosts::Reason, plan::Known, work::Origin};
 
 /// Questions at once. The client keeps each host's quota.
 const QUESTIONS_AT_ONCE: usize = 32;
 
 /// What is known of the digests of these edges, once everybody was asked.
-pub(crate) async fn ask_everybody(run: &Run<'_>, doubtful: &[EdgeRef]) -> HashMap<Digest, Known> {
+pub(crate) async fn ask_everybody(run: &Run<'_>, doubtful: &[EdgeId]) -> HashMap<Digest, Known> {
     let mut known: HashMap<Digest, Known> = HashMap::new();
-    let mut questions: BTreeSet<(Digest, usize, Option<WishId>)> = BTreeSet::new();
+    let mut questions: BTreeSet<(Digest, usize, Option<SourceDigestId>)> = BTreeSet::new();
     for at in doubtful {
-        let place = &run.edges.destinations()[at.destination];
-        let edge = &place.edges[at.edge];
-        let digest = run.edges.digest(edge);
+        let edge = run.edges.edge(*at);
+        let digest = edge.digest();
         known.entry(digest).or_default();
-        let sources = run.edges.sources(edge, place);
-        questions.extend(sources.map(|wish| (digest, usize::MAX, Some(wish.id))));
+        questions.extend(
+            edge.sources().map(|source_digest| (digest, usize::MAX, Some(source_digest.id))),
+        );
     }
-    for (index, place) in run.edges.destinations().iter().enumerate() {
-        let wanted = place.edges.iter().chain(place.others()).map(|edge| run.edges.digest(edge));
+    for index in 0..run.edges.destinations().len() {
+        let wanted = run.edges.edges_of(index).map(EdgeView::digest);
         let doubtful = wanted.filter(|digest| known.contains_key(digest));
         questions.extend(doubtful.map(|digest| (digest, index, None)));
     }
     run.progress.stage("looking for missing digests in all registries", questions.len() as u64);
-    let asked = stream::iter(questions).map(|(digest, destination, wish)| async move {
-        let origin = wish.map_or(Origin::Destination(destination), Origin::Source);
+    let asked = stream::iter(questions).map(|(digest, destination, source_digest)| async move {
+        let origin = source_digest.map_or(Origin::Destination(destination), Origin::Source);
         let has = run.stop.unless_stopped(has(run, origin, digest)).await;
         run.progress.advance(1);
         let host = || run.origin(origin).map(|repository| repository.host().clone());

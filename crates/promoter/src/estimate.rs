@@ -105,7 +105,7 @@ impl Estimator {
 
     fn tags(&mut self, run: &Run<'_>, target: &Target) {
         let place = &run.edges.destinations()[target.destination];
-        let tags = target.edges.iter().filter(|&&edge| run.edges.tag(&place.edges[edge]).is_some());
+        let tags = target.edges.iter().filter(|edge| run.edges.edge(**edge).tag().is_some());
         let tags = tags.count() as u64;
         let cost = self.at(&place.prefix.host);
         cost.reads += READS_OF_A_TAG * tags;

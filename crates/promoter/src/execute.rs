@@ -12,10 +12,11 @@ use std::{
 
 use futures_util::{StreamExt as _, future::join, stream};
 use oci::Host;
+use promotion_manifest::EdgeId;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::{
-    EdgeRef, Outcome, Run, Verdict,
+    Outcome, Run, Verdict,
     attachments::Written,
     hosts::Reason,
     work::{Origin, Target, Work},
@@ -106,7 +107,7 @@ impl Late {
     fn of(run: &Run<'_>, work: &Work, origins: &[Origin], target: Target) -> Self {
         let host = run.edges.destinations()[target.destination].prefix.host.clone();
         let work = Work {
-            wish: work.wish,
+            source_digest: work.source_digest,
             origins: origins.to_vec(),
             reference: work.reference,
             targets: vec![target],
@@ -158,7 +159,7 @@ struct Outcomes<'a> {
     run: &'a Run<'a>,
     done: &'a Mutex<Executed>,
     /// The edges whose outcome is to be told here.
-    edges: HashSet<EdgeRef>,
+    edges: HashSet<EdgeId>,
 }
 
 impl Outcomes<'_> {
@@ -174,10 +175,9 @@ impl Outcomes<'_> {
         self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn interrupted(&self, edge: EdgeRef) -> Reason {
-        let place = &self.run.edges.destinations()[edge.destination];
-        let wish = self.run.edges.wish(&place.edges[edge.edge]).id;
-        self.run.interrupted(&self.run.hosts_of(edge.destination, wish))
+    fn interrupted(&self, edge: EdgeId) -> Reason {
+        let source_digest = self.run.edges.edge(edge).source_digest().id;
+        self.run.interrupted(&self.run.hosts_of(edge.destination(), source_digest))
     }
 
     /// The edges of `target` are somebody else's to tell.

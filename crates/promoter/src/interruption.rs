@@ -2,7 +2,7 @@
 
 use job::StopCause;
 use oci::Host;
-use promotion_manifest::WishId;
+use promotion_manifest::SourceDigestId;
 
 use crate::{Run, hosts::Reason};
 
@@ -28,10 +28,10 @@ impl Run<'_> {
         text.into()
     }
 
-    /// The hosts that bringing a wish to a destination concerns: that one, and the source.
-    pub(crate) fn hosts_of(&self, destination: usize, wish: WishId) -> Vec<Host> {
+    /// The hosts that bringing a requested digest to a destination concerns: that one, and the source.
+    pub(crate) fn hosts_of(&self, destination: usize, source_digest: SourceDigestId) -> Vec<Host> {
         let destination = &self.edges.destinations()[destination].prefix.host;
-        let source = &self.edges.wish_by_id(wish).manifest.source.prefix.host;
+        let source = &self.edges.source_digest(source_digest).manifest.source.prefix.host;
         vec![destination.clone(), source.clone()]
     }
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashSet};
 use futures_util::{StreamExt as _, stream};
 use job::Confirm;
 use oci::{Digest, Host, Reference, Tag};
-use promotion_manifest::{DestinationRepository, EdgeSet};
+use promotion_manifest::EdgeView;
 use registry_client::{Error, Inventory, Known};
 
 use crate::{Run, Unchecked, hosts::Reason};
@@ -97,7 +97,8 @@ pub(crate) async fn read_destinations(run: &Run<'_>) -> Vec<SeenAt> {
     let mut seen: Vec<SeenAt> = Vec::new();
     seen.resize_with(edges.destinations().len(), || Ok(Sight::default()));
     let mut by_host: BTreeMap<&Host, Vec<usize>> = BTreeMap::new();
-    let concerned = edges.destinations().iter().enumerate().filter(|(_, it)| !it.edges.is_empty());
+    let concerned = edges.destinations().iter().enumerate();
+    let concerned = concerned.filter(|(index, _)| run.selection.len_of(*index) > 0);
     for (index, place) in concerned {
         by_host.entry(&place.prefix.host).or_default().push(index);
     }
@@ -121,11 +122,11 @@ pub(crate) async fn read_destinations(run: &Run<'_>) -> Vec<SeenAt> {
 }
 
 /// The edges of the destinations that could not be read and may not exist yet.
-pub(crate) fn unchecked(edges: &EdgeSet, seen: &[SeenAt]) -> Unchecked {
+pub(crate) fn unchecked(run: &Run<'_>, seen: &[SeenAt]) -> Unchecked {
     let mut unchecked = Unchecked::default();
-    for (place, seen) in edges.destinations().iter().zip(seen) {
+    for (index, (place, seen)) in run.edges.destinations().iter().zip(seen).enumerate() {
         if seen.as_ref().is_ok_and(|sight| sight.note.is_some()) {
-            unchecked.edges += place.edges.len() as u64;
+            unchecked.edges += run.selection.len_of(index) as u64;
             unchecked.hosts.insert(place.prefix.host.clone());
         }
     }
@@ -136,11 +137,11 @@ async fn read_destination(run: &Run<'_>, index: usize) -> SeenAt {
     let place = &run.edges.destinations()[index];
     let host = &place.prefix.host;
     run.hosts.check(host).await?;
-    let wanted = wanted(run, place);
+    let wanted = wanted(run, index);
     let mut inventory = match run.destination(index).inventory(&wanted).await {
         Err(error) if error.is_login_rejected() => return Err(run.hosts.explain(host, &error)),
         Err(error) if error.is_unauthorized() => match run.settings.confirm {
-            Confirm::DryRun => return Ok(Sight::unknown(run, place, &error)),
+            Confirm::DryRun => return Ok(Sight::unknown(run, index, &error)),
             // Who may only read can still see that nothing is to be written.
             Confirm::Write => {
                 let read = run.readable_destination(index).inventory(&wanted).await;
@@ -149,13 +150,13 @@ async fn read_destination(run: &Run<'_>, index: usize) -> SeenAt {
         },
         inventory => inventory.map_err(|error| run.hosts.explain(host, &error))?,
     };
-    let see = |edge| {
-        let (digest, tag) = (run.edges.digest(edge), run.edges.tag(edge));
+    let see = |edge: EdgeView<'_>| {
+        let (digest, tag) = (edge.digest(), edge.tag());
         let unread = Seen::unread(&inventory, &digest, tag);
         let unread = unread.map(|error| Seen::Unread(run.hosts.explain(host, error)));
         unread.unwrap_or_else(|| Seen::of(&inventory, &digest, tag))
     };
-    let edges = place.edges.iter().map(see).collect();
+    let edges = run.selected(index).map(see).collect();
     let hanging = run.settings.attaches_to(place).then(|| {
         inventory.keep_digest_tags();
         inventory
@@ -166,24 +167,25 @@ async fn read_destination(run: &Run<'_>, index: usize) -> SeenAt {
 impl Sight {
     /// A dry run asks with the right to read only, and many registries refuse that of a repository that does not
     /// exist yet. So it may be there or not, and what is planned is what to do if it is not.
-    fn unknown(run: &Run<'_>, place: &DestinationRepository, error: &Error) -> Self {
+    fn unknown(run: &Run<'_>, index: usize, error: &Error) -> Self {
+        let place = &run.edges.destinations()[index];
         let note = format!(
             "not known before writing: {}/{} cannot be read, or does not exist yet ({error}); --confirm reads it \
              with push access before it writes",
             place.prefix.host, place.repository
         );
-        let edges = place.edges.iter().map(|_| Seen::Nothing).collect();
+        let edges = run.selected(index).map(|_| Seen::Nothing).collect();
         let hanging = run.settings.attaches_to(place).then(Inventory::default);
         Self { edges, hanging, note: Some(note.into()) }
     }
 }
 
 /// The tags and digests of the edges, each once.
-fn wanted(run: &Run<'_>, place: &DestinationRepository) -> Vec<Reference> {
-    let of = |edge| {
-        let tag = run.edges.tag(edge).cloned().map(Reference::Tag);
-        tag.into_iter().chain([Reference::Digest(run.edges.digest(edge))])
+fn wanted(run: &Run<'_>, index: usize) -> Vec<Reference> {
+    let of = |edge: EdgeView<'_>| {
+        let tag = edge.tag().cloned().map(Reference::Tag);
+        tag.into_iter().chain([Reference::Digest(edge.digest())])
     };
     let mut met = HashSet::new();
-    place.edges.iter().flat_map(of).filter(|wanted| met.insert(wanted.clone())).collect()
+    run.selected(index).flat_map(of).filter(|wanted| met.insert(wanted.clone())).collect()
 }

@@ -31,7 +31,7 @@ mod worker;
 use std::{collections::HashMap, io, sync::Arc, time::Instant};
 
 use job::{Confirm, Progress, Stop};
-use promotion_manifest::{EdgeSet, Problem, WishId};
+use promotion_manifest::{EdgeSet, EdgeView, Problem, Selection, SourceDigestId};
 use registry_client::RepositoryClient;
 use transfer::{Image, InFlight};
 
@@ -39,7 +39,7 @@ pub use ending::{Ending, LeftOut, Unchecked};
 pub use estimate::{Estimate, HostEstimate};
 pub use hosts::Clients;
 pub use metrics::metrics;
-pub use outcome::{EdgeRef, Outcome, Summary, Verdict};
+pub use outcome::{Outcome, Summary, Verdict};
 pub use public_name::{PublicName, Unanswered};
 pub use settings::{AttachmentsTo, BrokenAttachments, Settings, Verify};
 
@@ -51,17 +51,34 @@ use report::Report;
 use teller::Teller;
 use work::Origin;
 
+/// What the promotion manifests request.
+#[derive(Clone, Copy, Debug)]
+pub struct Desired<'a> {
+    /// All edges of the usable projects.
+    pub edges: &'a EdgeSet,
+    /// Those that are promoted.
+    pub selection: &'a Selection,
+    /// What is wrong with the manifests. It is reported.
+    pub problems: &'a [Problem],
+}
+
 /// What a run works with.
 struct Run<'a> {
     hosts: Hosts,
     in_flight: InFlight,
     edges: &'a EdgeSet,
+    selection: &'a Selection,
     settings: &'a Settings,
     stop: &'a Stop,
     progress: &'a dyn Progress,
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    /// The selected edges of a destination repository.
+    fn selected(&self, index: usize) -> impl Iterator<Item = EdgeView<'a>> {
+        self.selection.edges_of(self.edges, index)
+    }
+
     /// A destination repository, spoken to as its registry's entry says: with the right to write, in a run that
     /// writes.
     fn destination(&self, index: usize) -> RepositoryClient {
@@ -78,31 +95,34 @@ impl Run<'_> {
         client.repository(&place.prefix.host, &place.repository)
     }
 
-    /// The repository that the source of `wish` names, spoken to in the same way.
-    fn source(&self, wish: WishId) -> Result<RepositoryClient, Reason> {
-        let wish = self.edges.wish_by_id(wish);
-        let source = &wish.manifest.source;
-        match wish.source_repository() {
+    /// The repository that the source of `source_digest` names, spoken to in the same way.
+    fn source(&self, source_digest: SourceDigestId) -> Result<RepositoryClient, Reason> {
+        let source_digest = self.edges.source_digest(source_digest);
+        let source = &source_digest.manifest.source;
+        match source_digest.source_repository() {
             Ok(name) => {
                 let client = self.hosts.client(source.service_account.as_deref());
                 Ok(client.repository(&source.prefix.host, &name))
             }
-            Err(error) => Err(Arc::from(format!("{}/{}: {error}", source.prefix, wish.image.name))),
+            Err(error) => {
+                Err(Arc::from(format!("{}/{}: {error}", source.prefix, source_digest.image.name)))
+            }
         }
     }
 
     fn origin(&self, origin: Origin) -> Result<RepositoryClient, Reason> {
         match origin {
-            Origin::Source(wish) => self.source(wish),
+            Origin::Source(source_digest) => self.source(source_digest),
             Origin::Destination(index) => Ok(self.destination(index)),
         }
     }
 
-    /// The image that `wish` asks for, as `origin` has it.
-    async fn load(&self, wish: WishId, origin: Origin) -> Result<Image, Unloaded> {
+    /// The image that `source_digest` asks for, as `origin` has it.
+    async fn load(&self, source_digest: SourceDigestId, origin: Origin) -> Result<Image, Unloaded> {
         let repository = self.origin(origin)?;
         self.hosts.check(repository.host()).await?;
-        let image = Image::load(&repository, &self.edges.wish_by_id(wish).entry.digest).await;
+        let image =
+            Image::load(&repository, &self.edges.source_digest(source_digest).entry.digest).await;
         image.map_err(|error| Unloaded {
             is_kind: error.is_kind(),
             reason: self.hosts.explain_transfer(repository.host(), &error),
@@ -123,26 +143,26 @@ impl From<Reason> for Unloaded {
     }
 }
 
-/// Promotes `edges`, telling `report` of `problems` and of every edge, and returns how it ended.
+/// Promotes the `desired` edges, telling `report` of the problems and of every selected edge, and returns how it ended.
 ///
 /// # Errors
 /// Only when the report cannot be written; the promotion goes on to its end all the same. A reader
 /// that went away (a broken pipe) is no error.
 pub async fn promote(
     clients: Clients,
-    edges: &EdgeSet,
-    problems: &[Problem],
+    desired: Desired<'_>,
     settings: &Settings,
     stop: &Stop,
     progress: &dyn Progress,
     report: &mut dyn Report,
 ) -> io::Result<Ending> {
     let begun = Instant::now();
+    let Desired { edges, selection, problems } = desired;
     let client = clients.usual().clone();
     let mut teller = Teller::new(report, edges);
     teller.problems(problems);
     let hosts = Hosts::of(clients, edges);
-    let run = Run { hosts, in_flight: InFlight::new(), edges, settings, stop, progress };
+    let run = Run { hosts, in_flight: InFlight::new(), edges, selection, settings, stop, progress };
     let (plan, estimator, unchecked) = make_plan(&run).await;
     teller.outcomes(&plan.settled);
     let (mut estimate, mut unanswered) = (None, Vec::new());
@@ -182,13 +202,14 @@ pub async fn promote(
 
 /// From edges to what can and must be done.
 async fn make_plan(run: &Run<'_>) -> (Plan, Estimator, Unchecked) {
-    let (edges, settings) = (run.edges, run.settings);
+    let (edges, selection, settings) = (run.edges, run.selection, run.settings);
     let seen = inventory::read_destinations(run).await;
-    let sources = sources::read_sources(run, plan::to_ask(edges, settings, &seen)).await;
+    let sources = sources::read_sources(run, plan::to_ask(run, &seen)).await;
     let mut asked_again = HashMap::new();
     let mut plan = loop {
         let knowledge = Knowledge {
             edges,
+            selection,
             settings,
             seen: &seen,
             sources: &sources,
@@ -202,5 +223,5 @@ async fn make_plan(run: &Run<'_>) -> (Plan, Estimator, Unchecked) {
         asked_again = doubts::ask_everybody(run, &plan.doubtful).await;
     };
     let estimator = reading::read(run, &seen, &sources, &mut plan).await;
-    (plan, estimator, inventory::unchecked(edges, &seen))
+    (plan, estimator, inventory::unchecked(run, &seen))
 }

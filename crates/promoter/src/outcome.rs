@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use job::Confirm;
-use promotion_manifest::EdgeSet;
+use promotion_manifest::{EdgeId, EdgeSet};
 use serde::Serialize;
 
 /// Declares [`Verdict`], each with its word in reports, so that their number follows from the list.
@@ -47,7 +47,7 @@ verdicts! {
     Attached = "attached",
     /// The digest is neither in its source nor in any destination.
     Lost = "lost",
-    /// Doing it would move a tag, or two wishes contradict each other.
+    /// Doing it would move a tag, or two requested digests contradict each other.
     Refused = "refused",
     /// A registry could not be read or reached, or a transfer broke.
     Failed = "failed",
@@ -74,20 +74,11 @@ impl Verdict {
     }
 }
 
-/// Which edge of an [`EdgeSet`]: its destination repository, and its place there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct EdgeRef {
-    /// Index into [`EdgeSet::destinations`].
-    pub destination: usize,
-    /// Index into that destination's edges.
-    pub edge: usize,
-}
-
 /// What became of one edge.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// The edge.
-    pub edge: EdgeRef,
+    pub edge: EdgeId,
     /// How it ended.
     pub verdict: Verdict,
     /// Why, where the verdict alone does not say it; shared by all the edges of one cause.
@@ -99,24 +90,24 @@ pub struct Outcome {
 impl Outcome {
     /// An outcome without attachments.
     #[must_use]
-    pub fn new(edge: EdgeRef, verdict: Verdict, reason: Option<Arc<str>>) -> Self {
+    pub fn new(edge: EdgeId, verdict: Verdict, reason: Option<Arc<str>>) -> Self {
         Self { edge, verdict, reason, attachments: Arc::default() }
     }
 
-    pub(crate) fn present(edge: EdgeRef) -> Self {
+    pub(crate) fn present(edge: EdgeId) -> Self {
         Self::new(edge, Verdict::Present, None)
     }
 
-    pub(crate) fn failed(edge: EdgeRef, reason: Arc<str>) -> Self {
+    pub(crate) fn failed(edge: EdgeId, reason: Arc<str>) -> Self {
         Self::new(edge, Verdict::Failed, Some(reason))
     }
 
     /// Tells the log, one event an edge: what was written at `info`, all else at `debug`, since the
     /// report already names whatever is amiss.
     pub(crate) fn log(&self, edges: &EdgeSet) {
-        let place = &edges.destinations()[self.edge.destination];
-        let edge = &place.edges[self.edge.edge];
-        let (digest, tag) = (edges.digest(edge), edges.tag(edge).map(ToString::to_string));
+        let edge = edges.edge(self.edge);
+        let place = edge.destination();
+        let (digest, tag) = (edge.digest(), edge.tag().map(ToString::to_string));
         let (destination, verdict) =
             (format_args!("{}/{}", place.prefix.host, place.repository), self.verdict.as_str());
         match self.verdict {

@@ -7,10 +7,10 @@ use std::{
 };
 
 use oci::{Digest, RegistryPrefix};
-use promotion_manifest::{DestinationRepository, Edge, EdgeSet, WishId, one_line};
+use promotion_manifest::{EdgeId, EdgeSet, EdgeView, Selection, SourceDigestId, one_line};
 
 use crate::{
-    EdgeRef, Outcome, Settings, Verdict,
+    Outcome, Run, Settings, Verdict,
     hosts::Reason,
     inventory::{Elsewhere, Seen, SeenAt},
     sources::Sources,
@@ -22,16 +22,17 @@ use crate::{
 pub(crate) struct Plan {
     /// The edges that no work will change.
     pub settled: Vec<Outcome>,
-    /// The rest, grouped by wish: one digest of one image.
+    /// The rest, grouped by requested digest: one digest of one image.
     pub work: Vec<Work>,
     /// The edges whose digest nobody is known to have, though all were asked: to be asked once more.
-    pub doubtful: Vec<EdgeRef>,
+    pub doubtful: Vec<EdgeId>,
 }
 
 /// What the plan is made of.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Knowledge<'a> {
     pub edges: &'a EdgeSet,
+    pub selection: &'a Selection,
     pub settings: &'a Settings,
     /// What every destination holds.
     pub seen: &'a [SeenAt],
@@ -50,44 +51,49 @@ pub(crate) struct Known {
     pub unread: Option<Reason>,
 }
 
-/// The wishes whose sources must be asked: those whose digest some readable destination lacks, those whose attachments
+/// The requested digests whose sources must be asked: those whose digest some readable destination lacks, those whose attachments
 /// are compared, and those whose tag is on another digest, since theirs may be a typo.
-pub(crate) fn to_ask(edges: &EdgeSet, settings: &Settings, seen: &[SeenAt]) -> Vec<WishId> {
-    let mut wishes = Vec::new();
-    for (place, seen) in edges.destinations().iter().zip(seen) {
+pub(crate) fn to_ask(run: &Run<'_>, seen: &[SeenAt]) -> Vec<SourceDigestId> {
+    let Run { edges, selection, settings, .. } = run;
+    let mut source_digests = Vec::new();
+    for (at, (place, seen)) in edges.destinations().iter().zip(seen).enumerate() {
         let Ok(seen) = seen else { continue };
         let attaches = settings.attaches_to(place);
-        let concerned = place.edges.iter().zip(&seen.edges).filter(|(_, seen)| match seen {
+        let selected = selection.edges_of(edges, at);
+        let concerned = selected.zip(&seen.edges).filter(|(_, seen)| match seen {
             Seen::Nothing | Seen::Elsewhere(_) => true,
             Seen::Here | Seen::Untagged => attaches,
             Seen::Unread(_) => false,
         });
-        wishes
-            .extend(concerned.flat_map(|(edge, _)| edges.sources(edge, place)).map(|wish| wish.id));
+        source_digests.extend(
+            concerned.flat_map(|(edge, _)| edge.sources()).map(|source_digest| source_digest.id),
+        );
     }
-    wishes.sort_unstable();
-    wishes.dedup();
-    wishes
+    source_digests.sort_unstable();
+    source_digests.dedup();
+    source_digests
 }
 
 /// Decides about every edge.
 pub(crate) fn plan(knowledge: Knowledge<'_>) -> Plan {
-    let Knowledge { edges, seen, .. } = knowledge;
+    let Knowledge { edges, selection, seen, .. } = knowledge;
     let planner = Planner { knowledge, holders: Holders::of(knowledge) };
     let mut plan = Plan::default();
-    let mut work: BTreeMap<WishId, Work> = BTreeMap::new();
-    for (destination, (place, seen)) in edges.destinations().iter().zip(seen).enumerate() {
-        for (index, edge) in place.edges.iter().enumerate() {
-            let at = EdgeRef { destination, edge: index };
-            match planner.decide(place, edge, seen.as_ref().map(|seen| &seen.edges[index])) {
+    let mut work: BTreeMap<SourceDigestId, Work> = BTreeMap::new();
+    for (destination, seen) in seen.iter().enumerate() {
+        for (index, edge) in selection.edges_of(edges, destination).enumerate() {
+            let at = edge.id();
+            match planner.decide(edge, seen.as_ref().map(|seen| &seen.edges[index])) {
                 Decision::Settled(verdict, reason) => {
                     plan.settled.push(Outcome::new(at, verdict, reason));
                 }
                 Decision::Doubtful => plan.doubtful.push(at),
                 Decision::Do(task) => {
-                    let wish = edges.wish(edge).id;
+                    let source_digest = edge.source_digest().id;
                     let note = seen.as_ref().ok().and_then(|sight| sight.note.as_ref());
-                    work.entry(wish).or_insert_with(|| Work::of(wish)).add(at, task, note);
+                    work.entry(source_digest)
+                        .or_insert_with(|| Work::of(source_digest))
+                        .add(at, task, note);
                 }
             }
         }
@@ -100,20 +106,20 @@ pub(crate) fn plan(knowledge: Knowledge<'_>) -> Plan {
 }
 
 impl Work {
-    fn add(&mut self, at: EdgeRef, task: Task, note: Option<&Reason>) {
+    fn add(&mut self, at: EdgeId, task: Task, note: Option<&Reason>) {
         for origin in task.origins {
             if !self.origins.contains(&origin) {
                 self.origins.push(origin);
             }
         }
         // Edges come destination by destination, so that only the last target can be this one.
-        if self.targets.last().is_none_or(|last| last.destination != at.destination) {
-            self.targets.push(Target::new(at.destination, task.lacks, note.cloned()));
+        if self.targets.last().is_none_or(|last| last.destination != at.destination()) {
+            self.targets.push(Target::new(at.destination(), task.lacks, note.cloned()));
         }
         if let Some(target) = self.targets.last_mut() {
             match task.holds {
-                Holds::Yes => target.held.push(at.edge),
-                Holds::No => target.edges.push(at.edge),
+                Holds::Yes => target.held.push(at),
+                Holds::No => target.edges.push(at),
             }
         }
     }
@@ -144,36 +150,28 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    fn decide(
-        &self,
-        place: &DestinationRepository,
-        edge: &Edge,
-        seen: Result<&Seen, &Reason>,
-    ) -> Decision {
+    fn decide(&self, edge: EdgeView<'_>, seen: Result<&Seen, &Reason>) -> Decision {
         use Decision::{Do, Settled};
-        let Knowledge { edges, settings, .. } = self.knowledge;
-        if let Some(other) = edges.conflict(edge, place) {
+        let settings = self.knowledge.settings;
+        if let Some(other) = edge.conflict() {
             let reason = format!(
                 "conflict: {}:{} asks for the same tag on {}; keep one of the two",
-                one_line(other.file),
-                other.position.line,
-                other.digest
+                one_line(other.file()),
+                other.position().line,
+                other.digest()
             );
             return Settled(Verdict::Refused, Some(reason.into()));
         }
-        let attaches = settings.attaches_to(place);
-        let there =
-            |holds| Task { lacks: Lacks::Nothing, holds, origins: self.reference(place, edge) };
+        let attaches = settings.attaches_to(edge.destination());
+        let there = |holds| Task { lacks: Lacks::Nothing, holds, origins: self.reference(edge) };
         match seen {
             Err(reason) | Ok(Seen::Unread(reason)) => {
                 Settled(Verdict::Failed, Some(Arc::clone(reason)))
             }
             Ok(Seen::Elsewhere(found)) => {
-                Settled(Verdict::Refused, Some(self.refused_move(place, edge, found)))
+                Settled(Verdict::Refused, Some(self.refused_move(edge, found)))
             }
-            Ok(Seen::Here | Seen::Untagged)
-                if attaches && let Some(reason) = self.unseen(place, edge) =>
-            {
+            Ok(Seen::Here | Seen::Untagged) if attaches && let Some(reason) = self.unseen(edge) => {
                 Settled(Verdict::Failed, Some(reason))
             }
             Ok(Seen::Here) if !attaches && !settings.verify.checks_present() => {
@@ -181,16 +179,16 @@ impl Planner<'_> {
             }
             Ok(Seen::Here) => Do(there(Holds::Yes)),
             Ok(Seen::Untagged) => Do(there(Holds::No)),
-            Ok(Seen::Nothing) => self.copy(place, edge),
+            Ok(Seen::Nothing) => self.copy(edge),
         }
     }
 
     /// The sources that have the digest of `edge`, and why others could not say.
-    fn sources(&self, place: &DestinationRepository, edge: &Edge) -> (Vec<Origin>, Vec<Reason>) {
+    fn sources(&self, edge: EdgeView<'_>) -> (Vec<Origin>, Vec<Reason>) {
         let (mut having, mut unasked) = (Vec::new(), Vec::new());
-        for wish in self.knowledge.edges.sources(edge, place) {
-            match self.knowledge.sources.has(wish.id) {
-                Some(Ok(true)) => having.push(Origin::Source(wish.id)),
+        for source_digest in edge.sources() {
+            match self.knowledge.sources.has(source_digest.id) {
+                Some(Ok(true)) => having.push(Origin::Source(source_digest.id)),
                 Some(Ok(false)) | None => {}
                 Some(Err(reason)) => unasked.push(Arc::clone(reason)),
             }
@@ -199,19 +197,14 @@ impl Planner<'_> {
     }
 
     /// Why a tag stays on the digest that it is on. What to do depends on whether the wanted digest exists.
-    fn refused_move(
-        &self,
-        place: &DestinationRepository,
-        edge: &Edge,
-        found: &Elsewhere,
-    ) -> Reason {
-        let (having, unasked) = self.sources(place, edge);
-        let holders = self.holders.0.get(&self.knowledge.edges.digest(edge));
+    fn refused_move(&self, edge: EdgeView<'_>, found: &Elsewhere) -> Reason {
+        let (having, unasked) = self.sources(edge);
+        let holders = self.holders.0.get(&edge.digest());
         let is_held = holders.is_some_and(|known| !known.has.is_empty() || known.unread.is_some());
         if !having.is_empty() || !unasked.is_empty() || is_held {
             return tag_move(&found.tag_on);
         }
-        let source = self.knowledge.edges.wish(edge).source_prefix();
+        let source = edge.source_digest().source_prefix();
         format!(
             "tag move: the tag is on {} there, and the digest is not in {source}: check it for a typo",
             found.tag_on
@@ -220,27 +213,27 @@ impl Planner<'_> {
     }
 
     /// Where the attachments of a digest that is there are compared with: its source, or who else has it.
-    fn reference(&self, place: &DestinationRepository, edge: &Edge) -> Vec<Origin> {
-        let (mut origins, _) = self.sources(place, edge);
-        let holders = self.holders.0.get(&self.knowledge.edges.digest(edge));
+    fn reference(&self, edge: EdgeView<'_>) -> Vec<Origin> {
+        let (mut origins, _) = self.sources(edge);
+        let holders = self.holders.0.get(&edge.digest());
         origins.extend(holders.into_iter().flat_map(|known| &known.has).copied());
         origins
     }
 
     /// Why it cannot be said what hangs on a digest that is there.
-    fn unseen(&self, place: &DestinationRepository, edge: &Edge) -> Option<Reason> {
-        let (having, unasked) = self.sources(place, edge);
+    fn unseen(&self, edge: EdgeView<'_>) -> Option<Reason> {
+        let (having, unasked) = self.sources(edge);
         let reason = having.is_empty().then(|| unasked.into_iter().next())??;
         Some(format!("cannot compare attachments: {reason}").into())
     }
 
     /// The task of copying the digest of `edge` from wherever it can be had, or why that is nowhere.
-    fn copy(&self, place: &DestinationRepository, edge: &Edge) -> Decision {
-        let Knowledge { edges, asked_again, .. } = self.knowledge;
-        let digest = edges.digest(edge);
-        let (_, mut unasked) = self.sources(place, edge);
+    fn copy(&self, edge: EdgeView<'_>) -> Decision {
+        let asked_again = self.knowledge.asked_again;
+        let digest = edge.digest();
+        let (_, mut unasked) = self.sources(edge);
         let again = asked_again.get(&digest);
-        let mut origins = self.reference(place, edge);
+        let mut origins = self.reference(edge);
         origins.extend(again.into_iter().flat_map(|known| &known.has).copied());
         if !origins.is_empty() {
             return Decision::Do(Task { lacks: Lacks::Digest, holds: Holds::No, origins });
@@ -250,7 +243,7 @@ impl Planner<'_> {
         match (&unasked[..], again) {
             ([], None) => Decision::Doubtful,
             ([], Some(_)) => {
-                let reason = lost(edges.wish(edge).source_prefix());
+                let reason = lost(edge.source_digest().source_prefix());
                 Decision::Settled(Verdict::Lost, Some(reason))
             }
             ([reason], _) => Decision::Settled(Verdict::Failed, Some(Arc::clone(reason))),
@@ -285,14 +278,14 @@ struct Holders(HashMap<Digest, Known>);
 
 impl Holders {
     fn of(knowledge: Knowledge<'_>) -> Self {
-        let Knowledge { edges, settings, seen, .. } = knowledge;
+        let Knowledge { edges, selection, settings, seen, .. } = knowledge;
         let mut holders: HashMap<Digest, Known> = HashMap::new();
         // The canonical registry comes first: it has all attachments.
         let mut order: Vec<_> = edges.destinations().iter().zip(seen).enumerate().collect();
         order.sort_by_key(|(_, (place, _))| !settings.is_canonical(place));
-        for (destination, (place, seen)) in order {
-            for (index, edge) in place.edges.iter().enumerate() {
-                let known = holders.entry(edges.digest(edge)).or_default();
+        for (destination, (_, seen)) in order {
+            for (index, edge) in selection.edges_of(edges, destination).enumerate() {
+                let known = holders.entry(edge.digest()).or_default();
                 match seen.as_ref().map(|seen| &seen.edges[index]) {
                     Ok(seen) if seen.has_digest() => known.add(Origin::Destination(destination)),
                     Err(reason) | Ok(Seen::Unread(reason)) => {

@@ -51,13 +51,12 @@ pub(crate) async fn verify(
     let mut written: BTreeMap<(Repository, Tag), Digest> = BTreeMap::new();
     let roots = Roots::of(run.edges);
     for outcome in outcomes {
-        let place = &run.edges.destinations()[outcome.edge.destination];
-        let edge = &place.edges[outcome.edge.edge];
+        let edge = run.edges.edge(outcome.edge);
         if let Verdict::Copied | Verdict::Tagged = outcome.verdict
-            && let Some(tag) = run.edges.tag(edge)
-            && let Some(name) = roots.public_name(place)
+            && let Some(tag) = edge.tag()
+            && let Some(name) = roots.public_name(edge.destination())
         {
-            written.insert((name, tag.clone()), run.edges.digest(edge));
+            written.insert((name, tag.clone()), edge.digest());
         }
     }
     run.progress.stage("reading through the public name", written.len() as u64);

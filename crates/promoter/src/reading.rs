@@ -14,7 +14,7 @@ use std::{
 use futures_util::{StreamExt as _, future::join_all, stream};
 use job::Confirm;
 use oci::Digest;
-use promotion_manifest::WishId;
+use promotion_manifest::SourceDigestId;
 use registry_client::{DanglingTag, Inventory, RepositoryClient};
 use transfer::Image;
 
@@ -55,10 +55,10 @@ pub(crate) async fn read(
     let read = stream::iter(works).map(|work| {
         let reader = &reader;
         async move {
-            let (wish, targets) = (work.wish, work.targets.clone());
+            let (source_digest, targets) = (work.source_digest, work.targets.clone());
             let read = run.stop.unless_stopped(reader.read(work)).await;
             run.progress.advance(1);
-            read.unwrap_or_else(|| Read::interrupted(run, wish, &targets))
+            read.unwrap_or_else(|| Read::interrupted(run, source_digest, &targets))
         }
     });
     let mut read = read.buffered(IMAGES_AT_ONCE);
@@ -82,9 +82,9 @@ struct Read {
 }
 
 impl Read {
-    fn interrupted(run: &Run<'_>, wish: WishId, targets: &[Target]) -> Self {
+    fn interrupted(run: &Run<'_>, source_digest: SourceDigestId, targets: &[Target]) -> Self {
         let settled = targets.iter().flat_map(|target| {
-            target.failed(&run.interrupted(&run.hosts_of(target.destination, wish)))
+            target.failed(&run.interrupted(&run.hosts_of(target.destination, source_digest)))
         });
         Self { work: None, settled: settled.collect(), image: None }
     }
@@ -205,7 +205,7 @@ impl Reader<'_> {
     async fn load(&self, work: &mut Work) -> Result<Arc<Image>, Unloaded> {
         let mut why = None;
         while let Some(&origin) = work.origins.first() {
-            match self.run.load(work.wish, origin).await {
+            match self.run.load(work.source_digest, origin).await {
                 Ok(image) => return Ok(Arc::new(image)),
                 Err(unloaded) => drop(why.get_or_insert(unloaded)),
             }
@@ -223,7 +223,7 @@ impl Reader<'_> {
     /// What hangs on the image at its first origin.
     async fn find(&self, work: &Work, image: Option<&Image>) -> Result<Found, Reason> {
         let (at, inventory) = self.reference(work)?;
-        let root = self.run.edges.wish_by_id(work.wish).entry.digest;
+        let root = self.run.edges.source_digest(work.source_digest).entry.digest;
         let found = async {
             let subjects = match image {
                 Some(image) => image.nodes().map(|node| node.manifest.digest).collect(),
@@ -238,7 +238,7 @@ impl Reader<'_> {
     fn reference(&self, work: &Work) -> Result<(RepositoryClient, Option<&Inventory>), Reason> {
         let origin = work.reference.ok_or("it has no origin")?;
         let inventory = match origin {
-            Origin::Source(wish) => self.sources.hanging(wish),
+            Origin::Source(source_digest) => self.sources.hanging(source_digest),
             Origin::Destination(at) => self.hanging(at),
         };
         Ok((self.run.origin(origin)?, inventory))
@@ -361,7 +361,7 @@ impl Reader<'_> {
             broken: settings.broken_attachments,
         };
         let missing = comparison.missing(&work.attachments).await;
-        let root = self.run.edges.wish_by_id(work.wish).entry.digest;
+        let root = self.run.edges.source_digest(work.source_digest).entry.digest;
         missing.map_err(|trouble| self.explain(&to, &root, &trouble))
     }
 

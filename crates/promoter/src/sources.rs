@@ -8,7 +8,7 @@ use std::{
 
 use futures_util::{StreamExt as _, stream};
 use oci::{Host, Reference, Repository};
-use promotion_manifest::WishId;
+use promotion_manifest::SourceDigestId;
 use registry_client::{Inventory, RepositoryClient};
 
 use crate::{Run, hosts::Reason, inventory::REPOSITORIES_AT_ONCE};
@@ -16,55 +16,55 @@ use crate::{Run, hosts::Reason, inventory::REPOSITORIES_AT_ONCE};
 /// What the sources hold.
 #[derive(Debug, Default)]
 pub(crate) struct Sources {
-    /// Whether the source of a wish has its digest, or why that cannot be said.
-    has: HashMap<WishId, Result<bool, Reason>>,
-    /// What is known of the attachments at the source of a wish.
-    hanging: HashMap<WishId, Arc<Inventory>>,
+    /// Whether the source of a requested digest has its digest, or why that cannot be said.
+    has: HashMap<SourceDigestId, Result<bool, Reason>>,
+    /// What is known of the attachments at the source of a requested digest.
+    hanging: HashMap<SourceDigestId, Arc<Inventory>>,
 }
 
 impl Sources {
-    /// Whether the source of a wish has its digest, or why that cannot be said; none if nobody asked.
-    pub(crate) fn has(&self, wish: WishId) -> Option<Result<bool, &Reason>> {
-        self.has.get(&wish).map(|has| has.as_ref().copied())
+    /// Whether the source of a requested digest has its digest, or why that cannot be said; none if nobody asked.
+    pub(crate) fn has(&self, source_digest: SourceDigestId) -> Option<Result<bool, &Reason>> {
+        self.has.get(&source_digest).map(|has| has.as_ref().copied())
     }
 
-    /// What is known of the attachments at the source of a wish.
-    pub(crate) fn hanging(&self, wish: WishId) -> Option<&Inventory> {
-        self.hanging.get(&wish).map(|inventory| &**inventory)
+    /// What is known of the attachments at the source of a requested digest.
+    pub(crate) fn hanging(&self, source_digest: SourceDigestId) -> Option<&Inventory> {
+        self.hanging.get(&source_digest).map(|inventory| &**inventory)
     }
 }
 
 /// What is asked of one source repository.
 struct Question {
     repository: RepositoryClient,
-    wishes: Vec<WishId>,
+    source_digests: Vec<SourceDigestId>,
 }
 
 /// What became of it.
 struct Answer {
-    wishes: Vec<WishId>,
+    source_digests: Vec<SourceDigestId>,
     read: Result<Held, Reason>,
 }
 
 /// What a source repository holds.
 struct Held {
-    /// Of each wish, in their order, whether the digest is there, or why that cannot be said.
+    /// Of each requested digest, in their order, whether the digest is there, or why that cannot be said.
     has: Vec<Result<bool, Reason>>,
     hanging: Arc<Inventory>,
 }
 
-/// What the sources of `wishes` hold of them.
-pub(crate) async fn read_sources(run: &Run<'_>, wishes: Vec<WishId>) -> Sources {
+/// What the sources of `source_digests` hold of them.
+pub(crate) async fn read_sources(run: &Run<'_>, source_digests: Vec<SourceDigestId>) -> Sources {
     let mut sources = Sources::default();
     let mut questions: BTreeMap<(Host, Repository), Question> = BTreeMap::new();
-    for wish in wishes {
-        match run.source(wish) {
+    for source_digest in source_digests {
+        match run.source(source_digest) {
             Ok(repository) => {
                 let key = (repository.host().clone(), repository.name().clone());
-                let new = || Question { repository, wishes: Vec::new() };
-                questions.entry(key).or_insert_with(new).wishes.push(wish);
+                let new = || Question { repository, source_digests: Vec::new() };
+                questions.entry(key).or_insert_with(new).source_digests.push(source_digest);
             }
-            Err(reason) => drop(sources.has.insert(wish, Err(reason))),
+            Err(reason) => drop(sources.has.insert(source_digest, Err(reason))),
         }
     }
     run.progress.stage("reading source repositories", questions.len() as u64);
@@ -79,7 +79,7 @@ pub(crate) async fn read_sources(run: &Run<'_>, wishes: Vec<WishId>) -> Sources 
                 run.progress.advance(1);
                 let host = question.repository.host();
                 let read = read.unwrap_or_else(|| Err(run.interrupted(std::slice::from_ref(host))));
-                Answer { wishes: question.wishes, read }
+                Answer { source_digests: question.source_digests, read }
             })
             .buffer_unordered(REPOSITORIES_AT_ONCE)
     });
@@ -94,12 +94,17 @@ impl Sources {
     fn add(&mut self, answer: Answer) {
         match answer.read {
             Ok(Held { has, hanging }) => {
-                self.hanging.extend(answer.wishes.iter().map(|wish| (*wish, Arc::clone(&hanging))));
-                self.has.extend(answer.wishes.into_iter().zip(has));
+                self.hanging.extend(
+                    answer
+                        .source_digests
+                        .iter()
+                        .map(|source_digest| (*source_digest, Arc::clone(&hanging))),
+                );
+                self.has.extend(answer.source_digests.into_iter().zip(has));
             }
             Err(reason) => {
-                let unread = |wish| (wish, Err(Arc::clone(&reason)));
-                self.has.extend(answer.wishes.into_iter().map(unread));
+                let unread = |source_digest| (source_digest, Err(Arc::clone(&reason)));
+                self.has.extend(answer.source_digests.into_iter().map(unread));
             }
         }
     }
@@ -108,7 +113,10 @@ impl Sources {
 async fn read_source(run: &Run<'_>, question: &Question) -> Result<Held, Reason> {
     let host = question.repository.host();
     run.hosts.check(host).await?;
-    let digests = question.wishes.iter().map(|wish| run.edges.wish_by_id(*wish).entry.digest);
+    let digests = question
+        .source_digests
+        .iter()
+        .map(|source_digest| run.edges.source_digest(*source_digest).entry.digest);
     let digests: Vec<_> = digests.collect();
     let mut wanted: Vec<_> = digests.iter().copied().map(Reference::Digest).collect();
     wanted.sort_unstable();

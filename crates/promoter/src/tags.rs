@@ -110,10 +110,9 @@ fn not_as_written(wanted: &Digest, there: Option<Digest>, unreadable: &str) -> O
 pub(crate) async fn look_again(run: &Run<'_>, outcomes: &mut [Outcome]) {
     let mut by_repository: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (index, outcome) in outcomes.iter().enumerate() {
-        let place = &run.edges.destinations()[outcome.edge.destination];
-        let has_tag = run.edges.tag(&place.edges[outcome.edge.edge]).is_some();
+        let has_tag = run.edges.edge(outcome.edge).tag().is_some();
         if has_tag && matches!(outcome.verdict, Verdict::Copied | Verdict::Tagged) {
-            by_repository.entry(outcome.edge.destination).or_default().push(index);
+            by_repository.entry(outcome.edge.destination()).or_default().push(index);
         }
     }
     run.progress.stage("verifying written tags", by_repository.len() as u64);
@@ -138,16 +137,15 @@ async fn look_at(
     outcomes: &[Outcome],
 ) -> Vec<(usize, Reason)> {
     let repository = &run.destination(destination);
-    let place = &run.edges.destinations()[destination];
     let read = async |tag: &Tag| {
         run.hosts.check(repository.host()).await?;
         let there = read_back(run, repository, &Reference::Tag(tag.clone())).await;
         there.map_err(|error| run.hosts.explain(repository.host(), &error))
     };
     let looks = stream::iter(indices).map(|&index| async move {
-        let edge = &place.edges[outcomes[index].edge.edge];
-        let reason = match read(run.edges.tag(edge)?).await {
-            Ok(there) => not_as_written(&run.edges.digest(edge), there, DELETED)?,
+        let edge = run.edges.edge(outcomes[index].edge);
+        let reason = match read(edge.tag()?).await {
+            Ok(there) => not_as_written(&edge.digest(), there, DELETED)?,
             Err(why) => format!("written, but it could not be read again: {why}").into(),
         };
         Some((index, reason))

@@ -42,10 +42,9 @@ impl<'a> Teller<'a> {
     fn count(&mut self, outcome: &Outcome) {
         self.summary.add(outcome.verdict);
         if outcome.verdict == Verdict::AttachmentBroken {
-            let place = &self.edges.destinations()[outcome.edge.destination];
-            let image = self.edges.digest(&place.edges[outcome.edge.edge]);
-            self.attachments.insert((image, outcome.reason.clone()));
-            self.destinations.insert(&place.prefix);
+            let edge = self.edges.edge(outcome.edge);
+            self.attachments.insert((edge.digest(), outcome.reason.clone()));
+            self.destinations.insert(&edge.destination().prefix);
         }
     }
 

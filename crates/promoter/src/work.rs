@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use promotion_manifest::{EdgeSet, WishId};
+use promotion_manifest::{EdgeId, EdgeSet, SourceDigestId};
 use transfer::Image;
 
 use crate::{
-    EdgeRef, Outcome, Verdict, Verify,
+    Outcome, Verdict, Verify,
     attachments::{Attachment, Broken},
     hosts::Reason,
 };
@@ -15,7 +15,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Work {
     /// Whose digest, and which.
-    pub wish: WishId,
+    pub source_digest: SourceDigestId,
     /// Where it can be had, sources before destinations.
     pub origins: Vec<Origin>,
     /// Where it must be.
@@ -33,8 +33,8 @@ pub(crate) struct Work {
 /// Where a digest can be read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// The source registry of a wish.
-    Source(WishId),
+    /// The source registry of a requested digest.
+    Source(SourceDigestId),
     /// Another destination, by its index: the source lost it (staging registries expire what is old).
     Destination(usize),
 }
@@ -46,10 +46,10 @@ pub(crate) struct Target {
     pub destination: usize,
     /// Whether the digest must be copied there first.
     pub lacks: Lacks,
-    /// The edges that do not hold, by index into that destination's.
-    pub edges: Vec<usize>,
+    /// The edges that do not hold.
+    pub edges: Vec<EdgeId>,
     /// The edges that hold but for attachments.
-    pub held: Vec<usize>,
+    pub held: Vec<EdgeId>,
     /// The attachments that it lacks, by their place in [`Work::attachments`].
     pub missing: Vec<usize>,
     /// What it lacks of an image whose digest it has, or why something cannot be said of it.
@@ -69,9 +69,9 @@ pub(crate) enum Lacks {
 
 impl Work {
     /// Nothing to do yet.
-    pub(crate) fn of(wish: WishId) -> Self {
+    pub(crate) fn of(source_digest: SourceDigestId) -> Self {
         Self {
-            wish,
+            source_digest,
             origins: Vec::new(),
             targets: Vec::new(),
             reference: None,
@@ -119,7 +119,7 @@ impl Work {
     fn backfilled_from(&self, edges: &EdgeSet, origin: Origin) -> Option<Reason> {
         let Origin::Destination(holder) = origin else { return None };
         let from = &edges.destinations()[holder].prefix;
-        let source = edges.wish_by_id(self.wish).source_prefix();
+        let source = edges.source_digest(self.source_digest).source_prefix();
         let why = format!("backfilled from {from}: it is not to be had from {source} any more");
         Some(why.into())
     }
@@ -138,18 +138,18 @@ impl Target {
     }
 
     /// All its edges.
-    pub(crate) fn all_edges(&self) -> impl Iterator<Item = EdgeRef> {
-        self.edges.iter().chain(&self.held).map(|&edge| self.edge(edge))
+    pub(crate) fn all_edges(&self) -> impl Iterator<Item = EdgeId> {
+        self.edges.iter().chain(&self.held).copied()
     }
 
     /// The edges that hold but for attachments.
-    pub(crate) fn held_edges(&self) -> impl Iterator<Item = EdgeRef> {
-        self.held.iter().map(|&edge| self.edge(edge))
+    pub(crate) fn held_edges(&self) -> impl Iterator<Item = EdgeId> {
+        self.held.iter().copied()
     }
 
     /// The edges that need their tag, or the digest.
-    pub(crate) fn open_edges(&self) -> impl Iterator<Item = EdgeRef> {
-        self.edges.iter().map(|&edge| self.edge(edge))
+    pub(crate) fn open_edges(&self) -> impl Iterator<Item = EdgeId> {
+        self.edges.iter().copied()
     }
 
     /// Whether what the image reaches is checked there: a tag is written only after everything that it reaches is in
@@ -165,10 +165,6 @@ impl Target {
         let settled = self.held_edges().map(present).collect();
         self.held.clear();
         settled
-    }
-
-    const fn edge(&self, edge: usize) -> EdgeRef {
-        EdgeRef { destination: self.destination, edge }
     }
 
     /// What bringing an edge about that does not hold is called.
@@ -191,7 +187,7 @@ impl Target {
     fn outcomes(&self, note: &Option<Reason>, attachments: &Arc<[String]>) -> Vec<Outcome> {
         let open = self.open_edges().map(|edge| (edge, self.done()));
         let held = self.held_edges().map(|edge| (edge, self.held_done()));
-        let outcome = |(edge, done): (EdgeRef, Done)| Outcome {
+        let outcome = |(edge, done): (EdgeId, Done)| Outcome {
             attachments: Arc::clone(attachments),
             ..Outcome::new(edge, done.would_be(), note.clone())
         };

@@ -172,7 +172,7 @@ impl<'a> Worker<'a> {
     /// The image at `origin`. Its manifests are the same wherever it is, and are not read again if they were kept.
     async fn image(&self, origin: Origin) -> Result<Image, Reason> {
         let Some(kept) = &self.work.image else {
-            let loaded = self.run.load(self.work.wish, origin).await;
+            let loaded = self.run.load(self.work.source_digest, origin).await;
             return loaded.map_err(|unloaded| unloaded.reason);
         };
         let repository = self.run.origin(origin)?;
@@ -288,13 +288,12 @@ impl<'a> Worker<'a> {
     async fn tag(&self, attached: Attached<'_>, mut root: Option<Root>, note: Option<Reason>) {
         let Attached { target, attachments } = attached;
         let repository = self.run.destination(target.destination);
-        let place = &self.run.edges.destinations()[target.destination];
         let brought = |edge, done: Done, reason| Outcome {
             attachments: Arc::clone(&attachments),
             ..Outcome::new(edge, done.is(), reason)
         };
         for edge in target.open_edges() {
-            let done = match self.run.edges.tag(&place.edges[edge.edge]) {
+            let done = match self.run.edges.edge(edge).tag() {
                 None => Ok(()),
                 Some(tag) => self.write_tag(&repository, tag, &mut root).await,
             };
@@ -322,7 +321,7 @@ impl<'a> Worker<'a> {
         let root = match root {
             Some(root) => root,
             None => {
-                let digest = self.run.edges.wish_by_id(self.work.wish).entry.digest;
+                let digest = self.run.edges.source_digest(self.work.source_digest).entry.digest;
                 let found = repository.manifest(&Reference::Digest(digest)).await;
                 let found = found.map_err(|error| {
                     (Verdict::Failed, self.run.hosts.explain(repository.host(), &error))

@@ -5,7 +5,7 @@
 //! file names. Every problem is reported with its place, never only the first, and one project's
 //! problems never touch another's. The rules are in `docs/promotion-manifest.md`.
 
-mod choose;
+mod compare;
 mod edges;
 mod images;
 mod layout;
@@ -15,15 +15,20 @@ mod parse;
 mod problem;
 mod provenance;
 mod registries;
+mod selection;
 mod syntax;
+mod view;
 mod written;
 mod yaml;
 
-pub use edges::{Conflict, DestinationRepository, Edge, EdgeSet, Wish, WishId};
+pub use compare::{Changes, EdgeChange, compare};
+pub use edges::{DestinationRepository, EdgeSet, SourceDigest, SourceDigestId};
 pub use layout::{IMAGES_FILE, REGISTRIES_FILE, ThinProject, thin_files, thin_layout};
 pub use manifest::{DigestEntry, Image, PromotionManifest, Registry};
 pub use parse::{Parsed, parse_plain, parse_thin};
 pub use problem::{Position, Problem, one_line};
 pub use provenance::Provenance;
+pub use selection::{Criteria, Selection, select};
+pub use view::{EdgeId, EdgeView};
 pub use written::{Written, WrittenValue};
 pub use yaml::MAX_FILE_BYTES;

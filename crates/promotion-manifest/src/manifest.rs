@@ -8,7 +8,7 @@ use oci::{Digest, RegistryPrefix, Repository, Tag};
 
 use crate::{Position, Provenance};
 
-/// One project's wishes, free of faults: what was wrong is a [`Problem`](crate::Problem) instead.
+/// What one project requests, without what has problems: each of these is a [`Problem`](crate::Problem) instead.
 #[derive(Clone, Debug)]
 pub struct PromotionManifest {
     /// The project: the directory's name in a thin manifest directory, the file's for a plain one.

@@ -87,7 +87,7 @@ impl Report {
         }
     }
 
-    /// Records a fault that makes the project's wishes doubtful: nothing of it may be promoted.
+    /// Records a fault that leaves open what the project requests: nothing of it may be promoted.
     pub(crate) fn leave_out_project(&mut self, at: Position, message: impl AsRef<str>) {
         self.project_is_out = true;
         self.leave_out_entry(at, message);

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use oci::Digest;
-use promotion_manifest::{DestinationRepository, Edge, EdgeSet, parse_thin};
+use promotion_manifest::{EdgeSet, EdgeView, parse_thin};
 use proptest::prelude::*;
 
 /// A set of projects, each `(name, source, destinations, images.yaml)`; digests as one hexadecimal
@@ -34,19 +34,19 @@ fn digit(digest: Digest) -> char {
 }
 
 /// An edge as `tag digit (sources)`, and what it conflicts with.
-fn show(set: &EdgeSet, edge: &Edge, destination: &DestinationRepository) -> String {
-    let sources: Vec<String> = set
-        .sources(edge, destination)
-        .map(|wish| {
-            let source = wish.source_repository().expect("a name");
-            format!("{}/{source}", wish.source_prefix().host)
+fn show(edge: EdgeView<'_>) -> String {
+    let sources: Vec<String> = edge
+        .sources()
+        .map(|it| {
+            let source = it.source_repository().expect("a name");
+            format!("{}/{source}", it.source_prefix().host)
         })
         .collect();
-    let tag = set.tag(edge).map_or("-", |tag| tag.as_str());
-    let mut text = format!("{tag} {} from {}", digit(set.digest(edge)), sources.join(", "));
-    if let Some(other) = set.conflict(edge, destination) {
-        let (line, digit) = (other.position.line, digit(other.digest));
-        text.push_str(&format!("; but {digit} at {}:{line} of {}", other.file, other.project));
+    let tag = edge.tag().map_or("-", |tag| tag.as_str());
+    let mut text = format!("{tag} {} from {}", digit(edge.digest()), sources.join(", "));
+    if let Some(other) = edge.conflict() {
+        let (line, digit) = (other.position().line, digit(other.digest()));
+        text.push_str(&format!("; but {digit} at {}:{line} of {}", other.file(), other.project()));
     }
     text
 }
@@ -55,9 +55,10 @@ fn show(set: &EdgeSet, edge: &Edge, destination: &DestinationRepository) -> Stri
 fn shown(set: &EdgeSet) -> Vec<(String, Vec<String>)> {
     set.destinations()
         .iter()
-        .map(|destination| {
+        .enumerate()
+        .map(|(at, destination)| {
             let name = format!("{}/{}", destination.prefix.host, destination.repository);
-            let edges = destination.edges.iter().map(|edge| show(set, edge, destination)).collect();
+            let edges = set.edges_of(at).map(show).collect();
             (name, edges)
         })
         .collect()
@@ -95,16 +96,16 @@ fn tags_times_destinations_are_edges() {
     assert_eq!((set.len(), set.is_empty(), set.problems().len()), (10, false, 0));
     let first = &set.destinations()[1];
     assert_eq!((first.prefix.to_string(), first.name.as_str()), ("d.example/x".into(), "i/j"));
-    let places: Vec<String> =
-        first.edges.iter().map(|edge| set.position(edge).to_string()).collect();
+    let places: Vec<String> = set.edges_of(1).map(|edge| edge.position().to_string()).collect();
     assert_eq!(places, ["5:5", "3:82", "3:79", "4:79"]);
-    assert_eq!(set.wish(&first.edges[1]).file(), "p.yaml");
-    assert_eq!(set.wish(&first.edges[1]).position().to_string(), "3:5");
+    let second = set.edges_of(1).nth(1).expect("four edges");
+    assert_eq!(second.file(), "p.yaml");
+    assert_eq!(second.source_digest().position().to_string(), "3:5");
     assert!(EdgeSet::new(Vec::new()).is_empty());
 }
 
 #[test]
-fn the_same_wish_twice_is_one_edge_with_more_sources() {
+fn the_same_request_twice_is_one_edge_with_more_sources() {
     let set = set(&[
         ("p", "s.example", &["d.example/x"], "- name: i\n  dmap: {<a>: [t, u], <b>: []}\n"),
         ("q", "r.example/y", &["d.example"], "- name: x/i\n  dmap: {<a>: [t], <b>: []}\n"),
@@ -183,25 +184,25 @@ proptest! {
     /// Against the obvious: a set of texts.
     #[test]
     fn edges_are_the_set_of_what_is_written(
-        wishes in prop::collection::vec((0..3_usize, 0..2_usize, 0..3_usize, 0..4_usize), 0..40),
+        source_digests in prop::collection::vec((0..3_usize, 0..2_usize, 0..3_usize, 0..4_usize), 0..40),
     ) {
         let prefixes = ["d.example", "d.example/a", "e.example"];
         let (names, digits) = (["a/i", "i"], ["<a>", "<b>", "<c>"]);
         let tags = ["[]", "[t]", "[u]", "[t, u]"];
-        let images: Vec<String> = wishes
+        let images: Vec<String> = source_digests
             .iter()
             .map(|(_, name, digit, tag)| {
                 format!("- name: {}\n  dmap: {{{}: {}}}\n", names[*name], digits[*digit], tags[*tag])
             })
             .collect();
-        let destinations: Vec<[&str; 1]> = wishes.iter().map(|wish| [prefixes[wish.0]]).collect();
+        let destinations: Vec<[&str; 1]> = source_digests.iter().map(|source_digest| [prefixes[source_digest.0]]).collect();
         let projects: Vec<(&str, &str, &[&str], &str)> = images
             .iter()
             .zip(&destinations)
             .map(|(images, destination)| ("p", "s.example", &destination[..], &**images))
             .collect();
         let mut wanted = BTreeSet::new();
-        for (prefix, name, digit, tag) in wishes {
+        for (prefix, name, digit, tag) in source_digests {
             let at = format!("{}/{}", prefixes[prefix], names[name]);
             let tags: &[&str] = [&["-"][..], &["t"], &["u"], &["t", "u"]][tag];
             wanted.extend(tags.iter().map(|tag| (at.clone(), *tag, &digits[digit][1..2])));

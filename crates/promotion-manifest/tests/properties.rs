@@ -43,7 +43,7 @@ fn check(parsed: Parsed, texts: &[(&str, &str)]) -> Result<(), TestCaseError> {
     }
     prop_assert!(parsed.manifest.is_some() || !parsed.problems.is_empty());
     let set = EdgeSet::new(parsed.manifest.into_iter().collect());
-    let edges: usize = set.destinations().iter().map(|to| to.edges.len()).sum();
+    let edges: usize = (0..set.destinations().len()).map(|to| set.edges_of(to).len()).sum();
     prop_assert_eq!(set.len(), edges);
     Ok(())
 }
@@ -156,7 +156,6 @@ fn a_large_file_is_read_in_linear_time() {
     let parsed = parse_thin("p", ("a", registries), ("b", &images));
     let set = EdgeSet::new(parsed.manifest.into_iter().collect());
     assert_eq!(set.len(), 40_000);
-    let destination = &set.destinations()[0];
-    let conflicts = destination.edges.iter().filter(|edge| edge.is_conflict());
-    assert_eq!(conflicts.filter(|edge| set.conflict(edge, destination).is_some()).count(), 20_000);
+    let conflicts = set.edges_of(0).filter(|edge| edge.is_conflict());
+    assert_eq!(conflicts.filter(|edge| edge.conflict().is_some()).count(), 20_000);
 }

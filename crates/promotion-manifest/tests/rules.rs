@@ -1,6 +1,8 @@
 //! The rows of `docs/promotion-manifest.md`, "What happens to what is written".
 
-use promotion_manifest::{EdgeSet, MAX_FILE_BYTES, Parsed, WrittenValue, parse_plain, parse_thin};
+use promotion_manifest::{
+    EdgeSet, EdgeView, MAX_FILE_BYTES, Parsed, WrittenValue, parse_plain, parse_thin,
+};
 
 const REGISTRIES: &str = "\
 registries:
@@ -21,13 +23,11 @@ fn expand(text: &str) -> String {
 
 fn edges(parsed: Parsed) -> Option<String> {
     let set = EdgeSet::new(vec![parsed.manifest?]);
-    let mut all = Vec::new();
-    for destination in set.destinations() {
-        for edge in &destination.edges {
-            let tag = set.tag(edge).map_or("-", |tag| tag.as_str());
-            all.push(format!("{} {tag} {}", destination.name, &set.digest(edge).hex()[..1]));
-        }
-    }
+    let show = |edge: EdgeView<'_>| {
+        let tag = edge.tag().map_or("-", |tag| tag.as_str());
+        format!("{} {tag} {}", edge.destination().name, &edge.digest().hex()[..1])
+    };
+    let all: Vec<_> = set.edges().map(show).collect();
     Some(all.join(", "))
 }
 

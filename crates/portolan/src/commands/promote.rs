@@ -9,9 +9,9 @@ use std::{
 
 use anyhow::Context as _;
 use job::{Confirm, NamedWriter, ReplacedFile};
-use manifest_source::{Choice, ManifestSource};
+use manifest_source::{ChangeRange, LoadOptions, LoadedManifests, ManifestSource};
 use promoter::{
-    AttachmentsTo, BrokenAttachments, Clients, Ending, PublicName, Settings,
+    AttachmentsTo, BrokenAttachments, Clients, Desired, Ending, PublicName, Settings,
     report::{JsonReport, Report, Reports, Show, WordsReport},
 };
 use promotion_manifest::{EdgeSet, Registry};
@@ -27,7 +27,7 @@ use crate::{
 
 pub(crate) async fn run(promote: &Promote, printer: &Printer) -> anyhow::Result<Exit> {
     let loaded = manifest_source::load(&source(&promote.manifests)?, &choice(&promote.choice)?)?;
-    let (edges, problems) = (loaded.edges, loaded.problems);
+    let LoadedManifests { edges, selection, problems } = loaded;
     let stop = job::stop_on_termination(promote.deadline)?;
     let client = super::client(&promote.registries)?;
     let settings = settings(promote, &edges)?;
@@ -37,8 +37,7 @@ pub(crate) async fn run(promote: &Promote, printer: &Printer) -> anyhow::Result<
     let progress = printer.progress_of(&client);
     let ended = promoter::promote(
         clients,
-        &edges,
-        &problems,
+        Desired { edges: &edges, selection: &selection, problems: &problems },
         &settings,
         &stop,
         &*progress,
@@ -70,15 +69,15 @@ fn source(manifests: &Manifests) -> anyhow::Result<ManifestSource> {
     }
 }
 
-fn choice(choosing: &Choosing) -> anyhow::Result<Choice> {
+fn choice(choosing: &Choosing) -> anyhow::Result<LoadOptions> {
     let Choosing { project, changed_since, changed_in, since } = choosing;
-    let changes = match (changed_since, changed_in, since) {
-        (Some(revision), _, _) => Some(manifest_source::Changes::Since(revision.clone())),
+    let changed = match (changed_since, changed_in, since) {
+        (Some(revision), _, _) => Some(ChangeRange::Since(revision.clone())),
         (_, Some(range), _) => Some(range.parse().context("--changed-in")?),
-        (_, _, Some(time)) => Some(manifest_source::Changes::Within(time.clone())),
+        (_, _, Some(time)) => Some(ChangeRange::Within(time.clone())),
         (None, None, None) => None,
     };
-    Ok(Choice { projects: project.clone(), changes })
+    Ok(LoadOptions { projects: project.clone(), changed })
 }
 
 fn settings(promote: &Promote, edges: &EdgeSet) -> anyhow::Result<Settings> {

@@ -14,10 +14,10 @@ use std::{
 use anyhow::{Context as _, ensure};
 use blob_store::BlobStore;
 use job::{Confirm, Silent};
-use manifest_source::{Choice, ManifestSource};
+use manifest_source::{LoadOptions, ManifestSource};
 use oci::{Host, Reference, Repository};
 use promoter::{
-    Clients, Settings, Summary, Verdict,
+    Clients, Desired, Settings, Summary, Verdict,
     report::{Show, Width, WordsReport, row},
 };
 use registry_client::Client;
@@ -119,14 +119,14 @@ async fn promote_once(
     out: &mut (dyn Write + Send),
 ) -> anyhow::Result<Summary> {
     let source = ManifestSource::ThinDirectory(directory.to_owned());
-    let loaded = manifest_source::load(&source, &Choice::default())?;
+    let loaded = manifest_source::load(&source, &LoadOptions::default())?;
     ensure!(loaded.problems.is_empty(), "problems in the manifests: {:?}", loaded.problems);
     let (_stopper, stop) = job::stop();
     let mut report = WordsReport::new(out, Show::Changes, COLUMNS);
     let (clients, settings) = (Clients::new(Client::builder().build()), Settings::new(confirm));
-    let (edges, problems) = (&loaded.edges, &loaded.problems);
-    let ended =
-        promoter::promote(clients, edges, problems, &settings, &stop, &Silent, &mut report).await?;
+    let (edges, selection) = (&loaded.edges, &loaded.selection);
+    let desired = Desired { edges, selection, problems: &loaded.problems };
+    let ended = promoter::promote(clients, desired, &settings, &stop, &Silent, &mut report).await?;
     Ok(ended.summary)
 }
 

@@ -15,7 +15,7 @@ use std::{
 
 use futures_util::{StreamExt as _, stream};
 use oci::{Digest, Reference};
-use promotion_manifest::WishId;
+use promotion_manifest::SourceDigestId;
 use registry_client::RepositoryClient;
 use transfer::Image;
 
@@ -40,7 +40,7 @@ const MISSING: &str = "the registry answers 404 to its tag: it was deleted, or a
 #[derive(Clone, Debug)]
 pub(crate) struct Written {
     destination: usize,
-    wish: WishId,
+    source_digest: SourceDigestId,
     /// Where it came from.
     from: Option<Origin>,
     attachment: Attachment,
@@ -51,8 +51,9 @@ pub(crate) struct Written {
 impl Written {
     /// The attachment at this place of `work`, written to `target`.
     pub(crate) fn of(work: &Work, target: &Target, at: usize, on: OnTag) -> Self {
-        let (destination, wish, from) = (target.destination, work.wish, work.reference);
-        Self { destination, wish, from, attachment: work.attachments[at].clone(), on }
+        let (destination, source_digest, from) =
+            (target.destination, work.source_digest, work.reference);
+        Self { destination, source_digest, from, attachment: work.attachments[at].clone(), on }
     }
 }
 
@@ -65,21 +66,24 @@ pub(crate) async fn reread(run: &Run<'_>, written: Vec<Written>, outcomes: &mut 
     }
     run.progress.stage("reading written attachments again", by_destination.len() as u64);
     let read = stream::iter(by_destination).map(|(destination, mut written)| async move {
-        let wishes: HashSet<_> = written.iter().map(|written| written.wish).collect();
+        let source_digests: HashSet<_> =
+            written.iter().map(|written| written.source_digest).collect();
         let repository = run.destination(destination);
         let confirmed = confirm(run, &repository, &mut written);
         let failed = run.stop.unless_stopped(confirmed).await.unwrap_or_else(|| {
-            let unknown = |wish| (wish, run.interrupted(&run.hosts_of(destination, wish)));
-            wishes.into_iter().map(unknown).collect()
+            let unknown = |source_digest| {
+                (source_digest, run.interrupted(&run.hosts_of(destination, source_digest)))
+            };
+            source_digests.into_iter().map(unknown).collect()
         });
         run.progress.advance(1);
         (destination, failed)
     });
     let failed: HashMap<_, _> = read.buffer_unordered(REPOSITORIES_AT_ONCE).collect().await;
     for outcome in outcomes.iter_mut().filter(|outcome| is_written(outcome.verdict)) {
-        let place = &run.edges.destinations()[outcome.edge.destination];
-        let wish = run.edges.wish(&place.edges[outcome.edge.edge]).id;
-        let reason = failed.get(&outcome.edge.destination).and_then(|failed| failed.get(&wish));
+        let source_digest = run.edges.edge(outcome.edge).source_digest().id;
+        let reason =
+            failed.get(&outcome.edge.destination()).and_then(|failed| failed.get(&source_digest));
         if let Some(reason) = reason {
             *outcome = Outcome::failed(outcome.edge, reason.clone());
         }
@@ -90,12 +94,12 @@ const fn is_written(verdict: Verdict) -> bool {
     matches!(verdict, Verdict::Copied | Verdict::Tagged | Verdict::Attached)
 }
 
-/// Makes sure that all of `written` is found in `repository`; gives the wishes of which something is not, and why.
+/// Makes sure that all of `written` is found in `repository`; gives the requested digests of which something is not, and why.
 async fn confirm(
     run: &Run<'_>,
     repository: &RepositoryClient,
     written: &mut [Written],
-) -> HashMap<WishId, Reason> {
+) -> HashMap<SourceDigestId, Reason> {
     let mut repairs = 0;
     let mut failures: HashMap<usize, Reason> = HashMap::new();
     loop {
@@ -116,11 +120,11 @@ async fn confirm(
                     }
                 },
             };
-            failed.insert(written.wish, gone(written, &why));
+            failed.insert(written.source_digest, gone(written, &why));
         }
         if repairs == MAX_REREADS {
             let missing = missing.into_iter().map(|at| &written[at]);
-            failed.extend(missing.map(|written| (written.wish, gone(written, MISSING))));
+            failed.extend(missing.map(|written| (written.source_digest, gone(written, MISSING))));
             return failed;
         }
         reading_back::wait(run, repairs).await;
@@ -139,8 +143,8 @@ struct Reread {
     replaced: Vec<usize>,
     /// Which are on tags that the registry does not return.
     missing: Vec<usize>,
-    /// The wishes of which something cannot be read.
-    failed: HashMap<WishId, Reason>,
+    /// The requested digests of which something cannot be read.
+    failed: HashMap<SourceDigestId, Reason>,
 }
 
 async fn read_once(run: &Run<'_>, repository: &RepositoryClient, written: &[Written]) -> Reread {
@@ -155,7 +159,7 @@ async fn read_once(run: &Run<'_>, repository: &RepositoryClient, written: &[Writ
                 let why = run.hosts.explain(repository.host(), &error);
                 let what = written.attachment.describe();
                 let reason = format!("{what} was written, but cannot be read again: {why}");
-                reread.failed.insert(written.wish, reason.into());
+                reread.failed.insert(written.source_digest, reason.into());
             }
         }
     }

@@ -75,18 +75,17 @@ impl<W: Write> Report for JsonReport<W> {
         if outcome.verdict == Verdict::Present && self.show == Show::Changes {
             return Ok(());
         }
-        let place = &edges.destinations()[outcome.edge.destination];
-        let edge = &place.edges[outcome.edge.edge];
-        let wish = edges.wish(edge);
+        let edge = edges.edge(outcome.edge);
+        let place = edge.destination();
         let row = OutcomeRow {
-            project: &wish.manifest.project,
-            file: wish.file(),
-            line: edges.position(edge).line,
-            source: wish.source_prefix().to_string(),
+            project: edge.project(),
+            file: edge.file(),
+            line: edge.position().line,
+            source: edge.source_digest().source_prefix().to_string(),
             destination: place.prefix.to_string(),
             repository: place.name.as_str(),
-            digest: edges.digest(edge),
-            tag: edges.tag(edge),
+            digest: edge.digest(),
+            tag: edge.tag(),
             outcome: outcome.verdict,
             reason: outcome.reason.as_deref(),
             attachments: &outcome.attachments,

@@ -9,7 +9,7 @@ use std::{
 
 use job::Confirm;
 use oci::Digest;
-use promotion_manifest::{DestinationRepository, Edge, EdgeSet, Problem, one_line};
+use promotion_manifest::{DestinationRepository, EdgeSet, EdgeView, Problem, one_line};
 use wording::{Causes, and_more, counted, list};
 
 use super::{
@@ -204,10 +204,11 @@ const fn heading(verdict: Verdict) -> &'static str {
 }
 
 /// The image as a line names it.
-fn image(edges: &EdgeSet, edge: &Edge, place: &DestinationRepository) -> String {
-    match edges.tag(edge) {
-        Some(tag) => format!("{}:{tag}", place.name),
-        None => place.name.to_string(),
+fn image(edge: EdgeView<'_>) -> String {
+    let name = &edge.destination().name;
+    match edge.tag() {
+        Some(tag) => format!("{name}:{tag}"),
+        None => name.to_string(),
     }
 }
 
@@ -221,22 +222,21 @@ impl<W: Write> Report for WordsReport<W> {
     }
 
     fn outcome(&mut self, edges: &EdgeSet, outcome: &Outcome) -> io::Result<()> {
-        let place = &edges.destinations()[outcome.edge.destination];
-        let edge = &place.edges[outcome.edge.edge];
-        let project = &edges.wish(edge).manifest.project;
+        let edge = edges.edge(outcome.edge);
+        let (place, project) = (edge.destination(), edge.project());
         self.count(project, outcome.verdict);
         match (outcome.verdict, &outcome.reason) {
             (Verdict::Present, _) if self.show == Show::Changes => {}
             (Verdict::Failed, Some(reason)) => self.add_cause(reason, || {
-                let (project, image) = (one_line(project), image(edges, edge, place));
-                format!("{project}: {image}  {}  at {}", edges.digest(edge), place.prefix)
+                let (project, image) = (one_line(project), image(edge));
+                format!("{project}: {image}  {}  at {}", edge.digest(), place.prefix)
             }),
             (verdict, reason) => {
                 let line = Line {
                     verdict,
-                    project: project.clone(),
-                    image: image(edges, edge, place),
-                    digest: edges.digest(edge),
+                    project: project.to_owned(),
+                    image: image(edge),
+                    digest: edge.digest(),
                     attachments: Arc::clone(&outcome.attachments),
                     reason: reason.clone(),
                 };

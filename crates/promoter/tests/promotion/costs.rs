@@ -7,10 +7,10 @@ use job::{
 };
 use oci::Host;
 use promoter::{
-    Clients, Ending, PublicName, Settings,
+    Clients, Desired, Ending, PublicName, Settings,
     report::{JsonReport, Show, Width, WordsReport},
 };
-use promotion_manifest::EdgeSet;
+use promotion_manifest::{EdgeSet, Selection};
 use registry_client::{Client, Quota};
 use testkit::{Fault, TestRegistry, fixture};
 
@@ -20,7 +20,9 @@ async fn promote(client: &Client, edges: &EdgeSet, settings: &Settings) -> Endin
     let (_stopper, stop) = job::stop();
     let mut report = JsonReport::new(Vec::new(), Show::Everything);
     let clients = Clients::new(client.clone());
-    let ended = promoter::promote(clients, edges, &[], settings, &stop, &Silent, &mut report);
+    let selection = Selection::all(edges);
+    let desired = Desired { edges, selection: &selection, problems: &[] };
+    let ended = promoter::promote(clients, desired, settings, &stop, &Silent, &mut report);
     ended.await.expect("the report is written to memory")
 }
 
@@ -93,7 +95,9 @@ async fn the_quotas_say_how_long_it_takes_at_best() {
     let mut out = Vec::new();
     let mut report = WordsReport::new(&mut out, Show::Changes, Width::Unlimited);
     let (clients, settings) = (Clients::new(client), bare(DryRun));
-    let ended = promoter::promote(clients, &edges, &[], &settings, &stop, &Silent, &mut report);
+    let selection = Selection::all(&edges);
+    let desired = Desired { edges: &edges, selection: &selection, problems: &[] };
+    let ended = promoter::promote(clients, desired, &settings, &stop, &Silent, &mut report);
     let estimate = ended.await.expect("memory").estimate.expect("an estimate");
     let told = estimate.hosts.iter().find(|it| it.host == host).expect("it is told");
     let seconds = (told.reads + told.writes) as f64 / 100.0;
@@ -134,7 +138,9 @@ async fn each_registry_is_spoken_to_as_its_service_account() {
         let mut report = JsonReport::new(Vec::new(), Show::Everything);
         let edges = EdgeSet::new(vec![project]);
         let settings = Settings::new(Write);
-        let ended = promoter::promote(clients, &edges, &[], &settings, &stop, &Silent, &mut report);
+        let selection = Selection::all(&edges);
+        let desired = Desired { edges: &edges, selection: &selection, problems: &[] };
+        let ended = promoter::promote(clients, desired, &settings, &stop, &Silent, &mut report);
         let ended = ended.await.expect("memory");
         let failed = ended.summary.count(promoter::Verdict::Failed);
         assert_eq!((ended.summary.edges() - 1, failed), expected);

@@ -6,10 +6,10 @@ use std::time::Duration;
 use job::{Confirm, Silent, Stop};
 use oci::RegistryPrefix;
 use promoter::{
-    AttachmentsTo, Clients, Settings,
+    AttachmentsTo, Clients, Desired, Settings,
     report::{JsonReport, Show},
 };
-use promotion_manifest::{EdgeSet, PromotionManifest};
+use promotion_manifest::{EdgeSet, PromotionManifest, Selection};
 use registry_client::{Client, Retries};
 use serde_json::Value;
 use testkit::{RecordedRequest, TestRegistry, fixture::Image};
@@ -111,7 +111,9 @@ pub(crate) async fn run(
     let mut out = Vec::new();
     let mut report = JsonReport::new(&mut out, Show::Everything);
     let clients = Clients::new(client);
-    let ended = promoter::promote(clients, edges, &[], settings, stop, &Silent, &mut report).await;
+    let selection = Selection::all(edges);
+    let desired = Desired { edges, selection: &selection, problems: &[] };
+    let ended = promoter::promote(clients, desired, settings, stop, &Silent, &mut report).await;
     ended.expect("the report is written to memory");
     serde_json::from_slice(&out).expect("the report is JSON")
 }

@@ -4,10 +4,10 @@ use std::io;
 
 use job::{Confirm::Write, Silent};
 use promoter::{
-    Clients, EdgeRef, Ending, Outcome, Summary, Verdict,
+    Clients, Desired, Ending, Outcome, Summary, Verdict,
     report::{JsonReport, Report, Show, Width, WordsReport},
 };
-use promotion_manifest::EdgeSet;
+use promotion_manifest::{EdgeSet, EdgeView, Selection};
 use testkit::fixture;
 
 use crate::harness::{Harbour, bare, client, entry};
@@ -18,8 +18,9 @@ async fn run(harbour: &Harbour, images: &str, report: &mut dyn Report) -> io::Re
     let (_stopper, stop) = job::stop();
     let problems = promotion_manifest::parse_plain("bad.yaml", "registries: 1\n").problems;
     let (clients, settings) = (Clients::new(client()), bare(Write));
-    let done =
-        promoter::promote(clients, &edges, &problems, &settings, &stop, &Silent, report).await;
+    let selection = Selection::all(&edges);
+    let desired = Desired { edges: &edges, selection: &selection, problems: &problems };
+    let done = promoter::promote(clients, desired, &settings, &stop, &Silent, report).await;
     done.map(drop)
 }
 
@@ -169,8 +170,9 @@ async fn what_is_amiss_is_named_however_much_else_there_is_to_say() {
     let edges = EdgeSet::new(vec![harbour.project("team", &entry("app", &image, &tags))]);
     let mut out = Vec::new();
     let mut report = WordsReport::new(&mut out, Show::Everything, Width::Unlimited);
-    let outcome = |edge, verdict, reason: Option<&str>| {
-        Outcome::new(EdgeRef { destination: 0, edge }, verdict, reason.map(Into::into))
+    let ids: Vec<_> = edges.edges_of(0).map(EdgeView::id).collect();
+    let outcome = |edge: usize, verdict, reason: Option<&str>| {
+        Outcome::new(ids[edge], verdict, reason.map(Into::into))
     };
     let mut summary = Summary::default();
     for edge in 0..5_990 {

@@ -214,7 +214,7 @@ async fn nested_destination_prefixes_meet_in_one_repository() {
     staging.load("other/app", None, &image).await;
     let b = manifest("b", &staging.prefix("other"), &[inner], &entry("app", &image, &["v1"]));
     let report = promote(vec![a, b], Write).await;
-    assert_eq!(verdicts(&report), ["copied"], "the same wish twice is one edge");
+    assert_eq!(verdicts(&report), ["copied"], "the same source_digest twice is one edge");
     assert_eq!(production.digest_of("images/kubernetes/app", "v1").await, Some(image.digest()));
 }
 

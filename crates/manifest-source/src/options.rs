@@ -1,4 +1,4 @@
-//! Which promotion manifests are read, and which of their edges are chosen.
+//! Which promotion manifests are read, and which of their edges are selected.
 
 use std::{
     path::{Path, PathBuf},
@@ -26,18 +26,18 @@ pub(crate) fn directory_and_name(path: &Path) -> (&Path, String) {
     (directory, name.unwrap_or_default())
 }
 
-/// What is looked at. By default, everything.
+/// Which edges are selected. By default all are.
 #[derive(Clone, Debug, Default)]
-pub struct Choice {
+pub struct LoadOptions {
     /// The projects; all if there are none.
     pub projects: Vec<ProjectGlob>,
-    /// Only what changed.
-    pub changes: Option<Changes>,
+    /// Only edges that changed.
+    pub changed: Option<ChangeRange>,
 }
 
-/// Between which states of the manifests changes are looked for.
+/// The two states of the manifests between which an edge must have changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Changes {
+pub enum ChangeRange {
     /// From a git revision to the files as they are.
     Since(String),
     /// Between two git revisions.
@@ -51,7 +51,7 @@ pub enum Changes {
     Within(String),
 }
 
-impl FromStr for Changes {
+impl FromStr for ChangeRange {
     type Err = LoadError;
 
     /// `FROM..TO`.
