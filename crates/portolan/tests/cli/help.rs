@@ -17,7 +17,7 @@ const COMMANDS: [&[&str]; 8] = [
 /// The headings of a help text, each with the long options below it.
 fn sections(help: &str) -> Vec<(&str, Vec<&str>)> {
     let mut sections: Vec<(&str, Vec<&str>)> = Vec::new();
-    for line in help.lines() {
+    for line in help.lines().take_while(|line| *line != "Examples:") {
         let option = line.trim_start().split([' ', '=']).find(|word| word.starts_with("--"));
         let is_option = line.trim_start().starts_with('-') && line.starts_with("  ");
         match (line.strip_suffix(':'), option, sections.last_mut()) {
