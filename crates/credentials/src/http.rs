@@ -120,12 +120,21 @@ impl fmt::Display for ServiceError {
 
 impl std::error::Error for ServiceError {}
 
+/// How a request may reach its server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Route {
+    Any,
+    /// Without a proxy: the server is on this machine's own network.
+    Direct,
+}
+
 /// What is asked.
 pub(crate) struct Call {
     method: Method,
     url: Url,
     headers: HeaderMap,
     body: Bytes,
+    route: Route,
     /// What was sent, and is taken out of anything that comes back to be shown.
     secrets: Vec<Secret>,
 }
@@ -140,7 +149,14 @@ pub(crate) struct Reply {
 impl Call {
     pub(crate) fn get(url: Url) -> Self {
         let (headers, body, secrets) = (HeaderMap::new(), Bytes::new(), Vec::new());
-        Self { method: Method::GET, url, headers, body, secrets }
+        let route = Route::Any;
+        Self { method: Method::GET, url, headers, body, route, secrets }
+    }
+
+    /// Without any proxy.
+    pub(crate) fn direct(mut self) -> Self {
+        self.route = Route::Direct;
+        self
     }
 
     /// A POST of a form. The fields' values count as secrets.
@@ -276,7 +292,11 @@ impl Http {
         let target = pool.target(Guard::Open, &call.url)?;
         let request =
             call.request(target).map(|body| body.map_err(|never| match never {}).boxed_unsync());
-        let (parts, body) = pool.send(Guard::Open, request).await?.into_parts();
+        let response = match call.route {
+            Route::Any => pool.send(Guard::Open, request).await?,
+            Route::Direct => pool.send_direct(request).await?,
+        };
+        let (parts, body) = response.into_parts();
         let body = match Limited::new(body, MAX_ANSWER).collect().await {
             Ok(body) => body.to_bytes(),
             Err(cause) if cause.is::<LengthLimitError>() => {

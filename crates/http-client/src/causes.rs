@@ -4,6 +4,9 @@ use std::{error::Error as StdError, fmt, io};
 
 use hyper_util::client::legacy;
 
+/// An error of some library below, kept for its text.
+pub type BoxError = Box<dyn StdError + Send + Sync>;
+
 /// An error and what caused it, in one line; a cause that is already told is not told again.
 pub struct Causes<'a>(pub &'a (dyn StdError + 'static));
 

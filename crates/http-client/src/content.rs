@@ -19,7 +19,8 @@ use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    error::{BoxError, TransportError},
+    causes::BoxError,
+    error::TransportError,
     rate::{LeastRate, Meter, TooSlow},
 };
 

@@ -7,14 +7,12 @@ use std::{error::Error as StdError, fmt, io, net::IpAddr, sync::Arc, time::Durat
 use hyper_util::client::legacy;
 
 use crate::{
-    causes::{Causes, is_out_of_descriptors},
+    causes::{BoxError, Causes, is_out_of_descriptors},
     guard::{NotPublic, not_public},
+    proxy::{ProxyError, proxy_error},
     tls_fault::{is_not_tls, tls_error},
     unprocessed::{Unprocessed, unprocessed},
 };
-
-/// An error of some library below, kept for its text.
-pub type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// Why an exchange with a server broke off, or never began. `Display` includes the cause.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +25,20 @@ pub enum TransportError {
     NotPublic {
         /// The address.
         address: IpAddr,
+    },
+    /// A public host named one that by its name is of this network, and that was not allowed.
+    #[error(
+        "`{name}` is not a public name, and a public host named it; `--allow-private` allows it"
+    )]
+    NotPublicName {
+        /// The name.
+        name: Box<str>,
+    },
+    /// A proxy made no connection to the host.
+    #[error("{}", Causes(&**cause))]
+    Proxy {
+        /// What the proxy did.
+        cause: BoxError,
     },
     /// A URL that cannot be asked for.
     #[error("the URL cannot be used: {cause}")]
@@ -175,6 +187,9 @@ impl TransportError {
         if let Some(NotPublic(address)) = not_public(&error) {
             return Self::NotPublic { address };
         }
+        if proxy_error(&error).is_some() && !is_out_of_descriptors(&error) {
+            return Self::Proxy { cause: error.into() };
+        }
         if error.is_connect() && is_out_of_descriptors(&error) {
             return Self::NoDescriptors { cause: error.into() };
         }
@@ -194,6 +209,12 @@ impl TransportError {
         matches!(self, Self::Tls { cause } if is_not_tls(&**cause))
     }
 
+    /// Whether a proxy failed in a way that may pass.
+    pub(crate) fn is_transient_of_proxy(&self) -> bool {
+        let Self::Proxy { cause } = self else { return false };
+        proxy_error(&**cause).is_some_and(ProxyError::is_transient)
+    }
+
     /// Whether there was no exchange at all: the name, the connection, TLS, or silence until the deadline. Not so
     /// where this machine is at fault, having too many files open.
     #[must_use]
@@ -201,6 +222,7 @@ impl TransportError {
         matches!(
             self,
             Self::Connect { .. }
+                | Self::Proxy { .. }
                 | Self::Tls { .. }
                 | Self::SpeaksPlain { .. }
                 | Self::SpeaksTls { .. }

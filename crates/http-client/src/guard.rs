@@ -47,6 +47,15 @@ pub fn is_public(address: IpAddr) -> bool {
     }
 }
 
+/// Whether a name is one of the public Internet: not of this machine or its network by what the name says.
+///
+/// Source: RFC 6761 §6.3 (`localhost`), RFC 6762 §3 (`local`), ICANN's resolution 2024.07.29.06 (`internal`).
+pub(crate) fn is_public_name(name: &str) -> bool {
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    let last = name.rsplit_once('.').map(|(_, last)| last);
+    last.is_some_and(|last| !["localhost", "local", "internal"].contains(&last))
+}
+
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
     let special = match (a, b, c) {
@@ -207,6 +216,22 @@ mod tests {
             ("::7f00:1", false),
         ] {
             assert_eq!(is_public(address.parse().expect(address)), public, "{address}");
+        }
+    }
+
+    #[test]
+    fn names_of_this_network_are_not_public() {
+        for (name, public) in [
+            ("registry.example", true),
+            ("local.example", true),
+            ("localhost", false),
+            ("a.localhost", false),
+            ("metadata.google.internal", false),
+            ("METADATA.google.Internal.", false),
+            ("nas.local", false),
+            ("intranet", false),
+        ] {
+            assert_eq!(is_public_name(name), public, "{name}");
         }
     }
 

@@ -14,7 +14,7 @@ use http::Uri;
 use tokio::{sync::Notify, time::timeout};
 use tower_service::Service;
 
-use crate::error::BoxError;
+use crate::causes::BoxError;
 
 tokio::task_local! {
     /// Is notified when the TCP connection is made for which this task waits.

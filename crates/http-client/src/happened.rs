@@ -44,11 +44,12 @@ impl Happened {
 
     /// What a broken exchange is.
     #[must_use]
-    pub const fn of_transport(error: &TransportError) -> Self {
+    pub fn of_transport(error: &TransportError) -> Self {
         match error {
             TransportError::Connect { .. } | TransportError::NoDescriptors { .. } => {
                 Self::NoConnection
             }
+            error if error.is_transient_of_proxy() => Self::NoConnection,
             TransportError::NotProcessed { .. } => Self::NotProcessed,
             TransportError::NoAnswer { .. }
             | TransportError::Lost { .. }

@@ -17,6 +17,7 @@ mod handshake;
 mod happened;
 mod pinned;
 mod pool;
+mod proxy;
 mod rate;
 mod retry;
 mod scheme;
@@ -27,14 +28,15 @@ mod url;
 
 pub use crate::{
     authority::Authority,
-    causes::Causes,
+    causes::{BoxError, Causes},
     chance::Chance,
     content::{Content, OutgoingBody, Patience, Pieces, Progress},
-    error::{BoxError, TransportError},
+    error::TransportError,
     foreign::ForeignText,
     guard::{Guard, is_public},
     happened::{Happened, is_throttled},
-    pool::{Pool, PoolSettings, Versions},
+    pool::{Pool, PoolSettings, Versions, is_public_peer},
+    proxy::{Proxies, ProxyError, ProxySettingError, ProxyVariables},
     rate::{LEAST_RATE, LeastRate, Meter, RATE_WINDOW, TooSlow},
     retry::{Budget, Next, Replay, Retries, SoFar, retry_after},
     scheme::{Protocol, Protocols},

@@ -4,13 +4,13 @@
 
 use std::{collections::HashSet, fmt, pin::pin, sync::Arc, time::Duration};
 
-use http::{Response, Uri};
+use http::{Response, StatusCode, Uri, header};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{
         self,
-        connect::{HttpConnector, dns::GaiResolver},
+        connect::{HttpConnector, HttpInfo, dns::GaiResolver},
     },
     rt::{TokioExecutor, TokioTimer},
 };
@@ -19,14 +19,14 @@ use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
 };
-use tower_service::Service;
-use url::Url;
+use url::{Host, Url};
 
 use crate::{
     TransportError,
     content::{OutgoingBody, Progress},
-    guard::{Guard, NotPublic, PublicResolver, check_literal},
+    guard::{Guard, NotPublic, PublicResolver, check_literal, is_public, is_public_name},
     handshake::{BoundedHandshake, NotifyingTcp},
+    proxy::{Proxied, Proxies, Proxy, ProxyConnector, ProxyError},
     tls::TlsSettings,
 };
 
@@ -51,7 +51,7 @@ const CONNECTION_WINDOW: u32 = 32 << 20;
 /// Connections by one way of finding addresses.
 type Connections<R> = legacy::Client<Connector<R>, OutgoingBody>;
 /// Makes a connection: TCP, and TLS where the URL says so.
-type Connector<R> = BoundedHandshake<HttpsConnector<NotifyingTcp<HttpConnector<R>>>>;
+type Connector<R> = BoundedHandshake<HttpsConnector<NotifyingTcp<ProxyConnector<R>>>>;
 
 /// The versions of HTTP that a pool speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,6 +74,8 @@ pub struct PoolSettings {
     pub connect_timeout: Duration,
     /// Hosts, without ports, that may be dialled although they are not public.
     pub allowed: HashSet<String>,
+    /// The proxies. Default: none.
+    pub proxies: Proxies,
     /// The versions of HTTP. Default: negotiated.
     pub versions: Versions,
     /// Idle connections kept for each host. Default: 32.
@@ -90,6 +92,7 @@ impl PoolSettings {
             tls,
             connect_timeout: CONNECT_TIMEOUT,
             allowed: HashSet::new(),
+            proxies: Proxies::default(),
             versions: Versions::default(),
             idle_connections: IDLE_CONNECTIONS,
             idle_timeout: IDLE_CONNECTION_TIMEOUT,
@@ -102,6 +105,9 @@ pub struct Pool {
     open: Connections<GaiResolver>,
     /// For hosts that a public one named.
     public_only: Connections<PublicResolver>,
+    /// Never by a proxy.
+    direct: Connections<GaiResolver>,
+    proxies: Arc<Proxies>,
     /// Hosts that may be dialled although they are not public.
     allowed: Arc<HashSet<String>>,
     /// Whether TLS can succeed at all.
@@ -113,15 +119,17 @@ impl Pool {
     #[must_use]
     pub fn new(settings: PoolSettings) -> Self {
         let builder = builder(&settings);
-        let PoolSettings { tls, connect_timeout, allowed, versions, .. } = settings;
+        let PoolSettings { tls, connect_timeout, allowed, versions, proxies, .. } = settings;
         let has_roots = tls.has_roots();
         let tls = tls.client_config();
         let allowed = Arc::new(allowed);
         let public = HttpConnector::new_with_resolver(PublicResolver::new(Arc::clone(&allowed)));
+        let (proxies, none) = (Arc::new(proxies), Arc::default());
         let connect = Connect { tls, timeout: connect_timeout, versions };
-        let open = builder.build(connect.connector(HttpConnector::new()));
-        let public_only = builder.build(connect.connector(public));
-        Self { open, public_only, allowed, has_roots }
+        let open = builder.build(connect.connector(HttpConnector::new(), &proxies));
+        let public_only = builder.build(connect.connector(public, &proxies));
+        let direct = builder.build(connect.connector(HttpConnector::new(), &none));
+        Self { open, public_only, direct, proxies, allowed, has_roots }
     }
 
     /// Whether TLS can succeed at all: there are root certificates.
@@ -139,10 +147,18 @@ impl Pool {
         if url.scheme() == "https" && !self.has_roots {
             return Err(TransportError::NoRootCertificates);
         }
-        let uri = url.as_str().parse().map_err(|cause| TransportError::BadUrl { cause })?;
+        let uri: Uri = url.as_str().parse().map_err(|cause| TransportError::BadUrl { cause })?;
         if guard == Guard::PublicOnly {
             check_literal(url, &self.allowed)
                 .map_err(|NotPublic(address)| TransportError::NotPublic { address })?;
+            let name = url.host_str().unwrap_or_default();
+            // The address is the proxy's to find, so the name is all that can be looked at.
+            if self.proxies.of(&uri).is_some()
+                && !is_public_name(name)
+                && !self.allowed.contains(name)
+            {
+                return Err(TransportError::NotPublicName { name: name.into() });
+            }
         }
         Ok(uri)
     }
@@ -156,7 +172,20 @@ impl Pool {
         guard: Guard,
         request: http::Request<OutgoingBody>,
     ) -> Result<Response<Incoming>, TransportError> {
-        self.request(guard, request).await.map_err(TransportError::before_headers)
+        let proxy = self.forwards(request.uri());
+        let response = self.request(guard, request).await;
+        accepted_by_proxy(proxy, response.map_err(TransportError::before_headers)?)
+    }
+
+    /// The same without any proxy: for a service of this machine's own network.
+    ///
+    /// # Errors
+    /// When there is no response.
+    pub async fn send_direct(
+        &self,
+        request: http::Request<OutgoingBody>,
+    ) -> Result<Response<Incoming>, TransportError> {
+        self.direct.request(request).await.map_err(TransportError::before_headers)
     }
 
     /// The same, as long as the content makes progress.
@@ -169,14 +198,24 @@ impl Pool {
         request: http::Request<OutgoingBody>,
         progress: watch::Receiver<Progress>,
     ) -> Result<Response<Incoming>, TransportError> {
-        headers_of(self.request(guard, request), progress).await
+        let proxy = self.forwards(request.uri());
+        accepted_by_proxy(proxy, headers_of(self.request(guard, request), progress).await?)
+    }
+
+    /// The proxy that reads requests to `target` itself: those without TLS.
+    fn forwards(&self, target: &Uri) -> Option<&Proxy> {
+        self.proxies.of(target).filter(|_| target.scheme_str() == Some("http"))
     }
 
     fn request(
         &self,
         guard: Guard,
-        request: http::Request<OutgoingBody>,
+        mut request: http::Request<OutgoingBody>,
     ) -> legacy::ResponseFuture {
+        let authorization = self.forwards(request.uri()).and_then(|it| it.authorization.clone());
+        if let Some(value) = authorization {
+            request.headers_mut().insert(header::PROXY_AUTHORIZATION, value);
+        }
         match guard {
             Guard::Open => self.open.request(request),
             Guard::PublicOnly => self.public_only.request(request),
@@ -198,14 +237,9 @@ struct Connect {
 }
 
 impl Connect {
-    fn connector<R>(&self, mut tcp: HttpConnector<R>) -> Connector<R>
-    where
-        HttpConnector<R>: Service<Uri>,
-    {
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_keepalive(Some(KEEP_ALIVE));
-        tcp.set_connect_timeout(Some(self.timeout));
+    fn connector<R>(&self, tcp: HttpConnector<R>, proxies: &Arc<Proxies>) -> Connector<R> {
+        let (direct, to_proxy) = (self.tcp(tcp), self.tcp(HttpConnector::new()));
+        let tcp = ProxyConnector::new(direct, to_proxy, Arc::clone(proxies), self.timeout);
         let connector =
             HttpsConnectorBuilder::new().with_tls_config(self.tls.clone()).https_or_http();
         let connector = match self.versions {
@@ -216,6 +250,42 @@ impl Connect {
             Versions::Http2 => connector.enable_http2().wrap_connector(NotifyingTcp(tcp)),
         };
         BoundedHandshake::new(connector, self.timeout)
+    }
+
+    fn tcp<R>(&self, mut tcp: HttpConnector<R>) -> HttpConnector<R> {
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_keepalive(Some(KEEP_ALIVE));
+        tcp.set_connect_timeout(Some(self.timeout));
+        tcp
+    }
+}
+
+/// The response, unless it is a proxy's refusal of the user.
+fn accepted_by_proxy(
+    proxy: Option<&Proxy>,
+    response: Response<Incoming>,
+) -> Result<Response<Incoming>, TransportError> {
+    match proxy {
+        Some(proxy) if response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+            Err(TransportError::Proxy { cause: ProxyError::unauthenticated(proxy).into() })
+        }
+        _ => Ok(response),
+    }
+}
+
+/// Whether a response from `url` came from a public host. Behind a proxy that is decided by the URL alone.
+#[must_use]
+pub fn is_public_peer<B>(url: &Url, response: &Response<B>) -> bool {
+    if response.extensions().get::<Proxied>().is_none() {
+        let peer = response.extensions().get::<HttpInfo>();
+        return peer.is_some_and(|peer| is_public(peer.remote_addr().ip()));
+    }
+    match url.host() {
+        Some(Host::Ipv4(address)) => is_public(address.into()),
+        Some(Host::Ipv6(address)) => is_public(address.into()),
+        Some(Host::Domain(name)) => is_public_name(name),
+        None => false,
     }
 }
 

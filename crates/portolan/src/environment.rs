@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use http_client::ProxyVariables;
 use redirector::EnvironmentOverrides;
 
 use crate::credentials::CredentialPlaces;
@@ -41,6 +42,29 @@ const GOOGLE_APPLICATION_CREDENTIALS: &str = "GOOGLE_APPLICATION_CREDENTIALS";
 const CLOUDSDK_CONFIG: &str = "CLOUDSDK_CONFIG";
 /// The host of Google's metadata server, as for Google's libraries.
 const GCE_METADATA_HOST: &str = "GCE_METADATA_HOST";
+
+/// Proxies, as for curl and Go: in upper or in lower case.
+const HTTP_PROXY: [&str; 2] = ["HTTP_PROXY", "http_proxy"];
+const HTTPS_PROXY: [&str; 2] = ["HTTPS_PROXY", "https_proxy"];
+const ALL_PROXY: [&str; 2] = ["ALL_PROXY", "all_proxy"];
+const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
+/// Is set in a CGI program, where `HTTP_PROXY` is the header `Proxy` of whoever sent the request.
+const REQUEST_METHOD: &str = "REQUEST_METHOD";
+
+/// The variables that name proxies.
+pub(crate) fn proxies() -> ProxyVariables {
+    let first = |names: [&str; 2]| {
+        names.into_iter().filter_map(read).map(|it| it.trim().to_owned()).find(|it| !it.is_empty())
+    };
+    let is_cgi = read(REQUEST_METHOD).is_some_and(|value| !value.is_empty());
+    let http = if is_cgi { [HTTP_PROXY[1]; 2] } else { HTTP_PROXY };
+    ProxyVariables {
+        http: first(http),
+        https: first(HTTPS_PROXY),
+        all: first(ALL_PROXY),
+        no: first(NO_PROXY),
+    }
+}
 
 /// The variables that override the built-in configuration.
 pub(crate) fn overrides() -> EnvironmentOverrides {

@@ -11,8 +11,8 @@ use std::{
 use credentials::Credentials;
 use http::HeaderValue;
 use http_client::{
-    Chance, LEAST_RATE, LeastRate, Patience, PemError, Pool, PoolSettings, Protocols, RATE_WINDOW,
-    Retries, TlsSettings, native_roots,
+    Chance, LEAST_RATE, LeastRate, Patience, PemError, Pool, PoolSettings, Protocols, Proxies,
+    RATE_WINDOW, Retries, TlsSettings, native_roots,
 };
 use oci::Host;
 
@@ -62,6 +62,7 @@ pub struct ClientBuilder {
     public: HashSet<Host>,
     allowed: HashSet<String>,
     tls: TlsSettings,
+    proxies: Proxies,
 }
 
 impl ClientBuilder {
@@ -106,6 +107,12 @@ impl ClientBuilder {
     /// is not public. May be given for several hosts.
     pub fn allow_private(mut self, host: &str) -> Self {
         self.allowed.insert(host.to_ascii_lowercase());
+        self
+    }
+
+    /// Sends requests by these proxies. Default: by none.
+    pub fn proxies(mut self, proxies: Proxies) -> Self {
+        self.proxies = proxies;
         self
     }
 
@@ -187,7 +194,9 @@ impl ClientBuilder {
         let tls = std::mem::replace(&mut self.tls, TlsSettings::none());
         let allowed = std::mem::take(&mut self.allowed);
         let connect_timeout = self.connect_timeout;
-        let pool = Pool::new(PoolSettings { connect_timeout, allowed, ..PoolSettings::new(tls) });
+        let proxies = std::mem::take(&mut self.proxies);
+        let pool =
+            Pool::new(PoolSettings { connect_timeout, allowed, proxies, ..PoolSettings::new(tls) });
         self.build_over(pool)
     }
 
@@ -258,6 +267,7 @@ impl Client {
             public: HashSet::new(),
             allowed: HashSet::new(),
             tls: TlsSettings::none(),
+            proxies: Proxies::default(),
         }
     }
 }

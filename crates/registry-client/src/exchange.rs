@@ -12,10 +12,9 @@ use credentials::secrets_in;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use http_client::{
-    Content, Guard, RedactedUrl, TransportError, is_public, is_throttled, retry_after,
+    Content, Guard, RedactedUrl, TransportError, is_public_peer, is_throttled, retry_after,
 };
 use hyper::body::Incoming;
-use hyper_util::client::legacy::connect::HttpInfo;
 use oci::ErrorBody;
 use tokio::time::{Instant, timeout};
 use url::Url;
@@ -255,8 +254,7 @@ impl Client {
 
     /// Who the hosts are named by that an answer of `from` points to.
     pub(crate) fn guard_of_targets(&self, asked: &Asked, reply: &Reply) -> Guard {
-        let peer = reply.response.extensions().get::<HttpInfo>();
-        let is_public = peer.is_some_and(|peer| is_public(peer.remote_addr().ip()));
+        let is_public = is_public_peer(&asked.url, &reply.response);
         let is_named_so =
             asked.url.authority().parse().is_ok_and(|host| self.shared.public.contains(&host));
         if is_public || is_named_so { Guard::PublicOnly } else { asked.guard }

@@ -12,6 +12,7 @@ mod fault;
 pub mod fixture;
 mod host;
 mod link;
+mod proxy;
 mod record;
 mod registry;
 mod rewrite;
@@ -21,6 +22,7 @@ mod token_registry;
 
 pub use axum::body::Body;
 
+pub use crate::proxy::{ProxyRequest, TestProxy};
 pub use crate::{
     bucket::TestBucket,
     client::{get, send},

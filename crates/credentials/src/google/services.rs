@@ -134,7 +134,7 @@ impl Services {
                 format!("the metadata server's host `{}` cannot be used: {cause}", self.metadata);
             CredentialError::Setting(text.into())
         })?;
-        let call = Call::get(url).header(METADATA_FLAVOR, GOOGLE);
+        let call = Call::get(url).direct().header(METADATA_FLAVOR, GOOGLE);
         let mut answer = match machine {
             GOOGLES => self.http.ask(&call).await,
             _ => match self.probe(&call).await {

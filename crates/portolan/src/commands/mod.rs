@@ -17,6 +17,7 @@ mod store_serve;
 use std::path::Path;
 
 use anyhow::Context as _;
+use http_client::Proxies;
 use registry_client::{Client, Quota};
 
 use crate::{
@@ -56,6 +57,7 @@ fn client_with(flags: &RegistryAccess, plain: Option<&oci::Host>) -> anyhow::Res
         anyhow::bail!("{host}: --tls and --plain-http exclude each other; leave one out");
     }
     let mut builder = Client::builder().credentials(credentials(&places(flags))?);
+    builder = builder.proxies(Proxies::new(&crate::environment::proxies())?);
     for host in &flags.tls {
         builder = builder.tls(host.clone());
     }

@@ -9,6 +9,7 @@ mod faults;
 mod inventory;
 mod listings;
 mod presence;
+mod proxies;
 mod reading;
 mod redirects;
 mod referrers;

@@ -18,12 +18,15 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-fn made(name: &str) -> CertifiedKey<KeyPair> {
+pub(crate) fn made(name: &str) -> CertifiedKey<KeyPair> {
     rcgen::generate_simple_self_signed([name.to_owned()]).expect("it is made")
 }
 
 /// A registry under TLS; it lets in only who shows the certificate of `client`, if there is one.
-async fn serve(server: &CertifiedKey<KeyPair>, client: Option<&CertifiedKey<KeyPair>>) -> Host {
+pub(crate) async fn serve(
+    server: &CertifiedKey<KeyPair>,
+    client: Option<&CertifiedKey<KeyPair>>,
+) -> Host {
     let provider = Arc::new(ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()

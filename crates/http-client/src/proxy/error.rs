@@ -1,0 +1,109 @@
+//! What can go wrong with a proxy.
+
+use std::{error::Error as StdError, io, time::Duration};
+
+use http::StatusCode;
+
+use super::Proxy;
+use crate::{
+    Authority,
+    causes::{BoxError, Causes},
+};
+
+/// A variable that names no proxy that can be used. The value is left out: it may hold a password.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProxySettingError {
+    /// No URL.
+    #[error("the variable {variable} is not a URL: {cause}; write http://HOST:PORT")]
+    NotUrl {
+        /// The variable.
+        variable: &'static str,
+        /// Why.
+        cause: url::ParseError,
+    },
+    /// A URL without a host.
+    #[error("the variable {variable} names no host; write http://HOST:PORT")]
+    NoHost {
+        /// The variable.
+        variable: &'static str,
+    },
+    /// A proxy of another protocol.
+    #[error("the variable {variable} names a `{scheme}` proxy; only `http://` is supported")]
+    Scheme {
+        /// The variable.
+        variable: &'static str,
+        /// The scheme of its URL.
+        scheme: Box<str>,
+    },
+}
+
+/// A proxy that made no connection to the target. `Display` includes the cause.
+#[derive(Debug, thiserror::Error)]
+#[error("proxy {proxy}: {fault}")]
+pub struct ProxyError {
+    proxy: Authority,
+    fault: ProxyFault,
+}
+
+/// Why a proxy made no connection.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ProxyFault {
+    #[error(
+        "407 Proxy Authentication Required; put the user and the password into {variable}=http://USER:PASSWORD@HOST:PORT"
+    )]
+    Unauthenticated { variable: &'static str },
+    #[error(
+        "407 Proxy Authentication Required; it rejects the user or the password in {variable}: correct them"
+    )]
+    Rejected { variable: &'static str },
+    #[error("{status} in response to CONNECT {target}")]
+    Status { status: StatusCode, target: Box<str> },
+    #[error("cannot connect: {}", Causes(&**cause))]
+    Connect { cause: BoxError },
+    #[error("the connection broke before the response to CONNECT: {0}")]
+    Broken(io::Error),
+    #[error("no response to CONNECT within {0:?}")]
+    TimedOut(Duration),
+    #[error("its response to CONNECT is not HTTP; check that {variable} names an HTTP proxy")]
+    Malformed { variable: &'static str },
+}
+
+impl ProxyError {
+    pub(crate) fn new(proxy: &Proxy, fault: ProxyFault) -> Self {
+        Self { proxy: proxy.authority.clone(), fault }
+    }
+
+    /// A response with 407.
+    pub(crate) fn unauthenticated(proxy: &Proxy) -> Self {
+        let variable = proxy.variable;
+        let fault = match proxy.authorization {
+            Some(_) => ProxyFault::Rejected { variable },
+            None => ProxyFault::Unauthenticated { variable },
+        };
+        Self::new(proxy, fault)
+    }
+
+    /// Whether the same request may well succeed a little later.
+    pub(crate) fn is_transient(&self) -> bool {
+        match &self.fault {
+            ProxyFault::Connect { .. } | ProxyFault::Broken(_) | ProxyFault::TimedOut(_) => true,
+            ProxyFault::Status { status, .. } => status.is_server_error(),
+            ProxyFault::Unauthenticated { .. }
+            | ProxyFault::Rejected { .. }
+            | ProxyFault::Malformed { .. } => false,
+        }
+    }
+}
+
+/// The error of a proxy behind an error of a connection, if it is one.
+pub(crate) fn proxy_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a ProxyError> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        cause = error.source();
+    }
+    None
+}

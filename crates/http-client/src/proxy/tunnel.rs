@@ -1,0 +1,72 @@
+//! A tunnel through a proxy: CONNECT, and the response to it.
+//!
+//! Source: RFC 9110 §9.3.6 (CONNECT), RFC 9112 §3.2.3 (authority-form).
+
+use std::io;
+
+use http::{StatusCode, Uri};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+use super::{
+    Proxy,
+    error::{ProxyError, ProxyFault},
+};
+
+/// How long the head of the response may be, in bytes: proxies send a few headers, error pages come after them.
+const MAX_HEAD: usize = 16 << 10;
+const END_OF_HEAD: &[u8] = b"\r\n\r\n";
+
+/// Asks the proxy for a connection to the host and port of `target`.
+pub(super) async fn open(
+    stream: &mut TcpStream,
+    proxy: &Proxy,
+    target: &Uri,
+) -> Result<(), ProxyError> {
+    let fails = |fault| ProxyError::new(proxy, fault);
+    let host = target.host().unwrap_or_default();
+    let target = format!("{host}:{}", target.port_u16().unwrap_or(443));
+    let mut request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n").into_bytes();
+    if let Some(value) = &proxy.authorization {
+        request.extend_from_slice(b"Proxy-Authorization: ");
+        request.extend_from_slice(value.as_bytes());
+        request.extend_from_slice(b"\r\n");
+    }
+    request.extend_from_slice(b"\r\n");
+    let sent = stream.write_all(&request).await;
+    sent.map_err(|cause| fails(ProxyFault::Broken(cause)))?;
+    let head = read_head(stream).await.map_err(|cause| fails(ProxyFault::Broken(cause)))?;
+    match status(&head) {
+        Some(status) if status.is_success() => Ok(()),
+        Some(StatusCode::PROXY_AUTHENTICATION_REQUIRED) => Err(ProxyError::unauthenticated(proxy)),
+        Some(status) => Err(fails(ProxyFault::Status { status, target: target.into() })),
+        None => Err(fails(ProxyFault::Malformed { variable: proxy.variable })),
+    }
+}
+
+/// The head of a response. Nothing comes after that of a success before the client has sent something, so nothing
+/// that belongs to the tunnel is read.
+async fn read_head(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    while !head.ends_with(END_OF_HEAD) && head.len() < MAX_HEAD {
+        head.push(stream.read_u8().await?);
+        if status_is_malformed(&head) {
+            break;
+        }
+    }
+    Ok(head)
+}
+
+/// Whether the bytes are not the beginning of an HTTP response.
+fn status_is_malformed(head: &[u8]) -> bool {
+    const START: &[u8] = b"HTTP/1.";
+    !head.starts_with(&START[..head.len().min(START.len())])
+}
+
+fn status(head: &[u8]) -> Option<StatusCode> {
+    let line = head.strip_prefix(b"HTTP/1.")?;
+    head.ends_with(END_OF_HEAD).then_some(())?;
+    StatusCode::from_bytes(line.get(2..5)?).ok()
+}

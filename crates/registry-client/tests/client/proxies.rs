@@ -1,0 +1,118 @@
+//! Requests by an HTTP proxy. The hosts have names that only the proxy knows.
+
+use std::net::SocketAddr;
+
+use http::{Response, StatusCode, header};
+use http_client::{Proxies, ProxyVariables};
+use registry_client::{Client, ClientBuilder, Error, Retries};
+use testkit::{Body, TestProxy, TestServer};
+
+use crate::tls::{made, serve};
+
+/// `user:secret-7`.
+const AUTHORIZATION: &str = "Basic dXNlcjpzZWNyZXQtNw==";
+const PLAIN: &str = "plain.example";
+
+fn by(proxy: &TestProxy, user: &str) -> ClientBuilder {
+    let url = Some(format!("http://{user}{}", proxy.address()));
+    let variables = ProxyVariables { http: url.clone(), https: url, ..ProxyVariables::default() };
+    let proxies = Proxies::new(&variables).expect("proxies");
+    let plain = PLAIN.parse().expect("a host");
+    Client::builder().proxies(proxies).plain_http(plain).retries(Retries::none())
+}
+
+async fn ping(client: ClientBuilder, host: &str) -> Result<(), Error> {
+    client.build().ping(&host.parse().expect("a host")).await
+}
+
+/// A registry under TLS with this name, and its certificate.
+async fn tls_registry(name: &str) -> (SocketAddr, String) {
+    let certificate = made(name);
+    let host = serve(&certificate, None).await;
+    let port = host.port().expect("a port");
+    (SocketAddr::from(([127, 0, 0, 1], port)), certificate.cert.pem())
+}
+
+#[tokio::test]
+async fn tls_goes_through_a_tunnel_and_plain_http_in_absolute_form() {
+    let server = TestServer::start(|_| async { Response::default() }).await;
+    let (tls, pem) = tls_registry("tls.example").await;
+    let hosts = [("plain.example:80", server.address()), ("tls.example:443", tls)];
+    let proxy = TestProxy::start(&hosts, Some(AUTHORIZATION)).await;
+    ping(by(&proxy, "user:secret-7@"), PLAIN).await.expect("by the proxy");
+    let trusting = by(&proxy, "user:secret-7@").ca_certificates(pem.as_bytes());
+    ping(trusting.expect("a certificate"), "tls.example").await.expect("by the tunnel");
+    let lines: Vec<_> = proxy.requests().into_iter().map(|request| request.line).collect();
+    assert_eq!(lines, ["GET http://plain.example/v2/", "CONNECT tls.example:443"]);
+    for request in server.requests() {
+        assert!(!request.headers.contains_key(header::PROXY_AUTHORIZATION), "{request:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_refuses_the_user_is_named_and_no_secret_is() {
+    let (tls, _) = tls_registry("tls.example").await;
+    let proxy = TestProxy::start(&[("tls.example:443", tls)], Some(AUTHORIZATION)).await;
+    let address = proxy.address();
+    for (user, host, advice) in [
+        (
+            "",
+            "tls.example",
+            "put the user and the password into HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT",
+        ),
+        ("", PLAIN, "put the user and the password into HTTP_PROXY=http://USER:PASSWORD@HOST:PORT"),
+        (
+            "user:wrong-9@",
+            "tls.example",
+            "it rejects the user or the password in HTTPS_PROXY: correct them",
+        ),
+        ("user:wrong-9@", PLAIN, "it rejects the user or the password in HTTP_PROXY: correct them"),
+    ] {
+        let error = ping(by(&proxy, user), host).await.expect_err("refused");
+        let scheme = if host == PLAIN { "http" } else { "https" };
+        let text = format!(
+            "GET {scheme}://{host}/v2/: proxy {address}: 407 Proxy Authentication Required; {advice}"
+        );
+        assert_eq!(error.to_string(), text);
+        assert!(error.is_unreachable() && !error.is_transient(), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_does_not_reach_the_host_or_is_not_there_is_named() {
+    let proxy = TestProxy::start(&[], None).await;
+    let address = proxy.address();
+    let error = ping(by(&proxy, ""), "tls.example").await.expect_err("it knows no host");
+    let text = format!(
+        "GET https://tls.example/v2/: proxy {address}: 503 Service Unavailable in response to CONNECT tls.example:443"
+    );
+    assert_eq!(error.to_string(), text);
+    assert!(error.is_transient());
+    let client = by(&proxy, "");
+    drop(proxy);
+    let server = TestServer::start(|_| async { Response::default() }).await;
+    // Nothing is proxied that is on loopback.
+    ping(by(&TestProxy::start(&[], None).await, ""), server.host().as_str()).await.expect("direct");
+    tokio::task::yield_now().await;
+    let error = ping(client, "tls.example").await.expect_err("it is gone");
+    assert!(error.to_string().contains(&format!(": proxy {address}: cannot connect: ")), "{error}");
+}
+
+#[tokio::test]
+async fn a_host_behind_a_proxy_does_not_send_the_client_to_this_network() {
+    for (target, reason) in [
+        ("http://169.254.169.254/", "169.254.169.254 is not a public address"),
+        ("https://metadata.google.internal/", "`metadata.google.internal` is not a public name"),
+    ] {
+        let server = TestServer::start(move |_| async move {
+            let response = Response::builder().status(StatusCode::TEMPORARY_REDIRECT);
+            response.header(header::LOCATION, target).body(Body::empty()).expect("a response")
+        });
+        let server = server.await;
+        let proxy = TestProxy::start(&[("plain.example:80", server.address())], None).await;
+        let allowed = "169.254.169.254".parse().expect("a host");
+        let error = ping(by(&proxy, "").plain_http(allowed), PLAIN).await.expect_err(target);
+        assert!(error.to_string().contains(reason), "{error}");
+        assert_eq!(proxy.requests().len(), 1, "{target}");
+    }
+}
