@@ -25,7 +25,7 @@ const TABLE: &[(&str, &[&str])] = &[
     // The protocols.
     ("registry-client", &["oci", "wording", "http-client", "credentials"]),
     ("blob-store", &["oci", "blob-index"]),
-    ("transfer", &["oci", "registry-client", "blob-store", "job"]),
+    ("transfer", &["oci", "wording", "registry-client", "blob-store", "job"]),
     ("trust", &["oci", "registry-client"]),
     // The front decides without asking a registry, and never reads what is to be promoted.
     ("redirector", &["oci", "wording", "cloud-ranges", "blob-index", "http-server"]),

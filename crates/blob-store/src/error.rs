@@ -1,152 +1,202 @@
-//! What can go wrong with a blob store.
+//! Errors of a blob store: a kind for the caller's decision, the key or path, and the cause.
 
-use std::{io, path::PathBuf};
+use std::{error, fmt, io, path::Path};
 
-use oci::Digest;
-
-/// Why a blob store could not do what it was asked. `Display` says everything, the cause
-/// included; so there is no chain of sources, which would say it again.
-#[derive(Debug, thiserror::Error)]
+/// What went wrong, for whoever decides what to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Error {
-    /// The text is not the URL of a directory. The caller says which text, and what gave it.
-    #[error("{why}; write {instead}")]
-    Url {
-        /// What is wrong with it.
-        why: String,
-        /// What to write.
-        instead: String,
-    },
-    /// The operating system refused: no space, no permission, a broken disk.
-    #[error("cannot {action} `{}`: {cause}", path.display())]
-    Io {
-        /// What was tried, as a verb.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// The refusal.
-        cause: io::Error,
-    },
-    /// The store's own directories cannot be made or written to.
-    #[error("cannot {action} `{}`: {cause}", path.display())]
-    Unwritable {
-        /// What was tried, as a verb.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// The refusal.
-        cause: io::Error,
-    },
-    /// The bytes written are not what the digest names; nothing was kept.
-    #[error("the bytes that came for {} are {}; nothing was kept of them", .0.expected, .0.found)]
-    WrongDigest(Box<WrongDigest>),
-    /// What lies in the store is not what its name says.
-    #[error("`{}` is damaged: its content does not match its digest; mirror again to repair it", path.display())]
-    Corrupt {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The content is larger than the caller was ready to take.
-    #[error("`{}` has {size} bytes, more than the {max} that were expected at most", path.display())]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-        /// Its length in bytes.
-        size: u64,
-        /// The caller's bound in bytes.
-        max: u64,
-    },
-    /// Something that is not a regular file has the name of content. It is never replaced: nothing of ours
-    /// makes such a thing.
-    #[error("cannot use `{}`: it is {is}, not a regular file; remove it and mirror again", path.display())]
-    NotAFile {
-        /// Where.
-        path: PathBuf,
-        /// What it is, with its article.
-        is: &'static str,
-    },
-    /// Something that is not a directory has the name of one of the store's. A symbolic link to a directory
-    /// counts as well: files would be written and removed outside the store.
-    #[error("cannot use `{}`: it is {is}; replace it by a directory", path.display())]
-    NotADirectory {
-        /// Where.
-        path: PathBuf,
-        /// What it is, with its article.
-        is: &'static str,
-    },
-    /// The store's own directory, or one above it, is something else.
-    #[error("`{}` is {is}, not a directory; name a directory", path.display())]
-    NotAStore {
-        /// Where.
-        path: PathBuf,
-        /// What it is, with its article.
-        is: &'static str,
-    },
-    /// An earlier piece of this blob failed, so that there is nothing to write more to.
-    #[error("the writer of {0} failed before; nothing was kept")]
-    Abandoned(Box<Digest>),
+pub enum ErrorKind {
+    /// The store has no such object.
+    NotFound,
+    /// The store has an object under this key, and was told not to replace it.
+    AlreadyExists,
+    /// A condition of the request does not hold.
+    Precondition,
+    /// The credentials or file permissions do not allow it.
+    PermissionDenied,
+    /// The store accepts fewer requests than it gets.
+    Throttled,
+    /// The store does not respond, or cannot serve the request at present.
+    Unavailable,
+    /// The disk, quota or bucket is full, or read-only.
+    StorageFull,
+    /// The stored object is not what its digest says.
+    Corrupt,
+    /// The bytes to be written are not what their digest or length says. Nothing was written.
+    WrongContent,
+    /// The object is longer than the caller accepts.
+    TooLarge,
+    /// The object has no byte of the requested range.
+    RangeNotSatisfiable,
+    /// Something that is not a regular file has the name of an object, or something that is not a directory has the
+    /// name of a directory.
+    WrongFileType,
+    /// Anything else.
+    Other,
+}
+
+impl ErrorKind {
+    /// The stable code of the kind.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::NotFound => "not-found",
+            Self::AlreadyExists => "already-exists",
+            Self::Precondition => "precondition-failed",
+            Self::PermissionDenied => "permission-denied",
+            Self::Throttled => "throttled",
+            Self::Unavailable => "unavailable",
+            Self::StorageFull => "storage-full",
+            Self::Corrupt => "corrupt",
+            Self::WrongContent => "wrong-content",
+            Self::TooLarge => "too-large",
+            Self::RangeNotSatisfiable => "range-not-satisfiable",
+            Self::WrongFileType => "wrong-file-type",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// Whether an error concerns one object, or every write to the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scope {
+    Object,
+    Store,
+}
+
+/// Why a blob store could not do something. `Display` names what failed, and where; the cause is the source.
+#[derive(Debug)]
+pub struct Error(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    kind: ErrorKind,
+    scope: Scope,
+    key: String,
+    message: String,
+    source: Option<Box<dyn error::Error + Send + Sync>>,
 }
 
 impl Error {
-    /// Whether what came was not what its digest says: the sender's fault, not the store's.
-    #[must_use]
-    pub const fn is_wrong_digest(&self) -> bool {
-        matches!(self, Self::WrongDigest(_))
+    /// An error of this kind, about the object or file `key`. `message` says what failed, and names the key.
+    pub(crate) fn new(kind: ErrorKind, key: impl Into<String>, message: impl Into<String>) -> Self {
+        let (key, message) = (key.into(), message.into());
+        Self(Box::new(Inner { kind, scope: Scope::Object, key, message, source: None }))
     }
 
-    /// Whether the store has a file under the digest's name that is not the content: putting the content again
-    /// repairs it.
+    /// What went wrong.
     #[must_use]
-    pub const fn is_damaged(&self) -> bool {
-        matches!(self, Self::Corrupt { .. } | Self::TooLarge { .. })
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
     }
 
-    /// Whether something that is not a regular file, or not a directory, has the name of content or of a directory.
+    /// The object, or the file, that it concerns.
     #[must_use]
-    pub const fn is_wrong_file_type(&self) -> bool {
-        matches!(self, Self::NotAFile { .. } | Self::NotADirectory { .. })
+    pub fn key(&self) -> &str {
+        &self.0.key
     }
 
-    /// Whether nothing else could be written either: the disk is full or read-only, or the store's directories cannot
+    /// Whether the store has no such object.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        self.kind() == ErrorKind::NotFound
+    }
+
+    /// Whether the same request may succeed later.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self.kind(), ErrorKind::Throttled | ErrorKind::Unavailable)
+    }
+
+    /// Whether the bytes to be written were not what their digest or length says: the sender's fault.
+    #[must_use]
+    pub fn is_wrong_content(&self) -> bool {
+        self.kind() == ErrorKind::WrongContent
+    }
+
+    /// Whether the stored object is not what its digest says: putting the content again repairs it.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        matches!(self.kind(), ErrorKind::Corrupt | ErrorKind::TooLarge)
+    }
+
+    /// Whether something that is not a regular file, or not a directory, has the name of an object or a directory.
+    #[must_use]
+    pub fn is_wrong_file_type(&self) -> bool {
+        self.kind() == ErrorKind::WrongFileType
+    }
+
+    /// Whether no other write would succeed either: the disk is full or read-only, or the store's directories cannot
     /// be used.
     #[must_use]
     pub fn is_of_whole_store(&self) -> bool {
-        use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-        match self {
-            Self::Unwritable { .. } | Self::NotADirectory { .. } => true,
-            Self::Io { cause, .. } => {
-                matches!(cause.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem)
-            }
-            _ => false,
+        self.0.scope == Scope::Store || self.kind() == ErrorKind::StorageFull
+    }
+
+    /// The same error, when it concerns one of the directories that every write needs.
+    pub(crate) fn of_whole_store(mut self) -> Self {
+        self.0.scope = Scope::Store;
+        self
+    }
+
+    /// The error of a system call that refused to `action` the file or directory at `path`.
+    pub(crate) fn io(
+        action: &'static str,
+        path: impl AsRef<Path>,
+    ) -> impl FnOnce(io::Error) -> Self {
+        let key = path.as_ref().display().to_string();
+        move |source| {
+            let message = format!("cannot {action} `{key}`");
+            let mut error = Self::new(kind_of(&source), key, message);
+            error.0.source = Some(Box::new(source));
+            error
         }
     }
 
-    /// What a refusal of `action` on one of the store's directories becomes.
+    /// The same, of one of the store's own directories.
     pub(crate) fn unwritable(
         action: &'static str,
-        path: impl Into<PathBuf>,
+        path: impl AsRef<Path>,
     ) -> impl FnOnce(io::Error) -> Self {
-        let path = path.into();
-        move |cause| Self::Unwritable { action, path, cause }
-    }
-
-    /// What an operating system's refusal of `action` on `path` becomes.
-    pub(crate) fn io(
-        action: &'static str,
-        path: impl Into<PathBuf>,
-    ) -> impl FnOnce(io::Error) -> Self {
-        let path = path.into();
-        move |cause| Self::Io { action, path, cause }
+        let error = Self::io(action, path);
+        move |source| error(source).of_whole_store()
     }
 }
 
-/// Two digests that should be one.
-#[derive(Debug)]
-pub struct WrongDigest {
-    /// What was to be written.
-    pub expected: Digest,
-    /// What came.
-    pub found: Digest,
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl error::Error for Error {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        self.0.source.as_deref().map(|source| source as _)
+    }
+}
+
+fn kind_of(source: &io::Error) -> ErrorKind {
+    use io::ErrorKind as Io;
+    match source.kind() {
+        Io::NotFound => ErrorKind::NotFound,
+        Io::AlreadyExists => ErrorKind::AlreadyExists,
+        Io::PermissionDenied => ErrorKind::PermissionDenied,
+        Io::StorageFull | Io::QuotaExceeded | Io::ReadOnlyFilesystem => ErrorKind::StorageFull,
+        Io::StaleNetworkFileHandle | Io::TimedOut => ErrorKind::Unavailable,
+        _ => ErrorKind::Other,
+    }
+}
+
+/// Nothing instead of the error that the store has no such object.
+///
+/// # Errors
+/// All others.
+pub fn found<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
+    match result {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]

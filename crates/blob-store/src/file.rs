@@ -4,9 +4,10 @@
 //! Blocking calls run on tokio's blocking threads, a batch of pieces at a time.
 
 use std::{
+    collections::BTreeSet,
     fmt,
     fs::{self, File, Metadata, Permissions, TryLockError},
-    io::{self, Read as _, Write as _},
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     mem,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
@@ -19,7 +20,8 @@ use tempfile::TempPath;
 use url::Url;
 
 use crate::{
-    Error, Put, WrongDigest, key,
+    Error, ErrorKind, Head, LIST_PAGE, Listed, Part, Put, key,
+    object::{check_content, corrupt, not_found},
     place::{self, what},
 };
 
@@ -66,27 +68,45 @@ impl Directory {
         blocking(move || place::check(&this.0.root)).await
     }
 
-    pub(crate) async fn size(&self, digest: &Digest) -> Result<Option<u64>, Error> {
+    pub(crate) async fn head(&self, digest: &Digest) -> Result<Head, Error> {
         let (this, path) = (self.clone(), self.path(digest));
         blocking(move || {
             check_directories(&this.0.root)?;
-            size_of(&path)
+            let length = size_of(&path)?;
+            length.map(|length| Head { length }).ok_or_else(|| not_found(&shown(&path)))
         })
         .await
     }
 
-    pub(crate) async fn read(&self, digest: &Digest, max: u64) -> Result<Option<Bytes>, Error> {
-        let (this, digest, path) = (self.clone(), *digest, self.path(digest));
+    pub(crate) async fn get(&self, digest: &Digest, part: Part, max: u64) -> Result<Bytes, Error> {
+        let (this, digest) = (self.clone(), *digest);
+        blocking(move || {
+            let path = this.path(&digest);
+            match open_file(&this.0.root, &digest)? {
+                Some((file, length)) => read(&digest, &path, (file, length), &part, max),
+                None => Err(not_found(&shown(&path))),
+            }
+        })
+        .await
+    }
+
+    pub(crate) async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&Digest>,
+    ) -> Result<Vec<Listed>, Error> {
+        let (this, prefix, after) =
+            (self.clone(), prefix.to_owned(), after.map(ToString::to_string));
         blocking(move || {
             check_directories(&this.0.root)?;
-            read(&digest, path, max)
+            list(&this.0.root.join(key::PREFIX), &prefix, after.as_deref())
         })
         .await
     }
 
-    pub(crate) async fn writer(&self, digest: &Digest) -> Result<Writer, Error> {
+    pub(crate) async fn writer(&self, digest: &Digest, length: u64) -> Result<Writer, Error> {
         let (this, digest) = (self.clone(), *digest);
-        let partial = blocking(move || this.partial(&digest).map(Box::new)).await?;
+        let partial = blocking(move || this.partial(&digest, length).map(Box::new)).await?;
         Ok(Writer { digest, partial: Some(partial), gathered: Vec::new(), gathered_len: 0 })
     }
 
@@ -94,7 +114,7 @@ impl Directory {
         self.0.root.join(key(digest))
     }
 
-    fn partial(&self, digest: &Digest) -> Result<Partial, Error> {
+    fn partial(&self, digest: &Digest, length: u64) -> Result<Partial, Error> {
         self.0.prepare()?;
         let hidden = self.0.root.join(HIDDEN);
         let (file, path) = tempfile::Builder::new()
@@ -105,7 +125,8 @@ impl Directory {
             .map_err(Error::unwritable("create a partial file in", hidden))?
             .into_parts();
         let digester = Digester::new(digest.algorithm());
-        Ok(Partial { digest: *digest, name: self.path(digest), path, file, digester, written: 0 })
+        let name = self.path(digest);
+        Ok(Partial { digest: *digest, length, name, path, file, digester, written: 0 })
     }
 }
 
@@ -213,18 +234,53 @@ pub fn open_file(root: &Path, digest: &Digest) -> Result<Option<(File, u64)>, Er
     Ok(Some((file, size)))
 }
 
-fn read(digest: &Digest, path: PathBuf, max: u64) -> Result<Option<Bytes>, Error> {
-    let Some(size) = size_of(&path)? else { return Ok(None) };
-    if size > max {
-        return Err(Error::TooLarge { path, size, max });
-    }
-    let file = File::open(&path).map_err(Error::io("open", &path))?;
+fn read(
+    digest: &Digest,
+    path: &Path,
+    (mut file, length): (File, u64),
+    part: &Part,
+    max: u64,
+) -> Result<Bytes, Error> {
+    let range = part.of(&shown(path), length, max)?;
+    file.seek(SeekFrom::Start(range.start)).map_err(Error::io("read", path))?;
     let mut content = Vec::new();
-    file.take(max).read_to_end(&mut content).map_err(Error::io("read", &path))?;
-    if !digest.matches(&content) {
-        return Err(Error::Corrupt { path });
+    let wanted = range.end - range.start;
+    file.take(wanted).read_to_end(&mut content).map_err(Error::io("read", path))?;
+    if *part == Part::Whole && !digest.matches(&content) {
+        return Err(corrupt(&shown(path)));
     }
-    Ok(Some(content.into()))
+    Ok(content.into())
+}
+
+/// The first objects behind `after`. Keeps one page in memory, whatever the directory holds.
+fn list(images: &Path, prefix: &str, after: Option<&str>) -> Result<Vec<Listed>, Error> {
+    let entries = match fs::read_dir(images) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(Error::io("list", images))?,
+    };
+    let mut page = BTreeSet::new();
+    for entry in entries {
+        let name = entry.map_err(Error::io("list", images))?.file_name();
+        let Some(name) = name.to_str().filter(|name| name.starts_with(prefix)) else { continue };
+        if after.is_none_or(|after| name > after) && name.parse::<Digest>().is_ok() {
+            page.insert(name.to_owned());
+        }
+        if page.len() > LIST_PAGE {
+            page.pop_last();
+        }
+    }
+    let listed = page.iter().map(|name| {
+        let path = images.join(name);
+        // What is not a regular file is not an object.
+        let about = about(&path)?.filter(Metadata::is_file);
+        let listed = about.zip(name.parse().ok());
+        Ok(listed.map(|(about, digest)| Listed { digest, length: about.len() }))
+    });
+    listed.filter_map(Result::transpose).collect()
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
 }
 
 /// Content on its way into the directory.
@@ -261,7 +317,10 @@ impl Writer {
     }
 
     fn take(&mut self) -> Result<Box<Partial>, Error> {
-        self.partial.take().ok_or_else(|| Error::Abandoned(Box::new(self.digest)))
+        self.partial.take().ok_or_else(|| {
+            let message = format!("the writer of {} failed before; nothing was kept", self.digest);
+            Error::new(ErrorKind::Other, self.digest.to_string(), message)
+        })
     }
 }
 
@@ -269,7 +328,9 @@ impl Writer {
 #[derive(Debug)]
 struct Partial {
     digest: Digest,
-    /// What it will be called.
+    /// How long it must be.
+    length: u64,
+    /// Its path once it is whole.
     name: PathBuf,
     path: TempPath,
     file: File,
@@ -290,9 +351,7 @@ impl Partial {
 
     fn link(self) -> Result<Put, Error> {
         let (expected, found) = (self.digest, self.digester.finish());
-        if found != expected {
-            return Err(Error::WrongDigest(Box::new(WrongDigest { expected, found })));
-        }
+        check_content((&expected, self.length), (&found, self.written))?;
         self.file.sync_all().map_err(Error::io("sync", &*self.path))?;
         let put = match self.path.persist_noclobber(&self.name) {
             Ok(()) => Put::Written,
@@ -334,7 +393,11 @@ fn is_whole(digest: &Digest, path: &Path, size: u64, expected: u64) -> Result<bo
 fn size_of(path: &Path) -> Result<Option<u64>, Error> {
     match about(path)? {
         Some(about) if !about.is_file() => {
-            Err(Error::NotAFile { path: path.to_owned(), is: what(about.file_type()) })
+            let (key, is) = (shown(path), what(about.file_type()));
+            let message = format!(
+                "cannot use `{key}`: it is {is}, not a regular file; remove it and mirror again"
+            );
+            Err(Error::new(ErrorKind::WrongFileType, key, message))
         }
         about => Ok(about.map(|about| about.len())),
     }
@@ -354,7 +417,9 @@ fn check_directories(root: &Path) -> Result<(), Error> {
 fn check_directory(path: &Path) -> Result<(), Error> {
     match about(path)? {
         Some(about) if !about.is_dir() => {
-            Err(Error::NotADirectory { path: path.to_owned(), is: what(about.file_type()) })
+            let (key, is) = (shown(path), what(about.file_type()));
+            let message = format!("cannot use `{key}`: it is {is}; replace it by a directory");
+            Err(Error::new(ErrorKind::WrongFileType, key, message).of_whole_store())
         }
         _ => Ok(()),
     }
@@ -400,12 +465,14 @@ mod tests {
             directory.path().to_owned(),
         );
         let digest = Digest::sha256(b"content");
-        let mut partial = store.partial(&digest).expect("a partial file");
+        let mut partial = store.partial(&digest, 7).expect("a partial file");
         partial.file = File::options().write(true).open("/dev/full").expect("a full device");
         let path = partial.path.to_path_buf();
         let full = partial.append(&[Bytes::from_static(b"content")]).expect_err("it is full");
         assert!(full.to_string().contains(&path.display().to_string()), "{full}");
-        assert!(full.to_string().contains("No space left"), "{full}");
+        assert_eq!(full.kind(), ErrorKind::StorageFull, "{full}");
+        let cause = std::error::Error::source(&full).expect("a cause").to_string();
+        assert!(cause.contains("No space left"), "{cause}");
         drop(partial);
         assert!(!path.exists() && !store.path(&digest).exists());
     }

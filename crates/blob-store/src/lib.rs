@@ -1,57 +1,38 @@
 //! Object storage seen as a blob store: blobs, manifests among them, under keys made of their digests.
 //!
 //! What is put into a store is whole and verified. It is never changed afterwards, unless it was damaged:
-//! then it is replaced by the same content, verified again. This crate removes no content. It cannot list a store: no
-//! caller needs that, and object storage is slow at it. The only kind of store today is a directory; the layout and its rules are in `docs/mirror.md`.
+//! then it is replaced by the same content, verified again. This crate removes no content. The digest is both the
+//! checksum of every write and its condition: an object that exists is not written again. The kinds of store are a
+//! directory and, for tests, memory; every kind passes `tests/conformance.rs`. The layout is in `docs/mirror.md`.
 
-use std::{fmt, path::PathBuf};
+use std::fmt;
 
 use bytes::Bytes;
 use oci::Digest;
-use url::{ParseError, Url};
 
 mod error;
 mod file;
+mod file_url;
 mod key;
+mod memory;
+mod object;
 mod place;
 
-pub use error::{Error, WrongDigest};
-pub use file::open_file;
+pub use error::{Error, ErrorKind, found};
+pub use file::{WRITE_BATCH, open_file};
+pub use file_url::{UrlError, directory};
 pub use key::{PREFIX, key};
-
-/// The directory that `file:///absolute/directory` names, with `%20` and the like decoded.
-///
-/// # Errors
-/// When the text is not such a URL.
-pub fn directory(url: &str) -> Result<PathBuf, Error> {
-    parse(url).map(|(_, path)| path)
-}
-
-fn parse(url: &str) -> Result<(Url, PathBuf), Error> {
-    let path_url = || Url::from_file_path(url).ok().map(String::from);
-    let instead = path_url().unwrap_or_else(|| "file:///absolute/directory".to_owned());
-    let refused = |why: &str| Error::Url { why: why.to_owned(), instead: instead.clone() };
-    let parsed = Url::parse(url).map_err(|error| match error {
-        ParseError::RelativeUrlWithoutBase => refused("not a URL"),
-        error => refused(&format!("not a URL ({error})")),
-    })?;
-    if parsed.scheme() != "file" {
-        return Err(refused(&format!("the scheme `{}` is not supported", parsed.scheme())));
-    }
-    if parsed.query().is_some() || parsed.fragment().is_some() {
-        return Err(refused("a directory has no `?` and no `#` (write %3F, %23)"));
-    }
-    let path = parsed.to_file_path().map_err(|()| refused("it names another machine"))?;
-    Ok((parsed, path))
-}
+pub use object::{Head, LIST_PAGE, Listed, Part, Put};
 
 /// A blob store. Cheap to clone; clones share what they hold open.
 #[derive(Clone, Debug)]
 pub struct BlobStore(Backend);
 
+/// The kinds of store. An enum, not a trait object: no piece of a blob goes through a dynamic call.
 #[derive(Clone, Debug)]
 enum Backend {
     File(file::Directory),
+    Memory(memory::Memory),
 }
 
 impl BlobStore {
@@ -60,54 +41,66 @@ impl BlobStore {
     ///
     /// # Errors
     /// When the text is not a URL, or not one of a kind of store that is supported.
-    pub fn open(url: &str) -> Result<Self, Error> {
-        let (parsed, path) = parse(url)?;
+    pub fn open(url: &str) -> Result<Self, UrlError> {
+        let (parsed, path) = file_url::parse(url)?;
         Ok(Self(Backend::File(file::Directory::new(parsed, path))))
+    }
+
+    /// An empty store in memory, for tests.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        Self(Backend::Memory(memory::Memory::default()))
     }
 
     /// Whether the store can be where its URL says: it, and all above it, are directories as far as they exist.
     /// Links to directories are followed. Nothing is made.
     ///
     /// # Errors
-    /// When something else is there, such as a file ([`Error::NotAStore`]). That its place cannot be looked at is
-    /// left to the first use.
+    /// When something else is there, such as a file ([`ErrorKind::WrongFileType`]). A directory that cannot be read is
+    /// reported by the first use.
     pub async fn check_place(&self) -> Result<(), Error> {
         match &self.0 {
             Backend::File(directory) => directory.check_place().await,
+            Backend::Memory(_) => Ok(()),
         }
     }
 
-    /// The size in bytes of what the store has under this digest; nothing if it has nothing. No content is
-    /// read: what has another size than it should is damaged, and putting it again repairs it.
+    /// The length of the object under this digest. No content is read: an object of another length than expected is
+    /// damaged, and putting it again repairs it.
     ///
     /// # Errors
-    /// When the store cannot say, or what is there is not a regular file; an absent directory is an empty
-    /// store.
-    pub async fn size(&self, digest: &Digest) -> Result<Option<u64>, Error> {
+    /// [`ErrorKind::NotFound`] when the store has none (a directory that does not exist is an empty store), or when it
+    /// cannot be looked at.
+    pub async fn head(&self, digest: &Digest) -> Result<Head, Error> {
         match &self.0 {
-            Backend::File(directory) => directory.size(digest).await,
+            Backend::File(directory) => directory.head(digest).await,
+            Backend::Memory(memory) => memory.head(digest),
         }
     }
 
-    /// Small content, such as a manifest, verified; nothing if the store has it not.
+    /// The content under this digest, or a part of it, of at most `max` bytes.
     ///
     /// # Errors
-    /// When it is longer than `max` bytes or is not what its name says ([`Error::is_damaged`]), or cannot be
-    /// read.
-    pub async fn read(&self, digest: &Digest, max: u64) -> Result<Option<Bytes>, Error> {
+    /// [`ErrorKind::NotFound`] when the store has none, [`ErrorKind::TooLarge`] when there are more than `max` bytes,
+    /// [`ErrorKind::Corrupt`] when the whole is not what its digest says, [`ErrorKind::RangeNotSatisfiable`] when the
+    /// range has no byte.
+    pub async fn get(&self, digest: &Digest, part: Part, max: u64) -> Result<Bytes, Error> {
         match &self.0 {
-            Backend::File(directory) => directory.read(digest, max).await,
+            Backend::File(directory) => directory.get(digest, part, max).await,
+            Backend::Memory(memory) => memory.get(digest, &part, max),
         }
     }
 
-    /// Begins to write the content of `digest`. Nothing is visible before [`BlobWriter::commit`].
+    /// Begins to write the content of `digest`, which has `length` bytes. Nothing is visible before
+    /// [`BlobWriter::commit`].
     ///
     /// # Errors
     /// When the store cannot be written to.
-    pub async fn writer(&self, digest: &Digest) -> Result<BlobWriter, Error> {
-        match &self.0 {
-            Backend::File(directory) => directory.writer(digest).await.map(BlobWriter),
-        }
+    pub async fn writer(&self, digest: &Digest, length: u64) -> Result<BlobWriter, Error> {
+        Ok(BlobWriter(match &self.0 {
+            Backend::File(directory) => Writer::File(directory.writer(digest, length).await?),
+            Backend::Memory(memory) => Writer::Memory(memory.writer(digest, length)),
+        }))
     }
 
     /// Writes small content at once.
@@ -115,9 +108,21 @@ impl BlobStore {
     /// # Errors
     /// Those of [`BlobStore::writer`] and [`BlobWriter::commit`].
     pub async fn put(&self, digest: &Digest, content: Bytes) -> Result<Put, Error> {
-        let mut writer = self.writer(digest).await?;
+        let mut writer = self.writer(digest, content.len() as u64).await?;
         writer.write(content).await?;
         writer.commit().await
+    }
+
+    /// A page of at most [`LIST_PAGE`] objects whose digests begin with `prefix` (such as `sha256:ab`; empty for all), in
+    /// the order of their texts, behind `after`. A page that is not full is the last one.
+    ///
+    /// # Errors
+    /// When the store cannot be read. An absent directory is an empty store.
+    pub async fn list(&self, prefix: &str, after: Option<&Digest>) -> Result<Vec<Listed>, Error> {
+        match &self.0 {
+            Backend::File(directory) => directory.list(prefix, after).await,
+            Backend::Memory(memory) => Ok(memory.list(prefix, after)),
+        }
     }
 }
 
@@ -125,41 +130,44 @@ impl fmt::Display for BlobStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Backend::File(directory) => directory.fmt(f),
+            Backend::Memory(_) => f.write_str("memory"),
         }
     }
 }
 
 /// Content on its way into a store. Dropped before the commit, it leaves nothing.
 #[derive(Debug)]
-pub struct BlobWriter(file::Writer);
+pub struct BlobWriter(Writer);
+
+#[derive(Debug)]
+enum Writer {
+    File(file::Writer),
+    Memory(memory::MemoryWriter),
+}
 
 impl BlobWriter {
     /// Takes the next piece. Up to [`WRITE_BATCH`] bytes are gathered before they are written.
     ///
     /// # Errors
-    /// When the store cannot take it: the error names the path. The writer is of no use afterwards.
+    /// When the store cannot take it: the error names the path. The writer cannot be used afterwards.
     pub async fn write(&mut self, piece: Bytes) -> Result<(), Error> {
-        self.0.write(piece).await
+        match &mut self.0 {
+            Writer::File(writer) => writer.write(piece).await,
+            Writer::Memory(writer) => {
+                writer.write(&piece);
+                Ok(())
+            }
+        }
     }
 
     /// Makes the content visible under its digest, durably, if it is what the digest names.
     ///
     /// # Errors
-    /// When it is not ([`Error::is_wrong_digest`]), or the store cannot keep it. Nothing is visible then.
+    /// When it is not ([`Error::is_wrong_content`]), or the store cannot keep it. Nothing is visible then.
     pub async fn commit(self) -> Result<Put, Error> {
-        self.0.commit().await
+        match self.0 {
+            Writer::File(writer) => writer.commit().await,
+            Writer::Memory(writer) => writer.commit(),
+        }
     }
-}
-
-pub use file::WRITE_BATCH;
-
-/// What a commit did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Put {
-    /// The content is in the store because of it.
-    Written,
-    /// The content was there, put by somebody else meanwhile.
-    AlreadyThere,
-    /// A damaged file had the digest's name, and was replaced.
-    Repaired,
 }

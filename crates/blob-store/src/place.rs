@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use crate::Error;
+use crate::{Error, ErrorKind};
 
 /// The topmost thing that is not a directory is the cause: what is below it cannot be looked at.
 pub(crate) fn check(root: &Path) -> Result<(), Error> {
@@ -17,7 +17,9 @@ pub(crate) fn check(root: &Path) -> Result<(), Error> {
         let Ok(about) = fs::metadata(path) else { return Ok(()) };
         if !about.is_dir() {
             let is = if about.is_file() { "a file" } else { what(about.file_type()) };
-            return Err(Error::NotAStore { path: path.to_owned(), is });
+            let key = path.display().to_string();
+            let message = format!("`{key}` is {is}, not a directory; name a directory");
+            return Err(Error::new(ErrorKind::WrongFileType, key, message));
         }
     }
     Ok(())

@@ -4,6 +4,7 @@
 //! manifest waits for what it lists while it holds its lock; that ends, since no digest can list itself.
 //! What is wrong with content is remembered; what is wrong with the way to it is not.
 
+use blob_store::{Part, found};
 use bytes::Bytes;
 use futures_util::{
     FutureExt as _, StreamExt as _,
@@ -14,6 +15,7 @@ use job::Confirm;
 use oci::{Descriptor, Digest, ManifestError, Reference};
 use registry_client::{FetchedManifest, MAX_MANIFEST_BYTES};
 use transfer::{Content, MAX_DEPTH, Node, PerDigest, check_size, copy_blob};
+use wording::Chain;
 
 use crate::{
     beyond::Beyond,
@@ -97,7 +99,9 @@ impl Walk<'_> {
         self.expect(manifest.size)?;
         let _one_of_few = self.run.reads.acquire().await;
         let digest = &manifest.digest;
-        let replaces = match self.run.options.to.read(digest, MAX_MANIFEST_BYTES as u64).await {
+        let replaces = match found(
+            self.run.options.to.get(digest, Part::Whole, MAX_MANIFEST_BYTES as u64).await,
+        ) {
             Ok(Some(bytes)) => {
                 self.count(bytes.len())?;
                 return Ok((parse_stored(manifest, &bytes)?, Place::Store));
@@ -126,14 +130,9 @@ impl Walk<'_> {
 
     async fn new_blob(&self, blob: &Descriptor, parent: &Digest) -> Result<(), Fault> {
         let run = self.run;
-        let replaces = match run
-            .options
-            .to
-            .size(&blob.digest)
-            .await
-            .map_err(|error| run.not_stored(&error))?
-        {
-            Some(size) if size == blob.size => {
+        let head = found(run.options.to.head(&blob.digest).await);
+        let replaces = match head.map_err(|error| run.not_stored(&error))? {
+            Some(head) if head.length == blob.size => {
                 run.totals().already_there += 1;
                 return Ok(());
             }
@@ -214,16 +213,16 @@ impl Run<'_> {
             return self.lose_host(error).into();
         }
         match error.of_store() {
-            Some(cause) if cause.is_of_whole_store() => self.lose_store(cause).into(),
+            Some(cause) if cause.is_of_whole_store() => self.lose_store(&Chain(cause)).into(),
             _ => Fault::Said(how(error), error.to_string()),
         }
     }
 
     fn not_stored(&self, error: &blob_store::Error) -> Fault {
         if error.is_of_whole_store() {
-            self.lose_store(error).into()
+            self.lose_store(&Chain(error)).into()
         } else {
-            Fault::Said(How::NotStored, error.to_string())
+            Fault::Said(How::NotStored, Chain(error).to_string())
         }
     }
 }

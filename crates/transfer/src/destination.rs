@@ -75,9 +75,8 @@ impl Destination {
         digest: &Digest,
         size: u64,
     ) -> Result<bool, Error> {
-        let found = store.size(digest).await;
-        found
-            .map(|found| found == Some(size))
+        blob_store::found(store.head(digest).await)
+            .map(|head| head.is_some_and(|head| head.length == size))
             .map_err(|cause| self.store_failed("look for", content, cause))
     }
 

@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc};
 
 use oci::{Digest, ManifestError};
 use registry_client::RepositoryClient;
+use wording::Chain;
 
 /// What is being moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -249,7 +250,7 @@ pub enum DestinationError {
         cause: registry_client::Error,
     },
     /// A blob store could not do it.
-    #[error("cannot {action} {content} {} {destination}: {cause}", preposition(action))]
+    #[error("cannot {action} {content} {} {destination}: {}", preposition(action), Chain(cause))]
     Store {
         /// The store's URL.
         destination: String,

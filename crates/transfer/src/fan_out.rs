@@ -168,7 +168,7 @@ impl Wanted<'_> {
                 .await
                 .map_err(|cause| to.registry_failed("write", self.content(), cause)),
             Destination::Store(store) => store
-                .writer(&self.blob.digest)
+                .writer(&self.blob.digest, self.blob.size)
                 .await
                 .map(Sink::Store)
                 .map_err(|cause| to.store_failed("write", self.content(), cause)),

@@ -4,6 +4,7 @@
 //! Pure: no I/O, and no types of any domain. What only one crate says is in that crate.
 
 mod causes;
+mod chain;
 mod counted;
 mod list;
 mod slip;
@@ -14,6 +15,7 @@ mod yaml;
 mod yaml_position;
 
 pub use causes::{Cause, Causes};
+pub use chain::Chain;
 pub use counted::{Counted, counted};
 pub use list::{and_more, list};
 #[cfg(feature = "tls")]

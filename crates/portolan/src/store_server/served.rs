@@ -30,6 +30,7 @@ use http_server::{
 };
 use oci::Digest;
 use tower_service::Service as _;
+use wording::Chain;
 
 /// A served store. Cheap to clone; the clones are one.
 #[derive(Clone, Debug)]
@@ -77,6 +78,7 @@ impl Store {
         let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
         if logged.is_none_or(|logged| logged.elapsed() >= LOG_INTERVAL) {
             *logged = Some(Instant::now());
+            let error = Chain(error);
             tracing::error!(%error, "a blob is not served; clients are told that it is absent");
         }
     }
@@ -108,6 +110,7 @@ async fn blob(
 }
 
 fn failed(digest: &Digest, error: &dyn std::error::Error) -> Response {
+    let error = Chain(error);
     tracing::error!(%digest, %error, "cannot read a blob");
     StatusCode::INTERNAL_SERVER_ERROR.into_response()
 }

@@ -83,7 +83,7 @@ impl Harbours {
 
     pub(crate) async fn store_holds(&self, image: &Image) -> bool {
         for digest in image.digests() {
-            if self.store.size(&digest).await.expect("an answer").is_none() {
+            if blob_store::found(self.store.head(&digest).await).expect("an answer").is_none() {
                 return false;
             }
         }
@@ -99,7 +99,7 @@ impl Harbours {
                 return false;
             }
         }
-        self.store.size(digest).await.expect("an answer").is_none()
+        blob_store::found(self.store.head(digest).await).expect("an answer").is_none()
     }
 
     /// The names of the partial files of the store.
