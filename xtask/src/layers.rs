@@ -28,7 +28,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("transfer", &["oci", "wording", "registry-client", "blob-store", "job"]),
     ("trust", &["oci", "registry-client"]),
     // The front decides without asking a registry, and never reads what is to be promoted.
-    ("redirector", &["oci", "wording", "cloud-ranges", "blob-index", "http-server"]),
+    ("redirector", &["oci", "wording", "cloud-ranges", "blob-index", "http-client", "http-server"]),
     (
         "promoter",
         &[

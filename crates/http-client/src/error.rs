@@ -203,6 +203,19 @@ impl TransportError {
         }
     }
 
+    /// The error of the connection that is behind this one, if there is one. `Display` includes it.
+    #[must_use]
+    pub fn cause(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Connect { cause }
+            | Self::NoDescriptors { cause }
+            | Self::Tls { cause }
+            | Self::Proxy { cause }
+            | Self::Lost { cause, .. } => Some(&**cause),
+            _ => None,
+        }
+    }
+
     /// Whether TLS failed since the other side responded by something that is not TLS.
     #[must_use]
     pub fn is_not_tls(&self) -> bool {

@@ -3,7 +3,7 @@
 use std::{error::Error, fmt, io, time::Duration};
 
 use http::StatusCode;
-use hyper_util::client::legacy;
+use http_client::TransportError;
 use rustls::CertificateError;
 
 /// Why there is no usable response.
@@ -13,8 +13,8 @@ pub(crate) enum Failure {
     #[error("invalid request: {0}")]
     Request(#[from] http::Error),
     /// No response.
-    #[error("{}", Cause(.0))]
-    Transport(#[from] legacy::Error),
+    #[error("{}", transport(.0))]
+    Transport(#[from] TransportError),
     /// No response in time.
     #[error("no response within {0:?}")]
     Timeout(Duration),
@@ -26,6 +26,11 @@ pub(crate) enum Failure {
         "the response is an HTML page (200, text/html) instead of a blob; check the store's `url` and `blob_prefix`, and the proxy or CDN before it"
     )]
     WebPage,
+}
+
+/// Why there was no response.
+fn transport(error: &TransportError) -> String {
+    error.cause().map_or_else(|| error.to_string(), |cause| Cause(cause).to_string())
 }
 
 /// The cause of an error in words: the client's own text is only "client error (Connect)".
