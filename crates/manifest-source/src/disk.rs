@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use promotion_manifest::MAX_FILE_BYTES;
+use promotion_manifest::{MAX_FILE_BYTES, Rule};
 
 use crate::{
     LoadError,
@@ -52,11 +52,15 @@ impl Found {
         let kind = entry.file_type()?;
         if kind.is_dir() {
             if let Err(error) = self.list(root, &path) {
-                self.problem(&path, format!("cannot read this directory: {error}"));
+                self.problem(
+                    &path,
+                    Rule::UnreadableFile,
+                    format!("cannot read this directory: {error}"),
+                );
             }
         } else if kind.is_symlink() && root.join(&path).is_dir() {
             let message = "links to directories are not followed; put the directory itself here";
-            self.problem(&path, message.to_owned());
+            self.problem(&path, Rule::LinkedDirectory, message.to_owned());
         } else {
             self.files.push(path.display().to_string());
         }

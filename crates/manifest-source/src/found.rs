@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use promotion_manifest::Problem;
+use promotion_manifest::{Problem, Rule};
 
 /// The most files that are looked at below the [`FOLDERS`] of a thin manifest directory: fifty times the real
 /// tree's. More means that it was pointed somewhere else.
@@ -22,13 +22,13 @@ pub(crate) struct Found {
 
 impl Found {
     /// Adds a problem of that file or directory.
-    pub(crate) fn problem(&mut self, path: &Path, message: String) {
+    pub(crate) fn problem(&mut self, path: &Path, rule: Rule, message: String) {
         let components: Vec<_> = path.iter().filter_map(|component| component.to_str()).collect();
         let project = match components[..] {
             ["images" | "manifests", project, ..] => Some(project.to_owned()),
             _ => None,
         };
         let file = path.display().to_string().into();
-        self.problems.push(Problem { project, file, position: None, message });
+        self.problems.push(Problem { project, file, rule, span: None, message });
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{io, path::Path};
 
-use promotion_manifest::{Parsed, Problem, PromotionManifest, ThinProject};
+use promotion_manifest::{Parsed, Problem, PromotionManifest, Rule, ThinProject};
 
 use crate::{
     LoadError, disk,
@@ -73,7 +73,8 @@ fn read_project(directory: &Path, files: &Files, project: &ThinProject) -> Resul
             Err(error) => Err(Problem {
                 project: Some(project.project.clone()),
                 file: shown.into(),
-                position: None,
+                rule: Rule::UnreadableFile,
+                span: None,
                 message: format!("cannot read it: {error}"),
             }),
         }

@@ -14,7 +14,7 @@ use std::{
 
 use oci::{Digest, Host, RegistryPrefix, Repository, RepositoryError, Tag};
 
-use crate::{DigestEntry, Image, Position, Problem, PromotionManifest, Registry};
+use crate::{DigestEntry, Image, Position, Problem, PromotionManifest, Registry, Rule};
 
 /// This digest, under this tag or none, at one destination repository. Its meaning is in the
 /// [`EdgeSet`] that it comes from.
@@ -346,7 +346,7 @@ fn too_long(
         image.name
     );
     let (project, file) = (Some(&*manifest.project), &manifest.images_file);
-    Problem::new(project, file, Some(image.position), &message)
+    Problem::new(project, file, (Rule::NameTooLong, Some(image.position.into())), &message)
 }
 
 /// An index as edges hold it.

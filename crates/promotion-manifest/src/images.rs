@@ -12,7 +12,7 @@ use std::{
 use oci::{Algorithm, Digest, Repository, Tag};
 
 use crate::{
-    DigestEntry, Image, Position,
+    DigestEntry, Image, Position, Rule, Span,
     problem::{Report, quoted},
     yaml::Node,
 };
@@ -39,12 +39,13 @@ fn image_name(
     report: &mut Report,
 ) -> Option<(Repository, Position)> {
     let Some(node) = name else {
-        report.leave_out_entry(image.position, "this image has no `name`; add one");
+        report.leave_out_entry(Rule::MissingName, image.span, "this image has no `name`; add one");
         return None;
     };
     let text = node.text("the `name` of an image must be text", report)?;
-    let name = parsed(text, "an image name", "correct it", node.position, report)?;
-    Some((name, node.position))
+    let name =
+        parsed(text, "an image name", "correct it", (Rule::InvalidImageName, node.span), report)?;
+    Some((name, node.position()))
 }
 
 /// The digests of a `dmap`.
@@ -65,26 +66,31 @@ fn digest(key: &Node<'_>, value: &Node<'_>, report: &mut Report) -> Option<Diges
     let tags: Vec<_> = items.iter().filter_map(|item| tag(item, report)).collect();
     // A key that is no text has been reported with the mapping.
     let text = key.scalar()?;
-    let digest: Digest =
-        parsed(text, "a digest", "copy it again from the source", key.position, report)?;
+    let digest: Digest = parsed(
+        text,
+        "a digest",
+        "copy it again from the source",
+        (Rule::InvalidDigest, key.span),
+        report,
+    )?;
     if digest.algorithm() == Algorithm::Sha512 && !items.is_empty() {
         let message = "a sha512 digest cannot be promoted under a tag, since registries name what a \
                        tag is on by its sha256; write the image's sha256 digest";
-        report.leave_out_entry(key.position, message);
+        report.leave_out_entry(Rule::Sha512WithTags, key.span, message);
         return None;
     }
     let wanted = items.is_empty() || !tags.is_empty();
-    wanted.then_some(DigestEntry { digest, tags, position: key.position })
+    wanted.then_some(DigestEntry { digest, tags, position: key.position() })
 }
 
 fn tag(node: &Node<'_>, report: &mut Report) -> Option<(Tag, Position)> {
     let Some(node) = node.present() else {
-        report.leave_out_entry(node.position, "empty tag; write or remove it");
+        report.leave_out_entry(Rule::EmptyTag, node.span, "empty tag; write or remove it");
         return None;
     };
     let text = node.text("a tag must be text", report)?;
-    let tag = parsed(text, "a tag", "correct or remove it", node.position, report)?;
-    Some((tag, node.position))
+    let tag = parsed(text, "a tag", "correct or remove it", (Rule::InvalidTag, node.span), report)?;
+    Some((tag, node.position()))
 }
 
 /// `text` as a `T`; otherwise reports that it is not `what`, and the `remedy`.
@@ -92,14 +98,17 @@ fn parsed<T: FromStr<Err: fmt::Display>>(
     text: &str,
     what: &str,
     remedy: &str,
-    at: Position,
+    (rule, at): (Rule, Span),
     report: &mut Report,
 ) -> Option<T> {
     match text.parse() {
         Ok(value) => Some(value),
         Err(error) => {
-            report
-                .leave_out_entry(at, format!("{} is not {what}: {error}; {remedy}", quoted(text)));
+            report.leave_out_entry(
+                rule,
+                at,
+                format!("{} is not {what}: {error}; {remedy}", quoted(text)),
+            );
             None
         }
     }

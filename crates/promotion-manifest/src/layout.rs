@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::Problem;
+use crate::{Problem, Rule};
 
 /// What the file of a project's registries is called, in `manifests/<project>/`.
 pub const REGISTRIES_FILE: &str = "promoter-manifest.yaml";
@@ -155,7 +155,7 @@ fn stray(project: Option<&str>, path: &str, kind: Kind) -> Problem {
     let message = format!(
         "file not read: the {what} of a project must be in `{right}`; move it there or remove it"
     );
-    Problem::new(project, &path.into(), None, &message)
+    Problem::new(project, &path.into(), (Rule::MisplacedFile, None), &message)
 }
 
 /// The problem of a project one of whose files is missing.
@@ -164,7 +164,7 @@ fn half(project: &str, path: &str, missing: Kind) -> Problem {
         "nothing of project `{project}` is promoted: `{}` is missing; add it or remove this file",
         missing.path(project)
     );
-    Problem::new(Some(project), &path.into(), None, &message)
+    Problem::new(Some(project), &path.into(), (Rule::MissingFile, None), &message)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! editors or for terminals, and not for the others. Line numbers, comments and indentation would then depend on who
 //! reads the file, and a reviewer might see something else than what is promoted.
 
-use crate::{Position, problem::Report};
+use crate::{Position, Rule, problem::Report};
 
 /// The characters, with their names.
 const BREAKS: [(char, &str); 6] = [
@@ -35,7 +35,7 @@ pub(crate) fn check(text: &str, report: &mut Report) -> bool {
                 "ambiguous line break: U+{number:04X} ({name}) ends a line for some YAML readers and not for \
                  others; remove it, or end the line with LF or CRLF"
             );
-            report.leave_out_project(at, message);
+            report.leave_out_project(Rule::AmbiguousLineBreak, at, message);
         }
         // A position counts what the parser counts: lines that end with LF.
         at = match character {

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use crate::{
-    Image, Problem, PromotionManifest, Provenance, images,
+    Image, Problem, PromotionManifest, Provenance, Rule, images,
     problem::Report,
     provenance,
     registries::{self, Registries},
@@ -66,7 +66,11 @@ pub fn parse_thin(project: &str, registries: (&str, &str), images: (&str, &str))
 fn has_keys(root: &Node<'_>, minimum: &str, report: &mut Report) -> bool {
     let is_empty = root.present().is_none();
     if is_empty {
-        report.leave_out_project(root.position, format!("the file is empty; {minimum}"));
+        report.leave_out_project(
+            Rule::EmptyFile,
+            root.span,
+            format!("the file is empty; {minimum}"),
+        );
     }
     !is_empty
 }
@@ -76,7 +80,7 @@ fn is_no_list(root: &Node<'_>, report: &mut Report) -> bool {
     let is_list = root.is_list();
     if is_list {
         let message = "this looks like a thin images.yaml; use --thin-manifest-dir";
-        report.leave_out_project(root.position, message);
+        report.leave_out_project(Rule::ThinFileAsPlain, root.span, message);
     }
     !is_list
 }
@@ -96,7 +100,7 @@ fn frame(
     // Nothing uses it, but real files have it.
     path.map(|path| path.text("`imagesPath` must be text", report));
     let provenance = provenance.and_then(|block| provenance::read(block, report));
-    let registries = registries::read(list, root.position, report)?;
+    let registries = registries::read(list, root.position(), report)?;
     Some(Frame { registries, provenance })
 }
 

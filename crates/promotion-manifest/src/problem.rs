@@ -4,6 +4,8 @@
 
 use std::{fmt, sync::Arc};
 
+use crate::Rule;
+
 /// A place in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
@@ -24,6 +26,31 @@ impl fmt::Display for Position {
     }
 }
 
+/// A part of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Its first character.
+    pub start: Position,
+    /// The character after its last; `start` where only a place is known.
+    pub end: Position,
+    /// Its bytes in the text, from the first to the one after the last, where they are known.
+    pub bytes: Option<[u32; 2]>,
+}
+
+impl Span {
+    /// From the beginning of this to the end of `last`.
+    pub(crate) fn to(self, last: Self) -> Self {
+        let bytes = self.bytes.zip(last.bytes).map(|(first, last)| [first[0], last[1]]);
+        Self { start: self.start, end: last.end, bytes }
+    }
+}
+
+impl From<Position> for Span {
+    fn from(place: Position) -> Self {
+        Self { start: place, end: place, bytes: None }
+    }
+}
+
 /// One thing that is not as it should be. Displayed as `file:line:column: message`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -31,8 +58,10 @@ pub struct Problem {
     pub project: Option<String>,
     /// The file, as the caller named it.
     pub file: Arc<str>,
+    /// The rule that is broken.
+    pub rule: Rule,
     /// The place in the file, unless it concerns the file as a whole.
-    pub position: Option<Position>,
+    pub span: Option<Span>,
     /// What is wrong, why, and what to do: one line, control characters escaped.
     pub message: String,
 }
@@ -42,18 +71,24 @@ impl Problem {
     pub(crate) fn new(
         project: Option<&str>,
         file: &Arc<str>,
-        position: Option<Position>,
+        (rule, span): (Rule, Option<Span>),
         message: &str,
     ) -> Self {
         let (project, file) = (project.map(str::to_owned), Arc::clone(file));
-        Self { project, file, position, message: one_line(message) }
+        Self { project, file, rule, span, message: one_line(message) }
+    }
+
+    /// Where in the file it begins.
+    #[must_use]
+    pub fn position(&self) -> Option<Position> {
+        self.span.map(|span| span.start)
     }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&one_line(&self.file))?;
-        if let Some(position) = self.position {
+        if let Some(position) = self.position() {
             write!(f, ":{position}")?;
         }
         write!(f, ": {}", self.message)
@@ -88,15 +123,25 @@ impl Report {
     }
 
     /// Records a fault that leaves open what the project requests: nothing of it may be promoted.
-    pub(crate) fn leave_out_project(&mut self, at: Position, message: impl AsRef<str>) {
+    pub(crate) fn leave_out_project(
+        &mut self,
+        rule: Rule,
+        at: impl Into<Span>,
+        message: impl AsRef<str>,
+    ) {
         self.project_is_out = true;
-        self.leave_out_entry(at, message);
+        self.leave_out_entry(rule, at, message);
     }
 
     /// Records a fault that concerns one image, digest or tag only, which the caller leaves out.
-    pub(crate) fn leave_out_entry(&mut self, at: Position, message: impl AsRef<str>) {
+    pub(crate) fn leave_out_entry(
+        &mut self,
+        rule: Rule,
+        at: impl Into<Span>,
+        message: impl AsRef<str>,
+    ) {
         if self.problems.len() < Self::MAX_PROBLEMS {
-            self.problems.push(self.problem(Some(at), message.as_ref()));
+            self.problems.push(self.problem((rule, Some(at.into())), message.as_ref()));
         } else {
             self.more += 1;
         }
@@ -114,17 +159,17 @@ impl Report {
 
     /// The problems in the order of the text.
     pub(crate) fn into_problems(mut self) -> Vec<Problem> {
-        self.problems.sort_by_key(|problem| problem.position);
+        self.problems.sort_by_key(Problem::position);
         if self.more > 0 {
             let more = wording::counted(self.more as u64, "more problem");
             let message = format!("{more} not shown; fix those above first");
-            self.problems.push(self.problem(None, &message));
+            self.problems.push(self.problem((Rule::TooManyProblems, None), &message));
         }
         self.problems
     }
 
-    fn problem(&self, position: Option<Position>, message: &str) -> Problem {
-        Problem::new(Some(&self.project), &self.file, position, message)
+    fn problem(&self, at: (Rule, Option<Span>), message: &str) -> Problem {
+        Problem::new(Some(&self.project), &self.file, at, message)
     }
 }
 
@@ -161,8 +206,16 @@ mod tests {
     fn a_message_cannot_drive_a_terminal() {
         let mut report = Report::new("p", &Arc::from("images.yaml"));
         let at = |line| Position { line, column: 3 };
-        report.leave_out_entry(at(2), format!("bad {}", quoted("\u{1b}[31m\n::error::")));
-        report.leave_out_entry(at(1), format!("long {}", quoted(&"é".repeat(101))));
+        report.leave_out_entry(
+            Rule::InvalidTag,
+            at(2),
+            format!("bad {}", quoted("\u{1b}[31m\n::error::")),
+        );
+        report.leave_out_entry(
+            Rule::InvalidTag,
+            at(1),
+            format!("long {}", quoted(&"é".repeat(101))),
+        );
         assert!(!report.project_is_out());
         let shown: Vec<String> = report.into_problems().iter().map(ToString::to_string).collect();
         assert_eq!(shown[0], format!("images.yaml:1:3: long `{}…`", "é".repeat(100)));
@@ -173,9 +226,9 @@ mod tests {
     fn a_file_of_nothing_but_faults_has_a_bounded_report() {
         let mut report = Report::new("p", &Arc::from("f"));
         for _ in 0..Report::MAX_PROBLEMS + 7 {
-            report.leave_out_entry(Position::START, "x");
+            report.leave_out_entry(Rule::InvalidTag, Position::START, "x");
         }
-        report.leave_out_project(Position::START, "y");
+        report.leave_out_project(Rule::EmptyFile, Position::START, "y");
         assert!(report.project_is_out());
         let problems = report.into_problems();
         assert_eq!(problems.len(), Report::MAX_PROBLEMS + 1);

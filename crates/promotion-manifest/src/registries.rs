@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use oci::{RegistryPrefix, RegistryPrefixError, RepositoryError};
 
 use crate::{
-    Position, Registry,
+    Position, Registry, Rule,
     problem::{Report, quoted},
     yaml::Node,
 };
@@ -32,6 +32,7 @@ pub(crate) fn read(
 ) -> Option<Registries> {
     let Some(list) = list else {
         report.leave_out_project(
+            Rule::MissingRegistries,
             at,
             "no `registries`; list the source (`src: true`) and the destinations",
         );
@@ -65,7 +66,7 @@ fn entry(node: &Node<'_>, report: &mut Report) -> Option<Entry> {
     let rule = "`service-account` must be text";
     let service_account = account.and_then(|node| node.text(rule, report)).map(str::to_owned);
     let is_source = source.and_then(|node| node.truth("src", report)).unwrap_or(false);
-    let position = node.position;
+    let position = node.position();
     let registry = prefix.map(|prefix| Registry { prefix, service_account, position });
     Some(Entry { position, is_source, registry })
 }
@@ -77,7 +78,7 @@ fn prefix(
 ) -> Option<RegistryPrefix> {
     let Some(name) = name else {
         let message = "this registry has no `name`; add its host and path: `name: HOST/PATH`";
-        report.leave_out_project(registry.position, message);
+        report.leave_out_project(Rule::MissingName, registry.span, message);
         return None;
     };
     let text = name.text("the `name` of a registry must be text", report)?;
@@ -92,7 +93,7 @@ fn prefix(
                 // The others say what to do.
                 _ => format!("{text} is not a registry `name`: {error}"),
             };
-            report.leave_out_project(name.position, message);
+            report.leave_out_project(Rule::InvalidRegistry, name.span, message);
             None
         }
     }
@@ -101,24 +102,24 @@ fn prefix(
 fn check_numbers(at: Position, sources: &[Entry], destinations: &[Entry], report: &mut Report) {
     if sources.is_empty() {
         let message = "no source registry; add `src: true` to the one to promote from";
-        report.leave_out_project(at, message);
+        report.leave_out_project(Rule::MissingSource, at, message);
     }
     for again in sources.iter().skip(1) {
         let line = sources[0].position.line;
         let message = format!(
             "second source registry: the first is on line {line}; keep `src: true` at one of them"
         );
-        report.leave_out_project(again.position, message);
+        report.leave_out_project(Rule::SecondSource, again.position, message);
     }
     if destinations.is_empty() {
         let message = "no destination registry; add those to promote to, without `src`";
-        report.leave_out_project(at, message);
+        report.leave_out_project(Rule::MissingDestination, at, message);
     }
     if let Some(beyond) = destinations.get(MAX_DESTINATIONS) {
         let message = format!(
             "too many destinations: a project may have {MAX_DESTINATIONS}; split the project"
         );
-        report.leave_out_project(beyond.position, message);
+        report.leave_out_project(Rule::TooManyDestinations, beyond.position, message);
     }
 }
 
@@ -130,13 +131,13 @@ fn check_names(source: Option<&Registry>, destinations: &[Registry], report: &mu
         {
             let message =
                 format!("the destination `{prefix}` is {how}; remove it or correct its name");
-            report.leave_out_project(*position, message);
+            report.leave_out_project(Rule::DestinationInSource, *position, message);
         }
         if let Some(line) = seen.insert(prefix, position.line) {
             let message = format!(
                 "duplicate destination `{prefix}`: it is already on line {line}; remove one"
             );
-            report.leave_out_project(*position, message);
+            report.leave_out_project(Rule::DuplicateDestination, *position, message);
         }
     }
 }

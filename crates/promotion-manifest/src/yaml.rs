@@ -10,7 +10,7 @@ use std::{borrow::Cow, collections::HashMap, str::FromStr};
 use granit_parser::{Event, Marker, Parser, ScalarStyle};
 
 use crate::{
-    Position, Written, WrittenValue, line_break,
+    Position, Rule, Span, Written, WrittenValue, line_break,
     problem::{Report, quoted},
     syntax,
 };
@@ -26,10 +26,10 @@ const MAX_DEPTH: usize = 32;
 /// it takes two of the file (`a,`). The largest real file has 38,000.
 const MAX_VALUES: usize = 1_000_000;
 
-/// A value and where it begins.
+/// A value and where it stands.
 #[derive(Debug)]
 pub(crate) struct Node<'t> {
-    pub(crate) position: Position,
+    pub(crate) span: Span,
     value: Value<'t>,
 }
 
@@ -52,7 +52,7 @@ pub(crate) fn read<'t>(text: &'t str, report: &mut Report) -> Option<Node<'t>> {
     if text.len() > MAX_FILE_BYTES {
         let (size, max) = (text.len(), MAX_FILE_BYTES);
         let message = format!("file too large: it has {size} bytes (maximum {max}); split it");
-        report.leave_out_project(Position::START, message);
+        report.leave_out_project(Rule::FileTooLarge, Position::START, message);
         return None;
     }
     if !line_break::check(text, report) {
@@ -70,13 +70,13 @@ pub(crate) fn read<'t>(text: &'t str, report: &mut Report) -> Option<Node<'t>> {
             Ok((Event::DocumentStart(..), span)) if tree.root.is_some() => {
                 let message = "second YAML document: a file may have only one; remove the `---` or \
                                split the file";
-                tree.report.leave_out_project(position(span.start), message);
+                tree.report.leave_out_project(Rule::SecondDocument, position(span.start), message);
                 break;
             }
-            Ok((event, span)) => tree.take(event, position(span.start)),
+            Ok((event, span)) => tree.take(event, self::span(&span)),
             Err(error) => {
                 let (at, message) = syntax::problem(text, position(*error.marker()), &error.info());
-                tree.report.leave_out_project(at, message);
+                tree.report.leave_out_project(Rule::YamlSyntax, at, message);
                 return None;
             }
         }
@@ -85,7 +85,7 @@ pub(crate) fn read<'t>(text: &'t str, report: &mut Report) -> Option<Node<'t>> {
         }
     }
     let nothing = Value::Scalar { text: Cow::Borrowed(""), plain: true };
-    Some(tree.root.unwrap_or(Node { position: Position::START, value: nothing }))
+    Some(tree.root.unwrap_or(Node { span: Position::START.into(), value: nothing }))
 }
 
 /// The tree while its events come in.
@@ -99,38 +99,39 @@ struct Tree<'t, 'r> {
 }
 
 impl<'t> Tree<'t, '_> {
-    fn take(&mut self, event: Event<'t>, position: Position) {
+    fn take(&mut self, event: Event<'t>, span: Span) {
         if event.tag().is_some() {
             let message = "YAML tags (`!…`) are not supported; write the value without it";
-            self.report.leave_out_project(position, message);
+            self.report.leave_out_project(Rule::YamlTag, span, message);
         }
         if event_is_value(&event) {
             self.values += 1;
         }
         if self.values > MAX_VALUES {
             let message = format!("too many YAML values: a file may have {MAX_VALUES}; split it");
-            self.report.leave_out_project(position, message);
+            self.report.leave_out_project(Rule::TooManyValues, span, message);
             return;
         }
         match event {
             Event::Scalar(text, style, ..) => {
                 let plain = style == ScalarStyle::Plain;
-                self.place(Node { position, value: Value::Scalar { text, plain } });
+                self.place(Node { span, value: Value::Scalar { text, plain } });
             }
             Event::SequenceStart(..) => {
-                self.open.push(Node { position, value: Value::List(Vec::new()) });
+                self.open.push(Node { span, value: Value::List(Vec::new()) });
             }
             Event::MappingStart(..) => {
-                self.open.push(Node { position, value: Value::Mapping(Vec::new()) });
+                self.open.push(Node { span, value: Value::Mapping(Vec::new()) });
             }
             Event::SequenceEnd | Event::MappingEnd => {
-                let Some(node) = self.open.pop() else { return };
+                let Some(mut node) = self.open.pop() else { return };
+                node.span = node.span.to(span);
                 check_keys(&node, self.report);
                 self.place(node);
             }
             Event::Alias(_) | Event::UnresolvedAlias(_) => {
-                self.report.leave_out_project(position, syntax::ASTERISK);
-                self.place(Node { position, value: Value::Refused });
+                self.report.leave_out_project(Rule::YamlAlias, span, syntax::ASTERISK);
+                self.place(Node { span, value: Value::Refused });
             }
             _ => {} // the frame of the stream and of the document; anchors mean nothing alone
         }
@@ -161,15 +162,20 @@ fn check_keys(node: &Node<'_>, report: &mut Report) {
     let mut seen = HashMap::new();
     for [key, _] in node.entries() {
         let Some(text) = key.text("a key must be text", report) else { continue };
-        if let Some(line) = seen.insert(text, key.position.line) {
+        if let Some(line) = seen.insert(text, key.position().line) {
             let text = quoted(text);
             let message = format!("duplicate key {text}: it is already on line {line}; merge them");
-            report.leave_out_project(key.position, message);
+            report.leave_out_project(Rule::DuplicateKey, key.span, message);
         }
     }
 }
 
 impl<'t> Node<'t> {
+    /// Where it begins.
+    pub(crate) const fn position(&self) -> Position {
+        self.span.start
+    }
+
     /// Whether it is no value: `null`, `~` or nothing at all.
     fn is_null(&self) -> bool {
         matches!(&self.value, Value::Scalar { text, plain: true }
@@ -219,7 +225,7 @@ impl<'t> Node<'t> {
             (Value::Scalar { plain: true, .. }, Some(value)) => Some(value),
             (Value::Scalar { text, .. }, Some(_)) => {
                 let message = format!("`{key}: \"{text}\"` is text; remove the quotes");
-                report.leave_out_project(self.position, message);
+                report.leave_out_project(Rule::QuotedValue, self.span, message);
                 None
             }
             _ => self.is_wrong(&format!("`{key}` must be {what}"), report),
@@ -261,7 +267,7 @@ impl<'t> Node<'t> {
             // It has been reported, and its project is left out.
             Value::Refused => WrittenValue::Text(String::new()),
         };
-        Written { position: self.position, value }
+        Written { position: self.position(), value }
     }
 
     /// The values of a mapping by `names`: nothing for those absent or null. Other keys are reported.
@@ -277,12 +283,16 @@ impl<'t> Node<'t> {
             match names.iter().position(|name| *name == text) {
                 Some(index) => fields[index] = value.present(),
                 None if names.contains(&"dmap") && syntax::is_digest_key(text) => {
-                    report.leave_out_project(key.position, syntax::UNDER_INDENTED);
+                    report.leave_out_project(
+                        Rule::DigestOutsideDmap,
+                        key.span,
+                        syntax::UNDER_INDENTED,
+                    );
                 }
                 None => {
                     let (text, known) = (quoted(text), names.join("`, `"));
                     let message = format!("unknown key {text}; use one of `{known}`");
-                    report.leave_out_project(key.position, message);
+                    report.leave_out_project(Rule::UnknownKey, key.span, message);
                 }
             }
         }
@@ -298,7 +308,7 @@ impl<'t> Node<'t> {
             Value::List(_) => "a list".to_owned(),
             Value::Mapping(_) => "a mapping".to_owned(),
         };
-        report.leave_out_project(self.position, format!("{rule}, but it is {is}"));
+        report.leave_out_project(Rule::WrongType, self.span, format!("{rule}, but it is {is}"));
         None
     }
 }
@@ -306,4 +316,10 @@ impl<'t> Node<'t> {
 fn position(marker: Marker) -> Position {
     let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
     Position { line: number(marker.line()), column: number(marker.col()).saturating_add(1) }
+}
+
+fn span(span: &granit_parser::Span) -> Span {
+    let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
+    let bytes = span.byte_range().map(|bytes| [number(bytes.start), number(bytes.end)]);
+    Span { start: position(span.start), end: position(span.end), bytes }
 }

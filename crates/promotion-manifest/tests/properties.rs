@@ -15,7 +15,7 @@ fn is_within(text: &str, at: Position) -> bool {
 
 fn places(parsed: &Parsed) -> impl Iterator<Item = (&str, Position)> {
     let problems =
-        parsed.problems.iter().filter_map(|problem| Some((&*problem.file, problem.position?)));
+        parsed.problems.iter().filter_map(|problem| Some((&*problem.file, problem.position()?)));
     let manifest = parsed.manifest.iter();
     let registries = manifest.clone().flat_map(|manifest| {
         let all = manifest.destinations.iter().chain([&manifest.source]);

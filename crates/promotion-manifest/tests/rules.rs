@@ -574,3 +574,23 @@ fn a_plain_manifest_is_one_file() {
     assert_eq!(manifest.destinations[0].position.to_string(), "4:3");
     check("plain", parsed, (&[("a/plain.yaml:8:88", "not a digest")], Some("i t a")));
 }
+
+#[test]
+fn a_problem_spans_the_whole_value() {
+    let images = "- name: é\n  dmap:\n    sha256:abc: [t]\n- name: i\n  dmap: [\n    a, b]\n";
+    let registries = "registries: [{name: s.example, src: true}, {name: d.example}]";
+    let parsed = parse_thin("p", ("reg", registries), ("img", images));
+    let said = |problem: &promotion_manifest::Problem| {
+        let span = problem.span.expect("a place");
+        let [start, end] = span.bytes.expect("bytes").map(|at| at as usize);
+        (problem.rule.code(), span.start.to_string(), span.end.to_string(), &images[start..end])
+    };
+    assert_eq!(
+        parsed.problems.iter().map(said).collect::<Vec<_>>(),
+        [
+            ("invalid-image-name", "1:9".into(), "1:10".into(), "é"),
+            ("invalid-digest", "3:5".into(), "3:15".into(), "sha256:abc"),
+            ("wrong-type", "5:9".into(), "6:10".into(), "[\n    a, b]"),
+        ]
+    );
+}

@@ -33,8 +33,12 @@ impl<W: Write> JsonReport<W> {
 struct ProblemRow<'a> {
     project: Option<&'a str>,
     file: &'a str,
+    rule: &'static str,
+    severity: &'static str,
     line: Option<u32>,
     column: Option<u32>,
+    end_line: Option<u32>,
+    end_column: Option<u32>,
     message: &'a str,
 }
 
@@ -61,8 +65,12 @@ impl<W: Write> Report for JsonReport<W> {
             .map(|problem| ProblemRow {
                 project: problem.project.as_deref(),
                 file: &problem.file,
-                line: problem.position.map(|at| at.line),
-                column: problem.position.map(|at| at.column),
+                rule: problem.rule.code(),
+                severity: problem.rule.severity().as_str(),
+                line: problem.span.map(|span| span.start.line),
+                column: problem.span.map(|span| span.start.column),
+                end_line: problem.span.map(|span| span.end.line),
+                end_column: problem.span.map(|span| span.end.column),
                 message: &problem.message,
             })
             .collect();

@@ -102,6 +102,9 @@ async fn the_json_is_the_documented_one() {
     let problem = &report["problems"][0];
     assert_eq!((&problem["file"], &problem["line"]), (&"bad.yaml".into(), &1.into()));
     assert!(problem["column"].is_u64() && problem["message"].is_string());
+    assert_eq!((&problem["rule"], &problem["severity"]), (&"wrong-type".into(), &"error".into()));
+    let end = (problem["end_line"].as_u64(), problem["end_column"].as_u64());
+    assert_eq!(end, (Some(1), Some(14)), "{problem}");
     assert!(problem.as_object().expect("an object").contains_key("project"));
 }
 
