@@ -18,8 +18,8 @@ use transfer::{Content, MAX_DEPTH, Node, PerDigest, check_size, copy_blob};
 use wording::Chain;
 
 use crate::{
-    beyond::Beyond,
-    not_mirrored::{FailedContent, Fault, How, Known, NotMirrored},
+    bound::BoundExceeded,
+    failure_cause::{ContentFault, ContentState, FailedContent, Fault, NotMirrored},
     run::Run,
     walk::Walk,
 };
@@ -46,7 +46,7 @@ impl Walk<'_> {
         level: usize,
     ) -> Result<u64, Fault> {
         if level > MAX_DEPTH {
-            return Err(Beyond::Levels.into());
+            return Err(BoundExceeded::Levels.into());
         }
         let (node, place) = self.read(manifest, parent).await?;
         // All are tried, even if one fails: what arrives need not be moved again.
@@ -86,7 +86,7 @@ impl Walk<'_> {
             let reference = Some(Reference::Digest(*parent));
             self.run.fail(Some(self.from.name()), reference, error.to_string());
             let content = Content::Manifest(*parent);
-            NotMirrored::Failed(FailedContent { content, how: How::Invalid })
+            NotMirrored::Failed(FailedContent { content, how: ContentFault::Invalid })
         })
     }
 
@@ -159,7 +159,7 @@ impl Walk<'_> {
     /// repository.
     async fn once(
         &self,
-        known: &PerDigest<Known>,
+        known: &PerDigest<ContentState>,
         content: Content,
         work: impl Future<Output = Result<u64, Fault>>,
     ) -> Result<u64, NotMirrored> {
@@ -177,8 +177,8 @@ impl Walk<'_> {
                 known.length = Some(length);
                 return Ok(length);
             }
-            Err(Fault::Is(not_mirrored)) => not_mirrored,
-            Err(Fault::Said(how, reason)) => {
+            Err(Fault::Recorded(not_mirrored)) => not_mirrored,
+            Err(Fault::Unrecorded(how, reason)) => {
                 self.run.fail(Some(from), Some(Reference::Digest(digest)), reason);
                 NotMirrored::Failed(FailedContent { content, how })
             }
@@ -214,7 +214,7 @@ impl Run<'_> {
         }
         match error.of_store() {
             Some(cause) if cause.is_of_whole_store() => self.lose_store(&Chain(cause)).into(),
-            _ => Fault::Said(how(error), error.to_string()),
+            _ => Fault::Unrecorded(how(error), error.to_string()),
         }
     }
 
@@ -222,17 +222,17 @@ impl Run<'_> {
         if error.is_of_whole_store() {
             self.lose_store(&Chain(error)).into()
         } else {
-            Fault::Said(How::NotStored, Chain(error).to_string())
+            Fault::Unrecorded(ContentFault::NotStored, Chain(error).to_string())
         }
     }
 }
 
-fn how(error: &transfer::Error) -> How {
+fn how(error: &transfer::Error) -> ContentFault {
     match () {
-        () if error.is_missing() => How::Missing,
-        () if error.is_broken() => How::Invalid,
-        () if error.follows_from_source() => How::Unreadable,
-        () => How::NotStored,
+        () if error.is_missing() => ContentFault::Missing,
+        () if error.is_broken() => ContentFault::Invalid,
+        () if error.follows_from_source() => ContentFault::Unreadable,
+        () => ContentFault::NotStored,
     }
 }
 
@@ -259,7 +259,7 @@ fn together(
         (Ok(()), next) => next,
         (
             Err(NotMirrored::Failed(_)),
-            Err(NotMirrored::HostLost | NotMirrored::StoreLost | NotMirrored::Beyond(_)),
+            Err(NotMirrored::HostLost | NotMirrored::StoreLost | NotMirrored::Bound(_)),
         ) => next,
         (failed, _) => failed,
     }

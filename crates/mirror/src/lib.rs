@@ -4,16 +4,16 @@
 //! It writes blobs and manifests under their digests, and no tags: what a tag means is not for a store
 //! to say. It removes nothing. The rules are the tables of `docs/mirror.md`.
 
-mod beyond;
+mod bound;
 mod content;
+mod failure_cause;
 mod list;
 mod mirror;
-mod not_mirrored;
 mod run;
 mod totals;
 mod walk;
 
-pub use beyond::LIGHT_TREE_BYTES;
+pub use bound::LIGHT_TREE_BYTES;
 pub use content::LISTED_AT_ONCE;
 pub use list::LISTINGS_AT_ONCE;
 pub use mirror::{TAGS_AT_ONCE, mirror};

@@ -23,8 +23,9 @@ impl Run<'_> {
                 for name in listed.unusable.iter().filter(|name| is_below(prefix, name)) {
                     self.fail(None, None, unusable::<Repository>("repository", name));
                 }
-                let asked = |name: &Repository| is_below(prefix, name.as_str());
-                let tags = self.tags_of(listed.names.into_iter().filter(asked).collect()).await;
+                let is_selected = |name: &Repository| is_below(prefix, name.as_str());
+                let tags =
+                    self.tags_of(listed.names.into_iter().filter(is_selected).collect()).await;
                 if tags.is_empty() && self.nothing_failed() {
                     let reason =
                         format!("no repository with tags at or below {prefix}; check the prefix");
@@ -57,7 +58,7 @@ impl Run<'_> {
 
     async fn tags(&self, name: &Repository) -> Vec<Tagged> {
         let repository = self.client.repository(&self.options.from.host, name);
-        let tags = self.ask_for_tags(&repository).await;
+        let tags = self.request_tags(&repository).await;
         self.progress.advance(1);
         let mut totals = self.totals();
         totals.repositories += u64::from(!tags.is_empty());
@@ -65,7 +66,7 @@ impl Run<'_> {
         tags.into_iter().map(|tag| (repository.clone(), tag)).collect()
     }
 
-    async fn ask_for_tags(&self, repository: &RepositoryClient) -> Vec<Tag> {
+    async fn request_tags(&self, repository: &RepositoryClient) -> Vec<Tag> {
         if self.host_answers().is_err() {
             self.not_reached(repository.name(), 0);
             return Vec::new();

@@ -7,8 +7,8 @@ use registry_client::Client;
 
 use crate::{
     Totals,
-    beyond::Beyond,
-    not_mirrored::{Fault, How, NotMirrored},
+    bound::BoundExceeded,
+    failure_cause::{ContentFault, Fault, NotMirrored},
     run::{MirrorOptions, Run, Tagged},
     walk::{Walk, Weight},
 };
@@ -40,7 +40,7 @@ impl Run<'_> {
         for (tagged, root) in heavy.collect::<Vec<_>>().await {
             let walk = Walk::new(self, &tagged.0, Weight::Heavy);
             let mirrored = walk.manifest(&root, None, 1).await;
-            self.settle(tagged, mirrored.map(drop).map_err(Fault::Is));
+            self.settle(tagged, mirrored.map(drop).map_err(Fault::Recorded));
         }
     }
 
@@ -50,8 +50,8 @@ impl Run<'_> {
             Ok(root) => {
                 let walk = Walk::new(self, &tagged.0, Weight::Light);
                 match walk.manifest(&root, None, 1).await {
-                    Err(NotMirrored::Beyond(Beyond::Light)) => return Some((tagged, root)),
-                    mirrored => mirrored.map(drop).map_err(Fault::Is),
+                    Err(NotMirrored::Bound(BoundExceeded::Light)) => return Some((tagged, root)),
+                    mirrored => mirrored.map(drop).map_err(Fault::Recorded),
                 }
             }
             Err(fault) => Err(fault),
@@ -65,9 +65,10 @@ impl Run<'_> {
         match from.find_listed_manifest(&Reference::Tag(tag.clone())).await {
             Ok(head) => Ok(Descriptor::new(head.media_type, head.digest, head.size)),
             Err(error) if error.is_unreachable() => Err(self.lose_host(&error).into()),
-            Err(error) => {
-                Err(Fault::Said(How::Unreadable, format!("it cannot be resolved: {error}")))
-            }
+            Err(error) => Err(Fault::Unrecorded(
+                ContentFault::Unreadable,
+                format!("it cannot be resolved: {error}"),
+            )),
         }
     }
 }

@@ -16,7 +16,7 @@ use wording::counted;
 
 use crate::{
     Failure, Totals,
-    not_mirrored::{Fault, Known, NotMirrored},
+    failure_cause::{ContentState, Fault, NotMirrored},
 };
 
 /// How many manifests are being read at the same time in the whole run, before it is known whether they
@@ -46,8 +46,8 @@ pub(crate) struct Run<'a> {
     pub(crate) progress: &'a dyn Progress,
     pub(crate) destination: Destination,
     /// Apart from blobs: the same bytes may be listed as either, and only a manifest is followed.
-    pub(crate) manifests: PerDigest<Known>,
-    pub(crate) blobs: PerDigest<Known>,
+    pub(crate) manifests: PerDigest<ContentState>,
+    pub(crate) blobs: PerDigest<ContentState>,
     pub(crate) reads: Semaphore,
     pub(crate) in_motion: Semaphore,
     /// How it was found that the registry does not answer; it is not asked any more then.
@@ -88,15 +88,15 @@ impl Run<'_> {
         let failed = |reason| self.fail(Some(from.name()), Some(tag.clone().into()), reason);
         match mirrored {
             Ok(()) => {}
-            Err(Fault::Said(_, reason)) => failed(reason),
-            Err(Fault::Is(NotMirrored::HostLost)) => self.not_reached(from.name(), 1),
-            Err(Fault::Is(NotMirrored::StoreLost)) => {
+            Err(Fault::Unrecorded(_, reason)) => failed(reason),
+            Err(Fault::Recorded(NotMirrored::HostLost)) => self.not_reached(from.name(), 1),
+            Err(Fault::Recorded(NotMirrored::StoreLost)) => {
                 failed(self.store_lost.get().cloned().unwrap_or_default());
             }
-            Err(Fault::Is(NotMirrored::Failed(content))) => {
+            Err(Fault::Recorded(NotMirrored::Failed(content))) => {
                 failed(format!("it is incomplete: {content}"));
             }
-            Err(Fault::Is(NotMirrored::Beyond(bound))) => {
+            Err(Fault::Recorded(NotMirrored::Bound(bound))) => {
                 failed(format!("it is refused: it reaches {bound}"));
             }
         }

@@ -7,7 +7,7 @@ use registry_client::RepositoryClient;
 use transfer::{MAX_MANIFESTS, MAX_TREE_BYTES};
 
 use crate::{
-    beyond::{Beyond, LIGHT_TREE_BYTES},
+    bound::{BoundExceeded, LIGHT_TREE_BYTES},
     run::Run,
 };
 
@@ -33,24 +33,24 @@ impl<'a> Walk<'a> {
     }
 
     /// Whether a manifest of this length may be read: only a walk that can be repeated believes it.
-    pub(crate) fn expect(&self, size: u64) -> Result<(), Beyond> {
+    pub(crate) fn expect(&self, size: u64) -> Result<(), BoundExceeded> {
         let bytes = self.bytes.load(Ordering::Relaxed) as u64;
         match self.weight {
             Weight::Light if bytes.saturating_add(size) > LIGHT_TREE_BYTES as u64 => {
-                Err(Beyond::Light)
+                Err(BoundExceeded::Light)
             }
             Weight::Light | Weight::Heavy => Ok(()),
         }
     }
 
     /// Counts a manifest that was read.
-    pub(crate) fn count(&self, length: usize) -> Result<(), Beyond> {
+    pub(crate) fn count(&self, length: usize) -> Result<(), BoundExceeded> {
         let manifests = self.manifests.fetch_add(1, Ordering::Relaxed) + 1;
         let bytes = self.bytes.fetch_add(length, Ordering::Relaxed) + length;
         match self.weight {
-            _ if manifests > MAX_MANIFESTS => Err(Beyond::Manifests),
-            Weight::Light if bytes > LIGHT_TREE_BYTES => Err(Beyond::Light),
-            Weight::Heavy if bytes > MAX_TREE_BYTES => Err(Beyond::Bytes),
+            _ if manifests > MAX_MANIFESTS => Err(BoundExceeded::Manifests),
+            Weight::Light if bytes > LIGHT_TREE_BYTES => Err(BoundExceeded::Light),
+            Weight::Heavy if bytes > MAX_TREE_BYTES => Err(BoundExceeded::Bytes),
             Weight::Light | Weight::Heavy => Ok(()),
         }
     }

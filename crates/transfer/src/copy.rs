@@ -10,8 +10,8 @@ use crate::{
     BlobOutcome, Content, Copied, Destination, Error, Image, InFlight,
     destination::Absence,
     fan_out::{By, Wanted, Way},
-    patience::together,
-    per_digest::Places,
+    lag::together,
+    per_digest::BlobLocations,
     recipient::Recipient,
 };
 
@@ -70,19 +70,19 @@ impl Image {
 
     async fn move_blob(&self, in_flight: &InFlight, listed: Listed<'_>, all: &[Recipient<'_>]) {
         let Listed { blob, parent } = listed;
-        let mut places = in_flight.lock(&blob.digest).await;
-        let asked = join_all(all.iter().map(|recipient| recipient.lacks(blob, &places))).await;
+        let mut locations = in_flight.lock(&blob.digest).await;
+        let asked = join_all(all.iter().map(|recipient| recipient.lacks(blob, &locations))).await;
         let lacking =
             all.iter().zip(asked).filter_map(|(recipient, lacks)| lacks.then_some(recipient));
         let wanted = Wanted { source: &self.source, parent, blob };
-        Moving { wanted, places: &mut places }.to(lacking.collect()).await;
+        Moving { wanted, locations: &mut locations }.to(lacking.collect()).await;
     }
 }
 
 /// One blob on its way to those that lack it.
 struct Moving<'a> {
     wanted: Wanted<'a>,
-    places: &'a mut Places,
+    locations: &'a mut BlobLocations,
 }
 
 impl Moving<'_> {
@@ -109,7 +109,7 @@ impl Moving<'_> {
     fn near(&self, recipient: &Recipient<'_>) -> Option<RepositoryClient> {
         match recipient.destination {
             Destination::Registry(_) if recipient.has_damaged(self.wanted.blob) => None,
-            Destination::Registry(repository) => self.places.at(repository),
+            Destination::Registry(repository) => self.locations.at(repository),
             Destination::Store(_) => None,
         }
     }
@@ -145,7 +145,7 @@ impl Moving<'_> {
         }
         for recipient in &far {
             if let Destination::Registry(repository) = recipient.destination {
-                self.places.forget(repository.host());
+                self.locations.forget(repository.host());
             }
         }
         far
@@ -182,7 +182,7 @@ impl Moving<'_> {
 
     fn record(&mut self, recipient: &Recipient<'_>, outcome: Result<BlobOutcome, Error>) {
         if let (Ok(_), Destination::Registry(repository)) = (&outcome, recipient.destination) {
-            self.places.add(repository);
+            self.locations.add(repository);
         }
         recipient.record(self.wanted.blob, outcome);
     }

@@ -13,8 +13,8 @@ use tokio::sync::oneshot;
 
 use crate::{
     Content, Destination, DestinationError, Error, SourceError,
+    lag::together,
     lane::{LaneEnd, Lanes, Piece, Pieces, body},
-    patience::together,
 };
 
 /// What a destination has to show for one blob.

@@ -16,14 +16,14 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::PATIENCE;
+use crate::MAX_LAG;
 
 /// How many pieces may wait for one destination: enough to keep a connection busy while another
 /// destination hesitates, and at most some hundred KiB each, shared by all destinations.
 pub const PIECES_WAITING: usize = 8;
 
 /// How often it is looked who holds the others up.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What goes through the channels. A channel that closes without an `End` means that the source failed.
 #[derive(Clone)]
@@ -192,7 +192,7 @@ impl Lanes {
                     *lane = None;
                 }
             });
-            let is_all = timeout(LOOK_EVERY, join_all(each)).await.is_ok();
+            let is_all = timeout(CHECK_INTERVAL, join_all(each)).await.is_ok();
             self.leave_behind(began.elapsed());
             if is_all {
                 return;
@@ -201,13 +201,13 @@ impl Lanes {
     }
 
     /// After a wait of so long: who had nothing to do meanwhile has waited for those that took longer than the
-    /// quickest. Whoever let others wait for half of the whole time, and [`PATIENCE`] besides, is left behind: it takes
+    /// quickest. Whoever let others wait for half of the whole time, and [`MAX_LAG`] besides, is left behind: it takes
     /// twice as long as they do. Nobody waits who has pieces left, so that among equals on a busy machine nobody is.
     fn leave_behind(&mut self, waited: Duration) {
         let open = || self.open.iter().flatten();
         let idled = open().map(Lane::idled).max().unwrap_or_default();
         let quickest = open().map(|lane| lane.waited(waited)).min().unwrap_or_default();
-        let bearable = self.began.elapsed() / 2 + PATIENCE;
+        let bearable = self.began.elapsed() / 2 + MAX_LAG;
         for lane in &mut self.open {
             let Some(open) = lane else { continue };
             open.held_up += (open.waited(waited) - quickest).min(idled);

@@ -11,8 +11,8 @@ mod destination;
 mod error;
 mod fan_out;
 mod image;
+mod lag;
 mod lane;
-mod patience;
 mod per_digest;
 mod recipient;
 
@@ -23,7 +23,7 @@ pub use destination::Destination;
 pub use error::{Content, DestinationError, Error, SourceError};
 pub use fan_out::{BlobOutcome, copy_blob};
 pub use image::{Image, MAX_DEPTH, MAX_MANIFESTS, MAX_TREE_BYTES, Node, check_size};
+pub use lag::{MAX_LAG, together};
 pub use lane::PIECES_WAITING;
-pub use patience::{PATIENCE, together};
 pub use per_digest::{InFlight, PerDigest};
 pub use recipient::MAX_REPAIRS;

@@ -54,7 +54,7 @@ impl<T> fmt::Debug for PerDigest<T> {
 /// A place takes some 100 bytes: a blob that goes to 22 registries, two kilobytes.
 #[derive(Clone, Debug, Default)]
 pub struct InFlight {
-    blobs: PerDigest<Places>,
+    blobs: PerDigest<BlobLocations>,
     pub(crate) confirmed: Arc<Confirmed>,
 }
 
@@ -66,7 +66,7 @@ impl InFlight {
     }
 
     /// Waits until nobody else moves this blob, and tells where it is.
-    pub(crate) async fn lock(&self, digest: &Digest) -> OwnedMutexGuard<Places> {
+    pub(crate) async fn lock(&self, digest: &Digest) -> OwnedMutexGuard<BlobLocations> {
         self.blobs.lock(digest).await
     }
 
@@ -81,9 +81,9 @@ impl InFlight {
 
 /// The repositories that a run knows to have a blob.
 #[derive(Debug, Default)]
-pub(crate) struct Places(Vec<(Host, Repository)>);
+pub(crate) struct BlobLocations(Vec<(Host, Repository)>);
 
-impl Places {
+impl BlobLocations {
     /// Notes that the blob is there.
     pub(crate) fn add(&mut self, repository: &RepositoryClient) {
         if !self.has(repository) {

@@ -15,8 +15,8 @@ use crate::{
     BlobOutcome, Content, Copied, Destination, Error, Image, InFlight, Node,
     destination::Absence,
     fan_out::{By, Wanted, Way},
-    patience::together,
-    per_digest::Places,
+    lag::together,
+    per_digest::BlobLocations,
 };
 
 /// How many manifests or blobs one destination is asked for at the same time.
@@ -184,7 +184,7 @@ impl<'a> Recipient<'a> {
     }
 
     /// Whether the blob must be moved to it.
-    pub(crate) async fn lacks(&self, blob: &Descriptor, places: &Places) -> bool {
+    pub(crate) async fn lacks(&self, blob: &Descriptor, locations: &BlobLocations) -> bool {
         let is_wanted = {
             let state = self.state();
             state.failed.is_none() && state.blobs.contains(&blob.digest)
@@ -196,7 +196,7 @@ impl<'a> Recipient<'a> {
         if let Destination::Registry(repository) = self.destination {
             let is_known =
                 self.in_flight.confirmed.has(Content::Blob(blob.digest), self.destination);
-            return !places.has(repository) && !is_known;
+            return !locations.has(repository) && !is_known;
         }
         match self.has_blob(blob).await {
             Ok(there) => !there,
@@ -296,13 +296,13 @@ impl<'a> Recipient<'a> {
         node: &Node,
         blob: &Descriptor,
     ) -> Result<(), Error> {
-        let mut places = self.in_flight.lock(&blob.digest).await;
+        let mut locations = self.in_flight.lock(&blob.digest).await;
         let wanted = Wanted { source, parent: &node.manifest.digest, blob };
         let way = Way { to: self.destination, by: By::Replace };
         for outcome in wanted.move_to(&[way]).await {
             let is_sent = outcome?;
             if let Destination::Registry(repository) = self.destination {
-                places.add(repository);
+                locations.add(repository);
             }
             self.record(blob, Ok(is_sent));
         }

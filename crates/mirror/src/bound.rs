@@ -10,7 +10,7 @@ pub const LIGHT_TREE_BYTES: usize = 4 << 20;
 
 /// Which bound was passed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Beyond {
+pub(crate) enum BoundExceeded {
     /// That of tags that are followed beside others: no failure yet.
     Light,
     Levels,
@@ -18,7 +18,7 @@ pub(crate) enum Beyond {
     Bytes,
 }
 
-impl fmt::Display for Beyond {
+impl fmt::Display for BoundExceeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Light => write!(f, "more than {LIGHT_TREE_BYTES} bytes of manifests"),

@@ -1,15 +1,15 @@
-//! What is known of content that was mirrored, or why it is not in the store.
+//! The state of content within a run, and why content is not in the store.
 
 use std::fmt;
 
 use oci::{ManifestError, Repository};
 use transfer::Content;
 
-use crate::beyond::Beyond;
+use crate::bound::BoundExceeded;
 
-/// What a run knows of a digest.
+/// The state of a digest within a run.
 #[derive(Default)]
-pub(crate) struct Known {
+pub(crate) struct ContentState {
     /// Its length in bytes, once it is in the store with all that it reaches, or would be.
     pub(crate) length: Option<u64>,
     /// The repositories that could not give it, and the content that failed first.
@@ -20,16 +20,16 @@ pub(crate) struct Known {
 #[derive(Clone, Copy)]
 pub(crate) struct FailedContent {
     pub(crate) content: Content,
-    pub(crate) how: How,
+    pub(crate) how: ContentFault,
 }
 
 impl fmt::Display for FailedContent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let how = match self.how {
-            How::Missing => "is missing from the registry",
-            How::Unreadable => "could not be read",
-            How::Invalid => "is not valid at the registry",
-            How::NotStored => "could not be stored",
+            ContentFault::Missing => "is missing from the registry",
+            ContentFault::Unreadable => "could not be read",
+            ContentFault::Invalid => "is not valid at the registry",
+            ContentFault::NotStored => "could not be stored",
         };
         write!(f, "{} {how}", self.content)
     }
@@ -37,7 +37,7 @@ impl fmt::Display for FailedContent {
 
 /// In which way content failed.
 #[derive(Clone, Copy)]
-pub(crate) enum How {
+pub(crate) enum ContentFault {
     Missing,
     Unreadable,
     /// It is other than what lists it or its digest says, or is malformed.
@@ -50,34 +50,34 @@ pub(crate) enum How {
 pub(crate) enum NotMirrored {
     /// This content failed first, which a [`Failure`](crate::Failure) names with its reason.
     Failed(FailedContent),
-    /// The registry does not answer, and is not asked any more.
+    /// The registry does not respond; no more requests are sent to it.
     HostLost,
-    /// The store takes nothing, and is not written to any more.
+    /// The store cannot be written to; nothing more is written.
     StoreLost,
-    /// The way to it passed a bound; another tag may reach it by a shorter one.
-    Beyond(Beyond),
+    /// The path from its tag to it exceeds a bound; another tag may reach it by a shorter path.
+    Bound(BoundExceeded),
 }
 
 /// A fault that may not have been recorded yet.
 pub(crate) enum Fault {
-    Said(How, String),
-    Is(NotMirrored),
+    Unrecorded(ContentFault, String),
+    Recorded(NotMirrored),
 }
 
 impl From<NotMirrored> for Fault {
     fn from(is: NotMirrored) -> Self {
-        Self::Is(is)
+        Self::Recorded(is)
     }
 }
 
-impl From<Beyond> for Fault {
-    fn from(bound: Beyond) -> Self {
-        Self::Is(NotMirrored::Beyond(bound))
+impl From<BoundExceeded> for Fault {
+    fn from(bound: BoundExceeded) -> Self {
+        Self::Recorded(NotMirrored::Bound(bound))
     }
 }
 
 impl From<ManifestError> for Fault {
     fn from(error: ManifestError) -> Self {
-        Self::Said(How::Invalid, error.to_string())
+        Self::Unrecorded(ContentFault::Invalid, error.to_string())
     }
 }

@@ -1,4 +1,4 @@
-//! How long those that are done wait for those that are not: a slow destination must not hold the others.
+//! How long destinations that are done wait for slower ones, so that a slow destination does not hold up the others.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use tokio::time::{Instant, timeout_at};
 
 /// How long destinations wait for one that is slower, beyond what they took themselves. Longer than a lost packet
-/// or a busy moment of a registry takes, short beside the copying of an image; and it is waited for once, since
-/// whoever is left behind is left behind for the run.
-pub const PATIENCE: Duration = Duration::from_secs(2);
+/// or a busy moment of a registry takes, and short beside the copying of an image. It is spent once, since a destination
+/// that is dropped is dropped for the run.
+pub const MAX_LAG: Duration = Duration::from_secs(2);
 
 /// Does all of `work`, of a destination each, at once. When the first of it `is_done` well, the rest has as much time again, and
-/// [`PATIENCE`]; what is not done then is dropped, and has no result. Results are in the order of `work`.
+/// [`MAX_LAG`]; what is not done then is dropped, and has no result. Results are in the order of `work`.
 pub async fn together<W: Future>(
     work: impl IntoIterator<Item = W>,
     is_done: impl Fn(&W::Output) -> bool,
@@ -28,7 +28,7 @@ pub async fn together<W: Future>(
         };
         let Some((index, result)) = next else { return results };
         if until.is_none() && is_done(&result) {
-            until = Some(Instant::now() + began.elapsed() + PATIENCE);
+            until = Some(Instant::now() + began.elapsed() + MAX_LAG);
         }
         results[index] = Some(result);
     }
