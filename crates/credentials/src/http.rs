@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use http_client::{
-    ForeignText, Guard, Happened, Pool, PoolSettings, RedactedUrl, TlsSettings, TransportError,
+    FailureClass, ForeignText, Guard, Pool, PoolSettings, RedactedUrl, TlsSettings, TransportError,
     native_roots,
 };
 use serde_json::Value;
@@ -104,11 +104,11 @@ impl ServiceError {
     /// Whether the same request may well succeed a little later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        let happened = match &self.fault {
-            ServiceFault::Status { status, .. } => Happened::of_status(*status, None),
-            ServiceFault::Transport(cause) => Happened::of_transport(cause),
+        let class = match &self.fault {
+            ServiceFault::Status { status, .. } => FailureClass::of_status(*status, None),
+            ServiceFault::Transport(cause) => FailureClass::of_transport(cause),
         };
-        happened != Happened::Settled
+        class != FailureClass::Settled
     }
 }
 

@@ -97,9 +97,12 @@ impl Content {
 
     /// The body for the connection, and how far it has been sent. Bytes can be sent again; of a stream
     /// nothing is left.
-    pub fn start(&mut self, patience: Patience) -> (OutgoingBody, watch::Receiver<Progress>) {
+    pub fn start(
+        &mut self,
+        timeouts: RequestTimeouts,
+    ) -> (OutgoingBody, watch::Receiver<Progress>) {
         let at_once = matches!(self, Self::Bytes(_)).then(|| self.length() / BYTES_A_SECOND);
-        let deadline = patience.answer + Duration::from_secs(at_once.unwrap_or(0));
+        let deadline = timeouts.answer + Duration::from_secs(at_once.unwrap_or(0));
         let (progress, watched) = watch::channel(Progress::begin(deadline));
         let spent = Self::Spent(self.length());
         let body = match std::mem::replace(self, spent) {
@@ -110,9 +113,9 @@ impl Content {
             // Nobody does so, and a registry would refuse it for its length.
             Self::Spent(_) => Full::default().map_err(|never| match never {}).boxed_unsync(),
             Self::Stream { size, pieces } => {
-                let meter = Meter::new(patience.rate);
+                let meter = Meter::new(timeouts.rate);
                 let (held, taking) = (None, None);
-                Metered { pieces, left: size, held, taking, meter, patience, progress }
+                Metered { pieces, left: size, held, taking, meter, timeouts, progress }
                     .boxed_unsync()
             }
         };
@@ -122,7 +125,7 @@ impl Content {
 
 /// How long to wait for the other side.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct RequestTimeouts {
     /// For the headers of an answer.
     pub answer: Duration,
     /// For the next piece of content to be taken.
@@ -204,7 +207,7 @@ struct Metered {
     /// The length of the piece that the connection has, and since when; none once it asks for more.
     taking: Option<(usize, Instant)>,
     meter: Meter,
-    patience: Patience,
+    timeouts: RequestTimeouts,
     progress: watch::Sender<Progress>,
 }
 
@@ -222,7 +225,7 @@ impl Metered {
         self.taking = Some((piece.len(), Instant::now()));
         self.progress.send_modify(|progress| {
             progress.sent += piece.len() as u64;
-            progress.grant(self.patience.piece);
+            progress.grant(self.timeouts.piece);
         });
         Frame::data(piece)
     }
@@ -284,7 +287,7 @@ impl Body for Metered {
 impl Drop for Metered {
     fn drop(&mut self) {
         // All is sent, or the connection wants no more: the answer's turn.
-        let commit = self.patience.commit;
+        let commit = self.timeouts.commit;
         self.progress.send_modify(|progress| progress.grant(commit));
     }
 }

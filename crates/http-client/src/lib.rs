@@ -11,10 +11,10 @@ mod causes;
 mod chance;
 mod content;
 mod error;
+mod failure_class;
 mod foreign;
 mod guard;
 mod handshake;
-mod happened;
 mod pinned;
 mod pool;
 mod proxy;
@@ -30,11 +30,11 @@ pub use crate::{
     authority::Authority,
     causes::{BoxError, Causes},
     chance::Chance,
-    content::{Content, OutgoingBody, Patience, Pieces, Progress},
+    content::{Content, OutgoingBody, Pieces, Progress, RequestTimeouts},
     error::TransportError,
+    failure_class::{FailureClass, is_throttled},
     foreign::ForeignText,
     guard::{Guard, is_public},
-    happened::{Happened, is_throttled},
     pool::{Pool, PoolSettings, Versions, is_public_peer},
     proxy::{Proxies, ProxyError, ProxySettingError, ProxyVariables},
     rate::{LEAST_RATE, LeastRate, Meter, RATE_WINDOW, TooSlow},

@@ -177,7 +177,7 @@ impl AnswerBody {
 
     async fn next_piece(&mut self) -> Result<Option<Bytes>, Fault> {
         loop {
-            let idle = self.client.shared.patience.piece;
+            let idle = self.client.shared.timeouts.piece;
             let Ok(frame) = timeout(idle, self.inner.frame()).await else {
                 let received = self.received;
                 return Err(TransportError::Silent { after: idle, received }.into());

@@ -4,7 +4,7 @@
 use tokio::time::{Instant, sleep};
 
 use crate::{Client, Error, Fault};
-use http_client::{Happened, Next, Replay, SoFar};
+use http_client::{FailureClass, Next, Replay, SoFar};
 
 /// What was tried so far.
 #[derive(Debug, Default)]
@@ -17,16 +17,16 @@ pub(crate) struct Attempts {
 impl Attempts {
     /// Waits as long as it takes until another try makes sense; false, at once, where none does.
     pub(crate) async fn again(&mut self, client: &Client, error: &Error, replay: Replay) -> bool {
-        self.after(client, error, error.fault().happened(), replay).await
+        self.after(client, error, error.fault().failure_class(), replay).await
     }
 
     /// The same for an error that is an answer by itself, but not to the whole of what is wanted.
     pub(crate) async fn anew(&mut self, client: &Client, error: &Error) -> bool {
-        let happened = match error.fault().happened() {
-            Happened::Settled => Happened::Failure { retry_after: None },
+        let class = match error.fault().failure_class() {
+            FailureClass::Settled => FailureClass::Failure { retry_after: None },
             other => other,
         };
-        self.after(client, error, happened, Replay::Always).await
+        self.after(client, error, class, Replay::Always).await
     }
 
     /// What follows is counted from here on: something has moved.
@@ -38,13 +38,13 @@ impl Attempts {
         &mut self,
         client: &Client,
         error: &Error,
-        happened: Happened,
+        class: FailureClass,
         replay: Replay,
     ) -> bool {
-        if happened != Happened::Settled {
+        if class != FailureClass::Settled {
             client.shared.broker.failed(error.url().authority(), with_wait(error));
         }
-        if let Happened::PushBack { retry_after } = happened {
+        if let FailureClass::Throttled { retry_after } = class {
             if let (Some(status), Some(wait)) =
                 (error.status(), client.shared.retries.obeyed(retry_after))
             {
@@ -54,7 +54,7 @@ impl Attempts {
             self.so_far.pushed_back_for = first.elapsed();
         }
         let next =
-            client.shared.retries.next(happened, replay, self.so_far, client.shared.chance.next());
+            client.shared.retries.next(class, replay, self.so_far, client.shared.chance.next());
         let wait = match next {
             Next::Answer => return false,
             Next::Again { wait } => {

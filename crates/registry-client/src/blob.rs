@@ -67,7 +67,7 @@ impl BlobReader {
         let mut ranges = Ranges::default();
         let wanted = Wanted { digest: &expected, from, size };
         let (answer, part) = wanted.request(&repository, &mut ranges).await?;
-        let least = repository.client().shared.patience.rate;
+        let least = repository.client().shared.timeouts.rate;
         let mut reader = Self {
             repository,
             expected,
@@ -212,7 +212,7 @@ impl BlobReader {
         self.substitute = answer.substitute(None);
         self.size = part.size;
         (self.asked, self.body) = (answer.asked, answer.body);
-        self.meter = Meter::new(client.shared.patience.rate);
+        self.meter = Meter::new(client.shared.timeouts.rate);
         // A break in what is skipped is one more.
         if let Err(fault) = self.body.skip(part.before).await {
             return Box::pin(self.go_on(fault)).await;

@@ -4,7 +4,7 @@
 //! Source: RFC 9110 §14 (ranges).
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use http_client::Happened;
+use http_client::FailureClass;
 use oci::Digest;
 
 use crate::{Error, RepositoryClient, answer::Answer, error::fault::Fault};
@@ -76,7 +76,7 @@ fn may_be_due_to_range(error: &Error) -> bool {
     match error.fault() {
         Fault::WrongPart { .. } | Fault::OtherLength { .. } => true,
         Fault::Status { status, .. } => {
-            let is_refusal = error.fault().happened() == Happened::Settled;
+            let is_refusal = error.fault().failure_class() == FailureClass::Settled;
             is_refusal && !matches!(status.as_u16(), 401 | 403 | 404 | 410)
         }
         _ => false,

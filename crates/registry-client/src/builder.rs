@@ -11,8 +11,8 @@ use std::{
 use credentials::Credentials;
 use http::HeaderValue;
 use http_client::{
-    Chance, LEAST_RATE, LeastRate, Patience, PemError, Pool, PoolSettings, Protocols, Proxies,
-    RATE_WINDOW, Retries, TlsSettings, native_roots,
+    Chance, LEAST_RATE, LeastRate, PemError, Pool, PoolSettings, Protocols, Proxies, RATE_WINDOW,
+    RequestTimeouts, Retries, TlsSettings, native_roots,
 };
 use oci::Host;
 
@@ -203,7 +203,7 @@ impl ClientBuilder {
     pub(crate) fn build_over(self, pool: Pool) -> Client {
         let pool = Arc::new(pool);
         self.credentials.connect_by(&pool);
-        let patience = Patience {
+        let timeouts = RequestTimeouts {
             answer: self.request_timeout,
             piece: self.idle_timeout,
             commit: self.request_timeout * COMMIT_FACTOR,
@@ -213,7 +213,7 @@ impl ClientBuilder {
         let authorizer = Arc::new(Authorizer::new(self.credentials));
         let shared = Arc::new(Shared {
             pool,
-            patience,
+            timeouts,
             user_agent: visible(&self.user_agent),
             forwarded_for: forwarded_for.as_deref().map(visible),
             retries: self.retries,

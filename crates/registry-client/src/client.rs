@@ -9,7 +9,9 @@ use std::{
 
 use credentials::Credentials;
 use http::{HeaderValue, Method};
-use http_client::{Authority, Chance, Patience, Pool, Protocol, Protocols, RedactedUrl, Retries};
+use http_client::{
+    Authority, Chance, Pool, Protocol, Protocols, RedactedUrl, RequestTimeouts, Retries,
+};
 use oci::Host;
 use url::Url;
 
@@ -36,7 +38,7 @@ pub struct Client {
 /// What clients share whoever they are.
 pub(crate) struct Shared {
     pub(crate) pool: Arc<Pool>,
-    pub(crate) patience: Patience,
+    pub(crate) timeouts: RequestTimeouts,
     pub(crate) user_agent: HeaderValue,
     pub(crate) forwarded_for: Option<HeaderValue>,
     pub(crate) retries: Retries,

@@ -180,7 +180,7 @@ impl Client {
         let turn = broker.turn(authority, Verb::of(&asked.method)).await;
         let length = request.content.length();
         self.pace(&mut request.content, authority).await;
-        let (body, progress) = request.content.start(self.shared.patience);
+        let (body, progress) = request.content.start(self.shared.timeouts);
         let mut outgoing = http::Request::new(body);
         *outgoing.method_mut() = asked.method.clone();
         *outgoing.uri_mut() = uri;
@@ -274,7 +274,7 @@ impl Client {
         let answer = Answer::new(self, asked, reply);
         let length = unsatisfied_length(&answer.headers);
         let read = answer.body.collect(MAX_REFUSAL_BYTES);
-        let body = match timeout(self.shared.patience.answer, read).await {
+        let body = match timeout(self.shared.timeouts.answer, read).await {
             Ok(Ok(bytes)) => read_reasons(&bytes, &secrets),
             Ok(Err(_)) | Err(_) => ErrorBody::default(),
         };

@@ -12,7 +12,7 @@ use std::{
 
 use http::{HeaderMap, header};
 
-use crate::Happened;
+use crate::FailureClass;
 
 /// Tries of one request: with the waits below four seconds on the average, and eight at most, which
 /// outlasts a balancer that changes over.
@@ -96,31 +96,31 @@ impl Retries {
         self
     }
 
-    /// What is to be done after `happened`; `chance` is a number from 0 to 1.
-    pub fn next(&self, happened: Happened, replay: Replay, so_far: SoFar, chance: f64) -> Next {
-        let again = match happened {
-            Happened::Settled => false,
-            Happened::NotProcessed => replay != Replay::Never && so_far.resends < MAX_RESENDS,
-            Happened::PushBack { .. } | Happened::NoConnection => {
+    /// What is to be done after a failure of this `class`; `chance` is a number from 0 to 1.
+    pub fn next(&self, class: FailureClass, replay: Replay, so_far: SoFar, chance: f64) -> Next {
+        let again = match class {
+            FailureClass::Settled => false,
+            FailureClass::NotProcessed => replay != Replay::Never && so_far.resends < MAX_RESENDS,
+            FailureClass::Throttled { .. } | FailureClass::NoConnection => {
                 !matches!(replay, Replay::Once | Replay::Never)
             }
-            Happened::Broken => matches!(replay, Replay::Always | Replay::UnlessAnswered),
-            Happened::Failure { .. } => matches!(replay, Replay::Always | Replay::UnlessDone),
+            FailureClass::Broken => matches!(replay, Replay::Always | Replay::UnlessAnswered),
+            FailureClass::Failure { .. } => matches!(replay, Replay::Always | Replay::UnlessDone),
         };
-        match happened {
-            Happened::PushBack { retry_after } if again => {
+        match class {
+            FailureClass::Throttled { retry_after } if again => {
                 let wait = self.push_back_wait(retry_after, so_far.push_backs, chance);
                 let ends = so_far.pushed_back_for.saturating_add(wait);
-                // Not `>`: without any patience even a wait of nothing is too long.
+                // Not `>`: without any time for it even a wait of nothing is too long.
                 if ends >= self.push_back { Next::Answer } else { Next::PushedBack { wait } }
             }
             // Without any retries each request is sent once.
-            Happened::NotProcessed if again && self.tries > 1 => {
+            FailureClass::NotProcessed if again && self.tries > 1 => {
                 let wait = if so_far.resends == 0 { Duration::ZERO } else { self.base };
                 Next::Resend { wait: wait.mul_f64(chance) }
             }
             _ if !again || so_far.tries.saturating_add(1) >= self.tries => Next::Answer,
-            Happened::Failure { retry_after } => {
+            FailureClass::Failure { retry_after } => {
                 let asked = self.obeyed(retry_after).map(|after| spread(after, chance));
                 let own = self.doubled(so_far.tries).mul_f64(chance);
                 Next::Again { wait: asked.map_or(own, |asked| own.max(asked)) }

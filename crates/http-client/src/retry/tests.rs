@@ -15,13 +15,16 @@ fn headers(retry_after: Option<&str>) -> HeaderMap {
     headers
 }
 
-fn answer(status: u16, retry_after: Option<&str>) -> Happened {
+fn answer(status: u16, retry_after: Option<&str>) -> FailureClass {
     let status = StatusCode::from_u16(status).expect("a status");
-    Happened::of_status(status, super::retry_after(&headers(retry_after), SystemTime::UNIX_EPOCH))
+    FailureClass::of_status(
+        status,
+        super::retry_after(&headers(retry_after), SystemTime::UNIX_EPOCH),
+    )
 }
 
-fn next(happened: Happened, replay: Replay) -> &'static str {
-    match Retries::default().next(happened, replay, SoFar::default(), 0.5) {
+fn next(class: FailureClass, replay: Replay) -> &'static str {
+    match Retries::default().next(class, replay, SoFar::default(), 0.5) {
         Next::Answer => "answer",
         Next::Again { .. } => "again",
         Next::PushedBack { .. } => "pushed back",
@@ -79,10 +82,10 @@ fn a_status_is_asked_again_by_kind() {
         (&[400, 404, 501], Some("1"), "answer"),
     ] {
         for &status in statuses {
-            let happened = answer(status, retry_after);
-            assert_eq!(next(happened, Replay::Always), becomes, "{status} {retry_after:?}");
-            assert_eq!(next(happened, Replay::UnlessDone), becomes, "{status}: it was not done");
-            assert_eq!(next(happened, Replay::Never), "answer", "{status}: it cannot be sent");
+            let class = answer(status, retry_after);
+            assert_eq!(next(class, Replay::Always), becomes, "{status} {retry_after:?}");
+            assert_eq!(next(class, Replay::UnlessDone), becomes, "{status}: it was not done");
+            assert_eq!(next(class, Replay::Never), "answer", "{status}: it cannot be sent");
         }
     }
 }
@@ -112,17 +115,17 @@ fn a_fault_is_asked_again_by_kind() {
             ("answer", "answer"),
         ),
     ] {
-        let happened = Happened::of_transport(&fault);
-        assert_eq!(next(happened, Replay::Always), always, "{fault}");
-        assert_eq!(next(happened, Replay::UnlessDone), unless_done, "{fault}");
-        assert_eq!(next(happened, Replay::Never), "answer", "{fault}");
+        let class = FailureClass::of_transport(&fault);
+        assert_eq!(next(class, Replay::Always), always, "{fault}");
+        assert_eq!(next(class, Replay::UnlessDone), unless_done, "{fault}");
+        assert_eq!(next(class, Replay::Never), "answer", "{fault}");
     }
 }
 
 #[test]
 fn what_was_not_processed_is_sent_again_up_to_a_bound_and_not_from_a_spent_stream() {
     let reason = crate::Unprocessed::StreamRefused;
-    let happened = Happened::of_transport(&TransportError::NotProcessed { reason });
+    let class = FailureClass::of_transport(&TransportError::NotProcessed { reason });
     for (replay, becomes) in [
         (Replay::Always, "resend"),
         (Replay::UnlessDone, "resend"),
@@ -131,17 +134,17 @@ fn what_was_not_processed_is_sent_again_up_to_a_bound_and_not_from_a_spent_strea
         (Replay::Once, "resend"),
         (Replay::Never, "answer"),
     ] {
-        assert_eq!(next(happened, replay), becomes, "{replay:?}");
+        assert_eq!(next(class, replay), becomes, "{replay:?}");
     }
-    assert_eq!(next(Happened::NoConnection, Replay::Once), "answer");
+    assert_eq!(next(FailureClass::NoConnection, Replay::Once), "answer");
     let (mut so_far, mut resends) = (SoFar::default(), 0);
     let retries = Retries::default();
-    while let next @ Next::Resend { .. } = retries.next(happened, Replay::Always, so_far, 0.5) {
+    while let next @ Next::Resend { .. } = retries.next(class, Replay::Always, so_far, 0.5) {
         so_far.count(next);
         resends += 1;
     }
     assert_eq!((resends, so_far.tries), (200, 0));
-    let none = Retries::none().next(happened, Replay::Always, SoFar::default(), 0.5);
+    let none = Retries::none().next(class, Replay::Always, SoFar::default(), 0.5);
     assert_eq!(none, Next::Answer);
 }
 
@@ -150,7 +153,7 @@ fn waits_double_up_to_the_cap_and_eight_tries_are_all() {
     let retries = Retries::default().tries(99);
     let wait = |tries, chance| {
         let so_far = SoFar { tries, ..SoFar::default() };
-        match retries.next(Happened::Broken, Replay::Always, so_far, chance) {
+        match retries.next(FailureClass::Broken, Replay::Always, so_far, chance) {
             Next::Again { wait } => wait.as_millis(),
             other => panic!("{other:?}"),
         }
@@ -168,7 +171,7 @@ fn waits_double_up_to_the_cap_and_eight_tries_are_all() {
         let mut so_far = SoFar::default();
         let mut asked = 1;
         while let next @ Next::Again { .. } =
-            retries.next(Happened::NoConnection, Replay::Always, so_far, 0.5)
+            retries.next(FailureClass::NoConnection, Replay::Always, so_far, 0.5)
         {
             so_far.count(next);
             asked += 1;

@@ -6,7 +6,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use credentials::CredentialError;
 use http::StatusCode;
-use http_client::{ForeignText, Happened, RedactedUrl, TransportError};
+use http_client::{FailureClass, ForeignText, RedactedUrl, TransportError};
 use oci::{Digest, ErrorBody, ManifestError};
 
 use crate::{
@@ -215,14 +215,16 @@ impl Fault {
     }
 
     /// What became of the request, as far as sending it again depends on it.
-    pub(crate) fn happened(&self) -> Happened {
+    pub(crate) fn failure_class(&self) -> FailureClass {
         match self {
             Self::Status { status, retry_after, body, .. } if tells_throttled(*status, body) => {
-                Happened::PushBack { retry_after: *retry_after }
+                FailureClass::Throttled { retry_after: *retry_after }
             }
-            Self::Status { status, retry_after, .. } => Happened::of_status(*status, *retry_after),
-            Self::Transport(cause) => Happened::of_transport(cause),
-            _ => Happened::Settled,
+            Self::Status { status, retry_after, .. } => {
+                FailureClass::of_status(*status, *retry_after)
+            }
+            Self::Transport(cause) => FailureClass::of_transport(cause),
+            _ => FailureClass::Settled,
         }
     }
 

@@ -9,7 +9,7 @@ pub(crate) mod pointer;
 use std::{error::Error as StdError, fmt};
 
 use http::{Method, StatusCode};
-use http_client::{Happened, RedactedUrl, TransportError, is_throttled};
+use http_client::{FailureClass, RedactedUrl, TransportError, is_throttled};
 use oci::ErrorCode;
 
 use self::login::Login;
@@ -199,7 +199,7 @@ impl Error {
         match &self.decisive().fault {
             Fault::LostRace { .. } | Fault::StaleTag => true,
             Fault::Token { cause } => cause.is_transient(),
-            fault => fault.happened() != Happened::Settled,
+            fault => fault.failure_class() != FailureClass::Settled,
         }
     }
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use http_client::{Chance, Happened, Next, Replay, Retries, SoFar};
+use http_client::{Chance, FailureClass, Next, Replay, Retries, SoFar};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Broker, Quota, Response, Verb};
@@ -30,7 +30,7 @@ enum Refuses {
     /// What its bucket of a second's requests has no token for.
     Excess { retry_after: Option<Duration> },
     /// So many of a hundred, by 429 or by 503.
-    AtRandom { percent: u32, with: Happened },
+    AtRandom { percent: u32, with: FailureClass },
 }
 
 struct Server {
@@ -70,12 +70,12 @@ impl Server {
         *pauses = (pauses.0 + u32::from(pauses.1 < now), now + pause);
     }
 
-    async fn ask(&self) -> Option<Happened> {
+    async fn ask(&self) -> Option<FailureClass> {
         sleep(self.latency / 2).await;
         let now = Instant::now();
         let refused = match self.refuses {
             Refuses::Excess { retry_after } => {
-                (!self.has_token(now)).then_some(Happened::PushBack { retry_after })
+                (!self.has_token(now)).then_some(FailureClass::Throttled { retry_after })
             }
             Refuses::AtRandom { percent, with } => {
                 (self.chance.next() * 100.0 < f64::from(percent)).then_some(with)
@@ -83,7 +83,7 @@ impl Server {
         };
         let list = if refused.is_none() { &self.taken } else { &self.refused };
         list.lock().expect("a lock").push(now.duration_since(self.begin).as_secs_f64());
-        if let Some(Happened::PushBack { retry_after: Some(pause) }) = refused {
+        if let Some(FailureClass::Throttled { retry_after: Some(pause) }) = refused {
             self.note_pause(now, pause);
         }
         sleep(self.latency / 2).await;
@@ -100,18 +100,18 @@ async fn request(broker: &Broker, server: &Server, chance: &Chance, verb: Verb) 
     loop {
         let place = broker.place(HOST).await;
         let sent = broker.turn(HOST, verb).await;
-        let happened = server.ask().await;
+        let class = server.ask().await;
         drop(place);
-        let said = match happened {
-            Some(Happened::PushBack { retry_after }) => {
+        let said = match class {
+            Some(FailureClass::Throttled { retry_after }) => {
                 Response::Throttled { retry_after: retries.obeyed(retry_after) }
             }
             _ => Response::Accepted,
         };
         broker.received(HOST, verb, sent, said);
-        let Some(happened) = happened else { return };
+        let Some(class) = class else { return };
         so_far.pushed_back_for = pushed_back.get_or_insert_with(Instant::now).elapsed();
-        let next = retries.next(happened, Replay::Always, so_far, chance.next());
+        let next = retries.next(class, Replay::Always, so_far, chance.next());
         let wait = match next {
             Next::PushedBack { wait } => wait,
             Next::Again { wait } if broker.may_retry(HOST) => wait,
@@ -196,8 +196,8 @@ async fn a_storm_is_weathered() {
 async fn random_refusals_do_not_collapse_the_rate() {
     let run =
         |percent, with| storm(Quota::default(), Refuses::AtRandom { percent, with }, &[Verb::Read]);
-    let throttled = Happened::PushBack { retry_after: None };
-    let unavailable = Happened::Failure { retry_after: None };
+    let throttled = FailureClass::Throttled { retry_after: None };
+    let unavailable = FailureClass::Failure { retry_after: None };
     let undisturbed = run(0, throttled).await.in_all;
     for with in [throttled, unavailable] {
         for percent in [1, 3, 10] {
@@ -221,7 +221,7 @@ async fn random_refusals_with_a_retry_after_cost_no_more_than_their_pauses() {
     ] {
         let quota = Quota { requests_at_once, ..Quota::default() };
         let run = |percent, seconds| {
-            let with = Happened::PushBack { retry_after: Some(Duration::from_secs(seconds)) };
+            let with = FailureClass::Throttled { retry_after: Some(Duration::from_secs(seconds)) };
             storm(quota.clone(), Refuses::AtRandom { percent, with }, verbs)
         };
         let undisturbed = run(0, 1).await.in_all;
@@ -270,10 +270,10 @@ async fn promotion(
 
 #[tokio::test(start_paused = true)]
 async fn no_promotion_behind_random_refusals_takes_longer_than_the_mark() {
-    let throttled = |seconds: u32| Happened::PushBack {
+    let throttled = |seconds: u32| FailureClass::Throttled {
         retry_after: (seconds > 0).then(|| Duration::from_secs(seconds.into())),
     };
-    let unavailable = Happened::Failure { retry_after: None };
+    let unavailable = FailureClass::Failure { retry_after: None };
     // With few requests at once, nothing but later pauses shows that the first one had nothing to do with the rate.
     for (link, at_a_pause) in [((64, LATENCY), 1.0), ((3, LATENCY / 15), 1.5)] {
         let run = |percent, with, seed| promotion(Refuses::AtRandom { percent, with }, link, seed);

@@ -8,10 +8,10 @@ use crate::TransportError;
 
 /// What became of a request, as far as asking again depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Happened {
+pub enum FailureClass {
     /// The host says that it cannot take the request now, and perhaps for how long: 429, the code
     /// `TOOMANYREQUESTS`, or 403 or 503 with `Retry-After`.
-    PushBack {
+    Throttled {
         /// How long, if it says so.
         retry_after: Option<Duration>,
     },
@@ -30,12 +30,12 @@ pub enum Happened {
     Settled,
 }
 
-impl Happened {
+impl FailureClass {
     /// What an answer is that was no success.
     pub fn of_status(status: StatusCode, retry_after: Option<Duration>) -> Self {
         match status.as_u16() {
-            _ if is_throttled(status, retry_after) => Self::PushBack { retry_after },
-            503 if retry_after.is_some() => Self::PushBack { retry_after },
+            _ if is_throttled(status, retry_after) => Self::Throttled { retry_after },
+            503 if retry_after.is_some() => Self::Throttled { retry_after },
             // 499 and 520 to 524 are those of nginx and of Cloudflare for what is behind them.
             408 | 499 | 500 | 502 | 503 | 504 | 520..=524 => Self::Failure { retry_after },
             _ => Self::Settled,
