@@ -6,6 +6,7 @@
 mod cycles;
 mod dependencies;
 mod docs;
+mod error_texts;
 mod layers;
 mod metadata;
 mod modules;
@@ -25,8 +26,8 @@ use anyhow::bail;
 const CHORES: &str = "\
 Chores:
   cargo xtask tidy    checks the house rules that no compiler checks: who imports whom, cycles of imports,
-                      headers and sizes of files, unfinished marks, paths of one machine, pages that nothing
-                      links to, reasons of dependencies; lists every offence
+                      headers and sizes of files, errors that repeat their source, unfinished marks, paths of one
+                      machine, pages that nothing links to, reasons of dependencies; lists every offence
 ";
 
 fn main() -> ExitCode {

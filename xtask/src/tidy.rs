@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, ensure};
 
 use crate::{
-    cycles, dependencies, docs, layers,
+    cycles, dependencies, docs, error_texts, layers,
     metadata::Metadata,
     offence::{Files, Offence},
     paths, source,
@@ -49,6 +49,7 @@ fn check(metadata: &Metadata, files: &Files) -> anyhow::Result<Vec<Offence>> {
         .chain(cycles::check(metadata, files)?)
         .chain(dependencies::check(metadata, files))
         .chain(docs::check(files))
+        .chain(error_texts::check(files)?)
         .chain(files.iter().flat_map(|(file, text)| paths::check(file, text)))
         .chain(sources.flat_map(|(file, text)| source::check(file, text)))
         .collect();

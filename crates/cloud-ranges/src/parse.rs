@@ -65,21 +65,21 @@ pub enum ParseError {
     #[error(
         "it is not a list of address ranges in the format `{format}`: {}; \
          fetch the list again, or name the format that it has",
-        brief(source)
+        brief(cause)
     )]
     Json {
         /// What it was taken for.
         format: Format,
         /// What is wrong and where.
-        source: serde_json::Error,
+        cause: serde_json::Error,
     },
     /// The line of a `cidr` list does not begin with a prefix.
-    #[error("line {line}: {source}; correct the line, or put `#` before it")]
+    #[error("line {line}: {cause}; correct the line, or put `#` before it")]
     NotAPrefix {
         /// Counted from 1.
         line: usize,
         /// The value found.
-        source: NetError,
+        cause: NetError,
     },
     /// The line of a `cidr` list goes on behind the region.
     #[error(
@@ -115,7 +115,7 @@ pub struct NetError(String);
 /// When any part of the list cannot be read, or when it lists nothing: half a list would silently
 /// make strangers of the clients in the other half.
 pub fn parse(format: Format, cloud: &str, bytes: &[u8]) -> Result<Vec<Prefix>, ParseError> {
-    let json = |source| ParseError::Json { format, source };
+    let json = |cause| ParseError::Json { format, cause };
     let listed = match format {
         Format::Aws => aws(bytes).map_err(json)?,
         Format::Gcp => gcp(bytes).map_err(json)?,
@@ -178,7 +178,7 @@ fn cidr(bytes: &[u8]) -> Result<Vec<Listed>, ParseError> {
         let text = str::from_utf8(bytes).map_err(|source| ParseError::NotText { line, source })?;
         let mut words = text.split('#').next().unwrap_or_default().split_whitespace();
         let Some(first) = words.next() else { continue };
-        let net = parse_net(first).map_err(|source| ParseError::NotAPrefix { line, source })?;
+        let net = parse_net(first).map_err(|cause| ParseError::NotAPrefix { line, cause })?;
         let region = words.next().unwrap_or(Location::GLOBAL).to_owned();
         if let Some(rest) = words.next() {
             return Err(ParseError::TooMuch { line, rest: quoted(rest) });

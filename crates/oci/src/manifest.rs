@@ -88,7 +88,7 @@ pub enum Manifest {
 pub enum ManifestError {
     /// Not JSON, or a required field is missing or malformed.
     #[error("it is not a well-formed manifest: {0}")]
-    Json(#[from] serde_json::Error),
+    Json(serde_json::Error),
     /// Docker schema 1.
     #[error(
         "it is a Docker schema 1 manifest, which cannot be verified; rebuild the image, or convert it to schema 2"
@@ -138,7 +138,7 @@ impl Manifest {
     /// When the bytes are not JSON, not a manifest of a kind that we read, or may be taken for one kind
     /// as well as for another: they contradict `served_as`, or have the members of both kinds.
     pub fn parse(served_as: &str, content: &[u8]) -> Result<Self, ManifestError> {
-        let probe: Probe = serde_json::from_slice(content)?;
+        let probe: Probe = serde_json::from_slice(content).map_err(ManifestError::Json)?;
         let served = media_type::essence(served_as);
         let own = probe.media_type.as_deref().filter(|own| !own.is_empty());
         match probe.schema_version {
@@ -185,11 +185,11 @@ impl Manifest {
     }
 
     fn image(content: &[u8]) -> Result<Self, ManifestError> {
-        Ok(Self::Image(serde_json::from_slice(content)?))
+        Ok(Self::Image(serde_json::from_slice(content).map_err(ManifestError::Json)?))
     }
 
     fn index(content: &[u8]) -> Result<Self, ManifestError> {
-        Ok(Self::Index(serde_json::from_slice(content)?))
+        Ok(Self::Index(serde_json::from_slice(content).map_err(ManifestError::Json)?))
     }
 
     /// The manifests that this one lists: none for an image.

@@ -56,7 +56,7 @@ pub enum RegistryPrefixError {
     Host(#[from] HostError),
     /// What is behind it.
     #[error("the path of the registry: {0}")]
-    Path(#[from] RepositoryError),
+    Path(RepositoryError),
 }
 
 impl FromStr for RegistryPrefix {
@@ -73,7 +73,7 @@ impl FromStr for RegistryPrefix {
             return Err(RegistryPrefixError::NoHost);
         }
         let (host, path) = match text.split_once('/') {
-            Some((host, path)) => (host, Some(path.parse()?)),
+            Some((host, path)) => (host, Some(path.parse().map_err(RegistryPrefixError::Path)?)),
             None => (text, None),
         };
         Ok(Self { host: host.parse()?, path })

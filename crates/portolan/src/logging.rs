@@ -2,7 +2,6 @@
 
 use std::io::{self, IsTerminal as _};
 
-use anyhow::Context as _;
 use tracing_subscriber::EnvFilter;
 
 use crate::printer::Screen;
@@ -12,8 +11,11 @@ use crate::printer::Screen;
 /// # Errors
 /// When the filter is not one.
 pub(crate) fn start(filter: &str, screen: Screen) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(filter).with_context(|| {
-        format!("the log filter `{filter}` is not valid: try `info` or `warn,redirector=debug`")
+    // The library's error repeats its own cause, so only its text is kept.
+    let filter = EnvFilter::try_new(filter).map_err(|error| {
+        anyhow::anyhow!(
+            "the log filter `{filter}` is not valid: {error}; try `info` or `warn,redirector=debug`"
+        )
     })?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(screen);
     if io::stderr().is_terminal() {

@@ -60,15 +60,9 @@ fn runtime() -> io::Result<Runtime> {
     builder.enable_all().build()
 }
 
-/// The error and its causes, but for those that it has named itself.
+/// The error and its causes, each once: an error's text says its own level only.
 fn in_words(error: &anyhow::Error) -> String {
-    error.chain().map(ToString::to_string).fold(String::new(), |said, cause| {
-        match (said.is_empty(), said.contains(&cause)) {
-            (true, _) => cause,
-            (false, true) => said,
-            (false, false) => format!("{said}: {cause}"),
-        }
-    })
+    error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// A reader that has seen enough, such as `head`, is no error.

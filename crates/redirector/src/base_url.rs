@@ -34,7 +34,7 @@ impl BaseUrl {
 pub enum BaseUrlError {
     /// It cannot be read.
     #[error("not a URL: {0}; write `https://host`")]
-    Syntax(#[from] url::ParseError),
+    Syntax(url::ParseError),
     /// Neither http nor https, or there is no host.
     #[error("write `https://host` or `http://host`")]
     NotHttp,
@@ -50,7 +50,7 @@ impl FromStr for BaseUrl {
     type Err = BaseUrlError;
 
     fn from_str(text: &str) -> Result<Self, BaseUrlError> {
-        let url = Url::parse(text)?;
+        let url = Url::parse(text).map_err(BaseUrlError::Syntax)?;
         if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
             return Err(BaseUrlError::NotHttp);
         }

@@ -11,7 +11,7 @@ use rustls::CertificateError;
 pub(crate) enum Failure {
     /// The request could not be made.
     #[error("invalid request: {0}")]
-    Request(#[from] http::Error),
+    Request(http::Error),
     /// No response.
     #[error("{}", transport(.0))]
     Transport(#[from] TransportError),

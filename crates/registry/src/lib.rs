@@ -163,7 +163,8 @@ impl Registry {
     pub async fn respond(&self, request: Request<Body>) -> Response {
         let registry = self.clone();
         let work = tokio::spawn(async move { registry.carry_out(request).await });
-        work.await.unwrap_or_else(|error| Refusal::from(StorageError::from(error)).into_response())
+        work.await
+            .unwrap_or_else(|error| Refusal::from(StorageError::Interrupted(error)).into_response())
     }
 
     async fn carry_out(&self, request: Request<Body>) -> Response {

@@ -186,12 +186,12 @@ async fn understand(
 ) -> Result<(Manifest, Digest, StoredManifest), Refusal> {
     let served_as = served_as.to_owned();
     let work = move || {
-        let manifest = Manifest::parse(&served_as, &bytes)?;
+        let manifest = Manifest::parse(&served_as, &bytes).map_err(Refusal::Manifest)?;
         let digest = digest_as_asked(&reference, &bytes)?;
         let media_type = own_type(&manifest, &served_as);
         Ok((manifest, digest, StoredManifest { media_type, bytes }))
     };
-    tokio::task::spawn_blocking(work).await.map_err(StorageError::from)?
+    tokio::task::spawn_blocking(work).await.map_err(StorageError::Interrupted)?
 }
 
 fn digest_as_asked(reference: &Reference, bytes: &[u8]) -> Result<Digest, Refusal> {

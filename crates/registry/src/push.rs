@@ -177,7 +177,7 @@ async fn take_chunk(
         Err(other) => return Err(other),
     };
     let back = move || held.as_mut().map_or(Ok(()), |session| session.go_back(mark));
-    tokio::task::spawn_blocking(back).await.map_err(StorageError::from)??;
+    tokio::task::spawn_blocking(back).await.map_err(StorageError::Interrupted)??;
     Err(refusal)
 }
 
@@ -226,7 +226,7 @@ fn take(mut held: Held, batch: Vec<u8>) -> Taking {
         let taken = session.and_then(|session| session.take(&batch));
         (held, taken)
     });
-    Box::pin(async { Ok(work.await?) })
+    Box::pin(async { Ok(work.await.map_err(StorageError::Interrupted)?) })
 }
 
 /// Reads as much as is worth writing at once. Whether there may be more.

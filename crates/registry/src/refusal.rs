@@ -103,7 +103,7 @@ pub(crate) enum Refusal {
     #[error("the digest of the content is {0}, which is not the one named; nothing was kept")]
     DigestMismatch(Digest),
     #[error("the manifest was refused: {0}")]
-    Manifest(#[from] ManifestError),
+    Manifest(ManifestError),
     #[error("push these to repository `{0}` first: {digests}", digests = list(.1))]
     ManifestBlobUnknown(Repository, Vec<Digest>),
     #[error("it is longer than {limit} bytes")]
@@ -117,7 +117,7 @@ pub(crate) enum Refusal {
     #[error("the blob has {size} bytes; the range lies outside")]
     RangeOutside { size: u64 },
     #[error("the request's body broke off: {0}")]
-    BodyBroken(#[source] axum::Error),
+    BodyBroken(axum::Error),
     #[error("the request's body was silent for {} s", limits::BODY_IDLE.as_secs())]
     BodySilent,
     /// The content is not what was pushed. To clients it is absent, so this is how an absent one is refused;

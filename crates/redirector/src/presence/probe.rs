@@ -17,7 +17,10 @@ const HTML: &str = "text/html";
 /// Probes for the blob at `url`.
 pub(super) async fn head(outbound: &Outbound, url: &str) -> Result<Presence, Failure> {
     let request = Request::builder().method(Method::HEAD).uri(url);
-    let request = request.header(header::USER_AGENT, USER_AGENT).body(Empty::new())?;
+    let request = request
+        .header(header::USER_AGENT, USER_AGENT)
+        .body(Empty::new())
+        .map_err(Failure::Request)?;
     let response = outbound.request(request).await?;
     match response.status() {
         StatusCode::OK if is_web_page(response.headers()) => Err(Failure::WebPage),

@@ -31,7 +31,7 @@ const MAX_BYTES: usize = 16 * 1024 * 1024;
 /// Why a list could not be had from one source, or its copy not kept.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReadError {
-    #[error("{0}")]
+    #[error(transparent)]
     File(#[from] io::Error),
     #[error("it has more than {} MiB", MAX_BYTES / 1024 / 1024)]
     TooLong,
@@ -40,11 +40,11 @@ pub(super) enum ReadError {
     #[error(transparent)]
     Fetch(#[from] Failure),
     #[error("the response ended early: {0}")]
-    Body(#[source] Box<dyn std::error::Error + Send + Sync>),
-    #[error("{0}")]
+    Body(Box<dyn std::error::Error + Send + Sync>),
+    #[error(transparent)]
     Parse(#[from] ParseError),
-    #[error("cannot save a copy as {}: {source}", path.display())]
-    Keep { path: PathBuf, source: io::Error },
+    #[error("cannot save a copy as {}: {cause}", path.display())]
+    Keep { path: PathBuf, cause: io::Error },
 }
 
 /// Reads lists.
@@ -87,7 +87,7 @@ impl Reader {
             return Err(ReadError::NoAuthorities);
         }
         let request = Request::get(url.as_str()).header(header::USER_AGENT, USER_AGENT);
-        let request = request.body(Empty::new()).map_err(Failure::from)?;
+        let request = request.body(Empty::new()).map_err(Failure::Request)?;
         let response = self.client.request(request).await.map_err(Failure::from)?;
         if response.status() != StatusCode::OK {
             return Err(Failure::Status(response.status()).into());
@@ -109,7 +109,7 @@ async fn file(path: &Path) -> Result<Vec<u8>, ReadError> {
 
 /// Writes aside and renames, so that a copy is whole or not there.
 async fn keep(path: &Path, bytes: &[u8]) -> Result<(), ReadError> {
-    let failed = |source| ReadError::Keep { path: path.to_owned(), source };
+    let failed = |cause| ReadError::Keep { path: path.to_owned(), cause };
     // Two fronts may share the directory.
     let aside = path.with_extension(format!("{}.new", std::process::id()));
     let written = write(path, &aside, bytes).await;

@@ -10,14 +10,14 @@ use std::{
 #[non_exhaustive]
 pub enum StorageError {
     /// The file system refused.
-    #[error("cannot {action} `{}`: {source}", path.display())]
+    #[error("cannot {action} `{}`: {cause}", path.display())]
     Io {
         /// What was attempted, as a verb.
         action: &'static str,
         /// Where.
         path: PathBuf,
         /// What the system says.
-        source: io::Error,
+        cause: io::Error,
     },
     /// Another registry uses the directory.
     #[error("`{}` is in use by another registry; end that one, or take another directory", .0.display())]
@@ -63,7 +63,7 @@ pub enum StorageError {
     Damaged(PathBuf),
     /// The process is ending.
     #[error("the work was cut short: {0}")]
-    Interrupted(#[from] tokio::task::JoinError),
+    Interrupted(tokio::task::JoinError),
 }
 
 impl StorageError {
@@ -90,7 +90,7 @@ impl StorageError {
     pub fn is_full(&self) -> bool {
         use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
         let kind = match self {
-            Self::Io { source, .. } => source.kind(),
+            Self::Io { cause, .. } => cause.kind(),
             _ => return false,
         };
         matches!(kind, StorageFull | QuotaExceeded | FileTooLarge)
@@ -106,7 +106,7 @@ pub(crate) fn readable<T>(found: Result<T, StorageError>) -> Result<Option<T>, S
 }
 
 pub(super) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StorageError {
-    move |source| StorageError::Io { action, path: path.to_owned(), source }
+    move |cause| StorageError::Io { action, path: path.to_owned(), cause }
 }
 
 /// None where there is no such file, or a file lies where a directory above it should.

@@ -91,7 +91,7 @@ impl Storage {
             backend.check()?;
             work(&*backend)
         };
-        tokio::task::spawn_blocking(work).await?
+        tokio::task::spawn_blocking(work).await.map_err(StorageError::Interrupted)?
     }
 
     /// The same while nobody else who asks for it does so in this repository.
