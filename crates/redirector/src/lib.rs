@@ -35,7 +35,7 @@ mod store_id;
 pub use base_url::{BaseUrl, BaseUrlError};
 pub use config::{
     Config, ConfigError, ConfigPositions, ConfigProblem, EnvironmentOverrides, Index,
-    PresenceSettings, RangesFrom, RangesSetting, Serves, StoreSetting, Upstream,
+    PresenceSettings, RangesFrom, RangesSetting, Serves, StoreSetting, Upstream, config_schema,
 };
 pub use explain::Explanation;
 pub use front::Front;

@@ -69,6 +69,9 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Registry(Registry),
     Demo(Demo),
+    /// JSON Schemas of Portolan's formats
+    #[command(subcommand)]
+    Schema(Schema),
     Completions(Completions),
 }
 
@@ -104,6 +107,18 @@ pub(crate) struct Demo {
     /// End after the pulls, with 0 only if everything that was claimed was checked
     #[arg(long)]
     pub exit: bool,
+}
+
+/// The formats that have a JSON Schema.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum Schema {
+    /// Print the JSON Schema of the configuration of `portolan serve`
+    ///
+    /// For editors and checks: a file that the schema rejects is not a valid configuration.
+    #[command(
+        after_help = "Examples:\n  portolan schema front > front.schema.json\n  portolan schema front | jq '.properties | keys'"
+    )]
+    Front,
 }
 
 /// How to install each script. The shells are those that clap knows.

@@ -10,6 +10,7 @@ mod promote_summary;
 mod registry_entrance;
 mod registry_reload;
 mod registry_serve;
+mod schema;
 mod serve;
 mod serve_reload;
 mod store_serve;
@@ -42,6 +43,7 @@ pub(crate) async fn run(arguments: Arguments, screen: Screen) -> anyhow::Result<
         Command::Store(Store::Serve(serve)) => store_serve::run(&serve).await,
         Command::Registry(Registry::Serve(serve)) => registry_serve::run(&serve).await,
         Command::Demo(demo) => demo::run(&demo, &printer).await,
+        Command::Schema(schema) => schema::run(&schema),
         Command::Completions(completions) => completions::run(&completions),
     }
 }

@@ -3,7 +3,7 @@
 use crate::harness::run;
 
 /// Every command that has options.
-const COMMANDS: [&[&str]; 8] = [
+const COMMANDS: [&[&str]; 9] = [
     &["promote"],
     &["mirror"],
     &["serve"],
@@ -11,6 +11,7 @@ const COMMANDS: [&[&str]; 8] = [
     &["store", "serve"],
     &["registry", "serve"],
     &["demo"],
+    &["schema", "front"],
     &["completions"],
 ];
 

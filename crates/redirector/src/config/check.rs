@@ -1,9 +1,9 @@
 //! From the file's shape to a [`Config`]: every value is parsed and every problem is kept, so that all are
 //! reported at once. Rules about more than one value are here too.
 
-use std::{collections::BTreeSet, fmt::Display, time::Duration};
+use std::collections::BTreeSet;
 
-use http_server::{ClientIpPolicy, Forwarded, parse_network};
+use http_server::{ClientIpPolicy, Forwarded};
 use serde_saphyr::{Location, Spanned};
 
 use super::{
@@ -11,17 +11,10 @@ use super::{
     StoreSetting, Upstream, default,
     document::{
         BoolOrText, ClientIpDocument, Document, PresenceDocument, RangesDocument, ServesDocument,
-        StoreDocument, Text, UpstreamDocument,
+        StoreDocument, UpstreamDocument,
     },
-    values,
+    field::{Field, IntegerField, Kind},
 };
-
-/// A longer chain of balancers is a typing error.
-const MAX_TRUSTED_HOPS: i64 = 16;
-/// Clients give up before they have waited this long for a redirect.
-const MAX_TIMEOUT: Duration = Duration::from_secs(60);
-/// Uses 4 to 12 GiB of memory; more is a typing error.
-const MAX_CAPACITY: i64 = 100_000_000;
 
 /// Reads `text`, which came from `file`.
 pub(super) fn read(file: &str, text: &str) -> Result<Config, ConfigError> {
@@ -66,26 +59,37 @@ impl Check<'_> {
         self.problems.push(problem);
     }
 
-    /// Reads one value by `parse`.
-    fn value<T, E: Display>(
-        &mut self,
-        field: &str,
-        text: &Text,
-        parse: impl FnOnce(&str) -> Result<T, E>,
-    ) -> Option<T> {
-        let refused = |error| self.problem(text.referenced, format!("`{field}`: {error}"));
-        parse(&text.value).map_err(refused).ok()
+    /// The value of a field.
+    fn value<K: Kind>(&mut self, name: &str, field: &Field<K>) -> Option<K::Value> {
+        match &field.value {
+            Ok(value) => Some(value.clone()),
+            Err(error) => {
+                self.problem(field.at, format!("`{name}`: {error}"));
+                None
+            }
+        }
     }
 
-    /// Reads one value that may be absent.
-    fn optional<T, E: Display>(
+    /// The value of a field that may be absent.
+    fn optional<K: Kind>(
         &mut self,
-        field: &str,
-        text: Option<&Text>,
-        default: T,
-        parse: impl FnOnce(&str) -> Result<T, E>,
-    ) -> Option<T> {
-        text.map_or(Some(default), |text| self.value(field, text, parse))
+        name: &str,
+        field: Option<&Field<K>>,
+        default: K::Value,
+    ) -> Option<K::Value> {
+        field.map_or(Some(default), |field| self.value(name, field))
+    }
+
+    /// The value of a field that may be absent and has no default.
+    fn nullable<K: Kind>(
+        &mut self,
+        name: &str,
+        field: Option<&Field<K>>,
+    ) -> Option<Option<K::Value>> {
+        match field {
+            None => Some(None),
+            Some(field) => self.value(name, field).map(Some),
+        }
     }
 
     /// Reads `true` or `false`; absent is `false`.
@@ -114,29 +118,27 @@ impl Check<'_> {
 
     fn config(&mut self, document: Document) -> Option<Config> {
         let Document { listen, admin, cache_dir, info_url, privacy_url, .. } = &document;
-        let listen = self.optional("listen", listen.as_ref(), default::LISTEN, values::address);
+        let listen = self.optional("listen", listen.as_ref(), default::LISTEN);
         let admin = match admin {
             None => Some(Some(default::ADMIN)),
             Some(None) => Some(None),
-            Some(Some(text)) => self.value("admin", text, values::address).map(Some),
+            Some(Some(text)) => self.value("admin", text).map(Some),
         };
         let cache_dir = match cache_dir {
             None => Some(Some(default::CACHE_DIR.into())),
             Some(None) => Some(None),
-            Some(Some(text)) => self.value("cache_dir", text, values::directory).map(Some),
+            Some(Some(text)) => self.value("cache_dir", text).map(Some),
         };
-        let page = |text: &str| values::page(text).map(Some);
-        let info_url = self.optional("info_url", info_url.as_ref(), None, page);
-        let privacy_url = self.optional("privacy_url", privacy_url.as_ref(), None, page);
+        let info_url = self.nullable("info_url", info_url.as_ref());
+        let privacy_url = self.nullable("privacy_url", privacy_url.as_ref());
         let upstream = self.upstream("upstream", &document.upstream);
         let canonical = match &document.canonical_upstream {
             Some(canonical) => self.upstream("canonical_upstream", canonical),
             None => upstream.clone(),
         };
         let client_ip = self.client_ip(&document.client_ip.unwrap_or_default());
-        let keep_upstream = self.list(&document.keep_upstream, |check, cloud| {
-            check.value("keep_upstream", cloud, values::cloud)
-        });
+        let keep_upstream =
+            self.list(&document.keep_upstream, |check, cloud| check.value("keep_upstream", cloud));
         let ranges = self.list(&document.ranges, Self::ranges);
         let stores = self.stores(&document.stores);
         let access_log = self.truth("access_log", document.access_log.as_ref());
@@ -160,58 +162,54 @@ impl Check<'_> {
     }
 
     fn upstream(&mut self, field: &str, document: &UpstreamDocument) -> Option<Upstream> {
-        let endpoint =
-            self.value(&format!("{field}.endpoint"), &document.endpoint, values::endpoint);
-        let parse = |text: &str| values::repository(text).map(Some);
-        let path = self.optional(&format!("{field}.path"), document.path.as_ref(), None, parse);
+        let endpoint = self.value(&format!("{field}.endpoint"), &document.endpoint);
+        let path = self.nullable(&format!("{field}.path"), document.path.as_ref());
         Some(Upstream { endpoint: endpoint?, path: path? })
     }
 
     fn client_ip(&mut self, document: &ClientIpDocument) -> Option<ClientIpPolicy> {
         let forwarded = document.forwarded.as_ref();
-        let forwarded =
-            self.optional("client_ip.forwarded", forwarded, Forwarded::default(), str::parse);
+        let forwarded = self.optional("client_ip.forwarded", forwarded, Forwarded::default());
         let trusted_hops = self.number(
             "client_ip.trusted_hops",
             document.trusted_hops.as_ref(),
             default::TRUSTED_HOPS,
-            0..=MAX_TRUSTED_HOPS,
         );
         let trusted_peers = self.list(&document.trusted_peers, |check, peer| {
-            check.value("client_ip.trusted_peers", peer, parse_network)
+            check.value("client_ip.trusted_peers", peer)
         });
         Some(ClientIpPolicy { forwarded: forwarded?, trusted_hops: trusted_hops?, trusted_peers })
     }
 
     fn ranges(&mut self, document: &RangesDocument) -> Option<RangesSetting> {
-        let cloud = self.value("ranges.cloud", &document.cloud, values::cloud);
-        let format = self.value("ranges.format", &document.format, values::format);
-        let from = self.value("ranges.from", &document.from, values::ranges_from);
+        let cloud = self.value("ranges.cloud", &document.cloud);
+        let format = self.value("ranges.format", &document.format);
+        let from = self.value("ranges.from", &document.from);
         Some(RangesSetting { cloud: cloud?, format: format?, from: from? })
     }
 
     fn stores(&mut self, documents: &[StoreDocument]) -> Vec<StoreSetting> {
         let mut names = BTreeSet::new();
         for StoreDocument { name, .. } in documents {
-            if !names.insert(name.value.as_str()) {
-                let twice = format!("`stores.name`: `{}` is the name of another store", name.value);
-                self.problem(name.referenced, twice);
+            if let Ok(text) = &name.value
+                && !names.insert(text)
+            {
+                let twice = format!("`stores.name`: `{text}` is the name of another store");
+                self.problem(name.at, twice);
             }
         }
         self.list(documents, Self::store)
     }
 
     fn store(&mut self, document: &StoreDocument) -> Option<StoreSetting> {
-        let name = self.value("stores.name", &document.name, values::store_name);
-        let url = self.value("stores.url", &document.url, values::base);
+        let name = self.value("stores.name", &document.name);
+        let url = self.value("stores.url", &document.url);
         let blob_prefix = self.optional(
             "stores.blob_prefix",
             document.blob_prefix.as_ref(),
             default::BLOB_PREFIX.to_owned(),
-            values::blob_prefix,
         );
-        let index =
-            self.optional("stores.index", document.index.as_ref(), Index::None, values::index);
+        let index = self.optional("stores.index", document.index.as_ref(), Index::None);
         if document.serves.value.is_empty() {
             let empty = "`stores.serves` is empty: no client would be sent to this store";
             self.problem(document.serves.referenced, empty);
@@ -228,7 +226,7 @@ impl Check<'_> {
 
     fn serves(&mut self, document: &ServesDocument) -> Option<Serves> {
         if let Some(regions) = &document.regions {
-            if document.cloud.value == Serves::ALL_CLIENTS {
+            if document.cloud.value.as_deref() == Ok(Serves::ALL_CLIENTS) {
                 let message =
                     "`stores.serves`: `*` is every client and takes no regions; remove `regions`";
                 self.problem(regions.referenced, message);
@@ -238,46 +236,20 @@ impl Check<'_> {
                 self.problem(regions.referenced, empty);
             }
         }
-        let cloud = self.value("stores.serves.cloud", &document.cloud, |text| match text {
-            Serves::ALL_CLIENTS => Ok(text.to_owned()),
-            cloud => values::cloud(cloud),
-        })?;
+        let cloud = self.value("stores.serves.cloud", &document.cloud)?;
         let regions = document.regions.as_ref().map(|regions| regions.value.clone());
         Some(Serves { cloud, regions: regions.unwrap_or_default() })
     }
 
     fn presence(&mut self, document: &PresenceDocument) -> Option<PresenceSettings> {
-        let timeout = self.optional(
-            "presence.timeout",
-            document.timeout.as_ref(),
-            default::TIMEOUT,
-            |text| match values::duration(text) {
-                Ok(timeout) if timeout.is_zero() || timeout > MAX_TIMEOUT => {
-                    Err(format!("`{text}` must be more than 0s and at most 60s"))
-                }
-                other => other,
-            },
-        );
+        let timeout =
+            self.optional("presence.timeout", document.timeout.as_ref(), default::TIMEOUT);
         let positive = document.positive_ttl.as_ref();
         let negative = document.negative_ttl.as_ref();
-        let positive_ttl = self.optional(
-            "presence.positive_ttl",
-            positive,
-            default::POSITIVE_TTL,
-            values::duration,
-        );
-        let negative_ttl = self.optional(
-            "presence.negative_ttl",
-            negative,
-            default::NEGATIVE_TTL,
-            values::duration,
-        );
-        let capacity = self.number(
-            "presence.capacity",
-            document.capacity.as_ref(),
-            default::CAPACITY,
-            1..=MAX_CAPACITY,
-        );
+        let positive_ttl = self.optional("presence.positive_ttl", positive, default::POSITIVE_TTL);
+        let negative_ttl = self.optional("presence.negative_ttl", negative, default::NEGATIVE_TTL);
+        let capacity =
+            self.number("presence.capacity", document.capacity.as_ref(), default::CAPACITY);
         Some(PresenceSettings {
             timeout: timeout?,
             positive_ttl: positive_ttl?,
@@ -286,19 +258,17 @@ impl Check<'_> {
         })
     }
 
-    fn number(
+    fn number<const MIN: i64, const MAX: i64>(
         &mut self,
-        field: &str,
-        value: Option<&Spanned<i64>>,
+        name: &str,
+        field: Option<&IntegerField<MIN, MAX>>,
         default: usize,
-        allowed: std::ops::RangeInclusive<i64>,
     ) -> Option<usize> {
-        let Some(number) = value else { return Some(default) };
-        if allowed.contains(&number.value) {
+        let Some(IntegerField(number)) = field else { return Some(default) };
+        if (MIN..=MAX).contains(&number.value) {
             return usize::try_from(number.value).ok();
         }
-        let (least, most) = allowed.into_inner();
-        let message = format!("`{field}`: {} is out of range; use {least}–{most}", number.value);
+        let message = format!("`{name}`: {} is out of range; use {MIN}–{MAX}", number.value);
         self.problem(number.referenced, message);
         None
     }

@@ -6,7 +6,9 @@ mod check;
 mod document;
 mod environment;
 mod error;
+mod field;
 mod positions;
+mod schema;
 mod values;
 
 use std::{
@@ -28,6 +30,7 @@ pub use environment::EnvironmentOverrides;
 pub use error::{ConfigError, ConfigProblem};
 pub use positions::ConfigPositions;
 pub(crate) use positions::Position;
+pub use schema::config_schema;
 
 /// What `portolan serve` runs on without a configuration file; also an example to start from.
 const BUILT_IN: &str = include_str!("../../../../examples/registry.k8s.io.yaml");

@@ -1,6 +1,10 @@
 //! Where the values of a configuration file are, for findings about values that are valid.
 
-use super::{Config, check, document::Document};
+use super::{
+    Config, check,
+    document::Document,
+    field::{Field, Kind},
+};
 
 /// Line and column, from 1.
 pub(crate) type Position = Option<(u64, u64)>;
@@ -20,6 +24,10 @@ pub struct ConfigPositions {
     pub(crate) serves: Vec<Vec<Position>>,
 }
 
+fn of<K: Kind>(field: &Field<K>) -> Position {
+    check::position(field.at)
+}
+
 impl ConfigPositions {
     /// The positions in `text`, which is a valid configuration; none in one that is not.
     #[must_use]
@@ -28,7 +36,6 @@ impl ConfigPositions {
         let options = serde_saphyr::options! { with_snippet: false };
         let document: Result<Document, _> = serde_saphyr::from_str_with_options(text, options);
         let Ok(document) = document else { return Self { file, ..Self::default() } };
-        let of = |text: &super::document::Text| check::position(text.referenced);
         let serves = |store: &super::document::StoreDocument| {
             store.serves.value.iter().map(|serves| of(&serves.cloud)).collect()
         };
@@ -37,7 +44,7 @@ impl ConfigPositions {
         let trusted_peers = client_ip.and_then(|client_ip| client_ip.trusted_peers.first());
         Self {
             file,
-            trusted_hops: trusted_hops.and_then(|hops| check::position(hops.referenced)),
+            trusted_hops: trusted_hops.and_then(|hops| check::position(hops.0.referenced)),
             trusted_peers: trusted_peers.and_then(of),
             listen: document.listen.as_ref().and_then(of),
             admin: document.admin.iter().flatten().next().and_then(of),

@@ -133,6 +133,18 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     })
 }
 
+/// Clients give up before they have waited this long for a redirect.
+const MAX_TIMEOUT: Duration = Duration::from_secs(60);
+
+pub(super) fn timeout(text: &str) -> Result<Duration, String> {
+    match duration(text) {
+        Ok(timeout) if timeout.is_zero() || timeout > MAX_TIMEOUT => {
+            Err(format!("`{text}` must be more than 0s and at most 60s"))
+        }
+        other => other,
+    }
+}
+
 /// The shortest text that [`duration`] reads as this many whole milliseconds.
 pub(super) fn duration_text(value: Duration) -> String {
     let millis = u64::try_from(value.as_millis()).unwrap_or(u64::MAX);

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use http_server::Forwarded;
 use redirector::{Config, EnvironmentOverrides, RangesFrom};
 
-const UPSTREAM: &str = "upstream: {endpoint: https://up.example, path: a/b}\n";
+pub(crate) const UPSTREAM: &str = "upstream: {endpoint: https://up.example, path: a/b}\n";
 
 #[test]
 fn everything_but_the_upstream_has_its_documented_default() {
@@ -26,7 +26,7 @@ fn everything_but_the_upstream_has_its_documented_default() {
     assert_eq!(config.presence.capacity, 1_000_000);
 }
 
-const FULL: &str = r#"
+pub(crate) const FULL: &str = r#"
 listen: 0.0.0.0:8081
 admin: null
 cache_dir: null
@@ -79,7 +79,7 @@ fn faults(lines: &str) -> String {
 }
 
 /// Lines after the upstream's, and how the fault in them is told.
-const FAULTS: &[(&str, &str)] = &[
+pub(crate) const FAULTS: &[(&str, &str)] = &[
     ("lisen: x", "f.yaml:2:1: unknown key `lisen`; use one of `listen`, `admin`, "),
     ("stores: [{name: a, url: u, servs: []}]", "f.yaml:2:28: unknown key `servs`; use one of "),
     ("access_log: maybe", "f.yaml:2:13: `access_log`: expected `true` or `false`, found `maybe`"),

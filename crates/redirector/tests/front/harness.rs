@@ -10,6 +10,8 @@ use redirector::{Config, Front, serve};
 use testkit::{Body, TestBucket};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
+use crate::schema;
+
 /// Where the test clients are.
 pub(crate) const PARIS: &str = "35.180.1.1";
 pub(crate) const PARIS_V6: &str = "2600:1f01:4874::47";
@@ -35,6 +37,7 @@ pub(crate) struct Running {
 /// Serves this configuration, in the world of the test clients.
 pub(crate) async fn start(yaml: &str) -> Running {
     let config = Config::from_yaml("test.yaml", yaml).unwrap();
+    schema::assert_accepted(yaml);
     serve_config(config).await
 }
 

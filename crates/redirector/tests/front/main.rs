@@ -13,3 +13,4 @@ mod presence;
 mod ranges;
 mod raw_requests;
 mod reload;
+mod schema;

@@ -1,0 +1,13 @@
+//! `portolan schema`: the JSON Schema of a format, on standard output.
+
+use std::io::{self, Write as _};
+
+use crate::{arguments::Schema, exit::Exit};
+
+pub(crate) fn run(schema: &Schema) -> anyhow::Result<Exit> {
+    let schema = match schema {
+        Schema::Front => redirector::config_schema(),
+    };
+    writeln!(io::stdout().lock(), "{}", serde_json::to_string_pretty(&schema)?)?;
+    Ok(Exit::AllHolds)
+}
