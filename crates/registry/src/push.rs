@@ -226,7 +226,7 @@ fn take(mut held: Held, batch: Vec<u8>) -> Taking {
         let taken = session.and_then(|session| session.take(&batch));
         (held, taken)
     });
-    Box::pin(async { Ok(work.await.map_err(StorageError::Interrupted)?) })
+    Box::pin(async { work.await.map_err(StorageError::Interrupted) })
 }
 
 /// Reads as much as is worth writing at once. Whether there may be more.
