@@ -23,6 +23,7 @@ use tokio::runtime::{Builder, Runtime};
 use arguments::Arguments;
 use exit::Exit;
 use printer::Screen;
+use wording::Chain;
 
 /// The system's allocator costs the front a few percent of each request.
 #[global_allocator]
@@ -33,7 +34,7 @@ fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(error) if is_broken_pipe(&error) => Exit::AllHolds.into(),
         Err(error) => {
-            let _ = printer::error(in_words(&error));
+            let _ = printer::error(Chain(error.as_ref()));
             Exit::CouldNotRun.into()
         }
     }
@@ -58,11 +59,6 @@ fn runtime() -> io::Result<Runtime> {
         _ => Builder::new_current_thread(),
     };
     builder.enable_all().build()
-}
-
-/// The error and its causes, each once: an error's text says its own level only.
-fn in_words(error: &anyhow::Error) -> String {
-    error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// A reader that has seen enough, such as `head`, is no error.
