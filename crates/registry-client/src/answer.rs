@@ -159,8 +159,8 @@ impl AnswerBody {
 
     /// Waits for as long as the host's quota of bytes wants it, after a piece of this length.
     pub(crate) async fn pay(&self, bytes: usize) {
-        let broker = &self.client.shared.broker;
-        broker.bytes(&self.authority, Direction::Received, bytes as u64).await;
+        let limiter = &self.client.shared.limiter;
+        limiter.bytes(&self.authority, Direction::Received, bytes as u64).await;
     }
 
     /// The next piece, which is to be paid for: so that this wait is not held against the server.

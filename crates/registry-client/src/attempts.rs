@@ -42,13 +42,13 @@ impl Attempts {
         replay: Replay,
     ) -> bool {
         if class != FailureClass::Settled {
-            client.shared.broker.failed(error.url().authority(), with_wait(error));
+            client.shared.limiter.failed(error.url().authority(), with_wait(error));
         }
         if let FailureClass::Throttled { retry_after } = class {
             if let (Some(status), Some(wait)) =
                 (error.status(), client.shared.retries.obeyed(retry_after))
             {
-                client.shared.broker.must_wait(error.url().authority(), status, wait);
+                client.shared.limiter.must_wait(error.url().authority(), status, wait);
             }
             let first = self.pushed_back.get_or_insert_with(Instant::now);
             self.so_far.pushed_back_for = first.elapsed();
@@ -58,7 +58,7 @@ impl Attempts {
         let wait = match next {
             Next::Answer => return false,
             Next::Again { wait } => {
-                if !client.shared.broker.may_retry(error.url().authority()) {
+                if !client.shared.limiter.may_retry(error.url().authority()) {
                     tracing::debug!("{error}; not again: too much of this host fails");
                     return false;
                 }
@@ -67,7 +67,7 @@ impl Attempts {
             Next::PushedBack { wait } | Next::Resend { wait } => wait,
         };
         self.so_far.count(next);
-        client.shared.broker.retried(error.url().authority());
+        client.shared.limiter.retried(error.url().authority());
         tracing::debug!("{error}; again in {wait:?}");
         sleep(wait).await;
         true

@@ -23,7 +23,7 @@ use crate::{
     conditions::ConditionMemory,
     head_memory::HeadMemory,
     mounts::MountMemory,
-    quota::{Broker, Quota},
+    quota::{Quota, RateLimiter},
     referrers_memory::ApiMemory,
 };
 
@@ -217,7 +217,7 @@ impl ClientBuilder {
             user_agent: visible(&self.user_agent),
             forwarded_for: forwarded_for.as_deref().map(visible),
             retries: self.retries,
-            broker: Broker::new(Quota::of, self.quotas),
+            limiter: RateLimiter::new(Quota::of, self.quotas),
             chance: self.chance,
             clock: self.clock,
             public: self.public,

@@ -21,7 +21,7 @@ use crate::{
     conditions::ConditionMemory,
     head_memory::HeadMemory,
     mounts::MountMemory,
-    quota::{Broker, HostWait, Spent, Verb},
+    quota::{HostWait, RateLimiter, Spent, Verb},
     referrers_memory::ApiMemory,
 };
 
@@ -42,7 +42,7 @@ pub(crate) struct Shared {
     pub(crate) user_agent: HeaderValue,
     pub(crate) forwarded_for: Option<HeaderValue>,
     pub(crate) retries: Retries,
-    pub(crate) broker: Broker,
+    pub(crate) limiter: RateLimiter,
     pub(crate) chance: Chance,
     pub(crate) clock: Clock,
     /// Hosts that count as public whatever their address.
@@ -74,26 +74,26 @@ impl Client {
     /// What was asked of each host so far.
     #[must_use]
     pub fn spent(&self) -> Vec<Spent> {
-        self.shared.broker.spent()
+        self.shared.limiter.spent()
     }
 
     /// The last request to `host` that failed in a way that may pass (429, 5xx, a broken connection), in words.
     #[must_use]
     pub fn last_failure(&self, host: &Host) -> Option<Arc<str>> {
-        self.shared.broker.last_failure(host.as_str())
+        self.shared.limiter.last_failure(host.as_str())
     }
 
     /// The hosts that asked to wait, by `Retry-After`, and how long that goes on.
     #[must_use]
     pub fn waits(&self) -> Vec<HostWait> {
-        self.shared.broker.waits()
+        self.shared.limiter.waits()
     }
 
     /// How long so many more requests to `host` take at the present rate; nothing where there is no rate.
     #[must_use]
     pub fn estimate(&self, host: &Host, verb: Verb, requests: u64) -> Duration {
         let url = self.root(host).ok();
-        let estimate = |url: Url| self.shared.broker.estimate(url.authority(), verb, requests);
+        let estimate = |url: Url| self.shared.limiter.estimate(url.authority(), verb, requests);
         url.map(estimate).unwrap_or_default()
     }
 
@@ -101,7 +101,7 @@ impl Client {
     #[must_use]
     pub fn estimate_bytes(&self, host: &Host, bytes: u64) -> Duration {
         let url = self.root(host).ok();
-        let estimate = |url: Url| self.shared.broker.estimate_bytes(url.authority(), bytes);
+        let estimate = |url: Url| self.shared.limiter.estimate_bytes(url.authority(), bytes);
         url.map(estimate).unwrap_or_default()
     }
 

@@ -84,7 +84,7 @@ impl Client {
         if request.access.is_some() {
             self.settle_scheme(&mut request.url).await;
         }
-        self.shared.broker.asked(request.url.authority());
+        self.shared.limiter.asked(request.url.authority());
     }
 
     /// The answer at the end of all redirects.
@@ -170,14 +170,14 @@ impl Client {
     ) -> Result<Reply, Fault> {
         let pool = &self.shared.pool;
         let uri = pool.target(asked.guard, &asked.url)?;
-        let (broker, authority) = (&self.shared.broker, asked.url.authority());
+        let (limiter, authority) = (&self.shared.limiter, asked.url.authority());
         // Who holds places must not wait for more, wherever a redirect leads; and a token is asked for by
         // those who may hold some.
         let is_held = request.held.as_ref();
         let is_held = is_held.is_some_and(|held| asked.elsewhere || held.covers(&asked.url));
         let needs_place = request.access.is_some() && !is_held;
-        let place = if needs_place { Some(broker.place(authority).await) } else { None };
-        let turn = broker.turn(authority, Verb::of(&asked.method)).await;
+        let place = if needs_place { Some(limiter.place(authority).await) } else { None };
+        let turn = limiter.turn(authority, Verb::of(&asked.method)).await;
         let length = request.content.length();
         self.pace(&mut request.content, authority).await;
         let (body, progress) = request.content.start(self.shared.timeouts);
@@ -237,18 +237,18 @@ impl Client {
             quota::Response::Throttled { retry_after }
         });
         let verb = Verb::of(&asked.method);
-        self.shared.broker.received(asked.url.authority(), verb, sent, said);
+        self.shared.limiter.received(asked.url.authority(), verb, sent, said);
     }
 
     /// Counts what is sent, and lets it go out no faster than the host's quota.
     async fn pace(&self, content: &mut Content, authority: &str) {
         if let Content::Bytes(bytes) = content {
-            return self.shared.broker.bytes(authority, Direction::Sent, bytes.len() as u64).await;
+            return self.shared.limiter.bytes(authority, Direction::Sent, bytes.len() as u64).await;
         }
         let (client, authority) = (self.clone(), Arc::<str>::from(authority));
         content.paced(move |bytes| {
             let (client, authority) = (client.clone(), Arc::clone(&authority));
-            async move { client.shared.broker.bytes(&authority, Direction::Sent, bytes).await }
+            async move { client.shared.limiter.bytes(&authority, Direction::Sent, bytes).await }
         });
     }
 

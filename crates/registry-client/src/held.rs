@@ -34,7 +34,7 @@ impl Client {
         let urls = hosts.iter().filter_map(|host| self.root(host).ok());
         let authorities: Vec<_> = urls.map(|url| url.authority().to_owned()).collect();
         let names: Vec<_> = authorities.iter().map(String::as_str).collect();
-        let places = self.shared.broker.places(&names).await;
+        let places = self.shared.limiter.places(&names).await;
         Held(Arc::new(Inner { authorities, _places: places }))
     }
 }

@@ -255,12 +255,12 @@ impl RepositoryClient {
 
     /// Takes a retry from the host's budget, so that an outage does not get twice the requests; else `error`.
     fn may_retry(&self, error: Error) -> Result<(), Error> {
-        let broker = &self.client().shared.broker;
+        let limiter = &self.client().shared.limiter;
         let authority = error.url().authority();
-        if !broker.may_confirm(authority) {
+        if !limiter.may_confirm(authority) {
             return Err(error);
         }
-        broker.retried(authority);
+        limiter.retried(authority);
         Ok(())
     }
 

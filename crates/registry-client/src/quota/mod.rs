@@ -6,13 +6,13 @@
 //! Source: "What it may spend" of `docs/registry-client.md`; RFC 6585 §4 (429).
 
 mod adaptive;
-mod broker;
 mod bytes;
 mod interval;
 mod lowered;
 mod pace;
 mod pause;
 mod places;
+mod rate_limiter;
 mod response;
 mod spent;
 mod trial;
@@ -27,7 +27,9 @@ use std::time::Duration;
 use http::Method;
 use oci::Host;
 
-pub(crate) use self::{broker::Broker, places::Places, response::Response, spent::Direction};
+pub(crate) use self::{
+    places::Places, rate_limiter::RateLimiter, response::Response, spent::Direction,
+};
 pub use self::{spent::Spent, wait::HostWait};
 
 /// Requests at once: more only queue up in the server.

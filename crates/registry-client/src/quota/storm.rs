@@ -13,7 +13,7 @@ use futures_util::future::join_all;
 use http_client::{Chance, FailureClass, Next, Replay, Retries, SoFar};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Broker, Quota, Response, Verb};
+use super::{Quota, RateLimiter, Response, Verb};
 
 const TASKS: usize = 200;
 /// One after the other, by each task.
@@ -92,14 +92,14 @@ impl Server {
 }
 
 /// One request, as the client makes it.
-async fn request(broker: &Broker, server: &Server, chance: &Chance, verb: Verb) {
+async fn request(limiter: &RateLimiter, server: &Server, chance: &Chance, verb: Verb) {
     let retries = Retries::default();
     let mut so_far = SoFar::default();
     let mut pushed_back = None;
-    broker.asked(HOST);
+    limiter.asked(HOST);
     loop {
-        let place = broker.place(HOST).await;
-        let sent = broker.turn(HOST, verb).await;
+        let place = limiter.place(HOST).await;
+        let sent = limiter.turn(HOST, verb).await;
         let class = server.ask().await;
         drop(place);
         let said = match class {
@@ -108,13 +108,13 @@ async fn request(broker: &Broker, server: &Server, chance: &Chance, verb: Verb) 
             }
             _ => Response::Accepted,
         };
-        broker.received(HOST, verb, sent, said);
+        limiter.received(HOST, verb, sent, said);
         let Some(class) = class else { return };
         so_far.pushed_back_for = pushed_back.get_or_insert_with(Instant::now).elapsed();
         let next = retries.next(class, Replay::Always, so_far, chance.next());
         let wait = match next {
             Next::PushedBack { wait } => wait,
-            Next::Again { wait } if broker.may_retry(HOST) => wait,
+            Next::Again { wait } if limiter.may_retry(HOST) => wait,
             next => panic!("it gave up: {next:?} after {so_far:?}"),
         };
         so_far.count(next);
@@ -138,13 +138,13 @@ struct Storm {
 }
 
 async fn storm(quota: Quota, refuses: Refuses, verbs: &[Verb]) -> Storm {
-    let broker = Broker::new(move |_| quota.clone(), HashMap::new());
+    let limiter = RateLimiter::new(move |_| quota.clone(), HashMap::new());
     let (server, chance) = (Server::new(refuses, LATENCY, 7), Chance::seeded(1));
     let longest = AtomicU64::new(0);
     let tasks = (0..TASKS).map(|_| async {
         for &verb in verbs.iter().cycle().take(REQUESTS) {
             let begin = Instant::now();
-            request(&broker, &server, &chance, verb).await;
+            request(&limiter, &server, &chance, verb).await;
             let took = u64::try_from(begin.elapsed().as_millis()).expect("a short time");
             longest.fetch_max(took, Ordering::Relaxed);
         }
@@ -246,12 +246,12 @@ async fn promotion(
     seed: u64,
 ) -> (f64, f64) {
     let quota = Quota { requests_at_once, ..Quota::default() };
-    let broker = Broker::new(move |_| quota.clone(), HashMap::new());
+    let limiter = RateLimiter::new(move |_| quota.clone(), HashMap::new());
     let (server, chance) = (Server::new(refuses, latency, seed), Chance::seeded(seed));
-    let (broker, server, chance) = (&broker, &server, &chance);
+    let (limiter, server, chance) = (&limiter, &server, &chance);
     let of_each = |requests: &'static [Verb]| async move {
         for &verb in requests {
-            request(broker, server, chance, verb).await;
+            request(limiter, server, chance, verb).await;
         }
     };
     let image = || async move {

@@ -1,4 +1,4 @@
-//! The quotas of all hosts, and their accounts: who sends a request asks here for a place and a turn.
+//! The rate limits of all hosts, and what was sent to each: every request waits here for a permit and for its turn.
 
 use std::{
     collections::HashMap,
@@ -24,11 +24,11 @@ use super::{
 /// The quota of a host that was given none.
 type QuotaOf = Box<dyn Fn(&Host) -> Quota + Send + Sync>;
 
-/// The quotas and accounts of all hosts.
+/// The rate limits and the state of all hosts.
 ///
 /// Hosts are told apart by their text, as it stands in a URL (its authority). There are as many as a
 /// run talks to, so none is forgotten.
-pub(crate) struct Broker {
+pub(crate) struct RateLimiter {
     default: QuotaOf,
     given: HashMap<Host, Quota>,
     hall: Arc<Hall>,
@@ -47,8 +47,8 @@ struct Account {
     wait: Wait,
 }
 
-impl Broker {
-    /// A broker with the quotas of `given` hosts, and `default` for all others.
+impl RateLimiter {
+    /// A limiter with the quotas of `given` hosts, and `default` for all others.
     pub(crate) fn new(
         default: impl Fn(&Host) -> Quota + Send + Sync + 'static,
         given: HashMap<Host, Quota>,
@@ -200,9 +200,9 @@ impl Broker {
     }
 }
 
-impl fmt::Debug for Broker {
+impl fmt::Debug for RateLimiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Broker")
+        f.write_str("RateLimiter")
     }
 }
 
@@ -217,9 +217,9 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn broker(quota: &Quota) -> Broker {
+    fn limiter(quota: &Quota) -> RateLimiter {
         let quota = quota.clone();
-        Broker::new(move |_| quota.clone(), HashMap::new())
+        RateLimiter::new(move |_| quota.clone(), HashMap::new())
     }
 
     fn requests(per_second: f64) -> Quota {
@@ -227,10 +227,10 @@ mod tests {
     }
 
     /// When, in seconds from now, each of `number` turns comes.
-    async fn turns(broker: &Broker, verb: Verb, number: usize) -> Vec<f64> {
+    async fn turns(limiter: &RateLimiter, verb: Verb, number: usize) -> Vec<f64> {
         let begin = Instant::now();
         join_all((0..number).map(|_| async move {
-            broker.turn("h", verb).await.duration_since(begin).as_secs_f64()
+            limiter.turn("h", verb).await.duration_since(begin).as_secs_f64()
         }))
         .await
     }
@@ -249,7 +249,7 @@ mod tests {
         for rate in [0.5, 1.0, 7.0, 10.0, 15.0, 80.0, 333.0, 900.0] {
             let expected = rate * 10.0;
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small")]
-            let turns = turns(&broker(&requests(rate)), Verb::Read, (rate * 25.0) as usize).await;
+            let turns = turns(&limiter(&requests(rate)), Verb::Read, (rate * 25.0) as usize).await;
             let found = within(&turns, 5.0, 15.0) as f64;
             assert!((found - expected).abs() <= 1.0 + rate / 500.0, "{found} at {rate}/s");
             let burst = within(&turns, 0.0, 0.001) as f64;
@@ -259,15 +259,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn without_a_rate_nobody_waits() {
-        let turns = turns(&broker(&Quota::default()), Verb::Write, 10_000).await;
+        let turns = turns(&limiter(&Quota::default()), Verb::Write, 10_000).await;
         assert_eq!(within(&turns, 0.0, 0.001), 10_000);
     }
 
     #[tokio::test(start_paused = true)]
     async fn both_rates_are_held_and_a_slow_verb_does_not_hold_up_the_other() {
-        let broker = &broker(&Quota { writes_per_second: Some(2.0), ..requests(10.0) });
+        let limiter = &limiter(&Quota { writes_per_second: Some(2.0), ..requests(10.0) });
         let (reads, writes) =
-            tokio::join!(turns(broker, Verb::Read, 200), turns(broker, Verb::Write, 50));
+            tokio::join!(turns(limiter, Verb::Read, 200), turns(limiter, Verb::Write, 50));
         let (reads, writes) = (within(&reads, 1.0, 11.0), within(&writes, 1.0, 11.0));
         assert!((19..=21).contains(&writes), "{writes} writes in 10 s");
         assert!(
@@ -278,10 +278,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_first_come_has_the_first_turn_and_who_goes_takes_none() {
-        let broker = &broker(&requests(5.0));
+        let limiter = &limiter(&requests(5.0));
         let order = &Mutex::new(Vec::new());
         join_all((0..20_u64).map(|number| async move {
-            let turn = broker.turn("h", Verb::Read);
+            let turn = limiter.turn("h", Verb::Read);
             // Every third one is gone before its turn.
             let patience = if number % 3 == 2 { SECOND / 100 } else { 100 * SECOND };
             if timeout(patience, turn).await.is_ok() {
@@ -291,33 +291,33 @@ mod tests {
         .await;
         let stayed: Vec<_> = (0..20).filter(|number| number % 3 != 2).collect();
         assert_eq!(*order.lock().expect("a lock"), stayed);
-        assert_eq!(broker.spent()[0].reads, 14);
-        assert!(elapsed(broker.turn("h", Verb::Read)).await < 0.21, "the next has the next turn");
+        assert_eq!(limiter.spent()[0].reads, 14);
+        assert!(elapsed(limiter.turn("h", Verb::Read)).await < 0.21, "the next has the next turn");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_retry_after_holds_up_all_and_they_come_back_at_the_rate() {
         for quota in [Quota::default(), requests(1000.0)] {
-            let broker = &broker(&quota);
+            let limiter = &limiter(&quota);
             let waiting = async {
                 // Some wait already, some come during the back-off, of both verbs.
                 let (reads, later, writes) = tokio::join!(
-                    turns(broker, Verb::Read, 100),
+                    turns(limiter, Verb::Read, 100),
                     async {
                         sleep(SECOND).await;
-                        turns(broker, Verb::Read, 100).await
+                        turns(limiter, Verb::Read, 100).await
                     },
-                    turns(broker, Verb::Write, 100),
+                    turns(limiter, Verb::Write, 100),
                 );
                 (reads, later.into_iter().map(|at| at + 1.0).collect::<Vec<_>>(), writes)
             };
-            let sent = join_all((0..100).map(|_| broker.turn("h", Verb::Read))).await;
+            let sent = join_all((0..100).map(|_| limiter.turn("h", Verb::Read))).await;
             for at in &sent[..98] {
-                broker.received("h", Verb::Read, *at, Response::Accepted);
+                limiter.received("h", Verb::Read, *at, Response::Accepted);
             }
             for wait in [5 * SECOND, SECOND] {
                 let throttled = Response::Throttled { retry_after: Some(wait) };
-                broker.received("h", Verb::Read, sent[99], throttled);
+                limiter.received("h", Verb::Read, sent[99], throttled);
             }
             let (reads, later, writes) = waiting.await;
             for turns in [&reads, &later, &writes] {
@@ -334,25 +334,25 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_rate_comes_back() {
-        let broker = broker(&requests(100.0));
+        let limiter = limiter(&requests(100.0));
         for _ in 0..60 {
-            let sent = broker.turn("h", Verb::Read).await;
-            broker.received("h", Verb::Read, sent, Response::Throttled { retry_after: None });
+            let sent = limiter.turn("h", Verb::Read).await;
+            limiter.received("h", Verb::Read, sent, Response::Throttled { retry_after: None });
         }
-        let slow = turns(&broker, Verb::Read, 30).await;
+        let slow = turns(&limiter, Verb::Read, 30).await;
         assert!(slow[29] > 0.5, "{slow:?}");
         sleep(60 * SECOND).await;
-        let turns = turns(&broker, Verb::Read, 1000).await;
+        let turns = turns(&limiter, Verb::Read, 1000).await;
         assert!((95..=105).contains(&within(&turns, 1.0, 2.0)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn bytes_of_both_ways_together_are_held_to_their_rate() {
         let quota = Quota { bytes_per_second: Some(1 << 20), ..Quota::default() };
-        let broker = &broker(&quota);
+        let limiter = &limiter(&quota);
         let stream = |direction| async move {
             for _ in 0..100 {
-                broker.bytes("h", direction, 100 << 10).await;
+                limiter.bytes("h", direction, 100 << 10).await;
             }
         };
         let took = elapsed(async {
@@ -361,36 +361,36 @@ mod tests {
         .await;
         let expected = 200.0 * 100.0 / 1024.0;
         assert!((took - expected).abs() < 0.2, "{took} s, not {expected}");
-        let spent = &broker.spent()[0];
+        let spent = &limiter.spent()[0];
         assert_eq!((spent.bytes_received, spent.bytes_sent), (10_240_000, 10_240_000));
 
-        let free = self::broker(&Quota::default());
+        let free = self::limiter(&Quota::default());
         assert!(elapsed(free.bytes("h", Direction::Sent, u64::MAX)).await < 0.001);
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_estimate_knows_rates_and_back_off() {
-        let broker = broker(&Quota { writes_per_second: Some(2.0), ..requests(10.0) });
-        let estimate = |verb, number| broker.estimate("h", verb, number).as_secs_f64();
+        let limiter = limiter(&Quota { writes_per_second: Some(2.0), ..requests(10.0) });
+        let estimate = |verb, number| limiter.estimate("h", verb, number).as_secs_f64();
         assert!((estimate(Verb::Read, 100) - 10.0).abs() < 1e-6);
         assert!((estimate(Verb::Write, 100) - 50.0).abs() < 1e-6);
         let throttled = Response::Throttled { retry_after: Some(7 * SECOND) };
-        broker.received("h", Verb::Write, Instant::now(), throttled);
+        limiter.received("h", Verb::Write, Instant::now(), throttled);
         assert!((estimate(Verb::Write, 100) - 57.0).abs() < 1e-6);
-        assert_eq!(self::broker(&Quota::default()).estimate("h", Verb::Read, 9), Duration::ZERO);
+        assert_eq!(self::limiter(&Quota::default()).estimate("h", Verb::Read, 9), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]
     async fn accounts_are_by_host_and_quotas_of_named_ones_stand_first() {
         let one = Quota { requests_at_once: 1, ..Quota::default() };
         let given = HashMap::from([("b:5000".parse().expect("a host"), one)]);
-        let broker = Broker::new(Quota::of, given);
-        broker.turn("b:5000", Verb::Read).await;
-        broker.turn("a", Verb::Write).await;
-        broker.turn("a", Verb::Read).await;
-        broker.retried("a");
+        let limiter = RateLimiter::new(Quota::of, given);
+        limiter.turn("b:5000", Verb::Read).await;
+        limiter.turn("a", Verb::Write).await;
+        limiter.turn("a", Verb::Read).await;
+        limiter.retried("a");
         let throttled = Response::Throttled { retry_after: None };
-        broker.received("b:5000", Verb::Read, Instant::now(), throttled);
+        limiter.received("b:5000", Verb::Read, Instant::now(), throttled);
         let empty = Spent {
             host: "a".to_owned(),
             reads: 1,
@@ -402,18 +402,18 @@ mod tests {
         };
         let other =
             Spent { host: "b:5000".to_owned(), writes: 0, retries: 0, refused: 1, ..empty.clone() };
-        assert_eq!(broker.spent(), [empty, other]);
+        assert_eq!(limiter.spent(), [empty, other]);
 
-        let place = broker.place("b:5000").await;
-        assert!(broker.place("b:5000").now_or_never().is_none());
-        assert!(broker.place("a").now_or_never().is_some());
+        let place = limiter.place("b:5000").await;
+        assert!(limiter.place("b:5000").now_or_never().is_none());
+        assert!(limiter.place("a").now_or_never().is_some());
         drop(place);
-        assert!(broker.places(&["a", "b:5000", "a"]).now_or_never().is_some());
-        assert!(broker.place("not a host!").now_or_never().is_some());
+        assert!(limiter.places(&["a", "b:5000", "a"]).now_or_never().is_some());
+        assert!(limiter.place("not a host!").now_or_never().is_some());
 
-        let spend = || (0..99).filter(|_| broker.may_retry("a")).count();
+        let spend = || (0..99).filter(|_| limiter.may_retry("a")).count();
         assert_eq!(spend(), 20);
-        (0..10).for_each(|_| broker.asked("a"));
+        (0..10).for_each(|_| limiter.asked("a"));
         assert_eq!(spend(), 2);
     }
 }
