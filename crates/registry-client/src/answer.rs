@@ -14,7 +14,7 @@ use crate::{
     Client, Error,
     error::fault::Fault,
     headers::{content_length, digest_in, media_type_in},
-    quota::{Direction, Places},
+    quota::{Direction, Permit},
     request::Asked,
     substitute::Substitute,
 };
@@ -31,7 +31,7 @@ pub(crate) struct Reply {
     /// The `Authorization` that was sent.
     pub(crate) authorization: Option<HeaderValue>,
     /// Given back when the body was read.
-    pub(crate) place: Option<Places>,
+    pub(crate) permit: Option<Permit>,
 }
 
 /// A successful answer (2xx).
@@ -57,7 +57,7 @@ impl Answer {
             received: 0,
             returned: Bytes::new(),
             // Who has all of it may ask for something else, and must hold nothing then.
-            place: reply.place.filter(|_| has_more),
+            permit: reply.permit.filter(|_| has_more),
         };
         Self { asked, targets, status: parts.status, headers: parts.headers, body }
     }
@@ -134,13 +134,13 @@ pub(crate) struct AnswerBody {
     /// What was read and given back.
     returned: Bytes,
     /// Held as long as something may come.
-    place: Option<Places>,
+    permit: Option<Permit>,
 }
 
 impl AnswerBody {
     /// Says that nobody reads on: another request may be asked for the rest.
     pub(crate) fn give_up(&mut self) {
-        self.place = None;
+        self.permit = None;
     }
 
     /// Lets the next piece be this one.
@@ -170,7 +170,7 @@ impl AnswerBody {
         }
         let next = self.next_piece().await;
         if !matches!(next, Ok(Some(_))) {
-            self.place = None;
+            self.permit = None;
         }
         next
     }

@@ -137,7 +137,7 @@ impl Client {
                 return Ok(reply);
             };
             // The realm may take its time, and nothing is under way here meanwhile.
-            reply.place = None;
+            reply.permit = None;
             let named = Named { own: asked.guard, other: self.guard_of_targets(asked, &reply) };
             let headers = reply.response.headers();
             let is_worth_another = match rejection {
@@ -171,12 +171,12 @@ impl Client {
         let pool = &self.shared.pool;
         let uri = pool.target(asked.guard, &asked.url)?;
         let (limiter, authority) = (&self.shared.limiter, asked.url.authority());
-        // Who holds places must not wait for more, wherever a redirect leads; and a token is asked for by
-        // those who may hold some.
-        let is_held = request.held.as_ref();
-        let is_held = is_held.is_some_and(|held| asked.elsewhere || held.covers(&asked.url));
-        let needs_place = request.access.is_some() && !is_held;
-        let place = if needs_place { Some(limiter.place(authority).await) } else { None };
+        // A request that waits for a second permit while it has one could wait forever, wherever a redirect leads. A
+        // token is requested without a permit: by requests that may have one.
+        let shared = request.permit.as_ref();
+        let is_covered = shared.is_some_and(|permit| asked.elsewhere || permit.covers(&asked.url));
+        let needs_permit = request.access.is_some() && !is_covered;
+        let permit = if needs_permit { Some(limiter.permit(authority).await) } else { None };
         let turn = limiter.turn(authority, Verb::of(&asked.method)).await;
         let length = request.content.length();
         self.pace(&mut request.content, authority).await;
@@ -209,7 +209,7 @@ impl Client {
         let retry_after = self.retry_after(headers);
         self.take_note(asked, turn, is_throttled(status, retry_after).then_some(retry_after));
         let authorization = authorization.map(|it| it.header().clone());
-        Ok(Reply { response, sent: turn, authorization, place })
+        Ok(Reply { response, sent: turn, authorization, permit })
     }
 
     /// The same error, but for what comes of the wrong protocol.

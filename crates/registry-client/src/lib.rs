@@ -23,7 +23,6 @@ mod exchange;
 mod google_list;
 mod head_memory;
 mod headers;
-mod held;
 mod host_memory;
 mod inventory;
 mod known;
@@ -33,6 +32,7 @@ mod login;
 mod mounts;
 #[cfg(test)]
 mod over_http2;
+mod permit;
 mod pointer;
 mod presence;
 mod push;
@@ -63,11 +63,11 @@ pub use crate::{
     error::fault::{Fault, IndexProblem},
     error::pointer::{Pointer, Refusal},
     google_list::{ListedManifest, Listing, read_listing},
-    held::Held,
     inventory::{Inventory, Ladder, Lister},
     known::Known,
     link::{MalformedLink, next_link},
     listing::Listed,
+    permit::SharedPermit,
     presence::FoundBlob,
     push::{OnProgress, Push, Pushed, SMALL_BLOB_BYTES},
     quota::{HostWait, Quota, Spent, Verb},

@@ -16,7 +16,7 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 use url::Url;
 
 use crate::{
-    Client, Error, Held,
+    Client, Error, SharedPermit,
     answer::Whole,
     auth::Access,
     error::fault::Fault,
@@ -76,7 +76,7 @@ pub(crate) struct Pages {
     /// What every page is asked with.
     access: Option<Access>,
     headers: HeaderMap,
-    held: Option<Held>,
+    permit: Option<SharedPermit>,
     at: At,
 }
 
@@ -107,11 +107,11 @@ impl Pages {
         bound: Bound,
     ) -> Result<Self, Error> {
         let (access, headers) = (first.access.clone(), first.headers.clone());
-        let held = first.held.clone();
+        let permit = first.permit.clone();
         let answer = client.fetch(first, MAX_PAGE_BYTES).await?;
         let been = HashSet::from([answer.asked.url.clone()]);
         let (client, at) = (client.clone(), At::Answered(Box::new(answer)));
-        Ok(Self { client, bound, been, access, headers, held, at })
+        Ok(Self { client, bound, been, access, headers, permit, at })
     }
 
     /// The media type of the page that is next; empty if there is none, or it was not asked for yet.
@@ -160,7 +160,7 @@ impl Pages {
                 request.access.clone_from(&self.access);
             }
             request.headers.clone_from(&self.headers);
-            request.held.clone_from(&self.held);
+            request.permit.clone_from(&self.permit);
             return self.client.fetch(request, MAX_PAGE_BYTES).await;
         };
         Err(before.fails(not_followed(&next, reason)))

@@ -115,13 +115,13 @@ impl RepositoryClient {
             let (Mount::Upload(upload) | Mount::Replace(upload)) = begun else {
                 return Ok(Pushed::Mounted);
             };
-            let filled = match self.held() {
+            let filled = match self.permit() {
                 Some(_) => upload.fill(self, push, source, chunk).await,
                 None => {
                     let hosts: Vec<_> = source.host().into_iter().chain([self.host()]).collect();
-                    let held = self.client().hold(&hosts).await;
-                    let (to, source) = (self.under(&held), source.under(&held));
-                    upload.under(&held).fill(&to, push, &source, chunk).await
+                    let permit = self.client().acquire(&hosts).await;
+                    let (to, source) = (self.under(&permit), source.under(&permit));
+                    upload.under(&permit).fill(&to, push, &source, chunk).await
                 }
             };
             let error = match filled {

@@ -8,7 +8,7 @@ use http_client::{Content, Replay};
 use oci::{Digest, Host, Reference, Repository, Tag, media_type};
 
 use crate::{
-    Client, Error, Fault, Held,
+    Client, Error, Fault, SharedPermit,
     answer::Whole,
     auth::{Access, Action},
     conditions::Condition,
@@ -49,27 +49,27 @@ pub struct RepositoryClient {
     client: Client,
     host: Host,
     name: Repository,
-    /// The places that its requests are asked under.
-    held: Option<Held>,
+    /// The permit that its requests are sent under.
+    permit: Option<SharedPermit>,
     /// What tokens for its reads are to allow.
     reads_with: Action,
 }
 
 impl RepositoryClient {
     pub(crate) fn new(client: Client, host: Host, name: Repository) -> Self {
-        Self { client, host, name, held: None, reads_with: Action::Pull }
+        Self { client, host, name, permit: None, reads_with: Action::Pull }
     }
 
-    /// The same, with requests that need no places but those that are held.
+    /// The same, with requests that use this permit and wait for no other.
     #[must_use]
-    pub fn under(&self, held: &Held) -> Self {
-        Self { held: Some(held.clone()), ..self.clone() }
+    pub fn under(&self, permit: &SharedPermit) -> Self {
+        Self { permit: Some(permit.clone()), ..self.clone() }
     }
 
-    /// The places that its requests are asked under.
+    /// The permit that its requests are sent under.
     #[must_use]
-    pub const fn held(&self) -> Option<&Held> {
-        self.held.as_ref()
+    pub const fn permit(&self) -> Option<&SharedPermit> {
+        self.permit.as_ref()
     }
 
     /// The same for who is going to write to it: tokens allow that for reads, too. Of a repository that does not
@@ -214,7 +214,7 @@ impl RepositoryClient {
             _ => Action::Push,
         };
         let mut request = Request::new(method, url, Access::of(&self.name, action));
-        request.held.clone_from(&self.held);
+        request.permit.clone_from(&self.permit);
         Ok(request)
     }
 

@@ -4,7 +4,7 @@ use http::{HeaderMap, Method, header};
 use http_client::{Content, Guard, RedactedUrl, Replay};
 use url::Url;
 
-use crate::{Error, Held, auth::Access, error::fault::Fault};
+use crate::{Error, SharedPermit, auth::Access, error::fault::Fault};
 
 /// What is asked.
 pub(crate) struct Request {
@@ -16,8 +16,8 @@ pub(crate) struct Request {
     pub(crate) access: Option<Access>,
     /// Who named the host.
     pub(crate) guard: Guard,
-    /// The places that it is asked under; without any, it takes its own.
-    pub(crate) held: Option<Held>,
+    /// The permit that it is sent under; without one, it waits for its own.
+    pub(crate) permit: Option<SharedPermit>,
     /// Whether the host is another one than the registry, which named it.
     pub(crate) elsewhere: bool,
     /// Whether it may be sent twice, as far as that does not follow from its content and conditions.
@@ -33,8 +33,8 @@ impl Request {
     pub(crate) fn bare(method: Method, url: Url) -> Self {
         let (headers, content) = (HeaderMap::new(), Content::NONE);
         let guard = Guard::Open;
-        let (access, held, elsewhere, replay) = (None, None, false, Replay::Always);
-        Self { method, url, headers, content, access, guard, held, elsewhere, replay }
+        let (access, permit, elsewhere, replay) = (None, None, false, Replay::Always);
+        Self { method, url, headers, content, access, guard, permit, elsewhere, replay }
     }
 
     /// Whether it may be sent twice.

@@ -11,7 +11,7 @@ use futures_util::{StreamExt as _, stream, stream::BoxStream};
 use http_client::BoxError;
 use oci::{Digest, Digester, Host};
 
-use crate::{BlobReader, Error, Held, RepositoryClient};
+use crate::{BlobReader, Error, RepositoryClient, SharedPermit};
 
 /// How far the states of a digest lie apart, in bytes: what is read once more at a break.
 const STATE_EVERY: u64 = 4 << 20;
@@ -27,9 +27,9 @@ pub trait BlobSource: Sync + Sized {
     /// The registry that they come from, if they do.
     fn host(&self) -> Option<&Host>;
 
-    /// The same source, read under places that are held.
+    /// The same source, read under this permit.
     #[must_use]
-    fn under(&self, held: &Held) -> Self;
+    fn under(&self, permit: &SharedPermit) -> Self;
 
     /// The bytes from `from` on. The last piece comes only if the whole is right, as far as the source
     /// can tell.
@@ -42,7 +42,7 @@ impl BlobSource for Bytes {
         None
     }
 
-    fn under(&self, _: &Held) -> Self {
+    fn under(&self, _: &SharedPermit) -> Self {
         self.clone()
     }
 
@@ -91,8 +91,8 @@ impl BlobSource for RemoteBlob {
         Some(self.repository.host())
     }
 
-    fn under(&self, held: &Held) -> Self {
-        Self { repository: self.repository.under(held), ..self.clone() }
+    fn under(&self, permit: &SharedPermit) -> Self {
+        Self { repository: self.repository.under(permit), ..self.clone() }
     }
 
     async fn open(&self, from: u64) -> Result<BlobStream, Error> {

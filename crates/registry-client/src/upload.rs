@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use crate::{
-    Client, Error, Held, RepositoryClient,
+    Client, Error, RepositoryClient, SharedPermit,
     answer::Answer,
     auth::{Access, Action},
     error::fault::Fault,
@@ -57,8 +57,8 @@ pub struct Upload {
     session: Session,
     /// The shortest chunk that is taken, but for the last.
     least_chunk: u64,
-    /// The places that its requests are asked under.
-    held: Option<Held>,
+    /// The permit that its requests are sent under.
+    permit: Option<SharedPermit>,
 }
 
 impl RepositoryClient {
@@ -124,13 +124,13 @@ impl Upload {
         let least_chunk = answer.headers.get(OCI_CHUNK_MIN_LENGTH);
         let least_chunk = least_chunk.and_then(|value| value.to_str().ok()?.parse().ok());
         let least_chunk = least_chunk.unwrap_or(0).min(LONGEST_LEAST_CHUNK);
-        let held = repository.held().cloned();
-        Ok(Self { client, access, registry, session, least_chunk, held })
+        let permit = repository.permit().cloned();
+        Ok(Self { client, access, registry, session, least_chunk, permit })
     }
 
-    /// The same, with requests that need no places but those that are held.
-    pub fn under(mut self, held: &Held) -> Self {
-        self.held = Some(held.clone());
+    /// The same, with requests that use this permit and wait for no other.
+    pub fn under(mut self, permit: &SharedPermit) -> Self {
+        self.permit = Some(permit.clone());
         self
     }
 
@@ -231,7 +231,7 @@ impl Upload {
 
     fn request(&self, method: Method, url: Url) -> Request {
         let mut request = Request::new(method, url, self.access.clone());
-        request.held.clone_from(&self.held);
+        request.permit.clone_from(&self.permit);
         request.guard = self.session.guard;
         let origin = self.session.url.origin();
         request.elsewhere = self.registry.as_ref().is_none_or(|own| own.origin() != origin);

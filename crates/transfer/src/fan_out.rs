@@ -7,7 +7,8 @@ use blob_store::{BlobWriter, Put};
 use futures_util::future::join;
 use oci::{Descriptor, Digest, Host, Repository};
 use registry_client::{
-    BlobReader, Held, Mount, Push, Pushed, RemoteBlob, RepositoryClient, SMALL_BLOB_BYTES, Upload,
+    BlobReader, Mount, Push, Pushed, RemoteBlob, RepositoryClient, SMALL_BLOB_BYTES, SharedPermit,
+    Upload,
 };
 use tokio::sync::oneshot;
 
@@ -85,18 +86,18 @@ pub(crate) enum Sink {
 }
 
 impl Sink {
-    /// The same, with requests that need no places but those that are held.
-    fn under(self, held: &Held) -> Self {
+    /// The same, with requests that use this permit and wait for no other.
+    fn under(self, permit: &SharedPermit) -> Self {
         match self {
-            Self::Upload(upload) => Self::Upload(upload.under(held)),
-            Self::Replace(upload) => Self::Replace(upload.under(held)),
+            Self::Upload(upload) => Self::Upload(upload.under(permit)),
+            Self::Replace(upload) => Self::Replace(upload.under(permit)),
             other => other,
         }
     }
 }
 
 /// The registries between which bytes are about to move; none where none are.
-fn places<'a>(
+fn registries<'a>(
     source: &'a RepositoryClient,
     sinks: &[Result<Sink, Error>],
     ways: &'a [Way<'_>],
@@ -133,16 +134,16 @@ impl Wanted<'_> {
         ways: &[Way<'_>],
         sinks: Vec<Result<Sink, Error>>,
     ) -> Vec<Result<BlobOutcome, Error>> {
-        // Who reads and writes at once takes its places together.
-        let held = self.source.client().hold(&places(self.source, &sinks, ways)).await;
-        let source = &self.source.under(&held);
+        // A copy that reads and writes at the same time takes its permits together.
+        let permit = self.source.client().acquire(&registries(self.source, &sinks, ways)).await;
+        let source = &self.source.under(&permit);
         let wanted = Wanted { source, ..*self };
         let bytes_are_wanted = sinks.iter().any(moves);
         let (lanes, ends) = Lanes::new(sinks.len());
         let reading = async { if bytes_are_wanted { wanted.read(lanes).await } else { Ok(()) } };
-        let held = &held;
+        let permit = &permit;
         let writing = sinks.into_iter().zip(ways).zip(ends).map(|((sink, way), end)| async move {
-            wanted.write(way.to, sink?.under(held), end).await
+            wanted.write(way.to, sink?.under(permit), end).await
         });
         // Nothing is sent where nothing is to be, so that this tells nothing of who is quick.
         let has_sent =
@@ -277,14 +278,14 @@ impl Wanted<'_> {
     /// Fails where the registry keeps a blob of another length all the same.
     async fn confirm_replaced(&self, to: &Destination) -> Result<(), Error> {
         let Destination::Registry(repository) = to else { return Ok(()) };
-        let (repository, blob) = (self.under_held(repository), self.blob);
+        let (repository, blob) = (self.under_permit(repository), self.blob);
         let confirmed = repository.confirm_replaced(&blob.digest, blob.size).await;
         confirmed.map_err(|cause| to.registry_failed("replace", self.content(), cause))
     }
 
-    /// The same repository, with requests that need no places but those that are held.
-    fn under_held(&self, repository: &RepositoryClient) -> RepositoryClient {
-        self.source.held().map_or_else(|| repository.clone(), |held| repository.under(held))
+    /// The same repository, with requests that use this permit and wait for no other.
+    fn under_permit(&self, repository: &RepositoryClient) -> RepositoryClient {
+        self.source.permit().map_or_else(|| repository.clone(), |permit| repository.under(permit))
     }
 
     /// Sends the pieces as they come. Where that breaks, the lane is closed, so that the others go on, and
@@ -297,7 +298,7 @@ impl Wanted<'_> {
         (rest, open): (Pieces, oneshot::Sender<()>),
     ) -> Result<BlobOutcome, Error> {
         let Destination::Registry(repository) = to else { return Err(self.aborted(to)) };
-        let repository = self.under_held(repository);
+        let repository = self.under_permit(repository);
         let (digest, size) = (self.blob.digest, self.blob.size);
         let sent = if size <= SMALL_BLOB_BYTES {
             upload.try_put(&digest, size, body(first, rest)).await

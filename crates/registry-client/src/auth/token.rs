@@ -103,19 +103,19 @@ pub(crate) struct TokenKey {
     pub(crate) scopes: Scopes,
 }
 
-/// The place of one token. Whoever holds its lock asks for it, and the others wait.
-pub(crate) type Slot = Arc<AsyncMutex<Held>>;
+/// The slot of one token. The task that has its lock requests the token, and the others wait.
+pub(crate) type Slot = Arc<AsyncMutex<TokenEntry>>;
 
 /// A token that was given, or why none was.
 #[derive(Debug, Default)]
-pub(crate) struct Held {
+pub(crate) struct TokenEntry {
     pub(crate) token: Option<Token>,
     failed: Option<(Arc<Error>, Instant)>,
     /// Whether a token was forgotten because of a refusal without a challenge.
     was_suspected: bool,
 }
 
-impl Held {
+impl TokenEntry {
     pub(crate) fn fail(&mut self, error: Arc<Error>) {
         self.failed = Some((error, Instant::now() + FAILURE_KEPT));
     }

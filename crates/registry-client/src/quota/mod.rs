@@ -11,9 +11,9 @@ mod interval;
 mod lowered;
 mod pace;
 mod pause;
-mod places;
 mod rate_limiter;
 mod response;
+mod semaphore;
 mod spent;
 mod trial;
 mod turns;
@@ -28,7 +28,7 @@ use http::Method;
 use oci::Host;
 
 pub(crate) use self::{
-    places::Places, rate_limiter::RateLimiter, response::Response, spent::Direction,
+    rate_limiter::RateLimiter, response::Response, semaphore::Permit, spent::Direction,
 };
 pub use self::{spent::Spent, wait::HostWait};
 

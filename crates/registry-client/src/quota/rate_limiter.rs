@@ -13,9 +13,9 @@ use oci::Host;
 use tokio::time::Instant;
 
 use super::{
-    Direction, HostWait, Places, Quota, Response, Spent, Verb,
+    Direction, HostWait, Permit, Quota, Response, Spent, Verb,
     bytes::Bytes,
-    places::{Hall, Index},
+    semaphore::{Index, Semaphore},
     spent::Counters,
     turns::Turns,
     wait::Wait,
@@ -31,7 +31,7 @@ type QuotaOf = Box<dyn Fn(&Host) -> Quota + Send + Sync>;
 pub(crate) struct RateLimiter {
     default: QuotaOf,
     given: HashMap<Host, Quota>,
-    hall: Arc<Hall>,
+    semaphore: Arc<Semaphore>,
     hosts: RwLock<HashMap<Box<str>, Arc<Account>>>,
 }
 
@@ -53,20 +53,20 @@ impl RateLimiter {
         default: impl Fn(&Host) -> Quota + Send + Sync + 'static,
         given: HashMap<Host, Quota>,
     ) -> Self {
-        let (hall, hosts) = (Arc::default(), RwLock::default());
-        Self { default: Box::new(default), given, hall, hosts }
+        let (semaphore, hosts) = (Arc::default(), RwLock::default());
+        Self { default: Box::new(default), given, semaphore, hosts }
     }
 
-    /// Waits for a place at a host.
-    pub(crate) async fn place(&self, host: &str) -> Places {
-        self.places(&[host]).await
+    /// Waits for a permit at a host.
+    pub(crate) async fn permit(&self, host: &str) -> Permit {
+        self.permit_at_all(&[host]).await
     }
 
-    /// Waits for a place at each of several hosts: all at once, or none. Who holds places asks for no
-    /// more before they are dropped.
-    pub(crate) async fn places(&self, hosts: &[&str]) -> Places {
+    /// Waits for a permit at each of several hosts: all at once, or none. A task that has a permit must
+    /// not wait for another one.
+    pub(crate) async fn permit_at_all(&self, hosts: &[&str]) -> Permit {
         let indices = hosts.iter().map(|host| self.account(host).index).collect();
-        self.hall.take(indices).await
+        self.semaphore.take(indices).await
     }
 
     /// Waits for a turn: until the host's back-off is over, and its rates allow one more request.
@@ -189,7 +189,7 @@ impl RateLimiter {
             |host| self.given.get(&host).cloned().unwrap_or_else(|| (self.default)(&host)),
         );
         Account {
-            index: self.hall.add(quota.requests_at_once),
+            index: self.semaphore.add(quota.requests_at_once),
             turns: Turns::new(&quota),
             bytes: Bytes::new(quota.bytes_per_second),
             counters: Counters::default(),
@@ -404,12 +404,12 @@ mod tests {
             Spent { host: "b:5000".to_owned(), writes: 0, retries: 0, refused: 1, ..empty.clone() };
         assert_eq!(limiter.spent(), [empty, other]);
 
-        let place = limiter.place("b:5000").await;
-        assert!(limiter.place("b:5000").now_or_never().is_none());
-        assert!(limiter.place("a").now_or_never().is_some());
-        drop(place);
-        assert!(limiter.places(&["a", "b:5000", "a"]).now_or_never().is_some());
-        assert!(limiter.place("not a host!").now_or_never().is_some());
+        let permit = limiter.permit("b:5000").await;
+        assert!(limiter.permit("b:5000").now_or_never().is_none());
+        assert!(limiter.permit("a").now_or_never().is_some());
+        drop(permit);
+        assert!(limiter.permit_at_all(&["a", "b:5000", "a"]).now_or_never().is_some());
+        assert!(limiter.permit("not a host!").now_or_never().is_some());
 
         let spend = || (0..99).filter(|_| limiter.may_retry("a")).count();
         assert_eq!(spend(), 20);

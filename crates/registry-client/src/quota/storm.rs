@@ -98,10 +98,10 @@ async fn request(limiter: &RateLimiter, server: &Server, chance: &Chance, verb: 
     let mut pushed_back = None;
     limiter.asked(HOST);
     loop {
-        let place = limiter.place(HOST).await;
+        let permit = limiter.permit(HOST).await;
         let sent = limiter.turn(HOST, verb).await;
         let class = server.ask().await;
-        drop(place);
+        drop(permit);
         let said = match class {
             Some(FailureClass::Throttled { retry_after }) => {
                 Response::Throttled { retry_after: retries.obeyed(retry_after) }
