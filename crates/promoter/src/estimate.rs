@@ -9,7 +9,7 @@ use std::{
 };
 
 use oci::Host;
-use registry_client::{Client, SMALL_BLOB_BYTES, Verb};
+use registry_client::{Client, RequestKind, SMALL_BLOB_BYTES};
 use transfer::Image;
 
 use crate::{
@@ -169,11 +169,11 @@ impl Estimator {
     pub(crate) fn finish(self, client: &Client) -> Estimate {
         let hosts = self.hosts.into_iter().filter(|(_, cost)| cost.reads + cost.writes > 0);
         let hosts = hosts.map(|(host, cost)| {
-            let of = |verb, requests| client.estimate(&host, verb, requests);
+            let of = |kind, requests| client.estimate(&host, kind, requests);
             let (all, bytes) = (cost.reads + cost.writes, cost.received + cost.sent);
-            let time = of(Verb::Read, cost.reads)
-                .max(of(Verb::Write, cost.writes))
-                .max(of(Verb::Read, all).min(of(Verb::Write, all)))
+            let time = of(RequestKind::Read, cost.reads)
+                .max(of(RequestKind::Write, cost.writes))
+                .max(of(RequestKind::Read, all).min(of(RequestKind::Write, all)))
                 .max(client.estimate_bytes(&host, bytes));
             HostEstimate {
                 time,

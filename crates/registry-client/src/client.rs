@@ -21,7 +21,7 @@ use crate::{
     conditions::ConditionMemory,
     head_memory::HeadMemory,
     mounts::MountMemory,
-    quota::{HostWait, RateLimiter, Spent, Verb},
+    quota::{HostWait, RateLimiter, RequestKind, Spent},
     referrers_memory::ApiMemory,
 };
 
@@ -91,9 +91,9 @@ impl Client {
 
     /// How long so many more requests to `host` take at the present rate; nothing where there is no rate.
     #[must_use]
-    pub fn estimate(&self, host: &Host, verb: Verb, requests: u64) -> Duration {
+    pub fn estimate(&self, host: &Host, kind: RequestKind, requests: u64) -> Duration {
         let url = self.root(host).ok();
-        let estimate = |url: Url| self.shared.limiter.estimate(url.authority(), verb, requests);
+        let estimate = |url: Url| self.shared.limiter.estimate(url.authority(), kind, requests);
         url.map(estimate).unwrap_or_default()
     }
 

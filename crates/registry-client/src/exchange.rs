@@ -26,7 +26,7 @@ use crate::{
     auth::{Authorization, Named},
     error::fault::Fault,
     headers::unsatisfied_length,
-    quota::{self, Direction, Verb},
+    quota::{self, Direction, RequestKind},
     reasons::{read_reasons, tells_throttled},
     redirect::{Redirect, is_redirect},
     request::{Asked, Request},
@@ -177,7 +177,7 @@ impl Client {
         let is_covered = shared.is_some_and(|permit| asked.elsewhere || permit.covers(&asked.url));
         let needs_permit = request.access.is_some() && !is_covered;
         let permit = if needs_permit { Some(limiter.permit(authority).await) } else { None };
-        let turn = limiter.turn(authority, Verb::of(&asked.method)).await;
+        let turn = limiter.turn(authority, RequestKind::of(&asked.method)).await;
         let length = request.content.length();
         self.pace(&mut request.content, authority).await;
         let (body, progress) = request.content.start(self.shared.timeouts);
@@ -236,8 +236,8 @@ impl Client {
             let retry_after = self.shared.retries.obeyed(retry_after);
             quota::Response::Throttled { retry_after }
         });
-        let verb = Verb::of(&asked.method);
-        self.shared.limiter.received(asked.url.authority(), verb, sent, said);
+        let kind = RequestKind::of(&asked.method);
+        self.shared.limiter.received(asked.url.authority(), kind, sent, said);
     }
 
     /// Counts what is sent, and lets it go out no faster than the host's quota.

@@ -70,7 +70,7 @@ pub use crate::{
     permit::SharedPermit,
     presence::FoundBlob,
     push::{OnProgress, Push, Pushed, SMALL_BLOB_BYTES},
-    quota::{HostWait, Quota, Spent, Verb},
+    quota::{HostWait, Quota, RequestKind, Spent},
     referrer_index::PutReferrer,
     referrers::Referrers,
     referrers_memory::Via,

@@ -14,7 +14,7 @@ use crate::{
     Client, Error, Fault,
     auth::{Access, Scheme, Scopes, Verification},
     error::login::Login,
-    quota::Verb,
+    quota::RequestKind,
 };
 
 impl Client {
@@ -99,8 +99,8 @@ impl Client {
 /// What a refused request wanted to do.
 fn refused(method: &Method, access: &Access) -> String {
     // Who pushes looks first, with the token for both.
-    let pushes =
-        Verb::of(method) == Verb::Write || access.scopes.iter().any(|it| it.ends_with("push"));
+    let pushes = RequestKind::of(method) == RequestKind::Write
+        || access.scopes.iter().any(|it| it.ends_with("push"));
     let what = if pushes { "push to" } else { "pull from" };
     access.repository.as_ref().map_or_else(|| "do this".to_owned(), |name| format!("{what} {name}"))
 }

@@ -150,7 +150,7 @@ impl AdaptiveRate {
         f64::from(self.interval.accepted) / elapsed.as_secs_f64()
     }
 
-    /// A pause is over. The host has taken `accepted` requests a second, of both verbs.
+    /// A pause is over. The host has taken `accepted` requests a second, of both kinds.
     pub(super) fn resume(&mut self, pause: Range<Instant>, reason: Reason, accepted: f64) {
         self.is_paused = false;
         let (end, paused) = (pause.end, pause.end.saturating_duration_since(pause.start));

@@ -45,26 +45,26 @@ const LONGEST_WAIT: f64 = 86_400.0;
 /// millisecond, and a pause of ours should not be lost.
 const BURST: f64 = 0.1;
 
-/// What a request does to a registry, as far as registries count it apart.
+/// What a request does to a registry, as far as registries limit it separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Verb {
+pub enum RequestKind {
     /// GET and HEAD.
     Read,
     /// All others.
     Write,
 }
 
-impl Verb {
+impl RequestKind {
     /// Both.
     pub(crate) const ALL: [Self; 2] = [Self::Read, Self::Write];
 
-    /// The verb of a method.
+    /// The kind of a method.
     #[must_use]
     pub fn of(method: &Method) -> Self {
         if matches!(*method, Method::GET | Method::HEAD) { Self::Read } else { Self::Write }
     }
 
-    /// Its place in an array.
+    /// Its position in an array.
     const fn index(self) -> usize {
         match self {
             Self::Read => 0,
@@ -76,7 +76,7 @@ impl Verb {
 /// What one host may be asked. Rates below one request an hour count as that.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Quota {
-    /// Requests a second, of both verbs. Default: no limit.
+    /// Requests a second, of both kinds. Default: no limit.
     pub requests_per_second: Option<f64>,
     /// Reads (GET, HEAD) a second. Default: no limit.
     pub reads_per_second: Option<f64>,
@@ -112,10 +112,10 @@ impl Quota {
         Self { requests_per_second, ..Self::default() }
     }
 
-    fn of_verb(&self, verb: Verb) -> Option<f64> {
-        match verb {
-            Verb::Read => self.reads_per_second,
-            Verb::Write => self.writes_per_second,
+    fn of_kind(&self, kind: RequestKind) -> Option<f64> {
+        match kind {
+            RequestKind::Read => self.reads_per_second,
+            RequestKind::Write => self.writes_per_second,
         }
     }
 }
@@ -136,15 +136,15 @@ mod tests {
 
     #[test]
     fn get_and_head_read_and_all_others_write() {
-        for (method, verb) in [
-            (Method::GET, Verb::Read),
-            (Method::HEAD, Verb::Read),
-            (Method::PUT, Verb::Write),
-            (Method::POST, Verb::Write),
-            (Method::PATCH, Verb::Write),
-            (Method::DELETE, Verb::Write),
+        for (method, kind) in [
+            (Method::GET, RequestKind::Read),
+            (Method::HEAD, RequestKind::Read),
+            (Method::PUT, RequestKind::Write),
+            (Method::POST, RequestKind::Write),
+            (Method::PATCH, RequestKind::Write),
+            (Method::DELETE, RequestKind::Write),
         ] {
-            assert_eq!(Verb::of(&method), verb, "{method}");
+            assert_eq!(RequestKind::of(&method), kind, "{method}");
         }
     }
 

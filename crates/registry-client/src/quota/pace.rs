@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{
-    BURST, LONGEST_WAIT, Quota, Verb,
+    BURST, LONGEST_WAIT, Quota, RequestKind,
     adaptive::AdaptiveRate,
     pause::{Former, Pause, Reason},
     response::Response,
@@ -34,7 +34,7 @@ pub(super) struct Pace {
     lanes: [Lane; 2],
 }
 
-/// The pace of one verb at a host.
+/// The pace of one kind at a host.
 #[derive(Debug)]
 struct Lane {
     rate: AdaptiveRate,
@@ -44,25 +44,32 @@ struct Lane {
 
 impl Pace {
     pub(super) fn new(quota: &Quota, now: Instant) -> Self {
-        let lane = |verb| {
-            let rate = AdaptiveRate::new(usable(quota.of_verb(verb)), now);
+        let lane = |kind| {
+            let rate = AdaptiveRate::new(usable(quota.of_kind(kind)), now);
             Lane { rate, due: now }
         };
         let rate = usable(quota.requests_per_second);
         let former = Former::none(now);
-        Self { rate, due: now, back_off: now, pause: None, former, lanes: Verb::ALL.map(lane) }
+        Self {
+            rate,
+            due: now,
+            back_off: now,
+            pause: None,
+            former,
+            lanes: RequestKind::ALL.map(lane),
+        }
     }
 
     /// Takes a turn, if there is neither a rate nor a back-off.
-    pub(super) fn take_if_free(&mut self, verb: Verb, now: Instant) -> bool {
+    pub(super) fn take_if_free(&mut self, kind: RequestKind, now: Instant) -> bool {
         let is_free =
-            self.rate.is_none() && self.lane(verb, now).rate().is_none() && self.back_off <= now;
-        is_free && self.take(verb, now, now)
+            self.rate.is_none() && self.lane(kind, now).rate().is_none() && self.back_off <= now;
+        is_free && self.take(kind, now, now)
     }
 
-    /// When the verb's rate allows the next request.
-    pub(super) fn verb_allows(&mut self, verb: Verb, now: Instant) -> Instant {
-        let lane = self.lane(verb, now);
+    /// When the kind's rate allows the next request.
+    pub(super) fn kind_allows(&mut self, kind: RequestKind, now: Instant) -> Instant {
+        let lane = self.lane(kind, now);
         allowed(lane.due, lane.rate(), now)
     }
 
@@ -71,13 +78,13 @@ impl Pace {
         allowed(self.due, self.rate, now).max(self.back_off)
     }
 
-    /// Takes a turn, if there is one now. The verb allowed it from `ready` on: what the host was waited
-    /// for since then is not lost to the verb's rate.
-    pub(super) fn take(&mut self, verb: Verb, ready: Instant, now: Instant) -> bool {
-        if self.verb_allows(verb, now).max(self.host_allows(now)) > now {
+    /// Takes a turn, if there is one now. The kind allowed it from `ready` on: what the host was waited
+    /// for since then is not lost to the kind's rate.
+    pub(super) fn take(&mut self, kind: RequestKind, ready: Instant, now: Instant) -> bool {
+        if self.kind_allows(kind, now).max(self.host_allows(now)) > now {
             return false;
         }
-        let lane = self.lane(verb, now);
+        let lane = self.lane(kind, now);
         lane.due = after(lane.due, lane.rate(), ready);
         lane.rate.sent(now);
         self.due = after(self.due, self.rate, now);
@@ -85,27 +92,33 @@ impl Pace {
     }
 
     /// A request that had its turn at `sent` got a response. Nothing is sent before the end of a `Retry-After`.
-    pub(super) fn received(&mut self, verb: Verb, sent: Instant, response: Response, now: Instant) {
+    pub(super) fn received(
+        &mut self,
+        kind: RequestKind,
+        sent: Instant,
+        response: Response,
+        now: Instant,
+    ) {
         self.end_pause(now);
         if let Some(pause) = &mut self.pause {
             pause.received(sent, response);
         }
         if let Response::Throttled { retry_after: Some(wait) } = response {
             if self.pause.is_none() {
-                self.pause = Some(Pause::new(verb, sent, now, self.former));
+                self.pause = Some(Pause::new(kind, sent, now, self.former));
                 self.lanes.iter_mut().for_each(|lane| lane.rate.pause(now));
             }
             self.back_off = self.back_off.max(now + wait.min(seconds(LONGEST_WAIT)));
         }
-        self.lanes[verb.index()].rate.received(sent, response, now);
+        self.lanes[kind.index()].rate.received(sent, response, now);
     }
 
-    /// Requests start again, if a pause is over. Those that wait for it must not come all at once, so the other verb
+    /// Requests start again, if a pause is over. Those that wait for it must not come all at once, so the other kind
     /// has a rate too, for a while; unless the refusals are random.
     fn end_pause(&mut self, now: Instant) {
         let end = self.back_off;
         let Some(pause) = self.pause.take_if(|_| end <= now) else { return };
-        let is_tolerated = self.lanes[pause.verb.index()].rate.tolerates();
+        let is_tolerated = self.lanes[pause.kind.index()].rate.tolerates();
         self.former = pause.former(end);
         let reason = if is_tolerated { Reason::Random } else { pause.reason() };
         let accepted = self.lanes.iter().map(|lane| lane.rate.accepted(end)).sum();
@@ -116,10 +129,10 @@ impl Pace {
         self.due = nothing_saved(self.due, self.rate, end);
     }
 
-    /// Requests a second of a verb, as far as there is a rate.
-    pub(super) fn rate(&mut self, verb: Verb, now: Instant) -> Option<f64> {
-        let (host, verb) = (self.rate, self.lane(verb, now).rate());
-        host.into_iter().chain(verb).min_by(f64::total_cmp)
+    /// Requests a second of a kind, as far as there is a rate.
+    pub(super) fn rate(&mut self, kind: RequestKind, now: Instant) -> Option<f64> {
+        let (host, kind) = (self.rate, self.lane(kind, now).rate());
+        host.into_iter().chain(kind).min_by(f64::total_cmp)
     }
 
     /// Until when nobody asks.
@@ -127,9 +140,9 @@ impl Pace {
         self.back_off
     }
 
-    fn lane(&mut self, verb: Verb, now: Instant) -> &mut Lane {
+    fn lane(&mut self, kind: RequestKind, now: Instant) -> &mut Lane {
         self.end_pause(now);
-        let lane = &mut self.lanes[verb.index()];
+        let lane = &mut self.lanes[kind.index()];
         lane.rate.advance(now);
         lane
     }
@@ -173,32 +186,35 @@ mod tests {
     }
 
     #[test]
-    fn a_back_off_is_never_shortened_and_holds_up_both_verbs() {
+    fn a_back_off_is_never_shortened_and_holds_up_both_kinds() {
         let begin = Instant::now();
         let mut pace = Pace::new(&Quota::default(), begin);
         for _ in 0..600 {
-            assert!(pace.take(Verb::Read, begin, begin));
-            pace.received(Verb::Read, begin, Response::Accepted, begin);
+            assert!(pace.take(RequestKind::Read, begin, begin));
+            pace.received(RequestKind::Read, begin, Response::Accepted, begin);
         }
         let mut refuse = |wait: u32| {
             let throttled = Response::Throttled { retry_after: Some(wait * SECOND) };
-            pace.received(Verb::Read, begin, throttled, begin);
+            pace.received(RequestKind::Read, begin, throttled, begin);
         };
         refuse(60);
         refuse(10);
         assert_eq!(pace.host_allows(begin), at(begin, 60.0));
-        assert!(!pace.take(Verb::Read, begin, at(begin, 59.9)));
-        assert!(pace.rate(Verb::Write, at(begin, 60.0)).is_some(), "writes come at a rate too");
+        assert!(!pace.take(RequestKind::Read, begin, at(begin, 59.9)));
+        assert!(
+            pace.rate(RequestKind::Write, at(begin, 60.0)).is_some(),
+            "writes come at a rate too"
+        );
         let mut taken = |ms: u32| {
             let now = at(begin, 60.0 + f64::from(ms) / 1000.0);
-            pace.take(Verb::Read, now, now)
+            pace.take(RequestKind::Read, now, now)
         };
         let taken = (0..1000).filter(|&ms| taken(ms)).count();
         assert_eq!(taken, 10, "as many a second as were accepted until then");
 
         let mut pace = Pace::new(&Quota::default(), begin);
         let throttled = Response::Throttled { retry_after: Some(Duration::MAX) };
-        pace.received(Verb::Read, begin, throttled, begin);
+        pace.received(RequestKind::Read, begin, throttled, begin);
         assert_eq!(pace.host_allows(begin), at(begin, LONGEST_WAIT));
     }
 
@@ -207,16 +223,16 @@ mod tests {
         let begin = Instant::now();
         let mut pace = Pace::new(&Quota::default(), begin);
         let throttled = Response::Throttled { retry_after: Some(SECOND) };
-        (0..20).for_each(|_| assert!(pace.take(Verb::Read, begin, begin)));
+        (0..20).for_each(|_| assert!(pace.take(RequestKind::Read, begin, begin)));
         for _ in 0..18 {
-            pace.received(Verb::Read, begin, Response::Accepted, begin);
+            pace.received(RequestKind::Read, begin, Response::Accepted, begin);
         }
-        pace.received(Verb::Read, begin, throttled, begin);
-        let rate = pace.rate(Verb::Read, at(begin, 1.0));
+        pace.received(RequestKind::Read, begin, throttled, begin);
+        let rate = pace.rate(RequestKind::Read, at(begin, 1.0));
         assert!(rate.is_some(), "the reason of the pause is not known");
-        pace.received(Verb::Read, begin, throttled, at(begin, 1.05));
+        pace.received(RequestKind::Read, begin, throttled, at(begin, 1.05));
         assert_eq!(pace.host_allows(begin), at(begin, 2.05));
-        let later = pace.rate(Verb::Read, at(begin, 2.05));
+        let later = pace.rate(RequestKind::Read, at(begin, 2.05));
         assert!(later.is_none() || later >= rate, "{later:?} instead of {rate:?}");
     }
 }

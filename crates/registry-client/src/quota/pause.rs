@@ -8,7 +8,7 @@
 use tokio::time::Instant;
 
 use super::{
-    Response, Verb,
+    RequestKind, Response,
     trial::{MOST_TOLERATED, Tally},
 };
 
@@ -51,7 +51,7 @@ impl Former {
 pub(super) struct Pause {
     pub(super) begin: Instant,
     /// What kind of request was refused first.
-    pub(super) verb: Verb,
+    pub(super) kind: RequestKind,
     /// When that was sent.
     sent: Instant,
     /// The responses to what was sent after it.
@@ -64,9 +64,9 @@ pub(super) struct Pause {
 
 impl Pause {
     /// A pause from `begin` on, since a request that was sent at `sent` was refused.
-    pub(super) fn new(verb: Verb, sent: Instant, begin: Instant, former: Former) -> Self {
+    pub(super) fn new(kind: RequestKind, sent: Instant, begin: Instant, former: Former) -> Self {
         let (following, earlier) = (Tally::default(), former.following.bounded(MEMORY));
-        Self { begin, verb, sent, following, earlier, former: former.end }
+        Self { begin, kind, sent, following, earlier, former: former.end }
     }
 
     /// What the next one is to know of this one, which ended at `end`.

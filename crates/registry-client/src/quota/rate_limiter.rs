@@ -13,7 +13,7 @@ use oci::Host;
 use tokio::time::Instant;
 
 use super::{
-    Direction, HostWait, Permit, Quota, Response, Spent, Verb,
+    Direction, HostWait, Permit, Quota, RequestKind, Response, Spent,
     bytes::Bytes,
     semaphore::{Index, Semaphore},
     spent::Counters,
@@ -71,21 +71,27 @@ impl RateLimiter {
 
     /// Waits for a turn: until the host's back-off is over, and its rates allow one more request.
     /// Counts the request, and says when its turn came.
-    pub(crate) async fn turn(&self, host: &str, verb: Verb) -> Instant {
+    pub(crate) async fn turn(&self, host: &str, kind: RequestKind) -> Instant {
         let account = self.account(host);
-        let asked = account.turns.wait(verb).await;
-        account.counters.asked(verb);
+        let asked = account.turns.wait(kind).await;
+        account.counters.asked(kind);
         asked
     }
 
-    /// A request whose turn was at `sent` got a response. A 429 lowers the rate of its verb; and its
+    /// A request whose turn was at `sent` got a response. A 429 lowers the rate of its kind; and its
     /// `Retry-After` holds up all requests to the host.
-    pub(crate) fn received(&self, host: &str, verb: Verb, sent: Instant, response: Response) {
+    pub(crate) fn received(
+        &self,
+        host: &str,
+        kind: RequestKind,
+        sent: Instant,
+        response: Response,
+    ) {
         let account = self.account(host);
         if matches!(response, Response::Throttled { .. }) {
             account.counters.refused();
         }
-        account.turns.received(verb, sent, response);
+        account.turns.received(kind, sent, response);
     }
 
     /// Counts bytes of content that have moved, and waits where there were too many.
@@ -152,8 +158,8 @@ impl RateLimiter {
 
     /// How long so many more requests take at the present rate, after the back-off; nothing where no
     /// rate is known. Who waits already is not counted.
-    pub(crate) fn estimate(&self, host: &str, verb: Verb, requests: u64) -> Duration {
-        self.account(host).turns.estimate(verb, requests)
+    pub(crate) fn estimate(&self, host: &str, kind: RequestKind, requests: u64) -> Duration {
+        self.account(host).turns.estimate(kind, requests)
     }
 
     /// How long so many bytes take at least; nothing where there is no limit.
@@ -227,10 +233,10 @@ mod tests {
     }
 
     /// When, in seconds from now, each of `number` turns comes.
-    async fn turns(limiter: &RateLimiter, verb: Verb, number: usize) -> Vec<f64> {
+    async fn turns(limiter: &RateLimiter, kind: RequestKind, number: usize) -> Vec<f64> {
         let begin = Instant::now();
         join_all((0..number).map(|_| async move {
-            limiter.turn("h", verb).await.duration_since(begin).as_secs_f64()
+            limiter.turn("h", kind).await.duration_since(begin).as_secs_f64()
         }))
         .await
     }
@@ -249,7 +255,8 @@ mod tests {
         for rate in [0.5, 1.0, 7.0, 10.0, 15.0, 80.0, 333.0, 900.0] {
             let expected = rate * 10.0;
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small")]
-            let turns = turns(&limiter(&requests(rate)), Verb::Read, (rate * 25.0) as usize).await;
+            let turns =
+                turns(&limiter(&requests(rate)), RequestKind::Read, (rate * 25.0) as usize).await;
             let found = within(&turns, 5.0, 15.0) as f64;
             assert!((found - expected).abs() <= 1.0 + rate / 500.0, "{found} at {rate}/s");
             let burst = within(&turns, 0.0, 0.001) as f64;
@@ -259,15 +266,17 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn without_a_rate_nobody_waits() {
-        let turns = turns(&limiter(&Quota::default()), Verb::Write, 10_000).await;
+        let turns = turns(&limiter(&Quota::default()), RequestKind::Write, 10_000).await;
         assert_eq!(within(&turns, 0.0, 0.001), 10_000);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn both_rates_are_held_and_a_slow_verb_does_not_hold_up_the_other() {
+    async fn both_rates_are_held_and_a_slow_kind_does_not_hold_up_the_other() {
         let limiter = &limiter(&Quota { writes_per_second: Some(2.0), ..requests(10.0) });
-        let (reads, writes) =
-            tokio::join!(turns(limiter, Verb::Read, 200), turns(limiter, Verb::Write, 50));
+        let (reads, writes) = tokio::join!(
+            turns(limiter, RequestKind::Read, 200),
+            turns(limiter, RequestKind::Write, 50)
+        );
         let (reads, writes) = (within(&reads, 1.0, 11.0), within(&writes, 1.0, 11.0));
         assert!((19..=21).contains(&writes), "{writes} writes in 10 s");
         assert!(
@@ -281,7 +290,7 @@ mod tests {
         let limiter = &limiter(&requests(5.0));
         let order = &Mutex::new(Vec::new());
         join_all((0..20_u64).map(|number| async move {
-            let turn = limiter.turn("h", Verb::Read);
+            let turn = limiter.turn("h", RequestKind::Read);
             // Every third one is gone before its turn.
             let patience = if number % 3 == 2 { SECOND / 100 } else { 100 * SECOND };
             if timeout(patience, turn).await.is_ok() {
@@ -292,7 +301,10 @@ mod tests {
         let stayed: Vec<_> = (0..20).filter(|number| number % 3 != 2).collect();
         assert_eq!(*order.lock().expect("a lock"), stayed);
         assert_eq!(limiter.spent()[0].reads, 14);
-        assert!(elapsed(limiter.turn("h", Verb::Read)).await < 0.21, "the next has the next turn");
+        assert!(
+            elapsed(limiter.turn("h", RequestKind::Read)).await < 0.21,
+            "the next has the next turn"
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -300,24 +312,24 @@ mod tests {
         for quota in [Quota::default(), requests(1000.0)] {
             let limiter = &limiter(&quota);
             let waiting = async {
-                // Some wait already, some come during the back-off, of both verbs.
+                // Some wait already, some come during the back-off, of both kinds.
                 let (reads, later, writes) = tokio::join!(
-                    turns(limiter, Verb::Read, 100),
+                    turns(limiter, RequestKind::Read, 100),
                     async {
                         sleep(SECOND).await;
-                        turns(limiter, Verb::Read, 100).await
+                        turns(limiter, RequestKind::Read, 100).await
                     },
-                    turns(limiter, Verb::Write, 100),
+                    turns(limiter, RequestKind::Write, 100),
                 );
                 (reads, later.into_iter().map(|at| at + 1.0).collect::<Vec<_>>(), writes)
             };
-            let sent = join_all((0..100).map(|_| limiter.turn("h", Verb::Read))).await;
+            let sent = join_all((0..100).map(|_| limiter.turn("h", RequestKind::Read))).await;
             for at in &sent[..98] {
-                limiter.received("h", Verb::Read, *at, Response::Accepted);
+                limiter.received("h", RequestKind::Read, *at, Response::Accepted);
             }
             for wait in [5 * SECOND, SECOND] {
                 let throttled = Response::Throttled { retry_after: Some(wait) };
-                limiter.received("h", Verb::Read, sent[99], throttled);
+                limiter.received("h", RequestKind::Read, sent[99], throttled);
             }
             let (reads, later, writes) = waiting.await;
             for turns in [&reads, &later, &writes] {
@@ -336,13 +348,18 @@ mod tests {
     async fn a_rate_comes_back() {
         let limiter = limiter(&requests(100.0));
         for _ in 0..60 {
-            let sent = limiter.turn("h", Verb::Read).await;
-            limiter.received("h", Verb::Read, sent, Response::Throttled { retry_after: None });
+            let sent = limiter.turn("h", RequestKind::Read).await;
+            limiter.received(
+                "h",
+                RequestKind::Read,
+                sent,
+                Response::Throttled { retry_after: None },
+            );
         }
-        let slow = turns(&limiter, Verb::Read, 30).await;
+        let slow = turns(&limiter, RequestKind::Read, 30).await;
         assert!(slow[29] > 0.5, "{slow:?}");
         sleep(60 * SECOND).await;
-        let turns = turns(&limiter, Verb::Read, 1000).await;
+        let turns = turns(&limiter, RequestKind::Read, 1000).await;
         assert!((95..=105).contains(&within(&turns, 1.0, 2.0)));
     }
 
@@ -371,13 +388,16 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_estimate_knows_rates_and_back_off() {
         let limiter = limiter(&Quota { writes_per_second: Some(2.0), ..requests(10.0) });
-        let estimate = |verb, number| limiter.estimate("h", verb, number).as_secs_f64();
-        assert!((estimate(Verb::Read, 100) - 10.0).abs() < 1e-6);
-        assert!((estimate(Verb::Write, 100) - 50.0).abs() < 1e-6);
+        let estimate = |kind, number| limiter.estimate("h", kind, number).as_secs_f64();
+        assert!((estimate(RequestKind::Read, 100) - 10.0).abs() < 1e-6);
+        assert!((estimate(RequestKind::Write, 100) - 50.0).abs() < 1e-6);
         let throttled = Response::Throttled { retry_after: Some(7 * SECOND) };
-        limiter.received("h", Verb::Write, Instant::now(), throttled);
-        assert!((estimate(Verb::Write, 100) - 57.0).abs() < 1e-6);
-        assert_eq!(self::limiter(&Quota::default()).estimate("h", Verb::Read, 9), Duration::ZERO);
+        limiter.received("h", RequestKind::Write, Instant::now(), throttled);
+        assert!((estimate(RequestKind::Write, 100) - 57.0).abs() < 1e-6);
+        assert_eq!(
+            self::limiter(&Quota::default()).estimate("h", RequestKind::Read, 9),
+            Duration::ZERO
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -385,12 +405,12 @@ mod tests {
         let one = Quota { requests_at_once: 1, ..Quota::default() };
         let given = HashMap::from([("b:5000".parse().expect("a host"), one)]);
         let limiter = RateLimiter::new(Quota::of, given);
-        limiter.turn("b:5000", Verb::Read).await;
-        limiter.turn("a", Verb::Write).await;
-        limiter.turn("a", Verb::Read).await;
+        limiter.turn("b:5000", RequestKind::Read).await;
+        limiter.turn("a", RequestKind::Write).await;
+        limiter.turn("a", RequestKind::Read).await;
         limiter.retried("a");
         let throttled = Response::Throttled { retry_after: None };
-        limiter.received("b:5000", Verb::Read, Instant::now(), throttled);
+        limiter.received("b:5000", RequestKind::Read, Instant::now(), throttled);
         let empty = Spent {
             host: "a".to_owned(),
             reads: 1,

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Verb;
+use super::RequestKind;
 
 /// What was asked of one host since the client was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,8 +43,8 @@ pub(super) struct Counters {
 }
 
 impl Counters {
-    pub(super) fn asked(&self, verb: Verb) {
-        self.requests[verb.index()].fetch_add(1, Ordering::Relaxed);
+    pub(super) fn asked(&self, kind: RequestKind) {
+        self.requests[kind.index()].fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn moved(&self, direction: Direction, bytes: u64) {

@@ -13,7 +13,7 @@ use futures_util::future::join_all;
 use http_client::{Chance, FailureClass, Next, Replay, Retries, SoFar};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Quota, RateLimiter, Response, Verb};
+use super::{Quota, RateLimiter, RequestKind, Response};
 
 const TASKS: usize = 200;
 /// One after the other, by each task.
@@ -92,14 +92,14 @@ impl Server {
 }
 
 /// One request, as the client makes it.
-async fn request(limiter: &RateLimiter, server: &Server, chance: &Chance, verb: Verb) {
+async fn request(limiter: &RateLimiter, server: &Server, chance: &Chance, kind: RequestKind) {
     let retries = Retries::default();
     let mut so_far = SoFar::default();
     let mut pushed_back = None;
     limiter.asked(HOST);
     loop {
         let permit = limiter.permit(HOST).await;
-        let sent = limiter.turn(HOST, verb).await;
+        let sent = limiter.turn(HOST, kind).await;
         let class = server.ask().await;
         drop(permit);
         let said = match class {
@@ -108,7 +108,7 @@ async fn request(limiter: &RateLimiter, server: &Server, chance: &Chance, verb: 
             }
             _ => Response::Accepted,
         };
-        limiter.received(HOST, verb, sent, said);
+        limiter.received(HOST, kind, sent, said);
         let Some(class) = class else { return };
         so_far.pushed_back_for = pushed_back.get_or_insert_with(Instant::now).elapsed();
         let next = retries.next(class, Replay::Always, so_far, chance.next());
@@ -137,14 +137,14 @@ struct Storm {
     pauses: f64,
 }
 
-async fn storm(quota: Quota, refuses: Refuses, verbs: &[Verb]) -> Storm {
+async fn storm(quota: Quota, refuses: Refuses, kinds: &[RequestKind]) -> Storm {
     let limiter = RateLimiter::new(move |_| quota.clone(), HashMap::new());
     let (server, chance) = (Server::new(refuses, LATENCY, 7), Chance::seeded(1));
     let longest = AtomicU64::new(0);
     let tasks = (0..TASKS).map(|_| async {
-        for &verb in verbs.iter().cycle().take(REQUESTS) {
+        for &kind in kinds.iter().cycle().take(REQUESTS) {
             let begin = Instant::now();
-            request(&limiter, &server, &chance, verb).await;
+            request(&limiter, &server, &chance, kind).await;
             let took = u64::try_from(begin.elapsed().as_millis()).expect("a short time");
             longest.fetch_max(took, Ordering::Relaxed);
         }
@@ -179,7 +179,8 @@ async fn a_storm_is_weathered() {
         Quota { reads_per_second: Some(1000.0), ..Quota::default() },
     ] {
         for retry_after in [None, Some(Duration::from_secs(1)), Some(Duration::from_secs(5))] {
-            let storm = storm(quota.clone(), Refuses::Excess { retry_after }, &[Verb::Read]).await;
+            let storm =
+                storm(quota.clone(), Refuses::Excess { retry_after }, &[RequestKind::Read]).await;
             let case = format!("{quota:?}, {retry_after:?}: {storm:?}");
             // 2,000 requests at 50 a second take 40 s; and each halving may cost a `Retry-After`.
             let back_offs = 8.0 * retry_after.unwrap_or_default().as_secs_f64();
@@ -194,8 +195,9 @@ async fn a_storm_is_weathered() {
 
 #[tokio::test(start_paused = true)]
 async fn random_refusals_do_not_collapse_the_rate() {
-    let run =
-        |percent, with| storm(Quota::default(), Refuses::AtRandom { percent, with }, &[Verb::Read]);
+    let run = |percent, with| {
+        storm(Quota::default(), Refuses::AtRandom { percent, with }, &[RequestKind::Read])
+    };
     let throttled = FailureClass::Throttled { retry_after: None };
     let unavailable = FailureClass::Failure { retry_after: None };
     let undisturbed = run(0, throttled).await.in_all;
@@ -212,24 +214,24 @@ async fn random_refusals_do_not_collapse_the_rate() {
 
 #[tokio::test(start_paused = true)]
 async fn random_refusals_with_a_retry_after_cost_no_more_than_their_pauses() {
-    for (requests_at_once, verbs) in [
-        (64, &[Verb::Read][..]),
-        (64, &Verb::ALL),
-        (200, &[Verb::Write, Verb::Write, Verb::Read]),
-        (8, &Verb::ALL),
-        (2, &Verb::ALL),
+    for (requests_at_once, kinds) in [
+        (64, &[RequestKind::Read][..]),
+        (64, &RequestKind::ALL),
+        (200, &[RequestKind::Write, RequestKind::Write, RequestKind::Read]),
+        (8, &RequestKind::ALL),
+        (2, &RequestKind::ALL),
     ] {
         let quota = Quota { requests_at_once, ..Quota::default() };
         let run = |percent, seconds| {
             let with = FailureClass::Throttled { retry_after: Some(Duration::from_secs(seconds)) };
-            storm(quota.clone(), Refuses::AtRandom { percent, with }, verbs)
+            storm(quota.clone(), Refuses::AtRandom { percent, with }, kinds)
         };
         let undisturbed = run(0, 1).await.in_all;
         for (percent, seconds) in [(1, 1), (3, 1), (5, 1), (10, 1), (1, 5), (5, 5)] {
             let storm = run(percent, seconds).await;
             let pauses = storm.pauses * seconds as f64;
             let case =
-                format!("{requests_at_once} at once, {verbs:?}, {percent} % for {seconds} s");
+                format!("{requests_at_once} at once, {kinds:?}, {percent} % for {seconds} s");
             assert!(
                 storm.in_all <= pauses + 3.0 * undisturbed + 2.0,
                 "{case}: {storm:?}, undisturbed {undisturbed} s"
@@ -249,17 +251,18 @@ async fn promotion(
     let limiter = RateLimiter::new(move |_| quota.clone(), HashMap::new());
     let (server, chance) = (Server::new(refuses, latency, seed), Chance::seeded(seed));
     let (limiter, server, chance) = (&limiter, &server, &chance);
-    let of_each = |requests: &'static [Verb]| async move {
-        for &verb in requests {
-            request(limiter, server, chance, verb).await;
+    let of_each = |requests: &'static [RequestKind]| async move {
+        for &kind in requests {
+            request(limiter, server, chance, kind).await;
         }
     };
     let image = || async move {
-        const BLOB: &[Verb] = &[Verb::Write, Verb::Write];
+        const BLOB: &[RequestKind] = &[RequestKind::Write, RequestKind::Write];
         join_all((0..3).map(|_| of_each(BLOB))).await;
-        of_each(&[Verb::Write, Verb::Read, Verb::Write, Verb::Read]).await;
+        of_each(&[RequestKind::Write, RequestKind::Read, RequestKind::Write, RequestKind::Read])
+            .await;
     };
-    let all = || join_all((0..IMAGES).map(|_| of_each(&[Verb::Read])));
+    let all = || join_all((0..IMAGES).map(|_| of_each(&[RequestKind::Read])));
     all().await;
     all().await;
     join_all((0..IMAGES).map(|_| image())).await;

@@ -1,7 +1,7 @@
 //! The turns of requests at one host: each waits until the host's back-off is over and its rates
-//! allow it, first come first served among those of the same verb.
+//! allow it, first come first served among those of the same kind.
 //!
-//! Those of one verb wait behind each other, and not for those of the other: a verb that was slowed
+//! Those of one kind wait behind each other, and not for those of the other: a kind that was slowed
 //! down must not hold up the other one.
 
 use std::{
@@ -11,14 +11,14 @@ use std::{
 
 use tokio::time::{Instant, sleep_until};
 
-use super::{Quota, Verb, pace::Pace, response::Response, seconds};
+use super::{Quota, RequestKind, pace::Pace, response::Response, seconds};
 
 /// The turns of one host.
 #[derive(Debug)]
 pub(super) struct Turns {
     pace: Mutex<Pace>,
-    /// The head of each verb's queue holds its gate; tokio's are fair.
-    verb_gates: [tokio::sync::Mutex<()>; 2],
+    /// The head of each kind's queue holds its gate; tokio's are fair.
+    kind_gates: [tokio::sync::Mutex<()>; 2],
     /// The two heads take turns at this one.
     host_gate: tokio::sync::Mutex<()>,
 }
@@ -28,26 +28,26 @@ impl Turns {
         let now = Instant::now();
         Self {
             pace: Mutex::new(Pace::new(quota, now)),
-            verb_gates: Verb::ALL.map(|_| tokio::sync::Mutex::new(())),
+            kind_gates: RequestKind::ALL.map(|_| tokio::sync::Mutex::new(())),
             host_gate: tokio::sync::Mutex::new(()),
         }
     }
 
     /// Waits for a turn, and says when it came.
-    pub(super) async fn wait(&self, verb: Verb) -> Instant {
+    pub(super) async fn wait(&self, kind: RequestKind) -> Instant {
         let now = Instant::now();
-        if self.pace().take_if_free(verb, now) { now } else { self.queue(verb).await }
+        if self.pace().take_if_free(kind, now) { now } else { self.queue(kind).await }
     }
 
-    async fn queue(&self, verb: Verb) -> Instant {
-        let _verb = self.verb_gates[verb.index()].lock().await;
+    async fn queue(&self, kind: RequestKind) -> Instant {
+        let _kind = self.kind_gates[kind.index()].lock().await;
         loop {
-            let ready = self.until(|pace, now| pace.verb_allows(verb, now)).await;
+            let ready = self.until(|pace, now| pace.kind_allows(kind, now)).await;
             let _host = self.host_gate.lock().await;
             self.until(|pace, now| pace.host_allows(now)).await;
-            // The verb's rate may have been lowered while the host was waited for.
+            // The kind's rate may have been lowered while the host was waited for.
             let now = Instant::now();
-            if self.pace().take(verb, ready, now) {
+            if self.pace().take(kind, ready, now) {
                 return now;
             }
         }
@@ -66,16 +66,16 @@ impl Turns {
     }
 
     /// A request that had its turn at `sent` got a response.
-    pub(super) fn received(&self, verb: Verb, sent: Instant, response: Response) {
-        self.pace().received(verb, sent, response, Instant::now());
+    pub(super) fn received(&self, kind: RequestKind, sent: Instant, response: Response) {
+        self.pace().received(kind, sent, response, Instant::now());
     }
 
     /// How long so many more requests take at the present rate: nothing where there is none.
-    pub(super) fn estimate(&self, verb: Verb, requests: u64) -> Duration {
+    pub(super) fn estimate(&self, kind: RequestKind, requests: u64) -> Duration {
         let now = Instant::now();
         let mut pace = self.pace();
         let back_off = pace.back_off().saturating_duration_since(now);
-        let rate = pace.rate(verb, now);
+        let rate = pace.rate(kind, now);
         back_off + rate.map_or(Duration::ZERO, |rate| seconds(requests as f64 / rate))
     }
 
