@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use job::{Confirm, StopCause};
 use oci::Host;
-use registry_client::Spent;
+use registry_client::Usage;
 
 use crate::{Estimate, Summary, Unanswered};
 
@@ -42,7 +42,7 @@ pub struct Ending {
     /// What a dry run could not check.
     pub unchecked: Unchecked,
     /// What each host was asked.
-    pub hosts: Vec<Spent>,
+    pub hosts: Vec<Usage>,
     /// What carrying the plan out will cost, if that was not done.
     pub estimate: Option<Estimate>,
     /// The tags that the public name does not answer for.

@@ -193,7 +193,7 @@ pub async fn promote(
         summary,
         left_out,
         unchecked,
-        hosts: client.spent(),
+        hosts: client.usage(),
         estimate,
         unanswered,
         time: begun.elapsed(),

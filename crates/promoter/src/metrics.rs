@@ -8,7 +8,7 @@ use prometheus_client::{
     metrics::{family::Family, gauge::Gauge},
     registry::{Registry, Unit},
 };
-use registry_client::Spent;
+use registry_client::Usage;
 
 use crate::{Ending, Verdict};
 
@@ -61,21 +61,21 @@ pub fn metrics(ending: &Ending, at: SystemTime) -> String {
     text
 }
 
-fn add_hosts(registry: &mut Registry, hosts: &[Spent]) {
+fn add_hosts(registry: &mut Registry, hosts: &[Usage]) {
     let requests = Labelled::<2>::default();
     let (retries, refused) = (Labelled::<1>::default(), Labelled::<1>::default());
     let (received, sent) = (Labelled::<1>::default(), Labelled::<1>::default());
-    for spent in hosts {
-        let host = ("host", spent.host.clone());
+    for usage in hosts {
+        let host = ("host", usage.host.clone());
         let labels = [host.clone()];
-        for (verb, count) in [("read", spent.reads), ("write", spent.writes)] {
+        for (verb, count) in [("read", usage.reads), ("write", usage.writes)] {
             requests.get_or_create(&[host.clone(), ("verb", verb.to_owned())]).set(whole(count));
         }
         for (family, count) in [
-            (&retries, spent.retries),
-            (&refused, spent.refused),
-            (&received, spent.bytes_received),
-            (&sent, spent.bytes_sent),
+            (&retries, usage.retries),
+            (&refused, usage.refused),
+            (&received, usage.bytes_received),
+            (&sent, usage.bytes_sent),
         ] {
             family.get_or_create(&labels).set(whole(count));
         }

@@ -21,7 +21,7 @@ use crate::{
     conditions::ConditionMemory,
     head_memory::HeadMemory,
     mounts::MountMemory,
-    quota::{HostWait, RateLimiter, RequestKind, Spent},
+    quota::{HostWait, RateLimiter, RequestKind, Usage},
     referrers_memory::ApiMemory,
 };
 
@@ -71,10 +71,10 @@ impl Client {
         longest.mul_f64(self.shared.chance.next())
     }
 
-    /// What was asked of each host so far.
+    /// Requests and bytes at each host so far.
     #[must_use]
-    pub fn spent(&self) -> Vec<Spent> {
-        self.shared.limiter.spent()
+    pub fn usage(&self) -> Vec<Usage> {
+        self.shared.limiter.usage()
     }
 
     /// The last request to `host` that failed in a way that may pass (429, 5xx, a broken connection), in words.

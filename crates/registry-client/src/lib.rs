@@ -70,7 +70,7 @@ pub use crate::{
     permit::SharedPermit,
     presence::FoundBlob,
     push::{OnProgress, Push, Pushed, SMALL_BLOB_BYTES},
-    quota::{HostWait, Quota, RequestKind, Spent},
+    quota::{HostWait, Quota, RequestKind, Usage},
     referrer_index::PutReferrer,
     referrers::Referrers,
     referrers_memory::Via,

@@ -92,9 +92,9 @@ fn warn_of_unused_hosts(
     client: &Client,
     named: &[&oci::Host],
 ) {
-    let spent = client.spent();
+    let usage = client.usage();
     let is_used = |host: &oci::Host| {
-        named.contains(&host) || spent.iter().any(|spent| spent.host == host.as_str())
+        named.contains(&host) || usage.iter().any(|usage| usage.host == host.as_str())
     };
     for (flag, host) in flags.hosts().filter(|(_, host)| !is_used(host)) {
         printer.note(format_args!(

@@ -13,7 +13,7 @@ use std::{
 use indicatif::ProgressStyle;
 use job::Progress;
 use promoter::report::in_bytes;
-use registry_client::{Client, HostWait, Spent};
+use registry_client::{Client, HostWait, Usage};
 use wording::counted;
 
 use super::Screen;
@@ -138,27 +138,27 @@ struct Traffic {
 impl Traffic {
     fn expect(&self, bytes: u64) {
         *self.expected.lock().unwrap_or_else(PoisonError::into_inner) =
-            (sent(&self.client.spent()), bytes);
+            (sent(&self.client.usage()), bytes);
     }
 
     fn told(&self) -> String {
         let (before, expected) = *self.expected.lock().unwrap_or_else(PoisonError::into_inner);
         let waits = self.client.waits().into_iter().map(|wait| format!("{wait}; "));
-        waits.chain([in_words(&self.client.spent(), before, expected)]).collect()
+        waits.chain([in_words(&self.client.usage(), before, expected)]).collect()
     }
 }
 
-fn sent(spent: &[Spent]) -> u64 {
-    spent.iter().map(|host| host.bytes_sent).sum()
+fn sent(usage: &[Usage]) -> u64 {
+    usage.iter().map(|host| host.bytes_sent).sum()
 }
 
 /// What moved so far and what was asked of the busiest hosts, on one line.
-fn in_words(spent: &[Spent], before: u64, expected: u64) -> String {
-    let mut busiest: Vec<_> = spent.iter().map(|it| (it.reads + it.writes, &it.host)).collect();
+fn in_words(usage: &[Usage], before: u64, expected: u64) -> String {
+    let mut busiest: Vec<_> = usage.iter().map(|it| (it.reads + it.writes, &it.host)).collect();
     busiest.sort_by(|one, other| other.cmp(one));
-    let received: u64 = spent.iter().map(|host| host.bytes_received).sum();
+    let received: u64 = usage.iter().map(|host| host.bytes_received).sum();
     let mut text =
-        format!("{} read, {} written", in_bytes(received), in_bytes(sent(spent) - before));
+        format!("{} read, {} written", in_bytes(received), in_bytes(sent(usage) - before));
     if expected > 0 {
         text.push_str(&format!(" (blobs: {} at most)", in_bytes(expected)));
     }
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn the_busiest_hosts_are_named() {
-        let host = |name: &str, reads| Spent {
+        let host = |name: &str, reads| Usage {
             host: name.to_owned(),
             reads,
             writes: 1,
@@ -252,11 +252,11 @@ mod tests {
             retries: 0,
             refused: 0,
         };
-        let spent = [host("a", 1), host("b", 5), host("c", 3), host("d", 2)];
+        let usage = [host("a", 1), host("b", 5), host("c", 3), host("d", 2)];
         assert_eq!(
-            in_words(&spent, 1 << 20, 4 << 20),
+            in_words(&usage, 1 << 20, 4 << 20),
             "40 B read, 3.0 MiB written (blobs: 4.0 MiB at most); requests: b 6 c 4 d 3 and 1 more host"
         );
-        assert_eq!(in_words(&spent[..1], 0, 0), "10 B read, 1.0 MiB written; requests: a 2");
+        assert_eq!(in_words(&usage[..1], 0, 0), "10 B read, 1.0 MiB written; requests: a 2");
     }
 }

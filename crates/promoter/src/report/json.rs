@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use job::{Confirm, StopCause};
 use oci::{Digest, Tag};
 use promotion_manifest::{EdgeSet, Problem};
-use registry_client::Spent;
+use registry_client::Usage;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
@@ -173,15 +173,15 @@ struct HostRow<'a> {
 }
 
 impl<'a> HostRow<'a> {
-    fn of(spent: &'a Spent) -> Self {
+    fn of(usage: &'a Usage) -> Self {
         Self {
-            host: &spent.host,
-            reads: spent.reads,
-            writes: spent.writes,
-            bytes_received: spent.bytes_received,
-            bytes_sent: spent.bytes_sent,
-            retries: spent.retries,
-            refused: spent.refused,
+            host: &usage.host,
+            reads: usage.reads,
+            writes: usage.writes,
+            bytes_received: usage.bytes_received,
+            bytes_sent: usage.bytes_sent,
+            retries: usage.retries,
+            refused: usage.refused,
         }
     }
 }

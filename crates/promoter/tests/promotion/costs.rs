@@ -27,9 +27,9 @@ async fn promote(client: &Client, edges: &EdgeSet, settings: &Settings) -> Endin
 }
 
 /// What a host was asked: reads, writes, and the bytes that were sent.
-fn spent(ending: &Ending, host: &Host) -> [u64; 3] {
-    let found = ending.hosts.iter().find(|spent| spent.host == host.as_str());
-    found.map(|spent| [spent.reads, spent.writes, spent.bytes_sent]).unwrap_or_default()
+fn usage(ending: &Ending, host: &Host) -> [u64; 3] {
+    let found = ending.hosts.iter().find(|usage| usage.host == host.as_str());
+    found.map(|usage| [usage.reads, usage.writes, usage.bytes_sent]).unwrap_or_default()
 }
 
 #[tokio::test]
@@ -58,7 +58,7 @@ async fn the_plan_says_what_carrying_it_out_will_cost() {
     for registry in harbour.production.iter().chain([&harbour.staging]) {
         let host = registry.host();
         let told = estimate.hosts.iter().find(|it| it.host == host).expect("all three are told");
-        let (plan, all) = (spent(&planned, &host), spent(&done, &host));
+        let (plan, all) = (usage(&planned, &host), usage(&done, &host));
         let [reads, writes, _] = [0, 1, 2].map(|at| all[at] - plan[at]);
         // The staging registry's manifests are kept from the plan.
         assert!(reads <= told.reads && told.reads <= reads + reads / 4, "{reads} of {told:?}");
@@ -147,7 +147,7 @@ async fn each_registry_is_spoken_to_as_its_service_account() {
     }
     assert!(harbour.production[0].holds("images/app", &image).await);
     assert!(
-        base.spent().iter().any(|spent| spent.host == host.as_str() && spent.writes > 0),
+        base.usage().iter().any(|usage| usage.host == host.as_str() && usage.writes > 0),
         "counted together"
     );
 }

@@ -14,9 +14,9 @@ mod pause;
 mod rate_limiter;
 mod response;
 mod semaphore;
-mod spent;
 mod trial;
 mod turns;
+mod usage;
 mod wait;
 
 #[cfg(test)]
@@ -28,9 +28,9 @@ use http::Method;
 use oci::Host;
 
 pub(crate) use self::{
-    rate_limiter::RateLimiter, response::Response, semaphore::Permit, spent::Direction,
+    rate_limiter::RateLimiter, response::Response, semaphore::Permit, usage::Direction,
 };
-pub use self::{spent::Spent, wait::HostWait};
+pub use self::{usage::Usage, wait::HostWait};
 
 /// Requests at once: more only queue up in the server.
 const REQUESTS_AT_ONCE: usize = 64;

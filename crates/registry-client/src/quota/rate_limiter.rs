@@ -13,11 +13,11 @@ use oci::Host;
 use tokio::time::Instant;
 
 use super::{
-    Direction, HostWait, Permit, Quota, RequestKind, Response, Spent,
+    Direction, HostWait, Permit, Quota, RequestKind, Response, Usage,
     bytes::Bytes,
     semaphore::{Index, Semaphore},
-    spent::Counters,
     turns::Turns,
+    usage::Counters,
     wait::Wait,
 };
 
@@ -74,7 +74,7 @@ impl RateLimiter {
     pub(crate) async fn turn(&self, host: &str, kind: RequestKind) -> Instant {
         let account = self.account(host);
         let asked = account.turns.wait(kind).await;
-        account.counters.asked(kind);
+        account.counters.sent_request(kind);
         asked
     }
 
@@ -168,12 +168,12 @@ impl RateLimiter {
     }
 
     /// What was asked, by host.
-    pub(crate) fn spent(&self) -> Vec<Spent> {
+    pub(crate) fn usage(&self) -> Vec<Usage> {
         let hosts = self.hosts.read().unwrap_or_else(PoisonError::into_inner);
-        let mut spent: Vec<_> =
+        let mut usage: Vec<_> =
             hosts.iter().map(|(host, account)| account.counters.read(host)).collect();
-        spent.sort_by(|one, other| one.host.cmp(&other.host));
-        spent
+        usage.sort_by(|one, other| one.host.cmp(&other.host));
+        usage
     }
 
     fn account(&self, host: &str) -> Arc<Account> {
@@ -300,7 +300,7 @@ mod tests {
         .await;
         let stayed: Vec<_> = (0..20).filter(|number| number % 3 != 2).collect();
         assert_eq!(*order.lock().expect("a lock"), stayed);
-        assert_eq!(limiter.spent()[0].reads, 14);
+        assert_eq!(limiter.usage()[0].reads, 14);
         assert!(
             elapsed(limiter.turn("h", RequestKind::Read)).await < 0.21,
             "the next has the next turn"
@@ -378,8 +378,8 @@ mod tests {
         .await;
         let expected = 200.0 * 100.0 / 1024.0;
         assert!((took - expected).abs() < 0.2, "{took} s, not {expected}");
-        let spent = &limiter.spent()[0];
-        assert_eq!((spent.bytes_received, spent.bytes_sent), (10_240_000, 10_240_000));
+        let usage = &limiter.usage()[0];
+        assert_eq!((usage.bytes_received, usage.bytes_sent), (10_240_000, 10_240_000));
 
         let free = self::limiter(&Quota::default());
         assert!(elapsed(free.bytes("h", Direction::Sent, u64::MAX)).await < 0.001);
@@ -411,7 +411,7 @@ mod tests {
         limiter.retried("a");
         let throttled = Response::Throttled { retry_after: None };
         limiter.received("b:5000", RequestKind::Read, Instant::now(), throttled);
-        let empty = Spent {
+        let empty = Usage {
             host: "a".to_owned(),
             reads: 1,
             writes: 1,
@@ -421,8 +421,8 @@ mod tests {
             refused: 0,
         };
         let other =
-            Spent { host: "b:5000".to_owned(), writes: 0, retries: 0, refused: 1, ..empty.clone() };
-        assert_eq!(limiter.spent(), [empty, other]);
+            Usage { host: "b:5000".to_owned(), writes: 0, retries: 0, refused: 1, ..empty.clone() };
+        assert_eq!(limiter.usage(), [empty, other]);
 
         let permit = limiter.permit("b:5000").await;
         assert!(limiter.permit("b:5000").now_or_never().is_none());

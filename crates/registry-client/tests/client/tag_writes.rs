@@ -143,8 +143,8 @@ async fn a_client_acts_as_somebody_else_with_the_same_quota_and_counters() {
     assert!(tags(&client).await.expect_err("nobody").is_unauthorized());
     assert_eq!(tags(&acting).await.expect("known").names, []);
     assert!(tags(&client).await.expect_err("still nobody").is_unauthorized());
-    assert_eq!(client.spent(), acting.spent());
-    assert_eq!(client.spent()[0].reads, registry.requests().len() as u64);
+    assert_eq!(client.usage(), acting.usage());
+    assert_eq!(client.usage()[0].reads, registry.requests().len() as u64);
     for client in [&client, &acting] {
         assert_eq!(client.estimate_bytes(&host, 5000), Duration::from_secs(5));
         let elsewhere = "other.example".parse().expect("a host");

@@ -14,8 +14,8 @@ const TOO_MANY: &str = r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"slow d
 
 /// How many throttled requests the client has counted at `host`.
 fn refused(client: &Client, host: &Host) -> u64 {
-    let spent = client.spent();
-    spent.iter().find(|spent| spent.host == host.as_str()).map_or(0, |spent| spent.refused)
+    let usage = client.usage();
+    usage.iter().find(|usage| usage.host == host.as_str()).map_or(0, |usage| usage.refused)
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use testkit::fixture;
 
 /// Says whether anything was asked again.
 fn tell(client: &Client, what: &str) {
-    let retries: u64 = client.spent().iter().map(|spent| spent.retries).sum();
+    let retries: u64 = client.usage().iter().map(|usage| usage.retries).sum();
     if retries > 0 {
         differs(what, "some requests have to be asked again");
     }

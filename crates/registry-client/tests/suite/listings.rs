@@ -9,7 +9,7 @@ use crate::world::{World, content, differs, push_image, put, refusal, seed, tag}
 
 /// How many requests that read this client has asked.
 fn reads(client: &Client) -> u64 {
-    client.spent().iter().map(|spent| spent.reads).sum()
+    client.usage().iter().map(|usage| usage.reads).sum()
 }
 
 #[tokio::test]

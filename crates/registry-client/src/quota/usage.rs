@@ -1,23 +1,23 @@
-//! What was asked of a host, counted.
+//! Counts of what was sent to a host and received from it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::RequestKind;
 
-/// What was asked of one host since the client was made.
+/// Requests and bytes at one host since the client was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Spent {
+pub struct Usage {
     /// The host, as URLs name it.
     pub host: String,
-    /// Requests that read (GET, HEAD), each time that they were asked.
+    /// Requests that read (GET, HEAD); a retry counts again.
     pub reads: u64,
-    /// All other requests, each time that they were asked.
+    /// All other requests; a retry counts again.
     pub writes: u64,
-    /// Bytes of bodies that came.
+    /// Bytes of bodies received.
     pub bytes_received: u64,
-    /// Bytes of bodies that were sent.
+    /// Bytes of bodies sent.
     pub bytes_sent: u64,
-    /// Requests that were asked again.
+    /// Retries.
     pub retries: u64,
     /// Responses that said that there were too many requests: 429, 403 with `Retry-After`, or the code `TOOMANYREQUESTS`.
     pub refused: u64,
@@ -32,7 +32,7 @@ pub(crate) enum Direction {
     Sent,
 }
 
-/// The counters behind [`Spent`]. Each stands for itself, so their order does not matter.
+/// The counters behind [`Usage`]. They are independent, so relaxed ordering is enough.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     requests: [AtomicU64; 2],
@@ -43,7 +43,7 @@ pub(super) struct Counters {
 }
 
 impl Counters {
-    pub(super) fn asked(&self, kind: RequestKind) {
+    pub(super) fn sent_request(&self, kind: RequestKind) {
         self.requests[kind.index()].fetch_add(1, Ordering::Relaxed);
     }
 
@@ -63,11 +63,11 @@ impl Counters {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// What they stand at.
-    pub(super) fn read(&self, host: &str) -> Spent {
+    /// Their present values.
+    pub(super) fn read(&self, host: &str) -> Usage {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let [reads, writes] = &self.requests;
-        Spent {
+        Usage {
             host: host.to_owned(),
             reads: read(reads),
             writes: read(writes),
