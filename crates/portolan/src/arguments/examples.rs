@@ -49,3 +49,10 @@ Examples:
     portolan demo
   Show everything, check it, and exit:
     portolan demo --exit";
+
+pub(super) const SCHEMA_FRONT: &str = "\
+Examples:
+  Keep the schema for an editor:
+    portolan schema front > front.schema.json
+  List the fields of the configuration:
+    portolan schema front | jq '.properties | keys'";

@@ -115,9 +115,7 @@ pub(crate) enum Schema {
     /// Print the JSON Schema of the configuration of `portolan serve`
     ///
     /// For editors and checks: a file that the schema rejects is not a valid configuration.
-    #[command(
-        after_help = "Examples:\n  portolan schema front > front.schema.json\n  portolan schema front | jq '.properties | keys'"
-    )]
+    #[command(after_help = examples::SCHEMA_FRONT)]
     Front,
 }
 

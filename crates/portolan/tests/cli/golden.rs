@@ -37,6 +37,8 @@ async fn the_help_of_every_command() {
         &["registry"],
         &["registry", "serve"],
         &["demo"],
+        &["schema"],
+        &["schema", "front"],
         &["completions"],
     ] {
         let help = run(&[&["help"], command].concat()).await.expect(0).stdout;
@@ -54,6 +56,7 @@ async fn every_command_with_options_has_two_examples() {
         &["store", "serve"],
         &["registry", "serve"],
         &["demo"],
+        &["schema", "front"],
     ] {
         let help = run(&[&["help"], command].concat()).await.expect(0).stdout;
         let (_, examples) = help.split_once("\nExamples:\n").expect(&help);
