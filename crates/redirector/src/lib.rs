@@ -36,6 +36,7 @@ pub use base_url::{BaseUrl, BaseUrlError};
 pub use config::{
     Config, ConfigError, ConfigPositions, ConfigProblem, EnvironmentOverrides, Index,
     PresenceSettings, RangesFrom, RangesSetting, Serves, StoreSetting, Upstream, config_schema,
+    effective_yaml,
 };
 pub use explain::Explanation;
 pub use front::Front;

@@ -15,7 +15,7 @@ pub(crate) struct Serve {
     #[command(flatten)]
     pub front: Front,
 
-    /// Validate the configuration, print what it comes to, and exit
+    /// Validate the configuration, print all that is in effect with the defaults marked, and exit
     #[arg(long)]
     pub check: bool,
 }

@@ -45,15 +45,16 @@ fn hangup() -> (impl FnMut() + Send + 'static, Arc<Notify>) {
 
 /// Prints the configuration in effect, and its settings that contradict each other or have no effect. The ranges are read as at a start.
 async fn check(front: &arguments::Front, printer: &Printer) -> anyhow::Result<Exit> {
-    let (config, positions) = match &front.config {
-        None => (config(front)?, ConfigPositions::built_in()),
+    let (config, positions, text) = match &front.config {
+        None => (config(front)?, ConfigPositions::built_in(), None),
         Some(path) => {
             let (file, text) = read(path)?;
-            (Config::from_yaml(&file, &text)?, ConfigPositions::of(&file, &text))
+            (Config::from_yaml(&file, &text)?, ConfigPositions::of(&file, &text), Some(text))
         }
     };
     let (ranges, sources) = redirector::load_ranges(&config, &front.ranges).await;
-    io::stdout().write_all(config.to_yaml().as_bytes())?;
+    let effective = redirector::effective_yaml(&config, text.as_deref(), &sources);
+    io::stdout().write_all(effective.as_bytes())?;
     let loaded = LoadedRanges { ranges: &ranges, sources: &sources, overrides: &front.ranges };
     let findings = redirector::lint(&config, &positions, loaded);
     for ConfigFinding { severity, problem } in &findings {

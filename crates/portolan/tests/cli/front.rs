@@ -42,7 +42,7 @@ async fn the_built_in_configuration_takes_the_variables_of_archeio() {
 #[tokio::test]
 async fn variables_mean_what_they_mean_to_archeio() {
     for (path, effective) in
-        [("", "https://us-central1-docker.pkg.dev\ncanonical"), ("/a/b/", "path: a/b\n"), ("A", "")]
+        [("", "path: null  # environment\n"), ("/a/b/", "path: a/b  # environment\n"), ("A", "")]
     {
         let mut command = portolan(&["serve", "--check"]);
         let ended: crate::harness::Ended =

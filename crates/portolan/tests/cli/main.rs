@@ -16,6 +16,7 @@ mod promote;
 mod promote_flags;
 mod pty;
 mod registry;
+mod serve_check;
 mod servers;
 mod terminal;
 mod tls;

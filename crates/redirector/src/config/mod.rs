@@ -4,6 +4,7 @@
 
 mod check;
 mod document;
+mod effective;
 mod environment;
 mod error;
 mod field;
@@ -26,6 +27,7 @@ use url::Url;
 
 use crate::base_url::BaseUrl;
 
+pub use effective::effective_yaml;
 pub use environment::EnvironmentOverrides;
 pub use error::{ConfigError, ConfigProblem};
 pub use positions::ConfigPositions;
@@ -78,7 +80,6 @@ pub struct Upstream {
     /// Scheme, host and port.
     pub endpoint: BaseUrl,
     /// The prefix of its repositories.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<Repository>,
 }
 
@@ -144,7 +145,7 @@ pub struct Serves {
     /// Their cloud, or [`Serves::ALL_CLIENTS`].
     pub cloud: String,
     /// Their regions; empty: all.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(serialize_with = "print_regions")]
     pub regions: Vec<String>,
 }
 
@@ -231,6 +232,11 @@ fn print_text<T: fmt::Display, S: Serializer>(value: &T, serializer: S) -> Resul
 
 fn print_url<S: Serializer>(url: &Option<Url>, serializer: S) -> Result<S::Ok, S::Error> {
     url.as_ref().map(Url::as_str).serialize(serializer)
+}
+
+/// No regions are all: a list without entries is refused in a file.
+fn print_regions<S: Serializer>(regions: &[String], serializer: S) -> Result<S::Ok, S::Error> {
+    (!regions.is_empty()).then_some(regions).serialize(serializer)
 }
 
 fn print_duration<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

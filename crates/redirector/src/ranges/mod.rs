@@ -5,6 +5,7 @@ mod read;
 use std::{
     fmt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use cloud_ranges::{Format, Prefix, Ranges};
@@ -16,7 +17,7 @@ use crate::{
     config::{Config, RangesFrom, RangesSetting, Serves},
     outbound,
 };
-use read::Reader;
+use read::{ReadList, Reader};
 
 /// What was embedded at build time; empty: nothing.
 const EMBEDDED_AWS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/aws-ip-ranges.json"));
@@ -26,8 +27,46 @@ const EMBEDDED_GCP: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/gcp-cloud.
 #[derive(Clone, Debug)]
 pub struct RangesSource {
     cloud: String,
-    used: Option<(String, usize)>,
+    /// The position in `ranges` of the setting that names it; none: a flag names it, or nothing does.
+    setting: Option<usize>,
+    used: Option<UsedList>,
     failures: Vec<String>,
+}
+
+/// A list in use.
+#[derive(Clone, Debug)]
+struct UsedList {
+    source: String,
+    prefixes: usize,
+    age: ListAge,
+}
+
+/// How old a list is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ListAge {
+    /// It was fetched for this run.
+    Fetched,
+    /// The time since its file was modified.
+    File(Duration),
+    /// It is part of the program.
+    Build,
+}
+
+impl fmt::Display for ListAge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let age = match self {
+            Self::Fetched => return f.write_str("fetched now"),
+            Self::Build => return f.write_str("as old as this build"),
+            Self::File(age) => age.as_secs(),
+        };
+        let (count, unit) = match age {
+            0..60 => return f.write_str("less than a minute old"),
+            60..3_600 => (age / 60, "minute"),
+            3_600..172_800 => (age / 3_600, "hour"),
+            _ => (age / 86_400, "day"),
+        };
+        write!(f, "{} old", counted(count, unit))
+    }
 }
 
 impl RangesSource {
@@ -43,6 +82,24 @@ impl RangesSource {
         self.used.is_none()
     }
 
+    /// The list in use, with its number of prefixes and its age.
+    pub(crate) fn summary(&self) -> String {
+        match &self.used {
+            Some(UsedList { source, prefixes, age }) => {
+                format!("{} from {source}, {age}", counted(*prefixes as u64, "prefix"))
+            }
+            None => "no ranges loaded".to_owned(),
+        }
+    }
+
+    /// Whether this is the source for the setting at this position in `ranges`, which is for `cloud`.
+    pub(crate) fn is_for(&self, setting: usize, cloud: &str) -> bool {
+        match self.setting {
+            Some(own) => own == setting,
+            None => self.cloud == cloud,
+        }
+    }
+
     /// Whether something better than what was used failed, or could not be kept.
     #[must_use]
     pub fn has_failures(&self) -> bool {
@@ -53,7 +110,7 @@ impl RangesSource {
 impl fmt::Display for RangesSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.used {
-            Some((source, prefixes)) => {
+            Some(UsedList { source, prefixes, .. }) => {
                 write!(f, "{}: {} from {source}", self.cloud, counted(*prefixes as u64, "prefix"))?;
             }
             None => write!(f, "no ranges loaded for `{}`", self.cloud)?,
@@ -85,6 +142,8 @@ pub async fn load_ranges(
 /// One list, and the sources where it may be had, the best first.
 struct List {
     cloud: String,
+    /// As in [`RangesSource`].
+    setting: Option<usize>,
     format: Format,
     sources: Vec<ListSource>,
 }
@@ -115,11 +174,13 @@ fn lists(config: &Config, overrides: &[(String, PathBuf)]) -> Vec<List> {
     let is_overridden = |cloud: &str| overrides.iter().any(|(other, _)| other == cloud);
     let given = overrides.iter().map(|(cloud, path)| List {
         cloud: cloud.clone(),
+        setting: None,
         format: format_of(config, cloud),
         sources: vec![ListSource::File(path.clone())],
     });
-    let configured = config.ranges.iter().filter(|setting| !is_overridden(&setting.cloud));
-    given.chain(configured.map(|setting| configured_list(config, setting))).collect()
+    let configured = config.ranges.iter().enumerate();
+    let configured = configured.filter(|(_, setting)| !is_overridden(&setting.cloud));
+    given.chain(configured.map(|(at, setting)| configured_list(config, at, setting))).collect()
 }
 
 /// The format that the configuration names for a cloud, else the usual one of that cloud.
@@ -133,7 +194,7 @@ fn format_of(config: &Config, cloud: &str) -> Format {
     }
 }
 
-fn configured_list(config: &Config, setting: &RangesSetting) -> List {
+fn configured_list(config: &Config, at: usize, setting: &RangesSetting) -> List {
     let mut sources = Vec::new();
     match &setting.from {
         RangesFrom::Path(path) => sources.push(ListSource::File(path.clone())),
@@ -151,7 +212,7 @@ fn configured_list(config: &Config, setting: &RangesSetting) -> List {
     if !embedded.is_empty() {
         sources.push(ListSource::Embedded(embedded));
     }
-    List { cloud: setting.cloud.clone(), format: setting.format, sources }
+    List { cloud: setting.cloud.clone(), setting: Some(at), format: setting.format, sources }
 }
 
 /// Another URL has another copy.
@@ -162,18 +223,20 @@ fn copy_path(dir: &Path, cloud: &str, url: &url::Url) -> PathBuf {
 
 async fn load(reader: &Reader, list: List) -> (RangesSource, Vec<Prefix>) {
     let mut failures = Vec::new();
+    let List { cloud, setting, .. } = list;
     for source in &list.sources {
-        let parse = |bytes: &[u8]| cloud_ranges::parse(list.format, &list.cloud, bytes);
+        let parse = |bytes: &[u8]| cloud_ranges::parse(list.format, &cloud, bytes);
         match reader.read(source, parse).await {
-            Ok((prefixes, note)) => {
-                failures.extend(note.map(|note| note.to_string()));
-                let used = Some((source.to_string(), prefixes.len()));
-                return (RangesSource { cloud: list.cloud, used, failures }, prefixes);
+            Ok(ReadList { prefixes, age, not_kept }) => {
+                failures.extend(not_kept.map(|error| error.to_string()));
+                let source = source.to_string();
+                let used = Some(UsedList { source, prefixes: prefixes.len(), age });
+                return (RangesSource { cloud, setting, used, failures }, prefixes);
             }
             Err(error) => failures.push(format!("{source}: {error}")),
         }
     }
-    (RangesSource { cloud: list.cloud, used: None, failures }, Vec::new())
+    (RangesSource { cloud, setting, used: None, failures }, Vec::new())
 }
 
 /// Clouds that decide about clients, but have no list.
@@ -186,6 +249,7 @@ fn clouds_without_list(config: &Config, sources: &[RangesSource]) -> Vec<RangesS
     let missing = named.into_iter().filter(|of| *of != Serves::ALL_CLIENTS && !is_listed(of));
     let source = |cloud: &String| RangesSource {
         cloud: cloud.clone(),
+        setting: None,
         used: None,
         failures: vec!["`ranges` has no list for it".into()],
     };

@@ -4,7 +4,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::ListSource;
+use super::{ListAge, ListSource};
 use crate::{
     failure::Failure,
     outbound::{Authorities, Outbound, USER_AGENT},
@@ -47,6 +47,14 @@ pub(super) enum ReadError {
     Keep { path: PathBuf, cause: io::Error },
 }
 
+/// A list that was read.
+pub(super) struct ReadList {
+    pub(super) prefixes: Vec<Prefix>,
+    pub(super) age: ListAge,
+    /// Why no copy of it could be kept.
+    pub(super) not_kept: Option<ReadError>,
+}
+
 /// Reads lists.
 pub(super) struct Reader {
     client: Outbound,
@@ -58,17 +66,20 @@ impl Reader {
         Self { client, authorities }
     }
 
-    /// The prefixes listed at `source`, and what went wrong beside that.
+    /// The list at `source`.
     pub(super) async fn read(
         &self,
         source: &ListSource,
         parse: impl Fn(&[u8]) -> Result<Vec<Prefix>, ParseError>,
-    ) -> Result<(Vec<Prefix>, Option<ReadError>), ReadError> {
+    ) -> Result<ReadList, ReadError> {
         match source {
             ListSource::File(path) | ListSource::LastGood(path) => {
-                Ok((parse(&file(path).await?)?, None))
+                let (bytes, age) = file(path).await?;
+                Ok(ReadList { prefixes: parse(&bytes)?, age, not_kept: None })
             }
-            ListSource::Embedded(bytes) => Ok((parse(bytes)?, None)),
+            ListSource::Embedded(bytes) => {
+                Ok(ReadList { prefixes: parse(bytes)?, age: ListAge::Build, not_kept: None })
+            }
             ListSource::Url { url, keep: copy } => {
                 let fetched = timeout(FETCH_TIME, self.fetch(url)).await;
                 let bytes = fetched.map_err(|_elapsed| Failure::Timeout(FETCH_TIME))??;
@@ -77,7 +88,7 @@ impl Reader {
                     Some(path) => keep(path, &bytes).await,
                     None => Ok(()),
                 };
-                Ok((prefixes, kept.err()))
+                Ok(ReadList { prefixes, age: ListAge::Fetched, not_kept: kept.err() })
             }
         }
     }
@@ -100,11 +111,17 @@ impl Reader {
     }
 }
 
-async fn file(path: &Path) -> Result<Vec<u8>, ReadError> {
+async fn file(path: &Path) -> Result<(Vec<u8>, ListAge), ReadError> {
     let mut bytes = Vec::new();
     let file = fs::File::open(path).await?;
+    let modified = file.metadata().await?.modified()?;
     file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).await?;
-    if bytes.len() > MAX_BYTES { Err(ReadError::TooLong) } else { Ok(bytes) }
+    if bytes.len() > MAX_BYTES {
+        return Err(ReadError::TooLong);
+    }
+    // A file from the future, by a clock that is wrong, counts as new.
+    let age = SystemTime::now().duration_since(modified).unwrap_or_default();
+    Ok((bytes, ListAge::File(age)))
 }
 
 /// Writes aside and renames, so that a copy is whole or not there.
