@@ -10,8 +10,8 @@ use http_client::{FailureClass, Next, Replay, SoFar};
 #[derive(Debug, Default)]
 pub(crate) struct Attempts {
     so_far: SoFar,
-    /// When the first push-back came.
-    pushed_back: Option<Instant>,
+    /// When the first response said that there were too many requests.
+    throttled_since: Option<Instant>,
 }
 
 impl Attempts {
@@ -50,13 +50,13 @@ impl Attempts {
             {
                 client.shared.limiter.must_wait(error.url().authority(), status, wait);
             }
-            let first = self.pushed_back.get_or_insert_with(Instant::now);
-            self.so_far.pushed_back_for = first.elapsed();
+            let first = self.throttled_since.get_or_insert_with(Instant::now);
+            self.so_far.throttled_for = first.elapsed();
         }
         let next =
             client.shared.retries.next(class, replay, self.so_far, client.shared.chance.next());
         let wait = match next {
-            Next::Answer => return false,
+            Next::GiveUp => return false,
             Next::Again { wait } => {
                 if !client.shared.limiter.may_retry(error.url().authority()) {
                     tracing::debug!("{error}; not again: too much of this host fails");
@@ -64,7 +64,7 @@ impl Attempts {
                 }
                 wait
             }
-            Next::PushedBack { wait } | Next::Resend { wait } => wait,
+            Next::Throttled { wait } | Next::Resend { wait } => wait,
         };
         self.so_far.count(next);
         client.shared.limiter.retried(error.url().authority());

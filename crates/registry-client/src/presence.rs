@@ -164,7 +164,7 @@ impl RepositoryClient {
         let mut inconclusive = None;
         if !memory.refuses(self.host(), Endpoint::Manifests) {
             let mut request = self.manifest_request(Method::HEAD, reference)?;
-            request.replay = Replay::UnlessAnswered;
+            request.replay = Replay::UnlessResponse;
             match Head::of(self.client().send(request).await, digest_of(reference))? {
                 Head::Present(response) => {
                     return Box::pin(self.described(reference, response)).await;
@@ -217,7 +217,7 @@ impl RepositoryClient {
         let mut inconclusive = None;
         if !memory.refuses(self.host(), Endpoint::Blobs) {
             let mut request = self.request(Method::HEAD, &format!("blobs/{digest}"))?;
-            request.replay = Replay::UnlessAnswered;
+            request.replay = Replay::UnlessResponse;
             match Head::of(self.client().send(request).await, Some(*digest))? {
                 Head::Present(response) => {
                     if FoundBlob::of(response.content_length(), size).is_present() {

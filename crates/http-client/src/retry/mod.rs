@@ -23,13 +23,13 @@ const BASE: Duration = Duration::from_millis(60);
 /// How often a request that the server has not processed is sent again. A server that closes each connection after one
 /// request lets one of the 64 pass that are under way at a time, so that the last has its turn with some luck.
 const MAX_RESENDS: u32 = 200;
-/// The longest wait that doubling leads to: who waits longer may as well be told.
+/// The longest wait that doubling leads to: after a longer one an error is of more use.
 const CAP: Duration = Duration::from_secs(30);
 /// The longest `Retry-After` that is obeyed: a date years ahead is a mistake.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5 * 60);
-/// How long push-back may go on: to give up earlier loses the work that is done.
-const PUSH_BACK: Duration = Duration::from_secs(15 * 60);
-/// The part of the base that a push-back after the first is waited for at least.
+/// How long one request may be throttled: to give up earlier loses the work that is done.
+const LONGEST_THROTTLING: Duration = Duration::from_secs(15 * 60);
+/// The least wait after a second response that throttles, as a part of the base.
 const FIRST_PART: u32 = 2;
 /// What chance adds to a `Retry-After` at most, as a share of it: all that were refused hold the same
 /// one.
@@ -43,7 +43,7 @@ pub struct Retries {
     base: Duration,
     cap: Duration,
     longest_retry_after: Duration,
-    push_back: Duration,
+    longest_throttling: Duration,
 }
 
 impl Default for Retries {
@@ -53,25 +53,25 @@ impl Default for Retries {
             base: BASE,
             cap: CAP,
             longest_retry_after: LONGEST_RETRY_AFTER,
-            push_back: PUSH_BACK,
+            longest_throttling: LONGEST_THROTTLING,
         }
     }
 }
 
 impl Retries {
-    /// None: each request is asked once, whatever the answer.
+    /// None: each request is sent once, whatever the response.
     pub fn none() -> Self {
-        Self { tries: 1, push_back: Duration::ZERO, ..Self::default() }
+        Self { tries: 1, longest_throttling: Duration::ZERO, ..Self::default() }
     }
 
-    /// How often a request is asked, the first time included. Default: 8.
+    /// How often a request is sent, the first time included. Default: 8.
     pub fn tries(mut self, tries: u32) -> Self {
         self.tries = tries;
         self
     }
 
-    /// The longest wait after the first try, which doubles with each; half of it is the shortest after a second
-    /// push-back. Default: 60 ms.
+    /// The longest wait after the first try, which doubles with each; half of it is the shortest after a
+    /// second response that throttles. Default: 60 ms.
     pub fn base(mut self, base: Duration) -> Self {
         self.base = base;
         self
@@ -89,10 +89,10 @@ impl Retries {
         self
     }
 
-    /// How long one request may be pushed back (429, or 403 or 503 with `Retry-After`), all waits included.
+    /// How long one request may be throttled (429, or 403 or 503 with `Retry-After`), all waits included.
     /// Default: 15 min.
-    pub fn push_back(mut self, in_all: Duration) -> Self {
-        self.push_back = in_all;
+    pub fn longest_throttling(mut self, in_all: Duration) -> Self {
+        self.longest_throttling = in_all;
         self
     }
 
@@ -104,22 +104,26 @@ impl Retries {
             FailureClass::Throttled { .. } | FailureClass::NoConnection => {
                 !matches!(replay, Replay::Once | Replay::Never)
             }
-            FailureClass::Broken => matches!(replay, Replay::Always | Replay::UnlessAnswered),
+            FailureClass::Broken => matches!(replay, Replay::Always | Replay::UnlessResponse),
             FailureClass::Failure { .. } => matches!(replay, Replay::Always | Replay::UnlessDone),
         };
         match class {
             FailureClass::Throttled { retry_after } if again => {
-                let wait = self.push_back_wait(retry_after, so_far.push_backs, chance);
-                let ends = so_far.pushed_back_for.saturating_add(wait);
+                let wait = self.throttled_wait(retry_after, so_far.throttled, chance);
+                let ends = so_far.throttled_for.saturating_add(wait);
                 // Not `>`: without any time for it even a wait of nothing is too long.
-                if ends >= self.push_back { Next::Answer } else { Next::PushedBack { wait } }
+                if ends >= self.longest_throttling {
+                    Next::GiveUp
+                } else {
+                    Next::Throttled { wait }
+                }
             }
             // Without any retries each request is sent once.
             FailureClass::NotProcessed if again && self.tries > 1 => {
                 let wait = if so_far.resends == 0 { Duration::ZERO } else { self.base };
                 Next::Resend { wait: wait.mul_f64(chance) }
             }
-            _ if !again || so_far.tries.saturating_add(1) >= self.tries => Next::Answer,
+            _ if !again || so_far.tries.saturating_add(1) >= self.tries => Next::GiveUp,
             FailureClass::Failure { retry_after } => {
                 let asked = self.obeyed(retry_after).map(|after| spread(after, chance));
                 let own = self.doubled(so_far.tries).mul_f64(chance);
@@ -134,9 +138,10 @@ impl Retries {
         retry_after.map(|after| after.min(self.longest_retry_after))
     }
 
-    /// A `Retry-After` is never less than the base: a date may be a few milliseconds ahead. Without one, up to the doubled wait at random, by push-backs, since they are no tries; and
-    /// from the second on a part of the base besides: a request that was refused once may be one of a few.
-    fn push_back_wait(&self, retry_after: Option<Duration>, before: u32, chance: f64) -> Duration {
+    /// A `Retry-After` is never less than the base: a date may be a few milliseconds ahead. Without one, a random wait up
+    /// to the base doubled by each throttled try; from the second on at least a part of the base, since a request that
+    /// was throttled once may be one of a few.
+    fn throttled_wait(&self, retry_after: Option<Duration>, before: u32, chance: f64) -> Duration {
         match self.obeyed(retry_after) {
             Some(after) => spread(after.max(self.base), chance),
             None => {
@@ -163,36 +168,36 @@ pub enum Replay {
     Always,
     /// Not if it may have been done: a conditional PUT would then refuse itself.
     UnlessDone,
-    /// Not if it may have reached the registry, but for push-back: what it relies on is to be read again first.
+    /// Not if it may have reached the registry, unless it was throttled: what it relies on is read again first.
     UnlessSent,
     /// Not after a response, whatever it says: another request follows then (HEAD that GET confirms).
-    UnlessAnswered,
+    UnlessResponse,
     /// Only if it was not processed: the caller does something else if it fails.
     Once,
     /// It cannot be: its content is a stream that has been begun.
     Never,
 }
 
-/// What came before the answer that is decided on.
+/// What came before the failure that is decided on.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SoFar {
-    /// How many tries had failed; push-backs are none.
+    /// How many tries had failed; throttled ones do not count.
     pub tries: u32,
-    /// How many push-backs there were.
-    pub push_backs: u32,
+    /// How many tries were throttled.
+    pub throttled: u32,
     /// How often it was not processed.
     pub resends: u32,
-    /// How long ago the first push-back was.
-    pub pushed_back_for: Duration,
+    /// How long ago the first throttled try was.
+    pub throttled_for: Duration,
 }
 
 impl SoFar {
     /// Counts what was decided on.
     pub fn count(&mut self, next: Next) {
         match next {
-            Next::Answer => {}
+            Next::GiveUp => {}
             Next::Again { .. } => self.tries += 1,
-            Next::PushedBack { .. } => self.push_backs += 1,
+            Next::Throttled { .. } => self.throttled += 1,
             Next::Resend { .. } => self.resends += 1,
         }
     }
@@ -201,20 +206,20 @@ impl SoFar {
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// What happened is the answer.
-    Answer,
-    /// Ask again after `wait`, if the host's [`Budget`] allows it.
+    /// No other try: what happened is the result.
+    GiveUp,
+    /// Retry after `wait`, if the host's [`Budget`] allows it.
     Again {
         /// How long to wait.
         wait: Duration,
     },
-    /// Ask again after `wait`, since it was not processed; the budget is not asked.
+    /// Retry after `wait`, since it was not processed; this takes nothing from the budget.
     Resend {
         /// How long to wait.
         wait: Duration,
     },
-    /// Ask again after `wait`; the budget is not asked.
-    PushedBack {
+    /// Retry after `wait`, since there were too many requests; this takes nothing from the budget.
+    Throttled {
         /// How long to wait.
         wait: Duration,
     },
@@ -239,13 +244,13 @@ fn some_wait(wait: Duration) -> Option<Duration> {
 /// How many requests pay for one retry: so an outage adds a fifth to the load, and a host that fails one
 /// request in ten at random is not given up.
 const REQUESTS_FOR_A_RETRY: u64 = 5;
-/// Retries at the beginning, when nothing was asked yet: one bad second of a small run.
+/// Retries at the beginning, before any request: one bad second of a small run.
 const FIRST_RETRIES: u64 = 20;
 /// The most that is saved up: each of the 64 that are under way may use its seven once. Otherwise a
 /// long good time would allow a storm after it.
 const MOST_RETRIES: u64 = 64 * 7;
 
-/// What a host may still be asked again, in shares of a retry.
+/// The retries that are left for a host, in shares of a retry.
 #[derive(Debug)]
 pub struct Budget(AtomicU64);
 
@@ -257,11 +262,11 @@ impl Default for Budget {
 
 impl Budget {
     /// Counts a request, which is not a retry.
-    pub fn asked(&self) {
+    pub fn count_request(&self) {
         self.change(|shares| (shares < MOST_RETRIES * REQUESTS_FOR_A_RETRY).then_some(shares + 1));
     }
 
-    /// Whether a request may be asked again; if so, that is spent.
+    /// Whether a request may be retried; if so, it takes a retry from the budget.
     pub fn may_retry(&self) -> bool {
         self.change(|shares| shares.checked_sub(REQUESTS_FOR_A_RETRY))
     }
@@ -271,7 +276,7 @@ impl Budget {
         self.change(|shares| shares.checked_sub(REQUESTS_FOR_A_RETRY + 1))
     }
 
-    /// Whether there was a change. The number stands for itself, so its order does not matter.
+    /// Whether there was a change. The number is independent of others, so relaxed ordering is enough.
     fn change(&self, change: impl FnMut(u64) -> Option<u64>) -> bool {
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change).is_ok()
     }

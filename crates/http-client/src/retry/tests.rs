@@ -25,9 +25,9 @@ fn answer(status: u16, retry_after: Option<&str>) -> FailureClass {
 
 fn next(class: FailureClass, replay: Replay) -> &'static str {
     match Retries::default().next(class, replay, SoFar::default(), 0.5) {
-        Next::Answer => "answer",
+        Next::GiveUp => "give up",
         Next::Again { .. } => "again",
-        Next::PushedBack { .. } => "pushed back",
+        Next::Throttled { .. } => "throttled",
         Next::Resend { .. } => "resend",
     }
 }
@@ -73,19 +73,19 @@ fn a_status_is_asked_again_by_kind() {
     for (statuses, retry_after, becomes) in [
         (&[408, 499, 500, 502, 503, 504, 520, 521, 522, 523, 524][..], None, "again"),
         (&[408, 500, 502, 504], Some("1"), "again"),
-        (&[429], None, "pushed back"),
-        (&[429, 503], Some("1"), "pushed back"),
-        (&[429], Some("soon"), "pushed back"),
+        (&[429], None, "throttled"),
+        (&[429, 503], Some("1"), "throttled"),
+        (&[429], Some("soon"), "throttled"),
         (&[503], Some("soon"), "again"),
         (&[503], Some("0"), "again"),
-        (&[304, 400, 401, 403, 404, 405, 409, 412, 413, 416, 501, 505, 519, 525], None, "answer"),
-        (&[400, 404, 501], Some("1"), "answer"),
+        (&[304, 400, 401, 403, 404, 405, 409, 412, 413, 416, 501, 505, 519, 525], None, "give up"),
+        (&[400, 404, 501], Some("1"), "give up"),
     ] {
         for &status in statuses {
             let class = answer(status, retry_after);
             assert_eq!(next(class, Replay::Always), becomes, "{status} {retry_after:?}");
             assert_eq!(next(class, Replay::UnlessDone), becomes, "{status}: it was not done");
-            assert_eq!(next(class, Replay::Never), "answer", "{status}: it cannot be sent");
+            assert_eq!(next(class, Replay::Never), "give up", "{status}: it cannot be sent");
         }
     }
 }
@@ -95,7 +95,7 @@ fn a_fault_is_asked_again_by_kind() {
     let after = SECOND;
     let (received, sent, least) = (0, 1, 1);
     let cause = || "x".into();
-    let broken = ("again", "answer");
+    let broken = ("again", "give up");
     for (fault, (always, unless_done)) in [
         (TransportError::Connect { cause: cause() }, ("again", "again")),
         (TransportError::NoDescriptors { cause: cause() }, ("again", "again")),
@@ -107,18 +107,18 @@ fn a_fault_is_asked_again_by_kind() {
         (TransportError::Stalled { after, sent }, broken),
         (TransportError::CameTooSlowly { received, after, least }, broken),
         (TransportError::TakenTooSlowly { sent, after, least }, broken),
-        (TransportError::Tls { cause: cause() }, ("answer", "answer")),
-        (TransportError::NoRootCertificates, ("answer", "answer")),
-        (TransportError::TooLarge { limit: 1 }, ("answer", "answer")),
+        (TransportError::Tls { cause: cause() }, ("give up", "give up")),
+        (TransportError::NoRootCertificates, ("give up", "give up")),
+        (TransportError::TooLarge { limit: 1 }, ("give up", "give up")),
         (
             TransportError::Content { sent, cause: std::sync::Arc::from(cause()) },
-            ("answer", "answer"),
+            ("give up", "give up"),
         ),
     ] {
         let class = FailureClass::of_transport(&fault);
         assert_eq!(next(class, Replay::Always), always, "{fault}");
         assert_eq!(next(class, Replay::UnlessDone), unless_done, "{fault}");
-        assert_eq!(next(class, Replay::Never), "answer", "{fault}");
+        assert_eq!(next(class, Replay::Never), "give up", "{fault}");
     }
 }
 
@@ -130,13 +130,13 @@ fn what_was_not_processed_is_sent_again_up_to_a_bound_and_not_from_a_spent_strea
         (Replay::Always, "resend"),
         (Replay::UnlessDone, "resend"),
         (Replay::UnlessSent, "resend"),
-        (Replay::UnlessAnswered, "resend"),
+        (Replay::UnlessResponse, "resend"),
         (Replay::Once, "resend"),
-        (Replay::Never, "answer"),
+        (Replay::Never, "give up"),
     ] {
         assert_eq!(next(class, replay), becomes, "{replay:?}");
     }
-    assert_eq!(next(FailureClass::NoConnection, Replay::Once), "answer");
+    assert_eq!(next(FailureClass::NoConnection, Replay::Once), "give up");
     let (mut so_far, mut resends) = (SoFar::default(), 0);
     let retries = Retries::default();
     while let next @ Next::Resend { .. } = retries.next(class, Replay::Always, so_far, 0.5) {
@@ -145,7 +145,7 @@ fn what_was_not_processed_is_sent_again_up_to_a_bound_and_not_from_a_spent_strea
     }
     assert_eq!((resends, so_far.tries), (200, 0));
     let none = Retries::none().next(class, Replay::Always, SoFar::default(), 0.5);
-    assert_eq!(none, Next::Answer);
+    assert_eq!(none, Next::GiveUp);
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn a_retry_after_is_obeyed_up_to_its_longest() {
         let next =
             Retries::default().next(answer(status, said), Replay::Always, SoFar::default(), chance);
         let wait = match next {
-            Next::PushedBack { wait } if status != 500 => wait,
+            Next::Throttled { wait } if status != 500 => wait,
             Next::Again { wait } if status == 500 => wait,
             other => panic!("{status} {said:?}: {other:?}"),
         };
@@ -209,30 +209,30 @@ fn a_retry_after_is_obeyed_up_to_its_longest() {
 }
 
 #[test]
-fn push_back_is_no_try_but_ends_after_a_quarter_of_an_hour() {
+fn throttling_is_no_try_but_ends_after_a_quarter_of_an_hour() {
     for (said, chance) in [(None, 0.0), (None, 1.0), (Some("0"), 0.0), (Some("299"), 1.0)] {
         let mut so_far = SoFar::default();
         loop {
             let next = Retries::default().next(answer(429, said), Replay::Always, so_far, chance);
-            let Next::PushedBack { wait } = next else { break };
+            let Next::Throttled { wait } = next else { break };
             so_far.count(next);
-            so_far.pushed_back_for += wait;
+            so_far.throttled_for += wait;
         }
         assert_eq!(so_far.tries, 0, "{said:?}");
-        assert!(so_far.pushed_back_for <= 15 * 60 * SECOND, "{said:?}: {so_far:?}");
-        assert!(so_far.pushed_back_for >= 9 * 60 * SECOND, "{said:?}: {so_far:?}");
+        assert!(so_far.throttled_for <= 15 * 60 * SECOND, "{said:?}: {so_far:?}");
+        assert!(so_far.throttled_for >= 9 * 60 * SECOND, "{said:?}: {so_far:?}");
     }
     let none =
         |said| Retries::none().next(answer(429, said), Replay::Always, SoFar::default(), 0.0);
-    assert_eq!([none(None), none(Some("0")), none(Some("9"))], [Next::Answer; 3]);
+    assert_eq!([none(None), none(Some("0")), none(Some("9"))], [Next::GiveUp; 3]);
 }
 
 #[test]
-fn push_backs_after_all_tries_are_still_no_tries() {
+fn throttled_tries_after_all_tries_still_do_not_count() {
     let so_far = SoFar { tries: 7, ..SoFar::default() };
     let next = |status| Retries::default().next(answer(status, None), Replay::Always, so_far, 0.0);
-    assert_eq!(next(429), Next::PushedBack { wait: Duration::ZERO });
-    assert_eq!(next(500), Next::Answer);
+    assert_eq!(next(429), Next::Throttled { wait: Duration::ZERO });
+    assert_eq!(next(500), Next::GiveUp);
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn a_budget_is_a_fifth_and_twenty_at_the_beginning() {
     let spend = || std::iter::from_fn(|| budget.may_retry().then_some(())).count();
     assert_eq!(spend(), 20);
     for (asked, retries) in [(4, 0), (1, 1), (12, 2), (3, 1), (1_000_000, 448), (0, 0)] {
-        (0..asked).for_each(|_| budget.asked());
+        (0..asked).for_each(|_| budget.count_request());
         assert_eq!(spend(), retries, "after {asked}");
     }
 }

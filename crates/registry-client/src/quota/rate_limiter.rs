@@ -103,10 +103,10 @@ impl RateLimiter {
 
     /// Counts a request that is no retry: so much more may be asked again.
     pub(crate) fn asked(&self, host: &str) {
-        self.account(host).budget.asked();
+        self.account(host).budget.count_request();
     }
 
-    /// Whether one more request to the host may be asked again after a failure. Push-back does not
+    /// Whether one more request to the host may be retried after a failure. A throttled request does not
     /// need this.
     pub(crate) fn may_retry(&self, host: &str) -> bool {
         self.account(host).budget.may_retry()

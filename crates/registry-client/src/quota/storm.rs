@@ -95,7 +95,7 @@ impl Server {
 async fn request(limiter: &RateLimiter, server: &Server, chance: &Chance, kind: RequestKind) {
     let retries = Retries::default();
     let mut so_far = SoFar::default();
-    let mut pushed_back = None;
+    let mut throttled_since = None;
     limiter.asked(HOST);
     loop {
         let permit = limiter.permit(HOST).await;
@@ -110,10 +110,10 @@ async fn request(limiter: &RateLimiter, server: &Server, chance: &Chance, kind: 
         };
         limiter.received(HOST, kind, sent, said);
         let Some(class) = class else { return };
-        so_far.pushed_back_for = pushed_back.get_or_insert_with(Instant::now).elapsed();
+        so_far.throttled_for = throttled_since.get_or_insert_with(Instant::now).elapsed();
         let next = retries.next(class, Replay::Always, so_far, chance.next());
         let wait = match next {
-            Next::PushedBack { wait } => wait,
+            Next::Throttled { wait } => wait,
             Next::Again { wait } if limiter.may_retry(HOST) => wait,
             next => panic!("it gave up: {next:?} after {so_far:?}"),
         };

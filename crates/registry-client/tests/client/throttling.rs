@@ -32,7 +32,7 @@ async fn a_403_with_retry_after_and_the_code_of_too_many_requests_are_waited_for
             false => reply(200, &[], BLOB),
         })
         .await;
-        // A push-back is no try.
+        // A throttled try does not count.
         let client = Client::builder().retries(Retries::default().tries(1)).build();
         let read = read_from(&client, &registry.host).await;
         assert_eq!(read.unwrap_or_else(|error| panic!("{error}")), BLOB.as_bytes());
