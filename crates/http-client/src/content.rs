@@ -102,7 +102,7 @@ impl Content {
         timeouts: RequestTimeouts,
     ) -> (OutgoingBody, watch::Receiver<Progress>) {
         let at_once = matches!(self, Self::Bytes(_)).then(|| self.length() / BYTES_A_SECOND);
-        let deadline = timeouts.answer + Duration::from_secs(at_once.unwrap_or(0));
+        let deadline = timeouts.response + Duration::from_secs(at_once.unwrap_or(0));
         let (progress, watched) = watch::channel(Progress::begin(deadline));
         let spent = Self::Spent(self.length());
         let body = match std::mem::replace(self, spent) {
@@ -126,11 +126,11 @@ impl Content {
 /// How long to wait for the other side.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestTimeouts {
-    /// For the headers of an answer.
-    pub answer: Duration,
+    /// For the headers of a response.
+    pub response: Duration,
     /// For the next piece of content to be taken.
     pub piece: Duration,
-    /// For the headers of an answer to content that was streamed.
+    /// For the headers of a response to content that was streamed.
     pub commit: Duration,
     /// For content as a whole, either way.
     pub rate: LeastRate,

@@ -85,7 +85,7 @@ pub enum TransportError {
          (package ca-certificates), or name a file of them in SSL_CERT_FILE"
     )]
     NoRootCertificates,
-    /// No headers of an answer within the deadline.
+    /// No headers of a response within the deadline.
     #[error("no answer within {after:?}")]
     NoAnswer {
         /// The deadline.

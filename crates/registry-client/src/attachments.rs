@@ -138,7 +138,7 @@ impl RepositoryClient {
 
     fn dangling(&self, tag: Tag) -> Result<DanglingTag, Error> {
         let request = self.request(Method::GET, &format!("manifests/{tag}"))?;
-        let why = request.asked().fails(Fault::ListedNotFound).to_string();
+        let why = request.target().fails(Fault::ListedNotFound).to_string();
         Ok(DanglingTag { tag, why })
     }
 }

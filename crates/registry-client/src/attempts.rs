@@ -20,7 +20,7 @@ impl Attempts {
         self.after(client, error, error.fault().failure_class(), replay).await
     }
 
-    /// The same for an error that is an answer by itself, but not to the whole of what is wanted.
+    /// The same for an error that is a response by itself, but not to the whole of what is wanted.
     pub(crate) async fn anew(&mut self, client: &Client, error: &Error) -> bool {
         let class = match error.fault().failure_class() {
             FailureClass::Settled => FailureClass::Failure { retry_after: None },

@@ -13,11 +13,11 @@ use tokio::time::Instant;
 
 use crate::{
     Error, RepositoryClient,
-    answer::AnswerBody,
     attempts::Attempts,
     blob_part::{BLOB, Ranges, Wanted},
     error::fault::Fault,
-    request::Asked,
+    request::RequestTarget,
+    response::ResponseBody,
     substitute::Substitute,
 };
 
@@ -27,12 +27,12 @@ use crate::{
 pub struct BlobReader {
     repository: RepositoryClient,
     expected: Digest,
-    asked: Asked,
+    target: RequestTarget,
     served_by: RedactedUrl,
     size: Option<u64>,
     /// What comes in place of the blob, where the headers show that.
     substitute: Option<Substitute>,
-    body: AnswerBody,
+    body: ResponseBody,
     /// Where in the blob the next byte of the body belongs.
     at: u64,
     /// The digest of all before `at`; none once all was given out, or it failed.
@@ -66,16 +66,16 @@ impl BlobReader {
     ) -> Result<Self, Error> {
         let mut ranges = Ranges::default();
         let wanted = Wanted { digest: &expected, from, size };
-        let (answer, part) = wanted.request(&repository, &mut ranges).await?;
+        let (response, part) = wanted.request(&repository, &mut ranges).await?;
         let least = repository.client().shared.timeouts.rate;
         let mut reader = Self {
             repository,
             expected,
-            served_by: RedactedUrl::new(&answer.asked.url),
+            served_by: RedactedUrl::new(&response.target.url),
             size: part.size,
-            substitute: answer.substitute(None),
-            asked: answer.asked,
-            body: answer.body,
+            substitute: response.substitute(None),
+            target: response.target,
+            body: response.body,
             at: from,
             digester: Some(before),
             held: Bytes::new(),
@@ -84,7 +84,7 @@ impl BlobReader {
             ranges,
         };
         let skipped = reader.body.skip(part.before).await;
-        skipped.map_err(|fault| reader.asked.fails(fault))?;
+        skipped.map_err(|fault| reader.target.fails(fault))?;
         Ok(reader)
     }
 
@@ -112,7 +112,7 @@ impl BlobReader {
     /// reported instead of what is wrong with its length or digest.
     #[must_use]
     pub fn substitute(&self) -> Option<Error> {
-        self.substitute.as_ref().map(|it| self.asked.fails(it.fault(BLOB)))
+        self.substitute.as_ref().map(|it| self.target.fails(it.fault(BLOB)))
     }
 
     /// How much was read, and the state of the digest there. None at the end.
@@ -141,7 +141,7 @@ impl BlobReader {
             let piece = match self.metered_piece().await {
                 Ok(Some(piece)) => piece,
                 Ok(None) if self.is_complete() => {
-                    return self.last_piece().map_err(|fault| self.asked.fails(fault));
+                    return self.last_piece().map_err(|fault| self.target.fails(fault));
                 }
                 Ok(None) => match self.missing() {
                     // Some servers give less of a range than was asked for.
@@ -154,11 +154,11 @@ impl BlobReader {
                         self.go_on(fault).await?;
                         continue;
                     }
-                    None => return self.last_piece().map_err(|fault| self.asked.fails(fault)),
+                    None => return self.last_piece().map_err(|fault| self.target.fails(fault)),
                 },
                 // All is there: only the end was lost.
                 Err(_) if self.size == Some(self.at) => {
-                    return self.last_piece().map_err(|fault| self.asked.fails(fault));
+                    return self.last_piece().map_err(|fault| self.target.fails(fault));
                 }
                 Err(fault) => {
                     self.go_on(fault).await?;
@@ -190,9 +190,9 @@ impl BlobReader {
     }
 
     async fn metered_piece(&mut self) -> Result<Option<Bytes>, Fault> {
-        let asked = Instant::now();
+        let start = Instant::now();
         let Some(piece) = self.body.unpaid_piece().await? else { return Ok(None) };
-        if let Err(slow) = self.meter.count(piece.len(), asked.elapsed()) {
+        if let Err(slow) = self.meter.count(piece.len(), start.elapsed()) {
             self.body.give_up();
             return Err(came_too_slowly(slow));
         }
@@ -202,16 +202,16 @@ impl BlobReader {
 
     /// Asks for the rest, after a fault that may pass.
     async fn go_on(&mut self, fault: Fault) -> Result<(), Error> {
-        let error = self.asked.fails(fault);
+        let error = self.target.fails(fault);
         let client = self.repository.client().clone();
         if !self.attempts.again(&client, &error, Replay::Always).await {
             return Err(error);
         }
         let wanted = Wanted { digest: &self.expected, from: self.at, size: self.size };
-        let (answer, part) = wanted.request(&self.repository, &mut self.ranges).await?;
-        self.substitute = answer.substitute(None);
+        let (response, part) = wanted.request(&self.repository, &mut self.ranges).await?;
+        self.substitute = response.substitute(None);
         self.size = part.size;
-        (self.asked, self.body) = (answer.asked, answer.body);
+        (self.target, self.body) = (response.target, response.body);
         self.meter = Meter::new(client.shared.timeouts.rate);
         // A break in what is skipped is one more.
         if let Err(fault) = self.body.skip(part.before).await {
@@ -231,7 +231,7 @@ impl BlobReader {
     }
 }
 
-impl AnswerBody {
+impl ResponseBody {
     /// Reads past so many bytes.
     async fn skip(&mut self, mut bytes: u64) -> Result<(), Fault> {
         while bytes > 0 {

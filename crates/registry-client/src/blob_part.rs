@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_client::FailureClass;
 use oci::Digest;
 
-use crate::{Error, RepositoryClient, answer::Answer, error::fault::Fault};
+use crate::{Error, RepositoryClient, error::fault::Fault, response::SuccessResponse};
 
 /// What is read here, in words.
 pub(crate) const BLOB: &str = "a blob";
@@ -35,7 +35,7 @@ impl Wanted<'_> {
         &self,
         repository: &RepositoryClient,
         ranges: &mut Ranges,
-    ) -> Result<(Answer, Part), Error> {
+    ) -> Result<(SuccessResponse, Part), Error> {
         let range = self.range().filter(|_| *ranges == Ranges::Requested);
         let has_range = range.is_some();
         match self.request_part(repository, range).await {
@@ -59,13 +59,13 @@ impl Wanted<'_> {
         &self,
         repository: &RepositoryClient,
         range: Option<HeaderValue>,
-    ) -> Result<(Answer, Part), Error> {
+    ) -> Result<(SuccessResponse, Part), Error> {
         let mut request = repository.request(Method::GET, &format!("blobs/{}", self.digest))?;
         request.headers.extend(range.map(|range| (header::RANGE, range)));
-        let answer = repository.client().send(request).await?;
-        match Part::of(&answer, self.from, self.size) {
-            Ok(part) => Ok((answer, part)),
-            Err(fault) => Err(answer.asked.fails(fault)),
+        let response = repository.client().send(request).await?;
+        match Part::of(&response, self.from, self.size) {
+            Ok(part) => Ok((response, part)),
+            Err(fault) => Err(response.target.fails(fault)),
         }
     }
 }
@@ -83,7 +83,7 @@ fn may_be_due_to_range(error: &Error) -> bool {
     }
 }
 
-/// What an answer is of a blob that was asked for from some place on.
+/// What a response is of a blob that was asked for from some place on.
 pub(crate) struct Part {
     /// How many bytes come that were not asked for, before those that were.
     pub(crate) before: u64,
@@ -93,18 +93,19 @@ pub(crate) struct Part {
 
 impl Part {
     /// `size` is what was known before.
-    fn of(answer: &Answer, from: u64, size: Option<u64>) -> Result<Self, Fault> {
-        let part = if answer.status == StatusCode::PARTIAL_CONTENT {
-            let (start, whole) = content_range(&answer.headers).ok_or(Fault::WrongPart { from })?;
+    fn of(response: &SuccessResponse, from: u64, size: Option<u64>) -> Result<Self, Fault> {
+        let part = if response.status == StatusCode::PARTIAL_CONTENT {
+            let (start, whole) =
+                content_range(&response.headers).ok_or(Fault::WrongPart { from })?;
             if start != from {
                 return Err(Fault::WrongPart { from });
             }
             Self { before: 0, size: whole.or(size) }
         } else {
-            Self { before: from, size: answer.content_length().or(size) }
+            Self { before: from, size: response.content_length().or(size) }
         };
         match (size, part.size) {
-            (Some(was), Some(is)) if was != is => Err(match answer.substitute(None) {
+            (Some(was), Some(is)) if was != is => Err(match response.substitute(None) {
                 Some(substitute) => substitute.fault(BLOB),
                 None => Fault::OtherLength { was, is },
             }),

@@ -27,7 +27,7 @@ use crate::{
     referrers_memory::ApiMemory,
 };
 
-/// Time to the headers of an answer. Registries answer in well under a second; their balancers
+/// Time to the headers of a response. Registries response in well under a second; their balancers
 /// give up after 30 or 60.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time between two pieces of a body: longer than a lost packet's retransmissions, or than a
@@ -36,7 +36,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time for a connection to be made: five retransmissions of its first packet. A TLS handshake has as much: it is two
 /// round trips, and six tries of a port that stays silent end within about a minute.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How many request timeouts a registry has to answer a blob after its last byte: it may have
+/// How many request timeouts a registry has to response a blob after its last byte: it may have
 /// to copy all of it within its storage first.
 const COMMIT_FACTOR: u32 = 10;
 
@@ -149,7 +149,7 @@ impl ClientBuilder {
         self
     }
 
-    /// How long to wait for the headers of an answer, the connection included. Default: 30 s.
+    /// How long to wait for the headers of a response, the connection included. Default: 30 s.
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout;
         self
@@ -204,7 +204,7 @@ impl ClientBuilder {
         let pool = Arc::new(pool);
         self.credentials.connect_by(&pool);
         let timeouts = RequestTimeouts {
-            answer: self.request_timeout,
+            response: self.request_timeout,
             piece: self.idle_timeout,
             commit: self.request_timeout * COMMIT_FACTOR,
             rate: self.rate,

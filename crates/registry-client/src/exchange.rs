@@ -21,7 +21,6 @@ use url::Url;
 
 use crate::{
     Client, Error,
-    answer::{Answer, Reply, Whole},
     attempts::Attempts,
     auth::{Authorization, Named},
     error::fault::Fault,
@@ -29,7 +28,8 @@ use crate::{
     quota::{self, Direction, RequestKind},
     reasons::{read_reasons, tells_throttled},
     redirect::{Redirect, is_redirect},
-    request::{Asked, Request},
+    request::{Request, RequestTarget},
+    response::{FullResponse, RawResponse, SuccessResponse},
 };
 
 /// How much of a refusal is read, in bytes: the error JSON of the specification is far shorter, and
@@ -44,9 +44,9 @@ const MAX_CHALLENGES: usize = 2;
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 impl Client {
-    /// Sends a request, follows redirects, and gives back a successful answer; any other one is an
+    /// Sends a request, follows redirects, and gives back a successful response; any other one is an
     /// error, once it was asked as often as may help. Every request of this crate passes here.
-    pub(crate) async fn send(&self, mut request: Request) -> Result<Answer, Error> {
+    pub(crate) async fn send(&self, mut request: Request) -> Result<SuccessResponse, Error> {
         self.begin(&mut request).await;
         let mut attempts = Attempts::default();
         loop {
@@ -62,12 +62,16 @@ impl Client {
 
     /// The same with the whole body, if that is no longer than `limit` bytes. One that breaks is asked for
     /// again too.
-    pub(crate) async fn fetch(&self, mut request: Request, limit: usize) -> Result<Whole, Error> {
+    pub(crate) async fn fetch(
+        &self,
+        mut request: Request,
+        limit: usize,
+    ) -> Result<FullResponse, Error> {
         self.begin(&mut request).await;
         let mut attempts = Attempts::default();
         loop {
             let done = match Box::pin(self.follow(&mut request)).await {
-                Ok(answer) => answer.whole(limit).await,
+                Ok(response) => response.whole(limit).await,
                 Err(error) => Err(error),
             };
             match done {
@@ -84,53 +88,57 @@ impl Client {
         if request.access.is_some() {
             self.settle_scheme(&mut request.url).await;
         }
-        self.shared.limiter.asked(request.url.authority());
+        self.shared.limiter.count_request(request.url.authority());
     }
 
-    /// The answer at the end of all redirects.
-    async fn follow(&self, request: &mut Request) -> Result<Answer, Error> {
-        let mut asked = request.asked();
-        let mut been = vec![asked.url.clone()];
+    /// The response at the end of all redirects.
+    async fn follow(&self, request: &mut Request) -> Result<SuccessResponse, Error> {
+        let mut target = request.target();
+        let mut been = vec![target.url.clone()];
         loop {
-            let reply = self.authorized(request, &asked).await;
-            let reply = reply.map_err(|fault| asked.fails(fault))?;
+            let reply = self.authorized(request, &target).await;
+            let reply = reply.map_err(|fault| target.fails(fault))?;
             tracing::debug!(
-                method = %asked.method, url = %RedactedUrl::new(&asked.url),
-                status = reply.response.status().as_u16(), "asked"
+                method = %target.method, url = %RedactedUrl::new(&target.url),
+                status = reply.response.status().as_u16(), "response"
             );
             if reply.response.status().is_success() {
-                return Ok(Answer::new(self, asked, reply));
+                return Ok(SuccessResponse::new(self, target, reply));
             }
             if reply.response.status() == StatusCode::NOT_FOUND && been.len() > 1 {
-                let to = RedactedUrl::new(&asked.url);
-                return Err(request.asked().fails(Fault::RedirectedNotFound { to }));
+                let to = RedactedUrl::new(&target.url);
+                return Err(request.target().fails(Fault::RedirectedNotFound { to }));
             }
             if !is_redirect(reply.response.status()) {
-                return Err(self.refusal(asked, reply).await);
+                return Err(self.refusal(target, reply).await);
             }
-            let redirect = Redirect { asked: &asked, has_content: request.content.length() > 0 };
+            let redirect = Redirect { target: &target, has_content: request.content.length() > 0 };
             let next = self.redirected(&redirect, &reply.response, &been);
-            let next = next.map_err(|fault| asked.fails(fault))?;
-            if next.host() != asked.url.host() {
-                asked.guard = self.guard_of_targets(&asked, &reply);
+            let next = next.map_err(|fault| target.fails(fault))?;
+            if next.host() != target.url.host() {
+                target.guard = self.guard_of_targets(&target, &reply);
             }
             self.drain(reply).await;
-            asked.elsewhere = request.elsewhere || next.origin() != request.url.origin();
-            asked.url = next.clone();
+            target.elsewhere = request.elsewhere || next.origin() != request.url.origin();
+            target.url = next.clone();
             been.push(next);
         }
     }
 
-    /// One request and the headers of its answer, once it is clear who asks.
-    async fn authorized(&self, request: &mut Request, asked: &Asked) -> Result<Reply, Fault> {
+    /// One request and the headers of its response, once it is clear who asks.
+    async fn authorized(
+        &self,
+        request: &mut Request,
+        target: &RequestTarget,
+    ) -> Result<RawResponse, Fault> {
         // What is known of the user does not follow a redirect to another host.
-        let is_own = asked.url.origin() == request.url.origin();
+        let is_own = target.url.origin() == request.url.origin();
         let mut sent = match request.access.as_ref().filter(|_| is_own) {
-            Some(access) => self.authorization(&asked.url, access).await?,
+            Some(access) => self.authorization(&target.url, access).await?,
             None => None,
         };
         for _ in 0..MAX_CHALLENGES {
-            let mut reply = self.exchange(request, asked, sent.as_ref()).await?;
+            let mut reply = self.exchange(request, target, sent.as_ref()).await?;
             let retry_after = self.retry_after(reply.response.headers());
             let rejection = Rejection::of(&reply.response, retry_after).filter(|_| is_own);
             let (Some(access), Some(rejection)) = (request.access.as_mut(), rejection) else {
@@ -138,18 +146,18 @@ impl Client {
             };
             // The realm may take its time, and nothing is under way here meanwhile.
             reply.permit = None;
-            let named = Named { own: asked.guard, other: self.guard_of_targets(asked, &reply) };
+            let named = Named { own: target.guard, other: self.guard_of_targets(target, &reply) };
             let headers = reply.response.headers();
             let is_worth_another = match rejection {
                 Rejection::Challenge => {
-                    self.challenged(&asked.url, access, sent.as_ref(), headers, named).await?
+                    self.challenged(&target.url, access, sent.as_ref(), headers, named).await?
                 }
                 Rejection::Bare => self.has_expired(sent.as_ref()).await,
             };
             if !is_worth_another || request.content.is_spent() {
                 return Ok(reply);
             }
-            let next = self.authorization(&asked.url, access).await?;
+            let next = self.authorization(&target.url, access).await?;
             let is_new = next.as_ref().map(Authorization::header)
                 != sent.as_ref().map(Authorization::header);
             if !is_new {
@@ -158,42 +166,43 @@ impl Client {
             sent = next;
             self.drain(reply).await;
         }
-        self.exchange(request, asked, sent.as_ref()).await
+        self.exchange(request, target, sent.as_ref()).await
     }
 
-    /// One request and the headers of its answer, without redirects.
+    /// One request and the headers of its response, without redirects.
     async fn exchange(
         &self,
         request: &mut Request,
-        asked: &Asked,
+        target: &RequestTarget,
         authorization: Option<&Authorization>,
-    ) -> Result<Reply, Fault> {
+    ) -> Result<RawResponse, Fault> {
         let pool = &self.shared.pool;
-        let uri = pool.target(asked.guard, &asked.url)?;
-        let (limiter, authority) = (&self.shared.limiter, asked.url.authority());
+        let uri = pool.target(target.guard, &target.url)?;
+        let (limiter, authority) = (&self.shared.limiter, target.url.authority());
         // A request that waits for a second permit while it has one could wait forever, wherever a redirect leads. A
         // token is requested without a permit: by requests that may have one.
         let shared = request.permit.as_ref();
-        let is_covered = shared.is_some_and(|permit| asked.elsewhere || permit.covers(&asked.url));
+        let is_covered =
+            shared.is_some_and(|permit| target.elsewhere || permit.covers(&target.url));
         let needs_permit = request.access.is_some() && !is_covered;
         let permit = if needs_permit { Some(limiter.permit(authority).await) } else { None };
-        let turn = limiter.turn(authority, RequestKind::of(&asked.method)).await;
+        let turn = limiter.turn(authority, RequestKind::of(&target.method)).await;
         let length = request.content.length();
         self.pace(&mut request.content, authority).await;
         let (body, progress) = request.content.start(self.shared.timeouts);
         let mut outgoing = http::Request::new(body);
-        *outgoing.method_mut() = asked.method.clone();
+        *outgoing.method_mut() = target.method.clone();
         *outgoing.uri_mut() = uri;
         *outgoing.headers_mut() = request.headers.clone();
         let headers = outgoing.headers_mut();
         headers.insert(header::USER_AGENT, self.shared.user_agent.clone());
         // Bytes with a digest must come as they are.
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        if !matches!(asked.method, Method::GET | Method::HEAD | Method::DELETE) {
+        if !matches!(target.method, Method::GET | Method::HEAD | Method::DELETE) {
             headers.insert(header::CONTENT_LENGTH, length.into());
         }
         // What is meant for the host that was asked does not follow a redirect to another one.
-        if asked.elsewhere {
+        if target.elsewhere {
             headers.remove(header::AUTHORIZATION);
         } else if let Some(address) = &self.shared.forwarded_for {
             headers.insert(X_FORWARDED_FOR, address.clone());
@@ -201,15 +210,15 @@ impl Client {
         if let Some(authorization) = authorization {
             headers.insert(header::AUTHORIZATION, authorization.header().clone());
         }
-        let response = match pool.send_watched(asked.guard, outgoing, progress).await {
+        let response = match pool.send_watched(target.guard, outgoing, progress).await {
             Ok(response) => response,
-            Err(cause) => return Err(self.wrong_protocol(&asked.url, cause).await.into()),
+            Err(cause) => return Err(self.wrong_protocol(&target.url, cause).await.into()),
         };
         let (status, headers) = (response.status(), response.headers());
         let retry_after = self.retry_after(headers);
-        self.take_note(asked, turn, is_throttled(status, retry_after).then_some(retry_after));
+        self.take_note(target, turn, is_throttled(status, retry_after).then_some(retry_after));
         let authorization = authorization.map(|it| it.header().clone());
-        Ok(Reply { response, sent: turn, authorization, permit })
+        Ok(RawResponse { response, sent: turn, authorization, permit })
     }
 
     /// The same error, but for what comes of the wrong protocol.
@@ -231,13 +240,18 @@ impl Client {
     /// Tells the host's rate what it said to a request; where it was throttled, with its `Retry-After`. A 503 is not
     /// about the rate: it says that something is out of order (RFC 9110 §15.6.4), and its `Retry-After` is for that
     /// request.
-    fn take_note(&self, asked: &Asked, sent: Instant, throttled: Option<Option<Duration>>) {
+    fn take_note(
+        &self,
+        target: &RequestTarget,
+        sent: Instant,
+        throttled: Option<Option<Duration>>,
+    ) {
         let said = throttled.map_or(quota::Response::Accepted, |retry_after| {
             let retry_after = self.shared.retries.obeyed(retry_after);
             quota::Response::Throttled { retry_after }
         });
-        let kind = RequestKind::of(&asked.method);
-        self.shared.limiter.received(asked.url.authority(), kind, sent, said);
+        let kind = RequestKind::of(&target.method);
+        self.shared.limiter.received(target.url.authority(), kind, sent, said);
     }
 
     /// Counts what is sent, and lets it go out no faster than the host's quota.
@@ -252,42 +266,42 @@ impl Client {
         });
     }
 
-    /// Who the hosts are named by that an answer of `from` points to.
-    pub(crate) fn guard_of_targets(&self, asked: &Asked, reply: &Reply) -> Guard {
-        let is_public = is_public_peer(&asked.url, &reply.response);
+    /// Who the hosts are named by that a response of `from` points to.
+    pub(crate) fn guard_of_targets(&self, target: &RequestTarget, reply: &RawResponse) -> Guard {
+        let is_public = is_public_peer(&target.url, &reply.response);
         let is_named_so =
-            asked.url.authority().parse().is_ok_and(|host| self.shared.public.contains(&host));
-        if is_public || is_named_so { Guard::PublicOnly } else { asked.guard }
+            target.url.authority().parse().is_ok_and(|host| self.shared.public.contains(&host));
+        if is_public || is_named_so { Guard::PublicOnly } else { target.guard }
     }
 
-    /// The error that an unsuccessful answer is, with the registry's reasons if they can be read.
-    async fn refusal(&self, asked: Asked, reply: Reply) -> Error {
+    /// The error that an unsuccessful response is, with the registry's reasons if they can be read.
+    async fn refusal(&self, target: RequestTarget, reply: RawResponse) -> Error {
         let (status, sent) = (reply.response.status(), reply.sent);
         let retry_after = self.retry_after(reply.response.headers());
         // What Go's servers, nginx and Apache respond with.
-        if status == StatusCode::BAD_REQUEST && self.speaks_tls(&asked.url).await {
-            let host = asked.url.authority().into();
-            return asked.fails(TransportError::SpeaksTls { host }.into());
+        if status == StatusCode::BAD_REQUEST && self.speaks_tls(&target.url).await {
+            let host = target.url.authority().into();
+            return target.fails(TransportError::SpeaksTls { host }.into());
         }
         let is_authorized = reply.authorization.is_some();
         let secrets = reply.authorization.as_ref().map(secrets_in).unwrap_or_default();
-        let answer = Answer::new(self, asked, reply);
-        let length = unsatisfied_length(&answer.headers);
-        let read = answer.body.collect(MAX_REFUSAL_BYTES);
-        let body = match timeout(self.shared.timeouts.answer, read).await {
+        let response = SuccessResponse::new(self, target, reply);
+        let length = unsatisfied_length(&response.headers);
+        let read = response.body.collect(MAX_REFUSAL_BYTES);
+        let body = match timeout(self.shared.timeouts.response, read).await {
             Ok(Ok(bytes)) => read_reasons(&bytes, &secrets),
             Ok(Err(_)) | Err(_) => ErrorBody::default(),
         };
         // Known by the body alone, it was first counted as accepted.
         if tells_throttled(status, &body) && !is_throttled(status, retry_after) {
-            self.take_note(&answer.asked, sent, Some(retry_after));
+            self.take_note(&response.target, sent, Some(retry_after));
         }
-        let error = answer.asked.fails(Fault::Status { status, retry_after, length, body });
+        let error = response.target.fails(Fault::Status { status, retry_after, length, body });
         if is_authorized { error.authorized() } else { error }
     }
 
     /// Reads what nobody wants, so that the connection can be used again, if it is short and comes soon.
-    async fn drain(&self, reply: Reply) {
+    async fn drain(&self, reply: RawResponse) {
         let body = Limited::new(reply.response.into_body(), MAX_REFUSAL_BYTES);
         // Otherwise the connection ends, which costs time only.
         let _ = timeout(DRAIN_TIMEOUT, body.collect()).await;

@@ -193,9 +193,9 @@ fn is_digest_tag(tag: &Tag) -> bool {
 ///
 /// The distribution API has no list of manifests, so each kind of registry has another best way, and
 /// some have several. [`Ladder`] is the way that needs nothing but `tags/list` and HEAD; the own APIs of
-/// Amazon's, Azure's and Harbor's registries become other implementations, with the same answer.
+/// Amazon's, Azure's and Harbor's registries become other implementations, with the same response.
 pub trait Lister {
-    /// What `repository` holds, so that the answer is sure for each of `wanted`, or says why it is not.
+    /// What `repository` holds, so that the response is sure for each of `wanted`, or says why it is not.
     fn inventory(
         &self,
         repository: &RepositoryClient,
@@ -232,7 +232,7 @@ impl Lister for Ladder {
 }
 
 impl RepositoryClient {
-    /// What the repository holds: for each of `wanted` the answer is sure, unless [`Inventory::unread`] says
+    /// What the repository holds: for each of `wanted` the response is sure, unless [`Inventory::unread`] says
     /// why not; of all else it tells what was listed on the way. By [`Ladder`].
     ///
     /// # Errors

@@ -9,7 +9,6 @@
 //!
 //! Source: distribution-spec 1.1.
 
-mod answer;
 mod attachments;
 mod attempts;
 mod auth;
@@ -45,6 +44,7 @@ mod referrers_memory;
 mod registry;
 mod repository;
 mod request;
+mod response;
 mod source;
 mod substitute;
 mod tag_write;

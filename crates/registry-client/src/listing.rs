@@ -17,13 +17,13 @@ use url::Url;
 
 use crate::{
     Client, Error, SharedPermit,
-    answer::Whole,
     auth::Access,
     error::fault::Fault,
     error::pointer::{Pointer, Refusal},
     link::{MalformedLink, next_link},
     pointer::{header_text, resolve},
-    request::{Asked, Request},
+    request::{Request, RequestTarget},
+    response::FullResponse,
     substitute::Substitute,
 };
 
@@ -82,16 +82,16 @@ pub(crate) struct Pages {
 
 enum At {
     /// This is the next page.
-    Answered(Box<Whole>),
+    Received(Box<FullResponse>),
     /// This page was read, and there the next one is; or that cannot be followed.
-    Read(Box<Asked>, Result<Url, Fault>),
+    Read(Box<RequestTarget>, Result<Url, Fault>),
     End,
 }
 
 /// A page of a listing as it came.
 pub(crate) struct Page {
     /// What was asked for it, for an error.
-    pub(crate) asked: Asked,
+    pub(crate) target: RequestTarget,
     pub(crate) headers: HeaderMap,
     pub(crate) media_type: String,
     pub(crate) bytes: Bytes,
@@ -108,43 +108,43 @@ impl Pages {
     ) -> Result<Self, Error> {
         let (access, headers) = (first.access.clone(), first.headers.clone());
         let permit = first.permit.clone();
-        let answer = client.fetch(first, MAX_PAGE_BYTES).await?;
-        let been = HashSet::from([answer.asked.url.clone()]);
-        let (client, at) = (client.clone(), At::Answered(Box::new(answer)));
+        let response = client.fetch(first, MAX_PAGE_BYTES).await?;
+        let been = HashSet::from([response.target.url.clone()]);
+        let (client, at) = (client.clone(), At::Received(Box::new(response)));
         Ok(Self { client, bound, been, access, headers, permit, at })
     }
 
     /// The media type of the page that is next; empty if there is none, or it was not asked for yet.
     pub(crate) fn media_type(&self) -> String {
         match &self.at {
-            At::Answered(answer) => answer.media_type(),
+            At::Received(response) => response.media_type(),
             At::Read(..) | At::End => String::new(),
         }
     }
 
     /// The next page; none behind the last one. `held` is what the pages so far come to.
     pub(crate) async fn next(&mut self, held: usize) -> Result<Option<Page>, Error> {
-        let answer = match std::mem::replace(&mut self.at, At::End) {
-            At::Answered(answer) => *answer,
+        let response = match std::mem::replace(&mut self.at, At::End) {
+            At::Received(response) => *response,
             At::Read(before, next) => self.follow(*before, next, held).await?,
             At::End => return Ok(None),
         };
-        let next = next_page(&answer.asked.url, &answer.headers).transpose();
-        let media_type = answer.media_type();
-        let Whole { asked, headers, bytes } = answer;
+        let next = next_page(&response.target.url, &response.headers).transpose();
+        let media_type = response.media_type();
+        let FullResponse { target, headers, bytes } = response;
         let has_next = next.is_some();
         if let Some(next) = next {
-            self.at = At::Read(Box::new(asked.clone()), next);
+            self.at = At::Read(Box::new(target.clone()), next);
         }
-        Ok(Some(Page { asked, headers, media_type, bytes, has_next }))
+        Ok(Some(Page { target, headers, media_type, bytes, has_next }))
     }
 
     async fn follow(
         &mut self,
-        before: Asked,
+        before: RequestTarget,
         next: Result<Url, Fault>,
         held: usize,
-    ) -> Result<Whole, Error> {
+    ) -> Result<FullResponse, Error> {
         let next = next.map_err(|fault| before.fails(fault))?;
         let reason = if self.been.len() >= MAX_PAGES {
             Refusal::TooMany { limit: MAX_PAGES, of: "pages" }
@@ -199,7 +199,7 @@ fn push_once<T: Clone + Eq + Hash>(names: &mut Vec<T>, seen: &mut HashSet<T>, na
 impl Page {
     /// The error that this page is no JSON of a listing, or what it is instead.
     pub(crate) fn unreadable(&self, cause: serde_json::Error) -> Error {
-        self.asked.fails(self.substitute().unwrap_or_else(|| {
+        self.target.fails(self.substitute().unwrap_or_else(|| {
             let shown = &self.bytes[..self.bytes.len().min(MAX_SHOWN_BYTES)];
             Fault::NotJson { cause, begins: String::from_utf8_lossy(shown).into_owned() }
         }))

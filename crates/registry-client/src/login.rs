@@ -21,21 +21,21 @@ impl Client {
     /// The same, where it is a refusal with the credentials that the request was sent with.
     pub(crate) async fn with_login<T>(
         &self,
-        (asked, access): (&Url, Option<&Access>),
+        (target, access): (&Url, Option<&Access>),
         done: Result<T, Error>,
     ) -> Result<T, Error> {
         let (Err(error), Some(access)) = (&done, access) else { return done };
         if !error.is_unauthorized() || error.is_elsewhere() {
             return done;
         }
-        let login = Box::pin(self.login(asked, access, error)).await;
+        let login = Box::pin(self.login(target, access, error)).await;
         done.map_err(|error| error.with_login(login))
     }
 
     /// With which credentials a request was sent; nothing where the registry asked for none.
-    async fn login(&self, asked: &Url, access: &Access, error: &Error) -> Option<Login> {
-        let scheme = self.authorizer.scheme(asked)?;
-        let host = asked.authority().parse::<Host>().ok()?;
+    async fn login(&self, target: &Url, access: &Access, error: &Error) -> Option<Login> {
+        let scheme = self.authorizer.scheme(target)?;
+        let host = target.authority().parse::<Host>().ok()?;
         let credentials = &self.authorizer.credentials;
         let Some(found) = credentials.find(&host, access.repository.as_ref()).await.ok()? else {
             let (host, looked_in) = (host.as_str().into(), credentials.looked_in().into());
@@ -62,7 +62,7 @@ impl Client {
         let what = refused(error.method(), access).into();
         let is_refused = error.status() == Some(StatusCode::UNAUTHORIZED);
         let verified = match error.fault() {
-            Fault::Token { .. } => self.accepts(asked, access, &scheme, found.credential).await,
+            Fault::Token { .. } => self.accepts(target, access, &scheme, found.credential).await,
             _ if is_refused && scheme.sends(&found.credential) => Verification::Rejected,
             // A token that was given for them shows that they are accepted.
             _ => Verification::Accepted,
@@ -77,18 +77,18 @@ impl Client {
     /// Whether a realm accepts credentials. It is asked once.
     async fn accepts(
         &self,
-        asked: &Url,
+        target: &Url,
         access: &Access,
         scheme: &Scheme,
         credential: Credential,
     ) -> Verification {
         let memory = &self.authorizer.logins;
-        let key = (asked.origin().ascii_serialization(), credential.clone());
+        let key = (target.origin().ascii_serialization(), credential.clone());
         if let Some(verified) = memory.of(&key) {
             return verified;
         }
         let access = Access { scopes: Scopes::none(), ..access.clone() };
-        let verified = self.verify(asked, &access, scheme, credential).await;
+        let verified = self.verify(target, &access, scheme, credential).await;
         if verified != Verification::Unknown {
             memory.note(key, verified);
         }

@@ -66,15 +66,15 @@ async fn http2(blob: Bytes) -> (RepositoryClient, Puts) {
                 if path.ends_with("/hang") {
                     std::future::pending::<()>().await;
                 }
-                let mut answer = Response::new(Full::new(blob));
+                let mut response = Response::new(Full::new(blob));
                 if method == Method::PUT {
-                    *answer.status_mut() = StatusCode::CREATED;
+                    *response.status_mut() = StatusCode::CREATED;
                 }
                 if method == Method::POST {
-                    *answer.status_mut() = StatusCode::ACCEPTED;
-                    answer.headers_mut().insert(LOCATION, "/up".parse().expect("a path"));
+                    *response.status_mut() = StatusCode::ACCEPTED;
+                    response.headers_mut().insert(LOCATION, "/up".parse().expect("a path"));
                 }
-                Ok::<_, io::Error>(answer)
+                Ok::<_, io::Error>(response)
             }
         });
         let connection = auto::Builder::new(TokioExecutor::new()).http2_only();

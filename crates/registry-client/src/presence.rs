@@ -1,6 +1,6 @@
 //! Whether a manifest or blob is in a repository, and which responses are proof of that.
 //!
-//! HEAD is cheap, and some registries, replicas and signed URLs answer it with an error for content that GET
+//! HEAD is cheap, and some registries, replicas and signed URLs response it with an error for content that GET
 //! returns. So a successful HEAD is believed, and a failed one is not: it is confirmed by GET. All callers get
 //! that policy from here; the table is "What is believed" of `docs/registry-client.md`.
 //!
@@ -13,10 +13,10 @@ use oci::{Digest, Reference};
 
 use crate::{
     Error, Fault, FetchedManifest, Known, ManifestHead, RepositoryClient,
-    answer::Answer,
     blob_part::content_range,
     head_memory::Endpoint,
     repository::{digest_of, found},
+    response::SuccessResponse,
     substitute::Substitute,
 };
 
@@ -54,7 +54,7 @@ impl FoundBlob {
 /// What the response to a HEAD is worth.
 enum Head {
     /// The content is there.
-    Present(Box<Answer>),
+    Present(Box<SuccessResponse>),
     /// A plain 404: a hint.
     NotFound,
     /// It says nothing of the content.
@@ -85,7 +85,10 @@ impl Inconclusive {
 impl Head {
     /// Errors that GET would not get past, such as a 401 for lack of credentials, a 429 or no connection, stay
     /// errors.
-    fn of(response: Result<Answer, Error>, expected: Option<Digest>) -> Result<Self, Error> {
+    fn of(
+        response: Result<SuccessResponse, Error>,
+        expected: Option<Digest>,
+    ) -> Result<Self, Error> {
         let error = match response {
             Ok(response) if response.substitute(expected).is_some() => {
                 return Ok(Self::Inconclusive(Inconclusive::Substitute));
@@ -104,7 +107,7 @@ impl Head {
             }
             StatusCode::UNAUTHORIZED if !error.is_elsewhere() => Err(error),
             StatusCode::NOT_FOUND if !error.is_elsewhere() => Ok(Self::NotFound),
-            // It is what registries answer that cannot do HEAD, so it says nothing of their health.
+            // It is what registries response that cannot do HEAD, so it says nothing of their health.
             StatusCode::INTERNAL_SERVER_ERROR => Ok(Self::Inconclusive(Inconclusive::Status)),
             _ if error.is_transient() => Ok(Self::Passing(error)),
             _ => Ok(Self::Inconclusive(Inconclusive::Status)),
@@ -138,7 +141,7 @@ impl RepositoryClient {
             Some(head) => Ok(head),
             None => {
                 let request = self.request(Method::GET, &format!("manifests/{reference}"))?;
-                Err(request.asked().fails(Fault::ListedNotFound))
+                Err(request.target().fails(Fault::ListedNotFound))
             }
         }
     }
@@ -187,14 +190,14 @@ impl RepositoryClient {
     async fn described(
         &self,
         reference: &Reference,
-        response: Box<Answer>,
+        response: Box<SuccessResponse>,
     ) -> Result<Known<ManifestHead>, Error> {
         let (by_reference, named) = (digest_of(reference), response.digest());
         if let (Some(expected), Some(found)) = (by_reference, named)
             && expected.algorithm() == found.algorithm()
             && expected != found
         {
-            return Err(response.asked.fails(Fault::mismatch(expected, found)));
+            return Err(response.target.fails(Fault::mismatch(expected, found)));
         }
         // No manifest is empty.
         let size = response.content_length().filter(|size| *size > 0);
@@ -250,7 +253,7 @@ impl RepositoryClient {
             return Ok(());
         };
         let request = self.request(Method::GET, &format!("blobs/{digest}"))?;
-        Err(request.asked().fails(Fault::Damaged { found, size }))
+        Err(request.target().fails(Fault::Damaged { found, size }))
     }
 
     /// Takes a retry from the host's budget, so that an outage does not get twice the requests; else `error`.
@@ -300,7 +303,7 @@ impl RepositoryClient {
         match response.substitute(Some(*digest)) {
             // It is the blob all the same if it has its length.
             Some(Substitute::Compressed(_) | Substitute::Empty) if length == Some(size) => {}
-            Some(substitute) => return Err(response.asked.fails(substitute.fault("a blob"))),
+            Some(substitute) => return Err(response.target.fails(substitute.fault("a blob"))),
             None => {}
         }
         if response.status == StatusCode::PARTIAL_CONTENT {

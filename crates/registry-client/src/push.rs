@@ -332,7 +332,7 @@ impl Upload {
         self.finish_or_look(repository, push).await.map_err(Failed::Registry)
     }
 
-    /// Commits. A session that is gone may have been committed by a request whose answer was lost.
+    /// Commits. A session that is gone may have been committed by a request whose response was lost.
     async fn finish_or_look(
         &self,
         repository: &RepositoryClient,

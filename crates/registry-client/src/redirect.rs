@@ -12,7 +12,7 @@ use crate::{
     error::fault::Fault,
     error::pointer::{Pointer, Refusal},
     pointer::location,
-    request::Asked,
+    request::RequestTarget,
 };
 
 /// How many redirects in a row are followed: a front, its upstream and that one's storage make
@@ -21,7 +21,7 @@ const MAX_REDIRECTS: usize = 5;
 
 /// The request that was redirected.
 pub(crate) struct Redirect<'a> {
-    pub(crate) asked: &'a Asked,
+    pub(crate) target: &'a RequestTarget,
     /// Whether it has content, which is not sent twice.
     pub(crate) has_content: bool,
 }
@@ -30,7 +30,7 @@ impl Redirect<'_> {
     /// Whether the same request can be sent to where a redirect with this status leads. A 303 names something that
     /// is to be read (§15.4.4), and after a 301 or 302 some send GET in place of POST.
     fn can_be_followed(&self, status: StatusCode) -> bool {
-        match self.asked.method {
+        match self.target.method {
             Method::GET | Method::HEAD => true,
             Method::POST => keeps_method(status) && !self.has_content,
             _ => false,
@@ -46,7 +46,7 @@ impl Client {
         response: &Response<Incoming>,
         been: &[Url],
     ) -> Result<Url, Fault> {
-        let (from, pointer) = (&redirect.asked.url, Pointer::Redirect);
+        let (from, pointer) = (&redirect.target.url, Pointer::Redirect);
         let to = location(from, response.headers(), pointer)?;
         let reason = if !redirect.can_be_followed(response.status()) {
             Refusal::Method

@@ -48,7 +48,7 @@ impl RepositoryClient {
     ) -> Result<PutReferrer, Error> {
         let reference = Reference::from(digest);
         let fails = |fault| match self.request(Method::PUT, &format!("manifests/{reference}")) {
-            Ok(request) => request.asked().fails(fault),
+            Ok(request) => request.target().fails(fault),
             Err(error) => error,
         };
         let manifest = Manifest::parse(media_type, &bytes)

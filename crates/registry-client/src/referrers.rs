@@ -105,7 +105,7 @@ impl RepositoryClient {
         }
         request.headers.insert(header::ACCEPT, HeaderValue::from_static(media_type::OCI_INDEX));
         let mut pages = match Pages::begin(self.client(), request, REFERRERS).await {
-            // A page for people, such as that of a log-in: it is no answer of this API.
+            // A page for people, such as that of a log-in: it is no response of this API.
             Ok(pages) if pages.media_type() == HTML => return Ok(ByApi::NotOffered),
             Ok(pages) => pages,
             Err(error) if has_no_api(&error) => {
@@ -127,7 +127,7 @@ impl RepositoryClient {
                 }
                 Err(cause) => {
                     let fault = page.substitute().unwrap_or(Fault::NotIndex { cause });
-                    return Err(page.asked.fails(fault));
+                    return Err(page.target.fails(fault));
                 }
             }
         }
@@ -177,7 +177,7 @@ impl RepositoryClient {
     /// The error that something else than an index stands there.
     pub(crate) fn no_index(&self, subject: &Digest, cause: IndexProblem) -> Error {
         match self.request(Method::GET, &format!("manifests/{}", referrers_tag(subject))) {
-            Ok(request) => request.asked().fails(Fault::NotIndex { cause }),
+            Ok(request) => request.target().fails(Fault::NotIndex { cause }),
             Err(error) => error,
         }
     }

@@ -9,11 +9,11 @@ use oci::{Digest, Host, Reference, Repository, Tag, media_type};
 
 use crate::{
     Client, Error, Fault, SharedPermit,
-    answer::Whole,
     auth::{Access, Action},
     conditions::Condition,
     listing::{Listed, Member, NAMES, PAGE_SIZE, Pages},
-    request::{Asked, Request},
+    request::{Request, RequestTarget},
+    response::FullResponse,
     substitute::Substitute,
 };
 
@@ -100,7 +100,7 @@ impl RepositoryClient {
         Ok(self.fetch(reference).await?.0)
     }
 
-    /// Reads and verifies a manifest; gives the headers of the answer too.
+    /// Reads and verifies a manifest; gives the headers of the response too.
     pub(crate) async fn fetch(
         &self,
         reference: &Reference,
@@ -117,14 +117,14 @@ impl RepositoryClient {
             Substitute::Error(_) => by_reference.is_none() || !is_wanted,
             Substitute::WebPage(_) | Substitute::Compressed(_) => !is_wanted,
         });
-        let Whole { asked, bytes, headers } = found;
+        let FullResponse { target, bytes, headers } = found;
         if let Some(substitute) = substitute {
-            return Err(asked.fails(substitute.fault("a manifest")));
+            return Err(target.fails(substitute.fault("a manifest")));
         }
         for expected in by_reference.iter().chain(&named) {
-            verify(&asked, *expected, &bytes).map_err(|mismatch| {
+            verify(&target, *expected, &bytes).map_err(|mismatch| {
                 let is_schema1 = media_type::is_schema1(media_type::essence(&media_type));
-                if is_schema1 { asked.fails(Fault::Schema1) } else { mismatch }
+                if is_schema1 { target.fails(Fault::Schema1) } else { mismatch }
             })?;
         }
         let digest = by_reference.or(named).unwrap_or_else(|| Digest::sha256(&bytes));
@@ -145,7 +145,7 @@ impl RepositoryClient {
         Ok(self.put(reference, media_type, bytes, &Condition::None).await?.0)
     }
 
-    /// Writes a manifest where this condition holds; gives the headers of the answer too.
+    /// Writes a manifest where this condition holds; gives the headers of the response too.
     pub(crate) async fn put(
         &self,
         reference: &Reference,
@@ -156,7 +156,7 @@ impl RepositoryClient {
         let mut request = self.request(Method::PUT, &format!("manifests/{reference}"))?;
         let by_reference = digest_of(reference);
         if let Some(expected) = by_reference {
-            verify(&request.asked(), expected, &bytes)?;
+            verify(&request.target(), expected, &bytes)?;
         }
         let media_type = HeaderValue::from_str(media_type)
             .unwrap_or(HeaderValue::from_static("application/octet-stream"));
@@ -166,11 +166,11 @@ impl RepositoryClient {
         }
         request.headers.insert(header::CONTENT_TYPE, media_type);
         request.content = Content::Bytes(bytes.clone());
-        let answer = self.client.send(request).await?;
-        if let Some(named) = answer.digest() {
-            verify(&answer.asked, named, &bytes)?;
+        let response = self.client.send(request).await?;
+        if let Some(named) = response.digest() {
+            verify(&response.target, named, &bytes)?;
         }
-        Ok((by_reference.unwrap_or_else(|| Digest::sha256(&bytes)), answer.headers))
+        Ok((by_reference.unwrap_or_else(|| Digest::sha256(&bytes)), response.headers))
     }
 
     /// Deletes a manifest (by digest) or a tag.
@@ -182,7 +182,7 @@ impl RepositoryClient {
         self.client.send(request).await.map(drop)
     }
 
-    /// All tags, in the registry's order: none when it answers 404, by whatever code, since the
+    /// All tags, in the registry's order: none when it responds with 404, by whatever code, since the
     /// specification asks for none.
     ///
     /// # Errors
@@ -239,19 +239,19 @@ pub(crate) fn digest_of(reference: &Reference) -> Option<Digest> {
     }
 }
 
-fn verify(asked: &Asked, expected: Digest, bytes: &[u8]) -> Result<(), Error> {
+fn verify(target: &RequestTarget, expected: Digest, bytes: &[u8]) -> Result<(), Error> {
     let found = Digest::of(expected.algorithm(), bytes);
     if found == expected {
         return Ok(());
     }
-    Err(asked.fails(Fault::mismatch(expected, found)))
+    Err(target.fails(Fault::mismatch(expected, found)))
 }
 
-/// What was asked for, or nothing where the answer is that there is none.
-pub(crate) fn found<T>(asked: Result<T, Error>) -> Result<Option<T>, Error> {
-    match asked {
+/// What was asked for, or nothing where the response is that there is none.
+pub(crate) fn found<T>(read: Result<T, Error>) -> Result<Option<T>, Error> {
+    match read {
         Err(error) if error.is_not_found() => Ok(None),
-        asked => asked.map(Some),
+        read => read.map(Some),
     }
 }
 

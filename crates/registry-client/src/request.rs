@@ -52,15 +52,15 @@ impl Request {
     }
 
     /// Where it goes first.
-    pub(crate) fn asked(&self) -> Asked {
+    pub(crate) fn target(&self) -> RequestTarget {
         let (method, url) = (self.method.clone(), self.url.clone());
-        Asked { method, url, elsewhere: self.elsewhere, guard: self.guard }
+        RequestTarget { method, url, elsewhere: self.elsewhere, guard: self.guard }
     }
 }
 
 /// What was asked, and where: after redirects, the target of the last one.
 #[derive(Clone)]
-pub(crate) struct Asked {
+pub(crate) struct RequestTarget {
     pub(crate) method: Method,
     pub(crate) url: Url,
     /// Whether a redirect or an upload session has led to another host than the registry.
@@ -69,7 +69,7 @@ pub(crate) struct Asked {
     pub(crate) guard: Guard,
 }
 
-impl Asked {
+impl RequestTarget {
     /// An error of this request.
     pub(crate) fn fails(&self, fault: Fault) -> Error {
         let error = Error::new(self.method.clone(), RedactedUrl::new(&self.url), fault);

@@ -23,7 +23,7 @@ use crate::{
 /// quicker, and is done now, so that five means a crowd or a registry that forgets.
 const MAX_WRITES: usize = 5;
 
-/// How often a tag is read once more that must exist, where the registry answers 404, or with what the tag was on before
+/// How often a tag is read once more that must exist, where the registry responds with 404, or with what the tag was on before
 /// our write.
 const MAX_REREADS: u32 = 4;
 
@@ -139,7 +139,7 @@ impl RepositoryClient {
             };
             if writes == MAX_WRITES {
                 let request = self.request(Method::PUT, &format!("manifests/{reference}"))?;
-                return Err(request.asked().fails(Fault::LostRace { tries: MAX_WRITES }).into());
+                return Err(request.target().fails(Fault::LostRace { tries: MAX_WRITES }).into());
             }
             writes += 1;
             match self.put_complete(&reference, &media_type, &bytes, &condition).await {
@@ -186,7 +186,7 @@ impl RepositoryClient {
             self.wait_for_replicas(reread).await;
         }
         let request = self.request(Method::GET, &format!("manifests/{reference}"))?;
-        Err(request.asked().fails(Fault::StaleTag))
+        Err(request.target().fails(Fault::StaleTag))
     }
 
     /// Writes a manifest of which all that it lists was seen there. A registry that does not know some of it for the
@@ -300,7 +300,7 @@ impl NewTag<'_> {
             return Err(error);
         }
         let is_failed = error.status() == Some(StatusCode::PRECONDITION_FAILED);
-        // A replica that is behind answers 404 to the tag: then it is taken all the same.
+        // A replica that is behind responds with 404 to the tag: then it is taken all the same.
         if is_failed && self.repository.knows_if_none_match(self.media_type, self.bytes).await? {
             return Ok(TagWrite::Taken);
         }

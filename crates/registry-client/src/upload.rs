@@ -16,12 +16,12 @@ use url::Url;
 
 use crate::{
     Client, Error, RepositoryClient, SharedPermit,
-    answer::Answer,
     auth::{Access, Action},
     error::fault::Fault,
     error::pointer::{Pointer, Refusal},
     pointer::location,
     request::Request,
+    response::SuccessResponse,
 };
 
 /// How long a cancellation may take: it is a courtesy, and the caller has something else to report.
@@ -91,11 +91,11 @@ impl RepositoryClient {
         request.access = Some(access.clone());
         let (digest, from) = (digest.to_string(), from.as_str());
         request.url.query_pairs_mut().append_pair("mount", &digest).append_pair("from", from);
-        let answer = self.client().send(request).await?;
-        if answer.status == StatusCode::CREATED {
+        let response = self.client().send(request).await?;
+        if response.status == StatusCode::CREATED {
             return Ok(Mount::Mounted);
         }
-        Upload::new(self, access, &answer).map(Mount::Upload)
+        Upload::new(self, access, &response).map(Mount::Upload)
     }
 
     /// Opens an upload session.
@@ -110,18 +110,18 @@ impl RepositoryClient {
 }
 
 impl Upload {
-    /// The session that an answer opens, perhaps at another host, which the registry then answers for.
+    /// The session that a response opens, perhaps at another host, which the registry then answers for.
     pub(crate) fn new(
         repository: &RepositoryClient,
         access: Access,
-        answer: &Answer,
+        response: &SuccessResponse,
     ) -> Result<Self, Error> {
         let client = repository.client().clone();
-        let asked = &answer.asked;
-        let registry = (!asked.elsewhere).then(|| asked.url.clone());
-        let at = Session { url: asked.url.clone(), guard: asked.guard };
-        let session = at.next(&client, answer)?;
-        let least_chunk = answer.headers.get(OCI_CHUNK_MIN_LENGTH);
+        let target = &response.target;
+        let registry = (!target.elsewhere).then(|| target.url.clone());
+        let at = Session { url: target.url.clone(), guard: target.guard };
+        let session = at.next(&client, response)?;
+        let least_chunk = response.headers.get(OCI_CHUNK_MIN_LENGTH);
         let least_chunk = least_chunk.and_then(|value| value.to_str().ok()?.parse().ok());
         let least_chunk = least_chunk.unwrap_or(0).min(LONGEST_LEAST_CHUNK);
         let permit = repository.permit().cloned();
@@ -143,7 +143,7 @@ impl Upload {
     ///
     /// When `body` ends in an error, too early or too late, the request is broken off before its
     /// last piece, and so commits nothing; after any failure the session is cancelled. A registry
-    /// that has the blob already may answer early: `body` is then dropped before its end.
+    /// that has the blob already may response early: `body` is then dropped before its end.
     ///
     /// While `body` has nothing to give there is no deadline, since what it waits for has its own.
     ///
@@ -194,8 +194,8 @@ impl Upload {
             request.headers.insert(header::CONTENT_RANGE, range);
         }
         request.content = Content::stream(size, body);
-        let answer = self.client.send(request).await?;
-        self.session = self.session.next(&self.client, &answer)?;
+        let response = self.client.send(request).await?;
+        self.session = self.session.next(&self.client, &response)?;
         Ok(())
     }
 
@@ -205,11 +205,11 @@ impl Upload {
     /// When the session is gone (404), or its state cannot be read.
     pub async fn offset(&mut self) -> Result<u64, Error> {
         let request = self.request(Method::GET, self.session.url.clone());
-        let answer = self.client.send(request).await?;
-        if answer.headers.contains_key(header::LOCATION) {
-            self.session = self.session.next(&self.client, &answer)?;
+        let response = self.client.send(request).await?;
+        if response.headers.contains_key(header::LOCATION) {
+            self.session = self.session.next(&self.client, &response)?;
         }
-        offset_of(&answer.headers).ok_or_else(|| answer.asked.fails(Fault::NoOffset))
+        offset_of(&response.headers).ok_or_else(|| response.target.fails(Fault::NoOffset))
     }
 
     /// Ends the session: its content is a blob now, if it has `digest`.
@@ -225,8 +225,8 @@ impl Upload {
         url.query_pairs_mut().append_pair("digest", &digest.to_string());
         let mut request = self.request(Method::PUT, url);
         request.content = content;
-        let answer = self.client.send(request).await?;
-        check_stored(&answer, digest)
+        let response = self.client.send(request).await?;
+        check_stored(&response, digest)
     }
 
     fn request(&self, method: Method, url: Url) -> Request {
@@ -265,10 +265,11 @@ struct Session {
 }
 
 impl Session {
-    /// Where `answer` says that it goes on.
-    fn next(&self, client: &Client, answer: &Answer) -> Result<Self, Error> {
-        let (asked, pointer) = (&answer.asked, Pointer::UploadSession);
-        let url = location(&asked.url, &answer.headers, pointer).map_err(|it| asked.fails(it))?;
+    /// Where `response` says that it goes on.
+    fn next(&self, client: &Client, response: &SuccessResponse) -> Result<Self, Error> {
+        let (target, pointer) = (&response.target, Pointer::UploadSession);
+        let url =
+            location(&target.url, &response.headers, pointer).map_err(|it| target.fails(it))?;
         if url.origin() == self.url.origin() {
             return Ok(Self { url, guard: self.guard });
         }
@@ -280,9 +281,9 @@ impl Session {
         };
         if let Some(reason) = reason {
             let to = Some(RedactedUrl::new(&url));
-            return Err(asked.fails(Fault::NotFollowed { pointer, to, reason }));
+            return Err(target.fails(Fault::NotFollowed { pointer, to, reason }));
         }
-        let guard = if url.host() == self.url.host() { self.guard } else { answer.targets };
+        let guard = if url.host() == self.url.host() { self.guard } else { response.targets };
         Ok(Self { url, guard })
     }
 }
@@ -306,15 +307,17 @@ fn offset_of(headers: &HeaderMap) -> Option<u64> {
     }
 }
 
-/// Whether the answer to the content says that it is stored: 201, or 204 from older registries.
-fn check_stored(answer: &Answer, digest: &Digest) -> Result<(), Error> {
-    let status = answer.status;
+/// Whether the response to the content says that it is stored: 201, or 204 from older registries.
+fn check_stored(response: &SuccessResponse, digest: &Digest) -> Result<(), Error> {
+    let status = response.status;
     if !matches!(status, StatusCode::CREATED | StatusCode::NO_CONTENT) {
-        return Err(answer.asked.fails(Fault::NotStored { status }));
+        return Err(response.target.fails(Fault::NotStored { status }));
     }
     // A registry may name the blob by another algorithm, which says nothing about this digest.
-    match answer.digest().filter(|named| named.algorithm() == digest.algorithm()) {
-        Some(named) if named != *digest => Err(answer.asked.fails(Fault::mismatch(*digest, named))),
+    match response.digest().filter(|named| named.algorithm() == digest.algorithm()) {
+        Some(named) if named != *digest => {
+            Err(response.target.fails(Fault::mismatch(*digest, named)))
+        }
         _ => Ok(()),
     }
 }

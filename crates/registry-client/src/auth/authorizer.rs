@@ -90,16 +90,16 @@ impl Authorizer {
 
     pub(super) async fn credential(
         &self,
-        asked: &Url,
+        target: &Url,
         access: &Access,
     ) -> Result<Option<Credential>, Fault> {
-        let Ok(host) = asked.authority().parse::<Host>() else { return Ok(None) };
+        let Ok(host) = target.authority().parse::<Host>() else { return Ok(None) };
         let found = self.credentials.get(&host, access.repository.as_ref()).await;
         found.map_err(|cause| Fault::Credentials { cause: Box::new(cause) })
     }
 
-    pub(super) fn forget(&self, asked: &Url) {
-        if let Ok(host) = asked.authority().parse::<Host>() {
+    pub(super) fn forget(&self, target: &Url) {
+        if let Ok(host) = target.authority().parse::<Host>() {
             self.credentials.forget(&host);
         }
     }

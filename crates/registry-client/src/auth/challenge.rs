@@ -7,7 +7,7 @@
 
 use http::{HeaderMap, header::WWW_AUTHENTICATE};
 
-/// One challenge of an answer.
+/// One challenge of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Challenge {
     /// The scheme, in lower case.
@@ -24,7 +24,7 @@ impl Challenge {
     }
 }
 
-/// All challenges of an answer.
+/// All challenges of a response.
 pub(crate) fn challenges(headers: &HeaderMap) -> Vec<Challenge> {
     let values = headers.get_all(WWW_AUTHENTICATE).iter();
     values.filter_map(|value| value.to_str().ok()).flat_map(read_challenges).collect()

@@ -42,12 +42,12 @@ impl Client {
     /// there to be sent.
     pub(crate) async fn authorization(
         &self,
-        asked: &Url,
+        target: &Url,
         access: &Access,
     ) -> Result<Option<Authorization>, Fault> {
         let authorizer = &self.authorizer;
-        let Some(scheme) = authorizer.scheme(asked) else { return Ok(None) };
-        let credential = authorizer.credential(asked, access).await?;
+        let Some(scheme) = authorizer.scheme(target) else { return Ok(None) };
+        let credential = authorizer.credential(target, access).await?;
         match scheme {
             Scheme::Basic => Ok(credential.and_then(|credential| match credential {
                 Credential::Basic { user, password }
@@ -61,7 +61,7 @@ impl Client {
                     return Ok(bearer(token).map(Authorization::Given));
                 }
                 let wanted = TokenRequest {
-                    asked,
+                    target,
                     access,
                     realm: &realm,
                     service: service.as_deref(),
@@ -76,7 +76,7 @@ impl Client {
     /// to give.
     pub(crate) async fn challenged(
         &self,
-        asked: &Url,
+        target: &Url,
         access: &mut Access,
         sent: Option<&Authorization>,
         headers: &HeaderMap,
@@ -86,14 +86,14 @@ impl Client {
         let of = |scheme: &str| challenges.iter().find(|challenge| challenge.scheme == scheme);
         let scheme = if let Some(challenge) = of("bearer") {
             let scopes = challenge.parameter("scope").unwrap_or_default();
-            access.scopes = std::mem::take(&mut access.scopes).and_asked(scopes);
-            read_bearer(asked, challenge, named)?
+            access.scopes = std::mem::take(&mut access.scopes).and_requested(scopes);
+            read_bearer(target, challenge, named)?
         } else if of("basic").is_some() {
             Scheme::Basic
         } else {
             return Ok(false);
         };
-        self.authorizer.learn(asked, scheme);
+        self.authorizer.learn(target, scheme);
         match sent {
             None => {}
             Some(Authorization::Token { secret, slot, .. }) => {
@@ -104,7 +104,7 @@ impl Client {
                 }
             }
             Some(Authorization::Basic(_) | Authorization::Given(_)) => {
-                self.authorizer.forget(asked);
+                self.authorizer.forget(target);
             }
         }
         Ok(true)
@@ -161,13 +161,13 @@ pub(crate) struct Named {
     pub(crate) other: Guard,
 }
 
-fn read_bearer(asked: &Url, challenge: &Challenge, named: Named) -> Result<Scheme, Fault> {
+fn read_bearer(target: &Url, challenge: &Challenge, named: Named) -> Result<Scheme, Fault> {
     let realm = challenge.parameter("realm").unwrap_or_default();
     let (pointer, reason) = (Pointer::Realm, Refusal::NotHttp);
     let refused = Fault::NotFollowed { pointer, to: None, reason };
     // An empty one would be the registry's own URL.
-    let realm = resolve(asked, realm).filter(|_| !realm.is_empty()).ok_or(refused)?;
-    let guard = if realm.host() == asked.host() { named.own } else { named.other };
+    let realm = resolve(target, realm).filter(|_| !realm.is_empty()).ok_or(refused)?;
+    let guard = if realm.host() == target.host() { named.own } else { named.other };
     let service = challenge.parameter("service").map(str::to_owned);
     Ok(Scheme::Bearer { realm, service, guard })
 }

@@ -19,20 +19,20 @@ use super::{
 };
 use crate::{
     Client, Error,
-    answer::Whole,
     error::fault::Fault,
     error::pointer::{Pointer, Refusal},
     request::Request,
+    response::FullResponse,
 };
 
-/// The longest answer of a realm: tokens have some KiB.
+/// The longest response of a realm: tokens have some KiB.
 const MAX_TOKEN_BYTES: usize = 1 << 20;
 /// What a realm is told that we are, where it asks.
 const CLIENT_ID: &str = "portolan";
 
 /// A token that is wanted.
 pub(super) struct TokenRequest<'a> {
-    pub(super) asked: &'a Url,
+    pub(super) target: &'a Url,
     pub(super) access: &'a Access,
     pub(super) realm: &'a Url,
     pub(super) service: Option<&'a str>,
@@ -42,7 +42,7 @@ pub(super) struct TokenRequest<'a> {
 impl TokenRequest<'_> {
     pub(super) fn key(&self) -> TokenKey {
         TokenKey {
-            origin: self.asked.origin().ascii_serialization(),
+            origin: self.target.origin().ascii_serialization(),
             realm: self.realm.to_string(),
             service: self.service.map(str::to_owned),
             scopes: self.access.scopes.clone(),
@@ -85,18 +85,18 @@ impl TokenRequest<'_> {
 }
 
 impl Client {
-    /// Whether the realm of a registry accepts credentials: it is asked for a token without a scope. The answer is not
+    /// Whether the realm of a registry accepts credentials: it is asked for a token without a scope. The response is not
     /// kept as a token, since those of the cache are for whoever requests the same scopes.
     pub(crate) async fn verify(
         &self,
-        asked: &Url,
+        target: &Url,
         access: &Access,
         scheme: &Scheme,
         credential: Credential,
     ) -> Verification {
         let Scheme::Bearer { realm, service, guard } = scheme else { return Verification::Unknown };
         let wanted =
-            TokenRequest { asked, access, realm, service: service.as_deref(), guard: *guard };
+            TokenRequest { target, access, realm, service: service.as_deref(), guard: *guard };
         match self.ask_token(&wanted, Some(credential)).await {
             Ok(_) => Verification::Accepted,
             Err(Fault::Token { cause }) if cause.is_unauthorized() => Verification::Rejected,
@@ -106,11 +106,11 @@ impl Client {
 
     /// What the realm answers. One that takes no `POST` gets `GET` with the user and password beside an identity
     /// token, and then at once.
-    async fn token_answer(
+    async fn token_response(
         &self,
         wanted: &TokenRequest<'_>,
         credential: Option<Credential>,
-    ) -> Result<Whole, Error> {
+    ) -> Result<FullResponse, Error> {
         let Some(Credential::IdentityOrBasic { token, user, password }) = credential else {
             return self.fetch(wanted.request(credential), MAX_TOKEN_BYTES).await;
         };
@@ -125,11 +125,11 @@ impl Client {
         if !posted.as_ref().is_err_and(takes_no_post) {
             return posted;
         }
-        let answer = self.fetch(by_get, MAX_TOKEN_BYTES).await?;
+        let response = self.fetch(by_get, MAX_TOKEN_BYTES).await?;
         if let Some(realm) = realm {
             memory.update(&realm, (), |_| Some(()));
         }
-        Ok(answer)
+        Ok(response)
     }
 
     pub(super) async fn ask_token(
@@ -137,21 +137,21 @@ impl Client {
         wanted: &TokenRequest<'_>,
         credential: Option<Credential>,
     ) -> Result<Token, Fault> {
-        if wanted.realm.scheme() == "http" && !self.allows_plain(wanted.asked, wanted.realm) {
+        if wanted.realm.scheme() == "http" && !self.allows_plain(wanted.target, wanted.realm) {
             let to = Some(RedactedUrl::new(wanted.realm));
-            let reason = Refusal::of_plain_http(wanted.asked, wanted.realm);
+            let reason = Refusal::of_plain_http(wanted.target, wanted.realm);
             let pointer = Pointer::Realm;
             return Err(Fault::NotFollowed { pointer, to, reason });
         }
         let has_credential = credential.is_some();
-        let answer = self.token_answer(wanted, credential).await.map_err(|error| {
+        let response = self.token_response(wanted, credential).await.map_err(|error| {
             if has_credential && error.is_unauthorized() {
-                self.authorizer.forget(wanted.asked);
+                self.authorizer.forget(wanted.target);
             }
             Fault::Token { cause: Arc::new(error) }
         })?;
-        let substitute = answer.substitute();
-        let Whole { asked: realm, bytes: json, .. } = answer;
+        let substitute = response.substitute();
+        let FullResponse { target: realm, bytes: json, .. } = response;
         // What cannot be read is not quoted: it may be a secret all the same.
         let token = Token::read(&json, Instant::now()).ok().flatten();
         token.ok_or_else(|| {

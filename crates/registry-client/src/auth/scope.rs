@@ -53,8 +53,8 @@ impl Scopes {
 
     /// With those that a challenge names, parted by blanks.
     #[must_use]
-    pub(crate) fn and_asked(mut self, asked: &str) -> Self {
-        self.0.extend(asked.split_ascii_whitespace().map(str::to_owned));
+    pub(crate) fn and_requested(mut self, scopes: &str) -> Self {
+        self.0.extend(scopes.split_ascii_whitespace().map(str::to_owned));
         self.without_covered()
     }
 
@@ -82,7 +82,7 @@ mod tests {
         let scopes = Scopes::of(&name("b/c"), Action::Push)
             .and(&name("a"), Action::Pull)
             .and(&name("b/c"), Action::Pull)
-            .and_asked("repository:a:pull repository:d:delete repository:b/c:pull");
+            .and_requested("repository:a:pull repository:d:delete repository:b/c:pull");
         let told: Vec<_> = scopes.iter().collect();
         let all = ["repository:a:pull", "repository:b/c:pull,push", "repository:d:delete"];
         assert_eq!(told, all);

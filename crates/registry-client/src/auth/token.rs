@@ -45,14 +45,14 @@ pub(crate) struct Token {
 }
 
 impl Token {
-    /// What a realm's answer says, when it came at `now`. None where it holds no token.
+    /// What a realm's response says, when it came at `now`. None where it holds no token.
     pub(crate) fn read(json: &[u8], now: Instant) -> Result<Option<Self>, serde_json::Error> {
-        let answer: TokenAnswer = serde_json::from_slice(json)?;
-        let texts = [answer.token, answer.access_token];
+        let response: TokenResponse = serde_json::from_slice(json)?;
+        let texts = [response.token, response.access_token];
         let Some(text) = texts.into_iter().flatten().find(|text| !text.is_empty()) else {
             return Ok(None);
         };
-        let life = life(answer.expires_in.as_ref());
+        let life = life(response.expires_in.as_ref());
         let margin = (life / RENEWED_AT).min(LONGEST_MARGIN);
         let (renew_at, half_at) = (now + life - margin, now + life / 2);
         Ok(Some(Self { secret: text.into(), renew_at, half_at }))
@@ -71,7 +71,7 @@ impl fmt::Debug for Token {
 
 /// Read for what it says only: the rest is ignored. Nobody prints it.
 #[derive(Deserialize)]
-struct TokenAnswer {
+struct TokenResponse {
     #[serde(default)]
     token: Option<String>,
     #[serde(default)]

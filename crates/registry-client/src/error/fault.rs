@@ -15,7 +15,7 @@ use crate::{
     reasons::tells_throttled,
 };
 
-/// How many faults of one answer are shown; more would not help the reader.
+/// How many faults of one response are shown; more would not help the reader.
 const SHOWN_FAULTS: usize = 3;
 
 /// What was wrong with a request. `Display` includes the cause.
@@ -25,7 +25,7 @@ pub enum Fault {
     /// The exchange with the server broke off, or never began.
     #[error(transparent)]
     Transport(#[from] TransportError),
-    /// The answer's status means failure.
+    /// The response's status means failure.
     #[error("{status}{}", Faults(body))]
     Status {
         /// The status.
@@ -34,10 +34,10 @@ pub enum Fault {
         retry_after: Option<Duration>,
         /// The length of the whole, where a part was requested that it does not have (416).
         length: Option<u64>,
-        /// The specification's codes and messages; empty when the answer had none.
+        /// The specification's codes and messages; empty when the response had none.
         body: ErrorBody,
     },
-    /// The registry redirected the request, and the URL that it named answers 404. A registry that redirects
+    /// The registry redirected the request, and the URL that it named responds with 404. A registry that redirects
     /// knows what was requested, so this is no proof of absence.
     #[error(
         "redirected to {to}, which responded with 404 Not Found: the registry and its storage disagree; run again"
@@ -58,7 +58,7 @@ pub enum Fault {
         /// The request to the realm, and what was wrong with it.
         cause: Arc<Error>,
     },
-    /// A realm's answer without a token in it.
+    /// A realm's response without a token in it.
     #[error("the answer holds no token")]
     NoToken,
     /// A success, but not the one that says that the content is stored.

@@ -109,7 +109,7 @@ impl Error {
         }
     }
 
-    /// Whether a redirect was followed to a URL that answers 404: no proof of absence.
+    /// Whether a redirect was followed to a URL that responds with 404: no proof of absence.
     pub(crate) fn is_redirected_not_found(&self) -> bool {
         matches!(self.decisive().fault, Fault::RedirectedNotFound { .. })
     }
@@ -185,12 +185,12 @@ impl Error {
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
         let Inner { fault, elsewhere, .. } = self.decisive();
-        let no_answer = match fault {
+        let no_response = match fault {
             Fault::BadHost { .. } => true,
             Fault::Transport(cause) => cause.is_unreachable(),
             _ => false,
         };
-        no_answer && !elsewhere
+        no_response && !elsewhere
     }
 
     /// Whether the same request may well succeed a little later.
@@ -203,7 +203,7 @@ impl Error {
         }
     }
 
-    /// The status of the answer, when that is what was wrong.
+    /// The status of the response, when that is what was wrong.
     #[must_use]
     pub fn status(&self) -> Option<StatusCode> {
         match &self.decisive().fault {

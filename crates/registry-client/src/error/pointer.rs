@@ -8,7 +8,7 @@ use url::Url;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Pointer {
-    /// `Location` of a 3xx answer.
+    /// `Location` of a 3xx response.
     Redirect,
     /// `Location` of an upload session.
     UploadSession,
@@ -62,7 +62,7 @@ pub enum Refusal {
         named: &'static str,
     },
     /// Another scheme, host or port, where only the registry itself is trusted.
-    #[error("it is not at the host and scheme that were asked")]
+    #[error("it is not at the host and scheme that were target")]
     OtherHost,
     /// Neither GET nor HEAD, nor a POST without content that keeps its method.
     #[error("only GET and HEAD are redirected, and by 307 and 308 a POST without content")]

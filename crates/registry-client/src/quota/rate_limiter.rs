@@ -73,9 +73,9 @@ impl RateLimiter {
     /// Counts the request, and says when its turn came.
     pub(crate) async fn turn(&self, host: &str, kind: RequestKind) -> Instant {
         let account = self.account(host);
-        let asked = account.turns.wait(kind).await;
+        let turn = account.turns.wait(kind).await;
         account.counters.sent_request(kind);
-        asked
+        turn
     }
 
     /// A request whose turn was at `sent` got a response. A 429 lowers the rate of its kind; and its
@@ -102,7 +102,7 @@ impl RateLimiter {
     }
 
     /// Counts a request that is no retry: so much more may be asked again.
-    pub(crate) fn asked(&self, host: &str) {
+    pub(crate) fn count_request(&self, host: &str) {
         self.account(host).budget.count_request();
     }
 
@@ -433,7 +433,7 @@ mod tests {
 
         let spend = || (0..99).filter(|_| limiter.may_retry("a")).count();
         assert_eq!(spend(), 20);
-        (0..10).for_each(|_| limiter.asked("a"));
+        (0..10).for_each(|_| limiter.count_request("a"));
         assert_eq!(spend(), 2);
     }
 }

@@ -96,7 +96,7 @@ async fn request(limiter: &RateLimiter, server: &Server, chance: &Chance, kind: 
     let retries = Retries::default();
     let mut so_far = SoFar::default();
     let mut throttled_since = None;
-    limiter.asked(HOST);
+    limiter.count_request(HOST);
     loop {
         let permit = limiter.permit(HOST).await;
         let sent = limiter.turn(HOST, kind).await;

@@ -15,7 +15,7 @@ use crate::{
     error::fault::Fault,
     headers::{content_length, digest_in, media_type_in},
     quota::{Direction, Permit},
-    request::Asked,
+    request::RequestTarget,
     substitute::Substitute,
 };
 
@@ -23,8 +23,8 @@ use crate::{
 /// one megabit a second. It bounds servers that send a byte now and then.
 const COLLECT_TIMEOUT: Duration = Duration::from_secs(130);
 
-/// The headers of an answer, and what comes with it.
-pub(crate) struct Reply {
+/// The headers of a response, and what comes with it.
+pub(crate) struct RawResponse {
     pub(crate) response: Response<Incoming>,
     /// When the turn of the request came.
     pub(crate) sent: Instant,
@@ -34,32 +34,32 @@ pub(crate) struct Reply {
     pub(crate) permit: Option<Permit>,
 }
 
-/// A successful answer (2xx).
-pub(crate) struct Answer {
-    pub(crate) asked: Asked,
+/// A successful response (2xx).
+pub(crate) struct SuccessResponse {
+    pub(crate) target: RequestTarget,
     /// Who other hosts are named by that it points to.
     pub(crate) targets: Guard,
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
-    pub(crate) body: AnswerBody,
+    pub(crate) body: ResponseBody,
 }
 
-impl Answer {
-    pub(crate) fn new(client: &Client, asked: Asked, reply: Reply) -> Self {
-        let targets = client.guard_of_targets(&asked, &reply);
+impl SuccessResponse {
+    pub(crate) fn new(client: &Client, target: RequestTarget, reply: RawResponse) -> Self {
+        let targets = client.guard_of_targets(&target, &reply);
         let (parts, inner) = reply.response.into_parts();
         let has_more = !inner.is_end_stream();
-        let body = AnswerBody {
+        let body = ResponseBody {
             inner,
             client: client.clone(),
-            authority: asked.url.authority().into(),
+            authority: target.url.authority().into(),
             expected: content_length(&parts.headers),
             received: 0,
             returned: Bytes::new(),
             // Who has all of it may ask for something else, and must hold nothing then.
             permit: reply.permit.filter(|_| has_more),
         };
-        Self { asked, targets, status: parts.status, headers: parts.headers, body }
+        Self { target, targets, status: parts.status, headers: parts.headers, body }
     }
 
     /// The digest that the registry names, if it does so in a form that can be read.
@@ -83,24 +83,24 @@ impl Answer {
     }
 
     /// The whole body.
-    pub(crate) async fn whole(self, limit: usize) -> Result<Whole, Error> {
-        let Self { asked, headers, body, .. } = self;
+    pub(crate) async fn whole(self, limit: usize) -> Result<FullResponse, Error> {
+        let Self { target, headers, body, .. } = self;
         match body.collect(limit).await {
-            Ok(bytes) => Ok(Whole { asked, headers, bytes }),
-            Err(fault) => Err(asked.fails(fault)),
+            Ok(bytes) => Ok(FullResponse { target, headers, bytes }),
+            Err(fault) => Err(target.fails(fault)),
         }
     }
 }
 
-/// A successful answer with all of its body.
-pub(crate) struct Whole {
-    pub(crate) asked: Asked,
+/// A successful response with all of its body.
+pub(crate) struct FullResponse {
+    pub(crate) target: RequestTarget,
     pub(crate) headers: HeaderMap,
     pub(crate) bytes: Bytes,
 }
 
-impl Whole {
-    /// As [`Answer::digest`].
+impl FullResponse {
+    /// As [`SuccessResponse::digest`].
     pub(crate) fn digest(&self) -> Option<Digest> {
         digest_in(&self.headers)
     }
@@ -124,8 +124,8 @@ fn is_end(error: &hyper::Error) -> bool {
         .is_some_and(|error| error.kind() == io::ErrorKind::UnexpectedEof)
 }
 
-/// The body of an answer, while it comes.
-pub(crate) struct AnswerBody {
+/// The body of a response, while it comes.
+pub(crate) struct ResponseBody {
     inner: Incoming,
     client: Client,
     authority: Box<str>,
@@ -137,7 +137,7 @@ pub(crate) struct AnswerBody {
     permit: Option<Permit>,
 }
 
-impl AnswerBody {
+impl ResponseBody {
     /// Says that nobody reads on: another request may be asked for the rest.
     pub(crate) fn give_up(&mut self) {
         self.permit = None;
