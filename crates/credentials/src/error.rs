@@ -53,7 +53,7 @@ pub enum CredentialError {
         cause: Arc<ServiceError>,
     },
     /// A service that gives out tokens answered something else.
-    #[error("{asked}: the answer of {url} {problem}")]
+    #[error("{asked}: the response of {url} {problem}")]
     Answer {
         /// What was asked for, and on whose behalf.
         asked: Box<str>,

@@ -279,7 +279,7 @@ impl Http {
     ) -> Result<Reply, ServiceError> {
         // On the heap, since hyper's futures are large and this one is within many others.
         let answer = timeout(deadline, Box::pin(self.answer(call))).await;
-        let answer = answer.unwrap_or(Err(TransportError::NoAnswer { after: deadline }));
+        let answer = answer.unwrap_or(Err(TransportError::NoResponse { after: deadline }));
         answer.map_err(|cause| call.fails(cause.into()))
     }
 

@@ -170,7 +170,7 @@ impl Progress {
     /// What it means that the deadline has passed.
     pub fn late(&self) -> TransportError {
         match (self.sent, self.after) {
-            (0, after) => TransportError::NoAnswer { after },
+            (0, after) => TransportError::NoResponse { after },
             (sent, after) => TransportError::Stalled { after, sent },
         }
     }

@@ -86,13 +86,13 @@ pub enum TransportError {
     )]
     NoRootCertificates,
     /// No headers of a response within the deadline.
-    #[error("no answer within {after:?}")]
-    NoAnswer {
+    #[error("no response within {after:?}")]
+    NoResponse {
         /// The deadline.
         after: Duration,
     },
     /// The connection broke before the answer was complete.
-    #[error("the connection broke after {received} bytes of the answer: {}", Causes(&**cause))]
+    #[error("the connection broke after {received} bytes of the response: {}", Causes(&**cause))]
     Lost {
         /// How much of the body had come.
         received: u64,
@@ -106,7 +106,7 @@ pub enum TransportError {
         reason: Unprocessed,
     },
     /// The connection ended before as many bytes had come as announced.
-    #[error("the answer ended after {received} of {expected} bytes")]
+    #[error("the response ended after {received} of {expected} bytes")]
     Truncated {
         /// The announced length of the body.
         expected: u64,
@@ -114,7 +114,7 @@ pub enum TransportError {
         received: u64,
     },
     /// The answer's body stopped coming.
-    #[error("nothing more came for {after:?}, after {received} bytes of the answer")]
+    #[error("nothing more came for {after:?}, after {received} bytes of the response")]
     Silent {
         /// How long was waited.
         after: Duration,
@@ -142,7 +142,7 @@ pub enum TransportError {
         least: u64,
     },
     /// A body that is held in memory took too long in all.
-    #[error("the answer was not complete after {after:?}, with {received} bytes of it")]
+    #[error("the response was not complete after {after:?}, with {received} bytes of it")]
     TooSlow {
         /// How long it was given.
         after: Duration,
@@ -158,7 +158,7 @@ pub enum TransportError {
         sent: u64,
     },
     /// An answer beyond a limit.
-    #[error("the answer is longer than {limit} bytes")]
+    #[error("the response is longer than {limit} bytes")]
     TooLarge {
         /// The limit.
         limit: usize,
@@ -240,7 +240,7 @@ impl TransportError {
                 | Self::SpeaksPlain { .. }
                 | Self::SpeaksTls { .. }
                 | Self::NoRootCertificates
-                | Self::NoAnswer { .. }
+                | Self::NoResponse { .. }
         )
     }
 }

@@ -51,7 +51,7 @@ impl FailureClass {
             }
             error if error.is_transient_of_proxy() => Self::NoConnection,
             TransportError::NotProcessed { .. } => Self::NotProcessed,
-            TransportError::NoAnswer { .. }
+            TransportError::NoResponse { .. }
             | TransportError::Lost { .. }
             | TransportError::Truncated { .. }
             | TransportError::Silent { .. }

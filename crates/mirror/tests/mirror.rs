@@ -524,7 +524,7 @@ async fn a_host_that_stops_answering_is_not_asked_again_and_named_once_for_each_
         for (failure, repository) in totals.failed.iter().zip(["prod/a", "prod/b"]) {
             let start = format!("{repository}: {says}: {host} does not respond (");
             assert!(failure.to_string().starts_with(&start), "{case}: {said}");
-            assert!(failure.reason.contains(": no answer within 2s"), "{case}: {said}");
+            assert!(failure.reason.contains(": no response within 2s"), "{case}: {said}");
         }
         let asked = world.registry.count(|request| request.path_and_query.contains(is_asked));
         assert!(asked <= TAGS_AT_ONCE, "{case}: {asked} times");

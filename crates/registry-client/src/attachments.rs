@@ -27,7 +27,7 @@ pub struct Attachments {
     pub dangling: Vec<DanglingTag>,
 }
 
-/// A tag that a listing names, and whose manifest is gone: two GETs of it were answered with 404.
+/// A tag that a listing names, and whose manifest is gone: two GETs of it got 404.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DanglingTag {
     /// The tag.

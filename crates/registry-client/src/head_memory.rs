@@ -4,7 +4,7 @@ use oci::Host;
 
 use crate::host_memory::HostMemory;
 
-/// Which endpoints of which hosts answered HEAD with an error for content that GET returned. They get GET at
+/// Which endpoints of which hosts responded to HEAD with an error for content that GET returned. They get GET at
 /// once.
 #[derive(Debug, Default)]
 pub(crate) struct HeadMemory(HostMemory<Endpoint, ()>);

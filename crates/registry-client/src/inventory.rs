@@ -203,7 +203,7 @@ pub trait Lister {
     ) -> impl Future<Output = Result<Inventory, Error>> + Send;
 }
 
-/// `tags/list`, in Google's form where the registry answers so, and HEADs for what that leaves open.
+/// `tags/list`, in Google's form where the registry responds so, and HEADs for what that leaves open.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ladder;
 
@@ -214,7 +214,7 @@ impl Lister for Ladder {
         wanted: &[Reference],
     ) -> Result<Inventory, Error> {
         let mut inventory = list(repository, wanted).await?;
-        // Tags first: their answers tell of digests too.
+        // Tags first: their responses name digests too.
         let tags = wanted.iter().filter(|wanted| match wanted {
             Reference::Tag(tag) => inventory.tag(tag) == Known::Unknown,
             Reference::Digest(_) => false,

@@ -179,5 +179,5 @@ async fn silence_over_http2_ends_at_the_deadline() {
     let (repository, _) = http2(Bytes::new()).await;
     let hanging = "hang".parse::<oci::Tag>().expect("a tag").into();
     let error = repository.manifest(&hanging).await.expect_err("it says nothing");
-    assert!(error.to_string().ends_with(": no answer within 1s"), "{error}");
+    assert!(error.to_string().ends_with(": no response within 1s"), "{error}");
 }

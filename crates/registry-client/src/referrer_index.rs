@@ -67,7 +67,7 @@ impl RepositoryClient {
         }
     }
 
-    /// After a manifest was put and answered with these headers.
+    /// After a manifest was put; these are the headers of the response.
     async fn see_to_listing(
         &self,
         headers: &HeaderMap,

@@ -11,7 +11,7 @@ use crate::{
 };
 
 impl Client {
-    /// Whether a registry answers: a refusal counts too, a server error (5xx) does not. So does one that wants
+    /// Whether a registry responds: a refusal counts too, a server error (5xx) does not. So does one that wants
     /// a token which there is none for: a repository may have credentials of its own.
     ///
     /// # Errors

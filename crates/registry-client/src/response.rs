@@ -1,4 +1,4 @@
-//! What is answered: headers, and the body while it comes or as a whole.
+//! Responses: headers, and the body as a stream or as a whole.
 
 use std::{io, time::Duration};
 

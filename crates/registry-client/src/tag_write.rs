@@ -73,7 +73,7 @@ impl RepositoryClient {
     /// that ignores conditions writes in any case: read the tag by GET before, and again afterwards. After a
     /// write whose response was lost, the tag is read by GET, and the write is repeated only if the tag does not
     /// exist. To a registry that rejects the condition itself, the tag is written without it, right after a GET
-    /// that was answered with 404 and if the listing does not name the tag; that is remembered for the host.
+    /// that got 404 and if the listing does not name the tag; that is remembered for the host.
     ///
     /// # Errors
     /// Any response but success and 412; and when the registry says that it stored something else.

@@ -110,7 +110,7 @@ impl RepositoryClient {
 }
 
 impl Upload {
-    /// The session that a response opens, perhaps at another host, which the registry then answers for.
+    /// The session that a response opens, perhaps at another host, which the registry then vouches for.
     pub(crate) fn new(
         repository: &RepositoryClient,
         access: Access,

@@ -30,7 +30,7 @@ impl RecordedRequest {
         self.body_bytes.load(Ordering::Relaxed)
     }
 
-    /// How many bytes of the answer's body, as faults leave it, were handed to the connection so far;
+    /// How many bytes of the response's body, as faults leave it, were handed to the connection so far;
     /// of a connection that is cut, not all of them may arrive. Complete only once the answer has come.
     #[must_use]
     pub fn sent_bytes(&self) -> u64 {

@@ -219,7 +219,7 @@ fn is_elsewhere(error: &ServiceError) -> bool {
         error.fault(),
         ServiceFault::Transport(
             TransportError::Connect { .. }
-                | TransportError::NoAnswer { .. }
+                | TransportError::NoResponse { .. }
                 | TransportError::Lost { .. }
         )
     )

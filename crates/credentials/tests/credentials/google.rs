@@ -301,7 +301,7 @@ async fn answers_that_are_no_tokens() {
         (r#"{"token":"hunter2"}"#, "is not the JSON of an access token"),
         (r#"{"access_token":"hunter2\n"}"#, "has an access token that cannot be sent"),
         (r#"{"access_token":""}"#, "has an access token that cannot be sent"),
-        (&long, "the answer is longer than 1048576 bytes"),
+        (&long, "the response is longer than 1048576 bytes"),
     ] {
         let body = body.to_owned();
         let server = TestServer::start(move |_| {

@@ -99,7 +99,7 @@ fn a_fault_is_asked_again_by_kind() {
     for (fault, (always, unless_done)) in [
         (TransportError::Connect { cause: cause() }, ("again", "again")),
         (TransportError::NoDescriptors { cause: cause() }, ("again", "again")),
-        (TransportError::NoAnswer { after }, broken),
+        (TransportError::NoResponse { after }, broken),
         (TransportError::Lost { received, cause: cause() }, broken),
         (TransportError::Truncated { expected: 1, received }, broken),
         (TransportError::Silent { after, received }, broken),

@@ -34,7 +34,7 @@ use crate::{
 const REPOSITORIES_AT_ONCE: usize = 8;
 
 /// What is said of an attachment whose tag is not there at the end of the run.
-const MISSING: &str = "the registry answers 404 to its tag: it was deleted, or a replica does not have it yet; run again";
+const MISSING: &str = "the registry responds with 404 to its tag: it was deleted, or a replica does not have it yet; run again";
 
 /// An attachment that this run wrote, and that is found by a tag.
 #[derive(Clone, Debug)]

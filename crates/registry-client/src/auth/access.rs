@@ -12,7 +12,7 @@ pub(crate) struct Access {
 }
 
 impl Access {
-    /// A request that is answered to whoever is known.
+    /// A request that any known user may make.
     pub(crate) const fn registry() -> Self {
         Self { repository: None, scopes: Scopes::none() }
     }

@@ -1,4 +1,4 @@
-//! The request for a token at a realm, and what it answers.
+//! The request for a token at a realm, and its response.
 //!
 //! Not here: which tokens are kept (`token`).
 //!
@@ -104,7 +104,7 @@ impl Client {
         }
     }
 
-    /// What the realm answers. One that takes no `POST` gets `GET` with the user and password beside an identity
+    /// The realm's response. One that takes no `POST` gets `GET` with the user and password beside an identity
     /// token, and then at once.
     async fn token_response(
         &self,

@@ -1,4 +1,4 @@
-//! Tokens: what a realm answers, and for how long that is good.
+//! Tokens: what a realm responds with, and for how long that is valid.
 //!
 //! Pure but for the cache, which holds one lock for each token, so that many who want the same one ask
 //! for it once.

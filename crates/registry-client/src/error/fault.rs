@@ -59,7 +59,7 @@ pub enum Fault {
         cause: Arc<Error>,
     },
     /// A realm's response without a token in it.
-    #[error("the answer holds no token")]
+    #[error("the response holds no token")]
     NoToken,
     /// A success, but not the one that says that the content is stored.
     #[error("{status} does not say that the blob is stored: 201 or 204 would")]
@@ -99,7 +99,7 @@ pub enum Fault {
         size: u64,
     },
     /// A session that does not say how much it has.
-    #[error("the answer does not say how much of the blob is there (`Range`)")]
+    #[error("the response does not say how much of the blob is there (`Range`)")]
     NoOffset,
     /// Content that does not have its digest.
     #[error("the content's digest is {found}, not {expected}")]
@@ -157,7 +157,7 @@ pub enum Fault {
     ListedNotFound,
     /// A listing that cannot be read.
     #[error(
-        "the answer is not the JSON of a listing: {cause}; it begins with {}",
+        "the response is not the JSON of a listing: {cause}; it begins with {}",
         ForeignText(begins)
     )]
     NotJson {
@@ -194,7 +194,7 @@ pub enum Fault {
     },
     /// A tag that the registry returned or stored before, and then did not return, however often it was read again.
     #[error(
-        "the tag exists, but the registry answers 404 to it: its reads are out of date; run again"
+        "the tag exists, but the registry responds with 404 to it: its reads are out of date; run again"
     )]
     StaleTag,
     /// The registry pointed somewhere, and it was not followed.

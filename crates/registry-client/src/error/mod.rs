@@ -180,7 +180,7 @@ impl Error {
 
     /// Whether the registry could not be asked at all: its name, the connection, TLS, or silence until
     /// the deadline. Asking it for something else will most likely end the same way. Not so when it
-    /// answered by a redirect, and the host behind that is the one that cannot be reached; nor when this
+    /// redirected, and the host behind that is the one that cannot be reached; nor when this
     /// machine is what is at fault, having too many files open.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
@@ -294,7 +294,7 @@ mod tests {
                     to: None,
                     reason: Refusal::Missing,
                 }),
-                "the upload session was not followed: the answer has no `Location`",
+                "the upload session was not followed: the response has no `Location`",
             ),
         ] {
             assert_eq!(error.to_string(), format!("GET https://h/v2/a/manifests/x: {text}"));

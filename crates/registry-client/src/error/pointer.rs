@@ -34,7 +34,7 @@ impl fmt::Display for Pointer {
 #[non_exhaustive]
 pub enum Refusal {
     /// The header is missing.
-    #[error("the answer has no `Location`")]
+    #[error("the response has no `Location`")]
     Missing,
     /// The header is no URL, or one of another scheme.
     #[error("it is not an http or https URL")]

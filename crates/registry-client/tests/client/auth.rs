@@ -329,8 +329,8 @@ async fn what_is_wrong_with_a_realm_is_said() {
     let denied = format!("403 Forbidden (DENIED: no){rejected}");
     for (status, body, text) in [
         (403, r#"{"errors":[{"code":"DENIED","message":"no"}]}"#, &*denied),
-        (200, "{}", "the answer holds no token"),
-        (200, SECRET, "the answer holds no token"),
+        (200, "{}", "the response holds no token"),
+        (200, SECRET, "the response holds no token"),
     ] {
         let realm = Scripted::start(move |_| reply(status, &[], body)).await;
         let registry = registry(&realm, has_token).await;

@@ -72,7 +72,7 @@ async fn what_does_not_pass_is_the_answer() {
     let get = || Fault::on(Method::GET, "/manifests/");
     for (case, fault, requests, text) in [
         ("503 without end", get().status(503), 8, "503 Service Unavailable"),
-        ("hanging without end", get().hang(), 8, "no answer within 1s"),
+        ("hanging without end", get().hang(), 8, "no response within 1s"),
         ("404", get().status(404), 1, "404 Not Found"),
         ("401 without a challenge", get().status(401), 1, "401 Unauthorized"),
         ("403", get().status(403), 1, "403 Forbidden"),

@@ -296,7 +296,7 @@ async fn other_json_is_not_an_empty_repository() {
         let server = listing(body.to_owned(), "").await;
         let error = at(&client(), &server.host).inventory(&[]).await.expect_err("no listing");
         let text = error.to_string();
-        assert!(text.contains(": the answer is not the JSON of a listing: "), "{text}");
+        assert!(text.contains(": the response is not the JSON of a listing: "), "{text}");
     }
 }
 

@@ -150,7 +150,10 @@ async fn any_404_of_the_first_page_means_no_tags() {
 async fn a_page_that_is_no_listing_is_an_error() {
     let server = Scripted::start(|_| reply(200, &[], "a page")).await;
     let error = at(&client(), &server.host).tags().await.expect_err("no JSON").to_string();
-    assert!(error.contains(": the answer is not the JSON of a listing: expected value"), "{error}");
+    assert!(
+        error.contains(": the response is not the JSON of a listing: expected value"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -170,7 +173,7 @@ async fn a_listing_of_another_form_is_an_error_and_never_an_empty_one() {
         let tags = repository.tags().await.expect_err(json).to_string();
         let inventory = repository.inventory(&[tag("v1")]).await.expect_err(json).to_string();
         for told in [tags, inventory] {
-            let start = format!(": the answer is not the JSON of a listing: {cause}");
+            let start = format!(": the response is not the JSON of a listing: {cause}");
             assert!(told.contains(&start), "{told}");
             assert!(told.ends_with(&format!("; it begins with {json}")), "{told}");
         }

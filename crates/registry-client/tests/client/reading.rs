@@ -79,14 +79,14 @@ async fn a_large_blob_comes_in_small_pieces() {
 #[tokio::test]
 async fn faults_of_a_blob_are_errors() {
     for (fault, text, transient) in [
-        (get().truncate_after(4), "the answer ended after 4 of 6 bytes", true),
+        (get().truncate_after(4), "the response ended after 4 of 6 bytes", true),
         (
             get().reset(),
-            "the connection broke after 0 bytes of the answer: connection error: Connection reset by peer",
+            "the connection broke after 0 bytes of the response: connection error: Connection reset by peer",
             true,
         ),
-        (get().hang(), "no answer within 1s", true),
-        (get().stall_after(4), "nothing more came for 1s, after 4 bytes of the answer", true),
+        (get().hang(), "no response within 1s", true),
+        (get().stall_after(4), "nothing more came for 1s, after 4 bytes of the response", true),
         (get().corrupt(), "the content's digest is sha256:", false),
         (get().wrong_length(), "the content's digest is sha256:", false),
         (get().status(404), "404 Not Found", false),
@@ -161,7 +161,7 @@ async fn a_manifest_that_drips_is_given_up_in_the_end() {
     server.fail(testkit::Fault::everywhere("").drip(1, Duration::from_secs(1)));
     let error = at(&client(), &server.host).manifest(&tag("t")).await.expect_err("too slow");
     assert!(
-        error.to_string().contains(": the answer was not complete after 130s, with "),
+        error.to_string().contains(": the response was not complete after 130s, with "),
         "{error}"
     );
     assert!(error.is_transient());
@@ -191,7 +191,7 @@ async fn a_manifest_beyond_the_limit_is_refused() {
     let long = "x".repeat(registry_client::MAX_MANIFEST_BYTES + 1);
     let server = Scripted::start(move |_| reply(200, &[], &long)).await;
     let error = at(&client(), &server.host).manifest(&tag("t")).await.expect_err("too long");
-    assert!(error.to_string().ends_with(": the answer is longer than 16777216 bytes"), "{error}");
+    assert!(error.to_string().ends_with(": the response is longer than 16777216 bytes"), "{error}");
 }
 
 #[tokio::test]

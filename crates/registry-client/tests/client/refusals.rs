@@ -73,7 +73,7 @@ async fn a_host_behind_a_redirect_is_not_the_one_that_was_asked() {
 async fn a_silent_host_is_unreachable_once_the_deadline_has_passed() {
     let silent = TestHost::silent();
     let error = hasty().ping(&silent.host()).await.expect_err("it says nothing");
-    let text = format!("GET https://{}/v2/: no answer within 1s", silent.host());
+    let text = format!("GET https://{}/v2/: no response within 1s", silent.host());
     assert_eq!(error.to_string(), text);
     assert!(error.is_unreachable() && error.is_transient());
 }

@@ -205,7 +205,7 @@ async fn a_session_that_is_no_url_or_downgrades_is_refused_and_names_the_proxy()
         "plain HTTP is spoken only to hosts that are named for it, and between loopback hosts";
     let proxy = "it has https where the registry has http; set `X-Forwarded-Proto: http` in the proxy before the registry";
     for (location, text) in [
-        ("", "was not followed: the answer has no `Location`".to_owned()),
+        ("", "was not followed: the response has no `Location`".to_owned()),
         ("gopher://x", "was not followed: it is not an http or https URL".to_owned()),
         (
             "http://registry.example/up?secret",

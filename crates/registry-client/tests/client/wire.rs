@@ -84,13 +84,13 @@ async fn every_way_to_break_off_is_an_error() {
     const CHUNKED: &str = "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n6\na blob\n";
     let broke = "the connection broke after ";
     for (answer, end, expected) in [
-        (HEAD, End::Close, "the answer ended after 4 of 6 bytes"),
+        (HEAD, End::Close, "the response ended after 4 of 6 bytes"),
         (HEAD, End::Reset, broke),
-        (HEAD, End::Open, "nothing more came for 1s, after 4 bytes of the answer"),
-        (CHUNKED, End::Close, "the connection broke after 6 bytes of the answer: "),
-        ("", End::Close, "the connection broke after 0 bytes of the answer: connection closed"),
+        (HEAD, End::Open, "nothing more came for 1s, after 4 bytes of the response"),
+        (CHUNKED, End::Close, "the connection broke after 6 bytes of the response: "),
+        ("", End::Close, "the connection broke after 0 bytes of the response: connection closed"),
         ("HTTP/1.1 200", End::Reset, broke),
-        ("nonsense\n\n", End::Close, "the connection broke after 0 bytes of the answer: invalid"),
+        ("nonsense\n\n", End::Close, "the connection broke after 0 bytes of the response: invalid"),
     ] {
         let wire = Wire::start(answer, end).await;
         let (fault, error) = fault_of(&hasty(), &wire.host).await;
