@@ -2,7 +2,7 @@
 //! edge whatever happens.
 //!
 //! A destination that holds others up is left behind, and what goes to it is done afterwards, fed from those
-//! that are done: [`Apart`].
+//! that are done: [`SlowHosts`].
 
 use std::{
     collections::{HashMap, HashSet},
@@ -27,7 +27,7 @@ use crate::{
 const DIGESTS_AT_ONCE: usize = 8;
 
 /// Images fed at once to a host that was left behind: it is slow as it is.
-const LATE_AT_ONCE: usize = 4;
+const DEFERRED_AT_ONCE: usize = 4;
 
 /// What carrying out a plan came to.
 #[derive(Default)]
@@ -41,24 +41,25 @@ pub(crate) struct Executed {
 /// Does `work`, and gives the outcomes of all its edges.
 pub(crate) async fn execute(run: &Run<'_>, work: Vec<Work>) -> Executed {
     let done = Mutex::default();
-    let apart = Apart::default();
+    let slow_hosts = SlowHosts::default();
     // As many as there are works and slow hosts: the plan bounds it.
-    let (later, late) = mpsc::unbounded_channel();
+    let (later, deferred) = mpsc::unbounded_channel();
     let first = async {
         let later = later; // dropped with the last work, so that the late ones end
         stream::iter(work)
             .for_each_concurrent(DIGESTS_AT_ONCE, |work| {
-                bring(run, &apart, &done, work, Some(&later))
+                bring(run, &slow_hosts, &done, work, Some(&later))
             })
             .await;
     };
-    let late = stream::unfold(late, |mut late| async { Some((late.recv().await?, late)) });
-    let second = late.for_each_concurrent(None, |Late { host, work }| {
-        let (apart, done) = (&apart, &done);
+    let deferred =
+        stream::unfold(deferred, |mut deferred| async { Some((deferred.recv().await?, deferred)) });
+    let second = deferred.for_each_concurrent(None, |Deferred { host, work }| {
+        let (slow_hosts, done) = (&slow_hosts, &done);
         async move {
-            let turn = apart.turn(&host);
+            let turn = slow_hosts.turn(&host);
             let _turn = run.stop.unless_stopped(turn.acquire()).await;
-            bring(run, apart, done, work, None).await;
+            bring(run, slow_hosts, done, work, None).await;
         }
     });
     join(first, second).await;
@@ -68,14 +69,14 @@ pub(crate) async fn execute(run: &Run<'_>, work: Vec<Work>) -> Executed {
 /// Does one work. What a slow host keeps from being done goes to `later`; if there is no later, it is done now.
 async fn bring(
     run: &Run<'_>,
-    apart: &Apart,
+    slow_hosts: &SlowHosts,
     done: &Mutex<Executed>,
     mut work: Work,
-    later: Option<&mpsc::UnboundedSender<Late>>,
+    later: Option<&mpsc::UnboundedSender<Deferred>>,
 ) {
     let mut outcomes =
         Outcomes { run, done, edges: work.targets.iter().flat_map(Target::all_edges).collect() };
-    let mut left = if later.is_some() { apart.leave(run, &mut work) } else { Vec::new() };
+    let mut left = if later.is_some() { slow_hosts.leave(run, &mut work) } else { Vec::new() };
     let worker = Worker::new(run, &work);
     run.stop.unless_stopped(worker.bring_everywhere()).await;
     let brought = worker.finish();
@@ -84,25 +85,25 @@ async fn bring(
     let fed = brought.complete.into_iter().map(Origin::Destination);
     let origins: Vec<_> = fed.chain(work.origins.iter().copied()).collect();
     for target in brought.lagging {
-        apart.put(&run.edges.destinations()[target.destination].prefix.host);
+        slow_hosts.add(&run.edges.destinations()[target.destination].prefix.host);
         left.push(target);
     }
     for target in left {
         if let Some(later) = later {
             outcomes.pass_on(&target);
             // Somebody receives for as long as somebody sends.
-            let _ = later.send(Late::of(run, &work, &origins, target));
+            let _ = later.send(Deferred::of(run, &work, &origins, target));
         }
     }
 }
 
 /// What is left to be done for a host that is slow.
-struct Late {
+struct Deferred {
     host: Host,
     work: Work,
 }
 
-impl Late {
+impl Deferred {
     /// Bringing the image of `work` to one target, from the first of `origins` that has it.
     fn of(run: &Run<'_>, work: &Work, origins: &[Origin], target: Target) -> Self {
         let host = run.edges.destinations()[target.destination].prefix.host.clone();
@@ -121,15 +122,15 @@ impl Late {
 
 /// The hosts that were left behind in this run, and whose turn it is at each.
 #[derive(Default)]
-struct Apart(Mutex<HashMap<Host, Arc<Semaphore>>>);
+struct SlowHosts(Mutex<HashMap<Host, Arc<Semaphore>>>);
 
-impl Apart {
+impl SlowHosts {
     fn hosts(&self) -> MutexGuard<'_, HashMap<Host, Arc<Semaphore>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Leaves a host behind from now on.
-    fn put(&self, host: &Host) {
+    fn add(&self, host: &Host) {
         if !self.hosts().contains_key(host) {
             tracing::warn!(%host, "it holds the other destinations up, and is fed after them from now on");
         }
@@ -137,20 +138,20 @@ impl Apart {
     }
 
     fn turn(&self, host: &Host) -> Arc<Semaphore> {
-        let new = || Arc::new(Semaphore::new(LATE_AT_ONCE));
+        let new = || Arc::new(Semaphore::new(DEFERRED_AT_ONCE));
         Arc::clone(self.hosts().entry(host.clone()).or_insert_with(new))
     }
 
     /// Takes the targets out of `work` that are at hosts left behind, unless there are no others.
     fn leave(&self, run: &Run<'_>, work: &mut Work) -> Vec<Target> {
         let hosts = self.hosts();
-        let is_apart = |target: &Target| {
+        let is_slow = |target: &Target| {
             hosts.contains_key(&run.edges.destinations()[target.destination].prefix.host)
         };
-        if hosts.is_empty() || work.targets.iter().all(is_apart) {
+        if hosts.is_empty() || work.targets.iter().all(is_slow) {
             return Vec::new();
         }
-        work.targets.extract_if(.., |target| is_apart(target)).collect()
+        work.targets.extract_if(.., |target| is_slow(target)).collect()
     }
 }
 
