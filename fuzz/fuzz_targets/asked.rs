@@ -32,14 +32,14 @@ const HEADERS: [(u8, HeaderName); 8] = [
 
 /// What is asked of the registry.
 #[derive(Clone)]
-pub struct Asked {
+pub struct ParsedRequest {
     pub method: Method,
     pub target: Uri,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
 }
 
-impl Asked {
+impl ParsedRequest {
     /// None where it is no request.
     pub fn parse(text: &[u8]) -> Option<Self> {
         let (line, mut rest) = split(text, b'\n')?;

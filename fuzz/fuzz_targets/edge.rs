@@ -22,13 +22,13 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 
 /// An answer, all of it.
 #[derive(Debug)]
-pub struct Answer {
+pub struct RegistryResponse {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Bytes,
 }
 
-impl Answer {
+impl RegistryResponse {
     /// The first value of this header; empty where there is none.
     pub fn text(&self, name: &HeaderName) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().expect("it is text"))
@@ -36,19 +36,19 @@ impl Answer {
 }
 
 /// What is answered to a method and a path, with this body.
-pub fn send(registry: &Registry, line: &str, body: impl Into<Body>) -> Answer {
+pub fn send(registry: &Registry, line: &str, body: impl Into<Body>) -> RegistryResponse {
     let (method, path) = line.split_once(' ').expect("a method and a path");
     let request = Request::builder().method(method).uri(path).body(body.into());
     ask(registry, request.expect("it is a request"))
 }
 
 /// What is answered.
-pub fn ask(registry: &Registry, request: Request<Body>) -> Answer {
+pub fn ask(registry: &Registry, request: Request<Body>) -> RegistryResponse {
     let is_head = request.method() == Method::HEAD;
     let answer = RUNTIME.block_on(async {
         let (head, body) = registry.respond(request).await.into_parts();
         let body = to_bytes(body, usize::MAX).await.expect("it does not break off");
-        Answer { status: head.status, headers: head.headers, body }
+        RegistryResponse { status: head.status, headers: head.headers, body }
     });
     check_head(&answer);
     match is_head {
@@ -58,8 +58,8 @@ pub fn ask(registry: &Registry, request: Request<Body>) -> Answer {
     answer
 }
 
-fn check_head(answer: &Answer) {
-    let Answer { status, headers, .. } = answer;
+fn check_head(answer: &RegistryResponse) {
+    let RegistryResponse { status, headers, .. } = answer;
     assert!(!status.is_server_error(), "{answer:?}");
     if headers.contains_key(LOCATION) {
         check_location(answer.text(&LOCATION));
@@ -78,8 +78,8 @@ fn check_head(answer: &Answer) {
     assert!(owed.is_none_or(|owed| headers.contains_key(owed)), "{answer:?}");
 }
 
-fn check_body(answer: &Answer) {
-    let Answer { status, headers, body } = answer;
+fn check_body(answer: &RegistryResponse) {
+    let RegistryResponse { status, headers, body } = answer;
     if status.is_client_error() {
         check_error(body);
     }

@@ -23,7 +23,7 @@ use registry::{Registry, Settings, Storage};
 use serde_json::Value;
 
 use self::{
-    edge::{Answer, DOCKER_CONTENT_DIGEST, ask, send},
+    edge::{RegistryResponse, DOCKER_CONTENT_DIGEST, ask, send},
     stock::{STOCK, expanded},
 };
 
@@ -156,7 +156,7 @@ impl Push {
         request.body(Body::from(self.content.clone())).expect("it is a request")
     }
 
-    fn check_created(&self, answer: &Answer) {
+    fn check_created(&self, answer: &RegistryResponse) {
         let digest = self.digest.to_string();
         assert_eq!(answer.text(&DOCKER_CONTENT_DIGEST), digest);
         assert_eq!(answer.text(&LOCATION), format!("/v2/a/manifests/{digest}"));

@@ -28,8 +28,8 @@ use oci::Digest;
 use registry::{Access, NamedText, Registry, Settings, Storage};
 
 use self::{
-    asked::Asked,
-    edge::{Answer, DOCKER_CONTENT_DIGEST, ask, send},
+    asked::ParsedRequest,
+    edge::{RegistryResponse, DOCKER_CONTENT_DIGEST, ask, send},
     stock::{Names, STOCK, expanded},
 };
 
@@ -70,7 +70,7 @@ fuzz_target!(|bytes: &[u8]| -> Corpus {
     let slot = usize::from(flags % 32);
     let place = PLACES.lock().expect("no panic was survived")[slot].take();
     let place = place.unwrap_or_else(|| Place::new(*flags));
-    let asked = Asked::parse(&expanded(text, &place.names));
+    let asked = ParsedRequest::parse(&expanded(text, &place.names));
     if asked.as_ref().is_none_or(|asked| leaves_all(asked, &place)) {
         PLACES.lock().expect("no panic was survived")[slot] = Some(place);
     }
@@ -78,7 +78,7 @@ fuzz_target!(|bytes: &[u8]| -> Corpus {
 });
 
 /// Asks it. Whether all is as it was then; what is refused of an upload may end it.
-fn leaves_all(asked: &Asked, place: &Place) -> bool {
+fn leaves_all(asked: &ParsedRequest, place: &Place) -> bool {
     let before = place.current(asked.target.path());
     let answer = ask(&place.registry, asked.request());
     check_conditions(asked, before, &answer);
@@ -164,14 +164,14 @@ fn session(registry: &Registry) -> String {
 }
 
 /// Whether it has the password of somebody.
-fn may_know(asked: &Asked) -> bool {
+fn may_know(asked: &ParsedRequest) -> bool {
     let sent = asked.headers.get_all(AUTHORIZATION).iter().filter_map(|text| text.to_str().ok());
     sent.into_iter().any(|text| CREDENTIALS.iter().any(|(_, known)| text.contains(known)))
 }
 
 /// What was done or refused, was so as the conditions have it (RFC 9110 §13.2.2). When something was
 /// written, they are about what was there before.
-fn check_conditions(asked: &Asked, before: Option<String>, answer: &Answer) {
+fn check_conditions(asked: &ParsedRequest, before: Option<String>, answer: &RegistryResponse) {
     let failed = answer.status == StatusCode::PRECONDITION_FAILED;
     let tag = answer.text(&ETAG).to_owned();
     let current = match asked.is_reading() {
@@ -201,7 +201,7 @@ fn check_conditions(asked: &Asked, before: Option<String>, answer: &Answer) {
 }
 
 /// Only who reads is shown something, and a part is the part that was asked for.
-fn check_reading(asked: &Asked, answer: &Answer) {
+fn check_reading(asked: &ParsedRequest, answer: &RegistryResponse) {
     match answer.status {
         StatusCode::PARTIAL_CONTENT => {
             assert_eq!(asked.method, Method::GET, "{answer:?}");
@@ -212,7 +212,7 @@ fn check_reading(asked: &Asked, answer: &Answer) {
     }
 }
 
-fn check_part(asked: &[u8], answer: &Answer) {
+fn check_part(asked: &[u8], answer: &RegistryResponse) {
     let digest = answer.text(&DOCKER_CONTENT_DIGEST);
     let whole = content_of(digest.parse().expect("it is a digest")).expect("it is a blob");
     let part = part(asked, whole.len()).expect("it is a range that counts");
@@ -242,11 +242,11 @@ fn content_of(digest: Digest) -> Option<&'static [u8]> {
 }
 
 /// HEAD answers as GET does, and says how long the body would be.
-fn check_head(asked: &Asked, place: &Place, answer: &Answer) {
+fn check_head(asked: &ParsedRequest, place: &Place, answer: &RegistryResponse) {
     if asked.method != Method::HEAD {
         return;
     }
-    let mut get = Asked { method: Method::GET, ..asked.clone() };
+    let mut get = ParsedRequest { method: Method::GET, ..asked.clone() };
     // With HEAD it means nothing.
     get.headers.remove(RANGE);
     let mut get = ask(&place.registry, get.request());
@@ -257,7 +257,7 @@ fn check_head(asked: &Asked, place: &Place, answer: &Answer) {
 }
 
 /// `Link` leads from page to page, and to an end.
-fn check_pages(asked: &Asked, place: &Place, answer: &Answer) {
+fn check_pages(asked: &ParsedRequest, place: &Place, answer: &RegistryResponse) {
     let mut link = answer.text(&LINK).to_owned();
     for _ in 0..MAX_PAGES {
         if link.is_empty() {
@@ -276,7 +276,7 @@ fn check_pages(asked: &Asked, place: &Place, answer: &Answer) {
 }
 
 /// What was created is there, what was deleted is not, and what was refused changed nothing.
-fn check_writing(asked: &Asked, place: &Place, answer: &Answer) {
+fn check_writing(asked: &ParsedRequest, place: &Place, answer: &RegistryResponse) {
     let follow = || ask(&place.registry, asked.follow(answer.text(&LOCATION)).request());
     match answer.status {
         StatusCode::CREATED => {
@@ -302,7 +302,7 @@ fn check_writing(asked: &Asked, place: &Place, answer: &Answer) {
 }
 
 /// Nothing of what only the users may read is in the answer.
-fn check_secrecy(asked: &Asked, answer: &Answer) {
+fn check_secrecy(asked: &ParsedRequest, answer: &RegistryResponse) {
     if asked.body == SECRET {
         return;
     }

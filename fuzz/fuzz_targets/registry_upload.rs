@@ -21,7 +21,7 @@ use registry::{Limits, Registry, Settings, Storage};
 
 use self::{
     chunk::{Chunk, How, MAX_BLOB_BYTES, Outcome},
-    edge::{Answer, DOCKER_CONTENT_DIGEST, ask, send},
+    edge::{RegistryResponse, DOCKER_CONTENT_DIGEST, ask, send},
 };
 
 const DOCKER_UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
@@ -119,7 +119,7 @@ impl Model {
     }
 
     /// The session of an answer, if there was room for one.
-    fn begun(&self, answer: &Answer) -> Option<Session> {
+    fn begun(&self, answer: &RegistryResponse) -> Option<Session> {
         if self.is_full() {
             assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS, "{answer:?}");
             return None;
@@ -169,7 +169,7 @@ impl Model {
     }
 
     /// The end of an upload: a blob that is there, or a digest that was wrong.
-    fn check_end(&mut self, answer: &Answer, digest: Digest, content: Option<Vec<u8>>) {
+    fn check_end(&mut self, answer: &RegistryResponse, digest: Digest, content: Option<Vec<u8>>) {
         match content {
             Some(content) => {
                 assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
@@ -286,7 +286,7 @@ fn take(registry: &Registry, session: &mut Session, chunk: &Chunk, stays: Option
 }
 
 /// Who is told that a chunk comes out of order is told where to go on.
-fn check_out_of_order(session: &Session, chunk: &Chunk, answer: &Answer) {
+fn check_out_of_order(session: &Session, chunk: &Chunk, answer: &RegistryResponse) {
     if answer.status != StatusCode::RANGE_NOT_SATISFIABLE {
         return;
     }
@@ -298,7 +298,7 @@ fn check_out_of_order(session: &Session, chunk: &Chunk, answer: &Answer) {
 }
 
 /// Why it was refused.
-fn code(answer: &Answer) -> String {
+fn code(answer: &RegistryResponse) -> String {
     assert!(answer.status.is_client_error(), "{answer:?}");
     let body: ErrorBody = serde_json::from_slice(&answer.body).expect("it is an error's body");
     body.errors[0].code.clone()

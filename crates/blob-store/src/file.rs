@@ -20,7 +20,7 @@ use tempfile::TempPath;
 use url::Url;
 
 use crate::{
-    Error, ErrorKind, Head, LIST_PAGE, Listed, Part, Put, key,
+    Error, ErrorKind, Head, LIST_PAGE, ListedObject, Part, Put, key,
     object::{check_content, corrupt, not_found},
     place::{self, what},
 };
@@ -94,7 +94,7 @@ impl Directory {
         &self,
         prefix: &str,
         after: Option<&Digest>,
-    ) -> Result<Vec<Listed>, Error> {
+    ) -> Result<Vec<ListedObject>, Error> {
         let (this, prefix, after) =
             (self.clone(), prefix.to_owned(), after.map(ToString::to_string));
         blocking(move || {
@@ -253,7 +253,7 @@ fn read(
 }
 
 /// The first objects behind `after`. Keeps one page in memory, whatever the directory holds.
-fn list(images: &Path, prefix: &str, after: Option<&str>) -> Result<Vec<Listed>, Error> {
+fn list(images: &Path, prefix: &str, after: Option<&str>) -> Result<Vec<ListedObject>, Error> {
     let entries = match fs::read_dir(images) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(Error::io("list", images))?,
@@ -274,7 +274,7 @@ fn list(images: &Path, prefix: &str, after: Option<&str>) -> Result<Vec<Listed>,
         // What is not a regular file is not an object.
         let about = about(&path)?.filter(Metadata::is_file);
         let listed = about.zip(name.parse().ok());
-        Ok(listed.map(|(about, digest)| Listed { digest, length: about.len() }))
+        Ok(listed.map(|(about, digest)| ListedObject { digest, length: about.len() }))
     });
     listed.filter_map(Result::transpose).collect()
 }

@@ -22,7 +22,7 @@ pub use error::{Error, ErrorKind, found};
 pub use file::{WRITE_BATCH, open_file};
 pub use file_url::{UrlError, directory};
 pub use key::{PREFIX, key};
-pub use object::{Head, LIST_PAGE, Listed, Part, Put};
+pub use object::{Head, LIST_PAGE, ListedObject, Part, Put};
 
 /// A blob store. Cheap to clone; clones share what they hold open.
 #[derive(Clone, Debug)]
@@ -118,7 +118,11 @@ impl BlobStore {
     ///
     /// # Errors
     /// When the store cannot be read. An absent directory is an empty store.
-    pub async fn list(&self, prefix: &str, after: Option<&Digest>) -> Result<Vec<Listed>, Error> {
+    pub async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&Digest>,
+    ) -> Result<Vec<ListedObject>, Error> {
         match &self.0 {
             Backend::File(directory) => directory.list(prefix, after).await,
             Backend::Memory(memory) => Ok(memory.list(prefix, after)),

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use oci::Digest;
 
 use crate::{
-    Error, Head, LIST_PAGE, Listed, Part, Put, key,
+    Error, Head, LIST_PAGE, ListedObject, Part, Put, key,
     object::{check_content, corrupt, not_found},
 };
 
@@ -37,13 +37,15 @@ impl Memory {
         MemoryWriter { to: self.clone(), digest: *digest, length, content: BytesMut::new() }
     }
 
-    pub(crate) fn list(&self, prefix: &str, after: Option<&Digest>) -> Vec<Listed> {
+    pub(crate) fn list(&self, prefix: &str, after: Option<&Digest>) -> Vec<ListedObject> {
         let after = after.map(ToString::to_string);
         let objects = self.objects();
         let names = objects.iter().filter(|(name, _)| name.starts_with(prefix));
         let beyond = names.filter(|(name, _)| after.as_ref().is_none_or(|after| *name > after));
-        let listed = beyond
-            .map(|(_, (digest, content))| Listed { digest: *digest, length: content.len() as u64 });
+        let listed = beyond.map(|(_, (digest, content))| ListedObject {
+            digest: *digest,
+            length: content.len() as u64,
+        });
         listed.take(LIST_PAGE).collect()
     }
 

@@ -51,7 +51,7 @@ impl Part {
 
 /// An object in a listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Listed {
+pub struct ListedObject {
     /// Its digest.
     pub digest: Digest,
     /// Its length in bytes.

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use blob_store::{
-    BlobStore, BlobWriter, ErrorKind, Head, LIST_PAGE, Listed, Part, Put, WRITE_BATCH,
+    BlobStore, BlobWriter, ErrorKind, Head, LIST_PAGE, ListedObject, Part, Put, WRITE_BATCH,
 };
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -177,7 +177,7 @@ async fn listings_are_complete_and_in_order(store: &BlobStore) {
     join_all(puts).await;
     let long = Digest::of(Algorithm::Sha512, b"x");
     store.put(&long, Bytes::from_static(b"x")).await.expect("a write");
-    let (mut all, mut after) = (Vec::<Listed>::new(), None);
+    let (mut all, mut after) = (Vec::<ListedObject>::new(), None);
     loop {
         let page = store.list("", after.as_ref()).await.expect("a page");
         assert!(page.len() <= LIST_PAGE);

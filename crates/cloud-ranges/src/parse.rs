@@ -130,9 +130,9 @@ pub fn parse(format: Format, cloud: &str, bytes: &[u8]) -> Result<Vec<Prefix>, P
 }
 
 /// A prefix and its region, as every list has them.
-type Listed = (IpNet, String);
+type RegionalPrefix = (IpNet, String);
 
-fn aws(bytes: &[u8]) -> serde_json::Result<Vec<Listed>> {
+fn aws(bytes: &[u8]) -> serde_json::Result<Vec<RegionalPrefix>> {
     #[derive(Deserialize)]
     struct List {
         prefixes: Vec<V4>,
@@ -156,7 +156,7 @@ fn aws(bytes: &[u8]) -> serde_json::Result<Vec<Listed>> {
     Ok(v4.chain(v6).collect())
 }
 
-fn gcp(bytes: &[u8]) -> serde_json::Result<Vec<Listed>> {
+fn gcp(bytes: &[u8]) -> serde_json::Result<Vec<RegionalPrefix>> {
     #[derive(Deserialize)]
     struct List {
         prefixes: Vec<Either>,
@@ -172,7 +172,7 @@ fn gcp(bytes: &[u8]) -> serde_json::Result<Vec<Listed>> {
     Ok(list.prefixes.into_iter().map(|of| (of.ipv4_prefix, of.scope)).collect())
 }
 
-fn cidr(bytes: &[u8]) -> Result<Vec<Listed>, ParseError> {
+fn cidr(bytes: &[u8]) -> Result<Vec<RegionalPrefix>, ParseError> {
     let mut listed = Vec::new();
     for (line, bytes) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
         let text = str::from_utf8(bytes).map_err(|source| ParseError::NotText { line, source })?;

@@ -48,8 +48,8 @@ impl Ranges {
         let prefixes: Vec<Prefix> = prefixes.into_iter().collect();
         let locations: BTreeSet<&Location> = prefixes.iter().map(|of| &of.location).collect();
         let locations: Box<[Location]> = locations.into_iter().cloned().collect();
-        let mut listed: Vec<Listed> =
-            prefixes.iter().map(|of| Listed::new(of, &locations)).collect();
+        let mut listed: Vec<OrderedPrefix> =
+            prefixes.iter().map(|of| OrderedPrefix::new(of, &locations)).collect();
         listed.sort_unstable();
         listed.dedup();
         let decided = decide(&listed, &locations);
@@ -136,13 +136,13 @@ impl LocationId {
 /// A prefix in the order in which [`decide`] wants them: an outer prefix before those within, and
 /// of the same prefix a region before `GLOBAL`, then by cloud and region.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Listed {
+struct OrderedPrefix {
     net: IpNet,
     is_global: bool,
     location: LocationId,
 }
 
-impl Listed {
+impl OrderedPrefix {
     fn new(prefix: &Prefix, locations: &[Location]) -> Self {
         let index = locations.partition_point(|location| *location < prefix.location);
         Self {
@@ -164,15 +164,15 @@ fn canonical(net: IpNet) -> IpNet {
 }
 
 /// Applies the rules to each distinct prefix. `listed` is sorted and has no duplicates.
-fn decide(listed: &[Listed], locations: &[Location]) -> Box<[Decided]> {
-    let cloud = |of: &Listed| &locations[of.location.index()].cloud;
+fn decide(listed: &[OrderedPrefix], locations: &[Location]) -> Box<[Decided]> {
+    let cloud = |of: &OrderedPrefix| &locations[of.location.index()].cloud;
     // The prefixes around the one at hand, the smallest last, each with all that is listed for it.
-    let mut around: Vec<&[Listed]> = Vec::new();
+    let mut around: Vec<&[OrderedPrefix]> = Vec::new();
     let mut decided = Vec::new();
     for same in listed.chunk_by(|a, b| a.net == b.net) {
         let first = &same[0];
         around.retain(|outer| outer[0].net.contains(&first.net));
-        let is_region = |of: &&Listed| !of.is_global && cloud(of) == cloud(first);
+        let is_region = |of: &&OrderedPrefix| !of.is_global && cloud(of) == cloud(first);
         let region = || around.iter().rev().copied().flatten().find(is_region);
         let winner = Some(first).filter(|of| !of.is_global).or_else(region).unwrap_or(first);
         let matched = Match { prefix: winner.net, location: winner.location };

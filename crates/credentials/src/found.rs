@@ -8,7 +8,7 @@ use crate::Credential;
 
 /// Credentials, and where they come from.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct FoundCredential {
     /// What is sent.
     pub credential: Credential,
     /// Where it was found.

@@ -140,7 +140,7 @@ pub(crate) struct Call {
 }
 
 /// An answer.
-pub(crate) struct Reply {
+pub(crate) struct ServiceResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
@@ -212,7 +212,7 @@ impl Call {
     }
 
     /// A successful answer (2xx); any other one is an error.
-    pub(crate) fn succeeds(&self, reply: Reply) -> Result<Reply, ServiceError> {
+    pub(crate) fn succeeds(&self, reply: ServiceResponse) -> Result<ServiceResponse, ServiceError> {
         match reply.status.is_success() {
             true => Ok(reply),
             false => Err(self.fails(self.refusal(reply.status, &reply.body))),
@@ -257,7 +257,7 @@ impl Http {
     }
 
     /// Asks until there is a successful answer, as often as that may help.
-    pub(crate) async fn ask(&self, call: &Call) -> Result<Reply, ServiceError> {
+    pub(crate) async fn ask(&self, call: &Call) -> Result<ServiceResponse, ServiceError> {
         let mut pauses = PAUSES.into_iter();
         loop {
             let answer = self.ask_once(call, DEADLINE).await;
@@ -276,14 +276,14 @@ impl Http {
         &self,
         call: &Call,
         deadline: Duration,
-    ) -> Result<Reply, ServiceError> {
+    ) -> Result<ServiceResponse, ServiceError> {
         // On the heap, since hyper's futures are large and this one is within many others.
         let answer = timeout(deadline, Box::pin(self.answer(call))).await;
         let answer = answer.unwrap_or(Err(TransportError::NoResponse { after: deadline }));
         answer.map_err(|cause| call.fails(cause.into()))
     }
 
-    async fn answer(&self, call: &Call) -> Result<Reply, TransportError> {
+    async fn answer(&self, call: &Call) -> Result<ServiceResponse, TransportError> {
         let pool = self.pool.get_or_init(|| {
             let mut tls = TlsSettings::none();
             tls.trust(native_roots());
@@ -304,7 +304,7 @@ impl Http {
             }
             Err(cause) => return Err(TransportError::Lost { received: 0, cause }),
         };
-        Ok(Reply { status: parts.status, headers: parts.headers, body })
+        Ok(ServiceResponse { status: parts.status, headers: parts.headers, body })
     }
 }
 

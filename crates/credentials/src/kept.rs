@@ -20,12 +20,12 @@ pub(crate) type Lasting<T> = (T, Option<Duration>);
 /// The answer of one source.
 pub(crate) struct Kept<T> {
     /// The lock is held while it is asked for. Whoever gives up leaves it to the next.
-    held: Mutex<Option<Held<T>>>,
+    held: Mutex<Option<CachedResult<T>>>,
     /// How often it was forgotten.
     age: AtomicU64,
 }
 
-struct Held<T> {
+struct CachedResult<T> {
     answer: Result<T, CredentialError>,
     /// The age at which it was asked for.
     age: u64,
@@ -59,7 +59,7 @@ impl<T: Clone> Kept<T> {
         // What lasts is counted from before it was asked for; a failure may have taken its time.
         let from = if answer.is_ok() { now } else { Instant::now() };
         let until = lasts.map(|lasts| from + lasts);
-        *held = Some(Held { answer: answer.clone(), age, until });
+        *held = Some(CachedResult { answer: answer.clone(), age, until });
         answer
     }
 

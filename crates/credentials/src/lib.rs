@@ -28,7 +28,7 @@ use oci::{Host, Repository};
 pub use crate::{
     docker_config::DockerConfig,
     error::{CredentialError, FileProblem, HelperFault, first_line},
-    found::{Found, Origin},
+    found::{FoundCredential, Origin},
     google::{Google, is_google},
     http::{ServiceError, ServiceFault},
     secret::{Secret, hide, secrets_in},
@@ -76,16 +76,16 @@ struct Inner {
     files: Vec<Source>,
     configurations: Kept<Arc<[Configuration]>>,
     helpers: Helpers,
-    answers: Mutex<Answers>,
+    answers: Mutex<HelperCache>,
     acting: Option<GoogleTokens>,
     google: Option<GoogleTokens>,
     http: Arc<Http>,
 }
 
 /// By helper and server: as many as there are hosts that were asked for.
-type Answers = HashMap<(Box<str>, Box<str>), Arc<Answer>>;
+type HelperCache = HashMap<(Box<str>, Box<str>), Arc<CachedCredential>>;
 /// What a helper has for a server.
-type Answer = Kept<Option<Credential>>;
+type CachedCredential = Kept<Option<Credential>>;
 
 /// A configuration file that was read.
 struct Configuration {
@@ -203,8 +203,8 @@ impl Credentials {
         &self,
         host: &Host,
         repository: Option<&Repository>,
-    ) -> Result<Option<Found>, CredentialError> {
-        let from = |source| move |credential| Found { credential, source };
+    ) -> Result<Option<FoundCredential>, CredentialError> {
+        let from = |source| move |credential| FoundCredential { credential, source };
         if let Some(credential) = self.0.fixed.get(host.as_str()) {
             return Ok(Some(from(Origin::Caller)(credential.clone())));
         }
@@ -285,8 +285,8 @@ impl Inner {
         Configuration { file, config }: &Configuration,
         host: &Host,
         repository: Option<&Repository>,
-    ) -> Result<Option<Found>, CredentialError> {
-        let own = |credential| Found { credential, source: Origin::File(file.clone()) };
+    ) -> Result<Option<FoundCredential>, CredentialError> {
+        let own = |credential| FoundCredential { credential, source: Origin::File(file.clone()) };
         let malformed = |problem| CredentialError::Malformed { file: file.clone(), problem };
         if let Some(credential) = config.of_path(host, repository).map_err(malformed)? {
             return Ok(Some(own(credential)));
@@ -303,13 +303,13 @@ impl Inner {
             };
             if let Some(credential) = answer.get(ask).await? {
                 let source = Origin::Helper { name: helper.into(), file: file.clone() };
-                return Ok(Some(Found { credential, source }));
+                return Ok(Some(FoundCredential { credential, source }));
             }
         }
         Ok(config.of_host(host).map_err(malformed)?.map(own))
     }
 
-    fn answer(&self, helper: &str, server: &str) -> Arc<Answer> {
+    fn answer(&self, helper: &str, server: &str) -> Arc<CachedCredential> {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(answers.entry((helper.into(), server.into())).or_default())
     }

@@ -10,13 +10,13 @@ use promotion_manifest::{MAX_FILE_BYTES, Rule};
 
 use crate::{
     LoadError,
-    found::{FOLDERS, Found, MAX_FILES},
+    found::{FOLDERS, FileList, MAX_FILES},
 };
 
 /// What lies below the [`FOLDERS`] of `directory`. Only a root that cannot be listed is an error: what is deeper is one
 /// project's problem.
-pub(crate) fn list(directory: &Path) -> Result<Found, LoadError> {
-    let mut found = Found::default();
+pub(crate) fn list(directory: &Path) -> Result<FileList, LoadError> {
+    let mut found = FileList::default();
     let shown = || directory.display().to_string();
     let unread = |source| LoadError::Read { path: shown(), source };
     for entry in fs::read_dir(directory).map_err(unread)? {
@@ -33,7 +33,7 @@ pub(crate) fn list(directory: &Path) -> Result<Found, LoadError> {
     Ok(found)
 }
 
-impl Found {
+impl FileList {
     /// Lists `root/below` and what lies deeper, [`MAX_FILES`] at most; what is hidden is tools' own.
     fn list(&mut self, root: &Path, below: &Path) -> io::Result<()> {
         for entry in fs::read_dir(root.join(below))? {

@@ -2,7 +2,7 @@
 
 use std::{io, path::Path};
 
-use crate::{LoadError, disk, found::Found, git::Revision};
+use crate::{LoadError, disk, found::FileList, git::Revision};
 
 /// Where files are read from.
 pub(crate) enum Files {
@@ -12,7 +12,7 @@ pub(crate) enum Files {
 
 impl Files {
     /// What lies below a directory.
-    pub(crate) fn list(&self, directory: &Path) -> Result<Found, LoadError> {
+    pub(crate) fn list(&self, directory: &Path) -> Result<FileList, LoadError> {
         match self {
             Self::Disk if directory.is_file() => {
                 Err(LoadError::IsFile(directory.display().to_string()))

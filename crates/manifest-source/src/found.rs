@@ -13,14 +13,14 @@ pub(crate) const FOLDERS: [&str; 2] = ["images", "manifests"];
 
 /// What a directory holds.
 #[derive(Default)]
-pub(crate) struct Found {
+pub(crate) struct FileList {
     /// The files, relative to it.
     pub(crate) files: Vec<String>,
     /// What could not be looked at.
     pub(crate) problems: Vec<Problem>,
 }
 
-impl Found {
+impl FileList {
     /// Adds a problem of that file or directory.
     pub(crate) fn problem(&mut self, path: &Path, rule: Rule, message: String) {
         let components: Vec<_> = path.iter().filter_map(|component| component.to_str()).collect();

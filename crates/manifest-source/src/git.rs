@@ -12,7 +12,7 @@ use std::{
 
 use crate::{
     LoadError, ManifestSource, disk,
-    found::{FOLDERS, Found, MAX_FILES},
+    found::{FOLDERS, FileList, MAX_FILES},
     options::directory_and_name,
     time::Time,
 };
@@ -167,7 +167,7 @@ impl Revision {
     }
 
     /// The files below the folders that projects are in; what is hidden is tools' own.
-    pub(crate) fn list(&self) -> Result<Found, LoadError> {
+    pub(crate) fn list(&self) -> Result<FileList, LoadError> {
         let is_in_folder =
             |path: &str| path.split_once('/').is_some_and(|(folder, _)| FOLDERS.contains(&folder));
         let is_shown = |path: &&String| {
@@ -177,7 +177,7 @@ impl Revision {
         if files.len() >= MAX_FILES {
             return Err(LoadError::TooMany(self.directory.display().to_string()));
         }
-        Ok(Found { files, problems: Vec::new() })
+        Ok(FileList { files, problems: Vec::new() })
     }
 
     /// A file, whole.

@@ -10,7 +10,7 @@ use futures_util::{StreamExt as _, stream};
 use job::Confirm;
 use oci::{Digest, Host, Reference, Tag};
 use promotion_manifest::EdgeView;
-use registry_client::{Error, Inventory, Known};
+use registry_client::{Error, Existence, Inventory};
 
 use crate::{Run, Unchecked, hosts::Reason};
 
@@ -59,19 +59,21 @@ impl Seen {
         tag: Option<&Tag>,
     ) -> Option<&'a Error> {
         let by_tag = tag.and_then(|tag| inventory.unread(&Reference::Tag(tag.clone())));
-        let has_tag = tag.is_some_and(|tag| inventory.tag(tag).is_yes());
+        let has_tag = tag.is_some_and(|tag| inventory.tag(tag).is_present());
         by_tag.or_else(|| inventory.unread(&Reference::Digest(*digest)).filter(|_| !has_tag))
     }
 
     fn of(inventory: &Inventory, digest: &Digest, tag: Option<&Tag>) -> Self {
-        let has_digest = inventory.holds(digest).is_yes();
-        match tag.map_or(Known::No, |tag| inventory.tag(tag)) {
-            Known::Yes(there) if there == digest => Self::Here,
-            Known::Yes(&tag_on) => Self::Elsewhere(Box::new(Elsewhere { tag_on, has_digest })),
+        let has_digest = inventory.holds(digest).is_present();
+        match tag.map_or(Existence::Absent, |tag| inventory.tag(tag)) {
+            Existence::Present(there) if there == digest => Self::Here,
+            Existence::Present(&tag_on) => {
+                Self::Elsewhere(Box::new(Elsewhere { tag_on, has_digest }))
+            }
             // What was wanted is known.
-            Known::No | Known::Unknown if !has_digest => Self::Nothing,
-            Known::No | Known::Unknown if tag.is_none() => Self::Here,
-            Known::No | Known::Unknown => Self::Untagged,
+            Existence::Absent | Existence::Unknown if !has_digest => Self::Nothing,
+            Existence::Absent | Existence::Unknown if tag.is_none() => Self::Here,
+            Existence::Absent | Existence::Unknown => Self::Untagged,
         }
     }
 }

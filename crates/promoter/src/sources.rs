@@ -125,7 +125,7 @@ async fn read_source(run: &Run<'_>, question: &Question) -> Result<Held, Reason>
     let mut inventory = read.map_err(|error| run.hosts.explain(host, &error))?;
     let has = digests.iter().map(|digest| match inventory.unread(&Reference::Digest(*digest)) {
         Some(error) => Err(run.hosts.explain(host, error)),
-        None => Ok(inventory.holds(digest).is_yes()),
+        None => Ok(inventory.holds(digest).is_present()),
     });
     let has = has.collect();
     inventory.keep_digest_tags();

@@ -33,7 +33,7 @@ pub fn thin_files(project: &str) -> [String; 2] {
 /// is ignored, and so is what is not YAML.
 #[must_use]
 pub fn thin_layout<S: AsRef<str>>(files: &[S]) -> (Vec<ThinProject>, Vec<Problem>) {
-    let mut found = BTreeMap::<&str, Found<'_>>::new();
+    let mut found = BTreeMap::<&str, ProjectFiles<'_>>::new();
     let mut problems = Vec::new();
     for path in files.iter().map(AsRef::as_ref) {
         match path.split('/').collect::<Vec<_>>()[..] {
@@ -88,7 +88,7 @@ impl Kind {
 
 /// What has been found of a project.
 #[derive(Default)]
-struct Found<'a> {
+struct ProjectFiles<'a> {
     registries: Slot<'a>,
     images: Slot<'a>,
 }
@@ -104,7 +104,7 @@ enum Slot<'a> {
     File(&'a str),
 }
 
-impl<'a> Found<'a> {
+impl<'a> ProjectFiles<'a> {
     fn slot(&mut self, kind: Kind) -> &mut Slot<'a> {
         match kind {
             Kind::Registries => &mut self.registries,

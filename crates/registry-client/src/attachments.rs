@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use http::Method;
 use oci::{Descriptor, Digest, Tag};
 
-use crate::{Error, Fault, Inventory, Known, RepositoryClient, referrers::referrers_tag};
+use crate::{Error, Existence, Fault, Inventory, RepositoryClient, referrers::referrers_tag};
 
 /// What follows `<algorithm>-<hex>` in cosign's digest tags: signatures, attestations, and bills of
 /// materials.
@@ -70,8 +70,8 @@ impl RepositoryClient {
         let mut attachments = Attachments { referrers, dangling, ..Attachments::default() };
         for tag in tags {
             match tag {
-                Listed::On(tag) => attachments.tags.push(tag),
-                Listed::Dangling(tag) => attachments.dangling.push(tag),
+                DigestTagEntry::On(tag) => attachments.tags.push(tag),
+                DigestTagEntry::Dangling(tag) => attachments.dangling.push(tag),
             }
         }
         Ok(attachments)
@@ -83,7 +83,7 @@ impl RepositoryClient {
         inventory: Option<&Inventory>,
     ) -> Result<(Vec<Descriptor>, Vec<DanglingTag>), Error> {
         let tag = referrers_tag(digest);
-        if inventory.is_some_and(|inventory| inventory.tag(&tag).is_no()) {
+        if inventory.is_some_and(|inventory| inventory.tag(&tag).is_absent()) {
             return Ok((Vec::new(), Vec::new()));
         }
         let referrers = self.referrers_by_tag(digest, None).await?;
@@ -103,7 +103,7 @@ impl RepositoryClient {
         &self,
         digest: &Digest,
         inventory: Option<&Inventory>,
-    ) -> Result<Vec<Listed>, Error> {
+    ) -> Result<Vec<DigestTagEntry>, Error> {
         let [sig, att, sbom] = SUFFIXES.map(|suffix| self.digest_tag(digest, suffix, inventory));
         let (sig, att, sbom) = tokio::try_join!(sig, att, sbom)?;
         Ok([sig, att, sbom].into_iter().flatten().collect())
@@ -114,15 +114,16 @@ impl RepositoryClient {
         digest: &Digest,
         suffix: &str,
         inventory: Option<&Inventory>,
-    ) -> Result<Option<Listed>, Error> {
+    ) -> Result<Option<DigestTagEntry>, Error> {
         // Of a SHA-512 it would be too long for a tag.
         let tag = format!("{}-{}{suffix}", digest.algorithm(), digest.hex()).parse::<Tag>();
         let Ok(tag) = tag else { return Ok(None) };
         let reference = tag.clone().into();
-        let mut found = match inventory.map_or(Known::Unknown, |inventory| inventory.tag(&tag)) {
-            Known::Yes(digest) => Some(*digest),
-            Known::No => return Ok(None),
-            Known::Unknown => self.find_manifest(&reference).await?.map(|found| found.digest),
+        let mut found = match inventory.map_or(Existence::Unknown, |inventory| inventory.tag(&tag))
+        {
+            Existence::Present(digest) => Some(*digest),
+            Existence::Absent => return Ok(None),
+            Existence::Unknown => self.find_manifest(&reference).await?.map(|found| found.digest),
         };
         let is_listed = inventory.is_some_and(|inventory| inventory.lists(&reference));
         if found.is_none() && is_listed {
@@ -130,8 +131,8 @@ impl RepositoryClient {
             found = self.find_manifest_by_get(&reference).await?.map(|found| found.digest);
         }
         match found {
-            Some(digest) => Ok(Some(Listed::On(DigestTag { tag, digest }))),
-            None if is_listed => Ok(Some(Listed::Dangling(self.dangling(tag)?))),
+            Some(digest) => Ok(Some(DigestTagEntry::On(DigestTag { tag, digest }))),
+            None if is_listed => Ok(Some(DigestTagEntry::Dangling(self.dangling(tag)?))),
             None => Ok(None),
         }
     }
@@ -144,7 +145,7 @@ impl RepositoryClient {
 }
 
 /// A digest tag that may be there.
-enum Listed {
+enum DigestTagEntry {
     On(DigestTag),
     Dangling(DanglingTag),
 }

@@ -1,32 +1,32 @@
-//! Whether something is in a repository, as far as that is known.
+//! Whether something exists in a repository, as far as that is known.
 
-/// What is known of something that may be in a repository.
+/// What is known about the existence of a tag or a manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Known<T = ()> {
-    /// It is there.
-    Yes(T),
-    /// It is certainly not there.
-    No,
-    /// It was neither listed nor asked for, or a list that may be cut short does not have it.
+pub enum Existence<T = ()> {
+    /// It exists.
+    Present(T),
+    /// It certainly does not exist.
+    Absent,
+    /// It was neither listed nor requested, or a list that may be truncated lacks it.
     Unknown,
 }
 
-impl<T> Known<T> {
-    /// What is there, if it is known to be.
-    pub fn yes(self) -> Option<T> {
+impl<T> Existence<T> {
+    /// What exists, if it is known to.
+    pub fn present(self) -> Option<T> {
         match self {
-            Self::Yes(found) => Some(found),
-            Self::No | Self::Unknown => None,
+            Self::Present(found) => Some(found),
+            Self::Absent | Self::Unknown => None,
         }
     }
 
-    /// Whether it is known to be there.
-    pub const fn is_yes(&self) -> bool {
-        matches!(self, Self::Yes(_))
+    /// Whether it is known to exist.
+    pub const fn is_present(&self) -> bool {
+        matches!(self, Self::Present(_))
     }
 
-    /// Whether it is certainly not there.
-    pub const fn is_no(&self) -> bool {
-        matches!(self, Self::No)
+    /// Whether it certainly does not exist.
+    pub const fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent)
     }
 }

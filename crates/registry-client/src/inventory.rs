@@ -16,7 +16,7 @@ use futures_util::{StreamExt as _, stream};
 use oci::{Digest, Host, Reference, Repository, Tag};
 
 use crate::{
-    Error, ListedManifest, Listing, RepositoryClient, known::Known, listing::PAGE_SIZE,
+    Error, ListedManifest, Listing, RepositoryClient, existence::Existence, listing::PAGE_SIZE,
     read_listing, unlisted::may_hold,
 };
 
@@ -52,24 +52,28 @@ impl Inventory {
     /// The digest that a tag is on. A tag that is listed without its digest, and was not wanted, is
     /// unknown.
     #[must_use]
-    pub fn tag(&self, tag: &Tag) -> Known<&Digest> {
+    pub fn tag(&self, tag: &Tag) -> Existence<&Digest> {
         match self.asked_tags.get(tag).or_else(|| self.tags.get(tag)) {
-            Some(Some(digest)) => Known::Yes(digest),
-            Some(None) if self.asked_tags.contains_key(tag) => Known::No,
-            None if !self.is_truncated && (!self.forgot_tags || is_digest_tag(tag)) => Known::No,
-            _ => Known::Unknown,
+            Some(Some(digest)) => Existence::Present(digest),
+            Some(None) if self.asked_tags.contains_key(tag) => Existence::Absent,
+            None if !self.is_truncated && (!self.forgot_tags || is_digest_tag(tag)) => {
+                Existence::Absent
+            }
+            _ => Existence::Unknown,
         }
     }
 
     /// Whether there is a manifest of this digest.
     #[must_use]
-    pub fn holds(&self, digest: &Digest) -> Known {
+    pub fn holds(&self, digest: &Digest) -> Existence {
         match self.asked_digests.get(digest) {
-            Some(true) => Known::Yes(()),
-            Some(false) => Known::No,
-            None if self.manifests.contains_key(digest) => Known::Yes(()),
-            None if self.is_empty || (self.lists_digests && !self.is_truncated) => Known::No,
-            None => Known::Unknown,
+            Some(true) => Existence::Present(()),
+            Some(false) => Existence::Absent,
+            None if self.manifests.contains_key(digest) => Existence::Present(()),
+            None if self.is_empty || (self.lists_digests && !self.is_truncated) => {
+                Existence::Absent
+            }
+            None => Existence::Unknown,
         }
     }
 
@@ -216,14 +220,14 @@ impl Lister for Ladder {
         let mut inventory = list(repository, wanted).await?;
         // Tags first: their responses name digests too.
         let tags = wanted.iter().filter(|wanted| match wanted {
-            Reference::Tag(tag) => inventory.tag(tag) == Known::Unknown,
+            Reference::Tag(tag) => inventory.tag(tag) == Existence::Unknown,
             Reference::Digest(_) => false,
         });
         let tags: HashSet<_> = tags.cloned().collect();
         head(repository, &mut inventory, tags).await?;
         let digests = wanted.iter().filter(|wanted| match wanted {
             Reference::Tag(_) => false,
-            Reference::Digest(digest) => inventory.holds(digest) == Known::Unknown,
+            Reference::Digest(digest) => inventory.holds(digest) == Existence::Unknown,
         });
         let digests: HashSet<_> = digests.cloned().collect();
         head(repository, &mut inventory, digests).await?;
@@ -352,11 +356,11 @@ mod tests {
         });
         inventory.connect();
         inventory.keep_digest_tags();
-        assert_eq!(inventory.tag(&tag("v1")), Known::Unknown);
-        assert_eq!(inventory.tag(&tag(&signature)), Known::Yes(&digest));
-        assert_eq!(inventory.tag(&tag("sha256-00.sig")), Known::No);
-        assert_eq!(inventory.holds(&digest), Known::Yes(()));
-        assert_eq!(inventory.holds(&Digest::sha256(b"2")), Known::No);
+        assert_eq!(inventory.tag(&tag("v1")), Existence::Unknown);
+        assert_eq!(inventory.tag(&tag(&signature)), Existence::Present(&digest));
+        assert_eq!(inventory.tag(&tag("sha256-00.sig")), Existence::Absent);
+        assert_eq!(inventory.holds(&digest), Existence::Present(()));
+        assert_eq!(inventory.holds(&Digest::sha256(b"2")), Existence::Absent);
     }
 
     #[test]
@@ -377,15 +381,15 @@ mod tests {
             ..Listing::default()
         });
         inventory.connect();
-        assert_eq!(inventory.tag(&tag("one")), Known::Yes(&digests[0]));
-        assert_eq!(inventory.tag(&tag("two")), Known::Yes(&digests[1]));
-        assert_eq!(inventory.tag(&tag("both")), Known::Unknown);
-        assert_eq!(inventory.tag(&tag("unlisted")), Known::Unknown);
-        assert_eq!(inventory.tag(&tag("none")), Known::No);
+        assert_eq!(inventory.tag(&tag("one")), Existence::Present(&digests[0]));
+        assert_eq!(inventory.tag(&tag("two")), Existence::Present(&digests[1]));
+        assert_eq!(inventory.tag(&tag("both")), Existence::Unknown);
+        assert_eq!(inventory.tag(&tag("unlisted")), Existence::Unknown);
+        assert_eq!(inventory.tag(&tag("none")), Existence::Absent);
         // A registry that has the tags at the manifests alone does not contradict itself.
         let mut inventory = Inventory::default();
         inventory.add(Listing { manifests: Some(manifests), ..Listing::default() });
         inventory.connect();
-        assert_eq!(inventory.tag(&tag("unlisted")), Known::Yes(&digests[0]));
+        assert_eq!(inventory.tag(&tag("unlisted")), Existence::Present(&digests[0]));
     }
 }

@@ -19,12 +19,12 @@ mod client;
 mod conditions;
 mod error;
 mod exchange;
+mod existence;
 mod google_list;
 mod head_memory;
 mod headers;
 mod host_memory;
 mod inventory;
-mod known;
 mod link;
 mod listing;
 mod login;
@@ -62,11 +62,11 @@ pub use crate::{
     error::Error,
     error::fault::{Fault, IndexProblem},
     error::pointer::{Pointer, Refusal},
+    existence::Existence,
     google_list::{ListedManifest, Listing, read_listing},
     inventory::{Inventory, Ladder, Lister},
-    known::Known,
     link::{MalformedLink, next_link},
-    listing::Listed,
+    listing::NameList,
     permit::SharedPermit,
     presence::FoundBlob,
     push::{OnProgress, Push, Pushed, SMALL_BLOB_BYTES},

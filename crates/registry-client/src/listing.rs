@@ -45,14 +45,14 @@ const MAX_SHOWN_BYTES: usize = 100;
 
 /// The names on a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed<T> {
+pub struct NameList<T> {
     /// Those that can be used, in the registry's order.
     pub names: Vec<T>,
     /// Those outside the specification's grammar, which no request can name, cut at 300 characters.
     pub unusable: Vec<String>,
 }
 
-impl<T> Default for Listed<T> {
+impl<T> Default for NameList<T> {
     fn default() -> Self {
         Self { names: Vec::new(), unusable: Vec::new() }
     }
@@ -171,8 +171,8 @@ impl Pages {
     pub(crate) async fn names<T: FromStr + Clone + Eq + Hash>(
         mut self,
         member: Member,
-    ) -> Result<Listed<T>, Error> {
-        let mut listed = Listed::default();
+    ) -> Result<NameList<T>, Error> {
+        let mut listed = NameList::default();
         let (mut seen, mut seen_unusable) = (HashSet::new(), HashSet::new());
         while let Some(page) = self.next(listed.names.len() + listed.unusable.len()).await? {
             let names = member.names(&page.bytes).map_err(|cause| page.unreadable(cause))?;

@@ -12,7 +12,7 @@ use http_client::Replay;
 use oci::{Digest, Reference};
 
 use crate::{
-    Error, Fault, FetchedManifest, Known, ManifestHead, RepositoryClient,
+    Error, Existence, Fault, FetchedManifest, ManifestHead, RepositoryClient,
     blob_part::content_range,
     head_memory::Endpoint,
     repository::{digest_of, found},
@@ -125,10 +125,10 @@ impl RepositoryClient {
         reference: &Reference,
     ) -> Result<Option<ManifestHead>, Error> {
         match self.hint_manifest(reference).await? {
-            Known::Yes(head) => Ok(Some(head)),
-            Known::No => Ok(None),
+            Existence::Present(head) => Ok(Some(head)),
+            Existence::Absent => Ok(None),
             // Rare, so that it makes no caller's future larger.
-            Known::Unknown => Box::pin(self.find_manifest_by_get(reference)).await,
+            Existence::Unknown => Box::pin(self.find_manifest_by_get(reference)).await,
         }
     }
 
@@ -157,12 +157,15 @@ impl RepositoryClient {
         Ok(found(self.manifest(reference).await)?.map(ManifestHead::from))
     }
 
-    /// What HEAD alone says, for callers to whom a wrong no costs only repeated work: [`Known::Unknown`] on
+    /// What HEAD alone says, for callers to whom a wrong no costs only repeated work: [`Existence::Unknown`] on
     /// 404. Where HEAD says nothing at all, by GET.
     ///
     /// # Errors
     /// As [`RepositoryClient::find_manifest`].
-    pub async fn hint_manifest(&self, reference: &Reference) -> Result<Known<ManifestHead>, Error> {
+    pub async fn hint_manifest(
+        &self,
+        reference: &Reference,
+    ) -> Result<Existence<ManifestHead>, Error> {
         let memory = &self.client().shared.heads;
         let mut inconclusive = None;
         if !memory.refuses(self.host(), Endpoint::Manifests) {
@@ -172,7 +175,7 @@ impl RepositoryClient {
                 Head::Present(response) => {
                     return Box::pin(self.described(reference, response)).await;
                 }
-                Head::NotFound => return Ok(Known::Unknown),
+                Head::NotFound => return Ok(Existence::Unknown),
                 Head::Inconclusive(why) => inconclusive = Some(why),
                 Head::Passing(error) => self.may_retry(error)?,
             }
@@ -183,7 +186,7 @@ impl RepositoryClient {
         if is_proof && inconclusive.is_some_and(Inconclusive::is_of_method) {
             memory.note(self.host(), Endpoint::Manifests);
         }
-        Ok(found.map_or(Known::No, Known::Yes))
+        Ok(found.map_or(Existence::Absent, Existence::Present))
     }
 
     /// What a successful HEAD says. Where it does not name both digest and length, the manifest is read.
@@ -191,7 +194,7 @@ impl RepositoryClient {
         &self,
         reference: &Reference,
         response: Box<SuccessResponse>,
-    ) -> Result<Known<ManifestHead>, Error> {
+    ) -> Result<Existence<ManifestHead>, Error> {
         let (by_reference, named) = (digest_of(reference), response.digest());
         if let (Some(expected), Some(found)) = (by_reference, named)
             && expected.algorithm() == found.algorithm()
@@ -203,11 +206,11 @@ impl RepositoryClient {
         let size = response.content_length().filter(|size| *size > 0);
         if let (Some(digest), Some(size)) = (by_reference.or(named), size) {
             let media_type = response.media_type();
-            return Ok(Known::Yes(ManifestHead { digest, media_type, size }));
+            return Ok(Existence::Present(ManifestHead { digest, media_type, size }));
         }
         drop(response);
         let found = Box::pin(self.find_manifest_by_get(reference)).await?;
-        Ok(found.map_or(Known::No, Known::Yes))
+        Ok(found.map_or(Existence::Absent, Existence::Present))
     }
 
     /// Whether the blob of this digest and length is in this repository. By HEAD; where that fails, or tells another

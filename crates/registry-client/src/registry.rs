@@ -6,7 +6,7 @@ use oci::{Host, Repository};
 use crate::{
     Client, Error, Fault, RepositoryClient,
     auth::Access,
-    listing::{Listed, Member, NAMES, PAGE_SIZE, Pages},
+    listing::{Member, NAMES, NameList, PAGE_SIZE, Pages},
     request::Request,
 };
 
@@ -36,7 +36,7 @@ impl Client {
     /// # Errors
     /// Also when the registry does not offer this, as many public ones do not, or when there is no
     /// end of pages.
-    pub async fn catalog(&self, host: &Host) -> Result<Listed<Repository>, Error> {
+    pub async fn catalog(&self, host: &Host) -> Result<NameList<Repository>, Error> {
         let url = self.endpoint(host, &Method::GET, &format!("_catalog?n={PAGE_SIZE}"))?;
         let first = Request::new(Method::GET, url, Access::catalog());
         Pages::begin(self, first, NAMES).await?.names(Member::Repositories).await

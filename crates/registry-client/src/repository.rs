@@ -11,7 +11,7 @@ use crate::{
     Client, Error, Fault, SharedPermit,
     auth::{Access, Action},
     conditions::Condition,
-    listing::{Listed, Member, NAMES, PAGE_SIZE, Pages},
+    listing::{Member, NAMES, NameList, PAGE_SIZE, Pages},
     request::{Request, RequestTarget},
     response::FullResponse,
     substitute::Substitute,
@@ -187,10 +187,10 @@ impl RepositoryClient {
     ///
     /// # Errors
     /// When a page cannot be read, or there is no end of pages.
-    pub async fn tags(&self) -> Result<Listed<Tag>, Error> {
+    pub async fn tags(&self) -> Result<NameList<Tag>, Error> {
         match found(self.tags_pages(PAGE_SIZE).await)? {
             Some(pages) => pages.names(Member::Tags).await,
-            None => Ok(Listed::default()),
+            None => Ok(NameList::default()),
         }
     }
 

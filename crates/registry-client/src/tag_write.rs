@@ -62,7 +62,7 @@ struct NewTag<'a> {
 }
 
 /// What a GET of the tag says after a write that failed.
-enum Found {
+enum TagAfterWrite {
     Ours(Digest),
     Other,
     Nothing,
@@ -94,10 +94,11 @@ impl RepositoryClient {
                 return new.is_refused_as_it_is(error).await;
             }
             match new.found().await? {
-                Found::Ours(digest) => return Ok(TagWrite::Written(digest)),
-                Found::Other => return Ok(TagWrite::Taken),
-                Found::Nothing if attempts.again(self.client(), &error, Replay::Always).await => {}
-                Found::Nothing => return Err(error),
+                TagAfterWrite::Ours(digest) => return Ok(TagWrite::Written(digest)),
+                TagAfterWrite::Other => return Ok(TagWrite::Taken),
+                TagAfterWrite::Nothing
+                    if attempts.again(self.client(), &error, Replay::Always).await => {}
+                TagAfterWrite::Nothing => return Err(error),
             }
         }
     }
@@ -284,9 +285,9 @@ impl NewTag<'_> {
         let kind = Conditional::IfNoneMatch;
         if memory.is_rejected(host, kind) {
             return match self.found().await? {
-                Found::Nothing => self.put(&Condition::Checked).await,
-                Found::Ours(digest) => Ok(TagWrite::Written(digest)),
-                Found::Other => Ok(TagWrite::Taken),
+                TagAfterWrite::Nothing => self.put(&Condition::Checked).await,
+                TagAfterWrite::Ours(digest) => Ok(TagWrite::Written(digest)),
+                TagAfterWrite::Other => Ok(TagWrite::Taken),
             };
         }
         let error = match self.put(&Condition::Absent).await {
@@ -304,7 +305,7 @@ impl NewTag<'_> {
         if is_failed && self.repository.knows_if_none_match(self.media_type, self.bytes).await? {
             return Ok(TagWrite::Taken);
         }
-        if !matches!(self.found().await?, Found::Nothing) {
+        if !matches!(self.found().await?, TagAfterWrite::Nothing) {
             return Ok(TagWrite::Taken);
         }
         // The host knows the header, so that is not what it refuses.
@@ -333,7 +334,7 @@ impl NewTag<'_> {
         let is_refused = matches!(error.status().map(|it| it.as_u16()), Some(403 | 409));
         match is_refused.then_some(self.found()) {
             Some(found) => match found.await {
-                Ok(Found::Ours(digest)) => Ok(TagWrite::Written(digest)),
+                Ok(TagAfterWrite::Ours(digest)) => Ok(TagWrite::Written(digest)),
                 _ => Err(error),
             },
             None => Err(error),
@@ -346,12 +347,12 @@ impl NewTag<'_> {
         Ok(TagWrite::Written(put.await?))
     }
 
-    async fn found(&self) -> Result<Found, Error> {
+    async fn found(&self) -> Result<TagAfterWrite, Error> {
         let there = found(self.repository.manifest(&Reference::Tag(self.tag.clone())).await)?;
         Ok(match there {
-            None => Found::Nothing,
-            Some(there) if there.bytes == *self.bytes => Found::Ours(there.digest),
-            Some(_) => Found::Other,
+            None => TagAfterWrite::Nothing,
+            Some(there) if there.bytes == *self.bytes => TagAfterWrite::Ours(there.digest),
+            Some(_) => TagAfterWrite::Other,
         })
     }
 }

@@ -6,7 +6,7 @@ use futures_util::{StreamExt as _, stream};
 use http::StatusCode;
 use oci::{ErrorCode, Reference};
 
-use crate::{Error, Known, RepositoryClient};
+use crate::{Error, Existence, RepositoryClient};
 
 /// How many wanted references are looked for, all at once, where 404 may mean either: enough to find a repository that
 /// was promoted to before, few beside the requests that a first promotion makes.
@@ -56,7 +56,7 @@ pub(crate) async fn may_hold(
             // What cannot be read is asked for again, and its error told.
             let may_exist = probed
                 .buffer_unordered(MAX_PROBED)
-                .any(async |found| !matches!(found, Ok(Known::No | Known::Unknown)));
+                .any(async |found| !matches!(found, Ok(Existence::Absent | Existence::Unknown)));
             Ok(may_exist.await)
         }
     }

@@ -34,8 +34,8 @@ struct Shared {
     faults: Mutex<Vec<Fault>>,
 }
 
-type Handler = dyn Fn(Request<Body>) -> Answer + Send + Sync;
-type Answer = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
+type Handler = dyn Fn(Request<Body>) -> HandlerFuture + Send + Sync;
+type HandlerFuture = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 
 impl TestServer {
     /// Starts a server that answers with `handler`.

@@ -60,16 +60,21 @@ impl Image {
     }
 
     /// Every blob once, with a manifest that lists it.
-    fn listed_blobs(&self) -> Vec<Listed<'_>> {
+    fn listed_blobs(&self) -> Vec<BlobOfManifest<'_>> {
         let mut seen = HashSet::new();
         let all = self.nodes().flat_map(|node| {
-            node.blobs.iter().map(|blob| Listed { blob, parent: &node.manifest.digest })
+            node.blobs.iter().map(|blob| BlobOfManifest { blob, parent: &node.manifest.digest })
         });
         all.filter(|listed| seen.insert(listed.blob.digest)).collect()
     }
 
-    async fn move_blob(&self, in_flight: &InFlight, listed: Listed<'_>, all: &[Recipient<'_>]) {
-        let Listed { blob, parent } = listed;
+    async fn move_blob(
+        &self,
+        in_flight: &InFlight,
+        listed: BlobOfManifest<'_>,
+        all: &[Recipient<'_>],
+    ) {
+        let BlobOfManifest { blob, parent } = listed;
         let mut locations = in_flight.lock(&blob.digest).await;
         let asked = join_all(all.iter().map(|recipient| recipient.lacks(blob, &locations))).await;
         let lacking =
@@ -190,7 +195,7 @@ impl Moving<'_> {
 
 /// A blob, and a manifest that lists it.
 #[derive(Clone, Copy)]
-struct Listed<'a> {
+struct BlobOfManifest<'a> {
     blob: &'a Descriptor,
     parent: &'a Digest,
 }

@@ -43,7 +43,9 @@ impl Destination {
         };
         let reference = Reference::Digest(*digest);
         let found = match absence {
-            Absence::Hinted => repository.hint_manifest(&reference).await.map(|head| head.is_yes()),
+            Absence::Hinted => {
+                repository.hint_manifest(&reference).await.map(|head| head.is_present())
+            }
             Absence::Confirmed => {
                 repository.find_manifest(&reference).await.map(|head| head.is_some())
             }

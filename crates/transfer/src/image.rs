@@ -195,7 +195,7 @@ struct Walk<'a> {
 }
 
 /// A manifest that is to be read, and which one lists it.
-struct Listed {
+struct UnreadChild {
     digest: Digest,
     parent: Digest,
 }
@@ -206,7 +206,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Counts a node, and returns what of its children is still to be read.
-    fn enter(&mut self, node: &Node) -> Result<Vec<Listed>, Error> {
+    fn enter(&mut self, node: &Node) -> Result<Vec<UnreadChild>, Error> {
         self.bytes += node.manifest.bytes.len();
         if self.bytes > MAX_TREE_BYTES {
             return Err(self.refused(format!("more than {MAX_TREE_BYTES} bytes of manifests")));
@@ -214,7 +214,7 @@ impl<'a> Walk<'a> {
         let parent = node.manifest.digest;
         let children = node.children.iter().map(|child| child.digest);
         let unmet = children.filter(|digest| self.met.insert(*digest));
-        let unmet = unmet.map(|digest| Listed { digest, parent }).collect();
+        let unmet = unmet.map(|digest| UnreadChild { digest, parent }).collect();
         if self.met.len() > MAX_MANIFESTS {
             return Err(self.refused(format!("more than {MAX_MANIFESTS} manifests")));
         }
@@ -222,7 +222,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Reads a level, and returns the next.
-    async fn descend(&mut self, level: Vec<Listed>) -> Result<Vec<Listed>, Error> {
+    async fn descend(&mut self, level: Vec<UnreadChild>) -> Result<Vec<UnreadChild>, Error> {
         let mut next = Vec::new();
         let source = self.source;
         let mut reads =

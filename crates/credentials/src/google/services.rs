@@ -18,7 +18,7 @@ use url::Url;
 use super::{Google, SCOPE, key::ServiceKey};
 use crate::{
     CredentialError, Secret, ServiceError, ServiceFault, first_line,
-    http::{Call, Http, Reply},
+    http::{Call, Http, ServiceResponse},
 };
 
 const TOKENS: &str = "https://oauth2.googleapis.com/token";
@@ -115,7 +115,7 @@ impl Services {
         grant(asked, call, &reply)
     }
 
-    async fn ask(&self, asked: &str, call: &Call) -> Result<Reply, CredentialError> {
+    async fn ask(&self, asked: &str, call: &Call) -> Result<ServiceResponse, CredentialError> {
         self.http.ask(call).await.map_err(|cause| exchange(asked, cause))
     }
 
@@ -155,7 +155,7 @@ impl Services {
     }
 
     /// What a server answers that is Google's metadata server; nothing if it is none, which is remembered.
-    async fn probe(&self, call: &Call) -> Result<Option<Reply>, ServiceError> {
+    async fn probe(&self, call: &Call) -> Result<Option<ServiceResponse>, ServiceError> {
         let reply = match self.http.ask_once(call, METADATA_DEADLINE).await {
             Ok(reply) if reply.headers.get(METADATA_FLAVOR) == Some(&GOOGLE) => Some(reply),
             Ok(_) => {
@@ -229,7 +229,7 @@ fn exchange(asked: &str, cause: ServiceError) -> CredentialError {
     CredentialError::Exchange { asked: asked.into(), cause: cause.into() }
 }
 
-fn grant(asked: &str, call: &Call, reply: &Reply) -> Result<Grant, CredentialError> {
+fn grant(asked: &str, call: &Call, reply: &ServiceResponse) -> Result<Grant, CredentialError> {
     let answer: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
     let token = usable(asked, call, &answer["access_token"])?;
     let lasts = answer["expires_in"].as_u64().map_or(UNSAID, Duration::from_secs);

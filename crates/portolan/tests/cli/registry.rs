@@ -24,7 +24,7 @@ use tokio::{
 use crate::harness::{end_of, portolan, run, signal, write};
 
 type Log = Lines<BufReader<ChildStderr>>;
-type Answer = Response<bytes::Bytes>;
+type ClientResponse = Response<bytes::Bytes>;
 
 /// A registry on `directory`, started; its log, and where it listens.
 async fn start(directory: &Path, flags: &[&str]) -> (Child, Log, Host) {
@@ -50,13 +50,13 @@ async fn ask(
     method: Method,
     path: &str,
     body: impl Into<Body>,
-) -> std::io::Result<Answer> {
+) -> std::io::Result<ClientResponse> {
     let manifest = ("content-type", oci::media_type::OCI_MANIFEST);
     let request = Request::builder().method(method).uri(path).header(manifest.0, manifest.1);
     send(host, request.body(body.into()).expect("a request")).await
 }
 
-fn header(answer: &Answer, name: &str) -> String {
+fn header(answer: &ClientResponse, name: &str) -> String {
     answer.headers()[name].to_str().expect("text").to_owned()
 }
 

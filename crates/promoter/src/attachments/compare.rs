@@ -70,10 +70,10 @@ impl Comparison<'_> {
         mut wanted: impl Iterator<Item = &'w Attachment>,
     ) -> bool {
         let (lacks, inventory) = self.there;
-        (lacks == Lacks::Digest || inventory.holds(subject).is_no())
+        (lacks == Lacks::Digest || inventory.holds(subject).is_absent())
             && wanted.all(|wanted| match &wanted.by {
                 By::Referrer => true,
-                By::Tag(tag) => inventory.tag(tag).is_no(),
+                By::Tag(tag) => inventory.tag(tag).is_absent(),
             })
     }
 

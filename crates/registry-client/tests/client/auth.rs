@@ -13,7 +13,8 @@ use registry_client::{Client, Mount, Push};
 use testkit::{Body, Fault};
 
 use crate::support::{
-    Asked, BLOB, Scripted, at, client, digest, name, read_from, redirect, reply, stubborn, tag,
+    BLOB, ReceivedRequest, Scripted, at, client, digest, name, read_from, redirect, reply,
+    stubborn, tag,
 };
 
 const SECRET: &str = "very-secret";
@@ -44,7 +45,7 @@ async fn realm(seconds: impl std::fmt::Display + Send + Sync + 'static) -> Scrip
 /// A registry that wants a token of `realm` for which `is_good` holds.
 async fn registry(
     realm: &Scripted,
-    is_good: impl Fn(&Asked) -> bool + Send + Sync + 'static,
+    is_good: impl Fn(&ReceivedRequest) -> bool + Send + Sync + 'static,
 ) -> Scripted {
     let realm = realm.host.clone();
     Scripted::start(move |asked| {
@@ -59,7 +60,7 @@ fn challenge(realm: &str, more: &str) -> Response<Body> {
     reply(401, &[&header], "")
 }
 
-fn answer(asked: &Asked) -> Response<Body> {
+fn answer(asked: &ReceivedRequest) -> Response<Body> {
     match asked.method {
         Method::POST => reply(202, &["Location: /up"], ""),
         Method::PUT => reply(201, &[], ""),
@@ -67,7 +68,7 @@ fn answer(asked: &Asked) -> Response<Body> {
     }
 }
 
-fn has_token(asked: &Asked) -> bool {
+fn has_token(asked: &ReceivedRequest) -> bool {
     asked.header("authorization").starts_with("Bearer t")
 }
 
@@ -396,7 +397,7 @@ async fn a_realm_that_is_down_is_not_asked_by_everybody_in_turn() {
 async fn with_short_tokens(
     realm: &Scripted,
     good_for: usize,
-    answer: impl Fn(&Asked) -> Response<Body> + Send + Sync + 'static,
+    answer: impl Fn(&ReceivedRequest) -> Response<Body> + Send + Sync + 'static,
 ) -> Scripted {
     let used = std::sync::Mutex::new(std::collections::HashMap::<String, usize>::new());
     let realm = realm.host.clone();

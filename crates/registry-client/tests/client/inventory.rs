@@ -8,7 +8,7 @@ use std::sync::{
 use http::{Method, Request, Response};
 use oci::{Digest, Reference, Tag};
 use registry::{Registry, Settings, Storage};
-use registry_client::{Inventory, Known};
+use registry_client::{Existence, Inventory};
 use testkit::{Body, Fault, TestHost, TestRegistry, TestServer, fixture};
 use tokio::sync::Barrier;
 
@@ -18,7 +18,7 @@ fn tag_name(text: &str) -> Tag {
     text.parse().expect("a tag")
 }
 
-fn tag_of<'a>(inventory: &'a Inventory, text: &str) -> Known<&'a Digest> {
+fn tag_of<'a>(inventory: &'a Inventory, text: &str) -> Existence<&'a Digest> {
     inventory.tag(&tag_name(text))
 }
 
@@ -73,13 +73,13 @@ async fn a_list_with_manifests_answers_everything_with_one_request() {
     let inventory = repository.inventory(&wanted).await.expect("an inventory");
     assert_eq!(lines(&registry), ["GET /v2/a/tags/list?n=1000"]);
     assert!(inventory.lists_digests() && !inventory.is_truncated());
-    assert_eq!(tag_of(&inventory, "v1"), Known::Yes(&index.digest()));
-    assert_eq!(tag_of(&inventory, "latest"), Known::Yes(&index.digest()));
-    assert_eq!(tag_of(&inventory, "v2"), Known::Yes(&image.digest()));
-    assert_eq!(tag_of(&inventory, "none"), Known::No);
-    assert_eq!(tag_of(&inventory, "not-even-wanted"), Known::No);
-    assert_eq!(inventory.holds(&untagged), Known::Yes(()));
-    assert_eq!(inventory.holds(&nobodys()), Known::No);
+    assert_eq!(tag_of(&inventory, "v1"), Existence::Present(&index.digest()));
+    assert_eq!(tag_of(&inventory, "latest"), Existence::Present(&index.digest()));
+    assert_eq!(tag_of(&inventory, "v2"), Existence::Present(&image.digest()));
+    assert_eq!(tag_of(&inventory, "none"), Existence::Absent);
+    assert_eq!(tag_of(&inventory, "not-even-wanted"), Existence::Absent);
+    assert_eq!(inventory.holds(&untagged), Existence::Present(()));
+    assert_eq!(inventory.holds(&nobodys()), Existence::Absent);
     assert_eq!(listed(&inventory), ["latest", "v1", "v2"]);
     assert_eq!(inventory.children(), [name("below")]);
     let of_index = &inventory.manifests()[&index.digest()];
@@ -93,7 +93,7 @@ async fn a_list_with_manifests_answers_everything_with_one_request() {
     let inventory = between.inventory(&[tag("v3")]).await.expect("an inventory");
     assert_eq!(
         (tag_of(&inventory, "v3"), inventory.children()),
-        (Known::No, &[name("deeper")][..])
+        (Existence::Absent, &[name("deeper")][..])
     );
     assert_eq!(registry.requests().len(), 1);
 }
@@ -129,14 +129,14 @@ async fn a_list_of_tags_costs_its_pages_and_a_head_for_what_is_wanted_of_it() {
     digests.sort_unstable();
     assert_eq!(asked[3..], digests);
     assert!(!inventory.lists_digests() && !inventory.is_truncated());
-    assert_eq!(tag_of(&inventory, "v1"), Known::Yes(&image.digest()));
-    assert_eq!(tag_of(&inventory, "v2"), Known::Unknown, "it is listed, but was not wanted");
-    assert_eq!(tag_of(&inventory, "none"), Known::No);
-    assert_eq!(tag_of(&inventory, "not-even-wanted"), Known::No);
-    assert_eq!(inventory.holds(&image.digest()), Known::Yes(()));
-    assert_eq!(inventory.holds(&other.digest()), Known::Yes(()));
-    assert_eq!(inventory.holds(&nobodys()), Known::No);
-    assert_eq!(inventory.holds(&Digest::sha256(b"not wanted")), Known::Unknown);
+    assert_eq!(tag_of(&inventory, "v1"), Existence::Present(&image.digest()));
+    assert_eq!(tag_of(&inventory, "v2"), Existence::Unknown, "it is listed, but was not wanted");
+    assert_eq!(tag_of(&inventory, "none"), Existence::Absent);
+    assert_eq!(tag_of(&inventory, "not-even-wanted"), Existence::Absent);
+    assert_eq!(inventory.holds(&image.digest()), Existence::Present(()));
+    assert_eq!(inventory.holds(&other.digest()), Existence::Present(()));
+    assert_eq!(inventory.holds(&nobodys()), Existence::Absent);
+    assert_eq!(inventory.holds(&Digest::sha256(b"not wanted")), Existence::Unknown);
     assert_eq!((inventory.tags().count(), inventory.manifests().len()), (1002, 0));
 }
 
@@ -147,8 +147,8 @@ async fn a_repository_that_is_not_there_holds_nothing() {
         let inventory = repository.inventory(&[tag("v1"), nobodys().into()]).await;
         let inventory = inventory.expect("an empty inventory");
         assert_eq!(registry.requests().len(), 1);
-        assert_eq!(tag_of(&inventory, "v1"), Known::No);
-        assert_eq!(inventory.holds(&nobodys()), Known::No);
+        assert_eq!(tag_of(&inventory, "v1"), Existence::Absent);
+        assert_eq!(inventory.holds(&nobodys()), Existence::Absent);
         assert!(!inventory.is_truncated() && inventory.tags().next().is_none());
     }
 }
@@ -201,13 +201,13 @@ async fn what_a_list_that_is_cut_short_lacks_is_absent_only_after_a_get() {
     ];
     heads.sort_unstable();
     assert_eq!(asked[1..], heads);
-    assert_eq!(tag_of(&inventory, "v1"), Known::Yes(&images[0].digest()));
-    assert_eq!(tag_of(&inventory, "v2"), Known::Unknown, "it is there, but was not wanted");
-    assert_eq!(tag_of(&inventory, "v3"), Known::Yes(&images[2].digest()));
-    assert_eq!(tag_of(&inventory, "none"), Known::No);
-    assert_eq!(inventory.holds(&images[1].digest()), Known::Yes(()));
-    assert_eq!(inventory.holds(&nobodys()), Known::No);
-    assert_eq!(inventory.holds(&Digest::sha256(b"not wanted")), Known::Unknown);
+    assert_eq!(tag_of(&inventory, "v1"), Existence::Present(&images[0].digest()));
+    assert_eq!(tag_of(&inventory, "v2"), Existence::Unknown, "it is there, but was not wanted");
+    assert_eq!(tag_of(&inventory, "v3"), Existence::Present(&images[2].digest()));
+    assert_eq!(tag_of(&inventory, "none"), Existence::Absent);
+    assert_eq!(inventory.holds(&images[1].digest()), Existence::Present(()));
+    assert_eq!(inventory.holds(&nobodys()), Existence::Absent);
+    assert_eq!(inventory.holds(&Digest::sha256(b"not wanted")), Existence::Unknown);
 }
 
 /// A registry with this list and `Link`, and no manifest but `latest`.
@@ -264,10 +264,10 @@ async fn lists_that_may_be_cut_short_are_recognised() {
         let inventory = at(&client(), &server.host).inventory(&[tag("none")]).await;
         let inventory = inventory.expect(&start);
         assert_eq!(inventory.is_truncated(), is_truncated, "{start}");
-        assert_eq!(tag_of(&inventory, "none"), Known::No, "{start}");
+        assert_eq!(tag_of(&inventory, "none"), Existence::Absent, "{start}");
         let heads_and_gets = if is_truncated { 2 } else { 0 };
         assert_eq!(server.lines().len(), 1 + heads_and_gets, "{start}");
-        let other = if is_truncated { Known::Unknown } else { Known::No };
+        let other = if is_truncated { Existence::Unknown } else { Existence::Absent };
         assert_eq!(tag_of(&inventory, "not-wanted"), other, "{start}");
     }
 }
@@ -283,11 +283,11 @@ async fn a_tag_on_two_manifests_is_asked_for() {
     let wanted = [tag("latest"), tag("gone"), one.into()];
     let inventory = at(&client(), &server.host).inventory(&wanted).await.expect("an inventory");
     assert_eq!(server.lines().len(), 4, "{:?}", server.lines());
-    assert_eq!(tag_of(&inventory, "latest"), Known::Yes(&nobodys()));
-    assert_eq!(tag_of(&inventory, "gone"), Known::Unknown, "the list names it");
+    assert_eq!(tag_of(&inventory, "latest"), Existence::Present(&nobodys()));
+    assert_eq!(tag_of(&inventory, "gone"), Existence::Unknown, "the list names it");
     assert!(inventory.unread(&tag("gone")).is_some());
-    assert_eq!(inventory.holds(&nobodys()), Known::Yes(()));
-    assert_eq!(inventory.holds(&two), Known::Yes(()));
+    assert_eq!(inventory.holds(&nobodys()), Existence::Present(()));
+    assert_eq!(inventory.holds(&two), Existence::Present(()));
 }
 
 #[tokio::test]
@@ -323,7 +323,7 @@ async fn eight_are_asked_for_at_once_and_no_more() {
     .await;
     let wanted: Vec<Reference> = (0..16_u8).map(|n| Digest::sha256(&[n]).into()).collect();
     let inventory = at(&client(), &server.host()).inventory(&wanted).await.expect("an inventory");
-    assert!((0..16_u8).all(|n| inventory.holds(&Digest::sha256(&[n])).is_no()));
+    assert!((0..16_u8).all(|n| inventory.holds(&Digest::sha256(&[n])).is_absent()));
     assert_eq!(seen.2.load(Ordering::SeqCst), 8);
     assert_eq!(server.requests().len(), 33);
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::Method;
 use oci::Digest;
-use registry_client::{Fault as ClientFault, FoundBlob, Known};
+use registry_client::{Existence, Fault as ClientFault, FoundBlob};
 use testkit::{Fault, TestRegistry, fixture, fixture::Image};
 
 use crate::support::{Scripted, at, client, digest, name, read, redirect, reply, stubborn, tag};
@@ -50,12 +50,15 @@ async fn a_head_of_404_is_only_a_hint() {
     let registry = holding(&image).await;
     let repository = at(&client(), &registry.host());
     let nobodys = Digest::sha256(b"nobody's");
-    assert!(repository.hint_manifest(&tag("v1")).await.expect("a head").is_yes());
-    assert_eq!(repository.hint_manifest(&nobodys.into()).await.expect("a hint"), Known::Unknown);
+    assert!(repository.hint_manifest(&tag("v1")).await.expect("a head").is_present());
+    assert_eq!(
+        repository.hint_manifest(&nobodys.into()).await.expect("a hint"),
+        Existence::Unknown
+    );
     assert_eq!(gets(&registry), 0);
     registry.fail(Fault::on(Method::HEAD, "/v2/a/").status(405));
     let hint = repository.hint_manifest(&nobodys.into()).await;
-    assert_eq!(hint.expect("GET tells"), Known::No);
+    assert_eq!(hint.expect("GET tells"), Existence::Absent);
 }
 
 #[tokio::test]
@@ -184,7 +187,7 @@ async fn what_a_listing_names_and_get_does_not_find_is_an_error_of_that_tag_alon
     assert!(matches!(error.fault(), ClientFault::ListedNotFound), "{error}");
     assert!(error.to_string().contains("404 Not Found, although the registry lists it"), "{error}");
     assert!(inventory.unread(&wanted[2]).is_some() && inventory.unread(&wanted[1]).is_none());
-    let v = |text: &str| inventory.tag(&text.parse().expect("a tag")).yes().copied();
+    let v = |text: &str| inventory.tag(&text.parse().expect("a tag")).present().copied();
     assert_eq!([v("v1"), v("v2"), v("v3")], [None, Some(image.digest()), None]);
 }
 

@@ -13,7 +13,7 @@ use registry::{Registry, Settings, Storage};
 use registry_client::{Fault, IndexProblem, PutReferrer, Refusal, RepositoryClient, Via};
 use testkit::{Body, TestRegistry, TestServer, fixture, fixture::Image};
 
-use crate::support::{Asked, Scripted, at, client, digest, name, reply, tag};
+use crate::support::{ReceivedRequest, Scripted, at, client, digest, name, reply, tag};
 
 const SIGNATURE: &str = "application/vnd.example.signature+json";
 const BILL: &str = "application/vnd.example.sbom";
@@ -210,7 +210,7 @@ async fn pages_are_followed_and_what_the_registry_did_not_filter_is_filtered() {
     let second = index_of(&[bill, one.clone(), two.clone()]);
     for filters in [&[][..], &["OCI-Filters-Applied: artifactType"]] {
         let (first, second) = (first.clone(), second.clone());
-        let server = Scripted::start(move |asked: &Asked| {
+        let server = Scripted::start(move |asked: &ReceivedRequest| {
             let is_second = asked.target.contains("page=2");
             let link = if is_second { "" } else { "<?page=2>; rel=next" };
             let kind = format!("Content-Type: {}", media_type::OCI_INDEX);
@@ -294,7 +294,7 @@ async fn which_refusals_mean_that_there_is_no_api() {
         (401, "text/plain", "", false, false),
         (403, "text/plain", "", false, false),
     ] {
-        let server = Scripted::start(move |asked: &Asked| {
+        let server = Scripted::start(move |asked: &ReceivedRequest| {
             if asked.target.contains("/referrers/") {
                 reply(status, &[&format!("Content-Type: {kind}")], body)
             } else {
@@ -328,7 +328,7 @@ async fn what_is_no_index_is_an_error() {
             (false, format!("manifests/{}", digest().to_string().replace(':', "-"))),
         ] {
             let body = body.clone();
-            let server = Scripted::start(move |asked: &Asked| {
+            let server = Scripted::start(move |asked: &ReceivedRequest| {
                 match asked.target.contains("/referrers/") && !by_api {
                     true => reply(404, &[], ""),
                     false => reply(200, &["Content-Type: application/json"], &body),
@@ -351,11 +351,12 @@ async fn a_tag_that_is_taken_for_its_digest_lists_nothing_and_is_not_written() {
     let referrer = fixture::referrer(2, &index.descriptor, SIGNATURE);
     let body = String::from_utf8(index.bytes.to_vec()).expect("JSON");
     let kind = format!("Content-Type: {}", media_type::OCI_INDEX);
-    let server = Scripted::start(move |asked: &Asked| match (&asked.method, &*asked.target) {
-        (&Method::PUT, _) => reply(201, &[], ""),
-        (_, target) if target.contains("/referrers/") => reply(404, &[], ""),
-        (..) => reply(200, &[&kind], &body),
-    });
+    let server =
+        Scripted::start(move |asked: &ReceivedRequest| match (&asked.method, &*asked.target) {
+            (&Method::PUT, _) => reply(201, &[], ""),
+            (_, target) if target.contains("/referrers/") => reply(404, &[], ""),
+            (..) => reply(200, &[&kind], &body),
+        });
     let server = server.await;
     let repository = at(&client(), &server.host);
     let none = repository.referrers(&index.digest(), None).await.expect("none");

@@ -76,7 +76,7 @@ pub(crate) async fn fault_of(client: &Client, host: &Host) -> (String, Error) {
 
 /// A request as it came.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct ReceivedRequest {
     pub(crate) method: Method,
     /// Path and query.
     pub(crate) target: String,
@@ -85,7 +85,7 @@ pub(crate) struct Asked {
     pub(crate) body: Option<Bytes>,
 }
 
-impl Asked {
+impl ReceivedRequest {
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().expect("ASCII"))
     }
@@ -94,21 +94,21 @@ impl Asked {
 /// A registry that answers by a function of the whole request.
 pub(crate) struct Scripted {
     pub(crate) host: Host,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    asked: Arc<Mutex<Vec<ReceivedRequest>>>,
     server: TestServer,
 }
 
 impl Scripted {
     pub(crate) async fn start(
-        script: impl Fn(&Asked) -> Response<Body> + Send + Sync + 'static,
+        script: impl Fn(&ReceivedRequest) -> Response<Body> + Send + Sync + 'static,
     ) -> Self {
-        let asked = Arc::<Mutex<Vec<Asked>>>::default();
+        let asked = Arc::<Mutex<Vec<ReceivedRequest>>>::default();
         let (log, script) = (Arc::clone(&asked), Arc::new(script));
         let server = TestServer::start(move |request: Request<Body>| {
             let (log, script) = (Arc::clone(&log), Arc::clone(&script));
             async move {
                 let (head, body) = request.into_parts();
-                let asked = Asked {
+                let asked = ReceivedRequest {
                     method: head.method,
                     target: head.uri.to_string(),
                     headers: head.headers,
@@ -124,7 +124,7 @@ impl Scripted {
     }
 
     /// What was asked so far, as far as it was read.
-    pub(crate) fn asked(&self) -> Vec<Asked> {
+    pub(crate) fn asked(&self) -> Vec<ReceivedRequest> {
         self.asked.lock().expect("the log").clone()
     }
 

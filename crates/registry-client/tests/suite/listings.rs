@@ -2,7 +2,7 @@
 
 use futures_util::{StreamExt as _, stream};
 use oci::{Digest, Reference, Tag};
-use registry_client::{Client, Known};
+use registry_client::{Client, Existence};
 use testkit::fixture;
 
 use crate::world::{World, content, differs, push_image, put, refusal, seed, tag};
@@ -80,10 +80,12 @@ async fn an_inventory_is_sure_of_what_is_wanted() {
     let inventory = repository.inventory(&wanted).await.expect("an inventory");
     for (name, digest) in [("v1", Some(&tagged)), ("v2", Some(&tagged)), ("v3", None)] {
         let digest = digest.map(fixture::Image::digest);
-        let expected = digest.as_ref().map_or(Known::No, Known::Yes);
+        let expected = digest.as_ref().map_or(Existence::Absent, Existence::Present);
         assert_eq!(inventory.tag(&name.parse().expect("a tag")), expected, "{name}");
     }
-    for (image, expected) in images.into_iter().zip([Known::Yes(()), Known::Yes(()), Known::No]) {
+    for (image, expected) in
+        images.into_iter().zip([Existence::Present(()), Existence::Present(()), Existence::Absent])
+    {
         assert_eq!(inventory.holds(&image.digest()), expected);
     }
     assert_eq!(inventory.tags().map(Tag::as_str).collect::<Vec<_>>(), ["v1", "v2"]);
@@ -100,7 +102,7 @@ async fn a_repository_that_is_not_there_holds_nothing() {
     let digest = Digest::sha256(&content(10));
     let wanted = [tag("v1"), digest.into()];
     let inventory = world.repository("app").inventory(&wanted).await.expect("an inventory");
-    assert!(inventory.tag(&"v1".parse().expect("a tag")).is_no());
-    assert!(inventory.holds(&digest).is_no());
+    assert!(inventory.tag(&"v1".parse().expect("a tag")).is_absent());
+    assert!(inventory.holds(&digest).is_absent());
     assert_eq!(inventory.tags().count(), 0);
 }

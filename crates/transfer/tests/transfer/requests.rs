@@ -3,7 +3,7 @@
 
 use http::Method;
 use oci::{Descriptor, ImageIndex, Reference, Tag, media_type};
-use registry_client::{Known, RepositoryClient};
+use registry_client::{Existence, RepositoryClient};
 use testkit::{
     RecordedRequest, TestRegistry,
     fixture::{self, Image as Fixture},
@@ -90,8 +90,8 @@ async fn what_is_there_costs_two_requests() {
     to.load(REPOSITORY, "v1", &image).await;
     let wanted = [tag("v1").into(), image.digest().into()];
     let inventory = repository(&to).inventory(&wanted).await.expect("an inventory");
-    assert_eq!(inventory.tag(&tag("v1")), Known::Yes(&image.digest()));
-    assert!(inventory.holds(&image.digest()).is_yes());
+    assert_eq!(inventory.tag(&tag("v1")), Existence::Present(&image.digest()));
+    assert!(inventory.holds(&image.digest()).is_present());
     let all = spent("there, source", &from) + spent("there, destination", &to);
     assert!(all <= 2, "{all}");
 
