@@ -16,7 +16,7 @@ use crate::{
     clock::Clock,
     config::Config,
     metrics::Metrics,
-    outbound::{self, Authorities},
+    outbound::{NO_AUTHORITIES, Outbound},
     presence::StorePresence,
     snapshot::Snapshot,
     store::StoreTable,
@@ -36,18 +36,17 @@ pub struct Front {
 impl Front {
     /// A front with these ranges, and nothing cached.
     #[must_use]
-    pub fn new(config: Config, ranges: Ranges) -> Self {
-        let (outbound, authorities) = outbound::client();
-        if authorities == Authorities::None && config.stores.iter().any(|of| of.url.is_https()) {
-            let missing = Authorities::MISSING;
+    pub fn new(outbound: &Outbound, config: Config, ranges: Ranges) -> Self {
+        if !outbound.has_authorities() && config.stores.iter().any(|of| of.url.is_https()) {
             tracing::error!(
-                "stores cannot be checked, so every client is sent to the upstream: {missing}"
+                "stores cannot be checked, so every client is sent to the upstream: {NO_AUTHORITIES}"
             );
         }
         let clock = Arc::new(Clock::start());
         let metrics = Metrics::new();
         metrics.set_prefixes(ranges.len());
-        let presence = StorePresence::new(&config.presence, outbound, Arc::clone(&clock), &metrics);
+        let presence =
+            StorePresence::new(&config.presence, outbound.clone(), Arc::clone(&clock), &metrics);
         let mut stores = StoreTable::default();
         let runtime_stores = stores.update(&config.stores, &metrics);
         Self {

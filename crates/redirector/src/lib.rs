@@ -41,5 +41,6 @@ pub use config::{
 pub use explain::Explanation;
 pub use front::Front;
 pub use lint::{ConfigFinding, LoadedRanges, Severity, lint};
+pub use outbound::Outbound;
 pub use ranges::{RangesSource, load_ranges};
 pub use server::serve;

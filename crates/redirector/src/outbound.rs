@@ -6,7 +6,9 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Empty};
-use http_client::{Guard, Pool, PoolSettings, TlsSettings, TransportError, Versions, native_roots};
+use http_client::{
+    Guard, Pool, PoolSettings, Proxies, TlsSettings, TransportError, Versions, native_roots,
+};
 use hyper::body::Incoming;
 
 /// How we call ourselves.
@@ -17,24 +19,34 @@ const MAX_IDLE: usize = 128;
 /// Shorter than the keep-alive of the stores, so that a probe seldom meets a closed connection.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Whether TLS can be verified on this machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Authorities {
-    Found,
-    /// Every https request will fail.
-    None,
-}
-
-impl Authorities {
-    /// What to do about none.
-    pub(crate) const MISSING: &str = "no certificate authorities on this machine: install `ca-certificates`, or set SSL_CERT_FILE";
-}
+/// What to do about a machine without certificate authorities.
+pub(crate) const NO_AUTHORITIES: &str =
+    "no certificate authorities on this machine: install `ca-certificates`, or set SSL_CERT_FILE";
 
 /// A client with its pool of connections; clones share it.
 #[derive(Clone, Debug)]
-pub(crate) struct Outbound(Arc<Pool>);
+pub struct Outbound(Arc<Pool>);
 
 impl Outbound {
+    /// A client that trusts the certificate authorities of this machine, and uses these proxies.
+    #[must_use]
+    pub fn new(proxies: Proxies) -> Self {
+        let mut tls = TlsSettings::none();
+        tls.trust(native_roots());
+        Self(Arc::new(Pool::new(PoolSettings {
+            versions: Versions::Http1,
+            idle_connections: MAX_IDLE,
+            idle_timeout: IDLE_TIMEOUT,
+            proxies,
+            ..PoolSettings::new(tls)
+        })))
+    }
+
+    /// Whether TLS can be verified on this machine. If not, every https request fails.
+    pub(crate) fn has_authorities(&self) -> bool {
+        self.0.has_roots()
+    }
+
     /// Sends a request, and waits for the headers of the response.
     pub(crate) async fn request(
         &self,
@@ -44,18 +56,4 @@ impl Outbound {
         let request = request.map(|body| body.map_err(|never| match never {}).boxed_unsync());
         self.0.send(Guard::Open, request).await
     }
-}
-
-/// A client that trusts the certificate authorities of this machine.
-pub(crate) fn client() -> (Outbound, Authorities) {
-    let mut tls = TlsSettings::none();
-    tls.trust(native_roots());
-    let pool = Pool::new(PoolSettings {
-        versions: Versions::Http1,
-        idle_connections: MAX_IDLE,
-        idle_timeout: IDLE_TIMEOUT,
-        ..PoolSettings::new(tls)
-    });
-    let authorities = if pool.has_roots() { Authorities::Found } else { Authorities::None };
-    (Outbound(Arc::new(pool)), authorities)
 }

@@ -13,7 +13,7 @@ use crate::{
 pub(crate) async fn run(explain: &Explain, printer: &Printer) -> anyhow::Result<Exit> {
     let config = super::front_inputs::config(&explain.front)?;
     let (ranges, sources) = super::front_inputs::ranges(&config, &explain.front).await?;
-    let front = Front::new(config, ranges);
+    let front = Front::new(&super::front_inputs::outbound()?, config, ranges);
     let mut out = io::stdout().lock();
     let explanation = front.explain(explain.ip, &explain.path);
     let width = printer.width();

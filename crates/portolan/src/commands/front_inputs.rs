@@ -9,7 +9,8 @@ use std::{
 
 use anyhow::Context as _;
 use cloud_ranges::Ranges;
-use redirector::{Config, RangesSource};
+use http_client::Proxies;
+use redirector::{Config, Outbound, RangesSource};
 
 use crate::{arguments, environment};
 
@@ -47,7 +48,7 @@ pub(super) async fn ranges(
     config: &Config,
     front: &arguments::Front,
 ) -> anyhow::Result<(Ranges, Vec<RangesSource>)> {
-    let (ranges, sources) = redirector::load_ranges(config, &front.ranges).await;
+    let (ranges, sources) = redirector::load_ranges(&outbound()?, config, &front.ranges).await;
     let is_named = |source: &&RangesSource| {
         source.is_unavailable() && front.ranges.iter().any(|(cloud, _)| cloud == source.cloud())
     };
@@ -72,4 +73,12 @@ pub(super) fn log_sources(sources: &[RangesSource]) {
 pub(super) fn available(sources: &[RangesSource]) -> BTreeSet<String> {
     let sources = sources.iter().filter(|source| !source.is_unavailable());
     sources.map(|source| source.cloud().to_owned()).collect()
+}
+
+/// The front's own client, with the proxies of the environment.
+///
+/// # Errors
+/// When a variable that names a proxy cannot be used.
+pub(super) fn outbound() -> anyhow::Result<Outbound> {
+    Ok(Outbound::new(Proxies::new(&environment::proxies())?))
 }

@@ -9,7 +9,7 @@ use redirector::{Config, ConfigFinding, ConfigPositions, Front, LoadedRanges, Se
 use tokio::{net::TcpListener, sync::Notify};
 
 use super::{
-    front_inputs::{available, config, log_sources, ranges, read},
+    front_inputs::{available, config, log_sources, outbound, ranges, read},
     serve_reload::FrontReload,
 };
 use crate::{arguments, arguments::Serve, exit::Exit, printer::Printer, server, signals};
@@ -25,7 +25,7 @@ pub(crate) async fn run(serve: &Serve, printer: &Printer) -> anyhow::Result<Exit
     log_sources(&sources);
     let listener = server::listen(config.listen)?;
     let admin = admin(&config, &serve.front)?;
-    let front = Arc::new(Front::new(config.clone(), ranges));
+    let front = Arc::new(Front::new(&outbound()?, config.clone(), ranges));
     let clouds = available(&sources);
     let arguments = serve.front.clone();
     let reload = FrontReload { front: Arc::clone(&front), arguments, config, clouds };
@@ -52,7 +52,7 @@ async fn check(front: &arguments::Front, printer: &Printer) -> anyhow::Result<Ex
             (Config::from_yaml(&file, &text)?, ConfigPositions::of(&file, &text), Some(text))
         }
     };
-    let (ranges, sources) = redirector::load_ranges(&config, &front.ranges).await;
+    let (ranges, sources) = redirector::load_ranges(&outbound()?, &config, &front.ranges).await;
     let effective = redirector::effective_yaml(&config, text.as_deref(), &sources);
     io::stdout().write_all(effective.as_bytes())?;
     let loaded = LoadedRanges { ranges: &ranges, sources: &sources, overrides: &front.ranges };

@@ -10,8 +10,9 @@ use std::{
 };
 
 use anyhow::Context as _;
+use http_client::Proxies;
 use oci::Host;
-use redirector::{Config, Front};
+use redirector::{Config, Front, Outbound};
 use registry::{Registry, Storage};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinSet};
@@ -130,9 +131,10 @@ impl Harbour {
         );
         let file = self.write("front.yaml", &text)?;
         let config = Config::from_yaml(&file.display().to_string(), &text)?;
-        let (ranges, _) = redirector::load_ranges(&config, &[]).await;
+        let outbound = Outbound::new(Proxies::default());
+        let (ranges, _) = redirector::load_ranges(&outbound, &config, &[]).await;
         let (listener, address) = listen().await?;
-        let front = Arc::new(Front::new(config, ranges));
+        let front = Arc::new(Front::new(&outbound, config, ranges));
         self.servers.spawn(async move {
             drop(redirector::serve(front, listener, None, std::future::pending()).await);
         });

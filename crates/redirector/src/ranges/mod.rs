@@ -15,7 +15,7 @@ use wording::counted;
 
 use crate::{
     config::{Config, RangesFrom, RangesSetting, Serves},
-    outbound,
+    outbound::Outbound,
 };
 use read::{ReadList, Reader};
 
@@ -122,11 +122,11 @@ impl fmt::Display for RangesSource {
 /// Reads the ranges of every configured cloud, all at once, and never fails: what cannot be read
 /// leaves its clients unlocated. `overrides` are (cloud, file), in source of the configured lists.
 pub async fn load_ranges(
+    outbound: &Outbound,
     config: &Config,
     overrides: &[(String, PathBuf)],
 ) -> (Ranges, Vec<RangesSource>) {
-    let (client, authorities) = outbound::client();
-    let reader = Reader::new(client, authorities);
+    let reader = Reader::new(outbound.clone());
     let lists = lists(config, overrides);
     let loaded = join_all(lists.into_iter().map(|list| load(&reader, list))).await;
     let mut prefixes = Vec::new();

@@ -20,7 +20,7 @@ use tokio::{
 use super::{ListAge, ListSource};
 use crate::{
     failure::Failure,
-    outbound::{Authorities, Outbound, USER_AGENT},
+    outbound::{NO_AUTHORITIES, Outbound, USER_AGENT},
 };
 
 /// A start must not hang on a provider.
@@ -35,7 +35,7 @@ pub(super) enum ReadError {
     File(#[from] io::Error),
     #[error("it has more than {} MiB", MAX_BYTES / 1024 / 1024)]
     TooLong,
-    #[error("{}", Authorities::MISSING)]
+    #[error("{}", NO_AUTHORITIES)]
     NoAuthorities,
     #[error(transparent)]
     Fetch(#[from] Failure),
@@ -58,12 +58,11 @@ pub(super) struct ReadList {
 /// Reads lists.
 pub(super) struct Reader {
     client: Outbound,
-    authorities: Authorities,
 }
 
 impl Reader {
-    pub(super) fn new(client: Outbound, authorities: Authorities) -> Self {
-        Self { client, authorities }
+    pub(super) fn new(client: Outbound) -> Self {
+        Self { client }
     }
 
     /// The list at `source`.
@@ -94,7 +93,7 @@ impl Reader {
     }
 
     async fn fetch(&self, url: &url::Url) -> Result<Bytes, ReadError> {
-        if url.scheme() == "https" && self.authorities == Authorities::None {
+        if url.scheme() == "https" && !self.client.has_authorities() {
             return Err(ReadError::NoAuthorities);
         }
         let request = Request::get(url.as_str()).header(header::USER_AGENT, USER_AGENT);

@@ -14,7 +14,8 @@ fn explain(front: &Front, client: &str, path: &str) -> String {
 #[tokio::test]
 async fn every_step_of_a_blobs_way_is_told() {
     let bucket = testkit::TestBucket::start().await;
-    let front = Front::new(Config::from_yaml("f", &yaml(&bucket, "")).unwrap(), harness::world());
+    let config = Config::from_yaml("f", &yaml(&bucket, "")).unwrap();
+    let front = Front::new(&harness::outbound(), config, harness::world());
     let digest = Digest::sha256(b"x");
     let path = harness::blob(&digest);
     let (near, far) = (harness::at(&bucket, &digest), harness::upstream(&digest));
@@ -44,7 +45,8 @@ async fn every_step_of_a_blobs_way_is_told() {
 #[tokio::test]
 async fn other_requests_are_told_too() {
     let bucket = testkit::TestBucket::start().await;
-    let front = Front::new(Config::from_yaml("f", &yaml(&bucket, "")).unwrap(), harness::world());
+    let config = Config::from_yaml("f", &yaml(&bucket, "")).unwrap();
+    let front = Front::new(&harness::outbound(), config, harness::world());
     let hex = Digest::sha256(b"x").hex();
     for (path, answer) in [
         ("/".to_owned(), "response:    307 to https://info.example/about?x=1\n".to_owned()),
@@ -82,9 +84,10 @@ async fn real_addresses_go_where_registry_k8s_io_would_send_them() {
         println!("skipped: no address ranges in {}", data.display());
         return;
     }
-    let (ranges, sources) = load_ranges(&Config::built_in(), &overrides).await;
+    let (ranges, sources) =
+        load_ranges(&harness::outbound(), &Config::built_in(), &overrides).await;
     assert!(sources.iter().all(|source| !source.has_failures()), "{sources:?}");
-    let front = Front::new(Config::built_in(), ranges);
+    let front = Front::new(&harness::outbound(), Config::built_in(), ranges);
     let path = harness::blob(&Digest::sha256(b"x"));
     for (client, location, candidate) in [
         (

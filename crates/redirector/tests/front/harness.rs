@@ -5,8 +5,9 @@ use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use bytes::Bytes;
 use cloud_ranges::{Location, Prefix, Ranges};
 use http::{Method, Request, Response};
+use http_client::Proxies;
 use oci::{Digest, Host};
-use redirector::{Config, Front, serve};
+use redirector::{Config, Front, Outbound, serve};
 use testkit::{Body, TestBucket};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
@@ -46,11 +47,16 @@ pub(crate) async fn serve_config(config: Config) -> Running {
     let admin = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, admin_address) = (listener.local_addr().unwrap(), admin.local_addr().unwrap());
     let (stop, stopped) = oneshot::channel::<()>();
-    let front = Arc::new(Front::new(config, world()));
+    let front = Arc::new(Front::new(&outbound(), config, world()));
     let serving = tokio::spawn(serve(Arc::clone(&front), listener, Some(admin), async {
         let _ = stopped.await;
     }));
     Running { address, admin: admin_address, front, stop: Some(stop), serving }
+}
+
+/// The front's own client, without proxies.
+pub(crate) fn outbound() -> Outbound {
+    Outbound::new(Proxies::default())
 }
 
 pub(crate) fn world() -> Ranges {

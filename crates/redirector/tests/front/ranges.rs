@@ -19,7 +19,7 @@ fn config(cache_dir: &Path, from: &str) -> Config {
 
 /// What is said of the only source, and how many prefixes are known.
 async fn load(config: &Config) -> (String, usize) {
-    let (ranges, sources) = load_ranges(config, &[]).await;
+    let (ranges, sources) = load_ranges(&crate::harness::outbound(), config, &[]).await;
     let [source] = &sources[..] else { panic!("one source: {sources:?}") };
     assert_eq!(source.cloud(), "corp");
     assert_eq!(source.is_unavailable(), ranges.is_empty());
@@ -146,7 +146,7 @@ async fn an_override_is_all_that_counts_for_its_cloud() {
     );
     let config = Config::from_yaml("test.yaml", &yaml).unwrap();
     let overrides = [("a".to_owned(), two.clone()), ("new".to_owned(), dir.path().join("none"))];
-    let (ranges, sources) = load_ranges(&config, &overrides).await;
+    let (ranges, sources) = load_ranges(&crate::harness::outbound(), &config, &overrides).await;
     let said: Vec<_> = sources.iter().map(ToString::to_string).collect();
     assert_eq!(said[0], format!("a: 1 prefix from {}", two.display()));
     assert!(said[1].starts_with("no ranges loaded for `new` ("), "{}", said[1]);
