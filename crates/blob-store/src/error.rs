@@ -3,7 +3,7 @@
 use std::{error, fmt, io, path::Path};
 
 /// What went wrong, for whoever decides what to do next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The store has no such object.

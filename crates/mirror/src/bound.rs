@@ -9,12 +9,15 @@ use transfer::{MAX_DEPTH, MAX_MANIFESTS, MAX_TREE_BYTES};
 pub const LIGHT_TREE_BYTES: usize = 4 << 20;
 
 /// Which bound was passed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum BoundExceeded {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BoundExceeded {
     /// That of tags that are followed beside others: no failure yet.
     Light,
+    /// [`MAX_DEPTH`].
     Levels,
+    /// [`MAX_MANIFESTS`].
     Manifests,
+    /// [`MAX_TREE_BYTES`].
     Bytes,
 }
 

@@ -4,6 +4,8 @@
 //! manifest waits for what it lists while it holds its lock; that ends, since no digest can list itself.
 //! What is wrong with content is remembered; what is wrong with the way to it is not.
 
+use std::sync::Arc;
+
 use blob_store::{Part, found};
 use bytes::Bytes;
 use futures_util::{
@@ -15,12 +17,13 @@ use job::Confirm;
 use oci::{Descriptor, Digest, ManifestError, Reference};
 use registry_client::{FetchedManifest, MAX_MANIFEST_BYTES};
 use transfer::{Content, MAX_DEPTH, Node, PerDigest, check_size, copy_blob};
-use wording::Chain;
 
 use crate::{
+    FailureCause,
     bound::BoundExceeded,
-    failure_cause::{ContentFault, ContentState, FailedContent, Fault, NotMirrored},
+    content_fault::{ContentFault, FailedContent},
     run::Run,
+    state::{ContentState, Fault, NotMirrored},
     walk::Walk,
 };
 
@@ -84,9 +87,9 @@ impl Walk<'_> {
         let found = self.manifest(listed, Some(parent), level).await?;
         check_size(self.from, parent, listed, found).map_err(|error| {
             let reference = Some(Reference::Digest(*parent));
-            self.run.fail(Some(self.from.name()), reference, error.to_string());
+            self.run.fail(Some(self.from.name()), reference, FailureCause::NotCopied(error));
             let content = Content::Manifest(*parent);
-            NotMirrored::Failed(FailedContent { content, how: ContentFault::Invalid })
+            NotMirrored::Failed(FailedContent { content, fault: ContentFault::Invalid })
         })
     }
 
@@ -108,11 +111,11 @@ impl Walk<'_> {
             }
             Ok(None) => Replaces::Nothing,
             Err(error) if error.is_damaged() => Replaces::Damaged,
-            Err(error) => return Err(self.run.not_stored(&error)),
+            Err(error) => return Err(self.run.not_stored(error)),
         };
         self.run.may_go_on()?;
         let fetched = Node::fetch(self.from, digest, parent).await;
-        let fetched = fetched.map_err(|error| self.run.not_copied(&error))?;
+        let fetched = fetched.map_err(|error| self.run.not_copied(error))?;
         self.count(fetched.bytes.len())?;
         Ok((Node::parse(fetched)?, Place::Registry(replaces)))
     }
@@ -131,7 +134,7 @@ impl Walk<'_> {
     async fn new_blob(&self, blob: &Descriptor, parent: &Digest) -> Result<(), Fault> {
         let run = self.run;
         let head = found(run.options.to.head(&blob.digest).await);
-        let replaces = match head.map_err(|error| run.not_stored(&error))? {
+        let replaces = match head.map_err(|error| run.not_stored(error))? {
             Some(head) if head.length == blob.size => {
                 run.totals().already_there += 1;
                 return Ok(());
@@ -143,7 +146,7 @@ impl Walk<'_> {
             let _in_motion = run.in_motion.acquire().await;
             run.may_go_on()?;
             for outcome in copy_blob(self.from, parent, blob, &[&run.destination]).await {
-                outcome.map_err(|error| run.not_copied(&error))?;
+                outcome.map_err(|error| run.not_copied(error))?;
             }
         }
         let mut totals = run.totals();
@@ -178,9 +181,9 @@ impl Walk<'_> {
                 return Ok(length);
             }
             Err(Fault::Recorded(not_mirrored)) => not_mirrored,
-            Err(Fault::Unrecorded(how, reason)) => {
-                self.run.fail(Some(from), Some(Reference::Digest(digest)), reason);
-                NotMirrored::Failed(FailedContent { content, how })
+            Err(Fault::Unrecorded(fault, cause)) => {
+                self.run.fail(Some(from), Some(Reference::Digest(digest)), cause);
+                NotMirrored::Failed(FailedContent { content, fault })
             }
         };
         if let NotMirrored::Failed(first) = not_mirrored {
@@ -197,7 +200,7 @@ impl Run<'_> {
         if self.options.confirm == Confirm::Write {
             self.may_go_on()?;
             let put = self.options.to.put(&digest, bytes).await;
-            put.map_err(|error| self.not_stored(&error))?;
+            put.map_err(|error| self.not_stored(error))?;
         }
         let mut totals = self.totals();
         match replaces {
@@ -208,31 +211,23 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn not_copied(&self, error: &transfer::Error) -> Fault {
+    fn not_copied(&self, error: transfer::Error) -> Fault {
         if error.is_source() && error.is_unreachable() {
             return self.lose_host(error).into();
         }
         match error.of_store() {
-            Some(cause) if cause.is_of_whole_store() => self.lose_store(&Chain(cause)).into(),
-            _ => Fault::Unrecorded(how(error), error.to_string()),
+            Some(cause) if cause.is_of_whole_store() => self.lose_store(Arc::clone(cause)).into(),
+            _ => Fault::Unrecorded(ContentFault::of(&error), FailureCause::NotCopied(error)),
         }
     }
 
-    fn not_stored(&self, error: &blob_store::Error) -> Fault {
+    fn not_stored(&self, error: blob_store::Error) -> Fault {
+        let error = Arc::new(error);
         if error.is_of_whole_store() {
-            self.lose_store(&Chain(error)).into()
+            self.lose_store(error).into()
         } else {
-            Fault::Unrecorded(ContentFault::NotStored, Chain(error).to_string())
+            Fault::Unrecorded(ContentFault::NotStored, FailureCause::NotStored(error))
         }
-    }
-}
-
-fn how(error: &transfer::Error) -> ContentFault {
-    match () {
-        () if error.is_missing() => ContentFault::Missing,
-        () if error.is_broken() => ContentFault::Invalid,
-        () if error.follows_from_source() => ContentFault::Unreadable,
-        () => ContentFault::NotStored,
     }
 }
 

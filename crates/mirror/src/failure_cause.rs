@@ -1,83 +1,164 @@
-//! The state of content within a run, and why content is not in the store.
+//! Why something was not mirrored: typed, with a stable code and a kind by which equal failures are grouped.
+//!
+//! Not here: the words (`reason`).
 
-use std::fmt;
+use std::{error::Error, mem::Discriminant, sync::Arc};
 
-use oci::{ManifestError, Repository};
-use transfer::Content;
+use blob_store::ErrorKind;
+use oci::{Host, ManifestError, RegistryPrefix};
+use registry_client::Fault;
 
-use crate::bound::BoundExceeded;
+use crate::{
+    FailureCode,
+    bound::BoundExceeded,
+    content_fault::{ContentFault, FailedContent},
+};
 
-/// The state of a digest within a run.
-#[derive(Default)]
-pub(crate) struct ContentState {
-    /// Its length in bytes, once it is in the store with all that it reaches, or would be.
-    pub(crate) length: Option<u64>,
-    /// The repositories that could not give it, and the content that failed first.
-    pub(crate) failed: Vec<(Repository, FailedContent)>,
+/// Why something was not mirrored. `Display` says all of it, in words.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum FailureCause {
+    /// The run was stopped.
+    Interrupted,
+    /// There is nothing below the prefix.
+    NoTags {
+        /// The prefix.
+        prefix: RegistryPrefix,
+    },
+    /// It is not known which repositories lie below the prefix.
+    RepositoriesUnknown {
+        /// The prefix.
+        prefix: RegistryPrefix,
+        /// What the registry did with the request.
+        error: Arc<registry_client::Error>,
+    },
+    /// A listed name is not that of a repository.
+    InvalidRepositoryName {
+        /// As it is listed.
+        name: String,
+    },
+    /// A listed name is not that of a tag.
+    InvalidTagName {
+        /// As it is listed.
+        name: String,
+    },
+    /// The tags of a repository could not be listed.
+    TagsNotListed {
+        /// What the registry did with the request.
+        error: Arc<registry_client::Error>,
+    },
+    /// The registry stopped responding.
+    RegistryUnreachable {
+        /// The registry.
+        host: Host,
+        /// How many tags of the repository were not reached; 0 if they were not listed.
+        tags: u64,
+        /// The request that had no response.
+        error: Arc<dyn Error + Send + Sync>,
+    },
+    /// The digest of a tag could not be read.
+    TagNotResolved {
+        /// What the registry did with the request.
+        error: Arc<registry_client::Error>,
+    },
+    /// Content that the tag reaches failed, which a failure of its own names.
+    TagIncomplete(FailedContent),
+    /// The tag reaches more than is followed.
+    TagTooLarge(BoundExceeded),
+    /// Content could not be moved.
+    NotCopied(transfer::Error),
+    /// The store has a manifest that cannot be followed.
+    InvalidManifest(Arc<ManifestError>),
+    /// The store failed with one object.
+    NotStored(Arc<blob_store::Error>),
+    /// The store takes nothing.
+    StoreUnwritable {
+        /// The store's URL.
+        store: String,
+        /// What it did with the first write.
+        error: Arc<blob_store::Error>,
+    },
 }
 
-/// Content that failed first, and how.
-#[derive(Clone, Copy)]
-pub(crate) struct FailedContent {
-    pub(crate) content: Content,
-    pub(crate) how: ContentFault,
+/// What failures have in common that differ at most in what was requested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FailureKind {
+    code: FailureCode,
+    detail: Option<Detail>,
 }
 
-impl fmt::Display for FailedContent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let how = match self.how {
-            ContentFault::Missing => "is missing from the registry",
-            ContentFault::Unreadable => "could not be read",
-            ContentFault::Invalid => "is not valid at the registry",
-            ContentFault::NotStored => "could not be stored",
-        };
-        write!(f, "{} {how}", self.content)
-    }
-}
-
-/// In which way content failed.
-#[derive(Clone, Copy)]
-pub(crate) enum ContentFault {
-    Missing,
-    Unreadable,
-    /// It is other than what lists it or its digest says, or is malformed.
-    Invalid,
-    NotStored,
-}
-
-/// Why content is not in the store.
-#[derive(Clone, Copy)]
-pub(crate) enum NotMirrored {
-    /// This content failed first, which a [`Failure`](crate::Failure) names with its reason.
-    Failed(FailedContent),
-    /// The registry does not respond; no more requests are sent to it.
-    HostLost,
-    /// The store cannot be written to; nothing more is written.
-    StoreLost,
-    /// The path from its tag to it exceeds a bound; another tag may reach it by a shorter path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Detail {
+    Status(u16),
+    Fault(Discriminant<Fault>),
+    Store(ErrorKind),
+    Content(ContentFault),
     Bound(BoundExceeded),
 }
 
-/// A fault that may not have been recorded yet.
-pub(crate) enum Fault {
-    Unrecorded(ContentFault, String),
-    Recorded(NotMirrored),
-}
+impl FailureCause {
+    /// The code in reports.
+    #[must_use]
+    pub fn code(&self) -> FailureCode {
+        match self {
+            Self::Interrupted => FailureCode::Interrupted,
+            Self::NoTags { .. } => FailureCode::NoTags,
+            Self::RepositoriesUnknown { error, .. } => unlisted(error),
+            Self::InvalidRepositoryName { .. } => FailureCode::InvalidRepositoryName,
+            Self::InvalidTagName { .. } => FailureCode::InvalidTagName,
+            Self::TagsNotListed { .. } => FailureCode::TagsNotListed,
+            Self::RegistryUnreachable { .. } => FailureCode::RegistryUnreachable,
+            Self::TagNotResolved { .. } => FailureCode::TagNotResolved,
+            Self::TagIncomplete(_) => FailureCode::TagIncomplete,
+            Self::TagTooLarge(_) => FailureCode::TagTooLarge,
+            Self::NotCopied(error) => ContentFault::of(error).code(),
+            Self::InvalidManifest(_) => FailureCode::ContentInvalid,
+            Self::NotStored(_) => FailureCode::ContentNotStored,
+            Self::StoreUnwritable { .. } => FailureCode::StoreUnwritable,
+        }
+    }
 
-impl From<NotMirrored> for Fault {
-    fn from(is: NotMirrored) -> Self {
-        Self::Recorded(is)
+    /// What it has in common with failures that differ at most in what was requested.
+    #[must_use]
+    pub fn kind(&self) -> FailureKind {
+        let detail = match self {
+            Self::RepositoriesUnknown { error, .. }
+            | Self::TagsNotListed { error }
+            | Self::TagNotResolved { error } => Some(Detail::of_registry(error)),
+            Self::TagIncomplete(failed) => Some(Detail::Content(failed.fault)),
+            Self::TagTooLarge(bound) => Some(Detail::Bound(*bound)),
+            Self::NotCopied(error) => error
+                .of_registry()
+                .map(Detail::of_registry)
+                .or_else(|| error.of_store().map(|error| Detail::Store(error.kind()))),
+            Self::NotStored(error) | Self::StoreUnwritable { error, .. } => {
+                Some(Detail::Store(error.kind()))
+            }
+            _ => None,
+        };
+        FailureKind { code: self.code(), detail }
     }
 }
 
-impl From<BoundExceeded> for Fault {
-    fn from(bound: BoundExceeded) -> Self {
-        Self::Recorded(NotMirrored::Bound(bound))
+impl Detail {
+    fn of_registry(error: &registry_client::Error) -> Self {
+        let status = error.status().map(|status| Self::Status(status.as_u16()));
+        status.unwrap_or_else(|| Self::Fault(std::mem::discriminant(error.fault())))
     }
 }
 
-impl From<ManifestError> for Fault {
-    fn from(error: ManifestError) -> Self {
-        Self::Unrecorded(ContentFault::Invalid, error.to_string())
+/// Whether the registry responds, and has no catalogue for us.
+pub(crate) fn is_not_offered(error: &registry_client::Error) -> bool {
+    error.status().is_some_and(|status| status.is_client_error()) && !error.is_transient()
+}
+
+/// Why the repositories of a registry are not known.
+fn unlisted(error: &registry_client::Error) -> FailureCode {
+    let needs_login = error.status().is_some_and(|status| matches!(status.as_u16(), 401 | 403));
+    match () {
+        () if error.is_login_rejected() => FailureCode::LoginRejected,
+        () if needs_login => FailureCode::LoginRequired,
+        () if is_not_offered(error) => FailureCode::CatalogNotOffered,
+        () => FailureCode::CatalogUnreadable,
     }
 }

@@ -6,15 +6,22 @@
 
 mod bound;
 mod content;
+mod content_fault;
 mod failure_cause;
+mod failure_code;
 mod list;
 mod mirror;
+mod reason;
 mod run;
+mod state;
 mod totals;
 mod walk;
 
-pub use bound::LIGHT_TREE_BYTES;
+pub use bound::{BoundExceeded, LIGHT_TREE_BYTES};
 pub use content::LISTED_AT_ONCE;
+pub use content_fault::{ContentFault, FailedContent};
+pub use failure_cause::{FailureCause, FailureKind};
+pub use failure_code::FailureCode;
 pub use list::LISTINGS_AT_ONCE;
 pub use mirror::{TAGS_AT_ONCE, mirror};
 pub use run::{BLOBS_IN_MOTION, MirrorOptions, READS_AT_ONCE};

@@ -3,13 +3,17 @@
 //! Source: distribution-spec 1.1, "Listing Tags"; and `/v2/_catalog`, which the specification does not
 //! have and many registries do not offer.
 
-use std::{collections::BTreeSet, fmt::Display, str::FromStr};
+use std::{collections::BTreeSet, sync::Arc};
 
 use futures_util::{StreamExt as _, stream};
 use oci::{RegistryPrefix, Repository, Tag};
 use registry_client::{Error, RepositoryClient};
 
-use crate::run::{Run, Tagged};
+use crate::{
+    FailureCause,
+    failure_cause::is_not_offered,
+    run::{Run, Tagged},
+};
 
 /// How many repositories are asked for their tags at the same time.
 pub const LISTINGS_AT_ONCE: usize = 8;
@@ -21,27 +25,26 @@ impl Run<'_> {
         match self.client.catalog(&prefix.host).await {
             Ok(listed) => {
                 for name in listed.unusable.iter().filter(|name| is_below(prefix, name)) {
-                    self.fail(None, None, unusable::<Repository>("repository", name));
+                    let name = name.clone();
+                    self.fail(None, None, FailureCause::InvalidRepositoryName { name });
                 }
                 let is_selected = |name: &Repository| is_below(prefix, name.as_str());
                 let tags =
                     self.tags_of(listed.names.into_iter().filter(is_selected).collect()).await;
                 if tags.is_empty() && self.nothing_failed() {
-                    let reason =
-                        format!("no repository with tags at or below {prefix}; check the prefix");
-                    self.fail(None, None, reason);
+                    self.fail(None, None, FailureCause::NoTags { prefix: prefix.clone() });
                 }
                 tags
             }
             Err(error) if error.is_unreachable() => {
-                self.fail(None, None, unlisted(prefix, &error));
+                self.fail(None, None, unlisted(prefix, error));
                 Vec::new()
             }
             // The prefix may be a repository itself, and then there may be nothing else to mirror.
             Err(error) => {
                 let tags = self.tags_of(prefix.path.iter().cloned().collect()).await;
                 if tags.is_empty() || !is_not_offered(&error) {
-                    self.fail(None, None, unlisted(prefix, &error));
+                    self.fail(None, None, unlisted(prefix, error));
                 } else {
                     tracing::warn!(%prefix, %error, "mirroring the one repository of this name");
                 }
@@ -74,17 +77,18 @@ impl Run<'_> {
         match repository.tags().await {
             Ok(tags) => {
                 for name in &tags.unusable {
-                    self.fail(Some(repository.name()), None, unusable::<Tag>("tag", name));
+                    let cause = FailureCause::InvalidTagName { name: name.clone() };
+                    self.fail(Some(repository.name()), None, cause);
                 }
                 return tags.names;
             }
             Err(error) if error.is_unreachable() => {
-                self.lose_host(&error);
+                self.lose_host(error);
                 self.not_reached(repository.name(), 0);
             }
             Err(error) => {
-                let reason = format!("cannot list its tags: {error}");
-                self.fail(Some(repository.name()), None, reason);
+                let cause = FailureCause::TagsNotListed { error: Arc::new(error) };
+                self.fail(Some(repository.name()), None, cause);
             }
         }
         Vec::new()
@@ -99,36 +103,6 @@ fn is_below(prefix: &RegistryPrefix, name: &str) -> bool {
     })
 }
 
-/// Why a listed name that is not a `T` was not mirrored. It may have any characters, so they are escaped.
-fn unusable<T: FromStr<Err: Display>>(what: &str, name: &str) -> String {
-    let shown = name.escape_debug();
-    let cause = name.parse::<T>().err().map_or_else(String::new, |error| format!(": {error}"));
-    format!(
-        "the listed {what} `{shown}` is skipped: its name is not valid{cause}; rename or delete it"
-    )
-}
-
-/// Whether the registry answers, and has no catalogue for us.
-fn is_not_offered(error: &Error) -> bool {
-    error.status().is_some_and(|status| status.is_client_error()) && !error.is_transient()
-}
-
-fn unlisted(prefix: &RegistryPrefix, error: &Error) -> String {
-    if error.is_login_rejected() {
-        format!("the repositories below {prefix} are unknown, since the login failed: {error}")
-    } else if error.status().is_some_and(|status| matches!(status.as_u16(), 401 | 403)) {
-        let host = &prefix.host;
-        format!(
-            "the repositories below {prefix} are unknown: listing repositories at {host} needs a login \
-             ({error}); run `docker login {host}`, or give a repository as the prefix"
-        )
-    } else if is_not_offered(error) {
-        format!(
-            "the repositories below {prefix} are unknown, since {} does not list its repositories \
-             ({error}); give a repository itself as the prefix",
-            prefix.host
-        )
-    } else {
-        format!("the repositories below {prefix} are unknown: {error}")
-    }
+fn unlisted(prefix: &RegistryPrefix, error: Error) -> FailureCause {
+    FailureCause::RepositoriesUnknown { prefix: prefix.clone(), error: Arc::new(error) }
 }

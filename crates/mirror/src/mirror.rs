@@ -1,15 +1,18 @@
 //! The flow of a run: list the tags, follow each, and those that are too heavy one by one at the end.
 
+use std::sync::Arc;
+
 use futures_util::{StreamExt as _, future, stream};
 use job::{Progress, Stop};
 use oci::{Descriptor, Reference};
 use registry_client::Client;
 
 use crate::{
-    Totals,
+    FailureCause, Totals,
     bound::BoundExceeded,
-    failure_cause::{ContentFault, Fault, NotMirrored},
+    content_fault::ContentFault,
     run::{MirrorOptions, Run, Tagged},
+    state::{Fault, NotMirrored},
     walk::{Walk, Weight},
 };
 
@@ -26,7 +29,7 @@ pub async fn mirror(
 ) -> Totals {
     let run = Run::new(client, options, progress);
     if stop.unless_stopped(run.all()).await.is_none() {
-        run.fail(None, None, "interrupted; run again to continue".to_owned());
+        run.fail(None, None, FailureCause::Interrupted);
     }
     run.finish()
 }
@@ -64,10 +67,10 @@ impl Run<'_> {
         self.host_answers()?;
         match from.find_listed_manifest(&Reference::Tag(tag.clone())).await {
             Ok(head) => Ok(Descriptor::new(head.media_type, head.digest, head.size)),
-            Err(error) if error.is_unreachable() => Err(self.lose_host(&error).into()),
+            Err(error) if error.is_unreachable() => Err(self.lose_host(error).into()),
             Err(error) => Err(Fault::Unrecorded(
                 ContentFault::Unreadable,
-                format!("it cannot be resolved: {error}"),
+                FailureCause::TagNotResolved { error: Arc::new(error) },
             )),
         }
     }

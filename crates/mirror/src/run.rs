@@ -2,8 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    fmt,
-    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    error::Error,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use blob_store::BlobStore;
@@ -12,11 +12,11 @@ use oci::{Reference, RegistryPrefix, Repository, Tag};
 use registry_client::{Client, RepositoryClient};
 use tokio::sync::Semaphore;
 use transfer::{Destination, PerDigest};
-use wording::counted;
+use wording::Chain;
 
 use crate::{
-    Failure, Totals,
-    failure_cause::{ContentState, Fault, NotMirrored},
+    Failure, FailureCause, Totals,
+    state::{ContentState, Fault, NotMirrored},
 };
 
 /// How many manifests are being read at the same time in the whole run, before it is known whether they
@@ -50,10 +50,10 @@ pub(crate) struct Run<'a> {
     pub(crate) blobs: PerDigest<ContentState>,
     pub(crate) reads: Semaphore,
     pub(crate) in_motion: Semaphore,
-    /// How it was found that the registry does not answer; it is not asked any more then.
-    lost: OnceLock<String>,
+    /// The first request that had no response; no other is sent then.
+    host_lost: OnceLock<Arc<dyn Error + Send + Sync>>,
     /// Why the store takes nothing; it is not written to any more then.
-    store_lost: OnceLock<String>,
+    store_lost: OnceLock<Arc<blob_store::Error>>,
     /// How many tags were not reached for that reason, of each repository; 0 when they are not known.
     unreached: Mutex<BTreeMap<Repository, u64>>,
     totals: Mutex<Totals>,
@@ -74,7 +74,7 @@ impl<'a> Run<'a> {
             blobs: PerDigest::default(),
             reads: Semaphore::new(READS_AT_ONCE),
             in_motion: Semaphore::new(BLOBS_IN_MOTION),
-            lost: OnceLock::new(),
+            host_lost: OnceLock::new(),
             store_lost: OnceLock::new(),
             unreached: Mutex::default(),
             totals: Mutex::default(),
@@ -85,19 +85,24 @@ impl<'a> Run<'a> {
 impl Run<'_> {
     /// Records what became of a tag.
     pub(crate) fn settle(&self, (from, tag): &Tagged, mirrored: Result<(), Fault>) {
-        let failed = |reason| self.fail(Some(from.name()), Some(tag.clone().into()), reason);
+        let failed = |cause| self.fail(Some(from.name()), Some(tag.clone().into()), cause);
         match mirrored {
             Ok(()) => {}
-            Err(Fault::Unrecorded(_, reason)) => failed(reason),
+            Err(Fault::Unrecorded(_, cause)) => failed(cause),
             Err(Fault::Recorded(NotMirrored::HostLost)) => self.not_reached(from.name(), 1),
             Err(Fault::Recorded(NotMirrored::StoreLost)) => {
-                failed(self.store_lost.get().cloned().unwrap_or_default());
+                if let Some(error) = self.store_lost.get().cloned() {
+                    failed(FailureCause::StoreUnwritable {
+                        store: self.options.to.to_string(),
+                        error,
+                    });
+                }
             }
             Err(Fault::Recorded(NotMirrored::Failed(content))) => {
-                failed(format!("it is incomplete: {content}"));
+                failed(FailureCause::TagIncomplete(content));
             }
             Err(Fault::Recorded(NotMirrored::Bound(bound))) => {
-                failed(format!("it is refused: it reaches {bound}"));
+                failed(FailureCause::TagTooLarge(bound));
             }
         }
         self.progress.advance(1);
@@ -105,7 +110,7 @@ impl Run<'_> {
 
     /// Whether the registry may still be asked.
     pub(crate) fn host_answers(&self) -> Result<(), NotMirrored> {
-        if self.lost.get().is_some() { Err(NotMirrored::HostLost) } else { Ok(()) }
+        if self.host_lost.get().is_some() { Err(NotMirrored::HostLost) } else { Ok(()) }
     }
 
     /// Whether there is a registry to read from and a store to write to.
@@ -115,22 +120,16 @@ impl Run<'_> {
     }
 
     /// The store takes nothing: each further object would be read in vain.
-    pub(crate) fn lose_store(&self, error: &dyn fmt::Display) -> NotMirrored {
-        self.store_lost.get_or_init(|| {
-            let how = format!("{} cannot be written to: {error}", self.options.to);
-            tracing::info!("{how}");
-            how
-        });
+    pub(crate) fn lose_store(&self, error: Arc<blob_store::Error>) -> NotMirrored {
+        let error = self.store_lost.get_or_init(|| error);
+        tracing::info!(store = %self.options.to, error = %Chain(&**error), "the store cannot be written to");
         NotMirrored::StoreLost
     }
 
-    /// The registry does not answer: it would cost a time-out for each further question.
-    pub(crate) fn lose_host(&self, error: &dyn fmt::Display) -> NotMirrored {
-        self.lost.get_or_init(|| {
-            let how = format!("{} does not respond ({error})", self.options.from.host);
-            tracing::info!("{how}");
-            how
-        });
+    /// The registry does not respond: each further request would cost a time-out.
+    pub(crate) fn lose_host(&self, error: impl Error + Send + Sync + 'static) -> NotMirrored {
+        let error = self.host_lost.get_or_init(|| Arc::new(error));
+        tracing::info!(host = %self.options.from.host, error = %Chain(&**error), "the registry does not respond");
         NotMirrored::HostLost
     }
 
@@ -141,14 +140,14 @@ impl Run<'_> {
     }
 
     pub(crate) fn finish(self) -> Totals {
-        let how = self.lost.get().map_or("", String::as_str);
-        for (repository, tags) in &*self.unreached.lock().unwrap_or_else(PoisonError::into_inner) {
-            let reason = match tags {
-                0 => format!("cannot list its tags: {how}"),
-                tags => format!("{} not mirrored: {how}", counted(*tags, "tag")),
-            };
-            self.fail(Some(repository), None, reason);
+        let unreached = self.unreached.lock().unwrap_or_else(PoisonError::into_inner);
+        for (repository, tags) in &*unreached {
+            let Some(error) = self.host_lost.get().cloned() else { break };
+            let host = self.options.from.host.clone();
+            let cause = FailureCause::RegistryUnreachable { host, tags: *tags, error };
+            self.fail(Some(repository), None, cause);
         }
+        drop(unreached);
         self.totals.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -160,9 +159,9 @@ impl Run<'_> {
         &self,
         repository: Option<&Repository>,
         reference: Option<Reference>,
-        reason: String,
+        cause: FailureCause,
     ) {
-        let failure = Failure { repository: repository.cloned(), reference, reason };
+        let failure = Failure { repository: repository.cloned(), reference, cause };
         // The report names it too.
         tracing::info!(%failure, "not mirrored");
         self.totals().failed.push(failure);

@@ -4,8 +4,10 @@ use std::fmt;
 
 use oci::{Reference, Repository};
 
+use crate::FailureCause;
+
 /// What a run did or, without [`Confirm::Write`](job::Confirm::Write), would do.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Totals {
     /// Repositories that have tags.
     pub repositories: u64,
@@ -21,7 +23,7 @@ pub struct Totals {
     pub bytes: u64,
     /// Blobs and manifests that the store had.
     pub already_there: u64,
-    /// What is not as asked, each with the reason. Empty when the mirror is complete.
+    /// What is not as asked, each with its cause. Empty when the mirror is complete.
     pub failed: Vec<Failure>,
 }
 
@@ -34,14 +36,14 @@ impl Totals {
 }
 
 /// Something that was not mirrored.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Failure {
     /// Of which repository; none when it concerns the whole prefix.
     pub repository: Option<Repository>,
     /// Which tag, or which content; none when it concerns the whole repository.
     pub reference: Option<Reference>,
-    /// What happened, and where.
-    pub reason: String,
+    /// Why.
+    pub cause: FailureCause,
 }
 
 impl Failure {
@@ -62,6 +64,6 @@ impl fmt::Display for Failure {
         if let Some(name) = self.name() {
             write!(f, "{name}: ")?;
         }
-        f.write_str(&self.reason)
+        self.cause.fmt(f)
     }
 }

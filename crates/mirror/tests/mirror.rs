@@ -123,6 +123,13 @@ fn reasons(totals: &Totals) -> String {
     totals.failed.iter().map(|failure| format!("{failure}\n")).collect()
 }
 
+/// Everything that a run counts.
+fn counts(totals: &Totals) -> [u64; 7] {
+    let Totals { repositories, tags, manifests, blobs, repaired, bytes, already_there, .. } =
+        totals;
+    [*repositories, *tags, *manifests, *blobs, *repaired, *bytes, *already_there]
+}
+
 fn assert_complete(totals: &Totals) {
     assert_eq!(reasons(totals), "");
 }
@@ -177,7 +184,8 @@ async fn a_run_that_is_not_confirmed_says_what_would_be_copied_and_writes_nothin
     let planned = world.run("prod", Confirm::DryRun).await;
     assert!(!world.root().exists(), "not even the directory");
     assert_eq!(world.registry.count(is_blob), 0);
-    assert_eq!(planned, world.mirror().await, "and then it is so");
+    let written = world.mirror().await;
+    assert_eq!(counts(&planned), counts(&written), "and then it is so");
     let nothing = world.run("prod", Confirm::DryRun).await;
     assert_eq!((nothing.manifests, nothing.blobs, nothing.bytes), (0, 0, 0));
 }
@@ -524,7 +532,10 @@ async fn a_host_that_stops_answering_is_not_asked_again_and_named_once_for_each_
         for (failure, repository) in totals.failed.iter().zip(["prod/a", "prod/b"]) {
             let start = format!("{repository}: {says}: {host} does not respond (");
             assert!(failure.to_string().starts_with(&start), "{case}: {said}");
-            assert!(failure.reason.contains(": no response within 2s"), "{case}: {said}");
+            assert!(
+                failure.cause.to_string().contains(": no response within 2s"),
+                "{case}: {said}"
+            );
         }
         let asked = world.registry.count(|request| request.path_and_query.contains(is_asked));
         assert!(asked <= TAGS_AT_ONCE, "{case}: {asked} times");

@@ -1,6 +1,6 @@
 //! Where an image goes.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use blob_store::BlobStore;
 use oci::{Descriptor, Digest, Reference};
@@ -120,7 +120,7 @@ impl Destination {
         content: Content,
         cause: blob_store::Error,
     ) -> Error {
-        let destination = self.to_string();
+        let (destination, cause) = (self.to_string(), Arc::new(cause));
         DestinationError::Store { destination, action, content, cause }.into()
     }
 }

@@ -79,7 +79,7 @@ impl Error {
 
     /// What a blob store that was the destination did.
     #[must_use]
-    pub fn of_store(&self) -> Option<&blob_store::Error> {
+    pub fn of_store(&self) -> Option<&Arc<blob_store::Error>> {
         let Self::Destination(error) = self else { return None };
         match &**error {
             DestinationError::Store { cause, .. } => Some(cause),
@@ -144,7 +144,8 @@ impl Error {
     }
 
     /// What a registry, of either side, did.
-    fn of_registry(&self) -> Option<&registry_client::Error> {
+    #[must_use]
+    pub fn of_registry(&self) -> Option<&registry_client::Error> {
         match self {
             Self::Source(error) => match &**error {
                 SourceError::Read { cause, .. } => Some(cause),
@@ -250,7 +251,7 @@ pub enum DestinationError {
         cause: registry_client::Error,
     },
     /// A blob store could not do it.
-    #[error("cannot {action} {content} {} {destination}: {}", preposition(action), Chain(cause))]
+    #[error("cannot {action} {content} {} {destination}: {}", preposition(action), Chain(&**cause))]
     Store {
         /// The store's URL.
         destination: String,
@@ -259,7 +260,7 @@ pub enum DestinationError {
         /// With what.
         content: Content,
         /// What happened.
-        cause: blob_store::Error,
+        cause: Arc<blob_store::Error>,
     },
     /// It was much slower than the others.
     #[error("{destination} takes {content} much more slowly than the other destinations do")]

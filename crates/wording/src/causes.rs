@@ -1,7 +1,7 @@
 //! Failures grouped by their cause: reasons that differ only in what was requested are one cause, told by one of
 //! them as an example.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, hash::Hash};
 
 use crate::counted;
 
@@ -12,12 +12,13 @@ const ALGORITHMS: [&str; 2] = ["sha256:", "sha512:"];
 /// What may stand around a method, a URL or a digest in a sentence.
 const PUNCTUATION: [char; 7] = [':', ',', ';', '(', ')', '`', '"'];
 
-/// The causes of failures, in the order in which they came, each with what `T` keeps of its failures.
+/// The causes of failures, in the order in which they came, each with what `T` keeps of its failures. Failures of one
+/// key `K` have one cause.
 #[derive(Debug)]
-pub struct Causes<T> {
+pub struct Causes<T, K = String> {
     most: usize,
     causes: Vec<Cause<T>>,
-    known: HashMap<String, usize>,
+    known: HashMap<K, usize>,
 }
 
 /// Failures whose reasons differ at most in what was requested.
@@ -30,7 +31,7 @@ pub struct Cause<T> {
     pub kept: T,
 }
 
-impl<T: Default> Causes<T> {
+impl<T: Default, K: Eq + Hash> Causes<T, K> {
     /// No causes yet; at most `most` are kept.
     #[must_use]
     pub fn new(most: usize) -> Self {
@@ -38,8 +39,7 @@ impl<T: Default> Causes<T> {
     }
 
     /// Counts a failure. Gives its cause, or nothing if it has a new one and as many as may be are kept already.
-    pub fn add(&mut self, reason: &str) -> Option<&mut Cause<T>> {
-        let key = without_request(reason);
+    pub fn add_keyed(&mut self, key: K, reason: &str) -> Option<&mut Cause<T>> {
         let at = match self.known.get(&key) {
             Some(at) => *at,
             None if self.causes.len() < self.most => {
@@ -59,6 +59,13 @@ impl<T: Default> Causes<T> {
     #[must_use]
     pub fn as_slice(&self) -> &[Cause<T>] {
         &self.causes
+    }
+}
+
+impl<T: Default> Causes<T> {
+    /// Counts a failure, whose key is its reason without what was requested.
+    pub fn add(&mut self, reason: &str) -> Option<&mut Cause<T>> {
+        self.add_keyed(without_request(reason), reason)
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use anyhow::Context as _;
 use blob_store::BlobStore;
 use job::Confirm;
-use mirror::{Failure, MirrorOptions, Totals};
+use mirror::{Failure, FailureKind, MirrorOptions, Totals};
 use oci::Reference;
 use promoter::report::{Width, row};
 use serde_json::json;
@@ -55,10 +55,10 @@ fn print(printer: &Printer, output: Output, totals: &Totals, confirm: Confirm) -
 }
 
 /// The failures that have one cause together, in the order in which the causes came.
-fn by_cause(failed: &[Failure]) -> Causes<Vec<&Failure>> {
-    let mut causes = Causes::<Vec<_>>::new(failed.len());
+fn by_cause(failed: &[Failure]) -> Causes<Vec<&Failure>, FailureKind> {
+    let mut causes = Causes::<Vec<_>, _>::new(failed.len());
     for failure in failed {
-        if let Some(cause) = causes.add(&failure.reason) {
+        if let Some(cause) = causes.add_keyed(failure.cause.kind(), &failure.cause.to_string()) {
             cause.kept.push(failure);
         }
     }
@@ -97,7 +97,8 @@ fn to_json(totals: &Totals, confirm: Confirm) -> serde_json::Value {
             json!({
                 "repository": failure.repository,
                 "reference": failure.reference.as_ref().map(ToString::to_string),
-                "reason": failure.reason,
+                "code": failure.cause.code().as_str(),
+                "reason": failure.cause.to_string(),
             })
         })
         .collect();

@@ -104,6 +104,7 @@ async fn a_store_that_takes_nothing_is_one_cause_for_all_tags() {
     assert!(ended.stderr.contains("7 failed."), "{}", ended.stderr);
     let json = run(&[&arguments[..], &["--output", "json"]].concat()).await.expect(1).json();
     let failed = json["failed"].as_array().expect("a list");
+    assert!(failed.iter().all(|failure| failure["code"] == "store-unwritable"), "{json}");
     let mut named: Vec<_> =
         failed.iter().map(|it| it["reference"].as_str().expect("a tag")).collect();
     named.sort_unstable();
@@ -112,7 +113,10 @@ async fn a_store_that_takes_nothing_is_one_cause_for_all_tags() {
 
 #[tokio::test]
 async fn a_registry_that_refuses_or_lacks_all_blobs_is_one_cause_and_not_the_stores() {
-    for (status, how) in [(403, "could not be read"), (404, "is missing from the registry")] {
+    for (status, how, code) in [
+        (403, "could not be read", "content-unreadable"),
+        (404, "is missing from the registry", "content-missing"),
+    ] {
         let registry = TestRegistry::start().await;
         for seed in 1..=4 {
             let repository = format!("images/app{seed}");
@@ -132,6 +136,11 @@ async fn a_registry_that_refuses_or_lacks_all_blobs_is_one_cause_and_not_the_sto
             "{tags}"
         );
         assert!(tags.ends_with(how), "{tags}");
+        let arguments = ["mirror", "--from", &from, "--to", &to, "--confirm", "--output", "json"];
+        let json = run(&arguments).await.expect(1).json();
+        let failed = json["failed"].as_array().expect("a list");
+        let count = |code: &str| failed.iter().filter(|failure| failure["code"] == code).count();
+        assert_eq!((count(code), count("tag-incomplete")), (12, 4), "{json}");
     }
 }
 
