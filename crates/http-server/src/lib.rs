@@ -1,10 +1,12 @@
 //! Inbound HTTP, the same for every server: the front, the registry, the served store and their admin
 //! addresses. How connections live and die is in `docs/http-server.md`.
 //!
-//! It has no notion of registries. It responds only where HTTP itself requires a response.
+//! It has no notion of registries. It responds only where HTTP itself requires a response, and on the admin address.
 
+mod access_log;
 mod address;
 mod address_block;
+mod admin;
 mod certificate_dates;
 mod client_ip;
 mod conditions;
@@ -24,8 +26,10 @@ mod trusted_peers;
 mod watch;
 
 pub use crate::{
+    access_log::{AccessRecord, AccessResponse},
     address::{AddressError, parse_address},
     address_block::AddressBlock,
+    admin::Admin,
     certificate_dates::OutOfDate,
     client_ip::{ClientIp, ClientIpPolicy, Forwarded, UnknownClient},
     conditions::{Conditions, Verdict},

@@ -3,10 +3,7 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use arc_swap::{ArcSwap, Guard};
@@ -30,7 +27,6 @@ pub struct Front {
     pub(crate) presence: Arc<StorePresence>,
     pub(crate) clock: Arc<Clock>,
     pub(crate) metrics: Metrics,
-    draining: AtomicBool,
 }
 
 impl Front {
@@ -55,7 +51,6 @@ impl Front {
             presence: Arc::new(presence),
             clock,
             metrics,
-            draining: AtomicBool::new(false),
         }
     }
 
@@ -82,15 +77,6 @@ impl Front {
         let snapshot = self.snapshot();
         let stores = snapshot.stores().iter();
         stores.map(|store| (store.name().to_owned(), store.id().number())).collect()
-    }
-
-    /// From now on this front is about to end.
-    pub(crate) fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
-    }
-
-    pub(crate) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
     }
 
     /// All metrics, as text.

@@ -11,12 +11,11 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, Either};
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response, header};
 use http_body_util::Full;
-use http_server::Malformed;
+use http_server::{AccessRecord, AccessResponse, Malformed};
 
 use crate::{
-    access_log::{AccessRecord, logged},
     client::Client,
     front::Front,
     metrics::Target,
@@ -65,9 +64,9 @@ pub(crate) fn respond_to<B>(
 ) -> ResponseFuture {
     let snapshot = front.snapshot();
     let client = Client::resolve(&snapshot, peer, request.headers());
-    let record =
-        snapshot.config.access_log.then(|| AccessRecord::new(peer, client.address.ok(), &request));
     let uri = request.uri();
+    let record = || AccessRecord::begin(Some(peer), client.address.ok(), request.method(), uri);
+    let record = snapshot.config.access_log.then(record);
     let route = route(request.method(), uri.path(), uri.query());
     front.metrics.requests(&route).inc();
     let plan = decide(&snapshot, &client, route);
@@ -83,6 +82,18 @@ pub(crate) fn respond_to<B>(
         None => response,
         Some(record) => ResponseFuture::Later(Box::pin(logged(record, response))),
     }
+}
+
+/// The response, which is logged once it is there.
+async fn logged(
+    record: AccessRecord,
+    response: impl Future<Output = FrontResponse>,
+) -> FrontResponse {
+    let response = response.await;
+    let location = response.headers().get(header::LOCATION).and_then(|url| url.to_str().ok());
+    let status = response.status();
+    record.log(&AccessResponse { status, location, user: None, sent: None });
+    response
 }
 
 /// Rejects a request that HTTP itself rejects.

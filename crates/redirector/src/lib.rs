@@ -5,8 +5,6 @@
 //! are in `docs/front.md`, its configuration in `docs/configuration.md`. A request passes through
 //! `route` → `http_server::ClientIp` → `plan` → `presence` → `redirect` → `response`, see `handler`.
 
-mod access_log;
-mod admin;
 mod base_url;
 mod client;
 mod clock;

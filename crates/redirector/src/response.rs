@@ -88,11 +88,3 @@ pub(crate) fn status(refusal: &RequestError) -> StatusCode {
         | RequestError::Malformed(_) => StatusCode::BAD_REQUEST,
     }
 }
-
-/// A page of the admin address.
-pub(crate) fn page(status: StatusCode, content_type: &'static str, body: String) -> FrontResponse {
-    let mut response = Response::new(Full::from(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response
-}

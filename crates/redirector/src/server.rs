@@ -1,5 +1,5 @@
 //! The front as a server: HTTP/1.1 and cleartext HTTP/2 on one port. TLS is the balancer's business. Responses
-//! are decided in `handler.rs` and `admin.rs`; connections are `http-server`'s, and the limits
+//! are decided in `handler.rs`; connections and the admin address are `http-server`'s, and the limits
 //! are in `docs/front.md`, "Limits".
 
 use std::{
@@ -13,12 +13,12 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use http::Request;
 use http_body_util::Full;
-use http_server::{Bodies, ConnectionMetrics, Malformed, Respond, Server, Settings};
+use http_server::{Admin, Bodies, Malformed, Respond, Server, Settings};
 use hyper::body::Incoming;
-use tokio::{net::TcpListener, sync::oneshot, time::interval};
+use tokio::{net::TcpListener, time::interval};
 
 use crate::{
-    admin, clock,
+    clock,
     front::Front,
     handler::{self, ResponseFuture},
     response::FrontResponse,
@@ -29,8 +29,6 @@ use crate::{
 const MAX_CONNECTIONS: usize = 65_536;
 /// Cloud Run grants ten seconds between SIGTERM and SIGKILL; this leaves some to end in.
 const DRAIN_TIME: Duration = Duration::from_secs(8);
-/// The same for the admin address, which ends after the front: its responses are short.
-const ADMIN_DRAIN_TIME: Duration = Duration::from_secs(1);
 
 /// Serves the front on `listener`, and metrics and health on `admin`, until `shutdown`; then
 /// finishes what is under way, within nine seconds.
@@ -43,28 +41,21 @@ pub async fn serve(
     admin: Option<TcpListener>,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let (end_admin, admin_ends) = oneshot::channel::<()>();
     let admin = admin.map(|listener| {
-        let settings = Settings::admin(ADMIN_DRAIN_TIME);
-        let metrics = ConnectionMetrics::default();
-        let server = Server { listener, tls: None, settings, metrics };
-        let pages = admin::Pages::new(Arc::clone(&front));
-        let ends = admin_ends.map(drop);
-        tokio::spawn(async move { server.run(move |_peer| pages.clone(), ends).await })
+        let front = Arc::clone(&front);
+        Admin::start(listener, move || front.metrics_text())
     });
     let metrics = front.metrics.connections.clone();
     let server = Server { listener, tls: None, settings: settings(&front), metrics };
     server.announce();
-    let shutdown = shutdown.map(|()| front.drain());
+    let shutdown = shutdown.map(|()| admin.iter().for_each(Admin::drain));
     let service = |peer: SocketAddr| Connection { front: Arc::clone(&front), peer: peer.ip() };
     tokio::select! {
         () = server.run(service, shutdown) => {}
         () = tick(&front) => {}
     }
-    drop(end_admin);
     if let Some(admin) = admin {
-        // It has been asked to end, and nothing else can end it.
-        let _ = admin.await;
+        admin.end().await;
     }
     Ok(())
 }

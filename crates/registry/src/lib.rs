@@ -10,7 +10,6 @@
 //! Source: distribution-spec 1.1.
 
 mod access;
-mod admin;
 mod blobs;
 mod body;
 mod conditions;

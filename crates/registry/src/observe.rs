@@ -2,7 +2,6 @@
 //! also holds the request's place among those in flight for as long.
 
 use std::{
-    net::IpAddr,
     pin::Pin,
     task::{Context, Poll},
     time::Instant,
@@ -12,8 +11,9 @@ use axum::{
     body::{Body, Bytes, HttpBody},
     response::Response,
 };
-use http::{Method, StatusCode, request::Parts};
+use http::{StatusCode, request::Parts};
 use http_body::{Frame, SizeHint};
+use http_server::{AccessRecord, AccessResponse};
 use prometheus_client::metrics::counter::Counter;
 
 use crate::{Peer, Settings, access::User, client_address, metrics::Metrics, shares::Permit};
@@ -26,18 +26,17 @@ pub(crate) struct Observation {
     user: Option<User>,
     place: Option<Permit>,
     /// For the log, if there is one.
-    line: Option<(Option<IpAddr>, Method, String)>,
+    record: Option<AccessRecord>,
 }
 
 impl Observation {
     pub(crate) fn begin(parts: &Parts, settings: &Settings) -> Self {
-        let line = settings.access_log.then(|| {
-            let peer = || parts.extensions.get().map(|Peer(address)| address.ip());
-            let client = client_address(&parts.extensions).0.or_else(peer);
-            // Without the query, which has nothing to tell but digests and names of pages.
-            (client, parts.method.clone(), parts.uri.path().to_owned())
+        let record = settings.access_log.then(|| {
+            let peer = parts.extensions.get().map(|Peer(address)| address.ip());
+            let client = client_address(&parts.extensions).0.or(peer);
+            AccessRecord::begin(peer, client, &parts.method, &parts.uri)
         });
-        Self { begun: Instant::now(), operation: "none", user: None, place: None, line }
+        Self { begun: Instant::now(), operation: "none", user: None, place: None, record }
     }
 
     pub(crate) fn holds(&mut self, place: Permit) {
@@ -113,19 +112,8 @@ impl HttpBody for Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        let Observation { begun, user, line, .. } = &self.observation;
-        let Some((client, method, path)) = line else { return };
-        let client = client.map(|address| address.to_string());
-        let milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(
-            client,
-            user = user.as_deref(),
-            %method,
-            path,
-            status = self.status.as_u16(),
-            sent = self.sent,
-            milliseconds,
-            "request"
-        );
+        let Observation { user, record: Some(record), .. } = &self.observation else { return };
+        let (user, sent) = (user.as_deref(), Some(self.sent));
+        record.log(&AccessResponse { status: self.status, user, location: None, sent });
     }
 }

@@ -1,26 +1,24 @@
 //! The registry as a server: HTTP/1.1 and HTTP/2 on one port, in clear or under TLS. What is answered is
-//! decided in `lib.rs` and `admin.rs`; connections are `http-server`'s.
+//! decided in `lib.rs`; connections and the admin address are `http-server`'s.
 
 use std::{
-    future::{Ready, ready},
     io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
-    time::Duration,
 };
 
 use axum::{body::Body, response::Response};
 use futures_util::{FutureExt as _, future::BoxFuture};
 use http::{HeaderMap, HeaderName, Request};
 use http_server::{
-    Bodies, ClientIp, ClientIpPolicy, ConnectionMetrics, DefaultTrust, Malformed, Respond, Server,
-    Settings, Tls,
+    Admin, Bodies, ClientIp, ClientIpPolicy, DefaultTrust, Malformed, Respond, Server, Settings,
+    Tls,
 };
 use hyper::body::Incoming;
-use tokio::{net::TcpListener, sync::oneshot, time::interval};
+use tokio::{net::TcpListener, time::interval};
 
 use crate::{
-    Peer, Registry, admin,
+    Peer, Registry,
     limits::{DRAIN, MAX_CONNECTIONS, SWEEP_INTERVAL},
     refusal::Refusal,
     shares::ClientAddress,
@@ -31,9 +29,6 @@ const FILES_OF_A_REQUEST: usize = 2;
 
 /// In which balancers name the client.
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-
-/// The admin address ends after the registry: its answers are short.
-const ADMIN_DRAIN: Duration = Duration::from_secs(1);
 
 /// Where a registry is served, and to whom in particular.
 #[derive(Debug)]
@@ -66,14 +61,11 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let Listeners { registry: listener, tls, admin, client_ip } = listeners.into();
-    let (end_admin, admin_ends) = oneshot::channel::<()>();
     let admin = admin.map(|listener| {
-        let settings = Settings::admin(ADMIN_DRAIN);
-        let metrics = ConnectionMetrics::default();
-        let server = Server { listener, tls: None, settings, metrics };
-        let (registry, ends) = (registry.clone(), admin_ends.map(drop));
-        tokio::spawn(async move { server.run(move |_peer| Pages(registry.clone()), ends).await })
+        let registry = registry.clone();
+        Admin::start(listener, move || registry.metrics_text())
     });
+    let shutdown = shutdown.map(|()| admin.iter().for_each(Admin::drain));
     let trusted_peers = client_ip.trusted_peers().clone();
     let settings = Settings { trusted_peers, ..settings(&registry) };
     let metrics = registry.0.metrics.connections.clone();
@@ -89,10 +81,8 @@ pub async fn serve(
         () = server.run(service, shutdown) => {}
         () = sweep(&registry) => {}
     }
-    drop(end_admin);
     if let Some(admin) = admin {
-        // It was told to end, and nothing else can end it.
-        let _ = admin.await;
+        admin.end().await;
     }
     Ok(())
 }
@@ -144,21 +134,5 @@ fn client_address(client_ip: &ClientIp, peer: IpAddr, headers: &HeaderMap) -> Cl
         Ok(address) if client_ip.trusted_peers().contain(address) => ClientAddress(None),
         Ok(address) => ClientAddress(Some(address)),
         Err(_) => ClientAddress(Some(peer)),
-    }
-}
-
-/// The pages of the admin address.
-struct Pages(Registry);
-
-impl Respond for Pages {
-    type Body = Body;
-    type Future = Ready<Response>;
-
-    fn respond(&self, request: Request<Incoming>) -> Self::Future {
-        ready(admin::page(&self.0, request.uri().path()))
-    }
-
-    fn refuse(&self, _request: &Request<Incoming>, malformed: Malformed) -> Response {
-        admin::refusal(&malformed.to_string())
     }
 }

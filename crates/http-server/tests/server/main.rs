@@ -4,6 +4,7 @@
 #![expect(clippy::expect_used, reason = "a panic fails a test")]
 
 mod accept;
+mod admin;
 mod connection_limit;
 mod harness;
 mod limits;

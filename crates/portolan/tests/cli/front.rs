@@ -115,13 +115,16 @@ async fn the_access_log_names_the_client_behind_the_peer() {
     let directory = TempDir::new().expect("a temporary directory");
     let settings = "access_log: true\nclient_ip: {trusted_hops: 0}\n";
     let (child, mut log, host) = start(&directory, settings).await;
-    let request = http::Request::get(BLOB).header("x-forwarded-for", "192.0.2.7");
+    let request =
+        http::Request::get(format!("{BLOB}?token=secret")).header("x-forwarded-for", "192.0.2.7");
     let request = request.body(testkit::Body::empty()).expect("a request");
     testkit::send(&host, request).await.expect("an answer");
     let event = event(&mut log).await;
     assert_eq!((&event["client"], &event["peer"]), (&"192.0.2.7".into(), &"127.0.0.1".into()));
-    assert_eq!((&event["method"], &event["uri"]), (&"GET".into(), &BLOB.into()));
+    assert_eq!((&event["method"], &event["path"]), (&"GET".into(), &BLOB.into()));
     assert_eq!(event["status"], 307);
+    assert!(event["location"].as_str().is_some_and(|url| !url.contains('?')), "{event}");
+    assert!(event["milliseconds"].is_u64(), "{event}");
     signal(&child, "TERM").await;
     end_of(child).await.expect(0);
 }
@@ -143,7 +146,8 @@ async fn a_failing_store_is_logged_once_with_its_cause_and_so_is_its_recovery() 
     );
     let (child, mut log, host) = start(&directory, &settings).await;
     let pull = async |client: &str| {
-        let request = http::Request::get(BLOB).header("x-forwarded-for", client);
+        let request =
+            http::Request::get(format!("{BLOB}?token=secret")).header("x-forwarded-for", client);
         let request = request.body(testkit::Body::empty()).expect("a request");
         assert_eq!(testkit::send(&host, request).await.expect("a response").status(), 307);
     };

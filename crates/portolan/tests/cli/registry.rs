@@ -342,7 +342,7 @@ async fn the_access_log_tells_of_each_request() {
     let asked = get(&host, "/v2/a/tags/list?n=5").await.expect("an answer");
     let event = event(&mut log).await;
     assert_eq!(event["message"], "request");
-    assert_eq!(event["client"], "127.0.0.1");
+    assert_eq!((&event["client"], &event["peer"]), (&"127.0.0.1".into(), &"127.0.0.1".into()));
     assert_eq!(event["method"], "GET");
     assert_eq!(event["path"], "/v2/a/tags/list");
     assert_eq!(event["status"], 404);
