@@ -6,9 +6,6 @@ use std::time::Duration;
 const SIZES: [(&str, u64); 6] =
     [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40), ("B", 1), ("", 1)];
 
-/// Units of times, in seconds.
-const TIMES: [(&str, u64); 4] = [("s", 1), ("m", 60), ("h", 60 * 60), ("d", 24 * 60 * 60)];
-
 /// Bytes: `4MiB`, `1000`.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
     let size = with_unit(text, &SIZES);
@@ -19,9 +16,10 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
 
 /// A time: `90s`, `15m`, `1h`, `2d`.
 pub(crate) fn time(text: &str) -> Result<Duration, String> {
-    let seconds = with_unit(text, &TIMES).filter(|seconds| *seconds > 0);
-    let seconds = seconds.ok_or("write a whole number of s, m, h or d, such as 90s")?;
-    Ok(Duration::from_secs(seconds))
+    match wording::parse_duration(text) {
+        Ok(time) if time.is_zero() => Err("write more than 0s, such as 90s".to_owned()),
+        time => time.map_err(|error| error.to_string()),
+    }
 }
 
 /// How many there may be: not zero, and not more than can be counted.
@@ -55,7 +53,7 @@ mod tests {
         for (text, seconds) in [("90s", 90), ("15m", 900), ("1h", 3600), ("2d", 172_800)] {
             assert_eq!(time(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
-        for bad in ["", "s", "0s", "1", "1x", "-1s"] {
+        for bad in ["", "s", "0s", "0ms", "1", "1x", "-1s"] {
             assert!(time(bad).is_err(), "{bad}");
         }
         assert_eq!(count("256"), Ok(256));

@@ -15,7 +15,6 @@ use super::{
         ListenAddress, Network, PageUrl, ProbeTimeout, RangesFormat, RangesLocation,
         RepositoryPath, ServedCloud, StoreIndex, StoreName, StoreUrl, Ttl,
     },
-    values,
 };
 
 /// A longer chain of balancers is a typing error.
@@ -144,13 +143,13 @@ pub(super) struct ServesDocument {
 #[schemars(rename = "Presence")]
 pub(super) struct PresenceDocument {
     /// The longest wait for a store's response.
-    #[schemars(extend("default" = values::duration_text(default::TIMEOUT)))]
+    #[schemars(extend("default" = wording::duration_text(default::TIMEOUT)))]
     pub(super) timeout: Option<Field<ProbeTimeout>>,
     /// How long the result "present" is cached.
-    #[schemars(extend("default" = values::duration_text(default::POSITIVE_TTL)))]
+    #[schemars(extend("default" = wording::duration_text(default::POSITIVE_TTL)))]
     pub(super) positive_ttl: Option<Field<Ttl>>,
     /// How long the result "absent" is cached.
-    #[schemars(extend("default" = values::duration_text(default::NEGATIVE_TTL)))]
+    #[schemars(extend("default" = wording::duration_text(default::NEGATIVE_TTL)))]
     pub(super) negative_ttl: Option<Field<Ttl>>,
     /// How many blobs are cached as present; an eighth of it as absent.
     #[schemars(extend("default" = default::CAPACITY))]

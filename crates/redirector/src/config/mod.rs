@@ -240,5 +240,5 @@ fn print_regions<S: Serializer>(regions: &[String], serializer: S) -> Result<S::
 }
 
 fn print_duration<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&values::duration_text(*value))
+    serializer.serialize_str(&wording::duration_text(*value))
 }

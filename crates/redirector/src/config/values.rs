@@ -10,10 +10,6 @@ use url::{ParseError, Url};
 use super::{Index, RangesFrom};
 use crate::base_url::{BaseUrl, BaseUrlError};
 
-/// Units of durations, the longest first, in milliseconds.
-const UNITS: [(&str, u64); 5] =
-    [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
-
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     http_server::parse_address(text).map_err(|error| error.to_string())
 }
@@ -124,13 +120,7 @@ pub(super) fn index(text: &str) -> Result<Index, String> {
 }
 
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (count, unit) = text.split_at(split);
-    let unit = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, millis)| *millis);
-    let millis = count.parse::<u64>().ok().zip(unit).and_then(|(n, unit)| n.checked_mul(unit));
-    millis.map(Duration::from_millis).ok_or_else(|| {
-        format!("`{text}` is not a duration; write a whole number and ms, s, m, h or d, as `60s`")
-    })
+    wording::parse_duration(text).map_err(|error| format!("`{text}` is {error}"))
 }
 
 /// Clients give up before they have waited this long for a redirect.
@@ -145,50 +135,9 @@ pub(super) fn timeout(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// The shortest text that [`duration`] reads as this many whole milliseconds.
-pub(super) fn duration_text(value: Duration) -> String {
-    let millis = u64::try_from(value.as_millis()).unwrap_or(u64::MAX);
-    if millis == 0 {
-        return "0s".into();
-    }
-    let unit = UNITS.iter().find(|(_, unit)| millis.is_multiple_of(*unit));
-    let (name, unit) = unit.copied().unwrap_or(("ms", 1));
-    format!("{}{name}", millis / unit)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_are_read_and_printed() {
-        for (text, millis, printed) in [
-            ("1s", 1_000, "1s"),
-            ("250ms", 250, "250ms"),
-            ("24h", 86_400_000, "1d"),
-            ("90s", 90_000, "90s"),
-            ("60s", 60_000, "1m"),
-            ("0s", 0, "0s"),
-            ("0ms", 0, "0s"),
-        ] {
-            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
-            assert_eq!(duration_text(Duration::from_millis(millis)), printed);
-        }
-        for bad in [
-            "",
-            "1",
-            "s",
-            "1.5s",
-            "-1s",
-            "1 s",
-            "1S",
-            "1w",
-            "99999999999999999999s",
-            "9999999999999999999d",
-        ] {
-            assert!(duration(bad).is_err(), "{bad:?}");
-        }
-    }
 
     #[test]
     fn ranges_come_from_paths_or_https() {
