@@ -7,10 +7,10 @@ use std::{error::Error, mem::Discriminant, sync::Arc};
 use blob_store::ErrorKind;
 use oci::{Host, ManifestError, RegistryPrefix};
 use registry_client::Fault;
+use transfer::BoundExceeded;
 
 use crate::{
     FailureCode,
-    bound::BoundExceeded,
     content_fault::{ContentFault, FailedContent},
 };
 

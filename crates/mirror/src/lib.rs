@@ -1,28 +1,32 @@
 //! Mirroring: everything that the tags below a registry prefix reach, put into a blob store, each
-//! digest once.
+//! digest once: what is wanted (`wanted`), less what the store has (`stored`, `plan`), is written (`execute`).
 //!
 //! It writes blobs and manifests under their digests, and no tags: what a tag means is not for a store
 //! to say. It removes nothing. The rules are the tables of `docs/mirror.md`.
 
-mod bound;
-mod content;
 mod content_fault;
+mod execute;
 mod failure_cause;
 mod failure_code;
 mod list;
 mod mirror;
+mod once;
+mod plan;
 mod reason;
 mod run;
 mod state;
+mod stored;
 mod totals;
 mod walk;
+mod wanted;
 
-pub use bound::{BoundExceeded, LIGHT_TREE_BYTES};
-pub use content::LISTED_AT_ONCE;
 pub use content_fault::{ContentFault, FailedContent};
 pub use failure_cause::{FailureCause, FailureKind};
 pub use failure_code::FailureCode;
 pub use list::LISTINGS_AT_ONCE;
 pub use mirror::{TAGS_AT_ONCE, mirror};
+pub use plan::{Plan, PlannedWrite, WriteAction};
 pub use run::{BLOBS_IN_MOTION, MirrorOptions, READS_AT_ONCE};
 pub use totals::{Failure, Totals};
+pub use walk::LIGHT_TREE_BYTES;
+pub use wanted::LISTED_AT_ONCE;

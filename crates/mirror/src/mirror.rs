@@ -6,14 +6,14 @@ use futures_util::{StreamExt as _, future, stream};
 use job::{Progress, Stop};
 use oci::{Descriptor, Reference};
 use registry_client::Client;
+use transfer::BoundExceeded;
 
 use crate::{
     FailureCause, Totals,
-    bound::BoundExceeded,
     content_fault::ContentFault,
     run::{MirrorOptions, Run, Tagged},
     state::{Fault, NotMirrored},
-    walk::{Walk, Weight},
+    walk::{LIGHT_TREE_BYTES, Walk, Weight},
 };
 
 /// How many tags are followed at the same time.
@@ -53,7 +53,9 @@ impl Run<'_> {
             Ok(root) => {
                 let walk = Walk::new(self, &tagged.0, Weight::Light);
                 match walk.manifest(&root, None, 1).await {
-                    Err(NotMirrored::Bound(BoundExceeded::Light)) => return Some((tagged, root)),
+                    Err(NotMirrored::Bound(BoundExceeded::Bytes { max: LIGHT_TREE_BYTES })) => {
+                        return Some((tagged, root));
+                    }
                     mirrored => mirrored.map(drop).map_err(Fault::Recorded),
                 }
             }

@@ -148,7 +148,9 @@ impl Run<'_> {
             self.fail(Some(repository), None, cause);
         }
         drop(unreached);
-        self.totals.into_inner().unwrap_or_else(PoisonError::into_inner)
+        let mut totals = self.totals.into_inner().unwrap_or_else(PoisonError::into_inner);
+        totals.plan.sort();
+        totals
     }
 
     pub(crate) fn nothing_failed(&self) -> bool {

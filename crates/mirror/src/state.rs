@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use oci::{ManifestError, Repository};
+use transfer::BoundExceeded;
 
 use crate::{
     FailureCause,
-    bound::BoundExceeded,
     content_fault::{ContentFault, FailedContent},
 };
 

@@ -3,8 +3,9 @@
 use std::fmt;
 
 use oci::{Reference, Repository};
+use transfer::Content;
 
-use crate::FailureCause;
+use crate::{FailureCause, Plan, PlannedWrite, WriteAction};
 
 /// What a run did or, without [`Confirm::Write`](job::Confirm::Write), would do.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +24,8 @@ pub struct Totals {
     pub bytes: u64,
     /// Blobs and manifests that the store had.
     pub already_there: u64,
+    /// What a dry run would write; empty in a run that writes, whose memory it would need.
+    pub plan: Plan,
     /// What is not as asked, each with its cause. Empty when the mirror is complete.
     pub failed: Vec<Failure>,
 }
@@ -32,6 +35,17 @@ impl Totals {
     #[must_use]
     pub const fn written(&self) -> u64 {
         self.manifests + self.blobs + self.repaired
+    }
+
+    /// Counts a write that was executed or, in a dry run, planned.
+    pub(crate) fn count(&mut self, write: PlannedWrite) {
+        let counter = match (write.action, write.content) {
+            (WriteAction::Repair, _) => &mut self.repaired,
+            (WriteAction::Copy, Content::Manifest(_)) => &mut self.manifests,
+            (WriteAction::Copy, Content::Blob(_)) => &mut self.blobs,
+        };
+        *counter += 1;
+        self.bytes += write.size;
     }
 }
 

@@ -7,6 +7,8 @@ use oci::{Digest, ManifestError};
 use registry_client::RepositoryClient;
 use wording::Chain;
 
+use crate::BoundExceeded;
+
 /// What is being moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
@@ -229,8 +231,8 @@ pub enum SourceError {
         repository: String,
         /// The root.
         root: Digest,
-        /// Which bound was passed, in words.
-        bound: String,
+        /// Which bound it exceeds.
+        bound: BoundExceeded,
     },
 }
 

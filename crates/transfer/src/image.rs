@@ -8,17 +8,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use oci::{Descriptor, Digest, Manifest, ManifestError, Reference, media_type};
 use registry_client::{FetchedManifest, RepositoryClient};
 
-use crate::{Content, Error, SourceError};
-
-/// How deep indexes may nest, the root and the images counted. Real ones have two levels, rarely three.
-pub const MAX_DEPTH: usize = 8;
-
-/// How many manifests one image may reach. The largest indexes in use list a few hundred.
-pub const MAX_MANIFESTS: usize = 2_048;
-
-/// How many bytes the manifests of one image may have together, since they are held in memory while
-/// it is copied: sixteen times what registries must accept as one manifest.
-pub const MAX_TREE_BYTES: usize = 64 << 20;
+use crate::{BoundExceeded, Content, Error, SourceError, WalkBounds, walk_bounds::MAX_DEPTH};
 
 /// How many manifests of one image are read at the same time: enough for the platforms of a usual one.
 const READS_AT_ONCE: usize = 8;
@@ -131,7 +121,7 @@ impl Image {
     ///
     /// # Errors
     /// When one of them is missing, unreadable, not of a kind that can be copied, or the whole is
-    /// beyond the bounds of this module.
+    /// beyond [`WalkBounds::IMAGE`].
     pub async fn load(source: &RepositoryClient, digest: &Digest) -> Result<Self, Error> {
         let mut walk = Walk::new(source, *digest);
         let root = Node::read(source, digest, None).await?;
@@ -140,7 +130,7 @@ impl Image {
             level = walk.descend(level).await?;
         }
         if !level.is_empty() {
-            return Err(walk.refused(format!("more than {MAX_DEPTH} levels of manifests")));
+            return Err(walk.refused(BoundExceeded::Levels));
         }
         walk.check_sizes(&root)?;
         let mut below = Vec::with_capacity(walk.nodes.len());
@@ -191,7 +181,7 @@ struct Walk<'a> {
     /// Every manifest met, read or about to be.
     met: HashSet<Digest>,
     nodes: HashMap<Digest, Node>,
-    bytes: usize,
+    bytes: u64,
 }
 
 /// A manifest that is to be read, and which one lists it.
@@ -207,17 +197,14 @@ impl<'a> Walk<'a> {
 
     /// Counts a node, and returns what of its children is still to be read.
     fn enter(&mut self, node: &Node) -> Result<Vec<UnreadChild>, Error> {
-        self.bytes += node.manifest.bytes.len();
-        if self.bytes > MAX_TREE_BYTES {
-            return Err(self.refused(format!("more than {MAX_TREE_BYTES} bytes of manifests")));
-        }
+        self.bytes += node.manifest.bytes.len() as u64;
+        let bounds = WalkBounds::IMAGE;
+        bounds.check_bytes(self.bytes).map_err(|bound| self.refused(bound))?;
         let parent = node.manifest.digest;
         let children = node.children.iter().map(|child| child.digest);
         let unmet = children.filter(|digest| self.met.insert(*digest));
         let unmet = unmet.map(|digest| UnreadChild { digest, parent }).collect();
-        if self.met.len() > MAX_MANIFESTS {
-            return Err(self.refused(format!("more than {MAX_MANIFESTS} manifests")));
-        }
+        bounds.check_manifests(self.met.len()).map_err(|bound| self.refused(bound))?;
         Ok(unmet)
     }
 
@@ -250,7 +237,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn refused(&self, bound: String) -> Error {
+    fn refused(&self, bound: BoundExceeded) -> Error {
         SourceError::TooLarge { repository: self.source.to_string(), root: self.root, bound }.into()
     }
 }

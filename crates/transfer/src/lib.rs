@@ -15,6 +15,7 @@ mod lag;
 mod lane;
 mod per_digest;
 mod recipient;
+mod walk_bounds;
 
 pub use confirmed::MAX_CONFIRMED;
 pub use copied::Copied;
@@ -22,8 +23,9 @@ pub use copy::BLOBS_AT_ONCE;
 pub use destination::Destination;
 pub use error::{Content, DestinationError, Error, SourceError};
 pub use fan_out::{BlobOutcome, copy_blob};
-pub use image::{Image, MAX_DEPTH, MAX_MANIFESTS, MAX_TREE_BYTES, Node, check_size};
+pub use image::{Image, Node, check_size};
 pub use lag::{MAX_LAG, together};
 pub use lane::PIECES_WAITING;
 pub use per_digest::{InFlight, PerDigest};
 pub use recipient::MAX_REPAIRS;
+pub use walk_bounds::{BoundExceeded, MAX_DEPTH, MAX_MANIFESTS, MAX_TREE_BYTES, WalkBounds};

@@ -5,10 +5,11 @@ use std::io::{self, Write};
 use anyhow::Context as _;
 use blob_store::BlobStore;
 use job::Confirm;
-use mirror::{Failure, FailureKind, MirrorOptions, Totals};
+use mirror::{Failure, FailureKind, MirrorOptions, PlannedWrite, Totals};
 use oci::Reference;
 use promoter::report::{Width, row};
 use serde_json::json;
+use transfer::Content;
 use wording::{Cause, Causes, counted};
 
 use crate::{
@@ -47,6 +48,9 @@ fn print(printer: &Printer, output: Output, totals: &Totals, confirm: Confirm) -
     match output {
         Output::Json => writeln!(out, "{}", to_json(totals, confirm)),
         Output::Table => {
+            for write in totals.plan.writes() {
+                writeln!(out, "{write}")?;
+            }
             let causes = by_cause(&totals.failed);
             let mut causes = causes.as_slice().iter();
             causes.try_for_each(|cause| print_failures(&mut out, cause, printer.width()))
@@ -102,6 +106,7 @@ fn to_json(totals: &Totals, confirm: Confirm) -> serde_json::Value {
             })
         })
         .collect();
+    let plan: Vec<_> = totals.plan.writes().iter().map(planned_json).collect();
     json!({
         "schema": 1,
         "confirmed": confirm == Confirm::Write,
@@ -112,7 +117,21 @@ fn to_json(totals: &Totals, confirm: Confirm) -> serde_json::Value {
         "repaired": totals.repaired,
         "bytes": totals.bytes,
         "already_there": totals.already_there,
+        "plan": plan,
         "failed": failed,
+    })
+}
+
+fn planned_json(write: &PlannedWrite) -> serde_json::Value {
+    let (kind, digest) = match write.content {
+        Content::Manifest(digest) => ("manifest", digest),
+        Content::Blob(digest) => ("blob", digest),
+    };
+    json!({
+        "action": write.action.as_str(),
+        "kind": kind,
+        "digest": digest,
+        "size": write.size,
     })
 }
 

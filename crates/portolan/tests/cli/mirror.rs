@@ -1,6 +1,6 @@
 //! `portolan mirror` and `portolan store serve`.
 
-use std::{fs, path::Path, time::Duration};
+use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use tempfile::TempDir;
 use testkit::{Body, Fault, TestRegistry, TestServer, fixture};
@@ -22,6 +22,17 @@ async fn a_mirror_is_made_once_and_the_store_serves_it() {
     assert_eq!(dry["confirmed"], false);
     assert_eq!(dry["manifests"], 3);
     assert!(!store.exists(), "a dry run makes nothing");
+    let plan = dry["plan"].as_array().expect("a list");
+    let planned: BTreeSet<_> = plan.iter().filter_map(|it| it["digest"].as_str()).collect();
+    let digests: Vec<_> = image.digests().iter().map(ToString::to_string).collect();
+    assert_eq!(planned, digests.iter().map(String::as_str).collect());
+    assert!(plan.iter().all(|it| it["action"] == "copy"), "{dry}");
+    let sizes: u64 = plan.iter().filter_map(|it| it["size"].as_u64()).sum();
+    assert_eq!((plan.len(), dry["bytes"].as_u64()), (digests.len(), Some(sizes)));
+    assert_eq!(plan.last().expect("a write")["kind"], "manifest", "blobs come first");
+    let table = run(&arguments[..5]).await.expect(0).stdout;
+    assert_eq!(table.lines().filter(|line| line.starts_with("copy ")).count(), digests.len());
+    assert!(table.contains(&format!("copy manifest {} (", image.digest())), "{table}");
 
     let detailed = [&arguments[..], &["--detailed-exitcode"]].concat();
     run(&detailed).await.expect(3);
@@ -40,7 +51,8 @@ async fn a_mirror_is_made_once_and_the_store_serves_it() {
         (&0.into(), &0.into(), &0.into())
     );
 
-    run(&detailed).await.expect(0);
+    let held = run(&detailed).await.expect(0).json();
+    assert_eq!([&done["plan"], &again["plan"], &held["plan"]], [&serde_json::json!([]); 3]);
 
     let mut child =
         portolan(&["store", "serve", store.to_str().expect("UTF-8"), "--listen", "127.0.0.1:0"])
@@ -228,6 +240,9 @@ async fn damaged_content_of_a_store_is_repaired_and_counted() {
     let there = image.digests().len() as u64 - 4;
     assert_eq!(counts(&planned.json()), [Some(4), Some(0), Some(0), Some(there)]);
     assert!(planned.stderr.contains("4 to repair"), "{}", planned.stderr);
+    let json = planned.json();
+    let plan = json["plan"].as_array().expect("a list");
+    assert_eq!(plan.iter().filter(|write| write["action"] == "repair").count(), 4, "{json}");
     assert!(!is_whole(&image.digest()), "a dry run changes nothing");
     run(&[dry, &["--detailed-exitcode"]].concat()).await.expect(3);
 
