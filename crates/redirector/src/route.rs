@@ -139,7 +139,7 @@ fn endpoint(tail: Tail<'_>) -> Result<Route<'_>, RequestError> {
     if tail.path == "_catalog" {
         return Err(RequestError::Catalog);
     }
-    let (head, last) = tail.path.rsplit_once('/').ok_or(RequestError::Endpoint)?;
+    let (head, last) = split_last(tail.path).ok_or(RequestError::Endpoint)?;
     let (name, kind) = head.rsplit_once('/').ok_or(RequestError::Endpoint)?;
     let named = || Repository::check(name).map_err(RequestError::Name);
     match kind {
@@ -149,6 +149,20 @@ fn endpoint(tail: Tail<'_>) -> Result<Route<'_>, RequestError> {
         "referrers" => named().and_then(|()| blob(last)).map(|_| Route::Referrers(tail)),
         _ => Err(RequestError::Endpoint),
     }
+}
+
+/// Splits at the last slash. Most requests end with a sha256 digest, whose length is fixed: then the slash is not
+/// searched for.
+fn split_last(path: &str) -> Option<(&str, &str)> {
+    const SHA256_LENGTH: usize = "sha256:".len() + 64;
+    let at_digest = path.len().checked_sub(SHA256_LENGTH).and_then(|at| path.split_at_checked(at));
+    if let Some((head, digest)) = at_digest
+        && let Some(head) = head.strip_suffix('/')
+        && !digest.as_bytes().contains(&b'/')
+    {
+        return Some((head, digest));
+    }
+    path.rsplit_once('/')
 }
 
 fn blob(text: &str) -> Result<Blob<'_>, RequestError> {
@@ -186,6 +200,23 @@ mod tests {
 
     fn get(path: &str) -> Route<'_> {
         route(&Method::GET, path, None)
+    }
+
+    #[test]
+    fn the_last_slash_is_found_whatever_the_length() {
+        let paths = [
+            String::new(),
+            "/".into(),
+            "a".into(),
+            format!("a/sha256:{HEX}"),
+            format!("a/b/sha256:{HEX}/c"),
+        ];
+        let filled = (1..200).flat_map(|length| {
+            ["", "/", "/x", "/xx/"].map(|end| format!("{}{end}", "é/y".repeat(length)))
+        });
+        for path in paths.into_iter().chain(filled) {
+            assert_eq!(split_last(&path), path.rsplit_once('/'), "{path}");
+        }
     }
 
     #[test]
