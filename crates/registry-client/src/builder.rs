@@ -18,13 +18,11 @@ use oci::Host;
 
 use crate::{
     Client,
+    api::{conditions::ConditionMemory, head_memory::HeadMemory, referrers_memory::ApiMemory},
     auth::Authorizer,
+    blobs::mounts::MountMemory,
     client::{Clock, Shared, authority_of},
-    conditions::ConditionMemory,
-    head_memory::HeadMemory,
-    mounts::MountMemory,
-    quota::{Quota, RateLimiter},
-    referrers_memory::ApiMemory,
+    limit::{Quota, RateLimiter},
 };
 
 /// Time to the headers of a response. Registries response in well under a second; their balancers

@@ -17,12 +17,10 @@ use url::Url;
 
 use crate::{
     Error, Fault,
+    api::{conditions::ConditionMemory, head_memory::HeadMemory, referrers_memory::ApiMemory},
     auth::Authorizer,
-    conditions::ConditionMemory,
-    head_memory::HeadMemory,
-    mounts::MountMemory,
-    quota::{HostWait, RateLimiter, RequestKind, Usage},
-    referrers_memory::ApiMemory,
+    blobs::mounts::MountMemory,
+    limit::{HostWait, RateLimiter, RequestKind, Usage},
 };
 
 /// Tells wall time.

@@ -9,73 +9,42 @@
 //!
 //! Source: distribution-spec 1.1.
 
-mod attachments;
-mod attempts;
+mod api;
 mod auth;
-mod blob;
-mod blob_part;
+mod blobs;
 mod builder;
 mod client;
-mod conditions;
 mod error;
 mod exchange;
-mod existence;
-mod google_list;
-mod head_memory;
-mod headers;
 mod host_memory;
 mod inventory;
-mod link;
-mod listing;
-mod login;
-mod mounts;
-#[cfg(test)]
-mod over_http2;
-mod permit;
-mod pointer;
-mod presence;
-mod push;
-mod quota;
-mod reasons;
-mod redirect;
-mod referrer_index;
-mod referrers;
-mod referrers_memory;
-mod registry;
-mod repository;
-mod request;
-mod response;
-mod source;
-mod substitute;
-mod tag_write;
-mod unlisted;
-mod upload;
+mod limit;
 
 pub use http_client::{Chance, PemError, RedactedUrl, Retries, TransportError, Unprocessed};
 
 pub use crate::{
-    attachments::{Attachments, DanglingTag, DigestTag},
+    api::attachments::{Attachments, DanglingTag, DigestTag},
+    api::existence::Existence,
+    api::link::{MalformedLink, next_link},
+    api::listing::NameList,
+    api::presence::FoundBlob,
+    api::referrer_index::PutReferrer,
+    api::referrers::Referrers,
+    api::referrers_memory::Via,
+    api::repository::{FetchedManifest, MAX_MANIFEST_BYTES, ManifestHead, RepositoryClient},
+    api::tag_write::{Merge, TagWrite},
     auth::{Challenge, read_challenges},
-    blob::BlobReader,
+    blobs::push::{OnProgress, Push, Pushed, SMALL_BLOB_BYTES},
+    blobs::reader::BlobReader,
+    blobs::source::{BlobSource, BlobStream, RemoteBlob},
+    blobs::upload::{Mount, Upload},
     builder::ClientBuilder,
     client::Client,
     error::Error,
     error::fault::{Fault, IndexProblem},
     error::pointer::{Pointer, Refusal},
-    existence::Existence,
-    google_list::{ListedManifest, Listing, read_listing},
+    inventory::google_list::{ListedManifest, Listing, read_listing},
     inventory::{Inventory, Ladder, Lister},
-    link::{MalformedLink, next_link},
-    listing::NameList,
-    permit::SharedPermit,
-    presence::FoundBlob,
-    push::{OnProgress, Push, Pushed, SMALL_BLOB_BYTES},
-    quota::{HostWait, Quota, RequestKind, Usage},
-    referrer_index::PutReferrer,
-    referrers::Referrers,
-    referrers_memory::Via,
-    repository::{FetchedManifest, MAX_MANIFEST_BYTES, ManifestHead, RepositoryClient},
-    source::{BlobSource, BlobStream, RemoteBlob},
-    tag_write::{Merge, TagWrite},
-    upload::{Mount, Upload},
+    limit::permit::SharedPermit,
+    limit::{HostWait, Quota, RequestKind, Usage},
 };

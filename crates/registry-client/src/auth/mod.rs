@@ -3,13 +3,14 @@
 //! Nothing is sent before an origin asked for it. What it asked for is kept, so that later requests
 //! carry it from the start.
 //!
-//! Not here: where credentials come from ([`crate::credentials`]).
+//! Not here: where credentials come from (crate `credentials`).
 //!
 //! Source: Docker's specifications of token authentication, with OAuth 2.0; RFC 9110 §11; RFC 7617; RFC 6750.
 
 mod access;
 mod authorizer;
 mod challenge;
+mod login;
 mod login_memory;
 mod realm;
 mod scope;
@@ -32,9 +33,11 @@ pub(crate) use scope::{Action, Scopes};
 use self::{realm::TokenRequest, token::Token};
 use crate::{
     Client,
-    error::fault::Fault,
-    error::pointer::{Pointer, Refusal},
-    pointer::resolve,
+    error::{
+        fault::Fault,
+        pointer::{Pointer, Refusal},
+    },
+    exchange::pointer::resolve,
 };
 
 impl Client {

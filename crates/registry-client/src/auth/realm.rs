@@ -19,10 +19,11 @@ use super::{
 };
 use crate::{
     Client, Error,
-    error::fault::Fault,
-    error::pointer::{Pointer, Refusal},
-    request::Request,
-    response::FullResponse,
+    error::{
+        fault::Fault,
+        pointer::{Pointer, Refusal},
+    },
+    exchange::{request::Request, response::FullResponse},
 };
 
 /// The longest response of a realm: tokens have some KiB.

@@ -11,8 +11,10 @@ use oci::{Digest, ErrorBody, ManifestError};
 
 use crate::{
     Error,
-    error::pointer::{Pointer, Refusal},
-    reasons::tells_throttled,
+    error::{
+        pointer::{Pointer, Refusal},
+        reasons::tells_throttled,
+    },
 };
 
 /// How many faults of one response are shown; more would not help the reader.

@@ -5,6 +5,7 @@
 pub(crate) mod fault;
 pub(crate) mod login;
 pub(crate) mod pointer;
+pub(crate) mod reasons;
 
 use std::{error::Error as StdError, fmt};
 
@@ -13,7 +14,7 @@ use http_client::{FailureClass, RedactedUrl, TransportError, is_throttled};
 use oci::ErrorCode;
 
 use self::login::Login;
-use crate::{Fault, reasons::tells_throttled};
+use crate::{Fault, error::reasons::tells_throttled};
 
 /// A request that did not end as it should.
 ///

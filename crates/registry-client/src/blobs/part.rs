@@ -1,5 +1,5 @@
 //! The request for a blob from some place on: with a range where the source supports that, else for all of it, whose
-//! beginning is then skipped. Not here: what to do when the body breaks ([`crate::blob`]).
+//! beginning is then skipped. Not here: what to do when the body breaks ([`crate::blobs::reader`]).
 //!
 //! Source: RFC 9110 §14 (ranges).
 
@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_client::FailureClass;
 use oci::Digest;
 
-use crate::{Error, RepositoryClient, error::fault::Fault, response::SuccessResponse};
+use crate::{Error, RepositoryClient, error::fault::Fault, exchange::response::SuccessResponse};
 
 /// What is read here, in words.
 pub(crate) const BLOB: &str = "a blob";

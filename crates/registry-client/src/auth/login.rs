@@ -14,7 +14,7 @@ use crate::{
     Client, Error, Fault,
     auth::{Access, Scheme, Scopes, Verification},
     error::login::Login,
-    quota::RequestKind,
+    limit::RequestKind,
 };
 
 impl Client {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use oci::Host;
 use url::Url;
 
-use crate::{Client, quota::Permit};
+use crate::{Client, limit::Permit};
 
 /// A permit at several registries, shared by all requests of a transfer: they wait for no permit of their own, neither
 /// there nor where redirects lead.

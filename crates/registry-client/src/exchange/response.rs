@@ -13,10 +13,12 @@ use tokio::time::{Instant, timeout};
 use crate::{
     Client, Error,
     error::fault::Fault,
-    headers::{content_length, digest_in, media_type_in},
-    quota::{Direction, Permit},
-    request::RequestTarget,
-    substitute::Substitute,
+    exchange::{
+        headers::{content_length, digest_in, media_type_in},
+        request::RequestTarget,
+        substitute::Substitute,
+    },
+    limit::{Direction, Permit},
 };
 
 /// How long a body that is held in memory may take in all, however steadily it comes: 16 MiB at

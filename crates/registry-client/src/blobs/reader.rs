@@ -1,6 +1,6 @@
 //! Reading a blob in pieces, verified while it streams, and going on where it broke.
 //!
-//! Not here: how the rest is requested, with or without a range ([`crate::blob_part`]).
+//! Not here: how the rest is requested, with or without a range ([`crate::blobs::part`]).
 //!
 //! Source: distribution-spec 1.1, "Pulling blobs".
 
@@ -13,12 +13,11 @@ use tokio::time::Instant;
 
 use crate::{
     Error, RepositoryClient,
-    attempts::Attempts,
-    blob_part::{BLOB, Ranges, Wanted},
+    blobs::part::{BLOB, Ranges, Wanted},
     error::fault::Fault,
-    request::RequestTarget,
-    response::ResponseBody,
-    substitute::Substitute,
+    exchange::{
+        attempts::Attempts, request::RequestTarget, response::ResponseBody, substitute::Substitute,
+    },
 };
 
 /// A blob that is being read. It holds one piece, whatever the size of the blob.

@@ -12,8 +12,8 @@ use oci::{Digest, Repository};
 
 use crate::{
     Error, FoundBlob, Mount, RepositoryClient, Upload,
-    attempts::Attempts,
-    source::{BlobSource, BlobStream},
+    blobs::source::{BlobSource, BlobStream},
+    exchange::attempts::Attempts,
 };
 
 /// Up to here a blob is sent by one request after the one that opens the session, in bytes; and sent

@@ -9,12 +9,16 @@ use oci::{Digest, Host, Reference, Repository, Tag, media_type};
 
 use crate::{
     Client, Error, Fault, SharedPermit,
+    api::{
+        conditions::Condition,
+        listing::{Member, NAMES, NameList, PAGE_SIZE, Pages},
+    },
     auth::{Access, Action},
-    conditions::Condition,
-    listing::{Member, NAMES, NameList, PAGE_SIZE, Pages},
-    request::{Request, RequestTarget},
-    response::FullResponse,
-    substitute::Substitute,
+    exchange::{
+        request::{Request, RequestTarget},
+        response::FullResponse,
+        substitute::Substitute,
+    },
 };
 
 /// The largest manifest that is read, in bytes. The specification asks registries to take 4 MiB, and

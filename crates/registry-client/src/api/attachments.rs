@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use http::Method;
 use oci::{Descriptor, Digest, Tag};
 
-use crate::{Error, Existence, Fault, Inventory, RepositoryClient, referrers::referrers_tag};
+use crate::{Error, Existence, Fault, Inventory, RepositoryClient, api::referrers::referrers_tag};
 
 /// What follows `<algorithm>-<hex>` in cosign's digest tags: signatures, attestations, and bills of
 /// materials.

@@ -17,14 +17,18 @@ use url::Url;
 
 use crate::{
     Client, Error, SharedPermit,
+    api::link::{MalformedLink, next_link},
     auth::Access,
-    error::fault::Fault,
-    error::pointer::{Pointer, Refusal},
-    link::{MalformedLink, next_link},
-    pointer::{header_text, resolve},
-    request::{Request, RequestTarget},
-    response::FullResponse,
-    substitute::Substitute,
+    error::{
+        fault::Fault,
+        pointer::{Pointer, Refusal},
+    },
+    exchange::{
+        pointer::{header_text, resolve},
+        request::{Request, RequestTarget},
+        response::FullResponse,
+        substitute::Substitute,
+    },
 };
 
 /// How many names are asked for at once: more than 1000 are refused by some registries (ECR).

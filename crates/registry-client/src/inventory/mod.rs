@@ -6,6 +6,9 @@
 //! Source: distribution-spec 1.1, "Listing Tags"; the rows of `docs/registry-client.md`, "What a
 //! repository holds".
 
+pub(crate) mod google_list;
+pub(crate) mod unlisted;
+
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     future::Future,
@@ -16,8 +19,10 @@ use futures_util::{StreamExt as _, stream};
 use oci::{Digest, Host, Reference, Repository, Tag};
 
 use crate::{
-    Error, ListedManifest, Listing, RepositoryClient, existence::Existence, listing::PAGE_SIZE,
-    read_listing, unlisted::may_hold,
+    Error, ListedManifest, Listing, RepositoryClient,
+    api::{existence::Existence, listing::PAGE_SIZE},
+    inventory::unlisted::may_hold,
+    read_listing,
 };
 
 /// How many manifests Google's registries are asked to list at once: all that they ever do.

@@ -14,9 +14,11 @@ use tokio::time::sleep;
 
 use crate::{
     Error, Fault, FetchedManifest, RepositoryClient,
-    attempts::Attempts,
-    conditions::{Condition, Conditional},
-    repository::found,
+    api::{
+        conditions::{Condition, Conditional},
+        repository::found,
+    },
+    exchange::attempts::Attempts,
 };
 
 /// How often a merged manifest is written before the tag is left to others: each time somebody else was

@@ -6,6 +6,16 @@
 //!
 //! Source: distribution-spec 1.1, "Error Codes".
 
+pub(crate) mod attempts;
+pub(crate) mod headers;
+#[cfg(test)]
+mod over_http2;
+pub(crate) mod pointer;
+pub(crate) mod redirect;
+pub(crate) mod request;
+pub(crate) mod response;
+pub(crate) mod substitute;
+
 use std::{sync::Arc, time::Duration};
 
 use credentials::secrets_in;
@@ -21,15 +31,19 @@ use url::Url;
 
 use crate::{
     Client, Error,
-    attempts::Attempts,
     auth::{Authorization, Named},
-    error::fault::Fault,
-    headers::unsatisfied_length,
-    quota::{self, Direction, RequestKind},
-    reasons::{read_reasons, tells_throttled},
-    redirect::{Redirect, is_redirect},
-    request::{Request, RequestTarget},
-    response::{FullResponse, RawResponse, SuccessResponse},
+    error::{
+        fault::Fault,
+        reasons::{read_reasons, tells_throttled},
+    },
+    exchange::{
+        attempts::Attempts,
+        headers::unsatisfied_length,
+        redirect::{Redirect, is_redirect},
+        request::{Request, RequestTarget},
+        response::{FullResponse, RawResponse, SuccessResponse},
+    },
+    limit::{self, Direction, RequestKind},
 };
 
 /// How much of a refusal is read, in bytes: the error JSON of the specification is far shorter, and
@@ -246,9 +260,9 @@ impl Client {
         sent: Instant,
         throttled: Option<Option<Duration>>,
     ) {
-        let said = throttled.map_or(quota::Response::Accepted, |retry_after| {
+        let said = throttled.map_or(limit::Response::Accepted, |retry_after| {
             let retry_after = self.shared.retries.obeyed(retry_after);
-            quota::Response::Throttled { retry_after }
+            limit::Response::Throttled { retry_after }
         });
         let kind = RequestKind::of(&target.method);
         self.shared.limiter.received(target.url.authority(), kind, sent, said);

@@ -5,9 +5,9 @@ use oci::{Host, Repository};
 
 use crate::{
     Client, Error, Fault, RepositoryClient,
+    api::listing::{Member, NAMES, NameList, PAGE_SIZE, Pages},
     auth::Access,
-    listing::{Member, NAMES, NameList, PAGE_SIZE, Pages},
-    request::Request,
+    exchange::request::Request,
 };
 
 impl Client {

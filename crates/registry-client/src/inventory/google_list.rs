@@ -22,7 +22,7 @@ use serde::{
     de::{self, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
-use crate::listing::present;
+use crate::api::listing::present;
 
 /// How many texts a page may have, names and values alike: 10,000 manifests have 14 each and a tag,
 /// and this is ten times that. Nothing but texts takes memory here, some 50 bytes each besides

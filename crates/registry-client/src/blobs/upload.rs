@@ -1,6 +1,6 @@
 //! One upload session: its content in one request, or in several, each from where the last one ended.
 //!
-//! Not here: what to do when one of them breaks ([`crate::push`]).
+//! Not here: what to do when one of them breaks ([`crate::blobs::push`]).
 //!
 //! Source: distribution-spec 1.1, "Pushing blobs" (POST then PUT, in chunks, mounting, cancelling).
 
@@ -17,11 +17,11 @@ use url::Url;
 use crate::{
     Client, Error, RepositoryClient, SharedPermit,
     auth::{Access, Action},
-    error::fault::Fault,
-    error::pointer::{Pointer, Refusal},
-    pointer::location,
-    request::Request,
-    response::SuccessResponse,
+    error::{
+        fault::Fault,
+        pointer::{Pointer, Refusal},
+    },
+    exchange::{pointer::location, request::Request, response::SuccessResponse},
 };
 
 /// How long a cancellation may take: it is a courtesy, and the caller has something else to report.

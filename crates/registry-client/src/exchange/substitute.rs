@@ -8,9 +8,8 @@ use http::{HeaderMap, StatusCode, header};
 use oci::{Digest, ErrorBody};
 
 use crate::{
-    error::fault::Fault,
-    headers::{digest_in, is_html, media_type_in},
-    reasons::error_document,
+    error::{fault::Fault, reasons::error_document},
+    exchange::headers::{digest_in, is_html, media_type_in},
 };
 
 /// What came in place of the content.

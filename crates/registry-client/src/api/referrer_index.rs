@@ -15,9 +15,11 @@ use serde_json::{Map, Value};
 
 use crate::{
     Error, Fault, FetchedManifest, Merge, RepositoryClient, Via,
-    conditions::Condition,
+    api::{
+        conditions::Condition,
+        referrers::{read_index, referrers_tag},
+    },
     error::fault::IndexProblem,
-    referrers::{read_index, referrers_tag},
 };
 
 const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");

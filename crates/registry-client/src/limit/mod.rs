@@ -11,6 +11,7 @@ mod interval;
 mod lowered;
 mod pace;
 mod pause;
+pub(crate) mod permit;
 mod rate_limiter;
 mod response;
 mod semaphore;

@@ -12,10 +12,12 @@ use serde_json::Value;
 
 use crate::{
     Error, Fault, FetchedManifest, RepositoryClient, Via,
+    api::{
+        listing::{Bound, Pages},
+        repository::found,
+    },
     error::fault::IndexProblem,
-    headers::HTML,
-    listing::{Bound, Pages},
-    repository::found,
+    exchange::headers::HTML,
 };
 
 /// How many bytes the pages of referrers may have before no further one is read: 100,000 referrers of

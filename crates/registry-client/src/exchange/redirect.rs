@@ -9,10 +9,11 @@ use url::Url;
 
 use crate::{
     Client,
-    error::fault::Fault,
-    error::pointer::{Pointer, Refusal},
-    pointer::location,
-    request::RequestTarget,
+    error::{
+        fault::Fault,
+        pointer::{Pointer, Refusal},
+    },
+    exchange::{pointer::location, request::RequestTarget},
 };
 
 /// How many redirects in a row are followed: a front, its upstream and that one's storage make

@@ -13,11 +13,12 @@ use oci::{Digest, Reference};
 
 use crate::{
     Error, Existence, Fault, FetchedManifest, ManifestHead, RepositoryClient,
-    blob_part::content_range,
-    head_memory::Endpoint,
-    repository::{digest_of, found},
-    response::SuccessResponse,
-    substitute::Substitute,
+    api::{
+        head_memory::Endpoint,
+        repository::{digest_of, found},
+    },
+    blobs::part::content_range,
+    exchange::{response::SuccessResponse, substitute::Substitute},
 };
 
 /// How much of a body is read that nobody needs, in bytes, so that the connection can be used again: the one
