@@ -25,7 +25,7 @@ use crate::{
     limit::{Quota, RateLimiter},
 };
 
-/// Time to the headers of a response. Registries response in well under a second; their balancers
+/// Time to the headers of a response. Registries respond in well under a second; their balancers
 /// give up after 30 or 60.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time between two pieces of a body: longer than a lost packet's retransmissions, or than a
@@ -34,7 +34,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time for a connection to be made: five retransmissions of its first packet. A TLS handshake has as much: it is two
 /// round trips, and six tries of a port that stays silent end within about a minute.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How many request timeouts a registry has to response a blob after its last byte: it may have
+/// How many request timeouts a registry has to respond to a blob after its last byte: it may have
 /// to copy all of it within its storage first.
 const COMMIT_FACTOR: u32 = 10;
 
@@ -64,19 +64,19 @@ pub struct ClientBuilder {
 }
 
 impl ClientBuilder {
-    /// Where credentials come from. Default: none, so that every registry is asked anonymously.
+    /// Where credentials come from. Default: none, so that every request is anonymous.
     pub fn credentials(mut self, credentials: Credentials) -> Self {
         self.credentials = credentials;
         self
     }
 
-    /// How often and how long to ask again. Default: [`Retries::default`].
+    /// How often and how long to retry. Default: [`Retries::default`].
     pub fn retries(mut self, retries: Retries) -> Self {
         self.retries = retries;
         self
     }
 
-    /// What `host` may be asked. Default: [`Quota::of`] it. May be given for several hosts.
+    /// The quota of `host`. Default: [`Quota::of`] it. May be given for several hosts.
     pub fn quota(mut self, host: Host, quota: Quota) -> Self {
         self.quotas.insert(host, quota);
         self
@@ -178,7 +178,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Sends `X-Forwarded-For` to the hosts that are asked (not to those that they redirect to):
+    /// Sends `X-Forwarded-For` to registries (not to the hosts that they redirect to):
     /// to see what a front would do for the client at this address.
     pub fn forwarded_for(mut self, address: IpAddr) -> Self {
         self.forwarded_for = Some(address);

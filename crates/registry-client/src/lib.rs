@@ -1,8 +1,8 @@
 //! The OCI distribution API over HTTP, seen from the client: manifests, blobs, listings, uploads.
 //!
 //! What comes in is verified before it is believed: manifests and blobs against their digests,
-//! blobs while they stream. Every request passes one function (`exchange`), which waits for the quota, says
-//! who asks, and asks again where that may help; what each fault leads to is the tables of
+//! blobs while they stream. Every request passes one function (`exchange`), which waits for the quota,
+//! authorizes, follows redirects and retries; what each fault leads to is in the tables of
 //! `docs/registry-client.md`.
 //!
 //! Not here: one read for many destinations (crate `transfer`); what signatures mean.

@@ -47,7 +47,7 @@ pub struct DigestTag {
 
 impl RepositoryClient {
     /// What hangs on `digest`: the union of what its referrers API, the index of the tag that stands in for
-    /// it, and digest tags say. With an inventory of this repository only those tags are asked for that
+    /// it, and digest tags say. With an inventory of this repository only those tags are requested that
     /// may be there by it, and those are not that it has the digests of. A tag that it lists and that certainly
     /// does not exist is given as dangling.
     ///

@@ -1,6 +1,6 @@
 //! Listings in pages: tags, repositories, referrers.
 //!
-//! Pages are asked for by the `Link` of the one before, as the specification prefers, at the host
+//! Pages are requested by the `Link` of the one before, as the specification prefers, at the host
 //! that served that one.
 //!
 //! Not here: what stands on the pages, but for plain names.
@@ -31,7 +31,7 @@ use crate::{
     },
 };
 
-/// How many names are asked for at once: more than 1000 are refused by some registries (ECR).
+/// How many names are requested at once: more than 1000 are refused by some registries (ECR).
 pub(crate) const PAGE_SIZE: usize = 1000;
 /// How many pages are read: as many names, even where a page has only a hundred of them.
 const MAX_PAGES: usize = 10_000;
@@ -77,7 +77,7 @@ pub(crate) struct Pages {
     client: Client,
     bound: Bound,
     been: HashSet<Url>,
-    /// What every page is asked with.
+    /// The headers of the request for every page.
     access: Option<Access>,
     headers: HeaderMap,
     permit: Option<SharedPermit>,
@@ -94,7 +94,7 @@ enum At {
 
 /// A page of a listing as it came.
 pub(crate) struct Page {
-    /// What was asked for it, for an error.
+    /// Its request, for an error.
     pub(crate) target: RequestTarget,
     pub(crate) headers: HeaderMap,
     pub(crate) media_type: String,
@@ -118,7 +118,7 @@ impl Pages {
         Ok(Self { client, bound, been, access, headers, permit, at })
     }
 
-    /// The media type of the page that is next; empty if there is none, or it was not asked for yet.
+    /// The media type of the page that is next; empty if there is none, or it was not requested yet.
     pub(crate) fn media_type(&self) -> String {
         match &self.at {
             At::Received(response) => response.media_type(),
@@ -159,7 +159,7 @@ impl Pages {
         } else {
             let mut request = Request::bare(Method::GET, next);
             request.guard = before.guard;
-            // Elsewhere nobody is told who asks, as by the redirect that led there.
+            // No authorization goes to another host, as with the redirect that led there.
             if !before.elsewhere {
                 request.access.clone_from(&self.access);
             }

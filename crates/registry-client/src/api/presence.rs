@@ -1,6 +1,6 @@
 //! Whether a manifest or blob is in a repository, and which responses are proof of that.
 //!
-//! HEAD is cheap, and some registries, replicas and signed URLs response it with an error for content that GET
+//! HEAD is cheap, and some registries, replicas and signed URLs respond to it with an error for content that GET
 //! returns. So a successful HEAD is believed, and a failed one is not: it is confirmed by GET. All callers get
 //! that policy from here; the table is "What is believed" of `docs/registry-client.md`.
 //!
@@ -108,7 +108,7 @@ impl Head {
             }
             StatusCode::UNAUTHORIZED if !error.is_elsewhere() => Err(error),
             StatusCode::NOT_FOUND if !error.is_elsewhere() => Ok(Self::NotFound),
-            // It is what registries response that cannot do HEAD, so it says nothing of their health.
+            // Registries without HEAD respond so, and it says nothing of their health.
             StatusCode::INTERNAL_SERVER_ERROR => Ok(Self::Inconclusive(Inconclusive::Status)),
             _ if error.is_transient() => Ok(Self::Passing(error)),
             _ => Ok(Self::Inconclusive(Inconclusive::Status)),

@@ -159,7 +159,7 @@ impl RepositoryClient {
         Ok(union.descriptors)
     }
 
-    /// Whether the referrers API is there, asked at most once: some registries say `OCI-Subject` that
+    /// Whether the referrers API is there, probed at most once: some registries say `OCI-Subject` that
     /// have none (Docker Hub).
     pub(crate) async fn has_referrers_api(&self, subject: &Digest) -> Result<bool, Error> {
         match self.client().shared.referrers_api.of(self.host(), self.name()) {

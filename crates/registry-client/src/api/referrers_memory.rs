@@ -8,7 +8,7 @@ use std::{
 use oci::{Host, Repository};
 
 /// How many repositories are remembered to have the API or not, some 200 bytes each. Where there are
-/// more, all are forgotten, and asked again.
+/// more, all are forgotten, and probed again.
 const MAX_REMEMBERED: usize = 10_000;
 
 /// How a registry lists referrers.

@@ -42,7 +42,7 @@ impl Client {
         Pages::begin(self, first, NAMES).await?.names(Member::Repositories).await
     }
 
-    /// A repository at a registry. Asks nothing yet.
+    /// A repository at a registry. Sends no request yet.
     #[must_use]
     pub fn repository(&self, host: &Host, name: &Repository) -> RepositoryClient {
         RepositoryClient::new(self.clone(), host.clone(), host.repository(name))

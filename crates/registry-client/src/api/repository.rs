@@ -204,7 +204,7 @@ impl RepositoryClient {
         Pages::begin(&self.client, first, NAMES).await
     }
 
-    /// The client that asks.
+    /// The client that sends its requests.
     #[must_use]
     pub const fn client(&self) -> &Client {
         &self.client
@@ -251,7 +251,7 @@ fn verify(target: &RequestTarget, expected: Digest, bytes: &[u8]) -> Result<(), 
     Err(target.fails(Fault::mismatch(expected, found)))
 }
 
-/// What was asked for, or nothing where the response is that there is none.
+/// What was requested, or nothing where the response is that there is none.
 pub(crate) fn found<T>(read: Result<T, Error>) -> Result<Option<T>, Error> {
     match read {
         Err(error) if error.is_not_found() => Ok(None),

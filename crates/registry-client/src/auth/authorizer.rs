@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{error::fault::Fault, host_memory::HostMemory};
 
-/// What an origin asked for.
+/// What the challenge of an origin wants.
 #[derive(Clone, Debug)]
 pub(crate) enum Scheme {
     Basic,

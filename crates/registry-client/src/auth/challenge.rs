@@ -1,4 +1,4 @@
-//! Challenges: how a registry wants to be told who asks.
+//! Challenges: which authorization a registry wants.
 //!
 //! Pure, and total: what cannot be read is no challenge.
 //!

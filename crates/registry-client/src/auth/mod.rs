@@ -1,7 +1,7 @@
-//! Who asks: what is sent with a request so that the registry knows it.
+//! Authorization: what is sent with a request so that the registry knows the user.
 //!
-//! Nothing is sent before an origin asked for it. What it asked for is kept, so that later requests
-//! carry it from the start.
+//! Nothing is sent before an origin's challenge. The challenge is kept, so that later requests carry the
+//! authorization from the start.
 //!
 //! Not here: where credentials come from (crate `credentials`).
 //!
@@ -41,7 +41,7 @@ use crate::{
 };
 
 impl Client {
-    /// What to send with a request to `asked`; nothing where nothing was asked for, or nothing is
+    /// What to send with a request to `asked`; nothing without a challenge, or where nothing is
     /// there to be sent.
     pub(crate) async fn authorization(
         &self,
@@ -75,7 +75,7 @@ impl Client {
         }
     }
 
-    /// Learns what a 401 asks for, and forgets what it refused. Whether it asks for anything that we know how
+    /// Reads the challenge of a 401, and forgets what it refused. Whether it wants anything that we know how
     /// to give.
     pub(crate) async fn challenged(
         &self,

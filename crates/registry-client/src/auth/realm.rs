@@ -28,7 +28,7 @@ use crate::{
 
 /// The longest response of a realm: tokens have some KiB.
 const MAX_TOKEN_BYTES: usize = 1 << 20;
-/// What a realm is told that we are, where it asks.
+/// The client ID that is sent to a realm, where it wants one.
 const CLIENT_ID: &str = "portolan";
 
 /// A token that is wanted.
@@ -86,7 +86,7 @@ impl TokenRequest<'_> {
 }
 
 impl Client {
-    /// Whether the realm of a registry accepts credentials: it is asked for a token without a scope. The response is not
+    /// Whether the realm of a registry accepts credentials: it gets a request for a token without a scope. The response is not
     /// kept as a token, since those of the cache are for whoever requests the same scopes.
     pub(crate) async fn verify(
         &self,

@@ -1,7 +1,7 @@
 //! Tokens: what a realm responds with, and for how long that is valid.
 //!
-//! Pure but for the cache, which holds one lock for each token, so that many who want the same one ask
-//! for it once.
+//! Pure but for the cache, which holds one lock for each token, so that many tasks that want the same one
+//! request it once.
 //!
 //! Source: Docker's token authentication specification ("Token Response Fields"); RFC 6749 §5.1.
 
@@ -30,7 +30,7 @@ const LONGEST_LIFE: Duration = Duration::from_secs(12 * 60 * 60);
 const RENEWED_AT: u32 = 10;
 /// … or this much, whichever is less: a long request must not outlive it.
 const LONGEST_MARGIN: Duration = Duration::from_secs(60);
-/// How long it is kept that a realm gave none: all who wait for it would ask one after the other.
+/// How long it is kept that a realm gave none: all tasks that wait for it would request it one after the other.
 const FAILURE_KEPT: Duration = Duration::from_secs(10);
 /// How many tokens are kept: as many repositories as a large promotion touches, at some 2 KiB each.
 const MAX_TOKENS: usize = 4096;

@@ -1,4 +1,4 @@
-//! The request for a blob from some place on: with a range where the source supports that, else for all of it, whose
+//! The request for a blob from some offset on: with a range where the source supports that, else for all of it, whose
 //! beginning is then skipped. Not here: what to do when the body breaks ([`crate::blobs::reader`]).
 //!
 //! Source: RFC 9110 §14 (ranges).
@@ -21,7 +21,7 @@ pub(crate) enum Ranges {
     Refused,
 }
 
-/// A blob from some place on.
+/// A blob from some offset on.
 pub(crate) struct Wanted<'a> {
     pub(crate) digest: &'a Digest,
     pub(crate) from: u64,
@@ -83,9 +83,9 @@ fn may_be_due_to_range(error: &Error) -> bool {
     }
 }
 
-/// What a response is of a blob that was asked for from some place on.
+/// What a response is of a blob that was requested from some offset on.
 pub(crate) struct Part {
-    /// How many bytes come that were not asked for, before those that were.
+    /// How many bytes come that were not requested, before those that were.
     pub(crate) before: u64,
     /// The length of the whole.
     pub(crate) size: Option<u64>,

@@ -22,7 +22,7 @@ use crate::{
 
 /// A blob that is being read. It holds one piece, whatever the size of the blob.
 ///
-/// Where the connection breaks, falls silent or is too slow, the rest is asked for anew.
+/// Where the connection breaks, falls silent or is too slow, the rest is requested anew.
 pub struct BlobReader {
     repository: RepositoryClient,
     expected: Digest,
@@ -143,7 +143,7 @@ impl BlobReader {
                     return self.last_piece().map_err(|fault| self.target.fails(fault));
                 }
                 Ok(None) => match self.missing() {
-                    // Some servers give less of a range than was asked for.
+                    // Some servers give less of a range than was requested.
                     Some(expected) => {
                         if let Some(error) = self.substitute() {
                             return Err(error);

@@ -1,4 +1,4 @@
-//! Where the bytes of a blob come from that is pushed: a place that can be read again from anywhere, so
+//! Where the bytes of a blob come from that is pushed: a source that can be read again from any offset, so
 //! that an upload which broke goes on.
 
 use std::{
@@ -19,7 +19,7 @@ const STATE_EVERY: u64 = 4 << 20;
 /// lack. A state has some hundred bytes.
 const STATES: usize = 64;
 
-/// The pieces of a blob, from some place to its end.
+/// The pieces of a blob, from some offset to its end.
 pub type BlobStream = BoxStream<'static, Result<Bytes, BoxError>>;
 
 /// A blob's bytes, wherever they are.

@@ -143,7 +143,7 @@ impl Upload {
     ///
     /// When `body` ends in an error, too early or too late, the request is broken off before its
     /// last piece, and so commits nothing; after any failure the session is cancelled. A registry
-    /// that has the blob already may response early: `body` is then dropped before its end.
+    /// that has the blob already may respond early: `body` is then dropped before its end.
     ///
     /// While `body` has nothing to give there is no deadline, since what it waits for has its own.
     ///

@@ -26,7 +26,7 @@ struct Inner {
     method: Method,
     url: RedactedUrl,
     fault: Fault,
-    /// Whether a redirect had led to another host than the one that was asked.
+    /// Whether a redirect had led to another host than the registry.
     elsewhere: bool,
     /// Whether it is one of the source of content that was to be pushed.
     of_source: bool,
@@ -115,14 +115,14 @@ impl Error {
         matches!(self.decisive().fault, Fault::RedirectedNotFound { .. })
     }
 
-    /// Whether what was asked for does not exist: a 404 of the registry itself.
+    /// Whether what was requested does not exist: a 404 of the registry itself.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         let is_listed = matches!(self.decisive().fault, Fault::ListedNotFound);
         is_listed || self.status() == Some(StatusCode::NOT_FOUND)
     }
 
-    /// Whether a redirect had led to another host than the one that was asked.
+    /// Whether a redirect had led to another host than the registry.
     pub(crate) fn is_elsewhere(&self) -> bool {
         self.decisive().elsewhere
     }
@@ -143,8 +143,8 @@ impl Error {
         matches!(self.fault(), Fault::Schema1)
     }
 
-    /// Whether what was asked for is not there (404 of the registry itself), or is not what its digest, kind or bound says:
-    /// asking again gives the same.
+    /// Whether what was requested does not exist (404 of the registry itself), or is not what its digest, kind or bound says:
+    /// the same request gets the same response.
     #[must_use]
     pub fn is_wrong_content(&self) -> bool {
         let fault = &self.decisive().fault;
@@ -179,7 +179,7 @@ impl Error {
         is_refused && !self.is_throttled()
     }
 
-    /// Whether the registry could not be asked at all: its name, the connection, TLS, or silence until
+    /// Whether no request reached the registry: its name, the connection, TLS, or silence until
     /// the deadline. Asking it for something else will most likely end the same way. Not so when it
     /// redirected, and the host behind that is the one that cannot be reached; nor when this
     /// machine is what is at fault, having too many files open.

@@ -1,4 +1,4 @@
-//! The tries of one request, or of one transfer that breaks: counts them, asks the host's budget, and
+//! The tries of one request, or of one transfer that breaks: counts them, takes retries from the host's budget, and
 //! waits.
 
 use tokio::time::{Instant, sleep};

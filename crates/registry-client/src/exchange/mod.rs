@@ -51,15 +51,15 @@ use crate::{
 const MAX_REFUSAL_BYTES: usize = 64 << 10;
 /// How long a body that nobody wants is waited for: a new connection takes no longer.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
-/// How often in a row one request may be asked who sends it: the first time, and when a token was
-/// refused that had run out.
+/// How many challenges in a row one request may get: the first one, and one when a token was refused that
+/// had expired.
 const MAX_CHALLENGES: usize = 2;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 impl Client {
     /// Sends a request, follows redirects, and gives back a successful response; any other one is an
-    /// error, once it was asked as often as may help. Every request of this crate passes here.
+    /// error, once all retries that may help are used. Every request of this crate passes here.
     pub(crate) async fn send(&self, mut request: Request) -> Result<SuccessResponse, Error> {
         self.begin(&mut request).await;
         let mut attempts = Attempts::default();
@@ -74,8 +74,8 @@ impl Client {
         }
     }
 
-    /// The same with the whole body, if that is no longer than `limit` bytes. One that breaks is asked for
-    /// again too.
+    /// The same with the whole body, if that is no longer than `limit` bytes. One that breaks is
+    /// requested again too.
     pub(crate) async fn fetch(
         &self,
         mut request: Request,
@@ -139,7 +139,7 @@ impl Client {
         }
     }
 
-    /// One request and the headers of its response, once it is clear who asks.
+    /// One request and the headers of its response, with its authorization.
     async fn authorized(
         &self,
         request: &mut Request,

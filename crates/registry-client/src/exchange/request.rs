@@ -1,4 +1,4 @@
-//! What is asked: of whom, with which content, in whose name.
+//! A request: method, URL, content, and on whose behalf.
 
 use http::{HeaderMap, Method, header};
 use http_client::{Content, Guard, RedactedUrl, Replay};
@@ -6,13 +6,13 @@ use url::Url;
 
 use crate::{Error, SharedPermit, auth::Access, error::fault::Fault};
 
-/// What is asked.
+/// A request.
 pub(crate) struct Request {
     pub(crate) method: Method,
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
     pub(crate) content: Content,
-    /// What it touches, for who asks; none goes out as it is.
+    /// What it accesses, for the authorization; without it, none is added.
     pub(crate) access: Option<Access>,
     /// Who named the host.
     pub(crate) guard: Guard,
@@ -58,7 +58,7 @@ impl Request {
     }
 }
 
-/// What was asked, and where: after redirects, the target of the last one.
+/// Method and URL of a request: after redirects, those of the last one.
 #[derive(Clone)]
 pub(crate) struct RequestTarget {
     pub(crate) method: Method,

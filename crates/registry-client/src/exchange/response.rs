@@ -58,7 +58,7 @@ impl SuccessResponse {
             expected: content_length(&parts.headers),
             received: 0,
             returned: Bytes::new(),
-            // Who has all of it may ask for something else, and must hold nothing then.
+            // With all of it here the caller may send other requests, and must have no permit then.
             permit: reply.permit.filter(|_| has_more),
         };
         Self { target, targets, status: parts.status, headers: parts.headers, body }
@@ -140,7 +140,7 @@ pub(crate) struct ResponseBody {
 }
 
 impl ResponseBody {
-    /// Says that nobody reads on: another request may be asked for the rest.
+    /// Gives the permit back: nothing more is read, and another request may get the rest.
     pub(crate) fn give_up(&mut self) {
         self.permit = None;
     }

@@ -4,7 +4,7 @@
 //! Pure and total: any bytes give a listing or an error. A text that is no tag, digest or repository name is
 //! left out. Whether the list is whole is not decided here.
 //!
-//! Source: distribution-spec 1.1, "Listing Tags"; what `gcr.io` and `pkg.dev` response, as
+//! Source: distribution-spec 1.1, "Listing Tags"; what `gcr.io` and `pkg.dev` respond with, as
 //! go-containerregistry's `google` package reads it.
 
 use std::{

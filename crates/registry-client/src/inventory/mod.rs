@@ -25,23 +25,23 @@ use crate::{
     read_listing,
 };
 
-/// How many manifests Google's registries are asked to list at once: all that they ever do.
+/// How many manifests a request to Google's registries wants listed at once: all that they ever do.
 const GOOGLE_PAGE_SIZE: usize = 10_000;
 /// From how many entries on a list may be cut short without a word: Google's ends there, and no
 /// registry is known to end one before it.
 const MAY_BE_CUT: usize = 10_000;
-/// How many references of one repository are asked for at once: enough to hide the way there and
-/// back, few beside the 64 requests that a host is asked at once.
+/// How many references of one repository are requested at once: enough to hide the way there and
+/// back, few beside the 64 requests at once to a host.
 const HEADS_AT_ONCE: usize = 8;
 
-/// What a repository held when it was asked.
+/// What a repository held when it was read.
 #[derive(Clone, Debug, Default)]
 pub struct Inventory {
     /// The listed tags, each with its digest where the list leaves no doubt about it.
     tags: BTreeMap<Tag, Option<Digest>>,
     manifests: BTreeMap<Digest, ListedManifest>,
     children: Vec<Repository>,
-    /// What was asked for besides. It goes before the list, since it is newer.
+    /// What was requested besides. It takes precedence over the list, since it is newer.
     asked_tags: HashMap<Tag, Option<Digest>>,
     asked_digests: HashMap<Digest, bool>,
     /// What was wanted and cannot be read.
@@ -113,9 +113,9 @@ impl Inventory {
         &self.children
     }
 
-    /// Whether the list may be cut short: 10,000 entries or more, as many as were asked for and no word
+    /// Whether the list may be cut short: 10,000 entries or more, as many as were requested and no word
     /// of more, tags without a manifest, a next page beside the manifests, or no list at all. What such a list does not have
-    /// is absent only where that was asked for.
+    /// is absent only where that was requested.
     #[must_use]
     pub const fn is_truncated(&self) -> bool {
         self.is_truncated
@@ -127,7 +127,7 @@ impl Inventory {
         self.lists_digests
     }
 
-    /// Forgets what no question about attachments needs: all tags but digest tags, and all that manifests are
+    /// Forgets what attachments do not need: all tags but digest tags, and all that manifests are
     /// listed with but their digests. What is forgotten is unknown from then on, unless it was certainly not
     /// there. A run holds thousands of inventories: of a manifest some 100 bytes are left.
     pub fn keep_digest_tags(&mut self) {

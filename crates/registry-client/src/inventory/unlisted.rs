@@ -53,7 +53,7 @@ pub(crate) async fn may_hold(
             let probed: Vec<_> = wanted.iter().take(MAX_PROBED).cloned().collect();
             let probed = stream::iter(probed)
                 .map(|wanted| async move { repository.hint_manifest(&wanted).await });
-            // What cannot be read is asked for again, and its error told.
+            // What cannot be read is requested again later, and its error is reported.
             let may_exist = probed
                 .buffer_unordered(MAX_PROBED)
                 .any(async |found| !matches!(found, Ok(Existence::Absent | Existence::Unknown)));

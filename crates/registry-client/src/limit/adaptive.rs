@@ -122,7 +122,7 @@ impl AdaptiveRate {
     }
 
     /// Counts the response to a request that was sent at `sent`. Of those of earlier intervals only the slow ones are, since
-    /// a host may response nothing within the interval; and never those from before the last decrease: all that were under
+    /// a host may send no response within the interval; and never those from before the last decrease: all that were under
     /// way then were too many for the same reason.
     pub(super) fn received(&mut self, sent: Instant, response: Response, now: Instant) {
         self.advance(now);

@@ -1,7 +1,7 @@
-//! What a host may be asked: so many requests at once, so many a second, so many bytes a second; and
-//! what it was asked.
+//! The limits of each host: requests at once, requests a second, bytes a second; and counts of what was sent and
+//! received.
 //!
-//! Not here: the asking; whether one request is asked again (`retry`).
+//! Not here: sending; whether one request is retried (crate `http-client`).
 //!
 //! Source: "What it may spend" of `docs/registry-client.md`; RFC 6585 §4 (429).
 
@@ -74,7 +74,7 @@ impl RequestKind {
     }
 }
 
-/// What one host may be asked. Rates below one request an hour count as that.
+/// The limits of one host. Rates below one request an hour count as that.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Quota {
     /// Requests a second, of both kinds. Default: no limit.

@@ -25,7 +25,7 @@ pub(super) struct Pace {
     rate: Option<f64>,
     /// When the next request of all is due by that rate.
     due: Instant,
-    /// Until when the host is not asked at all.
+    /// Until when no request is sent to the host.
     back_off: Instant,
     /// The back-off that is not over, and why there is one.
     pause: Option<Pause>,
@@ -135,7 +135,7 @@ impl Pace {
         host.into_iter().chain(kind).min_by(f64::total_cmp)
     }
 
-    /// Until when nobody asks.
+    /// Until when no request is sent.
     pub(super) fn back_off(&self) -> Instant {
         self.back_off
     }

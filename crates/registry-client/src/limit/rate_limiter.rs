@@ -101,7 +101,7 @@ impl RateLimiter {
         account.bytes.moved(number).await;
     }
 
-    /// Counts a request that is no retry: so much more may be asked again.
+    /// Counts a request that is no retry, which allows a share of a retry.
     pub(crate) fn count_request(&self, host: &str) {
         self.account(host).budget.count_request();
     }
@@ -117,12 +117,12 @@ impl RateLimiter {
         self.account(host).budget.may_confirm()
     }
 
-    /// Counts a request that is asked again, for whatever reason.
+    /// Counts a retry, for whatever reason.
     pub(crate) fn retried(&self, host: &str) {
         self.account(host).counters.retried();
     }
 
-    /// Remembers a request that failed in a way that may pass, in words: the last one of each host.
+    /// Notes a request whose failure may be temporary, in words: the last one of each host.
     pub(crate) fn failed(&self, host: &str, failure: impl Into<Arc<str>>) {
         let account = self.account(host);
         let mut last = account.last_failure.lock().unwrap_or_else(PoisonError::into_inner);
@@ -167,7 +167,7 @@ impl RateLimiter {
         self.account(host).bytes.estimate(bytes)
     }
 
-    /// What was asked, by host.
+    /// Requests and bytes, by host.
     pub(crate) fn usage(&self) -> Vec<Usage> {
         let hosts = self.hosts.read().unwrap_or_else(PoisonError::into_inner);
         let mut usage: Vec<_> =
@@ -333,7 +333,7 @@ mod tests {
             }
             let (reads, later, writes) = waiting.await;
             for turns in [&reads, &later, &writes] {
-                assert_eq!(within(turns, 0.0, 4.999), 0, "nobody asks before");
+                assert_eq!(within(turns, 0.0, 4.999), 0, "no request before");
             }
             // 98 in five seconds were accepted, so as many come, twice that in the next second, and so on.
             let reads = [reads, later].concat();
