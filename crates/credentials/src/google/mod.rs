@@ -89,11 +89,13 @@ impl Default for Google {
     }
 }
 
-/// Whether Google's access tokens are meant for a registry. Nobody else gets one.
+/// Whether a host is one of Google's registries: the hosts to which the kubelet's credential provider for Google Cloud
+/// sends access tokens. No other host gets one; the rate and the page size of Google's registries follow from it too.
 #[must_use]
 pub fn is_google(host: &Host) -> bool {
     let name = host.name();
-    name == "gcr.io" || name.ends_with(".gcr.io") || name.ends_with(".pkg.dev")
+    matches!(name, "gcr.io" | "container.cloud.google.com")
+        || [".gcr.io", ".pkg.dev"].iter().any(|domain| name.ends_with(domain))
 }
 
 /// The access token of one identity, kept as long as it lasts.
@@ -169,12 +171,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_are_for_google_alone() {
+    fn only_googles_registries_are_google() {
         for (host, is) in [
             ("gcr.io", true),
             ("eu.gcr.io", true),
             ("us-docker.pkg.dev", true),
+            ("us-docker.pkg.dev:443", true),
             ("docker.pkg.dev", true),
+            ("container.cloud.google.com", true),
+            ("google.com", false),
+            ("sites.google.com", false),
+            ("evil.container.cloud.google.com", false),
             ("pkg.dev", false),
             ("evilgcr.io", false),
             ("gcr.io.example", false),

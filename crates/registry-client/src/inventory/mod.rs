@@ -314,10 +314,7 @@ async fn head(
 
 /// How many entries a page shall have. Only Google's registries are known to take more than 1000.
 fn page_size(host: &Host) -> usize {
-    let name = host.name();
-    let is_googles = name == "gcr.io"
-        || [".gcr.io", ".pkg.dev", ".google.com"].iter().any(|domain| name.ends_with(domain));
-    if is_googles { GOOGLE_PAGE_SIZE } else { PAGE_SIZE }
+    if credentials::is_google(host) { GOOGLE_PAGE_SIZE } else { PAGE_SIZE }
 }
 
 #[cfg(test)]
@@ -334,7 +331,8 @@ mod tests {
             ("gcr.io", 10_000),
             ("eu.gcr.io", 10_000),
             ("us-docker.pkg.dev", 10_000),
-            ("marketplace.google.com", 10_000),
+            ("container.cloud.google.com", 10_000),
+            ("marketplace.google.com", 1000),
             ("xgcr.io", 1000),
             ("pkg.dev.example", 1000),
             ("registry.example:5000", 1000),

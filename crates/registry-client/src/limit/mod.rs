@@ -103,13 +103,10 @@ impl Default for Quota {
 
 impl Quota {
     /// The quota of a host that was given none: 80 requests a second at Google's registries
-    /// (`gcr.io`, `*.gcr.io`, `*-docker.pkg.dev`), the default elsewhere.
+    /// ([`credentials::is_google`]), the default elsewhere.
     #[must_use]
     pub fn of(host: &Host) -> Self {
-        let name = host.name();
-        let is_google =
-            name == "gcr.io" || name.ends_with(".gcr.io") || name.ends_with("-docker.pkg.dev");
-        let requests_per_second = is_google.then_some(GOOGLE_REQUESTS_A_SECOND);
+        let requests_per_second = credentials::is_google(host).then_some(GOOGLE_REQUESTS_A_SECOND);
         Self { requests_per_second, ..Self::default() }
     }
 
@@ -156,7 +153,7 @@ mod tests {
             ("gcr.io", Some(80.0)),
             ("eu.gcr.io", Some(80.0)),
             ("us-docker.pkg.dev:443", Some(80.0)),
-            ("docker.pkg.dev", none),
+            ("docker.pkg.dev", Some(80.0)),
             ("notgcr.io", none),
             ("gcr.io.example", none),
             ("registry.example", none),
