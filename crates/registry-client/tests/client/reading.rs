@@ -98,7 +98,7 @@ async fn faults_of_a_blob_are_errors() {
         let (found, error) = fault_of(&hasty(), &server.host).await;
         assert!(found.starts_with(text), "{found}");
         assert_eq!(error.is_transient(), transient, "{found}");
-        assert_eq!(error.is_unreachable(), found.starts_with("no answer"), "{found}");
+        assert_eq!(error.is_unreachable(), found.starts_with("no response"), "{found}");
     }
 }
 
