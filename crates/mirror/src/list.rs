@@ -22,15 +22,12 @@ impl Run<'_> {
     /// Every tag at or below the prefix. What cannot be listed is recorded.
     pub(crate) async fn list(&self) -> Vec<Tagged> {
         let prefix = &self.options.from;
-        match self.client.catalog(&prefix.host).await {
+        match self.client.repositories_below(prefix).await {
             Ok(listed) => {
-                for name in listed.unusable.iter().filter(|name| is_below(prefix, name)) {
-                    let name = name.clone();
+                for name in listed.unusable {
                     self.fail(None, None, FailureCause::InvalidRepositoryName { name });
                 }
-                let is_selected = |name: &Repository| is_below(prefix, name.as_str());
-                let tags =
-                    self.tags_of(listed.names.into_iter().filter(is_selected).collect()).await;
+                let tags = self.tags_of(listed.names.into_iter().collect()).await;
                 if tags.is_empty() && self.nothing_failed() {
                     self.fail(None, None, FailureCause::NoTags { prefix: prefix.clone() });
                 }
@@ -93,14 +90,6 @@ impl Run<'_> {
         }
         Vec::new()
     }
-}
-
-/// Whether a repository name, valid or not, is the prefix or below it.
-fn is_below(prefix: &RegistryPrefix, name: &str) -> bool {
-    prefix.path.as_ref().is_none_or(|path| {
-        let below = name.strip_prefix(path.as_str());
-        below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
-    })
 }
 
 fn unlisted(prefix: &RegistryPrefix, error: Error) -> FailureCause {

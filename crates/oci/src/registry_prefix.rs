@@ -37,6 +37,15 @@ impl RegistryPrefix {
             Some(path) => repository.as_str().strip_prefix(path.as_str())?.strip_prefix('/'),
         }
     }
+
+    /// Whether a listed repository name, valid or not, is the path of this prefix or below it, on a path boundary.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.path.as_ref().is_none_or(|path| {
+            let below = name.strip_prefix(path.as_str());
+            below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
+        })
+    }
 }
 
 /// Why a text is not a registry prefix.
@@ -152,5 +161,24 @@ mod tests {
         assert_eq!(prefix("h").relative(&name("a/b")), Some("a/b"));
         assert_eq!(prefix("h/prod").repository(&name("a/b")), Ok(name("prod/a/b")));
         assert_eq!(prefix("h").repository(&name("a")), Ok(name("a")));
+    }
+
+    #[test]
+    fn a_prefix_contains_its_path_and_what_is_below_on_a_boundary() {
+        let prefix = |text: &str| text.parse::<RegistryPrefix>().expect(text);
+        for (text, name, is_contained) in [
+            ("h", "a", true),
+            ("h", "Not Valid", true),
+            ("h/prod", "prod", true),
+            ("h/prod", "prod/a", true),
+            ("h/prod", "prod/Not Valid", true),
+            ("h/prod", "prod-x", false),
+            ("h/prod", "prodx/a", false),
+            ("h/prod", "pro", false),
+            ("h/prod", "a/prod", false),
+            ("h/prod/images", "prod", false),
+        ] {
+            assert_eq!(prefix(text).contains(name), is_contained, "{text} {name}");
+        }
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod existence;
 pub(crate) mod head_memory;
 pub(crate) mod link;
 pub(crate) mod listing;
+mod prefix;
 pub(crate) mod presence;
 pub(crate) mod referrer_index;
 pub(crate) mod referrers;

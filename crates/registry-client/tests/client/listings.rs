@@ -219,6 +219,26 @@ async fn names_that_cannot_be_used_are_listed_apart() {
 }
 
 #[tokio::test]
+async fn repositories_below_a_prefix_are_those_on_a_path_boundary() {
+    let server = Scripted::start(|_| {
+        let names = r#"["prod","prod-x","a/prod","prod/b","prod/A","prod/a/c","B"]"#;
+        reply(200, &[], &format!(r#"{{"repositories":{names}}}"#))
+    })
+    .await;
+    for (path, names, unusable) in [
+        ("", &["prod", "prod-x", "a/prod", "prod/b", "prod/a/c"][..], &["prod/A", "B"][..]),
+        ("/prod", &["prod", "prod/b", "prod/a/c"], &["prod/A"]),
+        ("/prod/a", &["prod/a/c"], &[]),
+        ("/none", &[], &[]),
+    ] {
+        let prefix = format!("{}{path}", server.host).parse().expect("a prefix");
+        let below = client().repositories_below(&prefix).await.expect("a catalogue");
+        assert_eq!(below.names, names.iter().copied().map(name).collect::<Vec<_>>(), "{path}");
+        assert_eq!(below.unusable, unusable, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_malformed_link_is_an_error_and_no_end_of_the_listing() {
     for link in ["</v2/a/tags/list?last=1; rel=next", "/v2/a/tags/list?last=1", "x\u{e9}"] {
         let header = format!("Link: {link}");
