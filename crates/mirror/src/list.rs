@@ -15,7 +15,7 @@ use crate::{
     run::{Run, Tagged},
 };
 
-/// How many repositories are asked for their tags at the same time.
+/// How many tag listings run at the same time.
 pub const LISTINGS_AT_ONCE: usize = 8;
 
 impl Run<'_> {
@@ -67,7 +67,7 @@ impl Run<'_> {
     }
 
     async fn request_tags(&self, repository: &RepositoryClient) -> Vec<Tag> {
-        if self.host_answers().is_err() {
+        if self.host_responds().is_err() {
             self.not_reached(repository.name(), 0);
             return Vec::new();
         }

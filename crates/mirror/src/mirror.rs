@@ -66,7 +66,7 @@ impl Run<'_> {
     }
 
     async fn resolve(&self, (from, tag): &Tagged) -> Result<Descriptor, Fault> {
-        self.host_answers()?;
+        self.host_responds()?;
         match from.find_listed_manifest(&Reference::Tag(tag.clone())).await {
             Ok(head) => Ok(Descriptor::new(head.media_type, head.digest, head.size)),
             Err(error) if error.is_unreachable() => Err(self.lose_host(error).into()),

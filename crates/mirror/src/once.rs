@@ -49,7 +49,8 @@ impl Walk<'_> {
     }
 }
 
-/// The first failure; but one of the way, which is not remembered, before one of the content, which is.
+/// The first failure. A failure of the way, which is not recorded with the digest, comes before one of the content,
+/// which is.
 pub(crate) fn together(
     so_far: Result<(), NotMirrored>,
     next: Result<(), NotMirrored>,

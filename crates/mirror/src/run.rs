@@ -108,14 +108,14 @@ impl Run<'_> {
         self.progress.advance(1);
     }
 
-    /// Whether the registry may still be asked.
-    pub(crate) fn host_answers(&self) -> Result<(), NotMirrored> {
+    /// Whether requests may still be sent to the registry.
+    pub(crate) fn host_responds(&self) -> Result<(), NotMirrored> {
         if self.host_lost.get().is_some() { Err(NotMirrored::HostLost) } else { Ok(()) }
     }
 
     /// Whether there is a registry to read from and a store to write to.
     pub(crate) fn may_go_on(&self) -> Result<(), NotMirrored> {
-        self.host_answers()?;
+        self.host_responds()?;
         if self.store_lost.get().is_some() { Err(NotMirrored::StoreLost) } else { Ok(()) }
     }
 
@@ -154,7 +154,7 @@ impl Run<'_> {
     }
 
     pub(crate) fn nothing_failed(&self) -> bool {
-        self.host_answers().is_ok() && self.totals().failed.is_empty()
+        self.host_responds().is_ok() && self.totals().failed.is_empty()
     }
 
     pub(crate) fn fail(

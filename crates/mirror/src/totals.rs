@@ -26,7 +26,7 @@ pub struct Totals {
     pub already_there: u64,
     /// What a dry run would write; empty in a run that writes, whose memory it would need.
     pub plan: Plan,
-    /// What is not as asked, each with its cause. Empty when the mirror is complete.
+    /// What was not mirrored, each with its cause. Empty when the mirror is complete.
     pub failed: Vec<Failure>,
 }
 

@@ -20,7 +20,7 @@ const TAGS: usize = 8;
 /// way, and the records of all digests. A future for each layer of one manifest would be 400 MB.
 const ALLOWED: usize = 96 << 20;
 
-/// The peak of this process's resident memory so far, in bytes; none where that is not told.
+/// The peak of this process's resident memory so far, in bytes; none on a system without it.
 fn peak() -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -42,11 +42,11 @@ async fn manifests_that_list_very_much_are_held_one_at_a_time() {
     };
     drop(layers);
     let Some(before) = peak() else {
-        return eprintln!("skipped: this system does not tell the peak of memory");
+        return eprintln!("skipped: this system has no /proc/self/status");
     };
     let (_stopper, stop) = stop();
     let totals = mirror(&Client::builder().build(), &options, &stop, &Silent).await;
-    let grown = peak().expect("told before") - before;
+    let grown = peak().expect("it was read before") - before;
     assert!(totals.failed.is_empty(), "{:?}", totals.failed);
     assert_eq!((totals.manifests, totals.blobs), (TAGS as u64, LAYERS as u64));
     assert_eq!(registry.count(|request| request.method == http::Method::HEAD), TAGS);

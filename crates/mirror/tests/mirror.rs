@@ -162,7 +162,7 @@ async fn everything_below_the_prefix_arrives_each_digest_read_once() {
 }
 
 #[tokio::test]
-async fn a_second_run_asks_for_tags_only_and_writes_nothing() {
+async fn a_second_run_reads_tags_only_and_writes_nothing() {
     let multi = fixture::index(1, 2, 2);
     let world = World::with(&[("prod/a", "1", &multi), ("prod/a", "2", &multi)]).await;
     assert_complete(&world.mirror().await);
@@ -310,7 +310,7 @@ async fn without_a_catalogue_the_repository_that_the_prefix_is_suffices() {
 }
 
 #[tokio::test]
-async fn a_catalogue_that_fails_is_told_of_and_the_prefix_itself_is_mirrored() {
+async fn a_catalogue_that_fails_is_reported_and_the_prefix_itself_is_mirrored() {
     let own = fixture::image(1, 1);
     for status in [500, 503, 429] {
         let world = World::with(&[("prod", "1", &own)]).await;
@@ -322,14 +322,14 @@ async fn a_catalogue_that_fails_is_told_of_and_the_prefix_itself_is_mirrored() {
 }
 
 #[tokio::test]
-async fn the_prefix_itself_is_asked_for_tags_only_if_the_catalogue_lists_it() {
+async fn the_tags_of_the_prefix_itself_are_listed_only_if_the_catalogue_lists_it() {
     let image = fixture::image(1, 1);
-    for (repository, asked) in [("prod/a", 0), ("prod", 1)] {
+    for (repository, requests) in [("prod/a", 0), ("prod", 1)] {
         let world = World::with(&[(repository, "1", &image)]).await;
         assert_complete(&world.mirror().await);
         let of_prefix =
             |request: &RecordedRequest| request.path_and_query.starts_with("/v2/prod/tags/list");
-        assert_eq!(world.registry.count(of_prefix), asked, "{repository}");
+        assert_eq!(world.registry.count(of_prefix), requests, "{repository}");
     }
 }
 
@@ -412,7 +412,7 @@ impl Progress for Steps {
 }
 
 #[tokio::test]
-async fn a_run_that_is_stopped_tells_what_it_did_and_that_it_was_stopped() {
+async fn a_run_that_is_stopped_reports_what_it_did_and_that_it_was_stopped() {
     let (stuck, done) = (fixture::image(1, 1), fixture::image(2, 1));
     let world = World::with(&[("prod/a", "1", &done), ("prod/b", "1", &stuck)]).await;
     let hex = stuck.blobs[1].descriptor.digest.hex();
@@ -509,7 +509,8 @@ async fn a_tag_that_reaches_too_many_manifests_is_refused_and_stops_nothing_else
 }
 
 #[tokio::test]
-async fn a_host_that_stops_answering_is_not_asked_again_and_named_once_for_each_repository() {
+async fn a_host_that_stops_responding_gets_no_more_requests_and_is_named_once_for_each_repository()
+{
     let image = fixture::image(1, 1);
     let names: Vec<_> = (0..2 * TAGS_AT_ONCE).map(|n| format!("v{n:02}")).collect();
     let tags = |repository| names.iter().map(move |name| (repository, name.as_str()));
@@ -517,7 +518,7 @@ async fn a_host_that_stops_answering_is_not_asked_again_and_named_once_for_each_
     let tags: Vec<_> = tags.map(|(repository, tag)| (repository, tag, &image)).collect();
     let listed = format!("{} tags not mirrored", names.len());
     let unlisted = "cannot list its tags".to_owned();
-    for (case, fault, is_asked, says) in [
+    for (case, fault, path, says) in [
         ("tags", Fault::on(Method::HEAD, ""), "/manifests/", &listed),
         ("manifests", Fault::on(Method::GET, "/manifests/"), "/manifests/sha256", &listed),
         ("blobs", Fault::on(Method::GET, "/blobs/"), "/blobs/", &listed),
@@ -537,8 +538,8 @@ async fn a_host_that_stops_answering_is_not_asked_again_and_named_once_for_each_
                 "{case}: {said}"
             );
         }
-        let asked = world.registry.count(|request| request.path_and_query.contains(is_asked));
-        assert!(asked <= TAGS_AT_ONCE, "{case}: {asked} times");
+        let requests = world.registry.count(|request| request.path_and_query.contains(path));
+        assert!(requests <= TAGS_AT_ONCE, "{case}: {requests} times");
     }
 }
 
