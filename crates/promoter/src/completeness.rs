@@ -1,21 +1,19 @@
 //! Whether a destination that has a digest has everything that the digest reaches: where a tag is to be written, and
 //! with a deep verification everywhere. What is missing is copied.
 
+use std::sync::Arc;
+
 use futures_util::{StreamExt as _, stream};
 use transfer::{Content, Destination, Image};
-use wording::list;
 
 use crate::{
     Outcome, Run, doubts,
-    hosts::Reason,
+    reason::{Reason, Remedy},
     work::{Lacks, Origin, Target, Work},
 };
 
 /// Destinations of one image that are checked at once. Each is asked for up to eight things at a time.
 const DESTINATIONS_AT_ONCE: usize = 8;
-
-/// How many missing manifests and blobs a reason names.
-const NAMED: usize = 3;
 
 /// Checks the targets of `work` that have the digest of `image`. Those that lack any of it are to be completed; those
 /// that do not say are settled.
@@ -37,14 +35,14 @@ pub(crate) async fn check(
     }
     let (mut found, origins) = (found.into_iter(), &work.origins);
     work.targets.retain_mut(|target| match found.next() {
-        Some(Ok(Some(reason))) if has_other(origins, target) => {
-            (target.lacks, target.note) = (Lacks::Parts, Some(reason));
+        Some(Ok(Some(missing))) if has_other(origins, target) => {
+            let note = Reason::Incomplete { missing, remedy: Remedy::Copy };
+            (target.lacks, target.note) = (Lacks::Parts, Some(Arc::new(note)));
             true
         }
-        Some(Ok(Some(reason))) => {
-            let reason =
-                format!("{reason}; neither its source nor another destination has the image");
-            settled.extend(target.failed(&reason.into()));
+        Some(Ok(Some(missing))) => {
+            let reason = Reason::Incomplete { missing, remedy: Remedy::None };
+            settled.extend(target.failed(&Arc::new(reason)));
             false
         }
         Some(Err(reason)) => {
@@ -61,7 +59,8 @@ async fn add_sources(run: &Run<'_>, work: &mut Work) {
         Origin::Source(work.source_digest),
         run.edges.source_digest(work.source_digest).entry.digest,
     );
-    if !work.origins.contains(&source) && doubts::has(run, source, digest).await == Ok(true) {
+    if !work.origins.contains(&source) && matches!(doubts::has(run, source, digest).await, Ok(true))
+    {
         work.origins.insert(0, source);
     }
 }
@@ -71,17 +70,16 @@ fn has_other(origins: &[Origin], target: &Target) -> bool {
     origins.iter().any(|origin| *origin != Origin::Destination(target.destination))
 }
 
-/// What a destination lacks of an image whose digest it has, in words.
-async fn missing(run: &Run<'_>, image: &Image, at: usize) -> Result<Option<Reason>, Reason> {
+/// What a destination lacks of an image whose digest it has, if anything.
+async fn missing(
+    run: &Run<'_>,
+    image: &Image,
+    at: usize,
+) -> Result<Option<Vec<Content>>, Arc<Reason>> {
     let repository = run.destination(at);
     run.hosts.check(repository.host()).await?;
     let destination = Destination::Registry(repository.clone());
     let missing = image.missing_at(&run.in_flight, &destination).await;
-    let missing = missing.map_err(|error| run.hosts.explain_transfer(repository.host(), &error))?;
-    Ok((!missing.is_empty()).then(|| incomplete(&missing)))
-}
-
-fn incomplete(missing: &[Content]) -> Reason {
-    let missing = list(missing, NAMED);
-    format!("the image was incomplete there: missing or damaged {missing}").into()
+    let missing = missing.map_err(|error| run.hosts.explain(repository.host(), error))?;
+    Ok((!missing.is_empty()).then_some(missing))
 }

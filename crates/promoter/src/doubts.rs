@@ -2,13 +2,16 @@
 //! and every destination that any project asks for it, looked at in this run or not, by HEAD and, where that
 //! does not find it, by GET.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use futures_util::{StreamExt as _, stream};
 use oci::{Digest, Reference};
 use promotion_manifest::{EdgeId, EdgeView, SourceDigestId};
 
-use crate::{Run, hosts::Reason, plan::Known, work::Origin};
+use crate::{Run, plan::Known, reason::Reason, work::Origin};
 
 /// Questions at once. The client keeps each host's quota.
 const QUESTIONS_AT_ONCE: usize = 32;
@@ -52,9 +55,13 @@ pub(crate) async fn ask_everybody(run: &Run<'_>, doubtful: &[EdgeId]) -> HashMap
 }
 
 /// Whether `origin` has the digest.
-pub(crate) async fn has(run: &Run<'_>, origin: Origin, digest: Digest) -> Result<bool, Reason> {
+pub(crate) async fn has(
+    run: &Run<'_>,
+    origin: Origin,
+    digest: Digest,
+) -> Result<bool, Arc<Reason>> {
     let repository = run.origin(origin)?;
     run.hosts.check(repository.host()).await?;
     let head = repository.find_manifest(&Reference::Digest(digest)).await;
-    head.map(|head| head.is_some()).map_err(|error| run.hosts.explain(repository.host(), &error))
+    head.map(|head| head.is_some()).map_err(|error| run.hosts.explain(repository.host(), error))
 }

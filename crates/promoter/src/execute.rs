@@ -18,7 +18,7 @@ use tokio::sync::{Semaphore, mpsc};
 use crate::{
     Outcome, Run, Verdict,
     attachments::Written,
-    hosts::Reason,
+    reason::Reason,
     work::{Origin, Target, Work},
     worker::Worker,
 };
@@ -176,7 +176,7 @@ impl Outcomes<'_> {
         self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn interrupted(&self, edge: EdgeId) -> Reason {
+    fn interrupted(&self, edge: EdgeId) -> Arc<Reason> {
         let source_digest = self.run.edges.edge(edge).source_digest().id;
         self.run.interrupted(&self.run.hosts_of(edge.destination(), source_digest))
     }

@@ -1,9 +1,8 @@
-//! Which registry hosts answer. Each is tried once in a run; one that does not answer, or stops
-//! answering, is not asked again: 720,000 edges must not wait for 720,000 timeouts.
+//! Which registry hosts respond. Each is tried once in a run; one that does not respond, or stops
+//! responding, gets no more requests: 720,000 edges must not wait for 720,000 timeouts.
 
 use std::{
     collections::HashMap,
-    fmt,
     sync::{Arc, OnceLock},
 };
 
@@ -12,8 +11,7 @@ use promotion_manifest::{EdgeSet, PromotionManifest};
 use registry_client::Client;
 use tokio::sync::OnceCell;
 
-/// Why something could not be read, in words; shared by every edge that it concerns.
-pub(crate) type Reason = Arc<str>;
+use crate::reason::{Reason, RemoteError};
 
 /// As whom registries are spoken to.
 #[derive(Clone, Debug)]
@@ -55,7 +53,7 @@ pub(crate) struct Hosts {
 #[derive(Default)]
 struct State {
     pinged: OnceCell<()>,
-    down: OnceLock<Reason>,
+    down: OnceLock<Arc<Reason>>,
 }
 
 impl Hosts {
@@ -76,38 +74,33 @@ impl Hosts {
         self.clients.of(service_account)
     }
 
-    /// Whether `host` answers; asks it the first time.
-    pub(crate) async fn check(&self, host: &Host) -> Result<(), Reason> {
+    /// Whether `host` responds; tries it the first time.
+    pub(crate) async fn check(&self, host: &Host) -> Result<(), Arc<Reason>> {
         let Some(state) = self.states.get(host) else { return Ok(()) };
         state
             .pinged
             .get_or_init(|| async {
                 if let Err(error) = self.clients.usual.ping(host).await {
-                    let _ = state.down.set(unreachable(host, &error));
+                    let _ = state.down.set(unusable(host, error.into()));
                 }
             })
             .await;
         state.down.get().map_or(Ok(()), |reason| Err(Arc::clone(reason)))
     }
 
-    /// The reason to report for `error`, which also takes note of a host that stopped answering.
-    pub(crate) fn explain(&self, host: &Host, error: &registry_client::Error) -> Reason {
-        if error.is_unreachable() { self.went_down(host, error) } else { error.to_string().into() }
-    }
-
-    /// The same for a transfer that `host` broke.
-    pub(crate) fn explain_transfer(&self, host: &Host, error: &transfer::Error) -> Reason {
-        if error.is_unreachable() { self.went_down(host, error) } else { error.to_string().into() }
-    }
-
-    fn went_down(&self, host: &Host, error: &dyn fmt::Display) -> Reason {
+    /// The reason to report for `error`, which also takes note of a host that stopped responding.
+    pub(crate) fn explain(&self, host: &Host, error: impl Into<RemoteError>) -> Arc<Reason> {
+        let error = error.into();
+        if !error.is_unreachable() {
+            return Arc::new(Reason::Remote(error));
+        }
         match self.states.get(host) {
-            Some(state) => Arc::clone(state.down.get_or_init(|| unreachable(host, error))),
-            None => unreachable(host, error),
+            Some(state) => Arc::clone(state.down.get_or_init(|| unusable(host, error))),
+            None => unusable(host, error),
         }
     }
 }
 
-fn unreachable(host: &Host, error: &dyn fmt::Display) -> Reason {
-    format!("registry {host} did not respond: {error}").into()
+fn unusable(host: &Host, error: RemoteError) -> Arc<Reason> {
+    Arc::new(Reason::Host { host: host.clone(), error })
 }

@@ -4,7 +4,10 @@
 //! By the ladder of `registry-client`: one request where the registry lists digests, `tags/list` and HEADs
 //! elsewhere.
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use futures_util::{StreamExt as _, stream};
 use job::Confirm;
@@ -12,14 +15,14 @@ use oci::{Digest, Host, Reference, Tag};
 use promotion_manifest::EdgeView;
 use registry_client::{Error, Existence, Inventory};
 
-use crate::{Run, Unchecked, hosts::Reason};
+use crate::{Run, Unchecked, reason::Reason};
 
 /// Repositories read at once from one host. Registries count requests per user: Artifact Registry,
 /// as Kubernetes sets it, takes 83 a second.
 pub(crate) const REPOSITORIES_AT_ONCE: usize = 8;
 
 /// What a destination repository holds of one edge.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Seen {
     /// The tag on the digest; for an edge without a tag, the digest.
     Here,
@@ -30,11 +33,11 @@ pub(crate) enum Seen {
     /// The tag, on another digest.
     Elsewhere(Box<Elsewhere>),
     /// It cannot be said, for this reason.
-    Unread(Reason),
+    Unread(Arc<Reason>),
 }
 
 /// What a destination holds of an edge whose tag is on another digest.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Elsewhere {
     /// Where the tag is.
     pub tag_on: Digest,
@@ -57,7 +60,7 @@ impl Seen {
         inventory: &'a Inventory,
         digest: &Digest,
         tag: Option<&Tag>,
-    ) -> Option<&'a Error> {
+    ) -> Option<&'a Arc<Error>> {
         let by_tag = tag.and_then(|tag| inventory.unread(&Reference::Tag(tag.clone())));
         let has_tag = tag.is_some_and(|tag| inventory.tag(tag).is_present());
         by_tag.or_else(|| inventory.unread(&Reference::Digest(*digest)).filter(|_| !has_tag))
@@ -86,11 +89,11 @@ pub(crate) struct Sight {
     /// What is known of its attachments, if any shall be there.
     pub hanging: Option<Inventory>,
     /// What is to be said of its edges, where it could not be read and that may be because it does not exist yet.
-    pub note: Option<Reason>,
+    pub note: Option<Arc<Reason>>,
 }
 
 /// What was seen at a destination, or why it cannot be said.
-pub(crate) type SeenAt = Result<Sight, Reason>;
+pub(crate) type SeenAt = Result<Sight, Arc<Reason>>;
 
 /// What every destination repository holds, in the order of
 /// [`EdgeSet::destinations`](promotion_manifest::EdgeSet::destinations).
@@ -141,21 +144,21 @@ async fn read_destination(run: &Run<'_>, index: usize) -> SeenAt {
     run.hosts.check(host).await?;
     let wanted = wanted(run, index);
     let mut inventory = match run.destination(index).inventory(&wanted).await {
-        Err(error) if error.is_login_rejected() => return Err(run.hosts.explain(host, &error)),
+        Err(error) if error.is_login_rejected() => return Err(run.hosts.explain(host, error)),
         Err(error) if error.is_unauthorized() => match run.settings.confirm {
-            Confirm::DryRun => return Ok(Sight::unknown(run, index, &error)),
+            Confirm::DryRun => return Ok(Sight::unknown(run, index, error)),
             // Who may only read can still see that nothing is to be written.
             Confirm::Write => {
                 let read = run.readable_destination(index).inventory(&wanted).await;
-                read.map_err(|_refused_too| run.hosts.explain(host, &error))?
+                read.map_err(|_refused_too| run.hosts.explain(host, error))?
             }
         },
-        inventory => inventory.map_err(|error| run.hosts.explain(host, &error))?,
+        inventory => inventory.map_err(|error| run.hosts.explain(host, error))?,
     };
     let see = |edge: EdgeView<'_>| {
         let (digest, tag) = (edge.digest(), edge.tag());
         let unread = Seen::unread(&inventory, &digest, tag);
-        let unread = unread.map(|error| Seen::Unread(run.hosts.explain(host, error)));
+        let unread = unread.map(|error| Seen::Unread(run.hosts.explain(host, Arc::clone(error))));
         unread.unwrap_or_else(|| Seen::of(&inventory, &digest, tag))
     };
     let edges = run.selected(index).map(see).collect();
@@ -169,13 +172,13 @@ async fn read_destination(run: &Run<'_>, index: usize) -> SeenAt {
 impl Sight {
     /// A dry run asks with the right to read only, and many registries refuse that of a repository that does not
     /// exist yet. So it may be there or not, and what is planned is what to do if it is not.
-    fn unknown(run: &Run<'_>, index: usize, error: &Error) -> Self {
+    fn unknown(run: &Run<'_>, index: usize, error: Error) -> Self {
         let place = &run.edges.destinations()[index];
-        let note = format!(
-            "not known before writing: {}/{} cannot be read, or does not exist yet ({error}); --confirm reads it \
-             with push access before it writes",
-            place.prefix.host, place.repository
-        );
+        let note = Reason::NotKnownBeforeWriting {
+            host: place.prefix.host.clone(),
+            repository: place.repository.clone(),
+            error: error.into(),
+        };
         let edges = run.selected(index).map(|_| Seen::Nothing).collect();
         let hanging = run.settings.attaches_to(place).then(Inventory::default);
         Self { edges, hanging, note: Some(note.into()) }

@@ -20,6 +20,7 @@ mod plan;
 mod public_name;
 mod reading;
 mod reading_back;
+mod reason;
 pub mod report;
 mod settings;
 mod sources;
@@ -35,17 +36,22 @@ use promotion_manifest::{EdgeSet, EdgeView, Problem, Selection, SourceDigestId};
 use registry_client::RepositoryClient;
 use transfer::{Image, InFlight};
 
+pub use attachments::{NoUnion, NotImage};
 pub use ending::{Ending, LeftOut, Unchecked};
 pub use estimate::{Estimate, HostEstimate};
 pub use hosts::Clients;
 pub use metrics::metrics;
 pub use outcome::{Outcome, Summary, Verdict};
 pub use public_name::{PublicName, Unanswered};
+pub use reason::{
+    AttachmentName, AttachmentProblem, AttachmentStep, Reason, ReasonCode, Remedy, RemoteError,
+    TagWas, Unrelated,
+};
 pub use settings::{AttachmentsTo, BrokenAttachments, Settings, Verify};
 
 use estimate::Estimator;
 use execute::Executed;
-use hosts::{Hosts, Reason};
+use hosts::Hosts;
 use plan::{Knowledge, Plan};
 use report::Report;
 use teller::Teller;
@@ -96,7 +102,7 @@ impl<'a> Run<'a> {
     }
 
     /// The repository that the source of `source_digest` names, spoken to in the same way.
-    fn source(&self, source_digest: SourceDigestId) -> Result<RepositoryClient, Reason> {
+    fn source(&self, source_digest: SourceDigestId) -> Result<RepositoryClient, Arc<Reason>> {
         let source_digest = self.edges.source_digest(source_digest);
         let source = &source_digest.manifest.source;
         match source_digest.source_repository() {
@@ -104,13 +110,15 @@ impl<'a> Run<'a> {
                 let client = self.hosts.client(source.service_account.as_deref());
                 Ok(client.repository(&source.prefix.host, &name))
             }
-            Err(error) => {
-                Err(Arc::from(format!("{}/{}: {error}", source.prefix, source_digest.image.name)))
-            }
+            Err(error) => Err(Arc::new(Reason::InvalidSourceName {
+                source: source.prefix.clone(),
+                image: source_digest.image.name.clone(),
+                error,
+            })),
         }
     }
 
-    fn origin(&self, origin: Origin) -> Result<RepositoryClient, Reason> {
+    fn origin(&self, origin: Origin) -> Result<RepositoryClient, Arc<Reason>> {
         match origin {
             Origin::Source(source_digest) => self.source(source_digest),
             Origin::Destination(index) => Ok(self.destination(index)),
@@ -125,7 +133,7 @@ impl<'a> Run<'a> {
             Image::load(&repository, &self.edges.source_digest(source_digest).entry.digest).await;
         image.map_err(|error| Unloaded {
             is_kind: error.is_kind(),
-            reason: self.hosts.explain_transfer(repository.host(), &error),
+            reason: self.hosts.explain(repository.host(), error),
         })
     }
 }
@@ -134,11 +142,11 @@ impl<'a> Run<'a> {
 struct Unloaded {
     /// Whether that is because of its kind: Docker schema 1, say. It is the same wherever it is.
     is_kind: bool,
-    reason: Reason,
+    reason: Arc<Reason>,
 }
 
-impl From<Reason> for Unloaded {
-    fn from(reason: Reason) -> Self {
+impl From<Arc<Reason>> for Unloaded {
+    fn from(reason: Arc<Reason>) -> Self {
         Self { is_kind: false, reason }
     }
 }

@@ -1,36 +1,24 @@
 //! What of an image is never copied: layers that may not be distributed.
 
-use oci::Descriptor;
+use std::sync::Arc;
+
+use oci::{Descriptor, Digest};
 use transfer::Image;
-use wording::list;
 
-use crate::hosts::Reason;
-
-/// How many layers a note names.
-const NAMED: usize = 3;
+use crate::reason::Reason;
 
 /// The note on the layers that are not copied, if there are any.
-pub(crate) fn note(image: &Image) -> Option<Reason> {
-    let (fetched, lost): (Vec<_>, Vec<_>) =
+pub(crate) fn note(image: &Image) -> Option<Arc<Reason>> {
+    let (with, without): (Vec<_>, Vec<_>) =
         image.not_distributable().partition(|layer| !layer.urls.is_empty());
-    let mut notes = Vec::new();
-    if !fetched.is_empty() {
-        let layers = digests(fetched);
-        notes.push(format!(
-            "non-distributable layers were not copied: clients fetch them from their `urls`: {layers}"
-        ));
-    }
-    if !lost.is_empty() {
-        let layers = digests(lost);
-        notes.push(format!(
-            "non-distributable layers without `urls` were not copied: pulls that need them fail: {layers}"
-        ));
-    }
-    (!notes.is_empty()).then(|| notes.join("; ").into())
+    let (with_urls, without_urls) = (digests(&with), digests(&without));
+    let is_whole = with_urls.is_empty() && without_urls.is_empty();
+    (!is_whole).then(|| Arc::new(Reason::NonDistributable { with_urls, without_urls }))
 }
 
-fn digests(mut layers: Vec<&Descriptor>) -> String {
-    layers.sort_by_key(|layer| layer.digest);
-    layers.dedup_by_key(|layer| layer.digest);
-    list(layers.iter().map(|layer| layer.digest), NAMED)
+fn digests(layers: &[&Descriptor]) -> Vec<Digest> {
+    let mut digests: Vec<_> = layers.iter().map(|layer| layer.digest).collect();
+    digests.sort_unstable();
+    digests.dedup();
+    digests
 }

@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use job::Confirm;
 use promotion_manifest::{EdgeId, EdgeSet};
+use schemars::JsonSchema;
 use serde::Serialize;
+
+use crate::{Reason, ReasonCode};
 
 /// Declares [`Verdict`], each with its word in reports, so that their number follows from the list.
 macro_rules! verdicts {
     ($($(#[$doc:meta])* $verdict:ident = $word:literal,)+) => {
         /// How an edge ended, as the report spells it.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
         pub enum Verdict {
             $($(#[$doc])* #[serde(rename = $word)] $verdict,)+
         }
@@ -82,7 +85,7 @@ pub struct Outcome {
     /// How it ended.
     pub verdict: Verdict,
     /// Why, where the verdict alone does not say it; shared by all the edges of one cause.
-    pub reason: Option<Arc<str>>,
+    pub reason: Option<Arc<Reason>>,
     /// The attachments that were brought along, or would be: a digest tag each, or a referrer's digest.
     pub attachments: Arc<[String]>,
 }
@@ -90,15 +93,21 @@ pub struct Outcome {
 impl Outcome {
     /// An outcome without attachments.
     #[must_use]
-    pub fn new(edge: EdgeId, verdict: Verdict, reason: Option<Arc<str>>) -> Self {
+    pub fn new(edge: EdgeId, verdict: Verdict, reason: Option<Arc<Reason>>) -> Self {
         Self { edge, verdict, reason, attachments: Arc::default() }
+    }
+
+    /// The code of its reason.
+    #[must_use]
+    pub fn code(&self) -> Option<ReasonCode> {
+        self.reason.as_ref().map(|reason| reason.code())
     }
 
     pub(crate) fn present(edge: EdgeId) -> Self {
         Self::new(edge, Verdict::Present, None)
     }
 
-    pub(crate) fn failed(edge: EdgeId, reason: Arc<str>) -> Self {
+    pub(crate) fn failed(edge: EdgeId, reason: Arc<Reason>) -> Self {
         Self::new(edge, Verdict::Failed, Some(reason))
     }
 
@@ -110,13 +119,13 @@ impl Outcome {
         let (digest, tag) = (edge.digest(), edge.tag().map(ToString::to_string));
         let (destination, verdict) =
             (format_args!("{}/{}", place.prefix.host, place.repository), self.verdict.as_str());
+        let code = self.code().map(ReasonCode::as_str);
+        let reason = self.reason.as_deref().map(tracing::field::display);
         match self.verdict {
             Verdict::Copied | Verdict::Tagged | Verdict::Attached => {
-                tracing::info!(%destination, %digest, tag, verdict, reason = self.reason.as_deref());
+                tracing::info!(%destination, %digest, tag, verdict, code, reason);
             }
-            _ => {
-                tracing::debug!(%destination, %digest, tag, verdict, reason = self.reason.as_deref());
-            }
+            _ => tracing::debug!(%destination, %digest, tag, verdict, code, reason),
         }
     }
 }

@@ -7,12 +7,12 @@ use std::{
 };
 
 use oci::{Digest, RegistryPrefix};
-use promotion_manifest::{EdgeId, EdgeSet, EdgeView, Selection, SourceDigestId, one_line};
+use promotion_manifest::{EdgeId, EdgeSet, EdgeView, Selection, SourceDigestId};
 
 use crate::{
     Outcome, Run, Settings, Verdict,
-    hosts::Reason,
     inventory::{Elsewhere, Seen, SeenAt},
+    reason::Reason,
     sources::Sources,
     work::{Lacks, Origin, Target, Work},
 };
@@ -48,7 +48,7 @@ pub(crate) struct Known {
     /// Where it is, besides where the sources and the inventories say so.
     pub has: Vec<Origin>,
     /// Why somebody could not say.
-    pub unread: Option<Reason>,
+    pub unread: Option<Arc<Reason>>,
 }
 
 /// The requested digests whose sources must be asked: those whose digest some readable destination lacks, those whose attachments
@@ -106,7 +106,7 @@ pub(crate) fn plan(knowledge: Knowledge<'_>) -> Plan {
 }
 
 impl Work {
-    fn add(&mut self, at: EdgeId, task: Task, note: Option<&Reason>) {
+    fn add(&mut self, at: EdgeId, task: Task, note: Option<&Arc<Reason>>) {
         for origin in task.origins {
             if !self.origins.contains(&origin) {
                 self.origins.push(origin);
@@ -139,7 +139,7 @@ enum Holds {
 }
 
 enum Decision {
-    Settled(Verdict, Option<Reason>),
+    Settled(Verdict, Option<Arc<Reason>>),
     Doubtful,
     Do(Task),
 }
@@ -150,16 +150,15 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    fn decide(&self, edge: EdgeView<'_>, seen: Result<&Seen, &Reason>) -> Decision {
+    fn decide(&self, edge: EdgeView<'_>, seen: Result<&Seen, &Arc<Reason>>) -> Decision {
         use Decision::{Do, Settled};
         let settings = self.knowledge.settings;
         if let Some(other) = edge.conflict() {
-            let reason = format!(
-                "conflict: {}:{} asks for the same tag on {}; keep one of the two",
-                one_line(other.file()),
-                other.position().line,
-                other.digest()
-            );
+            let reason = Reason::Conflict {
+                file: other.file().to_owned(),
+                line: other.position().line,
+                digest: other.digest(),
+            };
             return Settled(Verdict::Refused, Some(reason.into()));
         }
         let attaches = settings.attaches_to(edge.destination());
@@ -184,7 +183,7 @@ impl Planner<'_> {
     }
 
     /// The sources that have the digest of `edge`, and why others could not say.
-    fn sources(&self, edge: EdgeView<'_>) -> (Vec<Origin>, Vec<Reason>) {
+    fn sources(&self, edge: EdgeView<'_>) -> (Vec<Origin>, Vec<Arc<Reason>>) {
         let (mut having, mut unasked) = (Vec::new(), Vec::new());
         for source_digest in edge.sources() {
             match self.knowledge.sources.has(source_digest.id) {
@@ -197,19 +196,15 @@ impl Planner<'_> {
     }
 
     /// Why a tag stays on the digest that it is on. What to do depends on whether the wanted digest exists.
-    fn refused_move(&self, edge: EdgeView<'_>, found: &Elsewhere) -> Reason {
+    fn refused_move(&self, edge: EdgeView<'_>, found: &Elsewhere) -> Arc<Reason> {
         let (having, unasked) = self.sources(edge);
         let holders = self.holders.0.get(&edge.digest());
         let is_held = holders.is_some_and(|known| !known.has.is_empty() || known.unread.is_some());
         if !having.is_empty() || !unasked.is_empty() || is_held {
-            return tag_move(&found.tag_on);
+            return tag_move(found.tag_on);
         }
         let source = edge.source_digest().source_prefix();
-        format!(
-            "tag move: the tag is on {} there, and the digest is not in {source}: check it for a typo",
-            found.tag_on
-        )
-        .into()
+        Arc::new(Reason::TagMove { current: found.tag_on, missing_in: Some(source.clone()) })
     }
 
     /// Where the attachments of a digest that is there are compared with: its source, or who else has it.
@@ -221,10 +216,10 @@ impl Planner<'_> {
     }
 
     /// Why it cannot be said what hangs on a digest that is there.
-    fn unseen(&self, edge: EdgeView<'_>) -> Option<Reason> {
+    fn unseen(&self, edge: EdgeView<'_>) -> Option<Arc<Reason>> {
         let (having, unasked) = self.sources(edge);
-        let reason = having.is_empty().then(|| unasked.into_iter().next())??;
-        Some(format!("cannot compare attachments: {reason}").into())
+        let cause = having.is_empty().then(|| unasked.into_iter().next())??;
+        Some(Arc::new(Reason::AttachmentsNotCompared { cause }))
     }
 
     /// The task of copying the digest of `edge` from wherever it can be had, or why that is nowhere.
@@ -248,8 +243,7 @@ impl Planner<'_> {
             }
             ([reason], _) => Decision::Settled(Verdict::Failed, Some(Arc::clone(reason))),
             ([reason, more @ ..], _) => {
-                let more = more.len();
-                let reason = format!("{reason} (nor could {more} more that may have the digest)");
+                let reason = Reason::Unread { first: Arc::clone(reason), more: more.len() };
                 Decision::Settled(Verdict::Failed, Some(reason.into()))
             }
         }
@@ -257,17 +251,12 @@ impl Planner<'_> {
 }
 
 /// Why a tag that is there already stays where it is.
-pub(crate) fn tag_move(there: &Digest) -> Reason {
-    format!("tag move: the tag is on {there} there, and tags never move; promote under a new tag")
-        .into()
+pub(crate) fn tag_move(current: Digest) -> Arc<Reason> {
+    Arc::new(Reason::TagMove { current, missing_in: None })
 }
 
-fn lost(source: &RegistryPrefix) -> Reason {
-    let reason = format!(
-        "the digest is neither in {source} nor in any destination; check it for a typo, \
-         or push the image to staging again"
-    );
-    reason.into()
+fn lost(source: &RegistryPrefix) -> Arc<Reason> {
+    Arc::new(Reason::Lost { source: source.clone() })
 }
 
 /// How many destinations that have a digest are remembered as its origins, besides the source.

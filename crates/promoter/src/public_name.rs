@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
-    sync::Mutex,
+    sync::{Arc, Mutex},
 };
 
 use futures_util::{StreamExt as _, stream};
@@ -14,7 +14,7 @@ use promotion_manifest::{DestinationRepository, EdgeSet};
 use registry_client::{Client, FoundBlob, RepositoryClient};
 use transfer::Image;
 
-use crate::{Outcome, Run, Verdict};
+use crate::{Outcome, Reason, RemoteError, Run, Verdict};
 
 /// Tags read at once.
 const TAGS_AT_ONCE: usize = 8;
@@ -32,14 +32,14 @@ pub struct PublicName {
 }
 
 /// A tag that the public name does not answer for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Unanswered {
     /// What was asked for, as one pulls it.
     pub name: String,
     /// What should have been there.
     pub digest: Digest,
     /// What came instead.
-    pub reason: String,
+    pub reason: Arc<Reason>,
 }
 
 /// Reads each tag once that these outcomes say was written, and gives those that are not answered.
@@ -67,7 +67,7 @@ pub(crate) async fn verify(
             let repository = public.client.repository(&public.host, &name);
             let read = run.stop.unless_stopped(read(&repository, &tag, digest, asked)).await;
             run.progress.advance(1);
-            let stopped = || Err("stopped before it was read".to_owned());
+            let stopped = || Err(run.interrupted(std::slice::from_ref(&public.host)));
             let reason = read.unwrap_or_else(stopped).err()?;
             Some(Unanswered { name: format!("{repository}:{tag}"), digest, reason })
         }
@@ -81,13 +81,13 @@ async fn read(
     tag: &Tag,
     digest: Digest,
     asked: &Mutex<HashSet<Digest>>,
-) -> Result<(), String> {
+) -> Result<(), Arc<Reason>> {
     let found = repository.manifest(&Reference::Tag(tag.clone())).await;
-    let found = found.map_err(|error| error.to_string())?;
+    let found = found.map_err(failed)?;
     if found.digest != digest {
-        return Err(format!("it answers with {}", found.digest));
+        return Err(Arc::new(Reason::OtherDigest { found: found.digest }));
     }
-    let image = Image::load(repository, &digest).await.map_err(|error| error.to_string())?;
+    let image = Image::load(repository, &digest).await.map_err(failed)?;
     let new = |blob: &&Descriptor| {
         asked.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(blob.digest)
     };
@@ -97,14 +97,21 @@ async fn read(
     while let Some((Descriptor { digest, size, .. }, found)) = blobs.next().await {
         match found {
             Ok(FoundBlob::Present) => {}
-            Ok(FoundBlob::Absent) => return Err(format!("it has not blob {digest}")),
-            Ok(FoundBlob::OtherLength(found)) => {
-                return Err(format!("blob {digest} has {found} bytes, the manifest says {size}"));
+            Ok(FoundBlob::Absent) => {
+                return Err(Arc::new(Reason::BlobNotFound { digest: *digest }));
             }
-            Err(error) => return Err(error.to_string()),
+            Ok(FoundBlob::OtherLength(found)) => {
+                let (digest, described) = (*digest, *size);
+                return Err(Arc::new(Reason::BlobSize { digest, found, described }));
+            }
+            Err(error) => return Err(failed(error)),
         }
     }
     Ok(())
+}
+
+fn failed(error: impl Into<RemoteError>) -> Arc<Reason> {
+    Arc::new(Reason::Remote(error.into()))
 }
 
 /// The shortest destination paths of each host, below which repositories have their public names.

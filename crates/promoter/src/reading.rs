@@ -23,10 +23,10 @@ use crate::{
     attachments::{self, Attachment, Broken, Comparison, Found, Missing, Trouble},
     completeness,
     estimate::Estimator,
-    hosts::Reason,
     inventory::SeenAt,
     not_copied,
     plan::Plan,
+    reason::{AttachmentName, AttachmentProblem, AttachmentStep, Reason},
     sources::Sources,
     work::{Lacks, Origin, Target, Work},
 };
@@ -92,14 +92,14 @@ impl Read {
 
 /// What follows from an attachment that cannot be copied from where it comes from.
 enum Fault {
-    /// It is left out, and reported with this reason.
-    OfAttachment(String),
+    /// It is left out, and reported with this problem.
+    OfAttachment(Arc<AttachmentProblem>),
     /// The image does not get its tags, for this reason.
-    OfImage(Reason),
+    OfImage(Arc<Reason>),
 }
 
 impl Fault {
-    const fn of_image(&self) -> Option<&Reason> {
+    const fn of_image(&self) -> Option<&Arc<Reason>> {
         match self {
             Self::OfAttachment(_) => None,
             Self::OfImage(reason) => Some(reason),
@@ -108,27 +108,8 @@ impl Fault {
 
     fn left_out(&self, at: usize) -> Option<Broken> {
         match self {
-            Self::OfAttachment(why) => Some(Broken { at, why: why.clone() }),
+            Self::OfAttachment(problem) => Some(Broken { at, problem: Arc::clone(problem) }),
             Self::OfImage(_) => None,
-        }
-    }
-}
-
-/// These reasons as one, which names the first of many.
-fn first_of(reasons: &[Reason]) -> Option<Reason> {
-    /// As many as one reads in a row.
-    const NAMED: usize = 5;
-    let more = reasons.len().saturating_sub(NAMED);
-    match reasons {
-        [] => None,
-        [reason] => Some(Arc::clone(reason)),
-        _ => {
-            let mut text =
-                reasons.iter().take(NAMED).map(|it| &**it).collect::<Vec<_>>().join("; ");
-            if more > 0 {
-                text.push_str(&format!("; and {more} more"));
-            }
-            Some(text.into())
         }
     }
 }
@@ -193,7 +174,7 @@ impl Reader<'_> {
         let is_lost = |target: &Target| target.is_copied() || !is_kind && is_needed(target);
         let lost = work.targets.extract_if(.., |target| is_lost(target));
         settled.extend(lost.flat_map(|target| target.failed(&reason)));
-        let note: Reason = format!("not checked below its digest: {reason}").into();
+        let note = Arc::new(Reason::NotChecked { cause: reason });
         for target in work.targets.iter_mut().filter(|target| is_needed(target)) {
             target.note = Some(Arc::clone(&note));
         }
@@ -211,7 +192,7 @@ impl Reader<'_> {
             }
             work.origins.remove(0);
         }
-        Err(why.unwrap_or_else(|| Reason::from("it has no origin").into()))
+        Err(why.unwrap_or_else(|| Arc::new(Reason::NoOrigin).into()))
     }
 
     /// Whether there is room to keep the manifests of one more image.
@@ -221,7 +202,7 @@ impl Reader<'_> {
     }
 
     /// What hangs on the image at its first origin.
-    async fn find(&self, work: &Work, image: Option<&Image>) -> Result<Found, Reason> {
+    async fn find(&self, work: &Work, image: Option<&Image>) -> Result<Found, Arc<Reason>> {
         let (at, inventory) = self.reference(work)?;
         let root = self.run.edges.source_digest(work.source_digest).entry.digest;
         let found = async {
@@ -231,12 +212,15 @@ impl Reader<'_> {
             };
             attachments::find(&at, inventory, subjects).await
         };
-        found.await.map_err(|trouble| self.explain(&at, &root, &trouble))
+        found.await.map_err(|trouble| self.explain(&at, root, trouble))
     }
 
     /// Where attachments are taken from, and what is known of it.
-    fn reference(&self, work: &Work) -> Result<(RepositoryClient, Option<&Inventory>), Reason> {
-        let origin = work.reference.ok_or("it has no origin")?;
+    fn reference(
+        &self,
+        work: &Work,
+    ) -> Result<(RepositoryClient, Option<&Inventory>), Arc<Reason>> {
+        let origin = work.reference.ok_or_else(|| Arc::new(Reason::NoOrigin))?;
         let inventory = match origin {
             Origin::Source(source_digest) => self.sources.hanging(source_digest),
             Origin::Destination(at) => self.hanging(at),
@@ -256,16 +240,17 @@ impl Reader<'_> {
         work: &Work,
         dangling: &[DanglingTag],
         settled: &mut Vec<Outcome>,
-    ) -> Vec<Reason> {
-        let describe = |tag: &DanglingTag| format!("digest tag {}", tag.tag);
+    ) -> Vec<Arc<Reason>> {
+        let name = |tag: &DanglingTag| AttachmentName::Tag(tag.tag.clone());
+        let problem = |tag: &DanglingTag| Arc::new(AttachmentProblem::Dangling(tag.why.clone()));
         if self.run.settings.broken_attachments == BrokenAttachments::Fatal {
-            let reason = |tag| format!("{} cannot be copied: {}", describe(tag), tag.why).into();
+            let reason = |tag| cannot_copy(name(tag), problem(tag));
             return dangling.iter().map(reason).collect();
         }
         let wanting = |target: &&Target| self.hanging(target.destination).is_some();
         for target in work.targets.iter().filter(wanting) {
             let broken = dangling.iter();
-            settled.extend(broken.filter_map(|tag| target.broken(&describe(tag), &tag.why)));
+            settled.extend(broken.filter_map(|tag| target.broken(name(tag), &problem(tag))));
         }
         Vec::new()
     }
@@ -273,7 +258,7 @@ impl Reader<'_> {
     /// Finds what each target lacks of the attachments. What is broken for good is settled, and not brought along; a
     /// target that needs what cannot be left out is settled as failed, as is one that is to have attachments where there
     /// are `fatal` reasons.
-    async fn compare(&self, work: &mut Work, fatal: &[Reason], settled: &mut Vec<Outcome>) {
+    async fn compare(&self, work: &mut Work, fatal: &[Arc<Reason>], settled: &mut Vec<Outcome>) {
         let compared = work.targets.iter().map(|target| self.missing(work, target));
         let compared = join_all(compared).await;
         let faults = self.faults(work, &compared).await;
@@ -289,7 +274,7 @@ impl Reader<'_> {
             });
             let lacked = missing.at.iter().filter_map(|at| faults.get(at));
             reasons.extend(lacked.filter_map(Fault::of_image).cloned());
-            if let Some(reason) = first_of(&reasons) {
+            if let Some(reason) = Reason::several(reasons) {
                 settled.extend(target.failed(&reason));
                 return false;
             }
@@ -309,7 +294,7 @@ impl Reader<'_> {
     async fn faults(
         &self,
         work: &Work,
-        compared: &[Result<Missing, Reason>],
+        compared: &[Result<Missing, Arc<Reason>>],
     ) -> HashMap<usize, Fault> {
         let settings = self.run.settings;
         let reads_first = settings.confirm == Confirm::DryRun
@@ -328,19 +313,20 @@ impl Reader<'_> {
     }
 
     async fn fault(&self, from: &RepositoryClient, attachment: &Attachment) -> Option<Fault> {
-        let why = match attachments::fault(&self.run.in_flight, from, attachment).await {
+        let problem = match attachments::fault(&self.run.in_flight, from, attachment).await {
             Ok(None) => return None,
-            Ok(Some(why)) => match self.run.settings.broken_attachments {
-                BrokenAttachments::Reported => return Some(Fault::OfAttachment(why)),
-                BrokenAttachments::Fatal => why.into(),
+            Ok(Some(problem)) => match self.run.settings.broken_attachments {
+                BrokenAttachments::Reported => {
+                    return Some(Fault::OfAttachment(Arc::new(problem)));
+                }
+                BrokenAttachments::Fatal => problem,
             },
-            Err(error) => self.run.hosts.explain_transfer(from.host(), &error),
+            Err(error) => AttachmentProblem::Reason(self.run.hosts.explain(from.host(), error)),
         };
-        let what = attachment.describe();
-        Some(Fault::OfImage(format!("{what} cannot be copied: {why}").into()))
+        Some(Fault::OfImage(cannot_copy(attachment.full_name(), Arc::new(problem))))
     }
 
-    async fn missing(&self, work: &Work, target: &Target) -> Result<Missing, Reason> {
+    async fn missing(&self, work: &Work, target: &Target) -> Result<Missing, Arc<Reason>> {
         let Some(inventory) = self.hanging(target.destination) else {
             return Ok(Missing::default());
         };
@@ -362,14 +348,21 @@ impl Reader<'_> {
         };
         let missing = comparison.missing(&work.attachments).await;
         let root = self.run.edges.source_digest(work.source_digest).entry.digest;
-        missing.map_err(|trouble| self.explain(&to, &root, &trouble))
+        missing.map_err(|trouble| self.explain(&to, root, trouble))
     }
 
-    fn explain(&self, at: &RepositoryClient, root: &Digest, trouble: &Trouble) -> Reason {
-        let why = match trouble {
-            Trouble::Registry(error) => self.run.hosts.explain(at.host(), error),
-            Trouble::Content(why) | Trouble::Broken(why) => Reason::from(why.as_str()),
+    fn explain(&self, at: &RepositoryClient, image: Digest, trouble: Trouble) -> Arc<Reason> {
+        let problem = match trouble {
+            Trouble::Registry(error) => {
+                Arc::new(AttachmentProblem::Reason(self.run.hosts.explain(at.host(), error)))
+            }
+            Trouble::Content(problem) | Trouble::Broken(problem) => problem,
         };
-        format!("what hangs on {root} cannot be read: {why}").into()
+        Arc::new(Reason::AttachmentsUnreadable { image, problem })
     }
+}
+
+/// The reason of an image whose attachment cannot be copied.
+fn cannot_copy(attachment: AttachmentName, problem: Arc<AttachmentProblem>) -> Arc<Reason> {
+    Arc::new(Reason::Attachment { attachment, failed: AttachmentStep::CannotCopy, problem })
 }

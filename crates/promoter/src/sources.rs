@@ -11,20 +11,20 @@ use oci::{Host, Reference, Repository};
 use promotion_manifest::SourceDigestId;
 use registry_client::{Inventory, RepositoryClient};
 
-use crate::{Run, hosts::Reason, inventory::REPOSITORIES_AT_ONCE};
+use crate::{Run, inventory::REPOSITORIES_AT_ONCE, reason::Reason};
 
 /// What the sources hold.
 #[derive(Debug, Default)]
 pub(crate) struct Sources {
     /// Whether the source of a requested digest has its digest, or why that cannot be said.
-    has: HashMap<SourceDigestId, Result<bool, Reason>>,
+    has: HashMap<SourceDigestId, Result<bool, Arc<Reason>>>,
     /// What is known of the attachments at the source of a requested digest.
     hanging: HashMap<SourceDigestId, Arc<Inventory>>,
 }
 
 impl Sources {
     /// Whether the source of a requested digest has its digest, or why that cannot be said; none if nobody asked.
-    pub(crate) fn has(&self, source_digest: SourceDigestId) -> Option<Result<bool, &Reason>> {
+    pub(crate) fn has(&self, source_digest: SourceDigestId) -> Option<Result<bool, &Arc<Reason>>> {
         self.has.get(&source_digest).map(|has| has.as_ref().copied())
     }
 
@@ -43,13 +43,13 @@ struct Question {
 /// What became of it.
 struct Answer {
     source_digests: Vec<SourceDigestId>,
-    read: Result<Held, Reason>,
+    read: Result<Held, Arc<Reason>>,
 }
 
 /// What a source repository holds.
 struct Held {
     /// Of each requested digest, in their order, whether the digest is there, or why that cannot be said.
-    has: Vec<Result<bool, Reason>>,
+    has: Vec<Result<bool, Arc<Reason>>>,
     hanging: Arc<Inventory>,
 }
 
@@ -110,7 +110,7 @@ impl Sources {
     }
 }
 
-async fn read_source(run: &Run<'_>, question: &Question) -> Result<Held, Reason> {
+async fn read_source(run: &Run<'_>, question: &Question) -> Result<Held, Arc<Reason>> {
     let host = question.repository.host();
     run.hosts.check(host).await?;
     let digests = question
@@ -122,9 +122,9 @@ async fn read_source(run: &Run<'_>, question: &Question) -> Result<Held, Reason>
     wanted.sort_unstable();
     wanted.dedup();
     let read = question.repository.inventory(&wanted).await;
-    let mut inventory = read.map_err(|error| run.hosts.explain(host, &error))?;
+    let mut inventory = read.map_err(|error| run.hosts.explain(host, error))?;
     let has = digests.iter().map(|digest| match inventory.unread(&Reference::Digest(*digest)) {
-        Some(error) => Err(run.hosts.explain(host, error)),
+        Some(error) => Err(run.hosts.explain(host, Arc::clone(error))),
         None => Ok(inventory.holds(digest).is_present()),
     });
     let has = has.collect();

@@ -1,7 +1,7 @@
 //! Writing tags: never moving one, and telling when somebody else wrote it at the same time. The rules, and
 //! the window that remains, are `docs/promotion.md`, "Tags".
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
@@ -10,17 +10,13 @@ use registry_client::{Error, RepositoryClient, TagWrite};
 
 use crate::{
     Outcome, Run, Verdict,
-    hosts::Reason,
     plan::tag_move,
     reading_back::{self, MAX_REREADS},
+    reason::{Reason, TagWas},
 };
 
 /// Requests at once to one repository when all written tags are read again.
 const LOOKS_AT_ONCE: usize = 8;
-
-/// What is said of a tag that was written and read back, and cannot be read at the end of the run.
-const DELETED: &str = "the tag was written and read back, and the registry does not return it any more (404): it was deleted, or a \
-     replica does not have it yet";
 
 /// A manifest as it is written under tags.
 #[derive(Clone, Debug)]
@@ -31,9 +27,9 @@ pub(crate) struct Root {
 }
 
 /// Why a tag was not written.
-pub(crate) type NotWritten = (Verdict, Reason);
+pub(crate) type NotWritten = (Verdict, Arc<Reason>);
 
-fn failed(reason: impl Into<Reason>) -> NotWritten {
+fn failed(reason: impl Into<Arc<Reason>>) -> NotWritten {
     (Verdict::Failed, reason.into())
 }
 
@@ -45,31 +41,29 @@ pub(crate) async fn write(
     root: &Root,
 ) -> Result<(), NotWritten> {
     let hosts = &run.hosts;
-    let broken = |error| failed(hosts.explain(repository.host(), &error));
+    let broken = |error: Error| failed(hosts.explain(repository.host(), error));
     hosts.check(repository.host()).await.map_err(failed)?;
     let by_tag = Reference::Tag(tag.clone());
     // GET, since the write relies on it, and costs no more than HEAD where there is no tag.
     match repository.find_manifest_by_get(&by_tag).await.map_err(broken)? {
         Some(head) if head.digest == root.digest => return Ok(()),
-        Some(head) => return Err((Verdict::Refused, tag_move(&head.digest))),
+        Some(head) => return Err((Verdict::Refused, tag_move(head.digest))),
         None => {}
     }
     let written = repository.put_tag_if_absent(tag, &root.media_type, root.bytes.clone()).await;
     let written = written.map_err(broken)?;
     match written {
         TagWrite::Written(stored) if stored != root.digest => {
-            return Err(failed(format!("the registry stored the tag on {stored}")));
+            return Err(failed(Reason::StoredOnOtherDigest { stored }));
         }
         TagWrite::Written(_) | TagWrite::Taken => {}
     }
-    let unreadable = match written {
-        TagWrite::Written(_) => "the registry accepted the tag, but does not return it (404)",
-        TagWrite::Taken => {
-            "the registry says that the tag exists (412), but does not return it (404)"
-        }
+    let was = match written {
+        TagWrite::Written(_) => TagWas::Accepted,
+        TagWrite::Taken => TagWas::Existing,
     };
     let there = read_back(run, repository, &by_tag).await.map_err(broken)?;
-    match not_as_written(&root.digest, there, unreadable) {
+    match not_as_written(&root.digest, there, was) {
         None => Ok(()),
         Some(reason) => Err(failed(reason)),
     }
@@ -91,18 +85,12 @@ async fn read_back(
     Ok(repository.find_manifest(tag).await?.map(|head| head.digest))
 }
 
-/// What is to be said of a tag that was written, by what it is on now; `unreadable` if it is on nothing.
-fn not_as_written(wanted: &Digest, there: Option<Digest>, unreadable: &str) -> Option<Reason> {
+/// Why a written tag is not on the wanted digest, by what it is on now; `was` is what was known of it before.
+fn not_as_written(wanted: &Digest, there: Option<Digest>, was: TagWas) -> Option<Arc<Reason>> {
     match there {
         Some(there) if there == *wanted => None,
-        Some(there) => {
-            let reason = format!(
-                "lost the race: somebody else put the tag on {there} at the same time; find out who, and \
-                 promote under a new tag"
-            );
-            Some(reason.into())
-        }
-        None => Some(format!("{unreadable}; run again").into()),
+        Some(current) => Some(Arc::new(Reason::LostRace { current })),
+        None => Some(Arc::new(Reason::TagUnreadable(was))),
     }
 }
 
@@ -122,7 +110,7 @@ pub(crate) async fn look_again(run: &Run<'_>, outcomes: &mut [Outcome]) {
         run.progress.advance(1);
         looked.unwrap_or_default()
     });
-    let corrected: Vec<Vec<(usize, Reason)>> =
+    let corrected: Vec<Vec<(usize, Arc<Reason>)>> =
         looks.buffer_unordered(LOOKS_AT_ONCE).collect().await;
     for (index, reason) in corrected.into_iter().flatten() {
         outcomes[index] = Outcome::failed(outcomes[index].edge, reason);
@@ -135,18 +123,18 @@ async fn look_at(
     destination: usize,
     indices: &[usize],
     outcomes: &[Outcome],
-) -> Vec<(usize, Reason)> {
+) -> Vec<(usize, Arc<Reason>)> {
     let repository = &run.destination(destination);
     let read = async |tag: &Tag| {
         run.hosts.check(repository.host()).await?;
         let there = read_back(run, repository, &Reference::Tag(tag.clone())).await;
-        there.map_err(|error| run.hosts.explain(repository.host(), &error))
+        there.map_err(|error| run.hosts.explain(repository.host(), error))
     };
     let looks = stream::iter(indices).map(|&index| async move {
         let edge = run.edges.edge(outcomes[index].edge);
         let reason = match read(edge.tag()?).await {
-            Ok(there) => not_as_written(&edge.digest(), there, DELETED)?,
-            Err(why) => format!("written, but it could not be read again: {why}").into(),
+            Ok(there) => not_as_written(&edge.digest(), there, TagWas::ReadBack)?,
+            Err(cause) => Arc::new(Reason::TagNotVerified { cause }),
         };
         Some((index, reason))
     });

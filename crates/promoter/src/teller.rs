@@ -5,15 +5,19 @@ use std::{collections::HashSet, io};
 use oci::{Digest, RegistryPrefix};
 use promotion_manifest::{EdgeSet, Problem};
 
-use crate::{Ending, LeftOut, Outcome, Summary, Verdict, hosts::Reason, report::Report};
+use crate::{
+    Ending, LeftOut, Outcome, Summary, Verdict,
+    reason::{AttachmentName, Reason},
+    report::Report,
+};
 
 /// Tells the report and the log, counts, and outlives a report that cannot be written.
 pub(crate) struct Teller<'a> {
     report: &'a mut dyn Report,
     edges: &'a EdgeSet,
     summary: Summary,
-    /// The broken attachments, each once, by the image and what is wrong with them.
-    attachments: HashSet<(Digest, Option<Reason>)>,
+    /// The broken attachments, each once, with the image that they belong to.
+    attachments: HashSet<(Digest, AttachmentName)>,
     /// The destination registries that lack one.
     destinations: HashSet<&'a RegistryPrefix>,
     broken: Option<io::Error>,
@@ -43,7 +47,9 @@ impl<'a> Teller<'a> {
         self.summary.add(outcome.verdict);
         if outcome.verdict == Verdict::AttachmentBroken {
             let edge = self.edges.edge(outcome.edge);
-            self.attachments.insert((edge.digest(), outcome.reason.clone()));
+            if let Some(Reason::Attachment { attachment, .. }) = outcome.reason.as_deref() {
+                self.attachments.insert((edge.digest(), attachment.clone()));
+            }
             self.destinations.insert(&edge.destination().prefix);
         }
     }

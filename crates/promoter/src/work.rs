@@ -8,7 +8,7 @@ use transfer::Image;
 use crate::{
     Outcome, Verdict, Verify,
     attachments::{Attachment, Broken},
-    hosts::Reason,
+    reason::{AttachmentName, AttachmentProblem, AttachmentStep, Reason},
 };
 
 /// One digest to bring to some destinations.
@@ -25,7 +25,7 @@ pub(crate) struct Work {
     /// The image as the first origin has it, if some target lacks any of it and there is room to keep it.
     pub image: Option<Arc<Image>>,
     /// What is not copied of the image, since it may not be distributed.
-    pub left_out: Option<Reason>,
+    pub left_out: Option<Arc<Reason>>,
     /// What hangs on it there, if that is wanted anywhere.
     pub attachments: Arc<[Attachment]>,
 }
@@ -53,7 +53,7 @@ pub(crate) struct Target {
     /// The attachments that it lacks, by their place in [`Work::attachments`].
     pub missing: Vec<usize>,
     /// What it lacks of an image whose digest it has, or why something cannot be said of it.
-    pub note: Option<Reason>,
+    pub note: Option<Arc<Reason>>,
 }
 
 /// What a destination lacks of an image.
@@ -102,12 +102,11 @@ impl Work {
         edges: &EdgeSet,
         origin: Option<Origin>,
         target: &Target,
-    ) -> Option<Reason> {
+    ) -> Option<Arc<Reason>> {
         let copied = target.is_copied();
         let from = origin.filter(|_| copied).and_then(|origin| self.backfilled_from(edges, origin));
         let left_out = self.left_out.clone().filter(|_| copied);
-        let notes: Vec<_> = [target.note.clone(), from, left_out].into_iter().flatten().collect();
-        (!notes.is_empty()).then(|| notes.join("; ").into())
+        Reason::several([target.note.clone(), from, left_out].into_iter().flatten().collect())
     }
 
     /// Attachments, by their places, as reports name them.
@@ -116,18 +115,17 @@ impl Work {
     }
 
     /// What is to be said of edges whose digest comes from `origin`, if it is not their source.
-    fn backfilled_from(&self, edges: &EdgeSet, origin: Origin) -> Option<Reason> {
+    fn backfilled_from(&self, edges: &EdgeSet, origin: Origin) -> Option<Arc<Reason>> {
         let Origin::Destination(holder) = origin else { return None };
         let from = &edges.destinations()[holder].prefix;
         let source = edges.source_digest(self.source_digest).source_prefix();
-        let why = format!("backfilled from {from}: it is not to be had from {source} any more");
-        Some(why.into())
+        Some(Arc::new(Reason::Backfilled { from: from.clone(), source: source.clone() }))
     }
 }
 
 impl Target {
     /// A destination of which no edge is known yet.
-    pub(crate) fn new(destination: usize, lacks: Lacks, note: Option<Reason>) -> Self {
+    pub(crate) fn new(destination: usize, lacks: Lacks, note: Option<Arc<Reason>>) -> Self {
         let (edges, held, missing) = (Vec::new(), Vec::new(), Vec::new());
         Self { destination, lacks, edges, held, missing, note }
     }
@@ -184,7 +182,7 @@ impl Target {
     }
 
     /// All its edges as a plan tells them.
-    fn outcomes(&self, note: &Option<Reason>, attachments: &Arc<[String]>) -> Vec<Outcome> {
+    fn outcomes(&self, note: &Option<Arc<Reason>>, attachments: &Arc<[String]>) -> Vec<Outcome> {
         let open = self.open_edges().map(|edge| (edge, self.done()));
         let held = self.held_edges().map(|edge| (edge, self.held_done()));
         let outcome = |(edge, done): (EdgeId, Done)| Outcome {
@@ -196,23 +194,28 @@ impl Target {
 
     /// An attachment of it that is broken where it comes from. It concerns all edges of the image there, and is told
     /// once.
-    pub(crate) fn broken(&self, attachment: &str, why: &str) -> Option<Outcome> {
+    pub(crate) fn broken(
+        &self,
+        attachment: AttachmentName,
+        problem: &Arc<AttachmentProblem>,
+    ) -> Option<Outcome> {
         let edge = self.all_edges().next()?;
-        let reason = Some(format!("{attachment}: {why}").into());
-        Some(Outcome::new(edge, Verdict::AttachmentBroken, reason))
+        let (failed, problem) = (AttachmentStep::BrokenAtSource, Arc::clone(problem));
+        let reason = Arc::new(Reason::Attachment { attachment, failed, problem });
+        Some(Outcome::new(edge, Verdict::AttachmentBroken, Some(reason)))
     }
 
-    /// The same of one of `attachments`, with what to do.
+    /// The same of one of `attachments`.
     pub(crate) fn lacks_broken(
         &self,
         broken: &Broken,
         attachments: &[Attachment],
     ) -> Option<Outcome> {
-        self.broken(&attachments[broken.at].describe(), &broken.advice())
+        self.broken(attachments[broken.at].full_name(), &broken.problem)
     }
 
     /// All its edges as failed, for one reason.
-    pub(crate) fn failed(&self, reason: &Reason) -> Vec<Outcome> {
+    pub(crate) fn failed(&self, reason: &Arc<Reason>) -> Vec<Outcome> {
         self.all_edges().map(|edge| Outcome::failed(edge, Arc::clone(reason))).collect()
     }
 }

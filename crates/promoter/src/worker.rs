@@ -14,7 +14,7 @@ use transfer::{Destination, Image, Node};
 use crate::{
     Outcome, Run, Verdict,
     attachments::{self, Carried, NotCarried, Trouble, Written},
-    hosts::Reason,
+    reason::{AttachmentProblem, AttachmentStep, Reason},
     tags::{self, NotWritten, Root},
     work::{Done, Origin, Target, Work},
 };
@@ -59,9 +59,9 @@ enum Step {
     /// It has the image, from there.
     Done(Origin),
     /// Nothing more is to be tried in this run.
-    Failed(Reason),
+    Failed(Arc<Reason>),
     /// The origin is at fault, and another one may do.
-    NoOrigin(Reason),
+    NoOrigin(Arc<Reason>),
     /// It is slower than the others.
     Lags,
 }
@@ -95,7 +95,7 @@ impl<'a> Worker<'a> {
                 (true, Some(Step::Failed(why) | Step::NoOrigin(why))) => {
                     self.give_up(target, &why);
                 }
-                (true, None) => self.give_up(target, &Reason::from("it has no origin")),
+                (true, None) => self.give_up(target, &Arc::new(Reason::NoOrigin)),
             }
         }
         let open = self.attach(open).await;
@@ -109,7 +109,7 @@ impl<'a> Worker<'a> {
         join_all(tagged).await;
     }
 
-    fn give_up(&self, target: &Target, reason: &Reason) {
+    fn give_up(&self, target: &Target, reason: &Arc<Reason>) {
         self.brought().outcomes.extend(target.failed(reason));
     }
 
@@ -161,7 +161,7 @@ impl<'a> Worker<'a> {
         copied.root = Some(Root { digest: root.digest, media_type, bytes });
         let step = |(result, to): (Result<_, transfer::Error>, &RepositoryClient)| match result {
             Ok(_) => Step::Done(origin),
-            Err(error) => self.explain(&error, image.source(), to),
+            Err(error) => self.explain(error, image.source(), to),
         };
         let steps: Vec<_> = results.into_iter().zip(&repositories).map(step).collect();
         let done = to.iter().zip(&steps).filter(|(_, step)| matches!(step, Step::Done(_)));
@@ -170,7 +170,7 @@ impl<'a> Worker<'a> {
     }
 
     /// The image at `origin`. Its manifests are the same wherever it is, and are not read again if they were kept.
-    async fn image(&self, origin: Origin) -> Result<Image, Reason> {
+    async fn image(&self, origin: Origin) -> Result<Image, Arc<Reason>> {
         let Some(kept) = &self.work.image else {
             let loaded = self.run.load(self.work.source_digest, origin).await;
             return loaded.map_err(|unloaded| unloaded.reason);
@@ -182,7 +182,7 @@ impl<'a> Worker<'a> {
 
     fn explain(
         &self,
-        error: &transfer::Error,
+        error: transfer::Error,
         from: &RepositoryClient,
         to: &RepositoryClient,
     ) -> Step {
@@ -190,9 +190,9 @@ impl<'a> Worker<'a> {
         if error.is_lagging() {
             Step::Lags
         } else if error.is_source() {
-            Step::NoOrigin(hosts.explain_transfer(from.host(), error))
+            Step::NoOrigin(hosts.explain(from.host(), error))
         } else {
-            Step::Failed(hosts.explain_transfer(to.host(), error))
+            Step::Failed(hosts.explain(to.host(), error))
         }
     }
 
@@ -248,9 +248,11 @@ impl<'a> Worker<'a> {
         };
         match self.explain_carrying(why, from, to) {
             None => self.brought().lagging.push(target.clone()),
-            Some(why) => {
-                let what = attachments[at].describe();
-                self.give_up(target, &format!("{what} was not copied: {why}").into());
+            Some(problem) => {
+                let attachment = attachments[at].full_name();
+                let failed = AttachmentStep::Copy;
+                let reason = Reason::Attachment { attachment, failed, problem };
+                self.give_up(target, &Arc::new(reason));
             }
         }
         None
@@ -262,30 +264,33 @@ impl<'a> Worker<'a> {
         why: NotCarried,
         from: &RepositoryClient,
         to: &RepositoryClient,
-    ) -> Option<Reason> {
+    ) -> Option<Arc<AttachmentProblem>> {
+        let problem = |reason| Some(Arc::new(AttachmentProblem::Reason(reason)));
         match why {
-            NotCarried::Transfer(error) => match self.explain(&error, from, to) {
+            NotCarried::Transfer(error) => match self.explain(error, from, to) {
                 Step::Lags | Step::Done(_) => None,
-                Step::Failed(reason) | Step::NoOrigin(reason) => Some(reason),
+                Step::Failed(reason) | Step::NoOrigin(reason) => problem(reason),
             },
             NotCarried::Lags => None,
             NotCarried::Trouble(Trouble::Registry(error)) => {
-                Some(self.run.hosts.explain(to.host(), &error))
+                problem(self.run.hosts.explain(to.host(), error))
             }
-            NotCarried::Trouble(Trouble::Content(why) | Trouble::Broken(why)) => Some(why.into()),
+            NotCarried::Trouble(Trouble::Content(problem) | Trouble::Broken(problem)) => {
+                Some(problem)
+            }
         }
     }
 
     /// Where the attachments were found.
-    fn reference(&self) -> Result<RepositoryClient, Reason> {
+    fn reference(&self) -> Result<RepositoryClient, Arc<Reason>> {
         match self.work.reference {
             Some(origin) => self.run.origin(origin),
-            None => Err(Reason::from("it has no origin")),
+            None => Err(Arc::new(Reason::NoOrigin)),
         }
     }
 
     /// Writes the tags of a target that has all else now. `root` is the manifest, if it was read already.
-    async fn tag(&self, attached: Attached<'_>, mut root: Option<Root>, note: Option<Reason>) {
+    async fn tag(&self, attached: Attached<'_>, mut root: Option<Root>, note: Option<Arc<Reason>>) {
         let Attached { target, attachments } = attached;
         let repository = self.run.destination(target.destination);
         let brought = |edge, done: Done, reason| Outcome {
@@ -324,7 +329,7 @@ impl<'a> Worker<'a> {
                 let digest = self.run.edges.source_digest(self.work.source_digest).entry.digest;
                 let found = repository.manifest(&Reference::Digest(digest)).await;
                 let found = found.map_err(|error| {
-                    (Verdict::Failed, self.run.hosts.explain(repository.host(), &error))
+                    (Verdict::Failed, self.run.hosts.explain(repository.host(), error))
                 })?;
                 let bytes = found.bytes.clone();
                 // What storage serves, after a redirect, has no media type that a tag can be put under.

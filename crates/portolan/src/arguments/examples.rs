@@ -56,3 +56,10 @@ Examples:
     portolan schema front > front.schema.json
   List the fields of the configuration:
     portolan schema front | jq '.properties | keys'";
+
+pub(super) const SCHEMA_REPORT: &str = "\
+Examples:
+  Keep the schema for a program that reads reports:
+    portolan schema report > report.schema.json
+  List the members of a report:
+    portolan schema report | jq '.properties | keys'";

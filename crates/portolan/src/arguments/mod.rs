@@ -117,6 +117,11 @@ pub(crate) enum Schema {
     /// For editors and checks: a file that the schema rejects is not a valid configuration.
     #[command(after_help = examples::SCHEMA_FRONT)]
     Front,
+    /// Print the JSON Schema of the JSON report of `portolan promote`
+    ///
+    /// For programs that read what `--output json` prints and `--report` writes.
+    #[command(after_help = examples::SCHEMA_REPORT)]
+    Report,
 }
 
 /// How to install each script. The shells are those that clap knows.

@@ -39,6 +39,7 @@ async fn the_help_of_every_command() {
         &["demo"],
         &["schema"],
         &["schema", "front"],
+        &["schema", "report"],
         &["completions"],
     ] {
         let help = run(&[&["help"], command].concat()).await.expect(0).stdout;
@@ -57,6 +58,7 @@ async fn every_command_with_options_has_two_examples() {
         &["registry", "serve"],
         &["demo"],
         &["schema", "front"],
+        &["schema", "report"],
     ] {
         let help = run(&[&["help"], command].concat()).await.expect(0).stdout;
         let (_, examples) = help.split_once("\nExamples:\n").expect(&help);
@@ -336,7 +338,7 @@ async fn errors_of_the_embedded_registry() {
     errors.compare("registry");
 }
 
-/// What a run of one edge says of it: its outcome and reason, with stable names of the registries.
+/// What a run of one edge says of it: its outcome, code and reason, with stable names of the registries.
 async fn outcome_of(
     title: &str,
     at_source: Option<Fault>,
@@ -363,7 +365,8 @@ async fn outcome_of(
     let report = run(&arguments).await.expect(1).json();
     let edge = &report["outcomes"][0];
     let reason = edge["reason"].as_str().expect("a reason");
-    let shown = format!("{}: {reason}", edge["outcome"].as_str().expect("an outcome"));
+    let [outcome, code] = ["outcome", "code"].map(|member| edge[member].as_str().expect(member));
+    let shown = format!("{outcome} ({code}): {reason}");
     let shown = shown.replace(&from.host().to_string(), "staging.example");
     let shown = shown.replace(&to.host().to_string(), "registry.example");
     format!("## {title}\n\n{shown}\n\n")

@@ -4,8 +4,10 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Output, Stdio},
+    sync::LazyLock,
 };
 
+use jsonschema::Validator;
 use oci::RegistryPrefix;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -39,9 +41,14 @@ impl From<Output> for Ended {
 }
 
 impl Ended {
+    /// Standard output, which is JSON; if it is the report of a promotion, it is checked against its schema.
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout)
-            .unwrap_or_else(|error| panic!("{error}: {}\n{}", self.stdout, self.stderr))
+        let value: Value = serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}\n{}", self.stdout, self.stderr));
+        if value.get("outcomes").is_some() {
+            assert_valid_report(&value);
+        }
+        value
     }
 
     /// Fails the test, with everything the run said, unless it ended with `code`.
@@ -49,6 +56,24 @@ impl Ended {
         assert_eq!(self.code, Some(code), "stdout: {}\nstderr: {}", self.stdout, self.stderr);
         self
     }
+}
+
+/// The report of a promotion in a file, checked against its schema.
+pub(crate) fn read_report(file: &Path) -> Value {
+    let text = fs::read_to_string(file).expect("a report");
+    let report = serde_json::from_str(&text).expect("JSON");
+    assert_valid_report(&report);
+    report
+}
+
+/// Checks the report of a promotion against its JSON Schema.
+pub(crate) fn assert_valid_report(report: &Value) {
+    static VALIDATOR: LazyLock<Validator> = LazyLock::new(|| {
+        let schema = promoter::report::report_schema();
+        jsonschema::validator_for(schema.as_value()).expect("a valid schema")
+    });
+    let errors: Vec<_> = VALIDATOR.iter_errors(report).map(|error| error.to_string()).collect();
+    assert!(errors.is_empty(), "{errors:?}: {report:#}");
 }
 
 /// Runs it to its end.

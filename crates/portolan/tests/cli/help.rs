@@ -3,7 +3,7 @@
 use crate::harness::run;
 
 /// Every command that has options.
-const COMMANDS: [&[&str]; 9] = [
+const COMMANDS: [&[&str]; 10] = [
     &["promote"],
     &["mirror"],
     &["serve"],
@@ -12,6 +12,7 @@ const COMMANDS: [&[&str]; 9] = [
     &["registry", "serve"],
     &["demo"],
     &["schema", "front"],
+    &["schema", "report"],
     &["completions"],
 ];
 

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::Value;
 use testkit::{Fault, TestRegistry, TokenModel, TokenRegistry, TokenRights, fixture};
 
-use crate::harness::{Thin, end_of, entry, portolan, run};
+use crate::harness::{Thin, end_of, entry, portolan, read_report, run};
 
 /// A staging and a production registry, a manifest, and an image at staging.
 struct Scene {
@@ -47,9 +47,8 @@ async fn the_report_and_the_metrics_are_files_that_appear_whole() {
         "{}",
         ended.stderr
     );
-    let json: Value =
-        serde_json::from_str(&fs::read_to_string(&report).expect("it")).expect("JSON");
-    assert_eq!((&json["schema"], &json["summary"]["copied"]), (&2.into(), &1.into()));
+    let json = read_report(report.as_ref());
+    assert_eq!((&json["schema"], &json["summary"]["copied"]), (&3.into(), &1.into()));
     let text = fs::read_to_string(&metrics).expect("a file");
     let host = scene.production.host();
     for line in [
@@ -86,8 +85,7 @@ async fn the_deadline_stops_it_and_the_report_is_written_all_the_same() {
     let report = scene.at("report.json");
     let flags = ["--deadline", "1s", "--report", &report, "--output", "json"];
     let ended = run(&scene.arguments(&flags)).await.expect(1).json();
-    let written: Value =
-        serde_json::from_str(&fs::read_to_string(&report).expect("it")).expect("JSON");
+    let written = read_report(report.as_ref());
     for report in [ended, written] {
         assert_eq!(report["summary"]["failed"], 1);
         let reason = report["outcomes"][0]["reason"].as_str().expect("one");

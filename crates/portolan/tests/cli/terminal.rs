@@ -109,6 +109,7 @@ async fn neither_the_log_nor_streamed_json_is_erased_on_a_terminal() {
         let json = json.take_while(|line| !line.contains("edges: ")).collect::<String>();
         let report: serde_json::Value =
             serde_json::from_str(&json).unwrap_or_else(|error| panic!("{error}: {text}"));
+        crate::harness::assert_valid_report(&report);
         assert_eq!(report["outcomes"].as_array().map(Vec::len), Some(scene.images.len()));
         assert_eq!(report["summary"]["copied"], IMAGES);
         let words = text.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -3,7 +3,7 @@
 //! One that is broken for good where it comes from is left out, unless all are required. One that cannot be had for the
 //! moment fails the destinations that want it, and so does one that cannot be written there.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use oci::{Digest, Tag};
@@ -13,8 +13,9 @@ use transfer::{Destination, InFlight, together};
 use super::{
     Attachment, Broken, By, Tagged, Trouble,
     origin::{Unreadable, fault_now, load},
+    remote,
 };
-use crate::{BrokenAttachments, Settings};
+use crate::{BrokenAttachments, Settings, reason::AttachmentProblem};
 
 /// The largest config that is merged, in bytes: cosign's have a hundred for each signature.
 const MAX_CONFIG_BYTES: usize = 1 << 20;
@@ -31,10 +32,10 @@ pub(crate) enum NotCarried {
 
 impl NotCarried {
     /// What is wrong with the attachment where it comes from, if that is so for good.
-    fn broken(&self) -> Option<String> {
+    fn broken(&self) -> Option<Arc<AttachmentProblem>> {
         match self {
-            Self::Transfer(error) => error.is_broken().then(|| error.to_string()),
-            Self::Trouble(Trouble::Broken(why)) => Some(why.clone()),
+            Self::Transfer(error) => error.is_broken().then(|| remote(error.clone())),
+            Self::Trouble(Trouble::Broken(problem)) => Some(Arc::clone(problem)),
             Self::Trouble(_) | Self::Lags => None,
         }
     }
@@ -97,8 +98,8 @@ impl Carried {
             Err(why) => why,
         };
         match why.broken() {
-            Some(why) if broken == BrokenAttachments::Reported => {
-                self.broken.push(Broken { at, why });
+            Some(problem) if broken == BrokenAttachments::Reported => {
+                self.broken.push(Broken { at, problem });
             }
             _ => self.failed = Some((at, why)),
         }
@@ -124,8 +125,9 @@ async fn carry_confirmed(
     let repositories: Vec<_> = broken.iter().map(|at| to[*at]).collect();
     let again = match fault_now(in_flight, from, attachment).await {
         Ok(None) => carry_one(in_flight, from, attachment, &repositories).await,
-        Ok(Some(why)) => {
-            let why = |_| Err(NotCarried::Trouble(Trouble::Broken(why.clone())));
+        Ok(Some(problem)) => {
+            let problem = Arc::new(problem);
+            let why = |_| Err(NotCarried::Trouble(Trouble::Broken(Arc::clone(&problem))));
             broken.iter().map(why).collect()
         }
         Err(error) => broken.iter().map(|_| Err(NotCarried::Transfer(error.clone()))).collect(),
@@ -147,8 +149,9 @@ async fn carry_one(
         Err(Unreadable::Transfer(error)) => {
             return to.iter().map(|_| Err(NotCarried::Transfer(error.clone()))).collect();
         }
-        Err(Unreadable::Unrelated(why)) => {
-            let why = |_| Err(NotCarried::Trouble(Trouble::Broken(why.clone())));
+        Err(Unreadable::Unrelated(problem)) => {
+            let problem = Arc::new(problem);
+            let why = |_| Err(NotCarried::Trouble(Trouble::Broken(Arc::clone(&problem))));
             return to.iter().map(why).collect();
         }
     };
@@ -224,7 +227,7 @@ async fn unite(
 ) -> Result<Merge, Trouble> {
     let read = |found: &FetchedManifest, at: &RepositoryClient| {
         Tagged::read(found.digest, &found.media_type, &found.bytes)
-            .map_err(|cause| Trouble::no_union(tag, at, &cause))
+            .map_err(|cause| Trouble::no_union(tag, at, cause))
     };
     let (old, new) = (read(there, to)?, read(manifest, from).map_err(Trouble::of_origin)?);
     if old.covers(&new) {
@@ -233,7 +236,7 @@ async fn unite(
     let others = config(from, &new).await.map_err(Trouble::of_origin)?;
     let config = config(to, &old).await?;
     let union = old.with(&config, &new, &others);
-    let union = union.map_err(|cause| Trouble::no_union(tag, to, &cause))?;
+    let union = union.map_err(|cause| Trouble::no_union(tag, to, cause))?;
     if let Some(config) = union.config {
         let push = Push::new(Digest::sha256(&config), config.len() as u64);
         to.push_blob(&push, &Bytes::from(config)).await?;
@@ -250,10 +253,10 @@ async fn config(at: &RepositoryClient, of: &Tagged) -> Result<Vec<u8>, Trouble> 
     while let Some(piece) = reader.next().await? {
         bytes.extend_from_slice(&piece);
         if bytes.len() > MAX_CONFIG_BYTES {
-            let (manifest, max) = (of.digest(), MAX_CONFIG_BYTES);
-            let why =
-                format!("the config of manifest {manifest} at {at} has more than {max} bytes");
-            return Err(Trouble::Content(why));
+            let (manifest, repository) = (of.digest(), at.to_string());
+            let max = MAX_CONFIG_BYTES;
+            let problem = AttachmentProblem::ConfigTooLarge { manifest, repository, max };
+            return Err(Trouble::content(problem));
         }
     }
     Ok(bytes)

@@ -7,8 +7,8 @@ use oci::{Digest, Reference, Tag};
 use registry_client::{Inventory, RepositoryClient};
 use transfer::{Content, Destination, Image, InFlight};
 
-use super::{Attachment, Broken, By, SUBJECTS_AT_ONCE, Tagged, Trouble};
-use crate::{BrokenAttachments, Verify, work::Lacks};
+use super::{Attachment, Broken, By, SUBJECTS_AT_ONCE, Tagged, Trouble, remote};
+use crate::{BrokenAttachments, Verify, reason::AttachmentProblem, work::Lacks};
 
 /// Attachments held against one destination.
 pub(crate) struct Comparison<'a> {
@@ -91,7 +91,7 @@ impl Comparison<'_> {
             // Such a tag is not written: what it is on may only be hidden.
             let is_named = |tag: &Tag| matches!(&attachment.by, By::Tag(wanted) if wanted == tag);
             if let Some(dangling) = there.dangling.iter().find(|it| is_named(&it.tag)) {
-                return Err(Trouble::Content(dangling.why.clone()));
+                return Err(Trouble::content(AttachmentProblem::Dangling(dangling.why.clone())));
             }
             let is_there = match &attachment.by {
                 By::Referrer => Ok(referrers.contains(&attachment.digest)),
@@ -104,8 +104,8 @@ impl Comparison<'_> {
             match is_there {
                 Ok(true) if self.is_complete(attachment).await? => {}
                 Ok(_) => missing.at.push(at),
-                Err(Trouble::Broken(why)) if self.broken == BrokenAttachments::Reported => {
-                    missing.broken.push(Broken { at, why });
+                Err(Trouble::Broken(problem)) if self.broken == BrokenAttachments::Reported => {
+                    missing.broken.push(Broken { at, problem });
                 }
                 Err(trouble) => return Err(trouble),
             }
@@ -132,7 +132,7 @@ impl Comparison<'_> {
         if !self.verify.checks_present() {
             return Ok(true);
         }
-        let content = |error: transfer::Error| Trouble::Content(error.to_string());
+        let content = |error: transfer::Error| Trouble::Content(remote(error));
         let image = match Image::load(self.from, &attachment.digest).await {
             Ok(image) => image,
             Err(error) if error.is_broken() => return Ok(true),
@@ -153,5 +153,5 @@ impl Comparison<'_> {
 async fn read(at: &RepositoryClient, tag: &Tag, digest: Digest) -> Result<Tagged, Trouble> {
     let found = at.manifest(&Reference::Digest(digest)).await?;
     Tagged::read(digest, &found.media_type, &found.bytes)
-        .map_err(|cause| Trouble::no_union(tag, at, &cause))
+        .map_err(|cause| Trouble::no_union(tag, at, cause))
 }

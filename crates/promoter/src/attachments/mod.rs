@@ -11,7 +11,7 @@ mod origin;
 mod reread;
 mod union;
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use oci::{Digest, Manifest, Reference, Tag, media_type};
@@ -21,7 +21,10 @@ pub(crate) use carry::{Carried, NotCarried, OnTag, carry};
 pub(crate) use compare::{Comparison, Missing};
 pub(crate) use origin::fault;
 pub(crate) use reread::{Written, reread};
-use union::{NoUnion, Tagged};
+use union::Tagged;
+pub use union::{NoUnion, NotImage};
+
+use crate::reason::{AttachmentName, AttachmentProblem, RemoteError};
 
 /// The most attachments that one image may have: a hundred times what is usual.
 const MAX_ATTACHMENTS: usize = 1_000;
@@ -62,11 +65,11 @@ impl Attachment {
         }
     }
 
-    /// What it is, for people.
-    pub(crate) fn describe(&self) -> String {
+    /// Which one it is, with what it refers to.
+    pub(crate) fn full_name(&self) -> AttachmentName {
         match &self.by {
-            By::Referrer => format!("referrer {} of {}", self.digest, self.subject),
-            By::Tag(tag) => format!("digest tag {tag}"),
+            By::Referrer => AttachmentName::Referrer { digest: self.digest, subject: self.subject },
+            By::Tag(tag) => AttachmentName::Tag(tag.clone()),
         }
     }
 }
@@ -85,42 +88,49 @@ pub(crate) struct Broken {
     /// Its place among the attachments of its image.
     pub at: usize,
     /// What is wrong with it.
-    pub why: String,
+    pub problem: Arc<AttachmentProblem>,
 }
 
-impl Broken {
-    /// How that is reported: with what to do.
-    pub(crate) fn advice(&self) -> String {
-        format!("{}; push the attachment again or delete it at its source", self.why)
-    }
-}
-
-/// Why attachments cannot be told, compared or brought along.
-#[derive(Debug, thiserror::Error)]
+/// Why attachments cannot be found, compared or copied.
+#[derive(Debug)]
 pub(crate) enum Trouble {
-    /// A registry's answer.
-    #[error(transparent)]
-    Registry(#[from] Error),
-    /// What is there cannot be dealt with.
-    #[error("{0}")]
-    Content(String),
-    /// It is broken for good where it comes from.
-    #[error("{0}")]
-    Broken(String),
+    /// The repository that was read or written did not do it.
+    Registry(Error),
+    /// Their content cannot be used, or their source failed.
+    Content(Arc<AttachmentProblem>),
+    /// They are broken at their source: reading them again gives the same.
+    Broken(Arc<AttachmentProblem>),
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self::Registry(error)
+    }
 }
 
 impl Trouble {
-    /// What happened where attachments come from: it says nothing of the destination that wants them.
+    /// What happened at the source of attachments: it says nothing of the destination.
     fn of_origin(self) -> Self {
         match self {
-            Self::Registry(error) if !error.is_wrong_content() => Self::Content(error.to_string()),
-            other => Self::Broken(other.to_string()),
+            Self::Registry(error) if !error.is_wrong_content() => Self::Content(remote(error)),
+            Self::Registry(error) => Self::Broken(remote(error)),
+            Self::Content(problem) | Self::Broken(problem) => Self::Broken(problem),
         }
     }
 
-    fn no_union(tag: &Tag, at: &RepositoryClient, cause: &NoUnion) -> Self {
-        Self::Content(format!("digest tag {tag} cannot be merged with the one at {at}: {cause}"))
+    fn content(problem: AttachmentProblem) -> Self {
+        Self::Content(Arc::new(problem))
     }
+
+    fn no_union(tag: &Tag, at: &RepositoryClient, cause: NoUnion) -> Self {
+        let (tag, repository) = (tag.clone(), at.to_string());
+        Self::content(AttachmentProblem::NotMergeable { tag, repository, cause })
+    }
+}
+
+/// A failed request or transfer as what is wrong with an attachment.
+fn remote(error: impl Into<RemoteError>) -> Arc<AttachmentProblem> {
+    Arc::new(AttachmentProblem::Remote(error.into()))
 }
 
 /// The manifests that `root` reaches, itself first. Only indexes are read, since only they list manifests; what is
@@ -146,8 +156,12 @@ pub(crate) async fn subjects(at: &RepositoryClient, root: Digest) -> Result<Vec<
             }
         }
         if reached.len() > MAX_SUBJECTS {
-            let why = format!("manifest {root} of {at} reaches more than {MAX_SUBJECTS} manifests");
-            return Err(Trouble::Content(why));
+            let (repository, max) = (at.to_string(), MAX_SUBJECTS);
+            return Err(Trouble::content(AttachmentProblem::TooManyManifests {
+                root,
+                repository,
+                max,
+            }));
         }
     }
     Ok(reached)
@@ -179,8 +193,11 @@ pub(crate) async fn find(
             }));
         }
         if found.len() > MAX_ATTACHMENTS {
-            let why = format!("more than {MAX_ATTACHMENTS} attachments hang on one image at {at}");
-            return Err(Trouble::Content(why));
+            let (repository, max) = (at.to_string(), MAX_ATTACHMENTS);
+            return Err(Trouble::content(AttachmentProblem::TooManyAttachments {
+                repository,
+                max,
+            }));
         }
         let new: &[Attachment] = &found[before..];
         level = new.iter().map(|it| it.digest).filter(|digest| met.insert(*digest)).collect();

@@ -5,22 +5,23 @@ use registry_client::{FetchedManifest, RepositoryClient};
 use transfer::{Content, Image, InFlight};
 
 use super::{Attachment, By};
+use crate::reason::{AttachmentProblem, Unrelated};
 
 /// Why an attachment cannot be read where it comes from.
 pub(super) enum Unreadable {
     /// It, or a manifest that it lists, cannot be read.
     Transfer(transfer::Error),
     /// It is no attachment of the manifest that it is listed for.
-    Unrelated(String),
+    Unrelated(AttachmentProblem),
 }
 
 impl Unreadable {
     /// What is wrong with it, if that is so for good.
-    fn broken(self) -> Result<String, transfer::Error> {
+    fn broken(self) -> Result<AttachmentProblem, transfer::Error> {
         match self {
             Self::Transfer(error) if !error.is_broken() => Err(error),
-            Self::Transfer(error) => Ok(error.to_string()),
-            Self::Unrelated(why) => Ok(why),
+            Self::Transfer(error) => Ok(AttachmentProblem::Remote(error.into())),
+            Self::Unrelated(problem) => Ok(problem),
         }
     }
 }
@@ -33,24 +34,25 @@ pub(super) async fn load(
 ) -> Result<Image, Unreadable> {
     let image = Image::load(from, &attachment.digest).await.map_err(Unreadable::Transfer)?;
     match unrelated(attachment, image.root()) {
-        Some(why) => {
-            Err(Unreadable::Unrelated(format!("{why}, but {from} lists it as a referrer")))
+        Some(found) => {
+            let repository = from.to_string();
+            Err(Unreadable::Unrelated(AttachmentProblem::Unrelated { repository, found }))
         }
         None => Ok(image),
     }
 }
 
-/// Why a manifest is no referrer of what it is listed for.
-fn unrelated(attachment: &Attachment, manifest: &FetchedManifest) -> Option<String> {
+/// What a manifest is, if it is no referrer of what it is listed for.
+fn unrelated(attachment: &Attachment, manifest: &FetchedManifest) -> Option<Unrelated> {
     let By::Referrer = attachment.by else { return None };
     let subject = match Manifest::parse(&manifest.media_type, &manifest.bytes) {
         Ok(parsed) => parsed.subject().map(|subject| subject.digest),
-        Err(cause) => return Some(cause.to_string()),
+        Err(cause) => return Some(Unrelated::NoManifest(cause)),
     };
     match subject {
         Some(subject) if subject == attachment.subject => None,
-        Some(subject) => Some(format!("it refers to {subject}, not to this image")),
-        None => Some("it has no subject".to_owned()),
+        Some(subject) => Some(Unrelated::OtherSubject(subject)),
+        None => Some(Unrelated::NoSubject),
     }
 }
 
@@ -62,7 +64,7 @@ pub(crate) async fn fault(
     in_flight: &InFlight,
     from: &RepositoryClient,
     attachment: &Attachment,
-) -> Result<Option<String>, transfer::Error> {
+) -> Result<Option<AttachmentProblem>, transfer::Error> {
     match fault_now(in_flight, from, attachment).await? {
         Some(_) => fault_now(in_flight, from, attachment).await,
         None => Ok(None),
@@ -74,17 +76,16 @@ pub(super) async fn fault_now(
     in_flight: &InFlight,
     from: &RepositoryClient,
     attachment: &Attachment,
-) -> Result<Option<String>, transfer::Error> {
+) -> Result<Option<AttachmentProblem>, transfer::Error> {
     let image = match load(from, attachment).await {
         Ok(image) => image,
         Err(unreadable) => return unreadable.broken().map(Some),
     };
     let missing = image.missing_at_source(in_flight).await?;
-    let fault = |missing: &Content| {
-        format!(
-            "{missing} is missing or damaged in {from}, though manifest {} there lists it",
-            attachment.digest
-        )
+    let fault = |content: Content| AttachmentProblem::Incomplete {
+        content,
+        repository: from.to_string(),
+        manifest: attachment.digest,
     };
-    Ok(missing.first().map(fault))
+    Ok(missing.into_iter().next().map(fault))
 }

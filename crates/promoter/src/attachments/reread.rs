@@ -9,7 +9,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    fmt,
     sync::Arc,
 };
 
@@ -20,21 +19,19 @@ use registry_client::RepositoryClient;
 use transfer::Image;
 
 use super::{
-    Attachment, By, OnTag,
+    Attachment, By, OnTag, Trouble,
     carry::{FoundBy, tie},
+    remote,
 };
 use crate::{
     Outcome, Run, Verdict,
-    hosts::Reason,
     reading_back::{self, MAX_REREADS},
+    reason::{AttachmentProblem, AttachmentStep, Reason},
     work::{Origin, Target, Work},
 };
 
 /// Repositories whose attachments are read again at once.
 const REPOSITORIES_AT_ONCE: usize = 8;
-
-/// What is said of an attachment whose tag is not there at the end of the run.
-const MISSING: &str = "the registry responds with 404 to its tag: it was deleted, or a replica does not have it yet; run again";
 
 /// An attachment that this run wrote, and that is found by a tag.
 #[derive(Clone, Debug)]
@@ -99,9 +96,9 @@ async fn confirm(
     run: &Run<'_>,
     repository: &RepositoryClient,
     written: &mut [Written],
-) -> HashMap<SourceDigestId, Reason> {
+) -> HashMap<SourceDigestId, Arc<Reason>> {
     let mut repairs = 0;
-    let mut failures: HashMap<usize, Reason> = HashMap::new();
+    let mut failures: HashMap<usize, Arc<AttachmentProblem>> = HashMap::new();
     loop {
         let Reread { replaced, missing, mut failed } = read_once(run, repository, written).await;
         if replaced.is_empty() && missing.is_empty() {
@@ -109,9 +106,10 @@ async fn confirm(
         }
         for at in replaced {
             let written = &mut written[at];
-            let replaced = || Reason::from("other clients replace it each time; run again");
             let why = match repairs {
-                MAX_REREADS => failures.remove(&at).unwrap_or_else(replaced),
+                MAX_REREADS => failures
+                    .remove(&at)
+                    .unwrap_or_else(|| Arc::new(AttachmentProblem::ReplacedEachTime)),
                 _ => match repair(run, repository, written).await {
                     Ok(()) => continue,
                     Err(why) => {
@@ -120,11 +118,13 @@ async fn confirm(
                     }
                 },
             };
-            failed.insert(written.source_digest, gone(written, &why));
+            failed.insert(written.source_digest, gone(written, why));
         }
         if repairs == MAX_REREADS {
             let missing = missing.into_iter().map(|at| &written[at]);
-            failed.extend(missing.map(|written| (written.source_digest, gone(written, MISSING))));
+            failed.extend(missing.map(|written| {
+                (written.source_digest, gone(written, Arc::new(AttachmentProblem::TagNotFound)))
+            }));
             return failed;
         }
         reading_back::wait(run, repairs).await;
@@ -132,8 +132,9 @@ async fn confirm(
     }
 }
 
-fn gone(written: &Written, why: impl fmt::Display) -> Reason {
-    format!("{} was written, but is gone: {why}", written.attachment.describe()).into()
+fn gone(written: &Written, problem: Arc<AttachmentProblem>) -> Arc<Reason> {
+    let attachment = written.attachment.full_name();
+    Arc::new(Reason::Attachment { attachment, failed: AttachmentStep::Keep, problem })
 }
 
 /// What one round of reading again finds.
@@ -144,7 +145,7 @@ struct Reread {
     /// Which are on tags that the registry does not return.
     missing: Vec<usize>,
     /// The requested digests of which something cannot be read.
-    failed: HashMap<SourceDigestId, Reason>,
+    failed: HashMap<SourceDigestId, Arc<Reason>>,
 }
 
 async fn read_once(run: &Run<'_>, repository: &RepositoryClient, written: &[Written]) -> Reread {
@@ -156,10 +157,13 @@ async fn read_once(run: &Run<'_>, repository: &RepositoryClient, written: &[Writ
             Ok(Found::Replaced) => reread.replaced.push(at),
             Ok(Found::Missing) => reread.missing.push(at),
             Err(error) => {
-                let why = run.hosts.explain(repository.host(), &error);
-                let what = written.attachment.describe();
-                let reason = format!("{what} was written, but cannot be read again: {why}");
-                reread.failed.insert(written.source_digest, reason.into());
+                let why = run.hosts.explain(repository.host(), error);
+                let reason = Reason::Attachment {
+                    attachment: written.attachment.full_name(),
+                    failed: AttachmentStep::ReadAgain,
+                    problem: Arc::new(AttachmentProblem::Reason(why)),
+                };
+                reread.failed.insert(written.source_digest, Arc::new(reason));
             }
         }
     }
@@ -171,11 +175,13 @@ async fn repair(
     run: &Run<'_>,
     repository: &RepositoryClient,
     written: &mut Written,
-) -> Result<(), Reason> {
-    let from = run.origin(written.from.ok_or("it has no origin")?)?;
+) -> Result<(), Arc<AttachmentProblem>> {
+    let problem = |reason| Arc::new(AttachmentProblem::Reason(reason));
+    let from = written.from.ok_or_else(|| problem(Arc::new(Reason::NoOrigin)))?;
+    let from = run.origin(from).map_err(problem)?;
     let attachment = &written.attachment;
     tracing::info!(
-        at = %repository, attachment = attachment.describe(), "another client replaced it: merging again"
+        at = %repository, attachment = %attachment.full_name(), "another client replaced it: merging again"
     );
     // What this run left there has in it what others had written before.
     let (from, digest) = match written.on {
@@ -183,9 +189,13 @@ async fn repair(
         None => (from, attachment.digest),
     };
     let image = Image::load(&from, &digest).await;
-    let image = image.map_err(|error| run.hosts.explain_transfer(from.host(), &error))?;
+    let image = image.map_err(|error| problem(run.hosts.explain(from.host(), error)))?;
     let tied = tie(&from, attachment, image.root(), repository).await;
-    if let FoundBy::Tag(on) = tied.map_err(|trouble| Reason::from(trouble.to_string()))? {
+    let tied = tied.map_err(|trouble| match trouble {
+        Trouble::Registry(error) => remote(error),
+        Trouble::Content(problem) | Trouble::Broken(problem) => problem,
+    });
+    if let FoundBy::Tag(on) = tied? {
         written.on = on;
     }
     Ok(())

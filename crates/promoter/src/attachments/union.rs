@@ -16,13 +16,35 @@ pub(crate) const MAX_LAYERS: usize = 1_000;
 
 /// Why two manifests have no union.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum NoUnion {
-    /// Of which one, and why.
-    #[error("{0} is not an image manifest ({1}); only image manifests can be merged")]
-    Kind(Digest, String),
+pub enum NoUnion {
+    /// One of them is no image manifest.
+    #[error("{digest} is not an image manifest ({cause}); only image manifests can be merged")]
+    Kind {
+        /// Which one.
+        digest: Digest,
+        /// What it is or lacks.
+        cause: NotImage,
+    },
     /// Together there would be too many.
     #[error("together they have more than {MAX_LAYERS} layers")]
     TooMany,
+}
+
+/// Why a manifest is no image manifest.
+#[derive(Debug, thiserror::Error)]
+pub enum NotImage {
+    /// It is not a JSON object.
+    #[error("{0}")]
+    Json(serde_json::Error),
+    /// It has another media type.
+    #[error("it is `{0}`")]
+    MediaType(String),
+    /// It has no config.
+    #[error("it has no config")]
+    NoConfig,
+    /// It has no list of layers.
+    #[error("it has no list of layers")]
+    NoLayers,
 }
 
 /// A manifest under a digest tag.
@@ -38,24 +60,24 @@ pub(crate) struct Tagged {
 impl Tagged {
     /// Reads a manifest.
     pub(crate) fn read(digest: Digest, media_type: &str, bytes: &[u8]) -> Result<Self, NoUnion> {
-        let kind = |why: String| NoUnion::Kind(digest, why);
+        let kind = |cause| NoUnion::Kind { digest, cause };
         let essence = media_type::essence(media_type);
         let mut members: Map<String, Value> =
-            serde_json::from_slice(bytes).map_err(|error| kind(error.to_string()))?;
+            serde_json::from_slice(bytes).map_err(|error| kind(NotImage::Json(error)))?;
         let own = members.get("mediaType").and_then(Value::as_str).unwrap_or(essence);
         // What it says of itself counts, where it says something.
         if ![media_type::OCI_MANIFEST, media_type::DOCKER_MANIFEST].contains(&own) {
-            return Err(kind(format!("it is `{own}`")));
+            return Err(kind(NotImage::MediaType(own.to_owned())));
         }
         let media_type = own.to_owned();
         if members.get("config").is_none_or(|config| digest_of(config).is_none()) {
-            return Err(kind("it has no config".to_owned()));
+            return Err(kind(NotImage::NoConfig));
         }
         match members.remove("layers") {
             Some(Value::Array(layers)) if layers.iter().all(|it| digest_of(it).is_some()) => {
                 Ok(Self { digest, media_type, members, layers })
             }
-            _ => Err(kind("it has no list of layers".to_owned())),
+            _ => Err(kind(NotImage::NoLayers)),
         }
     }
 

@@ -49,7 +49,7 @@ pub(super) fn write(out: &mut impl Write, ending: &Ending, width: Width) -> io::
         writeln!(out, "\nNot answered through the public name")?;
     }
     for Unanswered { name, digest, reason } in &ending.unanswered {
-        let parts = [name.clone(), format!("{digest}:"), reason.clone()];
+        let parts = [name.clone(), format!("{digest}:"), reason.to_string()];
         writeln!(out, "{}", row(2, &parts, width))?;
     }
     Ok(())

@@ -6,14 +6,18 @@ use job::{Confirm, StopCause};
 use oci::{Digest, Tag};
 use promotion_manifest::{EdgeSet, Problem};
 use registry_client::Usage;
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use super::{Report, Show};
-use crate::{Ending, Estimate, Outcome, Unanswered, Verdict};
+use super::{
+    Report, Show,
+    members::{self, TOTALS},
+};
+use crate::{Ending, Estimate, Outcome, ReasonCode, Unanswered, Verdict};
 
 /// The version of the report's shape.
-const SCHEMA: u32 = 2;
+pub(super) const SCHEMA: u32 = 3;
 
 /// Writes the report as JSON. Members appear as they become known, `summary` last.
 pub struct JsonReport<W> {
@@ -29,31 +33,59 @@ impl<W: Write> JsonReport<W> {
     }
 }
 
-#[derive(Serialize)]
-struct ProblemRow<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Problem", deny_unknown_fields)]
+pub(super) struct ProblemRow<'a> {
+    /// The project that the manifest belongs to.
     project: Option<&'a str>,
+    /// The path of the manifest.
     file: &'a str,
+    /// The code of the broken rule.
+    #[schemars(schema_with = "members::rule")]
     rule: &'static str,
+    /// How grave the problem is.
+    #[schemars(schema_with = "members::severity")]
     severity: &'static str,
+    /// The line of the first character, from 1.
     line: Option<u32>,
+    /// Its column, from 1.
     column: Option<u32>,
+    /// The line of the character after the last.
     end_line: Option<u32>,
+    /// Its column.
     end_column: Option<u32>,
+    /// The problem in words.
     message: &'a str,
 }
 
-#[derive(Serialize)]
-struct OutcomeRow<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Outcome", deny_unknown_fields)]
+pub(super) struct OutcomeRow<'a> {
+    /// The project that requests the edge.
     project: &'a str,
+    /// The file that requests it.
     file: &'a str,
+    /// The line in that file.
     line: u32,
+    /// The source registry prefix.
     source: String,
+    /// The destination registry prefix.
     destination: String,
+    /// The image's name below both prefixes.
     repository: &'a str,
+    /// The requested digest.
+    #[schemars(with = "String")]
     digest: Digest,
+    /// The requested tag.
+    #[schemars(with = "Option<String>")]
     tag: Option<&'a Tag>,
+    /// How the edge ended.
     outcome: Verdict,
-    reason: Option<&'a str>,
+    /// The code of the reason.
+    code: Option<ReasonCode>,
+    /// Why, in words.
+    reason: Option<String>,
+    /// The attachments that were copied, or would be: digest tags, and digests of referrers.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     attachments: &'a [String],
 }
@@ -95,7 +127,8 @@ impl<W: Write> Report for JsonReport<W> {
             digest: edge.digest(),
             tag: edge.tag(),
             outcome: outcome.verdict,
-            reason: outcome.reason.as_deref(),
+            code: outcome.code(),
+            reason: outcome.reason.as_ref().map(ToString::to_string),
             attachments: &outcome.attachments,
         };
         self.out.write_all(if self.first { b"\n" } else { b",\n" })?;
@@ -126,15 +159,23 @@ impl<W: Write> Report for JsonReport<W> {
 }
 
 /// The members that are known at the end.
-#[derive(Serialize)]
-struct Tail<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Tail<'a> {
+    /// The tags that the public name does not serve as they were written.
     unanswered: Vec<UnansweredRow<'a>>,
+    /// The requests to each host.
     hosts: Vec<HostRow<'a>>,
+    /// Without `--confirm`: what carrying out the plan will cost about.
     #[serde(skip_serializing_if = "Option::is_none")]
     estimate: Option<EstimateRow<'a>>,
+    /// Whether the run was one with `--confirm`.
     confirmed: bool,
+    /// Whether the run was stopped before its end.
     interrupted: bool,
+    /// The `--deadline` in seconds, if that is what stopped the run.
     deadline: Option<f64>,
+    /// The counts of the run.
+    #[schemars(schema_with = "members::summary")]
     summary: InOrder,
 }
 
@@ -147,28 +188,44 @@ impl Serialize for InOrder {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Unanswered", deny_unknown_fields)]
 struct UnansweredRow<'a> {
+    /// The name of the image, as one pulls it.
     name: &'a str,
+    /// The digest that the tag should be on.
+    #[schemars(with = "String")]
     digest: Digest,
-    reason: &'a str,
+    /// The code of the reason.
+    code: ReasonCode,
+    /// What was found instead, in words.
+    reason: String,
 }
 
 impl<'a> UnansweredRow<'a> {
     fn of(unanswered: &'a Unanswered) -> Self {
         let Unanswered { name, digest, reason } = unanswered;
-        Self { name, digest: *digest, reason }
+        let (code, reason) = (reason.code(), reason.to_string());
+        Self { name, digest: *digest, code, reason }
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Host", deny_unknown_fields)]
 struct HostRow<'a> {
+    /// The host.
     host: &'a str,
+    /// Requests that read.
     reads: u64,
+    /// Requests that write.
     writes: u64,
+    /// Bytes of all bodies that were received.
     bytes_received: u64,
+    /// Bytes of all bodies that were sent.
     bytes_sent: u64,
+    /// Requests that were sent again.
     retries: u64,
+    /// Requests that were refused because there were too many (429).
     refused: u64,
 }
 
@@ -186,19 +243,29 @@ impl<'a> HostRow<'a> {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Estimate", deny_unknown_fields)]
 struct EstimateRow<'a> {
+    /// The share of each host.
     hosts: Vec<HostEstimateRow<'a>>,
+    /// The time that the quotas allow at best.
     seconds: f64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "HostEstimate", deny_unknown_fields)]
 struct HostEstimateRow<'a> {
+    /// The host.
     host: &'a str,
+    /// Requests that read.
     reads: u64,
+    /// Requests that write.
     writes: u64,
+    /// Bytes of blobs that are read from there.
     bytes_received: u64,
+    /// Bytes of blobs that are written there.
     bytes_sent: u64,
+    /// How long the quota makes that last at least.
     seconds: f64,
 }
 
@@ -219,15 +286,15 @@ impl<'a> EstimateRow<'a> {
 fn summary(ending: &Ending) -> InOrder {
     let counts = Verdict::all(ending.confirm)
         .map(|verdict| (verdict.as_str(), Value::from(ending.summary.count(verdict))));
-    let rest = [
-        // Not the outcome's code: a `-` in the name of a member has to be quoted in jq.
-        ("attachment_broken", ending.summary.count(Verdict::AttachmentBroken).into()),
-        ("unanswered", ending.unanswered.len().into()),
-        ("requests", ending.requests().into()),
-        ("bytes_received", ending.bytes_received().into()),
-        ("bytes_sent", ending.bytes_sent().into()),
-        ("seconds", ending.time.as_secs_f64().into()),
+    let rest: [Value; TOTALS.len()] = [
+        ending.summary.count(Verdict::AttachmentBroken).into(),
+        ending.unanswered.len().into(),
+        ending.requests().into(),
+        ending.bytes_received().into(),
+        ending.bytes_sent().into(),
+        ending.time.as_secs_f64().into(),
     ];
+    let rest = TOTALS.into_iter().zip(rest);
     let edges = ("edges", ending.summary.edges().into());
     InOrder([edges].into_iter().chain(counts).chain(rest).collect())
 }

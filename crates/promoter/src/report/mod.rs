@@ -4,6 +4,9 @@
 mod costs;
 mod json;
 mod layout;
+mod members;
+mod reasons;
+mod schema;
 mod words;
 
 use std::io;
@@ -15,6 +18,7 @@ use crate::{Ending, Outcome};
 pub use costs::in_bytes;
 pub use json::JsonReport;
 pub use layout::{Width, row};
+pub use schema::report_schema;
 pub use words::WordsReport;
 
 /// Which outcomes a report shows.

@@ -16,7 +16,10 @@ use super::{
     Report, Show, Width, costs,
     layout::{Table, row},
 };
-use crate::{Ending, Outcome, Summary, Verdict};
+use crate::{
+    Ending, Outcome, Summary, Verdict,
+    reason::{CauseKey, Reason},
+};
 
 /// The most lines of one kind (what holds, or what does not, or causes of failure) that are kept in
 /// memory; edges beyond are counted, and left to the JSON report. The whole Kubernetes tree has
@@ -33,7 +36,9 @@ pub struct WordsReport<W> {
     width: Width,
     fine: BTreeMap<Line, Few>,
     amiss: BTreeMap<Line, Few>,
-    causes: Causes<Few>,
+    causes: Causes<Few, CauseKey>,
+    /// The last cause and its text: most edges share the reason of the edge before them.
+    last_cause: Option<(Arc<Reason>, CauseKey, String)>,
     left_out: u64,
     projects: BTreeMap<String, Summary>,
 }
@@ -46,7 +51,7 @@ struct Line {
     image: String,
     digest: Digest,
     attachments: Arc<[String]>,
-    reason: Option<Arc<str>>,
+    reason: Option<String>,
 }
 
 /// How many there are, and the names of the first.
@@ -92,6 +97,7 @@ impl<W: Write> WordsReport<W> {
             fine: BTreeMap::new(),
             amiss: BTreeMap::new(),
             causes: Causes::new(MAX_LINES),
+            last_cause: None,
             left_out: 0,
             projects: BTreeMap::new(),
         }
@@ -114,8 +120,12 @@ impl<W: Write> WordsReport<W> {
         }
     }
 
-    fn add_cause(&mut self, reason: &str, name: impl FnOnce() -> String) {
-        match self.causes.add(reason) {
+    fn add_cause(&mut self, reason: &Arc<Reason>, name: impl FnOnce() -> String) {
+        if self.last_cause.as_ref().is_none_or(|(last, ..)| !Arc::ptr_eq(last, reason)) {
+            self.last_cause = Some((Arc::clone(reason), reason.cause(), reason.to_string()));
+        }
+        let Some((_, key, text)) = &self.last_cause else { return };
+        match self.causes.add_keyed(key.clone(), text) {
             Some(cause) => cause.kept.add(name),
             None => self.left_out += 1,
         }
@@ -181,7 +191,7 @@ impl Line {
         }
         if let (Some(reason), Some(last)) = (&self.reason, parts.last_mut()) {
             last.push(':');
-            parts.push(reason.to_string());
+            parts.push(reason.clone());
         }
         parts
     }
@@ -238,7 +248,7 @@ impl<W: Write> Report for WordsReport<W> {
                     image: image(edge),
                     digest: edge.digest(),
                     attachments: Arc::clone(&outcome.attachments),
-                    reason: reason.clone(),
+                    reason: reason.as_ref().map(ToString::to_string),
                 };
                 self.add_line(line, place);
             }

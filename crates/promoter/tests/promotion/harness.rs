@@ -1,13 +1,14 @@
 //! What the tests share: a staging and some production registries, manifests as people write them,
 //! and runs whose JSON report is what is looked at.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use job::{Confirm, Silent, Stop};
+use jsonschema::Validator;
 use oci::RegistryPrefix;
 use promoter::{
     AttachmentsTo, Clients, Desired, Settings,
-    report::{JsonReport, Show},
+    report::{JsonReport, Show, report_schema},
 };
 use promotion_manifest::{EdgeSet, PromotionManifest, Selection};
 use registry_client::{Client, Retries};
@@ -115,7 +116,18 @@ pub(crate) async fn run(
     let desired = Desired { edges, selection: &selection, problems: &[] };
     let ended = promoter::promote(clients, desired, settings, stop, &Silent, &mut report).await;
     ended.expect("the report is written to memory");
-    serde_json::from_slice(&out).expect("the report is JSON")
+    let report = serde_json::from_slice(&out).expect("the report is JSON");
+    assert_valid(&report);
+    report
+}
+
+/// Checks a report against its JSON Schema.
+pub(crate) fn assert_valid(report: &Value) {
+    static VALIDATOR: LazyLock<Validator> = LazyLock::new(|| {
+        jsonschema::validator_for(report_schema().as_value()).expect("a valid schema")
+    });
+    let errors: Vec<_> = VALIDATOR.iter_errors(report).map(|error| error.to_string()).collect();
+    assert!(errors.is_empty(), "{errors:?}: {report:#}");
 }
 
 /// `verdict`s of all outcomes, sorted.

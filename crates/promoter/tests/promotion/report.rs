@@ -4,13 +4,13 @@ use std::io;
 
 use job::{Confirm::Write, Silent};
 use promoter::{
-    Clients, Desired, Ending, Outcome, Summary, Verdict,
+    Clients, Desired, Ending, Outcome, Reason, Summary, Verdict,
     report::{JsonReport, Report, Show, Width, WordsReport},
 };
 use promotion_manifest::{EdgeSet, EdgeView, Selection};
 use testkit::fixture;
 
-use crate::harness::{Harbour, bare, client, entry};
+use crate::harness::{Harbour, assert_valid, bare, client, entry};
 
 /// A run with a report of any kind.
 async fn run(harbour: &Harbour, images: &str, report: &mut dyn Report) -> io::Result<()> {
@@ -44,6 +44,10 @@ fn without_sums(report: &serde_json::Value) -> serde_json::Value {
     summary
 }
 
+fn is_plain_name(name: &str) -> bool {
+    name.bytes().all(|it| it.is_ascii_lowercase() || it == b'_')
+}
+
 #[tokio::test]
 async fn the_json_is_the_documented_one() {
     let harbour = Harbour::open().await;
@@ -57,6 +61,7 @@ async fn the_json_is_the_documented_one() {
     run(&harbour, &images, &mut JsonReport::new(&mut out, Show::Changes)).await.expect("memory");
     let text = String::from_utf8(out).expect("UTF-8");
     let report: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_valid(&report);
     let mut members: Vec<_> = report.as_object().expect("an object").keys().cloned().collect();
     members.sort();
     let documented =
@@ -64,10 +69,8 @@ async fn the_json_is_the_documented_one() {
     assert_eq!(members.join(" "), documented);
     let said = ["confirmed", "interrupted", "deadline"].map(|member| &report[member]);
     assert_eq!(said, [&true.into(), &false.into(), &serde_json::Value::Null]);
-    let has_plain_name =
-        |name: &String| name.bytes().all(|it| it.is_ascii_lowercase() || it == b'_');
-    assert!(report["summary"].as_object().expect("an object").keys().all(has_plain_name));
-    assert_eq!((&report["schema"], &report["unanswered"]), (&2.into(), &serde_json::json!([])));
+    assert!(report["summary"].as_object().expect("an object").keys().all(|it| is_plain_name(it)));
+    assert_eq!((&report["schema"], &report["unanswered"]), (&3.into(), &serde_json::json!([])));
     let summary = without_sums(&report);
     assert_eq!(
         summary,
@@ -96,6 +99,7 @@ async fn the_json_is_the_documented_one() {
             "digest": image.digest(),
             "tag": "v1",
             "outcome": "copied",
+            "code": null,
             "reason": null,
         })
     );
@@ -174,7 +178,7 @@ async fn what_is_amiss_is_named_however_much_else_there_is_to_say() {
     let mut out = Vec::new();
     let mut report = WordsReport::new(&mut out, Show::Everything, Width::Unlimited);
     let ids: Vec<_> = edges.edges_of(0).map(EdgeView::id).collect();
-    let outcome = |edge: usize, verdict, reason: Option<&str>| {
+    let outcome = |edge: usize, verdict, reason: Option<Reason>| {
         Outcome::new(ids[edge], verdict, reason.map(Into::into))
     };
     let mut summary = Summary::default();
@@ -185,9 +189,13 @@ async fn what_is_amiss_is_named_however_much_else_there_is_to_say() {
     }
     for edge in 5_990..6_000 {
         let amiss = if edge % 2 == 0 {
-            outcome(edge, Verdict::Refused, Some("tag move"))
+            outcome(
+                edge,
+                Verdict::Refused,
+                Some(Reason::TagMove { current: image.digest(), missing_in: None }),
+            )
         } else {
-            outcome(edge, Verdict::Failed, Some("it broke"))
+            outcome(edge, Verdict::Failed, Some(Reason::NoOrigin))
         };
         report.outcome(&edges, &amiss).expect("memory");
         summary.add(amiss.verdict);
@@ -208,9 +216,12 @@ async fn what_is_amiss_is_named_however_much_else_there_is_to_say() {
     let text = String::from_utf8(out).expect("UTF-8");
     let place = harbour.production.iter().map(|it| it.host()).min().expect("two");
     let refused =
-        text.lines().filter(|line| line.ends_with(&format!("at {place}/images: tag move")));
+        text.lines().filter(|line| line.contains(&format!("at {place}/images: tag move: ")));
     assert_eq!(refused.count(), 5, "{text}");
-    let failed = text.split("\nFailed\n  5 edges: it broke\n").nth(1).expect("a cause");
+    let failed = text
+        .split("\nFailed\n  5 edges: no registry is left that the image can be read from\n")
+        .nth(1)
+        .expect("a cause");
     assert_eq!(failed.lines().take_while(|line| line.starts_with("    team: app:v")).count(), 5);
     assert!(text.contains("and 990 more edges; --output json names each"));
 }

@@ -158,7 +158,8 @@ impl Error {
     }
 
     /// Whether the registry says that there are too many requests, by whatever status.
-    pub(crate) fn is_throttled(&self) -> bool {
+    #[must_use]
+    pub fn is_throttled(&self) -> bool {
         match &self.decisive().fault {
             Fault::Status { status, retry_after, body, .. } => {
                 is_throttled(*status, *retry_after) || tells_throttled(*status, body)

@@ -84,8 +84,8 @@ impl Inventory {
 
     /// Why it is not known whether something wanted is there: it cannot be read.
     #[must_use]
-    pub fn unread(&self, reference: &Reference) -> Option<&Error> {
-        self.unread.get(reference).map(|error| &**error)
+    pub fn unread(&self, reference: &Reference) -> Option<&Arc<Error>> {
+        self.unread.get(reference)
     }
 
     /// Whether the list names it.

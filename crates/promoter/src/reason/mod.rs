@@ -1,0 +1,317 @@
+//! Why an edge ended as it did: typed, each reason with a stable code. The text is made in `report/reasons.rs`.
+
+mod attachment;
+mod code;
+mod remote;
+
+use std::{sync::Arc, time::Duration};
+
+use oci::{Digest, Host, RegistryPrefix, Repository, RepositoryError};
+use transfer::Content;
+
+pub use attachment::{AttachmentProblem, Unrelated};
+pub use code::ReasonCode;
+pub(crate) use remote::RemoteCause;
+pub use remote::RemoteError;
+
+/// Why an edge ended as it did, where the outcome alone does not say it, or what else is to be said of it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The tag exists on another digest, and tags never move.
+    TagMove {
+        /// The digest that the tag is on.
+        current: Digest,
+        /// The source, if it and all destinations lack the requested digest.
+        missing_in: Option<RegistryPrefix>,
+    },
+    /// Another entry requests the same tag on another digest.
+    Conflict {
+        /// The file of the other entry.
+        file: String,
+        /// Its line.
+        line: u32,
+        /// The digest that it requests.
+        digest: Digest,
+    },
+    /// The digest is neither in its source nor in any destination.
+    Lost {
+        /// The source.
+        source: RegistryPrefix,
+    },
+    /// None of several registries that may have the digest can be read.
+    Unread {
+        /// Why the first cannot.
+        first: Arc<Self>,
+        /// How many others there are.
+        more: usize,
+    },
+    /// A registry host does not respond, or responds to `/v2/` with an error.
+    Host {
+        /// The host.
+        host: Host,
+        /// What happened.
+        error: RemoteError,
+    },
+    /// A request or a transfer failed.
+    Remote(RemoteError),
+    /// The source prefix and the image name make no valid repository name.
+    InvalidSourceName {
+        /// The prefix.
+        source: RegistryPrefix,
+        /// The image.
+        image: Repository,
+        /// What is wrong with both together.
+        error: RepositoryError,
+    },
+    /// No registry is left that the image can be read from.
+    NoOrigin,
+    /// The run was stopped before this was done.
+    Interrupted {
+        /// The `--deadline`, if that is what stopped it.
+        deadline: Option<Duration>,
+        /// The last failures of the hosts concerned, as the client reports them.
+        last_failures: Vec<(Host, Arc<str>)>,
+    },
+    /// Another client put the tag on another digest at the same time.
+    LostRace {
+        /// The digest that the tag is on.
+        current: Digest,
+    },
+    /// The registry stored the tag on another digest than that of the bytes it was sent.
+    StoredOnOtherDigest {
+        /// The digest that the registry states.
+        stored: Digest,
+    },
+    /// The registry does not return a tag.
+    TagUnreadable(TagWas),
+    /// The tag was written, and could not be read again.
+    TagNotVerified {
+        /// Why not.
+        cause: Arc<Self>,
+    },
+    /// The destination has the digest, but lacks some of its content.
+    Incomplete {
+        /// What it lacks.
+        missing: Vec<Content>,
+        /// Whether that can be copied.
+        remedy: Remedy,
+    },
+    /// The content below the digest was not checked.
+    NotChecked {
+        /// Why not.
+        cause: Arc<Self>,
+    },
+    /// The image was copied from another destination, because its source does not have it.
+    Backfilled {
+        /// The destination registry that it was copied from.
+        from: RegistryPrefix,
+        /// Its source.
+        source: RegistryPrefix,
+    },
+    /// Non-distributable layers were not copied.
+    NonDistributable {
+        /// Those that clients fetch from their `urls`.
+        with_urls: Vec<Digest>,
+        /// Those that no client can fetch.
+        without_urls: Vec<Digest>,
+    },
+    /// A dry run cannot read a repository, which may not exist yet.
+    NotKnownBeforeWriting {
+        /// The host of the repository.
+        host: Host,
+        /// Its name.
+        repository: Repository,
+        /// The registry's response.
+        error: RemoteError,
+    },
+    /// The attachments cannot be compared, since their source cannot be read.
+    AttachmentsNotCompared {
+        /// Why not.
+        cause: Arc<Self>,
+    },
+    /// The attachments of an image cannot be read.
+    AttachmentsUnreadable {
+        /// The digest of the image.
+        image: Digest,
+        /// Why not.
+        problem: Arc<AttachmentProblem>,
+    },
+    /// Something is wrong with one attachment.
+    Attachment {
+        /// Which one.
+        attachment: AttachmentName,
+        /// What could not be done with it.
+        failed: AttachmentStep,
+        /// Why not.
+        problem: Arc<AttachmentProblem>,
+    },
+    /// A blob does not have the size that its manifest states.
+    BlobSize {
+        /// The blob.
+        digest: Digest,
+        /// Its size.
+        found: u64,
+        /// The size in the manifest.
+        described: u64,
+    },
+    /// The public name does not have a blob.
+    BlobNotFound {
+        /// The blob.
+        digest: Digest,
+    },
+    /// The public name has the tag on another digest.
+    OtherDigest {
+        /// That digest.
+        found: Digest,
+    },
+    /// Several reasons at once. The first decides the code.
+    Several(Vec<Arc<Self>>),
+}
+
+/// What was known of a tag that a registry does not return.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TagWas {
+    /// The registry accepted its write.
+    Accepted,
+    /// The registry says that it exists (412).
+    Existing,
+    /// It was written and read back, earlier in the run.
+    ReadBack,
+}
+
+/// Whether the missing content of an image can be copied from elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// The source or another destination has the image.
+    Copy,
+    /// No other registry has it.
+    None,
+}
+
+/// Which attachment a reason names.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum AttachmentName {
+    /// A digest tag.
+    Tag(oci::Tag),
+    /// A referrer.
+    Referrer {
+        /// Its digest.
+        digest: Digest,
+        /// What it refers to.
+        subject: Digest,
+    },
+}
+
+/// What could not be done with an attachment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttachmentStep {
+    /// It is broken at its source, and was left out.
+    BrokenAtSource,
+    /// It cannot be copied, as was found before anything was written.
+    CannotCopy,
+    /// It was not copied.
+    Copy,
+    /// It was written, and was not found at the end of the run.
+    Keep,
+    /// It was written, and could not be read again at the end of the run.
+    ReadAgain,
+}
+
+/// What makes two reasons the same cause, whatever the image, tag or digest.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct CauseKey {
+    code: ReasonCode,
+    remote: Option<RemoteCause>,
+    hosts: Vec<Host>,
+}
+
+impl Reason {
+    /// The code in reports.
+    #[must_use]
+    pub fn code(&self) -> ReasonCode {
+        match self {
+            Self::TagMove { .. } => ReasonCode::TagMove,
+            Self::Conflict { .. } => ReasonCode::Conflict,
+            Self::Lost { .. } => ReasonCode::Lost,
+            Self::Unread { first, .. } => first.code(),
+            Self::Host { error, .. } | Self::Remote(error) => error.code(),
+            Self::InvalidSourceName { .. } => ReasonCode::InvalidSourceName,
+            Self::NoOrigin => ReasonCode::NoOrigin,
+            Self::Interrupted { deadline: None, .. } => ReasonCode::Interrupted,
+            Self::Interrupted { deadline: Some(_), .. } => ReasonCode::Deadline,
+            Self::LostRace { .. } => ReasonCode::LostRace,
+            Self::StoredOnOtherDigest { .. } | Self::OtherDigest { .. } => {
+                ReasonCode::DigestMismatch
+            }
+            Self::TagUnreadable(_) => ReasonCode::TagUnreadable,
+            Self::TagNotVerified { .. } => ReasonCode::TagNotVerified,
+            Self::Incomplete { .. } => ReasonCode::Incomplete,
+            Self::NotChecked { .. } => ReasonCode::NotChecked,
+            Self::Backfilled { .. } => ReasonCode::Backfilled,
+            Self::NonDistributable { .. } => ReasonCode::NonDistributable,
+            Self::NotKnownBeforeWriting { .. } => ReasonCode::NotKnownBeforeWriting,
+            Self::AttachmentsNotCompared { .. } => ReasonCode::AttachmentsNotCompared,
+            Self::AttachmentsUnreadable { .. } => ReasonCode::AttachmentsUnreadable,
+            Self::Attachment { failed, .. } => failed.code(),
+            Self::BlobSize { .. } => ReasonCode::SizeMismatch,
+            Self::BlobNotFound { .. } => ReasonCode::NotFound,
+            Self::Several(reasons) => {
+                reasons.first().map_or(ReasonCode::NoOrigin, |first| first.code())
+            }
+        }
+    }
+
+    /// Several reasons as one; none if there are none.
+    pub(crate) fn several(mut reasons: Vec<Arc<Self>>) -> Option<Arc<Self>> {
+        match reasons.len() {
+            0 | 1 => reasons.pop(),
+            _ => Some(Arc::new(Self::Several(reasons))),
+        }
+    }
+
+    /// What makes another reason the same cause.
+    pub(crate) fn cause(&self) -> CauseKey {
+        let hosts = match self {
+            Self::Interrupted { last_failures, .. } => {
+                last_failures.iter().map(|(host, _)| host.clone()).collect()
+            }
+            _ => Vec::new(),
+        };
+        CauseKey { code: self.code(), remote: self.remote_cause(), hosts }
+    }
+
+    fn remote_cause(&self) -> Option<RemoteCause> {
+        match self {
+            Self::Host { error, .. }
+            | Self::Remote(error)
+            | Self::NotKnownBeforeWriting { error, .. } => Some(error.cause()),
+            Self::Unread { first: cause, .. }
+            | Self::TagNotVerified { cause }
+            | Self::NotChecked { cause }
+            | Self::AttachmentsNotCompared { cause } => cause.remote_cause(),
+            Self::AttachmentsUnreadable { problem, .. } | Self::Attachment { problem, .. } => {
+                problem.remote_cause()
+            }
+            Self::Several(reasons) => reasons.first()?.remote_cause(),
+            _ => None,
+        }
+    }
+}
+
+impl AttachmentStep {
+    const fn code(self) -> ReasonCode {
+        match self {
+            Self::BrokenAtSource => ReasonCode::AttachmentBroken,
+            Self::CannotCopy | Self::Copy => ReasonCode::AttachmentNotCopied,
+            Self::Keep => ReasonCode::AttachmentMissing,
+            Self::ReadAgain => ReasonCode::AttachmentNotVerified,
+        }
+    }
+}
+
+impl From<RemoteError> for Reason {
+    fn from(error: RemoteError) -> Self {
+        Self::Remote(error)
+    }
+}

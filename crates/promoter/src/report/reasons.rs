@@ -1,0 +1,257 @@
+//! The texts of reasons.
+
+use std::fmt::{Display, Formatter, Result};
+
+use oci::Digest;
+use promotion_manifest::one_line;
+use wording::list;
+
+use crate::reason::{
+    AttachmentName, AttachmentProblem, AttachmentStep, Reason, Remedy, TagWas, Unrelated,
+};
+
+/// How many digests, contents or layers a reason names.
+const NAMED: usize = 3;
+
+/// How many of several reasons are shown: as many as one reads in a row.
+const SHOWN_REASONS: usize = 5;
+
+impl Display for Reason {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self {
+            Self::TagMove { current, missing_in: None } => write!(
+                f,
+                "tag move: the tag is on {current} there, and tags never move; promote under a new tag"
+            ),
+            Self::TagMove { current, missing_in: Some(source) } => write!(
+                f,
+                "tag move: the tag is on {current} there, and the digest is not in {source}: check it for a typo"
+            ),
+            Self::Conflict { file, line, digest } => write!(
+                f,
+                "conflict: {}:{line} requests the same tag on {digest}; keep one of the two",
+                one_line(file)
+            ),
+            Self::Lost { source } => write!(
+                f,
+                "the digest is neither in {source} nor in any destination; check it for a typo, or push the image to \
+                 staging again"
+            ),
+            Self::InvalidSourceName { source, image, error } => {
+                write!(f, "{source}/{image}: {error}")
+            }
+            Self::NoOrigin => f.write_str("no registry is left that the image can be read from"),
+            Self::NotKnownBeforeWriting { host, repository, error } => write!(
+                f,
+                "not known before writing: {host}/{repository} cannot be read, or does not exist yet ({error}); \
+                 --confirm reads it with push access before it writes"
+            ),
+            Self::Backfilled { from, source } => {
+                write!(f, "backfilled from {from}: the image cannot be read from {source}")
+            }
+            Self::BlobSize { digest, found, described } => {
+                write!(f, "blob {digest} has {found} bytes, the manifest says {described}")
+            }
+            Self::BlobNotFound { digest } => write!(f, "blob {digest} is not found"),
+            Self::OtherDigest { found } => write!(f, "the tag is on {found} there"),
+            Self::Several(reasons) => several(f, reasons),
+            Self::NonDistributable { with_urls, without_urls } => {
+                non_distributable(f, with_urls, without_urls)
+            }
+            Self::Incomplete { missing, remedy } => {
+                let missing = list(missing, NAMED);
+                write!(f, "the image was incomplete there: missing or damaged {missing}")?;
+                match remedy {
+                    Remedy::Copy => Ok(()),
+                    Remedy::None => {
+                        f.write_str("; neither its source nor another destination has the image")
+                    }
+                }
+            }
+            Self::LostRace { .. } | Self::StoredOnOtherDigest { .. } | Self::TagUnreadable(_) => {
+                self.fmt_tag(f)
+            }
+            _ => self.fmt_failure(f),
+        }
+    }
+}
+
+impl Reason {
+    /// What happened to a written tag.
+    fn fmt_tag(&self, f: &mut Formatter<'_>) -> Result {
+        match self {
+            Self::LostRace { current } => write!(
+                f,
+                "lost the race: another client put the tag on {current} at the same time; find out which, and \
+                 promote under a new tag"
+            ),
+            Self::StoredOnOtherDigest { stored } => {
+                write!(f, "the registry stored the tag on {stored}")
+            }
+            Self::TagUnreadable(TagWas::Accepted) => f.write_str(
+                "the registry accepted the tag, but does not return it (404); run again",
+            ),
+            Self::TagUnreadable(TagWas::Existing) => f.write_str(
+                "the registry says that the tag exists (412), but does not return it (404); run again",
+            ),
+            Self::TagUnreadable(TagWas::ReadBack) => f.write_str(
+                "the tag was written and read back, and the registry does not return it any more (404): it was \
+                 deleted, or a replica does not have it yet; run again",
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// What failed, with its cause.
+    fn fmt_failure(&self, f: &mut Formatter<'_>) -> Result {
+        match self {
+            Self::Remote(error) => error.fmt(f),
+            Self::Host { host, error } if error.is_unreachable() => {
+                write!(f, "registry {host} did not respond: {error}")
+            }
+            Self::Host { host, error } => write!(f, "registry {host} cannot be used: {error}"),
+            Self::Unread { first, more } => {
+                write!(f, "{first} ({more} more that may have the digest cannot be read either)")
+            }
+            Self::TagNotVerified { cause } => {
+                write!(f, "written, but it could not be read again: {cause}")
+            }
+            Self::NotChecked { cause } => write!(f, "not checked below its digest: {cause}"),
+            Self::AttachmentsNotCompared { cause } => {
+                write!(f, "cannot compare attachments: {cause}")
+            }
+            Self::AttachmentsUnreadable { image, problem } => {
+                write!(f, "the attachments of {image} cannot be read: {problem}")
+            }
+            Self::Attachment { attachment, failed, problem } => {
+                fmt_attachment(f, attachment, *failed, problem)
+            }
+            Self::Interrupted { deadline, last_failures } => {
+                match deadline {
+                    Some(after) => {
+                        write!(f, "interrupted after {}s (--deadline)", after.as_secs_f64())?;
+                    }
+                    None => f.write_str("interrupted before it was done")?,
+                }
+                for (host, failure) in last_failures {
+                    write!(f, "; last failure at {host}: {failure}")?;
+                }
+                f.write_str("; run again")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn several(f: &mut Formatter<'_>, reasons: &[impl Display]) -> Result {
+    for (index, reason) in reasons.iter().take(SHOWN_REASONS).enumerate() {
+        let gap = if index == 0 { "" } else { "; " };
+        write!(f, "{gap}{reason}")?;
+    }
+    match reasons.len().saturating_sub(SHOWN_REASONS) {
+        0 => Ok(()),
+        more => write!(f, "; and {more} more"),
+    }
+}
+
+fn non_distributable(f: &mut Formatter<'_>, with: &[Digest], without: &[Digest]) -> Result {
+    if !with.is_empty() {
+        let layers = list(with, NAMED);
+        write!(
+            f,
+            "non-distributable layers were not copied: clients fetch them from their `urls`: {layers}"
+        )?;
+    }
+    if !without.is_empty() {
+        let gap = if with.is_empty() { "" } else { "; " };
+        let layers = list(without, NAMED);
+        write!(
+            f,
+            "{gap}non-distributable layers without `urls` were not copied: pulls that need them fail: {layers}"
+        )?;
+    }
+    Ok(())
+}
+
+fn fmt_attachment(
+    f: &mut Formatter<'_>,
+    attachment: &AttachmentName,
+    failed: AttachmentStep,
+    problem: &AttachmentProblem,
+) -> Result {
+    match failed {
+        AttachmentStep::BrokenAtSource => write!(f, "{attachment}: {problem}")?,
+        AttachmentStep::CannotCopy => write!(f, "{attachment} cannot be copied: {problem}")?,
+        AttachmentStep::Copy => write!(f, "{attachment} was not copied: {problem}")?,
+        AttachmentStep::Keep => write!(f, "{attachment} was written, but is gone: {problem}")?,
+        AttachmentStep::ReadAgain => {
+            write!(f, "{attachment} was written, but cannot be read again: {problem}")?;
+        }
+    }
+    match (failed, problem) {
+        // The text of a dangling tag says what to do already.
+        (AttachmentStep::BrokenAtSource, AttachmentProblem::Dangling(_)) => Ok(()),
+        (AttachmentStep::BrokenAtSource, _) => {
+            f.write_str("; push the attachment again or delete it at its source")
+        }
+        _ => Ok(()),
+    }
+}
+
+impl Display for AttachmentName {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self {
+            Self::Tag(tag) => write!(f, "digest tag {tag}"),
+            Self::Referrer { digest, subject } => write!(f, "referrer {digest} of {subject}"),
+        }
+    }
+}
+
+impl Display for AttachmentProblem {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self {
+            Self::Remote(error) => error.fmt(f),
+            Self::Reason(reason) => reason.fmt(f),
+            Self::Unrelated { repository, found } => {
+                write!(f, "{found}, but {repository} lists it as a referrer")
+            }
+            Self::Incomplete { content, repository, manifest } => write!(
+                f,
+                "{content} is missing or damaged in {repository}, though manifest {manifest} there lists it"
+            ),
+            Self::NotMergeable { tag, repository, cause } => write!(
+                f,
+                "digest tag {tag} cannot be merged with the one at {repository}: {cause}"
+            ),
+            Self::ConfigTooLarge { manifest, repository, max } => write!(
+                f,
+                "the config of manifest {manifest} at {repository} has more than {max} bytes"
+            ),
+            Self::TooManyManifests { root, repository, max } => {
+                write!(f, "manifest {root} of {repository} reaches more than {max} manifests")
+            }
+            Self::TooManyAttachments { repository, max } => {
+                write!(f, "one image at {repository} has more than {max} attachments")
+            }
+            Self::Dangling(response) => f.write_str(response),
+            Self::ReplacedEachTime => {
+                f.write_str("other clients replace it each time; run again")
+            }
+            Self::TagNotFound => f.write_str(
+                "the registry responds with 404 to its tag: it was deleted, or a replica does not have it yet; run again",
+            ),
+        }
+    }
+}
+
+impl Display for Unrelated {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self {
+            Self::NoManifest(cause) => cause.fmt(f),
+            Self::OtherSubject(subject) => {
+                write!(f, "it refers to {subject}, not to this image")
+            }
+            Self::NoSubject => f.write_str("it has no subject"),
+        }
+    }
+}
