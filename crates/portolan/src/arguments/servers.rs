@@ -22,6 +22,10 @@ pub(crate) struct StoreServe {
     /// Where to listen
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8082", value_parser = http_server::parse_address)]
     pub listen: SocketAddr,
+
+    /// Log an event for each request
+    #[arg(long)]
+    pub access_log: bool,
 }
 
 #[derive(Debug, Subcommand)]

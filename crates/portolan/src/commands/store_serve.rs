@@ -4,7 +4,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use crate::{arguments::StoreServe, exit::Exit, server, signals, store_server};
+use crate::{
+    arguments::StoreServe,
+    exit::Exit,
+    server, signals,
+    store_server::{self, AccessLog},
+};
 
 pub(crate) async fn run(serve: &StoreServe) -> anyhow::Result<Exit> {
     server::prepare(server::ignore_hangup)?;
@@ -20,7 +25,8 @@ pub(crate) async fn run(serve: &StoreServe) -> anyhow::Result<Exit> {
              the one that `portolan mirror --to` writes to"
         );
     }
-    store_server::serve(&dir, listener, signals::shutdown()?).await;
+    let log = if serve.access_log { AccessLog::On } else { AccessLog::Off };
+    store_server::serve(&dir, listener, log, signals::shutdown()?).await;
     Ok(Exit::AllHolds)
 }
 

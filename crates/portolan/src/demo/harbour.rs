@@ -156,7 +156,8 @@ async fn store(servers: &mut JoinSet<()>, directory: PathBuf) -> anyhow::Result<
     let (listener, address) = listen().await?;
     let served = directory.clone();
     servers.spawn(async move {
-        crate::store_server::serve(&served, listener, std::future::pending()).await;
+        let log = crate::store_server::AccessLog::Off;
+        crate::store_server::serve(&served, listener, log, std::future::pending()).await;
     });
     Ok(Store { directory, host: host(address)? })
 }

@@ -4,9 +4,11 @@ mod served;
 #[cfg(test)]
 mod tests;
 
-use std::{path::Path, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
-use http_server::{Bodies, ConnectionMetrics, Server, Settings, handler};
+use http_server::{
+    AccessRecord, AccessResponse, Bodies, ConnectionMetrics, Server, Settings, handler,
+};
 use tokio::net::TcpListener;
 
 use served::Served;
@@ -18,8 +20,20 @@ const MAX_CONNECTIONS: usize = 8_192;
 /// reads slowly.
 const DRAIN: Duration = Duration::from_secs(10);
 
+/// Whether there is a log event for each request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AccessLog {
+    On,
+    Off,
+}
+
 /// Serves the store in directory `dir` until `shutdown`, and then for at most [`DRAIN`] more.
-pub(crate) async fn serve(dir: &Path, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+pub(crate) async fn serve(
+    dir: &Path,
+    listener: TcpListener,
+    log: AccessLog,
+    shutdown: impl Future<Output = ()>,
+) {
     let settings = Settings::new("blob store", MAX_CONNECTIONS, Bodies::Streamed, DRAIN);
     // Each response may have its file open.
     let settings = settings.within_descriptors(MAX_CONNECTIONS);
@@ -27,9 +41,21 @@ pub(crate) async fn serve(dir: &Path, listener: TcpListener, shutdown: impl Futu
     let server = Server { listener, tls: None, settings, metrics };
     server.announce();
     let served = Served::new(dir);
-    let service = handler(move |request| {
+    let service = |peer: SocketAddr| {
         let served = served.clone();
-        async move { served.respond(request).await }
-    });
-    server.run(|_peer| service.clone(), shutdown).await;
+        handler(move |request| {
+            let (served, peer) = (served.clone(), Some(peer.ip()));
+            let record = (log == AccessLog::On)
+                .then(|| AccessRecord::begin(peer, peer, request.method(), request.uri()));
+            async move {
+                let response = served.respond(request).await;
+                if let Some(record) = record {
+                    let status = response.status();
+                    record.log(&AccessResponse { status, user: None, location: None, sent: None });
+                }
+                response
+            }
+        })
+    };
+    server.run(service, shutdown).await;
 }

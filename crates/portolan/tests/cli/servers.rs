@@ -388,3 +388,19 @@ async fn a_store_is_named_by_path_or_url_and_an_empty_one_is_warned_about() {
         assert!(ended.stderr.contains(said), "{}", ended.stderr);
     }
 }
+
+#[tokio::test]
+async fn the_access_log_of_a_served_store_names_each_request() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let dir = directory.path().to_str().expect("UTF-8");
+    let arguments = ["store", "serve", dir, "--listen", "127.0.0.1:0", "--access-log"];
+    let mut server = Server::start("true", &arguments).await;
+    let mut stream = TcpStream::connect(&server.address).await.expect("it listens");
+    assert_eq!(request(&mut stream, "/absent?token=secret").await.as_deref(), Some("404"));
+    let event = server.logs("/absent").await;
+    assert_eq!((&event["message"], &event["method"]), (&"request".into(), &"GET".into()));
+    assert_eq!((&event["path"], &event["client"]), (&"/absent".into(), &"127.0.0.1".into()));
+    assert_eq!(event["status"], 404);
+    drop(stream);
+    server.terminated().await;
+}
