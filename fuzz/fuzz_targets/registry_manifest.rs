@@ -23,7 +23,7 @@ use registry::{Registry, Settings, Storage};
 use serde_json::Value;
 
 use self::{
-    edge::{RegistryResponse, DOCKER_CONTENT_DIGEST, ask, send},
+    edge::{DOCKER_CONTENT_DIGEST, RegistryResponse, ask, send},
     stock::{STOCK, expanded},
 };
 

@@ -29,7 +29,7 @@ use registry::{Access, NamedText, Registry, Settings, Storage};
 
 use self::{
     asked::ParsedRequest,
-    edge::{RegistryResponse, DOCKER_CONTENT_DIGEST, ask, send},
+    edge::{DOCKER_CONTENT_DIGEST, RegistryResponse, ask, send},
     stock::{Names, STOCK, expanded},
 };
 

@@ -21,7 +21,7 @@ use registry::{Limits, Registry, Settings, Storage};
 
 use self::{
     chunk::{Chunk, How, MAX_BLOB_BYTES, Outcome},
-    edge::{RegistryResponse, DOCKER_CONTENT_DIGEST, ask, send},
+    edge::{DOCKER_CONTENT_DIGEST, RegistryResponse, ask, send},
 };
 
 const DOCKER_UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
