@@ -10,7 +10,7 @@ use std::{
 
 use http::Request;
 use libfuzzer_sys::fuzz_target;
-use redirector::{Config, Front};
+use redirector::{Config, Front, Outbound};
 use tokio::runtime::{Builder, Runtime};
 
 /// No stores: nothing is ever asked over the network.
@@ -20,7 +20,7 @@ const CONFIG: &str = "upstream: {endpoint: \"https://up.example\", path: images}
 static FRONT: LazyLock<(Arc<Front>, Runtime)> = LazyLock::new(|| {
     let config = Config::from_yaml("fuzz", CONFIG).expect("it is valid");
     let runtime = Builder::new_current_thread().build().expect("a runtime");
-    (Arc::new(Front::new(config, Default::default())), runtime)
+    (Arc::new(Front::new(&Outbound::new(Default::default()), config, Default::default())), runtime)
 });
 
 fuzz_target!(|parts: (&str, &[u8])| {
