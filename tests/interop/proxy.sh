@@ -13,7 +13,7 @@ need squid openssl htpasswd curl crane python3
 
 # The authority, and one certificate for all servers.
 chmod 755 "$work"
-mkdir "$work/squid" "$work/docker"
+mkdir "$work/squid" "$work/docker" "$work/store"
 openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj '/CN=private authority' -keyout "$work/ca.key" -out "$work/ca.pem" 2>/dev/null
 openssl req -newkey rsa:2048 -nodes -subj '/CN=servers' -keyout "$work/key.pem" -out "$work/request.pem" 2>/dev/null
 openssl x509 -req -days 2 -in "$work/request.pem" -CA "$work/ca.pem" -CAkey "$work/ca.key" -out "$work/chain.pem" \
@@ -23,7 +23,6 @@ for name in staging production; do
   start "$name" "$portolan" registry serve --listen 127.0.0.1:0 --tls-cert "$work/chain.pem" --tls-key "$work/key.pem"
 done
 start store "$portolan" store serve "$work/store" --listen 127.0.0.1:0
-mkdir -p "$work/store"
 port_of() { address "$1" "$portolan_pattern" | sed 's/.*://'; }
 staging=staging.test:$(port_of staging) production=production.test:$(port_of production)
 
