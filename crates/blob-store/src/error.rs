@@ -2,7 +2,7 @@
 
 use std::{error, fmt, io, path::Path};
 
-/// What went wrong, for whoever decides what to do next.
+/// What went wrong, for the caller to decide what to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {

@@ -48,7 +48,7 @@ const HTTP_PROXY: [&str; 2] = ["HTTP_PROXY", "http_proxy"];
 const HTTPS_PROXY: [&str; 2] = ["HTTPS_PROXY", "https_proxy"];
 const ALL_PROXY: [&str; 2] = ["ALL_PROXY", "all_proxy"];
 const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
-/// Is set in a CGI program, where `HTTP_PROXY` is the header `Proxy` of whoever sent the request.
+/// Is set in a CGI program, where `HTTP_PROXY` may be the client's `Proxy` header.
 const REQUEST_METHOD: &str = "REQUEST_METHOD";
 
 /// The variables that name proxies.

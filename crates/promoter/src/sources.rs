@@ -23,7 +23,7 @@ pub(crate) struct Sources {
 }
 
 impl Sources {
-    /// Whether the source of a requested digest has its digest, or why that cannot be said; none if nobody asked.
+    /// Whether the source of a requested digest has its digest, or why that is unknown; none if it was not requested.
     pub(crate) fn has(&self, source_digest: SourceDigestId) -> Option<Result<bool, &Arc<Reason>>> {
         self.has.get(&source_digest).map(|has| has.as_ref().copied())
     }

@@ -49,7 +49,7 @@ use crate::{
 /// How much of a refusal is read, in bytes: the error JSON of the specification is far shorter, and
 /// what is longer is a web page.
 const MAX_REFUSAL_BYTES: usize = 64 << 10;
-/// How long a body that nobody wants is waited for: a new connection takes no longer.
+/// How long an unwanted body is read before its connection is dropped: a new connection takes no longer.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// How many challenges in a row one request may get: the first one, and one when a token was refused that
 /// had expired.
