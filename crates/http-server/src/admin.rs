@@ -2,7 +2,6 @@
 
 use std::{
     fmt,
-    future::{Ready, ready},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -17,7 +16,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
-use crate::{ConnectionMetrics, Malformed, Respond, Server, Settings};
+use crate::{ConnectionMetrics, Malformed, Respond, ResponseOrFuture, Server, Settings};
 
 /// How long responses of the admin address may go on. It ends after its product, and its responses are short.
 const DRAIN: Duration = Duration::from_secs(1);
@@ -95,10 +94,9 @@ impl fmt::Debug for Pages {
 
 impl Respond for Pages {
     type Body = Full<Bytes>;
-    type Future = Ready<Response<Full<Bytes>>>;
 
-    fn respond(&self, request: Request<Incoming>) -> Self::Future {
-        ready(self.page(request.uri().path()))
+    fn respond(&self, request: Request<Incoming>) -> ResponseOrFuture<Full<Bytes>> {
+        ResponseOrFuture::Response(self.page(request.uri().path()))
     }
 
     fn refuse(&self, _request: &Request<Incoming>, malformed: Malformed) -> Response<Full<Bytes>> {

@@ -3,7 +3,7 @@
 
 use std::{
     fmt,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     str::FromStr,
 };
 
@@ -159,7 +159,8 @@ fn address(entry: &[u8]) -> Option<IpAddr> {
         return Some(IpAddr::V4(address));
     }
     let text = str::from_utf8(entry).ok()?;
-    let parsed = text.parse::<IpAddr>().or_else(|_| text.parse::<SocketAddr>().map(|at| at.ip()));
+    let ipv6 = text.parse::<Ipv6Addr>().map(IpAddr::V6);
+    let parsed = ipv6.or_else(|_| text.parse::<SocketAddr>().map(|at| at.ip()));
     Some(parsed.ok().or_else(|| bracketed(text))?.to_canonical())
 }
 
@@ -172,19 +173,29 @@ fn bracketed(text: &str) -> Option<IpAddr> {
 
 /// Reads `192.0.2.1`: nearly every entry, and several times as fast as the standard library.
 fn ipv4(entry: &[u8]) -> Option<Ipv4Addr> {
-    let (mut octets, mut at, mut digits, mut value) = ([0; 4], 0, 0, 0_u16);
-    for &byte in entry {
-        match byte {
-            b'0'..=b'9' if digits == 0 || value > 0 => {
-                value = value * 10 + u16::from(byte - b'0');
-                octets[at] = u8::try_from(value).ok()?;
-                digits += 1;
-            }
-            b'.' if digits > 0 && at < 3 => (at, digits, value) = (at + 1, 0, 0),
-            _ => return None,
+    let (first, rest) = octet(entry)?;
+    let (second, rest) = octet(rest.strip_prefix(b".")?)?;
+    let (third, rest) = octet(rest.strip_prefix(b".")?)?;
+    let (fourth, rest) = octet(rest.strip_prefix(b".")?)?;
+    rest.is_empty().then(|| Ipv4Addr::new(first, second, third, fourth))
+}
+
+/// Reads a number from 0 to 255, without leading zeros, from the start of `text`. Gives the rest as well.
+fn octet(text: &[u8]) -> Option<(u8, &[u8])> {
+    let digit = |byte: &u8| byte.wrapping_sub(b'0');
+    let is_digit = |byte: &u8| digit(byte) < 10;
+    match text {
+        [first @ b'1'..=b'9', second, third, rest @ ..] if is_digit(second) && is_digit(third) => {
+            let value =
+                u16::from(digit(first)) * 100 + u16::from(digit(second) * 10 + digit(third));
+            u8::try_from(value).ok().map(|value| (value, rest))
         }
+        [first @ b'1'..=b'9', second, rest @ ..] if is_digit(second) => {
+            Some((digit(first) * 10 + digit(second), rest))
+        }
+        [first, rest @ ..] if is_digit(first) => Some((digit(first), rest)),
+        _ => None,
     }
-    (at == 3 && digits > 0).then(|| octets.into())
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ pub enum Malformed {
 
 /// Whether a request is refused for its `Host`.
 pub(crate) fn check(version: Version, headers: &HeaderMap) -> Result<(), Malformed> {
-    let mut hosts = headers.get_all(HOST).iter();
+    let mut hosts = headers.get_all(&HOST).iter();
     match (hosts.next(), hosts.next()) {
         // HTTP/1.0 need not name it, and HTTP/2 has `:authority` for it.
         (None, _) if version != Version::HTTP_11 => Ok(()),

@@ -38,7 +38,7 @@ pub use crate::{
     host::Malformed,
     listen::listen,
     server::{ConnectionMetrics, Server},
-    service::{Handler, Respond, handler},
+    service::{Handler, Respond, ResponseOrFuture, handler},
     settings::{Bodies, Settings, Timeouts},
     tls::{PemFile, Tls, TlsError},
     trusted_peers::{DefaultTrust, TrustedPeers, parse_network},

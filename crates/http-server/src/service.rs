@@ -5,7 +5,7 @@ use std::{
     convert::Infallible,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
@@ -21,20 +21,45 @@ use crate::{
 };
 
 /// What responds to the requests of one connection.
-pub trait Respond: Send + Sync + 'static {
+pub trait Respond: Send + 'static {
     /// The body of its responses.
     type Body: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
         + Send
         + Unpin
         + 'static;
-    /// A response under way.
-    type Future: Future<Output = Response<Self::Body>> + Send + Unpin + 'static;
 
     /// The response to a request.
-    fn respond(&self, request: Request<Incoming>) -> Self::Future;
+    fn respond(&self, request: Request<Incoming>) -> ResponseOrFuture<Self::Body>;
 
     /// The response, 400, to a request that is refused before it is looked at.
     fn refuse(&self, request: &Request<Incoming>, malformed: Malformed) -> Response<Self::Body>;
+}
+
+/// A response, if it needs no waiting, or the future of one.
+pub enum ResponseOrFuture<B> {
+    /// It needs no waiting. If it has no body either, the server does least.
+    Response(Response<B>),
+    /// It is to be waited for.
+    Future(BoxFuture<'static, Response<B>>),
+}
+
+impl<B> ResponseOrFuture<B> {
+    /// The response, waited for if it must be.
+    pub async fn response(self) -> Response<B> {
+        match self {
+            Self::Response(response) => response,
+            Self::Future(future) => future.await,
+        }
+    }
+}
+
+impl<B> std::fmt::Debug for ResponseOrFuture<B> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Response(_) => "Response",
+            Self::Future(_) => "Future",
+        })
+    }
 }
 
 /// A function from requests to responses, which refuses in plain text.
@@ -59,11 +84,10 @@ where
         + 'static,
 {
     type Body = Either<B, Full<Bytes>>;
-    type Future = BoxFuture<'static, Response<Self::Body>>;
 
-    fn respond(&self, request: Request<Incoming>) -> Self::Future {
+    fn respond(&self, request: Request<Incoming>) -> ResponseOrFuture<Self::Body> {
         let response = (self.0)(request);
-        Box::pin(async { response.await.map(Either::Left) })
+        ResponseOrFuture::Future(Box::pin(async { response.await.map(Either::Left) }))
     }
 
     fn refuse(&self, _request: &Request<Incoming>, malformed: Malformed) -> Response<Self::Body> {
@@ -85,63 +109,101 @@ pub(crate) struct Watched<S> {
 impl<S: Respond> Service<Request<Incoming>> for Watched<S> {
     type Response = Response<WatchedBody<S::Body>>;
     type Error = Infallible;
-    type Future = WatchedResponse<S>;
+    type Future = WatchedResponse<S::Body>;
 
-    fn call(&self, request: Request<Incoming>) -> WatchedResponse<S> {
-        self.watch.begin(request.version());
-        let state = match host::check(request.version(), request.headers()) {
-            Ok(()) => State::Responding(self.service.respond(request)),
-            Err(malformed) => State::Refused(self.service.refuse(&request, malformed)),
+    fn call(&self, request: Request<Incoming>) -> WatchedResponse<S::Body> {
+        let version = request.version();
+        let response = match host::check(version, request.headers()) {
+            Ok(()) => self.service.respond(request),
+            Err(malformed) => ResponseOrFuture::Response(self.service.refuse(&request, malformed)),
         };
-        WatchedResponse { state, watch: Some(Arc::clone(&self.watch)) }
+        match response {
+            // Most requests: nothing is left to watch.
+            ResponseOrFuture::Response(response) if response.body().is_end_stream() => {
+                self.watch.begin_and_end(version);
+                let response = response.map(|body| WatchedBody { body, sending: None });
+                WatchedResponse::Now(Some(response))
+            }
+            ResponseOrFuture::Response(response) => {
+                let request = UnderWay::begin(&self.watch, version);
+                WatchedResponse::Now(Some(watched(response, Some(request))))
+            }
+            ResponseOrFuture::Future(future) => {
+                let request = UnderWay::begin(&self.watch, version);
+                WatchedResponse::Later(future, Some(request))
+            }
+        }
     }
 }
 
 /// The response to one request.
-pub(crate) struct WatchedResponse<S: Respond> {
-    state: State<S>,
-    /// None once the response has it.
-    watch: Option<Arc<Watch>>,
+pub(crate) enum WatchedResponse<B> {
+    /// None once it is taken.
+    Now(Option<Response<WatchedBody<B>>>),
+    /// None once there is a response.
+    Later(BoxFuture<'static, Response<B>>, Option<UnderWay>),
 }
 
-enum State<S: Respond> {
-    Responding(S::Future),
-    Refused(Response<S::Body>),
-    Done,
-}
+/// Nothing in it is pinned.
+impl<B> Unpin for WatchedResponse<B> {}
 
-impl<S: Respond> Unpin for WatchedResponse<S> {}
-
-impl<S: Respond> Future for WatchedResponse<S> {
-    type Output = Result<Response<WatchedBody<S::Body>>, Infallible>;
+impl<B: Body> Future for WatchedResponse<B> {
+    type Output = Result<Response<WatchedBody<B>>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let response = match &mut self.state {
-            State::Responding(future) => std::task::ready!(Pin::new(future).poll(context)),
-            State::Refused(_) | State::Done => {
-                match std::mem::replace(&mut self.state, State::Done) {
-                    State::Refused(response) => response,
-                    State::Responding(_) | State::Done => return Poll::Pending,
-                }
+        match &mut *self {
+            Self::Now(response) => response.take().map_or(Poll::Pending, |it| Poll::Ready(Ok(it))),
+            Self::Later(future, request) => {
+                let response = ready!(future.as_mut().poll(context));
+                Poll::Ready(Ok(watched(response, request.take())))
             }
-        };
-        // A response without a body is complete: nothing is left to watch.
-        let watch = if response.body().is_end_stream() { None } else { self.watch.take() };
-        watch.iter().for_each(|watch| watch.begin_sending());
-        Poll::Ready(Ok(response.map(|body| WatchedBody { body, watch })))
+        }
     }
 }
 
-impl<S: Respond> Drop for WatchedResponse<S> {
+/// The response to this request. Without a body it is complete.
+fn watched<B: Body>(response: Response<B>, request: Option<UnderWay>) -> Response<WatchedBody<B>> {
+    let request = request.filter(|_| !response.body().is_end_stream());
+    response.map(|body| WatchedBody { body, sending: request.map(Sending::begin) })
+}
+
+/// A request under way. It ends when this is dropped.
+pub(crate) struct UnderWay(Arc<Watch>);
+
+impl UnderWay {
+    fn begin(watch: &Arc<Watch>, version: http::Version) -> Self {
+        watch.begin(version);
+        Self(Arc::clone(watch))
+    }
+}
+
+impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.watch.iter().for_each(|watch| watch.end());
+        self.0.end();
+    }
+}
+
+/// A body that is being sent, until this is dropped.
+struct Sending(UnderWay);
+
+impl Sending {
+    fn begin(request: UnderWay) -> Self {
+        request.0.begin_sending();
+        Self(request)
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.0.0.end_sending();
     }
 }
 
 /// The body of a response; while it is there, the client is to read.
 pub(crate) struct WatchedBody<B> {
     body: B,
-    watch: Option<Arc<Watch>>,
+    /// None if it is empty.
+    sending: Option<Sending>,
 }
 
 impl<B: Body + Unpin> Body for WatchedBody<B> {
@@ -154,7 +216,7 @@ impl<B: Body + Unpin> Body for WatchedBody<B> {
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(context);
         if polled.is_ready() {
-            self.watch.iter().for_each(|watch| watch.progress());
+            self.sending.iter().for_each(|sending| sending.0.0.progress());
         }
         polled
     }
@@ -165,14 +227,5 @@ impl<B: Body + Unpin> Body for WatchedBody<B> {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
-    }
-}
-
-impl<B> Drop for WatchedBody<B> {
-    fn drop(&mut self) {
-        if let Some(watch) = &self.watch {
-            watch.end_sending();
-            watch.end();
-        }
     }
 }

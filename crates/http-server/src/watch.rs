@@ -81,9 +81,11 @@ impl Phase {
 #[derive(Debug)]
 pub(crate) struct Watch {
     clock: Arc<Clock>,
-    /// Requests begun. Only the connection's own task writes it.
+    /// Whether no request has arrived yet.
+    is_new: AtomicBool,
+    /// Requests begun, except those that ended at once. Only the connection's own task writes it.
     begun: AtomicU64,
-    /// Requests ended, their response's body included.
+    /// How many of them ended, their response's body included.
     ended: AtomicU64,
     /// Responses whose body is being sent.
     sending: AtomicU64,
@@ -108,6 +110,7 @@ impl Watch {
             quiet_since: AtomicU64::new(clock.now()),
             progress: AtomicU64::new(clock.now()),
             clock: Arc::clone(clock),
+            is_new: AtomicBool::new(true),
             begun: AtomicU64::default(),
             ended: AtomicU64::default(),
             sending: AtomicU64::default(),
@@ -128,10 +131,10 @@ impl Watch {
             return Phase::Sending { since: self.progress.load(Relaxed) };
         }
         let since = self.quiet_since.load(Relaxed);
-        match (under_way, begun, self.head_since.load(Relaxed)) {
-            (0, 0, _) => Phase::New { since },
-            (0, _, 0) => Phase::Idle { since },
-            (0, _, head) => Phase::Head { since: head - 1 },
+        match (under_way, self.head_since.load(Relaxed)) {
+            (0, _) if self.is_new.load(Relaxed) => Phase::New { since },
+            (0, 0) => Phase::Idle { since },
+            (0, head) => Phase::Head { since: head - 1 },
             _ => Phase::Responding,
         }
     }
@@ -144,6 +147,17 @@ impl Watch {
     pub(crate) fn begin(&self, version: Version) {
         // Only this connection's task writes it, so that no addition is lost.
         self.begun.store(self.begun.load(Relaxed) + 1, Relaxed);
+        self.head_arrived(version);
+    }
+
+    /// A request's head is complete, and so is the response.
+    pub(crate) fn begin_and_end(&self, version: Version) {
+        self.quiet_since.store(self.clock.now(), Relaxed);
+        self.head_arrived(version);
+    }
+
+    fn head_arrived(&self, version: Version) {
+        self.is_new.store(false, Relaxed);
         self.head_since.store(0, Relaxed);
         self.is_http2.store(version == Version::HTTP_2, Relaxed);
     }
@@ -236,6 +250,21 @@ mod tests {
         watch.begin(Version::HTTP_11);
         watch.end();
         assert_eq!(watch.phase(), Phase::Idle { since: 210 });
+    }
+
+    #[test]
+    fn a_request_that_ends_at_once_leaves_the_connection_idle() {
+        let clock = Arc::<Clock>::default();
+        let watch = Watch::new(&clock);
+        clock.set(50);
+        watch.received();
+        watch.begin_and_end(Version::HTTP_11);
+        assert_eq!(watch.phase(), Phase::Idle { since: 50 });
+        clock.set(60);
+        watch.received();
+        assert_eq!(watch.phase(), Phase::Head { since: 60 });
+        watch.begin_and_end(Version::HTTP_11);
+        assert_eq!(watch.phase(), Phase::Idle { since: 60 });
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub(crate) struct Client {
 impl Client {
     /// The client of a request that came from `peer`.
     pub(crate) fn resolve(snapshot: &Snapshot, peer: IpAddr, headers: &HeaderMap) -> Self {
-        let address = snapshot.client_ip.find(peer, headers.get_all(FORWARDED_FOR).iter());
+        let address = snapshot.client_ip.find(peer, headers.get_all(&FORWARDED_FOR).iter());
         let location = address.ok().and_then(|address| snapshot.ranges.lookup(address));
         Self { address, location }
     }

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::{ArcSwap, Cache, Guard};
 use cloud_ranges::Ranges;
 
 use crate::{
@@ -19,10 +19,13 @@ use crate::{
     store::StoreTable,
 };
 
+/// The state in effect, which costs next to nothing to load while it stays the same.
+pub(crate) type SnapshotCache = Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>;
+
 /// Decides where each request finds its content. Cheap to share, not to make.
 pub struct Front {
     /// Swapped as a whole: a request sees one configuration from its start to its decision.
-    snapshot: ArcSwap<Snapshot>,
+    snapshot: Arc<ArcSwap<Snapshot>>,
     stores: Mutex<StoreTable>,
     pub(crate) presence: Arc<StorePresence>,
     pub(crate) clock: Arc<Clock>,
@@ -45,8 +48,9 @@ impl Front {
             StorePresence::new(&config.presence, outbound.clone(), Arc::clone(&clock), &metrics);
         let mut stores = StoreTable::default();
         let runtime_stores = stores.update(&config.stores, &metrics);
+        let snapshot = Snapshot::new(config, ranges, runtime_stores);
         Self {
-            snapshot: ArcSwap::from_pointee(Snapshot::new(config, ranges, runtime_stores)),
+            snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
             stores: Mutex::new(stores),
             presence: Arc::new(presence),
             clock,
@@ -68,6 +72,11 @@ impl Front {
     /// The state in effect. It takes no lock.
     pub(crate) fn snapshot(&self) -> Guard<Arc<Snapshot>> {
         self.snapshot.load()
+    }
+
+    /// The state in effect, for one connection: several times as fast as [`Front::snapshot`].
+    pub(crate) fn snapshot_cache(&self) -> SnapshotCache {
+        Cache::new(Arc::clone(&self.snapshot))
     }
 
     /// The name and the number of each store, in the order of the configuration. The number is the store's

@@ -1,19 +1,13 @@
 //! From a request to its response: the flow of the front, one line a step. Everything is decided at
 //! once and without waiting, unless a store must be probed.
 
-use std::{
-    mem,
-    net::IpAddr,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{mem, net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, Either};
 use http::{HeaderMap, Request, Response, header};
 use http_body_util::Full;
-use http_server::{AccessRecord, AccessResponse, Malformed};
+use http_server::{AccessRecord, AccessResponse, Malformed, ResponseOrFuture};
 
 use crate::{
     client::Client,
@@ -23,6 +17,7 @@ use crate::{
     presence::{Presence, PresenceKey},
     response::{FrontResponse, ResponseKind, respond},
     route::{Blob, RequestError, Route, route},
+    snapshot::Snapshot,
     store::Store,
 };
 
@@ -35,52 +30,35 @@ impl Front {
         request: Request<B>,
     ) -> Response<Full<Bytes>> {
         self.clock.advance();
-        respond_to(self, peer, request).await
-    }
-}
-
-/// The response, now or later.
-pub(crate) enum ResponseFuture {
-    Now(Option<FrontResponse>),
-    Later(BoxFuture<'static, FrontResponse>),
-}
-
-impl Future for ResponseFuture {
-    type Output = FrontResponse;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut *self {
-            Self::Now(response) => response.take().map_or(Poll::Pending, Poll::Ready),
-            Self::Later(response) => response.as_mut().poll(context),
-        }
+        respond_to(self, &self.snapshot(), peer, request).response().await
     }
 }
 
 /// Responds to a request that came from `peer`.
 pub(crate) fn respond_to<B>(
     front: &Arc<Front>,
+    snapshot: &Snapshot,
     peer: IpAddr,
     mut request: Request<B>,
-) -> ResponseFuture {
-    let snapshot = front.snapshot();
-    let client = Client::resolve(&snapshot, peer, request.headers());
+) -> ResponseOrFuture<Full<Bytes>> {
+    let client = Client::resolve(snapshot, peer, request.headers());
     let uri = request.uri();
     let record = || AccessRecord::begin(Some(peer), client.address.ok(), request.method(), uri);
     let record = snapshot.config.access_log.then(record);
     let route = route(request.method(), uri.path(), uri.query());
     front.metrics.requests(&route).inc();
-    let plan = decide(&snapshot, &client, route);
+    let plan = decide(snapshot, &client, route);
     let response = match execute(front, &client, plan) {
         Either::Left(kind) => {
-            ResponseFuture::Now(Some(respond(kind, mem::take(request.headers_mut()))))
+            ResponseOrFuture::Response(respond(kind, mem::take(request.headers_mut())))
         }
         Either::Right(kind) => {
-            ResponseFuture::Later(Box::pin(async { respond(kind.await, HeaderMap::new()) }))
+            ResponseOrFuture::Future(Box::pin(async { respond(kind.await, HeaderMap::new()) }))
         }
     };
     match record {
         None => response,
-        Some(record) => ResponseFuture::Later(Box::pin(logged(record, response))),
+        Some(record) => ResponseOrFuture::Future(Box::pin(logged(record, response.response()))),
     }
 }
 

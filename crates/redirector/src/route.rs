@@ -140,7 +140,9 @@ fn endpoint(tail: Tail<'_>) -> Result<Route<'_>, RequestError> {
         return Err(RequestError::Catalog);
     }
     let (head, last) = split_last(tail.path).ok_or(RequestError::Endpoint)?;
-    let (name, kind) = head.rsplit_once('/').ok_or(RequestError::Endpoint)?;
+    // The kinds are short: a plain loop ends sooner than a search that is made for long texts.
+    let slash = head.bytes().rposition(|byte| byte == b'/').ok_or(RequestError::Endpoint)?;
+    let (name, kind) = (&head[..slash], &head[slash + 1..]);
     let named = || Repository::check(name).map_err(RequestError::Name);
     match kind {
         "blobs" => named().and_then(|()| Ok(Route::Blob(tail, blob(last)?))),
@@ -158,11 +160,16 @@ fn split_last(path: &str) -> Option<(&str, &str)> {
     let at_digest = path.len().checked_sub(SHA256_LENGTH).and_then(|at| path.split_at_checked(at));
     if let Some((head, digest)) = at_digest
         && let Some(head) = head.strip_suffix('/')
-        && !digest.as_bytes().contains(&b'/')
+        && !has_slash(digest)
     {
         return Some((head, digest));
     }
     path.rsplit_once('/')
+}
+
+/// Without an end at the first one, so that the compiler makes vectors of it.
+fn has_slash(digest: &str) -> bool {
+    digest.bytes().fold(false, |any, byte| any | (byte == b'/'))
 }
 
 fn blob(text: &str) -> Result<Blob<'_>, RequestError> {

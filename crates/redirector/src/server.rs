@@ -3,6 +3,7 @@
 //! are in `docs/front.md`, "Limits".
 
 use std::{
+    cell::RefCell,
     io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -13,14 +14,14 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use http::Request;
 use http_body_util::Full;
-use http_server::{Admin, Bodies, Malformed, Respond, Server, Settings};
+use http_server::{Admin, Bodies, Malformed, Respond, ResponseOrFuture, Server, Settings};
 use hyper::body::Incoming;
 use tokio::{net::TcpListener, time::interval};
 
 use crate::{
     clock,
-    front::Front,
-    handler::{self, ResponseFuture},
+    front::{Front, SnapshotCache},
+    handler,
     response::FrontResponse,
     store::MAX_PROBES,
 };
@@ -49,7 +50,7 @@ pub async fn serve(
     let server = Server { listener, tls: None, settings: settings(&front), metrics };
     server.announce();
     let shutdown = shutdown.map(|()| admin.iter().for_each(Admin::drain));
-    let service = |peer: SocketAddr| Connection { front: Arc::clone(&front), peer: peer.ip() };
+    let service = |peer| Connection::new(&front, peer);
     tokio::select! {
         () = server.run(service, shutdown) => {}
         () = tick(&front) => {}
@@ -82,14 +83,23 @@ async fn tick(front: &Front) {
 struct Connection {
     front: Arc<Front>,
     peer: IpAddr,
+    /// The state that the last request saw. It is replaced at the first request after an update.
+    snapshot: RefCell<SnapshotCache>,
+}
+
+impl Connection {
+    fn new(front: &Arc<Front>, peer: SocketAddr) -> Self {
+        let snapshot = RefCell::new(front.snapshot_cache());
+        Self { front: Arc::clone(front), peer: peer.ip(), snapshot }
+    }
 }
 
 impl Respond for Connection {
     type Body = Full<Bytes>;
-    type Future = ResponseFuture;
 
-    fn respond(&self, request: Request<Incoming>) -> ResponseFuture {
-        handler::respond_to(&self.front, self.peer, request)
+    fn respond(&self, request: Request<Incoming>) -> ResponseOrFuture<Full<Bytes>> {
+        let mut snapshot = self.snapshot.borrow_mut();
+        handler::respond_to(&self.front, snapshot.load(), self.peer, request)
     }
 
     fn refuse(&self, _request: &Request<Incoming>, malformed: Malformed) -> FrontResponse {

@@ -8,11 +8,11 @@ use std::{
 };
 
 use axum::{body::Body, response::Response};
-use futures_util::{FutureExt as _, future::BoxFuture};
+use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderName, Request};
 use http_server::{
-    Admin, Bodies, ClientIp, ClientIpPolicy, DefaultTrust, Malformed, Respond, Server, Settings,
-    Tls,
+    Admin, Bodies, ClientIp, ClientIpPolicy, DefaultTrust, Malformed, Respond, ResponseOrFuture,
+    Server, Settings, Tls,
 };
 use hyper::body::Incoming;
 use tokio::{net::TcpListener, time::interval};
@@ -111,15 +111,14 @@ struct Connection {
 
 impl Respond for Connection {
     type Body = Body;
-    type Future = BoxFuture<'static, Response>;
 
-    fn respond(&self, request: Request<Incoming>) -> Self::Future {
+    fn respond(&self, request: Request<Incoming>) -> ResponseOrFuture<Body> {
         let registry = self.registry.clone();
         let mut request = request.map(Body::new);
         let client = client_address(&self.client_ip, self.peer.ip(), request.headers());
         request.extensions_mut().insert(Peer(self.peer));
         request.extensions_mut().insert(client);
-        Box::pin(async move { registry.respond(request).await })
+        ResponseOrFuture::Future(Box::pin(async move { registry.respond(request).await }))
     }
 
     fn refuse(&self, _request: &Request<Incoming>, malformed: Malformed) -> Response {

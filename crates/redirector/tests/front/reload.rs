@@ -2,8 +2,12 @@
 
 use redirector::Config;
 use testkit::TestBucket;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpStream,
+};
 
-use crate::harness::{OHIO, PARIS, at, put, start, upstream, world};
+use crate::harness::{OHIO, PARIS, at, blob, put, start, upstream, within, world};
 
 fn yaml(stores: &[(&str, &TestBucket, &str)]) -> String {
     let stores: String = stores
@@ -60,4 +64,30 @@ async fn new_ranges_move_clients() {
     front.front.update(config(&stores), cloud_ranges::Ranges::default());
     assert_eq!(front.find(&digest, PARIS).await, upstream(&digest));
     assert_eq!(front.metric("portolan_redirector_ranges_prefixes").await, 0);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_kept_alive_sees_the_update() {
+    let (old, new) = (TestBucket::start().await, TestBucket::start().await);
+    let digest = put(&old, "content");
+    put(&new, "content");
+    let front = start(&yaml(&[("paris", &old, "eu-west-3")])).await;
+    let mut connection = BufReader::new(TcpStream::connect(front.address).await.unwrap());
+    let path = blob(&digest);
+    let request =
+        format!("GET {path} HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: {PARIS}, 10.0.0.1\r\n\r\n");
+    for (url, update) in [(at(&old, &digest), true), (at(&new, &digest), false)] {
+        // The second of each is cached.
+        for _ in 0..2 {
+            connection.write_all(request.as_bytes()).await.unwrap();
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") {
+                assert_ne!(within(connection.read_line(&mut head)).await.unwrap(), 0, "{head}");
+            }
+            assert!(head.contains(&format!("location: {url}\r\n")), "{head}");
+        }
+        if update {
+            front.front.update(config(&[("paris", &new, "eu-west-3")]), world());
+        }
+    }
 }
