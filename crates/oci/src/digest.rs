@@ -303,7 +303,7 @@ mod tests {
     #[test]
     fn every_byte_at_every_place_is_a_digit_or_refused() {
         for (at, byte) in (0..64).flat_map(|at| (0..=0x7f_u8).map(move |byte| (at, byte))) {
-            let mut hex = EMPTY_256[7..].as_bytes().to_vec();
+            let mut hex = EMPTY_256.as_bytes()[7..].to_vec();
             hex[at] = byte;
             let text = format!("sha256:{}", String::from_utf8(hex).expect("ASCII"));
             let expected = match byte {
