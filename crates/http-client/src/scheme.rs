@@ -10,7 +10,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -92,6 +92,9 @@ pub struct Protocols {
     /// What is requested of a host that shows nothing by its response to a TLS handshake.
     path: &'static str,
     probed: Mutex<HashMap<Authority, Arc<OnceCell<Finding>>>>,
+    /// What every probe sends first. Keys of its own for each would cost more than the rest of a probe, and protect
+    /// nothing: no handshake is completed.
+    client_hello: OnceLock<Option<Vec<u8>>>,
 }
 
 impl Protocols {
@@ -99,7 +102,7 @@ impl Protocols {
     /// begins with a slash.
     #[must_use]
     pub fn new(plain: HashSet<Authority>, tls: HashSet<Authority>, path: &'static str) -> Self {
-        Self { plain, tls, path, probed: Mutex::default() }
+        Self { plain, tls, path, probed: Mutex::default(), client_hello: OnceLock::new() }
     }
 
     /// What a host speaks; nothing where a probe has to tell.
@@ -129,7 +132,8 @@ impl Protocols {
     }
 
     async fn probe(&self, host: &Authority) -> Option<Finding> {
-        match hello(host).await? {
+        let client_hello = self.client_hello.get_or_init(client_hello);
+        match hello(host, client_hello.as_deref()?).await? {
             Response::Of(protocol) => Some(Finding::Certain(protocol)),
             // Plain HTTP is what it gets in any case: nothing depends on a wrong guess.
             Response::Other if self.is_named_plain(host) => Some(Finding::Certain(Protocol::Plain)),
@@ -164,8 +168,8 @@ enum Response {
 }
 
 /// Begins a TLS handshake, and looks at the first byte of the response. Nothing where there is no connection.
-async fn hello(host: &Authority) -> Option<Response> {
-    let received = sent(host, &client_hello(host)?, 1, PROBE_TIMEOUT).await?;
+async fn hello(host: &Authority, client_hello: &[u8]) -> Option<Response> {
+    let received = sent(host, client_hello, 1, PROBE_TIMEOUT).await?;
     Some(match received.first() {
         Some(&(ALERT | HANDSHAKE)) => Response::Of(Protocol::Tls),
         Some(_) => Response::Of(Protocol::Plain),
@@ -217,15 +221,15 @@ async fn sent(host: &Authority, bytes: &[u8], most: usize, limit: Duration) -> O
     Some(received)
 }
 
-/// The first message of a TLS client to the host. Nothing is trusted, since nothing follows.
-fn client_hello(host: &Authority) -> Option<Vec<u8>> {
+/// The first message of a TLS client to a host on loopback. Nothing is trusted, since nothing follows.
+fn client_hello() -> Option<Vec<u8>> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .ok()?
         .with_root_certificates(rustls::RootCertStore::empty())
         .with_no_client_auth();
-    let name = ServerName::try_from(host.name().to_owned()).ok()?;
+    let name = ServerName::try_from("localhost").ok()?;
     let mut connection = ClientConnection::new(Arc::new(config), name).ok()?;
     let mut hello = Vec::new();
     connection.write_tls(&mut hello).ok()?;
