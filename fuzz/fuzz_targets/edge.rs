@@ -1,5 +1,5 @@
 //! The embedded registry as its targets meet it: by requests, in this process. What every answer owes
-//! whoever asked (`docs/registry.md`) is checked here, whatever the target is about.
+//! whoever asked (`docs/reference/registry.md`) is checked here, whatever the target is about.
 
 use std::sync::LazyLock;
 

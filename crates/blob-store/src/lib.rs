@@ -3,7 +3,7 @@
 //! What is put into a store is whole and verified. It is never changed afterwards, unless it was damaged:
 //! then it is replaced by the same content, verified again. This crate removes no content. The digest is both the
 //! checksum of every write and its condition: an object that exists is not written again. The kinds of store are a
-//! directory and, for tests, memory; every kind passes `tests/conformance.rs`. The layout is in `docs/mirror.md`.
+//! directory and, for tests, memory; every kind passes `tests/conformance.rs`. The layout is in `docs/reference/mirror.md`.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! The table "The store" of `docs/mirror.md`.
+//! The table "The store" of `docs/reference/mirror.md`.
 
 #![expect(clippy::expect_used, reason = "helpers of tests")]
 

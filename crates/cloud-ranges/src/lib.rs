@@ -3,7 +3,7 @@
 //! Pure: no I/O, no clock. Parsing is total (any bytes give prefixes or an error, never a panic).
 //! Fetching the lists, keeping a last good copy and reloading are their reader's business.
 //!
-//! The formats and the rules are in `docs/cloud-ranges.md`.
+//! The formats and the rules are in `docs/internals/cloud-ranges.md`.
 
 mod interval_map;
 mod location;

@@ -1,6 +1,6 @@
 //! All the lists in one map: the rules for nested and repeated prefixes, and the search.
 //!
-//! The rules (`docs/cloud-ranges.md`, "Which prefix decides") are applied once to every distinct
+//! The rules (`docs/internals/cloud-ranges.md`, "Which prefix decides") are applied once to every distinct
 //! prefix; what is left for a lookup is to find the smallest prefix around an address.
 
 use std::{collections::BTreeSet, net::IpAddr, num::NonZeroU32};

@@ -56,7 +56,7 @@ impl Line {
     }
 }
 
-/// The table of `docs/cloud-ranges.md`, word for word.
+/// The table of `docs/internals/cloud-ranges.md`, word for word.
 fn scan(lines: &[Line], address: IpAddr) -> Option<&Prefix> {
     let (is_v4, x) = number(address.to_canonical());
     let around = lines.iter().filter(|of| of.is_v4 == is_v4 && of.first <= x && x <= of.last);

@@ -1,4 +1,4 @@
-//! The credentials of a registry host, from the sources of `docs/credentials.md`: files of docker and podman, credential
+//! The credentials of a registry host, from the sources of `docs/reference/credentials.md`: files of docker and podman, credential
 //! helpers, and Google's identities.
 //!
 //! Not here: challenges of registries, and the tokens that registries give for credentials. The crate imports

@@ -1,5 +1,5 @@
 //! Whose request it is: from the peer, the header lines and the policy to the client's address, or
-//! why it is unknown. Pure. The table is in `docs/front.md`, "Client address".
+//! why it is unknown. Pure. The table is in `docs/reference/front.md`, "Client address".
 
 use std::{
     fmt,

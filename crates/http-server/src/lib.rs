@@ -1,5 +1,5 @@
 //! Inbound HTTP, the same for every server: the front, the registry, the served store and their admin
-//! addresses. How connections live and die is in `docs/http-server.md`.
+//! addresses. How connections live and die is in `docs/internals/http-server.md`.
 //!
 //! It has no notion of registries. It responds only where HTTP itself requires a response, and on the admin address.
 

@@ -1,4 +1,4 @@
-//! Choosing what to look at: by project, and by git's history. `docs/promotion.md`, "Choosing what to look at".
+//! Choosing what to look at: by project, and by git's history. `docs/reference/promotion.md`, "Choosing what to look at".
 
 #![expect(clippy::expect_used, reason = "an expectation that fails is a test that fails")]
 

@@ -2,7 +2,7 @@
 //! digest once: what is wanted (`wanted`), less what the store has (`stored`, `plan`), is written (`execute`).
 //!
 //! It writes blobs and manifests under their digests, and no tags: what a tag means is not for a store
-//! to say. It removes nothing. The rules are the tables of `docs/mirror.md`.
+//! to say. It removes nothing. The rules are the tables of `docs/reference/mirror.md`.
 
 mod content_fault;
 mod execute;

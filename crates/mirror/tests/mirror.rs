@@ -1,4 +1,4 @@
-//! The tables "What is mirrored" and "How" of `docs/mirror.md`, against a real registry in this process
+//! The tables "What is mirrored" and "How" of `docs/reference/mirror.md`, against a real registry in this process
 //! and a real directory.
 #![expect(clippy::expect_used, reason = "helpers of tests")]
 

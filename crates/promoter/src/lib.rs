@@ -1,5 +1,5 @@
 //! Promotion: makes destination registries hold what promotion manifests ask for, and says of every
-//! edge what became of it. The rules are in `docs/promotion.md`.
+//! edge what became of it. The rules are in `docs/reference/promotion.md`.
 //!
 //! The edges come from the crate `manifest-source`; [`promote`] is the flow: inventory, sources, plan, reading, execute, looking again. What a
 //! manifest means is decided in `promotion-manifest`; how bytes move, in `transfer`.

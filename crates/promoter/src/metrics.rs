@@ -1,5 +1,5 @@
 //! The end of a run in Prometheus' text format, for a textfile collector. The names are in
-//! `docs/promotion.md`, "The plan and the report".
+//! `docs/reference/promotion.md`, "The plan and the report".
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -1,5 +1,5 @@
 //! The plan: edges and what the registries hold in, one decision an edge and the work to do out.
-//! Pure. The rules are the rows of `docs/promotion.md`, "What becomes of an edge".
+//! Pure. The rules are the rows of `docs/reference/promotion.md`, "What becomes of an edge".
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -1,7 +1,7 @@
 //! Reading what was promoted as everybody else does: through the public name.
 //!
 //! Tags are resolved, manifests are read whole and verified, blobs are asked for; wherever the name
-//! redirects to. The rules are `docs/promotion.md`, "Through the public name".
+//! redirects to. The rules are `docs/reference/promotion.md`, "Through the public name".
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},

@@ -1,5 +1,5 @@
 //! Writing tags: never moving one, and telling when somebody else wrote it at the same time. The rules, and
-//! the window that remains, are `docs/promotion.md`, "Tags".
+//! the window that remains, are `docs/reference/promotion.md`, "Tags".
 
 use std::{collections::BTreeMap, sync::Arc};
 

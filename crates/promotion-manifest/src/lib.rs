@@ -3,7 +3,7 @@
 //!
 //! Pure: no I/O, no clock. It lists no directory and asks no registry: the caller brings texts and
 //! file names. Every problem is reported with its place, never only the first, and one project's
-//! problems never touch another's. The rules are in `docs/promotion-manifest.md`.
+//! problems never touch another's. The rules are in `docs/reference/promotion-manifest.md`.
 
 mod compare;
 mod edges;

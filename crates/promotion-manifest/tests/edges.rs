@@ -1,4 +1,4 @@
-//! The rows of `docs/promotion-manifest.md`, "Edges".
+//! The rows of `docs/reference/promotion-manifest.md`, "Edges".
 
 #![expect(clippy::expect_used, reason = "helpers of tests: a panic is how a test fails")]
 

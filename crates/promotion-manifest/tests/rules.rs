@@ -1,4 +1,4 @@
-//! The rows of `docs/promotion-manifest.md`, "What happens to what is written".
+//! The rows of `docs/reference/promotion-manifest.md`, "What happens to what is written".
 
 use promotion_manifest::{
     EdgeSet, EdgeView, MAX_FILE_BYTES, Parsed, WrittenValue, parse_plain, parse_thin,

@@ -1,4 +1,4 @@
-//! The rows of `docs/promotion-manifest.md`, "Selection" and "Changes".
+//! The rows of `docs/reference/promotion-manifest.md`, "Selection" and "Changes".
 
 #![expect(clippy::expect_used, reason = "helpers of tests: a panic is how a test fails")]
 

@@ -2,7 +2,7 @@
 //! of the content, never with the content.
 //!
 //! It reads no environment variable and parses no command line; TLS ends before it. Its responses
-//! are in `docs/front.md`, its configuration in `docs/configuration.md`. A request passes through
+//! are in `docs/reference/front.md`, its configuration in `docs/reference/configuration.md`. A request passes through
 //! `route` → `http_server::ClientIp` → `plan` → `presence` → `redirect` → `response`, see `handler`.
 
 mod base_url;

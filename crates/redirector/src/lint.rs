@@ -1,5 +1,5 @@
 //! Settings that are valid, and contradict each other or have no effect: checked with the address ranges that were loaded
-//! for it. Pure. The rules are in `docs/configuration.md`, "portolan serve --check".
+//! for it. Pure. The rules are in `docs/reference/configuration.md`, "portolan serve --check".
 
 use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf};
 

@@ -1,5 +1,5 @@
 //! The table from location to nearest store or upstream, built once per snapshot. Pure. The
-//! order of the rules is in `docs/front.md`, "Candidates".
+//! order of the rules is in `docs/reference/front.md`, "Candidates".
 
 use cloud_ranges::{Location, LocationId, Ranges};
 

@@ -1,6 +1,6 @@
 //! Where a redirect may lead: the configured bases, and the only code that appends to them. What is
 //! appended has been validated by `route.rs`, so a Location is a base followed by a valid path
-//! (design invariant 9). The table is in `docs/front.md`, "Where a redirect may lead".
+//! (design invariant 9). The table is in `docs/reference/front.md`, "Where a redirect may lead".
 
 use crate::{
     config::{StoreSetting, Upstream},

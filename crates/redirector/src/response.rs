@@ -1,5 +1,5 @@
 //! The one mapping from what was decided to an HTTP response. Source: distribution-spec 1.1; the
-//! tables of `docs/front.md`. A response to HEAD is the same: the server leaves the body out.
+//! tables of `docs/reference/front.md`. A response to HEAD is the same: the server leaves the body out.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};

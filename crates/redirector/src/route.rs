@@ -2,7 +2,7 @@
 //! result borrows from the request, and names, tags and digests in it are valid. Nothing is decoded:
 //! the grammar of the registry needs no percent-encoding, so `%` is refused with the rest.
 //!
-//! Source: distribution-spec 1.1, "Endpoints"; the table of `docs/front.md`.
+//! Source: distribution-spec 1.1, "Endpoints"; the table of `docs/reference/front.md`.
 
 use http::Method;
 use oci::{Digest, DigestError, ErrorCode, Repository, RepositoryError, Tag, TagError};

@@ -1,6 +1,6 @@
 //! The front as a server: HTTP/1.1 and cleartext HTTP/2 on one port. TLS is the balancer's business. Responses
 //! are decided in `handler.rs`; connections and the admin address are `http-server`'s, and the limits
-//! are in `docs/front.md`, "Limits".
+//! are in `docs/reference/front.md`, "Limits".
 
 use std::{
     cell::RefCell,

@@ -3,7 +3,7 @@
 //! What comes in is verified before it is believed: manifests and blobs against their digests,
 //! blobs while they stream. Every request passes one function (`exchange`), which waits for the quota,
 //! authorizes, follows redirects and retries; what each fault leads to is in the tables of
-//! `docs/registry-client.md`.
+//! `docs/internals/registry-client.md`.
 //!
 //! Not here: one read for many destinations (crate `transfer`); what signatures mean.
 //!

@@ -1,7 +1,7 @@
 //! A small OCI registry for development, tests and staging: push, pull, mount, list, refer and delete,
 //! kept in memory or durably in a directory, with users and TLS where that is wanted.
 //!
-//! It has no tokens and no garbage collection. What it answers: `docs/registry.md`.
+//! It has no tokens and no garbage collection. What it answers: `docs/reference/registry.md`.
 //!
 //! A request's way: `route` says what is asked, `access` whether this visitor may, one function of
 //! `manifests`, `referrers`, `blobs`, `push` or `listing` answers it from `storage`, and `refusal` turns

@@ -58,7 +58,7 @@ pub const LEAST_IDLE: Duration = Duration::from_secs(10);
 pub const MAX_REQUESTS: usize = 256;
 
 /// Open connections. Kept alive they cost 16 KiB each, 128 MiB together; more are closed or wait, as
-/// `docs/http-server.md` says. Where the limit of open files is lower, so is this.
+/// `docs/internals/http-server.md` says. Where the limit of open files is lower, so is this.
 pub const MAX_CONNECTIONS: usize = 8_192;
 
 /// One client may have this part of the requests in flight, of the uploads and of the password checks: a half, as of

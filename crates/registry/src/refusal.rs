@@ -38,7 +38,7 @@ pub(crate) const CHALLENGE: HeaderValue =
 pub(crate) enum Refusal {
     #[error(transparent)]
     Malformed(http_server::Malformed),
-    #[error("there is nothing at this path; see `docs/registry.md` for what there is")]
+    #[error("there is nothing at this path; see `docs/reference/registry.md` for what there is")]
     NoSuchEndpoint,
     #[error("this method is not for this path; it takes {0}")]
     MethodNotAllowed(&'static str),

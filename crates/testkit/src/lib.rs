@@ -2,7 +2,7 @@
 //! are asked and fail on command; content to put into them; and a client that does nothing by itself.
 //!
 //! Everything ends when it is dropped. Whatever goes wrong in here panics: it is the test that failed.
-//! How tests are written: `docs/testing.md`.
+//! How tests are written: `docs/internals/testing.md`.
 #![expect(clippy::expect_used, clippy::panic, reason = "a panic in here is a failed test")]
 
 mod bucket;

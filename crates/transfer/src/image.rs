@@ -1,6 +1,6 @@
 //! An image as it is at its source: every manifest that its root reaches, read once and verified.
 //!
-//! What is followed, and what is refused, are the rows of `docs/transfer.md`, "Reading an image".
+//! What is followed, and what is refused, are the rows of `docs/internals/transfer.md`, "Reading an image".
 
 use std::collections::{HashMap, HashSet};
 

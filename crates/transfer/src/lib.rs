@@ -2,7 +2,7 @@
 //! any number of destinations, with back-pressure and verification.
 //!
 //! It writes no tags and deletes nothing. Which image goes where is its caller's decision; the rules of
-//! moving are the tables of `docs/transfer.md`.
+//! moving are the tables of `docs/internals/transfer.md`.
 
 mod confirmed;
 mod copied;

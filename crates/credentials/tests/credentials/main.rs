@@ -1,4 +1,4 @@
-//! "Where credentials come from" of `docs/credentials.md`, through the public edge: files in a temporary
+//! "Where credentials come from" of `docs/reference/credentials.md`, through the public edge: files in a temporary
 //! directory, helpers that are shell scripts, and servers that answer as Google's do.
 
 #![expect(clippy::expect_used, reason = "a panic here is a failed test")]

@@ -3,7 +3,7 @@
 //! Not here: the waiting (the callers); the asking; what a host may be asked at all (`quota`).
 //!
 //! Source: RFC 9110 §9.2.2 (what may be repeated), §10.2.3 (`Retry-After`), §5.6.7 (dates); RFC 6585
-//! §4 (429). The table is "When it asks again" of `docs/http-client.md`.
+//! §4 (429). The table is "When it asks again" of `docs/internals/http-client.md`.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},

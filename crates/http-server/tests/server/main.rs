@@ -1,5 +1,5 @@
 //! A server from outside: connections that send nothing, too much or too slowly, over real sockets. What holds
-//! is in `docs/http-server.md`.
+//! is in `docs/internals/http-server.md`.
 
 #![expect(clippy::expect_used, reason = "a panic fails a test")]
 

@@ -92,7 +92,7 @@ fn print_failures(
     }
 }
 
-/// The documented object: `docs/mirror.md`, "The report".
+/// The documented object: `docs/reference/mirror.md`, "The report".
 fn to_json(totals: &Totals, confirm: Confirm) -> serde_json::Value {
     let failed: Vec<_> = totals
         .failed

@@ -3,7 +3,7 @@
 //!
 //! What is not a regular file, or lies below something that is not a directory, is absent; the log says so.
 //!
-//! The rows of its behaviour are in `docs/mirror.md`; conditions and ranges are `http-server`'s.
+//! The rows of its behaviour are in `docs/reference/mirror.md`; conditions and ranges are `http-server`'s.
 
 use std::{
     fs::File,

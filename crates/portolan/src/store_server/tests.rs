@@ -1,4 +1,4 @@
-//! The requests that `docs/mirror.md` lists under "The store", and the graceful end.
+//! The requests that `docs/reference/mirror.md` lists under "The store", and the graceful end.
 
 use std::{fs, net::SocketAddr, os::unix::fs::symlink, path::Path, time::Duration};
 

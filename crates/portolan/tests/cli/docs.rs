@@ -69,7 +69,7 @@ async fn promotion_reports() -> [Value; 2] {
 
 #[tokio::test]
 async fn the_report_of_a_promotion_has_the_members_that_the_docs_name() {
-    let rows = rows("promotion.md", "one object. The file appears");
+    let rows = rows("reference/promotion.md", "one object. The file appears");
     let described: BTreeSet<_> = rows.iter().flat_map(|(names, _)| names.clone()).collect();
     let [dry, done] = promotion_reports().await;
     assert_eq!(members(&dry), described);
@@ -88,7 +88,7 @@ async fn the_report_of_a_promotion_has_the_members_that_the_docs_name() {
 
 #[tokio::test]
 async fn an_outcome_has_the_members_that_the_docs_name() {
-    let path = format!("{}/../../docs/promotion.md", env!("CARGO_MANIFEST_DIR"));
+    let path = format!("{}/../../docs/reference/promotion.md", env!("CARGO_MANIFEST_DIR"));
     let text = fs::read_to_string(path).expect("a page");
     let (_, text) = text.split_once("\nAn outcome: ").expect("a paragraph");
     let (paragraph, _) = text.split_once("\n\n").expect("its end");
@@ -98,7 +98,7 @@ async fn an_outcome_has_the_members_that_the_docs_name() {
 
 #[tokio::test]
 async fn the_report_of_a_mirroring_has_the_members_that_the_docs_name() {
-    let rows = rows("mirror.md", "## The report");
+    let rows = rows("reference/mirror.md", "## The report");
     let registry = TestRegistry::start().await;
     registry.load("images/app", "v1", &fixture::image(1, 1)).await;
     registry.fail(Fault::everywhere("/blobs/").corrupt());

@@ -3,7 +3,7 @@
 //!
 //! Not here: comparing them with those of another repository (`compare`), copying them (`carry`), what is
 //! wrong with one where it comes from (`origin`), reading them again at
-//! the end of a run (`reread`), and the merging of two digest tags (`union`). No signature is verified here. The rules are `docs/promotion.md`, "Attachments".
+//! the end of a run (`reread`), and the merging of two digest tags (`union`). No signature is verified here. The rules are `docs/reference/promotion.md`, "Attachments".
 
 mod carry;
 mod compare;

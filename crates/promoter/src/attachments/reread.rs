@@ -5,7 +5,7 @@
 //! that it is stored. That a registry accepts a request with a condition does not show that it checks it, so all of
 //! them are read again, wherever they are. What was replaced is merged again, with what is there by then.
 //!
-//! The rules are `docs/promotion.md`, "Attachments".
+//! The rules are `docs/reference/promotion.md`, "Attachments".
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},

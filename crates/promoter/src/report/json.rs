@@ -1,4 +1,4 @@
-//! The report as one JSON object, streamed: `docs/promotion.md`, "The report".
+//! The report as one JSON object, streamed: `docs/reference/promotion.md`, "The report".
 
 use std::io::{self, Write};
 

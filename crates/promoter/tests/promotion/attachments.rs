@@ -1,4 +1,4 @@
-//! The rows of `docs/promotion.md`, "Attachments".
+//! The rows of `docs/reference/promotion.md`, "Attachments".
 
 use http::Method;
 use job::Confirm::{DryRun, Write};

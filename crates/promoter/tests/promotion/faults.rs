@@ -1,4 +1,4 @@
-//! What goes wrong, and who must not notice: `docs/promotion.md`, the failing rows.
+//! What goes wrong, and who must not notice: `docs/reference/promotion.md`, the failing rows.
 
 use std::time::Duration;
 

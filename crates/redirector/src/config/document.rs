@@ -1,6 +1,6 @@
 //! The shape of the configuration file, with the position of every value. What the values mean, and
 //! whether they make sense, is decided in `check.rs`. The fields are explained in
-//! `docs/configuration.md`.
+//! `docs/reference/configuration.md`.
 
 use std::fmt;
 

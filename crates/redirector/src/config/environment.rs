@@ -4,7 +4,7 @@
 use super::{Config, ConfigError, ConfigProblem, Serves, values};
 
 /// The values of the variables, as far as they are set. What each overrides is in
-/// `docs/configuration.md`.
+/// `docs/reference/configuration.md`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EnvironmentOverrides {
     /// `PORTOLAN_ADMIN`

@@ -1,6 +1,6 @@
 //! The configuration of the front, as typed values: parsed once from YAML, with
 //! all problems reported at once with their positions. Fields, defaults and limits are those of
-//! `docs/configuration.md`. It reads no file and no environment itself.
+//! `docs/reference/configuration.md`. It reads no file and no environment itself.
 
 mod check;
 mod document;

@@ -1,6 +1,6 @@
 //! Whether a store has a blob: from the cache, or by a probe. Equal probes run once at a time, each
 //! under a deadline, and the number of probes per store is limited. The rules are in
-//! `docs/front.md`, "Whether the store has the blob". It does not choose where the client is sent.
+//! `docs/reference/front.md`, "Whether the store has the blob". It does not choose where the client is sent.
 
 mod cache;
 mod probe;

@@ -1,4 +1,4 @@
-//! Address ranges: for every cloud the first list that can be read, and which one that was. The order is in `docs/configuration.md`, "ranges".
+//! Address ranges: for every cloud the first list that can be read, and which one that was. The order is in `docs/reference/configuration.md`, "ranges".
 
 mod read;
 

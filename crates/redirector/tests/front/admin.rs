@@ -1,4 +1,4 @@
-//! `docs/front.md`, "The admin address".
+//! `docs/reference/front.md`, "The admin address".
 
 use testkit::TestBucket;
 

@@ -1,4 +1,4 @@
-//! `docs/front.md`, "Client address": that the policy, the peer and all header lines reach the
+//! `docs/reference/front.md`, "Client address": that the policy, the peer and all header lines reach the
 //! decision. The rows themselves are tested where the rule is, in `http-server`.
 
 use http::Request;

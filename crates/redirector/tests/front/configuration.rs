@@ -1,4 +1,4 @@
-//! `docs/configuration.md`.
+//! `docs/reference/configuration.md`.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -1,4 +1,4 @@
-//! `docs/front.md`, "Responses" and "Where a redirect may lead", row by row.
+//! `docs/reference/front.md`, "Responses" and "Where a redirect may lead", row by row.
 
 use http::{Method, StatusCode};
 use oci::{Digest, ErrorBody};

@@ -1,4 +1,4 @@
-//! `docs/front.md`, "portolan explain"; with the real ranges where they are at hand.
+//! `docs/reference/front.md`, "portolan explain"; with the real ranges where they are at hand.
 
 use std::path::PathBuf;
 

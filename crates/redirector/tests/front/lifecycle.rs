@@ -1,4 +1,4 @@
-//! `docs/front.md`, "Limits" and "Stopping"; and the protocols that are spoken.
+//! `docs/reference/front.md`, "Limits" and "Stopping"; and the protocols that are spoken.
 
 use std::time::Duration;
 

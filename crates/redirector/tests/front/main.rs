@@ -1,5 +1,5 @@
 //! The front from outside: HTTP to a served front, with buckets and upstreams in the process. Each
-//! file follows a section of `docs/front.md` or `docs/configuration.md`.
+//! file follows a section of `docs/reference/front.md` or `docs/reference/configuration.md`.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic fails a test")]
 
 mod admin;

@@ -1,4 +1,4 @@
-//! `docs/front.md`, "Whether the store has the blob".
+//! `docs/reference/front.md`, "Whether the store has the blob".
 
 use std::time::{Duration, Instant};
 

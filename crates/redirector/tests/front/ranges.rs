@@ -1,4 +1,4 @@
-//! `docs/configuration.md`, "ranges": which list is used, and that it is said.
+//! `docs/reference/configuration.md`, "ranges": which list is used, and that it is said.
 
 use std::{fs, path::Path};
 

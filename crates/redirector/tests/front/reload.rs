@@ -1,4 +1,4 @@
-//! `docs/front.md`, "Reload": a new configuration while the front serves.
+//! `docs/reference/front.md`, "Reload": a new configuration while the front serves.
 
 use redirector::Config;
 use testkit::TestBucket;

@@ -75,12 +75,15 @@ fn what_the_parser_rejects_by_type_the_schema_rejects() {
 
 #[test]
 fn every_field_is_documented() {
-    let page = fs::read_to_string(root().join("docs/configuration.md")).unwrap();
+    let page = fs::read_to_string(root().join("docs/reference/configuration.md")).unwrap();
     let schema = serde_json::to_value(config_schema()).unwrap();
     let objects = schema["$defs"].as_object().unwrap().values().chain([&schema]);
     let mut fields = 0;
     for (name, field) in objects.flat_map(|it| it["properties"].as_object().unwrap()) {
-        assert!(page.contains(&format!("| `{name}` |")), "docs/configuration.md lacks `{name}`");
+        assert!(
+            page.contains(&format!("| `{name}` |")),
+            "docs/reference/configuration.md lacks `{name}`"
+        );
         assert!(field["description"].is_string(), "{name} has no description");
         if let Some(default) = field["default"].as_str() {
             let row = page.lines().find(|line| line.starts_with(&format!("| `{name}` |"))).unwrap();

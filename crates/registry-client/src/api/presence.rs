@@ -2,7 +2,7 @@
 //!
 //! HEAD is cheap, and some registries, replicas and signed URLs respond to it with an error for content that GET
 //! returns. So a successful HEAD is believed, and a failed one is not: it is confirmed by GET. All callers get
-//! that policy from here; the table is "What is believed" of `docs/registry-client.md`.
+//! that policy from here; the table is "What is believed" of `docs/internals/registry-client.md`.
 //!
 //! Source: RFC 9110 §9.3.2 (HEAD), §14.2 (`Range`), §15.5.17 (416); distribution-spec 1.1, "Checking if
 //! content exists in the registry".

@@ -3,7 +3,7 @@
 //! Not here: the reading of a page (`google_list`), and what follows from what is held. Lists by the
 //! own APIs of registries come in by [`Lister`].
 //!
-//! Source: distribution-spec 1.1, "Listing Tags"; the rows of `docs/registry-client.md`, "What a
+//! Source: distribution-spec 1.1, "Listing Tags"; the rows of `docs/internals/registry-client.md`, "What a
 //! repository holds".
 
 pub(crate) mod google_list;

@@ -1,4 +1,4 @@
-//! Writing to a tag that others write to, and asking as somebody else: the rows of `docs/registry-client.md`.
+//! Writing to a tag that others write to, and asking as somebody else: the rows of `docs/internals/registry-client.md`.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},

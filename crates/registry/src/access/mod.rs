@@ -1,5 +1,5 @@
 //! Who may do what: users with passwords, and rights by repository. Checking a password blocks; all the
-//! rest is a function of values. The two files: `docs/registry.md`, "Users and rights".
+//! rest is a function of values. The two files: `docs/reference/registry.md`, "Users and rights".
 //!
 //! Source: RFC 7617 (Basic); Apache's htpasswd for the file of users.
 

@@ -48,7 +48,7 @@ impl Storage {
 
     /// Everything below `root`, which is made if it is absent and belongs to this storage alone until
     /// the last clone is gone. What an earlier one left half done is removed; files that no registry
-    /// made stay. The layout: `docs/registry.md`.
+    /// made stay. The layout: `docs/reference/registry.md`.
     ///
     /// # Errors
     /// When another registry uses the directory ([`StorageError::is_in_use`]), no registry made it and

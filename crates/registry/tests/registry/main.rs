@@ -1,5 +1,5 @@
 //! The registry as a client sees it: each check is a function of a host, and runs on both storages.
-//! The checks follow the rows of `docs/registry.md`. One binary, since each links the whole server.
+//! The checks follow the rows of `docs/reference/registry.md`. One binary, since each links the whole server.
 #![expect(clippy::expect_used, clippy::panic, reason = "a panic is a failed test")]
 
 mod access;

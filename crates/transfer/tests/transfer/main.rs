@@ -1,4 +1,4 @@
-//! The tables of `docs/transfer.md`, against real servers in this process. One binary, since linking
+//! The tables of `docs/internals/transfer.md`, against real servers in this process. One binary, since linking
 //! each file alone would take longer than the tests.
 #![expect(clippy::expect_used, reason = "helpers of tests")]
 

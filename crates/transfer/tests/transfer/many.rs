@@ -1,5 +1,5 @@
 //! Several destinations: those of one registry, those that are slow, and those that the run knows already. The rows of
-//! `docs/transfer.md`, "Moving a blob".
+//! `docs/internals/transfer.md`, "Moving a blob".
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Makes sure that a directory belongs to a registry before anything in it is changed: the marker file,
 //! the lock, and the directories of the layout, each of its own kind and none a symbolic link.
 //!
-//! The layout: `docs/registry.md`.
+//! The layout: `docs/reference/registry.md`.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},

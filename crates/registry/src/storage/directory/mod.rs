@@ -1,7 +1,7 @@
 //! A storage in a directory: files named by what they hold, each written beside its place, synced
 //! and renamed, so that a reader or a crash meets all of it or nothing.
 //!
-//! It does not look for what no manifest needs. The layout: `docs/registry.md`.
+//! It does not look for what no manifest needs. The layout: `docs/reference/registry.md`.
 
 mod backend;
 mod claim;
