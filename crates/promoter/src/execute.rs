@@ -17,7 +17,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::{
     Outcome, Run, Verdict,
-    attachments::Written,
+    attaching::Written,
     reason::Reason,
     work::{Origin, Target, Work},
     worker::Worker,

@@ -4,7 +4,7 @@
 //! The edges come from the crate `manifest-source`; [`promote`] is the flow: inventory, sources, plan, reading, execute, looking again. What a
 //! manifest means is decided in `promotion-manifest`; how bytes move, in `transfer`.
 
-mod attachments;
+mod attaching;
 mod completeness;
 mod doubts;
 mod ending;
@@ -36,7 +36,6 @@ use promotion_manifest::{EdgeSet, EdgeView, Problem, Selection, SourceDigestId};
 use registry_client::RepositoryClient;
 use transfer::{Image, InFlight};
 
-pub use attachments::{NoUnion, NotImage};
 pub use ending::{Ending, LeftOut, Unchecked};
 pub use estimate::{Estimate, HostEstimate};
 pub use hosts::Clients;
@@ -45,7 +44,7 @@ pub use outcome::{Outcome, Summary, Verdict};
 pub use public_name::{PublicName, Unanswered};
 pub use reason::{
     AttachmentName, AttachmentProblem, AttachmentStep, Reason, ReasonCode, Remedy, RemoteError,
-    TagWas, Unrelated,
+    TagWas,
 };
 pub use settings::{AttachmentsTo, BrokenAttachments, Settings, Verify};
 
@@ -187,7 +186,7 @@ pub async fn promote(
             let Executed { mut outcomes, written } = execute::execute(&run, plan.work).await;
             tags::look_again(&run, &mut outcomes).await;
             // Last, so that as much as possible of what others write at the same time is seen.
-            attachments::reread(&run, written, &mut outcomes).await;
+            attaching::reread(&run, written, &mut outcomes).await;
             teller.outcomes(&outcomes);
             if let Some(public) = &settings.verify_through {
                 unanswered = public_name::verify(&run, public, &outcomes).await;

@@ -11,16 +11,20 @@ use std::{
     },
 };
 
+use attachments::{
+    Attachment, Comparison, DanglingTag, Defect, DestinationImage, Discovered, discover,
+    reachable_manifests,
+};
 use futures_util::{StreamExt as _, future::join_all, stream};
 use job::Confirm;
 use oci::Digest;
 use promotion_manifest::SourceDigestId;
-use registry_client::{DanglingTag, Inventory, RepositoryClient};
+use registry_client::{Inventory, RepositoryClient};
 use transfer::Image;
 
 use crate::{
     BrokenAttachments, Outcome, Run, Unloaded,
-    attachments::{self, Attachment, Broken, Comparison, Found, Missing, Trouble},
+    attaching::{self, AttachmentFailure, Broken, Missing},
     completeness,
     estimate::Estimator,
     inventory::SeenAt,
@@ -202,17 +206,17 @@ impl Reader<'_> {
     }
 
     /// What hangs on the image at its first origin.
-    async fn find(&self, work: &Work, image: Option<&Image>) -> Result<Found, Arc<Reason>> {
+    async fn find(&self, work: &Work, image: Option<&Image>) -> Result<Discovered, Arc<Reason>> {
         let (at, inventory) = self.reference(work)?;
         let root = self.run.edges.source_digest(work.source_digest).entry.digest;
         let found = async {
             let subjects = match image {
                 Some(image) => image.nodes().map(|node| node.manifest.digest).collect(),
-                None => attachments::subjects(&at, root).await?,
+                None => reachable_manifests(&at, root).await?,
             };
-            attachments::find(&at, inventory, subjects).await
+            discover(&at, inventory, subjects).await
         };
-        found.await.map_err(|trouble| self.explain(&at, root, trouble))
+        found.await.map_err(|error: attachments::Error| self.explain(&at, root, error.into()))
     }
 
     /// Where attachments are taken from, and what is known of it.
@@ -242,7 +246,9 @@ impl Reader<'_> {
         settled: &mut Vec<Outcome>,
     ) -> Vec<Arc<Reason>> {
         let name = |tag: &DanglingTag| AttachmentName::Tag(tag.tag.clone());
-        let problem = |tag: &DanglingTag| Arc::new(AttachmentProblem::Dangling(tag.why.clone()));
+        let problem = |tag: &DanglingTag| {
+            Arc::new(AttachmentProblem::Defect(Defect::Dangling(Arc::clone(&tag.error))))
+        };
         if self.run.settings.broken_attachments == BrokenAttachments::Fatal {
             let reason = |tag| cannot_copy(name(tag), problem(tag));
             return dangling.iter().map(reason).collect();
@@ -313,7 +319,7 @@ impl Reader<'_> {
     }
 
     async fn fault(&self, from: &RepositoryClient, attachment: &Attachment) -> Option<Fault> {
-        let problem = match attachments::fault(&self.run.in_flight, from, attachment).await {
+        let problem = match attaching::fault(&self.run.in_flight, from, attachment).await {
             Ok(None) => return None,
             Ok(Some(problem)) => match self.run.settings.broken_attachments {
                 BrokenAttachments::Reported => {
@@ -323,7 +329,7 @@ impl Reader<'_> {
             },
             Err(error) => AttachmentProblem::Reason(self.run.hosts.explain(from.host(), error)),
         };
-        Some(Fault::OfImage(cannot_copy(attachment.full_name(), Arc::new(problem))))
+        Some(Fault::OfImage(cannot_copy(attachment.into(), Arc::new(problem))))
     }
 
     async fn missing(&self, work: &Work, target: &Target) -> Result<Missing, Arc<Reason>> {
@@ -337,26 +343,28 @@ impl Reader<'_> {
         let (from, _) = self.reference(work)?;
         let to = self.run.destination(target.destination);
         self.run.hosts.check(to.host()).await?;
-        let settings = self.run.settings;
-        let comparison = Comparison {
-            in_flight: &self.run.in_flight,
-            from: &from,
-            to: &to,
-            there: (target.lacks, inventory),
-            verify: settings.verify,
-            broken: settings.broken_attachments,
+        let image = match target.lacks {
+            Lacks::Digest => DestinationImage::Missing,
+            Lacks::Parts | Lacks::Nothing => DestinationImage::Exists,
         };
-        let missing = comparison.missing(&work.attachments).await;
+        let comparison = Comparison { from: &from, to: &to, inventory, image };
+        let (in_flight, settings) = (&self.run.in_flight, self.run.settings);
+        let missing = attaching::missing(in_flight, settings, &comparison, &work.attachments).await;
         let root = self.run.edges.source_digest(work.source_digest).entry.digest;
-        missing.map_err(|trouble| self.explain(&to, root, trouble))
+        missing.map_err(|failure| self.explain(&to, root, failure))
     }
 
-    fn explain(&self, at: &RepositoryClient, image: Digest, trouble: Trouble) -> Arc<Reason> {
-        let problem = match trouble {
-            Trouble::Registry(error) => {
+    fn explain(
+        &self,
+        at: &RepositoryClient,
+        image: Digest,
+        failure: AttachmentFailure,
+    ) -> Arc<Reason> {
+        let problem = match failure {
+            AttachmentFailure::Registry(error) => {
                 Arc::new(AttachmentProblem::Reason(self.run.hosts.explain(at.host(), error)))
             }
-            Trouble::Content(problem) | Trouble::Broken(problem) => problem,
+            AttachmentFailure::Problem(problem) => problem,
         };
         Arc::new(Reason::AttachmentsUnreadable { image, problem })
     }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use attachments::Attachment;
 use promotion_manifest::{EdgeId, EdgeSet, SourceDigestId};
 use transfer::Image;
 
 use crate::{
     Outcome, Verdict, Verify,
-    attachments::{Attachment, Broken},
+    attaching::Broken,
     reason::{AttachmentName, AttachmentProblem, AttachmentStep, Reason},
 };
 
@@ -211,7 +212,7 @@ impl Target {
         broken: &Broken,
         attachments: &[Attachment],
     ) -> Option<Outcome> {
-        self.broken(attachments[broken.at].full_name(), &broken.problem)
+        self.broken((&attachments[broken.at]).into(), &broken.problem)
     }
 
     /// All its edges as failed, for one reason.

@@ -13,7 +13,7 @@ use transfer::{Destination, Image, Node};
 
 use crate::{
     Outcome, Run, Verdict,
-    attachments::{self, Carried, NotCarried, Trouble, Written},
+    attaching::{self, AttachmentFailure, Carried, NotCarried, Written},
     reason::{AttachmentProblem, AttachmentStep, Reason},
     tags::{self, NotWritten, Root},
     work::{Done, Origin, Target, Work},
@@ -219,7 +219,7 @@ impl<'a> Worker<'a> {
             .map(|target| (self.run.destination(target.destination), target.missing.clone()))
             .collect();
         let wanted = (&*self.work.attachments, self.run.settings);
-        let carried = attachments::carry(&self.run.in_flight, &from, wanted, &to).await;
+        let carried = attaching::carry(&self.run.in_flight, &from, wanted, &to).await;
         for ((target, (to, _)), carried) in lacking.into_iter().zip(&to).zip(carried) {
             open.extend(self.attached(target, carried, &from, to));
         }
@@ -249,7 +249,7 @@ impl<'a> Worker<'a> {
         match self.explain_carrying(why, from, to) {
             None => self.brought().lagging.push(target.clone()),
             Some(problem) => {
-                let attachment = attachments[at].full_name();
+                let attachment = (&attachments[at]).into();
                 let failed = AttachmentStep::Copy;
                 let reason = Reason::Attachment { attachment, failed, problem };
                 self.give_up(target, &Arc::new(reason));
@@ -272,12 +272,11 @@ impl<'a> Worker<'a> {
                 Step::Failed(reason) | Step::NoOrigin(reason) => problem(reason),
             },
             NotCarried::Lags => None,
-            NotCarried::Trouble(Trouble::Registry(error)) => {
+            NotCarried::NotAttached(AttachmentFailure::Registry(error)) => {
                 problem(self.run.hosts.explain(to.host(), error))
             }
-            NotCarried::Trouble(Trouble::Content(problem) | Trouble::Broken(problem)) => {
-                Some(problem)
-            }
+            NotCarried::NotAttached(AttachmentFailure::Problem(problem))
+            | NotCarried::Broken(problem) => Some(problem),
         }
     }
 

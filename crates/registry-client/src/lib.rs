@@ -23,13 +23,12 @@ mod limit;
 pub use http_client::{Chance, PemError, RedactedUrl, Retries, TransportError, Unprocessed};
 
 pub use crate::{
-    api::attachments::{Attachments, DanglingTag, DigestTag},
     api::existence::Existence,
     api::link::{MalformedLink, next_link},
     api::listing::NameList,
     api::presence::FoundBlob,
     api::referrer_index::PutReferrer,
-    api::referrers::Referrers,
+    api::referrers::{Referrers, referrers_tag},
     api::referrers_memory::Via,
     api::repository::{FetchedManifest, MAX_MANIFEST_BYTES, ManifestHead, RepositoryClient},
     api::tag_write::{Merge, TagWrite},

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use oci::{Digest, ManifestError, Tag};
+use attachments::{AttachedBy, Attachment, Defect};
+use oci::Digest;
 use transfer::Content;
 
-use super::{Reason, RemoteCause, RemoteError};
-use crate::attachments::NoUnion;
+use super::{AttachmentName, Reason, RemoteCause, RemoteError};
 
 /// What is wrong with an attachment, or with all those of an image.
 #[derive(Debug)]
@@ -16,13 +16,8 @@ pub enum AttachmentProblem {
     Remote(RemoteError),
     /// It cannot be read or written for this reason.
     Reason(Arc<Reason>),
-    /// A listed referrer does not refer to the image.
-    Unrelated {
-        /// The repository that lists it, as `host/name`.
-        repository: String,
-        /// What it is instead.
-        found: Unrelated,
-    },
+    /// Its content, or that of what it is merged with, cannot be used.
+    Defect(Defect),
     /// Its content is missing or damaged at its source.
     Incomplete {
         /// The first that is.
@@ -32,57 +27,10 @@ pub enum AttachmentProblem {
         /// The manifest that lists the content.
         manifest: Digest,
     },
-    /// Two manifests under one digest tag cannot be merged.
-    NotMergeable {
-        /// The digest tag.
-        tag: Tag,
-        /// Where the one is that it should be merged with, as `host/name`.
-        repository: String,
-        /// Why not.
-        cause: NoUnion,
-    },
-    /// The config to be merged is longer than the bound.
-    ConfigTooLarge {
-        /// The manifest whose config it is.
-        manifest: Digest,
-        /// Where it is, as `host/name`.
-        repository: String,
-        /// The bound, in bytes.
-        max: usize,
-    },
-    /// The image has more manifests than are searched for attachments.
-    TooManyManifests {
-        /// The root manifest.
-        root: Digest,
-        /// Where it is, as `host/name`.
-        repository: String,
-        /// The bound.
-        max: usize,
-    },
-    /// The image has more attachments than are copied.
-    TooManyAttachments {
-        /// Where it is, as `host/name`.
-        repository: String,
-        /// The bound.
-        max: usize,
-    },
-    /// A listed digest tag has no manifest: the request and its response.
-    Dangling(String),
     /// Other clients replaced it after each of our writes.
     ReplacedEachTime,
     /// Its tag was not found when it was read again.
     TagNotFound,
-}
-
-/// What a manifest is that a registry lists as a referrer of an image.
-#[derive(Debug)]
-pub enum Unrelated {
-    /// No manifest that can be read.
-    NoManifest(ManifestError),
-    /// A referrer of something else.
-    OtherSubject(Digest),
-    /// A manifest that refers to nothing.
-    NoSubject,
 }
 
 impl AttachmentProblem {
@@ -99,5 +47,37 @@ impl AttachmentProblem {
 impl From<RemoteError> for AttachmentProblem {
     fn from(error: RemoteError) -> Self {
         Self::Remote(error)
+    }
+}
+
+impl From<Defect> for AttachmentProblem {
+    fn from(defect: Defect) -> Self {
+        match defect {
+            Defect::WrongContent(error) => Self::Remote(error.into()),
+            defect => Self::Defect(defect),
+        }
+    }
+}
+
+impl From<attachments::Error> for AttachmentProblem {
+    fn from(error: attachments::Error) -> Self {
+        match error {
+            attachments::Error::Registry(error) | attachments::Error::Source(error) => {
+                Self::Remote(error.into())
+            }
+            attachments::Error::Unusable(defect) | attachments::Error::Broken(defect) => {
+                (*defect).into()
+            }
+        }
+    }
+}
+
+impl From<&Attachment> for AttachmentName {
+    fn from(attachment: &Attachment) -> Self {
+        let Attachment { subject, digest, by } = attachment;
+        match by {
+            AttachedBy::Referrer => Self::Referrer { digest: *digest, subject: *subject },
+            AttachedBy::Tag(tag) => Self::Tag(tag.clone()),
+        }
     }
 }

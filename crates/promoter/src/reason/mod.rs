@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use oci::{Digest, Host, RegistryPrefix, Repository, RepositoryError};
 use transfer::Content;
 
-pub use attachment::{AttachmentProblem, Unrelated};
+pub use attachment::AttachmentProblem;
 pub use code::ReasonCode;
 pub(crate) use remote::RemoteCause;
 pub use remote::RemoteError;

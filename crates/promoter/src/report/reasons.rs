@@ -2,13 +2,12 @@
 
 use std::fmt::{Display, Formatter, Result};
 
+use attachments::Defect;
 use oci::Digest;
 use promotion_manifest::one_line;
 use wording::list;
 
-use crate::reason::{
-    AttachmentName, AttachmentProblem, AttachmentStep, Reason, Remedy, TagWas, Unrelated,
-};
+use crate::reason::{AttachmentName, AttachmentProblem, AttachmentStep, Reason, Remedy, TagWas};
 
 /// How many digests, contents or layers a reason names.
 const NAMED: usize = 3;
@@ -190,7 +189,7 @@ fn fmt_attachment(
     }
     match (failed, problem) {
         // The text of a dangling tag says what to do already.
-        (AttachmentStep::BrokenAtSource, AttachmentProblem::Dangling(_)) => Ok(()),
+        (AttachmentStep::BrokenAtSource, AttachmentProblem::Defect(Defect::Dangling(_))) => Ok(()),
         (AttachmentStep::BrokenAtSource, _) => {
             f.write_str("; push the attachment again or delete it at its source")
         }
@@ -212,46 +211,17 @@ impl Display for AttachmentProblem {
         match self {
             Self::Remote(error) => error.fmt(f),
             Self::Reason(reason) => reason.fmt(f),
-            Self::Unrelated { repository, found } => {
-                write!(f, "{found}, but {repository} lists it as a referrer")
-            }
+            Self::Defect(defect) => defect.fmt(f),
             Self::Incomplete { content, repository, manifest } => write!(
                 f,
                 "{content} is missing or damaged in {repository}, though manifest {manifest} there lists it"
             ),
-            Self::NotMergeable { tag, repository, cause } => write!(
-                f,
-                "digest tag {tag} cannot be merged with the one at {repository}: {cause}"
-            ),
-            Self::ConfigTooLarge { manifest, repository, max } => write!(
-                f,
-                "the config of manifest {manifest} at {repository} has more than {max} bytes"
-            ),
-            Self::TooManyManifests { root, repository, max } => {
-                write!(f, "manifest {root} of {repository} reaches more than {max} manifests")
-            }
-            Self::TooManyAttachments { repository, max } => {
-                write!(f, "one image at {repository} has more than {max} attachments")
-            }
-            Self::Dangling(response) => f.write_str(response),
             Self::ReplacedEachTime => {
                 f.write_str("other clients replace it each time; run again")
             }
             Self::TagNotFound => f.write_str(
                 "the registry responds with 404 to its tag: it was deleted, or a replica does not have it yet; run again",
             ),
-        }
-    }
-}
-
-impl Display for Unrelated {
-    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        match self {
-            Self::NoManifest(cause) => cause.fmt(f),
-            Self::OtherSubject(subject) => {
-                write!(f, "it refers to {subject}, not to this image")
-            }
-            Self::NoSubject => f.write_str("it has no subject"),
         }
     }
 }

@@ -1,7 +1,6 @@
 //! The requests of the distribution API, blobs aside: registries and their repositories, manifests, tags, listings,
 //! referrers; and what was learned about hosts that lack parts of it.
 
-pub(crate) mod attachments;
 pub(crate) mod conditions;
 pub(crate) mod existence;
 pub(crate) mod head_memory;

@@ -1,6 +1,6 @@
 //! What refers to a digest: by the referrers API, or by the index under the tag that stands in for it.
 //!
-//! Not here: the writing of that index (`referrer_index`); digest tags (`attachments`).
+//! Not here: the writing of that index (`referrer_index`); digest tags (crate `attachments`).
 //!
 //! Source: distribution-spec 1.1, "Listing Referrers" and "Referrers Tag Schema".
 
@@ -61,8 +61,13 @@ impl RepositoryClient {
         Ok(Referrers { descriptors, via: Via::Tag })
     }
 
-    /// What the referrers API says; none where there is no such API.
-    pub(crate) async fn referrers_by_api(
+    /// What the referrers API lists; none where the registry has no such API, which is cached for the repository.
+    ///
+    /// Source: distribution-spec 1.1, "Listing Referrers".
+    ///
+    /// # Errors
+    /// When the API fails, or a page after the first is no index.
+    pub async fn referrers_by_api(
         &self,
         digest: &Digest,
         artifact_type: Option<&str>,
@@ -174,6 +179,15 @@ impl RepositoryClient {
         subject: &Digest,
     ) -> Result<Option<(FetchedManifest, HeaderMap)>, Error> {
         found(self.fetch(&referrers_tag(subject).into()).await)
+    }
+
+    /// The error of a tag that a listing names and that GET does not find.
+    #[must_use]
+    pub fn listed_tag_not_found(&self, tag: &Tag) -> Error {
+        match self.request(Method::GET, &format!("manifests/{tag}")) {
+            Ok(request) => request.target().fails(Fault::ListedNotFound),
+            Err(error) => error,
+        }
     }
 
     /// The error that something else than an index stands there.
@@ -296,7 +310,8 @@ fn is_lasting(error: &Error) -> bool {
     clippy::expect_used,
     reason = "letters and digits, a dash, and at most 97 of them are a tag"
 )]
-pub(crate) fn referrers_tag(subject: &Digest) -> Tag {
+#[must_use]
+pub fn referrers_tag(subject: &Digest) -> Tag {
     let (algorithm, encoded) = (subject.algorithm().name(), subject.hex());
     let (algorithm_len, encoded_len) = MAX_TAG_PARTS;
     let tag = format!("{algorithm:.algorithm_len$}-{encoded:.encoded_len$}");

@@ -89,7 +89,8 @@ impl Inventory {
     }
 
     /// Whether the list names it.
-    pub(crate) fn lists(&self, reference: &Reference) -> bool {
+    #[must_use]
+    pub fn lists(&self, reference: &Reference) -> bool {
         match reference {
             Reference::Tag(tag) => self.tags.contains_key(tag),
             Reference::Digest(digest) => self.manifests.contains_key(digest),

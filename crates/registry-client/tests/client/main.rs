@@ -3,7 +3,6 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a panic here is a failed test")]
 
-mod attachments;
 mod auth;
 mod faults;
 mod inventory;

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use attachments::DigestTag;
 use oci::{Digest, media_type};
-use registry_client::{DigestTag, PutReferrer, RepositoryClient, Via};
+use registry_client::{PutReferrer, RepositoryClient, Via};
 use testkit::{fixture, fixture::Image};
 
 use crate::world::{World, content, differs, push_blobs, push_image, seed};
@@ -126,13 +127,13 @@ async fn attachments_are_referrers_and_digest_tags() {
     let of = subject.digest();
     let inventory = repository.inventory(&[of.into()]).await.expect("an inventory");
     for inventory in [None, Some(&inventory)] {
-        let found = repository.attachments(&of, inventory).await.expect("attachments");
+        let found = attachments::list(&repository, &of, inventory).await.expect("a listing");
         let referrers: BTreeSet<_> = found.referrers.iter().map(|found| found.digest).collect();
         assert_eq!(referrers, digests([&one, &two]));
         assert_eq!(found.referrers.len(), 2, "each once");
         assert_eq!(found.tags, tags);
     }
     let nothing = Digest::sha256(&content(10));
-    let none = repository.attachments(&nothing, None).await.expect("attachments");
+    let none = attachments::list(&repository, &nothing, None).await.expect("a listing");
     assert_eq!((none.referrers, none.tags), (vec![], vec![]));
 }

@@ -12,7 +12,7 @@ use oci::{Digest, media_type};
 use serde_json::{Map, Value};
 
 /// The most layers that a merged manifest may have.
-pub(crate) const MAX_LAYERS: usize = 1_000;
+pub const MAX_LAYERS: usize = 1_000;
 
 /// Why two manifests have no union.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +49,7 @@ pub enum NotImage {
 
 /// A manifest under a digest tag.
 #[derive(Clone, Debug)]
-pub(crate) struct Tagged {
+pub(crate) struct MergeableManifest {
     digest: Digest,
     media_type: String,
     /// All members, of which we know a few.
@@ -57,9 +57,9 @@ pub(crate) struct Tagged {
     layers: Vec<Value>,
 }
 
-impl Tagged {
+impl MergeableManifest {
     /// Reads a manifest.
-    pub(crate) fn read(digest: Digest, media_type: &str, bytes: &[u8]) -> Result<Self, NoUnion> {
+    pub(crate) fn parse(digest: Digest, media_type: &str, bytes: &[u8]) -> Result<Self, NoUnion> {
         let kind = |cause| NoUnion::Kind { digest, cause };
         let essence = media_type::essence(media_type);
         let mut members: Map<String, Value> =
@@ -104,7 +104,7 @@ impl Tagged {
         config: &[u8],
         other: &Self,
         others: &[u8],
-    ) -> Result<Union, NoUnion> {
+    ) -> Result<MergedManifest, NoUnion> {
         let new: Vec<_> = self.lacks(other).map(|(at, layer)| (at, layer.clone())).collect();
         if self.layers.len() + new.len() > MAX_LAYERS {
             return Err(NoUnion::TooMany);
@@ -121,7 +121,7 @@ impl Tagged {
         self.layers.extend(new.into_iter().map(|(_, layer)| layer));
         self.members.insert("layers".to_owned(), self.layers.into());
         let manifest = Value::Object(self.members).to_string().into_bytes();
-        Ok(Union { media_type: self.media_type, manifest, config })
+        Ok(MergedManifest { media_type: self.media_type, manifest, config })
     }
 
     /// Its digest.
@@ -132,7 +132,7 @@ impl Tagged {
 
 /// What is to be written.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Union {
+pub(crate) struct MergedManifest {
     pub(crate) media_type: String,
     pub(crate) manifest: Vec<u8>,
     /// The new config; none if that of the manifest that is there says nothing of its layers.
@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     /// A manifest of signatures, each a payload and what signs it; and its config.
-    fn signatures(of: &[(&str, &str)]) -> (Tagged, Vec<u8>) {
+    fn signatures(of: &[(&str, &str)]) -> (MergeableManifest, Vec<u8>) {
         let digest = |payload: &str| Digest::sha256(payload.as_bytes()).to_string();
         let ids: Vec<_> = of.iter().map(|(payload, _)| digest(payload)).collect();
         let history: Vec<_> = of.iter().map(|(_, by)| json!({ "created_by": by })).collect();
@@ -206,7 +206,7 @@ mod tests {
             "layers": layers,
         });
         let bytes = manifest.to_string();
-        let read = Tagged::read(
+        let read = MergeableManifest::parse(
             Digest::sha256(bytes.as_bytes()),
             media_type::OCI_MANIFEST,
             bytes.as_bytes(),
@@ -214,9 +214,9 @@ mod tests {
         (read.expect("a manifest"), config)
     }
 
-    fn again(union: &Union) -> Tagged {
+    fn again(union: &MergedManifest) -> MergeableManifest {
         let digest = Digest::sha256(&union.manifest);
-        Tagged::read(digest, &union.media_type, &union.manifest).expect("a manifest")
+        MergeableManifest::parse(digest, &union.media_type, &union.manifest).expect("a manifest")
     }
 
     #[test]
@@ -280,7 +280,8 @@ mod tests {
                 "no list of layers",
             ),
         ] {
-            let error = Tagged::read(digest, media_type, bytes.as_bytes()).expect_err(why);
+            let error =
+                MergeableManifest::parse(digest, media_type, bytes.as_bytes()).expect_err(why);
             assert!(error.to_string().contains(why), "{error}");
         }
         let many: Vec<_> = (0..=MAX_LAYERS).map(|at| (at.to_string(), "")).collect();
@@ -317,7 +318,7 @@ mod tests {
             [config, others] in [".{0,40}|\\{\"rootfs\":\\{\"diff_ids\":\\[(1,)?2\\]\\}\\}", ".{0,40}"],
         ) {
             let read = |text: &str| {
-                Tagged::read(Digest::sha256(text.as_bytes()), media_type::OCI_MANIFEST, text.as_bytes())
+                MergeableManifest::parse(Digest::sha256(text.as_bytes()), media_type::OCI_MANIFEST, text.as_bytes())
             };
             if let (Ok(one), Ok(other)) = (read(&one), read(&other)) {
                 let union = one.clone().with(config.as_bytes(), &other, others.as_bytes());

@@ -12,21 +12,17 @@ use std::{
     sync::Arc,
 };
 
+use attachments::{AfterWrite, Attachment, FoundBy, ListedAttachments, attach};
 use futures_util::{StreamExt as _, stream};
-use oci::{Digest, Reference};
 use promotion_manifest::SourceDigestId;
 use registry_client::RepositoryClient;
 use transfer::Image;
 
-use super::{
-    Attachment, By, OnTag, Trouble,
-    carry::{FoundBy, tie},
-    remote,
-};
+use super::OnTag;
 use crate::{
     Outcome, Run, Verdict,
     reading_back::{self, MAX_REREADS},
-    reason::{AttachmentProblem, AttachmentStep, Reason},
+    reason::{AttachmentName, AttachmentProblem, AttachmentStep, Reason},
     work::{Origin, Target, Work},
 };
 
@@ -133,7 +129,7 @@ async fn confirm(
 }
 
 fn gone(written: &Written, problem: Arc<AttachmentProblem>) -> Arc<Reason> {
-    let attachment = written.attachment.full_name();
+    let attachment = AttachmentName::from(&written.attachment);
     Arc::new(Reason::Attachment { attachment, failed: AttachmentStep::Keep, problem })
 }
 
@@ -150,16 +146,16 @@ struct Reread {
 
 async fn read_once(run: &Run<'_>, repository: &RepositoryClient, written: &[Written]) -> Reread {
     let mut reread = Reread::default();
-    let mut listed = Listed { repository, by_subject: HashMap::new() };
+    let mut listed = ListedAttachments::new(repository);
     for (at, written) in written.iter().enumerate() {
-        match listed.finds(written).await {
-            Ok(Found::Yes) => {}
-            Ok(Found::Replaced) => reread.replaced.push(at),
-            Ok(Found::Missing) => reread.missing.push(at),
+        match listed.after_write(&written.attachment, written.on).await {
+            Ok(AfterWrite::Unchanged) => {}
+            Ok(AfterWrite::Replaced) => reread.replaced.push(at),
+            Ok(AfterWrite::NotFound) => reread.missing.push(at),
             Err(error) => {
                 let why = run.hosts.explain(repository.host(), error);
                 let reason = Reason::Attachment {
-                    attachment: written.attachment.full_name(),
+                    attachment: AttachmentName::from(&written.attachment),
                     failed: AttachmentStep::ReadAgain,
                     problem: Arc::new(AttachmentProblem::Reason(why)),
                 };
@@ -181,7 +177,7 @@ async fn repair(
     let from = run.origin(from).map_err(problem)?;
     let attachment = &written.attachment;
     tracing::info!(
-        at = %repository, attachment = %attachment.full_name(), "another client replaced it: merging again"
+        at = %repository, attachment = %AttachmentName::from(attachment), "another client replaced it: merging again"
     );
     // What this run left there has in it what others had written before.
     let (from, digest) = match written.on {
@@ -190,59 +186,11 @@ async fn repair(
     };
     let image = Image::load(&from, &digest).await;
     let image = image.map_err(|error| problem(run.hosts.explain(from.host(), error)))?;
-    let tied = tie(&from, attachment, image.root(), repository).await;
-    let tied = tied.map_err(|trouble| match trouble {
-        Trouble::Registry(error) => remote(error),
-        Trouble::Content(problem) | Trouble::Broken(problem) => problem,
-    });
-    if let FoundBy::Tag(on) = tied? {
-        written.on = on;
+    let attached = attach(&from, attachment, image.root(), repository).await;
+    match attached.map_err(|error| Arc::new(AttachmentProblem::from(error)))? {
+        FoundBy::Registry => {}
+        FoundBy::ReferrersTag => written.on = None,
+        FoundBy::DigestTag(on) => written.on = on,
     }
     Ok(())
-}
-
-/// Whether an attachment is found as it was left.
-enum Found {
-    Yes,
-    /// Its tag is on something else.
-    Replaced,
-    /// Its tag is not there: no reason to write it again, since a registry that is behind with its reads would lose
-    /// what others wrote to it.
-    Missing,
-}
-
-/// What a repository lists now; each index of referrers is read once.
-struct Listed<'a> {
-    repository: &'a RepositoryClient,
-    by_subject: HashMap<Digest, HashSet<Digest>>,
-}
-
-impl Listed<'_> {
-    /// Whether an attachment is found as it was left. A digest tag that is on anything else is merged once more, which
-    /// writes nothing where all is there.
-    async fn finds(&mut self, written: &Written) -> Result<Found, registry_client::Error> {
-        let Attachment { subject, digest, by } = &written.attachment;
-        match by {
-            By::Tag(tag) => {
-                let found = self.repository.find_manifest(&Reference::Tag(tag.clone())).await?;
-                Ok(match found {
-                    None => Found::Missing,
-                    Some(found) if Some(found.digest) == written.on => Found::Yes,
-                    Some(_) => Found::Replaced,
-                })
-            }
-            By::Referrer => {
-                if !self.by_subject.contains_key(subject) {
-                    let listed = self.repository.referrers_by_tag(subject, None).await?;
-                    let listed = listed.into_iter().map(|it| it.digest).collect();
-                    self.by_subject.insert(*subject, listed);
-                }
-                Ok(match self.by_subject.get(subject) {
-                    Some(listed) if listed.contains(digest) => Found::Yes,
-                    Some(listed) if !listed.is_empty() => Found::Replaced,
-                    _ => Found::Missing,
-                })
-            }
-        }
-    }
 }

@@ -1,13 +1,12 @@
-//! Reading an attachment where it comes from, and what is wrong with it there.
+//! Reading an attachment at its source, and what is wrong with it there.
 
-use oci::Manifest;
-use registry_client::{FetchedManifest, RepositoryClient};
+use attachments::{Attachment, Defect, check_subject};
+use registry_client::RepositoryClient;
 use transfer::{Content, Image, InFlight};
 
-use super::{Attachment, By};
-use crate::reason::{AttachmentProblem, Unrelated};
+use crate::reason::AttachmentProblem;
 
-/// Why an attachment cannot be read where it comes from.
+/// Why an attachment cannot be read at its source.
 pub(super) enum Unreadable {
     /// It, or a manifest that it lists, cannot be read.
     Transfer(transfer::Error),
@@ -26,37 +25,21 @@ impl Unreadable {
     }
 }
 
-/// The manifests of an attachment. A referrer must name what it is listed for as its subject: an index of referrers
-/// is a manifest that any client may write, and a destination would list it for what it names, or not at all.
+/// The manifests of an attachment. A referrer must name what it is listed for as its subject: a destination would list
+/// it for what it names, or not at all.
 pub(super) async fn load(
     from: &RepositoryClient,
     attachment: &Attachment,
 ) -> Result<Image, Unreadable> {
     let image = Image::load(from, &attachment.digest).await.map_err(Unreadable::Transfer)?;
-    match unrelated(attachment, image.root()) {
-        Some(found) => {
-            let repository = from.to_string();
-            Err(Unreadable::Unrelated(AttachmentProblem::Unrelated { repository, found }))
-        }
-        None => Ok(image),
-    }
-}
-
-/// What a manifest is, if it is no referrer of what it is listed for.
-fn unrelated(attachment: &Attachment, manifest: &FetchedManifest) -> Option<Unrelated> {
-    let By::Referrer = attachment.by else { return None };
-    let subject = match Manifest::parse(&manifest.media_type, &manifest.bytes) {
-        Ok(parsed) => parsed.subject().map(|subject| subject.digest),
-        Err(cause) => return Some(Unrelated::NoManifest(cause)),
+    let unrelated = |found| {
+        let repository = from.to_string();
+        Unreadable::Unrelated(Defect::Unrelated { repository, found }.into())
     };
-    match subject {
-        Some(subject) if subject == attachment.subject => None,
-        Some(subject) => Some(Unrelated::OtherSubject(subject)),
-        None => Some(Unrelated::NoSubject),
-    }
+    check_subject(attachment, image.root()).map_err(unrelated)?;
+    Ok(image)
 }
-
-/// What is wrong with an attachment where it comes from, if it is broken for good: twice in a row.
+/// What is wrong with an attachment at its source, if it is broken for good: twice in a row.
 ///
 /// # Errors
 /// When it cannot be read for the moment.

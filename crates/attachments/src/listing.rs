@@ -1,0 +1,148 @@
+//! What refers to one digest: its referrers, by the API and by the tag that stands in for it, and its digest tags.
+//!
+//! Not here: attachments of attachments (`discovery`); what attachments contain.
+//!
+//! Source: distribution-spec 1.1, "Listing Referrers" and "Referrers Tag Schema"; the layout of cosign.
+
+use std::{collections::HashSet, sync::Arc};
+
+use oci::{Descriptor, Digest, Tag};
+use registry_client::{Error, Existence, Inventory, RepositoryClient, referrers_tag};
+
+/// What follows `<algorithm>-<hex>` in cosign's digest tags: signatures, attestations, and bills
+/// of materials.
+const SUFFIXES: [&str; 3] = [".sig", ".att", ".sbom"];
+
+/// What refers to one digest.
+#[derive(Clone, Debug, Default)]
+pub struct SubjectListing {
+    /// The manifests that have it as their subject, each digest once.
+    pub referrers: Vec<Descriptor>,
+    /// The digest tags that exist, except the tag of an index of referrers.
+    pub tags: Vec<DigestTag>,
+    /// The digest tags, or the tag of an index of referrers, that a listing names and that have no manifest.
+    pub dangling: Vec<DanglingTag>,
+}
+
+/// A tag that a listing names, and that has no manifest: two GETs of it got 404.
+#[derive(Clone, Debug)]
+pub struct DanglingTag {
+    /// The tag.
+    pub tag: Tag,
+    /// The request and its response.
+    pub error: Arc<Error>,
+}
+
+/// A tag `<algorithm>-<hex>.sig`, `.att` or `.sbom`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DigestTag {
+    /// The tag.
+    pub tag: Tag,
+    /// The digest that it is on.
+    pub digest: Digest,
+}
+
+/// Lists what refers to `digest`: the union of the referrers API, the index under the tag that stands in for it, and
+/// digest tags. With an inventory of the repository only those tags are requested that may exist according to it, and
+/// not those whose digests it has. A listed tag that certainly has no manifest is returned as dangling.
+///
+/// Source: distribution-spec 1.1, "Listing Referrers" and "Referrers Tag Schema".
+///
+/// # Errors
+/// When one of these cannot be read. A returned listing is complete.
+pub async fn list(
+    at: &RepositoryClient,
+    digest: &Digest,
+    inventory: Option<&Inventory>,
+) -> Result<SubjectListing, Error> {
+    let lister = Lister { at, digest, inventory };
+    // Five requests at once would make a large future of each caller's.
+    let (by_api, (by_tag, dangling), tags) = tokio::try_join!(
+        Box::pin(at.referrers_by_api(digest, None)),
+        Box::pin(lister.referrers_by_listed_tag()),
+        Box::pin(lister.digest_tags()),
+    )?;
+    let mut seen = HashSet::new();
+    let mut referrers: Vec<_> = by_api.into_iter().flatten().chain(by_tag).collect();
+    referrers.retain(|referrer| seen.insert(referrer.digest));
+    let mut listing = SubjectListing { referrers, dangling, ..SubjectListing::default() };
+    for tag in tags {
+        match tag {
+            DigestTagEntry::On(tag) => listing.tags.push(tag),
+            DigestTagEntry::Dangling(tag) => listing.dangling.push(tag),
+        }
+    }
+    Ok(listing)
+}
+
+/// A digest tag that may exist.
+enum DigestTagEntry {
+    On(DigestTag),
+    Dangling(DanglingTag),
+}
+
+/// Lists what refers to one digest.
+struct Lister<'a> {
+    at: &'a RepositoryClient,
+    digest: &'a Digest,
+    inventory: Option<&'a Inventory>,
+}
+
+impl Lister<'_> {
+    async fn referrers_by_listed_tag(&self) -> Result<(Vec<Descriptor>, Vec<DanglingTag>), Error> {
+        let tag = referrers_tag(self.digest);
+        if self.inventory.is_some_and(|inventory| inventory.tag(&tag).is_absent()) {
+            return Ok((Vec::new(), Vec::new()));
+        }
+        let referrers = self.at.referrers_by_tag(self.digest, None).await?;
+        let reference = tag.clone().into();
+        let mut dangling = Vec::new();
+        if referrers.is_empty()
+            && self.is_listed(&tag)
+            && self.at.find_manifest_by_get(&reference).await?.is_none()
+        {
+            dangling.push(self.dangling(tag));
+        }
+        Ok((referrers, dangling))
+    }
+
+    async fn digest_tags(&self) -> Result<Vec<DigestTagEntry>, Error> {
+        let [sig, att, sbom] = SUFFIXES.map(|suffix| self.digest_tag(suffix));
+        let (sig, att, sbom) = tokio::try_join!(sig, att, sbom)?;
+        Ok([sig, att, sbom].into_iter().flatten().collect())
+    }
+
+    async fn digest_tag(&self, suffix: &str) -> Result<Option<DigestTagEntry>, Error> {
+        let (algorithm, hex) = (self.digest.algorithm(), self.digest.hex());
+        // That of a SHA-512 would be too long for a tag.
+        let Ok(tag) = format!("{algorithm}-{hex}{suffix}").parse::<Tag>() else { return Ok(None) };
+        let reference = tag.clone().into();
+        let existence = self.inventory.map_or(Existence::Unknown, |inventory| inventory.tag(&tag));
+        let mut found = match existence {
+            Existence::Present(digest) => Some(*digest),
+            Existence::Absent => return Ok(None),
+            Existence::Unknown => {
+                self.at.find_manifest(&reference).await?.map(|found| found.digest)
+            }
+        };
+        let is_listed = self.is_listed(&tag);
+        if found.is_none() && is_listed {
+            // One replica may be late.
+            found = self.at.find_manifest_by_get(&reference).await?.map(|found| found.digest);
+        }
+        Ok(match found {
+            Some(digest) => Some(DigestTagEntry::On(DigestTag { tag, digest })),
+            None if is_listed => Some(DigestTagEntry::Dangling(self.dangling(tag))),
+            None => None,
+        })
+    }
+
+    fn is_listed(&self, tag: &Tag) -> bool {
+        self.inventory.is_some_and(|inventory| inventory.lists(&tag.clone().into()))
+    }
+
+    fn dangling(&self, tag: Tag) -> DanglingTag {
+        let error = Arc::new(self.at.listed_tag_not_found(&tag));
+        DanglingTag { tag, error }
+    }
+}

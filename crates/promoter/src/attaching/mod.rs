@@ -1,0 +1,51 @@
+//! The attachments of an image in a promotion: what a destination lacks of them (`compare`), what is wrong with one at
+//! its source (`origin`), copying them (`carry`), and reading them again at the end of a run (`reread`).
+//!
+//! Not here: finding, comparing and merging attachments (crate `attachments`). The rules are
+//! `docs/reference/promotion.md`, "Attachments".
+
+mod carry;
+mod compare;
+mod origin;
+mod reread;
+
+use std::sync::Arc;
+
+pub(crate) use carry::{Carried, NotCarried, OnTag, carry};
+pub(crate) use compare::{Missing, missing};
+pub(crate) use origin::fault;
+pub(crate) use reread::{Written, reread};
+
+use crate::reason::{AttachmentProblem, RemoteError};
+
+/// An attachment that is broken for good at its source.
+#[derive(Debug)]
+pub(crate) struct Broken {
+    /// Its position among the attachments of its image.
+    pub at: usize,
+    /// What is wrong with it.
+    pub problem: Arc<AttachmentProblem>,
+}
+
+/// Why attachments cannot be found, compared or copied.
+#[derive(Debug)]
+pub(crate) enum AttachmentFailure {
+    /// A request to the repository that was read or written failed.
+    Registry(registry_client::Error),
+    /// Their content cannot be used, or a request to their source failed.
+    Problem(Arc<AttachmentProblem>),
+}
+
+impl From<attachments::Error> for AttachmentFailure {
+    fn from(error: attachments::Error) -> Self {
+        match error {
+            attachments::Error::Registry(error) => Self::Registry(error),
+            error => Self::Problem(Arc::new(error.into())),
+        }
+    }
+}
+
+/// A failed request or transfer as what is wrong with an attachment.
+fn remote(error: impl Into<RemoteError>) -> Arc<AttachmentProblem> {
+    Arc::new(AttachmentProblem::Remote(error.into()))
+}
