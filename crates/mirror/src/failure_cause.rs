@@ -107,7 +107,7 @@ impl FailureCause {
             Self::InvalidRepositoryName { .. } => FailureCode::InvalidRepositoryName,
             Self::InvalidTagName { .. } => FailureCode::InvalidTagName,
             Self::TagsNotListed { .. } => FailureCode::TagsNotListed,
-            Self::RegistryUnreachable { .. } => FailureCode::RegistryUnreachable,
+            Self::RegistryUnreachable { .. } => FailureCode::Unreachable,
             Self::TagNotResolved { .. } => FailureCode::TagNotResolved,
             Self::TagIncomplete(_) => FailureCode::TagIncomplete,
             Self::TagTooLarge(_) => FailureCode::TagTooLarge,

@@ -1,48 +1,27 @@
-//! The stable codes of what was not mirrored: `docs/reference/codes.md`. Codes never change their meaning.
+//! The stable codes of what was not mirrored: `docs/reference/codes.md`. A code never changes its meaning.
 
-/// Declares [`FailureCode`], each with its text in reports.
-macro_rules! codes {
-    ($($name:ident = $code:literal: $doc:literal,)+) => {
-        /// What kind of failure it is.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum FailureCode {
-            $(#[doc = $doc] $name,)+
-        }
-
-        impl FailureCode {
-            /// All of them.
-            pub const ALL: [Self; [$($code),+].len()] = [$(Self::$name),+];
-
-            /// The code in reports: kebab case.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$name => $code,)+
-                }
-            }
-        }
-    };
-}
-
-codes! {
-    Interrupted = "interrupted": "The run was interrupted.",
-    NoTags = "no-tags": "No repository with tags at or below the prefix.",
-    LoginRejected = "login-rejected": "The registry rejects the credentials.",
-    LoginRequired = "login-required": "The registry lists its repositories only after a login.",
-    CatalogNotOffered = "catalog-not-offered": "The registry does not list its repositories.",
-    CatalogUnreadable = "catalog-unreadable": "The list of repositories cannot be read.",
-    InvalidRepositoryName = "invalid-repository-name": "A listed repository whose name is not valid.",
-    InvalidTagName = "invalid-tag-name": "A listed tag whose name is not valid.",
-    TagsNotListed = "tags-not-listed": "The tags of a repository cannot be listed.",
-    RegistryUnreachable = "registry-unreachable": "The registry does not respond.",
-    TagNotResolved = "tag-not-resolved": "The digest of a tag cannot be read.",
-    TagIncomplete = "tag-incomplete": "Content that the tag reaches is not in the store.",
-    TagTooLarge = "tag-too-large": "The tag reaches more than is followed.",
-    ContentMissing = "content-missing": "The registry does not have content that it lists.",
-    ContentInvalid = "content-invalid": "Content is not what its digest, its size or its media type says.",
-    ContentUnreadable = "content-unreadable": "Content cannot be read from the registry.",
-    ContentNotStored = "content-not-stored": "Content cannot be written to the store.",
-    StoreUnwritable = "store-unwritable": "Nothing can be written to the store.",
+wording::codes! {
+    /// What kind of failure it is.
+    pub enum FailureCode {
+        Interrupted = "interrupted": "The run was interrupted.",
+        NoTags = "no-tags": "No repository with tags at or below the prefix.",
+        LoginRejected = "login-rejected": "The registry rejects the credentials.",
+        LoginRequired = "login-required": "The registry lists its repositories only after a login.",
+        CatalogNotOffered = "catalog-not-offered": "The registry does not list its repositories.",
+        CatalogUnreadable = "catalog-unreadable": "The list of repositories cannot be read.",
+        InvalidRepositoryName = "invalid-repository-name": "A listed repository whose name is not valid.",
+        InvalidTagName = "invalid-tag-name": "A listed tag whose name is not valid.",
+        TagsNotListed = "tags-not-listed": "The tags of a repository cannot be listed.",
+        Unreachable = "unreachable": "The registry does not respond.",
+        TagNotResolved = "tag-not-resolved": "The digest of a tag cannot be read.",
+        TagIncomplete = "tag-incomplete": "Content that the tag reaches is not in the store.",
+        TagTooLarge = "tag-too-large": "The tag reaches more than is followed.",
+        ContentMissing = "content-missing": "The registry does not have content that it lists.",
+        ContentInvalid = "content-invalid": "Content is not what its digest, its size or its media type says.",
+        ContentUnreadable = "content-unreadable": "Content cannot be read from the registry.",
+        ContentNotStored = "content-not-stored": "Content cannot be written to the store.",
+        StoreUnwritable = "store-unwritable": "Nothing can be written to the store.",
+    }
 }
 
 #[cfg(test)]

@@ -9,54 +9,25 @@ use serde::Serialize;
 
 use crate::{Reason, ReasonCode};
 
-/// Declares [`Verdict`], each with its word in reports, so that their number follows from the list.
-macro_rules! verdicts {
-    ($($(#[$doc:meta])* $verdict:ident = $word:literal,)+) => {
-        /// How an edge ended, as the report spells it.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
-        pub enum Verdict {
-            $($(#[$doc])* #[serde(rename = $word)] $verdict,)+
-        }
-
-        impl Verdict {
-            /// All of them, in the order of their declaration.
-            const ALL: [Self; [$($word),+].len()] = [$(Self::$verdict),+];
-
-            /// The word in reports.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$verdict => $word,)+
-                }
-            }
-        }
-    };
-}
-
-verdicts! {
-    /// It held already.
-    Present = "present",
-    /// A run with `--confirm` would copy the digest, and tag it.
-    ToCopy = "to_copy",
-    /// A run with `--confirm` would add the tag to a digest that is there.
-    ToTag = "to_tag",
-    /// A run with `--confirm` would bring attachments along to what is there.
-    ToAttach = "to_attach",
-    /// The digest was copied, and tagged if the edge has a tag.
-    Copied = "copied",
-    /// The tag was added to a digest that was there.
-    Tagged = "tagged",
-    /// Attachments were brought along to what was there.
-    Attached = "attached",
-    /// The digest is neither in its source nor in any destination.
-    Lost = "lost",
-    /// Doing it would move a tag, or two requested digests contradict each other.
-    Refused = "refused",
-    /// A registry could not be read or reached, or a transfer broke.
-    Failed = "failed",
-    /// No outcome of an edge, but one beside it: an attachment of its image is broken for good at its source, and was
-    /// left out.
-    AttachmentBroken = "attachment-broken",
+wording::codes! {
+    /// How an edge ended, as the report spells it.
+    #[derive(Serialize, JsonSchema)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Verdict {
+        Present = "present": "It held already.",
+        ToCopy = "to_copy": "A run with `--confirm` would copy the digest, and tag it.",
+        ToTag = "to_tag": "A run with `--confirm` would add the tag to a digest that is present.",
+        ToAttach = "to_attach": "A run with `--confirm` would add attachments to an image that is present.",
+        Copied = "copied": "The digest was copied, and tagged if the edge has a tag.",
+        Tagged = "tagged": "The tag was added to a digest that was present.",
+        Attached = "attached": "Attachments were added to an image that was present.",
+        Lost = "lost": "The digest is neither in its source nor in any destination.",
+        Refused = "refused": "It would move a tag, or two entries request the same tag on different digests.",
+        Failed = "failed": "A registry could not be read or reached, or a transfer failed.",
+        #[serde(rename = "attachment-broken")]
+        AttachmentBroken = "attachment-broken":
+            "Beside the outcome of an edge: an attachment of its image is permanently broken at its source, and was left out.",
+    }
 }
 
 impl Verdict {

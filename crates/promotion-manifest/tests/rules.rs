@@ -583,7 +583,7 @@ fn a_problem_spans_the_whole_value() {
     let said = |problem: &promotion_manifest::Problem| {
         let span = problem.span.expect("a place");
         let [start, end] = span.bytes.expect("bytes").map(|at| at as usize);
-        (problem.rule.code(), span.start.to_string(), span.end.to_string(), &images[start..end])
+        (problem.rule.as_str(), span.start.to_string(), span.end.to_string(), &images[start..end])
     };
     assert_eq!(
         parsed.problems.iter().map(said).collect::<Vec<_>>(),

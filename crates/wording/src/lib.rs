@@ -1,12 +1,13 @@
-//! The sentences that several crates print alike: numbers with their nouns, durations, causes of failures, what is wrong with a YAML file or its
-//! encoding, and why TLS failed.
+//! Texts that several crates print: numbers with their nouns, durations, enums of codes, groups of failures, mistakes in
+//! YAML files and their encoding, and causes of TLS failures.
 //!
-//! Pure: no I/O, and no types of any domain. What only one crate says is in that crate.
+//! Pure: no I/O, and no types of any domain. A text that only one crate prints is in that crate.
 
-mod causes;
 mod chain;
+mod codes;
 mod counted;
 mod duration;
+mod failure_groups;
 mod list;
 mod slip;
 #[cfg(feature = "tls")]
@@ -15,10 +16,10 @@ mod utf8;
 mod yaml;
 mod yaml_position;
 
-pub use causes::{Cause, Causes};
 pub use chain::Chain;
 pub use counted::{Counted, counted};
 pub use duration::{NotADuration, duration_text, parse_duration};
+pub use failure_groups::{FailureGroup, FailureGroups};
 pub use list::{and_more, list};
 #[cfg(feature = "tls")]
 pub use tls::{certificate_date, pem_fault, tls_fault};

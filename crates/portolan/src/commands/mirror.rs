@@ -10,7 +10,7 @@ use oci::Reference;
 use promoter::report::{Width, row};
 use serde_json::json;
 use transfer::Content;
-use wording::{Cause, Causes, counted};
+use wording::{FailureGroup, FailureGroups, counted};
 
 use crate::{
     arguments::{Mirror, Output},
@@ -59,10 +59,10 @@ fn print(printer: &Printer, output: Output, totals: &Totals, confirm: Confirm) -
 }
 
 /// The failures that have one cause together, in the order in which the causes came.
-fn by_cause(failed: &[Failure]) -> Causes<Vec<&Failure>, FailureKind> {
-    let mut causes = Causes::<Vec<_>, _>::new(failed.len());
+fn by_cause(failed: &[Failure]) -> FailureGroups<Vec<&Failure>, FailureKind> {
+    let mut causes = FailureGroups::<Vec<_>, _>::new(failed.len());
     for failure in failed {
-        if let Some(cause) = causes.add_keyed(failure.cause.kind(), &failure.cause.to_string()) {
+        if let Some(cause) = causes.add(failure.cause.kind(), &failure.cause.to_string()) {
             cause.kept.push(failure);
         }
     }
@@ -72,7 +72,7 @@ fn by_cause(failed: &[Failure]) -> Causes<Vec<&Failure>, FailureKind> {
 /// Failures of one cause: one as a row, more of them below their cause.
 fn print_failures(
     out: &mut impl Write,
-    cause: &Cause<Vec<&Failure>>,
+    cause: &FailureGroup<Vec<&Failure>>,
     width: Width,
 ) -> io::Result<()> {
     let alike = &cause.kept;
@@ -81,7 +81,7 @@ fn print_failures(
     }
     let is_tag = |it: &&Failure| matches!(it.reference, Some(Reference::Tag(_)));
     let noun = if alike.iter().all(is_tag) { "tag" } else { "item" };
-    let cause = format!("failed: {}", cause.told(noun));
+    let cause = format!("failed: {}", cause.summary(noun));
     writeln!(out, "{}", row(0, &[cause], width))?;
     for name in alike.iter().take(NAMED).filter_map(|failure| failure.name()) {
         writeln!(out, "{}", row(4, &[name], width))?;

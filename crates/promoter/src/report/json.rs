@@ -43,7 +43,7 @@ pub(super) struct ProblemRow<'a> {
     /// The code of the broken rule.
     #[schemars(schema_with = "members::rule")]
     rule: &'static str,
-    /// How grave the problem is.
+    /// How severe the problem is.
     #[schemars(schema_with = "members::severity")]
     severity: &'static str,
     /// The line of the first character, from 1.
@@ -97,7 +97,7 @@ impl<W: Write> Report for JsonReport<W> {
             .map(|problem| ProblemRow {
                 project: problem.project.as_deref(),
                 file: &problem.file,
-                rule: problem.rule.code(),
+                rule: problem.rule.as_str(),
                 severity: problem.rule.severity().as_str(),
                 line: problem.span.map(|span| span.start.line),
                 column: problem.span.map(|span| span.start.column),

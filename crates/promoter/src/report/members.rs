@@ -13,7 +13,7 @@ pub(super) const TOTALS: [&str; 6] =
     ["attachment_broken", "unanswered", "requests", "bytes_received", "bytes_sent", "seconds"];
 
 pub(super) fn rule(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "enum": Rule::ALL.map(Rule::code).to_vec() })
+    json_schema!({ "enum": Rule::ALL.map(Rule::as_str).to_vec() })
 }
 
 pub(super) fn severity(_: &mut SchemaGenerator) -> Schema {

@@ -10,7 +10,7 @@ use std::{
 use job::Confirm;
 use oci::Digest;
 use promotion_manifest::{DestinationRepository, EdgeSet, EdgeView, Problem, one_line};
-use wording::{Causes, and_more, counted, list};
+use wording::{FailureGroups, and_more, counted, list};
 
 use super::{
     Report, Show, Width, costs,
@@ -36,7 +36,7 @@ pub struct WordsReport<W> {
     width: Width,
     fine: BTreeMap<Line, Few>,
     amiss: BTreeMap<Line, Few>,
-    causes: Causes<Few, CauseKey>,
+    causes: FailureGroups<Few, CauseKey>,
     /// The last cause and its text: most edges share the reason of the edge before them.
     last_cause: Option<(Arc<Reason>, CauseKey, String)>,
     left_out: u64,
@@ -96,7 +96,7 @@ impl<W: Write> WordsReport<W> {
             width,
             fine: BTreeMap::new(),
             amiss: BTreeMap::new(),
-            causes: Causes::new(MAX_LINES),
+            causes: FailureGroups::new(MAX_LINES),
             last_cause: None,
             left_out: 0,
             projects: BTreeMap::new(),
@@ -125,7 +125,7 @@ impl<W: Write> WordsReport<W> {
             self.last_cause = Some((Arc::clone(reason), reason.cause(), reason.to_string()));
         }
         let Some((_, key, text)) = &self.last_cause else { return };
-        match self.causes.add_keyed(key.clone(), text) {
+        match self.causes.add(key.clone(), text) {
             Some(cause) => cause.kept.add(name),
             None => self.left_out += 1,
         }
@@ -151,7 +151,7 @@ impl<W: Write> WordsReport<W> {
         }
         for cause in causes {
             let edges = &cause.kept;
-            writeln!(self.out, "{}", row(2, &[cause.told("edge")], self.width))?;
+            writeln!(self.out, "{}", row(2, &[cause.summary("edge")], self.width))?;
             for name in &edges.names {
                 let parts: Vec<_> = name.split("  ").collect();
                 writeln!(self.out, "{}", row(4, &parts, self.width))?;

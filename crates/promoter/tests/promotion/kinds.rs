@@ -38,7 +38,7 @@ async fn a_sha512_digest_is_promoted_untagged() {
 }
 
 /// A registry that has this manifest under its digest, and nothing else: Portolan's own takes no such one.
-async fn serving(image: &Image) -> testkit::TestServer {
+pub(crate) async fn serving(image: &Image) -> testkit::TestServer {
     let Image { descriptor, bytes, .. } = image.clone();
     let answer = move |request: &http::Request<testkit::Body>| {
         let is_it = request.uri().path().ends_with(&descriptor.digest.to_string());
