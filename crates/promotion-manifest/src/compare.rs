@@ -1,7 +1,6 @@
 //! Two sets of edges compared: what a change of promotion manifests adds, removes and changes.
 //!
-//! Edges are compared, not files: the order of entries, their quotes, comments and the names of projects are no
-//! difference.
+//! Edges are compared, not files: the order of entries, quotes, comments and the names of projects make no difference.
 
 use std::ops::Range;
 
@@ -16,21 +15,21 @@ pub struct Changes<'a> {
     pub added: Vec<EdgeView<'a>>,
     /// The edges that only the earlier set has.
     pub removed: Vec<EdgeView<'a>>,
-    /// The edges that both have, but not alike.
+    /// The edges whose digest or sources differ.
     pub changed: Vec<EdgeChange<'a>>,
 }
 
-/// An edge that is not requested as before: its tag is put on another digest, or the digest comes from other sources.
+/// An edge that changed: its tag is requested on another digest, or its digest comes from other sources.
 #[derive(Clone, Copy, Debug)]
 pub struct EdgeChange<'a> {
-    /// As it was.
+    /// The edge in the earlier set.
     pub before: EdgeView<'a>,
-    /// As it is.
+    /// The edge in the later set.
     pub after: EdgeView<'a>,
 }
 
 impl EdgeChange<'_> {
-    /// Whether the tag is put on another digest. Otherwise the source repositories are others.
+    /// Whether the tag is requested on another digest. Otherwise the source repositories changed.
     #[must_use]
     pub fn is_tag_move(&self) -> bool {
         self.before.digest() != self.after.digest()
@@ -45,7 +44,7 @@ impl Changes<'_> {
     }
 }
 
-/// What is different in `after`. Time and memory grow with the edges, and not with their product.
+/// The differences between two sets. Time and memory are linear in the number of edges.
 ///
 /// Two edges are the same if host, repository, tag (or none), digest and the set of source repositories are. Where one
 /// tag loses some digests and gets others, the first lost one and the first new one are one change, and so on.
@@ -68,7 +67,7 @@ pub fn compare<'a>(before: &'a EdgeSet, after: &'a EdgeSet) -> Changes<'a> {
     changes
 }
 
-/// What destination repositories are ordered by.
+/// What destination repositories are sorted by.
 fn name(set: &EdgeSet, destination: usize) -> (&Host, &Repository) {
     let destination = &set.destinations()[destination];
     (&destination.prefix.host, &destination.repository)
@@ -115,14 +114,14 @@ impl<'a> Changes<'a> {
     }
 }
 
-/// The edges from `start` that have this tag, all of which stand together.
+/// The range of the edges from `start` on that have this tag. They are adjacent.
 fn with_tag(edges: &[EdgeView<'_>], start: usize, tag: Option<&Tag>) -> Range<usize> {
     let more = edges[start..].iter().take_while(|edge| edge.tag() == tag).count();
     start..start + more
 }
 
 fn has_same_sources(old: EdgeView<'_>, new: EdgeView<'_>) -> bool {
-    // Nearly always there is one source, and it is written alike.
+    // Nearly always there is one source, written in the same way.
     let (old_first, new_first) = (old.source_digest(), new.source_digest());
     let is_alone = |edge: EdgeView<'_>| edge.sources().nth(1).is_none();
     if old_first.source_prefix() == new_first.source_prefix()

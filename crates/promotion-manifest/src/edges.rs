@@ -1,10 +1,10 @@
 //! Edges: every digest and tag that a project requests, at each of its destinations; grouped by destination repository,
 //! the same one counted once and conflicts marked.
 //!
-//! Does not know what registries hold: edges are compared with each other only.
+//! It does not know what registries hold.
 //!
 //! Kept small: 720,456 edges of 8 bytes for the Kubernetes tree. Most of its destinations are
-//! regions that get the same images, so their edges are worked out once and copied.
+//! regions that get the same images, so their edges are computed once and copied.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -14,10 +14,10 @@ use std::{
 
 use oci::{Digest, Host, RegistryPrefix, Repository, RepositoryError, Tag};
 
-use crate::{DigestEntry, Image, Position, Problem, PromotionManifest, Registry, Rule};
+use crate::{DigestEntry, ImageEntry, Position, Problem, PromotionManifest, RegistryEntry, Rule};
 
-/// This digest, under this tag or none, at one destination repository. Its meaning is in the
-/// [`EdgeSet`] that it comes from.
+/// This digest, under this tag or none, at one destination repository: indices into the [`EdgeSet`] that it comes
+/// from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Edge {
     /// Index into `EdgeSet::source_digests`.
@@ -27,12 +27,12 @@ pub(crate) struct Edge {
 }
 
 impl Edge {
-    /// Set when the same destination and tag have another digest as well.
+    /// Set if the same tag is requested at its destination on another digest too.
     const CONFLICT: u32 = 1 << 31;
     /// Stands for no tag; beyond what fits into a file of [`MAX_FILE_BYTES`](crate::MAX_FILE_BYTES).
     const NO_TAG: u32 = Self::CONFLICT - 1;
 
-    /// Whether its destination and tag are asked for with another digest as well.
+    /// Whether the same tag is requested at its destination on another digest too.
     #[must_use]
     pub(crate) const fn is_conflict(self) -> bool {
         self.tag & Self::CONFLICT != 0
@@ -60,7 +60,7 @@ pub struct SourceDigest<'a> {
     /// The project.
     pub manifest: &'a PromotionManifest,
     /// The image.
-    pub image: &'a Image,
+    pub image: &'a ImageEntry,
     /// The digest and all its tags.
     pub entry: &'a DigestEntry,
 }
@@ -80,34 +80,34 @@ impl<'a> SourceDigest<'a> {
         self.source_prefix().repository(&self.image.name)
     }
 
-    /// The file that asks for it.
+    /// The file that requests it.
     #[must_use]
     pub fn file(&self) -> &'a str {
         &self.manifest.images_file
     }
 
-    /// Where in the file the digest stands.
+    /// The position of the digest in that file.
     #[must_use]
     pub fn position(&self) -> Position {
         self.entry.position
     }
 }
 
-/// A repository that edges lead to.
+/// A destination repository.
 #[derive(Clone, Debug)]
 pub struct DestinationRepository {
-    /// The destination registry, as a project that asks for this repository writes it: of several that
-    /// lead here, the one with the longest path.
+    /// The destination registry, as a project that requests this repository writes it: the one with the longest path, if
+    /// several contain the repository.
     pub prefix: RegistryPrefix,
     /// The whole name at `prefix.host`.
     pub repository: Repository,
     /// The name below `prefix`.
     pub name: Repository,
-    /// What it shall hold: by tag, those without a tag first, and then by digest; no (tag, digest) twice.
+    /// Its edges: by tag, those without a tag first, and then by digest; no (tag, digest) twice.
     pub(crate) edges: Vec<Edge>,
     /// Which registry of which manifest has the prefix.
     registry: (u32, u32),
-    /// Further requests for what an edge stands for already, in the same order, then as written.
+    /// Further requests for the same edges, in the same order, then as written.
     repeated: Vec<Edge>,
 }
 
@@ -120,7 +120,7 @@ pub struct EdgeSet {
     problems: Vec<Problem>,
 }
 
-/// Where a digest of an image is found: manifest, image and digest entry.
+/// The indices of a digest of an image: manifest, image, and entry in the image.
 #[derive(Debug)]
 struct SourceDigestIndex {
     manifest: u32,
@@ -128,11 +128,11 @@ struct SourceDigestIndex {
     entry: u32,
 }
 
-/// A destination repository while its images are gathered.
+/// A destination repository while its images are collected.
 struct Gathered {
     registry: (u32, u32),
     name: Repository,
-    /// The digests of each image that ends here.
+    /// The source digests of each of its images.
     images: Vec<Range<u32>>,
 }
 
@@ -140,7 +140,7 @@ struct Gathered {
 type Collapsed = (Vec<Edge>, Vec<Edge>);
 
 impl EdgeSet {
-    /// Works out the edges of `manifests`. What cannot be an edge is a [problem](Self::problems).
+    /// Computes the edges of `manifests`. Requests that cannot become edges are [problems](Self::problems).
     #[must_use]
     pub fn new(manifests: Vec<PromotionManifest>) -> Self {
         let (source_digests, destinations, problems) = (Vec::new(), Vec::new(), Vec::new());
@@ -177,26 +177,26 @@ impl EdgeSet {
         &self.manifests
     }
 
-    /// The repositories concerned, one for each host and whole name, in that order.
+    /// The destination repositories, one for each host and whole name, in that order.
     #[must_use]
     pub fn destinations(&self) -> &[DestinationRepository] {
         &self.destinations
     }
 
-    /// What is requested and cannot be an edge: images whose whole name at the source or at a
-    /// destination is too long for a repository.
+    /// The requests that cannot become edges: images whose whole name at the source or at a destination is too long for a
+    /// repository.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         &self.problems
     }
 
-    /// The `service-account` of the registry whose prefix `destination` has.
+    /// The `service-account` of the registry that `destination` is in.
     #[must_use]
     pub fn service_account(&self, destination: &DestinationRepository) -> Option<&str> {
         self.registry(destination.registry).service_account.as_deref()
     }
 
-    fn registry(&self, (manifest, registry): (u32, u32)) -> &Registry {
+    fn registry(&self, (manifest, registry): (u32, u32)) -> &RegistryEntry {
         &self.manifests[manifest as usize].destinations[registry as usize]
     }
 
@@ -209,12 +209,12 @@ impl EdgeSet {
         SourceDigest { id, manifest, image, entry: &image.digests[index.entry as usize] }
     }
 
-    /// Which manifest a digest is of.
+    /// The index of the manifest that requests a digest.
     pub(crate) fn manifest_of(&self, source_digest: SourceDigestId) -> usize {
         self.source_digests[source_digest.0 as usize].manifest as usize
     }
 
-    /// Every source of `edge`, one of `destination`'s: the first written first.
+    /// Every source of `edge`, which is an edge of `destination`, in the order written.
     pub(crate) fn sources<'a>(
         &'a self,
         edge: &Edge,
@@ -232,13 +232,13 @@ impl EdgeSet {
         edge.tag_index().map(|index| &self.source_digest(edge.source_digest()).entry.tags[index])
     }
 
-    /// What two edges of one repository are compared by.
+    /// What the edges of one repository are sorted by.
     pub(crate) fn key(&self, edge: &Edge) -> (Option<&Tag>, &Digest) {
         let entry = self.source_digest(edge.source_digest()).entry;
         (edge.tag_index().map(|index| &entry.tags[index].0), &entry.digest)
     }
 
-    /// Numbers the digests and sorts the images to the repositories that they end in.
+    /// Numbers the digests, and groups the images by destination repository.
     fn gather(&mut self) -> BTreeMap<(Host, Repository), Gathered> {
         let mut gathered = BTreeMap::<_, Gathered>::new();
         for (manifest_index, manifest) in self.manifests.iter().enumerate() {
@@ -259,19 +259,19 @@ impl EdgeSet {
                     let registry = (index(manifest_index), registry);
                     let new =
                         || Gathered { registry, name: image.name.clone(), images: Vec::new() };
-                    let place = gathered.entry((host, repository)).or_insert_with(new);
-                    // Below a longer path the name is shorter.
-                    if image.name.as_str().len() < place.name.as_str().len() {
-                        (place.registry, place.name) = (registry, image.name.clone());
+                    let destination = gathered.entry((host, repository)).or_insert_with(new);
+                    // The registry with the longest path has the shortest name below it.
+                    if image.name.as_str().len() < destination.name.as_str().len() {
+                        (destination.registry, destination.name) = (registry, image.name.clone());
                     }
-                    place.images.push(source_digests.clone());
+                    destination.images.push(source_digests.clone());
                 }
             }
         }
         gathered
     }
 
-    /// The edges of a repository that these images end in.
+    /// The edges of a repository that gets these images.
     fn collapse(&self, images: &[Range<u32>]) -> Collapsed {
         let mut all: Vec<Edge> = images
             .iter()
@@ -300,7 +300,7 @@ impl EdgeSet {
         (edges, repeated)
     }
 
-    /// One edge a tag, or a single one without.
+    /// One edge for each tag, or a single edge without a tag.
     fn edges_from(&self, source_digest: u32) -> impl Iterator<Item = Edge> + use<> {
         let tags = index(self.source_digest(SourceDigestId(source_digest)).entry.tags.len());
         let untagged = (tags == 0).then_some(Edge::NO_TAG);
@@ -308,11 +308,11 @@ impl EdgeSet {
     }
 }
 
-/// The whole names of `image` at each destination, by the destination's index, and the problem with those that
-/// are too long. One too long at the source has nothing to come from, so it goes nowhere.
+/// The whole names of `image` at each destination, by the destination's index, and the problem with those that are too
+/// long. An image whose name is too long at the source has no destinations.
 fn whole_names(
     manifest: &PromotionManifest,
-    image: &Image,
+    image: &ImageEntry,
 ) -> (Vec<(u32, Repository)>, Option<Problem>) {
     let source = &manifest.source.prefix;
     if let Err(error) = source.repository(&image.name) {
@@ -332,7 +332,7 @@ fn whole_names(
 
 fn too_long(
     manifest: &PromotionManifest,
-    image: &Image,
+    image: &ImageEntry,
     faults: &[(&RegistryPrefix, RepositoryError)],
 ) -> Problem {
     let (prefix, error) = &faults[0];

@@ -1,7 +1,7 @@
 //! The images of a promotion manifest: names, digests and tags, merged by name.
 //!
-//! A name, digest or tag outside its grammar leaves out itself alone. That a tag stands on two
-//! digests is not judged here: [`EdgeSet`](crate::EdgeSet) compares all projects at once.
+//! A name, digest or tag that is not valid is left out alone. A tag on two digests is not detected here, since
+//! [`EdgeSet`](crate::EdgeSet) compares all projects at once.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -12,20 +12,20 @@ use std::{
 use oci::{Algorithm, Digest, Repository, Tag};
 
 use crate::{
-    DigestEntry, Image, Position, Rule, Span,
-    problem::{Report, quoted},
+    DigestEntry, ImageEntry, Position, Rule, Span,
+    problem::{Problems, quoted},
     yaml::Node,
 };
 
 /// Reads a list of images.
-pub(crate) fn read(list: &Node<'_>, report: &mut Report) -> Vec<Image> {
+pub(crate) fn read(list: &Node<'_>, problems: &mut Problems) -> Vec<ImageEntry> {
     let mut merged = Merged::default();
     let rule = "the images must be a list of `- name: …` with a `dmap`";
-    for item in list.items(rule, report).unwrap_or_default() {
+    for item in list.items(rule, problems).unwrap_or_default() {
         let rule = "an image must be a mapping with `name` and `dmap`";
-        let Some([name, dmap]) = item.fields(rule, ["name", "dmap"], report) else { continue };
-        let name = image_name(item, name, report);
-        let digests = dmap.map_or_else(Vec::new, |dmap| digests(dmap, report));
+        let Some([name, dmap]) = item.fields(rule, ["name", "dmap"], problems) else { continue };
+        let name = image_name(item, name, problems);
+        let digests = dmap.map_or_else(Vec::new, |dmap| digests(dmap, problems));
         if let Some((name, position)) = name {
             merged.add(name, position, digests);
         }
@@ -36,75 +36,79 @@ pub(crate) fn read(list: &Node<'_>, report: &mut Report) -> Vec<Image> {
 fn image_name(
     image: &Node<'_>,
     name: Option<&Node<'_>>,
-    report: &mut Report,
+    problems: &mut Problems,
 ) -> Option<(Repository, Position)> {
     let Some(node) = name else {
-        report.leave_out_entry(Rule::MissingName, image.span, "this image has no `name`; add one");
+        problems.leave_out_entry(
+            Rule::MissingName,
+            image.span,
+            "this image has no `name`; add one",
+        );
         return None;
     };
-    let text = node.text("the `name` of an image must be text", report)?;
+    let text = node.text("the `name` of an image must be text", problems)?;
     let name =
-        parsed(text, "an image name", "correct it", (Rule::InvalidImageName, node.span), report)?;
+        parsed(text, "an image name", "correct it", (Rule::InvalidImageName, node.span), problems)?;
     Some((name, node.position()))
 }
 
 /// The digests of a `dmap`.
-fn digests(dmap: &Node<'_>, report: &mut Report) -> Vec<DigestEntry> {
+fn digests(dmap: &Node<'_>, problems: &mut Problems) -> Vec<DigestEntry> {
     let rule = "`dmap` must map digests to lists of tags";
-    let Some(entries) = dmap.mapping(rule, report) else { return Vec::new() };
-    entries.iter().filter_map(|[key, value]| digest(key, value, report)).collect()
+    let Some(entries) = dmap.mapping(rule, problems) else { return Vec::new() };
+    entries.iter().filter_map(|[key, value]| digest(key, value, problems)).collect()
 }
 
-/// A digest with its tags. One none of whose tags can be used is left out: promoting it untagged is
-/// not what was asked for.
-fn digest(key: &Node<'_>, value: &Node<'_>, report: &mut Report) -> Option<DigestEntry> {
+/// A digest with its tags. A digest whose tags are all invalid is left out, since it was not requested without a tag.
+fn digest(key: &Node<'_>, value: &Node<'_>, problems: &mut Problems) -> Option<DigestEntry> {
     let rule = "the tags of a digest must be a list, such as `[\"1.0\"]`";
     let items = match value.present() {
-        Some(list) => list.items(rule, report)?,
+        Some(list) => list.items(rule, problems)?,
         None => &[],
     };
-    let tags: Vec<_> = items.iter().filter_map(|item| tag(item, report)).collect();
-    // A key that is no text has been reported with the mapping.
+    let tags: Vec<_> = items.iter().filter_map(|item| tag(item, problems)).collect();
+    // A key that is not text was reported with the mapping.
     let text = key.scalar()?;
     let digest: Digest = parsed(
         text,
         "a digest",
         "copy it again from the source",
         (Rule::InvalidDigest, key.span),
-        report,
+        problems,
     )?;
     if digest.algorithm() == Algorithm::Sha512 && !items.is_empty() {
         let message = "a sha512 digest cannot be promoted under a tag, since registries name what a \
                        tag is on by its sha256; write the image's sha256 digest";
-        report.leave_out_entry(Rule::Sha512WithTags, key.span, message);
+        problems.leave_out_entry(Rule::Sha512WithTags, key.span, message);
         return None;
     }
     let wanted = items.is_empty() || !tags.is_empty();
     wanted.then_some(DigestEntry { digest, tags, position: key.position() })
 }
 
-fn tag(node: &Node<'_>, report: &mut Report) -> Option<(Tag, Position)> {
+fn tag(node: &Node<'_>, problems: &mut Problems) -> Option<(Tag, Position)> {
     let Some(node) = node.present() else {
-        report.leave_out_entry(Rule::EmptyTag, node.span, "empty tag; write or remove it");
+        problems.leave_out_entry(Rule::EmptyTag, node.span, "empty tag; write or remove it");
         return None;
     };
-    let text = node.text("a tag must be text", report)?;
-    let tag = parsed(text, "a tag", "correct or remove it", (Rule::InvalidTag, node.span), report)?;
+    let text = node.text("a tag must be text", problems)?;
+    let tag =
+        parsed(text, "a tag", "correct or remove it", (Rule::InvalidTag, node.span), problems)?;
     Some((tag, node.position()))
 }
 
-/// `text` as a `T`; otherwise reports that it is not `what`, and the `remedy`.
+/// `text` as a `T`. If it is not `what`, reports that with the `remedy`.
 fn parsed<T: FromStr<Err: fmt::Display>>(
     text: &str,
     what: &str,
     remedy: &str,
     (rule, at): (Rule, Span),
-    report: &mut Report,
+    problems: &mut Problems,
 ) -> Option<T> {
     match text.parse() {
         Ok(value) => Some(value),
         Err(error) => {
-            report.leave_out_entry(
+            problems.leave_out_entry(
                 rule,
                 at,
                 format!("{} is not {what}: {error}; {remedy}", quoted(text)),
@@ -117,7 +121,7 @@ fn parsed<T: FromStr<Err: fmt::Display>>(
 /// Images while their entries are merged.
 #[derive(Default)]
 struct Merged {
-    images: Vec<Image>,
+    images: Vec<ImageEntry>,
     /// Name → index into `images`.
     by_name: HashMap<Repository, usize>,
     /// Index into `images`, and digest → index into its `digests`.
@@ -129,7 +133,7 @@ impl Merged {
         let next = self.images.len();
         let index = *self.by_name.entry(name.clone()).or_insert(next);
         if index == next {
-            self.images.push(Image { name, position, digests: Vec::new() });
+            self.images.push(ImageEntry { name, position, digests: Vec::new() });
         }
         let into = &mut self.images[index].digests;
         for entry in digests {
@@ -142,7 +146,7 @@ impl Merged {
     }
 
     /// The images, with each tag of a digest once.
-    fn finish(mut self) -> Vec<Image> {
+    fn finish(mut self) -> Vec<ImageEntry> {
         for entry in self.images.iter_mut().flat_map(|image| &mut image.digests) {
             let mut seen = HashSet::new();
             entry.tags.retain(|(tag, _)| seen.insert(tag.clone()));

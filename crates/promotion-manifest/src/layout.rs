@@ -1,14 +1,14 @@
-//! The shape of a thin manifest directory: which files make a project, and which stand wrong.
+//! The layout of a thin manifest directory: which files form a project, and which are misplaced.
 //!
-//! Looks at names only; the caller lists the files.
+//! Only names are used; the caller lists the files.
 
 use std::collections::BTreeMap;
 
 use crate::{Problem, Rule};
 
-/// What the file of a project's registries is called, in `manifests/<project>/`.
+/// The name of the file with a project's registries, in `manifests/<project>/`.
 pub const REGISTRIES_FILE: &str = "promoter-manifest.yaml";
-/// What the file of a project's images is called, in `images/<project>/`.
+/// The name of the file with a project's images, in `images/<project>/`.
 pub const IMAGES_FILE: &str = "images.yaml";
 
 /// A project of a thin manifest directory.
@@ -22,15 +22,15 @@ pub struct ThinProject {
     pub images_file: String,
 }
 
-/// The files that a project of that name has, relative to the thin manifest directory: its registries', its images'.
+/// The files of a project with this name, relative to the thin manifest directory: its registries, its images.
 #[must_use]
 pub fn thin_files(project: &str) -> [String; 2] {
-    [Kind::Registries, Kind::Images].map(|kind| kind.path(project))
+    [ProjectFile::Registries, ProjectFile::Images].map(|kind| kind.path(project))
 }
 
-/// Sorts the files of a thin manifest directory, given as paths relative to it with `/` between the
-/// components, into projects by name and problems by file. What is not below `images/` or `manifests/`
-/// is ignored, and so is what is not YAML.
+/// The projects of a thin manifest directory, by name, and its problems, by file. The files are given as paths relative to
+/// the directory, with `/` between components. Files that are not YAML, and files outside `images/` and `manifests/`, are
+/// ignored.
 #[must_use]
 pub fn thin_layout<S: AsRef<str>>(files: &[S]) -> (Vec<ThinProject>, Vec<Problem>) {
     let mut found = BTreeMap::<&str, ProjectFiles<'_>>::new();
@@ -38,18 +38,18 @@ pub fn thin_layout<S: AsRef<str>>(files: &[S]) -> (Vec<ThinProject>, Vec<Problem
     for path in files.iter().map(AsRef::as_ref) {
         match path.split('/').collect::<Vec<_>>()[..] {
             ["manifests", project, REGISTRIES_FILE] => {
-                found.entry(project).or_default().registries = Slot::File(path);
+                found.entry(project).or_default().registries = FoundFile::File(path);
             }
             ["images", project, IMAGES_FILE] => {
-                found.entry(project).or_default().images = Slot::File(path);
+                found.entry(project).or_default().images = FoundFile::File(path);
             }
             [folder @ ("images" | "manifests"), project, name] if is_yaml(name) => {
-                let kind = Kind::meant(folder, name);
-                found.entry(project).or_default().slot(kind).fill_with_stray();
+                let kind = ProjectFile::meant(folder, name);
+                found.entry(project).or_default().file_mut(kind).fill_with_stray();
                 problems.push(stray(Some(project), path, kind));
             }
             [folder @ ("images" | "manifests"), .., name] if is_yaml(name) => {
-                problems.push(stray(None, path, Kind::meant(folder, name)));
+                problems.push(stray(None, path, ProjectFile::meant(folder, name)));
             }
             _ => {}
         }
@@ -62,13 +62,13 @@ pub fn thin_layout<S: AsRef<str>>(files: &[S]) -> (Vec<ThinProject>, Vec<Problem
 
 /// The two files of a project.
 #[derive(Clone, Copy)]
-enum Kind {
+enum ProjectFile {
     Registries,
     Images,
 }
 
-impl Kind {
-    /// What a file is meant to be: its name tells, or else the folder that it stands in.
+impl ProjectFile {
+    /// The file that was probably meant: by its name, or else by its folder.
     fn meant(folder: &str, name: &str) -> Self {
         match name {
             REGISTRIES_FILE => Self::Registries,
@@ -86,45 +86,46 @@ impl Kind {
     }
 }
 
-/// What has been found of a project.
+/// The files of a project that were found.
 #[derive(Default)]
 struct ProjectFiles<'a> {
-    registries: Slot<'a>,
-    images: Slot<'a>,
+    registries: FoundFile<'a>,
+    images: FoundFile<'a>,
 }
 
-/// What has been found of one of a project's files.
+/// Whether one of a project's two files was found.
 #[derive(Clone, Copy, Default)]
-enum Slot<'a> {
+enum FoundFile<'a> {
     #[default]
     Nothing,
-    /// A file with a wrong name or in the wrong folder, which has been reported: correcting it brings
-    /// the file that is missing.
+    /// A file with a wrong name or in the wrong folder, which has been reported. To correct it provides the missing file.
     Stray,
     File(&'a str),
 }
 
 impl<'a> ProjectFiles<'a> {
-    fn slot(&mut self, kind: Kind) -> &mut Slot<'a> {
+    fn file_mut(&mut self, kind: ProjectFile) -> &mut FoundFile<'a> {
         match kind {
-            Kind::Registries => &mut self.registries,
-            Kind::Images => &mut self.images,
+            ProjectFile::Registries => &mut self.registries,
+            ProjectFile::Images => &mut self.images,
         }
     }
 
-    /// The project, if both its files are there; the problem, if one is.
+    /// The project if both files exist. If only one exists, that is a problem.
     fn pair(&self, project: &str, problems: &mut Vec<Problem>) -> Option<ThinProject> {
         match (self.registries, self.images) {
-            (Slot::File(registries), Slot::File(images)) => {
+            (FoundFile::File(registries), FoundFile::File(images)) => {
                 return Some(ThinProject {
                     project: project.to_owned(),
                     registries_file: registries.to_owned(),
                     images_file: images.to_owned(),
                 });
             }
-            (Slot::File(path), Slot::Nothing) => problems.push(half(project, path, Kind::Images)),
-            (Slot::Nothing, Slot::File(path)) => {
-                problems.push(half(project, path, Kind::Registries));
+            (FoundFile::File(path), FoundFile::Nothing) => {
+                problems.push(half(project, path, ProjectFile::Images));
+            }
+            (FoundFile::Nothing, FoundFile::File(path)) => {
+                problems.push(half(project, path, ProjectFile::Registries));
             }
             _ => {}
         }
@@ -132,7 +133,7 @@ impl<'a> ProjectFiles<'a> {
     }
 }
 
-impl Slot<'_> {
+impl FoundFile<'_> {
     fn fill_with_stray(&mut self) {
         if matches!(self, Self::Nothing) {
             *self = Self::Stray;
@@ -140,16 +141,16 @@ impl Slot<'_> {
     }
 }
 
-/// Hidden files are tools' settings.
+/// Whether it is a YAML file. Hidden files are settings of tools.
 fn is_yaml(name: &str) -> bool {
     !name.starts_with('.') && (name.ends_with(".yaml") || name.ends_with(".yml"))
 }
 
-/// The problem of a file that is not read where it stands or as it is called.
-fn stray(project: Option<&str>, path: &str, kind: Kind) -> Problem {
+/// The problem of a file that is not read because of its name or folder.
+fn stray(project: Option<&str>, path: &str, kind: ProjectFile) -> Problem {
     let what = match kind {
-        Kind::Registries => "registries",
-        Kind::Images => "images",
+        ProjectFile::Registries => "registries",
+        ProjectFile::Images => "images",
     };
     let right = kind.path(project.unwrap_or("<project>"));
     let message = format!(
@@ -159,7 +160,7 @@ fn stray(project: Option<&str>, path: &str, kind: Kind) -> Problem {
 }
 
 /// The problem of a project one of whose files is missing.
-fn half(project: &str, path: &str, missing: Kind) -> Problem {
+fn half(project: &str, path: &str, missing: ProjectFile) -> Problem {
     let message = format!(
         "nothing of project `{project}` is promoted: `{}` is missing; add it or remove this file",
         missing.path(project)
@@ -204,7 +205,7 @@ mod tests {
                 ("a", "manifests/a/promoter-manifest.yml", "`manifests/a/promoter-manifest.yaml`"),
             ],
         ),
-        // In the other folder; the missing file is not this one, so it is told as well.
+        // In the other folder. The missing file is another one, so it is reported as well.
         (
             &["images/a/promoter-manifest.yaml", "manifests/a/promoter-manifest.yaml"],
             &[],

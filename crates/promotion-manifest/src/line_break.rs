@@ -1,10 +1,10 @@
 //! Line breaks that are not LF or CRLF.
 //!
 //! Source: YAML 1.1 §4.1.4 and YAML 1.2.2 §5.4. The characters here end a line for one of the two versions, for some
-//! editors or for terminals, and not for the others. Line numbers, comments and indentation would then depend on who
-//! reads the file, and a reviewer might see something else than what is promoted.
+//! editors or for terminals, and not for the others. Line numbers, comments and indentation would then depend on the
+//! program that reads the file, and a reviewer might see something else than what is promoted.
 
-use crate::{Position, Rule, problem::Report};
+use crate::{Position, Rule, problem::Problems};
 
 /// The characters, with their names.
 const BREAKS: [(char, &str); 6] = [
@@ -16,8 +16,8 @@ const BREAKS: [(char, &str); 6] = [
     ('\u{2029}', "paragraph separator"),
 ];
 
-/// Reports each of them. Whether there is none.
-pub(crate) fn check(text: &str, report: &mut Report) -> bool {
+/// Reports each of them. Returns whether there is none.
+pub(crate) fn check(text: &str, problems: &mut Problems) -> bool {
     // The first bytes of all of them in UTF-8. Nearly no file has any, and this looks at many bytes at once.
     if !text.bytes().any(|byte| matches!(byte, 0x0B..=0x0D | 0xC2 | 0xE2)) {
         return true;
@@ -35,7 +35,7 @@ pub(crate) fn check(text: &str, report: &mut Report) -> bool {
                 "ambiguous line break: U+{number:04X} ({name}) ends a line for some YAML readers and not for \
                  others; remove it, or end the line with LF or CRLF"
             );
-            report.leave_out_project(Rule::AmbiguousLineBreak, at, message);
+            problems.leave_out_project(Rule::AmbiguousLineBreak, at, message);
         }
         // A position counts what the parser counts: lines that end with LF.
         at = match character {

@@ -1,53 +1,52 @@
-//! From the texts of a project to its promotion manifest, or to the problems with it.
+//! Parses the texts of a project into its promotion manifest, or into problems.
 //!
-//! Reads no file. Source: the plain and thin manifests of Kubernetes' promo-tools.
+//! It reads no files. Source: the plain and thin manifests of Kubernetes' promo-tools.
 
 use std::sync::Arc;
 
 use crate::{
-    Image, Problem, PromotionManifest, Provenance, Rule, images,
-    problem::Report,
+    ImageEntry, Problem, PromotionManifest, Provenance, Rule, images,
+    problem::Problems,
     provenance,
     registries::{self, Registries},
     yaml::{self, Node},
 };
 
-/// What reading a project gives.
+/// A parsed project.
 #[derive(Clone, Debug)]
 pub struct Parsed {
-    /// The project without the entries that have problems; nothing if all of it is left out.
+    /// The project without the entries that have problems; `None` if the whole project is left out.
     pub manifest: Option<PromotionManifest>,
-    /// What is wrong, by file and then by place.
+    /// The problems, by file and then by position.
     pub problems: Vec<Problem>,
 }
 
-/// Reads a plain promotion manifest: one file with registries and images. The project is called as
-/// the file.
+/// Parses a plain promotion manifest: one file with registries and images. The project has the name of the file.
 #[must_use]
 pub fn parse_plain(file: &str, text: &str) -> Parsed {
     let name: Arc<str> = file.into();
-    let mut report = Report::new(file, &name);
+    let mut problems = Problems::new(file, &name);
     let (mut found, mut list) = (None, Vec::new());
     let minimum = "write `registries:` and `images:`";
-    let root = yaml::read(text, &mut report);
-    let root = root.filter(|root| has_keys(root, minimum, &mut report));
-    if let Some(root) = root.filter(|root| is_no_list(root, &mut report)) {
+    let root = yaml::read(text, &mut problems);
+    let root = root.filter(|root| has_keys(root, minimum, &mut problems));
+    if let Some(root) = root.filter(|root| is_no_list(root, &mut problems)) {
         let rule = "the file must be a mapping with `registries` and `images`";
         let names = ["images", "registries", "imagesPath", "provenance"];
-        if let Some([images, rest @ ..]) = root.fields(rule, names, &mut report) {
-            found = frame(&root, rest, &mut report);
-            list = images.map_or_else(Vec::new, |images| images::read(images, &mut report));
+        if let Some([images, rest @ ..]) = root.fields(rule, names, &mut problems) {
+            found = frame(&root, rest, &mut problems);
+            list = images.map_or_else(Vec::new, |images| images::read(images, &mut problems));
         }
     }
-    assemble([Arc::clone(&name), name], found, list, vec![report])
+    assemble([Arc::clone(&name), name], found, list, vec![problems])
 }
 
-/// Reads the two files of a project of a thin manifest directory, each as its name and its text.
+/// Parses the two files of a project of a thin manifest directory, each given as its name and its text.
 #[must_use]
 pub fn parse_thin(project: &str, registries: (&str, &str), images: (&str, &str)) -> Parsed {
     let files: [Arc<str>; 2] = [registries.0.into(), images.0.into()];
     let [mut in_registries, mut in_images] =
-        files.each_ref().map(|file| Report::new(project, file));
+        files.each_ref().map(|file| Problems::new(project, file));
     let found = yaml::read(registries.1, &mut in_registries).and_then(|root| {
         if !has_keys(&root, "write `registries:`", &mut in_registries) {
             return None;
@@ -62,11 +61,11 @@ pub fn parse_thin(project: &str, registries: (&str, &str), images: (&str, &str))
     assemble(files, found, list.unwrap_or_default(), vec![in_registries, in_images])
 }
 
-/// Whether the file is not empty; if it is, that is reported, with the `minimum` to write.
-fn has_keys(root: &Node<'_>, minimum: &str, report: &mut Report) -> bool {
+/// Whether the file has content. An empty file is reported, with the `minimum` to write.
+fn has_keys(root: &Node<'_>, minimum: &str, problems: &mut Problems) -> bool {
     let is_empty = root.present().is_none();
     if is_empty {
-        report.leave_out_project(
+        problems.leave_out_project(
             Rule::EmptyFile,
             root.span,
             format!("the file is empty; {minimum}"),
@@ -75,17 +74,17 @@ fn has_keys(root: &Node<'_>, minimum: &str, report: &mut Report) -> bool {
     !is_empty
 }
 
-/// Whether the file is not a list, as the images of a thin manifest are; if it is, that is reported.
-fn is_no_list(root: &Node<'_>, report: &mut Report) -> bool {
+/// Whether the file is not a list. A list is reported: it is probably the images of a thin manifest.
+fn is_no_list(root: &Node<'_>, problems: &mut Problems) -> bool {
     let is_list = root.is_list();
     if is_list {
         let message = "this looks like a thin images.yaml; use --thin-manifest-dir";
-        report.leave_out_project(Rule::ThinFileAsPlain, root.span, message);
+        problems.leave_out_project(Rule::ThinFileAsPlain, root.span, message);
     }
     !is_list
 }
 
-/// What stands beside the images.
+/// The keys beside the images.
 struct Frame {
     registries: Registries,
     provenance: Option<Provenance>,
@@ -95,24 +94,24 @@ struct Frame {
 fn frame(
     root: &Node<'_>,
     [list, path, provenance]: [Option<&Node<'_>>; 3],
-    report: &mut Report,
+    problems: &mut Problems,
 ) -> Option<Frame> {
-    // Nothing uses it, but real files have it.
-    path.map(|path| path.text("`imagesPath` must be text", report));
-    let provenance = provenance.and_then(|block| provenance::read(block, report));
-    let registries = registries::read(list, root.position(), report)?;
+    // Real files have it, but it is not used.
+    path.map(|path| path.text("`imagesPath` must be text", problems));
+    let provenance = provenance.and_then(|block| provenance::read(block, problems));
+    let registries = registries::read(list, root.position(), problems)?;
     Some(Frame { registries, provenance })
 }
 
 fn assemble(
     [registries_file, images_file]: [Arc<str>; 2],
     frame: Option<Frame>,
-    images: Vec<Image>,
-    reports: Vec<Report>,
+    images: Vec<ImageEntry>,
+    reports: Vec<Problems>,
 ) -> Parsed {
-    let is_out = reports.iter().any(Report::project_is_out);
+    let is_out = reports.iter().any(Problems::project_is_out);
     let project = reports[0].project().to_owned();
-    let problems = reports.into_iter().flat_map(Report::into_problems).collect();
+    let problems = reports.into_iter().flat_map(Problems::into_problems).collect();
     let manifest = frame.filter(|_| !is_out).map(|Frame { registries, provenance }| {
         let Registries { source, destinations } = registries;
         PromotionManifest {

@@ -1,12 +1,12 @@
-//! What is wrong with a promotion manifest, and where.
+//! Problems of promotion manifests, with their positions.
 //!
-//! Problems are for people: values, not errors, since reading goes on past each of them.
+//! They are values, not errors, because parsing continues after each of them.
 
 use std::{fmt, sync::Arc};
 
 use crate::Rule;
 
-/// A place in a text.
+/// A position in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
     /// The line, from 1.
@@ -16,7 +16,7 @@ pub struct Position {
 }
 
 impl Position {
-    /// The beginning of a text.
+    /// The first character of a text.
     pub(crate) const START: Self = Self { line: 1, column: 1 };
 }
 
@@ -31,9 +31,9 @@ impl fmt::Display for Position {
 pub struct Span {
     /// Its first character.
     pub start: Position,
-    /// The character after its last; `start` where only a place is known.
+    /// The character after its last; `start` if only a position is known.
     pub end: Position,
-    /// Its bytes in the text, from the first to the one after the last, where they are known.
+    /// The offsets of its first byte and of the byte after its last, if they are known.
     pub bytes: Option<[u32; 2]>,
 }
 
@@ -46,12 +46,12 @@ impl Span {
 }
 
 impl From<Position> for Span {
-    fn from(place: Position) -> Self {
-        Self { start: place, end: place, bytes: None }
+    fn from(position: Position) -> Self {
+        Self { start: position, end: position, bytes: None }
     }
 }
 
-/// One thing that is not as it should be. Displayed as `file:line:column: message`.
+/// One problem of a promotion manifest. Displayed as `file:line:column: message`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The project concerned, if it belongs to one.
@@ -60,14 +60,14 @@ pub struct Problem {
     pub file: Arc<str>,
     /// The rule that is broken.
     pub rule: Rule,
-    /// The place in the file, unless it concerns the file as a whole.
+    /// Its position in the file, unless it concerns the whole file.
     pub span: Option<Span>,
     /// What is wrong, why, and what to do: one line, control characters escaped.
     pub message: String,
 }
 
 impl Problem {
-    /// A problem; `message` may quote anything.
+    /// A problem. `message` may contain any text of the file.
     pub(crate) fn new(
         project: Option<&str>,
         file: &Arc<str>,
@@ -78,7 +78,7 @@ impl Problem {
         Self { project, file, rule, span, message: one_line(message) }
     }
 
-    /// Where in the file it begins.
+    /// The position of its first character.
     #[must_use]
     pub fn position(&self) -> Option<Position> {
         self.span.map(|span| span.start)
@@ -97,21 +97,21 @@ impl fmt::Display for Problem {
 
 /// Collects the problems of one file of one project.
 #[derive(Debug)]
-pub(crate) struct Report {
+pub(crate) struct Problems {
     project: String,
     file: Arc<str>,
     problems: Vec<Problem>,
-    /// How many problems there are beyond [`Report::MAX_PROBLEMS`].
+    /// The number of problems beyond [`Problems::MAX_PROBLEMS`].
     more: usize,
     project_is_out: bool,
 }
 
-impl Report {
-    /// How many problems of one file are kept; the rest is counted. A person fixes a hundred at
-    /// most before reading it again, and a file of nothing but faults must not fill the memory.
+impl Problems {
+    /// How many problems of one file are kept. The others are counted. Users fix a hundred at most before they check the
+    /// file again, and a file full of mistakes must not fill the memory.
     const MAX_PROBLEMS: usize = 1000;
 
-    /// An empty report on `file`.
+    /// No problems of `file` yet.
     pub(crate) fn new(project: &str, file: &Arc<str>) -> Self {
         Self {
             project: project.to_owned(),
@@ -122,7 +122,7 @@ impl Report {
         }
     }
 
-    /// Records a fault that leaves open what the project requests: nothing of it may be promoted.
+    /// Adds a problem that makes it unclear what the project requests: nothing of the project is promoted.
     pub(crate) fn leave_out_project(
         &mut self,
         rule: Rule,
@@ -133,7 +133,7 @@ impl Report {
         self.leave_out_entry(rule, at, message);
     }
 
-    /// Records a fault that concerns one image, digest or tag only, which the caller leaves out.
+    /// Adds a problem of one image, digest or tag only, which the caller leaves out.
     pub(crate) fn leave_out_entry(
         &mut self,
         rule: Rule,
@@ -147,12 +147,12 @@ impl Report {
         }
     }
 
-    /// The project reported on.
+    /// The project that the file belongs to.
     pub(crate) fn project(&self) -> &str {
         &self.project
     }
 
-    /// Whether some fault leaves out the whole project.
+    /// Whether a problem leaves out the whole project.
     pub(crate) fn project_is_out(&self) -> bool {
         self.project_is_out
     }
@@ -173,8 +173,8 @@ impl Report {
     }
 }
 
-/// `text` as it may be printed anywhere: what strangers wrote (names of files and projects too) must
-/// neither drive a terminal nor begin a line of its own in a log.
+/// `text` with its control characters escaped. Text of untrusted authors, such as the names of files and projects, must
+/// not control a terminal or begin a new line in a log.
 #[must_use]
 pub fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
@@ -188,7 +188,7 @@ pub fn one_line(text: &str) -> String {
     line
 }
 
-/// `text` as a message quotes it: cut where it becomes too long to be read.
+/// `text` quoted for a message, and cut if it is long.
 pub(crate) fn quoted(text: &str) -> String {
     /// Longer than any digest of 64 digits, shorter than two lines of a terminal.
     const MAX_CHARS: usize = 100;
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_message_cannot_drive_a_terminal() {
-        let mut report = Report::new("p", &Arc::from("images.yaml"));
+        let mut report = Problems::new("p", &Arc::from("images.yaml"));
         let at = |line| Position { line, column: 3 };
         report.leave_out_entry(
             Rule::InvalidTag,
@@ -224,14 +224,14 @@ mod tests {
 
     #[test]
     fn a_file_of_nothing_but_faults_has_a_bounded_report() {
-        let mut report = Report::new("p", &Arc::from("f"));
-        for _ in 0..Report::MAX_PROBLEMS + 7 {
+        let mut report = Problems::new("p", &Arc::from("f"));
+        for _ in 0..Problems::MAX_PROBLEMS + 7 {
             report.leave_out_entry(Rule::InvalidTag, Position::START, "x");
         }
         report.leave_out_project(Rule::EmptyFile, Position::START, "y");
         assert!(report.project_is_out());
         let problems = report.into_problems();
-        assert_eq!(problems.len(), Report::MAX_PROBLEMS + 1);
+        assert_eq!(problems.len(), Problems::MAX_PROBLEMS + 1);
         let last = problems.last().map(ToString::to_string);
         assert_eq!(last.as_deref(), Some("f: 8 more problems not shown; fix those above first"));
     }

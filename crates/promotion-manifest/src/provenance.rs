@@ -1,49 +1,48 @@
-//! The `provenance` of a promotion manifest: what images must prove of their making. It is kept as it is
-//! written, with the place of each value, for whoever judges by it; here only its keys and
-//! the types of its values are checked.
+//! The `provenance` of a promotion manifest: how images must have been built. It is kept as it is written, with the
+//! position of each value, for the code that verifies images. Only its keys and the types of its values are checked here.
 //!
 //! Source: the promoter manifests of Kubernetes' promo-tools since 2026.
 
-use crate::{Written, problem::Report, yaml::Node};
+use crate::{RawYaml, problem::Problems, yaml::Node};
 
-/// What images must prove of their making, as it is written.
+/// How images must have been built, as it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Provenance {
-    /// Its members that are there and not null, in the order of [`Provenance::KEYS`].
-    pub members: Vec<(&'static str, Written)>,
+    /// Its members that are present and not null, in the order of [`Provenance::KEYS`].
+    pub members: Vec<(&'static str, RawYaml)>,
 }
 
 impl Provenance {
-    /// What may stand in it.
+    /// Its keys.
     pub const KEYS: [&str; 7] =
         ["mode", "signers", "builders", "sources", "predicateTypes", "level", "levels"];
 
-    /// The member of that key.
+    /// The member with this key.
     #[must_use]
-    pub fn get(&self, key: &str) -> Option<&Written> {
+    pub fn get(&self, key: &str) -> Option<&RawYaml> {
         self.members.iter().find(|(name, _)| *name == key).map(|(_, value)| value)
     }
 }
 
 /// Reads the value of `provenance`.
-pub(crate) fn read(node: &Node<'_>, report: &mut Report) -> Option<Provenance> {
-    let fields = node.fields("`provenance` must be a mapping", Provenance::KEYS, report)?;
+pub(crate) fn read(node: &Node<'_>, problems: &mut Problems) -> Option<Provenance> {
+    let fields = node.fields("`provenance` must be a mapping", Provenance::KEYS, problems)?;
     let [mode, signers, builders, sources, predicate_types, level, levels] = fields;
-    check_text(mode, "`mode`", report);
-    check_texts(signers, "`signers`", report);
-    check_texts(sources, "`sources`", report);
-    check_texts(predicate_types, "`predicateTypes`", report);
-    check_level(level, report);
+    check_text(mode, "`mode`", problems);
+    check_texts(signers, "`signers`", problems);
+    check_texts(sources, "`sources`", problems);
+    check_texts(predicate_types, "`predicateTypes`", problems);
+    check_level(level, problems);
     let keys = ["id", "level", "signers", "caller"];
-    for [id, level, signers, caller] in entries(builders, "`builders`", keys, report) {
-        check_text(id, "the `id` of a builder", report);
-        check_level(level, report);
-        check_texts(signers, "`signers`", report);
-        caller.map(|caller| caller.mapping("`caller` must be a mapping", report));
+    for [id, level, signers, caller] in entries(builders, "`builders`", keys, problems) {
+        check_text(id, "the `id` of a builder", problems);
+        check_level(level, problems);
+        check_texts(signers, "`signers`", problems);
+        caller.map(|caller| caller.mapping("`caller` must be a mapping", problems));
     }
-    for [images, level] in entries(levels, "`levels`", ["images", "level"], report) {
-        check_texts(images, "`images`", report);
-        check_level(level, report);
+    for [images, level] in entries(levels, "`levels`", ["images", "level"], problems) {
+        check_texts(images, "`images`", problems);
+        check_level(level, problems);
     }
     let members = Provenance::KEYS.into_iter().zip(fields);
     let members = members.filter_map(|(key, value)| Some((key, value?.written())));
@@ -55,24 +54,24 @@ fn entries<'n, const N: usize>(
     list: Option<&'n Node<'n>>,
     what: &str,
     keys: [&str; N],
-    report: &mut Report,
+    problems: &mut Problems,
 ) -> Vec<[Option<&'n Node<'n>>; N]> {
     let rule = format!("{what} must be a list of mappings");
-    let items = list.and_then(|list| list.items(&rule, report)).unwrap_or_default();
-    items.iter().filter_map(|entry| entry.fields(&rule, keys, report)).collect()
+    let items = list.and_then(|list| list.items(&rule, problems)).unwrap_or_default();
+    items.iter().filter_map(|entry| entry.fields(&rule, keys, problems)).collect()
 }
 
-fn check_text(value: Option<&Node<'_>>, what: &str, report: &mut Report) {
-    value.map(|value| value.text(&format!("{what} must be text"), report));
+fn check_text(value: Option<&Node<'_>>, what: &str, problems: &mut Problems) {
+    value.map(|value| value.text(&format!("{what} must be text"), problems));
 }
 
-fn check_texts(list: Option<&Node<'_>>, what: &str, report: &mut Report) {
+fn check_texts(list: Option<&Node<'_>>, what: &str, problems: &mut Problems) {
     let rule = format!("{what} must be a list of text");
-    for item in list.and_then(|list| list.items(&rule, report)).unwrap_or_default() {
-        item.text(&rule, report);
+    for item in list.and_then(|list| list.items(&rule, problems)).unwrap_or_default() {
+        item.text(&rule, problems);
     }
 }
 
-fn check_level(value: Option<&Node<'_>>, report: &mut Report) {
-    value.map(|value| value.number("level", report));
+fn check_level(value: Option<&Node<'_>>, problems: &mut Problems) {
+    value.map(|value| value.number("level", problems));
 }

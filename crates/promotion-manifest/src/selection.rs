@@ -1,28 +1,28 @@
-//! Which edges a command works on: those of some projects, those that another set does not have, or all. It stands
-//! beside the edges and does not change them: conflicts and sources are those of all edges.
+//! Which edges a command works on: all, those of some projects, or those that changed since another set. A selection does
+//! not change the edges: conflicts and sources are still those of all edges.
 
 use crate::{EdgeId, EdgeSet, EdgeView, compare};
 
-/// By what edges are selected. By default all are.
+/// The criteria of a selection. By default all edges are selected.
 #[derive(Clone, Copy, Default)]
 pub struct Criteria<'a> {
-    /// Whether edges of a project of that name are selected.
+    /// Whether the edges of a project with this name are selected.
     pub project: Option<&'a dyn Fn(&str) -> bool>,
-    /// Only edges that this set does not have, or not alike.
+    /// Selects only edges that were added or changed since this set.
     pub changed_since: Option<&'a EdgeSet>,
 }
 
 /// The edges of a set that are selected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selection {
-    /// Of each destination, in the order of the set.
+    /// The selected edges of each destination, in the order of the set.
     destinations: Vec<Selected>,
 }
 
 /// Which edges of a destination are selected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Selected {
-    /// All, and how many these are.
+    /// All, and their number.
     All(u32),
     /// These, in their order.
     Only(Vec<EdgeId>),
@@ -96,13 +96,14 @@ impl Selection {
         self.len() == 0
     }
 
-    /// How many edges of a destination repository, given as its index, are selected.
+    /// The number of selected edges of a destination repository, given as its index.
     #[must_use]
     pub fn len_of(&self, destination: usize) -> usize {
         self.destinations[destination].len()
     }
 
-    /// The selected edges of a destination repository of `set`, which this is a selection of; in the order of the set.
+    /// The selected edges of a destination repository, given as its index, in the order of `set`. This must be a selection
+    /// of `set`.
     pub fn edges_of<'s>(
         &'s self,
         set: &'s EdgeSet,

@@ -1,35 +1,35 @@
-//! What to do about a text that is not YAML, as far as only promotion manifests know it; else `wording` says it.
+//! Messages for YAML mistakes that only promotion manifests have. The others are in `wording`.
 
 use crate::Position;
 
-/// Where the problem is, and what to say of it. The parser refused `text` at `at` for this `cause`.
+/// The position and the message of a syntax error. The parser stopped at `at`, for this `cause`.
 pub(crate) fn problem(text: &str, at: Position, cause: &str) -> (Position, String) {
     let is_outside = is_digest_outside_dmap(text, at.line as usize);
     if is_outside && wording::yaml_slip(text, (at.line as usize, at.column as usize)).is_none() {
         return (at, UNDER_INDENTED.to_owned());
     }
-    let place = (at.line as usize, at.column as usize);
-    let ((line, column), message) = wording::yaml_syntax(text, place, cause);
+    let position = (at.line as usize, at.column as usize);
+    let ((line, column), message) = wording::yaml_syntax(text, position, cause);
     let number = |number| u32::try_from(number).unwrap_or(u32::MAX);
     (Position { line: number(line), column: number(column) }, message)
 }
 
-/// What to say of an alias.
+/// The message for an alias.
 pub(crate) const ASTERISK: &str =
     "an unquoted `*` is a YAML alias, and aliases are not supported; quote the asterisk";
 
-/// What to say of a digest that is not inside its `dmap`.
+/// The message for a digest that is not inside its `dmap`.
 pub(crate) const UNDER_INDENTED: &str =
     "this digest is not inside a `dmap`; indent it below `dmap:`";
 
-/// Whether a key, with or without quotes, begins as a digest does.
+/// Whether a key, with or without quotes, begins like a digest.
 pub(crate) fn is_digest_key(key: &str) -> bool {
     let key = key.trim_start_matches(['"', '\'']);
     key.starts_with("sha256:") || key.starts_with("sha512:")
 }
 
-/// Whether a digest begins the line of that number and is not inside a `dmap`: the key above it with less indentation
-/// is another one.
+/// Whether the line with this number begins with a digest that is not inside a `dmap`: the nearest key above it with less
+/// indentation is not `dmap`.
 fn is_digest_outside_dmap(text: &str, number: usize) -> bool {
     let lines: Vec<&str> = text.lines().take(number).collect();
     let Some((line, above)) = lines.split_last().filter(|(line, _)| is_digest_key(key(line).1))

@@ -32,13 +32,13 @@ pub struct EdgeView<'a> {
 }
 
 impl<'a> EdgeView<'a> {
-    /// Which one it is.
+    /// Its id in the set.
     #[must_use]
     pub const fn id(self) -> EdgeId {
         self.id
     }
 
-    /// The repository that shall hold it.
+    /// The destination repository.
     #[must_use]
     pub fn destination(self) -> &'a DestinationRepository {
         &self.set.destinations()[self.id.destination()]
@@ -50,7 +50,7 @@ impl<'a> EdgeView<'a> {
         self.set.source_digest(self.edge().source_digest())
     }
 
-    /// Every source of the edge: the first written first. They are tried in this order.
+    /// Every source of the edge, in the order written, which is the order in which they are tried.
     pub fn sources(self) -> impl Iterator<Item = SourceDigest<'a>> {
         self.set.sources(self.edge(), self.destination())
     }
@@ -79,20 +79,20 @@ impl<'a> EdgeView<'a> {
         self.source_digest().file()
     }
 
-    /// Where in that file the tag stands, or the digest if it has no tag.
+    /// The position of the tag in that file, or of the digest if the edge has no tag.
     #[must_use]
     pub fn position(self) -> Position {
         let tag = self.set.tag_at(self.edge());
         tag.map_or_else(|| self.source_digest().position(), |(_, position)| *position)
     }
 
-    /// Whether the same tag is requested for another digest as well.
+    /// Whether the same tag is requested on another digest too.
     #[must_use]
     pub fn is_conflict(self) -> bool {
         self.edge().is_conflict()
     }
 
-    /// The first edge that requests the same tag for another digest.
+    /// The first edge that requests the same tag on another digest.
     #[must_use]
     pub fn conflict(self) -> Option<Self> {
         if !self.is_conflict() {
@@ -106,7 +106,7 @@ impl<'a> EdgeView<'a> {
         Some(Self { id: EdgeId { edge: index(other), ..self.id }, ..self })
     }
 
-    /// What edges of one repository are ordered by.
+    /// What the edges of one repository are sorted by.
     pub(crate) fn key(self) -> (Option<&'a Tag>, &'a Digest) {
         self.set.key(self.edge())
     }
@@ -118,8 +118,8 @@ impl<'a> EdgeView<'a> {
 
 impl fmt::Debug for EdgeView<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = self.destination();
-        write!(f, "{}/{}", place.prefix.host, place.repository)?;
+        let destination = self.destination();
+        write!(f, "{}/{}", destination.prefix.host, destination.repository)?;
         if let Some(tag) = self.tag() {
             write!(f, ":{tag}")?;
         }
@@ -128,7 +128,7 @@ impl fmt::Debug for EdgeView<'_> {
 }
 
 impl EdgeSet {
-    /// The edge of that `id`, which came from this set.
+    /// The edge with this `id`, which must come from this set.
     #[must_use]
     pub const fn edge(&self, id: EdgeId) -> EdgeView<'_> {
         EdgeView { set: self, id }

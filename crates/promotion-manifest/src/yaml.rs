@@ -1,32 +1,31 @@
-//! YAML as a small tree whose nodes know their place, and the typed access to it.
+//! YAML as a small tree whose nodes have positions, and typed access to it.
 //!
-//! Source: YAML 1.2.2, as granit-parser's events. Left out on purpose, each refused with a problem:
-//! aliases (what a reviewer sees must be what is meant, and nothing may expand), explicit tags
-//! (`!!int`), a second document. Plain scalars stay the text that they are, so that the tag `1.20`
-//! is not a number; only `null` and its like are recognised.
+//! Source: YAML 1.2.2, as events of granit-parser. Not supported, and reported as problems: aliases (a reviewer must see
+//! what is meant, and nothing may expand), explicit tags (`!!int`), and a second document. Plain scalars stay text, so
+//! that the tag `1.20` is not a number; only `null` and its synonyms are recognized.
 
 use std::{borrow::Cow, collections::HashMap, str::FromStr};
 
 use granit_parser::{Event, Marker, Parser, ScalarStyle};
 
 use crate::{
-    Position, Rule, Span, Written, WrittenValue, line_break,
-    problem::{Report, quoted},
+    Position, RawYaml, RawYamlValue, Rule, Span, line_break,
+    problem::{Problems, quoted},
     syntax,
 };
 
-/// The longest text read, in bytes. The longest real file has 1.2 MB; nobody reviews one beyond this.
+/// The longest text that is parsed, in bytes. The longest real file has 1.2 MB. A longer file cannot be reviewed.
 pub const MAX_FILE_BYTES: usize = 32 << 20;
 
 /// How deep block collections may nest, and flow collections in them. Promotion manifests need
 /// five levels; `provenance` may take some more.
 const MAX_DEPTH: usize = 32;
 
-/// How many values one file may have, keys and collections among them. Each takes some 100 bytes of memory, even where
-/// it takes two of the file (`a,`). The largest real file has 38,000.
+/// How many values one file may have, including keys and collections. Each takes about 100 bytes of memory, even if it
+/// takes two bytes of the file (`a,`). The largest real file has 38,000.
 const MAX_VALUES: usize = 1_000_000;
 
-/// A value and where it stands.
+/// A value and its position.
 #[derive(Debug)]
 pub(crate) struct Node<'t> {
     pub(crate) span: Span,
@@ -40,22 +39,22 @@ enum Value<'t> {
         plain: bool,
     },
     List(Vec<Node<'t>>),
-    /// Keys and values by turns.
+    /// Alternating keys and values.
     Mapping(Vec<Node<'t>>),
     /// An alias, which has been reported.
     Refused,
 }
 
-/// Reads the one document of `text`; an empty one is null. Nothing only if it cannot be read, which
-/// is reported. Duplicate keys are reported here, at whatever depth.
-pub(crate) fn read<'t>(text: &'t str, report: &mut Report) -> Option<Node<'t>> {
+/// Parses the only document of `text`; an empty document is null. `None` only if it cannot be parsed, which is reported.
+/// Duplicate keys are reported at any depth.
+pub(crate) fn read<'t>(text: &'t str, problems: &mut Problems) -> Option<Node<'t>> {
     if text.len() > MAX_FILE_BYTES {
         let (size, max) = (text.len(), MAX_FILE_BYTES);
         let message = format!("file too large: it has {size} bytes (maximum {max}); split it");
-        report.leave_out_project(Rule::FileTooLarge, Position::START, message);
+        problems.leave_out_project(Rule::FileTooLarge, Position::START, message);
         return None;
     }
-    if !line_break::check(text, report) {
+    if !line_break::check(text, problems) {
         return None;
     }
     let options = granit_parser::options! {
@@ -64,19 +63,23 @@ pub(crate) fn read<'t>(text: &'t str, report: &mut Report) -> Option<Node<'t>> {
         block_nesting_limit: MAX_DEPTH,
         flow_nesting_limit: MAX_DEPTH,
     };
-    let mut tree = Tree { open: Vec::new(), root: None, values: 0, report };
+    let mut tree = Tree { open: Vec::new(), root: None, values: 0, problems };
     for event in Parser::new_from_str_with_options(text, options) {
         match event {
             Ok((Event::DocumentStart(..), span)) if tree.root.is_some() => {
                 let message = "second YAML document: a file may have only one; remove the `---` or \
                                split the file";
-                tree.report.leave_out_project(Rule::SecondDocument, position(span.start), message);
+                tree.problems.leave_out_project(
+                    Rule::SecondDocument,
+                    position(span.start),
+                    message,
+                );
                 break;
             }
             Ok((event, span)) => tree.take(event, self::span(&span)),
             Err(error) => {
                 let (at, message) = syntax::problem(text, position(*error.marker()), &error.info());
-                tree.report.leave_out_project(Rule::YamlSyntax, at, message);
+                tree.problems.leave_out_project(Rule::YamlSyntax, at, message);
                 return None;
             }
         }
@@ -88,28 +91,28 @@ pub(crate) fn read<'t>(text: &'t str, report: &mut Report) -> Option<Node<'t>> {
     Some(tree.root.unwrap_or(Node { span: Position::START.into(), value: nothing }))
 }
 
-/// The tree while its events come in.
+/// The tree while it is built from events.
 struct Tree<'t, 'r> {
-    /// The collections that have begun and not ended, outermost first.
+    /// The collections that are not complete, outermost first.
     open: Vec<Node<'t>>,
     root: Option<Node<'t>>,
-    /// How many values have come, the open collections among them.
+    /// The number of values so far, including open collections.
     values: usize,
-    report: &'r mut Report,
+    problems: &'r mut Problems,
 }
 
 impl<'t> Tree<'t, '_> {
     fn take(&mut self, event: Event<'t>, span: Span) {
         if event.tag().is_some() {
             let message = "YAML tags (`!…`) are not supported; write the value without it";
-            self.report.leave_out_project(Rule::YamlTag, span, message);
+            self.problems.leave_out_project(Rule::YamlTag, span, message);
         }
         if event_is_value(&event) {
             self.values += 1;
         }
         if self.values > MAX_VALUES {
             let message = format!("too many YAML values: a file may have {MAX_VALUES}; split it");
-            self.report.leave_out_project(Rule::TooManyValues, span, message);
+            self.problems.leave_out_project(Rule::TooManyValues, span, message);
             return;
         }
         match event {
@@ -126,14 +129,14 @@ impl<'t> Tree<'t, '_> {
             Event::SequenceEnd | Event::MappingEnd => {
                 let Some(mut node) = self.open.pop() else { return };
                 node.span = node.span.to(span);
-                check_keys(&node, self.report);
+                check_keys(&node, self.problems);
                 self.place(node);
             }
             Event::Alias(_) | Event::UnresolvedAlias(_) => {
-                self.report.leave_out_project(Rule::YamlAlias, span, syntax::ASTERISK);
+                self.problems.leave_out_project(Rule::YamlAlias, span, syntax::ASTERISK);
                 self.place(Node { span, value: Value::Refused });
             }
-            _ => {} // the frame of the stream and of the document; anchors mean nothing alone
+            _ => {} // begin and end of stream and document; an anchor alone means nothing
         }
     }
 
@@ -158,36 +161,36 @@ const fn event_is_value(event: &Event<'_>) -> bool {
     )
 }
 
-fn check_keys(node: &Node<'_>, report: &mut Report) {
+fn check_keys(node: &Node<'_>, problems: &mut Problems) {
     let mut seen = HashMap::new();
     for [key, _] in node.entries() {
-        let Some(text) = key.text("a key must be text", report) else { continue };
+        let Some(text) = key.text("a key must be text", problems) else { continue };
         if let Some(line) = seen.insert(text, key.position().line) {
             let text = quoted(text);
             let message = format!("duplicate key {text}: it is already on line {line}; merge them");
-            report.leave_out_project(Rule::DuplicateKey, key.span, message);
+            problems.leave_out_project(Rule::DuplicateKey, key.span, message);
         }
     }
 }
 
 impl<'t> Node<'t> {
-    /// Where it begins.
+    /// The position of its first character.
     pub(crate) const fn position(&self) -> Position {
         self.span.start
     }
 
-    /// Whether it is no value: `null`, `~` or nothing at all.
+    /// Whether it is null: `null`, `~` or empty.
     fn is_null(&self) -> bool {
         matches!(&self.value, Value::Scalar { text, plain: true }
             if matches!(&**text, "" | "~" | "null" | "Null" | "NULL"))
     }
 
-    /// Itself, unless it is no value.
+    /// `self`, unless it is null.
     pub(crate) fn present(&self) -> Option<&Self> {
         (!self.is_null()).then_some(self)
     }
 
-    /// The keys and values of a mapping; of anything else, none.
+    /// The keys and values of a mapping; empty for any other value.
     fn entries(&self) -> &[[Self; 2]] {
         match &self.value {
             Value::Mapping(flat) => flat.as_chunks().0,
@@ -203,40 +206,40 @@ impl<'t> Node<'t> {
         }
     }
 
-    /// The text of a scalar. `rule` says what must be here: the beginning of a message.
-    pub(crate) fn text(&self, rule: &str, report: &mut Report) -> Option<&str> {
-        self.scalar().or_else(|| self.is_wrong(rule, report))
+    /// The text of a scalar. `rule` is the beginning of the message if it is something else.
+    pub(crate) fn text(&self, rule: &str, problems: &mut Problems) -> Option<&str> {
+        self.scalar().or_else(|| self.is_wrong(rule, problems))
     }
 
-    /// The value of `true` or `false`, unquoted, of that key.
-    pub(crate) fn truth(&self, key: &str, report: &mut Report) -> Option<bool> {
-        self.unquoted(key, "`true` or `false`", report)
+    /// The unquoted `true` or `false` of this key.
+    pub(crate) fn truth(&self, key: &str, problems: &mut Problems) -> Option<bool> {
+        self.unquoted(key, "`true` or `false`", problems)
     }
 
-    /// The whole number that is written, unquoted, in decimal digits, of that key.
-    pub(crate) fn number(&self, key: &str, report: &mut Report) -> Option<u32> {
-        self.unquoted(key, "a whole number", report)
+    /// The unquoted whole number of this key, in decimal digits.
+    pub(crate) fn number(&self, key: &str, problems: &mut Problems) -> Option<u32> {
+        self.unquoted(key, "a whole number", problems)
     }
 
-    /// A value that is not text; `what` says what it must be.
-    fn unquoted<T: FromStr>(&self, key: &str, what: &str, report: &mut Report) -> Option<T> {
+    /// A value that is not text. `what` names the expected value.
+    fn unquoted<T: FromStr>(&self, key: &str, what: &str, problems: &mut Problems) -> Option<T> {
         let value = self.scalar().and_then(|text| text.parse::<T>().ok());
         match (&self.value, value) {
             (Value::Scalar { plain: true, .. }, Some(value)) => Some(value),
             (Value::Scalar { text, .. }, Some(_)) => {
                 let message = format!("`{key}: \"{text}\"` is text; remove the quotes");
-                report.leave_out_project(Rule::QuotedValue, self.span, message);
+                problems.leave_out_project(Rule::QuotedValue, self.span, message);
                 None
             }
-            _ => self.is_wrong(&format!("`{key}` must be {what}"), report),
+            _ => self.is_wrong(&format!("`{key}` must be {what}"), problems),
         }
     }
 
     /// The items of a list.
-    pub(crate) fn items(&self, rule: &str, report: &mut Report) -> Option<&[Self]> {
+    pub(crate) fn items(&self, rule: &str, problems: &mut Problems) -> Option<&[Self]> {
         match &self.value {
             Value::List(items) => Some(items),
-            _ => self.is_wrong(rule, report),
+            _ => self.is_wrong(rule, problems),
         }
     }
 
@@ -245,45 +248,45 @@ impl<'t> Node<'t> {
     }
 
     /// The keys and values of a mapping.
-    pub(crate) fn mapping(&self, rule: &str, report: &mut Report) -> Option<&[[Self; 2]]> {
+    pub(crate) fn mapping(&self, rule: &str, problems: &mut Problems) -> Option<&[[Self; 2]]> {
         match &self.value {
             Value::Mapping(_) => Some(self.entries()),
-            _ => self.is_wrong(rule, report),
+            _ => self.is_wrong(rule, problems),
         }
     }
 
-    /// Itself as it is written, to be kept.
-    pub(crate) fn written(&self) -> Written {
+    /// A copy of the value as it is written.
+    pub(crate) fn written(&self) -> RawYaml {
         let value = match &self.value {
-            Value::Scalar { .. } if self.is_null() => WrittenValue::Text(String::new()),
-            Value::Scalar { text, .. } => WrittenValue::Text(text.clone().into_owned()),
-            Value::List(items) => WrittenValue::List(items.iter().map(Self::written).collect()),
+            Value::Scalar { .. } if self.is_null() => RawYamlValue::Text(String::new()),
+            Value::Scalar { text, .. } => RawYamlValue::Text(text.clone().into_owned()),
+            Value::List(items) => RawYamlValue::List(items.iter().map(Self::written).collect()),
             Value::Mapping(_) => {
                 let entries = self.entries().iter();
                 let kept = entries
                     .filter_map(|[key, value]| Some((key.scalar()?.to_owned(), value.written())));
-                WrittenValue::Mapping(kept.collect())
+                RawYamlValue::Mapping(kept.collect())
             }
-            // It has been reported, and its project is left out.
-            Value::Refused => WrittenValue::Text(String::new()),
+            // An alias was reported, and its project is left out.
+            Value::Refused => RawYamlValue::Text(String::new()),
         };
-        Written { position: self.position(), value }
+        RawYaml { position: self.position(), value }
     }
 
-    /// The values of a mapping by `names`: nothing for those absent or null. Other keys are reported.
+    /// The values of a mapping by `names`: `None` for those absent or null. Other keys are reported.
     pub(crate) fn fields<const N: usize>(
         &self,
         rule: &str,
         names: [&str; N],
-        report: &mut Report,
+        problems: &mut Problems,
     ) -> Option<[Option<&Self>; N]> {
         let mut fields = [None; N];
-        for [key, value] in self.mapping(rule, report)? {
+        for [key, value] in self.mapping(rule, problems)? {
             let Some(text) = key.scalar() else { continue };
             match names.iter().position(|name| *name == text) {
                 Some(index) => fields[index] = value.present(),
                 None if names.contains(&"dmap") && syntax::is_digest_key(text) => {
-                    report.leave_out_project(
+                    problems.leave_out_project(
                         Rule::DigestOutsideDmap,
                         key.span,
                         syntax::UNDER_INDENTED,
@@ -292,15 +295,15 @@ impl<'t> Node<'t> {
                 None => {
                     let (text, known) = (quoted(text), names.join("`, `"));
                     let message = format!("unknown key {text}; use one of `{known}`");
-                    report.leave_out_project(Rule::UnknownKey, key.span, message);
+                    problems.leave_out_project(Rule::UnknownKey, key.span, message);
                 }
             }
         }
         Some(fields)
     }
 
-    /// Reports that this is not what `rule` asks for.
-    fn is_wrong<T>(&self, rule: &str, report: &mut Report) -> Option<T> {
+    /// Reports that the value is not what `rule` requires.
+    fn is_wrong<T>(&self, rule: &str, problems: &mut Problems) -> Option<T> {
         let is = match &self.value {
             Value::Refused => return None,
             Value::Scalar { .. } if self.is_null() => "empty".to_owned(),
@@ -308,7 +311,7 @@ impl<'t> Node<'t> {
             Value::List(_) => "a list".to_owned(),
             Value::Mapping(_) => "a mapping".to_owned(),
         };
-        report.leave_out_project(Rule::WrongType, self.span, format!("{rule}, but it is {is}"));
+        problems.leave_out_project(Rule::WrongType, self.span, format!("{rule}, but it is {is}"));
         None
     }
 }

@@ -1,7 +1,7 @@
 //! The rows of `docs/reference/promotion-manifest.md`, "What happens to what is written".
 
 use promotion_manifest::{
-    EdgeSet, EdgeView, MAX_FILE_BYTES, Parsed, WrittenValue, parse_plain, parse_thin,
+    EdgeSet, EdgeView, MAX_FILE_BYTES, Parsed, RawYamlValue, parse_plain, parse_thin,
 };
 
 const REGISTRIES: &str = "\
@@ -355,13 +355,13 @@ fn row_20_provenance_is_kept_as_it_is_written() {
     let provenance = parsed.manifest.expect("a manifest").provenance.expect("a block");
     let keys: Vec<_> = provenance.members.iter().map(|(key, _)| *key).collect();
     assert_eq!(keys, ["mode", "signers", "builders"], "null is as good as absent");
-    let text = |text: &str| WrittenValue::Text(text.to_owned());
+    let text = |text: &str| RawYamlValue::Text(text.to_owned());
     assert_eq!(provenance.get("mode").map(|it| it.value.clone()), Some(text("require")));
-    let WrittenValue::List(builders) = &provenance.get("builders").expect("a list").value else {
+    let RawYamlValue::List(builders) = &provenance.get("builders").expect("a list").value else {
         panic!("{provenance:#?}");
     };
     assert_eq!((builders[0].position.line, builders[0].position.column), (9, 5));
-    let WrittenValue::Mapping(members) = &builders[0].value else { panic!("{builders:#?}") };
+    let RawYamlValue::Mapping(members) = &builders[0].value else { panic!("{builders:#?}") };
     assert_eq!((members[1].0.as_str(), &members[1].1.value), ("level", &text("3")));
 }
 

@@ -14,7 +14,7 @@ use promoter::{
     AttachmentsTo, BrokenAttachments, Clients, Desired, Ending, PublicName, Settings,
     report::{JsonReport, Report, Reports, Show, WordsReport},
 };
-use promotion_manifest::{EdgeSet, Registry};
+use promotion_manifest::{EdgeSet, RegistryEntry};
 use registry_client::Client;
 
 use super::promote_summary;
@@ -161,7 +161,7 @@ fn clients(
 }
 
 /// The registries of all manifests.
-fn registries(edges: &EdgeSet) -> impl Iterator<Item = &Registry> {
+fn registries(edges: &EdgeSet) -> impl Iterator<Item = &RegistryEntry> {
     let manifests = edges.manifests().iter();
     manifests.flat_map(|manifest| manifest.destinations.iter().chain([&manifest.source]))
 }
