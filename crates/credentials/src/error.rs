@@ -4,7 +4,7 @@ use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
 
 use http_client::RedactedUrl;
 
-use crate::ServiceError;
+use crate::{FetchError, ServiceError};
 
 /// How many characters of a text that others chose are shown.
 const SHOWN: usize = 300;
@@ -79,6 +79,12 @@ impl CredentialError {
             | Self::Answer { .. }
             | Self::Setting(_) => false,
         }
+    }
+}
+
+impl FetchError for CredentialError {
+    fn to_cached(&self) -> Option<Self> {
+        Some(self.clone())
     }
 }
 

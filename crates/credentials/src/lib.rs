@@ -4,6 +4,7 @@
 //! Not here: challenges of registries, and the tokens that registries give for credentials. The crate imports
 //! `http-client`, and `oci` for the keys of its answers: registry hosts and repositories.
 
+mod cache;
 mod docker_config;
 mod error;
 mod file;
@@ -11,21 +12,15 @@ mod found;
 mod google;
 mod helper;
 mod http;
-mod kept;
 mod secret;
 
-use std::{
-    collections::HashMap,
-    fmt,
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use http_client::Pool;
 use oci::{Host, Repository};
 
 pub use crate::{
+    cache::{CacheEntry, FetchError, FromCache, Lifetime, TokenCache},
     docker_config::DockerConfig,
     error::{CredentialError, FileProblem, HelperFault, first_line},
     found::{FoundCredential, Origin},
@@ -35,7 +30,6 @@ pub use crate::{
 };
 use crate::{
     docker_config::server_of, file::Source, google::GoogleTokens, helper::Helpers, http::Http,
-    kept::Kept,
 };
 
 /// How long a credential helper may take: it may ask a service, or the user for a fingerprint.
@@ -74,18 +68,16 @@ pub struct Credentials(Arc<Inner>);
 struct Inner {
     fixed: HashMap<Box<str>, Credential>,
     files: Vec<Source>,
-    configurations: Kept<Arc<[Configuration]>>,
+    configurations: CacheEntry<Arc<[Configuration]>, CredentialError>,
     helpers: Helpers,
-    answers: Mutex<HelperCache>,
+    from_helpers: HelperCache,
     acting: Option<GoogleTokens>,
     google: Option<GoogleTokens>,
     http: Arc<Http>,
 }
 
-/// By helper and server: as many as there are hosts that were asked for.
-type HelperCache = HashMap<(Box<str>, Box<str>), Arc<CachedCredential>>;
-/// What a helper has for a server.
-type CachedCredential = Kept<Option<Credential>>;
+/// The credentials of helpers, by helper and server.
+type HelperCache = TokenCache<(Box<str>, Box<str>), Option<Credential>, CredentialError>;
 
 /// A configuration file that was read.
 struct Configuration {
@@ -155,9 +147,9 @@ impl CredentialsBuilder {
         Credentials(Arc::new(Inner {
             fixed: self.fixed,
             files: self.files,
-            configurations: Kept::default(),
+            configurations: CacheEntry::default(),
             helpers: self.helpers,
-            answers: Mutex::default(),
+            from_helpers: TokenCache::default(),
             acting: self.acting.map(|google| GoogleTokens::new(google, Arc::clone(&http))),
             google: self.google.map(|google| GoogleTokens::new(google, Arc::clone(&http))),
             http,
@@ -214,7 +206,7 @@ impl Credentials {
         {
             return Ok(Some(from(Origin::Google)(credential)));
         }
-        let configurations = self.0.configurations.get(|| self.0.read()).await?;
+        let configurations = self.0.configurations.get(|| self.0.read()).await?.value;
         for configuration in &*configurations {
             if let Some(found) = self.0.configured(configuration, host, repository).await? {
                 return Ok(Some(found));
@@ -247,9 +239,7 @@ impl Credentials {
     pub fn forget(&self, host: &Host) {
         self.0.configurations.forget();
         let server = server_of(host);
-        let mut answers = self.0.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        answers.retain(|(_, asked), _| &**asked != server);
-        drop(answers);
+        self.0.from_helpers.forget(|(_, of)| &**of == server);
         if is_google(host) {
             for google in self.0.acting.iter().chain(&self.0.google) {
                 google.forget();
@@ -266,7 +256,7 @@ impl fmt::Debug for Credentials {
 
 impl Inner {
     /// The configuration files that are there.
-    async fn read(&self) -> Result<(Arc<[Configuration]>, Option<Duration>), CredentialError> {
+    async fn read(&self) -> Result<(Arc<[Configuration]>, Lifetime), CredentialError> {
         let mut configurations = Vec::new();
         for source in &self.files {
             if let Some(bytes) = source.read().await? {
@@ -275,7 +265,7 @@ impl Inner {
                 configurations.push(Configuration { file: source.path().to_owned(), config });
             }
         }
-        Ok((configurations.into(), None))
+        Ok((configurations.into(), Lifetime::UNLIMITED))
     }
 
     /// What a configuration has: for a path that leads to the repository; else a helper's, for the host; else
@@ -293,24 +283,19 @@ impl Inner {
         }
         if let Some(helper) = config.helper(host).map_err(malformed)? {
             let server = server_of(host);
-            let answer = self.answer(helper, server);
-            let ask = || async {
-                let answer = self.helpers.get(helper, server).await;
-                answer.map(|credential| (credential, None)).map_err(|fault| {
+            let fetch = || async {
+                let found = self.helpers.get(helper, server).await;
+                found.map(|credential| (credential, Lifetime::UNLIMITED)).map_err(|fault| {
                     let (helper, server) = (helper.into(), server.into());
                     CredentialError::Helper { helper, server, file: file.clone(), fault }
                 })
             };
-            if let Some(credential) = answer.get(ask).await? {
+            let entry = self.from_helpers.entry((helper.into(), server.into()));
+            if let Some(credential) = entry.get(fetch).await?.value {
                 let source = Origin::Helper { name: helper.into(), file: file.clone() };
                 return Ok(Some(FoundCredential { credential, source }));
             }
         }
         Ok(config.of_host(host).map_err(malformed)?.map(own))
-    }
-
-    fn answer(&self, helper: &str, server: &str) -> Arc<CachedCredential> {
-        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(answers.entry((helper.into(), server.into())).or_default())
     }
 }

@@ -15,10 +15,8 @@ use oci::Host;
 use url::Url;
 
 use crate::{
-    Credential, CredentialError, FileProblem, Secret,
-    file::Source,
+    CacheEntry, Credential, CredentialError, FileProblem, Lifetime, Secret, file::Source,
     http::Http,
-    kept::{Kept, Lasting},
 };
 use file::{GoogleFile, Identity};
 use services::{Grant, Services};
@@ -102,18 +100,18 @@ pub fn is_google(host: &Host) -> bool {
 pub(crate) struct GoogleTokens {
     settings: Google,
     services: Services,
-    token: Kept<Option<Secret>>,
+    token: CacheEntry<Option<Secret>, CredentialError>,
 }
 
 impl GoogleTokens {
     pub(crate) fn new(settings: Google, http: Arc<Http>) -> Self {
         let services = Services::new(&settings, http);
-        Self { settings, services, token: Kept::default() }
+        Self { settings, services, token: CacheEntry::default() }
     }
 
     /// What Google's registries take; none where there are no ambient credentials.
     pub(crate) async fn get(&self) -> Result<Option<Credential>, CredentialError> {
-        let token = self.token.get(|| self.ask()).await?;
+        let token = self.token.get(|| self.fetch()).await?.value;
         let user = TOKEN_USER.to_owned();
         Ok(token.map(|password| Credential::Basic { user, password }))
     }
@@ -122,14 +120,15 @@ impl GoogleTokens {
         self.token.forget();
     }
 
-    async fn ask(&self) -> Result<Lasting<Option<Secret>>, CredentialError> {
-        let Some(mut grant) = self.own_grant().await? else { return Ok((None, None)) };
+    async fn fetch(&self) -> Result<(Option<Secret>, Lifetime), CredentialError> {
+        let Some(mut grant) = self.own_grant().await? else {
+            return Ok((None, Lifetime::UNLIMITED));
+        };
         if let Some(account) = &self.settings.account {
             let url = self.services.impersonation_url(account)?;
             grant = self.services.act_as(account, url, &[], grant.token).await?;
         }
-        let lasts = grant.kept_for();
-        Ok((Some(grant.token), Some(lasts)))
+        Ok((Some(grant.token), grant.lifetime))
     }
 
     /// The token of the first identity that there is.

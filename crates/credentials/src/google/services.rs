@@ -13,11 +13,12 @@ use http::{HeaderName, HeaderValue};
 use http_client::TransportError;
 use oci::Host;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use url::Url;
 
 use super::{Google, SCOPE, key::ServiceKey};
 use crate::{
-    CredentialError, Secret, ServiceError, ServiceFault, first_line,
+    CredentialError, Lifetime, Secret, ServiceError, ServiceFault, first_line,
     http::{Call, Http, ServiceResponse},
 };
 
@@ -31,25 +32,11 @@ const METADATA_FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
 const GOOGLE: HeaderValue = HeaderValue::from_static("Google");
 /// How long the tokens of another account are asked to last: the longest without a special permission.
 const LIFETIME: Duration = Duration::from_secs(3600);
-/// How long before its end a token is renewed, at most: a request that carries it takes a while. Of a short
-/// one it is a tenth.
-const MARGIN: Duration = Duration::from_secs(60);
-/// How long a token lasts whose answer does not say so, as registries' own tokens do.
-const UNSAID: Duration = Duration::from_secs(60);
-/// The longest that a token is believed to last: Google's own limit.
-const LONGEST: Duration = Duration::from_secs(12 * 3600);
 
-/// An access token, and how long it lasts.
+/// An access token, and how long it is used.
 pub(super) struct Grant {
     pub(super) token: Secret,
-    lasts: Duration,
-}
-
-impl Grant {
-    /// How long it may be used.
-    pub(super) fn kept_for(&self) -> Duration {
-        self.lasts - MARGIN.min(self.lasts / 10)
-    }
+    pub(super) lifetime: Lifetime,
 }
 
 /// The services, and whether this machine has a metadata server.
@@ -111,8 +98,9 @@ impl Services {
     }
 
     async fn token(&self, asked: &str, call: &Call) -> Result<Grant, CredentialError> {
+        let start = Instant::now();
         let reply = self.ask(asked, call).await?;
-        grant(asked, call, &reply)
+        grant(asked, call, &reply, start)
     }
 
     async fn ask(&self, asked: &str, call: &Call) -> Result<ServiceResponse, CredentialError> {
@@ -135,6 +123,7 @@ impl Services {
             CredentialError::Setting(text.into())
         })?;
         let call = Call::get(url).direct().header(METADATA_FLAVOR, GOOGLE);
+        let start = Instant::now();
         let mut answer = match machine {
             GOOGLES => self.http.ask(&call).await,
             _ => match self.probe(&call).await {
@@ -148,7 +137,7 @@ impl Services {
             answer = self.http.ask(&call).await;
         }
         match answer {
-            Ok(reply) => grant(asked, &call, &reply).map(Some),
+            Ok(reply) => grant(asked, &call, &reply, start).map(Some),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(exchange(asked, error)),
         }
@@ -205,11 +194,12 @@ impl Services {
         }
         let asked = format!("no access token as {account}");
         let call = Call::json(url, &body).bearer(token);
+        let start = Instant::now();
         let reply = self.ask(&asked, &call).await?;
         let answer: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
         let token = usable(&asked, &call, &answer["accessToken"])?;
         // Its `expireTime` is by its clock; what was asked for needs none.
-        Ok(Grant { token, lasts: LIFETIME })
+        Ok(Grant { token, lifetime: Lifetime::of_token(start, Some(LIFETIME)) })
     }
 }
 
@@ -229,11 +219,17 @@ fn exchange(asked: &str, cause: ServiceError) -> CredentialError {
     CredentialError::Exchange { asked: asked.into(), cause: cause.into() }
 }
 
-fn grant(asked: &str, call: &Call, reply: &ServiceResponse) -> Result<Grant, CredentialError> {
+/// The token of a response to a request that was sent at `start`.
+fn grant(
+    asked: &str,
+    call: &Call,
+    reply: &ServiceResponse,
+    start: Instant,
+) -> Result<Grant, CredentialError> {
     let answer: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
     let token = usable(asked, call, &answer["access_token"])?;
-    let lasts = answer["expires_in"].as_u64().map_or(UNSAID, Duration::from_secs);
-    Ok(Grant { token, lasts: lasts.min(LONGEST) })
+    let stated = answer["expires_in"].as_u64().map(Duration::from_secs);
+    Ok(Grant { token, lifetime: Lifetime::of_token(start, stated) })
 }
 
 /// The token of an answer, if it can stand in a header.
@@ -248,14 +244,6 @@ fn usable(asked: &str, call: &Call, token: &Value) -> Result<Secret, CredentialE
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn tokens_are_renewed_before_their_end() {
-        for (lasts, kept) in [(0, 0), (100, 90), (600, 540), (3600, 3540)] {
-            let (token, lasts) = (Secret::from("x"), Duration::from_secs(lasts));
-            assert_eq!(Grant { token, lasts }.kept_for().as_secs(), kept);
-        }
-    }
 
     #[test]
     fn accounts_are_addresses() {

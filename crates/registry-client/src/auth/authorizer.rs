@@ -15,7 +15,7 @@ use url::Url;
 use super::{
     Access,
     login_memory::LoginMemory,
-    token::{Slot, TokenCache},
+    token::{TokenEntry, Tokens},
 };
 use crate::{error::fault::Fault, host_memory::HostMemory};
 
@@ -47,7 +47,7 @@ pub(crate) enum Authorization {
     Token {
         value: HeaderValue,
         secret: Secret,
-        slot: Slot,
+        entry: TokenEntry,
         /// Whether it was there before this request.
         is_cached: bool,
     },
@@ -66,7 +66,7 @@ pub(crate) struct Authorizer {
     pub(crate) credentials: Credentials,
     pub(crate) logins: LoginMemory,
     schemes: Mutex<HashMap<String, Scheme>>,
-    pub(super) tokens: TokenCache,
+    pub(super) tokens: Tokens,
     /// Which hosts of realms take no `POST`.
     pub(super) posts: HostMemory<(), ()>,
 }
@@ -74,7 +74,7 @@ pub(crate) struct Authorizer {
 impl Authorizer {
     pub(crate) fn new(credentials: Credentials) -> Self {
         let (logins, schemes) = (LoginMemory::default(), Mutex::default());
-        let (tokens, posts) = (TokenCache::default(), HostMemory::default());
+        let (tokens, posts) = (Tokens::default(), HostMemory::default());
         Self { credentials, logins, schemes, tokens, posts }
     }
 

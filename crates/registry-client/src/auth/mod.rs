@@ -16,10 +16,8 @@ mod realm;
 mod scope;
 mod token;
 
-use std::sync::Arc;
-
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use credentials::{Credential, Secret};
+use credentials::{Credential, FromCache, Secret};
 use http::{HeaderMap, HeaderValue};
 use http_client::Guard;
 use url::Url;
@@ -30,7 +28,7 @@ pub use challenge::{Challenge, read_challenges};
 pub(crate) use login_memory::Verification;
 pub(crate) use scope::{Action, Scopes};
 
-use self::{realm::TokenRequest, token::Token};
+use self::realm::TokenRequest;
 use crate::{
     Client,
     error::{
@@ -99,12 +97,8 @@ impl Client {
         self.authorizer.learn(target, scheme);
         match sent {
             None => {}
-            Some(Authorization::Token { secret, slot, .. }) => {
-                let mut held = slot.lock().await;
-                // Another request may have renewed it meanwhile.
-                if held.token.as_ref().is_some_and(|token| token.secret == *secret) {
-                    held.token = None;
-                }
+            Some(Authorization::Token { secret, entry, .. }) => {
+                entry.forget_value(|token| token == secret).await;
             }
             Some(Authorization::Basic(_) | Authorization::Given(_)) => {
                 self.authorizer.forget(target);
@@ -117,8 +111,8 @@ impl Client {
     /// proxies and registries (Quay, ECR, GHCR) respond so by 400 or 403.
     pub(crate) async fn has_expired(&self, sent: Option<&Authorization>) -> bool {
         match sent {
-            Some(Authorization::Token { secret, slot, is_cached: true, .. }) => {
-                slot.lock().await.suspect(secret)
+            Some(Authorization::Token { secret, entry, is_cached: true, .. }) => {
+                entry.suspect(|token| token == secret).await
             }
             _ => false,
         }
@@ -130,28 +124,13 @@ impl Client {
         wanted: &TokenRequest<'_>,
         credential: Option<Credential>,
     ) -> Result<Option<Authorization>, Fault> {
-        let slot = self.authorizer.tokens.slot(wanted.key());
-        let mut held = slot.lock().await;
-        let is_cached = held.token.as_ref().is_some_and(Token::is_fresh);
-        let secret = match &held.token {
-            Some(token) if is_cached => token.secret.clone(),
-            _ => {
-                held.token = None;
-                if let Some(cause) = held.failure() {
-                    return Err(Fault::Token { cause });
-                }
-                match Box::pin(self.ask_token(wanted, credential)).await {
-                    Ok(token) => held.token.insert(token).secret.clone(),
-                    Err(Fault::Token { cause }) => {
-                        held.fail(Arc::clone(&cause));
-                        return Err(Fault::Token { cause });
-                    }
-                    Err(fault) => return Err(fault),
-                }
-            }
+        let entry = self.authorizer.tokens.entry(wanted.key());
+        let fetch = || async {
+            let token = Box::pin(self.ask_token(wanted, credential)).await?;
+            Ok((token.secret, token.lifetime))
         };
-        drop(held);
-        Ok(bearer(&secret).map(|value| Authorization::Token { value, secret, slot, is_cached }))
+        let FromCache { value: secret, is_cached } = entry.get(fetch).await?;
+        Ok(bearer(&secret).map(|value| Authorization::Token { value, secret, entry, is_cached }))
     }
 }
 
