@@ -1,39 +1,44 @@
-//! The little HTTP that giving out tokens needs: one answer of bounded size, in bounded time, without
-//! redirects, and asked for again where that may help.
+//! Requests to services that issue tokens: one response of bounded size, in bounded time, without redirects, and retried
+//! as all requests of `http-client` are.
 //!
 //! Not here: requests to registries, which are the crate `registry-client`'s.
 
 use std::{
     fmt,
     sync::{Arc, OnceLock},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt as _, Full};
 use http_client::{
-    FailureClass, ForeignText, Guard, Pool, PoolSettings, RedactedUrl, TlsSettings, TransportError,
-    native_roots,
+    FailureClass, ForeignText, Guard, Pool, PoolSettings, RedactedUrl, Retrier, Retries,
+    TlsSettings, TransportError, native_roots, retry_after,
 };
+use hyper::body::Incoming;
 use serde_json::Value;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, timeout_at};
 use url::{Url, form_urlencoded};
 
 use crate::{Secret, hide, secrets_in};
 
-/// Time for a whole answer: these services answer in a second, and the work of all waits for it.
-const DEADLINE: Duration = Duration::from_secs(10);
-/// How long an answer may be, in bytes: tokens have a few KiB.
-const MAX_ANSWER: usize = 1 << 20;
-/// Pauses before the second and the third try: enough for a hiccup. Whoever wants credentials waits.
-const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(800)];
+/// Time for a whole response: these services respond in a second, and all requests with the token wait for it.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
+/// How long a response may be, in bytes: tokens have a few KiB.
+const MAX_RESPONSE: usize = 1 << 20;
+/// How often a request is sent: a service that does not respond costs 40 s.
+const TRIES: u32 = 4;
+/// The longest wait after the first try, which doubles with each: 1.4 s on the average in all, which outlasts a short
+/// failure.
+const FIRST_WAIT: Duration = Duration::from_millis(400);
 
-/// Connections to the services that give out tokens: those of a client, or else own ones, made when the first is
-/// wanted, since that reads the machine's root certificates.
-#[derive(Default)]
+/// Connections to the services that issue tokens: those of a client, or else own ones, made when the first is
+/// needed, since that reads the machine's root certificates.
 pub(crate) struct Http {
     pool: OnceLock<Arc<Pool>>,
+    deadline: Duration,
+    retrier: Retrier,
 }
 
 /// A request to a service that gives out tokens that did not end as it should. `Display` includes the cause.
@@ -56,6 +61,8 @@ pub enum ServiceFault {
     Status {
         /// The status.
         status: StatusCode,
+        /// How long the response asks to wait (`Retry-After`).
+        retry_after: Option<Duration>,
         /// What the body gives as the reason.
         reason: Option<Reason>,
     },
@@ -104,11 +111,16 @@ impl ServiceError {
     /// Whether the same request may well succeed a little later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        let class = match &self.fault {
-            ServiceFault::Status { status, .. } => FailureClass::of_status(*status, None),
+        self.class() != FailureClass::Settled
+    }
+
+    fn class(&self) -> FailureClass {
+        match &self.fault {
+            ServiceFault::Status { status, retry_after, .. } => {
+                FailureClass::of_status(*status, *retry_after)
+            }
             ServiceFault::Transport(cause) => FailureClass::of_transport(cause),
-        };
-        class != FailureClass::Settled
+        }
     }
 }
 
@@ -215,19 +227,20 @@ impl Call {
     pub(crate) fn succeeds(&self, reply: ServiceResponse) -> Result<ServiceResponse, ServiceError> {
         match reply.status.is_success() {
             true => Ok(reply),
-            false => Err(self.fails(self.refusal(reply.status, &reply.body))),
+            false => Err(self.fails(self.refusal(&reply))),
         }
     }
 
     /// What a refusal says, without what was sent.
-    fn refusal(&self, status: StatusCode, body: &[u8]) -> ServiceFault {
+    fn refusal(&self, response: &ServiceResponse) -> ServiceFault {
         let mut secrets = self.secrets.clone();
         secrets.extend(self.headers.get(header::AUTHORIZATION).into_iter().flat_map(secrets_in));
-        let reason = reason(body).map(|(code, message)| Reason {
+        let reason = reason(&response.body).map(|(code, message)| Reason {
             code: hide(&code, &secrets),
             message: hide(&message, &secrets),
         });
-        ServiceFault::Status { status, reason }
+        let retry_after = retry_after(&response.headers, SystemTime::now());
+        ServiceFault::Status { status: response.status, retry_after, reason }
     }
 }
 
@@ -251,39 +264,40 @@ fn reason(body: &[u8]) -> Option<(String, String)> {
 }
 
 impl Http {
+    /// With this much time for each response.
+    pub(crate) fn new(deadline: Duration) -> Self {
+        let retries = Retries::default().tries(TRIES).base(FIRST_WAIT);
+        Self { pool: OnceLock::new(), deadline, retrier: Retrier::new(retries) }
+    }
+
     /// Uses the connections of `pool`, unless there are other ones already.
     pub(crate) fn connect_by(&self, pool: &Arc<Pool>) {
         let _ = self.pool.set(Arc::clone(pool));
     }
 
-    /// Asks until there is a successful answer, as often as that may help.
+    /// Sends the request until there is a successful response, as often as that may help.
     pub(crate) async fn ask(&self, call: &Call) -> Result<ServiceResponse, ServiceError> {
-        let mut pauses = PAUSES.into_iter();
-        loop {
-            let answer = self.ask_once(call, DEADLINE).await;
-            match answer.and_then(|reply| call.succeeds(reply)) {
-                Err(error) if error.is_transient() => match pauses.next() {
-                    Some(pause) => sleep(pause).await,
-                    None => return Err(error),
-                },
-                answer => return answer,
-            }
-        }
+        let send = || async { call.succeeds(self.ask_once(call, self.deadline).await?) };
+        self.retrier.send(send, ServiceError::class).await
     }
 
-    /// Asks once, and has the whole answer by the deadline, whatever it is.
+    /// Sends the request once, and returns the whole response, whatever its status.
     pub(crate) async fn ask_once(
         &self,
         call: &Call,
-        deadline: Duration,
+        limit: Duration,
     ) -> Result<ServiceResponse, ServiceError> {
+        let deadline = Deadline { at: Instant::now() + limit, limit };
         // On the heap, since hyper's futures are large and this one is within many others.
-        let answer = timeout(deadline, Box::pin(self.answer(call))).await;
-        let answer = answer.unwrap_or(Err(TransportError::NoResponse { after: deadline }));
-        answer.map_err(|cause| call.fails(cause.into()))
+        let response = Box::pin(self.response(call, deadline)).await;
+        response.map_err(|cause| call.fails(cause.into()))
     }
 
-    async fn answer(&self, call: &Call) -> Result<ServiceResponse, TransportError> {
+    async fn response(
+        &self,
+        call: &Call,
+        deadline: Deadline,
+    ) -> Result<ServiceResponse, TransportError> {
         let pool = self.pool.get_or_init(|| {
             let mut tls = TlsSettings::none();
             tls.trust(native_roots());
@@ -292,19 +306,42 @@ impl Http {
         let target = pool.target(Guard::Open, &call.url)?;
         let request =
             call.request(target).map(|body| body.map_err(|never| match never {}).boxed_unsync());
-        let response = match call.route {
-            Route::Any => pool.send(Guard::Open, request).await?,
-            Route::Direct => pool.send_direct(request).await?,
-        };
-        let (parts, body) = response.into_parts();
-        let body = match Limited::new(body, MAX_ANSWER).collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(cause) if cause.is::<LengthLimitError>() => {
-                return Err(TransportError::TooLarge { limit: MAX_ANSWER });
+        let sent = async {
+            match call.route {
+                Route::Any => pool.send(Guard::Open, request).await,
+                Route::Direct => pool.send_direct(request).await,
             }
-            Err(cause) => return Err(TransportError::Lost { received: 0, cause }),
         };
+        let silent = |_| Err(TransportError::NoResponse { after: deadline.limit });
+        let response = timeout_at(deadline.at, sent).await.unwrap_or_else(silent)?;
+        let (parts, body) = response.into_parts();
+        let body = read(body, deadline).await?;
         Ok(ServiceResponse { status: parts.status, headers: parts.headers, body })
+    }
+}
+
+/// When a response has to be complete.
+#[derive(Clone, Copy)]
+struct Deadline {
+    at: Instant,
+    /// How long that was from the start.
+    limit: Duration,
+}
+
+/// A whole body.
+async fn read(mut body: Incoming, deadline: Deadline) -> Result<Bytes, TransportError> {
+    let mut bytes = Vec::new();
+    loop {
+        let received = bytes.len() as u64;
+        let slow = |_| TransportError::TooSlow { after: deadline.limit, received };
+        match timeout_at(deadline.at, body.frame()).await.map_err(slow)? {
+            None => return Ok(bytes.into()),
+            Some(Err(cause)) => return Err(TransportError::Lost { received, cause: cause.into() }),
+            Some(Ok(frame)) => bytes.extend_from_slice(frame.data_ref().unwrap_or(&Bytes::new())),
+        }
+        if bytes.len() > MAX_RESPONSE {
+            return Err(TransportError::TooLarge { limit: MAX_RESPONSE });
+        }
     }
 }
 
@@ -331,7 +368,9 @@ mod tests {
                 "400 Bad Request (PERMISSION_DENIED: no)",
             ),
         ] {
-            let error = call.fails(call.refusal(StatusCode::BAD_REQUEST, body.as_bytes()));
+            let (status, headers) = (StatusCode::BAD_REQUEST, HeaderMap::new());
+            let response = ServiceResponse { status, headers, body: body.into() };
+            let error = call.fails(call.refusal(&response));
             assert_eq!(error.to_string(), format!("POST https://h.example/t: {text}"));
         }
     }

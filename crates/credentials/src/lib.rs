@@ -94,6 +94,7 @@ pub struct CredentialsBuilder {
     helpers: Helpers,
     acting: Option<Google>,
     google: Option<Google>,
+    service_deadline: Duration,
 }
 
 impl CredentialsBuilder {
@@ -127,6 +128,12 @@ impl CredentialsBuilder {
         self
     }
 
+    /// How long one response of a service that issues tokens may take. Default: 10 s.
+    pub fn service_deadline(mut self, deadline: Duration) -> Self {
+        self.service_deadline = deadline;
+        self
+    }
+
     /// Who to be at Google's registries whatever the other sources but the fixed ones say: a service account,
     /// by its key or by impersonation. Where it is nobody, the others are asked.
     pub fn acting(mut self, google: Google) -> Self {
@@ -143,7 +150,7 @@ impl CredentialsBuilder {
     /// The credentials. Reads and asks nothing yet.
     #[must_use]
     pub fn build(self) -> Credentials {
-        let http = Arc::<Http>::default();
+        let http = Arc::new(Http::new(self.service_deadline));
         Credentials(Arc::new(Inner {
             fixed: self.fixed,
             files: self.files,
@@ -172,6 +179,7 @@ impl Credentials {
             helpers: Helpers { directories: None, deadline: HELPER_DEADLINE },
             acting: None,
             google: None,
+            service_deadline: http::DEADLINE,
         }
     }
 

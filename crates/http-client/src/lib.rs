@@ -38,7 +38,7 @@ pub use crate::{
     pool::{Pool, PoolSettings, Versions, is_public_peer},
     proxy::{Proxies, ProxyError, ProxySettingError, ProxyVariables},
     rate::{LEAST_RATE, LeastRate, Meter, RATE_WINDOW, TooSlow},
-    retry::{Budget, Next, Replay, Retries, SoFar, retry_after},
+    retry::{Budget, Next, Replay, Retrier, Retries, SoFar, Tries, retry_after},
     scheme::{Protocol, Protocols},
     tls::{PemError, TlsSettings, native_roots},
     unprocessed::Unprocessed,

@@ -18,6 +18,7 @@ mod registry;
 mod rewrite;
 mod server;
 mod shape;
+mod tls;
 mod token_registry;
 
 pub use axum::body::Body;
@@ -32,5 +33,6 @@ pub use crate::{
     record::RecordedRequest,
     registry::TestRegistry,
     server::TestServer,
+    tls::TestTlsServer,
     token_registry::{TokenModel, TokenRegistry, TokenRights},
 };

@@ -210,6 +210,7 @@ fn is_elsewhere(error: &ServiceError) -> bool {
         ServiceFault::Transport(
             TransportError::Connect { .. }
                 | TransportError::NoResponse { .. }
+                | TransportError::TooSlow { .. }
                 | TransportError::Lost { .. }
         )
     )
@@ -247,7 +248,7 @@ mod tests {
 
     #[test]
     fn accounts_are_addresses() {
-        let services = Services::new(&Google::new(), Arc::default());
+        let services = Services::new(&Google::new(), Arc::new(Http::new(METADATA_DEADLINE)));
         let url = services.impersonation_url("a-b@p.iam.gserviceaccount.com").expect("a URL");
         assert_eq!(
             url.as_str(),

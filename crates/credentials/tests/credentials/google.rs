@@ -240,7 +240,7 @@ async fn a_bad_moment_passes_and_a_bad_day_is_an_error() {
         // It is kept for a while.
         fail(&credentials, "gcr.io").await;
         assert_eq!(services.server.requests().len(), asked);
-        assert_eq!(asked, 6);
+        assert_eq!(asked, 7);
     }
 }
 

@@ -6,4 +6,5 @@
 mod files;
 mod google;
 mod helpers;
+mod services;
 mod support;

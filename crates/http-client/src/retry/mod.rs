@@ -1,9 +1,11 @@
 //! Whether a request is asked again, and after how long: a function of values alone.
 //!
-//! Not here: the waiting (the callers); the asking; what a host may be asked at all (`quota`).
+//! Not here: the waiting (`tries`, and the callers); what a host may be asked at all (`quota`).
 //!
 //! Source: RFC 9110 §9.2.2 (what may be repeated), §10.2.3 (`Retry-After`), §5.6.7 (dates); RFC 6585
 //! §4 (429). The table is "When it asks again" of `docs/internals/http-client.md`.
+
+mod tries;
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -12,6 +14,7 @@ use std::{
 
 use http::{HeaderMap, header};
 
+pub use self::tries::{Retrier, Tries};
 use crate::FailureClass;
 
 /// Tries of one request: with the waits below four seconds on the average, and eight at most, which

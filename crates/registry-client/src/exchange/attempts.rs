@@ -1,18 +1,14 @@
 //! The tries of one request, or of one transfer that breaks: counts them, takes retries from the host's budget, and
 //! waits.
 
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::{Client, Error, Fault};
-use http_client::{FailureClass, Next, Replay, SoFar};
+use http_client::{FailureClass, Replay, Tries};
 
 /// What was tried so far.
 #[derive(Debug, Default)]
-pub(crate) struct Attempts {
-    so_far: SoFar,
-    /// When the first response said that there were too many requests.
-    throttled_since: Option<Instant>,
-}
+pub(crate) struct Attempts(Tries);
 
 impl Attempts {
     /// Waits as long as it takes until another try makes sense; false, at once, where none does.
@@ -44,29 +40,21 @@ impl Attempts {
         if class != FailureClass::Settled {
             client.shared.limiter.failed(error.url().authority(), with_wait(error));
         }
-        if let FailureClass::Throttled { retry_after } = class {
-            if let (Some(status), Some(wait)) =
+        if let FailureClass::Throttled { retry_after } = class
+            && let (Some(status), Some(wait)) =
                 (error.status(), client.shared.retries.obeyed(retry_after))
-            {
-                client.shared.limiter.must_wait(error.url().authority(), status, wait);
-            }
-            let first = self.throttled_since.get_or_insert_with(Instant::now);
-            self.so_far.throttled_for = first.elapsed();
+        {
+            client.shared.limiter.must_wait(error.url().authority(), status, wait);
         }
-        let next =
-            client.shared.retries.next(class, replay, self.so_far, client.shared.chance.next());
-        let wait = match next {
-            Next::GiveUp => return false,
-            Next::Again { wait } => {
-                if !client.shared.limiter.may_retry(error.url().authority()) {
-                    tracing::debug!("{error}; not again: too much of this host fails");
-                    return false;
-                }
-                wait
+        let may_retry = || {
+            let may = client.shared.limiter.may_retry(error.url().authority());
+            if !may {
+                tracing::debug!("{error}; not again: too many requests to this host fail");
             }
-            Next::Throttled { wait } | Next::Resend { wait } => wait,
+            may
         };
-        self.so_far.count(next);
+        let (retries, chance) = ((&client.shared.retries, replay), client.shared.chance.next());
+        let Some(wait) = self.0.next_wait(retries, class, chance, may_retry) else { return false };
         client.shared.limiter.retried(error.url().authority());
         tracing::debug!("{error}; again in {wait:?}");
         sleep(wait).await;
