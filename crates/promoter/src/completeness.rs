@@ -1,5 +1,5 @@
-//! Whether a destination that has a digest has everything that the digest reaches: where a tag is to be written, and
-//! with a deep verification everywhere. What is missing is copied.
+//! Checks whether a destination that has a digest has all the content below it. This is checked before a tag is written,
+//! and by a deep verification for all images. What is missing is copied.
 
 use std::sync::Arc;
 
@@ -7,34 +7,35 @@ use futures_util::{StreamExt as _, stream};
 use transfer::{Content, Destination, Image};
 
 use crate::{
-    Outcome, Run, doubts,
+    Outcome, Run,
+    planned::{Lacks, Origin, Origins, Planned, PlannedTarget},
     reason::{Reason, Remedy},
-    work::{Lacks, Origin, Target, Work},
+    recheck,
 };
 
-/// Destinations of one image that are checked at once. Each is asked for up to eight things at a time.
+/// Destinations of one image that are checked at once. Each gets up to eight requests at a time.
 const DESTINATIONS_AT_ONCE: usize = 8;
 
-/// Checks the targets of `work` that have the digest of `image`. Those that lack any of it are to be completed; those
-/// that do not say are settled.
+/// Checks the targets that have the digest of `image`. The content that they lack will be copied. A target is settled as
+/// failed if it cannot be read, or if no other registry has the image.
 pub(crate) async fn check(
     run: &Run<'_>,
-    work: &mut Work,
+    planned: &mut Planned,
     image: &Image,
     settled: &mut Vec<Outcome>,
 ) {
-    let checked = work.targets.iter().map(|target| target.is_checked(run.settings.verify));
-    let checked = checked.zip(work.targets.iter().map(|target| target.destination));
+    let checked = planned.targets.iter().map(|target| target.is_checked(run.settings.verify));
+    let checked = checked.zip(planned.targets.iter().map(|target| target.destination));
     let found =
         stream::iter(checked.collect::<Vec<_>>()).map(|(is_checked, destination)| async move {
             if is_checked { missing(run, image, destination).await } else { Ok(None) }
         });
     let found: Vec<_> = found.buffered(DESTINATIONS_AT_ONCE).collect().await;
     if found.iter().any(|found| matches!(found, Ok(Some(_)))) {
-        add_sources(run, work).await;
+        add_source(run, planned).await;
     }
-    let (mut found, origins) = (found.into_iter(), &work.origins);
-    work.targets.retain_mut(|target| match found.next() {
+    let (mut found, origins) = (found.into_iter(), &planned.origins);
+    planned.targets.retain_mut(|target| match found.next() {
         Some(Ok(Some(missing))) if has_other(origins, target) => {
             let note = Reason::Incomplete { missing, remedy: Remedy::Copy };
             (target.lacks, target.note) = (Lacks::Parts, Some(Arc::new(note)));
@@ -53,24 +54,22 @@ pub(crate) async fn check(
     });
 }
 
-/// Asks the source, which the plan had no reason to ask.
-async fn add_sources(run: &Run<'_>, work: &mut Work) {
-    let (source, digest) = (
-        Origin::Source(work.source_digest),
-        run.edges.source_digest(work.source_digest).entry.digest,
-    );
-    if !work.origins.contains(&source) && matches!(doubts::has(run, source, digest).await, Ok(true))
-    {
-        work.origins.insert(0, source);
+/// Adds the source to the origins if it has the digest. The plan had no reason to read it.
+async fn add_source(run: &Run<'_>, planned: &mut Planned) {
+    let source = Origin::Source(planned.source_digest);
+    let digest = run.edges.source_digest(planned.source_digest).entry.digest;
+    let is_known = planned.origins.iter().any(|origin| origin == source);
+    if !is_known && matches!(recheck::has(run, source, digest).await, Ok(true)) {
+        planned.origins.add_first(source);
     }
 }
 
-/// Whether the image can be had from anywhere but `target` itself.
-fn has_other(origins: &[Origin], target: &Target) -> bool {
-    origins.iter().any(|origin| *origin != Origin::Destination(target.destination))
+/// Whether a registry other than `target` itself has the image.
+fn has_other(origins: &Origins, target: &PlannedTarget) -> bool {
+    origins.iter().any(|origin| origin != Origin::Destination(target.destination))
 }
 
-/// What a destination lacks of an image whose digest it has, if anything.
+/// The content that a destination lacks of an image whose digest it has; `None` if it lacks nothing.
 async fn missing(
     run: &Run<'_>,
     image: &Image,

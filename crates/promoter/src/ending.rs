@@ -1,4 +1,4 @@
-//! How a run ended: the counts, what it cost or would cost, and what does not answer.
+//! How a run ended: the counts, the cost, and the tags that the public name does not serve.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -8,19 +8,19 @@ use registry_client::Usage;
 
 use crate::{Estimate, Summary, Unanswered};
 
-/// What was left out because it is broken for good at its source.
+/// The attachments that were left out because they are permanently broken at their source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LeftOut {
-    /// The attachments, each counted once however many destinations lack it.
+    /// The attachments, each counted once, even if several destinations lack it.
     pub attachments: u64,
     /// The destination registries that lack at least one of them.
     pub destinations: u64,
 }
 
-/// The edges of a dry run whose destination repository could not be read without a login, or with the one that was sent.
+/// The edges of a dry run whose destination repository could not be read because a login is missing or lacks the rights.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unchecked {
-    /// How many there are.
+    /// The number of edges.
     pub edges: u64,
     /// The hosts of these repositories.
     pub hosts: BTreeSet<Host>,
@@ -29,30 +29,30 @@ pub struct Unchecked {
 /// How a run ended.
 #[derive(Clone, Debug)]
 pub struct Ending {
-    /// Whether it wrote.
+    /// Whether it was a confirmed run.
     pub confirm: Confirm,
     /// Why it was stopped before its end, if it was.
     pub stopped: Option<StopCause>,
-    /// How many faults there are in the manifests.
+    /// The number of problems in the manifests.
     pub problems: usize,
-    /// What became of the edges.
+    /// The outcomes of the edges.
     pub summary: Summary,
     /// The broken attachments.
     pub left_out: LeftOut,
-    /// What a dry run could not check.
+    /// The edges that a dry run could not check.
     pub unchecked: Unchecked,
-    /// What each host was asked.
+    /// The requests and bytes of each host.
     pub hosts: Vec<Usage>,
-    /// What carrying the plan out will cost, if that was not done.
+    /// What a confirmed run will cost, after a dry run.
     pub estimate: Option<Estimate>,
-    /// The tags that the public name does not answer for.
+    /// The tags that the public name does not serve as they were written.
     pub unanswered: Vec<Unanswered>,
     /// How long it took.
     pub time: Duration,
 }
 
 impl Ending {
-    /// Whether everything that was asked for holds, or would hold after a confirmed run.
+    /// Whether everything that was requested holds, or would hold after a confirmed run.
     #[must_use]
     pub const fn all_holds(&self) -> bool {
         self.summary.all_holds() && self.problems == 0 && self.unanswered.is_empty()
@@ -67,13 +67,13 @@ impl Ending {
             && self.unanswered.is_empty()
     }
 
-    /// How many requests were made.
+    /// The number of requests.
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.hosts.iter().map(|host| host.reads + host.writes).sum()
     }
 
-    /// The bytes of all bodies that came.
+    /// The bytes of all bodies that were received.
     #[must_use]
     pub fn bytes_received(&self) -> u64 {
         self.hosts.iter().map(|host| host.bytes_received).sum()

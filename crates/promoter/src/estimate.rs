@@ -1,6 +1,6 @@
-//! What carrying out a plan will cost: about how many requests and bytes at each host, and the time that the quotas
-//! allow at best. Reading the registries again, the bytes of manifests and attachments, and retries are not counted. The estimate assumes that
-//! the destinations have nothing of the images but what this run copies.
+//! What a confirmed run will cost: about how many requests and bytes at each host, and the shortest time that the quotas
+//! allow. It does not count reading the registries again, the bytes of manifests and attachments, and retries. It assumes
+//! that the destinations have nothing of the images but what this run copies.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -14,16 +14,16 @@ use transfer::Image;
 
 use crate::{
     Run,
-    work::{Target, Work},
+    ready::{Manifests, Ready, ReadyTarget},
 };
 
-/// Requests to write a tag: the look before; the look after, and the one at the end.
+/// Requests that read a tag that is written: before the write, after it, and at the end of the run.
 const READS_OF_A_TAG: u64 = 3;
 
-/// Requests to bring one attachment along, to a destination: the looks at its manifest and its tag or list.
+/// Requests that read, at the destination, for one attachment that is copied: its manifest, and its tag or list.
 const READS_OF_AN_ATTACHMENT: u64 = 6;
 
-/// The same that write: two blobs, its manifest, and its tag or its place in a list.
+/// Requests that write one attachment: two blobs, its manifest, and its tag or its entry in a list.
 const WRITES_OF_AN_ATTACHMENT: u64 = 8;
 
 /// What a plan will cost, about.
@@ -46,25 +46,25 @@ pub struct HostEstimate {
     pub bytes_received: u64,
     /// Bytes of blobs that are written there.
     pub bytes_sent: u64,
-    /// How long the quota makes that last at least.
+    /// The shortest time that the quota allows for that.
     pub time: Duration,
 }
 
 impl Estimate {
-    /// The least time that the quotas allow, all hosts being busy at once.
+    /// The shortest time that the quotas allow, if all hosts are used at once.
     #[must_use]
     pub fn time(&self) -> Duration {
         self.hosts.iter().map(|host| host.time).max().unwrap_or_default()
     }
 }
 
-/// Adds up what the works cost.
+/// Adds up what the promotion of each digest costs.
 #[derive(Debug, Default)]
 pub(crate) struct Estimator {
     hosts: BTreeMap<Host, Cost>,
-    /// Which blobs will be at which hosts and repositories by then, each as a hash of 8 bytes: the whole
-    /// Kubernetes tree has millions, and of an estimate no more is asked.
-    there: HashSet<u64>,
+    /// Which blobs will be at which hosts and repositories by then, each as a hash of 8 bytes. The whole Kubernetes tree
+    /// has millions of them, and an estimate may be wrong by the few that collide.
+    copied: HashSet<u64>,
     hasher: RandomState,
 }
 
@@ -77,37 +77,37 @@ struct Cost {
 }
 
 impl Estimator {
-    /// Adds what `work` costs, which copies `image` to the targets that lack it.
-    pub(crate) fn add(&mut self, run: &Run<'_>, work: &Work, image: Option<&Image>) {
-        let origin = work.reference.and_then(|origin| run.origin(origin).ok());
+    /// Adds what `ready` costs, which copies `image` to the destinations that lack it.
+    pub(crate) fn add(&mut self, run: &Run<'_>, ready: &Ready, image: Option<&Image>) {
+        let origin = run.origin(ready.reference).ok();
         let origin = origin.map(|repository| repository.host().clone());
         if let (Some(image), Some(origin)) = (image, &origin) {
-            let to: Vec<_> = work.targets.iter().filter(|it| it.is_copied()).collect();
-            if work.image.is_none() {
+            let to: Vec<_> = ready.targets.iter().filter(|it| it.is_copied()).collect();
+            if matches!(ready.manifests, Manifests::NotKept) {
                 self.at(origin).reads += image.nodes().count() as u64;
             }
             self.copy(run, image, origin, &to);
         }
-        for target in &work.targets {
+        for target in &ready.targets {
             self.tags(run, target);
             let attachments = target.missing.len() as u64;
-            let host = &run.edges.destinations()[target.destination].prefix.host;
+            let host = &run.edges.destinations()[target.destination()].prefix.host;
             let cost = self.at(host);
             cost.reads += READS_OF_AN_ATTACHMENT * attachments;
             cost.writes += WRITES_OF_AN_ATTACHMENT * attachments;
         }
-        let lacked: HashSet<_> = work.targets.iter().flat_map(|target| &target.missing).collect();
+        let missing: HashSet<_> = ready.targets.iter().flat_map(|target| &target.missing).collect();
         if let Some(origin) = &origin {
             // A manifest and two blobs each.
-            self.at(origin).reads += 3 * lacked.len() as u64;
+            self.at(origin).reads += 3 * missing.len() as u64;
         }
     }
 
-    fn tags(&mut self, run: &Run<'_>, target: &Target) {
-        let place = &run.edges.destinations()[target.destination];
-        let tags = target.edges.iter().filter(|edge| run.edges.edge(**edge).tag().is_some());
-        let tags = tags.count() as u64;
-        let cost = self.at(&place.prefix.host);
+    fn tags(&mut self, run: &Run<'_>, target: &ReadyTarget) {
+        let repository = &run.edges.destinations()[target.destination()];
+        let tags = target.planned.open.iter();
+        let tags = tags.filter(|edge| run.edges.edge(**edge).tag().is_some()).count() as u64;
+        let cost = self.at(&repository.prefix.host);
         cost.reads += READS_OF_A_TAG * tags;
         cost.writes += tags;
         if !target.is_copied() && tags > 0 {
@@ -115,9 +115,9 @@ impl Estimator {
         }
     }
 
-    fn copy(&mut self, run: &Run<'_>, image: &Image, origin: &Host, to: &[&Target]) {
+    fn copy(&mut self, run: &Run<'_>, image: &Image, origin: &Host, to: &[&ReadyTarget]) {
         for target in to {
-            let host = &run.edges.destinations()[target.destination].prefix.host;
+            let host = &run.edges.destinations()[target.destination()].prefix.host;
             let manifests = image.nodes().count() as u64;
             let cost = self.at(host);
             cost.reads += manifests.min(2);
@@ -126,9 +126,9 @@ impl Estimator {
         for blob in image.blobs() {
             let mut is_read = false;
             for target in to {
-                let place = &run.edges.destinations()[target.destination];
-                let host = &place.prefix.host;
-                if !self.is_new(&(host, &place.repository, blob.digest)) {
+                let repository = &run.edges.destinations()[target.destination()];
+                let host = &repository.prefix.host;
+                if !self.is_new(&(host, &repository.repository, blob.digest)) {
                     continue;
                 }
                 let is_moved = host != origin && self.is_new(&(host, blob.digest));
@@ -151,21 +151,21 @@ impl Estimator {
         }
     }
 
-    /// Whether this is met for the first time.
-    fn is_new(&mut self, what: &impl Hash) -> bool {
-        self.there.insert(self.hasher.hash_one(what))
+    /// Whether this is the first time that the key is added.
+    fn is_new(&mut self, key: &impl Hash) -> bool {
+        self.copied.insert(self.hasher.hash_one(key))
     }
 
     fn at(&mut self, host: &Host) -> &mut Cost {
         self.hosts.entry(host.clone()).or_default()
     }
 
-    /// How many bytes will be written.
+    /// The number of bytes that will be written.
     pub(crate) fn bytes_to_send(&self) -> u64 {
         self.hosts.values().map(|cost| cost.sent).sum()
     }
 
-    /// The sum, with the time that `client`'s quotas make of it.
+    /// The sum, with the time that the quotas of `client` allow for it.
     pub(crate) fn finish(self, client: &Client) -> Estimate {
         let hosts = self.hosts.into_iter().filter(|(_, cost)| cost.reads + cost.writes > 0);
         let hosts = hosts.map(|(host, cost)| {

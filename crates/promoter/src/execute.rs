@@ -1,8 +1,8 @@
-//! Carrying out a plan: digest by digest, content before attachments before tags, and an outcome for every
-//! edge whatever happens.
+//! Executing what is ready: digest by digest, content before attachments before tags. Every edge gets an outcome,
+//! whatever happens.
 //!
-//! A destination that holds others up is left behind, and what goes to it is done afterwards, fed from those
-//! that are done: [`SlowHosts`].
+//! A destination that is much slower than the others is deferred: its images are copied later, from the destinations
+//! that have them by then. See [`SlowHosts`].
 
 use std::{
     collections::{HashMap, HashSet},
@@ -17,110 +17,117 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::{
     Outcome, Run, Verdict,
-    attaching::Written,
+    attaching::WrittenAttachment,
+    planned::{Origin, Origins},
+    ready::{Ready, ReadyTarget},
     reason::Reason,
-    work::{Origin, Target, Work},
     worker::Worker,
 };
 
-/// Digests brought to their destinations at once. Each may have blobs in flight to all of them.
+/// Digests promoted at once. Each may have blobs in flight to all of its destinations.
 const DIGESTS_AT_ONCE: usize = 8;
 
-/// Images fed at once to a host that was left behind: it is slow as it is.
+/// Images copied at once to a deferred host, which is slow already.
 const DEFERRED_AT_ONCE: usize = 4;
 
-/// What carrying out a plan came to.
+/// What an execution came to.
 #[derive(Default)]
 pub(crate) struct Executed {
-    /// The outcomes of all edges that there was something to do for.
+    /// The outcomes of all edges that needed something.
     pub outcomes: Vec<Outcome>,
     /// The attachments that are found by tags.
-    pub written: Vec<Written>,
+    pub written: Vec<WrittenAttachment>,
 }
 
-/// Does `work`, and gives the outcomes of all its edges.
-pub(crate) async fn execute(run: &Run<'_>, work: Vec<Work>) -> Executed {
+/// Promotes the digests that are ready.
+pub(crate) async fn execute(run: &Run<'_>, ready: Vec<Ready>) -> Executed {
     let done = Mutex::default();
     let slow_hosts = SlowHosts::default();
-    // As many as there are works and slow hosts: the plan bounds it.
+    // The plan bounds it: at most one entry for each digest and slow host.
     let (later, deferred) = mpsc::unbounded_channel();
     let first = async {
-        let later = later; // dropped with the last work, so that the late ones end
-        stream::iter(work)
-            .for_each_concurrent(DIGESTS_AT_ONCE, |work| {
-                bring(run, &slow_hosts, &done, work, Some(&later))
+        let later = later; // dropped with the last digest, which ends the deferred ones
+        stream::iter(ready)
+            .for_each_concurrent(DIGESTS_AT_ONCE, |ready| {
+                promote(run, &slow_hosts, &done, ready, Some(&later))
             })
             .await;
     };
     let deferred =
         stream::unfold(deferred, |mut deferred| async { Some((deferred.recv().await?, deferred)) });
-    let second = deferred.for_each_concurrent(None, |Deferred { host, work }| {
+    let second = deferred.for_each_concurrent(None, |Deferred { host, ready }| {
         let (slow_hosts, done) = (&slow_hosts, &done);
         async move {
-            let turn = slow_hosts.turn(&host);
-            let _turn = run.stop.unless_stopped(turn.acquire()).await;
-            bring(run, slow_hosts, done, work, None).await;
+            let permits = slow_hosts.permits(&host);
+            let _permit = run.stop.unless_stopped(permits.acquire()).await;
+            promote(run, slow_hosts, done, ready, None).await;
         }
     });
     join(first, second).await;
     done.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Does one work. What a slow host keeps from being done goes to `later`; if there is no later, it is done now.
-async fn bring(
+/// Promotes one digest. Its slow destinations are sent to `later`; without `later`, they are not deferred.
+async fn promote(
     run: &Run<'_>,
     slow_hosts: &SlowHosts,
     done: &Mutex<Executed>,
-    mut work: Work,
+    mut ready: Ready,
     later: Option<&mpsc::UnboundedSender<Deferred>>,
 ) {
-    let mut outcomes =
-        Outcomes { run, done, edges: work.targets.iter().flat_map(Target::all_edges).collect() };
-    let mut left = if later.is_some() { slow_hosts.leave(run, &mut work) } else { Vec::new() };
-    let worker = Worker::new(run, &work);
-    run.stop.unless_stopped(worker.bring_everywhere()).await;
-    let brought = worker.finish();
-    outcomes.add(brought.outcomes);
-    outcomes.done().written.extend(brought.written);
-    let fed = brought.complete.into_iter().map(Origin::Destination);
-    let origins: Vec<_> = fed.chain(work.origins.iter().copied()).collect();
-    for target in brought.lagging {
-        slow_hosts.add(&run.edges.destinations()[target.destination].prefix.host);
-        left.push(target);
+    let edges = ready.targets.iter().flat_map(|target| target.planned.edges()).collect();
+    let mut outcomes = Outcomes { run, done, edges };
+    let mut slow = if later.is_some() { slow_hosts.take_from(run, &mut ready) } else { Vec::new() };
+    let worker = Worker::new(run, &ready);
+    run.stop.unless_stopped(worker.promote()).await;
+    let result = worker.finish();
+    outcomes.add(result.outcomes);
+    outcomes.done().written.extend(result.written);
+    let origins = with_destinations(&ready.origins, &result.complete);
+    for target in result.slow {
+        slow_hosts.add(&run.edges.destinations()[target.destination()].prefix.host);
+        slow.push(target);
     }
-    for target in left {
+    for target in slow {
         if let Some(later) = later {
-            outcomes.pass_on(&target);
-            // Somebody receives for as long as somebody sends.
-            let _ = later.send(Deferred::of(run, &work, &origins, target));
+            outcomes.hand_over(&target);
+            // The receiver lives as long as a sender does.
+            let _ = later.send(Deferred::new(run, &ready, &origins, target));
         }
     }
 }
 
-/// What is left to be done for a host that is slow.
+/// The `origins` after the destinations that have the image now, which are tried first.
+fn with_destinations(origins: &Origins, complete: &[usize]) -> Origins {
+    let mut origins = origins.clone();
+    complete.iter().rev().for_each(|at| origins.add_first(Origin::Destination(*at)));
+    origins
+}
+
+/// A digest that is promoted to a slow destination later.
 struct Deferred {
     host: Host,
-    work: Work,
+    ready: Ready,
 }
 
 impl Deferred {
-    /// Bringing the image of `work` to one target, from the first of `origins` that has it.
-    fn of(run: &Run<'_>, work: &Work, origins: &[Origin], target: Target) -> Self {
-        let host = run.edges.destinations()[target.destination].prefix.host.clone();
-        let work = Work {
-            source_digest: work.source_digest,
-            origins: origins.to_vec(),
-            reference: work.reference,
+    /// The part of `ready` that is one target, from the first of `origins` that has the image.
+    fn new(run: &Run<'_>, ready: &Ready, origins: &Origins, target: ReadyTarget) -> Self {
+        let host = run.edges.destinations()[target.destination()].prefix.host.clone();
+        let ready = Ready {
+            source_digest: ready.source_digest,
+            origins: origins.clone(),
+            manifests: ready.manifests.clone(),
+            not_copied: ready.not_copied.clone(),
+            reference: ready.reference,
+            attachments: Arc::clone(&ready.attachments),
             targets: vec![target],
-            image: work.image.clone(),
-            left_out: work.left_out.clone(),
-            attachments: Arc::clone(&work.attachments),
         };
-        Self { host, work }
+        Self { host, ready }
     }
 }
 
-/// The hosts that were left behind in this run, and whose turn it is at each.
+/// The hosts that are deferred for the rest of the run, each with its permits.
 #[derive(Default)]
 struct SlowHosts(Mutex<HashMap<Host, Arc<Semaphore>>>);
 
@@ -129,37 +136,37 @@ impl SlowHosts {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Leaves a host behind from now on.
+    /// Defers a host from now on.
     fn add(&self, host: &Host) {
         if !self.hosts().contains_key(host) {
-            tracing::warn!(%host, "it holds the other destinations up, and is fed after them from now on");
+            tracing::warn!(%host, "the host is much slower than the other destinations; its images are copied after theirs");
         }
-        self.turn(host);
+        self.permits(host);
     }
 
-    fn turn(&self, host: &Host) -> Arc<Semaphore> {
+    fn permits(&self, host: &Host) -> Arc<Semaphore> {
         let new = || Arc::new(Semaphore::new(DEFERRED_AT_ONCE));
         Arc::clone(self.hosts().entry(host.clone()).or_insert_with(new))
     }
 
-    /// Takes the targets out of `work` that are at hosts left behind, unless there are no others.
-    fn leave(&self, run: &Run<'_>, work: &mut Work) -> Vec<Target> {
+    /// Takes the targets at slow hosts out of `ready`, unless there are no other targets.
+    fn take_from(&self, run: &Run<'_>, ready: &mut Ready) -> Vec<ReadyTarget> {
         let hosts = self.hosts();
-        let is_slow = |target: &Target| {
-            hosts.contains_key(&run.edges.destinations()[target.destination].prefix.host)
+        let is_slow = |target: &ReadyTarget| {
+            hosts.contains_key(&run.edges.destinations()[target.destination()].prefix.host)
         };
-        if hosts.is_empty() || work.targets.iter().all(is_slow) {
+        if hosts.is_empty() || ready.targets.iter().all(is_slow) {
             return Vec::new();
         }
-        work.targets.extract_if(.., |target| is_slow(target)).collect()
+        ready.targets.extract_if(.., |target| is_slow(target)).collect()
     }
 }
 
-/// The outcomes of one work, which are complete in the end.
+/// The outcomes of one digest. Edges that have none when it is dropped were interrupted.
 struct Outcomes<'a> {
     run: &'a Run<'a>,
     done: &'a Mutex<Executed>,
-    /// The edges whose outcome is to be told here.
+    /// The edges that have no outcome yet.
     edges: HashSet<EdgeId>,
 }
 
@@ -181,15 +188,14 @@ impl Outcomes<'_> {
         self.run.interrupted(&self.run.hosts_of(edge.destination(), source_digest))
     }
 
-    /// The edges of `target` are somebody else's to tell.
-    fn pass_on(&mut self, target: &Target) {
-        for edge in target.all_edges() {
+    /// The edges of `target` get their outcomes later.
+    fn hand_over(&mut self, target: &ReadyTarget) {
+        for edge in target.planned.edges() {
             self.edges.remove(&edge);
         }
     }
 }
 
-/// Edges that were not reached are told too.
 impl Drop for Outcomes<'_> {
     fn drop(&mut self) {
         let rest = mem::take(&mut self.edges).into_iter();

@@ -1,5 +1,5 @@
-//! Which registry hosts respond. Each is tried once in a run; one that does not respond, or stops
-//! responding, gets no more requests: 720,000 edges must not wait for 720,000 timeouts.
+//! Which registry hosts respond. Each host is tried once in a run. A host that does not respond, or stops responding, gets
+//! no more requests: 720,000 edges must not wait for 720,000 timeouts.
 
 use std::{
     collections::HashMap,
@@ -13,7 +13,7 @@ use tokio::sync::OnceCell;
 
 use crate::reason::{Reason, RemoteError};
 
-/// As whom registries are spoken to.
+/// The clients of a run, which differ in their credentials.
 #[derive(Clone, Debug)]
 pub struct Clients {
     usual: Client,
@@ -21,14 +21,14 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// The client of all registries whose entries name no service account.
+    /// Clients with this one for all registries whose entries name no service account.
     #[must_use]
     pub fn new(usual: Client) -> Self {
         Self { usual, accounts: HashMap::new() }
     }
 
-    /// The client of those whose entries name this one. It should share what it may spend with the
-    /// usual one: [`Client::acting_as`].
+    /// Adds the client of the registries whose entries name this service account. It should share its quotas with the
+    /// usual client: [`Client::acting_as`].
     pub fn act_as(&mut self, service_account: String, client: Client) {
         self.accounts.insert(service_account, client);
     }
@@ -47,11 +47,11 @@ impl Clients {
 /// The hosts of a run.
 pub(crate) struct Hosts {
     clients: Clients,
-    states: HashMap<Host, State>,
+    states: HashMap<Host, HostState>,
 }
 
 #[derive(Default)]
-struct State {
+struct HostState {
     pinged: OnceCell<()>,
     down: OnceLock<Arc<Reason>>,
 }
@@ -66,15 +66,15 @@ impl Hosts {
             destinations.chain([source]).collect::<Vec<_>>()
         };
         let hosts = edges.manifests().iter().flat_map(registries);
-        Self { clients, states: hosts.map(|host| (host, State::default())).collect() }
+        Self { clients, states: hosts.map(|host| (host, HostState::default())).collect() }
     }
 
-    /// The client that speaks for whoever a registry's entry names.
+    /// The client with the credentials of this service account, or the usual client.
     pub(crate) fn client(&self, service_account: Option<&str>) -> &Client {
         self.clients.of(service_account)
     }
 
-    /// Whether `host` responds; tries it the first time.
+    /// Whether `host` responds. Sends `GET /v2/` the first time.
     pub(crate) async fn check(&self, host: &Host) -> Result<(), Arc<Reason>> {
         let Some(state) = self.states.get(host) else { return Ok(()) };
         state
@@ -88,7 +88,7 @@ impl Hosts {
         state.down.get().map_or(Ok(()), |reason| Err(Arc::clone(reason)))
     }
 
-    /// The reason to report for `error`, which also takes note of a host that stopped responding.
+    /// The reason to report for `error`. If the host stopped responding, it gets no more requests.
     pub(crate) fn explain(&self, host: &Host, error: impl Into<RemoteError>) -> Arc<Reason> {
         let error = error.into();
         if !error.is_unreachable() {

@@ -1,4 +1,4 @@
-//! What is said of work that a stopped run did not do: what stopped it, and what it was held up by until then.
+//! The reason of edges that a stopped run did not reach: what stopped it, and the last failures of the hosts concerned.
 
 use std::sync::Arc;
 
@@ -8,11 +8,11 @@ use promotion_manifest::SourceDigestId;
 
 use crate::{Run, reason::Reason};
 
-/// How many hosts' last failures a reason names: a source and a destination.
+/// How many hosts a reason names with their last failures: a source and a destination.
 const NAMED: usize = 2;
 
 impl Run<'_> {
-    /// Why something that concerns these hosts was not done, once the run was stopped.
+    /// The reason of edges that concern these hosts, once the run was stopped.
     pub(crate) fn interrupted(&self, hosts: &[Host]) -> Arc<Reason> {
         let deadline = match self.stop.cause() {
             Some(StopCause::Deadline(after)) => Some(after),
@@ -26,7 +26,7 @@ impl Run<'_> {
         Arc::new(Reason::Interrupted { deadline, last_failures })
     }
 
-    /// The hosts that bringing a requested digest to a destination concerns: that one, and the source.
+    /// The hosts that the promotion of a requested digest to a destination concerns: the destination and the source.
     pub(crate) fn hosts_of(&self, destination: usize, source_digest: SourceDigestId) -> Vec<Host> {
         let destination = &self.edges.destinations()[destination].prefix.host;
         let source = &self.edges.source_digest(source_digest).manifest.source.prefix.host;

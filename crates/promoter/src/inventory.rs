@@ -1,7 +1,7 @@
-//! Reading from the destination registries what the plan needs to know, and no more: of each repository
-//! concerned the wanted tags and digests, and its digest tags if attachments go there.
+//! Reading from the destination registries what the plan needs: the requested tags and digests of each repository, and
+//! its digest tags if it gets attachments.
 //!
-//! By the ladder of `registry-client`: one request where the registry lists digests, `tags/list` and HEADs
+//! `registry-client` chooses the requests: one request where the registry lists digests, `tags/list` and HEADs
 //! elsewhere.
 
 use std::{
@@ -23,40 +23,40 @@ pub(crate) const REPOSITORIES_AT_ONCE: usize = 8;
 
 /// What a destination repository holds of one edge.
 #[derive(Clone, Debug)]
-pub(crate) enum Seen {
-    /// The tag on the digest; for an edge without a tag, the digest.
-    Here,
+pub(crate) enum EdgePresence {
+    /// The tag on the digest; the digest, if the edge has no tag.
+    Present,
     /// The digest, but not the tag.
     Untagged,
     /// Neither.
-    Nothing,
+    Absent,
     /// The tag, on another digest.
-    Elsewhere(Box<Elsewhere>),
-    /// It cannot be said, for this reason.
+    OnOtherDigest(Box<OtherDigest>),
+    /// Unknown, for this reason.
     Unread(Arc<Reason>),
 }
 
 /// What a destination holds of an edge whose tag is on another digest.
 #[derive(Clone, Debug)]
-pub(crate) struct Elsewhere {
-    /// Where the tag is.
+pub(crate) struct OtherDigest {
+    /// The digest that the tag is on.
     pub tag_on: Digest,
-    /// Whether the wanted digest is there too.
+    /// Whether the requested digest is present too.
     has_digest: bool,
 }
 
-impl Seen {
-    /// Whether the destination holds the wanted digest, under whatever tag.
+impl EdgePresence {
+    /// Whether the destination holds the requested digest, under any tag or none.
     pub(crate) fn has_digest(&self) -> bool {
         match self {
-            Self::Here | Self::Untagged => true,
-            Self::Nothing | Self::Unread(_) => false,
-            Self::Elsewhere(found) => found.has_digest,
+            Self::Present | Self::Untagged => true,
+            Self::Absent | Self::Unread(_) => false,
+            Self::OnOtherDigest(other) => other.has_digest,
         }
     }
 
-    /// Why it is not known: the tag cannot be read, or the digest where that matters.
-    fn unread<'a>(
+    /// Why it is unknown: the tag could not be read, or the digest where the decision depends on it.
+    fn error<'a>(
         inventory: &'a Inventory,
         digest: &Digest,
         tag: Option<&Tag>,
@@ -69,128 +69,155 @@ impl Seen {
     fn of(inventory: &Inventory, digest: &Digest, tag: Option<&Tag>) -> Self {
         let has_digest = inventory.holds(digest).is_present();
         match tag.map_or(Existence::Absent, |tag| inventory.tag(tag)) {
-            Existence::Present(there) if there == digest => Self::Here,
+            Existence::Present(current) if current == digest => Self::Present,
             Existence::Present(&tag_on) => {
-                Self::Elsewhere(Box::new(Elsewhere { tag_on, has_digest }))
+                Self::OnOtherDigest(Box::new(OtherDigest { tag_on, has_digest }))
             }
-            // What was wanted is known.
-            Existence::Absent | Existence::Unknown if !has_digest => Self::Nothing,
-            Existence::Absent | Existence::Unknown if tag.is_none() => Self::Here,
+            // `Unknown` is what was not requested, and all requested tags and digests were.
+            Existence::Absent | Existence::Unknown if !has_digest => Self::Absent,
+            Existence::Absent | Existence::Unknown if tag.is_none() => Self::Present,
             Existence::Absent | Existence::Unknown => Self::Untagged,
         }
     }
 }
 
-/// What was seen at a destination.
-#[derive(Debug, Default)]
-pub(crate) struct Sight {
-    /// Of each of its edges, in their order.
-    pub edges: Vec<Seen>,
-    /// What is known of its attachments, if any shall be there.
-    pub hanging: Option<Inventory>,
-    /// What is to be said of its edges, where it could not be read and that may be because it does not exist yet.
-    pub note: Option<Arc<Reason>>,
+/// What a destination repository holds.
+#[derive(Debug)]
+pub(crate) struct DestinationContent {
+    /// Of each of its selected edges, in their order.
+    pub edges: Vec<EdgePresence>,
+    /// What is known of its attachments, if it gets any.
+    pub attachments: Option<Inventory>,
+    /// How this is known.
+    pub basis: Basis,
 }
 
-/// What was seen at a destination, or why it cannot be said.
-pub(crate) type SeenAt = Result<Sight, Arc<Reason>>;
+/// How the content of a destination repository is known.
+#[derive(Debug)]
+pub(crate) enum Basis {
+    /// It was read.
+    Read,
+    /// The repository cannot be read and may not exist yet, for this reason. It is taken for empty.
+    AssumedEmpty(Arc<Reason>),
+}
+
+impl Basis {
+    /// What the outcomes of its edges should say.
+    pub(crate) const fn note(&self) -> Option<&Arc<Reason>> {
+        match self {
+            Self::Read => None,
+            Self::AssumedEmpty(reason) => Some(reason),
+        }
+    }
+}
+
+/// What a destination repository holds, or why that is unknown.
+pub(crate) type DestinationResult = Result<DestinationContent, Arc<Reason>>;
 
 /// What every destination repository holds, in the order of
-/// [`EdgeSet::destinations`](promotion_manifest::EdgeSet::destinations).
-pub(crate) async fn read_destinations(run: &Run<'_>) -> Vec<SeenAt> {
-    let edges = run.edges;
-    let mut seen: Vec<SeenAt> = Vec::new();
-    seen.resize_with(edges.destinations().len(), || Ok(Sight::default()));
+/// [`EdgeSet::destinations`](promotion_manifest::EdgeSet::destinations). Repositories without selected edges are not
+/// read.
+pub(crate) async fn read_destinations(run: &Run<'_>) -> Vec<DestinationResult> {
+    let repositories = run.edges.destinations();
+    let mut results: Vec<DestinationResult> = Vec::new();
+    results.resize_with(repositories.len(), || Ok(DestinationContent::without_edges()));
     let mut by_host: BTreeMap<&Host, Vec<usize>> = BTreeMap::new();
-    let concerned = edges.destinations().iter().enumerate();
-    let concerned = concerned.filter(|(index, _)| run.selection.len_of(*index) > 0);
-    for (index, place) in concerned {
-        by_host.entry(&place.prefix.host).or_default().push(index);
+    let selected = repositories.iter().enumerate();
+    let selected = selected.filter(|(index, _)| run.selection.len_of(*index) > 0);
+    for (index, repository) in selected {
+        by_host.entry(&repository.prefix.host).or_default().push(index);
     }
     let count = by_host.values().map(Vec::len).sum::<usize>() as u64;
     run.progress.stage("reading destination repositories", count);
-    let read = by_host.into_values().map(|places| {
-        stream::iter(places)
+    let read = by_host.into_values().map(|indices| {
+        stream::iter(indices)
             .map(move |index| async move {
-                let seen = run.stop.unless_stopped(read_destination(run, index)).await;
+                let result = run.stop.unless_stopped(read_destination(run, index)).await;
                 run.progress.advance(1);
                 let host = || run.edges.destinations()[index].prefix.host.clone();
-                (index, seen.unwrap_or_else(|| Err(run.interrupted(&[host()]))))
+                (index, result.unwrap_or_else(|| Err(run.interrupted(&[host()]))))
             })
             .buffer_unordered(REPOSITORIES_AT_ONCE)
     });
     let mut read = stream::select_all(read);
-    while let Some((index, sight)) = read.next().await {
-        seen[index] = sight;
+    while let Some((index, result)) = read.next().await {
+        results[index] = result;
     }
-    seen
+    results
 }
 
-/// The edges of the destinations that could not be read and may not exist yet.
-pub(crate) fn unchecked(run: &Run<'_>, seen: &[SeenAt]) -> Unchecked {
+/// The edges of the repositories that could not be read and may not exist yet.
+pub(crate) fn unchecked(run: &Run<'_>, destinations: &[DestinationResult]) -> Unchecked {
     let mut unchecked = Unchecked::default();
-    for (index, (place, seen)) in run.edges.destinations().iter().zip(seen).enumerate() {
-        if seen.as_ref().is_ok_and(|sight| sight.note.is_some()) {
+    let repositories = run.edges.destinations().iter().zip(destinations);
+    for (index, (repository, content)) in repositories.enumerate() {
+        if let Ok(DestinationContent { basis: Basis::AssumedEmpty(_), .. }) = content {
             unchecked.edges += run.selection.len_of(index) as u64;
-            unchecked.hosts.insert(place.prefix.host.clone());
+            unchecked.hosts.insert(repository.prefix.host.clone());
         }
     }
     unchecked
 }
 
-async fn read_destination(run: &Run<'_>, index: usize) -> SeenAt {
-    let place = &run.edges.destinations()[index];
-    let host = &place.prefix.host;
+async fn read_destination(run: &Run<'_>, index: usize) -> DestinationResult {
+    let repository = &run.edges.destinations()[index];
+    let host = &repository.prefix.host;
     run.hosts.check(host).await?;
-    let wanted = wanted(run, index);
-    let mut inventory = match run.destination(index).inventory(&wanted).await {
+    let requested = requested(run, index);
+    let mut inventory = match run.destination(index).inventory(&requested).await {
         Err(error) if error.is_login_rejected() => return Err(run.hosts.explain(host, error)),
         Err(error) if error.is_unauthorized() => match run.settings.confirm {
-            Confirm::DryRun => return Ok(Sight::unknown(run, index, error)),
-            // Who may only read can still see that nothing is to be written.
+            Confirm::DryRun => return Ok(DestinationContent::assumed_empty(run, index, error)),
+            // With pull access only, a run can still find that everything is in place.
             Confirm::Write => {
-                let read = run.readable_destination(index).inventory(&wanted).await;
+                let read = run.readable_destination(index).inventory(&requested).await;
                 read.map_err(|_refused_too| run.hosts.explain(host, error))?
             }
         },
         inventory => inventory.map_err(|error| run.hosts.explain(host, error))?,
     };
-    let see = |edge: EdgeView<'_>| {
+    let presence = |edge: EdgeView<'_>| {
         let (digest, tag) = (edge.digest(), edge.tag());
-        let unread = Seen::unread(&inventory, &digest, tag);
-        let unread = unread.map(|error| Seen::Unread(run.hosts.explain(host, Arc::clone(error))));
-        unread.unwrap_or_else(|| Seen::of(&inventory, &digest, tag))
+        match EdgePresence::error(&inventory, &digest, tag) {
+            Some(error) => EdgePresence::Unread(run.hosts.explain(host, Arc::clone(error))),
+            None => EdgePresence::of(&inventory, &digest, tag),
+        }
     };
-    let edges = run.selected(index).map(see).collect();
-    let hanging = run.settings.attaches_to(place).then(|| {
+    let edges = run.selected(index).map(presence).collect();
+    let attachments = run.settings.attaches_to(repository).then(|| {
         inventory.keep_digest_tags();
         inventory
     });
-    Ok(Sight { edges, hanging, note: None })
+    Ok(DestinationContent { edges, attachments, basis: Basis::Read })
 }
 
-impl Sight {
-    /// A dry run asks with the right to read only, and many registries refuse that of a repository that does not
-    /// exist yet. So it may be there or not, and what is planned is what to do if it is not.
-    fn unknown(run: &Run<'_>, index: usize, error: Error) -> Self {
-        let place = &run.edges.destinations()[index];
-        let note = Reason::NotKnownBeforeWriting {
-            host: place.prefix.host.clone(),
-            repository: place.repository.clone(),
+impl DestinationContent {
+    /// Of a repository that has no selected edges.
+    const fn without_edges() -> Self {
+        Self { edges: Vec::new(), attachments: None, basis: Basis::Read }
+    }
+
+    /// A dry run requests pull access only, and many registries refuse that for a repository that does not exist yet.
+    /// The plan is what a confirmed run does if it does not exist.
+    fn assumed_empty(run: &Run<'_>, index: usize, error: Error) -> Self {
+        let repository = &run.edges.destinations()[index];
+        let reason = Reason::NotKnownBeforeWriting {
+            host: repository.prefix.host.clone(),
+            repository: repository.repository.clone(),
             error: error.into(),
         };
-        let edges = run.selected(index).map(|_| Seen::Nothing).collect();
-        let hanging = run.settings.attaches_to(place).then(Inventory::default);
-        Self { edges, hanging, note: Some(note.into()) }
+        let edges = run.selected(index).map(|_| EdgePresence::Absent).collect();
+        let attachments = run.settings.attaches_to(repository).then(Inventory::default);
+        Self { edges, attachments, basis: Basis::AssumedEmpty(Arc::new(reason)) }
     }
 }
 
 /// The tags and digests of the edges, each once.
-fn wanted(run: &Run<'_>, index: usize) -> Vec<Reference> {
+fn requested(run: &Run<'_>, index: usize) -> Vec<Reference> {
     let of = |edge: EdgeView<'_>| {
         let tag = edge.tag().cloned().map(Reference::Tag);
         tag.into_iter().chain([Reference::Digest(edge.digest())])
     };
-    let mut met = HashSet::new();
-    run.selected(index).flat_map(of).filter(|wanted| met.insert(wanted.clone())).collect()
+    let mut found = HashSet::new();
+    run.selected(index).flat_map(of).filter(|reference| found.insert(reference.clone())).collect()
 }

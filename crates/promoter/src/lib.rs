@@ -1,12 +1,11 @@
-//! Promotion: makes destination registries hold what promotion manifests ask for, and says of every
-//! edge what became of it. The rules are in `docs/reference/promotion.md`.
+//! Promotion: makes destination registries hold what promotion manifests request, and reports an outcome for every edge.
+//! The rules are in `docs/reference/promotion.md`.
 //!
-//! The edges come from the crate `manifest-source`; [`promote`] is the flow: inventory, sources, plan, reading, execute, looking again. What a
-//! manifest means is decided in `promotion-manifest`; how bytes move, in `transfer`.
+//! The edges come from the crate `manifest-source`. [`promote`] is the flow: inventory, sources, plan, prepare, execute,
+//! recheck, report. `promotion-manifest` decides what a manifest means, and `transfer` copies the bytes.
 
 mod attaching;
 mod completeness;
-mod doubts;
 mod ending;
 mod estimate;
 mod execute;
@@ -17,16 +16,18 @@ mod metrics;
 mod not_copied;
 mod outcome;
 mod plan;
+mod planned;
+mod prepare;
 mod public_name;
-mod reading;
 mod reading_back;
+mod ready;
 mod reason;
+mod recheck;
 pub mod report;
+mod reporter;
 mod settings;
 mod sources;
 mod tags;
-mod teller;
-mod work;
 mod worker;
 
 use std::{collections::HashMap, io, sync::Arc, time::Instant};
@@ -48,22 +49,22 @@ pub use reason::{
 };
 pub use settings::{AttachmentsTo, BrokenAttachments, Settings, Verify};
 
-use estimate::Estimator;
 use execute::Executed;
 use hosts::Hosts;
-use plan::{Knowledge, Plan};
+use plan::Knowledge;
+use planned::Origin;
+use prepare::Preparation;
 use report::Report;
-use teller::Teller;
-use work::Origin;
+use reporter::Reporter;
 
 /// What the promotion manifests request.
 #[derive(Clone, Copy, Debug)]
 pub struct Desired<'a> {
-    /// All edges of the usable projects.
+    /// All edges of the projects whose manifests are usable.
     pub edges: &'a EdgeSet,
-    /// Those that are promoted.
+    /// The edges that are promoted.
     pub selection: &'a Selection,
-    /// What is wrong with the manifests. It is reported.
+    /// The problems of the manifests, which are reported.
     pub problems: &'a [Problem],
 }
 
@@ -84,8 +85,8 @@ impl<'a> Run<'a> {
         self.selection.edges_of(self.edges, index)
     }
 
-    /// A destination repository, spoken to as its registry's entry says: with the right to write, in a run that
-    /// writes.
+    /// A client of a destination repository, with the credentials that its registry's entry names: with push access in
+    /// a run that writes.
     fn destination(&self, index: usize) -> RepositoryClient {
         match self.settings.confirm {
             Confirm::Write => self.readable_destination(index).for_writing(),
@@ -93,14 +94,14 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The same with the right to read, which is all that some have where nothing is to be written.
+    /// The same with pull access. Some users have no more than that where nothing needs to be written.
     fn readable_destination(&self, index: usize) -> RepositoryClient {
-        let place = &self.edges.destinations()[index];
-        let client = self.hosts.client(self.edges.service_account(place));
-        client.repository(&place.prefix.host, &place.repository)
+        let destination = &self.edges.destinations()[index];
+        let client = self.hosts.client(self.edges.service_account(destination));
+        client.repository(&destination.prefix.host, &destination.repository)
     }
 
-    /// The repository that the source of `source_digest` names, spoken to in the same way.
+    /// A client of the source repository of `source_digest`, with the credentials that its registry's entry names.
     fn source(&self, source_digest: SourceDigestId) -> Result<RepositoryClient, Arc<Reason>> {
         let source_digest = self.edges.source_digest(source_digest);
         let source = &source_digest.manifest.source;
@@ -124,7 +125,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The image that `source_digest` asks for, as `origin` has it.
+    /// The image of `source_digest`, as `origin` has it.
     async fn load(&self, source_digest: SourceDigestId, origin: Origin) -> Result<Image, Unloaded> {
         let repository = self.origin(origin)?;
         self.hosts.check(repository.host()).await?;
@@ -139,7 +140,7 @@ impl<'a> Run<'a> {
 
 /// Why an image could not be read.
 struct Unloaded {
-    /// Whether that is because of its kind: Docker schema 1, say. It is the same wherever it is.
+    /// Whether the reason is its kind, such as Docker schema 1, which is the same at every registry.
     is_kind: bool,
     reason: Arc<Reason>,
 }
@@ -150,11 +151,11 @@ impl From<Arc<Reason>> for Unloaded {
     }
 }
 
-/// Promotes the `desired` edges, telling `report` of the problems and of every selected edge, and returns how it ended.
+/// Promotes the `desired` edges, and passes the problems and the outcome of every selected edge to `report`.
 ///
 /// # Errors
-/// Only when the report cannot be written; the promotion goes on to its end all the same. A reader
-/// that went away (a broken pipe) is no error.
+/// Only when the report cannot be written. The promotion continues to its end all the same. A broken pipe is not an
+/// error.
 pub async fn promote(
     clients: Clients,
     desired: Desired<'_>,
@@ -166,34 +167,34 @@ pub async fn promote(
     let begun = Instant::now();
     let Desired { edges, selection, problems } = desired;
     let client = clients.usual().clone();
-    let mut teller = Teller::new(report, edges);
-    teller.problems(problems);
+    let mut reporter = Reporter::new(report, edges);
+    reporter.problems(problems);
     let hosts = Hosts::of(clients, edges);
     let run = Run { hosts, in_flight: InFlight::new(), edges, selection, settings, stop, progress };
-    let (plan, estimator, unchecked) = make_plan(&run).await;
-    teller.outcomes(&plan.settled);
+    let (Preparation { ready, settled, estimator }, unchecked) = prepare(&run).await;
+    reporter.outcomes(&settled);
     let (mut estimate, mut unanswered) = (None, Vec::new());
     match settings.confirm {
         Confirm::DryRun => {
-            plan.work.iter().for_each(|work| teller.outcomes(&work.would_be(edges)));
+            ready.iter().for_each(|ready| reporter.outcomes(&ready.expected(edges)));
             estimate = Some(estimator.finish(&client));
         }
         Confirm::Write => {
-            let edges_to_do = plan.work.iter().flat_map(|work| &work.targets);
-            let edges_to_do = edges_to_do.map(|target| target.all_edges().count()).sum::<usize>();
+            let targets = ready.iter().flat_map(|ready| &ready.targets);
+            let count = targets.map(|target| target.planned.edges().count()).sum::<usize>();
             progress.expect_bytes(estimator.bytes_to_send());
-            progress.stage("promoting edges", edges_to_do as u64);
-            let Executed { mut outcomes, written } = execute::execute(&run, plan.work).await;
-            tags::look_again(&run, &mut outcomes).await;
-            // Last, so that as much as possible of what others write at the same time is seen.
+            progress.stage("promoting edges", count as u64);
+            let Executed { mut outcomes, written } = execute::execute(&run, ready).await;
+            tags::reread(&run, &mut outcomes).await;
+            // Last, since what other clients write meanwhile is then found.
             attaching::reread(&run, written, &mut outcomes).await;
-            teller.outcomes(&outcomes);
+            reporter.outcomes(&outcomes);
             if let Some(public) = &settings.verify_through {
                 unanswered = public_name::verify(&run, public, &outcomes).await;
             }
         }
     }
-    teller.finish(|summary, left_out| Ending {
+    reporter.finish(|summary, left_out| Ending {
         confirm: settings.confirm,
         stopped: stop.cause(),
         problems: problems.len(),
@@ -207,28 +208,28 @@ pub async fn promote(
     })
 }
 
-/// From edges to what can and must be done.
-async fn make_plan(run: &Run<'_>) -> (Plan, Estimator, Unchecked) {
+/// Everything before the first write: reads the registries, and decides what is done for each edge.
+async fn prepare(run: &Run<'_>) -> (Preparation, Unchecked) {
     let (edges, selection, settings) = (run.edges, run.selection, run.settings);
-    let seen = inventory::read_destinations(run).await;
-    let sources = sources::read_sources(run, plan::to_ask(run, &seen)).await;
-    let mut asked_again = HashMap::new();
-    let mut plan = loop {
-        let knowledge = Knowledge {
+    let destinations = inventory::read_destinations(run).await;
+    let to_read = plan::source_digests_to_read(run, &destinations);
+    let sources = sources::read_sources(run, to_read).await;
+    let mut rechecked = HashMap::new();
+    let plan = loop {
+        let plan = plan::plan(Knowledge {
             edges,
             selection,
             settings,
-            seen: &seen,
+            destinations: &destinations,
             sources: &sources,
-            asked_again: &asked_again,
-        };
-        let plan = plan::plan(knowledge);
-        if plan.doubtful.is_empty() {
+            rechecked: &rechecked,
+        });
+        if plan.to_recheck.is_empty() {
             break plan;
         }
-        // Whatever was asked again is not doubtful any more.
-        asked_again = doubts::ask_everybody(run, &plan.doubtful).await;
+        // A digest that was rechecked is found, lost or failed, so the next plan is the last one.
+        rechecked = recheck::recheck(run, &plan.to_recheck).await;
     };
-    let estimator = reading::read(run, &seen, &sources, &mut plan).await;
-    (plan, estimator, inventory::unchecked(run, &seen))
+    let unchecked = inventory::unchecked(run, &destinations);
+    (prepare::prepare(run, &destinations, &sources, plan).await, unchecked)
 }

@@ -1,4 +1,4 @@
-//! The end of a run in Prometheus' text format, for a textfile collector. The names are in
+//! The metrics of a run in the Prometheus text format, for a textfile collector. The names are in
 //! `docs/reference/promotion.md`, "The plan and the report".
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -24,23 +24,23 @@ pub fn metrics(ending: &Ending, at: SystemTime) -> String {
         let label = [("outcome", verdict.as_str().to_owned())];
         edges.get_or_create(&label).set(whole(ending.summary.count(verdict)));
     }
-    registry.register("edges", "edges, by what became of them", edges);
+    registry.register("edges", "edges, by outcome", edges);
     add_hosts(&mut registry, &ending.hosts);
     for (name, help, value) in [
-        ("problems", "faults in the manifests", ending.problems as u64),
+        ("problems", "problems in the manifests", ending.problems as u64),
         (
             "unanswered",
-            "tags that the public name does not answer for",
+            "tags that the public name does not serve as they were written",
             ending.unanswered.len() as u64,
         ),
         (
             "broken_attachments",
-            "attachments that are broken at their source and were left out, each counted once",
+            "attachments that were left out because they are broken at their source",
             ending.left_out.attachments,
         ),
         (
             "all_holds",
-            "1 if everything that the manifests ask for is in place",
+            "1 if everything that the manifests request is in place",
             u64::from(ending.all_holds()),
         ),
     ] {
@@ -48,8 +48,8 @@ pub fn metrics(ending: &Ending, at: SystemTime) -> String {
     }
     let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
     for (name, help, value) in [
-        ("duration", "how long the run took", ending.time.as_secs_f64()),
-        ("end_timestamp", "when the run ended, since 1970", since.as_secs_f64()),
+        ("duration", "duration of the run", ending.time.as_secs_f64()),
+        ("end_timestamp", "time when the run ended, since 1970", since.as_secs_f64()),
     ] {
         let gauge: Gauge<f64, std::sync::atomic::AtomicU64> = Gauge::default();
         gauge.set(value);
@@ -81,14 +81,14 @@ fn add_hosts(registry: &mut Registry, hosts: &[Usage]) {
         }
     }
     registry.register("requests", "requests, by host and verb", requests);
-    registry.register("retries", "requests that were made again", retries);
+    registry.register("retries", "requests that were retried", retries);
     registry.register(
         "refused_requests",
-        "responses that said that the request rate is too high",
+        "requests that were refused because there were too many (429)",
         refused,
     );
-    registry.register_with_unit("received", "bodies of answers", Unit::Bytes, received);
-    registry.register_with_unit("sent", "bodies of requests", Unit::Bytes, sent);
+    registry.register_with_unit("received", "bytes of response bodies", Unit::Bytes, received);
+    registry.register_with_unit("sent", "bytes of request bodies", Unit::Bytes, sent);
 }
 
 fn gauge(value: u64) -> Gauge {

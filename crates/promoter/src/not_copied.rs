@@ -1,4 +1,4 @@
-//! What of an image is never copied: layers that may not be distributed.
+//! The layers of an image that are never copied: non-distributable ones.
 
 use std::sync::Arc;
 

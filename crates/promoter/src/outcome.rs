@@ -1,4 +1,4 @@
-//! What became of an edge, and the counts of a whole run.
+//! The outcome of an edge, and the counts of a run.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ wording::codes! {
 }
 
 impl Verdict {
-    /// How edges can end, with or without `--confirm`, in the order in which they are told.
+    /// The outcomes that edges can have, with or without `--confirm`, in the order of reports.
     #[must_use]
     pub const fn all(confirm: Confirm) -> [Self; 7] {
         let (copied, tagged, attached) = match confirm {
@@ -41,23 +41,23 @@ impl Verdict {
         [Self::Present, copied, tagged, attached, Self::Lost, Self::Refused, Self::Failed]
     }
 
-    /// Whether an edge that ended so is not as was asked.
+    /// Whether an edge with this outcome does not hold.
     #[must_use]
     pub const fn is_amiss(self) -> bool {
         matches!(self, Self::Lost | Self::Refused | Self::Failed | Self::AttachmentBroken)
     }
 }
 
-/// What became of one edge.
+/// The outcome of one edge.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// The edge.
     pub edge: EdgeId,
     /// How it ended.
     pub verdict: Verdict,
-    /// Why, where the verdict alone does not say it; shared by all the edges of one cause.
+    /// The reason, if the verdict alone does not explain it. All edges of one cause share it.
     pub reason: Option<Arc<Reason>>,
-    /// The attachments that were brought along, or would be: a digest tag each, or a referrer's digest.
+    /// The attachments that were copied, or would be: digest tags, and digests of referrers.
     pub attachments: Arc<[String]>,
 }
 
@@ -82,14 +82,15 @@ impl Outcome {
         Self::new(edge, Verdict::Failed, Some(reason))
     }
 
-    /// Tells the log, one event an edge: what was written at `info`, all else at `debug`, since the
-    /// report already names whatever is amiss.
+    /// Logs the outcome: at `info` if something was written, at `debug` otherwise, since the report names every failure.
     pub(crate) fn log(&self, edges: &EdgeSet) {
         let edge = edges.edge(self.edge);
-        let place = edge.destination();
+        let destination = edge.destination();
         let (digest, tag) = (edge.digest(), edge.tag().map(ToString::to_string));
-        let (destination, verdict) =
-            (format_args!("{}/{}", place.prefix.host, place.repository), self.verdict.as_str());
+        let (destination, verdict) = (
+            format_args!("{}/{}", destination.prefix.host, destination.repository),
+            self.verdict.as_str(),
+        );
         let code = self.code().map(ReasonCode::as_str);
         let reason = self.reason.as_deref().map(tracing::field::display);
         match self.verdict {
@@ -101,43 +102,43 @@ impl Outcome {
     }
 }
 
-/// How many edges ended how, and how many attachments are broken.
+/// The number of edges with each outcome, and of broken attachments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     counts: [u64; Verdict::ALL.len()],
 }
 
 impl Summary {
-    /// Counts one more.
+    /// Counts one outcome.
     pub fn add(&mut self, verdict: Verdict) {
         self.counts[verdict as usize] += 1;
     }
 
-    /// How many ended so.
+    /// The number of edges with this outcome.
     #[must_use]
     pub const fn count(&self, verdict: Verdict) -> u64 {
         self.counts[verdict as usize]
     }
 
-    /// How many edges there are.
+    /// The number of edges.
     #[must_use]
     pub fn edges(&self) -> u64 {
         self.counts.iter().sum::<u64>() - self.count(Verdict::AttachmentBroken)
     }
 
-    /// How many edges a confirmed run would change.
+    /// The number of edges that a confirmed run would change.
     #[must_use]
     pub const fn pending(&self) -> u64 {
         self.count(Verdict::ToCopy) + self.count(Verdict::ToTag) + self.count(Verdict::ToAttach)
     }
 
-    /// Whether everything that was asked for holds, or would hold after a confirmed run.
+    /// Whether everything that was requested holds, or would hold after a confirmed run.
     #[must_use]
     pub const fn all_holds(&self) -> bool {
         self.edges_hold() && self.count(Verdict::AttachmentBroken) == 0
     }
 
-    /// The same for the edges alone, whatever their attachments.
+    /// The same for the edges alone, regardless of broken attachments.
     #[must_use]
     pub const fn edges_hold(&self) -> bool {
         self.count(Verdict::Lost) + self.count(Verdict::Refused) + self.count(Verdict::Failed) == 0

@@ -1,5 +1,5 @@
-//! The plan: edges and what the registries hold in, one decision an edge and the work to do out.
-//! Pure. The rules are the rows of `docs/reference/promotion.md`, "What becomes of an edge".
+//! The plan: a decision for each edge, from the requested edges and what the registries hold. Pure. The rules are the rows
+//! of `docs/reference/promotion.md`, "What becomes of an edge".
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -11,63 +11,65 @@ use promotion_manifest::{EdgeId, EdgeSet, EdgeView, Selection, SourceDigestId};
 
 use crate::{
     Outcome, Run, Settings, Verdict,
-    inventory::{Elsewhere, Seen, SeenAt},
+    inventory::{DestinationResult, EdgePresence, OtherDigest},
+    planned::{Lacks, Origin, Origins, Planned, PlannedTarget},
     reason::Reason,
     sources::Sources,
-    work::{Lacks, Origin, Target, Work},
 };
 
-/// What is to be done, and what needs nothing or cannot be done.
+/// What a run does, and the edges that it does nothing for.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
-    /// The edges that no work will change.
+    /// The outcomes of edges that hold already or cannot be promoted.
     pub settled: Vec<Outcome>,
-    /// The rest, grouped by requested digest: one digest of one image.
-    pub work: Vec<Work>,
-    /// The edges whose digest nobody is known to have, though all were asked: to be asked once more.
-    pub doubtful: Vec<EdgeId>,
+    /// The other edges, grouped by requested digest.
+    pub planned: Vec<Planned>,
+    /// The edges whose digest no registry seems to have, although all that were read could be read. They are rechecked
+    /// before they are reported as lost.
+    pub to_recheck: Vec<EdgeId>,
 }
 
-/// What the plan is made of.
+/// What the plan is made from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Knowledge<'a> {
     pub edges: &'a EdgeSet,
     pub selection: &'a Selection,
     pub settings: &'a Settings,
-    /// What every destination holds.
-    pub seen: &'a [SeenAt],
+    /// What each destination holds.
+    pub destinations: &'a [DestinationResult],
     /// What the sources hold.
     pub sources: &'a Sources,
-    /// What asking everybody about doubtful digests came to.
-    pub asked_again: &'a HashMap<Digest, Known>,
+    /// The registries that were found to have the digests that were rechecked.
+    pub rechecked: &'a HashMap<Digest, Holders>,
 }
 
-/// What is known of who has a digest.
+/// The registries that have a digest, as far as they are known.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Known {
-    /// Where it is, besides where the sources and the inventories say so.
-    pub has: Vec<Origin>,
-    /// Why somebody could not say.
-    pub unread: Option<Arc<Reason>>,
+pub(crate) struct Holders {
+    origins: Vec<Origin>,
+    /// Why a registry that may have it could not be read: the first reason.
+    unread: Option<Arc<Reason>>,
 }
 
-/// The requested digests whose sources must be asked: those whose digest some readable destination lacks, those whose attachments
-/// are compared, and those whose tag is on another digest, since theirs may be a typo.
-pub(crate) fn to_ask(run: &Run<'_>, seen: &[SeenAt]) -> Vec<SourceDigestId> {
+/// The requested digests that are looked up in their sources: those that some readable destination lacks, those whose
+/// attachments are compared, and those whose tag is on another digest, since such a digest may be a typo.
+pub(crate) fn source_digests_to_read(
+    run: &Run<'_>,
+    destinations: &[DestinationResult],
+) -> Vec<SourceDigestId> {
     let Run { edges, selection, settings, .. } = run;
     let mut source_digests = Vec::new();
-    for (at, (place, seen)) in edges.destinations().iter().zip(seen).enumerate() {
-        let Ok(seen) = seen else { continue };
-        let attaches = settings.attaches_to(place);
-        let selected = selection.edges_of(edges, at);
-        let concerned = selected.zip(&seen.edges).filter(|(_, seen)| match seen {
-            Seen::Nothing | Seen::Elsewhere(_) => true,
-            Seen::Here | Seen::Untagged => attaches,
-            Seen::Unread(_) => false,
+    for (index, (repository, content)) in edges.destinations().iter().zip(destinations).enumerate()
+    {
+        let Ok(content) = content else { continue };
+        let attaches = settings.attaches_to(repository);
+        let selected = selection.edges_of(edges, index).zip(&content.edges);
+        let to_read = selected.filter(|(_, presence)| match presence {
+            EdgePresence::Absent | EdgePresence::OnOtherDigest(_) => true,
+            EdgePresence::Present | EdgePresence::Untagged => attaches,
+            EdgePresence::Unread(_) => false,
         });
-        source_digests.extend(
-            concerned.flat_map(|(edge, _)| edge.sources()).map(|source_digest| source_digest.id),
-        );
+        source_digests.extend(to_read.flat_map(|(edge, _)| edge.sources()).map(|source| source.id));
     }
     source_digests.sort_unstable();
     source_digests.dedup();
@@ -76,50 +78,46 @@ pub(crate) fn to_ask(run: &Run<'_>, seen: &[SeenAt]) -> Vec<SourceDigestId> {
 
 /// Decides about every edge.
 pub(crate) fn plan(knowledge: Knowledge<'_>) -> Plan {
-    let Knowledge { edges, selection, seen, .. } = knowledge;
-    let planner = Planner { knowledge, holders: Holders::of(knowledge) };
+    let Knowledge { edges, selection, destinations, .. } = knowledge;
+    let planner = Planner { knowledge, holders: destination_holders(knowledge) };
     let mut plan = Plan::default();
-    let mut work: BTreeMap<SourceDigestId, Work> = BTreeMap::new();
-    for (destination, seen) in seen.iter().enumerate() {
+    let mut planned: BTreeMap<SourceDigestId, Planned> = BTreeMap::new();
+    for (destination, content) in destinations.iter().enumerate() {
+        let note = content.as_ref().ok().and_then(|content| content.basis.note());
         for (index, edge) in selection.edges_of(edges, destination).enumerate() {
-            let at = edge.id();
-            match planner.decide(edge, seen.as_ref().map(|seen| &seen.edges[index])) {
+            let presence = content.as_ref().map(|content| &content.edges[index]);
+            match planner.decide(edge, presence) {
                 Decision::Settled(verdict, reason) => {
-                    plan.settled.push(Outcome::new(at, verdict, reason));
+                    plan.settled.push(Outcome::new(edge.id(), verdict, reason));
                 }
-                Decision::Doubtful => plan.doubtful.push(at),
+                Decision::Recheck => plan.to_recheck.push(edge.id()),
                 Decision::Do(task) => {
                     let source_digest = edge.source_digest().id;
-                    let note = seen.as_ref().ok().and_then(|sight| sight.note.as_ref());
-                    work.entry(source_digest)
-                        .or_insert_with(|| Work::of(source_digest))
-                        .add(at, task, note);
+                    let planned = planned.entry(source_digest).or_insert_with(|| Planned {
+                        source_digest,
+                        origins: task.origins.clone(),
+                        targets: Vec::new(),
+                    });
+                    planned.add(edge.id(), &task, note);
                 }
             }
         }
     }
-    plan.work = work.into_values().collect();
-    for work in &mut plan.work {
-        work.origins.sort_by_key(|origin| matches!(origin, Origin::Destination(_)));
-    }
+    plan.planned = planned.into_values().collect();
     plan
 }
 
-impl Work {
-    fn add(&mut self, at: EdgeId, task: Task, note: Option<&Arc<Reason>>) {
-        for origin in task.origins {
-            if !self.origins.contains(&origin) {
-                self.origins.push(origin);
-            }
-        }
-        // Edges come destination by destination, so that only the last target can be this one.
-        if self.targets.last().is_none_or(|last| last.destination != at.destination()) {
-            self.targets.push(Target::new(at.destination(), task.lacks, note.cloned()));
+impl Planned {
+    fn add(&mut self, edge: EdgeId, task: &Task, note: Option<&Arc<Reason>>) {
+        task.origins.iter().for_each(|origin| self.origins.add(origin));
+        // Edges come destination by destination, so only the last target can be that of this edge.
+        if self.targets.last().is_none_or(|last| last.destination != edge.destination()) {
+            self.targets.push(PlannedTarget::new(edge.destination(), task.lacks, note.cloned()));
         }
         if let Some(target) = self.targets.last_mut() {
-            match task.holds {
-                Holds::Yes => target.held.push(at),
-                Holds::No => target.edges.push(at),
+            match task.need {
+                Need::DigestOrTag => target.open.push(edge),
+                Need::AttachmentsOnly => target.held.push(edge),
             }
         }
     }
@@ -128,29 +126,45 @@ impl Work {
 /// What to do for one edge.
 struct Task {
     lacks: Lacks,
-    holds: Holds,
-    origins: Vec<Origin>,
+    need: Need,
+    origins: Origins,
 }
 
-/// Whether an edge holds but perhaps for its attachments.
-enum Holds {
-    Yes,
-    No,
+/// What an edge needs.
+#[derive(Clone, Copy)]
+enum Need {
+    DigestOrTag,
+    /// Its digest and its tag are in place. Attachments, or content below the digest, may be missing.
+    AttachmentsOnly,
 }
 
 enum Decision {
     Settled(Verdict, Option<Arc<Reason>>),
-    Doubtful,
+    Recheck,
     Do(Task),
 }
 
 struct Planner<'a> {
     knowledge: Knowledge<'a>,
-    holders: Holders,
+    /// The destinations that have each digest.
+    holders: HashMap<Digest, Holders>,
+}
+
+/// What is known of a digest in the sources of an edge.
+#[derive(Default)]
+struct SourceLookup {
+    /// The sources that have it.
+    having: Vec<Origin>,
+    /// Why other sources could not be read.
+    unread: Vec<Arc<Reason>>,
 }
 
 impl Planner<'_> {
-    fn decide(&self, edge: EdgeView<'_>, seen: Result<&Seen, &Arc<Reason>>) -> Decision {
+    fn decide(
+        &self,
+        edge: EdgeView<'_>,
+        presence: Result<&EdgePresence, &Arc<Reason>>,
+    ) -> Decision {
         use Decision::{Do, Settled};
         let settings = self.knowledge.settings;
         if let Some(other) = edge.conflict() {
@@ -162,81 +176,89 @@ impl Planner<'_> {
             return Settled(Verdict::Refused, Some(reason.into()));
         }
         let attaches = settings.attaches_to(edge.destination());
-        let there = |holds| Task { lacks: Lacks::Nothing, holds, origins: self.reference(edge) };
-        match seen {
-            Err(reason) | Ok(Seen::Unread(reason)) => {
+        match presence {
+            Err(reason) | Ok(EdgePresence::Unread(reason)) => {
                 Settled(Verdict::Failed, Some(Arc::clone(reason)))
             }
-            Ok(Seen::Elsewhere(found)) => {
-                Settled(Verdict::Refused, Some(self.refused_move(edge, found)))
+            Ok(EdgePresence::OnOtherDigest(other)) => {
+                Settled(Verdict::Refused, Some(self.refused_move(edge, other)))
             }
-            Ok(Seen::Here | Seen::Untagged) if attaches && let Some(reason) = self.unseen(edge) => {
+            Ok(EdgePresence::Present | EdgePresence::Untagged)
+                if attaches && let Some(reason) = self.attachments_unread(edge) =>
+            {
                 Settled(Verdict::Failed, Some(reason))
             }
-            Ok(Seen::Here) if !attaches && !settings.verify.checks_present() => {
+            Ok(EdgePresence::Present) if !attaches && !settings.verify.checks_present() => {
                 Settled(Verdict::Present, None)
             }
-            Ok(Seen::Here) => Do(there(Holds::Yes)),
-            Ok(Seen::Untagged) => Do(there(Holds::No)),
-            Ok(Seen::Nothing) => self.copy(edge),
+            Ok(EdgePresence::Present) => Do(self.keep(edge, Need::AttachmentsOnly)),
+            Ok(EdgePresence::Untagged) => Do(self.keep(edge, Need::DigestOrTag)),
+            Ok(EdgePresence::Absent) => self.copy(edge),
         }
     }
 
-    /// The sources that have the digest of `edge`, and why others could not say.
-    fn sources(&self, edge: EdgeView<'_>) -> (Vec<Origin>, Vec<Arc<Reason>>) {
-        let (mut having, mut unasked) = (Vec::new(), Vec::new());
-        for source_digest in edge.sources() {
-            match self.knowledge.sources.has(source_digest.id) {
-                Some(Ok(true)) => having.push(Origin::Source(source_digest.id)),
+    fn look_up_sources(&self, edge: EdgeView<'_>) -> SourceLookup {
+        let mut found = SourceLookup::default();
+        for source in edge.sources() {
+            match self.knowledge.sources.has(source.id) {
+                Some(Ok(true)) => found.having.push(Origin::Source(source.id)),
                 Some(Ok(false)) | None => {}
-                Some(Err(reason)) => unasked.push(Arc::clone(reason)),
+                Some(Err(reason)) => found.unread.push(Arc::clone(reason)),
             }
         }
-        (having, unasked)
+        found
     }
 
-    /// Why a tag stays on the digest that it is on. What to do depends on whether the wanted digest exists.
-    fn refused_move(&self, edge: EdgeView<'_>, found: &Elsewhere) -> Arc<Reason> {
-        let (having, unasked) = self.sources(edge);
-        let holders = self.holders.0.get(&edge.digest());
-        let is_held = holders.is_some_and(|known| !known.has.is_empty() || known.unread.is_some());
-        if !having.is_empty() || !unasked.is_empty() || is_held {
-            return tag_move(found.tag_on);
+    /// Why a tag is not moved from the digest that it is on. What the user should do depends on whether the requested
+    /// digest exists.
+    fn refused_move(&self, edge: EdgeView<'_>, other: &OtherDigest) -> Arc<Reason> {
+        let SourceLookup { having, unread } = self.look_up_sources(edge);
+        let holders = self.holders.get(&edge.digest());
+        let may_exist = !having.is_empty()
+            || !unread.is_empty()
+            || holders.is_some_and(|it| !it.origins.is_empty() || it.unread.is_some());
+        if may_exist {
+            return tag_move(other.tag_on);
         }
         let source = edge.source_digest().source_prefix();
-        Arc::new(Reason::TagMove { current: found.tag_on, missing_in: Some(source.clone()) })
+        Arc::new(Reason::TagMove { current: other.tag_on, missing_in: Some(source.clone()) })
     }
 
-    /// Where the attachments of a digest that is there are compared with: its source, or who else has it.
-    fn reference(&self, edge: EdgeView<'_>) -> Vec<Origin> {
-        let (mut origins, _) = self.sources(edge);
-        let holders = self.holders.0.get(&edge.digest());
-        origins.extend(holders.into_iter().flat_map(|known| &known.has).copied());
+    /// The sources and destinations that have the digest of `edge`.
+    fn origins(&self, edge: EdgeView<'_>) -> Vec<Origin> {
+        let mut origins = self.look_up_sources(edge).having;
+        let holders = self.holders.get(&edge.digest());
+        origins.extend(holders.into_iter().flat_map(|holders| &holders.origins).copied());
         origins
     }
 
-    /// Why it cannot be said what hangs on a digest that is there.
-    fn unseen(&self, edge: EdgeView<'_>) -> Option<Arc<Reason>> {
-        let (having, unasked) = self.sources(edge);
-        let cause = having.is_empty().then(|| unasked.into_iter().next())??;
+    /// Why the attachments of a digest that is present cannot be compared with those at its source.
+    fn attachments_unread(&self, edge: EdgeView<'_>) -> Option<Arc<Reason>> {
+        let SourceLookup { having, unread } = self.look_up_sources(edge);
+        let cause = having.is_empty().then(|| unread.into_iter().next())??;
         Some(Arc::new(Reason::AttachmentsNotCompared { cause }))
     }
 
-    /// The task of copying the digest of `edge` from wherever it can be had, or why that is nowhere.
+    /// The task for an edge whose destination has the digest.
+    fn keep(&self, edge: EdgeView<'_>, need: Need) -> Task {
+        let itself = || Origins::of(Origin::Destination(edge.id().destination()));
+        let origins = Origins::collect(self.origins(edge)).unwrap_or_else(itself);
+        Task { lacks: Lacks::Nothing, need, origins }
+    }
+
+    /// The task of copying the digest of `edge` from a registry that has it, or why there is none.
     fn copy(&self, edge: EdgeView<'_>) -> Decision {
-        let asked_again = self.knowledge.asked_again;
         let digest = edge.digest();
-        let (_, mut unasked) = self.sources(edge);
-        let again = asked_again.get(&digest);
-        let mut origins = self.reference(edge);
-        origins.extend(again.into_iter().flat_map(|known| &known.has).copied());
-        if !origins.is_empty() {
-            return Decision::Do(Task { lacks: Lacks::Digest, holds: Holds::No, origins });
+        let rechecked = self.knowledge.rechecked.get(&digest);
+        let found = rechecked.into_iter().flat_map(|holders| &holders.origins).copied();
+        if let Some(origins) = Origins::collect(self.origins(edge).into_iter().chain(found)) {
+            return Decision::Do(Task { lacks: Lacks::Digest, need: Need::DigestOrTag, origins });
         }
-        unasked.extend(self.holders.0.get(&digest).and_then(|known| known.unread.clone()));
-        unasked.extend(again.and_then(|known| known.unread.clone()));
-        match (&unasked[..], again) {
-            ([], None) => Decision::Doubtful,
+        let mut unread = self.look_up_sources(edge).unread;
+        unread.extend(self.holders.get(&digest).and_then(|holders| holders.unread.clone()));
+        unread.extend(rechecked.and_then(|holders| holders.unread.clone()));
+        match (&unread[..], rechecked) {
+            ([], None) => Decision::Recheck,
             ([], Some(_)) => {
                 let reason = lost(edge.source_digest().source_prefix());
                 Decision::Settled(Verdict::Lost, Some(reason))
@@ -250,7 +272,7 @@ impl Planner<'_> {
     }
 }
 
-/// Why a tag that is there already stays where it is.
+/// The reason of a tag that is on another digest and stays there.
 pub(crate) fn tag_move(current: Digest) -> Arc<Reason> {
     Arc::new(Reason::TagMove { current, missing_in: None })
 }
@@ -259,40 +281,41 @@ fn lost(source: &RegistryPrefix) -> Arc<Reason> {
     Arc::new(Reason::Lost { source: source.clone() })
 }
 
-/// How many destinations that have a digest are remembered as its origins, besides the source.
+/// How many destinations are kept as origins of a digest, besides its sources.
 const MAX_HOLDERS: usize = 3;
 
-/// What the destinations know about each digest.
-struct Holders(HashMap<Digest, Known>);
-
-impl Holders {
-    fn of(knowledge: Knowledge<'_>) -> Self {
-        let Knowledge { edges, selection, settings, seen, .. } = knowledge;
-        let mut holders: HashMap<Digest, Known> = HashMap::new();
-        // The canonical registry comes first: it has all attachments.
-        let mut order: Vec<_> = edges.destinations().iter().zip(seen).enumerate().collect();
-        order.sort_by_key(|(_, (place, _))| !settings.is_canonical(place));
-        for (destination, (_, seen)) in order {
-            for (index, edge) in selection.edges_of(edges, destination).enumerate() {
-                let known = holders.entry(edge.digest()).or_default();
-                match seen.as_ref().map(|seen| &seen.edges[index]) {
-                    Ok(seen) if seen.has_digest() => known.add(Origin::Destination(destination)),
-                    Err(reason) | Ok(Seen::Unread(reason)) => {
-                        known.unread.get_or_insert_with(|| Arc::clone(reason));
-                    }
-                    Ok(_) => {}
+/// The destinations that have each digest.
+fn destination_holders(knowledge: Knowledge<'_>) -> HashMap<Digest, Holders> {
+    let Knowledge { edges, selection, settings, destinations, .. } = knowledge;
+    let mut holders: HashMap<Digest, Holders> = HashMap::new();
+    // The canonical registry comes first, since it has all attachments.
+    let mut order: Vec<_> = edges.destinations().iter().zip(destinations).enumerate().collect();
+    order.sort_by_key(|(_, (repository, _))| !settings.is_canonical(repository));
+    for (destination, (_, content)) in order {
+        for (index, edge) in selection.edges_of(edges, destination).enumerate() {
+            let holders = holders.entry(edge.digest()).or_default();
+            match content.as_ref().map(|content| &content.edges[index]) {
+                Ok(presence) if presence.has_digest() => {
+                    holders.add(Origin::Destination(destination));
                 }
+                Err(reason) | Ok(EdgePresence::Unread(reason)) => holders.add_unread(reason),
+                Ok(_) => {}
             }
         }
-        Self(holders)
     }
+    holders
 }
 
-impl Known {
-    /// Notes that it is there, unless enough are known already.
+impl Holders {
+    /// Adds a registry that has the digest, unless there are enough.
     pub(crate) fn add(&mut self, origin: Origin) {
-        if self.has.len() < MAX_HOLDERS && !self.has.contains(&origin) {
-            self.has.push(origin);
+        if self.origins.len() < MAX_HOLDERS && !self.origins.contains(&origin) {
+            self.origins.push(origin);
         }
+    }
+
+    /// Adds a registry that may have the digest and could not be read.
+    pub(crate) fn add_unread(&mut self, reason: &Arc<Reason>) {
+        self.unread.get_or_insert_with(|| Arc::clone(reason));
     }
 }

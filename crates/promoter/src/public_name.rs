@@ -1,7 +1,7 @@
-//! Reading what was promoted as everybody else does: through the public name.
+//! Reads the promoted images through the public name, as users do.
 //!
-//! Tags are resolved, manifests are read whole and verified, blobs are asked for; wherever the name
-//! redirects to. The rules are `docs/reference/promotion.md`, "Through the public name".
+//! Tags are resolved, manifests are read and verified, and blobs are requested by HEAD, at the targets of redirects. The
+//! rules are in `docs/reference/promotion.md`, "Through the public name".
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -19,30 +19,30 @@ use crate::{Outcome, Reason, RemoteError, Run, Verdict};
 /// Tags read at once.
 const TAGS_AT_ONCE: usize = 8;
 
-/// Blobs of one image asked for at once.
+/// Blobs of one image requested at once.
 const BLOBS_AT_ONCE: usize = 8;
 
-/// The name that users pull by.
+/// The registry name that users pull from.
 #[derive(Clone, Debug)]
 pub struct PublicName {
-    /// The client that it is asked by.
+    /// The client for requests to it.
     pub client: Client,
     /// Its host.
     pub host: Host,
 }
 
-/// A tag that the public name does not answer for.
+/// A tag that the public name does not serve as it was written.
 #[derive(Clone, Debug)]
 pub struct Unanswered {
-    /// What was asked for, as one pulls it.
+    /// The image, as users pull it.
     pub name: String,
-    /// What should have been there.
+    /// The digest that the tag should be on.
     pub digest: Digest,
-    /// What came instead.
+    /// What was found instead.
     pub reason: Arc<Reason>,
 }
 
-/// Reads each tag once that these outcomes say was written, and gives those that are not answered.
+/// Reads each tag that was written according to `outcomes`, and returns the tags that are not served.
 pub(crate) async fn verify(
     run: &Run<'_>,
     public: &PublicName,
@@ -60,12 +60,12 @@ pub(crate) async fn verify(
         }
     }
     run.progress.stage("reading through the public name", written.len() as u64);
-    let asked = Mutex::new(HashSet::new());
+    let requested = Mutex::new(HashSet::new());
     let read = stream::iter(written).map(|((name, tag), digest)| {
-        let asked = &asked;
+        let requested = &requested;
         async move {
             let repository = public.client.repository(&public.host, &name);
-            let read = run.stop.unless_stopped(read(&repository, &tag, digest, asked)).await;
+            let read = run.stop.unless_stopped(read(&repository, &tag, digest, requested)).await;
             run.progress.advance(1);
             let stopped = || Err(run.interrupted(std::slice::from_ref(&public.host)));
             let reason = read.unwrap_or_else(stopped).err()?;
@@ -75,12 +75,12 @@ pub(crate) async fn verify(
     read.buffered(TAGS_AT_ONCE).filter_map(std::future::ready).collect().await
 }
 
-/// Reads one image; blobs that are in `asked` were asked for already.
+/// Reads one image. Blobs that are in `requested` were requested already.
 async fn read(
     repository: &RepositoryClient,
     tag: &Tag,
     digest: Digest,
-    asked: &Mutex<HashSet<Digest>>,
+    requested: &Mutex<HashSet<Digest>>,
 ) -> Result<(), Arc<Reason>> {
     let found = repository.manifest(&Reference::Tag(tag.clone())).await;
     let found = found.map_err(failed)?;
@@ -89,7 +89,7 @@ async fn read(
     }
     let image = Image::load(repository, &digest).await.map_err(failed)?;
     let new = |blob: &&Descriptor| {
-        asked.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(blob.digest)
+        requested.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(blob.digest)
     };
     let mut blobs = stream::iter(image.blobs().filter(new).collect::<Vec<_>>())
         .map(|blob| async move { (blob, repository.find_blob(&blob.digest, blob.size).await) })
@@ -114,7 +114,7 @@ fn failed(error: impl Into<RemoteError>) -> Arc<Reason> {
     Arc::new(Reason::Remote(error.into()))
 }
 
-/// The shortest destination paths of each host, below which repositories have their public names.
+/// The destination paths of each host. The public name of a repository is its name below one of them.
 struct Roots<'a>(BTreeMap<&'a Host, BTreeSet<&'a str>>);
 
 impl<'a> Roots<'a> {
@@ -127,14 +127,14 @@ impl<'a> Roots<'a> {
         Self(roots)
     }
 
-    fn public_name(&self, place: &DestinationRepository) -> Option<Repository> {
-        let name = place.repository.as_str();
+    fn public_name(&self, destination: &DestinationRepository) -> Option<Repository> {
+        let name = destination.repository.as_str();
         let below = |root: &&str| match *root {
             "" => Some(name),
             root => name.strip_prefix(root)?.strip_prefix('/'),
         };
-        // Of paths that lead to the same place, the shortest leaves the longest name.
-        let names = self.0.get(&place.prefix.host)?.iter().filter_map(below);
+        // If several paths contain the repository, the shortest path leaves the longest name.
+        let names = self.0.get(&destination.prefix.host)?.iter().filter_map(below);
         names.max_by_key(|name| name.len())?.parse().ok()
     }
 }

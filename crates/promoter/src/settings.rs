@@ -1,4 +1,4 @@
-//! What a run is asked to do besides its edges.
+//! The settings of a run.
 
 use job::Confirm;
 use oci::RegistryPrefix;
@@ -6,29 +6,29 @@ use promotion_manifest::{DestinationRepository, EdgeSet};
 
 use crate::PublicName;
 
-/// Where attachments go.
+/// Which destinations get attachments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AttachmentsTo {
-    /// To every destination of their image.
+    /// All destinations of their image.
     All,
-    /// To those below the canonical registry.
+    /// The destinations in the canonical registry.
     Canonical,
-    /// Nowhere: they are not looked for.
+    /// None. Attachments are not looked for.
     Nowhere,
 }
 
 /// What is checked of an image before its edges count as present.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Verify {
-    /// Its tag and its digest. What it reaches is checked where a tag is written.
+    /// Its tag and its digest. The content below the digest is checked only where a tag is written.
     #[default]
     Shallow,
-    /// Every manifest and blob that it reaches, and those of its attachments.
+    /// Also every manifest and blob below the digest, and those of its attachments.
     Deep,
 }
 
 impl Verify {
-    /// Whether what an image reaches is checked, although its tag and digest are present.
+    /// Whether the content of an image is checked even if its tag and digest are present.
     pub(crate) const fn checks_present(self) -> bool {
         match self {
             Self::Shallow => false,
@@ -37,7 +37,7 @@ impl Verify {
     }
 }
 
-/// What follows from an attachment that is broken for good where it comes from.
+/// What happens if an attachment is permanently broken at its source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BrokenAttachments {
     /// It is reported, and its image is promoted with its other attachments.
@@ -47,25 +47,25 @@ pub enum BrokenAttachments {
     Fatal,
 }
 
-/// How a run goes.
+/// The settings of a run.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Whether anything is written.
     pub confirm: Confirm,
-    /// Where attachments go.
+    /// Which destinations get attachments.
     pub attachments: AttachmentsTo,
-    /// The registry that has all attachments, if one of the destinations is so.
+    /// The destination registry that has all attachments, if there is one.
     pub canonical: Option<RegistryPrefix>,
-    /// What follows from broken attachments.
+    /// What happens if an attachment is broken at its source.
     pub broken_attachments: BrokenAttachments,
-    /// What is checked of images that are there.
+    /// What is checked of images that are present.
     pub verify: Verify,
-    /// The name through which the written tags are read at the end.
+    /// The public name through which the written tags are read at the end.
     pub verify_through: Option<PublicName>,
 }
 
 impl Settings {
-    /// Promotion with all attachments.
+    /// The default settings: attachments go to all destinations.
     #[must_use]
     pub const fn new(confirm: Confirm) -> Self {
         Self {
@@ -78,26 +78,27 @@ impl Settings {
         }
     }
 
-    /// Whether attachments shall be at this destination.
-    pub(crate) fn attaches_to(&self, place: &DestinationRepository) -> bool {
+    /// Whether this destination gets attachments.
+    pub(crate) fn attaches_to(&self, destination: &DestinationRepository) -> bool {
         match self.attachments {
             AttachmentsTo::All => true,
-            AttachmentsTo::Canonical => self.is_canonical(place),
+            AttachmentsTo::Canonical => self.is_canonical(destination),
             AttachmentsTo::Nowhere => false,
         }
     }
 
-    /// Whether this destination is below the canonical registry.
-    pub(crate) fn is_canonical(&self, place: &DestinationRepository) -> bool {
+    /// Whether this destination is in the canonical registry.
+    pub(crate) fn is_canonical(&self, destination: &DestinationRepository) -> bool {
         self.canonical.as_ref().is_some_and(|canonical| {
-            canonical.host == place.prefix.host && canonical.relative(&place.repository).is_some()
+            canonical.host == destination.prefix.host
+                && canonical.relative(&destination.repository).is_some()
         })
     }
 
-    /// Whether the canonical registry, if there is one, is a destination of anything.
+    /// Whether the canonical registry, if there is one, is a destination of any edge.
     #[must_use]
     pub fn canonical_is_a_destination(&self, edges: &EdgeSet) -> bool {
         self.canonical.is_none()
-            || edges.destinations().iter().any(|place| self.is_canonical(place))
+            || edges.destinations().iter().any(|destination| self.is_canonical(destination))
     }
 }

@@ -1,5 +1,5 @@
-//! Writing tags: never moving one, and telling when somebody else wrote it at the same time. The rules, and
-//! the window that remains, are `docs/reference/promotion.md`, "Tags".
+//! Writes tags. A tag is never moved, and a write by another client at the same time is detected. The rules, and the race
+//! that remains possible, are in `docs/reference/promotion.md`, "Tags".
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Requests at once to one repository when all written tags are read again.
-const LOOKS_AT_ONCE: usize = 8;
+const REQUESTS_AT_ONCE: usize = 8;
 
 /// A manifest as it is written under tags.
 #[derive(Clone, Debug)]
@@ -33,7 +33,7 @@ fn failed(reason: impl Into<Arc<Reason>>) -> NotWritten {
     (Verdict::Failed, reason.into())
 }
 
-/// Puts `tag` on the digest of `root`, unless it is there by now, on whatever digest.
+/// Puts `tag` on the digest of `root`, unless the tag exists by now, on any digest.
 pub(crate) async fn write(
     run: &Run<'_>,
     repository: &RepositoryClient,
@@ -44,7 +44,7 @@ pub(crate) async fn write(
     let broken = |error: Error| failed(hosts.explain(repository.host(), error));
     hosts.check(repository.host()).await.map_err(failed)?;
     let by_tag = Reference::Tag(tag.clone());
-    // GET, since the write relies on it, and costs no more than HEAD where there is no tag.
+    // A GET, since the write depends on it. For a tag that does not exist it costs no more than a HEAD.
     match repository.find_manifest_by_get(&by_tag).await.map_err(broken)? {
         Some(head) if head.digest == root.digest => return Ok(()),
         Some(head) => return Err((Verdict::Refused, tag_move(head.digest))),
@@ -62,15 +62,15 @@ pub(crate) async fn write(
         TagWrite::Written(_) => TagWas::Accepted,
         TagWrite::Taken => TagWas::Existing,
     };
-    let there = read_back(run, repository, &by_tag).await.map_err(broken)?;
-    match not_as_written(&root.digest, there, was) {
+    let current = read_back(run, repository, &by_tag).await.map_err(broken)?;
+    match not_as_written(&root.digest, current, was) {
         None => Ok(()),
         Some(reason) => Err(failed(reason)),
     }
 }
 
-/// What a tag is on that exists as far as is known. A registry may not return it shortly after its write, so that it is
-/// read several times before it is taken for absent.
+/// The digest that an existing tag is on. A registry may not return a tag shortly after its write, so a missing tag is read
+/// several times.
 async fn read_back(
     run: &Run<'_>,
     repository: &RepositoryClient,
@@ -85,17 +85,18 @@ async fn read_back(
     Ok(repository.find_manifest(tag).await?.map(|head| head.digest))
 }
 
-/// Why a written tag is not on the wanted digest, by what it is on now; `was` is what was known of it before.
-fn not_as_written(wanted: &Digest, there: Option<Digest>, was: TagWas) -> Option<Arc<Reason>> {
-    match there {
-        Some(there) if there == *wanted => None,
+/// Why a written tag is not on the requested digest, if it is on another digest or none now. `was` is what was known of
+/// it before.
+fn not_as_written(requested: &Digest, current: Option<Digest>, was: TagWas) -> Option<Arc<Reason>> {
+    match current {
+        Some(current) if current == *requested => None,
         Some(current) => Some(Arc::new(Reason::LostRace { current })),
         None => Some(Arc::new(Reason::TagUnreadable(was))),
     }
 }
 
-/// Reads all tags again that `outcomes` say were written, and corrects those that are not so any more.
-pub(crate) async fn look_again(run: &Run<'_>, outcomes: &mut [Outcome]) {
+/// Reads all tags again that were written according to `outcomes`, and corrects the outcomes of those that changed.
+pub(crate) async fn reread(run: &Run<'_>, outcomes: &mut [Outcome]) {
     let mut by_repository: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (index, outcome) in outcomes.iter().enumerate() {
         let has_tag = run.edges.edge(outcome.edge).tag().is_some();
@@ -104,21 +105,22 @@ pub(crate) async fn look_again(run: &Run<'_>, outcomes: &mut [Outcome]) {
         }
     }
     run.progress.stage("verifying written tags", by_repository.len() as u64);
-    let told: &[Outcome] = outcomes;
-    let looks = stream::iter(by_repository).map(|(destination, indices)| async move {
-        let looked = run.stop.unless_stopped(look_at(run, destination, &indices, told)).await;
+    let written: &[Outcome] = outcomes;
+    let rereads = stream::iter(by_repository).map(|(destination, indices)| async move {
+        let reread = reread_repository(run, destination, &indices, written);
+        let changed = run.stop.unless_stopped(reread).await;
         run.progress.advance(1);
-        looked.unwrap_or_default()
+        changed.unwrap_or_default()
     });
-    let corrected: Vec<Vec<(usize, Arc<Reason>)>> =
-        looks.buffer_unordered(LOOKS_AT_ONCE).collect().await;
-    for (index, reason) in corrected.into_iter().flatten() {
+    let changed: Vec<Vec<(usize, Arc<Reason>)>> =
+        rereads.buffer_unordered(REQUESTS_AT_ONCE).collect().await;
+    for (index, reason) in changed.into_iter().flatten() {
         outcomes[index] = Outcome::failed(outcomes[index].edge, reason);
     }
 }
 
-/// Which of the outcomes at `indices`, all of one destination, do not hold any more, and why.
-async fn look_at(
+/// Which of the outcomes at `indices`, all of one destination, no longer hold, and why.
+async fn reread_repository(
     run: &Run<'_>,
     destination: usize,
     indices: &[usize],
@@ -127,16 +129,16 @@ async fn look_at(
     let repository = &run.destination(destination);
     let read = async |tag: &Tag| {
         run.hosts.check(repository.host()).await?;
-        let there = read_back(run, repository, &Reference::Tag(tag.clone())).await;
-        there.map_err(|error| run.hosts.explain(repository.host(), error))
+        let current = read_back(run, repository, &Reference::Tag(tag.clone())).await;
+        current.map_err(|error| run.hosts.explain(repository.host(), error))
     };
-    let looks = stream::iter(indices).map(|&index| async move {
+    let rereads = stream::iter(indices).map(|&index| async move {
         let edge = run.edges.edge(outcomes[index].edge);
         let reason = match read(edge.tag()?).await {
-            Ok(there) => not_as_written(&edge.digest(), there, TagWas::ReadBack)?,
+            Ok(current) => not_as_written(&edge.digest(), current, TagWas::ReadBack)?,
             Err(cause) => Arc::new(Reason::TagNotVerified { cause }),
         };
         Some((index, reason))
     });
-    looks.buffer_unordered(LOOKS_AT_ONCE).filter_map(std::future::ready).collect().await
+    rereads.buffer_unordered(REQUESTS_AT_ONCE).filter_map(std::future::ready).collect().await
 }

@@ -1,24 +1,24 @@
 //! The attachments of an image in a promotion: what a destination lacks of them (`compare`), what is wrong with one at
-//! its source (`origin`), copying them (`carry`), and reading them again at the end of a run (`reread`).
+//! its source (`origin`), copying them (`copy`), and reading them again at the end of a run (`reread`).
 //!
 //! Not here: finding, comparing and merging attachments (crate `attachments`). The rules are
 //! `docs/reference/promotion.md`, "Attachments".
 
-mod carry;
 mod compare;
+mod copy;
 mod origin;
 mod reread;
 
 use std::sync::Arc;
 
-pub(crate) use carry::{Carried, NotCarried, OnTag, carry};
 pub(crate) use compare::{Missing, missing};
+pub(crate) use copy::{CopiedAttachments, CopyFailure, OnTag, copy};
 pub(crate) use origin::fault;
-pub(crate) use reread::{Written, reread};
+pub(crate) use reread::{WrittenAttachment, reread};
 
 use crate::reason::{AttachmentProblem, RemoteError};
 
-/// An attachment that is broken for good at its source.
+/// An attachment that is permanently broken at its source.
 #[derive(Debug)]
 pub(crate) struct Broken {
     /// Its position among the attachments of its image.

@@ -1,4 +1,4 @@
-//! Reading an attachment at its source, and what is wrong with it there.
+//! Reads an attachment at its source, and checks it there.
 
 use attachments::{Attachment, Defect, check_subject};
 use registry_client::RepositoryClient;
@@ -10,12 +10,12 @@ use crate::reason::AttachmentProblem;
 pub(super) enum Unreadable {
     /// It, or a manifest that it lists, cannot be read.
     Transfer(transfer::Error),
-    /// It is no attachment of the manifest that it is listed for.
+    /// It is not an attachment of the manifest that it is listed for.
     Unrelated(AttachmentProblem),
 }
 
 impl Unreadable {
-    /// What is wrong with it, if that is so for good.
+    /// What is wrong with it, if it is permanently broken.
     fn broken(self) -> Result<AttachmentProblem, transfer::Error> {
         match self {
             Self::Transfer(error) if !error.is_broken() => Err(error),
@@ -39,7 +39,8 @@ pub(super) async fn load(
     check_subject(attachment, image.root()).map_err(unrelated)?;
     Ok(image)
 }
-/// What is wrong with an attachment at its source, if it is broken for good: twice in a row.
+
+/// What is wrong with an attachment at its source, if it is permanently broken: twice in a row.
 ///
 /// # Errors
 /// When it cannot be read for the moment.

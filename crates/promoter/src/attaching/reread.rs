@@ -1,9 +1,9 @@
-//! Reading again, at the end of a run, the attachments that it wrote by tags.
+//! Reads the attachments that a run wrote under tags again, at its end.
 //!
-//! A digest tag and the index of referrers are read, merged and written back. Where the registry does not check
-//! `If-Match`, two clients that do so at the same time can each replace what the other has written, and both are told
-//! that it is stored. That a registry accepts a request with a condition does not show that it checks it, so all of
-//! them are read again, wherever they are. What was replaced is merged again, with what is there by then.
+//! A digest tag and the index of referrers are read, merged and written back. If the registry does not check `If-Match`,
+//! two clients that do this at the same time can each replace what the other has written, and both get a success. A
+//! registry that accepts a request with a condition may still not check it, so all such attachments are read again. What
+//! was replaced is merged again with the current content.
 //!
 //! The rules are `docs/reference/promotion.md`, "Attachments".
 
@@ -21,9 +21,10 @@ use transfer::Image;
 use super::OnTag;
 use crate::{
     Outcome, Run, Verdict,
+    planned::Origin,
     reading_back::{self, MAX_REREADS},
+    ready::{Ready, ReadyTarget},
     reason::{AttachmentName, AttachmentProblem, AttachmentStep, Reason},
-    work::{Origin, Target, Work},
 };
 
 /// Repositories whose attachments are read again at once.
@@ -31,29 +32,33 @@ const REPOSITORIES_AT_ONCE: usize = 8;
 
 /// An attachment that this run wrote, and that is found by a tag.
 #[derive(Clone, Debug)]
-pub(crate) struct Written {
+pub(crate) struct WrittenAttachment {
     destination: usize,
     source_digest: SourceDigestId,
-    /// Where it came from.
-    from: Option<Origin>,
+    /// Where it was read.
+    from: Origin,
     attachment: Attachment,
     /// What its digest tag was left on.
     on: OnTag,
 }
 
-impl Written {
-    /// The attachment at this place of `work`, written to `target`.
-    pub(crate) fn of(work: &Work, target: &Target, at: usize, on: OnTag) -> Self {
+impl WrittenAttachment {
+    /// The attachment at this index of `ready`, written to `target`.
+    pub(crate) fn new(ready: &Ready, target: &ReadyTarget, index: usize, on: OnTag) -> Self {
         let (destination, source_digest, from) =
-            (target.destination, work.source_digest, work.reference);
-        Self { destination, source_digest, from, attachment: work.attachments[at].clone(), on }
+            (target.destination(), ready.source_digest, ready.reference);
+        Self { destination, source_digest, from, attachment: ready.attachments[index].clone(), on }
     }
 }
 
-/// Reads `written` again, writes what others replaced, and corrects the outcomes of edges whose attachments are still
-/// not all there.
-pub(crate) async fn reread(run: &Run<'_>, written: Vec<Written>, outcomes: &mut [Outcome]) {
-    let mut by_destination: BTreeMap<usize, Vec<Written>> = BTreeMap::new();
+/// Reads `written` again, merges and writes again what other clients replaced, and corrects the outcomes of edges whose
+/// attachments are still not all present.
+pub(crate) async fn reread(
+    run: &Run<'_>,
+    written: Vec<WrittenAttachment>,
+    outcomes: &mut [Outcome],
+) {
+    let mut by_destination: BTreeMap<usize, Vec<WrittenAttachment>> = BTreeMap::new();
     for written in written {
         by_destination.entry(written.destination).or_default().push(written);
     }
@@ -87,11 +92,12 @@ const fn is_written(verdict: Verdict) -> bool {
     matches!(verdict, Verdict::Copied | Verdict::Tagged | Verdict::Attached)
 }
 
-/// Makes sure that all of `written` is found in `repository`; gives the requested digests of which something is not, and why.
+/// Makes sure that all of `written` are found in `repository`. Returns the requested digests with attachments that are
+/// not, and why.
 async fn confirm(
     run: &Run<'_>,
     repository: &RepositoryClient,
-    written: &mut [Written],
+    written: &mut [WrittenAttachment],
 ) -> HashMap<SourceDigestId, Arc<Reason>> {
     let mut repairs = 0;
     let mut failures: HashMap<usize, Arc<AttachmentProblem>> = HashMap::new();
@@ -128,23 +134,27 @@ async fn confirm(
     }
 }
 
-fn gone(written: &Written, problem: Arc<AttachmentProblem>) -> Arc<Reason> {
+fn gone(written: &WrittenAttachment, problem: Arc<AttachmentProblem>) -> Arc<Reason> {
     let attachment = AttachmentName::from(&written.attachment);
     Arc::new(Reason::Attachment { attachment, failed: AttachmentStep::Keep, problem })
 }
 
-/// What one round of reading again finds.
+/// What one round of reading finds.
 #[derive(Default)]
 struct Reread {
-    /// Which attachments others have replaced since, by their places.
+    /// The attachments that other clients replaced, by their indices.
     replaced: Vec<usize>,
-    /// Which are on tags that the registry does not return.
+    /// The attachments whose tags the registry does not return.
     missing: Vec<usize>,
-    /// The requested digests of which something cannot be read.
+    /// The requested digests with attachments that cannot be read.
     failed: HashMap<SourceDigestId, Arc<Reason>>,
 }
 
-async fn read_once(run: &Run<'_>, repository: &RepositoryClient, written: &[Written]) -> Reread {
+async fn read_once(
+    run: &Run<'_>,
+    repository: &RepositoryClient,
+    written: &[WrittenAttachment],
+) -> Reread {
     let mut reread = Reread::default();
     let mut listed = ListedAttachments::new(repository);
     for (at, written) in written.iter().enumerate() {
@@ -170,16 +180,15 @@ async fn read_once(run: &Run<'_>, repository: &RepositoryClient, written: &[Writ
 async fn repair(
     run: &Run<'_>,
     repository: &RepositoryClient,
-    written: &mut Written,
+    written: &mut WrittenAttachment,
 ) -> Result<(), Arc<AttachmentProblem>> {
     let problem = |reason| Arc::new(AttachmentProblem::Reason(reason));
-    let from = written.from.ok_or_else(|| problem(Arc::new(Reason::NoOrigin)))?;
-    let from = run.origin(from).map_err(problem)?;
+    let from = run.origin(written.from).map_err(problem)?;
     let attachment = &written.attachment;
     tracing::info!(
-        at = %repository, attachment = %AttachmentName::from(attachment), "another client replaced it: merging again"
+        at = %repository, attachment = %AttachmentName::from(attachment), "another client replaced the attachment; merging again"
     );
-    // What this run left there has in it what others had written before.
+    // The manifest that this run left under the tag includes what other clients had written before.
     let (from, digest) = match written.on {
         Some(left) => (repository.clone(), left),
         None => (from, attachment.digest),

@@ -12,7 +12,6 @@ wording::codes! {
         Conflict = "conflict": "Two entries request the same tag on different digests.",
         Lost = "lost": "The digest is neither in its source nor in any destination.",
         InvalidSourceName = "invalid-source-name": "The source prefix and the image name make no valid repository name.",
-        NoOrigin = "no-origin": "No registry is left that the image can be read from.",
         Interrupted = "interrupted": "The run was stopped before this was done.",
         Deadline = "deadline": "The `--deadline` stopped the run before this was done.",
         Unreachable = "unreachable": "The registry host did not respond.",

@@ -64,8 +64,6 @@ pub enum Reason {
         /// What is wrong with both together.
         error: RepositoryError,
     },
-    /// No registry is left that the image can be read from.
-    NoOrigin,
     /// The run was stopped before this was done.
     Interrupted {
         /// The `--deadline`, if that is what stopped it.
@@ -165,8 +163,13 @@ pub enum Reason {
         /// That digest.
         found: Digest,
     },
-    /// Several reasons at once. The first decides the code.
-    Several(Vec<Arc<Self>>),
+    /// Several reasons at once.
+    Several {
+        /// The reason that decides the code.
+        first: Arc<Self>,
+        /// The others: at least one.
+        others: Vec<Arc<Self>>,
+    },
 }
 
 /// What was known of a tag that a registry does not return.
@@ -237,7 +240,6 @@ impl Reason {
             Self::Unread { first, .. } => first.code(),
             Self::Host { error, .. } | Self::Remote(error) => error.code(),
             Self::InvalidSourceName { .. } => ReasonCode::InvalidSourceName,
-            Self::NoOrigin => ReasonCode::NoOrigin,
             Self::Interrupted { deadline: None, .. } => ReasonCode::Interrupted,
             Self::Interrupted { deadline: Some(_), .. } => ReasonCode::Deadline,
             Self::LostRace { .. } => ReasonCode::LostRace,
@@ -256,18 +258,16 @@ impl Reason {
             Self::Attachment { failed, .. } => failed.code(),
             Self::BlobSize { .. } => ReasonCode::SizeMismatch,
             Self::BlobNotFound { .. } => ReasonCode::NotFound,
-            Self::Several(reasons) => {
-                reasons.first().map_or(ReasonCode::NoOrigin, |first| first.code())
-            }
+            Self::Several { first, .. } => first.code(),
         }
     }
 
-    /// Several reasons as one; none if there are none.
-    pub(crate) fn several(mut reasons: Vec<Arc<Self>>) -> Option<Arc<Self>> {
-        match reasons.len() {
-            0 | 1 => reasons.pop(),
-            _ => Some(Arc::new(Self::Several(reasons))),
-        }
+    /// Several reasons as one; `None` if there are none.
+    pub(crate) fn several(reasons: impl IntoIterator<Item = Arc<Self>>) -> Option<Arc<Self>> {
+        let mut reasons = reasons.into_iter();
+        let first = reasons.next()?;
+        let others: Vec<_> = reasons.collect();
+        Some(if others.is_empty() { first } else { Arc::new(Self::Several { first, others }) })
     }
 
     /// What makes another reason the same cause.
@@ -293,7 +293,7 @@ impl Reason {
             Self::AttachmentsUnreadable { problem, .. } | Self::Attachment { problem, .. } => {
                 problem.remote_cause()
             }
-            Self::Several(reasons) => reasons.first()?.remote_cause(),
+            Self::Several { first, .. } => first.remote_cause(),
             _ => None,
         }
     }

@@ -1,5 +1,5 @@
-//! Telling what a promotion did: one trait, one file a format. A report takes outcomes while the run
-//! goes on and writes them to a stream that was handed in; it decides nothing.
+//! Reports of a promotion: one trait, and one file for each format. A report gets outcomes while the run goes on, and
+//! writes them to a stream.
 
 mod costs;
 mod json;
@@ -24,7 +24,7 @@ pub use words::WordsReport;
 /// Which outcomes a report shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Show {
-    /// All but those that held already.
+    /// All but edges that held already.
     Changes,
     /// All.
     Everything,
@@ -32,22 +32,22 @@ pub enum Show {
 
 /// A format of the report. The calls come in the order of the methods.
 pub trait Report {
-    /// The faults in the manifests.
+    /// Adds the problems of the manifests.
     ///
     /// # Errors
-    /// When the stream cannot be written; so with the others.
+    /// When the stream cannot be written.
     fn problems(&mut self, problems: &[Problem]) -> io::Result<()>;
 
-    /// The next outcome.
+    /// Adds an outcome.
     ///
     /// # Errors
-    /// As above.
+    /// When the stream cannot be written.
     fn outcome(&mut self, edges: &EdgeSet, outcome: &Outcome) -> io::Result<()>;
 
-    /// The end.
+    /// Adds the end of the run.
     ///
     /// # Errors
-    /// As above.
+    /// When the stream cannot be written.
     fn finish(&mut self, edges: &EdgeSet, ending: &Ending) -> io::Result<()>;
 }
 
@@ -55,17 +55,17 @@ pub trait Report {
 pub struct Reports(pub Vec<Box<dyn Report>>);
 
 impl Reports {
-    fn each(&mut self, mut tell: impl FnMut(&mut dyn Report) -> io::Result<()>) -> io::Result<()> {
-        let mut broken = Ok(());
-        self.0.retain_mut(|report| match tell(&mut **report) {
+    fn each(&mut self, mut write: impl FnMut(&mut dyn Report) -> io::Result<()>) -> io::Result<()> {
+        let mut result = Ok(());
+        self.0.retain_mut(|report| match write(&mut **report) {
             Ok(()) => true,
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => false,
             Err(error) => {
-                broken = Err(error);
+                result = Err(error);
                 false
             }
         });
-        broken
+        result
     }
 }
 

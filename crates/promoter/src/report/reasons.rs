@@ -1,6 +1,9 @@
 //! The texts of reasons.
 
-use std::fmt::{Display, Formatter, Result};
+use std::{
+    fmt::{Display, Formatter, Result},
+    sync::Arc,
+};
 
 use attachments::Defect;
 use oci::Digest;
@@ -39,7 +42,6 @@ impl Display for Reason {
             Self::InvalidSourceName { source, image, error } => {
                 write!(f, "{source}/{image}: {error}")
             }
-            Self::NoOrigin => f.write_str("no registry is left that the image can be read from"),
             Self::NotKnownBeforeWriting { host, repository, error } => write!(
                 f,
                 "not known before writing: {host}/{repository} cannot be read, or does not exist yet ({error}); \
@@ -53,7 +55,7 @@ impl Display for Reason {
             }
             Self::BlobNotFound { digest } => write!(f, "blob {digest} is not found"),
             Self::OtherDigest { found } => write!(f, "the tag is on {found} there"),
-            Self::Several(reasons) => several(f, reasons),
+            Self::Several { first, others } => several(f, first, others),
             Self::NonDistributable { with_urls, without_urls } => {
                 non_distributable(f, with_urls, without_urls)
             }
@@ -142,12 +144,12 @@ impl Reason {
     }
 }
 
-fn several(f: &mut Formatter<'_>, reasons: &[impl Display]) -> Result {
-    for (index, reason) in reasons.iter().take(SHOWN_REASONS).enumerate() {
-        let gap = if index == 0 { "" } else { "; " };
-        write!(f, "{gap}{reason}")?;
+fn several(f: &mut Formatter<'_>, first: &Reason, others: &[Arc<Reason>]) -> Result {
+    first.fmt(f)?;
+    for other in others.iter().take(SHOWN_REASONS - 1) {
+        write!(f, "; {other}")?;
     }
-    match reasons.len().saturating_sub(SHOWN_REASONS) {
+    match others.len().saturating_sub(SHOWN_REASONS - 1) {
         0 => Ok(()),
         more => write!(f, "; and {more} more"),
     }

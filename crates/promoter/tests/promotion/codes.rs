@@ -19,9 +19,8 @@ use crate::{
 };
 
 /// Codes that no scripted registry can provoke, each with the reason.
-const NOT_PROVOKED: [(ReasonCode, &str); 4] = [
+const NOT_PROVOKED: [(ReasonCode, &str); 3] = [
     (ReasonCode::InvalidSourceName, "such an image is a problem of the manifest, and has no edges"),
-    (ReasonCode::NoOrigin, "an edge without an origin is lost or failed in the plan"),
     (
         ReasonCode::SlowDestination,
         "a slow destination is deferred, and then has no faster one beside it",

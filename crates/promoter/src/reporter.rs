@@ -1,4 +1,4 @@
-//! What happens is told to the report and to the log as it happens, and counted.
+//! Passes what happens in a run to the report and to the log, and counts it.
 
 use std::{collections::HashSet, io};
 
@@ -11,34 +11,35 @@ use crate::{
     report::Report,
 };
 
-/// Tells the report and the log, counts, and outlives a report that cannot be written.
-pub(crate) struct Teller<'a> {
+/// Writes the report and the log, and counts outcomes. A report that cannot be written does not stop the run.
+pub(crate) struct Reporter<'a> {
     report: &'a mut dyn Report,
     edges: &'a EdgeSet,
     summary: Summary,
-    /// The broken attachments, each once, with the image that they belong to.
+    /// The broken attachments, each once, with the digest of their image.
     attachments: HashSet<(Digest, AttachmentName)>,
-    /// The destination registries that lack one.
+    /// The destination registries that lack one of them.
     destinations: HashSet<&'a RegistryPrefix>,
-    broken: Option<io::Error>,
+    /// Why the report cannot be written any more.
+    error: Option<io::Error>,
 }
 
-impl<'a> Teller<'a> {
+impl<'a> Reporter<'a> {
     pub(crate) fn new(report: &'a mut dyn Report, edges: &'a EdgeSet) -> Self {
         let (attachments, destinations) = (HashSet::new(), HashSet::new());
-        Self { report, edges, summary: Summary::default(), attachments, destinations, broken: None }
+        Self { report, edges, summary: Summary::default(), attachments, destinations, error: None }
     }
 
     pub(crate) fn problems(&mut self, problems: &[Problem]) {
-        self.broken = self.report.problems(problems).err();
+        self.error = self.report.problems(problems).err();
     }
 
     pub(crate) fn outcomes(&mut self, outcomes: &[Outcome]) {
         for outcome in outcomes {
             self.count(outcome);
             outcome.log(self.edges);
-            if self.broken.is_none() {
-                self.broken = self.report.outcome(self.edges, outcome).err();
+            if self.error.is_none() {
+                self.error = self.report.outcome(self.edges, outcome).err();
             }
         }
     }
@@ -63,10 +64,10 @@ impl<'a> Teller<'a> {
             destinations: self.destinations.len() as u64,
         };
         let ending = ending(self.summary, left_out);
-        if self.broken.is_none() {
-            self.broken = self.report.finish(self.edges, &ending).err();
+        if self.error.is_none() {
+            self.error = self.report.finish(self.edges, &ending).err();
         }
-        match self.broken {
+        match self.error {
             Some(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
             _ => Ok(ending),
         }

@@ -1,7 +1,7 @@
-//! Bringing attachments along: from where their image comes from, to each destination that lacks them.
+//! Copies attachments from their source to each destination that lacks them.
 //!
-//! One that is broken for good where it comes from is left out, unless all are required. One that cannot be had for the
-//! moment fails the destinations that want it, and so does one that cannot be written there.
+//! An attachment that is permanently broken at its source is left out, unless all attachments are required. One that
+//! cannot be read for the moment fails the destinations that lack it. One that cannot be written fails its destination.
 
 use std::sync::Arc;
 
@@ -17,30 +17,30 @@ use super::{
 };
 use crate::{BrokenAttachments, Settings, reason::AttachmentProblem};
 
-/// Why an attachment did not arrive.
-pub(crate) enum NotCarried {
-    /// It could not be copied.
+/// Why an attachment was not copied.
+pub(crate) enum CopyFailure {
+    /// Its content could not be copied.
     Transfer(transfer::Error),
     /// It could not be attached to its subject.
     NotAttached(AttachmentFailure),
-    /// It is broken for good at its source.
+    /// It is permanently broken at its source.
     Broken(Arc<AttachmentProblem>),
-    /// The destination holds the others up.
-    Lags,
+    /// The destination is much slower than the others.
+    Slow,
 }
 
-impl NotCarried {
-    /// What is wrong with the attachment where it comes from, if that is so for good.
+impl CopyFailure {
+    /// What is wrong with the attachment at its source, if it is permanently broken.
     fn broken(&self) -> Option<Arc<AttachmentProblem>> {
         match self {
             Self::Transfer(error) => error.is_broken().then(|| remote(error.clone())),
             Self::Broken(problem) => Some(Arc::clone(problem)),
-            Self::NotAttached(_) | Self::Lags => None,
+            Self::NotAttached(_) | Self::Slow => None,
         }
     }
 }
 
-impl From<attachments::Error> for NotCarried {
+impl From<attachments::Error> for CopyFailure {
     fn from(error: attachments::Error) -> Self {
         match error {
             attachments::Error::Broken(defect) => Self::Broken(Arc::new((*defect).into())),
@@ -49,29 +49,29 @@ impl From<attachments::Error> for NotCarried {
     }
 }
 
-/// What came of the attachments at one destination.
+/// What copying attachments to one destination came to.
 #[derive(Default)]
-pub(crate) struct Carried {
-    /// Those that were left out, being broken.
+pub(crate) struct CopiedAttachments {
+    /// The attachments that were left out because they are broken.
     pub broken: Vec<Broken>,
-    /// The one that failed, and why. Those after it were not tried.
-    pub failed: Option<(usize, NotCarried)>,
-    /// Those that are found by a tag.
+    /// The attachment that failed, and why. Those after it were not tried.
+    pub failed: Option<(usize, CopyFailure)>,
+    /// The attachments that are found by a tag.
     pub by_tag: Vec<(usize, OnTag)>,
 }
 
-/// What a tag was on once an attachment was found by it.
+/// The digest that a digest tag was left on, if the registry stated it.
 pub(crate) type OnTag = Option<Digest>;
 
-/// Brings `attachments` from `from` to each of `to`, which lacks those at these places. The answers are in the
-/// order of `to`.
-pub(crate) async fn carry(
+/// Copies `attachments` from `from` to each of `to`, which lacks those at these indices. The results are in the order of
+/// `to`.
+pub(crate) async fn copy(
     in_flight: &InFlight,
     from: &RepositoryClient,
     (attachments, settings): (&[Attachment], &Settings),
     to: &[(RepositoryClient, Vec<usize>)],
-) -> Vec<Carried> {
-    let mut results: Vec<_> = to.iter().map(|_| Carried::default()).collect();
+) -> Vec<CopiedAttachments> {
+    let mut results: Vec<_> = to.iter().map(|_| CopiedAttachments::default()).collect();
     for (at, attachment) in attachments.iter().enumerate() {
         let wanting = to.iter().enumerate().filter(|(index, (_, missing))| {
             results[*index].failed.is_none() && missing.binary_search(&at).is_ok()
@@ -81,17 +81,17 @@ pub(crate) async fn carry(
             continue;
         }
         let repositories: Vec<_> = wanting.iter().map(|(_, repository)| *repository).collect();
-        let carried = carry_confirmed(in_flight, from, attachment, &repositories).await;
-        for ((index, _), carried) in wanting.into_iter().zip(carried) {
-            results[index].add(at, carried, settings.broken_attachments);
+        let copied = copy_confirmed(in_flight, from, attachment, &repositories).await;
+        for ((index, _), copied) in wanting.into_iter().zip(copied) {
+            results[index].add(at, copied, settings.broken_attachments);
         }
     }
     results
 }
 
-impl Carried {
-    fn add(&mut self, at: usize, carried: Result<FoundBy, NotCarried>, broken: BrokenAttachments) {
-        let why = match carried {
+impl CopiedAttachments {
+    fn add(&mut self, at: usize, copied: Result<FoundBy, CopyFailure>, broken: BrokenAttachments) {
+        let why = match copied {
             Ok(FoundBy::Registry) => return,
             Ok(FoundBy::ReferrersTag) => return self.by_tag.push((at, None)),
             Ok(FoundBy::DigestTag(on)) => return self.by_tag.push((at, on)),
@@ -106,52 +106,52 @@ impl Carried {
     }
 }
 
-/// As [`carry_one`], but what is broken is read again, and tried again if that finds nothing wrong: a response may be
-/// damaged on its way, or a replica be late. What is broken twice costs no more writes.
-async fn carry_confirmed(
+/// As [`copy_one`], but an attachment that seems broken is read again, and copied again if it is not: a response may be
+/// damaged on its way, or a replica may be late.
+async fn copy_confirmed(
     in_flight: &InFlight,
     from: &RepositoryClient,
     attachment: &Attachment,
     to: &[&RepositoryClient],
-) -> Vec<Result<FoundBy, NotCarried>> {
-    let mut carried = carry_one(in_flight, from, attachment, to).await;
-    let is_broken = |carried: &Result<FoundBy, NotCarried>| {
-        carried.as_ref().is_err_and(|why| why.broken().is_some())
+) -> Vec<Result<FoundBy, CopyFailure>> {
+    let mut copied = copy_one(in_flight, from, attachment, to).await;
+    let is_broken = |copied: &Result<FoundBy, CopyFailure>| {
+        copied.as_ref().is_err_and(|why| why.broken().is_some())
     };
-    let broken: Vec<_> = (0..to.len()).filter(|at| is_broken(&carried[*at])).collect();
+    let broken: Vec<_> = (0..to.len()).filter(|at| is_broken(&copied[*at])).collect();
     if broken.is_empty() {
-        return carried;
+        return copied;
     }
     let repositories: Vec<_> = broken.iter().map(|at| to[*at]).collect();
     let again = match fault_now(in_flight, from, attachment).await {
-        Ok(None) => carry_one(in_flight, from, attachment, &repositories).await,
+        Ok(None) => copy_one(in_flight, from, attachment, &repositories).await,
         Ok(Some(problem)) => {
             let problem = Arc::new(problem);
-            let why = |_| Err(NotCarried::Broken(Arc::clone(&problem)));
+            let why = |_| Err(CopyFailure::Broken(Arc::clone(&problem)));
             broken.iter().map(why).collect()
         }
-        Err(error) => broken.iter().map(|_| Err(NotCarried::Transfer(error.clone()))).collect(),
+        Err(error) => broken.iter().map(|_| Err(CopyFailure::Transfer(error.clone()))).collect(),
     };
     for (at, result) in broken.into_iter().zip(again) {
-        carried[at] = result;
+        copied[at] = result;
     }
-    carried
+    copied
 }
 
-async fn carry_one(
+async fn copy_one(
     in_flight: &InFlight,
     from: &RepositoryClient,
     attachment: &Attachment,
     to: &[&RepositoryClient],
-) -> Vec<Result<FoundBy, NotCarried>> {
+) -> Vec<Result<FoundBy, CopyFailure>> {
     let image = match load(from, attachment).await {
         Ok(image) => image,
         Err(Unreadable::Transfer(error)) => {
-            return to.iter().map(|_| Err(NotCarried::Transfer(error.clone()))).collect();
+            return to.iter().map(|_| Err(CopyFailure::Transfer(error.clone()))).collect();
         }
         Err(Unreadable::Unrelated(problem)) => {
             let problem = Arc::new(problem);
-            let why = |_| Err(NotCarried::Broken(Arc::clone(&problem)));
+            let why = |_| Err(CopyFailure::Broken(Arc::clone(&problem)));
             return to.iter().map(why).collect();
         }
     };
@@ -162,11 +162,11 @@ async fn carry_one(
         match copied {
             Ok(_) => {
                 let attached = attach(from, attachment, image.root(), repository).await;
-                attached.map_err(NotCarried::from)
+                attached.map_err(CopyFailure::from)
             }
-            Err(error) => Err(NotCarried::Transfer(error)),
+            Err(error) => Err(CopyFailure::Transfer(error)),
         }
     });
     let attached = together(attached, Result::is_ok).await;
-    attached.into_iter().map(|attached| attached.unwrap_or(Err(NotCarried::Lags))).collect()
+    attached.into_iter().map(|attached| attached.unwrap_or(Err(CopyFailure::Slow))).collect()
 }
