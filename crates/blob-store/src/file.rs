@@ -21,8 +21,8 @@ use url::Url;
 
 use crate::{
     Error, ErrorKind, Head, LIST_PAGE, ListedObject, Part, Put, key,
+    location::{self, what},
     object::{check_content, corrupt, not_found},
-    place::{self, what},
 };
 
 /// How many bytes a writer gathers before it hands them to a blocking thread: enough that the hand-over
@@ -63,9 +63,13 @@ impl Directory {
         Self(Arc::new(Inner { url, root, prepared: Mutex::new(None) }))
     }
 
-    pub(crate) async fn check_place(&self) -> Result<(), Error> {
+    pub(crate) async fn check_location(&self) -> Result<(), Error> {
         let this = self.clone();
-        blocking(move || place::check(&this.0.root)).await
+        blocking(move || location::check(&this.0.root)).await
+    }
+
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        location::resolve(&self.0.root) == location::resolve(&other.0.root)
     }
 
     pub(crate) async fn head(&self, digest: &Digest) -> Result<Head, Error> {

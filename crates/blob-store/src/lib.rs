@@ -14,9 +14,9 @@ mod error;
 mod file;
 mod file_url;
 mod key;
+mod location;
 mod memory;
 mod object;
-mod place;
 
 pub use error::{Error, ErrorKind, found};
 pub use file::{WRITE_BATCH, open_file};
@@ -58,10 +58,20 @@ impl BlobStore {
     /// # Errors
     /// When something else is there, such as a file ([`ErrorKind::WrongFileType`]). A directory that cannot be read is
     /// reported by the first use.
-    pub async fn check_place(&self) -> Result<(), Error> {
+    pub async fn check_location(&self) -> Result<(), Error> {
         match &self.0 {
-            Backend::File(directory) => directory.check_place().await,
+            Backend::File(directory) => directory.check_location().await,
             Backend::Memory(_) => Ok(()),
+        }
+    }
+
+    /// Whether both are the same store, by whatever name. Links are followed; blocks for as long as that takes.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Backend::File(one), Backend::File(other)) => one.is_same(other),
+            (Backend::Memory(one), Backend::Memory(other)) => one.is_same(other),
+            _ => false,
         }
     }
 

@@ -5,7 +5,7 @@ use transfer::Content;
 use crate::FailureCode;
 
 /// Content that failed first, and how.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FailedContent {
     /// Which content.
     pub content: Content,

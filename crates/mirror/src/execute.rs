@@ -5,9 +5,15 @@ use std::sync::Arc;
 use job::Confirm;
 use oci::{Descriptor, Digest};
 use registry_client::{FetchedManifest, RepositoryClient};
-use transfer::copy_blob;
+use transfer::{Content, copy_blob, together};
 
-use crate::{FailureCause, PlannedWrite, content_fault::ContentFault, run::Run, state::Fault};
+use crate::{
+    FailureCause, PlannedWrite,
+    content_fault::ContentFault,
+    run::Run,
+    state::{Fault, StoreFaults},
+    stored::StorePlan,
+};
 
 /// A blob, and where it comes from.
 #[derive(Clone, Copy)]
@@ -19,58 +25,105 @@ pub(crate) struct WantedBlob<'a> {
 }
 
 impl Run<'_> {
+    /// Writes a blob to the stores that lack it, from one read of the registry. Gives the stores that do not have it
+    /// afterwards.
     pub(crate) async fn execute_blob(
         &self,
-        write: PlannedWrite,
+        mut plan: StorePlan,
         WantedBlob { from, parent, blob }: WantedBlob<'_>,
-    ) -> Result<(), Fault> {
-        if self.options.confirm == Confirm::Write {
-            let _in_motion = self.in_motion.acquire().await;
-            self.may_go_on()?;
-            for outcome in copy_blob(from, parent, blob, &[&self.destination]).await {
-                outcome.map_err(|error| self.not_copied(error))?;
+    ) -> StoreFaults<Fault> {
+        if self.options.confirm == Confirm::Write && !plan.writes.is_empty() {
+            let _permit = self.in_motion.acquire().await;
+            if let Err(lost) = self.host_responds() {
+                plan.destinations().into_iter().for_each(|store| plan.fail(store, lost));
+            }
+            self.leave_out_lost(&mut plan);
+            let stores = plan.destinations();
+            let destinations: Vec<_> = stores.iter().map(|at| self.destination(*at)).collect();
+            let outcomes = copy_blob(from, parent, blob, &destinations).await;
+            for (store, outcome) in stores.into_iter().zip(outcomes) {
+                if let Err(error) = outcome {
+                    plan.fail(store, self.not_copied(store, error));
+                }
             }
         }
-        self.count_write(write);
-        Ok(())
+        self.count(&plan, Content::Blob(blob.digest), blob.size);
+        plan.faults
     }
 
+    /// Writes a manifest to the stores that lack it. Gives the stores that do not have it afterwards.
     pub(crate) async fn execute_manifest(
         &self,
-        write: PlannedWrite,
+        mut plan: StorePlan,
         FetchedManifest { digest, bytes, .. }: FetchedManifest,
-    ) -> Result<(), Fault> {
+    ) -> StoreFaults<Fault> {
+        let size = bytes.len() as u64;
         if self.options.confirm == Confirm::Write {
-            self.may_go_on()?;
-            let put = self.options.to.put(&digest, bytes).await;
-            put.map_err(|error| self.not_stored(error))?;
+            self.leave_out_lost(&mut plan);
+            let stores = plan.destinations();
+            let puts = stores.iter().map(|store| self.store(*store).put(&digest, bytes.clone()));
+            let puts = together(puts, Result::is_ok).await;
+            for (store, put) in stores.into_iter().zip(puts) {
+                match put {
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => plan.fail(store, self.not_stored(store, error)),
+                    None => plan.fail(store, self.leave_behind(store)),
+                }
+            }
         }
-        self.count_write(write);
-        Ok(())
+        self.count(&plan, Content::Manifest(digest), size);
+        plan.faults
     }
 
-    fn count_write(&self, write: PlannedWrite) {
+    /// Leaves out the stores that nothing more is written to.
+    pub(crate) fn leave_out_lost(&self, plan: &mut StorePlan) {
+        for store in plan.destinations() {
+            if let Err(lost) = self.may_write(store) {
+                plan.fail(store, lost);
+            }
+        }
+    }
+
+    /// Counts an object in each store that has it or, in a dry run, would have it.
+    fn count(&self, plan: &StorePlan, content: Content, size: u64) {
         let mut totals = self.totals();
-        totals.count(write);
-        if self.options.confirm == Confirm::DryRun {
-            totals.plan.add(write);
+        for store in plan.present.iter() {
+            totals.stores[store].counts.already_there += 1;
+        }
+        for (store, action) in &plan.writes {
+            let write = PlannedWrite { content, size, action: *action };
+            let totals = &mut totals.stores[*store];
+            totals.counts.count(write);
+            if self.options.confirm == Confirm::DryRun {
+                totals.plan.add(write);
+            }
         }
     }
 
-    pub(crate) fn not_copied(&self, error: transfer::Error) -> Fault {
+    /// The fault of content that the registry did not deliver.
+    pub(crate) fn not_read(&self, error: transfer::Error) -> Fault {
         if error.is_source() && error.is_unreachable() {
             return self.lose_host(error).into();
         }
+        Fault::Unrecorded(ContentFault::of(&error), FailureCause::NotCopied(error))
+    }
+
+    fn not_copied(&self, store: usize, error: transfer::Error) -> Fault {
+        if error.is_lagging() {
+            return self.leave_behind(store).into();
+        }
         match error.of_store() {
-            Some(cause) if cause.is_of_whole_store() => self.lose_store(Arc::clone(cause)).into(),
-            _ => Fault::Unrecorded(ContentFault::of(&error), FailureCause::NotCopied(error)),
+            Some(cause) if cause.is_of_whole_store() => {
+                self.lose_store(store, Arc::clone(cause)).into()
+            }
+            _ => self.not_read(error),
         }
     }
 
-    pub(crate) fn not_stored(&self, error: blob_store::Error) -> Fault {
+    pub(crate) fn not_stored(&self, store: usize, error: blob_store::Error) -> Fault {
         let error = Arc::new(error);
         if error.is_of_whole_store() {
-            self.lose_store(error).into()
+            self.lose_store(store, error).into()
         } else {
             Fault::Unrecorded(ContentFault::NotStored, FailureCause::NotStored(error))
         }

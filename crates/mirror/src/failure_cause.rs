@@ -118,6 +118,18 @@ impl FailureCause {
         }
     }
 
+    /// Whether both are one event, which several stores lack content for.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        use transfer::Error::Source;
+        match (self, other) {
+            (Self::NotCopied(Source(one)), Self::NotCopied(Source(other))) => {
+                Arc::ptr_eq(one, other)
+            }
+            (Self::InvalidManifest(one), Self::InvalidManifest(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+
     /// What it has in common with failures that differ at most in what was requested.
     #[must_use]
     pub fn kind(&self) -> FailureKind {

@@ -1,5 +1,6 @@
-//! Mirroring: everything that the tags below a registry prefix reach, put into a blob store, each
-//! digest once: what is wanted (`wanted`), less what the store has (`stored`, `plan`), is written (`execute`).
+//! Mirroring: everything that the tags below a registry prefix reach, written to blob stores, each digest once: what
+//! is wanted (`wanted`), less what a store has (`stored`, `plan`), is written (`execute`). The registry is read once
+//! for all stores.
 //!
 //! It writes blobs and manifests under their digests, and no tags: what a tag means is not for a store
 //! to say. It removes nothing. The rules are the tables of `docs/reference/mirror.md`.
@@ -16,6 +17,7 @@ mod reason;
 mod run;
 mod state;
 mod stored;
+mod stores;
 mod totals;
 mod walk;
 mod wanted;
@@ -27,6 +29,7 @@ pub use list::LISTINGS_AT_ONCE;
 pub use mirror::{TAGS_AT_ONCE, mirror};
 pub use plan::{Plan, PlannedWrite, WriteAction};
 pub use run::{BLOBS_IN_MOTION, MirrorOptions, READS_AT_ONCE};
-pub use totals::{Failure, Totals};
+pub use stores::{MAX_STORES, StoreSet, Stores, StoresError};
+pub use totals::{Failure, StoreTotals, Totals, WriteCounts};
 pub use walk::LIGHT_TREE_BYTES;
 pub use wanted::LISTED_AT_ONCE;

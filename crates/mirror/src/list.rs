@@ -25,23 +25,33 @@ impl Run<'_> {
         match self.client.repositories_below(prefix).await {
             Ok(listed) => {
                 for name in listed.unusable {
-                    self.fail(None, None, FailureCause::InvalidRepositoryName { name });
+                    self.fail(
+                        self.stores(),
+                        None,
+                        None,
+                        FailureCause::InvalidRepositoryName { name },
+                    );
                 }
                 let tags = self.tags_of(listed.names.into_iter().collect()).await;
                 if tags.is_empty() && self.nothing_failed() {
-                    self.fail(None, None, FailureCause::NoTags { prefix: prefix.clone() });
+                    self.fail(
+                        self.stores(),
+                        None,
+                        None,
+                        FailureCause::NoTags { prefix: prefix.clone() },
+                    );
                 }
                 tags
             }
             Err(error) if error.is_unreachable() => {
-                self.fail(None, None, unlisted(prefix, error));
+                self.fail(self.stores(), None, None, unlisted(prefix, error));
                 Vec::new()
             }
             // The prefix may be a repository itself, and then there may be nothing else to mirror.
             Err(error) => {
                 let tags = self.tags_of(prefix.path.iter().cloned().collect()).await;
                 if tags.is_empty() || !is_not_offered(&error) {
-                    self.fail(None, None, unlisted(prefix, error));
+                    self.fail(self.stores(), None, None, unlisted(prefix, error));
                 } else {
                     tracing::warn!(%prefix, %error, "mirroring the one repository of this name");
                 }
@@ -68,24 +78,24 @@ impl Run<'_> {
 
     async fn request_tags(&self, repository: &RepositoryClient) -> Vec<Tag> {
         if self.host_responds().is_err() {
-            self.not_reached(repository.name(), 0);
+            self.not_reached(repository.name(), self.stores(), 0);
             return Vec::new();
         }
         match repository.tags().await {
             Ok(tags) => {
                 for name in &tags.unusable {
                     let cause = FailureCause::InvalidTagName { name: name.clone() };
-                    self.fail(Some(repository.name()), None, cause);
+                    self.fail(self.stores(), Some(repository.name()), None, cause);
                 }
                 return tags.names;
             }
             Err(error) if error.is_unreachable() => {
                 self.lose_host(error);
-                self.not_reached(repository.name(), 0);
+                self.not_reached(repository.name(), self.stores(), 0);
             }
             Err(error) => {
                 let cause = FailureCause::TagsNotListed { error: Arc::new(error) };
-                self.fail(Some(repository.name()), None, cause);
+                self.fail(self.stores(), Some(repository.name()), None, cause);
             }
         }
         Vec::new()

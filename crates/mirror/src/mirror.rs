@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use futures_util::{StreamExt as _, future, stream};
+use futures_util::{StreamExt as _, stream};
 use job::{Progress, Stop};
 use oci::{Descriptor, Reference};
 use registry_client::Client;
 use transfer::BoundExceeded;
 
 use crate::{
-    FailureCause, Totals,
+    FailureCause, StoreSet, Totals,
     content_fault::ContentFault,
     run::{MirrorOptions, Run, Tagged},
     state::{Fault, NotMirrored},
@@ -19,8 +19,9 @@ use crate::{
 /// How many tags are followed at the same time.
 pub const TAGS_AT_ONCE: usize = 16;
 
-/// Puts into the store what the tags below the prefix reach and the store lacks. What fails is named in
-/// the totals, and stops nothing else. When it is stopped, the totals are those so far, and say so.
+/// Puts into each store what the tags below the prefix reach and the store lacks; the registry is read once for all
+/// stores. What fails is named in the totals, and stops nothing else. When it is stopped, the totals are those so far,
+/// and say so.
 pub async fn mirror(
     client: &Client,
     options: &MirrorOptions,
@@ -29,40 +30,99 @@ pub async fn mirror(
 ) -> Totals {
     let run = Run::new(client, options, progress);
     if stop.unless_stopped(run.all()).await.is_none() {
-        run.fail(None, None, FailureCause::Interrupted);
+        run.fail(run.stores(), None, None, FailureCause::Interrupted);
     }
     run.finish()
+}
+
+/// A tag that is followed, and its root once that is known.
+#[derive(Clone)]
+struct WantedTag<'t> {
+    tagged: &'t Tagged,
+    root: Option<Descriptor>,
+}
+
+/// What became of a tag.
+enum Followed<'t> {
+    /// It is in the stores, or a failure says why not.
+    Settled,
+    /// It reaches too much to be followed beside others.
+    TooHeavy(WantedTag<'t>),
+    /// These stores were too slow for the others.
+    LeftBehind(WantedTag<'t>, StoreSet),
 }
 
 impl Run<'_> {
     async fn all(&self) {
         let tags = self.list().await;
         self.progress.stage("mirroring tags", tags.len() as u64);
-        let light = stream::iter(&tags).map(|tagged| self.follow(tagged));
-        let heavy = light.buffer_unordered(TAGS_AT_ONCE).filter_map(future::ready);
-        for (tagged, root) in heavy.collect::<Vec<_>>().await {
-            let walk = Walk::new(self, &tagged.0, Weight::Heavy);
-            let mirrored = walk.manifest(&root, None, 1).await;
-            self.settle(tagged, mirrored.map(drop).map_err(Fault::Recorded));
+        let wanted = tags.iter().map(|tagged| WantedTag { tagged, root: None }).collect();
+        let left_behind = self.follow_all(wanted, self.stores()).await;
+        // Alone, a store is not left behind again.
+        for store in self.take_left_behind().iter() {
+            let of_store = left_behind.iter().filter(|(_, stores)| stores.contains(store));
+            let of_store: Vec<_> = of_store.map(|(tag, _)| tag.clone()).collect();
+            self.progress.stage("mirroring to a slower store", of_store.len() as u64);
+            self.follow_all(of_store, StoreSet::one(store)).await;
         }
     }
 
-    /// Mirrors what a tag reaches; or gives its root, when that is too heavy to be done beside others.
-    async fn follow<'t>(&self, tagged: &'t Tagged) -> Option<(&'t Tagged, Descriptor)> {
-        let mirrored = match self.resolve(tagged).await {
-            Ok(root) => {
-                let walk = Walk::new(self, &tagged.0, Weight::Light);
-                match walk.manifest(&root, None, 1).await {
-                    Err(NotMirrored::Bound(BoundExceeded::Bytes { max: LIGHT_TREE_BYTES })) => {
-                        return Some((tagged, root));
-                    }
-                    mirrored => mirrored.map(drop).map_err(Fault::Recorded),
-                }
+    /// Mirrors what these tags reach to these stores. Gives the tags that stores were left behind with.
+    async fn follow_all<'t>(
+        &self,
+        wanted: Vec<WantedTag<'t>>,
+        stores: StoreSet,
+    ) -> Vec<(WantedTag<'t>, StoreSet)> {
+        let (mut heavy, mut left_behind) = (Vec::new(), Vec::new());
+        let light = stream::iter(wanted).map(|tag| self.follow(tag, stores, Weight::Light));
+        let mut light = light.buffer_unordered(TAGS_AT_ONCE);
+        while let Some(followed) = light.next().await {
+            match followed {
+                Followed::Settled => {}
+                Followed::TooHeavy(tag) => heavy.push(tag),
+                Followed::LeftBehind(tag, stores) => left_behind.push((tag, stores)),
             }
-            Err(fault) => Err(fault),
+        }
+        for tag in heavy {
+            if let Followed::LeftBehind(tag, stores) = self.follow(tag, stores, Weight::Heavy).await
+            {
+                left_behind.push((tag, stores));
+            }
+        }
+        left_behind
+    }
+
+    /// Mirrors what a tag reaches.
+    async fn follow<'t>(
+        &self,
+        WantedTag { tagged, root }: WantedTag<'t>,
+        stores: StoreSet,
+        weight: Weight,
+    ) -> Followed<'t> {
+        let root = match root {
+            Some(root) => Ok(root),
+            None => self.resolve(tagged).await,
         };
-        self.settle(tagged, mirrored);
-        None
+        let root = match root {
+            Ok(root) => root,
+            Err(fault) => {
+                self.settle_unfollowed(tagged, stores, fault);
+                return Followed::Settled;
+            }
+        };
+        let walk = Walk::new(self, &tagged.0, stores, weight);
+        let faults = walk.manifest(&root, None, 1).await.faults;
+        let tag = WantedTag { tagged, root: Some(root) };
+        let too_heavy = NotMirrored::Bound(BoundExceeded::Bytes { max: LIGHT_TREE_BYTES });
+        if !faults.stores_with(too_heavy).is_empty() {
+            return Followed::TooHeavy(tag);
+        }
+        let left_behind = faults.stores_with(NotMirrored::LeftBehind);
+        self.settle(tagged, faults);
+        match left_behind.is_empty() {
+            true => Followed::Settled,
+            false => Followed::LeftBehind(tag, left_behind),
+        }
     }
 
     async fn resolve(&self, (from, tag): &Tagged) -> Result<Descriptor, Fault> {

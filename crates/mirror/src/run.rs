@@ -15,8 +15,8 @@ use transfer::{Destination, PerDigest};
 use wording::Chain;
 
 use crate::{
-    Failure, FailureCause, Totals,
-    state::{ContentState, Fault, NotMirrored},
+    Failure, FailureCause, StoreSet, Stores, Totals,
+    state::{ContentState, Fault, NotMirrored, StoreFaults},
 };
 
 /// How many manifests are being read at the same time in the whole run, before it is known whether they
@@ -35,7 +35,7 @@ pub struct MirrorOptions {
     /// What lies below it is mirrored.
     pub from: RegistryPrefix,
     /// Where it goes.
-    pub to: BlobStore,
+    pub to: Stores,
     /// Whether to write.
     pub confirm: Confirm,
 }
@@ -44,7 +44,7 @@ pub(crate) struct Run<'a> {
     pub(crate) client: &'a Client,
     pub(crate) options: &'a MirrorOptions,
     pub(crate) progress: &'a dyn Progress,
-    pub(crate) destination: Destination,
+    stores: Vec<StoreState>,
     /// Apart from blobs: the same bytes may be listed as either, and only a manifest is followed.
     pub(crate) manifests: PerDigest<ContentState>,
     pub(crate) blobs: PerDigest<ContentState>,
@@ -52,11 +52,20 @@ pub(crate) struct Run<'a> {
     pub(crate) in_motion: Semaphore,
     /// The first request that had no response; no other is sent then.
     host_lost: OnceLock<Arc<dyn Error + Send + Sync>>,
-    /// Why the store takes nothing; it is not written to any more then.
-    store_lost: OnceLock<Arc<blob_store::Error>>,
-    /// How many tags were not reached for that reason, of each repository; 0 when they are not known.
-    unreached: Mutex<BTreeMap<Repository, u64>>,
+    /// The stores that were much slower than others.
+    left_behind: Mutex<StoreSet>,
+    /// How many tags were not reached because the registry does not respond, of each repository and for which stores;
+    /// 0 when they are not known.
+    unreached: Mutex<BTreeMap<(Repository, StoreSet), u64>>,
     totals: Mutex<Totals>,
+}
+
+/// A store of the run.
+struct StoreState {
+    store: BlobStore,
+    destination: Destination,
+    /// Why nothing can be written to it; nothing more is written then.
+    lost: OnceLock<Arc<blob_store::Error>>,
 }
 
 impl<'a> Run<'a> {
@@ -65,47 +74,79 @@ impl<'a> Run<'a> {
         options: &'a MirrorOptions,
         progress: &'a dyn Progress,
     ) -> Self {
+        let stores = options.to.as_slice();
         Self {
             client,
             options,
             progress,
-            destination: Destination::Store(options.to.clone()),
+            stores: stores.iter().map(StoreState::new).collect(),
             manifests: PerDigest::default(),
             blobs: PerDigest::default(),
             reads: Semaphore::new(READS_AT_ONCE),
             in_motion: Semaphore::new(BLOBS_IN_MOTION),
             host_lost: OnceLock::new(),
-            store_lost: OnceLock::new(),
+            left_behind: Mutex::default(),
             unreached: Mutex::default(),
-            totals: Mutex::default(),
+            totals: Mutex::new(Totals::of(stores)),
         }
     }
 }
 
+impl StoreState {
+    fn new(store: &BlobStore) -> Self {
+        let destination = Destination::Store(store.clone());
+        Self { store: store.clone(), destination, lost: OnceLock::new() }
+    }
+}
+
 impl Run<'_> {
-    /// Records what became of a tag.
-    pub(crate) fn settle(&self, (from, tag): &Tagged, mirrored: Result<(), Fault>) {
-        let failed = |cause| self.fail(Some(from.name()), Some(tag.clone().into()), cause);
-        match mirrored {
-            Ok(()) => {}
-            Err(Fault::Unrecorded(_, cause)) => failed(cause),
-            Err(Fault::Recorded(NotMirrored::HostLost)) => self.not_reached(from.name(), 1),
-            Err(Fault::Recorded(NotMirrored::StoreLost)) => {
-                if let Some(error) = self.store_lost.get().cloned() {
-                    failed(FailureCause::StoreUnwritable {
-                        store: self.options.to.to_string(),
-                        error,
-                    });
+    /// All stores of the run.
+    pub(crate) fn stores(&self) -> StoreSet {
+        self.options.to.all()
+    }
+
+    pub(crate) fn store(&self, store: usize) -> &BlobStore {
+        &self.stores[store].store
+    }
+
+    pub(crate) fn destination(&self, store: usize) -> &Destination {
+        &self.stores[store].destination
+    }
+
+    /// Records why stores do not have what a tag reaches.
+    pub(crate) fn settle(&self, (from, tag): &Tagged, faults: StoreFaults<NotMirrored>) {
+        let fail = |stores, cause| {
+            self.fail(stores, Some(from.name()), Some(tag.clone().into()), cause);
+        };
+        for (fault, stores) in faults.by_fault() {
+            match fault {
+                NotMirrored::HostLost => self.not_reached(from.name(), stores, 1),
+                NotMirrored::StoreLost => {
+                    for store in stores.iter() {
+                        if let Some(cause) = self.unwritable(store) {
+                            fail(StoreSet::one(store), cause);
+                        }
+                    }
                 }
-            }
-            Err(Fault::Recorded(NotMirrored::Failed(content))) => {
-                failed(FailureCause::TagIncomplete(content));
-            }
-            Err(Fault::Recorded(NotMirrored::Bound(bound))) => {
-                failed(FailureCause::TagTooLarge(bound));
+                NotMirrored::Failed(content) => fail(stores, FailureCause::TagIncomplete(content)),
+                NotMirrored::Bound(bound) => fail(stores, FailureCause::TagTooLarge(bound)),
+                // The tag is followed again for them.
+                NotMirrored::LeftBehind => {}
             }
         }
         self.progress.advance(1);
+    }
+
+    /// Records that a tag was not followed.
+    pub(crate) fn settle_unfollowed(&self, tagged: &Tagged, stores: StoreSet, fault: Fault) {
+        let (from, tag) = tagged;
+        match fault {
+            Fault::Recorded(fault) => self.settle(tagged, StoreFaults::all(stores, &fault)),
+            Fault::Unrecorded(_, cause) => {
+                self.fail(stores, Some(from.name()), Some(tag.clone().into()), cause);
+                self.progress.advance(1);
+            }
+        }
     }
 
     /// Whether requests may still be sent to the registry.
@@ -113,43 +154,78 @@ impl Run<'_> {
         if self.host_lost.get().is_some() { Err(NotMirrored::HostLost) } else { Ok(()) }
     }
 
-    /// Whether there is a registry to read from and a store to write to.
-    pub(crate) fn may_go_on(&self) -> Result<(), NotMirrored> {
-        self.host_responds()?;
-        if self.store_lost.get().is_some() { Err(NotMirrored::StoreLost) } else { Ok(()) }
+    /// Whether content may still be written to the store.
+    pub(crate) fn may_write(&self, store: usize) -> Result<(), NotMirrored> {
+        match () {
+            () if self.stores[store].lost.get().is_some() => Err(NotMirrored::StoreLost),
+            () if self.left_behind().contains(store) => Err(NotMirrored::LeftBehind),
+            () => Ok(()),
+        }
     }
 
-    /// The store takes nothing: each further object would be read in vain.
-    pub(crate) fn lose_store(&self, error: Arc<blob_store::Error>) -> NotMirrored {
-        let error = self.store_lost.get_or_init(|| error);
-        tracing::info!(store = %self.options.to, error = %Chain(&**error), "the store cannot be written to");
+    fn unwritable(&self, store: usize) -> Option<FailureCause> {
+        let StoreState { store, lost, .. } = &self.stores[store];
+        let error = lost.get().cloned()?;
+        Some(FailureCause::StoreUnwritable { store: store.to_string(), error })
+    }
+
+    /// Nothing can be written to the store: each further object would be read in vain.
+    pub(crate) fn lose_store(&self, store: usize, error: Arc<blob_store::Error>) -> NotMirrored {
+        let StoreState { store, lost, .. } = &self.stores[store];
+        if lost.set(Arc::clone(&error)).is_ok() {
+            tracing::info!(%store, error = %Chain(&*error), "the store cannot be written to");
+        }
         NotMirrored::StoreLost
     }
 
-    /// The registry does not respond: each further request would cost a time-out.
+    /// The registry does not respond: each further request would cost a timeout.
     pub(crate) fn lose_host(&self, error: impl Error + Send + Sync + 'static) -> NotMirrored {
-        let error = self.host_lost.get_or_init(|| Arc::new(error));
-        tracing::info!(host = %self.options.from.host, error = %Chain(&**error), "the registry does not respond");
+        let error: Arc<dyn Error + Send + Sync> = Arc::new(error);
+        if self.host_lost.set(Arc::clone(&error)).is_ok() {
+            let host = &self.options.from.host;
+            tracing::info!(%host, error = %Chain(&*error), "the registry does not respond");
+        }
         NotMirrored::HostLost
     }
 
+    /// The store is much slower than the others: it gets nothing more until they are done.
+    pub(crate) fn leave_behind(&self, store: usize) -> NotMirrored {
+        let mut left_behind = self.left_behind.lock().unwrap_or_else(PoisonError::into_inner);
+        if !left_behind.contains(store) {
+            let url = self.store(store);
+            tracing::info!(store = %url, "the store is much slower than the others and gets the rest after them");
+        }
+        *left_behind = left_behind.with(store);
+        NotMirrored::LeftBehind
+    }
+
+    /// The stores that get nothing more until the others are done.
+    pub(crate) fn left_behind(&self) -> StoreSet {
+        *self.left_behind.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same; from now on they are written to again.
+    pub(crate) fn take_left_behind(&self) -> StoreSet {
+        std::mem::take(&mut *self.left_behind.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Counts `tags` of a repository that were not reached.
-    pub(crate) fn not_reached(&self, repository: &Repository, tags: u64) {
+    pub(crate) fn not_reached(&self, repository: &Repository, stores: StoreSet, tags: u64) {
         let mut unreached = self.unreached.lock().unwrap_or_else(PoisonError::into_inner);
-        *unreached.entry(repository.clone()).or_default() += tags;
+        *unreached.entry((repository.clone(), stores)).or_default() += tags;
     }
 
     pub(crate) fn finish(self) -> Totals {
         let unreached = self.unreached.lock().unwrap_or_else(PoisonError::into_inner);
-        for (repository, tags) in &*unreached {
+        for ((repository, stores), tags) in &*unreached {
             let Some(error) = self.host_lost.get().cloned() else { break };
             let host = self.options.from.host.clone();
             let cause = FailureCause::RegistryUnreachable { host, tags: *tags, error };
-            self.fail(Some(repository), None, cause);
+            self.fail(*stores, Some(repository), None, cause);
         }
         drop(unreached);
         let mut totals = self.totals.into_inner().unwrap_or_else(PoisonError::into_inner);
-        totals.plan.sort();
+        totals.stores.iter_mut().for_each(|store| store.plan.sort());
         totals
     }
 
@@ -157,13 +233,15 @@ impl Run<'_> {
         self.host_responds().is_ok() && self.totals().failed.is_empty()
     }
 
+    /// Records that something is not in these stores.
     pub(crate) fn fail(
         &self,
+        stores: StoreSet,
         repository: Option<&Repository>,
         reference: Option<Reference>,
         cause: FailureCause,
     ) {
-        let failure = Failure { repository: repository.cloned(), reference, cause };
+        let failure = Failure { stores, repository: repository.cloned(), reference, cause };
         // The report names it too.
         tracing::info!(%failure, "not mirrored");
         self.totals().failed.push(failure);

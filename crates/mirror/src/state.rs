@@ -1,46 +1,59 @@
-//! The state of content within a run, and why content is not in the store.
+//! The state of content within a run, and why content is not in a store.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use oci::{ManifestError, Repository};
 use transfer::BoundExceeded;
 
 use crate::{
-    FailureCause,
+    FailureCause, StoreSet,
     content_fault::{ContentFault, FailedContent},
 };
 
 /// The state of a digest within a run.
 #[derive(Default)]
 pub(crate) struct ContentState {
-    /// Its length in bytes, once it is in the store with all that it reaches, or would be.
+    /// Its length in bytes, once it is known.
     pub(crate) length: Option<u64>,
-    /// The repositories that could not give it, and the content that failed first.
-    pub(crate) failed: Vec<(Repository, FailedContent)>,
+    /// The stores that have it with all that it reaches, or would.
+    pub(crate) complete: StoreSet,
+    /// What was tried and failed.
+    pub(crate) failed: Vec<FailedAttempt>,
 }
 
-/// Why content is not in the store.
-#[derive(Clone, Copy)]
+/// Content that could not be brought from a repository to stores.
+pub(crate) struct FailedAttempt {
+    pub(crate) from: Repository,
+    pub(crate) stores: StoreSet,
+    /// The content that failed first.
+    pub(crate) first: FailedContent,
+}
+
+/// Why content is not in a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotMirrored {
     /// This content failed first, which a [`Failure`](crate::Failure) names with its reason.
     Failed(FailedContent),
     /// The registry does not respond; no more requests are sent to it.
     HostLost,
-    /// The store cannot be written to; nothing more is written.
+    /// The store cannot be written to; nothing more is written to it.
     StoreLost,
+    /// The store is much slower than the others; it is written to when they are done.
+    LeftBehind,
     /// The path from its tag to it exceeds a bound; another tag may reach it by a shorter path.
     Bound(BoundExceeded),
 }
 
 /// A fault that may not have been recorded yet.
+#[derive(Clone)]
 pub(crate) enum Fault {
     Unrecorded(ContentFault, FailureCause),
     Recorded(NotMirrored),
 }
 
 impl From<NotMirrored> for Fault {
-    fn from(is: NotMirrored) -> Self {
-        Self::Recorded(is)
+    fn from(not_mirrored: NotMirrored) -> Self {
+        Self::Recorded(not_mirrored)
     }
 }
 
@@ -53,5 +66,115 @@ impl From<BoundExceeded> for Fault {
 impl From<ManifestError> for Fault {
     fn from(error: ManifestError) -> Self {
         Self::Unrecorded(ContentFault::Invalid, FailureCause::InvalidManifest(Arc::new(error)))
+    }
+}
+
+/// The stores that do not have content, each with the reason.
+#[derive(Clone, Debug)]
+pub(crate) struct StoreFaults<F>(BTreeMap<usize, F>);
+
+impl<F> Default for StoreFaults<F> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<F: Clone> StoreFaults<F> {
+    /// The same fault in all of these stores.
+    pub(crate) fn all(stores: StoreSet, fault: &F) -> Self {
+        Self(stores.iter().map(|store| (store, fault.clone())).collect())
+    }
+}
+
+impl<F> StoreFaults<F> {
+    /// Adds the fault of a store, if it has none yet.
+    pub(crate) fn add(&mut self, store: usize, fault: F) {
+        self.0.entry(store).or_insert(fault);
+    }
+
+    /// The stores that have a fault.
+    pub(crate) fn stores(&self) -> StoreSet {
+        self.0.keys().fold(StoreSet::EMPTY, |set, store| set.with(*store))
+    }
+
+    /// The faults of these stores only.
+    pub(crate) fn within(mut self, stores: StoreSet) -> Self {
+        self.0.retain(|store, _| stores.contains(*store));
+        self
+    }
+}
+
+impl<F> IntoIterator for StoreFaults<F> {
+    type Item = (usize, F);
+    type IntoIter = std::collections::btree_map::IntoIter<usize, F>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl StoreFaults<NotMirrored> {
+    /// Adds the faults of other content. Each store keeps its first one; but a fault that is not of the content, and
+    /// so is not recorded with the digest, replaces one that is.
+    pub(crate) fn join(mut self, others: Self) -> Self {
+        for (store, other) in others {
+            let fault = self.0.entry(store).or_insert(other);
+            let is_recorded = |fault: &NotMirrored| matches!(fault, NotMirrored::Failed(_));
+            if is_recorded(fault) && !is_recorded(&other) {
+                *fault = other;
+            }
+        }
+        self
+    }
+
+    /// Each fault once, with its stores.
+    pub(crate) fn by_fault(self) -> Vec<(NotMirrored, StoreSet)> {
+        let mut all: Vec<(NotMirrored, StoreSet)> = Vec::new();
+        for (store, fault) in self {
+            match all.iter_mut().find(|(known, _)| *known == fault) {
+                Some((_, stores)) => *stores = stores.with(store),
+                None => all.push((fault, StoreSet::one(store))),
+            }
+        }
+        all
+    }
+
+    /// The stores that have this fault.
+    pub(crate) fn stores_with(&self, fault: NotMirrored) -> StoreSet {
+        let stores = self.0.iter().filter(|(_, own)| **own == fault);
+        stores.fold(StoreSet::EMPTY, |set, (store, _)| set.with(*store))
+    }
+}
+
+/// What came of mirroring content to stores. A store without a fault has the content, or would have it.
+pub(crate) struct Mirrored<F> {
+    /// Its length in bytes, if that is known.
+    pub(crate) length: Option<u64>,
+    pub(crate) faults: StoreFaults<F>,
+}
+
+#[cfg(test)]
+mod tests {
+    use oci::Digest;
+    use transfer::Content;
+
+    use super::*;
+
+    #[test]
+    fn a_store_keeps_its_first_fault_unless_a_later_one_is_not_recorded_with_the_digest() {
+        let failed = |text: &str| {
+            let content = Content::Blob(Digest::sha256(text.as_bytes()));
+            NotMirrored::Failed(FailedContent { content, fault: ContentFault::Missing })
+        };
+        let both = StoreSet::one(0).with(1);
+        let first = StoreFaults::all(both, &failed("a"));
+        let joined = first.join(StoreFaults::all(both, &failed("b")));
+        let joined = joined.join(StoreFaults::all(StoreSet::one(1), &NotMirrored::HostLost));
+        let joined = joined.join(StoreFaults::all(StoreSet::one(1), &NotMirrored::StoreLost));
+        assert_eq!(joined.stores_with(NotMirrored::HostLost), StoreSet::one(1));
+        assert_eq!(
+            joined.by_fault(),
+            [(failed("a"), StoreSet::one(0)), (NotMirrored::HostLost, StoreSet::one(1))]
+        );
     }
 }

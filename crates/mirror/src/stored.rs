@@ -1,42 +1,115 @@
-//! What the store has of wanted content, and so what is to be written.
+//! Which stores have wanted content, and so where it is to be written.
+
+use std::{collections::BTreeMap, sync::OnceLock};
 
 use blob_store::{Part, found};
 use bytes::Bytes;
 use oci::{Descriptor, Digest};
 use registry_client::MAX_MANIFEST_BYTES;
-use transfer::Content;
+use transfer::together;
 
-use crate::{PlannedWrite, WriteAction, run::Run, state::Fault};
+use crate::{
+    StoreSet, WriteAction,
+    once::Lacking,
+    run::Run,
+    state::{Fault, NotMirrored, StoreFaults},
+};
 
-/// What the store has of a manifest.
-pub(crate) enum StoredManifest {
-    /// All of it, verified.
-    Whole(Bytes),
-    /// Nothing, or something else: this is to be done.
-    Lacking(WriteAction),
+/// What is to be done with one object in each store.
+#[derive(Default)]
+pub(crate) struct StorePlan {
+    /// The stores that have it.
+    pub(crate) present: StoreSet,
+    /// The stores that it is to be written to.
+    pub(crate) writes: BTreeMap<usize, WriteAction>,
+    /// The stores that could not be read or written.
+    pub(crate) faults: StoreFaults<Fault>,
+}
+
+impl StorePlan {
+    /// Leaves a store out.
+    pub(crate) fn fail(&mut self, store: usize, fault: impl Into<Fault>) {
+        self.present = self.present.without(StoreSet::one(store));
+        self.writes.remove(&store);
+        self.faults.add(store, fault.into());
+    }
+
+    /// The stores that it is to be written to.
+    pub(crate) fn destinations(&self) -> Vec<usize> {
+        self.writes.keys().copied().collect()
+    }
 }
 
 impl Run<'_> {
-    /// Plans a blob: nothing where the store has it.
-    pub(crate) async fn plan_blob(&self, blob: &Descriptor) -> Result<Option<PlannedWrite>, Fault> {
-        let head = found(self.options.to.head(&blob.digest).await);
-        let action = match head.map_err(|error| self.not_stored(error))? {
-            Some(head) if head.length == blob.size => return Ok(None),
-            Some(_) => WriteAction::Repair,
-            None => WriteAction::Copy,
+    /// Looks for a blob in these stores, by its length.
+    pub(crate) async fn plan_blob(&self, blob: &Descriptor, stores: StoreSet) -> StorePlan {
+        let head = async |store: usize| match found(self.store(store).head(&blob.digest).await) {
+            Ok(Some(head)) if head.length == blob.size => Ok(None),
+            Ok(Some(_)) => Ok(Some(WriteAction::Repair)),
+            Ok(None) => Ok(Some(WriteAction::Copy)),
+            Err(error) => Err(self.not_stored(store, error)),
         };
-        let content = Content::Blob(blob.digest);
-        Ok(Some(PlannedWrite { content, size: blob.size, action }))
+        self.plan(stores, head).await
     }
 
-    /// Plans a manifest, which the store is read for: what it has is followed from there.
-    pub(crate) async fn stored_manifest(&self, digest: &Digest) -> Result<StoredManifest, Fault> {
-        let max = MAX_MANIFEST_BYTES as u64;
-        match found(self.options.to.get(digest, Part::Whole, max).await) {
-            Ok(Some(bytes)) => Ok(StoredManifest::Whole(bytes)),
-            Ok(None) => Ok(StoredManifest::Lacking(WriteAction::Copy)),
-            Err(error) if error.is_damaged() => Ok(StoredManifest::Lacking(WriteAction::Repair)),
-            Err(error) => Err(self.not_stored(error)),
+    /// Looks for a manifest in the stores that are not known to have it. Gives its verified bytes too, if any store
+    /// has them.
+    pub(crate) async fn plan_manifest(
+        &self,
+        digest: &Digest,
+        lacking: Lacking,
+    ) -> (StorePlan, Option<Bytes>) {
+        // The bytes are the same in each store, and are held once.
+        let content = OnceLock::new();
+        let plan = self
+            .plan(lacking.stores, async |store| self.read_stored(store, digest, &content).await)
+            .await;
+        for store in lacking.complete.iter() {
+            if content.get().is_none() {
+                // The registry has it, if this store does not.
+                let _ = self.read_stored(store, digest, &content).await;
+            }
         }
+        (plan, content.into_inner())
+    }
+
+    /// Reads a manifest of a store. Gives what is to be done if the store does not have it whole.
+    async fn read_stored(
+        &self,
+        store: usize,
+        digest: &Digest,
+        content: &OnceLock<Bytes>,
+    ) -> Result<Option<WriteAction>, Fault> {
+        let max = MAX_MANIFEST_BYTES as u64;
+        match found(self.store(store).get(digest, Part::Whole, max).await) {
+            Ok(Some(bytes)) => {
+                content.get_or_init(|| bytes);
+                Ok(None)
+            }
+            Ok(None) => Ok(Some(WriteAction::Copy)),
+            Err(error) if error.is_damaged() => Ok(Some(WriteAction::Repair)),
+            Err(error) => Err(self.not_stored(store, error)),
+        }
+    }
+
+    /// Does `look` in all of these stores at once. A store that is much slower than the others is left behind.
+    async fn plan<L>(&self, stores: StoreSet, look: impl Fn(usize) -> L) -> StorePlan
+    where
+        L: Future<Output = Result<Option<WriteAction>, Fault>>,
+    {
+        let mut plan = StorePlan::default();
+        let left_behind = self.left_behind().intersection(stores);
+        left_behind.iter().for_each(|store| plan.fail(store, NotMirrored::LeftBehind));
+        let stores: Vec<_> = stores.without(left_behind).iter().collect();
+        let looked = together(stores.iter().map(|store| look(*store)), Result::is_ok).await;
+        for (store, found) in stores.into_iter().zip(looked) {
+            match found {
+                Some(Ok(None)) => plan.present = plan.present.with(store),
+                Some(Ok(Some(action))) => drop(plan.writes.insert(store, action)),
+                Some(Err(fault)) => plan.fail(store, fault),
+                None => plan.fail(store, self.leave_behind(store)),
+            }
+        }
+        plan
     }
 }

@@ -1,11 +1,12 @@
 //! What a run says of itself at its end.
 
-use std::fmt;
+use std::{fmt, ops::Add};
 
+use blob_store::BlobStore;
 use oci::{Reference, Repository};
 use transfer::Content;
 
-use crate::{FailureCause, Plan, PlannedWrite, WriteAction};
+use crate::{FailureCause, Plan, PlannedWrite, StoreSet, WriteAction};
 
 /// What a run did or, without [`Confirm::Write`](job::Confirm::Write), would do.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +15,26 @@ pub struct Totals {
     pub repositories: u64,
     /// Tags seen.
     pub tags: u64,
+    /// Each store, in the order of [`Stores`](crate::Stores).
+    pub stores: Vec<StoreTotals>,
+    /// What was not mirrored, each with its cause. Empty when every store is complete.
+    pub failed: Vec<Failure>,
+}
+
+/// What a run did, or would do, in one store.
+#[derive(Clone, Debug)]
+pub struct StoreTotals {
+    /// The store's URL.
+    pub store: String,
+    /// How much was written, or would be.
+    pub counts: WriteCounts,
+    /// What a dry run would write; empty in a run that writes, whose memory it would need.
+    pub plan: Plan,
+}
+
+/// How many objects were written or, in a dry run, would be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WriteCounts {
     /// Manifests put that the store did not have.
     pub manifests: u64,
     /// Blobs put that the store did not have.
@@ -24,13 +45,32 @@ pub struct Totals {
     pub bytes: u64,
     /// Blobs and manifests that the store had.
     pub already_there: u64,
-    /// What a dry run would write; empty in a run that writes, whose memory it would need.
-    pub plan: Plan,
-    /// What was not mirrored, each with its cause. Empty when the mirror is complete.
-    pub failed: Vec<Failure>,
 }
 
 impl Totals {
+    pub(crate) fn of(stores: &[BlobStore]) -> Self {
+        let stores = stores.iter().map(|store| StoreTotals {
+            store: store.to_string(),
+            counts: WriteCounts::default(),
+            plan: Plan::default(),
+        });
+        Self { stores: stores.collect(), ..Self::default() }
+    }
+
+    /// The counts of all stores together.
+    #[must_use]
+    pub fn counts(&self) -> WriteCounts {
+        self.stores.iter().fold(WriteCounts::default(), |all, store| all + store.counts)
+    }
+
+    /// How many failures concern this store, given by its position.
+    #[must_use]
+    pub fn failures_of(&self, store: usize) -> usize {
+        self.failed.iter().filter(|failure| failure.stores.contains(store)).count()
+    }
+}
+
+impl WriteCounts {
     /// How many blobs and manifests were written or, in a dry run, are to be written.
     #[must_use]
     pub const fn written(&self) -> u64 {
@@ -49,9 +89,25 @@ impl Totals {
     }
 }
 
+impl Add for WriteCounts {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            manifests: self.manifests + other.manifests,
+            blobs: self.blobs + other.blobs,
+            repaired: self.repaired + other.repaired,
+            bytes: self.bytes + other.bytes,
+            already_there: self.already_there + other.already_there,
+        }
+    }
+}
+
 /// Something that was not mirrored.
 #[derive(Clone, Debug)]
 pub struct Failure {
+    /// The stores that lack it.
+    pub stores: StoreSet,
     /// Of which repository; none when it concerns the whole prefix.
     pub repository: Option<Repository>,
     /// Which tag, or which content; none when it concerns the whole repository.
@@ -59,7 +115,6 @@ pub struct Failure {
     /// Why.
     pub cause: FailureCause,
 }
-
 impl Failure {
     /// What was not mirrored; nothing when it concerns the whole prefix.
     #[must_use]

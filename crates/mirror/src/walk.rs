@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use registry_client::RepositoryClient;
 use transfer::{BoundExceeded, WalkBounds};
 
-use crate::run::Run;
+use crate::{StoreSet, run::Run};
 
 /// How many bytes of manifests a tag may reach to be followed beside others; with more it waits until the
 /// others are done, and is followed alone. Nearly all have less than a hundredth of it.
@@ -23,14 +23,21 @@ pub(crate) enum Weight {
 pub(crate) struct Walk<'a> {
     pub(crate) run: &'a Run<'a>,
     pub(crate) from: &'a RepositoryClient,
+    /// The stores that it is for.
+    pub(crate) stores: StoreSet,
     weight: Weight,
     manifests: AtomicUsize,
     bytes: AtomicU64,
 }
 
 impl<'a> Walk<'a> {
-    pub(crate) fn new(run: &'a Run<'a>, from: &'a RepositoryClient, weight: Weight) -> Self {
-        Self { run, from, weight, manifests: AtomicUsize::new(0), bytes: AtomicU64::new(0) }
+    pub(crate) fn new(
+        run: &'a Run<'a>,
+        from: &'a RepositoryClient,
+        stores: StoreSet,
+        weight: Weight,
+    ) -> Self {
+        Self { run, from, stores, weight, manifests: AtomicUsize::new(0), bytes: AtomicU64::new(0) }
     }
 
     /// How much it may reach.

@@ -11,12 +11,12 @@ use registry_client::FetchedManifest;
 use transfer::{Content, Node, check_size};
 
 use crate::{
-    FailureCause, PlannedWrite, WriteAction,
+    FailureCause,
     content_fault::{ContentFault, FailedContent},
     execute::WantedBlob,
-    once::together,
-    state::{Fault, NotMirrored},
-    stored::StoredManifest,
+    once::Lacking,
+    state::{Fault, Mirrored, NotMirrored, StoreFaults},
+    stored::StorePlan,
     walk::Walk,
 };
 
@@ -24,14 +24,14 @@ use crate::{
 pub const LISTED_AT_ONCE: usize = 4;
 
 impl Walk<'_> {
-    /// Mirrors a manifest that `parent` lists, and what it reaches, and gives its length; boxed, since it calls itself.
+    /// Mirrors a manifest that `parent` lists, and what it reaches; boxed, since it calls itself.
     pub(crate) fn manifest<'f>(
         &'f self,
         manifest: &'f Descriptor,
         parent: Option<&'f Digest>,
         level: usize,
-    ) -> BoxFuture<'f, Result<u64, NotMirrored>> {
-        let work = self.new_manifest(manifest, parent, level);
+    ) -> BoxFuture<'f, Mirrored<NotMirrored>> {
+        let work = move |lacking| self.new_manifest(manifest, parent, level, lacking);
         self.once(&self.run.manifests, Content::Manifest(manifest.digest), work).boxed()
     }
 
@@ -40,22 +40,23 @@ impl Walk<'_> {
         manifest: &Descriptor,
         parent: Option<&Digest>,
         level: usize,
-    ) -> Result<u64, Fault> {
+        lacking: Lacking,
+    ) -> Result<Mirrored<Fault>, Fault> {
         self.bounds().check_level(level)?;
-        let (node, action) = self.read(manifest, parent).await?;
+        let (node, mut plan) = self.read(manifest, parent, lacking).await?;
+        let Some(node) = node else {
+            return Ok(Mirrored { length: None, faults: plan.faults });
+        };
+        let length = Some(node.manifest.bytes.len() as u64);
         // All are tried, even if one fails: what arrives need not be moved again.
         let listed = self.listed_by(&node, level);
-        listed.fold(Ok(()), |so_far, next| future::ready(together(so_far, next))).await?;
-        let length = node.manifest.bytes.len() as u64;
-        match action {
-            None => self.run.totals().already_there += 1,
-            Some(action) => {
-                let content = Content::Manifest(manifest.digest);
-                let write = PlannedWrite { content, size: length, action };
-                self.run.execute_manifest(write, node.manifest).await?;
-            }
+        let below =
+            listed.fold(StoreFaults::default(), |so_far, next| future::ready(so_far.join(next)));
+        for (store, incomplete) in below.await.within(lacking.stores) {
+            plan.fail(store, incomplete);
         }
-        Ok(length)
+        let faults = self.run.execute_manifest(plan, node.manifest).await;
+        Ok(Mirrored { length, faults })
     }
 
     /// What becomes of all that a manifest lists. Each begins when it is its turn: there may be a hundred
@@ -64,7 +65,7 @@ impl Walk<'_> {
         &'f self,
         node: &'f Node,
         level: usize,
-    ) -> BoxStream<'f, Result<(), NotMirrored>> {
+    ) -> BoxStream<'f, StoreFaults<NotMirrored>> {
         let parent = &node.manifest.digest;
         let children = stream::iter(&node.children);
         let children = children.map(move |child| self.child(child, parent, level + 1).boxed());
@@ -78,37 +79,43 @@ impl Walk<'_> {
         listed: &Descriptor,
         parent: &Digest,
         level: usize,
-    ) -> Result<(), NotMirrored> {
-        let found = self.manifest(listed, Some(parent), level).await?;
-        check_size(self.from, parent, listed, found).map_err(|error| {
-            let reference = Some(Reference::Digest(*parent));
-            self.run.fail(Some(self.from.name()), reference, FailureCause::NotCopied(error));
-            let content = Content::Manifest(*parent);
-            NotMirrored::Failed(FailedContent { content, fault: ContentFault::Invalid })
-        })
+    ) -> StoreFaults<NotMirrored> {
+        let Mirrored { length, faults } = self.manifest(listed, Some(parent), level).await;
+        let stores = self.stores.without(faults.stores());
+        let Some(found) = length.filter(|_| !stores.is_empty()) else { return faults };
+        let Err(error) = check_size(self.from, parent, listed, found) else { return faults };
+        let reference = Some(Reference::Digest(*parent));
+        self.run.fail(stores, Some(self.from.name()), reference, FailureCause::NotCopied(error));
+        let content = Content::Manifest(*parent);
+        let invalid = NotMirrored::Failed(FailedContent { content, fault: ContentFault::Invalid });
+        faults.join(StoreFaults::all(stores, &invalid))
     }
 
-    /// A manifest from the store, or from the registry where the store lacks it; then with what is to be done.
+    /// A manifest from a store, or from the registry where no store has it; and what is to be done with it in each
+    /// store. No manifest if nothing can be written anyway.
     async fn read(
         &self,
         manifest: &Descriptor,
         parent: Option<&Digest>,
-    ) -> Result<(Node, Option<WriteAction>), Fault> {
+        lacking: Lacking,
+    ) -> Result<(Option<Node>, StorePlan), Fault> {
         self.expect(manifest.size)?;
         let _one_of_few = self.run.reads.acquire().await;
         let digest = &manifest.digest;
-        let action = match self.run.stored_manifest(digest).await? {
-            StoredManifest::Whole(bytes) => {
-                self.count(bytes.len())?;
-                return Ok((parse_stored(manifest, &bytes)?, None));
-            }
-            StoredManifest::Lacking(action) => action,
-        };
-        self.run.may_go_on()?;
+        let (mut plan, stored) = self.run.plan_manifest(digest, lacking).await;
+        if let Some(bytes) = stored {
+            self.count(bytes.len())?;
+            return Ok((Some(parse_stored(manifest, &bytes)?), plan));
+        }
+        self.run.host_responds()?;
+        self.run.leave_out_lost(&mut plan);
+        if plan.writes.is_empty() {
+            return Ok((None, plan));
+        }
         let fetched = Node::fetch(self.from, digest, parent).await;
-        let fetched = fetched.map_err(|error| self.run.not_copied(error))?;
+        let fetched = fetched.map_err(|error| self.run.not_read(error))?;
         self.count(fetched.bytes.len())?;
-        Ok((Node::parse(fetched)?, Some(action)))
+        Ok((Some(Node::parse(fetched)?), plan))
     }
 
     /// Mirrors a blob that `parent` lists.
@@ -116,23 +123,15 @@ impl Walk<'_> {
         &'f self,
         blob: &'f Descriptor,
         parent: &'f Digest,
-    ) -> BoxFuture<'f, Result<(), NotMirrored>> {
-        let work = async move { self.new_blob(blob, parent).await.map(|()| blob.size) };
+    ) -> BoxFuture<'f, StoreFaults<NotMirrored>> {
+        let work = async move |lacking: Lacking| {
+            let plan = self.run.plan_blob(blob, lacking.stores).await;
+            let wanted = WantedBlob { from: self.from, parent, blob };
+            let faults = self.run.execute_blob(plan, wanted).await;
+            Ok(Mirrored { length: Some(blob.size), faults })
+        };
         let once = self.once(&self.run.blobs, Content::Blob(blob.digest), work);
-        once.map(|length| length.map(drop)).boxed()
-    }
-
-    async fn new_blob(&self, blob: &Descriptor, parent: &Digest) -> Result<(), Fault> {
-        match self.run.plan_blob(blob).await? {
-            Some(write) => {
-                let wanted = WantedBlob { from: self.from, parent, blob };
-                self.run.execute_blob(write, wanted).await
-            }
-            None => {
-                self.run.totals().already_there += 1;
-                Ok(())
-            }
-        }
+        once.map(|mirrored| mirrored.faults).boxed()
     }
 }
 

@@ -6,7 +6,7 @@ mod served;
 
 use blob_store::BlobStore;
 use job::{Confirm, Silent, stop};
-use mirror::{LIGHT_TREE_BYTES, MirrorOptions, mirror};
+use mirror::{LIGHT_TREE_BYTES, MirrorOptions, Stores, mirror};
 use oci::{Digest, RegistryPrefix};
 use registry_client::Client;
 
@@ -35,9 +35,11 @@ async fn manifests_that_list_very_much_are_held_one_at_a_time() {
     let tagged = manifests.iter().map(|text| Digest::sha256(text.as_bytes())).collect();
     let registry = served::registry(manifests, tagged).await;
     let directory = tempfile::TempDir::new().expect("a directory");
+    let store =
+        BlobStore::open(&format!("file://{}", directory.path().display())).expect("a store");
     let options = MirrorOptions {
         from: RegistryPrefix { host: registry.host(), path: None },
-        to: BlobStore::open(&format!("file://{}", directory.path().display())).expect("a store"),
+        to: Stores::new(vec![store]).expect("one store"),
         confirm: Confirm::DryRun,
     };
     drop(layers);
@@ -48,7 +50,7 @@ async fn manifests_that_list_very_much_are_held_one_at_a_time() {
     let totals = mirror(&Client::builder().build(), &options, &stop, &Silent).await;
     let grown = peak().expect("it was read before") - before;
     assert!(totals.failed.is_empty(), "{:?}", totals.failed);
-    assert_eq!((totals.manifests, totals.blobs), (TAGS as u64, LAYERS as u64));
+    assert_eq!((totals.counts().manifests, totals.counts().blobs), (TAGS as u64, LAYERS as u64));
     assert_eq!(registry.count(|request| request.method == http::Method::HEAD), TAGS);
     assert!(grown < ALLOWED, "{grown} bytes more at the peak");
     eprintln!("{grown} bytes more at the peak");

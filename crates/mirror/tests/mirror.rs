@@ -16,7 +16,7 @@ use blob_store::{BlobStore, key};
 use bytes::Bytes;
 use http::Method;
 use job::{Confirm, Progress, Silent, Stop, stop};
-use mirror::{MirrorOptions, TAGS_AT_ONCE, Totals, mirror};
+use mirror::{MirrorOptions, Stores, TAGS_AT_ONCE, Totals, WriteCounts, mirror};
 use oci::{Descriptor, Digest, RegistryPrefix, media_type};
 use registry_client::{Client, Retries};
 use tempfile::TempDir;
@@ -74,8 +74,8 @@ impl World {
             .request_timeout(PATIENCE)
             .idle_timeout(PATIENCE)
             .build();
-        let options =
-            MirrorOptions { from: self.registry.prefix(prefix), to: self.store(), confirm };
+        let to = Stores::new(vec![self.store()]).expect("one store");
+        let options = MirrorOptions { from: self.registry.prefix(prefix), to, confirm };
         mirror(&client, &options, stop, progress).await
     }
 
@@ -125,9 +125,9 @@ fn reasons(totals: &Totals) -> String {
 
 /// Everything that a run counts.
 fn counts(totals: &Totals) -> [u64; 7] {
-    let Totals { repositories, tags, manifests, blobs, repaired, bytes, already_there, .. } =
-        totals;
-    [*repositories, *tags, *manifests, *blobs, *repaired, *bytes, *already_there]
+    let Totals { repositories, tags, .. } = totals;
+    let WriteCounts { manifests, blobs, repaired, bytes, already_there } = totals.counts();
+    [*repositories, *tags, manifests, blobs, repaired, bytes, already_there]
 }
 
 fn assert_complete(totals: &Totals) {
@@ -154,11 +154,11 @@ async fn everything_below_the_prefix_arrives_each_digest_read_once() {
     let digests: BTreeSet<_> = multi.digests().union(&chart.digests()).copied().collect();
     assert_eq!(world.reads(), digests.len(), "each once in the whole run");
     assert_eq!((totals.repositories, totals.tags), (3, 5));
-    assert_eq!((totals.manifests, totals.blobs), (4 + 1, 7 + 2));
+    assert_eq!((totals.counts().manifests, totals.counts().blobs), (4 + 1, 7 + 2));
     let on_disk = digests
         .iter()
         .map(|digest| fs::metadata(world.root().join(key(digest))).expect("it is there").len());
-    assert_eq!((totals.bytes, totals.already_there), (on_disk.sum(), 0));
+    assert_eq!((totals.counts().bytes, totals.counts().already_there), (on_disk.sum(), 0));
 }
 
 #[tokio::test]
@@ -170,8 +170,8 @@ async fn a_second_run_reads_tags_only_and_writes_nothing() {
     world.registry.clear_requests();
     let again = world.mirror().await;
     assert_complete(&again);
-    assert_eq!((again.manifests, again.blobs, again.bytes), (0, 0, 0));
-    assert_eq!(again.already_there, multi.digests().len() as u64);
+    assert_eq!((again.counts().manifests, again.counts().blobs, again.counts().bytes), (0, 0, 0));
+    assert_eq!(again.counts().already_there, multi.digests().len() as u64);
     assert_eq!(world.shown(), before);
     let heads = |request: &RecordedRequest| request.method == Method::HEAD;
     assert_eq!((world.reads(), world.registry.count(heads)), (0, 2));
@@ -187,7 +187,10 @@ async fn a_run_that_is_not_confirmed_says_what_would_be_copied_and_writes_nothin
     let written = world.mirror().await;
     assert_eq!(counts(&planned), counts(&written), "and then it is so");
     let nothing = world.run("prod", Confirm::DryRun).await;
-    assert_eq!((nothing.manifests, nothing.blobs, nothing.bytes), (0, 0, 0));
+    assert_eq!(
+        (nothing.counts().manifests, nothing.counts().blobs, nothing.counts().bytes),
+        (0, 0, 0)
+    );
 }
 
 #[tokio::test]
@@ -355,7 +358,7 @@ async fn a_blob_lost_from_the_store_comes_back_alone() {
     world.registry.clear_requests();
     let totals = world.mirror().await;
     assert_complete(&totals);
-    assert_eq!((totals.blobs, totals.manifests, world.reads()), (1, 0, 1));
+    assert_eq!((totals.counts().blobs, totals.counts().manifests, world.reads()), (1, 0, 1));
     assert!(world.holds_exactly(&[&image]));
 }
 
@@ -390,7 +393,7 @@ async fn a_run_that_is_killed_leaves_whole_content_and_the_next_does_the_rest() 
             assert_complete(&totals);
             assert!(world.holds_exactly(&[&image]));
             assert!(
-                totals.already_there >= shown.len() as u64,
+                totals.counts().already_there >= shown.len() as u64,
                 "what was there is not moved again"
             );
         }
@@ -429,7 +432,7 @@ async fn a_run_that_is_stopped_reports_what_it_did_and_that_it_was_stopped() {
         stopper.stop();
     });
     assert_eq!(reasons(&totals), "interrupted; run again to continue\n");
-    assert_eq!((totals.repositories, totals.tags, totals.manifests), (2, 2, 1));
+    assert_eq!((totals.repositories, totals.tags, totals.counts().manifests), (2, 2, 1));
     world.registry.clear_faults();
     assert_complete(&world.mirror().await);
     assert!(world.holds_exactly(&[&stuck, &done]));
@@ -497,9 +500,11 @@ async fn a_tag_that_reaches_too_many_manifests_is_refused_and_stops_nothing_else
     manifests.push(root);
     let registry = served::registry(manifests, tagged).await;
     let directory = TempDir::new().expect("a directory");
+    let store =
+        BlobStore::open(&format!("file://{}", directory.path().display())).expect("a store");
     let options = MirrorOptions {
         from: RegistryPrefix { host: registry.host(), path: None },
-        to: BlobStore::open(&format!("file://{}", directory.path().display())).expect("a store"),
+        to: Stores::new(vec![store]).expect("one store"),
         confirm: Confirm::DryRun,
     };
     let (_stopper, stop) = stop();
@@ -551,7 +556,7 @@ async fn a_tag_whose_head_fails_is_mirrored() {
         world.registry.fail(Fault::on(Method::HEAD, "/manifests/v1").status(status));
         let totals = world.mirror().await;
         assert!(totals.failed.is_empty(), "{status}: {:?}", totals.failed);
-        assert_eq!((totals.tags, totals.manifests), (1, 1), "{status}");
+        assert_eq!((totals.tags, totals.counts().manifests), (1, 1), "{status}");
     }
 }
 

@@ -11,8 +11,8 @@ pub(super) const MIRROR: &str = "\
 Examples:
   Show what would be copied:
     portolan mirror --from registry.example/images --to file:///srv/store
-  Copy it:
-    portolan mirror --from registry.example/images --to file:///srv/store --confirm";
+  Copy it to two stores, from one read of the registry:
+    portolan mirror --from registry.example/images --to file:///srv/a --to file:///srv/b --confirm";
 
 pub(super) const SERVE: &str = "\
 Examples:

@@ -5,10 +5,10 @@ use oci::RegistryPrefix;
 
 use super::{Output, RegistryAccess, examples};
 
-/// Copy the blobs of a registry, manifests among them, into a blob store.
+/// Copy the blobs of a registry, manifests among them, to one or more blob stores.
 ///
-/// Every blob once, verified while it streams, under containers/images/DIGEST. Running again copies only
-/// what is missing. Without --confirm nothing is written.
+/// Each blob is read from the registry once for all stores, is verified while it streams, and is written as
+/// containers/images/DIGEST. A repeated run copies only what is missing. Without --confirm nothing is written.
 #[derive(Debug, Args)]
 #[command(after_help = examples::MIRROR)]
 pub(crate) struct Mirror {
@@ -16,9 +16,9 @@ pub(crate) struct Mirror {
     #[arg(long, value_name = "PREFIX")]
     pub from: RegistryPrefix,
 
-    /// The blob store: `file:///directory`
-    #[arg(long, value_name = "URL")]
-    pub to: String,
+    /// A blob store: `file:///directory` (repeatable)
+    #[arg(long, value_name = "URL", required = true)]
+    pub to: Vec<String>,
 
     /// Write. Without it the run says what it would copy
     #[arg(long)]

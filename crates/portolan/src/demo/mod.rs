@@ -139,6 +139,7 @@ async fn mirror(out: &mut (dyn Write + Send), harbour: &Harbour) -> anyhow::Resu
             "mirroring failed: {:?}",
             first.failed
         );
+        let (first, again) = (first.counts(), again.counts());
         ensure!(
             first.blobs > 0 && again.blobs + again.manifests == 0,
             "a second mirroring copied something"
@@ -158,7 +159,7 @@ async fn mirror(out: &mut (dyn Write + Send), harbour: &Harbour) -> anyhow::Resu
 async fn mirror_once(harbour: &Harbour, store: &Store) -> anyhow::Result<mirror::Totals> {
     let options = mirror::MirrorOptions {
         from: format!("{}/images", harbour.production).parse()?,
-        to: BlobStore::open(&store.url())?,
+        to: mirror::Stores::new(vec![BlobStore::open(&store.url())?])?,
         confirm: Confirm::Write,
     };
     let (_stopper, stop) = job::stop();

@@ -11,6 +11,7 @@ mod inputs;
 mod kill;
 mod logins;
 mod mirror;
+mod mirror_stores;
 mod plan;
 mod promote;
 mod promote_flags;

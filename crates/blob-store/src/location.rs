@@ -1,18 +1,19 @@
-//! Whether a store can be where its URL says, before anything is read from it or written to it.
+//! Where the directory of a store is, and whether it can be there.
 
 use std::{
     fs::{self, FileType},
     os::unix::fs::FileTypeExt as _,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use crate::{Error, ErrorKind};
 
-/// The topmost thing that is not a directory is the cause: what is below it cannot be looked at.
+/// Checks that the root of a store, and all above it, are directories as far as they exist. The error names the topmost
+/// one that is not: nothing below it can be read.
 pub(crate) fn check(root: &Path) -> Result<(), Error> {
-    let mut places: Vec<_> = root.ancestors().collect();
-    places.reverse();
-    for path in places {
+    let mut directories: Vec<_> = root.ancestors().collect();
+    directories.reverse();
+    for path in directories {
         // What is absent can be made, and what cannot be looked at is named by the first use.
         let Ok(about) = fs::metadata(path) else { return Ok(()) };
         if !about.is_dir() {
@@ -23,6 +24,16 @@ pub(crate) fn check(root: &Path) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// The directory that a path names once links are followed, as far as it exists.
+pub(crate) fn resolve(root: &Path) -> PathBuf {
+    let resolved = root.ancestors().find_map(|existing| {
+        let below = root.strip_prefix(existing).ok()?;
+        // Components, so that a slash at the end makes no difference.
+        Some(fs::canonicalize(existing).ok()?.components().chain(below.components()).collect())
+    });
+    resolved.unwrap_or_else(|| root.to_owned())
 }
 
 /// What a file of this kind is, with its article.
