@@ -17,12 +17,14 @@ mod key;
 mod location;
 mod memory;
 mod object;
+mod partial_file;
 
 pub use error::{Error, ErrorKind, found};
-pub use file::{WRITE_BATCH, open_file};
+pub use file::open_file;
 pub use file_url::{UrlError, directory};
 pub use key::{PREFIX, key};
 pub use object::{Head, LIST_PAGE, ListedObject, Part, Put};
+pub use partial_file::WRITE_BATCH;
 
 /// A blob store. Cheap to clone; clones share what they hold open.
 #[derive(Clone, Debug)]

@@ -1,12 +1,13 @@
 //! Where the directory of a store is, and whether it can be there.
 
 use std::{
-    fs::{self, FileType},
+    fs::{self, FileType, Metadata},
+    io,
     os::unix::fs::FileTypeExt as _,
     path::{Path, PathBuf},
 };
 
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, key};
 
 /// Checks that the root of a store, and all above it, are directories as far as they exist. The error names the topmost
 /// one that is not: nothing below it can be read.
@@ -45,4 +46,52 @@ pub(crate) fn what(kind: FileType) -> &'static str {
         () if kind.is_fifo() => "a FIFO",
         () => "a socket or device",
     }
+}
+
+/// The size of the regular file at `path`, if there is one. Never opens anything, so that a FIFO cannot block.
+pub(crate) fn size_of(path: &Path) -> Result<Option<u64>, Error> {
+    match about(path)? {
+        Some(about) if !about.is_file() => {
+            let (key, is) = (shown(path), what(about.file_type()));
+            let message = format!(
+                "cannot use `{key}`: it is {is}, not a regular file; remove it and mirror again"
+            );
+            Err(Error::new(ErrorKind::WrongFileType, key, message))
+        }
+        about => Ok(about.map(|about| about.len())),
+    }
+}
+
+/// Fails if what has the name of one of the directories above the blobs is none. A link would lead out of the
+/// store.
+pub(crate) fn check_directories(root: &Path) -> Result<(), Error> {
+    // The upper one first: nothing is looked for below a link.
+    // Without the slash at the end, which would follow a link.
+    let images = root.join(key::PREFIX.trim_end_matches('/'));
+    let mut directories: Vec<_> = images.ancestors().take_while(|above| *above != root).collect();
+    directories.reverse();
+    directories.into_iter().try_for_each(check_directory)
+}
+
+pub(crate) fn check_directory(path: &Path) -> Result<(), Error> {
+    match about(path)? {
+        Some(about) if !about.is_dir() => {
+            let (key, is) = (shown(path), what(about.file_type()));
+            let message = format!("cannot use `{key}`: it is {is}; replace it by a directory");
+            Err(Error::new(ErrorKind::WrongFileType, key, message).of_whole_store())
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn about(path: &Path) -> Result<Option<Metadata>, Error> {
+    match fs::symlink_metadata(path) {
+        Ok(about) => Ok(Some(about)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("look for", path)(error)),
+    }
+}
+
+pub(crate) fn shown(path: &Path) -> String {
+    path.display().to_string()
 }
