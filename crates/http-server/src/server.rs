@@ -4,7 +4,10 @@
 use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
-use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
+use prometheus_client::{
+    metrics::{counter::Counter, gauge::Gauge},
+    registry::Registry,
+};
 use rustix::io::Errno;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -34,7 +37,7 @@ const WARN_INTERVAL: Duration = Duration::from_secs(60);
 #[cfg(target_os = "linux")]
 const NOTSENT_LOWAT_BYTES: u32 = 128 << 10;
 
-/// What a server counts. Cheap to clone; the clones are one.
+/// What a server counts of its connections. Clones share the counters.
 #[derive(Clone, Debug, Default)]
 pub struct ConnectionMetrics {
     /// Open connections.
@@ -47,6 +50,28 @@ pub struct ConnectionMetrics {
     pub refused: Counter,
     /// Failed TLS handshakes.
     pub tls_handshake_errors: Counter,
+}
+
+impl ConnectionMetrics {
+    /// New counters, all zero, registered under the names of `docs/http-server.md`, "Metrics".
+    #[must_use]
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        registry.register("open_connections", "open client connections", metrics.open.clone());
+        for (name, help, counter) in [
+            ("accept_errors", "failed accepts", &metrics.accept_errors),
+            ("connections_evicted", "idle connections closed for new ones", &metrics.evicted),
+            (
+                "connections_refused",
+                "connections refused because their address had its share and all were busy",
+                &metrics.refused,
+            ),
+            ("tls_handshake_errors", "failed TLS handshakes", &metrics.tls_handshake_errors),
+        ] {
+            registry.register(name, help, counter.clone());
+        }
+        metrics
+    }
 }
 
 /// A server, ready to run.

@@ -119,7 +119,7 @@ impl Metrics {
         let duration = Histogram::new(DURATIONS);
         let help = "duration of HEAD requests to stores";
         registry.register_with_unit("probe_duration", help, Unit::Seconds, duration.clone());
-        let connections = connection_metrics(registry);
+        let connections = ConnectionMetrics::register(registry);
         let prefixes = Gauge::default();
         registry.register("ranges_prefixes", "address prefixes loaded", prefixes.clone());
         let entries_of = |cache: &str| entries.get_or_create_owned(&[("cache", cache.to_owned())]);
@@ -205,19 +205,6 @@ impl Metrics {
         let _ = encode(&mut text, &self.registry);
         text
     }
-}
-
-fn connection_metrics(registry: &mut Registry) -> ConnectionMetrics {
-    let metrics = ConnectionMetrics::default();
-    registry.register("open_connections", "open client connections", metrics.open.clone());
-    for (name, help, counter) in [
-        ("accept_errors", "failed accepts", &metrics.accept_errors),
-        ("connections_evicted", "idle connections closed for new ones", &metrics.evicted),
-        ("connections_refused", "connections of addresses that had their share", &metrics.refused),
-    ] {
-        registry.register(name, help, counter.clone());
-    }
-    metrics
 }
 
 fn family<const N: usize>(registry: &mut Registry, name: &str, help: &str) -> Counters<N> {

@@ -28,29 +28,19 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("portolan_registry");
+        let connections = ConnectionMetrics::register(&mut registry);
         let mut metrics = Self {
-            registry: Registry::with_prefix("portolan_registry"),
+            registry,
             requests: Family::default(),
             durations: Family::new_with_constructor(|| Histogram::new(DURATIONS)),
             received_bytes: Counter::default(),
             sent_bytes: Counter::default(),
             in_flight: Gauge::default(),
             uploads: Gauge::default(),
-            connections: ConnectionMetrics::default(),
+            connections,
         };
-        let (registry, connections) = (&mut metrics.registry, &metrics.connections);
-        for (name, help, counter) in [
-            ("accept_errors", "failed accepts", &connections.accept_errors),
-            ("connections_evicted", "idle connections closed for new ones", &connections.evicted),
-            (
-                "connections_refused",
-                "connections of addresses that had their share",
-                &connections.refused,
-            ),
-            ("tls_handshake_errors", "failed TLS handshakes", &connections.tls_handshake_errors),
-        ] {
-            registry.register(name, help, counter.clone());
-        }
+        let registry = &mut metrics.registry;
         registry.register("requests", "answers, by what was asked for", metrics.requests.clone());
         let (name, help) = ("request_duration", "from a request's head to its answer's");
         registry.register_with_unit(name, help, Unit::Seconds, metrics.durations.clone());
@@ -63,7 +53,6 @@ impl Metrics {
         for (name, help, gauge) in [
             ("requests_in_flight", "requests, until their answer is sent", &metrics.in_flight),
             ("uploads", "uploads under way, open sessions among them", &metrics.uploads),
-            ("connections", "open connections", &metrics.connections.open),
         ] {
             registry.register(name, help, gauge.clone());
         }

@@ -32,8 +32,8 @@ pub(super) const STORE_SERVE: &str = "\
 Examples:
   Serve a mirrored directory on loopback:
     portolan store serve /srv/store
-  Serve it to the network:
-    portolan store serve /srv/store --listen '[::]:8082'";
+  Serve it to the network, with metrics and health on loopback:
+    portolan store serve /srv/store --listen '[::]:8082' --admin 127.0.0.1:9092";
 
 pub(super) const REGISTRY_SERVE: &str = "\
 Examples:

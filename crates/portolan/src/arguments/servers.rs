@@ -23,6 +23,10 @@ pub(crate) struct StoreServe {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8082", value_parser = http_server::parse_address)]
     pub listen: SocketAddr,
 
+    /// Serve /metrics, /healthz and /readyz here
+    #[arg(long, value_name = "ADDR", value_parser = http_server::parse_address)]
+    pub admin: Option<SocketAddr>,
+
     /// Log an event for each request
     #[arg(long)]
     pub access_log: bool,

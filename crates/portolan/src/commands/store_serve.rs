@@ -8,25 +8,30 @@ use crate::{
     arguments::StoreServe,
     exit::Exit,
     server, signals,
-    store_server::{self, AccessLog},
+    store_server::{self, AccessLog, StoreListeners},
 };
 
 pub(crate) async fn run(serve: &StoreServe) -> anyhow::Result<Exit> {
     server::prepare(server::ignore_hangup)?;
     let dir = directory(&serve.dir)?;
     anyhow::ensure!(dir.is_dir(), "{} is not a directory", dir.display());
-    let listener = server::listen(serve.listen)?;
+    let admin = serve.admin.map(server::listen).transpose()?;
+    let store = server::listen(serve.listen)?;
+    if let Some(admin) = &admin {
+        tracing::info!(at = %admin.local_addr()?, "serving metrics and health");
+    }
     tracing::info!(dir = %dir.display(), "opened the blob store");
     let images = dir.join(blob_store::PREFIX);
     if !images.is_dir() {
         tracing::warn!(
             expected = %images.display(),
-            "this directory holds no blobs yet, so every request is answered with 404; check that it is \
-             the one that `portolan mirror --to` writes to"
+            "this directory has no blobs, so every response is a 404; check that it is the directory that \
+             `portolan mirror --to` writes to"
         );
     }
     let log = if serve.access_log { AccessLog::On } else { AccessLog::Off };
-    store_server::serve(&dir, listener, log, signals::shutdown()?).await;
+    let listeners = StoreListeners { store, admin };
+    store_server::serve(&dir, listeners, log, signals::shutdown()?).await;
     Ok(Exit::AllHolds)
 }
 

@@ -17,6 +17,8 @@ use registry::{Registry, Storage};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinSet};
 
+use crate::store_server::{self, AccessLog, StoreListeners};
+
 /// Addresses of the documentation ranges (RFC 5737, RFC 3849) that stand for a cloud's.
 const PARIS_RANGES: &str = r#"{"syncToken": "1", "createDate": "2026-01-01-00-00-00",
   "prefixes": [{"ip_prefix": "198.51.100.0/24", "region": "eu-west-3", "service": "EC2", "network_border_group": "eu-west-3"}],
@@ -156,8 +158,9 @@ async fn store(servers: &mut JoinSet<()>, directory: PathBuf) -> anyhow::Result<
     let (listener, address) = listen().await?;
     let served = directory.clone();
     servers.spawn(async move {
-        let log = crate::store_server::AccessLog::Off;
-        crate::store_server::serve(&served, listener, log, std::future::pending()).await;
+        let log = AccessLog::Off;
+        let listeners = StoreListeners { store: listener, admin: None };
+        store_server::serve(&served, listeners, log, std::future::pending()).await;
     });
     Ok(Store { directory, host: host(address)? })
 }

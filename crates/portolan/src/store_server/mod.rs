@@ -1,16 +1,17 @@
 //! A blob store's directory as a server: listening and connections are `http-server`'s.
 
+mod metrics;
 mod served;
 #[cfg(test)]
 mod tests;
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 
-use http_server::{
-    AccessRecord, AccessResponse, Bodies, ConnectionMetrics, Server, Settings, handler,
-};
+use futures_util::FutureExt as _;
+use http_server::{AccessRecord, AccessResponse, Admin, Bodies, Server, Settings, handler};
 use tokio::net::TcpListener;
 
+use metrics::StoreMetrics;
 use served::Served;
 
 /// Open connections. Each may read a file, and costs some buffers: 128 MiB together while they are idle.
@@ -27,28 +28,43 @@ pub(crate) enum AccessLog {
     Off,
 }
 
-/// Serves the store in directory `dir` until `shutdown`, and then for at most [`DRAIN`] more.
+/// Where a store is served.
+#[derive(Debug)]
+pub(crate) struct StoreListeners {
+    /// The store itself.
+    pub(crate) store: TcpListener,
+    /// Metrics and health.
+    pub(crate) admin: Option<TcpListener>,
+}
+
+/// Serves the store in directory `dir` until `shutdown`, and then for at most [`DRAIN`] more. The admin address ends
+/// last.
 pub(crate) async fn serve(
     dir: &Path,
-    listener: TcpListener,
+    StoreListeners { store: listener, admin }: StoreListeners,
     log: AccessLog,
     shutdown: impl Future<Output = ()>,
 ) {
     let settings = Settings::new("blob store", MAX_CONNECTIONS, Bodies::Streamed, DRAIN);
     // Each response may have its file open.
     let settings = settings.within_descriptors(MAX_CONNECTIONS);
-    let metrics = ConnectionMetrics::default();
-    let server = Server { listener, tls: None, settings, metrics };
+    let metrics = StoreMetrics::new();
+    let admin = admin.map(|listener| {
+        let metrics = metrics.clone();
+        Admin::start(listener, move || metrics.text())
+    });
+    let server = Server { listener, tls: None, settings, metrics: metrics.connections.clone() };
     server.announce();
     let served = Served::new(dir);
     let service = |peer: SocketAddr| {
-        let served = served.clone();
+        let (served, metrics) = (served.clone(), metrics.clone());
         handler(move |request| {
-            let (served, peer) = (served.clone(), Some(peer.ip()));
+            let (served, metrics, peer) = (served.clone(), metrics.clone(), Some(peer.ip()));
             let record = (log == AccessLog::On)
                 .then(|| AccessRecord::begin(peer, peer, request.method(), request.uri()));
             async move {
                 let response = served.respond(request).await;
+                metrics.count(response.status());
                 if let Some(record) = record {
                     let status = response.status();
                     record.log(&AccessResponse { status, user: None, location: None, sent: None });
@@ -57,5 +73,9 @@ pub(crate) async fn serve(
             }
         })
     };
+    let shutdown = shutdown.map(|()| admin.iter().for_each(Admin::drain));
     server.run(service, shutdown).await;
+    if let Some(admin) = admin {
+        admin.end().await;
+    }
 }

@@ -118,7 +118,7 @@ fn servers(directory: &Path) -> [Vec<String>; 3] {
     [
         vec!["serve", "--config", &front],
         vec!["registry", "serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"],
-        vec!["store", "serve", &store, "--listen", "127.0.0.1:0"],
+        vec!["store", "serve", &store, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"],
     ]
     .map(|arguments| arguments.into_iter().map(str::to_owned).collect())
 }
@@ -207,6 +207,34 @@ async fn where_descriptors_run_out_new_clients_and_the_admin_address_are_served(
         }
         server.terminated().await;
     }
+}
+
+#[tokio::test]
+async fn a_served_store_has_metrics_and_health() {
+    let directory = TempDir::new().expect("a directory");
+    let path = directory.path().to_str().expect("UTF-8");
+    let flags = ["store", "serve", path, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    let server = Server::start(":", &flags).await;
+    let mut idle = server.idle().await;
+    let blob = format!("/containers/images/{}", oci::Digest::sha256(b"absent"));
+    assert_eq!(request(&mut idle, &blob).await.as_deref(), Some("404"));
+    let admin: oci::Host = server.admin.as_ref().expect("an address").parse().expect("a host");
+    for (page, text) in [("/healthz", "ok\n"), ("/readyz", "ready\n")] {
+        let response = testkit::get(&admin, page).await.expect("a response");
+        assert_eq!((response.status().as_u16(), &response.body()[..]), (200, text.as_bytes()));
+    }
+    let metrics = testkit::get(&admin, "/metrics").await.expect("a response");
+    let metrics = String::from_utf8(metrics.body().to_vec()).expect("text");
+    for line in [
+        "portolan_store_requests_total{status=\"404\"} 2",
+        "portolan_store_open_connections 1",
+        "portolan_store_accept_errors_total 0",
+        "portolan_store_connections_evicted_total 0",
+        "portolan_store_connections_refused_total 0",
+    ] {
+        assert!(metrics.lines().any(|own| own == line), "no {line} in {metrics}");
+    }
+    server.terminated().await;
 }
 
 #[tokio::test]
@@ -377,7 +405,7 @@ async fn a_store_is_named_by_path_or_url_and_an_empty_one_is_warned_about() {
             serves = event["address"].is_string();
             said += &event.to_string();
         }
-        assert!(said.contains("holds no blobs yet") && said.contains(&plain), "{said}");
+        assert!(said.contains("this directory has no blobs") && said.contains(&plain), "{said}");
         child.kill().await.expect("it runs");
     }
     for (dir, said) in [
