@@ -53,7 +53,7 @@ pub struct ConnectionMetrics {
 }
 
 impl ConnectionMetrics {
-    /// New counters, all zero, registered under the names of `docs/http-server.md`, "Metrics".
+    /// New counters, all zero, registered under the names of `docs/internals/http-server.md`, "Metrics".
     #[must_use]
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
