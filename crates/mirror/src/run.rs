@@ -172,18 +172,21 @@ impl Run<'_> {
     /// Nothing can be written to the store: each further object would be read in vain.
     pub(crate) fn lose_store(&self, store: usize, error: Arc<blob_store::Error>) -> NotMirrored {
         let StoreState { store, lost, .. } = &self.stores[store];
-        if lost.set(Arc::clone(&error)).is_ok() {
-            tracing::info!(%store, error = %Chain(&*error), "the store cannot be written to");
+        if lost.set(error).is_ok()
+            && let Some(error) = lost.get()
+        {
+            tracing::info!(%store, error = %Chain(&**error), "the store cannot be written to");
         }
         NotMirrored::StoreLost
     }
 
     /// The registry does not respond: each further request would cost a timeout.
     pub(crate) fn lose_host(&self, error: impl Error + Send + Sync + 'static) -> NotMirrored {
-        let error: Arc<dyn Error + Send + Sync> = Arc::new(error);
-        if self.host_lost.set(Arc::clone(&error)).is_ok() {
+        if self.host_lost.set(Arc::new(error)).is_ok()
+            && let Some(error) = self.host_lost.get()
+        {
             let host = &self.options.from.host;
-            tracing::info!(%host, error = %Chain(&*error), "the registry does not respond");
+            tracing::info!(%host, error = %Chain(&**error), "the registry does not respond");
         }
         NotMirrored::HostLost
     }
