@@ -3,6 +3,7 @@
 use std::{error::Error as StdError, fmt, io};
 
 use hyper_util::client::legacy;
+use wording::level;
 
 /// An error of some library below, kept for its text.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
@@ -14,11 +15,11 @@ impl fmt::Display for Causes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The pool's own text says nothing that its source does not.
         let first = self.0.source().filter(|_| self.0.is::<legacy::Error>()).unwrap_or(self.0);
-        let mut told = first.to_string();
+        let mut told = level(first);
         f.write_str(&told)?;
         let mut cause = first.source();
         while let Some(error) = cause {
-            let text = error.to_string();
+            let text = level(error);
             if !told.contains(&text) {
                 write!(f, ": {text}")?;
                 told = text;

@@ -8,14 +8,25 @@ pub struct Chain<'a>(pub &'a (dyn Error + 'a));
 
 impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
+        f.write_str(&level(self.0))?;
         let mut next = self.0.source();
         while let Some(cause) = next {
-            write!(f, ": {cause}")?;
+            write!(f, ": {}", level(cause))?;
             next = cause.source();
         }
         Ok(())
     }
+}
+
+/// What an error says itself, without its causes. An error of the operating system is named in words: the number that
+/// the standard library adds, ` (os error 2)`, adds nothing.
+#[must_use]
+pub fn level(error: &(dyn Error + '_)) -> String {
+    let mut text = error.to_string();
+    if let Some(at) = text.rfind(" (os error ").filter(|_| text.ends_with(')')) {
+        text.truncate(at);
+    }
+    text
 }
 
 #[cfg(test)]
@@ -41,5 +52,12 @@ mod tests {
     fn each_level_is_printed_once() {
         assert_eq!(Chain(&Level(1)).to_string(), "level 1: level 2");
         assert_eq!(Chain(&Level(2)).to_string(), "level 2");
+    }
+
+    #[test]
+    fn an_error_of_the_operating_system_is_said_in_words_alone() {
+        let error = std::io::Error::from_raw_os_error(2);
+        assert_eq!(error.to_string(), "No such file or directory (os error 2)");
+        assert_eq!(Chain(&error).to_string(), "No such file or directory");
     }
 }

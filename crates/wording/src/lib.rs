@@ -16,7 +16,7 @@ mod utf8;
 mod yaml;
 mod yaml_position;
 
-pub use chain::Chain;
+pub use chain::{Chain, level};
 pub use counted::{Counted, counted};
 pub use duration::{NotADuration, duration_text, parse_duration};
 pub use failure_groups::{FailureGroup, FailureGroups};

@@ -24,9 +24,8 @@ pub enum StorageError {
     InUse(PathBuf),
     /// The directory holds something, and no registry made it.
     #[error(
-        "`{}` is not a registry's storage: it holds `{found}` and no file `.portolan-registry`; take \
-         an empty or absent directory, or, if a registry wrote this one, create an empty file of \
-         that name in it", root.display()
+        "`{}` holds `{found}` and no file `.portolan-registry`; take an empty or absent directory, or, \
+         if a registry wrote this one, create an empty file of that name in it", root.display()
     )]
     NotOurs {
         /// The directory.
