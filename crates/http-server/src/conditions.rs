@@ -16,7 +16,7 @@ pub struct Conditions {
 
 /// The result of the conditions for content that exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum ConditionResult {
     /// Send it.
     Send,
     /// 304.
@@ -34,15 +34,15 @@ impl Conditions {
 
     /// For reading what has this entity tag.
     #[must_use]
-    pub fn for_reading(&self, etag: &str) -> Verdict {
+    pub fn for_reading(&self, etag: &str) -> ConditionResult {
         if !self.allow_match(Some(etag)) {
-            return Verdict::Failed;
+            return ConditionResult::Failed;
         }
         // Weak comparison (§13.1.2).
         if self.none_matches.as_ref().is_some_and(|list| names(list, Some(etag), weakly)) {
-            return Verdict::NotModified;
+            return ConditionResult::NotModified;
         }
-        Verdict::Send
+        ConditionResult::Send
     }
 
     /// Whether what has this entity tag now, or is absent, may be written or deleted.
@@ -100,19 +100,19 @@ mod tests {
         let (weak, both) = (format!("W/{ours}"), format!("{other} , {ours}"));
         // Header, value; result of a read; of a write where the content exists, and where it does not.
         for (name, value, reading, over_it, over_nothing) in [
-            (IF_MATCH, ours, Verdict::Send, true, false),
-            (IF_MATCH, &both, Verdict::Send, true, false),
-            (IF_MATCH, "*", Verdict::Send, true, false),
-            (IF_MATCH, other, Verdict::Failed, false, false),
-            (IF_MATCH, &weak, Verdict::Failed, false, false),
-            (IF_MATCH, "nonsense", Verdict::Failed, false, false),
-            (IF_MATCH, "\"x,*,y\"", Verdict::Failed, false, false),
-            (IF_NONE_MATCH, ours, Verdict::NotModified, false, true),
-            (IF_NONE_MATCH, &both, Verdict::NotModified, false, true),
-            (IF_NONE_MATCH, &weak, Verdict::NotModified, false, true),
-            (IF_NONE_MATCH, behind, Verdict::Send, true, true),
-            (IF_NONE_MATCH, "*", Verdict::NotModified, false, true),
-            (IF_NONE_MATCH, other, Verdict::Send, true, true),
+            (IF_MATCH, ours, ConditionResult::Send, true, false),
+            (IF_MATCH, &both, ConditionResult::Send, true, false),
+            (IF_MATCH, "*", ConditionResult::Send, true, false),
+            (IF_MATCH, other, ConditionResult::Failed, false, false),
+            (IF_MATCH, &weak, ConditionResult::Failed, false, false),
+            (IF_MATCH, "nonsense", ConditionResult::Failed, false, false),
+            (IF_MATCH, "\"x,*,y\"", ConditionResult::Failed, false, false),
+            (IF_NONE_MATCH, ours, ConditionResult::NotModified, false, true),
+            (IF_NONE_MATCH, &both, ConditionResult::NotModified, false, true),
+            (IF_NONE_MATCH, &weak, ConditionResult::NotModified, false, true),
+            (IF_NONE_MATCH, behind, ConditionResult::Send, true, true),
+            (IF_NONE_MATCH, "*", ConditionResult::NotModified, false, true),
+            (IF_NONE_MATCH, other, ConditionResult::Send, true, true),
         ] {
             let conditions = conditions(&[(name, value)]);
             assert_eq!(conditions.for_reading(ours), reading, "{conditions:?}");
@@ -120,10 +120,14 @@ mod tests {
             assert_eq!(conditions.allow_writing(None), over_nothing, "{conditions:?}");
         }
         let lines = conditions(&[(IF_NONE_MATCH, other), (IF_NONE_MATCH, ours)]);
-        assert_eq!(lines.for_reading(ours), Verdict::NotModified, "several lines are one list");
+        assert_eq!(
+            lines.for_reading(ours),
+            ConditionResult::NotModified,
+            "several lines are one list"
+        );
         let both = conditions(&[(IF_MATCH, other), (IF_NONE_MATCH, ours)]);
-        assert_eq!(both.for_reading(ours), Verdict::Failed, "`If-Match` comes first");
+        assert_eq!(both.for_reading(ours), ConditionResult::Failed, "`If-Match` comes first");
         assert!(Conditions::default().allow_writing(None));
-        assert_eq!(Conditions::default().for_reading(ours), Verdict::Send);
+        assert_eq!(Conditions::default().for_reading(ours), ConditionResult::Send);
     }
 }

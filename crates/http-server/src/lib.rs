@@ -32,7 +32,7 @@ pub use crate::{
     admin::Admin,
     certificate_dates::OutOfDate,
     client_ip::{ClientIp, ClientIpPolicy, Forwarded, UnknownClient},
-    conditions::{Conditions, Verdict},
+    conditions::{ConditionResult, Conditions},
     descriptors::raise_descriptor_limit,
     file_stream::{READ_PIECE_BYTES, file_stream},
     host::Malformed,

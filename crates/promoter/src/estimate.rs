@@ -42,9 +42,9 @@ pub struct HostEstimate {
     pub reads: u64,
     /// Requests that write.
     pub writes: u64,
-    /// Bytes of blobs that are read from there.
+    /// Bytes of blobs that are read from the host.
     pub bytes_received: u64,
-    /// Bytes of blobs that are written there.
+    /// Bytes of blobs that are written to the host.
     pub bytes_sent: u64,
     /// The shortest time that the quota allows for that.
     pub time: Duration,

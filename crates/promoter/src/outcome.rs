@@ -43,7 +43,7 @@ impl Verdict {
 
     /// Whether an edge with this outcome does not hold.
     #[must_use]
-    pub const fn is_amiss(self) -> bool {
+    pub const fn is_failure(self) -> bool {
         matches!(self, Self::Lost | Self::Refused | Self::Failed | Self::AttachmentBroken)
     }
 }

@@ -75,9 +75,9 @@ impl Client {
         self.shared.limiter.usage()
     }
 
-    /// The last request to `host` that failed in a way that may pass (429, 5xx, a broken connection), in words.
+    /// The last request to `host` whose failure may be temporary: 429, 5xx, or a broken connection.
     #[must_use]
-    pub fn last_failure(&self, host: &Host) -> Option<Arc<str>> {
+    pub fn last_failure(&self, host: &Host) -> Option<Error> {
         self.shared.limiter.last_failure(host.as_str())
     }
 

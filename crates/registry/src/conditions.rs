@@ -5,7 +5,7 @@
 
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, HeaderName, StatusCode, header::ETAG};
-use http_server::{Conditions, Verdict};
+use http_server::{ConditionResult, Conditions};
 use oci::Digest;
 
 use crate::{DOCKER_CONTENT_DIGEST, etag::etag, refusal::Refusal};
@@ -21,11 +21,11 @@ pub(crate) fn instead_of_content(
     digest: Digest,
 ) -> Result<Option<Response>, Refusal> {
     match Conditions::of(headers).for_reading(&etag(digest)) {
-        Verdict::Failed => Err(Refusal::Precondition(Some(digest))),
-        Verdict::NotModified => {
+        ConditionResult::Failed => Err(Refusal::Precondition(Some(digest))),
+        ConditionResult::NotModified => {
             Ok(Some((StatusCode::NOT_MODIFIED, validators(digest)).into_response()))
         }
-        Verdict::Send => Ok(None),
+        ConditionResult::Send => Ok(None),
     }
 }
 

@@ -25,7 +25,7 @@ use axum::{
 };
 use blob_store::{Error, PREFIX, open_file};
 use http_server::{
-    Conditions, Verdict, file_stream,
+    ConditionResult, Conditions, file_stream,
     range::{ByteSelection, content_range, unsatisfied_range},
 };
 use oci::Digest;
@@ -121,9 +121,13 @@ fn respond(request: &Request, digest: Digest, file: File, size: u64) -> Response
     let etag = &*format!("\"{digest}\"");
     let validator = [(ETAG, etag.to_owned())];
     match Conditions::of(request.headers()).for_reading(etag) {
-        Verdict::Send => {}
-        Verdict::NotModified => return (StatusCode::NOT_MODIFIED, validator).into_response(),
-        Verdict::Failed => return (StatusCode::PRECONDITION_FAILED, validator).into_response(),
+        ConditionResult::Send => {}
+        ConditionResult::NotModified => {
+            return (StatusCode::NOT_MODIFIED, validator).into_response();
+        }
+        ConditionResult::Failed => {
+            return (StatusCode::PRECONDITION_FAILED, validator).into_response();
+        }
     }
     let (part, status, range) =
         match ByteSelection::of(request.method(), request.headers(), etag, size) {

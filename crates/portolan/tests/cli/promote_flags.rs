@@ -41,7 +41,7 @@ async fn the_report_and_the_metrics_are_files_that_appear_whole() {
     fs::write(&metrics, "old").expect("a file");
     let files = ["--report", &report, "--metrics-file", &metrics];
     let ended = run(&scene.arguments(&files)).await.expect(0);
-    assert!(ended.stdout.contains("Copied (team)") && ended.stdout.contains("It cost"));
+    assert!(ended.stdout.contains("Copied (team)") && ended.stdout.contains("The run cost"));
     assert!(
         ended.stderr.trim_end().ends_with("in place, and their content was checked."),
         "{}",
@@ -339,7 +339,8 @@ async fn a_deep_verification_says_what_it_would_copy_and_copies_it() {
     assert!(ended.stdout.contains("Present (team)"), "{}", ended.stdout);
     let plan = ["promote", "--thin-manifest-dir", scene.thin.path(), "--verify", "deep"];
     let ended = run(&plan).await.expect(0);
-    let missing = format!("the image was incomplete there: missing or damaged blob {layer}");
+    let missing =
+        format!("the image was incomplete at the destination: missing or damaged blob {layer}");
     assert!(ended.stdout.contains("To copy (team)") && ended.stdout.contains(&missing));
     assert!(!scene.production.holds("images/app", &scene.image).await);
     let ended = run(&scene.arguments(&["--verify", "deep"])).await.expect(0);

@@ -78,7 +78,7 @@ async fn no_line_of_a_report_is_erased_on_a_terminal() {
             for (n, image) in images {
                 expected.extend([format!("app{n}:v1"), image.digest().to_string()]);
             }
-            expected.extend(["Carrying it out will cost about".to_owned(), "host ".to_owned()]);
+            expected.extend(["A confirmed run will cost about".to_owned(), "host ".to_owned()]);
             expected.extend(scene.hosts());
             assert_in_order(&text, expected);
             assert!(text.contains("30 edges: 0 present, 30 to copy"), "{shell}: {text}");
@@ -132,7 +132,7 @@ async fn the_report_of_an_interrupted_promotion_is_whole_on_a_terminal() {
     signal(&child, "INT").await;
     assert_eq!(child.wait().await.expect("it ends").code(), Some(1));
     let text = terminal.lines().await.join("\n");
-    let expected = ["project ", "Failed", "30 edges: interrupted", "It cost", "host "];
+    let expected = ["project ", "Failed", "30 edges: interrupted", "The run cost", "host "];
     assert_in_order(&text, expected.map(str::to_owned).into_iter().chain(scene.hosts()));
     // The terminal wraps the last line wherever it ends.
     let without_spaces = |text: &str| text.split_whitespace().collect::<String>();
@@ -224,7 +224,7 @@ async fn a_host_that_asks_to_wait_is_named_while_it_is_waited_for() {
     let logged = ended.stderr.lines().filter(|line| line.contains("INFO") && line.contains(&said));
     assert_eq!(logged.count(), 1, "{}", ended.stderr);
     assert!(ended.stdout.contains("; it asks to wait 3600 s; run again"), "{}", ended.stdout);
-    let costs = ended.stdout.split("It cost\n").nth(1).expect("the costs");
+    let costs = ended.stdout.split("The run cost\n").nth(1).expect("the costs");
     assert!(costs.lines().next().is_some_and(|line| line.ends_with("retries  refused")), "{costs}");
     let row = costs.lines().find(|line| line.trim_start().starts_with(&host)).expect(&host);
     assert!(!row.ends_with(" 0"), "{row}");

@@ -68,8 +68,8 @@ pub enum Reason {
     Interrupted {
         /// The `--deadline`, if that is what stopped it.
         deadline: Option<Duration>,
-        /// The last failures of the hosts concerned, as the client reports them.
-        last_failures: Vec<(Host, Arc<str>)>,
+        /// The last failures of the hosts concerned.
+        last_failures: Vec<(Host, registry_client::Error)>,
     },
     /// Another client put the tag on another digest at the same time.
     LostRace {

@@ -1,4 +1,4 @@
-//! What a run cost at each host, or will cost about, and what the public name does not answer for, in words.
+//! The cost of a run at each host, or its estimate, and the tags that the public name does not serve, as text.
 
 use std::{
     io::{self, Write},
@@ -7,16 +7,16 @@ use std::{
 
 use super::{
     Width,
-    layout::{Table, row},
+    layout::{TextTable, row},
 };
 use crate::{Ending, Unanswered};
 
-/// Writes both, as far as there is something to tell.
+/// Writes both, if there is anything to report.
 pub(super) fn write(out: &mut impl Write, ending: &Ending, width: Width) -> io::Result<()> {
     match &ending.estimate {
         Some(estimate) if !estimate.hosts.is_empty() => {
-            writeln!(out, "\nCarrying it out will cost about")?;
-            let mut table = Table::new(COLUMNS.into_iter().chain(["time"]));
+            writeln!(out, "\nA confirmed run will cost about")?;
+            let mut table = TextTable::new(COLUMNS.into_iter().chain(["time"]));
             for it in &estimate.hosts {
                 let bytes = [it.bytes_received, it.bytes_sent];
                 let cells = cells(it.host.as_str(), [it.reads, it.writes], bytes);
@@ -26,15 +26,15 @@ pub(super) fn write(out: &mut impl Write, ending: &Ending, width: Width) -> io::
             writeln!(out, "{}", row(2, &[NOT_COUNTED], width))?;
             if !estimate.time().is_zero() {
                 let time = in_time(estimate.time());
-                writeln!(out, "and, as the quotas allow, take {time} at best")?;
+                writeln!(out, "and take at least {time}, given the quotas")?;
             }
         }
         Some(_) => {}
         None => {
-            writeln!(out, "\nIt cost")?;
+            writeln!(out, "\nThe run cost")?;
             let has_repeated = ending.hosts.iter().any(|it| it.retries + it.refused > 0);
             let more = if has_repeated { &REPEATED[..] } else { &[] };
-            let mut table = Table::new(COLUMNS.iter().chain(more).copied());
+            let mut table = TextTable::new(COLUMNS.iter().chain(more).copied());
             for it in ending.hosts.iter().filter(|it| it.reads + it.writes > 0) {
                 let bytes = [it.bytes_received, it.bytes_sent];
                 let repeated = [it.retries, it.refused].map(|number| number.to_string());
@@ -46,7 +46,7 @@ pub(super) fn write(out: &mut impl Write, ending: &Ending, width: Width) -> io::
         }
     }
     if !ending.unanswered.is_empty() {
-        writeln!(out, "\nNot answered through the public name")?;
+        writeln!(out, "\nNot served by the public name")?;
     }
     for Unanswered { name, digest, reason } in &ending.unanswered {
         let parts = [name.clone(), format!("{digest}:"), reason.to_string()];
@@ -55,15 +55,15 @@ pub(super) fn write(out: &mut impl Write, ending: &Ending, width: Width) -> io::
     Ok(())
 }
 
-/// What an estimate leaves out, so that a run can cost more.
+/// What an estimate does not count. A run can cost more.
 const NOT_COUNTED: &str = "not counted: reading the registries again, the bytes of manifests and attachments, and retries";
 
 const COLUMNS: [&str; 5] = ["host", "reads", "writes", "received", "sent"];
 
-/// The columns that follow where a request was sent again, or refused since there were too many.
+/// The columns that follow if a request was retried, or refused because there were too many.
 const REPEATED: [&str; 2] = ["retries", "refused"];
 
-/// A host; requests that read and that write; bytes that came and that were sent.
+/// A host, its requests that read and that write, and the bytes that were received and sent.
 fn cells(host: &str, [reads, writes]: [u64; 2], bytes: [u64; 2]) -> [String; 5] {
     let [received, sent] = bytes.map(in_bytes);
     [host.to_owned(), reads.to_string(), writes.to_string(), received, sent]

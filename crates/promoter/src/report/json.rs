@@ -54,7 +54,7 @@ pub(super) struct ProblemRow<'a> {
     end_line: Option<u32>,
     /// Its column.
     end_column: Option<u32>,
-    /// The problem in words.
+    /// The problem as text.
     message: &'a str,
 }
 
@@ -83,7 +83,7 @@ pub(super) struct OutcomeRow<'a> {
     outcome: Verdict,
     /// The code of the reason.
     code: Option<ReasonCode>,
-    /// Why, in words.
+    /// The reason as text.
     reason: Option<String>,
     /// The attachments that were copied, or would be: digest tags, and digests of referrers.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
@@ -116,14 +116,14 @@ impl<W: Write> Report for JsonReport<W> {
             return Ok(());
         }
         let edge = edges.edge(outcome.edge);
-        let place = edge.destination();
+        let destination = edge.destination();
         let row = OutcomeRow {
             project: edge.project(),
             file: edge.file(),
             line: edge.position().line,
             source: edge.source_digest().source_prefix().to_string(),
-            destination: place.prefix.to_string(),
-            repository: place.name.as_str(),
+            destination: destination.prefix.to_string(),
+            repository: destination.name.as_str(),
             digest: edge.digest(),
             tag: edge.tag(),
             outcome: outcome.verdict,
@@ -137,7 +137,7 @@ impl<W: Write> Report for JsonReport<W> {
     }
 
     fn finish(&mut self, _: &EdgeSet, ending: &Ending) -> io::Result<()> {
-        let tail = Tail {
+        let tail = ReportTail {
             unanswered: ending.unanswered.iter().map(UnansweredRow::of).collect(),
             hosts: ending.hosts.iter().map(HostRow::of).collect(),
             estimate: ending.estimate.as_ref().map(EstimateRow::of),
@@ -150,7 +150,7 @@ impl<W: Write> Report for JsonReport<W> {
             summary: summary(ending),
         };
         self.out.write_all(b"],\n")?;
-        // The members follow those that are there already: without the brace that would open them.
+        // The object is open already, so the members follow without their opening brace.
         let tail = serde_json::to_string(&tail)?;
         self.out.write_all(tail.trim_start_matches('{').as_bytes())?;
         self.out.write_all(b"\n")?;
@@ -160,12 +160,12 @@ impl<W: Write> Report for JsonReport<W> {
 
 /// The members that are known at the end.
 #[derive(Serialize, JsonSchema)]
-pub(super) struct Tail<'a> {
+pub(super) struct ReportTail<'a> {
     /// The tags that the public name does not serve as they were written.
     unanswered: Vec<UnansweredRow<'a>>,
     /// The requests to each host.
     hosts: Vec<HostRow<'a>>,
-    /// Without `--confirm`: what carrying out the plan will cost about.
+    /// Without `--confirm`: what a confirmed run will cost, about.
     #[serde(skip_serializing_if = "Option::is_none")]
     estimate: Option<EstimateRow<'a>>,
     /// Whether the run was one with `--confirm`.
@@ -179,7 +179,7 @@ pub(super) struct Tail<'a> {
     summary: InOrder,
 }
 
-/// Members in this order, which is the documented one.
+/// Members in the documented order.
 struct InOrder(Vec<(&'static str, Value)>);
 
 impl Serialize for InOrder {
@@ -191,14 +191,14 @@ impl Serialize for InOrder {
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Unanswered", deny_unknown_fields)]
 struct UnansweredRow<'a> {
-    /// The name of the image, as one pulls it.
+    /// The image, as users pull it.
     name: &'a str,
     /// The digest that the tag should be on.
     #[schemars(with = "String")]
     digest: Digest,
     /// The code of the reason.
     code: ReasonCode,
-    /// What was found instead, in words.
+    /// What was found instead, as text.
     reason: String,
 }
 
@@ -248,7 +248,7 @@ impl<'a> HostRow<'a> {
 struct EstimateRow<'a> {
     /// The share of each host.
     hosts: Vec<HostEstimateRow<'a>>,
-    /// The time that the quotas allow at best.
+    /// The shortest time that the quotas allow.
     seconds: f64,
 }
 
@@ -261,11 +261,11 @@ struct HostEstimateRow<'a> {
     reads: u64,
     /// Requests that write.
     writes: u64,
-    /// Bytes of blobs that are read from there.
+    /// Bytes of blobs that are read from the host.
     bytes_received: u64,
-    /// Bytes of blobs that are written there.
+    /// Bytes of blobs that are written to the host.
     bytes_sent: u64,
-    /// How long the quota makes that last at least.
+    /// The shortest time that the quota allows for that.
     seconds: f64,
 }
 

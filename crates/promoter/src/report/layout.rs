@@ -1,18 +1,18 @@
-//! Laying a report out for its reader: within the width of a terminal, or one line a row where there is none, so
-//! that `grep` finds whole rows. Nothing is ever cut: what does not fit goes on below.
+//! The layout of a report: within the width of a terminal, or each row on one line without a terminal, so that `grep`
+//! finds whole rows. Nothing is cut: text that does not fit continues on the next line.
 
 use std::io::{self, Write};
 
-/// How many columns there are for a line.
+/// The number of columns of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Width {
-    /// As many as the line needs.
+    /// As many as a line needs.
     Unlimited,
-    /// So many: a terminal's.
+    /// The columns of a terminal.
     Columns(usize),
 }
 
-/// What is between two parts of a row.
+/// The space between two parts of a row.
 const GAP: &str = "  ";
 
 impl Width {
@@ -25,7 +25,7 @@ impl Width {
 }
 
 impl Width {
-    /// How far to the right a line may begin, `indent` at most, so that the first word of `text` stays whole.
+    /// The indentation of a line, at most `indent`, with which the first word of `text` fits.
     fn indent_of(self, text: &str, indent: usize) -> usize {
         let word = columns(text.split(' ').next().unwrap_or_default());
         match self {
@@ -40,16 +40,16 @@ fn columns(text: &str) -> usize {
     text.chars().count()
 }
 
-/// A row of `parts`, `indent` columns from the left: on one line if there is room for it, else a part that does not
-/// fit begins a line of its own, further to the right, and is wrapped between its words. A word that is longer than
-/// a line is left whole, and one that fits only further to the left, such as a digest tag, begins there.
+/// A row of `parts` with this indentation, on one line if it fits. Otherwise a part that does not fit begins a new line
+/// with more indentation, and is wrapped between words. A word that is longer than a line is not broken. A word that fits
+/// only with less indentation, such as a digest tag, gets less.
 #[must_use]
 pub fn row(indent: usize, parts: &[impl AsRef<str>], width: Width) -> String {
     let first = parts.first().map_or("", AsRef::as_ref);
     let mut used = width.indent_of(first, indent);
     let mut row = " ".repeat(used);
     for (at, part) in parts.iter().map(AsRef::as_ref).enumerate() {
-        // A reason follows its colon.
+        // Before a reason, which follows a colon, the space is a single one.
         let gap = if row.ends_with(':') { " " } else { GAP };
         if at > 0 && width.fits(used + gap.len() + columns(part)) {
             row.push_str(gap);
@@ -62,7 +62,7 @@ pub fn row(indent: usize, parts: &[impl AsRef<str>], width: Width) -> String {
     row
 }
 
-/// Appends `text` to `row`, of which `used` columns are taken; gives how many are then.
+/// Appends `text` to `row`, whose last line has `used` columns. Returns the columns of its last line then.
 fn words(row: &mut String, text: &str, mut used: usize, indent: usize, width: Width) -> usize {
     for (at, word) in text.split(' ').enumerate() {
         if at > 0 && width.fits(used + 1 + columns(word)) {
@@ -83,24 +83,24 @@ fn break_line(row: &mut String, indent: usize) -> usize {
     indent
 }
 
-/// Names on the left and numbers on the right.
-pub(super) struct Table {
+/// A table with names on the left and numbers on the right.
+pub(super) struct TextTable {
     header: Vec<String>,
     rows: Vec<Vec<String>>,
 }
 
-impl Table {
+impl TextTable {
     pub(super) fn new(header: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self { header: header.into_iter().map(Into::into).collect(), rows: Vec::new() }
     }
 
-    /// Adds a row, of as many cells as there are in the header.
+    /// Adds a row with as many cells as the header.
     pub(super) fn add(&mut self, row: impl IntoIterator<Item = String>) {
         self.rows.push(row.into_iter().collect());
     }
 
-    /// Writes it: with each name before its numbers if there is room for that; else above them; and in a very narrow
-    /// terminal, with each number after the name of its column.
+    /// Writes the table: with each name before its numbers if they fit, otherwise above them. In a very narrow terminal,
+    /// each number follows the name of its column.
     pub(super) fn write(
         &self,
         out: &mut impl Write,
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_table_fits_or_puts_names_above_their_numbers() {
-        let mut table = Table::new(["project", "present", "lost"]);
+        let mut table = TextTable::new(["project", "present", "lost"]);
         table.add(["a-long-name", "1", "20"].map(str::to_owned));
         table.add(["b", "720456", "3"].map(str::to_owned));
         let shown = |width| {

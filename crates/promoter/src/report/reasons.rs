@@ -8,14 +8,15 @@ use std::{
 use attachments::Defect;
 use oci::Digest;
 use promotion_manifest::one_line;
-use wording::list;
+use registry_client::Fault;
+use wording::{counted, list};
 
 use crate::reason::{AttachmentName, AttachmentProblem, AttachmentStep, Reason, Remedy, TagWas};
 
 /// How many digests, contents or layers a reason names.
 const NAMED: usize = 3;
 
-/// How many of several reasons are shown: as many as one reads in a row.
+/// How many of several reasons are shown: as many as a reader takes in at once.
 const SHOWN_REASONS: usize = 5;
 
 impl Display for Reason {
@@ -23,11 +24,11 @@ impl Display for Reason {
         match self {
             Self::TagMove { current, missing_in: None } => write!(
                 f,
-                "tag move: the tag is on {current} there, and tags never move; promote under a new tag"
+                "tag move: at the destination the tag is on {current}, and tags never move; promote under a new tag"
             ),
             Self::TagMove { current, missing_in: Some(source) } => write!(
                 f,
-                "tag move: the tag is on {current} there, and the digest is not in {source}: check it for a typo"
+                "tag move: at the destination the tag is on {current}, and the digest is not in {source}; check it for a typo"
             ),
             Self::Conflict { file, line, digest } => write!(
                 f,
@@ -51,17 +52,20 @@ impl Display for Reason {
                 write!(f, "backfilled from {from}: the image cannot be read from {source}")
             }
             Self::BlobSize { digest, found, described } => {
-                write!(f, "blob {digest} has {found} bytes, the manifest says {described}")
+                write!(f, "blob {digest} has {found} bytes, but its manifest states {described}")
             }
             Self::BlobNotFound { digest } => write!(f, "blob {digest} is not found"),
-            Self::OtherDigest { found } => write!(f, "the tag is on {found} there"),
+            Self::OtherDigest { found } => write!(f, "the public name has the tag on {found}"),
             Self::Several { first, others } => several(f, first, others),
             Self::NonDistributable { with_urls, without_urls } => {
                 non_distributable(f, with_urls, without_urls)
             }
             Self::Incomplete { missing, remedy } => {
                 let missing = list(missing, NAMED);
-                write!(f, "the image was incomplete there: missing or damaged {missing}")?;
+                write!(
+                    f,
+                    "the image was incomplete at the destination: missing or damaged {missing}"
+                )?;
                 match remedy {
                     Remedy::Copy => Ok(()),
                     Remedy::None => {
@@ -112,14 +116,20 @@ impl Reason {
             }
             Self::Host { host, error } => write!(f, "registry {host} cannot be used: {error}"),
             Self::Unread { first, more } => {
-                write!(f, "{first} ({more} more that may have the digest cannot be read either)")
+                write!(
+                    f,
+                    "{first} ({} that may have the digest cannot be read either)",
+                    counted(*more as u64, "more registry")
+                )
             }
             Self::TagNotVerified { cause } => {
-                write!(f, "written, but it could not be read again: {cause}")
+                write!(f, "the tag was written, but it could not be read again: {cause}")
             }
-            Self::NotChecked { cause } => write!(f, "not checked below its digest: {cause}"),
+            Self::NotChecked { cause } => {
+                write!(f, "the content below the digest was not checked: {cause}")
+            }
             Self::AttachmentsNotCompared { cause } => {
-                write!(f, "cannot compare attachments: {cause}")
+                write!(f, "the attachments cannot be compared: {cause}")
             }
             Self::AttachmentsUnreadable { image, problem } => {
                 write!(f, "the attachments of {image} cannot be read: {problem}")
@@ -136,6 +146,9 @@ impl Reason {
                 }
                 for (host, failure) in last_failures {
                     write!(f, "; last failure at {host}: {failure}")?;
+                    if let Fault::Status { retry_after: Some(wait), .. } = failure.fault() {
+                        write!(f, "; it asks to wait {} s", wait.as_secs())?;
+                    }
                 }
                 f.write_str("; run again")
             }
@@ -190,7 +203,7 @@ fn fmt_attachment(
         }
     }
     match (failed, problem) {
-        // The text of a dangling tag says what to do already.
+        // The text of a dangling tag says what to do.
         (AttachmentStep::BrokenAtSource, AttachmentProblem::Defect(Defect::Dangling(_))) => Ok(()),
         (AttachmentStep::BrokenAtSource, _) => {
             f.write_str("; push the attachment again or delete it at its source")
@@ -216,7 +229,7 @@ impl Display for AttachmentProblem {
             Self::Defect(defect) => defect.fmt(f),
             Self::Incomplete { content, repository, manifest } => write!(
                 f,
-                "{content} is missing or damaged in {repository}, though manifest {manifest} there lists it"
+                "{content} is missing or damaged in {repository}, although manifest {manifest} lists it"
             ),
             Self::ReplacedEachTime => {
                 f.write_str("other clients replace it each time; run again")

@@ -3,12 +3,12 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
 use serde::Serialize;
 
-use super::json::{OutcomeRow, ProblemRow, SCHEMA, Tail};
+use super::json::{OutcomeRow, ProblemRow, ReportTail, SCHEMA};
 
 /// The report of `portolan promote` as one JSON object.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Report", deny_unknown_fields)]
-struct Document<'a> {
+struct ReportDocument<'a> {
     /// The version of this schema.
     #[schemars(schema_with = "version")]
     schema: u32,
@@ -17,14 +17,14 @@ struct Document<'a> {
     /// The outcome of each edge, and of each broken attachment at each destination.
     outcomes: Vec<OutcomeRow<'a>>,
     #[serde(flatten)]
-    tail: Tail<'a>,
+    tail: ReportTail<'a>,
 }
 
 /// The schema of the JSON report, in JSON Schema 2020-12.
 #[must_use]
 pub fn report_schema() -> Schema {
     let settings = SchemaSettings::draft2020_12().for_serialize();
-    settings.into_generator().into_root_schema_for::<Document<'_>>()
+    settings.into_generator().into_root_schema_for::<ReportDocument<'_>>()
 }
 
 fn version(_: &mut SchemaGenerator) -> Schema {

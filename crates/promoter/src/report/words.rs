@@ -1,5 +1,5 @@
-//! The report in words, for people: what is or would be done, then what is not as asked and why.
-//! Edges that fared alike are one line: a tag that goes to 22 regions is said once.
+//! The report as text: what was or would be done, then what does not hold and why. Edges with the same outcome are one
+//! line, so that a tag that goes to 22 regions is printed once.
 
 use std::{
     collections::BTreeMap,
@@ -14,19 +14,18 @@ use wording::{FailureGroups, and_more, counted, list};
 
 use super::{
     Report, Show, Width, costs,
-    layout::{Table, row},
+    layout::{TextTable, row},
 };
 use crate::{
     Ending, Outcome, Summary, Verdict,
     reason::{CauseKey, Reason},
 };
 
-/// The most lines of one kind (what holds, or what does not, or causes of failure) that are kept in
-/// memory; edges beyond are counted, and left to the JSON report. The whole Kubernetes tree has
-/// 33,000 tags; nobody reads that many lines.
+/// The most lines of one kind (edges that hold, edges that do not, causes of failure) that are kept in memory. Further
+/// edges are counted, and are only in the JSON report. The whole Kubernetes tree has 33,000 tags, more than anyone reads.
 const MAX_LINES: usize = 5_000;
 
-/// How many destinations and attachments a line names, and a cause of failure edges, before it only counts them.
+/// How many destinations and attachments a line names, and how many edges a cause of failure names. Others are counted.
 const NAMED: usize = 5;
 
 /// Writes the report as text.
@@ -34,16 +33,16 @@ pub struct WordsReport<W> {
     out: W,
     show: Show,
     width: Width,
-    fine: BTreeMap<Line, Few>,
-    amiss: BTreeMap<Line, Few>,
-    causes: FailureGroups<Few, CauseKey>,
+    holding: BTreeMap<Line, CountedNames>,
+    not_holding: BTreeMap<Line, CountedNames>,
+    causes: FailureGroups<CountedNames, CauseKey>,
     /// The last cause and its text: most edges share the reason of the edge before them.
     last_cause: Option<(Arc<Reason>, CauseKey, String)>,
     left_out: u64,
     projects: BTreeMap<String, Summary>,
 }
 
-/// What edges must share to be one line.
+/// What edges have in common that are one line.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Line {
     verdict: Verdict,
@@ -54,14 +53,14 @@ struct Line {
     reason: Option<String>,
 }
 
-/// How many there are, and the names of the first.
+/// The number of things, and the names of the first.
 #[derive(Default)]
-struct Few {
+struct CountedNames {
     count: u64,
     names: Vec<String>,
 }
 
-impl Few {
+impl CountedNames {
     fn add(&mut self, name: impl FnOnce() -> String) {
         self.count += 1;
         if self.names.len() < NAMED {
@@ -69,7 +68,7 @@ impl Few {
         }
     }
 
-    /// Keeps the first by their order, whatever the order in which they come.
+    /// Keeps the first names in their own order, not in the order in which they are added.
     fn add_in_order(&mut self, name: String) {
         self.count += 1;
         let at = self.names.partition_point(|other| *other < name);
@@ -81,21 +80,21 @@ impl Few {
         self.count - self.names.len() as u64
     }
 
-    /// The first by name, and how many more there are.
+    /// The first names, and the number of others.
     fn listed(&self) -> String {
         and_more(&self.names, self.more())
     }
 }
 
 impl<W: Write> WordsReport<W> {
-    /// A report to `out`, which should be buffered, in lines of that width.
+    /// A report to `out`, which should be buffered, in lines of this width.
     pub fn new(out: W, show: Show, width: Width) -> Self {
         Self {
             out,
             show,
             width,
-            fine: BTreeMap::new(),
-            amiss: BTreeMap::new(),
+            holding: BTreeMap::new(),
+            not_holding: BTreeMap::new(),
             causes: FailureGroups::new(MAX_LINES),
             last_cause: None,
             left_out: 0,
@@ -111,10 +110,11 @@ impl<W: Write> WordsReport<W> {
         }
     }
 
-    fn add_line(&mut self, line: Line, place: &DestinationRepository) {
-        let lines = if line.verdict.is_amiss() { &mut self.amiss } else { &mut self.fine };
+    fn add_line(&mut self, line: Line, destination: &DestinationRepository) {
+        let lines =
+            if line.verdict.is_failure() { &mut self.not_holding } else { &mut self.holding };
         if lines.len() < MAX_LINES || lines.contains_key(&line) {
-            lines.entry(line).or_default().add_in_order(place.prefix.to_string());
+            lines.entry(line).or_default().add_in_order(destination.prefix.to_string());
         } else {
             self.left_out += 1;
         }
@@ -133,12 +133,12 @@ impl<W: Write> WordsReport<W> {
 
     fn write_lines(&mut self) -> io::Result<()> {
         let mut last = None;
-        for (line, places) in self.fine.iter().chain(&self.amiss) {
+        for (line, destinations) in self.holding.iter().chain(&self.not_holding) {
             if last.replace((line.verdict, &line.project)) != Some((line.verdict, &line.project)) {
                 let project = one_line(&line.project);
                 writeln!(self.out, "\n{} ({project})", heading(line.verdict))?;
             }
-            writeln!(self.out, "{}", row(2, &line.parts(places), self.width))?;
+            writeln!(self.out, "{}", row(2, &line.parts(destinations), self.width))?;
         }
         Ok(())
     }
@@ -172,7 +172,8 @@ impl<W: Write> WordsReport<W> {
             return Ok(());
         }
         let verdicts = Verdict::all(confirm);
-        let mut table = Table::new(["project"].into_iter().chain(verdicts.map(Verdict::as_str)));
+        let mut table =
+            TextTable::new(["project"].into_iter().chain(verdicts.map(Verdict::as_str)));
         for (project, summary) in &self.projects {
             let counts = verdicts.map(|verdict| summary.count(verdict).to_string());
             table.add([one_line(project)].into_iter().chain(counts));
@@ -182,10 +183,10 @@ impl<W: Write> WordsReport<W> {
 }
 
 impl Line {
-    /// What the row of this line is made of: the image, where, with what, and why.
-    fn parts(&self, places: &Few) -> Vec<String> {
+    /// The parts of the row: the image, the digest, the destinations, the attachments and the reason.
+    fn parts(&self, destinations: &CountedNames) -> Vec<String> {
         let mut parts = vec![self.image.clone(), self.digest.to_string()];
-        parts.push(format!("at {}", places.listed()));
+        parts.push(format!("at {}", destinations.listed()));
         if !self.attachments.is_empty() {
             parts.push(format!("with attachments {}", list(self.attachments.iter(), NAMED)));
         }
@@ -233,13 +234,13 @@ impl<W: Write> Report for WordsReport<W> {
 
     fn outcome(&mut self, edges: &EdgeSet, outcome: &Outcome) -> io::Result<()> {
         let edge = edges.edge(outcome.edge);
-        let (place, project) = (edge.destination(), edge.project());
+        let (destination, project) = (edge.destination(), edge.project());
         self.count(project, outcome.verdict);
         match (outcome.verdict, &outcome.reason) {
             (Verdict::Present, _) if self.show == Show::Changes => {}
             (Verdict::Failed, Some(reason)) => self.add_cause(reason, || {
                 let (project, image) = (one_line(project), image(edge));
-                format!("{project}: {image}  {}  at {}", edge.digest(), place.prefix)
+                format!("{project}: {image}  {}  at {}", edge.digest(), destination.prefix)
             }),
             (verdict, reason) => {
                 let line = Line {
@@ -250,7 +251,7 @@ impl<W: Write> Report for WordsReport<W> {
                     attachments: Arc::clone(&outcome.attachments),
                     reason: reason.as_ref().map(ToString::to_string),
                 };
-                self.add_line(line, place);
+                self.add_line(line, destination);
             }
         }
         Ok(())

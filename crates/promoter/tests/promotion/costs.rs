@@ -104,9 +104,9 @@ async fn the_quotas_say_how_long_it_takes_at_best() {
     assert!((told.time.as_secs_f64() - seconds).abs() < 0.02, "{told:?}");
     assert_eq!(estimate.time(), told.time);
     let text = String::from_utf8(out).expect("UTF-8");
-    assert!(text.contains("\nCarrying it out will cost about\n"), "{text}");
+    assert!(text.contains("\nA confirmed run will cost about\n"), "{text}");
     assert!(text.contains("\n  not counted: reading the registries again, "), "{text}");
-    assert!(text.contains("and, as the quotas allow, take 1 s at best"), "{text}");
+    assert!(text.contains("and take at least 1 s, given the quotas"), "{text}");
 }
 
 #[tokio::test]

@@ -157,7 +157,7 @@ async fn a_truncated_blob_behind_the_public_name_is_named_with_both_lengths() {
     let settings = Settings { verify_through: Some(name), ..bare(Write) };
     let project = harbour.project("team", &entry("app", &image, &["v1"]));
     let report = promote_with(vec![project], &settings).await;
-    let told = format!("blob {digest} has 3 bytes, the manifest says {size}");
+    let told = format!("blob {digest} has 3 bytes, but its manifest states {size}");
     assert_eq!(report["unanswered"][0]["reason"], told, "{report:#}");
 }
 

@@ -142,7 +142,7 @@ async fn the_words_say_once_what_many_destinations_share() {
     let row = text.lines().find(|line| line.starts_with("team ")).expect("a table");
     let row: Vec<_> = row.split_whitespace().collect();
     assert_eq!(row, ["team", "0", "2", "0", "0", "2", "0", "0"]);
-    assert!(text.contains("\nIt cost\n") && text.contains(first.as_str()), "{text}");
+    assert!(text.contains("\nThe run cost\n") && text.contains(first.as_str()), "{text}");
 }
 
 #[tokio::test]

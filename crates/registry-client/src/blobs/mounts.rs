@@ -32,29 +32,31 @@ enum Record {
     Paused(u32),
 }
 
-/// What a failed mount says of the host.
+/// What a failed mount shows about its host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    Refuses,
+enum MountFailure {
+    /// The host does not support mounts.
+    Unsupported,
+    /// A mount failed that should have succeeded.
     Fails,
-    /// Nothing: it was one repository, or too many requests.
-    Nothing,
+    /// Nothing about the host: one repository is the cause, or too many requests.
+    Inconclusive,
 }
 
-impl Verdict {
+impl MountFailure {
     fn of(error: &Error, own: &Repository, from: &Repository) -> Self {
         match error.status() {
             // The repository `from` is unknown, which it may be only as yet.
-            Some(StatusCode::NOT_FOUND) => Self::Nothing,
-            Some(StatusCode::REQUEST_TIMEOUT) => Self::Nothing,
-            _ if error.is_throttled() => Self::Nothing,
+            Some(StatusCode::NOT_FOUND) => Self::Inconclusive,
+            Some(StatusCode::REQUEST_TIMEOUT) => Self::Inconclusive,
+            _ if error.is_throttled() => Self::Inconclusive,
             _ if matches!(error.fault(), Fault::Transport(TransportError::NotProcessed { .. })) => {
-                Self::Nothing
+                Self::Inconclusive
             }
             // Other repositories may be readable.
-            _ if error.is_unauthorized() && from != own => Self::Nothing,
-            Some(status) if status.is_client_error() => Self::Refuses,
-            Some(StatusCode::NOT_IMPLEMENTED) => Self::Refuses,
+            _ if error.is_unauthorized() && from != own => Self::Inconclusive,
+            Some(status) if status.is_client_error() => Self::Unsupported,
+            Some(StatusCode::NOT_IMPLEMENTED) => Self::Unsupported,
             _ => Self::Fails,
         }
     }
@@ -85,16 +87,16 @@ impl MountMemory {
 
     /// Notes that `host` responded by `error` to a mount from `from` to `own`, and then opened a plain upload.
     pub(crate) fn failed(&self, host: &Host, error: &Error, own: &Repository, from: &Repository) {
-        let verdict = Verdict::of(error, own, from);
+        let verdict = MountFailure::of(error, own, from);
         self.0.update(host, (), |record| match (verdict, record) {
-            (Verdict::Nothing, record) => record,
-            (Verdict::Refuses, _) => Some(Record::Refuses),
-            (Verdict::Fails, None) => Some(Record::Fails(1)),
-            (Verdict::Fails, Some(Record::Fails(failures))) if failures + 1 < MAX_FAILURES => {
+            (MountFailure::Inconclusive, record) => record,
+            (MountFailure::Unsupported, _) => Some(Record::Refuses),
+            (MountFailure::Fails, None) => Some(Record::Fails(1)),
+            (MountFailure::Fails, Some(Record::Fails(failures))) if failures + 1 < MAX_FAILURES => {
                 Some(Record::Fails(failures + 1))
             }
-            (Verdict::Fails, Some(Record::Fails(_))) => Some(Record::Paused(PAUSE_BLOBS)),
-            (Verdict::Fails, record) => record,
+            (MountFailure::Fails, Some(Record::Fails(_))) => Some(Record::Paused(PAUSE_BLOBS)),
+            (MountFailure::Fails, record) => record,
         });
     }
 }

@@ -7,7 +7,7 @@ pub(crate) mod login;
 pub(crate) mod pointer;
 pub(crate) mod reasons;
 
-use std::{error::Error as StdError, fmt};
+use std::{error::Error as StdError, fmt, sync::Arc};
 
 use http::{Method, StatusCode};
 use http_client::{FailureClass, RedactedUrl, TransportError, is_throttled};
@@ -20,12 +20,15 @@ use crate::{Fault, error::reasons::tells_throttled};
 ///
 /// `Display` says everything in one line, causes included; so there is no chain of sources behind it,
 /// which would say them again. The query of the URL is left out, since it may be a signature.
+#[derive(Clone)]
 pub struct Error(Box<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     method: Method,
     url: RedactedUrl,
-    fault: Fault,
+    /// Shared, so that an error is cheap to clone.
+    fault: Arc<Fault>,
     /// Whether a redirect had led to another host than the registry.
     elsewhere: bool,
     /// Whether it is one of the source of content that was to be pushed.
@@ -41,7 +44,7 @@ impl Error {
         Self(Box::new(Inner {
             method,
             url,
-            fault,
+            fault: Arc::new(fault),
             elsewhere: false,
             of_source: false,
             authorized: false,
@@ -81,7 +84,8 @@ impl Error {
     /// Of a push: whether it is the source of the content that failed, before it was sent or meanwhile.
     #[must_use]
     pub fn is_of_source(&self) -> bool {
-        self.0.of_source || matches!(self.0.fault, Fault::Transport(TransportError::Content { .. }))
+        self.0.of_source
+            || matches!(*self.0.fault, Fault::Transport(TransportError::Content { .. }))
     }
 
     /// The method of the request.
@@ -104,7 +108,7 @@ impl Error {
 
     /// The fault that decides what a caller may do: that of the last request.
     fn decisive(&self) -> &Inner {
-        match &self.0.fault {
+        match &*self.0.fault {
             Fault::NotListed { cause, .. } => cause.decisive(),
             _ => &self.0,
         }
@@ -112,13 +116,13 @@ impl Error {
 
     /// Whether a redirect was followed to a URL that responds with 404: no proof of absence.
     pub(crate) fn is_redirected_not_found(&self) -> bool {
-        matches!(self.decisive().fault, Fault::RedirectedNotFound { .. })
+        matches!(*self.decisive().fault, Fault::RedirectedNotFound { .. })
     }
 
     /// Whether what was requested does not exist: a 404 of the registry itself.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
-        let is_listed = matches!(self.decisive().fault, Fault::ListedNotFound);
+        let is_listed = matches!(*self.decisive().fault, Fault::ListedNotFound);
         is_listed || self.status() == Some(StatusCode::NOT_FOUND)
     }
 
@@ -134,7 +138,7 @@ impl Error {
 
     /// Whether it is a 416 that says that the content is empty (RFC 9110 §15.5.17).
     pub(crate) fn is_of_empty(&self) -> bool {
-        matches!(&self.0.fault, Fault::Status { length: Some(0), .. })
+        matches!(&*self.0.fault, Fault::Status { length: Some(0), .. })
     }
 
     /// Whether what came is a manifest of Docker schema 1 that cannot be verified.
@@ -147,7 +151,7 @@ impl Error {
     /// the same request gets the same response.
     #[must_use]
     pub fn is_wrong_content(&self) -> bool {
-        let fault = &self.decisive().fault;
+        let fault = &*self.decisive().fault;
         let is_wrong = matches!(
             fault,
             Fault::DigestMismatch { .. }
@@ -160,7 +164,7 @@ impl Error {
     /// Whether the registry says that there are too many requests, by whatever status.
     #[must_use]
     pub fn is_throttled(&self) -> bool {
-        match &self.decisive().fault {
+        match &*self.decisive().fault {
             Fault::Status { status, retry_after, body, .. } => {
                 is_throttled(*status, *retry_after) || tells_throttled(*status, body)
             }
@@ -172,7 +176,7 @@ impl Error {
     /// are too many requests.
     #[must_use]
     pub fn is_unauthorized(&self) -> bool {
-        if let Fault::Token { cause } = &self.decisive().fault {
+        if let Fault::Token { cause } = &*self.decisive().fault {
             return cause.is_unauthorized();
         }
         let is_refused =
@@ -187,7 +191,7 @@ impl Error {
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
         let Inner { fault, elsewhere, .. } = self.decisive();
-        let no_response = match fault {
+        let no_response = match &**fault {
             Fault::BadHost { .. } => true,
             Fault::Transport(cause) => cause.is_unreachable(),
             _ => false,
@@ -198,7 +202,7 @@ impl Error {
     /// Whether the same request may well succeed a little later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        match &self.decisive().fault {
+        match &*self.decisive().fault {
             Fault::LostRace { .. } | Fault::StaleTag => true,
             Fault::Token { cause } => cause.is_transient(),
             fault => fault.failure_class() != FailureClass::Settled,
@@ -208,7 +212,7 @@ impl Error {
     /// The status of the response, when that is what was wrong.
     #[must_use]
     pub fn status(&self) -> Option<StatusCode> {
-        match &self.decisive().fault {
+        match &*self.decisive().fault {
             Fault::Status { status, .. } => Some(*status),
             _ => None,
         }
@@ -217,7 +221,7 @@ impl Error {
     /// Whether the registry gave this code as a reason.
     #[must_use]
     pub fn has_code(&self, code: ErrorCode) -> bool {
-        match &self.decisive().fault {
+        match &*self.decisive().fault {
             Fault::Status { body, .. } => body.errors.iter().any(|e| e.code == code.as_str()),
             _ => false,
         }

@@ -3,7 +3,7 @@
 
 use tokio::time::sleep;
 
-use crate::{Client, Error, Fault};
+use crate::{Client, Error};
 use http_client::{FailureClass, Replay, Tries};
 
 /// What was tried so far.
@@ -38,7 +38,7 @@ impl Attempts {
         replay: Replay,
     ) -> bool {
         if class != FailureClass::Settled {
-            client.shared.limiter.failed(error.url().authority(), with_wait(error));
+            client.shared.limiter.failed(error.url().authority(), error.clone());
         }
         if let FailureClass::Throttled { retry_after } = class
             && let (Some(status), Some(wait)) =
@@ -59,15 +59,5 @@ impl Attempts {
         tracing::debug!("{error}; again in {wait:?}");
         sleep(wait).await;
         true
-    }
-}
-
-/// The error, and how long its response asks to wait.
-fn with_wait(error: &Error) -> String {
-    match error.fault() {
-        Fault::Status { retry_after: Some(after), .. } => {
-            format!("{error}; it asks to wait {} s", after.as_secs())
-        }
-        _ => error.to_string(),
     }
 }

@@ -21,7 +21,7 @@ use super::{
     lowered::Lowered,
     pause::Reason,
     response::Response,
-    trial::{MOST_TOLERATED, Tally, Trial, Verdict},
+    trial::{MOST_TOLERATED, Tally, Trial, TrialResult},
 };
 
 /// The longest interval: what is older says nothing of the present rate.
@@ -198,7 +198,7 @@ impl AdaptiveRate {
         let measured = is_sampled.then(|| interval.sent_rate()).or(self.measured);
         if let Some(trial) = &mut self.trial {
             trial.since = trial.since.with(interval.tally_of_causes());
-            if self.judge(end) == Verdict::Same {
+            if self.judge(end) == TrialResult::Same {
                 return;
             }
         } else if interval.share() <= MOST_TOLERATED {
@@ -270,9 +270,9 @@ impl AdaptiveRate {
             let is_restart = self.lowered.is_some_and(|lowered| lowered.is_restart);
             let grows = is_restart && interval.refused == 0;
             match self.judge(end) {
-                Verdict::Helped => {}
-                Verdict::Open if grows => {}
-                Verdict::Open | Verdict::Same => return,
+                TrialResult::Helped => {}
+                TrialResult::Open if grows => {}
+                TrialResult::Open | TrialResult::Same => return,
             }
         } else {
             self.usual = self.usual.with(interval.tally()).bounded(MEMORY);
@@ -285,21 +285,21 @@ impl AdaptiveRate {
     }
 
     /// Whether a decrease helped. If it did not, the rate is as it was before, and doubles until nothing limits it.
-    fn judge(&mut self, now: Instant) -> Verdict {
-        let Some(trial) = self.trial else { return Verdict::Open };
+    fn judge(&mut self, now: Instant) -> TrialResult {
+        let Some(trial) = self.trial else { return TrialResult::Open };
         let verdict = trial.verdict();
         match verdict {
             // What was just there to send must not be held up for long.
-            Verdict::Open if self.is_passing(&trial, now) => {
+            TrialResult::Open if self.is_passing(&trial, now) => {
                 self.trial = None;
-                return Verdict::Helped;
+                return TrialResult::Helped;
             }
-            Verdict::Open => return verdict,
-            Verdict::Helped => {
+            TrialResult::Open => return verdict,
+            TrialResult::Helped => {
                 self.usual = Tally::default();
                 self.tolerated = self.tolerated.min(trial.since.share());
             }
-            Verdict::Same => {
+            TrialResult::Same => {
                 self.suspected = 0;
                 self.usual = self.usual.with(trial.since).bounded(MEMORY);
                 self.tolerated = self.usual.share().min(MOST_TOLERATED);

@@ -12,6 +12,8 @@ use http_client::Budget;
 use oci::Host;
 use tokio::time::Instant;
 
+use crate::Error;
+
 use super::{
     Direction, HostWait, Permit, Quota, RequestKind, Response, Usage,
     bytes::Bytes,
@@ -42,8 +44,8 @@ struct Account {
     bytes: Bytes,
     counters: Counters,
     budget: Budget,
-    /// The last request that failed in a way that may pass, in words.
-    last_failure: Mutex<Option<Arc<str>>>,
+    /// The last request whose failure may be temporary.
+    last_failure: Mutex<Option<Error>>,
     wait: Wait,
 }
 
@@ -122,15 +124,15 @@ impl RateLimiter {
         self.account(host).counters.retried();
     }
 
-    /// Notes a request whose failure may be temporary, in words: the last one of each host.
-    pub(crate) fn failed(&self, host: &str, failure: impl Into<Arc<str>>) {
+    /// Keeps the last request of each host whose failure may be temporary.
+    pub(crate) fn failed(&self, host: &str, failure: Error) {
         let account = self.account(host);
         let mut last = account.last_failure.lock().unwrap_or_else(PoisonError::into_inner);
-        *last = Some(failure.into());
+        *last = Some(failure);
     }
 
     /// The last of those.
-    pub(crate) fn last_failure(&self, host: &str) -> Option<Arc<str>> {
+    pub(crate) fn last_failure(&self, host: &str) -> Option<Error> {
         let hosts = self.hosts.read().unwrap_or_else(PoisonError::into_inner);
         hosts.get(host)?.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

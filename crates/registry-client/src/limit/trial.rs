@@ -50,7 +50,7 @@ pub(super) struct Trial {
 
 /// What a trial has shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum TrialResult {
     /// There are hardly any refusals.
     Helped,
     /// There are as many as before.
@@ -60,15 +60,15 @@ pub(super) enum Verdict {
 }
 
 impl Trial {
-    pub(super) fn verdict(&self) -> Verdict {
+    pub(super) fn verdict(&self) -> TrialResult {
         let expected = f64::from(self.since.responses) * self.before_share;
         let is_same = self.since.share() > self.before_share * SAME_SHARE;
         if is_same && self.since.refused >= SAME_REFUSALS {
-            Verdict::Same
+            TrialResult::Same
         } else if expected >= EXPECTED_REFUSALS {
-            Verdict::Helped
+            TrialResult::Helped
         } else {
-            Verdict::Open
+            TrialResult::Open
         }
     }
 }
