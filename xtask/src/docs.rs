@@ -1,9 +1,12 @@
-//! Every page in `docs/` is linked from where readers begin: `README.md` or `ARCHITECTURE.md`. A page of a folder may
-//! instead be linked from that folder's own `README.md`, which is itself a page.
+//! Every page in `docs/` is linked from where readers begin: `README.md`, `ARCHITECTURE.md` or `docs/README.md`. A page
+//! of a folder may instead be linked from that folder's own `README.md`, which is itself a page.
 
 use crate::offence::{Files, Offence};
 
 const ENTRANCES: [&str; 2] = ["README.md", "ARCHITECTURE.md"];
+
+/// The table of contents.
+const CONTENTS: &str = "docs/README.md";
 
 /// The pages that nothing links to; none while there is no `README.md` to link from.
 pub(crate) fn check(files: &Files) -> Vec<Offence> {
@@ -16,7 +19,9 @@ pub(crate) fn check(files: &Files) -> Vec<Offence> {
         let folder = page.rsplit_once('/');
         let index = folder
             .and_then(|(folder, name)| Some((files.get(&format!("{folder}/README.md"))?, name)));
+        let in_contents = files.get(CONTENTS).zip(page.strip_prefix("docs/"));
         entrances.iter().any(|text| links_to(text, page))
+            || in_contents.is_some_and(|(text, name)| name != "README.md" && links_to(text, name))
             || index.is_some_and(|(text, name)| name != "README.md" && links_to(text, name))
     };
     let pages = files.keys().filter(is_page).filter(|page| !is_linked(page));
@@ -46,7 +51,12 @@ mod tests {
         files.insert("ARCHITECTURE.md".into(), "[b](docs/b.md#how)\n[c]: docs/c.md\n".into());
         let offences: Vec<_> = check(&files).into_iter().map(|offence| offence.file).collect();
         assert_eq!(offences, ["docs/d/e.md"]);
-        // The index of a folder needs a link itself.
+        // The table of contents needs a link itself.
+        files.insert(CONTENTS.into(), "[e](d/e.md) [contents](README.md)".into());
+        let offences: Vec<_> = check(&files).into_iter().map(|offence| offence.file).collect();
+        assert_eq!(offences, [CONTENTS]);
+        files.remove(CONTENTS);
+        // So does the index of a folder.
         files.insert("docs/d/README.md".into(), "[e](e.md) [index](README.md)".into());
         let offences: Vec<_> = check(&files).into_iter().map(|offence| offence.file).collect();
         assert_eq!(offences, ["docs/d/README.md"]);

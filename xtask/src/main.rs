@@ -13,6 +13,7 @@ mod modules;
 mod offence;
 mod paths;
 mod source;
+mod tables;
 mod tidy;
 
 use std::{

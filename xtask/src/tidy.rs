@@ -16,7 +16,7 @@ use crate::{
     cycles, dependencies, docs, error_texts, layers,
     metadata::Metadata,
     offence::{Files, Offence},
-    paths, source,
+    paths, source, tables,
 };
 
 /// Checks everything, and lists all offences in `out`.
@@ -49,6 +49,7 @@ fn check(metadata: &Metadata, files: &Files) -> anyhow::Result<Vec<Offence>> {
         .chain(cycles::check(metadata, files)?)
         .chain(dependencies::check(metadata, files))
         .chain(docs::check(files))
+        .chain(tables::check(files))
         .chain(error_texts::check(files)?)
         .chain(files.iter().flat_map(|(file, text)| paths::check(file, text)))
         .chain(sources.flat_map(|(file, text)| source::check(file, text)))

@@ -4,7 +4,7 @@
 //! Pure, and total: any bytes give a union or a reason. It judges no signature.
 //!
 //! Source: cosign's layout, in which one manifest has a layer for each signature, attestation or bill of
-//! materials, and a config that says again which layers there are; `docs/reference/promotion.md`, "Attachments".
+//! materials, and a config that says again which layers there are; `docs/internals/promotion.md`, "Merging attachments".
 
 use std::{borrow::Cow, collections::HashSet};
 

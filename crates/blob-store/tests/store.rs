@@ -1,4 +1,4 @@
-//! The table "The store" of `docs/reference/mirror.md`.
+//! The table "The directory store" of `docs/internals/mirror.md`.
 
 #![expect(clippy::expect_used, reason = "helpers of tests")]
 

@@ -1,4 +1,4 @@
-//! Choosing what to look at: by project, and by git's history. `docs/reference/promotion.md`, "Choosing what to look at".
+//! Selection of edges: by project, and by the history of git. `docs/reference/promotion.md`, "Selection".
 
 #![expect(clippy::expect_used, reason = "an expectation that fails is a test that fails")]
 

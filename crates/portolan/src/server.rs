@@ -29,3 +29,14 @@ pub(crate) fn ignore_hangup() {
 pub(crate) fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     http_server::listen(address).with_context(|| format!("cannot listen on {address}"))
 }
+
+/// Logs the address of metrics and health, if they are served.
+///
+/// # Errors
+/// When the system does not name the address.
+pub(crate) fn announce_admin(admin: Option<&TcpListener>) -> anyhow::Result<()> {
+    if let Some(admin) = admin {
+        tracing::info!(at = %admin.local_addr()?, "serving metrics and health");
+    }
+    Ok(())
+}

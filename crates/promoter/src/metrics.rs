@@ -1,5 +1,5 @@
 //! The metrics of a run in the Prometheus text format, for a textfile collector. The names are in
-//! `docs/reference/promotion.md`, "The plan and the report".
+//! `docs/reference/metrics.md`.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -1,5 +1,5 @@
 //! Writes tags. A tag is never moved, and a write by another client at the same time is detected. The rules, and the race
-//! that remains possible, are in `docs/reference/promotion.md`, "Tags".
+//! that remains possible, are in `docs/internals/promotion.md`, "Tags".
 
 use std::{collections::BTreeMap, sync::Arc};
 

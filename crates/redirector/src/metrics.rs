@@ -1,5 +1,5 @@
 //! What the front counts. Every counter is resolved once, at start: a request does no look-up by
-//! label. The names are in `docs/reference/front.md`, "The admin address".
+//! label. The names are in `docs/reference/metrics.md`.
 
 use http_server::{ConnectionMetrics, UnknownClient};
 use prometheus_client::{

@@ -1,4 +1,4 @@
-//! What a registry counts. The names are in `docs/reference/registry.md`, "Metrics".
+//! What a registry counts. The names are in `docs/reference/metrics.md`.
 
 use std::time::Duration;
 

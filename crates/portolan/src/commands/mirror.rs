@@ -130,7 +130,7 @@ fn names_of<'a>(totals: &'a Totals, failure: &Failure) -> Vec<&'a str> {
     failure.stores.iter().filter_map(|at| Some(&*totals.stores.get(at)?.store)).collect()
 }
 
-/// The documented object: `docs/reference/mirror.md`, "The report".
+/// The documented object: `docs/reference/report.md`, "The report of a mirroring".
 fn to_json(totals: &Totals, confirm: Confirm) -> serde_json::Value {
     let failed: Vec<_> = totals
         .failed

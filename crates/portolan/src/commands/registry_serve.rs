@@ -29,9 +29,7 @@ pub(crate) async fn run(serve: &RegistryServe) -> anyhow::Result<Exit> {
             "anyone who can connect can push and delete; use --htpasswd"
         );
     }
-    if let Some(admin) = &admin {
-        tracing::info!(at = %admin.local_addr()?, "serving metrics and health");
-    }
+    server::announce_admin(admin.as_ref())?;
     tracing::info!(storage = serve.storage, "opened the storage");
     let trusted_peers = serve.entrance.trusted_peers.clone();
     let policy = ClientIpPolicy { trusted_peers, ..ClientIpPolicy::default() };

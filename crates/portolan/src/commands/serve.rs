@@ -25,6 +25,7 @@ pub(crate) async fn run(serve: &Serve, printer: &Printer) -> anyhow::Result<Exit
     log_sources(&sources);
     let listener = server::listen(config.listen)?;
     let admin = admin(&config, &serve.front)?;
+    server::announce_admin(admin.as_ref())?;
     let front = Arc::new(Front::new(&outbound()?, config.clone(), ranges));
     let clouds = available(&sources);
     let arguments = serve.front.clone();

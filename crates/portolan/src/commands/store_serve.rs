@@ -17,9 +17,7 @@ pub(crate) async fn run(serve: &StoreServe) -> anyhow::Result<Exit> {
     anyhow::ensure!(dir.is_dir(), "{} is not a directory", dir.display());
     let admin = serve.admin.map(server::listen).transpose()?;
     let store = server::listen(serve.listen)?;
-    if let Some(admin) = &admin {
-        tracing::info!(at = %admin.local_addr()?, "serving metrics and health");
-    }
+    server::announce_admin(admin.as_ref())?;
     tracing::info!(dir = %dir.display(), "opened the blob store");
     let images = dir.join(blob_store::PREFIX);
     if !images.is_dir() {

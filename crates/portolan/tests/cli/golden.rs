@@ -1,13 +1,22 @@
 //! What people read, kept as files so that a change of wording is seen in review: the help of every command, and
 //! an example of each error. `PORTOLAN_GOLDEN=write cargo test -p portolan --test cli golden` writes the files anew.
 
-use std::{env, fs, path::PathBuf};
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    fs, iter,
+    path::{Path, PathBuf},
+    process::{ExitStatus, Output},
+};
 
 use http::Method;
 use tempfile::TempDir;
 use testkit::{Fault, TestHost, TestRegistry, fixture};
 
-use crate::harness::{Thin, entry, portolan, run, write};
+use crate::{
+    harness::{Thin, entry, portolan, run, write},
+    help::{Command, commands},
+};
 
 /// Compares a text with its file, or writes the file.
 fn compare(name: &str, text: &str) {
@@ -26,82 +35,96 @@ fn compare(name: &str, text: &str) {
 
 #[tokio::test]
 async fn the_help_of_every_command() {
-    compare("help/portolan.txt", &run(&["help"]).await.expect(0).stdout);
-    for command in [
-        &["promote"][..],
-        &["mirror"],
-        &["serve"],
-        &["explain"],
-        &["store"],
-        &["store", "serve"],
-        &["registry"],
-        &["registry", "serve"],
-        &["demo"],
-        &["schema"],
-        &["schema", "front"],
-        &["schema", "report"],
-        &["completions"],
-    ] {
-        let help = run(&[&["help"], command].concat()).await.expect(0).stdout;
-        compare(&format!("help/{}.txt", command.join("-")), &help);
+    for command in commands().await {
+        let name = command.path.join("-");
+        let name = if name.is_empty() { "portolan" } else { &name };
+        compare(&format!("help/{name}.txt"), &command.help);
     }
 }
 
 #[tokio::test]
 async fn every_command_with_options_has_two_examples() {
-    for command in [
-        &["promote"][..],
-        &["mirror"],
-        &["serve"],
-        &["explain"],
-        &["store", "serve"],
-        &["registry", "serve"],
-        &["demo"],
-        &["schema", "front"],
-        &["schema", "report"],
-    ] {
-        let help = run(&[&["help"], command].concat()).await.expect(0).stdout;
-        let (_, examples) = help.split_once("\nExamples:\n").expect(&help);
-        let call = format!("    portolan {} ", command.join(" "));
+    let commands = commands().await;
+    // The help of `completions` has an example for each shell instead.
+    let with_examples =
+        commands.iter().filter(|it| !it.has_commands() && it.path != ["completions"]);
+    for Command { path, help } in with_examples {
+        let (_, examples) = help.split_once("\nExamples:\n").expect(help);
+        let call = format!("    portolan {} ", path.join(" "));
         let calls = examples.lines().filter(|line| format!("{line} ").starts_with(&call)).count();
         assert_eq!(calls, 2, "{help}");
     }
 }
 
 /// Runs of the program, each with what it printed, as one text.
-struct Errors {
+pub(crate) struct Errors {
     directory: TempDir,
+    /// The environment of the runs.
+    variables: Vec<(String, OsString)>,
     /// What differs from run to run, and what stands for it.
     names: Vec<(String, String)>,
     text: String,
 }
 
 impl Errors {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let directory = TempDir::new().expect("a temporary directory");
-        let path = directory.path().display().to_string();
-        Self { directory, names: vec![(path, "DIR".to_owned())], text: String::new() }
+        let names = vec![(directory.path().display().to_string(), "DIR".to_owned())];
+        let path = ("PATH".to_owned(), env::var_os("PATH").unwrap_or_default());
+        Self { directory, variables: vec![path], names, text: String::new() }
+    }
+
+    /// The directory of the runs.
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Sets a variable of all later runs.
+    pub(crate) fn variable(&mut self, name: &str, value: impl AsRef<OsStr>) {
+        self.variables.retain(|(set, _)| set != name);
+        self.variables.push((name.to_owned(), value.as_ref().to_owned()));
+    }
+
+    /// Lets all later runs find programs in this directory first.
+    pub(crate) fn prepend_path(&mut self, directory: &str) {
+        let path = env::var_os("PATH").unwrap_or_default();
+        let first = self.path().join(directory);
+        let directories = iter::once(first).chain(env::split_paths(&path));
+        self.variable("PATH", env::join_paths(directories).expect("a path"));
     }
 
     /// Shows `name` wherever `value` is printed.
-    fn call(&mut self, value: &impl ToString, name: &str) {
+    pub(crate) fn call(&mut self, value: &impl ToString, name: &str) {
         self.names.push((value.to_string(), name.to_owned()));
     }
 
-    fn file(&self, name: &str, text: &str) {
+    pub(crate) fn file(&self, name: &str, text: &str) {
         write(&self.directory.path().join(name), text);
     }
 
-    /// Adds a run in the directory: its title, the end of its command line, and its errors.
-    async fn run(&mut self, title: &str, arguments: &[&str]) {
+    /// Adds a run in the directory: its title, the end of its command line, and all that it prints.
+    pub(crate) async fn run(&mut self, title: &str, arguments: &[&str]) {
+        let output = self.output(arguments).await;
+        self.add(title, arguments, output.status, &[output.stdout, output.stderr].concat());
+    }
+
+    /// The same for a run that prints data on standard output, without these.
+    pub(crate) async fn faults(&mut self, title: &str, arguments: &[&str]) {
+        let output = self.output(arguments).await;
+        self.add(title, arguments, output.status, &output.stderr);
+    }
+
+    async fn output(&self, arguments: &[&str]) -> Output {
         let mut command = portolan(arguments);
-        let path = env::var_os("PATH").unwrap_or_default();
-        command.current_dir(self.directory.path()).env("PATH", path);
-        let output = command.output().await.expect("the program starts");
-        let code = output.status.code().expect("it ends by itself");
+        let variables = self.variables.iter().map(|(name, value)| (name, value));
+        command.current_dir(self.directory.path()).envs(variables);
+        command.output().await.expect("the program starts")
+    }
+
+    fn add(&mut self, title: &str, arguments: &[&str], status: ExitStatus, printed: &[u8]) {
+        let code = status.code().expect("it ends by itself");
         assert!(code != 0, "{title}: {arguments:?} is no error");
-        let printed = [output.stdout, output.stderr].concat();
-        let printed = String::from_utf8(printed).expect("the program prints UTF-8");
+        let printed = str::from_utf8(printed).expect("the program prints UTF-8");
         // The counts of a run, with its time, are no errors.
         let lines = printed.lines().filter(|line| !line.contains(" edges: "));
         let printed: String = lines.map(|line| format!("{line}\n")).collect();
@@ -113,7 +136,7 @@ impl Errors {
         self.text.push_str(&shown);
     }
 
-    fn compare(self, name: &str) {
+    pub(crate) fn compare(self, name: &str) {
         compare(&format!("errors/{name}.txt"), &self.text);
     }
 }
@@ -181,13 +204,14 @@ async fn errors_of_the_command_line() {
 }
 
 /// A plain promotion manifest with these images.
-fn manifest(images: &str) -> String {
+pub(crate) fn manifest(images: &str) -> String {
     format!(
         "registries:\n- name: staging.example/team\n  src: true\n- name: registry.example/images\nimages:\n{images}"
     )
 }
 
-const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+pub(crate) const DIGEST: &str =
+    "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 #[tokio::test]
 async fn errors_of_promotion_manifests() {

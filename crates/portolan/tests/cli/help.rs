@@ -1,20 +1,52 @@
 //! `portolan --help`, `portolan help VERB` and `portolan --version`.
 
+use std::collections::BTreeSet;
+
 use crate::harness::run;
 
-/// Every command that has options.
-const COMMANDS: [&[&str]; 10] = [
-    &["promote"],
-    &["mirror"],
-    &["serve"],
-    &["explain"],
-    &["store", "serve"],
-    &["registry", "serve"],
-    &["demo"],
-    &["schema", "front"],
-    &["schema", "report"],
-    &["completions"],
-];
+/// The program or a command of it: the words that call it, and its help.
+pub(crate) struct Command {
+    pub(crate) path: Vec<String>,
+    pub(crate) help: String,
+}
+
+impl Command {
+    /// Whether it only groups other commands.
+    pub(crate) fn has_commands(&self) -> bool {
+        subcommands(&self.help).next().is_some()
+    }
+
+    /// Its words after `before`, as arguments.
+    fn arguments<'c>(&'c self, before: &'c [&'c str]) -> Vec<&'c str> {
+        before.iter().copied().chain(self.path.iter().map(String::as_str)).collect()
+    }
+}
+
+/// The program itself and every command of it, as clap lists them.
+pub(crate) async fn commands() -> Vec<Command> {
+    let (mut found, mut left) = (Vec::new(), vec![Vec::new()]);
+    while let Some(path) = left.pop() {
+        let mut command = Command { path, help: String::new() };
+        command.help = run(&command.arguments(&["help"])).await.expect(0).stdout;
+        let below = |name: &str| [&command.path[..], &[name.to_owned()]].concat();
+        left.extend(subcommands(&command.help).map(below));
+        found.push(command);
+    }
+    found
+}
+
+/// The commands that a help text lists, but for `help` itself.
+fn subcommands(help: &str) -> impl Iterator<Item = &str> {
+    let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let lines = lines.take_while(|line| !line.is_empty());
+    let names = lines.filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    names.filter(|name| !name.is_empty() && *name != "help")
+}
+
+/// The long options of a help text.
+pub(crate) fn options(help: &str) -> BTreeSet<&str> {
+    sections(help).into_iter().flat_map(|(_, options)| options).collect()
+}
 
 /// The headings of a help text, each with the long options below it.
 fn sections(help: &str) -> Vec<(&str, Vec<&str>)> {
@@ -33,10 +65,12 @@ fn sections(help: &str) -> Vec<(&str, Vec<&str>)> {
 
 #[tokio::test]
 async fn global_options_come_last_in_every_help() {
-    for command in COMMANDS {
-        let help = run(&[&["help"], command].concat()).await.expect(0).stdout;
-        assert_eq!(help, run(&[command, &["--help"]].concat()).await.expect(0).stdout);
-        let mut sections = sections(&help);
+    for command in commands().await.iter().filter(|command| !command.has_commands()) {
+        let help = &command.help;
+        let mut with_flag = command.arguments(&[]);
+        with_flag.push("--help");
+        assert_eq!(*help, run(&with_flag).await.expect(0).stdout);
+        let mut sections = sections(help);
         sections.retain(|(_, options)| !options.is_empty());
         let global = sections.pop().expect("options");
         assert_eq!(
@@ -45,7 +79,7 @@ async fn global_options_come_last_in_every_help() {
             "{help}"
         );
         for (heading, options) in sections {
-            assert!(!options.contains(&"--quiet"), "{command:?}, {heading}: {help}");
+            assert!(!options.contains(&"--quiet"), "{:?}, {heading}: {help}", command.path);
         }
     }
 }

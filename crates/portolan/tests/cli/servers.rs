@@ -29,17 +29,17 @@ const RESPONSE_IN_A_FLOOD: Duration = Duration::from_secs(15);
 /// Fewer than the connections of a test, so that a server that does not raise its soft limit runs out.
 const LOW_LIMIT: usize = 128;
 
-struct Server {
+pub(crate) struct Server {
     child: Child,
     log: Lines<BufReader<ChildStderr>>,
     address: String,
     /// Where metrics and health are, if they are.
-    admin: Option<String>,
+    pub(crate) admin: Option<String>,
 }
 
 impl Server {
     /// Starts the program with `arguments`, after this line of the shell.
-    async fn start(setup: &str, arguments: &[&str]) -> Self {
+    pub(crate) async fn start(setup: &str, arguments: &[&str]) -> Self {
         let mut command = Command::new("bash");
         command.args(["-c", &format!("{setup}; exec \"$0\" \"$@\"")]);
         command.arg(env!("CARGO_BIN_EXE_portolan")).args(arguments);
@@ -70,13 +70,13 @@ impl Server {
     }
 
     /// A connection that has been responded to, and is idle now.
-    async fn idle(&self) -> TcpStream {
+    pub(crate) async fn idle(&self) -> TcpStream {
         let mut stream = TcpStream::connect(&self.address).await.expect("it listens");
         let _ = request(&mut stream, "/v2/").await;
         stream
     }
 
-    async fn terminated(mut self) {
+    pub(crate) async fn terminated(mut self) {
         signal(&self.child, "TERM").await;
         assert_eq!(self.logs("shutting down").await["signal"], "SIGTERM");
         self.logs("shut down").await;

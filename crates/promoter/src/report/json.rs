@@ -1,4 +1,4 @@
-//! The report as one JSON object, streamed: `docs/reference/promotion.md`, "The report".
+//! The report as one JSON object, streamed: `docs/reference/report.md`.
 
 use std::io::{self, Write};
 

@@ -1,4 +1,4 @@
-//! What goes wrong, and who must not notice: `docs/reference/promotion.md`, the failing rows.
+//! What goes wrong, and who must not notice: `docs/internals/promotion.md`, "What goes wrong, and what follows".
 
 use std::time::Duration;
 
