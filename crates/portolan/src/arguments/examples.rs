@@ -2,21 +2,21 @@
 
 pub(super) const PROMOTE: &str = "\
 Examples:
-  Show what would be done, what is refused, and why:
+  Print the plan:
     portolan promote --thin-manifest-dir registry.example
-  Do it, keep the report, and stop after an hour:
+  Promote, write a report, and stop after an hour:
     portolan promote --thin-manifest-dir registry.example --confirm --report report.json --deadline 1h";
 
 pub(super) const MIRROR: &str = "\
 Examples:
-  Show what would be copied:
+  Print the plan:
     portolan mirror --from registry.example/images --to file:///srv/store
-  Copy it to two stores, from one read of the registry:
+  Copy to two stores with one read of the registry:
     portolan mirror --from registry.example/images --to file:///srv/a --to file:///srv/b --confirm";
 
 pub(super) const SERVE: &str = "\
 Examples:
-  Check a configuration, and print everything in effect:
+  Check a configuration and print every setting:
     portolan serve --config front.yaml --check
   Serve:
     portolan serve --config front.yaml";
@@ -45,21 +45,21 @@ Examples:
 
 pub(super) const DEMO: &str = "\
 Examples:
-  Show everything, and stay up to be pulled from:
+  Show everything, then serve pulls:
     portolan demo
-  Show everything, check it, and exit:
+  Check everything and exit, for CI:
     portolan demo --exit";
 
 pub(super) const SCHEMA_FRONT: &str = "\
 Examples:
-  Keep the schema for an editor:
+  Write the schema to a file for an editor:
     portolan schema front > front.schema.json
   List the fields of the configuration:
     portolan schema front | jq '.properties | keys'";
 
 pub(super) const SCHEMA_REPORT: &str = "\
 Examples:
-  Keep the schema for a program that reads reports:
+  Write the schema to a file:
     portolan schema report > report.schema.json
   List the members of a report:
     portolan schema report | jq '.properties | keys'";

@@ -6,23 +6,24 @@ use clap::Args;
 
 use super::examples;
 
-/// Answer pulls: send every client to the nearest copy.
+/// Redirect every pull to the nearest copy.
 ///
-/// SIGTERM drains: no new connections, and requests in flight are finished.
+/// On SIGTERM the front accepts no new connections, finishes the requests in flight, and exits. On SIGHUP it reads its
+/// configuration again.
 #[derive(Debug, Args)]
 #[command(after_help = examples::SERVE)]
 pub(crate) struct Serve {
     #[command(flatten)]
     pub front: Front,
 
-    /// Validate the configuration, print all that is in effect with the defaults marked, and exit
+    /// Check the configuration, print every setting in effect with the defaults marked, and exit
     #[arg(long)]
     pub check: bool,
 }
 
-/// Say where the front would send a client, and why.
+/// Show where the front would send a client, and why.
 ///
-/// PATH is what the client asks for, such as /v2/pause/blobs/sha256:… or just /v2/pause/manifests/3.9.
+/// PATH is the path of the client's request, such as /v2/pause/blobs/sha256:… or just /v2/pause/manifests/3.9.
 #[derive(Debug, Args)]
 #[command(after_help = examples::EXPLAIN)]
 pub(crate) struct Explain {

@@ -5,7 +5,7 @@ use oci::RegistryPrefix;
 
 use super::{Output, RegistryAccess, examples};
 
-/// Copy the blobs of a registry, manifests among them, to one or more blob stores.
+/// Copy the manifests and blobs of a registry to one or more blob stores.
 ///
 /// Each blob is read from the registry once for all stores, is verified while it streams, and is written as
 /// containers/images/DIGEST. A repeated run copies only what is missing. Without --confirm nothing is written.
@@ -20,11 +20,11 @@ pub(crate) struct Mirror {
     #[arg(long, value_name = "URL", required = true)]
     pub to: Vec<String>,
 
-    /// Write. Without it the run says what it would copy
+    /// Write to the stores; without it, only print the plan
     #[arg(long)]
     pub confirm: bool,
 
-    /// Exit with 3 instead of 0 when the dry run finds something to write
+    /// Exit with 3 instead of 0 if the dry run has something to write
     #[arg(long, conflicts_with = "confirm")]
     pub detailed_exitcode: bool,
 

@@ -13,16 +13,16 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use front::{Explain, Front, Serve};
 pub(crate) use mirror::Mirror;
-pub(crate) use promote::{Attachments, Choosing, Manifests, Promote, Verify};
+pub(crate) use promote::{Attachments, Manifests, Promote, SelectionFlags, Verify};
 pub(crate) use public_url::PublicUrl;
 pub(crate) use registry_access::RegistryAccess;
-pub(crate) use servers::{Registry, RegistryEntrance, RegistryServe, Store, StoreServe};
+pub(crate) use servers::{Registry, RegistrySecurity, RegistryServe, Store, StoreServe};
 
-/// A public, multi-cloud image registry that need not be a registry itself.
+/// Promotes, mirrors and serves the images of a public, multi-cloud registry.
 ///
-/// It promotes images from staging to production registries by reviewed manifests, mirrors their
-/// blobs into object storage near the users, and serves one name whose every pull goes to the
-/// nearest copy. See it all at once with `portolan demo`.
+/// Portolan promotes images from staging to production registries by reviewed manifests, mirrors their blobs
+/// into object storage near the users, and serves one name that sends every pull to the nearest copy. It works
+/// with the registries that you have. `portolan demo` shows all of it.
 #[derive(Debug, Parser)]
 #[command(name = "portolan", version = env!("PORTOLAN_VERSION"), propagate_version = true, max_term_width = 100)]
 #[command(disable_help_flag = true, disable_version_flag = true)]
@@ -76,8 +76,8 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// The log filter where none is given: servers tell what they do, jobs have a report for that. The
-    /// demonstration checks what it prints, and a warning would stand in the middle of it.
+    /// The default log filter: servers log what they do, jobs have a report for that. The demo checks its own
+    /// output, which a warning would interrupt.
     pub(crate) const fn default_log(&self) -> &'static str {
         match self {
             Self::Serve(_) | Self::Store(_) | Self::Registry(_) => "info",
@@ -89,22 +89,22 @@ impl Command {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
-    /// Words for people
+    /// Text for people
     #[default]
     Table,
     /// One JSON object
     Json,
 }
 
-/// Show the whole journey in one process, with nothing to install.
+/// Show all of Portolan in one process, with nothing to install.
 ///
 /// Starts a staging and a production registry, two blob stores and a front, all on loopback; pushes an
 /// image and a chart to staging; promotes, mirrors and serves them; pulls as clients from different
-/// places, and shows where each was sent. Then it stays up to be pulled from, until Ctrl-C.
+/// places, and shows where each was sent. Then it serves pulls until Ctrl-C.
 #[derive(Debug, Args)]
 #[command(after_help = examples::DEMO)]
 pub(crate) struct Demo {
-    /// End after the pulls, with 0 only if everything that was claimed was checked
+    /// Exit after the pulls: with 0 if every check passed
     #[arg(long)]
     pub exit: bool,
 }

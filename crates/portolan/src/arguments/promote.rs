@@ -8,49 +8,49 @@ use oci::RegistryPrefix;
 use super::{Output, PublicUrl, RegistryAccess, examples};
 use crate::quantity;
 
-/// Copy what promotion manifests ask for from staging to production.
+/// Promote images from staging to production, as promotion manifests say.
 ///
-/// Without --confirm nothing is written: the plan is shown, with what it will cost. Tags are never moved and
-/// nothing is ever deleted; there is no flag for it. One project's fault never stops another's images. Running again
-/// does what is missing, whatever stopped the run before.
+/// Without --confirm nothing is written: the command prints the plan and its cost. Tags are never moved and nothing is
+/// ever deleted; there is no flag for it. A project with an error does not stop the others. After an interruption, run
+/// the command again: it does only what is missing.
 ///
-/// Exit codes: 0 all holds (or would), 1 something is lost, refused, failed, broken, unanswered or a problem in a manifest,
-/// each named; 2 it could not run; 3 with --detailed-exitcode, a dry run found something to write, and nothing of the above.
+/// Exit codes: 0 everything requested is in place (a dry run: would be); 1 something is not, each with its reason; 2 the
+/// command could not run; 3 with --detailed-exitcode, a dry run has something to write and found no error.
 #[derive(Debug, Args)]
 #[command(after_help = examples::PROMOTE)]
 pub(crate) struct Promote {
     #[command(flatten)]
     pub manifests: Manifests,
 
-    /// Write. Without it the plan is made and shown, and nothing is written anywhere
+    /// Write to the registries; without it, only print the plan
     #[arg(long)]
     pub confirm: bool,
 
-    /// Exit with 3 instead of 0 when the dry run finds something to write
+    /// Exit with 3 instead of 0 if the dry run has something to write
     #[arg(long, conflicts_with = "confirm")]
     pub detailed_exitcode: bool,
 
-    /// Stop after this time, such as 90s, 30m or 2h, as if interrupted: the report is still written
+    /// Stop after this time, such as 90s, 30m or 2h; the report is still written
     #[arg(long, value_name = "TIME", value_parser = quantity::time)]
     pub deadline: Option<Duration>,
 
-    /// What to check of images that are there
+    /// What to check of images that are already at a destination
     #[arg(long, value_enum, default_value_t)]
     pub verify: Verify,
 
-    /// At the end, read every tag that was written through this public name, such as
-    /// `https://registry.example`, and say which do not answer
+    /// At the end, read every written tag through this public URL, such as `https://registry.example`, and report
+    /// those that cannot be read
     #[arg(long, value_name = "URL", requires = "confirm")]
     pub verify_through: Option<PublicUrl>,
 
     #[command(flatten)]
-    pub choice: Choosing,
+    pub selection: SelectionFlags,
 
     #[command(flatten)]
-    pub attaching: Attaching,
+    pub attaching: AttachmentFlags,
 
     #[command(flatten)]
-    pub telling: Telling,
+    pub output_flags: OutputFlags,
 
     #[command(flatten)]
     pub registries: RegistryAccess,
@@ -81,20 +81,20 @@ pub(crate) struct Manifests {
 /// Which edges are promoted.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Selection")]
-pub(crate) struct Choosing {
+pub(crate) struct SelectionFlags {
     /// Only projects whose name matches: `*` is any text, `?` any character (repeatable)
     #[arg(long, value_name = "GLOB")]
     pub project: Vec<manifest_source::ProjectGlob>,
 
-    /// Only what is asked for now and was not at this git revision
+    /// Only edges that are new since this git revision
     #[arg(long, value_name = "REV", group = "changes")]
     pub changed_since: Option<String>,
 
-    /// Only what is asked for at the second git revision and was not at the first
+    /// Only edges that the second git revision adds to the first
     #[arg(long, value_name = "REV..REV", group = "changes")]
     pub changed_in: Option<String>,
 
-    /// Only what is asked for now and was not so long ago, such as "14 days", by git's history
+    /// Only edges that are new since this time, such as "14 days", in git's history
     #[arg(long, value_name = "TIME", group = "changes")]
     pub since: Option<String>,
 }
@@ -102,60 +102,60 @@ pub(crate) struct Choosing {
 /// Which signatures, attestations and other attachments go with images.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Attachments")]
-pub(crate) struct Attaching {
-    /// Where digest tags (`.sig`, `.att`, `.sbom`) and referrers go
+pub(crate) struct AttachmentFlags {
+    /// Where to copy digest tags (`.sig`, `.att`, `.sbom`) and referrers
     #[arg(long, value_enum, default_value_t)]
     pub attachments: Attachments,
 
-    /// The destination registry that has all attachments
+    /// The destination registry for all attachments
     #[arg(long, value_name = "PREFIX", required_if_eq("attachments", "canonical"))]
     pub canonical: Option<RegistryPrefix>,
 
-    /// Do not promote an image if one of its attachments is broken at its source. Without it the image is promoted, and
-    /// the broken attachment is reported
+    /// Refuse an image with a broken attachment at its source; without this flag, promote the image and report the
+    /// attachment
     #[arg(long)]
     pub attachments_required: bool,
 }
 
-/// What is checked of images that are there.
+/// What is checked of images that are already at a destination.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Verify {
-    /// Tags and digests; where a tag is written, also everything below it
+    /// Tags and digests; before a tag is written, also everything it reaches
     #[default]
     Shallow,
-    /// Every manifest and blob of every image: what is missing is copied
+    /// Every manifest and blob of every image; missing ones are copied
     Deep,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Attachments {
-    /// Wherever their image goes
+    /// To every destination of their image
     #[default]
     All,
-    /// Only to the registry that --canonical names. Through a front with another `upstream` their digests are not
-    /// found (404)
+    /// Only to the registry in --canonical; a front with another `upstream` then responds 404 to requests for them by
+    /// digest
     Canonical,
-    /// Nowhere; they are not looked for
+    /// Nowhere
     None,
 }
 
 /// How a promotion is reported.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
-pub(crate) struct Telling {
+pub(crate) struct OutputFlags {
     /// What to print on standard output
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
 
-    /// List also the edges that are already in place
+    /// List the edges that are already in place too
     #[arg(long)]
     pub all: bool,
 
-    /// Write the report into this file too, as JSON
+    /// Write the report to this file too, as JSON
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
 
-    /// Write the counts into this file, in Prometheus' text format
+    /// Write metrics to this file, in the Prometheus text format
     #[arg(long, value_name = "FILE")]
     pub metrics_file: Option<PathBuf>,
 }

@@ -8,37 +8,36 @@ use clap::Args;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Registry access")]
 pub(crate) struct RegistryAccess {
-    /// Use plain HTTP for this registry host (repeatable); not needed for loopback hosts, which
-    /// are tried with TLS first
+    /// Use plain HTTP for this registry host (repeatable); a loopback host does not need it: its protocol is detected
     #[arg(long, value_name = "HOST")]
     pub plain_http: Vec<oci::Host>,
 
-    /// Use TLS and nothing else for this registry host (repeatable); only loopback hosts need it
+    /// Always use TLS for this loopback host (repeatable); all other hosts use TLS in any case
     #[arg(long, value_name = "HOST")]
     pub tls: Vec<oci::Host>,
 
-    /// Trust the certificates in this file (PEM) besides the system's (repeatable)
+    /// Trust the CA certificates in this file (PEM) as well as the system's (repeatable)
     #[arg(long, value_name = "FILE")]
     pub ca_file: Vec<PathBuf>,
 
-    /// Show this certificate, with its chain (PEM), where a registry asks for one
+    /// Client certificate with its chain (PEM), for registries that require one
     #[arg(long, value_name = "FILE", requires = "client_key")]
     pub client_certificate: Option<PathBuf>,
 
-    /// The key of the client certificate (PEM)
+    /// Key of the client certificate (PEM)
     #[arg(long, value_name = "FILE", requires = "client_certificate")]
     pub client_key: Option<PathBuf>,
 
-    /// Let public registries point to this host (a name or address, no port) although it is private
-    /// (repeatable)
+    /// Allow redirects and token realms of public registries to lead to this private host (a name or address, no
+    /// port; repeatable)
     #[arg(long, value_name = "HOST")]
     pub allow_private: Vec<String>,
 
-    /// At Google's registries, act as this service account, by impersonation
+    /// Impersonate this service account at Google's registries
     #[arg(long, value_name = "EMAIL")]
     pub impersonate_service_account: Option<String>,
 
-    /// Send this registry host at most N requests a second (repeatable) [default: 80 at Google's]
+    /// Send at most N requests a second to this registry host (repeatable) [default: 80 at Google's]
     #[arg(long, value_name = "HOST=N", value_parser = host_and_rate)]
     pub quota: Vec<(oci::Host, f64)>,
 }

@@ -39,17 +39,17 @@ pub(crate) enum Registry {
 
 /// Serve an OCI registry: push, pull, mount, list, refer, delete.
 ///
-/// In memory for tests, or durably in a directory. Without --htpasswd anyone who can connect can push
-/// and delete, so it listens on loopback unless told otherwise. SIGTERM drains: requests in flight are
-/// finished, and upload sessions on a directory go on after the next start.
+/// Content is kept in memory for tests, or durably in a directory. Without --htpasswd anyone who can connect can push
+/// and delete, so the default address is loopback. On SIGTERM the registry finishes the requests in flight and exits;
+/// upload sessions in a directory can be continued after the next start.
 #[derive(Debug, Args)]
 #[command(after_help = examples::REGISTRY_SERVE)]
 pub(crate) struct RegistryServe {
-    /// Where content is kept: `memory` or `file:///directory` (a space is `%20`), which must be absent, empty or a registry's
+    /// Where to keep content: `memory`, or `file:///directory` (absent, empty, or written by a registry; a space is `%20`)
     #[arg(long, value_name = "URL", default_value = "memory")]
     pub storage: String,
 
-    /// Where to listen; port 0 takes a free one, which the log names
+    /// Where to listen; with port 0, on a free port, which is logged
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5000", value_parser = http_server::parse_address)]
     pub listen: SocketAddr,
 
@@ -65,54 +65,55 @@ pub(crate) struct RegistryServe {
     pub rules: RegistryRules,
 
     #[command(flatten)]
-    pub entrance: RegistryEntrance,
+    pub security: RegistrySecurity,
 
     #[command(flatten)]
     pub limits: RegistryLimits,
 }
 
-/// What a registry takes and tells.
+/// What a registry accepts and returns.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Content")]
 pub(crate) struct RegistryRules {
-    /// Take only GET and HEAD, and change nothing in the directory
+    /// Accept only GET and HEAD, and change nothing in the directory
     #[arg(long)]
     pub read_only: bool,
 
-    /// Neither move nor delete a tag, nor delete the manifest that it is on
+    /// Refuse to move or delete a tag, or to delete a tagged manifest
     #[arg(long)]
     pub immutable_tags: bool,
 
-    /// Accept manifests although their blobs or children are missing, such as sparse indexes
+    /// Accept manifests with missing blobs or children, such as sparse indexes
     #[arg(long)]
     pub allow_missing_references: bool,
 
-    /// Answer tags/list as Google's registries do: with all manifests, and the repositories below
+    /// Respond to tags/list as Google's registries do: with all manifests and the child repositories
     #[arg(long)]
     pub google_listing: bool,
 }
 
-/// Who may come in, and how.
+/// Users, rights, TLS, and the peers in front of a registry.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Access")]
-pub(crate) struct RegistryEntrance {
-    /// Users and their passwords, made by `htpasswd -B`; without it anyone who can connect can do everything
+pub(crate) struct RegistrySecurity {
+    /// File of users and passwords, as `htpasswd -B` writes it; without it anyone who can connect can do everything
     #[arg(long, value_name = "FILE")]
     pub htpasswd: Option<PathBuf>,
 
-    /// Who may pull from and push to which repositories (YAML); without it every user may do everything
+    /// File of rights: which users may pull from and push to which repositories (YAML); without it every user may do
+    /// everything
     #[arg(long, value_name = "FILE", requires = "htpasswd")]
     pub rights: Option<PathBuf>,
 
-    /// Speak TLS with this chain of certificates (PEM)
+    /// Serve TLS with this certificate chain (PEM)
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,
 
-    /// The private key of the first certificate (PEM)
+    /// Private key of the first certificate (PEM)
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
 
-    /// Balancers, as networks or addresses: they have no share of their own, and their X-Forwarded-For names the client
+    /// Load balancers, as networks or addresses: limits per address apply to the client in their X-Forwarded-For instead
     #[arg(long, value_name = "CIDR,…", value_delimiter = ',', value_parser = http_server::parse_network)]
     pub trusted_peers: Vec<ipnet::IpNet>,
 }
@@ -121,23 +122,23 @@ pub(crate) struct RegistryEntrance {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct RegistryLimits {
-    /// The longest manifest, at most 64MiB
+    /// Largest manifest, at most 64MiB
     #[arg(long, value_name = "SIZE", default_value = "4MiB", value_parser = manifest_size)]
     pub max_manifest_size: u64,
 
-    /// The longest blob [default: 64GiB, and in memory 1GiB]
+    /// Largest blob [default: 64GiB, in memory 1GiB]
     #[arg(long, value_name = "SIZE", value_parser = quantity::size)]
     pub max_blob_size: Option<u64>,
 
-    /// How many uploads may be under way, open sessions among them
+    /// Most uploads in progress, open sessions included
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = quantity::count)]
     pub max_uploads: usize,
 
-    /// How long an upload session may be idle, such as 90s, 15m or 1h
+    /// Longest idle time of an upload session, such as 90s, 15m or 1h
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = quantity::time)]
     pub upload_life: Duration,
 
-    /// How many requests that read may be in flight, and as many that write
+    /// Most read requests in flight; the same number of writes is allowed besides
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = quantity::count)]
     pub max_requests: usize,
 }

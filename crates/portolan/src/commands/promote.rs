@@ -19,14 +19,15 @@ use registry_client::Client;
 
 use super::promote_summary;
 use crate::{
-    arguments::{Attachments, Choosing, Manifests, Output, Promote, Verify},
+    arguments::{Attachments, Manifests, Output, Promote, SelectionFlags, Verify},
     credentials::{self, Acting},
     exit::Exit,
     printer::Printer,
 };
 
 pub(crate) async fn run(promote: &Promote, printer: &Printer) -> anyhow::Result<Exit> {
-    let loaded = manifest_source::load(&source(&promote.manifests)?, &choice(&promote.choice)?)?;
+    let loaded =
+        manifest_source::load(&source(&promote.manifests)?, &load_options(&promote.selection)?)?;
     let LoadedManifests { edges, selection, problems } = loaded;
     let stop = job::stop_on_termination(promote.deadline)?;
     let client = super::client(&promote.registries)?;
@@ -69,8 +70,8 @@ fn source(manifests: &Manifests) -> anyhow::Result<ManifestSource> {
     }
 }
 
-fn choice(choosing: &Choosing) -> anyhow::Result<LoadOptions> {
-    let Choosing { project, changed_since, changed_in, since } = choosing;
+fn load_options(flags: &SelectionFlags) -> anyhow::Result<LoadOptions> {
+    let SelectionFlags { project, changed_since, changed_in, since } = flags;
     let changed = match (changed_since, changed_in, since) {
         (Some(revision), _, _) => Some(ChangeRange::Since(revision.clone())),
         (_, Some(range), _) => Some(range.parse().context("--changed-in")?),
@@ -176,13 +177,14 @@ struct Outputs {
 impl Outputs {
     /// Opens all of them before anything is done, so that what cannot be written is told at once.
     fn open(promote: &Promote, printer: &Printer) -> anyhow::Result<Self> {
-        let show = if promote.telling.all { Show::Everything } else { Show::Changes };
+        let show = if promote.output_flags.all { Show::Everything } else { Show::Changes };
         let out = BufWriter::new(NamedWriter::new("standard output", printer.stdout()));
-        let mut reports: Vec<Box<dyn Report>> = vec![match promote.telling.output {
+        let mut reports: Vec<Box<dyn Report>> = vec![match promote.output_flags.output {
             Output::Json => Box::new(JsonReport::new(out, show)),
             Output::Table => Box::new(WordsReport::new(out, show, printer.width())),
         }];
-        let report = promote.telling.report.as_deref().map(ReplacedFile::create).transpose()?;
+        let report =
+            promote.output_flags.report.as_deref().map(ReplacedFile::create).transpose()?;
         if let Some(file) = &report {
             reports.push(Box::new(JsonReport::new(
                 BufWriter::new(NamedWriter::new(
@@ -192,7 +194,7 @@ impl Outputs {
                 show,
             )));
         }
-        let metrics = promote.telling.metrics_file.as_deref();
+        let metrics = promote.output_flags.metrics_file.as_deref();
         let metrics = metrics.map(ReplacedFile::create).transpose()?;
         Ok(Self { reports: Reports(reports), report, metrics })
     }

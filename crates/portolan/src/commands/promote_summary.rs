@@ -4,7 +4,7 @@ use job::{Confirm, StopCause};
 use promoter::{Ending, Unchecked, Verdict, report::in_bytes};
 use wording::counted;
 
-use crate::arguments::{Choosing, Promote, Verify};
+use crate::arguments::{Promote, SelectionFlags, Verify};
 
 /// The summary as a release manager would read it aloud.
 pub(super) fn in_words(ending: &Ending, promote: &Promote) -> String {
@@ -52,7 +52,7 @@ pub(super) fn in_words(ending: &Ending, promote: &Promote) -> String {
     match ending.stopped {
         Some(cause) if !ending.all_holds() => text.push_str(&incomplete(ending.confirm, cause)),
         None if ending.summary.edges() == 0 && ending.requests() == 0 => {
-            text.push_str(&nothing_selected(ending, &promote.choice));
+            text.push_str(&nothing_selected(ending, &promote.selection));
         }
         _ if says_only_attachments(ending) => text.push_str(&format!(
             " All tags are in place; broken at their source and left out: {attachments} at {destinations}; repair or \
@@ -104,8 +104,8 @@ fn incomplete(confirm: Confirm, cause: StopCause) -> String {
 }
 
 /// What a run comes to that had no edges, and so contacted no registry.
-fn nothing_selected(ending: &Ending, choice: &Choosing) -> String {
-    let Choosing { project, changed_since, changed_in, since } = choice;
+fn nothing_selected(ending: &Ending, flags: &SelectionFlags) -> String {
+    let SelectionFlags { project, changed_since, changed_in, since } = flags;
     let projects = project.iter().map(|glob| format!("--project {glob}"));
     let changes =
         [("--changed-since", changed_since), ("--changed-in", changed_in), ("--since", since)];

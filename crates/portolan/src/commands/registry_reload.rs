@@ -9,10 +9,10 @@ use http_server::Tls;
 use registry::Registry;
 use tokio::{sync::Notify, task::JoinHandle};
 
-use super::registry_entrance::{
+use super::registry_security::{
     Source, access, both, check_dates, tls, warn_of_dates, warn_of_rights,
 };
-use crate::{arguments::RegistryEntrance, server};
+use crate::{arguments::RegistrySecurity, server};
 
 /// How long the reads of one reload may take: far longer than a file system that works needs for a few
 /// small files.
@@ -22,7 +22,7 @@ const RELOAD_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) struct Reload {
     pub(super) registry: Registry,
     pub(super) tls: Option<Tls>,
-    pub(super) entrance: RegistryEntrance,
+    pub(super) security: RegistrySecurity,
 }
 
 impl Reload {
@@ -41,7 +41,7 @@ impl Reload {
     }
 
     async fn reload_and_log(&self, reader: &mut Reader) {
-        if self.entrance.htpasswd.is_none() && self.tls.is_none() {
+        if self.security.htpasswd.is_none() && self.tls.is_none() {
             server::ignore_hangup();
             return;
         }
@@ -56,14 +56,14 @@ impl Reload {
 
     /// Replaces all or nothing.
     async fn reload(&self, reader: &mut Reader) -> anyhow::Result<()> {
-        let entrance = self.entrance.clone();
+        let security = self.security.clone();
         let read = move || {
-            both(access(&entrance, Source::RegularFile), tls(&entrance, Source::RegularFile))
+            both(access(&security, Source::RegularFile), tls(&security, Source::RegularFile))
         };
         let (access, newer) = reader.read(read, RELOAD_TIMEOUT).await??;
         check_dates(self.tls.as_ref(), newer.as_ref())?;
         warn_of_dates(newer.as_ref());
-        warn_of_rights(access.as_ref(), &self.entrance);
+        warn_of_rights(access.as_ref(), &self.security);
         access.into_iter().for_each(|access| self.registry.replace_access(access));
         if let (Some(tls), Some(newer)) = (&self.tls, newer) {
             tls.replace_with(&newer);

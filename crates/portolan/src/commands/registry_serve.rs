@@ -5,20 +5,20 @@ use http_server::{ClientIp, ClientIpPolicy, DefaultTrust};
 use registry::{Limits, Listeners, Registry, Settings, Storage};
 
 use super::{
-    registry_entrance::{Source, access, both, tls, warn_of_dates, warn_of_rights},
     registry_reload::Reload,
+    registry_security::{Source, access, both, tls, warn_of_dates, warn_of_rights},
 };
 use crate::{arguments::RegistryServe, exit::Exit, server, signals};
 
 pub(crate) async fn run(serve: &RegistryServe) -> anyhow::Result<Exit> {
-    let entrance = &serve.entrance;
-    let (access, tls) = both(access(entrance, Source::Any), tls(entrance, Source::Any))?;
+    let security = &serve.security;
+    let (access, tls) = both(access(security, Source::Any), tls(security, Source::Any))?;
     warn_of_dates(tls.as_ref());
-    warn_of_rights(access.as_ref(), entrance);
+    warn_of_rights(access.as_ref(), security);
     let is_open = access.is_none();
     let registry = Registry::with(storage(serve)?, settings(serve), access);
     let reload =
-        Reload { registry: registry.clone(), tls: tls.clone(), entrance: entrance.clone() };
+        Reload { registry: registry.clone(), tls: tls.clone(), security: security.clone() };
     server::prepare(reload.on_hangup())?;
     let admin = serve.admin.map(server::listen).transpose()?;
     let listener = server::listen(serve.listen)?;
@@ -31,7 +31,7 @@ pub(crate) async fn run(serve: &RegistryServe) -> anyhow::Result<Exit> {
     }
     server::announce_admin(admin.as_ref())?;
     tracing::info!(storage = serve.storage, "opened the storage");
-    let trusted_peers = serve.entrance.trusted_peers.clone();
+    let trusted_peers = serve.security.trusted_peers.clone();
     let policy = ClientIpPolicy { trusted_peers, ..ClientIpPolicy::default() };
     let client_ip = ClientIp::new(policy, DefaultTrust::None);
     let listeners = Listeners { registry: listener, tls, admin, client_ip };

@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use http_server::{OutOfDate, PemFile, Tls};
 use registry::{Access, NamedText};
 
-use crate::arguments::RegistryEntrance;
+use crate::arguments::RegistrySecurity;
 
 /// The longest file: users and rights have some hundred bytes each, and this is room for tens of thousands.
 const MAX_FILE_BYTES: u64 = 16 << 20;
@@ -27,11 +27,11 @@ pub(super) enum Source {
 }
 
 pub(super) fn access(
-    entrance: &RegistryEntrance,
+    security: &RegistrySecurity,
     source: Source,
 ) -> anyhow::Result<Option<Access>> {
-    let Some(htpasswd) = &entrance.htpasswd else { return Ok(None) };
-    let rights = entrance.rights.as_ref();
+    let Some(htpasswd) = &security.htpasswd else { return Ok(None) };
+    let rights = security.rights.as_ref();
     let rights = rights.map(|path| Ok((path.display().to_string(), read_text(path, source)?)));
     let (users_text, rights) = both(read_text(htpasswd, source), rights.transpose())?;
     let users = htpasswd.display().to_string();
@@ -40,8 +40,8 @@ pub(super) fn access(
     Ok(Some(Access::new(users, rights)?))
 }
 
-pub(super) fn tls(entrance: &RegistryEntrance, source: Source) -> anyhow::Result<Option<Tls>> {
-    let (Some(chain), Some(key)) = (&entrance.tls_cert, &entrance.tls_key) else { return Ok(None) };
+pub(super) fn tls(security: &RegistrySecurity, source: Source) -> anyhow::Result<Option<Tls>> {
+    let (Some(chain), Some(key)) = (&security.tls_cert, &security.tls_key) else { return Ok(None) };
     let (chain_text, key_text) = both(read(chain, source), read(key, source))?;
     let (chain, key) = (chain.display().to_string(), key.display().to_string());
     let chain = PemFile { name: &chain, content: &chain_text };
@@ -50,8 +50,8 @@ pub(super) fn tls(entrance: &RegistryEntrance, source: Source) -> anyhow::Result
 }
 
 /// Warns of rights that grant nothing, by which every request is denied.
-pub(super) fn warn_of_rights(access: Option<&Access>, entrance: &RegistryEntrance) {
-    if let (Some(rule), Some(rights)) = (access.and_then(Access::missing_rule), &entrance.rights) {
+pub(super) fn warn_of_rights(access: Option<&Access>, security: &RegistrySecurity) {
+    if let (Some(rule), Some(rights)) = (access.and_then(Access::missing_rule), &security.rights) {
         tracing::warn!(
             "no rule in {} grants anything, so all requests are denied; add a rule, such as `{rule}`",
             rights.display()
