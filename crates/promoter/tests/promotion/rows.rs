@@ -252,7 +252,7 @@ async fn a_tag_move_to_a_digest_that_is_nowhere_is_called_a_typo() {
     let report = promote(vec![project.clone()], DryRun).await;
     assert_eq!(verdicts(&report), ["refused"; 2]);
     let source = harbour.staging.prefix("staging/team");
-    let typo = format!("the digest is not in {source}: check it for a typo");
+    let typo = format!("the digest is not in {source}; check it for a typo");
     let told = reason(&report, "refused");
     assert!(told.contains(&typo) && told.contains(&there.digest().to_string()), "{told}");
     // One that exists is a new image.
