@@ -20,7 +20,14 @@ const CONFIG: &str = "upstream: {endpoint: \"https://up.example\", path: images}
 static FRONT: LazyLock<(Arc<Front>, Runtime)> = LazyLock::new(|| {
     let config = Config::from_yaml("fuzz", CONFIG).expect("it is valid");
     let runtime = Builder::new_current_thread().build().expect("a runtime");
-    (Arc::new(Front::new(&Outbound::new(Default::default()), config, Default::default())), runtime)
+    (
+        Arc::new(Front::new(
+            &Outbound::new(Default::default(), Default::default()),
+            config,
+            Default::default(),
+        )),
+        runtime,
+    )
 });
 
 fuzz_target!(|parts: (&str, &[u8])| {

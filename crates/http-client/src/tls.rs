@@ -46,6 +46,12 @@ pub struct TlsSettings {
     identity: Option<Arc<CertifiedKey>>,
 }
 
+impl Default for TlsSettings {
+    fn default() -> Self {
+        Self::none()
+    }
+}
+
 impl TlsSettings {
     /// Nobody is trusted, and nothing is shown.
     pub const fn none() -> Self {

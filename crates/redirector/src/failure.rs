@@ -4,7 +4,6 @@ use std::{error::Error, fmt, io, time::Duration};
 
 use http::StatusCode;
 use http_client::TransportError;
-use rustls::CertificateError;
 
 /// Why there is no usable response.
 #[derive(Debug, thiserror::Error)]
@@ -67,28 +66,15 @@ fn below<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'stati
 }
 
 fn tls(error: &rustls::Error) -> String {
-    use rustls::Error::{InvalidCertificate, InvalidMessage};
     match error {
-        InvalidMessage(_) => "the port does not speak TLS".into(),
-        InvalidCertificate(CertificateError::NotValidForNameContext { expected, .. }) => {
-            format!("the TLS certificate is not valid for `{}`", expected.to_str())
-        }
-        InvalidCertificate(CertificateError::NotValidForName) => {
-            "the TLS certificate is for another host name".into()
-        }
-        InvalidCertificate(CertificateError::UnknownIssuer) => {
-            "the TLS certificate is from an unknown authority".into()
-        }
-        InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
-            "the TLS certificate has expired".into()
-        }
+        rustls::Error::InvalidMessage(_) => "the port does not speak TLS".into(),
         other => format!("TLS failed: {}", wording::tls_fault(other)),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use rustls::pki_types::ServerName;
+    use rustls::{CertificateError, pki_types::ServerName};
 
     use super::*;
 
@@ -107,15 +93,15 @@ mod tests {
                     expected: expected.to_owned(),
                     presented,
                 })),
-                "the TLS certificate is not valid for `store.example`",
+                "TLS failed: the certificate is for other.example, not store.example",
             ),
             (
                 io::Error::other(io::Error::other(certificate(CertificateError::UnknownIssuer))),
-                "the TLS certificate is from an unknown authority",
+                "TLS failed: the certificate is issued by an unknown authority; use --ca-file to trust it",
             ),
             (
                 io::Error::other(certificate(CertificateError::Expired)),
-                "the TLS certificate has expired",
+                "TLS failed: the certificate has expired",
             ),
             (
                 io::Error::other(rustls::Error::InvalidMessage(

@@ -28,10 +28,10 @@ pub(crate) const NO_AUTHORITIES: &str =
 pub struct Outbound(Arc<Pool>);
 
 impl Outbound {
-    /// A client that trusts the certificate authorities of this machine, and uses these proxies.
+    /// A client with these settings of TLS, which trusts the certificate authorities of this machine besides, and uses these
+    /// proxies.
     #[must_use]
-    pub fn new(proxies: Proxies) -> Self {
-        let mut tls = TlsSettings::none();
+    pub fn new(mut tls: TlsSettings, proxies: Proxies) -> Self {
         tls.trust(native_roots());
         Self(Arc::new(Pool::new(PoolSettings {
             versions: Versions::Http1,

@@ -11,7 +11,7 @@ use std::{
 use credentials::Credentials;
 use http::HeaderValue;
 use http_client::{
-    Chance, LEAST_RATE, LeastRate, PemError, Pool, PoolSettings, Protocols, Proxies, RATE_WINDOW,
+    Chance, LEAST_RATE, LeastRate, Pool, PoolSettings, Protocols, Proxies, RATE_WINDOW,
     RequestTimeouts, Retries, TlsSettings, native_roots,
 };
 use oci::Host;
@@ -114,23 +114,10 @@ impl ClientBuilder {
         self
     }
 
-    /// Trusts these certificates (PEM) besides those of the system.
-    ///
-    /// # Errors
-    /// When a certificate cannot be read, or there is none.
-    pub fn ca_certificates(mut self, pem: &[u8]) -> Result<Self, PemError> {
-        self.tls.trust_pem(pem)?;
-        Ok(self)
-    }
-
-    /// Shows this certificate, with the chain that leads to it, and proves it by its key (all PEM) where
-    /// a server asks for one.
-    ///
-    /// # Errors
-    /// When either cannot be read, or they do not belong together.
-    pub fn client_certificate(mut self, chain: &[u8], key: &[u8]) -> Result<Self, PemError> {
-        self.tls.identify(chain, key)?;
-        Ok(self)
+    /// Trusts and presents these certificates; the system's are trusted besides.
+    pub fn tls_settings(mut self, tls: TlsSettings) -> Self {
+        self.tls = tls;
+        self
     }
 
     /// Speaks TLS to `host` and nothing else. May be given for several hosts; only loopback hosts need it: to others

@@ -4,7 +4,7 @@ use std::{net::IpAddr, path::PathBuf};
 
 use clap::Args;
 
-use super::examples;
+use super::{TlsFiles, examples};
 
 /// Redirect every pull to the nearest copy.
 ///
@@ -19,6 +19,10 @@ pub(crate) struct Serve {
     /// Check the configuration, print every setting in effect with the defaults marked, and exit
     #[arg(long)]
     pub check: bool,
+
+    // Last, since its heading holds for what follows.
+    #[command(flatten)]
+    pub tls_files: TlsFiles,
 }
 
 /// Show where the front would send a client, and why.
@@ -36,6 +40,9 @@ pub(crate) struct Explain {
 
     /// The path of the request, with its query if any
     pub path: String,
+
+    #[command(flatten)]
+    pub tls_files: TlsFiles,
 }
 
 /// The front's configuration.

@@ -8,6 +8,7 @@ mod promote;
 mod public_url;
 mod registry_access;
 mod servers;
+mod tls;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
@@ -17,6 +18,7 @@ pub(crate) use promote::{Attachments, Manifests, Promote, SelectionFlags, Verify
 pub(crate) use public_url::PublicUrl;
 pub(crate) use registry_access::RegistryAccess;
 pub(crate) use servers::{Registry, RegistrySecurity, RegistryServe, Store, StoreServe};
+pub(crate) use tls::TlsFiles;
 
 /// Promotes, mirrors and serves the images of a public, multi-cloud registry.
 ///

@@ -1,8 +1,8 @@
 //! The flags of every command that sends requests to registries.
 
-use std::path::PathBuf;
-
 use clap::Args;
+
+use super::TlsFiles;
 
 /// How requests to registries are made.
 #[derive(Debug, Args)]
@@ -16,17 +16,8 @@ pub(crate) struct RegistryAccess {
     #[arg(long, value_name = "HOST")]
     pub tls: Vec<oci::Host>,
 
-    /// Trust the CA certificates in this file (PEM) as well as the system's (repeatable)
-    #[arg(long, value_name = "FILE")]
-    pub ca_file: Vec<PathBuf>,
-
-    /// Client certificate with its chain (PEM), for registries that require one
-    #[arg(long, value_name = "FILE", requires = "client_key")]
-    pub client_certificate: Option<PathBuf>,
-
-    /// Key of the client certificate (PEM)
-    #[arg(long, value_name = "FILE", requires = "client_certificate")]
-    pub client_key: Option<PathBuf>,
+    #[command(flatten)]
+    pub tls_files: TlsFiles,
 
     /// Allow redirects and token realms of public registries to lead to this private host (a name or address, no
     /// port; repeatable)

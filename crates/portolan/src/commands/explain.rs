@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 
 use redirector::Front;
 
+use super::front_inputs;
 use crate::{
     arguments::Explain,
     exit::Exit,
@@ -11,9 +12,10 @@ use crate::{
 };
 
 pub(crate) async fn run(explain: &Explain, printer: &Printer) -> anyhow::Result<Exit> {
-    let config = super::front_inputs::config(&explain.front)?;
-    let (ranges, sources) = super::front_inputs::ranges(&config, &explain.front).await?;
-    let front = Front::new(&super::front_inputs::outbound()?, config, ranges);
+    let config = front_inputs::config(&explain.front)?;
+    let outbound = front_inputs::outbound(&explain.tls_files)?;
+    let (ranges, sources) = front_inputs::ranges(&config, &explain.front, &outbound).await?;
+    let front = Front::new(&outbound, config, ranges);
     let mut out = io::stdout().lock();
     let explanation = front.explain(explain.ip, &explain.path);
     let width = printer.width();

@@ -12,6 +12,7 @@ use cloud_ranges::Ranges;
 use http_client::Proxies;
 use redirector::{Config, Outbound, RangesSource};
 
+use super::tls_settings::tls_settings;
 use crate::{arguments, environment};
 
 /// The configuration that the flags and the environment name.
@@ -47,8 +48,9 @@ pub(super) fn read(path: &Path) -> anyhow::Result<(String, String)> {
 pub(super) async fn ranges(
     config: &Config,
     front: &arguments::Front,
+    outbound: &Outbound,
 ) -> anyhow::Result<(Ranges, Vec<RangesSource>)> {
-    let (ranges, sources) = redirector::load_ranges(&outbound()?, config, &front.ranges).await;
+    let (ranges, sources) = redirector::load_ranges(outbound, config, &front.ranges).await;
     let is_named = |source: &&RangesSource| {
         source.is_unavailable() && front.ranges.iter().any(|(cloud, _)| cloud == source.cloud())
     };
@@ -75,10 +77,11 @@ pub(super) fn available(sources: &[RangesSource]) -> BTreeSet<String> {
     sources.map(|source| source.cloud().to_owned()).collect()
 }
 
-/// The front's own client, with the proxies of the environment.
+/// The front's own client, with the certificates that the flags name and the proxies of the environment.
 ///
 /// # Errors
-/// When a variable that names a proxy cannot be used.
-pub(super) fn outbound() -> anyhow::Result<Outbound> {
-    Ok(Outbound::new(Proxies::new(&environment::proxies())?))
+/// When a file of certificates, or a variable that names a proxy, cannot be used.
+pub(super) fn outbound(tls_files: &arguments::TlsFiles) -> anyhow::Result<Outbound> {
+    let proxies = Proxies::new(&environment::proxies())?;
+    Ok(Outbound::new(tls_settings(tls_files)?, proxies))
 }

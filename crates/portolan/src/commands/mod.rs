@@ -14,13 +14,12 @@ mod schema;
 mod serve;
 mod serve_reload;
 mod store_serve;
+mod tls_settings;
 
-use std::path::Path;
-
-use anyhow::Context as _;
 use http_client::Proxies;
 use registry_client::{Client, Quota};
 
+use self::tls_settings::tls_settings;
 use crate::{
     arguments::{Arguments, Command, Registry, RegistryAccess, Store},
     credentials::{CredentialPlaces, credentials},
@@ -60,6 +59,7 @@ fn client_with(flags: &RegistryAccess, plain: Option<&oci::Host>) -> anyhow::Res
     }
     let mut builder = Client::builder().credentials(credentials(&places(flags))?);
     builder = builder.proxies(Proxies::new(&crate::environment::proxies())?);
+    builder = builder.tls_settings(tls_settings(&flags.tls_files)?);
     for host in &flags.tls {
         builder = builder.tls(host.clone());
     }
@@ -72,14 +72,6 @@ fn client_with(flags: &RegistryAccess, plain: Option<&oci::Host>) -> anyhow::Res
     for (host, rate) in &flags.quota {
         let quota = Quota { requests_per_second: Some(*rate), ..Quota::of(host) };
         builder = builder.quota(host.clone(), quota);
-    }
-    for file in &flags.ca_file {
-        builder =
-            builder.ca_certificates(&read(file)?).with_context(|| file.display().to_string())?;
-    }
-    if let (Some(chain), Some(key)) = (&flags.client_certificate, &flags.client_key) {
-        let names = || format!("{} and {}", chain.display(), key.display());
-        builder = builder.client_certificate(&read(chain)?, &read(key)?).with_context(names)?;
     }
     Ok(builder.build())
 }
@@ -108,8 +100,4 @@ fn places(flags: &RegistryAccess) -> CredentialPlaces {
     let mut places = crate::environment::credential_places();
     places.impersonated.clone_from(&flags.impersonate_service_account);
     places
-}
-
-fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(file).with_context(|| format!("{}: the file cannot be read", file.display()))
 }

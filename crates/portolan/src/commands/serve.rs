@@ -16,20 +16,21 @@ use crate::{arguments, arguments::Serve, exit::Exit, printer::Printer, server, s
 
 pub(crate) async fn run(serve: &Serve, printer: &Printer) -> anyhow::Result<Exit> {
     if serve.check {
-        return check(&serve.front, printer).await;
+        return check(serve, printer).await;
     }
     let config = config(&serve.front)?;
     let (hangup, received) = hangup();
     server::prepare(hangup)?;
-    let (ranges, sources) = ranges(&config, &serve.front).await?;
+    let outbound = outbound(&serve.tls_files)?;
+    let (ranges, sources) = ranges(&config, &serve.front, &outbound).await?;
     log_sources(&sources);
     let listener = server::listen(config.listen)?;
     let admin = admin(&config, &serve.front)?;
     server::announce_admin(admin.as_ref())?;
-    let front = Arc::new(Front::new(&outbound()?, config.clone(), ranges));
+    let front = Arc::new(Front::new(&outbound, config.clone(), ranges));
     let clouds = available(&sources);
     let arguments = serve.front.clone();
-    let reload = FrontReload { front: Arc::clone(&front), arguments, config, clouds };
+    let reload = FrontReload { front: Arc::clone(&front), arguments, outbound, config, clouds };
     let shutdown = signals::shutdown()?;
     let reload = tokio::spawn(reload.run(received));
     redirector::serve(front, listener, admin, shutdown).await?;
@@ -45,7 +46,8 @@ fn hangup() -> (impl FnMut() + Send + 'static, Arc<Notify>) {
 }
 
 /// Prints the configuration in effect, and its settings that contradict each other or have no effect. The ranges are read as at a start.
-async fn check(front: &arguments::Front, printer: &Printer) -> anyhow::Result<Exit> {
+async fn check(serve: &Serve, printer: &Printer) -> anyhow::Result<Exit> {
+    let front = &serve.front;
     let (config, positions, text) = match &front.config {
         None => (config(front)?, ConfigPositions::built_in(), None),
         Some(path) => {
@@ -53,7 +55,8 @@ async fn check(front: &arguments::Front, printer: &Printer) -> anyhow::Result<Ex
             (Config::from_yaml(&file, &text)?, ConfigPositions::of(&file, &text), Some(text))
         }
     };
-    let (ranges, sources) = redirector::load_ranges(&outbound()?, &config, &front.ranges).await;
+    let outbound = outbound(&serve.tls_files)?;
+    let (ranges, sources) = redirector::load_ranges(&outbound, &config, &front.ranges).await;
     let effective = redirector::effective_yaml(&config, text.as_deref(), &sources);
     io::stdout().write_all(effective.as_bytes())?;
     let loaded = LoadedRanges { ranges: &ranges, sources: &sources, overrides: &front.ranges };

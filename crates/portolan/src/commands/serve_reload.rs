@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use redirector::{Config, Front, RangesSource};
+use redirector::{Config, Front, Outbound, RangesSource};
 use tokio::{
     sync::Notify,
     time::{MissedTickBehavior, interval},
@@ -20,6 +20,7 @@ const RANGES_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 pub(super) struct FrontReload {
     pub(super) front: Arc<Front>,
     pub(super) arguments: arguments::Front,
+    pub(super) outbound: Outbound,
     pub(super) config: Config,
     /// The clouds whose ranges could be read.
     pub(super) clouds: BTreeSet<String>,
@@ -68,7 +69,7 @@ impl FrontReload {
 
     /// Replaces all or nothing.
     async fn replace(&mut self, config: Config) -> anyhow::Result<()> {
-        let (ranges, sources) = ranges(&config, &self.arguments).await?;
+        let (ranges, sources) = ranges(&config, &self.arguments, &self.outbound).await?;
         if let Some(lost) = sources.iter().find(|it| self.is_lost(it)) {
             anyhow::bail!("{lost}");
         }
@@ -174,13 +175,14 @@ mod tests {
             let path = file.to_str().expect("UTF-8");
             let arguments = Arguments::parse_from(["portolan", "serve", "--config", path]);
             let Command::Serve(serve) = arguments.command else { panic!("another command") };
+            let outbound = outbound(&serve.tls_files).expect("usable proxies");
             let arguments = serve.front;
             let config = config(&arguments).expect("a configuration");
-            let (ranges, sources) = ranges(&config, &arguments).await.expect("ranges");
-            let outbound = outbound().expect("usable proxies");
+            let (ranges, sources) = ranges(&config, &arguments, &outbound).await.expect("ranges");
             let front = Arc::new(Front::new(&outbound, config.clone(), ranges));
             let clouds = available(&sources);
-            let reload = FrontReload { front: Arc::clone(&front), arguments, config, clouds };
+            let reload =
+                FrontReload { front: Arc::clone(&front), arguments, outbound, config, clouds };
             let reload = tokio::spawn(reload.run(Arc::default()));
             // It has started, so that the day counts from now on.
             tokio::task::yield_now().await;

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use http_client::Proxies;
+use http_client::{Proxies, TlsSettings};
 use oci::Host;
 use redirector::{Config, Front, Outbound};
 use registry::{Registry, Storage};
@@ -133,7 +133,7 @@ impl Harbour {
         );
         let file = self.write("front.yaml", &text)?;
         let config = Config::from_yaml(&file.display().to_string(), &text)?;
-        let outbound = Outbound::new(Proxies::default());
+        let outbound = Outbound::new(TlsSettings::none(), Proxies::default());
         let (ranges, _) = redirector::load_ranges(&outbound, &config, &[]).await;
         let (listener, address) = listen().await?;
         let front = Arc::new(Front::new(&outbound, config, ranges));

@@ -67,12 +67,21 @@ async fn ranges_that_a_flag_names_must_be_there() {
 
 /// A front with `settings`, started; its log, and where it listens.
 async fn start(directory: &TempDir, settings: &str) -> (Child, Log, oci::Host) {
+    start_with(directory, settings, &[]).await
+}
+
+/// The same with these flags.
+async fn start_with(
+    directory: &TempDir,
+    settings: &str,
+    flags: &[&str],
+) -> (Child, Log, oci::Host) {
     let text = format!(
         "listen: 127.0.0.1:0\nadmin: null\nupstream: {{endpoint: \"https://registry.example\", path: prod}}\n{settings}"
     );
     let config = write(&directory.path().join("front.yaml"), &text);
     let arguments = ["serve", "--config", config.to_str().expect("UTF-8")];
-    let mut child = portolan(&arguments).spawn().expect("it starts");
+    let mut child = portolan(&[&arguments, flags].concat()).spawn().expect("it starts");
     let mut log = BufReader::new(child.stderr.take().expect("piped")).lines();
     let host = loop {
         if let Some(address) = event(&mut log).await["address"].as_str() {
@@ -355,4 +364,37 @@ async fn a_check_fails_where_something_can_never_have_an_effect() {
         assert!(ended.stderr.contains("portolan: error: "), "{}", ended.stderr);
     }
     check("listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\n", &[]).await.expect(0);
+}
+
+/// A store and a list of ranges under TLS, with a certificate of their own.
+#[tokio::test]
+async fn the_front_trusts_the_certificates_of_ca_file_for_probes_and_ranges() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let server = testkit::TestTlsServer::start("127.0.0.1", "192.0.2.0/24\n").await;
+    let ca_file = write(&directory.path().join("ca.pem"), server.certificate());
+    let (ca_file, url) = (ca_file.display().to_string(), format!("https://{}", server.address()));
+    for (flags, location, requests, ranges) in [
+        (&["--ca-file", &*ca_file][..], &*url, 2, "1 prefix"),
+        (&[], "https://registry.example", 0, "use --ca-file to trust it"),
+    ] {
+        let cache = TempDir::new().expect("a temporary directory");
+        let settings = format!(
+            "cache_dir: {}\npresence: {{timeout: 1s}}\nranges:\n- {{cloud: own, format: cidr, from: \"{url}/list\"}}\n\
+             stores:\n- {{name: near, url: \"{url}\", serves: [{{cloud: \"*\"}}]}}\n",
+            cache.path().display()
+        );
+        let before = server.requests().len();
+        let (child, _log, host) = start_with(&directory, &settings, flags).await;
+        let found = testkit::get(&host, BLOB).await.expect("a response");
+        assert_eq!(found.status(), 307);
+        let found = found.headers()["location"].to_str().expect("ASCII");
+        assert!(found.starts_with(location), "{flags:?}: {found}");
+        assert_eq!(server.requests().len() - before, requests, "{flags:?}");
+        signal(&child, "TERM").await;
+        end_of(child).await.expect(0);
+        let config = directory.path().join("front.yaml").display().to_string();
+        let check = run(&[&["serve", "--check", "--config", &config], flags].concat()).await;
+        let said = format!("{}{}", check.stdout, check.stderr);
+        assert!(said.contains(ranges), "{flags:?}: {said}");
+    }
 }

@@ -5,7 +5,7 @@ use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use bytes::Bytes;
 use cloud_ranges::{Location, Prefix, Ranges};
 use http::{Method, Request, Response};
-use http_client::Proxies;
+use http_client::{Proxies, TlsSettings};
 use oci::{Digest, Host};
 use redirector::{Config, Front, Outbound, serve};
 use testkit::{Body, TestBucket};
@@ -56,7 +56,7 @@ pub(crate) async fn serve_config(config: Config) -> Running {
 
 /// The front's own client, without proxies.
 pub(crate) fn outbound() -> Outbound {
-    Outbound::new(Proxies::default())
+    Outbound::new(TlsSettings::none(), Proxies::default())
 }
 
 pub(crate) fn world() -> Ranges {

@@ -7,7 +7,7 @@ use http_client::{Proxies, ProxyVariables};
 use registry_client::{Client, ClientBuilder, Error, Retries};
 use testkit::{Body, TestProxy, TestServer};
 
-use crate::tls::{made, serve};
+use crate::tls::{made, serve, trust};
 
 /// `user:secret-7`.
 const AUTHORIZATION: &str = "Basic dXNlcjpzZWNyZXQtNw==";
@@ -40,8 +40,8 @@ async fn tls_goes_through_a_tunnel_and_plain_http_in_absolute_form() {
     let hosts = [("plain.example:80", server.address()), ("tls.example:443", tls)];
     let proxy = TestProxy::start(&hosts, Some(AUTHORIZATION)).await;
     ping(by(&proxy, "user:secret-7@"), PLAIN).await.expect("by the proxy");
-    let trusting = by(&proxy, "user:secret-7@").ca_certificates(pem.as_bytes());
-    ping(trusting.expect("a certificate"), "tls.example").await.expect("by the tunnel");
+    let trusting = by(&proxy, "user:secret-7@").tls_settings(trust(&pem));
+    ping(trusting, "tls.example").await.expect("by the tunnel");
     let lines: Vec<_> = proxy.requests().into_iter().map(|request| request.line).collect();
     assert_eq!(lines, ["GET http://plain.example/v2/", "CONNECT tls.example:443"]);
     for request in server.requests() {

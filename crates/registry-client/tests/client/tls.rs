@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use http_client::TlsSettings;
 use oci::Host;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedKey, IsCa, KeyPair, date_time_ymd};
 use registry_client::{Client, ClientBuilder, Error, PemError, Retries};
@@ -61,6 +62,13 @@ pub(crate) async fn serve(
     format!("127.1:{port}").parse().expect("a host")
 }
 
+/// Settings that trust these certificates (PEM).
+pub(crate) fn trust(pem: &str) -> TlsSettings {
+    let mut tls = TlsSettings::none();
+    tls.trust_pem(pem.as_bytes()).expect("certificates");
+    tls
+}
+
 async fn ping(builder: ClientBuilder, host: &Host) -> Result<(), Error> {
     builder.retries(Retries::none()).build().ping(host).await
 }
@@ -73,7 +81,7 @@ async fn an_authority_of_a_file_is_trusted() {
     let text = error.to_string();
     assert!(text.contains("TLS failed: ") || text.contains("TLS is impossible"), "{text}");
     let pem = server.cert.pem();
-    let trusting = Client::builder().ca_certificates(pem.as_bytes()).expect("a certificate");
+    let trusting = Client::builder().tls_settings(trust(&pem));
     ping(trusting, &host).await.expect("it is trusted");
 }
 
@@ -82,26 +90,26 @@ async fn a_client_certificate_is_shown_where_it_is_asked_for() {
     let (server, client) = (made("127.0.0.1"), made("client"));
     let host = serve(&server, Some(&client)).await;
     let pem = server.cert.pem();
-    let trusting = || Client::builder().ca_certificates(pem.as_bytes()).expect("a certificate");
+    let trusting = || Client::builder().tls_settings(trust(&pem));
     ping(trusting(), &host).await.expect_err("nothing is shown");
     let (chain, key) = (client.cert.pem(), client.signing_key.serialize_pem());
-    let known = trusting().client_certificate(chain.as_bytes(), key.as_bytes());
-    ping(known.expect("a pair"), &host).await.expect("it is let in");
+    let mut known = trust(&pem);
+    known.identify(chain.as_bytes(), key.as_bytes()).expect("a pair");
+    ping(Client::builder().tls_settings(known), &host).await.expect("it is let in");
 }
 
 #[tokio::test]
 async fn files_that_are_no_certificates_are_told_apart() {
     let (one, other) = (made("a"), made("b"));
     let (chain, key) = (one.cert.pem(), other.signing_key.serialize_pem());
-    let error = |result: Result<ClientBuilder, PemError>| match result {
-        Ok(_) => String::new(),
-        Err(error) => error.to_string(),
-    };
-    let none = error(Client::builder().ca_certificates(b"words"));
+    let (mut tls, error) = (TlsSettings::none(), |result: Result<(), PemError>| {
+        result.expect_err("no PEM").to_string()
+    });
+    let none = error(tls.trust_pem(b"words"));
     assert_eq!(none, "it holds no certificate (`-----BEGIN CERTIFICATE-----`)");
-    let torn = error(Client::builder().ca_certificates(b"-----BEGIN CERTIFICATE-----\nAA"));
+    let torn = error(tls.trust_pem(b"-----BEGIN CERTIFICATE-----\nAA"));
     assert!(torn.starts_with("it is not PEM: "), "{torn}");
-    let strange = error(Client::builder().client_certificate(chain.as_bytes(), key.as_bytes()));
+    let strange = error(tls.identify(chain.as_bytes(), key.as_bytes()));
     assert!(strange.starts_with("it cannot be used: "), "{strange}");
 }
 
@@ -150,7 +158,7 @@ async fn a_certificate_of_a_file_is_accepted_from_the_server_itself() {
     ] {
         let host = serve(server, None).await;
         let pem = trusted.cert.pem();
-        let trusting = Client::builder().ca_certificates(pem.as_bytes()).expect("a certificate");
+        let trusting = Client::builder().tls_settings(trust(&pem));
         let told = ping(trusting, &host).await.map_err(|error| error.to_string());
         let authority = host.as_str().replace("127.1:", "127.0.0.1:");
         let text = |problem| format!("GET https://{authority}/v2/: TLS failed: {problem}");
@@ -163,7 +171,7 @@ async fn a_host_on_loopback_is_tried_with_tls_first() {
     let server = authority("127.0.0.1", |_| {});
     let tls = on_loopback(&serve(&server, None).await);
     let pem = server.cert.pem();
-    let trusting = || Client::builder().ca_certificates(pem.as_bytes()).expect("a certificate");
+    let trusting = || Client::builder().tls_settings(trust(&pem));
     ping(trusting(), &tls).await.expect("TLS is found");
     ping(trusting().tls(tls.clone()), &tls).await.expect("TLS is named");
     let error = ping(Client::builder(), &tls).await.expect_err("it is not trusted");
@@ -183,15 +191,10 @@ async fn a_plain_host_on_loopback_costs_one_probe_however_many_requests_there_ar
     let pings = futures_util::future::join_all((0..20).map(|_| client.ping(&host))).await;
     assert!(pings.iter().all(Result::is_ok));
     assert_eq!(registry.requests().len(), 20, "the probe is no request");
-    let error = ping(
-        Client::builder()
-            .ca_certificates(made("a").cert.pem().as_bytes())
-            .expect("a certificate")
-            .tls(host.clone()),
-        &host,
-    )
-    .await
-    .expect_err("no TLS there");
+    let error =
+        ping(Client::builder().tls_settings(trust(&made("a").cert.pem())).tls(host.clone()), &host)
+            .await
+            .expect_err("no TLS there");
     let text =
         format!("GET https://{host}/v2/: this port speaks plain HTTP; use --plain-http {host}");
     assert_eq!(error.to_string(), text);
@@ -251,11 +254,7 @@ async fn a_slow_tls_server_on_loopback_is_never_sent_plain_http_with_credentials
         "HTTP/1.1 308 Permanent Redirect\r\nLocation: https://127.0.0.1/\r\n\r\n",
     ] {
         let (host, seen) = slow_tls_server(&server, response).await;
-        let client = Client::builder()
-            .ca_certificates(pem.as_bytes())
-            .expect("a certificate")
-            .retries(Retries::none())
-            .build();
+        let client = Client::builder().tls_settings(trust(&pem)).retries(Retries::none()).build();
         for _ in 0..2 {
             client.ping(&host).await.expect("it speaks TLS");
         }
@@ -273,9 +272,9 @@ async fn certificates_and_keys_may_begin_with_a_byte_order_mark() {
     // As two files of that kind make one.
     let bundle = marked(made("other").cert.pem()) + &marked(server.cert.pem());
     let (chain, key) = (marked(client.cert.pem()), marked(client.signing_key.serialize_pem()));
-    let builder = Client::builder().ca_certificates(bundle.as_bytes()).expect("certificates");
-    let builder = builder.client_certificate(chain.as_bytes(), key.as_bytes()).expect("a pair");
-    ping(builder, &host).await.expect("both are read");
+    let mut tls = trust(&bundle);
+    tls.identify(chain.as_bytes(), key.as_bytes()).expect("a pair");
+    ping(Client::builder().tls_settings(tls), &host).await.expect("both are read");
 }
 
 #[tokio::test]
@@ -299,7 +298,7 @@ async fn a_port_that_accepts_and_stays_silent_fails_by_the_limit_of_the_handshak
     let short = std::time::Duration::from_millis(200);
     let retries = Retries::default().base(std::time::Duration::from_millis(1));
     let client = Client::builder().tls(silent.host()).connect_timeout(short).retries(retries);
-    let client = client.ca_certificates(made("a").cert.pem().as_bytes()).expect("it is PEM");
+    let client = client.tls_settings(trust(&made("a").cert.pem()));
     let error = client.build().ping(&silent.host()).await.expect_err("there is no response");
     let text = error.to_string();
     assert!(text.contains(": cannot connect: TLS handshake timed out: the port accepts"), "{text}");
