@@ -8,7 +8,7 @@ use transfer::{Content, Destination, Image};
 
 use crate::{
     Outcome, Run,
-    planned::{Lacks, Origin, Origins, Planned, PlannedTarget},
+    planned::{ImageOrigin, ImageOrigins, Lacks, Planned, PlannedTarget},
     reason::{Reason, Remedy},
     recheck,
 };
@@ -56,7 +56,7 @@ pub(crate) async fn check(
 
 /// Adds the source to the origins if it has the digest. The plan had no reason to read it.
 async fn add_source(run: &Run<'_>, planned: &mut Planned) {
-    let source = Origin::Source(planned.source_digest);
+    let source = ImageOrigin::Source(planned.source_digest);
     let digest = run.edges.source_digest(planned.source_digest).entry.digest;
     let is_known = planned.origins.iter().any(|origin| origin == source);
     if !is_known && matches!(recheck::has(run, source, digest).await, Ok(true)) {
@@ -65,8 +65,8 @@ async fn add_source(run: &Run<'_>, planned: &mut Planned) {
 }
 
 /// Whether a registry other than `target` itself has the image.
-fn has_other(origins: &Origins, target: &PlannedTarget) -> bool {
-    origins.iter().any(|origin| origin != Origin::Destination(target.destination))
+fn has_other(origins: &ImageOrigins, target: &PlannedTarget) -> bool {
+    origins.iter().any(|origin| origin != ImageOrigin::Destination(target.destination))
 }
 
 /// The content that a destination lacks of an image whose digest it has; `None` if it lacks nothing.

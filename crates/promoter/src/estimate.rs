@@ -14,7 +14,7 @@ use transfer::Image;
 
 use crate::{
     Run,
-    ready::{Manifests, Ready, ReadyTarget},
+    ready::{ImageManifests, Ready, ReadyTarget},
 };
 
 /// Requests that read a tag that is written: before the write, after it, and at the end of the run.
@@ -83,7 +83,7 @@ impl Estimator {
         let origin = origin.map(|repository| repository.host().clone());
         if let (Some(image), Some(origin)) = (image, &origin) {
             let to: Vec<_> = ready.targets.iter().filter(|it| it.is_copied()).collect();
-            if matches!(ready.manifests, Manifests::NotKept) {
+            if matches!(ready.manifests, ImageManifests::NotKept) {
                 self.at(origin).reads += image.nodes().count() as u64;
             }
             self.copy(run, image, origin, &to);

@@ -18,7 +18,7 @@ use tokio::sync::{Semaphore, mpsc};
 use crate::{
     Outcome, Run, Verdict,
     attaching::WrittenAttachment,
-    planned::{Origin, Origins},
+    planned::{ImageOrigin, ImageOrigins},
     ready::{Ready, ReadyTarget},
     reason::Reason,
     worker::Worker,
@@ -98,9 +98,9 @@ async fn promote(
 }
 
 /// The `origins` after the destinations that have the image now, which are tried first.
-fn with_destinations(origins: &Origins, complete: &[usize]) -> Origins {
+fn with_destinations(origins: &ImageOrigins, complete: &[usize]) -> ImageOrigins {
     let mut origins = origins.clone();
-    complete.iter().rev().for_each(|at| origins.add_first(Origin::Destination(*at)));
+    complete.iter().rev().for_each(|at| origins.add_first(ImageOrigin::Destination(*at)));
     origins
 }
 
@@ -112,7 +112,7 @@ struct Deferred {
 
 impl Deferred {
     /// The part of `ready` that is one target, from the first of `origins` that has the image.
-    fn new(run: &Run<'_>, ready: &Ready, origins: &Origins, target: ReadyTarget) -> Self {
+    fn new(run: &Run<'_>, ready: &Ready, origins: &ImageOrigins, target: ReadyTarget) -> Self {
         let host = run.edges.destinations()[target.destination()].prefix.host.clone();
         let ready = Ready {
             source_digest: ready.source_digest,

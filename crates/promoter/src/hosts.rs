@@ -45,7 +45,7 @@ impl Clients {
 }
 
 /// The hosts of a run.
-pub(crate) struct Hosts {
+pub(crate) struct RunHosts {
     clients: Clients,
     states: HashMap<Host, HostState>,
 }
@@ -56,7 +56,7 @@ struct HostState {
     down: OnceLock<Arc<Reason>>,
 }
 
-impl Hosts {
+impl RunHosts {
     /// The hosts of all sources and destinations of `edges`.
     pub(crate) fn of(clients: Clients, edges: &EdgeSet) -> Self {
         let registries = |manifest: &'_ PromotionManifest| {

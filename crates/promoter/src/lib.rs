@@ -19,12 +19,12 @@ mod plan;
 mod planned;
 mod prepare;
 mod public_name;
-mod reading_back;
 mod ready;
 mod reason;
 mod recheck;
 pub mod report;
 mod reporter;
+mod reread_delay;
 mod settings;
 mod sources;
 mod tags;
@@ -47,15 +47,15 @@ pub use reason::{
     AttachmentName, AttachmentProblem, AttachmentStep, Reason, ReasonCode, Remedy, RemoteError,
     TagWas,
 };
-pub use settings::{AttachmentsTo, BrokenAttachments, Settings, Verify};
+pub use settings::{AttachmentsTo, BrokenAttachments, PromotionSettings, Verify};
 
 use execute::Executed;
-use hosts::Hosts;
+use hosts::RunHosts;
 use plan::Knowledge;
-use planned::Origin;
+use planned::ImageOrigin;
 use prepare::Preparation;
 use report::Report;
-use reporter::Reporter;
+use reporter::RunReporter;
 
 /// What the promotion manifests request.
 #[derive(Clone, Copy, Debug)]
@@ -70,11 +70,11 @@ pub struct Desired<'a> {
 
 /// What a run works with.
 struct Run<'a> {
-    hosts: Hosts,
+    hosts: RunHosts,
     in_flight: InFlight,
     edges: &'a EdgeSet,
     selection: &'a Selection,
-    settings: &'a Settings,
+    settings: &'a PromotionSettings,
     stop: &'a Stop,
     progress: &'a dyn Progress,
 }
@@ -118,15 +118,19 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn origin(&self, origin: Origin) -> Result<RepositoryClient, Arc<Reason>> {
+    fn origin(&self, origin: ImageOrigin) -> Result<RepositoryClient, Arc<Reason>> {
         match origin {
-            Origin::Source(source_digest) => self.source(source_digest),
-            Origin::Destination(index) => Ok(self.destination(index)),
+            ImageOrigin::Source(source_digest) => self.source(source_digest),
+            ImageOrigin::Destination(index) => Ok(self.destination(index)),
         }
     }
 
     /// The image of `source_digest`, as `origin` has it.
-    async fn load(&self, source_digest: SourceDigestId, origin: Origin) -> Result<Image, Unloaded> {
+    async fn load(
+        &self,
+        source_digest: SourceDigestId,
+        origin: ImageOrigin,
+    ) -> Result<Image, Unloaded> {
         let repository = self.origin(origin)?;
         self.hosts.check(repository.host()).await?;
         let image =
@@ -159,7 +163,7 @@ impl From<Arc<Reason>> for Unloaded {
 pub async fn promote(
     clients: Clients,
     desired: Desired<'_>,
-    settings: &Settings,
+    settings: &PromotionSettings,
     stop: &Stop,
     progress: &dyn Progress,
     report: &mut dyn Report,
@@ -167,9 +171,9 @@ pub async fn promote(
     let begun = Instant::now();
     let Desired { edges, selection, problems } = desired;
     let client = clients.usual().clone();
-    let mut reporter = Reporter::new(report, edges);
+    let mut reporter = RunReporter::new(report, edges);
     reporter.problems(problems);
-    let hosts = Hosts::of(clients, edges);
+    let hosts = RunHosts::of(clients, edges);
     let run = Run { hosts, in_flight: InFlight::new(), edges, selection, settings, stop, progress };
     let (Preparation { ready, settled, estimator }, unchecked) = prepare(&run).await;
     reporter.outcomes(&settled);

@@ -10,9 +10,9 @@ use oci::{Digest, RegistryPrefix};
 use promotion_manifest::{EdgeId, EdgeSet, EdgeView, Selection, SourceDigestId};
 
 use crate::{
-    Outcome, Run, Settings, Verdict,
+    Outcome, PromotionSettings, Run, Verdict,
     inventory::{DestinationResult, EdgePresence, OtherDigest},
-    planned::{Lacks, Origin, Origins, Planned, PlannedTarget},
+    planned::{ImageOrigin, ImageOrigins, Lacks, Planned, PlannedTarget},
     reason::Reason,
     sources::Sources,
 };
@@ -34,7 +34,7 @@ pub(crate) struct Plan {
 pub(crate) struct Knowledge<'a> {
     pub edges: &'a EdgeSet,
     pub selection: &'a Selection,
-    pub settings: &'a Settings,
+    pub settings: &'a PromotionSettings,
     /// What each destination holds.
     pub destinations: &'a [DestinationResult],
     /// What the sources hold.
@@ -46,7 +46,7 @@ pub(crate) struct Knowledge<'a> {
 /// The registries that have a digest, as far as they are known.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Holders {
-    origins: Vec<Origin>,
+    origins: Vec<ImageOrigin>,
     /// Why a registry that may have it could not be read: the first reason.
     unread: Option<Arc<Reason>>,
 }
@@ -127,7 +127,7 @@ impl Planned {
 struct Task {
     lacks: Lacks,
     need: Need,
-    origins: Origins,
+    origins: ImageOrigins,
 }
 
 /// What an edge needs.
@@ -154,7 +154,7 @@ struct Planner<'a> {
 #[derive(Default)]
 struct SourceLookup {
     /// The sources that have it.
-    having: Vec<Origin>,
+    having: Vec<ImageOrigin>,
     /// Why other sources could not be read.
     unread: Vec<Arc<Reason>>,
 }
@@ -201,7 +201,7 @@ impl Planner<'_> {
         let mut found = SourceLookup::default();
         for source in edge.sources() {
             match self.knowledge.sources.has(source.id) {
-                Some(Ok(true)) => found.having.push(Origin::Source(source.id)),
+                Some(Ok(true)) => found.having.push(ImageOrigin::Source(source.id)),
                 Some(Ok(false)) | None => {}
                 Some(Err(reason)) => found.unread.push(Arc::clone(reason)),
             }
@@ -225,7 +225,7 @@ impl Planner<'_> {
     }
 
     /// The sources and destinations that have the digest of `edge`.
-    fn origins(&self, edge: EdgeView<'_>) -> Vec<Origin> {
+    fn origins(&self, edge: EdgeView<'_>) -> Vec<ImageOrigin> {
         let mut origins = self.look_up_sources(edge).having;
         let holders = self.holders.get(&edge.digest());
         origins.extend(holders.into_iter().flat_map(|holders| &holders.origins).copied());
@@ -241,8 +241,8 @@ impl Planner<'_> {
 
     /// The task for an edge whose destination has the digest.
     fn keep(&self, edge: EdgeView<'_>, need: Need) -> Task {
-        let itself = || Origins::of(Origin::Destination(edge.id().destination()));
-        let origins = Origins::collect(self.origins(edge)).unwrap_or_else(itself);
+        let itself = || ImageOrigins::of(ImageOrigin::Destination(edge.id().destination()));
+        let origins = ImageOrigins::collect(self.origins(edge)).unwrap_or_else(itself);
         Task { lacks: Lacks::Nothing, need, origins }
     }
 
@@ -251,7 +251,7 @@ impl Planner<'_> {
         let digest = edge.digest();
         let rechecked = self.knowledge.rechecked.get(&digest);
         let found = rechecked.into_iter().flat_map(|holders| &holders.origins).copied();
-        if let Some(origins) = Origins::collect(self.origins(edge).into_iter().chain(found)) {
+        if let Some(origins) = ImageOrigins::collect(self.origins(edge).into_iter().chain(found)) {
             return Decision::Do(Task { lacks: Lacks::Digest, need: Need::DigestOrTag, origins });
         }
         let mut unread = self.look_up_sources(edge).unread;
@@ -296,7 +296,7 @@ fn destination_holders(knowledge: Knowledge<'_>) -> HashMap<Digest, Holders> {
             let holders = holders.entry(edge.digest()).or_default();
             match content.as_ref().map(|content| &content.edges[index]) {
                 Ok(presence) if presence.has_digest() => {
-                    holders.add(Origin::Destination(destination));
+                    holders.add(ImageOrigin::Destination(destination));
                 }
                 Err(reason) | Ok(EdgePresence::Unread(reason)) => holders.add_unread(reason),
                 Ok(_) => {}
@@ -308,7 +308,7 @@ fn destination_holders(knowledge: Knowledge<'_>) -> HashMap<Digest, Holders> {
 
 impl Holders {
     /// Adds a registry that has the digest, unless there are enough.
-    pub(crate) fn add(&mut self, origin: Origin) {
+    pub(crate) fn add(&mut self, origin: ImageOrigin) {
         if self.origins.len() < MAX_HOLDERS && !self.origins.contains(&origin) {
             self.origins.push(origin);
         }

@@ -16,14 +16,14 @@ pub(crate) struct Planned {
     /// The requested digest.
     pub source_digest: SourceDigestId,
     /// Where it can be read.
-    pub origins: Origins,
+    pub origins: ImageOrigins,
     /// The destinations, each once.
     pub targets: Vec<PlannedTarget>,
 }
 
 /// A registry that a digest can be read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
+pub(crate) enum ImageOrigin {
     /// The source registry of a requested digest.
     Source(SourceDigestId),
     /// Another destination, by its index. Staging registries expire old content, so the source may not have it any more.
@@ -32,9 +32,9 @@ pub(crate) enum Origin {
 
 /// The origins of a digest in the order in which they are tried: at least one, and each once.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Origins {
-    first: Origin,
-    others: Vec<Origin>,
+pub(crate) struct ImageOrigins {
+    first: ImageOrigin,
+    others: Vec<ImageOrigin>,
 }
 
 /// One destination repository of a [`Planned`] digest.
@@ -63,20 +63,20 @@ pub(crate) enum Lacks {
     Digest,
 }
 
-impl Origin {
+impl ImageOrigin {
     const fn is_source(self) -> bool {
         matches!(self, Self::Source(_))
     }
 }
 
-impl Origins {
+impl ImageOrigins {
     /// A single origin.
-    pub(crate) const fn of(origin: Origin) -> Self {
+    pub(crate) const fn of(origin: ImageOrigin) -> Self {
         Self { first: origin, others: Vec::new() }
     }
 
     /// These origins; `None` if there are none.
-    pub(crate) fn collect(origins: impl IntoIterator<Item = Origin>) -> Option<Self> {
+    pub(crate) fn collect(origins: impl IntoIterator<Item = ImageOrigin>) -> Option<Self> {
         let mut origins = origins.into_iter();
         let mut all = Self::of(origins.next()?);
         origins.for_each(|origin| all.add(origin));
@@ -84,12 +84,12 @@ impl Origins {
     }
 
     /// The one that is tried first.
-    pub(crate) const fn first(&self) -> Origin {
+    pub(crate) const fn first(&self) -> ImageOrigin {
         self.first
     }
 
     /// All of them, in order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Origin> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = ImageOrigin> {
         [self.first].into_iter().chain(self.others.iter().copied())
     }
 
@@ -99,7 +99,7 @@ impl Origins {
     }
 
     /// Adds an origin unless it is one of these: a source before all destinations.
-    pub(crate) fn add(&mut self, origin: Origin) {
+    pub(crate) fn add(&mut self, origin: ImageOrigin) {
         if self.iter().any(|other| other == origin) {
             return;
         }
@@ -114,7 +114,7 @@ impl Origins {
     }
 
     /// Puts an origin before all others.
-    pub(crate) fn add_first(&mut self, origin: Origin) {
+    pub(crate) fn add_first(&mut self, origin: ImageOrigin) {
         if origin != self.first {
             self.others.retain(|other| *other != origin);
             self.others.insert(0, mem::replace(&mut self.first, origin));
@@ -176,17 +176,20 @@ mod tests {
 
     #[test]
     fn sources_are_tried_before_destinations_and_each_origin_once() {
-        use Origin::Destination;
-        assert_eq!(Origins::collect([]), None);
-        let mut origins = Origins::collect([Destination(1), Destination(2)]).expect("two");
+        use ImageOrigin::Destination;
+        assert_eq!(ImageOrigins::collect([]), None);
+        let mut origins = ImageOrigins::collect([Destination(1), Destination(2)]).expect("two");
         origins.add(Destination(1));
         assert_eq!(origins.iter().collect::<Vec<_>>(), [Destination(1), Destination(2)]);
         origins.add_first(Destination(3));
         assert_eq!(origins.first(), Destination(3));
-        assert_eq!(origins.without_first(), Origins::collect([Destination(1), Destination(2)]));
+        assert_eq!(
+            origins.without_first(),
+            ImageOrigins::collect([Destination(1), Destination(2)])
+        );
         origins.add_first(Destination(2));
         let expected = [Destination(2), Destination(3), Destination(1)];
         assert_eq!(origins.iter().collect::<Vec<_>>(), expected);
-        assert_eq!(Origins::of(Destination(1)).without_first(), None);
+        assert_eq!(ImageOrigins::of(Destination(1)).without_first(), None);
     }
 }

@@ -28,8 +28,8 @@ use crate::{
     inventory::DestinationResult,
     not_copied,
     plan::Plan,
-    planned::{Lacks, Origin, Origins, Planned, PlannedTarget},
-    ready::{Manifests, Ready, ReadyTarget},
+    planned::{ImageOrigin, ImageOrigins, Lacks, Planned, PlannedTarget},
+    ready::{ImageManifests, Ready, ReadyTarget},
     reason::{AttachmentName, AttachmentProblem, AttachmentStep, Reason},
     sources::Sources,
 };
@@ -70,12 +70,12 @@ pub(crate) async fn prepare(
             let (source_digest, targets) = (planned.source_digest, planned.targets.clone());
             let prepared = run.stop.unless_stopped(preparer.prepare(planned)).await;
             run.progress.advance(1);
-            prepared.unwrap_or_else(|| Prepared::interrupted(run, source_digest, &targets))
+            prepared.unwrap_or_else(|| PreparedDigest::interrupted(run, source_digest, &targets))
         }
     });
     let mut prepared = prepared.buffered(IMAGES_AT_ONCE);
     let mut all = Preparation { ready: Vec::new(), settled, estimator: Estimator::default() };
-    while let Some(Prepared { ready, settled, image }) = prepared.next().await {
+    while let Some(PreparedDigest { ready, settled, image }) = prepared.next().await {
         all.settled.extend(settled);
         if let Some(ready) = ready {
             all.estimator.add(run, &ready, image.as_deref());
@@ -86,7 +86,7 @@ pub(crate) async fn prepare(
 }
 
 /// What can be done for one digest.
-struct Prepared {
+struct PreparedDigest {
     /// `None` if nothing is left to do.
     ready: Option<Ready>,
     settled: Vec<Outcome>,
@@ -94,7 +94,7 @@ struct Prepared {
     image: Option<Arc<Image>>,
 }
 
-impl Prepared {
+impl PreparedDigest {
     fn interrupted(
         run: &Run<'_>,
         source_digest: SourceDigestId,
@@ -110,7 +110,7 @@ impl Prepared {
 /// The attachments of one digest, and where they were found.
 struct FoundAttachments {
     root: Digest,
-    reference: Origin,
+    reference: ImageOrigin,
     attachments: Arc<[Attachment]>,
 }
 
@@ -146,7 +146,7 @@ struct Preparer<'a> {
 }
 
 impl Preparer<'_> {
-    async fn prepare(&self, mut planned: Planned) -> Prepared {
+    async fn prepare(&self, mut planned: Planned) -> PreparedDigest {
         let mut settled = Vec::new();
         let image = self.load_image(&mut planned, &mut settled).await;
         if let Some(image) = &image {
@@ -176,7 +176,7 @@ impl Preparer<'_> {
             attachments: found.attachments,
             targets,
         });
-        Prepared { ready, settled, image }
+        PreparedDigest { ready, settled, image }
     }
 
     /// The image, if it is copied or checked. If it cannot be read, the targets that need it are settled.
@@ -210,7 +210,7 @@ impl Preparer<'_> {
     }
 
     /// The image at the first origin that has all its manifests, and the origins from that one on.
-    async fn load(&self, planned: &Planned) -> Result<(Arc<Image>, Origins), Unloaded> {
+    async fn load(&self, planned: &Planned) -> Result<(Arc<Image>, ImageOrigins), Unloaded> {
         let mut origins = planned.origins.clone();
         let failure = match self.run.load(planned.source_digest, origins.first()).await {
             Ok(image) => return Ok((Arc::new(image), origins)),
@@ -226,12 +226,12 @@ impl Preparer<'_> {
     }
 
     /// Keeps the manifests of an image that is copied, if there is room for them.
-    fn keep(&self, image: Option<&Arc<Image>>) -> Manifests {
-        let Some(image) = image else { return Manifests::NotKept };
+    fn keep(&self, image: Option<&Arc<Image>>) -> ImageManifests {
+        let Some(image) = image else { return ImageManifests::NotKept };
         let bytes = image.nodes().map(|node| node.manifest.bytes.len()).sum();
         match self.kept_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes {
-            ..=MAX_KEPT_BYTES => Manifests::Kept(Arc::clone(image)),
-            _ => Manifests::NotKept,
+            ..=MAX_KEPT_BYTES => ImageManifests::Kept(Arc::clone(image)),
+            _ => ImageManifests::NotKept,
         }
     }
 
@@ -283,11 +283,11 @@ impl Preparer<'_> {
     /// The repository that attachments are copied from, and what is known of its attachments.
     fn reference(
         &self,
-        reference: Origin,
+        reference: ImageOrigin,
     ) -> Result<(RepositoryClient, Option<&Inventory>), Arc<Reason>> {
         let inventory = match reference {
-            Origin::Source(source_digest) => self.sources.attachments(source_digest),
-            Origin::Destination(destination) => self.attachments_at(destination),
+            ImageOrigin::Source(source_digest) => self.sources.attachments(source_digest),
+            ImageOrigin::Destination(destination) => self.attachments_at(destination),
         };
         Ok((self.run.origin(reference)?, inventory))
     }
@@ -409,7 +409,7 @@ impl Preparer<'_> {
         let Some(inventory) = self.attachments_at(target.destination) else {
             return Ok(Missing::default());
         };
-        let is_reference = found.reference == Origin::Destination(target.destination);
+        let is_reference = found.reference == ImageOrigin::Destination(target.destination);
         if found.attachments.is_empty() || is_reference {
             return Ok(Missing::default());
         }

@@ -10,7 +10,7 @@ use transfer::Image;
 use crate::{
     Outcome, Verdict,
     attaching::Broken,
-    planned::{Lacks, Origin, Origins, PlannedTarget},
+    planned::{ImageOrigin, ImageOrigins, Lacks, PlannedTarget},
     reason::Reason,
 };
 
@@ -20,13 +20,13 @@ pub(crate) struct Ready {
     /// The requested digest.
     pub source_digest: SourceDigestId,
     /// Where the image is read, if it is copied.
-    pub origins: Origins,
+    pub origins: ImageOrigins,
     /// Its manifests.
-    pub manifests: Manifests,
+    pub manifests: ImageManifests,
     /// Which layers are not copied because they are not distributable.
     pub not_copied: Option<Arc<Reason>>,
     /// Where the attachments were found.
-    pub reference: Origin,
+    pub reference: ImageOrigin,
     /// The attachments that any destination should have.
     pub attachments: Arc<[Attachment]>,
     /// The destinations: at least one.
@@ -35,7 +35,7 @@ pub(crate) struct Ready {
 
 /// Whether the manifests of an image are in memory.
 #[derive(Clone, Debug)]
-pub(crate) enum Manifests {
+pub(crate) enum ImageManifests {
     /// They are, as the first origin has them.
     Kept(Arc<Image>),
     /// They are read again, if the image is copied.
@@ -65,7 +65,7 @@ impl Ready {
     pub(crate) fn note(
         &self,
         edges: &EdgeSet,
-        origin: Option<Origin>,
+        origin: Option<ImageOrigin>,
         target: &ReadyTarget,
     ) -> Option<Arc<Reason>> {
         let copied = target.is_copied();
@@ -87,8 +87,8 @@ impl Ready {
     }
 
     /// The note on an image that is copied from another destination.
-    fn backfilled_from(&self, edges: &EdgeSet, origin: Origin) -> Option<Arc<Reason>> {
-        let Origin::Destination(holder) = origin else { return None };
+    fn backfilled_from(&self, edges: &EdgeSet, origin: ImageOrigin) -> Option<Arc<Reason>> {
+        let ImageOrigin::Destination(holder) = origin else { return None };
         let from = &edges.destinations()[holder].prefix;
         let source = edges.source_digest(self.source_digest).source_prefix();
         Some(Arc::new(Reason::Backfilled { from: from.clone(), source: source.clone() }))

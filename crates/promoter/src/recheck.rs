@@ -11,7 +11,7 @@ use futures_util::{StreamExt as _, stream};
 use oci::{Digest, Reference};
 use promotion_manifest::{EdgeId, EdgeView, SourceDigestId};
 
-use crate::{Run, plan::Holders, planned::Origin, reason::Reason};
+use crate::{Run, plan::Holders, planned::ImageOrigin, reason::Reason};
 
 /// Requests at once. The client keeps to the quota of each host.
 const REQUESTS_AT_ONCE: usize = 32;
@@ -35,7 +35,7 @@ pub(crate) async fn recheck(run: &Run<'_>, edges: &[EdgeId]) -> HashMap<Digest, 
     }
     run.progress.stage("looking for missing digests in all registries", requests.len() as u64);
     let responses = stream::iter(requests).map(|(digest, destination, source)| async move {
-        let origin = source.map_or(Origin::Destination(destination), Origin::Source);
+        let origin = source.map_or(ImageOrigin::Destination(destination), ImageOrigin::Source);
         let has = run.stop.unless_stopped(has(run, origin, digest)).await;
         run.progress.advance(1);
         let host = || run.origin(origin).map(|repository| repository.host().clone());
@@ -57,7 +57,7 @@ pub(crate) async fn recheck(run: &Run<'_>, edges: &[EdgeId]) -> HashMap<Digest, 
 /// Whether `origin` has the digest.
 pub(crate) async fn has(
     run: &Run<'_>,
-    origin: Origin,
+    origin: ImageOrigin,
     digest: Digest,
 ) -> Result<bool, Arc<Reason>> {
     let repository = run.origin(origin)?;

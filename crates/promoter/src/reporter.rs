@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Writes the report and the log, and counts outcomes. A report that cannot be written does not stop the run.
-pub(crate) struct Reporter<'a> {
+pub(crate) struct RunReporter<'a> {
     report: &'a mut dyn Report,
     edges: &'a EdgeSet,
     summary: Summary,
@@ -24,7 +24,7 @@ pub(crate) struct Reporter<'a> {
     error: Option<io::Error>,
 }
 
-impl<'a> Reporter<'a> {
+impl<'a> RunReporter<'a> {
     pub(crate) fn new(report: &'a mut dyn Report, edges: &'a EdgeSet) -> Self {
         let (attachments, destinations) = (HashSet::new(), HashSet::new());
         Self { report, edges, summary: Summary::default(), attachments, destinations, error: None }

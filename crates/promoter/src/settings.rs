@@ -49,7 +49,7 @@ pub enum BrokenAttachments {
 
 /// The settings of a run.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct PromotionSettings {
     /// Whether anything is written.
     pub confirm: Confirm,
     /// Which destinations get attachments.
@@ -64,7 +64,7 @@ pub struct Settings {
     pub verify_through: Option<PublicName>,
 }
 
-impl Settings {
+impl PromotionSettings {
     /// The default settings: attachments go to all destinations.
     #[must_use]
     pub const fn new(confirm: Confirm) -> Self {

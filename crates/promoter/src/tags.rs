@@ -11,8 +11,8 @@ use registry_client::{Error, RepositoryClient, TagWrite};
 use crate::{
     Outcome, Run, Verdict,
     plan::tag_move,
-    reading_back::{self, MAX_REREADS},
     reason::{Reason, TagWas},
+    reread_delay::{self, MAX_REREADS},
 };
 
 /// Requests at once to one repository when all written tags are read again.
@@ -80,7 +80,7 @@ async fn read_back(
         if let Some(head) = repository.find_manifest(tag).await? {
             return Ok(Some(head.digest));
         }
-        reading_back::wait(run, rereads).await;
+        reread_delay::wait(run, rereads).await;
     }
     Ok(repository.find_manifest(tag).await?.map(|head| head.digest))
 }

@@ -14,8 +14,8 @@ use transfer::{Destination, Image, Node};
 use crate::{
     Outcome, Run, Verdict,
     attaching::{self, AttachmentFailure, CopiedAttachments, CopyFailure, WrittenAttachment},
-    planned::Origin,
-    ready::{ChangeKind, Manifests, Ready, ReadyTarget},
+    planned::ImageOrigin,
+    ready::{ChangeKind, ImageManifests, Ready, ReadyTarget},
     reason::{AttachmentProblem, AttachmentStep, Reason},
     tags::{self, NotWritten, Root},
 };
@@ -58,7 +58,7 @@ struct ImageCopy<'a> {
 /// What copying an image to one destination came to.
 enum CopyResult {
     /// It has the image, from this origin.
-    Copied(Origin),
+    Copied(ImageOrigin),
     /// It failed, and is not tried again in this run.
     Failed(Arc<Reason>),
     /// The origin failed. Another origin may do.
@@ -142,7 +142,7 @@ impl<'a> Worker<'a> {
     /// Copies the image from one origin. The results are in the order of `targets`.
     async fn copy_from(
         &self,
-        origin: Origin,
+        origin: ImageOrigin,
         targets: &[&'a ReadyTarget],
         root: &mut Option<Root>,
     ) -> Vec<CopyResult> {
@@ -176,8 +176,8 @@ impl<'a> Worker<'a> {
     }
 
     /// The image at `origin`. Its manifests are the same at all origins, and are not read again if they were kept.
-    async fn image(&self, origin: Origin) -> Result<Image, Arc<Reason>> {
-        let Manifests::Kept(kept) = &self.ready.manifests else {
+    async fn image(&self, origin: ImageOrigin) -> Result<Image, Arc<Reason>> {
+        let ImageManifests::Kept(kept) = &self.ready.manifests else {
             let loaded = self.run.load(self.ready.source_digest, origin).await;
             return loaded.map_err(|unloaded| unloaded.reason);
         };

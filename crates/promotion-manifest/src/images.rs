@@ -14,11 +14,11 @@ use oci::{Algorithm, Digest, Repository, Tag};
 use crate::{
     DigestEntry, ImageEntry, Position, Rule, Span,
     problem::{Problems, quoted},
-    yaml::Node,
+    yaml::YamlNode,
 };
 
 /// Reads a list of images.
-pub(crate) fn read(list: &Node<'_>, problems: &mut Problems) -> Vec<ImageEntry> {
+pub(crate) fn read(list: &YamlNode<'_>, problems: &mut Problems) -> Vec<ImageEntry> {
     let mut merged = Merged::default();
     let rule = "the images must be a list of `- name: …` with a `dmap`";
     for item in list.items(rule, problems).unwrap_or_default() {
@@ -34,8 +34,8 @@ pub(crate) fn read(list: &Node<'_>, problems: &mut Problems) -> Vec<ImageEntry> 
 }
 
 fn image_name(
-    image: &Node<'_>,
-    name: Option<&Node<'_>>,
+    image: &YamlNode<'_>,
+    name: Option<&YamlNode<'_>>,
     problems: &mut Problems,
 ) -> Option<(Repository, Position)> {
     let Some(node) = name else {
@@ -53,14 +53,18 @@ fn image_name(
 }
 
 /// The digests of a `dmap`.
-fn digests(dmap: &Node<'_>, problems: &mut Problems) -> Vec<DigestEntry> {
+fn digests(dmap: &YamlNode<'_>, problems: &mut Problems) -> Vec<DigestEntry> {
     let rule = "`dmap` must map digests to lists of tags";
     let Some(entries) = dmap.mapping(rule, problems) else { return Vec::new() };
     entries.iter().filter_map(|[key, value]| digest(key, value, problems)).collect()
 }
 
 /// A digest with its tags. A digest whose tags are all invalid is left out, since it was not requested without a tag.
-fn digest(key: &Node<'_>, value: &Node<'_>, problems: &mut Problems) -> Option<DigestEntry> {
+fn digest(
+    key: &YamlNode<'_>,
+    value: &YamlNode<'_>,
+    problems: &mut Problems,
+) -> Option<DigestEntry> {
     let rule = "the tags of a digest must be a list, such as `[\"1.0\"]`";
     let items = match value.present() {
         Some(list) => list.items(rule, problems)?,
@@ -86,7 +90,7 @@ fn digest(key: &Node<'_>, value: &Node<'_>, problems: &mut Problems) -> Option<D
     wanted.then_some(DigestEntry { digest, tags, position: key.position() })
 }
 
-fn tag(node: &Node<'_>, problems: &mut Problems) -> Option<(Tag, Position)> {
+fn tag(node: &YamlNode<'_>, problems: &mut Problems) -> Option<(Tag, Position)> {
     let Some(node) = node.present() else {
         problems.leave_out_entry(Rule::EmptyTag, node.span, "empty tag; write or remove it");
         return None;

@@ -9,7 +9,7 @@ use crate::{
     problem::Problems,
     provenance,
     registries::{self, Registries},
-    yaml::{self, Node},
+    yaml::{self, YamlNode},
 };
 
 /// A parsed project.
@@ -62,7 +62,7 @@ pub fn parse_thin(project: &str, registries: (&str, &str), images: (&str, &str))
 }
 
 /// Whether the file has content. An empty file is reported, with the `minimum` to write.
-fn has_keys(root: &Node<'_>, minimum: &str, problems: &mut Problems) -> bool {
+fn has_keys(root: &YamlNode<'_>, minimum: &str, problems: &mut Problems) -> bool {
     let is_empty = root.present().is_none();
     if is_empty {
         problems.leave_out_project(
@@ -75,7 +75,7 @@ fn has_keys(root: &Node<'_>, minimum: &str, problems: &mut Problems) -> bool {
 }
 
 /// Whether the file is not a list. A list is reported: it is probably the images of a thin manifest.
-fn is_no_list(root: &Node<'_>, problems: &mut Problems) -> bool {
+fn is_no_list(root: &YamlNode<'_>, problems: &mut Problems) -> bool {
     let is_list = root.is_list();
     if is_list {
         let message = "this looks like a thin images.yaml; use --thin-manifest-dir";
@@ -92,8 +92,8 @@ struct Frame {
 
 /// The registries of `root`, and the keys beside them.
 fn frame(
-    root: &Node<'_>,
-    [list, path, provenance]: [Option<&Node<'_>>; 3],
+    root: &YamlNode<'_>,
+    [list, path, provenance]: [Option<&YamlNode<'_>>; 3],
     problems: &mut Problems,
 ) -> Option<Frame> {
     // Real files have it, but it is not used.

@@ -3,7 +3,7 @@
 //!
 //! Source: the promoter manifests of Kubernetes' promo-tools since 2026.
 
-use crate::{RawYaml, problem::Problems, yaml::Node};
+use crate::{RawYaml, problem::Problems, yaml::YamlNode};
 
 /// How images must have been built, as it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ impl Provenance {
 }
 
 /// Reads the value of `provenance`.
-pub(crate) fn read(node: &Node<'_>, problems: &mut Problems) -> Option<Provenance> {
+pub(crate) fn read(node: &YamlNode<'_>, problems: &mut Problems) -> Option<Provenance> {
     let fields = node.fields("`provenance` must be a mapping", Provenance::KEYS, problems)?;
     let [mode, signers, builders, sources, predicate_types, level, levels] = fields;
     check_text(mode, "`mode`", problems);
@@ -51,27 +51,27 @@ pub(crate) fn read(node: &Node<'_>, problems: &mut Problems) -> Option<Provenanc
 
 /// The values of each of `list`'s mappings by `keys`, if it is a list of mappings with these keys and no others.
 fn entries<'n, const N: usize>(
-    list: Option<&'n Node<'n>>,
+    list: Option<&'n YamlNode<'n>>,
     what: &str,
     keys: [&str; N],
     problems: &mut Problems,
-) -> Vec<[Option<&'n Node<'n>>; N]> {
+) -> Vec<[Option<&'n YamlNode<'n>>; N]> {
     let rule = format!("{what} must be a list of mappings");
     let items = list.and_then(|list| list.items(&rule, problems)).unwrap_or_default();
     items.iter().filter_map(|entry| entry.fields(&rule, keys, problems)).collect()
 }
 
-fn check_text(value: Option<&Node<'_>>, what: &str, problems: &mut Problems) {
+fn check_text(value: Option<&YamlNode<'_>>, what: &str, problems: &mut Problems) {
     value.map(|value| value.text(&format!("{what} must be text"), problems));
 }
 
-fn check_texts(list: Option<&Node<'_>>, what: &str, problems: &mut Problems) {
+fn check_texts(list: Option<&YamlNode<'_>>, what: &str, problems: &mut Problems) {
     let rule = format!("{what} must be a list of text");
     for item in list.and_then(|list| list.items(&rule, problems)).unwrap_or_default() {
         item.text(&rule, problems);
     }
 }
 
-fn check_level(value: Option<&Node<'_>>, problems: &mut Problems) {
+fn check_level(value: Option<&YamlNode<'_>>, problems: &mut Problems) {
     value.map(|value| value.number("level", problems));
 }

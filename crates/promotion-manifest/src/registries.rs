@@ -9,7 +9,7 @@ use oci::{RegistryPrefix, RegistryPrefixError, RepositoryError};
 use crate::{
     Position, RegistryEntry, Rule,
     problem::{Problems, quoted},
-    yaml::Node,
+    yaml::YamlNode,
 };
 
 /// How many destinations a project may have. The largest real project has 66: 22 regions times three paths. The number
@@ -26,7 +26,7 @@ pub(crate) struct Registries {
 /// Reads the value of `registries`, if there is one. `at` is the position of the first key of the file. `None` only if a
 /// problem was reported.
 pub(crate) fn read(
-    list: Option<&Node<'_>>,
+    list: Option<&YamlNode<'_>>,
     at: Position,
     problems: &mut Problems,
 ) -> Option<Registries> {
@@ -59,7 +59,7 @@ struct ParsedRegistry {
     registry: Option<RegistryEntry>,
 }
 
-fn entry(node: &Node<'_>, problems: &mut Problems) -> Option<ParsedRegistry> {
+fn entry(node: &YamlNode<'_>, problems: &mut Problems) -> Option<ParsedRegistry> {
     let rule = "a registry must be a mapping with a `name`";
     let [name, account, source] =
         node.fields(rule, ["name", "service-account", "src"], problems)?;
@@ -73,8 +73,8 @@ fn entry(node: &Node<'_>, problems: &mut Problems) -> Option<ParsedRegistry> {
 }
 
 fn prefix(
-    registry: &Node<'_>,
-    name: Option<&Node<'_>>,
+    registry: &YamlNode<'_>,
+    name: Option<&YamlNode<'_>>,
     problems: &mut Problems,
 ) -> Option<RegistryPrefix> {
     let Some(name) = name else {

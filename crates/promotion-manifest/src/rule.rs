@@ -1,7 +1,7 @@
 //! The rules of promotion manifests, each with the code that reports name it by. A code never changes its meaning.
 
 wording::codes! {
-    /// A rule of promotion manifests. The documentation of each is what breaks it.
+    /// A rule of promotion manifests. The text of each says what breaks it.
     pub enum Rule {
         UnreadableFile = "unreadable-file": "A file or directory that cannot be read.",
         LinkedDirectory = "linked-directory": "A link to a directory.",

@@ -27,27 +27,27 @@ const MAX_VALUES: usize = 1_000_000;
 
 /// A value and its position.
 #[derive(Debug)]
-pub(crate) struct Node<'t> {
+pub(crate) struct YamlNode<'t> {
     pub(crate) span: Span,
-    value: Value<'t>,
+    value: NodeValue<'t>,
 }
 
 #[derive(Debug)]
-enum Value<'t> {
+enum NodeValue<'t> {
     Scalar {
         text: Cow<'t, str>,
         plain: bool,
     },
-    List(Vec<Node<'t>>),
+    List(Vec<YamlNode<'t>>),
     /// Alternating keys and values.
-    Mapping(Vec<Node<'t>>),
+    Mapping(Vec<YamlNode<'t>>),
     /// An alias, which has been reported.
     Refused,
 }
 
 /// Parses the only document of `text`; an empty document is null. `None` only if it cannot be parsed, which is reported.
 /// Duplicate keys are reported at any depth.
-pub(crate) fn read<'t>(text: &'t str, problems: &mut Problems) -> Option<Node<'t>> {
+pub(crate) fn read<'t>(text: &'t str, problems: &mut Problems) -> Option<YamlNode<'t>> {
     if text.len() > MAX_FILE_BYTES {
         let (size, max) = (text.len(), MAX_FILE_BYTES);
         let message = format!("file too large: it has {size} bytes (maximum {max}); split it");
@@ -87,15 +87,15 @@ pub(crate) fn read<'t>(text: &'t str, problems: &mut Problems) -> Option<Node<'t
             return None;
         }
     }
-    let nothing = Value::Scalar { text: Cow::Borrowed(""), plain: true };
-    Some(tree.root.unwrap_or(Node { span: Position::START.into(), value: nothing }))
+    let nothing = NodeValue::Scalar { text: Cow::Borrowed(""), plain: true };
+    Some(tree.root.unwrap_or(YamlNode { span: Position::START.into(), value: nothing }))
 }
 
 /// The tree while it is built from events.
 struct Tree<'t, 'r> {
     /// The collections that are not complete, outermost first.
-    open: Vec<Node<'t>>,
-    root: Option<Node<'t>>,
+    open: Vec<YamlNode<'t>>,
+    root: Option<YamlNode<'t>>,
     /// The number of values so far, including open collections.
     values: usize,
     problems: &'r mut Problems,
@@ -118,13 +118,13 @@ impl<'t> Tree<'t, '_> {
         match event {
             Event::Scalar(text, style, ..) => {
                 let plain = style == ScalarStyle::Plain;
-                self.place(Node { span, value: Value::Scalar { text, plain } });
+                self.place(YamlNode { span, value: NodeValue::Scalar { text, plain } });
             }
             Event::SequenceStart(..) => {
-                self.open.push(Node { span, value: Value::List(Vec::new()) });
+                self.open.push(YamlNode { span, value: NodeValue::List(Vec::new()) });
             }
             Event::MappingStart(..) => {
-                self.open.push(Node { span, value: Value::Mapping(Vec::new()) });
+                self.open.push(YamlNode { span, value: NodeValue::Mapping(Vec::new()) });
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 let Some(mut node) = self.open.pop() else { return };
@@ -134,15 +134,17 @@ impl<'t> Tree<'t, '_> {
             }
             Event::Alias(_) | Event::UnresolvedAlias(_) => {
                 self.problems.leave_out_project(Rule::YamlAlias, span, syntax::ASTERISK);
-                self.place(Node { span, value: Value::Refused });
+                self.place(YamlNode { span, value: NodeValue::Refused });
             }
             _ => {} // begin and end of stream and document; an anchor alone means nothing
         }
     }
 
-    fn place(&mut self, node: Node<'t>) {
+    fn place(&mut self, node: YamlNode<'t>) {
         match self.open.last_mut() {
-            Some(Node { value: Value::List(items) | Value::Mapping(items), .. }) => {
+            Some(YamlNode {
+                value: NodeValue::List(items) | NodeValue::Mapping(items), ..
+            }) => {
                 items.push(node);
             }
             _ => self.root = Some(node),
@@ -161,7 +163,7 @@ const fn event_is_value(event: &Event<'_>) -> bool {
     )
 }
 
-fn check_keys(node: &Node<'_>, problems: &mut Problems) {
+fn check_keys(node: &YamlNode<'_>, problems: &mut Problems) {
     let mut seen = HashMap::new();
     for [key, _] in node.entries() {
         let Some(text) = key.text("a key must be text", problems) else { continue };
@@ -173,7 +175,7 @@ fn check_keys(node: &Node<'_>, problems: &mut Problems) {
     }
 }
 
-impl<'t> Node<'t> {
+impl<'t> YamlNode<'t> {
     /// The position of its first character.
     pub(crate) const fn position(&self) -> Position {
         self.span.start
@@ -181,7 +183,7 @@ impl<'t> Node<'t> {
 
     /// Whether it is null: `null`, `~` or empty.
     fn is_null(&self) -> bool {
-        matches!(&self.value, Value::Scalar { text, plain: true }
+        matches!(&self.value, NodeValue::Scalar { text, plain: true }
             if matches!(&**text, "" | "~" | "null" | "Null" | "NULL"))
     }
 
@@ -193,7 +195,7 @@ impl<'t> Node<'t> {
     /// The keys and values of a mapping; empty for any other value.
     fn entries(&self) -> &[[Self; 2]] {
         match &self.value {
-            Value::Mapping(flat) => flat.as_chunks().0,
+            NodeValue::Mapping(flat) => flat.as_chunks().0,
             _ => &[],
         }
     }
@@ -201,7 +203,7 @@ impl<'t> Node<'t> {
     /// The text of a scalar, if it is one and not null.
     pub(crate) fn scalar(&self) -> Option<&str> {
         match &self.value {
-            Value::Scalar { text, .. } if !self.is_null() => Some(text),
+            NodeValue::Scalar { text, .. } if !self.is_null() => Some(text),
             _ => None,
         }
     }
@@ -225,8 +227,8 @@ impl<'t> Node<'t> {
     fn unquoted<T: FromStr>(&self, key: &str, what: &str, problems: &mut Problems) -> Option<T> {
         let value = self.scalar().and_then(|text| text.parse::<T>().ok());
         match (&self.value, value) {
-            (Value::Scalar { plain: true, .. }, Some(value)) => Some(value),
-            (Value::Scalar { text, .. }, Some(_)) => {
+            (NodeValue::Scalar { plain: true, .. }, Some(value)) => Some(value),
+            (NodeValue::Scalar { text, .. }, Some(_)) => {
                 let message = format!("`{key}: \"{text}\"` is text; remove the quotes");
                 problems.leave_out_project(Rule::QuotedValue, self.span, message);
                 None
@@ -238,19 +240,19 @@ impl<'t> Node<'t> {
     /// The items of a list.
     pub(crate) fn items(&self, rule: &str, problems: &mut Problems) -> Option<&[Self]> {
         match &self.value {
-            Value::List(items) => Some(items),
+            NodeValue::List(items) => Some(items),
             _ => self.is_wrong(rule, problems),
         }
     }
 
     pub(crate) const fn is_list(&self) -> bool {
-        matches!(self.value, Value::List(_))
+        matches!(self.value, NodeValue::List(_))
     }
 
     /// The keys and values of a mapping.
     pub(crate) fn mapping(&self, rule: &str, problems: &mut Problems) -> Option<&[[Self; 2]]> {
         match &self.value {
-            Value::Mapping(_) => Some(self.entries()),
+            NodeValue::Mapping(_) => Some(self.entries()),
             _ => self.is_wrong(rule, problems),
         }
     }
@@ -258,17 +260,17 @@ impl<'t> Node<'t> {
     /// A copy of the value as it is written.
     pub(crate) fn written(&self) -> RawYaml {
         let value = match &self.value {
-            Value::Scalar { .. } if self.is_null() => RawYamlValue::Text(String::new()),
-            Value::Scalar { text, .. } => RawYamlValue::Text(text.clone().into_owned()),
-            Value::List(items) => RawYamlValue::List(items.iter().map(Self::written).collect()),
-            Value::Mapping(_) => {
+            NodeValue::Scalar { .. } if self.is_null() => RawYamlValue::Text(String::new()),
+            NodeValue::Scalar { text, .. } => RawYamlValue::Text(text.clone().into_owned()),
+            NodeValue::List(items) => RawYamlValue::List(items.iter().map(Self::written).collect()),
+            NodeValue::Mapping(_) => {
                 let entries = self.entries().iter();
                 let kept = entries
                     .filter_map(|[key, value]| Some((key.scalar()?.to_owned(), value.written())));
                 RawYamlValue::Mapping(kept.collect())
             }
             // An alias was reported, and its project is left out.
-            Value::Refused => RawYamlValue::Text(String::new()),
+            NodeValue::Refused => RawYamlValue::Text(String::new()),
         };
         RawYaml { position: self.position(), value }
     }
@@ -305,11 +307,11 @@ impl<'t> Node<'t> {
     /// Reports that the value is not what `rule` requires.
     fn is_wrong<T>(&self, rule: &str, problems: &mut Problems) -> Option<T> {
         let is = match &self.value {
-            Value::Refused => return None,
-            Value::Scalar { .. } if self.is_null() => "empty".to_owned(),
-            Value::Scalar { text, .. } => quoted(text),
-            Value::List(_) => "a list".to_owned(),
-            Value::Mapping(_) => "a mapping".to_owned(),
+            NodeValue::Refused => return None,
+            NodeValue::Scalar { .. } if self.is_null() => "empty".to_owned(),
+            NodeValue::Scalar { text, .. } => quoted(text),
+            NodeValue::List(_) => "a list".to_owned(),
+            NodeValue::Mapping(_) => "a mapping".to_owned(),
         };
         problems.leave_out_project(Rule::WrongType, self.span, format!("{rule}, but it is {is}"));
         None

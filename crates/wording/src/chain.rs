@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt};
 
-/// An error and all that caused it, joined by `: `. For errors whose `Display` says their own level only.
+/// An error and all its causes, joined by `: `. For errors whose `Display` does not include their causes.
 #[derive(Clone, Copy, Debug)]
 pub struct Chain<'a>(pub &'a (dyn Error + 'a));
 

@@ -6,7 +6,7 @@ use std::{error::Error, fmt, time::Duration};
 const UNITS: [(&str, u64); 5] =
     [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
-/// A text is not a duration. The caller names the text.
+/// A text is not a duration. The message does not include the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotADuration;
 
@@ -18,7 +18,7 @@ impl fmt::Display for NotADuration {
 
 impl Error for NotADuration {}
 
-/// The duration that a whole number and a unit name. Zero has a unit too.
+/// Parses a whole number and a unit. Zero needs a unit too.
 ///
 /// # Errors
 /// When the text is anything else.

@@ -1,4 +1,4 @@
-//! Lists in sentences: the first names of a long one, and how many more there are.
+//! Lists in sentences: the first names of a long list, and the number of others.
 
 use std::fmt::Display;
 

@@ -1,20 +1,20 @@
-//! The slips that people make in YAML: a missing quote, comma, bracket or space, and the marks of a conflict.
+//! Small mistakes in YAML: a missing quote, comma, bracket or space, and the marks of a merge conflict.
 //!
-//! A parser reports where it cannot go on, which is often a line or more after the slip. This looks for the slip in a
-//! text that a parser has refused; of a valid text it may say anything.
+//! A parser reports where it cannot continue, which is often a line or more after the mistake. This finds the mistake in a
+//! text that a parser refused. For a valid text its result has no meaning.
 //!
 //! Source: YAML 1.2.2 §7 (quotes, flow collections), §8.2 (block collections).
 
 use crate::YamlPosition;
 
-/// A slip, where it is, and what to do.
+/// A mistake: its position, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Slip {
     pub(crate) at: YamlPosition,
     pub(crate) message: String,
 }
 
-/// The first slip of a text that a parser has refused at `refused`.
+/// The first mistake in a text that a parser refused at `refused`.
 pub(crate) fn find(text: &str, refused: YamlPosition) -> Option<Slip> {
     conflict(text).or_else(|| {
         let mut scan = Scan { refused: refused.0, ..Scan::default() };
@@ -28,7 +28,7 @@ pub(crate) fn find(text: &str, refused: YamlPosition) -> Option<Slip> {
     })
 }
 
-/// The first mark that git leaves at the beginning of a line.
+/// The first mark of a merge conflict that git wrote.
 fn conflict(text: &str) -> Option<Slip> {
     let is_mark = |line: &str| {
         let rest = line.strip_prefix("<<<<<<<").or_else(|| line.strip_prefix(">>>>>>>"));
@@ -58,7 +58,7 @@ enum Expected {
     Separator,
 }
 
-/// The text up to a line.
+/// The state after the lines that were read so far.
 #[derive(Debug, Default)]
 struct Scan {
     /// The line where the parser could not go on.
@@ -66,11 +66,11 @@ struct Scan {
     brackets: Vec<Opened>,
     quote: Option<Opened>,
     expected: Expected,
-    /// A slip for sure.
+    /// A mistake that is certain.
     slip: Option<Slip>,
-    /// The last two lines with content may be valid: each is a slip if the parser stopped at the second one.
+    /// Possible mistakes in the last two lines with content: they count if the parser stopped at the second line.
     doubtful: [Option<Slip>; 2],
-    /// Nothing that follows is looked at.
+    /// The rest of the text is not read.
     is_over: bool,
 }
 
@@ -104,7 +104,7 @@ impl Scan {
         }
     }
 
-    /// Takes what begins there; gives where the next begins.
+    /// Reads the token at `at`. Returns the column of the next one.
     fn token(&mut self, number: usize, line: &[char], (at, indent): (usize, usize)) -> usize {
         if let Some(quote) = self.quote {
             return self.quoted(quote, line, at);
@@ -147,7 +147,7 @@ impl Scan {
         at + 1
     }
 
-    /// The rest of a quoted text, and what follows its end.
+    /// Reads the rest of a quoted text, and checks the character after it.
     fn quoted(&mut self, quote: Opened, line: &[char], from: usize) -> usize {
         let Some(end) = end_of_quote(quote.mark, line, from) else { return line.len() };
         self.quote = None;
@@ -155,14 +155,14 @@ impl Scan {
         match line.get(end) {
             None | Some(' ' | '\t' | ',' | ']' | '}') => {}
             Some(':') if !self.brackets.is_empty() || is_end(line, end + 1) => {}
-            // As in `"sha256:…":["1.0"]`; but as in `"sha256:…: ["1.0"]` where the text holds a `: `.
+            // As in `"sha256:…":["1.0"]`, or as in `"sha256:…: ["1.0"]` if the text has a `: `.
             Some(':') => self.slip = slip((quote.at.0, end + 2), &space_after(None)),
             Some(_) => self.slip = Some(unclosed(quote)),
         }
         end
     }
 
-    /// A plain text to its end.
+    /// Reads a plain text to its end.
     fn plain(&mut self, number: usize, line: &[char], from: usize) -> usize {
         let in_flow = !self.brackets.is_empty();
         let is_over = |at: usize| match line[at] {
@@ -182,7 +182,7 @@ impl Scan {
         end
     }
 
-    /// What is known at the end.
+    /// The mistake, once the text was read.
     fn finish(self) -> Option<Slip> {
         let open = self.quote.or(self.brackets.first().copied().filter(|_| !self.is_over));
         let [before, last] = self.doubtful;
@@ -203,7 +203,7 @@ fn unclosed(Opened { mark, at, .. }: Opened) -> Slip {
     Slip { at, message: format!("not valid YAML: {message}") }
 }
 
-/// What to say of a `:` without a space; with the key, if it is short.
+/// The message for a `:` without a space. It names the key if that is short.
 fn space_after(key: Option<&str>) -> String {
     /// Longer than any key of ours, and shorter than a digest.
     const SHOWN: usize = 40;
@@ -213,12 +213,12 @@ fn space_after(key: Option<&str>) -> String {
     }
 }
 
-/// Whether a blank or the end of the line is there.
+/// Whether a blank or the end of the line is at this column.
 fn is_end(line: &[char], at: usize) -> bool {
     line.get(at).is_none_or(|it| matches!(it, ' ' | '\t'))
 }
 
-/// What is after the closing quote.
+/// The column after the closing quote.
 fn end_of_quote(mark: char, line: &[char], from: usize) -> Option<usize> {
     let mut at = from;
     while at < line.len() {
@@ -233,7 +233,7 @@ fn end_of_quote(mark: char, line: &[char], from: usize) -> Option<usize> {
     None
 }
 
-/// A line of a block collection that is valid, but hardly what was meant: `name:app` and `-1.0` are texts.
+/// A line of a block collection that is valid, but probably a mistake: `name:app` and `-1.0` are plain text.
 fn doubtful(number: usize, line: &[char], indent: usize) -> Option<Slip> {
     let mut from = indent;
     while line.get(from) == Some(&'-') && line.get(from + 1) == Some(&' ') {
@@ -248,7 +248,7 @@ fn doubtful(number: usize, line: &[char], indent: usize) -> Option<Slip> {
     let key = content.iter().position(|it| !it.is_alphanumeric() && !"-_".contains(*it))?;
     let has_key = (0..content.len()).any(|at| content[at] == ':' && is_end(content, at + 1));
     let value = content.get(key + 1..)?;
-    // `localhost:5000` in a list, a URL and a digest are what they are.
+    // `localhost:5000` in a list, a URL and a digest are not mistakes.
     let is_item = from > indent;
     let is_text = value.first().is_none_or(|it| *it == '/' || is_item && it.is_ascii_digit());
     if content[key] != ':' || key == 0 || has_key || is_text {

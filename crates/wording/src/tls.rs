@@ -1,5 +1,4 @@
-//! Why TLS failed, or a file for it cannot be used, in words for people. The texts of rustls itself are in part
-//! Rust's debug output.
+//! Messages for failures of TLS and for certificate files that cannot be used. Some messages of rustls are debug output.
 
 use std::{
     fmt::Debug,
@@ -11,7 +10,7 @@ use rustls::{
     pki_types::{ServerName, UnixTime, pem},
 };
 
-/// The error in words.
+/// The message for an error of rustls.
 #[must_use]
 pub fn tls_fault(error: &Error) -> String {
     match error {
@@ -48,7 +47,7 @@ pub fn tls_fault(error: &Error) -> String {
     }
 }
 
-/// What is wrong with a PEM file, in words.
+/// The message for a PEM file that cannot be read.
 #[must_use]
 pub fn pem_fault(error: &pem::Error) -> String {
     match error {
@@ -63,8 +62,8 @@ pub fn pem_fault(error: &pem::Error) -> String {
     }
 }
 
-/// The name of a cause of rustls, which has no other text, as words: `TooMuchData` is "too much data". Fields
-/// of the cause are left out.
+/// The name of a cause of rustls that has no message, as words: `TooMuchData` becomes "too much data". Its fields are left
+/// out.
 fn spaced(cause: &dyn Debug) -> String {
     let debug = format!("{cause:?}");
     let end = debug.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(debug.len());
@@ -110,7 +109,7 @@ fn certificate(problem: &CertificateError) -> String {
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "the certificate is not one of a server"
         }
-        // webpki has a cause for it that rustls does not, and its text is the name of that.
+        // A cause of webpki that rustls does not have. Its text is its name.
         CertificateError::Other(other) if other.to_string() == "CaUsedAsEndEntity" => {
             "the certificate is self-signed, or an authority's own; use --ca-file to trust it"
         }
@@ -166,7 +165,7 @@ fn alert(alert: AlertDescription) -> String {
     text.to_owned()
 }
 
-/// A date of a certificate, as messages have it.
+/// A date of a certificate, as messages show it.
 #[must_use]
 pub fn certificate_date(time: UnixTime) -> String {
     let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(time.as_secs()));

@@ -4,12 +4,12 @@
 
 use std::{error::Error, fmt, io};
 
-/// A file is no UTF-8. Displayed with what to do.
+/// A file is not UTF-8. The message says what to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotUtf8 {
     /// It begins with the byte order mark of UTF-16, as editors on Windows write it.
     Utf16,
-    /// It is something else; so many bytes are valid.
+    /// It is something else.
     Other {
         /// The number of bytes before the first invalid one.
         valid: usize,

@@ -1,5 +1,4 @@
-//! What is wrong with a YAML file, and what to do: the parsers say what they expected, and this says which mistake
-//! is likely.
+//! What is wrong with a YAML file, and what to do. Parsers report what they expected; this finds the likely mistake.
 //!
 //! Source: YAML 1.2.2; the errors of serde-saphyr, and those of granit-parser, which it is built on.
 
@@ -13,7 +12,7 @@ const ASTERISK: &str = "an unquoted `*` is a YAML alias; quote the asterisk";
 
 const INDENTATION: &str = "wrong indentation; align this line with the keys beside it";
 
-/// What the parser's messages mean, by a part of each.
+/// The likely mistake for a message of the parser, which is recognized by a part of it.
 const CAUSES: [(&str, &str); 5] = [
     (
         "mapping values",
@@ -26,7 +25,7 @@ const CAUSES: [(&str, &str); 5] = [
     ("expected '-' indicator", INDENTATION),
 ];
 
-/// Where the problem is, and what to say of it. The parser refused `text` at `at` for this `cause`.
+/// The position and the message of a syntax error. The parser stopped at `at`, for this `cause`.
 #[must_use]
 pub fn yaml_syntax(text: &str, at: YamlPosition, cause: &str) -> (YamlPosition, String) {
     if let Some(tab) = tab_in_indentation(text, at) {
@@ -35,7 +34,7 @@ pub fn yaml_syntax(text: &str, at: YamlPosition, cause: &str) -> (YamlPosition, 
     if value_at(text, at).starts_with('*') {
         return (at, ASTERISK.to_owned());
     }
-    // A limit is reached whatever else is wrong.
+    // A limit has nothing to do with a mistake in the text.
     let slip = if cause.contains("limit") { None } else { yaml_slip(text, at) };
     if let Some(slip) = slip {
         return slip;
@@ -48,21 +47,21 @@ pub fn yaml_syntax(text: &str, at: YamlPosition, cause: &str) -> (YamlPosition, 
     (at, message)
 }
 
-/// The missing quote, comma, bracket or space, or the mark of a conflict, for which a parser refused `text` at
-/// `refused`; and where it is.
+/// The position and the message of the mistake because of which a parser stopped at `refused`: a missing quote, comma,
+/// bracket or space, or the mark of a merge conflict.
 #[must_use]
 pub fn yaml_slip(text: &str, refused: YamlPosition) -> Option<(YamlPosition, String)> {
     slip::find(text, refused).map(|slip| (slip.at, slip.message))
 }
 
-/// As [`yaml_syntax`], for a text that was to be read as a value of a certain shape. `minimum` is the shortest text that has it.
+/// As [`yaml_syntax`], for a text that was deserialized into a type. `minimum` is the shortest text that is valid for it.
 #[must_use]
 pub fn yaml_fault(text: &str, error: &Error, minimum: &str) -> (Option<YamlPosition>, String) {
     let error = error.without_snippet();
     if is_blank(text) {
         return (None, format!("the file is empty; write at least `{minimum}`"));
     }
-    // A line out of its column ends a mapping, and only what comes after it is refused: the key may be there.
+    // A line with a wrong indentation ends a mapping, so the missing key may be in the rest, which is a syntax error.
     if matches!(error, Error::SerdeMissingField { .. })
         && let Err(syntax) = serde_saphyr::from_str::<IgnoredAny>(text)
     {
@@ -114,15 +113,15 @@ fn position(error: &Error) -> Option<YamlPosition> {
     Some((number(location.line()), number(location.column())))
 }
 
-/// Whether there is nothing but blank lines, comments and the marks of a document.
+/// Whether a text has only blank lines, comments and document marks.
 fn is_blank(text: &str) -> bool {
     let mut lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
     lines.all(|line| line.is_empty() || line.starts_with('#') || line == "---" || line == "...")
 }
 
-/// What begins at that place, as a message names it.
+/// The value at this position, as a message names it.
 fn found_at(text: &str, at: Option<YamlPosition>) -> String {
-    /// As much of a value as a message shows.
+    /// How many characters of a value a message shows.
     const SHOWN: usize = 40;
     let value = at.map_or("", |at| value_at(text, at));
     match value.bytes().next() {
@@ -138,7 +137,7 @@ fn found_at(text: &str, at: Option<YamlPosition>) -> String {
     }
 }
 
-/// The rest of the line from the value at that place on; inside of braces and brackets, to the end of that value.
+/// The rest of the line from the value at this position; inside braces and brackets, to the end of the value.
 fn value_at(text: &str, (number, column): YamlPosition) -> &str {
     let line = line(text, number).unwrap_or_default();
     let start = line.char_indices().nth(column.saturating_sub(1)).map_or(line.len(), |(at, _)| at);
@@ -147,8 +146,8 @@ fn value_at(text: &str, (number, column): YamlPosition) -> &str {
     value[..end.unwrap_or(value.len())].trim()
 }
 
-/// The first tab among the blanks that begin the line of the error or the one after it, where the parser may have
-/// taken what comes for the rest of a value.
+/// The first tab in the indentation of the line of the error, or of the next line, which the parser may have taken for
+/// the rest of a value.
 fn tab_in_indentation(text: &str, at: YamlPosition) -> Option<YamlPosition> {
     [at.0, at.0.saturating_add(1)].into_iter().find_map(|number| {
         let line = line(text, number)?;
@@ -157,7 +156,7 @@ fn tab_in_indentation(text: &str, at: YamlPosition) -> Option<YamlPosition> {
     })
 }
 
-/// The line of that number, from 1.
+/// The line with this number, from 1.
 fn line(text: &str, number: usize) -> Option<&str> {
     text.lines().nth(number.checked_sub(1)?)
 }

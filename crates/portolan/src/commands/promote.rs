@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use job::{Confirm, NamedWriter, ReplacedFile};
 use manifest_source::{ChangeRange, LoadOptions, LoadedManifests, ManifestSource};
 use promoter::{
-    AttachmentsTo, BrokenAttachments, Clients, Desired, Ending, PublicName, Settings,
+    AttachmentsTo, BrokenAttachments, Clients, Desired, Ending, PromotionSettings, PublicName,
     report::{JsonReport, Report, Reports, Show, WordsReport},
 };
 use promotion_manifest::{EdgeSet, RegistryEntry};
@@ -81,7 +81,7 @@ fn load_options(flags: &SelectionFlags) -> anyhow::Result<LoadOptions> {
     Ok(LoadOptions { projects: project.clone(), changed })
 }
 
-fn settings(promote: &Promote, edges: &EdgeSet) -> anyhow::Result<Settings> {
+fn settings(promote: &Promote, edges: &EdgeSet) -> anyhow::Result<PromotionSettings> {
     let attachments = match promote.attaching.attachments {
         Attachments::All => AttachmentsTo::All,
         Attachments::Canonical => AttachmentsTo::Canonical,
@@ -92,7 +92,7 @@ fn settings(promote: &Promote, edges: &EdgeSet) -> anyhow::Result<Settings> {
         let client = super::client_with(&promote.registries, plain)?;
         anyhow::Ok(PublicName { client, host: url.host.clone() })
     });
-    let settings = Settings {
+    let settings = PromotionSettings {
         confirm: if promote.confirm { Confirm::Write } else { Confirm::DryRun },
         attachments,
         canonical: promote.attaching.canonical.clone(),

@@ -17,7 +17,7 @@ use job::{Confirm, Silent};
 use manifest_source::{LoadOptions, ManifestSource};
 use oci::{Host, Reference, Repository};
 use promoter::{
-    Clients, Desired, Settings, Summary, Verdict,
+    Clients, Desired, PromotionSettings, Summary, Verdict,
     report::{Show, Width, WordsReport, row},
 };
 use registry_client::Client;
@@ -123,7 +123,8 @@ async fn promote_once(
     ensure!(loaded.problems.is_empty(), "problems in the manifests: {:?}", loaded.problems);
     let (_stopper, stop) = job::stop();
     let mut report = WordsReport::new(out, Show::Changes, COLUMNS);
-    let (clients, settings) = (Clients::new(Client::builder().build()), Settings::new(confirm));
+    let (clients, settings) =
+        (Clients::new(Client::builder().build()), PromotionSettings::new(confirm));
     let (edges, selection) = (&loaded.edges, &loaded.selection);
     let desired = Desired { edges, selection, problems: &loaded.problems };
     let ended = promoter::promote(clients, desired, &settings, &stop, &Silent, &mut report).await?;

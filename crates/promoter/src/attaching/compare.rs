@@ -1,4 +1,4 @@
-//! What a destination lacks of the attachments that were found where an image comes from.
+//! Which attachments of an image a destination lacks.
 
 use std::sync::Arc;
 
@@ -7,21 +7,21 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use transfer::{Content, Destination, Image, InFlight};
 
 use super::{AttachmentFailure, Broken, remote};
-use crate::{BrokenAttachments, Settings, reason::AttachmentProblem};
+use crate::{BrokenAttachments, PromotionSettings, reason::AttachmentProblem};
 
-/// What a destination lacks.
+/// The attachments that a destination lacks.
 #[derive(Debug, Default)]
 pub(crate) struct Missing {
-    /// The attachments that it lacks, by their positions.
+    /// Their indices.
     pub at: Vec<usize>,
-    /// Those that cannot be compared, since they are broken at their source.
+    /// The attachments that cannot be compared because they are broken at their source.
     pub broken: Vec<Broken>,
 }
 
-/// Which of `wanted` the destination lacks. With a deep verification it lacks one whose blobs are not all there.
+/// Which of `wanted` the destination lacks. A deep verification counts an attachment as missing if any of its blobs is.
 pub(crate) async fn missing(
     in_flight: &InFlight,
-    settings: &Settings,
+    settings: &PromotionSettings,
     comparison: &Comparison<'_>,
     wanted: &[Attachment],
 ) -> Result<Missing, AttachmentFailure> {
@@ -51,8 +51,8 @@ pub(crate) async fn missing(
     Ok(missing)
 }
 
-/// Whether an attachment at the destination has its blobs. One that is broken at its source now cannot be checked, and
-/// nothing of it could be copied.
+/// Whether an attachment at the destination has its blobs. An attachment that is broken at its source counts as complete,
+/// since it can be neither checked nor copied.
 async fn is_complete(
     in_flight: &InFlight,
     comparison: &Comparison<'_>,

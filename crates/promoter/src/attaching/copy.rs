@@ -15,7 +15,7 @@ use super::{
     origin::{Unreadable, fault_now, load},
     remote,
 };
-use crate::{BrokenAttachments, Settings, reason::AttachmentProblem};
+use crate::{BrokenAttachments, PromotionSettings, reason::AttachmentProblem};
 
 /// Why an attachment was not copied.
 pub(crate) enum CopyFailure {
@@ -68,7 +68,7 @@ pub(crate) type OnTag = Option<Digest>;
 pub(crate) async fn copy(
     in_flight: &InFlight,
     from: &RepositoryClient,
-    (attachments, settings): (&[Attachment], &Settings),
+    (attachments, settings): (&[Attachment], &PromotionSettings),
     to: &[(RepositoryClient, Vec<usize>)],
 ) -> Vec<CopiedAttachments> {
     let mut results: Vec<_> = to.iter().map(|_| CopiedAttachments::default()).collect();

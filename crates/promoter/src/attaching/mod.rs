@@ -1,5 +1,5 @@
-//! The attachments of an image in a promotion: what a destination lacks of them (`compare`), what is wrong with one at
-//! its source (`origin`), copying them (`copy`), and reading them again at the end of a run (`reread`).
+//! The attachments of an image in a promotion: what a destination lacks of them (`compare`), whether they are
+//! intact at their source (`origin`), copying them (`copy`), and reading them again at the end of a run (`reread`).
 //!
 //! Not here: finding, comparing and merging attachments (crate `attachments`). The rules are
 //! `docs/reference/promotion.md`, "Attachments".
@@ -21,7 +21,7 @@ use crate::reason::{AttachmentProblem, RemoteError};
 /// An attachment that is permanently broken at its source.
 #[derive(Debug)]
 pub(crate) struct Broken {
-    /// Its position among the attachments of its image.
+    /// Its index among the attachments of its image.
     pub at: usize,
     /// What is wrong with it.
     pub problem: Arc<AttachmentProblem>,
@@ -45,7 +45,7 @@ impl From<attachments::Error> for AttachmentFailure {
     }
 }
 
-/// A failed request or transfer as what is wrong with an attachment.
+/// A failed request or transfer as the problem of an attachment.
 fn remote(error: impl Into<RemoteError>) -> Arc<AttachmentProblem> {
     Arc::new(AttachmentProblem::Remote(error.into()))
 }

@@ -25,8 +25,8 @@ impl Unreadable {
     }
 }
 
-/// The manifests of an attachment. A referrer must name what it is listed for as its subject: a destination would list
-/// it for what it names, or not at all.
+/// The manifests of an attachment. The subject of a referrer must be the manifest that it is listed for, since a
+/// destination lists it for its subject.
 pub(super) async fn load(
     from: &RepositoryClient,
     attachment: &Attachment,
@@ -55,7 +55,7 @@ pub(crate) async fn fault(
     }
 }
 
-/// The same, read once.
+/// What is wrong with an attachment at its source, by a single read.
 pub(super) async fn fault_now(
     in_flight: &InFlight,
     from: &RepositoryClient,

@@ -5,7 +5,7 @@
 //! registry that accepts a request with a condition may still not check it, so all such attachments are read again. What
 //! was replaced is merged again with the current content.
 //!
-//! The rules are `docs/reference/promotion.md`, "Attachments".
+//! The rules are in `docs/reference/promotion.md`, "Attachments".
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -21,10 +21,10 @@ use transfer::Image;
 use super::OnTag;
 use crate::{
     Outcome, Run, Verdict,
-    planned::Origin,
-    reading_back::{self, MAX_REREADS},
+    planned::ImageOrigin,
     ready::{Ready, ReadyTarget},
     reason::{AttachmentName, AttachmentProblem, AttachmentStep, Reason},
+    reread_delay::{self, MAX_REREADS},
 };
 
 /// Repositories whose attachments are read again at once.
@@ -36,9 +36,9 @@ pub(crate) struct WrittenAttachment {
     destination: usize,
     source_digest: SourceDigestId,
     /// Where it was read.
-    from: Origin,
+    from: ImageOrigin,
     attachment: Attachment,
-    /// What its digest tag was left on.
+    /// The digest that its digest tag was left on.
     on: OnTag,
 }
 
@@ -129,7 +129,7 @@ async fn confirm(
             }));
             return failed;
         }
-        reading_back::wait(run, repairs).await;
+        reread_delay::wait(run, repairs).await;
         repairs += 1;
     }
 }
@@ -176,7 +176,7 @@ async fn read_once(
     reread
 }
 
-/// Writes an attachment again, merged with what its tag is on now.
+/// Writes an attachment again, merged with the manifest that its tag is on now.
 async fn repair(
     run: &Run<'_>,
     repository: &RepositoryClient,

@@ -20,21 +20,21 @@ pub enum AttachmentProblem {
     Defect(Defect),
     /// Its content is missing or damaged at its source.
     Incomplete {
-        /// The first that is.
+        /// The first such content.
         content: Content,
         /// The source, as `host/name`.
         repository: String,
         /// The manifest that lists the content.
         manifest: Digest,
     },
-    /// Other clients replaced it after each of our writes.
+    /// Other clients replaced it after each write of this run.
     ReplacedEachTime,
     /// Its tag was not found when it was read again.
     TagNotFound,
 }
 
 impl AttachmentProblem {
-    /// What makes another problem the same cause, where a registry or a transfer failed.
+    /// What it has in common with other problems of the same cause, if a registry or a transfer failed.
     pub(crate) fn remote_cause(&self) -> Option<RemoteCause> {
         match self {
             Self::Remote(error) => Some(error.cause()),

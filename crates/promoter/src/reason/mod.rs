@@ -1,4 +1,4 @@
-//! Why an edge ended as it did: typed, each reason with a stable code. The text is made in `report/reasons.rs`.
+//! The reasons of outcomes: typed, each with a stable code. The texts are in `report/reasons.rs`.
 
 mod attachment;
 mod code;
@@ -14,7 +14,7 @@ pub use code::ReasonCode;
 pub(crate) use remote::RemoteCause;
 pub use remote::RemoteError;
 
-/// Why an edge ended as it did, where the outcome alone does not say it, or what else is to be said of it.
+/// Why an edge has its outcome, if the outcome alone does not explain it, or what else the report should say about it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Reason {
@@ -41,9 +41,9 @@ pub enum Reason {
     },
     /// None of several registries that may have the digest can be read.
     Unread {
-        /// Why the first cannot.
+        /// Why the first cannot be read.
         first: Arc<Self>,
-        /// How many others there are.
+        /// The number of others.
         more: usize,
     },
     /// A registry host does not respond, or responds to `/v2/` with an error.
@@ -55,13 +55,13 @@ pub enum Reason {
     },
     /// A request or a transfer failed.
     Remote(RemoteError),
-    /// The source prefix and the image name make no valid repository name.
+    /// The source prefix and the image name together are not a valid repository name.
     InvalidSourceName {
         /// The prefix.
         source: RegistryPrefix,
         /// The image.
         image: Repository,
-        /// What is wrong with both together.
+        /// Why not.
         error: RepositoryError,
     },
     /// The run was stopped before this was done.
@@ -76,7 +76,7 @@ pub enum Reason {
         /// The digest that the tag is on.
         current: Digest,
     },
-    /// The registry stored the tag on another digest than that of the bytes it was sent.
+    /// The registry stored the tag on another digest than that of the manifest that was sent.
     StoredOnOtherDigest {
         /// The digest that the registry states.
         stored: Digest,
@@ -221,7 +221,7 @@ pub enum AttachmentStep {
     ReadAgain,
 }
 
-/// What makes two reasons the same cause, whatever the image, tag or digest.
+/// What two reasons of the same cause have in common, for any image, tag and digest.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct CauseKey {
     code: ReasonCode,
@@ -270,7 +270,7 @@ impl Reason {
         Some(if others.is_empty() { first } else { Arc::new(Self::Several { first, others }) })
     }
 
-    /// What makes another reason the same cause.
+    /// What it has in common with other reasons of the same cause.
     pub(crate) fn cause(&self) -> CauseKey {
         let hosts = match self {
             Self::Interrupted { last_failures, .. } => {

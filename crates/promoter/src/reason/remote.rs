@@ -1,4 +1,4 @@
-//! Failures of registries and of transfers as reasons: their codes, and what makes two of them the same cause.
+//! Failures of registries and of transfers as reasons: their codes, and how failures of the same cause are recognized.
 
 use std::{
     mem::{Discriminant, discriminant},
@@ -18,7 +18,7 @@ pub enum RemoteError {
     /// A request to a registry failed.
     #[error(transparent)]
     Registry(Arc<registry_client::Error>),
-    /// Content did not arrive.
+    /// Content could not be copied.
     #[error(transparent)]
     Transfer(transfer::Error),
 }
@@ -55,7 +55,7 @@ impl RemoteError {
         }
     }
 
-    /// What makes another failure the same cause.
+    /// What it has in common with other failures of the same cause.
     pub(crate) fn cause(&self) -> RemoteCause {
         let registry = match self {
             Self::Registry(error) => Some(&**error),
@@ -125,7 +125,7 @@ impl From<transfer::Error> for RemoteError {
     }
 }
 
-/// The request that failed in the end: of a referrer that is stored but not listed, the one that lists it.
+/// The request that decides: if a referrer was stored but could not be listed, the one that should list it.
 fn decisive(error: &registry_client::Error) -> &registry_client::Error {
     match error.fault() {
         Fault::NotListed { cause, .. } => decisive(cause),

@@ -1,4 +1,4 @@
-//! The JSON Schemas of members of the report whose values are not types of their own.
+//! The JSON Schemas of those members of the report whose values have no types.
 
 use job::Confirm;
 use promotion_manifest::{Rule, Severity};
@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 
 use crate::Verdict;
 
-/// The members of the summary after the counts of outcomes. `attachment_broken` is not spelled as the outcome: a `-` in
-/// the name of a member has to be quoted in jq.
+/// The members of the summary after the counts of outcomes. `attachment_broken` is spelled with `_`, unlike the
+/// outcome, because jq needs quotes around names with `-`.
 pub(super) const TOTALS: [&str; 6] =
     ["attachment_broken", "unanswered", "requests", "bytes_received", "bytes_sent", "seconds"];
 

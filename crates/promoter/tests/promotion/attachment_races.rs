@@ -3,7 +3,7 @@
 use http::Method;
 use job::Confirm::Write;
 use oci::{Descriptor, media_type};
-use promoter::Settings;
+use promoter::PromotionSettings;
 use serde_json::{Value, json};
 use testkit::{Fault, RecordedRequest, TestRegistry, fixture, fixture::Image};
 
@@ -35,7 +35,7 @@ impl Scene {
         let to = [self.production().prefix("images")];
         let from = self.harbour.staging.prefix("staging/team");
         let project = manifest("team", &from, &to, &entry("app", &self.image, &["v1"]));
-        promote_with(vec![project], &Settings::new(Write)).await
+        promote_with(vec![project], &PromotionSettings::new(Write)).await
     }
 
     /// What a tag of the production registry is on.

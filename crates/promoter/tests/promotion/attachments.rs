@@ -3,7 +3,7 @@
 use http::Method;
 use job::Confirm::{DryRun, Write};
 use oci::{Descriptor, RegistryPrefix};
-use promoter::{AttachmentsTo, BrokenAttachments, Settings};
+use promoter::{AttachmentsTo, BrokenAttachments, PromotionSettings};
 use promotion_manifest::EdgeSet;
 use registry_client::{Client, Quota};
 use serde_json::Value;
@@ -107,10 +107,10 @@ async fn what_hangs_on_an_image_its_children_and_its_attachments_goes_along_befo
     let harbour = Harbour::open().await;
     let signed = Signed::at(&harbour).await;
     let project = signed.project(&harbour);
-    let report = promote_with(vec![project.clone()], &Settings::new(DryRun)).await;
+    let report = promote_with(vec![project.clone()], &PromotionSettings::new(DryRun)).await;
     assert_eq!(verdicts(&report), ["to_copy"; 2]);
     assert_eq!(harbour.writes(), 0);
-    let report = promote_with(vec![project.clone()], &Settings::new(Write)).await;
+    let report = promote_with(vec![project.clone()], &PromotionSettings::new(Write)).await;
     assert_eq!(verdicts(&report), ["copied"; 2], "{report:#}");
     for registry in &harbour.production {
         assert!(signed.is_at(registry).await);
@@ -131,7 +131,7 @@ async fn what_hangs_on_an_image_its_children_and_its_attachments_goes_along_befo
     assert_eq!(harbour.staging.count(read), blobs.len(), "each blob is read once");
 
     harbour.clear_requests();
-    let report = promote_with(vec![project], &Settings::new(Write)).await;
+    let report = promote_with(vec![project], &PromotionSettings::new(Write)).await;
     assert_eq!(verdicts(&report), ["present"; 2], "{report:#}");
     assert_eq!(harbour.writes(), 0);
 }
@@ -143,9 +143,9 @@ async fn what_was_signed_after_it_was_promoted_gets_its_signature() {
     harbour.production[0].load("images/app", "v1", &signed.image).await;
     harbour.production[1].load("images/app", None, &signed.image).await;
     let project = signed.project(&harbour);
-    let report = promote_with(vec![project.clone()], &Settings::new(DryRun)).await;
+    let report = promote_with(vec![project.clone()], &PromotionSettings::new(DryRun)).await;
     assert_eq!(verdicts(&report), ["to_attach", "to_tag"]);
-    let report = promote_with(vec![project], &Settings::new(Write)).await;
+    let report = promote_with(vec![project], &PromotionSettings::new(Write)).await;
     assert_eq!(verdicts(&report), ["attached", "tagged"], "{report:#}");
     for registry in &harbour.production {
         assert!(signed.is_at(registry).await);
@@ -165,14 +165,14 @@ async fn a_signature_of_productions_own_stays_and_stagings_is_added() {
     let more = fixture::signatures("p", &["both", "production", "staging"]);
     harbour.production[1].load("images/app", &*sig, &more).await;
     let project = harbour.project("team", &entry("app", &image, &["v1"]));
-    let report = promote_with(vec![project.clone()], &Settings::new(Write)).await;
+    let report = promote_with(vec![project.clone()], &PromotionSettings::new(Write)).await;
     assert_eq!(verdicts(&report), ["copied"; 2], "{report:#}");
     let merged = signers(&harbour.production[0], &sig).await;
     assert_eq!(merged, ["production", "both", "staging"]);
     assert_eq!(harbour.production[1].digest_of("images/app", &sig).await, Some(more.digest()));
     // Again there is nothing to do, and nothing is merged twice.
     harbour.clear_requests();
-    let report = promote_with(vec![project], &Settings::new(Write)).await;
+    let report = promote_with(vec![project], &PromotionSettings::new(Write)).await;
     assert_eq!((verdicts(&report), harbour.writes()), (vec!["present"; 2], 0));
 }
 
@@ -200,7 +200,7 @@ async fn a_signature_that_is_written_at_the_same_time_is_not_lost() {
     let quota = Quota { requests_per_second: Some(8.0), ..Quota::default() };
     let client = Client::builder().quota(harbour.production[0].host(), quota).build();
     let edges = EdgeSet::new(vec![harbour.project("team", &entry("app", &image, &["v1"]))]);
-    let (settings, stop) = (Settings::new(Write), job::stop().1);
+    let (settings, stop) = (PromotionSettings::new(Write), job::stop().1);
     let (report, ()) = tokio::join!(run(client, &edges, &settings, &stop), somebody_else);
     assert_eq!(verdicts(&report), ["copied"; 2]);
     let mut signers = signers(&harbour.production[0], &sig).await;
@@ -214,7 +214,8 @@ async fn attachments_go_where_they_shall() {
     let signed = Signed::at(&harbour).await;
     let [canonical, other] = &harbour.production;
     let project = signed.project(&harbour);
-    let nowhere = Settings { attachments: AttachmentsTo::Nowhere, ..Settings::new(Write) };
+    let nowhere =
+        PromotionSettings { attachments: AttachmentsTo::Nowhere, ..PromotionSettings::new(Write) };
     assert_eq!(verdicts(&promote_with(vec![project.clone()], &nowhere).await), ["copied"; 2]);
     for registry in [canonical, other] {
         assert_eq!(registry.tags("images/app").await, ["v1"]);
@@ -223,10 +224,10 @@ async fn attachments_go_where_they_shall() {
     promote_with(vec![project.clone()], &nowhere).await;
     assert_eq!(harbour.staging.requests().len(), 0, "nobody looks for them");
     let prefix = canonical.prefix("images");
-    let settings = Settings {
+    let settings = PromotionSettings {
         attachments: AttachmentsTo::Canonical,
         canonical: Some(prefix),
-        ..Settings::new(Write)
+        ..PromotionSettings::new(Write)
     };
     let report = promote_with(vec![project], &settings).await;
     assert_eq!(verdicts(&report), ["attached", "present"]);
@@ -260,7 +261,7 @@ async fn without_a_referrers_api_the_index_of_the_tag_is_added_to() {
     let to = [production.prefix("images")];
     let from = harbour.staging.prefix("staging/team");
     let project = manifest("team", &from, &to, &entry("app", &image, &["v1"]));
-    let report = promote_with(vec![project.clone()], &Settings::new(Write)).await;
+    let report = promote_with(vec![project.clone()], &PromotionSettings::new(Write)).await;
     assert_eq!(verdicts(&report), ["copied"], "{report:#} at {old}");
     let path = format!("/v2/images/app/manifests/{}", tag(&image, ""));
     let answer = testkit::get(&production.host(), &path).await.expect("an answer");
@@ -268,7 +269,7 @@ async fn without_a_referrers_api_the_index_of_the_tag_is_added_to() {
     both.sort();
     assert_eq!(listed(answer.body()), both);
     harbour.clear_requests();
-    let report = promote_with(vec![project], &Settings::new(Write)).await;
+    let report = promote_with(vec![project], &PromotionSettings::new(Write)).await;
     assert_eq!((verdicts(&report), harbour.writes()), (vec!["present"], 0));
 }
 
@@ -278,8 +279,10 @@ async fn a_broken_attachment_keeps_the_tag_of_its_image_away_where_all_are_requi
     let signed = Signed::at(&harbour).await;
     let fine = fixture::image(9, 1);
     harbour.staging.load("staging/team/app", None, &fine).await;
-    let required =
-        Settings { broken_attachments: BrokenAttachments::Fatal, ..Settings::new(Write) };
+    let required = PromotionSettings {
+        broken_attachments: BrokenAttachments::Fatal,
+        ..PromotionSettings::new(Write)
+    };
     let payload = signed.signature.blobs[1].descriptor.digest;
     let corrupt = Fault::on(Method::GET, &format!("/blobs/{payload}")).corrupt();
     harbour.staging.fail(corrupt);
@@ -312,7 +315,8 @@ async fn an_attachment_whose_response_is_damaged_once_is_not_broken() {
             _ => format!("/blobs/{}", signed.signature.blobs[1].descriptor.digest),
         };
         harbour.staging.fail(Fault::on(Method::GET, &path).times(1).corrupt());
-        let report = promote_with(vec![signed.project(&harbour)], &Settings::new(Write)).await;
+        let report =
+            promote_with(vec![signed.project(&harbour)], &PromotionSettings::new(Write)).await;
         assert_eq!(verdicts(&report), ["copied", "copied"], "{part}: {report:#}");
         assert!(signed.is_at(&harbour.production[0]).await, "{part}");
     }
@@ -338,13 +342,13 @@ async fn an_attachment_that_is_broken_for_good_is_reported_beside_its_promoted_i
         harbour.staging.fail(fault);
         let project = || vec![signed.project(&harbour)];
         if case != "other bytes" {
-            let report = promote_with(project(), &Settings::new(DryRun)).await;
+            let report = promote_with(project(), &PromotionSettings::new(DryRun)).await;
             let planned = ["attachment-broken", "attachment-broken", "to_copy", "to_copy"];
             assert_eq!(verdicts(&report), planned, "{case}: {report:#}");
         }
         // The second run finds nothing to do, and the attachment as broken as before.
         for verdict in ["copied", "present"] {
-            let report = promote_with(project(), &Settings::new(Write)).await;
+            let report = promote_with(project(), &PromotionSettings::new(Write)).await;
             let ended = ["attachment-broken", "attachment-broken", verdict, verdict];
             assert_eq!(verdicts(&report), ended, "{case}: {report:#}");
             let told = reason(&report, "attachment-broken");
@@ -367,7 +371,7 @@ async fn an_attachment_that_is_broken_for_good_is_reported_beside_its_promoted_i
         // Its source is put right.
         harbour.staging.clear_faults();
         harbour.staging.load("staging/team/app", None, &signed.signature).await;
-        let report = promote_with(project(), &Settings::new(Write)).await;
+        let report = promote_with(project(), &PromotionSettings::new(Write)).await;
         assert_eq!(verdicts(&report), ["attached"; 2], "{case}: {report:#}");
         assert!(signed.is_at(&harbour.production[0]).await, "{case}");
     }
@@ -379,7 +383,7 @@ async fn an_attachment_that_cannot_be_read_for_the_moment_keeps_the_tag_of_its_i
     let signed = Signed::at(&harbour).await;
     let path = format!("/manifests/{}", signed.signature.digest());
     harbour.staging.fail(Fault::on(Method::GET, &path).status(503));
-    let report = promote_with(vec![signed.project(&harbour)], &Settings::new(Write)).await;
+    let report = promote_with(vec![signed.project(&harbour)], &PromotionSettings::new(Write)).await;
     assert_eq!(verdicts(&report), ["failed"; 2], "{report:#}");
     assert_eq!(harbour.production[0].digest_of("images/app", "v1").await, None);
 }
@@ -392,7 +396,7 @@ async fn a_manifest_that_a_redirect_does_not_lead_to_is_not_broken() {
     let storage = TestRegistry::start().await;
     let gone = format!("http://{}/gone", storage.host());
     harbour.staging.fail(Fault::on(Method::GET, &path).status(307).header("location", &gone));
-    let report = promote_with(vec![signed.project(&harbour)], &Settings::new(Write)).await;
+    let report = promote_with(vec![signed.project(&harbour)], &PromotionSettings::new(Write)).await;
     assert_eq!(verdicts(&report), ["failed", "failed"], "{report:#}");
     for registry in &harbour.production {
         assert_eq!(registry.digest_of("images/app", "v1").await, None, "it is not tagged unsigned");
@@ -419,7 +423,8 @@ async fn a_plan_fails_the_edges_that_a_broken_attachment_keeps_away() {
             }
         }
         for confirm in [DryRun, Write] {
-            let settings = Settings { broken_attachments: broken, ..Settings::new(confirm) };
+            let settings =
+                PromotionSettings { broken_attachments: broken, ..PromotionSettings::new(confirm) };
             let report = promote_with(vec![signed.project(&harbour)], &settings).await;
             assert_eq!(verdicts(&report), ["failed"; 2], "{broken:?} {status:?}: {report:#}");
             let reason = reason(&report, "failed");
@@ -438,7 +443,7 @@ async fn a_digest_tag_that_cannot_be_merged_says_why() {
     harbour.staging.load(repository, &*sig, &fixture::signatures("p", &["staging"])).await;
     harbour.production[0].load("images/app", &*sig, &fixture::index(5, 1, 1)).await;
     let project = harbour.project("team", &entry("app", &image, &["v1"]));
-    let report = promote_with(vec![project], &Settings::new(Write)).await;
+    let report = promote_with(vec![project], &PromotionSettings::new(Write)).await;
     assert_eq!(verdicts(&report), ["copied", "failed"]);
     let reason = reason(&report, "failed");
     assert!(
@@ -457,11 +462,11 @@ async fn attachments_of_what_staging_lost_come_from_a_destination() {
     let from = harbour.staging.prefix("staging/team");
     let images = entry("app", &signed.image, &["v1"]);
     let before = manifest("team", &from, &only, &images);
-    promote_with(vec![before], &Settings::new(Write)).await;
+    promote_with(vec![before], &PromotionSettings::new(Write)).await;
     let lost = harbour.staging.prefix("elsewhere");
     let to = harbour.production.each_ref().map(|registry| registry.prefix("images"));
     let project = manifest("team", &lost, &to, &images);
-    let report = promote_with(vec![project], &Settings::new(Write)).await;
+    let report = promote_with(vec![project], &PromotionSettings::new(Write)).await;
     assert_eq!(verdicts(&report), ["copied", "present"], "{report:#}");
     assert!(signed.is_at(second).await);
 }
@@ -472,7 +477,7 @@ async fn a_source_that_cannot_say_what_hangs_on_an_image_is_not_taken_for_one_wi
     let signed = Signed::at(&harbour).await;
     harbour.production[0].load("images/app", "v1", &signed.image).await;
     harbour.staging.fail(Fault::everywhere("/referrers/").status(500));
-    let report = promote_with(vec![signed.project(&harbour)], &Settings::new(Write)).await;
+    let report = promote_with(vec![signed.project(&harbour)], &PromotionSettings::new(Write)).await;
     assert_eq!(verdicts(&report), ["failed"; 2]);
     let reason = reason(&report, "failed");
     assert!(reason.contains("/referrers/") && reason.contains("500"), "{reason}");
@@ -486,7 +491,8 @@ async fn an_attachment_that_is_broken_at_its_source_is_begun_once_in_a_run() {
     harbour.staging.delete_blob("staging/team/app", &layer).await;
     for _ in 0..2 {
         harbour.clear_requests();
-        let report = promote_with(vec![signed.project(&harbour)], &Settings::new(Write)).await;
+        let report =
+            promote_with(vec![signed.project(&harbour)], &PromotionSettings::new(Write)).await;
         assert_eq!(verdicts(&report)[..2], ["attachment-broken"; 2], "{report:#}");
         for registry in &harbour.production {
             // The upload of the layer that its source does not have.

@@ -7,7 +7,7 @@ use futures_util::{StreamExt as _, stream};
 use http::Method;
 use job::Confirm::{DryRun, Write};
 use oci::{Descriptor, RegistryPrefix, media_type};
-use promoter::{ReasonCode, Settings, Verify};
+use promoter::{PromotionSettings, ReasonCode, Verify};
 use promotion_manifest::EdgeSet;
 use registry_client::{Client, Retries};
 use serde_json::Value;
@@ -243,7 +243,7 @@ async fn not_checked() -> Value {
         registry.load("images/app", "v1", &image).await;
         registry.fail(schema1(&image));
     }
-    let deep = Settings { verify: Verify::Deep, ..bare(Write) };
+    let deep = PromotionSettings { verify: Verify::Deep, ..bare(Write) };
     promote_with(vec![harbour.project("team", &entry("app", &image, &["v1"]))], &deep).await
 }
 
@@ -275,7 +275,7 @@ async fn attachments_not_compared() -> Value {
     }
     harbour.staging.fail(Fault::everywhere("/staging/team/app/").status(500));
     let project = harbour.project("team", &entry("app", &image, &["v1"]));
-    promote_with(vec![project], &Settings::new(Write)).await
+    promote_with(vec![project], &PromotionSettings::new(Write)).await
 }
 
 /// A promotion of an image with a signature; the fault at the destination is made for its digest tag.
@@ -283,7 +283,7 @@ async fn signed(fault: fn(&str) -> Fault) -> Value {
     let (harbour, image, sig) = signed_scene().await;
     harbour.production[0].fail(fault(&sig));
     let project = harbour.project("team", &entry("app", &image, &["v1"]));
-    promote_with(vec![project], &Settings::new(Write)).await
+    promote_with(vec![project], &PromotionSettings::new(Write)).await
 }
 
 /// The same with the fault at the source.
@@ -291,7 +291,7 @@ async fn signed_at_staging(fault: fn(&str) -> Fault) -> Value {
     let (harbour, image, sig) = signed_scene().await;
     harbour.staging.fail(fault(&sig));
     let project = harbour.project("team", &entry("app", &image, &["v1"]));
-    promote_with(vec![project], &Settings::new(Write)).await
+    promote_with(vec![project], &PromotionSettings::new(Write)).await
 }
 
 async fn signed_scene() -> (Harbour, Image, String) {

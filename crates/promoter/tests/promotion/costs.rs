@@ -7,7 +7,7 @@ use job::{
 };
 use oci::Host;
 use promoter::{
-    Clients, Desired, Ending, PublicName, Settings,
+    Clients, Desired, Ending, PromotionSettings, PublicName,
     report::{JsonReport, Show, Width, WordsReport},
 };
 use promotion_manifest::{EdgeSet, Selection};
@@ -16,7 +16,7 @@ use testkit::{Fault, TestRegistry, fixture};
 
 use crate::harness::{Harbour, bare, client, entry, manifest};
 
-async fn promote(client: &Client, edges: &EdgeSet, settings: &Settings) -> Ending {
+async fn promote(client: &Client, edges: &EdgeSet, settings: &PromotionSettings) -> Ending {
     let (_stopper, stop) = job::stop();
     let mut report = JsonReport::new(Vec::new(), Show::Everything);
     let clients = Clients::new(client.clone());
@@ -137,7 +137,7 @@ async fn each_registry_is_spoken_to_as_its_service_account() {
         let (_stopper, stop) = job::stop();
         let mut report = JsonReport::new(Vec::new(), Show::Everything);
         let edges = EdgeSet::new(vec![project]);
-        let settings = Settings::new(Write);
+        let settings = PromotionSettings::new(Write);
         let selection = Selection::all(&edges);
         let desired = Desired { edges: &edges, selection: &selection, problems: &[] };
         let ended = promoter::promote(clients, desired, &settings, &stop, &Silent, &mut report);
@@ -175,7 +175,7 @@ async fn what_the_public_name_does_not_answer_for_is_named() {
     ];
     let edges = EdgeSet::new(projects);
     let name = PublicName { client: client(), host: public.host() };
-    let settings = Settings { verify_through: Some(name), ..bare(Write) };
+    let settings = PromotionSettings { verify_through: Some(name), ..bare(Write) };
     let ended = promote(&client(), &edges, &settings).await;
     assert!(ended.summary.all_holds() && !ended.all_holds());
     let told: Vec<_> = ended.unanswered.iter().map(|it| (it.name.clone(), it.digest)).collect();

@@ -2,7 +2,7 @@
 
 use http::Method;
 use job::Confirm::{DryRun, Write};
-use promoter::{BrokenAttachments, Settings};
+use promoter::{BrokenAttachments, PromotionSettings};
 use testkit::{Fault, TestRegistry, fixture, fixture::Image};
 
 use crate::harness::{Harbour, entry, promote_with, reason, verdicts};
@@ -44,9 +44,9 @@ async fn a_digest_tag_that_is_on_nothing_is_a_broken_attachment() {
         let (harbour, image, sbom) = scene(suffix).await;
         let project = || vec![harbour.project("team", &entry("app", &image, &["v1"]))];
         for (settings, verdict) in [
-            (Settings::new(DryRun), "to_copy"),
-            (Settings::new(Write), "copied"),
-            (Settings::new(Write), "present"),
+            (PromotionSettings::new(DryRun), "to_copy"),
+            (PromotionSettings::new(Write), "copied"),
+            (PromotionSettings::new(Write), "present"),
         ] {
             let report = promote_with(project(), &settings).await;
             let broken = "attachment-broken";
@@ -71,8 +71,10 @@ async fn a_digest_tag_that_is_on_nothing_is_a_broken_attachment() {
             tags.push("v1".to_owned());
             assert_eq!(registry.tags("images/app").await, tags);
         }
-        let required =
-            Settings { broken_attachments: BrokenAttachments::Fatal, ..Settings::new(Write) };
+        let required = PromotionSettings {
+            broken_attachments: BrokenAttachments::Fatal,
+            ..PromotionSettings::new(Write)
+        };
         let report = promote_with(project(), &required).await;
         assert_eq!(verdicts(&report), ["failed"; 2], "{suffix}: {report:#}");
         assert!(reason(&report, "failed").contains(&tag(&image, suffix)));
@@ -87,7 +89,7 @@ async fn a_digest_tag_that_cannot_be_read_for_the_moment_keeps_the_tag_of_its_im
         let path = format!("/manifests/{}", tag(&image, suffix));
         harbour.staging.fail(Fault::everywhere(&path).ending().status(503));
         let project = harbour.project("team", &entry("app", &image, &["v1"]));
-        let report = promote_with(vec![project], &Settings::new(Write)).await;
+        let report = promote_with(vec![project], &PromotionSettings::new(Write)).await;
         assert_eq!(verdicts(&report), ["failed"; 2], "{suffix}: {report:#}");
         assert_eq!(harbour.production[0].digest_of("images/app", "v1").await, None);
     }
@@ -101,7 +103,7 @@ async fn a_digest_tag_that_one_request_does_not_find_is_not_broken() {
     // A HEAD and the GET that confirms it.
     harbour.staging.fail(Fault::everywhere(&path).times(2).status(404));
     let project = harbour.project("team", &entry("app", &image, &["v1"]));
-    let report = promote_with(vec![project], &Settings::new(Write)).await;
+    let report = promote_with(vec![project], &PromotionSettings::new(Write)).await;
     assert_eq!(verdicts(&report), ["copied"; 2], "{report:#}");
 }
 
@@ -115,7 +117,7 @@ async fn a_digest_tag_of_a_destination_that_is_listed_and_not_found_is_not_writt
     production.load("images/app", &*sig, &own).await;
     lose(production, &sig);
     let project = harbour.project("team", &entry("app", &image, &["v1"]));
-    let report = promote_with(vec![project], &Settings::new(Write)).await;
+    let report = promote_with(vec![project], &PromotionSettings::new(Write)).await;
     assert_eq!(verdicts(&report), ["copied", "failed"], "{report:#}");
     assert!(reason(&report, "failed").contains(&sig));
     assert_eq!(production.digest_of("images/app", &sig).await, Some(own.digest()));
@@ -129,7 +131,7 @@ async fn a_referrers_api_that_responds_with_something_else_counts_as_none() {
         let other = Fault::on(Method::GET, "/referrers/").status(200);
         harbour.staging.fail(other.header("content-type", "application/json").body(body));
         let project = harbour.project("team", &entry("app", &image, &["v1"]));
-        let report = promote_with(vec![project], &Settings::new(Write)).await;
+        let report = promote_with(vec![project], &PromotionSettings::new(Write)).await;
         assert_eq!(verdicts(&report), ["copied"; 2], "{body}: {report:#}");
         let sig = harbour.production[0].digest_of("images/app", &tag(&image, ".sig")).await;
         assert!(sig.is_some(), "{body}");
@@ -143,7 +145,7 @@ async fn a_referrers_api_that_responds_with_something_else_counts_as_none() {
             other.header("content-type", "application/vnd.oci.image.index.v1+json").body(body),
         );
         let project = harbour.project("team", &entry("app", &image, &["v1"]));
-        let report = promote_with(vec![project], &Settings::new(Write)).await;
+        let report = promote_with(vec![project], &PromotionSettings::new(Write)).await;
         assert_eq!(verdicts(&report), ["failed"; 2], "{body}: {report:#}");
         assert!(reason(&report, "failed").contains("no index of referrers"));
     }
@@ -167,7 +169,10 @@ async fn a_listed_referrer_that_does_not_refer_to_its_image_is_a_broken_attachme
             harbour.staging.fail(Fault::on(Method::GET, "/referrers/").status(404));
             let project = || vec![harbour.project("team", &entry("app", &image, &["v1"]))];
             for (confirm, verdict) in [(DryRun, "to_copy"), (Write, "copied"), (Write, "present")] {
-                let settings = Settings { broken_attachments: broken, ..Settings::new(confirm) };
+                let settings = PromotionSettings {
+                    broken_attachments: broken,
+                    ..PromotionSettings::new(confirm)
+                };
                 let report = promote_with(project(), &settings).await;
                 let ended = match broken {
                     BrokenAttachments::Reported => {
@@ -198,8 +203,10 @@ async fn where_attachments_are_required_all_broken_ones_are_named() {
     lose(staging, &tag(&image, ".att"));
     let project = || vec![harbour.project("team", &entry("app", &image, &["v1"]))];
     for confirm in [DryRun, Write] {
-        let required =
-            Settings { broken_attachments: BrokenAttachments::Fatal, ..Settings::new(confirm) };
+        let required = PromotionSettings {
+            broken_attachments: BrokenAttachments::Fatal,
+            ..PromotionSettings::new(confirm)
+        };
         let report = promote_with(project(), &required).await;
         assert_eq!(verdicts(&report), ["failed"; 2], "{report:#}");
         let told = reason(&report, "failed");
@@ -207,7 +214,7 @@ async fn where_attachments_are_required_all_broken_ones_are_named() {
             assert!(told.contains(&named), "{named}: {told}");
         }
     }
-    let report = promote_with(project(), &Settings::new(Write)).await;
+    let report = promote_with(project(), &PromotionSettings::new(Write)).await;
     let all = report["outcomes"].as_array().expect("a list").iter();
     let told = all.filter_map(|it| it["reason"].as_str()).find(|it| it.starts_with("referrer "));
     let to_do = "; push the attachment again or delete it at its source";

@@ -4,7 +4,7 @@
 use credentials::{Credential, Credentials};
 use job::Confirm::{DryRun, Write};
 use oci::Host;
-use promoter::Settings;
+use promoter::PromotionSettings;
 use promotion_manifest::EdgeSet;
 use registry_client::{Client, Retries};
 use serde_json::Value;
@@ -25,7 +25,7 @@ fn client_with(host: &Host, password: &str) -> Client {
     Client::builder().retries(Retries::none()).credentials(credentials).build()
 }
 
-async fn promote(staging: &TestRegistry, to: &TokenRegistry, settings: Settings) -> Value {
+async fn promote(staging: &TestRegistry, to: &TokenRegistry, settings: PromotionSettings) -> Value {
     promote_by(client(&to.host()), staging, to, settings).await
 }
 
@@ -33,7 +33,7 @@ async fn promote_by(
     client: Client,
     staging: &TestRegistry,
     to: &TokenRegistry,
-    settings: Settings,
+    settings: PromotionSettings,
 ) -> Value {
     let image = fixture::index(1, 2, 2);
     staging.load("staging/app", None, &image).await;
@@ -49,7 +49,7 @@ async fn a_rejected_password_fails_the_plan_and_the_run() {
         let to = TokenRegistry::start(model, TokenRights::Push).await;
         for confirm in [DryRun, Write] {
             let client = client_with(&to.host(), "secret!");
-            let report = promote_by(client, &staging, &to, Settings::new(confirm)).await;
+            let report = promote_by(client, &staging, &to, PromotionSettings::new(confirm)).await;
             assert_eq!(verdicts(&report), ["failed"], "{model:?}: {report:#}");
             let why = reason(&report, "failed");
             assert!(
@@ -67,7 +67,7 @@ async fn a_plan_without_credentials_says_that_there_are_none() {
     let staging = TestRegistry::start().await;
     let to = TokenRegistry::start(TokenModel::DockerHub, TokenRights::Push).await;
     let client = Client::builder().retries(Retries::none()).build();
-    let report = promote_by(client, &staging, &to, Settings::new(DryRun)).await;
+    let report = promote_by(client, &staging, &to, PromotionSettings::new(DryRun)).await;
     assert_eq!(verdicts(&report), ["to_copy"], "{report:#}");
     let start = format!("; no credentials for {} were found (", to.host());
     assert!(reason(&report, "to_copy").contains(&start), "{report:#}");
@@ -79,7 +79,7 @@ async fn a_repository_that_does_not_exist_yet_is_promoted_into() {
     for model in MODELS {
         let staging = TestRegistry::start().await;
         let to = TokenRegistry::start(model, TokenRights::Push).await;
-        let report = promote(&staging, &to, Settings::new(Write)).await;
+        let report = promote(&staging, &to, PromotionSettings::new(Write)).await;
         assert_eq!(verdicts(&report), ["copied"], "{model:?}: {report:#}");
         assert!(to.holds("prod/app", &image).await);
         assert_eq!(to.digest_of("prod/app", "v1").await, Some(image.digest()));
@@ -96,7 +96,7 @@ async fn a_dry_run_says_that_it_cannot_know_whether_the_repository_exists() {
     for model in MODELS {
         let staging = TestRegistry::start().await;
         let to = TokenRegistry::start(model, TokenRights::Push).await;
-        let report = promote(&staging, &to, Settings::new(DryRun)).await;
+        let report = promote(&staging, &to, PromotionSettings::new(DryRun)).await;
         assert_eq!(verdicts(&report), ["to_copy"], "{model:?}: {report:#}");
         let note = reason(&report, "to_copy");
         let start = format!("not known before writing: {}/prod/app cannot be read", to.host());
@@ -111,7 +111,7 @@ async fn who_may_not_push_writes_nothing_and_sees_what_is_there() {
     for model in MODELS {
         let staging = TestRegistry::start().await;
         let to = TokenRegistry::start(model, TokenRights::Pull).await;
-        let report = promote(&staging, &to, Settings::new(Write)).await;
+        let report = promote(&staging, &to, PromotionSettings::new(Write)).await;
         assert_eq!(verdicts(&report), ["failed"], "{model:?}: {report:#}");
         let reason = reason(&report, "failed");
         assert!(reason.contains("401") || reason.contains("403"), "{model:?}: {reason}");

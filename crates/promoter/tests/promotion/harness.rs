@@ -7,7 +7,7 @@ use job::{Confirm, Silent, Stop};
 use jsonschema::Validator;
 use oci::RegistryPrefix;
 use promoter::{
-    AttachmentsTo, Clients, Desired, Settings,
+    AttachmentsTo, Clients, Desired, PromotionSettings,
     report::{JsonReport, Show, report_schema},
 };
 use promotion_manifest::{EdgeSet, PromotionManifest, Selection};
@@ -88,8 +88,8 @@ pub(crate) fn client() -> Client {
 }
 
 /// A promotion without attachments, whose requests are counted.
-pub(crate) fn bare(confirm: Confirm) -> Settings {
-    Settings { attachments: AttachmentsTo::Nowhere, ..Settings::new(confirm) }
+pub(crate) fn bare(confirm: Confirm) -> PromotionSettings {
+    PromotionSettings { attachments: AttachmentsTo::Nowhere, ..PromotionSettings::new(confirm) }
 }
 
 /// Runs a promotion without attachments and gives its JSON report, with every outcome.
@@ -98,7 +98,10 @@ pub(crate) async fn promote(manifests: Vec<PromotionManifest>, confirm: Confirm)
 }
 
 /// The same, with these settings.
-pub(crate) async fn promote_with(manifests: Vec<PromotionManifest>, settings: &Settings) -> Value {
+pub(crate) async fn promote_with(
+    manifests: Vec<PromotionManifest>,
+    settings: &PromotionSettings,
+) -> Value {
     run(client(), &EdgeSet::new(manifests), settings, &job::stop().1).await
 }
 
@@ -106,7 +109,7 @@ pub(crate) async fn promote_with(manifests: Vec<PromotionManifest>, settings: &S
 pub(crate) async fn run(
     client: Client,
     edges: &EdgeSet,
-    settings: &Settings,
+    settings: &PromotionSettings,
     stop: &Stop,
 ) -> Value {
     let mut out = Vec::new();

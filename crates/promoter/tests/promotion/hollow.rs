@@ -3,13 +3,13 @@
 use http::Method;
 use job::Confirm::{self, DryRun, Write};
 use oci::{Descriptor, Digest};
-use promoter::{PublicName, Settings, Verify};
+use promoter::{PromotionSettings, PublicName, Verify};
 use testkit::{Fault, TestRegistry, fixture};
 
 use crate::harness::{Harbour, bare, client, entry, promote, promote_with, reason, verdicts};
 
-fn deep(confirm: Confirm) -> Settings {
-    Settings { verify: Verify::Deep, ..bare(confirm) }
+fn deep(confirm: Confirm) -> PromotionSettings {
+    PromotionSettings { verify: Verify::Deep, ..bare(confirm) }
 }
 
 #[tokio::test]
@@ -91,10 +91,10 @@ async fn a_deep_verification_completes_attachments_and_says_what_nothing_has() {
     let sig = format!("sha256-{}.sig", image.digest().hex());
     harbour.staging.load("staging/team/app", &*sig, &signature).await;
     let project = || vec![harbour.project("team", &entry("app", &image, &["v1"]))];
-    promote_with(project(), &Settings::new(Write)).await;
+    promote_with(project(), &PromotionSettings::new(Write)).await;
     let payload = signature.blobs[1].descriptor.digest;
     harbour.production[1].delete_blob("images/app", &payload).await;
-    let all = Settings { verify: Verify::Deep, ..Settings::new(Write) };
+    let all = PromotionSettings { verify: Verify::Deep, ..PromotionSettings::new(Write) };
     let report = promote_with(project(), &all).await;
     assert_eq!(verdicts(&report), ["attached", "present"], "{report:#}");
     assert!(harbour.production[1].holds("images/app", &signature).await);
@@ -154,7 +154,7 @@ async fn a_truncated_blob_behind_the_public_name_is_named_with_both_lengths() {
     let Descriptor { digest, size, .. } = &image.blobs[1].descriptor;
     truncate(&public, digest, usize::MAX);
     let name = PublicName { client: client(), host: public.host() };
-    let settings = Settings { verify_through: Some(name), ..bare(Write) };
+    let settings = PromotionSettings { verify_through: Some(name), ..bare(Write) };
     let project = harbour.project("team", &entry("app", &image, &["v1"]));
     let report = promote_with(vec![project], &settings).await;
     let told = format!("blob {digest} has 3 bytes, but its manifest states {size}");
@@ -197,7 +197,7 @@ async fn an_index_that_lists_a_child_with_another_size_is_broken_at_its_source()
     harbour.staging.load("staging/team/app", &*signature, &wrong).await;
     let project = || vec![harbour.project("team", &entry("app", &sound, &["v1"]))];
     for (confirm, verdict) in [(DryRun, "to_copy"), (Write, "copied")] {
-        let report = promote_with(project(), &Settings::new(confirm)).await;
+        let report = promote_with(project(), &PromotionSettings::new(confirm)).await;
         let ended = ["attachment-broken", "attachment-broken", verdict, verdict];
         assert_eq!(verdicts(&report), ended, "{report:#}");
         assert!(reason(&report, "attachment-broken").contains("broken at its source"));

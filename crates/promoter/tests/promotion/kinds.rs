@@ -3,7 +3,7 @@
 use http::Method;
 use job::Confirm::{DryRun, Write};
 use oci::{Descriptor, Digest};
-use promoter::Settings;
+use promoter::PromotionSettings;
 use testkit::{Fault, RecordedRequest, fixture, fixture::Image};
 
 use crate::harness::{Harbour, entry, promote, promote_with, reason, verdicts};
@@ -14,12 +14,15 @@ async fn an_index_of_indexes_is_copied_whole() {
     let image = fixture::nested(1, 2);
     harbour.staging.load("staging/team/app", None, &image).await;
     let project = harbour.project("team", &entry("app", &image, &["v1"]));
-    let report = promote_with(vec![project.clone()], &Settings::new(Write)).await;
+    let report = promote_with(vec![project.clone()], &PromotionSettings::new(Write)).await;
     assert_eq!(verdicts(&report), ["copied"; 2], "{report:#}");
     for registry in &harbour.production {
         assert!(registry.holds("images/app", &image).await);
     }
-    assert_eq!(verdicts(&promote_with(vec![project], &Settings::new(Write)).await), ["present"; 2]);
+    assert_eq!(
+        verdicts(&promote_with(vec![project], &PromotionSettings::new(Write)).await),
+        ["present"; 2]
+    );
 }
 
 #[tokio::test]
@@ -29,12 +32,15 @@ async fn a_sha512_digest_is_promoted_untagged() {
     assert!(image.digest().to_string().starts_with("sha512:"));
     harbour.staging.load("staging/team/app", None, &image).await;
     let project = harbour.project("team", &entry("app", &image, &[]));
-    let report = promote_with(vec![project.clone()], &Settings::new(Write)).await;
+    let report = promote_with(vec![project.clone()], &PromotionSettings::new(Write)).await;
     assert_eq!(verdicts(&report), ["copied"; 2], "{report:#}");
     for registry in &harbour.production {
         assert!(registry.holds("images/app", &image).await);
     }
-    assert_eq!(verdicts(&promote_with(vec![project], &Settings::new(Write)).await), ["present"; 2]);
+    assert_eq!(
+        verdicts(&promote_with(vec![project], &PromotionSettings::new(Write)).await),
+        ["present"; 2]
+    );
 }
 
 /// A registry that has this manifest under its digest, and nothing else: Portolan's own takes no such one.
@@ -134,7 +140,7 @@ async fn docker_schema_1_that_is_there_already_is_present() {
     };
     let images = format!("- name: legacy\n  dmap: {{\"{old}\": [v1]}}\n");
     let project = crate::harness::manifest("old", &at("staging"), &[at("a")], &images);
-    let report = promote_with(vec![project], &Settings::new(Write)).await;
+    let report = promote_with(vec![project], &PromotionSettings::new(Write)).await;
     assert_eq!(verdicts(&report), ["present"], "{report:#}");
 }
 

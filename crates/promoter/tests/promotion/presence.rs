@@ -2,7 +2,7 @@
 
 use http::Method;
 use job::Confirm::{DryRun, Write};
-use promoter::{PublicName, Settings, Verify};
+use promoter::{PromotionSettings, PublicName, Verify};
 use testkit::{Fault, TestRegistry, fixture};
 
 use crate::harness::{Harbour, bare, client, entry, promote, promote_with, reason, run, verdicts};
@@ -84,7 +84,7 @@ async fn the_public_name_may_refuse_head_for_what_it_serves() {
         public.load("app", "v1", &image).await;
         public.fail(Fault::on(Method::HEAD, "").status(status));
         let name = PublicName { client: client(), host: public.host() };
-        let settings = Settings { verify_through: Some(name), ..bare(Write) };
+        let settings = PromotionSettings { verify_through: Some(name), ..bare(Write) };
         let project = harbour.project("team", &entry("app", &image, &["v1"]));
         let report = promote_with(vec![project], &settings).await;
         assert_eq!(report["unanswered"], serde_json::json!([]), "{status}: {report:#}");
@@ -102,7 +102,7 @@ async fn a_signature_that_a_failed_head_hides_goes_along() {
         harbour.staging.load("staging/team/app", tag.as_str(), &signature).await;
         harbour.staging.fail(Fault::on(Method::HEAD, ".sig").status(status));
         let project = harbour.project("team", &entry("app", &image, &["v1"]));
-        let report = promote_with(vec![project], &Settings::new(Write)).await;
+        let report = promote_with(vec![project], &PromotionSettings::new(Write)).await;
         assert_eq!(verdicts(&report), ["copied", "copied"], "{status}: {report:#}");
         let there = harbour.production[0].digest_of("images/app", &tag).await;
         assert_eq!(there, Some(signature.digest()), "{status}");
@@ -139,7 +139,7 @@ async fn what_only_head_does_not_find_is_not_called_missing() {
         registry.fail(Fault::on(Method::HEAD, "").status(404));
     }
     // No other registry could repair what is missing.
-    let deep = Settings { verify: Verify::Deep, ..bare(Write) };
+    let deep = PromotionSettings { verify: Verify::Deep, ..bare(Write) };
     let project = || vec![harbour.project("team", &entry("app", &image, &["v1"]))];
     let report = promote_with(project(), &deep).await;
     assert_eq!(verdicts(&report), ["present"; 2], "{report:#}");
@@ -147,7 +147,7 @@ async fn what_only_head_does_not_find_is_not_called_missing() {
     harbour.staging.load("staging/team/app", "v1", &image).await;
     harbour.staging.load("staging/team/app", &*sig, &signature).await;
     harbour.staging.fail(Fault::on(Method::HEAD, "").status(404));
-    let report = promote_with(project(), &Settings::new(DryRun)).await;
+    let report = promote_with(project(), &PromotionSettings::new(DryRun)).await;
     assert_eq!(verdicts(&report), ["to_attach"; 2], "{report:#}");
 }
 
@@ -190,7 +190,7 @@ async fn what_is_at_a_registry_that_has_no_list_of_tags_is_present() {
         let project = || vec![harbour.project("team", &entry("app", &image, &["v1", "v2"]))];
         let mut seen = Vec::new();
         for confirm in [DryRun, Write, DryRun, Write] {
-            let report = promote_with(project(), &Settings::new(confirm)).await;
+            let report = promote_with(project(), &PromotionSettings::new(confirm)).await;
             assert!(verdicts(&report).iter().all(|it| *it == verdicts(&report)[0]), "{report:#}");
             seen.push(verdicts(&report)[0].to_owned());
         }
