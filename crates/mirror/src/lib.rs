@@ -18,8 +18,8 @@ mod run;
 mod state;
 mod stored;
 mod stores;
+mod tag_walk;
 mod totals;
-mod walk;
 mod wanted;
 
 pub use content_fault::{ContentFault, FailedContent};
@@ -30,6 +30,6 @@ pub use mirror::{TAGS_AT_ONCE, mirror};
 pub use plan::{Plan, PlannedWrite, WriteAction};
 pub use run::{BLOBS_IN_MOTION, MirrorOptions, READS_AT_ONCE};
 pub use stores::{MAX_STORES, StoreSet, Stores, StoresError};
+pub use tag_walk::LIGHT_TREE_BYTES;
 pub use totals::{Failure, StoreTotals, Totals, WriteCounts};
-pub use walk::LIGHT_TREE_BYTES;
 pub use wanted::LISTED_AT_ONCE;

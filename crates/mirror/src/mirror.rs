@@ -6,14 +6,14 @@ use futures_util::{StreamExt as _, stream};
 use job::{Progress, Stop};
 use oci::{Descriptor, Reference};
 use registry_client::Client;
-use transfer::BoundExceeded;
+use transfer::{BoundExceeded, WalkEntry};
 
 use crate::{
     FailureCause, StoreSet, Totals,
     content_fault::ContentFault,
     run::{MirrorOptions, Run, Tagged},
     state::{Fault, NotMirrored},
-    walk::{LIGHT_TREE_BYTES, Walk, Weight},
+    tag_walk::{LIGHT_TREE_BYTES, TagWalk, Weight},
 };
 
 /// How many tags are followed at the same time.
@@ -110,8 +110,8 @@ impl Run<'_> {
                 return Followed::Settled;
             }
         };
-        let walk = Walk::new(self, &tagged.0, stores, weight);
-        let faults = walk.manifest(&root, None, 1).await.faults;
+        let walk = TagWalk::new(self, &tagged.0, stores, weight);
+        let faults = walk.manifest(&root, WalkEntry::root(root.digest)).await.faults;
         let tag = WantedTag { tagged, root: Some(root) };
         let too_heavy = NotMirrored::Bound(BoundExceeded::Bytes { max: LIGHT_TREE_BYTES });
         if !faults.stores_with(too_heavy).is_empty() {

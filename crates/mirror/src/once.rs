@@ -11,7 +11,7 @@ use crate::{
     FailureCause, StoreSet,
     content_fault::FailedContent,
     state::{ContentState, FailedAttempt, Fault, Mirrored, NotMirrored, StoreFaults},
-    walk::Walk,
+    tag_walk::TagWalk,
 };
 
 /// The stores in which content is to be looked for, and those that have it already.
@@ -23,7 +23,7 @@ pub(crate) struct Lacking {
     pub(crate) complete: StoreSet,
 }
 
-impl Walk<'_> {
+impl TagWalk<'_> {
     /// Does `work` on content for the stores that do not have it yet, and for which it was not tried in vain with the
     /// same repository.
     pub(crate) async fn once<W>(

@@ -8,7 +8,7 @@ use futures_util::{
 };
 use oci::{Descriptor, Digest, ManifestError, Reference};
 use registry_client::FetchedManifest;
-use transfer::{Content, Node, check_size};
+use transfer::{Content, Node, WalkEntry, WalkError, check_size};
 
 use crate::{
     FailureCause,
@@ -17,39 +17,37 @@ use crate::{
     once::Lacking,
     state::{Fault, Mirrored, NotMirrored, StoreFaults},
     stored::StorePlan,
-    walk::Walk,
+    tag_walk::TagWalk,
 };
 
 /// How many manifests and blobs that one manifest lists are handled at the same time.
 pub const LISTED_AT_ONCE: usize = 4;
 
-impl Walk<'_> {
-    /// Mirrors a manifest that `parent` lists, and what it reaches; boxed, since it calls itself.
+impl TagWalk<'_> {
+    /// Mirrors a manifest, as its list or tag describes it, and what it reaches; boxed, since it calls itself.
     pub(crate) fn manifest<'f>(
         &'f self,
         manifest: &'f Descriptor,
-        parent: Option<&'f Digest>,
-        level: usize,
+        entry: WalkEntry,
     ) -> BoxFuture<'f, Mirrored<NotMirrored>> {
-        let work = move |lacking| self.new_manifest(manifest, parent, level, lacking);
+        let work = move |lacking| self.new_manifest(manifest, entry, lacking);
         self.once(&self.run.manifests, Content::Manifest(manifest.digest), work).boxed()
     }
 
     async fn new_manifest(
         &self,
         manifest: &Descriptor,
-        parent: Option<&Digest>,
-        level: usize,
+        entry: WalkEntry,
         lacking: Lacking,
     ) -> Result<Mirrored<Fault>, Fault> {
-        self.bounds().check_level(level)?;
-        let (node, mut plan) = self.read(manifest, parent, lacking).await?;
+        self.walk.check_level(entry)?;
+        let (node, mut plan) = self.read(manifest, entry, lacking).await?;
         let Some(node) = node else {
             return Ok(Mirrored { length: None, faults: plan.faults });
         };
         let length = Some(node.manifest.bytes.len() as u64);
         // All are tried, even if one fails: what arrives need not be moved again.
-        let listed = self.listed_by(&node, level);
+        let listed = self.listed_by(&node, entry);
         let below =
             listed.fold(StoreFaults::default(), |so_far, next| future::ready(so_far.join(next)));
         for (store, incomplete) in below.await.within(lacking.stores) {
@@ -64,11 +62,11 @@ impl Walk<'_> {
     fn listed_by<'f>(
         &'f self,
         node: &'f Node,
-        level: usize,
+        entry: WalkEntry,
     ) -> BoxStream<'f, StoreFaults<NotMirrored>> {
         let parent = &node.manifest.digest;
-        let children = stream::iter(&node.children);
-        let children = children.map(move |child| self.child(child, parent, level + 1).boxed());
+        let children = stream::iter(entry.children(node));
+        let children = children.map(move |(child, entry)| self.child(child, entry, parent).boxed());
         let blobs = stream::iter(&node.blobs).map(move |blob| self.blob(blob, parent));
         children.chain(blobs).buffer_unordered(LISTED_AT_ONCE).boxed()
     }
@@ -77,10 +75,10 @@ impl Walk<'_> {
     async fn child(
         &self,
         listed: &Descriptor,
+        entry: WalkEntry,
         parent: &Digest,
-        level: usize,
     ) -> StoreFaults<NotMirrored> {
-        let Mirrored { length, faults } = self.manifest(listed, Some(parent), level).await;
+        let Mirrored { length, faults } = self.manifest(listed, entry).await;
         let stores = self.stores.without(faults.stores());
         let Some(found) = length.filter(|_| !stores.is_empty()) else { return faults };
         let Err(error) = check_size(self.from, parent, listed, found) else { return faults };
@@ -96,15 +94,14 @@ impl Walk<'_> {
     async fn read(
         &self,
         manifest: &Descriptor,
-        parent: Option<&Digest>,
+        entry: WalkEntry,
         lacking: Lacking,
     ) -> Result<(Option<Node>, StorePlan), Fault> {
         self.expect(manifest.size)?;
-        let _one_of_few = self.run.reads.acquire().await;
-        let digest = &manifest.digest;
-        let (mut plan, stored) = self.run.plan_manifest(digest, lacking).await;
+        let _permit = self.run.reads.acquire().await;
+        let (mut plan, stored) = self.run.plan_manifest(&manifest.digest, lacking).await;
         if let Some(bytes) = stored {
-            self.count(bytes.len())?;
+            self.walk.count(bytes.len())?;
             return Ok((Some(parse_stored(manifest, &bytes)?), plan));
         }
         self.run.host_responds()?;
@@ -112,9 +109,10 @@ impl Walk<'_> {
         if plan.writes.is_empty() {
             return Ok((None, plan));
         }
-        let fetched = Node::fetch(self.from, digest, parent).await;
-        let fetched = fetched.map_err(|error| self.run.not_read(error))?;
-        self.count(fetched.bytes.len())?;
+        let fetched = self.walk.fetch(self.from, entry).await.map_err(|error| match error {
+            WalkError::Bound(bound) => bound.into(),
+            WalkError::Source(error) => self.run.not_read(error),
+        })?;
         Ok((Some(Node::parse(fetched)?), plan))
     }
 

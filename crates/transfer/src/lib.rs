@@ -13,8 +13,10 @@ mod fan_out;
 mod image;
 mod lag;
 mod lane;
+mod load;
 mod per_digest;
 mod recipient;
+mod walk;
 mod walk_bounds;
 
 pub use confirmed::MAX_CONFIRMED;
@@ -28,4 +30,5 @@ pub use lag::{MAX_LAG, together};
 pub use lane::PIECES_WAITING;
 pub use per_digest::{InFlight, PerDigest};
 pub use recipient::MAX_REPAIRS;
+pub use walk::{Walk, WalkEntry, WalkError};
 pub use walk_bounds::{BoundExceeded, MAX_DEPTH, MAX_MANIFESTS, MAX_TREE_BYTES, WalkBounds};

@@ -154,6 +154,21 @@ async fn depth_and_number_are_bounded() {
 }
 
 #[tokio::test]
+async fn the_longest_path_to_a_manifest_is_what_counts() {
+    for (length, is_fine) in [(MAX_DEPTH - 1, true), (MAX_DEPTH, false)] {
+        let mut contents = chain(length);
+        // The image is below the root itself too, so that it can be read on the shorter path first.
+        let root = index(&[contents[0].0.clone(), contents[length - 1].0.clone()]);
+        let digest = root.0.digest;
+        contents.push(root);
+        let loaded = load(&serving(contents).await, &digest).await;
+        assert_eq!(loaded.is_ok(), is_fine, "{length}");
+        let text = loaded.map_or_else(|error| error.to_string(), |_| String::new());
+        assert_eq!(text.contains(&format!("{MAX_DEPTH} levels")), !is_fine, "{text}");
+    }
+}
+
+#[tokio::test]
 async fn a_manifest_with_other_bytes_than_its_digest_is_refused() {
     let image = fixture::index(1, 2, 1);
     let source = source_of(&image).await;
