@@ -14,7 +14,7 @@ pub enum ErrorKind {
     Precondition,
     /// The credentials or file permissions do not allow it.
     PermissionDenied,
-    /// The store accepts fewer requests than it gets.
+    /// The store limits how many requests it accepts.
     Throttled,
     /// The store does not respond, or cannot serve the request at present.
     Unavailable,
@@ -133,13 +133,13 @@ impl Error {
         self.0.scope == Scope::Store || self.kind() == ErrorKind::StorageFull
     }
 
-    /// The same error, when it concerns one of the directories that every write needs.
+    /// The same error, for one of the directories that every write needs.
     pub(crate) fn of_whole_store(mut self) -> Self {
         self.0.scope = Scope::Store;
         self
     }
 
-    /// The error of a system call that refused to `action` the file or directory at `path`.
+    /// The error of a system call that failed to `action` the file or directory at `path`.
     pub(crate) fn io(
         action: &'static str,
         path: impl AsRef<Path>,
@@ -153,7 +153,7 @@ impl Error {
         }
     }
 
-    /// The same, of one of the store's own directories.
+    /// The same, for one of the store's own directories.
     pub(crate) fn unwritable(
         action: &'static str,
         path: impl AsRef<Path>,
@@ -187,7 +187,7 @@ fn kind_of(source: &io::Error) -> ErrorKind {
     }
 }
 
-/// Nothing instead of the error that the store has no such object.
+/// Turns the error that the store has no such object into `None`.
 ///
 /// # Errors
 /// All others.

@@ -18,7 +18,7 @@ use url::Url;
 
 use crate::{
     Error, ErrorKind, Head, LIST_PAGE, ListedObject, Part, Put, key,
-    location::{self, about, check_directories, shown, size_of},
+    location::{self, check_directories, metadata_of, path_text, size_of},
     object::{corrupt, not_found},
     partial_file::{PartialFile, PartialFiles, WRITE_BATCH},
 };
@@ -54,7 +54,7 @@ impl Directory {
         blocking(move || {
             check_directories(&this.0.root)?;
             let length = size_of(&path)?;
-            length.map(|length| Head { length }).ok_or_else(|| not_found(&shown(&path)))
+            length.map(|length| Head { length }).ok_or_else(|| not_found(&path_text(&path)))
         })
         .await
     }
@@ -65,7 +65,7 @@ impl Directory {
             let path = this.path(&digest);
             match open_file(&this.0.root, &digest)? {
                 Some((file, length)) => read(&digest, &path, (file, length), &part, max),
-                None => Err(not_found(&shown(&path))),
+                None => Err(not_found(&path_text(&path))),
             }
         })
         .await
@@ -126,13 +126,13 @@ fn read(
     part: &Part,
     max: u64,
 ) -> Result<Bytes, Error> {
-    let range = part.of(&shown(path), length, max)?;
+    let range = part.of(&path_text(path), length, max)?;
     file.seek(SeekFrom::Start(range.start)).map_err(Error::io("read", path))?;
     let mut content = Vec::new();
     let wanted = range.end - range.start;
     file.take(wanted).read_to_end(&mut content).map_err(Error::io("read", path))?;
     if *part == Part::Whole && !digest.matches(&content) {
-        return Err(corrupt(&shown(path)));
+        return Err(corrupt(&path_text(path)));
     }
     Ok(content.into())
 }
@@ -156,10 +156,10 @@ fn list(images: &Path, prefix: &str, after: Option<&str>) -> Result<Vec<ListedOb
     }
     let listed = page.iter().map(|name| {
         let path = images.join(name);
-        // What is not a regular file is not an object.
-        let about = about(&path)?.filter(Metadata::is_file);
-        let listed = about.zip(name.parse().ok());
-        Ok(listed.map(|(about, digest)| ListedObject { digest, length: about.len() }))
+        // Something that is not a regular file is not an object.
+        let metadata = metadata_of(&path)?.filter(Metadata::is_file);
+        let listed = metadata.zip(name.parse().ok());
+        Ok(listed.map(|(metadata, digest)| ListedObject { digest, length: metadata.len() }))
     });
     listed.filter_map(Result::transpose).collect()
 }
@@ -168,7 +168,7 @@ fn list(images: &Path, prefix: &str, after: Option<&str>) -> Result<Vec<ListedOb
 #[derive(Debug)]
 pub(crate) struct Writer {
     digest: Digest,
-    /// Away while a blocking thread has it; gone for good once that failed or was not waited for.
+    /// None while a blocking thread has it, and for good once that failed or its future was dropped.
     partial: Option<Box<PartialFile>>,
     gathered: Vec<Bytes>,
     gathered_len: usize,
@@ -213,7 +213,7 @@ where
 {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
-        // The runtime is being shut down: nobody waits for the answer any more.
+        // The runtime is being shut down, and no task waits for the result.
         Err(stopped) => {
             Err(Error::io("finish the work on", "the store")(io::Error::other(stopped)))
         }

@@ -54,12 +54,12 @@ impl BlobStore {
         Self(Backend::Memory(memory::Memory::default()))
     }
 
-    /// Whether the store can be where its URL says: it, and all above it, are directories as far as they exist.
-    /// Links to directories are followed. Nothing is made.
+    /// Checks that the path of the store's URL, and all above it, are directories as far as they exist. Links to
+    /// directories are followed. Nothing is created.
     ///
     /// # Errors
-    /// When something else is there, such as a file ([`ErrorKind::WrongFileType`]). A directory that cannot be read is
-    /// reported by the first use.
+    /// When one of them is something else, such as a file ([`ErrorKind::WrongFileType`]). A directory that cannot be
+    /// read is reported by the first use.
     pub async fn check_location(&self) -> Result<(), Error> {
         match &self.0 {
             Backend::File(directory) => directory.check_location().await,
@@ -67,7 +67,7 @@ impl BlobStore {
         }
     }
 
-    /// Whether both are the same store, by whatever name. Links are followed; blocks for as long as that takes.
+    /// Whether both are the same store, under whatever name. It follows links, and blocks while it does.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
@@ -81,8 +81,8 @@ impl BlobStore {
     /// damaged, and putting it again repairs it.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] when the store has none (a directory that does not exist is an empty store), or when it
-    /// cannot be looked at.
+    /// [`ErrorKind::NotFound`] when the store has none (a directory that does not exist is an empty store); others when
+    /// the store cannot be read.
     pub async fn head(&self, digest: &Digest) -> Result<Head, Error> {
         match &self.0 {
             Backend::File(directory) => directory.head(digest).await,
@@ -179,7 +179,7 @@ impl BlobWriter {
     /// Makes the content visible under its digest, durably, if it is what the digest names.
     ///
     /// # Errors
-    /// When it is not ([`Error::is_wrong_content`]), or the store cannot keep it. Nothing is visible then.
+    /// When it is not ([`Error::is_wrong_content`]), or the store cannot keep it. Then nothing becomes visible.
     pub async fn commit(self) -> Result<Put, Error> {
         match self.0 {
             Writer::File(writer) => writer.commit().await,

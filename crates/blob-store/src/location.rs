@@ -15,10 +15,10 @@ pub(crate) fn check(root: &Path) -> Result<(), Error> {
     let mut directories: Vec<_> = root.ancestors().collect();
     directories.reverse();
     for path in directories {
-        // What is absent can be made, and what cannot be looked at is named by the first use.
-        let Ok(about) = fs::metadata(path) else { return Ok(()) };
-        if !about.is_dir() {
-            let is = if about.is_file() { "a file" } else { what(about.file_type()) };
+        // A directory that does not exist can be created, and one that cannot be read is reported by the first use.
+        let Ok(metadata) = fs::metadata(path) else { return Ok(()) };
+        if !metadata.is_dir() {
+            let is = if metadata.is_file() { "a file" } else { kind_name(metadata.file_type()) };
             let key = path.display().to_string();
             let message = format!("`{key}` is {is}, not a directory; name a directory");
             return Err(Error::new(ErrorKind::WrongFileType, key, message));
@@ -38,7 +38,7 @@ pub(crate) fn resolve(root: &Path) -> PathBuf {
 }
 
 /// What a file of this kind is, with its article.
-pub(crate) fn what(kind: FileType) -> &'static str {
+pub(crate) fn kind_name(kind: FileType) -> &'static str {
     match () {
         () if kind.is_file() => "a regular file",
         () if kind.is_dir() => "a directory",
@@ -50,23 +50,23 @@ pub(crate) fn what(kind: FileType) -> &'static str {
 
 /// The size of the regular file at `path`, if there is one. Never opens anything, so that a FIFO cannot block.
 pub(crate) fn size_of(path: &Path) -> Result<Option<u64>, Error> {
-    match about(path)? {
-        Some(about) if !about.is_file() => {
-            let (key, is) = (shown(path), what(about.file_type()));
+    match metadata_of(path)? {
+        Some(metadata) if !metadata.is_file() => {
+            let (key, is) = (path_text(path), kind_name(metadata.file_type()));
             let message = format!(
                 "cannot use `{key}`: it is {is}, not a regular file; remove it and mirror again"
             );
             Err(Error::new(ErrorKind::WrongFileType, key, message))
         }
-        about => Ok(about.map(|about| about.len())),
+        metadata => Ok(metadata.map(|metadata| metadata.len())),
     }
 }
 
-/// Fails if what has the name of one of the directories above the blobs is none. A link would lead out of the
+/// Checks that the directories above the blobs are directories, as far as they exist. A link could lead out of the
 /// store.
 pub(crate) fn check_directories(root: &Path) -> Result<(), Error> {
-    // The upper one first: nothing is looked for below a link.
-    // Without the slash at the end, which would follow a link.
+    // The topmost one comes first, so that nothing is looked up below a link.
+    // The path does not end in a slash, which would follow a link.
     let images = root.join(key::PREFIX.trim_end_matches('/'));
     let mut directories: Vec<_> = images.ancestors().take_while(|above| *above != root).collect();
     directories.reverse();
@@ -74,9 +74,9 @@ pub(crate) fn check_directories(root: &Path) -> Result<(), Error> {
 }
 
 pub(crate) fn check_directory(path: &Path) -> Result<(), Error> {
-    match about(path)? {
-        Some(about) if !about.is_dir() => {
-            let (key, is) = (shown(path), what(about.file_type()));
+    match metadata_of(path)? {
+        Some(metadata) if !metadata.is_dir() => {
+            let (key, is) = (path_text(path), kind_name(metadata.file_type()));
             let message = format!("cannot use `{key}`: it is {is}; replace it by a directory");
             Err(Error::new(ErrorKind::WrongFileType, key, message).of_whole_store())
         }
@@ -84,14 +84,14 @@ pub(crate) fn check_directory(path: &Path) -> Result<(), Error> {
     }
 }
 
-pub(crate) fn about(path: &Path) -> Result<Option<Metadata>, Error> {
+pub(crate) fn metadata_of(path: &Path) -> Result<Option<Metadata>, Error> {
     match fs::symlink_metadata(path) {
-        Ok(about) => Ok(Some(about)),
+        Ok(metadata) => Ok(Some(metadata)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::io("look for", path)(error)),
     }
 }
 
-pub(crate) fn shown(path: &Path) -> String {
+pub(crate) fn path_text(path: &Path) -> String {
     path.display().to_string()
 }

@@ -1,4 +1,4 @@
-//! What the operations of every store take and give.
+//! The arguments and results of the operations of every store.
 
 use std::ops::Range;
 
@@ -21,7 +21,7 @@ pub struct Head {
 pub enum Part {
     /// All of them; they are verified against the digest.
     Whole,
-    /// Those of this range, as far as the object has them. They are not verified: a digest is that of the whole.
+    /// Those of this range, as far as the object has them. They are not verified, since the digest is that of all bytes.
     Range(Range<u64>),
 }
 
@@ -80,7 +80,7 @@ pub(crate) fn corrupt(key: &str) -> Error {
     Error::new(ErrorKind::Corrupt, key, message)
 }
 
-/// Checks what came against the digest and the length that were announced.
+/// Checks received content against its expected digest and length.
 pub(crate) fn check_content(expected: (&Digest, u64), found: (&Digest, u64)) -> Result<(), Error> {
     if expected == found {
         return Ok(());

@@ -21,12 +21,12 @@ use crate::{
     object::check_content,
 };
 
-/// How many bytes a writer gathers before it hands them to a blocking thread: enough that the hand-over
-/// (some 20 µs) costs little beside hashing them (some 300 µs), little enough to be held by many writers.
+/// How many bytes a writer gathers before it passes them to a blocking thread. Passing them takes some 20 µs and
+/// hashing them some 300 µs; and many writers can hold so many bytes in memory.
 pub const WRITE_BATCH: usize = 512 * 1024;
 
-/// Where partial files lie. Hidden, and outside `containers/`, so that nothing that serves blobs
-/// can see them; in the store, so that a rename suffices.
+/// The directory of partial files. It is hidden and outside `containers/`, so that no server of blobs sees them; it is
+/// in the store, so that a file can be renamed to its final name.
 const HIDDEN: &str = ".portolan";
 
 /// What the names of partial files begin with.
@@ -40,19 +40,19 @@ const PARTIAL_RANDOM: usize = 6;
 pub(crate) struct PartialFiles {
     /// The directory of the store.
     root: PathBuf,
-    /// Of the first write; none before.
+    /// None before the first write.
     prepared: Mutex<Option<Prepared>>,
 }
 
 /// Made by the first write.
 #[derive(Debug)]
 struct Prepared {
-    /// Held, shared: it tells other processes that partial files are alive. None where that is impossible.
+    /// A shared lock: it shows other processes that partial files are in use. None where the file system has no locks.
     _lock: Option<File>,
 }
 
 impl PartialFiles {
-    /// Those of the store in directory `root`. Nothing is touched yet.
+    /// The partial files of the store in directory `root`. Nothing is created yet.
     pub(crate) const fn new(root: PathBuf) -> Self {
         Self { root, prepared: Mutex::new(None) }
     }
@@ -73,27 +73,26 @@ impl PartialFiles {
         Ok(PartialFile { digest: *digest, length, name, path, file, digester, written: 0 })
     }
 
-    /// Makes the directories, removes what killed processes left, and announces this process; once.
+    /// Creates the directories, removes what killed processes left, and takes the shared lock. It does so once.
     fn prepare(&self) -> Result<(), Error> {
         let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
         if prepared.is_some() {
             return Ok(());
         }
         let (hidden, images) = (self.root.join(HIDDEN), self.root.join(key::PREFIX));
-        // Files are written and removed below them, so they must be in the store and not somewhere that a link
-        // leads to.
+        // Files are written and removed below them, so none of them may be a link out of the store.
         check_directories(&self.root)?;
         check_directory(&hidden)?;
         for directory in [&hidden, &images] {
             fs::create_dir_all(directory)
                 .map_err(Error::unwritable("create the directory", directory))?;
         }
-        // The entries of the directories themselves must outlive a power cut, too.
+        // The entries of the directories themselves must survive a power cut, too.
         for directory in images.ancestors().take(3) {
             sync_directory(directory)?;
         }
         let path = hidden.join("lock");
-        // Looks first: opening a FIFO would block, and a link may lead out of the store.
+        // It is checked before it is opened: opening a FIFO would block, and a link may lead out of the store.
         size_of(&path)?;
         let options = File::options().create(true).truncate(false).write(true).open(&path);
         let file = options.map_err(Error::unwritable("open the lock", path))?;
@@ -116,8 +115,8 @@ impl PartialFiles {
     }
 }
 
-/// Removes leftovers if no process writes, and then, whatever came of that, holds the lock shared. Fails
-/// when it does not hold it; gives what came of the removing.
+/// Removes leftovers if no process writes, and then takes the shared lock, whether the removal succeeded or not. The
+/// outer error is that of the lock, the inner one that of the removal.
 fn clean_and_share(lock: &File, hidden: &Path) -> io::Result<Result<(), Error>> {
     let cleaned = match lock.try_lock() {
         Ok(()) => {
@@ -128,12 +127,12 @@ fn clean_and_share(lock: &File, hidden: &Path) -> io::Result<Result<(), Error>> 
         Err(TryLockError::WouldBlock) => Ok(()),
         Err(TryLockError::Error(error)) => return Err(error),
     };
-    // Waits at most for another process's cleaning.
+    // This waits at most while another process removes leftovers.
     lock.lock_shared()?;
     Ok(cleaned)
 }
 
-/// Removes all that it can; the error is that of the last one that it could not.
+/// Removes all that it can. The error is that of the last file that it could not remove.
 fn remove_leftovers(hidden: &Path) -> Result<(), Error> {
     let listed = fs::read_dir(hidden).map_err(Error::io("list", hidden))?;
     let mut removed = Ok(());
@@ -147,7 +146,7 @@ fn remove_leftovers(hidden: &Path) -> Result<(), Error> {
     removed
 }
 
-/// Whether a file of this name is one of ours: [`PARTIAL`] and what makes it unique.
+/// Whether the name is of our own pattern: [`PARTIAL`] and random letters and digits.
 fn is_partial(name: &str) -> bool {
     name.strip_prefix(PARTIAL).is_some_and(|random| {
         random.len() == PARTIAL_RANDOM && random.bytes().all(|byte| byte.is_ascii_alphanumeric())
@@ -203,7 +202,7 @@ impl PartialFile {
 }
 
 /// Whether the file at `path`, of `size` bytes, is the content of `digest`, which has `expected` bytes. Reads all of
-/// it only if the size is right: it was put by another writer meanwhile, or is damaged.
+/// it only if the size is right: another writer may have put it meanwhile, or it is damaged.
 fn is_whole(digest: &Digest, path: &Path, size: u64, expected: u64) -> Result<bool, Error> {
     if size != expected {
         return Ok(false);

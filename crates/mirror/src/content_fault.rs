@@ -4,7 +4,7 @@ use transfer::Content;
 
 use crate::FailureCode;
 
-/// Content that failed first, and how.
+/// The content that failed first, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FailedContent {
     /// Which content.
@@ -18,11 +18,11 @@ pub struct FailedContent {
 pub enum ContentFault {
     /// The registry does not have it.
     Missing,
-    /// The registry did not give it, or not all of it.
+    /// The registry did not deliver it, or not all of it.
     Unreadable,
-    /// It is other than what lists it or its digest says, or is malformed.
+    /// It does not match its digest or the manifest that lists it, or is malformed.
     Invalid,
-    /// The store did not take it.
+    /// It could not be written to the store.
     NotStored,
 }
 

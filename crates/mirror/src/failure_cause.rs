@@ -20,31 +20,31 @@ use crate::{
 pub enum FailureCause {
     /// The run was stopped.
     Interrupted,
-    /// There is nothing below the prefix.
+    /// There is no tag at or below the prefix.
     NoTags {
         /// The prefix.
         prefix: RegistryPrefix,
     },
-    /// It is not known which repositories lie below the prefix.
+    /// The repositories below the prefix could not be listed.
     RepositoriesUnknown {
         /// The prefix.
         prefix: RegistryPrefix,
-        /// What the registry did with the request.
+        /// The error of the request.
         error: Arc<registry_client::Error>,
     },
-    /// A listed name is not that of a repository.
+    /// The name of a listed repository is not valid.
     InvalidRepositoryName {
         /// As it is listed.
         name: String,
     },
-    /// A listed name is not that of a tag.
+    /// The name of a listed tag is not valid.
     InvalidTagName {
         /// As it is listed.
         name: String,
     },
     /// The tags of a repository could not be listed.
     TagsNotListed {
-        /// What the registry did with the request.
+        /// The error of the request.
         error: Arc<registry_client::Error>,
     },
     /// The registry stopped responding.
@@ -58,29 +58,29 @@ pub enum FailureCause {
     },
     /// The digest of a tag could not be read.
     TagNotResolved {
-        /// What the registry did with the request.
+        /// The error of the request.
         error: Arc<registry_client::Error>,
     },
-    /// Content that the tag reaches failed, which a failure of its own names.
+    /// Content that the tag reaches failed; another failure gives its cause.
     TagIncomplete(FailedContent),
-    /// The tag reaches more than is followed.
+    /// The tag reaches more than a bound allows.
     TagTooLarge(BoundExceeded),
-    /// Content could not be moved.
+    /// Content could not be copied.
     NotCopied(transfer::Error),
-    /// The store has a manifest that cannot be followed.
+    /// A manifest is not valid.
     InvalidManifest(Arc<ManifestError>),
-    /// The store failed with one object.
+    /// The store failed to read or write one object.
     NotStored(Arc<blob_store::Error>),
-    /// The store takes nothing.
+    /// Nothing can be written to the store.
     StoreUnwritable {
         /// The store's URL.
         store: String,
-        /// What it did with the first write.
+        /// The error of the first write.
         error: Arc<blob_store::Error>,
     },
 }
 
-/// What failures have in common that differ at most in what was requested.
+/// The kind of a failure: equal for failures that differ at most in what was requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FailureKind {
     code: FailureCode,
@@ -118,7 +118,7 @@ impl FailureCause {
         }
     }
 
-    /// Whether both are one event, which several stores lack content for.
+    /// Whether both are one event, because of which several stores lack content.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         use transfer::Error::Source;
         match (self, other) {
@@ -130,7 +130,7 @@ impl FailureCause {
         }
     }
 
-    /// What it has in common with failures that differ at most in what was requested.
+    /// Its kind: equal for failures that differ at most in what was requested.
     #[must_use]
     pub fn kind(&self) -> FailureKind {
         let detail = match self {
@@ -159,12 +159,12 @@ impl Detail {
     }
 }
 
-/// Whether the registry responds, and has no catalogue for us.
+/// Whether the registry responds, but does not offer its catalogue to this client.
 pub(crate) fn is_not_offered(error: &registry_client::Error) -> bool {
     error.status().is_some_and(|status| status.is_client_error()) && !error.is_transient()
 }
 
-/// Why the repositories of a registry are not known.
+/// The code of a failed listing of repositories.
 fn unlisted(error: &registry_client::Error) -> FailureCode {
     let needs_login = error.status().is_some_and(|status| matches!(status.as_u16(), 401 | 403));
     match () {

@@ -15,7 +15,7 @@ wording::codes! {
         Unreachable = "unreachable": "The registry does not respond.",
         TagNotResolved = "tag-not-resolved": "The digest of a tag cannot be read.",
         TagIncomplete = "tag-incomplete": "Content that the tag reaches is not in the store.",
-        TagTooLarge = "tag-too-large": "The tag reaches more than is followed.",
+        TagTooLarge = "tag-too-large": "The tag reaches more than a bound allows.",
         ContentMissing = "content-missing": "The registry does not have content that it lists.",
         ContentInvalid = "content-invalid": "Content is not what its digest, its size or its media type says.",
         ContentUnreadable = "content-unreadable": "Content cannot be read from the registry.",

@@ -19,7 +19,7 @@ use crate::{
 pub const LISTINGS_AT_ONCE: usize = 8;
 
 impl Run<'_> {
-    /// Every tag at or below the prefix. What cannot be listed is recorded.
+    /// Every tag at or below the prefix. A repository that cannot be listed is recorded as a failure.
     pub(crate) async fn list(&self) -> Vec<Tagged> {
         let prefix = &self.options.from;
         match self.client.repositories_below(prefix).await {

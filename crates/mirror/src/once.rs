@@ -24,8 +24,8 @@ pub(crate) struct Lacking {
 }
 
 impl TagWalk<'_> {
-    /// Does `work` on content for the stores that do not have it yet, and for which it was not tried in vain with the
-    /// same repository.
+    /// Does `work` on content for the stores that do not have it yet, except those for which the same repository failed
+    /// before.
     pub(crate) async fn once<W>(
         &self,
         known: &PerDigest<ContentState>,

@@ -1,4 +1,4 @@
-//! What the parts of a run share: its settings, its bounds, what failed, and what is lost.
+//! What the parts of a run share: settings, bounds, failures, and which hosts and stores are lost.
 
 use std::{
     collections::BTreeMap,
@@ -19,22 +19,22 @@ use crate::{
     state::{ContentState, Fault, NotMirrored, StoreFaults},
 };
 
-/// How many manifests are being read at the same time in the whole run, before it is known whether they
-/// are as short as was said.
+/// How many manifests are being read at the same time in the whole run, before it is known whether they are as short as
+/// described.
 pub const READS_AT_ONCE: usize = 16;
 
 /// How many blobs move at the same time in the whole run: connections, and pieces in memory.
 pub const BLOBS_IN_MOTION: usize = 8;
 
-/// A tag, and where it is.
+/// A tag and its repository.
 pub(crate) type Tagged = (RepositoryClient, Tag);
 
 /// What to mirror, and how.
 #[derive(Clone, Debug)]
 pub struct MirrorOptions {
-    /// What lies below it is mirrored.
+    /// The repositories at and below it are mirrored.
     pub from: RegistryPrefix,
-    /// Where it goes.
+    /// The stores that are written to.
     pub to: Stores,
     /// Whether to write.
     pub confirm: Confirm,
@@ -45,7 +45,7 @@ pub(crate) struct Run<'a> {
     pub(crate) options: &'a MirrorOptions,
     pub(crate) progress: &'a dyn Progress,
     stores: Vec<StoreState>,
-    /// Apart from blobs: the same bytes may be listed as either, and only a manifest is followed.
+    /// Separate from blobs: the same bytes may be listed as either, and only manifests are followed.
     pub(crate) manifests: PerDigest<ContentState>,
     pub(crate) blobs: PerDigest<ContentState>,
     pub(crate) reads: Semaphore,
@@ -55,7 +55,7 @@ pub(crate) struct Run<'a> {
     /// The stores that were much slower than others.
     left_behind: Mutex<StoreSet>,
     /// How many tags were not reached because the registry does not respond, of each repository and for which stores;
-    /// 0 when they are not known.
+    /// 0 if its tags were not listed.
     unreached: Mutex<BTreeMap<(Repository, StoreSet), u64>>,
     totals: Mutex<Totals>,
 }
@@ -207,7 +207,7 @@ impl Run<'_> {
         *self.left_behind.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The same; from now on they are written to again.
+    /// The same, and resets them: they are written to again.
     pub(crate) fn take_left_behind(&self) -> StoreSet {
         std::mem::take(&mut *self.left_behind.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -15,7 +15,7 @@ use crate::{
     state::{Fault, NotMirrored, StoreFaults},
 };
 
-/// What is to be done with one object in each store.
+/// The plan for one object in each store.
 #[derive(Default)]
 pub(crate) struct StorePlan {
     /// The stores that have it.

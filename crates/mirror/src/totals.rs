@@ -1,4 +1,4 @@
-//! What a run says of itself at its end.
+//! The totals of a run: what it did in each store, and what failed.
 
 use std::{fmt, ops::Add};
 

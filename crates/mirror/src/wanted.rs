@@ -24,7 +24,7 @@ use crate::{
 pub const LISTED_AT_ONCE: usize = 4;
 
 impl TagWalk<'_> {
-    /// Mirrors a manifest, as its list or tag describes it, and what it reaches; boxed, since it calls itself.
+    /// Mirrors a manifest and everything that it reaches; boxed, since it calls itself.
     pub(crate) fn manifest<'f>(
         &'f self,
         manifest: &'f Descriptor,
@@ -46,7 +46,7 @@ impl TagWalk<'_> {
             return Ok(Mirrored { length: None, faults: plan.faults });
         };
         let length = Some(node.manifest.bytes.len() as u64);
-        // All are tried, even if one fails: what arrives need not be moved again.
+        // All are tried even if one fails: what arrives need not be copied again.
         let listed = self.listed_by(&node, entry);
         let below =
             listed.fold(StoreFaults::default(), |so_far, next| future::ready(so_far.join(next)));
@@ -57,8 +57,7 @@ impl TagWalk<'_> {
         Ok(Mirrored { length, faults })
     }
 
-    /// What becomes of all that a manifest lists. Each begins when it is its turn: there may be a hundred
-    /// thousand.
+    /// Mirrors everything that a manifest lists. Each entry starts in its turn, since there may be a hundred thousand.
     fn listed_by<'f>(
         &'f self,
         node: &'f Node,
@@ -71,7 +70,7 @@ impl TagWalk<'_> {
         children.chain(blobs).buffer_unordered(LISTED_AT_ONCE).boxed()
     }
 
-    /// Mirrors a manifest that an index lists. With another size than the index says, it is the index that is broken.
+    /// Mirrors a manifest that an index lists. If its size is not what the index says, the index is broken.
     async fn child(
         &self,
         listed: &Descriptor,
@@ -89,8 +88,8 @@ impl TagWalk<'_> {
         faults.join(StoreFaults::all(stores, &invalid))
     }
 
-    /// A manifest from a store, or from the registry where no store has it; and what is to be done with it in each
-    /// store. No manifest if nothing can be written anyway.
+    /// Reads a manifest from a store, or from the registry if no store has it, and plans it in each store. No manifest
+    /// if no store can be written to.
     async fn read(
         &self,
         manifest: &Descriptor,
@@ -133,8 +132,8 @@ impl TagWalk<'_> {
     }
 }
 
-/// What a manifest says of itself decides, as it did when a registry served it; what lists it may
-/// contradict that.
+/// The media type in the manifest decides, as it does when a registry serves it; the descriptor that lists it may
+/// contradict it.
 fn parse_stored(listed: &Descriptor, bytes: &Bytes) -> Result<Node, ManifestError> {
     let digest = listed.digest;
     let served_as = |media_type: &str| FetchedManifest {

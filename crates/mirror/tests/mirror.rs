@@ -27,7 +27,7 @@ use testkit::{
 use transfer::{MAX_DEPTH, MAX_MANIFESTS};
 
 /// How long clients here wait: long enough for a busy machine, short enough for a test of silence.
-const PATIENCE: Duration = Duration::from_secs(2);
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A registry and the directory that it is mirrored into.
 struct World {
@@ -71,8 +71,8 @@ impl World {
     ) -> Totals {
         let client = Client::builder()
             .retries(Retries::none())
-            .request_timeout(PATIENCE)
-            .idle_timeout(PATIENCE)
+            .request_timeout(CLIENT_TIMEOUT)
+            .idle_timeout(CLIENT_TIMEOUT)
             .build();
         let to = Stores::new(vec![self.store()]).expect("one store");
         let options = MirrorOptions { from: self.registry.prefix(prefix), to, confirm };

@@ -1,7 +1,7 @@
-//! What a run has confirmed to be at its destinations: each manifest and blob is asked for once.
+//! The content that a run has confirmed to be at its destinations: each manifest and blob is looked up once.
 //!
-//! Only presence is remembered. What was absent is asked for again, since it may have been written meanwhile; a failure
-//! is shared with the requests that wait for it, and not remembered.
+//! Only presence is cached. Absent content is looked up again, since it may have been written meanwhile. A failure is
+//! shared with the requests that wait for it, and is not cached.
 
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
@@ -11,16 +11,16 @@ use std::{
 
 use crate::{Content, Destination, Error};
 
-/// How many presences are remembered, each as a hash of 8 bytes: 72 MiB at most, since the table doubles and is at
-/// most seven eighths full. What is beyond that is asked for again. That any two of so many hashes are equal has a
-/// chance of one in 600,000.
+/// How many present objects are cached, each as a hash of 8 bytes: 72 MiB at most, since the table doubles and is at
+/// most seven eighths full. Further objects are looked up again. The chance that any two of so many hashes are equal is
+/// one in 600,000.
 pub const MAX_CONFIRMED: usize = 7 << 20;
 
-/// The presences that a run has confirmed.
+/// The content that a run has confirmed to be present.
 #[derive(Debug)]
 pub(crate) struct Confirmed {
     hasher: RandomState,
-    /// How many presences are remembered.
+    /// How many present objects are cached at most.
     max: usize,
     state: Mutex<State>,
 }
@@ -37,7 +37,7 @@ struct State {
 struct Pending {
     /// How many tasks make the request or wait for it: the last one removes this.
     tasks: usize,
-    /// The lock of whose turn it is, and the failure that those who wait share.
+    /// The lock that a task holds while it makes the request, and the failure that the waiting tasks share.
     turn: Arc<tokio::sync::Mutex<Option<Error>>>,
 }
 
@@ -65,14 +65,14 @@ impl Default for Confirmed {
 }
 
 impl Confirmed {
-    /// Nothing confirmed yet. Of what will be, `max` presences are remembered.
+    /// Nothing confirmed yet; at most `max` present objects will be cached.
     pub(crate) fn new(max: usize) -> Self {
         Self { hasher: RandomState::default(), max, state: Mutex::default() }
     }
 
-    /// Whether `content` is at `destination`: known already, or as `request` says. Of equal requests one is made at a
-    /// time. If the destination fails it in a way that another request would most likely meet too, after as many
-    /// retries, those that wait for it fail with it.
+    /// Whether `content` is at `destination`: from the cache, or else by `request`. Of equal requests one is made at a
+    /// time. If it fails because the destination is unreachable or overloaded, the requests that wait for it fail with
+    /// it: after as many retries, they would most likely fail in the same way.
     pub(crate) async fn once(
         &self,
         content: Content,
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failure_is_not_remembered() {
+    async fn a_failure_is_not_cached() {
         let (confirmed, to, failure) = (Confirmed::default(), destination(), failure(503).await);
         let failed = confirmed.once(manifest(1), &to, async { Err(failure) }).await;
         assert!(failed.is_err());
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_more_presences_are_remembered_than_the_bound_and_a_forgotten_one_makes_room() {
+    async fn no_more_present_objects_are_cached_than_the_bound_and_a_forgotten_one_makes_room() {
         let (confirmed, to) = (Confirmed::new(2), destination());
         (1..=3).for_each(|number| confirmed.note(manifest(number), &to));
         let is_known = async |number| {

@@ -19,8 +19,8 @@ use crate::{
 pub const BLOBS_AT_ONCE: usize = 4;
 
 impl Image {
-    /// Puts the image, with all that it reaches, where it is absent, or where anything of it is. Writes no tag. The
-    /// answers are in the order of `destinations`; each destination fails for itself.
+    /// Copies the image, with everything that it reaches, to the destinations that lack any part of it. Writes no tag.
+    /// The results are in the order of `destinations`; each destination fails by itself.
     pub async fn copy_to(
         &self,
         in_flight: &InFlight,
@@ -37,11 +37,11 @@ impl Image {
         recipients.into_iter().map(Recipient::finish).collect()
     }
 
-    /// What of the image is not at `destination`: manifests, and of the manifests that are there blobs. Each is asked
-    /// for (HEAD, and GET where HEAD fails) unless `in_flight` knows it to be there.
+    /// The content of the image that is absent at `destination`: manifests, and the blobs of the manifests that are
+    /// present. Each is looked up (HEAD, and GET where HEAD fails) unless `in_flight` has found it before.
     ///
     /// # Errors
-    /// When the destination does not say.
+    /// When the destination cannot be queried.
     pub async fn missing_at(
         &self,
         in_flight: &InFlight,
@@ -50,10 +50,10 @@ impl Image {
         Recipient::new(destination, in_flight, Absence::Confirmed).missing(self).await
     }
 
-    /// The same of the repository that the image was read from.
+    /// The same for the repository that the image was read from.
     ///
     /// # Errors
-    /// Those of a source, when it does not say.
+    /// Those of a source, when it cannot be queried.
     pub async fn missing_at_source(&self, in_flight: &InFlight) -> Result<Vec<Content>, Error> {
         let source = Destination::Registry(self.source.clone());
         self.missing_at(in_flight, &source).await.map_err(Error::into_of_source)
@@ -76,22 +76,22 @@ impl Image {
     ) {
         let BlobOfManifest { blob, parent } = listed;
         let mut locations = in_flight.lock(&blob.digest).await;
-        let asked = join_all(all.iter().map(|recipient| recipient.lacks(blob, &locations))).await;
+        let lacks = join_all(all.iter().map(|recipient| recipient.lacks(blob, &locations))).await;
         let lacking =
-            all.iter().zip(asked).filter_map(|(recipient, lacks)| lacks.then_some(recipient));
+            all.iter().zip(lacks).filter_map(|(recipient, lacks)| lacks.then_some(recipient));
         let wanted = Wanted { source: &self.source, parent, blob };
         Moving { wanted, locations: &mut locations }.to(lacking.collect()).await;
     }
 }
 
-/// One blob on its way to those that lack it.
+/// One blob that is moved to the recipients that lack it.
 struct Moving<'a> {
     wanted: Wanted<'a>,
     locations: &'a mut BlobLocations,
 }
 
 impl Moving<'_> {
-    /// Moves the bytes to each registry once, and within it by mounting; to each store for itself.
+    /// Sends the bytes to each registry once, and has its other repositories mount them; sends them to each store.
     async fn to<'r>(mut self, mut lacking: Vec<&'r Recipient<'r>>) {
         while !lacking.is_empty() {
             let (near, mut far): (Vec<_>, Vec<_>) =
@@ -126,8 +126,8 @@ impl Moving<'_> {
         }
     }
 
-    /// Has the blob mounted from where their registry has it; what refuses that is fed from there. Returns those
-    /// that could not be fed, because the blob is gone.
+    /// Has the blob mounted from a repository of the same registry; where the mount is refused, copies it from there.
+    /// Returns the recipients that could not get it because that repository no longer has the blob.
     async fn spread<'r>(&mut self, near: Vec<&'r Recipient<'r>>) -> Vec<&'r Recipient<'r>> {
         let mut far = Vec::new();
         let spread = near.iter().map(|recipient| {
@@ -156,8 +156,8 @@ impl Moving<'_> {
         far
     }
 
-    /// Reads the blob from its source for the first of each registry. The others of one that is left behind are
-    /// left behind too.
+    /// Reads the blob from its source for the first recipient of each registry. If that one is left behind, the other
+    /// recipients of its registry are left behind too.
     async fn lead<'r>(
         &mut self,
         leading: Vec<&'r Recipient<'r>>,

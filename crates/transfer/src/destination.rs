@@ -8,7 +8,7 @@ use registry_client::{FetchedManifest, FoundBlob, RepositoryClient};
 
 use crate::{Content, DestinationError, Error};
 
-/// A place that content is written to.
+/// A repository or store that content is written to.
 #[derive(Clone, Debug)]
 pub enum Destination {
     /// A repository of a registry.
@@ -22,7 +22,7 @@ pub enum Destination {
 pub(crate) enum Absence {
     /// By HEAD alone: a wrong 404 costs only that the manifest is written again under its digest.
     Hinted,
-    /// A HEAD that answers 404 is confirmed by GET: a verdict or a report depends on it.
+    /// A HEAD with status 404 is confirmed by GET, since a verdict or a report depends on it.
     Confirmed,
 }
 
@@ -69,7 +69,7 @@ impl Destination {
         }
     }
 
-    /// Whether a store has content of the right size: what has another is damaged, and is written again.
+    /// Whether a store has the content in the right size. Content of another size is damaged, and is written again.
     async fn store_has(
         &self,
         store: &BlobStore,

@@ -1,5 +1,5 @@
-//! What can go wrong while content moves, told apart by side: a fault of the source concerns every
-//! destination, and another source may help; a fault of a destination concerns it alone.
+//! What can go wrong while content moves. A fault of the source concerns every destination, and another source may
+//! help; a fault of a destination concerns that destination alone.
 
 use std::{fmt, sync::Arc};
 
@@ -27,8 +27,8 @@ impl fmt::Display for Content {
     }
 }
 
-/// Why content did not arrive. Cheap to clone, since one fault of a source is told to every
-/// destination. `Display` says everything, the cause included; so there is no chain of sources, which would
+/// Why content did not arrive. Cheap to clone, since one fault of a source is reported for every destination. `Display`
+/// says everything, the cause included; so there is no chain of sources, which would
 /// say it again.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -89,14 +89,14 @@ impl Error {
         }
     }
 
-    /// Whether a registry could not be asked at all, so that asking it for something else will most
-    /// likely end the same way: that of the source if [`Error::is_source`], else that of the destination.
+    /// Whether a registry could not be reached at all, so that another request would most likely fail in the same way:
+    /// that of the source if [`Error::is_source`], else that of the destination.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
         self.of_registry().is_some_and(registry_client::Error::is_unreachable)
     }
 
-    /// Whether a destination was left behind because it held the others up. It may be fed afterwards.
+    /// Whether a destination was left behind because it held the others up. It can be written to afterwards.
     #[must_use]
     pub fn is_lagging(&self) -> bool {
         matches!(self, Self::Destination(error) if matches!(**error, DestinationError::Lags { .. }))
@@ -120,7 +120,7 @@ impl Error {
             && self.of_registry().is_some_and(registry_client::Error::is_unknown_content)
     }
 
-    /// Whether the content could not be had, at the source or, for that reason, at a destination.
+    /// Whether the content could not be read from the source or, for that reason, not be written to a destination.
     #[must_use]
     pub fn follows_from_source(&self) -> bool {
         match self {
@@ -133,7 +133,7 @@ impl Error {
         }
     }
 
-    /// The same of a registry that was asked as a destination is asked, and is the source.
+    /// The same error, of a registry that was queried as a destination is, but is the source.
     pub(crate) fn into_of_source(self) -> Self {
         let Self::Destination(error) = self else { return self };
         match Arc::try_unwrap(error) {
@@ -145,7 +145,7 @@ impl Error {
         }
     }
 
-    /// What a registry, of either side, did.
+    /// The error of a registry, of the source or of the destination.
     #[must_use]
     pub fn of_registry(&self) -> Option<&registry_client::Error> {
         match self {
@@ -180,14 +180,14 @@ pub enum SourceError {
     /// It is not there.
     #[error("{content} is not in {repository}{}", ListedBy(parent.as_ref()))]
     Missing {
-        /// Where it was sought, as `host/name`.
+        /// Where it was looked up, as `host/name`.
         repository: String,
-        /// What was sought.
+        /// What was looked up.
         content: Content,
         /// The manifest that lists it; none for the root of an image.
         parent: Option<Digest>,
     },
-    /// The registry refused, broke off, fell silent, or sent other bytes than the digest says.
+    /// The registry refused the request, broke off, stopped sending, or sent bytes that do not match the digest.
     #[error("cannot read {content} from {repository}: {cause}")]
     Read {
         /// Where it was read, as `host/name`.
@@ -197,7 +197,7 @@ pub enum SourceError {
         /// What happened.
         cause: registry_client::Error,
     },
-    /// A manifest is none that can be copied.
+    /// The manifest is not of a kind that can be copied.
     #[error("cannot copy manifest {digest} of {repository}: {cause}")]
     Manifest {
         /// Where it lies, as `host/name`.
@@ -240,7 +240,7 @@ pub enum SourceError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DestinationError {
-    /// A registry refused, broke off or fell silent.
+    /// A registry refused the request, broke off or stopped responding.
     #[error("cannot {action} {content} {} {destination}: {cause}", preposition(action))]
     Registry {
         /// The repository, as `host/name`.
@@ -269,7 +269,7 @@ pub enum DestinationError {
     Lags {
         /// The repository or store.
         destination: String,
-        /// What was on its way, or asked for.
+        /// The content that was being written or looked up.
         content: Content,
     },
     /// The source failed meanwhile, so that nothing was committed.
@@ -277,13 +277,13 @@ pub enum DestinationError {
     Aborted {
         /// The repository or store.
         destination: String,
-        /// What was on its way.
+        /// The content that was being written.
         content: Content,
     },
 }
 
 impl SourceError {
-    /// What a registry's answer to a read becomes.
+    /// The error of a read that failed.
     pub(crate) fn read(
         repository: &RepositoryClient,
         content: Content,
@@ -304,7 +304,7 @@ fn preposition(action: &str) -> &'static str {
     if action == "write" { "to" } else { "at" }
 }
 
-/// The end of a sentence that says which manifest wants the content.
+/// The end of a sentence that names the manifest which lists the content.
 struct ListedBy<'a>(Option<&'a Digest>);
 
 impl fmt::Display for ListedBy<'_> {

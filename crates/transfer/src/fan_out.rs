@@ -1,7 +1,7 @@
 //! Moving one blob: one reader, a bounded channel to each destination.
 //!
-//! Nothing is committed before the whole was verified: the reader gives out its last piece only then,
-//! and what it does not give out, no destination can commit.
+//! Nothing is committed before all of it was verified: the reader passes on its last piece only then, and no
+//! destination can commit content without its last piece.
 
 use blob_store::{BlobWriter, Put};
 use futures_util::future::join;
@@ -18,22 +18,22 @@ use crate::{
     lane::{LaneEnd, Lanes, Piece, Pieces, body},
 };
 
-/// What a destination has to show for one blob.
+/// How a destination got one blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BlobOutcome {
-    /// The bytes went there.
+    /// The bytes were sent.
     Sent,
-    /// The registry took it from a repository of its own; no bytes moved.
+    /// The registry mounted it from another of its repositories; no bytes were sent.
     Mounted,
-    /// Somebody else had put it there meanwhile.
+    /// It was there before the bytes were sent, for example because of another writer.
     AlreadyThere,
 }
 
-/// Moves a blob that `parent` lists to destinations that lack it (which the caller has asked them).
-/// The answers are in the order of `destinations`.
+/// Copies a blob that `parent` lists to destinations that lack it; the caller has checked that. The results are in the
+/// order of `destinations`.
 ///
-/// Each destination fails for itself. When the source fails, all fail that wanted bytes, with an error
-/// for which [`Error::is_source`] holds, and nothing is visible anywhere.
+/// Each destination fails by itself. When the source fails, all destinations that need bytes fail with an error for
+/// which [`Error::is_source`] holds, and nothing becomes visible anywhere.
 pub async fn copy_blob(
     source: &RepositoryClient,
     parent: &Digest,
@@ -44,7 +44,7 @@ pub async fn copy_blob(
     Wanted { source, parent, blob }.move_to(&ways).await
 }
 
-/// A destination, and how it comes to a blob.
+/// A destination, and how it gets a blob.
 #[derive(Clone, Copy)]
 pub(crate) struct Way<'a> {
     pub(crate) to: &'a Destination,
@@ -54,7 +54,7 @@ pub(crate) struct Way<'a> {
 /// How a registry's upload begins.
 #[derive(Clone, Copy)]
 pub(crate) enum By<'a> {
-    /// By asking for a mount: from this repository of the same registry, else from the source's if that is of the
+    /// By requesting a mount: from this repository of the same registry, else from the source's if that is of the
     /// same registry, else from the destination's own.
     Mount(Option<&'a Repository>),
     /// By opening an upload: the bytes are sent whatever the registry says that it has, and must be there afterwards.
@@ -119,7 +119,7 @@ const fn moves(sink: &Result<Sink, Error>) -> bool {
 }
 
 impl Wanted<'_> {
-    /// Moves the blob to all of `ways`. Who is much slower than the others is left behind.
+    /// Moves the blob to all of `ways`. A destination that is much slower than the others is left behind.
     pub(crate) async fn move_to(&self, ways: &[Way<'_>]) -> Vec<Result<BlobOutcome, Error>> {
         let opened = together(ways.iter().map(|way| self.open(*way)), Result::is_ok).await;
         let sinks = ways.iter().zip(opened);
@@ -145,7 +145,7 @@ impl Wanted<'_> {
         let writing = sinks.into_iter().zip(ways).zip(ends).map(|((sink, way), end)| async move {
             wanted.write(way.to, sink?.under(permit), end).await
         });
-        // Nothing is sent where nothing is to be, so that this tells nothing of who is quick.
+        // A destination that needs no bytes is done at once, which says nothing about its speed.
         let has_sent =
             |outcome: &Result<BlobOutcome, Error>| matches!(outcome, Ok(BlobOutcome::Sent));
         let (read, written) = join(reading, together(writing, has_sent)).await;
@@ -153,7 +153,7 @@ impl Wanted<'_> {
             match (&read, outcome.unwrap_or_else(|| Err(self.lags(way.to)))) {
                 (Ok(()), outcome) => outcome,
                 (Err(_), Ok(outcome)) => Ok(outcome),
-                // What only follows from the source is told as that; what a destination refused, it refused.
+                // An error that follows from the source is reported as the source's; a destination's refusal stays its own.
                 (Err(source_failed), Err(own)) => {
                     Err(if own.follows_from_source() { source_failed.clone() } else { own })
                 }
@@ -176,8 +176,8 @@ impl Wanted<'_> {
         }
     }
 
-    /// Asks the registry for what it has: where it is known to be, or in the source's repository if that is of the
-    /// same registry; otherwise in the destination's own. Only what it lacks needs to move.
+    /// Requests a mount: from the repository that is known to have the blob, else from the source's repository if that
+    /// is of the same registry, else from the destination itself. Bytes are sent only if it is refused.
     async fn open_upload(
         &self,
         to: &RepositoryClient,
@@ -347,7 +347,7 @@ impl Wanted<'_> {
         SourceError::read(self.source, self.content(), Some(self.parent), error).into()
     }
 
-    /// What comes has another length than the blob: something else than it, or a broken one.
+    /// The error of a response whose length is not the blob's: it is something else, or a broken blob.
     fn not_the_blob(&self, reader: &BlobReader, found: u64) -> Error {
         match reader.substitute() {
             Some(substitute) => self.unreadable(substitute),

@@ -110,7 +110,7 @@ impl Image {
         Self { source: repository, ..self.clone() }
     }
 
-    /// The manifest that was asked for.
+    /// The root manifest.
     #[must_use]
     pub fn root(&self) -> &FetchedManifest {
         &self.root.manifest

@@ -10,8 +10,9 @@ use tokio::time::{Instant, timeout_at};
 /// that is dropped is dropped for the run.
 pub const MAX_LAG: Duration = Duration::from_secs(2);
 
-/// Does all of `work`, of a destination each, at once. When the first of it `is_done` well, the rest has as much time again, and
-/// [`MAX_LAG`]; what is not done then is dropped, and has no result. Results are in the order of `work`.
+/// Runs all of `work` at once, one future for each destination. When the first result arrives for which `is_done`
+/// holds, the others have as much time again, and [`MAX_LAG`]. A future that is not done by then is dropped, and has no
+/// result. Results are in the order of `work`.
 pub async fn together<W: Future>(
     work: impl IntoIterator<Item = W>,
     is_done: impl Fn(&W::Output) -> bool,
@@ -46,14 +47,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_slow_are_left_behind_and_the_nearly_as_fast_are_not() {
+    async fn slow_work_is_dropped_and_work_that_is_nearly_as_fast_is_not() {
         let work = [after(10, Ok(())), after(21, Ok(())), after(23, Ok(())), after(11, Err(()))];
         let results = together(work, Result::is_ok).await;
         assert_eq!(results, [Some(Ok(())), Some(Ok(())), None, Some(Err(()))]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_waits_for_less_time_because_somebody_failed() {
+    async fn a_failure_does_not_shorten_the_time_of_the_others() {
         let work = [after(0, Err(())), after(60, Ok(()))];
         assert_eq!(together(work, Result::is_ok).await, [Some(Err(())), Some(Ok(()))]);
         assert_eq!(together([after(3600, Ok(()))], Result::is_ok).await, [Some(Ok(()))]);

@@ -1,5 +1,5 @@
-//! The ways of a blob's pieces from the one reader to the destinations: each bounded, and none of them slow
-//! enough to hold the others.
+//! The channels of a blob's pieces from the one reader to the destinations: each is bounded, and a slow one cannot hold
+//! up the others.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -22,7 +22,7 @@ use crate::MAX_LAG;
 /// destination hesitates, and at most some hundred KiB each, shared by all destinations.
 pub const PIECES_WAITING: usize = 8;
 
-/// How often it is looked who holds the others up.
+/// How often the lanes are checked for one that holds up the others.
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What goes through the channels. A channel that closes without an `End` means that the source failed.
@@ -32,24 +32,24 @@ pub(crate) enum Piece {
     End,
 }
 
-/// The way of the pieces to one destination.
+/// The channel of the pieces to one destination.
 struct Lane {
     pieces: Sender<Piece>,
-    /// Resolves when the destination is done with, well or not. The channel alone would not tell: a
-    /// request that was given up may live on in a connection that is stuck, and the channel's end with it.
+    /// Resolves when the destination is done, whether it succeeded or failed. The channel alone does not show that: an
+    /// abandoned request may stay in a stuck connection, and keep the channel open.
     ended: oneshot::Receiver<()>,
-    /// Tells the destination that it is left behind.
+    /// Signals the destination that it is left behind.
     leave: oneshot::Sender<()>,
-    /// Whether the piece that is given out now was taken.
+    /// Whether the destination has taken the current piece.
     has_taken: bool,
-    /// Whether it was not yet when the present wait began.
+    /// Whether it had not taken it when the current wait began.
     waits: bool,
-    /// How long the present wait was until it was taken.
+    /// How long the current wait was until it was taken.
     took: Duration,
     /// How long others have waited for this one.
     held_up: Duration,
     idle: Arc<Idle>,
-    /// How long it had been idle when the present wait began.
+    /// How long it had been idle when the current wait began.
     was_idle: Duration,
 }
 
@@ -136,7 +136,7 @@ impl Lane {
         taken
     }
 
-    /// How much of a wait of so long this one waited for.
+    /// How long the others waited for this lane, of a wait of `all`.
     const fn waited(&self, all: Duration) -> Duration {
         match (self.waits, self.has_taken) {
             (false, _) => Duration::ZERO,
@@ -145,7 +145,7 @@ impl Lane {
         }
     }
 
-    /// How much of the present wait its destination had nothing to do.
+    /// How long its destination was idle during the current wait.
     fn idled(&self) -> Duration {
         self.idle.total().saturating_sub(self.was_idle)
     }
@@ -164,13 +164,13 @@ pub(crate) struct Lanes {
 }
 
 impl Lanes {
-    /// So many lanes, and their ends.
+    /// `count` lanes, and their receiving ends.
     pub(crate) fn new(count: usize) -> (Self, Vec<LaneEnd>) {
         let (open, ends) = (0..count).map(|_| Lane::new()).unzip();
         (Self { open, began: Instant::now() }, ends)
     }
 
-    /// Whether nobody takes pieces any more.
+    /// Whether all lanes are closed.
     pub(crate) fn are_closed(&self) -> bool {
         self.open.iter().all(Option::is_none)
     }
@@ -200,9 +200,10 @@ impl Lanes {
         }
     }
 
-    /// After a wait of so long: who had nothing to do meanwhile has waited for those that took longer than the
-    /// quickest. Whoever let others wait for half of the whole time, and [`MAX_LAG`] besides, is left behind: it takes
-    /// twice as long as they do. Nobody waits who has pieces left, so that among equals on a busy machine nobody is.
+    /// Charges a wait to the lanes that caused it: a destination that was idle meanwhile waited for the lanes that took
+    /// longer than the quickest. A lane that others have waited for during half of the whole time, and [`MAX_LAG`]
+    /// besides, is left behind: it takes twice as long as they do. A destination that still has pieces does not wait,
+    /// so that of equally fast destinations on a busy machine none is left behind.
     fn leave_behind(&mut self, waited: Duration) {
         let open = || self.open.iter().flatten();
         let idled = open().map(Lane::idled).max().unwrap_or_default();
@@ -238,7 +239,7 @@ pub(crate) fn body(
     })
 }
 
-/// Ends a body that must not be taken for whole.
+/// The error at the end of a body that is incomplete.
 #[derive(Debug, thiserror::Error)]
 #[error("the blob could not be read to its end")]
 pub(crate) struct SourceFailed;
@@ -249,8 +250,8 @@ mod tests {
 
     use super::*;
 
-    /// Gives out pieces to destinations that take so many milliseconds for each, and tells how many each took and
-    /// whether it was left behind.
+    /// Passes pieces to destinations that take this many milliseconds for each. Returns how many each took, and whether
+    /// it was left behind.
     async fn given(pieces: usize, each_takes: &[u64]) -> Vec<(usize, bool)> {
         let (mut lanes, ends) = Lanes::new(each_takes.len());
         let reading = async {
@@ -272,7 +273,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_takes_more_than_twice_as_long_as_the_others_is_left_behind() {
+    async fn a_lane_that_takes_more_than_twice_as_long_is_left_behind() {
         // By little at a time, and by much; after four to six seconds of that.
         for (slow, at_most) in [(20, 300), (1500, 4)] {
             let taken = given(1000, &[1, slow, 2]).await;
@@ -286,7 +287,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_is_nearly_as_fast_as_the_others_is_not() {
+    async fn a_lane_that_is_nearly_as_fast_is_not_left_behind() {
         assert_eq!(given(300, &[100, 101, 99]).await, [(300, false); 3]);
         assert_eq!(given(1000, &[60, 100]).await, [(1000, false); 2]);
         assert_eq!(given(300, &[100]).await, [(300, false)]);

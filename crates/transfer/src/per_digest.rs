@@ -19,7 +19,7 @@ use crate::{Content, Destination, confirmed::Confirmed};
 pub struct PerDigest<T>(Arc<Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<T>>>>>);
 
 impl<T: Default> PerDigest<T> {
-    /// Waits for whoever works on `digest`, and gives its value: the default one at first.
+    /// Waits until no other task works on `digest`, and gives its value: at first the default one.
     pub async fn lock(&self, digest: &Digest) -> OwnedMutexGuard<T> {
         let value = {
             let mut values = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -51,7 +51,7 @@ impl<T> fmt::Debug for PerDigest<T> {
 /// second finds what the first has moved, and where; and what the run has confirmed to be there. One for each run;
 /// clones are the same.
 ///
-/// A place takes some 100 bytes: a blob that goes to 22 registries, two kilobytes.
+/// One location takes some 100 bytes: a blob that goes to 22 registries takes two kilobytes.
 #[derive(Clone, Debug, Default)]
 pub struct InFlight {
     blobs: PerDigest<BlobLocations>,
@@ -65,12 +65,12 @@ impl InFlight {
         Self::default()
     }
 
-    /// Waits until nobody else moves this blob, and tells where it is.
+    /// Waits until no other task moves this blob, and gives its locations.
     pub(crate) async fn lock(&self, digest: &Digest) -> OwnedMutexGuard<BlobLocations> {
         self.blobs.lock(digest).await
     }
 
-    /// Notes that a blob is not at `destination`, whatever was known of it.
+    /// Notes that a blob is not at `destination`, whatever was found before.
     pub(crate) async fn forget_blob(&self, digest: &Digest, destination: &Destination) {
         self.confirmed.forget(Content::Blob(*digest), destination);
         if let Destination::Registry(repository) = destination {

@@ -19,14 +19,14 @@ use crate::{
     per_digest::BlobLocations,
 };
 
-/// How many manifests or blobs one destination is asked for at the same time.
-const QUESTIONS_AT_ONCE: usize = 8;
+/// How many manifests or blobs are looked up at one destination at the same time.
+const LOOKUPS_AT_ONCE: usize = 8;
 
 /// How often what a manifest lists is pushed again when a registry refuses the manifest because it does not know
 /// something of that: first what HEAD says is absent, then everything, in case that HEAD is wrong.
 pub const MAX_REPAIRS: u32 = 2;
 
-/// A destination, and how far it is.
+/// A destination, and what it has got so far.
 pub(crate) struct Recipient<'a> {
     pub(crate) destination: &'a Destination,
     in_flight: &'a InFlight,
@@ -43,7 +43,7 @@ struct State {
     blobs: HashSet<Digest>,
     /// The blobs of another length than their descriptors say.
     damaged: HashSet<Digest>,
-    /// What it said it has not.
+    /// The content that it reported as absent.
     absent: Vec<Content>,
     copied: Copied,
     /// Once it failed, nothing more is tried with it.
@@ -59,8 +59,8 @@ impl<'a> Recipient<'a> {
         Self { destination, in_flight, absence, state: Mutex::default() }
     }
 
-    /// Does something with all of them at once. Who is much slower than those that did as much, which `work` tells, is
-    /// left behind with `content` wanting.
+    /// Runs `work` for all recipients at once. It gives whether the recipient did the whole work; a recipient that is
+    /// much slower than those is left behind, with an error that names `content`.
     pub(crate) async fn each<'r, W: Future<Output = bool>>(
         all: &'r [Self],
         content: Content,
@@ -76,10 +76,11 @@ impl<'a> Recipient<'a> {
         self.state().failed.is_some()
     }
 
-    /// Finds what is absent. The root is asked for first. Where it is absent, the manifest that is written first:
-    /// where not even that is there, most likely nobody has begun, and the others are taken for absent. One that is
-    /// there after all is written again, which changes nothing; its blobs are begun, and found there where the registry
-    /// tells. Where either is there, so may be others: all are asked for, and the blobs of those that are there.
+    /// Finds what is absent. The root is looked up first. If it is absent, the manifest that is written first is looked
+    /// up; if that is absent too, most likely nothing was written yet, and all others count as absent. One that is
+    /// present after all is written again, which changes nothing, and the request that opens an upload shows that its
+    /// blobs are present. If either is present, others may be: all are looked up, and the blobs of those that are
+    /// present.
     ///
     /// Whether the image is absent.
     pub(crate) async fn survey(&self, image: &Image) -> bool {
@@ -97,7 +98,7 @@ impl<'a> Recipient<'a> {
         is_absent && !self.has_failed()
     }
 
-    /// What of the image it does not have.
+    /// The content of the image that it lacks.
     pub(crate) async fn missing(self, image: &Image) -> Result<Vec<Content>, Error> {
         self.is_absent(&image.root).await;
         self.find_manifests(&image.below).await;
@@ -111,10 +112,10 @@ impl<'a> Recipient<'a> {
         let find = async |node| {
             self.is_absent(node).await;
         };
-        stream::iter(nodes).for_each_concurrent(QUESTIONS_AT_ONCE, find).await;
+        stream::iter(nodes).for_each_concurrent(LOOKUPS_AT_ONCE, find).await;
     }
 
-    /// Asks for a manifest. None where there is no answer: then the destination has failed.
+    /// Looks up a manifest. None if the look-up fails: then the destination has failed.
     async fn is_absent(&self, node: &Node) -> Option<bool> {
         let digest = node.manifest.digest;
         let request = self.destination.has_manifest(&node.manifest, self.absence).boxed();
@@ -126,8 +127,8 @@ impl<'a> Recipient<'a> {
         Some(!is_there)
     }
 
-    /// Asks for the blobs of the manifests that are there. A registry that lost one, or was made to delete it, has
-    /// the manifest still.
+    /// Looks up the blobs of the manifests that are present. A registry that lost or deleted a blob still has the
+    /// manifest.
     async fn check_blobs(&self, image: &Image) {
         let blobs: Vec<_> = {
             let state = self.state();
@@ -145,7 +146,7 @@ impl<'a> Recipient<'a> {
                 state.blobs.insert(digest);
             }
         };
-        stream::iter(blobs).for_each_concurrent(QUESTIONS_AT_ONCE, check).await;
+        stream::iter(blobs).for_each_concurrent(LOOKUPS_AT_ONCE, check).await;
     }
 
     /// Whether it has the blob. One of another length is noted, so that it is replaced.
@@ -163,7 +164,7 @@ impl<'a> Recipient<'a> {
         self.state().damaged.contains(&blob.digest)
     }
 
-    /// Asks for content, unless it is known to be there. None where there is no answer.
+    /// Looks up content, unless it is known to be present. None if the look-up fails.
     async fn has(
         &self,
         content: Content,
@@ -192,7 +193,7 @@ impl<'a> Recipient<'a> {
         if !is_wanted {
             return false;
         }
-        // A registry is asked by the request that opens an upload, unless another image's check has found the blob.
+        // At a registry the request that opens an upload shows it, unless the check of another image has found the blob.
         if let Destination::Registry(repository) = self.destination {
             let is_known =
                 self.in_flight.confirmed.has(Content::Blob(blob.digest), self.destination);
@@ -225,7 +226,7 @@ impl<'a> Recipient<'a> {
         }
     }
 
-    /// Whether all that were lacking, if any, are there now.
+    /// Whether it lacked manifests and has all of them now.
     pub(crate) async fn write_manifests(&self, image: &Image) -> bool {
         for node in image.nodes() {
             let is_wanted = {
@@ -248,7 +249,7 @@ impl<'a> Recipient<'a> {
         self.in_flight.confirmed.once(content, self.destination, put).await.map(drop)
     }
 
-    /// Writes a manifest; if the registry does not know something that it lists, that is brought there once more.
+    /// Writes a manifest; if the registry does not know something that it lists, that content is written once more.
     /// Boxed, since what it lists may be manifests.
     fn put<'f>(&'f self, image: &'f Image, node: &'f Node) -> BoxFuture<'f, Result<(), Error>> {
         let work = async move {
@@ -266,7 +267,7 @@ impl<'a> Recipient<'a> {
         work.boxed()
     }
 
-    /// Brings what `node` lists there once more, the first time only what is absent by HEAD.
+    /// Writes what `node` lists once more: the first time only what is absent by HEAD, then everything.
     async fn restore(&self, image: &Image, node: &Node, repairs: u32) -> Result<(), Error> {
         let is_listed = |child: &&Node| {
             node.children.iter().any(|listed| listed.digest == child.manifest.digest)
@@ -289,7 +290,7 @@ impl<'a> Recipient<'a> {
         Ok(())
     }
 
-    /// Sends a blob, without believing the registry that it has it.
+    /// Sends a blob, whatever the registry says that it has.
     async fn push_again(
         &self,
         source: &RepositoryClient,

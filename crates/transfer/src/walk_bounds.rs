@@ -1,4 +1,4 @@
-//! The bounds on what is followed below one root: levels, manifests, and bytes of manifests.
+//! The bounds of a walk: levels, manifests, and bytes of manifests below one root.
 
 use std::fmt;
 

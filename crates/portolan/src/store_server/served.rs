@@ -1,7 +1,7 @@
 //! A store that is a directory, served over HTTP as a bucket would be: `GET`, `HEAD` and `Range` on
 //! its blobs, and nothing else. It does not list, does not follow symbolic links and does not write.
 //!
-//! What is not a regular file, or lies below something that is not a directory, is absent; the log says so.
+//! Something that is not a regular file, or is below something that is not a directory, counts as absent; the log says so.
 //!
 //! The rows of its behaviour are in `docs/reference/mirror.md`; conditions and ranges are `http-server`'s.
 
@@ -32,7 +32,7 @@ use oci::Digest;
 use tower_service::Service as _;
 use wording::Chain;
 
-/// A served store. Cheap to clone; the clones are one.
+/// A served store. Cheap to clone; clones share its state.
 #[derive(Clone, Debug)]
 pub(crate) struct Served(Router);
 
@@ -51,8 +51,8 @@ impl Served {
     }
 }
 
-/// How often the log says that something in the store is not served: clients retry within seconds, and the
-/// first of many such files shows what is wrong.
+/// How often the log says that an object is not served. Clients retry within seconds, and the first of many such files
+/// shows what is wrong.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
@@ -63,7 +63,7 @@ struct Store {
 }
 
 impl Store {
-    /// A regular file and its length; none where there is no such file.
+    /// The regular file of a digest and its length; none if there is no such file.
     fn open(&self, digest: &Digest) -> Result<Option<(File, u64)>, Error> {
         match open_file(&self.dir, digest) {
             Err(error) if error.is_wrong_file_type() => {
@@ -79,13 +79,13 @@ impl Store {
         if logged.is_none_or(|logged| logged.elapsed() >= LOG_INTERVAL) {
             *logged = Some(Instant::now());
             let error = Chain(error);
-            tracing::error!(%error, "a blob is not served; clients are told that it is absent");
+            tracing::error!(%error, "a blob is not served; clients get a 404");
         }
     }
 }
 
 fn router(dir: &Path) -> Router {
-    // Written with a wildcard: what follows the prefix is either a digest or nothing that we have.
+    // A wildcard: the rest of the path is a digest, or the response is a 404.
     let path = format!("/{PREFIX}{{digest}}");
     let store = Arc::new(Store { dir: dir.to_owned(), logged: Mutex::default() });
     Router::new().route(&path, routing::get(blob)).with_state(store)
@@ -115,8 +115,8 @@ fn failed(digest: &Digest, error: &dyn std::error::Error) -> Response {
     StatusCode::INTERNAL_SERVER_ERROR.into_response()
 }
 
-/// The response with what conditions and ranges leave of the content. Copies of a store have the same
-/// entity tags, so a download can go on at another one.
+/// The response, by the conditions and the range of the request. Copies of a store have the same entity tags, so a
+/// download can go on at another copy.
 fn respond(request: &Request, digest: Digest, file: File, size: u64) -> Response {
     let etag = &*format!("\"{digest}\"");
     let validator = [(ETAG, etag.to_owned())];

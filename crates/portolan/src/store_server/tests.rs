@@ -42,20 +42,20 @@ impl Served {
         Self { address, stop, ended }
     }
 
-    /// The answer, headers in lower case, as it came over a connection of its own.
-    async fn ask(&self, method: &str, path: &str, header: &str) -> String {
+    /// The response to a request on a new connection, with headers in lower case.
+    async fn request(&self, method: &str, path: &str, header: &str) -> String {
         let mut connection = TcpStream::connect(self.address).await.expect("a connection");
         let request =
             format!("{method} {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n{header}\r\n");
         connection.write_all(request.as_bytes()).await.expect("it is sent");
-        let mut answer = String::new();
-        connection.read_to_string(&mut answer).await.expect("an answer");
-        answer
+        let mut response = String::new();
+        connection.read_to_string(&mut response).await.expect("a response");
+        response
     }
 
     async fn status(&self, method: &str, path: &str) -> String {
-        let answer = self.ask(method, path, "").await;
-        answer.split(' ').nth(1).expect("a status line").to_owned()
+        let response = self.request(method, path, "").await;
+        response.split(' ').nth(1).expect("a status line").to_owned()
     }
 }
 
@@ -73,22 +73,22 @@ async fn a_blob_is_served_whole_in_part_and_by_its_head() {
     let (directory, digest) = directory_with("portolan").await;
     let served = Served::new(directory.path()).await;
     let path = format!("/{}", key(&digest));
-    let whole = served.ask("GET", &path, "").await;
+    let whole = served.request("GET", &path, "").await;
     assert!(whole.starts_with("HTTP/1.1 200 ") && whole.ends_with("\r\n\r\nportolan"), "{whole}");
     assert!(whole.contains("content-type: application/octet-stream\r\n"), "{whole}");
     assert!(whole.contains("content-length: 8\r\n"), "{whole}");
-    let head = served.ask("HEAD", &path, "").await;
+    let head = served.request("HEAD", &path, "").await;
     assert!(head.starts_with("HTTP/1.1 200 ") && head.ends_with("\r\n\r\n"), "{head}");
     assert!(head.contains("content-length: 8\r\n"), "{head}");
-    let part = served.ask("GET", &path, "range: bytes=4-\r\n").await;
+    let part = served.request("GET", &path, "range: bytes=4-\r\n").await;
     assert!(part.starts_with("HTTP/1.1 206 ") && part.ends_with("\r\n\r\nolan"), "{part}");
     assert!(part.contains("content-range: bytes 4-7/8\r\n"), "{part}");
-    let beyond = served.ask("GET", &path, "range: bytes=9-\r\n").await;
+    let beyond = served.request("GET", &path, "range: bytes=9-\r\n").await;
     assert!(beyond.starts_with("HTTP/1.1 416 "), "{beyond}");
-    let escaped = served.ask("GET", &path.replace(':', "%3A"), "").await;
+    let escaped = served.request("GET", &path.replace(':', "%3A"), "").await;
     assert!(escaped.ends_with("\r\n\r\nportolan"), "{escaped}");
-    let asked = served.ask("GET", &format!("{path}?X-Trace=1"), "").await;
-    assert!(asked.ends_with("\r\n\r\nportolan"), "{asked}");
+    let with_query = served.request("GET", &format!("{path}?X-Trace=1"), "").await;
+    assert!(with_query.ends_with("\r\n\r\nportolan"), "{with_query}");
 }
 
 #[tokio::test]
@@ -99,7 +99,7 @@ async fn ranges_and_conditions_are_those_of_http_and_the_entity_tag_is_the_diges
     let path = format!("/{}", key(&digest));
     let etag = format!("etag: \"{digest}\"\r\n");
     for served in [&served, &copy] {
-        let whole = served.ask("GET", &path, "").await;
+        let whole = served.request("GET", &path, "").await;
         assert!(whole.contains(&etag), "{whole}");
         assert!(whole.contains("accept-ranges: bytes\r\n"), "{whole}");
         assert!(!whole.contains("last-modified"), "copies would not agree: {whole}");
@@ -123,7 +123,7 @@ async fn ranges_and_conditions_are_those_of_http_and_the_entity_tag_is_the_diges
         ("GET", format!("if-match: {other}\r\n"), "412", ""),
         ("GET", format!("if-match: {ours}\r\n"), "200", "portolan"),
     ] {
-        let response = served.ask(method, &path, &header).await;
+        let response = served.request(method, &path, &header).await;
         let case = format!("{method} {header}: {response}");
         assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{case}");
         assert!(response.ends_with(&format!("\r\n\r\n{body}")), "{case}");
@@ -137,7 +137,8 @@ async fn ranges_and_conditions_are_those_of_http_and_the_entity_tag_is_the_diges
     }
     let (directory, digest) = directory_with("").await;
     let empty = Served::new(directory.path()).await;
-    let response = empty.ask("GET", &format!("/{}", key(&digest)), "range: bytes=0-0\r\n").await;
+    let response =
+        empty.request("GET", &format!("/{}", key(&digest)), "range: bytes=0-0\r\n").await;
     assert!(response.starts_with("HTTP/1.1 416 "), "{response}");
     assert!(response.contains("content-range: bytes */0\r\n"), "{response}");
 }
@@ -204,13 +205,13 @@ async fn nothing_is_served_below_what_is_no_directory() {
 }
 
 #[tokio::test]
-async fn it_ends_when_told() {
+async fn it_ends_at_the_shutdown() {
     let (directory, digest) = directory_with("portolan").await;
     let served = Served::new(directory.path()).await;
     assert_eq!(served.status("GET", &format!("/{}", key(&digest))).await, "200");
     served.stop.send(()).expect("it runs");
     served.ended.await.expect("no panic");
-    assert!(TcpStream::connect(served.address).await.is_err(), "nobody listens any more");
+    assert!(TcpStream::connect(served.address).await.is_err(), "the listener is closed");
 }
 
 #[tokio::test(start_paused = true)]
@@ -226,9 +227,9 @@ async fn a_client_that_does_not_read_delays_the_end_by_the_drain_at_most() {
     let mut connection = TcpStream::connect(served.address).await.expect("a connection");
     let request = format!("GET /{} HTTP/1.1\r\nhost: h\r\n\r\n", key(&digest));
     connection.write_all(request.as_bytes()).await.expect("it is sent");
-    connection.read_exact(&mut [0; 9]).await.expect("it is answered");
+    connection.read_exact(&mut [0; 9]).await.expect("a response begins");
     served.stop.send(()).expect("it runs");
-    let told = tokio::time::Instant::now();
+    let stopped_at = tokio::time::Instant::now();
     served.ended.await.expect("no panic");
-    assert!(told.elapsed() >= Duration::from_secs(10), "the answer was given its time");
+    assert!(stopped_at.elapsed() >= Duration::from_secs(10), "the response had its time");
 }

@@ -321,7 +321,7 @@ async fn errors_of_the_configuration_of_the_front() {
             ),
         ),
         (
-            "a store for nobody",
+            "a store that serves no clients",
             format!("{upstream}stores: [{{name: a, url: \"https://a.example\", serves: []}}]\n"),
         ),
         ("a bad duration", format!("{upstream}presence: {{timeout: 1}}\n")),

@@ -1,5 +1,5 @@
-//! How many requests an image costs: five platforms, six manifests, twenty blobs. More than this is a loss to
-//! somebody, since registries count them.
+//! How many requests an image costs: five platforms, six manifests, twenty blobs. Registries count requests, so more of
+//! them would be a regression.
 
 use http::Method;
 use oci::{Descriptor, ImageIndex, Reference, Tag, media_type};
@@ -34,8 +34,8 @@ fn tag(name: &str) -> Tag {
     name.parse().expect("a tag")
 }
 
-/// The requests so far, counted by what they are, and forgotten.
-#[expect(clippy::print_stderr, reason = "the counts are what one looks for here")]
+/// The requests so far, counted by kind; the count starts again afterwards.
+#[expect(clippy::print_stderr, reason = "the counts are the result of this test")]
 fn spent(what: &str, registry: &TestRegistry) -> usize {
     let kind = |request: &RecordedRequest| {
         let path = &request.path_and_query;
