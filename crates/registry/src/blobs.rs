@@ -1,4 +1,4 @@
-//! Blobs: read, whole or in part, and delete. How they come in: [`crate::push`].
+//! Blobs: read, whole or in part, and delete. [`crate::push`] stores them.
 //!
 //! Source: distribution-spec 1.1, "Pulling blobs", "Deleting Blobs"; RFC 9110 §14 and §13.1.5 for
 //! ranges.
@@ -69,7 +69,7 @@ fn content(blob: Blob, range: Range<u64>, digest: Digest) -> Body {
             let [start, end] = [range.start, range.end].map(|at| usize::try_from(at).unwrap_or(0));
             Body::from(bytes.slice(start..end))
         }
-        // Nothing is read before the body is polled: for a HEAD it is not.
+        // The file is read only when the body is polled, which a HEAD does not do.
         Blob::File { file, .. } => Body::from_stream(file_stream(file, range, digest)),
     }
 }

@@ -1,4 +1,4 @@
-//! A request's body as it comes in: piece by piece, each within a deadline.
+//! The body of a request, read in pieces, each within a deadline.
 
 use axum::body::{Body, HttpBody as _};
 use bytes::Bytes;
@@ -17,7 +17,7 @@ pub(crate) struct Incoming {
 }
 
 impl Incoming {
-    /// What comes in is counted too.
+    /// Counts the received bytes in `received`.
     pub(crate) const fn new(body: Body, received: Counter) -> Self {
         Self { body, received }
     }
@@ -26,12 +26,12 @@ impl Incoming {
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Refusal> {
         loop {
             let Ok(frame) = timeout(BODY_IDLE, self.body.frame()).await else {
-                // Nobody waits for it a second time.
+                // A second read must not wait again.
                 self.body = Body::empty();
                 return Err(Refusal::BodySilent);
             };
             let Some(frame) = frame else { return Ok(None) };
-            // Trailers carry nothing for us.
+            // Trailers are ignored.
             if let Ok(piece) = frame.map_err(Refusal::BodyBroken)?.into_data() {
                 self.received.inc_by(piece.len() as u64);
                 return Ok(Some(piece));
@@ -39,12 +39,12 @@ impl Incoming {
         }
     }
 
-    /// How many bytes are still to come at least: all, where the request has a `Content-Length`.
+    /// The least number of remaining bytes: all of them if the request has a `Content-Length`.
     pub(crate) fn announced(&self) -> u64 {
         self.body.size_hint().lower()
     }
 
-    /// All of it, if that is at most `limit` bytes. One that is announced to be longer is not read.
+    /// The whole body, if it has at most `limit` bytes. A longer announced body is not read.
     pub(crate) async fn collect(&mut self, limit: u64) -> Result<Bytes, Refusal> {
         if self.announced() > limit {
             return Err(Refusal::TooLong { limit });
@@ -59,7 +59,7 @@ impl Incoming {
         Ok(content.into())
     }
 
-    /// Whether nothing is to come.
+    /// Whether the body has ended.
     pub(crate) fn is_over(&self) -> bool {
         self.body.is_end_stream()
     }
@@ -74,7 +74,7 @@ impl Incoming {
                 discarded += piece.len();
             }
         };
-        // What is not read by then need not be.
+        // The rest need not be read.
         let _ = timeout(DISCARD_TIME, all).await;
     }
 }

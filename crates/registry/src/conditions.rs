@@ -10,12 +10,12 @@ use oci::Digest;
 
 use crate::{DOCKER_CONTENT_DIGEST, etag::etag, refusal::Refusal};
 
-/// What tells one content from another, for the answer.
+/// The headers of a response that identify the content.
 pub(crate) fn validators(digest: Digest) -> [(HeaderName, String); 2] {
     [(ETAG, etag(digest)), (DOCKER_CONTENT_DIGEST, digest.to_string())]
 }
 
-/// The answer to who asks for content with this digest, where that need not be sent.
+/// The response to a conditional read of content with this digest, if the content need not be sent.
 pub(crate) fn instead_of_content(
     headers: &HeaderMap,
     digest: Digest,
@@ -29,7 +29,7 @@ pub(crate) fn instead_of_content(
     }
 }
 
-/// Whether what has this digest now, or is absent, may be written or deleted.
+/// Whether the conditions allow a write or delete of content with this present digest, or of absent content.
 pub(crate) fn allow_writing(conditions: &Conditions, current: Option<Digest>) -> bool {
     conditions.allow_writing(current.map(etag).as_deref())
 }

@@ -1,6 +1,5 @@
-//! The rest of a refused request's body: read and thrown away within bounds, since a connection that is
-//! closed with unread bytes is reset, and the client may lose the response. Beyond the bounds the
-//! connection is closed.
+//! Reads and discards the rest of a rejected request's body, within bounds. Closing a connection with unread bytes
+//! resets it, and the client may lose the response. Beyond the bounds the connection is closed.
 
 use crate::{
     body::Incoming,
@@ -8,11 +7,11 @@ use crate::{
     shares::{Budget, Holder},
 };
 
-/// The bodies that are being discarded, of all refused requests together. No client has more than its share.
+/// The bodies being discarded, for all rejected requests. No client gets more than its share.
 #[derive(Debug)]
 pub(crate) struct Discards(Budget);
 
-/// What becomes of the connection.
+/// Whether the connection stays open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Afterwards {
     KeepAlive,
@@ -24,7 +23,7 @@ impl Discards {
         Self(Budget::new(MAX_DISCARDS))
     }
 
-    /// Begins to discard `body`, at most `max` bytes of it, if there is a permit.
+    /// Starts to discard at most `max` bytes of `body`, if a permit is free.
     pub(crate) fn start(&self, body: Incoming, holder: Option<Holder>, max: usize) -> Afterwards {
         if body.is_over() {
             return Afterwards::KeepAlive;

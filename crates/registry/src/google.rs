@@ -1,7 +1,7 @@
 //! The extended `tags/list` of Google's registries: every manifest of a repository, tagged or not, and
-//! the repositories below it, in one answer that is cut short where it grows too long.
+//! the repositories below it, in one response, truncated at a limit.
 //!
-//! Source: what `gcr.io` and `pkg.dev` answer, as go-containerregistry's `google` package reads it.
+//! Source: the responses of `gcr.io` and `pkg.dev`, as go-containerregistry's `google` package reads them.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -19,7 +19,7 @@ use crate::{
     storage::{Backend, Storage, StorageError, StoredManifest, readable},
 };
 
-/// As many manifests, and tags, as Google tells of; it does not say that there are more.
+/// The limit of manifests and of tags, as at Google, which does not mark a truncated list.
 const MOST: usize = MAX_PAGE;
 
 #[derive(Debug, serde::Serialize)]
@@ -30,7 +30,7 @@ struct Listing {
     manifest: BTreeMap<String, Listed>,
 }
 
-/// Numbers are texts.
+/// A manifest in the list. Numbers are strings.
 #[derive(Debug, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Listed {
@@ -78,7 +78,7 @@ fn read(backend: &dyn Backend, name: &Repository) -> Result<Option<Found>, Stora
     manifests.truncate(MOST);
     let mut listed = BTreeMap::new();
     for (digest, pushed) in manifests {
-        // What is damaged is not listed, so that it is pushed again.
+        // A damaged manifest is left out, so that clients push it again.
         if let Some(stored) = readable(backend.manifest(name, digest))?.flatten() {
             let tags = tags_on.remove(&digest).unwrap_or_default();
             listed.insert(digest.to_string(), Listed::new(stored, pushed, tags));

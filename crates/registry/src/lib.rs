@@ -1,11 +1,11 @@
 //! A small OCI registry for development, tests and staging: push, pull, mount, list, refer and delete,
-//! kept in memory or durably in a directory, with users and TLS where that is wanted.
+//! in memory or durably in a directory, optionally with users and TLS.
 //!
-//! It has no tokens and no garbage collection. What it answers: `docs/reference/registry.md`.
+//! It has no tokens and no garbage collection. Its requests and responses: `docs/reference/registry.md`.
 //!
-//! A request's way: `route` says what is asked, `access` whether this visitor may, one function of
-//! `manifests`, `referrers`, `blobs`, `push` or `listing` answers it from `storage`, and `refusal` turns
-//! what is refused into an answer. `observe` sees it come and go.
+//! The flow of a request: `access` authenticates the user, `route` parses the operation, one function of
+//! `manifests`, `referrers`, `blobs`, `push` or `listing` performs it on `storage`, and `refusal` makes the
+//! response of a rejected request. `observe` counts and logs each request.
 //!
 //! Source: distribution-spec 1.1.
 
@@ -74,7 +74,7 @@ pub struct Registry(Arc<State>);
 struct State {
     storage: Storage,
     settings: Settings,
-    /// Replaced as a whole, while requests go on under the one they began with.
+    /// Replaced as a whole. A request uses the one that it began with.
     access: RwLock<Option<Arc<Access>>>,
     uploads: Uploads,
     reads: Budget,
@@ -83,20 +83,20 @@ struct State {
     metrics: Metrics,
 }
 
-/// How a registry behaves. By default as the specification says, and open to everybody who reaches it.
+/// How a registry behaves. The defaults follow the specification and require no login.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// Its bounds.
     pub limits: Limits,
     /// Nothing is written.
     pub read_only: bool,
-    /// A tag stays on its digest, and neither it nor the manifest that it is on is deleted.
+    /// A tag stays on its digest. Neither a tag nor a manifest that has a tag can be deleted.
     pub immutable_tags: bool,
-    /// Manifests are taken though what they point to is not there.
+    /// Manifests are accepted although their blobs or children are missing.
     pub allow_missing_references: bool,
-    /// `tags/list` as Google's registries answer it.
+    /// `tags/list` responds as Google's registries do.
     pub google_listing: bool,
-    /// Each request is an event of the log.
+    /// Each request is logged.
     pub access_log: bool,
 }
 
@@ -107,8 +107,8 @@ impl Registry {
         Self::with(storage, Settings::default(), None)
     }
 
-    /// A registry that behaves as `settings` say; without `access` everybody may do everything. On a
-    /// storage that is read only it is read only too.
+    /// A registry with these settings. Without `access` no login is required. On a read-only storage the
+    /// registry is read-only too.
     #[must_use]
     pub fn with(storage: Storage, mut settings: Settings, access: Option<Access>) -> Self {
         settings.read_only |= storage.is_read_only();
@@ -121,7 +121,7 @@ impl Registry {
         Self(Arc::new(state))
     }
 
-    /// Lowers the limits of requests to what so many connections can carry.
+    /// Lowers the limits of requests in flight to what this number of connections allows.
     pub(crate) fn fit_requests(&self, connections: usize) {
         let max_requests = self.0.settings.limits.max_requests;
         let reads = self.0.reads.lower_to(connections);
@@ -137,7 +137,7 @@ impl Registry {
         }
     }
 
-    /// From now on, requests are judged by this. Passwords are checked anew.
+    /// Replaces users and rights for all later requests. Passwords are checked again.
     pub fn replace_access(&self, access: Access) {
         let access = Some(Arc::new(access));
         *self.0.access.write().unwrap_or_else(PoisonError::into_inner) = access;
@@ -147,18 +147,17 @@ impl Registry {
         self.0.access.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The answer to a request that is refused before it is looked at.
+    /// The response to a request that is rejected before it is parsed.
     pub(crate) fn refuse(&self, refusal: Refusal) -> Response {
         let response = refusal.into_response();
         self.0.metrics.answered("none", response.status(), Duration::ZERO);
         response
     }
 
-    /// The answer to one request. A [`Peer`] in its extensions is named in the log, and has its share of
-    /// what may be under way.
+    /// The response to one request. A [`Peer`] in its extensions is logged and limited to its share.
     ///
-    /// What was begun is done, and holds its place, even if nobody waits for the answer any more: so
-    /// nothing is left half done, and who goes away does not make room for more than there may be.
+    /// A request runs to its end and keeps its permit even if the client disconnects: nothing is left half
+    /// done, and a client that disconnects cannot exceed the limits.
     pub async fn respond(&self, request: Request<Body>) -> Response {
         let registry = self.clone();
         let work = tokio::spawn(async move { registry.carry_out(request).await });
@@ -176,7 +175,7 @@ impl Registry {
             Err(refusal) => {
                 observation.gives_its_place_back();
                 let mut response = refusal.into_response();
-                // HTTP/2 ends the one stream.
+                // HTTP/2 ends only this stream.
                 let is_http1 = parts.version < Version::HTTP_2;
                 let afterwards = self.discard(body, &parts, observation.user());
                 if afterwards == Afterwards::Close && is_http1 {
@@ -192,7 +191,7 @@ impl Registry {
 
     /// Begins to discard what is left of a refused request's body; the response does not wait for it.
     fn discard(&self, body: Incoming, parts: &Parts, user: Option<&User>) -> Afterwards {
-        // A client that asked first whether to send it has not sent any.
+        // A client that sent `Expect: 100-continue` has not sent the body.
         if parts.headers.contains_key(EXPECT) {
             return Afterwards::KeepAlive;
         }
@@ -222,7 +221,7 @@ impl Registry {
         if !visitor.may_enter() {
             return Err(Refusal::LogIn);
         }
-        // Only now: who is not let in takes nobody's place.
+        // After authentication, so that a rejected client takes no permit.
         let is_read = matches!(parts.method, Method::GET | Method::HEAD);
         let budget = if is_read { reads } else { writes };
         observation.holds(budget.take(visitor.holder())?);
@@ -279,13 +278,13 @@ impl Registry {
         }
     }
 
-    /// Drops sessions that nobody goes on with.
+    /// Drops upload sessions that were idle for too long.
     async fn sweep(&self) {
         // The work ends early only with the process.
         let _ = self.0.uploads.sweep().await;
     }
 
-    /// What has been counted, in the text format of Prometheus.
+    /// The metrics, in the text format of Prometheus.
     fn metrics_text(&self) -> String {
         let State { uploads, reads, writes, metrics, .. } = &*self.0;
         metrics.text(uploads.count(), reads.taken() + writes.taken())
@@ -296,19 +295,19 @@ impl Registry {
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub std::net::SocketAddr);
 
-/// Without a server that says more it is the peer's.
+/// The address that the server resolved, else that of the peer.
 fn client_address(extensions: &Extensions) -> ClientAddress {
     let peer = || ClientAddress(extensions.get().map(|Peer(address)| address.ip()));
     extensions.get().copied().unwrap_or_else(peer)
 }
 
-/// What names the digest of the content that an answer is about.
+/// The header with the digest of the content.
 const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
-/// How clients of Docker recognise a registry.
+/// The header by which Docker recognizes a registry.
 const DOCKER_API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 
-/// An answer to HEAD: as to GET, without the body (RFC 9110 §9.3.2). hyper sees to it only for HTTP/1.
+/// The response to HEAD: that to GET without its body (RFC 9110 §9.3.2). hyper removes it only for HTTP/1.
 fn head_only(response: Response) -> Response {
     let (mut head, body) = response.into_parts();
     let has_content = !matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
@@ -320,7 +319,7 @@ fn head_only(response: Response) -> Response {
 
 fn ping(visitor: &Visitor) -> Response {
     let mut response = (StatusCode::OK, [(DOCKER_API_VERSION, "registry/2.0")]).into_response();
-    // Who need not log in may want to (RFC 9110 §11.6.1).
+    // A client that need not log in may still do so (RFC 9110 §11.6.1).
     let challenge = visitor.could_log_in().then_some((WWW_AUTHENTICATE, CHALLENGE));
     response.headers_mut().extend(challenge);
     response

@@ -5,15 +5,15 @@ use std::time::Duration;
 /// Bounds that an operator may set. The defaults are the constants beside them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The longest manifest taken, in bytes: at most [`MAX_STORED_MANIFEST_BYTES`].
+    /// The longest accepted manifest, in bytes: at most [`MAX_STORED_MANIFEST_BYTES`].
     pub max_manifest_bytes: u64,
-    /// The longest blob taken, in bytes; without one, what suits the storage.
+    /// The longest accepted blob, in bytes; by default the storage decides.
     pub max_blob_bytes: Option<u64>,
-    /// How many uploads may be under way at once, open sessions among them.
+    /// The number of uploads in progress, open sessions included.
     pub max_uploads: usize,
-    /// How long a session may lie idle before it is dropped.
+    /// The idle time after which a session is dropped.
     pub upload_life: Duration,
-    /// How many requests that read may be in flight at once, and as many that write.
+    /// The number of reading requests in flight, and also of writing ones.
     pub max_requests: usize,
 }
 
@@ -29,29 +29,29 @@ impl Default for Limits {
     }
 }
 
-/// What distribution-spec 1.1 ("Pushing Manifests") asks registries to take at least, and tells
-/// clients not to exceed.
+/// The size that distribution-spec 1.1 ("Pushing Manifests") requires registries to accept, and clients not to
+/// exceed.
 pub const MAX_MANIFEST_BYTES: u64 = 4 << 20;
 
 /// The longest manifest that can be stored, in bytes, whatever the setting: it is read into memory whole, and a
 /// longer file in its place is damaged.
 pub const MAX_STORED_MANIFEST_BYTES: u64 = 64 << 20;
 
-/// The longest blob that a directory takes, in bytes: far above any layer in the field, so that only
-/// an upload without end meets it.
+/// The longest blob in a directory, in bytes: far above any real layer, so that it stops only endless
+/// uploads.
 pub const MAX_DIRECTORY_BLOB_BYTES: u64 = 64 << 30;
 
-/// The longest blob that the memory takes, in bytes: it is held there whole.
+/// The longest blob in memory, in bytes: it is held there whole.
 pub const MAX_MEMORY_BLOB_BYTES: u64 = 1 << 30;
 
-/// Each upload holds space, and each that is being written a batch in memory.
+/// Each upload uses disk space, and each active one a batch in memory.
 pub const MAX_UPLOADS: usize = 256;
 
 /// Clients that resume do so within minutes.
 pub const UPLOAD_LIFE: Duration = Duration::from_secs(60 * 60);
 
-/// How long a session has been idle at least when its client loses it for another upload. An upload that is under way
-/// has a pause of a round trip between two requests.
+/// The least idle time of a session that is dropped for another upload of its client. An active upload pauses for
+/// one round trip between two requests.
 pub const LEAST_IDLE: Duration = Duration::from_secs(10);
 
 /// Each holds a connection, a file or two and its buffers.
@@ -69,21 +69,20 @@ pub const CLIENT_DIVISOR: usize = 2;
 /// for pulls, also where the limit of open files is low.
 pub const WRITE_DIVISOR: usize = 2;
 
-/// How often idle sessions are looked for.
+/// The interval at which idle sessions are dropped.
 pub const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What a client is told to wait before it asks again when too much is under way, in seconds: about what
-/// a layer takes.
+/// The `Retry-After` of a 429, in seconds: about the time of a layer.
 pub const RETRY_AFTER_SECONDS: u64 = 1;
 
-/// How long a request body may stay silent: a stalled client would hold its session for ever.
+/// The longest pause within a request body: a stalled client would hold its session for ever.
 pub const BODY_IDLE: Duration = Duration::from_secs(60);
 
 /// The most names in one page of a list: about 1 MB of JSON for long names.
 pub const MAX_PAGE: usize = 10_000;
 
-/// How long the descriptors of one page of referrers may be together, in bytes: clients read no longer
-/// an index than a manifest may be (4 MiB), and there is something around them.
+/// The longest JSON of the descriptors in one page of referrers, in bytes: clients read an index of at most 4 MiB,
+/// which has other members too.
 pub const MAX_REFERRERS_BYTES: usize = (4 << 20) - (4 << 10);
 
 /// The most tags that one push may name. The specification asks for at least 10. Each is a header of the
@@ -95,15 +94,15 @@ pub const MAX_TAGS_OF_A_PUSH: usize = 64;
 /// some milliseconds.
 pub const MAX_TAGS_AT_ONCE: usize = 50;
 
-/// What is gathered of an upload before it is hashed and written, in bytes: large enough that the
-/// hand-over to the thread that writes is lost in the writing, and small enough that
+/// The size of a batch of an upload that is hashed and written at once, in bytes: large enough that the
+/// hand-over to the writing thread costs little, and small enough that
 /// [`MAX_UPLOADS`] times two of them fit into memory.
 pub const BATCH_BYTES: usize = 256 << 10;
 
 /// The pieces in which a file is read, in bytes: as for a response.
 pub const READ_PIECE_BYTES: usize = http_server::READ_PIECE_BYTES;
 
-/// How much of a refused request's body is read and thrown away after the response is sent, in bytes:
+/// The limit of a rejected request's body that is read and discarded after the response is sent, in bytes:
 /// clients that send all of a body before they read get the response instead of a broken pipe. It costs
 /// bandwidth only; a manifest or layer that is larger by mistake fits in.
 pub const MAX_DISCARDED_BYTES: usize = 256 << 20;
@@ -115,7 +114,7 @@ pub const MAX_DISCARDED_BYTES_WITHOUT_LOGIN: usize = 1 << 20;
 /// make the same mistake at the same time are rare, and each costs its bandwidth.
 pub const MAX_DISCARDS: usize = 32;
 
-/// For how long that goes on at most: as long as nginx's `lingering_time`.
+/// The longest time of one discard: as nginx's `lingering_time`.
 pub const DISCARD_TIME: Duration = Duration::from_secs(30);
 
 /// How many blobs of an image a HEAD of its manifest looks at: Docker makes no image with more layers, and
@@ -128,8 +127,8 @@ pub const MAX_NAMED: usize = 100;
 /// How many passwords are checked at once: each costs a core tens of milliseconds by design.
 pub const MAX_PASSWORD_CHECKS: usize = 2;
 
-/// How many may wait for that, being checked included; more are told to come again. A flood of wrong
-/// passwords so leaves most of [`MAX_REQUESTS`] to those whose password was checked before.
+/// The number of password checks, running and waiting; further ones get 429. So a flood of wrong passwords leaves
+/// most of [`MAX_REQUESTS`] to users whose password was checked before.
 pub const MAX_WAITING_CHECKS: usize = 64;
 
 /// How long requests under way may take to end once the registry is told to stop.

@@ -1,4 +1,4 @@
-//! Answers that list names: the catalogue of repositories, and a repository's tags.
+//! Lists of names: the repositories of the registry, and the tags of a repository.
 //!
 //! Source: distribution-spec 1.1, "Listing Tags"; `_catalog` is the Docker registry's.
 
@@ -16,7 +16,7 @@ use crate::{
     storage::Storage,
 };
 
-/// Which part of a list is asked for.
+/// The requested page of a list.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Page {
     limit: usize,
@@ -24,12 +24,12 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// The most names that it holds.
+    /// The largest number of names on it.
     pub(crate) const fn limit(&self) -> usize {
         self.limit
     }
 
-    /// Whether `name` stands on an earlier page.
+    /// Whether `name` is on an earlier page.
     pub(crate) fn is_before(&self, name: &str) -> bool {
         self.after.as_deref().is_some_and(|after| name <= after)
     }
@@ -38,7 +38,7 @@ impl Page {
         Self { limit: limit.unwrap_or(MAX_PAGE).min(MAX_PAGE), after }
     }
 
-    /// This part of `names`, in ASCII order, and the name to go on after if there is more.
+    /// This page of `names`, in ASCII order, and its last name if there are more.
     fn of(&self, mut names: Vec<String>) -> (Vec<String>, Option<String>) {
         names.sort_unstable();
         let start = match &self.after {
@@ -48,7 +48,7 @@ impl Page {
         names.drain(..start);
         let more = names.len() > self.limit;
         names.truncate(self.limit);
-        // An empty page has no last name, and so no next page.
+        // An empty page has no last name, so no next page.
         let last = if more { names.last().cloned() } else { None };
         (names, last)
     }
@@ -85,13 +85,13 @@ pub(crate) async fn tags(
 }
 
 fn answer(json: &serde_json::Value, path: &str, page: &Page, last: Option<String>) -> Response {
-    // Names and tags have no character that a query must escape.
+    // Names and tags need no escape in a query.
     let next = last.map(|last| format!("{path}?n={}&last={last}", page.limit));
     let json = ([(CONTENT_TYPE, "application/json")], json.to_string());
     with_link(next, json.into_response())
 }
 
-/// The answer, and in it where the next page is.
+/// The response with a `Link` to the next page.
 pub(crate) fn with_link(next: Option<String>, mut answer: Response) -> Response {
     let link = next.and_then(|next| HeaderValue::try_from(format!("<{next}>; rel=\"next\"")).ok());
     answer.headers_mut().extend(link.map(|link| (LINK, link)));

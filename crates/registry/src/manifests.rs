@@ -23,7 +23,7 @@ use crate::{
     storage::{Backend, Storage, StorageError, StoredManifest, readable},
 };
 
-/// Tells a client that the subject is known, so that it need not keep a list of referrers itself.
+/// The registry lists the referrer, so the client need not maintain an index of referrers.
 const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 /// One for each tag of a push that names several.
 const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
@@ -59,21 +59,21 @@ pub(crate) async fn read(
     Ok((headers, validators(digest), bytes).into_response())
 }
 
-/// Fails if a blob of this image is damaged. Clients look by HEAD whether an image must be pushed, and some
-/// do so for its manifest alone. A GET still gets the manifest, which tells what is to be pushed. The
-/// children of an index are not looked at: one that is damaged must not hide the others.
+/// Fails if a blob of this image is damaged. Some clients decide by the HEAD of a manifest alone whether to push
+/// the image. A GET still returns the manifest, from which clients learn the blobs to push. The children of an
+/// index are not checked: one damaged child must not hide the others.
 fn no_blob_is_damaged(
     backend: &dyn Backend,
     name: &Repository,
     stored: &StoredManifest,
 ) -> Result<(), StorageError> {
-    // One that was taken by an earlier version may be refused by this one.
+    // An earlier version may have accepted a manifest that this one rejects.
     let Ok(manifest) = Manifest::parse(&stored.media_type, &stored.bytes) else { return Ok(()) };
     let blobs = manifest.blobs().take(MAX_CHECKED_BLOBS);
     blobs.into_iter().try_for_each(|blob| backend.has_blob(name, blob.digest).map(drop))
 }
 
-/// The digest that `reference` is on now; for a digest, itself if it is there.
+/// The present digest of a tag; for a digest, the digest itself if it exists.
 fn current(
     backend: &dyn Backend,
     name: &Repository,
@@ -85,7 +85,7 @@ fn current(
     }
 }
 
-/// A manifest that is to be written.
+/// A manifest to be written.
 struct Push {
     name: Repository,
     reference: Reference,
@@ -123,8 +123,8 @@ pub(crate) async fn write(
 }
 
 impl Push {
-    /// What the reference is on, as conditions see it. A damaged copy of what is being pushed counts as absent:
-    /// the client was told 404. For other content the tag is not free.
+    /// The present digest of the reference, for the conditions. A damaged copy of the pushed manifest counts as
+    /// absent, since the client got 404 for it. For other content the tag is taken.
     fn current(&self, backend: &dyn Backend) -> Result<Option<Digest>, StorageError> {
         let current = readable(current(backend, &self.name, &self.reference))?.flatten();
         if current != Some(self.digest) {
@@ -158,7 +158,7 @@ impl Push {
         }
         let subject = self.manifest.subject().map(|subject| subject.digest);
         backend.put_manifest(name, *digest, &self.stored, subject)?;
-        // Last: a tag is seen only with what it names.
+        // Tags come last: a visible tag has its manifest.
         to_write.into_iter().try_for_each(|tag| backend.put_tag(name, tag, *digest))?;
         Ok(Ok(()))
     }
@@ -170,7 +170,7 @@ fn created(name: &Repository, digest: Digest, manifest: &Manifest, tags: &[Tag])
         (StatusCode::CREATED, [(LOCATION, location)], validators(digest)).into_response();
     let subject = manifest.subject().map(|subject| (OCI_SUBJECT, subject.digest.to_string()));
     for (name, text) in tags.iter().map(|tag| (OCI_TAG, tag.to_string())).chain(subject) {
-        // Tags and digests are made of what a header may hold.
+        // Every tag and digest is a valid header value.
         if let Ok(value) = HeaderValue::try_from(text) {
             response.headers_mut().append(name, value);
         }
@@ -178,7 +178,7 @@ fn created(name: &Repository, digest: Digest, manifest: &Manifest, tags: &[Tag])
     response
 }
 
-/// Megabytes are read and hashed where that holds nobody up.
+/// Parses and hashes megabytes on a blocking thread.
 async fn understand(
     served_as: &str,
     bytes: Bytes,
@@ -204,7 +204,7 @@ fn digest_as_asked(reference: &Reference, bytes: &[u8]) -> Result<Digest, Refusa
     }
 }
 
-/// The media type to serve it as: as pushed, or what it is where that says nothing.
+/// The media type to serve: the pushed one, or that of the content if the pushed one names no manifest.
 fn own_type(manifest: &Manifest, served_as: &str) -> String {
     let (field, default) = match manifest {
         Manifest::Image(image) => (&image.media_type, media_type::OCI_MANIFEST),
@@ -216,8 +216,8 @@ fn own_type(manifest: &Manifest, served_as: &str) -> String {
     field.clone().filter(|field| !field.is_empty()).unwrap_or_else(|| default.to_owned())
 }
 
-/// What `manifest` points to and the repository does not have, each once. An index may list blobs:
-/// build caches do. Config and layers are blobs whatever their media type says.
+/// The content that `manifest` lists and the repository lacks, each once. An index may list blobs, as build
+/// caches do. Config and layers are blobs, whatever their media types.
 fn missing(
     backend: &dyn Backend,
     name: &Repository,
@@ -264,7 +264,7 @@ pub(crate) async fn delete(
     Ok(response)
 }
 
-/// A tag, or a manifest with the tags on it, that is to go.
+/// A tag, or a manifest with its tags, to be deleted.
 #[derive(Clone)]
 struct Deletion {
     name: Repository,
@@ -274,8 +274,8 @@ struct Deletion {
 }
 
 impl Deletion {
-    /// Deletes tags on the manifest until few are left: a few at a time, so that others who write to the
-    /// repository do not wait for thousands. A kill leaves the manifest with the rest of them.
+    /// Deletes tags of the manifest, a batch at a time, so that other writes to the repository do not wait for
+    /// thousands of deletions. If the process is killed, the manifest keeps the remaining tags.
     async fn thin_out(&self, storage: &Storage, digest: Digest) -> Result<(), Refusal> {
         if self.immutable_tags {
             return Ok(());

@@ -1,4 +1,4 @@
-//! What a registry counts. The names are in `docs/reference/metrics.md`.
+//! The metrics of a registry. The names are in `docs/reference/metrics.md`.
 
 use std::time::Duration;
 
@@ -41,18 +41,18 @@ impl Metrics {
             connections,
         };
         let registry = &mut metrics.registry;
-        registry.register("requests", "answers, by what was asked for", metrics.requests.clone());
-        let (name, help) = ("request_duration", "from a request's head to its answer's");
+        registry.register("requests", "requests, by operation and status", metrics.requests.clone());
+        let (name, help) = ("request_duration", "time from the head of a request to the head of its response");
         registry.register_with_unit(name, help, Unit::Seconds, metrics.durations.clone());
         for (name, help, counter) in [
-            ("received", "bodies of requests", &metrics.received_bytes),
-            ("sent", "bodies of answers", &metrics.sent_bytes),
+            ("received", "bytes of request bodies", &metrics.received_bytes),
+            ("sent", "bytes of response bodies", &metrics.sent_bytes),
         ] {
             registry.register_with_unit(name, help, Unit::Bytes, counter.clone());
         }
         for (name, help, gauge) in [
-            ("requests_in_flight", "requests, until their answer is sent", &metrics.in_flight),
-            ("uploads", "uploads under way, open sessions among them", &metrics.uploads),
+            ("requests_in_flight", "requests in flight, until the last byte of the response", &metrics.in_flight),
+            ("uploads", "uploads in progress, including open sessions", &metrics.uploads),
         ] {
             registry.register(name, help, gauge.clone());
         }
@@ -65,7 +65,7 @@ impl Metrics {
         self.durations.get_or_create(&[("operation", operation)]).observe(after.as_secs_f64());
     }
 
-    /// All of it, with these two as they are now.
+    /// All metrics as text, with the present values of these two gauges.
     pub(crate) fn text(&self, uploads: usize, in_flight: usize) -> String {
         for (gauge, now) in [(&self.uploads, uploads), (&self.in_flight, in_flight)] {
             gauge.set(i64::try_from(now).unwrap_or(i64::MAX));

@@ -1,5 +1,5 @@
-//! One request as metrics and the access log see it: from its head to the last byte of its answer. It
-//! also holds the request's place among those in flight for as long.
+//! Metrics and access log of one request, from its head to the last byte of its response. The observation also
+//! holds the request's permit for that time.
 
 use std::{
     pin::Pin,
@@ -18,14 +18,14 @@ use prometheus_client::metrics::counter::Counter;
 
 use crate::{Peer, Settings, access::User, client_address, metrics::Metrics, shares::Permit};
 
-/// A request under way.
+/// A request in flight.
 #[derive(Debug)]
 pub(crate) struct Observation {
     begun: Instant,
     operation: &'static str,
     user: Option<User>,
     place: Option<Permit>,
-    /// For the log, if there is one.
+    /// For the access log, if it is on.
     record: Option<AccessRecord>,
 }
 
@@ -59,7 +59,7 @@ impl Observation {
         self.operation = operation;
     }
 
-    /// The answer, counted, with a body that goes on observing.
+    /// Counts the response and wraps its body, so that the observation lasts until the last byte.
     pub(crate) fn end(self, metrics: &Metrics, response: Response) -> Response {
         metrics.answered(self.operation, response.status(), self.begun.elapsed());
         let (head, body) = response.into_parts();
@@ -74,7 +74,7 @@ impl Observation {
     }
 }
 
-/// The body of an answer, and what ends with it.
+/// The body of a response, with the observation of its request.
 struct Watched {
     body: Body,
     sent: u64,

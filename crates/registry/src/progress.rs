@@ -1,4 +1,4 @@
-//! How far an upload is, as responses say it.
+//! The progress of an upload, as response headers state it.
 //!
 //! Source: distribution-spec 1.1, "Pushing blobs".
 
@@ -13,7 +13,7 @@ use crate::upload_id::UploadId;
 
 const DOCKER_UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
 
-/// How far an upload is.
+/// The progress of an upload.
 #[derive(Debug)]
 pub(crate) struct Progress {
     pub(crate) location: String,
@@ -27,7 +27,7 @@ impl Progress {
         Self { location: format!("/v2/{name}/blobs/uploads/{id}"), received, id }
     }
 
-    /// The `Range` header; nothing received is written as one byte too, as every registry does.
+    /// The `Range` header. Like other registries, it states `0-0` also before the first byte.
     pub(crate) fn range(&self) -> String {
         format!("0-{}", self.received.saturating_sub(1))
     }

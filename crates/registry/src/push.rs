@@ -1,4 +1,4 @@
-//! Requests that bring in a blob: begin an upload, go on with it, finish or cancel it, or mount.
+//! Requests that push a blob: begin, continue, finish or cancel an upload, or mount.
 //!
 //! Source: distribution-spec 1.1, "Pushing blobs" and "Mounting a blob from another repository".
 
@@ -59,7 +59,7 @@ pub(crate) async fn start(
     Ok(Progress::new(&name, id, 0).answer(StatusCode::ACCEPTED))
 }
 
-/// Whether the blob was there, where this visitor may pull it.
+/// Whether the blob was mounted: it exists where this requester may pull it.
 async fn mount(
     storage: &Storage,
     visitor: &Visitor,
@@ -171,7 +171,7 @@ async fn take_chunk(
     let found = held.as_ref().map_or(0, Session::received).saturating_sub(start);
     let refusal = match taken {
         Ok(()) if found == announced => return Ok(held),
-        // The body is whole, and shorter than announced.
+        // The body is complete and shorter than announced.
         Ok(()) => Refusal::LengthMismatch { announced, found },
         Err(longer @ Refusal::LengthMismatch { .. }) => longer,
         Err(other) => return Err(other),
@@ -181,12 +181,12 @@ async fn take_chunk(
     Err(refusal)
 }
 
-/// The session, once what was given to it before is written, and what came of that.
+/// The session after the previous batch was written, and the result of that write.
 type Taking = Pin<Box<dyn Future<Output = Result<Taken, StorageError>> + Send>>;
 type Taken = (Held, Result<(), Refusal>);
 
-/// Appends the body, if it has at most so many bytes: one batch is hashed and written while the next
-/// comes in. What came in before an error stays.
+/// Appends the body, if it has at most `most` bytes. One batch is hashed and written while the next is received.
+/// Content received before an error stays.
 async fn take_all(held: Held, body: &mut Incoming, most: u64) -> Result<Taken, StorageError> {
     if let Some(Err(too_long)) = held.as_ref().map(|session| session.has_room(body.announced())) {
         return Ok((held, Err(too_long)));
@@ -219,7 +219,7 @@ async fn take_all(held: Held, body: &mut Incoming, most: u64) -> Result<Taken, S
     Ok((held, taken.and(gathered)))
 }
 
-/// Goes on even if nobody waits for it.
+/// Runs to its end even if the request is dropped.
 fn take(mut held: Held, batch: Vec<u8>) -> Taking {
     let work = tokio::task::spawn_blocking(move || {
         let session = held.as_mut().ok_or(Refusal::UploadUnknown);
@@ -229,7 +229,7 @@ fn take(mut held: Held, batch: Vec<u8>) -> Taking {
     Box::pin(async { work.await.map_err(StorageError::Interrupted) })
 }
 
-/// Reads as much as is worth writing at once. Whether there may be more.
+/// Reads one batch. Returns whether there may be more.
 async fn gather(body: &mut Incoming, batch: &mut Vec<u8>) -> Result<bool, Refusal> {
     while batch.len() < BATCH_BYTES {
         let Some(piece) = body.next().await? else { return Ok(false) };
@@ -238,7 +238,7 @@ async fn gather(body: &mut Incoming, batch: &mut Vec<u8>) -> Result<bool, Refusa
     Ok(true)
 }
 
-/// The first byte and the length that `<first>-<last>` says.
+/// The first byte and the length of `<first>-<last>`.
 fn parse_content_range(text: &str) -> Option<(u64, u64)> {
     let number = |text: &str| match text.bytes().all(|byte| byte.is_ascii_digit()) {
         true => text.parse::<u64>().ok(),

@@ -48,11 +48,11 @@ pub(crate) async fn list(
     Ok(response)
 }
 
-/// Descriptors of referrers in the order of their digests.
+/// A page of descriptors of referrers, in the order of their digests.
 #[derive(Default)]
 struct Page {
     descriptors: Vec<serde_json::Value>,
-    /// Where to go on, if there is more.
+    /// The last digest of this page, if there are more.
     next_after: Option<Digest>,
 }
 
@@ -70,7 +70,7 @@ impl Page {
             if referring.page.is_before(&digest.to_string()) {
                 continue;
             }
-            // It may be noted before it is there, be gone before that is forgotten, or be damaged.
+            // The manifest may be not yet written, already deleted, or damaged.
             let stored = readable(backend.manifest(name, digest))?.flatten();
             let Some(stored) = stored else { continue };
             let Some(descriptor) = descriptor(digest, subject, &stored) else { continue };
@@ -93,7 +93,7 @@ impl Page {
     }
 }
 
-/// None where the manifest refers to something else after all.
+/// None if the manifest has another subject.
 fn descriptor(digest: Digest, subject: Digest, stored: &StoredManifest) -> Option<Descriptor> {
     let manifest = Manifest::parse(&stored.media_type, &stored.bytes).ok()?;
     if manifest.subject()?.digest != subject {

@@ -1,4 +1,4 @@
-//! Every way in which a request is refused, and the one mapping from it to an answer.
+//! Every reason to reject a request, and its response.
 //!
 //! Source: distribution-spec 1.1, "Error Codes".
 
@@ -33,14 +33,14 @@ use crate::{
 pub(crate) const CHALLENGE: HeaderValue =
     HeaderValue::from_static("Basic realm=\"portolan\", charset=\"UTF-8\"");
 
-/// Why a request is refused. The texts are for the client.
+/// Why a request is rejected. Clients read the texts.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refusal {
     #[error(transparent)]
     Malformed(http_server::Malformed),
-    #[error("there is nothing at this path; see `docs/reference/registry.md` for what there is")]
+    #[error("this path is not an endpoint of the registry; see `docs/reference/registry.md`")]
     NoSuchEndpoint,
-    #[error("this method is not for this path; it takes {0}")]
+    #[error("this path does not support the method; use {0}")]
     MethodNotAllowed(&'static str),
     #[error(transparent)]
     Name(#[from] RepositoryError),
@@ -48,7 +48,7 @@ pub(crate) enum Refusal {
     Tag(#[from] TagError),
     #[error(transparent)]
     Digest(#[from] DigestError),
-    #[error("the query must say `digest=<digest>`")]
+    #[error("the query has no `digest=<digest>`; add it")]
     NoDigest,
     #[error("authentication required")]
     LogIn,
@@ -70,27 +70,26 @@ pub(crate) enum Refusal {
     TooManyTags,
     #[error("a condition of the request does not hold: {}", now(*.0))]
     Precondition(Option<Digest>),
-    #[error("tag `{tag}` is on {on}, and tags do not move here")]
+    #[error("tag `{tag}` is on {on}, and this registry does not move tags")]
     TagStays { tag: Tag, on: Digest },
-    #[error("nothing is deleted that a tag is on: tags stay here")]
+    #[error("a manifest with a tag cannot be deleted: this registry keeps tags")]
     TagsStay,
-    #[error("this registry is read only")]
+    #[error("this registry is read-only")]
     ReadOnly,
     #[error("too many requests: {0} are in flight, which is the limit; try again")]
     TooManyRequests(usize),
     #[error("too many requests of one client: {0} are in flight, which is its share; try again")]
     RequestsShare(usize),
-    #[error("`n={0}` is not a number of names")]
+    #[error("`n={0}` is not a whole number")]
     BadPageLength(String),
-    #[error("repository `{0}` holds nothing here")]
+    #[error("repository `{0}` does not exist or is empty")]
     NameUnknown(Repository),
     #[error("repository `{0}` has no manifest `{1}`")]
     ManifestUnknown(Repository, String),
     #[error("repository `{0}` has no blob {1}")]
     BlobUnknown(Repository, Digest),
     #[error(
-        "the upload is unknown: it is finished, was cancelled, has expired, or made room for a later one of the \
-         same client; start again"
+        "unknown upload session: it was finished, cancelled or dropped, or it has expired; start again"
     )]
     UploadUnknown,
     #[error("too many uploads: {0} are under way, which is the limit; try again")]
@@ -100,36 +99,36 @@ pub(crate) enum Refusal {
          or try again in some seconds"
     )]
     UploadsShare(usize),
-    #[error("the digest of the content is {0}, which is not the one named; nothing was kept")]
+    #[error("the digest of the content is {0}, not the one in the request; nothing was stored")]
     DigestMismatch(Digest),
     #[error("the manifest was refused: {0}")]
     Manifest(ManifestError),
     #[error("push these to repository `{0}` first: {digests}", digests = list(.1))]
     ManifestBlobUnknown(Repository, Vec<Digest>),
-    #[error("it is longer than {limit} bytes")]
+    #[error("the content is longer than {limit} bytes")]
     TooLong { limit: u64 },
     #[error("`Content-Range` is not `<first byte>-<last byte>`, without a unit")]
     BadContentRange,
-    #[error("the chunk does not begin where the upload stands, at byte {}", .0.received)]
+    #[error("the chunk does not begin where the upload ends, at byte {}", .0.received)]
     OutOfOrder(Progress),
     #[error("`Content-Range` announces {announced} bytes, and the body has {found}")]
     LengthMismatch { announced: u64, found: u64 },
-    #[error("the blob has {size} bytes; the range lies outside")]
+    #[error("the range is outside the blob, which has {size} bytes")]
     RangeOutside { size: u64 },
     #[error("the request's body broke off: {0}")]
     BodyBroken(axum::Error),
-    #[error("the request's body was silent for {} s", limits::BODY_IDLE.as_secs())]
+    #[error("the request's body stalled for {} s", limits::BODY_IDLE.as_secs())]
     BodySilent,
-    /// The content is not what was pushed. To clients it is absent, so this is how an absent one is refused;
-    /// the storage has logged which file it is.
+    /// The stored content is damaged. The response is that for absent content, which is inside; the storage has
+    /// logged the file.
     #[error("the stored copy is damaged; push it again")]
     Damaged(Box<Refusal>),
-    // The paths and causes within are for the log.
+    // Its paths and causes are for the log only.
     #[error("{}", in_words(.0))]
     Storage(#[from] StorageError),
 }
 
-/// What the storage found, or the refusal `absent` where there is nothing or what is there is damaged.
+/// What the storage found; the refusal `absent` if it found nothing, or something damaged.
 pub(crate) fn unless_absent<T>(
     found: Result<Option<T>, StorageError>,
     absent: Refusal,
@@ -171,22 +170,21 @@ fn verb(right: Right) -> &'static str {
 }
 
 fn now(current: Option<Digest>) -> String {
-    current.map_or_else(|| "there is nothing there".to_owned(), |on| format!("{on} is there"))
+    current.map_or_else(|| "there is no such content".to_owned(), |on| format!("the current digest is {on}"))
 }
 
 fn in_words(error: &StorageError) -> &'static str {
     if error.is_full() {
-        "the registry's disk is full; what it acknowledged is kept. Try again once there is room"
+        "the registry's disk is full; acknowledged content is kept. Try again later"
     } else if error.is_obstructed() {
-        "this cannot be stored or deleted: something that is not the registry's has its name; the log says \
-         where"
+        "this cannot be stored or deleted: a foreign file or directory has its name; the registry's log names it"
     } else {
-        "the registry's storage failed; its log says why"
+        "the registry's storage failed; the registry's log has the cause"
     }
 }
 
 impl Refusal {
-    /// The status, and the specification's code; it has none for a fault of the server.
+    /// The status, and the code of the specification, which has none for server errors.
     fn kind(&self) -> (StatusCode, Option<ErrorCode>) {
         use ErrorCode as Code;
         use StatusCode as Status;
@@ -234,7 +232,7 @@ impl Refusal {
         (status, Some(code))
     }
 
-    /// What goes beside the body.
+    /// The headers of the response.
     fn headers(self) -> Vec<(HeaderName, HeaderValue)> {
         let text = |name, text: String| Some((name, HeaderValue::try_from(text).ok()?));
         let fixed = |name, text| Some((name, HeaderValue::from_static(text)));
@@ -273,7 +271,7 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        // What is in the way the storage has logged, less often.
+        // The storage logs obstructions itself, at a limited rate.
         if let Self::Storage(error) = &self
             && !error.is_obstructed()
         {

@@ -1,5 +1,5 @@
-//! What a request asks for: method, path and query as one typed value, in which names, tags and
-//! digests are already valid.
+//! The operation of a request: method, path and query as one typed value with valid names, tags and
+//! digests.
 //!
 //! The path is read from its end, since `manifests`, `blobs` and `tags` may also be components of a
 //! repository's name.
@@ -14,14 +14,14 @@ use crate::{
     access::Right, limits::MAX_TAGS_OF_A_PUSH, listing::Page, refusal::Refusal, upload_id::UploadId,
 };
 
-/// One operation of the API. HEAD is the same operation as GET: the server leaves the body out.
+/// One operation of the API. HEAD is the same operation as GET: the server omits the body.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Route {
     Ping,
     Catalog(Page),
     Tags(Repository, Page),
     ReadManifest(Repository, Reference),
-    /// Under these tags too.
+    /// With additional tags.
     WriteManifest(Repository, Reference, Vec<Tag>),
     DeleteManifest(Repository, Reference),
     Referrers(Repository, Digest, Referring),
@@ -34,18 +34,18 @@ pub(crate) enum Route {
     CancelUpload(Repository, UploadId),
 }
 
-/// The ways to begin an upload.
+/// How an upload begins.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Start {
-    /// The content comes later, and then a digest by this algorithm.
+    /// The content comes later; its digest will use this algorithm.
     Session(Algorithm),
     /// The request's body is the content.
     Whole(Digest),
-    /// The content is in another repository, perhaps, or in any.
+    /// The content may exist in that repository, or in any.
     Mount { digest: Digest, from: Option<Repository> },
 }
 
-/// Which referrers are asked for.
+/// The requested referrers.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Referring {
     pub(crate) artifact_type: Option<String>,
@@ -85,7 +85,7 @@ impl Route {
         }
     }
 
-    /// The repository that it is about, and the right that it needs there.
+    /// The repository, and the right that the operation requires there.
     pub(crate) const fn needs(&self) -> Option<(Right, &Repository)> {
         match self {
             Self::Ping | Self::Catalog(_) => None,
@@ -104,7 +104,7 @@ impl Route {
         }
     }
 
-    /// What it is called in logs and metrics.
+    /// The name of the operation in logs and metrics.
     pub(crate) const fn operation(&self) -> &'static str {
         match self {
             Self::Ping => "ping",
@@ -147,7 +147,7 @@ fn manifest(
         Ok(reference) => reference,
         Err(ReferenceError::Digest(error)) => return Err(error.into()),
         Err(ReferenceError::Tag(error)) if *method == Method::PUT => return Err(error.into()),
-        // What is no tag cannot have been pushed: not there, rather than wrong.
+        // An invalid tag cannot have been pushed, so the manifest is unknown.
         Err(ReferenceError::Tag(_)) => {
             return Err(Refusal::ManifestUnknown(name, reference.to_owned()));
         }
@@ -200,7 +200,7 @@ fn upload(method: &Method, name: &str, id: &str, query: &Query<'_>) -> Result<Ro
     }
 }
 
-/// The text behind the `?`.
+/// The query of a URL.
 struct Query<'a>(&'a str);
 
 impl Query<'_> {
@@ -246,7 +246,7 @@ impl Query<'_> {
     }
 }
 
-/// A `+` stands for itself, since media types have it.
+/// A `+` stays a `+`, since media types contain it.
 fn decoded(value: &str) -> String {
     percent_decode_str(value).decode_utf8_lossy().into_owned()
 }

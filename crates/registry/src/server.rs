@@ -1,5 +1,5 @@
-//! The registry as a server: HTTP/1.1 and HTTP/2 on one port, in clear or under TLS. What is answered is
-//! decided in `lib.rs`; connections and the admin address are `http-server`'s.
+//! The registry as a server: HTTP/1.1 and HTTP/2 on one port, with or without TLS. `lib.rs` makes the responses;
+//! `http-server` handles connections and the admin address.
 
 use std::{
     io,
@@ -24,22 +24,22 @@ use crate::{
     shares::ClientAddress,
 };
 
-/// How many files a request holds at most: what it reads or writes, and what it links to.
+/// The most files that a request holds open: the one that it reads or writes, and the one that it links to.
 const FILES_OF_A_REQUEST: usize = 2;
 
-/// In which balancers name the client.
+/// The header in which balancers name the client.
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// Where a registry is served, and to whom in particular.
+/// The listeners of a registry.
 #[derive(Debug)]
 pub struct Listeners {
     /// The registry itself.
     pub registry: TcpListener,
-    /// With which it is under TLS.
+    /// The TLS settings of the registry, if it uses TLS.
     pub tls: Option<Tls>,
-    /// Metrics and health, in clear.
+    /// Metrics and health, without TLS.
     pub admin: Option<TcpListener>,
-    /// Who the client of a request is. The share of one address does not apply to trusted peers.
+    /// How the client of a request is found. Trusted peers have no share of connections.
     pub client_ip: ClientIp,
 }
 
@@ -88,7 +88,7 @@ pub async fn serve(
 }
 
 fn settings(registry: &Registry) -> Settings {
-    // Those that read and those that write have a budget each.
+    // Reads and writes have a budget each.
     let reserved = FILES_OF_A_REQUEST * 2 * registry.0.settings.limits.max_requests;
     Settings::new("registry", MAX_CONNECTIONS, Bodies::Streamed, DRAIN).within_descriptors(reserved)
 }
@@ -126,7 +126,8 @@ impl Respond for Connection {
     }
 }
 
-/// Whose share a request counts for. A trusted peer whose header names no address counts as a client itself.
+/// The client whose share a request counts for. A trusted peer whose header names no address counts as a client
+/// itself.
 fn client_address(client_ip: &ClientIp, peer: IpAddr, headers: &HeaderMap) -> ClientAddress {
     match client_ip.find(peer, headers.get_all(X_FORWARDED_FOR).iter()) {
         // A request of the balancer's own, or from behind another one.

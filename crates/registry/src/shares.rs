@@ -1,5 +1,5 @@
-//! Bounds on what is under way at once, of which no client has more than its share: requests, uploads,
-//! password checks. A client is a user, or without credentials an address.
+//! Bounds on requests, uploads and password checks in flight. No client gets more than its share of a bound. A
+//! client is a user, or without credentials an address.
 
 use std::{
     collections::HashMap,
@@ -12,12 +12,12 @@ use http_server::AddressBlock;
 
 use crate::{access::User, limits::CLIENT_DIVISOR};
 
-/// The address of a request's client: of the peer, or the one that a trusted peer names. None for a trusted
-/// peer that names no other: it has no share of its own.
+/// The address of a request's client: that of the peer, or the one that a trusted peer names. None for a trusted
+/// peer that names no client; such a peer has no share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ClientAddress(pub(crate) Option<IpAddr>);
 
-/// Who holds a share.
+/// The client that holds a share.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Holder {
     User(User),
@@ -25,7 +25,7 @@ pub(crate) enum Holder {
 }
 
 impl Holder {
-    /// A user has one share wherever it comes from; without one the address has.
+    /// A user has one share, whatever its addresses; without a user the address has one.
     pub(crate) fn of(user: Option<&User>, client: ClientAddress) -> Option<Self> {
         match (user, client) {
             (Some(user), _) => Some(Self::User(Arc::clone(user))),
@@ -59,7 +59,7 @@ pub(crate) struct Budget {
     held: Arc<Mutex<Held>>,
 }
 
-/// There are never more entries than permits.
+/// The permits that are taken. There are never more entries than permits.
 #[derive(Debug, Default)]
 struct Held {
     max: usize,
@@ -70,9 +70,9 @@ struct Held {
 /// Why there is no permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Full {
-    /// All are taken, so many.
+    /// All permits are taken; their number.
     All(usize),
-    /// The client has its share, so many.
+    /// The client holds its whole share; its size.
     Share(usize),
 }
 
@@ -82,7 +82,7 @@ impl Budget {
         Self { held: Arc::new(Mutex::new(held)) }
     }
 
-    /// Lowers the bound to `max`, if it is higher; the bound from now on.
+    /// Lowers the bound to `max`, if it is higher. Returns the new bound.
     pub(crate) fn lower_to(&self, max: usize) -> usize {
         let mut held = self.lock();
         held.max = held.max.min(max);
@@ -99,12 +99,12 @@ impl Budget {
         self.lock().total
     }
 
-    /// One more permit for `holder`; without one it counts for the whole only.
+    /// One more permit for `holder`. Without a holder it counts only for the total.
     pub(crate) fn take(&self, holder: Option<Holder>) -> Result<Permit, Full> {
         let mut held = self.lock();
         let share = held.max.div_ceil(CLIENT_DIVISOR);
         let held_by = |holder: &Holder| held.by_holder.get(holder).copied().unwrap_or_default();
-        // The client can do something about its own ones.
+        // Checked first: the client can release its own permits.
         if holder.as_ref().is_some_and(|holder| held_by(holder) >= share) {
             return Err(Full::Share(share));
         }
@@ -132,7 +132,7 @@ impl Budget {
     }
 }
 
-/// A place within a bound, given back when it is dropped.
+/// A permit of a budget. Dropping it returns it.
 #[derive(Debug)]
 pub(crate) struct Permit {
     budget: Budget,
@@ -173,7 +173,7 @@ mod tests {
         let c = take("c").expect("there is room");
         drop((a, others, c));
         assert_eq!(budget.taken(), 0);
-        assert!(budget.lock().by_holder.is_empty(), "who holds nothing takes no space");
+        assert!(budget.lock().by_holder.is_empty(), "a holder without permits has no entry");
         Budget::new(1).take(holder("a")).expect("a bound of one has a share of one");
     }
 

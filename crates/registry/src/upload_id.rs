@@ -6,8 +6,8 @@ use std::{
     time::Instant,
 };
 
-/// 32 hexadecimal digits. Unique, and not to be guessed by accident; it is no secret: who uses it needs
-/// the right to push.
+/// 32 hexadecimal digits. Unique and unlikely to be guessed. It is not a secret: its use requires the right to
+/// push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct UploadId(u128);
 
@@ -22,9 +22,9 @@ impl UploadId {
     }
 }
 
-/// Bits that do not come twice.
+/// Bits that do not repeat.
 fn random_bits() -> u128 {
-    // Keys that began at random and are others each time, over a time that goes on.
+    // Each `RandomState` has new random keys, and the hashed time differs too.
     let [high, low] = [(); 2].map(|()| RandomState::new().hash_one(Instant::now()));
     u128::from(high) << 64 | u128::from(low)
 }

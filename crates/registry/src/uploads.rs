@@ -1,7 +1,7 @@
-//! Upload sessions: which there are, who holds their places, and what each does with what comes in.
-//! The requests that use them are answered in `push.rs`.
+//! Upload sessions: the table of sessions, their permits, and the content of each.
+//! `push.rs` has the requests that use them.
 //!
-//! On a directory they outlive the process. An upload that breaks off anywhere can be resumed from what
+//! On a directory, sessions survive a restart. An upload that breaks off can be resumed after the last byte that
 //! was written.
 //!
 //! Source: distribution-spec 1.1, "Pushing blobs".
@@ -27,7 +27,7 @@ use crate::{
 pub(crate) struct Uploads {
     storage: Storage,
     limits: Limits,
-    /// One for each [`Session`], whether it is open to further requests or not.
+    /// One for each [`Session`], also for one that takes a single request.
     places: Budget,
     open: Mutex<HashMap<UploadId, Open>>,
 }
@@ -38,12 +38,12 @@ struct Open {
     session: Arc<tokio::sync::Mutex<Option<Session>>>,
 }
 
-/// A session that nobody else uses meanwhile; none once it is over. It goes where the work is done, so
-/// that it is consistent even if nobody waits for that work any more.
+/// Exclusive access to a session; none once it has ended. It moves into the blocking task that uses it, so that the
+/// session stays consistent when the request is dropped.
 pub(crate) type Held = OwnedMutexGuard<Option<Session>>;
 
 impl Uploads {
-    /// The sessions that an earlier process left in `storage`, as far as they have not expired.
+    /// The sessions that an earlier process left in `storage` and that have not expired.
     pub(crate) fn new(storage: Storage, limits: Limits) -> Self {
         let places = Budget::new(limits.max_uploads);
         let recovered = storage.backend().recovered_sessions();
@@ -60,7 +60,7 @@ impl Uploads {
         uploads
     }
 
-    /// Goes on with it if it has not expired and there is room.
+    /// Restores a session if it has not expired and a permit is free.
     fn recover(&self, recovered: RecoveredSession) -> Option<()> {
         let RecoveredSession { id, session, staged, idle } = recovered;
         let SavedSession { name, algorithm, holder } = session;
@@ -96,7 +96,7 @@ impl Uploads {
 
     /// Drops sessions that have been idle for too long.
     pub(crate) async fn sweep(&self) -> Result<(), StorageError> {
-        // A request that uses one, or waits for it, shares it with the table.
+        // A request that uses a session, or waits for it, holds another reference.
         let is_idle = |open: &mut Open| match Arc::get_mut(&mut open.session) {
             Some(session) => session
                 .get_mut()
@@ -114,7 +114,7 @@ impl Uploads {
         self.forget(idle).await
     }
 
-    /// A place for one more upload. Sessions that have expired make room first, then the client's own.
+    /// A permit for one more upload. Expired sessions are dropped first, then the client's longest-idle one.
     async fn place(&self, holder: Option<Holder>) -> Result<Permit, Refusal> {
         self.sweep().await?;
         let taken = match self.places.take(holder.clone()) {
@@ -129,15 +129,15 @@ impl Uploads {
         })
     }
 
-    /// Drops the session of this client that has been idle longest, so that uploads that the client left
-    /// behind do not lock it out until they expire; whether there was one. A session that a request uses or
-    /// waits for stays, and so does one that was used just now.
+    /// Drops the session of this client that has been idle longest. Returns whether one was dropped. Otherwise
+    /// abandoned uploads would lock the client out until they expire. A session that a request uses or waits for
+    /// stays, and so does one that was used within [`LEAST_IDLE`].
     async fn drop_longest_idle(&self, holder: Option<&Holder>) -> Result<bool, StorageError> {
         let Some(holder) = holder else { return Ok(false) };
         let dropped = {
             let mut all = self.lock();
             let idle = all.iter_mut().filter_map(|(id, open)| {
-                // Requests share the session with the table.
+                // A request that uses the session holds another reference.
                 let session = Arc::get_mut(&mut open.session)?.get_mut().as_ref()?;
                 (session.place.holder() == Some(holder)).then_some((session.used, *id))
             });
@@ -151,7 +151,7 @@ impl Uploads {
         Ok(true)
     }
 
-    /// Deletes what the storage has of sessions that are over.
+    /// Deletes the stored content of ended sessions.
     async fn forget(&self, over: Vec<UploadId>) -> Result<(), StorageError> {
         let forget = move |backend: &dyn Backend| {
             over.into_iter().for_each(|id| forget(backend, id));
@@ -181,7 +181,7 @@ impl Uploads {
         Ok(id)
     }
 
-    /// An upload that is to be over with the request that began it.
+    /// An upload that ends with the request that began it.
     pub(crate) async fn stage(
         &self,
         algorithm: Algorithm,
@@ -193,7 +193,7 @@ impl Uploads {
         Ok(Arc::new(tokio::sync::Mutex::new(Some(session))).lock_owned().await)
     }
 
-    /// The session, once whoever uses it has done.
+    /// The session, once no other request uses it.
     pub(crate) async fn get(&self, name: &Repository, id: UploadId) -> Result<Held, Refusal> {
         let session = {
             let open = self.lock();
@@ -205,37 +205,37 @@ impl Uploads {
         Ok(held)
     }
 
-    /// Ends a session that is known.
+    /// Ends a session.
     pub(crate) async fn end(&self, id: UploadId) -> Result<(), StorageError> {
         self.lock().remove(&id);
         self.forget(vec![id]).await
     }
 }
 
-/// Deletes what the storage has of a session that is over. That it is does not depend on it.
+/// Deletes the stored content of an ended session. A failure is only logged.
 fn forget(backend: &dyn Backend, id: UploadId) {
     if let Err(error) = backend.end_session(id) {
-        // It is tried again at the next start.
+        // The next start tries again.
         tracing::warn!(%error, "an upload session that is over could not be deleted");
     }
 }
 
-/// One upload: what came in so far. Its functions block.
+/// One upload: the content received so far. Its functions block.
 #[derive(Debug)]
 pub(crate) struct Session {
     staged: Staged,
-    /// That of the digest to come, as far as we know.
+    /// The expected algorithm of the digest.
     algorithm: Algorithm,
-    /// Has seen all that is staged; none where that is still to be read, after a restart.
+    /// The digest of all staged content; none after a restart, until the content is read again.
     digester: Option<Digester>,
     max_bytes: u64,
-    /// When somebody last did something with it.
+    /// When a request last used it.
     used: Instant,
-    /// Given back once nothing is staged any more.
+    /// Returned after the staged content is gone.
     place: Permit,
 }
 
-/// Where a session stood.
+/// An earlier state of a session.
 pub(crate) struct Mark {
     received: u64,
     digester: Option<Digester>,
@@ -256,7 +256,7 @@ impl Session {
         self.staged.len()
     }
 
-    /// Refuses so many bytes more, if they would make the blob too long.
+    /// Rejects `more` bytes if they would make the blob too long.
     pub(crate) const fn has_room(&self, more: u64) -> Result<(), Refusal> {
         match self.received().saturating_add(more) > self.max_bytes {
             true => Err(Refusal::TooLong { limit: self.max_bytes }),
@@ -268,13 +268,13 @@ impl Session {
         Mark { received: self.received(), digester: self.digester.clone() }
     }
 
-    /// As if nothing had come since.
+    /// Restores an earlier state.
     pub(crate) fn go_back(&mut self, mark: Mark) -> Result<(), StorageError> {
         self.digester = mark.digester;
         self.staged.truncate(mark.received)
     }
 
-    /// Takes what came next, all of it or nothing.
+    /// Appends a batch, all of it or nothing.
     pub(crate) fn take(&mut self, batch: &[u8]) -> Result<(), Refusal> {
         self.has_room(batch.len() as u64)?;
         let mut digester = self.digester()?;
@@ -286,14 +286,14 @@ impl Session {
         Ok(taken?)
     }
 
-    /// Nothing more comes for now.
+    /// Closes the file until the next append.
     pub(crate) fn rest(&mut self) {
         self.staged.rest();
         self.used = Instant::now();
     }
 
-    /// Keeps the blob if it is what `asked` names. If it is another, the upload is over; if the storage
-    /// fails, it stands where it stood as far as there is something left to go on with.
+    /// Stores the blob if it has the digest `asked`. With another digest the upload ends. If the storage fails, the
+    /// session stays open unless its content is lost.
     pub(crate) fn keep(
         session: &mut Option<Self>,
         backend: &dyn Backend,
@@ -314,7 +314,7 @@ impl Session {
         kept
     }
 
-    /// What has seen all that is staged. To be put back.
+    /// The digester of all staged content. The caller puts it back.
     fn digester(&mut self) -> Result<Digester, StorageError> {
         match self.digester.take() {
             Some(digester) => Ok(digester),

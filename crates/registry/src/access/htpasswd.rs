@@ -1,4 +1,4 @@
-//! The file of users: `name:hash` a line, bcrypt only, since the other hashes that htpasswd makes are
+//! The file of users: one `name:hash` in each line, bcrypt only, since the other hashes of htpasswd are
 //! broken or fast to guess.
 
 use std::{collections::HashMap, ops::RangeInclusive, sync::Arc};
@@ -7,25 +7,25 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::{NamedText, User, problem::AccessProblem};
 
-/// What stands in a list of users for everybody, and so is no name.
+/// The word for all clients in a list of users; no user can have this name.
 pub(super) const ANONYMOUS: &str = "anonymous";
 
-/// bcrypt reads so much of a password and ignores the rest, so that any longer one which begins alike would
-/// be as good.
+/// bcrypt ignores what follows in a longer password, so all longer passwords with the same beginning would be
+/// accepted.
 pub(crate) const MAX_PASSWORD_BYTES: usize = 72;
 
-/// Names and the hashes of passwords. It does not print.
+/// Names and the hashes of passwords. It has no `Debug`.
 pub(super) struct Users(HashMap<User, Arc<str>>);
 
 impl Users {
-    /// The name as this registry keeps it, if it is a user's.
+    /// The stored name, if there is such a user.
     pub(super) fn name(&self, name: &str) -> Option<User> {
         self.0.get_key_value(name).map(|(name, _)| Arc::clone(name))
     }
 
-    /// Work that ends with the user if the password is right. It takes its time, for a name that nobody
-    /// has as long as for the user whose hash costs most: where all cost the same, how long an answer takes
-    /// does not tell which names there are.
+    /// The check of a password, which yields the user if it is right. For an unknown name it takes as long as for
+    /// the user with the most expensive hash: if all hashes cost the same, the response time does not reveal which
+    /// users exist.
     pub(super) fn check(
         &self,
         name: &str,
@@ -43,14 +43,14 @@ impl Users {
     }
 }
 
-/// As htpasswd takes them: each step doubles the time, and the last one is seconds.
+/// The costs that htpasswd accepts. Each step doubles the time; the last one takes seconds.
 const COSTS: RangeInclusive<u32> = 4..=17;
 
 fn cost(hash: &str) -> Option<u32> {
     Some(hash.parse::<bcrypt::HashParts>().ok()?.get_cost())
 }
 
-/// The users of a file, and what is wrong with it.
+/// The users of a file, and its problems.
 pub(super) fn parse(file: NamedText<'_>) -> (Users, Vec<AccessProblem>) {
     let (mut users, mut problems) = (HashMap::new(), Vec::new());
     for (at, line) in file.text.lines().enumerate() {
@@ -63,7 +63,7 @@ pub(super) fn parse(file: NamedText<'_>) -> (Users, Vec<AccessProblem>) {
                 problems.push(AccessProblem::new(
                     file.name,
                     (at + 1, 1),
-                    format!("user `{name}` stands here a second time; keep one of the lines"),
+                    format!("user `{name}` is listed twice; keep one of the lines"),
                 ));
             }
             Ok((name, hash)) => {
@@ -73,13 +73,13 @@ pub(super) fn parse(file: NamedText<'_>) -> (Users, Vec<AccessProblem>) {
         }
     }
     if users.is_empty() && problems.is_empty() {
-        let message = format!("it has no users; `htpasswd -B {} NAME` adds one", file.name);
+        let message = format!("the file has no users; `htpasswd -B {} NAME` adds one", file.name);
         problems.push(AccessProblem::new(file.name, (1, 1), message));
     }
     (Users(users), problems)
 }
 
-/// The name and the hash in a line. What is wrong is said without the hash.
+/// The name and the hash in a line. Messages do not contain the hash.
 fn user(line: &str) -> Result<(&str, &str), String> {
     let (name, hash) =
         line.split_once(':').ok_or("a line is `name:hash`, as `htpasswd -B` writes it")?;
@@ -107,7 +107,7 @@ pub(super) fn basic(header: &str) -> Option<(String, String)> {
         return None;
     }
     let text = String::from_utf8(STANDARD.decode(credentials.trim()).ok()?).ok()?;
-    // Control characters are in neither (RFC 7617 §2), and to bcrypt a zero is an end.
+    // Neither may contain control characters (RFC 7617 §2), and bcrypt ends at a zero byte.
     let (name, password) = text.split_once(':').filter(|_| !text.contains(char::is_control))?;
     Some((name.to_owned(), password.to_owned()))
 }

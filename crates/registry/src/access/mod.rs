@@ -1,5 +1,5 @@
-//! Who may do what: users with passwords, and rights by repository. Checking a password blocks; all the
-//! rest is a function of values. The two files: `docs/reference/registry.md`, "Users and rights".
+//! Authentication and authorization: users with passwords, and rights by repository. Only the check of a password
+//! blocks. The two files: `docs/reference/registry.md`, "Users and rights".
 //!
 //! Source: RFC 7617 (Basic); Apache's htpasswd for the file of users.
 
@@ -30,17 +30,17 @@ use crate::{
     shares::{Budget, ClientAddress, Holder},
 };
 
-/// Users and their rights. Passwords, and what they are checked against, do not print.
+/// Users and their rights. Passwords and hashes are not printed.
 pub struct Access {
     users: Users,
-    /// Without them every user may do everything.
+    /// Without rules every user has all rights.
     rules: Option<Rules>,
-    /// For each user a digest of the last right password, with a secret of this process before it: a
-    /// password is checked slowly once, and not at each request. One entry a user at most.
+    /// For each user the digest of a secret of this process and the last valid password, so that bcrypt runs once
+    /// and not for each request. At most one entry for each user.
     checked: Mutex<HashMap<User, Digest>>,
     secret: Option<[u8; 32]>,
     checking: Arc<Semaphore>,
-    /// Those that wait for that are counted too.
+    /// Permits of checks in progress, waiting ones included.
     waiting: Budget,
 }
 
@@ -50,12 +50,12 @@ impl fmt::Debug for Access {
     }
 }
 
-/// A file that a flag named: its name for messages, and its content.
+/// A file named by a flag: its name for messages, and its content.
 #[derive(Clone, Copy, Debug)]
 pub struct NamedText<'a> {
-    /// As it was named.
+    /// The name as given.
     pub name: &'a str,
-    /// All of it.
+    /// The content.
     pub text: &'a str,
 }
 
@@ -70,7 +70,7 @@ impl Access {
     /// Reads a htpasswd file and, if there is one, the YAML of rights.
     ///
     /// # Errors
-    /// All that is wrong with either, each with its place.
+    /// All problems of both files, each with its position.
     pub fn new(
         htpasswd: NamedText<'_>,
         rights: Option<NamedText<'_>>,
@@ -95,13 +95,13 @@ impl Access {
         })
     }
 
-    /// What to add to the rights, if no rule grants anything, so that every request is denied.
+    /// A rule to add, if no rule grants anything and so every request is denied.
     #[must_use]
     pub fn missing_rule(&self) -> Option<&'static str> {
         self.rules.as_ref().filter(|rules| rules.grant_nothing()).map(|_| rights::MINIMUM)
     }
 
-    /// Who asks: nobody in particular without credentials.
+    /// The user of a request; none without credentials.
     pub(crate) async fn visitor(
         &self,
         headers: &HeaderMap,
@@ -110,7 +110,7 @@ impl Access {
         let Some(credentials) = headers.get(AUTHORIZATION) else { return Ok(None) };
         let credentials = credentials.to_str().ok().and_then(htpasswd::basic);
         let (name, password) = credentials.ok_or(Refusal::BadCredentials)?;
-        // `skopeo --no-creds` and others send these where they have none.
+        // `skopeo --no-creds` and others send empty credentials instead of none.
         if name.is_empty() && password.is_empty() {
             return Ok(None);
         }
@@ -119,17 +119,17 @@ impl Access {
         }
         let secret = self.secret.ok_or(Refusal::BadCredentials)?;
         let proof = Digest::sha256(&[&secret[..], password.as_bytes()].concat());
-        // Looked up by value, so that the time it takes says nothing but who was here before.
+        // The time of this lookup reveals only which users have logged in before.
         let known = self.lock().get(&*name).copied();
         if known == Some(proof) {
             return Ok(self.users.name(&name));
         }
-        // Whose password it is is not known yet.
+        // The user is not authenticated yet, so the check counts for the address.
         let waiting = self.waiting.take(Holder::of(None, client))?;
         let check = self.users.check(&name, password);
         let permit = Arc::clone(&self.checking).acquire_owned().await.ok();
         let check = move || {
-            // They last as long as the work does, whoever waits for it.
+            // The permits last as long as the check, even if the request is dropped.
             let _permits = (waiting, permit);
             check()
         };
@@ -140,19 +140,18 @@ impl Access {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<User, Digest>> {
-        // Every change is one call on the map.
+        // Every change is a single call on the map.
         self.checked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Bytes that nobody outside this process knows. A system that has none to give fails the first check of
-/// a password, and so each.
+/// Random bytes, private to this process. Without a random source every password check fails.
 fn secret() -> Option<[u8; 32]> {
     let mut secret = [0; 32];
     getrandom::fill(&mut secret).is_ok().then_some(secret)
 }
 
-/// Who asks, and under which rules.
+/// The client of a request: its user and address, and the rules in force.
 #[derive(Debug)]
 pub(crate) struct Visitor {
     access: Option<Arc<Access>>,
@@ -169,7 +168,7 @@ impl Visitor {
         Self { access, user, client }
     }
 
-    /// Whose share it takes from.
+    /// The holder of the share that the request counts for.
     pub(crate) fn holder(&self) -> Option<Holder> {
         Holder::of(self.user.as_ref(), self.client)
     }
@@ -194,18 +193,18 @@ impl Visitor {
         }
     }
 
-    /// Whether it may look around at all.
+    /// Whether it has access to the API at all.
     pub(crate) fn may_enter(&self) -> bool {
         let open = |access: &Access| access.rules.as_ref().is_some_and(Rules::are_for_anybody);
         self.user.is_some() || self.access.as_deref().is_none_or(open)
     }
 
-    /// Whether logging in could give it more rights.
+    /// Whether a login could give it more rights.
     pub(crate) fn could_log_in(&self) -> bool {
         self.access.is_some() && self.user.is_none()
     }
 
-    /// Why it may not do something.
+    /// The refusal for lack of a right.
     pub(crate) fn refused(&self, right: Right, repository: &Repository) -> Refusal {
         match &self.user {
             None => Refusal::LogIn,

@@ -1,8 +1,8 @@
-//! What is wrong with the files of users and rights.
+//! Problems in the files of users and rights.
 
 use std::fmt;
 
-/// All that is wrong with the files of users and rights.
+/// All problems in the files of users and rights.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", lines(.0))]
 pub struct AccessError(pub(super) Vec<AccessProblem>);
@@ -12,14 +12,14 @@ fn lines(problems: &[AccessProblem]) -> String {
 }
 
 impl AccessError {
-    /// Each fault with its place.
+    /// Each problem with its position.
     #[must_use]
     pub fn problems(&self) -> &[AccessProblem] {
         &self.0
     }
 }
 
-/// One fault, and where it is.
+/// One problem and its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessProblem {
     file: String,
@@ -33,7 +33,7 @@ impl AccessProblem {
         Self { file: file.to_owned(), line, column, message }
     }
 
-    /// The line, from 1 on.
+    /// The line, from 1.
     #[must_use]
     pub const fn line(&self) -> usize {
         self.line

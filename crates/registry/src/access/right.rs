@@ -1,8 +1,8 @@
-//! Who may do what, in two words.
+//! Rights and user names.
 
 use std::sync::Arc;
 
-/// What a repository may be used for.
+/// A right to a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Right {
     Pull,

@@ -1,5 +1,5 @@
-//! The file of rights: which users may pull from and push to which repositories. What no rule grants is
-//! refused.
+//! The file of rights: which users may pull from and push to which repositories. Without a matching rule a request
+//! is denied.
 
 use std::str::FromStr;
 
@@ -27,7 +27,7 @@ struct RuleDocument {
     rights: Vec<Spanned<String>>,
 }
 
-/// What is granted.
+/// The rules of a file of rights.
 #[derive(Debug)]
 pub(super) struct Rules(Vec<Rule>);
 
@@ -82,7 +82,7 @@ impl Rules {
     }
 }
 
-/// Repositories: components, `*` for any one, and `**` at the end for any number.
+/// A pattern of repository names: components, `*` for any one, and `**` at the end for any number.
 #[derive(Debug)]
 struct Pattern {
     components: Vec<String>,
@@ -109,7 +109,7 @@ impl FromStr for Pattern {
     fn from_str(text: &str) -> Result<Self, String> {
         let mut components: Vec<_> = text.split('/').map(str::to_owned).collect();
         let goes_on = components.pop_if(|last| last == "**").is_some();
-        // With a name in place of each `*` it must be a name.
+        // With a valid component for each `*`, the pattern must be a repository name.
         let plain: Vec<_> =
             components.iter().map(|part| if part == "*" { "x" } else { part }).collect();
         if components.is_empty() {
@@ -132,7 +132,7 @@ fn bad(text: &str) -> String {
 /// The shortest file of rights that grants something.
 pub(crate) const MINIMUM: &str = r#"rules: [{users: ["*"], repositories: ["**"], rights: [pull]}]"#;
 
-/// The rules of a file, or what is wrong with it.
+/// The rules of a file, or its problems.
 pub(super) fn parse(file: NamedText<'_>, users: &Users) -> Result<Rules, Vec<AccessProblem>> {
     let document: Document = serde_saphyr::from_str(file.text).map_err(|error| {
         let (place, message) = wording::yaml_fault(file.text, &error, MINIMUM);
@@ -151,7 +151,7 @@ pub(super) fn parse(file: NamedText<'_>, users: &Users) -> Result<Rules, Vec<Acc
     if problems.is_empty() { Ok(Rules(rules)) } else { Err(problems) }
 }
 
-/// What each text means; what means nothing is reported.
+/// Parses each text, and reports those that are not valid.
 fn each<T>(
     texts: &[Spanned<String>],
     meaning: impl Fn(&str) -> Result<T, String>,

@@ -1,4 +1,4 @@
-//! How a storage fails.
+//! Errors of a storage.
 
 use std::{
     io,
@@ -9,20 +9,20 @@ use std::{
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StorageError {
-    /// The file system refused.
+    /// A call of the file system failed.
     #[error("cannot {action} `{}`: {cause}", path.display())]
     Io {
         /// What was attempted, as a verb.
         action: &'static str,
         /// Where.
         path: PathBuf,
-        /// What the system says.
+        /// The cause.
         cause: io::Error,
     },
     /// Another registry uses the directory.
-    #[error("`{}` is in use by another registry; end that one, or take another directory", .0.display())]
+    #[error("`{}` is in use by another registry; stop that registry, or use another directory", .0.display())]
     InUse(PathBuf),
-    /// The directory holds something, and no registry made it.
+    /// The directory is not empty, and no registry made it.
     #[error(
         "`{}` holds `{found}` and no file `.portolan-registry`; take an empty or absent directory, or, \
          if a registry wrote this one, create an empty file of that name in it", root.display()
@@ -30,7 +30,7 @@ pub enum StorageError {
     NotOurs {
         /// The directory.
         root: PathBuf,
-        /// Something that lies in it.
+        /// An entry in it.
         found: String,
     },
     /// Something else has the name of a file or directory of the registry.
@@ -57,11 +57,11 @@ pub enum StorageError {
         /// What it is, with its article.
         is: &'static str,
     },
-    /// A file does not hold what the layout says.
+    /// The content of a file is not valid.
     #[error("`{}` is damaged; push it again", .0.display())]
     Damaged(PathBuf),
     /// The process is ending.
-    #[error("the work was cut short: {0}")]
+    #[error("the operation was interrupted: {0}")]
     Interrupted(tokio::task::JoinError),
 }
 
@@ -72,7 +72,7 @@ impl StorageError {
         matches!(self, Self::InUse(_))
     }
 
-    /// Whether a file does not hold what was written to it.
+    /// Whether the stored content is damaged.
     #[must_use]
     pub const fn is_damage(&self) -> bool {
         matches!(self, Self::Damaged(_))
@@ -84,7 +84,7 @@ impl StorageError {
         matches!(self, Self::Obstructed { .. })
     }
 
-    /// Whether there is no room left: on the disk, in a quota, or for another file.
+    /// Whether the disk or a quota is full, or the file too large.
     #[must_use]
     pub fn is_full(&self) -> bool {
         use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
@@ -96,7 +96,7 @@ impl StorageError {
     }
 }
 
-/// None for what is damaged: it can be written anew, and deleted.
+/// None for damaged content, which can be overwritten and deleted.
 pub(crate) fn readable<T>(found: Result<T, StorageError>) -> Result<Option<T>, StorageError> {
     match found {
         Err(StorageError::Damaged(_)) => Ok(None),
@@ -108,7 +108,7 @@ pub(super) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error
     move |cause| StorageError::Io { action, path: path.to_owned(), cause }
 }
 
-/// None where there is no such file, or a file lies where a directory above it should.
+/// None if the file does not exist, or a directory above it is a file.
 pub(super) fn if_there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     use io::ErrorKind::{NotADirectory, NotFound};
     match result {

@@ -1,4 +1,4 @@
-//! A storage in memory: maps behind one lock, never held while anything waits.
+//! A storage in memory: maps behind one lock, which is never held across a wait.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -18,7 +18,7 @@ use crate::{limits::MAX_MEMORY_BLOB_BYTES, upload_id::UploadId};
 #[derive(Debug, Default)]
 pub(super) struct Memory(Mutex<BTreeMap<Repository, Held>>);
 
-/// What one repository holds.
+/// The content of one repository.
 #[derive(Debug, Default)]
 struct Held {
     blobs: HashMap<Digest, Bytes>,
@@ -47,7 +47,7 @@ impl Memory {
         to(self.lock().entry(name.clone()).or_default())
     }
 
-    /// Makes nothing of a repository that is not there.
+    /// Does nothing if the repository does not exist.
     fn delete<T>(&self, name: &Repository, from: impl FnOnce(&mut Held) -> Option<T>) -> bool {
         self.lock().get_mut(name).and_then(from).is_some()
     }

@@ -1,7 +1,7 @@
-//! Where a registry keeps its content: in memory or in a directory.
+//! The storage of a registry: in memory or in a directory.
 //!
-//! A backend is plain and knows nothing of the API: it keeps what it is given under a repository and
-//! a digest or tag. Who calls it has verified the digest, and asks for the tag last.
+//! A backend knows nothing of the API: it stores content under a repository and a digest or tag. The caller has
+//! verified the digest, and writes the tag last.
 
 mod directory;
 mod error;
@@ -27,16 +27,16 @@ pub(crate) use self::staged::Staged;
 use self::{directory::Directory, memory::Memory};
 use crate::{shares::Holder, upload_id::UploadId};
 
-/// Where a registry keeps its content. Cheap to clone; the clones are one storage.
+/// The storage of a registry. Cheap to clone; the clones are one storage.
 #[derive(Clone)]
 pub struct Storage {
     backend: Arc<dyn Backend>,
-    /// Held by who looks at a repository's tags and then writes. A repository has always the same.
+    /// Locks for read-then-write operations on the tags of a repository. Each repository always has the same lock.
     writing: Arc<([Mutex<()>; LOCKS], RandomState)>,
     is_read_only: bool,
 }
 
-/// So many writes of manifests may go on at once: more than a disk syncs at a time.
+/// The number of concurrent manifest writes: more than a disk syncs at a time.
 const LOCKS: usize = 64;
 
 impl Storage {
@@ -47,7 +47,7 @@ impl Storage {
     }
 
     /// Everything below `root`, which is made if it is absent and belongs to this storage alone until
-    /// the last clone is gone. What an earlier one left half done is removed; files that no registry
+    /// the last clone is gone. Unfinished files of an earlier process are removed; files that no registry
     /// made stay. The layout: `docs/reference/registry.md`.
     ///
     /// # Errors
@@ -76,12 +76,12 @@ impl Storage {
         self.is_read_only
     }
 
-    /// For what does not block, or where blocking does no harm.
+    /// For calls that do not block, or where blocking is harmless.
     pub(crate) fn backend(&self) -> &dyn Backend {
         &*self.backend
     }
 
-    /// Runs `work` where it may block.
+    /// Runs `work` on a blocking thread.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&dyn Backend) -> Result<T, StorageError> + Send + 'static,
@@ -94,7 +94,7 @@ impl Storage {
         tokio::task::spawn_blocking(work).await.map_err(StorageError::Interrupted)?
     }
 
-    /// The same while nobody else who asks for it does so in this repository.
+    /// The same, exclusively: no other call of this function for the repository runs meanwhile.
     pub(crate) async fn run_alone<T: Send + 'static>(
         &self,
         name: &Repository,
@@ -103,7 +103,7 @@ impl Storage {
         let writing = Arc::clone(&self.writing);
         let lock = writing.1.hash_one(name) % LOCKS as u64;
         self.run(move |backend| {
-            // It guards files, which have no half-written state for others to see.
+            // The lock guards files, which others never see half written.
             let lock = writing.0.get(usize::try_from(lock).unwrap_or(0));
             let _alone = lock.map(|lock| lock.lock().unwrap_or_else(PoisonError::into_inner));
             work(backend)
@@ -118,36 +118,36 @@ impl fmt::Debug for Storage {
     }
 }
 
-/// What a storage can do. Nothing here is async: see [`Storage::run`].
+/// The operations of a storage. They block: see [`Storage::run`].
 pub(crate) trait Backend: fmt::Debug + Send + Sync {
-    /// Fails if the place is no longer what was opened: then nothing in it is read, written or deleted.
+    /// Fails if the directory is no longer the one that was opened. Then nothing in it is read, written or deleted.
     fn check(&self) -> Done {
         Ok(())
     }
 
-    /// The longest blob that suits it, in bytes.
+    /// The longest blob that it accepts, in bytes.
     fn max_blob_bytes(&self) -> u64;
 
-    /// A place for content whose digest is not known yet, gone with its owner.
+    /// Staged content whose digest is not known yet. It is deleted when it is dropped.
     fn stage(&self) -> Result<Staged, StorageError>;
     /// The same for a session, whose content stays until [`Backend::end_session`], after a restart too.
     fn begin_session(&self, id: UploadId, session: &SavedSession) -> Result<Staged, StorageError>;
-    /// Forgets a session, whether it is there or not, and what it had.
+    /// Deletes a session and its content, if it exists.
     fn end_session(&self, id: UploadId) -> Done;
-    /// The sessions that an earlier process left. Each time after the first there are none.
+    /// The sessions that an earlier process left. Later calls return none.
     fn recovered_sessions(&self) -> Vec<RecoveredSession>;
 
-    /// Keeps what is staged, which has this digest. After an error it is staged still, or spent.
+    /// Stores the staged content, which has this digest. After an error the content is still staged, or spent.
     fn put_blob(&self, name: &Repository, digest: Digest, content: &mut Staged) -> Done;
-    /// Whether `from` had it; without `from`, whether any repository had.
+    /// Whether `from` has the blob; without `from`, whether any repository has it.
     fn mount_blob(&self, from: Option<&Repository>, name: &Repository, digest: Digest) -> Known;
-    /// Fails if it is damaged.
+    /// Fails if the blob is damaged.
     fn has_blob(&self, name: &Repository, digest: Digest) -> Known;
     fn blob(&self, name: &Repository, digest: Digest) -> Result<Option<Blob>, StorageError>;
-    /// Whether it was there.
+    /// Whether it existed.
     fn delete_blob(&self, name: &Repository, digest: Digest) -> Known;
 
-    /// Keeps a manifest, and before it that it refers to `subject`.
+    /// Stores a manifest, after its entry among the referrers of `subject`.
     fn put_manifest(
         &self,
         name: &Repository,
@@ -160,22 +160,21 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
         name: &Repository,
         digest: Digest,
     ) -> Result<Option<StoredManifest>, StorageError>;
-    /// Deletes it, and then that it refers to `subject`. Whether it was there.
+    /// Deletes a manifest, and then its entry among the referrers of `subject`. Whether it existed.
     fn delete_manifest(&self, name: &Repository, digest: Digest, subject: Option<Digest>) -> Known;
-    /// Every manifest and when it was pushed first, in no order.
+    /// Every manifest and the time of its first push, unordered.
     fn manifests(&self, name: &Repository) -> Result<Vec<(Digest, SystemTime)>, StorageError>;
-    /// What refers, or did, to `subject`, in no order.
+    /// The present and perhaps former referrers of `subject`, unordered.
     fn referrers(&self, name: &Repository, subject: Digest) -> Result<Vec<Digest>, StorageError>;
 
     fn put_tag(&self, name: &Repository, tag: &Tag, digest: Digest) -> Done;
     fn tagged(&self, name: &Repository, tag: &Tag) -> Result<Option<Digest>, StorageError>;
-    /// Deletes those that are there.
+    /// Deletes those that exist.
     fn delete_tags(&self, name: &Repository, tags: &[Tag]) -> Done;
 
-    /// In no order; none where the repository holds nothing.
+    /// The tags, unordered; none if the repository is empty or absent.
     fn tags(&self, name: &Repository) -> Result<Option<Vec<Tag>>, StorageError>;
-    /// Those that hold something and are `wanted`, in ASCII order, from the first that stands after
-    /// `after` on: at most `limit`.
+    /// At most `limit` repositories that are not empty, are `wanted` and follow `after` in ASCII order.
     fn repositories(
         &self,
         after: Option<&str>,
@@ -220,13 +219,13 @@ mod record {
 pub(crate) type Done = Result<(), StorageError>;
 pub(crate) type Known = Result<bool, StorageError>;
 
-/// What must be known of a session to go on with it.
+/// The data of a session that a restart needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SavedSession {
     pub(crate) name: Repository,
-    /// That of the digest to come, as far as the client said.
+    /// The expected algorithm of the digest, as far as the client stated one.
     pub(crate) algorithm: Algorithm,
-    /// Whose share it is part of; none if it is of none.
+    /// The client whose share it counts for, if any.
     pub(crate) holder: Option<Holder>,
 }
 
@@ -236,7 +235,7 @@ pub(crate) struct RecoveredSession {
     pub(crate) id: UploadId,
     pub(crate) session: SavedSession,
     pub(crate) staged: Staged,
-    /// Since something came in last.
+    /// The time since the last received byte.
     pub(crate) idle: Duration,
 }
 
@@ -247,7 +246,7 @@ pub(crate) struct StoredManifest {
     pub(crate) bytes: Bytes,
 }
 
-/// A blob to be read.
+/// A blob for reading.
 #[derive(Debug)]
 pub(crate) enum Blob {
     Bytes(Bytes),

@@ -1,4 +1,4 @@
-//! Content on its way in, in memory or in a file. Everything here may block.
+//! Content that is being received, in memory or in a file. Every function may block.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -10,7 +10,7 @@ use std::{
 use super::{Done, StorageError, error::failed, regular_file};
 use crate::limits::READ_PIECE_BYTES;
 
-/// Content on its way in.
+/// Content that is being received.
 #[derive(Debug)]
 pub(crate) enum Staged {
     Bytes(Vec<u8>),
@@ -18,7 +18,7 @@ pub(crate) enum Staged {
 }
 
 impl Staged {
-    /// How many bytes are in.
+    /// The number of bytes so far.
     pub(crate) const fn len(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
@@ -26,7 +26,7 @@ impl Staged {
         }
     }
 
-    /// Takes the next piece, all of it or nothing.
+    /// Appends a piece, all of it or nothing.
     pub(crate) fn append(&mut self, piece: &[u8]) -> Done {
         match self {
             Self::Bytes(bytes) => bytes.extend_from_slice(piece),
@@ -35,7 +35,7 @@ impl Staged {
         Ok(())
     }
 
-    /// Goes back to its first `len` bytes.
+    /// Keeps only the first `len` bytes.
     pub(crate) fn truncate(&mut self, len: u64) -> Done {
         match self {
             Self::Bytes(bytes) => bytes.truncate(usize::try_from(len).unwrap_or(usize::MAX)),
@@ -44,14 +44,14 @@ impl Staged {
         Ok(())
     }
 
-    /// Nothing more comes for now: holds no file open.
+    /// Closes the file until the next append.
     pub(crate) fn rest(&mut self) {
         if let Self::File(file) = self {
             file.open = None;
         }
     }
 
-    /// Whether it can only be given up: it was moved away, or what the disk has of it is not known.
+    /// Whether it is unusable: it was moved away, or a sync failed and the state on the disk is unknown.
     pub(crate) const fn is_spent(&self) -> bool {
         match self {
             Self::Bytes(_) => false,
@@ -59,7 +59,7 @@ impl Staged {
         }
     }
 
-    /// Shows all of it, in pieces.
+    /// Reads all of it, in pieces.
     pub(crate) fn read(&self, mut each: impl FnMut(&[u8])) -> Done {
         match self {
             Self::Bytes(bytes) => each(bytes),
@@ -73,14 +73,14 @@ impl Staged {
 #[derive(Debug)]
 pub(crate) struct StagedFile {
     path: PathBuf,
-    /// Opened when it is needed.
+    /// Opened on demand.
     open: Option<File>,
     len: u64,
     kept: Kept,
     is_spent: bool,
 }
 
-/// Whether a staged file stays when its owner goes.
+/// When a staged file is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kept {
     WhileOwned,
@@ -94,7 +94,7 @@ impl StagedFile {
         Ok(Self { path, open, len: 0, kept, is_spent: false })
     }
 
-    /// One that is there, with this many bytes.
+    /// An existing file of this length.
     pub(super) const fn existing(path: PathBuf, len: u64) -> Self {
         Self { path, open: None, len, kept: Kept::UntilDeleted, is_spent: false }
     }
@@ -111,7 +111,7 @@ impl StagedFile {
         let len = self.len;
         let file = self.file()?;
         if let Err(error) = file.write_all_at(piece, len) {
-            // What was written of it is not counted; at best it takes no space either.
+            // A partly written piece is not counted; if possible its space is freed.
             let _ = file.set_len(len);
             return Err(failed("write", &self.path)(error));
         }
@@ -128,12 +128,11 @@ impl StagedFile {
         Ok(())
     }
 
-    /// All of it is on the disk. A second attempt would tell nothing: the system may have forgotten what
-    /// it could not write.
+    /// Syncs the file. A failed sync is final: the system may have dropped the pages that it could not write.
     pub(super) fn sync(&mut self) -> Done {
         let len = self.len;
         let file = self.file()?;
-        // A piece that failed may have left more than is counted.
+        // A failed append may have left uncounted bytes.
         let synced = file.set_len(len).and_then(|()| file.sync_all());
         self.is_spent = synced.is_err();
         #[cfg(test)]
@@ -141,13 +140,13 @@ impl StagedFile {
         synced.map_err(failed("sync", &self.path))
     }
 
-    /// It has another name now, under which nobody may write.
+    /// The file was moved to its final name, and must not be written any more.
     pub(super) fn moved(&mut self) {
         self.open = None;
         self.is_spent = true;
     }
 
-    /// To be written. What is spent has no file.
+    /// The file, open for writing; an error if it is spent.
     fn file(&mut self) -> Result<&File, StorageError> {
         if self.is_spent {
             let gone = io::ErrorKind::NotFound.into();
@@ -180,13 +179,13 @@ impl StagedFile {
 
 fn reopen(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let file = regular_file::open(options, path)?;
-    file.ok_or_else(|| io::Error::other("it is not a regular file any more"))
+    file.ok_or_else(|| io::Error::other("it is no longer a regular file"))
 }
 
 impl Drop for StagedFile {
     fn drop(&mut self) {
         if self.kept == Kept::WhileOwned {
-            // It is not there where it was moved to its place, and otherwise goes at the next start.
+            // A moved file is no longer there. Any other is removed at the next start if this fails.
             let _ = fs::remove_file(&self.path);
         }
     }

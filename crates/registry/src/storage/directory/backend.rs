@@ -1,6 +1,6 @@
-//! What every storage does, in terms of this one's files.
+//! The operations of a storage on the files of a directory.
 //!
-//! Not here: how a file is written, linked and read (the parent).
+//! Not here: how a file is written, linked and read (the parent module).
 
 use std::{collections::BTreeSet, fs, time::SystemTime};
 
@@ -55,7 +55,7 @@ impl Backend for Directory {
                 self.write(&self.path(name, BLOBS, &digest), &[bytes])
             }
         };
-        // It may be there although its name is not durable.
+        // After an error the blob may exist although its name is not synced.
         if placed.is_ok() || content.is_spent() {
             self.names.grew(name);
         }
@@ -68,7 +68,7 @@ impl Backend for Directory {
             None => Some(self.pool.path(digest)),
         };
         let Some(source) = source else { return Ok(false) };
-        // What is damaged is pushed again instead.
+        // A damaged source is not mounted, so that the client pushes the blob.
         if readable(self.blob_size(&source, digest))?.flatten().is_none() {
             return Ok(false);
         }
@@ -127,7 +127,7 @@ impl Backend for Directory {
                 self.write(&path, &[])?;
             }
         }
-        // What is there already keeps the time at which it came; damage is mended.
+        // An existing manifest keeps its time; a damaged one is replaced.
         if !matches!(self.manifest(name, digest), Ok(Some(there)) if there == *manifest) {
             let path = self.path(name, MANIFESTS, &digest);
             self.write(&path, &[manifest.media_type.as_bytes(), b"\n", &manifest.bytes])?;
@@ -170,7 +170,7 @@ impl Backend for Directory {
         let mut found = Vec::new();
         for path in self.files(&self.layout.repositories.join(name.as_str()).join(MANIFESTS))? {
             let Some(Ok(digest)) = file_name(&path).map(str::parse) else { continue };
-            // It may have been deleted meanwhile.
+            // The file may have been deleted meanwhile.
             let pushed = metadata_of(&path)?.map(|found| found.modified()).transpose();
             found.extend(pushed.map_err(failed("look for", &path))?.map(|pushed| (digest, pushed)));
         }
@@ -204,7 +204,7 @@ impl Backend for Directory {
             let removed = if_there(fs::remove_file(&path)).map_err(failed_at("delete", &path));
             self.damage.log(removed)?;
         }
-        // Once for all of them: it costs milliseconds.
+        // One sync for all of them: it takes milliseconds.
         sync_dir(parent(&first))
     }
 

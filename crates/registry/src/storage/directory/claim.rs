@@ -1,5 +1,5 @@
-//! Makes sure that a directory belongs to a registry before anything in it is changed: the marker file,
-//! the lock, and the directories of the layout, each of its own kind and none a symbolic link.
+//! Claims a directory for a registry before anything in it changes: the marker file, the lock, and the directories
+//! of the layout, none of which may be a symbolic link.
 //!
 //! The layout: `docs/reference/registry.md`.
 
@@ -19,18 +19,18 @@ use super::{
     obstacles::{directory_or_absent, file_or_absent},
 };
 
-/// The file that says that a registry owns the directory it lies in. Its content is for people.
+/// The file that marks a directory as a registry's. Its text is for people.
 const MARKER: &str = ".portolan-registry";
 
 const MARKER_TEXT: &str = "This directory is the storage of a portolan registry, which creates and \
                            deletes files in it.\n";
 
-/// `mkfs` makes it at the root of a file system, so it does not make a directory somebody else's.
+/// `mkfs` creates it at the root of a file system, so it does not count as foreign content.
 const LOST_AND_FOUND: &str = "lost+found";
 
 const LOCK: &str = "lock";
 
-/// Where each kind of file lies.
+/// The directories of the layout.
 #[derive(Debug)]
 pub(super) struct Layout {
     pub(super) repositories: PathBuf,
@@ -51,7 +51,7 @@ impl Layout {
         [&self.repositories, &self.staging, &self.uploads, &self.blobs, &self.sizes]
     }
 
-    /// Nothing outside the root is read or written: a directory of the layout is a real one, or absent.
+    /// Fails if a directory of the layout is not a real directory, so that nothing outside the root is touched.
     pub(super) fn check(&self) -> Done {
         self.directories().into_iter().try_for_each(directory_or_absent)
     }
@@ -92,7 +92,7 @@ pub(super) fn for_reading(root: &Path) -> Result<(Layout, Option<File>), Storage
     }
 }
 
-/// Whose a directory is.
+/// The owner of a directory.
 #[derive(Debug, PartialEq, Eq)]
 enum Owner {
     /// It is empty.
@@ -100,7 +100,7 @@ enum Owner {
     Registry,
     /// Of a version that wrote no marker.
     RegistryWithoutMarker,
-    /// This lies in it.
+    /// It has this entry.
     Other(String),
 }
 
@@ -148,7 +148,7 @@ fn write_marker(root: &Path) -> Done {
 
 fn lock(root: &Path) -> Result<File, StorageError> {
     let path = root.join(LOCK);
-    // Looks first: to open a device may do something.
+    // Checked before it is opened: opening a device may have an effect.
     file_or_absent(&path)?;
     // Never truncated: only its lock matters.
     let lock =

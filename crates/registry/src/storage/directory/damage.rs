@@ -1,4 +1,4 @@
-//! Names damaged files in the log, each at most once a minute, however often clients ask for it.
+//! Logs damaged files, each at most once a minute, however often clients request them.
 
 use std::{
     collections::HashMap,
@@ -9,20 +9,19 @@ use std::{
 
 use super::super::StorageError;
 
-/// How long a file that was named is not named again: clients retry within seconds.
+/// The interval between two log events of one file: clients retry within seconds.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How many files are named within [`LOG_INTERVAL`]: enough to see that a whole disk is bad, and few enough
-/// that the log and the memory stay small.
+/// The number of files that are logged within [`LOG_INTERVAL`]: enough to show that a whole disk is bad, and few
+/// enough to bound the log and the memory.
 const MAX_LOGGED: usize = 1_000;
 
-/// The files that were named within the last [`LOG_INTERVAL`].
+/// The files that were logged within the last [`LOG_INTERVAL`].
 #[derive(Debug, Default)]
 pub(super) struct DamageLog(Mutex<HashMap<PathBuf, Instant>>);
 
 impl DamageLog {
-    /// Passes `result` on; if it says that a file is damaged or something else has its name, the log says
-    /// so.
+    /// Returns `result`, and logs a damaged file or an obstruction.
     pub(super) fn log<T>(&self, result: Result<T, StorageError>) -> Result<T, StorageError> {
         match &result {
             Err(StorageError::Damaged(path)) if self.is_due(path, Instant::now()) => {
@@ -41,7 +40,7 @@ impl DamageLog {
         result
     }
 
-    /// None where something else has the name of one of the directories above what was looked for.
+    /// None if one of the directories above is obstructed.
     pub(super) fn if_reachable<T>(
         &self,
         found: Result<T, StorageError>,
@@ -52,7 +51,7 @@ impl DamageLog {
         }
     }
 
-    /// Names a directory's entry that is left out.
+    /// Logs an entry of a directory that is left out of a list.
     pub(super) fn skipped(&self, path: &Path) {
         if self.is_due(path, Instant::now()) {
             tracing::error!(path = %path.display(), "skipped: it is not a regular file");

@@ -1,5 +1,5 @@
-//! Finds the repositories below a directory. Directories that are not a repository's, or cannot be read,
-//! are skipped and named in the log: they hide nothing but themselves.
+//! Finds the repositories below a directory. Directories that are no repositories, or cannot be read, are skipped
+//! and logged.
 
 use std::{
     collections::BTreeSet,
@@ -19,7 +19,7 @@ use super::{
 /// foreign files does not flood it.
 const MAX_NAMED: usize = 10;
 
-/// The repositories that hold something, as the files say.
+/// The repositories that are not empty.
 ///
 /// # Errors
 /// When `root` itself cannot be read.
@@ -64,8 +64,7 @@ pub(super) fn holds_something(repository: &Path) -> Known {
     Ok(false)
 }
 
-/// What lies in a directory, but for what belongs to the repository of its name. Nothing where there is
-/// no directory.
+/// The entries of a directory, without those of the repository itself. None if there is no directory.
 fn children(path: &Path) -> Result<Vec<Child>, StorageError> {
     let entries = match fs::read_dir(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -81,7 +80,7 @@ fn children(path: &Path) -> Result<Vec<Child>, StorageError> {
     Ok(found)
 }
 
-/// How many were skipped.
+/// The number of skipped entries.
 #[derive(Debug, Default)]
 struct Skipped(usize);
 

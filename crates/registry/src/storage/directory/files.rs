@@ -1,4 +1,4 @@
-//! What a directory's storage does with files: each step is durable once it returns.
+//! File operations of the directory storage. Each is durable once it returns.
 
 use std::{
     ffi::OsStr,
@@ -17,13 +17,13 @@ use super::{
     obstacles::failed_at,
 };
 
-/// Makes a directory and those above it, durably, as far as they are not there. Each is tried once: a
-/// file system that takes no directories, such as `/proc`, may say that a parent is missing.
+/// Creates a directory and its missing parents, durably. Each is tried once: a file system without new
+/// directories, such as `/proc`, may report a missing parent.
 pub(super) fn create_dir(path: &Path) -> Done {
     let missing: Vec<_> = path.ancestors().take_while(|directory| !directory.is_dir()).collect();
     missing.into_iter().rev().try_for_each(|directory| match fs::create_dir(directory) {
         Ok(()) => sync_dir(parent(directory)),
-        // Made by somebody else meanwhile.
+        // Another process created it meanwhile.
         Err(_) if directory.is_dir() => Ok(()),
         Err(error) => Err(failed("create", directory)(error)),
     })
@@ -36,24 +36,24 @@ pub(super) fn sync_dir(path: &Path) -> Done {
     File::open(path).and_then(|dir| dir.sync_all()).map_err(failed("sync", path))
 }
 
-/// Gives the file at `from` the name `to`, in place of what has it.
+/// Renames a file, replacing the one at `to`.
 pub(super) fn rename(from: &Path, to: &Path) -> Done {
     fs::rename(from, to).map_err(failed_at("create", to))?;
     sync_dir(parent(to))
 }
 
-/// What came of an attempt to give a file another name.
+/// The result of creating a hard link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Linked {
-    /// It has the name, perhaps since before.
+    /// The link exists, perhaps since before.
     Done,
-    /// There is no such file: it may go at any time.
+    /// The source does not exist.
     Absent,
-    /// The file system lets it have no further names, or has none to give.
+    /// The file system has no hard links, or allows no more to this file.
     Refused,
 }
 
-/// Gives the file at `source` the name `path` too. Not synced.
+/// Links `path` to the file at `source`. Not synced.
 pub(super) fn link(source: &Path, path: &Path) -> Result<Linked, StorageError> {
     use io::ErrorKind::{
         AlreadyExists, CrossesDevices, NotFound, PermissionDenied, TooManyLinks, Unsupported,
@@ -70,14 +70,13 @@ pub(super) fn link(source: &Path, path: &Path) -> Result<Linked, StorageError> {
     }
 }
 
-/// How many names a regular file has, and its length; none where there is no such file.
+/// The number of links and the length of a regular file; none if there is none.
 pub(super) fn names_of(path: &Path) -> Result<Option<(u64, u64)>, StorageError> {
     let found = metadata_of(path)?;
     Ok(found.map(|found| (found.nlink(), found.len())))
 }
 
-/// What is known of a regular file; none where nothing or something else lies, symbolic links among
-/// them.
+/// The metadata of a regular file; none for anything else, symbolic links included.
 pub(super) fn metadata_of(path: &Path) -> Result<Option<fs::Metadata>, StorageError> {
     let found = if_there(fs::symlink_metadata(path)).map_err(failed("look for", path))?;
     Ok(found.filter(fs::Metadata::is_file))
@@ -87,7 +86,7 @@ pub(super) fn is_regular_file(path: &Path) -> Known {
     Ok(metadata_of(path)?.is_some())
 }
 
-/// Says that a file which is not one of ours stays.
+/// Logs a foreign file, which stays.
 pub(super) fn leave_alone(path: &Path) {
     tracing::warn!(path = %path.display(), "not a file of the registry; it is left alone");
 }
@@ -100,8 +99,8 @@ pub(super) fn delete(path: &Path) -> Known {
     Ok(deleted)
 }
 
-/// Opens a file of ours to read it; none where there is none. What is not a regular file is damage: a
-/// symbolic link is not followed, and a FIFO is not waited for.
+/// Opens a file for reading; none if it does not exist. Anything but a regular file is damage: a symbolic link
+/// is not followed, and a FIFO does not block.
 pub(super) fn open(path: &Path) -> Result<Option<File>, StorageError> {
     let opened = regular_file::open(OpenOptions::new().read(true), path);
     match if_there(opened).map_err(failed("open", path))? {
@@ -121,7 +120,7 @@ pub(super) fn read(path: &Path, max: u64) -> Result<Option<Vec<u8>>, StorageErro
     }
 }
 
-/// What lies in a directory: nothing if it is absent or is no directory.
+/// The entries of a directory; none if it is absent or no directory.
 pub(super) fn entries(path: &Path) -> Result<Vec<PathBuf>, StorageError> {
     let entries = entries_of_kind(path)?;
     Ok(entries.into_iter().map(|(path, _)| path).collect())
@@ -152,8 +151,7 @@ fn open_dir(path: &Path) -> Result<Option<fs::ReadDir>, StorageError> {
     }
 }
 
-/// Goes on after what could not be read or removed at start: one file must not keep a registry from
-/// starting.
+/// Logs an error at start and continues: one bad file must not keep a registry from starting.
 pub(super) fn or_leave(done: Done) {
     if let Err(error) = done {
         tracing::warn!(%error, "left as it is; the next start tries again");
@@ -164,7 +162,7 @@ pub(super) fn file_name(path: &Path) -> Option<&str> {
     path.file_name().and_then(OsStr::to_str)
 }
 
-/// Every path here has one: it is made of a directory and names below it.
+/// The parent, which every path here has.
 pub(super) fn parent(path: &Path) -> &Path {
     path.parent().unwrap_or(path)
 }

@@ -1,7 +1,7 @@
-//! A storage in a directory: files named by what they hold, each written beside its place, synced
-//! and renamed, so that a reader or a crash meets all of it or nothing.
+//! A storage in a directory: files named by their content, each staged, synced and renamed, so that a reader and a
+//! crash see a whole file or none.
 //!
-//! It does not look for what no manifest needs. The layout: `docs/reference/registry.md`.
+//! It does no garbage collection of blobs that no manifest needs. The layout: `docs/reference/registry.md`.
 
 mod backend;
 mod claim;
@@ -62,19 +62,19 @@ pub(super) struct Directory {
     sessions: Sessions,
     names: RepositoryNames,
     damage: DamageLog,
-    /// Held while directories are made: who finds one there may rely on it after a crash too, but for one
-    /// whose process was killed between making and syncing it.
+    /// Held while directories are created, so that a directory that exists is also synced. The exception is one
+    /// whose process was killed between creation and sync.
     making: Mutex<()>,
-    /// Locked as long as it is open.
+    /// The lock file; open while the storage is in use.
     _lock: Option<File>,
 }
 
 impl Directory {
     pub(super) fn open(root: &Path) -> Result<Self, StorageError> {
-        // So that every path has a parent that can be opened.
+        // An absolute path, so that every path has a parent.
         let root = &std::path::absolute(root).map_err(failed("look for", root))?;
         let (layout, lock) = claim::for_writing(root)?;
-        // Under the lock nobody else writes: what is half done was left by a process that was killed.
+        // No other process writes under the lock: unfinished files are those of a killed process.
         let mut reclaimed = Reclaimed::default();
         clear_staging(&layout.staging, &mut reclaimed)?;
         let sessions = Sessions::recover(layout.uploads.clone(), &mut reclaimed)?;
@@ -82,12 +82,12 @@ impl Directory {
         this.pool.reclaim(&mut reclaimed)?;
         if reclaimed.files > 0 {
             let Reclaimed { files, bytes } = reclaimed;
-            tracing::info!(files, bytes, "removed what an earlier process left half done");
+            tracing::info!(files, bytes, "removed unfinished files of an earlier process");
         }
         Ok(this)
     }
 
-    /// Changes nothing, not even by a lock file.
+    /// Opens it without any change, not even a lock file.
     pub(super) fn open_read_only(root: &Path) -> Result<Self, StorageError> {
         let root = &std::path::absolute(root).map_err(failed("look for", root))?;
         let (layout, lock) = claim::for_reading(root)?;
@@ -124,7 +124,7 @@ impl Directory {
         StagedFile::create(path, Kept::WhileOwned)
     }
 
-    /// Writes `content`, which appears at `path` at once and whole.
+    /// Writes `content` atomically to `path`.
     fn write(&self, path: &Path, content: &[&[u8]]) -> Done {
         let mut staged = self.stage_file()?;
         content.iter().try_for_each(|part| staged.append(part))?;
@@ -141,12 +141,12 @@ impl Directory {
         Ok(parent)
     }
 
-    /// Nothing is read, written or deleted through a symbolic link: what it points to is not ours.
+    /// Fails if a directory is a symbolic link: its target does not belong to the registry.
     fn check_directories(&self, directory: &Path) -> Done {
         directories_below(&self.layout.repositories, directory)
     }
 
-    /// Whether there is no obstacle on the way to `directory`; the log names the obstacle.
+    /// Whether no directory above `directory` is obstructed. The log names an obstruction.
     fn is_reachable(&self, directory: &Path) -> Known {
         let found = self.damage.if_reachable(self.check_directories(directory))?;
         Ok(found.is_some())
@@ -167,7 +167,7 @@ impl Directory {
         Ok(files.into_iter().map(|(path, _)| path).collect())
     }
 
-    /// A repository's blob, which may be there; none where nothing can be.
+    /// The path of a repository's blob; none if its directory is obstructed.
     fn blob_path(
         &self,
         name: &Repository,
@@ -189,7 +189,7 @@ impl Directory {
         Ok(self.is_reachable(parent(path))? && self.damage.log(delete(path))?)
     }
 
-    /// Moves a blob that is staged to its place, or links the place to the same blob elsewhere.
+    /// Moves a staged blob to its path, or links the path to an equal blob in the pool.
     fn place_blob(&self, name: &Repository, digest: Digest, staged: &mut StagedFile) -> Done {
         staged.sync()?;
         let path = self.path(name, BLOBS, &digest);
@@ -205,8 +205,8 @@ impl Directory {
         sync_dir(parent)
     }
 
-    /// How long the blob at `path` is; none where there is none. It is damaged if that is not as long as it
-    /// was when it came, or is no file.
+    /// The length of the blob at `path`; none if there is no blob. The blob is damaged if its length is not the
+    /// noted one, or if it is no regular file.
     fn blob_size(&self, path: &Path, digest: Digest) -> Result<Option<u64>, StorageError> {
         let found = if_there(fs::symlink_metadata(path)).map_err(failed("look for", path))?;
         let Some(found) = found else { return Ok(None) };
@@ -217,7 +217,7 @@ impl Directory {
         }
     }
 
-    /// A copy of the blob at `source`, for where it can have no further name.
+    /// Copies the blob at `source`, for file systems without hard links.
     fn copy_blob(&self, name: &Repository, digest: Digest, source: &Path) -> Known {
         let Some(mut content) = open(source)? else { return Ok(false) };
         let staged = self.stage_file()?;
@@ -237,7 +237,7 @@ impl Directory {
     }
 }
 
-/// Removes files that were being written, which have names of their own kind.
+/// Removes staged files, which have names of a pattern of their own.
 fn clear_staging(staging: &Path, reclaimed: &mut Reclaimed) -> Done {
     for path in entries(staging)? {
         let is_ours = file_name(&path).and_then(UploadId::parse).is_some();

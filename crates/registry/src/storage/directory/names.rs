@@ -1,5 +1,5 @@
-//! Which repositories hold something. Read from the directory once, when somebody asks first, and kept
-//! up from then on: nobody else writes there. It takes some hundred bytes a repository.
+//! The names of the repositories that are not empty: read from the directory at the first request and updated from
+//! then on, since no other process writes there. Some hundred bytes for each repository.
 
 use std::{
     collections::BTreeSet,
@@ -19,7 +19,7 @@ impl RepositoryNames {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Something was put into `name`.
+    /// Adds a repository after a write.
     pub(super) fn grew(&self, name: &Repository) {
         if let Some(names) = &mut *self.lock()
             && !names.contains(name)
@@ -28,13 +28,13 @@ impl RepositoryNames {
         }
     }
 
-    /// Something was deleted from `name`.
+    /// Removes a repository after a delete, if it is empty.
     pub(super) fn shrank(
         &self,
         name: &Repository,
         holds_something: impl FnOnce() -> Known,
     ) -> Done {
-        // Under the lock, so that who puts something there meanwhile adds it afterwards.
+        // Under the lock, so that a concurrent write adds the name afterwards.
         if let Some(names) = &mut *self.lock()
             && !holds_something()?
         {
@@ -43,7 +43,7 @@ impl RepositoryNames {
         Ok(())
     }
 
-    /// Shows all names, in ASCII order.
+    /// Reads all names, in ASCII order.
     pub(super) fn read<T>(
         &self,
         load: impl FnOnce() -> Result<BTreeSet<Repository>, StorageError>,

@@ -1,5 +1,5 @@
-//! What lies where the registry has a file or directory of its own and is none: a symbolic link, which
-//! is never followed, a directory in place of a file, a FIFO. It is neither used nor removed.
+//! Obstructions: an entry of the wrong kind at a path of the registry, such as a symbolic link, which is never
+//! followed, a directory in place of a file, or a FIFO. It is neither used nor removed.
 
 use std::{
     fs::{self, FileType},
@@ -16,12 +16,12 @@ use super::super::{
 const A_FILE: &str = "a regular file";
 const A_DIRECTORY: &str = "a directory";
 
-/// Fails if there is something at `path` that is no directory.
+/// Fails if `path` exists and is not a directory.
 pub(super) fn directory_or_absent(path: &Path) -> Done {
     is_directory(path).map(drop)
 }
 
-/// Fails if there is something at `path` that is no regular file.
+/// Fails if `path` exists and is not a regular file.
 pub(super) fn file_or_absent(path: &Path) -> Done {
     match kind(path)? {
         Some(kind) if !kind.is_file() => Err(obstructed(path, kind, A_FILE)),
@@ -41,7 +41,7 @@ pub(super) fn directories_below(root: &Path, directory: &Path) -> Done {
     Ok(())
 }
 
-/// What a failure of `action`, which gives the name `path` to a file or takes it away, becomes.
+/// The error of a failed `action` that creates or deletes the file name `path`.
 pub(super) fn failed_at(
     action: &'static str,
     path: &Path,
@@ -54,7 +54,7 @@ pub(super) fn failed_at(
     }
 }
 
-/// False where there is nothing.
+/// False if nothing exists there.
 fn is_directory(path: &Path) -> Result<bool, StorageError> {
     match kind(path)? {
         Some(kind) if !kind.is_dir() => Err(obstructed(path, kind, A_DIRECTORY)),

@@ -1,7 +1,7 @@
-//! The pool: each blob under its digest alone, for repositories to link to, so that a blob that several
-//! have is stored once, and one can be found without knowing where it is.
+//! The pool: each blob under its digest alone. Repositories link to it, so that a shared blob is stored once and is
+//! found without the name of a repository.
 //!
-//! It is a convenience: what a repository holds has a name there, and stays when the pool forgets it.
+//! A blob that the pool lacks stays in its repositories, which have links of their own.
 
 use std::{
     fs::{self, File},
@@ -29,14 +29,14 @@ use crate::{limits::READ_PIECE_BYTES, upload_id::UploadId};
 pub(super) struct Pool {
     blobs: PathBuf,
     staging: PathBuf,
-    /// Held by who gives a blob names or takes them away. A digest has always the same.
+    /// Held while links to a blob are created or removed. A digest always has the same lock.
     alone: [Mutex<()>; LOCKS],
 }
 
 /// One for each value of a digest's first byte.
 const LOCKS: usize = 256;
 
-/// What was removed, and gave back how many bytes.
+/// The removed files and their bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Reclaimed {
     pub(super) files: u64,
@@ -55,7 +55,7 @@ impl Pool {
         Self { blobs, staging, alone: std::array::from_fn(|_| Mutex::default()) }
     }
 
-    /// While this is held nobody else gives names to this blob, or takes them away.
+    /// A lock on the links to this blob.
     pub(super) fn lock(&self, digest: Digest) -> MutexGuard<'_, ()> {
         let first = digest.as_bytes().first().copied().unwrap_or_default();
         // It guards files, which have no half-written state for others to see.
@@ -82,7 +82,7 @@ impl Pool {
         Ok(is_equal && self.replace(&ours, path)? == Linked::Done)
     }
 
-    /// Lets the pool have what lies at `path`, in place of what it has. That it cannot is no harm.
+    /// Links the file at `path` into the pool, in place of its present copy. A failure is only logged.
     pub(super) fn offer(&self, digest: Digest, path: &Path) {
         if let Err(error) = self.replace(path, &self.path(digest)) {
             tracing::warn!(%error, "a blob is kept, but cannot be shared");
@@ -102,8 +102,7 @@ impl Pool {
         Ok(linked)
     }
 
-    /// Forgets a blob that no repository has any more; whether it did. What it cannot delete goes at the
-    /// next start.
+    /// Deletes a blob that no repository has. Whether it was deleted. The next start tries again after a failure.
     pub(super) fn let_go(&self, digest: Digest) -> bool {
         let gone = self.let_go_of(&self.path(digest));
         if let Err(error) = &gone {
@@ -112,7 +111,7 @@ impl Pool {
         matches!(gone, Ok(Some(_)))
     }
 
-    /// Forgets all of those.
+    /// Deletes all blobs that no repository has.
     pub(super) fn reclaim(&self, reclaimed: &mut Reclaimed) -> Done {
         for path in entries(&self.blobs)? {
             let is_ours = file_name(&path).is_some_and(|name| name.parse::<Digest>().is_ok());
@@ -126,7 +125,7 @@ impl Pool {
         Ok(())
     }
 
-    /// How many bytes that gave back. A repository that links to it meanwhile keeps it all the same.
+    /// The freed bytes. A repository that links to the blob meanwhile keeps its content.
     fn let_go_of(&self, path: &Path) -> Result<Option<u64>, StorageError> {
         let Some((1, bytes)) = names_of(path)? else { return Ok(None) };
         if_there(fs::remove_file(path)).map_err(failed("delete", path))?;

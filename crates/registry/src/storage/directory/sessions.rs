@@ -1,6 +1,6 @@
-//! Upload sessions on a directory: each is a file of its bytes, and one beside it that says whose it is.
-//! Neither is synced before the upload ends: a session that a power cut takes is begun again, and the
-//! digest of what is left of one is checked at its end.
+//! Upload sessions on a directory: each is a file of its content, and a record with its repository and client.
+//! Neither is synced before the upload ends: after a power cut clients begin lost sessions again, and the digest of
+//! a remaining one is checked at its end.
 
 use std::{
     fs,
@@ -32,12 +32,12 @@ pub(super) struct Sessions {
 }
 
 impl Sessions {
-    /// None, for who only reads.
+    /// No sessions, for a read-only storage.
     pub(super) fn none(uploads: PathBuf) -> Self {
         Self { uploads, recovered: Mutex::default() }
     }
 
-    /// Takes what an earlier process left in `uploads`; what cannot be gone on with is removed.
+    /// Recovers the sessions in `uploads`; those that cannot be continued are removed.
     pub(super) fn recover(
         uploads: PathBuf,
         reclaimed: &mut Reclaimed,
@@ -66,7 +66,7 @@ impl Sessions {
                     reclaimed.add(len);
                 }
             },
-            // Beside a file of bytes it is found from there.
+            // The file of content beside it leads here.
             Found::Record if is_regular_file(&path.with_extension(""))? => {}
             Found::Record => remove(path)?,
             Found::Foreign => leave_alone(path),
@@ -86,7 +86,7 @@ impl Sessions {
         let Some(session) = parse(&record) else { return Ok(None) };
         let changed = fs::metadata(path).and_then(|found| found.modified());
         let changed = changed.map_err(failed("look for", path))?;
-        // A clock that was set back makes it new.
+        // After a clock was set back, the session counts as new.
         let idle = SystemTime::now().duration_since(changed).unwrap_or_default();
         let staged = Staged::File(StagedFile::existing(path.to_owned(), len));
         Ok(Some(RecoveredSession { id, session, staged, idle }))
@@ -128,13 +128,13 @@ impl Sessions {
     }
 }
 
-/// What lies in the directory of uploads.
+/// An entry in the directory of uploads.
 enum Found {
-    /// The bytes of this session, so many of them.
+    /// The content of this session, and its length.
     Content(UploadId, u64),
-    /// Whose a session is.
+    /// The record of a session.
     Record,
-    /// Not ours.
+    /// Not of the registry.
     Foreign,
 }
 

@@ -1,5 +1,5 @@
-//! How long each blob is, noted apart from its content: a file that was cut short or grew is noticed when
-//! it is opened. Notes are not synced: a blob without one is served unchecked.
+//! The length of each blob, noted in a file of its own, so that a truncated or longer blob is noticed when it is
+//! opened. Notes are not synced: a blob without a note is served unchecked.
 
 use std::{
     fs::{self, File},
@@ -36,7 +36,7 @@ impl Sizes {
         self.sizes.join(digest.to_string())
     }
 
-    /// Notes that the blob has so many bytes. That it cannot be noted is no harm to the blob.
+    /// Notes the length of a blob. A failure is only logged.
     pub(super) fn note(&self, digest: Digest, bytes: u64) {
         if let Err(error) = self.try_note(digest, bytes) {
             tracing::warn!(%error, "a blob is kept, but damage to its length will not be noticed");
@@ -62,14 +62,14 @@ impl Sizes {
         })
     }
 
-    /// None where it was not noted, or the note is torn.
+    /// The noted length; none without a note, or with a torn one.
     pub(super) fn of(&self, digest: Digest) -> Result<Option<u64>, StorageError> {
         let path = self.path(digest);
         let text = read(&path, MAX_NOTE_BYTES)?.and_then(|bytes| String::from_utf8(bytes).ok());
         Ok(text.and_then(|text| text.strip_suffix('\n')?.parse().ok()))
     }
 
-    /// Of a blob that is gone.
+    /// Removes the note of a deleted blob.
     pub(super) fn forget(&self, digest: Digest) {
         let path = self.path(digest);
         // One that stays is still right, should the blob come again.
