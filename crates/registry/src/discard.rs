@@ -13,7 +13,7 @@ pub(crate) struct Discards(Budget);
 
 /// Whether the connection stays open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Afterwards {
+pub(crate) enum AfterDiscard {
     KeepAlive,
     Close,
 }
@@ -24,16 +24,16 @@ impl Discards {
     }
 
     /// Starts to discard at most `max` bytes of `body`, if a permit is free.
-    pub(crate) fn start(&self, body: Incoming, holder: Option<Holder>, max: usize) -> Afterwards {
+    pub(crate) fn start(&self, body: Incoming, holder: Option<Holder>, max: usize) -> AfterDiscard {
         if body.is_over() {
-            return Afterwards::KeepAlive;
+            return AfterDiscard::KeepAlive;
         }
         let is_too_long = body.announced() > max as u64;
-        let Ok(permit) = self.0.take(holder) else { return Afterwards::Close };
+        let Ok(permit) = self.0.take(holder) else { return AfterDiscard::Close };
         tokio::spawn(async move {
             body.discard(max).await;
             drop(permit);
         });
-        if is_too_long { Afterwards::Close } else { Afterwards::KeepAlive }
+        if is_too_long { AfterDiscard::Close } else { AfterDiscard::KeepAlive }
     }
 }

@@ -13,7 +13,7 @@ use http::header::CONTENT_TYPE;
 use oci::{Digest, Manifest, Repository, Tag};
 
 use crate::{
-    access::{Right, Visitor},
+    access::{Requester, Right},
     limits::MAX_PAGE,
     refusal::Refusal,
     storage::{Backend, Storage, StorageError, StoredManifest, readable},
@@ -23,17 +23,17 @@ use crate::{
 const MOST: usize = MAX_PAGE;
 
 #[derive(Debug, serde::Serialize)]
-struct Listing {
+struct GoogleListing {
     name: Repository,
     tags: Vec<Tag>,
     child: BTreeSet<String>,
-    manifest: BTreeMap<String, Listed>,
+    manifest: BTreeMap<String, ManifestEntry>,
 }
 
 /// A manifest in the list. Numbers are strings.
 #[derive(Debug, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Listed {
+struct ManifestEntry {
     image_size_bytes: String,
     media_type: String,
     tag: Vec<Tag>,
@@ -43,12 +43,12 @@ struct Listed {
 
 pub(crate) async fn tags(
     storage: &Storage,
-    visitor: Visitor,
+    requester: Requester,
     name: Repository,
 ) -> Result<Response, Refusal> {
     let asked = name.clone();
     let work = move |backend: &dyn Backend| {
-        Ok((read(backend, &asked)?, children(backend, &asked, &visitor)?))
+        Ok((read(backend, &asked)?, children(backend, &asked, &requester)?))
     };
     let (found, child) = storage.run(work).await?;
     let (tags, manifest) = match found {
@@ -56,14 +56,17 @@ pub(crate) async fn tags(
         None if child.is_empty() => return Err(Refusal::NameUnknown(name)),
         None => Default::default(),
     };
-    let listing = Listing { name, tags, child, manifest };
+    let listing = GoogleListing { name, tags, child, manifest };
     let json = serde_json::json!(listing).to_string();
     Ok(([(CONTENT_TYPE, "application/json")], json).into_response())
 }
 
-type Found = (Vec<Tag>, BTreeMap<String, Listed>);
+type TagsAndManifests = (Vec<Tag>, BTreeMap<String, ManifestEntry>);
 
-fn read(backend: &dyn Backend, name: &Repository) -> Result<Option<Found>, StorageError> {
+fn read(
+    backend: &dyn Backend,
+    name: &Repository,
+) -> Result<Option<TagsAndManifests>, StorageError> {
     let Some(mut tags) = backend.tags(name)? else { return Ok(None) };
     tags.sort_unstable();
     tags.truncate(MOST);
@@ -81,13 +84,13 @@ fn read(backend: &dyn Backend, name: &Repository) -> Result<Option<Found>, Stora
         // A damaged manifest is left out, so that clients push it again.
         if let Some(stored) = readable(backend.manifest(name, digest))?.flatten() {
             let tags = tags_on.remove(&digest).unwrap_or_default();
-            listed.insert(digest.to_string(), Listed::new(stored, pushed, tags));
+            listed.insert(digest.to_string(), ManifestEntry::new(stored, pushed, tags));
         }
     }
     Ok(Some((tags, listed)))
 }
 
-impl Listed {
+impl ManifestEntry {
     fn new(stored: StoredManifest, pushed: SystemTime, tag: Vec<Tag>) -> Self {
         let since = pushed.duration_since(UNIX_EPOCH).unwrap_or_default();
         let pushed = since.as_millis().to_string();
@@ -112,15 +115,16 @@ fn image_size(stored: &StoredManifest) -> u64 {
     }
 }
 
-/// The components that follow `name/` in repositories that this visitor may pull from.
+/// The components that follow `name/` in repositories that this requester may pull from.
 fn children(
     backend: &dyn Backend,
     name: &Repository,
-    visitor: &Visitor,
+    requester: &Requester,
 ) -> Result<BTreeSet<String>, StorageError> {
     let below = format!("{name}/");
-    let is_below =
-        |other: &Repository| other.as_str().starts_with(&below) && visitor.may(Right::Pull, other);
+    let is_below = |other: &Repository| {
+        other.as_str().starts_with(&below) && requester.may(Right::Pull, other)
+    };
     let found = backend.repositories(None, usize::MAX, &is_below)?;
     let first = |other: &Repository| {
         other.as_str().strip_prefix(&below)?.split('/').next().map(str::to_owned)

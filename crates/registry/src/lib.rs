@@ -54,9 +54,9 @@ pub use crate::{
     storage::{Storage, StorageError},
 };
 use crate::{
-    access::{User, Visitor},
+    access::{Requester, User},
     body::Incoming,
-    discard::{Afterwards, Discards},
+    discard::{AfterDiscard, Discards},
     limits::{MAX_DISCARDED_BYTES, MAX_DISCARDED_BYTES_WITHOUT_LOGIN},
     metrics::Metrics,
     observe::Observation,
@@ -150,7 +150,7 @@ impl Registry {
     /// The response to a request that is rejected before it is parsed.
     pub(crate) fn refuse(&self, refusal: Refusal) -> Response {
         let response = refusal.into_response();
-        self.0.metrics.answered("none", response.status(), Duration::ZERO);
+        self.0.metrics.record("none", response.status(), Duration::ZERO);
         response
     }
 
@@ -160,12 +160,12 @@ impl Registry {
     /// done, and a client that disconnects cannot exceed the limits.
     pub async fn respond(&self, request: Request<Body>) -> Response {
         let registry = self.clone();
-        let work = tokio::spawn(async move { registry.carry_out(request).await });
+        let work = tokio::spawn(async move { registry.handle(request).await });
         work.await
             .unwrap_or_else(|error| Refusal::from(StorageError::Interrupted(error)).into_response())
     }
 
-    async fn carry_out(&self, request: Request<Body>) -> Response {
+    async fn handle(&self, request: Request<Body>) -> Response {
         let State { settings, metrics, .. } = &*self.0;
         let (parts, body) = request.into_parts();
         let mut observation = Observation::begin(&parts, settings);
@@ -173,12 +173,12 @@ impl Registry {
         let response = match self.decide(&parts, &mut body, &mut observation).await {
             Ok(response) => response,
             Err(refusal) => {
-                observation.gives_its_place_back();
+                observation.release_permit();
                 let mut response = refusal.into_response();
                 // HTTP/2 ends only this stream.
                 let is_http1 = parts.version < Version::HTTP_2;
                 let afterwards = self.discard(body, &parts, observation.user());
-                if afterwards == Afterwards::Close && is_http1 {
+                if afterwards == AfterDiscard::Close && is_http1 {
                     let close = HeaderValue::from_static("close");
                     response.headers_mut().insert(CONNECTION, close);
                 }
@@ -190,10 +190,10 @@ impl Registry {
     }
 
     /// Begins to discard what is left of a refused request's body; the response does not wait for it.
-    fn discard(&self, body: Incoming, parts: &Parts, user: Option<&User>) -> Afterwards {
+    fn discard(&self, body: Incoming, parts: &Parts, user: Option<&User>) -> AfterDiscard {
         // A client that sent `Expect: 100-continue` has not sent the body.
         if parts.headers.contains_key(EXPECT) {
-            return Afterwards::KeepAlive;
+            return AfterDiscard::KeepAlive;
         }
         let max = match user.is_none() && self.access().is_some() {
             true => MAX_DISCARDED_BYTES_WITHOUT_LOGIN,
@@ -213,45 +213,45 @@ impl Registry {
         let client = client_address(&parts.extensions);
         let access = self.access();
         let user = match &access {
-            Some(access) => access.visitor(&parts.headers, client).await?,
+            Some(access) => access.authenticate(&parts.headers, client).await?,
             None => None,
         };
-        observation.is_of(user.clone());
-        let visitor = Visitor::new(access.clone(), user, client);
-        if !visitor.may_enter() {
+        observation.set_user(user.clone());
+        let requester = Requester::new(access.clone(), user, client);
+        if !requester.may_enter() {
             return Err(Refusal::LogIn);
         }
         // After authentication, so that a rejected client takes no permit.
         let is_read = matches!(parts.method, Method::GET | Method::HEAD);
         let budget = if is_read { reads } else { writes };
-        observation.holds(budget.take(visitor.holder())?);
+        observation.set_permit(budget.take(requester.holder())?);
         let route = Route::parse(&parts.method, parts.uri.path(), parts.uri.query())?;
-        observation.asks(route.operation());
-        if let Some((right, name)) = route.needs()
-            && !visitor.may(right, name)
+        observation.set_operation(route.operation());
+        if let Some((right, name)) = route.required_right()
+            && !requester.may(right, name)
         {
-            return Err(visitor.refused(right, name));
+            return Err(requester.refused(right, name));
         }
         if settings.read_only && !is_read {
             return Err(Refusal::ReadOnly);
         }
-        self.answer(route, visitor, parts, body).await
+        self.perform(route, requester, parts, body).await
     }
 
-    async fn answer(
+    async fn perform(
         &self,
         route: Route,
-        visitor: Visitor,
+        requester: Requester,
         parts: &Parts,
         body: &mut Incoming,
     ) -> Result<Response, Refusal> {
         let State { storage, settings, uploads, .. } = &*self.0;
         let headers = &parts.headers;
         match route {
-            Route::Ping => Ok(ping(&visitor)),
-            Route::Catalog(page) => listing::catalog(storage, visitor, page).await,
+            Route::Ping => Ok(ping(&requester)),
+            Route::Catalog(page) => listing::catalog(storage, requester, page).await,
             Route::Tags(name, _) if settings.google_listing => {
-                google::tags(storage, visitor, name).await
+                google::tags(storage, requester, name).await
             }
             Route::Tags(name, page) => listing::tags(storage, name, page).await,
             Route::ReadManifest(name, by) => manifests::read(storage, name, by, parts).await,
@@ -267,7 +267,7 @@ impl Registry {
             Route::ReadBlob(name, digest) => blobs::read(storage, name, digest, parts).await,
             Route::DeleteBlob(name, digest) => blobs::delete(storage, name, digest).await,
             Route::StartUpload(name, start) => {
-                push::start(storage, uploads, &visitor, name, start, body).await
+                push::start(storage, uploads, &requester, name, start, body).await
             }
             Route::UploadStatus(name, id) => push::status(uploads, &name, id).await,
             Route::AppendUpload(name, id) => push::append(uploads, &name, id, headers, body).await,
@@ -317,10 +317,10 @@ fn head_only(response: Response) -> Response {
     Response::from_parts(head, Body::empty())
 }
 
-fn ping(visitor: &Visitor) -> Response {
+fn ping(requester: &Requester) -> Response {
     let mut response = (StatusCode::OK, [(DOCKER_API_VERSION, "registry/2.0")]).into_response();
     // A client that need not log in may still do so (RFC 9110 §11.6.1).
-    let challenge = visitor.could_log_in().then_some((WWW_AUTHENTICATE, CHALLENGE));
+    let challenge = requester.could_log_in().then_some((WWW_AUTHENTICATE, CHALLENGE));
     response.headers_mut().extend(challenge);
     response
 }

@@ -10,7 +10,7 @@ use http::{
 use oci::{Repository, Tag};
 
 use crate::{
-    access::{Right, Visitor},
+    access::{Requester, Right},
     limits::MAX_PAGE,
     refusal::Refusal,
     storage::Storage,
@@ -18,12 +18,12 @@ use crate::{
 
 /// The requested page of a list.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Page {
+pub(crate) struct PageRequest {
     limit: usize,
     after: Option<String>,
 }
 
-impl Page {
+impl PageRequest {
     /// The largest number of names on it.
     pub(crate) const fn limit(&self) -> usize {
         self.limit
@@ -56,24 +56,24 @@ impl Page {
 
 pub(crate) async fn catalog(
     storage: &Storage,
-    visitor: Visitor,
-    page: Page,
+    requester: Requester,
+    page: PageRequest,
 ) -> Result<Response, Refusal> {
     let (after, one_more) = (page.after.clone(), page.limit + 1);
     let names = storage.run(move |backend| {
-        let may_pull = |name: &Repository| visitor.may(Right::Pull, name);
+        let may_pull = |name: &Repository| requester.may(Right::Pull, name);
         backend.repositories(after.as_deref(), one_more, &may_pull)
     });
     let names = names.await?;
     let (names, last) = page.of(names.iter().map(Repository::to_string).collect());
     let json = serde_json::json!({ "repositories": names });
-    Ok(answer(&json, "/v2/_catalog", &page, last))
+    Ok(response(&json, "/v2/_catalog", &page, last))
 }
 
 pub(crate) async fn tags(
     storage: &Storage,
     name: Repository,
-    page: Page,
+    page: PageRequest,
 ) -> Result<Response, Refusal> {
     let path = format!("/v2/{name}/tags/list");
     let asked = name.clone();
@@ -81,10 +81,15 @@ pub(crate) async fn tags(
     let tags = tags.ok_or_else(|| Refusal::NameUnknown(name.clone()))?;
     let (tags, last) = page.of(tags.iter().map(Tag::to_string).collect());
     let json = serde_json::json!({ "name": name, "tags": tags });
-    Ok(answer(&json, &path, &page, last))
+    Ok(response(&json, &path, &page, last))
 }
 
-fn answer(json: &serde_json::Value, path: &str, page: &Page, last: Option<String>) -> Response {
+fn response(
+    json: &serde_json::Value,
+    path: &str,
+    page: &PageRequest,
+    last: Option<String>,
+) -> Response {
     // Names and tags need no escape in a query.
     let next = last.map(|last| format!("{path}?n={}&last={last}", page.limit));
     let json = ([(CONTENT_TYPE, "application/json")], json.to_string());
@@ -92,10 +97,10 @@ fn answer(json: &serde_json::Value, path: &str, page: &Page, last: Option<String
 }
 
 /// The response with a `Link` to the next page.
-pub(crate) fn with_link(next: Option<String>, mut answer: Response) -> Response {
+pub(crate) fn with_link(next: Option<String>, mut response: Response) -> Response {
     let link = next.and_then(|next| HeaderValue::try_from(format!("<{next}>; rel=\"next\"")).ok());
-    answer.headers_mut().extend(link.map(|link| (LINK, link)));
-    answer
+    response.headers_mut().extend(link.map(|link| (LINK, link)));
+    response
 }
 
 #[cfg(test)]
@@ -106,7 +111,7 @@ mod tests {
     fn a_page_is_a_part_of_the_sorted_names() {
         let page = |limit, after: Option<&str>| {
             let names = ["b", "a", "B", "c"].map(String::from).to_vec();
-            let (names, last) = Page::new(limit, after.map(Into::into)).of(names);
+            let (names, last) = PageRequest::new(limit, after.map(Into::into)).of(names);
             (names.concat(), last)
         };
         for (limit, after, names, last) in [
@@ -126,6 +131,6 @@ mod tests {
                 "{limit:?} {after:?}"
             );
         }
-        assert_eq!(Page::new(Some(usize::MAX), None).limit, MAX_PAGE);
+        assert_eq!(PageRequest::new(Some(usize::MAX), None).limit, MAX_PAGE);
     }
 }

@@ -41,8 +41,13 @@ impl Metrics {
             connections,
         };
         let registry = &mut metrics.registry;
-        registry.register("requests", "requests, by operation and status", metrics.requests.clone());
-        let (name, help) = ("request_duration", "time from the head of a request to the head of its response");
+        registry.register(
+            "requests",
+            "requests, by operation and status",
+            metrics.requests.clone(),
+        );
+        let (name, help) =
+            ("request_duration", "time from the head of a request to the head of its response");
         registry.register_with_unit(name, help, Unit::Seconds, metrics.durations.clone());
         for (name, help, counter) in [
             ("received", "bytes of request bodies", &metrics.received_bytes),
@@ -51,7 +56,11 @@ impl Metrics {
             registry.register_with_unit(name, help, Unit::Bytes, counter.clone());
         }
         for (name, help, gauge) in [
-            ("requests_in_flight", "requests in flight, until the last byte of the response", &metrics.in_flight),
+            (
+                "requests_in_flight",
+                "requests in flight, until the last byte of the response",
+                &metrics.in_flight,
+            ),
             ("uploads", "uploads in progress, including open sessions", &metrics.uploads),
         ] {
             registry.register(name, help, gauge.clone());
@@ -59,7 +68,7 @@ impl Metrics {
         metrics
     }
 
-    pub(crate) fn answered(&self, operation: &'static str, status: StatusCode, after: Duration) {
+    pub(crate) fn record(&self, operation: &'static str, status: StatusCode, after: Duration) {
         let labels = [("operation", operation.to_owned()), ("status", status.as_str().to_owned())];
         self.requests.get_or_create(&labels).inc();
         self.durations.get_or_create(&[("operation", operation)]).observe(after.as_secs_f64());

@@ -24,7 +24,7 @@ pub(crate) struct Observation {
     begun: Instant,
     operation: &'static str,
     user: Option<User>,
-    place: Option<Permit>,
+    permit: Option<Permit>,
     /// For the access log, if it is on.
     record: Option<AccessRecord>,
 }
@@ -36,18 +36,18 @@ impl Observation {
             let client = client_address(&parts.extensions).0.or(peer);
             AccessRecord::begin(peer, client, &parts.method, &parts.uri)
         });
-        Self { begun: Instant::now(), operation: "none", user: None, place: None, record }
+        Self { begun: Instant::now(), operation: "none", user: None, permit: None, record }
     }
 
-    pub(crate) fn holds(&mut self, place: Permit) {
-        self.place = Some(place);
+    pub(crate) fn set_permit(&mut self, permit: Permit) {
+        self.permit = Some(permit);
     }
 
-    pub(crate) fn gives_its_place_back(&mut self) {
-        self.place = None;
+    pub(crate) fn release_permit(&mut self) {
+        self.permit = None;
     }
 
-    pub(crate) fn is_of(&mut self, user: Option<User>) {
+    pub(crate) fn set_user(&mut self, user: Option<User>) {
         self.user = user;
     }
 
@@ -55,27 +55,27 @@ impl Observation {
         self.user.as_ref()
     }
 
-    pub(crate) const fn asks(&mut self, operation: &'static str) {
+    pub(crate) const fn set_operation(&mut self, operation: &'static str) {
         self.operation = operation;
     }
 
     /// Counts the response and wraps its body, so that the observation lasts until the last byte.
     pub(crate) fn end(self, metrics: &Metrics, response: Response) -> Response {
-        metrics.answered(self.operation, response.status(), self.begun.elapsed());
+        metrics.record(self.operation, response.status(), self.begun.elapsed());
         let (head, body) = response.into_parts();
-        let watched = Watched {
+        let observed = ObservedBody {
             body,
             sent: 0,
             all_sent: metrics.sent_bytes.clone(),
             status: head.status,
             observation: self,
         };
-        Response::from_parts(head, Body::new(watched))
+        Response::from_parts(head, Body::new(observed))
     }
 }
 
 /// The body of a response, with the observation of its request.
-struct Watched {
+struct ObservedBody {
     body: Body,
     sent: u64,
     all_sent: Counter,
@@ -83,7 +83,7 @@ struct Watched {
     observation: Observation,
 }
 
-impl HttpBody for Watched {
+impl HttpBody for ObservedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -110,7 +110,7 @@ impl HttpBody for Watched {
     }
 }
 
-impl Drop for Watched {
+impl Drop for ObservedBody {
     fn drop(&mut self) {
         let Observation { user, record: Some(record), .. } = &self.observation else { return };
         let (user, sent) = (user.as_deref(), Some(self.sent));

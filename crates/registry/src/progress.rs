@@ -32,7 +32,7 @@ impl Progress {
         format!("0-{}", self.received.saturating_sub(1))
     }
 
-    pub(crate) fn answer(self, status: StatusCode) -> Response {
+    pub(crate) fn response(self, status: StatusCode) -> Response {
         let headers = [
             (RANGE, self.range()),
             (DOCKER_UPLOAD_UUID, self.id.to_string()),

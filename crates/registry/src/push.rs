@@ -13,15 +13,15 @@ use oci::{Digest, Repository};
 
 use crate::{
     DOCKER_CONTENT_DIGEST,
-    access::{Right, Visitor},
+    access::{Requester, Right},
     body::Incoming,
     limits::BATCH_BYTES,
     progress::Progress,
     refusal::Refusal,
-    route::Start,
+    route::UploadStart,
     storage::{Backend, Storage, StorageError},
     upload_id::UploadId,
-    uploads::{Held, Session, Uploads},
+    uploads::{Session, SessionGuard, Uploads},
 };
 
 fn created(name: &Repository, digest: Digest) -> Response {
@@ -33,43 +33,43 @@ fn created(name: &Repository, digest: Digest) -> Response {
 pub(crate) async fn start(
     storage: &Storage,
     uploads: &Uploads,
-    visitor: &Visitor,
+    requester: &Requester,
     name: Repository,
-    start: Start,
+    start: UploadStart,
     body: &mut Incoming,
 ) -> Result<Response, Refusal> {
     let algorithm = match start {
-        Start::Session(algorithm) => algorithm,
-        Start::Whole(digest) => {
-            let held = uploads.stage(digest.algorithm(), visitor.holder()).await?;
-            let (held, taken) = take_all(held, body, u64::MAX).await?;
-            taken?;
-            let (_over, kept) = keep(storage, held, name.clone(), digest).await?;
-            kept?;
+        UploadStart::Session(algorithm) => algorithm,
+        UploadStart::Whole(digest) => {
+            let guard = uploads.stage(digest.algorithm(), requester.holder()).await?;
+            let (guard, appended) = append_body(guard, body, u64::MAX).await?;
+            appended?;
+            let (_over, committed) = commit(storage, guard, name.clone(), digest).await?;
+            committed?;
             return Ok(created(&name, digest));
         }
-        Start::Mount { digest, from } => {
-            if mount(storage, visitor, &name, digest, from).await? {
+        UploadStart::Mount { digest, from } => {
+            if mount(storage, requester, &name, digest, from).await? {
                 return Ok(created(&name, digest));
             }
             digest.algorithm()
         }
     };
-    let id = uploads.begin(name.clone(), algorithm, visitor.holder()).await?;
-    Ok(Progress::new(&name, id, 0).answer(StatusCode::ACCEPTED))
+    let id = uploads.begin(name.clone(), algorithm, requester.holder()).await?;
+    Ok(Progress::new(&name, id, 0).response(StatusCode::ACCEPTED))
 }
 
 /// Whether the blob was mounted: it exists where this requester may pull it.
 async fn mount(
     storage: &Storage,
-    visitor: &Visitor,
+    requester: &Requester,
     name: &Repository,
     digest: Digest,
     from: Option<Repository>,
 ) -> Result<bool, Refusal> {
     let may_pull = match &from {
-        Some(from) => visitor.may(Right::Pull, from),
-        None => visitor.may_pull_everything(),
+        Some(from) => requester.may(Right::Pull, from),
+        None => requester.may_pull_everything(),
     };
     if !may_pull {
         return Ok(false);
@@ -83,9 +83,9 @@ pub(crate) async fn status(
     name: &Repository,
     id: UploadId,
 ) -> Result<Response, Refusal> {
-    let held = uploads.get(name, id).await?;
-    let session = held.as_ref().ok_or(Refusal::UploadUnknown)?;
-    Ok(Progress::new(name, id, session.received()).answer(StatusCode::NO_CONTENT))
+    let guard = uploads.get(name, id).await?;
+    let session = guard.as_ref().ok_or(Refusal::UploadUnknown)?;
+    Ok(Progress::new(name, id, session.received()).response(StatusCode::NO_CONTENT))
 }
 
 pub(crate) async fn append(
@@ -95,9 +95,9 @@ pub(crate) async fn append(
     headers: &HeaderMap,
     body: &mut Incoming,
 ) -> Result<Response, Refusal> {
-    let held = take_chunk(uploads.get(name, id).await?, name, id, headers, body).await?;
-    let session = held.as_ref().ok_or(Refusal::UploadUnknown)?;
-    Ok(Progress::new(name, id, session.received()).answer(StatusCode::ACCEPTED))
+    let guard = append_chunk(uploads.get(name, id).await?, name, id, headers, body).await?;
+    let session = guard.as_ref().ok_or(Refusal::UploadUnknown)?;
+    Ok(Progress::new(name, id, session.received()).response(StatusCode::ACCEPTED))
 }
 
 pub(crate) async fn finish(
@@ -108,12 +108,12 @@ pub(crate) async fn finish(
     headers: &HeaderMap,
     body: &mut Incoming,
 ) -> Result<Response, Refusal> {
-    let held = take_chunk(uploads.get(&name, id).await?, &name, id, headers, body).await?;
-    let (held, kept) = keep(storage, held, name.clone(), digest).await?;
-    if held.is_none() {
+    let guard = append_chunk(uploads.get(&name, id).await?, &name, id, headers, body).await?;
+    let (guard, committed) = commit(storage, guard, name.clone(), digest).await?;
+    if guard.is_none() {
         uploads.end(id).await?;
     }
-    kept?;
+    committed?;
     Ok(created(&name, digest))
 }
 
@@ -127,33 +127,33 @@ pub(crate) async fn cancel(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-async fn keep(
+async fn commit(
     storage: &Storage,
-    mut held: Held,
+    mut guard: SessionGuard,
     name: Repository,
     digest: Digest,
-) -> Result<Taken, StorageError> {
+) -> Result<Appended, StorageError> {
     let work = move |backend: &dyn Backend| {
-        let kept = Session::keep(&mut held, backend, &name, digest);
-        Ok((held, kept))
+        let committed = Session::commit(&mut guard, backend, &name, digest);
+        Ok((guard, committed))
     };
     storage.run(work).await
 }
 
 /// Appends the body, where `Content-Range` allows it.
-async fn take_chunk(
-    held: Held,
+async fn append_chunk(
+    guard: SessionGuard,
     name: &Repository,
     id: UploadId,
     headers: &HeaderMap,
     body: &mut Incoming,
-) -> Result<Held, Refusal> {
-    let received = held.as_ref().ok_or(Refusal::UploadUnknown)?.received();
+) -> Result<SessionGuard, Refusal> {
+    let received = guard.as_ref().ok_or(Refusal::UploadUnknown)?.received();
     let mut ranges = headers.get_all(CONTENT_RANGE).iter();
     let (start, announced) = match (ranges.next(), ranges.next()) {
         (None, _) => {
-            let (held, taken) = take_all(held, body, u64::MAX).await?;
-            return taken.map(|()| held);
+            let (guard, appended) = append_body(guard, body, u64::MAX).await?;
+            return appended.map(|()| guard);
         }
         (Some(range), None) => range.to_str().ok().and_then(parse_content_range),
         (Some(_), Some(_)) => None,
@@ -166,32 +166,36 @@ async fn take_chunk(
     if let Some(found) = length.filter(|length| *length != announced) {
         return Err(Refusal::LengthMismatch { announced, found });
     }
-    let mark = held.as_ref().ok_or(Refusal::UploadUnknown)?.mark();
-    let (mut held, taken) = take_all(held, body, announced).await?;
-    let found = held.as_ref().map_or(0, Session::received).saturating_sub(start);
-    let refusal = match taken {
-        Ok(()) if found == announced => return Ok(held),
+    let checkpoint = guard.as_ref().ok_or(Refusal::UploadUnknown)?.checkpoint();
+    let (mut guard, appended) = append_body(guard, body, announced).await?;
+    let found = guard.as_ref().map_or(0, Session::received).saturating_sub(start);
+    let refusal = match appended {
+        Ok(()) if found == announced => return Ok(guard),
         // The body is complete and shorter than announced.
         Ok(()) => Refusal::LengthMismatch { announced, found },
         Err(longer @ Refusal::LengthMismatch { .. }) => longer,
         Err(other) => return Err(other),
     };
-    let back = move || held.as_mut().map_or(Ok(()), |session| session.go_back(mark));
+    let back = move || guard.as_mut().map_or(Ok(()), |session| session.roll_back(checkpoint));
     tokio::task::spawn_blocking(back).await.map_err(StorageError::Interrupted)??;
     Err(refusal)
 }
 
 /// The session after the previous batch was written, and the result of that write.
-type Taking = Pin<Box<dyn Future<Output = Result<Taken, StorageError>> + Send>>;
-type Taken = (Held, Result<(), Refusal>);
+type PendingAppend = Pin<Box<dyn Future<Output = Result<Appended, StorageError>> + Send>>;
+type Appended = (SessionGuard, Result<(), Refusal>);
 
 /// Appends the body, if it has at most `most` bytes. One batch is hashed and written while the next is received.
 /// Content received before an error stays.
-async fn take_all(held: Held, body: &mut Incoming, most: u64) -> Result<Taken, StorageError> {
-    if let Some(Err(too_long)) = held.as_ref().map(|session| session.has_room(body.announced())) {
-        return Ok((held, Err(too_long)));
+async fn append_body(
+    guard: SessionGuard,
+    body: &mut Incoming,
+    most: u64,
+) -> Result<Appended, StorageError> {
+    if let Some(Err(too_long)) = guard.as_ref().map(|session| session.has_room(body.announced())) {
+        return Ok((guard, Err(too_long)));
     }
-    let mut taking: Taking = Box::pin(std::future::ready(Ok((held, Ok(())))));
+    let mut pending: PendingAppend = Box::pin(std::future::ready(Ok((guard, Ok(())))));
     let (mut is_open, mut found) = (true, 0);
     let mut gathered: Result<(), Refusal> = Ok(());
     while is_open {
@@ -206,25 +210,25 @@ async fn take_all(held: Held, body: &mut Incoming, most: u64) -> Result<Taken, S
             gathered = Err(Refusal::LengthMismatch { announced: most, found });
             batch.clear();
         }
-        let (held, taken) = taking.await?;
-        is_open &= taken.is_ok();
-        taking = if taken.is_err() || batch.is_empty() {
-            Box::pin(std::future::ready(Ok((held, taken))))
+        let (guard, appended) = pending.await?;
+        is_open &= appended.is_ok();
+        pending = if appended.is_err() || batch.is_empty() {
+            Box::pin(std::future::ready(Ok((guard, appended))))
         } else {
-            take(held, batch)
+            append_batch(guard, batch)
         };
     }
-    let (mut held, taken) = taking.await?;
-    held.iter_mut().for_each(Session::rest);
-    Ok((held, taken.and(gathered)))
+    let (mut guard, appended) = pending.await?;
+    guard.iter_mut().for_each(Session::rest);
+    Ok((guard, appended.and(gathered)))
 }
 
 /// Runs to its end even if the request is dropped.
-fn take(mut held: Held, batch: Vec<u8>) -> Taking {
+fn append_batch(mut guard: SessionGuard, batch: Vec<u8>) -> PendingAppend {
     let work = tokio::task::spawn_blocking(move || {
-        let session = held.as_mut().ok_or(Refusal::UploadUnknown);
-        let taken = session.and_then(|session| session.take(&batch));
-        (held, taken)
+        let session = guard.as_mut().ok_or(Refusal::UploadUnknown);
+        let appended = session.and_then(|session| session.append(&batch));
+        (guard, appended)
     });
     Box::pin(async { work.await.map_err(StorageError::Interrupted) })
 }

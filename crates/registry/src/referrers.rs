@@ -11,7 +11,7 @@ use crate::{
     limits::MAX_REFERRERS_BYTES,
     listing::with_link,
     refusal::Refusal,
-    route::Referring,
+    route::ReferrersQuery,
     storage::{Backend, Storage, StorageError, StoredManifest, readable},
 };
 
@@ -21,12 +21,14 @@ pub(crate) async fn list(
     storage: &Storage,
     name: Repository,
     subject: Digest,
-    referring: Referring,
+    referring: ReferrersQuery,
 ) -> Result<Response, Refusal> {
     let path = format!("/v2/{name}/referrers/{subject}");
     let filter = referring.artifact_type.clone();
     let limit = referring.page.limit();
-    let page = storage.run(move |backend| Page::read(backend, &name, subject, &referring)).await?;
+    let page = storage
+        .run(move |backend| ReferrersPage::read(backend, &name, subject, &referring))
+        .await?;
     let index = serde_json::json!({
         "schemaVersion": 2,
         "mediaType": media_type::OCI_INDEX,
@@ -39,8 +41,8 @@ pub(crate) async fn list(
         }
         None => format!("{path}?n={limit}&last={last}"),
     });
-    let answer = ([(CONTENT_TYPE, media_type::OCI_INDEX)], index.to_string());
-    let mut response = with_link(next, answer.into_response());
+    let response = ([(CONTENT_TYPE, media_type::OCI_INDEX)], index.to_string());
+    let mut response = with_link(next, response.into_response());
     if filter.is_some() {
         let applied = HeaderValue::from_static("artifactType");
         response.headers_mut().insert(OCI_FILTERS_APPLIED, applied);
@@ -50,18 +52,18 @@ pub(crate) async fn list(
 
 /// A page of descriptors of referrers, in the order of their digests.
 #[derive(Default)]
-struct Page {
+struct ReferrersPage {
     descriptors: Vec<serde_json::Value>,
     /// The last digest of this page, if there are more.
     next_after: Option<Digest>,
 }
 
-impl Page {
+impl ReferrersPage {
     fn read(
         backend: &dyn Backend,
         name: &Repository,
         subject: Digest,
-        referring: &Referring,
+        referring: &ReferrersQuery,
     ) -> Result<Self, StorageError> {
         let mut digests = backend.referrers(name, subject)?;
         digests.sort_unstable_by_key(Digest::to_string);

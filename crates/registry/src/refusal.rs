@@ -25,7 +25,7 @@ use crate::{
     etag::etag,
     limits,
     progress::Progress,
-    shares::Full,
+    shares::LimitReached,
     storage::StorageError,
 };
 
@@ -89,7 +89,8 @@ pub(crate) enum Refusal {
     #[error("repository `{0}` has no blob {1}")]
     BlobUnknown(Repository, Digest),
     #[error(
-        "unknown upload session: it was finished, cancelled or dropped, or it has expired; start again"
+        "unknown upload session: it was finished or cancelled, has expired, or made room for a later one of the same \
+         client; start again"
     )]
     UploadUnknown,
     #[error("too many uploads: {0} are under way, which is the limit; try again")]
@@ -141,11 +142,11 @@ pub(crate) fn unless_absent<T>(
     }
 }
 
-impl From<Full> for Refusal {
-    fn from(full: Full) -> Self {
+impl From<LimitReached> for Refusal {
+    fn from(full: LimitReached) -> Self {
         match full {
-            Full::All(max) => Self::TooManyRequests(max),
-            Full::Share(share) => Self::RequestsShare(share),
+            LimitReached::Total(max) => Self::TooManyRequests(max),
+            LimitReached::Client(share) => Self::RequestsShare(share),
         }
     }
 }
@@ -170,7 +171,10 @@ fn verb(right: Right) -> &'static str {
 }
 
 fn now(current: Option<Digest>) -> String {
-    current.map_or_else(|| "there is no such content".to_owned(), |on| format!("the current digest is {on}"))
+    current.map_or_else(
+        || "there is no such content".to_owned(),
+        |on| format!("the current digest is {on}"),
+    )
 }
 
 fn in_words(error: &StorageError) -> &'static str {

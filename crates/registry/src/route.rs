@@ -11,23 +11,24 @@ use oci::{Algorithm, Digest, Reference, ReferenceError, Repository, Tag};
 use percent_encoding::percent_decode_str;
 
 use crate::{
-    access::Right, limits::MAX_TAGS_OF_A_PUSH, listing::Page, refusal::Refusal, upload_id::UploadId,
+    access::Right, limits::MAX_TAGS_OF_A_PUSH, listing::PageRequest, refusal::Refusal,
+    upload_id::UploadId,
 };
 
 /// One operation of the API. HEAD is the same operation as GET: the server omits the body.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Route {
     Ping,
-    Catalog(Page),
-    Tags(Repository, Page),
+    Catalog(PageRequest),
+    Tags(Repository, PageRequest),
     ReadManifest(Repository, Reference),
     /// With additional tags.
     WriteManifest(Repository, Reference, Vec<Tag>),
     DeleteManifest(Repository, Reference),
-    Referrers(Repository, Digest, Referring),
+    Referrers(Repository, Digest, ReferrersQuery),
     ReadBlob(Repository, Digest),
     DeleteBlob(Repository, Digest),
-    StartUpload(Repository, Start),
+    StartUpload(Repository, UploadStart),
     UploadStatus(Repository, UploadId),
     AppendUpload(Repository, UploadId),
     FinishUpload(Repository, UploadId, Digest),
@@ -36,7 +37,7 @@ pub(crate) enum Route {
 
 /// How an upload begins.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Start {
+pub(crate) enum UploadStart {
     /// The content comes later; its digest will use this algorithm.
     Session(Algorithm),
     /// The request's body is the content.
@@ -47,9 +48,9 @@ pub(crate) enum Start {
 
 /// The requested referrers.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Referring {
+pub(crate) struct ReferrersQuery {
     pub(crate) artifact_type: Option<String>,
-    pub(crate) page: Page,
+    pub(crate) page: PageRequest,
 }
 
 impl Route {
@@ -78,7 +79,7 @@ impl Route {
             }
             Some((name, "referrers")) => read_only(method, || {
                 let artifact_type = query.get("artifactType").filter(|of| !of.is_empty());
-                let referring = Referring { artifact_type, page: query.page()? };
+                let referring = ReferrersQuery { artifact_type, page: query.page()? };
                 Ok(Self::Referrers(name.parse()?, last.parse()?, referring))
             }),
             _ => Err(Refusal::NoSuchEndpoint),
@@ -86,7 +87,7 @@ impl Route {
     }
 
     /// The repository, and the right that the operation requires there.
-    pub(crate) const fn needs(&self) -> Option<(Right, &Repository)> {
+    pub(crate) const fn required_right(&self) -> Option<(Right, &Repository)> {
         match self {
             Self::Ping | Self::Catalog(_) => None,
             Self::Tags(name, _)
@@ -116,7 +117,7 @@ impl Route {
             Self::Referrers(..) => "referrers",
             Self::ReadBlob(..) => "read_blob",
             Self::DeleteBlob(..) => "delete_blob",
-            Self::StartUpload(_, Start::Mount { .. }) => "mount",
+            Self::StartUpload(_, UploadStart::Mount { .. }) => "mount",
             Self::StartUpload(..) => "start_upload",
             Self::UploadStatus(..) => "upload_status",
             Self::AppendUpload(..) => "append_upload",
@@ -175,12 +176,12 @@ fn uploads(method: &Method, name: &str, query: &Query<'_>) -> Result<Route, Refu
     }
     let name = name.parse()?;
     let start = match (query.get("digest"), query.get("mount"), query.get("from")) {
-        (Some(digest), ..) => Start::Whole(digest.parse()?),
+        (Some(digest), ..) => UploadStart::Whole(digest.parse()?),
         (None, Some(digest), from) => {
             let from = from.map(|from| from.parse()).transpose()?;
-            Start::Mount { digest: digest.parse()?, from }
+            UploadStart::Mount { digest: digest.parse()?, from }
         }
-        (None, None, _) => Start::Session(query.algorithm()?),
+        (None, None, _) => UploadStart::Session(query.algorithm()?),
     };
     Ok(Route::StartUpload(name, start))
 }
@@ -237,12 +238,12 @@ impl Query<'_> {
         }
     }
 
-    fn page(&self) -> Result<Page, Refusal> {
+    fn page(&self) -> Result<PageRequest, Refusal> {
         let limit = match self.get("n") {
             Some(n) => Some(n.parse().ok().ok_or(Refusal::BadPageLength(n))?),
             None => None,
         };
-        Ok(Page::new(limit, self.get("last")))
+        Ok(PageRequest::new(limit, self.get("last")))
     }
 }
 
@@ -276,19 +277,22 @@ mod tests {
         let encoded = digest.to_string().replace(':', "%3A");
         let sha512 = Digest::of(Algorithm::Sha512, b"x");
         let tags = ["v1", "v2"].map(|tag| tag.parse().expect("a tag")).to_vec();
-        let referring = |artifact_type: Option<&str>, page| Referring {
+        let referring = |artifact_type: Option<&str>, page| ReferrersQuery {
             artifact_type: artifact_type.map(str::to_owned),
             page,
         };
         for (request, route) in [
             ("GET /v2/".into(), Route::Ping),
             ("GET /v2".into(), Route::Ping),
-            ("GET /v2/_catalog".into(), Route::Catalog(Page::new(None, None))),
+            ("GET /v2/_catalog".into(), Route::Catalog(PageRequest::new(None, None))),
             (
                 "GET /v2/_catalog?last=a%2Fb&n=5".into(),
-                Route::Catalog(Page::new(Some(5), Some("a/b".into()))),
+                Route::Catalog(PageRequest::new(Some(5), Some("a/b".into()))),
             ),
-            ("GET /v2/a/b/tags/list".into(), Route::Tags(name("a/b"), Page::new(None, None))),
+            (
+                "GET /v2/a/b/tags/list".into(),
+                Route::Tags(name("a/b"), PageRequest::new(None, None)),
+            ),
             ("HEAD /v2/a/manifests/v1".into(), Route::ReadManifest(name("a"), tag())),
             (
                 format!("GET /v2/a/manifests/{encoded}"),
@@ -301,14 +305,14 @@ mod tests {
             ),
             (
                 format!("GET /v2/a/referrers/{digest}"),
-                Route::Referrers(name("a"), digest, referring(None, Page::new(None, None))),
+                Route::Referrers(name("a"), digest, referring(None, PageRequest::new(None, None))),
             ),
             (
                 format!("GET /v2/a/referrers/{digest}?artifactType=a%2Fb+c&n=2&last=x"),
                 Route::Referrers(
                     name("a"),
                     digest,
-                    referring(Some("a/b+c"), Page::new(Some(2), Some("x".into()))),
+                    referring(Some("a/b+c"), PageRequest::new(Some(2), Some("x".into()))),
                 ),
             ),
             ("DELETE /v2/a/manifests/v1".into(), Route::DeleteManifest(name("a"), tag())),
@@ -319,7 +323,10 @@ mod tests {
                 "GET /v2/a/manifests/b/blobs/tags/manifests/v1".into(),
                 Route::ReadManifest(name("a/manifests/b/blobs/tags"), tag()),
             ),
-            ("GET /v2/tags/tags/list".into(), Route::Tags(name("tags"), Page::new(None, None))),
+            (
+                "GET /v2/tags/tags/list".into(),
+                Route::Tags(name("tags"), PageRequest::new(None, None)),
+            ),
         ] {
             assert_eq!(parse(&request), Ok(route), "{request}");
         }
@@ -331,20 +338,20 @@ mod tests {
         let encoded = digest.to_string().replace(':', "%3A");
         let id = "0123456789abcdef0123456789abcdef";
         let upload = || UploadId::parse(id).expect("an id");
-        let mount = |from: Option<&str>| Start::Mount { digest, from: from.map(name) };
+        let mount = |from: Option<&str>| UploadStart::Mount { digest, from: from.map(name) };
         let (session, long) = (Algorithm::Sha256, Algorithm::Sha512);
         for (request, route) in [
             (
                 "POST /v2/a/blobs/uploads/".into(),
-                Route::StartUpload(name("a"), Start::Session(session)),
+                Route::StartUpload(name("a"), UploadStart::Session(session)),
             ),
             (
                 "POST /v2/a/blobs/uploads?digest-algorithm=sha512".into(),
-                Route::StartUpload(name("a"), Start::Session(long)),
+                Route::StartUpload(name("a"), UploadStart::Session(long)),
             ),
             (
                 format!("POST /v2/a/blobs/uploads/?digest={encoded}"),
-                Route::StartUpload(name("a"), Start::Whole(digest)),
+                Route::StartUpload(name("a"), UploadStart::Whole(digest)),
             ),
             (
                 format!("POST /v2/a/blobs/uploads/?mount={digest}&from=b/c"),

@@ -56,12 +56,12 @@ impl fmt::Display for Holder {
 /// A bound. Cheap to clone; the clones are one bound.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget {
-    held: Arc<Mutex<Held>>,
+    counts: Arc<Mutex<Counts>>,
 }
 
 /// The permits that are taken. There are never more entries than permits.
 #[derive(Debug, Default)]
-struct Held {
+struct Counts {
     max: usize,
     total: usize,
     by_holder: HashMap<Holder, usize>,
@@ -69,29 +69,29 @@ struct Held {
 
 /// Why there is no permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Full {
+pub(crate) enum LimitReached {
     /// All permits are taken; their number.
-    All(usize),
+    Total(usize),
     /// The client holds its whole share; its size.
-    Share(usize),
+    Client(usize),
 }
 
 impl Budget {
     pub(crate) fn new(max: usize) -> Self {
-        let held = Held { max, ..Held::default() };
-        Self { held: Arc::new(Mutex::new(held)) }
+        let counts = Counts { max, ..Counts::default() };
+        Self { counts: Arc::new(Mutex::new(counts)) }
     }
 
     /// Lowers the bound to `max`, if it is higher. Returns the new bound.
     pub(crate) fn lower_to(&self, max: usize) -> usize {
-        let mut held = self.lock();
-        held.max = held.max.min(max);
-        held.max
+        let mut counts = self.lock();
+        counts.max = counts.max.min(max);
+        counts.max
     }
 
-    fn lock(&self) -> MutexGuard<'_, Held> {
+    fn lock(&self) -> MutexGuard<'_, Counts> {
         // Counts are changed together, without anything that may panic in between.
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many permits are taken.
@@ -100,33 +100,33 @@ impl Budget {
     }
 
     /// One more permit for `holder`. Without a holder it counts only for the total.
-    pub(crate) fn take(&self, holder: Option<Holder>) -> Result<Permit, Full> {
-        let mut held = self.lock();
-        let share = held.max.div_ceil(CLIENT_DIVISOR);
-        let held_by = |holder: &Holder| held.by_holder.get(holder).copied().unwrap_or_default();
+    pub(crate) fn take(&self, holder: Option<Holder>) -> Result<Permit, LimitReached> {
+        let mut counts = self.lock();
+        let share = counts.max.div_ceil(CLIENT_DIVISOR);
+        let held_by = |holder: &Holder| counts.by_holder.get(holder).copied().unwrap_or_default();
         // Checked first: the client can release its own permits.
         if holder.as_ref().is_some_and(|holder| held_by(holder) >= share) {
-            return Err(Full::Share(share));
+            return Err(LimitReached::Client(share));
         }
-        if held.total >= held.max {
-            return Err(Full::All(held.max));
+        if counts.total >= counts.max {
+            return Err(LimitReached::Total(counts.max));
         }
         if let Some(holder) = &holder {
-            *held.by_holder.entry(holder.clone()).or_default() += 1;
+            *counts.by_holder.entry(holder.clone()).or_default() += 1;
         }
-        held.total += 1;
-        drop(held);
+        counts.total += 1;
+        drop(counts);
         Ok(Permit { budget: self.clone(), holder })
     }
 
     fn give_back(&self, holder: Option<&Holder>) {
-        let mut held = self.lock();
-        held.total -= 1;
+        let mut counts = self.lock();
+        counts.total -= 1;
         let Some(holder) = holder else { return };
-        if let Some(count) = held.by_holder.get_mut(holder) {
+        if let Some(count) = counts.by_holder.get_mut(holder) {
             *count -= 1;
             if *count == 0 {
-                held.by_holder.remove(holder);
+                counts.by_holder.remove(holder);
             }
         }
     }
@@ -165,9 +165,9 @@ mod tests {
         let budget = Budget::new(5);
         let take = |user: &str| budget.take(holder(user));
         let mut a: Vec<_> = (0..3).map(|_| take("a").expect("it is within its share")).collect();
-        assert_eq!(take("a").err(), Some(Full::Share(3)));
+        assert_eq!(take("a").err(), Some(LimitReached::Client(3)));
         let others = [take("b"), budget.take(None)].map(|taken| taken.expect("there is room"));
-        assert_eq!(take("c").err(), Some(Full::All(5)));
+        assert_eq!(take("c").err(), Some(LimitReached::Total(5)));
         assert_eq!(budget.taken(), 5);
         a.pop();
         let c = take("c").expect("there is room");
@@ -183,7 +183,7 @@ mod tests {
         assert_eq!([8, 2, 3].map(|max| budget.lower_to(max)), [4, 2, 2]);
         let permits = [holder("a"), holder("b")].map(|holder| budget.take(holder));
         assert!(permits.iter().all(Result::is_ok), "{permits:?}");
-        assert_eq!(budget.take(None).err(), Some(Full::All(2)));
+        assert_eq!(budget.take(None).err(), Some(LimitReached::Total(2)));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use tokio::{sync::OwnedMutexGuard, time::Instant};
 use crate::{
     limits::{LEAST_IDLE, Limits},
     refusal::Refusal,
-    shares::{Budget, Full, Holder, Permit},
+    shares::{Budget, Holder, LimitReached, Permit},
     storage::{Backend, RecoveredSession, SavedSession, Staged, Storage, StorageError},
     upload_id::UploadId,
 };
@@ -28,26 +28,26 @@ pub(crate) struct Uploads {
     storage: Storage,
     limits: Limits,
     /// One for each [`Session`], also for one that takes a single request.
-    places: Budget,
-    open: Mutex<HashMap<UploadId, Open>>,
+    permits: Budget,
+    open: Mutex<HashMap<UploadId, OpenUpload>>,
 }
 
 #[derive(Debug)]
-struct Open {
+struct OpenUpload {
     name: Repository,
     session: Arc<tokio::sync::Mutex<Option<Session>>>,
 }
 
 /// Exclusive access to a session; none once it has ended. It moves into the blocking task that uses it, so that the
 /// session stays consistent when the request is dropped.
-pub(crate) type Held = OwnedMutexGuard<Option<Session>>;
+pub(crate) type SessionGuard = OwnedMutexGuard<Option<Session>>;
 
 impl Uploads {
     /// The sessions that an earlier process left in `storage` and that have not expired.
     pub(crate) fn new(storage: Storage, limits: Limits) -> Self {
-        let places = Budget::new(limits.max_uploads);
+        let permits = Budget::new(limits.max_uploads);
         let recovered = storage.backend().recovered_sessions();
-        let uploads = Self { storage, limits, places, open: Mutex::default() };
+        let uploads = Self { storage, limits, permits, open: Mutex::default() };
         let known = recovered.len();
         let left = recovered.into_iter().filter_map(|session| uploads.recover(session)).count();
         if known > 0 {
@@ -65,10 +65,10 @@ impl Uploads {
         let RecoveredSession { id, session, staged, idle } = recovered;
         let SavedSession { name, algorithm, holder } = session;
         let used = Instant::now().checked_sub(idle);
-        let place = self.places.take(holder).ok();
-        match place.filter(|_| idle < self.limits.upload_life) {
-            Some(place) => {
-                let mut session = Session::recovered(staged, algorithm, self.max_bytes(), place);
+        let permit = self.permits.take(holder).ok();
+        match permit.filter(|_| idle < self.limits.upload_life) {
+            Some(permit) => {
+                let mut session = Session::recovered(staged, algorithm, self.max_bytes(), permit);
                 session.used = used.unwrap_or(session.used);
                 self.insert(id, name, session);
                 Some(())
@@ -80,14 +80,14 @@ impl Uploads {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<UploadId, Open>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<UploadId, OpenUpload>> {
         // Every change is one call on the map: a panic elsewhere leaves nothing half done.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many uploads are under way.
     pub(crate) fn count(&self) -> usize {
-        self.places.taken()
+        self.permits.taken()
     }
 
     fn max_bytes(&self) -> u64 {
@@ -97,7 +97,7 @@ impl Uploads {
     /// Drops sessions that have been idle for too long.
     pub(crate) async fn sweep(&self) -> Result<(), StorageError> {
         // A request that uses a session, or waits for it, holds another reference.
-        let is_idle = |open: &mut Open| match Arc::get_mut(&mut open.session) {
+        let is_idle = |open: &mut OpenUpload| match Arc::get_mut(&mut open.session) {
             Some(session) => session
                 .get_mut()
                 .as_ref()
@@ -115,17 +115,17 @@ impl Uploads {
     }
 
     /// A permit for one more upload. Expired sessions are dropped first, then the client's longest-idle one.
-    async fn place(&self, holder: Option<Holder>) -> Result<Permit, Refusal> {
+    async fn permit(&self, holder: Option<Holder>) -> Result<Permit, Refusal> {
         self.sweep().await?;
-        let taken = match self.places.take(holder.clone()) {
-            Err(Full::Share(_)) if self.drop_longest_idle(holder.as_ref()).await? => {
-                self.places.take(holder)
+        let taken = match self.permits.take(holder.clone()) {
+            Err(LimitReached::Client(_)) if self.drop_longest_idle(holder.as_ref()).await? => {
+                self.permits.take(holder)
             }
             taken => taken,
         };
         taken.map_err(|full| match full {
-            Full::All(max) => Refusal::TooManyUploads(max),
-            Full::Share(share) => Refusal::UploadsShare(share),
+            LimitReached::Total(max) => Refusal::TooManyUploads(max),
+            LimitReached::Client(share) => Refusal::UploadsShare(share),
         })
     }
 
@@ -139,7 +139,7 @@ impl Uploads {
             let idle = all.iter_mut().filter_map(|(id, open)| {
                 // A request that uses the session holds another reference.
                 let session = Arc::get_mut(&mut open.session)?.get_mut().as_ref()?;
-                (session.place.holder() == Some(holder)).then_some((session.used, *id))
+                (session.permit.holder() == Some(holder)).then_some((session.used, *id))
             });
             let longest = idle.min_by_key(|(used, _)| *used);
             let abandoned = longest.filter(|(used, _)| used.elapsed() >= LEAST_IDLE);
@@ -162,7 +162,7 @@ impl Uploads {
 
     fn insert(&self, id: UploadId, name: Repository, session: Session) {
         let session = Arc::new(tokio::sync::Mutex::new(Some(session)));
-        self.lock().insert(id, Open { name, session });
+        self.lock().insert(id, OpenUpload { name, session });
     }
 
     /// Begins a session.
@@ -172,10 +172,10 @@ impl Uploads {
         algorithm: Algorithm,
         holder: Option<Holder>,
     ) -> Result<UploadId, Refusal> {
-        let (place, id) = (self.place(holder.clone()).await?, UploadId::random());
+        let (permit, id) = (self.permit(holder.clone()).await?, UploadId::random());
         let saved = SavedSession { name: name.clone(), algorithm, holder };
         let staged = self.storage.run(move |backend| backend.begin_session(id, &saved)).await?;
-        let mut session = Session::new(staged, algorithm, self.max_bytes(), place);
+        let mut session = Session::new(staged, algorithm, self.max_bytes(), permit);
         session.rest();
         self.insert(id, name, session);
         Ok(id)
@@ -186,23 +186,27 @@ impl Uploads {
         &self,
         algorithm: Algorithm,
         holder: Option<Holder>,
-    ) -> Result<Held, Refusal> {
-        let place = self.place(holder).await?;
+    ) -> Result<SessionGuard, Refusal> {
+        let permit = self.permit(holder).await?;
         let staged = self.storage.run(|backend| backend.stage()).await?;
-        let session = Session::new(staged, algorithm, self.max_bytes(), place);
+        let session = Session::new(staged, algorithm, self.max_bytes(), permit);
         Ok(Arc::new(tokio::sync::Mutex::new(Some(session))).lock_owned().await)
     }
 
     /// The session, once no other request uses it.
-    pub(crate) async fn get(&self, name: &Repository, id: UploadId) -> Result<Held, Refusal> {
+    pub(crate) async fn get(
+        &self,
+        name: &Repository,
+        id: UploadId,
+    ) -> Result<SessionGuard, Refusal> {
         let session = {
             let open = self.lock();
             let upload = open.get(&id).filter(|open| open.name == *name);
             Arc::clone(&upload.ok_or(Refusal::UploadUnknown)?.session)
         };
-        let mut held = session.lock_owned().await;
-        held.iter_mut().for_each(|session| session.used = Instant::now());
-        Ok(held)
+        let mut guard = session.lock_owned().await;
+        guard.iter_mut().for_each(|session| session.used = Instant::now());
+        Ok(guard)
     }
 
     /// Ends a session.
@@ -232,23 +236,23 @@ pub(crate) struct Session {
     /// When a request last used it.
     used: Instant,
     /// Returned after the staged content is gone.
-    place: Permit,
+    permit: Permit,
 }
 
 /// An earlier state of a session.
-pub(crate) struct Mark {
+pub(crate) struct Checkpoint {
     received: u64,
     digester: Option<Digester>,
 }
 
 impl Session {
-    fn new(staged: Staged, algorithm: Algorithm, max_bytes: u64, place: Permit) -> Self {
+    fn new(staged: Staged, algorithm: Algorithm, max_bytes: u64, permit: Permit) -> Self {
         let digester = Some(Digester::new(algorithm));
-        Self { staged, algorithm, digester, max_bytes, used: Instant::now(), place }
+        Self { staged, algorithm, digester, max_bytes, used: Instant::now(), permit }
     }
 
-    fn recovered(staged: Staged, algorithm: Algorithm, max_bytes: u64, place: Permit) -> Self {
-        Self { digester: None, ..Self::new(staged, algorithm, max_bytes, place) }
+    fn recovered(staged: Staged, algorithm: Algorithm, max_bytes: u64, permit: Permit) -> Self {
+        Self { digester: None, ..Self::new(staged, algorithm, max_bytes, permit) }
     }
 
     /// Bytes so far.
@@ -264,18 +268,18 @@ impl Session {
         }
     }
 
-    pub(crate) fn mark(&self) -> Mark {
-        Mark { received: self.received(), digester: self.digester.clone() }
+    pub(crate) fn checkpoint(&self) -> Checkpoint {
+        Checkpoint { received: self.received(), digester: self.digester.clone() }
     }
 
     /// Restores an earlier state.
-    pub(crate) fn go_back(&mut self, mark: Mark) -> Result<(), StorageError> {
-        self.digester = mark.digester;
-        self.staged.truncate(mark.received)
+    pub(crate) fn roll_back(&mut self, checkpoint: Checkpoint) -> Result<(), StorageError> {
+        self.digester = checkpoint.digester;
+        self.staged.truncate(checkpoint.received)
     }
 
     /// Appends a batch, all of it or nothing.
-    pub(crate) fn take(&mut self, batch: &[u8]) -> Result<(), Refusal> {
+    pub(crate) fn append(&mut self, batch: &[u8]) -> Result<(), Refusal> {
         self.has_room(batch.len() as u64)?;
         let mut digester = self.digester()?;
         let taken = self.staged.append(batch);
@@ -294,7 +298,7 @@ impl Session {
 
     /// Stores the blob if it has the digest `asked`. With another digest the upload ends. If the storage fails, the
     /// session stays open unless its content is lost.
-    pub(crate) fn keep(
+    pub(crate) fn commit(
         session: &mut Option<Self>,
         backend: &dyn Backend,
         name: &Repository,
@@ -302,16 +306,16 @@ impl Session {
     ) -> Result<(), Refusal> {
         let this = session.as_mut().ok_or(Refusal::UploadUnknown)?;
         let found = this.digest(asked.algorithm())?;
-        let kept = match found == asked {
+        let committed = match found == asked {
             true => backend.put_blob(name, asked, &mut this.staged).map_err(Refusal::from),
             false => Err(Refusal::DigestMismatch(found)),
         };
         this.rest();
-        let is_over = !matches!(kept, Err(Refusal::Storage(_))) || this.staged.is_spent();
+        let is_over = !matches!(committed, Err(Refusal::Storage(_))) || this.staged.is_spent();
         if is_over {
             *session = None;
         }
-        kept
+        committed
     }
 
     /// The digester of all staged content. The caller puts it back.
@@ -356,7 +360,7 @@ mod tests {
         let open =
             async || uploads.begin(name.clone(), Algorithm::Sha256, None).await.expect("room");
         let (in_use, idle, used_since) = (open().await, open().await, open().await);
-        let held = uploads.get(&name, in_use).await.expect("it is open");
+        let guard = uploads.get(&name, in_use).await.expect("it is open");
         tokio::time::advance(UPLOAD_LIFE / 2).await;
         uploads.get(&name, used_since).await.expect("it is open");
         tokio::time::advance(UPLOAD_LIFE / 2).await;
@@ -364,7 +368,7 @@ mod tests {
         let whole = uploads.stage(Algorithm::Sha256, None).await.expect("there is room");
         assert!(matches!(uploads.get(&name, idle).await, Err(Refusal::UploadUnknown)));
         assert_eq!(uploads.count(), 3);
-        drop((held, whole));
+        drop((guard, whole));
         assert_eq!(uploads.count(), 2);
         for left in [in_use, used_since] {
             uploads.get(&name, left).await.expect("it is open");
@@ -375,10 +379,10 @@ mod tests {
     async fn a_session_is_idle_from_the_end_of_what_came_in_last() {
         let (uploads, name) = uploads();
         let id = uploads.begin(name.clone(), Algorithm::Sha256, None).await.expect("there is room");
-        let mut held = uploads.get(&name, id).await.expect("it is open");
+        let mut guard = uploads.get(&name, id).await.expect("it is open");
         tokio::time::advance(2 * UPLOAD_LIFE).await;
-        held.iter_mut().for_each(Session::rest);
-        drop(held);
+        guard.iter_mut().for_each(Session::rest);
+        drop(guard);
         uploads.sweep().await.expect("it works");
         uploads.get(&name, id).await.expect("it is open still");
     }
@@ -417,27 +421,27 @@ mod tests {
 
     #[test]
     fn what_cannot_be_written_is_not_counted() {
-        let place = Budget::new(1).take(None).expect("there is one");
+        let permit = Budget::new(1).take(None).expect("there is one");
         let root = tempfile::tempdir().expect("a directory");
         let storage = Storage::directory(root.path()).expect("a directory of our own");
         let staged = storage.backend().stage().expect("there is room");
-        let mut session = Session::new(staged, Algorithm::Sha256, 100, place);
-        session.take(b"begun").expect("it is written");
+        let mut session = Session::new(staged, Algorithm::Sha256, 100, permit);
+        session.append(b"begun").expect("it is written");
         session.rest();
         // The file goes, and comes back: writing fails meanwhile.
         let staging = root.path().join("staging");
         let entry = std::fs::read_dir(&staging).expect("it is there").next().expect("one");
         let (path, aside) = (entry.expect("an entry").path(), root.path().join("aside"));
         std::fs::rename(&path, &aside).expect("it is there");
-        assert!(matches!(session.take(b"lost"), Err(Refusal::Storage(_))));
+        assert!(matches!(session.append(b"lost"), Err(Refusal::Storage(_))));
         assert_eq!(session.received(), 5);
         std::fs::rename(&aside, &path).expect("it is there");
-        session.take(b", and done").expect("it is written");
-        let too_long = session.take(&[0; 100]);
+        session.append(b", and done").expect("it is written");
+        let too_long = session.append(&[0; 100]);
         assert!(matches!(too_long, Err(Refusal::TooLong { limit: 100 })));
         let (mut session, name) = (Some(session), "a".parse().expect("a name"));
         let digest = Digest::sha256(b"begun, and done");
-        Session::keep(&mut session, storage.backend(), &name, digest).expect("it is right");
+        Session::commit(&mut session, storage.backend(), &name, digest).expect("it is right");
         assert!(storage.backend().has_blob(&name, digest).expect("it works"));
     }
 }

@@ -102,7 +102,7 @@ impl Access {
     }
 
     /// The user of a request; none without credentials.
-    pub(crate) async fn visitor(
+    pub(crate) async fn authenticate(
         &self,
         headers: &HeaderMap,
         client: ClientAddress,
@@ -153,13 +153,13 @@ fn secret() -> Option<[u8; 32]> {
 
 /// The client of a request: its user and address, and the rules in force.
 #[derive(Debug)]
-pub(crate) struct Visitor {
+pub(crate) struct Requester {
     access: Option<Arc<Access>>,
     user: Option<User>,
     client: ClientAddress,
 }
 
-impl Visitor {
+impl Requester {
     pub(crate) const fn new(
         access: Option<Arc<Access>>,
         user: Option<User>,

@@ -33,15 +33,15 @@ pub(super) struct Rules(Vec<Rule>);
 
 #[derive(Debug)]
 struct Rule {
-    users: Vec<Who>,
-    repositories: Vec<Pattern>,
+    users: Vec<UserPattern>,
+    repositories: Vec<RepositoryPattern>,
     rights: Vec<Right>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Who {
-    Anybody,
-    LoggedIn,
+enum UserPattern {
+    Anyone,
+    Authenticated,
     Named(String),
 }
 
@@ -54,7 +54,8 @@ impl Rules {
 
     /// Whether some rule grants it everywhere.
     pub(super) fn grant_everything(&self, user: Option<&str>, right: Right) -> bool {
-        let everywhere = |rule: &Rule| rule.repositories.iter().any(Pattern::is_everything);
+        let everywhere =
+            |rule: &Rule| rule.repositories.iter().any(RepositoryPattern::is_everything);
         self.rules_of(user, right).any(everywhere)
     }
 
@@ -67,15 +68,15 @@ impl Rules {
     }
 
     pub(super) fn are_for_anybody(&self) -> bool {
-        self.0.iter().any(|rule| rule.users.contains(&Who::Anybody))
+        self.0.iter().any(|rule| rule.users.contains(&UserPattern::Anyone))
     }
 
     fn rules_of(&self, user: Option<&str>, right: Right) -> impl Iterator<Item = &Rule> {
         self.0.iter().filter(move |rule| {
-            let is_meant = |who: &Who| match who {
-                Who::Anybody => true,
-                Who::LoggedIn => user.is_some(),
-                Who::Named(name) => user == Some(name),
+            let is_meant = |who: &UserPattern| match who {
+                UserPattern::Anyone => true,
+                UserPattern::Authenticated => user.is_some(),
+                UserPattern::Named(name) => user == Some(name),
             };
             rule.rights.contains(&right) && rule.users.iter().any(is_meant)
         })
@@ -84,12 +85,12 @@ impl Rules {
 
 /// A pattern of repository names: components, `*` for any one, and `**` at the end for any number.
 #[derive(Debug)]
-struct Pattern {
+struct RepositoryPattern {
     components: Vec<String>,
     goes_on: bool,
 }
 
-impl Pattern {
+impl RepositoryPattern {
     fn matches(&self, repository: &Repository) -> bool {
         let mut found = repository.as_str().split('/');
         let begins = self.components.iter().all(|component| {
@@ -103,7 +104,7 @@ impl Pattern {
     }
 }
 
-impl FromStr for Pattern {
+impl FromStr for RepositoryPattern {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -143,7 +144,7 @@ pub(super) fn parse(file: NamedText<'_>, users: &Users) -> Result<Rules, Vec<Acc
         problems.push(AccessProblem::new(file.name, place(*at), message));
     };
     let rules = document.rules.iter().map(|rule| Rule {
-        users: each(&rule.users, |name| who(name, users), &mut report),
+        users: each(&rule.users, |name| user_pattern(name, users), &mut report),
         repositories: each(&rule.repositories, |text| text.parse(), &mut report),
         rights: each(&rule.rights, right, &mut report),
     });
@@ -167,11 +168,11 @@ fn each<T>(
     found
 }
 
-fn who(name: &str, users: &Users) -> Result<Who, String> {
+fn user_pattern(name: &str, users: &Users) -> Result<UserPattern, String> {
     match name {
-        ANONYMOUS => Ok(Who::Anybody),
-        "*" => Ok(Who::LoggedIn),
-        name if users.name(name).is_some() => Ok(Who::Named(name.to_owned())),
+        ANONYMOUS => Ok(UserPattern::Anyone),
+        "*" => Ok(UserPattern::Authenticated),
+        name if users.name(name).is_some() => Ok(UserPattern::Named(name.to_owned())),
         name => {
             Err(format!("unknown user `{name}`; add it to the htpasswd file, or correct the name"))
         }

@@ -10,51 +10,55 @@ use bytes::Bytes;
 use oci::{Digest, Repository, Tag};
 
 use super::{
-    Backend, Blob, Done, Known, RecoveredSession, SavedSession, Staged, StorageError,
+    Backend, Blob, RecoveredSession, SavedSession, Staged, StorageError, StorageResult,
     StoredManifest,
 };
 use crate::{limits::MAX_MEMORY_BLOB_BYTES, upload_id::UploadId};
 
 #[derive(Debug, Default)]
-pub(super) struct Memory(Mutex<BTreeMap<Repository, Held>>);
+pub(super) struct Memory(Mutex<BTreeMap<Repository, RepositoryContent>>);
 
 /// The content of one repository.
 #[derive(Debug, Default)]
-struct Held {
+struct RepositoryContent {
     blobs: HashMap<Digest, Bytes>,
     manifests: HashMap<Digest, (StoredManifest, SystemTime)>,
     referrers: HashMap<Digest, BTreeSet<Digest>>,
     tags: BTreeMap<Tag, Digest>,
 }
 
-impl Held {
+impl RepositoryContent {
     fn is_empty(&self) -> bool {
         self.blobs.is_empty() && self.manifests.is_empty()
     }
 }
 
 impl Memory {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Repository, Held>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Repository, RepositoryContent>> {
         // Every change is one call on one map: a panic elsewhere leaves nothing half done.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn read<T>(&self, name: &Repository, of: impl FnOnce(&Held) -> T) -> Option<T> {
+    fn read<T>(&self, name: &Repository, of: impl FnOnce(&RepositoryContent) -> T) -> Option<T> {
         self.lock().get(name).map(of)
     }
 
-    fn write<T>(&self, name: &Repository, to: impl FnOnce(&mut Held) -> T) -> T {
+    fn write<T>(&self, name: &Repository, to: impl FnOnce(&mut RepositoryContent) -> T) -> T {
         to(self.lock().entry(name.clone()).or_default())
     }
 
     /// Does nothing if the repository does not exist.
-    fn delete<T>(&self, name: &Repository, from: impl FnOnce(&mut Held) -> Option<T>) -> bool {
+    fn delete<T>(
+        &self,
+        name: &Repository,
+        from: impl FnOnce(&mut RepositoryContent) -> Option<T>,
+    ) -> bool {
         self.lock().get_mut(name).and_then(from).is_some()
     }
 
     fn find_blob(&self, from: Option<&Repository>, digest: Digest) -> Option<Bytes> {
         let all = self.lock();
-        let blob = |held: &Held| held.blobs.get(&digest).cloned();
+        let blob = |content: &RepositoryContent| content.blobs.get(&digest).cloned();
         match from {
             Some(from) => all.get(from).and_then(blob),
             None => all.values().find_map(blob),
@@ -75,7 +79,7 @@ impl Backend for Memory {
         self.stage()
     }
 
-    fn end_session(&self, _: UploadId) -> Done {
+    fn end_session(&self, _: UploadId) -> StorageResult {
         Ok(())
     }
 
@@ -83,7 +87,7 @@ impl Backend for Memory {
         Vec::new()
     }
 
-    fn put_blob(&self, name: &Repository, digest: Digest, content: &mut Staged) -> Done {
+    fn put_blob(&self, name: &Repository, digest: Digest, content: &mut Staged) -> StorageResult {
         let bytes = match content {
             Staged::Bytes(bytes) => std::mem::take(bytes),
             // Another storage's.
@@ -93,29 +97,34 @@ impl Backend for Memory {
                 bytes
             }
         };
-        self.write(name, |held| held.blobs.insert(digest, bytes.into()));
+        self.write(name, |content| content.blobs.insert(digest, bytes.into()));
         Ok(())
     }
 
-    fn mount_blob(&self, from: Option<&Repository>, name: &Repository, digest: Digest) -> Known {
+    fn mount_blob(
+        &self,
+        from: Option<&Repository>,
+        name: &Repository,
+        digest: Digest,
+    ) -> StorageResult<bool> {
         let bytes = self.find_blob(from, digest);
         let known = bytes.is_some();
         if let Some(bytes) = bytes {
-            self.write(name, |held| held.blobs.insert(digest, bytes));
+            self.write(name, |content| content.blobs.insert(digest, bytes));
         }
         Ok(known)
     }
 
-    fn has_blob(&self, name: &Repository, digest: Digest) -> Known {
-        Ok(self.read(name, |held| held.blobs.contains_key(&digest)).unwrap_or(false))
+    fn has_blob(&self, name: &Repository, digest: Digest) -> StorageResult<bool> {
+        Ok(self.read(name, |content| content.blobs.contains_key(&digest)).unwrap_or(false))
     }
 
     fn blob(&self, name: &Repository, digest: Digest) -> Result<Option<Blob>, StorageError> {
         Ok(self.find_blob(Some(name), digest).map(Blob::Bytes))
     }
 
-    fn delete_blob(&self, name: &Repository, digest: Digest) -> Known {
-        Ok(self.delete(name, |held| held.blobs.remove(&digest)))
+    fn delete_blob(&self, name: &Repository, digest: Digest) -> StorageResult<bool> {
+        Ok(self.delete(name, |content| content.blobs.remove(&digest)))
     }
 
     fn put_manifest(
@@ -124,14 +133,14 @@ impl Backend for Memory {
         digest: Digest,
         manifest: &StoredManifest,
         subject: Option<Digest>,
-    ) -> Done {
-        self.write(name, |held| {
+    ) -> StorageResult {
+        self.write(name, |content| {
             if let Some(subject) = subject {
-                held.referrers.entry(subject).or_default().insert(digest);
+                content.referrers.entry(subject).or_default().insert(digest);
             }
-            let pushed = held.manifests.get(&digest).map(|(_, pushed)| *pushed);
+            let pushed = content.manifests.get(&digest).map(|(_, pushed)| *pushed);
             let pushed = pushed.unwrap_or_else(SystemTime::now);
-            held.manifests.insert(digest, (manifest.clone(), pushed));
+            content.manifests.insert(digest, (manifest.clone(), pushed));
         });
         Ok(())
     }
@@ -141,48 +150,56 @@ impl Backend for Memory {
         name: &Repository,
         digest: Digest,
     ) -> Result<Option<StoredManifest>, StorageError> {
-        let manifest =
-            |held: &Held| held.manifests.get(&digest).map(|(manifest, _)| manifest.clone());
+        let manifest = |content: &RepositoryContent| {
+            content.manifests.get(&digest).map(|(manifest, _)| manifest.clone())
+        };
         Ok(self.read(name, manifest).flatten())
     }
 
-    fn delete_manifest(&self, name: &Repository, digest: Digest, subject: Option<Digest>) -> Known {
-        Ok(self.delete(name, |held| {
-            if let Some(referrers) = subject.and_then(|subject| held.referrers.get_mut(&subject)) {
+    fn delete_manifest(
+        &self,
+        name: &Repository,
+        digest: Digest,
+        subject: Option<Digest>,
+    ) -> StorageResult<bool> {
+        Ok(self.delete(name, |content| {
+            if let Some(referrers) = subject.and_then(|subject| content.referrers.get_mut(&subject))
+            {
                 referrers.remove(&digest);
             }
-            held.referrers.retain(|_, left| !left.is_empty());
-            held.manifests.remove(&digest)
+            content.referrers.retain(|_, left| !left.is_empty());
+            content.manifests.remove(&digest)
         }))
     }
 
     fn manifests(&self, name: &Repository) -> Result<Vec<(Digest, SystemTime)>, StorageError> {
-        let all = |held: &Held| {
-            let all = held.manifests.iter();
+        let all = |content: &RepositoryContent| {
+            let all = content.manifests.iter();
             all.map(|(digest, (_, pushed))| (*digest, *pushed)).collect()
         };
         Ok(self.read(name, all).unwrap_or_default())
     }
 
     fn referrers(&self, name: &Repository, subject: Digest) -> Result<Vec<Digest>, StorageError> {
-        let all =
-            |held: &Held| held.referrers.get(&subject).map(|found| found.iter().copied().collect());
+        let all = |content: &RepositoryContent| {
+            content.referrers.get(&subject).map(|found| found.iter().copied().collect())
+        };
         Ok(self.read(name, all).flatten().unwrap_or_default())
     }
 
-    fn put_tag(&self, name: &Repository, tag: &Tag, digest: Digest) -> Done {
-        self.write(name, |held| held.tags.insert(tag.clone(), digest));
+    fn put_tag(&self, name: &Repository, tag: &Tag, digest: Digest) -> StorageResult {
+        self.write(name, |content| content.tags.insert(tag.clone(), digest));
         Ok(())
     }
 
     fn tagged(&self, name: &Repository, tag: &Tag) -> Result<Option<Digest>, StorageError> {
-        Ok(self.read(name, |held| held.tags.get(tag).copied()).flatten())
+        Ok(self.read(name, |content| content.tags.get(tag).copied()).flatten())
     }
 
-    fn delete_tags(&self, name: &Repository, tags: &[Tag]) -> Done {
-        self.delete(name, |held| {
+    fn delete_tags(&self, name: &Repository, tags: &[Tag]) -> StorageResult {
+        self.delete(name, |content| {
             for tag in tags {
-                held.tags.remove(tag);
+                content.tags.remove(tag);
             }
             Some(())
         });
@@ -190,7 +207,9 @@ impl Backend for Memory {
     }
 
     fn tags(&self, name: &Repository) -> Result<Option<Vec<Tag>>, StorageError> {
-        let tags = |held: &Held| (!held.is_empty()).then(|| held.tags.keys().cloned().collect());
+        let tags = |content: &RepositoryContent| {
+            (!content.is_empty()).then(|| content.tags.keys().cloned().collect())
+        };
         Ok(self.read(name, tags).flatten())
     }
 
@@ -203,7 +222,7 @@ impl Backend for Memory {
         let all = self.lock();
         let rest =
             all.iter().skip_while(|(name, _)| after.is_some_and(|after| name.as_str() <= after));
-        let held = rest.filter(|(name, held)| !held.is_empty() && wanted(name));
-        Ok(held.map(|(name, _)| name.clone()).take(limit).collect())
+        let content = rest.filter(|(name, content)| !content.is_empty() && wanted(name));
+        Ok(content.map(|(name, _)| name.clone()).take(limit).collect())
     }
 }

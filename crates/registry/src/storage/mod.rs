@@ -121,7 +121,7 @@ impl fmt::Debug for Storage {
 /// The operations of a storage. They block: see [`Storage::run`].
 pub(crate) trait Backend: fmt::Debug + Send + Sync {
     /// Fails if the directory is no longer the one that was opened. Then nothing in it is read, written or deleted.
-    fn check(&self) -> Done {
+    fn check(&self) -> StorageResult {
         Ok(())
     }
 
@@ -133,19 +133,24 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
     /// The same for a session, whose content stays until [`Backend::end_session`], after a restart too.
     fn begin_session(&self, id: UploadId, session: &SavedSession) -> Result<Staged, StorageError>;
     /// Deletes a session and its content, if it exists.
-    fn end_session(&self, id: UploadId) -> Done;
+    fn end_session(&self, id: UploadId) -> StorageResult;
     /// The sessions that an earlier process left. Later calls return none.
     fn recovered_sessions(&self) -> Vec<RecoveredSession>;
 
     /// Stores the staged content, which has this digest. After an error the content is still staged, or spent.
-    fn put_blob(&self, name: &Repository, digest: Digest, content: &mut Staged) -> Done;
+    fn put_blob(&self, name: &Repository, digest: Digest, content: &mut Staged) -> StorageResult;
     /// Whether `from` has the blob; without `from`, whether any repository has it.
-    fn mount_blob(&self, from: Option<&Repository>, name: &Repository, digest: Digest) -> Known;
+    fn mount_blob(
+        &self,
+        from: Option<&Repository>,
+        name: &Repository,
+        digest: Digest,
+    ) -> StorageResult<bool>;
     /// Fails if the blob is damaged.
-    fn has_blob(&self, name: &Repository, digest: Digest) -> Known;
+    fn has_blob(&self, name: &Repository, digest: Digest) -> StorageResult<bool>;
     fn blob(&self, name: &Repository, digest: Digest) -> Result<Option<Blob>, StorageError>;
     /// Whether it existed.
-    fn delete_blob(&self, name: &Repository, digest: Digest) -> Known;
+    fn delete_blob(&self, name: &Repository, digest: Digest) -> StorageResult<bool>;
 
     /// Stores a manifest, after its entry among the referrers of `subject`.
     fn put_manifest(
@@ -154,23 +159,28 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
         digest: Digest,
         manifest: &StoredManifest,
         subject: Option<Digest>,
-    ) -> Done;
+    ) -> StorageResult;
     fn manifest(
         &self,
         name: &Repository,
         digest: Digest,
     ) -> Result<Option<StoredManifest>, StorageError>;
     /// Deletes a manifest, and then its entry among the referrers of `subject`. Whether it existed.
-    fn delete_manifest(&self, name: &Repository, digest: Digest, subject: Option<Digest>) -> Known;
+    fn delete_manifest(
+        &self,
+        name: &Repository,
+        digest: Digest,
+        subject: Option<Digest>,
+    ) -> StorageResult<bool>;
     /// Every manifest and the time of its first push, unordered.
     fn manifests(&self, name: &Repository) -> Result<Vec<(Digest, SystemTime)>, StorageError>;
     /// The present and perhaps former referrers of `subject`, unordered.
     fn referrers(&self, name: &Repository, subject: Digest) -> Result<Vec<Digest>, StorageError>;
 
-    fn put_tag(&self, name: &Repository, tag: &Tag, digest: Digest) -> Done;
+    fn put_tag(&self, name: &Repository, tag: &Tag, digest: Digest) -> StorageResult;
     fn tagged(&self, name: &Repository, tag: &Tag) -> Result<Option<Digest>, StorageError>;
     /// Deletes those that exist.
-    fn delete_tags(&self, name: &Repository, tags: &[Tag]) -> Done;
+    fn delete_tags(&self, name: &Repository, tags: &[Tag]) -> StorageResult;
 
     /// The tags, unordered; none if the repository is empty or absent.
     fn tags(&self, name: &Repository) -> Result<Option<Vec<Tag>>, StorageError>;
@@ -216,8 +226,8 @@ mod record {
     }
 }
 
-pub(crate) type Done = Result<(), StorageError>;
-pub(crate) type Known = Result<bool, StorageError>;
+/// What an operation of a storage yields.
+pub(crate) type StorageResult<T = ()> = Result<T, StorageError>;
 
 /// The data of a session that a restart needs.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Done, StorageError, error::failed, regular_file};
+use super::{StorageError, StorageResult, error::failed, regular_file};
 use crate::limits::READ_PIECE_BYTES;
 
 /// Content that is being received.
@@ -27,7 +27,7 @@ impl Staged {
     }
 
     /// Appends a piece, all of it or nothing.
-    pub(crate) fn append(&mut self, piece: &[u8]) -> Done {
+    pub(crate) fn append(&mut self, piece: &[u8]) -> StorageResult {
         match self {
             Self::Bytes(bytes) => bytes.extend_from_slice(piece),
             Self::File(file) => file.append(piece)?,
@@ -36,7 +36,7 @@ impl Staged {
     }
 
     /// Keeps only the first `len` bytes.
-    pub(crate) fn truncate(&mut self, len: u64) -> Done {
+    pub(crate) fn truncate(&mut self, len: u64) -> StorageResult {
         match self {
             Self::Bytes(bytes) => bytes.truncate(usize::try_from(len).unwrap_or(usize::MAX)),
             Self::File(file) => file.truncate(len)?,
@@ -60,7 +60,7 @@ impl Staged {
     }
 
     /// Reads all of it, in pieces.
-    pub(crate) fn read(&self, mut each: impl FnMut(&[u8])) -> Done {
+    pub(crate) fn read(&self, mut each: impl FnMut(&[u8])) -> StorageResult {
         match self {
             Self::Bytes(bytes) => each(bytes),
             Self::File(file) => file.read(each).map_err(failed("read", &file.path))?,
@@ -76,27 +76,27 @@ pub(crate) struct StagedFile {
     /// Opened on demand.
     open: Option<File>,
     len: u64,
-    kept: Kept,
+    retention: Retention,
     is_spent: bool,
 }
 
 /// When a staged file is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kept {
+pub(super) enum Retention {
     WhileOwned,
     UntilDeleted,
 }
 
 impl StagedFile {
-    pub(super) fn create(path: PathBuf, kept: Kept) -> Result<Self, StorageError> {
+    pub(super) fn create(path: PathBuf, retention: Retention) -> Result<Self, StorageError> {
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path);
         let open = Some(file.map_err(failed("create", &path))?);
-        Ok(Self { path, open, len: 0, kept, is_spent: false })
+        Ok(Self { path, open, len: 0, retention, is_spent: false })
     }
 
     /// An existing file of this length.
     pub(super) const fn existing(path: PathBuf, len: u64) -> Self {
-        Self { path, open: None, len, kept: Kept::UntilDeleted, is_spent: false }
+        Self { path, open: None, len, retention: Retention::UntilDeleted, is_spent: false }
     }
 
     pub(super) const fn len(&self) -> u64 {
@@ -107,7 +107,7 @@ impl StagedFile {
         &self.path
     }
 
-    pub(super) fn append(&mut self, piece: &[u8]) -> Done {
+    pub(super) fn append(&mut self, piece: &[u8]) -> StorageResult {
         let len = self.len;
         let file = self.file()?;
         if let Err(error) = file.write_all_at(piece, len) {
@@ -119,7 +119,7 @@ impl StagedFile {
         Ok(())
     }
 
-    fn truncate(&mut self, len: u64) -> Done {
+    fn truncate(&mut self, len: u64) -> StorageResult {
         if len < self.len {
             let cut = self.file()?.set_len(len);
             cut.map_err(failed("write", &self.path))?;
@@ -129,7 +129,7 @@ impl StagedFile {
     }
 
     /// Syncs the file. A failed sync is final: the system may have dropped the pages that it could not write.
-    pub(super) fn sync(&mut self) -> Done {
+    pub(super) fn sync(&mut self) -> StorageResult {
         let len = self.len;
         let file = self.file()?;
         // A failed append may have left uncounted bytes.
@@ -184,7 +184,7 @@ fn reopen(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
 
 impl Drop for StagedFile {
     fn drop(&mut self) {
-        if self.kept == Kept::WhileOwned {
+        if self.retention == Retention::WhileOwned {
             // A moved file is no longer there. Any other is removed at the next start if this fails.
             let _ = fs::remove_file(&self.path);
         }

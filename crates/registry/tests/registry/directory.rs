@@ -50,7 +50,7 @@ async fn a_directory_that_no_registry_made_is_refused_and_stays_as_it_is() {
     let before = tree(root);
     for refused in [Storage::directory(root), Storage::read_only_directory(root)] {
         let error = refused.expect_err("it is not a registry's").to_string();
-        for word in [&*root.to_string_lossy(), "not a registry's storage", ".portolan-registry"] {
+        for word in [&*root.to_string_lossy(), " holds `", ".portolan-registry"] {
             assert!(error.contains(word), "{error}");
         }
     }

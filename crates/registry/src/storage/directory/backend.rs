@@ -8,19 +8,19 @@ use oci::{Digest, Repository, Tag};
 
 use super::{
     super::{
-        Backend, Blob, Done, Known, RecoveredSession, SavedSession, Staged, StorageError,
+        Backend, Blob, RecoveredSession, SavedSession, Staged, StorageError, StorageResult,
         StoredManifest,
         error::{failed, if_there, readable},
     },
     BLOBS, Directory, MANIFESTS, MAX_MANIFEST_FILE_BYTES, MAX_TAG_FILE_BYTES, TAGS,
     discovery::{self, holds_something},
-    files::{Linked, file_name, link, metadata_of, open, parent, sync_dir},
+    files::{LinkResult, file_name, link, metadata_of, open, parent, sync_dir},
     obstacles::failed_at,
 };
 use crate::{limits::MAX_DIRECTORY_BLOB_BYTES, upload_id::UploadId};
 
 impl Backend for Directory {
-    fn check(&self) -> Done {
+    fn check(&self) -> StorageResult {
         self.layout.check().map_err(|error| match error {
             StorageError::Obstructed { path, is, .. } => StorageError::Replaced { path, is },
             error => error,
@@ -39,7 +39,7 @@ impl Backend for Directory {
         self.sessions.begin(id, session)
     }
 
-    fn end_session(&self, id: UploadId) -> Done {
+    fn end_session(&self, id: UploadId) -> StorageResult {
         self.sessions.end(id)
     }
 
@@ -47,7 +47,7 @@ impl Backend for Directory {
         self.sessions.take_recovered()
     }
 
-    fn put_blob(&self, name: &Repository, digest: Digest, content: &mut Staged) -> Done {
+    fn put_blob(&self, name: &Repository, digest: Digest, content: &mut Staged) -> StorageResult {
         let placed = match content {
             Staged::File(staged) => self.place_blob(name, digest, staged),
             Staged::Bytes(bytes) => {
@@ -62,7 +62,12 @@ impl Backend for Directory {
         self.damage.log(placed)
     }
 
-    fn mount_blob(&self, from: Option<&Repository>, name: &Repository, digest: Digest) -> Known {
+    fn mount_blob(
+        &self,
+        from: Option<&Repository>,
+        name: &Repository,
+        digest: Digest,
+    ) -> StorageResult<bool> {
         let source = match from {
             Some(from) => self.blob_path(from, digest)?,
             None => Some(self.pool.path(digest)),
@@ -80,9 +85,9 @@ impl Backend for Directory {
             None => self.damage.log(self.pool.replace(&source, &path))?,
         };
         let mounted = match linked {
-            Linked::Done => true,
-            Linked::Absent => false,
-            Linked::Refused => self.copy_blob(name, digest, &source)?,
+            LinkResult::Linked => true,
+            LinkResult::Absent => false,
+            LinkResult::Refused => self.copy_blob(name, digest, &source)?,
         };
         sync_dir(parent)?;
         if mounted {
@@ -91,7 +96,7 @@ impl Backend for Directory {
         Ok(mounted)
     }
 
-    fn has_blob(&self, name: &Repository, digest: Digest) -> Known {
+    fn has_blob(&self, name: &Repository, digest: Digest) -> StorageResult<bool> {
         let Some(path) = self.blob_path(name, digest)? else { return Ok(false) };
         Ok(self.blob_size(&path, digest)?.is_some())
     }
@@ -102,7 +107,7 @@ impl Backend for Directory {
         Ok(open(&path)?.map(|file| Blob::File { file, size }))
     }
 
-    fn delete_blob(&self, name: &Repository, digest: Digest) -> Known {
+    fn delete_blob(&self, name: &Repository, digest: Digest) -> StorageResult<bool> {
         let _alone = self.pool.lock(digest);
         let deleted = self.delete(&self.path(name, BLOBS, &digest))?;
         if deleted {
@@ -120,7 +125,7 @@ impl Backend for Directory {
         digest: Digest,
         manifest: &StoredManifest,
         subject: Option<Digest>,
-    ) -> Done {
+    ) -> StorageResult {
         if let Some(subject) = subject {
             let path = self.referrers_of(name, subject).join(digest.to_string());
             if metadata_of(&path)?.is_none() {
@@ -155,7 +160,12 @@ impl Backend for Directory {
         }
     }
 
-    fn delete_manifest(&self, name: &Repository, digest: Digest, subject: Option<Digest>) -> Known {
+    fn delete_manifest(
+        &self,
+        name: &Repository,
+        digest: Digest,
+        subject: Option<Digest>,
+    ) -> StorageResult<bool> {
         let deleted = self.delete(&self.path(name, MANIFESTS, &digest))?;
         if let Some(subject) = subject {
             self.delete(&self.referrers_of(name, subject).join(digest.to_string()))?;
@@ -182,7 +192,7 @@ impl Backend for Directory {
         Ok(names.iter().filter_map(|path| file_name(path)?.parse().ok()).collect())
     }
 
-    fn put_tag(&self, name: &Repository, tag: &Tag, digest: Digest) -> Done {
+    fn put_tag(&self, name: &Repository, tag: &Tag, digest: Digest) -> StorageResult {
         self.write(&self.path(name, TAGS, tag), &[digest.to_string().as_bytes()])
     }
 
@@ -193,7 +203,7 @@ impl Backend for Directory {
         self.damage.log(digest.map(Some).ok_or(StorageError::Damaged(path)))
     }
 
-    fn delete_tags(&self, name: &Repository, tags: &[Tag]) -> Done {
+    fn delete_tags(&self, name: &Repository, tags: &[Tag]) -> StorageResult {
         let Some(first) = tags.first() else { return Ok(()) };
         let first = self.path(name, TAGS, first);
         if !self.is_reachable(parent(&first))? {

@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     super::{
-        Done, StorageError,
+        StorageError, StorageResult,
         error::{failed, readable},
         regular_file,
     },
@@ -52,7 +52,7 @@ impl Layout {
     }
 
     /// Fails if a directory of the layout is not a real directory, so that nothing outside the root is touched.
-    pub(super) fn check(&self) -> Done {
+    pub(super) fn check(&self) -> StorageResult {
         self.directories().into_iter().try_for_each(directory_or_absent)
     }
 }
@@ -133,7 +133,7 @@ fn owner(root: &Path) -> Result<Owner, StorageError> {
     })
 }
 
-fn write_marker(root: &Path) -> Done {
+fn write_marker(root: &Path) -> StorageResult {
     let path = root.join(MARKER);
     match OpenOptions::new().write(true).create_new(true).open(&path) {
         Ok(mut file) => io::Write::write_all(&mut file, MARKER_TEXT.as_bytes())

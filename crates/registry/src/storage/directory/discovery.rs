@@ -10,7 +10,7 @@ use std::{
 use oci::Repository;
 
 use super::{
-    super::{Known, StorageError, error::failed},
+    super::{StorageError, StorageResult, error::failed},
     BLOBS, MANIFESTS,
     files::holds_anything,
 };
@@ -55,7 +55,7 @@ fn look_into(repository: &Path) -> Result<(bool, Vec<Child>), StorageError> {
 }
 
 /// Whether a repository holds a blob or manifest.
-pub(super) fn holds_something(repository: &Path) -> Known {
+pub(super) fn holds_something(repository: &Path) -> StorageResult<bool> {
     for kind in [BLOBS, MANIFESTS] {
         if holds_anything(&repository.join(kind))? {
             return Ok(true);

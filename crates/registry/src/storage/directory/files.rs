@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     super::{
-        Done, Known, StorageError,
+        StorageError, StorageResult,
         error::{failed, if_there},
         regular_file,
     },
@@ -19,7 +19,7 @@ use super::{
 
 /// Creates a directory and its missing parents, durably. Each is tried once: a file system without new
 /// directories, such as `/proc`, may report a missing parent.
-pub(super) fn create_dir(path: &Path) -> Done {
+pub(super) fn create_dir(path: &Path) -> StorageResult {
     let missing: Vec<_> = path.ancestors().take_while(|directory| !directory.is_dir()).collect();
     missing.into_iter().rev().try_for_each(|directory| match fs::create_dir(directory) {
         Ok(()) => sync_dir(parent(directory)),
@@ -30,23 +30,23 @@ pub(super) fn create_dir(path: &Path) -> Done {
 }
 
 /// Makes the names in a directory durable.
-pub(super) fn sync_dir(path: &Path) -> Done {
+pub(super) fn sync_dir(path: &Path) -> StorageResult {
     #[cfg(test)]
     super::super::record::sync(path);
     File::open(path).and_then(|dir| dir.sync_all()).map_err(failed("sync", path))
 }
 
 /// Renames a file, replacing the one at `to`.
-pub(super) fn rename(from: &Path, to: &Path) -> Done {
+pub(super) fn rename(from: &Path, to: &Path) -> StorageResult {
     fs::rename(from, to).map_err(failed_at("create", to))?;
     sync_dir(parent(to))
 }
 
 /// The result of creating a hard link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Linked {
+pub(super) enum LinkResult {
     /// The link exists, perhaps since before.
-    Done,
+    Linked,
     /// The source does not exist.
     Absent,
     /// The file system has no hard links, or allows no more to this file.
@@ -54,17 +54,19 @@ pub(super) enum Linked {
 }
 
 /// Links `path` to the file at `source`. Not synced.
-pub(super) fn link(source: &Path, path: &Path) -> Result<Linked, StorageError> {
+pub(super) fn link(source: &Path, path: &Path) -> Result<LinkResult, StorageError> {
     use io::ErrorKind::{
         AlreadyExists, CrossesDevices, NotFound, PermissionDenied, TooManyLinks, Unsupported,
     };
     match fs::hard_link(source, path) {
-        Ok(()) => Ok(Linked::Done),
+        Ok(()) => Ok(LinkResult::Linked),
         // The same name is the same content.
-        Err(error) if error.kind() == AlreadyExists => Ok(Linked::Done),
-        Err(error) if error.kind() == NotFound => Ok(Linked::Absent),
+        Err(error) if error.kind() == AlreadyExists => Ok(LinkResult::Linked),
+        Err(error) if error.kind() == NotFound => Ok(LinkResult::Absent),
         Err(error) => match error.kind() {
-            TooManyLinks | PermissionDenied | Unsupported | CrossesDevices => Ok(Linked::Refused),
+            TooManyLinks | PermissionDenied | Unsupported | CrossesDevices => {
+                Ok(LinkResult::Refused)
+            }
             _ => Err(failed("link to", path)(error)),
         },
     }
@@ -82,7 +84,7 @@ pub(super) fn metadata_of(path: &Path) -> Result<Option<fs::Metadata>, StorageEr
     Ok(found.filter(fs::Metadata::is_file))
 }
 
-pub(super) fn is_regular_file(path: &Path) -> Known {
+pub(super) fn is_regular_file(path: &Path) -> StorageResult<bool> {
     Ok(metadata_of(path)?.is_some())
 }
 
@@ -91,7 +93,7 @@ pub(super) fn leave_alone(path: &Path) {
     tracing::warn!(path = %path.display(), "not a file of the registry; it is left alone");
 }
 
-pub(super) fn delete(path: &Path) -> Known {
+pub(super) fn delete(path: &Path) -> StorageResult<bool> {
     let deleted = if_there(fs::remove_file(path)).map_err(failed_at("delete", path))?.is_some();
     if deleted {
         sync_dir(parent(path))?;
@@ -137,7 +139,7 @@ pub(super) fn entries_of_kind(path: &Path) -> Result<Vec<(PathBuf, FileType)>, S
 }
 
 /// Whether anything lies in a directory.
-pub(super) fn holds_anything(path: &Path) -> Known {
+pub(super) fn holds_anything(path: &Path) -> StorageResult<bool> {
     let first = open_dir(path)?.and_then(|mut entries| entries.next());
     Ok(first.transpose().map_err(failed("read", path))?.is_some())
 }
@@ -152,7 +154,7 @@ fn open_dir(path: &Path) -> Result<Option<fs::ReadDir>, StorageError> {
 }
 
 /// Logs an error at start and continues: one bad file must not keep a registry from starting.
-pub(super) fn or_leave(done: Done) {
+pub(super) fn or_leave(done: StorageResult) {
     if let Err(error) = done {
         tracing::warn!(%error, "left as it is; the next start tries again");
     }
@@ -175,10 +177,10 @@ mod tests {
     fn a_file_that_goes_while_it_is_linked_was_not_there() {
         let root = tempfile::tempdir().expect("a directory");
         let [source, path] = ["source", "path"].map(|name| root.path().join(name));
-        assert_eq!(link(&source, &path).expect("no fault of the storage"), Linked::Absent);
+        assert_eq!(link(&source, &path).expect("no fault of the storage"), LinkResult::Absent);
         fs::write(&source, "x").expect("it is written");
         for _ in 0..2 {
-            assert_eq!(link(&source, &path).expect("it works"), Linked::Done);
+            assert_eq!(link(&source, &path).expect("it works"), LinkResult::Linked);
         }
         assert_eq!(fs::read(&path).expect("it is there"), b"x");
         assert_eq!(names_of(&path).expect("it works"), Some((2, 1)));

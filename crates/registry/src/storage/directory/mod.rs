@@ -37,9 +37,9 @@ use self::{
     sizes::Sizes,
 };
 use super::{
-    Done, Known, StorageError,
+    StorageError, StorageResult,
     error::{failed, if_there, readable},
-    staged::{Kept, StagedFile},
+    staged::{Retention, StagedFile},
 };
 use crate::{limits::MAX_STORED_MANIFEST_BYTES, upload_id::UploadId};
 
@@ -121,11 +121,11 @@ impl Directory {
 
     fn stage_file(&self) -> Result<StagedFile, StorageError> {
         let path = self.layout.staging.join(UploadId::random().to_string());
-        StagedFile::create(path, Kept::WhileOwned)
+        StagedFile::create(path, Retention::WhileOwned)
     }
 
     /// Writes `content` atomically to `path`.
-    fn write(&self, path: &Path, content: &[&[u8]]) -> Done {
+    fn write(&self, path: &Path, content: &[&[u8]]) -> StorageResult {
         let mut staged = self.stage_file()?;
         content.iter().try_for_each(|part| staged.append(part))?;
         staged.sync()?;
@@ -142,12 +142,12 @@ impl Directory {
     }
 
     /// Fails if a directory is a symbolic link: its target does not belong to the registry.
-    fn check_directories(&self, directory: &Path) -> Done {
+    fn check_directories(&self, directory: &Path) -> StorageResult {
         directories_below(&self.layout.repositories, directory)
     }
 
     /// Whether no directory above `directory` is obstructed. The log names an obstruction.
-    fn is_reachable(&self, directory: &Path) -> Known {
+    fn is_reachable(&self, directory: &Path) -> StorageResult<bool> {
         let found = self.damage.if_reachable(self.check_directories(directory))?;
         Ok(found.is_some())
     }
@@ -185,12 +185,17 @@ impl Directory {
         self.damage.log(read(path, max))
     }
 
-    fn delete(&self, path: &Path) -> Known {
+    fn delete(&self, path: &Path) -> StorageResult<bool> {
         Ok(self.is_reachable(parent(path))? && self.damage.log(delete(path))?)
     }
 
     /// Moves a staged blob to its path, or links the path to an equal blob in the pool.
-    fn place_blob(&self, name: &Repository, digest: Digest, staged: &mut StagedFile) -> Done {
+    fn place_blob(
+        &self,
+        name: &Repository,
+        digest: Digest,
+        staged: &mut StagedFile,
+    ) -> StorageResult {
         staged.sync()?;
         let path = self.path(name, BLOBS, &digest);
         let parent = self.make_parent(&path)?;
@@ -218,7 +223,7 @@ impl Directory {
     }
 
     /// Copies the blob at `source`, for file systems without hard links.
-    fn copy_blob(&self, name: &Repository, digest: Digest, source: &Path) -> Known {
+    fn copy_blob(&self, name: &Repository, digest: Digest, source: &Path) -> StorageResult<bool> {
         let Some(mut content) = open(source)? else { return Ok(false) };
         let staged = self.stage_file()?;
         let path = staged.path();
@@ -231,14 +236,14 @@ impl Directory {
         Ok(true)
     }
 
-    fn deleted_from(&self, name: &Repository) -> Done {
+    fn deleted_from(&self, name: &Repository) -> StorageResult {
         let path = self.layout.repositories.join(name.as_str());
         self.names.shrank(name, || holds_something(&path))
     }
 }
 
 /// Removes staged files, which have names of a pattern of their own.
-fn clear_staging(staging: &Path, reclaimed: &mut Reclaimed) -> Done {
+fn clear_staging(staging: &Path, reclaimed: &mut Reclaimed) -> StorageResult {
     for path in entries(staging)? {
         let is_ours = file_name(&path).and_then(UploadId::parse).is_some();
         let Some(found) = metadata_of(&path)?.filter(|_| is_ours) else {
@@ -260,7 +265,7 @@ mod tests {
         *,
     };
 
-    fn put(directory: &Directory, name: &Repository, bytes: &[u8]) -> Done {
+    fn put(directory: &Directory, name: &Repository, bytes: &[u8]) -> StorageResult {
         let mut staged = directory.stage()?;
         staged.append(bytes)?;
         directory.put_blob(name, Digest::sha256(bytes), &mut staged)

@@ -8,7 +8,7 @@ use std::{
 
 use oci::Repository;
 
-use super::super::{Done, Known, StorageError};
+use super::super::{StorageError, StorageResult};
 
 #[derive(Debug, Default)]
 pub(super) struct RepositoryNames(Mutex<Option<BTreeSet<Repository>>>);
@@ -32,8 +32,8 @@ impl RepositoryNames {
     pub(super) fn shrank(
         &self,
         name: &Repository,
-        holds_something: impl FnOnce() -> Known,
-    ) -> Done {
+        holds_something: impl FnOnce() -> StorageResult<bool>,
+    ) -> StorageResult {
         // Under the lock, so that a concurrent write adds the name afterwards.
         if let Some(names) = &mut *self.lock()
             && !holds_something()?

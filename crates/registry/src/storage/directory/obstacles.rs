@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::super::{
-    Done, StorageError,
+    StorageError, StorageResult,
     error::{failed, if_there},
 };
 
@@ -17,12 +17,12 @@ const A_FILE: &str = "a regular file";
 const A_DIRECTORY: &str = "a directory";
 
 /// Fails if `path` exists and is not a directory.
-pub(super) fn directory_or_absent(path: &Path) -> Done {
+pub(super) fn directory_or_absent(path: &Path) -> StorageResult {
     is_directory(path).map(drop)
 }
 
 /// Fails if `path` exists and is not a regular file.
-pub(super) fn file_or_absent(path: &Path) -> Done {
+pub(super) fn file_or_absent(path: &Path) -> StorageResult {
     match kind(path)? {
         Some(kind) if !kind.is_file() => Err(obstructed(path, kind, A_FILE)),
         _ => Ok(()),
@@ -31,7 +31,7 @@ pub(super) fn file_or_absent(path: &Path) -> Done {
 
 /// The same for each directory from below `root` down to `directory`. The one nearest to the root comes first,
 /// so that no link is followed to look further.
-pub(super) fn directories_below(root: &Path, directory: &Path) -> Done {
+pub(super) fn directories_below(root: &Path, directory: &Path) -> StorageResult {
     let below: Vec<_> = directory.ancestors().take_while(|above| *above != root).collect();
     for directory in below.into_iter().rev() {
         if !is_directory(directory)? {

@@ -14,12 +14,13 @@ use oci::Digest;
 
 use super::{
     super::{
-        Done, StorageError,
+        StorageError, StorageResult,
         error::{failed, if_there, readable},
         staged::StagedFile,
     },
     files::{
-        Linked, entries, file_name, is_regular_file, leave_alone, link, names_of, open, or_leave,
+        LinkResult, entries, file_name, is_regular_file, leave_alone, link, names_of, open,
+        or_leave,
     },
     obstacles::failed_at,
 };
@@ -79,7 +80,7 @@ impl Pool {
             Some(file) => are_equal(file, staged.path()).map_err(failed("read", &ours))?,
             None => false,
         };
-        Ok(is_equal && self.replace(&ours, path)? == Linked::Done)
+        Ok(is_equal && self.replace(&ours, path)? == LinkResult::Linked)
     }
 
     /// Links the file at `path` into the pool, in place of its present copy. A failure is only logged.
@@ -90,10 +91,10 @@ impl Pool {
     }
 
     /// Gives the file at `source` the name `path` too, in place of what has it. Not synced.
-    pub(super) fn replace(&self, source: &Path, path: &Path) -> Result<Linked, StorageError> {
+    pub(super) fn replace(&self, source: &Path, path: &Path) -> Result<LinkResult, StorageError> {
         let name = self.staging.join(UploadId::random().to_string());
         let linked = link(source, &name)?;
-        if linked == Linked::Done {
+        if linked == LinkResult::Linked {
             let renamed = fs::rename(&name, path).map_err(failed_at("create", path));
             // Renaming does nothing where both names are of one file.
             if_there(fs::remove_file(&name)).map_err(failed("delete", &name))?;
@@ -112,7 +113,7 @@ impl Pool {
     }
 
     /// Deletes all blobs that no repository has.
-    pub(super) fn reclaim(&self, reclaimed: &mut Reclaimed) -> Done {
+    pub(super) fn reclaim(&self, reclaimed: &mut Reclaimed) -> StorageResult {
         for path in entries(&self.blobs)? {
             let is_ours = file_name(&path).is_some_and(|name| name.parse::<Digest>().is_ok());
             if !is_ours || !is_regular_file(&path)? {

@@ -13,9 +13,9 @@ use oci::Algorithm;
 
 use super::{
     super::{
-        Done, RecoveredSession, SavedSession, Staged, StorageError,
+        RecoveredSession, SavedSession, Staged, StorageError, StorageResult,
         error::{failed, if_there, readable},
-        staged::{Kept, StagedFile},
+        staged::{Retention, StagedFile},
     },
     files::{entries, file_name, is_regular_file, leave_alone, metadata_of, or_leave, read},
     pool::Reclaimed,
@@ -56,9 +56,9 @@ impl Sessions {
         path: &Path,
         recovered: &mut Vec<RecoveredSession>,
         reclaimed: &mut Reclaimed,
-    ) -> Done {
-        match Found::at(path)? {
-            Found::Content(id, len) => match self.recover_one(id, path, len)? {
+    ) -> StorageResult {
+        match UploadEntry::at(path)? {
+            UploadEntry::Content(id, len) => match self.recover_one(id, path, len)? {
                 Some(session) => recovered.push(session),
                 None => {
                     remove(path)?;
@@ -67,9 +67,9 @@ impl Sessions {
                 }
             },
             // The file of content beside it leads here.
-            Found::Record if is_regular_file(&path.with_extension(""))? => {}
-            Found::Record => remove(path)?,
-            Found::Foreign => leave_alone(path),
+            UploadEntry::Record if is_regular_file(&path.with_extension(""))? => {}
+            UploadEntry::Record => remove(path)?,
+            UploadEntry::Foreign => leave_alone(path),
         }
         Ok(())
     }
@@ -111,7 +111,7 @@ impl Sessions {
         session: &SavedSession,
     ) -> Result<Staged, StorageError> {
         let path = self.path(id);
-        let staged = StagedFile::create(path.clone(), Kept::UntilDeleted)?;
+        let staged = StagedFile::create(path.clone(), Retention::UntilDeleted)?;
         let record = record_of(&path);
         let written = fs::write(&record, print(session));
         if let Err(error) = written {
@@ -121,7 +121,7 @@ impl Sessions {
         Ok(Staged::File(staged))
     }
 
-    pub(super) fn end(&self, id: UploadId) -> Done {
+    pub(super) fn end(&self, id: UploadId) -> StorageResult {
         let path = self.path(id);
         remove(&path)?;
         remove(&record_of(&path))
@@ -129,7 +129,7 @@ impl Sessions {
 }
 
 /// An entry in the directory of uploads.
-enum Found {
+enum UploadEntry {
     /// The content of this session, and its length.
     Content(UploadId, u64),
     /// The record of a session.
@@ -138,7 +138,7 @@ enum Found {
     Foreign,
 }
 
-impl Found {
+impl UploadEntry {
     fn at(path: &Path) -> Result<Self, StorageError> {
         let Some(metadata) = metadata_of(path)? else { return Ok(Self::Foreign) };
         let Some(name) = file_name(path) else { return Ok(Self::Foreign) };
@@ -156,7 +156,7 @@ fn record_of(path: &Path) -> PathBuf {
 }
 
 /// Deletes a file of ours; a symbolic link in its place stays.
-fn remove(path: &Path) -> Done {
+fn remove(path: &Path) -> StorageResult {
     if !is_regular_file(path)? {
         return Ok(());
     }

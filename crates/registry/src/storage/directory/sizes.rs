@@ -11,7 +11,7 @@ use oci::Digest;
 
 use super::{
     super::{
-        Done, StorageError,
+        StorageError, StorageResult,
         error::{failed, if_there, readable},
     },
     files::read,
@@ -43,7 +43,7 @@ impl Sizes {
         }
     }
 
-    fn try_note(&self, digest: Digest, bytes: u64) -> Done {
+    fn try_note(&self, digest: Digest, bytes: u64) -> StorageResult {
         let (path, text) = (self.path(digest), format!("{bytes}\n"));
         // A note that is torn has no line feed: it need not be renamed into its place.
         match File::create_new(&path).and_then(|mut file| file.write_all(text.as_bytes())) {
