@@ -53,7 +53,9 @@ fn sections(help: &str) -> Vec<(&str, Vec<&str>)> {
     let mut sections: Vec<(&str, Vec<&str>)> = Vec::new();
     for line in help.lines().take_while(|line| *line != "Examples:") {
         let option = line.trim_start().split([' ', '=']).find(|word| word.starts_with("--"));
-        let is_option = line.trim_start().starts_with('-') && line.starts_with("  ");
+        // Possible values of an option stand behind `- `.
+        let is_option = line.trim_start().starts_with('-') && !line.trim_start().starts_with("- ");
+        let is_option = is_option && line.starts_with("  ");
         match (line.strip_suffix(':'), option, sections.last_mut()) {
             (Some(heading), ..) if !line.starts_with(' ') => sections.push((heading, Vec::new())),
             (_, Some(option), Some((_, options))) if is_option => options.push(option),
