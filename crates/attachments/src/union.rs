@@ -1,7 +1,7 @@
-//! The union of two manifests that want the same digest tag, such as two sets of cosign's signatures: the
-//! layers that are there, in their order, then those that are new. Nothing is taken away or changed.
+//! The union of two manifests for the same digest tag, such as two sets of cosign's signatures: the existing
+//! layers in their order, then the new ones. Nothing is removed or changed.
 //!
-//! Pure, and total: any bytes give a union or a reason. It judges no signature.
+//! Pure: any bytes give a union or a reason. No signature is verified.
 //!
 //! Source: cosign's layout, in which one manifest has a layer for each signature, attestation or bill of
 //! materials, and a config that says again which layers there are; `docs/internals/promotion.md`, "Merging attachments".
@@ -139,7 +139,7 @@ pub(crate) struct MergedManifest {
     pub(crate) config: Option<Vec<u8>>,
 }
 
-/// What tells one layer from another.
+/// What distinguishes one layer from another.
 fn key(layer: &Value) -> (Cow<'_, str>, String) {
     let digest = layer.get("digest").and_then(Value::as_str).unwrap_or_default();
     let annotations =
@@ -166,15 +166,15 @@ fn merged_config(
     }
     for (at, layer) in new {
         // A layer of these is not compressed, so that its digest is what stands here.
-        let told = others.pointer("/rootfs/diff_ids").and_then(|ids| ids.get(*at));
-        ids.push(told.or_else(|| layer.get("digest")).cloned().unwrap_or_default());
+        let stated = others.pointer("/rootfs/diff_ids").and_then(|ids| ids.get(*at));
+        ids.push(stated.or_else(|| layer.get("digest")).cloned().unwrap_or_default());
     }
     if let Some(history) = config.get_mut("history").and_then(Value::as_array_mut)
         && history.len() == layers
     {
         for (at, _) in new {
-            let told = others.pointer("/history").and_then(|history| history.get(*at));
-            history.push(told.cloned().unwrap_or_else(|| Map::new().into()));
+            let stated = others.pointer("/history").and_then(|history| history.get(*at));
+            history.push(stated.cloned().unwrap_or_else(|| Map::new().into()));
         }
     }
     Some(config.to_string().into_bytes())

@@ -87,12 +87,12 @@ pub struct FromCache<T> {
 /// One value, and how long it is used.
 pub struct CacheEntry<T, E> {
     /// The lock is held during a fetch. If its task is cancelled, the next one fetches.
-    state: AsyncMutex<State<T, E>>,
+    state: AsyncMutex<CacheState<T, E>>,
     /// How often the value was forgotten.
     generation: AtomicU64,
 }
 
-struct State<T, E> {
+struct CacheState<T, E> {
     cached: Option<CachedResult<T, E>>,
     /// Whether a value was forgotten because it may have expired early.
     was_suspected: bool,
@@ -107,7 +107,7 @@ struct CachedResult<T, E> {
 
 impl<T, E> Default for CacheEntry<T, E> {
     fn default() -> Self {
-        let state = State { cached: None, was_suspected: false };
+        let state = CacheState { cached: None, was_suspected: false };
         Self { state: AsyncMutex::new(state), generation: AtomicU64::new(0) }
     }
 }
@@ -244,12 +244,12 @@ mod tests {
     const MINUTE: Option<Duration> = Some(Duration::from_secs(60));
 
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    enum Failed {
+    enum TestError {
         Cached,
         NotCached,
     }
 
-    impl FetchError for Failed {
+    impl FetchError for TestError {
         fn to_cached(&self) -> Option<Self> {
             Some(*self).filter(|failed| *failed == Self::Cached)
         }
@@ -257,12 +257,12 @@ mod tests {
 
     /// A server whose responses are numbered, and take a second.
     #[derive(Default)]
-    struct Server {
+    struct TestService {
         requests: AtomicU32,
-        entry: CacheEntry<u32, Failed>,
+        entry: CacheEntry<u32, TestError>,
     }
 
-    impl Server {
+    impl TestService {
         async fn want(&self, life: Option<Duration>) -> u32 {
             let start = Instant::now();
             let lifetime =
@@ -270,7 +270,10 @@ mod tests {
             self.fetch(Ok(lifetime)).await.expect("a value").value
         }
 
-        async fn fetch(&self, result: Result<Lifetime, Failed>) -> Result<FromCache<u32>, Failed> {
+        async fn fetch(
+            &self,
+            result: Result<Lifetime, TestError>,
+        ) -> Result<FromCache<u32>, TestError> {
             let fetch = || async {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
@@ -286,7 +289,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_value_is_fetched_again_shortly_before_it_expires() {
-        let server = Server::default();
+        let server = TestService::default();
         assert_eq!(server.want(MINUTE).await, 1);
         // The fetch took a second, and the last tenth of a minute is 6 s.
         tokio::time::advance(Duration::from_millis(52_900)).await;
@@ -301,33 +304,33 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn tasks_that_wait_for_the_same_value_share_one_fetch() {
-        let server = Server::default();
+        let server = TestService::default();
         assert_eq!(join_all((0..20).map(|_| server.want(MINUTE))).await, [1; 20]);
-        let got = server.fetch(Err(Failed::Cached)).await.expect("a value");
+        let got = server.fetch(Err(TestError::Cached)).await.expect("a value");
         assert_eq!((got.value, got.is_cached), (1, true));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_failed_fetch_is_cached_for_ten_seconds() {
-        let server = Server::default();
-        let failed = join_all((0..20).map(|_| server.fetch(Err(Failed::Cached)))).await;
-        assert!(failed.iter().all(|result| *result == Err(Failed::Cached)));
+        let server = TestService::default();
+        let failed = join_all((0..20).map(|_| server.fetch(Err(TestError::Cached)))).await;
+        assert!(failed.iter().all(|result| *result == Err(TestError::Cached)));
         assert_eq!(server.requests(), 1);
         tokio::time::advance(Duration::from_millis(9_900)).await;
-        assert!(server.fetch(Err(Failed::Cached)).await.is_err());
+        assert!(server.fetch(Err(TestError::Cached)).await.is_err());
         assert_eq!(server.requests(), 1);
         tokio::time::advance(Duration::from_millis(100)).await;
         assert_eq!(server.want(MINUTE).await, 2);
         server.entry.forget();
         for requests in [3, 4] {
-            assert_eq!(server.fetch(Err(Failed::NotCached)).await, Err(Failed::NotCached));
+            assert_eq!(server.fetch(Err(TestError::NotCached)).await, Err(TestError::NotCached));
             assert_eq!(server.requests(), requests);
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_value_that_is_forgotten_during_its_fetch_is_fetched_again() {
-        let server = Server::default();
+        let server = TestService::default();
         let forget = async {
             tokio::time::sleep(Duration::from_millis(500)).await;
             server.entry.forget();
@@ -338,7 +341,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_cancelled_fetch_is_left_to_the_next_task() {
-        let server = Server::default();
+        let server = TestService::default();
         let cancelled = tokio::time::timeout(Duration::from_millis(500), server.want(None));
         let (cancelled, next) = tokio::join!(cancelled, server.want(None));
         assert!(cancelled.is_err());
@@ -347,7 +350,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_suspected_value_is_fetched_again_once_in_half_of_its_life() {
-        let server = Server::default();
+        let server = TestService::default();
         let first = server.want(MINUTE).await;
         assert!(server.entry.suspect(|value| *value == first).await);
         let second = server.want(MINUTE).await;
@@ -365,7 +368,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_cache_has_no_more_entries_than_the_bound() {
-        let cache = TokenCache::<usize, (), Failed>::default();
+        let cache = TokenCache::<usize, (), TestError>::default();
         let used = cache.entry(0);
         for key in 0..2 * MAX_ENTRIES {
             let lifetime = Lifetime::of_token(Instant::now(), None);

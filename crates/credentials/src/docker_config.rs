@@ -1,7 +1,7 @@
 //! The configuration files of docker and podman: which credentials and helpers they name for a host.
 //!
-//! A pure function of bytes. Not here: where the files are, and what a helper says. A wrong entry is an
-//! error of whoever wants that entry; the others are as good as before.
+//! A pure function of bytes. Not here: where the files are, and what a helper returns. A wrong entry is an
+//! error only where that entry is needed; the other entries are used as before.
 //!
 //! Source: docker's `config.json`, and containers-auth.json(5). Keys that are not known are ignored; known
 //! ones are read in any case of letters, as Go's JSON does.
@@ -102,7 +102,7 @@ impl DockerConfig {
         self.entry(host, "")
     }
 
-    /// The helper to ask about a host, without `docker-credential-`: its own, else that of all hosts.
+    /// The helper for a host, without `docker-credential-`: its own, else that of all hosts.
     ///
     /// # Errors
     /// When it is not the name of one.
@@ -138,7 +138,7 @@ impl DockerConfig {
     fn read_helpers(&mut self, file: File<'_>, helpers: BTreeMap<String, &RawValue>) {
         for (key, value) in helpers {
             let (host, path) = place(&key);
-            // Helpers are asked about hosts.
+            // Helpers have credentials of whole hosts.
             if path.is_empty() {
                 let named = format!("the helper of {}", quoted(&key));
                 self.helpers.insert(host.into(), file.helper(value, &named));
@@ -147,7 +147,7 @@ impl DockerConfig {
     }
 }
 
-/// What a helper is asked for.
+/// The name under which a helper has the credentials of a host.
 pub(crate) fn server_of(host: &Host) -> &str {
     if host.is_docker_hub() { "https://index.docker.io/v1/" } else { host.as_str() }
 }

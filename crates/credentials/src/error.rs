@@ -1,4 +1,4 @@
-//! Why credentials could not be had: what, where, and what to do. Nothing in here is a secret.
+//! Why there are no credentials: what failed, where, and what to do. No error contains a secret.
 
 use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
 
@@ -6,14 +6,14 @@ use http_client::RedactedUrl;
 
 use crate::{FetchError, ServiceError};
 
-/// How many characters of a text that others chose are shown.
+/// How many characters of a foreign text are shown.
 const SHOWN: usize = 300;
 
-/// Why credentials could not be had. Many requests may want the same, so it can be copied.
+/// Why there are no credentials. Many requests may need the same ones, so the error can be copied.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CredentialError {
-    /// A file that is there cannot be read, or one that was named is not there.
+    /// An existing file cannot be read, or a named file does not exist.
     #[error("{}: the file cannot be read: {cause}; make it readable, or do not name it", file.display())]
     Unreadable {
         /// The file.
@@ -37,29 +37,29 @@ pub enum CredentialError {
     Helper {
         /// Its name, without `docker-credential-`.
         helper: Box<str>,
-        /// What it was asked for.
+        /// The server whose credentials it was to return.
         server: Box<str>,
         /// The configuration file that names it.
         file: PathBuf,
         /// What went wrong.
         fault: HelperFault,
     },
-    /// A service that gives out tokens refused, or could not be asked.
-    #[error("{asked}: {cause}{}", advice(cause))]
+    /// A service that issues tokens refused, or could not be reached.
+    #[error("{failure}: {cause}{}", advice(cause))]
     Exchange {
-        /// What was asked for, and on whose behalf.
-        asked: Box<str>,
+        /// What failed, and for which account.
+        failure: Box<str>,
         /// What went wrong.
         cause: Arc<ServiceError>,
     },
-    /// A service that gives out tokens answered something else.
-    #[error("{asked}: the response of {url} {problem}")]
-    Answer {
-        /// What was asked for, and on whose behalf.
-        asked: Box<str>,
-        /// Who answered.
+    /// A service that issues tokens responded with something else.
+    #[error("{failure}: the response of {url} {problem}")]
+    InvalidResponse {
+        /// What failed, and for which account.
+        failure: Box<str>,
+        /// The URL that responded.
         url: RedactedUrl,
-        /// What is wrong with the answer.
+        /// What is wrong with the response.
         problem: &'static str,
     },
     /// A setting that cannot be used.
@@ -68,7 +68,7 @@ pub enum CredentialError {
 }
 
 impl CredentialError {
-    /// Whether the same question may well be answered a little later.
+    /// Whether the same request may succeed a little later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
@@ -76,7 +76,7 @@ impl CredentialError {
             Self::Exchange { cause, .. } => cause.is_transient(),
             Self::Unreadable { .. }
             | Self::Malformed { .. }
-            | Self::Answer { .. }
+            | Self::InvalidResponse { .. }
             | Self::Setting(_) => false,
         }
     }
@@ -88,7 +88,7 @@ impl FetchError for CredentialError {
     }
 }
 
-/// What to do about a refusal, where that is not said by the refusal itself.
+/// What to do about a refusal.
 fn advice(cause: &ServiceError) -> &'static str {
     match cause.status() {
         Some(status) if status.is_client_error() && !cause.is_transient() => {
@@ -119,8 +119,8 @@ impl FileProblem {
         Self { place: Some((line, before.len() - line_start + 1)), what: what.into() }
     }
 
-    /// Text that is not JSON, or not an object. What serde says of data would quote them, and they may
-    /// be secrets; what it says of the syntax is about the syntax alone.
+    /// Text that is not JSON, or not an object. Errors of serde about data quote the data, which may be secrets; its
+    /// errors about syntax do not.
     #[must_use]
     pub fn of_json(error: &serde_json::Error) -> Self {
         if error.is_data() {
@@ -179,12 +179,12 @@ pub enum HelperFault {
         /// The limit.
         limit: usize,
     },
-    /// It printed something else than a credential. Not shown, since there may be one in it.
+    /// It printed something else than a credential. The output is not shown, since it may contain one.
     #[error("it succeeded, but did not print the JSON object of `Username` and `Secret`")]
     Garbled,
 }
 
-/// A text that others chose: its first line that is not blank, without what a terminal would obey, and short.
+/// A foreign text in one short line: its first line that is not blank, without control characters.
 #[must_use]
 pub fn first_line(text: &str) -> String {
     let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();

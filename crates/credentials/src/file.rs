@@ -1,4 +1,4 @@
-//! Reading the files that credentials are in.
+//! Reads files of credentials.
 
 use std::{
     io,
@@ -13,23 +13,23 @@ use crate::{CredentialError, FileProblem};
 /// How long such a file may be, in bytes: thousands of entries.
 const MAX_FILE: u64 = 1 << 20;
 
-/// A file, and whether it has to be there.
+/// A file, and whether it has to exist.
 #[derive(Clone, Debug)]
-pub(crate) enum Source {
-    /// Somebody named it.
+pub(crate) enum CredentialFile {
+    /// The user named it: it must exist.
     Named(PathBuf),
-    /// It is where such files usually are.
+    /// It is in the usual place, and need not exist.
     Usual(PathBuf),
 }
 
-impl Source {
+impl CredentialFile {
     pub(crate) fn path(&self) -> &Path {
         match self {
             Self::Named(path) | Self::Usual(path) => path,
         }
     }
 
-    /// The bytes of the file; none where there is none and need not be.
+    /// The bytes of the file; none if it does not exist and need not.
     pub(crate) async fn read(&self) -> Result<Option<Vec<u8>>, CredentialError> {
         let bytes = match read(self.path()).await {
             Ok(bytes) => bytes,

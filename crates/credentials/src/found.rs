@@ -12,12 +12,12 @@ pub struct FoundCredential {
     /// What is sent.
     pub credential: Credential,
     /// Where it was found.
-    pub source: Origin,
+    pub source: CredentialSource,
 }
 
 /// Where credentials come from.
 #[derive(Clone, Debug)]
-pub enum Origin {
+pub enum CredentialSource {
     /// The caller gave them.
     Caller,
     /// A configuration file.
@@ -33,7 +33,7 @@ pub enum Origin {
     Google,
 }
 
-impl Origin {
+impl CredentialSource {
     /// What to do where credentials for `host` from there are rejected.
     #[must_use]
     pub fn correction(&self, host: &Host) -> String {
@@ -46,7 +46,7 @@ impl Origin {
     }
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for CredentialSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Caller => f.write_str("the settings"),

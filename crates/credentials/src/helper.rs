@@ -1,4 +1,4 @@
-//! Credential helpers: programs of docker's that keep credentials somewhere safe.
+//! Credential helpers: docker's programs that store credentials.
 //!
 //! Source: the protocol of docker-credential-helpers: `docker-credential-<name> get`, the server on
 //! standard input, `{"Username", "Secret"}` on standard output.
@@ -24,10 +24,10 @@ use crate::{Credential, HelperFault, Secret, first_line};
 const MAX_OUTPUT: usize = 64 << 10;
 /// The user of a secret that is an identity token.
 const TOKEN_USER: &str = "<token>";
-/// What a helper says when it has nothing; none has another exit code for it.
+/// The message of a helper that has no credentials; there is no exit code for it.
 const NOT_FOUND: &str = "credentials not found";
 
-/// How helpers are run.
+/// How helpers are executed.
 #[derive(Clone, Debug)]
 pub(crate) struct Helpers {
     /// Where they are looked for; none stands for the `PATH` of this process.
@@ -37,7 +37,7 @@ pub(crate) struct Helpers {
 }
 
 impl Helpers {
-    /// What the helper `name` has for `server`; none when it has nothing.
+    /// The credentials that the helper `name` has for `server`, if any.
     pub(crate) async fn get(
         &self,
         name: &str,
@@ -45,8 +45,8 @@ impl Helpers {
     ) -> Result<Option<Credential>, HelperFault> {
         let child = self.spawn(name)?;
         // The child is killed when it is dropped, and that is when time is up too.
-        match timeout(self.deadline, talk(child, server)).await {
-            Ok(talk) => judge(&talk?),
+        match timeout(self.deadline, output(child, server)).await {
+            Ok(output) => credential_of(&output?),
             Err(_) => Err(HelperFault::TooLate { after: self.deadline }),
         }
     }
@@ -78,31 +78,31 @@ fn not_run(error: io::Error) -> HelperFault {
     HelperFault::NotRun(Arc::new(error))
 }
 
-/// What a helper said, and how it ended.
-struct Talk {
+/// The output of a helper, and how it ended.
+struct HelperOutput {
     status: ExitStatus,
     stdout: Vec<u8>,
     stderr: Vec<u8>,
 }
 
-async fn talk(mut child: Child, server: &str) -> Result<Talk, HelperFault> {
+async fn output(mut child: Child, server: &str) -> Result<HelperOutput, HelperFault> {
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    let ask = async {
+    let write = async {
         if let Some(mut stdin) = stdin {
-            // One that does not listen may have its answer all the same.
+            // A helper that does not read its input may respond all the same.
             let _ = stdin.write_all(server.as_bytes()).await;
         }
         Ok(())
     };
-    let ((), stdout, stderr) = tokio::try_join!(ask, read(stdout), read(stderr))?;
+    let ((), stdout, stderr) = tokio::try_join!(write, read(stdout), read(stderr))?;
     if stdout.len() > MAX_OUTPUT {
         return Err(HelperFault::TooLong { limit: MAX_OUTPUT });
     }
     let status = child.wait().await.map_err(not_run)?;
-    Ok(Talk { status, stdout, stderr })
+    Ok(HelperOutput { status, stdout, stderr })
 }
 
-/// What comes, up to the limit and one byte more; then the pipe is closed.
+/// The output, up to the limit and one byte more; then the pipe is closed.
 async fn read(pipe: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>, HelperFault> {
     let mut bytes = Vec::new();
     if let Some(pipe) = pipe {
@@ -112,20 +112,20 @@ async fn read(pipe: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>, HelperFau
     Ok(bytes)
 }
 
-fn judge(talk: &Talk) -> Result<Option<Credential>, HelperFault> {
-    let texts = [&talk.stdout, &talk.stderr].map(|said| String::from_utf8_lossy(said));
-    if !talk.status.success() {
+fn credential_of(output: &HelperOutput) -> Result<Option<Credential>, HelperFault> {
+    let texts = [&output.stdout, &output.stderr].map(|said| String::from_utf8_lossy(said));
+    if !output.status.success() {
         if texts.iter().any(|said| said.to_ascii_lowercase().contains(NOT_FOUND)) {
             return Ok(None);
         }
-        // The reason comes on standard output, as the protocol has it, and sometimes on the other. What
-        // looks like a credential is not shown.
+        // The protocol has the reason on standard output; some helpers use standard error. What looks like a
+        // credential is not shown.
         let safe = texts.iter().filter(|said| !said.contains(['{', '}']));
         let mut said = safe.map(|said| first_line(said)).filter(|line| !line.is_empty());
-        let status = talk.status.to_string().into();
+        let status = output.status.to_string().into();
         return Err(HelperFault::Failed { status, said: said.next().unwrap_or_default().into() });
     }
-    let (user, secret) = printed(&talk.stdout).ok_or(HelperFault::Garbled)?;
+    let (user, secret) = printed(&output.stdout).ok_or(HelperFault::Garbled)?;
     Ok(match user.as_str() {
         "" if secret.is_empty() => None,
         TOKEN_USER => Some(Credential::Identity(secret)),

@@ -41,7 +41,7 @@ pub(crate) struct Http {
     retrier: Retrier,
 }
 
-/// A request to a service that gives out tokens that did not end as it should. `Display` includes the cause.
+/// A failed request to a service that issues tokens. `Display` includes the cause.
 #[derive(Debug)]
 pub struct ServiceError {
     method: Method,
@@ -49,7 +49,7 @@ pub struct ServiceError {
     fault: ServiceFault,
 }
 
-/// What was wrong with a request to a service that gives out tokens.
+/// Why a request to a service that issues tokens failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServiceFault {
@@ -61,26 +61,26 @@ pub enum ServiceFault {
     Status {
         /// The status.
         status: StatusCode,
-        /// How long the response asks to wait (`Retry-After`).
+        /// How long to wait, by the response (`Retry-After`).
         retry_after: Option<Duration>,
         /// What the body gives as the reason.
-        reason: Option<Reason>,
+        reason: Option<ErrorReason>,
     },
 }
 
 /// The reason in the body of a refusal.
 #[derive(Debug)]
-pub struct Reason {
+pub struct ErrorReason {
     code: String,
     message: String,
 }
 
 /// A reason as it follows a status.
-struct Shown<'a>(Option<&'a Reason>);
+struct Shown<'a>(Option<&'a ErrorReason>);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(Reason { code, message }) = self.0 else { return Ok(()) };
+        let Some(ErrorReason { code, message }) = self.0 else { return Ok(()) };
         let separator = if message.is_empty() { "" } else { ": " };
         write!(f, " ({}{separator}{})", ForeignText(code), ForeignText(message))
     }
@@ -132,51 +132,52 @@ impl fmt::Display for ServiceError {
 
 impl std::error::Error for ServiceError {}
 
-/// How a request may reach its server.
+/// Whether a request may go through a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Route {
-    Any,
-    /// Without a proxy: the server is on this machine's own network.
+enum ProxyUse {
+    /// The proxy that the settings name.
+    Configured,
+    /// No proxy: the server is on this machine's own network.
     Direct,
 }
 
-/// What is asked.
-pub(crate) struct Call {
+/// A request to a service.
+pub(crate) struct ServiceRequest {
     method: Method,
     url: Url,
     headers: HeaderMap,
     body: Bytes,
-    route: Route,
-    /// What was sent, and is taken out of anything that comes back to be shown.
+    proxy: ProxyUse,
+    /// Secrets that were sent: a message that contains one is not shown.
     secrets: Vec<Secret>,
 }
 
-/// An answer.
+/// A response of a service.
 pub(crate) struct ServiceResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
-impl Call {
+impl ServiceRequest {
     pub(crate) fn get(url: Url) -> Self {
         let (headers, body, secrets) = (HeaderMap::new(), Bytes::new(), Vec::new());
-        let route = Route::Any;
-        Self { method: Method::GET, url, headers, body, route, secrets }
+        let proxy = ProxyUse::Configured;
+        Self { method: Method::GET, url, headers, body, proxy, secrets }
     }
 
     /// Without any proxy.
     pub(crate) fn direct(mut self) -> Self {
-        self.route = Route::Direct;
+        self.proxy = ProxyUse::Direct;
         self
     }
 
     /// A POST of a form. The fields' values count as secrets.
     pub(crate) fn form(url: Url, fields: &[(&str, &str)]) -> Self {
         let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-        let mut call = Self::post(url, "application/x-www-form-urlencoded", form);
-        call.secrets = fields.iter().map(|(_, value)| Secret::from(*value)).collect();
-        call
+        let mut request = Self::post(url, "application/x-www-form-urlencoded", form);
+        request.secrets = fields.iter().map(|(_, value)| Secret::from(*value)).collect();
+        request
     }
 
     /// A POST of JSON.
@@ -185,8 +186,8 @@ impl Call {
     }
 
     fn post(url: Url, content_type: &'static str, body: String) -> Self {
-        let call = Self { method: Method::POST, body: body.into(), ..Self::get(url) };
-        call.header(header::CONTENT_TYPE, HeaderValue::from_static(content_type))
+        let request = Self { method: Method::POST, body: body.into(), ..Self::get(url) };
+        request.header(header::CONTENT_TYPE, HeaderValue::from_static(content_type))
     }
 
     pub(crate) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -194,7 +195,7 @@ impl Call {
         self
     }
 
-    /// With a token. One that cannot stand in a header is not sent, and is refused then.
+    /// With a token. One that no header can carry is not sent; the service refuses the request then.
     pub(crate) fn bearer(mut self, token: Secret) -> Self {
         if let Ok(mut value) = HeaderValue::from_str(&format!("Bearer {}", token.expose())) {
             value.set_sensitive(true);
@@ -212,7 +213,7 @@ impl Call {
         ServiceError { method: self.method.clone(), url: self.shown_url(), fault }
     }
 
-    fn request(&self, uri: Uri) -> Request<Full<Bytes>> {
+    fn to_http(&self, uri: Uri) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(self.body.clone()));
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = uri;
@@ -223,19 +224,22 @@ impl Call {
         request
     }
 
-    /// A successful answer (2xx); any other one is an error.
-    pub(crate) fn succeeds(&self, reply: ServiceResponse) -> Result<ServiceResponse, ServiceError> {
-        match reply.status.is_success() {
-            true => Ok(reply),
-            false => Err(self.fails(self.refusal(&reply))),
+    /// A successful response (2xx); any other one is an error.
+    pub(crate) fn succeeds(
+        &self,
+        response: ServiceResponse,
+    ) -> Result<ServiceResponse, ServiceError> {
+        match response.status.is_success() {
+            true => Ok(response),
+            false => Err(self.fails(self.refusal(&response))),
         }
     }
 
-    /// What a refusal says, without what was sent.
+    /// The reason of a refusal, without secrets.
     fn refusal(&self, response: &ServiceResponse) -> ServiceFault {
         let mut secrets = self.secrets.clone();
         secrets.extend(self.headers.get(header::AUTHORIZATION).into_iter().flat_map(secrets_in));
-        let reason = reason(&response.body).map(|(code, message)| Reason {
+        let reason = reason(&response.body).map(|(code, message)| ErrorReason {
             code: hide(&code, &secrets),
             message: hide(&message, &secrets),
         });
@@ -276,26 +280,29 @@ impl Http {
     }
 
     /// Sends the request until there is a successful response, as often as that may help.
-    pub(crate) async fn ask(&self, call: &Call) -> Result<ServiceResponse, ServiceError> {
-        let send = || async { call.succeeds(self.ask_once(call, self.deadline).await?) };
+    pub(crate) async fn send(
+        &self,
+        request: &ServiceRequest,
+    ) -> Result<ServiceResponse, ServiceError> {
+        let send = || async { request.succeeds(self.send_once(request, self.deadline).await?) };
         self.retrier.send(send, ServiceError::class).await
     }
 
     /// Sends the request once, and returns the whole response, whatever its status.
-    pub(crate) async fn ask_once(
+    pub(crate) async fn send_once(
         &self,
-        call: &Call,
+        request: &ServiceRequest,
         limit: Duration,
     ) -> Result<ServiceResponse, ServiceError> {
         let deadline = Deadline { at: Instant::now() + limit, limit };
         // On the heap, since hyper's futures are large and this one is within many others.
-        let response = Box::pin(self.response(call, deadline)).await;
-        response.map_err(|cause| call.fails(cause.into()))
+        let response = Box::pin(self.response(request, deadline)).await;
+        response.map_err(|cause| request.fails(cause.into()))
     }
 
     async fn response(
         &self,
-        call: &Call,
+        request: &ServiceRequest,
         deadline: Deadline,
     ) -> Result<ServiceResponse, TransportError> {
         let pool = self.pool.get_or_init(|| {
@@ -303,13 +310,13 @@ impl Http {
             tls.trust(native_roots());
             Arc::new(Pool::new(PoolSettings::new(tls)))
         });
-        let target = pool.target(Guard::Open, &call.url)?;
-        let request =
-            call.request(target).map(|body| body.map_err(|never| match never {}).boxed_unsync());
+        let target = pool.target(Guard::Open, &request.url)?;
+        let outgoing =
+            request.to_http(target).map(|body| body.map_err(|never| match never {}).boxed_unsync());
         let sent = async {
-            match call.route {
-                Route::Any => pool.send(Guard::Open, request).await,
-                Route::Direct => pool.send_direct(request).await,
+            match request.proxy {
+                ProxyUse::Configured => pool.send(Guard::Open, outgoing).await,
+                ProxyUse::Direct => pool.send_direct(outgoing).await,
             }
         };
         let silent = |_| Err(TransportError::NoResponse { after: deadline.limit });
@@ -352,7 +359,7 @@ mod tests {
     #[test]
     fn refusals_of_oauth_and_of_google() {
         let url: Url = "https://h.example/t?q=1".parse().expect("a URL");
-        let call = Call::form(url, &[("assertion", "hunter2")]).bearer("t0ken".into());
+        let request = ServiceRequest::form(url, &[("assertion", "hunter2")]).bearer("t0ken".into());
         for (body, text) in [
             ("", "400 Bad Request"),
             ("[]", "400 Bad Request"),
@@ -370,7 +377,7 @@ mod tests {
         ] {
             let (status, headers) = (StatusCode::BAD_REQUEST, HeaderMap::new());
             let response = ServiceResponse { status, headers, body: body.into() };
-            let error = call.fails(call.refusal(&response));
+            let error = request.fails(request.refusal(&response));
             assert_eq!(error.to_string(), format!("POST https://h.example/t: {text}"));
         }
     }

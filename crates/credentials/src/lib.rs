@@ -2,7 +2,7 @@
 //! helpers, and Google's identities.
 //!
 //! Not here: challenges of registries, and the tokens that registries give for credentials. The crate imports
-//! `http-client`, and `oci` for the keys of its answers: registry hosts and repositories.
+//! `http-client`, and `oci` for registry hosts and repositories.
 
 mod cache;
 mod docker_config;
@@ -23,26 +23,27 @@ pub use crate::{
     cache::{CacheEntry, FetchError, FromCache, Lifetime, TokenCache},
     docker_config::DockerConfig,
     error::{CredentialError, FileProblem, HelperFault, first_line},
-    found::{FoundCredential, Origin},
+    found::{CredentialSource, FoundCredential},
     google::{Google, is_google},
     http::{ServiceError, ServiceFault},
     secret::{Secret, hide, secrets_in},
 };
 use crate::{
-    docker_config::server_of, file::Source, google::GoogleTokens, helper::Helpers, http::Http,
+    docker_config::server_of, file::CredentialFile, google::GoogleTokens, helper::Helpers,
+    http::Http,
 };
 
-/// How long a credential helper may take: it may ask a service, or the user for a fingerprint.
+/// How long a credential helper may take: it may query a service, or wait for the user's fingerprint.
 const HELPER_DEADLINE: Duration = Duration::from_secs(30);
 
-/// What we say who we are.
+/// The credentials of a user at a registry.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Credential {
     /// User and password, as `Basic` sends them.
     Basic {
         /// The user.
         user: String,
-        /// The password, or whatever stands for it.
+        /// The password, or a token in its place.
         password: Secret,
     },
     /// An identity token, for which the registry's realm gives access tokens (`grant_type=refresh_token`).
@@ -60,14 +61,14 @@ pub enum Credential {
     Token(Secret),
 }
 
-/// The credentials of registries. Sources are asked when the first of them is wanted, and what they say is
-/// kept until it is forgotten. All clones share it.
+/// The credentials of registries. Sources are read when credentials are first needed, and their
+/// results are cached until they are forgotten. All clones share them.
 #[derive(Clone)]
-pub struct Credentials(Arc<Inner>);
+pub struct Credentials(Arc<CredentialSources>);
 
-struct Inner {
+struct CredentialSources {
     fixed: HashMap<Box<str>, Credential>,
-    files: Vec<Source>,
+    files: Vec<CredentialFile>,
     configurations: CacheEntry<Arc<[Configuration]>, CredentialError>,
     helpers: Helpers,
     from_helpers: HelperCache,
@@ -90,7 +91,7 @@ struct Configuration {
 #[must_use = "settings do nothing until `build`"]
 pub struct CredentialsBuilder {
     fixed: HashMap<Box<str>, Credential>,
-    files: Vec<Source>,
+    files: Vec<CredentialFile>,
     helpers: Helpers,
     acting: Option<Google>,
     google: Option<Google>,
@@ -104,15 +105,15 @@ impl CredentialsBuilder {
         self
     }
 
-    /// A configuration file of docker or podman that somebody named, and that must be there.
+    /// A configuration file of docker or podman that the user named, and that must exist.
     pub fn named_config(mut self, path: PathBuf) -> Self {
-        self.files.push(Source::Named(path));
+        self.files.push(CredentialFile::Named(path));
         self
     }
 
     /// A configuration file of docker or podman where it usually is.
     pub fn usual_config(mut self, path: PathBuf) -> Self {
-        self.files.push(Source::Usual(path));
+        self.files.push(CredentialFile::Usual(path));
         self
     }
 
@@ -134,8 +135,8 @@ impl CredentialsBuilder {
         self
     }
 
-    /// Who to be at Google's registries whatever the other sources but the fixed ones say: a service account,
-    /// by its key or by impersonation. Where it is nobody, the others are asked.
+    /// The service account at Google's registries, by its key or by impersonation. It precedes all sources except
+    /// fixed credentials; where it gives no token, the other sources are used.
     pub fn acting(mut self, google: Google) -> Self {
         self.acting = Some(google);
         self
@@ -147,11 +148,11 @@ impl CredentialsBuilder {
         self
     }
 
-    /// The credentials. Reads and asks nothing yet.
+    /// The credentials. Nothing is read yet.
     #[must_use]
     pub fn build(self) -> Credentials {
         let http = Arc::new(Http::new(self.service_deadline));
-        Credentials(Arc::new(Inner {
+        Credentials(Arc::new(CredentialSources {
             fixed: self.fixed,
             files: self.files,
             configurations: CacheEntry::default(),
@@ -165,7 +166,7 @@ impl CredentialsBuilder {
 }
 
 impl Credentials {
-    /// No credentials for anybody.
+    /// No credentials.
     #[must_use]
     pub fn none() -> Self {
         Self::builder().build()
@@ -186,7 +187,7 @@ impl Credentials {
     /// The credentials for a repository, or for a host as a whole; none where no source has any.
     ///
     /// # Errors
-    /// When a source that is asked cannot answer: the next one is not asked in its place.
+    /// When a source fails: the next one is not used in its place.
     pub async fn get(
         &self,
         host: &Host,
@@ -206,13 +207,13 @@ impl Credentials {
     ) -> Result<Option<FoundCredential>, CredentialError> {
         let from = |source| move |credential| FoundCredential { credential, source };
         if let Some(credential) = self.0.fixed.get(host.as_str()) {
-            return Ok(Some(from(Origin::Caller)(credential.clone())));
+            return Ok(Some(from(CredentialSource::Caller)(credential.clone())));
         }
         if let Some(acting) = &self.0.acting
             && is_google(host)
             && let Some(credential) = acting.get().await?
         {
-            return Ok(Some(from(Origin::Google)(credential)));
+            return Ok(Some(from(CredentialSource::Google)(credential)));
         }
         let configurations = self.0.configurations.get(|| self.0.read()).await?.value;
         for configuration in &*configurations {
@@ -221,7 +222,9 @@ impl Credentials {
             }
         }
         match &self.0.google {
-            Some(google) if is_google(host) => Ok(google.get().await?.map(from(Origin::Google))),
+            Some(google) if is_google(host) => {
+                Ok(google.get().await?.map(from(CredentialSource::Google)))
+            }
             _ => Ok(None),
         }
     }
@@ -232,7 +235,7 @@ impl Credentials {
         self.0.http.connect_by(pool);
     }
 
-    /// Where credentials are looked for, in words.
+    /// The files that are searched for credentials, in words.
     #[must_use]
     pub fn looked_in(&self) -> String {
         let files: Vec<_> =
@@ -243,7 +246,7 @@ impl Credentials {
         }
     }
 
-    /// Says that the registry refused them: the sources are asked again when they are next wanted.
+    /// Forgets credentials that the registry refused: the sources are read again when they are next needed.
     pub fn forget(&self, host: &Host) {
         self.0.configurations.forget();
         let server = server_of(host);
@@ -262,7 +265,7 @@ impl fmt::Debug for Credentials {
     }
 }
 
-impl Inner {
+impl CredentialSources {
     /// The configuration files that are there.
     async fn read(&self) -> Result<(Arc<[Configuration]>, Lifetime), CredentialError> {
         let mut configurations = Vec::new();
@@ -284,7 +287,10 @@ impl Inner {
         host: &Host,
         repository: Option<&Repository>,
     ) -> Result<Option<FoundCredential>, CredentialError> {
-        let own = |credential| FoundCredential { credential, source: Origin::File(file.clone()) };
+        let own = |credential| FoundCredential {
+            credential,
+            source: CredentialSource::File(file.clone()),
+        };
         let malformed = |problem| CredentialError::Malformed { file: file.clone(), problem };
         if let Some(credential) = config.of_path(host, repository).map_err(malformed)? {
             return Ok(Some(own(credential)));
@@ -300,7 +306,7 @@ impl Inner {
             };
             let entry = self.from_helpers.entry((helper.into(), server.into()));
             if let Some(credential) = entry.get(fetch).await?.value {
-                let source = Origin::Helper { name: helper.into(), file: file.clone() };
+                let source = CredentialSource::Helper { name: helper.into(), file: file.clone() };
                 return Ok(Some(FoundCredential { credential, source }));
             }
         }

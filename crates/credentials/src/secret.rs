@@ -1,4 +1,4 @@
-//! Text that nobody may see.
+//! Text that is never printed.
 
 use std::fmt;
 

@@ -8,21 +8,21 @@ use wording::level;
 /// An error of some library below, kept for its text.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
 
-/// An error and what caused it, in one line; a cause that is already told is not told again.
+/// An error and what caused it, in one line; a cause whose text is already part of it is left out.
 pub struct Causes<'a>(pub &'a (dyn StdError + 'static));
 
 impl fmt::Display for Causes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The pool's own text says nothing that its source does not.
         let first = self.0.source().filter(|_| self.0.is::<legacy::Error>()).unwrap_or(self.0);
-        let mut told = level(first);
-        f.write_str(&told)?;
+        let mut text_so_far = level(first);
+        f.write_str(&text_so_far)?;
         let mut cause = first.source();
         while let Some(error) = cause {
             let text = level(error);
-            if !told.contains(&text) {
+            if !text_so_far.contains(&text) {
                 write!(f, ": {text}")?;
-                told = text;
+                text_so_far = text;
             }
             cause = error.source();
         }

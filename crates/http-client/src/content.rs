@@ -25,14 +25,14 @@ use crate::{
 };
 
 /// The slowest line over which bytes are sent whose progress is not watched, such as manifests, in bytes a
-/// second (1 Mbit/s): so much more time they have until the answer.
+/// second (1 Mbit/s): the response may take so much longer.
 const BYTES_A_SECOND: u64 = 128 << 10;
 
 /// The body of a request, as the connection takes it.
 pub type OutgoingBody = UnsyncBoxBody<Bytes, BoxError>;
 
 /// What a request carries.
-pub enum Content {
+pub enum RequestContent {
     /// Bytes in memory, perhaps none. They could be sent again.
     Bytes(Bytes),
     /// A stream of known length, which can be sent once.
@@ -49,7 +49,7 @@ pub enum Content {
 /// A stream of content, whatever its own error was.
 pub type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, BoxError>> + Send>>;
 
-impl Content {
+impl RequestContent {
     /// No content.
     pub const NONE: Self = Self::Bytes(Bytes::new());
 
@@ -100,17 +100,17 @@ impl Content {
     pub fn start(
         &mut self,
         timeouts: RequestTimeouts,
-    ) -> (OutgoingBody, watch::Receiver<Progress>) {
+    ) -> (OutgoingBody, watch::Receiver<SendProgress>) {
         let at_once = matches!(self, Self::Bytes(_)).then(|| self.length() / BYTES_A_SECOND);
         let deadline = timeouts.response + Duration::from_secs(at_once.unwrap_or(0));
-        let (progress, watched) = watch::channel(Progress::begin(deadline));
+        let (progress, watched) = watch::channel(SendProgress::begin(deadline));
         let spent = Self::Spent(self.length());
         let body = match std::mem::replace(self, spent) {
             Self::Bytes(bytes) => {
                 *self = Self::Bytes(bytes.clone());
                 Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
             }
-            // Nobody does so, and a registry would refuse it for its length.
+            // No caller does so, and a registry would refuse it for its length.
             Self::Spent(_) => Full::default().map_err(|never| match never {}).boxed_unsync(),
             Self::Stream { size, pieces } => {
                 let meter = Meter::new(timeouts.rate);
@@ -138,7 +138,7 @@ pub struct RequestTimeouts {
 
 /// How far the content has been sent.
 #[derive(Clone, Debug)]
-pub struct Progress {
+pub struct SendProgress {
     /// How many bytes were handed to the connection.
     sent: u64,
     /// When to give up: never, while it is the stream that is waited for.
@@ -146,19 +146,19 @@ pub struct Progress {
     /// How long was granted until then.
     after: Duration,
     /// Why the content broke off.
-    failure: Option<Failure>,
+    failure: Option<SendFailure>,
 }
 
 /// What ended the content early.
 #[derive(Clone, Debug)]
-enum Failure {
+enum SendFailure {
     /// The stream itself.
     Stream(Arc<dyn StdError + Send + Sync>),
     /// The other side, taking too little of it.
     Slow(TooSlow),
 }
 
-impl Progress {
+impl SendProgress {
     fn begin(after: Duration) -> Self {
         Self { sent: 0, deadline: Some(Instant::now() + after), after, failure: None }
     }
@@ -178,10 +178,10 @@ impl Progress {
     /// Why the content broke off, if it did.
     pub fn failure(&self) -> Option<TransportError> {
         Some(match self.failure.as_ref()? {
-            Failure::Stream(cause) => {
+            SendFailure::Stream(cause) => {
                 TransportError::Content { sent: self.sent, cause: Arc::clone(cause) }
             }
-            Failure::Slow(TooSlow { moved: sent, after, least }) => {
+            SendFailure::Slow(TooSlow { moved: sent, after, least }) => {
                 TransportError::TakenTooSlowly { sent: *sent, after: *after, least: *least }
             }
         })
@@ -204,11 +204,11 @@ struct Metered {
     left: u64,
     /// The last piece, until the stream has ended.
     held: Option<Bytes>,
-    /// The length of the piece that the connection has, and since when; none once it asks for more.
+    /// The length of the piece that the connection has, and since when; none once it polls for more.
     taking: Option<(usize, Instant)>,
     meter: Meter,
     timeouts: RequestTimeouts,
-    progress: watch::Sender<Progress>,
+    progress: watch::Sender<SendProgress>,
 }
 
 impl Metered {
@@ -231,12 +231,12 @@ impl Metered {
     }
 
     /// Ends the request. What the error says is not looked at: the failure is.
-    fn fail(&self, failure: Failure) -> BoxError {
+    fn fail(&self, failure: SendFailure) -> BoxError {
         self.progress.send_modify(|progress| progress.failure = Some(failure));
         "the content broke off".into()
     }
 
-    /// Counts the piece before, now that the connection asks for more.
+    /// Counts the previous piece, now that the connection polls for more.
     fn count_taken(&mut self) -> Result<(), TooSlow> {
         let Some((bytes, since)) = self.taking.take() else { return Ok(()) };
         self.meter.count(bytes, since.elapsed())
@@ -265,7 +265,7 @@ impl Body for Metered {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if let Err(slow) = self.count_taken() {
-            return Poll::Ready(Some(Err(self.fail(Failure::Slow(slow)))));
+            return Poll::Ready(Some(Err(self.fail(SendFailure::Slow(slow)))));
         }
         let polled = self.poll_piece(cx);
         if polled.is_pending() {
@@ -274,7 +274,7 @@ impl Body for Metered {
         }
         Poll::Ready(ready!(polled).map(|piece| match piece {
             Ok(piece) => Ok(self.hand_out(piece)),
-            Err(error) => Err(self.fail(Failure::Stream(error.into()))),
+            Err(error) => Err(self.fail(SendFailure::Stream(error.into()))),
         }))
     }
 
@@ -286,7 +286,7 @@ impl Body for Metered {
 
 impl Drop for Metered {
     fn drop(&mut self) {
-        // All is sent, or the connection wants no more: the answer's turn.
+        // All is sent, or the connection takes no more: the response follows.
         let commit = self.timeouts.commit;
         self.progress.send_modify(|progress| progress.grant(commit));
     }

@@ -40,7 +40,7 @@ pub enum TransportError {
         /// What the proxy did.
         cause: BoxError,
     },
-    /// A URL that cannot be asked for.
+    /// A URL that cannot be requested.
     #[error("the URL cannot be used: {cause}")]
     BadUrl {
         /// Why.
@@ -91,7 +91,7 @@ pub enum TransportError {
         /// The deadline.
         after: Duration,
     },
-    /// The connection broke before the answer was complete.
+    /// The connection broke before the response was complete.
     #[error("the connection broke after {received} bytes of the response: {}", Causes(&**cause))]
     Lost {
         /// How much of the body had come.
@@ -113,7 +113,7 @@ pub enum TransportError {
         /// How much of it came.
         received: u64,
     },
-    /// The answer's body stopped coming.
+    /// The body of the response stopped.
     #[error("nothing more came for {after:?}, after {received} bytes of the response")]
     Silent {
         /// How long was waited.
@@ -121,7 +121,7 @@ pub enum TransportError {
         /// How much of the body had come.
         received: u64,
     },
-    /// The answer's body came below the least rate.
+    /// The body of the response came below the least rate.
     #[error("transfer too slow: {received} bytes in {} s (minimum {} KiB/s)", after.as_secs(), least >> 10)]
     CameTooSlowly {
         /// How much of the body came in that time.
@@ -149,7 +149,7 @@ pub enum TransportError {
         /// How much of the body had come.
         received: u64,
     },
-    /// The registry stopped taking the content, or did not answer once it had all of it.
+    /// The registry stopped taking the content, or did not respond once it had all of it.
     #[error("no progress for {after:?}, after {sent} bytes were sent")]
     Stalled {
         /// How long was waited.
@@ -157,7 +157,7 @@ pub enum TransportError {
         /// How much of the content had been handed to the connection.
         sent: u64,
     },
-    /// An answer beyond a limit.
+    /// A response that is longer than a limit.
     #[error("the response is longer than {limit} bytes")]
     TooLarge {
         /// The limit.

@@ -1,4 +1,4 @@
-//! What became of a request, as far as sending it again depends on it.
+//! How a request failed, as far as a retry depends on it.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use http::StatusCode;
 
 use crate::TransportError;
 
-/// What became of a request, as far as asking again depends on it.
+/// How a request failed, as far as a retry depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureClass {
     /// The host says that it cannot take the request now, and perhaps for how long: 429, the code
@@ -15,7 +15,7 @@ pub enum FailureClass {
         /// How long, if it says so.
         retry_after: Option<Duration>,
     },
-    /// An answer that may be another one a little later.
+    /// A response that may be different a little later.
     Failure {
         /// How much later, if it says so.
         retry_after: Option<Duration>,
@@ -24,14 +24,14 @@ pub enum FailureClass {
     NoConnection,
     /// The server has certainly not processed it, and says so.
     NotProcessed,
-    /// It was sent, and the answer did not come, or not all of it: it may have been done.
+    /// It was sent, and there was no complete response: the request may have been processed.
     Broken,
-    /// Anything else: it is what it is.
+    /// Anything else: a retry does not help.
     Settled,
 }
 
 impl FailureClass {
-    /// What an answer is that was no success.
+    /// The class of a response that is no success.
     pub fn of_status(status: StatusCode, retry_after: Option<Duration>) -> Self {
         match status.as_u16() {
             _ if is_throttled(status, retry_after) => Self::Throttled { retry_after },
@@ -42,7 +42,7 @@ impl FailureClass {
         }
     }
 
-    /// What a broken exchange is.
+    /// The class of a failed exchange.
     #[must_use]
     pub fn of_transport(error: &TransportError) -> Self {
         match error {

@@ -23,7 +23,7 @@ use url::{Host, Url};
 
 use crate::{
     TransportError,
-    content::{OutgoingBody, Progress},
+    content::{OutgoingBody, SendProgress},
     guard::{Guard, NotPublic, PublicResolver, check_literal, is_public, is_public_name},
     handshake::{BoundedHandshake, NotifyingTcp},
     proxy::{Proxied, Proxies, Proxy, ProxyConnector, ProxyError},
@@ -37,7 +37,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const IDLE_CONNECTIONS: usize = 32;
 /// How long they are kept: less than the usual balancer does (60 s and more).
 const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(50);
-/// How often a connection that is in use is asked whether the other side is still there.
+/// How often the peer of a connection in use is probed (keep-alive).
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// What is read at a time at most, in bytes: more makes nothing faster, and every piece that waits on its
 /// way somewhere has this size.
@@ -196,7 +196,7 @@ impl Pool {
         &self,
         guard: Guard,
         request: http::Request<OutgoingBody>,
-        progress: watch::Receiver<Progress>,
+        progress: watch::Receiver<SendProgress>,
     ) -> Result<Response<Incoming>, TransportError> {
         let proxy = self.forwards(request.uri());
         accepted_by_proxy(proxy, headers_of(self.request(guard, request), progress).await?)
@@ -307,7 +307,7 @@ fn builder(settings: &PoolSettings) -> legacy::Builder {
 /// Waits for the headers of a response, as long as the content makes progress.
 async fn headers_of(
     response: legacy::ResponseFuture,
-    mut progress: watch::Receiver<Progress>,
+    mut progress: watch::Receiver<SendProgress>,
 ) -> Result<Response<Incoming>, TransportError> {
     let mut response = pin!(response);
     loop {

@@ -35,7 +35,7 @@ const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
 const ASSUMED_FOR: Duration = Duration::from_secs(30);
 /// How much of an HTTP response is read: `HTTP/1.1 200`.
 const STATUS_BYTES: usize = 12;
-/// How many probed hosts are remembered: more ports of this machine than a run uses. Beyond, all are forgotten.
+/// How many probed hosts are cached: more ports of this machine than a run uses. Beyond it all are removed.
 const MAX_PROBED: usize = 1024;
 /// The port of a host that names none, with TLS.
 const HTTPS_PORT: u16 = 443;
@@ -45,14 +45,14 @@ const HANDSHAKE: u8 = 22;
 
 /// What a host speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
+pub enum HostProtocol {
     /// HTTP over TLS.
     Tls,
     /// HTTP without TLS.
     Plain,
 }
 
-impl Protocol {
+impl HostProtocol {
     /// The scheme of its URLs.
     pub const fn scheme(self) -> &'static str {
         match self {
@@ -66,16 +66,16 @@ impl Protocol {
 #[derive(Clone, Copy, Debug)]
 enum Finding {
     /// The host responded as this protocol requires.
-    Certain(Protocol),
+    Certain(HostProtocol),
     /// It responded as neither, and counts as one of TLS until then.
     Assumed { until: Instant },
 }
 
 impl Finding {
-    const fn protocol(self) -> Protocol {
+    const fn protocol(self) -> HostProtocol {
         match self {
             Self::Certain(protocol) => protocol,
-            Self::Assumed { .. } => Protocol::Tls,
+            Self::Assumed { .. } => HostProtocol::Tls,
         }
     }
 
@@ -98,7 +98,7 @@ pub struct Protocols {
 }
 
 impl Protocols {
-    /// `plain` hosts are not asked for TLS, and `tls` ones for nothing else. A probe by HTTP requests `path`, which
+    /// `plain` hosts get no TLS, and `tls` hosts nothing else. A probe by HTTP requests `path`, which
     /// begins with a slash.
     #[must_use]
     pub fn new(plain: HashSet<Authority>, tls: HashSet<Authority>, path: &'static str) -> Self {
@@ -106,15 +106,15 @@ impl Protocols {
     }
 
     /// What a host speaks; nothing where a probe has to tell.
-    pub fn known(&self, host: &Authority) -> Option<Protocol> {
+    pub fn known(&self, host: &Authority) -> Option<HostProtocol> {
         if self.tls.contains(host) {
-            Some(Protocol::Tls)
+            Some(HostProtocol::Tls)
         } else if self.is_named_plain(host) {
-            Some(Protocol::Plain)
+            Some(HostProtocol::Plain)
         } else if host.is_loopback() {
             self.cell(host).get().map(|finding| finding.protocol())
         } else {
-            Some(Protocol::Tls)
+            Some(HostProtocol::Tls)
         }
     }
 
@@ -125,7 +125,7 @@ impl Protocols {
 
     /// What a host on this machine speaks, by one probe for all that want to know; nothing where there is no
     /// connection.
-    pub async fn probed(&self, host: &Authority) -> Option<Protocol> {
+    pub async fn probed(&self, host: &Authority) -> Option<HostProtocol> {
         let cell = self.cell(host);
         let found = cell.get_or_try_init(|| async { self.probe(host).await.ok_or(()) }).await;
         found.ok().map(|finding| finding.protocol())
@@ -134,12 +134,14 @@ impl Protocols {
     async fn probe(&self, host: &Authority) -> Option<Finding> {
         let client_hello = self.client_hello.get_or_init(client_hello);
         match hello(host, client_hello.as_deref()?).await? {
-            Response::Of(protocol) => Some(Finding::Certain(protocol)),
+            ProbeResponse::Of(protocol) => Some(Finding::Certain(protocol)),
             // Plain HTTP is what it gets in any case: nothing depends on a wrong guess.
-            Response::Other if self.is_named_plain(host) => Some(Finding::Certain(Protocol::Plain)),
-            Response::Other => Some(match request(host, self.path).await {
-                Some(Response::Of(protocol)) => Finding::Certain(protocol),
-                Some(Response::Other) | None => {
+            ProbeResponse::Other if self.is_named_plain(host) => {
+                Some(Finding::Certain(HostProtocol::Plain))
+            }
+            ProbeResponse::Other => Some(match request(host, self.path).await {
+                Some(ProbeResponse::Of(protocol)) => Finding::Certain(protocol),
+                Some(ProbeResponse::Other) | None => {
                     Finding::Assumed { until: Instant::now() + ASSUMED_FOR }
                 }
             }),
@@ -160,25 +162,25 @@ impl Protocols {
 
 /// What the response to a probe shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Response {
+enum ProbeResponse {
     /// That the host speaks this protocol.
-    Of(Protocol),
+    Of(HostProtocol),
     /// Nothing: there was none, or one that servers of both protocols send.
     Other,
 }
 
 /// Begins a TLS handshake, and looks at the first byte of the response. Nothing where there is no connection.
-async fn hello(host: &Authority, client_hello: &[u8]) -> Option<Response> {
+async fn hello(host: &Authority, client_hello: &[u8]) -> Option<ProbeResponse> {
     let received = sent(host, client_hello, 1, PROBE_TIMEOUT).await?;
     Some(match received.first() {
-        Some(&(ALERT | HANDSHAKE)) => Response::Of(Protocol::Tls),
-        Some(_) => Response::Of(Protocol::Plain),
-        None => Response::Other,
+        Some(&(ALERT | HANDSHAKE)) => ProbeResponse::Of(HostProtocol::Tls),
+        Some(_) => ProbeResponse::Of(HostProtocol::Plain),
+        None => ProbeResponse::Other,
     })
 }
 
 /// Sends an anonymous HTTP request, and looks at the beginning of the response.
-async fn request(host: &Authority, path: &str) -> Option<Response> {
+async fn request(host: &Authority, path: &str) -> Option<ProbeResponse> {
     let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     let received = sent(host, request.as_bytes(), STATUS_BYTES, CONFIRM_TIMEOUT).await?;
     Some(response_to_request(&received))
@@ -186,9 +188,9 @@ async fn request(host: &Authority, path: &str) -> Option<Response> {
 
 /// What the first bytes of the response to a correct HTTP request show. TLS servers respond by an alert; or in
 /// plain HTTP, that this is a bad request (Go's, nginx, Apache), or where to find HTTPS.
-fn response_to_request(received: &[u8]) -> Response {
+fn response_to_request(received: &[u8]) -> ProbeResponse {
     if let Some(&(ALERT | HANDSHAKE)) = received.first() {
-        return Response::Of(Protocol::Tls);
+        return ProbeResponse::Of(HostProtocol::Tls);
     }
     let status = match received {
         [b'H', b'T', b'T', b'P', b'/', b'1', b'.', _, b' ', status @ ..] => {
@@ -201,8 +203,8 @@ fn response_to_request(received: &[u8]) -> Response {
         is_refusal || status.is_redirection() || status.is_informational()
     };
     match status {
-        Some(status) if !is_of_both(status) => Response::Of(Protocol::Plain),
-        Some(_) | None => Response::Other,
+        Some(status) if !is_of_both(status) => ProbeResponse::Of(HostProtocol::Plain),
+        Some(_) | None => ProbeResponse::Other,
     }
 }
 
@@ -242,18 +244,19 @@ mod tests {
 
     #[test]
     fn only_an_http_response_that_no_tls_server_sends_is_proof_of_plain_http() {
-        let (plain, tls) = (Response::Of(Protocol::Plain), Response::Of(Protocol::Tls));
+        let (plain, tls) =
+            (ProbeResponse::Of(HostProtocol::Plain), ProbeResponse::Of(HostProtocol::Tls));
         for (received, shown) in [
             (&b"HTTP/1.1 200"[..], plain),
             (b"HTTP/1.0 401", plain),
             (b"HTTP/1.1 404", plain),
             (b"HTTP/1.1 503", plain),
-            (b"HTTP/1.0 400", Response::Other),
-            (b"HTTP/1.1 308", Response::Other),
-            (b"HTTP/1.1 426", Response::Other),
-            (b"HTTP/1.1 20", Response::Other),
-            (b"SSH-2.0-Open", Response::Other),
-            (b"", Response::Other),
+            (b"HTTP/1.0 400", ProbeResponse::Other),
+            (b"HTTP/1.1 308", ProbeResponse::Other),
+            (b"HTTP/1.1 426", ProbeResponse::Other),
+            (b"HTTP/1.1 20", ProbeResponse::Other),
+            (b"SSH-2.0-Open", ProbeResponse::Other),
+            (b"", ProbeResponse::Other),
             (b"\x15\x03\x01\x00\x02\x02\x16", tls),
         ] {
             assert_eq!(response_to_request(received), shown, "{received:?}");

@@ -1,4 +1,4 @@
-//! What TLS trusts, and who it says that we are.
+//! What TLS trusts and presents.
 //!
 //! Source: RFC 8446; RFC 7468 for PEM.
 
@@ -37,7 +37,7 @@ pub enum PemError {
     Unusable(rustls::Error),
 }
 
-/// What TLS needs to know.
+/// The settings of TLS.
 #[derive(Debug)]
 pub struct TlsSettings {
     roots: RootCertStore,
@@ -53,7 +53,7 @@ impl Default for TlsSettings {
 }
 
 impl TlsSettings {
-    /// Nobody is trusted, and nothing is shown.
+    /// No certificate is trusted or presented.
     pub const fn none() -> Self {
         Self { roots: RootCertStore { roots: Vec::new() }, pinned: Vec::new(), identity: None }
     }
@@ -75,7 +75,7 @@ impl TlsSettings {
         Ok(())
     }
 
-    /// Shows this certificate, with its chain, and proves it by its key (all PEM) where a server asks for one.
+    /// Presents this certificate, with its chain, and proves it by its key (all PEM) where a server requests one.
     ///
     /// # Errors
     /// When either cannot be read, or they do not belong together.

@@ -51,7 +51,7 @@ impl fmt::Debug for RedactedUrl {
     }
 }
 
-/// Removes user information, which nobody may put into a URL of ours.
+/// Removes user information: no URL of ours may contain any.
 pub fn strip_user(url: &mut Url) {
     // Both fail only for URLs without a host, which have no user either.
     let _ = url.set_username("");

@@ -10,7 +10,7 @@ use std::{
 use credentials::Credentials;
 use http::{HeaderValue, Method};
 use http_client::{
-    Authority, Chance, Pool, Protocol, Protocols, RedactedUrl, RequestTimeouts, Retries,
+    Authority, Chance, HostProtocol, Pool, Protocols, RedactedUrl, RequestTimeouts, Retries,
 };
 use oci::Host;
 use url::Url;
@@ -118,7 +118,8 @@ impl Client {
 
     /// The URL of a host: with `http` where a probe has to tell, before it is sent.
     pub(crate) fn root(&self, host: &Host) -> Result<Url, url::ParseError> {
-        let protocol = self.shared.protocols.known(&authority_of(host)).unwrap_or(Protocol::Plain);
+        let protocol =
+            self.shared.protocols.known(&authority_of(host)).unwrap_or(HostProtocol::Plain);
         format!("{}://{}/", protocol.scheme(), host.authority()).parse()
     }
 
@@ -129,10 +130,10 @@ impl Client {
         let is_open = url.scheme() == "http" && host.is_loopback();
         if is_open
             && !protocols.is_named_plain(&host)
-            && protocols.probed(&host).await == Some(Protocol::Tls)
+            && protocols.probed(&host).await == Some(HostProtocol::Tls)
         {
             // It never fails from http to https.
-            let _ = url.set_scheme(Protocol::Tls.scheme());
+            let _ = url.set_scheme(HostProtocol::Tls.scheme());
         }
     }
 
@@ -142,7 +143,7 @@ impl Client {
         let protocols = &self.shared.protocols;
         url.scheme() == "http"
             && protocols.is_named_plain(&host)
-            && protocols.probed(&host).await == Some(Protocol::Tls)
+            && protocols.probed(&host).await == Some(HostProtocol::Tls)
     }
 
     /// Whether plain HTTP may be spoken to where `from` redirects: to hosts named for it; and from

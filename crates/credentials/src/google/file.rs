@@ -12,22 +12,22 @@ use crate::{FileProblem, Secret, first_line};
 /// What a file holds.
 #[derive(Debug)]
 pub(crate) struct GoogleFile {
-    pub(crate) identity: Identity,
-    /// As whom this identity acts.
+    pub(crate) identity: GoogleIdentity,
+    /// The account that this identity impersonates.
     pub(crate) acts_as: Option<ActsAs>,
 }
 
-/// Who a file says we are.
+/// The identity that a file contains.
 #[derive(Debug)]
-pub(crate) enum Identity {
+pub(crate) enum GoogleIdentity {
     ServiceAccount(Box<ServiceKey>),
     User { client_id: String, client_secret: Secret, refresh_token: Secret },
 }
 
-/// Another service account, whose tokens are asked for.
+/// Another service account, whose tokens are requested.
 #[derive(Debug)]
 pub(crate) struct ActsAs {
-    /// Where they are asked for.
+    /// Where they are requested.
     pub(crate) url: Url,
     /// The accounts between, each of which may act as the next.
     pub(crate) delegates: Vec<String>,
@@ -79,7 +79,7 @@ impl Fields<'_> {
             .ok_or_else(|| FileProblem::new(format!("`{name}` is not an https URL")))
     }
 
-    fn identity(&self) -> Result<Identity, FileProblem> {
+    fn identity(&self) -> Result<GoogleIdentity, FileProblem> {
         match self.text("type")? {
             "service_account" => {
                 let key = ServiceKey::new(
@@ -88,9 +88,9 @@ impl Fields<'_> {
                     self.text("private_key")?,
                     self.url("token_uri")?,
                 )?;
-                Ok(Identity::ServiceAccount(Box::new(key)))
+                Ok(GoogleIdentity::ServiceAccount(Box::new(key)))
             }
-            "authorized_user" => Ok(Identity::User {
+            "authorized_user" => Ok(GoogleIdentity::User {
                 client_id: self.text("client_id")?.to_owned(),
                 client_secret: self.text("client_secret")?.into(),
                 refresh_token: self.text("refresh_token")?.into(),
@@ -148,9 +148,13 @@ mod tests {
     #[test]
     fn the_kinds_of_files() {
         let file = parse(&key_file()).expect("a key");
-        assert!(matches!(file.identity, Identity::ServiceAccount(_)) && file.acts_as.is_none());
+        assert!(
+            matches!(file.identity, GoogleIdentity::ServiceAccount(_)) && file.acts_as.is_none()
+        );
         let user = parse(&user()).expect("a user");
-        assert!(matches!(&user.identity, Identity::User { client_id, .. } if client_id == "c"));
+        assert!(
+            matches!(&user.identity, GoogleIdentity::User { client_id, .. } if client_id == "c")
+        );
         for (source, delegates) in [(key_file(), json!(null)), (self::user(), json!(["x", "y"]))] {
             let count = delegates.as_array().map_or(0, Vec::len);
             let file = parse(&with(impersonated(&source), "delegates", delegates)).expect("a file");

@@ -1,4 +1,4 @@
-//! A service account's key, and the assertion that it signs: who we are and what we want, for an hour.
+//! A service account's key, and the assertion that it signs: an account and a scope, valid for an hour.
 //!
 //! Source: RFC 7523; <https://developers.google.com/identity/protocols/oauth2/service-account>.
 
@@ -72,7 +72,7 @@ impl fmt::Debug for ServiceKey {
     }
 }
 
-/// A key that belongs to nobody.
+/// A key for tests.
 #[cfg(test)]
 pub(crate) const TEST_KEY: &str = include_str!("../../tests/credentials/test-key.pem");
 

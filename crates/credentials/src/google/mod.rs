@@ -1,4 +1,4 @@
-//! Google's ambient credentials: whoever this machine or its user is to Google, as an access token.
+//! Google's ambient credentials: the identity of this machine or of its user, as an access token.
 //!
 //! Not here: federated identities (`external_account`).
 //!
@@ -15,22 +15,22 @@ use oci::Host;
 use url::Url;
 
 use crate::{
-    CacheEntry, Credential, CredentialError, FileProblem, Lifetime, Secret, file::Source,
+    CacheEntry, Credential, CredentialError, FileProblem, Lifetime, Secret, file::CredentialFile,
     http::Http,
 };
-use file::{GoogleFile, Identity};
+use file::{GoogleFile, GoogleIdentity};
 use services::{Grant, Services};
 
-/// What tokens are asked for: Google's APIs, as far as the account itself may.
+/// The scope of tokens: Google's APIs, within the rights of the account.
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
-/// The user that stands for an access token.
+/// The user name that goes with an access token.
 const TOKEN_USER: &str = "oauth2accesstoken";
 
-/// Where Google's ambient credentials come from. Asks nothing by itself.
+/// Where Google's ambient credentials come from. Nothing is requested yet.
 #[derive(Clone, Debug)]
 #[must_use = "settings do nothing until they are given to `CredentialsBuilder::google`"]
 pub struct Google {
-    files: Vec<Source>,
+    files: Vec<CredentialFile>,
     account: Option<String>,
     metadata: Option<Host>,
     tokens: Option<Url>,
@@ -43,20 +43,20 @@ impl Google {
         Self { files: Vec::new(), account: None, metadata: None, tokens: None, iam: None }
     }
 
-    /// A file that somebody named, and that must be there: a service account's key, or what `gcloud` writes.
+    /// A file that the user named, and that must exist: a service account's key, or what `gcloud` writes.
     /// Of several files, the first that is there counts.
     pub fn named_file(mut self, path: PathBuf) -> Self {
-        self.files.push(Source::Named(path));
+        self.files.push(CredentialFile::Named(path));
         self
     }
 
     /// A file where such files usually are.
     pub fn usual_file(mut self, path: PathBuf) -> Self {
-        self.files.push(Source::Usual(path));
+        self.files.push(CredentialFile::Usual(path));
         self
     }
 
-    /// Acts as this service account, which whoever the other settings name must be allowed to.
+    /// Impersonates this service account. The identity of the other settings needs the right to.
     pub fn impersonate(mut self, email: String) -> Self {
         self.account = Some(email);
         self
@@ -68,7 +68,7 @@ impl Google {
         self
     }
 
-    /// Where the tokens of users are asked for. Default: `https://oauth2.googleapis.com/token`.
+    /// Where tokens of users are requested. Default: `https://oauth2.googleapis.com/token`.
     pub fn token_url(mut self, url: Url) -> Self {
         self.tokens = Some(url);
         self
@@ -109,7 +109,7 @@ impl GoogleTokens {
         Self { settings, services, token: CacheEntry::default() }
     }
 
-    /// What Google's registries take; none where there are no ambient credentials.
+    /// The credentials for Google's registries; none where there are no ambient ones.
     pub(crate) async fn get(&self) -> Result<Option<Credential>, CredentialError> {
         let token = self.token.get(|| self.fetch()).await?.value;
         let user = TOKEN_USER.to_owned();
@@ -131,7 +131,7 @@ impl GoogleTokens {
         Ok((Some(grant.token), grant.lifetime))
     }
 
-    /// The token of the first identity that there is.
+    /// The token of the first identity that exists.
     async fn own_grant(&self) -> Result<Option<Grant>, CredentialError> {
         for source in &self.settings.files {
             if let Some(bytes) = source.read().await? {
@@ -141,17 +141,21 @@ impl GoogleTokens {
         self.services.of_this_machine().await
     }
 
-    async fn grant_of_file(&self, source: &Source, bytes: &[u8]) -> Result<Grant, CredentialError> {
+    async fn grant_of_file(
+        &self,
+        source: &CredentialFile,
+        bytes: &[u8],
+    ) -> Result<Grant, CredentialError> {
         // Read again for each token, so that a key that is replaced counts.
         let file = GoogleFile::parse(bytes).map_err(|problem| source.malformed(problem))?;
         let grant = match &file.identity {
-            Identity::ServiceAccount(key) => {
+            GoogleIdentity::ServiceAccount(key) => {
                 let assertion = key.assertion(SystemTime::now()).ok_or_else(|| {
                     source.malformed(FileProblem::new("`private_key` does not sign"))
                 })?;
                 self.services.of_service_account(key, &assertion).await?
             }
-            Identity::User { client_id, client_secret, refresh_token } => {
+            GoogleIdentity::User { client_id, client_secret, refresh_token } => {
                 self.services.of_user(client_id, client_secret, refresh_token).await?
             }
         };

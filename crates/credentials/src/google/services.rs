@@ -1,4 +1,4 @@
-//! Google's services that give out access tokens: the token endpoint, the metadata server, and the IAM
+//! Google's services that issue access tokens: the token endpoint, the metadata server, and the IAM
 //! Credentials API.
 
 use std::{
@@ -19,18 +19,18 @@ use url::Url;
 use super::{Google, SCOPE, key::ServiceKey};
 use crate::{
     CredentialError, Lifetime, Secret, ServiceError, ServiceFault, first_line,
-    http::{Call, Http, ServiceResponse},
+    http::{Http, ServiceRequest, ServiceResponse},
 };
 
 const TOKENS: &str = "https://oauth2.googleapis.com/token";
 const IAM: &str = "https://iamcredentials.googleapis.com/";
 const METADATA: &str = "metadata.google.internal";
-/// How long the metadata server is waited for the first time: it is on the machine itself, or nowhere.
+/// The deadline of the first request to the metadata server: it is on the machine itself, or does not exist.
 const METADATA_DEADLINE: Duration = Duration::from_secs(1);
 /// What both sides of the metadata server's protocol send.
 const METADATA_FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
 const GOOGLE: HeaderValue = HeaderValue::from_static("Google");
-/// How long the tokens of another account are asked to last: the longest without a special permission.
+/// The requested lifetime of tokens of another account: the longest without a special permission.
 const LIFETIME: Duration = Duration::from_secs(3600);
 
 /// An access token, and how long it is used.
@@ -50,7 +50,7 @@ pub(super) struct Services {
 
 const UNKNOWN: u8 = 0;
 const GOOGLES: u8 = 1;
-const ELSEWHERE: u8 = 2;
+const NOT_GOOGLES: u8 = 2;
 
 impl Services {
     #[expect(clippy::expect_used, reason = "the defaults are well-formed, as every test shows")]
@@ -77,8 +77,8 @@ impl Services {
             ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
             ("assertion", assertion.expose()),
         ];
-        let asked = format!("no access token for {}", first_line(&key.email));
-        self.token(&asked, &Call::form(key.token_uri.clone(), &fields)).await
+        let failure = format!("no access token for {}", first_line(&key.email));
+        self.token(&failure, &ServiceRequest::form(key.token_uri.clone(), &fields)).await
     }
 
     pub(super) async fn of_user(
@@ -93,26 +93,34 @@ impl Services {
             ("client_secret", client_secret.expose()),
             ("refresh_token", refresh_token.expose()),
         ];
-        let asked = "no access token for the user of `gcloud auth application-default login`";
-        self.token(asked, &Call::form(self.tokens.clone(), &fields)).await
+        let failure = "no access token for the user of `gcloud auth application-default login`";
+        self.token(failure, &ServiceRequest::form(self.tokens.clone(), &fields)).await
     }
 
-    async fn token(&self, asked: &str, call: &Call) -> Result<Grant, CredentialError> {
+    async fn token(
+        &self,
+        failure: &str,
+        request: &ServiceRequest,
+    ) -> Result<Grant, CredentialError> {
         let start = Instant::now();
-        let reply = self.ask(asked, call).await?;
-        grant(asked, call, &reply, start)
+        let response = self.send(failure, request).await?;
+        grant(failure, request, &response, start)
     }
 
-    async fn ask(&self, asked: &str, call: &Call) -> Result<ServiceResponse, CredentialError> {
-        self.http.ask(call).await.map_err(|cause| exchange(asked, cause))
+    async fn send(
+        &self,
+        failure: &str,
+        request: &ServiceRequest,
+    ) -> Result<ServiceResponse, CredentialError> {
+        self.http.send(request).await.map_err(|cause| failed(failure, cause))
     }
 
-    /// The token of the machine's own service account; none when it is not one of Google's machines, or has
+    /// The token of the machine's own service account; none if it is not a machine of Google's, or has
     /// no account.
     pub(super) async fn of_this_machine(&self) -> Result<Option<Grant>, CredentialError> {
-        let asked = "no access token for the service account of this machine";
+        let failure = "no access token for the service account of this machine";
         let machine = self.machine.load(Ordering::Relaxed);
-        if machine == ELSEWHERE {
+        if machine == NOT_GOOGLES {
             return Ok(None);
         }
         let path = "computeMetadata/v1/instance/service-accounts/default/token";
@@ -122,51 +130,56 @@ impl Services {
                 format!("the metadata server's host `{}` cannot be used: {cause}", self.metadata);
             CredentialError::Setting(text.into())
         })?;
-        let call = Call::get(url).direct().header(METADATA_FLAVOR, GOOGLE);
+        let request = ServiceRequest::get(url).direct().header(METADATA_FLAVOR, GOOGLE);
         let start = Instant::now();
-        let mut answer = match machine {
-            GOOGLES => self.http.ask(&call).await,
-            _ => match self.probe(&call).await {
-                Ok(Some(reply)) => call.succeeds(reply),
+        let mut response = match machine {
+            GOOGLES => self.http.send(&request).await,
+            _ => match self.probe(&request).await {
+                Ok(Some(response)) => request.succeeds(response),
                 Ok(None) => return Ok(None),
                 Err(error) => Err(error),
             },
         };
-        // It is there, and may have had a bad moment.
-        if machine == UNKNOWN && answer.as_ref().is_err_and(ServiceError::is_transient) {
-            answer = self.http.ask(&call).await;
+        // It exists, and may have failed for a moment.
+        if machine == UNKNOWN && response.as_ref().is_err_and(ServiceError::is_transient) {
+            response = self.http.send(&request).await;
         }
-        match answer {
-            Ok(reply) => grant(asked, &call, &reply, start).map(Some),
+        match response {
+            Ok(response) => grant(failure, &request, &response, start).map(Some),
             Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(exchange(asked, error)),
+            Err(error) => Err(failed(failure, error)),
         }
     }
 
-    /// What a server answers that is Google's metadata server; nothing if it is none, which is remembered.
-    async fn probe(&self, call: &Call) -> Result<Option<ServiceResponse>, ServiceError> {
-        let reply = match self.http.ask_once(call, METADATA_DEADLINE).await {
-            Ok(reply) if reply.headers.get(METADATA_FLAVOR) == Some(&GOOGLE) => Some(reply),
+    /// The response of a metadata server; none if the server is not Google's, which is cached.
+    async fn probe(
+        &self,
+        request: &ServiceRequest,
+    ) -> Result<Option<ServiceResponse>, ServiceError> {
+        let response = match self.http.send_once(request, METADATA_DEADLINE).await {
+            Ok(response) if response.headers.get(METADATA_FLAVOR) == Some(&GOOGLE) => {
+                Some(response)
+            }
             Ok(_) => {
-                // Some networks answer for every name.
-                let url = call.shown_url();
+                // Some networks respond for every name.
+                let url = request.shown_url();
                 tracing::warn!(
                     "{url}: not a metadata server: the response has no `Metadata-Flavor: Google`"
                 );
                 None
             }
-            Err(error) if is_elsewhere(&error) => {
+            Err(error) if is_no_server(&error) => {
                 tracing::debug!("no metadata server: {error}");
                 None
             }
             Err(error) => return Err(error),
         };
-        let machine = if reply.is_some() { GOOGLES } else { ELSEWHERE };
+        let machine = if response.is_some() { GOOGLES } else { NOT_GOOGLES };
         self.machine.store(machine, Ordering::Relaxed);
-        Ok(reply)
+        Ok(response)
     }
 
-    /// Where tokens of another service account are asked for.
+    /// Where tokens of another service account are requested.
     pub(super) fn impersonation_url(&self, account: &str) -> Result<Url, CredentialError> {
         let is_fine = |c: char| c.is_ascii_alphanumeric() || "@.-_:".contains(c);
         let is_email = account.contains('@') && account.chars().all(is_fine);
@@ -192,19 +205,19 @@ impl Services {
         if !delegates.is_empty() {
             body["delegates"] = delegates.into();
         }
-        let asked = format!("no access token as {account}");
-        let call = Call::json(url, &body).bearer(token);
+        let failure = format!("no access token as {account}");
+        let request = ServiceRequest::json(url, &body).bearer(token);
         let start = Instant::now();
-        let reply = self.ask(&asked, &call).await?;
-        let answer: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
-        let token = usable(&asked, &call, &answer["accessToken"])?;
-        // Its `expireTime` is by its clock; what was asked for needs none.
+        let response = self.send(&failure, &request).await?;
+        let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+        let token = usable(&failure, &request, &body["accessToken"])?;
+        // Its `expireTime` is by its clock; the requested lifetime needs none.
         Ok(Grant { token, lifetime: Lifetime::of_token(start, Some(LIFETIME)) })
     }
 }
 
 /// Whether a failure means that there is no metadata server.
-fn is_elsewhere(error: &ServiceError) -> bool {
+fn is_no_server(error: &ServiceError) -> bool {
     matches!(
         error.fault(),
         ServiceFault::Transport(
@@ -216,27 +229,34 @@ fn is_elsewhere(error: &ServiceError) -> bool {
     )
 }
 
-fn exchange(asked: &str, cause: ServiceError) -> CredentialError {
-    CredentialError::Exchange { asked: asked.into(), cause: cause.into() }
+fn failed(failure: &str, cause: ServiceError) -> CredentialError {
+    CredentialError::Exchange { failure: failure.into(), cause: cause.into() }
 }
 
 /// The token of a response to a request that was sent at `start`.
 fn grant(
-    asked: &str,
-    call: &Call,
-    reply: &ServiceResponse,
+    failure: &str,
+    request: &ServiceRequest,
+    response: &ServiceResponse,
     start: Instant,
 ) -> Result<Grant, CredentialError> {
-    let answer: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
-    let token = usable(asked, call, &answer["access_token"])?;
-    let stated = answer["expires_in"].as_u64().map(Duration::from_secs);
+    let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+    let token = usable(failure, request, &body["access_token"])?;
+    let stated = body["expires_in"].as_u64().map(Duration::from_secs);
     Ok(Grant { token, lifetime: Lifetime::of_token(start, stated) })
 }
 
-/// The token of an answer, if it can stand in a header.
-fn usable(asked: &str, call: &Call, token: &Value) -> Result<Secret, CredentialError> {
-    let wrong =
-        |problem| CredentialError::Answer { asked: asked.into(), url: call.shown_url(), problem };
+/// The token of a response, if a header can carry it.
+fn usable(
+    failure: &str,
+    request: &ServiceRequest,
+    token: &Value,
+) -> Result<Secret, CredentialError> {
+    let wrong = |problem| CredentialError::InvalidResponse {
+        failure: failure.into(),
+        url: request.shown_url(),
+        problem,
+    };
     let token = token.as_str().ok_or_else(|| wrong("is not the JSON of an access token"))?;
     let is_fine = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
     if is_fine { Ok(token.into()) } else { Err(wrong("has an access token that cannot be sent")) }

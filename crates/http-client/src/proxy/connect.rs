@@ -53,7 +53,7 @@ pub(crate) struct Proxied;
 
 /// How a connection leads to its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+enum ConnectionKind {
     Direct,
     Tunnel,
     /// The proxy reads the requests.
@@ -63,7 +63,7 @@ enum Way {
 /// A TCP connection, and how it leads to its target.
 pub(crate) struct ProxyStream {
     tcp: TokioIo<TcpStream>,
-    way: Way,
+    kind: ConnectionKind,
 }
 
 impl<R> Service<Uri> for ProxyConnector<R>
@@ -85,7 +85,7 @@ where
             let connecting = self.direct.call(target);
             return Box::pin(async move {
                 let tcp = connecting.await.map_err(Into::into)?;
-                Ok(ProxyStream { tcp, way: Way::Direct })
+                Ok(ProxyStream { tcp, kind: ConnectionKind::Direct })
             });
         };
         let (connector, limit) = (self.to_proxy.clone(), self.limit);
@@ -104,21 +104,21 @@ async fn by_proxy(
     let uri = uri.map_err(|cause| connect(cause.into()))?;
     let tcp = connector.call(uri).await.map_err(|cause| connect(cause.into()))?;
     if target.scheme_str() != Some("https") {
-        return Ok(ProxyStream { tcp, way: Way::Forward });
+        return Ok(ProxyStream { tcp, kind: ConnectionKind::Forward });
     }
     let mut stream = tcp.into_inner();
     let opened = timeout(limit, tunnel::open(&mut stream, proxy, target)).await;
     opened.unwrap_or_else(|_| Err(ProxyError::new(proxy, ProxyFault::TimedOut(limit))))?;
-    Ok(ProxyStream { tcp: TokioIo::new(stream), way: Way::Tunnel })
+    Ok(ProxyStream { tcp: TokioIo::new(stream), kind: ConnectionKind::Tunnel })
 }
 
 impl Connection for ProxyStream {
     fn connected(&self) -> Connected {
-        match self.way {
-            Way::Direct => self.tcp.connected(),
+        match self.kind {
+            ConnectionKind::Direct => self.tcp.connected(),
             // The peer's address is the proxy's, and says nothing of the target.
-            Way::Tunnel => Connected::new().extra(Proxied),
-            Way::Forward => Connected::new().proxy(true).extra(Proxied),
+            ConnectionKind::Tunnel => Connected::new().extra(Proxied),
+            ConnectionKind::Forward => Connected::new().proxy(true).extra(Proxied),
         }
     }
 }

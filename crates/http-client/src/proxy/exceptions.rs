@@ -6,17 +6,17 @@ use ipnet::IpNet;
 
 /// The hosts that `NO_PROXY` lists.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Exceptions(Vec<Entry>);
+pub(crate) struct Exceptions(Vec<NoProxyEntry>);
 
 #[derive(Clone, Debug)]
-struct Entry {
-    hosts: Hosts,
+struct NoProxyEntry {
+    hosts: HostPattern,
     /// The port, where the entry is for one port.
     port: Option<u16>,
 }
 
 #[derive(Clone, Debug)]
-enum Hosts {
+enum HostPattern {
     All,
     Range(IpNet),
     /// The names that end with it, which begins with a dot; and the name after the dot itself.
@@ -29,7 +29,7 @@ impl Exceptions {
     /// Entries are separated by commas or spaces.
     pub(crate) fn new(text: &str) -> Self {
         let entries = text.split([',', ' ']).map(str::trim).filter(|entry| !entry.is_empty());
-        Self(entries.map(Entry::new).collect())
+        Self(entries.map(NoProxyEntry::new).collect())
     }
 
     /// Whether the host `name`, in lower case and without brackets, is listed with this port.
@@ -38,21 +38,21 @@ impl Exceptions {
     }
 }
 
-impl Entry {
+impl NoProxyEntry {
     fn new(text: &str) -> Self {
         let text = text.to_ascii_lowercase();
-        if let Some(hosts) = Hosts::of_addresses(&text) {
+        if let Some(hosts) = HostPattern::of_addresses(&text) {
             return Self { hosts, port: None };
         }
         let with_port = text.rsplit_once(':');
         let with_port = with_port.and_then(|(host, port)| Some((host, port.parse().ok()?)));
         let (host, port) = with_port.map_or((&*text, None), |(host, port)| (host, Some(port)));
-        let hosts = Hosts::of_addresses(host).unwrap_or_else(|| Hosts::of_name(host));
+        let hosts = HostPattern::of_addresses(host).unwrap_or_else(|| HostPattern::of_name(host));
         Self { hosts, port }
     }
 }
 
-impl Hosts {
+impl HostPattern {
     fn of_addresses(text: &str) -> Option<Self> {
         let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
         let address = || bare.parse::<IpAddr>().map(IpNet::from);

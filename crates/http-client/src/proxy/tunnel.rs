@@ -19,7 +19,7 @@ use super::{
 const MAX_HEAD: usize = 16 << 10;
 const END_OF_HEAD: &[u8] = b"\r\n\r\n";
 
-/// Asks the proxy for a connection to the host and port of `target`.
+/// Requests a connection to the host and port of `target` from the proxy.
 pub(super) async fn open(
     stream: &mut TcpStream,
     proxy: &Proxy,

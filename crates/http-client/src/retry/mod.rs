@@ -1,6 +1,6 @@
-//! Whether a request is asked again, and after how long: a function of values alone.
+//! Whether a request is sent again, and after how long: a function of values alone.
 //!
-//! Not here: the waiting (`tries`, and the callers); what a host may be asked at all (`quota`).
+//! Not here: the waiting (`tries`, and the callers); rate limits of hosts.
 //!
 //! Source: RFC 9110 §9.2.2 (what may be repeated), §10.2.3 (`Retry-After`), §5.6.7 (dates); RFC 6585
 //! §4 (429). The table is "When it asks again" of `docs/internals/http-client.md`.
@@ -38,7 +38,7 @@ const FIRST_PART: u32 = 2;
 /// one.
 const RETRY_AFTER_SPREAD: f64 = 0.1;
 
-/// How often and how long a client asks again.
+/// How often and how long a client retries.
 #[derive(Clone, Debug)]
 #[must_use = "they do nothing until they are given to a client"]
 pub struct Retries {
@@ -128,9 +128,9 @@ impl Retries {
             }
             _ if !again || so_far.tries.saturating_add(1) >= self.tries => Next::GiveUp,
             FailureClass::Failure { retry_after } => {
-                let asked = self.obeyed(retry_after).map(|after| spread(after, chance));
+                let required = self.obeyed(retry_after).map(|after| spread(after, chance));
                 let own = self.doubled(so_far.tries).mul_f64(chance);
-                Next::Again { wait: asked.map_or(own, |asked| own.max(asked)) }
+                Next::Again { wait: required.map_or(own, |required| own.max(required)) }
             }
             _ => Next::Again { wait: self.doubled(so_far.tries).mul_f64(chance) },
         }
@@ -211,7 +211,7 @@ impl SoFar {
 pub enum Next {
     /// No other try: what happened is the result.
     GiveUp,
-    /// Retry after `wait`, if the host's [`Budget`] allows it.
+    /// Retry after `wait`, if the host's [`RetryBudget`] allows it.
     Again {
         /// How long to wait.
         wait: Duration,
@@ -255,15 +255,15 @@ const MOST_RETRIES: u64 = 64 * 7;
 
 /// The retries that are left for a host, in shares of a retry.
 #[derive(Debug)]
-pub struct Budget(AtomicU64);
+pub struct RetryBudget(AtomicU64);
 
-impl Default for Budget {
+impl Default for RetryBudget {
     fn default() -> Self {
         Self(AtomicU64::new(FIRST_RETRIES * REQUESTS_FOR_A_RETRY))
     }
 }
 
-impl Budget {
+impl RetryBudget {
     /// Counts a request, which is not a retry.
     pub fn count_request(&self) {
         self.change(|shares| (shares < MOST_RETRIES * REQUESTS_FOR_A_RETRY).then_some(shares + 1));

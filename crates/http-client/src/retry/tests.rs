@@ -237,7 +237,7 @@ fn throttled_tries_after_all_tries_still_do_not_count() {
 
 #[test]
 fn a_budget_is_a_fifth_and_twenty_at_the_beginning() {
-    let budget = Budget::default();
+    let budget = RetryBudget::default();
     let spend = || std::iter::from_fn(|| budget.may_retry().then_some(())).count();
     assert_eq!(spend(), 20);
     for (asked, retries) in [(4, 0), (1, 1), (12, 2), (3, 1), (1_000_000, 448), (0, 0)] {

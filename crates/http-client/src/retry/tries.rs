@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::{Budget, Next, Replay, Retries, SoFar};
+use super::{Next, Replay, Retries, RetryBudget, SoFar};
 use crate::{Chance, FailureClass};
 
 /// The failed tries of one request.
@@ -47,14 +47,14 @@ impl Tries {
 #[derive(Debug)]
 pub struct Retrier {
     retries: Retries,
-    budget: Budget,
+    budget: RetryBudget,
     chance: Chance,
 }
 
 impl Retrier {
     /// With a full budget.
     pub fn new(retries: Retries) -> Self {
-        Self { retries, budget: Budget::default(), chance: Chance::default() }
+        Self { retries, budget: RetryBudget::default(), chance: Chance::default() }
     }
 
     /// Sends a request that may be repeated, until it succeeds or another try makes no sense. `class` says what a

@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
-use http_client::{Content, Replay};
+use http_client::{Replay, RequestContent};
 use oci::{Digest, Host, Reference, Repository, Tag, media_type};
 
 use crate::{
@@ -169,7 +169,7 @@ impl RepositoryClient {
             request.replay = Replay::UnlessSent;
         }
         request.headers.insert(header::CONTENT_TYPE, media_type);
-        request.content = Content::Bytes(bytes.clone());
+        request.content = RequestContent::Bytes(bytes.clone());
         let response = self.client.send(request).await?;
         if let Some(named) = response.digest() {
             verify(&response.target, named, &bytes)?;

@@ -1,4 +1,4 @@
-//! What a client knows of its credentials and of those who want them.
+//! The credentials and tokens of a client, and the challenges of registries.
 
 use std::{
     collections::HashMap,
@@ -61,7 +61,7 @@ impl Authorization {
     }
 }
 
-/// Everything that a client knows of who it is, and to whom.
+/// The credentials and tokens of a client.
 pub(crate) struct Authorizer {
     pub(crate) credentials: Credentials,
     pub(crate) logins: LoginMemory,

@@ -90,12 +90,12 @@ mod tests {
     use super::*;
 
     fn read(header: &str) -> Vec<String> {
-        let told = |challenge: Challenge| {
+        let shown = |challenge: Challenge| {
             let parameters =
                 challenge.parameters.iter().map(|(name, value)| format!("{name}={value}"));
             format!("{}({})", challenge.scheme, parameters.collect::<Vec<_>>().join("|"))
         };
-        read_challenges(header).into_iter().map(told).collect()
+        read_challenges(header).into_iter().map(shown).collect()
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! A refusal (401, 403) has two causes that look alike: the registry rejects the credentials, or it accepts them and
 //! they lack the right. Which it is, the registry says where nothing but the credentials is in question: a 401 to
-//! `Basic` credentials refuses these (RFC 9110 §15.5.2), and a realm that refuses a token for a repository is asked for
+//! `Basic` credentials refuses these (RFC 9110 §15.5.2), and a realm that refuses a token for a repository gets a request for
 //! one without any scope, as `docker login` does.
 
 use credentials::{Credential, first_line};
@@ -32,7 +32,7 @@ impl Client {
         done.map_err(|error| error.with_login(login))
     }
 
-    /// With which credentials a request was sent; nothing where the registry asked for none.
+    /// With which credentials a request was sent; nothing where the registry required none.
     async fn login(&self, target: &Url, access: &Access, error: &Error) -> Option<Login> {
         let scheme = self.authorizer.scheme(target)?;
         let host = target.authority().parse::<Host>().ok()?;
@@ -74,7 +74,7 @@ impl Client {
         })
     }
 
-    /// Whether a realm accepts credentials. It is asked once.
+    /// Whether a realm accepts credentials. One request finds out.
     async fn accepts(
         &self,
         target: &Url,

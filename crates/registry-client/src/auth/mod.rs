@@ -1,4 +1,4 @@
-//! Authorization: what is sent with a request so that the registry knows the user.
+//! Authorization: what is sent with a request to identify the user.
 //!
 //! Nothing is sent before an origin's challenge. The challenge is kept, so that later requests carry the
 //! authorization from the start.
@@ -39,8 +39,7 @@ use crate::{
 };
 
 impl Client {
-    /// What to send with a request to `asked`; nothing without a challenge, or where nothing is
-    /// there to be sent.
+    /// What to send with a request to `target`; nothing without a challenge or without credentials.
     pub(crate) async fn authorization(
         &self,
         target: &Url,
@@ -73,8 +72,7 @@ impl Client {
         }
     }
 
-    /// Reads the challenge of a 401, and forgets what it refused. Whether it wants anything that we know how
-    /// to give.
+    /// Reads the challenge of a 401, and forgets the credentials that were refused. Returns whether it requires a scheme that is supported.
     pub(crate) async fn challenged(
         &self,
         target: &Url,
@@ -154,7 +152,7 @@ fn read_bearer(target: &Url, challenge: &Challenge, named: Named) -> Result<Sche
     Ok(Scheme::Bearer { realm, service, guard })
 }
 
-/// RFC 7617 §2. None for a user that cannot be told so.
+/// RFC 7617 §2. None for a user name with a colon, which it cannot carry.
 fn basic(user: &str, password: &Secret) -> Option<HeaderValue> {
     if user.contains(':') {
         return None;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use credentials::Credential;
 use http::{HeaderValue, Method, StatusCode, header};
-use http_client::{Content, Guard, RedactedUrl};
+use http_client::{Guard, RedactedUrl, RequestContent};
 use oci::Host;
 use tokio::time::Instant;
 use url::{Url, form_urlencoded};
@@ -62,7 +62,7 @@ impl TokenRequest<'_> {
                 let scopes: Vec<_> = self.access.scopes.iter().collect();
                 form.append_pair("scope", &scopes.join(" "));
                 let mut request = Request::bare(Method::POST, url);
-                request.content = Content::Bytes(form.finish().into());
+                request.content = RequestContent::Bytes(form.finish().into());
                 let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
                 request.headers.insert(header::CONTENT_TYPE, kind);
                 request
@@ -87,7 +87,7 @@ impl TokenRequest<'_> {
 
 impl Client {
     /// Whether the realm of a registry accepts credentials: it gets a request for a token without a scope. The response is not
-    /// kept as a token, since those of the cache are for whoever requests the same scopes.
+    /// kept as a token, since cached tokens are shared by requests with the same scopes.
     pub(crate) async fn verify(
         &self,
         target: &Url,

@@ -10,7 +10,7 @@ use oci::Repository;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Action {
     Pull,
-    /// Whoever pushes looks first.
+    /// A push reads first.
     Push,
     Delete,
 }
@@ -83,9 +83,9 @@ mod tests {
             .and(&name("a"), Action::Pull)
             .and(&name("b/c"), Action::Pull)
             .and_requested("repository:a:pull repository:d:delete repository:b/c:pull");
-        let told: Vec<_> = scopes.iter().collect();
+        let listed: Vec<_> = scopes.iter().collect();
         let all = ["repository:a:pull", "repository:b/c:pull,push", "repository:d:delete"];
-        assert_eq!(told, all);
+        assert_eq!(listed, all);
         assert_eq!(Scopes::none().iter().count(), 0);
     }
 }

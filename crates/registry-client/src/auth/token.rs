@@ -34,7 +34,7 @@ impl Token {
     }
 }
 
-/// Read for what it says only: the rest is ignored. Nobody prints it.
+/// The members that are used. It is never printed.
 #[derive(Deserialize)]
 struct TokenResponse {
     #[serde(default)]

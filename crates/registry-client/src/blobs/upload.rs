@@ -9,7 +9,7 @@ use std::{error::Error as StdError, fmt, time::Duration};
 use bytes::Bytes;
 use futures_util::Stream;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use http_client::{Content, Guard, RedactedUrl, Replay};
+use http_client::{Guard, RedactedUrl, Replay, RequestContent};
 use oci::{Digest, Repository};
 use tokio::time::timeout;
 use url::Url;
@@ -175,7 +175,7 @@ impl Upload {
         S: Stream<Item = Result<Bytes, E>> + Send + 'static,
         E: Into<Box<dyn StdError + Send + Sync>>,
     {
-        self.commit(digest, Content::stream(size, body)).await
+        self.commit(digest, RequestContent::stream(size, body)).await
     }
 
     /// Sends the next `size` bytes of the content, which begin at `from`. Nothing is committed. After an
@@ -193,7 +193,7 @@ impl Upload {
         if let Ok(range) = HeaderValue::try_from(range) {
             request.headers.insert(header::CONTENT_RANGE, range);
         }
-        request.content = Content::stream(size, body);
+        request.content = RequestContent::stream(size, body);
         let response = self.client.send(request).await?;
         self.session = self.session.next(&self.client, &response)?;
         Ok(())
@@ -217,10 +217,10 @@ impl Upload {
     /// # Errors
     /// As [`Upload::put`]; the session stays open.
     pub async fn finish(&self, digest: &Digest) -> Result<(), Error> {
-        self.commit(digest, Content::NONE).await
+        self.commit(digest, RequestContent::NONE).await
     }
 
-    async fn commit(&self, digest: &Digest, content: Content) -> Result<(), Error> {
+    async fn commit(&self, digest: &Digest, content: RequestContent) -> Result<(), Error> {
         let mut url = self.session.url.clone();
         url.query_pairs_mut().append_pair("digest", &digest.to_string());
         let mut request = self.request(Method::PUT, url);

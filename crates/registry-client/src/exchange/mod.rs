@@ -22,7 +22,7 @@ use credentials::secrets_in;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use http_client::{
-    Content, Guard, RedactedUrl, TransportError, is_public_peer, is_throttled, retry_after,
+    Guard, RedactedUrl, RequestContent, TransportError, is_public_peer, is_throttled, retry_after,
 };
 use hyper::body::Incoming;
 use oci::ErrorBody;
@@ -269,8 +269,8 @@ impl Client {
     }
 
     /// Counts what is sent, and lets it go out no faster than the host's quota.
-    async fn pace(&self, content: &mut Content, authority: &str) {
-        if let Content::Bytes(bytes) = content {
+    async fn pace(&self, content: &mut RequestContent, authority: &str) {
+        if let RequestContent::Bytes(bytes) = content {
             return self.shared.limiter.bytes(authority, Direction::Sent, bytes.len() as u64).await;
         }
         let (client, authority) = (self.clone(), Arc::<str>::from(authority));

@@ -1,7 +1,7 @@
 //! A request: method, URL, content, and on whose behalf.
 
 use http::{HeaderMap, Method, header};
-use http_client::{Content, Guard, RedactedUrl, Replay};
+use http_client::{Guard, RedactedUrl, Replay, RequestContent};
 use url::Url;
 
 use crate::{Error, SharedPermit, auth::Access, error::fault::Fault};
@@ -11,7 +11,7 @@ pub(crate) struct Request {
     pub(crate) method: Method,
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
-    pub(crate) content: Content,
+    pub(crate) content: RequestContent,
     /// What it accesses, for the authorization; without it, none is added.
     pub(crate) access: Option<Access>,
     /// Who named the host.
@@ -31,7 +31,7 @@ impl Request {
 
     /// One that is not authorized.
     pub(crate) fn bare(method: Method, url: Url) -> Self {
-        let (headers, content) = (HeaderMap::new(), Content::NONE);
+        let (headers, content) = (HeaderMap::new(), RequestContent::NONE);
         let guard = Guard::Open;
         let (access, permit, elsewhere, replay) = (None, None, false, Replay::Always);
         Self { method, url, headers, content, access, guard, permit, elsewhere, replay }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use http::StatusCode;
-use http_client::Budget;
+use http_client::RetryBudget;
 use oci::Host;
 use tokio::time::Instant;
 
@@ -43,7 +43,7 @@ struct Account {
     turns: Turns,
     bytes: Bytes,
     counters: Counters,
-    budget: Budget,
+    budget: RetryBudget,
     /// The last request whose failure may be temporary.
     last_failure: Mutex<Option<Error>>,
     wait: Wait,
@@ -201,7 +201,7 @@ impl RateLimiter {
             turns: Turns::new(&quota),
             bytes: Bytes::new(quota.bytes_per_second),
             counters: Counters::default(),
-            budget: Budget::default(),
+            budget: RetryBudget::default(),
             last_failure: Mutex::default(),
             wait: Wait::default(),
         }
