@@ -1,5 +1,5 @@
 //! Executing what is ready: digest by digest, content before attachments before tags. Every edge gets an outcome,
-//! whatever happens.
+//! even after an interrupt.
 //!
 //! A destination that is much slower than the others is deferred: its images are copied later, from the destinations
 //! that have them by then. See [`SlowHosts`].

@@ -101,7 +101,7 @@ fn summary(mut times: Vec<Duration>) -> String {
     format!("{first:8.1} {:8.1} {:8.1}", ms(times[times.len() / 2]), ms(times[0]))
 }
 
-/// The peak resident memory so far, where the system tells it.
+/// The peak resident memory so far, if the system reports it.
 fn peak() -> Option<String> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

@@ -152,7 +152,7 @@ fn check_names(
     }
 }
 
-/// How a destination lies in the source, if it does. Promoted images would then be staged again.
+/// How a destination is inside the source, if it is. Promoted images would then be staged again.
 fn is_in(destination: &RegistryPrefix, source: &RegistryPrefix) -> Option<String> {
     if destination == source {
         return Some("the source itself".to_owned());

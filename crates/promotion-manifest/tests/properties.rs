@@ -1,4 +1,4 @@
-//! Whatever is read: no panic, every place lies within the text, and every fault has a sentence.
+//! Properties of all inputs: no panic, every position is within the text, and every problem has a message.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 /// Whether `at` is a place of `text`, or just behind the end of a line.
 fn is_within(text: &str, at: Position) -> bool {
-    // A CR alone ends no line: it is refused, and nothing else of the file is told.
+    // A CR alone does not end a line. It is refused, and no other problem of the file is reported.
     let text = text.replace("\r\n", "\n");
     let line = text.split('\n').nth(at.line as usize - 1);
     line.is_some_and(|line| (1..=line.chars().count() + 1).contains(&(at.column as usize)))
@@ -135,12 +135,12 @@ proptest! {
     }
 }
 
-/// Whether `file` is in none of our folders.
+/// Whether `file` is in no folder of a thin manifest directory.
 fn is_foreign(file: &str) -> bool {
     !file.starts_with("images/") && !file.starts_with("manifests/")
 }
 
-/// Whether the project of `file` has another problem, which stands for its missing half.
+/// Whether the project of `file` has another problem, which explains its missing file.
 fn has_stray_twin(file: &str, problems: &[promotion_manifest::Problem]) -> bool {
     let project = file.split('/').nth(1);
     problems.iter().any(|problem| problem.project.as_deref() == project)

@@ -11,11 +11,11 @@ registries:
 - name: dst.example/prod
 ";
 
-/// What a case expects: the places of the problems with some words of each, and the edges as
-/// `image tag digit`, with `-` for no tag; nothing if the project is out.
+/// What a case expects: the positions of the problems with some words of each, and the edges as `image tag digit`, with
+/// `-` for no tag; `None` if the project is left out.
 type Expected<'a> = (&'a [(&'a str, &'a str)], Option<&'a str>);
 
-/// Writes digests of one digit out, which stand as `<a>` and `<b>` in the texts below.
+/// Replaces `<a>` and `<b>` with digests that repeat this digit.
 fn expand(text: &str) -> String {
     text.replace("<a>", &format!("sha256:{}", "a".repeat(64)))
         .replace("<b>", &format!("sha256:{}", "b".repeat(64)))

@@ -7,20 +7,20 @@ use promoter::PromotionSettings;
 use serde_json::{Value, json};
 use testkit::{Fault, RecordedRequest, TestRegistry, fixture, fixture::Image};
 
-use crate::harness::{Harbour, entry, manifest, promote_with, reason, verdicts};
+use crate::harness::{TestRegistries, entry, manifest, promote_with, reason, verdicts};
 
 /// An image at staging with one attachment, and the one production registry that it goes to.
 struct Scene {
-    harbour: Harbour,
+    registries: TestRegistries,
     image: Image,
 }
 
 impl Scene {
     async fn open() -> Self {
-        let harbour = Harbour::open().await;
+        let registries = TestRegistries::open().await;
         let image = fixture::image(1, 1);
-        harbour.staging.load("staging/team/app", None, &image).await;
-        Self { harbour, image }
+        registries.staging.load("staging/team/app", None, &image).await;
+        Self { registries, image }
     }
 
     fn tag(&self, suffix: &str) -> String {
@@ -28,12 +28,12 @@ impl Scene {
     }
 
     fn production(&self) -> &TestRegistry {
-        &self.harbour.production[0]
+        &self.registries.production[0]
     }
 
     async fn promote(&self) -> Value {
         let to = [self.production().prefix("images")];
-        let from = self.harbour.staging.prefix("staging/team");
+        let from = self.registries.staging.prefix("staging/team");
         let project = manifest("team", &from, &to, &entry("app", &self.image, &["v1"]));
         promote_with(vec![project], &PromotionSettings::new(Write)).await
     }
@@ -63,7 +63,7 @@ impl Scene {
 async fn signed() -> (Scene, Image) {
     let scene = Scene::open().await;
     let ours = fixture::signatures("p", &["staging"]);
-    scene.harbour.staging.load("staging/team/app", &*scene.tag(".sig"), &ours).await;
+    scene.registries.staging.load("staging/team/app", &*scene.tag(".sig"), &ours).await;
     let theirs = fixture::signatures("p", &["other"]);
     scene.production().load("images/app", None, &theirs).await;
     (scene, theirs)
@@ -182,7 +182,7 @@ async fn an_index_of_referrers_that_another_run_replaced_is_merged_again() {
         let [ours, more, theirs] =
             [2, 3, 4].map(|seed| fixture::referrer(seed, &scene.image.descriptor, "a/b"));
         for referrer in [&ours, &more] {
-            scene.harbour.staging.load("staging/team/app", None, referrer).await;
+            scene.registries.staging.load("staging/team/app", None, referrer).await;
         }
         let (production, tag) = (scene.production(), scene.tag(""));
         production.fail(Fault::on(Method::GET, "/referrers/").status(404));

@@ -9,7 +9,7 @@ use registry_client::{Client, Quota};
 use serde_json::Value;
 use testkit::{Fault, TestRegistry, fixture, fixture::Image};
 
-use crate::harness::{Harbour, entry, manifest, promote_with, reason, run, verdicts};
+use crate::harness::{TestRegistries, entry, manifest, promote_with, reason, run, verdicts};
 
 /// The digest tag of an image.
 fn tag(image: &Image, suffix: &str) -> String {
@@ -56,7 +56,7 @@ struct Signed {
 }
 
 impl Signed {
-    async fn at(harbour: &Harbour) -> Self {
+    async fn at(registries: &TestRegistries) -> Self {
         let image = fixture::index(1, 2, 2);
         let child = &image.children[1];
         let sbom = fixture::referrer(3, &child.descriptor, "application/spdx+json");
@@ -68,7 +68,7 @@ impl Signed {
             sbom,
             of_sbom,
         };
-        let staging = &harbour.staging;
+        let staging = &registries.staging;
         let repository = "staging/team/app";
         staging.load(repository, "v1", &signed.image).await;
         staging.load(repository, &*tag(&signed.image, ".sig"), &signed.signature).await;
@@ -79,8 +79,8 @@ impl Signed {
         signed
     }
 
-    fn project(&self, harbour: &Harbour) -> promotion_manifest::PromotionManifest {
-        harbour.project("team", &entry("app", &self.image, &["v1"]))
+    fn project(&self, registries: &TestRegistries) -> promotion_manifest::PromotionManifest {
+        registries.project("team", &entry("app", &self.image, &["v1"]))
     }
 
     async fn is_at(&self, registry: &TestRegistry) -> bool {
@@ -104,15 +104,15 @@ impl Signed {
 
 #[tokio::test]
 async fn what_hangs_on_an_image_its_children_and_its_attachments_goes_along_before_the_tag() {
-    let harbour = Harbour::open().await;
-    let signed = Signed::at(&harbour).await;
-    let project = signed.project(&harbour);
+    let registries = TestRegistries::open().await;
+    let signed = Signed::at(&registries).await;
+    let project = signed.project(&registries);
     let report = promote_with(vec![project.clone()], &PromotionSettings::new(DryRun)).await;
     assert_eq!(verdicts(&report), ["to_copy"; 2]);
-    assert_eq!(harbour.writes(), 0);
+    assert_eq!(registries.writes(), 0);
     let report = promote_with(vec![project.clone()], &PromotionSettings::new(Write)).await;
     assert_eq!(verdicts(&report), ["copied"; 2], "{report:#}");
-    for registry in &harbour.production {
+    for registry in &registries.production {
         assert!(signed.is_at(registry).await);
         let puts = registry.requests().into_iter().filter(|it| it.method == Method::PUT);
         let last = puts.last().expect("a write").path_and_query;
@@ -128,101 +128,101 @@ async fn what_hangs_on_an_image_its_children_and_its_attachments_goes_along_befo
         let manifests: Vec<_> = image.manifests().iter().map(|it| it.digest()).collect();
         blobs.extend(image.digests().into_iter().filter(|digest| !manifests.contains(digest)));
     }
-    assert_eq!(harbour.staging.count(read), blobs.len(), "each blob is read once");
+    assert_eq!(registries.staging.count(read), blobs.len(), "each blob is read once");
 
-    harbour.clear_requests();
+    registries.clear_requests();
     let report = promote_with(vec![project], &PromotionSettings::new(Write)).await;
     assert_eq!(verdicts(&report), ["present"; 2], "{report:#}");
-    assert_eq!(harbour.writes(), 0);
+    assert_eq!(registries.writes(), 0);
 }
 
 #[tokio::test]
 async fn what_was_signed_after_it_was_promoted_gets_its_signature() {
-    let harbour = Harbour::open().await;
-    let signed = Signed::at(&harbour).await;
-    harbour.production[0].load("images/app", "v1", &signed.image).await;
-    harbour.production[1].load("images/app", None, &signed.image).await;
-    let project = signed.project(&harbour);
+    let registries = TestRegistries::open().await;
+    let signed = Signed::at(&registries).await;
+    registries.production[0].load("images/app", "v1", &signed.image).await;
+    registries.production[1].load("images/app", None, &signed.image).await;
+    let project = signed.project(&registries);
     let report = promote_with(vec![project.clone()], &PromotionSettings::new(DryRun)).await;
     assert_eq!(verdicts(&report), ["to_attach", "to_tag"]);
     let report = promote_with(vec![project], &PromotionSettings::new(Write)).await;
     assert_eq!(verdicts(&report), ["attached", "tagged"], "{report:#}");
-    for registry in &harbour.production {
+    for registry in &registries.production {
         assert!(signed.is_at(registry).await);
     }
 }
 
 #[tokio::test]
 async fn a_signature_of_productions_own_stays_and_stagings_is_added() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let image = fixture::image(1, 1);
-    harbour.staging.load("staging/team/app", None, &image).await;
+    registries.staging.load("staging/team/app", None, &image).await;
     let (sig, repository) = (tag(&image, ".sig"), "staging/team/app");
     let staging = fixture::signatures("p", &["staging", "both"]);
-    harbour.staging.load(repository, &*sig, &staging).await;
+    registries.staging.load(repository, &*sig, &staging).await;
     let own = fixture::signatures("p", &["production", "both"]);
-    harbour.production[0].load("images/app", &*sig, &own).await;
+    registries.production[0].load("images/app", &*sig, &own).await;
     let more = fixture::signatures("p", &["both", "production", "staging"]);
-    harbour.production[1].load("images/app", &*sig, &more).await;
-    let project = harbour.project("team", &entry("app", &image, &["v1"]));
+    registries.production[1].load("images/app", &*sig, &more).await;
+    let project = registries.project("team", &entry("app", &image, &["v1"]));
     let report = promote_with(vec![project.clone()], &PromotionSettings::new(Write)).await;
     assert_eq!(verdicts(&report), ["copied"; 2], "{report:#}");
-    let merged = signers(&harbour.production[0], &sig).await;
+    let merged = signers(&registries.production[0], &sig).await;
     assert_eq!(merged, ["production", "both", "staging"]);
-    assert_eq!(harbour.production[1].digest_of("images/app", &sig).await, Some(more.digest()));
+    assert_eq!(registries.production[1].digest_of("images/app", &sig).await, Some(more.digest()));
     // Again there is nothing to do, and nothing is merged twice.
-    harbour.clear_requests();
+    registries.clear_requests();
     let report = promote_with(vec![project], &PromotionSettings::new(Write)).await;
-    assert_eq!((verdicts(&report), harbour.writes()), (vec!["present"; 2], 0));
+    assert_eq!((verdicts(&report), registries.writes()), (vec!["present"; 2], 0));
 }
 
 #[tokio::test]
 async fn a_signature_that_is_written_at_the_same_time_is_not_lost() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let image = fixture::image(1, 1);
     let (sig, repository) = (tag(&image, ".sig"), "staging/team/app");
-    harbour.staging.load(repository, None, &image).await;
-    harbour.staging.load(repository, &*sig, &fixture::signatures("p", &["staging"])).await;
+    registries.staging.load(repository, None, &image).await;
+    registries.staging.load(repository, &*sig, &fixture::signatures("p", &["staging"])).await;
     // The condition fails once, since somebody else was quicker.
     let put = Fault::on(Method::PUT, &format!("/manifests/{sig}")).status(412).times(1);
-    harbour.production[0].fail(put);
+    registries.production[0].fail(put);
     let somebody_else = async {
-        while harbour.production[0]
+        while registries.production[0]
             .count(|it| it.method == Method::PUT && it.path_and_query.ends_with(&sig))
             == 0
         {
             tokio::task::yield_now().await;
         }
         let other = fixture::signatures("p", &["other"]);
-        harbour.production[0].load("images/app", &*sig, &other).await;
+        registries.production[0].load("images/app", &*sig, &other).await;
     };
     // So few requests a second that there is time between the refusal and the next look.
     let quota = Quota { requests_per_second: Some(8.0), ..Quota::default() };
-    let client = Client::builder().quota(harbour.production[0].host(), quota).build();
-    let edges = EdgeSet::new(vec![harbour.project("team", &entry("app", &image, &["v1"]))]);
+    let client = Client::builder().quota(registries.production[0].host(), quota).build();
+    let edges = EdgeSet::new(vec![registries.project("team", &entry("app", &image, &["v1"]))]);
     let (settings, stop) = (PromotionSettings::new(Write), job::stop().1);
     let (report, ()) = tokio::join!(run(client, &edges, &settings, &stop), somebody_else);
     assert_eq!(verdicts(&report), ["copied"; 2]);
-    let mut signers = signers(&harbour.production[0], &sig).await;
+    let mut signers = signers(&registries.production[0], &sig).await;
     signers.sort();
     assert_eq!(signers, ["other", "staging"]);
 }
 
 #[tokio::test]
 async fn attachments_go_where_they_shall() {
-    let harbour = Harbour::open().await;
-    let signed = Signed::at(&harbour).await;
-    let [canonical, other] = &harbour.production;
-    let project = signed.project(&harbour);
+    let registries = TestRegistries::open().await;
+    let signed = Signed::at(&registries).await;
+    let [canonical, other] = &registries.production;
+    let project = signed.project(&registries);
     let nowhere =
         PromotionSettings { attachments: AttachmentsTo::Nowhere, ..PromotionSettings::new(Write) };
     assert_eq!(verdicts(&promote_with(vec![project.clone()], &nowhere).await), ["copied"; 2]);
     for registry in [canonical, other] {
         assert_eq!(registry.tags("images/app").await, ["v1"]);
     }
-    harbour.clear_requests();
+    registries.clear_requests();
     promote_with(vec![project.clone()], &nowhere).await;
-    assert_eq!(harbour.staging.requests().len(), 0, "nobody looks for them");
+    assert_eq!(registries.staging.requests().len(), 0, "nobody looks for them");
     let prefix = canonical.prefix("images");
     let settings = PromotionSettings {
         attachments: AttachmentsTo::Canonical,
@@ -237,12 +237,12 @@ async fn attachments_go_where_they_shall() {
 
 #[tokio::test]
 async fn without_a_referrers_api_the_index_of_the_tag_is_added_to() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let image = fixture::image(1, 1);
-    harbour.staging.load("staging/team/app", None, &image).await;
+    registries.staging.load("staging/team/app", None, &image).await;
     let [new, own] = [2, 3].map(|seed| fixture::referrer(seed, &image.descriptor, "a/b"));
-    harbour.staging.load("staging/team/app", None, &new).await;
-    let production = &harbour.production[0];
+    registries.staging.load("staging/team/app", None, &new).await;
+    let production = &registries.production[0];
     let old = RegistryPrefix { host: production.host(), path: None };
     production.fail(Fault::on(Method::GET, "/referrers/").status(404));
     // Somebody's own referrer, of which the index says so.
@@ -259,7 +259,7 @@ async fn without_a_referrers_api_the_index_of_the_tag_is_added_to() {
     };
     production.load("images/app", &*tag(&image, ""), &index).await;
     let to = [production.prefix("images")];
-    let from = harbour.staging.prefix("staging/team");
+    let from = registries.staging.prefix("staging/team");
     let project = manifest("team", &from, &to, &entry("app", &image, &["v1"]));
     let report = promote_with(vec![project.clone()], &PromotionSettings::new(Write)).await;
     assert_eq!(verdicts(&report), ["copied"], "{report:#} at {old}");
@@ -268,26 +268,26 @@ async fn without_a_referrers_api_the_index_of_the_tag_is_added_to() {
     let mut both = [&own, &new].map(|it| it.digest().to_string());
     both.sort();
     assert_eq!(listed(answer.body()), both);
-    harbour.clear_requests();
+    registries.clear_requests();
     let report = promote_with(vec![project], &PromotionSettings::new(Write)).await;
-    assert_eq!((verdicts(&report), harbour.writes()), (vec!["present"], 0));
+    assert_eq!((verdicts(&report), registries.writes()), (vec!["present"], 0));
 }
 
 #[tokio::test]
 async fn a_broken_attachment_keeps_the_tag_of_its_image_away_where_all_are_required() {
-    let harbour = Harbour::open().await;
-    let signed = Signed::at(&harbour).await;
+    let registries = TestRegistries::open().await;
+    let signed = Signed::at(&registries).await;
     let fine = fixture::image(9, 1);
-    harbour.staging.load("staging/team/app", None, &fine).await;
+    registries.staging.load("staging/team/app", None, &fine).await;
     let required = PromotionSettings {
         broken_attachments: BrokenAttachments::Fatal,
         ..PromotionSettings::new(Write)
     };
     let payload = signed.signature.blobs[1].descriptor.digest;
     let corrupt = Fault::on(Method::GET, &format!("/blobs/{payload}")).corrupt();
-    harbour.staging.fail(corrupt);
+    registries.staging.fail(corrupt);
     let images = entry("app", &signed.image, &["v1"]) + &entry("app", &fine, &["v2"]);
-    let project = harbour.project("team", &images);
+    let project = registries.project("team", &images);
     let report = promote_with(vec![project.clone()], &required).await;
     assert_eq!(verdicts(&report), ["copied", "copied", "failed", "failed"], "{report:#}");
     let reason = reason(&report, "failed");
@@ -295,30 +295,30 @@ async fn a_broken_attachment_keeps_the_tag_of_its_image_away_where_all_are_requi
         reason.contains(&tag(&signed.image, ".sig")) && reason.contains("was not copied"),
         "{reason}"
     );
-    for registry in &harbour.production {
+    for registry in &registries.production {
         assert_eq!(registry.digest_of("images/app", "v1").await, None);
     }
     // The next run, with an honest source, repairs it.
-    harbour.staging.clear_faults();
+    registries.staging.clear_faults();
     let report = promote_with(vec![project], &required).await;
     assert_eq!(verdicts(&report), ["present", "present", "tagged", "tagged"]);
-    assert!(signed.is_at(&harbour.production[0]).await);
+    assert!(signed.is_at(&registries.production[0]).await);
 }
 
 #[tokio::test]
 async fn an_attachment_whose_response_is_damaged_once_is_not_broken() {
     for part in ["manifest", "layer"] {
-        let harbour = Harbour::open().await;
-        let signed = Signed::at(&harbour).await;
+        let registries = TestRegistries::open().await;
+        let signed = Signed::at(&registries).await;
         let path = match part {
             "manifest" => format!("/manifests/{}", signed.signature.digest()),
             _ => format!("/blobs/{}", signed.signature.blobs[1].descriptor.digest),
         };
-        harbour.staging.fail(Fault::on(Method::GET, &path).times(1).corrupt());
+        registries.staging.fail(Fault::on(Method::GET, &path).times(1).corrupt());
         let report =
-            promote_with(vec![signed.project(&harbour)], &PromotionSettings::new(Write)).await;
+            promote_with(vec![signed.project(&registries)], &PromotionSettings::new(Write)).await;
         assert_eq!(verdicts(&report), ["copied", "copied"], "{part}: {report:#}");
-        assert!(signed.is_at(&harbour.production[0]).await, "{part}");
+        assert!(signed.is_at(&registries.production[0]).await, "{part}");
     }
 }
 
@@ -326,8 +326,8 @@ async fn an_attachment_whose_response_is_damaged_once_is_not_broken() {
 async fn an_attachment_that_is_broken_for_good_is_reported_beside_its_promoted_image() {
     let no_layer = |signed: &Signed| signed.signature.blobs[1].descriptor.digest;
     for case in ["gone", "without a layer", "other bytes"] {
-        let harbour = Harbour::open().await;
-        let signed = Signed::at(&harbour).await;
+        let registries = TestRegistries::open().await;
+        let signed = Signed::at(&registries).await;
         let fault = match case {
             "gone" => Fault::on(Method::GET, &format!("/manifests/{}", signed.signature.digest()))
                 .status(404),
@@ -335,12 +335,12 @@ async fn an_attachment_that_is_broken_for_good_is_reported_beside_its_promoted_i
                 Fault::on(Method::GET, &format!("/blobs/{}", no_layer(&signed))).corrupt()
             }
             _ => {
-                harbour.staging.delete_blob("staging/team/app", &no_layer(&signed)).await;
+                registries.staging.delete_blob("staging/team/app", &no_layer(&signed)).await;
                 Fault::everywhere("no such path")
             }
         };
-        harbour.staging.fail(fault);
-        let project = || vec![signed.project(&harbour)];
+        registries.staging.fail(fault);
+        let project = || vec![signed.project(&registries)];
         if case != "other bytes" {
             let report = promote_with(project(), &PromotionSettings::new(DryRun)).await;
             let planned = ["attachment-broken", "attachment-broken", "to_copy", "to_copy"];
@@ -359,7 +359,7 @@ async fn an_attachment_that_is_broken_for_good_is_reported_beside_its_promoted_i
             let summary = &report["summary"];
             assert_eq!((&summary["edges"], &summary["attachment_broken"]), (&2.into(), &2.into()));
         }
-        for registry in &harbour.production {
+        for registry in &registries.production {
             assert_eq!(registry.digest_of("images/app", "v1").await, Some(signed.image.digest()));
             let child = &signed.image.children[1];
             assert!(registry.holds("images/app", &signed.attestation).await, "{case}");
@@ -369,36 +369,38 @@ async fn an_attachment_that_is_broken_for_good_is_reported_beside_its_promoted_i
             );
         }
         // Its source is put right.
-        harbour.staging.clear_faults();
-        harbour.staging.load("staging/team/app", None, &signed.signature).await;
+        registries.staging.clear_faults();
+        registries.staging.load("staging/team/app", None, &signed.signature).await;
         let report = promote_with(project(), &PromotionSettings::new(Write)).await;
         assert_eq!(verdicts(&report), ["attached"; 2], "{case}: {report:#}");
-        assert!(signed.is_at(&harbour.production[0]).await, "{case}");
+        assert!(signed.is_at(&registries.production[0]).await, "{case}");
     }
 }
 
 #[tokio::test]
 async fn an_attachment_that_cannot_be_read_for_the_moment_keeps_the_tag_of_its_image_away() {
-    let harbour = Harbour::open().await;
-    let signed = Signed::at(&harbour).await;
+    let registries = TestRegistries::open().await;
+    let signed = Signed::at(&registries).await;
     let path = format!("/manifests/{}", signed.signature.digest());
-    harbour.staging.fail(Fault::on(Method::GET, &path).status(503));
-    let report = promote_with(vec![signed.project(&harbour)], &PromotionSettings::new(Write)).await;
+    registries.staging.fail(Fault::on(Method::GET, &path).status(503));
+    let report =
+        promote_with(vec![signed.project(&registries)], &PromotionSettings::new(Write)).await;
     assert_eq!(verdicts(&report), ["failed"; 2], "{report:#}");
-    assert_eq!(harbour.production[0].digest_of("images/app", "v1").await, None);
+    assert_eq!(registries.production[0].digest_of("images/app", "v1").await, None);
 }
 
 #[tokio::test]
 async fn a_manifest_that_a_redirect_does_not_lead_to_is_not_broken() {
-    let harbour = Harbour::open().await;
-    let signed = Signed::at(&harbour).await;
+    let registries = TestRegistries::open().await;
+    let signed = Signed::at(&registries).await;
     let path = format!("/manifests/{}", signed.signature.digest());
     let storage = TestRegistry::start().await;
     let gone = format!("http://{}/gone", storage.host());
-    harbour.staging.fail(Fault::on(Method::GET, &path).status(307).header("location", &gone));
-    let report = promote_with(vec![signed.project(&harbour)], &PromotionSettings::new(Write)).await;
+    registries.staging.fail(Fault::on(Method::GET, &path).status(307).header("location", &gone));
+    let report =
+        promote_with(vec![signed.project(&registries)], &PromotionSettings::new(Write)).await;
     assert_eq!(verdicts(&report), ["failed", "failed"], "{report:#}");
-    for registry in &harbour.production {
+    for registry in &registries.production {
         assert_eq!(registry.digest_of("images/app", "v1").await, None, "it is not tagged unsigned");
     }
 }
@@ -412,37 +414,37 @@ async fn a_plan_fails_the_edges_that_a_broken_attachment_keeps_away() {
         (BrokenAttachments::Fatal, Some(503)),
         (BrokenAttachments::Reported, Some(503)),
     ] {
-        let harbour = Harbour::open().await;
-        let signed = Signed::at(&harbour).await;
+        let registries = TestRegistries::open().await;
+        let signed = Signed::at(&registries).await;
         let path = format!("/manifests/{}", signed.signature.digest());
         match status {
-            Some(status) => harbour.staging.fail(Fault::on(Method::GET, &path).status(status)),
+            Some(status) => registries.staging.fail(Fault::on(Method::GET, &path).status(status)),
             None => {
                 let payload = signed.signature.blobs[1].descriptor.digest;
-                harbour.staging.delete_blob("staging/team/app", &payload).await;
+                registries.staging.delete_blob("staging/team/app", &payload).await;
             }
         }
         for confirm in [DryRun, Write] {
             let settings =
                 PromotionSettings { broken_attachments: broken, ..PromotionSettings::new(confirm) };
-            let report = promote_with(vec![signed.project(&harbour)], &settings).await;
+            let report = promote_with(vec![signed.project(&registries)], &settings).await;
             assert_eq!(verdicts(&report), ["failed"; 2], "{broken:?} {status:?}: {report:#}");
             let reason = reason(&report, "failed");
             assert!(reason.contains(&tag(&signed.image, ".sig")), "{reason}");
         }
-        assert_eq!(harbour.production[0].digest_of("images/app", "v1").await, None);
+        assert_eq!(registries.production[0].digest_of("images/app", "v1").await, None);
     }
 }
 
 #[tokio::test]
 async fn a_digest_tag_that_cannot_be_merged_says_why() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let image = fixture::image(1, 1);
     let (sig, repository) = (tag(&image, ".sig"), "staging/team/app");
-    harbour.staging.load(repository, None, &image).await;
-    harbour.staging.load(repository, &*sig, &fixture::signatures("p", &["staging"])).await;
-    harbour.production[0].load("images/app", &*sig, &fixture::index(5, 1, 1)).await;
-    let project = harbour.project("team", &entry("app", &image, &["v1"]));
+    registries.staging.load(repository, None, &image).await;
+    registries.staging.load(repository, &*sig, &fixture::signatures("p", &["staging"])).await;
+    registries.production[0].load("images/app", &*sig, &fixture::index(5, 1, 1)).await;
+    let project = registries.project("team", &entry("app", &image, &["v1"]));
     let report = promote_with(vec![project], &PromotionSettings::new(Write)).await;
     assert_eq!(verdicts(&report), ["copied", "failed"]);
     let reason = reason(&report, "failed");
@@ -454,17 +456,17 @@ async fn a_digest_tag_that_cannot_be_merged_says_why() {
 
 #[tokio::test]
 async fn attachments_of_what_staging_lost_come_from_a_destination() {
-    let harbour = Harbour::open().await;
-    let signed = Signed::at(&harbour).await;
-    let [first, second] = &harbour.production;
+    let registries = TestRegistries::open().await;
+    let signed = Signed::at(&registries).await;
+    let [first, second] = &registries.production;
     // The first destination has everything, as a run of before left it.
     let only = [first.prefix("images")];
-    let from = harbour.staging.prefix("staging/team");
+    let from = registries.staging.prefix("staging/team");
     let images = entry("app", &signed.image, &["v1"]);
     let before = manifest("team", &from, &only, &images);
     promote_with(vec![before], &PromotionSettings::new(Write)).await;
-    let lost = harbour.staging.prefix("elsewhere");
-    let to = harbour.production.each_ref().map(|registry| registry.prefix("images"));
+    let lost = registries.staging.prefix("elsewhere");
+    let to = registries.production.each_ref().map(|registry| registry.prefix("images"));
     let project = manifest("team", &lost, &to, &images);
     let report = promote_with(vec![project], &PromotionSettings::new(Write)).await;
     assert_eq!(verdicts(&report), ["copied", "present"], "{report:#}");
@@ -473,11 +475,12 @@ async fn attachments_of_what_staging_lost_come_from_a_destination() {
 
 #[tokio::test]
 async fn a_source_that_cannot_say_what_hangs_on_an_image_is_not_taken_for_one_without() {
-    let harbour = Harbour::open().await;
-    let signed = Signed::at(&harbour).await;
-    harbour.production[0].load("images/app", "v1", &signed.image).await;
-    harbour.staging.fail(Fault::everywhere("/referrers/").status(500));
-    let report = promote_with(vec![signed.project(&harbour)], &PromotionSettings::new(Write)).await;
+    let registries = TestRegistries::open().await;
+    let signed = Signed::at(&registries).await;
+    registries.production[0].load("images/app", "v1", &signed.image).await;
+    registries.staging.fail(Fault::everywhere("/referrers/").status(500));
+    let report =
+        promote_with(vec![signed.project(&registries)], &PromotionSettings::new(Write)).await;
     assert_eq!(verdicts(&report), ["failed"; 2]);
     let reason = reason(&report, "failed");
     assert!(reason.contains("/referrers/") && reason.contains("500"), "{reason}");
@@ -485,16 +488,16 @@ async fn a_source_that_cannot_say_what_hangs_on_an_image_is_not_taken_for_one_wi
 
 #[tokio::test]
 async fn an_attachment_that_is_broken_at_its_source_is_begun_once_in_a_run() {
-    let harbour = Harbour::open().await;
-    let signed = Signed::at(&harbour).await;
+    let registries = TestRegistries::open().await;
+    let signed = Signed::at(&registries).await;
     let layer = signed.signature.blobs[1].descriptor.digest;
-    harbour.staging.delete_blob("staging/team/app", &layer).await;
+    registries.staging.delete_blob("staging/team/app", &layer).await;
     for _ in 0..2 {
-        harbour.clear_requests();
+        registries.clear_requests();
         let report =
-            promote_with(vec![signed.project(&harbour)], &PromotionSettings::new(Write)).await;
+            promote_with(vec![signed.project(&registries)], &PromotionSettings::new(Write)).await;
         assert_eq!(verdicts(&report)[..2], ["attachment-broken"; 2], "{report:#}");
-        for registry in &harbour.production {
+        for registry in &registries.production {
             // The upload of the layer that its source does not have.
             assert_eq!(registry.count(|it| it.method == Method::DELETE), 1);
         }

@@ -14,7 +14,7 @@ use serde_json::Value;
 use testkit::{Fault, TestHost, TestRegistry, fixture, fixture::Image};
 
 use crate::{
-    harness::{Harbour, bare, client, entry, manifest, promote, promote_with, run},
+    harness::{TestRegistries, bare, client, entry, manifest, promote, promote_with, run},
     kinds::serving,
 };
 
@@ -102,11 +102,11 @@ fn each_code_is_provoked_or_cannot_be() {
 }
 
 /// An image of one layer, in staging only.
-async fn scene() -> (Harbour, Image) {
-    let harbour = Harbour::open().await;
+async fn scene() -> (TestRegistries, Image) {
+    let registries = TestRegistries::open().await;
     let image = fixture::image(1, 1);
-    harbour.staging.load("staging/team/app", None, &image).await;
-    (harbour, image)
+    registries.staging.load("staging/team/app", None, &image).await;
+    (registries, image)
 }
 
 /// The path of the layer of `image`.
@@ -121,17 +121,17 @@ fn after(method: Method, first: &str, path: &str, status: u16) -> Fault {
 
 /// A promotion of an image whose destination has a fault.
 async fn at_production(fault: fn(&TestRegistry, &Image) -> Fault) -> Value {
-    let (harbour, image) = scene().await;
-    let registry = &harbour.production[0];
+    let (registries, image) = scene().await;
+    let registry = &registries.production[0];
     registry.fail(fault(registry, &image));
-    promote(vec![harbour.project("team", &entry("app", &image, &["v1"]))], Write).await
+    promote(vec![registries.project("team", &entry("app", &image, &["v1"]))], Write).await
 }
 
 /// A promotion of an image whose source has a fault.
 async fn at_staging(fault: fn(&TestRegistry, &Image) -> Fault) -> Value {
-    let (harbour, image) = scene().await;
-    harbour.staging.fail(fault(&harbour.staging, &image));
-    promote(vec![harbour.project("team", &entry("app", &image, &["v1"]))], Write).await
+    let (registries, image) = scene().await;
+    registries.staging.fail(fault(&registries.staging, &image));
+    promote(vec![registries.project("team", &entry("app", &image, &["v1"]))], Write).await
 }
 
 /// The realm of its challenge does not exist.
@@ -147,27 +147,27 @@ fn schema1(image: &Image) -> Fault {
 }
 
 async fn tag_move() -> Value {
-    let (harbour, image) = scene().await;
-    harbour.production[0].load("images/app", "v1", &fixture::image(2, 1)).await;
-    promote(vec![harbour.project("team", &entry("app", &image, &["v1"]))], Write).await
+    let (registries, image) = scene().await;
+    registries.production[0].load("images/app", "v1", &fixture::image(2, 1)).await;
+    promote(vec![registries.project("team", &entry("app", &image, &["v1"]))], Write).await
 }
 
 async fn conflict() -> Value {
-    let (harbour, image) = scene().await;
+    let (registries, image) = scene().await;
     let other = entry("app", &fixture::image(2, 1), &["v1"]);
     let images = entry("app", &image, &["v1"]) + &other;
-    promote(vec![harbour.project("team", &images)], Write).await
+    promote(vec![registries.project("team", &images)], Write).await
 }
 
 async fn lost() -> Value {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let images = entry("app", &fixture::image(1, 1), &["v1"]);
-    promote(vec![harbour.project("team", &images)], Write).await
+    promote(vec![registries.project("team", &images)], Write).await
 }
 
 async fn stopped(deadline: Option<Duration>) -> Value {
-    let (harbour, image) = scene().await;
-    let edges = EdgeSet::new(vec![harbour.project("team", &entry("app", &image, &["v1"]))]);
+    let (registries, image) = scene().await;
+    let edges = EdgeSet::new(vec![registries.project("team", &entry("app", &image, &["v1"]))]);
     let (stopper, stop) = job::stop();
     match deadline {
         Some(deadline) => stopper.stop_at_deadline(deadline),
@@ -177,34 +177,34 @@ async fn stopped(deadline: Option<Duration>) -> Value {
 }
 
 async fn unreachable() -> Value {
-    let (harbour, image) = scene().await;
+    let (registries, image) = scene().await;
     let to = [RegistryPrefix { host: TestHost::unreachable(), path: None }];
-    let from = harbour.staging.prefix("staging/team");
+    let from = registries.staging.prefix("staging/team");
     promote(vec![manifest("team", &from, &to, &entry("app", &image, &["v1"]))], Write).await
 }
 
 async fn login_rejected() -> Value {
-    let (harbour, image) = scene().await;
-    let registry = &harbour.production[0];
+    let (registries, image) = scene().await;
+    let registry = &registries.production[0];
     let refusal = Fault::everywhere("/v2/").status(401);
     registry.fail(refusal.header("www-authenticate", r#"Basic realm="registry""#));
     let credential = Credential::Basic { user: "u".to_owned(), password: "p".to_owned().into() };
     let credentials = Credentials::builder().with(&registry.host(), credential).build();
     let client = Client::builder().retries(Retries::none()).credentials(credentials).build();
-    let edges = EdgeSet::new(vec![harbour.project("team", &entry("app", &image, &["v1"]))]);
+    let edges = EdgeSet::new(vec![registries.project("team", &entry("app", &image, &["v1"]))]);
     run(client, &edges, &bare(Write), &job::stop().1).await
 }
 
 async fn size_mismatch() -> Value {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let sound = fixture::index(1, 2, 1);
     let image = fixture::with_child_size(&sound, 1, sound.children[1].bytes.len() + 1);
-    harbour.staging.load("staging/team/app", None, &image).await;
-    promote(vec![harbour.project("team", &entry("app", &image, &["v1"]))], Write).await
+    registries.staging.load("staging/team/app", None, &image).await;
+    promote(vec![registries.project("team", &entry("app", &image, &["v1"]))], Write).await
 }
 
 async fn image_too_large() -> Value {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let child = |n: usize| Image {
         descriptor: Descriptor::of(media_type::OCI_MANIFEST, n.to_string().as_bytes()),
         bytes: bytes::Bytes::new(),
@@ -215,89 +215,89 @@ async fn image_too_large() -> Value {
     let image = fixture::index_listing(&children.iter().collect::<Vec<_>>());
     let server = serving(&image).await;
     let from = RegistryPrefix { host: server.host(), path: Some("x".parse().expect("a path")) };
-    let to = [harbour.production[0].prefix("images")];
+    let to = [registries.production[0].prefix("images")];
     promote(vec![manifest("team", &from, &to, &entry("app", &image, &["v1"]))], Write).await
 }
 
 async fn lost_race() -> Value {
-    let (harbour, image) = scene().await;
+    let (registries, image) = scene().await;
     let theirs = fixture::image(2, 1);
-    harbour.production[0].load("images/app", None, &theirs).await;
+    registries.production[0].load("images/app", None, &theirs).await;
     let put = Fault::on(Method::PUT, "/manifests/v1");
-    harbour.production[0].fail(put.then_put("/v2/images/app/manifests/v1", &theirs));
-    promote(vec![harbour.project("team", &entry("app", &image, &["v1"]))], Write).await
+    registries.production[0].fail(put.then_put("/v2/images/app/manifests/v1", &theirs));
+    promote(vec![registries.project("team", &entry("app", &image, &["v1"]))], Write).await
 }
 
 async fn incomplete() -> Value {
-    let (harbour, image) = scene().await;
-    for registry in &harbour.production {
+    let (registries, image) = scene().await;
+    for registry in &registries.production {
         registry.load("images/app", None, &image).await;
     }
-    harbour.production[0].delete_blob("images/app", &image.blobs[1].descriptor.digest).await;
-    promote(vec![harbour.project("team", &entry("app", &image, &["v1"]))], DryRun).await
+    registries.production[0].delete_blob("images/app", &image.blobs[1].descriptor.digest).await;
+    promote(vec![registries.project("team", &entry("app", &image, &["v1"]))], DryRun).await
 }
 
 async fn not_checked() -> Value {
-    let (harbour, image) = scene().await;
-    for registry in &harbour.production {
+    let (registries, image) = scene().await;
+    for registry in &registries.production {
         registry.load("images/app", "v1", &image).await;
         registry.fail(schema1(&image));
     }
     let deep = PromotionSettings { verify: Verify::Deep, ..bare(Write) };
-    promote_with(vec![harbour.project("team", &entry("app", &image, &["v1"]))], &deep).await
+    promote_with(vec![registries.project("team", &entry("app", &image, &["v1"]))], &deep).await
 }
 
 async fn backfilled() -> Value {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let image = fixture::image(1, 1);
-    harbour.production[0].load("images/app", "v1", &image).await;
-    promote(vec![harbour.project("team", &entry("app", &image, &["v1"]))], Write).await
+    registries.production[0].load("images/app", "v1", &image).await;
+    promote(vec![registries.project("team", &entry("app", &image, &["v1"]))], Write).await
 }
 
 async fn non_distributable() -> Value {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let foreign = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
     let image = fixture::with_layer_type(&fixture::image(1, 2), 1, foreign);
-    harbour.staging.load("staging/team/app", None, &image).await;
-    promote(vec![harbour.project("team", &entry("app", &image, &["v1"]))], Write).await
+    registries.staging.load("staging/team/app", None, &image).await;
+    promote(vec![registries.project("team", &entry("app", &image, &["v1"]))], Write).await
 }
 
 async fn not_known_before_writing() -> Value {
-    let (harbour, image) = scene().await;
-    harbour.production[0].fail(Fault::everywhere("/images/app/").status(401));
-    promote(vec![harbour.project("team", &entry("app", &image, &["v1"]))], DryRun).await
+    let (registries, image) = scene().await;
+    registries.production[0].fail(Fault::everywhere("/images/app/").status(401));
+    promote(vec![registries.project("team", &entry("app", &image, &["v1"]))], DryRun).await
 }
 
 async fn attachments_not_compared() -> Value {
-    let (harbour, image) = scene().await;
-    for registry in &harbour.production {
+    let (registries, image) = scene().await;
+    for registry in &registries.production {
         registry.load("images/app", "v1", &image).await;
     }
-    harbour.staging.fail(Fault::everywhere("/staging/team/app/").status(500));
-    let project = harbour.project("team", &entry("app", &image, &["v1"]));
+    registries.staging.fail(Fault::everywhere("/staging/team/app/").status(500));
+    let project = registries.project("team", &entry("app", &image, &["v1"]));
     promote_with(vec![project], &PromotionSettings::new(Write)).await
 }
 
 /// A promotion of an image with a signature; the fault at the destination is made for its digest tag.
 async fn signed(fault: fn(&str) -> Fault) -> Value {
-    let (harbour, image, sig) = signed_scene().await;
-    harbour.production[0].fail(fault(&sig));
-    let project = harbour.project("team", &entry("app", &image, &["v1"]));
+    let (registries, image, sig) = signed_scene().await;
+    registries.production[0].fail(fault(&sig));
+    let project = registries.project("team", &entry("app", &image, &["v1"]));
     promote_with(vec![project], &PromotionSettings::new(Write)).await
 }
 
 /// The same with the fault at the source.
 async fn signed_at_staging(fault: fn(&str) -> Fault) -> Value {
-    let (harbour, image, sig) = signed_scene().await;
-    harbour.staging.fail(fault(&sig));
-    let project = harbour.project("team", &entry("app", &image, &["v1"]));
+    let (registries, image, sig) = signed_scene().await;
+    registries.staging.fail(fault(&sig));
+    let project = registries.project("team", &entry("app", &image, &["v1"]));
     promote_with(vec![project], &PromotionSettings::new(Write)).await
 }
 
-async fn signed_scene() -> (Harbour, Image, String) {
-    let (harbour, image) = scene().await;
+async fn signed_scene() -> (TestRegistries, Image, String) {
+    let (registries, image) = scene().await;
     let sig = format!("sha256-{}.sig", image.digest().hex());
     let signature = fixture::signatures("p", &["staging"]);
-    harbour.staging.load("staging/team/app", &*sig, &signature).await;
-    (harbour, image, sig)
+    registries.staging.load("staging/team/app", &*sig, &signature).await;
+    (registries, image, sig)
 }

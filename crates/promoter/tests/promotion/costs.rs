@@ -1,4 +1,4 @@
-//! What a run costs and will cost, as whom it speaks, and what the public name answers.
+//! What a run costs and will cost, which credentials it uses, and what the public name serves.
 
 use credentials::{Credential, Credentials};
 use job::{
@@ -14,7 +14,7 @@ use promotion_manifest::{EdgeSet, Selection};
 use registry_client::{Client, Quota};
 use testkit::{Fault, TestRegistry, fixture};
 
-use crate::harness::{Harbour, bare, client, entry, manifest};
+use crate::harness::{TestRegistries, bare, client, entry, manifest};
 
 async fn promote(client: &Client, edges: &EdgeSet, settings: &PromotionSettings) -> Ending {
     let (_stopper, stop) = job::stop();
@@ -26,7 +26,7 @@ async fn promote(client: &Client, edges: &EdgeSet, settings: &PromotionSettings)
     ended.await.expect("the report is written to memory")
 }
 
-/// What a host was asked: reads, writes, and the bytes that were sent.
+/// The requests to a host: reads, writes, and the bytes that were sent.
 fn usage(ending: &Ending, host: &Host) -> [u64; 3] {
     let found = ending.hosts.iter().find(|usage| usage.host == host.as_str());
     found.map(|usage| [usage.reads, usage.writes, usage.bytes_sent]).unwrap_or_default()
@@ -34,28 +34,28 @@ fn usage(ending: &Ending, host: &Host) -> [u64; 3] {
 
 #[tokio::test]
 async fn the_plan_says_what_carrying_it_out_will_cost() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let mut images = String::new();
     let mut all = Vec::new();
     for n in 0..3 {
         let image = fixture::index(n, 3, 3);
-        harbour.staging.load(&format!("staging/team/app{n}"), None, &image).await;
+        registries.staging.load(&format!("staging/team/app{n}"), None, &image).await;
         images += &entry(&format!("app{n}"), &image, &["v1", "v2"]);
         all.push(image);
     }
     // One that is there, and lacks a tag.
     let there = fixture::image(9, 1);
-    for registry in &harbour.production {
+    for registry in &registries.production {
         registry.load("images/old", None, &there).await;
     }
     images += &entry("old", &there, &["v1"]);
-    let edges = EdgeSet::new(vec![harbour.project("team", &images)]);
+    let edges = EdgeSet::new(vec![registries.project("team", &images)]);
     let planned = promote(&client(), &edges, &bare(DryRun)).await;
     let estimate = planned.estimate.clone().expect("an estimate");
     assert!(estimate.time().is_zero(), "there is no quota");
     let done = promote(&client(), &edges, &bare(Write)).await;
     assert!(done.all_holds() && done.estimate.is_none());
-    for registry in harbour.production.iter().chain([&harbour.staging]) {
+    for registry in registries.production.iter().chain([&registries.staging]) {
         let host = registry.host();
         let told = estimate.hosts.iter().find(|it| it.host == host).expect("all three are told");
         let (plan, all) = (usage(&planned, &host), usage(&done, &host));
@@ -73,22 +73,22 @@ async fn the_plan_says_what_carrying_it_out_will_cost() {
         .map(|blob| (blob.descriptor.digest, blob.descriptor.size))
         .collect();
     let bytes: u64 = blobs.values().sum();
-    let [first, second] = harbour
+    let [first, second] = registries
         .production
         .each_ref()
         .map(|it| estimate.hosts.iter().find(|told| told.host == it.host()).expect("it is told"));
     assert_eq!((first.bytes_sent, second.bytes_sent), (bytes, bytes));
-    let staging = estimate.hosts.iter().find(|it| it.host == harbour.staging.host());
+    let staging = estimate.hosts.iter().find(|it| it.host == registries.staging.host());
     assert_eq!(staging.expect("it is told").bytes_received, bytes);
 }
 
 #[tokio::test]
 async fn the_quotas_say_how_long_it_takes_at_best() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let image = fixture::image(1, 2);
-    harbour.staging.load("staging/team/app", None, &image).await;
-    let edges = EdgeSet::new(vec![harbour.project("team", &entry("app", &image, &["v1"]))]);
-    let host = harbour.production[0].host();
+    registries.staging.load("staging/team/app", None, &image).await;
+    let edges = EdgeSet::new(vec![registries.project("team", &entry("app", &image, &["v1"]))]);
+    let host = registries.production[0].host();
     let quota = Quota { requests_per_second: Some(100.0), ..Quota::default() };
     let client = Client::builder().quota(host.clone(), quota).build();
     let (_stopper, stop) = job::stop();
@@ -111,24 +111,24 @@ async fn the_quotas_say_how_long_it_takes_at_best() {
 
 #[tokio::test]
 async fn each_registry_is_spoken_to_as_its_service_account() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let image = fixture::image(1, 1);
-    harbour.staging.load("staging/team/app", None, &image).await;
-    let to = harbour.production.each_ref().map(|registry| registry.prefix("images"));
+    registries.staging.load("staging/team/app", None, &image).await;
+    let to = registries.production.each_ref().map(|registry| registry.prefix("images"));
     let plain = manifest(
         "team",
-        &harbour.staging.prefix("staging/team"),
+        &registries.staging.prefix("staging/team"),
         &to,
         &entry("app", &image, &["v1"]),
     );
     let mut project = plain.clone();
     project.destinations[0].service_account = Some("pusher@example".to_owned());
-    // The first one asks who is there, and takes only whoever says so.
+    // The first registry responds with a challenge, and accepts only requests with credentials.
     let realm = "Basic realm=\"x\"";
     let asking = Fault::everywhere("/v2/").status(401).header("www-authenticate", realm);
-    harbour.production[0].fail(asking.unless_authorized());
+    registries.production[0].fail(asking.unless_authorized());
     let base = client();
-    let host = harbour.production[0].host();
+    let host = registries.production[0].host();
     let credential = Credential::Basic { user: "u".to_owned(), password: "p".to_owned().into() };
     let credentials = Credentials::builder().with(&host, credential).build();
     for (project, expected) in [(plain, (1, 1)), (project, (1, 0))] {
@@ -145,7 +145,7 @@ async fn each_registry_is_spoken_to_as_its_service_account() {
         let failed = ended.summary.count(promoter::Verdict::Failed);
         assert_eq!((ended.summary.edges() - 1, failed), expected);
     }
-    assert!(harbour.production[0].holds("images/app", &image).await);
+    assert!(registries.production[0].holds("images/app", &image).await);
     assert!(
         base.usage().iter().any(|usage| usage.host == host.as_str() && usage.writes > 0),
         "counted together"
@@ -154,21 +154,21 @@ async fn each_registry_is_spoken_to_as_its_service_account() {
 
 #[tokio::test]
 async fn what_the_public_name_does_not_answer_for_is_named() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let (fine, gone, half) = (fixture::index(1, 2, 2), fixture::image(2, 1), fixture::image(3, 1));
     let mut images = String::new();
     for (name, image) in [("fine", &fine), ("gone", &gone), ("half", &half)] {
-        harbour.staging.load(&format!("staging/team/{name}"), None, image).await;
+        registries.staging.load(&format!("staging/team/{name}"), None, image).await;
         images += &entry(name, image, &["v1"]);
     }
-    // Its names are what lies below the shortest destination path.
+    // Its names are those below the shortest destination path.
     let public = TestRegistry::start().await;
     public.load("k/fine", "v1", &fine).await;
     public.load("k/half", "v1", &half).await;
     let blob = half.blobs[1].descriptor.digest;
     public.fail(Fault::everywhere(&format!("/blobs/{blob}")).status(404));
-    let from = harbour.staging.prefix("staging/team");
-    let production = &harbour.production[0];
+    let from = registries.staging.prefix("staging/team");
+    let production = &registries.production[0];
     let projects = vec![
         manifest("root", &from, &[production.prefix("images")], "[]"),
         manifest("team", &from, &[production.prefix("images/k")], &images),
@@ -183,7 +183,7 @@ async fn what_the_public_name_does_not_answer_for_is_named() {
     assert_eq!(told, [(at("gone"), gone.digest()), (at("half"), half.digest())]);
     assert!(ended.unanswered[0].reason.to_string().contains("404"), "{:?}", ended.unanswered);
     assert!(ended.unanswered[1].reason.to_string().contains(&format!("blob {blob} is not found")));
-    // What was there already was not written, and is not asked for.
+    // What was present already was not written, and is not requested.
     public.clear_requests();
     let again = promote(&client(), &edges, &settings).await;
     assert!(again.all_holds() && public.requests().is_empty());

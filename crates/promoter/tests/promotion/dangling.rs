@@ -5,18 +5,18 @@ use job::Confirm::{DryRun, Write};
 use promoter::{BrokenAttachments, PromotionSettings};
 use testkit::{Fault, TestRegistry, fixture, fixture::Image};
 
-use crate::harness::{Harbour, entry, promote_with, reason, verdicts};
+use crate::harness::{TestRegistries, entry, promote_with, reason, verdicts};
 
 fn tag(image: &Image, suffix: &str) -> String {
     format!("sha256-{}{suffix}", image.digest().hex())
 }
 
 /// An image at staging with a signature and a referrer, and the digest tag of this suffix on nothing.
-async fn scene(suffix: &str) -> (Harbour, Image, Image) {
-    let harbour = Harbour::open().await;
+async fn scene(suffix: &str) -> (TestRegistries, Image, Image) {
+    let registries = TestRegistries::open().await;
     let image = fixture::image(1, 1);
     let sbom = fixture::referrer(3, &image.descriptor, "application/spdx+json");
-    let staging = &harbour.staging;
+    let staging = &registries.staging;
     staging.load("staging/team/app", "v1", &image).await;
     staging.load("staging/team/app", None, &sbom).await;
     for suffix in [".sig", ".att", ".sbom"] {
@@ -28,7 +28,7 @@ async fn scene(suffix: &str) -> (Harbour, Image, Image) {
         staging.load("staging/team/app", &*dangling, &fixture::image(9, 1)).await;
     }
     lose(staging, &dangling);
-    (harbour, image, sbom)
+    (registries, image, sbom)
 }
 
 /// The tag stays listed, and its manifest is gone.
@@ -41,8 +41,8 @@ fn lose(registry: &TestRegistry, tag: &str) {
 #[tokio::test]
 async fn a_digest_tag_that_is_on_nothing_is_a_broken_attachment() {
     for suffix in [".sig", ".att", ".sbom", ""] {
-        let (harbour, image, sbom) = scene(suffix).await;
-        let project = || vec![harbour.project("team", &entry("app", &image, &["v1"]))];
+        let (registries, image, sbom) = scene(suffix).await;
+        let project = || vec![registries.project("team", &entry("app", &image, &["v1"]))];
         for (settings, verdict) in [
             (PromotionSettings::new(DryRun), "to_copy"),
             (PromotionSettings::new(Write), "copied"),
@@ -61,7 +61,7 @@ async fn a_digest_tag_that_is_on_nothing_is_a_broken_attachment() {
             let to_do = "run again, and if it says the same, push it again or delete the tag";
             assert!(told.contains(to_do), "{told}");
         }
-        for registry in &harbour.production {
+        for registry in &registries.production {
             assert!(
                 registry.holds("images/app", &image).await
                     && registry.holds("images/app", &sbom).await
@@ -84,39 +84,39 @@ async fn a_digest_tag_that_is_on_nothing_is_a_broken_attachment() {
 #[tokio::test]
 async fn a_digest_tag_that_cannot_be_read_for_the_moment_keeps_the_tag_of_its_image_away() {
     for suffix in [".sig", ""] {
-        let (harbour, image, _) = scene(suffix).await;
-        harbour.staging.clear_faults();
+        let (registries, image, _) = scene(suffix).await;
+        registries.staging.clear_faults();
         let path = format!("/manifests/{}", tag(&image, suffix));
-        harbour.staging.fail(Fault::everywhere(&path).ending().status(503));
-        let project = harbour.project("team", &entry("app", &image, &["v1"]));
+        registries.staging.fail(Fault::everywhere(&path).ending().status(503));
+        let project = registries.project("team", &entry("app", &image, &["v1"]));
         let report = promote_with(vec![project], &PromotionSettings::new(Write)).await;
         assert_eq!(verdicts(&report), ["failed"; 2], "{suffix}: {report:#}");
-        assert_eq!(harbour.production[0].digest_of("images/app", "v1").await, None);
+        assert_eq!(registries.production[0].digest_of("images/app", "v1").await, None);
     }
 }
 
 #[tokio::test]
 async fn a_digest_tag_that_one_request_does_not_find_is_not_broken() {
-    let (harbour, image, _) = scene(".sig").await;
-    harbour.staging.clear_faults();
+    let (registries, image, _) = scene(".sig").await;
+    registries.staging.clear_faults();
     let path = format!("/manifests/{}", tag(&image, ".sig"));
     // A HEAD and the GET that confirms it.
-    harbour.staging.fail(Fault::everywhere(&path).times(2).status(404));
-    let project = harbour.project("team", &entry("app", &image, &["v1"]));
+    registries.staging.fail(Fault::everywhere(&path).times(2).status(404));
+    let project = registries.project("team", &entry("app", &image, &["v1"]));
     let report = promote_with(vec![project], &PromotionSettings::new(Write)).await;
     assert_eq!(verdicts(&report), ["copied"; 2], "{report:#}");
 }
 
 #[tokio::test]
 async fn a_digest_tag_of_a_destination_that_is_listed_and_not_found_is_not_written() {
-    let (harbour, image, _) = scene(".sig").await;
-    harbour.staging.clear_faults();
-    let production = &harbour.production[0];
+    let (registries, image, _) = scene(".sig").await;
+    registries.staging.clear_faults();
+    let production = &registries.production[0];
     let sig = tag(&image, ".sig");
     let own = fixture::signatures("p", &["production"]);
     production.load("images/app", &*sig, &own).await;
     lose(production, &sig);
-    let project = harbour.project("team", &entry("app", &image, &["v1"]));
+    let project = registries.project("team", &entry("app", &image, &["v1"]));
     let report = promote_with(vec![project], &PromotionSettings::new(Write)).await;
     assert_eq!(verdicts(&report), ["copied", "failed"], "{report:#}");
     assert!(reason(&report, "failed").contains(&sig));
@@ -126,25 +126,25 @@ async fn a_digest_tag_of_a_destination_that_is_listed_and_not_found_is_not_writt
 #[tokio::test]
 async fn a_referrers_api_that_responds_with_something_else_counts_as_none() {
     for body in ["{}", "", "[]", r#"{"errors":[]}"#] {
-        let (harbour, image, _) = scene(".sig").await;
-        harbour.staging.clear_faults();
+        let (registries, image, _) = scene(".sig").await;
+        registries.staging.clear_faults();
         let other = Fault::on(Method::GET, "/referrers/").status(200);
-        harbour.staging.fail(other.header("content-type", "application/json").body(body));
-        let project = harbour.project("team", &entry("app", &image, &["v1"]));
+        registries.staging.fail(other.header("content-type", "application/json").body(body));
+        let project = registries.project("team", &entry("app", &image, &["v1"]));
         let report = promote_with(vec![project], &PromotionSettings::new(Write)).await;
         assert_eq!(verdicts(&report), ["copied"; 2], "{body}: {report:#}");
-        let sig = harbour.production[0].digest_of("images/app", &tag(&image, ".sig")).await;
+        let sig = registries.production[0].digest_of("images/app", &tag(&image, ".sig")).await;
         assert!(sig.is_some(), "{body}");
     }
     // What may be a damaged list of referrers is not passed over.
     for body in [r#"{"schemaVersion":2,"manifests":[{}]}"#, r#"{"schemaVersion":2,"mani"#] {
-        let (harbour, image, _) = scene(".sig").await;
-        harbour.staging.clear_faults();
+        let (registries, image, _) = scene(".sig").await;
+        registries.staging.clear_faults();
         let other = Fault::on(Method::GET, "/referrers/").status(200);
-        harbour.staging.fail(
+        registries.staging.fail(
             other.header("content-type", "application/vnd.oci.image.index.v1+json").body(body),
         );
-        let project = harbour.project("team", &entry("app", &image, &["v1"]));
+        let project = registries.project("team", &entry("app", &image, &["v1"]));
         let report = promote_with(vec![project], &PromotionSettings::new(Write)).await;
         assert_eq!(verdicts(&report), ["failed"; 2], "{body}: {report:#}");
         assert!(reason(&report, "failed").contains("no index of referrers"));
@@ -160,14 +160,14 @@ async fn a_listed_referrer_that_does_not_refer_to_its_image_is_a_broken_attachme
     let refers = format!("it refers to {}, not to this image", other.digest());
     for (wrong, why) in [(&other, "it has no subject"), (&of_other, &*refers)] {
         for broken in [BrokenAttachments::Reported, BrokenAttachments::Fatal] {
-            let harbour = Harbour::open().await;
+            let registries = TestRegistries::open().await;
             for manifest in [&image, wrong] {
-                harbour.staging.load("staging/team/app", None, manifest).await;
+                registries.staging.load("staging/team/app", None, manifest).await;
             }
             let index = fixture::index_listing(&[&sound, wrong]);
-            harbour.staging.load("staging/team/app", &*tag(&image, ""), &index).await;
-            harbour.staging.fail(Fault::on(Method::GET, "/referrers/").status(404));
-            let project = || vec![harbour.project("team", &entry("app", &image, &["v1"]))];
+            registries.staging.load("staging/team/app", &*tag(&image, ""), &index).await;
+            registries.staging.fail(Fault::on(Method::GET, "/referrers/").status(404));
+            let project = || vec![registries.project("team", &entry("app", &image, &["v1"]))];
             for (confirm, verdict) in [(DryRun, "to_copy"), (Write, "copied"), (Write, "present")] {
                 let settings = PromotionSettings {
                     broken_attachments: broken,
@@ -184,7 +184,7 @@ async fn a_listed_referrer_that_does_not_refer_to_its_image_is_a_broken_attachme
                 let told = reason(&report, ended[0]);
                 assert!(told.contains(why) && told.contains(&wrong.digest().to_string()), "{told}");
             }
-            for registry in &harbour.production {
+            for registry in &registries.production {
                 let is_tagged = broken == BrokenAttachments::Reported;
                 assert_eq!(registry.digest_of("images/app", "v1").await.is_some(), is_tagged);
                 let digest = wrong.digest().to_string();
@@ -197,11 +197,11 @@ async fn a_listed_referrer_that_does_not_refer_to_its_image_is_a_broken_attachme
 
 #[tokio::test]
 async fn where_attachments_are_required_all_broken_ones_are_named() {
-    let (harbour, image, sbom) = scene(".sig").await;
-    let staging = &harbour.staging;
+    let (registries, image, sbom) = scene(".sig").await;
+    let staging = &registries.staging;
     staging.delete_blob("staging/team/app", &sbom.blobs[1].descriptor.digest).await;
     lose(staging, &tag(&image, ".att"));
-    let project = || vec![harbour.project("team", &entry("app", &image, &["v1"]))];
+    let project = || vec![registries.project("team", &entry("app", &image, &["v1"]))];
     for confirm in [DryRun, Write] {
         let required = PromotionSettings {
             broken_attachments: BrokenAttachments::Fatal,

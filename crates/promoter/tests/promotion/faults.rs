@@ -1,4 +1,4 @@
-//! What goes wrong, and who must not notice: `docs/internals/promotion.md`, "What goes wrong, and what follows".
+//! Failures, and the edges that they must not affect: `docs/internals/promotion.md`, "What goes wrong, and what follows".
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use registry_client::Client;
 use testkit::{Fault, RecordedRequest, TestHost, fixture};
 
 use crate::harness::{
-    Harbour, bare, client, entry, is_write, manifest, promote, reason, run, verdicts,
+    TestRegistries, bare, client, entry, is_write, manifest, promote, reason, run, verdicts,
 };
 
 #[tokio::test]
 async fn a_dead_destination_fails_its_own_edges_and_names_the_cause() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let image = fixture::image(1, 1);
-    harbour.staging.load("staging/team/app", None, &image).await;
+    registries.staging.load("staging/team/app", None, &image).await;
     let dead = RegistryPrefix { host: TestHost::unreachable(), path: None };
-    let to = [dead.clone(), harbour.production[0].prefix("images")];
-    let from = harbour.staging.prefix("staging/team");
+    let to = [dead.clone(), registries.production[0].prefix("images")];
+    let from = registries.staging.prefix("staging/team");
     let project = manifest("team", &from, &to, &entry("app", &image, &["v1", "v2"]));
     let report = promote(vec![project], Write).await;
     assert_eq!(verdicts(&report), ["copied", "copied", "failed", "failed"]);
@@ -30,63 +30,63 @@ async fn a_dead_destination_fails_its_own_edges_and_names_the_cause() {
 
 #[tokio::test]
 async fn a_silent_host_is_asked_once_for_a_thousand_edges() {
-    let harbour = Harbour::open().await;
-    harbour.staging.fail(Fault::everywhere("").hang());
+    let registries = TestRegistries::open().await;
+    registries.staging.fail(Fault::everywhere("").hang());
     let images: Vec<_> = (0..500).map(|seed| fixture::image(seed, 0)).collect();
     let entries = images.iter().enumerate();
     let list: String =
         entries.map(|(n, image)| entry(&format!("app{n}"), image, &["v1"])).collect();
-    let report = promote(vec![harbour.project("team", &list)], Write).await;
+    let report = promote(vec![registries.project("team", &list)], Write).await;
     assert_eq!(verdicts(&report), ["failed"; 1000]);
     assert!(reason(&report, "failed").contains("did not respond"));
-    assert_eq!(harbour.staging.requests().len(), 1);
+    assert_eq!(registries.staging.requests().len(), 1);
 }
 
 #[tokio::test]
 async fn a_destination_that_falls_silent_after_the_plan_is_given_up_for_the_run() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let images: Vec<_> = (0..64).map(|seed| fixture::image(seed, 1)).collect();
     let mut list = String::new();
     for (n, image) in images.iter().enumerate() {
-        harbour.staging.load(&format!("staging/team/app{n}"), None, image).await;
+        registries.staging.load(&format!("staging/team/app{n}"), None, image).await;
         list += &entry(&format!("app{n}"), image, &["v1"]);
     }
     let silent = Fault::on(Method::POST, "").hang();
-    harbour.production[0].fail(silent);
-    let report = promote(vec![harbour.project("team", &list)], Write).await;
+    registries.production[0].fail(silent);
+    let report = promote(vec![registries.project("team", &list)], Write).await;
     let expected = [["copied"; 64], ["failed"; 64]].concat();
     assert_eq!(verdicts(&report), expected);
     assert!(reason(&report, "failed").contains("did not respond"));
     // Only the digests that were under way when it fell silent had begun to upload.
-    let asked = harbour.production[0].count(|it| it.method == Method::POST);
+    let asked = registries.production[0].count(|it| it.method == Method::POST);
     assert!(asked <= 8 * 4, "asked {asked} times");
 }
 
 #[tokio::test]
 async fn a_repository_that_cannot_be_read_fails_alone() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let image = fixture::image(1, 1);
     for name in ["good", "bad"] {
-        harbour.staging.load(&format!("staging/team/{name}"), None, &image).await;
+        registries.staging.load(&format!("staging/team/{name}"), None, &image).await;
     }
-    harbour.production[0].fail(Fault::on(Method::GET, "/images/bad/tags/list").status(500));
+    registries.production[0].fail(Fault::on(Method::GET, "/images/bad/tags/list").status(500));
     let images = entry("good", &image, &["v1"]) + &entry("bad", &image, &["v1"]);
-    let report = promote(vec![harbour.project("team", &images)], Write).await;
+    let report = promote(vec![registries.project("team", &images)], Write).await;
     assert_eq!(verdicts(&report), ["copied", "copied", "copied", "failed"]);
     assert!(reason(&report, "failed").contains("/v2/images/bad/tags/list"));
-    assert_eq!(harbour.production[0].tags("images/bad").await, [""; 0]);
+    assert_eq!(registries.production[0].tags("images/bad").await, [""; 0]);
 }
 
 #[tokio::test]
 async fn a_project_whose_source_is_dead_does_not_stop_another() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let image = fixture::image(1, 1);
-    harbour.staging.load("staging/alive/app", None, &image).await;
+    registries.staging.load("staging/alive/app", None, &image).await;
     let dead = RegistryPrefix { host: TestHost::unreachable(), path: None };
-    let to = [harbour.production[0].prefix("images/dead")];
+    let to = [registries.production[0].prefix("images/dead")];
     let projects = vec![
         manifest("dead", &dead, &to, &entry("app", &image, &["v1"])),
-        harbour.project("alive", &entry("app", &image, &["v1"])),
+        registries.project("alive", &entry("app", &image, &["v1"])),
     ];
     let report = promote(projects, Write).await;
     assert_eq!(verdicts(&report), ["copied", "copied", "failed"]);
@@ -94,17 +94,17 @@ async fn a_project_whose_source_is_dead_does_not_stop_another() {
 
 #[tokio::test]
 async fn bytes_that_do_not_match_their_digest_are_never_written() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let (bad, good) = (fixture::image(1, 2), fixture::image(2, 1));
-    harbour.staging.load("staging/team/app", None, &bad).await;
-    harbour.staging.load("staging/team/app", None, &good).await;
+    registries.staging.load("staging/team/app", None, &bad).await;
+    registries.staging.load("staging/team/app", None, &good).await;
     let layer = bad.blobs[1].descriptor.digest;
-    harbour.staging.fail(Fault::on(Method::GET, &format!("/blobs/{layer}")).corrupt());
+    registries.staging.fail(Fault::on(Method::GET, &format!("/blobs/{layer}")).corrupt());
     let images = entry("app", &bad, &["v1"]) + &entry("app", &good, &["v2"]);
-    let report = promote(vec![harbour.project("team", &images)], Write).await;
+    let report = promote(vec![registries.project("team", &images)], Write).await;
     assert_eq!(verdicts(&report), ["copied", "copied", "failed", "failed"]);
     assert!(reason(&report, "failed").contains(&layer.to_string()));
-    for registry in &harbour.production {
+    for registry in &registries.production {
         assert_eq!(registry.tags("images/app").await, ["v2"]);
         assert_eq!(registry.digest_of("images/app", &bad.digest().to_string()).await, None);
         let path = format!("/v2/images/app/blobs/{layer}");
@@ -112,57 +112,57 @@ async fn bytes_that_do_not_match_their_digest_are_never_written() {
         assert_eq!(found.status(), 404);
     }
     // The next run, with an honest source, does what was missing.
-    harbour.staging.clear_faults();
-    let report = promote(vec![harbour.project("team", &images)], Write).await;
+    registries.staging.clear_faults();
+    let report = promote(vec![registries.project("team", &images)], Write).await;
     assert_eq!(verdicts(&report), ["copied", "copied", "present", "present"]);
 }
 
 #[tokio::test]
 async fn a_destination_that_refuses_a_blob_gets_no_manifest_and_no_tag() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let image = fixture::index(1, 2, 2);
-    harbour.staging.load("staging/team/app", None, &image).await;
-    harbour.production[0].fail(Fault::on(Method::PUT, "/blobs/uploads/").status(507).times(1));
-    let project = harbour.project("team", &entry("app", &image, &["v1"]));
+    registries.staging.load("staging/team/app", None, &image).await;
+    registries.production[0].fail(Fault::on(Method::PUT, "/blobs/uploads/").status(507).times(1));
+    let project = registries.project("team", &entry("app", &image, &["v1"]));
     let report = promote(vec![project.clone()], Write).await;
     assert_eq!(verdicts(&report), ["copied", "failed"]);
     assert!(reason(&report, "failed").contains("507"), "{report:#}");
-    assert_eq!(harbour.production[0].tags("images/app").await, [""; 0]);
+    assert_eq!(registries.production[0].tags("images/app").await, [""; 0]);
     assert_eq!(
-        harbour.production[0].digest_of("images/app", &image.digest().to_string()).await,
+        registries.production[0].digest_of("images/app", &image.digest().to_string()).await,
         None
     );
-    assert!(harbour.production[1].holds("images/app", &image).await);
+    assert!(registries.production[1].holds("images/app", &image).await);
     assert_eq!(verdicts(&promote(vec![project], Write).await), ["copied", "present"]);
 }
 
 #[tokio::test]
 async fn a_tag_that_cannot_be_written_fails_and_the_next_run_writes_it() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let image = fixture::image(1, 1);
-    harbour.staging.load("staging/team/app", None, &image).await;
-    harbour.production[0].fail(Fault::on(Method::PUT, "/manifests/v1").status(503).times(1));
-    let project = harbour.project("team", &entry("app", &image, &["v1"]));
+    registries.staging.load("staging/team/app", None, &image).await;
+    registries.production[0].fail(Fault::on(Method::PUT, "/manifests/v1").status(503).times(1));
+    let project = registries.project("team", &entry("app", &image, &["v1"]));
     assert_eq!(verdicts(&promote(vec![project.clone()], Write).await), ["copied", "failed"]);
-    harbour.clear_requests();
+    registries.clear_requests();
     assert_eq!(verdicts(&promote(vec![project], Write).await), ["present", "tagged"]);
-    assert_eq!(harbour.writes(), 1, "only what was missing is done");
+    assert_eq!(registries.writes(), 1, "only what was missing is done");
 }
 
 #[tokio::test]
 async fn an_interrupted_run_reports_what_it_did_not_reach_and_the_next_one_finishes() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let image = fixture::image(1, 2);
-    harbour.staging.load("staging/team/app", None, &image).await;
+    registries.staging.load("staging/team/app", None, &image).await;
     let layer = format!("/blobs/{}", image.blobs[2].descriptor.digest);
-    harbour.staging.fail(Fault::on(Method::GET, &layer).hang());
-    let project = harbour.project("team", &entry("app", &image, &["v1"]));
+    registries.staging.fail(Fault::on(Method::GET, &layer).hang());
+    let project = registries.project("team", &entry("app", &image, &["v1"]));
     let edges = EdgeSet::new(vec![project.clone()]);
     let (stopper, stop) = job::stop();
     let settings = bare(Write);
     let run = run(client(), &edges, &settings, &stop);
     let interrupt = async {
-        while harbour.staging.count(|it| it.path_and_query.contains(&layer)) == 0 {
+        while registries.staging.count(|it| it.path_and_query.contains(&layer)) == 0 {
             tokio::task::yield_now().await;
         }
         stopper.stop();
@@ -170,20 +170,20 @@ async fn an_interrupted_run_reports_what_it_did_not_reach_and_the_next_one_finis
     let (report, ()) = tokio::join!(run, interrupt);
     assert_eq!(verdicts(&report), ["failed"; 2]);
     assert!(reason(&report, "failed").contains("interrupted"));
-    for registry in &harbour.production {
+    for registry in &registries.production {
         assert_eq!(registry.tags("images/app").await, [""; 0]);
     }
-    harbour.staging.clear_faults();
+    registries.staging.clear_faults();
     assert_eq!(verdicts(&promote(vec![project], Write).await), ["copied"; 2]);
 }
 
 #[tokio::test]
 async fn an_interrupt_does_not_take_back_what_was_done() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let image = fixture::image(1, 1);
-    harbour.staging.load("staging/team/app", None, &image).await;
-    harbour.production[1].fail(Fault::on(Method::PUT, "/manifests/v1").hang());
-    let edges = EdgeSet::new(vec![harbour.project("team", &entry("app", &image, &["v1"]))]);
+    registries.staging.load("staging/team/app", None, &image).await;
+    registries.production[1].fail(Fault::on(Method::PUT, "/manifests/v1").hang());
+    let edges = EdgeSet::new(vec![registries.project("team", &entry("app", &image, &["v1"]))]);
     let (stopper, stop) = job::stop();
     let settings = bare(Write);
     let run = run(client(), &edges, &settings, &stop);
@@ -191,13 +191,13 @@ async fn an_interrupt_does_not_take_back_what_was_done() {
         let put = |it: &RecordedRequest| {
             it.method == Method::PUT && it.path_and_query.ends_with("/manifests/v1")
         };
-        harbour.production[registry].count(put) == 1
+        registries.production[registry].count(put) == 1
     };
     let interrupt = async {
-        while !(tagged(1) && harbour.production[0].tags("images/app").await == ["v1"]) {
+        while !(tagged(1) && registries.production[0].tags("images/app").await == ["v1"]) {
             tokio::task::yield_now().await;
         }
-        // The answer to the write is on its way to the run.
+        // The response to the write is on its way to the run.
         tokio::time::sleep(Duration::from_millis(100)).await;
         stopper.stop();
     };
@@ -207,36 +207,36 @@ async fn an_interrupt_does_not_take_back_what_was_done() {
 
 #[tokio::test]
 async fn a_source_that_lost_a_layer_is_followed_by_a_destination_that_has_it() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let image = fixture::image(1, 2);
-    harbour.staging.load("staging/team/app", None, &image).await;
-    harbour.production[0].load("images/app", "v1", &image).await;
+    registries.staging.load("staging/team/app", None, &image).await;
+    registries.production[0].load("images/app", "v1", &image).await;
     let layer = format!("/staging/team/app/blobs/{}", image.blobs[1].descriptor.digest);
-    harbour.staging.fail(Fault::everywhere(&layer).status(404));
-    let project = harbour.project("team", &entry("app", &image, &["v1"]));
+    registries.staging.fail(Fault::everywhere(&layer).status(404));
+    let project = registries.project("team", &entry("app", &image, &["v1"]));
     let report = promote(vec![project], Write).await;
     assert_eq!(verdicts(&report), ["copied", "present"], "{report:#}");
     assert!(reason(&report, "copied").starts_with("backfilled from"));
-    assert!(harbour.production[1].holds("images/app", &image).await);
+    assert!(registries.production[1].holds("images/app", &image).await);
 }
 
 #[tokio::test]
 async fn what_the_source_cannot_give_is_backfilled_though_the_source_cannot_be_read() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let image = fixture::image(1, 1);
-    harbour.production[0].load("images/app", "v1", &image).await;
-    harbour.staging.fail(Fault::everywhere("/manifests/").status(500));
-    let project = harbour.project("team", &entry("app", &image, &["v1"]));
+    registries.production[0].load("images/app", "v1", &image).await;
+    registries.staging.fail(Fault::everywhere("/manifests/").status(500));
+    let project = registries.project("team", &entry("app", &image, &["v1"]));
     assert_eq!(verdicts(&promote(vec![project], Write).await), ["copied", "present"]);
 }
 
 #[tokio::test]
 async fn a_project_that_shares_an_edge_is_backfilled_as_if_it_were_alone() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let image = fixture::image(1, 1);
-    harbour.production[0].load("images/app", "v1", &image).await;
-    let (from, images) = (harbour.staging.prefix("staging"), entry("app", &image, &["v1"]));
-    let to = harbour.production.each_ref().map(|registry| registry.prefix("images"));
+    registries.production[0].load("images/app", "v1", &image).await;
+    let (from, images) = (registries.staging.prefix("staging"), entry("app", &image, &["v1"]));
+    let to = registries.production.each_ref().map(|registry| registry.prefix("images"));
     let p = manifest("p", &from, &to[..1], &images);
     let q = manifest("q", &from, &to, &images);
     assert_eq!(verdicts(&promote(vec![p, q], Write).await), ["copied", "present"]);
@@ -246,13 +246,13 @@ async fn a_project_that_shares_an_edge_is_backfilled_as_if_it_were_alone() {
 async fn a_run_that_is_killed_anywhere_is_finished_by_the_next() {
     let image = fixture::index(1, 2, 2);
     for reached in 1.. {
-        let harbour = Harbour::open().await;
-        harbour.staging.load("staging/team/app", None, &image).await;
-        let project = harbour.project("team", &entry("app", &image, &["v1"]));
+        let registries = TestRegistries::open().await;
+        registries.staging.load("staging/team/app", None, &image).await;
+        let project = registries.project("team", &entry("app", &image, &["v1"]));
         let killed = {
             let run = promote(vec![project.clone()], Write);
             let kill = async {
-                while harbour.production[0].count(is_write) < reached {
+                while registries.production[0].count(is_write) < reached {
                     tokio::task::yield_now().await;
                 }
             };
@@ -263,14 +263,14 @@ async fn a_run_that_is_killed_anywhere_is_finished_by_the_next() {
             }
         };
         // Whatever tag is there reaches everything.
-        for registry in &harbour.production {
+        for registry in &registries.production {
             if !registry.tags("images/app").await.is_empty() {
                 assert!(registry.holds("images/app", &image).await);
             }
         }
         let report = promote(vec![project], Write).await;
         assert!(report["summary"]["failed"] == 0 && report["summary"]["edges"] == 2, "{report:#}");
-        for registry in &harbour.production {
+        for registry in &registries.production {
             assert!(registry.holds("images/app", &image).await);
             assert_eq!(registry.digest_of("images/app", "v1").await, Some(image.digest()));
         }
@@ -283,27 +283,27 @@ async fn a_run_that_is_killed_anywhere_is_finished_by_the_next() {
 
 #[tokio::test]
 async fn an_interrupted_run_tells_what_it_was_held_up_by() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let image = fixture::image(1, 1);
-    harbour.staging.load("staging/team/app", None, &image).await;
+    registries.staging.load("staging/team/app", None, &image).await;
     let wait = Fault::on(Method::POST, "").status(429).header("retry-after", "60");
-    harbour.production[0].fail(wait);
-    let edges = EdgeSet::new(vec![harbour.project("team", &entry("app", &image, &["v1"]))]);
+    registries.production[0].fail(wait);
+    let edges = EdgeSet::new(vec![registries.project("team", &entry("app", &image, &["v1"]))]);
     let (stopper, stop) = job::stop();
     let settings = bare(Write);
     let run = run(Client::builder().build(), &edges, &settings, &stop);
     let deadline = async {
-        while harbour.production[0].count(|it| it.method == Method::POST) == 0
-            || harbour.production[1].count(|it| it.method == Method::POST) == 0
+        while registries.production[0].count(|it| it.method == Method::POST) == 0
+            || registries.production[1].count(|it| it.method == Method::POST) == 0
         {
             tokio::task::yield_now().await;
         }
-        // The answer is on its way to the run.
+        // The response is on its way to the run.
         tokio::time::sleep(Duration::from_millis(200)).await;
         stopper.stop_at_deadline(Duration::from_secs(30));
     };
     let (report, ()) = tokio::join!(run, deadline);
-    let host = harbour.production[0].host();
+    let host = registries.production[0].host();
     let outcomes = report["outcomes"].as_array().expect("a list");
     let outcome = outcomes.iter().find(|it| it["destination"] == format!("{host}/images"));
     let told = outcome.expect("its outcome")["reason"].as_str().expect("a reason");

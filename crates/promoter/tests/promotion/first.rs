@@ -1,5 +1,5 @@
-//! The first promotion into a repository, at registries that do not tell whoever may only read that it does not
-//! exist.
+//! The first promotion into a repository. Some registries do not reveal to a user with pull access that a repository does
+//! not exist.
 
 use credentials::{Credential, Credentials};
 use job::Confirm::{DryRun, Write};

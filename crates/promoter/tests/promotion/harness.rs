@@ -1,5 +1,5 @@
-//! What the tests share: a staging and some production registries, manifests as people write them,
-//! and runs whose JSON report is what is looked at.
+//! What the tests share: a staging and two production registries, promotion manifests, and runs that return their JSON
+//! report.
 
 use std::{sync::LazyLock, time::Duration};
 
@@ -16,12 +16,12 @@ use serde_json::Value;
 use testkit::{RecordedRequest, TestRegistry, fixture::Image};
 
 /// A registry to promote from and two to promote to.
-pub(crate) struct Harbour {
+pub(crate) struct TestRegistries {
     pub(crate) staging: TestRegistry,
     pub(crate) production: [TestRegistry; 2],
 }
 
-impl Harbour {
+impl TestRegistries {
     pub(crate) async fn open() -> Self {
         let production = [TestRegistry::start().await, TestRegistry::start().await];
         Self { staging: TestRegistry::start().await, production }
@@ -71,7 +71,7 @@ pub(crate) fn manifest(
     parsed.manifest.expect("a manifest without problems")
 }
 
-/// The entry of an images.yaml that asks for `image` under `tags`.
+/// The entry of an images.yaml that requests `image` under `tags`.
 pub(crate) fn entry(name: &str, image: &Image, tags: &[&str]) -> String {
     format!("- name: {name}\n  dmap:\n    \"{}\": [{}]\n", image.digest(), tags.join(", "))
 }

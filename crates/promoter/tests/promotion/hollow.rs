@@ -6,7 +6,9 @@ use oci::{Descriptor, Digest};
 use promoter::{PromotionSettings, PublicName, Verify};
 use testkit::{Fault, TestRegistry, fixture};
 
-use crate::harness::{Harbour, bare, client, entry, promote, promote_with, reason, verdicts};
+use crate::harness::{
+    TestRegistries, bare, client, entry, promote, promote_with, reason, verdicts,
+};
 
 fn deep(confirm: Confirm) -> PromotionSettings {
     PromotionSettings { verify: Verify::Deep, ..bare(confirm) }
@@ -14,17 +16,17 @@ fn deep(confirm: Confirm) -> PromotionSettings {
 
 #[tokio::test]
 async fn an_index_is_tagged_only_after_its_children_are_complete() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let image = fixture::index(1, 2, 2);
-    harbour.staging.load("staging/team/app", None, &image).await;
+    registries.staging.load("staging/team/app", None, &image).await;
     let child = &image.children[0];
-    for registry in &harbour.production {
+    for registry in &registries.production {
         registry.load("images/app", None, child).await;
         registry.delete_blob("images/app", &child.blobs[2].descriptor.digest).await;
     }
-    let project = harbour.project("team", &entry("app", &image, &["v2"]));
+    let project = registries.project("team", &entry("app", &image, &["v2"]));
     assert_eq!(verdicts(&promote(vec![project], Write).await), ["copied"; 2]);
-    for registry in &harbour.production {
+    for registry in &registries.production {
         assert!(registry.holds("images/app", &image).await);
         assert_eq!(registry.tags("images/app").await, ["v2"]);
     }
@@ -32,22 +34,22 @@ async fn an_index_is_tagged_only_after_its_children_are_complete() {
 
 #[tokio::test]
 async fn a_digest_that_is_there_is_completed_before_it_is_tagged() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let image = fixture::index(1, 2, 2);
-    harbour.staging.load("staging/team/app", None, &image).await;
-    for registry in &harbour.production {
+    registries.staging.load("staging/team/app", None, &image).await;
+    for registry in &registries.production {
         registry.load("images/app", None, &image).await;
     }
     let layer = image.children[1].blobs[2].descriptor.digest;
-    harbour.production[0].delete_blob("images/app", &layer).await;
-    let project = harbour.project("team", &entry("app", &image, &["v1"]));
+    registries.production[0].delete_blob("images/app", &layer).await;
+    let project = registries.project("team", &entry("app", &image, &["v1"]));
     let report = promote(vec![project.clone()], DryRun).await;
     assert_eq!(verdicts(&report), ["to_copy", "to_tag"], "{report:#}");
     let told = reason(&report, "to_copy");
     assert!(told.contains("incomplete") && told.contains(&layer.to_string()), "{told}");
-    assert_eq!(harbour.writes(), 0);
+    assert_eq!(registries.writes(), 0);
     assert_eq!(verdicts(&promote(vec![project], Write).await), ["copied", "tagged"]);
-    for registry in &harbour.production {
+    for registry in &registries.production {
         assert!(registry.holds("images/app", &image).await);
         assert_eq!(registry.tags("images/app").await, ["v1"]);
     }
@@ -55,53 +57,53 @@ async fn a_digest_that_is_there_is_completed_before_it_is_tagged() {
 
 #[tokio::test]
 async fn a_deep_verification_completes_what_is_present() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let image = fixture::index(1, 2, 2);
-    harbour.staging.load("staging/team/app", None, &image).await;
-    for registry in &harbour.production {
+    registries.staging.load("staging/team/app", None, &image).await;
+    for registry in &registries.production {
         registry.load("images/app", "v1", &image).await;
     }
     let layer = image.children[1].blobs[2].descriptor.digest;
-    harbour.production[0].delete_blob("images/app", &layer).await;
-    let project = || vec![harbour.project("team", &entry("app", &image, &["v1"]))];
+    registries.production[0].delete_blob("images/app", &layer).await;
+    let project = || vec![registries.project("team", &entry("app", &image, &["v1"]))];
     let report = promote(project(), DryRun).await;
     assert_eq!(verdicts(&report), ["present"; 2], "only tags and digests are looked at");
     let report = promote_with(project(), &deep(DryRun)).await;
     assert_eq!(verdicts(&report), ["present", "to_copy"], "{report:#}");
     assert!(reason(&report, "to_copy").contains(&layer.to_string()), "{report:#}");
-    assert_eq!(harbour.writes(), 0);
+    assert_eq!(registries.writes(), 0);
     let report = promote_with(project(), &deep(Write)).await;
     assert_eq!(verdicts(&report), ["copied", "present"], "{report:#}");
-    assert!(harbour.production[0].holds("images/app", &image).await);
-    harbour.clear_requests();
+    assert!(registries.production[0].holds("images/app", &image).await);
+    registries.clear_requests();
     assert_eq!(verdicts(&promote_with(project(), &deep(Write)).await), ["present"; 2]);
-    assert_eq!(harbour.writes(), 0);
+    assert_eq!(registries.writes(), 0);
     let asked = |registry: &TestRegistry| {
         registry.count(|it| it.method == "HEAD" && it.path_and_query.contains("/blobs/"))
     };
-    assert_eq!(harbour.production.each_ref().map(asked), [5, 5], "each blob once");
+    assert_eq!(registries.production.each_ref().map(asked), [5, 5], "each blob once");
 }
 
 #[tokio::test]
 async fn a_deep_verification_completes_attachments_and_says_what_nothing_has() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let image = fixture::image(1, 1);
-    harbour.staging.load("staging/team/app", None, &image).await;
+    registries.staging.load("staging/team/app", None, &image).await;
     let signature = fixture::signatures("p", &["staging"]);
     let sig = format!("sha256-{}.sig", image.digest().hex());
-    harbour.staging.load("staging/team/app", &*sig, &signature).await;
-    let project = || vec![harbour.project("team", &entry("app", &image, &["v1"]))];
+    registries.staging.load("staging/team/app", &*sig, &signature).await;
+    let project = || vec![registries.project("team", &entry("app", &image, &["v1"]))];
     promote_with(project(), &PromotionSettings::new(Write)).await;
     let payload = signature.blobs[1].descriptor.digest;
-    harbour.production[1].delete_blob("images/app", &payload).await;
+    registries.production[1].delete_blob("images/app", &payload).await;
     let all = PromotionSettings { verify: Verify::Deep, ..PromotionSettings::new(Write) };
     let report = promote_with(project(), &all).await;
     assert_eq!(verdicts(&report), ["attached", "present"], "{report:#}");
-    assert!(harbour.production[1].holds("images/app", &signature).await);
+    assert!(registries.production[1].holds("images/app", &signature).await);
     // A layer that neither the source nor a destination has.
     let layer = image.blobs[1].descriptor.digest;
-    harbour.staging.delete_blob("staging/team/app", &layer).await;
-    for registry in &harbour.production {
+    registries.staging.delete_blob("staging/team/app", &layer).await;
+    for registry in &registries.production {
         registry.delete_blob("images/app", &layer).await;
     }
     let report = promote_with(project(), &deep(Write)).await;
@@ -123,16 +125,16 @@ async fn a_truncated_blob_is_not_present_and_no_tag_is_written_while_the_registr
     let image = fixture::image(1, 1);
     let layer = &image.blobs[1].descriptor;
     for tags in [&["v1"][..], &["v1", "v2"]] {
-        let harbour = Harbour::open().await;
-        harbour.staging.load("staging/team/app", None, &image).await;
-        for registry in &harbour.production {
+        let registries = TestRegistries::open().await;
+        registries.staging.load("staging/team/app", None, &image).await;
+        for registry in &registries.production {
             registry.load("images/app", "v1", &image).await;
         }
-        let [keeps, replaces] = &harbour.production;
+        let [keeps, replaces] = &registries.production;
         truncate(keeps, &layer.digest, usize::MAX);
         // Found by the check, found again by the copy, and whole after the upload.
         truncate(replaces, &layer.digest, 2);
-        let project = harbour.project("team", &entry("app", &image, tags));
+        let project = registries.project("team", &entry("app", &image, tags));
         let report = promote_with(vec![project], &deep(Write)).await;
         let count = |verdict| verdicts(&report).iter().filter(|it| **it == verdict).count();
         assert_eq!((count("failed"), count("copied")), (tags.len(), tags.len()), "{report:#}");
@@ -146,16 +148,16 @@ async fn a_truncated_blob_is_not_present_and_no_tag_is_written_while_the_registr
 
 #[tokio::test]
 async fn a_truncated_blob_behind_the_public_name_is_named_with_both_lengths() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let image = fixture::image(1, 1);
-    harbour.staging.load("staging/team/app", None, &image).await;
+    registries.staging.load("staging/team/app", None, &image).await;
     let public = TestRegistry::start().await;
     public.load("app", "v1", &image).await;
     let Descriptor { digest, size, .. } = &image.blobs[1].descriptor;
     truncate(&public, digest, usize::MAX);
     let name = PublicName { client: client(), host: public.host() };
     let settings = PromotionSettings { verify_through: Some(name), ..bare(Write) };
-    let project = harbour.project("team", &entry("app", &image, &["v1"]));
+    let project = registries.project("team", &entry("app", &image, &["v1"]));
     let report = promote_with(vec![project], &settings).await;
     let told = format!("blob {digest} has 3 bytes, but its manifest states {size}");
     assert_eq!(report["unanswered"][0]["reason"], told, "{report:#}");
@@ -169,9 +171,9 @@ async fn an_index_that_lists_a_child_with_another_size_is_broken_at_its_source()
     // Below another index, where the sound one lists the same child, too.
     let nested = fixture::index_listing(&[&sound, &wrong]);
     for image in [&wrong, &nested] {
-        let harbour = Harbour::open().await;
-        harbour.staging.load("staging/team/app", None, image).await;
-        let project = || vec![harbour.project("team", &entry("app", image, &["v1"]))];
+        let registries = TestRegistries::open().await;
+        registries.staging.load("staging/team/app", None, image).await;
+        let project = || vec![registries.project("team", &entry("app", image, &["v1"]))];
         for confirm in [DryRun, Write] {
             let report = promote(project(), confirm).await;
             assert_eq!(verdicts(&report), ["failed"; 2], "{report:#}");
@@ -182,20 +184,20 @@ async fn an_index_that_lists_a_child_with_another_size_is_broken_at_its_source()
             );
             assert!(reason(&report, "failed").contains(&expected), "{report:#}");
         }
-        assert_eq!(harbour.writes(), 0);
+        assert_eq!(registries.writes(), 0);
         // It was promoted before that was checked.
-        for registry in &harbour.production {
+        for registry in &registries.production {
             registry.load("images/app", "v1", image).await;
         }
         let report = promote_with(project(), &deep(DryRun)).await;
         assert_eq!(verdicts(&report), ["failed"; 2], "{report:#}");
     }
     // As an attachment, it is left out.
-    let harbour = Harbour::open().await;
-    harbour.staging.load("staging/team/app", None, &sound).await;
+    let registries = TestRegistries::open().await;
+    registries.staging.load("staging/team/app", None, &sound).await;
     let signature = format!("sha256-{}.sig", sound.digest().hex());
-    harbour.staging.load("staging/team/app", &*signature, &wrong).await;
-    let project = || vec![harbour.project("team", &entry("app", &sound, &["v1"]))];
+    registries.staging.load("staging/team/app", &*signature, &wrong).await;
+    let project = || vec![registries.project("team", &entry("app", &sound, &["v1"]))];
     for (confirm, verdict) in [(DryRun, "to_copy"), (Write, "copied")] {
         let report = promote_with(project(), &PromotionSettings::new(confirm)).await;
         let ended = ["attachment-broken", "attachment-broken", verdict, verdict];

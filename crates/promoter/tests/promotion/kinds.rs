@@ -1,4 +1,4 @@
-//! What is promoted, whatever kind of image or artifact it is.
+//! Promotion of all kinds of images and artifacts.
 
 use http::Method;
 use job::Confirm::{DryRun, Write};
@@ -6,17 +6,17 @@ use oci::{Descriptor, Digest};
 use promoter::PromotionSettings;
 use testkit::{Fault, RecordedRequest, fixture, fixture::Image};
 
-use crate::harness::{Harbour, entry, promote, promote_with, reason, verdicts};
+use crate::harness::{TestRegistries, entry, promote, promote_with, reason, verdicts};
 
 #[tokio::test]
 async fn an_index_of_indexes_is_copied_whole() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let image = fixture::nested(1, 2);
-    harbour.staging.load("staging/team/app", None, &image).await;
-    let project = harbour.project("team", &entry("app", &image, &["v1"]));
+    registries.staging.load("staging/team/app", None, &image).await;
+    let project = registries.project("team", &entry("app", &image, &["v1"]));
     let report = promote_with(vec![project.clone()], &PromotionSettings::new(Write)).await;
     assert_eq!(verdicts(&report), ["copied"; 2], "{report:#}");
-    for registry in &harbour.production {
+    for registry in &registries.production {
         assert!(registry.holds("images/app", &image).await);
     }
     assert_eq!(
@@ -27,14 +27,14 @@ async fn an_index_of_indexes_is_copied_whole() {
 
 #[tokio::test]
 async fn a_sha512_digest_is_promoted_untagged() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let image = fixture::in_sha512(&fixture::image(1, 2));
     assert!(image.digest().to_string().starts_with("sha512:"));
-    harbour.staging.load("staging/team/app", None, &image).await;
-    let project = harbour.project("team", &entry("app", &image, &[]));
+    registries.staging.load("staging/team/app", None, &image).await;
+    let project = registries.project("team", &entry("app", &image, &[]));
     let report = promote_with(vec![project.clone()], &PromotionSettings::new(Write)).await;
     assert_eq!(verdicts(&report), ["copied"; 2], "{report:#}");
-    for registry in &harbour.production {
+    for registry in &registries.production {
         assert!(registry.holds("images/app", &image).await);
     }
     assert_eq!(
@@ -43,7 +43,7 @@ async fn a_sha512_digest_is_promoted_untagged() {
     );
 }
 
-/// A registry that has this manifest under its digest, and nothing else: Portolan's own takes no such one.
+/// A registry that has only this manifest, under its digest. Portolan's own registry does not accept such a manifest.
 pub(crate) async fn serving(image: &Image) -> testkit::TestServer {
     let Image { descriptor, bytes, .. } = image.clone();
     let answer = move |request: &http::Request<testkit::Body>| {
@@ -63,7 +63,7 @@ pub(crate) async fn serving(image: &Image) -> testkit::TestServer {
 
 #[tokio::test]
 async fn an_image_that_is_served_as_an_index_is_refused() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let image = fixture::image(1, 1);
     let mut content: serde_json::Value = serde_json::from_slice(&image.bytes).expect("JSON");
     content.as_object_mut().expect("an object").remove("mediaType");
@@ -73,32 +73,32 @@ async fn an_image_that_is_served_as_an_index_is_refused() {
     let server = serving(&image).await;
     let from =
         oci::RegistryPrefix { host: server.host(), path: Some("team".parse().expect("a path")) };
-    let to = harbour.production.each_ref().map(|registry| registry.prefix("images"));
+    let to = registries.production.each_ref().map(|registry| registry.prefix("images"));
     let project = crate::harness::manifest("team", &from, &to, &entry("app", &image, &["v1"]));
     let report = promote(vec![project], Write).await;
     assert_eq!(verdicts(&report), ["failed"; 2], "{report:#}");
     assert!(reason(&report, "failed").contains("ambiguous"), "{report:#}");
-    for registry in &harbour.production {
+    for registry in &registries.production {
         assert!(!registry.holds("images/app", &image).await);
     }
 }
 
 #[tokio::test]
 async fn docker_schema_1_is_refused_in_words_by_the_plan() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let bytes = r#"{"schemaVersion":1,"name":"app","tag":"v1","fsLayers":[],"history":[]}"#;
-    // The digest is that of what is signed, not of the whole, in which the signatures stand too.
+    // The digest is that of the signed part, not of the whole manifest, which includes the signatures.
     let descriptor = Descriptor::of(oci::media_type::DOCKER_SCHEMA1_SIGNED, b"what is signed");
     let old = Image { descriptor, bytes: bytes.into(), blobs: Vec::new(), children: Vec::new() };
     let fine = fixture::image(1, 1);
-    harbour.staging.load("staging/team/app", None, &fine).await;
+    registries.staging.load("staging/team/app", None, &fine).await;
     let server = serving(&old).await;
     let from =
         oci::RegistryPrefix { host: server.host(), path: Some("old".parse().expect("a path")) };
-    let to = harbour.production.each_ref().map(|registry| registry.prefix("images"));
+    let to = registries.production.each_ref().map(|registry| registry.prefix("images"));
     let projects = vec![
         crate::harness::manifest("old", &from, &to, &entry("legacy", &old, &["v1"])),
-        harbour.project("team", &entry("app", &fine, &["v1"])),
+        registries.project("team", &entry("app", &fine, &["v1"])),
     ];
     for (confirm, fine) in [(DryRun, "to_copy"), (Write, "copied")] {
         let report = promote(projects.clone(), confirm).await;
@@ -146,22 +146,22 @@ async fn docker_schema_1_that_is_there_already_is_present() {
 
 #[tokio::test]
 async fn a_blob_that_images_share_moves_to_each_registry_once() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     // The platforms of one index share their first layer, and so do these images, with one another.
     let images: Vec<_> = (0..4).map(|_| fixture::image_with_layers(7, &[9_000])).collect();
     let mut list = String::new();
     for (n, image) in images.iter().enumerate() {
-        harbour.staging.load(&format!("staging/team/app{n}"), None, image).await;
+        registries.staging.load(&format!("staging/team/app{n}"), None, image).await;
         list += &entry(&format!("app{n}"), image, &["v1"]);
     }
-    let report = promote(vec![harbour.project("team", &list)], Write).await;
+    let report = promote(vec![registries.project("team", &list)], Write).await;
     assert_eq!(verdicts(&report), ["copied"; 8]);
     let layer = images[0].blobs[1].descriptor.digest;
     // The colon is escaped in queries.
     let of_layer = |it: &RecordedRequest| it.path_and_query.contains(&layer.hex());
     let read = |it: &RecordedRequest| it.method == Method::GET && of_layer(it);
-    assert_eq!(harbour.staging.count(read), 1, "read once");
-    for registry in &harbour.production {
+    assert_eq!(registries.staging.count(read), 1, "read once");
+    for registry in &registries.production {
         let sent = |it: &RecordedRequest| it.method == Method::PUT && of_layer(it);
         assert_eq!(registry.count(sent), 1, "sent once");
         let asked = |it: &RecordedRequest| it.method == Method::POST && of_layer(it);
@@ -171,12 +171,12 @@ async fn a_blob_that_images_share_moves_to_each_registry_once() {
 
 #[tokio::test]
 async fn two_destinations_at_one_registry_cost_one_transfer() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let image = fixture::index(1, 2, 2);
-    harbour.staging.load("staging/team/app", None, &image).await;
-    let registry = &harbour.production[0];
+    registries.staging.load("staging/team/app", None, &image).await;
+    let registry = &registries.production[0];
     let to = ["images", "images/kubernetes", "mirror"].map(|path| registry.prefix(path));
-    let from = harbour.staging.prefix("staging/team");
+    let from = registries.staging.prefix("staging/team");
     let project = crate::harness::manifest("team", &from, &to, &entry("app", &image, &["v1"]));
     // A mount that is refused is made up for within the registry.
     registry.fail(Fault::on(Method::POST, "/v2/mirror/").refuse_mount());
@@ -188,27 +188,27 @@ async fn two_destinations_at_one_registry_cost_one_transfer() {
     let blobs = image.digests().len() - image.manifests().len();
     let read =
         |it: &RecordedRequest| it.method == Method::GET && it.path_and_query.contains("/blobs/");
-    assert_eq!(harbour.staging.count(read), blobs, "each blob is read once from the source");
+    assert_eq!(registries.staging.count(read), blobs, "each blob is read once from the source");
     assert_eq!(registry.count(read), blobs, "and once from the registry, for who takes no mounts");
 }
 
 #[tokio::test]
 async fn a_layer_of_a_manifest_media_type_is_copied_as_a_blob() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let image = fixture::with_layer_type(&fixture::image(1, 1), 0, oci::media_type::OCI_INDEX);
-    harbour.staging.load("staging/team/app", None, &image).await;
-    let project = harbour.project("team", &entry("app", &image, &["v1"]));
+    registries.staging.load("staging/team/app", None, &image).await;
+    let project = registries.project("team", &entry("app", &image, &["v1"]));
     assert_eq!(verdicts(&promote(vec![project], Write).await), ["copied"; 2]);
-    assert!(harbour.production[0].holds("images/app", &image).await);
+    assert!(registries.production[0].holds("images/app", &image).await);
 }
 
 #[tokio::test]
 async fn layers_that_may_not_be_distributed_are_named_in_the_outcome() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let foreign = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
     let image = fixture::with_layer_type(&fixture::image(1, 2), 1, foreign);
-    harbour.staging.load("staging/team/app", None, &image).await;
-    let project = harbour.project("team", &entry("app", &image, &["v1"]));
+    registries.staging.load("staging/team/app", None, &image).await;
+    let project = registries.project("team", &entry("app", &image, &["v1"]));
     for (confirm, verdict) in [(DryRun, "to_copy"), (Write, "copied")] {
         let report = promote(vec![project.clone()], confirm).await;
         assert_eq!(verdicts(&report), [verdict; 2]);

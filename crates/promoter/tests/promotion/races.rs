@@ -8,9 +8,9 @@ use promotion_manifest::EdgeSet;
 use registry_client::{Client, Quota};
 use testkit::{Fault, RecordedRequest, fixture};
 
-use crate::harness::{Harbour, bare, entry, promote, reason, run, verdicts};
+use crate::harness::{TestRegistries, bare, entry, promote, reason, run, verdicts};
 
-/// Waits until a registry was asked this.
+/// Waits until a registry got such a request.
 async fn until(registry: &testkit::TestRegistry, asked: impl Fn(&RecordedRequest) -> bool) {
     while registry.count(&asked) == 0 {
         tokio::task::yield_now().await;
@@ -23,10 +23,10 @@ fn put(tag: &'static str) -> impl Fn(&RecordedRequest) -> bool {
 
 #[tokio::test]
 async fn the_loser_of_a_race_is_told_by_the_registry_that_knows_conditions() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let (ours, theirs) = (fixture::image(1, 1), fixture::image(2, 1));
-    harbour.staging.load("staging/team/app", None, &ours).await;
-    let [registry, other] = &harbour.production;
+    registries.staging.load("staging/team/app", None, &ours).await;
+    let [registry, other] = &registries.production;
     // So few requests a second that there is time between the look and the write.
     let quota = Quota { requests_per_second: Some(4.0), ..Quota::default() };
     let client = Client::builder().quota(registry.host(), quota).build();
@@ -37,7 +37,7 @@ async fn the_loser_of_a_race_is_told_by_the_registry_that_knows_conditions() {
         .await;
         registry.load("images/app", "v1", &theirs).await;
     };
-    let edges = EdgeSet::new(vec![harbour.project("team", &entry("app", &ours, &["v1"]))]);
+    let edges = EdgeSet::new(vec![registries.project("team", &entry("app", &ours, &["v1"]))]);
     let (settings, stop) = (bare(Write), job::stop().1);
     let (report, ()) = tokio::join!(run(client, &edges, &settings, &stop), somebody);
     assert_eq!(verdicts(&report), ["copied", "failed"], "{report:#}");
@@ -52,12 +52,12 @@ async fn the_loser_of_a_race_is_told_by_the_registry_that_knows_conditions() {
 
 #[tokio::test]
 async fn a_race_with_a_run_that_wants_the_same_is_lost_by_nobody() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let image = fixture::index(1, 2, 2);
-    harbour.staging.load("staging/team/app", None, &image).await;
+    registries.staging.load("staging/team/app", None, &image).await;
     let tags: Vec<_> = (0..10).map(|n| format!("v{n}")).collect();
     let tags: Vec<_> = tags.iter().map(String::as_str).collect();
-    let project = harbour.project("team", &entry("app", &image, &tags));
+    let project = registries.project("team", &entry("app", &image, &tags));
     let (one, other) =
         tokio::join!(promote(vec![project.clone()], Write), promote(vec![project], Write));
     for report in [one, other] {
@@ -66,7 +66,7 @@ async fn a_race_with_a_run_that_wants_the_same_is_lost_by_nobody() {
             "{report:#}"
         );
     }
-    for registry in &harbour.production {
+    for registry in &registries.production {
         assert!(registry.holds("images/app", &image).await);
         assert_eq!(registry.tags("images/app").await.len(), 10);
     }
@@ -74,14 +74,14 @@ async fn a_race_with_a_run_that_wants_the_same_is_lost_by_nobody() {
 
 #[tokio::test]
 async fn of_two_runs_that_want_a_tag_on_two_digests_one_wins_and_the_other_says_so() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let (one, other) = (fixture::image(1, 1), fixture::image(2, 1));
     for image in [&one, &other] {
-        harbour.staging.load("staging/team/app", None, image).await;
+        registries.staging.load("staging/team/app", None, image).await;
     }
     let tags: Vec<_> = (0..20).map(|n| format!("v{n}")).collect();
     let tags: Vec<_> = tags.iter().map(String::as_str).collect();
-    let project = |image| harbour.project("team", &entry("app", image, &tags));
+    let project = |image| registries.project("team", &entry("app", image, &tags));
     let (first, second) =
         tokio::join!(promote(vec![project(&one)], Write), promote(vec![project(&other)], Write));
     let (mut won, mut lost) = (0, 0);
@@ -89,7 +89,8 @@ async fn of_two_runs_that_want_a_tag_on_two_digests_one_wins_and_the_other_says_
         for outcome in report["outcomes"].as_array().expect("a list") {
             let tag = outcome["tag"].as_str().expect("a tag");
             let at = outcome["destination"].as_str().expect("a destination");
-            let registry = harbour.production.iter().find(|it| at.starts_with(it.host().as_str()));
+            let registry =
+                registries.production.iter().find(|it| at.starts_with(it.host().as_str()));
             let there = registry.expect("one of both").digest_of("images/app", tag).await;
             let holds = there == Some(image.digest());
             let says_so = outcome["outcome"] == "copied";
@@ -111,13 +112,13 @@ async fn of_two_runs_that_want_a_tag_on_two_digests_one_wins_and_the_other_says_
 
 #[tokio::test]
 async fn a_tag_that_is_moved_later_in_the_run_is_seen_at_its_end() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let (ours, theirs, slow) = (fixture::image(1, 1), fixture::image(2, 1), fixture::image(3, 1));
-    harbour.staging.load("staging/team/app", None, &ours).await;
-    harbour.staging.load("staging/team/slow", None, &slow).await;
+    registries.staging.load("staging/team/app", None, &ours).await;
+    registries.staging.load("staging/team/slow", None, &slow).await;
     let layer = format!("/blobs/{}", slow.blobs[1].descriptor.digest);
-    harbour.staging.fail(Fault::on(Method::GET, &layer).drip(100, Duration::from_millis(100)));
-    let registry = &harbour.production[0];
+    registries.staging.fail(Fault::on(Method::GET, &layer).drip(100, Duration::from_millis(100)));
+    let registry = &registries.production[0];
     let looked = |it: &RecordedRequest| {
         it.method != Method::PUT && it.path_and_query.ends_with("/manifests/v1")
     };
@@ -129,7 +130,7 @@ async fn a_tag_that_is_moved_later_in_the_run_is_seen_at_its_end() {
         registry.load("images/app", "v1", &theirs).await;
     };
     let images = entry("app", &ours, &["v1"]) + &entry("slow", &slow, &["v2"]);
-    let project = harbour.project("team", &images);
+    let project = registries.project("team", &images);
     let (report, ()) = tokio::join!(promote(vec![project], Write), somebody);
     assert_eq!(verdicts(&report), ["copied", "copied", "copied", "failed"], "{report:#}");
     assert!(reason(&report, "failed").starts_with("lost the race"));
@@ -139,14 +140,14 @@ async fn a_tag_that_is_moved_later_in_the_run_is_seen_at_its_end() {
 async fn a_tag_that_is_readable_only_shortly_after_its_write_is_waited_for() {
     let image = fixture::image(1, 1);
     for (reads, ended) in [(2, "copied"), (usize::MAX, "failed")] {
-        let harbour = Harbour::open().await;
-        harbour.staging.load("staging/team/app", None, &image).await;
-        let [late, other] = &harbour.production;
+        let registries = TestRegistries::open().await;
+        registries.staging.load("staging/team/app", None, &image).await;
+        let [late, other] = &registries.production;
         // One GET comes before the write. Each read after it is a HEAD and a GET.
         for (method, times) in [(Method::HEAD, reads), (Method::GET, reads.saturating_add(1))] {
             late.fail(Fault::on(method, "/manifests/v1").times(times).status(404));
         }
-        let project = harbour.project("team", &entry("app", &image, &["v1"]));
+        let project = registries.project("team", &entry("app", &image, &["v1"]));
         let report = promote(vec![project], Write).await;
         assert_eq!(verdicts(&report), ["copied", ended], "{report:#}");
         for registry in [late, other] {

@@ -10,11 +10,11 @@ use promoter::{
 use promotion_manifest::{EdgeSet, EdgeView, Selection};
 use testkit::fixture;
 
-use crate::harness::{Harbour, assert_valid, bare, client, entry};
+use crate::harness::{TestRegistries, assert_valid, bare, client, entry};
 
 /// A run with a report of any kind.
-async fn run(harbour: &Harbour, images: &str, report: &mut dyn Report) -> io::Result<()> {
-    let edges = EdgeSet::new(vec![harbour.project("team", images)]);
+async fn run(registries: &TestRegistries, images: &str, report: &mut dyn Report) -> io::Result<()> {
+    let edges = EdgeSet::new(vec![registries.project("team", images)]);
     let (_stopper, stop) = job::stop();
     let problems = promotion_manifest::parse_plain("bad.yaml", "registries: 1\n").problems;
     let (clients, settings) = (Clients::new(client()), bare(Write));
@@ -50,15 +50,15 @@ fn is_plain_name(name: &str) -> bool {
 
 #[tokio::test]
 async fn the_json_is_the_documented_one() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let (image, there) = (fixture::image(1, 1), fixture::image(2, 1));
-    harbour.staging.load("staging/team/app", None, &image).await;
-    for registry in &harbour.production {
+    registries.staging.load("staging/team/app", None, &image).await;
+    for registry in &registries.production {
         registry.load("images/app", "v0", &there).await;
     }
     let images = entry("app", &image, &["v1"]) + &entry("app", &there, &["v0"]);
     let mut out = Vec::new();
-    run(&harbour, &images, &mut JsonReport::new(&mut out, Show::Changes)).await.expect("memory");
+    run(&registries, &images, &mut JsonReport::new(&mut out, Show::Changes)).await.expect("memory");
     let text = String::from_utf8(out).expect("UTF-8");
     let report: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     assert_valid(&report);
@@ -85,7 +85,7 @@ async fn the_json_is_the_documented_one() {
     let outcomes = report["outcomes"].as_array().expect("a list");
     assert_eq!(outcomes.len(), 2, "those present are left out");
     let one = outcomes.iter().find(|outcome| {
-        outcome["destination"] == format!("{}/images", harbour.production[0].host())
+        outcome["destination"] == format!("{}/images", registries.production[0].host())
     });
     assert_eq!(
         one.expect("an outcome a destination"),
@@ -93,8 +93,8 @@ async fn the_json_is_the_documented_one() {
             "project": "team",
             "file": "images/team/images.yaml",
             "line": 3,
-            "source": format!("{}/staging/team", harbour.staging.host()),
-            "destination": format!("{}/images", harbour.production[0].host()),
+            "source": format!("{}/staging/team", registries.staging.host()),
+            "destination": format!("{}/images", registries.production[0].host()),
             "repository": "app",
             "digest": image.digest(),
             "tag": "v1",
@@ -114,16 +114,16 @@ async fn the_json_is_the_documented_one() {
 
 #[tokio::test]
 async fn the_words_say_once_what_many_destinations_share() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let (image, lost) = (fixture::image(1, 1), fixture::image(2, 1));
-    harbour.staging.load("staging/team/app", None, &image).await;
+    registries.staging.load("staging/team/app", None, &image).await;
     let images = entry("app", &image, &["v1"]) + &entry("app", &lost, &["v2"]);
     let mut out = Vec::new();
-    run(&harbour, &images, &mut WordsReport::new(&mut out, Show::Changes, Width::Unlimited))
+    run(&registries, &images, &mut WordsReport::new(&mut out, Show::Changes, Width::Unlimited))
         .await
         .expect("memory");
     let text = String::from_utf8(out).expect("UTF-8");
-    let mut hosts = harbour.production.each_ref().map(|registry| registry.host());
+    let mut hosts = registries.production.each_ref().map(|registry| registry.host());
     hosts.sort();
     let [first, second] = hosts;
     assert!(text.starts_with("problem: bad.yaml:1:"), "{text}");
@@ -158,23 +158,23 @@ async fn a_reader_that_goes_away_does_not_stop_the_promotion() {
     }
     for (kind, is_fine) in [(io::ErrorKind::BrokenPipe, true), (io::ErrorKind::StorageFull, false)]
     {
-        let harbour = Harbour::open().await;
+        let registries = TestRegistries::open().await;
         let image = fixture::image(1, 1);
-        harbour.staging.load("staging/team/app", None, &image).await;
+        registries.staging.load("staging/team/app", None, &image).await;
         let mut report = JsonReport::new(Closed(kind), Show::Changes);
-        let ended = run(&harbour, &entry("app", &image, &["v1"]), &mut report).await;
+        let ended = run(&registries, &entry("app", &image, &["v1"]), &mut report).await;
         assert_eq!(ended.is_ok(), is_fine);
-        assert_eq!(harbour.production[1].tags("images/app").await, ["v1"]);
+        assert_eq!(registries.production[1].tags("images/app").await, ["v1"]);
     }
 }
 
 #[tokio::test]
 async fn what_is_amiss_is_named_however_much_else_there_is_to_say() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let image = fixture::image(1, 0);
     let tags: Vec<_> = (0..6_000).map(|n| format!("v{n}")).collect();
     let tags: Vec<_> = tags.iter().map(String::as_str).collect();
-    let edges = EdgeSet::new(vec![harbour.project("team", &entry("app", &image, &tags))]);
+    let edges = EdgeSet::new(vec![registries.project("team", &entry("app", &image, &tags))]);
     let mut out = Vec::new();
     let mut report = WordsReport::new(&mut out, Show::Everything, Width::Unlimited);
     let ids: Vec<_> = edges.edges_of(0).map(EdgeView::id).collect();
@@ -214,7 +214,7 @@ async fn what_is_amiss_is_named_however_much_else_there_is_to_say() {
     };
     report.finish(&edges, &ending).expect("memory");
     let text = String::from_utf8(out).expect("UTF-8");
-    let place = harbour.production.iter().map(|it| it.host()).min().expect("two");
+    let place = registries.production.iter().map(|it| it.host()).min().expect("two");
     let refused =
         text.lines().filter(|line| line.contains(&format!("at {place}/images: tag move: ")));
     assert_eq!(refused.count(), 5, "{text}");

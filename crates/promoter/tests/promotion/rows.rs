@@ -6,32 +6,32 @@ use http::Method;
 use job::Confirm::{DryRun, Write};
 use testkit::{Fault, TestRegistry, fixture};
 
-use crate::harness::{Harbour, entry, is_write, manifest, promote, reason, verdicts};
+use crate::harness::{TestRegistries, entry, is_write, manifest, promote, reason, verdicts};
 
 #[tokio::test]
 async fn what_is_missing_is_copied_with_all_that_it_reaches_and_the_second_run_writes_nothing() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let (image, chart) = (fixture::index(1, 2, 3), fixture::helm_chart(2));
-    harbour.staging.load("staging/team/app", "v1", &image).await;
-    harbour.staging.load("staging/team/charts/app", None, &chart).await;
+    registries.staging.load("staging/team/app", "v1", &image).await;
+    registries.staging.load("staging/team/charts/app", None, &chart).await;
     let images = entry("app", &image, &["v1", "stable"]) + &entry("charts/app", &chart, &["1.0.0"]);
-    let project = harbour.project("team", &images);
+    let project = registries.project("team", &images);
 
     let report = promote(vec![project.clone()], Write).await;
     assert_eq!(verdicts(&report), ["copied"; 6], "{report:#}");
-    for registry in &harbour.production {
+    for registry in &registries.production {
         assert!(registry.holds("images/app", &image).await);
         assert!(registry.holds("images/charts/app", &chart).await);
         assert_eq!(registry.tags("images/app").await, ["stable", "v1"]);
         assert_eq!(registry.digest_of("images/app", "stable").await, Some(image.digest()));
     }
 
-    harbour.clear_requests();
+    registries.clear_requests();
     let report = promote(vec![project], Write).await;
     assert_eq!(verdicts(&report), ["present"; 6]);
-    assert_eq!(harbour.writes(), 0);
+    assert_eq!(registries.writes(), 0);
     assert_eq!(
-        harbour.staging.requests().len(),
+        registries.staging.requests().len(),
         0,
         "the source is not asked for what is not lacking"
     );
@@ -39,17 +39,17 @@ async fn what_is_missing_is_copied_with_all_that_it_reaches_and_the_second_run_w
 
 #[tokio::test]
 async fn without_confirm_nothing_is_written() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let (new, untagged) = (fixture::index(1, 2, 2), fixture::image(2, 1));
-    harbour.staging.load("staging/team/app", None, &new).await;
-    for registry in &harbour.production {
+    registries.staging.load("staging/team/app", None, &new).await;
+    for registry in &registries.production {
         registry.load("images/app", None, &untagged).await;
     }
     let images = entry("app", &new, &["v2"]) + &entry("app", &untagged, &["v1"]);
-    let report = promote(vec![harbour.project("team", &images)], DryRun).await;
+    let report = promote(vec![registries.project("team", &images)], DryRun).await;
     assert_eq!(verdicts(&report), ["to_copy", "to_copy", "to_tag", "to_tag"]);
-    assert_eq!(harbour.writes(), 0);
-    assert_eq!(harbour.production[0].tags("images/app").await, [""; 0]);
+    assert_eq!(registries.writes(), 0);
+    assert_eq!(registries.production[0].tags("images/app").await, [""; 0]);
     let summary = &report["summary"];
     assert_eq!((&summary["to_copy"], &summary["to_tag"]), (&2.into(), &2.into()));
     assert!(summary["copied"].is_null() && summary["tagged"].is_null());
@@ -57,86 +57,87 @@ async fn without_confirm_nothing_is_written() {
 
 #[tokio::test]
 async fn a_tag_on_another_digest_is_refused_and_stays() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let (old, new) = (fixture::image(1, 1), fixture::image(2, 1));
-    harbour.staging.load("staging/team/app", None, &new).await;
-    harbour.production[0].load("images/app", "v1", &old).await;
-    let project = harbour.project("team", &entry("app", &new, &["v1", "v2"]));
+    registries.staging.load("staging/team/app", None, &new).await;
+    registries.production[0].load("images/app", "v1", &old).await;
+    let project = registries.project("team", &entry("app", &new, &["v1", "v2"]));
     let report = promote(vec![project], Write).await;
     assert_eq!(verdicts(&report), ["copied", "copied", "copied", "refused"]);
     assert!(reason(&report, "refused").contains(&format!("the tag is on {}", old.digest())));
-    assert_eq!(harbour.production[0].digest_of("images/app", "v1").await, Some(old.digest()));
-    assert_eq!(harbour.production[0].digest_of("images/app", "v2").await, Some(new.digest()));
-    assert_eq!(harbour.production[1].digest_of("images/app", "v1").await, Some(new.digest()));
+    assert_eq!(registries.production[0].digest_of("images/app", "v1").await, Some(old.digest()));
+    assert_eq!(registries.production[0].digest_of("images/app", "v2").await, Some(new.digest()));
+    assert_eq!(registries.production[1].digest_of("images/app", "v1").await, Some(new.digest()));
 }
 
 #[tokio::test]
 async fn a_digest_without_tags_is_one_edge_with_a_null_tag() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let image = fixture::image(1, 1);
-    harbour.staging.load("staging/team/app", None, &image).await;
-    let project = harbour.project("team", &entry("app", &image, &[]));
+    registries.staging.load("staging/team/app", None, &image).await;
+    let project = registries.project("team", &entry("app", &image, &[]));
     let report = promote(vec![project.clone()], Write).await;
     assert_eq!(verdicts(&report), ["copied"; 2]);
     assert!(report["outcomes"][0]["tag"].is_null());
-    assert_eq!(harbour.production[0].tags("images/app").await, [""; 0]);
-    assert!(harbour.production[0].holds("images/app", &image).await);
+    assert_eq!(registries.production[0].tags("images/app").await, [""; 0]);
+    assert!(registries.production[0].holds("images/app", &image).await);
     assert_eq!(verdicts(&promote(vec![project], Write).await), ["present"; 2]);
 }
 
 #[tokio::test]
 async fn a_second_tag_of_a_digest_that_is_there_is_one_put() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let image = fixture::index(1, 2, 2);
-    for registry in &harbour.production {
+    for registry in &registries.production {
         registry.load("images/app", "v1", &image).await;
     }
-    let project = harbour.project("team", &entry("app", &image, &["v1", "stable"]));
+    let project = registries.project("team", &entry("app", &image, &["v1", "stable"]));
     let report = promote(vec![project], Write).await;
     assert_eq!(verdicts(&report), ["present", "present", "tagged", "tagged"]);
-    for registry in &harbour.production {
+    for registry in &registries.production {
         assert_eq!(registry.digest_of("images/app", "stable").await, Some(image.digest()));
         assert_eq!(registry.count(is_write), 1);
     }
-    assert_eq!(harbour.staging.requests().len(), 0);
+    assert_eq!(registries.staging.requests().len(), 0);
 }
 
 #[tokio::test]
 async fn what_staging_lost_is_backfilled_from_another_destination() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let image = fixture::index(1, 2, 2);
-    harbour.production[0].load("images/app", "v1", &image).await;
-    let project = harbour.project("team", &entry("app", &image, &["v1"]));
+    registries.production[0].load("images/app", "v1", &image).await;
+    let project = registries.project("team", &entry("app", &image, &["v1"]));
     let report = promote(vec![project.clone()], DryRun).await;
     assert_eq!(verdicts(&report), ["present", "to_copy"]);
-    let origin = format!("backfilled from {}/images", harbour.production[0].host());
+    let origin = format!("backfilled from {}/images", registries.production[0].host());
     assert!(reason(&report, "to_copy").starts_with(&origin));
     let report = promote(vec![project], Write).await;
     assert_eq!(verdicts(&report), ["copied", "present"]);
     assert!(reason(&report, "copied").starts_with(&origin));
-    assert!(harbour.production[1].holds("images/app", &image).await);
+    assert!(registries.production[1].holds("images/app", &image).await);
 }
 
 #[tokio::test]
 async fn what_nobody_has_is_lost() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let (lost, fine) = (fixture::image(1, 1), fixture::image(2, 1));
-    harbour.staging.load("staging/team/app", None, &fine).await;
+    registries.staging.load("staging/team/app", None, &fine).await;
     let images = entry("app", &lost, &["v1"]) + &entry("app", &fine, &["v2"]);
-    let report = promote(vec![harbour.project("team", &images)], Write).await;
+    let report = promote(vec![registries.project("team", &images)], Write).await;
     assert_eq!(verdicts(&report), ["copied", "copied", "lost", "lost"]);
     assert!(reason(&report, "lost").contains("neither in"));
 }
 
 #[tokio::test]
 async fn a_tag_with_two_digests_is_a_conflict_of_those_edges_alone() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let (one, other, third) = (fixture::image(1, 1), fixture::image(2, 1), fixture::image(3, 1));
     for (project, image) in [("a", &one), ("a", &third), ("b", &other)] {
-        harbour.staging.load(&format!("staging/{project}/app"), None, image).await;
+        registries.staging.load(&format!("staging/{project}/app"), None, image).await;
     }
-    let a = harbour.project("a", &(entry("app", &one, &["v1"]) + &entry("app", &third, &["v3"])));
-    let b = harbour.project("b", &entry("app", &other, &["v1"]));
+    let a =
+        registries.project("a", &(entry("app", &one, &["v1"]) + &entry("app", &third, &["v3"])));
+    let b = registries.project("b", &entry("app", &other, &["v1"]));
     let report = promote(vec![a, b], Write).await;
     assert_eq!(verdicts(&report), ["copied", "copied", "refused", "refused", "refused", "refused"]);
     let reasons: Vec<_> = report["outcomes"]
@@ -156,17 +157,17 @@ async fn a_tag_with_two_digests_is_a_conflict_of_those_edges_alone() {
             .iter()
             .any(|(project, why)| *project == Some("b") && why.contains("images/a/images.yaml:3"))
     );
-    assert_eq!(harbour.production[0].tags("images/app").await, ["v3"]);
+    assert_eq!(registries.production[0].tags("images/app").await, ["v3"]);
 }
 
 #[tokio::test]
 async fn the_tag_comes_last_and_children_before_parents() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let image = fixture::index(1, 3, 2);
-    harbour.staging.load("staging/team/app", None, &image).await;
-    let project = harbour.project("team", &entry("app", &image, &["v1"]));
+    registries.staging.load("staging/team/app", None, &image).await;
+    let project = registries.project("team", &entry("app", &image, &["v1"]));
     promote(vec![project], Write).await;
-    let puts: Vec<_> = harbour.production[0]
+    let puts: Vec<_> = registries.production[0]
         .requests()
         .into_iter()
         .filter(|request| request.method == Method::PUT)
@@ -185,22 +186,22 @@ async fn the_tag_comes_last_and_children_before_parents() {
 
 #[tokio::test]
 async fn a_tag_that_appears_after_the_plan_is_not_moved() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let (old, new) = (fixture::image(1, 1), fixture::image(2, 1));
-    harbour.staging.load("staging/team/app", None, &new).await;
+    registries.staging.load("staging/team/app", None, &new).await;
     // The plan finds no tag; while the layer comes slowly, somebody else writes it.
     let slowly = Fault::on(Method::GET, "/blobs/").drip(100, Duration::from_millis(50));
-    harbour.staging.fail(slowly);
-    let project = harbour.project("team", &entry("app", &new, &["v1"]));
+    registries.staging.fail(slowly);
+    let project = registries.project("team", &entry("app", &new, &["v1"]));
     let somebody_else = async {
-        while harbour.staging.count(|it| it.path_and_query.contains("/blobs/")) == 0 {
+        while registries.staging.count(|it| it.path_and_query.contains("/blobs/")) == 0 {
             tokio::task::yield_now().await;
         }
-        harbour.production[0].load("images/app", "v1", &old).await;
+        registries.production[0].load("images/app", "v1", &old).await;
     };
     let (report, ()) = tokio::join!(promote(vec![project], Write), somebody_else);
     assert_eq!(verdicts(&report), ["copied", "refused"]);
-    assert_eq!(harbour.production[0].digest_of("images/app", "v1").await, Some(old.digest()));
+    assert_eq!(registries.production[0].digest_of("images/app", "v1").await, Some(old.digest()));
 }
 
 #[tokio::test]
@@ -242,25 +243,25 @@ async fn each_blob_is_read_once_whatever_the_number_of_destinations() {
 
 #[tokio::test]
 async fn a_tag_move_to_a_digest_that_is_nowhere_is_called_a_typo() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let (there, nowhere) = (fixture::image(1, 1), fixture::image(2, 1));
-    harbour.staging.load("staging/team/app", None, &there).await;
-    for registry in &harbour.production {
+    registries.staging.load("staging/team/app", None, &there).await;
+    for registry in &registries.production {
         registry.load("images/app", "v1", &there).await;
     }
-    let project = harbour.project("team", &entry("app", &nowhere, &["v1"]));
+    let project = registries.project("team", &entry("app", &nowhere, &["v1"]));
     let report = promote(vec![project.clone()], DryRun).await;
     assert_eq!(verdicts(&report), ["refused"; 2]);
-    let source = harbour.staging.prefix("staging/team");
+    let source = registries.staging.prefix("staging/team");
     let typo = format!("the digest is not in {source}; check it for a typo");
     let told = reason(&report, "refused");
     assert!(told.contains(&typo) && told.contains(&there.digest().to_string()), "{told}");
     // One that exists is a new image.
-    harbour.staging.load("staging/team/app", None, &nowhere).await;
+    registries.staging.load("staging/team/app", None, &nowhere).await;
     let report = promote(vec![project.clone()], DryRun).await;
     assert!(reason(&report, "refused").contains("promote under a new tag"), "{report:#}");
     // A source that does not say proves nothing.
-    harbour.staging.fail(Fault::everywhere("/manifests/").status(500));
+    registries.staging.fail(Fault::everywhere("/manifests/").status(500));
     let report = promote(vec![project], DryRun).await;
     assert!(reason(&report, "refused").contains("promote under a new tag"), "{report:#}");
 }

@@ -1,4 +1,4 @@
-//! Destinations that are slow, fall over in the middle, or say that too much is asked: nobody else waits for them.
+//! Destinations that are slow, fail during the run, or throttle: the other destinations do not wait for them.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,9 @@ use promotion_manifest::EdgeSet;
 use registry_client::{Client, Quota};
 use testkit::{Fault, RecordedRequest, TestLink, fixture};
 
-use crate::harness::{Harbour, bare, entry, is_write, manifest, promote, reason, run, verdicts};
+use crate::harness::{
+    TestRegistries, bare, entry, is_write, manifest, promote, reason, run, verdicts,
+};
 
 fn reads_blob(it: &RecordedRequest) -> bool {
     it.method == Method::GET && it.path_and_query.contains("/blobs/")
@@ -16,19 +18,19 @@ fn reads_blob(it: &RecordedRequest) -> bool {
 
 #[tokio::test]
 async fn a_dripping_destination_holds_no_other_up_and_is_fed_from_one_that_is_done() {
-    let harbour = Harbour::open().await;
-    let [fast, slow] = &harbour.production;
+    let registries = TestRegistries::open().await;
+    let [fast, slow] = &registries.production;
     let link = TestLink::to(&slow.host()).await;
     let images: Vec<_> = (0..3).map(|n| fixture::image_with_layers(n, &[4 << 20])).collect();
     let mut list = String::new();
     for (n, image) in images.iter().enumerate() {
-        harbour.staging.load(&format!("staging/team/app{n}"), None, image).await;
+        registries.staging.load(&format!("staging/team/app{n}"), None, image).await;
         list += &entry(&format!("app{n}"), image, &["v1"]);
     }
     let mut prefix = slow.prefix("images");
     prefix.host = link.host();
     let to = [fast.prefix("images"), prefix];
-    let project = manifest("team", &harbour.staging.prefix("staging/team"), &to, &list);
+    let project = manifest("team", &registries.staging.prefix("staging/team"), &to, &list);
     let edges = EdgeSet::new(vec![project]);
     // A client that is patient: the destination is slow, not broken.
     let (settings, stop) = (bare(Write), job::stop().1);
@@ -55,21 +57,21 @@ async fn a_dripping_destination_holds_no_other_up_and_is_fed_from_one_that_is_do
         assert!(slow.holds(&format!("images/app{n}"), image).await);
     }
     let blobs: usize = images.iter().map(|image| image.blobs.len()).sum();
-    assert_eq!(harbour.staging.count(reads_blob), blobs, "the source is read once all the same");
+    assert_eq!(registries.staging.count(reads_blob), blobs, "the source is read once all the same");
     assert!(fast.count(reads_blob) > 0, "the slow one was fed from the fast one");
 }
 
 #[tokio::test]
 async fn a_destination_that_goes_down_in_the_middle_fails_alone_and_the_next_run_repairs_it() {
-    let harbour = Harbour::open().await;
-    let [up, down] = &harbour.production;
+    let registries = TestRegistries::open().await;
+    let [up, down] = &registries.production;
     let images: Vec<_> = (0..12).map(|seed| fixture::index(seed, 2, 2)).collect();
     let mut list = String::new();
     for (n, image) in images.iter().enumerate() {
-        harbour.staging.load(&format!("staging/team/app{n}"), None, image).await;
+        registries.staging.load(&format!("staging/team/app{n}"), None, image).await;
         list += &entry(&format!("app{n}"), image, &["v1"]);
     }
-    let project = harbour.project("team", &list);
+    let project = registries.project("team", &list);
     let fall = async {
         while down.count(is_write) < 20 {
             tokio::task::yield_now().await;
@@ -100,23 +102,23 @@ async fn a_destination_that_goes_down_in_the_middle_fails_alone_and_the_next_run
 
 #[tokio::test]
 async fn a_storm_of_429_is_waited_out() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let images: Vec<_> = (0..4).map(|seed| fixture::image(seed, 2)).collect();
     let mut list = String::new();
     for (n, image) in images.iter().enumerate() {
-        harbour.staging.load(&format!("staging/team/app{n}"), None, image).await;
+        registries.staging.load(&format!("staging/team/app{n}"), None, image).await;
         list += &entry(&format!("app{n}"), image, &["v1"]);
     }
     // With rates that they come back to, or else they would feel their way from the least.
     let rate = Some(400.0);
     let quota = Quota { reads_per_second: rate, writes_per_second: rate, ..Quota::default() };
     let mut client = Client::builder();
-    for registry in harbour.production.iter().chain([&harbour.staging]) {
+    for registry in registries.production.iter().chain([&registries.staging]) {
         let storm = Fault::everywhere("/v2/").status(429).header("retry-after", "1");
         registry.fail(storm.times(3));
         client = client.quota(registry.host(), quota.clone());
     }
-    let edges = EdgeSet::new(vec![harbour.project("team", &list)]);
+    let edges = EdgeSet::new(vec![registries.project("team", &list)]);
     let (settings, stop) = (bare(Write), job::stop().1);
     let report = run(client.build(), &edges, &settings, &stop).await;
     assert_eq!(verdicts(&report), ["copied"; 8], "{report:#}");
@@ -131,9 +133,9 @@ async fn a_storm_of_429_is_waited_out() {
 
 #[tokio::test]
 async fn a_project_without_a_chance_leaves_the_others_alone() {
-    let harbour = Harbour::open().await;
+    let registries = TestRegistries::open().await;
     let (lost, fine) = (fixture::image(1, 1), fixture::image(2, 1));
-    harbour.staging.load("staging/good/app", None, &fine).await;
+    registries.staging.load("staging/good/app", None, &fine).await;
     let bad = promotion_manifest::parse_thin(
         "bad",
         ("manifests/bad/promoter-manifest.yaml", "registries:\n- name: h.example/a\n"),
@@ -141,17 +143,17 @@ async fn a_project_without_a_chance_leaves_the_others_alone() {
     );
     assert!(bad.manifest.is_none() && !bad.problems.is_empty());
     let projects = vec![
-        harbour.project("lost", &entry("gone", &lost, &["v1"])),
-        harbour.project("good", &entry("app", &fine, &["v1"])),
+        registries.project("lost", &entry("gone", &lost, &["v1"])),
+        registries.project("good", &entry("app", &fine, &["v1"])),
     ];
     let report = promote(projects, Write).await;
     assert_eq!(verdicts(&report), ["copied", "copied", "lost", "lost"]);
     assert!(reason(&report, "lost").contains("neither in"));
-    // Each place was asked by HEAD before it was called lost.
+    // Each registry got a HEAD for the digest before it was reported as lost.
     let asked = |it: &RecordedRequest| {
         it.method == Method::HEAD && it.path_and_query.ends_with(&lost.digest().to_string())
     };
-    for registry in harbour.production.iter().chain([&harbour.staging]) {
+    for registry in registries.production.iter().chain([&registries.staging]) {
         assert!(registry.count(asked) > 0);
     }
 }
