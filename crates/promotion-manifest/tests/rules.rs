@@ -1,4 +1,4 @@
-//! The rows of `docs/reference/promotion-manifest.md`, "What happens to what is written".
+//! The rows of `docs/reference/promotion-manifest.md`, "How each entry is read".
 
 use promotion_manifest::{
     EdgeSet, EdgeView, MAX_FILE_BYTES, Parsed, RawYamlValue, parse_plain, parse_thin,

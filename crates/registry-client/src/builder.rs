@@ -29,16 +29,16 @@ use crate::{
 /// give up after 30 or 60.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time between two pieces of a body: longer than a lost packet's retransmissions, or than a
-/// storage's hiccup.
+/// short stall of a storage.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Time for a connection to be made: five retransmissions of its first packet. A TLS handshake has as much: it is two
+/// Time to connect: five retransmissions of the first packet. A TLS handshake has as much: it is two
 /// round trips, and six tries of a port that stays silent end within about a minute.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many request timeouts a registry has to respond to a blob after its last byte: it may have
 /// to copy all of it within its storage first.
 const COMMIT_FACTOR: u32 = 10;
 
-/// What an anonymous request asks for that is to show whether a host speaks plain HTTP.
+/// The path of the anonymous request that shows whether a host speaks plain HTTP.
 const PROBED_PATH: &str = "/v2/";
 
 /// The settings of a [`Client`].
@@ -82,20 +82,20 @@ impl ClientBuilder {
         self
     }
 
-    /// Where chance comes from, for waits. Default: the system's.
+    /// The random source for waits. Default: the system's.
     pub fn chance(mut self, chance: Chance) -> Self {
         self.chance = chance;
         self
     }
 
-    /// What wall time is, for a `Retry-After` that is a date. Default: the system's.
+    /// The wall clock, for a `Retry-After` that is a date. Default: the system's.
     pub fn clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.clock = Box::new(now);
         self
     }
 
-    /// Counts `host` as public although its address is not, so that what it points to must be public,
-    /// but for itself. May be given for several hosts.
+    /// Counts `host` as public although its address is not, so that other hosts that it points to must be public. May
+    /// be given for several hosts.
     pub fn treat_as_public(mut self, host: Host) -> Self {
         self.public.insert(host);
         self
@@ -121,7 +121,7 @@ impl ClientBuilder {
     }
 
     /// Speaks TLS to `host` and nothing else. May be given for several hosts; only loopback hosts need it: to others
-    /// TLS is spoken in any case.
+    /// the client always speaks TLS.
     pub fn tls(mut self, host: Host) -> Self {
         self.tls_hosts.insert(host);
         self
@@ -152,7 +152,7 @@ impl ClientBuilder {
         self
     }
 
-    /// How fast a blob must move, either way, taken over each `window` of waiting for the other side.
+    /// The least rate of a blob, either way, over each `window` of waiting for the other side.
     /// Default: 16 KiB a second over 60 s.
     pub fn least_rate(mut self, bytes_a_second: u64, window: Duration) -> Self {
         self.rate = LeastRate { bytes_a_second, window };
@@ -226,7 +226,7 @@ impl fmt::Debug for ClientBuilder {
     }
 }
 
-/// A header value of what can stand in one.
+/// A header value from valid characters.
 fn visible(text: &str) -> HeaderValue {
     let visible: String = text.chars().filter(|c| matches!(c, ' '..='~')).collect();
     HeaderValue::from_str(&visible).unwrap_or(HeaderValue::from_static(""))

@@ -1,4 +1,4 @@
-//! The client: what its parts share, and the URLs that it speaks to.
+//! The client: its shared state, and the URLs of requests.
 
 use std::{
     collections::HashSet,
@@ -23,7 +23,7 @@ use crate::{
     limit::{HostWait, RateLimiter, RequestKind, Usage},
 };
 
-/// Tells wall time.
+/// A source of wall time.
 pub(crate) type Clock = Box<dyn Fn() -> SystemTime + Send + Sync>;
 
 /// A client of registries: one pool of connections, shared by all its clones.
@@ -33,7 +33,7 @@ pub struct Client {
     pub(crate) authorizer: Arc<Authorizer>,
 }
 
-/// What clients share whoever they are.
+/// The state that clients with different credentials share.
 pub(crate) struct Shared {
     pub(crate) pool: Arc<Pool>,
     pub(crate) timeouts: RequestTimeouts,
@@ -43,7 +43,7 @@ pub(crate) struct Shared {
     pub(crate) limiter: RateLimiter,
     pub(crate) chance: Chance,
     pub(crate) clock: Clock,
-    /// Hosts that count as public whatever their address.
+    /// Hosts that count as public, whatever their address.
     pub(crate) public: HashSet<Host>,
     pub(crate) referrers_api: ApiMemory,
     pub(crate) heads: HeadMemory,
@@ -53,8 +53,7 @@ pub(crate) struct Shared {
 }
 
 impl Client {
-    /// The same client as somebody else: with these credentials and its own tokens, but with the connections,
-    /// the quotas and the counters of this one.
+    /// The same client with other credentials and its own tokens. Connections, quotas and counters are shared.
     #[must_use]
     pub fn acting_as(&self, credentials: Credentials) -> Self {
         let shared = Arc::clone(&self.shared);
@@ -62,8 +61,8 @@ impl Client {
         Self { shared, authorizer: Arc::new(Authorizer::new(credentials)) }
     }
 
-    /// A random time of at most `longest`, for a wait between two tries: clients that would try at the same moment
-    /// do not.
+    /// A random time of at most `longest`, for the wait between two tries, so that clients do not retry at the same
+    /// moment.
     #[must_use]
     pub fn jitter(&self, longest: Duration) -> Duration {
         longest.mul_f64(self.shared.chance.next())
@@ -81,13 +80,13 @@ impl Client {
         self.shared.limiter.last_failure(host.as_str())
     }
 
-    /// The hosts that asked to wait, by `Retry-After`, and how long that goes on.
+    /// The hosts that sent `Retry-After`, and the remaining wait.
     #[must_use]
     pub fn waits(&self) -> Vec<HostWait> {
         self.shared.limiter.waits()
     }
 
-    /// How long so many more requests to `host` take at the present rate; nothing where there is no rate.
+    /// The time that so many more requests to `host` take at the present rate; zero without a rate.
     #[must_use]
     pub fn estimate(&self, host: &Host, kind: RequestKind, requests: u64) -> Duration {
         let url = self.root(host).ok();
@@ -95,7 +94,7 @@ impl Client {
         url.map(estimate).unwrap_or_default()
     }
 
-    /// How long so many bytes to and from `host` take at least; nothing where there is no limit.
+    /// The least time that so many bytes to and from `host` take; zero without a limit.
     #[must_use]
     pub fn estimate_bytes(&self, host: &Host, bytes: u64) -> Duration {
         let url = self.root(host).ok();
@@ -116,14 +115,14 @@ impl Client {
         Ok(url)
     }
 
-    /// The URL of a host: with `http` where a probe has to tell, before it is sent.
+    /// The URL of a host. It has `http` if a probe will find out the protocol before the request is sent.
     pub(crate) fn root(&self, host: &Host) -> Result<Url, url::ParseError> {
         let protocol =
             self.shared.protocols.known(&authority_of(host)).unwrap_or(HostProtocol::Plain);
         format!("{}://{}/", protocol.scheme(), host.authority()).parse()
     }
 
-    /// Makes a registry's URL one of the protocol that it speaks.
+    /// Sets the scheme of a registry's URL to the protocol that the registry speaks.
     pub(crate) async fn settle_scheme(&self, url: &mut Url) {
         let host = Authority::new(url.authority());
         let protocols = &self.shared.protocols;
@@ -132,12 +131,12 @@ impl Client {
             && !protocols.is_named_plain(&host)
             && protocols.probed(&host).await == Some(HostProtocol::Tls)
         {
-            // It never fails from http to https.
+            // A change from http to https cannot fail.
             let _ = url.set_scheme(HostProtocol::Tls.scheme());
         }
     }
 
-    /// Whether a host that was named for plain HTTP speaks TLS, after something went wrong with it.
+    /// Whether a host that was named for plain HTTP speaks TLS, checked after a failure.
     pub(crate) async fn speaks_tls(&self, url: &Url) -> bool {
         let host = Authority::new(url.authority());
         let protocols = &self.shared.protocols;
@@ -147,7 +146,7 @@ impl Client {
     }
 
     /// Whether plain HTTP may be spoken to where `from` redirects: to hosts named for it; and from
-    /// one loopback host to another, while nobody else may send us to services of this machine.
+    /// one loopback host to another. No other host may redirect to services of this machine.
     pub(crate) fn allows_plain(&self, from: &Url, to: &Url) -> bool {
         let host = |url: &Url| Authority::new(url.authority());
         let (old, new) = (host(from), host(to));

@@ -1,4 +1,4 @@
-//! What a run has learned of hosts, kept within a bound.
+//! What a run has learned about hosts, within a bound.
 
 use std::{
     collections::HashMap,
@@ -8,10 +8,10 @@ use std::{
 
 use oci::Host;
 
-/// How many entries are kept: more hosts than a run has. Beyond, all are forgotten, which costs a request each.
+/// The most entries: more hosts than a run has. When it is reached, all are removed, which costs one request each.
 const MAX_ENTRIES: usize = 1024;
 
-/// What is known of hosts, one value for each kind `K` of knowledge.
+/// What is known about hosts, one value for each kind `K` of knowledge.
 #[derive(Debug)]
 pub(crate) struct HostMemory<K, V>(Mutex<HashMap<(Host, K), V>>);
 
@@ -28,7 +28,7 @@ impl<K: Copy + Eq + Hash, V: Copy> HostMemory<K, V> {
         entries.get(&(host.clone(), kind)).copied()
     }
 
-    /// Replaces what is known by what `change` makes of it; none is nothing known.
+    /// Replaces the value of a host by the result of `change`; none means unknown.
     pub(crate) fn update(&self, host: &Host, kind: K, change: impl FnOnce(Option<V>) -> Option<V>) {
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (host.clone(), kind);

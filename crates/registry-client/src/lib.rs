@@ -1,11 +1,10 @@
 //! The OCI distribution API over HTTP, seen from the client: manifests, blobs, listings, uploads.
 //!
-//! What comes in is verified before it is believed: manifests and blobs against their digests,
-//! blobs while they stream. Every request passes one function (`exchange`), which waits for the quota,
-//! authorizes, follows redirects and retries; what each fault leads to is in the tables of
+//! Received content is verified against its digest: manifests as a whole, blobs while they stream. Every request passes one function (`exchange`), which waits for the quota,
+//! authorizes, follows redirects and retries. How each fault is handled is in the tables of
 //! `docs/internals/registry-client.md`.
 //!
-//! Not here: one read for many destinations (crate `transfer`); what signatures mean.
+//! Not here: one read for many destinations (crate `transfer`); the verification of signatures.
 //!
 //! Source: distribution-spec 1.1.
 

@@ -3,7 +3,7 @@
 //! Not here: the waiting (`tries`, and the callers); rate limits of hosts.
 //!
 //! Source: RFC 9110 §9.2.2 (what may be repeated), §10.2.3 (`Retry-After`), §5.6.7 (dates); RFC 6585
-//! §4 (429). The table is "When it asks again" of `docs/internals/http-client.md`.
+//! §4 (429). The table is "Retries" of `docs/internals/http-client.md`.
 
 mod tries;
 

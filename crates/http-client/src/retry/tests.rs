@@ -1,4 +1,4 @@
-//! The rows of "When it asks again".
+//! The rows of "Retries".
 
 use http::{HeaderValue, StatusCode};
 

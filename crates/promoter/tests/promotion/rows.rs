@@ -1,4 +1,4 @@
-//! The rows of `docs/reference/promotion.md`, "What becomes of an edge", and the order of things.
+//! The rows of `docs/reference/promotion.md`, "What becomes of an edge", and the order of the stages.
 
 use std::time::Duration;
 

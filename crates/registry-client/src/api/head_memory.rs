@@ -4,8 +4,8 @@ use oci::Host;
 
 use crate::host_memory::HostMemory;
 
-/// Which endpoints of which hosts responded to HEAD with an error for content that GET returned. They get GET at
-/// once.
+/// The endpoints of hosts that responded to HEAD with an error for content that GET returned. They get GET from the
+/// start.
 #[derive(Debug, Default)]
 pub(crate) struct HeadMemory(HostMemory<Endpoint, ()>);
 

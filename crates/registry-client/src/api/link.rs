@@ -1,8 +1,8 @@
-//! `Link` headers: where the next page of a listing is.
+//! `Link` headers: the URL of the next page of a listing.
 //!
-//! A header that cannot be read is an error, since a listing that ends too early looks complete. Two mistakes of
-//! registries leave no doubt, and are read as crane and distribution do: a single link without its `<>`, and a
-//! link without a relation. So does a relation in single quotes.
+//! A header that cannot be read is an error, since a listing that ends too early looks complete. Three mistakes of
+//! registries are unambiguous, and are accepted as by crane and distribution: a single link without its `<>`, a link
+//! without a relation, and a relation in single quotes.
 //!
 //! Source: RFC 8288 §3; distribution-spec 1.1, "Listing Tags".
 
@@ -81,7 +81,7 @@ fn read_parameters(mut text: &str) -> Result<(Relation, &str), MalformedLink> {
 }
 
 /// Reads a quoted string or a token, and what is behind it. Single quotes are characters of a token (RFC 9110 §5.6.2),
-/// but around a whole value they are meant as quotes.
+/// but around a whole value they count as quotes.
 fn read_value(text: &str) -> Result<(&str, &str), MalformedLink> {
     let single = text.strip_prefix('\'').and_then(|quoted| quoted.split_once('\''));
     if let Some((value, after)) = single.filter(|(value, _)| !value.contains([';', ',', '"'])) {

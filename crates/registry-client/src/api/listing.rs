@@ -3,7 +3,7 @@
 //! Pages are requested by the `Link` of the one before, as the specification prefers, at the host
 //! that served that one.
 //!
-//! Not here: what stands on the pages, but for plain names.
+//! Not here: the content of pages other than plain names.
 //!
 //! Source: distribution-spec 1.1, "Listing Tags"; Docker registry API v2, "Listing Repositories".
 
@@ -31,28 +31,28 @@ use crate::{
     },
 };
 
-/// How many names are requested at once: more than 1000 are refused by some registries (ECR).
+/// How many names are requested in one page: some registries (ECR) reject more than 1000.
 pub(crate) const PAGE_SIZE: usize = 1000;
-/// How many pages are read: as many names, even where a page has only a hundred of them.
+/// The most pages that are read: enough for all names at a hundred in a page.
 const MAX_PAGES: usize = 10_000;
-/// How many names a listing may have: some 200 MB of memory, since each is held twice to be listed once.
+/// The most names of a listing: some 200 MB of memory, since each is held twice to remove duplicates.
 const MAX_NAMES: usize = 1_000_000;
 /// The longest page, in bytes. Google's registries put every manifest of the repository on one,
 /// at some 300 bytes each, up to 10,000 of them; this is ten times that.
 const MAX_PAGE_BYTES: usize = 32 << 20;
 
-/// How much is kept of a name that cannot be used, in characters: the longest valid one has 255.
+/// The most characters of an invalid name that are kept: the longest valid name has 255.
 const MAX_SHOWN_NAME: usize = 300;
 
-/// How much of a page that cannot be read is shown, in bytes: enough to recognize an error or another API.
+/// The most bytes of an invalid page that are shown: enough to recognize an error or another API.
 const MAX_SHOWN_BYTES: usize = 100;
 
 /// The names on a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NameList<T> {
-    /// Those that can be used, in the registry's order.
+    /// The valid names, in the registry's order.
     pub names: Vec<T>,
-    /// Those outside the specification's grammar, which no request can name, cut at 300 characters.
+    /// The names outside the specification's grammar, truncated at 300 characters. No request can use them.
     pub unusable: Vec<String>,
 }
 
@@ -62,7 +62,7 @@ impl<T> Default for NameList<T> {
     }
 }
 
-/// How much a listing may come to, of what its reader counts, before no further page is read.
+/// The limit of a listing, in the units of its reader, at which no further page is read.
 #[derive(Clone, Copy)]
 pub(crate) struct Bound {
     pub(crate) limit: usize,
@@ -87,12 +87,12 @@ pub(crate) struct Pages {
 enum At {
     /// This is the next page.
     Received(Box<FullResponse>),
-    /// This page was read, and there the next one is; or that cannot be followed.
+    /// This page was read. The next one is there, or its link cannot be followed.
     Read(Box<RequestTarget>, Result<Url, Fault>),
     End,
 }
 
-/// A page of a listing as it came.
+/// A page of a listing as received.
 pub(crate) struct Page {
     /// Its request, for an error.
     pub(crate) target: RequestTarget,
@@ -104,7 +104,7 @@ pub(crate) struct Page {
 }
 
 impl Pages {
-    /// Asks for the first page.
+    /// Requests the first page.
     pub(crate) async fn begin(
         client: &Client,
         first: Request,
@@ -118,7 +118,7 @@ impl Pages {
         Ok(Self { client, bound, been, access, headers, permit, at })
     }
 
-    /// The media type of the page that is next; empty if there is none, or it was not requested yet.
+    /// The media type of the next page; empty if there is none, or if it was not requested yet.
     pub(crate) fn media_type(&self) -> String {
         match &self.at {
             At::Received(response) => response.media_type(),
@@ -126,7 +126,7 @@ impl Pages {
         }
     }
 
-    /// The next page; none behind the last one. `held` is what the pages so far come to.
+    /// The next page; none after the last one. `held` is the size of the pages so far.
     pub(crate) async fn next(&mut self, held: usize) -> Result<Option<Page>, Error> {
         let response = match std::mem::replace(&mut self.at, At::End) {
             At::Received(response) => *response,
@@ -201,7 +201,7 @@ fn push_once<T: Clone + Eq + Hash>(names: &mut Vec<T>, seen: &mut HashSet<T>, na
 }
 
 impl Page {
-    /// The error that this page is no JSON of a listing, or what it is instead.
+    /// The error for a page that is not the JSON of a listing, with what it is instead.
     pub(crate) fn unreadable(&self, cause: serde_json::Error) -> Error {
         self.target.fails(self.substitute().unwrap_or_else(|| {
             let shown = &self.bytes[..self.bytes.len().min(MAX_SHOWN_BYTES)];
@@ -209,7 +209,7 @@ impl Page {
         }))
     }
 
-    /// The fault that something else came in place of a listing, where it looks so.
+    /// The fault for a substitute in place of a listing, if the page looks like one.
     pub(crate) fn substitute(&self) -> Option<Fault> {
         Substitute::of_whole(&self.headers, &self.bytes).map(|it| it.fault("a listing"))
     }
@@ -225,8 +225,8 @@ pub(crate) enum Member {
 }
 
 impl Member {
-    /// The names on a page. It must have the member: some other JSON, such as an error's, is no empty listing.
-    /// `null` is one, by which CNCF distribution says that there are no tags.
+    /// The names on a page. The member is required, since other JSON, such as an error, is no empty listing. `null` is
+    /// an empty listing: CNCF distribution sends it for a repository without tags.
     fn names(self, json: &[u8]) -> Result<Vec<String>, serde_json::Error> {
         let page: Names = serde_json::from_slice(json)?;
         let (names, name) = match self {
@@ -246,7 +246,7 @@ struct Names {
     repositories: Option<Option<Vec<String>>>,
 }
 
-/// Reads a member that is there, `null` or not; one that is not there is the default, nothing.
+/// Reads an existing member, `null` included. A missing member is the default, none.
 pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {

@@ -1,8 +1,8 @@
 //! Whether a manifest or blob is in a repository, and which responses are proof of that.
 //!
 //! HEAD is cheap, and some registries, replicas and signed URLs respond to it with an error for content that GET
-//! returns. So a successful HEAD is believed, and a failed one is not: it is confirmed by GET. All callers get
-//! that policy from here; the table is "What is believed" of `docs/internals/registry-client.md`.
+//! returns. So a successful HEAD is trusted, and a failed one is confirmed by GET. This is the only implementation of
+//! that policy; the table is "What is believed" of `docs/internals/registry-client.md`.
 //!
 //! Source: RFC 9110 §9.3.2 (HEAD), §14.2 (`Range`), §15.5.17 (416); distribution-spec 1.1, "Checking if
 //! content exists in the registry".
@@ -21,24 +21,24 @@ use crate::{
     exchange::{response::SuccessResponse, substitute::Substitute},
 };
 
-/// How much of a body is read that nobody needs, in bytes, so that the connection can be used again: the one
-/// byte that was requested, or a short error page.
+/// The most bytes of an unneeded body that are read so that the connection can be reused: the one requested byte, or
+/// a short error page.
 const MAX_UNUSED_BODY: usize = 1 << 10;
 
-/// Whether a blob is in a repository. It is present only with the length that its descriptor says: a blob that was
-/// truncated in the registry's storage is still served, and its digest cannot be right.
+/// Whether a blob is in a repository. It is present only with the length of its descriptor: registries still serve a
+/// blob that was truncated in their storage, and its digest is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FoundBlob {
-    /// It is there. A response without a length counts as one with the right length.
+    /// The blob is present. A response without a length counts as one with the right length.
     Present,
-    /// GET says 404.
+    /// GET got 404.
     Absent,
-    /// It is there with so many bytes, which the descriptor contradicts: damaged.
+    /// The blob is damaged: it has this length, not that of its descriptor.
     OtherLength(u64),
 }
 
 impl FoundBlob {
-    /// Whether it is there with its length.
+    /// Whether the blob is present with the right length.
     #[must_use]
     pub fn is_present(self) -> bool {
         self == Self::Present
@@ -52,40 +52,39 @@ impl FoundBlob {
     }
 }
 
-/// What the response to a HEAD is worth.
+/// What the response to a HEAD shows.
 enum Head {
-    /// The content is there.
+    /// The content exists.
     Present(Box<SuccessResponse>),
     /// A plain 404: a hint.
     NotFound,
-    /// It says nothing of the content.
+    /// It says nothing about the content.
     Inconclusive(Inconclusive),
-    /// A gateway's failure, which GET may get past: a GET after it is a retry.
+    /// A failure of a gateway. A GET may succeed, and counts as a retry.
     Passing(Error),
 }
 
-/// Why a response to HEAD says nothing of the content.
+/// Why a response to HEAD says nothing about the content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Inconclusive {
-    /// A status that says nothing of the content. If GET then finds it, the host does not support HEAD.
+    /// Its status says nothing about the content. If GET then finds the content, the host does not support HEAD.
     Status,
     /// 401 to a request with a new token or with credentials, as ECR Public responds to the HEAD of any blob. If GET
-    /// gets past it, whether or not it finds the content, the host does not support HEAD.
+    /// is authorized, whether or not it finds the content, the host does not support HEAD.
     Unauthorized,
-    /// Something in place of the content, such as an HTML page, that GET has to tell more of.
+    /// The response has something else in place of the content, such as an HTML page. GET shows more.
     Substitute,
 }
 
 impl Inconclusive {
-    /// Whether it may be the method that the host does not support.
+    /// Whether the host may lack support for HEAD.
     fn is_of_method(self) -> bool {
         self != Self::Substitute
     }
 }
 
 impl Head {
-    /// Errors that GET would not get past, such as a 401 for lack of credentials, a 429 or no connection, stay
-    /// errors.
+    /// Errors that GET would get too, such as a 401 for lack of credentials, a 429 or a failed connection, stay errors.
     fn of(
         response: Result<SuccessResponse, Error>,
         expected: Option<Digest>,
@@ -108,7 +107,7 @@ impl Head {
             }
             StatusCode::UNAUTHORIZED if !error.is_elsewhere() => Err(error),
             StatusCode::NOT_FOUND if !error.is_elsewhere() => Ok(Self::NotFound),
-            // Registries without HEAD respond so, and it says nothing of their health.
+            // Registries without HEAD respond so; it does not mean that they are unhealthy.
             StatusCode::INTERNAL_SERVER_ERROR => Ok(Self::Inconclusive(Inconclusive::Status)),
             _ if error.is_transient() => Ok(Self::Passing(error)),
             _ => Ok(Self::Inconclusive(Inconclusive::Status)),
@@ -117,10 +116,10 @@ impl Head {
 }
 
 impl RepositoryClient {
-    /// What `reference` is; none when it is certainly not there. By HEAD, and by GET where HEAD fails.
+    /// The manifest of `reference`; none if it certainly does not exist. By HEAD, and by GET if HEAD fails.
     ///
     /// # Errors
-    /// When neither can be read: then nothing is known.
+    /// When both fail: then nothing is known.
     pub async fn find_manifest(
         &self,
         reference: &Reference,
@@ -128,12 +127,12 @@ impl RepositoryClient {
         match self.hint_manifest(reference).await? {
             Existence::Present(head) => Ok(Some(head)),
             Existence::Absent => Ok(None),
-            // Rare, so that it makes no caller's future larger.
+            // Rare, so it is boxed and does not make the callers' futures larger.
             Existence::Unknown => Box::pin(self.find_manifest_by_get(reference)).await,
         }
     }
 
-    /// The same for what a listing names: there, 404 is an error.
+    /// The same for a reference that a listing names: 404 is an error.
     ///
     /// # Errors
     /// As [`RepositoryClient::find_manifest`]; and [`Fault::ListedNotFound`].
@@ -147,7 +146,7 @@ impl RepositoryClient {
         }
     }
 
-    /// The same by GET alone: one request where nothing is expected, as right before a write.
+    /// The same by GET alone: one request where the manifest is expected to be absent, as before a write.
     ///
     /// # Errors
     /// As [`RepositoryClient::find_manifest`].
@@ -158,8 +157,8 @@ impl RepositoryClient {
         Ok(found(self.manifest(reference).await)?.map(ManifestHead::from))
     }
 
-    /// What HEAD alone says, for callers to whom a wrong no costs only repeated work: [`Existence::Unknown`] on
-    /// 404. Where HEAD says nothing at all, by GET.
+    /// The result of HEAD alone, for callers to whom a wrong *absent* costs only repeated work: [`Existence::Unknown`]
+    /// on 404. By GET if HEAD says nothing about the content.
     ///
     /// # Errors
     /// As [`RepositoryClient::find_manifest`].
@@ -190,7 +189,7 @@ impl RepositoryClient {
         Ok(found.map_or(Existence::Absent, Existence::Present))
     }
 
-    /// What a successful HEAD says. Where it does not name both digest and length, the manifest is read.
+    /// The manifest of a successful HEAD. If the response lacks digest or length, the manifest is read.
     async fn described(
         &self,
         reference: &Reference,
@@ -214,11 +213,11 @@ impl RepositoryClient {
         Ok(found.map_or(Existence::Absent, Existence::Present))
     }
 
-    /// Whether the blob of this digest and length is in this repository. By HEAD; where that fails, or tells another
+    /// Whether the blob of this digest and length is in this repository. By HEAD; if that fails, or states another
     /// length, by GET of its first byte.
     ///
     /// # Errors
-    /// When neither can be read: then nothing is known.
+    /// When both fail: then nothing is known.
     pub async fn find_blob(&self, digest: &Digest, size: u64) -> Result<FoundBlob, Error> {
         let memory = &self.client().shared.heads;
         let mut inconclusive = None;
@@ -238,7 +237,7 @@ impl RepositoryClient {
             }
         }
         let found = Box::pin(self.find_blob_by_get(digest, size)).await?;
-        // A HEAD that tells the length of a damaged blob is right.
+        // A HEAD that states the length of a damaged blob is right.
         // Each HEAD of those that are 401 is sent again with new tokens: one is enough.
         let is_proof = found.is_present() || inconclusive == Some(Inconclusive::Unauthorized);
         if is_proof && inconclusive.is_some_and(Inconclusive::is_of_method) {
@@ -247,8 +246,8 @@ impl RepositoryClient {
         Ok(found)
     }
 
-    /// Makes sure that an upload has replaced a blob that had another length. Some registries keep the content that
-    /// they have under a digest, and accept an upload of the same digest all the same.
+    /// Checks that an upload has replaced a blob of another length. Some registries accept an upload of a digest that
+    /// they have, and keep the old content.
     ///
     /// # Errors
     /// [`Fault::Damaged`] where it still has another length; as [`RepositoryClient::find_blob`].
@@ -260,7 +259,7 @@ impl RepositoryClient {
         Err(request.target().fails(Fault::Damaged { found, size }))
     }
 
-    /// Takes a retry from the host's budget, so that an outage does not get twice the requests; else `error`.
+    /// Takes a retry from the host's budget, so that requests do not double in an outage. Returns `error` without one.
     fn may_retry(&self, error: Error) -> Result<(), Error> {
         let limiter = &self.client().shared.limiter;
         let authority = error.url().authority();
@@ -271,11 +270,11 @@ impl RepositoryClient {
         Ok(())
     }
 
-    /// Requests the first byte. A server that ignores `Range` sends the whole: its body is not read.
+    /// Requests the first byte. If the server ignores `Range` and sends the whole blob, the body is not read.
     async fn find_blob_by_get(&self, digest: &Digest, size: u64) -> Result<FoundBlob, Error> {
         let first = HeaderValue::from_static("bytes=0-0");
         let blob = match self.first_byte(digest, size, Some(first)).await {
-            // No byte of an empty blob can be had; and some servers refuse all ranges.
+            // An empty blob has no byte to request, and some servers reject all ranges.
             Err(error) if error.status() == Some(StatusCode::RANGE_NOT_SATISFIABLE) => {
                 match error.is_of_empty() {
                     true => Ok(FoundBlob::of(Some(0), size)),
@@ -287,7 +286,7 @@ impl RepositoryClient {
         Ok(found(blob)?.unwrap_or(FoundBlob::Absent))
     }
 
-    /// What the response says of the whole.
+    /// What the response says about the whole blob.
     async fn first_byte(
         &self,
         digest: &Digest,
@@ -305,13 +304,13 @@ impl RepositoryClient {
             _ => response.content_length(),
         };
         match response.substitute(Some(*digest)) {
-            // It is the blob all the same if it has its length.
+            // With the right length it counts as the blob.
             Some(Substitute::Compressed(_) | Substitute::Empty) if length == Some(size) => {}
             Some(substitute) => return Err(response.target.fails(substitute.fault("a blob"))),
             None => {}
         }
         if response.status == StatusCode::PARTIAL_CONTENT {
-            // Read only for the connection's sake.
+            // Read only so that the connection can be reused.
             let _ = response.body.collect(MAX_UNUSED_BODY).await;
         }
         Ok(FoundBlob::of(length, size))

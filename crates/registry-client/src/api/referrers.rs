@@ -20,8 +20,8 @@ use crate::{
     exchange::headers::HTML,
 };
 
-/// How many bytes the pages of referrers may have before no further one is read: 100,000 referrers of
-/// 600 bytes. Descriptors carry annotations of any length, so that counting them bounds nothing.
+/// The most bytes of all pages of referrers: 100,000 referrers of 600 bytes. Annotations of descriptors have any length,
+/// so a number of descriptors would be no bound.
 const REFERRERS: Bound = Bound { limit: 64 << 20, of: "bytes of referrers" };
 /// The longest algorithm and encoded value in the tag that stands in for the API.
 const MAX_TAG_PARTS: (usize, usize) = (32, 64);
@@ -37,14 +37,14 @@ const OCI_FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-app
 pub struct Referrers {
     /// The referrers, each digest once, in the registry's order.
     pub descriptors: Vec<Descriptor>,
-    /// Where that was read.
+    /// Whether they were read by the API or by the tag.
     pub via: Via,
 }
 
 impl RepositoryClient {
     /// What refers to `digest`; only those of `artifact_type` where one is given. Where the registry has
-    /// no referrers API, which is remembered for the repository, the index under the tag that stands in
-    /// for it is read; none where that is not there either.
+    /// no referrers API, which is cached for the repository, the index under the tag that replaces it is read; none if
+    /// that does not exist either.
     ///
     /// # Errors
     /// When neither can be read, or what stands there is no index.
@@ -112,7 +112,7 @@ impl RepositoryClient {
         }
         request.headers.insert(header::ACCEPT, HeaderValue::from_static(media_type::OCI_INDEX));
         let mut pages = match Pages::begin(self.client(), request, REFERRERS).await {
-            // A page for people, such as that of a log-in: it is no response of this API.
+            // An HTML page, such as that of a login, is no response of this API.
             Ok(pages) if pages.media_type() == HTML => return Ok(ByApi::NotOffered),
             Ok(pages) => pages,
             Err(error) if has_no_api(&error) => {
@@ -173,7 +173,7 @@ impl RepositoryClient {
         }
     }
 
-    /// What stands under the tag that stands in for the API; none where nothing does.
+    /// The index under the tag that replaces the API; none if the tag does not exist.
     pub(crate) async fn at_referrers_tag(
         &self,
         subject: &Digest,
@@ -190,7 +190,7 @@ impl RepositoryClient {
         }
     }
 
-    /// The error that something else than an index stands there.
+    /// The error for a tag that is not on an index.
     pub(crate) fn no_index(&self, subject: &Digest, cause: IndexProblem) -> Error {
         match self.request(Method::GET, &format!("manifests/{}", referrers_tag(subject))) {
             Ok(request) => request.target().fails(Fault::NotIndex { cause }),
@@ -235,7 +235,7 @@ impl<'a> Union<'a> {
     }
 }
 
-/// Who looks at the artifact type.
+/// Whether the registry or the client filters by artifact type.
 #[derive(Clone, Copy)]
 enum Filter {
     Ours,

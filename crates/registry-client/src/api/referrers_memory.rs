@@ -7,16 +7,15 @@ use std::{
 
 use oci::{Host, Repository};
 
-/// How many repositories are remembered to have the API or not, some 200 bytes each. Where there are
-/// more, all are forgotten, and probed again.
+/// The most cached repositories, some 200 bytes each. When there are more, all are removed, and probed again.
 const MAX_REMEMBERED: usize = 10_000;
 
 /// How a registry lists referrers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Via {
-    /// By the referrers API: it knows by itself.
+    /// By the referrers API.
     Api,
-    /// It does not: whoever puts a referrer adds it to an index under the tag `<algorithm>-<encoded>`.
+    /// Not at all: a client that pushes a referrer adds it to an index under the tag `<algorithm>-<encoded>`.
     Tag,
 }
 

@@ -1,4 +1,4 @@
-//! What is requested of a whole registry.
+//! Requests about a whole registry.
 
 use http::Method;
 use oci::{Host, Repository};
@@ -11,11 +11,11 @@ use crate::{
 };
 
 impl Client {
-    /// Whether a registry responds: a refusal counts too, a server error (5xx) does not. So does one that wants
-    /// a token which there is none for: a repository may have credentials of its own.
+    /// Whether a registry responds. Any response but a server error (5xx) counts, also a challenge for which there are no
+    /// credentials, since a repository may have credentials of its own.
     ///
     /// # Errors
-    /// When it cannot be reached or is out of order.
+    /// When it is unreachable, or responds with a server error.
     pub async fn ping(&self, host: &Host) -> Result<(), Error> {
         let url = self.endpoint(host, &Method::GET, "")?;
         match self.send(Request::new(Method::GET, url, Access::registry())).await {

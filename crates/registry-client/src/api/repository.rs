@@ -55,7 +55,7 @@ pub struct RepositoryClient {
     name: Repository,
     /// The permit that its requests are sent under.
     permit: Option<SharedPermit>,
-    /// What tokens for its reads are to allow.
+    /// The scope of tokens for its reads.
     reads_with: Action,
 }
 
@@ -76,8 +76,8 @@ impl RepositoryClient {
         self.permit.as_ref()
     }
 
-    /// The same for who is going to write to it: tokens allow that for reads, too. Of a repository that does not
-    /// exist yet, many registries say 401 or 403 to whoever may only read, and 404 to whoever may create it.
+    /// The same for a later write: tokens for reads allow writes too. For a repository that does not exist yet, many
+    /// registries respond with 401 or 403 to a token that allows only reads, and with 404 to one that allows writes.
     #[must_use]
     pub fn for_writing(&self) -> Self {
         Self { reads_with: Action::Push, ..self.clone() }
@@ -117,7 +117,7 @@ impl RepositoryClient {
         let is_wanted = expected.is_some_and(|digest| digest.matches(&found.bytes));
         let substitute = found.substitute().filter(|it| match it {
             Substitute::Empty => true,
-            // A proxy may name the digest of whatever it sends.
+            // A proxy may state the digest of a page of its own.
             Substitute::Error(_) => by_reference.is_none() || !is_wanted,
             Substitute::WebPage(_) | Substitute::Compressed(_) => !is_wanted,
         });
@@ -228,7 +228,7 @@ impl RepositoryClient {
         reference: &Reference,
     ) -> Result<Request, Error> {
         let mut request = self.request(method, &format!("manifests/{reference}"))?;
-        // One line: not every server in front of a registry reads several.
+        // One header line, since not every server in front of a registry reads several.
         if let Ok(accepted) = HeaderValue::try_from(media_type::MANIFESTS.join(", ")) {
             request.headers.insert(header::ACCEPT, accepted);
         }
@@ -251,7 +251,7 @@ fn verify(target: &RequestTarget, expected: Digest, bytes: &[u8]) -> Result<(), 
     Err(target.fails(Fault::mismatch(expected, found)))
 }
 
-/// What was requested, or nothing where the response is that there is none.
+/// The result, or none if the error is a 404.
 pub(crate) fn found<T>(read: Result<T, Error>) -> Result<Option<T>, Error> {
     match read {
         Err(error) if error.is_not_found() => Ok(None),

@@ -1,5 +1,5 @@
-//! Writing to a tag that others may write to at the same time: only where nothing is there, or so that what
-//! they wrote is in what we write.
+//! Writes to a tag that other clients may write at the same time: only if the tag does not exist, or with their content
+//! merged in.
 //!
 //! By conditions, where the registry knows them (RFC 9110 §13.1); and by reading again, since not even those
 //! registries that send an `ETag` all look at `If-Match`.
@@ -21,8 +21,8 @@ use crate::{
     exchange::attempts::Attempts,
 };
 
-/// How often a merged manifest is written before the tag is left to others: each time somebody else was
-/// quicker, and is done now, so that five means a crowd or a registry that forgets.
+/// The most writes of a merged manifest. After each failed one another client was quicker and has finished, so five
+/// failures mean many writers, or a registry that loses writes.
 const MAX_WRITES: usize = 5;
 
 /// How often a tag is read once more that must exist, where the registry responds with 404, or with what the tag was on before
@@ -37,21 +37,21 @@ const LONGEST_WAIT: Duration = Duration::from_millis(250);
 /// carries the write out.
 const NO_ETAG: HeaderValue = HeaderValue::from_static("\"none\"");
 
-/// What became of a tag that was to be written where there was none.
+/// The result of a write to a tag that must not exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TagWrite {
-    /// The registry took it, on this digest. Whether it looked at the condition is not known.
+    /// The registry accepted the tag, on this digest. It may have ignored the condition.
     Written(Digest),
-    /// The tag is there, and not by this write; or the registry says so (412).
+    /// The tag exists, and not by this write; or the registry says so (412).
     Taken,
 }
 
-/// What is to be done about what a tag is on.
+/// What to do with the present manifest of a tag.
 #[derive(Clone, Debug)]
 pub enum Merge {
-    /// Nothing: all is there.
+    /// Nothing: it is complete.
     Enough,
-    /// This is to be there instead, which has what was there in it.
+    /// Replace it by this manifest, which includes its content.
     Write(FetchedManifest),
 }
 
@@ -105,8 +105,8 @@ impl RepositoryClient {
         }
     }
 
-    /// Reads what `tag` is on, asks `merge` about it, and writes what that says, until that is content with what
-    /// is there; gives its digest then. What `merge` wants written must have in it all that it was ever shown.
+    /// Reads the manifest of `tag`, passes it to `merge`, and writes the result, until `merge` returns that the manifest
+    /// is complete. Returns its digest. The result of `merge` must include everything that it was ever passed.
     ///
     /// # Errors
     /// What `merge` says; when the tag cannot be read or written; and [`Fault::LostRace`] when others write

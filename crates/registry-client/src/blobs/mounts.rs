@@ -9,16 +9,16 @@ use oci::{Host, Repository};
 
 use crate::{Error, Fault, host_memory::HostMemory};
 
-/// After how many failures in a row (5xx, a broken connection) mounts are paused. Where one request in ten
-/// fails at random, as many in a row are one case in a hundred thousand.
+/// The number of consecutive failures (5xx, a broken connection) after which mounts are paused. If one request in ten
+/// fails at random, so many in a row are one case in a hundred thousand.
 /// Three would be one case in a thousand, so that a large run would send whole blobs which the registry could mount.
 /// A registry that fails every mount costs two requests more for five than for three, and then one for each pause.
 const MAX_FAILURES: u32 = 5;
-/// How many blobs are pushed without a mount in such a pause. Then one is tried: an outage ends, and a registry
-/// that never mounts gets one request in vain for as many blobs.
+/// The number of blobs that are pushed without a mount in such a pause. Then one mount is tried: an outage ends, and a
+/// registry that never mounts costs one useless request for so many blobs.
 const PAUSE_BLOBS: u32 = 20;
 
-/// How hosts respond to mounts, where not as they should.
+/// The hosts that do not respond to mounts as the specification says.
 #[derive(Debug, Default)]
 pub(crate) struct MountMemory(HostMemory<(), Record>);
 
@@ -26,9 +26,9 @@ pub(crate) struct MountMemory(HostMemory<(), Record>);
 enum Record {
     /// It refuses mounts.
     Refuses,
-    /// So many mounts in a row failed.
+    /// The number of consecutive failed mounts.
     Fails(u32),
-    /// As many in a row failed that so many blobs are pushed without one.
+    /// Too many mounts failed in a row: this number of blobs is pushed without one.
     Paused(u32),
 }
 
@@ -46,7 +46,7 @@ enum MountFailure {
 impl MountFailure {
     fn of(error: &Error, own: &Repository, from: &Repository) -> Self {
         match error.status() {
-            // The repository `from` is unknown, which it may be only as yet.
+            // The repository `from` is unknown, perhaps only for now.
             Some(StatusCode::NOT_FOUND) => Self::Inconclusive,
             Some(StatusCode::REQUEST_TIMEOUT) => Self::Inconclusive,
             _ if error.is_throttled() => Self::Inconclusive,
@@ -63,14 +63,14 @@ impl MountFailure {
 }
 
 impl MountMemory {
-    /// Whether the next blob of `host` is worth a mount.
+    /// Whether to try a mount for the next blob of `host`.
     pub(crate) fn allows(&self, host: &Host) -> bool {
         let mut is_allowed = true;
         self.0.update(host, (), |record| {
             let (allowed, record) = match record? {
                 Record::Fails(failures) => (true, Record::Fails(failures)),
                 Record::Refuses => (false, Record::Refuses),
-                // Only one is tried, however many wait for what comes of it.
+                // Only one mount is tried, however many blobs wait for its result.
                 Record::Paused(0) => (true, Record::Paused(PAUSE_BLOBS)),
                 Record::Paused(blobs) => (false, Record::Paused(blobs - 1)),
             };

@@ -9,7 +9,7 @@ use oci::Digest;
 
 use crate::{Error, RepositoryClient, error::fault::Fault, exchange::response::SuccessResponse};
 
-/// What is read here, in words.
+/// The name of the content for messages.
 pub(crate) const BLOB: &str = "a blob";
 
 /// Whether the source of a blob gets requests for a range of it.
@@ -30,7 +30,7 @@ pub(crate) struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    /// Requests it, and once more without a range where that is what the source refuses.
+    /// Requests the part, and once more without a range if the source rejects the range.
     pub(crate) async fn request(
         &self,
         repository: &RepositoryClient,
@@ -48,7 +48,7 @@ impl Wanted<'_> {
         }
     }
 
-    /// A closed range where that can be had: some servers refuse an open one.
+    /// A closed range if the length is known: some servers reject an open one.
     fn range(&self) -> Option<HeaderValue> {
         let Self { from: from @ 1.., size, .. } = self else { return None };
         let last = size.map(|size| size.saturating_sub(1).to_string()).unwrap_or_default();
@@ -70,8 +70,8 @@ impl Wanted<'_> {
     }
 }
 
-/// Whether a request without a range may get what one with it did not: the source sent another part, or refused the
-/// request for a reason that neither passes nor is about who sends it or what is there.
+/// Whether a request without a range may succeed: the source sent another part, or rejected the request for a permanent
+/// reason other than authorization or absence.
 fn may_be_due_to_range(error: &Error) -> bool {
     match error.fault() {
         Fault::WrongPart { .. } | Fault::OtherLength { .. } => true,
@@ -83,9 +83,9 @@ fn may_be_due_to_range(error: &Error) -> bool {
     }
 }
 
-/// What a response is of a blob that was requested from some offset on.
+/// How a response relates to the requested part of a blob.
 pub(crate) struct Part {
-    /// How many bytes come that were not requested, before those that were.
+    /// The number of unrequested bytes before the requested ones.
     pub(crate) before: u64,
     /// The length of the whole.
     pub(crate) size: Option<u64>,
@@ -114,7 +114,7 @@ impl Part {
     }
 }
 
-/// The first byte, and the length of the whole, if that is told (RFC 9110 §14.4).
+/// The first byte, and the length of the whole if it is stated (RFC 9110 §14.4).
 pub(crate) fn content_range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
     let value = headers.get(header::CONTENT_RANGE)?.to_str().ok()?;
     let (range, whole) = value.strip_prefix("bytes ")?.split_once('/')?;

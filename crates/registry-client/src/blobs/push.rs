@@ -1,4 +1,4 @@
-//! Pushing a blob, however often that breaks: what was there is used, what arrived is not sent again.
+//! Pushes a blob, and resumes after breaks: existing content is used, and received bytes are not sent again.
 //!
 //! Source: distribution-spec 1.1, "Pushing blobs", "Resuming an upload", "Mounting a blob from another
 //! repository".
@@ -16,32 +16,32 @@ use crate::{
     exchange::attempts::Attempts,
 };
 
-/// Up to here a blob is sent by one request after the one that opens the session, in bytes; and sent
-/// anew as a whole where that breaks. Above, one more request lets it go on.
+/// The longest blob, in bytes, that is sent by one request after the one that opens the session, and sent again as a
+/// whole after a break. A longer blob costs one more request and can be resumed.
 pub const SMALL_BLOB_BYTES: u64 = 4 << 20;
 /// The length of chunks where a registry says that a request is too long (413), in bytes: below the
 /// usual limits of what stands in front of registries (Cloudflare's 100 MB).
 const CHUNK_BYTES: u64 = 64 << 20;
-/// The length of chunks where nothing is known of a limit: all in one request.
+/// The length of chunks without a known limit: all in one request.
 const ONE_CHUNK: u64 = u64::MAX;
-/// No shorter chunks are tried, in bytes: a limit below that is no registry's.
+/// The shortest chunks that are tried, in bytes: no registry has a lower limit.
 const LEAST_CHUNK_BYTES: u64 = 1 << 20;
 
-/// What became of a blob that was pushed.
+/// The result of a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pushed {
-    /// The bytes went there.
+    /// The bytes were sent.
     Sent,
-    /// The registry had it, in this repository or the one to take it from. No bytes were sent.
+    /// The registry had the blob, in this repository or in the one to mount from. No bytes were sent.
     Mounted,
 }
 
-/// Is told how far a blob is, in bytes from its beginning. At a break it goes back.
+/// A callback with the progress of a blob, in bytes from its beginning. The value decreases at a break.
 #[derive(Clone)]
 pub struct OnProgress(Arc<dyn Fn(u64) + Send + Sync>);
 
 impl OnProgress {
-    /// Calls `told`. It must not block.
+    /// Calls `told`, which must not block.
     pub fn new(told: impl Fn(u64) + Send + Sync + 'static) -> Self {
         Self(Arc::new(told))
     }
@@ -68,7 +68,7 @@ pub struct Push<'a> {
     pub size: u64,
     /// A repository of the same registry that has it.
     pub from: Option<&'a Repository>,
-    /// Who wants to know how far it is.
+    /// The progress callback.
     pub progress: OnProgress,
 }
 

@@ -6,17 +6,17 @@ use tokio::time::sleep;
 use crate::{Client, Error};
 use http_client::{FailureClass, Replay, Tries};
 
-/// What was tried so far.
+/// The tries so far.
 #[derive(Debug, Default)]
 pub(crate) struct Attempts(Tries);
 
 impl Attempts {
-    /// Waits as long as it takes until another try makes sense; false, at once, where none does.
+    /// Waits until the next try. Returns false at once if there is none.
     pub(crate) async fn again(&mut self, client: &Client, error: &Error, replay: Replay) -> bool {
         self.after(client, error, error.fault().failure_class(), replay).await
     }
 
-    /// The same for an error that is a response by itself, but not to the whole of what is wanted.
+    /// The same for a failure after a successful response, such as a body that ended early.
     pub(crate) async fn anew(&mut self, client: &Client, error: &Error) -> bool {
         let class = match error.fault().failure_class() {
             FailureClass::Settled => FailureClass::Failure { retry_after: None },
@@ -25,7 +25,7 @@ impl Attempts {
         self.after(client, error, class, Replay::Always).await
     }
 
-    /// What follows is counted from here on: something has moved.
+    /// Resets the count of tries, since bytes have moved.
     pub(crate) fn moved(&mut self) {
         *self = Self::default();
     }

@@ -1,16 +1,16 @@
-//! What the headers of a response say of its content.
+//! What the headers of a response say about its content.
 
 use http::{HeaderMap, HeaderName, header};
 use oci::{Digest, media_type};
 
-/// The media type of pages for people, which no registry sends as content of its own.
+/// The media type of HTML pages, which no registry sends as content.
 pub(crate) const HTML: &str = "text/html";
 
 /// The header that names the digest of a manifest or blob.
 pub(crate) const DOCKER_CONTENT_DIGEST: HeaderName =
     HeaderName::from_static("docker-content-digest");
 
-/// Whether this is a page for people: by its media type, or by how it begins where that is not told.
+/// Whether this is an HTML page: by its media type, or without one by its beginning.
 pub(crate) fn is_html(media_type: &str, bytes: &[u8]) -> bool {
     let begins = |text: &str| {
         let start = bytes.trim_ascii_start().get(..text.len());

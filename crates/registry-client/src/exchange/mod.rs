@@ -1,6 +1,6 @@
 //! The one function through which every request passes.
 //!
-//! Deadlines and the reading of refusals are here, and nowhere else.
+//! Deadlines are applied, and error responses are read, only here.
 //!
 //! Not here: which redirects are followed (`redirect`).
 //!
@@ -46,25 +46,24 @@ use crate::{
     limit::{self, Direction, RequestKind},
 };
 
-/// How much of a refusal is read, in bytes: the error JSON of the specification is far shorter, and
-/// what is longer is a web page.
+/// The most bytes of an error response that are read: the error JSON of the specification is far shorter, and a
+/// longer body is a web page.
 const MAX_REFUSAL_BYTES: usize = 64 << 10;
 /// How long an unwanted body is read before its connection is dropped: a new connection takes no longer.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
-/// How many challenges in a row one request may get: the first one, and one when a token was refused that
-/// had expired.
+/// The most challenges in a row for one request: the first one, and one for a rejected token that had expired.
 const MAX_CHALLENGES: usize = 2;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 impl Client {
-    /// Sends a request, follows redirects, and gives back a successful response; any other one is an
-    /// error, once all retries that may help are used. Every request of this crate passes here.
+    /// Sends a request, follows redirects, retries, and returns a successful response. Any other response is an error
+    /// after the last retry. Every request of this crate passes through this function.
     pub(crate) async fn send(&self, mut request: Request) -> Result<SuccessResponse, Error> {
         self.begin(&mut request).await;
         let mut attempts = Attempts::default();
         loop {
-            // On the heap, so that the future of what sends requests stays small.
+            // Boxed, so that the callers' futures stay small.
             match Box::pin(self.follow(&mut request)).await {
                 Err(error) if attempts.again(self, &error, request.replay()).await => {}
                 done => {
@@ -74,8 +73,8 @@ impl Client {
         }
     }
 
-    /// The same with the whole body, if that is no longer than `limit` bytes. One that breaks is
-    /// requested again too.
+    /// The same with the whole body, if it has at most `limit` bytes. If the body breaks off, the request is retried
+    /// too.
     pub(crate) async fn fetch(
         &self,
         mut request: Request,
@@ -97,7 +96,7 @@ impl Client {
         }
     }
 
-    /// What comes before the first try. The URL of a realm says itself which protocol it is of.
+    /// The preparation before the first try. The URL of a realm has its scheme already.
     async fn begin(&self, request: &mut Request) {
         if request.access.is_some() {
             self.settle_scheme(&mut request.url).await;
@@ -145,7 +144,7 @@ impl Client {
         request: &mut Request,
         target: &RequestTarget,
     ) -> Result<RawResponse, Fault> {
-        // What is known of the user does not follow a redirect to another host.
+        // Credentials are not sent to another host after a redirect.
         let is_own = target.url.origin() == request.url.origin();
         let mut sent = match request.access.as_ref().filter(|_| is_own) {
             Some(access) => self.authorization(&target.url, access).await?,
@@ -158,7 +157,7 @@ impl Client {
             let (Some(access), Some(rejection)) = (request.access.as_mut(), rejection) else {
                 return Ok(reply);
             };
-            // The realm may take its time, and nothing is under way here meanwhile.
+            // The realm may be slow, and this request is not in flight meanwhile.
             reply.permit = None;
             let named = Named { own: target.guard, other: self.guard_of_targets(target, &reply) };
             let headers = reply.response.headers();
@@ -193,8 +192,8 @@ impl Client {
         let pool = &self.shared.pool;
         let uri = pool.target(target.guard, &target.url)?;
         let (limiter, authority) = (&self.shared.limiter, target.url.authority());
-        // A request that waits for a second permit while it has one could wait forever, wherever a redirect leads. A
-        // token is requested without a permit: by requests that may have one.
+        // A request that holds a permit must not wait for a second one, wherever a redirect leads: that could deadlock.
+        // A token is requested without a permit, since the request for it may hold one.
         let shared = request.permit.as_ref();
         let is_covered =
             shared.is_some_and(|permit| target.elsewhere || permit.covers(&target.url));
@@ -210,12 +209,12 @@ impl Client {
         *outgoing.headers_mut() = request.headers.clone();
         let headers = outgoing.headers_mut();
         headers.insert(header::USER_AGENT, self.shared.user_agent.clone());
-        // Bytes with a digest must come as they are.
+        // Content with a digest must not be compressed.
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         if !matches!(target.method, Method::GET | Method::HEAD | Method::DELETE) {
             headers.insert(header::CONTENT_LENGTH, length.into());
         }
-        // What is meant for the host that was asked does not follow a redirect to another one.
+        // This header is for the registry only, and is not sent to another host after a redirect.
         if target.elsewhere {
             headers.remove(header::AUTHORIZATION);
         } else if let Some(address) = &self.shared.forwarded_for {
@@ -235,7 +234,7 @@ impl Client {
         Ok(RawResponse { response, sent: turn, authorization, permit })
     }
 
-    /// The same error, but for what comes of the wrong protocol.
+    /// The same error, or a clearer one if the cause is the wrong protocol.
     async fn wrong_protocol(&self, url: &Url, cause: TransportError) -> TransportError {
         let host = url.authority().into();
         match cause {
@@ -251,8 +250,8 @@ impl Client {
         retry_after(headers, (self.shared.clock)())
     }
 
-    /// Tells the host's rate what it said to a request; where it was throttled, with its `Retry-After`. A 503 is not
-    /// about the rate: it says that something is out of order (RFC 9110 §15.6.4), and its `Retry-After` is for that
+    /// Reports the response to the rate limiter, with `Retry-After` if the request was throttled. A 503 does not concern
+    /// the rate: it means that the server is unavailable (RFC 9110 §15.6.4), and its `Retry-After` applies to this
     /// request.
     fn take_note(
         &self,
@@ -268,7 +267,7 @@ impl Client {
         self.shared.limiter.received(target.url.authority(), kind, sent, said);
     }
 
-    /// Counts what is sent, and lets it go out no faster than the host's quota.
+    /// Counts the sent bytes, and limits them to the host's quota.
     async fn pace(&self, content: &mut RequestContent, authority: &str) {
         if let RequestContent::Bytes(bytes) = content {
             return self.shared.limiter.bytes(authority, Direction::Sent, bytes.len() as u64).await;
@@ -280,7 +279,7 @@ impl Client {
         });
     }
 
-    /// Who the hosts are named by that a response of `from` points to.
+    /// The referrer of the hosts that a response of `from` points to.
     pub(crate) fn guard_of_targets(&self, target: &RequestTarget, reply: &RawResponse) -> Guard {
         let is_public = is_public_peer(&target.url, &reply.response);
         let is_named_so =
@@ -306,7 +305,7 @@ impl Client {
             Ok(Ok(bytes)) => read_reasons(&bytes, &secrets),
             Ok(Err(_)) | Err(_) => ErrorBody::default(),
         };
-        // Known by the body alone, it was first counted as accepted.
+        // Only the body shows that the request was throttled, so it was counted as accepted before.
         if tells_throttled(status, &body) && !is_throttled(status, retry_after) {
             self.take_note(&response.target, sent, Some(retry_after));
         }
@@ -314,20 +313,20 @@ impl Client {
         if is_authorized { error.authorized() } else { error }
     }
 
-    /// Reads what nobody wants, so that the connection can be used again, if it is short and comes soon.
+    /// Reads an unneeded body, if it is short and arrives soon, so that the connection can be reused.
     async fn drain(&self, reply: RawResponse) {
         let body = Limited::new(reply.response.into_body(), MAX_REFUSAL_BYTES);
-        // Otherwise the connection ends, which costs time only.
+        // Otherwise the connection is closed, which costs only time.
         let _ = timeout(DRAIN_TIMEOUT, body.collect()).await;
     }
 }
 
-/// A response that may be due to who sends the request.
+/// A response whose cause may be the authorization of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rejection {
-    /// A 401, which says what is wanted.
+    /// A 401, with a challenge.
     Challenge,
-    /// A 400 or 403 that does not.
+    /// A 400 or 403 without a challenge.
     Bare,
 }
 

@@ -1,4 +1,4 @@
-//! Where a registry points to: how the URL is read.
+//! Parses the URLs that a registry points to.
 //!
 //! Source: RFC 9110 §10.2.2 (`Location`); RFC 3986 §5 (references).
 

@@ -64,7 +64,7 @@ impl Client {
     }
 }
 
-/// Whether a status names another URL for the same request. A 300 leaves the choice to people.
+/// Whether a status names another URL for the same request. A 300 requires a choice by a person.
 pub(crate) fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301..=303) || keeps_method(status)
 }

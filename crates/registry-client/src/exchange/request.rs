@@ -1,4 +1,4 @@
-//! A request: method, URL, content, and on whose behalf.
+//! A request: method, URL, content and authorization.
 
 use http::{HeaderMap, Method, header};
 use http_client::{Guard, RedactedUrl, Replay, RequestContent};
@@ -14,13 +14,13 @@ pub(crate) struct Request {
     pub(crate) content: RequestContent,
     /// What it accesses, for the authorization; without it, none is added.
     pub(crate) access: Option<Access>,
-    /// Who named the host.
+    /// The source of the host's name: the user, or a registry.
     pub(crate) guard: Guard,
-    /// The permit that it is sent under; without one, it waits for its own.
+    /// The permit that it uses; without one, it waits for a permit of its own.
     pub(crate) permit: Option<SharedPermit>,
-    /// Whether the host is another one than the registry, which named it.
+    /// Whether the host is not the registry, but named by it.
     pub(crate) elsewhere: bool,
-    /// Whether it may be sent twice, as far as that does not follow from its content and conditions.
+    /// Whether it may be sent twice, apart from what its content and conditions say.
     pub(crate) replay: Replay,
 }
 
@@ -51,7 +51,7 @@ impl Request {
         }
     }
 
-    /// Where it goes first.
+    /// Its first URL.
     pub(crate) fn target(&self) -> RequestTarget {
         let (method, url) = (self.method.clone(), self.url.clone());
         RequestTarget { method, url, elsewhere: self.elsewhere, guard: self.guard }
@@ -65,7 +65,7 @@ pub(crate) struct RequestTarget {
     pub(crate) url: Url,
     /// Whether a redirect or an upload session has led to another host than the registry.
     pub(crate) elsewhere: bool,
-    /// Who named the host.
+    /// The source of the host's name: the user, or a registry.
     pub(crate) guard: Guard,
 }
 

@@ -21,25 +21,25 @@ use crate::{
     limit::{Direction, Permit},
 };
 
-/// How long a body that is held in memory may take in all, however steadily it comes: 16 MiB at
-/// one megabit a second. It bounds servers that send a byte now and then.
+/// The longest time for a body that is held in memory: 16 MiB at one megabit a second. It bounds servers that send a
+/// byte now and then.
 const COLLECT_TIMEOUT: Duration = Duration::from_secs(130);
 
-/// The headers of a response, and what comes with it.
+/// The headers of a response, and data of its request.
 pub(crate) struct RawResponse {
     pub(crate) response: Response<Incoming>,
-    /// When the turn of the request came.
+    /// When the rate limiter released the request.
     pub(crate) sent: Instant,
     /// The `Authorization` that was sent.
     pub(crate) authorization: Option<HeaderValue>,
-    /// Given back when the body was read.
+    /// The permit; released after the body was read.
     pub(crate) permit: Option<Permit>,
 }
 
 /// A successful response (2xx).
 pub(crate) struct SuccessResponse {
     pub(crate) target: RequestTarget,
-    /// Who other hosts are named by that it points to.
+    /// The referrer of the hosts that it points to.
     pub(crate) targets: Guard,
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
@@ -58,13 +58,13 @@ impl SuccessResponse {
             expected: content_length(&parts.headers),
             received: 0,
             returned: Bytes::new(),
-            // With all of it here the caller may send other requests, and must have no permit then.
+            // The body is complete: the caller may send other requests now, so the permit is released.
             permit: reply.permit.filter(|_| has_more),
         };
         Self { target, targets, status: parts.status, headers: parts.headers, body }
     }
 
-    /// The digest that the registry names, if it does so in a form that can be read.
+    /// The digest header, if it is valid.
     pub(crate) fn digest(&self) -> Option<Digest> {
         digest_in(&self.headers)
     }
@@ -74,12 +74,12 @@ impl SuccessResponse {
         media_type_in(&self.headers)
     }
 
-    /// What it holds in place of the content with the digest that is `expected`, as far as the headers show.
+    /// The substitute for the content of digest `expected`, as far as the headers show one.
     pub(crate) fn substitute(&self, expected: Option<Digest>) -> Option<Substitute> {
         Substitute::of_headers(self.status, &self.headers, expected)
     }
 
-    /// The announced length of the body, or of what GET would send.
+    /// The announced length of the body, or for HEAD that of the body of GET.
     pub(crate) fn content_length(&self) -> Option<u64> {
         self.body.expected
     }
@@ -118,7 +118,7 @@ impl FullResponse {
     }
 }
 
-/// Whether the connection ended in order, only too early.
+/// Whether the connection was closed cleanly, but too early.
 fn is_end(error: &hyper::Error) -> bool {
     let source = std::error::Error::source(error);
     source
@@ -126,26 +126,26 @@ fn is_end(error: &hyper::Error) -> bool {
         .is_some_and(|error| error.kind() == io::ErrorKind::UnexpectedEof)
 }
 
-/// The body of a response, while it comes.
+/// The body of a response, as it is received.
 pub(crate) struct ResponseBody {
     inner: Incoming,
     client: Client,
     authority: Box<str>,
     expected: Option<u64>,
     received: u64,
-    /// What was read and given back.
+    /// A piece that was read and put back.
     returned: Bytes,
-    /// Held as long as something may come.
+    /// Held until the body ends.
     permit: Option<Permit>,
 }
 
 impl ResponseBody {
-    /// Gives the permit back: nothing more is read, and another request may get the rest.
+    /// Releases the permit: nothing more is read, and another request may continue.
     pub(crate) fn give_up(&mut self) {
         self.permit = None;
     }
 
-    /// Lets the next piece be this one.
+    /// Puts a piece back, to be returned next.
     pub(crate) fn give_back(&mut self, piece: Bytes) {
         self.returned = piece;
     }
@@ -159,13 +159,13 @@ impl ResponseBody {
         next
     }
 
-    /// Waits for as long as the host's quota of bytes wants it, after a piece of this length.
+    /// Waits as the host's quota of bytes demands after a piece of this length.
     pub(crate) async fn pay(&self, bytes: usize) {
         let limiter = &self.client.shared.limiter;
         limiter.bytes(&self.authority, Direction::Received, bytes as u64).await;
     }
 
-    /// The next piece, which is to be paid for: so that this wait is not held against the server.
+    /// The next piece, before the wait for the quota, so that this wait does not count as time of the server.
     pub(crate) async fn unpaid_piece(&mut self) -> Result<Option<Bytes>, Fault> {
         if !self.returned.is_empty() {
             return Ok(Some(std::mem::take(&mut self.returned)));

@@ -1,5 +1,5 @@
-//! What a successful response holds in place of the content, as far as its headers or first bytes show: to be
-//! reported instead of a wrong digest, length or form.
+//! What a successful response has in place of the content, as far as its headers or first bytes show. It is reported
+//! instead of a wrong digest, length or format.
 //!
 //! Source: RFC 9110 §8.4 (`Content-Encoding`), §12.5.3 (`Accept-Encoding: identity`, which every request has),
 //! §15.3.5 (204).
@@ -12,17 +12,17 @@ use crate::{
     exchange::headers::{digest_in, is_html, media_type_in},
 };
 
-/// What came in place of the content.
+/// What a response has in place of the content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Substitute {
-    /// A page for people, of this media type.
+    /// An HTML page, of this media type.
     WebPage(String),
     /// The content, compressed so, although no compression was requested. Some storage keeps such a header with
     /// bytes that are not compressed (`aws-chunked`): what has the right digest is the content.
     Compressed(String),
     /// Nothing.
     Empty,
-    /// An error of the registry's, with a status of success.
+    /// An error document, with a status of success.
     Error(ErrorBody),
 }
 
@@ -58,7 +58,7 @@ impl Substitute {
         }
     }
 
-    /// The fault that it is in place of `expected`, such as `a manifest`.
+    /// The fault: this was received in place of `expected`, such as `a manifest`.
     pub(crate) fn fault(&self, expected: &'static str) -> Fault {
         match self {
             Self::WebPage(media_type) => Fault::web_page(media_type),

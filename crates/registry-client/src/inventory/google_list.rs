@@ -1,8 +1,8 @@
-//! What a page of `tags/list` says, with what Google's registries add to it: every manifest of the
-//! repository and its tags, and the repositories below.
+//! Parses a page of `tags/list`, with the members that Google's registries add: every manifest of the repository
+//! with its tags, and the repositories below.
 //!
-//! Pure and total: any bytes give a listing or an error. A text that is no tag, digest or repository name is
-//! left out. Whether the list is whole is not decided here.
+//! Pure and total: any bytes give a listing or an error. A string that is no tag, digest or repository name is
+//! left out. Not here: whether the list is complete.
 //!
 //! Source: distribution-spec 1.1, "Listing Tags"; what `gcr.io` and `pkg.dev` respond with, as
 //! go-containerregistry's `google` package reads it.
@@ -34,22 +34,22 @@ const MAX_TEXTS: usize = 1_500_000;
 pub struct Listing {
     /// The tags, in the registry's order.
     pub tags: Vec<Tag>,
-    /// How many there were with those that are no tags.
+    /// The number of entries, invalid ones included.
     pub tag_count: usize,
     /// The manifests, where the registry lists them.
     pub manifests: Option<BTreeMap<Digest, ListedManifest>>,
-    /// How many there were with those that have no digest.
+    /// The number of entries, those without a digest included.
     pub manifest_count: usize,
     /// The repositories below this one, relative to it.
     pub children: Vec<Repository>,
 }
 
-/// What a registry that lists manifests says of one.
+/// A manifest as a registry lists it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListedManifest {
-    /// Its media type, without parameters; empty when it is not told.
+    /// Its media type, without parameters; empty if it is not listed.
     pub media_type: String,
-    /// The length of what it points to, in bytes, as the registry reckons it.
+    /// The size of the content that it lists, in bytes, as the registry computes it.
     pub image_size: Option<u64>,
     /// When the image was made, as its config says.
     pub created: Option<SystemTime>,
@@ -69,7 +69,7 @@ pub fn read_listing(bytes: &[u8]) -> Result<Listing, serde_json::Error> {
         return Err(serde_json::Error::custom(format_args!("it has more than {MAX_TEXTS} texts")));
     }
     let page: Page = serde_json::from_slice(bytes)?;
-    // Some other JSON, such as an error's, must not pass for an empty repository.
+    // Other JSON, such as an error document, must not count as an empty repository.
     if !page.is_listing() {
         return Err(serde_json::Error::missing_field("tags"));
     }
@@ -99,7 +99,7 @@ impl Page {
     }
 }
 
-/// A list of names: those that could be read, and how many there were.
+/// A list of names: the valid ones, and the number of all.
 struct Names<T> {
     parsed: Vec<T>,
     count: usize,
@@ -128,7 +128,7 @@ impl<'de, T: FromStr> Visitor<'de> for NamesVisitor<T> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Names<T>, A::Error> {
         let mut names = Names::default();
-        // What is no text is no name: then the list is another one than that of names.
+        // An entry that is not a string: this is not a list of names.
         while let Some(name) = list.next_element::<Cow<'de, str>>()? {
             names.count += 1;
             names.parsed.extend(name.parse().ok());
@@ -209,7 +209,7 @@ fn at_millisecond(text: &str) -> Option<SystemTime> {
     }
 }
 
-/// A text or a number, as text; nothing where it is something else.
+/// A string or a number, as text; none for anything else.
 #[derive(Default)]
 struct Text<'a>(Option<Cow<'a, str>>);
 

@@ -1,7 +1,7 @@
-//! What a repository holds, found out with as few requests as its registry allows.
+//! The inventory of a repository, read with as few requests as its registry allows.
 //!
-//! Not here: the reading of a page (`google_list`), and what follows from what is held. Lists by the
-//! own APIs of registries come in by [`Lister`].
+//! Not here: the parser of a page (`google_list`), and decisions on an inventory. Lists by registry-specific APIs
+//! implement [`Lister`].
 //!
 //! Source: distribution-spec 1.1, "Listing Tags"; the rows of `docs/internals/registry-client.md`, "What a
 //! repository holds".
@@ -25,31 +25,31 @@ use crate::{
     read_listing,
 };
 
-/// How many manifests a request to Google's registries wants listed at once: all that they ever do.
+/// The page size at Google's registries: the most that they list.
 const GOOGLE_PAGE_SIZE: usize = 10_000;
-/// From how many entries on a list may be cut short without a word: Google's ends there, and no
-/// registry is known to end one before it.
+/// The number of entries from which a list may be truncated without a mark: Google's lists end there, and no registry
+/// is known to end a list earlier.
 const MAY_BE_CUT: usize = 10_000;
-/// How many references of one repository are requested at once: enough to hide the way there and
-/// back, few beside the 64 requests at once to a host.
+/// The number of concurrent requests for references of one repository: enough to hide the round trip, few compared
+/// with the 64 concurrent requests to a host.
 const HEADS_AT_ONCE: usize = 8;
 
-/// What a repository held when it was read.
+/// The content of a repository when it was read.
 #[derive(Clone, Debug, Default)]
 pub struct Inventory {
-    /// The listed tags, each with its digest where the list leaves no doubt about it.
+    /// The listed tags, each with its digest if the list is unambiguous.
     tags: BTreeMap<Tag, Option<Digest>>,
     manifests: BTreeMap<Digest, ListedManifest>,
     children: Vec<Repository>,
-    /// What was requested besides. It takes precedence over the list, since it is newer.
+    /// The results of single requests. They are newer than the list, and take precedence.
     asked_tags: HashMap<Tag, Option<Digest>>,
     asked_digests: HashMap<Digest, bool>,
-    /// What was wanted and cannot be read.
+    /// The wanted references that cannot be read.
     unread: HashMap<Reference, Arc<Error>>,
     lists_digests: bool,
     is_truncated: bool,
     is_empty: bool,
-    /// Whether only digest tags are still known.
+    /// Whether all tags but digest tags were removed.
     forgot_tags: bool,
 }
 
@@ -82,13 +82,13 @@ impl Inventory {
         }
     }
 
-    /// Why it is not known whether something wanted is there: it cannot be read.
+    /// The error of a wanted reference that cannot be read, so that its existence is unknown.
     #[must_use]
     pub fn unread(&self, reference: &Reference) -> Option<&Arc<Error>> {
         self.unread.get(reference)
     }
 
-    /// Whether the list names it.
+    /// Whether the list has it.
     #[must_use]
     pub fn lists(&self, reference: &Reference) -> bool {
         match reference {
@@ -108,15 +108,15 @@ impl Inventory {
         &self.manifests
     }
 
-    /// The repositories below this one, relative to it, where the registry tells of them.
+    /// The repositories below this one, relative to it, if the registry lists them.
     #[must_use]
     pub fn children(&self) -> &[Repository] {
         &self.children
     }
 
-    /// Whether the list may be cut short: 10,000 entries or more, as many as were requested and no word
-    /// of more, tags without a manifest, a next page beside the manifests, or no list at all. What such a list does not have
-    /// is absent only where that was requested.
+    /// Whether the list may be truncated: it has 10,000 entries or more, or exactly as many as requested and no next page,
+    /// or tags without a manifest, or manifests and a next page; or there is no list at all. What such a list lacks is
+    /// absent only if a request confirmed it.
     #[must_use]
     pub const fn is_truncated(&self) -> bool {
         self.is_truncated
@@ -128,9 +128,9 @@ impl Inventory {
         self.lists_digests
     }
 
-    /// Forgets what attachments do not need: all tags but digest tags, and all that manifests are
-    /// listed with but their digests. What is forgotten is unknown from then on, unless it was certainly not
-    /// there. A run holds thousands of inventories: of a manifest some 100 bytes are left.
+    /// Removes the data that attachments do not need: all tags but digest tags, and all data of manifests but their
+    /// digests. Removed data is unknown from then on; known absence stays known. A run holds thousands of inventories:
+    /// this leaves some 100 bytes of a manifest.
     pub fn keep_digest_tags(&mut self) {
         self.forgot_tags = true;
         self.tags.retain(|tag, _| is_digest_tag(tag));
@@ -143,7 +143,7 @@ impl Inventory {
         self.asked_tags.shrink_to_fit();
     }
 
-    /// Adds a page; returns its longest list, which tells whether that may be cut short.
+    /// Adds a page. Returns the length of its longest list, which shows whether it may be truncated.
     fn add(&mut self, page: Listing) -> usize {
         let longest = page.tag_count.max(page.manifest_count);
         self.tags.extend(page.tags.into_iter().map(|tag| (tag, None)));
@@ -155,8 +155,8 @@ impl Inventory {
         longest
     }
 
-    /// Puts the listed tags on the digests that are listed with them. Where a tag is on two manifests,
-    /// or is missing in the list of tags, the list contradicts itself: the tag is left without a digest.
+    /// Assigns digests to the listed tags. If a tag is on two manifests, or is missing in the list of tags, the list
+    /// contradicts itself, and the tag gets no digest.
     fn connect(&mut self) {
         let mut on = HashMap::<&Tag, Option<Digest>>::new();
         for (digest, manifest) in &self.manifests {
@@ -194,18 +194,18 @@ impl Inventory {
     }
 }
 
-/// Whether a tag is made of a digest, as those of attachments are.
+/// Whether a tag has the form of a digest tag, as those of attachments.
 fn is_digest_tag(tag: &Tag) -> bool {
     ["sha256-", "sha512-"].iter().any(|start| tag.as_str().starts_with(start))
 }
 
-/// A way to find out what a repository holds.
+/// A way to read the inventory of a repository.
 ///
-/// The distribution API has no list of manifests, so each kind of registry has another best way, and
-/// some have several. [`Ladder`] is the way that needs nothing but `tags/list` and HEAD; the own APIs of
-/// Amazon's, Azure's and Harbor's registries become other implementations, with the same response.
+/// The distribution API has no list of manifests, so the best way differs between registries. [`Ladder`] needs only
+/// `tags/list` and HEAD. The APIs of Amazon's, Azure's and Harbor's registries can be other implementations with the
+/// same result.
 pub trait Lister {
-    /// What `repository` holds, so that the response is sure for each of `wanted`, or says why it is not.
+    /// The inventory of `repository`. It is certain for each of `wanted`, or has the error.
     fn inventory(
         &self,
         repository: &RepositoryClient,
@@ -213,7 +213,7 @@ pub trait Lister {
     ) -> impl Future<Output = Result<Inventory, Error>> + Send;
 }
 
-/// `tags/list`, in Google's form where the registry responds so, and HEADs for what that leaves open.
+/// `tags/list`, in Google's form if the registry sends it, and HEADs for what that leaves open.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ladder;
 
@@ -224,7 +224,7 @@ impl Lister for Ladder {
         wanted: &[Reference],
     ) -> Result<Inventory, Error> {
         let mut inventory = list(repository, wanted).await?;
-        // Tags first: their responses name digests too.
+        // Tags first, since their responses also have digests.
         let tags = wanted.iter().filter(|wanted| match wanted {
             Reference::Tag(tag) => inventory.tag(tag) == Existence::Unknown,
             Reference::Digest(_) => false,
@@ -242,12 +242,12 @@ impl Lister for Ladder {
 }
 
 impl RepositoryClient {
-    /// What the repository holds: for each of `wanted` the response is sure, unless [`Inventory::unread`] says
-    /// why not; of all else it tells what was listed on the way. By [`Ladder`].
+    /// The inventory of the repository, by [`Ladder`]. It is certain for each of `wanted`, unless
+    /// [`Inventory::unread`] has an error. Everything else is known as far as it was listed.
     ///
     /// # Errors
-    /// When the list cannot be read, or the registry cannot be reached or refuses us. A repository that is
-    /// not there (404) holds nothing, unless something wanted is there: then it is the list that is not there.
+    /// When the list cannot be read, or the registry is unreachable or denies access. A repository that does not exist
+    /// (404) is empty, unless a wanted reference exists: then the registry has no list.
     pub async fn inventory(&self, wanted: &[Reference]) -> Result<Inventory, Error> {
         Ladder.inventory(self, wanted).await
     }
@@ -268,7 +268,7 @@ async fn list(repository: &RepositoryClient, wanted: &[Reference]) -> Result<Inv
     while let Some(page) = pages.next(inventory.tags.len()).await? {
         let listing = read_listing(&page.bytes).map_err(|cause| page.unreadable(cause))?;
         let longest = inventory.add(listing);
-        // Google's list is one page: whoever reads it so does not look further.
+        // Google's list has one page; its `Link` is not followed.
         let is_googles = !inventory.manifests.is_empty() || !inventory.children.is_empty();
         if page.has_next {
             inventory.is_truncated = is_googles;
@@ -284,8 +284,8 @@ async fn list(repository: &RepositoryClient, wanted: &[Reference]) -> Result<Inv
     Ok(inventory)
 }
 
-/// Looks for each of `references`, some at once. What the list names must be there: a 404 to it is an error of
-/// that reference alone.
+/// Requests each of `references`, several at once. A listed reference must exist: a 404 is an error of that reference
+/// alone.
 async fn head(
     repository: &RepositoryClient,
     inventory: &mut Inventory,
@@ -305,7 +305,7 @@ async fn head(
     while let Some((reference, found)) = heads.next().await {
         match found {
             Ok(found) => inventory.note(reference, found.map(|found| found.digest)),
-            // It will be the same for all others.
+            // All others would fail in the same way.
             Err(error) if error.is_unreachable() || error.is_unauthorized() => return Err(error),
             Err(error) => drop(inventory.unread.insert(reference, Arc::new(error))),
         }
@@ -313,7 +313,7 @@ async fn head(
     Ok(())
 }
 
-/// How many entries a page shall have. Only Google's registries are known to take more than 1000.
+/// The page size to request. Only Google's registries are known to accept more than 1000.
 fn page_size(host: &Host) -> usize {
     if credentials::is_google(host) { GOOGLE_PAGE_SIZE } else { PAGE_SIZE }
 }

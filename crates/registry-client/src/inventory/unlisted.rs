@@ -1,4 +1,4 @@
-//! Repositories without a list of tags: whether there is nothing, or only no list.
+//! Repositories without a list of tags: whether the repository is empty, or the registry has no list.
 //!
 //! Some registries have no `tags/list`, and respond with 404, as to a repository that does not exist.
 
@@ -8,11 +8,11 @@ use oci::{ErrorCode, Reference};
 
 use crate::{Error, Existence, RepositoryClient};
 
-/// How many wanted references are looked for, all at once, where 404 may mean either: enough to find a repository that
-/// was promoted to before, few beside the requests that a first promotion makes.
+/// The number of wanted references that are requested, all at once, if a 404 may mean either: enough to find a
+/// repository of an earlier promotion, few compared with the requests of a first promotion.
 const MAX_PROBED: usize = 8;
 
-/// What a request for the list of tags says that failed.
+/// What a failed request for the list of tags shows.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum NoList {
     /// The repository does not exist.
@@ -36,10 +36,10 @@ fn no_list(error: &Error) -> Option<NoList> {
     }
 }
 
-/// Whether `repository` may hold something though its tags cannot be listed, for this reason.
+/// Whether `repository` may have content although its tags cannot be listed, given this error.
 ///
 /// # Errors
-/// `error` itself, where it says nothing of that.
+/// `error` itself, if it does not show that.
 pub(crate) async fn may_hold(
     repository: &RepositoryClient,
     wanted: &[Reference],
@@ -53,7 +53,7 @@ pub(crate) async fn may_hold(
             let probed: Vec<_> = wanted.iter().take(MAX_PROBED).cloned().collect();
             let probed = stream::iter(probed)
                 .map(|wanted| async move { repository.hint_manifest(&wanted).await });
-            // What cannot be read is requested again later, and its error is reported.
+            // An unreadable reference is requested again later, and its error is reported.
             let may_exist = probed
                 .buffer_unordered(MAX_PROBED)
                 .any(async |found| !matches!(found, Ok(Existence::Absent | Existence::Unknown)));

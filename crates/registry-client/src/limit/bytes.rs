@@ -1,5 +1,5 @@
 //! Bytes a second at one host, both ways together. Bytes are counted when they have moved, so the
-//! count goes into debt, and whoever moved the last ones waits until it is paid.
+//! count can exceed the limit, and the task that moved the last bytes waits for the difference.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -14,7 +14,7 @@ use super::{BURST, seconds};
 #[derive(Debug)]
 pub(super) struct Bytes {
     per_second: Option<f64>,
-    /// When all that has moved is paid.
+    /// The time until which the moved bytes use the limit.
     paid: Mutex<Instant>,
 }
 
@@ -24,12 +24,12 @@ impl Bytes {
         Self { per_second, paid: Mutex::new(Instant::now()) }
     }
 
-    /// How long so many bytes take at least.
+    /// The least time that so many bytes take.
     pub(super) fn estimate(&self, number: u64) -> Duration {
         self.per_second.map(|rate| seconds(number as f64 / rate)).unwrap_or_default()
     }
 
-    /// Counts `number` bytes that have moved, and waits until the debt is small.
+    /// Counts `number` moved bytes, and waits until the limit allows more.
     pub(super) async fn moved(&self, number: u64) {
         let Some(per_second) = self.per_second else { return };
         let worth = seconds(number as f64 / per_second);

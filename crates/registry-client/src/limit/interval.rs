@@ -1,4 +1,4 @@
-//! The requests of an interval, and the responses to them: what a decision on a rate rests on.
+//! The requests of an interval and their responses: the input of each decision on a rate.
 //!
 //! Not here: when an interval ends, and what follows (`adaptive`).
 
@@ -11,7 +11,7 @@ use super::trial::Tally;
 /// The shortest interval: several round trips within a region.
 pub(super) const SHORTEST: Duration = Duration::from_millis(100);
 
-/// What was sent from `begin` on, and what became of it.
+/// The requests sent since `begin`, and their results.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Interval {
     pub(super) begin: Instant,
@@ -19,11 +19,11 @@ pub(super) struct Interval {
     pub(super) sent: u32,
     pub(super) accepted: u32,
     pub(super) refused: u32,
-    /// How many had been refused when the last pause began.
+    /// The number of refusals when the last pause began.
     pub(super) before_pause: u32,
-    /// Refusals that count once, with another one of their pause.
+    /// Refusals that do not count, since another one of their pause does.
     pub(super) repeated: u32,
-    /// The most that is kept of the rate, as a share, if this interval lowers it.
+    /// The largest remaining share of the rate, if this interval lowers it.
     pub(super) most_kept: f64,
 }
 
@@ -56,7 +56,7 @@ impl Interval {
         Tally { responses: self.responses(), refused: self.refused - self.repeated }
     }
 
-    /// Moves on by the length of a pause, in which nothing was sent.
+    /// Shifts the interval by the length of a pause, in which nothing was sent.
     pub(super) fn skip(&mut self, pause: Duration) {
         self.begin += pause;
         self.last += pause;

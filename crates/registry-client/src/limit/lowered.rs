@@ -1,4 +1,4 @@
-//! A rate that was lowered, and how it comes back.
+//! A lowered rate, and how it recovers.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use tokio::time::Instant;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lowered {
     pub(super) rate: f64,
-    /// Up to here it doubles with each interval.
+    /// The rate up to which it doubles with each interval.
     pub(super) threshold: f64,
-    /// Where it ends.
+    /// The rate at which the recovery ends.
     pub(super) limit: f64,
-    /// Since when it grows.
+    /// The start of the growth.
     pub(super) since: Instant,
-    /// Whether it follows from a pause only. It grows while a trial is open, since it may be far too low.
+    /// Whether it follows only from a pause. Such a rate grows also during a trial, since it may be far too low.
     pub(super) is_restart: bool,
     /// The longest interval.
     pub(super) step: Duration,

@@ -3,7 +3,7 @@
 //!
 //! Not here: sending; whether one request is retried (crate `http-client`).
 //!
-//! Source: "What it may spend" of `docs/internals/registry-client.md`; RFC 6585 §4 (429).
+//! Source: "Rate limits" of `docs/internals/registry-client.md`; RFC 6585 §4 (429).
 
 mod adaptive;
 mod bytes;

@@ -1,5 +1,4 @@
-//! When the next request may go to a host: by its rates and its back-off. A function of the times that it is
-//! told.
+//! When the next request may be sent to a host, by its rates and its back-off. A function of the given times.
 //!
 //! A rate is kept as the time at which the next request is due (the "generic cell rate algorithm" of
 //! ITU-T I.371): a rate that changes then takes effect with the next request.
@@ -78,8 +77,8 @@ impl Pace {
         allowed(self.due, self.rate, now).max(self.back_off)
     }
 
-    /// Takes a turn, if there is one now. The kind allowed it from `ready` on: what the host was waited
-    /// for since then is not lost to the kind's rate.
+    /// Takes a turn, if there is one now. The kind allowed it from `ready` on, so that a later wait for the host does not
+    /// count against the kind's rate.
     pub(super) fn take(&mut self, kind: RequestKind, ready: Instant, now: Instant) -> bool {
         if self.kind_allows(kind, now).max(self.host_allows(now)) > now {
             return false;

@@ -1,4 +1,4 @@
-//! A pause that a host asks for by `Retry-After`, and what the other responses say of its reason.
+//! A pause that a host demands by `Retry-After`, and what the other responses show about its reason.
 //!
 //! A host whose limit is exceeded refuses nearly all that was sent after the first refused request. Where refusals are
 //! random, most of that is accepted.
@@ -20,14 +20,14 @@ const LEAST_ACCEPTED: u32 = 2;
 /// How many such responses of earlier pauses are kept.
 const MEMORY: u32 = 64;
 
-/// Why a host asked for a pause.
+/// Why a host demanded a pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
     /// There were too many requests.
     Exceeded,
     /// It refuses some at random, whatever their rate; or this pause has been counted.
     Random,
-    /// There were too few responses to tell.
+    /// There were too few responses to decide.
     Unknown,
 }
 
@@ -69,7 +69,7 @@ impl Pause {
         Self { begin, kind, sent, following, earlier, former: former.end }
     }
 
-    /// What the next one is to know of this one, which ended at `end`.
+    /// The data of this pause, which ended at `end`, for the next one.
     pub(super) const fn former(&self, end: Instant) -> Former {
         Former { end, following: self.following.with(self.earlier) }
     }

@@ -71,8 +71,8 @@ impl RateLimiter {
         self.semaphore.take(indices).await
     }
 
-    /// Waits for a turn: until the host's back-off is over, and its rates allow one more request.
-    /// Counts the request, and says when its turn came.
+    /// Waits until the host's back-off is over and its rates allow one more request. Counts the request, and returns the
+    /// time of its turn.
     pub(crate) async fn turn(&self, host: &str, kind: RequestKind) -> Instant {
         let account = self.account(host);
         let turn = account.turns.wait(kind).await;
@@ -96,7 +96,7 @@ impl RateLimiter {
         account.turns.received(kind, sent, response);
     }
 
-    /// Counts bytes of content that have moved, and waits where there were too many.
+    /// Counts moved bytes of content, and waits if they exceed the limit.
     pub(crate) async fn bytes(&self, host: &str, direction: Direction, number: u64) {
         let account = self.account(host);
         account.counters.moved(direction, number);
@@ -137,7 +137,7 @@ impl RateLimiter {
         hosts.get(host)?.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// A host asked to wait so long, by a response of that status. The log has it once, however many requests are
+    /// Notes that a host demanded a wait, by a response of that status. It is logged once, however many requests are
     /// refused meanwhile.
     pub(crate) fn must_wait(&self, host: &str, status: StatusCode, wait: Duration) {
         let (account, now) = (self.account(host), Instant::now());
@@ -148,7 +148,7 @@ impl RateLimiter {
         }
     }
 
-    /// The hosts that asked to wait, and how long that goes on.
+    /// The hosts that demanded a wait, and the remaining time.
     pub(crate) fn waits(&self) -> Vec<HostWait> {
         let (hosts, now) =
             (self.hosts.read().unwrap_or_else(PoisonError::into_inner), Instant::now());
@@ -158,13 +158,13 @@ impl RateLimiter {
         waits
     }
 
-    /// How long so many more requests take at the present rate, after the back-off; nothing where no
-    /// rate is known. Who waits already is not counted.
+    /// The time that so many more requests take at the present rate, after the back-off; zero without a rate. Requests
+    /// that wait already are not counted.
     pub(crate) fn estimate(&self, host: &str, kind: RequestKind, requests: u64) -> Duration {
         self.account(host).turns.estimate(kind, requests)
     }
 
-    /// How long so many bytes take at least; nothing where there is no limit.
+    /// The least time that so many bytes take; zero without a limit.
     pub(crate) fn estimate_bytes(&self, host: &str, bytes: u64) -> Duration {
         self.account(host).bytes.estimate(bytes)
     }
@@ -185,13 +185,13 @@ impl RateLimiter {
         }
         drop(hosts);
         let mut hosts = self.hosts.write().unwrap_or_else(PoisonError::into_inner);
-        // Another one may have been here in between.
+        // Another task may have added the host meanwhile.
         let account = hosts.entry(host.into()).or_insert_with(|| Arc::new(self.open(host)));
         Arc::clone(account)
     }
 
     fn open(&self, host: &str) -> Account {
-        // A URL's host that no registry can have is nobody's that was given a quota.
+        // A host that is not a valid registry host has no configured quota.
         let quota = host.parse().map_or_else(
             |_| Quota::default(),
             |host| self.given.get(&host).cloned().unwrap_or_else(|| (self.default)(&host)),

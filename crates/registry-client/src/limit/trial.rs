@@ -55,7 +55,7 @@ pub(super) enum TrialResult {
     Helped,
     /// There are as many as before.
     Same,
-    /// There were too few responses to tell.
+    /// There were too few responses to decide.
     Open,
 }
 

@@ -33,7 +33,7 @@ impl Turns {
         }
     }
 
-    /// Waits for a turn, and says when it came.
+    /// Waits for a turn, and returns its time.
     pub(super) async fn wait(&self, kind: RequestKind) -> Instant {
         let now = Instant::now();
         if self.pace().take_if_free(kind, now) { now } else { self.queue(kind).await }
@@ -45,7 +45,7 @@ impl Turns {
             let ready = self.until(|pace, now| pace.kind_allows(kind, now)).await;
             let _host = self.host_gate.lock().await;
             self.until(|pace, now| pace.host_allows(now)).await;
-            // The kind's rate may have been lowered while the host was waited for.
+            // The kind's rate may have dropped during the wait for the host.
             let now = Instant::now();
             if self.pace().take(kind, ready, now) {
                 return now;
@@ -53,7 +53,7 @@ impl Turns {
         }
     }
 
-    /// Waits until what `allows` says is now, and gives that back. It may change while it is waited for.
+    /// Waits for the time that `allows` returns, and returns it. The time may change during the wait.
     async fn until(&self, mut allows: impl FnMut(&mut Pace, Instant) -> Instant) -> Instant {
         loop {
             let now = Instant::now();
@@ -70,7 +70,7 @@ impl Turns {
         self.pace().received(kind, sent, response, Instant::now());
     }
 
-    /// How long so many more requests take at the present rate: nothing where there is none.
+    /// The time that so many more requests take at the present rate; zero without a rate.
     pub(super) fn estimate(&self, kind: RequestKind, requests: u64) -> Duration {
         let now = Instant::now();
         let mut pace = self.pace();

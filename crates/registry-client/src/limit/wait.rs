@@ -1,4 +1,4 @@
-//! How long a host asked to wait, for people who watch: nothing is decided by it.
+//! The waits that hosts demanded, for display only.
 //!
 //! Not here: the time until which nothing is sent (`pace`), and the wait of one request (`retry`).
 
@@ -11,7 +11,7 @@ use std::{
 use http::StatusCode;
 use tokio::time::Instant;
 
-/// A host that asked to wait, by `Retry-After`, and the time that is left. Displayed as
+/// A host that sent `Retry-After`, and the remaining time. Displayed as
 /// `registry.example limits the rate (429); waiting 300 s`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostWait {
@@ -19,7 +19,7 @@ pub struct HostWait {
     pub host: String,
     /// The status of the response.
     pub status: StatusCode,
-    /// How long the wait goes on.
+    /// The remaining wait.
     pub remaining: Duration,
 }
 
@@ -35,12 +35,12 @@ impl fmt::Display for HostWait {
     }
 }
 
-/// The longest wait that one host asked for.
+/// The longest wait that one host demanded.
 #[derive(Debug, Default)]
 pub(super) struct Wait(Mutex<Option<(StatusCode, Instant)>>);
 
 impl Wait {
-    /// The host asked to wait so long from `now` on. Whether it did not do so already.
+    /// Notes a wait from `now` on. Whether it is a new one.
     pub(super) fn begin(&self, status: StatusCode, wait: Duration, now: Instant) -> bool {
         let (mut latest, until) = (self.latest(), now + wait);
         let is_new = latest.is_none_or(|(_, latest)| latest <= now);
@@ -50,7 +50,7 @@ impl Wait {
         is_new
     }
 
-    /// What is left of it.
+    /// The remaining wait.
     pub(super) fn remaining(&self, host: &str, now: Instant) -> Option<HostWait> {
         let (status, until) = (*self.latest()).filter(|(_, until)| *until > now)?;
         Some(HostWait { host: host.to_owned(), status, remaining: until.duration_since(now) })

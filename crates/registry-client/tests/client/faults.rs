@@ -1,4 +1,4 @@
-//! "When it asks again" and "How content moves": what each fault leads to, and how many requests that
+//! "Retries" and "How content moves": what each fault leads to, and how many requests that
 //! takes.
 
 use std::{

@@ -1,4 +1,4 @@
-//! What hangs on a digest.
+//! The attachments of a digest.
 
 use std::collections::BTreeSet;
 
