@@ -1,4 +1,4 @@
-//! The rows of `docs/internals/promotion.md`, "Tags": others write at the same time.
+//! The rows of `docs/internals/promotion.md`, "Tags": other clients write at the same time.
 
 use std::time::Duration;
 
