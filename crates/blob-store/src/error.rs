@@ -8,7 +8,7 @@ use std::{error, fmt, io, path::Path};
 pub enum ErrorKind {
     /// The store has no such object.
     NotFound,
-    /// The store has an object under this key, and was told not to replace it.
+    /// The store has an object under this key, and the request does not allow to replace it.
     AlreadyExists,
     /// A condition of the request does not hold.
     Precondition,

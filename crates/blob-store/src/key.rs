@@ -1,4 +1,4 @@
-//! Where a blob lies within a store: the layout that Google's registries used for their buckets, which
+//! The key of a blob within a store: the layout that Google's registries used for their buckets, which
 //! fronts and mirrors in the field expect.
 
 use oci::Digest;

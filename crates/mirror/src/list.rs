@@ -1,4 +1,4 @@
-//! Which repositories and tags lie below a registry prefix.
+//! The repositories and tags at and below a registry prefix.
 //!
 //! Source: distribution-spec 1.1, "Listing Tags"; and `/v2/_catalog`, which the specification does not
 //! have and many registries do not offer.

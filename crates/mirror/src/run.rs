@@ -169,7 +169,7 @@ impl Run<'_> {
         Some(FailureCause::StoreUnwritable { store: store.to_string(), error })
     }
 
-    /// Nothing can be written to the store: each further object would be read in vain.
+    /// Nothing can be written to the store, so that no more objects are read for it.
     pub(crate) fn lose_store(&self, store: usize, error: Arc<blob_store::Error>) -> NotMirrored {
         let StoreState { store, lost, .. } = &self.stores[store];
         if lost.set(error).is_ok()

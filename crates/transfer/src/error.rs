@@ -200,7 +200,7 @@ pub enum SourceError {
     /// The manifest is not of a kind that can be copied.
     #[error("cannot copy manifest {digest} of {repository}: {cause}")]
     Manifest {
-        /// Where it lies, as `host/name`.
+        /// Its repository, as `host/name`.
         repository: String,
         /// Its digest.
         digest: Digest,
@@ -213,7 +213,7 @@ pub enum SourceError {
          the image is broken at its source"
     )]
     Size {
-        /// Where it lies, as `host/name`.
+        /// Its repository, as `host/name`.
         repository: String,
         /// What was read.
         content: Content,
@@ -227,7 +227,7 @@ pub enum SourceError {
     /// The manifests below a root are beyond what is copied.
     #[error("manifest {root} of {repository} is refused: it reaches {bound}")]
     TooLarge {
-        /// Where it lies, as `host/name`.
+        /// Its repository, as `host/name`.
         repository: String,
         /// The root.
         root: Digest,

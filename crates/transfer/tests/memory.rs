@@ -32,7 +32,7 @@ const DIGEST: &str = "sha256:3b6a07d0d404fab4e23b6d34bc6696a6a312dd92821332385e5
 /// channels, and what else a process does in the meantime.
 const ALLOWED: usize = 24 << 20;
 
-/// The peak of this process's resident memory so far, in bytes; none where that is not told.
+/// The peak of this process's resident memory so far, in bytes; none where the system does not report it.
 fn peak() -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

@@ -49,7 +49,7 @@ pub(crate) fn image(note: usize, layers: &[Descriptor]) -> String {
     .to_string()
 }
 
-/// A layer that nobody has.
+/// A layer that no registry has.
 pub(crate) fn layer(n: usize) -> Descriptor {
     Descriptor::new(media_type::OCI_LAYER_GZIP, Digest::sha256(&n.to_le_bytes()), 1)
 }

@@ -1,4 +1,4 @@
-//! What a store server counts. The names are in `docs/reference/mirror.md`, "The store".
+//! What a store server counts. The names are in `docs/reference/metrics.md`.
 
 use std::sync::Arc;
 

@@ -182,6 +182,18 @@ const COMMAND_LINES: &[(&str, &[&str])] = &[
     ),
     ("a store in a cloud", &["mirror", "--from", "registry.example/images", "--to", "s3://bucket"]),
     (
+        "a store that is given twice",
+        &[
+            "mirror",
+            "--from",
+            "registry.example/images",
+            "--to",
+            "file:///srv/store",
+            "--to",
+            "file:///srv/store/",
+        ],
+    ),
+    (
         "a registry that is none",
         &["mirror", "--from", "https://registry.example", "--to", "file:///store"],
     ),

@@ -274,7 +274,7 @@ async fn a_kill_in_the_middle_leaves_nothing() {
 
 #[tokio::test]
 async fn a_destination_that_takes_nothing_holds_the_others_up_only_until_its_deadline() {
-    // More than sockets hold, so that everybody waits for it.
+    // More than sockets hold, so that all destinations wait for it.
     let image = fixture::image_with_layers(1, &[16 << 20]);
     let (source, harbours) = (source_of(&image).await, Harbours::new(2).await);
     harbours.registries[0].fail(Fault::on(Method::PUT, "/uploads/").hang());

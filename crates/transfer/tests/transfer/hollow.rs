@@ -43,7 +43,7 @@ async fn a_child_that_was_there_without_a_layer_is_completed() {
         let in_flight = InFlight::new();
         copy(&in_flight, &source, &image, &to).await.expect("it is copied");
         assert!(to.holds(REPOSITORY, &image).await);
-        // In the same run nothing that was there, or was brought there, is asked for again.
+        // In the same run nothing that was found or written is looked up again.
         to.clear_requests();
         let again = copy(&in_flight, &source, &image, &to).await.expect("it is there");
         assert_eq!((again, heads_of_blobs(&to)), (Copied::default(), 0));
@@ -70,7 +70,7 @@ async fn a_root_that_is_there_is_checked_down_to_its_blobs() {
 
 #[tokio::test]
 async fn a_manifest_that_is_refused_for_an_unknown_blob_is_put_again_after_its_blobs() {
-    // The run knows the shared layer to be there, and somebody deletes it then.
+    // The run has found the shared layer, which is then deleted.
     let (first, second) = (fixture::index(7, 1, 2), two());
     let (source, to) = (source_of(&second).await, TestRegistry::start().await);
     source.load(REPOSITORY, None, &first).await;
@@ -91,7 +91,7 @@ async fn a_manifest_that_is_refused_for_an_unknown_blob_is_put_again_after_its_b
 async fn a_blob_that_head_wrongly_says_is_there_is_sent_nevertheless() {
     let image = fixture::image(1, 1);
     let (source, to) = (source_of(&image).await, TestRegistry::start().await);
-    // A mount and HEAD are answered from a cache that has a blob which is gone.
+    // A mount and HEAD get their responses from a cache that still has a deleted blob.
     let layer = image.blobs[1].descriptor.digest;
     let path = format!("/blobs/{layer}");
     to.fail(Fault::on(Method::HEAD, &path).status(200));
@@ -135,7 +135,7 @@ async fn what_only_head_does_not_find_is_not_missing() {
     assert_eq!(missing().await, [Content::Blob(layer)]);
 }
 
-/// An index of this child alone, told from others by its annotation.
+/// An index of this child alone; the annotation makes it different from others.
 fn index_of(child: &Fixture, name: &str) -> Fixture {
     let index = ImageIndex {
         schema_version: 2,

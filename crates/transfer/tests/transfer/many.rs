@@ -70,7 +70,7 @@ async fn what_a_run_knows_to_be_there_is_not_moved_again_and_a_lost_place_is_fou
     let mounted = Copied { mounted: 3, manifests: 1, ..Copied::default() };
     assert_eq!(copy("b").await, mounted);
     assert_eq!((source.count(reads_blob), registry.count(puts_blob)), (3, 3));
-    // A registry that takes no mounts is fed from itself.
+    // For a registry that refuses mounts the bytes are copied from its own repository.
     registry.fail(Fault::on(Method::POST, "/v2/c/").refuse_mount());
     assert_eq!(copy("c").await.blobs, 3);
     assert_eq!((source.count(reads_blob), registry.count(reads_blob)), (3, 3));

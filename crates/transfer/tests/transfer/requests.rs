@@ -95,7 +95,7 @@ async fn what_is_there_costs_two_requests() {
     let all = spent("there, source", &from) + spent("there, destination", &to);
     assert!(all <= 2, "{all}");
 
-    // Copying it nevertheless reads its manifests, and asks for each digest.
+    // A copy of it nevertheless reads its manifests, and looks up each digest.
     assert_eq!(copy(&repository(&from), &repository(&to), &image).await, Copied::default());
     spent("there and copied nevertheless, source", &from);
     assert_eq!(spent("there and copied nevertheless, destination", &to), 26);
@@ -135,7 +135,7 @@ async fn a_manifest_that_was_there_unasked_costs_no_bytes() {
     let copied = copy(&repository(&from), &repository(&to), &image).await;
     assert_eq!((copied.blobs, copied.manifests), (16, 6));
     assert!(to.holds(REPOSITORY, &image).await);
-    // One that is written first is asked for, and so are the others then.
+    // The one that is written first is looked up, and then so are the others.
     let to = TestRegistry::start().await;
     for child in [&image.children[0], &image.children[3]] {
         to.load(REPOSITORY, None, child).await;
@@ -143,7 +143,7 @@ async fn a_manifest_that_was_there_unasked_costs_no_bytes() {
     to.clear_requests();
     let copied = copy(&repository(&from), &repository(&to), &image).await;
     assert_eq!((copied.blobs, copied.manifests), (12, 4));
-    // Six manifests are asked for and four written, twelve blobs are begun and sent, eight asked for.
+    // Six manifests are looked up and four written; twelve blobs are started and sent, eight looked up.
     assert_eq!(spent("two of five children there, destination", &to), 6 + 4 + 2 * 12 + 8);
     assert!(to.holds(REPOSITORY, &image).await);
 }

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use testkit::{Body, TestRegistry, TestServer, fixture::Image};
 use transfer::Destination;
 
-/// The repository that images lie in, at every registry here.
+/// The repository of the images, at every registry here.
 pub(crate) const REPOSITORY: &str = "team/app";
 
 /// How long clients here wait: long enough for a busy machine, short enough for a test of silence.
@@ -129,8 +129,8 @@ pub(crate) async fn serving(content: Vec<(Descriptor, Vec<u8>)>) -> TestServer {
     .await
 }
 
-/// A registry that verifies nothing: it keeps whatever arrives whole. It mounts nothing, but answers
-/// with an upload session, as the specification asks.
+/// A registry that verifies nothing: it keeps whatever arrives complete. It mounts nothing, but responds
+/// with an upload session, as the specification requires.
 pub(crate) struct LaxRegistry {
     pub(crate) server: TestServer,
     kept: Arc<Mutex<Vec<String>>>,
@@ -168,7 +168,7 @@ impl LaxRegistry {
     }
 }
 
-/// Runs `work` until `happened`, and drops it then: a kill, as far as the work can tell.
+/// Runs `work` until `happened`, and then drops it, which is the same as a kill for the work.
 pub(crate) async fn kill_when(work: impl Future<Output: Sized>, happened: impl Fn() -> bool) {
     let watch = async {
         while !happened() {
