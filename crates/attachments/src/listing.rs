@@ -6,12 +6,9 @@
 
 use std::{collections::HashSet, sync::Arc};
 
+use futures_util::future::try_join_all;
 use oci::{Descriptor, Digest, Tag};
-use registry_client::{Error, Existence, Inventory, RepositoryClient, referrers_tag};
-
-/// What follows `<algorithm>-<hex>` in cosign's digest tags: signatures, attestations, and bills
-/// of materials.
-const SUFFIXES: [&str; 3] = [".sig", ".att", ".sbom"];
+use registry_client::{Error, Existence, Inventory, RepositoryClient};
 
 /// What refers to one digest.
 #[derive(Clone, Debug, Default)]
@@ -90,7 +87,7 @@ struct Lister<'a> {
 
 impl Lister<'_> {
     async fn referrers_by_listed_tag(&self) -> Result<(Vec<Descriptor>, Vec<DanglingTag>), Error> {
-        let tag = referrers_tag(self.digest);
+        let tag = Tag::of_referrers(self.digest);
         if self.inventory.is_some_and(|inventory| inventory.tag(&tag).is_absent()) {
             return Ok((Vec::new(), Vec::new()));
         }
@@ -107,15 +104,12 @@ impl Lister<'_> {
     }
 
     async fn digest_tags(&self) -> Result<Vec<DigestTagEntry>, Error> {
-        let [sig, att, sbom] = SUFFIXES.map(|suffix| self.digest_tag(suffix));
-        let (sig, att, sbom) = tokio::try_join!(sig, att, sbom)?;
-        Ok([sig, att, sbom].into_iter().flatten().collect())
+        let tags = Tag::of_attachments(self.digest).map(|tag| self.digest_tag(tag));
+        let found = try_join_all(tags).await?;
+        Ok(found.into_iter().flatten().collect())
     }
 
-    async fn digest_tag(&self, suffix: &str) -> Result<Option<DigestTagEntry>, Error> {
-        let (algorithm, hex) = (self.digest.algorithm(), self.digest.hex());
-        // That of a SHA-512 would be too long for a tag.
-        let Ok(tag) = format!("{algorithm}-{hex}{suffix}").parse::<Tag>() else { return Ok(None) };
+    async fn digest_tag(&self, tag: Tag) -> Result<Option<DigestTagEntry>, Error> {
         let reference = tag.clone().into();
         let existence = self.inventory.map_or(Existence::Unknown, |inventory| inventory.tag(&tag));
         let mut found = match existence {

@@ -9,6 +9,7 @@
 
 mod descriptor;
 mod digest;
+mod digest_tag;
 mod docker_hub;
 mod error_body;
 mod host;
@@ -22,6 +23,7 @@ mod tag;
 
 pub use descriptor::{Descriptor, Platform};
 pub use digest::{Algorithm, Digest, DigestError, Digester};
+pub use digest_tag::is_digest_tag;
 pub use docker_hub::canonical_host;
 pub use error_body::{ErrorBody, ErrorCode, ErrorEntry};
 pub use host::{Host, HostError};

@@ -183,20 +183,7 @@ fn reference(text: &str) -> Result<Reference<'_>, RequestError> {
         return blob(text).map(|blob| Reference::Digest(blob.text));
     }
     Tag::check(text).map_err(RequestError::Tag)?;
-    Ok(if is_attachment(text) { Reference::AttachmentTag } else { Reference::Tag })
-}
-
-/// The length of the hexadecimal digits of a digest in a tag: those of sha512 are cut to it, since a tag has 128
-/// characters at most ("Referrers Tag Schema").
-const HEX_DIGITS: usize = 64;
-
-/// Whether `tag` is `<algorithm>-<64 hex>`, alone (the referrers tag schema) or with `.sig`, `.att` or `.sbom`.
-fn is_attachment(tag: &str) -> bool {
-    let rest = tag.strip_prefix("sha256-").or_else(|| tag.strip_prefix("sha512-"));
-    rest.and_then(|rest| rest.split_at_checked(HEX_DIGITS)).is_some_and(|(hex, suffix)| {
-        hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-            && matches!(suffix, "" | ".sig" | ".att" | ".sbom")
-    })
+    Ok(if oci::is_digest_tag(text) { Reference::AttachmentTag } else { Reference::Tag })
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ pub use crate::{
     api::listing::NameList,
     api::presence::FoundBlob,
     api::referrer_index::PutReferrer,
-    api::referrers::{Referrers, referrers_tag},
+    api::referrers::Referrers,
     api::referrers_memory::Via,
     api::repository::{FetchedManifest, MAX_MANIFEST_BYTES, ManifestHead, RepositoryClient},
     api::tag_write::{Merge, TagWrite},

@@ -10,15 +10,12 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method};
-use oci::{Descriptor, Digest, Manifest, Reference, media_type};
+use oci::{Descriptor, Digest, Manifest, Reference, Tag, media_type};
 use serde_json::{Map, Value};
 
 use crate::{
     Error, Fault, FetchedManifest, Merge, RepositoryClient, Via,
-    api::{
-        conditions::Condition,
-        referrers::{read_index, referrers_tag},
-    },
+    api::{conditions::Condition, referrers::read_index},
     error::fault::IndexProblem,
 };
 
@@ -89,7 +86,7 @@ impl RepositoryClient {
     async fn add_to_index(&self, subject: &Digest, descriptor: &Descriptor) -> Result<(), Error> {
         let mut seen = Seen::default();
         seen.add(&[serde_json::json!(descriptor)]);
-        let tag = referrers_tag(subject);
+        let tag = Tag::of_referrers(subject);
         let merged = self.merge_at_tag(&tag, |there| {
             let index = match there {
                 None => Ok(Index::empty()),

@@ -23,8 +23,6 @@ use crate::{
 /// The most bytes of all pages of referrers: 100,000 referrers of 600 bytes. Annotations of descriptors have any length,
 /// so a number of descriptors would be no bound.
 const REFERRERS: Bound = Bound { limit: 64 << 20, of: "bytes of referrers" };
-/// The longest algorithm and encoded value in the tag that stands in for the API.
-const MAX_TAG_PARTS: (usize, usize) = (32, 64);
 
 /// Codes of a 404 that is about the repository or the digest, not about the API: the specification's, and
 /// Harbor's.
@@ -178,7 +176,7 @@ impl RepositoryClient {
         &self,
         subject: &Digest,
     ) -> Result<Option<(FetchedManifest, HeaderMap)>, Error> {
-        found(self.fetch(&referrers_tag(subject).into()).await)
+        found(self.fetch(&Tag::of_referrers(subject).into()).await)
     }
 
     /// The error of a tag that a listing names and that GET does not find.
@@ -192,7 +190,7 @@ impl RepositoryClient {
 
     /// The error for a tag that is not on an index.
     pub(crate) fn no_index(&self, subject: &Digest, cause: IndexProblem) -> Error {
-        match self.request(Method::GET, &format!("manifests/{}", referrers_tag(subject))) {
+        match self.request(Method::GET, &format!("manifests/{}", Tag::of_referrers(subject))) {
             Ok(request) => request.target().fails(Fault::NotIndex { cause }),
             Err(error) => error,
         }
@@ -305,41 +303,9 @@ fn is_lasting(error: &Error) -> bool {
     }
 }
 
-/// The tag under which the referrers of `subject` are listed where there is no API.
-#[expect(
-    clippy::expect_used,
-    reason = "letters and digits, a dash, and at most 97 of them are a tag"
-)]
-#[must_use]
-pub fn referrers_tag(subject: &Digest) -> Tag {
-    let (algorithm, encoded) = (subject.algorithm().name(), subject.hex());
-    let (algorithm_len, encoded_len) = MAX_TAG_PARTS;
-    let tag = format!("{algorithm:.algorithm_len$}-{encoded:.encoded_len$}");
-    tag.parse().expect("a tag")
-}
-
 #[cfg(test)]
 mod tests {
-    use oci::Algorithm;
-
     use super::*;
-
-    #[test]
-    fn the_tag_is_that_of_the_specification() {
-        for (algorithm, text) in [
-            (
-                Algorithm::Sha256,
-                "sha256-2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881",
-            ),
-            (
-                Algorithm::Sha512,
-                "sha512-a4abd4448c49562d828115d13a1fccea927f52b4d5459297f8b43e42da89238b",
-            ),
-        ] {
-            let tag = referrers_tag(&Digest::of(algorithm, b"x"));
-            assert_eq!(tag.as_str(), text);
-        }
-    }
 
     #[test]
     fn who_filters_is_told_by_a_header() {
