@@ -2,7 +2,7 @@
 //!
 //! HEAD is cheap, and some registries, replicas and signed URLs respond to it with an error for content that GET
 //! returns. So a successful HEAD is trusted, and a failed one is confirmed by GET. This is the only implementation of
-//! that policy; the table is "What is believed" of `docs/internals/registry-client.md`.
+//! that policy; the table is "Presence: HEAD and GET" of `docs/internals/registry-client.md`.
 //!
 //! Source: RFC 9110 §9.3.2 (HEAD), §14.2 (`Range`), §15.5.17 (416); distribution-spec 1.1, "Checking if
 //! content exists in the registry".

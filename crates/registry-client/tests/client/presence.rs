@@ -1,4 +1,4 @@
-//! Whether something is there: the rows of `docs/internals/registry-client.md`, "What is believed".
+//! Whether something is there: the rows of `docs/internals/registry-client.md`, "Presence: HEAD and GET".
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
