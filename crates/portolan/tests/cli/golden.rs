@@ -197,6 +197,15 @@ const COMMAND_LINES: &[(&str, &[&str])] = &[
         "a registry that is none",
         &["mirror", "--from", "https://registry.example", "--to", "file:///store"],
     ),
+    (
+        "a registry prefix that ends with a slash",
+        &["mirror", "--from", "registry.example/images/", "--to", "file:///store"],
+    ),
+    ("a registry prefix without a host", &["mirror", "--from", "/images", "--to", "file:///store"]),
+    (
+        "a registry prefix with a bad path",
+        &["mirror", "--from", "registry.example/Images", "--to", "file:///store"],
+    ),
     ("a client that is no address", &["explain", "--ip", "localhost", "/v2/"]),
     ("ranges without a file", &["explain", "--ip", "192.0.2.1", "--ranges", "aws", "/v2/"]),
     ("an address to listen on that is none", &["registry", "serve", "--listen", "5000"]),
@@ -354,6 +363,15 @@ async fn errors_of_the_embedded_registry() {
     );
     errors.file("rights.yaml", "rules:\n- {users: [alice], repositories: [\"Team/*\"], rights: [pull]}\n- {users: [bob], rihgts: [push]}\n");
     errors.file("garbage.pem", "no certificate\n");
+    let made = rcgen::generate_simple_self_signed(["a.example".to_owned()]).expect("made");
+    let other = rcgen::generate_simple_self_signed(["b.example".to_owned()]).expect("made");
+    errors.file("chain.pem", &made.cert.pem());
+    errors.file("key.pem", &made.signing_key.serialize_pem());
+    errors.file("other-key.pem", &other.signing_key.serialize_pem());
+    errors.file(
+        "encrypted.pem",
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
+    );
     errors.file("foreign/photo.jpg", "x");
     let foreign = format!("file://{}/foreign", errors.directory.path().display());
     let listen = ["registry", "serve", "--listen", "127.0.0.1:0"];
@@ -364,6 +382,14 @@ async fn errors_of_the_embedded_registry() {
         ("rights without users", &["--rights", "rights.yaml"]),
         ("a certificate that is none", &["--tls-cert", "garbage.pem", "--tls-key", "garbage.pem"]),
         ("a certificate without its key", &["--tls-cert", "garbage.pem"]),
+        ("a key in place of a certificate", &["--tls-cert", "key.pem", "--tls-key", "key.pem"]),
+        ("a certificate in place of a key", &["--tls-cert", "chain.pem", "--tls-key", "chain.pem"]),
+        ("a file without a key", &["--tls-cert", "chain.pem", "--tls-key", "garbage.pem"]),
+        ("an encrypted key", &["--tls-cert", "chain.pem", "--tls-key", "encrypted.pem"]),
+        (
+            "the key of another certificate",
+            &["--tls-cert", "chain.pem", "--tls-key", "other-key.pem"],
+        ),
         ("a directory with the files of others", &["--storage", &foreign]),
         ("a storage that is no URL", &["--storage", "disk"]),
         ("a size that is none", &["--max-blob-size", "big"]),

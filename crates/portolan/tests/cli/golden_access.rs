@@ -2,9 +2,9 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
-use http::Response;
+use http::{Method, Response};
 use serde_json::{Value, json};
-use testkit::{Body, Fault, TestHost, TestProxy, TestRegistry, TestServer};
+use testkit::{Body, Fault, TestHost, TestProxy, TestRegistry, TestServer, TestTlsServer, fixture};
 use tokio::process::Command;
 
 use crate::golden::{DIGEST, Errors, manifest};
@@ -152,6 +152,13 @@ async fn errors_of_connections() {
     let mirror = ["mirror", "--quiet", "--to", &to, "--from"];
     let tls = [&mirror[..], &[&from, "--tls", &host]].concat();
     errors.run("a port that speaks plain HTTP", &tls).await;
+    let tls = TestTlsServer::start("127.0.0.1", "{}").await;
+    let tls = tls.address().to_string();
+    errors.call(&tls, "tls.example");
+    let from = format!("{tls}/images");
+    errors.run("a certificate that is not trusted", &[&mirror[..], &[&from]].concat()).await;
+    let plain = [&mirror[..], &[&from, "--plain-http", &tls]].concat();
+    errors.run("a port that speaks TLS", &plain).await;
     let named = ["registry.test/images", "--plain-http", "registry.test"];
     let through = [&mirror[..], &named].concat();
     for (title, proxy) in [
@@ -236,7 +243,7 @@ async fn errors_of_files_that_are_written() {
         errors.run(title, &[&promote[..], &flags].concat()).await;
     }
     let registry = TestRegistry::start().await;
-    let image = testkit::fixture::image(1, 0);
+    let image = fixture::image(1, 0);
     registry.load("images/app", "v1", &image).await;
     errors.call(&registry.host(), "registry.example");
     let from = format!("{}/images", registry.host());
@@ -290,4 +297,65 @@ async fn errors_of_a_path_that_is_explained() {
         errors.run(title, &["explain", "--config", "front.yaml", "--ip", "192.0.2.1", path]).await;
     }
     errors.compare("explain");
+}
+
+#[tokio::test]
+async fn errors_of_the_responses_of_a_registry() {
+    let mut errors = Errors::new();
+    let registry = TestRegistry::start().await;
+    let image = fixture::image(1, 0);
+    registry.load("images/app", "v1", &image).await;
+    let host = registry.host().to_string();
+    errors.call(&host, "registry.example");
+    let from = format!("{host}/images/app");
+    let to = format!("file://{}/store", errors.path().display());
+    let mirror = ["mirror", "--quiet", "--confirm", "--from", &from, "--to", &to];
+    let manifest = "application/vnd.oci.image.manifest.v1+json";
+    let listing = || Fault::on(Method::GET, "/tags/list").status(200);
+    let read =
+        || Fault::on(Method::GET, "/manifests/").status(200).header("content-type", manifest);
+    let redirected =
+        |to: &str| Fault::on(Method::GET, "/tags/list").status(307).header("location", to);
+    for (title, fault) in [
+        (
+            "an HTML page in place of a list",
+            listing().header("content-type", "text/html").body("<html>"),
+        ),
+        ("a list that is not JSON", listing().body("hello")),
+        (
+            "an error with a status of success",
+            listing().body(r#"{"errors": [{"code": "DENIED", "message": "log in"}]}"#),
+        ),
+        (
+            "a malformed link to the next page",
+            listing().header("link", "<next").body(r#"{"tags": ["v1"]}"#),
+        ),
+        ("a redirect without a target", Fault::on(Method::GET, "/tags/list").status(307)),
+        ("a redirect to another scheme", redirected("ftp://registry.example/")),
+        ("a redirect to content that does not exist", redirected("/v2/gone")),
+        ("a redirect to itself", redirected("/v2/images/app/tags/list")),
+        ("an empty manifest", read().body("")),
+        ("a compressed manifest", read().header("content-encoding", "gzip").body("x")),
+        ("a listed tag that does not exist", Fault::everywhere("/manifests/v1").status(404)),
+        ("a blob that is too short", Fault::on(Method::GET, "/blobs/").wrong_length()),
+    ] {
+        registry.fail(fault);
+        errors.run(title, &mirror).await;
+        registry.clear_faults();
+    }
+    errors.compare("registry-responses");
+}
+
+#[tokio::test]
+async fn errors_of_stores() {
+    let mut errors = Errors::new();
+    let mirror = ["mirror", "--quiet", "--from", "registry.test/images", "--to"];
+    for (title, store) in [
+        ("a store on another machine", "file://server/store"),
+        ("a store with a query", "file:///store?a"),
+        ("a store without a URL", "store"),
+    ] {
+        errors.run(title, &[&mirror[..], &[store]].concat()).await;
+    }
+    errors.compare("stores");
 }
