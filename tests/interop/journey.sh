@@ -50,12 +50,13 @@ out=$(promote --confirm)
 expect "$out" '"edges":2,"present":2,"copied":0,"tagged":0,"attached":0,"lost":0,"refused":0,"failed":0'
 [ "$(writes)" -eq "$before" ] || fail "the second promotion wrote to production"
 
-say "portolan mirrors production into a blob store"
-mirror() { "$portolan" --quiet mirror --from "$production/images" --to "file://$work/store" --confirm --output json; }
+say "portolan mirrors production into two blob stores"
+mirror() { "$portolan" --quiet mirror --from "$production/images" --to "file://$work/store" --to "file://$work/copy" --confirm --output json; }
 first=$(mirror)
 printf '    first:  %s\n' "$first"
 blobs=$(find "$work/store/containers/images" -type f | wc -l)
 [ "$blobs" -eq 7 ] || fail "the store has $blobs objects, not 2 layers, 2 configs, 2 manifests and an index"
+diff -r "$work/store/containers" "$work/copy/containers" || fail "the two stores differ"
 stamp=$(find "$work/store" -type f -printf '%p %T@ %i\n' | sort | sha256sum)
 
 say "a second mirroring finds nothing to do"
