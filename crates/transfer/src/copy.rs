@@ -94,24 +94,24 @@ impl Moving<'_> {
     /// Sends the bytes to each registry once, and has its other repositories mount them; sends them to each store.
     async fn to<'r>(mut self, mut lacking: Vec<&'r Recipient<'r>>) {
         while !lacking.is_empty() {
-            let (near, mut far): (Vec<_>, Vec<_>) =
-                lacking.into_iter().partition(|recipient| self.near(recipient).is_some());
-            far.extend(self.spread(near).await);
+            let (mountable, mut unmounted): (Vec<_>, Vec<_>) =
+                lacking.into_iter().partition(|recipient| self.mount_source(recipient).is_some());
+            unmounted.extend(self.mount(mountable).await);
             let mut hosts = HashSet::new();
             let is_first = |recipient: &&'r Recipient<'r>| match recipient.destination {
                 Destination::Registry(repository) => hosts.insert(repository.host()),
                 Destination::Store(_) => true,
             };
-            let (leading, following): (Vec<_>, Vec<_>) = far.into_iter().partition(is_first);
-            lacking = following;
-            if !leading.is_empty() {
-                self.lead(leading, &mut lacking).await;
+            let (first, others): (Vec<_>, Vec<_>) = unmounted.into_iter().partition(is_first);
+            lacking = others;
+            if !first.is_empty() {
+                self.send(first, &mut lacking).await;
             }
         }
     }
 
     /// A repository of the same registry that has the blob.
-    fn near(&self, recipient: &Recipient<'_>) -> Option<RepositoryClient> {
+    fn mount_source(&self, recipient: &Recipient<'_>) -> Option<RepositoryClient> {
         match recipient.destination {
             Destination::Registry(_) if recipient.has_damaged(self.wanted.blob) => None,
             Destination::Registry(repository) => self.locations.at(repository),
@@ -128,10 +128,11 @@ impl Moving<'_> {
 
     /// Has the blob mounted from a repository of the same registry; where the mount is refused, copies it from there.
     /// Returns the recipients that could not get it because that repository no longer has the blob.
-    async fn spread<'r>(&mut self, near: Vec<&'r Recipient<'r>>) -> Vec<&'r Recipient<'r>> {
-        let mut far = Vec::new();
-        let spread = near.iter().map(|recipient| {
-            let (from, Wanted { source, parent, blob }) = (self.near(recipient), self.wanted);
+    async fn mount<'r>(&mut self, mountable: Vec<&'r Recipient<'r>>) -> Vec<&'r Recipient<'r>> {
+        let mut unmounted = Vec::new();
+        let mounts = mountable.iter().map(|recipient| {
+            let (from, Wanted { source, parent, blob }) =
+                (self.mount_source(recipient), self.wanted);
             async move {
                 let wanted = Wanted { source: from.as_ref().unwrap_or(source), parent, blob };
                 let from = from.as_ref().map(RepositoryClient::name);
@@ -139,42 +140,42 @@ impl Moving<'_> {
                 wanted.move_to(&[Way { to: recipient.destination, by }]).await.pop()
             }
         });
-        let outcomes = together(spread, |outcome| matches!(outcome, Some(Ok(_)))).await;
-        for (recipient, outcome) in near.into_iter().zip(outcomes) {
+        let outcomes = together(mounts, |outcome| matches!(outcome, Some(Ok(_)))).await;
+        for (recipient, outcome) in mountable.into_iter().zip(outcomes) {
             match outcome.flatten() {
-                Some(Err(error)) if error.is_source() => far.push(recipient),
+                Some(Err(error)) if error.is_source() => unmounted.push(recipient),
                 outcome => {
                     self.record(recipient, outcome.unwrap_or_else(|| Err(self.lags(recipient))));
                 }
             }
         }
-        for recipient in &far {
+        for recipient in &unmounted {
             if let Destination::Registry(repository) = recipient.destination {
                 self.locations.forget(repository.host());
             }
         }
-        far
+        unmounted
     }
 
     /// Reads the blob from its source for the first recipient of each registry. If that one is left behind, the other
     /// recipients of its registry are left behind too.
-    async fn lead<'r>(
+    async fn send<'r>(
         &mut self,
-        leading: Vec<&'r Recipient<'r>>,
-        following: &mut Vec<&'r Recipient<'r>>,
+        first: Vec<&'r Recipient<'r>>,
+        others: &mut Vec<&'r Recipient<'r>>,
     ) {
-        let ways: Vec<_> = leading.iter().map(|recipient| self.way(recipient)).collect();
+        let ways: Vec<_> = first.iter().map(|recipient| self.way(recipient)).collect();
         let outcomes = self.wanted.move_to(&ways).await;
-        for (recipient, outcome) in leading.into_iter().zip(outcomes) {
+        for (recipient, outcome) in first.into_iter().zip(outcomes) {
             let error =
                 outcome.as_ref().err().filter(|error| error.is_lagging() || error.is_source());
-            if let (Some(error), Destination::Registry(leader)) = (error, recipient.destination) {
-                let is_there = |follower: &&Recipient<'_>| match follower.destination {
-                    Destination::Registry(repository) => repository.host() == leader.host(),
+            if let (Some(error), Destination::Registry(lagging)) = (error, recipient.destination) {
+                let is_there = |other: &&Recipient<'_>| match other.destination {
+                    Destination::Registry(repository) => repository.host() == lagging.host(),
                     Destination::Store(_) => false,
                 };
-                for follower in following.extract_if(.., |follower| is_there(follower)) {
-                    follower.fail(error.clone());
+                for other in others.extract_if(.., |other| is_there(other)) {
+                    other.fail(error.clone());
                 }
             }
             self.record(recipient, outcome);
