@@ -14,7 +14,7 @@ use crate::{
     tag_walk::TagWalk,
 };
 
-/// The stores in which content is to be looked for, and those that have it already.
+/// The stores to look for content in, and those that have it already.
 #[derive(Clone, Copy)]
 pub(crate) struct Lacking {
     /// Not known to have it.

@@ -30,14 +30,14 @@ impl Plan {
     }
 }
 
-/// One object that is to be written.
+/// One planned write.
 #[derive(Clone, Copy, Debug)]
 pub struct PlannedWrite {
     /// The blob or manifest.
     pub content: Content,
     /// Its length in bytes.
     pub size: u64,
-    /// Why it is to be written.
+    /// The reason for the write.
     pub action: WriteAction,
 }
 

@@ -1,4 +1,4 @@
-//! Which stores have wanted content, and so where it is to be written.
+//! Which stores have content, and so which ones it must be written to.
 
 use std::{collections::BTreeMap, sync::OnceLock};
 
@@ -20,7 +20,7 @@ use crate::{
 pub(crate) struct StorePlan {
     /// The stores that have it.
     pub(crate) present: StoreSet,
-    /// The stores that it is to be written to.
+    /// The stores to write it to.
     pub(crate) writes: BTreeMap<usize, WriteAction>,
     /// The stores that could not be read or written.
     pub(crate) faults: StoreFaults<Fault>,
@@ -34,7 +34,7 @@ impl StorePlan {
         self.faults.add(store, fault.into());
     }
 
-    /// The stores that it is to be written to.
+    /// The stores to write it to.
     pub(crate) fn destinations(&self) -> Vec<usize> {
         self.writes.keys().copied().collect()
     }
@@ -73,7 +73,7 @@ impl Run<'_> {
         (plan, content.into_inner())
     }
 
-    /// Reads a manifest of a store. Gives what is to be done if the store does not have it whole.
+    /// Reads a manifest of a store. Gives the action that is needed if the store does not have it whole.
     async fn read_stored(
         &self,
         store: usize,

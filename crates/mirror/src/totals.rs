@@ -71,7 +71,7 @@ impl Totals {
 }
 
 impl WriteCounts {
-    /// How many blobs and manifests were written or, in a dry run, are to be written.
+    /// How many blobs and manifests were written or, in a dry run, are planned.
     #[must_use]
     pub const fn written(&self) -> u64 {
         self.manifests + self.blobs + self.repaired

@@ -1,4 +1,4 @@
-//! What is wanted: the manifests and blobs that a tag reaches. Each is planned and executed as it is found.
+//! The wanted content: the manifests and blobs that a tag reaches. Each is planned and executed as it is found.
 
 use bytes::Bytes;
 use futures_util::{

@@ -1,4 +1,4 @@
-//! An image as it is at its source: every manifest that its root reaches, read once and verified.
+//! An image at its source: every manifest that its root reaches, read once and verified.
 //!
 //! It is read by `load`. What is followed, and what is refused, are the rows of `docs/internals/transfer.md`, "Reading an image".
 
@@ -88,7 +88,7 @@ fn own_media_type(manifest: &Manifest) -> &str {
     own.as_deref().filter(|own| !own.is_empty()).unwrap_or(otherwise)
 }
 
-/// An image at its source: what is to be copied.
+/// An image that was read from its source, and can be copied.
 #[derive(Clone, Debug)]
 pub struct Image {
     pub(crate) source: RepositoryClient,
