@@ -86,3 +86,41 @@ impl Retrier {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    /// How often a request is sent whose failures are all of this class.
+    async fn sent(retrier: &Retrier, class: FailureClass) -> u32 {
+        let sent = AtomicU32::new(0);
+        let send = || async {
+            sent.fetch_add(1, Ordering::Relaxed);
+            Err::<(), _>(class)
+        };
+        assert_eq!(retrier.send(send, |class| *class).await, Err(class));
+        sent.into_inner()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_is_sent_again_until_its_tries_or_the_budget_are_spent() {
+        let retrier = Retrier::new(Retries::default().tries(4));
+        assert_eq!(sent(&retrier, FailureClass::Settled).await, 1);
+        // The budget begins with 20 retries, and each request adds a fifth of one.
+        for _ in 0..7 {
+            assert_eq!(sent(&retrier, FailureClass::Failure { retry_after: None }).await, 4);
+        }
+        assert_eq!(sent(&retrier, FailureClass::NoConnection).await, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_is_as_long_as_the_response_demands() {
+        let retrier = Retrier::new(Retries::default().tries(2));
+        let (begun, minute) = (Instant::now(), Duration::from_secs(60));
+        let class = FailureClass::Failure { retry_after: Some(minute) };
+        assert_eq!(sent(&retrier, class).await, 2);
+        assert!((minute..minute * 2).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+    }
+}
