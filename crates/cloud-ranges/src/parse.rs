@@ -82,9 +82,7 @@ pub enum ParseError {
         cause: NetError,
     },
     /// The line of a `cidr` list goes on behind the region.
-    #[error(
-        "line {line}: a prefix and a region are all that a line can have; put `#` before `{rest}`"
-    )]
+    #[error("line {line}: unexpected `{rest}` after the region; begin a comment with `#`")]
     TooMuch {
         /// Counted from 1.
         line: usize,
@@ -297,7 +295,7 @@ mod tests {
             (Format::Cidr, "\n# nothing\n", "lists no prefix"),
             (Format::Cidr, "10.0.0.0/8\n10.0.0/8 x", "line 2: `10.0.0/8` is not"),
             (Format::Cidr, "10.0.0.0/8,x", "line 1: `10.0.0.0/8,x` is not"),
-            (Format::Cidr, "10.0.0.0/8 a b", "line 1: a prefix and a region are all"),
+            (Format::Cidr, "10.0.0.0/8 a b", "line 1: unexpected `b` after the region"),
             (Format::Cidr, &long, &*cut),
             (Format::Cidr, &behind, &*cut),
             (Format::Gcp, &in_json, "… at line 1 column"),

@@ -2,7 +2,7 @@
 
 use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
 
-use http_client::RedactedUrl;
+use http_client::{Causes, RedactedUrl};
 
 use crate::{FetchError, ServiceError};
 
@@ -14,7 +14,7 @@ const SHOWN: usize = 300;
 #[non_exhaustive]
 pub enum CredentialError {
     /// An existing file cannot be read, or a named file does not exist.
-    #[error("{}: the file cannot be read: {cause}; make it readable, or do not name it", file.display())]
+    #[error("{}: the file cannot be read: {}; make it readable, or use another file", file.display(), Causes(&**cause))]
     Unreadable {
         /// The file.
         file: PathBuf,
@@ -92,7 +92,7 @@ impl FetchError for CredentialError {
 fn advice(cause: &ServiceError) -> &'static str {
     match cause.status() {
         Some(status) if status.is_client_error() && !cause.is_transient() => {
-            "; renew the key or the login, and see that the account exists and has the right to it"
+            "; renew the key or log in again, and check that the account exists and may get tokens"
         }
         _ => "",
     }

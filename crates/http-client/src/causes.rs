@@ -5,6 +5,14 @@ use std::{error::Error as StdError, fmt, io};
 use hyper_util::client::legacy;
 use wording::level;
 
+/// What hyper-util's connector says of every failed connect.
+const CONNECT_ERROR: &str = "tcp connect error";
+
+/// Whether the text of this error, of the pool or its connector, says nothing that its source does not.
+fn adds_nothing(error: &(dyn StdError + 'static)) -> bool {
+    error.is::<legacy::Error>() || error.to_string() == CONNECT_ERROR
+}
+
 /// An error of some library below, kept for its text.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -13,8 +21,10 @@ pub struct Causes<'a>(pub &'a (dyn StdError + 'static));
 
 impl fmt::Display for Causes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The pool's own text says nothing that its source does not.
-        let first = self.0.source().filter(|_| self.0.is::<legacy::Error>()).unwrap_or(self.0);
+        let mut first = self.0;
+        while let Some(cause) = first.source().filter(|_| adds_nothing(first)) {
+            first = cause;
+        }
         let mut text_so_far = level(first);
         f.write_str(&text_so_far)?;
         let mut cause = first.source();

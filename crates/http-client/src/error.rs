@@ -20,16 +20,14 @@ use crate::{
 pub enum TransportError {
     /// A public host named one that only we can reach, and that was not allowed.
     #[error(
-        "{address} is not a public address, and a public host named it; `--allow-private` allows its host"
+        "a public host points to the private address {address}; allow its host with `--allow-private`"
     )]
     NotPublic {
         /// The address.
         address: IpAddr,
     },
     /// A public host named one that by its name is of this network, and that was not allowed.
-    #[error(
-        "`{name}` is not a public name, and a public host named it; `--allow-private` allows it"
-    )]
+    #[error("a public host points to the private name `{name}`; allow it with `--allow-private`")]
     NotPublicName {
         /// The name.
         name: Box<str>,

@@ -24,13 +24,13 @@ pub enum PemError {
     #[error("it is not PEM: {}", wording::pem_fault(.0))]
     NotPem(pem::Error),
     /// PEM, but not of a certificate.
-    #[error("it holds no certificate (`-----BEGIN CERTIFICATE-----`)")]
+    #[error("it has no certificate (`-----BEGIN CERTIFICATE-----`)")]
     NoCertificate,
     /// PEM, but not of a private key.
-    #[error("the key file holds no private key that is not encrypted")]
+    #[error("the key file has no unencrypted private key")]
     NoKey,
     /// A key of no kind that is supported.
-    #[error("the private key is not supported; use an RSA, ECDSA or Ed25519 key")]
+    #[error("this kind of private key is not supported; use an RSA, ECDSA or Ed25519 key")]
     UnsupportedKey,
     /// A certificate that cannot be used, or a key of another certificate.
     #[error("it cannot be used: {}", wording::tls_fault(.0))]

@@ -51,7 +51,7 @@ impl Display for FailedContent {
         let fault = match self.fault {
             ContentFault::Missing => "is missing from the registry",
             ContentFault::Unreadable => "could not be read",
-            ContentFault::Invalid => "is not valid at the registry",
+            ContentFault::Invalid => "is corrupt or malformed at the registry",
             ContentFault::NotStored => "could not be stored",
         };
         write!(f, "{} {fault}", self.content)
@@ -64,7 +64,7 @@ fn invalid<T: FromStr<Err: Display>>(
     noun: &str,
     name: &str,
 ) -> fmt::Result {
-    write!(f, "the listed {noun} `{}` is skipped: its name is not valid", name.escape_debug())?;
+    write!(f, "the listed {noun} `{}` is skipped: the name is invalid", name.escape_debug())?;
     if let Err(error) = name.parse::<T>() {
         write!(f, ": {error}")?;
     }
@@ -78,17 +78,17 @@ fn unlisted(
     error: &registry_client::Error,
 ) -> fmt::Result {
     let (host, error) = (&prefix.host, Chain(error));
-    write!(f, "the repositories below {prefix} are unknown")?;
+    write!(f, "cannot list the repositories below {prefix}")?;
     match code {
-        FailureCode::LoginRejected => write!(f, ", since the login failed: {error}"),
+        FailureCode::LoginRejected => write!(f, ": the login failed: {error}"),
         FailureCode::LoginRequired => write!(
             f,
-            ": listing repositories at {host} needs a login ({error}); run `docker login {host}`, or give a \
+            ": {host} requires a login for it ({error}); run `docker login {host}`, or use a \
              repository as the prefix"
         ),
         FailureCode::CatalogNotOffered => write!(
             f,
-            ", since {host} does not list its repositories ({error}); give a repository itself as the prefix"
+            ": {host} has no list of repositories ({error}); use a repository as the prefix"
         ),
         _ => write!(f, ": {error}"),
     }

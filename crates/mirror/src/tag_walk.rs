@@ -1,5 +1,5 @@
-//! The walk from one tag: the bounded walk of `transfer`, and a lower bound on how much is held in memory while several
-//! tags are followed.
+//! The walk from one tag: the bounded walk of `transfer`, and a tighter bound on memory while several tags are
+//! followed.
 
 use registry_client::RepositoryClient;
 use transfer::{BoundExceeded, Walk, WalkBounds};

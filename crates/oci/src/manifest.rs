@@ -96,7 +96,7 @@ pub enum ManifestError {
     Schema1,
     /// Some other schema version, or none.
     #[error(
-        "its `schemaVersion` is {}, where 2 is the only one",
+        "its `schemaVersion` is {}; only 2 is supported",
         .0.map_or_else(|| "missing".to_owned(), |version| version.to_string())
     )]
     SchemaVersion(Option<u32>),
@@ -408,10 +408,10 @@ mod tests {
     #[test]
     fn only_schema_version_2_is_read() {
         for (version, text) in [
-            (r#""schemaVersion":0,"#, "its `schemaVersion` is 0, where 2 is the only one"),
-            (r#""schemaVersion":3,"#, "its `schemaVersion` is 3, where 2 is the only one"),
-            (r#""schemaVersion":null,"#, "its `schemaVersion` is missing, where 2 is the only one"),
-            ("", "its `schemaVersion` is missing, where 2 is the only one"),
+            (r#""schemaVersion":0,"#, "its `schemaVersion` is 0; only 2 is supported"),
+            (r#""schemaVersion":3,"#, "its `schemaVersion` is 3; only 2 is supported"),
+            (r#""schemaVersion":null,"#, "its `schemaVersion` is missing; only 2 is supported"),
+            ("", "its `schemaVersion` is missing; only 2 is supported"),
         ] {
             let index = format!(r#"{{{version}"manifests":[]}}"#);
             for served in [media_type::OCI_INDEX, media_type::DOCKER_LIST, ""] {

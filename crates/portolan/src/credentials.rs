@@ -36,8 +36,7 @@ pub(crate) enum Acting<'a> {
     ByImpersonation(&'a str),
 }
 
-/// The credentials for what a service account does. What those places have is asked where its own are for
-/// nobody.
+/// The credentials of a service account. Hosts for which it has none of its own get the usual ones.
 ///
 /// # Errors
 /// When the file cannot be read, or is of no kind that is known.

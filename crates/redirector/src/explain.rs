@@ -200,9 +200,9 @@ fn subject(route: &Route<'_>) -> String {
 /// What a rejected request is for.
 const fn rejected_subject(error: &RequestError) -> &'static str {
     match error {
-        RequestError::Name(_) => "something of a repository whose name is invalid",
-        RequestError::Digest(_) => "something by an invalid digest",
-        RequestError::Tag(_) => "a manifest by an invalid tag",
+        RequestError::Name(_) => "a request with an invalid repository name",
+        RequestError::Digest(_) => "a request with an invalid digest",
+        RequestError::Tag(_) => "a request with an invalid tag",
         _ => "an unsupported method or path",
     }
 }

@@ -64,7 +64,7 @@ async fn a_file_that_cannot_be_used_is_an_error_that_says_where() {
     let error = fail(&credentials, "a").await.to_string();
     let start = format!("{}: the file cannot be read: No such file", missing.display());
     assert!(
-        error.starts_with(&start) && error.ends_with("; make it readable, or do not name it"),
+        error.starts_with(&start) && error.ends_with("; make it readable, or use another file"),
         "{error}"
     );
 

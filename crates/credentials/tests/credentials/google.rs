@@ -260,7 +260,7 @@ async fn refusals_say_who_refused_whom_and_why() {
     let services = Services { server, bodies: Arc::default(), place: Place::new() };
     let url = services.server.url();
     let advice =
-        "; renew the key or the login, and see that the account exists and has the right to it";
+        "; renew the key or log in again, and check that the account exists and may get tokens";
     let key_file = services.key_file();
     for (google, expected) in [
         (

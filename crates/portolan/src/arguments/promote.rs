@@ -14,8 +14,8 @@ use crate::quantity;
 /// ever deleted; there is no flag for it. A project with an error does not stop the others. After an interruption, run
 /// the command again: it does only what is missing.
 ///
-/// Exit codes: 0 everything requested is in place (a dry run: would be); 1 something is not, each with its reason; 2 the
-/// command could not run; 3 with --detailed-exitcode, a dry run has something to write and found no error.
+/// Exit codes: 0 every edge is in place, or would be after --confirm; 1 some edges or manifests failed (see the report); 2
+/// the command could not run; 3 with --detailed-exitcode, a dry run without failures has something to write.
 #[derive(Debug, Args)]
 #[command(after_help = examples::PROMOTE)]
 pub(crate) struct Promote {
@@ -132,7 +132,7 @@ pub(crate) enum Attachments {
     /// To every destination of their image
     #[default]
     All,
-    /// Only to the registry in --canonical; a front with another `upstream` then responds 404 to requests for them by
+    /// Only to the registry in --canonical; a client behind a front with another `upstream` then gets 404 for them by
     /// digest
     Canonical,
     /// Nowhere

@@ -37,7 +37,7 @@ pub(crate) enum Registry {
     Serve(RegistryServe),
 }
 
-/// Serve an OCI registry: push, pull, mount, list, refer, delete.
+/// Serve an OCI registry: push, pull, mount, list, referrers, delete.
 ///
 /// Content is kept in memory for tests, or durably in a directory. Without --htpasswd anyone who can connect can push
 /// and delete, so the default address is loopback. On SIGTERM the registry finishes the requests in flight and exits;

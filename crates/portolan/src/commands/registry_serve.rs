@@ -66,7 +66,7 @@ fn storage(serve: &RegistryServe) -> anyhow::Result<Storage> {
         return Ok(Storage::memory());
     }
     let path = blob_store::directory(url)
-        .with_context(|| format!("`--storage {url}` is neither `memory` nor a directory"))?;
+        .with_context(|| format!("invalid `--storage {url}`, which is not `memory`"))?;
     let opened = match serve.rules.read_only {
         true => Storage::read_only_directory(&path),
         false => Storage::directory(&path),

@@ -352,9 +352,9 @@ async fn repositories_and_tags_of_invalid_names_are_failures_that_name_them() {
         .map(|it| (it["repository"].as_str(), it["reason"].as_str().expect("a reason")))
         .collect();
     for (repository, words) in [
-        (None, "the listed repository `Bad/Name` is skipped: its name is not valid"),
+        (None, "the listed repository `Bad/Name` is skipped: the name is invalid"),
         (None, "the listed repository `a\\u{1b}[31m` is skipped"),
-        (Some("app"), "the listed tag `-bad` is skipped: its name is not valid"),
+        (Some("app"), "the listed tag `-bad` is skipped: the name is invalid"),
         (Some("app"), "the listed tag `a b` is skipped"),
     ] {
         let is_said =

@@ -133,13 +133,13 @@ async fn a_certificate_and_a_key_that_cannot_be_used_are_named_once_and_in_words
             "k.pem",
             "c.pem",
             "k.pem has no certificate, but a private key; are the two files swapped?",
-            "it holds no certificate (`-----BEGIN CERTIFICATE-----`)",
+            "it has no certificate (`-----BEGIN CERTIFICATE-----`)",
         ),
         (
             "c.pem",
             "other.pem",
             "other.pem has no private key, but a certificate; name the file of its private key",
-            "the key file holds no private key that is not encrypted",
+            "the key file has no unencrypted private key",
         ),
     ] {
         let mut serve = portolan(&["registry", "serve", "--listen", "127.0.0.1:0"]);

@@ -61,10 +61,10 @@ pub enum Fault {
         cause: Arc<Error>,
     },
     /// A realm's response without a token in it.
-    #[error("the response holds no token")]
+    #[error("the response has no token")]
     NoToken,
     /// A success, but not the one that says that the content is stored.
-    #[error("{status} does not say that the blob is stored: 201 or 204 would")]
+    #[error("{status}; expected 201 or 204")]
     NotStored {
         /// The status.
         status: StatusCode,
@@ -169,13 +169,13 @@ pub enum Fault {
         begins: String,
     },
     /// What should be an index of referrers is none.
-    #[error("what is there is no index of referrers: {cause}")]
+    #[error("the response or tag is not an index of referrers: {cause}")]
     NotIndex {
         /// Why not.
         cause: IndexProblem,
     },
     /// A manifest that is to be put as a referrer, and is none.
-    #[error("the manifest refers to nothing: {}", Reason(cause.as_ref()))]
+    #[error("the manifest has no subject: {}", Reason(cause.as_ref()))]
     NoSubject {
         /// Why it cannot be read, where that is so.
         cause: Option<ManifestError>,
@@ -189,7 +189,7 @@ pub enum Fault {
         cause: Error,
     },
     /// What was written was not there when it was read again, time after time.
-    #[error("others wrote it too, each of {tries} times")]
+    #[error("lost {tries} races with other writers; run again")]
     LostRace {
         /// How often it was written.
         tries: usize,
@@ -246,7 +246,7 @@ pub enum IndexProblem {
     #[error("it is an image manifest")]
     Image,
     /// It is what the referrers refer to.
-    #[error("the registry takes this tag for the digest in it, so that it can list no referrers")]
+    #[error("the registry resolves this tag as a digest; referrers cannot be listed there")]
     Subject,
 }
 

@@ -330,8 +330,8 @@ async fn what_is_wrong_with_a_realm_is_said() {
     let denied = format!("403 Forbidden (DENIED: no){rejected}");
     for (status, body, text) in [
         (403, r#"{"errors":[{"code":"DENIED","message":"no"}]}"#, &*denied),
-        (200, "{}", "the response holds no token"),
-        (200, SECRET, "the response holds no token"),
+        (200, "{}", "the response has no token"),
+        (200, SECRET, "the response has no token"),
     ] {
         let realm = Scripted::start(move |_| reply(status, &[], body)).await;
         let registry = registry(&realm, has_token).await;

@@ -101,8 +101,11 @@ async fn a_proxy_that_does_not_reach_the_host_or_is_not_there_is_named() {
 #[tokio::test]
 async fn a_host_behind_a_proxy_does_not_send_the_client_to_this_network() {
     for (target, reason) in [
-        ("http://169.254.169.254/", "169.254.169.254 is not a public address"),
-        ("https://metadata.google.internal/", "`metadata.google.internal` is not a public name"),
+        ("http://169.254.169.254/", "points to the private address 169.254.169.254"),
+        (
+            "https://metadata.google.internal/",
+            "points to the private name `metadata.google.internal`",
+        ),
     ] {
         let server = TestServer::start(move |_| async move {
             let response = Response::builder().status(StatusCode::TEMPORARY_REDIRECT);

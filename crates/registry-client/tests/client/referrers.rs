@@ -339,7 +339,7 @@ async fn what_is_no_index_is_an_error() {
             let error = error.expect_err("no index").to_string();
             let start = format!("GET http://{}/v2/a/{path}: ", server.host);
             let fault = error.strip_prefix(&start).unwrap_or_else(|| panic!("{error}"));
-            let start = format!("what is there is no index of referrers: {why}");
+            let start = format!("the response or tag is not an index of referrers: {why}");
             assert!(fault.starts_with(&start), "{fault}");
         }
     }
@@ -475,7 +475,7 @@ async fn a_race_that_is_always_lost_ends() {
         ours.digest()
     );
     assert!(text.starts_with(&format!("{start}{listed}")), "{text}");
-    assert!(text.ends_with(": others wrote it too, each of 5 times"), "{text}");
+    assert!(text.ends_with(": lost 5 races with other writers; run again"), "{text}");
 }
 
 #[tokio::test]
@@ -502,7 +502,8 @@ async fn a_tag_on_something_else_is_reported_and_stays() {
         digest = ours.digest()
     );
     assert!(text.starts_with(&put), "{text}");
-    let why = format!("{tag}: what is there is no index of referrers: it is an image manifest");
+    let why =
+        format!("{tag}: the response or tag is not an index of referrers: it is an image manifest");
     assert!(text.ends_with(&why), "{text}");
     assert!(!error.is_transient() && !error.is_not_found());
     assert_eq!(
@@ -518,11 +519,11 @@ async fn what_refers_to_nothing_is_not_sent() {
     let old = Old::start(Habits::default()).await;
     let repository = old.repository();
     let error = put(&repository, &fixture::image(1, 2)).await.expect_err("no subject").to_string();
-    assert!(error.ends_with(": the manifest refers to nothing: it has no `subject`"), "{error}");
+    assert!(error.ends_with(": the manifest has no subject: it has no `subject`"), "{error}");
     let garbage = repository
         .put_referrer(Digest::sha256(b"{"), media_type::OCI_MANIFEST, Bytes::from_static(b"{"))
         .await;
     let error = garbage.expect_err("no manifest").to_string();
-    assert!(error.contains(": the manifest refers to nothing: it is not a well-formed"), "{error}");
+    assert!(error.contains(": the manifest has no subject: it is not a well-formed"), "{error}");
     assert_eq!(lines(&old.server), [""; 0]);
 }

@@ -13,7 +13,7 @@ use crate::support::{
 async fn a_refused_connection_is_unreachable() {
     let host = TestHost::unreachable();
     let error = client().ping(&host).await.expect_err("nobody listens");
-    let cause = "cannot connect: tcp connect error: Connection refused";
+    let cause = "cannot connect: Connection refused";
     assert_eq!(error.to_string(), format!("GET http://{host}/v2/: {cause}"));
     assert!(error.is_unreachable() && error.is_transient());
 }

@@ -106,7 +106,7 @@ async fn files_that_are_no_certificates_are_told_apart() {
         result.expect_err("no PEM").to_string()
     });
     let none = error(tls.trust_pem(b"words"));
-    assert_eq!(none, "it holds no certificate (`-----BEGIN CERTIFICATE-----`)");
+    assert_eq!(none, "it has no certificate (`-----BEGIN CERTIFICATE-----`)");
     let torn = error(tls.trust_pem(b"-----BEGIN CERTIFICATE-----\nAA"));
     assert!(torn.starts_with("it is not PEM: "), "{torn}");
     let strange = error(tls.identify(chain.as_bytes(), key.as_bytes()));

@@ -296,7 +296,7 @@ async fn only_201_and_204_say_that_a_blob_is_stored() {
         let error = put.expect_err("it may not be kept");
         assert!(matches!(error.fault(), Fault::NotStored { .. }), "{error}");
         assert!(error.to_string().contains(&format!("/up/1: {text}")), "{error}");
-        let reason = " does not say that the blob is stored: 201 or 204 would";
+        let reason = "; expected 201 or 204";
         assert!(error.to_string().ends_with(reason), "{error}");
         assert!(!error.is_transient() && !error.is_unreachable());
         assert_eq!(asked, [Method::POST, Method::PUT, Method::DELETE], "cancelled");
