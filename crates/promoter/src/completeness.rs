@@ -31,8 +31,11 @@ pub(crate) async fn check(
             if is_checked { missing(run, image, destination).await } else { Ok(None) }
         });
     let found: Vec<_> = found.buffered(DESTINATIONS_AT_ONCE).collect().await;
-    if found.iter().any(|found| matches!(found, Ok(Some(_)))) {
-        add_source(run, planned).await;
+    let mut remedy = Remedy::None;
+    if found.iter().any(|found| matches!(found, Ok(Some(_))))
+        && let Err(cause) = add_source(run, planned).await
+    {
+        remedy = Remedy::SourceUnread { cause };
     }
     let (mut found, origins) = (found.into_iter(), &planned.origins);
     planned.targets.retain_mut(|target| match found.next() {
@@ -42,7 +45,7 @@ pub(crate) async fn check(
             true
         }
         Some(Ok(Some(missing))) => {
-            let reason = Reason::Incomplete { missing, remedy: Remedy::None };
+            let reason = Reason::Incomplete { missing, remedy: remedy.clone() };
             settled.extend(target.failed(&Arc::new(reason)));
             false
         }
@@ -54,14 +57,16 @@ pub(crate) async fn check(
     });
 }
 
-/// Adds the source to the origins if it has the digest. The plan had no reason to read it.
-async fn add_source(run: &Run<'_>, planned: &mut Planned) {
+/// Adds the source to the origins if it has the digest. The plan had no reason to read it. Returns why the source cannot
+/// be read, if it cannot.
+async fn add_source(run: &Run<'_>, planned: &mut Planned) -> Result<(), Arc<Reason>> {
     let source = ImageOrigin::Source(planned.source_digest);
     let digest = run.edges.source_digest(planned.source_digest).entry.digest;
     let is_known = planned.origins.iter().any(|origin| origin == source);
-    if !is_known && matches!(recheck::has(run, source, digest).await, Ok(true)) {
+    if !is_known && recheck::has(run, source, digest).await? {
         planned.origins.add_first(source);
     }
+    Ok(())
 }
 
 /// Whether a registry other than `target` itself has the image.

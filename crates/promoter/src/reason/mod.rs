@@ -184,12 +184,17 @@ pub enum TagWas {
 }
 
 /// Whether the missing content of an image can be copied from elsewhere.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Remedy {
     /// The source or another destination has the image.
     Copy,
     /// No other registry has it.
     None,
+    /// No other destination has it, and the source cannot be read.
+    SourceUnread {
+        /// Why not.
+        cause: Arc<Reason>,
+    },
 }
 
 /// Which attachment a reason names.
@@ -289,7 +294,10 @@ impl Reason {
             Self::Unread { first: cause, .. }
             | Self::TagNotVerified { cause }
             | Self::NotChecked { cause }
-            | Self::AttachmentsNotCompared { cause } => cause.remote_cause(),
+            | Self::AttachmentsNotCompared { cause }
+            | Self::Incomplete { remedy: Remedy::SourceUnread { cause }, .. } => {
+                cause.remote_cause()
+            }
             Self::AttachmentsUnreadable { problem, .. } | Self::Attachment { problem, .. } => {
                 problem.remote_cause()
             }

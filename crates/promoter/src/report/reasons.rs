@@ -71,6 +71,10 @@ impl Display for Reason {
                     Remedy::None => {
                         f.write_str("; neither its source nor another destination has the image")
                     }
+                    Remedy::SourceUnread { cause } => write!(
+                        f,
+                        "; no other destination has the image, and its source cannot be read: {cause}"
+                    ),
                 }
             }
             Self::LostRace { .. } | Self::StoredOnOtherDigest { .. } | Self::TagUnreadable(_) => {

@@ -7,7 +7,7 @@ use promoter::{PromotionSettings, PublicName, Verify};
 use testkit::{Fault, TestRegistry, fixture};
 
 use crate::harness::{
-    TestRegistries, bare, client, entry, promote, promote_with, reason, verdicts,
+    TestRegistries, bare, client, entry, manifest, promote, promote_with, reason, verdicts,
 };
 
 fn deep(confirm: Confirm) -> PromotionSettings {
@@ -109,6 +109,38 @@ async fn a_deep_verification_completes_attachments_and_says_what_nothing_has() {
     let report = promote_with(project(), &deep(Write)).await;
     assert_eq!(verdicts(&report), ["failed"; 2], "{report:#}");
     assert!(reason(&report, "failed").contains(&layer.to_string()), "{report:#}");
+}
+
+#[tokio::test]
+async fn a_source_that_cannot_be_read_is_named_when_no_destination_has_the_missing_content() {
+    let registries = TestRegistries::open().await;
+    let image = fixture::image(1, 1);
+    let TestRegistries { staging, production: [registry, _] } = &registries;
+    staging.load("staging/team/app", None, &image).await;
+    registry.load("images/app", "v1", &image).await;
+    let layer = image.blobs[1].descriptor.digest;
+    registry.delete_blob("images/app", &layer).await;
+    for method in [Method::HEAD, Method::GET] {
+        staging.fail(Fault::on(method, "/manifests/").status(503));
+    }
+    let (from, to) = (staging.prefix("staging/team"), [registry.prefix("images")]);
+    let project = || vec![manifest("team", &from, &to, &entry("app", &image, &["v1"]))];
+    for confirm in [DryRun, Write] {
+        let report = promote_with(project(), &deep(confirm)).await;
+        assert_eq!(verdicts(&report), ["failed"], "{report:#}");
+        let text = reason(&report, "failed");
+        let source = format!("its source cannot be read: GET http://{}/", staging.host());
+        assert!(text.contains(&layer.to_string()), "{text}");
+        assert!(text.contains(&source) && text.contains("503"), "{text}");
+        assert!(!text.contains("neither"), "{text}");
+    }
+    // A source that does not have the image is no failure of the source.
+    staging.clear_faults();
+    for method in [Method::HEAD, Method::GET] {
+        staging.fail(Fault::on(method, "/manifests/").status(404));
+    }
+    let report = promote_with(project(), &deep(DryRun)).await;
+    assert!(reason(&report, "failed").contains("neither its source nor"), "{report:#}");
 }
 
 /// Says of a blob, so many times, that three bytes of it are there, to HEAD and to the GET that confirms it.
