@@ -66,8 +66,13 @@ impl Run<'_> {
             .await;
         for store in lacking.complete.iter() {
             if content.get().is_none() {
-                // The registry has it, if this store does not.
-                let _ = self.read_stored(store, digest, &content).await;
+                // The registry has it, if this store does not. The store was complete, so this is not its failure.
+                if let Err(Fault::Unrecorded(_, error)) =
+                    self.read_stored(store, digest, &content).await
+                {
+                    let store = self.store(store);
+                    tracing::warn!(%store, %digest, %error, "cannot read a stored manifest; reading the registry instead");
+                }
             }
         }
         (plan, content.into_inner())

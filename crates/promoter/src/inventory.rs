@@ -171,7 +171,7 @@ async fn read_destination(run: &Run<'_>, index: usize) -> DestinationResult {
             // With pull access only, a run can still find that everything is in place.
             Confirm::Write => {
                 let read = run.readable_destination(index).inventory(&requested).await;
-                read.map_err(|_refused_too| run.hosts.explain(host, error))?
+                read.map_err(|with_pull| both_refused(run, host, error, with_pull))?
             }
         },
         inventory => inventory.map_err(|error| run.hosts.explain(host, error))?,
@@ -189,6 +189,18 @@ async fn read_destination(run: &Run<'_>, index: usize) -> DestinationResult {
         inventory
     });
     Ok(DestinationContent { edges, attachments, basis: Basis::Read })
+}
+
+/// Why a repository can be read neither with push access nor with pull access. Two refusals have the same cause, and are
+/// reported as one.
+fn both_refused(run: &Run<'_>, host: &Host, with_push: Error, with_pull: Error) -> Arc<Reason> {
+    let is_same = with_pull.is_unauthorized();
+    let first = run.hosts.explain(host, with_push);
+    if is_same {
+        return first;
+    }
+    let others = vec![run.hosts.explain(host, with_pull)];
+    Arc::new(Reason::Several { first, others })
 }
 
 impl DestinationContent {

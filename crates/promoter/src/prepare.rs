@@ -209,19 +209,23 @@ impl Preparer<'_> {
         None
     }
 
-    /// The image at the first origin that has all its manifests, and the origins from that one on.
+    /// The image at the first origin that has all its manifests, and the origins from that one on; or why each origin
+    /// cannot be used.
     async fn load(&self, planned: &Planned) -> Result<(Arc<Image>, ImageOrigins), Unloaded> {
         let mut origins = planned.origins.clone();
-        let failure = match self.run.load(planned.source_digest, origins.first()).await {
+        let mut failure = match self.run.load(planned.source_digest, origins.first()).await {
             Ok(image) => return Ok((Arc::new(image), origins)),
             Err(failure) => failure,
         };
+        let mut reasons = vec![Arc::clone(&failure.reason)];
         while let Some(others) = origins.without_first() {
             origins = others;
-            if let Ok(image) = self.run.load(planned.source_digest, origins.first()).await {
-                return Ok((Arc::new(image), origins));
+            match self.run.load(planned.source_digest, origins.first()).await {
+                Ok(image) => return Ok((Arc::new(image), origins)),
+                Err(other) => reasons.push(other.reason),
             }
         }
+        failure.reason = Reason::several(reasons).unwrap_or(failure.reason);
         Err(failure)
     }
 

@@ -8,7 +8,7 @@ use oci::ErrorBody;
 
 use crate::route::RequestError;
 
-/// What the front answers with.
+/// The response type of the front.
 pub(crate) type FrontResponse = Response<Full<Bytes>>;
 
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
@@ -20,26 +20,26 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub(crate) enum ResponseKind {
     /// This is a registry.
     ApiVersion,
-    /// What is asked for is somewhere else.
+    /// The requested content is elsewhere.
     Redirect {
         location: HeaderValue,
         /// The digest that the request named.
         digest: Option<HeaderValue>,
     },
-    /// What is asked for is refused.
+    /// The request is rejected.
     Error(RequestError),
 }
 
 impl ResponseKind {
-    /// What is asked for is at `url`; `digest` is what the request named.
+    /// The requested content is at `url`; `digest` is what the request named.
     pub(crate) fn redirect(url: String, digest: Option<&str>) -> Self {
-        // A base and a valid path are a header value; the fallback answers rather than panics.
+        // A base and a valid path are a header value; the fallback is a response rather than a panic.
         match HeaderValue::try_from(url) {
             Ok(location) => {
                 let digest = digest.and_then(|digest| HeaderValue::from_str(digest).ok());
                 Self::Redirect { location, digest }
             }
-            Err(_) => Self::Error(RequestError::Query),
+            Err(_) => Self::Error(RequestError::Location),
         }
     }
 }
@@ -86,5 +86,6 @@ pub(crate) fn status(refusal: &RequestError) -> StatusCode {
         | RequestError::Digest(_)
         | RequestError::Query
         | RequestError::Malformed(_) => StatusCode::BAD_REQUEST,
+        RequestError::Location => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

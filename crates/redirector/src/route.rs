@@ -92,6 +92,8 @@ pub(crate) enum RequestError {
     Tag(TagError),
     #[error("control character in the query")]
     Query,
+    #[error("the location of the content is not a valid header value; report this to the operator")]
+    Location,
     #[error(transparent)]
     Malformed(http_server::Malformed),
 }
@@ -105,6 +107,7 @@ impl RequestError {
             | Self::Endpoint
             | Self::Catalog
             | Self::Query
+            | Self::Location
             | Self::Malformed(_) => ErrorCode::Unsupported,
             Self::Name(_) => ErrorCode::NameInvalid,
             Self::Digest(_) => ErrorCode::DigestInvalid,
