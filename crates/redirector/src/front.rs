@@ -59,7 +59,7 @@ impl Front {
     }
 
     /// Replaces configuration and ranges for the requests from now on. Stores that stay keep their cached
-    /// results and their health. Not replaced, since they are fixed at start: `listen`, `admin`, `presence`,
+    /// results. Not replaced, since they are fixed at start: `listen`, `admin`, `presence`,
     /// and which peers have no connection limit.
     pub fn update(&self, config: Config, ranges: Ranges) {
         // Nothing that is done under the lock can leave the table half changed.

@@ -1,4 +1,4 @@
-//! The front: one name that sends every pull to the nearest healthy copy. It responds with the location
+//! The front: one name that sends every pull to the nearest copy. It responds with the location
 //! of the content, never with the content.
 //!
 //! It reads no environment variable and parses no command line; TLS ends before it. Its responses

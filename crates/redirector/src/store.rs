@@ -1,4 +1,4 @@
-//! A blob store at run time: its identity, its URLs, its counters, its probes and its health. It outlives
+//! A blob store at run time: its identity, its URLs, its counters and its probes. It outlives
 //! the configuration that names it: a new configuration with the same store keeps all of them.
 
 use std::sync::Arc;
@@ -59,7 +59,7 @@ impl Store {
         &self.base
     }
 
-    /// Whether `setting` names this store: only then do cached results and health stay valid.
+    /// Whether `setting` names this store: only then do its cached results stay valid.
     fn is(&self, setting: &StoreSetting) -> bool {
         self.name == setting.name && self.base == StoreBase::new(setting)
     }
