@@ -1,20 +1,21 @@
 //! Whether a request is sent again, and after how long: a function of values alone.
 //!
-//! Not here: the waiting (`tries`, and the callers); rate limits of hosts.
+//! Not here: the retries that are left for a host (`budget`); the waiting (`tries`, and the callers); rate limits of hosts.
 //!
 //! Source: RFC 9110 §9.2.2 (what may be repeated), §10.2.3 (`Retry-After`), §5.6.7 (dates); RFC 6585
 //! §4 (429). The table is "Retries" of `docs/internals/http-client.md`.
 
+mod budget;
 mod tries;
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, header};
 
-pub use self::tries::{Retrier, Tries};
+pub use self::{
+    budget::RetryBudget,
+    tries::{Retrier, Tries},
+};
 use crate::FailureClass;
 
 /// Tries of one request: with the waits below four seconds on the average, and eight at most, which
@@ -242,47 +243,6 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 
 fn some_wait(wait: Duration) -> Option<Duration> {
     Some(wait).filter(|wait| !wait.is_zero())
-}
-
-/// How many requests pay for one retry: so an outage adds a fifth to the load, and a host that fails one
-/// request in ten at random is not given up.
-const REQUESTS_FOR_A_RETRY: u64 = 5;
-/// Retries at the beginning, before any request: one bad second of a small run.
-const FIRST_RETRIES: u64 = 20;
-/// The most that is saved up: each of the 64 that are under way may use its seven once. Otherwise a
-/// long good time would allow a storm after it.
-const MOST_RETRIES: u64 = 64 * 7;
-
-/// The retries that are left for a host, in shares of a retry.
-#[derive(Debug)]
-pub struct RetryBudget(AtomicU64);
-
-impl Default for RetryBudget {
-    fn default() -> Self {
-        Self(AtomicU64::new(FIRST_RETRIES * REQUESTS_FOR_A_RETRY))
-    }
-}
-
-impl RetryBudget {
-    /// Counts a request, which is not a retry.
-    pub fn count_request(&self) {
-        self.change(|shares| (shares < MOST_RETRIES * REQUESTS_FOR_A_RETRY).then_some(shares + 1));
-    }
-
-    /// Whether a request may be retried; if so, it takes a retry from the budget.
-    pub fn may_retry(&self) -> bool {
-        self.change(|shares| shares.checked_sub(REQUESTS_FOR_A_RETRY))
-    }
-
-    /// The same for a retry by another request, which is counted as one by itself: so that it pays for nothing.
-    pub fn may_confirm(&self) -> bool {
-        self.change(|shares| shares.checked_sub(REQUESTS_FOR_A_RETRY + 1))
-    }
-
-    /// Whether there was a change. The number is independent of others, so relaxed ordering is enough.
-    fn change(&self, change: impl FnMut(u64) -> Option<u64>) -> bool {
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change).is_ok()
-    }
 }
 
 #[cfg(test)]
