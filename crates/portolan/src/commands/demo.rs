@@ -6,7 +6,7 @@ use anyhow::{Context as _, anyhow};
 
 use crate::{
     arguments::Demo,
-    demo::{self, Harbour},
+    demo::{self, DemoServers},
     exit::Exit,
     printer::Printer,
 };
@@ -16,9 +16,9 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 pub(crate) async fn run(arguments: &Demo, printer: &Printer) -> anyhow::Result<Exit> {
     let mut asked_to_end = pin!(job::termination()?);
-    let mut harbour = Harbour::open().await?;
+    let mut servers = DemoServers::open().await?;
     let shown = tokio::select! {
-        shown = show(&mut harbour, printer) => shown,
+        shown = show(&mut servers, printer) => shown,
         _ = &mut asked_to_end => Err(anyhow!("interrupted before everything was checked")),
     };
     if shown.is_ok() && !arguments.exit {
@@ -26,7 +26,7 @@ pub(crate) async fn run(arguments: &Demo, printer: &Printer) -> anyhow::Result<E
         asked_to_end.await;
     }
     // Whatever became of it, nothing is left behind.
-    harbour.close().await?;
+    servers.close().await?;
     match shown {
         Ok(()) => Ok(Exit::AllHolds),
         Err(error) => {
@@ -36,9 +36,9 @@ pub(crate) async fn run(arguments: &Demo, printer: &Printer) -> anyhow::Result<E
     }
 }
 
-async fn show(harbour: &mut Harbour, printer: &Printer) -> anyhow::Result<()> {
+async fn show(servers: &mut DemoServers, printer: &Printer) -> anyhow::Result<()> {
     let mut out = printer.lasting_stdout();
-    let journey = tokio::time::timeout(DEADLINE, demo::run(harbour, &mut out)).await;
+    let journey = tokio::time::timeout(DEADLINE, demo::run(servers, &mut out)).await;
     journey.with_context(|| format!("it did not end within {DEADLINE:?}"))??;
     Ok(out.flush()?)
 }

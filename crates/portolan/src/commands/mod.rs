@@ -5,6 +5,7 @@ mod demo;
 mod explain;
 mod front_inputs;
 mod mirror;
+mod mirror_report;
 mod promote;
 mod promote_summary;
 mod registry_reload;
