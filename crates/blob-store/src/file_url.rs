@@ -36,14 +36,14 @@ pub fn directory(url: &str) -> Result<PathBuf, UrlError> {
 }
 
 pub(crate) fn parse(url: &str) -> Result<(Url, PathBuf), UrlError> {
-    parse_strictly(url).map_err(|mistake| {
+    parse_directory_url(url).map_err(|mistake| {
         let of_path = Url::from_file_path(url).ok().map(String::from);
         let instead = of_path.unwrap_or_else(|| "file:///absolute/directory".to_owned());
         UrlError { mistake, instead }
     })
 }
 
-fn parse_strictly(url: &str) -> Result<(Url, PathBuf), UrlMistake> {
+fn parse_directory_url(url: &str) -> Result<(Url, PathBuf), UrlMistake> {
     let parsed = Url::parse(url).map_err(|error| match error {
         ParseError::RelativeUrlWithoutBase => UrlMistake::NoScheme,
         error => UrlMistake::Syntax(error),

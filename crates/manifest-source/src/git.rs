@@ -17,11 +17,11 @@ use crate::{
     time::Time,
 };
 
-/// What git says of a name that is not a revision.
+/// The message of git about a name that is not a revision.
 const NO_REVISION: &str = "Needed a single revision";
 
-/// What says to git, in a hook, which repository it is to use, and from where in it.
-const PLACES: [&str; 5] =
+/// The variables that name the repository, and a directory in it, to a git that runs in a hook.
+const REPOSITORY_VARIABLES: [&str; 5] =
     ["GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_PREFIX"];
 
 /// The directory of the manifests, in a git repository.
@@ -38,7 +38,7 @@ impl Repository {
             ManifestSource::StandardInput => return Err(LoadError::NoHistory),
         };
         let repository = Self { directory };
-        repository.ask("find a repository", &["rev-parse", "--is-inside-work-tree"])?;
+        repository.run("find a repository", &["rev-parse", "--is-inside-work-tree"])?;
         Ok(repository)
     }
 
@@ -51,7 +51,7 @@ impl Repository {
         let what = format!(
             "find the revision `{name}` (in a clone that is not whole, `git fetch --unshallow` brings it)"
         );
-        let found = self.ask(&what, &["rev-parse", "--verify", "--end-of-options", &commit]);
+        let found = self.run(&what, &["rev-parse", "--verify", "--end-of-options", &commit]);
         let found = found.map_err(|error| match error {
             LoadError::Git { said, directory, .. } if said == NO_REVISION => {
                 LoadError::NoRevision { name: name.to_owned(), directory }
@@ -71,7 +71,7 @@ impl Repository {
             return Err(LoadError::Future(time.to_owned()));
         }
         let before = format!("--before={}", parsed.for_git());
-        let limit = self.ask("read a time", &["rev-parse", &before])?;
+        let limit = self.run("read a time", &["rev-parse", &before])?;
         let limit = limit.trim();
         let seconds = limit.strip_prefix("--min-age=").and_then(|it| it.parse::<u64>().ok());
         let seconds = seconds.filter(|it| parsed.may_be(*it)).ok_or_else(no_time)?;
@@ -79,13 +79,13 @@ impl Repository {
             return Err(LoadError::Future(time.to_owned()));
         }
         let arguments = ["rev-list", "-1", "--first-parent", limit, "HEAD"];
-        let found = self.ask("look through the history", &arguments)?;
+        let found = self.run("look through the history", &arguments)?;
         let commit = found.trim();
         if commit.is_empty() { Ok(None) } else { Revision::open(&self.directory, commit).map(Some) }
     }
 
-    fn ask(&self, what: &str, arguments: &[&str]) -> Result<String, LoadError> {
-        let output = ask(&self.directory, what, arguments)?;
+    fn run(&self, what: &str, arguments: &[&str]) -> Result<String, LoadError> {
+        let output = run(&self.directory, what, arguments)?;
         Ok(String::from_utf8_lossy(&output).into_owned())
     }
 }
@@ -110,13 +110,13 @@ fn git(directory: &Path, arguments: &[&str]) -> Command {
     let mut git = Command::new("git");
     git.arg("-C").arg(directory).args(["--no-pager", "--no-optional-locks"]).args(arguments);
     git.env("LC_ALL", "C").env("GIT_TERMINAL_PROMPT", "0").stdin(Stdio::null());
-    for place in PLACES {
-        git.env_remove(place);
+    for variable in REPOSITORY_VARIABLES {
+        git.env_remove(variable);
     }
     git
 }
 
-fn ask(directory: &Path, what: &str, arguments: &[&str]) -> Result<Vec<u8>, LoadError> {
+fn run(directory: &Path, what: &str, arguments: &[&str]) -> Result<Vec<u8>, LoadError> {
     let output = git(directory, arguments).output().map_err(LoadError::NoGit)?;
     if output.status.success() {
         return Ok(output.stdout);
@@ -143,7 +143,7 @@ pub(crate) struct Revision {
 impl Revision {
     fn open(directory: &Path, commit: &str) -> Result<Self, LoadError> {
         let what = format!("list the files of commit {commit}");
-        let listed = ask(directory, &what, &["ls-tree", "-r", "-z", commit])?;
+        let listed = run(directory, &what, &["ls-tree", "-r", "-z", commit])?;
         let mut objects = HashMap::new();
         // Each is `<mode> <type> <object>\t<path>`, the path being relative to the directory.
         for entry in listed.split(|byte| *byte == 0) {
@@ -188,49 +188,49 @@ impl Revision {
     }
 }
 
-/// `git cat-file --batch`: one process for all files. It is asked for one at a time, so that neither side waits for
-/// the other's pipe.
+/// `git cat-file --batch`: one process for all files. It gets one request at a time, so that neither side waits for
+/// the pipe of the other.
 struct Reader {
     process: Child,
-    questions: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
+    requests: Option<ChildStdin>,
+    responses: BufReader<ChildStdout>,
 }
 
 impl Reader {
     fn start(directory: &Path) -> io::Result<Self> {
         let mut command = git(directory, &["cat-file", "--batch"]);
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let (questions, answers) = (process.stdin.take(), process.stdout.take());
-        let answers = BufReader::new(answers.ok_or(io::ErrorKind::BrokenPipe)?);
-        Ok(Self { process, questions, answers })
+        let (requests, responses) = (process.stdin.take(), process.stdout.take());
+        let responses = BufReader::new(responses.ok_or(io::ErrorKind::BrokenPipe)?);
+        Ok(Self { process, requests, responses })
     }
 
     fn read(&mut self, object: &str) -> io::Result<Vec<u8>> {
-        let questions = self.questions.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
-        writeln!(questions, "{object}")?;
-        questions.flush()?;
+        let requests = self.requests.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+        writeln!(requests, "{object}")?;
+        requests.flush()?;
         // `<object> <type> <size>`, a line; the content; a line's end.
         let mut head = String::new();
-        self.answers.read_line(&mut head)?;
+        self.responses.read_line(&mut head)?;
         let size = head.trim_end().rsplit(' ').next().and_then(|size| size.parse::<u64>().ok());
         let size =
             size.ok_or_else(|| io::Error::other(format!("git says `{}`", head.trim_end())))?;
         let fits = disk::fits(size);
         let mut content = Vec::new();
         if fits.is_ok() {
-            (&mut self.answers).take(size).read_to_end(&mut content)?;
+            (&mut self.responses).take(size).read_to_end(&mut content)?;
         } else {
-            io::copy(&mut (&mut self.answers).take(size), &mut io::sink())?;
+            io::copy(&mut (&mut self.responses).take(size), &mut io::sink())?;
         }
-        self.answers.read_exact(&mut [0])?;
+        self.responses.read_exact(&mut [0])?;
         fits.map(|()| content)
     }
 }
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        // It ends when nothing more can be asked.
-        drop(self.questions.take());
+        // It ends when its standard input is closed.
+        drop(self.requests.take());
         let _ = self.process.wait();
     }
 }
@@ -242,9 +242,9 @@ mod tests {
     #[test]
     fn a_hook_does_not_say_which_repository_it_is() {
         let git = git(Path::new("."), &[]);
-        for place in PLACES {
-            let removed = (std::ffi::OsStr::new(place), None);
-            assert!(git.get_envs().any(|variable| variable == removed), "{place}");
+        for variable in REPOSITORY_VARIABLES {
+            let removed = (std::ffi::OsStr::new(variable), None);
+            assert!(git.get_envs().any(|set| set == removed), "{variable}");
         }
     }
 }

@@ -7,10 +7,9 @@ use futures_util::{StreamExt as _, stream};
 use transfer::{Content, Destination, Image};
 
 use crate::{
-    Outcome, Run,
+    Outcome, Run, find_lost,
     planned::{ImageOrigin, ImageOrigins, Lacks, Planned, PlannedTarget},
     reason::{Reason, Remedy},
-    recheck,
 };
 
 /// Destinations of one image that are checked at once. Each gets up to eight requests at a time.
@@ -63,7 +62,7 @@ async fn add_source(run: &Run<'_>, planned: &mut Planned) -> Result<(), Arc<Reas
     let source = ImageOrigin::Source(planned.source_digest);
     let digest = run.edges.source_digest(planned.source_digest).entry.digest;
     let is_known = planned.origins.iter().any(|origin| origin == source);
-    if !is_known && recheck::has(run, source, digest).await? {
+    if !is_known && find_lost::has(run, source, digest).await? {
         planned.origins.add_first(source);
     }
     Ok(())
@@ -83,7 +82,7 @@ async fn missing(
     let repository = run.destination(at);
     run.hosts.check(repository.host()).await?;
     let destination = Destination::Registry(repository.clone());
-    let missing = image.missing_at(&run.in_flight, &destination).await;
+    let missing = image.missing_at(&run.transfer_state, &destination).await;
     let missing = missing.map_err(|error| run.hosts.explain(repository.host(), error))?;
     Ok((!missing.is_empty()).then_some(missing))
 }

@@ -79,7 +79,7 @@ struct Cost {
 impl Estimator {
     /// Adds what `ready` costs, which copies `image` to the destinations that lack it.
     pub(crate) fn add(&mut self, run: &Run<'_>, ready: &Ready, image: Option<&Image>) {
-        let origin = run.origin(ready.reference).ok();
+        let origin = run.origin(ready.attachments_origin).ok();
         let origin = origin.map(|repository| repository.host().clone());
         if let (Some(image), Some(origin)) = (image, &origin) {
             let to: Vec<_> = ready.targets.iter().filter(|it| it.is_copied()).collect();

@@ -119,7 +119,7 @@ impl Deferred {
             origins: origins.clone(),
             manifests: ready.manifests.clone(),
             not_copied: ready.not_copied.clone(),
-            reference: ready.reference,
+            attachments_origin: ready.attachments_origin,
             attachments: Arc::clone(&ready.attachments),
             targets: vec![target],
         };

@@ -17,7 +17,7 @@ use crate::{Run, plan::Holders, planned::ImageOrigin, reason::Reason};
 const REQUESTS_AT_ONCE: usize = 32;
 
 /// The registries that have the digests of these edges: an entry for each digest.
-pub(crate) async fn recheck(run: &Run<'_>, edges: &[EdgeId]) -> HashMap<Digest, Holders> {
+pub(crate) async fn find_lost(run: &Run<'_>, edges: &[EdgeId]) -> HashMap<Digest, Holders> {
     let mut holders: HashMap<Digest, Holders> = HashMap::new();
     // Sources come after all destinations.
     let mut requests: BTreeSet<(Digest, usize, Option<SourceDigestId>)> = BTreeSet::new();

@@ -2,13 +2,14 @@
 //! The rules are in `docs/reference/promotion.md`.
 //!
 //! The edges come from the crate `manifest-source`. [`promote`] is the flow: inventory, sources, plan, prepare, execute,
-//! recheck, report. `promotion-manifest` decides what a manifest means, and `transfer` copies the bytes.
+//! reread, report. `promotion-manifest` decides what a manifest means, and `transfer` copies the bytes.
 
 mod attaching;
 mod completeness;
 mod ending;
 mod estimate;
 mod execute;
+mod find_lost;
 mod hosts;
 mod interruption;
 mod inventory;
@@ -21,7 +22,6 @@ mod prepare;
 mod public_name;
 mod ready;
 mod reason;
-mod recheck;
 pub mod report;
 mod reporter;
 mod reread_delay;
@@ -35,7 +35,7 @@ use std::{collections::HashMap, io, sync::Arc, time::Instant};
 use job::{Confirm, Progress, Stop};
 use promotion_manifest::{EdgeSet, EdgeView, Problem, Selection, SourceDigestId};
 use registry_client::RepositoryClient;
-use transfer::{Image, InFlight};
+use transfer::{Image, TransferState};
 
 pub use ending::{Ending, LeftOut, Unchecked};
 pub use estimate::{Estimate, HostEstimate};
@@ -71,7 +71,7 @@ pub struct Desired<'a> {
 /// What a run works with.
 struct Run<'a> {
     hosts: RunHosts,
-    in_flight: InFlight,
+    transfer_state: TransferState,
     edges: &'a EdgeSet,
     selection: &'a Selection,
     settings: &'a PromotionSettings,
@@ -174,7 +174,15 @@ pub async fn promote(
     let mut reporter = RunReporter::new(report, edges);
     reporter.problems(problems);
     let hosts = RunHosts::of(clients, edges);
-    let run = Run { hosts, in_flight: InFlight::new(), edges, selection, settings, stop, progress };
+    let run = Run {
+        hosts,
+        transfer_state: TransferState::new(),
+        edges,
+        selection,
+        settings,
+        stop,
+        progress,
+    };
     let (Preparation { ready, settled, estimator }, unchecked) = prepare(&run).await;
     reporter.outcomes(&settled);
     let (mut estimate, mut unanswered) = (None, Vec::new());
@@ -218,7 +226,7 @@ async fn prepare(run: &Run<'_>) -> (Preparation, Unchecked) {
     let destinations = inventory::read_destinations(run).await;
     let to_read = plan::source_digests_to_read(run, &destinations);
     let sources = sources::read_sources(run, to_read).await;
-    let mut rechecked = HashMap::new();
+    let mut searched = HashMap::new();
     let plan = loop {
         let plan = plan::plan(Knowledge {
             edges,
@@ -226,13 +234,13 @@ async fn prepare(run: &Run<'_>) -> (Preparation, Unchecked) {
             settings,
             destinations: &destinations,
             sources: &sources,
-            rechecked: &rechecked,
+            searched: &searched,
         });
-        if plan.to_recheck.is_empty() {
+        if plan.to_find.is_empty() {
             break plan;
         }
-        // A digest that was rechecked is found, lost or failed, so the next plan is the last one.
-        rechecked = recheck::recheck(run, &plan.to_recheck).await;
+        // A digest that was searched for is found, lost or failed, so the next plan is the last one.
+        searched = find_lost::find_lost(run, &plan.to_find).await;
     };
     let unchecked = inventory::unchecked(run, &destinations);
     (prepare::prepare(run, &destinations, &sources, plan).await, unchecked)

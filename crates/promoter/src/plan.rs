@@ -24,9 +24,9 @@ pub(crate) struct Plan {
     pub settled: Vec<Outcome>,
     /// The other edges, grouped by requested digest.
     pub planned: Vec<Planned>,
-    /// The edges whose digest no registry seems to have, although all that were read could be read. They are rechecked
+    /// The edges whose digest no registry seems to have, although all that were read could be read. They are searched for
     /// before they are reported as lost.
-    pub to_recheck: Vec<EdgeId>,
+    pub to_find: Vec<EdgeId>,
 }
 
 /// What the plan is made from.
@@ -39,8 +39,8 @@ pub(crate) struct Knowledge<'a> {
     pub destinations: &'a [DestinationResult],
     /// What the sources hold.
     pub sources: &'a Sources,
-    /// The registries that were found to have the digests that were rechecked.
-    pub rechecked: &'a HashMap<Digest, Holders>,
+    /// The registries that were found to have the digests that were searched for.
+    pub searched: &'a HashMap<Digest, Holders>,
 }
 
 /// The registries that have a digest, as far as they are known.
@@ -90,7 +90,7 @@ pub(crate) fn plan(knowledge: Knowledge<'_>) -> Plan {
                 Decision::Settled(verdict, reason) => {
                     plan.settled.push(Outcome::new(edge.id(), verdict, reason));
                 }
-                Decision::Recheck => plan.to_recheck.push(edge.id()),
+                Decision::FindLost => plan.to_find.push(edge.id()),
                 Decision::Do(task) => {
                     let source_digest = edge.source_digest().id;
                     let planned = planned.entry(source_digest).or_insert_with(|| Planned {
@@ -140,7 +140,7 @@ enum Need {
 
 enum Decision {
     Settled(Verdict, Option<Arc<Reason>>),
-    Recheck,
+    FindLost,
     Do(Task),
 }
 
@@ -249,16 +249,16 @@ impl Planner<'_> {
     /// The task of copying the digest of `edge` from a registry that has it, or why there is none.
     fn copy(&self, edge: EdgeView<'_>) -> Decision {
         let digest = edge.digest();
-        let rechecked = self.knowledge.rechecked.get(&digest);
-        let found = rechecked.into_iter().flat_map(|holders| &holders.origins).copied();
+        let searched = self.knowledge.searched.get(&digest);
+        let found = searched.into_iter().flat_map(|holders| &holders.origins).copied();
         if let Some(origins) = ImageOrigins::collect(self.origins(edge).into_iter().chain(found)) {
             return Decision::Do(Task { lacks: Lacks::Digest, need: Need::DigestOrTag, origins });
         }
         let mut unread = self.look_up_sources(edge).unread;
         unread.extend(self.holders.get(&digest).and_then(|holders| holders.unread.clone()));
-        unread.extend(rechecked.and_then(|holders| holders.unread.clone()));
-        match (&unread[..], rechecked) {
-            ([], None) => Decision::Recheck,
+        unread.extend(searched.and_then(|holders| holders.unread.clone()));
+        match (&unread[..], searched) {
+            ([], None) => Decision::FindLost,
             ([], Some(_)) => {
                 let reason = lost(edge.source_digest().source_prefix());
                 Decision::Settled(Verdict::Lost, Some(reason))

@@ -172,10 +172,37 @@ impl PlannedTarget {
 
 #[cfg(test)]
 mod tests {
+    use promotion_manifest::EdgeSet;
+
     use super::*;
 
+    /// The ids of two digests of a manifest.
+    fn two_sources() -> [SourceDigestId; 2] {
+        let registries =
+            "registries:\n- {name: a.example/staging, src: true}\n- name: b.example/images\n";
+        let [one, two] = ["1", "2"].map(|digit| format!("sha256:{}", digit.repeat(64)));
+        let images =
+            format!("- name: app\n  dmap:\n    \"{one}\": [\"1\"]\n    \"{two}\": [\"2\"]\n");
+        let parsed = promotion_manifest::parse_thin("app", ("r", registries), ("i", &images));
+        let edges = EdgeSet::new(vec![parsed.manifest.expect("valid")]);
+        let ids: Vec<_> = edges.edges_of(0).map(|edge| edge.source_digest().id).collect();
+        ids.try_into().expect("two digests")
+    }
+
     #[test]
-    fn sources_are_tried_before_destinations_and_each_origin_once() {
+    fn sources_are_tried_before_destinations_in_the_order_in_which_they_came() {
+        use ImageOrigin::{Destination, Source};
+        let [first, second] = two_sources();
+        let mut origins =
+            ImageOrigins::collect([Destination(1), Source(first), Destination(2)]).expect("three");
+        origins.add(Source(second));
+        origins.add(Source(first));
+        let expected = [Source(first), Source(second), Destination(1), Destination(2)];
+        assert_eq!(origins.iter().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn each_origin_is_tried_once() {
         use ImageOrigin::Destination;
         assert_eq!(ImageOrigins::collect([]), None);
         let mut origins = ImageOrigins::collect([Destination(1), Destination(2)]).expect("two");

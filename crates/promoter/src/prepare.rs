@@ -110,7 +110,7 @@ impl PreparedDigest {
 /// The attachments of one digest, and where they were found.
 struct FoundAttachments {
     root: Digest,
-    reference: ImageOrigin,
+    attachments_origin: ImageOrigin,
     attachments: Arc<[Attachment]>,
 }
 
@@ -154,8 +154,8 @@ impl Preparer<'_> {
         }
         let Planned { source_digest, origins, targets } = planned;
         let root = self.run.edges.source_digest(source_digest).entry.digest;
-        let reference = origins.first();
-        let mut found = FoundAttachments { root, reference, attachments: Arc::default() };
+        let attachments_origin = origins.first();
+        let mut found = FoundAttachments { root, attachments_origin, attachments: Arc::default() };
         let mut targets =
             self.add_attachments(&mut found, targets, image.as_deref(), &mut settled).await;
         let is_done = |target: &&mut ReadyTarget| {
@@ -172,7 +172,7 @@ impl Preparer<'_> {
             origins,
             manifests: self.keep(image.as_ref()),
             not_copied,
-            reference,
+            attachments_origin,
             attachments: found.attachments,
             targets,
         });
@@ -265,13 +265,13 @@ impl Preparer<'_> {
         self.compare(found, targets, &fatal, settled).await
     }
 
-    /// Finds the attachments of the image at its reference.
+    /// Finds the attachments of the image where they are copied from.
     async fn find(
         &self,
         of: &FoundAttachments,
         image: Option<&Image>,
     ) -> Result<Discovered, Arc<Reason>> {
-        let (repository, inventory) = self.reference(of.reference)?;
+        let (repository, inventory) = self.repository_and_attachments(of.attachments_origin)?;
         let found = async {
             let subjects = match image {
                 Some(image) => image.nodes().map(|node| node.manifest.digest).collect(),
@@ -285,15 +285,15 @@ impl Preparer<'_> {
     }
 
     /// The repository that attachments are copied from, and what is known of its attachments.
-    fn reference(
+    fn repository_and_attachments(
         &self,
-        reference: ImageOrigin,
+        origin: ImageOrigin,
     ) -> Result<(RepositoryClient, Option<&Inventory>), Arc<Reason>> {
-        let inventory = match reference {
+        let inventory = match origin {
             ImageOrigin::Source(source_digest) => self.sources.attachments(source_digest),
             ImageOrigin::Destination(destination) => self.attachments_at(destination),
         };
-        Ok((self.run.origin(reference)?, inventory))
+        Ok((self.run.origin(origin)?, inventory))
     }
 
     /// What is known of the attachments at a destination; `None` if it gets none.
@@ -301,7 +301,7 @@ impl Preparer<'_> {
         self.destinations[destination].as_ref().ok()?.attachments.as_ref()
     }
 
-    /// Settles the digest tags that the reference lists without having their manifests, for each target that gets
+    /// Settles the digest tags that their origin lists without having their manifests, for each target that gets
     /// attachments. If all attachments are required, returns the reasons why these targets fail instead.
     fn report_dangling(
         &self,
@@ -373,7 +373,9 @@ impl Preparer<'_> {
         let settings = self.run.settings;
         let reads_first = settings.confirm == Confirm::DryRun
             || settings.broken_attachments == BrokenAttachments::Fatal;
-        let Some(Ok((from, _))) = reads_first.then(|| self.reference(found.reference)) else {
+        let Some(Ok((from, _))) =
+            reads_first.then(|| self.repository_and_attachments(found.attachments_origin))
+        else {
             return HashMap::new();
         };
         let lacked = compared.iter().flatten().flat_map(|missing| &missing.at).copied();
@@ -391,7 +393,7 @@ impl Preparer<'_> {
         from: &RepositoryClient,
         attachment: &Attachment,
     ) -> Option<AttachmentFault> {
-        let problem = match attaching::fault(&self.run.in_flight, from, attachment).await {
+        let problem = match attaching::fault(&self.run.transfer_state, from, attachment).await {
             Ok(None) => return None,
             Ok(Some(problem)) => match self.run.settings.broken_attachments {
                 BrokenAttachments::Reported => {
@@ -413,11 +415,11 @@ impl Preparer<'_> {
         let Some(inventory) = self.attachments_at(target.destination) else {
             return Ok(Missing::default());
         };
-        let is_reference = found.reference == ImageOrigin::Destination(target.destination);
-        if found.attachments.is_empty() || is_reference {
+        let is_origin = found.attachments_origin == ImageOrigin::Destination(target.destination);
+        if found.attachments.is_empty() || is_origin {
             return Ok(Missing::default());
         }
-        let (from, _) = self.reference(found.reference)?;
+        let (from, _) = self.repository_and_attachments(found.attachments_origin)?;
         let to = self.run.destination(target.destination);
         self.run.hosts.check(to.host()).await?;
         let image = match target.lacks {
@@ -425,8 +427,8 @@ impl Preparer<'_> {
             Lacks::Parts | Lacks::Nothing => DestinationImage::Exists,
         };
         let comparison = Comparison { from: &from, to: &to, inventory, image };
-        let (in_flight, settings) = (&self.run.in_flight, self.run.settings);
-        let missing = attaching::missing(in_flight, settings, &comparison, &found.attachments);
+        let (transfer_state, settings) = (&self.run.transfer_state, self.run.settings);
+        let missing = attaching::missing(transfer_state, settings, &comparison, &found.attachments);
         missing.await.map_err(|failure| self.explain(&to, found.root, failure))
     }
 

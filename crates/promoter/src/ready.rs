@@ -26,7 +26,7 @@ pub(crate) struct Ready {
     /// Which layers are not copied because they are not distributable.
     pub not_copied: Option<Arc<Reason>>,
     /// Where the attachments were found.
-    pub reference: ImageOrigin,
+    pub attachments_origin: ImageOrigin,
     /// The attachments that any destination should have.
     pub attachments: Arc<[Attachment]>,
     /// The destinations: at least one.

@@ -157,7 +157,7 @@ impl<'a> Worker<'a> {
         let repositories: Vec<_> = repositories.collect();
         let destinations: Vec<_> =
             repositories.iter().cloned().map(Destination::Registry).collect();
-        let copied = image.copy_to(&self.run.in_flight, &destinations).await;
+        let copied = image.copy_to(&self.run.transfer_state, &destinations).await;
         let manifest = image.root();
         *root = Some(Root {
             digest: manifest.digest,
@@ -214,7 +214,7 @@ impl<'a> Worker<'a> {
         if lacking.is_empty() {
             return open;
         }
-        let from = match self.run.origin(self.ready.reference) {
+        let from = match self.run.origin(self.ready.attachments_origin) {
             Ok(from) => from,
             Err(reason) => {
                 lacking.iter().for_each(|target| self.fail(target, &reason));
@@ -226,7 +226,7 @@ impl<'a> Worker<'a> {
             .map(|target| (self.run.destination(target.destination()), target.missing.clone()))
             .collect();
         let wanted = (&*self.ready.attachments, self.run.settings);
-        let copied = attaching::copy(&self.run.in_flight, &from, wanted, &to).await;
+        let copied = attaching::copy(&self.run.transfer_state, &from, wanted, &to).await;
         for ((target, (to, _)), copied) in lacking.into_iter().zip(&to).zip(copied) {
             open.extend(self.attached(target, copied, &from, to));
         }

@@ -20,10 +20,12 @@ use crate::{
 /// Reads a list of images.
 pub(crate) fn read(list: &YamlNode<'_>, problems: &mut Problems) -> Vec<ImageEntry> {
     let mut merged = Merged::default();
-    let rule = "the images must be a list of `- name: …` with a `dmap`";
-    for item in list.items(rule, problems).unwrap_or_default() {
-        let rule = "an image must be a mapping with `name` and `dmap`";
-        let Some([name, dmap]) = item.fields(rule, ["name", "dmap"], problems) else { continue };
+    let expected = "the images must be a list of `- name: …` with a `dmap`";
+    for item in list.items(expected, problems).unwrap_or_default() {
+        let expected = "an image must be a mapping with `name` and `dmap`";
+        let Some([name, dmap]) = item.fields(expected, ["name", "dmap"], problems) else {
+            continue;
+        };
         let name = image_name(item, name, problems);
         let digests = dmap.map_or_else(Vec::new, |dmap| digests(dmap, problems));
         if let Some((name, position)) = name {
@@ -54,8 +56,8 @@ fn image_name(
 
 /// The digests of a `dmap`.
 fn digests(dmap: &YamlNode<'_>, problems: &mut Problems) -> Vec<DigestEntry> {
-    let rule = "`dmap` must map digests to lists of tags";
-    let Some(entries) = dmap.mapping(rule, problems) else { return Vec::new() };
+    let expected = "`dmap` must map digests to lists of tags";
+    let Some(entries) = dmap.mapping(expected, problems) else { return Vec::new() };
     entries.iter().filter_map(|[key, value]| digest(key, value, problems)).collect()
 }
 
@@ -65,9 +67,9 @@ fn digest(
     value: &YamlNode<'_>,
     problems: &mut Problems,
 ) -> Option<DigestEntry> {
-    let rule = "the tags of a digest must be a list, such as `[\"1.0\"]`";
+    let expected = "the tags of a digest must be a list, such as `[\"1.0\"]`";
     let items = match value.present() {
-        Some(list) => list.items(rule, problems)?,
+        Some(list) => list.items(expected, problems)?,
         None => &[],
     };
     let tags: Vec<_> = items.iter().filter_map(|item| tag(item, problems)).collect();

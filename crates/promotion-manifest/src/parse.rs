@@ -31,9 +31,9 @@ pub fn parse_plain(file: &str, text: &str) -> Parsed {
     let root = yaml::read(text, &mut problems);
     let root = root.filter(|root| has_keys(root, minimum, &mut problems));
     if let Some(root) = root.filter(|root| is_no_list(root, &mut problems)) {
-        let rule = "the file must be a mapping with `registries` and `images`";
+        let expected = "the file must be a mapping with `registries` and `images`";
         let names = ["images", "registries", "imagesPath", "provenance"];
-        if let Some([images, rest @ ..]) = root.fields(rule, names, &mut problems) {
+        if let Some([images, rest @ ..]) = root.fields(expected, names, &mut problems) {
             found = frame(&root, rest, &mut problems);
             list = images.map_or_else(Vec::new, |images| images::read(images, &mut problems));
         }
@@ -51,9 +51,9 @@ pub fn parse_thin(project: &str, registries: (&str, &str), images: (&str, &str))
         if !has_keys(&root, "write `registries:`", &mut in_registries) {
             return None;
         }
-        let rule = "the file must be a mapping with `registries`";
+        let expected = "the file must be a mapping with `registries`";
         let names = ["registries", "imagesPath", "provenance"];
-        let fields = root.fields(rule, names, &mut in_registries)?;
+        let fields = root.fields(expected, names, &mut in_registries)?;
         frame(&root, fields, &mut in_registries)
     });
     let list = yaml::read(images.1, &mut in_images)

@@ -56,9 +56,9 @@ fn entries<'n, const N: usize>(
     keys: [&str; N],
     problems: &mut Problems,
 ) -> Vec<[Option<&'n YamlNode<'n>>; N]> {
-    let rule = format!("{what} must be a list of mappings");
-    let items = list.and_then(|list| list.items(&rule, problems)).unwrap_or_default();
-    items.iter().filter_map(|entry| entry.fields(&rule, keys, problems)).collect()
+    let expected = format!("{what} must be a list of mappings");
+    let items = list.and_then(|list| list.items(&expected, problems)).unwrap_or_default();
+    items.iter().filter_map(|entry| entry.fields(&expected, keys, problems)).collect()
 }
 
 fn check_text(value: Option<&YamlNode<'_>>, what: &str, problems: &mut Problems) {
@@ -66,9 +66,9 @@ fn check_text(value: Option<&YamlNode<'_>>, what: &str, problems: &mut Problems)
 }
 
 fn check_texts(list: Option<&YamlNode<'_>>, what: &str, problems: &mut Problems) {
-    let rule = format!("{what} must be a list of text");
-    for item in list.and_then(|list| list.items(&rule, problems)).unwrap_or_default() {
-        item.text(&rule, problems);
+    let expected = format!("{what} must be a list of text");
+    for item in list.and_then(|list| list.items(&expected, problems)).unwrap_or_default() {
+        item.text(&expected, problems);
     }
 }
 

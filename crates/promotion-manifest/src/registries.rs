@@ -38,9 +38,9 @@ pub(crate) fn read(
         );
         return None;
     };
-    let rule = "`registries` must be a list of `- name: HOST/PATH`";
+    let expected = "`registries` must be a list of `- name: HOST/PATH`";
     let entries: Vec<ParsedRegistry> =
-        list.items(rule, problems)?.iter().filter_map(|item| entry(item, problems)).collect();
+        list.items(expected, problems)?.iter().filter_map(|item| entry(item, problems)).collect();
     let (sources, destinations): (Vec<ParsedRegistry>, Vec<ParsedRegistry>) =
         entries.into_iter().partition(|entry| entry.is_source);
     check_numbers(at, &sources, &destinations, problems);
@@ -60,12 +60,12 @@ struct ParsedRegistry {
 }
 
 fn entry(node: &YamlNode<'_>, problems: &mut Problems) -> Option<ParsedRegistry> {
-    let rule = "a registry must be a mapping with a `name`";
+    let expected = "a registry must be a mapping with a `name`";
     let [name, account, source] =
-        node.fields(rule, ["name", "service-account", "src"], problems)?;
+        node.fields(expected, ["name", "service-account", "src"], problems)?;
     let prefix = prefix(node, name, problems);
-    let rule = "`service-account` must be text";
-    let service_account = account.and_then(|node| node.text(rule, problems)).map(str::to_owned);
+    let expected = "`service-account` must be text";
+    let service_account = account.and_then(|node| node.text(expected, problems)).map(str::to_owned);
     let is_source = source.and_then(|node| node.truth("src", problems)).unwrap_or(false);
     let position = node.position();
     let registry = prefix.map(|prefix| RegistryEntry { prefix, service_account, position });

@@ -5,7 +5,7 @@ use crate::Position;
 /// The position and the message of a syntax error. The parser stopped at `at`, for this `cause`.
 pub(crate) fn problem(text: &str, at: Position, cause: &str) -> (Position, String) {
     let is_outside = is_digest_outside_dmap(text, at.line as usize);
-    if is_outside && wording::yaml_slip(text, (at.line as usize, at.column as usize)).is_none() {
+    if is_outside && wording::yaml_mistake(text, (at.line as usize, at.column as usize)).is_none() {
         return (at, UNDER_INDENTED.to_owned());
     }
     let position = (at.line as usize, at.column as usize);

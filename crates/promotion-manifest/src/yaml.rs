@@ -208,9 +208,9 @@ impl<'t> YamlNode<'t> {
         }
     }
 
-    /// The text of a scalar. `rule` is the beginning of the message if it is something else.
-    pub(crate) fn text(&self, rule: &str, problems: &mut Problems) -> Option<&str> {
-        self.scalar().or_else(|| self.is_wrong(rule, problems))
+    /// The text of a scalar. `expected` is the beginning of the message if it is something else.
+    pub(crate) fn text(&self, expected: &str, problems: &mut Problems) -> Option<&str> {
+        self.scalar().or_else(|| self.is_wrong(expected, problems))
     }
 
     /// The unquoted `true` or `false` of this key.
@@ -238,10 +238,10 @@ impl<'t> YamlNode<'t> {
     }
 
     /// The items of a list.
-    pub(crate) fn items(&self, rule: &str, problems: &mut Problems) -> Option<&[Self]> {
+    pub(crate) fn items(&self, expected: &str, problems: &mut Problems) -> Option<&[Self]> {
         match &self.value {
             NodeValue::List(items) => Some(items),
-            _ => self.is_wrong(rule, problems),
+            _ => self.is_wrong(expected, problems),
         }
     }
 
@@ -250,10 +250,10 @@ impl<'t> YamlNode<'t> {
     }
 
     /// The keys and values of a mapping.
-    pub(crate) fn mapping(&self, rule: &str, problems: &mut Problems) -> Option<&[[Self; 2]]> {
+    pub(crate) fn mapping(&self, expected: &str, problems: &mut Problems) -> Option<&[[Self; 2]]> {
         match &self.value {
             NodeValue::Mapping(_) => Some(self.entries()),
-            _ => self.is_wrong(rule, problems),
+            _ => self.is_wrong(expected, problems),
         }
     }
 
@@ -278,12 +278,12 @@ impl<'t> YamlNode<'t> {
     /// The values of a mapping by `names`: `None` for those absent or null. Other keys are reported.
     pub(crate) fn fields<const N: usize>(
         &self,
-        rule: &str,
+        expected: &str,
         names: [&str; N],
         problems: &mut Problems,
     ) -> Option<[Option<&Self>; N]> {
         let mut fields = [None; N];
-        for [key, value] in self.mapping(rule, problems)? {
+        for [key, value] in self.mapping(expected, problems)? {
             let Some(text) = key.scalar() else { continue };
             match names.iter().position(|name| *name == text) {
                 Some(index) => fields[index] = value.present(),
@@ -304,8 +304,8 @@ impl<'t> YamlNode<'t> {
         Some(fields)
     }
 
-    /// Reports that the value is not what `rule` requires.
-    fn is_wrong<T>(&self, rule: &str, problems: &mut Problems) -> Option<T> {
+    /// Reports that the value is not what `expected` says.
+    fn is_wrong<T>(&self, expected: &str, problems: &mut Problems) -> Option<T> {
         let is = match &self.value {
             NodeValue::Refused => return None,
             NodeValue::Scalar { .. } if self.is_null() => "empty".to_owned(),
@@ -313,7 +313,11 @@ impl<'t> YamlNode<'t> {
             NodeValue::List(_) => "a list".to_owned(),
             NodeValue::Mapping(_) => "a mapping".to_owned(),
         };
-        problems.leave_out_project(Rule::WrongType, self.span, format!("{rule}, but it is {is}"));
+        problems.leave_out_project(
+            Rule::WrongType,
+            self.span,
+            format!("{expected}, but it is {is}"),
+        );
         None
     }
 }

@@ -66,7 +66,7 @@ fn row_1_what_is_not_yaml_leaves_the_project_out() {
 }
 
 #[test]
-fn a_common_slip_of_yaml_is_named_with_its_remedy() {
+fn a_common_mistake_in_yaml_is_named_with_its_remedy() {
     let tab = "tab in indentation; use spaces";
     for (text, place, words) in [
         ("- name: i\n  dmap:\n\t\t<a>: [t]\n", "img:3:1", tab),

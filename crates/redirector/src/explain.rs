@@ -10,7 +10,7 @@ use crate::{
     client::Client,
     front::Front,
     hint::{bad_digest, hint},
-    plan::{Candidates, Plan, Reason, StoreCandidates, decide},
+    plan::{Candidates, Plan, Reason, StoreCandidate, decide},
     response,
     route::{Reference, RequestError, Route, route},
     snapshot::Snapshot,
@@ -155,26 +155,19 @@ impl Explanation {
     }
 
     fn candidates(&mut self, candidates: &Candidates<'_, '_>, far: &str) {
-        let StoreCandidates::Blob(blob, stores) = candidates.stores else {
+        let StoreCandidate::Blob(blob, store) = candidates.store else {
             return self.line("candidates", format!("upstream {far}"));
         };
-        let mut label = "candidates";
-        for (at, store) in stores.iter().enumerate() {
-            let url = store.base().url(&blob);
-            self.line(label, format!("{}. store {} {url}", at + 1, store.name()));
-            label = "";
-        }
-        self.line(label, format!("{}. upstream {far}", stores.len() + 1));
+        let url = store.base().url(&blob);
+        self.line("candidates", format!("1. store {} {url}", store.name()));
+        self.line("", format!("2. upstream {far}"));
     }
 }
 
 fn names(candidates: &Candidates<'_, '_>) -> String {
-    match candidates.stores {
-        StoreCandidates::None => String::new(),
-        StoreCandidates::Blob(_, stores) => {
-            let names: Vec<_> = stores.iter().map(|it| format!("store {}", it.name())).collect();
-            names.join(", ")
-        }
+    match candidates.store {
+        StoreCandidate::None => String::new(),
+        StoreCandidate::Blob(_, store) => format!("store {}", store.name()),
     }
 }
 

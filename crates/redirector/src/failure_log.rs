@@ -13,7 +13,7 @@ const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The failures of one dependency.
 #[derive(Debug, Default)]
-pub(crate) struct Outage(Mutex<State>);
+pub(crate) struct FailureLog(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -24,7 +24,7 @@ struct State {
     unlogged: u64,
 }
 
-impl Outage {
+impl FailureLog {
     /// Records a failure. If a warning is due, returns the number of failures since the last one, this one included.
     pub(crate) fn failed(&self, now: Tick) -> Option<u64> {
         let mut state = self.lock();
@@ -59,22 +59,22 @@ mod tests {
 
     #[test]
     fn an_outage_is_logged_once_an_interval_and_its_end_once() {
-        let outage = Outage::default();
-        assert_eq!(outage.succeeded(at(1)), None, "nothing has failed");
-        assert_eq!(outage.failed(at(2)), Some(1));
-        assert_eq!((3..62).find_map(|second| outage.failed(at(second))), None);
-        assert_eq!(outage.failed(at(62)), Some(60));
-        assert_eq!(outage.succeeded(at(70)), Some(Duration::from_secs(68)));
-        assert_eq!(outage.succeeded(at(71)), None);
+        let log = FailureLog::default();
+        assert_eq!(log.succeeded(at(1)), None, "nothing has failed");
+        assert_eq!(log.failed(at(2)), Some(1));
+        assert_eq!((3..62).find_map(|second| log.failed(at(second))), None);
+        assert_eq!(log.failed(at(62)), Some(60));
+        assert_eq!(log.succeeded(at(70)), Some(Duration::from_secs(68)));
+        assert_eq!(log.succeeded(at(71)), None);
     }
 
     #[test]
     fn a_dependency_that_fails_now_and_then_is_logged_once_an_interval() {
-        let outage = Outage::default();
+        let log = FailureLog::default();
         let (mut warnings, mut recoveries) = (0, 0);
         for second in 0..600 {
-            warnings += u64::from(outage.failed(at(second)).is_some());
-            recoveries += u64::from(outage.succeeded(at(second)).is_some());
+            warnings += u64::from(log.failed(at(second)).is_some());
+            recoveries += u64::from(log.succeeded(at(second)).is_some());
         }
         assert_eq!((warnings, recoveries), (10, 10));
     }

@@ -13,7 +13,7 @@ use crate::{
     client::Client,
     front::Front,
     metrics::Target,
-    plan::{Candidates, Plan, StoreCandidates, decide},
+    plan::{Candidates, Plan, StoreCandidate, decide},
     presence::{Presence, PresenceKey},
     response::{FrontResponse, ResponseKind, respond},
     route::{Blob, RequestError, Route, route},
@@ -115,16 +115,14 @@ fn first_with_content(
     front: &Arc<Front>,
     candidates: &Candidates<'_, '_>,
 ) -> Either<ResponseKind, BoxFuture<'static, ResponseKind>> {
-    if let StoreCandidates::Blob(blob, stores) = candidates.stores {
-        for store in stores {
-            let key = PresenceKey::new(store.id(), *blob.digest());
-            match front.presence.cached(&key, front.clock.now()) {
-                Some(Presence::Present) => return Either::Left(to_store(store, &blob)),
-                Some(Presence::Absent) => {}
-                None => {
-                    let probed = probe(Arc::clone(front), Arc::clone(store), blob, candidates);
-                    return Either::Right(Box::pin(probed));
-                }
+    if let StoreCandidate::Blob(blob, store) = candidates.store {
+        let key = PresenceKey::new(store.id(), *blob.digest());
+        match front.presence.cached(&key, front.clock.now()) {
+            Some(Presence::Present) => return Either::Left(to_store(store, &blob)),
+            Some(Presence::Absent) => {}
+            None => {
+                let probed = probe(Arc::clone(front), Arc::clone(store), blob, candidates);
+                return Either::Right(Box::pin(probed));
             }
         }
     }

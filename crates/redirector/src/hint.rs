@@ -1,5 +1,5 @@
 //! What a text was probably meant as that is not the path of a request: an image's name, a whole URL, or a path with
-//! a slip. Pure. Only paths that the front serves are suggested.
+//! a mistake. Pure. Only paths that the front serves are suggested.
 
 use http::Method;
 use oci::{Digest, DigestError};
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slips_are_understood() {
+    fn mistakes_are_recognized() {
         let digest = format!("sha256:{}", "a".repeat(64));
         let tag = Some("/v2/app/manifests/1.0".to_owned());
         for text in [

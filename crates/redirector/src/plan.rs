@@ -1,7 +1,7 @@
 //! The decision about a request: a response made here, or candidates in order of preference. Pure: the
 //! handler executes the plan, and `explain` prints it.
 
-use std::{slice, sync::Arc};
+use std::sync::Arc;
 
 use http::HeaderValue;
 
@@ -27,9 +27,9 @@ pub(crate) enum Plan<'s, 'r> {
     Redirect(Candidates<'s, 'r>),
 }
 
-/// Where the client may be sent: the stores in order, then the upstream, which needs no check.
+/// Where the client may be sent: the nearest store, if there is one, then the upstream, which needs no check.
 pub(crate) struct Candidates<'s, 'r> {
-    pub(crate) stores: StoreCandidates<'s, 'r>,
+    pub(crate) store: StoreCandidate<'s, 'r>,
     pub(crate) upstream: &'s UpstreamBase,
     pub(crate) target: Target,
     pub(crate) tail: Tail<'r>,
@@ -38,12 +38,12 @@ pub(crate) struct Candidates<'s, 'r> {
     pub(crate) reason: Reason,
 }
 
-/// The stores that may have the content.
+/// The one store that may have the content. If it does not have it, the client is sent to the upstream.
 #[derive(Clone, Copy)]
-pub(crate) enum StoreCandidates<'s, 'r> {
+pub(crate) enum StoreCandidate<'s, 'r> {
     None,
-    /// In order of preference; each must be checked for the blob.
-    Blob(Blob<'r>, &'s [Arc<Store>]),
+    /// It must be checked for the blob.
+    Blob(Blob<'r>, &'s Arc<Store>),
 }
 
 /// The rule that chose the candidates.
@@ -101,7 +101,7 @@ fn upstream<'s, 'r>(
     digest: Option<&'r str>,
 ) -> Plan<'s, 'r> {
     Plan::Redirect(Candidates {
-        stores: StoreCandidates::None,
+        store: StoreCandidate::None,
         upstream: &snapshot.upstream,
         target: Target::Upstream,
         tail,
@@ -112,7 +112,7 @@ fn upstream<'s, 'r>(
 
 fn canonical<'s, 'r>(snapshot: &'s Snapshot, tail: Tail<'r>) -> Plan<'s, 'r> {
     Plan::Redirect(Candidates {
-        stores: StoreCandidates::None,
+        store: StoreCandidate::None,
         upstream: &snapshot.canonical,
         target: Target::CanonicalUpstream,
         tail,
@@ -127,16 +127,13 @@ fn nearest<'s, 'r>(
     tail: Tail<'r>,
     blob: Blob<'r>,
 ) -> Plan<'s, 'r> {
-    let (stores, reason) = match snapshot.nearest(client.location) {
-        Nearest::KeptUpstream => (StoreCandidates::None, Reason::KeptUpstream),
-        Nearest::NoStore => (StoreCandidates::None, Reason::NoStore),
-        Nearest::Store(at) => {
-            let store = slice::from_ref(&snapshot.stores()[at]);
-            (StoreCandidates::Blob(blob, store), Reason::Nearest)
-        }
+    let (store, reason) = match snapshot.nearest(client.location) {
+        Nearest::KeptUpstream => (StoreCandidate::None, Reason::KeptUpstream),
+        Nearest::NoStore => (StoreCandidate::None, Reason::NoStore),
+        Nearest::Store(at) => (StoreCandidate::Blob(blob, &snapshot.stores()[at]), Reason::Nearest),
     };
     Plan::Redirect(Candidates {
-        stores,
+        store,
         upstream: &snapshot.upstream,
         target: Target::Upstream,
         tail,

@@ -10,8 +10,8 @@ use crate::{
     clock::Tick,
     config::StoreSetting,
     failure::Failure,
+    failure_log::FailureLog,
     metrics::{Metrics, ProbeMetrics},
-    outage::Outage,
     redirect::StoreBase,
     store_id::StoreId,
 };
@@ -27,7 +27,7 @@ pub(crate) struct Store {
     name: String,
     url: String,
     base: StoreBase,
-    outage: Outage,
+    failure_log: FailureLog,
     pub(crate) permits: Arc<Semaphore>,
     pub(crate) redirects: Counter,
     pub(crate) probes: ProbeMetrics,
@@ -40,7 +40,7 @@ impl Store {
             name: setting.name.clone(),
             url: setting.url.to_string(),
             base: StoreBase::new(setting),
-            outage: Outage::default(),
+            failure_log: FailureLog::default(),
             permits: Arc::new(Semaphore::new(MAX_PROBES)),
             redirects: metrics.store_redirects(&setting.name),
             probes: metrics.probes(&setting.name),
@@ -66,8 +66,8 @@ impl Store {
 
     /// Logs a failure: as a warning if one is due.
     pub(crate) fn log_failure(&self, blob: &str, cause: &Failure, now: Tick) {
-        let Self { name: store, url, outage, .. } = self;
-        match outage.failed(now) {
+        let Self { name: store, url, failure_log, .. } = self;
+        match failure_log.failed(now) {
             Some(failures) => tracing::warn!(
                 store, url, %cause, failures,
                 "a blob store fails; clients are sent to the upstream instead"
@@ -78,8 +78,8 @@ impl Store {
 
     /// Logs the end of an outage that was logged.
     pub(crate) fn log_recovery(&self, now: Tick) {
-        let Self { name: store, url, outage, .. } = self;
-        if let Some(lasted) = outage.succeeded(now) {
+        let Self { name: store, url, failure_log, .. } = self;
+        if let Some(lasted) = failure_log.succeeded(now) {
             let seconds = lasted.as_secs();
             tracing::info!(store, url, seconds, "a blob store works again");
         }

@@ -1,4 +1,4 @@
-//! What may befall a request, as a script: which requests, how many of them, and what happens.
+//! Faults of requests, as a script: which requests, how many of them, and what happens.
 
 use std::{future::Future, time::Duration};
 
@@ -22,7 +22,7 @@ pub struct Fault {
     left: usize,
     spares_authorized: bool,
     spares_unconditional: bool,
-    /// Until there was a request of this kind, nothing befalls any.
+    /// Until there was a request of this kind, the fault applies to none.
     waits_for: Option<(Method, String)>,
     action: Action,
 }
@@ -33,7 +33,7 @@ pub(crate) enum Action {
     Hang,
     Reset,
     ResetAfterRequest(usize),
-    LoseAnswer,
+    LoseResponse,
     RefuseMount,
     IgnoreConditions,
     ThenPut(Overwrite),
@@ -169,8 +169,8 @@ impl Fault {
     /// The request is carried out, and then the connection is closed without an answer: an orderly
     /// end.
     #[must_use]
-    pub fn lose_answer(self) -> Self {
-        self.with(Action::LoseAnswer)
+    pub fn lose_response(self) -> Self {
+        self.with(Action::LoseResponse)
     }
 
     /// A POST that asks for a mount is carried out as if its query had neither `mount` nor `from`: the
@@ -255,7 +255,7 @@ impl Fault {
     }
 
     /// What happens to `request`, if it is one of those that this is for.
-    pub(crate) fn befall(&mut self, request: &RecordedRequest) -> Option<Action> {
+    pub(crate) fn action_for(&mut self, request: &RecordedRequest) -> Option<Action> {
         if let Some((method, path)) = &self.waits_for {
             if *method == request.method && request.path_and_query.contains(path) {
                 self.waits_for = None;
@@ -303,7 +303,7 @@ impl Action {
                 read(request.into_body(), bytes).await;
                 Err(Cut::Reset)
             }
-            Self::LoseAnswer => {
+            Self::LoseResponse => {
                 let response = handler(request).await;
                 read(response.into_body(), usize::MAX).await;
                 Err(Cut::Closed)

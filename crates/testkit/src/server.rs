@@ -1,4 +1,4 @@
-//! A server on a free port of 127.0.0.1 that records each request and lets faults befall it. HTTP/1.1
+//! A server on a free port of 127.0.0.1 that records each request and applies faults to it. HTTP/1.1
 //! only, so that a connection carries one request at a time and cutting it is seen by that one.
 
 use std::{
@@ -88,7 +88,7 @@ impl TestServer {
         self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// Lets a fault befall the requests that it is for, from now on. Where several would, the one
+    /// Applies a fault to the requests that it is for, from now on. Where several would, the one
     /// given first does.
     pub fn fail(&self, fault: Fault) {
         self.shared.faults.lock().unwrap_or_else(PoisonError::into_inner).push(fault);
@@ -149,7 +149,7 @@ impl Shared {
         let record = RecordedRequest::of(&request);
         let action = {
             let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
-            faults.iter_mut().find_map(|fault| fault.befall(&record))
+            faults.iter_mut().find_map(|fault| fault.action_for(&record))
         };
         self.requests.lock().unwrap_or_else(PoisonError::into_inner).push(record.clone());
         let request = record.count_body(request);

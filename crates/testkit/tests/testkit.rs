@@ -98,7 +98,7 @@ async fn the_bytes_of_a_request_are_counted_both_ways() {
 }
 
 #[tokio::test]
-async fn a_fault_befalls_what_it_is_for_and_as_often_as_said() {
+async fn a_fault_applies_to_its_requests_and_as_often_as_given() {
     let bucket = bucket().await;
     bucket.fail(Fault::on(Method::GET, "key").times(2).status(503).header("retry-after", "7"));
     bucket.fail(Fault::everywhere("other").status(418));
@@ -179,7 +179,7 @@ async fn a_reset_is_one_on_the_wire_and_a_close_is_not() {
     for (fault, request, expected) in [
         (Fault::on(Method::GET, "").reset(), GET_KEY, reset),
         (Fault::on(Method::PUT, "").reset_after_request(4), put, reset),
-        (Fault::on(Method::GET, "").lose_answer(), GET_KEY, Ok(())),
+        (Fault::on(Method::GET, "").lose_response(), GET_KEY, Ok(())),
     ] {
         bucket.clear_faults();
         bucket.fail(fault.clone());
@@ -210,7 +210,7 @@ async fn a_lost_answer_was_carried_out_and_a_reset_request_was_not() {
         let there = get(&registry.host(), &path).await.expect("an answer").status();
         (pushed.is_ok(), there == StatusCode::OK)
     };
-    registry.fail(Fault::on(Method::POST, "uploads").lose_answer());
+    registry.fail(Fault::on(Method::POST, "uploads").lose_response());
     assert_eq!(push(b"lost").await, (false, true));
     registry.fail(Fault::on(Method::POST, "uploads").reset_after_request(2));
     assert_eq!(push(b"reset").await, (false, false));

@@ -7,7 +7,7 @@ use oci::{Descriptor, Digest};
 use registry_client::RepositoryClient;
 
 use crate::{
-    BlobOutcome, Content, Copied, Destination, Error, Image, InFlight,
+    BlobOutcome, Content, Copied, Destination, Error, Image, TransferState,
     destination::Absence,
     fan_out::{By, Wanted, Way},
     lag::together,
@@ -23,40 +23,47 @@ impl Image {
     /// The results are in the order of `destinations`; each destination fails by itself.
     pub async fn copy_to(
         &self,
-        in_flight: &InFlight,
+        transfer_state: &TransferState,
         destinations: &[Destination],
     ) -> Vec<Result<Copied, Error>> {
-        let recipients: Vec<_> =
-            destinations.iter().map(|to| Recipient::new(to, in_flight, Absence::Hinted)).collect();
+        let recipients: Vec<_> = destinations
+            .iter()
+            .map(|to| Recipient::new(to, transfer_state, Absence::Hinted))
+            .collect();
         let root = Content::Manifest(self.root.manifest.digest);
         Recipient::each(&recipients, root, |recipient| recipient.survey(self)).await;
         stream::iter(self.listed_blobs())
-            .for_each_concurrent(BLOBS_AT_ONCE, |blob| self.move_blob(in_flight, blob, &recipients))
+            .for_each_concurrent(BLOBS_AT_ONCE, |blob| {
+                self.move_blob(transfer_state, blob, &recipients)
+            })
             .await;
         Recipient::each(&recipients, root, |recipient| recipient.write_manifests(self)).await;
         recipients.into_iter().map(Recipient::finish).collect()
     }
 
     /// The content of the image that is absent at `destination`: manifests, and the blobs of the manifests that are
-    /// present. Each is looked up (HEAD, and GET where HEAD fails) unless `in_flight` has found it before.
+    /// present. Each is looked up (HEAD, and GET where HEAD fails) unless `transfer_state` has found it before.
     ///
     /// # Errors
     /// When the destination cannot be queried.
     pub async fn missing_at(
         &self,
-        in_flight: &InFlight,
+        transfer_state: &TransferState,
         destination: &Destination,
     ) -> Result<Vec<Content>, Error> {
-        Recipient::new(destination, in_flight, Absence::Confirmed).missing(self).await
+        Recipient::new(destination, transfer_state, Absence::Confirmed).missing(self).await
     }
 
     /// The same for the repository that the image was read from.
     ///
     /// # Errors
     /// Those of a source, when it cannot be queried.
-    pub async fn missing_at_source(&self, in_flight: &InFlight) -> Result<Vec<Content>, Error> {
+    pub async fn missing_at_source(
+        &self,
+        transfer_state: &TransferState,
+    ) -> Result<Vec<Content>, Error> {
         let source = Destination::Registry(self.source.clone());
-        self.missing_at(in_flight, &source).await.map_err(Error::into_of_source)
+        self.missing_at(transfer_state, &source).await.map_err(Error::into_of_source)
     }
 
     /// Every blob once, with a manifest that lists it.
@@ -70,12 +77,12 @@ impl Image {
 
     async fn move_blob(
         &self,
-        in_flight: &InFlight,
+        transfer_state: &TransferState,
         listed: BlobOfManifest<'_>,
         all: &[Recipient<'_>],
     ) {
         let BlobOfManifest { blob, parent } = listed;
-        let mut locations = in_flight.lock(&blob.digest).await;
+        let mut locations = transfer_state.lock(&blob.digest).await;
         let lacks = join_all(all.iter().map(|recipient| recipient.lacks(blob, &locations))).await;
         let lacking =
             all.iter().zip(lacks).filter_map(|(recipient, lacks)| lacks.then_some(recipient));

@@ -28,7 +28,7 @@ pub use fan_out::{BlobOutcome, copy_blob};
 pub use image::{Image, Node, check_size};
 pub use lag::{MAX_LAG, together};
 pub use lane::PIECES_WAITING;
-pub use per_digest::{InFlight, PerDigest};
+pub use per_digest::{PerDigest, TransferState};
 pub use recipient::MAX_REPAIRS;
 pub use walk::{Walk, WalkEntry, WalkError};
 pub use walk_bounds::{BoundExceeded, MAX_DEPTH, MAX_MANIFESTS, MAX_TREE_BYTES, WalkBounds};

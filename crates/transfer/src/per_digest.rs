@@ -53,12 +53,12 @@ impl<T> fmt::Debug for PerDigest<T> {
 ///
 /// One location takes some 100 bytes: a blob that goes to 22 registries takes two kilobytes.
 #[derive(Clone, Debug, Default)]
-pub struct InFlight {
+pub struct TransferState {
     blobs: PerDigest<BlobLocations>,
     pub(crate) confirmed: Arc<Confirmed>,
 }
 
-impl InFlight {
+impl TransferState {
     /// Nothing in motion yet.
     #[must_use]
     pub fn new() -> Self {

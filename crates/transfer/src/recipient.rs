@@ -12,7 +12,7 @@ use oci::{Descriptor, Digest};
 use registry_client::{FoundBlob, RepositoryClient};
 
 use crate::{
-    BlobOutcome, Content, Copied, Destination, Error, Image, InFlight, Node,
+    BlobOutcome, Content, Copied, Destination, Error, Image, Node, TransferState,
     destination::Absence,
     fan_out::{By, Wanted, Way},
     lag::together,
@@ -29,7 +29,7 @@ pub const MAX_REPAIRS: u32 = 2;
 /// A destination, and what it has got so far.
 pub(crate) struct Recipient<'a> {
     pub(crate) destination: &'a Destination,
-    in_flight: &'a InFlight,
+    transfer_state: &'a TransferState,
     /// How certain an absence must be.
     absence: Absence,
     state: Mutex<State>,
@@ -53,10 +53,10 @@ struct State {
 impl<'a> Recipient<'a> {
     pub(crate) fn new(
         destination: &'a Destination,
-        in_flight: &'a InFlight,
+        transfer_state: &'a TransferState,
         absence: Absence,
     ) -> Self {
-        Self { destination, in_flight, absence, state: Mutex::default() }
+        Self { destination, transfer_state, absence, state: Mutex::default() }
     }
 
     /// Runs `work` for all recipients at once. It gives whether the recipient did the whole work; a recipient that is
@@ -140,7 +140,7 @@ impl<'a> Recipient<'a> {
         let check = async |blob: &Descriptor| {
             let (digest, request) = (blob.digest, self.has_blob(blob).boxed());
             if self.has(Content::Blob(digest), request).await == Some(false) {
-                self.in_flight.forget_blob(&digest, self.destination).await;
+                self.transfer_state.forget_blob(&digest, self.destination).await;
                 let mut state = self.state();
                 state.absent.push(Content::Blob(digest));
                 state.blobs.insert(digest);
@@ -172,7 +172,7 @@ impl<'a> Recipient<'a> {
     ) -> Option<bool> {
         // It may fail while this waits for an equal request.
         let request = async { if self.has_failed() { Ok(false) } else { request.await } };
-        let found = self.in_flight.confirmed.once(content, self.destination, request).await;
+        let found = self.transfer_state.confirmed.once(content, self.destination, request).await;
         let found = found.map_err(|error| self.fail(error)).ok();
         found.filter(|_| !self.has_failed())
     }
@@ -196,7 +196,7 @@ impl<'a> Recipient<'a> {
         // At a registry the request that opens an upload shows it, unless the check of another image has found the blob.
         if let Destination::Registry(repository) = self.destination {
             let is_known =
-                self.in_flight.confirmed.has(Content::Blob(blob.digest), self.destination);
+                self.transfer_state.confirmed.has(Content::Blob(blob.digest), self.destination);
             return !locations.has(repository) && !is_known;
         }
         match self.has_blob(blob).await {
@@ -210,7 +210,7 @@ impl<'a> Recipient<'a> {
 
     pub(crate) fn record(&self, blob: &Descriptor, outcome: Result<BlobOutcome, Error>) {
         if outcome.is_ok() {
-            self.in_flight.confirmed.note(Content::Blob(blob.digest), self.destination);
+            self.transfer_state.confirmed.note(Content::Blob(blob.digest), self.destination);
         }
         let mut state = self.state();
         match outcome {
@@ -246,7 +246,7 @@ impl<'a> Recipient<'a> {
     async fn put_once(&self, image: &Image, node: &Node) -> Result<(), Error> {
         let content = Content::Manifest(node.manifest.digest);
         let put = async { self.put(image, node).await.map(|()| true) };
-        self.in_flight.confirmed.once(content, self.destination, put).await.map(drop)
+        self.transfer_state.confirmed.once(content, self.destination, put).await.map(drop)
     }
 
     /// Writes a manifest; if the registry does not know something that it lists, that content is written once more.
@@ -274,7 +274,7 @@ impl<'a> Recipient<'a> {
         };
         for child in image.below.iter().filter(is_listed) {
             let digest = &child.manifest.digest;
-            self.in_flight.confirmed.forget(Content::Manifest(*digest), self.destination);
+            self.transfer_state.confirmed.forget(Content::Manifest(*digest), self.destination);
             if repairs > 1
                 || !self.destination.has_manifest(&child.manifest, Absence::Hinted).await?
             {
@@ -282,7 +282,7 @@ impl<'a> Recipient<'a> {
             }
         }
         for blob in &node.blobs {
-            self.in_flight.forget_blob(&blob.digest, self.destination).await;
+            self.transfer_state.forget_blob(&blob.digest, self.destination).await;
             if repairs > 1 || !self.has_blob(blob).await? {
                 self.push_again(&image.source, node, blob).await?;
             }
@@ -297,7 +297,7 @@ impl<'a> Recipient<'a> {
         node: &Node,
         blob: &Descriptor,
     ) -> Result<(), Error> {
-        let mut locations = self.in_flight.lock(&blob.digest).await;
+        let mut locations = self.transfer_state.lock(&blob.digest).await;
         let wanted = Wanted { source, parent: &node.manifest.digest, blob };
         let way = Way { to: self.destination, by: By::Replace };
         for outcome in wanted.move_to(&[way]).await {

@@ -9,11 +9,11 @@ mod counted;
 mod duration;
 mod failure_groups;
 mod list;
-mod slip;
 #[cfg(feature = "tls")]
 mod tls;
 mod utf8;
 mod yaml;
+mod yaml_mistake;
 mod yaml_position;
 
 pub use chain::{Chain, level};
@@ -24,5 +24,5 @@ pub use list::{and_more, list};
 #[cfg(feature = "tls")]
 pub use tls::{certificate_date, pem_fault, tls_fault};
 pub use utf8::{NotUtf8, utf8};
-pub use yaml::{yaml_fault, yaml_slip, yaml_syntax};
+pub use yaml::{yaml_fault, yaml_mistake, yaml_syntax};
 pub use yaml_position::YamlPosition;

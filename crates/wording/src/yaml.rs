@@ -5,7 +5,7 @@
 use serde::de::IgnoredAny;
 use serde_saphyr::Error;
 
-use crate::{YamlPosition, slip};
+use crate::{YamlPosition, yaml_mistake::find};
 
 /// An unquoted `*` where a value begins.
 const ASTERISK: &str = "an unquoted `*` is a YAML alias; quote the asterisk";
@@ -35,9 +35,9 @@ pub fn yaml_syntax(text: &str, at: YamlPosition, cause: &str) -> (YamlPosition, 
         return (at, ASTERISK.to_owned());
     }
     // A limit has nothing to do with a mistake in the text.
-    let slip = if cause.contains("limit") { None } else { yaml_slip(text, at) };
-    if let Some(slip) = slip {
-        return slip;
+    let mistake = if cause.contains("limit") { None } else { yaml_mistake(text, at) };
+    if let Some(mistake) = mistake {
+        return mistake;
     }
     let known = CAUSES.iter().find(|(part, _)| cause.contains(part));
     let message = known.map_or_else(
@@ -50,8 +50,8 @@ pub fn yaml_syntax(text: &str, at: YamlPosition, cause: &str) -> (YamlPosition, 
 /// The position and the message of the mistake because of which a parser stopped at `refused`: a missing quote, comma,
 /// bracket or space, or the mark of a merge conflict.
 #[must_use]
-pub fn yaml_slip(text: &str, refused: YamlPosition) -> Option<(YamlPosition, String)> {
-    slip::find(text, refused).map(|slip| (slip.at, slip.message))
+pub fn yaml_mistake(text: &str, refused: YamlPosition) -> Option<(YamlPosition, String)> {
+    find(text, refused).map(|mistake| (mistake.at, mistake.message))
 }
 
 /// As [`yaml_syntax`], for a text that was deserialized into a type. `minimum` is the shortest text that is valid for it.

@@ -9,18 +9,18 @@ use crate::YamlPosition;
 
 /// A mistake: its position, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Slip {
+pub(crate) struct YamlMistake {
     pub(crate) at: YamlPosition,
     pub(crate) message: String,
 }
 
 /// The first mistake in a text that a parser refused at `refused`.
-pub(crate) fn find(text: &str, refused: YamlPosition) -> Option<Slip> {
+pub(crate) fn find(text: &str, refused: YamlPosition) -> Option<YamlMistake> {
     conflict(text).or_else(|| {
         let mut scan = Scan { refused: refused.0, ..Scan::default() };
         for (number, line) in (1..).zip(text.lines()) {
             scan.line(number, line);
-            if scan.slip.is_some() || scan.is_over {
+            if scan.mistake.is_some() || scan.is_over {
                 break;
             }
         }
@@ -29,14 +29,14 @@ pub(crate) fn find(text: &str, refused: YamlPosition) -> Option<Slip> {
 }
 
 /// The first mark of a merge conflict that git wrote.
-fn conflict(text: &str) -> Option<Slip> {
+fn conflict(text: &str) -> Option<YamlMistake> {
     let is_mark = |line: &str| {
         let rest = line.strip_prefix("<<<<<<<").or_else(|| line.strip_prefix(">>>>>>>"));
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
     };
     let line = text.lines().position(is_mark)?;
     let message = "this is a conflict mark of git; resolve the conflict and remove the marks";
-    Some(Slip { at: (line + 1, 1), message: message.to_owned() })
+    Some(YamlMistake { at: (line + 1, 1), message: message.to_owned() })
 }
 
 /// A bracket or a quote that is open.
@@ -67,9 +67,9 @@ struct Scan {
     quote: Option<Opened>,
     expected: Expected,
     /// A mistake that is certain.
-    slip: Option<Slip>,
+    mistake: Option<YamlMistake>,
     /// Possible mistakes in the last two lines with content: they count if the parser stopped at the second line.
-    doubtful: [Option<Slip>; 2],
+    doubtful: [Option<YamlMistake>; 2],
     /// The rest of the text is not read.
     is_over: bool,
 }
@@ -90,7 +90,7 @@ impl Scan {
             && indent <= bracket.indent
             && !matches!(line[indent], ']' | '}')
         {
-            self.slip = Some(unclosed(*bracket));
+            self.mistake = Some(unclosed(*bracket));
             return;
         }
         let is_block = self.brackets.is_empty() && self.quote.is_none();
@@ -99,7 +99,7 @@ impl Scan {
             self.doubtful = [self.doubtful[1].take(), doubtful(number, &line, indent)];
         }
         let mut at = if self.quote.is_some() { 0 } else { indent };
-        while at < line.len() && self.slip.is_none() && !self.is_over {
+        while at < line.len() && self.mistake.is_none() && !self.is_over {
             at = self.token(number, &line, (at, indent));
         }
     }
@@ -122,7 +122,7 @@ impl Scan {
                 at + 1
             }
             _ if in_flow && self.expected == Expected::Separator => {
-                self.slip = slip(here, "a comma is missing before this value; add it");
+                self.mistake = mistake(here, "a comma is missing before this value; add it");
                 at
             }
             mark @ ('[' | '{') => {
@@ -156,8 +156,8 @@ impl Scan {
             None | Some(' ' | '\t' | ',' | ']' | '}') => {}
             Some(':') if !self.brackets.is_empty() || is_end(line, end + 1) => {}
             // As in `"sha256:…":["1.0"]`, or as in `"sha256:…: ["1.0"]` if the text has a `: `.
-            Some(':') => self.slip = slip((quote.at.0, end + 2), &space_after(None)),
-            Some(_) => self.slip = Some(unclosed(quote)),
+            Some(':') => self.mistake = mistake((quote.at.0, end + 2), &space_after(None)),
+            Some(_) => self.mistake = Some(unclosed(quote)),
         }
         end
     }
@@ -177,30 +177,30 @@ impl Scan {
         };
         if let Some(colon) = (from..end).find(opens) {
             let key: String = line[from..colon].iter().collect();
-            self.slip = slip((number, colon + 2), &space_after(Some(&key)));
+            self.mistake = mistake((number, colon + 2), &space_after(Some(&key)));
         }
         end
     }
 
     /// The mistake, once the text was read.
-    fn finish(self) -> Option<Slip> {
+    fn finish(self) -> Option<YamlMistake> {
         let open = self.quote.or(self.brackets.first().copied().filter(|_| !self.is_over));
         let [before, last] = self.doubtful;
-        self.slip.or(open.map(unclosed)).or(before).or(last)
+        self.mistake.or(open.map(unclosed)).or(before).or(last)
     }
 }
 
-fn slip(at: YamlPosition, message: &str) -> Option<Slip> {
-    Some(Slip { at, message: format!("not valid YAML: {message}") })
+fn mistake(at: YamlPosition, message: &str) -> Option<YamlMistake> {
+    Some(YamlMistake { at, message: format!("not valid YAML: {message}") })
 }
 
-fn unclosed(Opened { mark, at, .. }: Opened) -> Slip {
+fn unclosed(Opened { mark, at, .. }: Opened) -> YamlMistake {
     let message = match mark {
         '[' => "unclosed `[`; add the closing `]`".to_owned(),
         '{' => "unclosed `{`; add the closing `}`".to_owned(),
         quote => format!("unclosed quote; add the closing `{quote}`"),
     };
-    Slip { at, message: format!("not valid YAML: {message}") }
+    YamlMistake { at, message: format!("not valid YAML: {message}") }
 }
 
 /// The message for a `:` without a space. It names the key if that is short.
@@ -234,7 +234,7 @@ fn end_of_quote(mark: char, line: &[char], from: usize) -> Option<usize> {
 }
 
 /// A line of a block collection that is valid, but probably a mistake: `name:app` and `-1.0` are plain text.
-fn doubtful(number: usize, line: &[char], indent: usize) -> Option<Slip> {
+fn doubtful(number: usize, line: &[char], indent: usize) -> Option<YamlMistake> {
     let mut from = indent;
     while line.get(from) == Some(&'-') && line.get(from + 1) == Some(&' ') {
         from += 1 + line[from + 1..].iter().take_while(|it| **it == ' ').count();
@@ -243,7 +243,7 @@ fn doubtful(number: usize, line: &[char], indent: usize) -> Option<Slip> {
     if let ['-', next, ..] = content
         && *next != '-'
     {
-        return slip((number, from + 2), "a space is missing after the `-`; add it");
+        return mistake((number, from + 2), "a space is missing after the `-`; add it");
     }
     let key = content.iter().position(|it| !it.is_alphanumeric() && !"-_".contains(*it))?;
     let has_key = (0..content.len()).any(|at| content[at] == ':' && is_end(content, at + 1));
@@ -257,5 +257,5 @@ fn doubtful(number: usize, line: &[char], indent: usize) -> Option<Slip> {
     let name: String = content[..key].iter().collect();
     let is_digest = name == "sha256" || name == "sha512";
     let after = if is_digest { value.iter().position(|it| *it == ':')? + 1 } else { 0 };
-    slip((number, from + key + 2 + after), &space_after((!is_digest).then_some(&name)))
+    mistake((number, from + key + 2 + after), &space_after((!is_digest).then_some(&name)))
 }

@@ -3,8 +3,8 @@
 //! Every claim on the screen was checked before it was printed; the first that does not hold ends it.
 
 mod content;
-mod harbour;
 mod pull;
+mod servers;
 
 use std::{
     io::{self, Write},
@@ -24,8 +24,8 @@ use registry_client::Client;
 use wording::counted;
 
 use content::Artifact;
-pub(crate) use harbour::Harbour;
-use harbour::Store;
+pub(crate) use servers::DemoServers;
+use servers::Store;
 
 /// The image's name below the staging and production prefixes, and its tag.
 const IMAGE: (&str, &str) = ("hello", "1.0");
@@ -35,17 +35,20 @@ const CHART: (&str, &str) = ("charts/hello", "1.0.0");
 /// The width of the narrowest terminal that people have, and of most pages that quote this.
 const COLUMNS: Width = Width::Columns(80);
 
-/// Makes the journey among the servers of `harbour`, telling `out` of each step once it is checked.
+/// Makes the journey among the servers of `servers`, telling `out` of each step once it is checked.
 ///
 /// # Errors
 /// When a claim does not hold.
-pub(crate) async fn run(harbour: &mut Harbour, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    servers: &mut DemoServers,
+    out: &mut (dyn Write + Send),
+) -> anyhow::Result<()> {
     writeln!(out, "Portolan: promote, mirror, serve, pull; all in this process, on loopback.\n")?;
-    push(out, harbour).await?;
-    promote(out, harbour).await?;
-    mirror(out, harbour).await?;
-    let front = harbour.front().await?;
-    pulls(out, harbour, &front).await?;
+    push(out, servers).await?;
+    promote(out, servers).await?;
+    mirror(out, servers).await?;
+    let front = servers.front().await?;
+    pulls(out, servers, &front).await?;
     commands(out, &front)
 }
 
@@ -54,10 +57,10 @@ fn step(out: &mut (dyn Write + Send), name: &str, done: &str) -> anyhow::Result<
     Ok(writeln!(out, "{}", row(0, &[format!("{name}{done}")], COLUMNS))?)
 }
 
-async fn push(out: &mut (dyn Write + Send), harbour: &Harbour) -> anyhow::Result<()> {
+async fn push(out: &mut (dyn Write + Send), servers: &DemoServers) -> anyhow::Result<()> {
     let client = Client::builder().build();
     for ((name, tag), artifact) in [(IMAGE, content::image()?), (CHART, content::chart()?)] {
-        let repository = client.repository(&harbour.staging, &format!("staging/{name}").parse()?);
+        let repository = client.repository(&servers.staging, &format!("staging/{name}").parse()?);
         for blob in artifact.blobs {
             let (digest, size) = (oci::Digest::sha256(&blob), blob.len() as u64);
             let body = futures_util::stream::iter([Ok::<_, io::Error>(blob)]);
@@ -70,24 +73,24 @@ async fn push(out: &mut (dyn Write + Send), harbour: &Harbour) -> anyhow::Result
                 if index == last { Reference::Tag(tag.parse()?) } else { digest.into() };
             repository.put_manifest(&reference, media_type, manifest).await?;
         }
-        step(out, "1 pushed     ", &format!("{}/staging/{name}:{tag}", harbour.staging))?;
+        step(out, "1 pushed     ", &format!("{}/staging/{name}:{tag}", servers.staging))?;
     }
     Ok(())
 }
 
-async fn promote(out: &mut (dyn Write + Send), harbour: &Harbour) -> anyhow::Result<()> {
+async fn promote(out: &mut (dyn Write + Send), servers: &DemoServers) -> anyhow::Result<()> {
     let entry = |(name, tag): (&str, &str), artifact: &Artifact| {
         format!("- name: {name}\n  dmap:\n    \"{}\": [\"{tag}\"]\n", artifact.digest())
     };
     let images = entry(IMAGE, &content::image()?) + &entry(CHART, &content::chart()?);
     let registries = format!(
         "registries:\n- name: {}/staging\n  src: true\n- name: {}/images\n",
-        harbour.staging, harbour.production
+        servers.staging, servers.production
     );
-    harbour.write("manifests/images/demo/images.yaml", &images)?;
-    harbour.write("manifests/manifests/demo/promoter-manifest.yaml", &registries)?;
+    servers.write("manifests/images/demo/images.yaml", &images)?;
+    servers.write("manifests/manifests/demo/promoter-manifest.yaml", &registries)?;
 
-    let directory = harbour.directory().join("manifests");
+    let directory = servers.directory().join("manifests");
     writeln!(out, "2 planned    portolan promote \\")?;
     writeln!(out, "               --thin-manifest-dir {}", directory.display())?;
     let mut words = Vec::new();
@@ -109,7 +112,7 @@ async fn promote(out: &mut (dyn Write + Send), harbour: &Harbour) -> anyhow::Res
         "a second promotion finds something to do: {again:?}"
     );
     let done =
-        format!("2 edges to {}/images; a second run found nothing to do", harbour.production);
+        format!("2 edges to {}/images; a second run found nothing to do", servers.production);
     step(out, "3 promoted   ", &done)
 }
 
@@ -131,10 +134,10 @@ async fn promote_once(
     Ok(ended.summary)
 }
 
-async fn mirror(out: &mut (dyn Write + Send), harbour: &Harbour) -> anyhow::Result<()> {
-    for (name, store) in [("paris", &harbour.paris), ("everywhere", &harbour.everywhere)] {
-        let first = mirror_once(harbour, store).await?;
-        let again = mirror_once(harbour, store).await?;
+async fn mirror(out: &mut (dyn Write + Send), servers: &DemoServers) -> anyhow::Result<()> {
+    for (name, store) in [("paris", &servers.paris), ("everywhere", &servers.everywhere)] {
+        let first = mirror_once(servers, store).await?;
+        let again = mirror_once(servers, store).await?;
         ensure!(
             first.failed.is_empty() && again.failed.is_empty(),
             "mirroring failed: {:?}",
@@ -157,9 +160,9 @@ async fn mirror(out: &mut (dyn Write + Send), harbour: &Harbour) -> anyhow::Resu
     Ok(())
 }
 
-async fn mirror_once(harbour: &Harbour, store: &Store) -> anyhow::Result<mirror::Totals> {
+async fn mirror_once(servers: &DemoServers, store: &Store) -> anyhow::Result<mirror::Totals> {
     let options = mirror::MirrorOptions {
-        from: format!("{}/images", harbour.production).parse()?,
+        from: format!("{}/images", servers.production).parse()?,
         to: mirror::Stores::new(vec![BlobStore::open(&store.url())?])?,
         confirm: Confirm::Write,
     };
@@ -168,18 +171,18 @@ async fn mirror_once(harbour: &Harbour, store: &Store) -> anyhow::Result<mirror:
 }
 
 /// Who pulls, from where; and which host must have served the blobs.
-fn clients(harbour: &Harbour) -> [(&'static str, &'static str, &'static str, &Host); 4] {
+fn clients(servers: &DemoServers) -> [(&'static str, &'static str, &'static str, &Host); 4] {
     [
-        ("AWS Paris", "198.51.100.7", "store `paris`", &harbour.paris.host),
-        ("Google Cloud", "203.0.113.7", "production", &harbour.production),
-        ("elsewhere, IPv4", "192.0.2.7", "store `everywhere`", &harbour.everywhere.host),
-        ("elsewhere, IPv6", "2001:db8::7", "store `everywhere`", &harbour.everywhere.host),
+        ("AWS Paris", "198.51.100.7", "store `paris`", &servers.paris.host),
+        ("Google Cloud", "203.0.113.7", "production", &servers.production),
+        ("elsewhere, IPv4", "192.0.2.7", "store `everywhere`", &servers.everywhere.host),
+        ("elsewhere, IPv6", "2001:db8::7", "store `everywhere`", &servers.everywhere.host),
     ]
 }
 
 async fn pulls(
     out: &mut (dyn Write + Send),
-    harbour: &Harbour,
+    servers: &DemoServers,
     front: &Host,
 ) -> anyhow::Result<()> {
     let done = format!(
@@ -192,7 +195,7 @@ async fn pulls(
         "  {:15}  {:12}  {:>9}  {:>5}  {:>7}  blobs served by",
         "client", "address", "manifests", "blobs", "bytes"
     )?;
-    for (place, address, served_by, expected) in clients(harbour) {
+    for (place, address, served_by, expected) in clients(servers) {
         let address: IpAddr = address.parse()?;
         let (mut manifests, mut blobs, mut bytes) = (0, 0, 0);
         for (name, tag) in [IMAGE, CHART] {

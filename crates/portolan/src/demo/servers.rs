@@ -32,7 +32,7 @@ const REMOVALS: usize = 20;
 const BETWEEN_REMOVALS: Duration = Duration::from_millis(50);
 
 /// Everything that runs.
-pub(crate) struct Harbour {
+pub(crate) struct DemoServers {
     pub staging: Host,
     pub production: Host,
     pub paris: Store,
@@ -54,7 +54,7 @@ impl Store {
     }
 }
 
-impl Harbour {
+impl DemoServers {
     /// Starts the registries and serves the stores, which are empty.
     ///
     /// # Errors

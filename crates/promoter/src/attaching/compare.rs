@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use attachments::{AttachedBy, Attachment, Compared, Comparison, SUBJECTS_AT_ONCE};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use transfer::{Content, Destination, Image, InFlight};
+use transfer::{Content, Destination, Image, TransferState};
 
 use super::{AttachmentFailure, Broken, remote};
 use crate::{BrokenAttachments, PromotionSettings, reason::AttachmentProblem};
@@ -20,7 +20,7 @@ pub(crate) struct Missing {
 
 /// Which of `wanted` the destination lacks. A deep verification counts an attachment as missing if any of its blobs is.
 pub(crate) async fn missing(
-    in_flight: &InFlight,
+    transfer_state: &TransferState,
     settings: &PromotionSettings,
     comparison: &Comparison<'_>,
     wanted: &[Attachment],
@@ -41,7 +41,7 @@ pub(crate) async fn missing(
     }
     if settings.verify.checks_present() {
         let checked = stream::iter(present).map(|at| async move {
-            let is_complete = is_complete(in_flight, comparison, &wanted[at]).await?;
+            let is_complete = is_complete(transfer_state, comparison, &wanted[at]).await?;
             Ok::<_, AttachmentFailure>((!is_complete).then_some(at))
         });
         let incomplete = checked.buffer_unordered(SUBJECTS_AT_ONCE);
@@ -54,7 +54,7 @@ pub(crate) async fn missing(
 /// Whether an attachment at the destination has its blobs. An attachment that is broken at its source counts as complete,
 /// since it can be neither checked nor copied.
 async fn is_complete(
-    in_flight: &InFlight,
+    transfer_state: &TransferState,
     comparison: &Comparison<'_>,
     attachment: &Attachment,
 ) -> Result<bool, AttachmentFailure> {
@@ -65,7 +65,7 @@ async fn is_complete(
         Err(error) => return Err(failed(error)),
     };
     let to = Destination::Registry(comparison.to.clone());
-    let missing = image.missing_at(in_flight, &to).await.map_err(failed)?;
+    let missing = image.missing_at(transfer_state, &to).await.map_err(failed)?;
     // A digest tag may be on a merged manifest instead.
     let counts = |missing: &Content| match (&attachment.by, missing) {
         (AttachedBy::Referrer, _) | (AttachedBy::Tag(_), Content::Blob(_)) => true,

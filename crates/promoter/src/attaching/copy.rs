@@ -8,7 +8,7 @@ use std::sync::Arc;
 use attachments::{Attachment, FoundBy, attach};
 use oci::Digest;
 use registry_client::RepositoryClient;
-use transfer::{Destination, InFlight, together};
+use transfer::{Destination, TransferState, together};
 
 use super::{
     AttachmentFailure, Broken,
@@ -66,7 +66,7 @@ pub(crate) type OnTag = Option<Digest>;
 /// Copies `attachments` from `from` to each of `to`, which lacks those at these indices. The results are in the order of
 /// `to`.
 pub(crate) async fn copy(
-    in_flight: &InFlight,
+    transfer_state: &TransferState,
     from: &RepositoryClient,
     (attachments, settings): (&[Attachment], &PromotionSettings),
     to: &[(RepositoryClient, Vec<usize>)],
@@ -81,7 +81,7 @@ pub(crate) async fn copy(
             continue;
         }
         let repositories: Vec<_> = wanting.iter().map(|(_, repository)| *repository).collect();
-        let copied = copy_confirmed(in_flight, from, attachment, &repositories).await;
+        let copied = copy_confirmed(transfer_state, from, attachment, &repositories).await;
         for ((index, _), copied) in wanting.into_iter().zip(copied) {
             results[index].add(at, copied, settings.broken_attachments);
         }
@@ -109,12 +109,12 @@ impl CopiedAttachments {
 /// As [`copy_one`], but an attachment that seems broken is read again, and copied again if it is not: a response may be
 /// damaged on its way, or a replica may be late.
 async fn copy_confirmed(
-    in_flight: &InFlight,
+    transfer_state: &TransferState,
     from: &RepositoryClient,
     attachment: &Attachment,
     to: &[&RepositoryClient],
 ) -> Vec<Result<FoundBy, CopyFailure>> {
-    let mut copied = copy_one(in_flight, from, attachment, to).await;
+    let mut copied = copy_one(transfer_state, from, attachment, to).await;
     let is_broken = |copied: &Result<FoundBy, CopyFailure>| {
         copied.as_ref().is_err_and(|why| why.broken().is_some())
     };
@@ -123,8 +123,8 @@ async fn copy_confirmed(
         return copied;
     }
     let repositories: Vec<_> = broken.iter().map(|at| to[*at]).collect();
-    let again = match fault_now(in_flight, from, attachment).await {
-        Ok(None) => copy_one(in_flight, from, attachment, &repositories).await,
+    let again = match fault_now(transfer_state, from, attachment).await {
+        Ok(None) => copy_one(transfer_state, from, attachment, &repositories).await,
         Ok(Some(problem)) => {
             let problem = Arc::new(problem);
             let why = |_| Err(CopyFailure::Broken(Arc::clone(&problem)));
@@ -139,7 +139,7 @@ async fn copy_confirmed(
 }
 
 async fn copy_one(
-    in_flight: &InFlight,
+    transfer_state: &TransferState,
     from: &RepositoryClient,
     attachment: &Attachment,
     to: &[&RepositoryClient],
@@ -157,7 +157,7 @@ async fn copy_one(
     };
     let destinations: Vec<_> =
         to.iter().map(|repository| Destination::Registry((*repository).clone())).collect();
-    let copied = image.copy_to(in_flight, &destinations).await;
+    let copied = image.copy_to(transfer_state, &destinations).await;
     let attached = to.iter().zip(copied).map(|(repository, copied)| async {
         match copied {
             Ok(_) => {

@@ -2,7 +2,7 @@
 
 use attachments::{Attachment, Defect, check_subject};
 use registry_client::RepositoryClient;
-use transfer::{Content, Image, InFlight};
+use transfer::{Content, Image, TransferState};
 
 use crate::reason::AttachmentProblem;
 
@@ -45,19 +45,19 @@ pub(super) async fn load(
 /// # Errors
 /// When it cannot be read for the moment.
 pub(crate) async fn fault(
-    in_flight: &InFlight,
+    transfer_state: &TransferState,
     from: &RepositoryClient,
     attachment: &Attachment,
 ) -> Result<Option<AttachmentProblem>, transfer::Error> {
-    match fault_now(in_flight, from, attachment).await? {
-        Some(_) => fault_now(in_flight, from, attachment).await,
+    match fault_now(transfer_state, from, attachment).await? {
+        Some(_) => fault_now(transfer_state, from, attachment).await,
         None => Ok(None),
     }
 }
 
 /// What is wrong with an attachment at its source, by a single read.
 pub(super) async fn fault_now(
-    in_flight: &InFlight,
+    transfer_state: &TransferState,
     from: &RepositoryClient,
     attachment: &Attachment,
 ) -> Result<Option<AttachmentProblem>, transfer::Error> {
@@ -65,7 +65,7 @@ pub(super) async fn fault_now(
         Ok(image) => image,
         Err(unreadable) => return unreadable.broken().map(Some),
     };
-    let missing = image.missing_at_source(in_flight).await?;
+    let missing = image.missing_at_source(transfer_state).await?;
     let fault = |content: Content| AttachmentProblem::Incomplete {
         content,
         repository: from.to_string(),

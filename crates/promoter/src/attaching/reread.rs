@@ -46,7 +46,7 @@ impl WrittenAttachment {
     /// The attachment at this index of `ready`, written to `target`.
     pub(crate) fn new(ready: &Ready, target: &ReadyTarget, index: usize, on: OnTag) -> Self {
         let (destination, source_digest, from) =
-            (target.destination(), ready.source_digest, ready.reference);
+            (target.destination(), ready.source_digest, ready.attachments_origin);
         Self { destination, source_digest, from, attachment: ready.attachments[index].clone(), on }
     }
 }

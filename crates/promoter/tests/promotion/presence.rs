@@ -118,7 +118,7 @@ async fn a_tag_write_whose_connection_is_reset_does_not_fail_the_edge() {
     registries.staging.load("staging/team/app", None, &image).await;
     let put = || Fault::on(Method::PUT, "/manifests/v1").times(1);
     registries.production[0].fail(put().reset());
-    registries.production[1].fail(put().lose_answer());
+    registries.production[1].fail(put().lose_response());
     let project = registries.project("team", &entry("app", &image, &["v1"]));
     let retries = registry_client::Retries::default().base(std::time::Duration::from_millis(1));
     let client = registry_client::Client::builder().retries(retries).build();

@@ -53,7 +53,7 @@ async fn what_passes_is_asked_again() {
         ("504 five times", get().times(5).status(504), 6),
         ("520", get().times(1).status(520), 2),
         ("reset", get().times(2).reset(), 3),
-        ("closed without an answer", get().times(1).lose_answer(), 2),
+        ("closed without an answer", get().times(1).lose_response(), 2),
         ("no answer in time", get().times(1).hang(), 2),
         ("cut", get().times(1).truncate_after(10), 2),
         ("cut by a reset", get().times(1).reset_after(10), 2),
@@ -317,13 +317,13 @@ async fn a_broken_upload_goes_on_from_the_offset_of_its_session() {
     let (source, blob, bytes) = with_blob(LARGE).await;
     for (case, fault) in [
         ("reset", Fault::on(Method::PATCH, "").times(2).reset_after_request(LARGE / 4)),
-        ("the answer is lost", Fault::on(Method::PATCH, "").times(1).lose_answer()),
+        ("the answer is lost", Fault::on(Method::PATCH, "").times(1).lose_response()),
         ("503", Fault::on(Method::PATCH, "").times(1).status(503)),
         ("429", Fault::on(Method::PATCH, "").times(1).status(429)),
         ("416", Fault::on(Method::PATCH, "").times(1).status(416)),
         ("401", Fault::on(Method::PATCH, "").times(1).status(401)),
         ("never taken", Fault::on(Method::PATCH, "").times(1).hang()),
-        ("the end is lost", Fault::on(Method::PUT, "").times(1).lose_answer()),
+        ("the end is lost", Fault::on(Method::PUT, "").times(1).lose_response()),
         ("503 at the end", Fault::on(Method::PUT, "").times(1).status(503)),
         ("the session is gone", Fault::on(Method::PATCH, "").times(1).status(404)),
     ] {
@@ -394,7 +394,7 @@ async fn a_small_blob_is_sent_anew() {
     for (case, fault, sessions) in [
         ("reset", Fault::on(Method::PUT, "").times(2).reset_after_request(10), 3),
         ("503", Fault::on(Method::PUT, "").times(1).status(503), 2),
-        ("the answer is lost", Fault::on(Method::PUT, "").times(1).lose_answer(), 2),
+        ("the answer is lost", Fault::on(Method::PUT, "").times(1).lose_response(), 2),
     ] {
         let registry = TestRegistry::start().await;
         registry.fail(fault);

@@ -482,7 +482,7 @@ async fn a_race_that_is_always_lost_ends() {
 async fn a_write_whose_answer_is_lost_is_looked_after() {
     let (subject, [ours, ..]) = subject();
     let old = Old::start(Habits::default()).await;
-    old.server.fail(testkit::Fault::on(Method::PUT, "/manifests/sha256-").lose_answer().times(1));
+    old.server.fail(testkit::Fault::on(Method::PUT, "/manifests/sha256-").lose_response().times(1));
     put(&old.repository(), &ours).await.expect("it is stored");
     assert_eq!(old.index(&subject).await, [listed(&ours)]);
 }

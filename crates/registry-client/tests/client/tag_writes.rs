@@ -168,7 +168,7 @@ async fn a_tag_write_without_a_response_is_read_by_get_and_repeated_only_if_it_w
     let (ours, theirs) = (fixture::image(1, 1), fixture::image(2, 1));
     let on = |fault: fn(Fault) -> Fault| fault(Fault::on(Method::PUT, "/manifests/v1"));
     // Not done: repeated. Done: found.
-    for (fault, count) in [(on(|it| it.times(1).reset()), 2), (on(Fault::lose_answer), 1)] {
+    for (fault, count) in [(on(|it| it.times(1).reset()), 2), (on(Fault::lose_response), 1)] {
         let registry = TestRegistry::start().await;
         registry.load("app", None, &ours).await;
         registry.fail(fault);

@@ -334,7 +334,7 @@ async fn a_cancelled_session_is_deleted() {
 async fn an_answer_that_is_lost_is_transient() {
     let registry = TestRegistry::start().await;
     let upload = session(&client(), &registry.host()).await;
-    registry.fail(testkit::Fault::on(Method::PUT, "/uploads/").lose_answer());
+    registry.fail(testkit::Fault::on(Method::PUT, "/uploads/").lose_response());
     let error = upload.put(&digest(), 6, pieces([BLOB])).await.expect_err("no answer");
     assert!(error.is_transient() && !error.is_unreachable(), "{error}");
 }

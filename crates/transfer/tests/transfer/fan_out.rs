@@ -18,7 +18,8 @@ use testkit::{
 use transfer::{BlobOutcome, Destination, copy_blob};
 
 use crate::world::{
-    Harbours, LaxRegistry, REPOSITORY, client, kill_when, repository, repository_named, source_of,
+    LaxRegistry, REPOSITORY, TestDestinations, client, kill_when, repository, repository_named,
+    source_of,
 };
 
 /// A blob of many pieces.
@@ -32,7 +33,7 @@ fn layer(image: &Image) -> &Descriptor {
     &image.blobs[1].descriptor
 }
 
-/// Copies the layer of `image` from `source` to all of `harbours`.
+/// Copies the layer of `image` from `source` to all of `targets`.
 async fn copy(
     source: &TestServer,
     image: &Image,
@@ -50,19 +51,19 @@ fn reads_of(source: &TestServer, digest: &Digest) -> usize {
 #[tokio::test]
 async fn one_read_serves_every_destination() {
     let image = large();
-    let (source, harbours) = (source_of(&image).await, Harbours::new(3).await);
-    let outcomes = copy(&source, &image, &harbours.destinations()).await;
+    let (source, targets) = (source_of(&image).await, TestDestinations::new(3).await);
+    let outcomes = copy(&source, &image, &targets.destinations()).await;
     assert!(
         outcomes.iter().all(|outcome| matches!(outcome, Ok(BlobOutcome::Sent))),
         "{outcomes:?}"
     );
     assert_eq!(reads_of(&source, &layer(&image).digest), 1);
     assert!(
-        blob_store::found(harbours.store.head(&layer(&image).digest).await)
+        blob_store::found(targets.store.head(&layer(&image).digest).await)
             .expect("an answer")
             .is_some()
     );
-    for registry in &harbours.registries {
+    for registry in &targets.registries {
         let path = format!("/v2/{REPOSITORY}/blobs/{}", layer(&image).digest);
         let stored = testkit::get(&registry.host(), &path).await.expect("an answer");
         assert_eq!(stored.body(), &image.blobs[1].bytes);
@@ -72,14 +73,14 @@ async fn one_read_serves_every_destination() {
 #[tokio::test]
 async fn an_empty_blob_is_a_blob() {
     let image = fixture::image_with_layers(1, &[0]);
-    let (source, harbours) = (source_of(&image).await, Harbours::new(1).await);
-    let outcomes = copy(&source, &image, &harbours.destinations()).await;
+    let (source, targets) = (source_of(&image).await, TestDestinations::new(1).await);
+    let outcomes = copy(&source, &image, &targets.destinations()).await;
     assert!(
         outcomes.iter().all(|outcome| matches!(outcome, Ok(BlobOutcome::Sent))),
         "{outcomes:?}"
     );
     assert!(
-        blob_store::found(harbours.store.head(&layer(&image).digest).await)
+        blob_store::found(targets.store.head(&layer(&image).digest).await)
             .expect("an answer")
             .is_some()
     );
@@ -94,18 +95,18 @@ async fn a_destination_that_fails_stops_no_other() {
         ("breaks off early", Fault::on(Method::POST, "/uploads/").reset()),
     ] {
         let image = large();
-        let (source, harbours) = (source_of(&image).await, Harbours::new(3).await);
-        harbours.registries[1].fail(fault);
-        let outcomes = copy(&source, &image, &harbours.destinations()).await;
+        let (source, targets) = (source_of(&image).await, TestDestinations::new(3).await);
+        targets.registries[1].fail(fault);
+        let outcomes = copy(&source, &image, &targets.destinations()).await;
         let ok: Vec<_> = outcomes.iter().map(Result::is_ok).collect();
         assert_eq!(ok, [true, false, true, true], "{case}: {outcomes:?}");
         let error = outcomes[1].as_ref().expect_err(case);
         assert!(!error.is_source(), "{case}: {error}");
-        let host = harbours.registries[1].host();
+        let host = targets.registries[1].host();
         assert!(error.to_string().contains(host.as_str()), "{case}: {error}");
         assert_eq!(reads_of(&source, &layer(&image).digest), 1, "{case}");
         assert!(
-            blob_store::found(harbours.store.head(&layer(&image).digest).await)
+            blob_store::found(targets.store.head(&layer(&image).digest).await)
                 .expect("an answer")
                 .is_some(),
             "{case}"
@@ -125,10 +126,10 @@ async fn a_source_that_fails_leaves_nothing_anywhere() {
         ("falls silent", get().stall_after(LARGE / 2)),
     ] {
         let image = large();
-        let (source, harbours) = (source_of(&image).await, Harbours::new(2).await);
+        let (source, targets) = (source_of(&image).await, TestDestinations::new(2).await);
         let lax = LaxRegistry::start().await;
         source.fail(fault);
-        let mut destinations = harbours.destinations();
+        let mut destinations = targets.destinations();
         destinations.push(Destination::Registry(repository(&lax.server)));
         let outcomes = copy(&source, &image, &destinations).await;
         assert_eq!(outcomes.len(), 4);
@@ -141,8 +142,8 @@ async fn a_source_that_fails_leaves_nothing_anywhere() {
             );
             assert_eq!(error.is_missing(), case == "has it not", "{case}: {error}");
         }
-        assert!(harbours.know_nothing_of(&layer(&image).digest).await, "{case}");
-        assert_eq!(harbours.partial_files(), [""; 0], "{case}");
+        assert!(targets.know_nothing_of(&layer(&image).digest).await, "{case}");
+        assert_eq!(targets.partial_files(), [""; 0], "{case}");
         assert_eq!(lax.kept(), [""; 0], "{case}");
         let missing = outcomes[0].as_ref().expect_err(case).to_string();
         assert!(case != "has it not" || missing.contains(&image.digest().to_string()), "{missing}");
@@ -162,9 +163,9 @@ async fn a_blob_of_another_length_than_listed_goes_nowhere() {
     let unannounced = unannounced.await;
     for wrong in [right.size + 1, right.size - 1, right.size / 2, 0] {
         for source in [&*announced, &unannounced] {
-            let harbours = Harbours::new(1).await;
+            let targets = TestDestinations::new(1).await;
             let listed = Descriptor::new(media_type::OCI_LAYER_GZIP, right.digest, wrong);
-            let destinations = harbours.destinations();
+            let destinations = targets.destinations();
             let destinations: Vec<_> = destinations.iter().collect();
             let outcomes =
                 copy_blob(&repository(source), &image.digest(), &listed, &destinations).await;
@@ -173,7 +174,7 @@ async fn a_blob_of_another_length_than_listed_goes_nowhere() {
                 assert!(error.is_source(), "{error}");
                 assert!(error.to_string().contains(&format!("says {wrong}")), "{error}");
             }
-            assert!(harbours.know_nothing_of(&right.digest).await);
+            assert!(targets.know_nothing_of(&right.digest).await);
         }
     }
 }
@@ -207,8 +208,8 @@ async fn unannounced(content: Bytes) -> TestServer {
 async fn a_blob_without_a_length_that_ends_early_is_read_on() {
     let image = large();
     let source = unannounced(image.blobs[1].bytes.clone()).await;
-    let harbours = Harbours::new(1).await;
-    let destinations = harbours.destinations();
+    let targets = TestDestinations::new(1).await;
+    let destinations = targets.destinations();
     let destinations: Vec<_> = destinations.iter().collect();
     let retries = Retries::default().base(Duration::from_millis(1));
     let from = Client::builder().retries(retries).build();
@@ -258,16 +259,15 @@ async fn the_session_of_a_refused_mount_is_used() {
 #[tokio::test]
 async fn a_kill_in_the_middle_leaves_nothing() {
     let image = large();
-    let (source, harbours) = (source_of(&image).await, Harbours::new(2).await);
+    let (source, targets) = (source_of(&image).await, TestDestinations::new(2).await);
     source.fail(Fault::on(Method::GET, "/blobs/").times(1).stall_after(LARGE / 2));
-    let destinations = harbours.destinations();
+    let destinations = targets.destinations();
     let begun = || {
-        let put =
-            |at: usize| harbours.registries[at].count(|request| request.method == Method::PUT);
-        put(0) + put(1) == 2 && !harbours.partial_files().is_empty()
+        let put = |at: usize| targets.registries[at].count(|request| request.method == Method::PUT);
+        put(0) + put(1) == 2 && !targets.partial_files().is_empty()
     };
     kill_when(copy(&source, &image, &destinations), begun).await;
-    assert!(harbours.know_nothing_of(&layer(&image).digest).await);
+    assert!(targets.know_nothing_of(&layer(&image).digest).await);
     let outcomes = copy(&source, &image, &destinations).await;
     assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
 }
@@ -276,9 +276,9 @@ async fn a_kill_in_the_middle_leaves_nothing() {
 async fn a_destination_that_takes_nothing_holds_the_others_up_only_until_its_deadline() {
     // More than sockets hold, so that all destinations wait for it.
     let image = fixture::image_with_layers(1, &[16 << 20]);
-    let (source, harbours) = (source_of(&image).await, Harbours::new(2).await);
-    harbours.registries[0].fail(Fault::on(Method::PUT, "/uploads/").hang());
-    let outcomes = copy(&source, &image, &harbours.destinations()).await;
+    let (source, targets) = (source_of(&image).await, TestDestinations::new(2).await);
+    targets.registries[0].fail(Fault::on(Method::PUT, "/uploads/").hang());
+    let outcomes = copy(&source, &image, &targets.destinations()).await;
     let ok: Vec<_> = outcomes.iter().map(Result::is_ok).collect();
     assert_eq!(ok, [false, true, true], "{outcomes:?}");
     assert_eq!(reads_of(&source, &layer(&image).digest), 1);
@@ -315,18 +315,18 @@ async fn an_error_tells_its_side_and_whether_the_registry_answers_and_its_cause_
 #[tokio::test]
 async fn a_registry_that_takes_only_short_requests_gets_it_in_chunks() {
     let image = fixture::image_with_layers(1, &[12 << 20]);
-    let (source, harbours) = (source_of(&image).await, Harbours::new(1).await);
-    harbours.registries[0].fail(Fault::on(Method::PATCH, "/uploads/").times(1).status(413));
-    let outcomes = copy(&source, &image, &harbours.destinations()).await;
+    let (source, targets) = (source_of(&image).await, TestDestinations::new(1).await);
+    targets.registries[0].fail(Fault::on(Method::PATCH, "/uploads/").times(1).status(413));
+    let outcomes = copy(&source, &image, &targets.destinations()).await;
     assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
-    let patches = harbours.registries[0].count(|request| request.method == Method::PATCH);
+    let patches = targets.registries[0].count(|request| request.method == Method::PATCH);
     assert_eq!(patches, 1 + 4);
 }
 
 #[tokio::test]
 async fn a_source_that_is_gone_when_the_rest_is_read_is_the_one_to_blame() {
     let image = fixture::image_with_layers(1, &[12 << 20]);
-    let (source, to) = (source_of(&image).await, Harbours::new(1).await);
+    let (source, to) = (source_of(&image).await, TestDestinations::new(1).await);
     to.registries[0].fail(Fault::on(Method::PATCH, "/uploads/").times(1).status(413));
     let blobs = || Fault::on(Method::GET, "/blobs/");
     source.fail(blobs().times(1).drip(1 << 20, Duration::ZERO));

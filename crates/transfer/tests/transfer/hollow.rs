@@ -7,7 +7,7 @@ use testkit::{
     Fault, RecordedRequest, TestRegistry,
     fixture::{self, Image as Fixture},
 };
-use transfer::{Content, Copied, Destination, Error, Image, InFlight};
+use transfer::{Content, Copied, Destination, Error, Image, TransferState};
 
 use crate::world::{REPOSITORY, repository, repository_named, source_of};
 
@@ -17,14 +17,14 @@ fn two() -> Fixture {
 }
 
 async fn copy(
-    in_flight: &InFlight,
+    transfer_state: &TransferState,
     source: &TestRegistry,
     image: &Fixture,
     to: &TestRegistry,
 ) -> Result<Copied, Error> {
     let loaded = Image::load(&repository(source), &image.digest()).await.expect("it loads");
     let to = Destination::Registry(repository(to));
-    loaded.copy_to(in_flight, &[to]).await.pop().expect("an answer")
+    loaded.copy_to(transfer_state, &[to]).await.pop().expect("an answer")
 }
 
 fn heads_of_blobs(registry: &TestRegistry) -> usize {
@@ -40,12 +40,12 @@ async fn a_child_that_was_there_without_a_layer_is_completed() {
         let (source, to) = (source_of(&image).await, TestRegistry::start().await);
         to.load(REPOSITORY, None, child).await;
         to.delete_blob(REPOSITORY, &child.blobs[2].descriptor.digest).await;
-        let in_flight = InFlight::new();
-        copy(&in_flight, &source, &image, &to).await.expect("it is copied");
+        let transfer_state = TransferState::new();
+        copy(&transfer_state, &source, &image, &to).await.expect("it is copied");
         assert!(to.holds(REPOSITORY, &image).await);
         // In the same run nothing that was found or written is looked up again.
         to.clear_requests();
-        let again = copy(&in_flight, &source, &image, &to).await.expect("it is there");
+        let again = copy(&transfer_state, &source, &image, &to).await.expect("it is there");
         assert_eq!((again, heads_of_blobs(&to)), (Copied::default(), 0));
     }
 }
@@ -58,12 +58,12 @@ async fn a_root_that_is_there_is_checked_down_to_its_blobs() {
     let loaded = Image::load(&repository(&source), &image.digest()).await.expect("it loads");
     let destination = Destination::Registry(repository(&to));
     let missing =
-        async || loaded.missing_at(&InFlight::new(), &destination).await.expect("it says");
+        async || loaded.missing_at(&TransferState::new(), &destination).await.expect("it says");
     assert_eq!(missing().await, []);
     let layer = image.children[1].blobs[2].descriptor.digest;
     to.delete_blob(REPOSITORY, &layer).await;
     assert_eq!(missing().await, [Content::Blob(layer)]);
-    let copied = copy(&InFlight::new(), &source, &image, &to).await.expect("it is copied");
+    let copied = copy(&TransferState::new(), &source, &image, &to).await.expect("it is copied");
     assert_eq!((copied.blobs, copied.manifests), (1, 0));
     assert_eq!(missing().await, []);
 }
@@ -74,13 +74,13 @@ async fn a_manifest_that_is_refused_for_an_unknown_blob_is_put_again_after_its_b
     let (first, second) = (fixture::index(7, 1, 2), two());
     let (source, to) = (source_of(&second).await, TestRegistry::start().await);
     source.load(REPOSITORY, None, &first).await;
-    let in_flight = InFlight::new();
-    copy(&in_flight, &source, &first, &to).await.expect("it is copied");
+    let transfer_state = TransferState::new();
+    copy(&transfer_state, &source, &first, &to).await.expect("it is copied");
     let shared = second.children[1].blobs[1].descriptor.digest;
     assert!(first.digests().contains(&shared));
     to.delete_blob(REPOSITORY, &shared).await;
     to.clear_requests();
-    copy(&in_flight, &source, &second, &to).await.expect("it is copied");
+    copy(&transfer_state, &source, &second, &to).await.expect("it is copied");
     assert!(to.holds(REPOSITORY, &second).await);
     let refused = second.children[1].digest().to_string();
     let puts = to.count(|it| it.method == Method::PUT && it.path_and_query.ends_with(&refused));
@@ -99,7 +99,7 @@ async fn a_blob_that_head_wrongly_says_is_there_is_sent_nevertheless() {
         Fault::on(Method::POST, &format!("mount={}", layer.to_string().replace(':', "%3A")))
             .status(201),
     );
-    copy(&InFlight::new(), &source, &image, &to).await.expect("it is copied");
+    copy(&TransferState::new(), &source, &image, &to).await.expect("it is copied");
     to.clear_faults();
     assert!(to.holds(REPOSITORY, &image).await);
 }
@@ -114,7 +114,7 @@ async fn what_is_refused_for_ever_is_given_up_after_two_repairs() {
         Fault::on(Method::PUT, &format!("digest={}", layer.to_string().replace(':', "%3A")))
             .status(201),
     );
-    let error = copy(&InFlight::new(), &source, &image, &to).await.expect_err("it fails");
+    let error = copy(&TransferState::new(), &source, &image, &to).await.expect_err("it fails");
     assert!(error.to_string().contains("MANIFEST_BLOB_UNKNOWN"), "{error}");
     let puts = to.count(|it| it.method == Method::PUT && it.path_and_query.contains("/manifests/"));
     assert_eq!(puts, 3);
@@ -128,7 +128,7 @@ async fn what_only_head_does_not_find_is_not_missing() {
     let destination = Destination::Registry(repository(&to));
     to.fail(Fault::on(Method::HEAD, "").status(404));
     let missing =
-        async || loaded.missing_at(&InFlight::new(), &destination).await.expect("it says");
+        async || loaded.missing_at(&TransferState::new(), &destination).await.expect("it says");
     assert_eq!(missing().await, []);
     let layer = image.children[1].blobs[2].descriptor.digest;
     to.delete_blob(REPOSITORY, &layer).await;
@@ -159,9 +159,11 @@ async fn a_child_that_two_indexes_find_gone_is_written_again_once() {
     // It takes the child and forgets it, so that it refuses both indexes.
     let path = format!("/manifests/{}", child.digest());
     to.fail(Fault::on(Method::PUT, &path).times(1).status(201));
-    let in_flight = InFlight::new();
-    let (first, second) =
-        tokio::join!(copy(&in_flight, &source, &one, &to), copy(&in_flight, &source, &two, &to));
+    let transfer_state = TransferState::new();
+    let (first, second) = tokio::join!(
+        copy(&transfer_state, &source, &one, &to),
+        copy(&transfer_state, &source, &two, &to)
+    );
     first.and(second).expect("both are copied");
     assert!(to.holds(REPOSITORY, &one).await && to.holds(REPOSITORY, &two).await);
     let puts = to.count(|it| it.method == Method::PUT && it.path_and_query.ends_with(&path));
@@ -177,7 +179,7 @@ async fn a_root_that_a_store_has_is_checked_down_to_its_blobs() {
     let to = [Destination::Store(store.expect("a store"))];
     let loaded = Image::load(&repository(&source), &image.digest()).await.expect("it loads");
     let copy = async || {
-        let copied = loaded.copy_to(&InFlight::new(), &to).await.pop();
+        let copied = loaded.copy_to(&TransferState::new(), &to).await.pop();
         copied.expect("a result").expect("it is copied")
     };
     assert_eq!(copy().await.manifests, 3);
@@ -207,9 +209,9 @@ async fn a_blob_of_another_length_is_not_present_and_is_sent_again() {
     truncate(&to, &layer, 2);
     let loaded = Image::load(&repository(&source), &image.digest()).await.expect("it loads");
     let destination = Destination::Registry(repository(&to));
-    let missing = loaded.missing_at(&InFlight::new(), &destination).await.expect("it says");
+    let missing = loaded.missing_at(&TransferState::new(), &destination).await.expect("it says");
     assert_eq!(missing, [Content::Blob(layer)]);
-    let copied = copy(&InFlight::new(), &source, &image, &to).await.expect("it is copied");
+    let copied = copy(&TransferState::new(), &source, &image, &to).await.expect("it is copied");
     assert_eq!((copied.blobs, copied.mounted), (1, 0), "it is neither mounted nor skipped");
 }
 
@@ -221,7 +223,7 @@ async fn a_registry_that_keeps_a_truncated_blob_fails_and_says_what_to_do() {
     to.load(REPOSITORY, None, child).await;
     let layer = &child.blobs[2].descriptor;
     truncate(&to, &layer.digest, usize::MAX);
-    let error = copy(&InFlight::new(), &source, &image, &to).await.expect_err("it is damaged");
+    let error = copy(&TransferState::new(), &source, &image, &to).await.expect_err("it is damaged");
     let told = error.to_string();
     assert!(told.contains(&format!("it has 3 bytes, the manifest says {}", layer.size)), "{told}");
     assert!(told.contains("remove the blob from the registry's storage"), "{told}");
@@ -237,14 +239,14 @@ async fn copy_beside_a_truncated_layer(times: usize, name: &str) -> Result<Copie
     let (first, second) = (fixture::index(7, 1, 2), two());
     let (source, to) = (source_of(&second).await, TestRegistry::start().await);
     source.load(REPOSITORY, None, &first).await;
-    let in_flight = InFlight::new();
-    copy(&in_flight, &source, &first, &to).await.expect("it is copied");
+    let transfer_state = TransferState::new();
+    copy(&transfer_state, &source, &first, &to).await.expect("it is copied");
     truncate(&to, &first.children[0].blobs[1].descriptor.digest, times);
     let loaded = Image::load(&repository(&source), &second.digest()).await.expect("it loads");
     // What a later run does that knows nothing of the first, or the same run.
-    let in_flight = if name == REPOSITORY { InFlight::new() } else { in_flight };
+    let transfer_state = if name == REPOSITORY { TransferState::new() } else { transfer_state };
     let destination = Destination::Registry(repository_named(&to, name));
-    loaded.copy_to(&in_flight, &[destination]).await.pop().expect("a result")
+    loaded.copy_to(&transfer_state, &[destination]).await.pop().expect("a result")
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use http::Method;
 use oci::Repository;
 use registry_client::{Client, RepositoryClient, Retries};
 use testkit::{Fault, RecordedRequest, TestLink, TestRegistry, fixture};
-use transfer::{Copied, Destination, Image, InFlight};
+use transfer::{Copied, Destination, Image, TransferState};
 
 use crate::world::{REPOSITORY, repository, repository_named, source_of};
 
@@ -29,7 +29,7 @@ async fn within_a_registry_blobs_are_mounted() {
     let (source, registry) = (source_of(&image).await, TestRegistry::start().await);
     let loaded = Image::load(&repository(&source), &image.digest()).await.expect("it loads");
     let all = ["a", "b/c", "d"].map(|name| to(&registry, name));
-    let copied = loaded.copy_to(&InFlight::new(), &all).await;
+    let copied = loaded.copy_to(&TransferState::new(), &all).await;
     let blobs = loaded.blobs().count() as u64;
     let first = copied[0].clone().expect("copied");
     assert_eq!((first.blobs, first.mounted), (blobs, 0));
@@ -50,7 +50,7 @@ async fn the_next_leads_where_the_first_is_refused() {
     registry.fail(Fault::on(Method::POST, "/v2/a/").status(403));
     let loaded = Image::load(&repository(&source), &image.digest()).await.expect("it loads");
     let all = ["a", "b"].map(|name| to(&registry, name));
-    let copied = loaded.copy_to(&InFlight::new(), &all).await;
+    let copied = loaded.copy_to(&TransferState::new(), &all).await;
     assert!(copied[0].as_ref().is_err_and(|error| !error.is_source() && !error.is_lagging()));
     assert_eq!(copied[1].as_ref().expect("copied").blobs, 3);
     assert!(registry.holds("b", &image).await && !registry.holds("a", &image).await);
@@ -61,7 +61,7 @@ async fn what_a_run_knows_to_be_there_is_not_moved_again_and_a_lost_place_is_fou
     let image = fixture::image(1, 2);
     let (source, registry) = (source_of(&image).await, TestRegistry::start().await);
     let loaded = Image::load(&repository(&source), &image.digest()).await.expect("it loads");
-    let run = InFlight::new();
+    let run = TransferState::new();
     let copy = async |name: &str| {
         let copied = loaded.copy_to(&run, &[to(&registry, name)]).await.pop();
         copied.expect("one").expect("copied")
@@ -96,7 +96,7 @@ async fn the_slow_are_left_behind_and_fed_afterwards_from_one_that_is_done() {
     let behind = |host| Destination::Registry(client.repository(&host, &name));
     let from = client.repository(&source.host(), &name);
     let loaded = Image::load(&from, &image.digest()).await.expect("it loads");
-    let run = InFlight::new();
+    let run = TransferState::new();
     let all = [behind(fast.host()), behind(link.host())];
     let copied = loaded.copy_to(&run, &all).await;
     assert!(copied[0].is_ok() && fast.holds(REPOSITORY, &image).await);
@@ -131,7 +131,7 @@ async fn who_falls_silent_is_left_behind_wherever_it_does() {
         silent.fail(silent_at.hang());
         let all =
             [&fine, &silent].map(|it| Destination::Registry(client.repository(&it.host(), &name)));
-        let run = InFlight::new();
+        let run = TransferState::new();
         let copied = loaded.copy_to(&run, &all);
         // The client's own patience is 30 s.
         let copied = tokio::time::timeout(Duration::from_secs(15), copied).await.expect("in time");

@@ -8,7 +8,7 @@ use testkit::{
     RecordedRequest, TestRegistry,
     fixture::{self, Image as Fixture},
 };
-use transfer::{Copied, Destination, Image, InFlight};
+use transfer::{Copied, Destination, Image, TransferState};
 
 use crate::world::{REPOSITORY, client, repository, repository_named, source_of};
 
@@ -57,7 +57,7 @@ fn spent(what: &str, registry: &TestRegistry) -> usize {
 async fn copy(source: &RepositoryClient, to: &RepositoryClient, image: &Fixture) -> Copied {
     let loaded = Image::load(source, &image.digest()).await.expect("it loads");
     let to = Destination::Registry(to.clone());
-    let copied = loaded.copy_to(&InFlight::new(), &[to]).await.pop();
+    let copied = loaded.copy_to(&TransferState::new(), &[to]).await.pop();
     copied.expect("an answer").expect("it is copied")
 }
 

@@ -46,13 +46,13 @@ pub(crate) async fn source_of(image: &Image) -> TestRegistry {
 }
 
 /// Several empty registries and a store to copy to.
-pub(crate) struct Harbours {
+pub(crate) struct TestDestinations {
     pub(crate) registries: Vec<TestRegistry>,
     pub(crate) store: BlobStore,
     directory: TempDir,
 }
 
-impl Harbours {
+impl TestDestinations {
     pub(crate) async fn new(registries: usize) -> Self {
         let directory = TempDir::new().expect("a directory");
         let url = format!("file://{}", directory.path().display());
