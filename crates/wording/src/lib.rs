@@ -1,5 +1,5 @@
-//! Texts that several crates print: numbers with their nouns, durations, enums of codes, groups of failures, mistakes in
-//! YAML files and their encoding, and causes of TLS failures.
+//! Texts that several crates print: numbers with their nouns, durations, enums of codes, groups of failures, the
+//! layout of rows, mistakes in YAML files and their encoding, and causes of TLS failures.
 //!
 //! Pure: no I/O, and no types of any domain. A text that only one crate prints is in that crate.
 
@@ -8,6 +8,7 @@ mod codes;
 mod counted;
 mod duration;
 mod failure_groups;
+mod layout;
 mod list;
 #[cfg(feature = "tls")]
 mod tls;
@@ -20,6 +21,7 @@ pub use chain::{Chain, level};
 pub use counted::{Counted, counted};
 pub use duration::{NotADuration, duration_text, parse_duration};
 pub use failure_groups::{FailureGroup, FailureGroups};
+pub use layout::{Width, columns, row};
 pub use list::{and_more, list};
 #[cfg(feature = "tls")]
 pub use tls::{certificate_date, pem_fault, tls_fault};

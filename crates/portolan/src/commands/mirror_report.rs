@@ -5,10 +5,9 @@ use std::io::{self, Write};
 use job::Confirm;
 use mirror::{Failure, FailureCode, FailureKind, PlannedWrite, StoreSet, StoreTotals, Totals};
 use oci::Reference;
-use promoter::report::{Width, row};
 use serde_json::json;
 use transfer::Content;
-use wording::{FailureGroup, FailureGroups, counted};
+use wording::{FailureGroup, FailureGroups, Width, counted, row};
 
 use crate::{arguments::Output, printer::Printer};
 

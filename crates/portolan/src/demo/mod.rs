@@ -18,10 +18,10 @@ use manifest_source::{LoadOptions, ManifestSource};
 use oci::{Host, Reference, Repository};
 use promoter::{
     Clients, Desired, PromotionSettings, Summary, Verdict,
-    report::{Show, Width, WordsReport, row},
+    report::{Show, WordsReport},
 };
 use registry_client::Client;
-use wording::counted;
+use wording::{Width, counted, row};
 
 use content::Artifact;
 pub(crate) use servers::DemoServers;

@@ -11,9 +11,9 @@ use std::{
 };
 
 use job::Progress;
-use promoter::report::{Width, row};
 use registry_client::Client;
 use rustix::termios::tcgetwinsize;
+use wording::{Width, row};
 
 use progress::Reporter;
 pub(crate) use screen::{DataWriter, Screen};

@@ -5,10 +5,9 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    Width,
-    layout::{TextTable, row},
-};
+use wording::{Width, row};
+
+use super::table::TextTable;
 use crate::{Ending, Unanswered};
 
 /// Writes both, if there is anything to report.

@@ -3,10 +3,10 @@
 
 mod costs;
 mod json;
-mod layout;
 mod members;
 mod reasons;
 mod schema;
+mod table;
 mod words;
 
 use std::io;
@@ -17,7 +17,6 @@ use crate::{Ending, Outcome};
 
 pub use costs::in_bytes;
 pub use json::JsonReport;
-pub use layout::{Width, row};
 pub use schema::report_schema;
 pub use words::WordsReport;
 

@@ -10,12 +10,9 @@ use std::{
 use job::Confirm;
 use oci::Digest;
 use promotion_manifest::{DestinationRepository, EdgeSet, EdgeView, Problem, one_line};
-use wording::{FailureGroups, and_more, counted, list};
+use wording::{FailureGroups, Width, and_more, counted, list, row};
 
-use super::{
-    Report, Show, Width, costs,
-    layout::{TextTable, row},
-};
+use super::{Report, Show, costs, table::TextTable};
 use crate::{
     Ending, Outcome, Summary, Verdict,
     reason::{CauseKey, Reason},

@@ -8,11 +8,12 @@ use job::{
 use oci::Host;
 use promoter::{
     Clients, Desired, Ending, PromotionSettings, PublicName,
-    report::{JsonReport, Show, Width, WordsReport},
+    report::{JsonReport, Show, WordsReport},
 };
 use promotion_manifest::{EdgeSet, Selection};
 use registry_client::{Client, Quota};
 use testkit::{Fault, TestRegistry, fixture};
+use wording::Width;
 
 use crate::harness::{TestRegistries, bare, client, entry, manifest};
 

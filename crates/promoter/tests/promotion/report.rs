@@ -5,10 +5,11 @@ use std::io;
 use job::{Confirm::Write, Silent};
 use promoter::{
     Clients, Desired, Ending, Outcome, Reason, Summary, Verdict,
-    report::{JsonReport, Report, Show, Width, WordsReport},
+    report::{JsonReport, Report, Show, WordsReport},
 };
 use promotion_manifest::{EdgeSet, EdgeView, Selection};
 use testkit::fixture;
+use wording::Width;
 
 use crate::harness::{TestRegistries, assert_valid, bare, client, entry};
 
