@@ -9,6 +9,7 @@ use attachments::Defect;
 use oci::Digest;
 use promotion_manifest::one_line;
 use registry_client::Fault;
+use transfer::Content;
 use wording::{counted, list};
 
 use crate::reason::{AttachmentName, AttachmentProblem, AttachmentStep, Reason, Remedy, TagWas};
@@ -60,23 +61,7 @@ impl Display for Reason {
             Self::NonDistributable { with_urls, without_urls } => {
                 non_distributable(f, with_urls, without_urls)
             }
-            Self::Incomplete { missing, remedy } => {
-                let missing = list(missing, NAMED);
-                write!(
-                    f,
-                    "the image was incomplete at the destination: missing or damaged {missing}"
-                )?;
-                match remedy {
-                    Remedy::Copy => Ok(()),
-                    Remedy::None => {
-                        f.write_str("; neither its source nor another destination has the image")
-                    }
-                    Remedy::SourceUnread { cause } => write!(
-                        f,
-                        "; no other destination has the image, and its source cannot be read: {cause}"
-                    ),
-                }
-            }
+            Self::Incomplete { missing, remedy } => incomplete(f, missing, remedy),
             Self::LostRace { .. } | Self::StoredOnOtherDigest { .. } | Self::TagUnreadable(_) => {
                 self.fmt_tag(f)
             }
@@ -169,6 +154,19 @@ fn several(f: &mut Formatter<'_>, first: &Reason, others: &[Arc<Reason>]) -> Res
     match others.len().saturating_sub(SHOWN_REASONS - 1) {
         0 => Ok(()),
         more => write!(f, "; and {more} more"),
+    }
+}
+
+fn incomplete(f: &mut Formatter<'_>, missing: &[Content], remedy: &Remedy) -> Result {
+    let missing = list(missing, NAMED);
+    write!(f, "the image was incomplete at the destination: missing or damaged {missing}")?;
+    match remedy {
+        Remedy::Copy => Ok(()),
+        Remedy::None => f.write_str("; neither its source nor another destination has the image"),
+        Remedy::SourceUnread { cause } => write!(
+            f,
+            "; no other destination has the image, and its source cannot be read: {cause}"
+        ),
     }
 }
 
