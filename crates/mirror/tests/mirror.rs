@@ -302,11 +302,11 @@ async fn without_a_catalogue_the_repository_that_the_prefix_is_suffices() {
         let totals = world.run("other", Confirm::Write).await;
         let (said, prefix) = (reasons(&totals), world.registry.prefix("other").to_string());
         let cause = match status {
-            401 | 403 => format!("listing repositories at {host} needs a login ("),
-            _ => format!("{host} does not list its repositories ("),
+            401 | 403 => format!("{host} requires a login for it ("),
+            _ => format!("{host} has no list of repositories ("),
         };
         assert!(said.contains(&cause), "{said}");
-        let advice = format!("run `docker login {host}`, or give a repository as the prefix");
+        let advice = format!("run `docker login {host}`, or use a repository as the prefix");
         assert_eq!(said.contains(&advice), matches!(status, 401 | 403), "{said}");
         assert!(said.contains(&prefix) && said.contains(&status.to_string()), "{said}");
     }
@@ -319,7 +319,11 @@ async fn a_catalogue_that_fails_is_reported_and_the_prefix_itself_is_mirrored() 
         let world = World::with(&[("prod", "1", &own)]).await;
         world.registry.fail(Fault::on(Method::GET, "/_catalog").status(status));
         let said = reasons(&world.mirror().await);
-        assert!(said.contains("are unknown") && said.contains(&status.to_string()), "{said}");
+        assert!(
+            said.contains("cannot list the repositories below")
+                && said.contains(&status.to_string()),
+            "{said}"
+        );
         assert!(world.holds_exactly(&[&own]));
     }
 }
