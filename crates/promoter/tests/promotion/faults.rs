@@ -221,6 +221,24 @@ async fn a_source_that_lost_a_layer_is_followed_by_a_destination_that_has_it() {
 }
 
 #[tokio::test]
+async fn an_image_that_no_origin_can_send_fails_with_the_reason_of_each_origin() {
+    let registries = TestRegistries::open().await;
+    let image = fixture::image(1, 1);
+    registries.staging.load("staging/team/app", None, &image).await;
+    registries.production[0].load("images/app", "v1", &image).await;
+    let by_digest = format!("/manifests/{}", image.digest());
+    registries.staging.fail(Fault::on(Method::GET, &by_digest).status(500));
+    registries.production[0].fail(Fault::on(Method::GET, &by_digest).status(502));
+    let project = registries.project("team", &entry("app", &image, &["v1"]));
+    let report = promote(vec![project], Write).await;
+    assert_eq!(verdicts(&report), ["failed", "present"], "{report:#}");
+    let text = reason(&report, "failed");
+    for (registry, status) in [(&registries.staging, "500"), (&registries.production[0], "502")] {
+        assert!(text.contains(&registry.host().to_string()) && text.contains(status), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn what_the_source_cannot_give_is_backfilled_though_the_source_cannot_be_read() {
     let registries = TestRegistries::open().await;
     let image = fixture::image(1, 1);
