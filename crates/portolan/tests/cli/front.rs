@@ -252,10 +252,13 @@ async fn explain_names_a_bad_digest_and_gives_no_hint_below_an_endpoint() {
         let expected =
             "`sha256:123` is not a digest: a sha256 digest has 64 hexadecimal digits; this has 3";
         assert!(out.contains(expected) && !out.contains("did you mean"), "{path}: {out}");
-        assert!(!path.starts_with('/') || out.contains("by an invalid digest"), "{path}: {out}");
+        assert!(
+            !path.starts_with('/') || out.contains("a request with an invalid digest"),
+            "{path}: {out}"
+        );
     }
     let out = explain("/v2/app/manifests/").await.expect(1).stdout;
-    assert!(!out.contains("hint") && out.contains("a manifest by an invalid tag"), "{out}");
+    assert!(!out.contains("hint") && out.contains("a request with an invalid tag"), "{out}");
     let out = explain("/v2/app/tags").await.expect(1).stdout;
     assert!(out.contains("did you mean /v2/app/tags/list ?"), "{out}");
 }

@@ -212,11 +212,11 @@ async fn a_path_or_file_of_another_kind_says_what_to_give_instead() {
         ),
         (
             &["registry", "serve", "--storage", "/dir"],
-            "invalid `--storage /dir` , which is not `memory`: not a URL; write file:///dir\n",
+            "invalid `--storage /dir`, which is not `memory`: not a URL; write file:///dir\n",
         ),
         (
             &["registry", "serve", "--storage", "s"],
-            "invalid `--storage s` , which is not `memory`: not a URL; write file:///absolute/directory\n",
+            "invalid `--storage s`, which is not `memory`: not a URL; write file:///absolute/directory\n",
         ),
         (
             &["promote", "--manifest", &list],
