@@ -147,7 +147,7 @@ async fn a_referrers_api_that_responds_with_something_else_counts_as_none() {
         let project = registries.project("team", &entry("app", &image, &["v1"]));
         let report = promote_with(vec![project], &PromotionSettings::new(Write)).await;
         assert_eq!(verdicts(&report), ["failed"; 2], "{body}: {report:#}");
-        assert!(reason(&report, "failed").contains("no index of referrers"));
+        assert!(reason(&report, "failed").contains("not an index of referrers"));
     }
 }
 
