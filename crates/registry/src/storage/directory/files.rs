@@ -111,10 +111,13 @@ pub(super) fn open(path: &Path) -> Result<Option<File>, StorageError> {
     }
 }
 
+/// Room for nearly every tag and manifest: without it a read begins with pieces of 32 bytes.
+const READ_BYTES: usize = 4 << 10;
+
 /// The content of a file; none where it is not there. A file of more than `max` bytes is damage.
 pub(super) fn read(path: &Path, max: u64) -> Result<Option<Vec<u8>>, StorageError> {
     let Some(file) = open(path)? else { return Ok(None) };
-    let mut content = Vec::new();
+    let mut content = Vec::with_capacity(READ_BYTES);
     file.take(max.saturating_add(1)).read_to_end(&mut content).map_err(failed("read", path))?;
     match content.len() as u64 > max {
         true => Err(StorageError::Damaged(path.to_owned())),
