@@ -57,13 +57,14 @@ pub enum Defect {
         found: Unrelated,
     },
     /// Two manifests under one digest tag cannot be merged.
-    #[error("digest tag {tag} cannot be merged with the one at {repository}: {cause}")]
+    #[error("digest tag {tag} cannot be merged with the one at {repository}")]
     NotMergeable {
         /// The digest tag.
         tag: Tag,
         /// Where the one is that it should be merged with, as `host/name`.
         repository: String,
         /// Why not.
+        #[source]
         cause: NoUnion,
     },
     /// The config to be merged is longer than the bound.

@@ -5,7 +5,6 @@ use std::{fmt, sync::Arc};
 
 use oci::{Digest, ManifestError};
 use registry_client::RepositoryClient;
-use wording::Chain;
 
 use crate::BoundExceeded;
 
@@ -28,8 +27,7 @@ impl fmt::Display for Content {
 }
 
 /// Why content did not arrive. Cheap to clone, since one fault of a source is reported for every destination. `Display`
-/// says everything, the cause included; so there is no chain of sources, which would
-/// say it again.
+/// says what failed; the cause is its source.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -188,23 +186,25 @@ pub enum SourceError {
         parent: Option<Digest>,
     },
     /// The registry refused the request, broke off, stopped sending, or sent bytes that do not match the digest.
-    #[error("cannot read {content} from {repository}: {cause}")]
+    #[error("cannot read {content} from {repository}")]
     Read {
         /// Where it was read, as `host/name`.
         repository: String,
         /// What was read.
         content: Content,
         /// What happened.
+        #[source]
         cause: registry_client::Error,
     },
     /// The manifest is not of a kind that can be copied.
-    #[error("cannot copy manifest {digest} of {repository}: {cause}")]
+    #[error("cannot copy manifest {digest} of {repository}")]
     Manifest {
         /// Its repository, as `host/name`.
         repository: String,
         /// Its digest.
         digest: Digest,
         /// What is wrong with it.
+        #[source]
         cause: ManifestError,
     },
     /// A blob or manifest is longer or shorter than the manifest that lists it says.
@@ -241,7 +241,7 @@ pub enum SourceError {
 #[non_exhaustive]
 pub enum DestinationError {
     /// A registry refused the request, broke off or stopped responding.
-    #[error("cannot {action} {content} {} {destination}: {cause}", preposition(action))]
+    #[error("cannot {action} {content} {} {destination}", preposition(action))]
     Registry {
         /// The repository, as `host/name`.
         destination: String,
@@ -250,10 +250,11 @@ pub enum DestinationError {
         /// With what.
         content: Content,
         /// What happened.
+        #[source]
         cause: registry_client::Error,
     },
     /// A blob store could not do it.
-    #[error("cannot {action} {content} {} {destination}: {}", preposition(action), Chain(&**cause))]
+    #[error("cannot {action} {content} {} {destination}", preposition(action))]
     Store {
         /// The store's URL.
         destination: String,
@@ -262,6 +263,7 @@ pub enum DestinationError {
         /// With what.
         content: Content,
         /// What happened.
+        #[source]
         cause: Arc<blob_store::Error>,
     },
     /// It was much slower than the others.

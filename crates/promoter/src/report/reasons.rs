@@ -10,7 +10,7 @@ use oci::Digest;
 use promotion_manifest::one_line;
 use registry_client::Fault;
 use transfer::Content;
-use wording::{counted, list};
+use wording::{Chain, counted, list};
 
 use crate::reason::{AttachmentName, AttachmentProblem, AttachmentStep, Reason, Remedy, TagWas};
 
@@ -46,8 +46,9 @@ impl Display for Reason {
             }
             Self::NotKnownBeforeWriting { host, repository, error } => write!(
                 f,
-                "not known before writing: {host}/{repository} cannot be read, or does not exist yet ({error}); \
-                 --confirm reads it with push access before it writes"
+                "not known before writing: {host}/{repository} cannot be read, or does not exist yet ({}); \
+                 --confirm reads it with push access before it writes",
+                Chain(error)
             ),
             Self::Backfilled { from, source } => {
                 write!(f, "backfilled from {from}: the image cannot be read from {source}")
@@ -99,11 +100,13 @@ impl Reason {
     /// What failed, with its cause.
     fn fmt_failure(&self, f: &mut Formatter<'_>) -> Result {
         match self {
-            Self::Remote(error) => error.fmt(f),
+            Self::Remote(error) => Chain(error).fmt(f),
             Self::Host { host, error } if error.is_unreachable() => {
-                write!(f, "registry {host} did not respond: {error}")
+                write!(f, "registry {host} did not respond: {}", Chain(error))
             }
-            Self::Host { host, error } => write!(f, "registry {host} cannot be used: {error}"),
+            Self::Host { host, error } => {
+                write!(f, "registry {host} cannot be used: {}", Chain(error))
+            }
             Self::Unread { first, more } => {
                 write!(
                     f,
@@ -226,9 +229,9 @@ impl Display for AttachmentName {
 impl Display for AttachmentProblem {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         match self {
-            Self::Remote(error) => error.fmt(f),
+            Self::Remote(error) => Chain(error).fmt(f),
             Self::Reason(reason) => reason.fmt(f),
-            Self::Defect(defect) => defect.fmt(f),
+            Self::Defect(defect) => Chain(defect).fmt(f),
             Self::Incomplete { content, repository, manifest } => write!(
                 f,
                 "{content} is missing or damaged in {repository}, although manifest {manifest} lists it"

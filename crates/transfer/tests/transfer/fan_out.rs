@@ -16,6 +16,7 @@ use testkit::{
     fixture::{self, Image},
 };
 use transfer::{BlobOutcome, Destination, copy_blob};
+use wording::Chain;
 
 use crate::world::{
     LaxRegistry, REPOSITORY, TestDestinations, client, kill_when, repository, repository_named,
@@ -306,9 +307,11 @@ async fn an_error_tells_its_side_and_whether_the_registry_answers_and_its_cause_
         let [Err(error)] = &outcomes[..] else { panic!("{outcomes:?}") };
         assert_eq!((error.is_source(), error.is_unreachable()), (is_source, is_unreachable));
         assert!(error.is_transient(), "{error}");
-        let text = error.to_string();
+        let (text, cause) = (Chain(error).to_string(), std::error::Error::source(error));
         assert_eq!(text.matches(&format!("blob {digest}")).count(), 1, "{text}");
-        assert!(std::error::Error::source(error).is_none(), "it would be told again: {text}");
+        let cause = cause.expect("a cause").to_string();
+        assert_eq!(text.matches(&cause).count(), 1, "each level is printed once: {text}");
+        assert!(!error.to_string().contains(&cause), "{error}");
     }
 }
 

@@ -8,6 +8,7 @@ use testkit::{
     fixture::{self, Image as Fixture},
 };
 use transfer::{Content, Copied, Destination, Error, Image, TransferState};
+use wording::Chain;
 
 use crate::world::{REPOSITORY, repository, repository_named, source_of};
 
@@ -115,7 +116,8 @@ async fn what_is_refused_for_ever_is_given_up_after_two_repairs() {
             .status(201),
     );
     let error = copy(&TransferState::new(), &source, &image, &to).await.expect_err("it fails");
-    assert!(error.to_string().contains("MANIFEST_BLOB_UNKNOWN"), "{error}");
+    let text = Chain(&error).to_string();
+    assert!(text.contains("MANIFEST_BLOB_UNKNOWN"), "{text}");
     let puts = to.count(|it| it.method == Method::PUT && it.path_and_query.contains("/manifests/"));
     assert_eq!(puts, 3);
 }
@@ -224,7 +226,7 @@ async fn a_registry_that_keeps_a_truncated_blob_fails_and_says_what_to_do() {
     let layer = &child.blobs[2].descriptor;
     truncate(&to, &layer.digest, usize::MAX);
     let error = copy(&TransferState::new(), &source, &image, &to).await.expect_err("it is damaged");
-    let told = error.to_string();
+    let told = Chain(&error).to_string();
     assert!(told.contains(&format!("it has 3 bytes, the manifest says {}", layer.size)), "{told}");
     assert!(told.contains("remove the blob from the registry's storage"), "{told}");
     assert!(!error.is_source(), "no other source helps");
@@ -255,7 +257,7 @@ async fn a_truncated_blob_that_is_mounted_is_sent_again_and_fails_where_the_regi
         let copied = copy_beside_a_truncated_layer(1, name).await.expect("it is replaced");
         assert_eq!(copied.blobs, 3, "{name}: the shared layer, and two blobs of the second image");
         let error = copy_beside_a_truncated_layer(usize::MAX, name).await.expect_err("it is kept");
-        let told = error.to_string();
+        let told = Chain(&error).to_string();
         assert!(told.contains("it has 3 bytes, the manifest says "), "{name}: {told}");
     }
 }

@@ -6,6 +6,7 @@ use http::Method;
 use oci::{Descriptor, Digest, ImageIndex, ImageManifest, media_type};
 use testkit::{Fault, TestServer, fixture};
 use transfer::{Error, Image, MAX_DEPTH, MAX_MANIFESTS};
+use wording::Chain;
 
 use crate::world::{repository, serving, source_of};
 
@@ -128,7 +129,7 @@ async fn what_cannot_be_copied_is_refused_by_name() {
         let digest = root.0.digest;
         let server = serving(vec![leaf(1), (listed.clone(), bytes), root]).await;
         let error = load(&server, &digest).await.expect_err(word);
-        let text = error.to_string();
+        let text = Chain(&error).to_string();
         assert!(error.is_source() && !error.is_missing() && error.is_broken(), "{text}");
         assert!(text.contains(word) && text.contains(&listed.digest.to_string()), "{text}");
     }
