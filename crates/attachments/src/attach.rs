@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use oci::{Digest, Tag};
-use registry_client::{FetchedManifest, Merge, Push, RepositoryClient, Via};
+use registry_client::{BlobPush, FetchedManifest, Merge, RepositoryClient, Via};
 
 use crate::{
     AttachedBy, Attachment, Defect, Error, comparison::not_mergeable, union::MergeableManifest,
@@ -99,7 +99,7 @@ async fn unite(
     let union = old.with(&config, &new, &others);
     let union = union.map_err(|cause| not_mergeable(tag, to, cause))?;
     if let Some(config) = union.config {
-        let push = Push::new(Digest::sha256(&config), config.len() as u64);
+        let push = BlobPush::new(Digest::sha256(&config), config.len() as u64);
         to.push_blob(&push, &Bytes::from(config)).await?;
     }
     let (bytes, media_type) = (Bytes::from(union.manifest), union.media_type);

@@ -52,7 +52,7 @@ pub async fn list(
     digest: &Digest,
     inventory: Option<&Inventory>,
 ) -> Result<SubjectListing, Error> {
-    let lister = Lister { at, digest, inventory };
+    let lister = ReferrerLister { at, digest, inventory };
     // Five requests at once would make a large future of each caller's.
     let (by_api, (by_tag, dangling), tags) = tokio::try_join!(
         Box::pin(at.referrers_by_api(digest, None)),
@@ -79,13 +79,13 @@ enum DigestTagEntry {
 }
 
 /// Lists what refers to one digest.
-struct Lister<'a> {
+struct ReferrerLister<'a> {
     at: &'a RepositoryClient,
     digest: &'a Digest,
     inventory: Option<&'a Inventory>,
 }
 
-impl Lister<'_> {
+impl ReferrerLister<'_> {
     async fn referrers_by_listed_tag(&self) -> Result<(Vec<Descriptor>, Vec<DanglingTag>), Error> {
         let tag = Tag::of_referrers(self.digest);
         if self.inventory.is_some_and(|inventory| inventory.tag(&tag).is_absent()) {

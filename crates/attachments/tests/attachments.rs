@@ -4,7 +4,7 @@
 
 use attachments::{AttachedBy, Compared, Comparison, DestinationImage, DigestTag, discover, list};
 use oci::{Digest, Reference, Repository, Tag};
-use registry::{Registry, Settings, Storage};
+use registry::{Registry, RegistrySettings, Storage};
 use registry_client::{Client, RepositoryClient, Retries};
 use testkit::{Fault, TestRegistry, TestServer, fixture, fixture::Image};
 
@@ -97,7 +97,7 @@ async fn with_a_list_of_tags_only_listed_tags_are_requested() {
 
 #[tokio::test]
 async fn with_a_list_of_manifests_no_digest_tag_is_requested() {
-    let settings = Settings { google_listing: true, ..Settings::default() };
+    let settings = RegistrySettings { google_listing: true, ..RegistrySettings::default() };
     let registry = Registry::with(Storage::memory(), settings, None);
     let registry = TestRegistry::over(registry).await;
     let (subject, tags) = load(&registry).await;
@@ -111,7 +111,8 @@ async fn with_a_list_of_manifests_no_digest_tag_is_requested() {
 
 #[tokio::test]
 async fn the_api_and_the_index_of_the_tag_are_united() {
-    let settings = Settings { allow_missing_references: true, ..Settings::default() };
+    let settings =
+        RegistrySettings { allow_missing_references: true, ..RegistrySettings::default() };
     let registry = Registry::with(Storage::memory(), settings, None);
     let registry = TestRegistry::over(registry).await;
     let (subject, [one, two, three]) = subject();

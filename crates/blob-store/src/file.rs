@@ -17,7 +17,7 @@ use oci::Digest;
 use url::Url;
 
 use crate::{
-    Error, ErrorKind, Head, LIST_PAGE, ListedObject, Part, Put, key,
+    Error, ErrorKind, LIST_PAGE, ListedObject, ObjectHead, Part, Put, key,
     location::{self, check_directories, metadata_of, path_text, size_of},
     object::{corrupt, not_found},
     partial_file::{PartialFile, PartialFiles, WRITE_BATCH},
@@ -25,7 +25,7 @@ use crate::{
 
 /// A directory as a store.
 #[derive(Clone, Debug)]
-pub(crate) struct Directory(Arc<Inner>);
+pub(crate) struct DirectoryStore(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -34,7 +34,7 @@ struct Inner {
     partial_files: PartialFiles,
 }
 
-impl Directory {
+impl DirectoryStore {
     pub(crate) fn new(url: Url, root: PathBuf) -> Self {
         let partial_files = PartialFiles::new(root.clone());
         Self(Arc::new(Inner { url, root, partial_files }))
@@ -49,12 +49,12 @@ impl Directory {
         location::resolve(&self.0.root) == location::resolve(&other.0.root)
     }
 
-    pub(crate) async fn head(&self, digest: &Digest) -> Result<Head, Error> {
+    pub(crate) async fn head(&self, digest: &Digest) -> Result<ObjectHead, Error> {
         let (this, path) = (self.clone(), self.path(digest));
         blocking(move || {
             check_directories(&this.0.root)?;
             let length = size_of(&path)?;
-            length.map(|length| Head { length }).ok_or_else(|| not_found(&path_text(&path)))
+            length.map(|length| ObjectHead { length }).ok_or_else(|| not_found(&path_text(&path)))
         })
         .await
     }
@@ -97,7 +97,7 @@ impl Directory {
     }
 }
 
-impl fmt::Display for Directory {
+impl fmt::Display for DirectoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0.url.as_str())
     }

@@ -23,7 +23,7 @@ pub use error::{Error, ErrorKind, found};
 pub use file::open_file;
 pub use file_url::{UrlError, directory};
 pub use key::{PREFIX, key};
-pub use object::{Head, LIST_PAGE, ListedObject, Part, Put};
+pub use object::{LIST_PAGE, ListedObject, ObjectHead, Part, Put};
 pub use partial_file::WRITE_BATCH;
 
 /// A blob store. Cheap to clone; clones share what they hold open.
@@ -33,8 +33,8 @@ pub struct BlobStore(Backend);
 /// The kinds of store. An enum, not a trait object: no piece of a blob goes through a dynamic call.
 #[derive(Clone, Debug)]
 enum Backend {
-    File(file::Directory),
-    Memory(memory::Memory),
+    File(file::DirectoryStore),
+    Memory(memory::MemoryStore),
 }
 
 impl BlobStore {
@@ -45,13 +45,13 @@ impl BlobStore {
     /// When the text is not a URL, or not one of a kind of store that is supported.
     pub fn open(url: &str) -> Result<Self, UrlError> {
         let (parsed, path) = file_url::parse(url)?;
-        Ok(Self(Backend::File(file::Directory::new(parsed, path))))
+        Ok(Self(Backend::File(file::DirectoryStore::new(parsed, path))))
     }
 
     /// An empty store in memory, for tests.
     #[must_use]
     pub fn in_memory() -> Self {
-        Self(Backend::Memory(memory::Memory::default()))
+        Self(Backend::Memory(memory::MemoryStore::default()))
     }
 
     /// Checks that the path of the store's URL, and all above it, are directories as far as they exist. Links to
@@ -83,7 +83,7 @@ impl BlobStore {
     /// # Errors
     /// [`ErrorKind::NotFound`] when the store has none (a directory that does not exist is an empty store); others when
     /// the store cannot be read.
-    pub async fn head(&self, digest: &Digest) -> Result<Head, Error> {
+    pub async fn head(&self, digest: &Digest) -> Result<ObjectHead, Error> {
         match &self.0 {
             Backend::File(directory) => directory.head(digest).await,
             Backend::Memory(memory) => memory.head(digest),

@@ -9,21 +9,21 @@ use bytes::{Bytes, BytesMut};
 use oci::Digest;
 
 use crate::{
-    Error, Head, LIST_PAGE, ListedObject, Part, Put, key,
+    Error, LIST_PAGE, ListedObject, ObjectHead, Part, Put, key,
     object::{check_content, corrupt, not_found},
 };
 
 /// Objects in memory. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Memory(Arc<Mutex<BTreeMap<String, (Digest, Bytes)>>>);
+pub(crate) struct MemoryStore(Arc<Mutex<BTreeMap<String, (Digest, Bytes)>>>);
 
-impl Memory {
+impl MemoryStore {
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    pub(crate) fn head(&self, digest: &Digest) -> Result<Head, Error> {
-        self.whole(digest).map(|content| Head { length: content.len() as u64 })
+    pub(crate) fn head(&self, digest: &Digest) -> Result<ObjectHead, Error> {
+        self.whole(digest).map(|content| ObjectHead { length: content.len() as u64 })
     }
 
     pub(crate) fn get(&self, digest: &Digest, part: &Part, max: u64) -> Result<Bytes, Error> {
@@ -66,7 +66,7 @@ impl Memory {
 /// Content on its way into memory.
 #[derive(Debug)]
 pub(crate) struct MemoryWriter {
-    to: Memory,
+    to: MemoryStore,
     digest: Digest,
     length: u64,
     content: BytesMut,

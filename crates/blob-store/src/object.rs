@@ -11,7 +11,7 @@ pub const LIST_PAGE: usize = 1_000;
 
 /// What a store says about an object without sending it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Head {
+pub struct ObjectHead {
     /// Its length in bytes.
     pub length: u64,
 }

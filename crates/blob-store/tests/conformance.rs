@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use blob_store::{
-    BlobStore, BlobWriter, ErrorKind, Head, LIST_PAGE, ListedObject, Part, Put, WRITE_BATCH,
+    BlobStore, BlobWriter, ErrorKind, LIST_PAGE, ListedObject, ObjectHead, Part, Put, WRITE_BATCH,
 };
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -53,7 +53,7 @@ async fn content_is_read_as_it_was_written(store: &BlobStore) {
                 writer.write(content.slice_ref(piece)).await.expect("written");
             }
             assert_eq!(writer.commit().await.expect("a commit"), Put::Written);
-            assert_eq!(store.head(&digest).await.expect("a head"), Head { length });
+            assert_eq!(store.head(&digest).await.expect("a head"), ObjectHead { length });
             assert_eq!(store.get(&digest, Part::Whole, length).await.expect("content"), content);
             if length > 0 {
                 let error = store.get(&digest, Part::Whole, length - 1).await.expect_err("a bound");

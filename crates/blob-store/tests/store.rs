@@ -4,7 +4,7 @@
 
 use std::{fs, path::Path};
 
-use blob_store::{BlobStore, ErrorKind, Head, Part, Put, WRITE_BATCH, found, key};
+use blob_store::{BlobStore, ErrorKind, ObjectHead, Part, Put, WRITE_BATCH, found, key};
 use bytes::Bytes;
 use oci::{Algorithm, Digest};
 use tempfile::TempDir;
@@ -15,7 +15,7 @@ fn store_in(directory: &Path) -> BlobStore {
 
 /// The length of what the store has; none if it has nothing.
 async fn length(store: &BlobStore, digest: &Digest) -> Option<u64> {
-    found(store.head(digest).await).expect("a result").map(|Head { length }| length)
+    found(store.head(digest).await).expect("a result").map(|ObjectHead { length }| length)
 }
 
 /// Everything in a directory, as paths relative to it, the lock left out.

@@ -49,7 +49,7 @@ const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 32 << 20;
 
 /// Connections by one way of finding addresses.
-type Connections<R> = legacy::Client<Connector<R>, OutgoingBody>;
+type PooledConnections<R> = legacy::Client<Connector<R>, OutgoingBody>;
 /// Makes a connection: TCP, and TLS where the URL says so.
 type Connector<R> = BoundedHandshake<HttpsConnector<NotifyingTcp<ProxyConnector<R>>>>;
 
@@ -102,11 +102,11 @@ impl PoolSettings {
 
 /// Connections to servers, kept for the next request.
 pub struct Pool {
-    open: Connections<GaiResolver>,
+    open: PooledConnections<GaiResolver>,
     /// For hosts that a public one named.
-    public_only: Connections<PublicResolver>,
+    public_only: PooledConnections<PublicResolver>,
     /// Never by a proxy.
-    direct: Connections<GaiResolver>,
+    direct: PooledConnections<GaiResolver>,
     proxies: Arc<Proxies>,
     /// Hosts that may be dialled although they are not public.
     allowed: Arc<HashSet<String>>,

@@ -16,7 +16,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
-use crate::{ConnectionMetrics, Malformed, Respond, ResponseOrFuture, Server, Settings};
+use crate::{ConnectionMetrics, Malformed, Respond, ResponseOrFuture, Server, ServerSettings};
 
 /// How long responses of the admin address may go on. It ends after its product, and its responses are short.
 const DRAIN: Duration = Duration::from_secs(1);
@@ -27,7 +27,7 @@ const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-
 /// An admin address that is served.
 #[derive(Debug)]
 pub struct Admin {
-    pages: Pages,
+    pages: AdminPages,
     end: oneshot::Sender<()>,
     server: JoinHandle<()>,
 }
@@ -39,10 +39,10 @@ impl Admin {
         listener: TcpListener,
         metrics: impl Fn() -> String + Send + Sync + 'static,
     ) -> Self {
-        let settings = Settings::admin(DRAIN);
+        let settings = ServerSettings::admin(DRAIN);
         let server =
             Server { listener, tls: None, settings, metrics: ConnectionMetrics::default() };
-        let pages = Pages { metrics: Arc::new(metrics), draining: Arc::default() };
+        let pages = AdminPages { metrics: Arc::new(metrics), draining: Arc::default() };
         let (end, ends) = oneshot::channel::<()>();
         let served = pages.clone();
         let server = async move { server.run(|_peer| served.clone(), ends.map(drop)).await };
@@ -64,12 +64,12 @@ impl Admin {
 
 /// The pages of an admin address.
 #[derive(Clone)]
-struct Pages {
+struct AdminPages {
     metrics: Arc<dyn Fn() -> String + Send + Sync>,
     draining: Arc<AtomicBool>,
 }
 
-impl Pages {
+impl AdminPages {
     fn page(&self, path: &str) -> Response<Full<Bytes>> {
         match path {
             "/metrics" => page(StatusCode::OK, METRICS, (self.metrics)()),
@@ -86,13 +86,13 @@ impl Pages {
     }
 }
 
-impl fmt::Debug for Pages {
+impl fmt::Debug for AdminPages {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pages").field("draining", &self.draining).finish_non_exhaustive()
+        f.debug_struct("AdminPages").field("draining", &self.draining).finish_non_exhaustive()
     }
 }
 
-impl Respond for Pages {
+impl Respond for AdminPages {
     type Body = Full<Bytes>;
 
     fn respond(&self, request: Request<Incoming>) -> ResponseOrFuture<Full<Bytes>> {

@@ -21,12 +21,12 @@ pub struct OutOfDate {
     file: String,
     /// From 1 on; the first one is the server's own.
     position: usize,
-    problem: Problem,
+    problem: DateProblem,
 }
 
 /// The date is as a message has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Problem {
+enum DateProblem {
     Expired(String),
     NotYetValid(String),
 }
@@ -36,7 +36,7 @@ impl OutOfDate {
     /// an authority may be replaced by what the client has.
     #[must_use]
     pub const fn is_expired_server_certificate(&self) -> bool {
-        self.position == 1 && matches!(self.problem, Problem::Expired(_))
+        self.position == 1 && matches!(self.problem, DateProblem::Expired(_))
     }
 }
 
@@ -47,8 +47,8 @@ impl fmt::Display for OutOfDate {
             position => write!(f, "certificate {position} in {} ", self.file)?,
         }
         match &self.problem {
-            Problem::Expired(date) => write!(f, "expired on {date}"),
-            Problem::NotYetValid(date) => write!(f, "is not valid before {date}"),
+            DateProblem::Expired(date) => write!(f, "expired on {date}"),
+            DateProblem::NotYetValid(date) => write!(f, "is not valid before {date}"),
         }
     }
 }
@@ -70,7 +70,7 @@ pub(crate) fn out_of_date(
 
 /// The dates are the first thing that is verified, so that without any authority to trust an error for them
 /// comes first, and all other errors mean that they are right.
-fn problem(certificate: &CertificateDer<'_>, now: UnixTime) -> Option<Problem> {
+fn problem(certificate: &CertificateDer<'_>, now: UnixTime) -> Option<DateProblem> {
     let parsed = ParsedCertificate::try_from(certificate).ok()?;
     let algorithms = ring::default_provider().signature_verification_algorithms.all;
     let no_roots = RootCertStore::empty();
@@ -79,10 +79,10 @@ fn problem(certificate: &CertificateDer<'_>, now: UnixTime) -> Option<Problem> {
     let Err(Error::InvalidCertificate(error)) = verified else { return None };
     match error {
         CertificateError::ExpiredContext { not_after, .. } => {
-            Some(Problem::Expired(wording::certificate_date(not_after)))
+            Some(DateProblem::Expired(wording::certificate_date(not_after)))
         }
         CertificateError::NotValidYetContext { not_before, .. } => {
-            Some(Problem::NotYetValid(wording::certificate_date(not_before)))
+            Some(DateProblem::NotYetValid(wording::certificate_date(not_before)))
         }
         _ => None,
     }

@@ -7,8 +7,8 @@ use std::{
 };
 
 use crate::{
-    AddressBlock, Settings,
-    watch::{Clock, Order, Phase, Watch},
+    AddressBlock, ServerSettings,
+    watch::{Order, Phase, ServerClock, Watch},
 };
 
 /// This part of the allowed connections is closed at once at the limit: a sixty-fourth. Searching for
@@ -18,7 +18,7 @@ const EVICTION_DIVISOR: usize = 64;
 /// All open connections of a server.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
-    pub(crate) clock: Arc<Clock>,
+    pub(crate) clock: Arc<ServerClock>,
     open: Mutex<Open>,
 }
 
@@ -61,7 +61,7 @@ impl Connections {
     pub(crate) fn admit(
         self: &Arc<Self>,
         peer: IpAddr,
-        settings: &Settings,
+        settings: &ServerSettings,
     ) -> Option<ConnectionSlot> {
         let block = (!settings.trusted_peers.contain(peer)).then(|| AddressBlock::of(peer));
         let watch = Arc::new(Watch::new(&self.clock));
@@ -85,7 +85,7 @@ impl Connections {
     }
 
     /// Closes connections whose deadline has passed.
-    pub(crate) fn close_expired(&self, settings: &Settings) {
+    pub(crate) fn close_expired(&self, settings: &ServerSettings) {
         let now = self.clock.now();
         for entry in self.open().entries.values() {
             let phase = entry.watch.phase();
@@ -175,9 +175,9 @@ mod tests {
     use super::*;
     use crate::{Bodies, DefaultTrust, TrustedPeers, parse_network};
 
-    fn settings(per_address: usize) -> Settings {
-        let settings = Settings::new("test", 100, Bodies::Small, Duration::ZERO);
-        Settings { max_connections_per_address: per_address, ..settings }
+    fn settings(per_address: usize) -> ServerSettings {
+        let settings = ServerSettings::new("test", 100, Bodies::Small, Duration::ZERO);
+        ServerSettings { max_connections_per_address: per_address, ..settings }
     }
 
     fn address(text: &str) -> IpAddr {
@@ -216,7 +216,7 @@ mod tests {
     fn a_trusted_peer_has_no_share() {
         let network = parse_network("10.0.0.0/8").expect("a network");
         let trusted_peers = TrustedPeers::new(vec![network], DefaultTrust::None);
-        let settings = Settings { trusted_peers, ..settings(1) };
+        let settings = ServerSettings { trusted_peers, ..settings(1) };
         let connections = Arc::<Connections>::default();
         let slots: Vec<_> =
             (0..10).map_while(|_| connections.admit(address("10.1.2.3"), &settings)).collect();

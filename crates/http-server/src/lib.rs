@@ -39,7 +39,7 @@ pub use crate::{
     listen::listen,
     server::{ConnectionMetrics, Server},
     service::{Handler, Respond, ResponseOrFuture, handler},
-    settings::{Bodies, Settings, Timeouts},
+    settings::{Bodies, ServerSettings, Timeouts},
     tls::{PemFile, Tls, TlsError},
     trusted_peers::{DefaultTrust, TrustedPeers, parse_network},
 };

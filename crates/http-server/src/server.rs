@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use crate::{
-    Bodies, Respond, Settings, Tls,
+    Bodies, Respond, ServerSettings, Tls,
     connection::Connection,
     connections::{ConnectionSlot, Connections},
     watch::Order,
@@ -82,7 +82,7 @@ pub struct Server {
     /// Its certificate and key; without them it speaks plain HTTP.
     pub tls: Option<Tls>,
     /// Its limits.
-    pub settings: Settings,
+    pub settings: ServerSettings,
     /// What it counts.
     pub metrics: ConnectionMetrics,
 }
@@ -92,7 +92,8 @@ impl Server {
     pub fn announce(&self) {
         let address =
             self.listener.local_addr().map_or_else(|_| String::new(), |at| at.to_string());
-        let Settings { name, max_connections, max_connections_per_address, .. } = self.settings;
+        let ServerSettings { name, max_connections, max_connections_per_address, .. } =
+            self.settings;
         tracing::info!(
             address,
             server = name,
@@ -128,7 +129,7 @@ impl Server {
 
 struct Running {
     tls: Option<Tls>,
-    settings: Settings,
+    settings: ServerSettings,
     metrics: ConnectionMetrics,
     permits: Arc<Semaphore>,
     connections: Arc<Connections>,
@@ -246,7 +247,7 @@ impl Running {
     fn evict_idle(&mut self) {
         let closed = self.close_longest_idle();
         if is_due(&mut self.warnings.no_room) {
-            let Settings { name, max_connections, .. } = self.settings;
+            let ServerSettings { name, max_connections, .. } = self.settings;
             tracing::warn!(
                 server = name,
                 max_connections,
@@ -283,7 +284,7 @@ impl Running {
         let Some(slot) = self.connections.admit(peer.ip(), &self.settings) else {
             self.metrics.refused.inc();
             if is_due(&mut self.warnings.refused) {
-                let Settings { name, max_connections_per_address, .. } = self.settings;
+                let ServerSettings { name, max_connections_per_address, .. } = self.settings;
                 tracing::warn!(
                     server = name,
                     peer = %peer.ip(),
@@ -310,7 +311,7 @@ impl Running {
     }
 
     async fn drain(self) {
-        let Settings { name, timeouts, max_connections, .. } = &self.settings;
+        let ServerSettings { name, timeouts, max_connections, .. } = &self.settings;
         let open = self.connections.order(Order::Drain);
         tracing::info!(server = name, open, "shutting down: no more connections are accepted");
         // All permits are back when all connections have ended.

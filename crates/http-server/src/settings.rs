@@ -40,7 +40,7 @@ pub const ADMIN_CONNECTIONS: usize = 32;
 
 /// The limits of a server.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct ServerSettings {
     /// What the server is called in the log: `front`, `registry`.
     pub name: &'static str,
     /// Open connections. Where there are as many, those that have been idle longest are closed for new
@@ -83,7 +83,7 @@ pub enum Bodies {
     Streamed,
 }
 
-impl Settings {
+impl ServerSettings {
     /// A server with at most so many connections, whose last requests have `drain` to end.
     #[must_use]
     pub const fn new(
@@ -155,8 +155,8 @@ mod tests {
 
     #[test]
     fn fewer_connections_leave_an_explicit_limit_of_one_address_as_it_is() {
-        let default = Settings::new("test", 100, Bodies::Small, Duration::ZERO);
-        let explicit = |max_connections_per_address| Settings {
+        let default = ServerSettings::new("test", 100, Bodies::Small, Duration::ZERO);
+        let explicit = |max_connections_per_address| ServerSettings {
             max_connections_per_address,
             ..default.clone()
         };

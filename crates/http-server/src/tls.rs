@@ -20,10 +20,10 @@ use crate::certificate_dates::{OutOfDate, out_of_date};
 /// A certificate with its key, which may be replaced while it is in use. The key does not print. Cheap to clone;
 /// the clones are one.
 #[derive(Clone)]
-pub struct Tls(Arc<RwLock<Arc<Identity>>>);
+pub struct Tls(Arc<RwLock<Arc<ServerIdentity>>>);
 
 /// What clients are shown, and how.
-struct Identity {
+struct ServerIdentity {
     config: Arc<ServerConfig>,
     chain: Vec<CertificateDer<'static>>,
     chain_name: String,
@@ -134,7 +134,7 @@ impl Tls {
         let resolver = Arc::new(SingleCertAndKey::from(identity));
         let mut config = builder.with_no_client_auth().with_cert_resolver(resolver);
         config.alpn_protocols = [&b"h2"[..], b"http/1.1"].map(<[u8]>::to_vec).to_vec();
-        let identity = Identity { config: Arc::new(config), chain, chain_name };
+        let identity = ServerIdentity { config: Arc::new(config), chain, chain_name };
         Ok(Self(Arc::new(RwLock::new(Arc::new(identity)))))
     }
 
@@ -151,7 +151,7 @@ impl Tls {
         out_of_date(&identity.chain_name, &identity.chain, now)
     }
 
-    fn current(&self) -> Arc<Identity> {
+    fn current(&self) -> Arc<ServerIdentity> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 

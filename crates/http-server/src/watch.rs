@@ -15,9 +15,9 @@ use crate::Timeouts;
 
 /// Milliseconds since the server started, advanced by the server every [`RESOLUTION`](crate::server::RESOLUTION).
 #[derive(Debug, Default)]
-pub(crate) struct Clock(AtomicU64);
+pub(crate) struct ServerClock(AtomicU64);
 
-impl Clock {
+impl ServerClock {
     pub(crate) fn now(&self) -> u64 {
         self.0.load(Relaxed)
     }
@@ -80,7 +80,7 @@ impl Phase {
 /// The state shared by one connection and the server.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    clock: Arc<Clock>,
+    clock: Arc<ServerClock>,
     /// Whether no request has arrived yet.
     is_new: AtomicBool,
     /// Requests begun, except those that ended at once. Only the connection's own task writes it.
@@ -105,7 +105,7 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(crate) fn new(clock: &Arc<Clock>) -> Self {
+    pub(crate) fn new(clock: &Arc<ServerClock>) -> Self {
         Self {
             quiet_since: AtomicU64::new(clock.now()),
             progress: AtomicU64::new(clock.now()),
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_begun_head_has_the_short_limit_as_a_whole() {
-        let clock = Arc::<Clock>::default();
+        let clock = Arc::<ServerClock>::default();
         let watch = Watch::new(&clock);
         assert_eq!(watch.phase().deadline(&TIMEOUTS), Some(10));
         watch.received();
@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_request_that_ends_at_once_leaves_the_connection_idle() {
-        let clock = Arc::<Clock>::default();
+        let clock = Arc::<ServerClock>::default();
         let watch = Watch::new(&clock);
         clock.set(50);
         watch.received();
@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_ping_of_http2_begins_no_request() {
-        let clock = Arc::<Clock>::default();
+        let clock = Arc::<ServerClock>::default();
         let watch = Watch::new(&clock);
         watch.begin(Version::HTTP_2);
         watch.end();
@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_client_that_does_not_read_is_waited_for_from_its_last_progress() {
-        let clock = Arc::<Clock>::default();
+        let clock = Arc::<ServerClock>::default();
         let watch = Watch::new(&clock);
         watch.begin(Version::HTTP_11);
         clock.set(10);

@@ -25,11 +25,11 @@ const REPOSITORY_VARIABLES: [&str; 5] =
     ["GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_PREFIX"];
 
 /// The directory of the manifests, in a git repository.
-pub(crate) struct Repository {
+pub(crate) struct GitRepository {
     directory: PathBuf,
 }
 
-impl Repository {
+impl GitRepository {
     /// The repository that `source` lies in.
     pub(crate) fn of(source: &ManifestSource) -> Result<Self, LoadError> {
         let directory = match source {
@@ -137,7 +137,7 @@ pub(crate) struct Revision {
     suffix: String,
     /// What git calls the content of each file below the directory.
     objects: HashMap<String, String>,
-    reader: RefCell<Reader>,
+    reader: RefCell<GitObjectReader>,
 }
 
 impl Revision {
@@ -156,7 +156,7 @@ impl Revision {
                 objects.insert(path.to_owned(), object.to_owned());
             }
         }
-        let reader = RefCell::new(Reader::start(directory).map_err(LoadError::NoGit)?);
+        let reader = RefCell::new(GitObjectReader::start(directory).map_err(LoadError::NoGit)?);
         let suffix = format!(" at commit {commit}");
         Ok(Self { directory: directory.to_owned(), suffix, objects, reader })
     }
@@ -190,13 +190,13 @@ impl Revision {
 
 /// `git cat-file --batch`: one process for all files. It gets one request at a time, so that neither side waits for
 /// the pipe of the other.
-struct Reader {
+struct GitObjectReader {
     process: Child,
     requests: Option<ChildStdin>,
     responses: BufReader<ChildStdout>,
 }
 
-impl Reader {
+impl GitObjectReader {
     fn start(directory: &Path) -> io::Result<Self> {
         let mut command = git(directory, &["cat-file", "--batch"]);
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
@@ -227,7 +227,7 @@ impl Reader {
     }
 }
 
-impl Drop for Reader {
+impl Drop for GitObjectReader {
     fn drop(&mut self) {
         // It ends when its standard input is closed.
         drop(self.requests.take());

@@ -11,7 +11,7 @@ use promotion_manifest::{Criteria, EdgeSet, Problem, Selection, select};
 use crate::{
     ChangeRange, LoadError, LoadOptions, ManifestSource, ProjectGlob,
     files::Files,
-    git::Repository,
+    git::GitRepository,
     options::directory_and_name,
     read::{ReadManifests, read},
 };
@@ -35,7 +35,7 @@ pub struct LoadedManifests {
 /// # Errors
 /// When there is nothing to read, or the options name no project or revision. What is wrong with one file is one of [`LoadedManifests::problems`] instead.
 pub fn load(source: &ManifestSource, options: &LoadOptions) -> Result<LoadedManifests, LoadError> {
-    let repository = || Repository::of(source);
+    let repository = || GitRepository::of(source);
     let (after, before) = match &options.changed {
         None => (Files::Disk, None),
         Some(ChangeRange::Since(revision)) => {

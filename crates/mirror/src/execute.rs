@@ -10,7 +10,7 @@ use transfer::{Content, copy_blob, together};
 use crate::{
     FailureCause, PlannedWrite,
     content_fault::ContentFault,
-    run::Run,
+    run::MirrorRun,
     state::{Fault, StoreFaults},
     stored::StorePlan,
 };
@@ -24,7 +24,7 @@ pub(crate) struct WantedBlob<'a> {
     pub(crate) blob: &'a Descriptor,
 }
 
-impl Run<'_> {
+impl MirrorRun<'_> {
     /// Writes a blob to the stores that lack it, from one read of the registry. Gives the stores that do not have it
     /// afterwards.
     pub(crate) async fn execute_blob(

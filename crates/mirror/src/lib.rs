@@ -27,7 +27,7 @@ pub use failure_cause::{FailureCause, FailureKind};
 pub use failure_code::FailureCode;
 pub use list::LISTINGS_AT_ONCE;
 pub use mirror::{TAGS_AT_ONCE, mirror};
-pub use plan::{Plan, PlannedWrite, WriteAction};
+pub use plan::{MirrorPlan, PlannedWrite, WriteAction};
 pub use run::{BLOBS_IN_MOTION, MirrorOptions, READS_AT_ONCE};
 pub use stores::{MAX_STORES, StoreSet, Stores, StoresError};
 pub use tag_walk::LIGHT_TREE_BYTES;

@@ -12,13 +12,13 @@ use registry_client::{Error, RepositoryClient};
 use crate::{
     FailureCause,
     failure_cause::is_not_offered,
-    run::{Run, Tagged},
+    run::{MirrorRun, Tagged},
 };
 
 /// How many tag listings run at the same time.
 pub const LISTINGS_AT_ONCE: usize = 8;
 
-impl Run<'_> {
+impl MirrorRun<'_> {
     /// Every tag at or below the prefix. A repository that cannot be listed is recorded as a failure.
     pub(crate) async fn list(&self) -> Vec<Tagged> {
         let prefix = &self.options.from;

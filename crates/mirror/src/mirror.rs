@@ -11,7 +11,7 @@ use transfer::{BoundExceeded, WalkEntry};
 use crate::{
     FailureCause, StoreSet, Totals,
     content_fault::ContentFault,
-    run::{MirrorOptions, Run, Tagged},
+    run::{MirrorOptions, MirrorRun, Tagged},
     state::{Fault, NotMirrored},
     tag_walk::{LIGHT_TREE_BYTES, TagWalk, Weight},
 };
@@ -28,7 +28,7 @@ pub async fn mirror(
     stop: &Stop,
     progress: &dyn Progress,
 ) -> Totals {
-    let run = Run::new(client, options, progress);
+    let run = MirrorRun::new(client, options, progress);
     if stop.unless_stopped(run.all()).await.is_none() {
         run.fail(run.stores(), None, None, FailureCause::Interrupted);
     }
@@ -52,7 +52,7 @@ enum Followed<'t> {
     LeftBehind(WantedTag<'t>, StoreSet),
 }
 
-impl Run<'_> {
+impl MirrorRun<'_> {
     async fn all(&self) {
         let tags = self.list().await;
         self.progress.stage("mirroring tags", tags.len() as u64);

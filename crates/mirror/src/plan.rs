@@ -6,11 +6,11 @@ use transfer::Content;
 
 /// What a run is to write. Blobs come before manifests.
 #[derive(Clone, Debug, Default)]
-pub struct Plan {
+pub struct MirrorPlan {
     writes: Vec<PlannedWrite>,
 }
 
-impl Plan {
+impl MirrorPlan {
     /// The writes: blobs first, then manifests, each in the order of their digests.
     #[must_use]
     pub fn writes(&self) -> &[PlannedWrite] {

@@ -40,7 +40,7 @@ pub struct MirrorOptions {
     pub confirm: Confirm,
 }
 
-pub(crate) struct Run<'a> {
+pub(crate) struct MirrorRun<'a> {
     pub(crate) client: &'a Client,
     pub(crate) options: &'a MirrorOptions,
     pub(crate) progress: &'a dyn Progress,
@@ -68,7 +68,7 @@ struct StoreState {
     lost: OnceLock<Arc<blob_store::Error>>,
 }
 
-impl<'a> Run<'a> {
+impl<'a> MirrorRun<'a> {
     pub(crate) fn new(
         client: &'a Client,
         options: &'a MirrorOptions,
@@ -99,7 +99,7 @@ impl StoreState {
     }
 }
 
-impl Run<'_> {
+impl MirrorRun<'_> {
     /// All stores of the run.
     pub(crate) fn stores(&self) -> StoreSet {
         self.options.to.all()

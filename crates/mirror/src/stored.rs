@@ -11,7 +11,7 @@ use transfer::together;
 use crate::{
     StoreSet, WriteAction,
     once::Lacking,
-    run::Run,
+    run::MirrorRun,
     state::{Fault, NotMirrored, StoreFaults},
 };
 
@@ -40,7 +40,7 @@ impl StorePlan {
     }
 }
 
-impl Run<'_> {
+impl MirrorRun<'_> {
     /// Looks for a blob in these stores, by its length.
     pub(crate) async fn plan_blob(&self, blob: &Descriptor, stores: StoreSet) -> StorePlan {
         let head = async |store: usize| match found(self.store(store).head(&blob.digest).await) {

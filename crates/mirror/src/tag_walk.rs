@@ -4,7 +4,7 @@
 use registry_client::RepositoryClient;
 use transfer::{BoundExceeded, Walk, WalkBounds};
 
-use crate::{StoreSet, run::Run};
+use crate::{StoreSet, run::MirrorRun};
 
 /// How many bytes of manifests a tag may reach to be followed beside others; with more it waits until the
 /// others are done, and is followed alone. Nearly all have less than a hundredth of it.
@@ -19,7 +19,7 @@ pub(crate) enum Weight {
 
 /// The walk from one tag. Manifests that the walk from another tag has read are not counted again.
 pub(crate) struct TagWalk<'a> {
-    pub(crate) run: &'a Run<'a>,
+    pub(crate) run: &'a MirrorRun<'a>,
     pub(crate) from: &'a RepositoryClient,
     /// The stores that it is for.
     pub(crate) stores: StoreSet,
@@ -29,7 +29,7 @@ pub(crate) struct TagWalk<'a> {
 
 impl<'a> TagWalk<'a> {
     pub(crate) const fn new(
-        run: &'a Run<'a>,
+        run: &'a MirrorRun<'a>,
         from: &'a RepositoryClient,
         stores: StoreSet,
         weight: Weight,

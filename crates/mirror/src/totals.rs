@@ -6,7 +6,7 @@ use blob_store::BlobStore;
 use oci::{Reference, Repository};
 use transfer::Content;
 
-use crate::{FailureCause, Plan, PlannedWrite, StoreSet, WriteAction};
+use crate::{FailureCause, MirrorPlan, PlannedWrite, StoreSet, WriteAction};
 
 /// What a run did or, without [`Confirm::Write`](job::Confirm::Write), would do.
 #[derive(Clone, Debug, Default)]
@@ -29,7 +29,7 @@ pub struct StoreTotals {
     /// How much was written, or would be.
     pub counts: WriteCounts,
     /// What a dry run would write; empty in a run that writes, whose memory it would need.
-    pub plan: Plan,
+    pub plan: MirrorPlan,
 }
 
 /// How many objects were written or, in a dry run, would be.
@@ -52,7 +52,7 @@ impl Totals {
         let stores = stores.iter().map(|store| StoreTotals {
             store: store.to_string(),
             counts: WriteCounts::default(),
-            plan: Plan::default(),
+            plan: MirrorPlan::default(),
         });
         Self { stores: stores.collect(), ..Self::default() }
     }

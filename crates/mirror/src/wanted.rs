@@ -8,7 +8,7 @@ use futures_util::{
 };
 use oci::{Descriptor, Digest, ManifestError, Reference};
 use registry_client::FetchedManifest;
-use transfer::{Content, Node, WalkEntry, WalkError, check_size};
+use transfer::{Content, ImageNode, WalkEntry, WalkError, check_size};
 
 use crate::{
     FailureCause,
@@ -60,7 +60,7 @@ impl TagWalk<'_> {
     /// Mirrors everything that a manifest lists. Each entry starts in its turn, since there may be a hundred thousand.
     fn listed_by<'f>(
         &'f self,
-        node: &'f Node,
+        node: &'f ImageNode,
         entry: WalkEntry,
     ) -> BoxStream<'f, StoreFaults<NotMirrored>> {
         let parent = &node.manifest.digest;
@@ -95,7 +95,7 @@ impl TagWalk<'_> {
         manifest: &Descriptor,
         entry: WalkEntry,
         lacking: Lacking,
-    ) -> Result<(Option<Node>, StorePlan), Fault> {
+    ) -> Result<(Option<ImageNode>, StorePlan), Fault> {
         self.expect(manifest.size)?;
         let _permit = self.run.reads.acquire().await;
         let (mut plan, stored) = self.run.plan_manifest(&manifest.digest, lacking).await;
@@ -112,7 +112,7 @@ impl TagWalk<'_> {
             WalkError::Bound(bound) => bound.into(),
             WalkError::Source(error) => self.run.not_read(error),
         })?;
-        Ok((Some(Node::parse(fetched)?), plan))
+        Ok((Some(ImageNode::parse(fetched)?), plan))
     }
 
     /// Mirrors a blob that `parent` lists.
@@ -134,15 +134,15 @@ impl TagWalk<'_> {
 
 /// The media type in the manifest decides, as it does when a registry serves it; the descriptor that lists it may
 /// contradict it.
-fn parse_stored(listed: &Descriptor, bytes: &Bytes) -> Result<Node, ManifestError> {
+fn parse_stored(listed: &Descriptor, bytes: &Bytes) -> Result<ImageNode, ManifestError> {
     let digest = listed.digest;
     let served_as = |media_type: &str| FetchedManifest {
         digest,
         media_type: media_type.to_owned(),
         bytes: bytes.clone(),
     };
-    match Node::parse(served_as("")) {
-        Err(ManifestError::UnknownMediaType(_)) => Node::parse(served_as(&listed.media_type)),
+    match ImageNode::parse(served_as("")) {
+        Err(ManifestError::UnknownMediaType(_)) => ImageNode::parse(served_as(&listed.media_type)),
         parsed => parsed,
     }
 }

@@ -209,10 +209,10 @@ impl<'de> Deserialize<'de> for Digest {
 
 /// Computes a digest over content that arrives in pieces.
 #[derive(Clone)]
-pub struct Digester(State);
+pub struct Digester(DigesterState);
 
 #[derive(Clone)]
-enum State {
+enum DigesterState {
     Sha256(Sha256),
     Sha512(Sha512),
 }
@@ -222,16 +222,16 @@ impl Digester {
     #[must_use]
     pub fn new(algorithm: Algorithm) -> Self {
         Self(match algorithm {
-            Algorithm::Sha256 => State::Sha256(Sha256::new()),
-            Algorithm::Sha512 => State::Sha512(Sha512::new()),
+            Algorithm::Sha256 => DigesterState::Sha256(Sha256::new()),
+            Algorithm::Sha512 => DigesterState::Sha512(Sha512::new()),
         })
     }
 
     /// Takes the next piece of the content.
     pub fn update(&mut self, piece: &[u8]) {
         match &mut self.0 {
-            State::Sha256(state) => state.update(piece),
-            State::Sha512(state) => state.update(piece),
+            DigesterState::Sha256(state) => state.update(piece),
+            DigesterState::Sha512(state) => state.update(piece),
         }
     }
 
@@ -239,8 +239,8 @@ impl Digester {
     #[must_use]
     pub fn finish(self) -> Digest {
         Digest(match self.0 {
-            State::Sha256(state) => Value::Sha256(state.finalize().into()),
-            State::Sha512(state) => Value::Sha512(state.finalize().into()),
+            DigesterState::Sha256(state) => Value::Sha256(state.finalize().into()),
+            DigesterState::Sha512(state) => Value::Sha512(state.finalize().into()),
         })
     }
 }

@@ -47,20 +47,20 @@ pub(crate) fn acting(places: &CredentialPlaces, acting: Acting<'_>) -> anyhow::R
             builder.acting(google(places)?.impersonate(account.to_owned()))
         }
         Acting::ByFile(file) => match kind_of(file)? {
-            Kind::Google => builder.acting(Google::new().named_file(file.to_owned())),
-            Kind::Docker => builder.named_config(file.to_owned()),
+            CredentialFileKind::Google => builder.acting(Google::new().named_file(file.to_owned())),
+            CredentialFileKind::Docker => builder.named_config(file.to_owned()),
         },
     };
     with_usual(builder, places)
 }
 
 /// What a file of credentials is.
-enum Kind {
+enum CredentialFileKind {
     Google,
     Docker,
 }
 
-fn kind_of(file: &Path) -> anyhow::Result<Kind> {
+fn kind_of(file: &Path) -> anyhow::Result<CredentialFileKind> {
     let shown = file.display();
     if file.metadata().is_ok_and(|about| !about.is_file()) {
         anyhow::bail!(
@@ -72,10 +72,10 @@ fn kind_of(file: &Path) -> anyhow::Result<Kind> {
     let members: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&bytes)
         .map_err(|error| anyhow::anyhow!("{shown}{}", FileProblem::of_json(&error)))?;
     if members.contains_key("type") {
-        return Ok(Kind::Google);
+        return Ok(CredentialFileKind::Google);
     }
     if ["auths", "credHelpers", "credsStore"].iter().any(|member| members.contains_key(*member)) {
-        return Ok(Kind::Docker);
+        return Ok(CredentialFileKind::Docker);
     }
     anyhow::bail!(
         "{shown}: the file is neither a Google key (with `type`) nor a docker config.json (with `auths`, \

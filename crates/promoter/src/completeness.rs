@@ -7,7 +7,7 @@ use futures_util::{StreamExt as _, stream};
 use transfer::{Content, Destination, Image};
 
 use crate::{
-    Outcome, Run, find_lost,
+    Outcome, PromotionRun, find_lost,
     planned::{ImageOrigin, ImageOrigins, Lacks, Planned, PlannedTarget},
     reason::{Reason, Remedy},
 };
@@ -18,7 +18,7 @@ const DESTINATIONS_AT_ONCE: usize = 8;
 /// Checks the targets that have the digest of `image`. The content that they lack will be copied. A target is settled as
 /// failed if it cannot be read, or if no other registry has the image.
 pub(crate) async fn check(
-    run: &Run<'_>,
+    run: &PromotionRun<'_>,
     planned: &mut Planned,
     image: &Image,
     settled: &mut Vec<Outcome>,
@@ -58,7 +58,7 @@ pub(crate) async fn check(
 
 /// Adds the source to the origins if it has the digest. The plan had no reason to read it. Returns why the source cannot
 /// be read, if it cannot.
-async fn add_source(run: &Run<'_>, planned: &mut Planned) -> Result<(), Arc<Reason>> {
+async fn add_source(run: &PromotionRun<'_>, planned: &mut Planned) -> Result<(), Arc<Reason>> {
     let source = ImageOrigin::Source(planned.source_digest);
     let digest = run.edges.source_digest(planned.source_digest).entry.digest;
     let is_known = planned.origins.iter().any(|origin| origin == source);
@@ -75,7 +75,7 @@ fn has_other(origins: &ImageOrigins, target: &PlannedTarget) -> bool {
 
 /// The content that a destination lacks of an image whose digest it has; `None` if it lacks nothing.
 async fn missing(
-    run: &Run<'_>,
+    run: &PromotionRun<'_>,
     image: &Image,
     at: usize,
 ) -> Result<Option<Vec<Content>>, Arc<Reason>> {

@@ -13,7 +13,7 @@ use registry_client::{Client, RequestKind, SMALL_BLOB_BYTES};
 use transfer::Image;
 
 use crate::{
-    Run,
+    PromotionRun,
     ready::{ImageManifests, Ready, ReadyTarget},
 };
 
@@ -78,7 +78,7 @@ struct Cost {
 
 impl Estimator {
     /// Adds what `ready` costs, which copies `image` to the destinations that lack it.
-    pub(crate) fn add(&mut self, run: &Run<'_>, ready: &Ready, image: Option<&Image>) {
+    pub(crate) fn add(&mut self, run: &PromotionRun<'_>, ready: &Ready, image: Option<&Image>) {
         let origin = run.origin(ready.attachments_origin).ok();
         let origin = origin.map(|repository| repository.host().clone());
         if let (Some(image), Some(origin)) = (image, &origin) {
@@ -103,7 +103,7 @@ impl Estimator {
         }
     }
 
-    fn tags(&mut self, run: &Run<'_>, target: &ReadyTarget) {
+    fn tags(&mut self, run: &PromotionRun<'_>, target: &ReadyTarget) {
         let repository = &run.edges.destinations()[target.destination()];
         let tags = target.planned.open.iter();
         let tags = tags.filter(|edge| run.edges.edge(**edge).tag().is_some()).count() as u64;
@@ -115,7 +115,7 @@ impl Estimator {
         }
     }
 
-    fn copy(&mut self, run: &Run<'_>, image: &Image, origin: &Host, to: &[&ReadyTarget]) {
+    fn copy(&mut self, run: &PromotionRun<'_>, image: &Image, origin: &Host, to: &[&ReadyTarget]) {
         for target in to {
             let host = &run.edges.destinations()[target.destination()].prefix.host;
             let manifests = image.nodes().count() as u64;

@@ -16,7 +16,7 @@ use promotion_manifest::EdgeId;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::{
-    Outcome, Run, Verdict,
+    Outcome, PromotionRun, Verdict,
     attaching::WrittenAttachment,
     planned::{ImageOrigin, ImageOrigins},
     ready::{Ready, ReadyTarget},
@@ -40,7 +40,7 @@ pub(crate) struct Executed {
 }
 
 /// Promotes the digests that are ready.
-pub(crate) async fn execute(run: &Run<'_>, ready: Vec<Ready>) -> Executed {
+pub(crate) async fn execute(run: &PromotionRun<'_>, ready: Vec<Ready>) -> Executed {
     let done = Mutex::default();
     let slow_hosts = SlowHosts::default();
     // The plan bounds it: at most one entry for each digest and slow host.
@@ -69,7 +69,7 @@ pub(crate) async fn execute(run: &Run<'_>, ready: Vec<Ready>) -> Executed {
 
 /// Promotes one digest. Its slow destinations are sent to `later`; without `later`, they are not deferred.
 async fn promote(
-    run: &Run<'_>,
+    run: &PromotionRun<'_>,
     slow_hosts: &SlowHosts,
     done: &Mutex<Executed>,
     mut ready: Ready,
@@ -112,7 +112,12 @@ struct Deferred {
 
 impl Deferred {
     /// The part of `ready` that is one target, from the first of `origins` that has the image.
-    fn new(run: &Run<'_>, ready: &Ready, origins: &ImageOrigins, target: ReadyTarget) -> Self {
+    fn new(
+        run: &PromotionRun<'_>,
+        ready: &Ready,
+        origins: &ImageOrigins,
+        target: ReadyTarget,
+    ) -> Self {
         let host = run.edges.destinations()[target.destination()].prefix.host.clone();
         let ready = Ready {
             source_digest: ready.source_digest,
@@ -150,7 +155,7 @@ impl SlowHosts {
     }
 
     /// Takes the targets at slow hosts out of `ready`, unless there are no other targets.
-    fn take_from(&self, run: &Run<'_>, ready: &mut Ready) -> Vec<ReadyTarget> {
+    fn take_from(&self, run: &PromotionRun<'_>, ready: &mut Ready) -> Vec<ReadyTarget> {
         let hosts = self.hosts();
         let is_slow = |target: &ReadyTarget| {
             hosts.contains_key(&run.edges.destinations()[target.destination()].prefix.host)
@@ -164,7 +169,7 @@ impl SlowHosts {
 
 /// The outcomes of one digest. Edges that have none when it is dropped were interrupted.
 struct Outcomes<'a> {
-    run: &'a Run<'a>,
+    run: &'a PromotionRun<'a>,
     done: &'a Mutex<Executed>,
     /// The edges that have no outcome yet.
     edges: HashSet<EdgeId>,

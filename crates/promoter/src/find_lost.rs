@@ -11,13 +11,16 @@ use futures_util::{StreamExt as _, stream};
 use oci::{Digest, Reference};
 use promotion_manifest::{EdgeId, EdgeView, SourceDigestId};
 
-use crate::{Run, plan::Holders, planned::ImageOrigin, reason::Reason};
+use crate::{PromotionRun, plan::Holders, planned::ImageOrigin, reason::Reason};
 
 /// Requests at once. The client keeps to the quota of each host.
 const REQUESTS_AT_ONCE: usize = 32;
 
 /// The registries that have the digests of these edges: an entry for each digest.
-pub(crate) async fn find_lost(run: &Run<'_>, edges: &[EdgeId]) -> HashMap<Digest, Holders> {
+pub(crate) async fn find_lost(
+    run: &PromotionRun<'_>,
+    edges: &[EdgeId],
+) -> HashMap<Digest, Holders> {
     let mut holders: HashMap<Digest, Holders> = HashMap::new();
     // Sources come after all destinations.
     let mut requests: BTreeSet<(Digest, usize, Option<SourceDigestId>)> = BTreeSet::new();
@@ -56,7 +59,7 @@ pub(crate) async fn find_lost(run: &Run<'_>, edges: &[EdgeId]) -> HashMap<Digest
 
 /// Whether `origin` has the digest.
 pub(crate) async fn has(
-    run: &Run<'_>,
+    run: &PromotionRun<'_>,
     origin: ImageOrigin,
     digest: Digest,
 ) -> Result<bool, Arc<Reason>> {

@@ -6,12 +6,12 @@ use job::StopCause;
 use oci::Host;
 use promotion_manifest::SourceDigestId;
 
-use crate::{Run, reason::Reason};
+use crate::{PromotionRun, reason::Reason};
 
 /// How many hosts a reason names with their last failures: a source and a destination.
 const NAMED: usize = 2;
 
-impl Run<'_> {
+impl PromotionRun<'_> {
     /// The reason of edges that concern these hosts, once the run was stopped.
     pub(crate) fn interrupted(&self, hosts: &[Host]) -> Arc<Reason> {
         let deadline = match self.stop.cause() {

@@ -15,7 +15,7 @@ use oci::{Digest, Host, Reference, Tag};
 use promotion_manifest::EdgeView;
 use registry_client::{Error, Existence, Inventory};
 
-use crate::{Run, Unchecked, reason::Reason};
+use crate::{PromotionRun, Unchecked, reason::Reason};
 
 /// Repositories read at once from one host. Registries count requests per user: Artifact Registry,
 /// as Kubernetes sets it, takes 83 a second.
@@ -117,7 +117,7 @@ pub(crate) type DestinationResult = Result<DestinationContent, Arc<Reason>>;
 /// What every destination repository holds, in the order of
 /// [`EdgeSet::destinations`](promotion_manifest::EdgeSet::destinations). Repositories without selected edges are not
 /// read.
-pub(crate) async fn read_destinations(run: &Run<'_>) -> Vec<DestinationResult> {
+pub(crate) async fn read_destinations(run: &PromotionRun<'_>) -> Vec<DestinationResult> {
     let repositories = run.edges.destinations();
     let mut results: Vec<DestinationResult> = Vec::new();
     results.resize_with(repositories.len(), || Ok(DestinationContent::without_edges()));
@@ -147,7 +147,7 @@ pub(crate) async fn read_destinations(run: &Run<'_>) -> Vec<DestinationResult> {
 }
 
 /// The edges of the repositories that could not be read and may not exist yet.
-pub(crate) fn unchecked(run: &Run<'_>, destinations: &[DestinationResult]) -> Unchecked {
+pub(crate) fn unchecked(run: &PromotionRun<'_>, destinations: &[DestinationResult]) -> Unchecked {
     let mut unchecked = Unchecked::default();
     let repositories = run.edges.destinations().iter().zip(destinations);
     for (index, (repository, content)) in repositories.enumerate() {
@@ -159,7 +159,7 @@ pub(crate) fn unchecked(run: &Run<'_>, destinations: &[DestinationResult]) -> Un
     unchecked
 }
 
-async fn read_destination(run: &Run<'_>, index: usize) -> DestinationResult {
+async fn read_destination(run: &PromotionRun<'_>, index: usize) -> DestinationResult {
     let repository = &run.edges.destinations()[index];
     let host = &repository.prefix.host;
     run.hosts.check(host).await?;
@@ -193,7 +193,12 @@ async fn read_destination(run: &Run<'_>, index: usize) -> DestinationResult {
 
 /// Why a repository can be read neither with push access nor with pull access. Two refusals have the same cause, and are
 /// reported as one.
-fn both_refused(run: &Run<'_>, host: &Host, with_push: Error, with_pull: Error) -> Arc<Reason> {
+fn both_refused(
+    run: &PromotionRun<'_>,
+    host: &Host,
+    with_push: Error,
+    with_pull: Error,
+) -> Arc<Reason> {
     let is_same = with_pull.is_unauthorized();
     let first = run.hosts.explain(host, with_push);
     if is_same {
@@ -211,7 +216,7 @@ impl DestinationContent {
 
     /// A dry run requests pull access only, and many registries refuse that for a repository that does not exist yet.
     /// The plan is what a confirmed run does if it does not exist.
-    fn assumed_empty(run: &Run<'_>, index: usize, error: Error) -> Self {
+    fn assumed_empty(run: &PromotionRun<'_>, index: usize, error: Error) -> Self {
         let repository = &run.edges.destinations()[index];
         let reason = Reason::NotKnownBeforeWriting {
             host: repository.prefix.host.clone(),
@@ -225,7 +230,7 @@ impl DestinationContent {
 }
 
 /// The tags and digests of the edges, each once.
-fn requested(run: &Run<'_>, index: usize) -> Vec<Reference> {
+fn requested(run: &PromotionRun<'_>, index: usize) -> Vec<Reference> {
     let of = |edge: EdgeView<'_>| {
         let tag = edge.tag().cloned().map(Reference::Tag);
         tag.into_iter().chain([Reference::Digest(edge.digest())])

@@ -69,7 +69,7 @@ pub struct Desired<'a> {
 }
 
 /// What a run works with.
-struct Run<'a> {
+struct PromotionRun<'a> {
     hosts: RunHosts,
     transfer_state: TransferState,
     edges: &'a EdgeSet,
@@ -79,7 +79,7 @@ struct Run<'a> {
     progress: &'a dyn Progress,
 }
 
-impl<'a> Run<'a> {
+impl<'a> PromotionRun<'a> {
     /// The selected edges of a destination repository.
     fn selected(&self, index: usize) -> impl Iterator<Item = EdgeView<'a>> {
         self.selection.edges_of(self.edges, index)
@@ -174,7 +174,7 @@ pub async fn promote(
     let mut reporter = RunReporter::new(report, edges);
     reporter.problems(problems);
     let hosts = RunHosts::of(clients, edges);
-    let run = Run {
+    let run = PromotionRun {
         hosts,
         transfer_state: TransferState::new(),
         edges,
@@ -221,7 +221,7 @@ pub async fn promote(
 }
 
 /// Everything before the first write: reads the registries, and decides what is done for each edge.
-async fn prepare(run: &Run<'_>) -> (Preparation, Unchecked) {
+async fn prepare(run: &PromotionRun<'_>) -> (Preparation, Unchecked) {
     let (edges, selection, settings) = (run.edges, run.selection, run.settings);
     let destinations = inventory::read_destinations(run).await;
     let to_read = plan::source_digests_to_read(run, &destinations);

@@ -10,7 +10,7 @@ use oci::{Digest, RegistryPrefix};
 use promotion_manifest::{EdgeId, EdgeSet, EdgeView, Selection, SourceDigestId};
 
 use crate::{
-    Outcome, PromotionSettings, Run, Verdict,
+    Outcome, PromotionRun, PromotionSettings, Verdict,
     inventory::{DestinationResult, EdgePresence, OtherDigest},
     planned::{ImageOrigin, ImageOrigins, Lacks, Planned, PlannedTarget},
     reason::Reason,
@@ -19,7 +19,7 @@ use crate::{
 
 /// What a run does, and the edges that it does nothing for.
 #[derive(Debug, Default)]
-pub(crate) struct Plan {
+pub(crate) struct PromotionPlan {
     /// The outcomes of edges that hold already or cannot be promoted.
     pub settled: Vec<Outcome>,
     /// The other edges, grouped by requested digest.
@@ -54,10 +54,10 @@ pub(crate) struct Holders {
 /// The requested digests that are looked up in their sources: those that some readable destination lacks, those whose
 /// attachments are compared, and those whose tag is on another digest, since such a digest may be a typo.
 pub(crate) fn source_digests_to_read(
-    run: &Run<'_>,
+    run: &PromotionRun<'_>,
     destinations: &[DestinationResult],
 ) -> Vec<SourceDigestId> {
-    let Run { edges, selection, settings, .. } = run;
+    let PromotionRun { edges, selection, settings, .. } = run;
     let mut source_digests = Vec::new();
     for (index, (repository, content)) in edges.destinations().iter().zip(destinations).enumerate()
     {
@@ -77,10 +77,10 @@ pub(crate) fn source_digests_to_read(
 }
 
 /// Decides about every edge.
-pub(crate) fn plan(knowledge: Knowledge<'_>) -> Plan {
+pub(crate) fn plan(knowledge: Knowledge<'_>) -> PromotionPlan {
     let Knowledge { edges, selection, destinations, .. } = knowledge;
     let planner = Planner { knowledge, holders: destination_holders(knowledge) };
-    let mut plan = Plan::default();
+    let mut plan = PromotionPlan::default();
     let mut planned: BTreeMap<SourceDigestId, Planned> = BTreeMap::new();
     for (destination, content) in destinations.iter().enumerate() {
         let note = content.as_ref().ok().and_then(|content| content.basis.note());

@@ -21,13 +21,13 @@ use registry_client::{Inventory, RepositoryClient};
 use transfer::Image;
 
 use crate::{
-    BrokenAttachments, Outcome, Run, Unloaded,
+    BrokenAttachments, Outcome, PromotionRun, Unloaded,
     attaching::{self, AttachmentFailure, Broken, Missing},
     completeness,
     estimate::Estimator,
     inventory::DestinationResult,
     not_copied,
-    plan::Plan,
+    plan::PromotionPlan,
     planned::{ImageOrigin, ImageOrigins, Lacks, Planned, PlannedTarget},
     ready::{ImageManifests, Ready, ReadyTarget},
     reason::{AttachmentName, AttachmentProblem, AttachmentStep, Reason},
@@ -56,13 +56,13 @@ pub(crate) struct Preparation {
 
 /// Reads what `plan` needs.
 pub(crate) async fn prepare(
-    run: &Run<'_>,
+    run: &PromotionRun<'_>,
     destinations: &[DestinationResult],
     sources: &Sources,
-    plan: Plan,
+    plan: PromotionPlan,
 ) -> Preparation {
     let preparer = Preparer { run, destinations, sources, kept_bytes: AtomicUsize::new(0) };
-    let Plan { planned, settled, .. } = plan;
+    let PromotionPlan { planned, settled, .. } = plan;
     run.progress.stage("reading images", planned.len() as u64);
     let prepared = stream::iter(planned).map(|planned| {
         let preparer = &preparer;
@@ -96,7 +96,7 @@ struct PreparedDigest {
 
 impl PreparedDigest {
     fn interrupted(
-        run: &Run<'_>,
+        run: &PromotionRun<'_>,
         source_digest: SourceDigestId,
         targets: &[PlannedTarget],
     ) -> Self {
@@ -139,7 +139,7 @@ impl AttachmentFault {
 }
 
 struct Preparer<'a> {
-    run: &'a Run<'a>,
+    run: &'a PromotionRun<'a>,
     destinations: &'a [DestinationResult],
     sources: &'a Sources,
     kept_bytes: AtomicUsize,

@@ -14,7 +14,7 @@ use promotion_manifest::{DestinationRepository, EdgeSet};
 use registry_client::{Client, FoundBlob, RepositoryClient};
 use transfer::Image;
 
-use crate::{Outcome, Reason, RemoteError, Run, Verdict};
+use crate::{Outcome, PromotionRun, Reason, RemoteError, Verdict};
 
 /// Tags read at once.
 const TAGS_AT_ONCE: usize = 8;
@@ -44,7 +44,7 @@ pub struct Unanswered {
 
 /// Reads each tag that was written according to `outcomes`, and returns the tags that are not served.
 pub(crate) async fn verify(
-    run: &Run<'_>,
+    run: &PromotionRun<'_>,
     public: &PublicName,
     outcomes: &[Outcome],
 ) -> Vec<Unanswered> {

@@ -12,7 +12,7 @@ use oci::{Host, Reference, Repository};
 use promotion_manifest::SourceDigestId;
 use registry_client::{Inventory, RepositoryClient};
 
-use crate::{Run, inventory::REPOSITORIES_AT_ONCE, reason::Reason};
+use crate::{PromotionRun, inventory::REPOSITORIES_AT_ONCE, reason::Reason};
 
 /// What the sources hold.
 #[derive(Debug, Default)]
@@ -37,7 +37,10 @@ struct SourceContent {
 }
 
 /// What the sources of `source_digests` hold of them.
-pub(crate) async fn read_sources(run: &Run<'_>, source_digests: Vec<SourceDigestId>) -> Sources {
+pub(crate) async fn read_sources(
+    run: &PromotionRun<'_>,
+    source_digests: Vec<SourceDigestId>,
+) -> Sources {
     let mut sources = Sources::default();
     let mut requests: BTreeMap<(Host, Repository), SourceRequest> = BTreeMap::new();
     for source_digest in source_digests {
@@ -104,7 +107,10 @@ impl Sources {
     }
 }
 
-async fn read_source(run: &Run<'_>, request: &SourceRequest) -> Result<SourceContent, Arc<Reason>> {
+async fn read_source(
+    run: &PromotionRun<'_>,
+    request: &SourceRequest,
+) -> Result<SourceContent, Arc<Reason>> {
     let host = request.repository.host();
     run.hosts.check(host).await?;
     let digests = request.source_digests.iter();

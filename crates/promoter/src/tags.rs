@@ -9,7 +9,7 @@ use oci::{Digest, Reference, Tag};
 use registry_client::{Error, RepositoryClient, TagWrite};
 
 use crate::{
-    Outcome, Run, Verdict,
+    Outcome, PromotionRun, Verdict,
     plan::tag_move,
     reason::{Reason, TagWas},
     reread_delay::{self, MAX_REREADS},
@@ -35,7 +35,7 @@ fn failed(reason: impl Into<Arc<Reason>>) -> NotWritten {
 
 /// Puts `tag` on the digest of `root`, unless the tag exists by now, on any digest.
 pub(crate) async fn write(
-    run: &Run<'_>,
+    run: &PromotionRun<'_>,
     repository: &RepositoryClient,
     tag: &Tag,
     root: &Root,
@@ -72,7 +72,7 @@ pub(crate) async fn write(
 /// The digest that an existing tag is on. A registry may not return a tag shortly after its write, so a missing tag is read
 /// several times.
 async fn read_back(
-    run: &Run<'_>,
+    run: &PromotionRun<'_>,
     repository: &RepositoryClient,
     tag: &Reference,
 ) -> Result<Option<Digest>, Error> {
@@ -96,7 +96,7 @@ fn not_as_written(requested: &Digest, current: Option<Digest>, was: TagWas) -> O
 }
 
 /// Reads all tags again that were written according to `outcomes`, and corrects the outcomes of those that changed.
-pub(crate) async fn reread(run: &Run<'_>, outcomes: &mut [Outcome]) {
+pub(crate) async fn reread(run: &PromotionRun<'_>, outcomes: &mut [Outcome]) {
     let mut by_repository: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (index, outcome) in outcomes.iter().enumerate() {
         let has_tag = run.edges.edge(outcome.edge).tag().is_some();
@@ -121,7 +121,7 @@ pub(crate) async fn reread(run: &Run<'_>, outcomes: &mut [Outcome]) {
 
 /// Which of the outcomes at `indices`, all of one destination, no longer hold, and why.
 async fn reread_repository(
-    run: &Run<'_>,
+    run: &PromotionRun<'_>,
     destination: usize,
     indices: &[usize],
     outcomes: &[Outcome],

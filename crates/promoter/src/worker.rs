@@ -9,10 +9,10 @@ use std::{
 use futures_util::future::join_all;
 use oci::{Reference, Tag};
 use registry_client::RepositoryClient;
-use transfer::{Destination, Image, Node};
+use transfer::{Destination, Image, ImageNode};
 
 use crate::{
-    Outcome, Run, Verdict,
+    Outcome, PromotionRun, Verdict,
     attaching::{self, AttachmentFailure, CopiedAttachments, CopyFailure, WrittenAttachment},
     planned::ImageOrigin,
     ready::{ChangeKind, ImageManifests, Ready, ReadyTarget},
@@ -22,7 +22,7 @@ use crate::{
 
 /// The promotion of one digest.
 pub(crate) struct Worker<'a> {
-    run: &'a Run<'a>,
+    run: &'a PromotionRun<'a>,
     ready: &'a Ready,
     /// What is done so far. It survives an interrupt.
     result: Mutex<WorkerResult>,
@@ -68,7 +68,7 @@ enum CopyResult {
 }
 
 impl<'a> Worker<'a> {
-    pub(crate) fn new(run: &'a Run<'a>, ready: &'a Ready) -> Self {
+    pub(crate) fn new(run: &'a PromotionRun<'a>, ready: &'a Ready) -> Self {
         Self { run, ready, result: Mutex::default() }
     }
 
@@ -332,7 +332,7 @@ impl<'a> Worker<'a> {
                 })?;
                 let bytes = found.bytes.clone();
                 // The response of a storage behind a redirect does not state the media type of the manifest.
-                let own = Node::parse(found.clone()).map(|node| node.manifest.media_type);
+                let own = ImageNode::parse(found.clone()).map(|node| node.manifest.media_type);
                 root.insert(Root { digest, media_type: own.unwrap_or(found.media_type), bytes })
             }
         };

@@ -10,9 +10,9 @@ use crate::{
     client::Client,
     front::Front,
     hint::{bad_digest, hint},
-    plan::{Candidates, Plan, Reason, StoreCandidate, decide},
+    plan::{Candidates, Plan, RoutingReason, StoreCandidate, decide},
     response,
-    route::{Reference, RequestError, Route, route},
+    route::{ManifestReference, RequestError, Route, route},
     snapshot::Snapshot,
 };
 
@@ -114,22 +114,24 @@ impl Explanation {
         }
         let far = candidates.upstream.url(candidates.tail);
         let response = match candidates.reason {
-            Reason::NotABlob => {
+            RoutingReason::NotABlob => {
                 self.line(
                     "decided by",
                     "the path alone: everything but blobs goes to the upstream",
                 );
                 return self.line("response", format!("307 to {far}"));
             }
-            Reason::Attachment => {
+            RoutingReason::Attachment => {
                 self.line("decided by", "the path alone: referrers go to the canonical upstream");
                 return self.line("response", format!("307 to {far}"));
             }
-            Reason::KeptUpstream => {
+            RoutingReason::KeptUpstream => {
                 "307 to the upstream: the cloud is in `keep_upstream`".to_owned()
             }
-            Reason::NoStore => "307 to the upstream: no store serves this location".to_owned(),
-            Reason::Nearest => format!(
+            RoutingReason::NoStore => {
+                "307 to the upstream: no store serves this location".to_owned()
+            }
+            RoutingReason::Nearest => format!(
                 "307 to {} if it has the blob, otherwise to the upstream (`explain` does not check)",
                 names(candidates)
             ),
@@ -177,9 +179,9 @@ fn subject(route: &Route<'_>) -> String {
         Route::Info => "the information page",
         Route::Privacy => "the privacy page",
         Route::Ping => "the version check",
-        Route::Manifest(_, Reference::Tag) => "a manifest by tag",
-        Route::Manifest(_, Reference::Digest(_)) => "a manifest by digest",
-        Route::Manifest(_, Reference::AttachmentTag) => {
+        Route::Manifest(_, ManifestReference::Tag) => "a manifest by tag",
+        Route::Manifest(_, ManifestReference::Digest(_)) => "a manifest by digest",
+        Route::Manifest(_, ManifestReference::AttachmentTag) => {
             "a signature, attestation, bill of materials or index of referrers by tag"
         }
         Route::Tags(_) => "the tags of a repository",

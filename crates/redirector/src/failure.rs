@@ -7,7 +7,7 @@ use http_client::TransportError;
 
 /// Why there is no usable response.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
+pub(crate) enum OutboundError {
     /// The request could not be made.
     #[error("invalid request: {0}")]
     Request(http::Error),

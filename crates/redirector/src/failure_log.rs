@@ -13,10 +13,10 @@ const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The failures of one dependency.
 #[derive(Debug, Default)]
-pub(crate) struct FailureLog(Mutex<State>);
+pub(crate) struct FailureLog(Mutex<OutageState>);
 
 #[derive(Debug, Default)]
-struct State {
+struct OutageState {
     /// Since when it has failed, if a warning was logged.
     since: Option<Tick>,
     /// Before this, failures are counted and not logged.
@@ -43,7 +43,7 @@ impl FailureLog {
         Some(now.since(since))
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, OutageState> {
         // Nothing that is done under the lock can leave the state half changed.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -16,7 +16,7 @@ use crate::{
     plan::{Candidates, Plan, StoreCandidate, decide},
     presence::{Presence, PresenceKey},
     response::{FrontResponse, ResponseKind, respond},
-    route::{Blob, RequestError, Route, route},
+    route::{RequestError, RequestedBlob, Route, route},
     snapshot::Snapshot,
     store::Store,
 };
@@ -134,7 +134,7 @@ fn first_with_content(
 fn probe(
     front: Arc<Front>,
     store: Arc<Store>,
-    blob: Blob<'_>,
+    blob: RequestedBlob<'_>,
     candidates: &Candidates<'_, '_>,
 ) -> impl Future<Output = ResponseKind> + Send + use<> {
     let near = store.base().url(&blob);
@@ -152,7 +152,7 @@ fn probe(
     }
 }
 
-fn to_store(store: &Store, blob: &Blob<'_>) -> ResponseKind {
+fn to_store(store: &Store, blob: &RequestedBlob<'_>) -> ResponseKind {
     store.redirects.inc();
     ResponseKind::redirect(store.base().url(blob), Some(blob.text()))
 }

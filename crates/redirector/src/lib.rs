@@ -32,13 +32,13 @@ mod store_id;
 
 pub use base_url::{BaseUrl, BaseUrlError};
 pub use config::{
-    Config, ConfigError, ConfigPositions, ConfigProblem, EnvironmentOverrides, Index,
+    Config, ConfigError, ConfigPositions, ConfigProblem, EnvironmentOverrides, IndexKind,
     PresenceSettings, RangesFrom, RangesSetting, Serves, StoreSetting, Upstream, config_schema,
     effective_yaml,
 };
 pub use explain::Explanation;
 pub use front::Front;
-pub use lint::{ConfigFinding, LoadedRanges, Severity, lint};
+pub use lint::{ConfigFinding, ConfigSeverity, LoadedRanges, lint};
 pub use outbound::Outbound;
 pub use ranges::{RangesSource, load_ranges};
 pub use server::serve;

@@ -7,13 +7,15 @@ use cloud_ranges::Ranges;
 use http_server::Forwarded;
 
 use crate::{
-    config::{Config, ConfigPositions, ConfigProblem, Position, RangesFrom, Serves, StoreSetting},
+    config::{
+        Config, ConfigPosition, ConfigPositions, ConfigProblem, RangesFrom, Serves, StoreSetting,
+    },
     ranges::RangesSource,
 };
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Severity {
+pub enum ConfigSeverity {
     /// The front starts and serves, perhaps not as was meant.
     Warning,
     /// The front does not start, or a setting can never have an effect.
@@ -24,7 +26,7 @@ pub enum Severity {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigFinding {
     /// How bad it is.
-    pub severity: Severity,
+    pub severity: ConfigSeverity,
     /// What it is, and where.
     pub problem: ConfigProblem,
 }
@@ -65,12 +67,12 @@ struct Lint<'a> {
 }
 
 impl Lint<'_> {
-    fn add(&mut self, severity: Severity, position: Position, message: String) {
+    fn add(&mut self, severity: ConfigSeverity, position: ConfigPosition, message: String) {
         let problem = ConfigProblem { source: self.positions.file.clone(), position, message };
         self.findings.push(ConfigFinding { severity, problem });
     }
 
-    fn of_flag(&mut self, severity: Severity, message: String) {
+    fn of_flag(&mut self, severity: ConfigSeverity, message: String) {
         let problem = ConfigProblem { source: "--ranges".to_owned(), position: None, message };
         self.findings.push(ConfigFinding { severity, problem });
     }
@@ -83,7 +85,7 @@ impl Lint<'_> {
             let message = format!(
                 "`admin` {admin} takes the same port as `listen` {listen}; give one of them another port"
             );
-            self.add(Severity::Error, position, message);
+            self.add(ConfigSeverity::Error, position, message);
         }
     }
 
@@ -102,7 +104,7 @@ impl Lint<'_> {
                     "`client_ip.{name}` has no effect with `forwarded: never`, which ignores `X-Forwarded-For`; \
                      remove one of them"
                 );
-                self.add(Severity::Warning, position, message);
+                self.add(ConfigSeverity::Warning, position, message);
             }
         }
     }
@@ -112,7 +114,7 @@ impl Lint<'_> {
         for source in self.loaded.sources {
             if self.is_override(source.cloud()) {
                 if source.is_unavailable() {
-                    self.of_flag(Severity::Error, source.to_string());
+                    self.of_flag(ConfigSeverity::Error, source.to_string());
                 }
                 continue;
             }
@@ -122,9 +124,9 @@ impl Lint<'_> {
             };
             let is_file = matches!(self.config.ranges[at].from, RangesFrom::Path(_));
             let severity = match (source.is_unavailable(), source.has_failures()) {
-                (true, _) if is_file => Severity::Error,
+                (true, _) if is_file => ConfigSeverity::Error,
                 (false, false) => continue,
-                _ => Severity::Warning,
+                _ => ConfigSeverity::Warning,
             };
             let position = self.positions.ranges.get(at).copied().flatten();
             self.add(severity, position, format!("`ranges`: {source}"));
@@ -150,7 +152,7 @@ impl Lint<'_> {
                     "{cloud}={}: the configuration does not name the cloud `{cloud}`; it names {names}",
                     path.display()
                 );
-                self.of_flag(Severity::Error, message);
+                self.of_flag(ConfigSeverity::Error, message);
             }
         }
     }
@@ -170,7 +172,7 @@ impl Lint<'_> {
         }
     }
 
-    fn cloud(&mut self, field: &str, cloud: &str, regions: &[String], position: Position) {
+    fn cloud(&mut self, field: &str, cloud: &str, regions: &[String], position: ConfigPosition) {
         let locations = self.loaded.ranges.locations();
         let known: BTreeSet<_> =
             locations.iter().filter(|it| it.cloud == cloud).map(|it| &it.region).collect();
@@ -183,13 +185,13 @@ impl Lint<'_> {
             let message = format!(
                 "`{field}`: no loaded range belongs to the cloud `{cloud}`; add it to `ranges`, or correct the name"
             );
-            return self.add(Severity::Warning, position, message);
+            return self.add(ConfigSeverity::Warning, position, message);
         }
         for region in regions.iter().filter(|region| !known.contains(region)) {
             let message = format!(
                 "`{field}`: no loaded range is in the region `{region}` of `{cloud}`; correct the name, or remove it"
             );
-            self.add(Severity::Warning, position, message);
+            self.add(ConfigSeverity::Warning, position, message);
         }
     }
 
@@ -202,8 +204,8 @@ impl Lint<'_> {
             let shadows: Vec<_> =
                 store.serves.iter().map(|serves| self.shadow(serves, before)).collect();
             let severity = match shadows.iter().all(Option::is_some) {
-                true => Severity::Error,
-                false => Severity::Warning,
+                true => ConfigSeverity::Error,
+                false => ConfigSeverity::Warning,
             };
             for (index, (serves, shadow)) in store.serves.iter().zip(shadows).enumerate() {
                 let Some(shadow) = shadow else { continue };

@@ -10,7 +10,7 @@ use crate::{
     metrics::Target,
     nearest::Nearest,
     redirect::UpstreamBase,
-    route::{Blob, Reference, RequestError, Route, Tail},
+    route::{ManifestReference, RequestError, RequestedBlob, Route, Tail},
     snapshot::Snapshot,
     store::Store,
 };
@@ -35,7 +35,7 @@ pub(crate) struct Candidates<'s, 'r> {
     pub(crate) tail: Tail<'r>,
     /// The digest that the request names.
     pub(crate) digest: Option<&'r str>,
-    pub(crate) reason: Reason,
+    pub(crate) reason: RoutingReason,
 }
 
 /// The one store that may have the content. If it does not have it, the client is sent to the upstream.
@@ -43,12 +43,12 @@ pub(crate) struct Candidates<'s, 'r> {
 pub(crate) enum StoreCandidate<'s, 'r> {
     None,
     /// It must be checked for the blob.
-    Blob(Blob<'r>, &'s Arc<Store>),
+    Blob(RequestedBlob<'r>, &'s Arc<Store>),
 }
 
 /// The rule that chose the candidates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reason {
+pub(crate) enum RoutingReason {
     /// Everything but blobs goes to the upstream.
     NotABlob,
     /// Referrers and attachment tags go to the canonical upstream.
@@ -61,7 +61,7 @@ pub(crate) enum Reason {
     Nearest,
 }
 
-impl Reason {
+impl RoutingReason {
     /// Whether the client's location was decisive.
     pub(crate) fn is_by_location(self) -> bool {
         matches!(self, Self::KeptUpstream | Self::NoStore | Self::Nearest)
@@ -78,9 +78,13 @@ pub(crate) fn decide<'s, 'r>(
         Route::Info => page(Target::Info, snapshot.info.as_ref()),
         Route::Privacy => page(Target::Privacy, snapshot.privacy.as_ref()),
         Route::Ping => Plan::ApiVersion,
-        Route::Manifest(tail, Reference::Digest(digest)) => upstream(snapshot, tail, Some(digest)),
-        Route::Manifest(tail, Reference::Tag) | Route::Tags(tail) => upstream(snapshot, tail, None),
-        Route::Manifest(tail, Reference::AttachmentTag) | Route::Referrers(tail) => {
+        Route::Manifest(tail, ManifestReference::Digest(digest)) => {
+            upstream(snapshot, tail, Some(digest))
+        }
+        Route::Manifest(tail, ManifestReference::Tag) | Route::Tags(tail) => {
+            upstream(snapshot, tail, None)
+        }
+        Route::Manifest(tail, ManifestReference::AttachmentTag) | Route::Referrers(tail) => {
             canonical(snapshot, tail)
         }
         Route::Blob(tail, blob) => nearest(snapshot, client, tail, blob),
@@ -106,7 +110,7 @@ fn upstream<'s, 'r>(
         target: Target::Upstream,
         tail,
         digest,
-        reason: Reason::NotABlob,
+        reason: RoutingReason::NotABlob,
     })
 }
 
@@ -117,7 +121,7 @@ fn canonical<'s, 'r>(snapshot: &'s Snapshot, tail: Tail<'r>) -> Plan<'s, 'r> {
         target: Target::CanonicalUpstream,
         tail,
         digest: None,
-        reason: Reason::Attachment,
+        reason: RoutingReason::Attachment,
     })
 }
 
@@ -125,12 +129,14 @@ fn nearest<'s, 'r>(
     snapshot: &'s Snapshot,
     client: &Client,
     tail: Tail<'r>,
-    blob: Blob<'r>,
+    blob: RequestedBlob<'r>,
 ) -> Plan<'s, 'r> {
     let (store, reason) = match snapshot.nearest(client.location) {
-        Nearest::KeptUpstream => (StoreCandidate::None, Reason::KeptUpstream),
-        Nearest::NoStore => (StoreCandidate::None, Reason::NoStore),
-        Nearest::Store(at) => (StoreCandidate::Blob(blob, &snapshot.stores()[at]), Reason::Nearest),
+        Nearest::KeptUpstream => (StoreCandidate::None, RoutingReason::KeptUpstream),
+        Nearest::NoStore => (StoreCandidate::None, RoutingReason::NoStore),
+        Nearest::Store(at) => {
+            (StoreCandidate::Blob(blob, &snapshot.stores()[at]), RoutingReason::Nearest)
+        }
     };
     Plan::Redirect(Candidates {
         store,

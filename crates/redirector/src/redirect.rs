@@ -4,7 +4,7 @@
 
 use crate::{
     config::{StoreSetting, Upstream},
-    route::{Blob, Tail},
+    route::{RequestedBlob, Tail},
 };
 
 /// The part of a redirect to an upstream before the tail of the request: `<endpoint>/v2/<path/>`.
@@ -36,7 +36,7 @@ impl StoreBase {
     }
 
     /// The URL of a blob.
-    pub(crate) fn url(&self, blob: &Blob<'_>) -> String {
+    pub(crate) fn url(&self, blob: &RequestedBlob<'_>) -> String {
         concat([&self.0, blob.text()])
     }
 }

@@ -17,20 +17,20 @@ pub(crate) enum Route<'r> {
     /// `/v2`, `/v2/`
     Ping,
     /// A manifest by tag or digest.
-    Manifest(Tail<'r>, Reference<'r>),
+    Manifest(Tail<'r>, ManifestReference<'r>),
     /// The list of a repository's tags.
     Tags(Tail<'r>),
     /// The referrers of a digest.
     Referrers(Tail<'r>),
     /// A blob.
-    Blob(Tail<'r>, Blob<'r>),
+    Blob(Tail<'r>, RequestedBlob<'r>),
     /// A request that is rejected.
     Rejected(RequestError),
 }
 
 /// How a manifest is named.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Reference<'r> {
+pub(crate) enum ManifestReference<'r> {
     /// By an ordinary tag.
     Tag,
     /// By the tag of a signature, an attestation, a bill of materials, or an index of referrers.
@@ -41,12 +41,12 @@ pub(crate) enum Reference<'r> {
 
 /// The digest of a blob, with the text that named it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Blob<'r> {
+pub(crate) struct RequestedBlob<'r> {
     digest: Digest,
     text: &'r str,
 }
 
-impl<'r> Blob<'r> {
+impl<'r> RequestedBlob<'r> {
     pub(crate) fn digest(&self) -> &Digest {
         &self.digest
     }
@@ -175,18 +175,22 @@ fn has_slash(digest: &str) -> bool {
     digest.bytes().fold(false, |any, byte| any | (byte == b'/'))
 }
 
-fn blob(text: &str) -> Result<Blob<'_>, RequestError> {
+fn blob(text: &str) -> Result<RequestedBlob<'_>, RequestError> {
     let digest = text.parse().map_err(RequestError::Digest)?;
-    Ok(Blob { digest, text })
+    Ok(RequestedBlob { digest, text })
 }
 
 /// What has a colon is meant as a digest.
-fn reference(text: &str) -> Result<Reference<'_>, RequestError> {
+fn reference(text: &str) -> Result<ManifestReference<'_>, RequestError> {
     if text.contains(':') {
-        return blob(text).map(|blob| Reference::Digest(blob.text));
+        return blob(text).map(|blob| ManifestReference::Digest(blob.text));
     }
     Tag::check(text).map_err(RequestError::Tag)?;
-    Ok(if oci::is_digest_tag(text) { Reference::AttachmentTag } else { Reference::Tag })
+    Ok(if oci::is_digest_tag(text) {
+        ManifestReference::AttachmentTag
+    } else {
+        ManifestReference::Tag
+    })
 }
 
 #[cfg(test)]
@@ -254,27 +258,27 @@ mod tests {
     fn names_may_look_like_endpoints() {
         let path = "/v2/a/manifests/b/blobs/c/manifests/latest";
         let tail = Tail { path: "a/manifests/b/blobs/c/manifests/latest", query: None };
-        assert_eq!(get(path), Route::Manifest(tail, Reference::Tag));
+        assert_eq!(get(path), Route::Manifest(tail, ManifestReference::Tag));
     }
 
     #[test]
     fn references_digests_and_attachments() {
         let digest = format!("sha256:{HEX}");
         for (last, expected) in [
-            ("latest".to_owned(), Reference::Tag),
-            (digest.clone(), Reference::Digest(&digest)),
-            (format!("sha256-{HEX}.sig"), Reference::AttachmentTag),
-            (format!("sha256-{HEX}.att"), Reference::AttachmentTag),
-            (format!("sha256-{HEX}.sbom"), Reference::AttachmentTag),
-            (format!("sha256-{HEX}"), Reference::AttachmentTag),
-            (format!("sha512-{HEX}"), Reference::AttachmentTag),
-            (format!("sha256-{}", &HEX[1..]), Reference::Tag),
-            (format!("sha256-{HEX}0"), Reference::Tag),
-            (format!("md5-{HEX}"), Reference::Tag),
-            (format!("sha256-{HEX}.txt"), Reference::Tag),
-            (format!("sha256-{HEX}0.sig"), Reference::Tag),
-            (format!("sha256-{}.sig", HEX.to_uppercase()), Reference::Tag),
-            ("sha256-12.sig".to_owned(), Reference::Tag),
+            ("latest".to_owned(), ManifestReference::Tag),
+            (digest.clone(), ManifestReference::Digest(&digest)),
+            (format!("sha256-{HEX}.sig"), ManifestReference::AttachmentTag),
+            (format!("sha256-{HEX}.att"), ManifestReference::AttachmentTag),
+            (format!("sha256-{HEX}.sbom"), ManifestReference::AttachmentTag),
+            (format!("sha256-{HEX}"), ManifestReference::AttachmentTag),
+            (format!("sha512-{HEX}"), ManifestReference::AttachmentTag),
+            (format!("sha256-{}", &HEX[1..]), ManifestReference::Tag),
+            (format!("sha256-{HEX}0"), ManifestReference::Tag),
+            (format!("md5-{HEX}"), ManifestReference::Tag),
+            (format!("sha256-{HEX}.txt"), ManifestReference::Tag),
+            (format!("sha256-{HEX}0.sig"), ManifestReference::Tag),
+            (format!("sha256-{}.sig", HEX.to_uppercase()), ManifestReference::Tag),
+            ("sha256-12.sig".to_owned(), ManifestReference::Tag),
         ] {
             assert_eq!(reference(&last), Ok(expected), "{last}");
         }

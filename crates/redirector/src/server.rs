@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use http::Request;
 use http_body_util::Full;
-use http_server::{Admin, Bodies, Malformed, Respond, ResponseOrFuture, Server, Settings};
+use http_server::{Admin, Bodies, Malformed, Respond, ResponseOrFuture, Server, ServerSettings};
 use hyper::body::Incoming;
 use tokio::{net::TcpListener, time::interval};
 
@@ -50,7 +50,7 @@ pub async fn serve(
     let server = Server { listener, tls: None, settings: settings(&front), metrics };
     server.announce();
     let shutdown = shutdown.map(|()| admin.iter().for_each(Admin::drain));
-    let service = |peer| Connection::new(&front, peer);
+    let service = |peer| FrontConnection::new(&front, peer);
     tokio::select! {
         () = server.run(service, shutdown) => {}
         () = tick(&front) => {}
@@ -61,13 +61,13 @@ pub async fn serve(
     Ok(())
 }
 
-fn settings(front: &Front) -> Settings {
+fn settings(front: &Front) -> ServerSettings {
     let snapshot = front.snapshot();
     let trusted_peers = snapshot.client_ip.trusted_peers().clone();
-    let settings = Settings::new("front", MAX_CONNECTIONS, Bodies::Small, DRAIN_TIME);
+    let settings = ServerSettings::new("front", MAX_CONNECTIONS, Bodies::Small, DRAIN_TIME);
     // Each store may be sent as many requests at once.
     let reserved = MAX_PROBES * snapshot.stores().len();
-    Settings { trusted_peers, ..settings.within_descriptors(reserved) }
+    ServerSettings { trusted_peers, ..settings.within_descriptors(reserved) }
 }
 
 /// Advances the clock for ever.
@@ -80,21 +80,21 @@ async fn tick(front: &Front) {
 }
 
 /// The front, for one connection.
-struct Connection {
+struct FrontConnection {
     front: Arc<Front>,
     peer: IpAddr,
     /// The state that the last request saw. It is replaced at the first request after an update.
     snapshot: RefCell<SnapshotCache>,
 }
 
-impl Connection {
+impl FrontConnection {
     fn new(front: &Arc<Front>, peer: SocketAddr) -> Self {
         let snapshot = RefCell::new(front.snapshot_cache());
         Self { front: Arc::clone(front), peer: peer.ip(), snapshot }
     }
 }
 
-impl Respond for Connection {
+impl Respond for FrontConnection {
     type Body = Full<Bytes>;
 
     fn respond(&self, request: Request<Incoming>) -> ResponseOrFuture<Full<Bytes>> {

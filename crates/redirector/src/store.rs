@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use crate::{
     clock::Tick,
     config::StoreSetting,
-    failure::Failure,
+    failure::OutboundError,
     failure_log::FailureLog,
     metrics::{Metrics, ProbeMetrics},
     redirect::StoreBase,
@@ -65,7 +65,7 @@ impl Store {
     }
 
     /// Logs a failure: as a warning if one is due.
-    pub(crate) fn log_failure(&self, blob: &str, cause: &Failure, now: Tick) {
+    pub(crate) fn log_failure(&self, blob: &str, cause: &OutboundError, now: Tick) {
         let Self { name: store, url, failure_log, .. } = self;
         match failure_log.failed(now) {
             Some(failures) => tracing::warn!(

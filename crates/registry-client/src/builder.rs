@@ -21,7 +21,7 @@ use crate::{
     api::{conditions::ConditionMemory, head_memory::HeadMemory, referrers_memory::ApiMemory},
     auth::Authorizer,
     blobs::mounts::MountMemory,
-    client::{Clock, Shared, authority_of},
+    client::{ClientState, WallClock, authority_of},
     limit::{Quota, RateLimiter},
 };
 
@@ -56,7 +56,7 @@ pub struct ClientBuilder {
     retries: Retries,
     quotas: HashMap<Host, Quota>,
     chance: Chance,
-    clock: Clock,
+    clock: WallClock,
     public: HashSet<Host>,
     allowed: HashSet<String>,
     tls: TlsSettings,
@@ -196,7 +196,7 @@ impl ClientBuilder {
         };
         let forwarded_for = self.forwarded_for.map(|address| address.to_string());
         let authorizer = Arc::new(Authorizer::new(self.credentials));
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(ClientState {
             pool,
             timeouts,
             user_agent: visible(&self.user_agent),

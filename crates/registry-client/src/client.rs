@@ -24,17 +24,17 @@ use crate::{
 };
 
 /// A source of wall time.
-pub(crate) type Clock = Box<dyn Fn() -> SystemTime + Send + Sync>;
+pub(crate) type WallClock = Box<dyn Fn() -> SystemTime + Send + Sync>;
 
 /// A client of registries: one pool of connections, shared by all its clones.
 #[derive(Clone)]
 pub struct Client {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Arc<ClientState>,
     pub(crate) authorizer: Arc<Authorizer>,
 }
 
 /// The state that clients with different credentials share.
-pub(crate) struct Shared {
+pub(crate) struct ClientState {
     pub(crate) pool: Arc<Pool>,
     pub(crate) timeouts: RequestTimeouts,
     pub(crate) user_agent: HeaderValue,
@@ -42,7 +42,7 @@ pub(crate) struct Shared {
     pub(crate) retries: Retries,
     pub(crate) limiter: RateLimiter,
     pub(crate) chance: Chance,
-    pub(crate) clock: Clock,
+    pub(crate) clock: WallClock,
     /// Hosts that count as public, whatever their address.
     pub(crate) public: HashSet<Host>,
     pub(crate) referrers_api: ApiMemory,

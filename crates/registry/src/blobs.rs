@@ -25,7 +25,7 @@ use crate::{
     conditions::{instead_of_content, validators},
     etag::etag,
     refusal::{Refusal, unless_absent},
-    storage::{Blob, Storage},
+    storage::{Storage, StoredBlob},
 };
 
 pub(crate) async fn read(
@@ -62,15 +62,15 @@ pub(crate) async fn read(
     })
 }
 
-fn content(blob: Blob, range: Range<u64>, digest: Digest) -> Body {
+fn content(blob: StoredBlob, range: Range<u64>, digest: Digest) -> Body {
     match blob {
         // The range lies within the bytes, so its ends fit.
-        Blob::Bytes(bytes) => {
+        StoredBlob::Bytes(bytes) => {
             let [start, end] = [range.start, range.end].map(|at| usize::try_from(at).unwrap_or(0));
             Body::from(bytes.slice(start..end))
         }
         // The file is read only when the body is polled, which a HEAD does not do.
-        Blob::File { file, .. } => Body::from_stream(file_stream(file, range, digest)),
+        StoredBlob::File { file, .. } => Body::from_stream(file_stream(file, range, digest)),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
     access::{Requester, Right},
     limits::MAX_PAGE,
     refusal::Refusal,
-    storage::{Backend, Storage, StorageError, StoredManifest, readable},
+    storage::{Storage, StorageBackend, StorageError, StoredManifest, readable},
 };
 
 /// The limit of manifests and of tags, as at Google, which does not mark a truncated list.
@@ -47,7 +47,7 @@ pub(crate) async fn tags(
     name: Repository,
 ) -> Result<Response, Refusal> {
     let asked = name.clone();
-    let work = move |backend: &dyn Backend| {
+    let work = move |backend: &dyn StorageBackend| {
         Ok((read(backend, &asked)?, children(backend, &asked, &requester)?))
     };
     let (found, child) = storage.run(work).await?;
@@ -64,7 +64,7 @@ pub(crate) async fn tags(
 type TagsAndManifests = (Vec<Tag>, BTreeMap<String, ManifestEntry>);
 
 fn read(
-    backend: &dyn Backend,
+    backend: &dyn StorageBackend,
     name: &Repository,
 ) -> Result<Option<TagsAndManifests>, StorageError> {
     let Some(mut tags) = backend.tags(name)? else { return Ok(None) };
@@ -117,7 +117,7 @@ fn image_size(stored: &StoredManifest) -> u64 {
 
 /// The components that follow `name/` in repositories that this requester may pull from.
 fn children(
-    backend: &dyn Backend,
+    backend: &dyn StorageBackend,
     name: &Repository,
     requester: &Requester,
 ) -> Result<BTreeSet<String>, StorageError> {

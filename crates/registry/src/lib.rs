@@ -3,7 +3,7 @@
 //!
 //! It has no tokens and no garbage collection. Its requests and responses: `docs/reference/registry.md`.
 //!
-//! The flow of a request: `access` authenticates the user, `route` parses the operation, one function of
+//! The flow of a request: `access` authenticates the user, `operation` parses it, one function of
 //! `manifests`, `referrers`, `blobs`, `push` or `listing` performs it on `storage`, and `refusal` makes the
 //! response of a rejected request. `observe` counts and logs each request.
 //!
@@ -21,11 +21,11 @@ mod listing;
 mod manifests;
 mod metrics;
 mod observe;
+mod operation;
 mod progress;
 mod push;
 mod referrers;
 mod refusal;
-mod route;
 mod server;
 mod shares;
 mod storage;
@@ -60,20 +60,20 @@ use crate::{
     limits::{MAX_DISCARDED_BYTES, MAX_DISCARDED_BYTES_WITHOUT_LOGIN},
     metrics::Metrics,
     observe::Observation,
+    operation::Operation,
     refusal::{CHALLENGE, Refusal},
-    route::Route,
     shares::{Budget, ClientAddress, Holder},
     uploads::Uploads,
 };
 
 /// A registry. Cheap to clone; the clones are one registry.
 #[derive(Clone, Debug)]
-pub struct Registry(Arc<State>);
+pub struct Registry(Arc<RegistryState>);
 
 #[derive(Debug)]
-struct State {
+struct RegistryState {
     storage: Storage,
-    settings: Settings,
+    settings: RegistrySettings,
     /// Replaced as a whole. A request uses the one that it began with.
     access: RwLock<Option<Arc<Access>>>,
     uploads: Uploads,
@@ -85,7 +85,7 @@ struct State {
 
 /// How a registry behaves. The defaults follow the specification and require no login.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Settings {
+pub struct RegistrySettings {
     /// Its bounds.
     pub limits: Limits,
     /// Nothing is written.
@@ -104,20 +104,21 @@ impl Registry {
     /// A registry that keeps its content in `storage`, with the default settings.
     #[must_use]
     pub fn new(storage: Storage) -> Self {
-        Self::with(storage, Settings::default(), None)
+        Self::with(storage, RegistrySettings::default(), None)
     }
 
     /// A registry with these settings. Without `access` no login is required. On a read-only storage the
     /// registry is read-only too.
     #[must_use]
-    pub fn with(storage: Storage, mut settings: Settings, access: Option<Access>) -> Self {
+    pub fn with(storage: Storage, mut settings: RegistrySettings, access: Option<Access>) -> Self {
         settings.read_only |= storage.is_read_only();
         let uploads = Uploads::new(storage.clone(), settings.limits);
         let [reads, writes] = [(); 2].map(|()| Budget::new(settings.limits.max_requests));
         let metrics = Metrics::new();
         let access = RwLock::new(access.map(Arc::new));
         let discards = Discards::new();
-        let state = State { storage, settings, access, uploads, reads, writes, discards, metrics };
+        let state =
+            RegistryState { storage, settings, access, uploads, reads, writes, discards, metrics };
         Self(Arc::new(state))
     }
 
@@ -154,7 +155,7 @@ impl Registry {
         response
     }
 
-    /// The response to one request. A [`Peer`] in its extensions is logged and limited to its share.
+    /// The response to one request. A [`PeerAddress`] in its extensions is logged and limited to its share.
     ///
     /// A request runs to its end and keeps its permit even if the client disconnects: nothing is left half
     /// done, and a client that disconnects cannot exceed the limits.
@@ -166,7 +167,7 @@ impl Registry {
     }
 
     async fn handle(&self, request: Request<Body>) -> Response {
-        let State { settings, metrics, .. } = &*self.0;
+        let RegistryState { settings, metrics, .. } = &*self.0;
         let (parts, body) = request.into_parts();
         let mut observation = Observation::begin(&parts, settings);
         let mut body = Incoming::new(body, metrics.received_bytes.clone());
@@ -209,7 +210,7 @@ impl Registry {
         body: &mut Incoming,
         observation: &mut Observation,
     ) -> Result<Response, Refusal> {
-        let State { settings, reads, writes, .. } = &*self.0;
+        let RegistryState { settings, reads, writes, .. } = &*self.0;
         let client = client_address(&parts.extensions);
         let access = self.access();
         let user = match &access {
@@ -225,9 +226,9 @@ impl Registry {
         let is_read = matches!(parts.method, Method::GET | Method::HEAD);
         let budget = if is_read { reads } else { writes };
         observation.set_permit(budget.take(requester.holder())?);
-        let route = Route::parse(&parts.method, parts.uri.path(), parts.uri.query())?;
-        observation.set_operation(route.operation());
-        if let Some((right, name)) = route.required_right()
+        let operation = Operation::parse(&parts.method, parts.uri.path(), parts.uri.query())?;
+        observation.set_operation(operation.operation());
+        if let Some((right, name)) = operation.required_right()
             && !requester.may(right, name)
         {
             return Err(requester.refused(right, name));
@@ -235,46 +236,48 @@ impl Registry {
         if settings.read_only && !is_read {
             return Err(Refusal::ReadOnly);
         }
-        self.perform(route, requester, parts, body).await
+        self.perform(operation, requester, parts, body).await
     }
 
     async fn perform(
         &self,
-        route: Route,
+        operation: Operation,
         requester: Requester,
         parts: &Parts,
         body: &mut Incoming,
     ) -> Result<Response, Refusal> {
-        let State { storage, settings, uploads, .. } = &*self.0;
+        let RegistryState { storage, settings, uploads, .. } = &*self.0;
         let headers = &parts.headers;
-        match route {
-            Route::Ping => Ok(ping(&requester)),
-            Route::Catalog(page) => listing::catalog(storage, requester, page).await,
-            Route::Tags(name, _) if settings.google_listing => {
+        match operation {
+            Operation::Ping => Ok(ping(&requester)),
+            Operation::Catalog(page) => listing::catalog(storage, requester, page).await,
+            Operation::Tags(name, _) if settings.google_listing => {
                 google::tags(storage, requester, name).await
             }
-            Route::Tags(name, page) => listing::tags(storage, name, page).await,
-            Route::ReadManifest(name, by) => manifests::read(storage, name, by, parts).await,
-            Route::WriteManifest(name, by, tags) => {
+            Operation::Tags(name, page) => listing::tags(storage, name, page).await,
+            Operation::ReadManifest(name, by) => manifests::read(storage, name, by, parts).await,
+            Operation::WriteManifest(name, by, tags) => {
                 manifests::write(storage, settings, (name, by, tags), headers, body).await
             }
-            Route::DeleteManifest(name, by) => {
+            Operation::DeleteManifest(name, by) => {
                 manifests::delete(storage, settings, (name, by), headers).await
             }
-            Route::Referrers(name, subject, which) => {
+            Operation::Referrers(name, subject, which) => {
                 referrers::list(storage, name, subject, which).await
             }
-            Route::ReadBlob(name, digest) => blobs::read(storage, name, digest, parts).await,
-            Route::DeleteBlob(name, digest) => blobs::delete(storage, name, digest).await,
-            Route::StartUpload(name, start) => {
+            Operation::ReadBlob(name, digest) => blobs::read(storage, name, digest, parts).await,
+            Operation::DeleteBlob(name, digest) => blobs::delete(storage, name, digest).await,
+            Operation::StartUpload(name, start) => {
                 push::start(storage, uploads, &requester, name, start, body).await
             }
-            Route::UploadStatus(name, id) => push::status(uploads, &name, id).await,
-            Route::AppendUpload(name, id) => push::append(uploads, &name, id, headers, body).await,
-            Route::FinishUpload(name, id, digest) => {
+            Operation::UploadStatus(name, id) => push::status(uploads, &name, id).await,
+            Operation::AppendUpload(name, id) => {
+                push::append(uploads, &name, id, headers, body).await
+            }
+            Operation::FinishUpload(name, id, digest) => {
                 push::finish(storage, uploads, name, (id, digest), headers, body).await
             }
-            Route::CancelUpload(name, id) => push::cancel(uploads, &name, id).await,
+            Operation::CancelUpload(name, id) => push::cancel(uploads, &name, id).await,
         }
     }
 
@@ -286,18 +289,18 @@ impl Registry {
 
     /// The metrics, in the text format of Prometheus.
     fn metrics_text(&self) -> String {
-        let State { uploads, reads, writes, metrics, .. } = &*self.0;
+        let RegistryState { uploads, reads, writes, metrics, .. } = &*self.0;
         metrics.text(uploads.count(), reads.taken() + writes.taken())
     }
 }
 
 /// The address from which a request came.
 #[derive(Clone, Copy, Debug)]
-pub struct Peer(pub std::net::SocketAddr);
+pub struct PeerAddress(pub std::net::SocketAddr);
 
 /// The address that the server resolved, else that of the peer.
 fn client_address(extensions: &Extensions) -> ClientAddress {
-    let peer = || ClientAddress(extensions.get().map(|Peer(address)| address.ip()));
+    let peer = || ClientAddress(extensions.get().map(|PeerAddress(address)| address.ip()));
     extensions.get().copied().unwrap_or_else(peer)
 }
 

@@ -15,12 +15,12 @@ use http_server::Conditions;
 use oci::{Digest, Manifest, Reference, Repository, Tag, media_type};
 
 use crate::{
-    DOCKER_CONTENT_DIGEST, Settings,
+    DOCKER_CONTENT_DIGEST, RegistrySettings,
     body::Incoming,
     conditions::{allow_writing, instead_of_content, validators},
     limits::{MAX_CHECKED_BLOBS, MAX_STORED_MANIFEST_BYTES, MAX_TAGS_AT_ONCE},
     refusal::{Refusal, unless_absent},
-    storage::{Backend, Storage, StorageError, StoredManifest, readable},
+    storage::{Storage, StorageBackend, StorageError, StoredManifest, readable},
 };
 
 /// The registry lists the referrer, so the client need not maintain an index of referrers.
@@ -36,7 +36,7 @@ pub(crate) async fn read(
 ) -> Result<Response, Refusal> {
     let unknown = Refusal::ManifestUnknown(name.clone(), reference.to_string());
     let is_head = parts.method == Method::HEAD;
-    let find = move |backend: &dyn Backend| {
+    let find = move |backend: &dyn StorageBackend| {
         let digest = match reference {
             Reference::Digest(digest) => digest,
             Reference::Tag(tag) => match backend.tagged(&name, &tag)? {
@@ -63,7 +63,7 @@ pub(crate) async fn read(
 /// the image. A GET still returns the manifest, from which clients learn the blobs to push. The children of an
 /// index are not checked: one damaged child must not hide the others.
 fn no_blob_is_damaged(
-    backend: &dyn Backend,
+    backend: &dyn StorageBackend,
     name: &Repository,
     stored: &StoredManifest,
 ) -> Result<(), StorageError> {
@@ -75,7 +75,7 @@ fn no_blob_is_damaged(
 
 /// The present digest of a tag; for a digest, the digest itself if it exists.
 fn current(
-    backend: &dyn Backend,
+    backend: &dyn StorageBackend,
     name: &Repository,
     reference: &Reference,
 ) -> Result<Option<Digest>, StorageError> {
@@ -86,7 +86,7 @@ fn current(
 }
 
 /// A manifest to be written.
-struct Push {
+struct ManifestPush {
     name: Repository,
     reference: Reference,
     tags: Vec<Tag>,
@@ -94,12 +94,12 @@ struct Push {
     manifest: Manifest,
     stored: StoredManifest,
     conditions: Conditions,
-    settings: Settings,
+    settings: RegistrySettings,
 }
 
 pub(crate) async fn write(
     storage: &Storage,
-    settings: &Settings,
+    settings: &RegistrySettings,
     (name, reference, mut tags): (Repository, Reference, Vec<Tag>),
     headers: &HeaderMap,
     body: &mut Incoming,
@@ -117,15 +117,16 @@ pub(crate) async fn write(
     }
     let (conditions, settings) = (Conditions::of(headers), *settings);
     let alone = name.clone();
-    let push = Push { name, reference, tags, digest, manifest, stored, conditions, settings };
+    let push =
+        ManifestPush { name, reference, tags, digest, manifest, stored, conditions, settings };
     storage.run_alone(&alone, move |backend| push.run(backend)).await??;
     Ok(answer)
 }
 
-impl Push {
+impl ManifestPush {
     /// The present digest of the reference, for the conditions. A damaged copy of the pushed manifest counts as
     /// absent, since the client got 404 for it. For other content the tag is taken.
-    fn current(&self, backend: &dyn Backend) -> Result<Option<Digest>, StorageError> {
+    fn current(&self, backend: &dyn StorageBackend) -> Result<Option<Digest>, StorageError> {
         let current = readable(current(backend, &self.name, &self.reference))?.flatten();
         if current != Some(self.digest) {
             return Ok(current);
@@ -134,7 +135,7 @@ impl Push {
         Ok(current.filter(|_| stored.is_some()))
     }
 
-    fn run(&self, backend: &dyn Backend) -> Result<Result<(), Refusal>, StorageError> {
+    fn run(&self, backend: &dyn StorageBackend) -> Result<Result<(), Refusal>, StorageError> {
         let Self { name, digest, .. } = self;
         let current = self.current(backend)?;
         if !allow_writing(&self.conditions, current) {
@@ -219,7 +220,7 @@ fn own_type(manifest: &Manifest, served_as: &str) -> String {
 /// The content that `manifest` lists and the repository lacks, each once. An index may list blobs, as build
 /// caches do. Config and layers are blobs, whatever their media types.
 fn missing(
-    backend: &dyn Backend,
+    backend: &dyn StorageBackend,
     name: &Repository,
     manifest: &Manifest,
 ) -> Result<Vec<Digest>, StorageError> {
@@ -243,7 +244,7 @@ fn missing(
 
 pub(crate) async fn delete(
     storage: &Storage,
-    settings: &Settings,
+    settings: &RegistrySettings,
     (name, reference): (Repository, Reference),
     headers: &HeaderMap,
 ) -> Result<Response, Refusal> {
@@ -284,7 +285,7 @@ impl Deletion {
         let tags = storage.run(move |backend| tags_on(backend, &name, digest)).await?;
         for some in tags.chunks(MAX_TAGS_AT_ONCE) {
             let (this, some) = (self.clone(), some.to_vec());
-            let work = move |backend: &dyn Backend| this.delete_tags(backend, digest, some);
+            let work = move |backend: &dyn StorageBackend| this.delete_tags(backend, digest, some);
             if storage.run_alone(&self.name, work).await?.is_break() {
                 break;
             }
@@ -295,7 +296,7 @@ impl Deletion {
     /// Those that are on the digest still, if the conditions hold still.
     fn delete_tags(
         &self,
-        backend: &dyn Backend,
+        backend: &dyn StorageBackend,
         digest: Digest,
         mut tags: Vec<Tag>,
     ) -> Result<ControlFlow<()>, StorageError> {
@@ -314,7 +315,10 @@ impl Deletion {
     }
 
     /// What it was that the reference was on, as far as that could be read.
-    fn run(&self, backend: &dyn Backend) -> Result<Result<Option<Digest>, Refusal>, StorageError> {
+    fn run(
+        &self,
+        backend: &dyn StorageBackend,
+    ) -> Result<Result<Option<Digest>, Refusal>, StorageError> {
         let Self { name, reference, .. } = self;
         // None in it: there is something, and it is damaged.
         let current = readable(current(backend, name, reference))?;
@@ -342,7 +346,7 @@ impl Deletion {
 }
 
 fn tags_on(
-    backend: &dyn Backend,
+    backend: &dyn StorageBackend,
     name: &Repository,
     digest: Digest,
 ) -> Result<Vec<Tag>, StorageError> {
@@ -357,7 +361,7 @@ fn tags_on(
 
 /// What the manifest refers to. One that is damaged can be deleted too.
 fn subject(
-    backend: &dyn Backend,
+    backend: &dyn StorageBackend,
     name: &Repository,
     digest: Digest,
 ) -> Result<Option<Digest>, StorageError> {

@@ -16,7 +16,10 @@ use http_body::{Frame, SizeHint};
 use http_server::{AccessRecord, AccessResponse};
 use prometheus_client::metrics::counter::Counter;
 
-use crate::{Peer, Settings, access::User, client_address, metrics::Metrics, shares::Permit};
+use crate::{
+    PeerAddress, RegistrySettings, access::User, client_address, metrics::Metrics,
+    shares::BudgetPermit,
+};
 
 /// A request in flight.
 #[derive(Debug)]
@@ -24,22 +27,22 @@ pub(crate) struct Observation {
     begun: Instant,
     operation: &'static str,
     user: Option<User>,
-    permit: Option<Permit>,
+    permit: Option<BudgetPermit>,
     /// For the access log, if it is on.
     record: Option<AccessRecord>,
 }
 
 impl Observation {
-    pub(crate) fn begin(parts: &Parts, settings: &Settings) -> Self {
+    pub(crate) fn begin(parts: &Parts, settings: &RegistrySettings) -> Self {
         let record = settings.access_log.then(|| {
-            let peer = parts.extensions.get().map(|Peer(address)| address.ip());
+            let peer = parts.extensions.get().map(|PeerAddress(address)| address.ip());
             let client = client_address(&parts.extensions).0.or(peer);
             AccessRecord::begin(peer, client, &parts.method, &parts.uri)
         });
         Self { begun: Instant::now(), operation: "none", user: None, permit: None, record }
     }
 
-    pub(crate) fn set_permit(&mut self, permit: Permit) {
+    pub(crate) fn set_permit(&mut self, permit: BudgetPermit) {
         self.permit = Some(permit);
     }
 

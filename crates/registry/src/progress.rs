@@ -15,14 +15,14 @@ const DOCKER_UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uu
 
 /// The progress of an upload.
 #[derive(Debug)]
-pub(crate) struct Progress {
+pub(crate) struct UploadProgress {
     pub(crate) location: String,
     /// Bytes so far.
     pub(crate) received: u64,
     id: UploadId,
 }
 
-impl Progress {
+impl UploadProgress {
     pub(crate) fn new(name: &Repository, id: UploadId, received: u64) -> Self {
         Self { location: format!("/v2/{name}/blobs/uploads/{id}"), received, id }
     }

@@ -16,12 +16,12 @@ use crate::{
     access::{Requester, Right},
     body::Incoming,
     limits::BATCH_BYTES,
-    progress::Progress,
+    operation::UploadStart,
+    progress::UploadProgress,
     refusal::Refusal,
-    route::UploadStart,
-    storage::{Backend, Storage, StorageError},
+    storage::{Storage, StorageBackend, StorageError},
     upload_id::UploadId,
-    uploads::{Session, SessionGuard, Uploads},
+    uploads::{SessionGuard, UploadSession, Uploads},
 };
 
 fn created(name: &Repository, digest: Digest) -> Response {
@@ -56,7 +56,7 @@ pub(crate) async fn start(
         }
     };
     let id = uploads.begin(name.clone(), algorithm, requester.holder()).await?;
-    Ok(Progress::new(&name, id, 0).response(StatusCode::ACCEPTED))
+    Ok(UploadProgress::new(&name, id, 0).response(StatusCode::ACCEPTED))
 }
 
 /// Whether the blob was mounted: it exists where this requester may pull it.
@@ -85,7 +85,7 @@ pub(crate) async fn status(
 ) -> Result<Response, Refusal> {
     let guard = uploads.get(name, id).await?;
     let session = guard.as_ref().ok_or(Refusal::UploadUnknown)?;
-    Ok(Progress::new(name, id, session.received()).response(StatusCode::NO_CONTENT))
+    Ok(UploadProgress::new(name, id, session.received()).response(StatusCode::NO_CONTENT))
 }
 
 pub(crate) async fn append(
@@ -97,7 +97,7 @@ pub(crate) async fn append(
 ) -> Result<Response, Refusal> {
     let guard = append_chunk(uploads.get(name, id).await?, name, id, headers, body).await?;
     let session = guard.as_ref().ok_or(Refusal::UploadUnknown)?;
-    Ok(Progress::new(name, id, session.received()).response(StatusCode::ACCEPTED))
+    Ok(UploadProgress::new(name, id, session.received()).response(StatusCode::ACCEPTED))
 }
 
 pub(crate) async fn finish(
@@ -133,8 +133,8 @@ async fn commit(
     name: Repository,
     digest: Digest,
 ) -> Result<Appended, StorageError> {
-    let work = move |backend: &dyn Backend| {
-        let committed = Session::commit(&mut guard, backend, &name, digest);
+    let work = move |backend: &dyn StorageBackend| {
+        let committed = UploadSession::commit(&mut guard, backend, &name, digest);
         Ok((guard, committed))
     };
     storage.run(work).await
@@ -160,7 +160,7 @@ async fn append_chunk(
     }
     .ok_or(Refusal::BadContentRange)?;
     if start != received {
-        return Err(Refusal::OutOfOrder(Progress::new(name, id, received)));
+        return Err(Refusal::OutOfOrder(UploadProgress::new(name, id, received)));
     }
     let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     if let Some(found) = length.filter(|length| *length != announced) {
@@ -168,7 +168,7 @@ async fn append_chunk(
     }
     let checkpoint = guard.as_ref().ok_or(Refusal::UploadUnknown)?.checkpoint();
     let (mut guard, appended) = append_body(guard, body, announced).await?;
-    let found = guard.as_ref().map_or(0, Session::received).saturating_sub(start);
+    let found = guard.as_ref().map_or(0, UploadSession::received).saturating_sub(start);
     let refusal = match appended {
         Ok(()) if found == announced => return Ok(guard),
         // The body is complete and shorter than announced.
@@ -219,7 +219,7 @@ async fn append_body(
         };
     }
     let (mut guard, appended) = pending.await?;
-    guard.iter_mut().for_each(Session::rest);
+    guard.iter_mut().for_each(UploadSession::rest);
     Ok((guard, appended.and(gathered)))
 }
 

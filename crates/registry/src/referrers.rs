@@ -10,9 +10,9 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::{
     limits::MAX_REFERRERS_BYTES,
     listing::with_link,
+    operation::ReferrersQuery,
     refusal::Refusal,
-    route::ReferrersQuery,
-    storage::{Backend, Storage, StorageError, StoredManifest, readable},
+    storage::{Storage, StorageBackend, StorageError, StoredManifest, readable},
 };
 
 const OCI_FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
@@ -60,7 +60,7 @@ struct ReferrersPage {
 
 impl ReferrersPage {
     fn read(
-        backend: &dyn Backend,
+        backend: &dyn StorageBackend,
         name: &Repository,
         subject: Digest,
         referring: &ReferrersQuery,

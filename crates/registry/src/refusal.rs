@@ -24,7 +24,7 @@ use crate::{
     access::{MAX_PASSWORD_BYTES, Right, User},
     etag::etag,
     limits,
-    progress::Progress,
+    progress::UploadProgress,
     shares::LimitReached,
     storage::StorageError,
 };
@@ -111,7 +111,7 @@ pub(crate) enum Refusal {
     #[error("`Content-Range` is not `<first byte>-<last byte>`, without a unit")]
     BadContentRange,
     #[error("the chunk does not begin where the upload ends, at byte {}", .0.received)]
-    OutOfOrder(Progress),
+    OutOfOrder(UploadProgress),
     #[error("`Content-Range` announces {announced} bytes, and the body has {found}")]
     LengthMismatch { announced: u64, found: u64 },
     #[error("the range is outside the blob, which has {size} bytes")]

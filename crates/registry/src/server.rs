@@ -12,13 +12,13 @@ use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderName, Request};
 use http_server::{
     Admin, Bodies, ClientIp, ClientIpPolicy, DefaultTrust, Malformed, Respond, ResponseOrFuture,
-    Server, Settings, Tls,
+    Server, ServerSettings, Tls,
 };
 use hyper::body::Incoming;
 use tokio::{net::TcpListener, time::interval};
 
 use crate::{
-    Peer, Registry,
+    PeerAddress, Registry,
     limits::{DRAIN, MAX_CONNECTIONS, SWEEP_INTERVAL},
     refusal::Refusal,
     shares::ClientAddress,
@@ -67,7 +67,7 @@ pub async fn serve(
     });
     let shutdown = shutdown.map(|()| admin.iter().for_each(Admin::drain));
     let trusted_peers = client_ip.trusted_peers().clone();
-    let settings = Settings { trusted_peers, ..settings(&registry) };
+    let settings = ServerSettings { trusted_peers, ..settings(&registry) };
     let metrics = registry.0.metrics.connections.clone();
     let server = Server { listener, tls, settings, metrics };
     server.announce();
@@ -75,7 +75,7 @@ pub async fn serve(
     let client_ip = Arc::new(client_ip);
     let service = |peer| {
         let (registry, client_ip) = (registry.clone(), Arc::clone(&client_ip));
-        Connection { registry, peer, client_ip }
+        RegistryConnection { registry, peer, client_ip }
     };
     tokio::select! {
         () = server.run(service, shutdown) => {}
@@ -87,10 +87,11 @@ pub async fn serve(
     Ok(())
 }
 
-fn settings(registry: &Registry) -> Settings {
+fn settings(registry: &Registry) -> ServerSettings {
     // Reads and writes have a budget each.
     let reserved = FILES_OF_A_REQUEST * 2 * registry.0.settings.limits.max_requests;
-    Settings::new("registry", MAX_CONNECTIONS, Bodies::Streamed, DRAIN).within_descriptors(reserved)
+    ServerSettings::new("registry", MAX_CONNECTIONS, Bodies::Streamed, DRAIN)
+        .within_descriptors(reserved)
 }
 
 /// Drops idle sessions, for ever.
@@ -103,20 +104,20 @@ async fn sweep(registry: &Registry) {
 }
 
 /// The registry, for one connection.
-struct Connection {
+struct RegistryConnection {
     registry: Registry,
     peer: SocketAddr,
     client_ip: Arc<ClientIp>,
 }
 
-impl Respond for Connection {
+impl Respond for RegistryConnection {
     type Body = Body;
 
     fn respond(&self, request: Request<Incoming>) -> ResponseOrFuture<Body> {
         let registry = self.registry.clone();
         let mut request = request.map(Body::new);
         let client = client_address(&self.client_ip, self.peer.ip(), request.headers());
-        request.extensions_mut().insert(Peer(self.peer));
+        request.extensions_mut().insert(PeerAddress(self.peer));
         request.extensions_mut().insert(client);
         ResponseOrFuture::Future(Box::pin(async move { registry.respond(request).await }))
     }

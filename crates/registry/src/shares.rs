@@ -100,7 +100,7 @@ impl Budget {
     }
 
     /// One more permit for `holder`. Without a holder it counts only for the total.
-    pub(crate) fn take(&self, holder: Option<Holder>) -> Result<Permit, LimitReached> {
+    pub(crate) fn take(&self, holder: Option<Holder>) -> Result<BudgetPermit, LimitReached> {
         let mut counts = self.lock();
         let share = counts.max.div_ceil(CLIENT_DIVISOR);
         let held_by = |holder: &Holder| counts.by_holder.get(holder).copied().unwrap_or_default();
@@ -116,7 +116,7 @@ impl Budget {
         }
         counts.total += 1;
         drop(counts);
-        Ok(Permit { budget: self.clone(), holder })
+        Ok(BudgetPermit { budget: self.clone(), holder })
     }
 
     fn give_back(&self, holder: Option<&Holder>) {
@@ -134,19 +134,19 @@ impl Budget {
 
 /// A permit of a budget. Dropping it returns it.
 #[derive(Debug)]
-pub(crate) struct Permit {
+pub(crate) struct BudgetPermit {
     budget: Budget,
     holder: Option<Holder>,
 }
 
-impl Permit {
+impl BudgetPermit {
     /// The client whose share it is part of.
     pub(crate) const fn holder(&self) -> Option<&Holder> {
         self.holder.as_ref()
     }
 }
 
-impl Drop for Permit {
+impl Drop for BudgetPermit {
     fn drop(&mut self) {
         self.budget.give_back(self.holder.as_ref());
     }

@@ -17,8 +17,8 @@ use tokio::{sync::OwnedMutexGuard, time::Instant};
 use crate::{
     limits::{LEAST_IDLE, Limits},
     refusal::Refusal,
-    shares::{Budget, Holder, LimitReached, Permit},
-    storage::{Backend, RecoveredSession, SavedSession, Staged, Storage, StorageError},
+    shares::{Budget, BudgetPermit, Holder, LimitReached},
+    storage::{RecoveredSession, SavedSession, Staged, Storage, StorageBackend, StorageError},
     upload_id::UploadId,
 };
 
@@ -27,7 +27,7 @@ use crate::{
 pub(crate) struct Uploads {
     storage: Storage,
     limits: Limits,
-    /// One for each [`Session`], also for one that takes a single request.
+    /// One for each [`UploadSession`], also for one that takes a single request.
     permits: Budget,
     open: Mutex<HashMap<UploadId, OpenUpload>>,
 }
@@ -35,12 +35,12 @@ pub(crate) struct Uploads {
 #[derive(Debug)]
 struct OpenUpload {
     name: Repository,
-    session: Arc<tokio::sync::Mutex<Option<Session>>>,
+    session: Arc<tokio::sync::Mutex<Option<UploadSession>>>,
 }
 
 /// Exclusive access to a session; none once it has ended. It moves into the blocking task that uses it, so that the
 /// session stays consistent when the request is dropped.
-pub(crate) type SessionGuard = OwnedMutexGuard<Option<Session>>;
+pub(crate) type SessionGuard = OwnedMutexGuard<Option<UploadSession>>;
 
 impl Uploads {
     /// The sessions that an earlier process left in `storage` and that have not expired.
@@ -68,7 +68,8 @@ impl Uploads {
         let permit = self.permits.take(holder).ok();
         match permit.filter(|_| idle < self.limits.upload_life) {
             Some(permit) => {
-                let mut session = Session::recovered(staged, algorithm, self.max_bytes(), permit);
+                let mut session =
+                    UploadSession::recovered(staged, algorithm, self.max_bytes(), permit);
                 session.used = used.unwrap_or(session.used);
                 self.insert(id, name, session);
                 Some(())
@@ -115,7 +116,7 @@ impl Uploads {
     }
 
     /// A permit for one more upload. Expired sessions are dropped first, then the client's longest-idle one.
-    async fn permit(&self, holder: Option<Holder>) -> Result<Permit, Refusal> {
+    async fn permit(&self, holder: Option<Holder>) -> Result<BudgetPermit, Refusal> {
         self.sweep().await?;
         let taken = match self.permits.take(holder.clone()) {
             Err(LimitReached::Client(_)) if self.drop_longest_idle(holder.as_ref()).await? => {
@@ -153,14 +154,14 @@ impl Uploads {
 
     /// Deletes the stored content of ended sessions.
     async fn forget(&self, over: Vec<UploadId>) -> Result<(), StorageError> {
-        let forget = move |backend: &dyn Backend| {
+        let forget = move |backend: &dyn StorageBackend| {
             over.into_iter().for_each(|id| forget(backend, id));
             Ok(())
         };
         self.storage.run(forget).await
     }
 
-    fn insert(&self, id: UploadId, name: Repository, session: Session) {
+    fn insert(&self, id: UploadId, name: Repository, session: UploadSession) {
         let session = Arc::new(tokio::sync::Mutex::new(Some(session)));
         self.lock().insert(id, OpenUpload { name, session });
     }
@@ -175,7 +176,7 @@ impl Uploads {
         let (permit, id) = (self.permit(holder.clone()).await?, UploadId::random());
         let saved = SavedSession { name: name.clone(), algorithm, holder };
         let staged = self.storage.run(move |backend| backend.begin_session(id, &saved)).await?;
-        let mut session = Session::new(staged, algorithm, self.max_bytes(), permit);
+        let mut session = UploadSession::new(staged, algorithm, self.max_bytes(), permit);
         session.rest();
         self.insert(id, name, session);
         Ok(id)
@@ -189,7 +190,7 @@ impl Uploads {
     ) -> Result<SessionGuard, Refusal> {
         let permit = self.permit(holder).await?;
         let staged = self.storage.run(|backend| backend.stage()).await?;
-        let session = Session::new(staged, algorithm, self.max_bytes(), permit);
+        let session = UploadSession::new(staged, algorithm, self.max_bytes(), permit);
         Ok(Arc::new(tokio::sync::Mutex::new(Some(session))).lock_owned().await)
     }
 
@@ -217,7 +218,7 @@ impl Uploads {
 }
 
 /// Deletes the stored content of an ended session. A failure is only logged.
-fn forget(backend: &dyn Backend, id: UploadId) {
+fn forget(backend: &dyn StorageBackend, id: UploadId) {
     if let Err(error) = backend.end_session(id) {
         // The next start tries again.
         tracing::warn!(%error, "an upload session that is over could not be deleted");
@@ -226,7 +227,7 @@ fn forget(backend: &dyn Backend, id: UploadId) {
 
 /// One upload: the content received so far. Its functions block.
 #[derive(Debug)]
-pub(crate) struct Session {
+pub(crate) struct UploadSession {
     staged: Staged,
     /// The expected algorithm of the digest.
     algorithm: Algorithm,
@@ -236,7 +237,7 @@ pub(crate) struct Session {
     /// When a request last used it.
     used: Instant,
     /// Returned after the staged content is gone.
-    permit: Permit,
+    permit: BudgetPermit,
 }
 
 /// An earlier state of a session.
@@ -245,13 +246,18 @@ pub(crate) struct Checkpoint {
     digester: Option<Digester>,
 }
 
-impl Session {
-    fn new(staged: Staged, algorithm: Algorithm, max_bytes: u64, permit: Permit) -> Self {
+impl UploadSession {
+    fn new(staged: Staged, algorithm: Algorithm, max_bytes: u64, permit: BudgetPermit) -> Self {
         let digester = Some(Digester::new(algorithm));
         Self { staged, algorithm, digester, max_bytes, used: Instant::now(), permit }
     }
 
-    fn recovered(staged: Staged, algorithm: Algorithm, max_bytes: u64, permit: Permit) -> Self {
+    fn recovered(
+        staged: Staged,
+        algorithm: Algorithm,
+        max_bytes: u64,
+        permit: BudgetPermit,
+    ) -> Self {
         Self { digester: None, ..Self::new(staged, algorithm, max_bytes, permit) }
     }
 
@@ -300,7 +306,7 @@ impl Session {
     /// session stays open unless its content is lost.
     pub(crate) fn commit(
         session: &mut Option<Self>,
-        backend: &dyn Backend,
+        backend: &dyn StorageBackend,
         name: &Repository,
         asked: Digest,
     ) -> Result<(), Refusal> {
@@ -381,7 +387,7 @@ mod tests {
         let id = uploads.begin(name.clone(), Algorithm::Sha256, None).await.expect("there is room");
         let mut guard = uploads.get(&name, id).await.expect("it is open");
         tokio::time::advance(2 * UPLOAD_LIFE).await;
-        guard.iter_mut().for_each(Session::rest);
+        guard.iter_mut().for_each(UploadSession::rest);
         drop(guard);
         uploads.sweep().await.expect("it works");
         uploads.get(&name, id).await.expect("it is open still");
@@ -425,7 +431,7 @@ mod tests {
         let root = tempfile::tempdir().expect("a directory");
         let storage = Storage::directory(root.path()).expect("a directory of our own");
         let staged = storage.backend().stage().expect("there is room");
-        let mut session = Session::new(staged, Algorithm::Sha256, 100, permit);
+        let mut session = UploadSession::new(staged, Algorithm::Sha256, 100, permit);
         session.append(b"begun").expect("it is written");
         session.rest();
         // The file goes, and comes back: writing fails meanwhile.
@@ -441,7 +447,7 @@ mod tests {
         assert!(matches!(too_long, Err(Refusal::TooLong { limit: 100 })));
         let (mut session, name) = (Some(session), "a".parse().expect("a name"));
         let digest = Digest::sha256(b"begun, and done");
-        Session::commit(&mut session, storage.backend(), &name, digest).expect("it is right");
+        UploadSession::commit(&mut session, storage.backend(), &name, digest).expect("it is right");
         assert!(storage.backend().has_blob(&name, digest).expect("it works"));
     }
 }

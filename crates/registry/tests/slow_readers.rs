@@ -4,7 +4,7 @@
 
 use http::{Request, StatusCode};
 use oci::Digest;
-use registry::{Limits, Registry, Settings, Storage};
+use registry::{Limits, Registry, RegistrySettings, Storage};
 use testkit::{Body, fixture::noise, get, send};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -37,7 +37,8 @@ async fn a_client_that_does_not_read_costs_little_memory() {
     let address = listener.local_addr().expect("an address");
     // All of them come from one address.
     let limits = Limits { max_requests: 4 * READERS, ..Limits::default() };
-    let registry = Registry::with(storage, Settings { limits, ..Settings::default() }, None);
+    let registry =
+        Registry::with(storage, RegistrySettings { limits, ..RegistrySettings::default() }, None);
     tokio::spawn(registry::serve(registry, listener, std::future::pending()));
 
     let content = noise(1, BLOB_BYTES);

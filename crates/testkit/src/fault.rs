@@ -24,11 +24,11 @@ pub struct Fault {
     spares_unconditional: bool,
     /// Until there was a request of this kind, the fault applies to none.
     waits_for: Option<(Method, String)>,
-    action: Action,
+    action: FaultAction,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum Action {
+pub(crate) enum FaultAction {
     Answer(StatusCode, HeaderMap, Bytes),
     Hang,
     Reset,
@@ -75,7 +75,7 @@ impl Fault {
             spares_authorized: false,
             spares_unconditional: false,
             waits_for: None,
-            action: Action::Answer(
+            action: FaultAction::Answer(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 HeaderMap::new(),
                 Bytes::new(),
@@ -101,7 +101,7 @@ impl Fault {
     #[must_use]
     pub fn status(self, code: u16) -> Self {
         let status = StatusCode::from_u16(code).expect("a status code");
-        self.with(Action::Answer(status, HeaderMap::new(), Bytes::new()))
+        self.with(FaultAction::Answer(status, HeaderMap::new(), Bytes::new()))
     }
 
     /// Befalls only those that do not say who they are.
@@ -129,7 +129,7 @@ impl Fault {
     /// After [`Fault::status`]: with this header, such as `Retry-After` or `Location`.
     #[must_use]
     pub fn header(mut self, name: &'static str, value: &str) -> Self {
-        let Action::Answer(_, headers, _) = &mut self.action else {
+        let FaultAction::Answer(_, headers, _) = &mut self.action else {
             panic!("a header needs a status before it");
         };
         let value = HeaderValue::from_str(value).expect("a header value");
@@ -140,7 +140,7 @@ impl Fault {
     /// After [`Fault::status`]: with this body.
     #[must_use]
     pub fn body(mut self, text: &str) -> Self {
-        let Action::Answer(_, _, body) = &mut self.action else {
+        let FaultAction::Answer(_, _, body) = &mut self.action else {
             panic!("a body needs a status before it");
         };
         *body = Bytes::copy_from_slice(text.as_bytes());
@@ -150,41 +150,41 @@ impl Fault {
     /// Never answered; the connection stays open.
     #[must_use]
     pub fn hang(self) -> Self {
-        self.with(Action::Hang)
+        self.with(FaultAction::Hang)
     }
 
     /// The connection is reset without an answer: a TCP RST, not an orderly end. The request is not
     /// carried out.
     #[must_use]
     pub fn reset(self) -> Self {
-        self.with(Action::Reset)
+        self.with(FaultAction::Reset)
     }
 
     /// As [`Fault::reset`], once this much of the request's body was read.
     #[must_use]
     pub fn reset_after_request(self, bytes: usize) -> Self {
-        self.with(Action::ResetAfterRequest(bytes))
+        self.with(FaultAction::ResetAfterRequest(bytes))
     }
 
     /// The request is carried out, and then the connection is closed without an answer: an orderly
     /// end.
     #[must_use]
     pub fn lose_response(self) -> Self {
-        self.with(Action::LoseResponse)
+        self.with(FaultAction::LoseResponse)
     }
 
     /// A POST that asks for a mount is carried out as if its query had neither `mount` nor `from`: the
     /// registry begins an upload. Other requests are carried out as they are.
     #[must_use]
     pub fn refuse_mount(self) -> Self {
-        self.with(Action::RefuseMount)
+        self.with(FaultAction::RefuseMount)
     }
 
     /// The request is carried out as if it had no `If-Match` and no `If-None-Match`, as by registries that do not
     /// know conditions.
     #[must_use]
     pub fn ignore_conditions(self) -> Self {
-        self.with(Action::IgnoreConditions)
+        self.with(FaultAction::IgnoreConditions)
     }
 
     /// The request is carried out, and right after it, before it is answered, another client puts `manifest` at this
@@ -193,14 +193,14 @@ impl Fault {
     pub fn then_put(self, path: &str, manifest: &Image) -> Self {
         let media_type = manifest.descriptor.media_type.clone();
         let (path, bytes) = (path.to_owned(), manifest.bytes.clone());
-        self.with(Action::ThenPut(Overwrite { path, media_type, bytes }))
+        self.with(FaultAction::ThenPut(Overwrite { path, media_type, bytes }))
     }
 
     /// The answer names another, well-formed digest in `Docker-Content-Digest` and, if there is one, in
     /// `ETag`. Its body is the right one.
     #[must_use]
     pub fn wrong_digest(self) -> Self {
-        self.with(Action::WrongDigest)
+        self.with(FaultAction::WrongDigest)
     }
 
     /// A listing in JSON has only the first so many `tags`, `repositories` and members of Google's
@@ -208,54 +208,54 @@ impl Fault {
     /// are as they are.
     #[must_use]
     pub fn truncate_listing(self, entries: usize) -> Self {
-        self.with(Action::TruncateListing(entries))
+        self.with(FaultAction::TruncateListing(entries))
     }
 
     /// The connection is closed, in order, after this much of the answer's body, or less: its
     /// `Content-Length` announces more than comes.
     #[must_use]
     pub fn truncate_after(self, bytes: usize) -> Self {
-        self.with(Action::Body(Shape::TruncateAfter(bytes)))
+        self.with(FaultAction::Body(Shape::TruncateAfter(bytes)))
     }
 
     /// As [`Fault::truncate_after`], but the connection is reset, as by [`Fault::reset`].
     #[must_use]
     pub fn reset_after(self, bytes: usize) -> Self {
-        self.with(Action::Body(Shape::ResetAfter(bytes)))
+        self.with(FaultAction::Body(Shape::ResetAfter(bytes)))
     }
 
     /// Nothing more comes after this much of the answer's body; the connection stays open.
     #[must_use]
     pub fn stall_after(self, bytes: usize) -> Self {
-        self.with(Action::Body(Shape::StallAfter(bytes)))
+        self.with(FaultAction::Body(Shape::StallAfter(bytes)))
     }
 
     /// One byte of the answer's body is another.
     #[must_use]
     pub fn corrupt(self) -> Self {
-        self.with(Action::Body(Shape::Corrupt))
+        self.with(FaultAction::Body(Shape::Corrupt))
     }
 
     /// The answer's body lacks its last byte, and its `Content-Length` agrees: wrong of the
     /// content, right of what comes. Only who knows the length or the digest beforehand can tell.
     #[must_use]
     pub fn wrong_length(self) -> Self {
-        self.with(Action::Body(Shape::WrongLength))
+        self.with(FaultAction::Body(Shape::WrongLength))
     }
 
     /// The answer's body comes in pieces of this many bytes, with this time between them.
     #[must_use]
     pub fn drip(self, piece: usize, interval: Duration) -> Self {
-        self.with(Action::Body(Shape::Drip { piece, interval }))
+        self.with(FaultAction::Body(Shape::Drip { piece, interval }))
     }
 
-    fn with(mut self, action: Action) -> Self {
+    fn with(mut self, action: FaultAction) -> Self {
         self.action = action;
         self
     }
 
     /// What happens to `request`, if it is one of those that this is for.
-    pub(crate) fn action_for(&mut self, request: &RecordedRequest) -> Option<Action> {
+    pub(crate) fn action_for(&mut self, request: &RecordedRequest) -> Option<FaultAction> {
         if let Some((method, path)) = &self.waits_for {
             if *method == request.method && request.path_and_query.contains(path) {
                 self.waits_for = None;
@@ -281,7 +281,7 @@ impl Fault {
     }
 }
 
-impl Action {
+impl FaultAction {
     pub(crate) async fn run<F>(
         self,
         request: Request<Body>,

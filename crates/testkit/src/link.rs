@@ -29,12 +29,12 @@ const HELD: usize = 64 << 10;
 #[derive(Debug)]
 pub struct TestLink {
     address: SocketAddr,
-    state: Arc<State>,
+    state: Arc<LinkState>,
     task: JoinHandle<()>,
 }
 
 #[derive(Debug)]
-struct State {
+struct LinkState {
     passed: AtomicU64,
     /// Bytes a second; zero is as many as there are.
     pace: AtomicU64,
@@ -57,7 +57,7 @@ impl TestLink {
         let address = listener.local_addr().expect("a bound socket has an address");
         let cuts = Mutex::new(Cuts { every: 0, next: 0, left: 0 });
         let (passed, pace) = (AtomicU64::new(0), AtomicU64::new(0));
-        let state = State { passed, pace, cuts, cut: watch::channel(0).0 };
+        let state = LinkState { passed, pace, cuts, cut: watch::channel(0).0 };
         let state = Arc::new(state);
         let (server, shared) = (server.to_string(), Arc::clone(&state));
         let task = tokio::spawn(async move {
@@ -110,7 +110,7 @@ impl Drop for TestLink {
     }
 }
 
-impl State {
+impl LinkState {
     fn cuts(&self) -> std::sync::MutexGuard<'_, Cuts> {
         self.cuts.lock().unwrap_or_else(PoisonError::into_inner)
     }

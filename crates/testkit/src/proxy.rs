@@ -17,11 +17,11 @@ use tokio::{
 /// A proxy. Accepts no more connections once it is dropped.
 pub struct TestProxy {
     address: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<ProxyState>,
     accepting: JoinHandle<()>,
 }
 
-struct Shared {
+struct ProxyState {
     /// By `host:port`, in any order.
     hosts: HashMap<String, SocketAddr>,
     /// What `Proxy-Authorization` has to be.
@@ -45,7 +45,7 @@ impl TestProxy {
         let address = listener.local_addr().expect("a bound socket has an address");
         let hosts = hosts.iter().map(|(host, at)| ((*host).to_owned(), *at)).collect();
         let (authorization, requests) = (authorization.map(str::to_owned), Mutex::default());
-        let shared = Arc::new(Shared { hosts, authorization, requests });
+        let shared = Arc::new(ProxyState { hosts, authorization, requests });
         let serving = Arc::clone(&shared);
         let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -76,7 +76,7 @@ impl Drop for TestProxy {
     }
 }
 
-async fn serve(mut client: TcpStream, shared: &Shared) -> io::Result<()> {
+async fn serve(mut client: TcpStream, shared: &ProxyState) -> io::Result<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(client.read_u8().await?);

@@ -22,11 +22,11 @@ pub(crate) struct Confirmed {
     hasher: RandomState,
     /// How many present objects are cached at most.
     max: usize,
-    state: Mutex<State>,
+    state: Mutex<ConfirmedState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct ConfirmedState {
     present: HashSet<u64>,
     /// The requests that are under way, so that equal ones wait for the result.
     pending: HashMap<u64, Pending>,
@@ -142,7 +142,7 @@ impl Confirmed {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ConfirmedState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

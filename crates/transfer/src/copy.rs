@@ -9,7 +9,7 @@ use registry_client::RepositoryClient;
 use crate::{
     BlobOutcome, Content, Copied, Destination, Error, Image, TransferState,
     destination::Absence,
-    fan_out::{By, Wanted, Way},
+    fan_out::{BlobTransfer, By, Way},
     lag::together,
     per_digest::BlobLocations,
     recipient::Recipient,
@@ -86,14 +86,14 @@ impl Image {
         let lacks = join_all(all.iter().map(|recipient| recipient.lacks(blob, &locations))).await;
         let lacking =
             all.iter().zip(lacks).filter_map(|(recipient, lacks)| lacks.then_some(recipient));
-        let wanted = Wanted { source: &self.source, parent, blob };
+        let wanted = BlobTransfer { source: &self.source, parent, blob };
         Moving { wanted, locations: &mut locations }.to(lacking.collect()).await;
     }
 }
 
 /// One blob that is moved to the recipients that lack it.
 struct Moving<'a> {
-    wanted: Wanted<'a>,
+    wanted: BlobTransfer<'a>,
     locations: &'a mut BlobLocations,
 }
 
@@ -138,10 +138,10 @@ impl Moving<'_> {
     async fn mount<'r>(&mut self, mountable: Vec<&'r Recipient<'r>>) -> Vec<&'r Recipient<'r>> {
         let mut unmounted = Vec::new();
         let mounts = mountable.iter().map(|recipient| {
-            let (from, Wanted { source, parent, blob }) =
+            let (from, BlobTransfer { source, parent, blob }) =
                 (self.mount_source(recipient), self.wanted);
             async move {
-                let wanted = Wanted { source: from.as_ref().unwrap_or(source), parent, blob };
+                let wanted = BlobTransfer { source: from.as_ref().unwrap_or(source), parent, blob };
                 let from = from.as_ref().map(RepositoryClient::name);
                 let by = By::Mount(from);
                 wanted.move_to(&[Way { to: recipient.destination, by }]).await.pop()

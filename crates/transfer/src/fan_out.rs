@@ -7,15 +7,15 @@ use blob_store::{BlobWriter, Put};
 use futures_util::future::join;
 use oci::{Descriptor, Digest, Host, Repository};
 use registry_client::{
-    BlobReader, Mount, Push, Pushed, RemoteBlob, RepositoryClient, SMALL_BLOB_BYTES, SharedPermit,
-    Upload,
+    BlobPush, BlobReader, Mount, Pushed, RemoteBlob, RepositoryClient, SMALL_BLOB_BYTES,
+    SharedPermit, Upload,
 };
 use tokio::sync::oneshot;
 
 use crate::{
     Content, Destination, DestinationError, Error, SourceError,
     lag::together,
-    lane::{LaneEnd, Lanes, Piece, Pieces, body},
+    lane::{LaneEnd, Lanes, Piece, PieceReceiver, body},
 };
 
 /// How a destination got one blob.
@@ -41,7 +41,7 @@ pub async fn copy_blob(
     destinations: &[&Destination],
 ) -> Vec<Result<BlobOutcome, Error>> {
     let ways = destinations.iter().map(|to| Way::to(to)).collect::<Vec<_>>();
-    Wanted { source, parent, blob }.move_to(&ways).await
+    BlobTransfer { source, parent, blob }.move_to(&ways).await
 }
 
 /// A destination, and how it gets a blob.
@@ -70,7 +70,7 @@ impl<'a> Way<'a> {
 
 /// A blob to be moved.
 #[derive(Clone, Copy)]
-pub(crate) struct Wanted<'a> {
+pub(crate) struct BlobTransfer<'a> {
     pub(crate) source: &'a RepositoryClient,
     pub(crate) parent: &'a Digest,
     pub(crate) blob: &'a Descriptor,
@@ -118,7 +118,7 @@ const fn moves(sink: &Result<Sink, Error>) -> bool {
     !matches!(sink, Ok(Sink::There(_)) | Err(_))
 }
 
-impl Wanted<'_> {
+impl BlobTransfer<'_> {
     /// Moves the blob to all of `ways`. A destination that is much slower than the others is left behind.
     pub(crate) async fn move_to(&self, ways: &[Way<'_>]) -> Vec<Result<BlobOutcome, Error>> {
         let opened = together(ways.iter().map(|way| self.open(*way)), Result::is_ok).await;
@@ -137,7 +137,7 @@ impl Wanted<'_> {
         // A copy that reads and writes at the same time takes its permits together.
         let permit = self.source.client().acquire(&registries(self.source, &sinks, ways)).await;
         let source = &self.source.under(&permit);
-        let wanted = Wanted { source, ..*self };
+        let wanted = BlobTransfer { source, ..*self };
         let bytes_are_wanted = sinks.iter().any(moves);
         let (lanes, ends) = Lanes::new(sinks.len());
         let reading = async { if bytes_are_wanted { wanted.read(lanes).await } else { Ok(()) } };
@@ -243,7 +243,7 @@ impl Wanted<'_> {
         &self,
         to: &Destination,
         sink: Sink,
-        pieces: Pieces,
+        pieces: PieceReceiver,
         open: oneshot::Sender<()>,
     ) -> Result<BlobOutcome, Error> {
         match sink {
@@ -264,7 +264,7 @@ impl Wanted<'_> {
         &self,
         to: &Destination,
         upload: Upload,
-        (mut pieces, open): (Pieces, oneshot::Sender<()>),
+        (mut pieces, open): (PieceReceiver, oneshot::Sender<()>),
     ) -> Result<BlobOutcome, Error> {
         match pieces.next().await {
             Some(first) => self.upload(to, upload, first, (pieces, open)).await,
@@ -295,7 +295,7 @@ impl Wanted<'_> {
         to: &Destination,
         mut upload: Upload,
         first: Piece,
-        (rest, open): (Pieces, oneshot::Sender<()>),
+        (rest, open): (PieceReceiver, oneshot::Sender<()>),
     ) -> Result<BlobOutcome, Error> {
         let Destination::Registry(repository) = to else { return Err(self.aborted(to)) };
         let repository = self.under_permit(repository);
@@ -311,7 +311,7 @@ impl Wanted<'_> {
         drop(open);
         let Err(error) = sent else { return Ok(BlobOutcome::Sent) };
         let source = RemoteBlob::new(self.source, digest, size);
-        match repository.push_rest(upload, error, &Push::new(digest, size), &source).await {
+        match repository.push_rest(upload, error, &BlobPush::new(digest, size), &source).await {
             Ok(Pushed::Sent) => Ok(BlobOutcome::Sent),
             Ok(Pushed::Mounted) => Ok(BlobOutcome::AlreadyThere),
             Err(cause) if cause.is_of_source() => Err(self.unreadable(cause)),
@@ -323,7 +323,7 @@ impl Wanted<'_> {
         &self,
         to: &Destination,
         mut writer: BlobWriter,
-        mut pieces: Pieces,
+        mut pieces: PieceReceiver,
     ) -> Result<BlobOutcome, Error> {
         let failed = |cause| to.store_failed("write", self.content(), cause);
         loop {

@@ -11,7 +11,7 @@ use crate::{Content, Error, SourceError};
 
 /// A manifest and what it lists, each once; what it lists with several sizes, once with each.
 #[derive(Clone, Debug)]
-pub struct Node {
+pub struct ImageNode {
     /// The manifest as it came. Its media type is one under which it can be put, even where it was
     /// served under none.
     pub manifest: FetchedManifest,
@@ -23,7 +23,7 @@ pub struct Node {
     pub not_distributable: Vec<Descriptor>,
 }
 
-impl Node {
+impl ImageNode {
     /// Reads the bytes of a manifest of `source`, verified against its digest. `parent` lists it, if it is not the root.
     ///
     /// # Errors
@@ -93,8 +93,8 @@ fn own_media_type(manifest: &Manifest) -> &str {
 pub struct Image {
     pub(crate) source: RepositoryClient,
     /// Children before those that list them; the root is not among them.
-    pub(crate) below: Vec<Node>,
-    pub(crate) root: Node,
+    pub(crate) below: Vec<ImageNode>,
+    pub(crate) root: ImageNode,
 }
 
 impl Image {
@@ -129,7 +129,7 @@ impl Image {
     }
 
     /// All its manifests, each once, children before those that list them, the root last.
-    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
+    pub fn nodes(&self) -> impl Iterator<Item = &ImageNode> {
         self.below.iter().chain(std::iter::once(&self.root))
     }
 }

@@ -80,12 +80,12 @@ impl Idle {
 }
 
 /// The pieces as they come to a destination.
-pub(crate) struct Pieces {
+pub(crate) struct PieceReceiver {
     receiver: Receiver<Piece>,
     idle: Arc<Idle>,
 }
 
-impl Pieces {
+impl PieceReceiver {
     /// The next piece; none when no more come.
     pub(crate) async fn next(&mut self) -> Option<Piece> {
         self.idle.begin();
@@ -97,7 +97,7 @@ impl Pieces {
 
 /// The other end of a lane.
 pub(crate) struct LaneEnd {
-    pub(crate) pieces: Pieces,
+    pub(crate) pieces: PieceReceiver,
     /// Held for as long as pieces are taken.
     pub(crate) open: oneshot::Sender<()>,
     /// Resolves to something when the destination is left behind.
@@ -110,7 +110,7 @@ impl Lane {
         let (open, ended) = oneshot::channel();
         let (leave, left) = oneshot::channel();
         let idle = Arc::new(Idle::default());
-        let pieces = Pieces { receiver, idle: Arc::clone(&idle) };
+        let pieces = PieceReceiver { receiver, idle: Arc::clone(&idle) };
         let lane = Self {
             pieces: sender,
             ended,
@@ -224,7 +224,7 @@ impl Lanes {
 /// The pieces as the body of a request: it ends well only with the `End`.
 pub(crate) fn body(
     first: Piece,
-    rest: Pieces,
+    rest: PieceReceiver,
 ) -> impl Stream<Item = Result<Bytes, SourceFailed>> + Send + 'static {
     stream::try_unfold((Some(first), rest), |(first, mut rest)| async move {
         let piece = match first {

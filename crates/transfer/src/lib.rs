@@ -25,7 +25,7 @@ pub use copy::BLOBS_AT_ONCE;
 pub use destination::Destination;
 pub use error::{Content, DestinationError, Error, SourceError};
 pub use fan_out::{BlobOutcome, copy_blob};
-pub use image::{Image, Node, check_size};
+pub use image::{Image, ImageNode, check_size};
 pub use lag::{MAX_LAG, together};
 pub use lane::PIECES_WAITING;
 pub use per_digest::{PerDigest, TransferState};

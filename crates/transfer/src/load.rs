@@ -11,7 +11,7 @@ use registry_client::RepositoryClient;
 use tokio::sync::Semaphore;
 
 use crate::{
-    BoundExceeded, Error, Image, Node, SourceError, Walk, WalkBounds, WalkEntry, WalkError,
+    BoundExceeded, Error, Image, ImageNode, SourceError, Walk, WalkBounds, WalkEntry, WalkError,
     image::check_size, walk_bounds::MAX_DEPTH,
 };
 
@@ -47,7 +47,7 @@ struct Load<'a> {
 struct Loaded {
     /// Every manifest that was met: it was read, or is about to be.
     met: HashSet<Digest>,
-    nodes: HashMap<Digest, Node>,
+    nodes: HashMap<Digest, ImageNode>,
 }
 
 impl<'a> Load<'a> {
@@ -63,7 +63,11 @@ impl<'a> Load<'a> {
     }
 
     /// Reads everything that `node` reaches; boxed, since it calls itself.
-    fn below<'f>(&'f self, node: &'f Node, entry: WalkEntry) -> BoxFuture<'f, Result<(), Error>> {
+    fn below<'f>(
+        &'f self,
+        node: &'f ImageNode,
+        entry: WalkEntry,
+    ) -> BoxFuture<'f, Result<(), Error>> {
         let read = async move {
             let unread = stream::iter(self.meet(node, entry)?).map(|entry| async move {
                 let node = self.node(entry).await?;
@@ -76,21 +80,21 @@ impl<'a> Load<'a> {
         read.boxed()
     }
 
-    async fn node(&self, entry: WalkEntry) -> Result<Node, Error> {
+    async fn node(&self, entry: WalkEntry) -> Result<ImageNode, Error> {
         // It is never closed.
         let _permit = self.reads.acquire().await;
         let fetched = self.walk.fetch(self.source, entry).await.map_err(|error| match error {
             WalkError::Bound(bound) => self.refused(bound),
             WalkError::Source(error) => error,
         })?;
-        Node::parse(fetched).map_err(|cause| {
+        ImageNode::parse(fetched).map_err(|cause| {
             let repository = self.source.to_string();
             SourceError::Manifest { repository, digest: entry.digest, cause }.into()
         })
     }
 
     /// The children that were not met before. Too many are refused before any of them is read.
-    fn meet(&self, node: &Node, entry: WalkEntry) -> Result<Vec<WalkEntry>, Error> {
+    fn meet(&self, node: &ImageNode, entry: WalkEntry) -> Result<Vec<WalkEntry>, Error> {
         let mut state = self.state();
         let children = entry.children(node).map(|(_, child)| child);
         let unmet = children.filter(|child| state.met.insert(child.digest)).collect();
@@ -99,7 +103,7 @@ impl<'a> Load<'a> {
     }
 
     /// The image, once all is read.
-    fn into_image(self, root: Node) -> Result<Image, Error> {
+    fn into_image(self, root: ImageNode) -> Result<Image, Error> {
         let mut nodes = std::mem::take(&mut self.state().nodes);
         self.check_sizes(&root, &nodes)?;
         let mut below = Vec::with_capacity(nodes.len());
@@ -111,7 +115,11 @@ impl<'a> Load<'a> {
     }
 
     /// Whether each manifest has the size that each one which lists it says.
-    fn check_sizes(&self, root: &Node, nodes: &HashMap<Digest, Node>) -> Result<(), Error> {
+    fn check_sizes(
+        &self,
+        root: &ImageNode,
+        nodes: &HashMap<Digest, ImageNode>,
+    ) -> Result<(), Error> {
         for parent in nodes.values().chain([root]) {
             for listed in &parent.children {
                 let Some(child) = nodes.get(&listed.digest) else { continue };
@@ -133,7 +141,11 @@ impl<'a> Load<'a> {
 
 /// Moves the nodes below `node` from `nodes` to `placed`, each behind all that it lists. A digest
 /// cannot list itself, at whatever distance, and what was placed is not met again: so it ends.
-fn place_children(node: &Node, nodes: &mut HashMap<Digest, Node>, placed: &mut Vec<Node>) {
+fn place_children(
+    node: &ImageNode,
+    nodes: &mut HashMap<Digest, ImageNode>,
+    placed: &mut Vec<ImageNode>,
+) {
     for child in &node.children {
         if let Some(child) = nodes.remove(&child.digest) {
             place_children(&child, nodes, placed);
@@ -144,7 +156,7 @@ fn place_children(node: &Node, nodes: &mut HashMap<Digest, Node>, placed: &mut V
 
 /// How many manifests the longest path from the root has. The walk took one path to each manifest, which may have been
 /// a shorter one; the result must not depend on which response came first.
-fn depth(root: &Node, below: &[Node]) -> usize {
+fn depth(root: &ImageNode, below: &[ImageNode]) -> usize {
     let mut levels = HashMap::from([(root.manifest.digest, 1)]);
     for node in std::iter::once(root).chain(below.iter().rev()) {
         let level = levels.get(&node.manifest.digest).copied().unwrap_or(1) + 1;

@@ -12,9 +12,9 @@ use oci::{Descriptor, Digest};
 use registry_client::{FoundBlob, RepositoryClient};
 
 use crate::{
-    BlobOutcome, Content, Copied, Destination, Error, Image, Node, TransferState,
+    BlobOutcome, Content, Copied, Destination, Error, Image, ImageNode, TransferState,
     destination::Absence,
-    fan_out::{By, Wanted, Way},
+    fan_out::{BlobTransfer, By, Way},
     lag::together,
     per_digest::BlobLocations,
 };
@@ -32,11 +32,11 @@ pub(crate) struct Recipient<'a> {
     transfer_state: &'a TransferState,
     /// How certain an absence must be.
     absence: Absence,
-    state: Mutex<State>,
+    state: Mutex<RecipientState>,
 }
 
 #[derive(Default)]
-struct State {
+struct RecipientState {
     /// The manifests that it lacks.
     manifests: HashSet<Digest>,
     /// The blobs that it lacks, or that those manifests list.
@@ -103,12 +103,12 @@ impl<'a> Recipient<'a> {
         self.is_absent(&image.root).await;
         self.find_manifests(&image.below).await;
         self.check_blobs(image).await;
-        let State { absent, failed, .. } =
+        let RecipientState { absent, failed, .. } =
             self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         failed.map_or(Ok(absent), Err)
     }
 
-    async fn find_manifests(&self, nodes: &[Node]) {
+    async fn find_manifests(&self, nodes: &[ImageNode]) {
         let find = async |node| {
             self.is_absent(node).await;
         };
@@ -116,7 +116,7 @@ impl<'a> Recipient<'a> {
     }
 
     /// Looks up a manifest. None if the look-up fails: then the destination has failed.
-    async fn is_absent(&self, node: &Node) -> Option<bool> {
+    async fn is_absent(&self, node: &ImageNode) -> Option<bool> {
         let digest = node.manifest.digest;
         let request = self.destination.has_manifest(&node.manifest, self.absence).boxed();
         let is_there = self.has(Content::Manifest(digest), request).await?;
@@ -178,7 +178,7 @@ impl<'a> Recipient<'a> {
     }
 
     /// Notes that a manifest is absent.
-    fn miss(&self, node: &Node) {
+    fn miss(&self, node: &ImageNode) {
         let mut state = self.state();
         state.manifests.insert(node.manifest.digest);
         state.blobs.extend(node.blobs.iter().map(|blob| blob.digest));
@@ -243,7 +243,7 @@ impl<'a> Recipient<'a> {
 
     /// Writes a manifest, unless another image of this run has written it. Never twice at the same time: distribution's
     /// file storage does not know a manifest while it is written again, and refuses an index that lists it.
-    async fn put_once(&self, image: &Image, node: &Node) -> Result<(), Error> {
+    async fn put_once(&self, image: &Image, node: &ImageNode) -> Result<(), Error> {
         let content = Content::Manifest(node.manifest.digest);
         let put = async { self.put(image, node).await.map(|()| true) };
         self.transfer_state.confirmed.once(content, self.destination, put).await.map(drop)
@@ -251,7 +251,11 @@ impl<'a> Recipient<'a> {
 
     /// Writes a manifest; if the registry does not know something that it lists, that content is written once more.
     /// Boxed, since what it lists may be manifests.
-    fn put<'f>(&'f self, image: &'f Image, node: &'f Node) -> BoxFuture<'f, Result<(), Error>> {
+    fn put<'f>(
+        &'f self,
+        image: &'f Image,
+        node: &'f ImageNode,
+    ) -> BoxFuture<'f, Result<(), Error>> {
         let work = async move {
             let mut repairs = 0;
             while let Err(error) = self.destination.put_manifest(&node.manifest).await {
@@ -268,8 +272,8 @@ impl<'a> Recipient<'a> {
     }
 
     /// Writes what `node` lists once more: the first time only what is absent by HEAD, then everything.
-    async fn restore(&self, image: &Image, node: &Node, repairs: u32) -> Result<(), Error> {
-        let is_listed = |child: &&Node| {
+    async fn restore(&self, image: &Image, node: &ImageNode, repairs: u32) -> Result<(), Error> {
+        let is_listed = |child: &&ImageNode| {
             node.children.iter().any(|listed| listed.digest == child.manifest.digest)
         };
         for child in image.below.iter().filter(is_listed) {
@@ -294,11 +298,11 @@ impl<'a> Recipient<'a> {
     async fn push_again(
         &self,
         source: &RepositoryClient,
-        node: &Node,
+        node: &ImageNode,
         blob: &Descriptor,
     ) -> Result<(), Error> {
         let mut locations = self.transfer_state.lock(&blob.digest).await;
-        let wanted = Wanted { source, parent: &node.manifest.digest, blob };
+        let wanted = BlobTransfer { source, parent: &node.manifest.digest, blob };
         let way = Way { to: self.destination, by: By::Replace };
         for outcome in wanted.move_to(&[way]).await {
             let is_sent = outcome?;
@@ -323,7 +327,7 @@ impl<'a> Recipient<'a> {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, RecipientState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use oci::{Descriptor, Digest};
 use registry_client::{FetchedManifest, RepositoryClient};
 
-use crate::{BoundExceeded, Error, Node, WalkBounds};
+use crate::{BoundExceeded, Error, ImageNode, WalkBounds};
 
 /// A walk, and how much it has read so far.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl WalkEntry {
     }
 
     /// The manifests that this one lists, each with its descriptor.
-    pub fn children(self, node: &Node) -> impl Iterator<Item = (&Descriptor, Self)> {
+    pub fn children(self, node: &ImageNode) -> impl Iterator<Item = (&Descriptor, Self)> {
         let below = move |listed: &Descriptor| Self {
             digest: listed.digest,
             parent: Some(self.digest),
@@ -97,7 +97,7 @@ impl Walk {
         entry: WalkEntry,
     ) -> Result<FetchedManifest, WalkError> {
         self.check_level(entry)?;
-        let fetched = Node::fetch(source, &entry.digest, entry.parent.as_ref()).await;
+        let fetched = ImageNode::fetch(source, &entry.digest, entry.parent.as_ref()).await;
         let fetched = fetched.map_err(WalkError::Source)?;
         self.count(fetched.bytes.len())?;
         Ok(fetched)

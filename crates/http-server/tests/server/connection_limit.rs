@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http_server::Settings;
+use http_server::ServerSettings;
 use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
@@ -78,7 +78,7 @@ async fn thousands_of_simultaneous_connects_are_all_responded_to() {
 
 #[tokio::test]
 async fn one_address_has_its_share_and_no_more() {
-    let server = start(Settings { max_connections_per_address: 3, ..settings(100) }).await;
+    let server = start(ServerSettings { max_connections_per_address: 3, ..settings(100) }).await;
     let _busy = [server.busy(OTHER).await, server.busy(OTHER).await, server.busy(OTHER).await];
     server.has_open(3).await;
     assert_eq!(server.connect(OTHER).await.rest().await, "", "one more is refused");
@@ -88,7 +88,7 @@ async fn one_address_has_its_share_and_no_more() {
 
 #[tokio::test]
 async fn an_address_with_its_share_loses_an_idle_connection_for_a_new_one() {
-    let server = start(Settings { max_connections_per_address: 2, ..settings(100) }).await;
+    let server = start(ServerSettings { max_connections_per_address: 2, ..settings(100) }).await;
     let (mut idle, _busy) = (server.idle(OTHER).await, server.busy(OTHER).await);
     let mut of_another = server.idle(ONE).await;
     server.has_open(3).await;
@@ -99,7 +99,7 @@ async fn an_address_with_its_share_loses_an_idle_connection_for_a_new_one() {
 
 #[tokio::test]
 async fn a_trusted_peer_has_no_share() {
-    let settings = Settings {
+    let settings = ServerSettings {
         max_connections_per_address: 1,
         trusted_peers: trusted(&["127.0.0.2"]),
         ..settings(100)

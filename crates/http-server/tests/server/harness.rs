@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::Response;
 use http_body_util::Full;
 use http_server::{
-    Bodies, ConnectionMetrics, Server, Settings, Timeouts, Tls, TrustedPeers, handler, listen,
+    Bodies, ConnectionMetrics, Server, ServerSettings, Timeouts, Tls, TrustedPeers, handler, listen,
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -38,10 +38,10 @@ pub(crate) const TIMEOUTS: Timeouts = Timeouts {
     check_interval: Duration::from_secs(1),
 };
 
-pub(crate) fn settings(max_connections: usize) -> Settings {
-    let settings = Settings::new("test", max_connections, Bodies::Streamed, TIMEOUTS.drain);
+pub(crate) fn settings(max_connections: usize) -> ServerSettings {
+    let settings = ServerSettings::new("test", max_connections, Bodies::Streamed, TIMEOUTS.drain);
     // Most tests have one address only.
-    Settings { max_connections_per_address: max_connections, timeouts: TIMEOUTS, ..settings }
+    ServerSettings { max_connections_per_address: max_connections, timeouts: TIMEOUTS, ..settings }
 }
 
 /// A running server: `/wait` is responded to once the test allows it, `/large` is large, `/peer` is the
@@ -55,11 +55,11 @@ pub(crate) struct Running {
     serving: JoinHandle<()>,
 }
 
-pub(crate) async fn start(settings: Settings) -> Running {
+pub(crate) async fn start(settings: ServerSettings) -> Running {
     start_at("127.0.0.1:0", settings, None).await
 }
 
-pub(crate) async fn start_at(address: &str, settings: Settings, tls: Option<Tls>) -> Running {
+pub(crate) async fn start_at(address: &str, settings: ServerSettings, tls: Option<Tls>) -> Running {
     let listener = listen(address.parse().expect(address)).expect("a free port");
     let address = listener.local_addr().expect("an address");
     let (stop, stopped) = oneshot::channel::<()>();

@@ -14,7 +14,7 @@ use super::{TlsFiles, examples};
 #[command(after_help = examples::SERVE)]
 pub(crate) struct Serve {
     #[command(flatten)]
-    pub front: Front,
+    pub front: FrontFlags,
 
     /// Check the configuration, print every setting in effect with the defaults marked, and exit
     #[arg(long)]
@@ -32,7 +32,7 @@ pub(crate) struct Serve {
 #[command(after_help = examples::EXPLAIN)]
 pub(crate) struct Explain {
     #[command(flatten)]
-    pub front: Front,
+    pub front: FrontFlags,
 
     /// The client's address
     #[arg(long, value_name = "ADDR")]
@@ -47,7 +47,7 @@ pub(crate) struct Explain {
 
 /// The front's configuration.
 #[derive(Clone, Debug, Args)]
-pub(crate) struct Front {
+pub(crate) struct FrontFlags {
     /// Configuration file; `-` is standard input; without it the front behaves as registry.k8s.io does
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

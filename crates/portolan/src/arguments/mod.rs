@@ -12,12 +12,14 @@ mod tls;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use front::{Explain, Front, Serve};
+pub(crate) use front::{Explain, FrontFlags, Serve};
 pub(crate) use mirror::Mirror;
-pub(crate) use promote::{Attachments, Manifests, Promote, SelectionFlags, Verify};
+pub(crate) use promote::{Attachments, ManifestFlags, Promote, SelectionFlags, Verify};
 pub(crate) use public_url::PublicUrl;
 pub(crate) use registry_access::RegistryAccess;
-pub(crate) use servers::{Registry, RegistrySecurity, RegistryServe, Store, StoreServe};
+pub(crate) use servers::{
+    RegistryCommand, RegistrySecurity, RegistryServe, StoreCommand, StoreServe,
+};
 pub(crate) use tls::TlsFiles;
 
 /// Promotes, mirrors and serves the images of a public, multi-cloud registry.
@@ -66,10 +68,10 @@ pub(crate) enum Command {
     Explain(Explain),
     /// Blob stores on this machine
     #[command(subcommand)]
-    Store(Store),
+    Store(StoreCommand),
     /// The embedded registry, for development, tests and staging
     #[command(subcommand)]
-    Registry(Registry),
+    Registry(RegistryCommand),
     Demo(Demo),
     /// JSON Schemas of Portolan's formats
     #[command(subcommand)]

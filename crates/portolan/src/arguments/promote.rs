@@ -20,7 +20,7 @@ use crate::quantity;
 #[command(after_help = examples::PROMOTE)]
 pub(crate) struct Promote {
     #[command(flatten)]
-    pub manifests: Manifests,
+    pub manifests: ManifestFlags,
 
     /// Write to the registries; without it, only print the plan
     #[arg(long)]
@@ -68,7 +68,7 @@ pub(crate) struct Promote {
 
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-pub(crate) struct Manifests {
+pub(crate) struct ManifestFlags {
     /// A plain promotion manifest: one file with `registries` and `images`; `-` is standard input
     #[arg(long, value_name = "FILE")]
     pub manifest: Option<PathBuf>,

@@ -8,7 +8,7 @@ use super::examples;
 use crate::quantity;
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Store {
+pub(crate) enum StoreCommand {
     /// Serve a file:// blob store over HTTP: GET, HEAD, Range
     Serve(StoreServe),
 }
@@ -33,7 +33,7 @@ pub(crate) struct StoreServe {
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Registry {
+pub(crate) enum RegistryCommand {
     Serve(RegistryServe),
 }
 

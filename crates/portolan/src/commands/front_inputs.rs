@@ -19,7 +19,7 @@ use crate::{arguments, environment};
 ///
 /// # Errors
 /// When it cannot be read or is not valid.
-pub(super) fn config(front: &arguments::Front) -> anyhow::Result<Config> {
+pub(super) fn config(front: &arguments::FrontFlags) -> anyhow::Result<Config> {
     let Some(path) = &front.config else {
         return Ok(Config::built_in().with_environment(&environment::overrides())?);
     };
@@ -47,7 +47,7 @@ pub(super) fn read(path: &Path) -> anyhow::Result<(String, String)> {
 /// When a file that a flag names cannot be used.
 pub(super) async fn ranges(
     config: &Config,
-    front: &arguments::Front,
+    front: &arguments::FrontFlags,
     outbound: &Outbound,
 ) -> anyhow::Result<(Ranges, Vec<RangesSource>)> {
     let (ranges, sources) = redirector::load_ranges(outbound, config, &front.ranges).await;

@@ -22,7 +22,7 @@ use registry_client::{Client, Quota};
 
 use self::tls_settings::tls_settings;
 use crate::{
-    arguments::{Arguments, Command, Registry, RegistryAccess, Store},
+    arguments::{Arguments, Command, RegistryAccess, RegistryCommand, StoreCommand},
     credentials::{CredentialPlaces, credentials},
     exit::Exit,
     printer::{Printer, Screen, Verbosity},
@@ -40,8 +40,8 @@ pub(crate) async fn run(arguments: Arguments, screen: Screen) -> anyhow::Result<
         Command::Mirror(mirror) => mirror::run(&mirror, &printer).await,
         Command::Serve(serve) => serve::run(&serve, &printer).await,
         Command::Explain(explain) => explain::run(&explain, &printer).await,
-        Command::Store(Store::Serve(serve)) => store_serve::run(&serve).await,
-        Command::Registry(Registry::Serve(serve)) => registry_serve::run(&serve).await,
+        Command::Store(StoreCommand::Serve(serve)) => store_serve::run(&serve).await,
+        Command::Registry(RegistryCommand::Serve(serve)) => registry_serve::run(&serve).await,
         Command::Demo(demo) => demo::run(&demo, &printer).await,
         Command::Schema(schema) => schema::run(&schema),
         Command::Completions(completions) => completions::run(&completions),

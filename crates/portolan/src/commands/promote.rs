@@ -19,7 +19,7 @@ use registry_client::Client;
 
 use super::promote_summary;
 use crate::{
-    arguments::{Attachments, Manifests, Output, Promote, SelectionFlags, Verify},
+    arguments::{Attachments, ManifestFlags, Output, Promote, SelectionFlags, Verify},
     credentials::{self, Acting},
     exit::Exit,
     printer::Printer,
@@ -61,7 +61,7 @@ pub(crate) async fn run(promote: &Promote, printer: &Printer) -> anyhow::Result<
     })
 }
 
-fn source(manifests: &Manifests) -> anyhow::Result<ManifestSource> {
+fn source(manifests: &ManifestFlags) -> anyhow::Result<ManifestSource> {
     match (&manifests.manifest, &manifests.thin_manifest_dir) {
         (Some(file), _) if file == Path::new("-") => Ok(ManifestSource::StandardInput),
         (Some(file), _) => Ok(ManifestSource::File(file.clone())),

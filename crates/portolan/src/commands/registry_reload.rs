@@ -31,7 +31,7 @@ impl Reload {
         let hangup = Arc::<Notify>::default();
         let received = Arc::clone(&hangup);
         tokio::spawn(async move {
-            let mut reader = Reader::default();
+            let mut reader = BackgroundReader::default();
             loop {
                 received.notified().await;
                 self.reload_and_log(&mut reader).await;
@@ -40,7 +40,7 @@ impl Reload {
         move || hangup.notify_one()
     }
 
-    async fn reload_and_log(&self, reader: &mut Reader) {
+    async fn reload_and_log(&self, reader: &mut BackgroundReader) {
         if self.security.htpasswd.is_none() && self.tls.is_none() {
             server::ignore_hangup();
             return;
@@ -55,7 +55,7 @@ impl Reload {
     }
 
     /// Replaces all or nothing.
-    async fn reload(&self, reader: &mut Reader) -> anyhow::Result<()> {
+    async fn reload(&self, reader: &mut BackgroundReader) -> anyhow::Result<()> {
         let security = self.security.clone();
         let read = move || {
             both(access(&security, Source::RegularFile), tls(&security, Source::RegularFile))
@@ -74,12 +74,12 @@ impl Reload {
 
 /// Reads off the threads that serve, one read at a time.
 #[derive(Default)]
-struct Reader {
+struct BackgroundReader {
     /// A read that took too long. While it lasts no other is begun, so that threads do not pile up.
     late: Option<JoinHandle<()>>,
 }
 
-impl Reader {
+impl BackgroundReader {
     async fn read<T: Send + 'static>(
         &mut self,
         read: impl FnOnce() -> T + Send + 'static,
@@ -110,7 +110,7 @@ mod tests {
     #[tokio::test]
     async fn a_read_that_hangs_fails_and_later_ones_are_refused_until_it_ends() {
         let (release, released) = mpsc::channel::<()>();
-        let mut reader = Reader::default();
+        let mut reader = BackgroundReader::default();
         let hangs = move || {
             let _ = released.recv();
         };

@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use http_server::{ClientIp, ClientIpPolicy, DefaultTrust};
-use registry::{Limits, Listeners, Registry, Settings, Storage};
+use registry::{Limits, Listeners, Registry, RegistrySettings, Storage};
 
 use super::{
     registry_reload::Reload,
@@ -39,9 +39,9 @@ pub(crate) async fn run(serve: &RegistryServe) -> anyhow::Result<Exit> {
     Ok(Exit::AllHolds)
 }
 
-const fn settings(serve: &RegistryServe) -> Settings {
+const fn settings(serve: &RegistryServe) -> RegistrySettings {
     let RegistryServe { rules, limits, .. } = serve;
-    Settings {
+    RegistrySettings {
         limits: Limits {
             max_manifest_bytes: limits.max_manifest_size,
             max_blob_bytes: limits.max_blob_size,
@@ -79,14 +79,14 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
-    use crate::arguments::{Arguments, Command, Registry};
+    use crate::arguments::{Arguments, Command, RegistryCommand};
 
     #[test]
     fn without_flags_a_registry_has_its_own_defaults() {
         let arguments = Arguments::parse_from(["portolan", "registry", "serve"]);
-        let Command::Registry(Registry::Serve(serve)) = arguments.command else {
+        let Command::Registry(RegistryCommand::Serve(serve)) = arguments.command else {
             panic!("another command");
         };
-        assert_eq!(settings(&serve), Settings::default());
+        assert_eq!(settings(&serve), RegistrySettings::default());
     }
 }

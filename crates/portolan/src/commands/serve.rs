@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use redirector::{Config, ConfigFinding, ConfigPositions, Front, LoadedRanges, Severity};
+use redirector::{Config, ConfigFinding, ConfigPositions, ConfigSeverity, Front, LoadedRanges};
 use tokio::{net::TcpListener, sync::Notify};
 
 use super::{
@@ -63,17 +63,17 @@ async fn check(serve: &Serve, printer: &Printer) -> anyhow::Result<Exit> {
     let findings = redirector::lint(&config, &positions, loaded);
     for ConfigFinding { severity, problem } in &findings {
         match severity {
-            Severity::Error => printer.fault(format_args!("error: {problem}")),
-            Severity::Warning => printer.note(format_args!("warning: {problem}")),
+            ConfigSeverity::Error => printer.fault(format_args!("error: {problem}")),
+            ConfigSeverity::Warning => printer.note(format_args!("warning: {problem}")),
         }
     }
-    let has_error = findings.iter().any(|finding| finding.severity == Severity::Error);
+    let has_error = findings.iter().any(|finding| finding.severity == ConfigSeverity::Error);
     Ok(if has_error { Exit::NotAsAsked } else { Exit::AllHolds })
 }
 
 /// Where metrics and health are served, if anywhere. Without a configuration file nobody has chosen the
 /// address, and pulls do not depend on it, so that one which is taken is only a warning.
-fn admin(config: &Config, front: &arguments::Front) -> anyhow::Result<Option<TcpListener>> {
+fn admin(config: &Config, front: &arguments::FrontFlags) -> anyhow::Result<Option<TcpListener>> {
     let Some(address) = config.admin else { return Ok(None) };
     match server::listen(address) {
         Err(error) if front.config.is_none() => {

@@ -19,7 +19,7 @@ const RANGES_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 /// What is reloaded, and from what.
 pub(super) struct FrontReload {
     pub(super) front: Arc<Front>,
-    pub(super) arguments: arguments::Front,
+    pub(super) arguments: arguments::FrontFlags,
     pub(super) outbound: Outbound,
     pub(super) config: Config,
     /// The clouds whose ranges could be read.

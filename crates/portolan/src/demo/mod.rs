@@ -25,7 +25,7 @@ use wording::{Width, counted, row};
 
 use content::Artifact;
 pub(crate) use servers::DemoServers;
-use servers::Store;
+use servers::DemoStore;
 
 /// The image's name below the staging and production prefixes, and its tag.
 const IMAGE: (&str, &str) = ("hello", "1.0");
@@ -160,7 +160,7 @@ async fn mirror(out: &mut (dyn Write + Send), servers: &DemoServers) -> anyhow::
     Ok(())
 }
 
-async fn mirror_once(servers: &DemoServers, store: &Store) -> anyhow::Result<mirror::Totals> {
+async fn mirror_once(servers: &DemoServers, store: &DemoStore) -> anyhow::Result<mirror::Totals> {
     let options = mirror::MirrorOptions {
         from: format!("{}/images", servers.production).parse()?,
         to: mirror::Stores::new(vec![BlobStore::open(&store.url())?])?,

@@ -35,19 +35,19 @@ const BETWEEN_REMOVALS: Duration = Duration::from_millis(50);
 pub(crate) struct DemoServers {
     pub staging: Host,
     pub production: Host,
-    pub paris: Store,
-    pub everywhere: Store,
+    pub paris: DemoStore,
+    pub everywhere: DemoStore,
     directory: TempDir,
     servers: JoinSet<()>,
 }
 
 /// A blob store, and where it is served.
-pub(crate) struct Store {
+pub(crate) struct DemoStore {
     pub directory: PathBuf,
     pub host: Host,
 }
 
-impl Store {
+impl DemoStore {
     /// The store as a mirror writes it.
     pub(crate) fn url(&self) -> String {
         format!("file://{}", self.directory.display())
@@ -153,7 +153,7 @@ async fn registry(servers: &mut JoinSet<()>, directory: &Path) -> anyhow::Result
     host(address)
 }
 
-async fn store(servers: &mut JoinSet<()>, directory: PathBuf) -> anyhow::Result<Store> {
+async fn store(servers: &mut JoinSet<()>, directory: PathBuf) -> anyhow::Result<DemoStore> {
     fs::create_dir_all(&directory)?;
     let (listener, address) = listen().await?;
     let served = directory.clone();
@@ -162,7 +162,7 @@ async fn store(servers: &mut JoinSet<()>, directory: PathBuf) -> anyhow::Result<
         let listeners = StoreListeners { store: listener, admin: None };
         store_server::serve(&served, listeners, log, std::future::pending()).await;
     });
-    Ok(Store { directory, host: host(address)? })
+    Ok(DemoStore { directory, host: host(address)? })
 }
 
 async fn listen() -> anyhow::Result<(TcpListener, SocketAddr)> {

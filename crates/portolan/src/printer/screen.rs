@@ -82,14 +82,14 @@ impl Screen {
 
     /// A writer of data to `out`, which may be the same terminal.
     pub(crate) fn data<W: Write + AsFd>(&self, out: W) -> DataWriter<W> {
-        let reader = Reader::of(out.as_fd());
+        let reader = OutputKind::of(out.as_fd());
         DataWriter { screen: self.clone(), out, reader, line: Vec::new() }
     }
 }
 
 /// What is at the other end of data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reader {
+enum OutputKind {
     /// A terminal, which may be the one with the bar.
     Terminal,
     /// Another program, such as `tee`, which may print to that terminal whenever it likes.
@@ -98,7 +98,7 @@ enum Reader {
     File,
 }
 
-impl Reader {
+impl OutputKind {
     fn of(out: BorrowedFd<'_>) -> Self {
         if out.is_terminal() {
             return Self::Terminal;
@@ -117,7 +117,7 @@ impl Reader {
 pub(crate) struct DataWriter<W: Write> {
     screen: Screen,
     out: W,
-    reader: Reader,
+    reader: OutputKind,
     /// The line that was begun: on a terminal it is written as a whole. It is no longer than a row of a report.
     line: Vec<u8>,
 }
@@ -125,9 +125,9 @@ pub(crate) struct DataWriter<W: Write> {
 impl<W: Write> Write for DataWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self.reader {
-            Reader::Program => self.screen.give_up_drawing(),
-            Reader::File => {}
-            Reader::Terminal => {
+            OutputKind::Program => self.screen.give_up_drawing(),
+            OutputKind::File => {}
+            OutputKind::Terminal => {
                 let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
                 let (whole, begun) = bytes.split_at(end);
                 if !whole.is_empty() {

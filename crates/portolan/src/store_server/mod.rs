@@ -8,7 +8,7 @@ mod tests;
 use std::{net::SocketAddr, path::Path, time::Duration};
 
 use futures_util::FutureExt as _;
-use http_server::{AccessRecord, AccessResponse, Admin, Bodies, Server, Settings, handler};
+use http_server::{AccessRecord, AccessResponse, Admin, Bodies, Server, ServerSettings, handler};
 use tokio::net::TcpListener;
 
 use metrics::StoreMetrics;
@@ -45,7 +45,7 @@ pub(crate) async fn serve(
     log: AccessLog,
     shutdown: impl Future<Output = ()>,
 ) {
-    let settings = Settings::new("blob store", MAX_CONNECTIONS, Bodies::Streamed, DRAIN);
+    let settings = ServerSettings::new("blob store", MAX_CONNECTIONS, Bodies::Streamed, DRAIN);
     // Each response may have its file open.
     let settings = settings.within_descriptors(MAX_CONNECTIONS);
     let metrics = StoreMetrics::new();

@@ -56,13 +56,13 @@ impl Served {
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
-struct Store {
+struct ServedDirectory {
     dir: PathBuf,
     /// When the log last said that something is not served.
     logged: Mutex<Option<Instant>>,
 }
 
-impl Store {
+impl ServedDirectory {
     /// The regular file of a digest and its length; none if there is no such file.
     fn open(&self, digest: &Digest) -> Result<Option<(File, u64)>, Error> {
         match open_file(&self.dir, digest) {
@@ -87,12 +87,12 @@ impl Store {
 fn router(dir: &Path) -> Router {
     // A wildcard: the rest of the path is a digest, or the response is a 404.
     let path = format!("/{PREFIX}{{digest}}");
-    let store = Arc::new(Store { dir: dir.to_owned(), logged: Mutex::default() });
+    let store = Arc::new(ServedDirectory { dir: dir.to_owned(), logged: Mutex::default() });
     Router::new().route(&path, routing::get(blob)).with_state(store)
 }
 
 async fn blob(
-    State(store): State<Arc<Store>>,
+    State(store): State<Arc<ServedDirectory>>,
     axum::extract::Path(digest): axum::extract::Path<String>,
     request: Request,
 ) -> Response {

@@ -4,7 +4,7 @@ use std::{fs, net::SocketAddr, os::unix::fs::symlink, path::Path, time::Duration
 
 use blob_store::{BlobStore, key};
 use bytes::Bytes;
-use http_server::{Bodies, ConnectionMetrics, Server, Settings};
+use http_server::{Bodies, ConnectionMetrics, Server, ServerSettings};
 use oci::Digest;
 use tempfile::TempDir;
 use tokio::{
@@ -34,7 +34,7 @@ impl Served {
             let served = served.clone();
             async move { served.respond(request).await }
         });
-        let settings = Settings::new("test", 100, Bodies::Streamed, Duration::from_secs(10));
+        let settings = ServerSettings::new("test", 100, Bodies::Streamed, Duration::from_secs(10));
         let metrics = ConnectionMetrics::default();
         let server = Server { listener, tls: None, settings, metrics };
         let ended =

@@ -20,7 +20,7 @@ use transfer::Image;
 
 use super::OnTag;
 use crate::{
-    Outcome, Run, Verdict,
+    Outcome, PromotionRun, Verdict,
     planned::ImageOrigin,
     ready::{Ready, ReadyTarget},
     reason::{AttachmentName, AttachmentProblem, AttachmentStep, Reason},
@@ -54,7 +54,7 @@ impl WrittenAttachment {
 /// Reads `written` again, merges and writes again what other clients replaced, and corrects the outcomes of edges whose
 /// attachments are still not all present.
 pub(crate) async fn reread(
-    run: &Run<'_>,
+    run: &PromotionRun<'_>,
     written: Vec<WrittenAttachment>,
     outcomes: &mut [Outcome],
 ) {
@@ -95,7 +95,7 @@ const fn is_written(verdict: Verdict) -> bool {
 /// Makes sure that all of `written` are found in `repository`. Returns the requested digests with attachments that are
 /// not, and why.
 async fn confirm(
-    run: &Run<'_>,
+    run: &PromotionRun<'_>,
     repository: &RepositoryClient,
     written: &mut [WrittenAttachment],
 ) -> HashMap<SourceDigestId, Arc<Reason>> {
@@ -151,7 +151,7 @@ struct Reread {
 }
 
 async fn read_once(
-    run: &Run<'_>,
+    run: &PromotionRun<'_>,
     repository: &RepositoryClient,
     written: &[WrittenAttachment],
 ) -> Reread {
@@ -178,7 +178,7 @@ async fn read_once(
 
 /// Writes an attachment again, merged with the manifest that its tag is on now.
 async fn repair(
-    run: &Run<'_>,
+    run: &PromotionRun<'_>,
     repository: &RepositoryClient,
     written: &mut WrittenAttachment,
 ) -> Result<(), Arc<AttachmentProblem>> {

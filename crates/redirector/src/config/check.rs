@@ -7,13 +7,13 @@ use http_server::{ClientIpPolicy, Forwarded};
 use serde_saphyr::{Location, Spanned};
 
 use super::{
-    Config, ConfigError, ConfigProblem, Index, PresenceSettings, RangesSetting, Serves,
+    Config, ConfigError, ConfigProblem, IndexKind, PresenceSettings, RangesSetting, Serves,
     StoreSetting, Upstream, default,
     document::{
-        BoolOrText, ClientIpDocument, Document, PresenceDocument, RangesDocument, ServesDocument,
-        StoreDocument, UpstreamDocument,
+        BoolOrText, ClientIpDocument, ConfigDocument, PresenceDocument, RangesDocument,
+        ServesDocument, StoreDocument, UpstreamDocument,
     },
-    field::{Field, IntegerField, Kind},
+    field::{Field, FieldKind, IntegerField},
 };
 
 /// Reads `text`, which came from `file`.
@@ -60,7 +60,7 @@ impl Check<'_> {
     }
 
     /// The value of a field.
-    fn value<K: Kind>(&mut self, name: &str, field: &Field<K>) -> Option<K::Value> {
+    fn value<K: FieldKind>(&mut self, name: &str, field: &Field<K>) -> Option<K::Value> {
         match &field.value {
             Ok(value) => Some(value.clone()),
             Err(error) => {
@@ -71,7 +71,7 @@ impl Check<'_> {
     }
 
     /// The value of a field that may be absent.
-    fn optional<K: Kind>(
+    fn optional<K: FieldKind>(
         &mut self,
         name: &str,
         field: Option<&Field<K>>,
@@ -81,7 +81,7 @@ impl Check<'_> {
     }
 
     /// The value of a field that may be absent and has no default.
-    fn nullable<K: Kind>(
+    fn nullable<K: FieldKind>(
         &mut self,
         name: &str,
         field: Option<&Field<K>>,
@@ -116,8 +116,8 @@ impl Check<'_> {
         list.iter().filter_map(|item| one(self, item)).collect()
     }
 
-    fn config(&mut self, document: Document) -> Option<Config> {
-        let Document { listen, admin, cache_dir, info_url, privacy_url, .. } = &document;
+    fn config(&mut self, document: ConfigDocument) -> Option<Config> {
+        let ConfigDocument { listen, admin, cache_dir, info_url, privacy_url, .. } = &document;
         let listen = self.optional("listen", listen.as_ref(), default::LISTEN);
         let admin = match admin {
             None => Some(Some(default::ADMIN)),
@@ -209,7 +209,7 @@ impl Check<'_> {
             document.blob_prefix.as_ref(),
             default::BLOB_PREFIX.to_owned(),
         );
-        let index = self.optional("stores.index", document.index.as_ref(), Index::None);
+        let index = self.optional("stores.index", document.index.as_ref(), IndexKind::None);
         if document.serves.value.is_empty() {
             let empty = "`stores.serves` is empty: no client would be sent to this store";
             self.problem(document.serves.referenced, empty);

@@ -11,7 +11,7 @@ use serde_saphyr::Spanned;
 use super::{
     default,
     field::{
-        BlobPrefix, Cloud, Directory, Endpoint, Field, ForwardedPolicy, IntegerField, Kind,
+        BlobPrefix, Cloud, Directory, Endpoint, Field, FieldKind, ForwardedPolicy, IntegerField,
         ListenAddress, Network, PageUrl, ProbeTimeout, RangesFormat, RangesLocation,
         RepositoryPath, ServedCloud, StoreIndex, StoreName, StoreUrl, Ttl,
     },
@@ -29,7 +29,7 @@ type Nullable<K> = Option<Option<Field<K>>>;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Config")]
-pub(super) struct Document {
+pub(super) struct ConfigDocument {
     /// Address and port of the front.
     #[schemars(extend("default" = default::LISTEN.to_string()))]
     pub(super) listen: Option<Field<ListenAddress>>,
@@ -196,7 +196,9 @@ impl Visitor<'_> for BoolOrTextVisitor {
 }
 
 /// Distinguishes a field that is present, even as `null`, from an absent one.
-fn given<'de, K: Kind, D: Deserializer<'de>>(deserializer: D) -> Result<Nullable<K>, D::Error> {
+fn given<'de, K: FieldKind, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Nullable<K>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
 

@@ -18,12 +18,12 @@ use crate::{metrics::Metrics, ranges::RangesSource, store::StoreTable};
 /// the environment overrides are marked too. `sources` are those of the loaded ranges.
 #[must_use]
 pub fn effective_yaml(config: &Config, text: Option<&str>, sources: &[RangesSource]) -> String {
-    let parse = |text: &str| serde_saphyr::from_str::<Node>(text);
+    let parse = |text: &str| serde_saphyr::from_str::<SettingNode>(text);
     let (in_file, before) = match text {
         Some(text) => (parse(text), parse(&config.to_yaml())),
         None => (parse(BUILT_IN), parse(&Config::built_in().to_yaml())),
     };
-    let (Ok(Node::Map(fields)), Ok(before)) = (parse(&config.to_yaml()), before) else {
+    let (Ok(SettingNode::Map(fields)), Ok(before)) = (parse(&config.to_yaml()), before) else {
         return config.to_yaml();
     };
     let mut lines = Lines::default();
@@ -47,13 +47,13 @@ pub fn effective_yaml(config: &Config, text: Option<&str>, sources: &[RangesSour
 
 /// A YAML value. A scalar is kept as it is written.
 #[derive(Debug, PartialEq, Eq)]
-enum Node {
+enum SettingNode {
     Scalar(String),
-    List(Vec<Node>),
-    Map(Vec<(String, Node)>),
+    List(Vec<SettingNode>),
+    Map(Vec<(String, SettingNode)>),
 }
 
-impl Node {
+impl SettingNode {
     fn at(&self, step: Step<'_>) -> Option<&Self> {
         match (self, step) {
             (Self::Map(fields), Step::Key(name)) => {
@@ -85,9 +85,9 @@ enum Step<'a> {
 #[derive(Clone, Copy)]
 struct Origin<'a> {
     /// The same value in the file, if it is there.
-    in_file: Option<&'a Node>,
+    in_file: Option<&'a SettingNode>,
     /// The same value before the environment was applied.
-    before: Option<&'a Node>,
+    before: Option<&'a SettingNode>,
 }
 
 impl Origin<'_> {
@@ -98,7 +98,7 @@ impl Origin<'_> {
         }
     }
 
-    fn mark(self, value: &Node) -> Option<&'static str> {
+    fn mark(self, value: &SettingNode) -> Option<&'static str> {
         match self {
             Self { before, .. } if before != Some(value) => Some("environment"),
             Self { in_file: None, .. } => Some("default"),
@@ -120,7 +120,7 @@ struct Lines {
 impl Lines {
     fn fields<'n>(
         &mut self,
-        fields: &'n [(String, Node)],
+        fields: &'n [(String, SettingNode)],
         origin: Origin<'_>,
         path: &mut Vec<Step<'n>>,
         notes: &Notes<'_>,
@@ -136,7 +136,7 @@ impl Lines {
 
     fn value<'n>(
         &mut self,
-        value: &'n Node,
+        value: &'n SettingNode,
         origin: Origin<'_>,
         path: &mut Vec<Step<'n>>,
         notes: &Notes<'_>,
@@ -153,9 +153,9 @@ impl Lines {
             }
         }
         match value {
-            Node::Scalar(_) => {}
-            Node::Map(fields) => self.fields(fields, origin, path, notes),
-            Node::List(entries) => {
+            SettingNode::Scalar(_) => {}
+            SettingNode::Map(fields) => self.fields(fields, origin, path, notes),
+            SettingNode::List(entries) => {
                 for (at, entry) in entries.iter().enumerate() {
                     path.push(Step::Entry(at));
                     self.begin(path, "-");
@@ -181,7 +181,7 @@ impl Lines {
     }
 }
 
-impl<'de> Deserialize<'de> for Node {
+impl<'de> Deserialize<'de> for SettingNode {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(NodeVisitor)
     }
@@ -190,55 +190,55 @@ impl<'de> Deserialize<'de> for Node {
 struct NodeVisitor;
 
 impl<'de> Visitor<'de> for NodeVisitor {
-    type Value = Node;
+    type Value = SettingNode;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a value")
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
-        Ok(Node::Scalar(value.to_string()))
+    fn visit_bool<E>(self, value: bool) -> Result<SettingNode, E> {
+        Ok(SettingNode::Scalar(value.to_string()))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
-        Ok(Node::Scalar(value.to_string()))
+    fn visit_i64<E>(self, value: i64) -> Result<SettingNode, E> {
+        Ok(SettingNode::Scalar(value.to_string()))
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
-        Ok(Node::Scalar(value.to_string()))
+    fn visit_u64<E>(self, value: u64) -> Result<SettingNode, E> {
+        Ok(SettingNode::Scalar(value.to_string()))
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
-        Ok(Node::Scalar(value.to_string()))
+    fn visit_f64<E>(self, value: f64) -> Result<SettingNode, E> {
+        Ok(SettingNode::Scalar(value.to_string()))
     }
 
-    fn visit_unit<E>(self) -> Result<Node, E> {
-        Ok(Node::Scalar("null".to_owned()))
+    fn visit_unit<E>(self) -> Result<SettingNode, E> {
+        Ok(SettingNode::Scalar("null".to_owned()))
     }
 
-    fn visit_none<E>(self) -> Result<Node, E> {
-        Ok(Node::Scalar("null".to_owned()))
+    fn visit_none<E>(self) -> Result<SettingNode, E> {
+        Ok(SettingNode::Scalar("null".to_owned()))
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<Node, E> {
+    fn visit_str<E: Error>(self, text: &str) -> Result<SettingNode, E> {
         let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
         let written = serde_saphyr::to_string_with_options(&text, options);
-        written.map(|text| Node::Scalar(text.trim_end().to_owned())).map_err(E::custom)
+        written.map(|text| SettingNode::Scalar(text.trim_end().to_owned())).map_err(E::custom)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Node, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<SettingNode, A::Error> {
         let mut entries = Vec::new();
         while let Some(entry) = list.next_element()? {
             entries.push(entry);
         }
-        Ok(Node::List(entries))
+        Ok(SettingNode::List(entries))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<SettingNode, A::Error> {
         let mut fields = Vec::new();
         while let Some(field) = map.next_entry()? {
             fields.push(field);
         }
-        Ok(Node::Map(fields))
+        Ok(SettingNode::Map(fields))
     }
 }

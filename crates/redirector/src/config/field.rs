@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer};
 use serde_saphyr::{Location, Spanned};
 use url::Url;
 
-use super::{Index, RangesFrom, Serves, values};
+use super::{IndexKind, RangesFrom, Serves, values};
 use crate::base_url::BaseUrl;
 
 /// Letters, digits, `.`, `_` and `-`, not with a `.` first.
@@ -22,7 +22,7 @@ const HTTP_URL: &str = "^[Hh][Tt][Tt][Pp][Ss]?://.+$";
 const DURATION: &str = "^[0-9]+(ms|s|m|h|d)$";
 
 /// A kind of value: its type, its grammar, its schema.
-pub(super) trait Kind {
+pub(super) trait FieldKind {
     type Value: Clone;
     fn parse(text: &str) -> Result<Self::Value, String>;
     fn schema() -> Schema;
@@ -30,19 +30,19 @@ pub(super) trait Kind {
 
 /// A value of one kind, or its problem, with its position.
 #[derive(Debug)]
-pub(super) struct Field<K: Kind> {
+pub(super) struct Field<K: FieldKind> {
     pub(super) value: Result<K::Value, String>,
     pub(super) at: Location,
 }
 
-impl<'de, K: Kind> Deserialize<'de> for Field<K> {
+impl<'de, K: FieldKind> Deserialize<'de> for Field<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Spanned::<String>::deserialize(deserializer)?;
         Ok(Self { value: K::parse(&text.value), at: text.referenced })
     }
 }
 
-impl<K: Kind> JsonSchema for Field<K> {
+impl<K: FieldKind> JsonSchema for Field<K> {
     fn inline_schema() -> bool {
         true
     }
@@ -85,7 +85,7 @@ macro_rules! kinds {
         #[derive(Debug)]
         pub(super) struct $name(PhantomData<()>);
 
-        impl Kind for $name {
+        impl FieldKind for $name {
             type Value = $value;
 
             fn parse(text: &str) -> Result<$value, String> {
@@ -112,7 +112,7 @@ kinds! {
     RangesLocation: RangesFrom, values::ranges_from, {"type": "string", "minLength": 1};
     StoreName: String, values::store_name, {"type": "string", "pattern": "^[!-~]+$"};
     BlobPrefix: String, values::blob_prefix, {"type": "string", "pattern": "^([A-Za-z0-9._-]+/)*$"};
-    StoreIndex: Index, values::index, {"enum": ["none"]};
+    StoreIndex: IndexKind, values::index, {"enum": ["none"]};
     ForwardedPolicy: Forwarded, in_words(str::parse), {"enum": ["auto", "never", "required"]};
     Network: IpNet, in_words(parse_network), {"type": "string", "pattern": "^[0-9a-fA-F.:]+(/[0-9]{1,3})?$"};
     Ttl: Duration, values::duration, {"type": "string", "pattern": DURATION};

@@ -30,8 +30,8 @@ use crate::base_url::BaseUrl;
 pub use effective::effective_yaml;
 pub use environment::EnvironmentOverrides;
 pub use error::{ConfigError, ConfigProblem};
+pub(crate) use positions::ConfigPosition;
 pub use positions::ConfigPositions;
-pub(crate) use positions::Position;
 pub use schema::config_schema;
 
 /// What `portolan serve` runs on without a configuration file; also an example to start from.
@@ -124,7 +124,7 @@ pub struct StoreSetting {
     /// The part of the key before the digest: empty, or ending with `/`.
     pub blob_prefix: String,
     /// What the store publishes about what it holds.
-    pub index: Index,
+    pub index: IndexKind,
     /// The clients that it serves.
     pub serves: Vec<Serves>,
 }
@@ -133,7 +133,7 @@ pub struct StoreSetting {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
-pub enum Index {
+pub enum IndexKind {
     /// No index: the front probes for each blob.
     #[default]
     None,

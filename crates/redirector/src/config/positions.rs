@@ -2,29 +2,29 @@
 
 use super::{
     Config, check,
-    document::Document,
-    field::{Field, Kind},
+    document::ConfigDocument,
+    field::{Field, FieldKind},
 };
 
 /// Line and column, from 1.
-pub(crate) type Position = Option<(u64, u64)>;
+pub(crate) type ConfigPosition = Option<(u64, u64)>;
 
 /// Where the values are that may be valid and still make no sense together. The lists are in the order of
 /// the [`Config`]'s.
 #[derive(Clone, Debug, Default)]
 pub struct ConfigPositions {
     pub(crate) file: String,
-    pub(crate) listen: Position,
-    pub(crate) admin: Position,
-    pub(crate) trusted_hops: Position,
-    pub(crate) trusted_peers: Position,
-    pub(crate) keep_upstream: Vec<Position>,
-    pub(crate) ranges: Vec<Position>,
+    pub(crate) listen: ConfigPosition,
+    pub(crate) admin: ConfigPosition,
+    pub(crate) trusted_hops: ConfigPosition,
+    pub(crate) trusted_peers: ConfigPosition,
+    pub(crate) keep_upstream: Vec<ConfigPosition>,
+    pub(crate) ranges: Vec<ConfigPosition>,
     /// Of each store, each entry of `serves`.
-    pub(crate) serves: Vec<Vec<Position>>,
+    pub(crate) serves: Vec<Vec<ConfigPosition>>,
 }
 
-fn of<K: Kind>(field: &Field<K>) -> Position {
+fn of<K: FieldKind>(field: &Field<K>) -> ConfigPosition {
     check::position(field.at)
 }
 
@@ -34,7 +34,8 @@ impl ConfigPositions {
     pub fn of(file: &str, text: &str) -> Self {
         let file = file.to_owned();
         let options = serde_saphyr::options! { with_snippet: false };
-        let document: Result<Document, _> = serde_saphyr::from_str_with_options(text, options);
+        let document: Result<ConfigDocument, _> =
+            serde_saphyr::from_str_with_options(text, options);
         let Ok(document) = document else { return Self { file, ..Self::default() } };
         let serves = |store: &super::document::StoreDocument| {
             store.serves.value.iter().map(|serves| of(&serves.cloud)).collect()

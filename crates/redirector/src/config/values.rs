@@ -7,7 +7,7 @@ use cloud_ranges::Format;
 use oci::{Host, Repository};
 use url::{ParseError, Url};
 
-use super::{Index, RangesFrom};
+use super::{IndexKind, RangesFrom};
 use crate::base_url::{BaseUrl, BaseUrlError};
 
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
@@ -112,9 +112,9 @@ pub(super) fn blob_prefix(text: &str) -> Result<String, String> {
     Err(format!("`{text}` is not a prefix; write `containers/images/`, with a `/` at its end only"))
 }
 
-pub(super) fn index(text: &str) -> Result<Index, String> {
+pub(super) fn index(text: &str) -> Result<IndexKind, String> {
     match text {
-        "none" => Ok(Index::None),
+        "none" => Ok(IndexKind::None),
         _ => Err(format!("`{text}` is not supported; the only value is `none`")),
     }
 }

@@ -10,7 +10,7 @@ use std::{
 
 use oci::Digest;
 
-use super::table::{Fingerprint, Member, Table};
+use super::table::{Fingerprint, StoreMember, Table};
 use crate::{clock::Tick, config::PresenceSettings, store_id::StoreId};
 
 /// Of the capacity, the part that is set aside for what is absent: it expires soon, and arrives
@@ -30,12 +30,12 @@ impl PresenceKey {
     }
 
     /// The store's bit in the table entry of the blob; other groups of stores have other entries.
-    fn member(&self) -> Member {
-        Member::new(self.store.number())
+    fn member(&self) -> StoreMember {
+        StoreMember::new(self.store.number())
     }
 
     fn group(&self) -> u32 {
-        self.store.number() / Member::COUNT
+        self.store.number() / StoreMember::COUNT
     }
 }
 
@@ -51,7 +51,7 @@ pub(crate) enum Presence {
 pub(crate) struct PresenceCache {
     present: Table,
     absent: Table,
-    secret: Secret,
+    secret: FingerprintKey,
     positive_ttl: Duration,
     negative_ttl: Duration,
 }
@@ -61,7 +61,7 @@ impl PresenceCache {
         Self {
             present: Table::new(settings.capacity),
             absent: Table::new(settings.capacity.div_ceil(ABSENT_SHARE)),
-            secret: Secret::random(),
+            secret: FingerprintKey::random(),
             positive_ttl: settings.positive_ttl,
             negative_ttl: settings.negative_ttl,
         }
@@ -100,9 +100,9 @@ impl PresenceCache {
 /// multiplications is enough to prevent crafted digests that share a bucket or a fingerprint,
 /// and a fraction of the cost of hashing it again.
 #[derive(Debug)]
-struct Secret([u64; 4]);
+struct FingerprintKey([u64; 4]);
 
-impl Secret {
+impl FingerprintKey {
     fn random() -> Self {
         let random = RandomState::new();
         Self([0, 1, 2, 3].map(|n| random.hash_one(n)))
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn fingerprints_depend_on_every_digit_and_on_the_secret() {
-        let secret = Secret::random();
+        let secret = FingerprintKey::random();
         let mut seen = HashSet::new();
         for algorithm in [oci::Algorithm::Sha256, oci::Algorithm::Sha512] {
             let digest = Digest::of(algorithm, b"x");
@@ -223,12 +223,15 @@ mod tests {
             }
         }
         let digest = Digest::sha256(b"x");
-        assert_ne!(Secret::random().fingerprint(&digest, 0), secret.fingerprint(&digest, 0));
+        assert_ne!(
+            FingerprintKey::random().fingerprint(&digest, 0),
+            secret.fingerprint(&digest, 0)
+        );
     }
 
     #[test]
     fn fingerprints_spread_over_every_half() {
-        let secret = Secret::random();
+        let secret = FingerprintKey::random();
         let prints: Vec<_> =
             keys(1 << 12).iter().map(|key| secret.fingerprint(&key.digest, 0).0).collect();
         for shift in [0, 16, 32, 48] {

@@ -18,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use crate::{
     clock::{Clock, Tick},
     config::PresenceSettings,
-    failure::Failure,
+    failure::OutboundError,
     metrics::{Metrics, PresenceMetrics},
     outbound::Outbound,
     store::Store,
@@ -159,7 +159,7 @@ impl StorePresence {
                 return ProbeResult::Known(result);
             }
             Ok(Err(failure)) => (&store.probes.failed, failure),
-            Err(_elapsed) => (&store.probes.timeout, Failure::Timeout(self.timeout)),
+            Err(_elapsed) => (&store.probes.timeout, OutboundError::Timeout(self.timeout)),
         };
         counter.inc();
         store.log_failure(url, &failure, self.clock.advance());

@@ -7,7 +7,7 @@ use oci::media_type;
 
 use super::Presence;
 use crate::{
-    failure::Failure,
+    failure::OutboundError,
     outbound::{Outbound, USER_AGENT},
 };
 
@@ -15,19 +15,19 @@ use crate::{
 const HTML: &str = "text/html";
 
 /// Probes for the blob at `url`.
-pub(super) async fn head(outbound: &Outbound, url: &str) -> Result<Presence, Failure> {
+pub(super) async fn head(outbound: &Outbound, url: &str) -> Result<Presence, OutboundError> {
     let request = Request::builder().method(Method::HEAD).uri(url);
     let request = request
         .header(header::USER_AGENT, USER_AGENT)
         .body(Empty::new())
-        .map_err(Failure::Request)?;
+        .map_err(OutboundError::Request)?;
     let response = outbound.request(request).await?;
     match response.status() {
-        StatusCode::OK if is_web_page(response.headers()) => Err(Failure::WebPage),
+        StatusCode::OK if is_web_page(response.headers()) => Err(OutboundError::WebPage),
         StatusCode::OK => Ok(Presence::Present),
         // S3 responds 403 for an absent key where listing is not public.
         StatusCode::NOT_FOUND | StatusCode::FORBIDDEN => Ok(Presence::Absent),
-        other => Err(Failure::Status(other)),
+        other => Err(OutboundError::Status(other)),
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) struct Fingerprint(pub(super) u64);
 
 /// A number from 0 to 63, as its bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Member(u64);
+pub(super) struct StoreMember(u64);
 
 /// The table. With `n` buckets, a fingerprint's are those whose numbers are its lowest bits, and the
 /// lowest bits of its upper half. When the table doubles, what was in bucket `b` is then in `b` or
@@ -60,11 +60,11 @@ struct EntryRef<'t> {
     expires: &'t AtomicU32,
 }
 
-impl Member {
+impl StoreMember {
     /// How many there are.
     pub(super) const COUNT: u32 = u64::BITS;
 
-    /// The remainder of `number` by [`Member::COUNT`].
+    /// The remainder of `number` by [`StoreMember::COUNT`].
     pub(super) fn new(number: u32) -> Self {
         Self(1 << (number % Self::COUNT))
     }
@@ -86,13 +86,13 @@ impl Table {
     }
 
     /// Whether `member` is in the set of `key`, and that has not expired.
-    pub(super) fn has(&self, key: Fingerprint, member: Member, now: Tick) -> bool {
+    pub(super) fn has(&self, key: Fingerprint, member: StoreMember, now: Tick) -> bool {
         self.entries(key).any(|entry| entry.has(key.0, member, now))
     }
 
     /// Puts `member` into the set of `key`. A set that is new expires at `expires`; one that there
     /// is keeps its time.
-    pub(super) fn insert(&self, key: Fingerprint, member: Member, now: Tick, expires: Tick) {
+    pub(super) fn insert(&self, key: Fingerprint, member: StoreMember, now: Tick, expires: Tick) {
         // What has expired already would take a entry that looks free.
         if expires == Tick::default() {
             return;
@@ -114,7 +114,7 @@ impl Table {
     }
 
     /// Takes `member` out of the set of `key`.
-    pub(super) fn remove(&self, key: Fingerprint, member: Member) {
+    pub(super) fn remove(&self, key: Fingerprint, member: StoreMember) {
         let mut taken = self.lock();
         let Some(entry) = self.entries(key).find(|entry| entry.is(key.0)) else { return };
         let before = entry.members.fetch_and(!member.0, Ordering::Release);
@@ -206,7 +206,7 @@ impl Bucket {
 /// sees the new tag sees nothing older than the clearing; a reader that sees the new content sees the new
 /// tag when it reads the tag again. So a reader never sees a mix of two entries.
 impl EntryRef<'_> {
-    fn has(&self, tag: u64, member: Member, now: Tick) -> bool {
+    fn has(&self, tag: u64, member: StoreMember, now: Tick) -> bool {
         self.tag.load(Ordering::Acquire) == tag
             && now < Tick::from_number(self.expires.load(Ordering::Acquire))
             && self.members.load(Ordering::Acquire) & member.0 != 0
@@ -267,7 +267,7 @@ mod tests {
             let mut model = HashMap::new();
             let mut now = 0;
             for (key, number, pause, is_there) in steps {
-                let member = Member::new(number);
+                let member = StoreMember::new(number);
                 now += pause;
                 let is_known = model.get(&(key, member)).is_some_and(|expires| now < *expires);
                 prop_assert!(!table.has(key, member, tick(now)) || is_known);
@@ -291,7 +291,7 @@ mod tests {
         let table = Table::new(20_000);
         // Multiples of an odd number scatter evenly.
         let key = |n: u64| Fingerprint(n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let member = Member::new(63);
+        let member = StoreMember::new(63);
         let mut levels = Vec::new();
         for n in 1..=ENTRIES {
             table.insert(key(n), member, tick(0), tick(1));
@@ -313,7 +313,7 @@ mod tests {
     #[test]
     fn the_entry_that_expires_first_makes_room() {
         let table = Table::new(1);
-        let member = Member::new(0);
+        let member = StoreMember::new(0);
         // The last bits are the same, and so are those of the upper half.
         let key = |n: u32| Fingerprint(u64::from(n) << 48);
         for n in 1..=4 {
@@ -326,7 +326,7 @@ mod tests {
     #[test]
     fn a_set_expires_as_a_whole() {
         let (table, key) = (Table::new(1), Fingerprint(1));
-        let [one, two] = [Member::new(1), Member::new(2)];
+        let [one, two] = [StoreMember::new(1), StoreMember::new(2)];
         table.insert(key, one, tick(0), tick(10));
         table.insert(key, two, tick(9), tick(19));
         assert!(table.has(key, one, tick(9)) && table.has(key, two, tick(9)));
@@ -341,7 +341,7 @@ mod tests {
     #[test]
     fn what_expires_at_once_takes_no_place() {
         let table = Table::new(1);
-        table.insert(Fingerprint(1), Member::new(0), tick(0), tick(0));
+        table.insert(Fingerprint(1), StoreMember::new(0), tick(0), tick(0));
         assert_eq!(table.len(), 0);
     }
 
@@ -354,13 +354,13 @@ mod tests {
             let writer = scope.spawn(|| {
                 for n in 1..200_000_u32 {
                     let (tag, member) = (n % 5_000 * 2, n % 8 * 2);
-                    table.insert(key(tag), Member::new(member), tick(n), tick(n + 1));
+                    table.insert(key(tag), StoreMember::new(member), tick(n), tick(n + 1));
                 }
             });
             while !writer.is_finished() {
                 for n in 0..5_000 {
-                    assert!(!table.has(key(n * 2 + 1), Member::new(0), tick(1)));
-                    assert!(!table.has(key(n * 2), Member::new(5), tick(1)));
+                    assert!(!table.has(key(n * 2 + 1), StoreMember::new(0), tick(1)));
+                    assert!(!table.has(key(n * 2), StoreMember::new(5), tick(1)));
                 }
             }
         });
@@ -371,7 +371,7 @@ mod tests {
     fn readers_miss_nothing_while_the_table_grows() {
         let table = Table::new(100_000);
         let key = |n: u64| Fingerprint(n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let member = Member::new(0);
+        let member = StoreMember::new(0);
         (0..100).for_each(|n| table.insert(key(n), member, tick(0), tick(2)));
         std::thread::scope(|scope| {
             let writer = scope.spawn(|| {

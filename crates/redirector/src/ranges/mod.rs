@@ -17,7 +17,7 @@ use crate::{
     config::{Config, RangesFrom, RangesSetting, Serves},
     outbound::Outbound,
 };
-use read::{ReadList, Reader};
+use read::{ListReader, ReadList};
 
 /// What was embedded at build time; empty: nothing.
 const EMBEDDED_AWS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/aws-ip-ranges.json"));
@@ -126,7 +126,7 @@ pub async fn load_ranges(
     config: &Config,
     overrides: &[(String, PathBuf)],
 ) -> (Ranges, Vec<RangesSource>) {
-    let reader = Reader::new(outbound.clone());
+    let reader = ListReader::new(outbound.clone());
     let lists = lists(config, overrides);
     let loaded = join_all(lists.into_iter().map(|list| load(&reader, list))).await;
     let mut prefixes = Vec::new();
@@ -140,7 +140,7 @@ pub async fn load_ranges(
 }
 
 /// One list, and the sources where it may be had, the best first.
-struct List {
+struct RangesList {
     cloud: String,
     /// As in [`RangesSource`].
     setting: Option<usize>,
@@ -170,9 +170,9 @@ impl fmt::Display for ListSource {
     }
 }
 
-fn lists(config: &Config, overrides: &[(String, PathBuf)]) -> Vec<List> {
+fn lists(config: &Config, overrides: &[(String, PathBuf)]) -> Vec<RangesList> {
     let is_overridden = |cloud: &str| overrides.iter().any(|(other, _)| other == cloud);
-    let given = overrides.iter().map(|(cloud, path)| List {
+    let given = overrides.iter().map(|(cloud, path)| RangesList {
         cloud: cloud.clone(),
         setting: None,
         format: format_of(config, cloud),
@@ -194,7 +194,7 @@ fn format_of(config: &Config, cloud: &str) -> Format {
     }
 }
 
-fn configured_list(config: &Config, at: usize, setting: &RangesSetting) -> List {
+fn configured_list(config: &Config, at: usize, setting: &RangesSetting) -> RangesList {
     let mut sources = Vec::new();
     match &setting.from {
         RangesFrom::Path(path) => sources.push(ListSource::File(path.clone())),
@@ -212,7 +212,7 @@ fn configured_list(config: &Config, at: usize, setting: &RangesSetting) -> List 
     if !embedded.is_empty() {
         sources.push(ListSource::Embedded(embedded));
     }
-    List { cloud: setting.cloud.clone(), setting: Some(at), format: setting.format, sources }
+    RangesList { cloud: setting.cloud.clone(), setting: Some(at), format: setting.format, sources }
 }
 
 /// Another URL has another copy.
@@ -221,9 +221,9 @@ fn copy_path(dir: &Path, cloud: &str, url: &url::Url) -> PathBuf {
     dir.join(format!("ranges-{cloud}-{}", &hex[..16]))
 }
 
-async fn load(reader: &Reader, list: List) -> (RangesSource, Vec<Prefix>) {
+async fn load(reader: &ListReader, list: RangesList) -> (RangesSource, Vec<Prefix>) {
     let mut failures = Vec::new();
-    let List { cloud, setting, .. } = list;
+    let RangesList { cloud, setting, .. } = list;
     for source in &list.sources {
         let parse = |bytes: &[u8]| cloud_ranges::parse(list.format, &cloud, bytes);
         match reader.read(source, parse).await {

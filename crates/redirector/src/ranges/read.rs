@@ -19,7 +19,7 @@ use tokio::{
 
 use super::{ListAge, ListSource};
 use crate::{
-    failure::Failure,
+    failure::OutboundError,
     outbound::{NO_AUTHORITIES, Outbound, USER_AGENT},
 };
 
@@ -38,7 +38,7 @@ pub(super) enum ReadError {
     #[error("{}", NO_AUTHORITIES)]
     NoAuthorities,
     #[error(transparent)]
-    Fetch(#[from] Failure),
+    Fetch(#[from] OutboundError),
     #[error("the response ended early: {0}")]
     Body(Box<dyn std::error::Error + Send + Sync>),
     #[error(transparent)]
@@ -56,11 +56,11 @@ pub(super) struct ReadList {
 }
 
 /// Reads lists.
-pub(super) struct Reader {
+pub(super) struct ListReader {
     client: Outbound,
 }
 
-impl Reader {
+impl ListReader {
     pub(super) fn new(client: Outbound) -> Self {
         Self { client }
     }
@@ -81,7 +81,7 @@ impl Reader {
             }
             ListSource::Url { url, keep: copy } => {
                 let fetched = timeout(FETCH_TIME, self.fetch(url)).await;
-                let bytes = fetched.map_err(|_elapsed| Failure::Timeout(FETCH_TIME))??;
+                let bytes = fetched.map_err(|_elapsed| OutboundError::Timeout(FETCH_TIME))??;
                 let prefixes = parse(&bytes)?;
                 let kept = match copy {
                     Some(path) => keep(path, &bytes).await,
@@ -97,10 +97,10 @@ impl Reader {
             return Err(ReadError::NoAuthorities);
         }
         let request = Request::get(url.as_str()).header(header::USER_AGENT, USER_AGENT);
-        let request = request.body(Empty::new()).map_err(Failure::Request)?;
-        let response = self.client.request(request).await.map_err(Failure::from)?;
+        let request = request.body(Empty::new()).map_err(OutboundError::Request)?;
+        let response = self.client.request(request).await.map_err(OutboundError::from)?;
         if response.status() != StatusCode::OK {
-            return Err(Failure::Status(response.status()).into());
+            return Err(OutboundError::Status(response.status()).into());
         }
         let body = Limited::new(response.into_body(), MAX_BYTES).collect().await;
         let body = body.map_err(|error| {

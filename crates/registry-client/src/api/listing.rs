@@ -18,10 +18,10 @@ use url::Url;
 use crate::{
     Client, Error, SharedPermit,
     api::link::{MalformedLink, next_link},
-    auth::Access,
+    auth::RequiredAccess,
     error::{
         fault::Fault,
-        pointer::{Pointer, Refusal},
+        pointer::{Pointer, PointerRefusal},
     },
     exchange::{
         pointer::{header_text, resolve},
@@ -73,12 +73,12 @@ pub(crate) struct Bound {
 pub(crate) const NAMES: Bound = Bound { limit: MAX_NAMES, of: "names" };
 
 /// The pages of a listing, one after the other.
-pub(crate) struct Pages {
+pub(crate) struct ListingPages {
     client: Client,
     bound: Bound,
     been: HashSet<Url>,
     /// The headers of the request for every page.
-    access: Option<Access>,
+    access: Option<RequiredAccess>,
     headers: HeaderMap,
     permit: Option<SharedPermit>,
     at: At,
@@ -93,7 +93,7 @@ enum At {
 }
 
 /// A page of a listing as received.
-pub(crate) struct Page {
+pub(crate) struct ListingPage {
     /// Its request, for an error.
     pub(crate) target: RequestTarget,
     pub(crate) headers: HeaderMap,
@@ -103,7 +103,7 @@ pub(crate) struct Page {
     pub(crate) has_next: bool,
 }
 
-impl Pages {
+impl ListingPages {
     /// Requests the first page.
     pub(crate) async fn begin(
         client: &Client,
@@ -127,7 +127,7 @@ impl Pages {
     }
 
     /// The next page; none after the last one. `held` is the size of the pages so far.
-    pub(crate) async fn next(&mut self, held: usize) -> Result<Option<Page>, Error> {
+    pub(crate) async fn next(&mut self, held: usize) -> Result<Option<ListingPage>, Error> {
         let response = match std::mem::replace(&mut self.at, At::End) {
             At::Received(response) => *response,
             At::Read(before, next) => self.follow(*before, next, held).await?,
@@ -140,7 +140,7 @@ impl Pages {
         if let Some(next) = next {
             self.at = At::Read(Box::new(target.clone()), next);
         }
-        Ok(Some(Page { target, headers, media_type, bytes, has_next }))
+        Ok(Some(ListingPage { target, headers, media_type, bytes, has_next }))
     }
 
     async fn follow(
@@ -151,11 +151,11 @@ impl Pages {
     ) -> Result<FullResponse, Error> {
         let next = next.map_err(|fault| before.fails(fault))?;
         let reason = if self.been.len() >= MAX_PAGES {
-            Refusal::TooMany { limit: MAX_PAGES, of: "pages" }
+            PointerRefusal::TooMany { limit: MAX_PAGES, of: "pages" }
         } else if held >= self.bound.limit {
-            Refusal::TooMany { limit: self.bound.limit, of: self.bound.of }
+            PointerRefusal::TooMany { limit: self.bound.limit, of: self.bound.of }
         } else if !self.been.insert(next.clone()) {
-            Refusal::Loop
+            PointerRefusal::Loop
         } else {
             let mut request = Request::bare(Method::GET, next);
             request.guard = before.guard;
@@ -174,7 +174,7 @@ impl Pages {
     /// overlap.
     pub(crate) async fn names<T: FromStr + Clone + Eq + Hash>(
         mut self,
-        member: Member,
+        member: NamesMember,
     ) -> Result<NameList<T>, Error> {
         let mut listed = NameList::default();
         let (mut seen, mut seen_unusable) = (HashSet::new(), HashSet::new());
@@ -200,7 +200,7 @@ fn push_once<T: Clone + Eq + Hash>(names: &mut Vec<T>, seen: &mut HashSet<T>, na
     }
 }
 
-impl Page {
+impl ListingPage {
     /// The error for a page that is not the JSON of a listing, with what it is instead.
     pub(crate) fn unreadable(&self, cause: serde_json::Error) -> Error {
         self.target.fails(self.substitute().unwrap_or_else(|| {
@@ -217,18 +217,18 @@ impl Page {
 
 /// The member of a page that has the names.
 #[derive(Clone, Copy)]
-pub(crate) enum Member {
+pub(crate) enum NamesMember {
     /// `tags`, of `tags/list`.
     Tags,
     /// `repositories`, of `_catalog`.
     Repositories,
 }
 
-impl Member {
+impl NamesMember {
     /// The names on a page. The member is required, since other JSON, such as an error, is no empty listing. `null` is
     /// an empty listing: CNCF distribution sends it for a repository without tags.
     fn names(self, json: &[u8]) -> Result<Vec<String>, serde_json::Error> {
-        let page: Names = serde_json::from_slice(json)?;
+        let page: NamesPage = serde_json::from_slice(json)?;
         let (names, name) = match self {
             Self::Tags => (page.tags, "tags"),
             Self::Repositories => (page.repositories, "repositories"),
@@ -239,7 +239,7 @@ impl Member {
 
 /// A page of `tags/list` or of `_catalog`.
 #[derive(Deserialize)]
-struct Names {
+struct NamesPage {
     #[serde(default, deserialize_with = "present")]
     tags: Option<Option<Vec<String>>>,
     #[serde(default, deserialize_with = "present")]
@@ -267,16 +267,19 @@ fn next_page(url: &Url, headers: &HeaderMap) -> Result<Option<Url>, Fault> {
             Err(malformed) => next = Err(malformed),
         }
     }
-    let target = next.map_err(|MalformedLink| refused(Refusal::MalformedLink))?;
+    let target = next.map_err(|MalformedLink| refused(PointerRefusal::MalformedLink))?;
     let Some(target) = target else { return Ok(None) };
-    let next = resolve(url, target).ok_or_else(|| refused(Refusal::NotHttp))?;
+    let next = resolve(url, target).ok_or_else(|| refused(PointerRefusal::NotHttp))?;
     if next.origin() == url.origin() {
         Ok(Some(next))
     } else {
-        Err(not_followed(&next, Refusal::of_scheme(url, &next).unwrap_or(Refusal::OtherHost)))
+        Err(not_followed(
+            &next,
+            PointerRefusal::of_scheme(url, &next).unwrap_or(PointerRefusal::OtherHost),
+        ))
     }
 }
 
-fn not_followed(to: &Url, reason: Refusal) -> Fault {
+fn not_followed(to: &Url, reason: PointerRefusal) -> Fault {
     Fault::NotFollowed { pointer: Pointer::NextPage, to: Some(RedactedUrl::new(to)), reason }
 }

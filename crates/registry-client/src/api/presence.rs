@@ -53,7 +53,7 @@ impl FoundBlob {
 }
 
 /// What the response to a HEAD shows.
-enum Head {
+enum HeadResult {
     /// The content exists.
     Present(Box<SuccessResponse>),
     /// A plain 404: a hint.
@@ -83,7 +83,7 @@ impl Inconclusive {
     }
 }
 
-impl Head {
+impl HeadResult {
     /// Errors that GET would get too, such as a 401 for lack of credentials, a 429 or a failed connection, stay errors.
     fn of(
         response: Result<SuccessResponse, Error>,
@@ -171,13 +171,13 @@ impl RepositoryClient {
         if !memory.refuses(self.host(), Endpoint::Manifests) {
             let mut request = self.manifest_request(Method::HEAD, reference)?;
             request.replay = Replay::UnlessResponse;
-            match Head::of(self.client().send(request).await, digest_of(reference))? {
-                Head::Present(response) => {
+            match HeadResult::of(self.client().send(request).await, digest_of(reference))? {
+                HeadResult::Present(response) => {
                     return Box::pin(self.described(reference, response)).await;
                 }
-                Head::NotFound => return Ok(Existence::Unknown),
-                Head::Inconclusive(why) => inconclusive = Some(why),
-                Head::Passing(error) => self.may_retry(error)?,
+                HeadResult::NotFound => return Ok(Existence::Unknown),
+                HeadResult::Inconclusive(why) => inconclusive = Some(why),
+                HeadResult::Passing(error) => self.may_retry(error)?,
             }
         }
         let found = Box::pin(self.find_manifest_by_get(reference)).await?;
@@ -224,16 +224,16 @@ impl RepositoryClient {
         if !memory.refuses(self.host(), Endpoint::Blobs) {
             let mut request = self.request(Method::HEAD, &format!("blobs/{digest}"))?;
             request.replay = Replay::UnlessResponse;
-            match Head::of(self.client().send(request).await, Some(*digest))? {
-                Head::Present(response) => {
+            match HeadResult::of(self.client().send(request).await, Some(*digest))? {
+                HeadResult::Present(response) => {
                     if FoundBlob::of(response.content_length(), size).is_present() {
                         return Ok(FoundBlob::Present);
                     }
                     inconclusive = Some(Inconclusive::Status);
                 }
-                Head::NotFound => {}
-                Head::Inconclusive(why) => inconclusive = Some(why),
-                Head::Passing(error) => self.may_retry(error)?,
+                HeadResult::NotFound => {}
+                HeadResult::Inconclusive(why) => inconclusive = Some(why),
+                HeadResult::Passing(error) => self.may_retry(error)?,
             }
         }
         let found = Box::pin(self.find_blob_by_get(digest, size)).await?;

@@ -89,9 +89,9 @@ impl RepositoryClient {
         let tag = Tag::of_referrers(subject);
         let merged = self.merge_at_tag(&tag, |there| {
             let index = match there {
-                None => Ok(Index::empty()),
+                None => Ok(ReferrerIndex::empty()),
                 Some(there) if subject.matches(&there.bytes) => Err(IndexProblem::Subject),
-                Some(there) => Index::read(there.media_type, &there.bytes),
+                Some(there) => ReferrerIndex::read(there.media_type, &there.bytes),
             };
             let index = index.map_err(|cause| self.no_index(subject, cause));
             std::future::ready(index.map(|index| seen.merge(index)))
@@ -109,14 +109,14 @@ fn describe(media_type: &str, digest: Digest, size: u64, manifest: &Manifest) ->
 }
 
 /// An index of referrers, with all its members.
-struct Index {
+struct ReferrerIndex {
     media_type: String,
     members: Map<String, Value>,
     /// The member `manifests`.
     entries: Vec<Value>,
 }
 
-impl Index {
+impl ReferrerIndex {
     fn empty() -> Self {
         let members =
             [("schemaVersion", Value::from(2)), ("mediaType", media_type::OCI_INDEX.into())];
@@ -162,7 +162,7 @@ impl Seen {
     }
 
     /// What is to be there instead of this index, if it lacks any of them.
-    fn merge(&mut self, mut index: Index) -> Merge {
+    fn merge(&mut self, mut index: ReferrerIndex) -> Merge {
         let missing = self.not_in(&index.entries);
         if missing.is_empty() {
             return Merge::Enough;
@@ -200,7 +200,7 @@ mod tests {
                 "platform": { "architecture": "a", "os": "o", "os.version": "10" },
             }],
         });
-        let index = Index::read(media_type::OCI_INDEX.into(), json.to_string().as_bytes());
+        let index = ReferrerIndex::read(media_type::OCI_INDEX.into(), json.to_string().as_bytes());
         let (media_type, bytes) = index.expect("an index").print();
         assert_eq!(media_type, media_type::OCI_INDEX);
         assert_eq!(serde_json::from_slice::<Value>(&bytes).expect("JSON"), json);
@@ -209,11 +209,11 @@ mod tests {
     #[test]
     fn an_index_without_entries_is_one() {
         for json in [r#"{"schemaVersion":2,"manifests":null}"#, r#"{"schemaVersion":2}"#] {
-            let index = Index::read(media_type::OCI_INDEX.into(), json.as_bytes());
+            let index = ReferrerIndex::read(media_type::OCI_INDEX.into(), json.as_bytes());
             let (_, bytes) = index.expect(json).print();
             assert_eq!(bytes, r#"{"manifests":[],"schemaVersion":2}"#);
         }
-        let (media_type, bytes) = Index::empty().print();
+        let (media_type, bytes) = ReferrerIndex::empty().print();
         assert!(read_index(&media_type, &bytes).expect("an index").manifests.is_empty());
     }
 }

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::{
     Error, Fault, FetchedManifest, RepositoryClient, Via,
     api::{
-        listing::{Bound, Pages},
+        listing::{Bound, ListingPages},
         repository::found,
     },
     error::fault::IndexProblem,
@@ -109,7 +109,7 @@ impl RepositoryClient {
             request.url.query_pairs_mut().append_pair("artifactType", artifact_type);
         }
         request.headers.insert(header::ACCEPT, HeaderValue::from_static(media_type::OCI_INDEX));
-        let mut pages = match Pages::begin(self.client(), request, REFERRERS).await {
+        let mut pages = match ListingPages::begin(self.client(), request, REFERRERS).await {
             // An HTML page, such as that of a login, is no response of this API.
             Ok(pages) if pages.media_type() == HTML => return Ok(ByApi::NotOffered),
             Ok(pages) => pages,

@@ -5,8 +5,8 @@ use oci::{Host, Repository};
 
 use crate::{
     Client, Error, Fault, RepositoryClient,
-    api::listing::{Member, NAMES, NameList, PAGE_SIZE, Pages},
-    auth::Access,
+    api::listing::{ListingPages, NAMES, NameList, NamesMember, PAGE_SIZE},
+    auth::RequiredAccess,
     exchange::request::Request,
 };
 
@@ -18,7 +18,7 @@ impl Client {
     /// When it is unreachable, or responds with a server error.
     pub async fn ping(&self, host: &Host) -> Result<(), Error> {
         let url = self.endpoint(host, &Method::GET, "")?;
-        match self.send(Request::new(Method::GET, url, Access::registry())).await {
+        match self.send(Request::new(Method::GET, url, RequiredAccess::registry())).await {
             Ok(_) => Ok(()),
             Err(error) => match error.fault() {
                 Fault::Status { status, .. } if !status.is_server_error() => Ok(()),
@@ -38,8 +38,8 @@ impl Client {
     /// end of pages.
     pub async fn catalog(&self, host: &Host) -> Result<NameList<Repository>, Error> {
         let url = self.endpoint(host, &Method::GET, &format!("_catalog?n={PAGE_SIZE}"))?;
-        let first = Request::new(Method::GET, url, Access::catalog());
-        Pages::begin(self, first, NAMES).await?.names(Member::Repositories).await
+        let first = Request::new(Method::GET, url, RequiredAccess::catalog());
+        ListingPages::begin(self, first, NAMES).await?.names(NamesMember::Repositories).await
     }
 
     /// A repository at a registry. Sends no request yet.

@@ -11,9 +11,9 @@ use crate::{
     Client, Error, Fault, SharedPermit,
     api::{
         conditions::Condition,
-        listing::{Member, NAMES, NameList, PAGE_SIZE, Pages},
+        listing::{ListingPages, NAMES, NameList, NamesMember, PAGE_SIZE},
     },
-    auth::{Access, Action},
+    auth::{Action, RequiredAccess},
     exchange::{
         request::{Request, RequestTarget},
         response::FullResponse,
@@ -193,15 +193,15 @@ impl RepositoryClient {
     /// When a page cannot be read, or there is no end of pages.
     pub async fn tags(&self) -> Result<NameList<Tag>, Error> {
         match found(self.tags_pages(PAGE_SIZE).await)? {
-            Some(pages) => pages.names(Member::Tags).await,
+            Some(pages) => pages.names(NamesMember::Tags).await,
             None => Ok(NameList::default()),
         }
     }
 
     /// `tags/list` in pages of `size` entries.
-    pub(crate) async fn tags_pages(&self, size: usize) -> Result<Pages, Error> {
+    pub(crate) async fn tags_pages(&self, size: usize) -> Result<ListingPages, Error> {
         let first = self.request(Method::GET, &format!("tags/list?n={size}"))?;
-        Pages::begin(&self.client, first, NAMES).await
+        ListingPages::begin(&self.client, first, NAMES).await
     }
 
     /// The client that sends its requests.
@@ -217,7 +217,7 @@ impl RepositoryClient {
             Method::DELETE => Action::Delete,
             _ => Action::Push,
         };
-        let mut request = Request::new(method, url, Access::of(&self.name, action));
+        let mut request = Request::new(method, url, RequiredAccess::of(&self.name, action));
         request.permit.clone_from(&self.permit);
         Ok(request)
     }

@@ -6,12 +6,12 @@ use super::{Action, Scopes};
 
 /// What a request touches.
 #[derive(Clone, Debug)]
-pub(crate) struct Access {
+pub(crate) struct RequiredAccess {
     pub(crate) repository: Option<Repository>,
     pub(crate) scopes: Scopes,
 }
 
-impl Access {
+impl RequiredAccess {
     /// A request that any known user may make.
     pub(crate) const fn registry() -> Self {
         Self { repository: None, scopes: Scopes::none() }

@@ -13,7 +13,7 @@ use oci::Host;
 use url::Url;
 
 use super::{
-    Access,
+    RequiredAccess,
     login_memory::LoginMemory,
     token::{TokenEntry, Tokens},
 };
@@ -91,7 +91,7 @@ impl Authorizer {
     pub(super) async fn credential(
         &self,
         target: &Url,
-        access: &Access,
+        access: &RequiredAccess,
     ) -> Result<Option<Credential>, Fault> {
         let Ok(host) = target.authority().parse::<Host>() else { return Ok(None) };
         let found = self.credentials.get(&host, access.repository.as_ref()).await;

@@ -12,7 +12,7 @@ use url::Url;
 
 use crate::{
     Client, Error, Fault,
-    auth::{Access, Scheme, Scopes, Verification},
+    auth::{RequiredAccess, Scheme, Scopes, Verification},
     error::login::Login,
     limit::RequestKind,
 };
@@ -21,7 +21,7 @@ impl Client {
     /// The same, where it is a refusal with the credentials that the request was sent with.
     pub(crate) async fn with_login<T>(
         &self,
-        (target, access): (&Url, Option<&Access>),
+        (target, access): (&Url, Option<&RequiredAccess>),
         done: Result<T, Error>,
     ) -> Result<T, Error> {
         let (Err(error), Some(access)) = (&done, access) else { return done };
@@ -33,7 +33,7 @@ impl Client {
     }
 
     /// With which credentials a request was sent; nothing where the registry required none.
-    async fn login(&self, target: &Url, access: &Access, error: &Error) -> Option<Login> {
+    async fn login(&self, target: &Url, access: &RequiredAccess, error: &Error) -> Option<Login> {
         let scheme = self.authorizer.scheme(target)?;
         let host = target.authority().parse::<Host>().ok()?;
         let credentials = &self.authorizer.credentials;
@@ -78,7 +78,7 @@ impl Client {
     async fn accepts(
         &self,
         target: &Url,
-        access: &Access,
+        access: &RequiredAccess,
         scheme: &Scheme,
         credential: Credential,
     ) -> Verification {
@@ -87,7 +87,7 @@ impl Client {
         if let Some(verified) = memory.of(&key) {
             return verified;
         }
-        let access = Access { scopes: Scopes::none(), ..access.clone() };
+        let access = RequiredAccess { scopes: Scopes::none(), ..access.clone() };
         let verified = self.verify(target, &access, scheme, credential).await;
         if verified != Verification::Unknown {
             memory.note(key, verified);
@@ -97,7 +97,7 @@ impl Client {
 }
 
 /// What a refused request wanted to do.
-fn refused(method: &Method, access: &Access) -> String {
+fn refused(method: &Method, access: &RequiredAccess) -> String {
     // Who pushes looks first, with the token for both.
     let pushes = RequestKind::of(method) == RequestKind::Write
         || access.scopes.iter().any(|it| it.ends_with("push"));

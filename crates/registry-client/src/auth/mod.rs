@@ -22,7 +22,7 @@ use http::{HeaderMap, HeaderValue};
 use http_client::Guard;
 use url::Url;
 
-pub(crate) use access::Access;
+pub(crate) use access::RequiredAccess;
 pub(crate) use authorizer::{Authorization, Authorizer, Scheme};
 pub use challenge::{Challenge, read_challenges};
 pub(crate) use login_memory::Verification;
@@ -33,7 +33,7 @@ use crate::{
     Client,
     error::{
         fault::Fault,
-        pointer::{Pointer, Refusal},
+        pointer::{Pointer, PointerRefusal},
     },
     exchange::pointer::resolve,
 };
@@ -43,7 +43,7 @@ impl Client {
     pub(crate) async fn authorization(
         &self,
         target: &Url,
-        access: &Access,
+        access: &RequiredAccess,
     ) -> Result<Option<Authorization>, Fault> {
         let authorizer = &self.authorizer;
         let Some(scheme) = authorizer.scheme(target) else { return Ok(None) };
@@ -76,7 +76,7 @@ impl Client {
     pub(crate) async fn challenged(
         &self,
         target: &Url,
-        access: &mut Access,
+        access: &mut RequiredAccess,
         sent: Option<&Authorization>,
         headers: &HeaderMap,
         named: Named,
@@ -143,7 +143,7 @@ pub(crate) struct Named {
 
 fn read_bearer(target: &Url, challenge: &Challenge, named: Named) -> Result<Scheme, Fault> {
     let realm = challenge.parameter("realm").unwrap_or_default();
-    let (pointer, reason) = (Pointer::Realm, Refusal::NotHttp);
+    let (pointer, reason) = (Pointer::Realm, PointerRefusal::NotHttp);
     let refused = Fault::NotFollowed { pointer, to: None, reason };
     // An empty one would be the registry's own URL.
     let realm = resolve(target, realm).filter(|_| !realm.is_empty()).ok_or(refused)?;

@@ -14,14 +14,14 @@ use tokio::time::Instant;
 use url::{Url, form_urlencoded};
 
 use super::{
-    Access, Scheme, Verification, basic,
+    RequiredAccess, Scheme, Verification, basic,
     token::{Token, TokenKey},
 };
 use crate::{
     Client, Error,
     error::{
         fault::Fault,
-        pointer::{Pointer, Refusal},
+        pointer::{Pointer, PointerRefusal},
     },
     exchange::{request::Request, response::FullResponse},
 };
@@ -34,7 +34,7 @@ const CLIENT_ID: &str = "portolan";
 /// A token that is wanted.
 pub(super) struct TokenRequest<'a> {
     pub(super) target: &'a Url,
-    pub(super) access: &'a Access,
+    pub(super) access: &'a RequiredAccess,
     pub(super) realm: &'a Url,
     pub(super) service: Option<&'a str>,
     pub(super) guard: Guard,
@@ -91,7 +91,7 @@ impl Client {
     pub(crate) async fn verify(
         &self,
         target: &Url,
-        access: &Access,
+        access: &RequiredAccess,
         scheme: &Scheme,
         credential: Credential,
     ) -> Verification {
@@ -140,7 +140,7 @@ impl Client {
     ) -> Result<Token, Fault> {
         if wanted.realm.scheme() == "http" && !self.allows_plain(wanted.target, wanted.realm) {
             let to = Some(RedactedUrl::new(wanted.realm));
-            let reason = Refusal::of_plain_http(wanted.target, wanted.realm);
+            let reason = PointerRefusal::of_plain_http(wanted.target, wanted.realm);
             let pointer = Pointer::Realm;
             return Err(Fault::NotFollowed { pointer, to, reason });
         }

@@ -14,7 +14,7 @@ pub(crate) const BLOB: &str = "a blob";
 
 /// Whether the source of a blob gets requests for a range of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Ranges {
+pub(crate) enum RangeSupport {
     #[default]
     Requested,
     /// It has refused one, or sent something else for it: from then on all of the blob is requested.
@@ -22,26 +22,26 @@ pub(crate) enum Ranges {
 }
 
 /// A blob from some offset on.
-pub(crate) struct Wanted<'a> {
+pub(crate) struct BlobRequest<'a> {
     pub(crate) digest: &'a Digest,
     pub(crate) from: u64,
     /// The length of the whole, if it is known.
     pub(crate) size: Option<u64>,
 }
 
-impl Wanted<'_> {
+impl BlobRequest<'_> {
     /// Requests the part, and once more without a range if the source rejects the range.
     pub(crate) async fn request(
         &self,
         repository: &RepositoryClient,
-        ranges: &mut Ranges,
-    ) -> Result<(SuccessResponse, Part), Error> {
-        let range = self.range().filter(|_| *ranges == Ranges::Requested);
+        ranges: &mut RangeSupport,
+    ) -> Result<(SuccessResponse, ReceivedPart), Error> {
+        let range = self.range().filter(|_| *ranges == RangeSupport::Requested);
         let has_range = range.is_some();
         match self.request_part(repository, range).await {
             Err(error) if has_range && may_be_due_to_range(&error) => {
                 tracing::debug!("{error}; again without a range");
-                *ranges = Ranges::Refused;
+                *ranges = RangeSupport::Refused;
                 self.request_part(repository, None).await
             }
             done => done,
@@ -59,11 +59,11 @@ impl Wanted<'_> {
         &self,
         repository: &RepositoryClient,
         range: Option<HeaderValue>,
-    ) -> Result<(SuccessResponse, Part), Error> {
+    ) -> Result<(SuccessResponse, ReceivedPart), Error> {
         let mut request = repository.request(Method::GET, &format!("blobs/{}", self.digest))?;
         request.headers.extend(range.map(|range| (header::RANGE, range)));
         let response = repository.client().send(request).await?;
-        match Part::of(&response, self.from, self.size) {
+        match ReceivedPart::of(&response, self.from, self.size) {
             Ok(part) => Ok((response, part)),
             Err(fault) => Err(response.target.fails(fault)),
         }
@@ -84,14 +84,14 @@ fn may_be_due_to_range(error: &Error) -> bool {
 }
 
 /// How a response relates to the requested part of a blob.
-pub(crate) struct Part {
+pub(crate) struct ReceivedPart {
     /// The number of unrequested bytes before the requested ones.
     pub(crate) before: u64,
     /// The length of the whole.
     pub(crate) size: Option<u64>,
 }
 
-impl Part {
+impl ReceivedPart {
     /// `size` is what was known before.
     fn of(response: &SuccessResponse, from: u64, size: Option<u64>) -> Result<Self, Fault> {
         let part = if response.status == StatusCode::PARTIAL_CONTENT {

@@ -61,7 +61,7 @@ impl fmt::Debug for OnProgress {
 
 /// A blob to be pushed.
 #[derive(Clone, Debug)]
-pub struct Push<'a> {
+pub struct BlobPush<'a> {
     /// Its digest.
     pub digest: Digest,
     /// Its length in bytes.
@@ -72,7 +72,7 @@ pub struct Push<'a> {
     pub progress: OnProgress,
 }
 
-impl<'a> Push<'a> {
+impl<'a> BlobPush<'a> {
     /// A blob, of which nothing more is known.
     #[must_use]
     pub fn new(digest: Digest, size: u64) -> Self {
@@ -96,7 +96,7 @@ impl RepositoryClient {
     /// having arrived.
     pub async fn push_blob(
         &self,
-        push: &Push<'_>,
+        push: &BlobPush<'_>,
         source: &impl BlobSource,
     ) -> Result<Pushed, Error> {
         self.push_in_chunks(push, source, ONE_CHUNK).await
@@ -104,7 +104,7 @@ impl RepositoryClient {
 
     async fn push_in_chunks(
         &self,
-        push: &Push<'_>,
+        push: &BlobPush<'_>,
         source: &impl BlobSource,
         mut chunk: u64,
     ) -> Result<Pushed, Error> {
@@ -153,7 +153,7 @@ impl RepositoryClient {
         &self,
         upload: Upload,
         error: Error,
-        push: &Push<'_>,
+        push: &BlobPush<'_>,
         source: &impl BlobSource,
     ) -> Result<Pushed, Error> {
         let mut attempts = Attempts::default();
@@ -239,7 +239,7 @@ impl Upload {
     async fn fill(
         mut self,
         repository: &RepositoryClient,
-        push: &Push<'_>,
+        push: &BlobPush<'_>,
         source: &impl BlobSource,
         chunk: u64,
     ) -> Result<(), Failed> {
@@ -255,7 +255,7 @@ impl Upload {
     async fn fill_from_offset(
         mut self,
         repository: &RepositoryClient,
-        push: &Push<'_>,
+        push: &BlobPush<'_>,
         source: &impl BlobSource,
         chunk: u64,
     ) -> Result<(), Failed> {
@@ -285,7 +285,11 @@ impl Upload {
         }
     }
 
-    async fn fill_at_once(&self, push: &Push<'_>, source: &impl BlobSource) -> Result<(), Failed> {
+    async fn fill_at_once(
+        &self,
+        push: &BlobPush<'_>,
+        source: &impl BlobSource,
+    ) -> Result<(), Failed> {
         let pieces = source.open(0).await.map_err(Failed::Source)?;
         let body = told(pieces, 0, push.progress.clone());
         self.try_put(&push.digest, push.size, body).await.map_err(Failed::Registry)
@@ -294,7 +298,7 @@ impl Upload {
     async fn fill_by_and_by(
         &mut self,
         repository: &RepositoryClient,
-        push: &Push<'_>,
+        push: &BlobPush<'_>,
         source: &impl BlobSource,
         (from, mut chunk): (u64, u64),
     ) -> Result<(), Failed> {
@@ -336,7 +340,7 @@ impl Upload {
     async fn finish_or_look(
         &self,
         repository: &RepositoryClient,
-        Push { digest, size, .. }: &Push<'_>,
+        BlobPush { digest, size, .. }: &BlobPush<'_>,
     ) -> Result<(), Error> {
         match self.finish(digest).await {
             Err(error) if error.is_not_found() => match repository.find_blob(digest, *size).await {

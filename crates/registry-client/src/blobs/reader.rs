@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::{
     Error, RepositoryClient,
-    blobs::part::{BLOB, Ranges, Wanted},
+    blobs::part::{BLOB, BlobRequest, RangeSupport},
     error::fault::Fault,
     exchange::{
         attempts::Attempts, request::RequestTarget, response::ResponseBody, substitute::Substitute,
@@ -41,7 +41,7 @@ pub struct BlobReader {
     meter: Meter,
     attempts: Attempts,
     /// Whether the source has refused a range of this blob, or sent something else for one.
-    ranges: Ranges,
+    ranges: RangeSupport,
 }
 
 impl RepositoryClient {
@@ -63,8 +63,8 @@ impl BlobReader {
         (from, before): (u64, Digester),
         size: Option<u64>,
     ) -> Result<Self, Error> {
-        let mut ranges = Ranges::default();
-        let wanted = Wanted { digest: &expected, from, size };
+        let mut ranges = RangeSupport::default();
+        let wanted = BlobRequest { digest: &expected, from, size };
         let (response, part) = wanted.request(&repository, &mut ranges).await?;
         let least = repository.client().shared.timeouts.rate;
         let mut reader = Self {
@@ -206,7 +206,7 @@ impl BlobReader {
         if !self.attempts.again(&client, &error, Replay::Always).await {
             return Err(error);
         }
-        let wanted = Wanted { digest: &self.expected, from: self.at, size: self.size };
+        let wanted = BlobRequest { digest: &self.expected, from: self.at, size: self.size };
         let (response, part) = wanted.request(&self.repository, &mut self.ranges).await?;
         self.substitute = response.substitute(None);
         self.size = part.size;

@@ -16,10 +16,10 @@ use url::Url;
 
 use crate::{
     Client, Error, RepositoryClient, SharedPermit,
-    auth::{Access, Action},
+    auth::{Action, RequiredAccess},
     error::{
         fault::Fault,
-        pointer::{Pointer, Refusal},
+        pointer::{Pointer, PointerRefusal},
     },
     exchange::{pointer::location, request::Request, response::SuccessResponse},
 };
@@ -51,10 +51,10 @@ pub enum Mount {
 #[must_use = "the registry keeps the session until it is put or cancelled"]
 pub struct Upload {
     client: Client,
-    access: Access,
+    access: RequiredAccess,
     /// Where the registry is; none where a redirect to another host led to what opened the session.
     registry: Option<Url>,
-    session: Session,
+    session: SessionLocation,
     /// The shortest chunk that is taken, but for the last.
     least_chunk: u64,
     /// The permit that its requests are sent under.
@@ -87,7 +87,7 @@ impl RepositoryClient {
         digest: &Digest,
         from: &Repository,
     ) -> Result<Mount, Error> {
-        let access = Access::of(self.name(), Action::Push).and(from, Action::Pull);
+        let access = RequiredAccess::of(self.name(), Action::Push).and(from, Action::Pull);
         request.access = Some(access.clone());
         let (digest, from) = (digest.to_string(), from.as_str());
         request.url.query_pairs_mut().append_pair("mount", &digest).append_pair("from", from);
@@ -104,7 +104,7 @@ impl RepositoryClient {
     /// When the registry refuses, or names a session that is not followed.
     pub async fn start_upload(&self) -> Result<Upload, Error> {
         let request = self.request(Method::POST, "blobs/uploads/")?;
-        let access = Access::of(self.name(), Action::Push);
+        let access = RequiredAccess::of(self.name(), Action::Push);
         Upload::new(self, access, &self.client().send(request).await?)
     }
 }
@@ -113,13 +113,13 @@ impl Upload {
     /// The session that a response opens, perhaps at another host, which the registry then vouches for.
     pub(crate) fn new(
         repository: &RepositoryClient,
-        access: Access,
+        access: RequiredAccess,
         response: &SuccessResponse,
     ) -> Result<Self, Error> {
         let client = repository.client().clone();
         let target = &response.target;
         let registry = (!target.elsewhere).then(|| target.url.clone());
-        let at = Session { url: target.url.clone(), guard: target.guard };
+        let at = SessionLocation { url: target.url.clone(), guard: target.guard };
         let session = at.next(&client, response)?;
         let least_chunk = response.headers.get(OCI_CHUNK_MIN_LENGTH);
         let least_chunk = least_chunk.and_then(|value| value.to_str().ok()?.parse().ok());
@@ -258,13 +258,13 @@ impl Upload {
 
 /// Where a session is.
 #[derive(Clone)]
-struct Session {
+struct SessionLocation {
     url: Url,
     /// Who named the host.
     guard: Guard,
 }
 
-impl Session {
+impl SessionLocation {
     /// Where `response` says that it goes on.
     fn next(&self, client: &Client, response: &SuccessResponse) -> Result<Self, Error> {
         let (target, pointer) = (&response.target, Pointer::UploadSession);
@@ -273,9 +273,9 @@ impl Session {
         if url.origin() == self.url.origin() {
             return Ok(Self { url, guard: self.guard });
         }
-        let reason = match Refusal::of_scheme(&self.url, &url) {
+        let reason = match PointerRefusal::of_scheme(&self.url, &url) {
             None if url.scheme() == "http" && !client.allows_plain(&self.url, &url) => {
-                Some(Refusal::PlainHttp)
+                Some(PointerRefusal::PlainHttp)
             }
             reason => reason,
         };

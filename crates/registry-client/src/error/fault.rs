@@ -12,7 +12,7 @@ use oci::{Digest, ErrorBody, ManifestError};
 use crate::{
     Error,
     error::{
-        pointer::{Pointer, Refusal},
+        pointer::{Pointer, PointerRefusal},
         reasons::tells_throttled,
     },
 };
@@ -175,7 +175,7 @@ pub enum Fault {
         cause: IndexProblem,
     },
     /// A manifest that is to be put as a referrer, and is none.
-    #[error("the manifest has no subject: {}", Reason(cause.as_ref()))]
+    #[error("the manifest has no subject: {}", NoSubject(cause.as_ref()))]
     NoSubject {
         /// Why it cannot be read, where that is so.
         cause: Option<ManifestError>,
@@ -207,7 +207,7 @@ pub enum Fault {
         /// Where to, as far as it is a URL.
         to: Option<RedactedUrl>,
         /// Why not.
-        reason: Refusal,
+        reason: PointerRefusal,
     },
 }
 
@@ -268,9 +268,9 @@ impl fmt::Display for Faults<'_> {
 }
 
 /// Why a manifest has no subject.
-struct Reason<'a>(Option<&'a ManifestError>);
+struct NoSubject<'a>(Option<&'a ManifestError>);
 
-impl fmt::Display for Reason<'_> {
+impl fmt::Display for NoSubject<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some(cause) => fmt::Display::fmt(cause, f),

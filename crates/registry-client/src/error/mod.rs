@@ -257,7 +257,7 @@ mod tests {
     use oci::{ErrorBody, ErrorEntry};
 
     use super::*;
-    use crate::{Pointer, Refusal};
+    use crate::{Pointer, PointerRefusal};
 
     fn error(fault: Fault) -> Error {
         Error::new(Method::GET, RedactedUrl::unusable("https://h/v2/a/manifests/x?s"), fault)
@@ -290,7 +290,7 @@ mod tests {
                 error(Fault::NotFollowed {
                     pointer: Pointer::Redirect,
                     to: Some(RedactedUrl::unusable("http://b/x")),
-                    reason: Refusal::Loop,
+                    reason: PointerRefusal::Loop,
                 }),
                 "the redirect to http://b/x was not followed: it leads back to where it came from",
             ),
@@ -298,7 +298,7 @@ mod tests {
                 error(Fault::NotFollowed {
                     pointer: Pointer::UploadSession,
                     to: None,
-                    reason: Refusal::Missing,
+                    reason: PointerRefusal::Missing,
                 }),
                 "the upload session was not followed: the response has no `Location`",
             ),

@@ -32,7 +32,7 @@ impl fmt::Display for Pointer {
 /// Why a pointer was not followed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Refusal {
+pub enum PointerRefusal {
     /// The header is missing.
     #[error("the response has no `Location`")]
     Missing,
@@ -80,7 +80,7 @@ pub enum Refusal {
     },
 }
 
-impl Refusal {
+impl PointerRefusal {
     /// Why plain HTTP is not spoken to where `from` points.
     pub(crate) fn of_plain_http(from: &Url, to: &Url) -> Self {
         Self::of_scheme(from, to).unwrap_or(Self::PlainHttp)

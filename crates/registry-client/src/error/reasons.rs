@@ -40,7 +40,7 @@ fn unhidden_reasons(bytes: &[u8]) -> ErrorBody {
 /// else, such as a manifest with a member of that name.
 pub(crate) fn error_document(bytes: &[u8]) -> Option<ErrorBody> {
     #[derive(Deserialize)]
-    struct Document {
+    struct ErrorDocument {
         errors: Vec<ErrorEntry>,
         // Members of every manifest.
         #[serde(rename = "schemaVersion")]
@@ -48,7 +48,7 @@ pub(crate) fn error_document(bytes: &[u8]) -> Option<ErrorBody> {
         #[serde(rename = "mediaType")]
         media_type: Option<IgnoredAny>,
     }
-    let document: Document = serde_json::from_slice(bytes).ok()?;
+    let document: ErrorDocument = serde_json::from_slice(bytes).ok()?;
     let is_error = document.schema_version.is_none() && document.media_type.is_none();
     let body = ErrorBody { errors: document.errors };
     Some(body).filter(|body| is_error && !body.errors.is_empty())

@@ -43,7 +43,7 @@ use crate::{
         request::{Request, RequestTarget},
         response::{FullResponse, RawResponse, SuccessResponse},
     },
-    limit::{self, Direction, RequestKind},
+    limit::{Direction, RateSignal, RequestKind},
 };
 
 /// The most bytes of an error response that are read: the error JSON of the specification is far shorter, and a
@@ -259,9 +259,9 @@ impl Client {
         sent: Instant,
         throttled: Option<Option<Duration>>,
     ) {
-        let said = throttled.map_or(limit::Response::Accepted, |retry_after| {
+        let said = throttled.map_or(RateSignal::Accepted, |retry_after| {
             let retry_after = self.shared.retries.obeyed(retry_after);
-            limit::Response::Throttled { retry_after }
+            RateSignal::Throttled { retry_after }
         });
         let kind = RequestKind::of(&target.method);
         self.shared.limiter.received(target.url.authority(), kind, sent, said);

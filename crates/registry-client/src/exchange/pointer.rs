@@ -8,15 +8,15 @@ use url::Url;
 
 use crate::error::{
     fault::Fault,
-    pointer::{Pointer, Refusal},
+    pointer::{Pointer, PointerRefusal},
 };
 
 /// The URL of a `Location` header, made absolute.
 pub(crate) fn location(base: &Url, headers: &HeaderMap, pointer: Pointer) -> Result<Url, Fault> {
     let refused = |reason| Fault::NotFollowed { pointer, to: None, reason };
-    let value = headers.get(header::LOCATION).ok_or_else(|| refused(Refusal::Missing))?;
-    let text = header_text(value).ok_or_else(|| refused(Refusal::NotText))?;
-    resolve(base, text).ok_or_else(|| refused(Refusal::NotHttp))
+    let value = headers.get(header::LOCATION).ok_or_else(|| refused(PointerRefusal::Missing))?;
+    let text = header_text(value).ok_or_else(|| refused(PointerRefusal::NotText))?;
+    resolve(base, text).ok_or_else(|| refused(PointerRefusal::NotHttp))
 }
 
 /// The text of a header that holds a URL: also in UTF-8, which is then percent-encoded, as browsers do.

@@ -11,7 +11,7 @@ use crate::{
     Client,
     error::{
         fault::Fault,
-        pointer::{Pointer, Refusal},
+        pointer::{Pointer, PointerRefusal},
     },
     exchange::{pointer::location, request::RequestTarget},
 };
@@ -50,13 +50,13 @@ impl Client {
         let (from, pointer) = (&redirect.target.url, Pointer::Redirect);
         let to = location(from, response.headers(), pointer)?;
         let reason = if !redirect.can_be_followed(response.status()) {
-            Refusal::Method
+            PointerRefusal::Method
         } else if to.scheme() == "http" && !self.allows_plain(from, &to) {
-            Refusal::of_plain_http(from, &to)
+            PointerRefusal::of_plain_http(from, &to)
         } else if been.contains(&to) {
-            Refusal::Loop
+            PointerRefusal::Loop
         } else if been.len() > MAX_REDIRECTS {
-            Refusal::TooMany { limit: MAX_REDIRECTS, of: "redirects in a row" }
+            PointerRefusal::TooMany { limit: MAX_REDIRECTS, of: "redirects in a row" }
         } else {
             return Ok(to);
         };

@@ -4,7 +4,7 @@ use http::{HeaderMap, Method, header};
 use http_client::{Guard, RedactedUrl, Replay, RequestContent};
 use url::Url;
 
-use crate::{Error, SharedPermit, auth::Access, error::fault::Fault};
+use crate::{Error, SharedPermit, auth::RequiredAccess, error::fault::Fault};
 
 /// A request.
 pub(crate) struct Request {
@@ -13,7 +13,7 @@ pub(crate) struct Request {
     pub(crate) headers: HeaderMap,
     pub(crate) content: RequestContent,
     /// What it accesses, for the authorization; without it, none is added.
-    pub(crate) access: Option<Access>,
+    pub(crate) access: Option<RequiredAccess>,
     /// The source of the host's name: the user, or a registry.
     pub(crate) guard: Guard,
     /// The permit that it uses; without one, it waits for a permit of its own.
@@ -25,7 +25,7 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    pub(crate) fn new(method: Method, url: Url, access: Access) -> Self {
+    pub(crate) fn new(method: Method, url: Url, access: RequiredAccess) -> Self {
         Self { access: Some(access), ..Self::bare(method, url) }
     }
 

@@ -68,7 +68,7 @@ pub fn read_listing(bytes: &[u8]) -> Result<Listing, serde_json::Error> {
     if bytes.iter().filter(|byte| **byte == b'"').count() / 2 > MAX_TEXTS {
         return Err(serde_json::Error::custom(format_args!("it has more than {MAX_TEXTS} texts")));
     }
-    let page: Page = serde_json::from_slice(bytes)?;
+    let page: GooglePage = serde_json::from_slice(bytes)?;
     // Other JSON, such as an error document, must not count as an empty repository.
     if !page.is_listing() {
         return Err(serde_json::Error::missing_field("tags"));
@@ -84,15 +84,15 @@ pub fn read_listing(bytes: &[u8]) -> Result<Listing, serde_json::Error> {
 }
 
 #[derive(Deserialize)]
-struct Page {
+struct GooglePage {
     /// `null` where CNCF distribution has no tags.
     #[serde(default, deserialize_with = "present")]
-    tags: Option<Option<Names<Tag>>>,
-    child: Option<Names<Repository>>,
-    manifest: Option<Manifests>,
+    tags: Option<Option<ParsedNames<Tag>>>,
+    child: Option<ParsedNames<Repository>>,
+    manifest: Option<ListedManifests>,
 }
 
-impl Page {
+impl GooglePage {
     fn is_listing(&self) -> bool {
         let Self { tags, child, manifest } = self;
         tags.is_some() || child.is_some() || manifest.is_some()
@@ -100,34 +100,34 @@ impl Page {
 }
 
 /// A list of names: the valid ones, and the number of all.
-struct Names<T> {
+struct ParsedNames<T> {
     parsed: Vec<T>,
     count: usize,
 }
 
-impl<T> Default for Names<T> {
+impl<T> Default for ParsedNames<T> {
     fn default() -> Self {
         Self { parsed: Vec::new(), count: 0 }
     }
 }
 
-impl<'de, T: FromStr> Deserialize<'de> for Names<T> {
+impl<'de, T: FromStr> Deserialize<'de> for ParsedNames<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(NamesVisitor(PhantomData))
+        deserializer.deserialize_seq(ParsedNamesVisitor(PhantomData))
     }
 }
 
-struct NamesVisitor<T>(PhantomData<T>);
+struct ParsedNamesVisitor<T>(PhantomData<T>);
 
-impl<'de, T: FromStr> Visitor<'de> for NamesVisitor<T> {
-    type Value = Names<T>;
+impl<'de, T: FromStr> Visitor<'de> for ParsedNamesVisitor<T> {
+    type Value = ParsedNames<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list of names")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Names<T>, A::Error> {
-        let mut names = Names::default();
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<ParsedNames<T>, A::Error> {
+        let mut names = ParsedNames::default();
         // An entry that is not a string: this is not a list of names.
         while let Some(name) = list.next_element::<Cow<'de, str>>()? {
             names.count += 1;
@@ -139,30 +139,30 @@ impl<'de, T: FromStr> Visitor<'de> for NamesVisitor<T> {
 
 /// The member `manifest`.
 #[derive(Default)]
-struct Manifests {
+struct ListedManifests {
     parsed: BTreeMap<Digest, ListedManifest>,
     count: usize,
 }
 
-impl<'de> Deserialize<'de> for Manifests {
+impl<'de> Deserialize<'de> for ListedManifests {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(ManifestsVisitor)
+        deserializer.deserialize_map(ListedManifestsVisitor)
     }
 }
 
-struct ManifestsVisitor;
+struct ListedManifestsVisitor;
 
-impl<'de> Visitor<'de> for ManifestsVisitor {
-    type Value = Manifests;
+impl<'de> Visitor<'de> for ListedManifestsVisitor {
+    type Value = ListedManifests;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("manifests by their digests")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Manifests, A::Error> {
-        let mut manifests = Manifests::default();
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ListedManifests, A::Error> {
+        let mut manifests = ListedManifests::default();
         while let Some(Text(digest)) = map.next_key()? {
-            let entry: Entry<'de> = map.next_value()?;
+            let entry: GoogleManifest<'de> = map.next_value()?;
             manifests.count += 1;
             if let Some(digest) = digest.and_then(|digest| digest.parse().ok()) {
                 manifests.parsed.insert(digest, entry.into());
@@ -174,7 +174,7 @@ impl<'de> Visitor<'de> for ManifestsVisitor {
 
 /// A value of the member `manifest`. Numbers are texts, and may be empty.
 #[derive(Deserialize)]
-struct Entry<'a> {
+struct GoogleManifest<'a> {
     #[serde(borrow, default, rename = "imageSizeBytes")]
     image_size: Text<'a>,
     #[serde(borrow, default, rename = "mediaType")]
@@ -183,11 +183,11 @@ struct Entry<'a> {
     created: Text<'a>,
     #[serde(borrow, default, rename = "timeUploadedMs", alias = "timeUploadedms")]
     uploaded: Text<'a>,
-    tag: Option<Names<Tag>>,
+    tag: Option<ParsedNames<Tag>>,
 }
 
-impl From<Entry<'_>> for ListedManifest {
-    fn from(entry: Entry<'_>) -> Self {
+impl From<GoogleManifest<'_>> for ListedManifest {
+    fn from(entry: GoogleManifest<'_>) -> Self {
         Self {
             media_type: media_type::essence(&entry.media_type.0.unwrap_or_default()).to_owned(),
             image_size: entry.image_size.0.and_then(|size| size.parse().ok()),

@@ -201,7 +201,7 @@ fn is_digest_tag(tag: &Tag) -> bool {
 
 /// A way to read the inventory of a repository.
 ///
-/// The distribution API has no list of manifests, so the best way differs between registries. [`Ladder`] needs only
+/// The distribution API has no list of manifests, so the best way differs between registries. [`ListAndHead`] needs only
 /// `tags/list` and HEAD. The APIs of Amazon's, Azure's and Harbor's registries can be other implementations with the
 /// same result.
 pub trait Lister {
@@ -215,9 +215,9 @@ pub trait Lister {
 
 /// `tags/list`, in Google's form if the registry sends it, and HEADs for what that leaves open.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Ladder;
+pub struct ListAndHead;
 
-impl Lister for Ladder {
+impl Lister for ListAndHead {
     async fn inventory(
         &self,
         repository: &RepositoryClient,
@@ -242,14 +242,14 @@ impl Lister for Ladder {
 }
 
 impl RepositoryClient {
-    /// The inventory of the repository, by [`Ladder`]. It is certain for each of `wanted`, unless
+    /// The inventory of the repository, by [`ListAndHead`]. It is certain for each of `wanted`, unless
     /// [`Inventory::unread`] has an error. Everything else is known as far as it was listed.
     ///
     /// # Errors
     /// When the list cannot be read, or the registry is unreachable or denies access. A repository that does not exist
     /// (404) is empty, unless a wanted reference exists: then the registry has no list.
     pub async fn inventory(&self, wanted: &[Reference]) -> Result<Inventory, Error> {
-        Ladder.inventory(self, wanted).await
+        ListAndHead.inventory(self, wanted).await
     }
 }
 

@@ -19,8 +19,8 @@ use tokio::time::Instant;
 use super::{
     interval::{Interval, SHORTEST},
     lowered::Lowered,
-    pause::Reason,
-    response::Response,
+    pause::PauseCause,
+    rate_signal::RateSignal,
     trial::{MOST_TOLERATED, Tally, Trial, TrialResult},
 };
 
@@ -124,7 +124,7 @@ impl AdaptiveRate {
     /// Counts the response to a request that was sent at `sent`. Of those of earlier intervals only the slow ones are, since
     /// a host may send no response within the interval; and never those from before the last decrease: all that were under
     /// way then were too many for the same reason.
-    pub(super) fn received(&mut self, sent: Instant, response: Response, now: Instant) {
+    pub(super) fn received(&mut self, sent: Instant, response: RateSignal, now: Instant) {
         self.advance(now);
         self.is_slow = now.saturating_duration_since(sent) >= LONGEST;
         let is_counted_already = self.decreased.is_some_and(|decreased| sent < decreased);
@@ -132,8 +132,8 @@ impl AdaptiveRate {
             return;
         }
         match response {
-            Response::Accepted => self.interval.accepted += 1,
-            Response::Throttled { .. } => self.interval.refused += 1,
+            RateSignal::Accepted => self.interval.accepted += 1,
+            RateSignal::Throttled { .. } => self.interval.refused += 1,
         }
     }
 
@@ -151,20 +151,20 @@ impl AdaptiveRate {
     }
 
     /// A pause is over. The host has taken `accepted` requests a second, of both kinds.
-    pub(super) fn resume(&mut self, pause: Range<Instant>, reason: Reason, accepted: f64) {
+    pub(super) fn resume(&mut self, pause: Range<Instant>, reason: PauseCause, accepted: f64) {
         self.is_paused = false;
         let (end, paused) = (pause.end, pause.end.saturating_duration_since(pause.start));
         let refused = self.interval.refused - self.interval.before_pause;
         let is_restart = self.lowered.is_some_and(|lowered| lowered.is_restart);
         match (reason, self.lowered) {
-            (Reason::Random, Some(_)) if is_restart => {
+            (PauseCause::Random, Some(_)) if is_restart => {
                 self.lowered = None;
                 self.trial = None;
             }
-            (Reason::Random, _) => self.delay_growth(paused),
-            (Reason::Unknown, None) if self.tolerated > 0.0 => {}
-            (Reason::Exceeded, None) => return self.restart(end, accepted, LONGEST),
-            (Reason::Exceeded, Some(_)) if refused > 0 => {
+            (PauseCause::Random, _) => self.delay_growth(paused),
+            (PauseCause::Unknown, None) if self.tolerated > 0.0 => {}
+            (PauseCause::Exceeded, None) => return self.restart(end, accepted, LONGEST),
+            (PauseCause::Exceeded, Some(_)) if refused > 0 => {
                 let mut interval = std::mem::replace(&mut self.interval, Interval::new(end));
                 interval.most_kept = LARGEST_STEP;
                 return self.lower(&interval, end);
@@ -420,8 +420,8 @@ mod tests {
                 sent += 1;
                 let is_refused = is_refused(self.sent, self.now);
                 refused += u32::from(is_refused);
-                let throttled = Response::Throttled { retry_after: None };
-                let response = if is_refused { throttled } else { Response::Accepted };
+                let throttled = RateSignal::Throttled { retry_after: None };
+                let response = if is_refused { throttled } else { RateSignal::Accepted };
                 self.rate.received(self.now, response, self.now);
             }
             f64::from(refused) / f64::from(sent)
@@ -513,7 +513,7 @@ mod tests {
             let now = begin + step * number;
             adaptive.sent(now);
             if let Some(sent) = now.checked_sub(latency).filter(|sent| *sent >= begin) {
-                adaptive.received(sent, Response::Throttled { retry_after: None }, now);
+                adaptive.received(sent, RateSignal::Throttled { retry_after: None }, now);
             }
         }
         let rate = adaptive.rate().expect("a rate");
@@ -526,7 +526,7 @@ mod tests {
         let begin = simulation.now;
         simulation.run(0.12, |_, _| true);
         let rate = simulation.rate.rate().expect("a rate");
-        let throttled = Response::Throttled { retry_after: None };
+        let throttled = RateSignal::Throttled { retry_after: None };
         for _ in 0..100 {
             simulation.rate.received(begin, throttled, simulation.now);
         }
@@ -543,12 +543,12 @@ mod tests {
             let mut adaptive = AdaptiveRate::new(None, begin);
             for _ in 0..accepted {
                 adaptive.sent(begin);
-                adaptive.received(begin, Response::Accepted, begin);
+                adaptive.received(begin, RateSignal::Accepted, begin);
             }
             adaptive.pause(begin);
             adaptive.advance(begin + PAUSE);
             let accepted = adaptive.accepted(begin + PAUSE);
-            adaptive.resume(begin..begin + PAUSE, Reason::Unknown, accepted);
+            adaptive.resume(begin..begin + PAUSE, PauseCause::Unknown, accepted);
             adaptive.advance(begin + PAUSE);
             assert_eq!(adaptive.rate(), Some(rate), "{case}: nothing comes back in the pause");
             adaptive.advance(begin + PAUSE + 2 * LONGEST);

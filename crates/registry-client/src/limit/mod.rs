@@ -13,7 +13,7 @@ mod pace;
 mod pause;
 pub(crate) mod permit;
 mod rate_limiter;
-mod response;
+mod rate_signal;
 mod semaphore;
 mod trial;
 mod turns;
@@ -29,7 +29,7 @@ use http::Method;
 use oci::Host;
 
 pub(crate) use self::{
-    rate_limiter::RateLimiter, response::Response, semaphore::Permit, usage::Direction,
+    rate_limiter::RateLimiter, rate_signal::RateSignal, semaphore::Permit, usage::Direction,
 };
 pub use self::{usage::Usage, wait::HostWait};
 

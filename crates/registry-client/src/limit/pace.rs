@@ -12,8 +12,8 @@ use tokio::time::Instant;
 use super::{
     BURST, LONGEST_WAIT, Quota, RequestKind,
     adaptive::AdaptiveRate,
-    pause::{Former, Pause, Reason},
-    response::Response,
+    pause::{Former, Pause, PauseCause},
+    rate_signal::RateSignal,
     seconds, usable,
 };
 
@@ -30,12 +30,12 @@ pub(super) struct Pace {
     pause: Option<Pause>,
     /// The one before.
     former: Former,
-    lanes: [Lane; 2],
+    lanes: [KindPace; 2],
 }
 
 /// The pace of one kind at a host.
 #[derive(Debug)]
-struct Lane {
+struct KindPace {
     rate: AdaptiveRate,
     /// When the next request is due by the present rate.
     due: Instant,
@@ -45,7 +45,7 @@ impl Pace {
     pub(super) fn new(quota: &Quota, now: Instant) -> Self {
         let lane = |kind| {
             let rate = AdaptiveRate::new(usable(quota.of_kind(kind)), now);
-            Lane { rate, due: now }
+            KindPace { rate, due: now }
         };
         let rate = usable(quota.requests_per_second);
         let former = Former::none(now);
@@ -95,14 +95,14 @@ impl Pace {
         &mut self,
         kind: RequestKind,
         sent: Instant,
-        response: Response,
+        response: RateSignal,
         now: Instant,
     ) {
         self.end_pause(now);
         if let Some(pause) = &mut self.pause {
             pause.received(sent, response);
         }
-        if let Response::Throttled { retry_after: Some(wait) } = response {
+        if let RateSignal::Throttled { retry_after: Some(wait) } = response {
             if self.pause.is_none() {
                 self.pause = Some(Pause::new(kind, sent, now, self.former));
                 self.lanes.iter_mut().for_each(|lane| lane.rate.pause(now));
@@ -119,7 +119,7 @@ impl Pace {
         let Some(pause) = self.pause.take_if(|_| end <= now) else { return };
         let is_tolerated = self.lanes[pause.kind.index()].rate.tolerates();
         self.former = pause.former(end);
-        let reason = if is_tolerated { Reason::Random } else { pause.reason() };
+        let reason = if is_tolerated { PauseCause::Random } else { pause.reason() };
         let accepted = self.lanes.iter().map(|lane| lane.rate.accepted(end)).sum();
         for lane in &mut self.lanes {
             lane.rate.resume(pause.begin..end, reason, accepted);
@@ -139,7 +139,7 @@ impl Pace {
         self.back_off
     }
 
-    fn lane(&mut self, kind: RequestKind, now: Instant) -> &mut Lane {
+    fn lane(&mut self, kind: RequestKind, now: Instant) -> &mut KindPace {
         self.end_pause(now);
         let lane = &mut self.lanes[kind.index()];
         lane.rate.advance(now);
@@ -147,7 +147,7 @@ impl Pace {
     }
 }
 
-impl Lane {
+impl KindPace {
     fn rate(&self) -> Option<f64> {
         self.rate.rate()
     }
@@ -190,10 +190,10 @@ mod tests {
         let mut pace = Pace::new(&Quota::default(), begin);
         for _ in 0..600 {
             assert!(pace.take(RequestKind::Read, begin, begin));
-            pace.received(RequestKind::Read, begin, Response::Accepted, begin);
+            pace.received(RequestKind::Read, begin, RateSignal::Accepted, begin);
         }
         let mut refuse = |wait: u32| {
-            let throttled = Response::Throttled { retry_after: Some(wait * SECOND) };
+            let throttled = RateSignal::Throttled { retry_after: Some(wait * SECOND) };
             pace.received(RequestKind::Read, begin, throttled, begin);
         };
         refuse(60);
@@ -212,7 +212,7 @@ mod tests {
         assert_eq!(taken, 10, "as many a second as were accepted until then");
 
         let mut pace = Pace::new(&Quota::default(), begin);
-        let throttled = Response::Throttled { retry_after: Some(Duration::MAX) };
+        let throttled = RateSignal::Throttled { retry_after: Some(Duration::MAX) };
         pace.received(RequestKind::Read, begin, throttled, begin);
         assert_eq!(pace.host_allows(begin), at(begin, LONGEST_WAIT));
     }
@@ -221,10 +221,10 @@ mod tests {
     fn a_late_refusal_delays_the_host_and_does_not_lower_its_rate_again() {
         let begin = Instant::now();
         let mut pace = Pace::new(&Quota::default(), begin);
-        let throttled = Response::Throttled { retry_after: Some(SECOND) };
+        let throttled = RateSignal::Throttled { retry_after: Some(SECOND) };
         (0..20).for_each(|_| assert!(pace.take(RequestKind::Read, begin, begin)));
         for _ in 0..18 {
-            pace.received(RequestKind::Read, begin, Response::Accepted, begin);
+            pace.received(RequestKind::Read, begin, RateSignal::Accepted, begin);
         }
         pace.received(RequestKind::Read, begin, throttled, begin);
         let rate = pace.rate(RequestKind::Read, at(begin, 1.0));

@@ -8,7 +8,7 @@
 use tokio::time::Instant;
 
 use super::{
-    RequestKind, Response,
+    RateSignal, RequestKind,
     trial::{MOST_TOLERATED, Tally},
 };
 
@@ -22,7 +22,7 @@ const MEMORY: u32 = 64;
 
 /// Why a host demanded a pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reason {
+pub(super) enum PauseCause {
     /// There were too many requests.
     Exceeded,
     /// It refuses some at random, whatever their rate; or this pause has been counted.
@@ -75,26 +75,26 @@ impl Pause {
     }
 
     /// Counts a response of the host.
-    pub(super) fn received(&mut self, sent: Instant, response: Response) {
+    pub(super) fn received(&mut self, sent: Instant, response: RateSignal) {
         if sent >= self.sent {
             self.following.responses += 1;
-            self.following.refused += u32::from(response != Response::Accepted);
+            self.following.refused += u32::from(response != RateSignal::Accepted);
         }
     }
 
     /// What the responses show; where they are too few, together with those of the pauses before.
-    pub(super) fn reason(&self) -> Reason {
+    pub(super) fn reason(&self) -> PauseCause {
         if self.sent < self.former {
-            return Reason::Random;
+            return PauseCause::Random;
         }
         if self.following.responses >= SAMPLE && !is_mostly_accepted(self.following) {
-            return Reason::Exceeded;
+            return PauseCause::Exceeded;
         }
         let all = self.following.with(self.earlier);
         if is_mostly_accepted(self.following) || is_mostly_accepted(all) {
-            Reason::Random
+            PauseCause::Random
         } else {
-            Reason::Unknown
+            PauseCause::Unknown
         }
     }
 }

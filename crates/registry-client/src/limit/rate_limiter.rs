@@ -15,11 +15,11 @@ use tokio::time::Instant;
 use crate::Error;
 
 use super::{
-    Direction, HostWait, Permit, Quota, RequestKind, Response, Usage,
+    Direction, HostWait, Permit, Quota, RateSignal, RequestKind, Usage,
     bytes::Bytes,
-    semaphore::{Index, Semaphore},
+    semaphore::{HostIndex, Semaphore},
     turns::Turns,
-    usage::Counters,
+    usage::UsageCounters,
     wait::Wait,
 };
 
@@ -39,10 +39,10 @@ pub(crate) struct RateLimiter {
 
 /// All about one host.
 struct Account {
-    index: Index,
+    index: HostIndex,
     turns: Turns,
     bytes: Bytes,
-    counters: Counters,
+    counters: UsageCounters,
     budget: RetryBudget,
     /// The last request whose failure may be temporary.
     last_failure: Mutex<Option<Error>>,
@@ -87,10 +87,10 @@ impl RateLimiter {
         host: &str,
         kind: RequestKind,
         sent: Instant,
-        response: Response,
+        response: RateSignal,
     ) {
         let account = self.account(host);
-        if matches!(response, Response::Throttled { .. }) {
+        if matches!(response, RateSignal::Throttled { .. }) {
             account.counters.refused();
         }
         account.turns.received(kind, sent, response);
@@ -200,7 +200,7 @@ impl RateLimiter {
             index: self.semaphore.add(quota.requests_at_once),
             turns: Turns::new(&quota),
             bytes: Bytes::new(quota.bytes_per_second),
-            counters: Counters::default(),
+            counters: UsageCounters::default(),
             budget: RetryBudget::default(),
             last_failure: Mutex::default(),
             wait: Wait::default(),
@@ -327,10 +327,10 @@ mod tests {
             };
             let sent = join_all((0..100).map(|_| limiter.turn("h", RequestKind::Read))).await;
             for at in &sent[..98] {
-                limiter.received("h", RequestKind::Read, *at, Response::Accepted);
+                limiter.received("h", RequestKind::Read, *at, RateSignal::Accepted);
             }
             for wait in [5 * SECOND, SECOND] {
-                let throttled = Response::Throttled { retry_after: Some(wait) };
+                let throttled = RateSignal::Throttled { retry_after: Some(wait) };
                 limiter.received("h", RequestKind::Read, sent[99], throttled);
             }
             let (reads, later, writes) = waiting.await;
@@ -355,7 +355,7 @@ mod tests {
                 "h",
                 RequestKind::Read,
                 sent,
-                Response::Throttled { retry_after: None },
+                RateSignal::Throttled { retry_after: None },
             );
         }
         let slow = turns(&limiter, RequestKind::Read, 30).await;
@@ -393,7 +393,7 @@ mod tests {
         let estimate = |kind, number| limiter.estimate("h", kind, number).as_secs_f64();
         assert!((estimate(RequestKind::Read, 100) - 10.0).abs() < 1e-6);
         assert!((estimate(RequestKind::Write, 100) - 50.0).abs() < 1e-6);
-        let throttled = Response::Throttled { retry_after: Some(7 * SECOND) };
+        let throttled = RateSignal::Throttled { retry_after: Some(7 * SECOND) };
         limiter.received("h", RequestKind::Write, Instant::now(), throttled);
         assert!((estimate(RequestKind::Write, 100) - 57.0).abs() < 1e-6);
         assert_eq!(
@@ -411,7 +411,7 @@ mod tests {
         limiter.turn("a", RequestKind::Write).await;
         limiter.turn("a", RequestKind::Read).await;
         limiter.retried("a");
-        let throttled = Response::Throttled { retry_after: None };
+        let throttled = RateSignal::Throttled { retry_after: None };
         limiter.received("b:5000", RequestKind::Read, Instant::now(), throttled);
         let empty = Usage {
             host: "a".to_owned(),

@@ -15,23 +15,23 @@ use std::{
 use tokio::sync::Notify;
 
 /// The number of a host among all.
-pub(super) type Index = usize;
+pub(super) type HostIndex = usize;
 /// The number of a claim, in the order in which they came.
 type Number = u64;
 
 /// The permits of all hosts.
 #[derive(Debug, Default)]
-pub(super) struct Semaphore(Mutex<State>);
+pub(super) struct Semaphore(Mutex<SemaphoreState>);
 
 #[derive(Debug, Default)]
-struct State {
-    hosts: Vec<Host>,
+struct SemaphoreState {
+    hosts: Vec<HostPermits>,
     waiting: BTreeMap<Number, Waiting>,
     next: Number,
 }
 
 #[derive(Debug)]
-struct Host {
+struct HostPermits {
     free: usize,
     /// The claims that wait for this host, perhaps among others.
     queue: BTreeSet<Number>,
@@ -39,7 +39,7 @@ struct Host {
 
 #[derive(Debug)]
 struct Waiting {
-    hosts: Arc<[Index]>,
+    hosts: Arc<[HostIndex]>,
     served: Arc<Notify>,
 }
 
@@ -49,23 +49,23 @@ struct Waiting {
 pub(crate) struct Permit {
     semaphore: Arc<Semaphore>,
     number: Number,
-    hosts: Arc<[Index]>,
+    hosts: Arc<[HostIndex]>,
 }
 
 impl Semaphore {
     /// A new host with so many permits.
-    pub(super) fn add(&self, permits: usize) -> Index {
+    pub(super) fn add(&self, permits: usize) -> HostIndex {
         let mut state = self.state();
         // A host without a permit would never be sent a request.
-        state.hosts.push(Host { free: permits.max(1), queue: BTreeSet::new() });
+        state.hosts.push(HostPermits { free: permits.max(1), queue: BTreeSet::new() });
         state.hosts.len() - 1
     }
 
     /// Waits for a permit at each of `hosts`; one that is named twice counts once.
-    pub(super) async fn take(self: &Arc<Self>, mut hosts: Vec<Index>) -> Permit {
+    pub(super) async fn take(self: &Arc<Self>, mut hosts: Vec<HostIndex>) -> Permit {
         hosts.sort_unstable();
         hosts.dedup();
-        let hosts: Arc<[Index]> = hosts.into();
+        let hosts: Arc<[HostIndex]> = hosts.into();
         let served = Arc::new(Notify::new());
         let number = self.state().come(&hosts, &served);
         // From here on dropping it, waiting or not, gives back what it has.
@@ -74,7 +74,7 @@ impl Semaphore {
         permit
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, SemaphoreState> {
         // Nothing panics while it is held.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -86,8 +86,8 @@ impl Drop for Permit {
     }
 }
 
-impl State {
-    fn come(&mut self, hosts: &Arc<[Index]>, served: &Arc<Notify>) -> Number {
+impl SemaphoreState {
+    fn come(&mut self, hosts: &Arc<[HostIndex]>, served: &Arc<Notify>) -> Number {
         let number = self.next;
         self.next += 1;
         for &host in hosts.iter() {
@@ -100,7 +100,7 @@ impl State {
         number
     }
 
-    fn leave(&mut self, number: Number, hosts: &[Index]) {
+    fn leave(&mut self, number: Number, hosts: &[HostIndex]) {
         if self.waiting.remove(&number).is_some() {
             // It waits no more. What was reserved for it is free for others now.
             hosts.iter().for_each(|&host| _ = self.hosts[host].queue.remove(&number));
@@ -111,7 +111,7 @@ impl State {
     }
 
     /// Serves the claims that wait for a host, in their order, as far as it has permits.
-    fn serve_queue(&mut self, host: Index) {
+    fn serve_queue(&mut self, host: HostIndex) {
         let mut from = 0;
         while self.hosts[host].free > 0 {
             let Some(&number) = self.hosts[host].queue.range(from..).next() else { return };
@@ -135,7 +135,7 @@ impl State {
     }
 
     /// Whether a host has a permit for this claim, and not only the one reserved for the oldest claim.
-    fn has_permit(&self, host: Index, number: Number) -> bool {
+    fn has_permit(&self, host: HostIndex, number: Number) -> bool {
         let longest = self.waiting.first_key_value().filter(|(first, _)| **first != number);
         let is_kept = longest.is_some_and(|(_, waiting)| waiting.hosts.contains(&host));
         self.hosts[host].free > usize::from(is_kept)
@@ -147,7 +147,7 @@ impl Semaphore {
     /// Whether no claim waits and all permits, so many at each host, are free.
     pub(super) fn is_empty(&self, permits: usize) -> bool {
         let state = self.state();
-        let unused = |host: &Host| host.free == permits && host.queue.is_empty();
+        let unused = |host: &HostPermits| host.free == permits && host.queue.is_empty();
         state.waiting.is_empty() && state.hosts.iter().all(unused)
     }
 }
@@ -222,7 +222,7 @@ mod tests {
     #[test]
     fn a_claim_to_a_full_host_is_overtaken_at_the_other_but_for_one_permit() {
         let semaphore = semaphore(2, 2);
-        let take = |hosts: &[Index]| semaphore.take(hosts.to_vec()).now_or_never();
+        let take = |hosts: &[HostIndex]| semaphore.take(hosts.to_vec()).now_or_never();
         let (full, too) = (take(&[1]), take(&[1]));
         let both = semaphore.take(vec![0, 1]);
         pin_mut!(both);
@@ -241,7 +241,7 @@ mod tests {
     async fn the_oldest_claim_is_not_starved_by_a_stream_of_others() {
         let semaphore = semaphore(2, 2);
         // At each host a claim always waits, and the permits never become free together.
-        let stream = |host: Index| {
+        let stream = |host: HostIndex| {
             let semaphore = Arc::clone(&semaphore);
             async move {
                 for number in 0..1000_u64 {

@@ -13,7 +13,7 @@ use futures_util::future::join_all;
 use http_client::{Chance, FailureClass, Next, Replay, Retries, SoFar};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Quota, RateLimiter, RequestKind, Response};
+use super::{Quota, RateLimiter, RateSignal, RequestKind};
 
 const TASKS: usize = 200;
 /// One after the other, by each task.
@@ -33,7 +33,7 @@ enum Refuses {
     AtRandom { percent: u32, with: FailureClass },
 }
 
-struct Server {
+struct SimulatedServer {
     tokens: Mutex<(f64, Instant)>,
     refuses: Refuses,
     latency: Duration,
@@ -46,7 +46,7 @@ struct Server {
     pauses: Mutex<(u32, Instant)>,
 }
 
-impl Server {
+impl SimulatedServer {
     fn new(refuses: Refuses, latency: Duration, seed: u64) -> Self {
         let begin = Instant::now();
         let (taken, refused) = (Mutex::default(), Mutex::default());
@@ -92,7 +92,12 @@ impl Server {
 }
 
 /// One request, as the client makes it.
-async fn request(limiter: &RateLimiter, server: &Server, chance: &Chance, kind: RequestKind) {
+async fn request(
+    limiter: &RateLimiter,
+    server: &SimulatedServer,
+    chance: &Chance,
+    kind: RequestKind,
+) {
     let retries = Retries::default();
     let mut so_far = SoFar::default();
     let mut throttled_since = None;
@@ -104,9 +109,9 @@ async fn request(limiter: &RateLimiter, server: &Server, chance: &Chance, kind: 
         drop(permit);
         let said = match class {
             Some(FailureClass::Throttled { retry_after }) => {
-                Response::Throttled { retry_after: retries.obeyed(retry_after) }
+                RateSignal::Throttled { retry_after: retries.obeyed(retry_after) }
             }
-            _ => Response::Accepted,
+            _ => RateSignal::Accepted,
         };
         limiter.received(HOST, kind, sent, said);
         let Some(class) = class else { return };
@@ -139,7 +144,7 @@ struct Storm {
 
 async fn storm(quota: Quota, refuses: Refuses, kinds: &[RequestKind]) -> Storm {
     let limiter = RateLimiter::new(move |_| quota.clone(), HashMap::new());
-    let (server, chance) = (Server::new(refuses, LATENCY, 7), Chance::seeded(1));
+    let (server, chance) = (SimulatedServer::new(refuses, LATENCY, 7), Chance::seeded(1));
     let longest = AtomicU64::new(0);
     let tasks = (0..TASKS).map(|_| async {
         for &kind in kinds.iter().cycle().take(REQUESTS) {
@@ -249,7 +254,7 @@ async fn promotion(
 ) -> (f64, f64) {
     let quota = Quota { requests_at_once, ..Quota::default() };
     let limiter = RateLimiter::new(move |_| quota.clone(), HashMap::new());
-    let (server, chance) = (Server::new(refuses, latency, seed), Chance::seeded(seed));
+    let (server, chance) = (SimulatedServer::new(refuses, latency, seed), Chance::seeded(seed));
     let (limiter, server, chance) = (&limiter, &server, &chance);
     let of_each = |requests: &'static [RequestKind]| async move {
         for &kind in requests {

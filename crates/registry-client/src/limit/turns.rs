@@ -11,7 +11,7 @@ use std::{
 
 use tokio::time::{Instant, sleep_until};
 
-use super::{Quota, RequestKind, pace::Pace, response::Response, seconds};
+use super::{Quota, RequestKind, pace::Pace, rate_signal::RateSignal, seconds};
 
 /// The turns of one host.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl Turns {
     }
 
     /// A request that had its turn at `sent` got a response.
-    pub(super) fn received(&self, kind: RequestKind, sent: Instant, response: Response) {
+    pub(super) fn received(&self, kind: RequestKind, sent: Instant, response: RateSignal) {
         self.pace().received(kind, sent, response, Instant::now());
     }
 

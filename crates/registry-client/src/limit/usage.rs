@@ -34,7 +34,7 @@ pub(crate) enum Direction {
 
 /// The counters behind [`Usage`]. They are independent, so relaxed ordering is enough.
 #[derive(Debug, Default)]
-pub(super) struct Counters {
+pub(super) struct UsageCounters {
     requests: [AtomicU64; 2],
     received: AtomicU64,
     sent: AtomicU64,
@@ -42,7 +42,7 @@ pub(super) struct Counters {
     refused: AtomicU64,
 }
 
-impl Counters {
+impl UsageCounters {
     pub(super) fn sent_request(&self, kind: RequestKind) {
         self.requests[kind.index()].fetch_add(1, Ordering::Relaxed);
     }

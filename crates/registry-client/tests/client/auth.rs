@@ -9,7 +9,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use credentials::{Credential, Credentials};
 use futures_util::future::join_all;
 use http::{Method, Response};
-use registry_client::{Client, Mount, Push};
+use registry_client::{BlobPush, Client, Mount};
 use testkit::{Body, Fault};
 
 use crate::support::{
@@ -457,7 +457,7 @@ async fn a_token_that_runs_out_in_the_middle_of_a_push_is_renewed_and_the_push_g
     let client = stubborn();
     let repository = at(&client, &registry.host);
     let push = async |bytes: bytes::Bytes| {
-        let push = Push::new(oci::Digest::sha256(&bytes), bytes.len() as u64);
+        let push = BlobPush::new(oci::Digest::sha256(&bytes), bytes.len() as u64);
         repository.push_blob(&push, &bytes).await.expect("it arrives")
     };
     // The token is good for these two and the next POST, and has run out when the content comes.

@@ -11,7 +11,7 @@ use futures_util::{FutureExt as _, future::join_all};
 use http::Method;
 use oci::{Descriptor, Repository};
 use registry_client::{
-    Client, Error, Fault as ClientFault, OnProgress, Push, Pushed, Quota, RemoteBlob, Retries,
+    BlobPush, Client, Error, Fault as ClientFault, OnProgress, Pushed, Quota, RemoteBlob, Retries,
 };
 use testkit::{Fault, RecordedRequest, TestLink, TestRegistry, fixture};
 
@@ -297,7 +297,7 @@ async fn a_blob_is_pushed_with_the_fewest_requests() {
         let (registry, bytes) = (TestRegistry::start().await, fixture::noise(2, size));
         let digest = oci::Digest::sha256(&bytes);
         let repository = stubborn().repository(&registry.host(), &destination());
-        let push = Push::new(digest, bytes.len() as u64);
+        let push = BlobPush::new(digest, bytes.len() as u64);
         assert_eq!(repository.push_blob(&push, &bytes).await.expect(case), Pushed::Sent);
         assert_eq!(methods(&registry), requests, "{case}");
         registry.clear_requests();
@@ -334,7 +334,7 @@ async fn a_broken_upload_goes_on_from_the_offset_of_its_session() {
         let repository = client.repository(&to.host(), &destination());
         let told = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
         let telling = std::sync::Arc::clone(&told);
-        let mut push = Push::new(blob.digest, blob.size);
+        let mut push = BlobPush::new(blob.digest, blob.size);
         push.progress = OnProgress::new(move |at| {
             telling.store(at, Ordering::Relaxed);
         });
@@ -369,7 +369,7 @@ async fn a_broken_upload_is_completed_whatever_its_session_says_of_itself() {
         let client = stubborn();
         let repository = client.repository(&to.host(), &destination());
         let from = RemoteBlob::new(&at(&client, &source.host()), blob.digest, blob.size);
-        let pushed = repository.push_blob(&Push::new(blob.digest, blob.size), &from).await;
+        let pushed = repository.push_blob(&BlobPush::new(blob.digest, blob.size), &from).await;
         pushed.unwrap_or_else(|error| panic!("{case}: {error}: {:?}", methods(&to)));
         let stored = read(repository.blob(&blob.digest).await.expect("it is there")).await;
         assert!(stored.expect("it is whole") == bytes, "{case}");
@@ -381,7 +381,7 @@ async fn a_broken_upload_is_completed_whatever_its_session_says_of_itself() {
     to.fail(Fault::on(Method::PATCH, "").status(503));
     to.fail(Fault::on(Method::GET, "/uploads/").status(405));
     let repository = stubborn().repository(&to.host(), &destination());
-    let error = repository.push_blob(&Push::new(blob.digest, blob.size), &bytes).await;
+    let error = repository.push_blob(&BlobPush::new(blob.digest, blob.size), &bytes).await;
     assert!(error.expect_err("it never ends well").to_string().contains("405"), "the last error");
     let posts = methods(&to).iter().filter(|method| **method == Method::POST).count();
     assert_eq!(posts, 8, "{:?}", methods(&to));
@@ -399,7 +399,7 @@ async fn a_small_blob_is_sent_anew() {
         let registry = TestRegistry::start().await;
         registry.fail(fault);
         let repository = stubborn().repository(&registry.host(), &destination());
-        let push = Push::new(digest, bytes.len() as u64);
+        let push = BlobPush::new(digest, bytes.len() as u64);
         repository.push_blob(&push, &bytes).await.expect(case);
         let posts = methods(&registry).iter().filter(|method| **method == Method::POST).count();
         assert_eq!(posts, sessions, "{case}");
@@ -417,7 +417,7 @@ async fn a_push_that_cannot_be_is_cancelled_and_says_why() {
         let registry = TestRegistry::start().await;
         registry.fail(fault);
         let repository = stubborn().repository(&registry.host(), &destination());
-        let push = Push::new(digest, bytes.len() as u64);
+        let push = BlobPush::new(digest, bytes.len() as u64);
         let error = repository.push_blob(&push, &bytes).await.expect_err(case);
         assert!(error.to_string().contains(text), "{case}: {error}");
         assert_eq!(methods(&registry).last(), Some(&Method::DELETE), "{case}");
@@ -430,7 +430,7 @@ async fn a_push_that_cannot_be_is_cancelled_and_says_why() {
     let registry = TestRegistry::start().await;
     let repository = client.repository(&registry.host(), &destination());
     let blob = RemoteBlob::new(&at(&client, &source.host()), wrong, LARGE as u64);
-    let error = repository.push_blob(&Push::new(wrong, LARGE as u64), &blob).await;
+    let error = repository.push_blob(&BlobPush::new(wrong, LARGE as u64), &blob).await;
     let error = error.expect_err("the source has it not");
     assert!(error.is_not_found() && error.url().authority() == source.host().as_str(), "{error}");
     assert_eq!(methods(&registry), [Method::POST, Method::DELETE], "the session is not left over");
@@ -454,7 +454,7 @@ async fn a_refused_mount_leaves_no_session_behind() {
         registry.fail(fault);
         let repository = stubborn().repository(&registry.host(), &destination());
         let a = name("a");
-        let push = Push::new(blob.digest, blob.size).mounted_from(&a);
+        let push = BlobPush::new(blob.digest, blob.size).mounted_from(&a);
         assert_eq!(repository.push_blob(&push, &bytes).await.expect(case), Pushed::Sent);
         assert_eq!(methods(&registry), requests, "{case}");
     }
@@ -467,7 +467,7 @@ async fn chunks_are_made_where_a_request_is_too_long() {
     let registry = TestRegistry::start().await;
     registry.fail(Fault::on(Method::PATCH, "").times(1).status(413));
     let repository = stubborn().repository(&registry.host(), &destination());
-    let push = Push::new(digest, bytes.len() as u64);
+    let push = BlobPush::new(digest, bytes.len() as u64);
     repository.push_blob(&push, &bytes).await.expect("it is taken in parts");
     let sizes: Vec<_> = registry
         .requests()
@@ -490,7 +490,7 @@ async fn the_shortest_chunk_of_a_registry_is_respected() {
     .await;
     let bytes = fixture::noise(6, 9_000_000);
     let repository = at(&stubborn(), &registry.host);
-    let push = Push::new(oci::Digest::sha256(&bytes), bytes.len() as u64);
+    let push = BlobPush::new(oci::Digest::sha256(&bytes), bytes.len() as u64);
     repository.push_blob(&push, &bytes).await.expect("it is taken");
     let ranges: Vec<_> = registry
         .asked()
@@ -517,7 +517,7 @@ async fn a_link_that_is_cut_ten_times_costs_next_to_nothing() {
         let client = stubborn();
         let blob = RemoteBlob::new(&at(&client, &down.host()), layer.digest, layer.size);
         let repository = client.repository(&up.host(), &name(&format!("to/{cut_the_source}")));
-        let push = Push::new(layer.digest, layer.size);
+        let push = BlobPush::new(layer.digest, layer.size);
         let pushed = repository.push_blob(&push, &blob).await.expect("it arrives");
         assert_eq!((pushed, cut.cuts()), (Pushed::Sent, 10));
         let moved = cut.passed() as f64 / CUT as f64;
@@ -575,7 +575,7 @@ async fn a_mount_that_is_not_allowed_is_no_reason_not_to_push() {
     registry.fail(Fault::on(Method::POST, "mount=").status(403));
     let repository = stubborn().repository(&registry.host(), &destination());
     let a = name("a");
-    let push = Push::new(blob.digest, blob.size).mounted_from(&a);
+    let push = BlobPush::new(blob.digest, blob.size).mounted_from(&a);
     let pushed = repository.push_blob(&push, &bytes).await.expect("it is pushed");
     assert_eq!(pushed, Pushed::Sent);
 }
@@ -597,7 +597,7 @@ async fn a_registry_that_refuses_every_mount_can_be_pushed_to() {
         let repository = stubborn().repository(&registry.host(), &destination());
         for number in 0..6 {
             let bytes = fixture::noise(number, 1000);
-            let push = Push::new(oci::Digest::sha256(&bytes), 1000);
+            let push = BlobPush::new(oci::Digest::sha256(&bytes), 1000);
             let pushed = repository.push_blob(&push, &bytes).await.expect(case);
             assert_eq!(pushed, Pushed::Sent, "{case}");
             // Without mounts, what is there is seen by HEAD; before, it is sent again.
@@ -662,7 +662,7 @@ async fn a_session_that_moves_to_another_host_goes_on_there() {
     })
     .await;
     let bytes = fixture::noise(8, LARGE);
-    let push = Push::new(oci::Digest::sha256(&bytes), bytes.len() as u64);
+    let push = BlobPush::new(oci::Digest::sha256(&bytes), bytes.len() as u64);
     let pushed = at(&stubborn(), &registry.host).push_blob(&push, &bytes).await;
     assert_eq!(pushed.expect("it is stored"), Pushed::Sent);
     let methods: Vec<_> = other.asked().into_iter().map(|it| it.method).collect();

@@ -7,7 +7,7 @@ use std::sync::{
 
 use http::{Method, Request, Response};
 use oci::{Digest, Reference, Tag};
-use registry::{Registry, Settings, Storage};
+use registry::{Registry, RegistrySettings, Storage};
 use registry_client::{Existence, Inventory};
 use testkit::{Body, Fault, TestHost, TestRegistry, TestServer, fixture};
 use tokio::sync::Barrier;
@@ -28,7 +28,7 @@ fn listed(inventory: &Inventory) -> Vec<&str> {
 
 /// The embedded registry, which lists manifests as Google's do.
 async fn googles() -> TestRegistry {
-    let settings = Settings { google_listing: true, ..Settings::default() };
+    let settings = RegistrySettings { google_listing: true, ..RegistrySettings::default() };
     TestRegistry::over(Registry::with(Storage::memory(), settings, None)).await
 }
 

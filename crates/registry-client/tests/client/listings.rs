@@ -1,7 +1,7 @@
 //! Tags and repositories, page by page.
 
 use oci::{Repository, Tag};
-use registry_client::{Fault, Refusal};
+use registry_client::{Fault, PointerRefusal};
 use testkit::{TestRegistry, fixture};
 
 use crate::support::{Scripted, at, client, name, reply, tag};
@@ -98,10 +98,10 @@ async fn a_relation_is_read_in_any_case_and_quotes_and_a_repeated_name_counts_on
 #[tokio::test]
 async fn links_that_lead_elsewhere_or_nowhere_are_refused() {
     for (link, reason) in [
-        ("<https://evil.example/v2/a/tags/list>; rel=next", Refusal::OtherHost),
-        ("<//127.0.0.1:1/v2/a/tags/list>; rel=next", Refusal::OtherHost),
-        ("<ftp://h/>; rel=next", Refusal::NotHttp),
-        ("</v2/a/tags/list?n=1000>; rel=next", Refusal::Loop),
+        ("<https://evil.example/v2/a/tags/list>; rel=next", PointerRefusal::OtherHost),
+        ("<//127.0.0.1:1/v2/a/tags/list>; rel=next", PointerRefusal::OtherHost),
+        ("<ftp://h/>; rel=next", PointerRefusal::NotHttp),
+        ("</v2/a/tags/list?n=1000>; rel=next", PointerRefusal::Loop),
     ] {
         let link = format!("Link: {link}");
         let server = Scripted::start(move |_| reply(200, &[&link], r#"{"tags":[]}"#)).await;
@@ -245,7 +245,7 @@ async fn a_malformed_link_is_an_error_and_no_end_of_the_listing() {
         let server = Scripted::start(move |_| reply(200, &[&header], r#"{"tags":["1"]}"#)).await;
         let error = at(&client(), &server.host).tags().await.expect_err("it is incomplete");
         let Fault::NotFollowed { reason, .. } = error.fault() else { panic!("{error}") };
-        assert_eq!(*reason, Refusal::MalformedLink, "{link}");
+        assert_eq!(*reason, PointerRefusal::MalformedLink, "{link}");
         let text = "the `Link` header of the page is malformed (RFC 8288 §3)";
         assert!(error.to_string().contains(text), "{error}");
     }

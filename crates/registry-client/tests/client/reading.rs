@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http::Response;
 use oci::{Digest, media_type};
-use registry_client::{Client, Fault, FoundBlob, Refusal, Retries};
+use registry_client::{Client, Fault, FoundBlob, PointerRefusal, Retries};
 use testkit::{Body, TestRegistry, TestServer, fixture};
 
 use crate::support::{
@@ -271,12 +271,12 @@ async fn five_redirects_in_a_row_are_the_limit() {
 async fn redirects_that_lead_nowhere_are_refused() {
     let itself = format!("/v2/a/blobs/{}", digest());
     for (location, reason) in [
-        ("", Refusal::Missing),
-        ("ftp://h/x", Refusal::NotHttp),
-        ("file:///etc/passwd", Refusal::NotHttp),
-        ("http://", Refusal::NotHttp),
-        ("http://registry.example/x", Refusal::PlainHttp),
-        (itself.as_str(), Refusal::Loop),
+        ("", PointerRefusal::Missing),
+        ("ftp://h/x", PointerRefusal::NotHttp),
+        ("file:///etc/passwd", PointerRefusal::NotHttp),
+        ("http://", PointerRefusal::NotHttp),
+        ("http://registry.example/x", PointerRefusal::PlainHttp),
+        (itself.as_str(), PointerRefusal::Loop),
     ] {
         let header = (!location.is_empty()).then(|| format!("Location: {location}"));
         let server = Scripted::start(move |_| match &header {

@@ -9,8 +9,8 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use oci::{Descriptor, Digest, ImageIndex, media_type};
-use registry::{Registry, Settings, Storage};
-use registry_client::{Fault, IndexProblem, PutReferrer, Refusal, RepositoryClient, Via};
+use registry::{Registry, RegistrySettings, Storage};
+use registry_client::{Fault, IndexProblem, PointerRefusal, PutReferrer, RepositoryClient, Via};
 use testkit::{Body, TestRegistry, TestServer, fixture, fixture::Image};
 
 use crate::support::{ReceivedRequest, Scripted, at, client, digest, name, reply, tag};
@@ -52,7 +52,8 @@ enum Others {
 
 impl Old {
     pub(crate) async fn start(habits: Habits) -> Self {
-        let settings = Settings { allow_missing_references: true, ..Settings::default() };
+        let settings =
+            RegistrySettings { allow_missing_references: true, ..RegistrySettings::default() };
         let registry = Registry::with(Storage::memory(), settings, None);
         let script = Arc::new(Mutex::new(Script { habits, ..Script::default() }));
         let (behind, shared) = (registry.clone(), Arc::clone(&script));
@@ -240,8 +241,8 @@ async fn pages_are_followed_and_what_the_registry_did_not_filter_is_filtered() {
 #[tokio::test]
 async fn pages_elsewhere_and_in_a_circle_are_refused() {
     for (link, refusal) in [
-        ("<https://evil.example/v2/a/referrers/x>; rel=next", Refusal::OtherHost),
-        ("<>; rel=next", Refusal::Loop),
+        ("<https://evil.example/v2/a/referrers/x>; rel=next", PointerRefusal::OtherHost),
+        ("<>; rel=next", PointerRefusal::Loop),
     ] {
         let server = Scripted::start(move |_| {
             let kind = format!("Content-Type: {}", media_type::OCI_INDEX);

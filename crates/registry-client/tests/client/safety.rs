@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use oci::Host;
-use registry_client::{Client, ClientBuilder, Push};
+use registry_client::{BlobPush, Client, ClientBuilder};
 use testkit::TestServer;
 
 use crate::support::{BLOB, Scripted, at, digest, read_from, redirect, reply};
@@ -41,7 +41,7 @@ async fn a_public_host_opens_no_upload_session_at_a_private_address() {
     let public = Scripted::start(move |_| reply(202, &[&to], "")).await;
     let host: Host = format!("localhost:{}", public.address().port()).parse().expect("a host");
     let client = Client::builder().treat_as_public(host.clone()).build();
-    let (push, bytes) = (Push::new(digest(), 6), Bytes::from(BLOB));
+    let (push, bytes) = (BlobPush::new(digest(), 6), Bytes::from(BLOB));
     let error = at(&client, &host).push_blob(&push, &bytes).await.expect_err("it is refused");
     assert!(error.to_string().contains("points to the private address 127.0.0.1"), "{error}");
     assert!(!error.is_unreachable(), "the registry itself responds");

@@ -7,7 +7,7 @@ use credentials::{Credential, Credentials};
 use futures_util::{StreamExt as _, stream};
 use http::Method;
 use oci::{Digest, Digester, ErrorCode, Host};
-use registry_client::{Client, Error, Fault, FoundBlob, Mount, Push, Retries, Upload};
+use registry_client::{BlobPush, Client, Error, Fault, FoundBlob, Mount, Retries, Upload};
 use testkit::{TestRegistry, TestServer, fixture};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -262,7 +262,7 @@ async fn a_session_at_another_host_is_followed_without_the_authorization_of_the_
         }
         let retries = Retries::default().base(Duration::from_millis(1));
         let client = Client::builder().retries(retries).credentials(credentials.build()).build();
-        let push = Push::new(digest(), 6);
+        let push = BlobPush::new(digest(), 6);
         let pushed = at(&client, &registry.host).push_blob(&push, &Bytes::from(BLOB)).await;
         assert_eq!(pushed.is_ok(), path.contains("uploads"), "{path}: {pushed:?}");
         let puts = other.asked().into_iter().filter(|it| it.method == Method::PUT);

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use credentials::{Credential, Secret};
 use oci::{Algorithm, Digest, Repository};
-use registry_client::{FoundBlob, Mount, Push, Pushed, SMALL_BLOB_BYTES};
+use registry_client::{BlobPush, FoundBlob, Mount, Pushed, SMALL_BLOB_BYTES};
 
 use crate::world::{World, client_at, content, differs, has_blob, push, read, refusal};
 
@@ -81,7 +81,7 @@ async fn a_blob_is_mounted_from_another_repository() {
 
     // However the registry answers to the mount, the push ends with the blob there.
     let to = world.repository("pushed");
-    let wish = Push::new(digest, bytes.len() as u64).mounted_from(from.name());
+    let wish = BlobPush::new(digest, bytes.len() as u64).mounted_from(from.name());
     if to.push_blob(&wish, &bytes).await.expect("a pushed blob") == Pushed::Sent {
         differs("a push that names another repository", "it wants the bytes");
     }
@@ -105,7 +105,7 @@ async fn a_mount_from_where_the_blob_is_not_ends_with_the_blob_there() {
             Ok(Mount::Mounted) => panic!("nobody has it yet"),
             Err(error) => differs("a mount from where the blob is not", refusal(&error)),
         }
-        let wish = Push::new(digest, bytes.len() as u64).mounted_from(from);
+        let wish = BlobPush::new(digest, bytes.len() as u64).mounted_from(from);
         to.push_blob(&wish, &bytes).await.expect("a pushed blob");
         assert_eq!(read(&to, &digest).await.expect("the blob"), bytes);
     }
@@ -118,7 +118,7 @@ async fn a_blob_of_another_digest_is_refused_and_leaves_nothing() {
     let small = usize::try_from(SMALL_BLOB_BYTES).expect("a few MiB");
     for length in [1_000, small + 1] {
         let (bytes, wrong) = (content(length), Digest::sha256(&content(length)));
-        let wish = Push::new(wrong, length as u64);
+        let wish = BlobPush::new(wrong, length as u64);
         let error = repository.push_blob(&wish, &bytes).await.expect_err("a refusal");
         refusal(&error);
         for digest in [wrong, Digest::sha256(&bytes)] {
@@ -149,12 +149,12 @@ async fn a_blob_may_have_a_sha512() {
     let repository = world.repository("app");
     let bytes = content(20_000);
     let digest = Digest::of(Algorithm::Sha512, &bytes);
-    let pushed = repository.push_blob(&Push::new(digest, 20_000), &bytes).await;
+    let pushed = repository.push_blob(&BlobPush::new(digest, 20_000), &bytes).await;
     match pushed {
         Ok(pushed) => {
             assert_eq!(pushed, Pushed::Sent);
             assert_eq!(read(&repository, &digest).await.expect("the blob"), bytes);
-            let wish = Push::new(digest, 20_000);
+            let wish = BlobPush::new(digest, 20_000);
             if repository.push_blob(&wish, &bytes).await.expect("a blob") == Pushed::Sent {
                 differs("a sha512 blob is pushed again", "it wants the bytes once more");
             }

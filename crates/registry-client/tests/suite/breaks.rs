@@ -1,7 +1,7 @@
 //! A link that is cut under a blob, on its way there and back.
 
 use oci::Digest;
-use registry_client::{Push, Pushed};
+use registry_client::{BlobPush, Pushed};
 use testkit::TestLink;
 
 use crate::world::{World, client_at, content, differs, push, read};
@@ -26,7 +26,7 @@ async fn a_blob_gets_there_over_a_link_that_is_cut() {
     let client = client_at(&link.host(), world.credential().cloned());
     let repository = client.repository(&link.host(), &world.name("a"));
     link.cut_every(LENGTH as u64 / (CUTS as u64 + 1), CUTS);
-    let wanted = Push::new(Digest::sha256(&bytes), bytes.len() as u64);
+    let wanted = BlobPush::new(Digest::sha256(&bytes), bytes.len() as u64);
     let pushed = repository.push_blob(&wanted, &bytes).await.expect("it arrives");
     assert_eq!(pushed, Pushed::Sent);
     if moved_again(&link) {

@@ -19,7 +19,7 @@ use futures_util::{Stream, stream};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header::AUTHORIZATION};
 use http_body_util::BodyExt as _;
 use oci::{Digest, Host, Reference, Repository, Tag};
-use registry_client::{Client, Error, Push, Pushed, RepositoryClient};
+use registry_client::{BlobPush, Client, Error, Pushed, RepositoryClient};
 use testkit::{
     Body, TestRegistry, TestServer,
     fixture::{self, Image},
@@ -130,7 +130,7 @@ pub(crate) fn tag(text: &str) -> Reference {
 }
 
 pub(crate) async fn push(repository: &RepositoryClient, bytes: &Bytes) -> Result<Pushed, Error> {
-    let push = Push::new(Digest::sha256(bytes), bytes.len() as u64);
+    let push = BlobPush::new(Digest::sha256(bytes), bytes.len() as u64);
     repository.push_blob(&push, bytes).await
 }
 

@@ -15,7 +15,7 @@ use super::{
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Document {
+struct RightsDocument {
     rules: Vec<RuleDocument>,
 }
 
@@ -29,10 +29,10 @@ struct RuleDocument {
 
 /// The rules of a file of rights.
 #[derive(Debug)]
-pub(super) struct Rules(Vec<Rule>);
+pub(super) struct Rules(Vec<AccessRule>);
 
 #[derive(Debug)]
-struct Rule {
+struct AccessRule {
     users: Vec<UserPattern>,
     repositories: Vec<RepositoryPattern>,
     rights: Vec<Right>,
@@ -48,20 +48,20 @@ enum UserPattern {
 impl Rules {
     pub(super) fn grant(&self, user: Option<&str>, right: Right, repository: &Repository) -> bool {
         let here =
-            |rule: &Rule| rule.repositories.iter().any(|pattern| pattern.matches(repository));
+            |rule: &AccessRule| rule.repositories.iter().any(|pattern| pattern.matches(repository));
         self.rules_of(user, right).any(here)
     }
 
     /// Whether some rule grants it everywhere.
     pub(super) fn grant_everything(&self, user: Option<&str>, right: Right) -> bool {
         let everywhere =
-            |rule: &Rule| rule.repositories.iter().any(RepositoryPattern::is_everything);
+            |rule: &AccessRule| rule.repositories.iter().any(RepositoryPattern::is_everything);
         self.rules_of(user, right).any(everywhere)
     }
 
     /// Whether no rule grants anything: there is none, or each lacks users, repositories or rights.
     pub(super) fn grant_nothing(&self) -> bool {
-        let is_empty = |rule: &Rule| {
+        let is_empty = |rule: &AccessRule| {
             rule.users.is_empty() || rule.repositories.is_empty() || rule.rights.is_empty()
         };
         self.0.iter().all(is_empty)
@@ -71,7 +71,7 @@ impl Rules {
         self.0.iter().any(|rule| rule.users.contains(&UserPattern::Anyone))
     }
 
-    fn rules_of(&self, user: Option<&str>, right: Right) -> impl Iterator<Item = &Rule> {
+    fn rules_of(&self, user: Option<&str>, right: Right) -> impl Iterator<Item = &AccessRule> {
         self.0.iter().filter(move |rule| {
             let is_meant = |who: &UserPattern| match who {
                 UserPattern::Anyone => true,
@@ -135,7 +135,7 @@ pub(crate) const MINIMUM: &str = r#"rules: [{users: ["*"], repositories: ["**"],
 
 /// The rules of a file, or its problems.
 pub(super) fn parse(file: NamedText<'_>, users: &Users) -> Result<Rules, Vec<AccessProblem>> {
-    let document: Document = serde_saphyr::from_str(file.text).map_err(|error| {
+    let document: RightsDocument = serde_saphyr::from_str(file.text).map_err(|error| {
         let (place, message) = wording::yaml_fault(file.text, &error, MINIMUM);
         vec![AccessProblem::new(file.name, place.unwrap_or((1, 1)), message)]
     })?;
@@ -143,7 +143,7 @@ pub(super) fn parse(file: NamedText<'_>, users: &Users) -> Result<Rules, Vec<Acc
     let mut report = |at: &Location, message| {
         problems.push(AccessProblem::new(file.name, place(*at), message));
     };
-    let rules = document.rules.iter().map(|rule| Rule {
+    let rules = document.rules.iter().map(|rule| AccessRule {
         users: each(&rule.users, |name| user_pattern(name, users), &mut report),
         repositories: each(&rule.repositories, |text| text.parse(), &mut report),
         rights: each(&rule.rights, right, &mut report),

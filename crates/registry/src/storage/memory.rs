@@ -10,13 +10,13 @@ use bytes::Bytes;
 use oci::{Digest, Repository, Tag};
 
 use super::{
-    Backend, Blob, RecoveredSession, SavedSession, Staged, StorageError, StorageResult,
-    StoredManifest,
+    RecoveredSession, SavedSession, Staged, StorageBackend, StorageError, StorageResult,
+    StoredBlob, StoredManifest,
 };
 use crate::{limits::MAX_MEMORY_BLOB_BYTES, upload_id::UploadId};
 
 #[derive(Debug, Default)]
-pub(super) struct Memory(Mutex<BTreeMap<Repository, RepositoryContent>>);
+pub(super) struct MemoryStorage(Mutex<BTreeMap<Repository, RepositoryContent>>);
 
 /// The content of one repository.
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ impl RepositoryContent {
     }
 }
 
-impl Memory {
+impl MemoryStorage {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Repository, RepositoryContent>> {
         // Every change is one call on one map: a panic elsewhere leaves nothing half done.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -66,7 +66,7 @@ impl Memory {
     }
 }
 
-impl Backend for Memory {
+impl StorageBackend for MemoryStorage {
     fn max_blob_bytes(&self) -> u64 {
         MAX_MEMORY_BLOB_BYTES
     }
@@ -119,8 +119,8 @@ impl Backend for Memory {
         Ok(self.read(name, |content| content.blobs.contains_key(&digest)).unwrap_or(false))
     }
 
-    fn blob(&self, name: &Repository, digest: Digest) -> Result<Option<Blob>, StorageError> {
-        Ok(self.find_blob(Some(name), digest).map(Blob::Bytes))
+    fn blob(&self, name: &Repository, digest: Digest) -> Result<Option<StoredBlob>, StorageError> {
+        Ok(self.find_blob(Some(name), digest).map(StoredBlob::Bytes))
     }
 
     fn delete_blob(&self, name: &Repository, digest: Digest) -> StorageResult<bool> {

@@ -24,13 +24,13 @@ use oci::{Algorithm, Digest, Repository, Tag};
 pub use self::error::StorageError;
 pub(crate) use self::error::readable;
 pub(crate) use self::staged::Staged;
-use self::{directory::Directory, memory::Memory};
+use self::{directory::DirectoryStorage, memory::MemoryStorage};
 use crate::{shares::Holder, upload_id::UploadId};
 
 /// The storage of a registry. Cheap to clone; the clones are one storage.
 #[derive(Clone)]
 pub struct Storage {
-    backend: Arc<dyn Backend>,
+    backend: Arc<dyn StorageBackend>,
     /// Locks for read-then-write operations on the tags of a repository. Each repository always has the same lock.
     writing: Arc<([Mutex<()>; LOCKS], RandomState)>,
     is_read_only: bool,
@@ -43,7 +43,7 @@ impl Storage {
     /// Everything in memory, gone with the last clone.
     #[must_use]
     pub fn memory() -> Self {
-        Self::new(Memory::default())
+        Self::new(MemoryStorage::default())
     }
 
     /// Everything below `root`, which is made if it is absent and belongs to this storage alone until
@@ -54,7 +54,7 @@ impl Storage {
     /// When another registry uses the directory ([`StorageError::is_in_use`]), no registry made it and
     /// it is not empty, or it cannot be written.
     pub fn directory(root: &Path) -> Result<Self, StorageError> {
-        Ok(Self::new(Directory::open(root)?))
+        Ok(Self::new(DirectoryStorage::open(root)?))
     }
 
     /// The same to be read only: nothing below `root` is changed, and a registry on it refuses to write.
@@ -63,10 +63,10 @@ impl Storage {
     /// When a registry that writes uses the directory, no registry made it and it is not empty, or it
     /// cannot be read.
     pub fn read_only_directory(root: &Path) -> Result<Self, StorageError> {
-        Ok(Self { is_read_only: true, ..Self::new(Directory::open_read_only(root)?) })
+        Ok(Self { is_read_only: true, ..Self::new(DirectoryStorage::open_read_only(root)?) })
     }
 
-    fn new(backend: impl Backend + 'static) -> Self {
+    fn new(backend: impl StorageBackend + 'static) -> Self {
         let locks = std::array::from_fn(|_| Mutex::default());
         let writing = Arc::new((locks, RandomState::new()));
         Self { backend: Arc::new(backend), writing, is_read_only: false }
@@ -77,14 +77,14 @@ impl Storage {
     }
 
     /// For calls that do not block, or where blocking is harmless.
-    pub(crate) fn backend(&self) -> &dyn Backend {
+    pub(crate) fn backend(&self) -> &dyn StorageBackend {
         &*self.backend
     }
 
     /// Runs `work` on a blocking thread.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&dyn Backend) -> Result<T, StorageError> + Send + 'static,
+        work: impl FnOnce(&dyn StorageBackend) -> Result<T, StorageError> + Send + 'static,
     ) -> Result<T, StorageError> {
         let backend = Arc::clone(&self.backend);
         let work = move || {
@@ -98,7 +98,7 @@ impl Storage {
     pub(crate) async fn run_alone<T: Send + 'static>(
         &self,
         name: &Repository,
-        work: impl FnOnce(&dyn Backend) -> Result<T, StorageError> + Send + 'static,
+        work: impl FnOnce(&dyn StorageBackend) -> Result<T, StorageError> + Send + 'static,
     ) -> Result<T, StorageError> {
         let writing = Arc::clone(&self.writing);
         let lock = writing.1.hash_one(name) % LOCKS as u64;
@@ -119,7 +119,7 @@ impl fmt::Debug for Storage {
 }
 
 /// The operations of a storage. They block: see [`Storage::run`].
-pub(crate) trait Backend: fmt::Debug + Send + Sync {
+pub(crate) trait StorageBackend: fmt::Debug + Send + Sync {
     /// Fails if the directory is no longer the one that was opened. Then nothing in it is read, written or deleted.
     fn check(&self) -> StorageResult {
         Ok(())
@@ -130,7 +130,7 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
 
     /// Staged content whose digest is not known yet. It is deleted when it is dropped.
     fn stage(&self) -> Result<Staged, StorageError>;
-    /// The same for a session, whose content stays until [`Backend::end_session`], after a restart too.
+    /// The same for a session, whose content stays until [`StorageBackend::end_session`], after a restart too.
     fn begin_session(&self, id: UploadId, session: &SavedSession) -> Result<Staged, StorageError>;
     /// Deletes a session and its content, if it exists.
     fn end_session(&self, id: UploadId) -> StorageResult;
@@ -148,7 +148,7 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
     ) -> StorageResult<bool>;
     /// Fails if the blob is damaged.
     fn has_blob(&self, name: &Repository, digest: Digest) -> StorageResult<bool>;
-    fn blob(&self, name: &Repository, digest: Digest) -> Result<Option<Blob>, StorageError>;
+    fn blob(&self, name: &Repository, digest: Digest) -> Result<Option<StoredBlob>, StorageError>;
     /// Whether it existed.
     fn delete_blob(&self, name: &Repository, digest: Digest) -> StorageResult<bool>;
 
@@ -258,12 +258,12 @@ pub(crate) struct StoredManifest {
 
 /// A blob for reading.
 #[derive(Debug)]
-pub(crate) enum Blob {
+pub(crate) enum StoredBlob {
     Bytes(Bytes),
     File { file: File, size: u64 },
 }
 
-impl Blob {
+impl StoredBlob {
     pub(crate) fn size(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,

@@ -3,7 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{Method, StatusCode};
 use oci::Digest;
-use registry::{Access, NamedText, Settings};
+use registry::{Access, NamedText, RegistrySettings};
 
 use crate::peer::{Peer, header, refusal, refused};
 
@@ -25,7 +25,7 @@ async fn peer(rights: Option<&str>) -> Peer {
         .concat();
     let rights = rights.map(|text| NamedText { name: "rights", text });
     let access = Access::new(NamedText { name: "users", text: &users }, rights);
-    Peer::with(Settings::default(), Some(access.expect("they are right"))).await
+    Peer::with(RegistrySettings::default(), Some(access.expect("they are right"))).await
 }
 
 fn login(user: &str, password: &str) -> String {
@@ -50,7 +50,7 @@ async fn a_password_that_bcrypt_would_cut_is_refused() {
     let longest = "0123456789ab".repeat(6);
     let users = format!("ci:{}\n", bcrypt::hash(&longest, 4).expect("it is hashed"));
     let access = Access::new(NamedText { name: "users", text: &users }, None);
-    let peer = Peer::with(Settings::default(), Some(access.expect("it is right"))).await;
+    let peer = Peer::with(RegistrySettings::default(), Some(access.expect("it is right"))).await;
     let ping = async |password: &str| {
         let headers = [("authorization", &*login("ci", password))];
         peer.ask(Method::GET, "/v2/", &headers, "").await
@@ -68,7 +68,7 @@ async fn files_from_windows_are_read() {
     let rights = format!("\u{feff}{}", RIGHTS.replace("pusher", "ci").replace('\n', "\r\n"));
     let rights = NamedText { name: "rights", text: &rights };
     let access = Access::new(NamedText { name: "users", text: &users }, Some(rights));
-    let peer = Peer::with(Settings::default(), Some(access.expect("they are right"))).await;
+    let peer = Peer::with(RegistrySettings::default(), Some(access.expect("they are right"))).await;
     assert_eq!(push(&peer, "ci", "team/app").await, StatusCode::CREATED);
     assert_eq!(push(&peer, "ci", "other").await, StatusCode::FORBIDDEN);
 }

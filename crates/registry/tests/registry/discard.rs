@@ -1,6 +1,6 @@
 //! What becomes of the body of a refused request.
 
-use registry::{Access, NamedText, Settings, limits};
+use registry::{Access, NamedText, RegistrySettings, limits};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpSocket, TcpStream},
@@ -57,7 +57,7 @@ async fn little_is_read_of_a_request_without_valid_credentials() {
     const PIECES: usize = 64;
     let users = format!("a:{}\n", bcrypt::hash("a", 4).expect("it is hashed"));
     let access = Access::new(NamedText { name: "users", text: &users }, None).expect("it is right");
-    let peer = Peer::with(Settings::default(), Some(access)).await;
+    let peer = Peer::with(RegistrySettings::default(), Some(access)).await;
     let (mut stream, refused) = send_head(&peer, "127.0.0.1", PIECES * PIECE).await;
     assert!(refused.starts_with("HTTP/1.1 401 "), "{refused}");
     assert!(refused.contains("connection: close"), "{refused}");

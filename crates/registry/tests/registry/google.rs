@@ -1,7 +1,7 @@
 //! The extended listing of Google's registries.
 
 use http::StatusCode;
-use registry::{Registry, Settings, Storage};
+use registry::{Registry, RegistrySettings, Storage};
 use serde_json::Value;
 use testkit::fixture;
 
@@ -12,7 +12,7 @@ async fn an_extended_list_has_all_manifests_and_children() {
     let directory = tempfile::tempdir().expect("a directory");
     let on_disk = Storage::directory(directory.path()).expect("a directory of our own");
     for storage in [Storage::memory(), on_disk] {
-        let settings = Settings { google_listing: true, ..Settings::default() };
+        let settings = RegistrySettings { google_listing: true, ..RegistrySettings::default() };
         let peer = Peer::of(Registry::with(storage, settings, None)).await;
         let index = fixture::index(1, 2, 2);
         peer.push("a", "v1", &index).await;

@@ -10,7 +10,7 @@ use std::{
 
 use http::{Method, StatusCode};
 use oci::Digest;
-use registry::{Registry, Settings, Storage};
+use registry::{Registry, RegistrySettings, Storage};
 use testkit::fixture;
 
 use crate::{
@@ -217,7 +217,7 @@ async fn a_repository_with_something_else_in_place_of_a_directory_lacks_what_wou
 async fn entries_that_are_no_files_are_left_out_of_listings() {
     let directory = tempfile::tempdir().expect("a directory");
     let storage = Storage::directory(directory.path()).expect("a directory of our own");
-    let settings = Settings { google_listing: true, ..Settings::default() };
+    let settings = RegistrySettings { google_listing: true, ..RegistrySettings::default() };
     let peer = Peer::of(Registry::with(storage, settings, None)).await;
     let image = fixture::image(1, 1);
     peer.push("a", "v1", &image).await;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header::LOCATION};
 use http_server::{ClientIp, ClientIpPolicy, DefaultTrust};
 use oci::{Digest, ErrorBody, Host};
-use registry::{Access, Listeners, Registry, Settings, Storage};
+use registry::{Access, Listeners, Registry, RegistrySettings, Storage};
 use testkit::{Body, fixture::Image, send};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -38,7 +38,7 @@ impl Peer {
     }
 
     /// One in memory that behaves like this.
-    pub(crate) async fn with(settings: Settings, access: Option<Access>) -> Self {
+    pub(crate) async fn with(settings: RegistrySettings, access: Option<Access>) -> Self {
         Self::of(Registry::with(Storage::memory(), settings, access)).await
     }
 

@@ -3,7 +3,7 @@
 use http::StatusCode;
 use http_server::{ClientIp, ClientIpPolicy, DefaultTrust, settings};
 use oci::Host;
-use registry::{Limits, Listeners, Registry, Settings, Storage};
+use registry::{Limits, Listeners, Registry, RegistrySettings, Storage};
 use testkit::{fixture, get};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -41,7 +41,7 @@ async fn the_admin_address_has_metrics_and_health() {
     };
     let public = host(&listeners.registry);
     let admin = listeners.admin.as_ref().map(host).expect("it was given");
-    let registry = Registry::with(Storage::memory(), Settings::default(), None);
+    let registry = Registry::with(Storage::memory(), RegistrySettings::default(), None);
     tokio::spawn(registry::serve(registry, listeners, std::future::pending()));
 
     let image = fixture::image(1, 1);
@@ -75,7 +75,7 @@ async fn a_client_that_does_not_read_is_left() {
     let limits = Limits { max_requests: 1, ..Limits::default() };
     let directory = tempfile::tempdir().expect("a directory");
     let storage = Storage::directory(directory.path()).expect("a directory of our own");
-    let settings = Settings { limits, ..Settings::default() };
+    let settings = RegistrySettings { limits, ..RegistrySettings::default() };
     let peer = Peer::of(Registry::with(storage, settings, None)).await;
     // More than the system buffers between the two.
     let digest = peer.push_blob("a", &vec![0; 32 << 20]).await;

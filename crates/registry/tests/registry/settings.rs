@@ -2,7 +2,7 @@
 
 use http::{Method, StatusCode};
 use oci::{Digest, media_type};
-use registry::{Limits, Registry, Settings, Storage};
+use registry::{Limits, Registry, RegistrySettings, Storage};
 use testkit::{
     Body,
     fixture::{self, noise},
@@ -19,7 +19,7 @@ async fn a_registry_that_is_read_only_writes_nothing() {
     peer.push("a", "v1", &image).await;
     peer.stop().await;
     let storage = Storage::directory(directory.path()).expect("it is free");
-    let settings = Settings { read_only: true, ..Settings::default() };
+    let settings = RegistrySettings { read_only: true, ..RegistrySettings::default() };
     let peer = Peer::of(Registry::with(storage, settings, None)).await;
     assert_eq!(peer.get("/v2/a/manifests/v1").await.body(), &image.bytes);
     let digest = image.digest();
@@ -40,7 +40,7 @@ async fn a_registry_that_is_read_only_writes_nothing() {
 
 #[tokio::test]
 async fn immutable_tags_stay_where_they_are() {
-    let settings = Settings { immutable_tags: true, ..Settings::default() };
+    let settings = RegistrySettings { immutable_tags: true, ..RegistrySettings::default() };
     let peer = Peer::with(settings, None).await;
     let (first, second) = (fixture::image(1, 1), fixture::image(2, 1));
     let digest = second.digest().to_string();
@@ -69,7 +69,8 @@ async fn immutable_tags_stay_where_they_are() {
 
 #[tokio::test]
 async fn references_may_be_missing_where_that_is_allowed() {
-    let settings = Settings { allow_missing_references: true, ..Settings::default() };
+    let settings =
+        RegistrySettings { allow_missing_references: true, ..RegistrySettings::default() };
     let peer = Peer::with(settings, None).await;
     let index = fixture::index(1, 2, 1);
     for manifest in [&index.children[0], &index] {
@@ -87,7 +88,7 @@ async fn limits_are_settings() {
         max_uploads: 4,
         ..Limits::default()
     };
-    let peer = Peer::with(Settings { limits, ..Settings::default() }, None).await;
+    let peer = Peer::with(RegistrySettings { limits, ..RegistrySettings::default() }, None).await;
     let fits = peer.push_blob("a", &noise(1, 1_000)).await;
     let long = noise(2, 1_001);
     let (wrong, path) = (Digest::sha256(&long), "/v2/a/blobs/uploads/");
@@ -126,7 +127,7 @@ async fn limits_are_settings() {
 #[tokio::test]
 async fn what_is_over_the_limit_of_requests_is_told_to_come_again() {
     let limits = Limits { max_requests: 1, ..Limits::default() };
-    let peer = Peer::with(Settings { limits, ..Settings::default() }, None).await;
+    let peer = Peer::with(RegistrySettings { limits, ..RegistrySettings::default() }, None).await;
     let session = peer.start("a").await;
     let mut under_way = peer.under_way(Method::PATCH, &session, 1).await;
     let one_more = peer.ask(Method::POST, "/v2/a/blobs/uploads/", &[], "").await;
@@ -148,7 +149,7 @@ async fn what_is_over_the_limit_of_requests_is_told_to_come_again() {
 #[tokio::test]
 async fn an_answer_that_is_not_read_yet_is_a_request_in_flight() {
     let limits = Limits { max_requests: 1, ..Limits::default() };
-    let settings = Settings { limits, ..Settings::default() };
+    let settings = RegistrySettings { limits, ..RegistrySettings::default() };
     let registry = Registry::with(Storage::memory(), settings, None);
     let ping = || http::Request::get("/v2/").body(Body::empty()).expect("a request");
     let first = registry.respond(ping()).await;

@@ -3,7 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{Method, StatusCode};
 use http_server::{ClientIp, ClientIpPolicy, DefaultTrust};
-use registry::{Access, Limits, NamedText, Registry, Settings, Storage, limits};
+use registry::{Access, Limits, NamedText, Registry, RegistrySettings, Storage, limits};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpSocket, TcpStream},
@@ -61,8 +61,11 @@ async fn stalled_uploads_stop_neither_reads_nor_another_address() {
 #[tokio::test]
 async fn requests_of_a_trusted_peer_count_for_the_client_that_it_names() {
     let limits = Limits { max_requests: 4, ..Limits::default() };
-    let registry =
-        Registry::with(Storage::memory(), Settings { limits, ..Settings::default() }, None);
+    let registry = Registry::with(
+        Storage::memory(),
+        RegistrySettings { limits, ..RegistrySettings::default() },
+        None,
+    );
     let trusted_peers = vec![http_server::parse_network("127.0.0.1").expect("an address")];
     let policy = ClientIpPolicy { trusted_peers, ..ClientIpPolicy::default() };
     let client_ip = ClientIp::new(policy, DefaultTrust::None);
@@ -105,7 +108,7 @@ async fn a_client_at_its_share_loses_its_longest_idle_session() {
     let directory = tempfile::tempdir().expect("a directory");
     let storage = Storage::directory(directory.path()).expect("a directory of our own");
     let limits = Limits { max_uploads: 6, ..Limits::default() };
-    let settings = Settings { limits, ..Settings::default() };
+    let settings = RegistrySettings { limits, ..RegistrySettings::default() };
     let peer = Peer::of(Registry::with(storage, settings, Some(two_users()))).await;
     let ask = async |user: &str, method: Method, path: &str| {
         peer.ask(method, path, &[("authorization", &*login(user))], "").await
@@ -151,7 +154,9 @@ async fn a_client_at_its_share_loses_its_longest_idle_session() {
 #[tokio::test]
 async fn one_users_uploads_leave_room_for_the_others() {
     let limits = Limits { max_uploads: 4, ..Limits::default() };
-    let peer = Peer::with(Settings { limits, ..Settings::default() }, Some(two_users())).await;
+    let peer =
+        Peer::with(RegistrySettings { limits, ..RegistrySettings::default() }, Some(two_users()))
+            .await;
     let start = async |user: &str| {
         let path = format!("/v2/{user}/blobs/uploads/");
         peer.ask(Method::POST, &path, &[("authorization", &*login(user))], "").await
@@ -172,7 +177,9 @@ async fn one_users_uploads_leave_room_for_the_others() {
 #[tokio::test]
 async fn a_client_below_its_share_keeps_its_session_where_the_registry_is_full() {
     let limits = Limits { max_uploads: 3, ..Limits::default() };
-    let peer = Peer::with(Settings { limits, ..Settings::default() }, Some(two_users())).await;
+    let peer =
+        Peer::with(RegistrySettings { limits, ..RegistrySettings::default() }, Some(two_users()))
+            .await;
     let ask = async |user: &str, method: Method, path: &str| {
         peer.ask(method, path, &[("authorization", &*login(user))], "").await
     };
@@ -191,7 +198,7 @@ async fn a_client_below_its_share_keeps_its_session_where_the_registry_is_full()
 async fn sessions_that_go_on_after_a_restart_are_part_of_their_clients_share() {
     let directory = tempfile::tempdir().expect("a directory");
     let limits = Limits { max_uploads: 4, ..Limits::default() };
-    let settings = Settings { limits, ..Settings::default() };
+    let settings = RegistrySettings { limits, ..RegistrySettings::default() };
     let start = async || {
         let storage = Storage::directory(directory.path()).expect("a directory of our own");
         Peer::of(Registry::with(storage, settings, None)).await
@@ -220,7 +227,7 @@ async fn wrong_passwords_from_one_address_leave_room_for_logins_from_another() {
     // Slow enough that those of one address wait while the other comes.
     let users = format!("a:{}\n", bcrypt::hash("a", 6).expect("it is hashed"));
     let access = Access::new(NamedText { name: "users", text: &users }, None).expect("it is right");
-    let peer = Peer::with(Settings::default(), Some(access)).await;
+    let peer = Peer::with(RegistrySettings::default(), Some(access)).await;
     let login = |password: &str| {
         let login = STANDARD.encode(format!("a:{password}"));
         format!("GET /v2/ HTTP/1.1\r\nhost: x\r\nauthorization: Basic {login}\r\n\r\n")

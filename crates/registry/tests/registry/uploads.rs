@@ -2,7 +2,7 @@
 
 use http::{Method, StatusCode};
 use oci::{Algorithm, Digest};
-use registry::{Limits, Registry, Settings, Storage, limits};
+use registry::{Limits, Registry, RegistrySettings, Storage, limits};
 use testkit::fixture::noise;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -298,7 +298,7 @@ async fn an_upload_in_one_request_needs_room_too() {
     let directory = tempfile::tempdir().expect("a directory");
     let limits = Limits { max_uploads: 2 * limits::CLIENT_DIVISOR, ..Limits::default() };
     let storage = Storage::directory(directory.path()).expect("a directory of our own");
-    let settings = Settings { limits, ..Settings::default() };
+    let settings = RegistrySettings { limits, ..RegistrySettings::default() };
     let peer = Peer::of(Registry::with(storage, settings, None)).await;
     let digest = Digest::sha256(b"x");
     let (sessions, whole) =

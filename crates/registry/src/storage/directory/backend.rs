@@ -8,18 +8,18 @@ use oci::{Digest, Repository, Tag};
 
 use super::{
     super::{
-        Backend, Blob, RecoveredSession, SavedSession, Staged, StorageError, StorageResult,
-        StoredManifest,
+        RecoveredSession, SavedSession, Staged, StorageBackend, StorageError, StorageResult,
+        StoredBlob, StoredManifest,
         error::{failed, if_there, readable},
     },
-    BLOBS, Directory, MANIFESTS, MAX_MANIFEST_FILE_BYTES, MAX_TAG_FILE_BYTES, TAGS,
+    BLOBS, DirectoryStorage, MANIFESTS, MAX_MANIFEST_FILE_BYTES, MAX_TAG_FILE_BYTES, TAGS,
     discovery::{self, holds_something},
     files::{LinkResult, file_name, link, metadata_of, open, parent, sync_dir},
     obstacles::failed_at,
 };
 use crate::{limits::MAX_DIRECTORY_BLOB_BYTES, upload_id::UploadId};
 
-impl Backend for Directory {
+impl StorageBackend for DirectoryStorage {
     fn check(&self) -> StorageResult {
         self.layout.check().map_err(|error| match error {
             StorageError::Obstructed { path, is, .. } => StorageError::Replaced { path, is },
@@ -101,10 +101,10 @@ impl Backend for Directory {
         Ok(self.blob_size(&path, digest)?.is_some())
     }
 
-    fn blob(&self, name: &Repository, digest: Digest) -> Result<Option<Blob>, StorageError> {
+    fn blob(&self, name: &Repository, digest: Digest) -> Result<Option<StoredBlob>, StorageError> {
         let Some(path) = self.blob_path(name, digest)? else { return Ok(None) };
         let Some(size) = self.blob_size(&path, digest)? else { return Ok(None) };
-        Ok(open(&path)?.map(|file| Blob::File { file, size }))
+        Ok(open(&path)?.map(|file| StoredBlob::File { file, size }))
     }
 
     fn delete_blob(&self, name: &Repository, digest: Digest) -> StorageResult<bool> {

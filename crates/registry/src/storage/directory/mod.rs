@@ -32,7 +32,7 @@ use self::{
     },
     names::RepositoryNames,
     obstacles::{directories_below, failed_at},
-    pool::{Pool, Reclaimed},
+    pool::{BlobPool, Reclaimed},
     sessions::Sessions,
     sizes::Sizes,
 };
@@ -55,9 +55,9 @@ const MAX_MANIFEST_FILE_BYTES: u64 = MAX_STORED_MANIFEST_BYTES + 256;
 const MAX_TAG_FILE_BYTES: u64 = 135;
 
 #[derive(Debug)]
-pub(super) struct Directory {
+pub(super) struct DirectoryStorage {
     layout: Layout,
-    pool: Pool,
+    pool: BlobPool,
     sizes: Sizes,
     sessions: Sessions,
     names: RepositoryNames,
@@ -69,7 +69,7 @@ pub(super) struct Directory {
     _lock: Option<File>,
 }
 
-impl Directory {
+impl DirectoryStorage {
     pub(super) fn open(root: &Path) -> Result<Self, StorageError> {
         // An absolute path, so that every path has a parent.
         let root = &std::path::absolute(root).map_err(failed("look for", root))?;
@@ -98,7 +98,7 @@ impl Directory {
     fn with(layout: Layout, sessions: Sessions, lock: Option<File>) -> Self {
         let Layout { staging, blobs, sizes, .. } = &layout;
         Self {
-            pool: Pool::new(blobs.clone(), staging.clone()),
+            pool: BlobPool::new(blobs.clone(), staging.clone()),
             sizes: Sizes::new(sizes.clone(), staging.clone()),
             layout,
             sessions,
@@ -261,11 +261,11 @@ mod tests {
     use oci::Tag;
 
     use super::{
-        super::{Backend, StoredManifest, record::synced},
+        super::{StorageBackend, StoredManifest, record::synced},
         *,
     };
 
-    fn put(directory: &Directory, name: &Repository, bytes: &[u8]) -> StorageResult {
+    fn put(directory: &DirectoryStorage, name: &Repository, bytes: &[u8]) -> StorageResult {
         let mut staged = directory.stage()?;
         staged.append(bytes)?;
         directory.put_blob(name, Digest::sha256(bytes), &mut staged)
@@ -275,7 +275,7 @@ mod tests {
     fn what_is_made_and_deleted_is_synced_by_name() {
         let root = tempfile::tempdir().expect("a directory");
         let root = root.path();
-        let (opened, done) = synced(root, || Directory::open(&root.join("a/b")));
+        let (opened, done) = synced(root, || DirectoryStorage::open(&root.join("a/b")));
         let made = ["a/b"; 6];
         assert_eq!(done, [&["", "a"], &made[..]].concat(), "the marker and five directories");
         let directory = opened.expect("a directory of our own");
@@ -315,7 +315,7 @@ mod tests {
     fn many_tags_are_deleted_with_one_sync() {
         let root = tempfile::tempdir().expect("a directory");
         let root = root.path();
-        let directory = Directory::open(root).expect("a directory of our own");
+        let directory = DirectoryStorage::open(root).expect("a directory of our own");
         let name = "a".parse().expect("a name");
         let digest = Digest::sha256(b"z");
         put(&directory, &name, b"z").expect("it is kept");
@@ -332,7 +332,7 @@ mod tests {
     #[test]
     fn a_blob_is_stored_once_and_goes_with_the_last_that_has_it() {
         let root = tempfile::tempdir().expect("a directory");
-        let directory = Directory::open(root.path()).expect("a directory of our own");
+        let directory = DirectoryStorage::open(root.path()).expect("a directory of our own");
         let [a, b] = ["a", "b"].map(|name| name.parse::<Repository>().expect("a name"));
         let digest = Digest::sha256(b"z");
         let names = || files::names_of(&directory.pool.path(digest)).expect("it works");
@@ -350,7 +350,7 @@ mod tests {
     #[test]
     fn a_blob_is_kept_where_the_pool_cannot_have_it() {
         let root = tempfile::tempdir().expect("a directory");
-        let directory = Directory::open(root.path()).expect("a directory of our own");
+        let directory = DirectoryStorage::open(root.path()).expect("a directory of our own");
         fs::remove_dir(root.path().join("blobs")).expect("it is empty");
         let name = "a".parse().expect("a name");
         assert!(directory.repositories(None, 1, &|_| true).expect("it works").is_empty());
@@ -365,7 +365,7 @@ mod tests {
     #[test]
     fn what_was_moved_to_its_place_is_not_written_any_more() {
         let root = tempfile::tempdir().expect("a directory");
-        let directory = Directory::open(root.path()).expect("a directory of our own");
+        let directory = DirectoryStorage::open(root.path()).expect("a directory of our own");
         let (name, digest) = ("a".parse().expect("a name"), Digest::sha256(b"right"));
         let mut staged = directory.stage().expect("there is room");
         staged.append(b"right").expect("there is room");
@@ -380,7 +380,7 @@ mod tests {
     #[test]
     fn pushing_again_mends_a_damaged_blob() {
         let root = tempfile::tempdir().expect("a directory");
-        let directory = Directory::open(root.path()).expect("a directory of our own");
+        let directory = DirectoryStorage::open(root.path()).expect("a directory of our own");
         let name = "a".parse().expect("a name");
         put(&directory, &name, b"right").expect("it is kept");
         let path = directory.path(&name, BLOBS, &Digest::sha256(b"right"));
@@ -394,7 +394,7 @@ mod tests {
     #[test]
     fn a_copy_is_a_blob_of_its_own() {
         let root = tempfile::tempdir().expect("a directory");
-        let directory = Directory::open(root.path()).expect("a directory of our own");
+        let directory = DirectoryStorage::open(root.path()).expect("a directory of our own");
         let [a, b] = ["a", "b"].map(|name| name.parse::<Repository>().expect("a name"));
         put(&directory, &a, b"z").expect("it is kept");
         let digest = Digest::sha256(b"z");
@@ -412,12 +412,12 @@ mod tests {
         let root = tempfile::tempdir().expect("a directory");
         let name = "a".parse().expect("a name");
         let digest = Digest::sha256(b"z");
-        let directory = Directory::open(root.path()).expect("a directory of our own");
+        let directory = DirectoryStorage::open(root.path()).expect("a directory of our own");
         put(&directory, &name, b"z").expect("it is kept");
         // As a process does that is killed between the two steps of deleting.
         fs::remove_file(directory.path(&name, BLOBS, &digest)).expect("it is there");
         drop(directory);
-        let directory = Directory::open(root.path()).expect("a directory of our own");
+        let directory = DirectoryStorage::open(root.path()).expect("a directory of our own");
         assert!(!directory.pool.path(digest).exists());
     }
 
@@ -425,7 +425,7 @@ mod tests {
     fn a_directory_may_be_named_from_where_we_are() {
         let here = tempfile::tempdir_in(".").expect("a directory");
         let name = here.path().file_name().expect("a name");
-        Directory::open(&Path::new(name).join("registry")).expect("it is made");
+        DirectoryStorage::open(&Path::new(name).join("registry")).expect("it is made");
         assert!(here.path().join("registry/repositories").is_dir());
     }
 }

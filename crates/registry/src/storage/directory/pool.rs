@@ -27,7 +27,7 @@ use super::{
 use crate::{limits::READ_PIECE_BYTES, upload_id::UploadId};
 
 #[derive(Debug)]
-pub(super) struct Pool {
+pub(super) struct BlobPool {
     blobs: PathBuf,
     staging: PathBuf,
     /// Held while links to a blob are created or removed. A digest always has the same lock.
@@ -51,7 +51,7 @@ impl Reclaimed {
     }
 }
 
-impl Pool {
+impl BlobPool {
     pub(super) fn new(blobs: PathBuf, staging: PathBuf) -> Self {
         Self { blobs, staging, alone: std::array::from_fn(|_| Mutex::default()) }
     }

@@ -17,7 +17,7 @@ use crate::{
 
 /// One operation of the API. HEAD is the same operation as GET: the server omits the body.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Route {
+pub(crate) enum Operation {
     Ping,
     Catalog(PageRequest),
     Tags(Repository, PageRequest),
@@ -53,7 +53,7 @@ pub(crate) struct ReferrersQuery {
     pub(crate) page: PageRequest,
 }
 
-impl Route {
+impl Operation {
     pub(crate) fn parse(method: &Method, path: &str, query: Option<&str>) -> Result<Self, Refusal> {
         let path = percent_decode_str(path).decode_utf8_lossy();
         let query = Query(query.unwrap_or_default());
@@ -129,10 +129,10 @@ impl Route {
 
 fn read_only(
     method: &Method,
-    route: impl FnOnce() -> Result<Route, Refusal>,
-) -> Result<Route, Refusal> {
+    operation: impl FnOnce() -> Result<Operation, Refusal>,
+) -> Result<Operation, Refusal> {
     match *method {
-        Method::GET | Method::HEAD => route(),
+        Method::GET | Method::HEAD => operation(),
         _ => Err(Refusal::MethodNotAllowed("GET, HEAD")),
     }
 }
@@ -142,7 +142,7 @@ fn manifest(
     name: &str,
     reference: &str,
     query: &Query<'_>,
-) -> Result<Route, Refusal> {
+) -> Result<Operation, Refusal> {
     let name: Repository = name.parse()?;
     let reference: Reference = match reference.parse() {
         Ok(reference) => reference,
@@ -154,23 +154,23 @@ fn manifest(
         }
     };
     match *method {
-        Method::GET | Method::HEAD => Ok(Route::ReadManifest(name, reference)),
-        Method::PUT => Ok(Route::WriteManifest(name, reference, query.tags()?)),
-        Method::DELETE => Ok(Route::DeleteManifest(name, reference)),
+        Method::GET | Method::HEAD => Ok(Operation::ReadManifest(name, reference)),
+        Method::PUT => Ok(Operation::WriteManifest(name, reference, query.tags()?)),
+        Method::DELETE => Ok(Operation::DeleteManifest(name, reference)),
         _ => Err(Refusal::MethodNotAllowed("GET, HEAD, PUT, DELETE")),
     }
 }
 
-fn blob(method: &Method, name: &str, digest: &str) -> Result<Route, Refusal> {
+fn blob(method: &Method, name: &str, digest: &str) -> Result<Operation, Refusal> {
     let (name, digest) = (name.parse()?, digest.parse()?);
     match *method {
-        Method::GET | Method::HEAD => Ok(Route::ReadBlob(name, digest)),
-        Method::DELETE => Ok(Route::DeleteBlob(name, digest)),
+        Method::GET | Method::HEAD => Ok(Operation::ReadBlob(name, digest)),
+        Method::DELETE => Ok(Operation::DeleteBlob(name, digest)),
         _ => Err(Refusal::MethodNotAllowed("GET, HEAD, DELETE")),
     }
 }
 
-fn uploads(method: &Method, name: &str, query: &Query<'_>) -> Result<Route, Refusal> {
+fn uploads(method: &Method, name: &str, query: &Query<'_>) -> Result<Operation, Refusal> {
     if *method != Method::POST {
         return Err(Refusal::MethodNotAllowed("POST"));
     }
@@ -183,20 +183,20 @@ fn uploads(method: &Method, name: &str, query: &Query<'_>) -> Result<Route, Refu
         }
         (None, None, _) => UploadStart::Session(query.algorithm()?),
     };
-    Ok(Route::StartUpload(name, start))
+    Ok(Operation::StartUpload(name, start))
 }
 
-fn upload(method: &Method, name: &str, id: &str, query: &Query<'_>) -> Result<Route, Refusal> {
+fn upload(method: &Method, name: &str, id: &str, query: &Query<'_>) -> Result<Operation, Refusal> {
     let name = name.parse()?;
     let id = UploadId::parse(id).ok_or(Refusal::UploadUnknown)?;
     match *method {
-        Method::GET | Method::HEAD => Ok(Route::UploadStatus(name, id)),
-        Method::PATCH => Ok(Route::AppendUpload(name, id)),
+        Method::GET | Method::HEAD => Ok(Operation::UploadStatus(name, id)),
+        Method::PATCH => Ok(Operation::AppendUpload(name, id)),
         Method::PUT => {
             let digest = query.get("digest").ok_or(Refusal::NoDigest)?;
-            Ok(Route::FinishUpload(name, id, digest.parse()?))
+            Ok(Operation::FinishUpload(name, id, digest.parse()?))
         }
-        Method::DELETE => Ok(Route::CancelUpload(name, id)),
+        Method::DELETE => Ok(Operation::CancelUpload(name, id)),
         _ => Err(Refusal::MethodNotAllowed("GET, HEAD, PATCH, PUT, DELETE")),
     }
 }
@@ -256,14 +256,14 @@ fn decoded(value: &str) -> String {
 mod tests {
     use super::*;
 
-    fn parse(request: &str) -> Result<Route, String> {
+    fn parse(request: &str) -> Result<Operation, String> {
         let (method, target) = request.split_once(' ').expect("a method and a path");
         let (path, query) = match target.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (target, None),
         };
         let method = method.parse().expect("a method");
-        Route::parse(&method, path, query).map_err(|refusal| refusal.to_string())
+        Operation::parse(&method, path, query).map_err(|refusal| refusal.to_string())
     }
 
     fn name(text: &str) -> Repository {
@@ -281,54 +281,49 @@ mod tests {
             artifact_type: artifact_type.map(str::to_owned),
             page,
         };
-        for (request, route) in [
-            ("GET /v2/".into(), Route::Ping),
-            ("GET /v2".into(), Route::Ping),
-            ("GET /v2/_catalog".into(), Route::Catalog(PageRequest::new(None, None))),
+        let all = || PageRequest::new(None, None);
+        for (request, operation) in [
+            ("GET /v2/".into(), Operation::Ping),
+            ("GET /v2".into(), Operation::Ping),
+            ("GET /v2/_catalog".into(), Operation::Catalog(all())),
             (
                 "GET /v2/_catalog?last=a%2Fb&n=5".into(),
-                Route::Catalog(PageRequest::new(Some(5), Some("a/b".into()))),
+                Operation::Catalog(PageRequest::new(Some(5), Some("a/b".into()))),
             ),
-            (
-                "GET /v2/a/b/tags/list".into(),
-                Route::Tags(name("a/b"), PageRequest::new(None, None)),
-            ),
-            ("HEAD /v2/a/manifests/v1".into(), Route::ReadManifest(name("a"), tag())),
+            ("GET /v2/a/b/tags/list".into(), Operation::Tags(name("a/b"), all())),
+            ("HEAD /v2/a/manifests/v1".into(), Operation::ReadManifest(name("a"), tag())),
             (
                 format!("GET /v2/a/manifests/{encoded}"),
-                Route::ReadManifest(name("a"), digest.into()),
+                Operation::ReadManifest(name("a"), digest.into()),
             ),
-            ("PUT /v2/a/manifests/v1".into(), Route::WriteManifest(name("a"), tag(), vec![])),
+            ("PUT /v2/a/manifests/v1".into(), Operation::WriteManifest(name("a"), tag(), vec![])),
             (
                 format!("PUT /v2/a/manifests/{sha512}?tag=v1&tag=v2&tag=v1"),
-                Route::WriteManifest(name("a"), sha512.into(), tags),
+                Operation::WriteManifest(name("a"), sha512.into(), tags),
             ),
             (
                 format!("GET /v2/a/referrers/{digest}"),
-                Route::Referrers(name("a"), digest, referring(None, PageRequest::new(None, None))),
+                Operation::Referrers(name("a"), digest, referring(None, all())),
             ),
             (
                 format!("GET /v2/a/referrers/{digest}?artifactType=a%2Fb+c&n=2&last=x"),
-                Route::Referrers(
+                Operation::Referrers(
                     name("a"),
                     digest,
                     referring(Some("a/b+c"), PageRequest::new(Some(2), Some("x".into()))),
                 ),
             ),
-            ("DELETE /v2/a/manifests/v1".into(), Route::DeleteManifest(name("a"), tag())),
-            (format!("GET /v2/a/blobs/{digest}"), Route::ReadBlob(name("a"), digest)),
-            (format!("DELETE /v2/a/blobs/{digest}"), Route::DeleteBlob(name("a"), digest)),
+            ("DELETE /v2/a/manifests/v1".into(), Operation::DeleteManifest(name("a"), tag())),
+            (format!("GET /v2/a/blobs/{digest}"), Operation::ReadBlob(name("a"), digest)),
+            (format!("DELETE /v2/a/blobs/{digest}"), Operation::DeleteBlob(name("a"), digest)),
             // Words of the API are fine repository names.
             (
                 "GET /v2/a/manifests/b/blobs/tags/manifests/v1".into(),
-                Route::ReadManifest(name("a/manifests/b/blobs/tags"), tag()),
+                Operation::ReadManifest(name("a/manifests/b/blobs/tags"), tag()),
             ),
-            (
-                "GET /v2/tags/tags/list".into(),
-                Route::Tags(name("tags"), PageRequest::new(None, None)),
-            ),
+            ("GET /v2/tags/tags/list".into(), Operation::Tags(name("tags"), all())),
         ] {
-            assert_eq!(parse(&request), Ok(route), "{request}");
+            assert_eq!(parse(&request), Ok(operation), "{request}");
         }
     }
 
@@ -340,36 +335,42 @@ mod tests {
         let upload = || UploadId::parse(id).expect("an id");
         let mount = |from: Option<&str>| UploadStart::Mount { digest, from: from.map(name) };
         let (session, long) = (Algorithm::Sha256, Algorithm::Sha512);
-        for (request, route) in [
+        for (request, operation) in [
             (
                 "POST /v2/a/blobs/uploads/".into(),
-                Route::StartUpload(name("a"), UploadStart::Session(session)),
+                Operation::StartUpload(name("a"), UploadStart::Session(session)),
             ),
             (
                 "POST /v2/a/blobs/uploads?digest-algorithm=sha512".into(),
-                Route::StartUpload(name("a"), UploadStart::Session(long)),
+                Operation::StartUpload(name("a"), UploadStart::Session(long)),
             ),
             (
                 format!("POST /v2/a/blobs/uploads/?digest={encoded}"),
-                Route::StartUpload(name("a"), UploadStart::Whole(digest)),
+                Operation::StartUpload(name("a"), UploadStart::Whole(digest)),
             ),
             (
                 format!("POST /v2/a/blobs/uploads/?mount={digest}&from=b/c"),
-                Route::StartUpload(name("a"), mount(Some("b/c"))),
+                Operation::StartUpload(name("a"), mount(Some("b/c"))),
             ),
             (
                 format!("POST /v2/a/blobs/uploads/?mount={digest}"),
-                Route::StartUpload(name("a"), mount(None)),
+                Operation::StartUpload(name("a"), mount(None)),
             ),
-            (format!("GET /v2/a/blobs/uploads/{id}"), Route::UploadStatus(name("a"), upload())),
-            (format!("PATCH /v2/a/blobs/uploads/{id}"), Route::AppendUpload(name("a"), upload())),
+            (format!("GET /v2/a/blobs/uploads/{id}"), Operation::UploadStatus(name("a"), upload())),
+            (
+                format!("PATCH /v2/a/blobs/uploads/{id}"),
+                Operation::AppendUpload(name("a"), upload()),
+            ),
             (
                 format!("PUT /v2/a/blobs/uploads/{id}?digest={digest}"),
-                Route::FinishUpload(name("a"), upload(), digest),
+                Operation::FinishUpload(name("a"), upload(), digest),
             ),
-            (format!("DELETE /v2/a/blobs/uploads/{id}"), Route::CancelUpload(name("a"), upload())),
+            (
+                format!("DELETE /v2/a/blobs/uploads/{id}"),
+                Operation::CancelUpload(name("a"), upload()),
+            ),
         ] {
-            assert_eq!(parse(&request), Ok(route), "{request}");
+            assert_eq!(parse(&request), Ok(operation), "{request}");
         }
     }
 

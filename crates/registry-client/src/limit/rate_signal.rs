@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// What a host said to a request, as far as its rate depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Response {
+pub(crate) enum RateSignal {
     /// Anything but that.
     Accepted,
     /// Too many requests: 429, 403 with `Retry-After`, or the code `TOOMANYREQUESTS`.
