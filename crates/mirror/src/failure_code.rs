@@ -1,7 +1,12 @@
 //! The stable codes of what was not mirrored: `docs/reference/codes.md`. A code never changes its meaning.
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
 wording::codes! {
     /// What kind of failure it is.
+    #[derive(Serialize, JsonSchema)]
+    #[serde(rename_all = "kebab-case")]
     pub enum FailureCode {
         Interrupted = "interrupted": "The run was interrupted.",
         NoTags = "no-tags": "No repository with tags at or below the prefix.",
@@ -36,5 +41,12 @@ mod tests {
         let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
         let rows: Vec<&str> = rows.map(|(code, _)| code).collect();
         assert_eq!(rows, FailureCode::ALL.map(FailureCode::as_str));
+    }
+
+    #[test]
+    fn the_report_has_the_codes() {
+        for code in FailureCode::ALL {
+            assert_eq!(serde_json::json!(code), code.as_str());
+        }
     }
 }

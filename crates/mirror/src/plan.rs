@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
+use serde::Serialize;
 use transfer::Content;
 
 /// What a run is to write. Blobs come before manifests.
@@ -42,7 +44,8 @@ pub struct PlannedWrite {
 }
 
 /// Why an object is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum WriteAction {
     /// The store does not have it.
     Copy,

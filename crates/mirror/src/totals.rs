@@ -63,6 +63,12 @@ impl Totals {
         self.stores.iter().fold(WriteCounts::default(), |all, store| all + store.counts)
     }
 
+    /// The URLs of the stores that a failure concerns.
+    #[must_use]
+    pub fn stores_of(&self, failure: &Failure) -> Vec<&str> {
+        failure.stores.iter().filter_map(|at| Some(&*self.stores.get(at)?.store)).collect()
+    }
+
     /// How many failures concern this store, given by its position.
     #[must_use]
     pub fn failures_of(&self, store: usize) -> usize {

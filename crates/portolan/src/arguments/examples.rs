@@ -57,6 +57,13 @@ Examples:
   List the fields of the configuration:
     portolan schema front | jq '.properties | keys'";
 
+pub(super) const SCHEMA_MIRROR: &str = "\
+Examples:
+  Write the schema to a file:
+    portolan schema mirror > mirror.schema.json
+  List the codes of failures:
+    portolan schema mirror | jq '.\"$defs\".FailureCode.oneOf[].const'";
+
 pub(super) const SCHEMA_REPORT: &str = "\
 Examples:
   Write the schema to a file:

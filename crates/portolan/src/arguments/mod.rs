@@ -121,6 +121,11 @@ pub(crate) enum Schema {
     /// For editors and checks: a file that the schema rejects is not a valid configuration.
     #[command(after_help = examples::SCHEMA_FRONT)]
     Front,
+    /// Print the JSON Schema of the JSON report of `portolan mirror`
+    ///
+    /// For programs that read what `--output json` prints.
+    #[command(after_help = examples::SCHEMA_MIRROR)]
+    Mirror,
     /// Print the JSON Schema of the JSON report of `portolan promote`
     ///
     /// For programs that read what `--output json` prints and `--report` writes.

@@ -1,12 +1,10 @@
-//! What `portolan mirror` prints: the planned writes, the failures and the summary as text, and the report as JSON.
+//! What `portolan mirror` prints: the planned writes, the failures and the summary as text, or the report as JSON.
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 
 use job::Confirm;
-use mirror::{Failure, FailureCode, FailureKind, PlannedWrite, StoreSet, StoreTotals, Totals};
+use mirror::{Failure, FailureCode, FailureKind, MirrorReport, StoreSet, StoreTotals, Totals};
 use oci::Reference;
-use serde_json::json;
-use transfer::Content;
 use wording::{FailureGroup, FailureGroups, Width, counted, row};
 
 use crate::{arguments::Output, printer::Printer};
@@ -23,7 +21,12 @@ pub(super) fn print(
 ) -> io::Result<()> {
     let mut out = printer.lasting_stdout();
     match output {
-        Output::Json => writeln!(out, "{}", to_json(totals, confirm)),
+        Output::Json => {
+            let mut out = BufWriter::new(out);
+            serde_json::to_writer(&mut out, &MirrorReport::new(totals, confirm))?;
+            out.write_all(b"\n")?;
+            out.flush()
+        }
         Output::Table => {
             totals.stores.iter().try_for_each(|store| print_plan(&mut out, totals, store))?;
             let causes = by_cause(&totals.failed);
@@ -81,79 +84,12 @@ fn print_failures(
 
 /// The first words of a failure. They name the stores, unless these are all stores or the reason names the store.
 fn failed_in(totals: &Totals, failure: &Failure) -> String {
-    let names = names_of(totals, failure);
+    let names = totals.stores_of(failure);
     let is_named = failure.cause.code() == FailureCode::StoreUnwritable;
     match names.len() == totals.stores.len() || is_named {
         true => "failed".to_owned(),
         false => format!("failed in {}", names.join(", ")),
     }
-}
-
-/// The URLs of the stores that a failure concerns.
-fn names_of<'a>(totals: &'a Totals, failure: &Failure) -> Vec<&'a str> {
-    failure.stores.iter().filter_map(|at| Some(&*totals.stores.get(at)?.store)).collect()
-}
-
-/// The documented object: `docs/reference/report.md`, "The report of a mirroring".
-fn to_json(totals: &Totals, confirm: Confirm) -> serde_json::Value {
-    let failed: Vec<_> = totals
-        .failed
-        .iter()
-        .map(|failure| {
-            json!({
-                "stores": names_of(totals, failure),
-                "repository": failure.repository,
-                "reference": failure.reference.as_ref().map(ToString::to_string),
-                "code": failure.cause.code().as_str(),
-                "reason": failure.cause.to_string(),
-            })
-        })
-        .collect();
-    let plan = totals.stores.iter().flat_map(|store| {
-        store.plan.writes().iter().map(|write| planned_json(&store.store, write))
-    });
-    let counts = totals.counts();
-    json!({
-        "schema": 1,
-        "confirmed": confirm == Confirm::Write,
-        "repositories": totals.repositories,
-        "tags": totals.tags,
-        "manifests": counts.manifests,
-        "blobs": counts.blobs,
-        "repaired": counts.repaired,
-        "bytes": counts.bytes,
-        "already_there": counts.already_there,
-        "stores": totals.stores.iter().enumerate().map(|(at, _)| store_json(totals, at)).collect::<Vec<_>>(),
-        "plan": plan.collect::<Vec<_>>(),
-        "failed": failed,
-    })
-}
-
-fn store_json(totals: &Totals, at: usize) -> serde_json::Value {
-    let StoreTotals { store, counts, .. } = &totals.stores[at];
-    json!({
-        "store": store,
-        "manifests": counts.manifests,
-        "blobs": counts.blobs,
-        "repaired": counts.repaired,
-        "bytes": counts.bytes,
-        "already_there": counts.already_there,
-        "failed": totals.failures_of(at),
-    })
-}
-
-fn planned_json(store: &str, write: &PlannedWrite) -> serde_json::Value {
-    let (kind, digest) = match write.content {
-        Content::Manifest(digest) => ("manifest", digest),
-        Content::Blob(digest) => ("blob", digest),
-    };
-    json!({
-        "store": store,
-        "action": write.action.as_str(),
-        "kind": kind,
-        "digest": digest,
-        "size": write.size,
-    })
 }
 
 /// The summary of a run.

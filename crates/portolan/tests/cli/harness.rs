@@ -41,12 +41,15 @@ impl From<Output> for Ended {
 }
 
 impl Ended {
-    /// Standard output, which is JSON; if it is the report of a promotion, it is checked against its schema.
+    /// Standard output, which is JSON; if it is a report, it is checked against its schema.
     pub(crate) fn json(&self) -> Value {
         let value: Value = serde_json::from_str(&self.stdout)
             .unwrap_or_else(|error| panic!("{error}: {}\n{}", self.stdout, self.stderr));
         if value.get("outcomes").is_some() {
             assert_valid_report(&value);
+        }
+        if value.get("already_there").is_some() {
+            assert_valid_mirror_report(&value);
         }
         value
     }
@@ -72,7 +75,20 @@ pub(crate) fn assert_valid_report(report: &Value) {
         let schema = promoter::report::report_schema();
         jsonschema::validator_for(schema.as_value()).expect("a valid schema")
     });
-    let errors: Vec<_> = VALIDATOR.iter_errors(report).map(|error| error.to_string()).collect();
+    assert_valid(&VALIDATOR, report);
+}
+
+/// Checks the report of a mirroring against its JSON Schema.
+fn assert_valid_mirror_report(report: &Value) {
+    static VALIDATOR: LazyLock<Validator> = LazyLock::new(|| {
+        let schema = mirror::mirror_report_schema();
+        jsonschema::validator_for(schema.as_value()).expect("a valid schema")
+    });
+    assert_valid(&VALIDATOR, report);
+}
+
+fn assert_valid(validator: &Validator, report: &Value) {
+    let errors: Vec<_> = validator.iter_errors(report).map(|error| error.to_string()).collect();
     assert!(errors.is_empty(), "{errors:?}: {report:#}");
 }
 

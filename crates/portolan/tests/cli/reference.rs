@@ -150,6 +150,12 @@ async fn the_page_of_reports_has_every_member_of_the_schema_and_no_other() {
 }
 
 #[tokio::test]
+async fn the_page_of_reports_has_every_member_of_the_schema_of_a_mirroring_and_no_other() {
+    let schema = run(&["schema", "mirror"]).await.expect(0).json();
+    assert_members(&page("report.md"), "## The report of a mirroring", &schema);
+}
+
+#[tokio::test]
 async fn the_page_of_the_configuration_has_every_field_of_the_schema_and_no_other() {
     let schema = run(&["schema", "front"]).await.expect(0).json();
     assert_members(&page("configuration.md"), "## Fields", &schema);
