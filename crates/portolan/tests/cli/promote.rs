@@ -1,6 +1,6 @@
 //! `portolan promote`: exit codes, both outputs, signals, closed pipes, the real tree.
 
-use std::{fs, path::Path, process::Stdio};
+use std::{env, fs, path::PathBuf, process::Stdio};
 
 use oci::RegistryPrefix;
 use testkit::{Fault, TestHost, TestRegistry, fixture};
@@ -187,11 +187,9 @@ async fn a_closed_pipe_is_no_error_and_the_promotion_is_done() {
 /// The real tree, with every registry moved to a host that does not answer.
 #[tokio::test]
 async fn the_real_tree_is_read_whole_and_every_edge_is_accounted_for() {
-    let data = option_env!("PORTOLAN_DATA").map_or_else(
-        || concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data").to_owned(),
-        str::to_owned,
-    );
-    let tree = Path::new(&data).join("k8s.io/registry.k8s.io");
+    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data");
+    let data = env::var_os("PORTOLAN_DATA").map_or_else(|| default.into(), PathBuf::from);
+    let tree = data.join("k8s.io/registry.k8s.io");
     if !tree.is_dir() {
         println!("skipped: {} is not there; set PORTOLAN_DATA", tree.display());
         return;
