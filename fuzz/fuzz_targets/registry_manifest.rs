@@ -19,7 +19,7 @@ use http::{
 };
 use libfuzzer_sys::{Corpus, fuzz_target};
 use oci::{Algorithm, Descriptor, Digest, Manifest, media_type};
-use registry::{Registry, Settings, Storage};
+use registry::{Registry, RegistrySettings, Storage};
 use serde_json::Value;
 
 use self::{
@@ -35,8 +35,11 @@ const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
 static REGISTRIES: LazyLock<[[Registry; 2]; 2]> = LazyLock::new(|| {
     [true, false].map(|allow_missing_references| {
         [false, true].map(|google_listing| {
-            let settings =
-                Settings { allow_missing_references, google_listing, ..Settings::default() };
+            let settings = RegistrySettings {
+                allow_missing_references,
+                google_listing,
+                ..RegistrySettings::default()
+            };
             let registry = Registry::with(Storage::memory(), settings, None);
             STOCK.fill(&registry);
             registry

@@ -25,7 +25,7 @@ use http::{
 };
 use libfuzzer_sys::{Corpus, fuzz_target};
 use oci::Digest;
-use registry::{Access, NamedText, Registry, Settings, Storage};
+use registry::{Access, NamedText, Registry, RegistrySettings, Storage};
 
 use self::{
     asked::ParsedRequest,
@@ -104,12 +104,12 @@ struct Place {
 impl Place {
     fn new(flags: u8) -> Self {
         let is = |bit: u8| flags & bit != 0;
-        let settings = Settings {
+        let settings = RegistrySettings {
             google_listing: is(2),
             read_only: is(4),
             immutable_tags: is(8),
             allow_missing_references: is(16),
-            ..Settings::default()
+            ..RegistrySettings::default()
         };
         let storage = Storage::memory();
         let open = Registry::new(storage.clone());

@@ -17,7 +17,7 @@ use http::{
 };
 use libfuzzer_sys::fuzz_target;
 use oci::{Algorithm, Digest, ErrorBody};
-use registry::{Limits, Registry, Settings, Storage};
+use registry::{Limits, Registry, RegistrySettings, Storage};
 
 use self::{
     chunk::{Chunk, How, MAX_BLOB_BYTES, Outcome},
@@ -71,7 +71,7 @@ impl Model {
             max_blob_bytes: Some(MAX_BLOB_BYTES as u64),
             ..Limits::default()
         };
-        let settings = Settings { limits, ..Settings::default() };
+        let settings = RegistrySettings { limits, ..RegistrySettings::default() };
         let registry = Registry::with(Storage::memory(), settings, None);
         Self { registry, sessions: Default::default(), kept: HashMap::new(), large: 0 }
     }
