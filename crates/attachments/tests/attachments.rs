@@ -5,7 +5,7 @@
 use attachments::{AttachedBy, Compared, Comparison, DestinationImage, DigestTag, discover, list};
 use oci::{Digest, Reference, Repository, Tag};
 use registry::{Registry, RegistrySettings, Storage};
-use registry_client::{Client, RepositoryClient, Retries};
+use registry_client::{RegistryClient, RepositoryClient, Retries};
 use testkit::{Fault, TestRegistry, TestServer, fixture, fixture::Image};
 
 const SIGNATURE: &str = "application/vnd.example.signature+json";
@@ -13,7 +13,7 @@ const BILL: &str = "application/vnd.example.sbom";
 
 /// The repository `a` of a registry.
 fn at(registry: &TestRegistry) -> RepositoryClient {
-    let client = Client::builder().retries(Retries::none()).build();
+    let client = RegistryClient::builder().retries(Retries::none()).build();
     client.repository(&registry.host(), &"a".parse::<Repository>().expect("a name"))
 }
 

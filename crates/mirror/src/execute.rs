@@ -9,9 +9,8 @@ use transfer::{Content, copy_blob, together};
 
 use crate::{
     FailureCause, PlannedWrite,
-    content_fault::ContentFault,
     run::MirrorRun,
-    state::{Fault, StoreFaults},
+    state::{ContentFailure, StoreFailures},
     stored::StorePlan,
 };
 
@@ -31,7 +30,7 @@ impl MirrorRun<'_> {
         &self,
         mut plan: StorePlan,
         WantedBlob { from, parent, blob }: WantedBlob<'_>,
-    ) -> StoreFaults<Fault> {
+    ) -> StoreFailures<ContentFailure> {
         if self.options.confirm == Confirm::Write && !plan.writes.is_empty() {
             let _permit = self.in_motion.acquire().await;
             if let Err(lost) = self.host_responds() {
@@ -48,7 +47,7 @@ impl MirrorRun<'_> {
             }
         }
         self.count(&plan, Content::Blob(blob.digest), blob.size);
-        plan.faults
+        plan.failures
     }
 
     /// Writes a manifest to the stores that lack it. Gives the stores that do not have it afterwards.
@@ -56,7 +55,7 @@ impl MirrorRun<'_> {
         &self,
         mut plan: StorePlan,
         FetchedManifest { digest, bytes, .. }: FetchedManifest,
-    ) -> StoreFaults<Fault> {
+    ) -> StoreFailures<ContentFailure> {
         let size = bytes.len() as u64;
         if self.options.confirm == Confirm::Write {
             self.leave_out_lost(&mut plan);
@@ -72,7 +71,7 @@ impl MirrorRun<'_> {
             }
         }
         self.count(&plan, Content::Manifest(digest), size);
-        plan.faults
+        plan.failures
     }
 
     /// Leaves out the stores that nothing more is written to.
@@ -100,15 +99,15 @@ impl MirrorRun<'_> {
         }
     }
 
-    /// The fault of content that the registry did not deliver.
-    pub(crate) fn not_read(&self, error: transfer::Error) -> Fault {
+    /// The failure of content that the registry did not deliver.
+    pub(crate) fn not_read(&self, error: transfer::Error) -> ContentFailure {
         if error.is_source() && error.is_unreachable() {
             return self.lose_host(error).into();
         }
-        Fault::Unrecorded(ContentFault::of(&error), FailureCause::NotCopied(error))
+        ContentFailure::Unrecorded(FailureCause::NotCopied(error))
     }
 
-    fn not_copied(&self, store: usize, error: transfer::Error) -> Fault {
+    fn not_copied(&self, store: usize, error: transfer::Error) -> ContentFailure {
         if error.is_lagging() {
             return self.leave_behind(store).into();
         }
@@ -120,12 +119,12 @@ impl MirrorRun<'_> {
         }
     }
 
-    pub(crate) fn not_stored(&self, store: usize, error: blob_store::Error) -> Fault {
+    pub(crate) fn not_stored(&self, store: usize, error: blob_store::Error) -> ContentFailure {
         let error = Arc::new(error);
         if error.is_of_whole_store() {
             self.lose_store(store, error).into()
         } else {
-            Fault::Unrecorded(ContentFault::NotStored, FailureCause::NotStored(error))
+            ContentFailure::Unrecorded(FailureCause::NotStored(error))
         }
     }
 }

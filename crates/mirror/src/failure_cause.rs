@@ -6,13 +6,10 @@ use std::{error::Error, mem::Discriminant, sync::Arc};
 
 use blob_store::ErrorKind;
 use oci::{Host, ManifestError, RegistryPrefix};
-use registry_client::Fault;
-use transfer::BoundExceeded;
+use registry_client::RequestFault;
+use transfer::{BoundExceeded, Content};
 
-use crate::{
-    FailureCode,
-    content_fault::{ContentFault, FailedContent},
-};
+use crate::FailureCode;
 
 /// Why something was not mirrored. `Display` says all of it, in words.
 #[derive(Clone, Debug)]
@@ -80,6 +77,15 @@ pub enum FailureCause {
     },
 }
 
+/// The content that failed first, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailedContent {
+    /// Which content.
+    pub content: Content,
+    /// How it failed: one of the codes of content.
+    pub code: FailureCode,
+}
+
 /// The kind of a failure: equal for failures that differ at most in what was requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FailureKind {
@@ -90,9 +96,9 @@ pub struct FailureKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Detail {
     Status(u16),
-    Fault(Discriminant<Fault>),
+    Fault(Discriminant<RequestFault>),
     Store(ErrorKind),
-    Content(ContentFault),
+    Content(FailureCode),
     Bound(BoundExceeded),
 }
 
@@ -111,7 +117,7 @@ impl FailureCause {
             Self::TagNotResolved { .. } => FailureCode::TagNotResolved,
             Self::TagIncomplete(_) => FailureCode::TagIncomplete,
             Self::TagTooLarge(_) => FailureCode::TagTooLarge,
-            Self::NotCopied(error) => ContentFault::of(error).code(),
+            Self::NotCopied(error) => content_code(error),
             Self::InvalidManifest(_) => FailureCode::ContentInvalid,
             Self::NotStored(_) => FailureCode::ContentNotStored,
             Self::StoreUnwritable { .. } => FailureCode::StoreUnwritable,
@@ -137,7 +143,7 @@ impl FailureCause {
             Self::RepositoriesUnknown { error, .. }
             | Self::TagsNotListed { error }
             | Self::TagNotResolved { error } => Some(Detail::of_registry(error)),
-            Self::TagIncomplete(failed) => Some(Detail::Content(failed.fault)),
+            Self::TagIncomplete(failed) => Some(Detail::Content(failed.code)),
             Self::TagTooLarge(bound) => Some(Detail::Bound(*bound)),
             Self::NotCopied(error) => error
                 .of_registry()
@@ -156,6 +162,16 @@ impl Detail {
     fn of_registry(error: &registry_client::Error) -> Self {
         let status = error.status().map(|status| Self::Status(status.as_u16()));
         status.unwrap_or_else(|| Self::Fault(std::mem::discriminant(error.fault())))
+    }
+}
+
+/// The code of content that could not be copied.
+fn content_code(error: &transfer::Error) -> FailureCode {
+    match () {
+        () if error.is_missing() => FailureCode::ContentMissing,
+        () if error.is_broken() => FailureCode::ContentInvalid,
+        () if error.follows_from_source() => FailureCode::ContentUnreadable,
+        () => FailureCode::ContentNotStored,
     }
 }
 

@@ -5,7 +5,6 @@
 //! It writes blobs and manifests under their digests, and no tags: what a tag means is not for a store
 //! to say. It removes nothing. The rules are the tables of `docs/reference/mirror.md`.
 
-mod content_fault;
 mod execute;
 mod failure_cause;
 mod failure_code;
@@ -23,8 +22,7 @@ mod tag_walk;
 mod totals;
 mod wanted;
 
-pub use content_fault::{ContentFault, FailedContent};
-pub use failure_cause::{FailureCause, FailureKind};
+pub use failure_cause::{FailedContent, FailureCause, FailureKind};
 pub use failure_code::FailureCode;
 pub use list::LISTINGS_AT_ONCE;
 pub use mirror::{TAGS_AT_ONCE, mirror};

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use futures_util::{StreamExt as _, stream};
 use job::{Progress, Stop};
 use oci::{Descriptor, Reference};
-use registry_client::Client;
+use registry_client::RegistryClient;
 use transfer::{BoundExceeded, WalkEntry};
 
 use crate::{
     FailureCause, StoreSet, Totals,
-    content_fault::ContentFault,
     run::{MirrorOptions, MirrorRun, Tagged},
-    state::{Fault, NotMirrored},
+    state::{ContentFailure, NotMirrored},
     tag_walk::{LIGHT_TREE_BYTES, TagWalk, Weight},
 };
 
@@ -23,7 +22,7 @@ pub const TAGS_AT_ONCE: usize = 16;
 /// stores. What fails is named in the totals, and stops nothing else. When it is stopped, the totals are those so far,
 /// and say so.
 pub async fn mirror(
-    client: &Client,
+    client: &RegistryClient,
     options: &MirrorOptions,
     stop: &Stop,
     progress: &dyn Progress,
@@ -105,35 +104,34 @@ impl MirrorRun<'_> {
         };
         let root = match root {
             Ok(root) => root,
-            Err(fault) => {
-                self.settle_unfollowed(tagged, stores, fault);
+            Err(failure) => {
+                self.settle_unfollowed(tagged, stores, failure);
                 return Followed::Settled;
             }
         };
         let walk = TagWalk::new(self, &tagged.0, stores, weight);
-        let faults = walk.manifest(&root, WalkEntry::root(root.digest)).await.faults;
+        let failures = walk.manifest(&root, WalkEntry::root(root.digest)).await.failures;
         let tag = WantedTag { tagged, root: Some(root) };
         let too_heavy = NotMirrored::Bound(BoundExceeded::Bytes { max: LIGHT_TREE_BYTES });
-        if !faults.stores_with(too_heavy).is_empty() {
+        if !failures.stores_with(too_heavy).is_empty() {
             return Followed::TooHeavy(tag);
         }
-        let left_behind = faults.stores_with(NotMirrored::LeftBehind);
-        self.settle(tagged, faults);
+        let left_behind = failures.stores_with(NotMirrored::LeftBehind);
+        self.settle(tagged, failures);
         match left_behind.is_empty() {
             true => Followed::Settled,
             false => Followed::LeftBehind(tag, left_behind),
         }
     }
 
-    async fn resolve(&self, (from, tag): &Tagged) -> Result<Descriptor, Fault> {
+    async fn resolve(&self, (from, tag): &Tagged) -> Result<Descriptor, ContentFailure> {
         self.host_responds()?;
         match from.find_listed_manifest(&Reference::Tag(tag.clone())).await {
             Ok(head) => Ok(Descriptor::new(head.media_type, head.digest, head.size)),
             Err(error) if error.is_unreachable() => Err(self.lose_host(error).into()),
-            Err(error) => Err(Fault::Unrecorded(
-                ContentFault::Unreadable,
-                FailureCause::TagNotResolved { error: Arc::new(error) },
-            )),
+            Err(error) => Err(ContentFailure::Unrecorded(FailureCause::TagNotResolved {
+                error: Arc::new(error),
+            })),
         }
     }
 }

@@ -8,10 +8,7 @@ use std::{
 use oci::{RegistryPrefix, Repository, Tag};
 use wording::{Chain, counted};
 
-use crate::{
-    FailureCause, FailureCode,
-    content_fault::{ContentFault, FailedContent},
-};
+use crate::{FailedContent, FailureCause, FailureCode};
 
 impl Display for FailureCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -48,13 +45,13 @@ impl Display for FailureCause {
 
 impl Display for FailedContent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fault = match self.fault {
-            ContentFault::Missing => "is missing from the registry",
-            ContentFault::Unreadable => "could not be read",
-            ContentFault::Invalid => "is corrupt or malformed at the registry",
-            ContentFault::NotStored => "could not be stored",
+        let what_failed = match self.code {
+            FailureCode::ContentMissing => "is missing from the registry",
+            FailureCode::ContentUnreadable => "could not be read",
+            FailureCode::ContentInvalid => "is corrupt or malformed at the registry",
+            _ => "could not be stored",
         };
-        write!(f, "{} {fault}", self.content)
+        write!(f, "{} {what_failed}", self.content)
     }
 }
 

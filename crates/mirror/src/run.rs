@@ -9,14 +9,14 @@ use std::{
 use blob_store::BlobStore;
 use job::{Confirm, Progress};
 use oci::{Reference, RegistryPrefix, Repository, Tag};
-use registry_client::{Client, RepositoryClient};
+use registry_client::{RegistryClient, RepositoryClient};
 use tokio::sync::Semaphore;
 use transfer::{Destination, PerDigest};
 use wording::Chain;
 
 use crate::{
     Failure, FailureCause, StoreSet, Stores, Totals,
-    state::{ContentState, Fault, NotMirrored, StoreFaults},
+    state::{ContentFailure, ContentState, NotMirrored, StoreFailures},
 };
 
 /// How many manifests are being read at the same time in the whole run, before it is known whether they are as short as
@@ -41,7 +41,7 @@ pub struct MirrorOptions {
 }
 
 pub(crate) struct MirrorRun<'a> {
-    pub(crate) client: &'a Client,
+    pub(crate) client: &'a RegistryClient,
     pub(crate) options: &'a MirrorOptions,
     pub(crate) progress: &'a dyn Progress,
     stores: Vec<StoreState>,
@@ -70,7 +70,7 @@ struct StoreState {
 
 impl<'a> MirrorRun<'a> {
     pub(crate) fn new(
-        client: &'a Client,
+        client: &'a RegistryClient,
         options: &'a MirrorOptions,
         progress: &'a dyn Progress,
     ) -> Self {
@@ -114,12 +114,12 @@ impl MirrorRun<'_> {
     }
 
     /// Records why stores do not have what a tag reaches.
-    pub(crate) fn settle(&self, (from, tag): &Tagged, faults: StoreFaults<NotMirrored>) {
+    pub(crate) fn settle(&self, (from, tag): &Tagged, failures: StoreFailures<NotMirrored>) {
         let fail = |stores, cause| {
             self.fail(stores, Some(from.name()), Some(tag.clone().into()), cause);
         };
-        for (fault, stores) in faults.by_fault() {
-            match fault {
+        for (failure, stores) in failures.by_failure() {
+            match failure {
                 NotMirrored::HostLost => self.not_reached(from.name(), stores, 1),
                 NotMirrored::StoreLost => {
                     for store in stores.iter() {
@@ -138,11 +138,18 @@ impl MirrorRun<'_> {
     }
 
     /// Records that a tag was not followed.
-    pub(crate) fn settle_unfollowed(&self, tagged: &Tagged, stores: StoreSet, fault: Fault) {
+    pub(crate) fn settle_unfollowed(
+        &self,
+        tagged: &Tagged,
+        stores: StoreSet,
+        failure: ContentFailure,
+    ) {
         let (from, tag) = tagged;
-        match fault {
-            Fault::Recorded(fault) => self.settle(tagged, StoreFaults::all(stores, &fault)),
-            Fault::Unrecorded(_, cause) => {
+        match failure {
+            ContentFailure::Recorded(failure) => {
+                self.settle(tagged, StoreFailures::all(stores, &failure));
+            }
+            ContentFailure::Unrecorded(cause) => {
                 self.fail(stores, Some(from.name()), Some(tag.clone().into()), cause);
                 self.progress.advance(1);
             }

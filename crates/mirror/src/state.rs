@@ -5,10 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use oci::{ManifestError, Repository};
 use transfer::BoundExceeded;
 
-use crate::{
-    FailureCause, StoreSet,
-    content_fault::{ContentFault, FailedContent},
-};
+use crate::{FailedContent, FailureCause, StoreSet};
 
 /// The state of a digest within a run.
 #[derive(Default)]
@@ -44,67 +41,67 @@ pub(crate) enum NotMirrored {
     Bound(BoundExceeded),
 }
 
-/// A fault that may not have been recorded yet.
+/// A failure that may not have been recorded yet.
 #[derive(Clone)]
-pub(crate) enum Fault {
-    Unrecorded(ContentFault, FailureCause),
+pub(crate) enum ContentFailure {
+    Unrecorded(FailureCause),
     Recorded(NotMirrored),
 }
 
-impl From<NotMirrored> for Fault {
+impl From<NotMirrored> for ContentFailure {
     fn from(not_mirrored: NotMirrored) -> Self {
         Self::Recorded(not_mirrored)
     }
 }
 
-impl From<BoundExceeded> for Fault {
+impl From<BoundExceeded> for ContentFailure {
     fn from(bound: BoundExceeded) -> Self {
         Self::Recorded(NotMirrored::Bound(bound))
     }
 }
 
-impl From<ManifestError> for Fault {
+impl From<ManifestError> for ContentFailure {
     fn from(error: ManifestError) -> Self {
-        Self::Unrecorded(ContentFault::Invalid, FailureCause::InvalidManifest(Arc::new(error)))
+        Self::Unrecorded(FailureCause::InvalidManifest(Arc::new(error)))
     }
 }
 
 /// The stores that do not have content, each with the reason.
 #[derive(Clone, Debug)]
-pub(crate) struct StoreFaults<F>(BTreeMap<usize, F>);
+pub(crate) struct StoreFailures<F>(BTreeMap<usize, F>);
 
-impl<F> Default for StoreFaults<F> {
+impl<F> Default for StoreFailures<F> {
     fn default() -> Self {
         Self(BTreeMap::new())
     }
 }
 
-impl<F: Clone> StoreFaults<F> {
-    /// The same fault in all of these stores.
-    pub(crate) fn all(stores: StoreSet, fault: &F) -> Self {
-        Self(stores.iter().map(|store| (store, fault.clone())).collect())
+impl<F: Clone> StoreFailures<F> {
+    /// The same failure in all of these stores.
+    pub(crate) fn all(stores: StoreSet, failure: &F) -> Self {
+        Self(stores.iter().map(|store| (store, failure.clone())).collect())
     }
 }
 
-impl<F> StoreFaults<F> {
-    /// Adds the fault of a store, if it has none yet.
-    pub(crate) fn add(&mut self, store: usize, fault: F) {
-        self.0.entry(store).or_insert(fault);
+impl<F> StoreFailures<F> {
+    /// Adds the failure of a store, if it has none yet.
+    pub(crate) fn add(&mut self, store: usize, failure: F) {
+        self.0.entry(store).or_insert(failure);
     }
 
-    /// The stores that have a fault.
+    /// The stores that have a failure.
     pub(crate) fn stores(&self) -> StoreSet {
         self.0.keys().fold(StoreSet::EMPTY, |set, store| set.with(*store))
     }
 
-    /// The faults of these stores only.
+    /// The failures of these stores only.
     pub(crate) fn within(mut self, stores: StoreSet) -> Self {
         self.0.retain(|store, _| stores.contains(*store));
         self
     }
 }
 
-impl<F> IntoIterator for StoreFaults<F> {
+impl<F> IntoIterator for StoreFailures<F> {
     type Item = (usize, F);
     type IntoIter = std::collections::btree_map::IntoIter<usize, F>;
 
@@ -113,44 +110,44 @@ impl<F> IntoIterator for StoreFaults<F> {
     }
 }
 
-impl StoreFaults<NotMirrored> {
-    /// Adds the faults of other content. Each store keeps its first one; but a fault that is not of the content, and
+impl StoreFailures<NotMirrored> {
+    /// Adds the failures of other content. Each store keeps its first one; but a failure that is not of the content, and
     /// so is not recorded with the digest, replaces one that is.
     pub(crate) fn join(mut self, others: Self) -> Self {
         for (store, other) in others {
-            let fault = self.0.entry(store).or_insert(other);
-            let is_recorded = |fault: &NotMirrored| matches!(fault, NotMirrored::Failed(_));
-            if is_recorded(fault) && !is_recorded(&other) {
-                *fault = other;
+            let failure = self.0.entry(store).or_insert(other);
+            let is_recorded = |failure: &NotMirrored| matches!(failure, NotMirrored::Failed(_));
+            if is_recorded(failure) && !is_recorded(&other) {
+                *failure = other;
             }
         }
         self
     }
 
-    /// Each fault once, with its stores.
-    pub(crate) fn by_fault(self) -> Vec<(NotMirrored, StoreSet)> {
+    /// Each failure once, with its stores.
+    pub(crate) fn by_failure(self) -> Vec<(NotMirrored, StoreSet)> {
         let mut all: Vec<(NotMirrored, StoreSet)> = Vec::new();
-        for (store, fault) in self {
-            match all.iter_mut().find(|(known, _)| *known == fault) {
+        for (store, failure) in self {
+            match all.iter_mut().find(|(known, _)| *known == failure) {
                 Some((_, stores)) => *stores = stores.with(store),
-                None => all.push((fault, StoreSet::one(store))),
+                None => all.push((failure, StoreSet::one(store))),
             }
         }
         all
     }
 
-    /// The stores that have this fault.
-    pub(crate) fn stores_with(&self, fault: NotMirrored) -> StoreSet {
-        let stores = self.0.iter().filter(|(_, own)| **own == fault);
+    /// The stores that have this failure.
+    pub(crate) fn stores_with(&self, failure: NotMirrored) -> StoreSet {
+        let stores = self.0.iter().filter(|(_, own)| **own == failure);
         stores.fold(StoreSet::EMPTY, |set, (store, _)| set.with(*store))
     }
 }
 
-/// What came of mirroring content to stores. A store without a fault has the content, or would have it.
+/// What came of mirroring content to stores. A store without a failure has the content, or would have it.
 pub(crate) struct Mirrored<F> {
     /// Its length in bytes, if that is known.
     pub(crate) length: Option<u64>,
-    pub(crate) faults: StoreFaults<F>,
+    pub(crate) failures: StoreFailures<F>,
 }
 
 #[cfg(test)]
@@ -159,21 +156,22 @@ mod tests {
     use transfer::Content;
 
     use super::*;
+    use crate::FailureCode;
 
     #[test]
-    fn a_store_keeps_its_first_fault_unless_a_later_one_is_not_recorded_with_the_digest() {
+    fn a_store_keeps_its_first_failure_unless_a_later_one_is_not_recorded_with_the_digest() {
         let failed = |text: &str| {
             let content = Content::Blob(Digest::sha256(text.as_bytes()));
-            NotMirrored::Failed(FailedContent { content, fault: ContentFault::Missing })
+            NotMirrored::Failed(FailedContent { content, code: FailureCode::ContentMissing })
         };
         let both = StoreSet::one(0).with(1);
-        let first = StoreFaults::all(both, &failed("a"));
-        let joined = first.join(StoreFaults::all(both, &failed("b")));
-        let joined = joined.join(StoreFaults::all(StoreSet::one(1), &NotMirrored::HostLost));
-        let joined = joined.join(StoreFaults::all(StoreSet::one(1), &NotMirrored::StoreLost));
+        let first = StoreFailures::all(both, &failed("a"));
+        let joined = first.join(StoreFailures::all(both, &failed("b")));
+        let joined = joined.join(StoreFailures::all(StoreSet::one(1), &NotMirrored::HostLost));
+        let joined = joined.join(StoreFailures::all(StoreSet::one(1), &NotMirrored::StoreLost));
         assert_eq!(joined.stores_with(NotMirrored::HostLost), StoreSet::one(1));
         assert_eq!(
-            joined.by_fault(),
+            joined.by_failure(),
             [(failed("a"), StoreSet::one(0)), (NotMirrored::HostLost, StoreSet::one(1))]
         );
     }

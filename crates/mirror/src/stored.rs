@@ -12,7 +12,7 @@ use crate::{
     StoreSet, WriteAction,
     once::Lacking,
     run::MirrorRun,
-    state::{Fault, NotMirrored, StoreFaults},
+    state::{ContentFailure, NotMirrored, StoreFailures},
 };
 
 /// The plan for one object in each store.
@@ -23,15 +23,15 @@ pub(crate) struct StorePlan {
     /// The stores to write it to.
     pub(crate) writes: BTreeMap<usize, WriteAction>,
     /// The stores that could not be read or written.
-    pub(crate) faults: StoreFaults<Fault>,
+    pub(crate) failures: StoreFailures<ContentFailure>,
 }
 
 impl StorePlan {
     /// Leaves a store out.
-    pub(crate) fn fail(&mut self, store: usize, fault: impl Into<Fault>) {
+    pub(crate) fn fail(&mut self, store: usize, failure: impl Into<ContentFailure>) {
         self.present = self.present.without(StoreSet::one(store));
         self.writes.remove(&store);
-        self.faults.add(store, fault.into());
+        self.failures.add(store, failure.into());
     }
 
     /// The stores to write it to.
@@ -67,7 +67,7 @@ impl MirrorRun<'_> {
         for store in lacking.complete.iter() {
             if content.get().is_none() {
                 // The registry has it, if this store does not. The store was complete, so this is not its failure.
-                if let Err(Fault::Unrecorded(_, error)) =
+                if let Err(ContentFailure::Unrecorded(error)) =
                     self.read_stored(store, digest, &content).await
                 {
                     let store = self.store(store);
@@ -84,7 +84,7 @@ impl MirrorRun<'_> {
         store: usize,
         digest: &Digest,
         content: &OnceLock<Bytes>,
-    ) -> Result<Option<WriteAction>, Fault> {
+    ) -> Result<Option<WriteAction>, ContentFailure> {
         let max = MAX_MANIFEST_BYTES as u64;
         match found(self.store(store).get(digest, Part::Whole, max).await) {
             Ok(Some(bytes)) => {
@@ -100,7 +100,7 @@ impl MirrorRun<'_> {
     /// Does `look` in all of these stores at once. A store that is much slower than the others is left behind.
     async fn plan<L>(&self, stores: StoreSet, look: impl Fn(usize) -> L) -> StorePlan
     where
-        L: Future<Output = Result<Option<WriteAction>, Fault>>,
+        L: Future<Output = Result<Option<WriteAction>, ContentFailure>>,
     {
         let mut plan = StorePlan::default();
         let left_behind = self.left_behind().intersection(stores);
@@ -111,7 +111,7 @@ impl MirrorRun<'_> {
             match found {
                 Some(Ok(None)) => plan.present = plan.present.with(store),
                 Some(Ok(Some(action))) => drop(plan.writes.insert(store, action)),
-                Some(Err(fault)) => plan.fail(store, fault),
+                Some(Err(failure)) => plan.fail(store, failure),
                 None => plan.fail(store, self.leave_behind(store)),
             }
         }

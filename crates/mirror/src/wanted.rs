@@ -11,11 +11,10 @@ use registry_client::FetchedManifest;
 use transfer::{Content, ImageNode, WalkEntry, WalkError, check_size};
 
 use crate::{
-    FailureCause,
-    content_fault::{ContentFault, FailedContent},
+    FailedContent, FailureCause, FailureCode,
     execute::WantedBlob,
     once::Lacking,
-    state::{Fault, Mirrored, NotMirrored, StoreFaults},
+    state::{ContentFailure, Mirrored, NotMirrored, StoreFailures},
     stored::StorePlan,
     tag_walk::TagWalk,
 };
@@ -39,22 +38,22 @@ impl TagWalk<'_> {
         manifest: &Descriptor,
         entry: WalkEntry,
         lacking: Lacking,
-    ) -> Result<Mirrored<Fault>, Fault> {
+    ) -> Result<Mirrored<ContentFailure>, ContentFailure> {
         self.walk.check_level(entry)?;
         let (node, mut plan) = self.read(manifest, entry, lacking).await?;
         let Some(node) = node else {
-            return Ok(Mirrored { length: None, faults: plan.faults });
+            return Ok(Mirrored { length: None, failures: plan.failures });
         };
         let length = Some(node.manifest.bytes.len() as u64);
         // All are tried even if one fails: what arrives need not be copied again.
         let listed = self.listed_by(&node, entry);
         let below =
-            listed.fold(StoreFaults::default(), |so_far, next| future::ready(so_far.join(next)));
+            listed.fold(StoreFailures::default(), |so_far, next| future::ready(so_far.join(next)));
         for (store, incomplete) in below.await.within(lacking.stores) {
             plan.fail(store, incomplete);
         }
-        let faults = self.run.execute_manifest(plan, node.manifest).await;
-        Ok(Mirrored { length, faults })
+        let failures = self.run.execute_manifest(plan, node.manifest).await;
+        Ok(Mirrored { length, failures })
     }
 
     /// Mirrors everything that a manifest lists. Each entry starts in its turn, since there may be a hundred thousand.
@@ -62,7 +61,7 @@ impl TagWalk<'_> {
         &'f self,
         node: &'f ImageNode,
         entry: WalkEntry,
-    ) -> BoxStream<'f, StoreFaults<NotMirrored>> {
+    ) -> BoxStream<'f, StoreFailures<NotMirrored>> {
         let parent = &node.manifest.digest;
         let children = stream::iter(entry.children(node));
         let children = children.map(move |(child, entry)| self.child(child, entry, parent).boxed());
@@ -76,16 +75,17 @@ impl TagWalk<'_> {
         listed: &Descriptor,
         entry: WalkEntry,
         parent: &Digest,
-    ) -> StoreFaults<NotMirrored> {
-        let Mirrored { length, faults } = self.manifest(listed, entry).await;
-        let stores = self.stores.without(faults.stores());
-        let Some(found) = length.filter(|_| !stores.is_empty()) else { return faults };
-        let Err(error) = check_size(self.from, parent, listed, found) else { return faults };
+    ) -> StoreFailures<NotMirrored> {
+        let Mirrored { length, failures } = self.manifest(listed, entry).await;
+        let stores = self.stores.without(failures.stores());
+        let Some(found) = length.filter(|_| !stores.is_empty()) else { return failures };
+        let Err(error) = check_size(self.from, parent, listed, found) else { return failures };
         let reference = Some(Reference::Digest(*parent));
         self.run.fail(stores, Some(self.from.name()), reference, FailureCause::NotCopied(error));
         let content = Content::Manifest(*parent);
-        let invalid = NotMirrored::Failed(FailedContent { content, fault: ContentFault::Invalid });
-        faults.join(StoreFaults::all(stores, &invalid))
+        let code = FailureCode::ContentInvalid;
+        let invalid = NotMirrored::Failed(FailedContent { content, code });
+        failures.join(StoreFailures::all(stores, &invalid))
     }
 
     /// Reads a manifest from a store, or from the registry if no store has it, and plans it in each store. No manifest
@@ -95,7 +95,7 @@ impl TagWalk<'_> {
         manifest: &Descriptor,
         entry: WalkEntry,
         lacking: Lacking,
-    ) -> Result<(Option<ImageNode>, StorePlan), Fault> {
+    ) -> Result<(Option<ImageNode>, StorePlan), ContentFailure> {
         self.expect(manifest.size)?;
         let _permit = self.run.reads.acquire().await;
         let (mut plan, stored) = self.run.plan_manifest(&manifest.digest, lacking).await;
@@ -120,15 +120,15 @@ impl TagWalk<'_> {
         &'f self,
         blob: &'f Descriptor,
         parent: &'f Digest,
-    ) -> BoxFuture<'f, StoreFaults<NotMirrored>> {
+    ) -> BoxFuture<'f, StoreFailures<NotMirrored>> {
         let work = async move |lacking: Lacking| {
             let plan = self.run.plan_blob(blob, lacking.stores).await;
             let wanted = WantedBlob { from: self.from, parent, blob };
-            let faults = self.run.execute_blob(plan, wanted).await;
-            Ok(Mirrored { length: Some(blob.size), faults })
+            let failures = self.run.execute_blob(plan, wanted).await;
+            Ok(Mirrored { length: Some(blob.size), failures })
         };
         let once = self.once(&self.run.blobs, Content::Blob(blob.digest), work);
-        once.map(|mirrored| mirrored.faults).boxed()
+        once.map(|mirrored| mirrored.failures).boxed()
     }
 }
 

@@ -8,7 +8,7 @@ use blob_store::BlobStore;
 use job::{Confirm, Silent, stop};
 use mirror::{LIGHT_TREE_BYTES, MirrorOptions, Stores, mirror};
 use oci::{Digest, RegistryPrefix};
-use registry_client::Client;
+use registry_client::RegistryClient;
 
 /// How many layers each manifest lists: thousands of times what images have.
 const LAYERS: usize = 50_000;
@@ -47,7 +47,7 @@ async fn manifests_that_list_very_much_are_held_one_at_a_time() {
         return eprintln!("skipped: this system has no /proc/self/status");
     };
     let (_stopper, stop) = stop();
-    let totals = mirror(&Client::builder().build(), &options, &stop, &Silent).await;
+    let totals = mirror(&RegistryClient::builder().build(), &options, &stop, &Silent).await;
     let grown = peak().expect("it was read before") - before;
     assert!(totals.failed.is_empty(), "{:?}", totals.failed);
     assert_eq!((totals.counts().manifests, totals.counts().blobs), (TAGS as u64, LAYERS as u64));

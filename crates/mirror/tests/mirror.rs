@@ -18,7 +18,7 @@ use http::Method;
 use job::{Confirm, Progress, Silent, Stop, stop};
 use mirror::{MirrorOptions, Stores, TAGS_AT_ONCE, Totals, WriteCounts, mirror};
 use oci::{Descriptor, Digest, RegistryPrefix, media_type};
-use registry_client::{Client, Retries};
+use registry_client::{RegistryClient, Retries};
 use tempfile::TempDir;
 use testkit::{
     Fault, RecordedRequest, TestRegistry,
@@ -69,7 +69,7 @@ impl World {
         prefix: &str,
         confirm: Confirm,
     ) -> Totals {
-        let client = Client::builder()
+        let client = RegistryClient::builder()
             .retries(Retries::none())
             .request_timeout(CLIENT_TIMEOUT)
             .idle_timeout(CLIENT_TIMEOUT)
@@ -512,7 +512,7 @@ async fn a_tag_that_reaches_too_many_manifests_is_refused_and_stops_nothing_else
         confirm: Confirm::DryRun,
     };
     let (_stopper, stop) = stop();
-    let totals = mirror(&Client::builder().build(), &options, &stop, &Silent).await;
+    let totals = mirror(&RegistryClient::builder().build(), &options, &stop, &Silent).await;
     let said = reasons(&totals);
     assert_eq!(said, "prod/a:t0: it is refused: it reaches more than 2048 manifests\n");
 }

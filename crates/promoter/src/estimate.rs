@@ -9,7 +9,7 @@ use std::{
 };
 
 use oci::Host;
-use registry_client::{Client, RequestKind, SMALL_BLOB_BYTES};
+use registry_client::{RegistryClient, RequestKind, SMALL_BLOB_BYTES};
 use transfer::Image;
 
 use crate::{
@@ -166,7 +166,7 @@ impl Estimator {
     }
 
     /// The sum, with the time that the quotas of `client` allow for it.
-    pub(crate) fn finish(self, client: &Client) -> Estimate {
+    pub(crate) fn finish(self, client: &RegistryClient) -> Estimate {
         let hosts = self.hosts.into_iter().filter(|(_, cost)| cost.reads + cost.writes > 0);
         let hosts = hosts.map(|(host, cost)| {
             let of = |kind, requests| client.estimate(&host, kind, requests);

@@ -16,7 +16,7 @@ use promotion_manifest::EdgeId;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::{
-    Outcome, PromotionRun, Verdict,
+    Outcome, OutcomeKind, PromotionRun,
     attaching::WrittenAttachment,
     planned::{ImageOrigin, ImageOrigins},
     ready::{Ready, ReadyTarget},
@@ -178,7 +178,7 @@ struct Outcomes<'a> {
 impl Outcomes<'_> {
     fn add(&mut self, mut outcomes: Vec<Outcome>) {
         let before = self.edges.len();
-        let is_beside = |outcome: &Outcome| outcome.verdict == Verdict::AttachmentBroken;
+        let is_beside = |outcome: &Outcome| outcome.kind == OutcomeKind::AttachmentBroken;
         outcomes.retain(|outcome| is_beside(outcome) || self.edges.remove(&outcome.edge));
         self.run.progress.advance((before - self.edges.len()) as u64);
         self.done().outcomes.append(&mut outcomes);

@@ -8,7 +8,7 @@ use std::{
 
 use oci::Host;
 use promotion_manifest::{EdgeSet, PromotionManifest};
-use registry_client::Client;
+use registry_client::RegistryClient;
 use tokio::sync::OnceCell;
 
 use crate::reason::{Reason, RemoteError};
@@ -16,30 +16,30 @@ use crate::reason::{Reason, RemoteError};
 /// The clients of a run, which differ in their credentials.
 #[derive(Clone, Debug)]
 pub struct Clients {
-    usual: Client,
-    accounts: HashMap<String, Client>,
+    usual: RegistryClient,
+    accounts: HashMap<String, RegistryClient>,
 }
 
 impl Clients {
     /// Clients with this one for all registries whose entries name no service account.
     #[must_use]
-    pub fn new(usual: Client) -> Self {
+    pub fn new(usual: RegistryClient) -> Self {
         Self { usual, accounts: HashMap::new() }
     }
 
     /// Adds the client of the registries whose entries name this service account. It should share its quotas with the
-    /// usual client: [`Client::acting_as`].
-    pub fn act_as(&mut self, service_account: String, client: Client) {
+    /// usual client: [`RegistryClient::acting_as`].
+    pub fn act_as(&mut self, service_account: String, client: RegistryClient) {
         self.accounts.insert(service_account, client);
     }
 
     /// The client of all registries whose entries name no service account.
     #[must_use]
-    pub const fn usual(&self) -> &Client {
+    pub const fn usual(&self) -> &RegistryClient {
         &self.usual
     }
 
-    fn of(&self, service_account: Option<&str>) -> &Client {
+    fn of(&self, service_account: Option<&str>) -> &RegistryClient {
         service_account.and_then(|account| self.accounts.get(account)).unwrap_or(&self.usual)
     }
 }
@@ -70,7 +70,7 @@ impl RunHosts {
     }
 
     /// The client with the credentials of this service account, or the usual client.
-    pub(crate) fn client(&self, service_account: Option<&str>) -> &Client {
+    pub(crate) fn client(&self, service_account: Option<&str>) -> &RegistryClient {
         self.clients.of(service_account)
     }
 

@@ -41,13 +41,13 @@ pub use ending::{Ending, LeftOut, Unchecked};
 pub use estimate::{Estimate, HostEstimate};
 pub use hosts::Clients;
 pub use metrics::metrics;
-pub use outcome::{Outcome, Summary, Verdict};
+pub use outcome::{Outcome, OutcomeKind, Summary};
 pub use public_name::{PublicName, Unanswered};
 pub use reason::{
     AttachmentName, AttachmentProblem, AttachmentStep, Reason, ReasonCode, Remedy, RemoteError,
     TagWas,
 };
-pub use settings::{AttachmentsTo, BrokenAttachments, PromotionSettings, Verify};
+pub use settings::{AttachmentsTo, BrokenAttachments, PromotionSettings, VerifyDepth};
 
 use execute::Executed;
 use hosts::RunHosts;

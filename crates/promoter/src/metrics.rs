@@ -10,7 +10,7 @@ use prometheus_client::{
 };
 use registry_client::Usage;
 
-use crate::{Ending, Verdict};
+use crate::{Ending, OutcomeKind};
 
 /// A gauge for each value of these labels. Counters would be wrong: each run begins anew.
 type Labelled<const N: usize> = Family<[(&'static str, String); N], Gauge>;
@@ -20,9 +20,9 @@ type Labelled<const N: usize> = Family<[(&'static str, String); N], Gauge>;
 pub fn metrics(ending: &Ending, at: SystemTime) -> String {
     let mut registry = Registry::with_prefix("portolan_promoter");
     let edges = Labelled::<1>::default();
-    for verdict in Verdict::all(ending.confirm) {
-        let label = [("outcome", verdict.as_str().to_owned())];
-        edges.get_or_create(&label).set(whole(ending.summary.count(verdict)));
+    for kind in OutcomeKind::all(ending.confirm) {
+        let label = [("outcome", kind.as_str().to_owned())];
+        edges.get_or_create(&label).set(whole(ending.summary.count(kind)));
     }
     registry.register("edges", "edges, by outcome", edges);
     add_hosts(&mut registry, &ending.hosts);

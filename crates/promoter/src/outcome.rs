@@ -13,7 +13,7 @@ wording::codes! {
     /// How an edge ended, as the report spells it.
     #[derive(Serialize, JsonSchema)]
     #[serde(rename_all = "snake_case")]
-    pub enum Verdict {
+    pub enum OutcomeKind {
         Present = "present": "It held already.",
         ToCopy = "to_copy": "A run with `--confirm` would copy the digest, and tag it.",
         ToTag = "to_tag": "A run with `--confirm` would add the tag to a digest that is present.",
@@ -30,7 +30,7 @@ wording::codes! {
     }
 }
 
-impl Verdict {
+impl OutcomeKind {
     /// The outcomes that edges can have, with or without `--confirm`, in the order of reports.
     #[must_use]
     pub const fn all(confirm: Confirm) -> [Self; 7] {
@@ -54,8 +54,8 @@ pub struct Outcome {
     /// The edge.
     pub edge: EdgeId,
     /// How it ended.
-    pub verdict: Verdict,
-    /// The reason, if the verdict alone does not explain it. All edges of one cause share it.
+    pub kind: OutcomeKind,
+    /// The reason, if the kind alone does not explain it. All edges of one cause share it.
     pub reason: Option<Arc<Reason>>,
     /// The attachments that were copied, or would be: digest tags, and digests of referrers.
     pub attachments: Arc<[String]>,
@@ -64,8 +64,8 @@ pub struct Outcome {
 impl Outcome {
     /// An outcome without attachments.
     #[must_use]
-    pub fn new(edge: EdgeId, verdict: Verdict, reason: Option<Arc<Reason>>) -> Self {
-        Self { edge, verdict, reason, attachments: Arc::default() }
+    pub fn new(edge: EdgeId, kind: OutcomeKind, reason: Option<Arc<Reason>>) -> Self {
+        Self { edge, kind, reason, attachments: Arc::default() }
     }
 
     /// The code of its reason.
@@ -75,11 +75,11 @@ impl Outcome {
     }
 
     pub(crate) fn present(edge: EdgeId) -> Self {
-        Self::new(edge, Verdict::Present, None)
+        Self::new(edge, OutcomeKind::Present, None)
     }
 
     pub(crate) fn failed(edge: EdgeId, reason: Arc<Reason>) -> Self {
-        Self::new(edge, Verdict::Failed, Some(reason))
+        Self::new(edge, OutcomeKind::Failed, Some(reason))
     }
 
     /// Logs the outcome: at `info` if something was written, at `debug` otherwise, since the report names every failure.
@@ -87,17 +87,17 @@ impl Outcome {
         let edge = edges.edge(self.edge);
         let destination = edge.destination();
         let (digest, tag) = (edge.digest(), edge.tag().map(ToString::to_string));
-        let (destination, verdict) = (
+        let (destination, outcome) = (
             format_args!("{}/{}", destination.prefix.host, destination.repository),
-            self.verdict.as_str(),
+            self.kind.as_str(),
         );
         let code = self.code().map(ReasonCode::as_str);
         let reason = self.reason.as_deref().map(tracing::field::display);
-        match self.verdict {
-            Verdict::Copied | Verdict::Tagged | Verdict::Attached => {
-                tracing::info!(%destination, %digest, tag, verdict, code, reason);
+        match self.kind {
+            OutcomeKind::Copied | OutcomeKind::Tagged | OutcomeKind::Attached => {
+                tracing::info!(%destination, %digest, tag, outcome, code, reason);
             }
-            _ => tracing::debug!(%destination, %digest, tag, verdict, code, reason),
+            _ => tracing::debug!(%destination, %digest, tag, outcome, code, reason),
         }
     }
 }
@@ -105,43 +105,48 @@ impl Outcome {
 /// The number of edges with each outcome, and of broken attachments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    counts: [u64; Verdict::ALL.len()],
+    counts: [u64; OutcomeKind::ALL.len()],
 }
 
 impl Summary {
     /// Counts one outcome.
-    pub fn add(&mut self, verdict: Verdict) {
-        self.counts[verdict as usize] += 1;
+    pub fn add(&mut self, kind: OutcomeKind) {
+        self.counts[kind as usize] += 1;
     }
 
     /// The number of edges with this outcome.
     #[must_use]
-    pub const fn count(&self, verdict: Verdict) -> u64 {
-        self.counts[verdict as usize]
+    pub const fn count(&self, kind: OutcomeKind) -> u64 {
+        self.counts[kind as usize]
     }
 
     /// The number of edges.
     #[must_use]
     pub fn edges(&self) -> u64 {
-        self.counts.iter().sum::<u64>() - self.count(Verdict::AttachmentBroken)
+        self.counts.iter().sum::<u64>() - self.count(OutcomeKind::AttachmentBroken)
     }
 
     /// The number of edges that a confirmed run would change.
     #[must_use]
     pub const fn pending(&self) -> u64 {
-        self.count(Verdict::ToCopy) + self.count(Verdict::ToTag) + self.count(Verdict::ToAttach)
+        self.count(OutcomeKind::ToCopy)
+            + self.count(OutcomeKind::ToTag)
+            + self.count(OutcomeKind::ToAttach)
     }
 
     /// Whether everything that was requested holds, or would hold after a confirmed run.
     #[must_use]
     pub const fn all_holds(&self) -> bool {
-        self.edges_hold() && self.count(Verdict::AttachmentBroken) == 0
+        self.edges_hold() && self.count(OutcomeKind::AttachmentBroken) == 0
     }
 
     /// The same for the edges alone, regardless of broken attachments.
     #[must_use]
     pub const fn edges_hold(&self) -> bool {
-        self.count(Verdict::Lost) + self.count(Verdict::Refused) + self.count(Verdict::Failed) == 0
+        self.count(OutcomeKind::Lost)
+            + self.count(OutcomeKind::Refused)
+            + self.count(OutcomeKind::Failed)
+            == 0
     }
 }
 
@@ -150,16 +155,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_verdict_has_a_count_of_its_own_and_one_word() {
+    fn every_kind_has_a_count_of_its_own_and_one_word() {
         let mut summary = Summary::default();
-        for (times, verdict) in (1..).zip(Verdict::ALL) {
-            (0..times).for_each(|_| summary.add(verdict));
+        for (times, kind) in (1..).zip(OutcomeKind::ALL) {
+            (0..times).for_each(|_| summary.add(kind));
         }
-        for (times, verdict) in (1..).zip(Verdict::ALL) {
-            assert_eq!(summary.count(verdict), times, "{verdict:?}");
-            assert_eq!(serde_json::json!(verdict), verdict.as_str());
+        for (times, kind) in (1..).zip(OutcomeKind::ALL) {
+            assert_eq!(summary.count(kind), times, "{kind:?}");
+            assert_eq!(serde_json::json!(kind), kind.as_str());
         }
-        let all: u64 = (1..=Verdict::ALL.len() as u64).sum();
-        assert_eq!(summary.edges(), all - summary.count(Verdict::AttachmentBroken));
+        let all: u64 = (1..=OutcomeKind::ALL.len() as u64).sum();
+        assert_eq!(summary.edges(), all - summary.count(OutcomeKind::AttachmentBroken));
     }
 }

@@ -10,7 +10,7 @@ use oci::{Digest, RegistryPrefix};
 use promotion_manifest::{EdgeId, EdgeSet, EdgeView, Selection, SourceDigestId};
 
 use crate::{
-    Outcome, PromotionRun, PromotionSettings, Verdict,
+    Outcome, OutcomeKind, PromotionRun, PromotionSettings,
     inventory::{DestinationResult, EdgePresence, OtherDigest},
     planned::{ImageOrigin, ImageOrigins, Lacks, Planned, PlannedTarget},
     reason::Reason,
@@ -87,8 +87,8 @@ pub(crate) fn plan(knowledge: Knowledge<'_>) -> PromotionPlan {
         for (index, edge) in selection.edges_of(edges, destination).enumerate() {
             let presence = content.as_ref().map(|content| &content.edges[index]);
             match planner.decide(edge, presence) {
-                Decision::Settled(verdict, reason) => {
-                    plan.settled.push(Outcome::new(edge.id(), verdict, reason));
+                Decision::Settled(kind, reason) => {
+                    plan.settled.push(Outcome::new(edge.id(), kind, reason));
                 }
                 Decision::FindLost => plan.to_find.push(edge.id()),
                 Decision::Do(task) => {
@@ -139,7 +139,7 @@ enum Need {
 }
 
 enum Decision {
-    Settled(Verdict, Option<Arc<Reason>>),
+    Settled(OutcomeKind, Option<Arc<Reason>>),
     FindLost,
     Do(Task),
 }
@@ -173,23 +173,23 @@ impl Planner<'_> {
                 line: other.position().line,
                 digest: other.digest(),
             };
-            return Settled(Verdict::Refused, Some(reason.into()));
+            return Settled(OutcomeKind::Refused, Some(reason.into()));
         }
         let attaches = settings.attaches_to(edge.destination());
         match presence {
             Err(reason) | Ok(EdgePresence::Unread(reason)) => {
-                Settled(Verdict::Failed, Some(Arc::clone(reason)))
+                Settled(OutcomeKind::Failed, Some(Arc::clone(reason)))
             }
             Ok(EdgePresence::OnOtherDigest(other)) => {
-                Settled(Verdict::Refused, Some(self.refused_move(edge, other)))
+                Settled(OutcomeKind::Refused, Some(self.refused_move(edge, other)))
             }
             Ok(EdgePresence::Present | EdgePresence::Untagged)
                 if attaches && let Some(reason) = self.attachments_unread(edge) =>
             {
-                Settled(Verdict::Failed, Some(reason))
+                Settled(OutcomeKind::Failed, Some(reason))
             }
             Ok(EdgePresence::Present) if !attaches && !settings.verify.checks_present() => {
-                Settled(Verdict::Present, None)
+                Settled(OutcomeKind::Present, None)
             }
             Ok(EdgePresence::Present) => Do(self.keep(edge, Need::AttachmentsOnly)),
             Ok(EdgePresence::Untagged) => Do(self.keep(edge, Need::DigestOrTag)),
@@ -261,12 +261,12 @@ impl Planner<'_> {
             ([], None) => Decision::FindLost,
             ([], Some(_)) => {
                 let reason = lost(edge.source_digest().source_prefix());
-                Decision::Settled(Verdict::Lost, Some(reason))
+                Decision::Settled(OutcomeKind::Lost, Some(reason))
             }
-            ([reason], _) => Decision::Settled(Verdict::Failed, Some(Arc::clone(reason))),
+            ([reason], _) => Decision::Settled(OutcomeKind::Failed, Some(Arc::clone(reason))),
             ([reason, more @ ..], _) => {
                 let reason = Reason::Unread { first: Arc::clone(reason), more: more.len() };
-                Decision::Settled(Verdict::Failed, Some(reason.into()))
+                Decision::Settled(OutcomeKind::Failed, Some(reason.into()))
             }
         }
     }

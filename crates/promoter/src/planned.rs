@@ -6,7 +6,7 @@ use std::{mem, sync::Arc};
 use promotion_manifest::{EdgeId, SourceDigestId};
 
 use crate::{
-    Outcome, Verdict, Verify,
+    Outcome, OutcomeKind, VerifyDepth,
     reason::{AttachmentName, AttachmentProblem, AttachmentStep, Reason},
 };
 
@@ -140,7 +140,7 @@ impl PlannedTarget {
 
     /// Whether the content below the digest is checked at this destination: a tag is written only after everything that
     /// it reaches is in place, and a deep verification checks all images.
-    pub(crate) fn is_checked(&self, verify: Verify) -> bool {
+    pub(crate) fn is_checked(&self, verify: VerifyDepth) -> bool {
         self.lacks == Lacks::Nothing && (verify.checks_present() || !self.open.is_empty())
     }
 
@@ -166,7 +166,7 @@ impl PlannedTarget {
         let edge = self.edges().next()?;
         let (failed, problem) = (AttachmentStep::BrokenAtSource, Arc::clone(problem));
         let reason = Arc::new(Reason::Attachment { attachment, failed, problem });
-        Some(Outcome::new(edge, Verdict::AttachmentBroken, Some(reason)))
+        Some(Outcome::new(edge, OutcomeKind::AttachmentBroken, Some(reason)))
     }
 }
 

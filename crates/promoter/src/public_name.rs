@@ -11,10 +11,10 @@ use std::{
 use futures_util::{StreamExt as _, stream};
 use oci::{Descriptor, Digest, Host, Reference, Repository, Tag};
 use promotion_manifest::{DestinationRepository, EdgeSet};
-use registry_client::{Client, FoundBlob, RepositoryClient};
+use registry_client::{FoundBlob, RegistryClient, RepositoryClient};
 use transfer::Image;
 
-use crate::{Outcome, PromotionRun, Reason, RemoteError, Verdict};
+use crate::{Outcome, OutcomeKind, PromotionRun, Reason, RemoteError};
 
 /// Tags read at once.
 const TAGS_AT_ONCE: usize = 8;
@@ -26,7 +26,7 @@ const BLOBS_AT_ONCE: usize = 8;
 #[derive(Clone, Debug)]
 pub struct PublicName {
     /// The client for requests to it.
-    pub client: Client,
+    pub client: RegistryClient,
     /// Its host.
     pub host: Host,
 }
@@ -52,7 +52,7 @@ pub(crate) async fn verify(
     let roots = Roots::of(run.edges);
     for outcome in outcomes {
         let edge = run.edges.edge(outcome.edge);
-        if let Verdict::Copied | Verdict::Tagged = outcome.verdict
+        if let OutcomeKind::Copied | OutcomeKind::Tagged = outcome.kind
             && let Some(tag) = edge.tag()
             && let Some(name) = roots.public_name(edge.destination())
         {

@@ -8,7 +8,7 @@ use promotion_manifest::{EdgeId, EdgeSet, SourceDigestId};
 use transfer::Image;
 
 use crate::{
-    Outcome, Verdict,
+    Outcome, OutcomeKind,
     attaching::Broken,
     planned::{ImageOrigin, ImageOrigins, Lacks, PlannedTarget},
     reason::Reason,
@@ -146,20 +146,20 @@ pub(crate) enum ChangeKind {
 
 impl ChangeKind {
     /// The outcome in a dry run.
-    pub(crate) const fn planned(self) -> Verdict {
+    pub(crate) const fn planned(self) -> OutcomeKind {
         match self {
-            Self::Copy => Verdict::ToCopy,
-            Self::Tag => Verdict::ToTag,
-            Self::Attach => Verdict::ToAttach,
+            Self::Copy => OutcomeKind::ToCopy,
+            Self::Tag => OutcomeKind::ToTag,
+            Self::Attach => OutcomeKind::ToAttach,
         }
     }
 
     /// The outcome once it is done.
-    pub(crate) const fn done(self) -> Verdict {
+    pub(crate) const fn done(self) -> OutcomeKind {
         match self {
-            Self::Copy => Verdict::Copied,
-            Self::Tag => Verdict::Tagged,
-            Self::Attach => Verdict::Attached,
+            Self::Copy => OutcomeKind::Copied,
+            Self::Tag => OutcomeKind::Tagged,
+            Self::Attach => OutcomeKind::Attached,
         }
     }
 }

@@ -6,7 +6,7 @@ use oci::{Digest, RegistryPrefix};
 use promotion_manifest::{EdgeSet, Problem};
 
 use crate::{
-    Ending, LeftOut, Outcome, Summary, Verdict,
+    Ending, LeftOut, Outcome, OutcomeKind, Summary,
     reason::{AttachmentName, Reason},
     report::Report,
 };
@@ -45,8 +45,8 @@ impl<'a> RunReporter<'a> {
     }
 
     fn count(&mut self, outcome: &Outcome) {
-        self.summary.add(outcome.verdict);
-        if outcome.verdict == Verdict::AttachmentBroken {
+        self.summary.add(outcome.kind);
+        if outcome.kind == OutcomeKind::AttachmentBroken {
             let edge = self.edges.edge(outcome.edge);
             if let Some(Reason::Attachment { attachment, .. }) = outcome.reason.as_deref() {
                 self.attachments.insert((edge.digest(), attachment.clone()));

@@ -19,7 +19,7 @@ pub enum AttachmentsTo {
 
 /// What is checked of an image before its edges count as present.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Verify {
+pub enum VerifyDepth {
     /// Its tag and its digest. The content below the digest is checked only where a tag is written.
     #[default]
     Shallow,
@@ -27,7 +27,7 @@ pub enum Verify {
     Deep,
 }
 
-impl Verify {
+impl VerifyDepth {
     /// Whether the content of an image is checked even if its tag and digest are present.
     pub(crate) const fn checks_present(self) -> bool {
         match self {
@@ -59,7 +59,7 @@ pub struct PromotionSettings {
     /// What happens if an attachment is broken at its source.
     pub broken_attachments: BrokenAttachments,
     /// What is checked of images that are present.
-    pub verify: Verify,
+    pub verify: VerifyDepth,
     /// The public name through which the written tags are read at the end.
     pub verify_through: Option<PublicName>,
 }
@@ -73,7 +73,7 @@ impl PromotionSettings {
             attachments: AttachmentsTo::All,
             canonical: None,
             broken_attachments: BrokenAttachments::Reported,
-            verify: Verify::Shallow,
+            verify: VerifyDepth::Shallow,
             verify_through: None,
         }
     }

@@ -9,7 +9,7 @@ use oci::{Digest, Reference, Tag};
 use registry_client::{Error, RepositoryClient, TagWrite};
 
 use crate::{
-    Outcome, PromotionRun, Verdict,
+    Outcome, OutcomeKind, PromotionRun,
     plan::tag_move,
     reason::{Reason, TagWas},
     reread_delay::{self, MAX_REREADS},
@@ -27,10 +27,10 @@ pub(crate) struct Root {
 }
 
 /// Why a tag was not written.
-pub(crate) type NotWritten = (Verdict, Arc<Reason>);
+pub(crate) type NotWritten = (OutcomeKind, Arc<Reason>);
 
 fn failed(reason: impl Into<Arc<Reason>>) -> NotWritten {
-    (Verdict::Failed, reason.into())
+    (OutcomeKind::Failed, reason.into())
 }
 
 /// Puts `tag` on the digest of `root`, unless the tag exists by now, on any digest.
@@ -47,7 +47,7 @@ pub(crate) async fn write(
     // A GET, since the write depends on it. For a tag that does not exist it costs no more than a HEAD.
     match repository.find_manifest_by_get(&by_tag).await.map_err(broken)? {
         Some(head) if head.digest == root.digest => return Ok(()),
-        Some(head) => return Err((Verdict::Refused, tag_move(head.digest))),
+        Some(head) => return Err((OutcomeKind::Refused, tag_move(head.digest))),
         None => {}
     }
     let written = repository.put_tag_if_absent(tag, &root.media_type, root.bytes.clone()).await;
@@ -100,7 +100,7 @@ pub(crate) async fn reread(run: &PromotionRun<'_>, outcomes: &mut [Outcome]) {
     let mut by_repository: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (index, outcome) in outcomes.iter().enumerate() {
         let has_tag = run.edges.edge(outcome.edge).tag().is_some();
-        if has_tag && matches!(outcome.verdict, Verdict::Copied | Verdict::Tagged) {
+        if has_tag && matches!(outcome.kind, OutcomeKind::Copied | OutcomeKind::Tagged) {
             by_repository.entry(outcome.edge.destination()).or_default().push(index);
         }
     }

@@ -12,7 +12,7 @@ use registry_client::RepositoryClient;
 use transfer::{Destination, Image, ImageNode};
 
 use crate::{
-    Outcome, PromotionRun, Verdict,
+    Outcome, OutcomeKind, PromotionRun,
     attaching::{self, AttachmentFailure, CopiedAttachments, CopyFailure, WrittenAttachment},
     planned::ImageOrigin,
     ready::{ChangeKind, ImageManifests, Ready, ReadyTarget},
@@ -302,12 +302,12 @@ impl<'a> Worker<'a> {
             };
             self.result().outcomes.push(match tagged {
                 Ok(()) => done(edge, target.change(), note.clone()),
-                Err((verdict, reason)) => Outcome::new(edge, verdict, Some(reason)),
+                Err((kind, reason)) => Outcome::new(edge, kind, Some(reason)),
             });
         }
         let held = target.planned.held.iter().map(|&edge| match target.change_of_held() {
             ChangeKind::Attach if attachments.is_empty() => {
-                Outcome::new(edge, Verdict::Present, note.clone())
+                Outcome::new(edge, OutcomeKind::Present, note.clone())
             }
             change => done(edge, change, note.clone()),
         });
@@ -328,7 +328,7 @@ impl<'a> Worker<'a> {
                 let digest = self.run.edges.source_digest(self.ready.source_digest).entry.digest;
                 let found = repository.manifest(&Reference::Digest(digest)).await;
                 let found = found.map_err(|error| {
-                    (Verdict::Failed, self.run.hosts.explain(repository.host(), error))
+                    (OutcomeKind::Failed, self.run.hosts.explain(repository.host(), error))
                 })?;
                 let bytes = found.bytes.clone();
                 // The response of a storage behind a redirect does not state the media type of the manifest.

@@ -13,7 +13,7 @@ use std::{
 use futures_util::future::join_all;
 use http::{HeaderValue, Response, StatusCode, header::RETRY_AFTER};
 use oci::Repository;
-use registry_client::Client;
+use registry_client::RegistryClient;
 use testkit::{Body, TestServer};
 
 const TASKS: usize = 200;
@@ -94,7 +94,7 @@ async fn storm(
         .await
     };
     let repository: Repository = "a".parse()?;
-    let repository = Client::builder().build().repository(&server.host(), &repository);
+    let repository = RegistryClient::builder().build().repository(&server.host(), &repository);
     let blob = oci::Digest::sha256(b"");
     let tasks = (0..TASKS).map(|_| async {
         let mut longest = Duration::ZERO;

@@ -17,7 +17,7 @@ use http_client::{
 use oci::Host;
 
 use crate::{
-    Client,
+    RegistryClient,
     api::{conditions::ConditionMemory, head_memory::HeadMemory, referrers_memory::ApiMemory},
     auth::Authorizer,
     blobs::mounts::MountMemory,
@@ -41,7 +41,7 @@ const COMMIT_FACTOR: u32 = 10;
 /// The path of the anonymous request that shows whether a host speaks plain HTTP.
 const PROBED_PATH: &str = "/v2/";
 
-/// The settings of a [`Client`].
+/// The settings of a [`RegistryClient`].
 #[must_use = "settings do nothing until `build`"]
 pub struct ClientBuilder {
     plain: HashSet<Host>,
@@ -174,7 +174,7 @@ impl ClientBuilder {
 
     /// The client. Reads this machine's root certificates; where there are none, only https fails.
     #[must_use]
-    pub fn build(mut self) -> Client {
+    pub fn build(mut self) -> RegistryClient {
         self.tls.trust(native_roots());
         let tls = std::mem::replace(&mut self.tls, TlsSettings::none());
         let allowed = std::mem::take(&mut self.allowed);
@@ -185,7 +185,7 @@ impl ClientBuilder {
         self.build_over(pool)
     }
 
-    pub(crate) fn build_over(self, pool: Pool) -> Client {
+    pub(crate) fn build_over(self, pool: Pool) -> RegistryClient {
         let pool = Arc::new(pool);
         self.credentials.connect_by(&pool);
         let timeouts = RequestTimeouts {
@@ -216,7 +216,7 @@ impl ClientBuilder {
                 PROBED_PATH,
             ),
         });
-        Client { shared, authorizer }
+        RegistryClient { shared, authorizer }
     }
 }
 
@@ -232,7 +232,7 @@ fn visible(text: &str) -> HeaderValue {
     HeaderValue::from_str(&visible).unwrap_or(HeaderValue::from_static(""))
 }
 
-impl Client {
+impl RegistryClient {
     /// Settings to begin with.
     pub fn builder() -> ClientBuilder {
         ClientBuilder {

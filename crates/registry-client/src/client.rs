@@ -16,7 +16,7 @@ use oci::Host;
 use url::Url;
 
 use crate::{
-    Error, Fault,
+    Error, RequestFault,
     api::{conditions::ConditionMemory, head_memory::HeadMemory, referrers_memory::ApiMemory},
     auth::Authorizer,
     blobs::mounts::MountMemory,
@@ -28,7 +28,7 @@ pub(crate) type WallClock = Box<dyn Fn() -> SystemTime + Send + Sync>;
 
 /// A client of registries: one pool of connections, shared by all its clones.
 #[derive(Clone)]
-pub struct Client {
+pub struct RegistryClient {
     pub(crate) shared: Arc<ClientState>,
     pub(crate) authorizer: Arc<Authorizer>,
 }
@@ -52,7 +52,7 @@ pub(crate) struct ClientState {
     pub(crate) protocols: Protocols,
 }
 
-impl Client {
+impl RegistryClient {
     /// The same client with other credentials and its own tokens. Connections, quotas and counters are shared.
     #[must_use]
     pub fn acting_as(&self, credentials: Credentials) -> Self {
@@ -106,7 +106,11 @@ impl Client {
     pub(crate) fn endpoint(&self, host: &Host, method: &Method, path: &str) -> Result<Url, Error> {
         let mut url = self.root(host).map_err(|cause| {
             let text = format!("https://{host}/v2/{path}");
-            Error::new(method.clone(), RedactedUrl::unusable(&text), Fault::BadHost { cause })
+            Error::new(
+                method.clone(),
+                RedactedUrl::unusable(&text),
+                RequestFault::BadHost { cause },
+            )
         })?;
         let (path, query) =
             path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
@@ -161,7 +165,7 @@ pub(crate) fn authority_of(host: &Host) -> Authority {
     Authority::new(host.authority())
 }
 
-impl fmt::Debug for Client {
+impl fmt::Debug for RegistryClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Client")
     }
@@ -174,7 +178,7 @@ mod tests {
     #[test]
     fn plain_http_is_for_loopback_hosts_and_those_named_for_it() {
         let named: Host = "named.example:5000".parse().expect("a host");
-        let client = Client::builder().plain_http(named).build();
+        let client = RegistryClient::builder().plain_http(named).build();
         for (host, scheme) in [
             ("127.0.0.1:5000", "http"),
             ("localhost", "http"),

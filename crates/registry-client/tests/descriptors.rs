@@ -4,7 +4,7 @@
 
 use std::{env, fs::File, process::Command};
 
-use registry_client::{Client, Fault, Retries, TransportError};
+use registry_client::{RegistryClient, RequestFault, Retries, TransportError};
 use testkit::TestServer;
 
 const TEST: &str = "running_out_of_file_descriptors_is_not_said_of_the_registry";
@@ -29,7 +29,7 @@ fn running_out_of_file_descriptors_is_not_said_of_the_registry() {
 #[tokio::main(flavor = "current_thread")]
 async fn with_few() {
     let server = TestServer::start(|_| async { http::Response::default() }).await;
-    let client = Client::builder().retries(Retries::none()).build();
+    let client = RegistryClient::builder().retries(Retries::none()).build();
     let mut open = Vec::new();
     while let Ok(file) = File::open("/dev/null") {
         open.push(file);
@@ -37,7 +37,7 @@ async fn with_few() {
     let error = client.ping(&server.host()).await.expect_err("there is none for a connection");
     drop(open);
     assert!(
-        matches!(error.fault(), Fault::Transport(TransportError::NoDescriptors { .. })),
+        matches!(error.fault(), RequestFault::Transport(TransportError::NoDescriptors { .. })),
         "{error}"
     );
     assert!(error.is_transient() && !error.is_unreachable());

@@ -153,7 +153,7 @@ mod tests {
 
     use futures_util::{FutureExt as _, future::join_all};
     use oci::Digest;
-    use registry_client::{Client, Retries};
+    use registry_client::{RegistryClient, Retries};
     use testkit::TestServer;
 
     use super::*;
@@ -163,8 +163,8 @@ mod tests {
         Content::Manifest(Digest::sha256(&[number]))
     }
 
-    fn client() -> Client {
-        Client::builder().retries(Retries::none()).build()
+    fn client() -> RegistryClient {
+        RegistryClient::builder().retries(Retries::none()).build()
     }
 
     fn destination() -> Destination {

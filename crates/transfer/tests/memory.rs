@@ -15,7 +15,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http::{Method, Response};
 use oci::{Descriptor, Digest, media_type};
-use registry_client::Client;
+use registry_client::RegistryClient;
 use testkit::{Body, TestServer};
 use transfer::{BlobOutcome, Destination, copy_blob};
 
@@ -81,7 +81,7 @@ async fn a_blob_passes_through_without_staying() {
     let directory = tempfile::TempDir::new().expect("a directory");
     let store = format!("file://{}", directory.path().display());
     let store = Destination::Store(BlobStore::open(&store).expect("a store"));
-    let client = Client::builder().build();
+    let client = RegistryClient::builder().build();
     let name = "a".parse().expect("a name");
     let registry = Destination::Registry(client.repository(&sink.host(), &name));
     let digest: Digest = DIGEST.parse().expect("a digest");

@@ -18,7 +18,7 @@ mod store_serve;
 mod tls_settings;
 
 use http_client::Proxies;
-use registry_client::{Client, Quota};
+use registry_client::{Quota, RegistryClient};
 
 use self::tls_settings::tls_settings;
 use crate::{
@@ -49,16 +49,19 @@ pub(crate) async fn run(arguments: Arguments, screen: Screen) -> anyhow::Result<
 }
 
 /// A client as the flags say, with the credentials that other programs' files and variables have.
-fn client(flags: &RegistryAccess) -> anyhow::Result<Client> {
+fn client(flags: &RegistryAccess) -> anyhow::Result<RegistryClient> {
     client_with(flags, None)
 }
 
 /// The same, which speaks plain HTTP to one more host.
-fn client_with(flags: &RegistryAccess, plain: Option<&oci::Host>) -> anyhow::Result<Client> {
+fn client_with(
+    flags: &RegistryAccess,
+    plain: Option<&oci::Host>,
+) -> anyhow::Result<RegistryClient> {
     if let Some(host) = flags.tls.iter().find(|host| flags.plain_http.contains(host)) {
         anyhow::bail!("{host}: --tls and --plain-http exclude each other; leave one out");
     }
-    let mut builder = Client::builder().credentials(credentials(&places(flags))?);
+    let mut builder = RegistryClient::builder().credentials(credentials(&places(flags))?);
     builder = builder.proxies(Proxies::new(&crate::environment::proxies())?);
     builder = builder.tls_settings(tls_settings(&flags.tls_files)?);
     for host in &flags.tls {
@@ -82,7 +85,7 @@ fn client_with(flags: &RegistryAccess, plain: Option<&oci::Host>) -> anyhow::Res
 fn warn_of_unused_hosts(
     printer: &Printer,
     flags: &RegistryAccess,
-    client: &Client,
+    client: &RegistryClient,
     named: &[&oci::Host],
 ) {
     let usage = client.usage();

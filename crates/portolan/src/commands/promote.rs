@@ -15,7 +15,7 @@ use promoter::{
     report::{JsonReport, Report, Reports, Show, WordsReport},
 };
 use promotion_manifest::{EdgeSet, RegistryEntry};
-use registry_client::Client;
+use registry_client::RegistryClient;
 
 use super::promote_summary;
 use crate::{
@@ -102,8 +102,8 @@ fn settings(promote: &Promote, edges: &EdgeSet) -> anyhow::Result<PromotionSetti
             BrokenAttachments::Reported
         },
         verify: match promote.verify {
-            Verify::Shallow => promoter::Verify::Shallow,
-            Verify::Deep => promoter::Verify::Deep,
+            Verify::Shallow => promoter::VerifyDepth::Shallow,
+            Verify::Deep => promoter::VerifyDepth::Deep,
         },
         verify_through: public.transpose()?,
     };
@@ -127,7 +127,7 @@ fn settings(promote: &Promote, edges: &EdgeSet) -> anyhow::Result<PromotionSetti
 
 /// A client for each service account that the manifests name. A dry run reads only, and impersonates nobody.
 fn clients(
-    client: &Client,
+    client: &RegistryClient,
     promote: &Promote,
     confirm: Confirm,
     edges: &EdgeSet,

@@ -1,36 +1,36 @@
 //! The last line of `portolan promote`: the counts in words, and what they come to.
 
 use job::{Confirm, StopCause};
-use promoter::{Ending, Unchecked, Verdict, report::in_bytes};
+use promoter::{Ending, OutcomeKind, Unchecked, report::in_bytes};
 use wording::counted;
 
 use crate::arguments::{Promote, SelectionFlags, Verify};
 
 /// The summary as a release manager would read it aloud.
 pub(super) fn in_words(ending: &Ending, promote: &Promote) -> String {
-    let of = |verdict| ending.summary.count(verdict);
+    let of = |kind| ending.summary.count(kind);
     let done = match ending.confirm {
         Confirm::Write => format!(
             "{} copied, {} tagged, {} given attachments",
-            of(Verdict::Copied),
-            of(Verdict::Tagged),
-            of(Verdict::Attached)
+            of(OutcomeKind::Copied),
+            of(OutcomeKind::Tagged),
+            of(OutcomeKind::Attached)
         ),
         Confirm::DryRun => format!(
             "{} to copy, {} to tag, {} to give attachments",
-            of(Verdict::ToCopy),
-            of(Verdict::ToTag),
-            of(Verdict::ToAttach)
+            of(OutcomeKind::ToCopy),
+            of(OutcomeKind::ToTag),
+            of(OutcomeKind::ToAttach)
         ),
     };
     let mut text = format!(
         "{}: {} present, {done}, {} lost, {} refused, {} failed; {} in manifests. \
          {}, {} read and {} written in {:.1} s.",
         counted(ending.summary.edges(), "edge"),
-        of(Verdict::Present),
-        of(Verdict::Lost),
-        of(Verdict::Refused),
-        of(Verdict::Failed),
+        of(OutcomeKind::Present),
+        of(OutcomeKind::Lost),
+        of(OutcomeKind::Refused),
+        of(OutcomeKind::Failed),
         counted(ending.problems as u64, "problem"),
         counted(ending.requests(), "request"),
         in_bytes(ending.bytes_received()),
@@ -125,7 +125,7 @@ fn nothing_selected(ending: &Ending, flags: &SelectionFlags) -> String {
 
 /// What a whole run comes to.
 fn conclusion(ending: &Ending, verify: Verify) -> String {
-    let of = |verdict| ending.summary.count(verdict);
+    let of = |kind| ending.summary.count(kind);
     let has_pending = ending.summary.pending() > 0;
     let text = match (ending.confirm, ending.all_holds()) {
         (Confirm::DryRun, _) if has_pending => {
@@ -137,7 +137,8 @@ fn conclusion(ending: &Ending, verify: Verify) -> String {
         (Confirm::Write, false) => " Not everything the manifests ask for is in place; see above.",
         // What a run writes is checked on its way; what it finds only where that was asked for.
         (_, true)
-            if verify == Verify::Shallow && of(Verdict::Present) + of(Verdict::Attached) > 0 =>
+            if verify == Verify::Shallow
+                && of(OutcomeKind::Present) + of(OutcomeKind::Attached) > 0 =>
         {
             " All tags and digests are in place. The content of images already present was not checked; \
              --verify deep checks it."

@@ -17,10 +17,10 @@ use job::{Confirm, Silent};
 use manifest_source::{LoadOptions, ManifestSource};
 use oci::{Host, Reference, Repository};
 use promoter::{
-    Clients, Desired, PromotionSettings, Summary, Verdict,
+    Clients, Desired, OutcomeKind, PromotionSettings, Summary,
     report::{Show, WordsReport},
 };
-use registry_client::Client;
+use registry_client::RegistryClient;
 use wording::{Width, counted, row};
 
 use content::Artifact;
@@ -58,7 +58,7 @@ fn step(out: &mut (dyn Write + Send), name: &str, done: &str) -> anyhow::Result<
 }
 
 async fn push(out: &mut (dyn Write + Send), servers: &DemoServers) -> anyhow::Result<()> {
-    let client = Client::builder().build();
+    let client = RegistryClient::builder().build();
     for ((name, tag), artifact) in [(IMAGE, content::image()?), (CHART, content::chart()?)] {
         let repository = client.repository(&servers.staging, &format!("staging/{name}").parse()?);
         for blob in artifact.blobs {
@@ -96,7 +96,7 @@ async fn promote(out: &mut (dyn Write + Send), servers: &DemoServers) -> anyhow:
     let mut words = Vec::new();
     let plan = promote_once(&directory, Confirm::DryRun, &mut words).await?;
     ensure!(
-        plan.edges() == 2 && plan.count(Verdict::ToCopy) == 2,
+        plan.edges() == 2 && plan.count(OutcomeKind::ToCopy) == 2,
         "the plan is not to copy both: {plan:?}"
     );
     let words = String::from_utf8_lossy(&words);
@@ -105,10 +105,10 @@ async fn promote(out: &mut (dyn Write + Send), servers: &DemoServers) -> anyhow:
         writeln!(out, "{line}")?;
     }
     let done = promote_once(&directory, Confirm::Write, &mut io::sink()).await?;
-    ensure!(done.count(Verdict::Copied) == 2, "not both were copied: {done:?}");
+    ensure!(done.count(OutcomeKind::Copied) == 2, "not both were copied: {done:?}");
     let again = promote_once(&directory, Confirm::Write, &mut io::sink()).await?;
     ensure!(
-        again.count(Verdict::Present) == 2,
+        again.count(OutcomeKind::Present) == 2,
         "a second promotion finds something to do: {again:?}"
     );
     let done =
@@ -127,7 +127,7 @@ async fn promote_once(
     let (_stopper, stop) = job::stop();
     let mut report = WordsReport::new(out, Show::Changes, COLUMNS);
     let (clients, settings) =
-        (Clients::new(Client::builder().build()), PromotionSettings::new(confirm));
+        (Clients::new(RegistryClient::builder().build()), PromotionSettings::new(confirm));
     let (edges, selection) = (&loaded.edges, &loaded.selection);
     let desired = Desired { edges, selection, problems: &loaded.problems };
     let ended = promoter::promote(clients, desired, &settings, &stop, &Silent, &mut report).await?;
@@ -167,7 +167,7 @@ async fn mirror_once(servers: &DemoServers, store: &DemoStore) -> anyhow::Result
         confirm: Confirm::Write,
     };
     let (_stopper, stop) = job::stop();
-    Ok(mirror::mirror(&Client::builder().build(), &options, &stop, &Silent).await)
+    Ok(mirror::mirror(&RegistryClient::builder().build(), &options, &stop, &Silent).await)
 }
 
 /// Who pulls, from where; and which host must have served the blobs.

@@ -5,7 +5,7 @@ use std::{collections::HashSet, net::IpAddr};
 
 use anyhow::Context as _;
 use oci::{Digest, Host, Manifest, Reference, Repository};
-use registry_client::{Client, RepositoryClient};
+use registry_client::{RegistryClient, RepositoryClient};
 
 /// What a pull came to.
 #[derive(Default)]
@@ -27,7 +27,7 @@ pub(crate) async fn pull(
     reference: &Reference,
     address: IpAddr,
 ) -> anyhow::Result<Pulled> {
-    let client = Client::builder().forwarded_for(address).build();
+    let client = RegistryClient::builder().forwarded_for(address).build();
     let repository = client.repository(front, name);
     let mut pulled = Pulled::default();
     let mut seen = HashSet::new();

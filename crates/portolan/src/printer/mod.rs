@@ -11,7 +11,7 @@ use std::{
 };
 
 use job::Progress;
-use registry_client::Client;
+use registry_client::RegistryClient;
 use rustix::termios::tcgetwinsize;
 use wording::{Width, row};
 
@@ -53,7 +53,7 @@ impl Printer {
     }
 
     /// Where progress is reported to, with the requests and bytes of `client`.
-    pub(crate) fn progress_of(&self, client: &Client) -> Box<dyn Progress> {
+    pub(crate) fn progress_of(&self, client: &RegistryClient) -> Box<dyn Progress> {
         match self.verbosity {
             Verbosity::Quiet => Box::new(job::Silent),
             Verbosity::Normal => Box::new(Reporter::new(self.screen.clone(), client.clone())),

@@ -13,7 +13,7 @@ use std::{
 use indicatif::ProgressStyle;
 use job::Progress;
 use promoter::report::in_bytes;
-use registry_client::{Client, HostWait, Usage};
+use registry_client::{HostWait, RegistryClient, Usage};
 use wording::counted;
 
 use super::Screen;
@@ -40,7 +40,7 @@ pub(super) struct Reporter {
 }
 
 impl Reporter {
-    pub(super) fn new(screen: Screen, client: Client) -> Self {
+    pub(super) fn new(screen: Screen, client: RegistryClient) -> Self {
         let traffic = Arc::new(Traffic { client, expected: Mutex::default() });
         Self { screen, traffic, stage: Arc::default(), ticker: Mutex::default() }
     }
@@ -130,7 +130,7 @@ impl Drop for Ticker {
 
 /// What was moved and requested so far.
 struct Traffic {
-    client: Client,
+    client: RegistryClient,
     /// The bytes that were sent before they were expected, and how many are expected.
     expected: Mutex<(u64, u64)>,
 }

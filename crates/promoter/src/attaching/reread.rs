@@ -20,7 +20,7 @@ use transfer::Image;
 
 use super::OnTag;
 use crate::{
-    Outcome, PromotionRun, Verdict,
+    Outcome, OutcomeKind, PromotionRun,
     planned::ImageOrigin,
     ready::{Ready, ReadyTarget},
     reason::{AttachmentName, AttachmentProblem, AttachmentStep, Reason},
@@ -78,7 +78,7 @@ pub(crate) async fn reread(
         (destination, failed)
     });
     let failed: HashMap<_, _> = read.buffer_unordered(REPOSITORIES_AT_ONCE).collect().await;
-    for outcome in outcomes.iter_mut().filter(|outcome| is_written(outcome.verdict)) {
+    for outcome in outcomes.iter_mut().filter(|outcome| is_written(outcome.kind)) {
         let source_digest = run.edges.edge(outcome.edge).source_digest().id;
         let reason =
             failed.get(&outcome.edge.destination()).and_then(|failed| failed.get(&source_digest));
@@ -88,8 +88,8 @@ pub(crate) async fn reread(
     }
 }
 
-const fn is_written(verdict: Verdict) -> bool {
-    matches!(verdict, Verdict::Copied | Verdict::Tagged | Verdict::Attached)
+const fn is_written(kind: OutcomeKind) -> bool {
+    matches!(kind, OutcomeKind::Copied | OutcomeKind::Tagged | OutcomeKind::Attached)
 }
 
 /// Makes sure that all of `written` are found in `repository`. Returns the requested digests with attachments that are

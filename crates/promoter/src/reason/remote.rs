@@ -6,7 +6,7 @@ use std::{
 };
 
 use http::StatusCode;
-use registry_client::{Fault, TransportError};
+use registry_client::{RequestFault, TransportError};
 use transfer::{DestinationError, SourceError};
 
 use super::ReasonCode;
@@ -29,7 +29,7 @@ pub(crate) struct RemoteCause {
     code: ReasonCode,
     /// The host of the URL or repository.
     host: Option<String>,
-    fault: Option<Discriminant<Fault>>,
+    fault: Option<Discriminant<RequestFault>>,
     transport: Option<Discriminant<TransportError>>,
     status: Option<StatusCode>,
     /// The codes of the error body.
@@ -63,13 +63,13 @@ impl RemoteError {
         };
         let fault = registry.map(|error| decisive(error).fault());
         let error_codes = match fault {
-            Some(Fault::Status { body, .. }) => {
+            Some(RequestFault::Status { body, .. }) => {
                 body.errors.iter().map(|entry| entry.code.clone()).collect()
             }
             _ => Vec::new(),
         };
         let transport = match fault {
-            Some(Fault::Transport(error)) => Some(discriminant(error)),
+            Some(RequestFault::Transport(error)) => Some(discriminant(error)),
             _ => None,
         };
         RemoteCause {
@@ -128,7 +128,7 @@ impl From<transfer::Error> for RemoteError {
 /// The request that decides: if a referrer was stored but could not be listed, the one that should list it.
 fn decisive(error: &registry_client::Error) -> &registry_client::Error {
     match error.fault() {
-        Fault::NotListed { cause, .. } => decisive(cause),
+        RequestFault::NotListed { cause, .. } => decisive(cause),
         _ => error,
     }
 }
@@ -151,22 +151,24 @@ fn registry_code(error: &registry_client::Error) -> ReasonCode {
     }
     let fault = decisive(error).fault();
     match fault {
-        Fault::Status { status, .. } => match *status {
+        RequestFault::Status { status, .. } => match *status {
             StatusCode::UNAUTHORIZED => ReasonCode::AuthenticationRequired,
             StatusCode::FORBIDDEN => ReasonCode::Denied,
             StatusCode::NOT_FOUND => ReasonCode::NotFound,
             _ => ReasonCode::RegistryError,
         },
-        Fault::Transport(_) => ReasonCode::TransferFailed,
-        Fault::Token { .. } | Fault::NoToken | Fault::Credentials { .. } => {
+        RequestFault::Transport(_) => ReasonCode::TransferFailed,
+        RequestFault::Token { .. } | RequestFault::NoToken | RequestFault::Credentials { .. } => {
             ReasonCode::CredentialsUnavailable
         }
-        Fault::RedirectedNotFound { .. } | Fault::ListedNotFound => ReasonCode::NotFound,
-        Fault::StaleTag => ReasonCode::TagUnreadable,
-        Fault::LostRace { .. } => ReasonCode::LostRace,
-        Fault::DigestMismatch { .. } => ReasonCode::DigestMismatch,
-        Fault::Damaged { .. } | Fault::OtherLength { .. } => ReasonCode::SizeMismatch,
-        Fault::Schema1 => ReasonCode::UnsupportedManifest,
+        RequestFault::RedirectedNotFound { .. } | RequestFault::ListedNotFound => {
+            ReasonCode::NotFound
+        }
+        RequestFault::StaleTag => ReasonCode::TagUnreadable,
+        RequestFault::LostRace { .. } => ReasonCode::LostRace,
+        RequestFault::DigestMismatch { .. } => ReasonCode::DigestMismatch,
+        RequestFault::Damaged { .. } | RequestFault::OtherLength { .. } => ReasonCode::SizeMismatch,
+        RequestFault::Schema1 => ReasonCode::UnsupportedManifest,
         _ => ReasonCode::InvalidResponse,
     }
 }

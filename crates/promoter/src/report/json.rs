@@ -14,7 +14,7 @@ use super::{
     Report, Show,
     members::{self, TOTALS},
 };
-use crate::{Ending, Estimate, Outcome, ReasonCode, Unanswered, Verdict};
+use crate::{Ending, Estimate, Outcome, OutcomeKind, ReasonCode, Unanswered};
 
 /// The version of the report's shape.
 pub(super) const SCHEMA: u32 = 3;
@@ -80,7 +80,7 @@ pub(super) struct OutcomeRow<'a> {
     #[schemars(with = "Option<String>")]
     tag: Option<&'a Tag>,
     /// How the edge ended.
-    outcome: Verdict,
+    outcome: OutcomeKind,
     /// The code of the reason.
     code: Option<ReasonCode>,
     /// The reason as text.
@@ -112,7 +112,7 @@ impl<W: Write> Report for JsonReport<W> {
     }
 
     fn outcome(&mut self, edges: &EdgeSet, outcome: &Outcome) -> io::Result<()> {
-        if outcome.verdict == Verdict::Present && self.show == Show::Changes {
+        if outcome.kind == OutcomeKind::Present && self.show == Show::Changes {
             return Ok(());
         }
         let edge = edges.edge(outcome.edge);
@@ -126,7 +126,7 @@ impl<W: Write> Report for JsonReport<W> {
             repository: destination.name.as_str(),
             digest: edge.digest(),
             tag: edge.tag(),
-            outcome: outcome.verdict,
+            outcome: outcome.kind,
             code: outcome.code(),
             reason: outcome.reason.as_ref().map(ToString::to_string),
             attachments: &outcome.attachments,
@@ -284,10 +284,10 @@ impl<'a> EstimateRow<'a> {
 }
 
 fn summary(ending: &Ending) -> InOrder {
-    let counts = Verdict::all(ending.confirm)
-        .map(|verdict| (verdict.as_str(), Value::from(ending.summary.count(verdict))));
+    let counts = OutcomeKind::all(ending.confirm)
+        .map(|kind| (kind.as_str(), Value::from(ending.summary.count(kind))));
     let rest: [Value; TOTALS.len()] = [
-        ending.summary.count(Verdict::AttachmentBroken).into(),
+        ending.summary.count(OutcomeKind::AttachmentBroken).into(),
         ending.unanswered.len().into(),
         ending.requests().into(),
         ending.bytes_received().into(),

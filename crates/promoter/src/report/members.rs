@@ -5,7 +5,7 @@ use promotion_manifest::{Rule, Severity};
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value};
 
-use crate::Verdict;
+use crate::OutcomeKind;
 
 /// The members of the summary after the counts of outcomes. `attachment_broken` is spelled with `_`, unlike the
 /// outcome, because jq needs quotes around names with `-`.
@@ -27,7 +27,7 @@ pub(super) fn summary(_: &mut SchemaGenerator) -> Schema {
 }
 
 fn summary_of(confirm: Confirm) -> Value {
-    let counts = Verdict::all(confirm).map(Verdict::as_str);
+    let counts = OutcomeKind::all(confirm).map(OutcomeKind::as_str);
     let members: Vec<_> = ["edges"].into_iter().chain(counts).chain(TOTALS).collect();
     let kind = |member: &str| match member {
         "seconds" => serde_json::json!({ "type": "number", "minimum": 0 }),

@@ -8,7 +8,7 @@ use std::{
 use attachments::Defect;
 use oci::Digest;
 use promotion_manifest::one_line;
-use registry_client::Fault;
+use registry_client::RequestFault;
 use transfer::Content;
 use wording::{Chain, counted, list};
 
@@ -138,7 +138,7 @@ impl Reason {
                 }
                 for (host, failure) in last_failures {
                     write!(f, "; last failure at {host}: {failure}")?;
-                    if let Fault::Status { retry_after: Some(wait), .. } = failure.fault() {
+                    if let RequestFault::Status { retry_after: Some(wait), .. } = failure.fault() {
                         write!(f, "; it asks to wait {} s", wait.as_secs())?;
                     }
                 }

@@ -14,7 +14,7 @@ use wording::{FailureGroups, Width, and_more, counted, list, row};
 
 use super::{Report, Show, costs, table::TextTable};
 use crate::{
-    Ending, Outcome, Summary, Verdict,
+    Ending, Outcome, OutcomeKind, Summary,
     reason::{CauseKey, Reason},
 };
 
@@ -42,7 +42,7 @@ pub struct WordsReport<W> {
 /// What edges have in common that are one line.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Line {
-    verdict: Verdict,
+    kind: OutcomeKind,
     project: String,
     image: String,
     digest: Digest,
@@ -99,17 +99,16 @@ impl<W: Write> WordsReport<W> {
         }
     }
 
-    fn count(&mut self, project: &str, verdict: Verdict) {
+    fn count(&mut self, project: &str, kind: OutcomeKind) {
         if let Some(summary) = self.projects.get_mut(project) {
-            summary.add(verdict);
+            summary.add(kind);
         } else {
-            self.projects.entry(project.to_owned()).or_default().add(verdict);
+            self.projects.entry(project.to_owned()).or_default().add(kind);
         }
     }
 
     fn add_line(&mut self, line: Line, destination: &DestinationRepository) {
-        let lines =
-            if line.verdict.is_failure() { &mut self.not_holding } else { &mut self.holding };
+        let lines = if line.kind.is_failure() { &mut self.not_holding } else { &mut self.holding };
         if lines.len() < MAX_LINES || lines.contains_key(&line) {
             lines.entry(line).or_default().add_in_order(destination.prefix.to_string());
         } else {
@@ -131,9 +130,9 @@ impl<W: Write> WordsReport<W> {
     fn write_lines(&mut self) -> io::Result<()> {
         let mut last = None;
         for (line, destinations) in self.holding.iter().chain(&self.not_holding) {
-            if last.replace((line.verdict, &line.project)) != Some((line.verdict, &line.project)) {
+            if last.replace((line.kind, &line.project)) != Some((line.kind, &line.project)) {
                 let project = one_line(&line.project);
-                writeln!(self.out, "\n{} ({project})", heading(line.verdict))?;
+                writeln!(self.out, "\n{} ({project})", heading(line.kind))?;
             }
             writeln!(self.out, "{}", row(2, &line.parts(destinations), self.width))?;
         }
@@ -168,11 +167,11 @@ impl<W: Write> WordsReport<W> {
         if self.projects.is_empty() {
             return Ok(());
         }
-        let verdicts = Verdict::all(confirm);
+        let kinds = OutcomeKind::all(confirm);
         let mut table =
-            TextTable::new(["project"].into_iter().chain(verdicts.map(Verdict::as_str)));
+            TextTable::new(["project"].into_iter().chain(kinds.map(OutcomeKind::as_str)));
         for (project, summary) in &self.projects {
-            let counts = verdicts.map(|verdict| summary.count(verdict).to_string());
+            let counts = kinds.map(|kind| summary.count(kind).to_string());
             table.add([one_line(project)].into_iter().chain(counts));
         }
         table.write(&mut self.out, 0, self.width)
@@ -195,19 +194,19 @@ impl Line {
     }
 }
 
-const fn heading(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Present => "Present",
-        Verdict::ToCopy => "To copy",
-        Verdict::ToTag => "To tag",
-        Verdict::ToAttach => "To attach",
-        Verdict::Copied => "Copied",
-        Verdict::Tagged => "Tagged",
-        Verdict::Attached => "Attached",
-        Verdict::Lost => "Lost",
-        Verdict::Refused => "Refused",
-        Verdict::Failed => "Failed",
-        Verdict::AttachmentBroken => "Attachment broken",
+const fn heading(kind: OutcomeKind) -> &'static str {
+    match kind {
+        OutcomeKind::Present => "Present",
+        OutcomeKind::ToCopy => "To copy",
+        OutcomeKind::ToTag => "To tag",
+        OutcomeKind::ToAttach => "To attach",
+        OutcomeKind::Copied => "Copied",
+        OutcomeKind::Tagged => "Tagged",
+        OutcomeKind::Attached => "Attached",
+        OutcomeKind::Lost => "Lost",
+        OutcomeKind::Refused => "Refused",
+        OutcomeKind::Failed => "Failed",
+        OutcomeKind::AttachmentBroken => "Attachment broken",
     }
 }
 
@@ -232,16 +231,16 @@ impl<W: Write> Report for WordsReport<W> {
     fn outcome(&mut self, edges: &EdgeSet, outcome: &Outcome) -> io::Result<()> {
         let edge = edges.edge(outcome.edge);
         let (destination, project) = (edge.destination(), edge.project());
-        self.count(project, outcome.verdict);
-        match (outcome.verdict, &outcome.reason) {
-            (Verdict::Present, _) if self.show == Show::Changes => {}
-            (Verdict::Failed, Some(reason)) => self.add_cause(reason, || {
+        self.count(project, outcome.kind);
+        match (outcome.kind, &outcome.reason) {
+            (OutcomeKind::Present, _) if self.show == Show::Changes => {}
+            (OutcomeKind::Failed, Some(reason)) => self.add_cause(reason, || {
                 let (project, image) = (one_line(project), image(edge));
                 format!("{project}: {image}  {}  at {}", edge.digest(), destination.prefix)
             }),
-            (verdict, reason) => {
+            (kind, reason) => {
                 let line = Line {
-                    verdict,
+                    kind,
                     project: project.to_owned(),
                     image: image(edge),
                     digest: edge.digest(),

@@ -7,7 +7,7 @@ use promoter::PromotionSettings;
 use serde_json::{Value, json};
 use testkit::{Fault, RecordedRequest, TestRegistry, fixture, fixture::Image};
 
-use crate::harness::{TestRegistries, entry, manifest, promote_with, reason, verdicts};
+use crate::harness::{TestRegistries, entry, manifest, outcomes_of, promote_with, reason};
 
 /// An image at staging with one attachment, and the one production registry that it goes to.
 struct Scene {
@@ -82,7 +82,7 @@ async fn a_signature_that_another_run_replaced_after_it_was_read_back_is_merged_
         .production()
         .fail(Fault::on(Method::PUT, "/manifests/v1").times(1).then_put(&path, &theirs));
     let report = scene.promote().await;
-    assert_eq!(verdicts(&report), ["copied"], "{report:#}");
+    assert_eq!(outcomes_of(&report), ["copied"], "{report:#}");
     assert_eq!(scene.signers().await, ["other", "staging"]);
 }
 
@@ -96,7 +96,7 @@ async fn a_signature_that_another_run_has_merged_already_is_not_written_again() 
         .production()
         .fail(Fault::on(Method::PUT, "/manifests/v1").times(1).then_put(&path, &both));
     let report = scene.promote().await;
-    assert_eq!(verdicts(&report), ["copied"], "{report:#}");
+    assert_eq!(outcomes_of(&report), ["copied"], "{report:#}");
     assert_eq!(scene.signers().await, ["other", "staging"]);
     assert_eq!(scene.production().count(puts(scene.tag(".sig"))), 1);
 }
@@ -110,7 +110,7 @@ async fn a_signature_that_a_client_replaces_each_time_is_a_failure_and_the_run_e
     scene.production().fail(Fault::on(Method::PUT, &at_tag).ignore_conditions());
     scene.production().fail(Fault::on(Method::GET, &at_tag).then_put(&path, &theirs));
     let report = scene.promote().await;
-    assert_eq!(verdicts(&report), ["failed"], "{report:#}");
+    assert_eq!(outcomes_of(&report), ["failed"], "{report:#}");
     let reason = reason(&report, "failed");
     let start = format!("digest tag {sig} was written, but is gone: ");
     assert!(reason.starts_with(&start) && reason.contains("run again"), "{reason}");
@@ -137,7 +137,7 @@ async fn signatures_of_others_are_kept_where_reads_are_late() {
         assert_eq!(scene.signers().await, ["other", "staging"], "{case}");
         let reads = 1 + 4;
         let expected = if stale < reads { "copied" } else { "failed" };
-        assert_eq!(verdicts(&report), [expected], "{case}");
+        assert_eq!(outcomes_of(&report), [expected], "{case}");
     });
     futures_util::future::join_all(cases).await;
 }
@@ -197,7 +197,7 @@ async fn an_index_of_referrers_that_another_run_replaced_is_merged_again() {
             if is_replaced { index(&[&theirs, &ours]) } else { index(&[&more, &theirs, &ours]) };
         production.fail(put.then_put(&path, &now));
         let report = scene.promote().await;
-        assert_eq!(verdicts(&report), ["copied"], "{report:#}");
+        assert_eq!(outcomes_of(&report), ["copied"], "{report:#}");
         let listed = scene.read(&tag).await;
         let listed = listed["manifests"].as_array().expect("a list");
         for referrer in [&ours, &more, &theirs] {

@@ -5,11 +5,11 @@ use job::Confirm::{DryRun, Write};
 use oci::{Descriptor, RegistryPrefix};
 use promoter::{AttachmentsTo, BrokenAttachments, PromotionSettings};
 use promotion_manifest::EdgeSet;
-use registry_client::{Client, Quota};
+use registry_client::{Quota, RegistryClient};
 use serde_json::Value;
 use testkit::{Fault, TestRegistry, fixture, fixture::Image};
 
-use crate::harness::{TestRegistries, entry, manifest, promote_with, reason, run, verdicts};
+use crate::harness::{TestRegistries, entry, manifest, outcomes_of, promote_with, reason, run};
 
 /// The digest tag of an image.
 fn tag(image: &Image, suffix: &str) -> String {
@@ -108,10 +108,10 @@ async fn what_hangs_on_an_image_its_children_and_its_attachments_goes_along_befo
     let signed = Signed::at(&registries).await;
     let project = signed.project(&registries);
     let report = promote_with(vec![project.clone()], &PromotionSettings::new(DryRun)).await;
-    assert_eq!(verdicts(&report), ["to_copy"; 2]);
+    assert_eq!(outcomes_of(&report), ["to_copy"; 2]);
     assert_eq!(registries.writes(), 0);
     let report = promote_with(vec![project.clone()], &PromotionSettings::new(Write)).await;
-    assert_eq!(verdicts(&report), ["copied"; 2], "{report:#}");
+    assert_eq!(outcomes_of(&report), ["copied"; 2], "{report:#}");
     for registry in &registries.production {
         assert!(signed.is_at(registry).await);
         let puts = registry.requests().into_iter().filter(|it| it.method == Method::PUT);
@@ -132,7 +132,7 @@ async fn what_hangs_on_an_image_its_children_and_its_attachments_goes_along_befo
 
     registries.clear_requests();
     let report = promote_with(vec![project], &PromotionSettings::new(Write)).await;
-    assert_eq!(verdicts(&report), ["present"; 2], "{report:#}");
+    assert_eq!(outcomes_of(&report), ["present"; 2], "{report:#}");
     assert_eq!(registries.writes(), 0);
 }
 
@@ -144,9 +144,9 @@ async fn what_was_signed_after_it_was_promoted_gets_its_signature() {
     registries.production[1].load("images/app", None, &signed.image).await;
     let project = signed.project(&registries);
     let report = promote_with(vec![project.clone()], &PromotionSettings::new(DryRun)).await;
-    assert_eq!(verdicts(&report), ["to_attach", "to_tag"]);
+    assert_eq!(outcomes_of(&report), ["to_attach", "to_tag"]);
     let report = promote_with(vec![project], &PromotionSettings::new(Write)).await;
-    assert_eq!(verdicts(&report), ["attached", "tagged"], "{report:#}");
+    assert_eq!(outcomes_of(&report), ["attached", "tagged"], "{report:#}");
     for registry in &registries.production {
         assert!(signed.is_at(registry).await);
     }
@@ -166,14 +166,14 @@ async fn a_signature_of_productions_own_stays_and_stagings_is_added() {
     registries.production[1].load("images/app", &*sig, &more).await;
     let project = registries.project("team", &entry("app", &image, &["v1"]));
     let report = promote_with(vec![project.clone()], &PromotionSettings::new(Write)).await;
-    assert_eq!(verdicts(&report), ["copied"; 2], "{report:#}");
+    assert_eq!(outcomes_of(&report), ["copied"; 2], "{report:#}");
     let merged = signers(&registries.production[0], &sig).await;
     assert_eq!(merged, ["production", "both", "staging"]);
     assert_eq!(registries.production[1].digest_of("images/app", &sig).await, Some(more.digest()));
     // Again there is nothing to do, and nothing is merged twice.
     registries.clear_requests();
     let report = promote_with(vec![project], &PromotionSettings::new(Write)).await;
-    assert_eq!((verdicts(&report), registries.writes()), (vec!["present"; 2], 0));
+    assert_eq!((outcomes_of(&report), registries.writes()), (vec!["present"; 2], 0));
 }
 
 #[tokio::test]
@@ -198,11 +198,11 @@ async fn a_signature_that_is_written_at_the_same_time_is_not_lost() {
     };
     // So few requests a second that there is time between the refusal and the next look.
     let quota = Quota { requests_per_second: Some(8.0), ..Quota::default() };
-    let client = Client::builder().quota(registries.production[0].host(), quota).build();
+    let client = RegistryClient::builder().quota(registries.production[0].host(), quota).build();
     let edges = EdgeSet::new(vec![registries.project("team", &entry("app", &image, &["v1"]))]);
     let (settings, stop) = (PromotionSettings::new(Write), job::stop().1);
     let (report, ()) = tokio::join!(run(client, &edges, &settings, &stop), somebody_else);
-    assert_eq!(verdicts(&report), ["copied"; 2]);
+    assert_eq!(outcomes_of(&report), ["copied"; 2]);
     let mut signers = signers(&registries.production[0], &sig).await;
     signers.sort();
     assert_eq!(signers, ["other", "staging"]);
@@ -216,7 +216,7 @@ async fn attachments_go_where_they_shall() {
     let project = signed.project(&registries);
     let nowhere =
         PromotionSettings { attachments: AttachmentsTo::Nowhere, ..PromotionSettings::new(Write) };
-    assert_eq!(verdicts(&promote_with(vec![project.clone()], &nowhere).await), ["copied"; 2]);
+    assert_eq!(outcomes_of(&promote_with(vec![project.clone()], &nowhere).await), ["copied"; 2]);
     for registry in [canonical, other] {
         assert_eq!(registry.tags("images/app").await, ["v1"]);
     }
@@ -230,7 +230,7 @@ async fn attachments_go_where_they_shall() {
         ..PromotionSettings::new(Write)
     };
     let report = promote_with(vec![project], &settings).await;
-    assert_eq!(verdicts(&report), ["attached", "present"]);
+    assert_eq!(outcomes_of(&report), ["attached", "present"]);
     assert!(signed.is_at(canonical).await);
     assert_eq!(other.tags("images/app").await, ["v1"]);
 }
@@ -262,7 +262,7 @@ async fn without_a_referrers_api_the_index_of_the_tag_is_added_to() {
     let from = registries.staging.prefix("staging/team");
     let project = manifest("team", &from, &to, &entry("app", &image, &["v1"]));
     let report = promote_with(vec![project.clone()], &PromotionSettings::new(Write)).await;
-    assert_eq!(verdicts(&report), ["copied"], "{report:#} at {old}");
+    assert_eq!(outcomes_of(&report), ["copied"], "{report:#} at {old}");
     let path = format!("/v2/images/app/manifests/{}", tag(&image, ""));
     let answer = testkit::get(&production.host(), &path).await.expect("an answer");
     let mut both = [&own, &new].map(|it| it.digest().to_string());
@@ -270,7 +270,7 @@ async fn without_a_referrers_api_the_index_of_the_tag_is_added_to() {
     assert_eq!(listed(answer.body()), both);
     registries.clear_requests();
     let report = promote_with(vec![project], &PromotionSettings::new(Write)).await;
-    assert_eq!((verdicts(&report), registries.writes()), (vec!["present"], 0));
+    assert_eq!((outcomes_of(&report), registries.writes()), (vec!["present"], 0));
 }
 
 #[tokio::test]
@@ -289,7 +289,7 @@ async fn a_broken_attachment_keeps_the_tag_of_its_image_away_where_all_are_requi
     let images = entry("app", &signed.image, &["v1"]) + &entry("app", &fine, &["v2"]);
     let project = registries.project("team", &images);
     let report = promote_with(vec![project.clone()], &required).await;
-    assert_eq!(verdicts(&report), ["copied", "copied", "failed", "failed"], "{report:#}");
+    assert_eq!(outcomes_of(&report), ["copied", "copied", "failed", "failed"], "{report:#}");
     let reason = reason(&report, "failed");
     assert!(
         reason.contains(&tag(&signed.image, ".sig")) && reason.contains("was not copied"),
@@ -301,7 +301,7 @@ async fn a_broken_attachment_keeps_the_tag_of_its_image_away_where_all_are_requi
     // The next run, with an honest source, repairs it.
     registries.staging.clear_faults();
     let report = promote_with(vec![project], &required).await;
-    assert_eq!(verdicts(&report), ["present", "present", "tagged", "tagged"]);
+    assert_eq!(outcomes_of(&report), ["present", "present", "tagged", "tagged"]);
     assert!(signed.is_at(&registries.production[0]).await);
 }
 
@@ -317,7 +317,7 @@ async fn an_attachment_whose_response_is_damaged_once_is_not_broken() {
         registries.staging.fail(Fault::on(Method::GET, &path).times(1).corrupt());
         let report =
             promote_with(vec![signed.project(&registries)], &PromotionSettings::new(Write)).await;
-        assert_eq!(verdicts(&report), ["copied", "copied"], "{part}: {report:#}");
+        assert_eq!(outcomes_of(&report), ["copied", "copied"], "{part}: {report:#}");
         assert!(signed.is_at(&registries.production[0]).await, "{part}");
     }
 }
@@ -344,13 +344,13 @@ async fn an_attachment_that_is_broken_for_good_is_reported_beside_its_promoted_i
         if case != "other bytes" {
             let report = promote_with(project(), &PromotionSettings::new(DryRun)).await;
             let planned = ["attachment-broken", "attachment-broken", "to_copy", "to_copy"];
-            assert_eq!(verdicts(&report), planned, "{case}: {report:#}");
+            assert_eq!(outcomes_of(&report), planned, "{case}: {report:#}");
         }
         // The second run finds nothing to do, and the attachment as broken as before.
-        for verdict in ["copied", "present"] {
+        for kind in ["copied", "present"] {
             let report = promote_with(project(), &PromotionSettings::new(Write)).await;
-            let ended = ["attachment-broken", "attachment-broken", verdict, verdict];
-            assert_eq!(verdicts(&report), ended, "{case}: {report:#}");
+            let ended = ["attachment-broken", "attachment-broken", kind, kind];
+            assert_eq!(outcomes_of(&report), ended, "{case}: {report:#}");
             let told = reason(&report, "attachment-broken");
             assert!(
                 told.starts_with(&format!("digest tag {}: ", tag(&signed.image, ".sig"))),
@@ -372,7 +372,7 @@ async fn an_attachment_that_is_broken_for_good_is_reported_beside_its_promoted_i
         registries.staging.clear_faults();
         registries.staging.load("staging/team/app", None, &signed.signature).await;
         let report = promote_with(project(), &PromotionSettings::new(Write)).await;
-        assert_eq!(verdicts(&report), ["attached"; 2], "{case}: {report:#}");
+        assert_eq!(outcomes_of(&report), ["attached"; 2], "{case}: {report:#}");
         assert!(signed.is_at(&registries.production[0]).await, "{case}");
     }
 }
@@ -385,7 +385,7 @@ async fn an_attachment_that_cannot_be_read_for_the_moment_keeps_the_tag_of_its_i
     registries.staging.fail(Fault::on(Method::GET, &path).status(503));
     let report =
         promote_with(vec![signed.project(&registries)], &PromotionSettings::new(Write)).await;
-    assert_eq!(verdicts(&report), ["failed"; 2], "{report:#}");
+    assert_eq!(outcomes_of(&report), ["failed"; 2], "{report:#}");
     assert_eq!(registries.production[0].digest_of("images/app", "v1").await, None);
 }
 
@@ -399,7 +399,7 @@ async fn a_manifest_that_a_redirect_does_not_lead_to_is_not_broken() {
     registries.staging.fail(Fault::on(Method::GET, &path).status(307).header("location", &gone));
     let report =
         promote_with(vec![signed.project(&registries)], &PromotionSettings::new(Write)).await;
-    assert_eq!(verdicts(&report), ["failed", "failed"], "{report:#}");
+    assert_eq!(outcomes_of(&report), ["failed", "failed"], "{report:#}");
     for registry in &registries.production {
         assert_eq!(registry.digest_of("images/app", "v1").await, None, "it is not tagged unsigned");
     }
@@ -428,7 +428,7 @@ async fn a_plan_fails_the_edges_that_a_broken_attachment_keeps_away() {
             let settings =
                 PromotionSettings { broken_attachments: broken, ..PromotionSettings::new(confirm) };
             let report = promote_with(vec![signed.project(&registries)], &settings).await;
-            assert_eq!(verdicts(&report), ["failed"; 2], "{broken:?} {status:?}: {report:#}");
+            assert_eq!(outcomes_of(&report), ["failed"; 2], "{broken:?} {status:?}: {report:#}");
             let reason = reason(&report, "failed");
             assert!(reason.contains(&tag(&signed.image, ".sig")), "{reason}");
         }
@@ -446,7 +446,7 @@ async fn a_digest_tag_that_cannot_be_merged_says_why() {
     registries.production[0].load("images/app", &*sig, &fixture::index(5, 1, 1)).await;
     let project = registries.project("team", &entry("app", &image, &["v1"]));
     let report = promote_with(vec![project], &PromotionSettings::new(Write)).await;
-    assert_eq!(verdicts(&report), ["copied", "failed"]);
+    assert_eq!(outcomes_of(&report), ["copied", "failed"]);
     let reason = reason(&report, "failed");
     assert!(
         reason.contains("cannot be merged") && reason.contains("is not an image manifest"),
@@ -469,7 +469,7 @@ async fn attachments_of_what_staging_lost_come_from_a_destination() {
     let to = registries.production.each_ref().map(|registry| registry.prefix("images"));
     let project = manifest("team", &lost, &to, &images);
     let report = promote_with(vec![project], &PromotionSettings::new(Write)).await;
-    assert_eq!(verdicts(&report), ["copied", "present"], "{report:#}");
+    assert_eq!(outcomes_of(&report), ["copied", "present"], "{report:#}");
     assert!(signed.is_at(second).await);
 }
 
@@ -481,7 +481,7 @@ async fn a_source_that_cannot_say_what_hangs_on_an_image_is_not_taken_for_one_wi
     registries.staging.fail(Fault::everywhere("/referrers/").status(500));
     let report =
         promote_with(vec![signed.project(&registries)], &PromotionSettings::new(Write)).await;
-    assert_eq!(verdicts(&report), ["failed"; 2]);
+    assert_eq!(outcomes_of(&report), ["failed"; 2]);
     let reason = reason(&report, "failed");
     assert!(reason.contains("/referrers/") && reason.contains("500"), "{reason}");
 }
@@ -496,7 +496,7 @@ async fn an_attachment_that_is_broken_at_its_source_is_begun_once_in_a_run() {
         registries.clear_requests();
         let report =
             promote_with(vec![signed.project(&registries)], &PromotionSettings::new(Write)).await;
-        assert_eq!(verdicts(&report)[..2], ["attachment-broken"; 2], "{report:#}");
+        assert_eq!(outcomes_of(&report)[..2], ["attachment-broken"; 2], "{report:#}");
         for registry in &registries.production {
             // The upload of the layer that its source does not have.
             assert_eq!(registry.count(|it| it.method == Method::DELETE), 1);

@@ -7,9 +7,9 @@ use futures_util::{StreamExt as _, stream};
 use http::Method;
 use job::Confirm::{DryRun, Write};
 use oci::{Descriptor, RegistryPrefix, media_type};
-use promoter::{PromotionSettings, ReasonCode, Verify};
+use promoter::{PromotionSettings, ReasonCode, VerifyDepth};
 use promotion_manifest::EdgeSet;
-use registry_client::{Client, Retries};
+use registry_client::{RegistryClient, Retries};
 use serde_json::Value;
 use testkit::{Fault, TestHost, TestRegistry, fixture, fixture::Image};
 
@@ -190,7 +190,8 @@ async fn login_rejected() -> Value {
     registry.fail(refusal.header("www-authenticate", r#"Basic realm="registry""#));
     let credential = Credential::Basic { user: "u".to_owned(), password: "p".to_owned().into() };
     let credentials = Credentials::builder().with(&registry.host(), credential).build();
-    let client = Client::builder().retries(Retries::none()).credentials(credentials).build();
+    let client =
+        RegistryClient::builder().retries(Retries::none()).credentials(credentials).build();
     let edges = EdgeSet::new(vec![registries.project("team", &entry("app", &image, &["v1"]))]);
     run(client, &edges, &bare(Write), &job::stop().1).await
 }
@@ -243,7 +244,7 @@ async fn not_checked() -> Value {
         registry.load("images/app", "v1", &image).await;
         registry.fail(schema1(&image));
     }
-    let deep = PromotionSettings { verify: Verify::Deep, ..bare(Write) };
+    let deep = PromotionSettings { verify: VerifyDepth::Deep, ..bare(Write) };
     promote_with(vec![registries.project("team", &entry("app", &image, &["v1"]))], &deep).await
 }
 

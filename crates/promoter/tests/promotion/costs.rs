@@ -11,13 +11,13 @@ use promoter::{
     report::{JsonReport, Show, WordsReport},
 };
 use promotion_manifest::{EdgeSet, Selection};
-use registry_client::{Client, Quota};
+use registry_client::{Quota, RegistryClient};
 use testkit::{Fault, TestRegistry, fixture};
 use wording::Width;
 
 use crate::harness::{TestRegistries, bare, client, entry, manifest};
 
-async fn promote(client: &Client, edges: &EdgeSet, settings: &PromotionSettings) -> Ending {
+async fn promote(client: &RegistryClient, edges: &EdgeSet, settings: &PromotionSettings) -> Ending {
     let (_stopper, stop) = job::stop();
     let mut report = JsonReport::new(Vec::new(), Show::Everything);
     let clients = Clients::new(client.clone());
@@ -91,7 +91,7 @@ async fn the_quotas_say_how_long_it_takes_at_best() {
     let edges = EdgeSet::new(vec![registries.project("team", &entry("app", &image, &["v1"]))]);
     let host = registries.production[0].host();
     let quota = Quota { requests_per_second: Some(100.0), ..Quota::default() };
-    let client = Client::builder().quota(host.clone(), quota).build();
+    let client = RegistryClient::builder().quota(host.clone(), quota).build();
     let (_stopper, stop) = job::stop();
     let mut out = Vec::new();
     let mut report = WordsReport::new(&mut out, Show::Changes, Width::Unlimited);
@@ -143,7 +143,7 @@ async fn each_registry_is_spoken_to_as_its_service_account() {
         let desired = Desired { edges: &edges, selection: &selection, problems: &[] };
         let ended = promoter::promote(clients, desired, &settings, &stop, &Silent, &mut report);
         let ended = ended.await.expect("memory");
-        let failed = ended.summary.count(promoter::Verdict::Failed);
+        let failed = ended.summary.count(promoter::OutcomeKind::Failed);
         assert_eq!((ended.summary.edges() - 1, failed), expected);
     }
     assert!(registries.production[0].holds("images/app", &image).await);

@@ -5,7 +5,7 @@ use job::Confirm::{DryRun, Write};
 use promoter::{BrokenAttachments, PromotionSettings};
 use testkit::{Fault, TestRegistry, fixture, fixture::Image};
 
-use crate::harness::{TestRegistries, entry, promote_with, reason, verdicts};
+use crate::harness::{TestRegistries, entry, outcomes_of, promote_with, reason};
 
 fn tag(image: &Image, suffix: &str) -> String {
     format!("sha256-{}{suffix}", image.digest().hex())
@@ -43,18 +43,14 @@ async fn a_digest_tag_that_is_on_nothing_is_a_broken_attachment() {
     for suffix in [".sig", ".att", ".sbom", ""] {
         let (registries, image, sbom) = scene(suffix).await;
         let project = || vec![registries.project("team", &entry("app", &image, &["v1"]))];
-        for (settings, verdict) in [
+        for (settings, kind) in [
             (PromotionSettings::new(DryRun), "to_copy"),
             (PromotionSettings::new(Write), "copied"),
             (PromotionSettings::new(Write), "present"),
         ] {
             let report = promote_with(project(), &settings).await;
             let broken = "attachment-broken";
-            assert_eq!(
-                verdicts(&report),
-                [broken, broken, verdict, verdict],
-                "{suffix}: {report:#}"
-            );
+            assert_eq!(outcomes_of(&report), [broken, broken, kind, kind], "{suffix}: {report:#}");
             let told = reason(&report, broken);
             let start = format!("digest tag {}: GET ", tag(&image, suffix));
             assert!(told.starts_with(&start) && told.contains("404"), "{told}");
@@ -76,7 +72,7 @@ async fn a_digest_tag_that_is_on_nothing_is_a_broken_attachment() {
             ..PromotionSettings::new(Write)
         };
         let report = promote_with(project(), &required).await;
-        assert_eq!(verdicts(&report), ["failed"; 2], "{suffix}: {report:#}");
+        assert_eq!(outcomes_of(&report), ["failed"; 2], "{suffix}: {report:#}");
         assert!(reason(&report, "failed").contains(&tag(&image, suffix)));
     }
 }
@@ -90,7 +86,7 @@ async fn a_digest_tag_that_cannot_be_read_for_the_moment_keeps_the_tag_of_its_im
         registries.staging.fail(Fault::everywhere(&path).ending().status(503));
         let project = registries.project("team", &entry("app", &image, &["v1"]));
         let report = promote_with(vec![project], &PromotionSettings::new(Write)).await;
-        assert_eq!(verdicts(&report), ["failed"; 2], "{suffix}: {report:#}");
+        assert_eq!(outcomes_of(&report), ["failed"; 2], "{suffix}: {report:#}");
         assert_eq!(registries.production[0].digest_of("images/app", "v1").await, None);
     }
 }
@@ -104,7 +100,7 @@ async fn a_digest_tag_that_one_request_does_not_find_is_not_broken() {
     registries.staging.fail(Fault::everywhere(&path).times(2).status(404));
     let project = registries.project("team", &entry("app", &image, &["v1"]));
     let report = promote_with(vec![project], &PromotionSettings::new(Write)).await;
-    assert_eq!(verdicts(&report), ["copied"; 2], "{report:#}");
+    assert_eq!(outcomes_of(&report), ["copied"; 2], "{report:#}");
 }
 
 #[tokio::test]
@@ -118,7 +114,7 @@ async fn a_digest_tag_of_a_destination_that_is_listed_and_not_found_is_not_writt
     lose(production, &sig);
     let project = registries.project("team", &entry("app", &image, &["v1"]));
     let report = promote_with(vec![project], &PromotionSettings::new(Write)).await;
-    assert_eq!(verdicts(&report), ["copied", "failed"], "{report:#}");
+    assert_eq!(outcomes_of(&report), ["copied", "failed"], "{report:#}");
     assert!(reason(&report, "failed").contains(&sig));
     assert_eq!(production.digest_of("images/app", &sig).await, Some(own.digest()));
 }
@@ -132,7 +128,7 @@ async fn a_referrers_api_that_responds_with_something_else_counts_as_none() {
         registries.staging.fail(other.header("content-type", "application/json").body(body));
         let project = registries.project("team", &entry("app", &image, &["v1"]));
         let report = promote_with(vec![project], &PromotionSettings::new(Write)).await;
-        assert_eq!(verdicts(&report), ["copied"; 2], "{body}: {report:#}");
+        assert_eq!(outcomes_of(&report), ["copied"; 2], "{body}: {report:#}");
         let sig = registries.production[0].digest_of("images/app", &tag(&image, ".sig")).await;
         assert!(sig.is_some(), "{body}");
     }
@@ -146,7 +142,7 @@ async fn a_referrers_api_that_responds_with_something_else_counts_as_none() {
         );
         let project = registries.project("team", &entry("app", &image, &["v1"]));
         let report = promote_with(vec![project], &PromotionSettings::new(Write)).await;
-        assert_eq!(verdicts(&report), ["failed"; 2], "{body}: {report:#}");
+        assert_eq!(outcomes_of(&report), ["failed"; 2], "{body}: {report:#}");
         assert!(reason(&report, "failed").contains("not an index of referrers"));
     }
 }
@@ -168,7 +164,7 @@ async fn a_listed_referrer_that_does_not_refer_to_its_image_is_a_broken_attachme
             registries.staging.load("staging/team/app", &*tag(&image, ""), &index).await;
             registries.staging.fail(Fault::on(Method::GET, "/referrers/").status(404));
             let project = || vec![registries.project("team", &entry("app", &image, &["v1"]))];
-            for (confirm, verdict) in [(DryRun, "to_copy"), (Write, "copied"), (Write, "present")] {
+            for (confirm, kind) in [(DryRun, "to_copy"), (Write, "copied"), (Write, "present")] {
                 let settings = PromotionSettings {
                     broken_attachments: broken,
                     ..PromotionSettings::new(confirm)
@@ -176,11 +172,11 @@ async fn a_listed_referrer_that_does_not_refer_to_its_image_is_a_broken_attachme
                 let report = promote_with(project(), &settings).await;
                 let ended = match broken {
                     BrokenAttachments::Reported => {
-                        vec!["attachment-broken", "attachment-broken", verdict, verdict]
+                        vec!["attachment-broken", "attachment-broken", kind, kind]
                     }
                     BrokenAttachments::Fatal => vec!["failed"; 2],
                 };
-                assert_eq!(verdicts(&report), ended, "{report:#}");
+                assert_eq!(outcomes_of(&report), ended, "{report:#}");
                 let told = reason(&report, ended[0]);
                 assert!(told.contains(why) && told.contains(&wrong.digest().to_string()), "{told}");
             }
@@ -208,7 +204,7 @@ async fn where_attachments_are_required_all_broken_ones_are_named() {
             ..PromotionSettings::new(confirm)
         };
         let report = promote_with(project(), &required).await;
-        assert_eq!(verdicts(&report), ["failed"; 2], "{report:#}");
+        assert_eq!(outcomes_of(&report), ["failed"; 2], "{report:#}");
         let told = reason(&report, "failed");
         for named in [tag(&image, ".sig"), tag(&image, ".att"), sbom.digest().to_string()] {
             assert!(told.contains(&named), "{named}: {told}");

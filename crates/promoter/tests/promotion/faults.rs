@@ -6,11 +6,11 @@ use http::Method;
 use job::Confirm::Write;
 use oci::RegistryPrefix;
 use promotion_manifest::EdgeSet;
-use registry_client::Client;
+use registry_client::RegistryClient;
 use testkit::{Fault, RecordedRequest, TestHost, fixture};
 
 use crate::harness::{
-    TestRegistries, bare, client, entry, is_write, manifest, promote, reason, run, verdicts,
+    TestRegistries, bare, client, entry, is_write, manifest, outcomes_of, promote, reason, run,
 };
 
 #[tokio::test]
@@ -23,7 +23,7 @@ async fn a_dead_destination_fails_its_own_edges_and_names_the_cause() {
     let from = registries.staging.prefix("staging/team");
     let project = manifest("team", &from, &to, &entry("app", &image, &["v1", "v2"]));
     let report = promote(vec![project], Write).await;
-    assert_eq!(verdicts(&report), ["copied", "copied", "failed", "failed"]);
+    assert_eq!(outcomes_of(&report), ["copied", "copied", "failed", "failed"]);
     let reason = reason(&report, "failed");
     assert!(reason.contains(&format!("GET http://{}/v2/", dead.host)), "{reason}");
 }
@@ -37,7 +37,7 @@ async fn a_silent_host_is_asked_once_for_a_thousand_edges() {
     let list: String =
         entries.map(|(n, image)| entry(&format!("app{n}"), image, &["v1"])).collect();
     let report = promote(vec![registries.project("team", &list)], Write).await;
-    assert_eq!(verdicts(&report), ["failed"; 1000]);
+    assert_eq!(outcomes_of(&report), ["failed"; 1000]);
     assert!(reason(&report, "failed").contains("did not respond"));
     assert_eq!(registries.staging.requests().len(), 1);
 }
@@ -55,7 +55,7 @@ async fn a_destination_that_falls_silent_after_the_plan_is_given_up_for_the_run(
     registries.production[0].fail(silent);
     let report = promote(vec![registries.project("team", &list)], Write).await;
     let expected = [["copied"; 64], ["failed"; 64]].concat();
-    assert_eq!(verdicts(&report), expected);
+    assert_eq!(outcomes_of(&report), expected);
     assert!(reason(&report, "failed").contains("did not respond"));
     // Only the digests that were under way when it fell silent had begun to upload.
     let asked = registries.production[0].count(|it| it.method == Method::POST);
@@ -72,7 +72,7 @@ async fn a_repository_that_cannot_be_read_fails_alone() {
     registries.production[0].fail(Fault::on(Method::GET, "/images/bad/tags/list").status(500));
     let images = entry("good", &image, &["v1"]) + &entry("bad", &image, &["v1"]);
     let report = promote(vec![registries.project("team", &images)], Write).await;
-    assert_eq!(verdicts(&report), ["copied", "copied", "copied", "failed"]);
+    assert_eq!(outcomes_of(&report), ["copied", "copied", "copied", "failed"]);
     assert!(reason(&report, "failed").contains("/v2/images/bad/tags/list"));
     assert_eq!(registries.production[0].tags("images/bad").await, [""; 0]);
 }
@@ -89,7 +89,7 @@ async fn a_project_whose_source_is_dead_does_not_stop_another() {
         registries.project("alive", &entry("app", &image, &["v1"])),
     ];
     let report = promote(projects, Write).await;
-    assert_eq!(verdicts(&report), ["copied", "copied", "failed"]);
+    assert_eq!(outcomes_of(&report), ["copied", "copied", "failed"]);
 }
 
 #[tokio::test]
@@ -102,7 +102,7 @@ async fn bytes_that_do_not_match_their_digest_are_never_written() {
     registries.staging.fail(Fault::on(Method::GET, &format!("/blobs/{layer}")).corrupt());
     let images = entry("app", &bad, &["v1"]) + &entry("app", &good, &["v2"]);
     let report = promote(vec![registries.project("team", &images)], Write).await;
-    assert_eq!(verdicts(&report), ["copied", "copied", "failed", "failed"]);
+    assert_eq!(outcomes_of(&report), ["copied", "copied", "failed", "failed"]);
     assert!(reason(&report, "failed").contains(&layer.to_string()));
     for registry in &registries.production {
         assert_eq!(registry.tags("images/app").await, ["v2"]);
@@ -114,7 +114,7 @@ async fn bytes_that_do_not_match_their_digest_are_never_written() {
     // The next run, with an honest source, does what was missing.
     registries.staging.clear_faults();
     let report = promote(vec![registries.project("team", &images)], Write).await;
-    assert_eq!(verdicts(&report), ["copied", "copied", "present", "present"]);
+    assert_eq!(outcomes_of(&report), ["copied", "copied", "present", "present"]);
 }
 
 #[tokio::test]
@@ -125,7 +125,7 @@ async fn a_destination_that_refuses_a_blob_gets_no_manifest_and_no_tag() {
     registries.production[0].fail(Fault::on(Method::PUT, "/blobs/uploads/").status(507).times(1));
     let project = registries.project("team", &entry("app", &image, &["v1"]));
     let report = promote(vec![project.clone()], Write).await;
-    assert_eq!(verdicts(&report), ["copied", "failed"]);
+    assert_eq!(outcomes_of(&report), ["copied", "failed"]);
     assert!(reason(&report, "failed").contains("507"), "{report:#}");
     assert_eq!(registries.production[0].tags("images/app").await, [""; 0]);
     assert_eq!(
@@ -133,7 +133,7 @@ async fn a_destination_that_refuses_a_blob_gets_no_manifest_and_no_tag() {
         None
     );
     assert!(registries.production[1].holds("images/app", &image).await);
-    assert_eq!(verdicts(&promote(vec![project], Write).await), ["copied", "present"]);
+    assert_eq!(outcomes_of(&promote(vec![project], Write).await), ["copied", "present"]);
 }
 
 #[tokio::test]
@@ -143,9 +143,9 @@ async fn a_tag_that_cannot_be_written_fails_and_the_next_run_writes_it() {
     registries.staging.load("staging/team/app", None, &image).await;
     registries.production[0].fail(Fault::on(Method::PUT, "/manifests/v1").status(503).times(1));
     let project = registries.project("team", &entry("app", &image, &["v1"]));
-    assert_eq!(verdicts(&promote(vec![project.clone()], Write).await), ["copied", "failed"]);
+    assert_eq!(outcomes_of(&promote(vec![project.clone()], Write).await), ["copied", "failed"]);
     registries.clear_requests();
-    assert_eq!(verdicts(&promote(vec![project], Write).await), ["present", "tagged"]);
+    assert_eq!(outcomes_of(&promote(vec![project], Write).await), ["present", "tagged"]);
     assert_eq!(registries.writes(), 1, "only what was missing is done");
 }
 
@@ -168,13 +168,13 @@ async fn an_interrupted_run_reports_what_it_did_not_reach_and_the_next_one_finis
         stopper.stop();
     };
     let (report, ()) = tokio::join!(run, interrupt);
-    assert_eq!(verdicts(&report), ["failed"; 2]);
+    assert_eq!(outcomes_of(&report), ["failed"; 2]);
     assert!(reason(&report, "failed").contains("interrupted"));
     for registry in &registries.production {
         assert_eq!(registry.tags("images/app").await, [""; 0]);
     }
     registries.staging.clear_faults();
-    assert_eq!(verdicts(&promote(vec![project], Write).await), ["copied"; 2]);
+    assert_eq!(outcomes_of(&promote(vec![project], Write).await), ["copied"; 2]);
 }
 
 #[tokio::test]
@@ -202,7 +202,7 @@ async fn an_interrupt_does_not_take_back_what_was_done() {
         stopper.stop();
     };
     let (report, ()) = tokio::join!(run, interrupt);
-    assert_eq!(verdicts(&report), ["copied", "failed"]);
+    assert_eq!(outcomes_of(&report), ["copied", "failed"]);
 }
 
 #[tokio::test]
@@ -215,7 +215,7 @@ async fn a_source_that_lost_a_layer_is_followed_by_a_destination_that_has_it() {
     registries.staging.fail(Fault::everywhere(&layer).status(404));
     let project = registries.project("team", &entry("app", &image, &["v1"]));
     let report = promote(vec![project], Write).await;
-    assert_eq!(verdicts(&report), ["copied", "present"], "{report:#}");
+    assert_eq!(outcomes_of(&report), ["copied", "present"], "{report:#}");
     assert!(reason(&report, "copied").starts_with("backfilled from"));
     assert!(registries.production[1].holds("images/app", &image).await);
 }
@@ -231,7 +231,7 @@ async fn an_image_that_no_origin_can_send_fails_with_the_reason_of_each_origin()
     registries.production[0].fail(Fault::on(Method::GET, &by_digest).status(502));
     let project = registries.project("team", &entry("app", &image, &["v1"]));
     let report = promote(vec![project], Write).await;
-    assert_eq!(verdicts(&report), ["failed", "present"], "{report:#}");
+    assert_eq!(outcomes_of(&report), ["failed", "present"], "{report:#}");
     let text = reason(&report, "failed");
     for (registry, status) in [(&registries.staging, "500"), (&registries.production[0], "502")] {
         assert!(text.contains(&registry.host().to_string()) && text.contains(status), "{text}");
@@ -245,7 +245,7 @@ async fn what_the_source_cannot_give_is_backfilled_though_the_source_cannot_be_r
     registries.production[0].load("images/app", "v1", &image).await;
     registries.staging.fail(Fault::everywhere("/manifests/").status(500));
     let project = registries.project("team", &entry("app", &image, &["v1"]));
-    assert_eq!(verdicts(&promote(vec![project], Write).await), ["copied", "present"]);
+    assert_eq!(outcomes_of(&promote(vec![project], Write).await), ["copied", "present"]);
 }
 
 #[tokio::test]
@@ -257,7 +257,7 @@ async fn a_project_that_shares_an_edge_is_backfilled_as_if_it_were_alone() {
     let to = registries.production.each_ref().map(|registry| registry.prefix("images"));
     let p = manifest("p", &from, &to[..1], &images);
     let q = manifest("q", &from, &to, &images);
-    assert_eq!(verdicts(&promote(vec![p, q], Write).await), ["copied", "present"]);
+    assert_eq!(outcomes_of(&promote(vec![p, q], Write).await), ["copied", "present"]);
 }
 
 #[tokio::test]
@@ -309,7 +309,7 @@ async fn an_interrupted_run_tells_what_it_was_held_up_by() {
     let edges = EdgeSet::new(vec![registries.project("team", &entry("app", &image, &["v1"]))]);
     let (stopper, stop) = job::stop();
     let settings = bare(Write);
-    let run = run(Client::builder().build(), &edges, &settings, &stop);
+    let run = run(RegistryClient::builder().build(), &edges, &settings, &stop);
     let deadline = async {
         while registries.production[0].count(|it| it.method == Method::POST) == 0
             || registries.production[1].count(|it| it.method == Method::POST) == 0

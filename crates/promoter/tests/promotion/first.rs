@@ -6,23 +6,23 @@ use job::Confirm::{DryRun, Write};
 use oci::Host;
 use promoter::PromotionSettings;
 use promotion_manifest::EdgeSet;
-use registry_client::{Client, Retries};
+use registry_client::{RegistryClient, Retries};
 use serde_json::Value;
 use testkit::{TestRegistry, TokenModel, TokenRegistry, TokenRights, fixture};
 
-use crate::harness::{bare, entry, is_write, manifest, reason, run, verdicts};
+use crate::harness::{bare, entry, is_write, manifest, outcomes_of, reason, run};
 
 const MODELS: [TokenModel; 3] = [TokenModel::DockerHub, TokenModel::Quay, TokenModel::GitHub];
 
-fn client(host: &Host) -> Client {
+fn client(host: &Host) -> RegistryClient {
     client_with(host, "password")
 }
 
-fn client_with(host: &Host, password: &str) -> Client {
+fn client_with(host: &Host, password: &str) -> RegistryClient {
     let password = password.to_owned().into();
     let credential = Credential::Basic { user: "user".to_owned(), password };
     let credentials = Credentials::builder().with(host, credential).build();
-    Client::builder().retries(Retries::none()).credentials(credentials).build()
+    RegistryClient::builder().retries(Retries::none()).credentials(credentials).build()
 }
 
 async fn promote(staging: &TestRegistry, to: &TokenRegistry, settings: PromotionSettings) -> Value {
@@ -30,7 +30,7 @@ async fn promote(staging: &TestRegistry, to: &TokenRegistry, settings: Promotion
 }
 
 async fn promote_by(
-    client: Client,
+    client: RegistryClient,
     staging: &TestRegistry,
     to: &TokenRegistry,
     settings: PromotionSettings,
@@ -50,7 +50,7 @@ async fn a_rejected_password_fails_the_plan_and_the_run() {
         for confirm in [DryRun, Write] {
             let client = client_with(&to.host(), "secret!");
             let report = promote_by(client, &staging, &to, PromotionSettings::new(confirm)).await;
-            assert_eq!(verdicts(&report), ["failed"], "{model:?}: {report:#}");
+            assert_eq!(outcomes_of(&report), ["failed"], "{model:?}: {report:#}");
             let why = reason(&report, "failed");
             assert!(
                 why.contains("; the password of user `user` from the settings was rejected: "),
@@ -66,9 +66,9 @@ async fn a_rejected_password_fails_the_plan_and_the_run() {
 async fn a_plan_without_credentials_says_that_there_are_none() {
     let staging = TestRegistry::start().await;
     let to = TokenRegistry::start(TokenModel::DockerHub, TokenRights::Push).await;
-    let client = Client::builder().retries(Retries::none()).build();
+    let client = RegistryClient::builder().retries(Retries::none()).build();
     let report = promote_by(client, &staging, &to, PromotionSettings::new(DryRun)).await;
-    assert_eq!(verdicts(&report), ["to_copy"], "{report:#}");
+    assert_eq!(outcomes_of(&report), ["to_copy"], "{report:#}");
     let start = format!("; no credentials for {} were found (", to.host());
     assert!(reason(&report, "to_copy").contains(&start), "{report:#}");
 }
@@ -80,13 +80,13 @@ async fn a_repository_that_does_not_exist_yet_is_promoted_into() {
         let staging = TestRegistry::start().await;
         let to = TokenRegistry::start(model, TokenRights::Push).await;
         let report = promote(&staging, &to, PromotionSettings::new(Write)).await;
-        assert_eq!(verdicts(&report), ["copied"], "{model:?}: {report:#}");
+        assert_eq!(outcomes_of(&report), ["copied"], "{model:?}: {report:#}");
         assert!(to.holds("prod/app", &image).await);
         assert_eq!(to.digest_of("prod/app", "v1").await, Some(image.digest()));
         // Now it exists, and even a dry run reads it.
         for settings in [bare(DryRun), bare(Write)] {
             let report = promote(&staging, &to, settings).await;
-            assert_eq!(verdicts(&report), ["present"], "{model:?}: {report:#}");
+            assert_eq!(outcomes_of(&report), ["present"], "{model:?}: {report:#}");
         }
     }
 }
@@ -97,7 +97,7 @@ async fn a_dry_run_says_that_it_cannot_know_whether_the_repository_exists() {
         let staging = TestRegistry::start().await;
         let to = TokenRegistry::start(model, TokenRights::Push).await;
         let report = promote(&staging, &to, PromotionSettings::new(DryRun)).await;
-        assert_eq!(verdicts(&report), ["to_copy"], "{model:?}: {report:#}");
+        assert_eq!(outcomes_of(&report), ["to_copy"], "{model:?}: {report:#}");
         let note = reason(&report, "to_copy");
         let start = format!("not known before writing: {}/prod/app cannot be read", to.host());
         assert!(note.starts_with(&start) && note.contains("--confirm reads it"), "{note}");
@@ -112,12 +112,12 @@ async fn who_may_not_push_writes_nothing_and_sees_what_is_there() {
         let staging = TestRegistry::start().await;
         let to = TokenRegistry::start(model, TokenRights::Pull).await;
         let report = promote(&staging, &to, PromotionSettings::new(Write)).await;
-        assert_eq!(verdicts(&report), ["failed"], "{model:?}: {report:#}");
+        assert_eq!(outcomes_of(&report), ["failed"], "{model:?}: {report:#}");
         let reason = reason(&report, "failed");
         assert!(reason.contains("401") || reason.contains("403"), "{model:?}: {reason}");
         assert_eq!(to.count(is_write), 0, "{model:?}");
         to.load("prod/app", "v1", &image).await;
         let report = promote(&staging, &to, bare(Write)).await;
-        assert_eq!(verdicts(&report), ["present"], "{model:?}: {report:#}");
+        assert_eq!(outcomes_of(&report), ["present"], "{model:?}: {report:#}");
     }
 }

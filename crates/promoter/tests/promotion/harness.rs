@@ -11,7 +11,7 @@ use promoter::{
     report::{JsonReport, Show, report_schema},
 };
 use promotion_manifest::{EdgeSet, PromotionManifest, Selection};
-use registry_client::{Client, Retries};
+use registry_client::{RegistryClient, Retries};
 use serde_json::Value;
 use testkit::{RecordedRequest, TestRegistry, fixture::Image};
 
@@ -77,9 +77,9 @@ pub(crate) fn entry(name: &str, image: &Image, tags: &[&str]) -> String {
 }
 
 /// A client that does not wait long.
-pub(crate) fn client() -> Client {
+pub(crate) fn client() -> RegistryClient {
     let patience = Duration::from_millis(500);
-    Client::builder()
+    RegistryClient::builder()
         .retries(Retries::none())
         .connect_timeout(patience)
         .request_timeout(patience)
@@ -107,7 +107,7 @@ pub(crate) async fn promote_with(
 
 /// Runs a promotion by this client.
 pub(crate) async fn run(
-    client: Client,
+    client: RegistryClient,
     edges: &EdgeSet,
     settings: &PromotionSettings,
     stop: &Stop,
@@ -133,19 +133,19 @@ pub(crate) fn assert_valid(report: &Value) {
     assert!(errors.is_empty(), "{errors:?}: {report:#}");
 }
 
-/// `verdict`s of all outcomes, sorted.
-pub(crate) fn verdicts(report: &Value) -> Vec<&str> {
+/// The `outcome` of each entry of `outcomes`, sorted.
+pub(crate) fn outcomes_of(report: &Value) -> Vec<&str> {
     let outcomes = report["outcomes"].as_array().expect("a list");
-    let mut verdicts: Vec<_> =
-        outcomes.iter().map(|outcome| outcome["outcome"].as_str().expect("a verdict")).collect();
-    verdicts.sort_unstable();
-    verdicts
+    let mut found: Vec<_> =
+        outcomes.iter().map(|outcome| outcome["outcome"].as_str().expect("an outcome")).collect();
+    found.sort_unstable();
+    found
 }
 
-/// The reason of the only outcome with this verdict, or of the first of several that agree.
-pub(crate) fn reason<'a>(report: &'a Value, verdict: &str) -> &'a str {
+/// The reason of the only outcome with this `outcome`, or of the first of several that agree.
+pub(crate) fn reason<'a>(report: &'a Value, kind: &str) -> &'a str {
     let outcomes = report["outcomes"].as_array().expect("a list");
-    let mut found = outcomes.iter().filter(|outcome| outcome["outcome"] == verdict);
-    let first = found.next().expect(verdict);
+    let mut found = outcomes.iter().filter(|outcome| outcome["outcome"] == kind);
+    let first = found.next().expect(kind);
     first["reason"].as_str().expect("a reason")
 }

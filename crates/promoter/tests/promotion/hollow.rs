@@ -3,15 +3,15 @@
 use http::Method;
 use job::Confirm::{self, DryRun, Write};
 use oci::{Descriptor, Digest};
-use promoter::{PromotionSettings, PublicName, Verify};
+use promoter::{PromotionSettings, PublicName, VerifyDepth};
 use testkit::{Fault, TestRegistry, fixture};
 
 use crate::harness::{
-    TestRegistries, bare, client, entry, manifest, promote, promote_with, reason, verdicts,
+    TestRegistries, bare, client, entry, manifest, outcomes_of, promote, promote_with, reason,
 };
 
 fn deep(confirm: Confirm) -> PromotionSettings {
-    PromotionSettings { verify: Verify::Deep, ..bare(confirm) }
+    PromotionSettings { verify: VerifyDepth::Deep, ..bare(confirm) }
 }
 
 #[tokio::test]
@@ -25,7 +25,7 @@ async fn an_index_is_tagged_only_after_its_children_are_complete() {
         registry.delete_blob("images/app", &child.blobs[2].descriptor.digest).await;
     }
     let project = registries.project("team", &entry("app", &image, &["v2"]));
-    assert_eq!(verdicts(&promote(vec![project], Write).await), ["copied"; 2]);
+    assert_eq!(outcomes_of(&promote(vec![project], Write).await), ["copied"; 2]);
     for registry in &registries.production {
         assert!(registry.holds("images/app", &image).await);
         assert_eq!(registry.tags("images/app").await, ["v2"]);
@@ -44,11 +44,11 @@ async fn a_digest_that_is_there_is_completed_before_it_is_tagged() {
     registries.production[0].delete_blob("images/app", &layer).await;
     let project = registries.project("team", &entry("app", &image, &["v1"]));
     let report = promote(vec![project.clone()], DryRun).await;
-    assert_eq!(verdicts(&report), ["to_copy", "to_tag"], "{report:#}");
+    assert_eq!(outcomes_of(&report), ["to_copy", "to_tag"], "{report:#}");
     let told = reason(&report, "to_copy");
     assert!(told.contains("incomplete") && told.contains(&layer.to_string()), "{told}");
     assert_eq!(registries.writes(), 0);
-    assert_eq!(verdicts(&promote(vec![project], Write).await), ["copied", "tagged"]);
+    assert_eq!(outcomes_of(&promote(vec![project], Write).await), ["copied", "tagged"]);
     for registry in &registries.production {
         assert!(registry.holds("images/app", &image).await);
         assert_eq!(registry.tags("images/app").await, ["v1"]);
@@ -67,16 +67,16 @@ async fn a_deep_verification_completes_what_is_present() {
     registries.production[0].delete_blob("images/app", &layer).await;
     let project = || vec![registries.project("team", &entry("app", &image, &["v1"]))];
     let report = promote(project(), DryRun).await;
-    assert_eq!(verdicts(&report), ["present"; 2], "only tags and digests are looked at");
+    assert_eq!(outcomes_of(&report), ["present"; 2], "only tags and digests are looked at");
     let report = promote_with(project(), &deep(DryRun)).await;
-    assert_eq!(verdicts(&report), ["present", "to_copy"], "{report:#}");
+    assert_eq!(outcomes_of(&report), ["present", "to_copy"], "{report:#}");
     assert!(reason(&report, "to_copy").contains(&layer.to_string()), "{report:#}");
     assert_eq!(registries.writes(), 0);
     let report = promote_with(project(), &deep(Write)).await;
-    assert_eq!(verdicts(&report), ["copied", "present"], "{report:#}");
+    assert_eq!(outcomes_of(&report), ["copied", "present"], "{report:#}");
     assert!(registries.production[0].holds("images/app", &image).await);
     registries.clear_requests();
-    assert_eq!(verdicts(&promote_with(project(), &deep(Write)).await), ["present"; 2]);
+    assert_eq!(outcomes_of(&promote_with(project(), &deep(Write)).await), ["present"; 2]);
     assert_eq!(registries.writes(), 0);
     let asked = |registry: &TestRegistry| {
         registry.count(|it| it.method == "HEAD" && it.path_and_query.contains("/blobs/"))
@@ -96,9 +96,9 @@ async fn a_deep_verification_completes_attachments_and_says_what_nothing_has() {
     promote_with(project(), &PromotionSettings::new(Write)).await;
     let payload = signature.blobs[1].descriptor.digest;
     registries.production[1].delete_blob("images/app", &payload).await;
-    let all = PromotionSettings { verify: Verify::Deep, ..PromotionSettings::new(Write) };
+    let all = PromotionSettings { verify: VerifyDepth::Deep, ..PromotionSettings::new(Write) };
     let report = promote_with(project(), &all).await;
-    assert_eq!(verdicts(&report), ["attached", "present"], "{report:#}");
+    assert_eq!(outcomes_of(&report), ["attached", "present"], "{report:#}");
     assert!(registries.production[1].holds("images/app", &signature).await);
     // A layer that neither the source nor a destination has.
     let layer = image.blobs[1].descriptor.digest;
@@ -107,7 +107,7 @@ async fn a_deep_verification_completes_attachments_and_says_what_nothing_has() {
         registry.delete_blob("images/app", &layer).await;
     }
     let report = promote_with(project(), &deep(Write)).await;
-    assert_eq!(verdicts(&report), ["failed"; 2], "{report:#}");
+    assert_eq!(outcomes_of(&report), ["failed"; 2], "{report:#}");
     assert!(reason(&report, "failed").contains(&layer.to_string()), "{report:#}");
 }
 
@@ -127,7 +127,7 @@ async fn a_source_that_cannot_be_read_is_named_when_no_destination_has_the_missi
     let project = || vec![manifest("team", &from, &to, &entry("app", &image, &["v1"]))];
     for confirm in [DryRun, Write] {
         let report = promote_with(project(), &deep(confirm)).await;
-        assert_eq!(verdicts(&report), ["failed"], "{report:#}");
+        assert_eq!(outcomes_of(&report), ["failed"], "{report:#}");
         let text = reason(&report, "failed");
         let source = format!("its source cannot be read: GET http://{}/", staging.host());
         assert!(text.contains(&layer.to_string()), "{text}");
@@ -168,7 +168,7 @@ async fn a_truncated_blob_is_not_present_and_no_tag_is_written_while_the_registr
         truncate(replaces, &layer.digest, 2);
         let project = registries.project("team", &entry("app", &image, tags));
         let report = promote_with(vec![project], &deep(Write)).await;
-        let count = |verdict| verdicts(&report).iter().filter(|it| **it == verdict).count();
+        let count = |kind| outcomes_of(&report).iter().filter(|it| **it == kind).count();
         assert_eq!((count("failed"), count("copied")), (tags.len(), tags.len()), "{report:#}");
         let told = reason(&report, "failed");
         let lengths = format!("it has 3 bytes, the manifest says {}", layer.size);
@@ -208,7 +208,7 @@ async fn an_index_that_lists_a_child_with_another_size_is_broken_at_its_source()
         let project = || vec![registries.project("team", &entry("app", image, &["v1"]))];
         for confirm in [DryRun, Write] {
             let report = promote(project(), confirm).await;
-            assert_eq!(verdicts(&report), ["failed"; 2], "{report:#}");
+            assert_eq!(outcomes_of(&report), ["failed"; 2], "{report:#}");
             let expected = format!(
                 "has {length} bytes, but manifest {} says {}; the image is broken at its source",
                 wrong.digest(),
@@ -222,7 +222,7 @@ async fn an_index_that_lists_a_child_with_another_size_is_broken_at_its_source()
             registry.load("images/app", "v1", image).await;
         }
         let report = promote_with(project(), &deep(DryRun)).await;
-        assert_eq!(verdicts(&report), ["failed"; 2], "{report:#}");
+        assert_eq!(outcomes_of(&report), ["failed"; 2], "{report:#}");
     }
     // As an attachment, it is left out.
     let registries = TestRegistries::open().await;
@@ -230,10 +230,10 @@ async fn an_index_that_lists_a_child_with_another_size_is_broken_at_its_source()
     let signature = format!("sha256-{}.sig", sound.digest().hex());
     registries.staging.load("staging/team/app", &*signature, &wrong).await;
     let project = || vec![registries.project("team", &entry("app", &sound, &["v1"]))];
-    for (confirm, verdict) in [(DryRun, "to_copy"), (Write, "copied")] {
+    for (confirm, kind) in [(DryRun, "to_copy"), (Write, "copied")] {
         let report = promote_with(project(), &PromotionSettings::new(confirm)).await;
-        let ended = ["attachment-broken", "attachment-broken", verdict, verdict];
-        assert_eq!(verdicts(&report), ended, "{report:#}");
+        let ended = ["attachment-broken", "attachment-broken", kind, kind];
+        assert_eq!(outcomes_of(&report), ended, "{report:#}");
         assert!(reason(&report, "attachment-broken").contains("broken at its source"));
     }
 }

@@ -6,7 +6,7 @@ use oci::{Descriptor, Digest};
 use promoter::PromotionSettings;
 use testkit::{Fault, RecordedRequest, fixture, fixture::Image};
 
-use crate::harness::{TestRegistries, entry, promote, promote_with, reason, verdicts};
+use crate::harness::{TestRegistries, entry, outcomes_of, promote, promote_with, reason};
 
 #[tokio::test]
 async fn an_index_of_indexes_is_copied_whole() {
@@ -15,12 +15,12 @@ async fn an_index_of_indexes_is_copied_whole() {
     registries.staging.load("staging/team/app", None, &image).await;
     let project = registries.project("team", &entry("app", &image, &["v1"]));
     let report = promote_with(vec![project.clone()], &PromotionSettings::new(Write)).await;
-    assert_eq!(verdicts(&report), ["copied"; 2], "{report:#}");
+    assert_eq!(outcomes_of(&report), ["copied"; 2], "{report:#}");
     for registry in &registries.production {
         assert!(registry.holds("images/app", &image).await);
     }
     assert_eq!(
-        verdicts(&promote_with(vec![project], &PromotionSettings::new(Write)).await),
+        outcomes_of(&promote_with(vec![project], &PromotionSettings::new(Write)).await),
         ["present"; 2]
     );
 }
@@ -33,12 +33,12 @@ async fn a_sha512_digest_is_promoted_untagged() {
     registries.staging.load("staging/team/app", None, &image).await;
     let project = registries.project("team", &entry("app", &image, &[]));
     let report = promote_with(vec![project.clone()], &PromotionSettings::new(Write)).await;
-    assert_eq!(verdicts(&report), ["copied"; 2], "{report:#}");
+    assert_eq!(outcomes_of(&report), ["copied"; 2], "{report:#}");
     for registry in &registries.production {
         assert!(registry.holds("images/app", &image).await);
     }
     assert_eq!(
-        verdicts(&promote_with(vec![project], &PromotionSettings::new(Write)).await),
+        outcomes_of(&promote_with(vec![project], &PromotionSettings::new(Write)).await),
         ["present"; 2]
     );
 }
@@ -76,7 +76,7 @@ async fn an_image_that_is_served_as_an_index_is_refused() {
     let to = registries.production.each_ref().map(|registry| registry.prefix("images"));
     let project = crate::harness::manifest("team", &from, &to, &entry("app", &image, &["v1"]));
     let report = promote(vec![project], Write).await;
-    assert_eq!(verdicts(&report), ["failed"; 2], "{report:#}");
+    assert_eq!(outcomes_of(&report), ["failed"; 2], "{report:#}");
     assert!(reason(&report, "failed").contains("ambiguous"), "{report:#}");
     for registry in &registries.production {
         assert!(!registry.holds("images/app", &image).await);
@@ -104,7 +104,7 @@ async fn docker_schema_1_is_refused_in_words_by_the_plan() {
         let report = promote(projects.clone(), confirm).await;
         let mut expected = vec!["failed", "failed", fine, fine];
         expected.sort_unstable();
-        assert_eq!(verdicts(&report), expected, "{report:#}");
+        assert_eq!(outcomes_of(&report), expected, "{report:#}");
         let reason = reason(&report, "failed");
         assert!(reason.contains("schema 1") && reason.contains("rebuild the image"), "{reason}");
     }
@@ -141,7 +141,7 @@ async fn docker_schema_1_that_is_there_already_is_present() {
     let images = format!("- name: legacy\n  dmap: {{\"{old}\": [v1]}}\n");
     let project = crate::harness::manifest("old", &at("staging"), &[at("a")], &images);
     let report = promote_with(vec![project], &PromotionSettings::new(Write)).await;
-    assert_eq!(verdicts(&report), ["present"], "{report:#}");
+    assert_eq!(outcomes_of(&report), ["present"], "{report:#}");
 }
 
 #[tokio::test]
@@ -155,7 +155,7 @@ async fn a_blob_that_images_share_moves_to_each_registry_once() {
         list += &entry(&format!("app{n}"), image, &["v1"]);
     }
     let report = promote(vec![registries.project("team", &list)], Write).await;
-    assert_eq!(verdicts(&report), ["copied"; 8]);
+    assert_eq!(outcomes_of(&report), ["copied"; 8]);
     let layer = images[0].blobs[1].descriptor.digest;
     // The colon is escaped in queries.
     let of_layer = |it: &RecordedRequest| it.path_and_query.contains(&layer.hex());
@@ -181,7 +181,7 @@ async fn two_destinations_at_one_registry_cost_one_transfer() {
     // A mount that is refused is made up for within the registry.
     registry.fail(Fault::on(Method::POST, "/v2/mirror/").refuse_mount());
     let report = promote(vec![project], Write).await;
-    assert_eq!(verdicts(&report), ["copied"; 3], "{report:#}");
+    assert_eq!(outcomes_of(&report), ["copied"; 3], "{report:#}");
     for path in ["images/app", "images/kubernetes/app", "mirror/app"] {
         assert!(registry.holds(path, &image).await, "{path}");
     }
@@ -198,7 +198,7 @@ async fn a_layer_of_a_manifest_media_type_is_copied_as_a_blob() {
     let image = fixture::with_layer_type(&fixture::image(1, 1), 0, oci::media_type::OCI_INDEX);
     registries.staging.load("staging/team/app", None, &image).await;
     let project = registries.project("team", &entry("app", &image, &["v1"]));
-    assert_eq!(verdicts(&promote(vec![project], Write).await), ["copied"; 2]);
+    assert_eq!(outcomes_of(&promote(vec![project], Write).await), ["copied"; 2]);
     assert!(registries.production[0].holds("images/app", &image).await);
 }
 
@@ -209,10 +209,10 @@ async fn layers_that_may_not_be_distributed_are_named_in_the_outcome() {
     let image = fixture::with_layer_type(&fixture::image(1, 2), 1, foreign);
     registries.staging.load("staging/team/app", None, &image).await;
     let project = registries.project("team", &entry("app", &image, &["v1"]));
-    for (confirm, verdict) in [(DryRun, "to_copy"), (Write, "copied")] {
+    for (confirm, kind) in [(DryRun, "to_copy"), (Write, "copied")] {
         let report = promote(vec![project.clone()], confirm).await;
-        assert_eq!(verdicts(&report), [verdict; 2]);
-        let told = reason(&report, verdict);
+        assert_eq!(outcomes_of(&report), [kind; 2]);
+        let told = reason(&report, kind);
         let layer = image.blobs[2].descriptor.digest.to_string();
         assert!(told.contains("without `urls`") && told.contains(&layer), "{told}");
     }

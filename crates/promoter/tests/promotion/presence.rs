@@ -2,11 +2,11 @@
 
 use http::Method;
 use job::Confirm::{DryRun, Write};
-use promoter::{PromotionSettings, PublicName, Verify};
+use promoter::{PromotionSettings, PublicName, VerifyDepth};
 use testkit::{Fault, TestRegistry, fixture};
 
 use crate::harness::{
-    TestRegistries, bare, client, entry, promote, promote_with, reason, run, verdicts,
+    TestRegistries, bare, client, entry, outcomes_of, promote, promote_with, reason, run,
 };
 
 /// A registry that knows no conditions, and whose HEAD says 404 of `v1`.
@@ -31,9 +31,9 @@ async fn a_tag_that_a_failed_head_hides_is_never_overwritten() {
     }
     // One lists the tag; the other's listing is behind, too.
     registries.production[1].fail(Fault::on(Method::GET, "/tags/list").truncate_listing(0));
-    assert_eq!(verdicts(&promote(vec![project.clone()], DryRun).await), ["refused", "to_copy"]);
+    assert_eq!(outcomes_of(&promote(vec![project.clone()], DryRun).await), ["refused", "to_copy"]);
     let report = promote(vec![project], Write).await;
-    assert_eq!(verdicts(&report), ["refused", "refused"], "{report:#}");
+    assert_eq!(outcomes_of(&report), ["refused", "refused"], "{report:#}");
     assert!(reason(&report, "refused").starts_with("tag move"), "{report:#}");
     for registry in &registries.production {
         assert_eq!(registry.digest_of("images/app", "v1").await, Some(theirs.digest()));
@@ -53,7 +53,7 @@ async fn a_listed_tag_that_nothing_can_read_is_failed_and_never_written() {
         registry.fail(Fault::on(Method::GET, "/manifests/v1").status(status));
         let project = registries.project("team", &entry("app", &ours, &["v1", "v2"]));
         let report = promote(vec![project], Write).await;
-        assert_eq!(verdicts(&report), ["copied", "copied", "copied", "failed"], "{report:#}");
+        assert_eq!(outcomes_of(&report), ["copied", "copied", "copied", "failed"], "{report:#}");
         assert!(reason(&report, "failed").contains("/manifests/v1: "), "{report:#}");
         assert_eq!(tag_writes(registry), 0, "{status}");
         assert_eq!(registry.tags("images/app").await, ["v1", "v2"], "the other tag is written");
@@ -71,7 +71,7 @@ async fn a_source_whose_head_fails_is_copied_from() {
         registries.staging.fail(Fault::on(Method::GET, "/tags/list").status(404));
         let project = registries.project("team", &entry("app", &image, &["v1"]));
         let report = promote(vec![project], Write).await;
-        assert_eq!(verdicts(&report), ["copied", "copied"], "{status}: {report:#}");
+        assert_eq!(outcomes_of(&report), ["copied", "copied"], "{status}: {report:#}");
         assert!(registries.production[0].holds("images/app", &image).await);
     }
 }
@@ -105,7 +105,7 @@ async fn a_signature_that_a_failed_head_hides_goes_along() {
         registries.staging.fail(Fault::on(Method::HEAD, ".sig").status(status));
         let project = registries.project("team", &entry("app", &image, &["v1"]));
         let report = promote_with(vec![project], &PromotionSettings::new(Write)).await;
-        assert_eq!(verdicts(&report), ["copied", "copied"], "{status}: {report:#}");
+        assert_eq!(outcomes_of(&report), ["copied", "copied"], "{status}: {report:#}");
         let there = registries.production[0].digest_of("images/app", &tag).await;
         assert_eq!(there, Some(signature.digest()), "{status}");
     }
@@ -121,10 +121,10 @@ async fn a_tag_write_whose_connection_is_reset_does_not_fail_the_edge() {
     registries.production[1].fail(put().lose_response());
     let project = registries.project("team", &entry("app", &image, &["v1"]));
     let retries = registry_client::Retries::default().base(std::time::Duration::from_millis(1));
-    let client = registry_client::Client::builder().retries(retries).build();
+    let client = registry_client::RegistryClient::builder().retries(retries).build();
     let edges = promotion_manifest::EdgeSet::new(vec![project]);
     let report = run(client, &edges, &bare(Write), &job::stop().1).await;
-    assert_eq!(verdicts(&report), ["copied", "copied"], "{report:#}");
+    assert_eq!(outcomes_of(&report), ["copied", "copied"], "{report:#}");
     for (registry, writes) in registries.production.iter().zip([2, 1]) {
         assert_eq!(registry.digest_of("images/app", "v1").await, Some(image.digest()));
         assert_eq!(tag_writes(registry), writes);
@@ -141,16 +141,16 @@ async fn what_only_head_does_not_find_is_not_called_missing() {
         registry.fail(Fault::on(Method::HEAD, "").status(404));
     }
     // No other registry could repair what is missing.
-    let deep = PromotionSettings { verify: Verify::Deep, ..bare(Write) };
+    let deep = PromotionSettings { verify: VerifyDepth::Deep, ..bare(Write) };
     let project = || vec![registries.project("team", &entry("app", &image, &["v1"]))];
     let report = promote_with(project(), &deep).await;
-    assert_eq!(verdicts(&report), ["present"; 2], "{report:#}");
+    assert_eq!(outcomes_of(&report), ["present"; 2], "{report:#}");
     // A plan looks for the faults of attachments at their source.
     registries.staging.load("staging/team/app", "v1", &image).await;
     registries.staging.load("staging/team/app", &*sig, &signature).await;
     registries.staging.fail(Fault::on(Method::HEAD, "").status(404));
     let report = promote_with(project(), &PromotionSettings::new(DryRun)).await;
-    assert_eq!(verdicts(&report), ["to_attach"; 2], "{report:#}");
+    assert_eq!(outcomes_of(&report), ["to_attach"; 2], "{report:#}");
 }
 
 #[tokio::test]
@@ -169,7 +169,7 @@ async fn a_tag_whose_redirect_leads_to_a_404_is_never_written() {
         }
         let project = registries.project("team", &entry("app", &ours, &["v1"]));
         let report = promote(vec![project], Write).await;
-        assert_eq!(verdicts(&report), ["copied", "failed"], "{status}: {report:#}");
+        assert_eq!(outcomes_of(&report), ["copied", "failed"], "{status}: {report:#}");
         let told = reason(&report, "failed");
         assert!(told.contains("/signed/x, which responded with 404 Not Found"), "{told}");
         assert_eq!(tag_writes(registry), 0, "{status}");
@@ -193,8 +193,11 @@ async fn what_is_at_a_registry_that_has_no_list_of_tags_is_present() {
         let mut seen = Vec::new();
         for confirm in [DryRun, Write, DryRun, Write] {
             let report = promote_with(project(), &PromotionSettings::new(confirm)).await;
-            assert!(verdicts(&report).iter().all(|it| *it == verdicts(&report)[0]), "{report:#}");
-            seen.push(verdicts(&report)[0].to_owned());
+            assert!(
+                outcomes_of(&report).iter().all(|it| *it == outcomes_of(&report)[0]),
+                "{report:#}"
+            );
+            seen.push(outcomes_of(&report)[0].to_owned());
         }
         assert_eq!(seen, ["to_copy", "copied", "present", "present"], "{status}");
         for registry in &registries.production {

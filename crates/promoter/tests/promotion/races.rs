@@ -5,10 +5,10 @@ use std::time::Duration;
 use http::Method;
 use job::Confirm::Write;
 use promotion_manifest::EdgeSet;
-use registry_client::{Client, Quota};
+use registry_client::{Quota, RegistryClient};
 use testkit::{Fault, RecordedRequest, fixture};
 
-use crate::harness::{TestRegistries, bare, entry, promote, reason, run, verdicts};
+use crate::harness::{TestRegistries, bare, entry, outcomes_of, promote, reason, run};
 
 /// Waits until a registry got such a request.
 async fn until(registry: &testkit::TestRegistry, asked: impl Fn(&RecordedRequest) -> bool) {
@@ -29,7 +29,7 @@ async fn the_loser_of_a_race_is_told_by_the_registry_that_knows_conditions() {
     let [registry, other] = &registries.production;
     // So few requests a second that there is time between the look and the write.
     let quota = Quota { requests_per_second: Some(4.0), ..Quota::default() };
-    let client = Client::builder().quota(registry.host(), quota).build();
+    let client = RegistryClient::builder().quota(registry.host(), quota).build();
     let somebody = async {
         until(registry, |it| {
             it.method == Method::GET && it.path_and_query.ends_with("/manifests/v1")
@@ -40,7 +40,7 @@ async fn the_loser_of_a_race_is_told_by_the_registry_that_knows_conditions() {
     let edges = EdgeSet::new(vec![registries.project("team", &entry("app", &ours, &["v1"]))]);
     let (settings, stop) = (bare(Write), job::stop().1);
     let (report, ()) = tokio::join!(run(client, &edges, &settings, &stop), somebody);
-    assert_eq!(verdicts(&report), ["copied", "failed"], "{report:#}");
+    assert_eq!(outcomes_of(&report), ["copied", "failed"], "{report:#}");
     let reason = reason(&report, "failed");
     assert!(
         reason.starts_with("lost the race") && reason.contains(&theirs.digest().to_string()),
@@ -132,7 +132,7 @@ async fn a_tag_that_is_moved_later_in_the_run_is_seen_at_its_end() {
     let images = entry("app", &ours, &["v1"]) + &entry("slow", &slow, &["v2"]);
     let project = registries.project("team", &images);
     let (report, ()) = tokio::join!(promote(vec![project], Write), somebody);
-    assert_eq!(verdicts(&report), ["copied", "copied", "copied", "failed"], "{report:#}");
+    assert_eq!(outcomes_of(&report), ["copied", "copied", "copied", "failed"], "{report:#}");
     assert!(reason(&report, "failed").starts_with("lost the race"));
 }
 
@@ -149,7 +149,7 @@ async fn a_tag_that_is_readable_only_shortly_after_its_write_is_waited_for() {
         }
         let project = registries.project("team", &entry("app", &image, &["v1"]));
         let report = promote(vec![project], Write).await;
-        assert_eq!(verdicts(&report), ["copied", ended], "{report:#}");
+        assert_eq!(outcomes_of(&report), ["copied", ended], "{report:#}");
         for registry in [late, other] {
             assert_eq!(registry.count(put("v1")), 1);
         }

@@ -4,7 +4,7 @@ use std::io;
 
 use job::{Confirm::Write, Silent};
 use promoter::{
-    Clients, Desired, Ending, Outcome, Reason, Summary, Verdict,
+    Clients, Desired, Ending, Outcome, OutcomeKind, Reason, Summary,
     report::{JsonReport, Report, Show, WordsReport},
 };
 use promotion_manifest::{EdgeSet, EdgeView, Selection};
@@ -179,27 +179,31 @@ async fn what_is_amiss_is_named_however_much_else_there_is_to_say() {
     let mut out = Vec::new();
     let mut report = WordsReport::new(&mut out, Show::Everything, Width::Unlimited);
     let ids: Vec<_> = edges.edges_of(0).map(EdgeView::id).collect();
-    let outcome = |edge: usize, verdict, reason: Option<Reason>| {
-        Outcome::new(ids[edge], verdict, reason.map(Into::into))
+    let outcome = |edge: usize, kind, reason: Option<Reason>| {
+        Outcome::new(ids[edge], kind, reason.map(Into::into))
     };
     let mut summary = Summary::default();
     for edge in 0..5_990 {
-        let present = outcome(edge, Verdict::Present, None);
+        let present = outcome(edge, OutcomeKind::Present, None);
         report.outcome(&edges, &present).expect("memory");
-        summary.add(Verdict::Present);
+        summary.add(OutcomeKind::Present);
     }
     for edge in 5_990..6_000 {
         let amiss = if edge % 2 == 0 {
             outcome(
                 edge,
-                Verdict::Refused,
+                OutcomeKind::Refused,
                 Some(Reason::TagMove { current: image.digest(), missing_in: None }),
             )
         } else {
-            outcome(edge, Verdict::Failed, Some(Reason::BlobNotFound { digest: image.digest() }))
+            outcome(
+                edge,
+                OutcomeKind::Failed,
+                Some(Reason::BlobNotFound { digest: image.digest() }),
+            )
         };
         report.outcome(&edges, &amiss).expect("memory");
-        summary.add(amiss.verdict);
+        summary.add(amiss.kind);
     }
     let ending = Ending {
         stopped: None,

@@ -6,7 +6,7 @@ use http::Method;
 use job::Confirm::{DryRun, Write};
 use testkit::{Fault, TestRegistry, fixture};
 
-use crate::harness::{TestRegistries, entry, is_write, manifest, promote, reason, verdicts};
+use crate::harness::{TestRegistries, entry, is_write, manifest, outcomes_of, promote, reason};
 
 #[tokio::test]
 async fn what_is_missing_is_copied_with_all_that_it_reaches_and_the_second_run_writes_nothing() {
@@ -18,7 +18,7 @@ async fn what_is_missing_is_copied_with_all_that_it_reaches_and_the_second_run_w
     let project = registries.project("team", &images);
 
     let report = promote(vec![project.clone()], Write).await;
-    assert_eq!(verdicts(&report), ["copied"; 6], "{report:#}");
+    assert_eq!(outcomes_of(&report), ["copied"; 6], "{report:#}");
     for registry in &registries.production {
         assert!(registry.holds("images/app", &image).await);
         assert!(registry.holds("images/charts/app", &chart).await);
@@ -28,7 +28,7 @@ async fn what_is_missing_is_copied_with_all_that_it_reaches_and_the_second_run_w
 
     registries.clear_requests();
     let report = promote(vec![project], Write).await;
-    assert_eq!(verdicts(&report), ["present"; 6]);
+    assert_eq!(outcomes_of(&report), ["present"; 6]);
     assert_eq!(registries.writes(), 0);
     assert_eq!(
         registries.staging.requests().len(),
@@ -47,7 +47,7 @@ async fn without_confirm_nothing_is_written() {
     }
     let images = entry("app", &new, &["v2"]) + &entry("app", &untagged, &["v1"]);
     let report = promote(vec![registries.project("team", &images)], DryRun).await;
-    assert_eq!(verdicts(&report), ["to_copy", "to_copy", "to_tag", "to_tag"]);
+    assert_eq!(outcomes_of(&report), ["to_copy", "to_copy", "to_tag", "to_tag"]);
     assert_eq!(registries.writes(), 0);
     assert_eq!(registries.production[0].tags("images/app").await, [""; 0]);
     let summary = &report["summary"];
@@ -63,7 +63,7 @@ async fn a_tag_on_another_digest_is_refused_and_stays() {
     registries.production[0].load("images/app", "v1", &old).await;
     let project = registries.project("team", &entry("app", &new, &["v1", "v2"]));
     let report = promote(vec![project], Write).await;
-    assert_eq!(verdicts(&report), ["copied", "copied", "copied", "refused"]);
+    assert_eq!(outcomes_of(&report), ["copied", "copied", "copied", "refused"]);
     assert!(reason(&report, "refused").contains(&format!("the tag is on {}", old.digest())));
     assert_eq!(registries.production[0].digest_of("images/app", "v1").await, Some(old.digest()));
     assert_eq!(registries.production[0].digest_of("images/app", "v2").await, Some(new.digest()));
@@ -77,11 +77,11 @@ async fn a_digest_without_tags_is_one_edge_with_a_null_tag() {
     registries.staging.load("staging/team/app", None, &image).await;
     let project = registries.project("team", &entry("app", &image, &[]));
     let report = promote(vec![project.clone()], Write).await;
-    assert_eq!(verdicts(&report), ["copied"; 2]);
+    assert_eq!(outcomes_of(&report), ["copied"; 2]);
     assert!(report["outcomes"][0]["tag"].is_null());
     assert_eq!(registries.production[0].tags("images/app").await, [""; 0]);
     assert!(registries.production[0].holds("images/app", &image).await);
-    assert_eq!(verdicts(&promote(vec![project], Write).await), ["present"; 2]);
+    assert_eq!(outcomes_of(&promote(vec![project], Write).await), ["present"; 2]);
 }
 
 #[tokio::test]
@@ -93,7 +93,7 @@ async fn a_second_tag_of_a_digest_that_is_there_is_one_put() {
     }
     let project = registries.project("team", &entry("app", &image, &["v1", "stable"]));
     let report = promote(vec![project], Write).await;
-    assert_eq!(verdicts(&report), ["present", "present", "tagged", "tagged"]);
+    assert_eq!(outcomes_of(&report), ["present", "present", "tagged", "tagged"]);
     for registry in &registries.production {
         assert_eq!(registry.digest_of("images/app", "stable").await, Some(image.digest()));
         assert_eq!(registry.count(is_write), 1);
@@ -108,11 +108,11 @@ async fn what_staging_lost_is_backfilled_from_another_destination() {
     registries.production[0].load("images/app", "v1", &image).await;
     let project = registries.project("team", &entry("app", &image, &["v1"]));
     let report = promote(vec![project.clone()], DryRun).await;
-    assert_eq!(verdicts(&report), ["present", "to_copy"]);
+    assert_eq!(outcomes_of(&report), ["present", "to_copy"]);
     let origin = format!("backfilled from {}/images", registries.production[0].host());
     assert!(reason(&report, "to_copy").starts_with(&origin));
     let report = promote(vec![project], Write).await;
-    assert_eq!(verdicts(&report), ["copied", "present"]);
+    assert_eq!(outcomes_of(&report), ["copied", "present"]);
     assert!(reason(&report, "copied").starts_with(&origin));
     assert!(registries.production[1].holds("images/app", &image).await);
 }
@@ -124,7 +124,7 @@ async fn what_nobody_has_is_lost() {
     registries.staging.load("staging/team/app", None, &fine).await;
     let images = entry("app", &lost, &["v1"]) + &entry("app", &fine, &["v2"]);
     let report = promote(vec![registries.project("team", &images)], Write).await;
-    assert_eq!(verdicts(&report), ["copied", "copied", "lost", "lost"]);
+    assert_eq!(outcomes_of(&report), ["copied", "copied", "lost", "lost"]);
     assert!(reason(&report, "lost").contains("neither in"));
 }
 
@@ -139,7 +139,10 @@ async fn a_tag_with_two_digests_is_a_conflict_of_those_edges_alone() {
         registries.project("a", &(entry("app", &one, &["v1"]) + &entry("app", &third, &["v3"])));
     let b = registries.project("b", &entry("app", &other, &["v1"]));
     let report = promote(vec![a, b], Write).await;
-    assert_eq!(verdicts(&report), ["copied", "copied", "refused", "refused", "refused", "refused"]);
+    assert_eq!(
+        outcomes_of(&report),
+        ["copied", "copied", "refused", "refused", "refused", "refused"]
+    );
     let reasons: Vec<_> = report["outcomes"]
         .as_array()
         .expect("a list")
@@ -200,7 +203,7 @@ async fn a_tag_that_appears_after_the_plan_is_not_moved() {
         registries.production[0].load("images/app", "v1", &old).await;
     };
     let (report, ()) = tokio::join!(promote(vec![project], Write), somebody_else);
-    assert_eq!(verdicts(&report), ["copied", "refused"]);
+    assert_eq!(outcomes_of(&report), ["copied", "refused"]);
     assert_eq!(registries.production[0].digest_of("images/app", "v1").await, Some(old.digest()));
 }
 
@@ -215,7 +218,7 @@ async fn nested_destination_prefixes_meet_in_one_repository() {
     staging.load("other/app", None, &image).await;
     let b = manifest("b", &staging.prefix("other"), &[inner], &entry("app", &image, &["v1"]));
     let report = promote(vec![a, b], Write).await;
-    assert_eq!(verdicts(&report), ["copied"], "the same source_digest twice is one edge");
+    assert_eq!(outcomes_of(&report), ["copied"], "the same source_digest twice is one edge");
     assert_eq!(production.digest_of("images/kubernetes/app", "v1").await, Some(image.digest()));
 }
 
@@ -232,7 +235,7 @@ async fn each_blob_is_read_once_whatever_the_number_of_destinations() {
     let project =
         manifest("team", &staging.prefix("team"), &to, &entry("app", &image, &["v1", "v2"]));
     let report = promote(vec![project], Write).await;
-    assert_eq!(verdicts(&report), ["copied"; 8]);
+    assert_eq!(outcomes_of(&report), ["copied"; 8]);
     let blobs = image.digests().len() - image.manifests().len();
     let read = |what: &str| {
         staging.count(|it| it.method == Method::GET && it.path_and_query.contains(what))
@@ -251,7 +254,7 @@ async fn a_tag_move_to_a_digest_that_is_nowhere_is_called_a_typo() {
     }
     let project = registries.project("team", &entry("app", &nowhere, &["v1"]));
     let report = promote(vec![project.clone()], DryRun).await;
-    assert_eq!(verdicts(&report), ["refused"; 2]);
+    assert_eq!(outcomes_of(&report), ["refused"; 2]);
     let source = registries.staging.prefix("staging/team");
     let typo = format!("the digest is not in {source}; check it for a typo");
     let told = reason(&report, "refused");

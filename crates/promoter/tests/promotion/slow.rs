@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use http::Method;
 use job::Confirm::Write;
 use promotion_manifest::EdgeSet;
-use registry_client::{Client, Quota};
+use registry_client::{Quota, RegistryClient};
 use testkit::{Fault, RecordedRequest, TestLink, fixture};
 
 use crate::harness::{
-    TestRegistries, bare, entry, is_write, manifest, promote, reason, run, verdicts,
+    TestRegistries, bare, entry, is_write, manifest, outcomes_of, promote, reason, run,
 };
 
 fn reads_blob(it: &RecordedRequest) -> bool {
@@ -36,7 +36,7 @@ async fn a_dripping_destination_holds_no_other_up_and_is_fed_from_one_that_is_do
     let (settings, stop) = (bare(Write), job::stop().1);
     link.slow_down(500_000);
     let began = Instant::now();
-    let promotion = run(Client::builder().build(), &edges, &settings, &stop);
+    let promotion = run(RegistryClient::builder().build(), &edges, &settings, &stop);
     let fast_is_done = async {
         for n in 0..images.len() {
             while fast.digest_of(&format!("images/app{n}"), "v1").await.is_none() {
@@ -52,7 +52,7 @@ async fn a_dripping_destination_holds_no_other_up_and_is_fed_from_one_that_is_do
     };
     let (report, fast_took) = tokio::join!(promotion, fast_is_done);
     assert!(fast_took < Duration::from_secs(15), "{fast_took:?}");
-    assert_eq!(verdicts(&report), ["copied"; 6], "{report:#}");
+    assert_eq!(outcomes_of(&report), ["copied"; 6], "{report:#}");
     for (n, image) in images.iter().enumerate() {
         assert!(slow.holds(&format!("images/app{n}"), image).await);
     }
@@ -79,14 +79,14 @@ async fn a_destination_that_goes_down_in_the_middle_fails_alone_and_the_next_run
         down.fail(Fault::everywhere("").reset());
     };
     let (report, ()) = tokio::join!(promote(vec![project.clone()], Write), fall);
-    let verdicts_of = |report: &serde_json::Value, host: &testkit::TestRegistry| {
+    let outcomes_at = |report: &serde_json::Value, host: &testkit::TestRegistry| {
         let host = host.host().to_string();
         let outcomes = report["outcomes"].as_array().expect("a list").iter();
         let at = outcomes.filter(|it| it["destination"].as_str().expect("it").starts_with(&host));
-        at.map(|it| it["outcome"].as_str().expect("a verdict").to_owned()).collect::<Vec<_>>()
+        at.map(|it| it["outcome"].as_str().expect("an outcome").to_owned()).collect::<Vec<_>>()
     };
-    assert_eq!(verdicts_of(&report, up), ["copied"; 12]);
-    let failed = verdicts_of(&report, down).iter().filter(|it| *it == "failed").count();
+    assert_eq!(outcomes_at(&report, up), ["copied"; 12]);
+    let failed = outcomes_at(&report, down).iter().filter(|it| *it == "failed").count();
     assert!(failed > 0, "{report:#}");
     for (n, image) in images.iter().enumerate() {
         assert!(up.holds(&format!("images/app{n}"), image).await);
@@ -112,7 +112,7 @@ async fn a_storm_of_429_is_waited_out() {
     // With rates that they come back to, or else they would feel their way from the least.
     let rate = Some(400.0);
     let quota = Quota { reads_per_second: rate, writes_per_second: rate, ..Quota::default() };
-    let mut client = Client::builder();
+    let mut client = RegistryClient::builder();
     for registry in registries.production.iter().chain([&registries.staging]) {
         let storm = Fault::everywhere("/v2/").status(429).header("retry-after", "1");
         registry.fail(storm.times(3));
@@ -121,7 +121,7 @@ async fn a_storm_of_429_is_waited_out() {
     let edges = EdgeSet::new(vec![registries.project("team", &list)]);
     let (settings, stop) = (bare(Write), job::stop().1);
     let report = run(client.build(), &edges, &settings, &stop).await;
-    assert_eq!(verdicts(&report), ["copied"; 8], "{report:#}");
+    assert_eq!(outcomes_of(&report), ["copied"; 8], "{report:#}");
     let refused: u64 = report["hosts"]
         .as_array()
         .expect("a list")
@@ -147,7 +147,7 @@ async fn a_project_without_a_chance_leaves_the_others_alone() {
         registries.project("good", &entry("app", &fine, &["v1"])),
     ];
     let report = promote(projects, Write).await;
-    assert_eq!(verdicts(&report), ["copied", "copied", "lost", "lost"]);
+    assert_eq!(outcomes_of(&report), ["copied", "copied", "lost", "lost"]);
     assert!(reason(&report, "lost").contains("neither in"));
     // Each registry got a HEAD for the digest before it was reported as lost.
     let asked = |it: &RecordedRequest| {

@@ -16,11 +16,11 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 use url::Url;
 
 use crate::{
-    Client, Error, SharedPermit,
+    Error, RegistryClient, SharedPermit,
     api::link::{MalformedLink, next_link},
     auth::RequiredAccess,
     error::{
-        fault::Fault,
+        fault::RequestFault,
         pointer::{Pointer, PointerRefusal},
     },
     exchange::{
@@ -74,7 +74,7 @@ pub(crate) const NAMES: Bound = Bound { limit: MAX_NAMES, of: "names" };
 
 /// The pages of a listing, one after the other.
 pub(crate) struct ListingPages {
-    client: Client,
+    client: RegistryClient,
     bound: Bound,
     been: HashSet<Url>,
     /// The headers of the request for every page.
@@ -88,7 +88,7 @@ enum At {
     /// This is the next page.
     Received(Box<FullResponse>),
     /// This page was read. The next one is there, or its link cannot be followed.
-    Read(Box<RequestTarget>, Result<Url, Fault>),
+    Read(Box<RequestTarget>, Result<Url, RequestFault>),
     End,
 }
 
@@ -106,7 +106,7 @@ pub(crate) struct ListingPage {
 impl ListingPages {
     /// Requests the first page.
     pub(crate) async fn begin(
-        client: &Client,
+        client: &RegistryClient,
         first: Request,
         bound: Bound,
     ) -> Result<Self, Error> {
@@ -146,7 +146,7 @@ impl ListingPages {
     async fn follow(
         &mut self,
         before: RequestTarget,
-        next: Result<Url, Fault>,
+        next: Result<Url, RequestFault>,
         held: usize,
     ) -> Result<FullResponse, Error> {
         let next = next.map_err(|fault| before.fails(fault))?;
@@ -205,12 +205,12 @@ impl ListingPage {
     pub(crate) fn unreadable(&self, cause: serde_json::Error) -> Error {
         self.target.fails(self.substitute().unwrap_or_else(|| {
             let shown = &self.bytes[..self.bytes.len().min(MAX_SHOWN_BYTES)];
-            Fault::NotJson { cause, begins: String::from_utf8_lossy(shown).into_owned() }
+            RequestFault::NotJson { cause, begins: String::from_utf8_lossy(shown).into_owned() }
         }))
     }
 
     /// The fault for a substitute in place of a listing, if the page looks like one.
-    pub(crate) fn substitute(&self) -> Option<Fault> {
+    pub(crate) fn substitute(&self) -> Option<RequestFault> {
         Substitute::of_whole(&self.headers, &self.bytes).map(|it| it.fault("a listing"))
     }
 }
@@ -254,8 +254,9 @@ pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
 }
 
 /// The page after the one at `url`, if there is one.
-fn next_page(url: &Url, headers: &HeaderMap) -> Result<Option<Url>, Fault> {
-    let refused = |reason| Fault::NotFollowed { pointer: Pointer::NextPage, to: None, reason };
+fn next_page(url: &Url, headers: &HeaderMap) -> Result<Option<Url>, RequestFault> {
+    let refused =
+        |reason| RequestFault::NotFollowed { pointer: Pointer::NextPage, to: None, reason };
     let mut next = Ok(None);
     for link in headers.get_all(header::LINK) {
         match header_text(link).ok_or(MalformedLink).and_then(next_link) {
@@ -280,6 +281,6 @@ fn next_page(url: &Url, headers: &HeaderMap) -> Result<Option<Url>, Fault> {
     }
 }
 
-fn not_followed(to: &Url, reason: PointerRefusal) -> Fault {
-    Fault::NotFollowed { pointer: Pointer::NextPage, to: Some(RedactedUrl::new(to)), reason }
+fn not_followed(to: &Url, reason: PointerRefusal) -> RequestFault {
+    RequestFault::NotFollowed { pointer: Pointer::NextPage, to: Some(RedactedUrl::new(to)), reason }
 }

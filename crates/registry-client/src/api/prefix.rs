@@ -4,13 +4,13 @@
 
 use oci::{RegistryPrefix, Repository};
 
-use crate::{Client, Error, NameList};
+use crate::{Error, NameList, RegistryClient};
 
-impl Client {
+impl RegistryClient {
     /// The repositories at or below `prefix`, in the registry's order, by the list of all repositories of its host.
     ///
     /// # Errors
-    /// As [`Client::catalog`].
+    /// As [`RegistryClient::catalog`].
     pub async fn repositories_below(
         &self,
         prefix: &RegistryPrefix,

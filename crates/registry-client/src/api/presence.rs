@@ -12,7 +12,7 @@ use http_client::Replay;
 use oci::{Digest, Reference};
 
 use crate::{
-    Error, Existence, Fault, FetchedManifest, ManifestHead, RepositoryClient,
+    Error, Existence, FetchedManifest, ManifestHead, RepositoryClient, RequestFault,
     api::{
         head_memory::Endpoint,
         repository::{digest_of, found},
@@ -135,13 +135,13 @@ impl RepositoryClient {
     /// The same for a reference that a listing names: 404 is an error.
     ///
     /// # Errors
-    /// As [`RepositoryClient::find_manifest`]; and [`Fault::ListedNotFound`].
+    /// As [`RepositoryClient::find_manifest`]; and [`RequestFault::ListedNotFound`].
     pub async fn find_listed_manifest(&self, reference: &Reference) -> Result<ManifestHead, Error> {
         match self.find_manifest(reference).await? {
             Some(head) => Ok(head),
             None => {
                 let request = self.request(Method::GET, &format!("manifests/{reference}"))?;
-                Err(request.target().fails(Fault::ListedNotFound))
+                Err(request.target().fails(RequestFault::ListedNotFound))
             }
         }
     }
@@ -200,7 +200,7 @@ impl RepositoryClient {
             && expected.algorithm() == found.algorithm()
             && expected != found
         {
-            return Err(response.target.fails(Fault::mismatch(expected, found)));
+            return Err(response.target.fails(RequestFault::mismatch(expected, found)));
         }
         // No manifest is empty.
         let size = response.content_length().filter(|size| *size > 0);
@@ -250,13 +250,13 @@ impl RepositoryClient {
     /// they have, and keep the old content.
     ///
     /// # Errors
-    /// [`Fault::Damaged`] where it still has another length; as [`RepositoryClient::find_blob`].
+    /// [`RequestFault::Damaged`] where it still has another length; as [`RepositoryClient::find_blob`].
     pub async fn confirm_replaced(&self, digest: &Digest, size: u64) -> Result<(), Error> {
         let FoundBlob::OtherLength(found) = self.find_blob(digest, size).await? else {
             return Ok(());
         };
         let request = self.request(Method::GET, &format!("blobs/{digest}"))?;
-        Err(request.target().fails(Fault::Damaged { found, size }))
+        Err(request.target().fails(RequestFault::Damaged { found, size }))
     }
 
     /// Takes a retry from the host's budget, so that requests do not double in an outage. Returns `error` without one.

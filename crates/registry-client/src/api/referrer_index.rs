@@ -14,7 +14,7 @@ use oci::{Descriptor, Digest, Manifest, Reference, Tag, media_type};
 use serde_json::{Map, Value};
 
 use crate::{
-    Error, Fault, FetchedManifest, Merge, RepositoryClient, Via,
+    Error, FetchedManifest, Merge, RepositoryClient, RequestFault, Via,
     api::{conditions::Condition, referrers::read_index},
     error::fault::IndexProblem,
 };
@@ -37,8 +37,8 @@ impl RepositoryClient {
     /// the referrers of that. What else is listed there stays.
     ///
     /// # Errors
-    /// Before anything is sent, when the manifest has no subject ([`Fault::NoSubject`]) or another digest. When it is
-    /// stored, but not listed, the error says so ([`Fault::NotListed`]): it may be put again.
+    /// Before anything is sent, when the manifest has no subject ([`RequestFault::NoSubject`]) or another digest. When it is
+    /// stored, but not listed, the error says so ([`RequestFault::NotListed`]): it may be put again.
     pub async fn put_referrer(
         &self,
         digest: Digest,
@@ -51,9 +51,9 @@ impl RepositoryClient {
             Err(error) => error,
         };
         let manifest = Manifest::parse(media_type, &bytes)
-            .map_err(|cause| fails(Fault::NoSubject { cause: Some(cause) }))?;
+            .map_err(|cause| fails(RequestFault::NoSubject { cause: Some(cause) }))?;
         let Some(subject) = manifest.subject().map(|subject| subject.digest) else {
-            return Err(fails(Fault::NoSubject { cause: None }));
+            return Err(fails(RequestFault::NoSubject { cause: None }));
         };
         let descriptor = describe(media_type, digest, bytes.len() as u64, &manifest);
         let (_, headers) = self.put(&reference, media_type, bytes, &Condition::None).await?;
@@ -61,7 +61,7 @@ impl RepositoryClient {
             Ok(via) => Ok(PutReferrer { digest, subject, via }),
             Err(cause) => {
                 let digest = Box::new(digest);
-                Err(fails(Fault::NotListed { digest, cause }))
+                Err(fails(RequestFault::NotListed { digest, cause }))
             }
         }
     }

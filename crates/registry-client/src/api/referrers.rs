@@ -11,7 +11,7 @@ use oci::{Descriptor, Digest, ErrorEntry, ImageIndex, Manifest, Tag, media_type}
 use serde_json::Value;
 
 use crate::{
-    Error, Fault, FetchedManifest, RepositoryClient, Via,
+    Error, FetchedManifest, RepositoryClient, RequestFault, Via,
     api::{
         listing::{Bound, ListingPages},
         repository::found,
@@ -131,7 +131,7 @@ impl RepositoryClient {
                     return Ok(ByApi::Other { media_type: page.media_type });
                 }
                 Err(cause) => {
-                    let fault = page.substitute().unwrap_or(Fault::NotIndex { cause });
+                    let fault = page.substitute().unwrap_or(RequestFault::NotIndex { cause });
                     return Err(page.target.fails(fault));
                 }
             }
@@ -183,7 +183,7 @@ impl RepositoryClient {
     #[must_use]
     pub fn listed_tag_not_found(&self, tag: &Tag) -> Error {
         match self.request(Method::GET, &format!("manifests/{tag}")) {
-            Ok(request) => request.target().fails(Fault::ListedNotFound),
+            Ok(request) => request.target().fails(RequestFault::ListedNotFound),
             Err(error) => error,
         }
     }
@@ -191,7 +191,7 @@ impl RepositoryClient {
     /// The error for a tag that is not on an index.
     pub(crate) fn no_index(&self, subject: &Digest, cause: IndexProblem) -> Error {
         match self.request(Method::GET, &format!("manifests/{}", Tag::of_referrers(subject))) {
-            Ok(request) => request.target().fails(Fault::NotIndex { cause }),
+            Ok(request) => request.target().fails(RequestFault::NotIndex { cause }),
             Err(error) => error,
         }
     }
@@ -282,7 +282,7 @@ fn is_of_another_kind(body: &[u8]) -> bool {
 /// Whether this refusal says that there is no referrers API: 404 by the specification, 405 and 501 by
 /// the meaning of HTTP, and 400 and 406 by registries that take the path for another one.
 fn has_no_api(error: &Error) -> bool {
-    if let Fault::RedirectedNotFound { to } = error.fault() {
+    if let RequestFault::RedirectedNotFound { to } = error.fault() {
         // A front that sends every request on to a registry without the API.
         let path = error.url().as_str().rsplit_once("/referrers/");
         return path
@@ -295,7 +295,7 @@ fn has_no_api(error: &Error) -> bool {
 /// repository or the digest is not there (yet), as some with the API do, or that this request is bad.
 fn is_lasting(error: &Error) -> bool {
     match error.fault() {
-        Fault::Status { status, body, .. } => {
+        RequestFault::Status { status, body, .. } => {
             let is_about_name = |entry: &ErrorEntry| NOT_THERE.contains(&&*entry.code);
             matches!(status.as_u16(), 404 | 405 | 501) && !body.errors.iter().any(is_about_name)
         }

@@ -4,13 +4,13 @@ use http::Method;
 use oci::{Host, Repository};
 
 use crate::{
-    Client, Error, Fault, RepositoryClient,
+    Error, RegistryClient, RepositoryClient, RequestFault,
     api::listing::{ListingPages, NAMES, NameList, NamesMember, PAGE_SIZE},
     auth::RequiredAccess,
     exchange::request::Request,
 };
 
-impl Client {
+impl RegistryClient {
     /// Whether a registry responds. Any response but a server error (5xx) counts, also a challenge for which there are no
     /// credentials, since a repository may have credentials of its own.
     ///
@@ -21,11 +21,11 @@ impl Client {
         match self.send(Request::new(Method::GET, url, RequiredAccess::registry())).await {
             Ok(_) => Ok(()),
             Err(error) => match error.fault() {
-                Fault::Status { status, .. } if !status.is_server_error() => Ok(()),
-                Fault::NotFollowed { .. }
-                | Fault::RedirectedNotFound { .. }
-                | Fault::Credentials { .. } => Ok(()),
-                Fault::Token { cause } if !cause.is_unreachable() => Ok(()),
+                RequestFault::Status { status, .. } if !status.is_server_error() => Ok(()),
+                RequestFault::NotFollowed { .. }
+                | RequestFault::RedirectedNotFound { .. }
+                | RequestFault::Credentials { .. } => Ok(()),
+                RequestFault::Token { cause } if !cause.is_unreachable() => Ok(()),
                 _ => Err(error),
             },
         }

@@ -8,7 +8,7 @@ use http_client::{Replay, RequestContent};
 use oci::{Digest, Host, Reference, Repository, Tag, media_type};
 
 use crate::{
-    Client, Error, Fault, SharedPermit,
+    Error, RegistryClient, RequestFault, SharedPermit,
     api::{
         conditions::Condition,
         listing::{ListingPages, NAMES, NameList, NamesMember, PAGE_SIZE},
@@ -50,7 +50,7 @@ pub struct ManifestHead {
 /// A repository at a registry. Cheap to clone; prints as `host/name`.
 #[derive(Clone, Debug)]
 pub struct RepositoryClient {
-    client: Client,
+    client: RegistryClient,
     host: Host,
     name: Repository,
     /// The permit that its requests are sent under.
@@ -60,7 +60,7 @@ pub struct RepositoryClient {
 }
 
 impl RepositoryClient {
-    pub(crate) fn new(client: Client, host: Host, name: Repository) -> Self {
+    pub(crate) fn new(client: RegistryClient, host: Host, name: Repository) -> Self {
         Self { client, host, name, permit: None, reads_with: Action::Pull }
     }
 
@@ -128,7 +128,7 @@ impl RepositoryClient {
         for expected in by_reference.iter().chain(&named) {
             verify(&target, *expected, &bytes).map_err(|mismatch| {
                 let is_schema1 = media_type::is_schema1(media_type::essence(&media_type));
-                if is_schema1 { target.fails(Fault::Schema1) } else { mismatch }
+                if is_schema1 { target.fails(RequestFault::Schema1) } else { mismatch }
             })?;
         }
         let digest = by_reference.or(named).unwrap_or_else(|| Digest::sha256(&bytes));
@@ -206,7 +206,7 @@ impl RepositoryClient {
 
     /// The client that sends its requests.
     #[must_use]
-    pub const fn client(&self) -> &Client {
+    pub const fn client(&self) -> &RegistryClient {
         &self.client
     }
 
@@ -248,7 +248,7 @@ fn verify(target: &RequestTarget, expected: Digest, bytes: &[u8]) -> Result<(), 
     if found == expected {
         return Ok(());
     }
-    Err(target.fails(Fault::mismatch(expected, found)))
+    Err(target.fails(RequestFault::mismatch(expected, found)))
 }
 
 /// The result, or none if the error is a 404.

@@ -13,7 +13,7 @@ use oci::{Digest, Reference, Tag};
 use tokio::time::sleep;
 
 use crate::{
-    Error, Fault, FetchedManifest, RepositoryClient,
+    Error, FetchedManifest, RepositoryClient, RequestFault,
     api::{
         conditions::{Condition, Conditional},
         repository::found,
@@ -109,7 +109,7 @@ impl RepositoryClient {
     /// is complete. Returns its digest. The result of `merge` must include everything that it was ever passed.
     ///
     /// # Errors
-    /// What `merge` says; when the tag cannot be read or written; and [`Fault::LostRace`] when others write
+    /// What `merge` says; when the tag cannot be read or written; and [`RequestFault::LostRace`] when others write
     /// again and again.
     pub async fn merge_at_tag<E, F>(
         &self,
@@ -142,7 +142,10 @@ impl RepositoryClient {
             };
             if writes == MAX_WRITES {
                 let request = self.request(Method::PUT, &format!("manifests/{reference}"))?;
-                return Err(request.target().fails(Fault::LostRace { tries: MAX_WRITES }).into());
+                return Err(request
+                    .target()
+                    .fails(RequestFault::LostRace { tries: MAX_WRITES })
+                    .into());
             }
             writes += 1;
             match self.put_complete(&reference, &media_type, &bytes, &condition).await {
@@ -166,7 +169,7 @@ impl RepositoryClient {
     /// that it is still on what it was on before our write.
     ///
     /// # Errors
-    /// When it cannot be read; and [`Fault::StaleTag`] for one that was there and is not returned: what replaces it
+    /// When it cannot be read; and [`RequestFault::StaleTag`] for one that was there and is not returned: what replaces it
     /// would lack what it was on.
     async fn read_again(
         &self,
@@ -189,7 +192,7 @@ impl RepositoryClient {
             self.wait_for_replicas(reread).await;
         }
         let request = self.request(Method::GET, &format!("manifests/{reference}"))?;
-        Err(request.target().fails(Fault::StaleTag))
+        Err(request.target().fails(RequestFault::StaleTag))
     }
 
     /// Writes a manifest of which all that it lists was seen there. A registry that does not know some of it for the

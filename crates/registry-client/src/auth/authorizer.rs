@@ -17,7 +17,7 @@ use super::{
     login_memory::LoginMemory,
     token::{TokenEntry, Tokens},
 };
-use crate::{error::fault::Fault, host_memory::HostMemory};
+use crate::{error::fault::RequestFault, host_memory::HostMemory};
 
 /// What the challenge of an origin wants.
 #[derive(Clone, Debug)]
@@ -92,10 +92,10 @@ impl Authorizer {
         &self,
         target: &Url,
         access: &RequiredAccess,
-    ) -> Result<Option<Credential>, Fault> {
+    ) -> Result<Option<Credential>, RequestFault> {
         let Ok(host) = target.authority().parse::<Host>() else { return Ok(None) };
         let found = self.credentials.get(&host, access.repository.as_ref()).await;
-        found.map_err(|cause| Fault::Credentials { cause: Box::new(cause) })
+        found.map_err(|cause| RequestFault::Credentials { cause: Box::new(cause) })
     }
 
     pub(super) fn forget(&self, target: &Url) {

@@ -11,13 +11,13 @@ use oci::Host;
 use url::Url;
 
 use crate::{
-    Client, Error, Fault,
+    Error, RegistryClient, RequestFault,
     auth::{RequiredAccess, Scheme, Scopes, Verification},
     error::login::Login,
     limit::RequestKind,
 };
 
-impl Client {
+impl RegistryClient {
     /// The same, where it is a refusal with the credentials that the request was sent with.
     pub(crate) async fn with_login<T>(
         &self,
@@ -62,7 +62,9 @@ impl Client {
         let what = refused(error.method(), access).into();
         let is_refused = error.status() == Some(StatusCode::UNAUTHORIZED);
         let verified = match error.fault() {
-            Fault::Token { .. } => self.accepts(target, access, &scheme, found.credential).await,
+            RequestFault::Token { .. } => {
+                self.accepts(target, access, &scheme, found.credential).await
+            }
             _ if is_refused && scheme.sends(&found.credential) => Verification::Rejected,
             // A token that was given for them shows that they are accepted.
             _ => Verification::Accepted,

@@ -30,21 +30,21 @@ pub(crate) use scope::{Action, Scopes};
 
 use self::realm::TokenRequest;
 use crate::{
-    Client,
+    RegistryClient,
     error::{
-        fault::Fault,
+        fault::RequestFault,
         pointer::{Pointer, PointerRefusal},
     },
     exchange::pointer::resolve,
 };
 
-impl Client {
+impl RegistryClient {
     /// What to send with a request to `target`; nothing without a challenge or without credentials.
     pub(crate) async fn authorization(
         &self,
         target: &Url,
         access: &RequiredAccess,
-    ) -> Result<Option<Authorization>, Fault> {
+    ) -> Result<Option<Authorization>, RequestFault> {
         let authorizer = &self.authorizer;
         let Some(scheme) = authorizer.scheme(target) else { return Ok(None) };
         let credential = authorizer.credential(target, access).await?;
@@ -80,7 +80,7 @@ impl Client {
         sent: Option<&Authorization>,
         headers: &HeaderMap,
         named: Named,
-    ) -> Result<bool, Fault> {
+    ) -> Result<bool, RequestFault> {
         let challenges = challenge::challenges(headers);
         let of = |scheme: &str| challenges.iter().find(|challenge| challenge.scheme == scheme);
         let scheme = if let Some(challenge) = of("bearer") {
@@ -121,7 +121,7 @@ impl Client {
         &self,
         wanted: &TokenRequest<'_>,
         credential: Option<Credential>,
-    ) -> Result<Option<Authorization>, Fault> {
+    ) -> Result<Option<Authorization>, RequestFault> {
         let entry = self.authorizer.tokens.entry(wanted.key());
         let fetch = || async {
             let token = Box::pin(self.ask_token(wanted, credential)).await?;
@@ -141,10 +141,10 @@ pub(crate) struct Named {
     pub(crate) other: Guard,
 }
 
-fn read_bearer(target: &Url, challenge: &Challenge, named: Named) -> Result<Scheme, Fault> {
+fn read_bearer(target: &Url, challenge: &Challenge, named: Named) -> Result<Scheme, RequestFault> {
     let realm = challenge.parameter("realm").unwrap_or_default();
     let (pointer, reason) = (Pointer::Realm, PointerRefusal::NotHttp);
-    let refused = Fault::NotFollowed { pointer, to: None, reason };
+    let refused = RequestFault::NotFollowed { pointer, to: None, reason };
     // An empty one would be the registry's own URL.
     let realm = resolve(target, realm).filter(|_| !realm.is_empty()).ok_or(refused)?;
     let guard = if realm.host() == target.host() { named.own } else { named.other };

@@ -18,9 +18,9 @@ use super::{
     token::{Token, TokenKey},
 };
 use crate::{
-    Client, Error,
+    Error, RegistryClient,
     error::{
-        fault::Fault,
+        fault::RequestFault,
         pointer::{Pointer, PointerRefusal},
     },
     exchange::{request::Request, response::FullResponse},
@@ -85,7 +85,7 @@ impl TokenRequest<'_> {
     }
 }
 
-impl Client {
+impl RegistryClient {
     /// Whether the realm of a registry accepts credentials: it gets a request for a token without a scope. The response is not
     /// kept as a token, since cached tokens are shared by requests with the same scopes.
     pub(crate) async fn verify(
@@ -100,7 +100,7 @@ impl Client {
             TokenRequest { target, access, realm, service: service.as_deref(), guard: *guard };
         match self.ask_token(&wanted, Some(credential)).await {
             Ok(_) => Verification::Accepted,
-            Err(Fault::Token { cause }) if cause.is_unauthorized() => Verification::Rejected,
+            Err(RequestFault::Token { cause }) if cause.is_unauthorized() => Verification::Rejected,
             Err(_) => Verification::Unknown,
         }
     }
@@ -137,27 +137,27 @@ impl Client {
         &self,
         wanted: &TokenRequest<'_>,
         credential: Option<Credential>,
-    ) -> Result<Token, Fault> {
+    ) -> Result<Token, RequestFault> {
         if wanted.realm.scheme() == "http" && !self.allows_plain(wanted.target, wanted.realm) {
             let to = Some(RedactedUrl::new(wanted.realm));
             let reason = PointerRefusal::of_plain_http(wanted.target, wanted.realm);
             let pointer = Pointer::Realm;
-            return Err(Fault::NotFollowed { pointer, to, reason });
+            return Err(RequestFault::NotFollowed { pointer, to, reason });
         }
         let has_credential = credential.is_some();
         let response = self.token_response(wanted, credential).await.map_err(|error| {
             if has_credential && error.is_unauthorized() {
                 self.authorizer.forget(wanted.target);
             }
-            Fault::Token { cause: Arc::new(error) }
+            RequestFault::Token { cause: Arc::new(error) }
         })?;
         let substitute = response.substitute();
         let FullResponse { target: realm, bytes: json, .. } = response;
         // What cannot be read is not quoted: it may be a secret all the same.
         let token = Token::read(&json, Instant::now()).ok().flatten();
         token.ok_or_else(|| {
-            let fault = substitute.map_or(Fault::NoToken, |it| it.fault("a token"));
-            Fault::Token { cause: Arc::new(realm.fails(fault)) }
+            let fault = substitute.map_or(RequestFault::NoToken, |it| it.fault("a token"));
+            RequestFault::Token { cause: Arc::new(realm.fails(fault)) }
         })
     }
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::time::{Duration, Instant};
 
 use super::scope::Scopes;
-use crate::Fault;
+use crate::RequestFault;
 
 /// A token that a realm gave.
 #[derive(Clone, Debug)]
@@ -67,11 +67,11 @@ pub(crate) struct TokenKey {
 }
 
 /// The cached tokens of a client.
-pub(crate) type Tokens = TokenCache<TokenKey, Secret, Fault>;
+pub(crate) type Tokens = TokenCache<TokenKey, Secret, RequestFault>;
 /// One cached token.
-pub(crate) type TokenEntry = Arc<CacheEntry<Secret, Fault>>;
+pub(crate) type TokenEntry = Arc<CacheEntry<Secret, RequestFault>>;
 
-impl FetchError for Fault {
+impl FetchError for RequestFault {
     /// Only the failure of a realm is cached: all tasks that wait for its token would request it one after the other.
     fn to_cached(&self) -> Option<Self> {
         match self {

@@ -7,7 +7,7 @@ use http::StatusCode;
 use http_client::TransportError;
 use oci::{Host, Repository};
 
-use crate::{Error, Fault, host_memory::HostMemory};
+use crate::{Error, RequestFault, host_memory::HostMemory};
 
 /// The number of consecutive failures (5xx, a broken connection) after which mounts are paused. If one request in ten
 /// fails at random, so many in a row are one case in a hundred thousand.
@@ -50,7 +50,11 @@ impl MountFailure {
             Some(StatusCode::NOT_FOUND) => Self::Inconclusive,
             Some(StatusCode::REQUEST_TIMEOUT) => Self::Inconclusive,
             _ if error.is_throttled() => Self::Inconclusive,
-            _ if matches!(error.fault(), Fault::Transport(TransportError::NotProcessed { .. })) => {
+            _ if matches!(
+                error.fault(),
+                RequestFault::Transport(TransportError::NotProcessed { .. })
+            ) =>
+            {
                 Self::Inconclusive
             }
             // Other repositories may be readable.

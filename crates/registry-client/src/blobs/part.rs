@@ -7,7 +7,9 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_client::FailureClass;
 use oci::Digest;
 
-use crate::{Error, RepositoryClient, error::fault::Fault, exchange::response::SuccessResponse};
+use crate::{
+    Error, RepositoryClient, error::fault::RequestFault, exchange::response::SuccessResponse,
+};
 
 /// The name of the content for messages.
 pub(crate) const BLOB: &str = "a blob";
@@ -74,8 +76,8 @@ impl BlobRequest<'_> {
 /// reason other than authorization or absence.
 fn may_be_due_to_range(error: &Error) -> bool {
     match error.fault() {
-        Fault::WrongPart { .. } | Fault::OtherLength { .. } => true,
-        Fault::Status { status, .. } => {
+        RequestFault::WrongPart { .. } | RequestFault::OtherLength { .. } => true,
+        RequestFault::Status { status, .. } => {
             let is_refusal = error.fault().failure_class() == FailureClass::Settled;
             is_refusal && !matches!(status.as_u16(), 401 | 403 | 404 | 410)
         }
@@ -93,12 +95,12 @@ pub(crate) struct ReceivedPart {
 
 impl ReceivedPart {
     /// `size` is what was known before.
-    fn of(response: &SuccessResponse, from: u64, size: Option<u64>) -> Result<Self, Fault> {
+    fn of(response: &SuccessResponse, from: u64, size: Option<u64>) -> Result<Self, RequestFault> {
         let part = if response.status == StatusCode::PARTIAL_CONTENT {
             let (start, whole) =
-                content_range(&response.headers).ok_or(Fault::WrongPart { from })?;
+                content_range(&response.headers).ok_or(RequestFault::WrongPart { from })?;
             if start != from {
-                return Err(Fault::WrongPart { from });
+                return Err(RequestFault::WrongPart { from });
             }
             Self { before: 0, size: whole.or(size) }
         } else {
@@ -107,7 +109,7 @@ impl ReceivedPart {
         match (size, part.size) {
             (Some(was), Some(is)) if was != is => Err(match response.substitute(None) {
                 Some(substitute) => substitute.fault(BLOB),
-                None => Fault::OtherLength { was, is },
+                None => RequestFault::OtherLength { was, is },
             }),
             _ => Ok(part),
         }

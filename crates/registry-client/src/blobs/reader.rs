@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::{
     Error, RepositoryClient,
     blobs::part::{BLOB, BlobRequest, RangeSupport},
-    error::fault::Fault,
+    error::fault::RequestFault,
     exchange::{
         attempts::Attempts, request::RequestTarget, response::ResponseBody, substitute::Substitute,
     },
@@ -188,7 +188,7 @@ impl BlobReader {
         found == Some(self.expected)
     }
 
-    async fn metered_piece(&mut self) -> Result<Option<Bytes>, Fault> {
+    async fn metered_piece(&mut self) -> Result<Option<Bytes>, RequestFault> {
         let start = Instant::now();
         let Some(piece) = self.body.unpaid_piece().await? else { return Ok(None) };
         if let Err(slow) = self.meter.count(piece.len(), start.elapsed()) {
@@ -200,7 +200,7 @@ impl BlobReader {
     }
 
     /// Asks for the rest, after a fault that may pass.
-    async fn go_on(&mut self, fault: Fault) -> Result<(), Error> {
+    async fn go_on(&mut self, fault: RequestFault) -> Result<(), Error> {
         let error = self.target.fails(fault);
         let client = self.repository.client().clone();
         if !self.attempts.again(&client, &error, Replay::Always).await {
@@ -219,11 +219,11 @@ impl BlobReader {
         Ok(())
     }
 
-    fn last_piece(&mut self) -> Result<Option<Bytes>, Fault> {
+    fn last_piece(&mut self) -> Result<Option<Bytes>, RequestFault> {
         let Some(digester) = self.digester.take() else { return Ok(None) };
         let found = digester.finish();
         if found != self.expected {
-            let mismatch = || Fault::mismatch(self.expected, found);
+            let mismatch = || RequestFault::mismatch(self.expected, found);
             return Err(self.substitute.as_ref().map_or_else(mismatch, |it| it.fault(BLOB)));
         }
         Ok(Some(std::mem::take(&mut self.held)).filter(|last| !last.is_empty()))
@@ -232,7 +232,7 @@ impl BlobReader {
 
 impl ResponseBody {
     /// Reads past so many bytes.
-    async fn skip(&mut self, mut bytes: u64) -> Result<(), Fault> {
+    async fn skip(&mut self, mut bytes: u64) -> Result<(), RequestFault> {
         while bytes > 0 {
             let Some(mut piece) = self.piece().await? else { return Ok(()) };
             let skipped = bytes.min(piece.len() as u64);
@@ -244,7 +244,7 @@ impl ResponseBody {
     }
 }
 
-fn came_too_slowly(TooSlow { moved: received, after, least }: TooSlow) -> Fault {
+fn came_too_slowly(TooSlow { moved: received, after, least }: TooSlow) -> RequestFault {
     TransportError::CameTooSlowly { received, after, least }.into()
 }
 

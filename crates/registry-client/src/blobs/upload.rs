@@ -15,10 +15,10 @@ use tokio::time::timeout;
 use url::Url;
 
 use crate::{
-    Client, Error, RepositoryClient, SharedPermit,
+    Error, RegistryClient, RepositoryClient, SharedPermit,
     auth::{Action, RequiredAccess},
     error::{
-        fault::Fault,
+        fault::RequestFault,
         pointer::{Pointer, PointerRefusal},
     },
     exchange::{pointer::location, request::Request, response::SuccessResponse},
@@ -50,7 +50,7 @@ pub enum Mount {
 /// until it expires.
 #[must_use = "the registry keeps the session until it is put or cancelled"]
 pub struct Upload {
-    client: Client,
+    client: RegistryClient,
     access: RequiredAccess,
     /// Where the registry is; none where a redirect to another host led to what opened the session.
     registry: Option<Url>,
@@ -209,7 +209,7 @@ impl Upload {
         if response.headers.contains_key(header::LOCATION) {
             self.session = self.session.next(&self.client, &response)?;
         }
-        offset_of(&response.headers).ok_or_else(|| response.target.fails(Fault::NoOffset))
+        offset_of(&response.headers).ok_or_else(|| response.target.fails(RequestFault::NoOffset))
     }
 
     /// Ends the session: its content is a blob now, if it has `digest`.
@@ -266,7 +266,7 @@ struct SessionLocation {
 
 impl SessionLocation {
     /// Where `response` says that it goes on.
-    fn next(&self, client: &Client, response: &SuccessResponse) -> Result<Self, Error> {
+    fn next(&self, client: &RegistryClient, response: &SuccessResponse) -> Result<Self, Error> {
         let (target, pointer) = (&response.target, Pointer::UploadSession);
         let url =
             location(&target.url, &response.headers, pointer).map_err(|it| target.fails(it))?;
@@ -281,7 +281,7 @@ impl SessionLocation {
         };
         if let Some(reason) = reason {
             let to = Some(RedactedUrl::new(&url));
-            return Err(target.fails(Fault::NotFollowed { pointer, to, reason }));
+            return Err(target.fails(RequestFault::NotFollowed { pointer, to, reason }));
         }
         let guard = if url.host() == self.url.host() { self.guard } else { response.targets };
         Ok(Self { url, guard })
@@ -311,12 +311,12 @@ fn offset_of(headers: &HeaderMap) -> Option<u64> {
 fn check_stored(response: &SuccessResponse, digest: &Digest) -> Result<(), Error> {
     let status = response.status;
     if !matches!(status, StatusCode::CREATED | StatusCode::NO_CONTENT) {
-        return Err(response.target.fails(Fault::NotStored { status }));
+        return Err(response.target.fails(RequestFault::NotStored { status }));
     }
     // A registry may name the blob by another algorithm, which says nothing about this digest.
     match response.digest().filter(|named| named.algorithm() == digest.algorithm()) {
         Some(named) if named != *digest => {
-            Err(response.target.fails(Fault::mismatch(*digest, named)))
+            Err(response.target.fails(RequestFault::mismatch(*digest, named)))
         }
         _ => Ok(()),
     }

@@ -23,7 +23,7 @@ const SHOWN_FAULTS: usize = 3;
 /// What was wrong with a request. `Display` includes the cause.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Fault {
+pub enum RequestFault {
     /// The exchange with the server broke off, or never began.
     #[error(transparent)]
     Transport(#[from] TransportError),
@@ -211,7 +211,7 @@ pub enum Fault {
     },
 }
 
-impl Fault {
+impl RequestFault {
     pub(crate) fn mismatch(expected: Digest, found: Digest) -> Self {
         Self::DigestMismatch { expected: Box::new(expected), found: Box::new(found) }
     }

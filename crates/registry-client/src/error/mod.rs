@@ -14,7 +14,7 @@ use http_client::{FailureClass, RedactedUrl, TransportError, is_throttled};
 use oci::ErrorCode;
 
 use self::login::Login;
-use crate::{Fault, error::reasons::tells_throttled};
+use crate::{RequestFault, error::reasons::tells_throttled};
 
 /// A request that did not end as it should.
 ///
@@ -28,7 +28,7 @@ struct Inner {
     method: Method,
     url: RedactedUrl,
     /// Shared, so that an error is cheap to clone.
-    fault: Arc<Fault>,
+    fault: Arc<RequestFault>,
     /// Whether a redirect had led to another host than the registry.
     elsewhere: bool,
     /// Whether it is one of the source of content that was to be pushed.
@@ -40,7 +40,7 @@ struct Inner {
 }
 
 impl Error {
-    pub(crate) fn new(method: Method, url: RedactedUrl, fault: Fault) -> Self {
+    pub(crate) fn new(method: Method, url: RedactedUrl, fault: RequestFault) -> Self {
         Self(Box::new(Inner {
             method,
             url,
@@ -85,7 +85,7 @@ impl Error {
     #[must_use]
     pub fn is_of_source(&self) -> bool {
         self.0.of_source
-            || matches!(*self.0.fault, Fault::Transport(TransportError::Content { .. }))
+            || matches!(*self.0.fault, RequestFault::Transport(TransportError::Content { .. }))
     }
 
     /// The method of the request.
@@ -102,27 +102,27 @@ impl Error {
 
     /// What was wrong.
     #[must_use]
-    pub fn fault(&self) -> &Fault {
+    pub fn fault(&self) -> &RequestFault {
         &self.0.fault
     }
 
     /// The fault that decides what a caller may do: that of the last request.
     fn decisive(&self) -> &Inner {
         match &*self.0.fault {
-            Fault::NotListed { cause, .. } => cause.decisive(),
+            RequestFault::NotListed { cause, .. } => cause.decisive(),
             _ => &self.0,
         }
     }
 
     /// Whether a redirect was followed to a URL that responds with 404: no proof of absence.
     pub(crate) fn is_redirected_not_found(&self) -> bool {
-        matches!(*self.decisive().fault, Fault::RedirectedNotFound { .. })
+        matches!(*self.decisive().fault, RequestFault::RedirectedNotFound { .. })
     }
 
     /// Whether what was requested does not exist: a 404 of the registry itself.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
-        let is_listed = matches!(*self.decisive().fault, Fault::ListedNotFound);
+        let is_listed = matches!(*self.decisive().fault, RequestFault::ListedNotFound);
         is_listed || self.status() == Some(StatusCode::NOT_FOUND)
     }
 
@@ -138,13 +138,13 @@ impl Error {
 
     /// Whether it is a 416 that says that the content is empty (RFC 9110 §15.5.17).
     pub(crate) fn is_of_empty(&self) -> bool {
-        matches!(&*self.0.fault, Fault::Status { length: Some(0), .. })
+        matches!(&*self.0.fault, RequestFault::Status { length: Some(0), .. })
     }
 
     /// Whether what came is a manifest of Docker schema 1 that cannot be verified.
     #[must_use]
     pub fn is_schema1(&self) -> bool {
-        matches!(self.fault(), Fault::Schema1)
+        matches!(self.fault(), RequestFault::Schema1)
     }
 
     /// Whether what was requested does not exist (404 of the registry itself), or is not what its digest, kind or bound says:
@@ -154,9 +154,9 @@ impl Error {
         let fault = &*self.decisive().fault;
         let is_wrong = matches!(
             fault,
-            Fault::DigestMismatch { .. }
-                | Fault::Schema1
-                | Fault::Transport(TransportError::TooLarge { .. })
+            RequestFault::DigestMismatch { .. }
+                | RequestFault::Schema1
+                | RequestFault::Transport(TransportError::TooLarge { .. })
         );
         is_wrong || self.is_not_found()
     }
@@ -165,7 +165,7 @@ impl Error {
     #[must_use]
     pub fn is_throttled(&self) -> bool {
         match &*self.decisive().fault {
-            Fault::Status { status, retry_after, body, .. } => {
+            RequestFault::Status { status, retry_after, body, .. } => {
                 is_throttled(*status, *retry_after) || tells_throttled(*status, body)
             }
             _ => false,
@@ -176,7 +176,7 @@ impl Error {
     /// are too many requests.
     #[must_use]
     pub fn is_unauthorized(&self) -> bool {
-        if let Fault::Token { cause } = &*self.decisive().fault {
+        if let RequestFault::Token { cause } = &*self.decisive().fault {
             return cause.is_unauthorized();
         }
         let is_refused =
@@ -192,8 +192,8 @@ impl Error {
     pub fn is_unreachable(&self) -> bool {
         let Inner { fault, elsewhere, .. } = self.decisive();
         let no_response = match &**fault {
-            Fault::BadHost { .. } => true,
-            Fault::Transport(cause) => cause.is_unreachable(),
+            RequestFault::BadHost { .. } => true,
+            RequestFault::Transport(cause) => cause.is_unreachable(),
             _ => false,
         };
         no_response && !elsewhere
@@ -203,8 +203,8 @@ impl Error {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match &*self.decisive().fault {
-            Fault::LostRace { .. } | Fault::StaleTag => true,
-            Fault::Token { cause } => cause.is_transient(),
+            RequestFault::LostRace { .. } | RequestFault::StaleTag => true,
+            RequestFault::Token { cause } => cause.is_transient(),
             fault => fault.failure_class() != FailureClass::Settled,
         }
     }
@@ -213,7 +213,7 @@ impl Error {
     #[must_use]
     pub fn status(&self) -> Option<StatusCode> {
         match &*self.decisive().fault {
-            Fault::Status { status, .. } => Some(*status),
+            RequestFault::Status { status, .. } => Some(*status),
             _ => None,
         }
     }
@@ -222,7 +222,9 @@ impl Error {
     #[must_use]
     pub fn has_code(&self, code: ErrorCode) -> bool {
         match &*self.decisive().fault {
-            Fault::Status { body, .. } => body.errors.iter().any(|e| e.code == code.as_str()),
+            RequestFault::Status { body, .. } => {
+                body.errors.iter().any(|e| e.code == code.as_str())
+            }
             _ => false,
         }
     }
@@ -259,7 +261,7 @@ mod tests {
     use super::*;
     use crate::{Pointer, PointerRefusal};
 
-    fn error(fault: Fault) -> Error {
+    fn error(fault: RequestFault) -> Error {
         Error::new(Method::GET, RedactedUrl::unusable("https://h/v2/a/manifests/x?s"), fault)
     }
 
@@ -271,7 +273,7 @@ mod tests {
         });
         let status = StatusCode::from_u16(code).expect("a status");
         let body = ErrorBody { errors: errors.collect() };
-        error(Fault::Status { status, retry_after: None, length: None, body })
+        error(RequestFault::Status { status, retry_after: None, length: None, body })
     }
 
     #[test]
@@ -287,7 +289,7 @@ mod tests {
             (status(400, &[("A", "a\x1b[2J\r\nb")]), "400 Bad Request (A: a [2J  b)"),
             (status(400, &[("A", &long)]), &format!("400 Bad Request (A: {}…)", &long[1..])),
             (
-                error(Fault::NotFollowed {
+                error(RequestFault::NotFollowed {
                     pointer: Pointer::Redirect,
                     to: Some(RedactedUrl::unusable("http://b/x")),
                     reason: PointerRefusal::Loop,
@@ -295,7 +297,7 @@ mod tests {
                 "the redirect to http://b/x was not followed: it leads back to where it came from",
             ),
             (
-                error(Fault::NotFollowed {
+                error(RequestFault::NotFollowed {
                     pointer: Pointer::UploadSession,
                     to: None,
                     reason: PointerRefusal::Missing,

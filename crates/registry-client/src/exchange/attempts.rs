@@ -3,7 +3,7 @@
 
 use tokio::time::sleep;
 
-use crate::{Client, Error};
+use crate::{Error, RegistryClient};
 use http_client::{FailureClass, Replay, Tries};
 
 /// The tries so far.
@@ -12,12 +12,17 @@ pub(crate) struct Attempts(Tries);
 
 impl Attempts {
     /// Waits until the next try. Returns false at once if there is none.
-    pub(crate) async fn again(&mut self, client: &Client, error: &Error, replay: Replay) -> bool {
+    pub(crate) async fn again(
+        &mut self,
+        client: &RegistryClient,
+        error: &Error,
+        replay: Replay,
+    ) -> bool {
         self.after(client, error, error.fault().failure_class(), replay).await
     }
 
     /// The same for a failure after a successful response, such as a body that ended early.
-    pub(crate) async fn anew(&mut self, client: &Client, error: &Error) -> bool {
+    pub(crate) async fn anew(&mut self, client: &RegistryClient, error: &Error) -> bool {
         let class = match error.fault().failure_class() {
             FailureClass::Settled => FailureClass::Failure { retry_after: None },
             other => other,
@@ -32,7 +37,7 @@ impl Attempts {
 
     async fn after(
         &mut self,
-        client: &Client,
+        client: &RegistryClient,
         error: &Error,
         class: FailureClass,
         replay: Replay,

@@ -30,10 +30,10 @@ use tokio::time::{Instant, timeout};
 use url::Url;
 
 use crate::{
-    Client, Error,
+    Error, RegistryClient,
     auth::{Authorization, Named},
     error::{
-        fault::Fault,
+        fault::RequestFault,
         reasons::{read_reasons, tells_throttled},
     },
     exchange::{
@@ -56,7 +56,7 @@ const MAX_CHALLENGES: usize = 2;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-impl Client {
+impl RegistryClient {
     /// Sends a request, follows redirects, retries, and returns a successful response. Any other response is an error
     /// after the last retry. Every request of this crate passes through this function.
     pub(crate) async fn send(&self, mut request: Request) -> Result<SuccessResponse, Error> {
@@ -120,7 +120,7 @@ impl Client {
             }
             if reply.response.status() == StatusCode::NOT_FOUND && been.len() > 1 {
                 let to = RedactedUrl::new(&target.url);
-                return Err(request.target().fails(Fault::RedirectedNotFound { to }));
+                return Err(request.target().fails(RequestFault::RedirectedNotFound { to }));
             }
             if !is_redirect(reply.response.status()) {
                 return Err(self.refusal(target, reply).await);
@@ -143,7 +143,7 @@ impl Client {
         &self,
         request: &mut Request,
         target: &RequestTarget,
-    ) -> Result<RawResponse, Fault> {
+    ) -> Result<RawResponse, RequestFault> {
         // Credentials are not sent to another host after a redirect.
         let is_own = target.url.origin() == request.url.origin();
         let mut sent = match request.access.as_ref().filter(|_| is_own) {
@@ -188,7 +188,7 @@ impl Client {
         request: &mut Request,
         target: &RequestTarget,
         authorization: Option<&Authorization>,
-    ) -> Result<RawResponse, Fault> {
+    ) -> Result<RawResponse, RequestFault> {
         let pool = &self.shared.pool;
         let uri = pool.target(target.guard, &target.url)?;
         let (limiter, authority) = (&self.shared.limiter, target.url.authority());
@@ -309,7 +309,8 @@ impl Client {
         if tells_throttled(status, &body) && !is_throttled(status, retry_after) {
             self.take_note(&response.target, sent, Some(retry_after));
         }
-        let error = response.target.fails(Fault::Status { status, retry_after, length, body });
+        let error =
+            response.target.fails(RequestFault::Status { status, retry_after, length, body });
         if is_authorized { error.authorized() } else { error }
     }
 

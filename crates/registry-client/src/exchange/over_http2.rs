@@ -20,15 +20,15 @@ use tokio::{
 
 use http_client::{Pool, PoolSettings, Retries, TlsSettings, TransportError, Versions};
 
-use crate::{Client, Fault, RepositoryClient};
+use crate::{RegistryClient, RepositoryClient, RequestFault};
 
 #[tokio::test]
 async fn without_root_certificates_only_https_fails() {
     let pool = Pool::new(PoolSettings::new(TlsSettings::none()));
-    let client = Client::builder().build_over(pool);
+    let client = RegistryClient::builder().build_over(pool);
     let host = "registry.example".parse().expect("a host");
     let error = client.ping(&host).await.expect_err("no roots");
-    assert!(matches!(error.fault(), Fault::Transport(TransportError::NoRootCertificates)));
+    assert!(matches!(error.fault(), RequestFault::Transport(TransportError::NoRootCertificates)));
     assert!(error.is_unreachable() && !error.is_transient());
     let start = "GET https://registry.example/v2/: TLS is impossible, since this machine";
     assert!(error.to_string().starts_with(start), "{error}");
@@ -81,7 +81,7 @@ async fn http2(blob: Bytes) -> (RepositoryClient, Puts) {
         let _ended = connection.serve_connection(TokioIo::new(stream), service).await;
     });
     let pool = http2_pool();
-    let client = Client::builder()
+    let client = RegistryClient::builder()
         .request_timeout(Duration::from_secs(1))
         .plain_http(host.clone())
         .build_over(pool);
@@ -166,7 +166,7 @@ async fn requests_that_http2_did_not_process_are_sent_again_and_are_no_tries() {
         let pool = http2_pool();
         // One retry of each, and of all as many as are allowed at first, which are fewer.
         let retries = Retries::default().tries(2).base(Duration::from_millis(1));
-        let client = Client::builder().retries(retries).plain_http(host.clone());
+        let client = RegistryClient::builder().retries(retries).plain_http(host.clone());
         let client = client.build_over(pool);
         for pinged in join_all((0..40).map(|_| client.ping(&host))).await {
             pinged.unwrap_or_else(|error| panic!("{refused}: {error}"));

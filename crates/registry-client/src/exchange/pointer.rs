@@ -7,13 +7,17 @@ use http_client::strip_user;
 use url::Url;
 
 use crate::error::{
-    fault::Fault,
+    fault::RequestFault,
     pointer::{Pointer, PointerRefusal},
 };
 
 /// The URL of a `Location` header, made absolute.
-pub(crate) fn location(base: &Url, headers: &HeaderMap, pointer: Pointer) -> Result<Url, Fault> {
-    let refused = |reason| Fault::NotFollowed { pointer, to: None, reason };
+pub(crate) fn location(
+    base: &Url,
+    headers: &HeaderMap,
+    pointer: Pointer,
+) -> Result<Url, RequestFault> {
+    let refused = |reason| RequestFault::NotFollowed { pointer, to: None, reason };
     let value = headers.get(header::LOCATION).ok_or_else(|| refused(PointerRefusal::Missing))?;
     let text = header_text(value).ok_or_else(|| refused(PointerRefusal::NotText))?;
     resolve(base, text).ok_or_else(|| refused(PointerRefusal::NotHttp))

@@ -8,9 +8,9 @@ use hyper::body::Incoming;
 use url::Url;
 
 use crate::{
-    Client,
+    RegistryClient,
     error::{
-        fault::Fault,
+        fault::RequestFault,
         pointer::{Pointer, PointerRefusal},
     },
     exchange::{pointer::location, request::RequestTarget},
@@ -39,14 +39,14 @@ impl Redirect<'_> {
     }
 }
 
-impl Client {
+impl RegistryClient {
     /// Where a redirect leads, if it may be followed.
     pub(crate) fn redirected(
         &self,
         redirect: &Redirect<'_>,
         response: &Response<Incoming>,
         been: &[Url],
-    ) -> Result<Url, Fault> {
+    ) -> Result<Url, RequestFault> {
         let (from, pointer) = (&redirect.target.url, Pointer::Redirect);
         let to = location(from, response.headers(), pointer)?;
         let reason = if !redirect.can_be_followed(response.status()) {
@@ -60,7 +60,7 @@ impl Client {
         } else {
             return Ok(to);
         };
-        Err(Fault::NotFollowed { pointer, to: Some(RedactedUrl::new(&to)), reason })
+        Err(RequestFault::NotFollowed { pointer, to: Some(RedactedUrl::new(&to)), reason })
     }
 }
 

@@ -4,7 +4,7 @@ use http::{HeaderMap, Method, header};
 use http_client::{Guard, RedactedUrl, Replay, RequestContent};
 use url::Url;
 
-use crate::{Error, SharedPermit, auth::RequiredAccess, error::fault::Fault};
+use crate::{Error, SharedPermit, auth::RequiredAccess, error::fault::RequestFault};
 
 /// A request.
 pub(crate) struct Request {
@@ -71,7 +71,7 @@ pub(crate) struct RequestTarget {
 
 impl RequestTarget {
     /// An error of this request.
-    pub(crate) fn fails(&self, fault: Fault) -> Error {
+    pub(crate) fn fails(&self, fault: RequestFault) -> Error {
         let error = Error::new(self.method.clone(), RedactedUrl::new(&self.url), fault);
         if self.elsewhere { error.elsewhere() } else { error }
     }

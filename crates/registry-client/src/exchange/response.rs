@@ -11,8 +11,8 @@ use oci::Digest;
 use tokio::time::{Instant, timeout};
 
 use crate::{
-    Client, Error,
-    error::fault::Fault,
+    Error, RegistryClient,
+    error::fault::RequestFault,
     exchange::{
         headers::{content_length, digest_in, media_type_in},
         request::RequestTarget,
@@ -47,7 +47,7 @@ pub(crate) struct SuccessResponse {
 }
 
 impl SuccessResponse {
-    pub(crate) fn new(client: &Client, target: RequestTarget, reply: RawResponse) -> Self {
+    pub(crate) fn new(client: &RegistryClient, target: RequestTarget, reply: RawResponse) -> Self {
         let targets = client.guard_of_targets(&target, &reply);
         let (parts, inner) = reply.response.into_parts();
         let has_more = !inner.is_end_stream();
@@ -129,7 +129,7 @@ fn is_end(error: &hyper::Error) -> bool {
 /// The body of a response, as it is received.
 pub(crate) struct ResponseBody {
     inner: Incoming,
-    client: Client,
+    client: RegistryClient,
     authority: Box<str>,
     expected: Option<u64>,
     received: u64,
@@ -151,7 +151,7 @@ impl ResponseBody {
     }
 
     /// The next piece that is not empty; none at the end.
-    pub(crate) async fn piece(&mut self) -> Result<Option<Bytes>, Fault> {
+    pub(crate) async fn piece(&mut self) -> Result<Option<Bytes>, RequestFault> {
         let next = self.unpaid_piece().await;
         if let Ok(Some(piece)) = &next {
             self.pay(piece.len()).await;
@@ -166,7 +166,7 @@ impl ResponseBody {
     }
 
     /// The next piece, before the wait for the quota, so that this wait does not count as time of the server.
-    pub(crate) async fn unpaid_piece(&mut self) -> Result<Option<Bytes>, Fault> {
+    pub(crate) async fn unpaid_piece(&mut self) -> Result<Option<Bytes>, RequestFault> {
         if !self.returned.is_empty() {
             return Ok(Some(std::mem::take(&mut self.returned)));
         }
@@ -177,7 +177,7 @@ impl ResponseBody {
         next
     }
 
-    async fn next_piece(&mut self) -> Result<Option<Bytes>, Fault> {
+    async fn next_piece(&mut self) -> Result<Option<Bytes>, RequestFault> {
         loop {
             let idle = self.client.shared.timeouts.piece;
             let Ok(frame) = timeout(idle, self.inner.frame()).await else {
@@ -193,7 +193,7 @@ impl ResponseBody {
         }
     }
 
-    fn end(&self) -> Result<Option<Bytes>, Fault> {
+    fn end(&self) -> Result<Option<Bytes>, RequestFault> {
         let received = self.received;
         match self.expected {
             Some(expected) if expected != received => {
@@ -203,7 +203,7 @@ impl ResponseBody {
         }
     }
 
-    fn broken(&self, error: hyper::Error) -> Fault {
+    fn broken(&self, error: hyper::Error) -> RequestFault {
         let received = self.received;
         match self.expected {
             Some(expected) if is_end(&error) => {
@@ -214,7 +214,7 @@ impl ResponseBody {
     }
 
     /// All of it, if it is no longer than `limit` bytes.
-    pub(crate) async fn collect(mut self, limit: usize) -> Result<Bytes, Fault> {
+    pub(crate) async fn collect(mut self, limit: usize) -> Result<Bytes, RequestFault> {
         let received = async {
             let mut all = BytesMut::new();
             while let Some(piece) = self.piece().await? {

@@ -8,7 +8,7 @@ use http::{HeaderMap, StatusCode, header};
 use oci::{Digest, ErrorBody};
 
 use crate::{
-    error::{fault::Fault, reasons::error_document},
+    error::{fault::RequestFault, reasons::error_document},
     exchange::headers::{digest_in, is_html, media_type_in},
 };
 
@@ -59,12 +59,12 @@ impl Substitute {
     }
 
     /// The fault: this was received in place of `expected`, such as `a manifest`.
-    pub(crate) fn fault(&self, expected: &'static str) -> Fault {
+    pub(crate) fn fault(&self, expected: &'static str) -> RequestFault {
         match self {
-            Self::WebPage(media_type) => Fault::web_page(media_type),
-            Self::Compressed(encoding) => Fault::Compressed { encoding: encoding.clone() },
-            Self::Empty => Fault::Empty { expected },
-            Self::Error(body) => Fault::ErrorDocument { expected, body: body.clone() },
+            Self::WebPage(media_type) => RequestFault::web_page(media_type),
+            Self::Compressed(encoding) => RequestFault::Compressed { encoding: encoding.clone() },
+            Self::Empty => RequestFault::Empty { expected },
+            Self::Error(body) => RequestFault::ErrorDocument { expected, body: body.clone() },
         }
     }
 }

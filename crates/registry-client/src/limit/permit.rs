@@ -8,7 +8,7 @@ use std::sync::Arc;
 use oci::Host;
 use url::Url;
 
-use crate::{Client, limit::Permit};
+use crate::{RegistryClient, limit::Permit};
 
 /// A permit at several registries, shared by all requests of a transfer: they wait for no permit of their own, neither
 /// there nor where redirects lead.
@@ -28,7 +28,7 @@ impl SharedPermit {
     }
 }
 
-impl Client {
+impl RegistryClient {
     /// Waits for a permit at each of `hosts`, all at once. Until it is dropped, every request must be sent under it.
     pub async fn acquire(&self, hosts: &[&Host]) -> SharedPermit {
         // A host that no URL can have gets no request either.

@@ -9,7 +9,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use credentials::{Credential, Credentials};
 use futures_util::future::join_all;
 use http::{Method, Response};
-use registry_client::{BlobPush, Client, Mount};
+use registry_client::{BlobPush, Mount, RegistryClient};
 use testkit::{Body, Fault};
 
 use crate::support::{
@@ -23,9 +23,9 @@ fn basic() -> Credential {
     Credential::Basic { user: "me".to_owned(), password: SECRET.to_owned().into() }
 }
 
-fn known_at(registry: &Scripted, credential: Credential) -> Client {
+fn known_at(registry: &Scripted, credential: Credential) -> RegistryClient {
     let credentials = Credentials::builder().with(&registry.host, credential).build();
-    Client::builder().credentials(credentials).build()
+    RegistryClient::builder().credentials(credentials).build()
 }
 
 fn basic_header() -> String {
@@ -367,7 +367,7 @@ async fn a_host_behind_a_redirect_is_told_nothing_though_it_asks() {
     let to = format!("http://{}/x", storage.host);
     let registry = Scripted::start(move |_| redirect(&to)).await;
     let credentials = Credentials::builder().with(&storage.host, basic()).build();
-    let client = Client::builder().credentials(credentials).build();
+    let client = RegistryClient::builder().credentials(credentials).build();
     let error = read_from(&client, &registry.host).await.expect_err("it wants credentials");
     assert!(error.is_unauthorized());
     assert_eq!(authorizations(&storage), [""]);
@@ -493,7 +493,7 @@ async fn credentials_of_a_path_work_alone_and_beside_wrong_ones_of_the_host() {
         let file = directory.path().join("config.json");
         std::fs::write(&file, format!(r#"{{"auths":{{{entries}}}}}"#)).expect("it is written");
         let credentials = Credentials::builder().named_config(file).build();
-        let client = Client::builder().credentials(credentials).build();
+        let client = RegistryClient::builder().credentials(credentials).build();
         client.ping(host).await.unwrap_or_else(|error| panic!("{case}: {error}"));
         let read = read_from(&client, host).await;
         assert_eq!(read.unwrap_or_else(|error| panic!("{case}: {error}")), BLOB.as_bytes());

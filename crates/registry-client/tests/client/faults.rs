@@ -11,7 +11,7 @@ use futures_util::{FutureExt as _, future::join_all};
 use http::Method;
 use oci::{Descriptor, Repository};
 use registry_client::{
-    BlobPush, Client, Error, Fault as ClientFault, OnProgress, Pushed, Quota, RemoteBlob, Retries,
+    BlobPush, Error, OnProgress, Pushed, Quota, RegistryClient, RemoteBlob, RequestFault, Retries,
 };
 use testkit::{Fault, RecordedRequest, TestLink, TestRegistry, fixture};
 
@@ -34,7 +34,7 @@ fn methods(registry: &TestRegistry) -> Vec<Method> {
 }
 
 async fn read_blob(
-    client: &Client,
+    client: &RegistryClient,
     registry: &TestRegistry,
     blob: &Descriptor,
 ) -> Result<Vec<u8>, Error> {
@@ -99,7 +99,7 @@ async fn retry_after_is_obeyed_in_both_forms() {
         let fault = Fault::on(Method::HEAD, "").times(1).status(status);
         registry.fail(fault.header("retry-after", after));
         let retries = Retries::default().base(Duration::from_millis(1));
-        let client = Client::builder().retries(retries).clock(move || now).build();
+        let client = RegistryClient::builder().retries(retries).clock(move || now).build();
         let begun = Instant::now();
         at(&client, &registry.host()).find_manifest(&tag("v1")).await.expect("it is there");
         assert!(begun.elapsed() >= Duration::from_secs(1), "{after}: {:?}", begun.elapsed());
@@ -132,7 +132,7 @@ async fn a_retry_after_that_is_over_is_no_pause() {
                 reply(404, &[], "")
             }
         });
-        let (registry, client) = (registry.await, Client::builder().build());
+        let (registry, client) = (registry.await, RegistryClient::builder().build());
         let (repository, v1) = (at(&client, &registry.host), tag("v1"));
         let begun = Instant::now();
         let found = join_all((0..500).map(|_| repository.find_manifest(&v1))).await;
@@ -147,7 +147,7 @@ async fn a_retry_after_delays_the_request_on_503_and_the_host_on_429() {
         let (registry, ..) = with_blob(1).await;
         let fault = Fault::on(Method::HEAD, "/v1").times(1).status(status);
         registry.fail(fault.header("retry-after", "2"));
-        let client = Client::builder().build();
+        let client = RegistryClient::builder().build();
         let repository = at(&client, &registry.host());
         let (v1, v2) = (tag("v1"), tag("v2"));
         let begun = Instant::now();
@@ -211,7 +211,7 @@ async fn a_read_that_breaks_without_anything_coming_ends() {
     assert!(
         matches!(
             error.fault(),
-            ClientFault::Transport(registry_client::TransportError::Truncated { .. })
+            RequestFault::Transport(registry_client::TransportError::Truncated { .. })
         ),
         "{error}"
     );
@@ -542,7 +542,7 @@ async fn who_asks_again_holds_no_place_meanwhile() {
     .await;
     let quota = Quota { requests_at_once: 2, ..Quota::default() };
     let retries = Retries::default().base(Duration::from_millis(1));
-    let client = Client::builder().retries(retries).quota(server.host(), quota).build();
+    let client = RegistryClient::builder().retries(retries).quota(server.host(), quota).build();
     let repository = at(&client, &server.host());
     let v1 = tag("v1");
     let heads = join_all((0..8).map(|_| repository.find_manifest(&v1)));

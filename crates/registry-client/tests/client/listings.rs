@@ -1,7 +1,7 @@
 //! Tags and repositories, page by page.
 
 use oci::{Repository, Tag};
-use registry_client::{Fault, PointerRefusal};
+use registry_client::{PointerRefusal, RequestFault};
 use testkit::{TestRegistry, fixture};
 
 use crate::support::{Scripted, at, client, name, reply, tag};
@@ -106,7 +106,9 @@ async fn links_that_lead_elsewhere_or_nowhere_are_refused() {
         let link = format!("Link: {link}");
         let server = Scripted::start(move |_| reply(200, &[&link], r#"{"tags":[]}"#)).await;
         let error = at(&client(), &server.host).tags().await.expect_err("a refusal");
-        let Fault::NotFollowed { reason: found, .. } = error.fault() else { panic!("{error}") };
+        let RequestFault::NotFollowed { reason: found, .. } = error.fault() else {
+            panic!("{error}")
+        };
         assert_eq!(*found, reason, "{error}");
         assert_eq!(server.lines().len(), 1);
     }
@@ -244,7 +246,7 @@ async fn a_malformed_link_is_an_error_and_no_end_of_the_listing() {
         let header = format!("Link: {link}");
         let server = Scripted::start(move |_| reply(200, &[&header], r#"{"tags":["1"]}"#)).await;
         let error = at(&client(), &server.host).tags().await.expect_err("it is incomplete");
-        let Fault::NotFollowed { reason, .. } = error.fault() else { panic!("{error}") };
+        let RequestFault::NotFollowed { reason, .. } = error.fault() else { panic!("{error}") };
         assert_eq!(*reason, PointerRefusal::MalformedLink, "{link}");
         let text = "the `Link` header of the page is malformed (RFC 8288 §3)";
         assert!(error.to_string().contains(text), "{error}");

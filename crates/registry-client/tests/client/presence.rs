@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::Method;
 use oci::Digest;
-use registry_client::{Existence, Fault as ClientFault, FoundBlob};
+use registry_client::{Existence, FoundBlob, RequestFault};
 use testkit::{Fault, TestRegistry, fixture, fixture::Image};
 
 use crate::support::{Scripted, at, client, digest, name, read, redirect, reply, stubborn, tag};
@@ -184,7 +184,7 @@ async fn what_a_listing_names_and_get_does_not_find_is_an_error_of_that_tag_alon
     let wanted = [tag("v1"), tag("v2"), tag("v3")];
     let inventory = repository.inventory(&wanted).await.expect("the others are known");
     let error = inventory.unread(&wanted[0]).expect("it is not known");
-    assert!(matches!(error.fault(), ClientFault::ListedNotFound), "{error}");
+    assert!(matches!(error.fault(), RequestFault::ListedNotFound), "{error}");
     assert!(error.to_string().contains("404 Not Found, although the registry lists it"), "{error}");
     assert!(inventory.unread(&wanted[2]).is_some() && inventory.unread(&wanted[1]).is_none());
     let v = |text: &str| inventory.tag(&text.parse().expect("a tag")).present().copied();

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use http::{Response, StatusCode, header};
 use http_client::{Proxies, ProxyVariables};
-use registry_client::{Client, ClientBuilder, Error, Retries};
+use registry_client::{ClientBuilder, Error, RegistryClient, Retries};
 use testkit::{Body, TestProxy, TestServer};
 
 use crate::tls::{made, serve, trust};
@@ -18,7 +18,7 @@ fn by(proxy: &TestProxy, user: &str) -> ClientBuilder {
     let variables = ProxyVariables { http: url.clone(), https: url, ..ProxyVariables::default() };
     let proxies = Proxies::new(&variables).expect("proxies");
     let plain = PLAIN.parse().expect("a host");
-    Client::builder().proxies(proxies).plain_http(plain).retries(Retries::none())
+    RegistryClient::builder().proxies(proxies).plain_http(plain).retries(Retries::none())
 }
 
 async fn ping(client: ClientBuilder, host: &str) -> Result<(), Error> {

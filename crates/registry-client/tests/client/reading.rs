@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http::Response;
 use oci::{Digest, media_type};
-use registry_client::{Client, Fault, FoundBlob, PointerRefusal, Retries};
+use registry_client::{FoundBlob, PointerRefusal, RegistryClient, RequestFault, Retries};
 use testkit::{Body, TestRegistry, TestServer, fixture};
 
 use crate::support::{
@@ -110,8 +110,10 @@ fn get() -> testkit::Fault {
 async fn a_slow_blob_is_read_as_long_as_something_comes() {
     let server = Scripted::start(|_| reply(200, &[], BLOB)).await;
     server.fail(get().drip(1, Duration::from_millis(250)));
-    let client =
-        Client::builder().retries(Retries::none()).idle_timeout(Duration::from_secs(1)).build();
+    let client = RegistryClient::builder()
+        .retries(Retries::none())
+        .idle_timeout(Duration::from_secs(1))
+        .build();
     assert_eq!(read_from(&client, &server.host).await.expect("a blob"), BLOB.as_bytes());
 }
 
@@ -119,12 +121,12 @@ async fn a_slow_blob_is_read_as_long_as_something_comes() {
 async fn a_blob_that_drips_is_given_up_in_the_end() {
     let server = Scripted::start(|_| reply(200, &[], BLOB)).await;
     server.fail(get().drip(1, Duration::from_millis(100)));
-    let client = Client::builder()
+    let client = RegistryClient::builder()
         .retries(Retries::none())
         .least_rate(100, Duration::from_millis(200))
         .build();
     let (fault, error) = fault_of(&client, &server.host).await;
-    let Fault::Transport(registry_client::TransportError::CameTooSlowly {
+    let RequestFault::Transport(registry_client::TransportError::CameTooSlowly {
         received,
         after,
         least: 100,
@@ -141,7 +143,7 @@ async fn a_blob_that_drips_is_given_up_in_the_end() {
 async fn a_blob_whose_reader_pauses_is_not_too_slow() {
     let server = Scripted::start(|_| reply(200, &[], BLOB)).await;
     server.fail(get().drip(3, Duration::from_millis(50)));
-    let client = Client::builder()
+    let client = RegistryClient::builder()
         .retries(Retries::none())
         .least_rate(20, Duration::from_millis(150))
         .build();
@@ -183,7 +185,7 @@ async fn a_manifest_that_is_not_what_was_asked_for_is_refused() {
         assert_eq!(error.to_string(), text);
     }
     let head = repository.find_manifest(&found.into()).await.expect_err("not the digest");
-    assert!(matches!(head.fault(), Fault::DigestMismatch { .. }));
+    assert!(matches!(head.fault(), RequestFault::DigestMismatch { .. }));
 }
 
 #[tokio::test]
@@ -218,7 +220,7 @@ async fn a_redirect_to_another_host_is_followed_without_what_is_meant_for_the_fi
     let store = Scripted::start(|_| reply(200, &[], BLOB)).await;
     let location = format!("http://{}/bucket/x?Signature=secret#fragment", store.host);
     let front = Scripted::start(move |_| redirect(&location)).await;
-    let client = Client::builder()
+    let client = RegistryClient::builder()
         .retries(Retries::none())
         .forwarded_for("203.0.113.9".parse().expect("an address"));
     let blob = at(&client.build(), &front.host).blob(&digest()).await.expect("a blob");
@@ -285,7 +287,9 @@ async fn redirects_that_lead_nowhere_are_refused() {
         })
         .await;
         let error = read_from(&client(), &server.host).await.expect_err("a refusal");
-        let Fault::NotFollowed { reason: found, .. } = error.fault() else { panic!("{error}") };
+        let RequestFault::NotFollowed { reason: found, .. } = error.fault() else {
+            panic!("{error}")
+        };
         assert_eq!(*found, reason, "{location}");
         assert_eq!(server.lines().len(), 1);
     }

@@ -3,7 +3,7 @@
 use credentials::{Credential, Credentials};
 use http::{HeaderValue, Method, header};
 use oci::media_type;
-use registry_client::{Client, Mount};
+use registry_client::{Mount, RegistryClient};
 
 use crate::support::{BLOB, Scripted, at, client, digest, name, read_from, redirect, reply, tag};
 
@@ -31,7 +31,7 @@ async fn a_post_that_begins_an_upload_follows_307_and_308_to_where_the_session_i
         let to = format!("http://{}/v2/there/blobs/uploads/", other.host);
         let registry = redirecting(status, to).await;
         let credentials = Credentials::builder().with(&registry.host, authorization()).build();
-        let client = Client::builder().credentials(credentials).build();
+        let client = RegistryClient::builder().credentials(credentials).build();
         let repository = at(&client, &registry.host);
         let upload = repository.start_upload().await.expect("a session");
         upload.finish(&digest()).await.expect("it is stored");

@@ -10,7 +10,9 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use oci::{Descriptor, Digest, ImageIndex, media_type};
 use registry::{Registry, RegistrySettings, Storage};
-use registry_client::{Fault, IndexProblem, PointerRefusal, PutReferrer, RepositoryClient, Via};
+use registry_client::{
+    IndexProblem, PointerRefusal, PutReferrer, RepositoryClient, RequestFault, Via,
+};
 use testkit::{Body, TestRegistry, TestServer, fixture, fixture::Image};
 
 use crate::support::{ReceivedRequest, Scripted, at, client, digest, name, reply, tag};
@@ -252,7 +254,7 @@ async fn pages_elsewhere_and_in_a_circle_are_refused() {
         let server = server.await;
         let error = at(&client(), &server.host).referrers(&digest(), None).await;
         let error = error.expect_err("a refusal");
-        let Fault::NotFollowed { reason, .. } = error.fault() else { panic!("{error}") };
+        let RequestFault::NotFollowed { reason, .. } = error.fault() else { panic!("{error}") };
         assert_eq!(*reason, refusal);
     }
 }
@@ -363,8 +365,9 @@ async fn a_tag_that_is_taken_for_its_digest_lists_nothing_and_is_not_written() {
     let none = repository.referrers(&index.digest(), None).await.expect("none");
     assert_eq!(none.descriptors, []);
     let error = put(&repository, &referrer).await.expect_err("it cannot be listed");
-    let Fault::NotListed { cause, .. } = error.fault() else { panic!("{error}") };
-    let is_subject = matches!(cause.fault(), Fault::NotIndex { cause: IndexProblem::Subject });
+    let RequestFault::NotListed { cause, .. } = error.fault() else { panic!("{error}") };
+    let is_subject =
+        matches!(cause.fault(), RequestFault::NotIndex { cause: IndexProblem::Subject });
     assert!(is_subject, "{error}");
     assert_eq!(server.count(|asked| asked.method == Method::PUT), 1);
 }

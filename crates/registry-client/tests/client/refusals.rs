@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use oci::{Host, media_type};
-use registry_client::{Client, Retries};
+use registry_client::{RegistryClient, Retries};
 use testkit::TestHost;
 
 use crate::support::{
@@ -22,7 +22,8 @@ async fn a_refused_connection_is_unreachable() {
 async fn a_name_without_address_is_unreachable() {
     // A label has 63 characters at most (RFC 1035), so that no name server is asked.
     let host: Host = format!("{}.invalid", "x".repeat(64)).parse().expect("a host");
-    let client = Client::builder().retries(Retries::none()).plain_http(host.clone()).build();
+    let client =
+        RegistryClient::builder().retries(Retries::none()).plain_http(host.clone()).build();
     let error = client.ping(&host).await.expect_err("no such name");
     let start = format!("GET http://{host}/v2/: cannot connect: dns error: failed to lookup ");
     assert!(error.to_string().starts_with(&start), "{error}");

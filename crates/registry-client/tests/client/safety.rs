@@ -2,14 +2,14 @@
 
 use bytes::Bytes;
 use oci::Host;
-use registry_client::{BlobPush, Client, ClientBuilder};
+use registry_client::{BlobPush, ClientBuilder, RegistryClient};
 use testkit::TestServer;
 
 use crate::support::{BLOB, Scripted, at, digest, read_from, redirect, reply};
 
 /// A client to which `registry` is public, though its address is not.
 fn wary_of(registry: &TestServer) -> ClientBuilder {
-    Client::builder().treat_as_public(registry.host())
+    RegistryClient::builder().treat_as_public(registry.host())
 }
 
 #[tokio::test]
@@ -21,7 +21,7 @@ async fn a_public_host_leads_to_no_private_address() {
         let to = format!("http://{target}:{port}/secret");
         let public = Scripted::start(move |_| redirect(&to)).await;
         let host: Host = format!("{asked}:{}", public.address().port()).parse().expect("a host");
-        let wary = || Client::builder().treat_as_public(host.clone());
+        let wary = || RegistryClient::builder().treat_as_public(host.clone());
         let error = read_from(&wary().build(), &host).await.expect_err("it is refused");
         let text = error.to_string();
         assert!(text.contains("a public host points to the private address"), "{text}");
@@ -40,7 +40,7 @@ async fn a_public_host_opens_no_upload_session_at_a_private_address() {
     let to = format!("Location: http://127.0.0.1:{}/up", private.address().port());
     let public = Scripted::start(move |_| reply(202, &[&to], "")).await;
     let host: Host = format!("localhost:{}", public.address().port()).parse().expect("a host");
-    let client = Client::builder().treat_as_public(host.clone()).build();
+    let client = RegistryClient::builder().treat_as_public(host.clone()).build();
     let (push, bytes) = (BlobPush::new(digest(), 6), Bytes::from(BLOB));
     let error = at(&client, &host).push_blob(&push, &bytes).await.expect_err("it is refused");
     assert!(error.to_string().contains("points to the private address 127.0.0.1"), "{error}");
@@ -63,7 +63,7 @@ async fn a_private_host_may_lead_to_another() {
     let private = Scripted::start(|_| reply(200, &[], BLOB)).await;
     let to = format!("http://{}/x", private.host);
     let front = Scripted::start(move |_| redirect(&to)).await;
-    read_from(&Client::builder().build(), &front.host).await.expect("both are private");
+    read_from(&RegistryClient::builder().build(), &front.host).await.expect("both are private");
 }
 
 #[tokio::test]
@@ -77,12 +77,12 @@ async fn a_realm_on_a_private_address_is_not_asked() {
     })
     .await;
     let host: Host = format!("localhost:{}", public.address().port()).parse().expect("a host");
-    let client = Client::builder().treat_as_public(host.clone()).build();
+    let client = RegistryClient::builder().treat_as_public(host.clone()).build();
     let text = read_from(&client, &host).await.expect_err("it is refused").to_string();
     assert!(text.contains("points to the private address 127.0.0.1"), "{text}");
     assert_eq!((realm.requests().len(), public.requests().len()), (0, 1));
 
-    let client = Client::builder().build();
+    let client = RegistryClient::builder().build();
     let error = read_from(&client, &host).await.expect_err("the token is not good");
     assert!(error.is_unauthorized(), "both are private: {error}");
     assert!(!realm.requests().is_empty());

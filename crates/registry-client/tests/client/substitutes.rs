@@ -2,7 +2,7 @@
 
 use http::Method;
 use oci::Digest;
-use registry_client::{Fault, FoundBlob};
+use registry_client::{FoundBlob, RequestFault};
 
 use crate::support::{BLOB, Scripted, at, client, digest, fault_of, read_from, reply, tag};
 
@@ -67,7 +67,7 @@ async fn a_tag_with_an_empty_response_is_an_error_and_has_no_digest() {
             let told = error.to_string();
             assert!(told.contains(": empty response instead of a manifest"), "{told}");
             assert!(!told.contains("e3b0c442"), "{told}");
-            assert!(matches!(error.fault(), Fault::Empty { .. }) && !error.is_not_found());
+            assert!(matches!(error.fault(), RequestFault::Empty { .. }) && !error.is_not_found());
         }
         assert!(server.asked().iter().all(|it| [Method::GET, Method::HEAD].contains(&it.method)));
     }
@@ -80,7 +80,7 @@ async fn a_blob_with_an_empty_response_is_neither_present_nor_of_a_wrong_digest(
     assert!(fault.starts_with("empty response instead of a blob"), "{fault}");
     let repository = at(&client(), &server.host);
     let found = repository.find_blob(&digest(), 6).await.expect_err("nothing came");
-    assert!(matches!(found.fault(), Fault::Empty { .. }), "{found}");
+    assert!(matches!(found.fault(), RequestFault::Empty { .. }), "{found}");
 }
 
 #[tokio::test]

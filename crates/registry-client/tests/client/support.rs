@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body_util::BodyExt as _;
 use oci::{Digest, Host, Reference, Repository, Tag};
-use registry_client::{BlobReader, Client, Error, RepositoryClient, Retries};
+use registry_client::{BlobReader, Error, RegistryClient, RepositoryClient, Retries};
 use testkit::{Body, TestServer};
 
 /// Long for a loopback connection, short for a person who waits for the tests.
@@ -19,24 +19,24 @@ pub(crate) const SHORT: Duration = Duration::from_secs(1);
 pub(crate) const BLOB: &str = "a blob";
 
 /// A client that asks once.
-pub(crate) fn client() -> Client {
-    Client::builder().retries(Retries::none()).build()
+pub(crate) fn client() -> RegistryClient {
+    RegistryClient::builder().retries(Retries::none()).build()
 }
 
 /// The same, and it does not wait for long.
-pub(crate) fn hasty() -> Client {
-    let builder = Client::builder().retries(Retries::none());
+pub(crate) fn hasty() -> RegistryClient {
+    let builder = RegistryClient::builder().retries(Retries::none());
     builder.request_timeout(SHORT).idle_timeout(SHORT).build()
 }
 
 /// A client that asks again at once, or nearly.
-pub(crate) fn stubborn() -> Client {
+pub(crate) fn stubborn() -> RegistryClient {
     let retries = Retries::default().base(Duration::from_millis(1));
-    Client::builder().retries(retries).request_timeout(SHORT).idle_timeout(SHORT).build()
+    RegistryClient::builder().retries(retries).request_timeout(SHORT).idle_timeout(SHORT).build()
 }
 
 /// The repository `a` at `host`.
-pub(crate) fn at(client: &Client, host: &Host) -> RepositoryClient {
+pub(crate) fn at(client: &RegistryClient, host: &Host) -> RepositoryClient {
     client.repository(host, &name("a"))
 }
 
@@ -61,12 +61,12 @@ pub(crate) async fn read(mut blob: BlobReader) -> Result<Vec<u8>, Error> {
     Ok(all)
 }
 
-pub(crate) async fn read_from(client: &Client, host: &Host) -> Result<Vec<u8>, Error> {
+pub(crate) async fn read_from(client: &RegistryClient, host: &Host) -> Result<Vec<u8>, Error> {
     read(at(client, host).blob(&digest()).await?).await
 }
 
 /// The error of reading the blob at `host`, and its text without method and URL.
-pub(crate) async fn fault_of(client: &Client, host: &Host) -> (String, Error) {
+pub(crate) async fn fault_of(client: &RegistryClient, host: &Host) -> (String, Error) {
     let error = read_from(client, host).await.expect_err("a fault");
     let start = format!("GET http://{host}/v2/a/blobs/{}: ", digest());
     let text = error.to_string();

@@ -9,14 +9,14 @@ use credentials::{Credential, Credentials};
 use http::Method;
 use oci::{Digest, Tag};
 use registry_client::{
-    Client, Error, FetchedManifest, Merge, Quota, RepositoryClient, Retries, TagWrite,
+    Error, FetchedManifest, Merge, Quota, RegistryClient, RepositoryClient, Retries, TagWrite,
 };
 use testkit::{Fault, TestRegistry, fixture, fixture::Image};
 
 use crate::support::{Scripted, reply};
 
 fn repository(registry: &TestRegistry) -> RepositoryClient {
-    let client = Client::builder().retries(Retries::none()).build();
+    let client = RegistryClient::builder().retries(Retries::none()).build();
     client.repository(&registry.host(), &"app".parse().expect("a name"))
 }
 
@@ -134,10 +134,11 @@ async fn a_client_acts_as_somebody_else_with_the_same_quota_and_counters() {
     let asking = Fault::everywhere("/v2/app/").status(401).header("www-authenticate", realm);
     registry.fail(asking.unless_authorized());
     let quota = Quota { bytes_per_second: Some(1000), ..Quota::default() };
-    let client = Client::builder().retries(Retries::none()).quota(host.clone(), quota).build();
+    let client =
+        RegistryClient::builder().retries(Retries::none()).quota(host.clone(), quota).build();
     let credential = Credential::Basic { user: "u".to_owned(), password: "p".to_owned().into() };
     let acting = client.acting_as(Credentials::builder().with(&host, credential).build());
-    let tags = async |client: &Client| {
+    let tags = async |client: &RegistryClient| {
         client.repository(&host, &"app".parse().expect("a name")).tags().await
     };
     assert!(tags(&client).await.expect_err("nobody").is_unauthorized());
@@ -154,8 +155,9 @@ async fn a_client_acts_as_somebody_else_with_the_same_quota_and_counters() {
 
 /// The same as [`repository`], with retries that do not wait.
 fn patient(registry: &TestRegistry) -> RepositoryClient {
-    let client =
-        Client::builder().retries(Retries::default().base(Duration::from_millis(1))).build();
+    let client = RegistryClient::builder()
+        .retries(Retries::default().base(Duration::from_millis(1)))
+        .build();
     client.repository(&registry.host(), &"app".parse().expect("a name"))
 }
 
@@ -269,7 +271,7 @@ async fn a_condition_that_was_honoured_is_not_remembered_as_rejected() {
             }
         })
         .await;
-        let client = Client::builder().retries(Retries::none()).build();
+        let client = RegistryClient::builder().retries(Retries::none()).build();
         let repository = client.repository(&registry.host, &"app".parse().expect("a name"));
         let write = async |to: &str| {
             let (media_type, bytes) = (&ours.descriptor.media_type, ours.bytes.clone());

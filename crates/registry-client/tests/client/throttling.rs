@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use oci::Host;
-use registry_client::{Client, Retries};
+use registry_client::{RegistryClient, Retries};
 
 use crate::support::{BLOB, Scripted, at, digest, fault_of, read_from, reply, stubborn};
 
@@ -13,7 +13,7 @@ const SECONDARY: &str =
 const TOO_MANY: &str = r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"slow down"}]}"#;
 
 /// How many throttled requests the client has counted at `host`.
-fn refused(client: &Client, host: &Host) -> u64 {
+fn refused(client: &RegistryClient, host: &Host) -> u64 {
     let usage = client.usage();
     usage.iter().find(|usage| usage.host == host.as_str()).map_or(0, |usage| usage.refused)
 }
@@ -33,7 +33,7 @@ async fn a_403_with_retry_after_and_the_code_of_too_many_requests_are_waited_for
         })
         .await;
         // A throttled try does not count.
-        let client = Client::builder().retries(Retries::default().tries(1)).build();
+        let client = RegistryClient::builder().retries(Retries::default().tries(1)).build();
         let read = read_from(&client, &registry.host).await;
         assert_eq!(read.unwrap_or_else(|error| panic!("{error}")), BLOB.as_bytes());
         assert_eq!(registry.lines().len(), 2, "{status} {body}");
@@ -41,7 +41,7 @@ async fn a_403_with_retry_after_and_the_code_of_too_many_requests_are_waited_for
     }
     // HEAD has no body, and the GET that confirms it must not be sent before the time is over.
     let registry = Scripted::start(|_| reply(403, &["Retry-After: 9"], "")).await;
-    let client = Client::builder().retries(Retries::none()).build();
+    let client = RegistryClient::builder().retries(Retries::none()).build();
     let error = at(&client, &registry.host).find_blob(&digest(), 6).await.expect_err("throttled");
     assert!(error.is_transient() && !error.is_unauthorized(), "{error}");
     assert_eq!(registry.lines(), [format!("HEAD /v2/a/blobs/{}", digest())]);

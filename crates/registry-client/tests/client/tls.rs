@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use http_client::TlsSettings;
 use oci::Host;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedKey, IsCa, KeyPair, date_time_ymd};
-use registry_client::{Client, ClientBuilder, Error, PemError, Retries};
+use registry_client::{ClientBuilder, Error, PemError, RegistryClient, Retries};
 use rustls::{
     RootCertStore, ServerConfig,
     crypto::ring,
@@ -77,11 +77,11 @@ async fn ping(builder: ClientBuilder, host: &Host) -> Result<(), Error> {
 async fn an_authority_of_a_file_is_trusted() {
     let server = made("127.0.0.1");
     let host = serve(&server, None).await;
-    let error = ping(Client::builder(), &host).await.expect_err("nobody knows it");
+    let error = ping(RegistryClient::builder(), &host).await.expect_err("nobody knows it");
     let text = error.to_string();
     assert!(text.contains("TLS failed: ") || text.contains("TLS is impossible"), "{text}");
     let pem = server.cert.pem();
-    let trusting = Client::builder().tls_settings(trust(&pem));
+    let trusting = RegistryClient::builder().tls_settings(trust(&pem));
     ping(trusting, &host).await.expect("it is trusted");
 }
 
@@ -90,12 +90,12 @@ async fn a_client_certificate_is_shown_where_it_is_asked_for() {
     let (server, client) = (made("127.0.0.1"), made("client"));
     let host = serve(&server, Some(&client)).await;
     let pem = server.cert.pem();
-    let trusting = || Client::builder().tls_settings(trust(&pem));
+    let trusting = || RegistryClient::builder().tls_settings(trust(&pem));
     ping(trusting(), &host).await.expect_err("nothing is shown");
     let (chain, key) = (client.cert.pem(), client.signing_key.serialize_pem());
     let mut known = trust(&pem);
     known.identify(chain.as_bytes(), key.as_bytes()).expect("a pair");
-    ping(Client::builder().tls_settings(known), &host).await.expect("it is let in");
+    ping(RegistryClient::builder().tls_settings(known), &host).await.expect("it is let in");
 }
 
 #[tokio::test]
@@ -158,7 +158,7 @@ async fn a_certificate_of_a_file_is_accepted_from_the_server_itself() {
     ] {
         let host = serve(server, None).await;
         let pem = trusted.cert.pem();
-        let trusting = Client::builder().tls_settings(trust(&pem));
+        let trusting = RegistryClient::builder().tls_settings(trust(&pem));
         let told = ping(trusting, &host).await.map_err(|error| error.to_string());
         let authority = host.as_str().replace("127.1:", "127.0.0.1:");
         let text = |problem| format!("GET https://{authority}/v2/: TLS failed: {problem}");
@@ -171,10 +171,10 @@ async fn a_host_on_loopback_is_tried_with_tls_first() {
     let server = authority("127.0.0.1", |_| {});
     let tls = on_loopback(&serve(&server, None).await);
     let pem = server.cert.pem();
-    let trusting = || Client::builder().tls_settings(trust(&pem));
+    let trusting = || RegistryClient::builder().tls_settings(trust(&pem));
     ping(trusting(), &tls).await.expect("TLS is found");
     ping(trusting().tls(tls.clone()), &tls).await.expect("TLS is named");
-    let error = ping(Client::builder(), &tls).await.expect_err("it is not trusted");
+    let error = ping(RegistryClient::builder(), &tls).await.expect_err("it is not trusted");
     let start = format!("GET https://{tls}/v2/: TLS ");
     assert!(error.to_string().starts_with(&start), "it does not fall back: {error}");
     let error = ping(trusting().plain_http(tls.clone()), &tls).await.expect_err("it speaks TLS");
@@ -187,14 +187,16 @@ async fn a_host_on_loopback_is_tried_with_tls_first() {
 async fn a_plain_host_on_loopback_costs_one_probe_however_many_requests_there_are() {
     let registry = testkit::TestRegistry::start().await;
     let host = registry.host();
-    let client = Client::builder().retries(Retries::none()).build();
+    let client = RegistryClient::builder().retries(Retries::none()).build();
     let pings = futures_util::future::join_all((0..20).map(|_| client.ping(&host))).await;
     assert!(pings.iter().all(Result::is_ok));
     assert_eq!(registry.requests().len(), 20, "the probe is no request");
-    let error =
-        ping(Client::builder().tls_settings(trust(&made("a").cert.pem())).tls(host.clone()), &host)
-            .await
-            .expect_err("no TLS there");
+    let error = ping(
+        RegistryClient::builder().tls_settings(trust(&made("a").cert.pem())).tls(host.clone()),
+        &host,
+    )
+    .await
+    .expect_err("no TLS there");
     let text =
         format!("GET https://{host}/v2/: this port speaks plain HTTP; use --plain-http {host}");
     assert_eq!(error.to_string(), text);
@@ -254,7 +256,8 @@ async fn a_slow_tls_server_on_loopback_is_never_sent_plain_http_with_credentials
         "HTTP/1.1 308 Permanent Redirect\r\nLocation: https://127.0.0.1/\r\n\r\n",
     ] {
         let (host, seen) = slow_tls_server(&server, response).await;
-        let client = Client::builder().tls_settings(trust(&pem)).retries(Retries::none()).build();
+        let client =
+            RegistryClient::builder().tls_settings(trust(&pem)).retries(Retries::none()).build();
         for _ in 0..2 {
             client.ping(&host).await.expect("it speaks TLS");
         }
@@ -274,7 +277,7 @@ async fn certificates_and_keys_may_begin_with_a_byte_order_mark() {
     let (chain, key) = (marked(client.cert.pem()), marked(client.signing_key.serialize_pem()));
     let mut tls = trust(&bundle);
     tls.identify(chain.as_bytes(), key.as_bytes()).expect("a pair");
-    ping(Client::builder().tls_settings(tls), &host).await.expect("both are read");
+    ping(RegistryClient::builder().tls_settings(tls), &host).await.expect("both are read");
 }
 
 #[tokio::test]
@@ -288,7 +291,7 @@ async fn a_plain_server_that_waits_for_a_line_is_not_waited_for_long() {
         }
     });
     let begun = std::time::Instant::now();
-    ping(Client::builder(), &host).await.expect("it speaks plain HTTP");
+    ping(RegistryClient::builder(), &host).await.expect("it speaks plain HTTP");
     assert!(begun.elapsed() < std::time::Duration::from_secs(5));
 }
 
@@ -297,7 +300,8 @@ async fn a_port_that_accepts_and_stays_silent_fails_by_the_limit_of_the_handshak
     let (silent, begun) = (testkit::TestHost::silent(), std::time::Instant::now());
     let short = std::time::Duration::from_millis(200);
     let retries = Retries::default().base(std::time::Duration::from_millis(1));
-    let client = Client::builder().tls(silent.host()).connect_timeout(short).retries(retries);
+    let client =
+        RegistryClient::builder().tls(silent.host()).connect_timeout(short).retries(retries);
     let client = client.tls_settings(trust(&made("a").cert.pem()));
     let error = client.build().ping(&silent.host()).await.expect_err("there is no response");
     let text = error.to_string();

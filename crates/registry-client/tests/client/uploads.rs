@@ -7,7 +7,9 @@ use credentials::{Credential, Credentials};
 use futures_util::{StreamExt as _, stream};
 use http::Method;
 use oci::{Digest, Digester, ErrorCode, Host};
-use registry_client::{BlobPush, Client, Error, Fault, FoundBlob, Mount, Retries, Upload};
+use registry_client::{
+    BlobPush, Error, FoundBlob, Mount, RegistryClient, RequestFault, Retries, Upload,
+};
 use testkit::{TestRegistry, TestServer, fixture};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -27,7 +29,7 @@ async fn mount(host: &Host) -> Result<Mount, Error> {
     at(&client(), host).mount_blob(&digest(), &name("b/c")).await
 }
 
-async fn session(client: &Client, host: &Host) -> Upload {
+async fn session(client: &RegistryClient, host: &Host) -> Upload {
     at(client, host).start_upload().await.expect("a session")
 }
 
@@ -90,7 +92,10 @@ async fn content_with_another_digest_is_not_kept() {
     let other = Digest::sha256(b"other");
     let asked = registry.requests().len();
     let put = repository.put_manifest(&other.into(), "x/y", Bytes::from_static(b"{}")).await;
-    assert!(matches!(put.expect_err("not its digest").fault(), Fault::DigestMismatch { .. }));
+    assert!(matches!(
+        put.expect_err("not its digest").fault(),
+        RequestFault::DigestMismatch { .. }
+    ));
     assert_eq!(registry.requests().len(), asked, "nothing was sent");
 }
 
@@ -100,7 +105,7 @@ async fn a_registry_that_stores_another_manifest_is_found_out() {
     let server = Scripted::start(move |_| reply(201, &[&header], "")).await;
     let repository = at(&client(), &server.host);
     let put = repository.put_manifest(&tag("t"), "x/y", Bytes::from_static(b"{}")).await;
-    assert!(matches!(put.expect_err("another").fault(), Fault::DigestMismatch { .. }));
+    assert!(matches!(put.expect_err("another").fault(), RequestFault::DigestMismatch { .. }));
 }
 
 #[tokio::test]
@@ -227,7 +232,7 @@ async fn a_session_that_is_no_url_or_downgrades_is_refused_and_names_the_proxy()
         assert_eq!(error.to_string(), format!("{start} {text}"));
         assert!(matches!(
             mount(&server.host).await.expect_err("a refusal").fault(),
-            Fault::NotFollowed { .. }
+            RequestFault::NotFollowed { .. }
         ));
     }
 }
@@ -261,7 +266,8 @@ async fn a_session_at_another_host_is_followed_without_the_authorization_of_the_
             credentials = credentials.with(&other.host, known("other"));
         }
         let retries = Retries::default().base(Duration::from_millis(1));
-        let client = Client::builder().retries(retries).credentials(credentials.build()).build();
+        let client =
+            RegistryClient::builder().retries(retries).credentials(credentials.build()).build();
         let push = BlobPush::new(digest(), 6);
         let pushed = at(&client, &registry.host).push_blob(&push, &Bytes::from(BLOB)).await;
         assert_eq!(pushed.is_ok(), path.contains("uploads"), "{path}: {pushed:?}");
@@ -294,7 +300,7 @@ async fn only_201_and_204_say_that_a_blob_is_stored() {
     for (status, text) in [(200, "200 OK"), (202, "202 Accepted"), (203, "203 Non Authoritative")] {
         let (put, asked) = put_answered_by(status, None).await;
         let error = put.expect_err("it may not be kept");
-        assert!(matches!(error.fault(), Fault::NotStored { .. }), "{error}");
+        assert!(matches!(error.fault(), RequestFault::NotStored { .. }), "{error}");
         assert!(error.to_string().contains(&format!("/up/1: {text}")), "{error}");
         let reason = "; expected 201 or 204";
         assert!(error.to_string().ends_with(reason), "{error}");
@@ -314,7 +320,8 @@ async fn a_registry_that_stores_another_blob_is_found_out() {
     ] {
         let header = format!("Docker-Content-Digest: {named}");
         let (put, _) = put_answered_by(201, Some(header)).await;
-        let fault = put.map_err(|error| matches!(error.fault(), Fault::DigestMismatch { .. }));
+        let fault =
+            put.map_err(|error| matches!(error.fault(), RequestFault::DigestMismatch { .. }));
         assert_eq!(fault, if stored { Ok(()) } else { Err(true) }, "{named}");
     }
 }
@@ -357,11 +364,12 @@ async fn a_registry_that_stops_taking_content_is_given_up() {
     let piece = Bytes::from(vec![0; 1 << 20]);
     let body = stream::iter(std::iter::repeat_n(piece, 64)).map(Ok::<_, io::Error>);
     // Named for plain HTTP, so that the only connection is not one of a probe.
-    let builder = Client::builder().retries(Retries::none()).plain_http(host.clone());
+    let builder = RegistryClient::builder().retries(Retries::none()).plain_http(host.clone());
     let client = builder.request_timeout(SHORT).idle_timeout(SHORT).build();
     let upload = session(&client, &host).await;
     let error = upload.put(&digest(), SIZE, body).await.expect_err("a stall");
-    let Fault::Transport(registry_client::TransportError::Stalled { after, sent }) = error.fault()
+    let RequestFault::Transport(registry_client::TransportError::Stalled { after, sent }) =
+        error.fault()
     else {
         panic!("{error}")
     };
@@ -386,11 +394,15 @@ async fn a_registry_that_takes_content_too_slowly_is_given_up() {
     let piece = Bytes::from(vec![0; 64 << 10]);
     let body = stream::iter(std::iter::repeat_n(piece, 1024)).map(Ok::<_, io::Error>);
     // Far more than one piece in each pause, and far less than the pauses between two pieces allow.
-    let client = Client::builder().retries(Retries::none()).least_rate(1 << 30, SHORT / 5).build();
+    let client =
+        RegistryClient::builder().retries(Retries::none()).least_rate(1 << 30, SHORT / 5).build();
     let upload = session(&client, &server.host()).await;
     let error = upload.put(&digest(), SIZE, body).await.expect_err("too slow");
-    let Fault::Transport(registry_client::TransportError::TakenTooSlowly { sent, after, .. }) =
-        error.fault()
+    let RequestFault::Transport(registry_client::TransportError::TakenTooSlowly {
+        sent,
+        after,
+        ..
+    }) = error.fault()
     else {
         panic!("{error}")
     };
@@ -402,7 +414,7 @@ async fn a_registry_that_takes_content_too_slowly_is_given_up() {
 #[tokio::test]
 async fn a_source_that_is_slow_is_not_held_against_the_registry() {
     let server = taking().await;
-    let client = Client::builder()
+    let client = RegistryClient::builder()
         .retries(Retries::none())
         .least_rate(1 << 20, Duration::from_millis(50))
         .build();
@@ -418,7 +430,7 @@ async fn a_source_that_is_slow_is_not_held_against_the_registry() {
 async fn a_registry_that_never_commits_is_given_up_later() {
     let server = taking().await;
     server.fail(testkit::Fault::on(Method::PUT, "").hang());
-    let hasty = Client::builder()
+    let hasty = RegistryClient::builder()
         .retries(Retries::none())
         .request_timeout(Duration::from_millis(200))
         .build();
@@ -433,7 +445,7 @@ async fn a_registry_that_never_commits_is_given_up_later() {
 async fn a_slow_source_has_all_the_time_it_needs() {
     let server = taking().await;
     let short = Duration::from_millis(500);
-    let hasty = Client::builder()
+    let hasty = RegistryClient::builder()
         .retries(Retries::none())
         .request_timeout(short)
         .idle_timeout(short)

@@ -1,7 +1,7 @@
 //! Bytes that no HTTP library would write: every framing of a body, whole and broken.
 
 use oci::Host;
-use registry_client::Fault;
+use registry_client::RequestFault;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     net::TcpListener,
@@ -118,7 +118,10 @@ async fn a_blob_with_another_digest_is_refused_before_its_last_piece() {
                 Err(error) => break error,
             }
         };
-        assert!(matches!(error.fault(), Fault::DigestMismatch { .. }), "{answer:?}: {error}");
+        assert!(
+            matches!(error.fault(), RequestFault::DigestMismatch { .. }),
+            "{answer:?}: {error}"
+        );
         assert!(error.to_string().ends_with(&format!(", not {}", digest())), "{error}");
         assert!(seen < length, "{answer:?}");
         assert!(blob.next().await.expect("nothing after an error").is_none());

@@ -2,13 +2,13 @@
 
 use futures_util::future::join_all;
 use oci::{Digest, Repository};
-use registry_client::{Client, Pushed};
+use registry_client::{Pushed, RegistryClient};
 
 use crate::world::{World, content, differs, push, push_image, put, read, tag};
 use testkit::fixture;
 
 /// Says whether anything was asked again.
-fn tell(client: &Client, what: &str) {
+fn tell(client: &RegistryClient, what: &str) {
     let retries: u64 = client.usage().iter().map(|usage| usage.retries).sum();
     if retries > 0 {
         differs(what, "some requests have to be asked again");

@@ -2,13 +2,13 @@
 
 use futures_util::{StreamExt as _, stream};
 use oci::{Digest, Reference, Tag};
-use registry_client::{Client, Existence};
+use registry_client::{Existence, RegistryClient};
 use testkit::fixture;
 
 use crate::world::{World, content, differs, push_image, put, refusal, seed, tag};
 
 /// How many requests that read this client has asked.
-fn reads(client: &Client) -> u64 {
+fn reads(client: &RegistryClient) -> u64 {
     client.usage().iter().map(|usage| usage.reads).sum()
 }
 

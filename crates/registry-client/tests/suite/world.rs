@@ -19,7 +19,7 @@ use futures_util::{Stream, stream};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header::AUTHORIZATION};
 use http_body_util::BodyExt as _;
 use oci::{Digest, Host, Reference, Repository, Tag};
-use registry_client::{BlobPush, Client, Error, Pushed, RepositoryClient};
+use registry_client::{BlobPush, Error, Pushed, RegistryClient, RepositoryClient};
 use testkit::{
     Body, TestRegistry, TestServer,
     fixture::{self, Image},
@@ -69,7 +69,7 @@ impl World {
     }
 
     /// A client as everybody has it.
-    pub(crate) fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> RegistryClient {
         client_at(&self.host, self.credential.clone())
     }
 
@@ -85,12 +85,12 @@ impl World {
 }
 
 /// A client, with credentials for one host.
-pub(crate) fn client_at(host: &Host, credential: Option<Credential>) -> Client {
+pub(crate) fn client_at(host: &Host, credential: Option<Credential>) -> RegistryClient {
     let mut credentials = Credentials::builder();
     if let Some(credential) = credential {
         credentials = credentials.with(host, credential);
     }
-    Client::builder().credentials(credentials.build()).build()
+    RegistryClient::builder().credentials(credentials.build()).build()
 }
 
 /// Says in one line that this registry does something else than others may, by the specification's leave.
@@ -197,7 +197,7 @@ pub(crate) struct Passed {
 
 /// A way to the registry that remembers what was answered.
 pub(crate) struct Watched {
-    pub(crate) client: Client,
+    pub(crate) client: RegistryClient,
     pub(crate) server: TestServer,
     passed: Arc<Mutex<Vec<Passed>>>,
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::{Method, Request, Response, StatusCode, header};
 use oci::{Descriptor, Digest, Host, media_type};
-use registry_client::{Client, Retries};
+use registry_client::{RegistryClient, Retries};
 use testkit::{
     Body, Fault, TestHost, TestServer,
     fixture::{self, Image},
@@ -213,7 +213,7 @@ async fn a_blob_without_a_length_that_ends_early_is_read_on() {
     let destinations = targets.destinations();
     let destinations: Vec<_> = destinations.iter().collect();
     let retries = Retries::default().base(Duration::from_millis(1));
-    let from = Client::builder().retries(retries).build();
+    let from = RegistryClient::builder().retries(retries).build();
     let from = from.repository(&source.host(), &REPOSITORY.parse().expect("a name"));
     let outcomes = copy_blob(&from, &image.digest(), layer(&image), &destinations).await;
     let is_sent = |outcome: &Result<_, _>| matches!(outcome, Ok(BlobOutcome::Sent));

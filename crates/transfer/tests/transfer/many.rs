@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::Method;
 use oci::Repository;
-use registry_client::{Client, RepositoryClient, Retries};
+use registry_client::{RegistryClient, RepositoryClient, Retries};
 use testkit::{Fault, RecordedRequest, TestLink, TestRegistry, fixture};
 use transfer::{Copied, Destination, Image, TransferState};
 
@@ -91,7 +91,7 @@ async fn the_slow_are_left_behind_and_fed_afterwards_from_one_that_is_done() {
     let link = TestLink::to(&slow.host()).await;
     link.slow_down(200_000);
     // A patient client: the destination is slow, not broken.
-    let client = Client::builder().retries(Retries::none()).build();
+    let client = RegistryClient::builder().retries(Retries::none()).build();
     let name: Repository = REPOSITORY.parse().expect("a name");
     let behind = |host| Destination::Registry(client.repository(&host, &name));
     let from = client.repository(&source.host(), &name);
@@ -117,7 +117,7 @@ async fn the_slow_are_left_behind_and_fed_afterwards_from_one_that_is_done() {
 async fn who_falls_silent_is_left_behind_wherever_it_does() {
     let image = fixture::index(1, 2, 2);
     let source = source_of(&image).await;
-    let client = Client::builder().retries(Retries::none()).build();
+    let client = RegistryClient::builder().retries(Retries::none()).build();
     let name: Repository = REPOSITORY.parse().expect("a name");
     let from = client.repository(&source.host(), &name);
     let loaded = Image::load(&from, &image.digest()).await.expect("it loads");

@@ -11,7 +11,7 @@ use blob_store::BlobStore;
 use http::{Method, Response};
 use http_body_util::BodyExt as _;
 use oci::{Descriptor, Digest};
-use registry_client::{Client, RepositoryClient, Retries};
+use registry_client::{RegistryClient, RepositoryClient, Retries};
 use tempfile::TempDir;
 use testkit::{Body, TestRegistry, TestServer, fixture::Image};
 use transfer::Destination;
@@ -22,8 +22,8 @@ pub(crate) const REPOSITORY: &str = "team/app";
 /// How long clients here wait: long enough for a busy machine, short enough for a test of silence.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-pub(crate) fn client() -> Client {
-    Client::builder()
+pub(crate) fn client() -> RegistryClient {
+    RegistryClient::builder()
         .retries(Retries::none())
         .request_timeout(PATIENCE)
         .idle_timeout(PATIENCE)
