@@ -60,7 +60,7 @@ expect() { grep -qF "$1" "$work/report.json" || fail "expected $1 in: $(cat "$wo
 
 say "portolan promotes all of it to three destinations"
 promote || fail "it ends with $?: $(cat "$work/report.json")"
-expect '"edges":9,"present":0,"copied":9,"tagged":0,"attached":0,"lost":0,"refused":0,"failed":0,"attachment_broken":0,"unanswered":0'
+expect '"edges":9,"present":0,"copied":9,"tagged":0,"attached":0,"lost":0,"refused":0,"failed":0,"attachment_broken":0,"public_name_failures":0'
 for to in "$old/images" "$new/images" "$new/images/again"; do
   for tag in v1 stable; do equal "$to/app:$tag" "$(crane digest --insecure "$to/app:$tag")" "$index"; done
   for signed in "$index" "$child" "$bill"; do
@@ -86,7 +86,7 @@ writes() { echo "$(grep -cE '"(POST|PUT|PATCH|DELETE) /v2/' "$work/old.log" || t
 before=$(writes)
 case " $before " in *' 0 '*) fail "what the registries tell does not show writes ($before), so that it cannot show their absence" ;; esac
 promote || fail "it ends with $?"
-expect '"edges":9,"present":9,"copied":0,"tagged":0,"attached":0,"lost":0,"refused":0,"failed":0,"attachment_broken":0,"unanswered":0'
+expect '"edges":9,"present":9,"copied":0,"tagged":0,"attached":0,"lost":0,"refused":0,"failed":0,"attachment_broken":0,"public_name_failures":0'
 equal 'requests that wrote, in all' "$(writes)" "$before"
 
 say "production's own signature stays, and staging's new one is added"

@@ -6,7 +6,7 @@ use job::{Confirm, StopCause};
 use oci::Host;
 use registry_client::Usage;
 
-use crate::{Estimate, Summary, Unanswered};
+use crate::{Estimate, PublicNameFailure, Summary};
 
 /// The attachments that were left out because they are permanently broken at their source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub struct Ending {
     /// What a confirmed run will cost, after a dry run.
     pub estimate: Option<Estimate>,
     /// The tags that the public name does not serve as they were written.
-    pub unanswered: Vec<Unanswered>,
+    pub public_name_failures: Vec<PublicNameFailure>,
     /// How long it took.
     pub time: Duration,
 }
@@ -55,7 +55,7 @@ impl Ending {
     /// Whether everything that was requested holds, or would hold after a confirmed run.
     #[must_use]
     pub const fn all_holds(&self) -> bool {
-        self.summary.all_holds() && self.problems == 0 && self.unanswered.is_empty()
+        self.summary.all_holds() && self.problems == 0 && self.public_name_failures.is_empty()
     }
 
     /// Whether all edges hold, and only attachments that are broken at their source do not.
@@ -64,7 +64,7 @@ impl Ending {
         !self.summary.all_holds()
             && self.summary.edges_hold()
             && self.problems == 0
-            && self.unanswered.is_empty()
+            && self.public_name_failures.is_empty()
     }
 
     /// The number of requests.

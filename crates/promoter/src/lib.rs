@@ -42,7 +42,7 @@ pub use estimate::{Estimate, HostEstimate};
 pub use hosts::Clients;
 pub use metrics::metrics;
 pub use outcome::{Outcome, OutcomeKind, Summary};
-pub use public_name::{PublicName, Unanswered};
+pub use public_name::{PublicName, PublicNameFailure};
 pub use reason::{
     AttachmentName, AttachmentProblem, AttachmentStep, Reason, ReasonCode, Remedy, RemoteError,
     TagWas,
@@ -185,7 +185,7 @@ pub async fn promote(
     };
     let (Preparation { ready, settled, estimator }, unchecked) = prepare(&run).await;
     reporter.outcomes(&settled);
-    let (mut estimate, mut unanswered) = (None, Vec::new());
+    let (mut estimate, mut public_name_failures) = (None, Vec::new());
     match settings.confirm {
         Confirm::DryRun => {
             ready.iter().for_each(|ready| reporter.outcomes(&ready.expected(edges)));
@@ -202,7 +202,7 @@ pub async fn promote(
             attaching::reread(&run, written, &mut outcomes).await;
             reporter.outcomes(&outcomes);
             if let Some(public) = &settings.verify_through {
-                unanswered = public_name::verify(&run, public, &outcomes).await;
+                public_name_failures = public_name::verify(&run, public, &outcomes).await;
             }
         }
     }
@@ -215,7 +215,7 @@ pub async fn promote(
         unchecked,
         hosts: client.usage(),
         estimate,
-        unanswered,
+        public_name_failures,
         time: begun.elapsed(),
     })
 }

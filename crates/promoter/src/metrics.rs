@@ -29,9 +29,9 @@ pub fn metrics(ending: &Ending, at: SystemTime) -> String {
     for (name, help, value) in [
         ("problems", "problems in the manifests", ending.problems as u64),
         (
-            "unanswered",
+            "public_name_failures",
             "tags that the public name does not serve as they were written",
-            ending.unanswered.len() as u64,
+            ending.public_name_failures.len() as u64,
         ),
         (
             "broken_attachments",
@@ -63,30 +63,27 @@ pub fn metrics(ending: &Ending, at: SystemTime) -> String {
 
 fn add_hosts(registry: &mut Registry, hosts: &[Usage]) {
     let requests = Labelled::<2>::default();
-    let (retries, refused) = (Labelled::<1>::default(), Labelled::<1>::default());
+    let (retries, throttled) = (Labelled::<1>::default(), Labelled::<1>::default());
     let (received, sent) = (Labelled::<1>::default(), Labelled::<1>::default());
     for usage in hosts {
         let host = ("host", usage.host.clone());
         let labels = [host.clone()];
-        for (verb, count) in [("read", usage.reads), ("write", usage.writes)] {
-            requests.get_or_create(&[host.clone(), ("verb", verb.to_owned())]).set(whole(count));
+        for (kind, count) in [("read", usage.reads), ("write", usage.writes)] {
+            requests.get_or_create(&[host.clone(), ("kind", kind.to_owned())]).set(whole(count));
         }
         for (family, count) in [
             (&retries, usage.retries),
-            (&refused, usage.refused),
+            (&throttled, usage.throttled),
             (&received, usage.bytes_received),
             (&sent, usage.bytes_sent),
         ] {
             family.get_or_create(&labels).set(whole(count));
         }
     }
-    registry.register("requests", "requests, by host and verb", requests);
+    registry.register("requests", "requests, by host and kind", requests);
     registry.register("retries", "requests that were retried", retries);
-    registry.register(
-        "refused_requests",
-        "requests that were refused because there were too many (429)",
-        refused,
-    );
+    let help = "requests that the host throttled: it responded that there were too many (429)";
+    registry.register("throttled_requests", help, throttled);
     registry.register_with_unit("received", "bytes of response bodies", Unit::Bytes, received);
     registry.register_with_unit("sent", "bytes of request bodies", Unit::Bytes, sent);
 }

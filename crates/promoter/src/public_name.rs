@@ -33,7 +33,7 @@ pub struct PublicName {
 
 /// A tag that the public name does not serve as it was written.
 #[derive(Clone, Debug)]
-pub struct Unanswered {
+pub struct PublicNameFailure {
     /// The image, as users pull it.
     pub name: String,
     /// The digest that the tag should be on.
@@ -47,7 +47,7 @@ pub(crate) async fn verify(
     run: &PromotionRun<'_>,
     public: &PublicName,
     outcomes: &[Outcome],
-) -> Vec<Unanswered> {
+) -> Vec<PublicNameFailure> {
     let mut written: BTreeMap<(Repository, Tag), Digest> = BTreeMap::new();
     let roots = Roots::of(run.edges);
     for outcome in outcomes {
@@ -69,7 +69,7 @@ pub(crate) async fn verify(
             run.progress.advance(1);
             let stopped = || Err(run.interrupted(std::slice::from_ref(&public.host)));
             let reason = read.unwrap_or_else(stopped).err()?;
-            Some(Unanswered { name: format!("{repository}:{tag}"), digest, reason })
+            Some(PublicNameFailure { name: format!("{repository}:{tag}"), digest, reason })
         }
     });
     read.buffered(TAGS_AT_ONCE).filter_map(std::future::ready).collect().await

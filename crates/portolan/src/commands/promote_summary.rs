@@ -37,8 +37,8 @@ pub(super) fn in_words(ending: &Ending, promote: &Promote) -> String {
         in_bytes(ending.bytes_sent()),
         ending.time.as_secs_f64(),
     );
-    if !ending.unanswered.is_empty() {
-        let tags = counted(ending.unanswered.len() as u64, "tag");
+    if !ending.public_name_failures.is_empty() {
+        let tags = counted(ending.public_name_failures.len() as u64, "tag");
         text.push_str(&format!(" The public name does not serve {tags}."));
     }
     let left_out = ending.left_out;

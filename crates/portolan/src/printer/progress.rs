@@ -250,7 +250,7 @@ mod tests {
             bytes_received: 10,
             bytes_sent: 1 << 20,
             retries: 0,
-            refused: 0,
+            throttled: 0,
         };
         let usage = [host("a", 1), host("b", 5), host("c", 3), host("d", 2)];
         assert_eq!(

@@ -21,7 +21,7 @@ pub(crate) struct StoreMetrics {
 impl StoreMetrics {
     /// All metrics, at zero.
     pub(crate) fn new() -> Self {
-        let mut registry = Registry::with_prefix("portolan_store");
+        let mut registry = Registry::with_prefix("portolan_store_server");
         let connections = ConnectionMetrics::register(&mut registry);
         let requests = Family::default();
         registry.register("requests", "requests by status of the response", requests.clone());

@@ -62,7 +62,7 @@ async fn the_report_of_a_promotion_has_the_members_that_the_docs_name() {
     assert_eq!(members(&dry), described);
     let without = |name: &str| described.iter().filter(|it| *it != name).cloned().collect();
     assert_eq!(members(&done), without("estimate"));
-    for list in ["problems", "unanswered", "hosts", "outcomes"] {
+    for list in ["problems", "public_name_failures", "hosts", "outcomes"] {
         let item = if list == "outcomes" { &dry[list][0] } else { &done[list][0] };
         assert_eq!(members(item), members_below(&format!("### `{list}`")), "{list}");
     }

@@ -58,7 +58,7 @@ async fn the_report_and_the_metrics_are_files_that_appear_whole() {
         "portolan_promoter_problems 0".to_owned(),
         "# TYPE portolan_promoter_duration_seconds gauge".to_owned(),
         format!(
-            "portolan_promoter_requests{{host=\"{host}\",verb=\"write\"}} {}",
+            "portolan_promoter_requests{{host=\"{host}\",kind=\"write\"}} {}",
             json["hosts"]
                 .as_array()
                 .expect("a list")
@@ -105,9 +105,9 @@ async fn what_the_public_name_lacks_ends_with_1() {
     let url = format!("http://{}", public.host());
     let flags = ["--verify-through", &*url, "--output", "json"];
     let report = run(&scene.arguments(&flags)).await.expect(1).json();
-    assert_eq!(report["unanswered"][0]["name"], format!("{}/app:v1", public.host()));
+    assert_eq!(report["public_name_failures"][0]["name"], format!("{}/app:v1", public.host()));
     assert_eq!(
-        (&report["summary"]["failed"], &report["summary"]["unanswered"]),
+        (&report["summary"]["failed"], &report["summary"]["public_name_failures"]),
         (&0.into(), &1.into())
     );
     let ended =

@@ -226,11 +226,11 @@ async fn a_served_store_has_metrics_and_health() {
     let metrics = testkit::get(&admin, "/metrics").await.expect("a response");
     let metrics = String::from_utf8(metrics.body().to_vec()).expect("text");
     for line in [
-        "portolan_store_requests_total{status=\"404\"} 2",
-        "portolan_store_open_connections 1",
-        "portolan_store_accept_errors_total 0",
-        "portolan_store_connections_evicted_total 0",
-        "portolan_store_connections_refused_total 0",
+        "portolan_store_server_requests_total{status=\"404\"} 2",
+        "portolan_store_server_open_connections 1",
+        "portolan_store_server_accept_errors_total 0",
+        "portolan_store_server_connections_evicted_total 0",
+        "portolan_store_server_connections_refused_total 0",
     ] {
         assert!(metrics.lines().any(|own| own == line), "no {line} in {metrics}");
     }

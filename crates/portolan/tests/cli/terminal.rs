@@ -225,7 +225,10 @@ async fn a_host_that_asks_to_wait_is_named_while_it_is_waited_for() {
     assert_eq!(logged.count(), 1, "{}", ended.stderr);
     assert!(ended.stdout.contains("; it asks to wait 3600 s; run again"), "{}", ended.stdout);
     let costs = ended.stdout.split("The run cost\n").nth(1).expect("the costs");
-    assert!(costs.lines().next().is_some_and(|line| line.ends_with("retries  refused")), "{costs}");
+    assert!(
+        costs.lines().next().is_some_and(|line| line.ends_with("retries  throttled")),
+        "{costs}"
+    );
     let row = costs.lines().find(|line| line.trim_start().starts_with(&host)).expect(&host);
     assert!(!row.ends_with(" 0"), "{row}");
 

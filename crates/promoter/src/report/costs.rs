@@ -8,7 +8,7 @@ use std::{
 use wording::{Width, row};
 
 use super::table::TextTable;
-use crate::{Ending, Unanswered};
+use crate::{Ending, PublicNameFailure};
 
 /// Writes both, if there is anything to report.
 pub(super) fn write(out: &mut impl Write, ending: &Ending, width: Width) -> io::Result<()> {
@@ -31,12 +31,12 @@ pub(super) fn write(out: &mut impl Write, ending: &Ending, width: Width) -> io::
         Some(_) => {}
         None => {
             writeln!(out, "\nThe run cost")?;
-            let has_repeated = ending.hosts.iter().any(|it| it.retries + it.refused > 0);
+            let has_repeated = ending.hosts.iter().any(|it| it.retries + it.throttled > 0);
             let more = if has_repeated { &REPEATED[..] } else { &[] };
             let mut table = TextTable::new(COLUMNS.iter().chain(more).copied());
             for it in ending.hosts.iter().filter(|it| it.reads + it.writes > 0) {
                 let bytes = [it.bytes_received, it.bytes_sent];
-                let repeated = [it.retries, it.refused].map(|number| number.to_string());
+                let repeated = [it.retries, it.throttled].map(|number| number.to_string());
                 let repeated = repeated.into_iter().take(more.len());
                 table
                     .add(cells(&it.host, [it.reads, it.writes], bytes).into_iter().chain(repeated));
@@ -44,10 +44,10 @@ pub(super) fn write(out: &mut impl Write, ending: &Ending, width: Width) -> io::
             table.write(out, 2, width)?;
         }
     }
-    if !ending.unanswered.is_empty() {
+    if !ending.public_name_failures.is_empty() {
         writeln!(out, "\nNot served by the public name")?;
     }
-    for Unanswered { name, digest, reason } in &ending.unanswered {
+    for PublicNameFailure { name, digest, reason } in &ending.public_name_failures {
         let parts = [name.clone(), format!("{digest}:"), reason.to_string()];
         writeln!(out, "{}", row(2, &parts, width))?;
     }
@@ -59,8 +59,8 @@ const NOT_COUNTED: &str = "not counted: reading the registries again, the bytes 
 
 const COLUMNS: [&str; 5] = ["host", "reads", "writes", "received", "sent"];
 
-/// The columns that follow if a request was retried, or refused because there were too many.
-const REPEATED: [&str; 2] = ["retries", "refused"];
+/// The columns that follow if a request was retried, or throttled by its host.
+const REPEATED: [&str; 2] = ["retries", "throttled"];
 
 /// A host, its requests that read and that write, and the bytes that were received and sent.
 fn cells(host: &str, [reads, writes]: [u64; 2], bytes: [u64; 2]) -> [String; 5] {

@@ -14,7 +14,7 @@ use super::{
     Report, Show,
     members::{self, TOTALS},
 };
-use crate::{Ending, Estimate, Outcome, OutcomeKind, ReasonCode, Unanswered};
+use crate::{Ending, Estimate, Outcome, OutcomeKind, PublicNameFailure, ReasonCode};
 
 /// The version of the report's shape.
 pub(super) const SCHEMA: u32 = 3;
@@ -138,7 +138,11 @@ impl<W: Write> Report for JsonReport<W> {
 
     fn finish(&mut self, _: &EdgeSet, ending: &Ending) -> io::Result<()> {
         let tail = ReportTail {
-            unanswered: ending.unanswered.iter().map(UnansweredRow::of).collect(),
+            public_name_failures: ending
+                .public_name_failures
+                .iter()
+                .map(PublicNameFailureRow::of)
+                .collect(),
             hosts: ending.hosts.iter().map(HostRow::of).collect(),
             estimate: ending.estimate.as_ref().map(EstimateRow::of),
             confirmed: ending.confirm == Confirm::Write,
@@ -162,7 +166,7 @@ impl<W: Write> Report for JsonReport<W> {
 #[derive(Serialize, JsonSchema)]
 pub(super) struct ReportTail<'a> {
     /// The tags that the public name does not serve as they were written.
-    unanswered: Vec<UnansweredRow<'a>>,
+    public_name_failures: Vec<PublicNameFailureRow<'a>>,
     /// The requests to each host.
     hosts: Vec<HostRow<'a>>,
     /// Without `--confirm`: what a confirmed run will cost, about.
@@ -189,8 +193,8 @@ impl Serialize for InOrder {
 }
 
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Unanswered", deny_unknown_fields)]
-struct UnansweredRow<'a> {
+#[schemars(rename = "PublicNameFailure", deny_unknown_fields)]
+struct PublicNameFailureRow<'a> {
     /// The image, as users pull it.
     name: &'a str,
     /// The digest that the tag should be on.
@@ -202,9 +206,9 @@ struct UnansweredRow<'a> {
     reason: String,
 }
 
-impl<'a> UnansweredRow<'a> {
-    fn of(unanswered: &'a Unanswered) -> Self {
-        let Unanswered { name, digest, reason } = unanswered;
+impl<'a> PublicNameFailureRow<'a> {
+    fn of(failure: &'a PublicNameFailure) -> Self {
+        let PublicNameFailure { name, digest, reason } = failure;
         let (code, reason) = (reason.code(), reason.to_string());
         Self { name, digest: *digest, code, reason }
     }
@@ -225,8 +229,8 @@ struct HostRow<'a> {
     bytes_sent: u64,
     /// Requests that were sent again.
     retries: u64,
-    /// Requests that were refused because there were too many (429).
-    refused: u64,
+    /// Requests that the host throttled: it responded that there were too many (429).
+    throttled: u64,
 }
 
 impl<'a> HostRow<'a> {
@@ -238,7 +242,7 @@ impl<'a> HostRow<'a> {
             bytes_received: usage.bytes_received,
             bytes_sent: usage.bytes_sent,
             retries: usage.retries,
-            refused: usage.refused,
+            throttled: usage.throttled,
         }
     }
 }
@@ -288,7 +292,7 @@ fn summary(ending: &Ending) -> InOrder {
         .map(|kind| (kind.as_str(), Value::from(ending.summary.count(kind))));
     let rest: [Value; TOTALS.len()] = [
         ending.summary.count(OutcomeKind::AttachmentBroken).into(),
-        ending.unanswered.len().into(),
+        ending.public_name_failures.len().into(),
         ending.requests().into(),
         ending.bytes_received().into(),
         ending.bytes_sent().into(),

@@ -9,8 +9,14 @@ use crate::OutcomeKind;
 
 /// The members of the summary after the counts of outcomes. `attachment_broken` is spelled with `_`, unlike the
 /// outcome, because jq needs quotes around names with `-`.
-pub(super) const TOTALS: [&str; 6] =
-    ["attachment_broken", "unanswered", "requests", "bytes_received", "bytes_sent", "seconds"];
+pub(super) const TOTALS: [&str; 6] = [
+    "attachment_broken",
+    "public_name_failures",
+    "requests",
+    "bytes_received",
+    "bytes_sent",
+    "seconds",
+];
 
 pub(super) fn rule(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "enum": Rule::ALL.map(Rule::as_str).to_vec() })

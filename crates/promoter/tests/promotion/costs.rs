@@ -179,11 +179,21 @@ async fn what_the_public_name_does_not_answer_for_is_named() {
     let settings = PromotionSettings { verify_through: Some(name), ..bare(Write) };
     let ended = promote(&client(), &edges, &settings).await;
     assert!(ended.summary.all_holds() && !ended.all_holds());
-    let told: Vec<_> = ended.unanswered.iter().map(|it| (it.name.clone(), it.digest)).collect();
+    let told: Vec<_> =
+        ended.public_name_failures.iter().map(|it| (it.name.clone(), it.digest)).collect();
     let at = |name: &str| format!("{}/k/{name}:v1", public.host());
     assert_eq!(told, [(at("gone"), gone.digest()), (at("half"), half.digest())]);
-    assert!(ended.unanswered[0].reason.to_string().contains("404"), "{:?}", ended.unanswered);
-    assert!(ended.unanswered[1].reason.to_string().contains(&format!("blob {blob} is not found")));
+    assert!(
+        ended.public_name_failures[0].reason.to_string().contains("404"),
+        "{:?}",
+        ended.public_name_failures
+    );
+    assert!(
+        ended.public_name_failures[1]
+            .reason
+            .to_string()
+            .contains(&format!("blob {blob} is not found"))
+    );
     // What was present already was not written, and is not requested.
     public.clear_requests();
     let again = promote(&client(), &edges, &settings).await;

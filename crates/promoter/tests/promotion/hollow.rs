@@ -192,7 +192,7 @@ async fn a_truncated_blob_behind_the_public_name_is_named_with_both_lengths() {
     let project = registries.project("team", &entry("app", &image, &["v1"]));
     let report = promote_with(vec![project], &settings).await;
     let told = format!("blob {digest} has 3 bytes, but its manifest states {size}");
-    assert_eq!(report["unanswered"][0]["reason"], told, "{report:#}");
+    assert_eq!(report["public_name_failures"][0]["reason"], told, "{report:#}");
 }
 
 #[tokio::test]

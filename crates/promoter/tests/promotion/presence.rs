@@ -89,7 +89,7 @@ async fn the_public_name_may_refuse_head_for_what_it_serves() {
         let settings = PromotionSettings { verify_through: Some(name), ..bare(Write) };
         let project = registries.project("team", &entry("app", &image, &["v1"]));
         let report = promote_with(vec![project], &settings).await;
-        assert_eq!(report["unanswered"], serde_json::json!([]), "{status}: {report:#}");
+        assert_eq!(report["public_name_failures"], serde_json::json!([]), "{status}: {report:#}");
         assert!(public.count(|it| it.path_and_query.contains("/blobs/")) > 0);
     }
 }

@@ -122,13 +122,13 @@ async fn a_storm_of_429_is_waited_out() {
     let (settings, stop) = (bare(Write), job::stop().1);
     let report = run(client.build(), &edges, &settings, &stop).await;
     assert_eq!(outcomes_of(&report), ["copied"; 8], "{report:#}");
-    let refused: u64 = report["hosts"]
+    let throttled: u64 = report["hosts"]
         .as_array()
         .expect("a list")
         .iter()
-        .map(|host| host["refused"].as_u64().expect("a number"))
+        .map(|host| host["throttled"].as_u64().expect("a number"))
         .sum();
-    assert_eq!(refused, 9, "each was counted");
+    assert_eq!(throttled, 9, "each was counted");
 }
 
 #[tokio::test]

@@ -91,7 +91,7 @@ impl RateLimiter {
     ) {
         let account = self.account(host);
         if matches!(response, RateSignal::Throttled { .. }) {
-            account.counters.refused();
+            account.counters.throttled();
         }
         account.turns.received(kind, sent, response);
     }
@@ -420,10 +420,15 @@ mod tests {
             bytes_received: 0,
             bytes_sent: 0,
             retries: 1,
-            refused: 0,
+            throttled: 0,
         };
-        let other =
-            Usage { host: "b:5000".to_owned(), writes: 0, retries: 0, refused: 1, ..empty.clone() };
+        let other = Usage {
+            host: "b:5000".to_owned(),
+            writes: 0,
+            retries: 0,
+            throttled: 1,
+            ..empty.clone()
+        };
         assert_eq!(limiter.usage(), [empty, other]);
 
         let permit = limiter.permit("b:5000").await;

@@ -20,7 +20,7 @@ pub struct Usage {
     /// Retries.
     pub retries: u64,
     /// Responses that said that there were too many requests: 429, 403 with `Retry-After`, or the code `TOOMANYREQUESTS`.
-    pub refused: u64,
+    pub throttled: u64,
 }
 
 /// Which way bytes move.
@@ -39,7 +39,7 @@ pub(super) struct UsageCounters {
     received: AtomicU64,
     sent: AtomicU64,
     retries: AtomicU64,
-    refused: AtomicU64,
+    throttled: AtomicU64,
 }
 
 impl UsageCounters {
@@ -59,8 +59,8 @@ impl UsageCounters {
         self.retries.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn refused(&self) {
-        self.refused.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn throttled(&self) {
+        self.throttled.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Their present values.
@@ -74,7 +74,7 @@ impl UsageCounters {
             bytes_received: read(&self.received),
             bytes_sent: read(&self.sent),
             retries: read(&self.retries),
-            refused: read(&self.refused),
+            throttled: read(&self.throttled),
         }
     }
 }

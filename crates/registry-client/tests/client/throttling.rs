@@ -13,9 +13,9 @@ const SECONDARY: &str =
 const TOO_MANY: &str = r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"slow down"}]}"#;
 
 /// How many throttled requests the client has counted at `host`.
-fn refused(client: &RegistryClient, host: &Host) -> u64 {
+fn throttled(client: &RegistryClient, host: &Host) -> u64 {
     let usage = client.usage();
-    usage.iter().find(|usage| usage.host == host.as_str()).map_or(0, |usage| usage.refused)
+    usage.iter().find(|usage| usage.host == host.as_str()).map_or(0, |usage| usage.throttled)
 }
 
 #[tokio::test]
@@ -37,7 +37,7 @@ async fn a_403_with_retry_after_and_the_code_of_too_many_requests_are_waited_for
         let read = read_from(&client, &registry.host).await;
         assert_eq!(read.unwrap_or_else(|error| panic!("{error}")), BLOB.as_bytes());
         assert_eq!(registry.lines().len(), 2, "{status} {body}");
-        assert_eq!(refused(&client, &registry.host), 1, "{status} {body}: the rate knows of it");
+        assert_eq!(throttled(&client, &registry.host), 1, "{status} {body}: the rate knows of it");
     }
     // HEAD has no body, and the GET that confirms it must not be sent before the time is over.
     let registry = Scripted::start(|_| reply(403, &["Retry-After: 9"], "")).await;
