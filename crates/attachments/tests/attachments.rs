@@ -6,7 +6,7 @@ use attachments::{AttachedBy, Compared, Comparison, DestinationImage, DigestTag,
 use oci::{Digest, Reference, Repository, Tag};
 use registry::{Registry, RegistrySettings, Storage};
 use registry_client::{RegistryClient, RepositoryClient, Retries};
-use testkit::{Fault, TestRegistry, TestServer, fixture, fixture::Image};
+use testkit::{Fault, TestRegistry, TestServer, fixture, fixture::TestImage};
 
 const SIGNATURE: &str = "application/vnd.example.signature+json";
 const BILL: &str = "application/vnd.example.sbom";
@@ -26,16 +26,16 @@ fn lines(server: &TestServer) -> Vec<String> {
     lines
 }
 
-fn digest_tag(image: &Image, suffix: &str) -> Tag {
+fn digest_tag(image: &TestImage, suffix: &str) -> Tag {
     format!("sha256-{}{suffix}", image.digest().hex()).parse().expect("a tag")
 }
 
-fn tagged(image: &Image, suffix: &str, digest: Digest) -> DigestTag {
+fn tagged(image: &TestImage, suffix: &str, digest: Digest) -> DigestTag {
     DigestTag { tag: digest_tag(image, suffix), digest }
 }
 
 /// A subject and three referrers.
-fn subject() -> (Image, [Image; 3]) {
+fn subject() -> (TestImage, [TestImage; 3]) {
     let subject = fixture::image(1, 2);
     let referrers = [(2, SIGNATURE), (3, BILL), (4, SIGNATURE)]
         .map(|(seed, kind)| fixture::referrer(seed, &subject.descriptor, kind));
@@ -43,7 +43,7 @@ fn subject() -> (Image, [Image; 3]) {
 }
 
 /// A subject with two referrers, a signature and a bill of materials by digest tags, and a digest tag of another image.
-async fn load(store: &TestRegistry) -> (Image, Vec<DigestTag>) {
+async fn load(store: &TestRegistry) -> (TestImage, Vec<DigestTag>) {
     let (subject, referrers) = subject();
     let (signature, bill) = (fixture::image(11, 1), fixture::image(12, 1));
     store.load("a", "v1", &subject).await;

@@ -85,11 +85,11 @@ impl DirectoryStore {
         .await
     }
 
-    pub(crate) async fn writer(&self, digest: &Digest, length: u64) -> Result<Writer, Error> {
+    pub(crate) async fn writer(&self, digest: &Digest, length: u64) -> Result<FileWriter, Error> {
         let (this, digest) = (self.clone(), *digest);
         let partial =
             blocking(move || this.0.partial_files.create(&digest, length).map(Box::new)).await?;
-        Ok(Writer { digest, partial: Some(partial), gathered: Vec::new(), gathered_len: 0 })
+        Ok(FileWriter { digest, partial: Some(partial), gathered: Vec::new(), gathered_len: 0 })
     }
 
     fn path(&self, digest: &Digest) -> PathBuf {
@@ -166,7 +166,7 @@ fn list(images: &Path, prefix: &str, after: Option<&str>) -> Result<Vec<ListedOb
 
 /// Content on its way into the directory.
 #[derive(Debug)]
-pub(crate) struct Writer {
+pub(crate) struct FileWriter {
     digest: Digest,
     /// None while a blocking thread has it, and for good once that failed or its future was dropped.
     partial: Option<Box<PartialFile>>,
@@ -174,7 +174,7 @@ pub(crate) struct Writer {
     gathered_len: usize,
 }
 
-impl Writer {
+impl FileWriter {
     pub(crate) async fn write(&mut self, piece: Bytes) -> Result<(), Error> {
         self.gathered_len += piece.len();
         self.gathered.push(piece);

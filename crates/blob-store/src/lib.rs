@@ -157,7 +157,7 @@ pub struct BlobWriter(Writer);
 
 #[derive(Debug)]
 enum Writer {
-    File(file::Writer),
+    File(file::FileWriter),
     Memory(memory::MemoryWriter),
 }
 

@@ -5,12 +5,12 @@ use std::{io, path::Path};
 use crate::{LoadError, disk, found::FileList, git::Revision};
 
 /// Where files are read from.
-pub(crate) enum Files {
+pub(crate) enum ManifestFiles {
     Disk,
     Revision(Revision),
 }
 
-impl Files {
+impl ManifestFiles {
     /// What lies below a directory.
     pub(crate) fn list(&self, directory: &Path) -> Result<FileList, LoadError> {
         match self {

@@ -10,7 +10,7 @@ use promotion_manifest::{Criteria, EdgeSet, Problem, Selection, select};
 
 use crate::{
     ChangeRange, LoadError, LoadOptions, ManifestSource, ProjectGlob,
-    files::Files,
+    files::ManifestFiles,
     git::GitRepository,
     options::directory_and_name,
     read::{ReadManifests, read},
@@ -37,29 +37,29 @@ pub struct LoadedManifests {
 pub fn load(source: &ManifestSource, options: &LoadOptions) -> Result<LoadedManifests, LoadError> {
     let repository = || GitRepository::of(source);
     let (after, before) = match &options.changed {
-        None => (Files::Disk, None),
+        None => (ManifestFiles::Disk, None),
         Some(ChangeRange::Since(revision)) => {
-            (Files::Disk, Some(repository()?.revision(revision)?))
+            (ManifestFiles::Disk, Some(repository()?.revision(revision)?))
         }
         Some(ChangeRange::In { from, to }) => {
             let repository = repository()?;
             let (from, to) = (repository.revision(from)?, repository.revision(to)?);
-            (Files::Revision(to), Some(from))
+            (ManifestFiles::Revision(to), Some(from))
         }
-        Some(ChangeRange::Within(time)) => (Files::Disk, repository()?.before(time)?),
+        Some(ChangeRange::Within(time)) => (ManifestFiles::Disk, repository()?.before(time)?),
     };
-    let before = before.map(|revision| Before::read(source, Files::Revision(revision)));
+    let before = before.map(|revision| Before::read(source, ManifestFiles::Revision(revision)));
     read_and_select(source, &after, before.transpose()?, &options.projects)
 }
 
 /// The manifests as they were.
 struct Before {
-    files: Files,
+    files: ManifestFiles,
     manifests: ReadManifests,
 }
 
 impl Before {
-    fn read(source: &ManifestSource, files: Files) -> Result<Self, LoadError> {
+    fn read(source: &ManifestSource, files: ManifestFiles) -> Result<Self, LoadError> {
         let manifests = match read(source, &files) {
             Ok(manifests) => manifests,
             // A state without manifests requests nothing.
@@ -75,7 +75,7 @@ impl Before {
 
 fn read_and_select(
     source: &ManifestSource,
-    after: &Files,
+    after: &ManifestFiles,
     before: Option<Before>,
     projects: &[ProjectGlob],
 ) -> Result<LoadedManifests, LoadError> {
@@ -120,7 +120,7 @@ fn what(problem: &Problem) -> (Option<&str>, &str, &str) {
 fn is_untouched(
     source: &ManifestSource,
     problem: &Problem,
-    (before, after): (&Files, &Files),
+    (before, after): (&ManifestFiles, &ManifestFiles),
 ) -> bool {
     let (directory, files) = match source {
         ManifestSource::File(path) => {

@@ -6,7 +6,7 @@ use promotion_manifest::{Parsed, Problem, PromotionManifest, Rule, ThinProject};
 
 use crate::{
     LoadError, disk,
-    files::Files,
+    files::ManifestFiles,
     options::{ManifestSource, directory_and_name},
 };
 
@@ -18,15 +18,18 @@ pub(crate) struct ReadManifests {
 }
 
 /// Reads every manifest at `source`, as `files` has it.
-pub(crate) fn read(source: &ManifestSource, files: &Files) -> Result<ReadManifests, LoadError> {
+pub(crate) fn read(
+    source: &ManifestSource,
+    files: &ManifestFiles,
+) -> Result<ReadManifests, LoadError> {
     match source {
         ManifestSource::File(path) => {
             let shown = path.display().to_string();
             let (directory, name) = directory_and_name(path);
             let text = match files {
-                Files::Disk if path.is_dir() => return Err(LoadError::IsDirectory(shown)),
-                Files::Disk => disk::read_named(path),
-                Files::Revision(_) => files.read(directory, &name),
+                ManifestFiles::Disk if path.is_dir() => return Err(LoadError::IsDirectory(shown)),
+                ManifestFiles::Disk => disk::read_named(path),
+                ManifestFiles::Revision(_) => files.read(directory, &name),
             };
             let text = text.map_err(|source| LoadError::Read {
                 path: format!("{shown}{}", files.suffix()),
@@ -44,7 +47,7 @@ pub(crate) fn read(source: &ManifestSource, files: &Files) -> Result<ReadManifes
     }
 }
 
-fn read_thin(directory: &Path, files: &Files) -> Result<ReadManifests, LoadError> {
+fn read_thin(directory: &Path, files: &ManifestFiles) -> Result<ReadManifests, LoadError> {
     let mut found = files.list(directory)?;
     found.files.sort_unstable();
     let (projects, mut problems) = promotion_manifest::thin_layout(&found.files);
@@ -65,7 +68,11 @@ fn read_thin(directory: &Path, files: &Files) -> Result<ReadManifests, LoadError
     Ok(read)
 }
 
-fn read_project(directory: &Path, files: &Files, project: &ThinProject) -> Result<Parsed, Problem> {
+fn read_project(
+    directory: &Path,
+    files: &ManifestFiles,
+    project: &ThinProject,
+) -> Result<Parsed, Problem> {
     let open = |file: &str| {
         let shown = directory.join(file).display().to_string();
         match files.read(directory, file) {

@@ -22,7 +22,7 @@ use registry_client::{RegistryClient, Retries};
 use tempfile::TempDir;
 use testkit::{
     Fault, RecordedRequest, TestRegistry,
-    fixture::{self, Image},
+    fixture::{self, TestImage},
 };
 use transfer::{MAX_DEPTH, MAX_MANIFESTS};
 
@@ -37,7 +37,7 @@ struct World {
 
 impl World {
     /// A registry with images at `repository:tag`.
-    async fn with(images: &[(&str, &str, &Image)]) -> Self {
+    async fn with(images: &[(&str, &str, &TestImage)]) -> Self {
         let registry = TestRegistry::start().await;
         for (repository, tag, image) in images {
             registry.load(repository, *tag, image).await;
@@ -93,7 +93,7 @@ impl World {
     }
 
     /// Whether the store holds exactly `images`, and every file is what its name says.
-    fn holds_exactly(&self, images: &[&Image]) -> bool {
+    fn holds_exactly(&self, images: &[&TestImage]) -> bool {
         let expected: BTreeSet<_> = images.iter().flat_map(|image| image.digests()).collect();
         let shown = self.shown();
         let names: BTreeSet<Digest> =
@@ -443,7 +443,7 @@ async fn a_run_that_is_stopped_reports_what_it_did_and_that_it_was_stopped() {
 }
 
 /// An index of `child`, described as something else than it is, in other ways than in its digest.
-fn index_of(child: &Image, described_as: &str) -> Image {
+fn index_of(child: &TestImage, described_as: &str) -> TestImage {
     let mut listed = child.descriptor.clone();
     listed.media_type = described_as.to_owned();
     let index = serde_json::json!({
@@ -453,7 +453,7 @@ fn index_of(child: &Image, described_as: &str) -> Image {
     });
     let bytes = Bytes::from(index.to_string());
     let digest = Digest::sha256(&bytes);
-    Image {
+    TestImage {
         descriptor: Descriptor::new(media_type::OCI_INDEX, digest, bytes.len() as u64),
         bytes,
         blobs: Vec::new(),

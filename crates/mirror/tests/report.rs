@@ -11,12 +11,12 @@ use job::{Confirm, Silent, stop};
 use jsonschema::Validator;
 use mirror::{FailureCode, MirrorOptions, MirrorReport, Stores, mirror, mirror_report_schema};
 use oci::Digest;
-use registry_client::{Client, Retries};
+use registry_client::{RegistryClient, Retries};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use testkit::{
     Fault, TestRegistry,
-    fixture::{self, Image},
+    fixture::{self, TestImage},
 };
 use transfer::MAX_DEPTH;
 
@@ -26,7 +26,7 @@ const CLIENT_TIMEOUT: Duration = Duration::from_secs(1);
 /// A mirroring of `prod/app:v1` of a registry.
 struct Scenario {
     registry: TestRegistry,
-    image: Image,
+    image: TestImage,
     prefix: &'static str,
     directory: TempDir,
     /// A store in place of the one in `directory`.
@@ -37,7 +37,7 @@ struct Scenario {
 }
 
 impl Scenario {
-    async fn of(image: Image) -> Self {
+    async fn of(image: TestImage) -> Self {
         let registry = TestRegistry::start().await;
         registry.load("prod/app", "v1", &image).await;
         Self {
@@ -61,8 +61,8 @@ impl Scenario {
         self.image.blobs[1].descriptor.digest
     }
 
-    fn client(&self) -> Client {
-        let client = Client::builder().retries(Retries::none());
+    fn client(&self) -> RegistryClient {
+        let client = RegistryClient::builder().retries(Retries::none());
         let client = client.request_timeout(CLIENT_TIMEOUT).idle_timeout(CLIENT_TIMEOUT);
         let Some(password) = self.password else { return client.build() };
         let password = password.to_owned().into();
@@ -123,7 +123,7 @@ async fn scenario(code: FailureCode) -> Scenario {
             own.failing(fault)
         }
         FailureCode::TagTooLarge => {
-            let nest = |inner: Image, _| fixture::index_listing(&[&inner]);
+            let nest = |inner: TestImage, _| fixture::index_listing(&[&inner]);
             Scenario::of((0..=MAX_DEPTH).fold(fixture::image(1, 1), nest)).await
         }
         FailureCode::ContentNotStored => {

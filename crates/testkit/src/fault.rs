@@ -10,7 +10,7 @@ use http::{
     header::{CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH},
 };
 
-use crate::{RecordedRequest, cut::Cut, fixture::Image, rewrite, shape::Shape};
+use crate::{RecordedRequest, cut::Cut, fixture::TestImage, rewrite, shape::Shape};
 
 /// A fault: `Fault::on(Method::GET, "/blobs/").times(2).status(503)`. Without an action it answers
 /// 500.
@@ -190,7 +190,7 @@ impl Fault {
     /// The request is carried out, and right after it, before it is answered, another client puts `manifest` at this
     /// path, without conditions. Its blobs must be there.
     #[must_use]
-    pub fn then_put(self, path: &str, manifest: &Image) -> Self {
+    pub fn then_put(self, path: &str, manifest: &TestImage) -> Self {
         let media_type = manifest.descriptor.media_type.clone();
         let (path, bytes) = (path.to_owned(), manifest.bytes.clone());
         self.with(FaultAction::ThenPut(Overwrite { path, media_type, bytes }))

@@ -15,27 +15,27 @@ pub const LAYER_BYTES: usize = 1_000;
 
 /// A manifest with all that it reaches: an image, an artifact or an index.
 #[derive(Clone, Debug)]
-pub struct Image {
+pub struct TestImage {
     /// What it is, its digest and its length.
     pub descriptor: Descriptor,
     /// The manifest itself.
     pub bytes: Bytes,
     /// The blobs that it points to, config first: none for an index.
-    pub blobs: Vec<Blob>,
+    pub blobs: Vec<TestBlob>,
     /// The manifests that it lists: only for an index.
     pub children: Vec<Self>,
 }
 
 /// A config or layer.
 #[derive(Clone, Debug)]
-pub struct Blob {
+pub struct TestBlob {
     /// What it is, its digest and its length.
     pub descriptor: Descriptor,
     /// The content.
     pub bytes: Bytes,
 }
 
-impl Image {
+impl TestImage {
     /// The digest of the manifest.
     #[must_use]
     pub const fn digest(&self) -> Digest {
@@ -62,19 +62,19 @@ impl Image {
 
 /// An OCI image with this many layers.
 #[must_use]
-pub fn image(seed: u64, layers: usize) -> Image {
+pub fn image(seed: u64, layers: usize) -> TestImage {
     image_of(&OCI, seed, &layers_of(seed, layers, &OCI), "amd64")
 }
 
 /// A Docker schema 2 image with this many layers.
 #[must_use]
-pub fn docker_image(seed: u64, layers: usize) -> Image {
+pub fn docker_image(seed: u64, layers: usize) -> TestImage {
     image_of(&DOCKER, seed, &layers_of(seed, layers, &DOCKER), "amd64")
 }
 
 /// An OCI image whose layers have these lengths in bytes.
 #[must_use]
-pub fn image_with_layers(seed: u64, lengths: &[usize]) -> Image {
+pub fn image_with_layers(seed: u64, lengths: &[usize]) -> TestImage {
     let layer = |(at, length): (usize, &usize)| blob(OCI.layer, noise(mix(seed, at), *length));
     let layers: Vec<_> = lengths.iter().enumerate().map(layer).collect();
     image_of(&OCI, seed, &layers, "amd64")
@@ -83,19 +83,19 @@ pub fn image_with_layers(seed: u64, lengths: &[usize]) -> Image {
 /// An OCI index of images for this many platforms, with this many layers each, the first of which
 /// they share.
 #[must_use]
-pub fn index(seed: u64, platforms: usize, layers: usize) -> Image {
+pub fn index(seed: u64, platforms: usize, layers: usize) -> TestImage {
     index_of(&OCI, seed, platforms, layers)
 }
 
 /// A Docker schema 2 manifest list, as [`index`].
 #[must_use]
-pub fn docker_list(seed: u64, platforms: usize, layers: usize) -> Image {
+pub fn docker_list(seed: u64, platforms: usize, layers: usize) -> TestImage {
     index_of(&DOCKER, seed, platforms, layers)
 }
 
 /// An artifact in the shape of a Helm chart.
 #[must_use]
-pub fn helm_chart(seed: u64) -> Image {
+pub fn helm_chart(seed: u64) -> TestImage {
     let config = serde_json::json!({ "apiVersion": "v2", "name": format!("chart-{seed}"), "version": "0.1.0" });
     let config = blob("application/vnd.cncf.helm.config.v1+json", config.to_string());
     let chart = noise(seed, LAYER_BYTES);
@@ -106,7 +106,7 @@ pub fn helm_chart(seed: u64) -> Image {
 /// An artifact of this type that refers to `subject`, such as a signature: an empty config, one layer,
 /// and an annotation that says its seed.
 #[must_use]
-pub fn referrer(seed: u64, subject: &Descriptor, artifact_type: &str) -> Image {
+pub fn referrer(seed: u64, subject: &Descriptor, artifact_type: &str) -> TestImage {
     let blobs = vec![
         blob(media_type::OCI_EMPTY, "{}"),
         blob("application/octet-stream", noise(seed, LAYER_BYTES)),
@@ -120,13 +120,18 @@ pub fn referrer(seed: u64, subject: &Descriptor, artifact_type: &str) -> Image {
         subject: Some(subject.clone()),
         annotations: BTreeMap::from([("seed".to_owned(), seed.to_string())]),
     });
-    Image { descriptor: Descriptor::of(OCI.manifest, &bytes), bytes, blobs, children: Vec::new() }
+    TestImage {
+        descriptor: Descriptor::of(OCI.manifest, &bytes),
+        bytes,
+        blobs,
+        children: Vec::new(),
+    }
 }
 
 /// What cosign puts under a digest tag: a layer for each of `signers`, all of which sign the same payload, and a
 /// config that lists the layers.
 #[must_use]
-pub fn signatures(payload: &str, signers: &[&str]) -> Image {
+pub fn signatures(payload: &str, signers: &[&str]) -> TestImage {
     let payload = blob("application/vnd.dev.cosign.simplesigning.v1+json", payload.to_owned());
     let signed = |signer: &&str| {
         let mut layer = payload.clone();
@@ -146,14 +151,14 @@ pub fn signatures(payload: &str, signers: &[&str]) -> Image {
 
 /// An index of indexes.
 #[must_use]
-pub fn nested(seed: u64, indexes: usize) -> Image {
+pub fn nested(seed: u64, indexes: usize) -> TestImage {
     let children: Vec<_> = (0..indexes).map(|at| index(mix(seed, at), 2, 2)).collect();
     index_listing(&children.iter().collect::<Vec<_>>())
 }
 
 /// An OCI index of these.
 #[must_use]
-pub fn index_listing(children: &[&Image]) -> Image {
+pub fn index_listing(children: &[&TestImage]) -> TestImage {
     let children: Vec<_> = children.iter().copied().cloned().collect();
     let bytes = print(&ImageIndex {
         schema_version: 2,
@@ -163,12 +168,12 @@ pub fn index_listing(children: &[&Image]) -> Image {
         subject: None,
         annotations: BTreeMap::new(),
     });
-    Image { descriptor: Descriptor::of(OCI.index, &bytes), bytes, blobs: Vec::new(), children }
+    TestImage { descriptor: Descriptor::of(OCI.index, &bytes), bytes, blobs: Vec::new(), children }
 }
 
 /// The same image, whose layer at this place has another media type.
 #[must_use]
-pub fn with_layer_type(image: &Image, layer: usize, media_type: &str) -> Image {
+pub fn with_layer_type(image: &TestImage, layer: usize, media_type: &str) -> TestImage {
     let mut image = image.clone();
     let mut json: serde_json::Value = serde_json::from_slice(&image.bytes).expect("a manifest");
     json["layers"][layer]["mediaType"] = media_type.into();
@@ -180,7 +185,7 @@ pub fn with_layer_type(image: &Image, layer: usize, media_type: &str) -> Image {
 
 /// The same index, which says that this child is so many bytes long.
 #[must_use]
-pub fn with_child_size(index: &Image, child: usize, size: usize) -> Image {
+pub fn with_child_size(index: &TestImage, child: usize, size: usize) -> TestImage {
     let mut index = index.clone();
     let mut json: serde_json::Value = serde_json::from_slice(&index.bytes).expect("an index");
     json["manifests"][child]["size"] = size.into();
@@ -191,7 +196,7 @@ pub fn with_child_size(index: &Image, child: usize, size: usize) -> Image {
 
 /// The same image, whose manifest and blobs are called by their SHA-512.
 #[must_use]
-pub fn in_sha512(image: &Image) -> Image {
+pub fn in_sha512(image: &TestImage) -> TestImage {
     let mut image = image.clone();
     let mut json: serde_json::Value = serde_json::from_slice(&image.bytes).expect("a manifest");
     let mut rename = |of: &str, place: &mut serde_json::Value| {
@@ -253,11 +258,11 @@ const DOCKER: Family = Family {
 
 const ARCHITECTURES: [&str; 5] = ["amd64", "arm64", "arm", "ppc64le", "s390x"];
 
-fn layers_of(seed: u64, count: usize, family: &Family) -> Vec<Blob> {
+fn layers_of(seed: u64, count: usize, family: &Family) -> Vec<TestBlob> {
     (0..count).map(|at| blob(family.layer, noise(mix(seed, at), LAYER_BYTES))).collect()
 }
 
-fn image_of(family: &Family, seed: u64, layers: &[Blob], architecture: &str) -> Image {
+fn image_of(family: &Family, seed: u64, layers: &[TestBlob], architecture: &str) -> TestImage {
     let diff_ids: Vec<_> = layers.iter().map(|layer| layer.descriptor.digest).collect();
     let config = serde_json::json!({
         "architecture": architecture,
@@ -269,7 +274,7 @@ fn image_of(family: &Family, seed: u64, layers: &[Blob], architecture: &str) -> 
     manifest_of(family, [&[config], layers].concat())
 }
 
-fn manifest_of(family: &Family, blobs: Vec<Blob>) -> Image {
+fn manifest_of(family: &Family, blobs: Vec<TestBlob>) -> TestImage {
     let mut descriptors = blobs.iter().map(|blob| blob.descriptor.clone());
     let bytes = print(&ImageManifest {
         schema_version: 2,
@@ -281,10 +286,10 @@ fn manifest_of(family: &Family, blobs: Vec<Blob>) -> Image {
         annotations: BTreeMap::new(),
     });
     let descriptor = Descriptor::of(family.manifest, &bytes);
-    Image { descriptor, bytes, blobs, children: Vec::new() }
+    TestImage { descriptor, bytes, blobs, children: Vec::new() }
 }
 
-fn index_of(family: &Family, seed: u64, platforms: usize, layers: usize) -> Image {
+fn index_of(family: &Family, seed: u64, platforms: usize, layers: usize) -> TestImage {
     let shared = layers_of(seed, layers.min(1), family);
     let child = |at: usize| {
         let own = layers_of(mix(seed, at), layers.saturating_sub(1), family);
@@ -303,12 +308,17 @@ fn index_of(family: &Family, seed: u64, platforms: usize, layers: usize) -> Imag
         subject: None,
         annotations: BTreeMap::new(),
     });
-    Image { descriptor: Descriptor::of(family.index, &bytes), bytes, blobs: Vec::new(), children }
+    TestImage {
+        descriptor: Descriptor::of(family.index, &bytes),
+        bytes,
+        blobs: Vec::new(),
+        children,
+    }
 }
 
-fn blob(media_type: &str, bytes: impl Into<Bytes>) -> Blob {
+fn blob(media_type: &str, bytes: impl Into<Bytes>) -> TestBlob {
     let bytes = bytes.into();
-    Blob { descriptor: Descriptor::of(media_type, &bytes), bytes }
+    TestBlob { descriptor: Descriptor::of(media_type, &bytes), bytes }
 }
 
 fn print(manifest: &impl Serialize) -> Bytes {

@@ -9,7 +9,7 @@ use http::{Method, Request, Response, StatusCode, header::CONTENT_TYPE};
 use http_body_util::BodyExt as _;
 use oci::{Digest, RegistryPrefix};
 
-use crate::{TestServer, fixture::Image};
+use crate::{TestServer, fixture::TestImage};
 
 /// A registry. What it is asked over the network is recorded and may fail ([`TestServer`]); what the
 /// test does through the functions here is not recorded and never fails.
@@ -54,7 +54,12 @@ impl TestRegistry {
     }
 
     /// Puts `image` with all that it reaches into `repository`, and `tag` on it unless that is `None`.
-    pub async fn load<'a>(&self, repository: &str, tag: impl Into<Option<&'a str>>, image: &Image) {
+    pub async fn load<'a>(
+        &self,
+        repository: &str,
+        tag: impl Into<Option<&'a str>>,
+        image: &TestImage,
+    ) {
         for manifest in image.manifests() {
             for blob in &manifest.blobs {
                 let path =
@@ -68,7 +73,7 @@ impl TestRegistry {
         }
     }
 
-    async fn put_manifest(&self, repository: &str, reference: &str, manifest: &Image) {
+    async fn put_manifest(&self, repository: &str, reference: &str, manifest: &TestImage) {
         let path = format!("/v2/{repository}/manifests/{reference}");
         self.put(Method::PUT, &path, &manifest.descriptor.media_type, &manifest.bytes).await;
     }
@@ -114,7 +119,7 @@ impl TestRegistry {
     }
 
     /// Whether `repository` holds `image` and all that it reaches, byte for byte.
-    pub async fn holds(&self, repository: &str, image: &Image) -> bool {
+    pub async fn holds(&self, repository: &str, image: &TestImage) -> bool {
         for manifest in image.manifests() {
             let path = format!("/v2/{repository}/manifests/{}", manifest.digest());
             if !self.serves(&path, &manifest.bytes).await {

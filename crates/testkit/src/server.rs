@@ -29,12 +29,12 @@ pub struct TestServer {
 }
 
 struct ServerState {
-    handler: Box<Handler>,
+    handler: Box<RequestHandler>,
     requests: Mutex<Vec<RecordedRequest>>,
     faults: Mutex<Vec<Fault>>,
 }
 
-type Handler = dyn Fn(Request<Body>) -> HandlerFuture + Send + Sync;
+type RequestHandler = dyn Fn(Request<Body>) -> HandlerFuture + Send + Sync;
 type HandlerFuture = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 
 impl TestServer {

@@ -11,7 +11,7 @@ use jsonschema::Validator;
 use oci::RegistryPrefix;
 use serde_json::Value;
 use tempfile::TempDir;
-use testkit::fixture::Image;
+use testkit::fixture::TestImage;
 use tokio::process::{Child, Command};
 
 /// The program with `arguments`, in a temporary directory, without this process's variables.
@@ -150,6 +150,6 @@ pub(crate) fn write(path: &Path, text: &str) -> PathBuf {
 }
 
 /// The entry of an images.yaml that asks for `image` under `tags`.
-pub(crate) fn entry(name: &str, image: &Image, tags: &[&str]) -> String {
+pub(crate) fn entry(name: &str, image: &TestImage, tags: &[&str]) -> String {
     format!("- name: {name}\n  dmap:\n    \"{}\": [{}]\n", image.digest(), tags.join(", "))
 }

@@ -202,7 +202,7 @@ async fn a_closed_pipe_does_not_hide_that_mirroring_failed() {
 }
 
 /// The arguments of a mirror run, a mirror that has been made, and what it is of.
-async fn mirrored(image: &fixture::Image, directory: &TempDir) -> (TestRegistry, Vec<String>) {
+async fn mirrored(image: &fixture::TestImage, directory: &TempDir) -> (TestRegistry, Vec<String>) {
     let registry = TestRegistry::start().await;
     registry.load("images/app", "v1", image).await;
     let from = format!("{}/images", registry.host());

@@ -6,7 +6,7 @@ use http::Method;
 use oci::Digest;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use testkit::{Fault, RecordedRequest, TestRegistry, fixture, fixture::Image};
+use testkit::{Fault, RecordedRequest, TestRegistry, fixture, fixture::TestImage};
 use tokio::time::timeout;
 
 use crate::harness::{Ended, end_of, portolan, run};
@@ -17,7 +17,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// A registry with one image, and directories for stores.
 struct World {
     registry: TestRegistry,
-    image: Image,
+    image: TestImage,
     directory: TempDir,
     from: String,
 }

@@ -10,7 +10,7 @@ use crate::{
 
 /// An image at staging with a signature and a referrer, wanted below `paths` of one registry.
 struct Scene {
-    image: fixture::Image,
+    image: fixture::TestImage,
     attachments: [String; 2],
     places: Vec<String>,
     thin: Thin,

@@ -11,7 +11,7 @@ use crate::harness::{Thin, end_of, entry, portolan, read_report, run};
 struct Scene {
     staging: TestRegistry,
     production: TestRegistry,
-    image: fixture::Image,
+    image: fixture::TestImage,
     thin: Thin,
 }
 

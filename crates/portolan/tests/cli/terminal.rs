@@ -17,7 +17,7 @@ const IMAGES: u64 = 30;
 struct Scene {
     staging: TestRegistry,
     production: TestRegistry,
-    images: Vec<fixture::Image>,
+    images: Vec<fixture::TestImage>,
     thin: Thin,
 }
 

@@ -5,14 +5,14 @@ use job::Confirm::Write;
 use oci::{Descriptor, media_type};
 use promoter::PromotionSettings;
 use serde_json::{Value, json};
-use testkit::{Fault, RecordedRequest, TestRegistry, fixture, fixture::Image};
+use testkit::{Fault, RecordedRequest, TestRegistry, fixture, fixture::TestImage};
 
 use crate::harness::{TestRegistries, entry, manifest, outcomes_of, promote_with, reason};
 
 /// An image at staging with one attachment, and the one production registry that it goes to.
 struct Scene {
     registries: TestRegistries,
-    image: Image,
+    image: TestImage,
 }
 
 impl Scene {
@@ -60,7 +60,7 @@ impl Scene {
 }
 
 /// A signature of staging's, and the manifest that another run puts instead after it has read nothing.
-async fn signed() -> (Scene, Image) {
+async fn signed() -> (Scene, TestImage) {
     let scene = Scene::open().await;
     let ours = fixture::signatures("p", &["staging"]);
     scene.registries.staging.load("staging/team/app", &*scene.tag(".sig"), &ours).await;
@@ -157,7 +157,7 @@ async fn a_repair_that_is_refused_says_so() {
 }
 
 /// An index of referrers as another client writes it.
-fn index(referrers: &[&Image]) -> Image {
+fn index(referrers: &[&TestImage]) -> TestImage {
     let manifests: Vec<_> = referrers
         .iter()
         .map(|it| {
@@ -171,7 +171,7 @@ fn index(referrers: &[&Image]) -> Image {
     });
     let bytes = index.to_string();
     let descriptor = Descriptor::of(media_type::OCI_INDEX, bytes.as_bytes());
-    Image { descriptor, bytes: bytes.into(), blobs: vec![], children: vec![] }
+    TestImage { descriptor, bytes: bytes.into(), blobs: vec![], children: vec![] }
 }
 
 #[tokio::test]

@@ -7,12 +7,12 @@ use promoter::{AttachmentsTo, BrokenAttachments, PromotionSettings};
 use promotion_manifest::EdgeSet;
 use registry_client::{Quota, RegistryClient};
 use serde_json::Value;
-use testkit::{Fault, TestRegistry, fixture, fixture::Image};
+use testkit::{Fault, TestRegistry, fixture, fixture::TestImage};
 
 use crate::harness::{TestRegistries, entry, manifest, outcomes_of, promote_with, reason, run};
 
 /// The digest tag of an image.
-fn tag(image: &Image, suffix: &str) -> String {
+fn tag(image: &TestImage, suffix: &str) -> String {
     format!("sha256-{}{suffix}", image.digest().hex())
 }
 
@@ -48,11 +48,11 @@ async fn signers(registry: &TestRegistry, tag: &str) -> Vec<String> {
 
 /// An index at staging with all kinds of attachments: on itself, on a child, and on an attachment.
 struct Signed {
-    image: Image,
-    signature: Image,
-    attestation: Image,
-    sbom: Image,
-    of_sbom: Image,
+    image: TestImage,
+    signature: TestImage,
+    attestation: TestImage,
+    sbom: TestImage,
+    of_sbom: TestImage,
 }
 
 impl Signed {
@@ -251,7 +251,7 @@ async fn without_a_referrers_api_the_index_of_the_tag_is_added_to() {
         "manifests": [{ "mediaType": own.descriptor.media_type, "digest": own.digest(), "size": own.bytes.len() }],
     });
     production.load("images/app", None, &own).await;
-    let index = Image {
+    let index = TestImage {
         descriptor: Descriptor::of(oci::media_type::OCI_INDEX, index.to_string().as_bytes()),
         bytes: index.to_string().into(),
         blobs: vec![],

@@ -11,7 +11,7 @@ use promoter::{PromotionSettings, ReasonCode, VerifyDepth};
 use promotion_manifest::EdgeSet;
 use registry_client::{RegistryClient, Retries};
 use serde_json::Value;
-use testkit::{Fault, TestHost, TestRegistry, fixture, fixture::Image};
+use testkit::{Fault, TestHost, TestRegistry, fixture, fixture::TestImage};
 
 use crate::{
     harness::{TestRegistries, bare, client, entry, manifest, promote, promote_with, run},
@@ -102,7 +102,7 @@ fn each_code_is_provoked_or_cannot_be() {
 }
 
 /// An image of one layer, in staging only.
-async fn scene() -> (TestRegistries, Image) {
+async fn scene() -> (TestRegistries, TestImage) {
     let registries = TestRegistries::open().await;
     let image = fixture::image(1, 1);
     registries.staging.load("staging/team/app", None, &image).await;
@@ -110,7 +110,7 @@ async fn scene() -> (TestRegistries, Image) {
 }
 
 /// The path of the layer of `image`.
-fn layer(image: &Image) -> String {
+fn layer(image: &TestImage) -> String {
     format!("/blobs/{}", image.blobs[1].descriptor.digest)
 }
 
@@ -120,7 +120,7 @@ fn after(method: Method, first: &str, path: &str, status: u16) -> Fault {
 }
 
 /// A promotion of an image whose destination has a fault.
-async fn at_production(fault: fn(&TestRegistry, &Image) -> Fault) -> Value {
+async fn at_production(fault: fn(&TestRegistry, &TestImage) -> Fault) -> Value {
     let (registries, image) = scene().await;
     let registry = &registries.production[0];
     registry.fail(fault(registry, &image));
@@ -128,20 +128,20 @@ async fn at_production(fault: fn(&TestRegistry, &Image) -> Fault) -> Value {
 }
 
 /// A promotion of an image whose source has a fault.
-async fn at_staging(fault: fn(&TestRegistry, &Image) -> Fault) -> Value {
+async fn at_staging(fault: fn(&TestRegistry, &TestImage) -> Fault) -> Value {
     let (registries, image) = scene().await;
     registries.staging.fail(fault(&registries.staging, &image));
     promote(vec![registries.project("team", &entry("app", &image, &["v1"]))], Write).await
 }
 
 /// The realm of its challenge does not exist.
-fn without_token(registry: &TestRegistry, _: &Image) -> Fault {
+fn without_token(registry: &TestRegistry, _: &TestImage) -> Fault {
     let challenge = format!(r#"Bearer realm="http://{}/no-token",service="x""#, registry.host());
     Fault::on(Method::POST, "").status(401).header("www-authenticate", &challenge)
 }
 
 /// The manifest is one of Docker schema 1.
-fn schema1(image: &Image) -> Fault {
+fn schema1(image: &TestImage) -> Fault {
     let fault = Fault::on(Method::GET, &format!("/manifests/{}", image.digest())).status(200);
     fault.header("content-type", media_type::DOCKER_SCHEMA1_SIGNED).body("{}")
 }
@@ -206,7 +206,7 @@ async fn size_mismatch() -> Value {
 
 async fn image_too_large() -> Value {
     let registries = TestRegistries::open().await;
-    let child = |n: usize| Image {
+    let child = |n: usize| TestImage {
         descriptor: Descriptor::of(media_type::OCI_MANIFEST, n.to_string().as_bytes()),
         bytes: bytes::Bytes::new(),
         blobs: Vec::new(),
@@ -295,7 +295,7 @@ async fn signed_at_staging(fault: fn(&str) -> Fault) -> Value {
     promote_with(vec![project], &PromotionSettings::new(Write)).await
 }
 
-async fn signed_scene() -> (TestRegistries, Image, String) {
+async fn signed_scene() -> (TestRegistries, TestImage, String) {
     let (registries, image) = scene().await;
     let sig = format!("sha256-{}.sig", image.digest().hex());
     let signature = fixture::signatures("p", &["staging"]);

@@ -3,16 +3,16 @@
 use http::Method;
 use job::Confirm::{DryRun, Write};
 use promoter::{BrokenAttachments, PromotionSettings};
-use testkit::{Fault, TestRegistry, fixture, fixture::Image};
+use testkit::{Fault, TestRegistry, fixture, fixture::TestImage};
 
 use crate::harness::{TestRegistries, entry, outcomes_of, promote_with, reason};
 
-fn tag(image: &Image, suffix: &str) -> String {
+fn tag(image: &TestImage, suffix: &str) -> String {
     format!("sha256-{}{suffix}", image.digest().hex())
 }
 
 /// An image at staging with a signature and a referrer, and the digest tag of this suffix on nothing.
-async fn scene(suffix: &str) -> (TestRegistries, Image, Image) {
+async fn scene(suffix: &str) -> (TestRegistries, TestImage, TestImage) {
     let registries = TestRegistries::open().await;
     let image = fixture::image(1, 1);
     let sbom = fixture::referrer(3, &image.descriptor, "application/spdx+json");

@@ -13,7 +13,7 @@ use promoter::{
 use promotion_manifest::{EdgeSet, PromotionManifest, Selection};
 use registry_client::{RegistryClient, Retries};
 use serde_json::Value;
-use testkit::{RecordedRequest, TestRegistry, fixture::Image};
+use testkit::{RecordedRequest, TestRegistry, fixture::TestImage};
 
 /// A registry to promote from and two to promote to.
 pub(crate) struct TestRegistries {
@@ -72,7 +72,7 @@ pub(crate) fn manifest(
 }
 
 /// The entry of an images.yaml that requests `image` under `tags`.
-pub(crate) fn entry(name: &str, image: &Image, tags: &[&str]) -> String {
+pub(crate) fn entry(name: &str, image: &TestImage, tags: &[&str]) -> String {
     format!("- name: {name}\n  dmap:\n    \"{}\": [{}]\n", image.digest(), tags.join(", "))
 }
 

@@ -4,7 +4,7 @@ use http::Method;
 use job::Confirm::{DryRun, Write};
 use oci::{Descriptor, Digest};
 use promoter::PromotionSettings;
-use testkit::{Fault, RecordedRequest, fixture, fixture::Image};
+use testkit::{Fault, RecordedRequest, fixture, fixture::TestImage};
 
 use crate::harness::{TestRegistries, entry, outcomes_of, promote, promote_with, reason};
 
@@ -44,8 +44,8 @@ async fn a_sha512_digest_is_promoted_untagged() {
 }
 
 /// A registry that has only this manifest, under its digest. Portolan's own registry does not accept such a manifest.
-pub(crate) async fn serving(image: &Image) -> testkit::TestServer {
-    let Image { descriptor, bytes, .. } = image.clone();
+pub(crate) async fn serving(image: &TestImage) -> testkit::TestServer {
+    let TestImage { descriptor, bytes, .. } = image.clone();
     let answer = move |request: &http::Request<testkit::Body>| {
         let is_it = request.uri().path().ends_with(&descriptor.digest.to_string());
         let (status, content) = if is_it { (200, bytes.clone()) } else { (404, "".into()) };
@@ -69,7 +69,7 @@ async fn an_image_that_is_served_as_an_index_is_refused() {
     content.as_object_mut().expect("an object").remove("mediaType");
     let bytes = bytes::Bytes::from(content.to_string());
     let descriptor = Descriptor::of(oci::media_type::OCI_INDEX, &bytes);
-    let image = Image { descriptor, bytes, blobs: Vec::new(), children: Vec::new() };
+    let image = TestImage { descriptor, bytes, blobs: Vec::new(), children: Vec::new() };
     let server = serving(&image).await;
     let from =
         oci::RegistryPrefix { host: server.host(), path: Some("team".parse().expect("a path")) };
@@ -89,7 +89,8 @@ async fn docker_schema_1_is_refused_in_words_by_the_plan() {
     let bytes = r#"{"schemaVersion":1,"name":"app","tag":"v1","fsLayers":[],"history":[]}"#;
     // The digest is that of the signed part, not of the whole manifest, which includes the signatures.
     let descriptor = Descriptor::of(oci::media_type::DOCKER_SCHEMA1_SIGNED, b"what is signed");
-    let old = Image { descriptor, bytes: bytes.into(), blobs: Vec::new(), children: Vec::new() };
+    let old =
+        TestImage { descriptor, bytes: bytes.into(), blobs: Vec::new(), children: Vec::new() };
     let fine = fixture::image(1, 1);
     registries.staging.load("staging/team/app", None, &fine).await;
     let server = serving(&old).await;

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use http::Method;
 use oci::Digest;
 use registry_client::{Existence, FoundBlob, RequestFault};
-use testkit::{Fault, TestRegistry, fixture, fixture::Image};
+use testkit::{Fault, TestRegistry, fixture, fixture::TestImage};
 
 use crate::support::{Scripted, at, client, digest, name, read, redirect, reply, stubborn, tag};
 
-async fn holding(image: &Image) -> TestRegistry {
+async fn holding(image: &TestImage) -> TestRegistry {
     let registry = TestRegistry::start().await;
     registry.load("a", "v1", image).await;
     registry

@@ -13,7 +13,7 @@ use registry::{Registry, RegistrySettings, Storage};
 use registry_client::{
     IndexProblem, PointerRefusal, PutReferrer, RepositoryClient, RequestFault, Via,
 };
-use testkit::{Body, TestRegistry, TestServer, fixture, fixture::Image};
+use testkit::{Body, TestRegistry, TestServer, fixture, fixture::TestImage};
 
 use crate::support::{ReceivedRequest, Scripted, at, client, digest, name, reply, tag};
 
@@ -79,7 +79,7 @@ impl Old {
     }
 
     /// The index of what refers to `subject`.
-    async fn index(&self, subject: &Image) -> Vec<Descriptor> {
+    async fn index(&self, subject: &TestImage) -> Vec<Descriptor> {
         let stored = at(&client(), &self.store.host()).manifest(&index_tag(subject)).await;
         let stored = stored.expect("an index");
         assert_eq!(stored.media_type, media_type::OCI_INDEX);
@@ -144,12 +144,12 @@ pub(crate) fn index_of(descriptors: &[Descriptor]) -> Bytes {
     index.to_string().into()
 }
 
-pub(crate) fn index_tag(subject: &Image) -> oci::Reference {
+pub(crate) fn index_tag(subject: &TestImage) -> oci::Reference {
     tag(&subject.digest().to_string().replace(':', "-"))
 }
 
 /// As a list of referrers has it.
-pub(crate) fn listed(referrer: &Image) -> Descriptor {
+pub(crate) fn listed(referrer: &TestImage) -> Descriptor {
     let manifest = oci::Manifest::parse(&referrer.descriptor.media_type, &referrer.bytes);
     let manifest = manifest.expect("a manifest");
     let mut descriptor = referrer.descriptor.clone();
@@ -160,7 +160,7 @@ pub(crate) fn listed(referrer: &Image) -> Descriptor {
 
 pub(crate) async fn put(
     repository: &RepositoryClient,
-    referrer: &Image,
+    referrer: &TestImage,
 ) -> Result<PutReferrer, registry_client::Error> {
     repository
         .put_referrer(referrer.digest(), &referrer.descriptor.media_type, referrer.bytes.clone())
@@ -178,7 +178,7 @@ fn sorted(mut descriptors: Vec<Descriptor>) -> Vec<Descriptor> {
 }
 
 /// A subject, two signatures of it and a bill of materials.
-pub(crate) fn subject() -> (Image, [Image; 3]) {
+pub(crate) fn subject() -> (TestImage, [TestImage; 3]) {
     let subject = fixture::image(1, 2);
     let referrers = [(2, SIGNATURE), (3, SIGNATURE), (4, BILL)]
         .map(|(seed, kind)| fixture::referrer(seed, &subject.descriptor, kind));
@@ -382,7 +382,7 @@ async fn a_registry_with_the_api_lists_by_itself_and_that_is_looked_at_once() {
         let (digest, subject) = (referrer.digest(), subject.digest());
         assert_eq!(done, PutReferrer { digest, subject, via: Via::Api });
     }
-    let put = |referrer: &Image| format!("PUT /v2/a/manifests/{}", referrer.digest());
+    let put = |referrer: &TestImage| format!("PUT /v2/a/manifests/{}", referrer.digest());
     let [one, two, three] = referrers.each_ref().map(put);
     let look = format!("GET /v2/a/referrers/{}", subject.digest());
     assert_eq!(lines(&old.server), [one, look, two, three]);

@@ -11,7 +11,7 @@ use oci::{Digest, Tag};
 use registry_client::{
     Error, FetchedManifest, Merge, Quota, RegistryClient, RepositoryClient, Retries, TagWrite,
 };
-use testkit::{Fault, TestRegistry, fixture, fixture::Image};
+use testkit::{Fault, TestRegistry, fixture, fixture::TestImage};
 
 use crate::support::{Scripted, reply};
 
@@ -24,7 +24,7 @@ fn tag(text: &str) -> Tag {
     text.parse().expect("a tag")
 }
 
-async fn put(repository: &RepositoryClient, image: &Image) -> Result<TagWrite, Error> {
+async fn put(repository: &RepositoryClient, image: &TestImage) -> Result<TagWrite, Error> {
     let (media_type, bytes) = (&image.descriptor.media_type, image.bytes.clone());
     repository.put_tag_if_absent(&tag("v1"), media_type, bytes).await
 }
@@ -50,7 +50,7 @@ async fn a_tag_is_written_only_where_there_is_none() {
 }
 
 /// A manifest that lists what the first one lists, and one annotation more.
-fn annotated(there: Option<&FetchedManifest>, image: &Image, key: &str) -> FetchedManifest {
+fn annotated(there: Option<&FetchedManifest>, image: &TestImage, key: &str) -> FetchedManifest {
     let bytes = there.map_or(&image.bytes, |there| &there.bytes);
     let mut json: serde_json::Value = serde_json::from_slice(bytes).expect("a manifest");
     json["annotations"][key] = "x".into();
@@ -67,7 +67,7 @@ fn has(there: &FetchedManifest, key: &str) -> bool {
 /// Adds an annotation to whatever the tag is on.
 async fn add(
     repository: &RepositoryClient,
-    image: &Image,
+    image: &TestImage,
     key: &str,
 ) -> Result<Option<Digest>, Error> {
     let tag = tag("v1");

@@ -79,7 +79,7 @@ async fn an_inventory_is_sure_of_what_is_wanted() {
 
     let inventory = repository.inventory(&wanted).await.expect("an inventory");
     for (name, digest) in [("v1", Some(&tagged)), ("v2", Some(&tagged)), ("v3", None)] {
-        let digest = digest.map(fixture::Image::digest);
+        let digest = digest.map(fixture::TestImage::digest);
         let expected = digest.as_ref().map_or(Existence::Absent, Existence::Present);
         assert_eq!(inventory.tag(&name.parse().expect("a tag")), expected, "{name}");
     }

@@ -3,12 +3,12 @@
 use bytes::Bytes;
 use oci::{Descriptor, Digest, Reference, media_type};
 use registry_client::RepositoryClient;
-use testkit::{fixture, fixture::Image};
+use testkit::{fixture, fixture::TestImage};
 
 use crate::world::{World, content, differs, push_blobs, push_image, put, refusal, seed, tag};
 
 /// Whether exactly this manifest is at `reference`, however it is asked for.
-async fn assert_at(repository: &RepositoryClient, reference: &Reference, image: &Image) {
+async fn assert_at(repository: &RepositoryClient, reference: &Reference, image: &TestImage) {
     let found = repository.manifest(reference).await.expect("the manifest");
     assert_eq!(found.bytes, image.bytes, "{reference}");
     assert_eq!((found.digest, &found.media_type), (image.digest(), &image.descriptor.media_type));

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use attachments::DigestTag;
 use oci::{Digest, media_type};
 use registry_client::{PutReferrer, RepositoryClient, Via};
-use testkit::{fixture, fixture::Image};
+use testkit::{fixture, fixture::TestImage};
 
 use crate::world::{World, content, differs, push_blobs, push_image, seed};
 
@@ -15,9 +15,9 @@ const BILL: &str = "application/vnd.example.bill";
 /// Puts a new referrer of this type.
 async fn refer(
     repository: &RepositoryClient,
-    subject: &Image,
+    subject: &TestImage,
     artifact_type: &str,
-) -> (Image, Via) {
+) -> (TestImage, Via) {
     let referrer = fixture::referrer(seed(), &subject.descriptor, artifact_type);
     push_blobs(repository, &referrer).await;
     let put = repository
@@ -39,8 +39,8 @@ async fn listed(
     digests
 }
 
-fn digests<const N: usize>(images: [&Image; N]) -> BTreeSet<Digest> {
-    images.map(Image::digest).into()
+fn digests<const N: usize>(images: [&TestImage; N]) -> BTreeSet<Digest> {
+    images.map(TestImage::digest).into()
 }
 
 fn tell(via: Via) {

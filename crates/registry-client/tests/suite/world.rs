@@ -22,7 +22,7 @@ use oci::{Digest, Host, Reference, Repository, Tag};
 use registry_client::{BlobPush, Error, Pushed, RegistryClient, RepositoryClient};
 use testkit::{
     Body, TestRegistry, TestServer,
-    fixture::{self, Image},
+    fixture::{self, TestImage},
 };
 
 /// Repositories of this run begin so: another run has others.
@@ -156,7 +156,7 @@ pub(crate) async fn has_blob(repository: &RepositoryClient, digest: &Digest) -> 
 }
 
 /// Pushes all blobs that an image reaches.
-pub(crate) async fn push_blobs(repository: &RepositoryClient, image: &Image) {
+pub(crate) async fn push_blobs(repository: &RepositoryClient, image: &TestImage) {
     for blob in image.manifests().iter().flat_map(|manifest| &manifest.blobs) {
         push(repository, &blob.bytes).await.expect("a pushed blob");
     }
@@ -166,14 +166,18 @@ pub(crate) async fn push_blobs(repository: &RepositoryClient, image: &Image) {
 pub(crate) async fn put(
     repository: &RepositoryClient,
     reference: Reference,
-    image: &Image,
+    image: &TestImage,
 ) -> Result<Digest, Error> {
     let (media_type, bytes) = (&image.descriptor.media_type, image.bytes.clone());
     repository.put_manifest(&reference, media_type, bytes).await
 }
 
 /// Pushes an image with all that it reaches: manifests by digest, and the tag if there is one.
-pub(crate) async fn push_image(repository: &RepositoryClient, tagged: Option<&str>, image: &Image) {
+pub(crate) async fn push_image(
+    repository: &RepositoryClient,
+    tagged: Option<&str>,
+    image: &TestImage,
+) {
     push_blobs(repository, image).await;
     for manifest in image.manifests() {
         let digest = put(repository, manifest.digest().into(), manifest).await;

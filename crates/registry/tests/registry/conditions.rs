@@ -2,19 +2,24 @@
 
 use bytes::Bytes;
 use http::{Method, Response, StatusCode};
-use testkit::fixture::{self, Image};
+use testkit::fixture::{self, TestImage};
 
 use crate::peer::{Headers, Peer, header, refusal, refused};
 
 /// Pushes two images; the second one under no tag.
-async fn two_images(peer: &Peer) -> (Image, Image) {
+async fn two_images(peer: &Peer) -> (TestImage, TestImage) {
     let (first, second) = (fixture::image(1, 1), fixture::image(2, 1));
     peer.push("a", "v1", &first).await;
     peer.push("a", &second.digest().to_string(), &second).await;
     (first, second)
 }
 
-async fn put(peer: &Peer, tag: &str, image: &Image, condition: (&str, &str)) -> Response<Bytes> {
+async fn put(
+    peer: &Peer,
+    tag: &str,
+    image: &TestImage,
+    condition: (&str, &str),
+) -> Response<Bytes> {
     let headers = [("content-type", &*image.descriptor.media_type), condition];
     peer.ask(Method::PUT, &format!("/v2/a/manifests/{tag}"), &headers, image.bytes.clone()).await
 }
@@ -55,7 +60,7 @@ pub(crate) async fn a_range_counts_for_the_same_content(peer: &Peer) {
 pub(crate) async fn a_tag_is_written_only_if_its_condition_holds(peer: &Peer) {
     let (first, second) = two_images(peer).await;
     let [on_first, on_second] = [&first, &second].map(|image| format!("\"{}\"", image.digest()));
-    let is_on = async |tag: &str, image: &Image| {
+    let is_on = async |tag: &str, image: &TestImage| {
         let found = peer.get(&format!("/v2/a/manifests/{tag}")).await;
         assert_eq!(found.body(), &image.bytes, "{tag}");
     };
@@ -97,7 +102,7 @@ pub(crate) async fn of_many_who_write_a_new_tag_one_does(peer: &Peer) {
 
 pub(crate) async fn deleting_honours_conditions(peer: &Peer) {
     let (first, second) = two_images(peer).await;
-    let delete = async |image: &Image| {
+    let delete = async |image: &TestImage| {
         let etag = format!("\"{}\"", image.digest());
         peer.ask(Method::DELETE, "/v2/a/manifests/v1", &[("if-match", &etag)], "").await
     };

@@ -7,7 +7,7 @@ use http::{Method, Request, Response, StatusCode, header::LOCATION};
 use http_server::{ClientIp, ClientIpPolicy, DefaultTrust};
 use oci::{Digest, ErrorBody, Host};
 use registry::{Access, Listeners, Registry, RegistrySettings, Storage};
-use testkit::{Body, fixture::Image, send};
+use testkit::{Body, fixture::TestImage, send};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -125,7 +125,7 @@ impl Peer {
         &self,
         repository: &str,
         reference: &str,
-        image: &Image,
+        image: &TestImage,
     ) -> Response<Bytes> {
         let path = format!("/v2/{repository}/manifests/{reference}");
         let headers = [("content-type", &*image.descriptor.media_type)];
@@ -133,7 +133,7 @@ impl Peer {
     }
 
     /// Pushes all that `image` reaches, and itself under `tag`.
-    pub(crate) async fn push(&self, repository: &str, tag: &str, image: &Image) {
+    pub(crate) async fn push(&self, repository: &str, tag: &str, image: &TestImage) {
         for manifest in image.manifests() {
             for blob in &manifest.blobs {
                 self.push_blob(repository, &blob.bytes).await;

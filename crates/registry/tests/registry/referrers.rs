@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{Method, Response, StatusCode};
 use oci::{Descriptor, Digest, ImageIndex, media_type};
-use testkit::fixture::{self, Image};
+use testkit::fixture::{self, TestImage};
 
 use crate::peer::{Peer, header};
 
@@ -20,7 +20,7 @@ fn index(answer: &Response<Bytes>) -> Vec<Descriptor> {
 }
 
 /// Pushes this many referrers, and an image before them; in the order of their digests.
-async fn referrers(peer: &Peer, count: u64, of_type: &str) -> (Image, Vec<Image>) {
+async fn referrers(peer: &Peer, count: u64, of_type: &str) -> (TestImage, Vec<TestImage>) {
     let subject = fixture::image(1, 1);
     peer.push("a", "v1", &subject).await;
     let mut all = Vec::new();
@@ -94,7 +94,7 @@ pub(crate) async fn referrers_are_filtered_by_type(peer: &Peer) {
         assert_eq!(header(&found, "oci-filters-applied"), "artifactType");
         digests(&index(&found))
     };
-    let signatures: Vec<_> = signatures.iter().map(Image::digest).collect();
+    let signatures: Vec<_> = signatures.iter().map(TestImage::digest).collect();
     assert_eq!(typed(SIGNATURE).await, signatures);
     assert_eq!(typed(&SIGNATURE.replace('+', "%2B")).await, signatures);
     assert_eq!(typed(SBOM).await, [sbom.digest()]);
@@ -121,7 +121,7 @@ async fn pages(peer: &Peer, first: &str) -> Vec<Vec<Digest>> {
 pub(crate) async fn referrers_come_by_pages(peer: &Peer) {
     let (subject, all) = referrers(peer, 5, SIGNATURE).await;
     let path = format!("/v2/a/referrers/{}", subject.digest());
-    let all: Vec<_> = all.iter().map(Image::digest).collect();
+    let all: Vec<_> = all.iter().map(TestImage::digest).collect();
     assert_eq!(pages(peer, &path).await, [&*all]);
     assert_eq!(pages(peer, &format!("{path}?n=5")).await, [&*all]);
     let by_two = [&all[..2], &all[2..4], &all[4..]];

@@ -13,7 +13,7 @@ use oci::{Descriptor, Digest, Host, media_type};
 use registry_client::{RegistryClient, Retries};
 use testkit::{
     Body, Fault, TestHost, TestServer,
-    fixture::{self, Image},
+    fixture::{self, TestImage},
 };
 use transfer::{BlobOutcome, Destination, copy_blob};
 use wording::Chain;
@@ -26,18 +26,18 @@ use crate::world::{
 /// A blob of many pieces.
 const LARGE: usize = 1 << 20;
 
-fn large() -> Image {
+fn large() -> TestImage {
     fixture::image_with_layers(1, &[LARGE])
 }
 
-fn layer(image: &Image) -> &Descriptor {
+fn layer(image: &TestImage) -> &Descriptor {
     &image.blobs[1].descriptor
 }
 
 /// Copies the layer of `image` from `source` to all of `targets`.
 async fn copy(
     source: &TestServer,
-    image: &Image,
+    image: &TestImage,
     destinations: &[Destination],
 ) -> Vec<Result<BlobOutcome, transfer::Error>> {
     let destinations: Vec<_> = destinations.iter().collect();

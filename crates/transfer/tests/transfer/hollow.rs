@@ -5,7 +5,7 @@ use http::Method;
 use oci::{Descriptor, Digest, ImageIndex, media_type};
 use testkit::{
     Fault, RecordedRequest, TestRegistry,
-    fixture::{self, Image as Fixture},
+    fixture::{self, TestImage},
 };
 use transfer::{Content, Copied, Destination, Error, Image, TransferState};
 use wording::Chain;
@@ -13,14 +13,14 @@ use wording::Chain;
 use crate::world::{REPOSITORY, repository, repository_named, source_of};
 
 /// Two platforms of two layers each, of which they share the first.
-fn two() -> Fixture {
+fn two() -> TestImage {
     fixture::index(7, 2, 2)
 }
 
 async fn copy(
     transfer_state: &TransferState,
     source: &TestRegistry,
-    image: &Fixture,
+    image: &TestImage,
     to: &TestRegistry,
 ) -> Result<Copied, Error> {
     let loaded = Image::load(&repository(source), &image.digest()).await.expect("it loads");
@@ -138,7 +138,7 @@ async fn what_only_head_does_not_find_is_not_missing() {
 }
 
 /// An index of this child alone; the annotation makes it different from others.
-fn index_of(child: &Fixture, name: &str) -> Fixture {
+fn index_of(child: &TestImage, name: &str) -> TestImage {
     let index = ImageIndex {
         schema_version: 2,
         media_type: Some(media_type::OCI_INDEX.to_owned()),
@@ -149,7 +149,7 @@ fn index_of(child: &Fixture, name: &str) -> Fixture {
     };
     let bytes: bytes::Bytes = serde_json::to_vec(&index).expect("JSON").into();
     let descriptor = Descriptor::of(media_type::OCI_INDEX, &bytes);
-    Fixture { descriptor, bytes, blobs: Vec::new(), children: vec![child.clone()] }
+    TestImage { descriptor, bytes, blobs: Vec::new(), children: vec![child.clone()] }
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use http::Method;
 use testkit::{
     Fault, RecordedRequest, TestRegistry, TestServer,
-    fixture::{self, Image as Fixture},
+    fixture::{self, TestImage},
 };
 use transfer::{Copied, Destination, Error, Image, TransferState};
 
@@ -15,7 +15,7 @@ use crate::world::{
 
 async fn copy(
     source: &TestServer,
-    image: &Fixture,
+    image: &TestImage,
     destinations: &[Destination],
 ) -> Vec<Result<Copied, Error>> {
     let image = Image::load(&repository(source), &image.digest()).await.expect("it loads");
@@ -35,7 +35,7 @@ fn is_manifest_put(request: &RecordedRequest) -> bool {
 }
 
 /// Three platforms of two layers each, of which they share one: seven blobs in all.
-fn multi() -> Fixture {
+fn multi() -> TestImage {
     fixture::index(7, 3, 2)
 }
 
@@ -47,7 +47,7 @@ async fn everything_arrives_and_the_source_is_read_once() {
         let (source, targets) = (source_of(&image).await, TestDestinations::new(3).await);
         let copied = copy(&source, &image, &targets.destinations()).await;
         assert!(targets.hold(&image).await);
-        let of = |manifest: &Fixture| manifest.blobs.clone();
+        let of = |manifest: &TestImage| manifest.blobs.clone();
         let blobs = image.manifests().into_iter().flat_map(of);
         let blobs: HashSet<_> =
             blobs.map(|blob| (blob.descriptor.digest, blob.descriptor.size)).collect();
@@ -258,7 +258,7 @@ async fn a_child_of_two_indexes_that_are_copied_at_once_is_written_once() {
     let (source, to) = (source_of(&one).await, TestRegistry::start().await);
     source.load(REPOSITORY, None, &two).await;
     let transfer_state = TransferState::new();
-    let copy = async |image: &Fixture| {
+    let copy = async |image: &TestImage| {
         let loaded = Image::load(&repository(&source), &image.digest()).await.expect("it loads");
         let destination = Destination::Registry(repository(&to));
         let copied = loaded.copy_to(&transfer_state, &[destination]).await.pop();

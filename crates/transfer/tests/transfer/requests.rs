@@ -6,14 +6,14 @@ use oci::{Descriptor, ImageIndex, Reference, Tag, media_type};
 use registry_client::{Existence, RepositoryClient};
 use testkit::{
     RecordedRequest, TestRegistry,
-    fixture::{self, Image as Fixture},
+    fixture::{self, TestImage},
 };
 use transfer::{Copied, Destination, Image, TransferState};
 
 use crate::world::{REPOSITORY, client, repository, repository_named, source_of};
 
 /// Five platforms of three layers each, of which they share none: twenty blobs.
-fn image() -> Fixture {
+fn image() -> TestImage {
     let children: Vec<_> = (0..5).map(|seed| fixture::image(100 + seed, 3)).collect();
     let bytes = serde_json::to_vec(&ImageIndex {
         schema_version: 2,
@@ -25,7 +25,7 @@ fn image() -> Fixture {
     });
     let bytes: bytes::Bytes = bytes.expect("JSON").into();
     let descriptor = Descriptor::of(media_type::OCI_INDEX, &bytes);
-    let image = Fixture { descriptor, bytes, blobs: Vec::new(), children };
+    let image = TestImage { descriptor, bytes, blobs: Vec::new(), children };
     assert_eq!((image.manifests().len(), image.digests().len()), (6, 26));
     image
 }
@@ -54,7 +54,7 @@ fn spent(what: &str, registry: &TestRegistry) -> usize {
 }
 
 /// What a caller does for an image that a destination lacks.
-async fn copy(source: &RepositoryClient, to: &RepositoryClient, image: &Fixture) -> Copied {
+async fn copy(source: &RepositoryClient, to: &RepositoryClient, image: &TestImage) -> Copied {
     let loaded = Image::load(source, &image.digest()).await.expect("it loads");
     let to = Destination::Registry(to.clone());
     let copied = loaded.copy_to(&TransferState::new(), &[to]).await.pop();
@@ -62,7 +62,7 @@ async fn copy(source: &RepositoryClient, to: &RepositoryClient, image: &Fixture)
 }
 
 /// What a caller does for a tag: it never moves one.
-async fn put_tag(to: &RepositoryClient, name: &str, image: &Fixture) {
+async fn put_tag(to: &RepositoryClient, name: &str, image: &TestImage) {
     let reference = Reference::from(tag(name));
     assert_eq!(to.find_manifest_by_get(&reference).await.expect("an answer"), None);
     let (media_type, bytes) = (&image.descriptor.media_type, image.bytes.clone());

@@ -13,7 +13,7 @@ use http_body_util::BodyExt as _;
 use oci::{Descriptor, Digest};
 use registry_client::{RegistryClient, RepositoryClient, Retries};
 use tempfile::TempDir;
-use testkit::{Body, TestRegistry, TestServer, fixture::Image};
+use testkit::{Body, TestRegistry, TestServer, fixture::TestImage};
 use transfer::Destination;
 
 /// The repository of the images, at every registry here.
@@ -39,7 +39,7 @@ pub(crate) fn repository_named(server: &TestServer, name: &str) -> RepositoryCli
 }
 
 /// A registry that holds `image`.
-pub(crate) async fn source_of(image: &Image) -> TestRegistry {
+pub(crate) async fn source_of(image: &TestImage) -> TestRegistry {
     let source = TestRegistry::start().await;
     source.load(REPOSITORY, None, image).await;
     source
@@ -72,7 +72,7 @@ impl TestDestinations {
     }
 
     /// Whether everything holds all of `image`.
-    pub(crate) async fn hold(&self, image: &Image) -> bool {
+    pub(crate) async fn hold(&self, image: &TestImage) -> bool {
         for registry in &self.registries {
             if !registry.holds(REPOSITORY, image).await {
                 return false;
@@ -81,7 +81,7 @@ impl TestDestinations {
         self.store_holds(image).await
     }
 
-    pub(crate) async fn store_holds(&self, image: &Image) -> bool {
+    pub(crate) async fn store_holds(&self, image: &TestImage) -> bool {
         for digest in image.digests() {
             if blob_store::found(self.store.head(&digest).await).expect("an answer").is_none() {
                 return false;
