@@ -1,20 +1,19 @@
 //! All attachments of an image: of each manifest that it reaches, and of the attachments themselves.
 //!
-//! Source: distribution-spec 1.1, "Listing Referrers"; image-spec 1.1, "Image Index".
+//! Not here: which manifests an image reaches (crate `transfer`).
+//!
+//! Source: distribution-spec 1.1, "Listing Referrers".
 
 use std::collections::HashSet;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use oci::{Digest, Manifest, Reference, media_type};
+use oci::Digest;
 use registry_client::{Inventory, RepositoryClient};
 
 use crate::{AttachedBy, Attachment, DanglingTag, Defect, Error, list};
 
 /// The most attachments that one image may have: a hundred times what is usual.
 pub const MAX_ATTACHMENTS: usize = 1_000;
-
-/// The most manifests of an image whose attachments are searched: as many as are copied.
-pub const MAX_SUBJECTS: usize = 2_048;
 
 /// Manifests of one image whose attachments are listed at once.
 pub const SUBJECTS_AT_ONCE: usize = 4;
@@ -26,44 +25,6 @@ pub struct Discovered {
     pub attachments: Vec<Attachment>,
     /// The digest tags that are listed, and that have no manifest.
     pub dangling: Vec<DanglingTag>,
-}
-
-/// The manifests that `root` reaches, itself first. Only indexes are read, since only they list manifests; a manifest of
-/// an unknown type lists none.
-///
-/// Source: image-spec 1.1, "Image Index".
-///
-/// # Errors
-/// When an index cannot be read, or there are more than [`MAX_SUBJECTS`] manifests.
-pub async fn reachable_manifests(
-    at: &RepositoryClient,
-    root: Digest,
-) -> Result<Vec<Digest>, Error> {
-    let (mut reached, mut seen) = (vec![root], HashSet::from([root]));
-    let mut indexes = vec![root];
-    while let Some(digest) = indexes.pop() {
-        let found = match at.manifest(&Reference::Digest(digest)).await {
-            Err(error) if error.is_schema1() => continue,
-            found => found?,
-        };
-        let Ok(parsed) = Manifest::parse(&found.media_type, &found.bytes) else { continue };
-        for child in parsed.children() {
-            if !media_type::is_manifest(&child.media_type) || !seen.insert(child.digest) {
-                continue;
-            }
-            reached.push(child.digest);
-            if [media_type::OCI_INDEX, media_type::DOCKER_LIST]
-                .contains(&media_type::essence(&child.media_type))
-            {
-                indexes.push(child.digest);
-            }
-        }
-        if reached.len() > MAX_SUBJECTS {
-            let (repository, max) = (at.to_string(), MAX_SUBJECTS);
-            return Err(Error::unusable(Defect::TooManyManifests { root, repository, max }));
-        }
-    }
-    Ok(reached)
 }
 
 /// Finds all attachments of `subjects`, and the attachments of these. An inventory of the repository saves requests,

@@ -77,16 +77,6 @@ pub enum Defect {
         /// The bound, in bytes.
         max: usize,
     },
-    /// The image has more manifests than are searched for attachments.
-    #[error("manifest {root} of {repository} reaches more than {max} manifests")]
-    TooManyManifests {
-        /// The root manifest.
-        root: Digest,
-        /// Where it is, as `host/name`.
-        repository: String,
-        /// The bound.
-        max: usize,
-    },
     /// The image has more attachments than are listed.
     #[error("one image at {repository} has more than {max} attachments")]
     TooManyAttachments {

@@ -20,9 +20,7 @@ pub use crate::{
     attach::{FoundBy, attach},
     attachment::{AttachedBy, Attachment, check_subject},
     comparison::{Compared, Comparison, DestinationImage},
-    discovery::{
-        Discovered, MAX_ATTACHMENTS, MAX_SUBJECTS, SUBJECTS_AT_ONCE, discover, reachable_manifests,
-    },
+    discovery::{Discovered, MAX_ATTACHMENTS, SUBJECTS_AT_ONCE, discover},
     error::{Defect, Error, Unrelated},
     listing::{DanglingTag, DigestTag, SubjectListing, list},
     reread::{AfterWrite, ListedAttachments},

@@ -28,7 +28,7 @@ pub(crate) struct TagWalk<'a> {
 }
 
 impl<'a> TagWalk<'a> {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         run: &'a MirrorRun<'a>,
         from: &'a RepositoryClient,
         stores: StoreSet,

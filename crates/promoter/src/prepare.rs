@@ -11,14 +11,13 @@ use std::{
 
 use attachments::{
     Attachment, Comparison, DanglingTag, Defect, DestinationImage, Discovered, discover,
-    reachable_manifests,
 };
 use futures_util::{StreamExt as _, future::join_all, stream};
 use job::Confirm;
 use oci::Digest;
 use promotion_manifest::SourceDigestId;
 use registry_client::{Inventory, RepositoryClient};
-use transfer::Image;
+use transfer::{Image, reachable_manifests};
 
 use crate::{
     BrokenAttachments, Outcome, PromotionRun, Unloaded,
@@ -277,11 +276,9 @@ impl Preparer<'_> {
                 Some(image) => image.nodes().map(|node| node.manifest.digest).collect(),
                 None => reachable_manifests(&repository, of.root).await?,
             };
-            discover(&repository, inventory, subjects).await
+            Ok(discover(&repository, inventory, subjects).await?)
         };
-        found
-            .await
-            .map_err(|error: attachments::Error| self.explain(&repository, of.root, error.into()))
+        found.await.map_err(|failure| self.explain(&repository, of.root, failure))
     }
 
     /// The repository that attachments are copied from, and what is known of its attachments.
@@ -439,7 +436,7 @@ impl Preparer<'_> {
         failure: AttachmentFailure,
     ) -> Arc<Reason> {
         let problem = match failure {
-            AttachmentFailure::Registry(error) => {
+            AttachmentFailure::Remote(error) => {
                 Arc::new(AttachmentProblem::Reason(self.run.hosts.explain(at.host(), error)))
             }
             AttachmentFailure::Problem(problem) => problem,

@@ -279,7 +279,7 @@ impl<'a> Worker<'a> {
                 CopyResult::Failed(reason) | CopyResult::OriginFailed(reason) => problem(reason),
             },
             CopyFailure::Slow => None,
-            CopyFailure::NotAttached(AttachmentFailure::Registry(error)) => {
+            CopyFailure::NotAttached(AttachmentFailure::Remote(error)) => {
                 problem(self.run.hosts.explain(to.host(), error))
             }
             CopyFailure::NotAttached(AttachmentFailure::Problem(problem))

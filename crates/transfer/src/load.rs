@@ -1,7 +1,7 @@
 //! Reading a whole image: the walk that keeps every manifest.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -11,8 +11,7 @@ use registry_client::RepositoryClient;
 use tokio::sync::Semaphore;
 
 use crate::{
-    BoundExceeded, Error, Image, ImageNode, SourceError, Walk, WalkBounds, WalkEntry, WalkError,
-    image::check_size, walk_bounds::MAX_DEPTH,
+    Error, Image, ImageNode, SourceError, Walk, WalkBounds, WalkEntry, WalkError, image::check_size,
 };
 
 /// How many manifests of one image are read at the same time: enough for the platforms of a usual one.
@@ -39,26 +38,17 @@ struct Load<'a> {
     root: Digest,
     walk: Walk,
     reads: Semaphore,
-    state: Mutex<Loaded>,
-}
-
-/// What was read of it.
-#[derive(Default)]
-struct Loaded {
-    /// Every manifest that was met: it was read, or is about to be.
-    met: HashSet<Digest>,
-    nodes: HashMap<Digest, ImageNode>,
+    nodes: Mutex<HashMap<Digest, ImageNode>>,
 }
 
 impl<'a> Load<'a> {
     fn new(source: &'a RepositoryClient, root: Digest) -> Self {
-        let state = Loaded { met: HashSet::from([root]), nodes: HashMap::new() };
         Self {
             source,
             root,
             walk: Walk::new(WalkBounds::IMAGE),
             reads: Semaphore::new(READS_AT_ONCE),
-            state: Mutex::new(state),
+            nodes: Mutex::default(),
         }
     }
 
@@ -69,10 +59,12 @@ impl<'a> Load<'a> {
         entry: WalkEntry,
     ) -> BoxFuture<'f, Result<(), Error>> {
         let read = async move {
-            let unread = stream::iter(self.meet(node, entry)?).map(|entry| async move {
+            let unmet = self.walk.meet(entry, node).map_err(|bound| self.failed(bound.into()))?;
+            let unmet: Vec<_> = unmet.into_iter().map(|(_, child)| child).collect();
+            let unread = stream::iter(unmet).map(|entry| async move {
                 let node = self.node(entry).await?;
                 self.below(&node, entry).await?;
-                self.state().nodes.insert(entry.digest, node);
+                self.nodes().insert(entry.digest, node);
                 Ok(())
             });
             unread.buffer_unordered(READS_AT_ONCE).try_collect().await
@@ -83,34 +75,20 @@ impl<'a> Load<'a> {
     async fn node(&self, entry: WalkEntry) -> Result<ImageNode, Error> {
         // It is never closed.
         let _permit = self.reads.acquire().await;
-        let fetched = self.walk.fetch(self.source, entry).await.map_err(|error| match error {
-            WalkError::Bound(bound) => self.refused(bound),
-            WalkError::Source(error) => error,
-        })?;
+        let fetched = self.walk.fetch(self.source, entry).await;
+        let fetched = fetched.map_err(|error| self.failed(error))?;
         ImageNode::parse(fetched).map_err(|cause| {
             let repository = self.source.to_string();
             SourceError::Manifest { repository, digest: entry.digest, cause }.into()
         })
     }
 
-    /// The children that were not met before. Too many are refused before any of them is read.
-    fn meet(&self, node: &ImageNode, entry: WalkEntry) -> Result<Vec<WalkEntry>, Error> {
-        let mut state = self.state();
-        let children = entry.children(node).map(|(_, child)| child);
-        let unmet = children.filter(|child| state.met.insert(child.digest)).collect();
-        let checked = WalkBounds::IMAGE.check_manifests(state.met.len());
-        checked.map(|()| unmet).map_err(|bound| self.refused(bound))
-    }
-
     /// The image, once all is read.
     fn into_image(self, root: ImageNode) -> Result<Image, Error> {
-        let mut nodes = std::mem::take(&mut self.state().nodes);
+        let mut nodes = std::mem::take(&mut *self.nodes());
         self.check_sizes(&root, &nodes)?;
         let mut below = Vec::with_capacity(nodes.len());
         place_children(&root, &mut nodes, &mut below);
-        if depth(&root, &below) > MAX_DEPTH {
-            return Err(self.refused(BoundExceeded::Levels));
-        }
         Ok(Image { source: self.source.clone(), below, root })
     }
 
@@ -130,12 +108,12 @@ impl<'a> Load<'a> {
         Ok(())
     }
 
-    fn refused(&self, bound: BoundExceeded) -> Error {
-        SourceError::TooLarge { repository: self.source.to_string(), root: self.root, bound }.into()
+    fn failed(&self, error: WalkError) -> Error {
+        error.of_walk(self.source, self.root)
     }
 
-    fn state(&self) -> MutexGuard<'_, Loaded> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn nodes(&self) -> MutexGuard<'_, HashMap<Digest, ImageNode>> {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -152,18 +130,4 @@ fn place_children(
             placed.push(child);
         }
     }
-}
-
-/// How many manifests the longest path from the root has. The walk took one path to each manifest, which may have been
-/// a shorter one; the result must not depend on which response came first.
-fn depth(root: &ImageNode, below: &[ImageNode]) -> usize {
-    let mut levels = HashMap::from([(root.manifest.digest, 1)]);
-    for node in std::iter::once(root).chain(below.iter().rev()) {
-        let level = levels.get(&node.manifest.digest).copied().unwrap_or(1) + 1;
-        for child in &node.children {
-            let known = levels.entry(child.digest).or_insert(level);
-            *known = level.max(*known);
-        }
-    }
-    levels.into_values().max().unwrap_or(1)
 }

@@ -5,12 +5,18 @@
 //!
 //! [`Image::load`]: crate::Image::load
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+};
 
 use oci::{Descriptor, Digest};
 use registry_client::{FetchedManifest, RepositoryClient};
 
-use crate::{BoundExceeded, Error, ImageNode, WalkBounds};
+use crate::{BoundExceeded, Error, ImageNode, SourceError, WalkBounds};
 
 /// A walk, and how much it has read so far.
 #[derive(Debug)]
@@ -18,6 +24,16 @@ pub struct Walk {
     bounds: WalkBounds,
     manifests: AtomicUsize,
     bytes: AtomicU64,
+    met: Mutex<HashMap<Digest, MetManifest>>,
+}
+
+/// A manifest that a walk has met.
+#[derive(Debug, Default)]
+struct MetManifest {
+    /// The level by the longest path to it that is known.
+    level: usize,
+    /// The manifests that it lists; none before it is read.
+    children: Arc<[Digest]>,
 }
 
 /// A manifest on the path of a walk.
@@ -46,6 +62,18 @@ impl From<BoundExceeded> for WalkError {
     }
 }
 
+impl WalkError {
+    /// The error of the walk from `root` of `source`.
+    pub(crate) fn of_walk(self, source: &RepositoryClient, root: Digest) -> Error {
+        match self {
+            Self::Bound(bound) => {
+                SourceError::TooLarge { repository: source.to_string(), root, bound }.into()
+            }
+            Self::Source(error) => error,
+        }
+    }
+}
+
 impl WalkEntry {
     /// The root of a walk.
     #[must_use]
@@ -67,8 +95,60 @@ impl WalkEntry {
 impl Walk {
     /// A walk that has read nothing yet.
     #[must_use]
-    pub const fn new(bounds: WalkBounds) -> Self {
-        Self { bounds, manifests: AtomicUsize::new(0), bytes: AtomicU64::new(0) }
+    pub fn new(bounds: WalkBounds) -> Self {
+        let (manifests, bytes) = (AtomicUsize::new(0), AtomicU64::new(0));
+        Self { bounds, manifests, bytes, met: Mutex::default() }
+    }
+
+    /// The manifests that `node` lists and that the walk did not meet before, so that each is read once. A walk that
+    /// follows every path has no use for it.
+    ///
+    /// # Errors
+    /// When there are too many, or one is too deep. The longest path to a manifest counts, whichever path was met first:
+    /// the result must not depend on which response came first.
+    pub fn meet<'n>(
+        &self,
+        entry: WalkEntry,
+        node: &'n ImageNode,
+    ) -> Result<Vec<(&'n Descriptor, WalkEntry)>, BoundExceeded> {
+        let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
+        let parent = met.entry(entry.digest).or_default();
+        parent.level = parent.level.max(entry.level);
+        parent.children = node.children.iter().map(|listed| listed.digest).collect();
+        let entry = WalkEntry { level: parent.level, ..entry };
+        let mut is_new = |digest| match met.entry(digest) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(unmet) => {
+                unmet.insert(MetManifest::default());
+                true
+            }
+        };
+        let unmet = entry.children(node).filter(|(_, child)| is_new(child.digest)).collect();
+        self.bounds.check_manifests(met.len())?;
+        self.deepen(&mut met, entry.digest)?;
+        Ok(unmet)
+    }
+
+    /// Gives all manifests below this one at least the level that follows from its own. None rises more often than there
+    /// are levels.
+    fn deepen(
+        &self,
+        met: &mut HashMap<Digest, MetManifest>,
+        from: Digest,
+    ) -> Result<(), BoundExceeded> {
+        let mut deeper = vec![from];
+        while let Some(parent) = deeper.pop().and_then(|parent| met.get(&parent)) {
+            let (level, children) = (parent.level + 1, Arc::clone(&parent.children));
+            for child in children.iter() {
+                let Some(below) = met.get_mut(child).filter(|below| below.level < level) else {
+                    continue;
+                };
+                self.bounds.check_level(level)?;
+                below.level = level;
+                deeper.push(*child);
+            }
+        }
+        Ok(())
     }
 
     /// Checks how deep a manifest is. A caller does this before it reads the manifest.

@@ -31,7 +31,7 @@ pub(crate) struct Broken {
 #[derive(Debug)]
 pub(crate) enum AttachmentFailure {
     /// A request to the repository that was read or written failed.
-    Registry(registry_client::Error),
+    Remote(RemoteError),
     /// Their content cannot be used, or a request to their source failed.
     Problem(Arc<AttachmentProblem>),
 }
@@ -39,9 +39,15 @@ pub(crate) enum AttachmentFailure {
 impl From<attachments::Error> for AttachmentFailure {
     fn from(error: attachments::Error) -> Self {
         match error {
-            attachments::Error::Registry(error) => Self::Registry(error),
+            attachments::Error::Registry(error) => Self::Remote(error.into()),
             error => Self::Problem(Arc::new(error.into())),
         }
+    }
+}
+
+impl From<transfer::Error> for AttachmentFailure {
+    fn from(error: transfer::Error) -> Self {
+        Self::Remote(error.into())
     }
 }
 

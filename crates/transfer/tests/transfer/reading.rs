@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use http::Method;
 use oci::{Descriptor, Digest, ImageIndex, ImageManifest, media_type};
 use testkit::{Fault, TestServer, fixture};
-use transfer::{Error, Image, MAX_DEPTH, MAX_MANIFESTS};
+use transfer::{Error, Image, MAX_DEPTH, MAX_MANIFESTS, reachable_manifests};
 use wording::Chain;
 
 use crate::world::{repository, serving, source_of};
@@ -140,7 +140,10 @@ async fn depth_and_number_are_bounded() {
     for (length, is_fine) in [(MAX_DEPTH, true), (MAX_DEPTH + 1, false)] {
         let chain = chain(length);
         let root = chain[length - 1].0.digest;
-        let loaded = load(&serving(chain).await, &root).await;
+        let server = serving(chain).await;
+        let reached = reachable_manifests(&repository(&server), root).await;
+        assert_eq!(reached.ok().map(|reached| reached.len()), is_fine.then_some(length));
+        let loaded = load(&server, &root).await;
         assert_eq!(loaded.is_ok(), is_fine, "{length}");
         let text = loaded.map_or_else(|error| error.to_string(), |_| String::new());
         assert_eq!(text.contains(&format!("{MAX_DEPTH} levels")), !is_fine, "{text}");
@@ -152,6 +155,8 @@ async fn depth_and_number_are_bounded() {
     let error = load(&server, &digest).await.expect_err("one too many");
     assert!(error.to_string().contains(&MAX_MANIFESTS.to_string()), "{error}");
     assert_eq!(server.requests().len(), 1, "none of them is read");
+    let error = reachable_manifests(&repository(&server), digest).await.expect_err("one too many");
+    assert!(error.to_string().contains(&MAX_MANIFESTS.to_string()), "{error}");
 }
 
 #[tokio::test]
@@ -162,7 +167,10 @@ async fn the_longest_path_to_a_manifest_is_what_counts() {
         let root = index(&[contents[0].0.clone(), contents[length - 1].0.clone()]);
         let digest = root.0.digest;
         contents.push(root);
-        let loaded = load(&serving(contents).await, &digest).await;
+        let server = serving(contents).await;
+        let reached = reachable_manifests(&repository(&server), digest).await;
+        assert_eq!(reached.is_ok(), is_fine, "{length}");
+        let loaded = load(&server, &digest).await;
         assert_eq!(loaded.is_ok(), is_fine, "{length}");
         let text = loaded.map_or_else(|error| error.to_string(), |_| String::new());
         assert_eq!(text.contains(&format!("{MAX_DEPTH} levels")), !is_fine, "{text}");
