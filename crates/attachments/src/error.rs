@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use oci::{Digest, ManifestError, Tag};
 
-use crate::NoUnion;
+use crate::{AttachmentBound, NoUnion};
 
 /// Why attachments cannot be found, compared or attached.
 #[derive(Debug, thiserror::Error)]
@@ -77,13 +77,13 @@ pub enum Defect {
         /// The bound, in bytes.
         max: usize,
     },
-    /// The image has more attachments than are listed.
-    #[error("one image at {repository} has more than {max} attachments")]
-    TooManyAttachments {
+    /// The image has more attachments than are followed.
+    #[error("one image at {repository} has {bound}; delete attachments that are not needed")]
+    TooMany {
         /// Where it is, as `host/name`.
         repository: String,
-        /// The bound.
-        max: usize,
+        /// Which bound they exceed.
+        bound: AttachmentBound,
     },
     /// A listed digest tag has no manifest.
     #[error(transparent)]

@@ -9,6 +9,7 @@
 
 mod attach;
 mod attachment;
+mod bounds;
 mod comparison;
 mod discovery;
 mod error;
@@ -19,8 +20,9 @@ mod union;
 pub use crate::{
     attach::{FoundBy, attach},
     attachment::{AttachedBy, Attachment, check_subject},
+    bounds::{AttachmentBound, MAX_ATTACHMENT_LEVELS, MAX_ATTACHMENTS, MAX_LISTING_BYTES},
     comparison::{Compared, Comparison, DestinationImage},
-    discovery::{Discovered, MAX_ATTACHMENTS, SUBJECTS_AT_ONCE, discover},
+    discovery::{Discovered, SUBJECTS_AT_ONCE, discover},
     error::{Defect, Error, Unrelated},
     listing::{DanglingTag, DigestTag, SubjectListing, list},
     reread::{AfterWrite, ListedAttachments},

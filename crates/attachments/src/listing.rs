@@ -8,7 +8,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use futures_util::future::try_join_all;
 use oci::{Descriptor, Digest, Tag};
-use registry_client::{Error, Existence, Inventory, RepositoryClient};
+use registry_client::{Error, Existence, Inventory, Referrers, RepositoryClient};
 
 /// What refers to one digest.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +19,8 @@ pub struct SubjectListing {
     pub tags: Vec<DigestTag>,
     /// The digest tags, or the tag of an index of referrers, that a listing names and that have no manifest.
     pub dangling: Vec<DanglingTag>,
+    /// The length of the lists of referrers that were read, in bytes.
+    pub bytes: usize,
 }
 
 /// A tag that a listing names, and that has no manifest: two GETs of it got 404.
@@ -59,10 +61,13 @@ pub async fn list(
         Box::pin(lister.referrers_by_listed_tag()),
         Box::pin(lister.digest_tags()),
     )?;
+    let mut listing = SubjectListing { dangling, ..SubjectListing::default() };
     let mut seen = HashSet::new();
-    let mut referrers: Vec<_> = by_api.into_iter().flatten().chain(by_tag).collect();
-    referrers.retain(|referrer| seen.insert(referrer.digest));
-    let mut listing = SubjectListing { referrers, dangling, ..SubjectListing::default() };
+    for Referrers { descriptors, bytes, .. } in by_api.into_iter().chain(by_tag) {
+        let new = descriptors.into_iter().filter(|referrer| seen.insert(referrer.digest));
+        listing.referrers.extend(new);
+        listing.bytes += bytes;
+    }
     for tag in tags {
         match tag {
             DigestTagEntry::On(tag) => listing.tags.push(tag),
@@ -86,21 +91,23 @@ struct ReferrerLister<'a> {
 }
 
 impl ReferrerLister<'_> {
-    async fn referrers_by_listed_tag(&self) -> Result<(Vec<Descriptor>, Vec<DanglingTag>), Error> {
+    async fn referrers_by_listed_tag(
+        &self,
+    ) -> Result<(Option<Referrers>, Vec<DanglingTag>), Error> {
         let tag = Tag::of_referrers(self.digest);
         if self.inventory.is_some_and(|inventory| inventory.tag(&tag).is_absent()) {
-            return Ok((Vec::new(), Vec::new()));
+            return Ok((None, Vec::new()));
         }
         let referrers = self.at.referrers_by_tag(self.digest, None).await?;
         let reference = tag.clone().into();
         let mut dangling = Vec::new();
-        if referrers.is_empty()
+        if referrers.descriptors.is_empty()
             && self.is_listed(&tag)
             && self.at.find_manifest_by_get(&reference).await?.is_none()
         {
             dangling.push(self.dangling(tag));
         }
-        Ok((referrers, dangling))
+        Ok((Some(referrers), dangling))
     }
 
     async fn digest_tags(&self) -> Result<Vec<DigestTagEntry>, Error> {

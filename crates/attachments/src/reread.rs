@@ -60,7 +60,7 @@ impl<'a> ListedAttachments<'a> {
             AttachedBy::Referrer => {
                 if !self.by_subject.contains_key(subject) {
                     let listed = self.repository.referrers_by_tag(subject, None).await?;
-                    let listed = listed.into_iter().map(|it| it.digest).collect();
+                    let listed = listed.descriptors.into_iter().map(|it| it.digest).collect();
                     self.by_subject.insert(*subject, listed);
                 }
                 Ok(match self.by_subject.get(subject) {

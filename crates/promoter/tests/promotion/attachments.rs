@@ -1,8 +1,9 @@
 //! The rows of `docs/reference/promotion.md`, "Attachments".
 
+use attachments::{MAX_ATTACHMENT_LEVELS, MAX_ATTACHMENTS, MAX_LISTING_BYTES};
 use http::Method;
 use job::Confirm::{DryRun, Write};
-use oci::{Descriptor, RegistryPrefix};
+use oci::{Descriptor, RegistryPrefix, media_type};
 use promoter::{AttachmentsTo, BrokenAttachments, PromotionSettings};
 use promotion_manifest::EdgeSet;
 use registry_client::{Quota, RegistryClient};
@@ -247,12 +248,12 @@ async fn without_a_referrers_api_the_index_of_the_tag_is_added_to() {
     production.fail(Fault::on(Method::GET, "/referrers/").status(404));
     // Somebody's own referrer, of which the index says so.
     let index = serde_json::json!({
-        "schemaVersion": 2, "mediaType": oci::media_type::OCI_INDEX,
+        "schemaVersion": 2, "mediaType": media_type::OCI_INDEX,
         "manifests": [{ "mediaType": own.descriptor.media_type, "digest": own.digest(), "size": own.bytes.len() }],
     });
     production.load("images/app", None, &own).await;
     let index = TestImage {
-        descriptor: Descriptor::of(oci::media_type::OCI_INDEX, index.to_string().as_bytes()),
+        descriptor: Descriptor::of(media_type::OCI_INDEX, index.to_string().as_bytes()),
         bytes: index.to_string().into(),
         blobs: vec![],
         children: vec![],
@@ -501,5 +502,66 @@ async fn an_attachment_that_is_broken_at_its_source_is_begun_once_in_a_run() {
             // The upload of the layer that its source does not have.
             assert_eq!(registry.count(|it| it.method == Method::DELETE), 1);
         }
+    }
+}
+
+/// A response of the referrers API with these referrers, which has at least so many bytes.
+fn referrers_response(subject: &TestImage, referrers: &[Descriptor], bytes: usize) -> Fault {
+    let index = serde_json::json!({
+        "schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": referrers,
+    });
+    let index = index.to_string();
+    let padding = " ".repeat(bytes.saturating_sub(index.len()));
+    Fault::on(Method::GET, &format!("/referrers/{}", subject.digest()))
+        .status(200)
+        .header("content-type", media_type::OCI_INDEX)
+        .body(&(index + &padding))
+}
+
+/// `number` referrers, each of the one before it.
+fn chain_of_referrers(image: &TestImage, number: usize) -> Vec<TestImage> {
+    let mut chain = vec![image.clone()];
+    for seed in 0..number {
+        let subject = &chain[chain.len() - 1].descriptor;
+        chain.push(fixture::referrer(10 + seed as u64, subject, "application/example.signature"));
+    }
+    chain.split_off(1)
+}
+
+#[tokio::test]
+async fn attachments_beyond_a_bound_fail_the_image_and_nothing_of_it_is_written() {
+    let image = fixture::image(1, 2);
+    let chain = chain_of_referrers(&image, MAX_ATTACHMENT_LEVELS + 1);
+    let half = MAX_LISTING_BYTES / 2;
+    let listings = |bytes| {
+        let of_image = referrers_response(&image, &[chain[0].descriptor.clone()], bytes);
+        vec![of_image, referrers_response(&chain[0], &[], bytes)]
+    };
+    let too_many: Vec<_> = (0..=MAX_ATTACHMENTS as u64)
+        .map(|seed| Descriptor::of(media_type::OCI_MANIFEST, &seed.to_le_bytes()))
+        .collect();
+    for (referrers, listings, refused) in [
+        (&chain[..MAX_ATTACHMENT_LEVELS], vec![], None),
+        (&chain, vec![], Some("has attachments of attachments on more than 8 levels")),
+        (&chain[..1], listings(half), None),
+        (&chain[..1], listings(half + 1), Some("lists of referrers of more than 16777216 bytes")),
+        (&[], vec![referrers_response(&image, &too_many, 0)], Some("more than 1000 attachments")),
+    ] {
+        let registries = TestRegistries::open().await;
+        registries.staging.load("staging/team/app", "v1", &image).await;
+        for referrer in referrers {
+            registries.staging.load("staging/team/app", None, referrer).await;
+        }
+        listings.into_iter().for_each(|listing| registries.staging.fail(listing));
+        let project = registries.project("team", &entry("app", &image, &["v1"]));
+        let report = promote_with(vec![project], &PromotionSettings::new(Write)).await;
+        let Some(refused) = refused else {
+            assert_eq!(outcomes_of(&report), ["copied"; 2], "{report:#}");
+            continue;
+        };
+        assert_eq!(outcomes_of(&report), ["failed"; 2], "{refused}: {report:#}");
+        assert_eq!(report["outcomes"][0]["code"], "attachments-unreadable", "{report:#}");
+        assert!(reason(&report, "failed").contains(refused), "{report:#}");
+        assert_eq!(registries.writes(), 0, "{refused}");
     }
 }

@@ -37,6 +37,8 @@ pub struct Referrers {
     pub descriptors: Vec<Descriptor>,
     /// Whether they were read by the API or by the tag.
     pub via: Via,
+    /// The length of the responses, in bytes.
+    pub bytes: usize,
 }
 
 impl RepositoryClient {
@@ -51,12 +53,10 @@ impl RepositoryClient {
         digest: &Digest,
         artifact_type: Option<&str>,
     ) -> Result<Referrers, Error> {
-        let by_api = self.referrers_by_api(digest, artifact_type).await?;
-        if let Some(descriptors) = by_api {
-            return Ok(Referrers { descriptors, via: Via::Api });
+        match self.referrers_by_api(digest, artifact_type).await? {
+            Some(by_api) => Ok(by_api),
+            None => self.referrers_by_tag(digest, artifact_type).await,
         }
-        let descriptors = self.referrers_by_tag(digest, artifact_type).await?;
-        Ok(Referrers { descriptors, via: Via::Tag })
     }
 
     /// What the referrers API lists; none where the registry has no such API, which is cached for the repository.
@@ -69,7 +69,7 @@ impl RepositoryClient {
         &self,
         digest: &Digest,
         artifact_type: Option<&str>,
-    ) -> Result<Option<Vec<Descriptor>>, Error> {
+    ) -> Result<Option<Referrers>, Error> {
         let memory = &self.client().shared.referrers_api;
         if memory.of(self.host(), self.name()) == Some(Via::Tag) {
             return Ok(None);
@@ -80,9 +80,9 @@ impl RepositoryClient {
             response = self.request_referrers(digest, artifact_type).await?;
         }
         match response {
-            ByApi::Listed(descriptors) => {
+            ByApi::Listed(referrers) => {
                 memory.note(self.host(), self.name(), Via::Api);
-                Ok(Some(descriptors))
+                Ok(Some(referrers))
             }
             ByApi::NotOffered => Ok(None),
             ByApi::Other { media_type } => {
@@ -121,10 +121,10 @@ impl RepositoryClient {
             }
             Err(error) => return Err(error),
         };
-        let (mut union, mut read) = (Union::new(artifact_type), 0);
-        while let Some(page) = pages.next(read).await? {
-            let is_first = read == 0;
-            read += page.bytes.len();
+        let (mut union, mut bytes) = (Union::new(artifact_type), 0);
+        while let Some(page) = pages.next(bytes).await? {
+            let is_first = bytes == 0;
+            bytes += page.bytes.len();
             match read_index(&page.media_type, &page.bytes) {
                 Ok(index) => union.add(index.manifests, Filter::of(&page.headers)),
                 Err(_) if is_first && is_of_another_kind(&page.bytes) => {
@@ -136,7 +136,7 @@ impl RepositoryClient {
                 }
             }
         }
-        Ok(ByApi::Listed(union.descriptors))
+        Ok(ByApi::Listed(Referrers { descriptors: union.descriptors, via: Via::Api, bytes }))
     }
 
     /// What the index under the tag that stands in for the API lists. Some registries take such a tag for
@@ -149,17 +149,18 @@ impl RepositoryClient {
         &self,
         digest: &Digest,
         artifact_type: Option<&str>,
-    ) -> Result<Vec<Descriptor>, Error> {
-        let mut union = Union::new(artifact_type);
+    ) -> Result<Referrers, Error> {
+        let (mut union, mut bytes) = (Union::new(artifact_type), 0);
         match self.at_referrers_tag(digest).await? {
             Some((found, _)) if !digest.matches(&found.bytes) => {
+                bytes = found.bytes.len();
                 let index = read_index(&found.media_type, &found.bytes)
                     .map_err(|cause| self.no_index(digest, cause))?;
                 union.add(index.manifests, Filter::Ours);
             }
             Some(_) | None => {}
         }
-        Ok(union.descriptors)
+        Ok(Referrers { descriptors: union.descriptors, via: Via::Tag, bytes })
     }
 
     /// Whether the referrers API is there, probed at most once: some registries say `OCI-Subject` that
@@ -199,7 +200,7 @@ impl RepositoryClient {
 
 /// What the referrers API says.
 enum ByApi {
-    Listed(Vec<Descriptor>),
+    Listed(Referrers),
     /// A response by which a registry says that it has no such API.
     NotOffered,
     /// 200, with something else than an index.
