@@ -89,3 +89,33 @@ pub(crate) fn status(refusal: &RequestError) -> StatusCode {
         RequestError::Location => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    /// No configuration and no request leads to such a URL; `redirect.rs` tests that.
+    #[tokio::test]
+    async fn a_location_that_is_no_header_value_is_a_response_and_not_a_panic() {
+        for end in ["\r\nset-cookie: a=b", "\n", "\u{7f}", "\0"] {
+            let url = format!("https://registry.example/v2/app/blobs/{end}");
+            let response = respond(ResponseKind::redirect(url, None), HeaderMap::new());
+            assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR, "{end:?}");
+            assert!(!response.headers().contains_key(header::LOCATION), "{end:?}");
+            assert_eq!(response.headers()[header::CONTENT_TYPE], JSON, "{end:?}");
+            let body = response.into_body().collect().await.expect("a body").to_bytes();
+            let text = String::from_utf8_lossy(&body);
+            assert!(text.contains(r#""code":"UNSUPPORTED""#), "{text}");
+            assert!(
+                text.contains("the location of the content is not a valid header value"),
+                "{text}"
+            );
+        }
+        let url = "https://registry.example/v2/app/tags/list?n=1".to_owned();
+        let response = respond(ResponseKind::redirect(url.clone(), None), HeaderMap::new());
+        assert_eq!(response.status(), StatusCode::TEMPORARY_REDIRECT);
+        assert_eq!(response.headers()[header::LOCATION], url);
+    }
+}

@@ -1,13 +1,16 @@
 //! `portolan mirror` to several stores: one read of the registry, and a result for each store.
 
-use std::{fs, os::unix::fs::symlink, path::PathBuf, time::Duration};
+use std::{fs, os::unix::fs::symlink, path::PathBuf, sync::Arc, time::Duration};
 
 use http::Method;
 use oci::Digest;
+use registry::{Registry, Storage};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use testkit::{Fault, RecordedRequest, TestRegistry, fixture, fixture::TestImage};
-use tokio::time::timeout;
+use testkit::{
+    Body, Fault, RecordedRequest, TestRegistry, TestServer, fixture, fixture::TestImage,
+};
+use tokio::{sync::watch, time::timeout};
 
 use crate::harness::{Ended, end_of, portolan, run};
 
@@ -277,4 +280,68 @@ async fn a_store_that_is_much_slower_is_written_when_the_others_are_done() {
     for digest in world.image.digests() {
         assert!(world.reads_of(&digest) <= 2, "{digest}");
     }
+}
+
+/// A registry with one image in two repositories. It does not have the blobs of the first, and gives the tag of the second
+/// only after `damage` was done on the first request for such a blob.
+async fn two_repositories(
+    image: &TestImage,
+    damage: impl Fn() + Send + Sync + 'static,
+) -> TestServer {
+    let registry = Registry::new(Storage::memory());
+    let loaded = TestRegistry::over(registry.clone()).await;
+    for repository in ["images/app", "images/backup"] {
+        loaded.load(repository, "v1", image).await;
+    }
+    let (done, damage) = (Arc::new(watch::Sender::new(false)), Arc::new(damage));
+    TestServer::start(move |request: http::Request<Body>| {
+        let (registry, done, damage) = (registry.clone(), Arc::clone(&done), Arc::clone(&damage));
+        async move {
+            let path = request.uri().path();
+            if path.starts_with("/v2/images/app/blobs/") {
+                done.send_if_modified(|is_done| {
+                    let is_first = !std::mem::replace(is_done, true);
+                    is_first.then(&*damage);
+                    is_first
+                });
+                let absent = http::Response::builder().status(404).body(Body::empty());
+                return absent.expect("a response");
+            }
+            if path == "/v2/images/backup/manifests/v1" {
+                done.subscribe().wait_for(|is_done| *is_done).await.expect("its sender is kept");
+            }
+            registry.respond(request).await
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_stored_manifest_that_cannot_be_read_is_named_in_the_log_and_read_from_the_registry() {
+    let world = World::new().await;
+    world.mirror(&["a"], &["--confirm"]).await.expect(0);
+    let image = world.image.children[0].clone();
+    let file = world.file("a", &image.digest());
+    let damage = move || {
+        fs::remove_file(&file).expect("the manifest");
+        fs::create_dir(&file).expect("a directory in its place");
+    };
+    let registry = two_repositories(&image, damage).await;
+    let (from, a, b) = (format!("{}/images", registry.host()), world.url("a"), world.url("b"));
+    let arguments = ["mirror", "--from", &from, "--to", &a, "--to", &b, "--confirm"];
+    let ended = timeout(LIMIT, run(&arguments)).await.expect("it ends").expect(1);
+    let warning = "cannot read a stored manifest; reading the registry instead";
+    let line = ended.stderr.lines().find(|line| line.contains(warning)).expect(&ended.stderr);
+    for part in [&a, &image.digest().to_string(), "it is a directory, not a regular file"] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    // The first repository fails in the new store; the second one completes it.
+    assert!(ended.stdout.contains("images/app:v1") && !ended.stdout.contains("images/backup"));
+    let is_whole = |digest: &Digest| {
+        fs::read(world.file("b", digest)).is_ok_and(|content| digest.matches(&content))
+    };
+    assert!(image.digests().iter().all(is_whole));
+    let path = format!("/v2/images/backup/manifests/{}", image.digest());
+    let is_read = |it: &RecordedRequest| it.method == Method::GET && it.path_and_query == path;
+    assert_eq!(registry.count(is_read), 1);
 }

@@ -12,7 +12,7 @@ use registry_client::{Existence, Inventory};
 use testkit::{Body, Fault, TestHost, TestRegistry, TestServer, fixture};
 use tokio::sync::Barrier;
 
-use crate::support::{Scripted, at, client, hasty, name, reply, tag};
+use crate::support::{Scripted, at, client, hasty, name, redirect, reply, tag};
 
 fn tag_name(text: &str) -> Tag {
     text.parse().expect("a tag")
@@ -298,6 +298,123 @@ async fn other_json_is_not_an_empty_repository() {
         let text = error.to_string();
         assert!(text.contains(": the response is not the JSON of a listing: "), "{text}");
     }
+}
+
+/// A registry that responds to `tags/list` with this status and body, has the manifest `v1`, and responds with 500 to
+/// `broken`.
+async fn without_list(status: u16, body: &'static str) -> Scripted {
+    Scripted::start(move |request| match request.target.rsplit('/').next() {
+        Some(last) if last.starts_with("list?") => reply(status, &[], body),
+        Some("v1") => {
+            let digest = format!("Docker-Content-Digest: {}", nobodys());
+            reply(200, &[&digest, "Content-Length: 7"], "")
+        }
+        Some("broken") => reply(500, &[], ""),
+        _ => reply(404, &[], ""),
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_registry_without_a_list_of_tags_is_read_by_the_wanted_references() {
+    for status in [405, 501, 404] {
+        let server = without_list(status, "").await;
+        let repository = at(&client(), &server.host);
+        let inventory = repository.inventory(&[tag("v1"), tag("none")]).await;
+        let inventory = inventory.expect("an inventory");
+        assert!(inventory.is_truncated() && !inventory.lists_digests(), "{status}");
+        assert_eq!(tag_of(&inventory, "v1"), Existence::Present(&nobodys()), "{status}");
+        assert_eq!(tag_of(&inventory, "none"), Existence::Absent, "{status}");
+        assert_eq!(tag_of(&inventory, "not-wanted"), Existence::Unknown, "{status}");
+        assert_eq!(inventory.holds(&nobodys()), Existence::Present(()), "{status}");
+        assert_eq!(inventory.holds(&Digest::sha256(b"not wanted")), Existence::Unknown, "{status}");
+    }
+    for status in [403, 500] {
+        let server = without_list(status, "").await;
+        let error = at(&client(), &server.host).inventory(&[tag("v1")]).await;
+        let error = error.expect_err("no proof that there is no list");
+        assert_eq!(error.status().map(|status| status.as_u16()), Some(status));
+        assert_eq!(server.lines(), ["GET /v2/a/tags/list?n=1000"]);
+    }
+}
+
+#[tokio::test]
+async fn a_response_of_another_host_does_not_show_that_there_is_no_list() {
+    for status in [404, 405] {
+        let elsewhere = without_list(status, "").await;
+        let location = format!("http://{}/list?n=1000", elsewhere.host);
+        let server = Scripted::start(move |_| redirect(&location)).await;
+        let error = at(&client(), &server.host).inventory(&[tag("v1")]).await;
+        let error = error.expect_err("no proof that there is no list");
+        assert!(error.to_string().contains(elsewhere.host.as_str()), "{error}");
+        assert_eq!((server.lines().len(), elsewhere.lines().len()), (1, 1), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_404_for_the_list_means_an_empty_repository_unless_one_of_eight_references_exists() {
+    let unknown = r#"{"errors":[{"code":"NAME_UNKNOWN","message":"a is not known"}]}"#;
+    let absent = |count: u8| (0..count).map(|n| Digest::sha256(&[n]).into());
+    for (body, wanted, requests) in [
+        // The code says it, so that nothing else is requested.
+        (unknown, absent(20).collect::<Vec<Reference>>(), 1),
+        (unknown, vec![tag("v1")], 1),
+        ("", absent(3).collect(), 1 + 3),
+        ("", absent(20).collect(), 1 + 8),
+    ] {
+        let server = without_list(404, body).await;
+        let inventory = at(&client(), &server.host).inventory(&wanted).await;
+        let inventory = inventory.expect("an empty inventory");
+        assert!(!inventory.is_truncated() && inventory.tags().next().is_none());
+        assert_eq!(tag_of(&inventory, "none"), Existence::Absent);
+        assert_eq!(inventory.holds(&nobodys()), Existence::Absent);
+        assert_eq!(server.lines().len(), requests, "{:?}", server.lines());
+    }
+}
+
+#[tokio::test]
+async fn a_reference_that_cannot_be_read_has_its_error_and_the_others_are_certain() {
+    for status in [404, 405] {
+        let server = without_list(status, "").await;
+        let wanted = [tag("broken"), tag("none")];
+        let inventory = at(&client(), &server.host).inventory(&wanted).await;
+        let mut inventory = inventory.expect("an inventory");
+        let error = inventory.unread(&tag("broken")).expect("the error");
+        assert_eq!(error.status().map(|status| status.as_u16()), Some(500));
+        assert!(inventory.unread(&tag("none")).is_none());
+        assert_eq!(tag_of(&inventory, "broken"), Existence::Unknown);
+        assert_eq!(tag_of(&inventory, "none"), Existence::Absent);
+        inventory.keep_digest_tags();
+        assert!(inventory.unread(&tag("broken")).is_none());
+        assert_eq!(tag_of(&inventory, "none"), Existence::Unknown, "it is no longer known");
+    }
+}
+
+#[tokio::test]
+async fn digest_tags_and_digests_are_kept_and_the_rest_is_unknown() {
+    let registry = googles().await;
+    let image = fixture::image(1, 1);
+    let digest_tags =
+        ["sha256", "sha512"].map(|algorithm| format!("{algorithm}-{}.sig", image.digest().hex()));
+    registry.load("a", "v1", &image).await;
+    for tag in &digest_tags {
+        registry.load("a", &**tag, &fixture::image(2, 1)).await;
+    }
+    registry.load("a/below", "v1", &image).await;
+    let repository = at(&client(), &registry.host());
+    let mut inventory = repository.inventory(&[tag("none")]).await.expect("an inventory");
+    assert_eq!(inventory.children(), [name("below")]);
+    assert!(inventory.lists(&tag("v1")) && inventory.lists(&image.digest().into()));
+    assert!(!inventory.lists(&tag("none")) && !inventory.lists(&nobodys().into()));
+    inventory.keep_digest_tags();
+    assert_eq!(listed(&inventory), digest_tags);
+    assert_eq!(tag_of(&inventory, "v1"), Existence::Unknown);
+    assert_eq!(tag_of(&inventory, "none"), Existence::Unknown);
+    assert!(digest_tags.iter().all(|tag| tag_of(&inventory, tag).is_present()));
+    assert_eq!(inventory.holds(&image.digest()), Existence::Present(()));
+    assert_eq!(inventory.holds(&nobodys()), Existence::Absent);
+    assert!(inventory.children().is_empty());
+    assert!(inventory.manifests().values().all(|it| it.tags.is_empty() && it.uploaded.is_none()));
 }
 
 #[tokio::test]
