@@ -1,5 +1,5 @@
-//! The embedded registry as its targets meet it: by requests, in this process. What every answer owes
-//! whoever asked (`docs/reference/registry.md`) is checked here, whatever the target is about.
+//! The embedded registry as clients see it: by requests, in this process. What every response must have
+//! (`docs/reference/registry.md`) is checked here for all targets.
 
 use std::sync::LazyLock;
 
@@ -20,7 +20,7 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     builder.enable_time().max_blocking_threads(1).build().expect("a runtime")
 });
 
-/// An answer, all of it.
+/// A response and its whole body.
 #[derive(Debug)]
 pub struct RegistryResponse {
     pub status: StatusCode,
@@ -35,37 +35,37 @@ impl RegistryResponse {
     }
 }
 
-/// What is answered to a method and a path, with this body.
+/// The response to this method and path, with this body.
 pub fn send(registry: &Registry, line: &str, body: impl Into<Body>) -> RegistryResponse {
     let (method, path) = line.split_once(' ').expect("a method and a path");
     let request = Request::builder().method(method).uri(path).body(body.into());
-    ask(registry, request.expect("it is a request"))
+    respond(registry, request.expect("it is a request"))
 }
 
-/// What is answered.
-pub fn ask(registry: &Registry, request: Request<Body>) -> RegistryResponse {
+/// The response to a request.
+pub fn respond(registry: &Registry, request: Request<Body>) -> RegistryResponse {
     let is_head = request.method() == Method::HEAD;
-    let answer = RUNTIME.block_on(async {
+    let response = RUNTIME.block_on(async {
         let (head, body) = registry.respond(request).await.into_parts();
         let body = to_bytes(body, usize::MAX).await.expect("it does not break off");
         RegistryResponse { status: head.status, headers: head.headers, body }
     });
-    check_head(&answer);
+    check_head(&response);
     match is_head {
-        true => assert!(answer.body.is_empty(), "{answer:?}"),
-        false => check_body(&answer),
+        true => assert!(response.body.is_empty(), "{response:?}"),
+        false => check_body(&response),
     }
-    answer
+    response
 }
 
-fn check_head(answer: &RegistryResponse) {
-    let RegistryResponse { status, headers, .. } = answer;
-    assert!(!status.is_server_error(), "{answer:?}");
+fn check_head(response: &RegistryResponse) {
+    let RegistryResponse { status, headers, .. } = response;
+    assert!(!status.is_server_error(), "{response:?}");
     if headers.contains_key(LOCATION) {
-        check_location(answer.text(&LOCATION));
+        check_location(response.text(&LOCATION));
     }
     if status.is_client_error() {
-        assert_eq!(answer.text(&CONTENT_TYPE), "application/json", "{answer:?}");
+        assert_eq!(response.text(&CONTENT_TYPE), "application/json", "{response:?}");
     }
     // What says how to do better.
     let owed = match *status {
@@ -75,24 +75,24 @@ fn check_head(answer: &RegistryResponse) {
         StatusCode::NOT_MODIFIED => Some(ETAG),
         _ => None,
     };
-    assert!(owed.is_none_or(|owed| headers.contains_key(owed)), "{answer:?}");
+    assert!(owed.is_none_or(|owed| headers.contains_key(owed)), "{response:?}");
 }
 
-fn check_body(answer: &RegistryResponse) {
-    let RegistryResponse { status, headers, body } = answer;
+fn check_body(response: &RegistryResponse) {
+    let RegistryResponse { status, headers, body } = response;
     if status.is_client_error() {
         check_error(body);
     }
     if headers.contains_key(CONTENT_LENGTH) {
-        assert_eq!(answer.text(&CONTENT_LENGTH), body.len().to_string(), "{answer:?}");
+        assert_eq!(response.text(&CONTENT_LENGTH), body.len().to_string(), "{response:?}");
     }
-    assert!(*status != StatusCode::NOT_MODIFIED || body.is_empty(), "{answer:?}");
+    assert!(*status != StatusCode::NOT_MODIFIED || body.is_empty(), "{response:?}");
     if headers.contains_key(DOCKER_CONTENT_DIGEST) {
-        let digest = answer.text(&DOCKER_CONTENT_DIGEST);
-        let tag = answer.text(&ETAG);
-        assert!(tag.is_empty() || tag == format!("\"{digest}\""), "{answer:?}");
+        let digest = response.text(&DOCKER_CONTENT_DIGEST);
+        let tag = response.text(&ETAG);
+        assert!(tag.is_empty() || tag == format!("\"{digest}\""), "{response:?}");
         let digest: Digest = digest.parse().expect("it is a digest");
-        assert!(*status != StatusCode::OK || digest.matches(body), "{answer:?}");
+        assert!(*status != StatusCode::OK || digest.matches(body), "{response:?}");
     }
 }
 

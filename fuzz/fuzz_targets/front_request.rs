@@ -1,4 +1,4 @@
-//! Requests to the front: any path, query and `X-Forwarded-For` get an answer, and a redirect leads
+//! Requests to the front: any path, query and `X-Forwarded-For` get a response, and a redirect leads
 //! nowhere but below the configured bases.
 
 #![no_main]
@@ -13,7 +13,7 @@ use libfuzzer_sys::fuzz_target;
 use redirector::{Config, Front, Outbound};
 use tokio::runtime::{Builder, Runtime};
 
-/// No stores: nothing is ever asked over the network.
+/// No stores: nothing is requested over the network.
 const CONFIG: &str = "upstream: {endpoint: \"https://up.example\", path: images}\n\
                       canonical_upstream: {endpoint: \"https://canon.example\"}\n";
 
@@ -35,8 +35,8 @@ fuzz_target!(|parts: (&str, &[u8])| {
     let request = Request::get(target).header("x-forwarded-for", forwarded).body(());
     let Ok(request) = request else { return };
     let (front, runtime) = &*FRONT;
-    let answer = runtime.block_on(front.respond(IpAddr::V4(Ipv4Addr::LOCALHOST), request));
-    let Some(location) = answer.headers().get("location") else { return };
+    let response = runtime.block_on(front.respond(IpAddr::V4(Ipv4Addr::LOCALHOST), request));
+    let Some(location) = response.headers().get("location") else { return };
     // The query goes on byte for byte, and need not be ASCII.
     let path = location.as_bytes().split(|byte| *byte == b'?').next().expect("there is a first");
     let path = str::from_utf8(path).ok().filter(|path| path.is_ascii()).expect("it is ASCII");

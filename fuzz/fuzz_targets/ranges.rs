@@ -1,5 +1,5 @@
 //! Lists of address ranges in every format: any bytes give prefixes or an error, and the map that
-//! comes out answers the same by its two lookups at the edges of every prefix.
+//! comes out gives the same result by its two lookups at the edges of every prefix.
 
 #![no_main]
 

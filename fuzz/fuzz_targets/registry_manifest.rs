@@ -23,7 +23,7 @@ use registry::{Registry, RegistrySettings, Storage};
 use serde_json::Value;
 
 use self::{
-    edge::{DOCKER_CONTENT_DIGEST, RegistryResponse, ask, send},
+    edge::{DOCKER_CONTENT_DIGEST, RegistryResponse, respond, send},
     stock::{STOCK, expanded},
 };
 
@@ -120,22 +120,22 @@ impl Push {
 
     fn check(&self, strict: bool, google: bool) {
         let registry = &REGISTRIES[usize::from(strict)][usize::from(google)];
-        let answer = ask(registry, self.request());
+        let response = respond(registry, self.request());
         let whole = self.manifest.as_ref().map(|manifest| !strict || all_there(manifest));
         let expected = match whole {
             None => StatusCode::BAD_REQUEST,
             Some(false) => StatusCode::NOT_FOUND,
             Some(true) => StatusCode::CREATED,
         };
-        assert_eq!(answer.status, expected, "{answer:?}");
-        match self.manifest.as_ref().filter(|_| answer.status == StatusCode::CREATED) {
+        assert_eq!(response.status, expected, "{response:?}");
+        match self.manifest.as_ref().filter(|_| response.status == StatusCode::CREATED) {
             Some(manifest) => {
-                self.check_created(&answer);
+                self.check_created(&response);
                 let media_type = self.check_served(registry);
                 self.check_listed(registry, manifest, &media_type, google);
                 self.check_referrers(registry, manifest, &media_type);
                 // A second time changes nothing.
-                assert_eq!(ask(registry, self.request()).status, StatusCode::CREATED);
+                assert_eq!(respond(registry, self.request()).status, StatusCode::CREATED);
                 self.check_deleted(registry, manifest);
             }
             None => self.check_absent(registry),
@@ -159,31 +159,31 @@ impl Push {
         request.body(Body::from(self.content.clone())).expect("it is a request")
     }
 
-    fn check_created(&self, answer: &RegistryResponse) {
+    fn check_created(&self, response: &RegistryResponse) {
         let digest = self.digest.to_string();
-        assert_eq!(answer.text(&DOCKER_CONTENT_DIGEST), digest);
-        assert_eq!(answer.text(&LOCATION), format!("/v2/a/manifests/{digest}"));
+        assert_eq!(response.text(&DOCKER_CONTENT_DIGEST), digest);
+        assert_eq!(response.text(&LOCATION), format!("/v2/a/manifests/{digest}"));
         let tag = if self.algorithm == Algorithm::Sha512 { "new" } else { "" };
-        assert_eq!(answer.text(&OCI_TAG), tag);
+        assert_eq!(response.text(&OCI_TAG), tag);
         let subject = self.manifest.as_ref().and_then(Manifest::subject);
         let subject = subject.map(|subject| subject.digest.to_string()).unwrap_or_default();
-        assert_eq!(answer.text(&OCI_SUBJECT), subject);
+        assert_eq!(response.text(&OCI_SUBJECT), subject);
     }
 
     /// It is what was pushed, under the tag and the digest. Answers the media type.
     fn check_served(&self, registry: &Registry) -> String {
         let [by_tag, by_digest] = ["new", &*self.digest.to_string()]
             .map(|reference| send(registry, &format!("GET /v2/a/manifests/{reference}"), ""));
-        for answer in [&by_tag, &by_digest] {
-            assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
-            assert_eq!(answer.body, self.content);
-            assert_eq!(answer.text(&DOCKER_CONTENT_DIGEST), self.digest.to_string());
-            let served_as = answer.text(&CONTENT_TYPE);
+        for response in [&by_tag, &by_digest] {
+            assert_eq!(response.status, StatusCode::OK, "{response:?}");
+            assert_eq!(response.body, self.content);
+            assert_eq!(response.text(&DOCKER_CONTENT_DIGEST), self.digest.to_string());
+            let served_as = response.text(&CONTENT_TYPE);
             assert!(media_type::MANIFESTS.contains(&served_as), "{served_as}");
             let pushed_as = media_type::essence(self.served_as.to_str().unwrap_or_default());
             assert!(!media_type::is_manifest(pushed_as) || served_as == pushed_as, "{served_as}");
             // Who reads it under that type reads the same.
-            let read = Manifest::parse(served_as, &answer.body).ok();
+            let read = Manifest::parse(served_as, &response.body).ok();
             assert_eq!(read, self.manifest);
         }
         assert_eq!(by_tag.headers, by_digest.headers);
@@ -281,9 +281,9 @@ fn all_there(manifest: &Manifest) -> bool {
 }
 
 fn tags(registry: &Registry) -> Value {
-    let answer = send(registry, "GET /v2/a/tags/list", "");
-    assert_eq!(answer.status, StatusCode::OK);
-    serde_json::from_slice(&answer.body).expect("it is JSON")
+    let response = send(registry, "GET /v2/a/tags/list", "");
+    assert_eq!(response.status, StatusCode::OK);
+    serde_json::from_slice(&response.body).expect("it is JSON")
 }
 
 fn has_tag(list: &Value) -> bool {
@@ -291,10 +291,10 @@ fn has_tag(list: &Value) -> bool {
 }
 
 fn referrers(registry: &Registry, subject: Digest, query: &str) -> Vec<Descriptor> {
-    let answer = send(registry, &format!("GET /v2/a/referrers/{subject}{query}"), "");
-    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
-    assert_eq!(answer.text(&CONTENT_TYPE), media_type::OCI_INDEX);
-    match Manifest::parse(media_type::OCI_INDEX, &answer.body) {
+    let response = send(registry, &format!("GET /v2/a/referrers/{subject}{query}"), "");
+    assert_eq!(response.status, StatusCode::OK, "{response:?}");
+    assert_eq!(response.text(&CONTENT_TYPE), media_type::OCI_INDEX);
+    match Manifest::parse(media_type::OCI_INDEX, &response.body) {
         Ok(Manifest::Index(index)) => index.manifests,
         other => panic!("no index: {other:?}"),
     }

@@ -1,13 +1,13 @@
-//! Requests to the embedded registry: any method, path, query and headers get an answer that keeps the
-//! contract's promises, what is refused changes nothing, and nobody sees what they may not.
+//! Requests to the embedded registry: any method, path, query and headers get a response that keeps the
+//! contract, a refused request changes nothing, and clients see only what they may read.
 //!
-//! The bytes are a letter for the settings, and then a request as text, see `asked.rs`. `$` and a letter
+//! The bytes are a letter for the settings, and then a request as text, see `request_text.rs`. `$` and a letter
 //! name what the registry holds, and the words of its paths.
 
 #![no_main]
 
-mod asked;
 mod edge;
+mod request_text;
 mod stock;
 
 use std::{
@@ -28,8 +28,8 @@ use oci::Digest;
 use registry::{Access, NamedText, Registry, RegistrySettings, Storage};
 
 use self::{
-    asked::ParsedRequest,
-    edge::{DOCKER_CONTENT_DIGEST, RegistryResponse, ask, send},
+    edge::{DOCKER_CONTENT_DIGEST, RegistryResponse, respond, send},
+    request_text::ParsedRequest,
     stock::{Names, STOCK, expanded},
 };
 
@@ -59,10 +59,10 @@ const WORDS: [(u8, &str); 7] = [
 /// More pages than there are names.
 const MAX_PAGES: usize = 10;
 
-/// What it holds before anything is asked.
+/// What it holds before the first request.
 static STOCKED: LazyLock<Vec<Bytes>> = LazyLock::new(|| Place::new(0).content());
 
-/// By the letter, as an earlier run left them: to fill a registry takes longer than to ask it.
+/// By the letter, as an earlier run left them: to fill a registry takes longer than a request.
 static PLACES: Mutex<[Option<Place>; 32]> = Mutex::new([const { None }; 32]);
 
 fuzz_target!(|bytes: &[u8]| -> Corpus {
@@ -70,27 +70,27 @@ fuzz_target!(|bytes: &[u8]| -> Corpus {
     let slot = usize::from(flags % 32);
     let place = PLACES.lock().expect("no panic was survived")[slot].take();
     let place = place.unwrap_or_else(|| Place::new(*flags));
-    let asked = ParsedRequest::parse(&expanded(text, &place.names));
-    if asked.as_ref().is_none_or(|asked| leaves_all(asked, &place)) {
+    let request = ParsedRequest::parse(&expanded(text, &place.names));
+    if request.as_ref().is_none_or(|request| leaves_all(request, &place)) {
         PLACES.lock().expect("no panic was survived")[slot] = Some(place);
     }
-    if asked.is_some() { Corpus::Keep } else { Corpus::Reject }
+    if request.is_some() { Corpus::Keep } else { Corpus::Reject }
 });
 
-/// Asks it. Whether all is as it was then; what is refused of an upload may end it.
-fn leaves_all(asked: &ParsedRequest, place: &Place) -> bool {
-    let before = place.current(asked.target.path());
-    let answer = ask(&place.registry, asked.request());
-    check_conditions(asked, before, &answer);
-    check_reading(asked, &answer);
-    check_head(asked, place, &answer);
-    check_pages(asked, place, &answer);
-    check_writing(asked, place, &answer);
-    if place.is_guarded && !may_know(asked) {
-        check_secrecy(asked, &answer);
+/// Sends a request. Whether the registry is as it was before; a refused request of an upload may end the upload.
+fn leaves_all(request: &ParsedRequest, place: &Place) -> bool {
+    let before = place.current(request.target.path());
+    let response = respond(&place.registry, request.to_http());
+    check_conditions(request, before, &response);
+    check_reading(request, &response);
+    check_head(request, place, &response);
+    check_pages(request, place, &response);
+    check_writing(request, place, &response);
+    if place.is_guarded && !may_know(request) {
+        check_secrecy(request, &response);
     }
-    let is_of_upload = asked.target.path().contains("uploads");
-    asked.is_reading() || (answer.status.is_client_error() && !is_of_upload)
+    let is_of_upload = request.target.path().contains("uploads");
+    request.is_reading() || (response.status.is_client_error() && !is_of_upload)
 }
 
 /// A registry with content, and one without rules on the same storage to look behind it.
@@ -163,18 +163,18 @@ fn session(registry: &Registry) -> String {
     id.to_owned()
 }
 
-/// Whether it has the password of somebody.
-fn may_know(asked: &ParsedRequest) -> bool {
-    let sent = asked.headers.get_all(AUTHORIZATION).iter().filter_map(|text| text.to_str().ok());
+/// Whether it has the password of a user.
+fn may_know(request: &ParsedRequest) -> bool {
+    let sent = request.headers.get_all(AUTHORIZATION).iter().filter_map(|text| text.to_str().ok());
     sent.into_iter().any(|text| CREDENTIALS.iter().any(|(_, known)| text.contains(known)))
 }
 
 /// What was done or refused, was so as the conditions have it (RFC 9110 §13.2.2). When something was
 /// written, they are about what was there before.
-fn check_conditions(asked: &ParsedRequest, before: Option<String>, answer: &RegistryResponse) {
-    let failed = answer.status == StatusCode::PRECONDITION_FAILED;
-    let tag = answer.text(&ETAG).to_owned();
-    let current = match asked.is_reading() {
+fn check_conditions(request: &ParsedRequest, before: Option<String>, response: &RegistryResponse) {
+    let failed = response.status == StatusCode::PRECONDITION_FAILED;
+    let tag = response.text(&ETAG).to_owned();
+    let current = match request.is_reading() {
         true if tag.is_empty() => return,
         true => tag,
         false if failed => tag,
@@ -186,44 +186,44 @@ fn check_conditions(asked: &ParsedRequest, before: Option<String>, answer: &Regi
     let is_it = |tag: &str| !current.is_empty() && (tag == "*" || tag == current);
     let is_it_weakly =
         |tag: &str| is_it(tag.strip_prefix("W/").filter(|tag| tag.starts_with('"')).unwrap_or(tag));
-    let matches = asked.list(&IF_MATCH);
+    let matches = request.list(&IF_MATCH);
     let matches = matches.is_none_or(|tags| tags.iter().any(|tag| is_it(tag)));
-    let is_known = asked.list(&IF_NONE_MATCH);
+    let is_known = request.list(&IF_NONE_MATCH);
     let is_known = is_known.is_some_and(|tags| tags.iter().any(|tag| is_it_weakly(tag)));
-    match answer.status {
-        status if status.is_success() => assert!(matches && !is_known, "{answer:?}"),
-        StatusCode::NOT_MODIFIED => assert!(matches && is_known, "{answer:?}"),
+    match response.status {
+        status if status.is_success() => assert!(matches && !is_known, "{response:?}"),
+        StatusCode::NOT_MODIFIED => assert!(matches && is_known, "{response:?}"),
         _ if failed => {
-            assert!(!matches || (is_known && !asked.is_reading()), "{answer:?}");
+            assert!(!matches || (is_known && !request.is_reading()), "{response:?}");
         }
         _ => {}
     }
 }
 
-/// Only who reads is shown something, and a part is the part that was asked for.
-fn check_reading(asked: &ParsedRequest, answer: &RegistryResponse) {
-    match answer.status {
+/// Only requests that read get content, and a part is the requested part.
+fn check_reading(request: &ParsedRequest, response: &RegistryResponse) {
+    match response.status {
         StatusCode::PARTIAL_CONTENT => {
-            assert_eq!(asked.method, Method::GET, "{answer:?}");
-            check_part(asked.headers.get(RANGE).expect("it has one").as_bytes(), answer);
+            assert_eq!(request.method, Method::GET, "{response:?}");
+            check_part(request.headers.get(RANGE).expect("it has one").as_bytes(), response);
         }
-        StatusCode::OK | StatusCode::NOT_MODIFIED => assert!(asked.is_reading(), "{answer:?}"),
+        StatusCode::OK | StatusCode::NOT_MODIFIED => assert!(request.is_reading(), "{response:?}"),
         _ => {}
     }
 }
 
-fn check_part(asked: &[u8], answer: &RegistryResponse) {
-    let digest = answer.text(&DOCKER_CONTENT_DIGEST);
+fn check_part(requested: &[u8], response: &RegistryResponse) {
+    let digest = response.text(&DOCKER_CONTENT_DIGEST);
     let whole = content_of(digest.parse().expect("it is a digest")).expect("it is a blob");
-    let part = part(asked, whole.len()).expect("it is a range that counts");
+    let part = part(requested, whole.len()).expect("it is a range that counts");
     let range = format!("bytes {}-{}/{}", part.start, part.end - 1, whole.len());
-    assert_eq!(answer.text(&CONTENT_RANGE), range, "{answer:?}");
-    assert_eq!(answer.body, whole[part], "{answer:?}");
+    assert_eq!(response.text(&CONTENT_RANGE), range, "{response:?}");
+    assert_eq!(response.body, whole[part], "{response:?}");
 }
 
-/// What a `Range` of one interval asks of so many bytes, if it is any of them.
-fn part(asked: &[u8], size: usize) -> Option<Range<usize>> {
-    let (first, last) = str::from_utf8(asked).ok()?.strip_prefix("bytes=")?.split_once('-')?;
+/// The part of so many bytes that a `Range` of one interval requests, if any.
+fn part(requested: &[u8], size: usize) -> Option<Range<usize>> {
+    let (first, last) = str::from_utf8(requested).ok()?.strip_prefix("bytes=")?.split_once('-')?;
     // A number that is too large for us is beyond the end.
     let number = |text: &str| text.parse().unwrap_or(usize::MAX);
     let part = match (first, last) {
@@ -241,24 +241,24 @@ fn content_of(digest: Digest) -> Option<&'static [u8]> {
     stocked.or_else(|| digest.matches(SECRET).then_some(SECRET))
 }
 
-/// HEAD answers as GET does, and says how long the body would be.
-fn check_head(asked: &ParsedRequest, place: &Place, answer: &RegistryResponse) {
-    if asked.method != Method::HEAD {
+/// The response to HEAD is that to GET, and states the length of the body.
+fn check_head(request: &ParsedRequest, place: &Place, response: &RegistryResponse) {
+    if request.method != Method::HEAD {
         return;
     }
-    let mut get = ParsedRequest { method: Method::GET, ..asked.clone() };
+    let mut get = ParsedRequest { method: Method::GET, ..request.clone() };
     // With HEAD it means nothing.
     get.headers.remove(RANGE);
-    let mut get = ask(&place.registry, get.request());
+    let mut get = respond(&place.registry, get.to_http());
     if !matches!(get.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
         get.headers.insert(CONTENT_LENGTH, get.body.len().into());
     }
-    assert_eq!((answer.status, &answer.headers), (get.status, &get.headers));
+    assert_eq!((response.status, &response.headers), (get.status, &get.headers));
 }
 
 /// `Link` leads from page to page, and to an end.
-fn check_pages(asked: &ParsedRequest, place: &Place, answer: &RegistryResponse) {
-    let mut link = answer.text(&LINK).to_owned();
+fn check_pages(request: &ParsedRequest, place: &Place, response: &RegistryResponse) {
+    let mut link = response.text(&LINK).to_owned();
     for _ in 0..MAX_PAGES {
         if link.is_empty() {
             return;
@@ -266,50 +266,51 @@ fn check_pages(asked: &ParsedRequest, place: &Place, answer: &RegistryResponse) 
         let next = link.strip_prefix("<").and_then(|link| link.strip_suffix(">; rel=\"next\""));
         let next = next.unwrap_or_else(|| panic!("no link: {link}"));
         assert!(next.starts_with("/v2/"), "{link}");
-        let page = ask(&place.registry, asked.follow(next).request());
+        let page = respond(&place.registry, request.follow(next).to_http());
         assert_eq!(page.status, 200, "{link}");
         let applied = HeaderName::from_static("oci-filters-applied");
-        assert_eq!(page.text(&applied), answer.text(&applied), "{link}");
+        assert_eq!(page.text(&applied), response.text(&applied), "{link}");
         link = page.text(&LINK).to_owned();
     }
     panic!("no end: {link}");
 }
 
 /// What was created is there, what was deleted is not, and what was refused changed nothing.
-fn check_writing(asked: &ParsedRequest, place: &Place, answer: &RegistryResponse) {
-    let follow = || ask(&place.registry, asked.follow(answer.text(&LOCATION)).request());
-    match answer.status {
+fn check_writing(request: &ParsedRequest, place: &Place, response: &RegistryResponse) {
+    let follow = || respond(&place.registry, request.follow(response.text(&LOCATION)).to_http());
+    match response.status {
         StatusCode::CREATED => {
             let found = follow();
-            assert_eq!(found.status, 200, "{answer:?}");
-            let [now, then] = [&found, answer].map(|answer| answer.text(&DOCKER_CONTENT_DIGEST));
-            assert_eq!(now, then, "{answer:?}");
+            assert_eq!(found.status, 200, "{response:?}");
+            let [now, then] =
+                [&found, response].map(|response| response.text(&DOCKER_CONTENT_DIGEST));
+            assert_eq!(now, then, "{response:?}");
         }
-        StatusCode::ACCEPTED if answer.headers.contains_key(LOCATION) => {
-            assert_eq!(follow().status, 204, "{answer:?}");
+        StatusCode::ACCEPTED if response.headers.contains_key(LOCATION) => {
+            assert_eq!(follow().status, 204, "{response:?}");
         }
-        StatusCode::ACCEPTED | StatusCode::NO_CONTENT if !asked.is_reading() => {
-            assert_eq!(asked.method, Method::DELETE, "{answer:?}");
-            let is_content = answer.headers.contains_key(DOCKER_CONTENT_DIGEST);
-            assert_eq!(is_content, answer.status == StatusCode::ACCEPTED, "{answer:?}");
-            assert_eq!(ask(&place.registry, asked.request()).status, 404, "{answer:?}");
+        StatusCode::ACCEPTED | StatusCode::NO_CONTENT if !request.is_reading() => {
+            assert_eq!(request.method, Method::DELETE, "{response:?}");
+            let is_content = response.headers.contains_key(DOCKER_CONTENT_DIGEST);
+            assert_eq!(is_content, response.status == StatusCode::ACCEPTED, "{response:?}");
+            assert_eq!(respond(&place.registry, request.to_http()).status, 404, "{response:?}");
         }
-        status if status.is_client_error() && !asked.is_reading() => {
-            assert!(place.content() == *STOCKED, "{answer:?}");
+        status if status.is_client_error() && !request.is_reading() => {
+            assert!(place.content() == *STOCKED, "{response:?}");
         }
         _ => {}
     }
 }
 
-/// Nothing of what only the users may read is in the answer.
-fn check_secrecy(asked: &ParsedRequest, answer: &RegistryResponse) {
-    if asked.body == SECRET {
+/// The response has nothing that only the users may read.
+fn check_secrecy(request: &ParsedRequest, response: &RegistryResponse) {
+    if request.body == SECRET {
         return;
     }
     let secret = Digest::sha256(SECRET);
-    assert_ne!(answer.text(&DOCKER_CONTENT_DIGEST), secret.to_string(), "{answer:?}");
-    if answer.status.is_success() {
-        let body = String::from_utf8_lossy(&answer.body);
-        assert!(!body.contains("hidden"), "{answer:?}");
+    assert_ne!(response.text(&DOCKER_CONTENT_DIGEST), secret.to_string(), "{response:?}");
+    if response.status.is_success() {
+        let body = String::from_utf8_lossy(&response.body);
+        assert!(!body.contains("hidden"), "{response:?}");
     }
 }

@@ -21,7 +21,7 @@ use registry::{Limits, Registry, RegistrySettings, Storage};
 
 use self::{
     chunk::{Chunk, How, MAX_BLOB_BYTES, Outcome},
-    edge::{DOCKER_CONTENT_DIGEST, RegistryResponse, ask, send},
+    edge::{DOCKER_CONTENT_DIGEST, RegistryResponse, respond, send},
 };
 
 const DOCKER_UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
@@ -114,34 +114,34 @@ impl Model {
             Algorithm::Sha256 => "POST /v2/a/blobs/uploads/",
             Algorithm::Sha512 => "POST /v2/a/blobs/uploads/?digest-algorithm=sha512",
         };
-        let answer = send(&self.registry, line, "");
-        self.sessions[how.slot] = self.begun(&answer);
+        let response = send(&self.registry, line, "");
+        self.sessions[how.slot] = self.begun(&response);
     }
 
-    /// The session of an answer, if there was room for one.
-    fn begun(&self, answer: &RegistryResponse) -> Option<Session> {
+    /// The session of a response, if there was room for one.
+    fn begun(&self, response: &RegistryResponse) -> Option<Session> {
         if self.is_full() {
-            assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS, "{answer:?}");
+            assert_eq!(response.status, StatusCode::TOO_MANY_REQUESTS, "{response:?}");
             return None;
         }
-        assert_eq!(answer.status, StatusCode::ACCEPTED, "{answer:?}");
-        let path = answer.text(&LOCATION).to_owned();
+        assert_eq!(response.status, StatusCode::ACCEPTED, "{response:?}");
+        let path = response.text(&LOCATION).to_owned();
         let id = path.strip_prefix("/v2/a/blobs/uploads/").expect("it is in this repository");
-        assert_eq!(answer.text(&DOCKER_UPLOAD_UUID), id);
+        assert_eq!(response.text(&DOCKER_UPLOAD_UUID), id);
         Some(Session { path, bytes: Vec::new() })
     }
 
     fn append(&mut self, chunk: &Chunk) {
         let Some(session) = &mut self.sessions[chunk.how.slot] else { return };
         let Outcome { status, stays } = chunk.outcome(session.bytes.len());
-        let answer = ask(&self.registry, chunk.request("PATCH", &session.path));
-        assert_eq!(answer.status, status, "{answer:?}");
+        let response = respond(&self.registry, chunk.request("PATCH", &session.path));
+        assert_eq!(response.status, status, "{response:?}");
         take(&self.registry, session, chunk, stays);
-        if answer.status == StatusCode::ACCEPTED {
-            assert_eq!(answer.text(&RANGE), session.range());
-            assert_eq!(answer.text(&LOCATION), session.path);
+        if response.status == StatusCode::ACCEPTED {
+            assert_eq!(response.text(&RANGE), session.range());
+            assert_eq!(response.text(&LOCATION), session.path);
         }
-        check_out_of_order(session, chunk, &answer);
+        check_out_of_order(session, chunk, &response);
     }
 
     fn finish(&mut self, chunk: &Chunk, is_right: bool) {
@@ -155,32 +155,32 @@ impl Model {
         }
         let digest = Digest::of(chunk.how.algorithm, &named);
         let path = format!("{}?digest={digest}", session.path);
-        let answer = ask(&self.registry, chunk.request("PUT", &path));
+        let response = respond(&self.registry, chunk.request("PUT", &path));
         if status != 202 {
-            assert_eq!(answer.status, status, "{answer:?}");
+            assert_eq!(response.status, status, "{response:?}");
             take(&self.registry, &mut session, chunk, stays);
-            check_out_of_order(&session, chunk, &answer);
+            check_out_of_order(&session, chunk, &response);
             self.sessions[slot] = Some(session);
             return;
         }
         let after = send(&self.registry, &format!("GET {}", session.path), "");
         assert_eq!(after.status, StatusCode::NOT_FOUND, "the session is over: {after:?}");
-        self.check_end(&answer, digest, is_right.then_some(whole));
+        self.check_end(&response, digest, is_right.then_some(whole));
     }
 
     /// The end of an upload: a blob that is there, or a digest that was wrong.
-    fn check_end(&mut self, answer: &RegistryResponse, digest: Digest, content: Option<Vec<u8>>) {
+    fn check_end(&mut self, response: &RegistryResponse, digest: Digest, content: Option<Vec<u8>>) {
         match content {
             Some(content) => {
-                assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
-                assert_eq!(answer.text(&LOCATION), format!("/v2/a/blobs/{digest}"));
-                assert_eq!(answer.text(&DOCKER_CONTENT_DIGEST), digest.to_string());
+                assert_eq!(response.status, StatusCode::CREATED, "{response:?}");
+                assert_eq!(response.text(&LOCATION), format!("/v2/a/blobs/{digest}"));
+                assert_eq!(response.text(&DOCKER_CONTENT_DIGEST), digest.to_string());
                 self.kept.insert(digest, content);
                 self.check_blob(digest);
             }
             None => {
-                assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{answer:?}");
-                assert_eq!(code(answer), "DIGEST_INVALID");
+                assert_eq!(response.status, StatusCode::BAD_REQUEST, "{response:?}");
+                assert_eq!(code(response), "DIGEST_INVALID");
                 self.check_blob(digest);
             }
         }
@@ -197,8 +197,8 @@ impl Model {
 
     fn finish_without_digest(&mut self, how: How) {
         let Some(session) = &self.sessions[how.slot] else { return };
-        let answer = send(&self.registry, &format!("PUT {}", session.path), "lost");
-        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{answer:?}");
+        let response = send(&self.registry, &format!("PUT {}", session.path), "lost");
+        assert_eq!(response.status, StatusCode::BAD_REQUEST, "{response:?}");
     }
 
     fn cancel(&mut self, slot: usize) {
@@ -218,14 +218,14 @@ impl Model {
         }
         let digest = Digest::of(chunk.how.algorithm, &named);
         let path = format!("/v2/a/blobs/uploads/?digest={digest}");
-        let answer = ask(&self.registry, chunk.request("POST", &path));
+        let response = respond(&self.registry, chunk.request("POST", &path));
         if self.is_full() {
-            assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS, "{answer:?}");
+            assert_eq!(response.status, StatusCode::TOO_MANY_REQUESTS, "{response:?}");
         } else if chunk.how.breaks {
-            assert_eq!(code(&answer), "BLOB_UPLOAD_INVALID");
+            assert_eq!(code(&response), "BLOB_UPLOAD_INVALID");
             self.check_blob(digest);
         } else {
-            self.check_end(&answer, digest, is_right.then_some(content));
+            self.check_end(&response, digest, is_right.then_some(content));
         }
     }
 
@@ -237,10 +237,10 @@ impl Model {
         let digest = any.filter(|_| !how.breaks).unwrap_or(absent);
         let from = if how.says_length { "&from=a" } else { "" };
         let line = format!("POST /v2/a/blobs/uploads/?mount={digest}{from}");
-        let answer = send(&self.registry, &line, "");
+        let response = send(&self.registry, &line, "");
         match self.kept.get(&digest).cloned() {
-            Some(content) => self.check_end(&answer, digest, Some(content)),
-            None => self.sessions[how.slot] = self.begun(&answer),
+            Some(content) => self.check_end(&response, digest, Some(content)),
+            None => self.sessions[how.slot] = self.begun(&response),
         }
     }
 
@@ -249,18 +249,18 @@ impl Model {
         let Some(session) = &self.sessions[how.slot] else { return };
         let path = session.path.replace("/a/", "/b/");
         for method in ["GET", "PATCH", "DELETE"] {
-            let answer = send(&self.registry, &format!("{method} {path}"), "lost");
-            assert_eq!(answer.status, StatusCode::NOT_FOUND, "{answer:?}");
-            assert_eq!(code(&answer), "BLOB_UPLOAD_UNKNOWN");
+            let response = send(&self.registry, &format!("{method} {path}"), "lost");
+            assert_eq!(response.status, StatusCode::NOT_FOUND, "{response:?}");
+            assert_eq!(code(&response), "BLOB_UPLOAD_UNKNOWN");
         }
     }
 
     fn check_sessions(&self) {
         for session in self.sessions.iter().flatten() {
-            let answer = send(&self.registry, &format!("GET {}", session.path), "");
-            assert_eq!(answer.status, StatusCode::NO_CONTENT, "{answer:?}");
-            assert_eq!(answer.text(&RANGE), session.range());
-            assert_eq!(answer.text(&LOCATION), session.path);
+            let response = send(&self.registry, &format!("GET {}", session.path), "");
+            assert_eq!(response.status, StatusCode::NO_CONTENT, "{response:?}");
+            assert_eq!(response.text(&RANGE), session.range());
+            assert_eq!(response.text(&LOCATION), session.path);
         }
     }
 
@@ -273,8 +273,8 @@ impl Model {
 /// a beginning of the chunk.
 fn take(registry: &Registry, session: &mut Session, chunk: &Chunk, stays: Option<usize>) {
     let stays = stays.unwrap_or_else(|| {
-        let answer = send(registry, &format!("GET {}", session.path), "");
-        let range = answer.text(&RANGE);
+        let response = send(registry, &format!("GET {}", session.path), "");
+        let range = response.text(&RANGE);
         if range == session.range() {
             return 0;
         }
@@ -286,20 +286,20 @@ fn take(registry: &Registry, session: &mut Session, chunk: &Chunk, stays: Option
 }
 
 /// Who is told that a chunk comes out of order is told where to go on.
-fn check_out_of_order(session: &Session, chunk: &Chunk, answer: &RegistryResponse) {
-    if answer.status != StatusCode::RANGE_NOT_SATISFIABLE {
+fn check_out_of_order(session: &Session, chunk: &Chunk, response: &RegistryResponse) {
+    if response.status != StatusCode::RANGE_NOT_SATISFIABLE {
         return;
     }
-    assert_eq!(code(answer), "BLOB_UPLOAD_INVALID");
+    assert_eq!(code(response), "BLOB_UPLOAD_INVALID");
     if chunk.is_placed() {
-        assert_eq!(answer.text(&RANGE), session.range());
-        assert_eq!(answer.text(&LOCATION), session.path);
+        assert_eq!(response.text(&RANGE), session.range());
+        assert_eq!(response.text(&LOCATION), session.path);
     }
 }
 
 /// Why it was refused.
-fn code(answer: &RegistryResponse) -> String {
-    assert!(answer.status.is_client_error(), "{answer:?}");
-    let body: ErrorBody = serde_json::from_slice(&answer.body).expect("it is an error's body");
+fn code(response: &RegistryResponse) -> String {
+    assert!(response.status.is_client_error(), "{response:?}");
+    let body: ErrorBody = serde_json::from_slice(&response.body).expect("it is an error's body");
     body.errors[0].code.clone()
 }

@@ -9,7 +9,7 @@ use oci::{Algorithm, Descriptor, Digest, media_type};
 use registry::Registry;
 use serde_json::json;
 
-use crate::edge::{ask, send};
+use crate::edge::{respond, send};
 
 /// What stands in the place of `$` and a letter.
 pub type Names = Vec<(u8, String)>;
@@ -86,7 +86,7 @@ impl Stock {
             let request = Request::put(format!("/v2/a/manifests/{}", char::from(*letter)));
             let request = request.header(CONTENT_TYPE, *media_type);
             let request = request.body(Body::from(content.clone())).expect("it is a request");
-            assert_eq!(ask(registry, request).status, 201);
+            assert_eq!(respond(registry, request).status, 201);
         }
     }
 

@@ -1,5 +1,5 @@
 //! A request as text: method and target, header lines, an empty line, the body. A single letter stands
-//! for a method or header that the registry knows, so that one changed byte is another question.
+//! for a method or header that the registry knows, so that one changed byte is another request.
 
 use axum::body::Body;
 use http::{
@@ -30,7 +30,7 @@ const HEADERS: [(u8, HeaderName); 8] = [
     (b'T', CONTENT_TYPE),
 ];
 
-/// What is asked of the registry.
+/// A request to the registry.
 #[derive(Clone)]
 pub struct ParsedRequest {
     pub method: Method,
@@ -59,7 +59,7 @@ impl ParsedRequest {
         Some(Self { method, target, headers, body: rest.to_vec() })
     }
 
-    pub fn request(&self) -> Request<Body> {
+    pub fn to_http(&self) -> Request<Body> {
         let mut request = Request::new(Body::from(self.body.clone()));
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.target.clone();
@@ -67,7 +67,7 @@ impl ParsedRequest {
         request
     }
 
-    /// A GET of this, by who asked.
+    /// A GET of this target with the same credentials.
     pub fn follow(&self, target: &str) -> Self {
         let mut headers = HeaderMap::new();
         if let Some(credentials) = self.headers.get(AUTHORIZATION) {
