@@ -17,10 +17,10 @@ mod guard;
 mod handshake;
 mod pinned;
 mod pool;
+mod protocol;
 mod proxy;
 mod rate;
 mod retry;
-mod scheme;
 mod tls;
 mod tls_fault;
 mod unprocessed;
@@ -36,10 +36,10 @@ pub use crate::{
     foreign::ForeignText,
     guard::{Guard, is_public},
     pool::{Pool, PoolSettings, Versions, is_public_peer},
+    protocol::{HostProtocol, Protocols},
     proxy::{Proxies, ProxyError, ProxySettingError, ProxyVariables},
     rate::{LEAST_RATE, LeastRate, Meter, RATE_WINDOW, TooSlow},
     retry::{Next, Replay, Retrier, Retries, RetryBudget, SoFar, Tries, retry_after},
-    scheme::{HostProtocol, Protocols},
     tls::{PemError, TlsSettings, native_roots},
     unprocessed::Unprocessed,
     url::{RedactedUrl, strip_user},
