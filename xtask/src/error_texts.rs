@@ -1,4 +1,4 @@
-//! An error's text says its own level only: it does not repeat its source, which whoever prints the chain adds.
+//! An error's text says its own level only: it does not repeat its source, which the printer of the chain adds.
 
 use anyhow::Context as _;
 use syn::{

@@ -1,4 +1,4 @@
-//! Who may import whom: the layers of the workspace. A crate that is not in this table cannot be
+//! The allowed imports between crates: the layers of the workspace. A crate that is not in this table cannot be
 //! built upon, and an import that is not in it is an offence. Dev-dependencies are free.
 
 use crate::{

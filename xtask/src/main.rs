@@ -26,7 +26,7 @@ use anyhow::bail;
 
 const CHORES: &str = "\
 Chores:
-  cargo xtask tidy    checks the house rules that no compiler checks: who imports whom, cycles of imports,
+  cargo xtask tidy    checks the house rules that no compiler checks: imports between crates, cycles of imports,
                       headers and sizes of files, errors that repeat their source, unfinished marks, paths of one
                       machine, pages that nothing links to, reasons of dependencies; lists every offence
 ";
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     match run(&chore.iter().map(String::as_str).collect::<Vec<_>>()) {
         Ok(code) => code,
         Err(error) => {
-            // Nobody is left to tell if standard error is gone.
+            // There is no other place to report an error if standard error is closed.
             let _ = writeln!(io::stderr(), "xtask: {error:#}");
             ExitCode::from(2)
         }

@@ -22,7 +22,7 @@ use crate::{
 /// Checks everything, and lists all offences in `out`.
 ///
 /// # Errors
-/// When cargo or git cannot be asked, or a file cannot be read or is not Rust.
+/// When cargo or git cannot be run, or a file cannot be read or is not Rust.
 pub(crate) fn run(out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let metadata =
         Metadata::parse(&output("cargo", &["metadata", "--format-version", "1", "--no-deps"])?)?;

@@ -32,10 +32,10 @@ impl Part {
             Self::Whole => 0..length,
             Self::Range(range) => range.start..range.end.min(length),
         };
-        if let Self::Range(asked) = self
+        if let Self::Range(requested) = self
             && range.is_empty()
         {
-            let (start, end) = (asked.start, asked.end);
+            let (start, end) = (requested.start, requested.end);
             let message = format!("`{key}` has {length} bytes, none of them in {start}..{end}");
             return Err(Error::new(ErrorKind::RangeNotSatisfiable, key, message));
         }

@@ -15,7 +15,7 @@ impl Secret {
         Self(text.into())
     }
 
-    /// The text, for what is sent to whom it is meant for, and for nothing else.
+    /// The text: only for requests to the server that it authenticates to.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

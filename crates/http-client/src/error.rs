@@ -161,7 +161,7 @@ pub enum TransportError {
         /// The limit.
         limit: usize,
     },
-    /// The content to be sent could not be had from the caller's stream.
+    /// The caller's stream failed to provide the content to be sent.
     #[error("the content broke off after {sent} bytes: {}", Causes(&**cause))]
     Content {
         /// How much of it had been handed to the connection.

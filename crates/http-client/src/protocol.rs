@@ -105,7 +105,7 @@ impl Protocols {
         Self { plain, tls, path, probed: Mutex::default(), client_hello: OnceLock::new() }
     }
 
-    /// What a host speaks; nothing where a probe has to tell.
+    /// The scheme of a host; none where a probe decides.
     pub fn known(&self, host: &Authority) -> Option<HostProtocol> {
         if self.tls.contains(host) {
             Some(HostProtocol::Tls)

@@ -34,7 +34,7 @@ pub enum LoadError {
     /// No project is so called.
     #[error("no project matches `{glob}`; the projects are {known}")]
     NoProject {
-        /// What was asked for.
+        /// What was requested.
         glob: String,
         /// Some that there are.
         known: String,
@@ -82,11 +82,11 @@ pub enum LoadError {
     /// What git said.
     #[error("git cannot {what} in {directory}: {said}")]
     Git {
-        /// What it was asked to do.
+        /// What git was run for.
         what: String,
         /// Where.
         directory: String,
-        /// The first line of its answer.
+        /// The first line of its message.
         said: String,
     },
 }

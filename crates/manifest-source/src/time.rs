@@ -78,7 +78,7 @@ impl Time {
     }
 }
 
-/// Midnight UTC of `YYYY-MM-DD`, which must be a day of the calendar, from the first year that git can tell on.
+/// Midnight UTC of `YYYY-MM-DD`, which must be a day of the calendar, from the first year on that git supports.
 fn midnight(text: &str) -> Option<u64> {
     let parts: Vec<&str> = text.split('-').collect();
     let is_number = |part: &&str| part.bytes().all(|byte| byte.is_ascii_digit());

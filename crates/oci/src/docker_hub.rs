@@ -1,6 +1,6 @@
 //! The names of Docker Hub, which differ from those that its registry knows.
 //!
-//! Users write `docker.io/nginx`; the registry answers at `registry-1.docker.io` and calls the repository
+//! Users write `docker.io/nginx`; the registry is at `registry-1.docker.io` and calls the repository
 //! `library/nginx`. Credentials are kept for `index.docker.io`.
 //!
 //! Source: the reference package of containerd and moby (`docker/distribution/reference`, "normalize"), whose rules
@@ -12,7 +12,7 @@ pub(crate) const HOST: &str = "docker.io";
 /// Other names of it.
 const ALIASES: [&str; 2] = ["index.docker.io", REGISTRY];
 
-/// Where its registry answers.
+/// The host of its registry.
 pub(crate) const REGISTRY: &str = "registry-1.docker.io";
 
 /// Before the names of repositories that have one component.

@@ -56,7 +56,7 @@ impl fmt::Display for ErrorCode {
     }
 }
 
-/// The body of an error answer.
+/// The body of an error response.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorBody {
     /// One entry a fault.

@@ -110,7 +110,7 @@ impl Host {
         self.as_str() == HOST
     }
 
-    /// The host, with the port if it has one, that answers for this registry.
+    /// The host, with the port if it has one, that serves this registry.
     #[must_use]
     pub fn authority(&self) -> &str {
         if self.is_docker_hub() { REGISTRY } else { self.as_str() }

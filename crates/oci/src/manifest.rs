@@ -177,7 +177,7 @@ impl Manifest {
                 }
             }
             Some(other) => Err(ManifestError::UnknownMediaType(other.to_owned())),
-            // OCI 1.0 manifests may omit the field; their required members tell the kinds apart.
+            // OCI 1.0 manifests may omit the field; their required members distinguish the kinds.
             None if has_index_members => Self::index(content),
             None if probe.has_config => Self::image(content),
             None => Err(ManifestError::UnknownMediaType(served.to_owned())),
@@ -254,7 +254,7 @@ impl Manifest {
     }
 }
 
-/// What tells the kinds of manifests apart. A member that is null is absent: programs in Go write
+/// What distinguishes the kinds of manifests. A member that is null is absent: programs in Go write
 /// empty lists so.
 #[derive(Default)]
 struct Probe {

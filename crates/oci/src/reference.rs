@@ -1,4 +1,4 @@
-//! A reference: the tag or the digest by which a manifest is asked for.
+//! A reference: the tag or the digest by which a manifest is requested.
 //!
 //! Source: distribution-spec 1.1, "Pulling manifests".
 

@@ -10,7 +10,7 @@ use crate::{Host, HostError, Repository, RepositoryError};
 /// A registry host with the path below which its repositories lie.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RegistryPrefix {
-    /// Where the registry answers.
+    /// The host of the registry.
     pub host: Host,
     /// The path before every repository name; none when repositories lie at the root.
     pub path: Option<Repository>,

@@ -163,7 +163,7 @@ mod tests {
         let credentials = acting(&places, Acting::ByFile(&own)).expect("credentials");
         for (host, expected) in [("a", "own"), ("b", "usual")] {
             let found = credentials.get(&host.parse().expect(host), None).await;
-            let found = found.expect("an answer").expect("credentials");
+            let found = found.expect("no error").expect("credentials");
             assert!(
                 matches!(&found, Credential::Basic { user, .. } if user == expected),
                 "{found:?}"
@@ -198,9 +198,9 @@ mod tests {
         };
         assert_eq!(user(&places, "gcr.io").await, "docker");
         let credentials = acting(&places, Acting::ByImpersonation("a@b")).expect("credentials");
-        // Google's file was asked, and is at fault.
-        let asked = credentials.get(&"gcr.io".parse().expect("a host"), None).await;
-        assert!(asked.expect_err("no type").to_string().contains("`type` is missing"));
+        // Google's file was read, and is at fault.
+        let found = credentials.get(&"gcr.io".parse().expect("a host"), None).await;
+        assert!(found.expect_err("no type").to_string().contains("`type` is missing"));
         // Where there are no Google credentials, everything is as usual.
         let places = CredentialPlaces {
             google_file: None,
@@ -209,8 +209,8 @@ mod tests {
             ..places
         };
         let credentials = acting(&places, Acting::ByImpersonation("a@b")).expect("credentials");
-        let asked = credentials.get(&"gcr.io".parse().expect("a host"), None).await;
-        assert!(matches!(asked, Ok(Some(Credential::Basic { user, .. })) if user == "docker"));
+        let found = credentials.get(&"gcr.io".parse().expect("a host"), None).await;
+        assert!(matches!(found, Ok(Some(Credential::Basic { user, .. })) if user == "docker"));
     }
 
     #[tokio::test]
@@ -256,7 +256,7 @@ mod tests {
             ..CredentialPlaces::default()
         };
         assert_eq!(user(&places, "gcr.io").await, "None");
-        // A file that is there is one of an error, which tells that it was read.
+        // The file that exists is invalid: the error shows that it was read.
         for (path, name) in [
             ("home/.config/gcloud", "application_default_credentials.json"),
             ("sdk", "application_default_credentials.json"),

@@ -103,7 +103,7 @@ pub(crate) fn log() -> Option<String> {
 }
 
 /// The variable's value, which may be empty; none when it is unset. What is not UTF-8 is shown as it can
-/// be, so that whoever reads the value refuses it by name.
+/// be, so that the reader of the value rejects it by name.
 fn read(name: &str) -> Option<String> {
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// Everything that was asked for holds.
+    /// Everything that was requested holds.
     AllHolds,
-    /// It ran, and something is not as asked; each is named in the output.
+    /// It ran, and something is not as requested; each is named in the output.
     NotAsAsked,
     /// It could not run: flags, configuration or manifests are unusable.
     CouldNotRun,

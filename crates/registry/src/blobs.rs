@@ -38,8 +38,8 @@ pub(crate) async fn read(
     let found = storage.run(move |backend| backend.blob(&name, digest)).await;
     let blob = unless_absent(found, unknown)?;
     let size = blob.size();
-    if let Some(answer) = instead_of_content(&parts.headers, digest)? {
-        return Ok(answer);
+    if let Some(response) = instead_of_content(&parts.headers, digest)? {
+        return Ok(response);
     }
     let part = match ByteSelection::of(&parts.method, &parts.headers, &etag(digest), size) {
         ByteSelection::Whole => None,

@@ -46,9 +46,9 @@ pub(crate) async fn tags(
     requester: Requester,
     name: Repository,
 ) -> Result<Response, Refusal> {
-    let asked = name.clone();
+    let repository = name.clone();
     let work = move |backend: &dyn StorageBackend| {
-        Ok((read(backend, &asked)?, children(backend, &asked, &requester)?))
+        Ok((read(backend, &repository)?, children(backend, &repository, &requester)?))
     };
     let (found, child) = storage.run(work).await?;
     let (tags, manifest) = match found {

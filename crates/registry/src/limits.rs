@@ -85,7 +85,7 @@ pub const MAX_PAGE: usize = 10_000;
 /// which has other members too.
 pub const MAX_REFERRERS_BYTES: usize = (4 << 20) - (4 << 10);
 
-/// The most tags that one push may name. The specification asks for at least 10. Each is a header of the
+/// The most tags that one push may name. The specification requires at least 10. Each is a header of the
 /// response, of which hyper's clients accept 100 by default, those that proxies add included; and each costs a
 /// sync of the disk.
 pub const MAX_TAGS_OF_A_PUSH: usize = 64;
@@ -131,5 +131,5 @@ pub const MAX_PASSWORD_CHECKS: usize = 2;
 /// most of [`MAX_REQUESTS`] to users whose password was checked before.
 pub const MAX_WAITING_CHECKS: usize = 64;
 
-/// How long requests under way may take to end once the registry is told to stop.
+/// How long requests under way may take to end after the signal to stop.
 pub const DRAIN: Duration = Duration::from_secs(10);

@@ -76,8 +76,8 @@ pub(crate) async fn tags(
     page: PageRequest,
 ) -> Result<Response, Refusal> {
     let path = format!("/v2/{name}/tags/list");
-    let asked = name.clone();
-    let tags = storage.run(move |backend| backend.tags(&asked)).await?;
+    let repository = name.clone();
+    let tags = storage.run(move |backend| backend.tags(&repository)).await?;
     let tags = tags.ok_or_else(|| Refusal::NameUnknown(name.clone()))?;
     let (tags, last) = page.of(tags.iter().map(Tag::to_string).collect());
     let json = serde_json::json!({ "name": name, "tags": tags });

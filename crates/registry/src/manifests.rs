@@ -52,8 +52,8 @@ pub(crate) async fn read(
     };
     let found = unless_absent(storage.run(find).await, unknown)?;
     let (digest, StoredManifest { media_type, bytes }) = found;
-    if let Some(answer) = instead_of_content(&parts.headers, digest)? {
-        return Ok(answer);
+    if let Some(response) = instead_of_content(&parts.headers, digest)? {
+        return Ok(response);
     }
     let headers = [(CONTENT_TYPE, media_type), (CONTENT_LENGTH, bytes.len().to_string())];
     Ok((headers, validators(digest), bytes).into_response())
@@ -109,7 +109,7 @@ pub(crate) async fn write(
     let served_as = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let served_as = media_type::essence(served_as.unwrap_or_default());
     let (manifest, digest, stored) = understand(served_as, bytes, reference.clone()).await?;
-    let answer = created(&name, digest, &manifest, &tags);
+    let response = created(&name, digest, &manifest, &tags);
     if let Reference::Tag(tag) = &reference
         && !tags.contains(tag)
     {
@@ -120,7 +120,7 @@ pub(crate) async fn write(
     let push =
         ManifestPush { name, reference, tags, digest, manifest, stored, conditions, settings };
     storage.run_alone(&alone, move |backend| push.run(backend)).await??;
-    Ok(answer)
+    Ok(response)
 }
 
 impl ManifestPush {
@@ -198,9 +198,9 @@ async fn understand(
 fn digest_as_asked(reference: &Reference, bytes: &[u8]) -> Result<Digest, Refusal> {
     match reference {
         Reference::Tag(_) => Ok(Digest::sha256(bytes)),
-        Reference::Digest(asked) => {
-            let found = Digest::of(asked.algorithm(), bytes);
-            if found == *asked { Ok(found) } else { Err(Refusal::DigestMismatch(found)) }
+        Reference::Digest(requested) => {
+            let found = Digest::of(requested.algorithm(), bytes);
+            if found == *requested { Ok(found) } else { Err(Refusal::DigestMismatch(found)) }
         }
     }
 }

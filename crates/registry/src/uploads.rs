@@ -302,18 +302,18 @@ impl UploadSession {
         self.used = Instant::now();
     }
 
-    /// Stores the blob if it has the digest `asked`. With another digest the upload ends. If the storage fails, the
+    /// Stores the blob if it has the digest `expected`. With another digest the upload ends. If the storage fails, the
     /// session stays open unless its content is lost.
     pub(crate) fn commit(
         session: &mut Option<Self>,
         backend: &dyn StorageBackend,
         name: &Repository,
-        asked: Digest,
+        expected: Digest,
     ) -> Result<(), Refusal> {
         let this = session.as_mut().ok_or(Refusal::UploadUnknown)?;
-        let found = this.digest(asked.algorithm())?;
-        let committed = match found == asked {
-            true => backend.put_blob(name, asked, &mut this.staged).map_err(Refusal::from),
+        let found = this.digest(expected.algorithm())?;
+        let committed = match found == expected {
+            true => backend.put_blob(name, expected, &mut this.staged).map_err(Refusal::from),
             false => Err(Refusal::DigestMismatch(found)),
         };
         this.rest();

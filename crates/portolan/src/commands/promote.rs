@@ -125,7 +125,7 @@ fn settings(promote: &Promote, edges: &EdgeSet) -> anyhow::Result<PromotionSetti
     Ok(settings)
 }
 
-/// A client for each service account that the manifests name. A dry run reads only, and impersonates nobody.
+/// A client for each service account that the manifests name. A dry run reads only, and impersonates no account.
 fn clients(
     client: &RegistryClient,
     promote: &Promote,
@@ -167,7 +167,7 @@ fn registries(edges: &EdgeSet) -> impl Iterator<Item = &RegistryEntry> {
     manifests.flat_map(|manifest| manifest.destinations.iter().chain([&manifest.source]))
 }
 
-/// Where the run is told, besides the terminal.
+/// Where the run is reported, besides the terminal.
 struct Outputs {
     reports: Reports,
     report: Option<ReplacedFile>,
@@ -175,7 +175,7 @@ struct Outputs {
 }
 
 impl Outputs {
-    /// Opens all of them before anything is done, so that what cannot be written is told at once.
+    /// Opens all of them before anything is done, so that a file that cannot be written is reported at once.
     fn open(promote: &Promote, printer: &Printer) -> anyhow::Result<Self> {
         let show = if promote.output_flags.all { Show::Everything } else { Show::Changes };
         let out = BufWriter::new(NamedWriter::new("standard output", printer.stdout()));

@@ -135,7 +135,7 @@ fn conclusion(ending: &Ending, verify: Verify) -> String {
             " Nothing can be written, and not everything the manifests ask for is in place; see above."
         }
         (Confirm::Write, false) => " Not everything the manifests ask for is in place; see above.",
-        // What a run writes is checked on its way; what it finds only where that was asked for.
+        // What a run writes is checked on its way; what it finds is checked only with `--verify deep`.
         (_, true)
             if verify == Verify::Shallow
                 && of(OutcomeKind::Present) + of(OutcomeKind::Attached) > 0 =>

@@ -89,7 +89,7 @@ impl BackgroundReader {
             anyhow::bail!("the files of an earlier SIGHUP are still being read");
         }
         let (result, received) = tokio::sync::oneshot::channel();
-        // Nothing is left to be told if the result comes too late.
+        // A result that comes too late has no receiver.
         let reading = tokio::task::spawn_blocking(move || drop(result.send(read())));
         match tokio::time::timeout(timeout, received).await {
             Ok(read) => read.context("the read was cut short"),
@@ -111,15 +111,15 @@ mod tests {
     async fn a_read_that_hangs_fails_and_later_ones_are_refused_until_it_ends() {
         let (release, released) = mpsc::channel::<()>();
         let mut reader = BackgroundReader::default();
-        let hangs = move || {
+        let blocked = move || {
             let _ = released.recv();
         };
-        let failed = reader.read(hangs, Duration::ZERO).await.expect_err("it takes too long");
+        let failed = reader.read(blocked, Duration::ZERO).await.expect_err("it takes too long");
         assert_eq!(failed.to_string(), "the files could not be read within 0 s");
         let failed = reader.read(|| (), RELOAD_TIMEOUT).await.expect_err("the first one lasts");
         assert!(failed.to_string().contains("still being read"), "{failed}");
         drop(release);
         reader.late.take().expect("it was late").await.expect("it ends");
-        reader.read(|| (), RELOAD_TIMEOUT).await.expect("nothing hangs");
+        reader.read(|| (), RELOAD_TIMEOUT).await.expect("nothing blocks");
     }
 }

@@ -60,7 +60,7 @@ pub(super) fn warn_of_rights(access: Option<&Access>, security: &RegistrySecurit
 }
 
 /// Warns of the certificates that clients will not accept for their dates. They are served all the same: clients
-/// may be told to ignore it, and the clock of this machine may be wrong.
+/// may be configured to ignore it, and the clock of this machine may be wrong.
 pub(super) fn warn_of_dates(tls: Option<&Tls>) {
     for certificate in out_of_date(tls) {
         tracing::warn!("{certificate}; clients will reject it: renew it, or correct the clock");

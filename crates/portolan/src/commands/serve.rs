@@ -71,7 +71,7 @@ async fn check(serve: &Serve, printer: &Printer) -> anyhow::Result<Exit> {
     Ok(if has_error { Exit::NotAsAsked } else { Exit::AllHolds })
 }
 
-/// Where metrics and health are served, if anywhere. Without a configuration file nobody has chosen the
+/// Where metrics and health are served, if anywhere. Without a configuration file the user has not chosen the
 /// address, and pulls do not depend on it, so that one which is taken is only a warning.
 fn admin(config: &Config, front: &arguments::FrontFlags) -> anyhow::Result<Option<TcpListener>> {
     let Some(address) = config.admin else { return Ok(None) };

@@ -58,7 +58,7 @@ impl DemoServers {
     /// Starts the registries and serves the stores, which are empty.
     ///
     /// # Errors
-    /// When there is no port or no temporary directory to be had.
+    /// When there is no free port, or no temporary directory can be made.
     pub(crate) async fn open() -> anyhow::Result<Self> {
         let directory =
             TempDir::with_prefix("portolan-demo-").context("cannot make a temporary directory")?;

@@ -96,7 +96,7 @@ impl Drop for Reporter {
     }
 }
 
-/// Draws the bar again and again; where there is none, prints a line when a host asks to wait. What is below the bar is
+/// Draws the bar again and again; where there is none, prints a line when a host throttles requests. What is below the bar is
 /// made up outside of its lock: the client has locks of its own, and logs.
 struct Ticker {
     end: Option<mpsc::Sender<()>>,
@@ -109,7 +109,7 @@ impl Ticker {
         let thread = thread::spawn(move || {
             while ended.recv_timeout(DRAW_EVERY) == Err(RecvTimeoutError::Timeout) {
                 match screen.drawn() {
-                    Some(bar) => bar.set_message(traffic.told()),
+                    Some(bar) => bar.set_message(traffic.in_words()),
                     None => stage.lock().unwrap_or_else(PoisonError::into_inner).watch(&traffic),
                 }
             }
@@ -141,7 +141,7 @@ impl Traffic {
             (sent(&self.client.usage()), bytes);
     }
 
-    fn told(&self) -> String {
+    fn in_words(&self) -> String {
         let (before, expected) = *self.expected.lock().unwrap_or_else(PoisonError::into_inner);
         let waits = self.client.waits().into_iter().map(|wait| format!("{wait}; "));
         waits.chain([in_words(&self.client.usage(), before, expected)]).collect()
@@ -152,7 +152,7 @@ fn sent(usage: &[Usage]) -> u64 {
     usage.iter().map(|host| host.bytes_sent).sum()
 }
 
-/// What moved so far and what was asked of the busiest hosts, on one line.
+/// The bytes so far, and the requests to the busiest hosts, on one line.
 fn in_words(usage: &[Usage], before: u64, expected: u64) -> String {
     let mut busiest: Vec<_> = usage.iter().map(|it| (it.reads + it.writes, &it.host)).collect();
     busiest.sort_by(|one, other| other.cmp(one));
@@ -208,7 +208,7 @@ impl Stage {
 
     fn print(&mut self, traffic: &Traffic) {
         let is_first = self.printed.is_none() && self.waits.is_empty();
-        let traffic = if is_first { String::new() } else { format!("; {}", traffic.told()) };
+        let traffic = if is_first { String::new() } else { format!("; {}", traffic.in_words()) };
         let Self { what, total, done, .. } = *self;
         self.printed = Some((Instant::now(), done));
         let _ = writeln!(io::stderr(), "{what}: {done} of {total}{traffic}");

@@ -118,7 +118,7 @@ async fn what_staging_lost_is_backfilled_from_another_destination() {
 }
 
 #[tokio::test]
-async fn what_nobody_has_is_lost() {
+async fn a_digest_that_no_registry_has_is_lost() {
     let registries = TestRegistries::open().await;
     let (lost, fine) = (fixture::image(1, 1), fixture::image(2, 1));
     registries.staging.load("staging/team/app", None, &fine).await;

@@ -139,7 +139,7 @@ pub async fn load_ranges(
     (Ranges::new(prefixes), sources)
 }
 
-/// One list, and the sources where it may be had, the best first.
+/// One list, and its sources, the best first.
 struct RangesList {
     cloud: String,
     /// As in [`RangesSource`].

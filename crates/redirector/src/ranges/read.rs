@@ -23,12 +23,12 @@ use crate::{
     outbound::{NO_AUTHORITIES, Outbound, USER_AGENT},
 };
 
-/// A start must not hang on a provider.
+/// A provider that does not respond must not block the start.
 const FETCH_TIME: Duration = Duration::from_secs(5);
 /// Several times the longest list published today (AWS: 2.5 MB).
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 
-/// Why a list could not be had from one source, or its copy not kept.
+/// Why a list could not be read from a source, or its copy not be kept.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReadError {
     #[error(transparent)]

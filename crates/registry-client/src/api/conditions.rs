@@ -10,7 +10,7 @@ use crate::host_memory::HostMemory;
 pub(crate) enum Condition {
     /// Nothing.
     None,
-    /// What the caller has just read by GET. The registry is not told, so once it was sent, the write is not
+    /// What the caller has just read by GET. It is not sent to the registry, so once it was sent, the write is not
     /// repeated before that was read again.
     Checked,
     /// There is nothing.

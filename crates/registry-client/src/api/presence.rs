@@ -157,7 +157,7 @@ impl RepositoryClient {
         Ok(found(self.manifest(reference).await)?.map(ManifestHead::from))
     }
 
-    /// The result of HEAD alone, for callers to whom a wrong *absent* costs only repeated work: [`Existence::Unknown`]
+    /// The result of HEAD alone, for callers where a wrong *absent* costs only repeated work: [`Existence::Unknown`]
     /// on 404. By GET if HEAD says nothing about the content.
     ///
     /// # Errors

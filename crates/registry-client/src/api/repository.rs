@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-/// The largest manifest that is read, in bytes. The specification asks registries to take 4 MiB, and
+/// The largest manifest that is read, in bytes. The specification requires registries to accept 4 MiB, and
 /// clients not to count on more; some take more, so this is four times that.
 pub const MAX_MANIFEST_BYTES: usize = 16 << 20;
 
@@ -187,7 +187,7 @@ impl RepositoryClient {
     }
 
     /// All tags, in the registry's order: none when it responds with 404, by whatever code, since the
-    /// specification asks for none.
+    /// specification requires none.
     ///
     /// # Errors
     /// When a page cannot be read, or there is no end of pages.

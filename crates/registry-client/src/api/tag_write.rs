@@ -75,7 +75,7 @@ impl RepositoryClient {
     /// that ignores conditions writes in any case: read the tag by GET before, and again afterwards. After a
     /// write whose response was lost, the tag is read by GET, and the write is repeated only if the tag does not
     /// exist. To a registry that rejects the condition itself, the tag is written without it, right after a GET
-    /// that got 404 and if the listing does not name the tag; that is remembered for the host.
+    /// that got 404 and if the listing does not name the tag; that is recorded for the host.
     ///
     /// # Errors
     /// Any response but success and 412; and when the registry says that it stored something else.
@@ -195,9 +195,9 @@ impl RepositoryClient {
         Err(request.target().fails(RequestFault::StaleTag))
     }
 
-    /// Writes a manifest of which all that it lists was seen there. A registry that does not know some of it for the
-    /// moment is asked again: a replica may be late, and the file storage of distribution 2 does not know a manifest
-    /// while it is written under another tag.
+    /// Writes a manifest whose content was found in the registry. If the registry reports some of it as unknown, the write
+    /// is repeated: a replica may be late, and the file storage of distribution 2 does not find a manifest while it is
+    /// written under another tag.
     async fn put_complete(
         &self,
         reference: &Reference,
@@ -325,8 +325,8 @@ impl NewTag<'_> {
         Ok(written)
     }
 
-    /// Whether the write may have been done all the same. Where it cannot be sent with its condition, no response
-    /// but a refusal tells.
+    /// Whether the write may have been done although it failed. If it cannot be sent with its condition, only a rejection
+    /// shows that it was not.
     fn may_be_done(&self, error: &Error) -> bool {
         let (host, memory) = (self.repository.host(), &self.repository.client().shared.conditions);
         let is_checked = memory.is_rejected(host, Conditional::IfNoneMatch);

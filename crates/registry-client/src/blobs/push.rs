@@ -41,9 +41,9 @@ pub enum Pushed {
 pub struct OnProgress(Arc<dyn Fn(u64) + Send + Sync>);
 
 impl OnProgress {
-    /// Calls `told`, which must not block.
-    pub fn new(told: impl Fn(u64) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(told))
+    /// Calls `report`, which must not block.
+    pub fn new(report: impl Fn(u64) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(report))
     }
 }
 
@@ -79,7 +79,7 @@ impl<'a> BlobPush<'a> {
         Self { digest, size, from: None, progress: OnProgress::default() }
     }
 
-    /// Asks the registry to take it from its repository `from` first.
+    /// Tries to mount it from the repository `from` of the same registry first.
     #[must_use]
     pub fn mounted_from(mut self, from: &'a Repository) -> Self {
         self.from = Some(from);
@@ -88,12 +88,11 @@ impl<'a> BlobPush<'a> {
 }
 
 impl RepositoryClient {
-    /// Puts a blob into the repository. Two requests where it is there already; small ones take two, others
-    /// three, and what breaks goes on from where it was.
+    /// Pushes a blob. It takes two requests if the repository has the blob or if the blob is small, and three otherwise.
+    /// An upload that breaks is resumed.
     ///
     /// # Errors
-    /// When the source fails; when the registry refuses; when it breaks again and again without anything
-    /// having arrived.
+    /// When the source fails; when the registry rejects the blob; when the upload fails repeatedly without progress.
     pub async fn push_blob(
         &self,
         push: &BlobPush<'_>,
@@ -144,11 +143,11 @@ impl RepositoryClient {
         }
     }
 
-    /// Goes on with an upload whose request ended in `error`: from where it broke, or from the beginning if
-    /// the session is gone, or its state cannot be read.
+    /// Resumes an upload whose request ended in `error`. It begins again if the session does not exist any more, or its
+    /// state cannot be read.
     ///
     /// # Errors
-    /// As [`RepositoryClient::push_blob`]; `error` itself where another try would not end better.
+    /// As [`RepositoryClient::push_blob`]; `error` itself if a retry would not help.
     pub async fn push_rest(
         &self,
         upload: Upload,
@@ -177,10 +176,9 @@ impl RepositoryClient {
         }
     }
 
-    /// Begins to put a blob: asks the registry to take it from its repository `from`, or else whether
-    /// it is in this one already, which a mount from itself tells in the same request that opens a session
-    /// otherwise. A blob that is mounted so is checked for its length. Where the registry responds by any error
-    /// instead, or not at all, a session is opened; a host that refuses mounts gets a HEAD of the blob in their place.
+    /// Begins a push with a mount from the repository `from`. Without `from` the repository is mounted from itself: one
+    /// request finds the blob if it exists, and opens a session otherwise. The length of a mounted blob is checked. If
+    /// the mount fails with any error, a session is opened. A host that does not support mounts gets a HEAD instead.
     ///
     /// # Errors
     /// When it neither has the blob nor opens a session; when it has mounted the blob, and its length cannot be read.
@@ -215,8 +213,8 @@ impl RepositoryClient {
         }
     }
 
-    /// A mount's 201 tells no length, and a blob that was truncated in the registry's storage is mounted like any
-    /// other. What has another length is to be sent, and so is what is absent after all.
+    /// The 201 of a mount has no length, and a registry also mounts a blob that was truncated in its storage. A blob with
+    /// another length is sent, and so is one that is absent.
     async fn check_mounted(&self, digest: &Digest, size: u64) -> Result<Mount, Error> {
         match self.find_blob(digest, size).await? {
             FoundBlob::Present => Ok(Mount::Mounted),
@@ -226,16 +224,16 @@ impl RepositoryClient {
     }
 }
 
-/// Who failed: what a registry says by a status means something else from a source.
+/// Which side failed: a status of the registry and one of the source have different consequences.
 enum Failed {
     Source(Error),
     Registry(Error),
-    /// The state of the session cannot be read: only a new one helps, with chunks of this length.
+    /// The state of the session cannot be read. A new session is needed, with chunks of this length.
     Session(Error, u64),
 }
 
 impl Upload {
-    /// Puts the content and commits it. After any failure the session is cancelled.
+    /// Sends the content and commits it. After any failure the session is cancelled.
     async fn fill(
         mut self,
         repository: &RepositoryClient,
@@ -246,12 +244,12 @@ impl Upload {
         let filled = if push.size <= SMALL_BLOB_BYTES && chunk == ONE_CHUNK {
             self.fill_at_once(push, source).await
         } else {
-            self.fill_by_and_by(repository, push, source, (0, chunk)).await
+            self.fill_in_chunks(repository, push, source, (0, chunk)).await
         };
         self.ended(filled).await
     }
 
-    /// The same from where the session is.
+    /// The same from the session's offset on.
     async fn fill_from_offset(
         mut self,
         repository: &RepositoryClient,
@@ -262,7 +260,7 @@ impl Upload {
         let filled = match self.offset().await {
             Ok(from) => {
                 let from = from.min(push.size);
-                self.fill_by_and_by(repository, push, source, (from, chunk)).await
+                self.fill_in_chunks(repository, push, source, (from, chunk)).await
             }
             Err(error) => Err(Failed::Session(error, chunk)),
         };
@@ -278,7 +276,7 @@ impl Upload {
         filled
     }
 
-    /// Cancels after an error of the registry's, unless nobody is there to hear it.
+    /// Cancels the session after an error, unless the registry does not respond or the session does not exist any more.
     async fn give_up(self, error: &Error) {
         if !error.is_unreachable() && !error.is_not_found() {
             self.cancel().await;
@@ -291,11 +289,11 @@ impl Upload {
         source: &impl BlobSource,
     ) -> Result<(), Failed> {
         let pieces = source.open(0).await.map_err(Failed::Source)?;
-        let body = told(pieces, 0, push.progress.clone());
+        let body = with_progress(pieces, 0, push.progress.clone());
         self.try_put(&push.digest, push.size, body).await.map_err(Failed::Registry)
     }
 
-    async fn fill_by_and_by(
+    async fn fill_in_chunks(
         &mut self,
         repository: &RepositoryClient,
         push: &BlobPush<'_>,
@@ -305,10 +303,10 @@ impl Upload {
         let (mut at, mut farthest) = (from, from);
         let mut attempts = Attempts::default();
         while at < push.size {
-            let length = chunk.max(self.least_chunk()).min(push.size - at);
+            let length = chunk.max(self.min_chunk()).min(push.size - at);
             let pieces = source.open(at).await.map_err(Failed::Source)?;
-            let mut body = told(pieces, at, push.progress.clone());
-            // What goes to the end ends with the source, whose last piece is a verified one.
+            let mut body = with_progress(pieces, at, push.progress.clone());
+            // The last chunk ends with the source, whose last piece is verified.
             if at + length < push.size {
                 body = first_bytes(body, length);
             }
@@ -316,7 +314,7 @@ impl Upload {
                 Ok(()) => at + length,
                 Err(error) => {
                     let is_too_long = error.status() == Some(StatusCode::PAYLOAD_TOO_LARGE);
-                    if is_too_long && length > LEAST_CHUNK_BYTES.max(self.least_chunk()) {
+                    if is_too_long && length > LEAST_CHUNK_BYTES.max(self.min_chunk()) {
                         chunk = shorter(length);
                     } else if !is_worth_another(&error)
                         || !attempts.anew(repository.client(), &error).await
@@ -327,7 +325,7 @@ impl Upload {
                     offset.map_err(|error| Failed::Session(error, chunk))?.min(push.size)
                 }
             };
-            // Only what is new is progress, or else a session that goes back and forth never ends.
+            // Only new bytes count as progress. Otherwise a session whose offset goes back and forth would never end.
             if at > farthest {
                 farthest = at;
                 attempts.moved();
@@ -336,7 +334,7 @@ impl Upload {
         self.finish_or_look(repository, push).await.map_err(Failed::Registry)
     }
 
-    /// Commits. A session that is gone may have been committed by a request whose response was lost.
+    /// Commits. If the session does not exist, a request whose response was lost may have committed it.
     async fn finish_or_look(
         &self,
         repository: &RepositoryClient,
@@ -357,23 +355,23 @@ fn shorter(length: u64) -> u64 {
     (length / 4).clamp(LEAST_CHUNK_BYTES, CHUNK_BYTES)
 }
 
-/// Whether another try, from where it was or from the beginning, may end better: what passes, an order
-/// that was lost (416), a session that is gone (404), and a token that ran out under way (401).
+/// Whether a retry may succeed, from the offset or from the beginning: after a transient error, a wrong offset (416), an
+/// unknown session (404) or an expired token (401).
 fn is_worth_another(error: &Error) -> bool {
     let status = error.status().map(|status| status.as_u16());
     error.is_transient() || matches!(status, Some(401 | 404 | 416))
 }
 
-/// The same pieces; who wants to know is told how far they are.
-fn told(pieces: BlobStream, from: u64, progress: OnProgress) -> BlobStream {
+/// The same pieces, with reports of their progress.
+fn with_progress(pieces: BlobStream, from: u64, progress: OnProgress) -> BlobStream {
     let mut at = from;
-    let told = pieces.inspect(move |piece| {
+    let reporting = pieces.inspect(move |piece| {
         if let Ok(piece) = piece {
             at += piece.len() as u64;
             (progress.0)(at);
         }
     });
-    told.boxed()
+    reporting.boxed()
 }
 
 /// The first `length` bytes of them, or all.

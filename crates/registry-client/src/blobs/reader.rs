@@ -1,4 +1,4 @@
-//! Reading a blob in pieces, verified while it streams, and going on where it broke.
+//! Reads a blob as a stream, verifies it, and resumes after a failure.
 //!
 //! Not here: how the rest is requested, with or without a range ([`crate::blobs::part`]).
 //!
@@ -20,27 +20,27 @@ use crate::{
     },
 };
 
-/// A blob that is being read. It holds one piece, whatever the size of the blob.
+/// A blob that is being read. It buffers one piece, whatever the size of the blob.
 ///
-/// Where the connection breaks, falls silent or is too slow, the rest is requested anew.
+/// If the connection breaks, stalls or is too slow, the rest is requested again.
 pub struct BlobReader {
     repository: RepositoryClient,
     expected: Digest,
     target: RequestTarget,
     served_by: RedactedUrl,
     size: Option<u64>,
-    /// What comes in place of the blob, where the headers show that.
+    /// What the source sends in place of the blob, if the headers show that.
     substitute: Option<Substitute>,
     body: ResponseBody,
-    /// Where in the blob the next byte of the body belongs.
+    /// The offset in the blob of the next byte of the body.
     at: u64,
-    /// The digest of all before `at`; none once all was given out, or it failed.
+    /// The digest of all bytes before `at`; none after the last piece or an error.
     digester: Option<Digester>,
-    /// The piece that goes out next.
+    /// The piece that is returned next.
     held: Bytes,
     meter: Meter,
     attempts: Attempts,
-    /// Whether the source has refused a range of this blob, or sent something else for one.
+    /// Whether the source supports ranges of this blob.
     ranges: RangeSupport,
 }
 
@@ -48,7 +48,7 @@ impl RepositoryClient {
     /// Begins to read a blob.
     ///
     /// # Errors
-    /// When it is not there, or cannot be read.
+    /// When it is not found, or cannot be read.
     pub async fn blob(&self, digest: &Digest) -> Result<BlobReader, Error> {
         let start = (0, Digester::new(digest.algorithm()));
         BlobReader::open(self.clone(), *digest, start, None).await
@@ -56,7 +56,7 @@ impl RepositoryClient {
 }
 
 impl BlobReader {
-    /// Begins at `from`, where `before` is the state of the digest of what lies before.
+    /// Begins at the offset `from`; `before` is the digest of the bytes before it.
     pub(crate) async fn open(
         repository: RepositoryClient,
         expected: Digest,
@@ -87,45 +87,44 @@ impl BlobReader {
         Ok(reader)
     }
 
-    /// The same, of a blob whose descriptor says that it has so many bytes: where the response tells no length, an end
-    /// before that is a broken connection.
+    /// The same with the size from the blob's descriptor. If the response has no length, an earlier end of the body counts
+    /// as a broken connection.
     #[must_use]
     pub fn expecting(mut self, size: u64) -> Self {
         self.size.get_or_insert(size);
         self
     }
 
-    /// The blob's length in bytes, when it was announced or is expected.
+    /// The blob's length in bytes, if the response or the caller gave one.
     #[must_use]
     pub fn size(&self) -> Option<u64> {
         self.size
     }
 
-    /// Where the bytes come from, after redirects.
+    /// The URL that serves the blob, after redirects.
     #[must_use]
     pub fn served_by(&self) -> &RedactedUrl {
         &self.served_by
     }
 
-    /// The error that something else comes in place of the blob, such as an HTML page, where it looks so: to be
-    /// reported instead of what is wrong with its length or digest.
+    /// The error if the response looks like something else than the blob, such as an HTML page. It explains a wrong
+    /// length or digest better than those do.
     #[must_use]
     pub fn substitute(&self) -> Option<Error> {
         self.substitute.as_ref().map(|it| self.target.fails(it.fault(BLOB)))
     }
 
-    /// How much was read, and the state of the digest there. None at the end.
+    /// The offset and the digest of the bytes before it. None at the end.
     pub(crate) fn state(&self) -> Option<(u64, &Digester)> {
         self.digester.as_ref().map(|state| (self.at, state))
     }
 
-    /// The next piece, never an empty one; none once all were given out. The last piece comes only
-    /// when length and digest of the whole are right, so that no wrong blob is ever passed on
-    /// entirely.
+    /// The next piece, which is never empty; none at the end. The last piece is returned only if the length and the digest
+    /// of the blob are right, so that a wrong blob is never passed on as a whole.
     ///
     /// # Errors
-    /// When it broke again and again without anything having come, and when length or digest are
-    /// wrong. After an error there is nothing more.
+    /// When it failed repeatedly without progress, and when the length or the digest is wrong. After an error no more
+    /// pieces follow.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         let next = self.verified_piece().await;
         if !matches!(next, Ok(Some(_))) {
@@ -134,7 +133,7 @@ impl BlobReader {
         next
     }
 
-    /// Reads one piece ahead, so that the end is known before the last piece goes out.
+    /// Reads one piece ahead, so that the blob is verified before the last piece is returned.
     async fn verified_piece(&mut self) -> Result<Option<Bytes>, Error> {
         while self.digester.is_some() {
             let piece = match self.metered_piece().await {
@@ -143,24 +142,24 @@ impl BlobReader {
                     return self.last_piece().map_err(|fault| self.target.fails(fault));
                 }
                 Ok(None) => match self.missing() {
-                    // Some servers give less of a range than was requested.
+                    // Some servers send less of a range than was requested.
                     Some(expected) => {
                         if let Some(error) = self.substitute() {
                             return Err(error);
                         }
                         let received = self.at;
                         let fault = TransportError::Truncated { expected, received }.into();
-                        self.go_on(fault).await?;
+                        self.resume(fault).await?;
                         continue;
                     }
                     None => return self.last_piece().map_err(|fault| self.target.fails(fault)),
                 },
-                // All is there: only the end was lost.
+                // All bytes arrived; only the end of the body was lost.
                 Err(_) if self.size == Some(self.at) => {
                     return self.last_piece().map_err(|fault| self.target.fails(fault));
                 }
                 Err(fault) => {
-                    self.go_on(fault).await?;
+                    self.resume(fault).await?;
                     continue;
                 }
             };
@@ -177,12 +176,12 @@ impl BlobReader {
         Ok(None)
     }
 
-    /// The length of the whole, if not all of it has come.
+    /// The length of the blob, if bytes are missing.
     fn missing(&self) -> Option<u64> {
         self.size.filter(|size| self.at < *size)
     }
 
-    /// Whether all has come by its digest, whatever length was expected.
+    /// Whether the bytes so far have the blob's digest, whatever its expected length.
     fn is_complete(&self) -> bool {
         let found = self.digester.as_ref().map(|digester| digester.clone().finish());
         found == Some(self.expected)
@@ -199,8 +198,8 @@ impl BlobReader {
         Ok(Some(piece))
     }
 
-    /// Asks for the rest, after a fault that may pass.
-    async fn go_on(&mut self, fault: RequestFault) -> Result<(), Error> {
+    /// Requests the rest, after a failure that may be transient.
+    async fn resume(&mut self, fault: RequestFault) -> Result<(), Error> {
         let error = self.target.fails(fault);
         let client = self.repository.client().clone();
         if !self.attempts.again(&client, &error, Replay::Always).await {
@@ -212,9 +211,9 @@ impl BlobReader {
         self.size = part.size;
         (self.target, self.body) = (response.target, response.body);
         self.meter = Meter::new(client.shared.timeouts.rate);
-        // A break in what is skipped is one more.
+        // A failure while bytes are skipped counts as well.
         if let Err(fault) = self.body.skip(part.before).await {
-            return Box::pin(self.go_on(fault)).await;
+            return Box::pin(self.resume(fault)).await;
         }
         Ok(())
     }
@@ -231,7 +230,7 @@ impl BlobReader {
 }
 
 impl ResponseBody {
-    /// Reads past so many bytes.
+    /// Skips this number of bytes.
     async fn skip(&mut self, mut bytes: u64) -> Result<(), RequestFault> {
         while bytes > 0 {
             let Some(mut piece) = self.piece().await? else { return Ok(()) };

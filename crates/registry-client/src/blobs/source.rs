@@ -24,15 +24,14 @@ pub type BlobStream = BoxStream<'static, Result<Bytes, BoxError>>;
 
 /// A blob's bytes, wherever they are.
 pub trait BlobSource: Sync + Sized {
-    /// The registry that they come from, if they do.
+    /// The registry that has them; none for other sources.
     fn host(&self) -> Option<&Host>;
 
     /// The same source, read under this permit.
     #[must_use]
     fn under(&self, permit: &SharedPermit) -> Self;
 
-    /// The bytes from `from` on. The last piece comes only if the whole is right, as far as the source
-    /// can tell.
+    /// The bytes from `from` on. The last piece comes only if the source found no error in the whole.
     fn open(&self, from: u64) -> impl Future<Output = Result<BlobStream, Error>> + Send;
 }
 

@@ -1,6 +1,6 @@
-//! One upload session: its content in one request, or in several, each from where the last one ended.
+//! One upload session: the content is sent in one request, or in chunks.
 //!
-//! Not here: what to do when one of them breaks ([`crate::blobs::push`]).
+//! Not here: what happens when a request fails ([`crate::blobs::push`]).
 //!
 //! Source: distribution-spec 1.1, "Pushing blobs" (POST then PUT, in chunks, mounting, cancelling).
 
@@ -24,53 +24,53 @@ use crate::{
     exchange::{pointer::location, request::Request, response::SuccessResponse},
 };
 
-/// How long a cancellation may take: it is a courtesy, and the caller has something else to report.
+/// How long a cancellation may take. It is optional, and the caller has another error to report.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
-/// The shortest chunk but for the last that a registry may ask for, in bytes: more is a mistake.
-const LONGEST_LEAST_CHUNK: u64 = 1 << 30;
+/// The largest `OCI-Chunk-Min-Length` that is respected, in bytes. A larger one is a mistake of the registry.
+const MAX_MIN_CHUNK: u64 = 1 << 30;
 
-/// What the paths of upload sessions have, and those of no other endpoint of the API.
+/// A part of the path of every upload session. No other endpoint of the API has it.
 const UPLOADS: &str = "/blobs/uploads/";
 
 const OCI_CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-length");
 
-/// What became of a mount.
+/// The result of a mount.
 #[derive(Debug)]
 pub enum Mount {
-    /// The blob is in the repository now.
+    /// The blob is in the repository.
     Mounted,
-    /// The registry would rather have the bytes: a session to put them in, or to cancel.
+    /// The registry did not mount the blob and opened an upload session. Send the content, or cancel.
     Upload(Upload),
-    /// The repository has it with another length. The session's content is to replace it, which must be confirmed
-    /// ([`RepositoryClient::confirm_replaced`]): some registries keep what they have.
+    /// The repository has the blob with another length. The content of this session must replace it; confirm that with
+    /// [`RepositoryClient::confirm_replaced`], because some registries keep the old content.
     Replace(Upload),
 }
 
-/// An upload session. Put the content, or cancel: a registry keeps a session that is only dropped,
-/// until it expires.
+/// An upload session. Send the content or cancel it. If it is only dropped, the registry keeps the session until it
+/// expires.
 #[must_use = "the registry keeps the session until it is put or cancelled"]
 pub struct Upload {
     client: RegistryClient,
     access: RequiredAccess,
-    /// Where the registry is; none where a redirect to another host led to what opened the session.
+    /// The URL of the registry; none if another host opened the session, after a redirect.
     registry: Option<Url>,
     session: SessionLocation,
-    /// The shortest chunk that is taken, but for the last.
-    least_chunk: u64,
-    /// The permit that its requests are sent under.
+    /// The minimum length of every chunk but the last.
+    min_chunk: u64,
+    /// The permit of its requests.
     permit: Option<SharedPermit>,
 }
 
 impl RepositoryClient {
-    /// Asks the registry to take the blob from its own repository `from`.
+    /// Mounts the blob from the repository `from` of the same registry.
     ///
     /// # Errors
-    /// When it neither does so nor opens an upload.
+    /// When the registry neither mounts it nor opens an upload session.
     pub async fn mount_blob(&self, digest: &Digest, from: &Repository) -> Result<Mount, Error> {
         self.mount(self.request(Method::POST, "blobs/uploads/")?, digest, from).await
     }
 
-    /// The same, once: the caller does something else if it fails.
+    /// The same without retries, since the caller has an alternative.
     pub(crate) async fn try_mount(
         &self,
         digest: &Digest,
@@ -101,7 +101,7 @@ impl RepositoryClient {
     /// Opens an upload session.
     ///
     /// # Errors
-    /// When the registry refuses, or names a session that is not followed.
+    /// When the registry rejects the request, or the session's URL must not be used.
     pub async fn start_upload(&self) -> Result<Upload, Error> {
         let request = self.request(Method::POST, "blobs/uploads/")?;
         let access = RequiredAccess::of(self.name(), Action::Push);
@@ -110,7 +110,7 @@ impl RepositoryClient {
 }
 
 impl Upload {
-    /// The session that a response opens, perhaps at another host, which the registry then vouches for.
+    /// The session that a response opens. It may be at another host, which is trusted because the registry names it.
     pub(crate) fn new(
         repository: &RepositoryClient,
         access: RequiredAccess,
@@ -121,35 +121,35 @@ impl Upload {
         let registry = (!target.elsewhere).then(|| target.url.clone());
         let at = SessionLocation { url: target.url.clone(), guard: target.guard };
         let session = at.next(&client, response)?;
-        let least_chunk = response.headers.get(OCI_CHUNK_MIN_LENGTH);
-        let least_chunk = least_chunk.and_then(|value| value.to_str().ok()?.parse().ok());
-        let least_chunk = least_chunk.unwrap_or(0).min(LONGEST_LEAST_CHUNK);
+        let min_chunk = response.headers.get(OCI_CHUNK_MIN_LENGTH);
+        let min_chunk = min_chunk.and_then(|value| value.to_str().ok()?.parse().ok());
+        let min_chunk = min_chunk.unwrap_or(0).min(MAX_MIN_CHUNK);
         let permit = repository.permit().cloned();
-        Ok(Self { client, access, registry, session, least_chunk, permit })
+        Ok(Self { client, access, registry, session, min_chunk, permit })
     }
 
-    /// The same, with requests that use this permit and wait for no other.
+    /// The same, with requests that use this permit.
     pub fn under(mut self, permit: &SharedPermit) -> Self {
         self.permit = Some(permit.clone());
         self
     }
 
-    /// The shortest chunk that the registry takes, but for the last, in bytes.
-    pub(crate) const fn least_chunk(&self) -> u64 {
-        self.least_chunk
+    /// The minimum length in bytes that the registry accepts for every chunk but the last.
+    pub(crate) const fn min_chunk(&self) -> u64 {
+        self.min_chunk
     }
 
-    /// Sends the content, `size` bytes, which the registry keeps if it has `digest`.
+    /// Sends the content and commits it: `size` bytes with the digest `digest`.
     ///
-    /// When `body` ends in an error, too early or too late, the request is broken off before its
-    /// last piece, and so commits nothing; after any failure the session is cancelled. A registry
-    /// that has the blob already may respond early: `body` is then dropped before its end.
+    /// If `body` fails, or is shorter or longer than `size`, the request is aborted before its last piece, so that
+    /// nothing is committed. After any failure the session is cancelled. A registry that has the blob already may
+    /// respond early: `body` is then dropped before its end.
     ///
-    /// While `body` has nothing to give there is no deadline, since what it waits for has its own.
+    /// There is no timeout while `body` has no data, since its own source has one.
     ///
     /// # Errors
-    /// When `body` fails or has another length, when the connection breaks or stalls, when the
-    /// registry refuses, and when it does not say that it stored the blob, or names another one.
+    /// When `body` fails or has another length, when the connection breaks or stalls, when the registry rejects the
+    /// content, and when its response does not confirm this blob.
     pub async fn put<S, E>(self, digest: &Digest, size: u64, body: S) -> Result<(), Error>
     where
         S: Stream<Item = Result<Bytes, E>> + Send + 'static,
@@ -178,8 +178,8 @@ impl Upload {
         self.commit(digest, RequestContent::stream(size, body)).await
     }
 
-    /// Sends the next `size` bytes of the content, which begin at `from`. Nothing is committed. After an
-    /// error [`Upload::offset`] says how much of it arrived.
+    /// Sends the next chunk, `size` bytes from the offset `from` on. Nothing is committed. After an error
+    /// [`Upload::offset`] gives the number of bytes that arrived.
     ///
     /// # Errors
     /// As [`Upload::put`]; the session stays open.
@@ -199,10 +199,10 @@ impl Upload {
         Ok(())
     }
 
-    /// How many bytes the registry has of the content.
+    /// The number of bytes that the registry has received.
     ///
     /// # Errors
-    /// When the session is gone (404), or its state cannot be read.
+    /// When the session does not exist any more (404), or its state cannot be read.
     pub async fn offset(&mut self) -> Result<u64, Error> {
         let request = self.request(Method::GET, self.session.url.clone());
         let response = self.client.send(request).await?;
@@ -212,7 +212,7 @@ impl Upload {
         offset_of(&response.headers).ok_or_else(|| response.target.fails(RequestFault::NoOffset))
     }
 
-    /// Ends the session: its content is a blob now, if it has `digest`.
+    /// Commits the content that was sent as the blob `digest`, and ends the session.
     ///
     /// # Errors
     /// As [`Upload::put`]; the session stays open.
@@ -235,8 +235,8 @@ impl Upload {
         request.guard = self.session.guard;
         let origin = self.session.url.origin();
         request.elsewhere = self.registry.as_ref().is_none_or(|own| own.origin() != origin);
-        // The user's credentials of another host are only for what an upload is: nothing but the registry says what
-        // this URL means there.
+        // The registry chose this URL. The user's credentials for another host are sent only if it is the URL of an
+        // upload.
         if request.elsewhere && !request.url.path().contains(UPLOADS) {
             request.access = None;
         }
@@ -247,7 +247,7 @@ impl Upload {
         request
     }
 
-    /// Gives the session up. Best effort: a registry that fails to do so expires it itself.
+    /// Cancels the session. A failure is ignored, since sessions expire.
     pub async fn cancel(self) {
         let request = self.request(Method::DELETE, self.session.url.clone());
         if let Ok(Err(error)) = timeout(CANCEL_TIMEOUT, self.client.send(request)).await {
@@ -256,16 +256,16 @@ impl Upload {
     }
 }
 
-/// Where a session is.
+/// The URL of a session.
 #[derive(Clone)]
 struct SessionLocation {
     url: Url,
-    /// Who named the host.
+    /// Which addresses the host may have, depending on who named it.
     guard: Guard,
 }
 
 impl SessionLocation {
-    /// Where `response` says that it goes on.
+    /// The location of the session after `response`.
     fn next(&self, client: &RegistryClient, response: &SuccessResponse) -> Result<Self, Error> {
         let (target, pointer) = (&response.target, Pointer::UploadSession);
         let url =
@@ -288,15 +288,15 @@ impl SessionLocation {
     }
 }
 
-/// What a session without content may tell instead of `0-0`: Quay's last byte is -1.
-const NOTHING: [&str; 2] = ["0--1", "-1"];
+/// What an empty session may send in place of `0-0`: Quay's last byte is -1.
+const EMPTY_RANGES: [&str; 2] = ["0--1", "-1"];
 
-/// How many bytes a session has by its `Range: 0-<last>`. One byte and none are told by the same `0-0`:
-/// it is taken for none, and a registry that means the other refuses what follows.
+/// The number of bytes that a session has, from its `Range: 0-<last>`. `0-0` may mean one byte or none. It is taken for
+/// none; a registry that means one byte rejects the next chunk.
 fn offset_of(headers: &HeaderMap) -> Option<u64> {
     let range = headers.get(header::RANGE)?.to_str().ok()?.trim();
     let range = range.trim_start_matches("bytes").trim_start_matches(['=', ' ']);
-    if NOTHING.contains(&range) {
+    if EMPTY_RANGES.contains(&range) {
         return Some(0);
     }
     let (first, last) = range.split_once('-')?;
@@ -307,13 +307,13 @@ fn offset_of(headers: &HeaderMap) -> Option<u64> {
     }
 }
 
-/// Whether the response to the content says that it is stored: 201, or 204 from older registries.
+/// Checks that the response confirms the blob: 201, or 204 from older registries.
 fn check_stored(response: &SuccessResponse, digest: &Digest) -> Result<(), Error> {
     let status = response.status;
     if !matches!(status, StatusCode::CREATED | StatusCode::NO_CONTENT) {
         return Err(response.target.fails(RequestFault::NotStored { status }));
     }
-    // A registry may name the blob by another algorithm, which says nothing about this digest.
+    // A digest of another algorithm cannot be compared.
     match response.digest().filter(|named| named.algorithm() == digest.algorithm()) {
         Some(named) if named != *digest => {
             Err(response.target.fails(RequestFault::mismatch(*digest, named)))
@@ -333,7 +333,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_session_says_how_much_it_has() {
+    fn the_range_of_a_session_gives_its_offset() {
         for (range, offset) in [
             ("0-0", Some(0)),
             ("0-1", Some(2)),

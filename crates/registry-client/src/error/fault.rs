@@ -48,13 +48,13 @@ pub enum RequestFault {
         /// The target of the last redirect.
         to: RedactedUrl,
     },
-    /// The credentials for the registry could not be had.
+    /// The credentials for the registry could not be read.
     #[error("{cause}")]
     Credentials {
         /// Why.
         cause: Box<CredentialError>,
     },
-    /// The registry asks for a token, and its realm gave none.
+    /// The registry requires a token, and its realm issued none.
     #[error("no token: {cause}")]
     Token {
         /// The request to the realm, and what was wrong with it.
@@ -75,7 +75,7 @@ pub enum RequestFault {
         /// Why.
         cause: url::ParseError,
     },
-    /// A part of a blob was asked for, and another one came.
+    /// The response has another part of a blob than the requested one.
     #[error("it is not the requested range, from byte {from} on")]
     WrongPart {
         /// Where the part should begin.
@@ -106,13 +106,13 @@ pub enum RequestFault {
     /// Content that does not have its digest.
     #[error("the content's digest is {found}, not {expected}")]
     DigestMismatch {
-        /// The digest asked for, or sent with the content.
+        /// The requested digest, or that of the content that was sent.
         expected: Box<Digest>,
         /// The digest of the bytes.
         found: Box<Digest>,
     },
     /// A manifest of Docker schema 1 whose digest is not that of its bytes: of a signed one it is that of what is
-    /// signed, which cannot be told from the whole without knowing that format.
+    /// signed, which cannot be found without reading that format.
     #[error("{}", ManifestError::Schema1)]
     Schema1,
     /// A page for people, such as that of a log-in, where content was requested.

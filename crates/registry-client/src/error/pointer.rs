@@ -50,7 +50,7 @@ pub enum PointerRefusal {
     /// Plain HTTP where it was not allowed.
     #[error("plain HTTP is spoken only to hosts that are named for it, and between loopback hosts")]
     PlainHttp,
-    /// The same host with another scheme, as a proxy makes it that does not tell the registry its own.
+    /// The same host with another scheme, as behind a proxy that does not forward its scheme to the registry.
     #[error(
         "it has {named} where the registry has {scheme}; set `X-Forwarded-Proto: {scheme}` in the proxy before \
          the registry"

@@ -1,7 +1,7 @@
 //! The reasons that a registry gives in the body of a refusal, and whether these are too many requests.
 //!
 //! Source: distribution-spec 1.1, "Error Codes"; RFC 6585 §4 (429); GitHub's REST API, "Rate limits": a secondary
-//! rate limit is told by 403 with `Retry-After`, and its body is `{"message": "…"}`.
+//! rate limit is a 403 with `Retry-After`, and its body is `{"message": "…"}`.
 
 use credentials::{Secret, hide};
 use http::StatusCode;

@@ -92,7 +92,7 @@ async fn http2(blob: Bytes) -> (RepositoryClient, Puts) {
 async fn blobs_pass_over_http2_whole_or_not_at_all() {
     let blob = Bytes::from(vec![7; 5 << 20]);
     let (repository, mut puts) = http2(blob.clone()).await;
-    // A reader that pauses within its window holds nobody up.
+    // A reader that pauses within its window does not delay the others.
     let mut paused = repository.blob(&Digest::sha256(&blob)).await.expect("a blob");
     let first = paused.next().await.expect("a piece").expect("a piece");
     let mut size = first.len();

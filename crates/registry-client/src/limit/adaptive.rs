@@ -1,13 +1,13 @@
-//! The rate that a registry's 429 responses lead to: a function of the times and responses that it is given.
+//! The rate of requests, adapted to a registry's 429 responses. Pure: times and responses are passed in.
 //!
-//! Requests are counted by interval. An interval with refusals lowers the rate to what was accepted of it, once.
-//! If there are as many refusals all the same, they do not depend on the rate: a proxy or a balancer refuses some
-//! requests at random. The rate is then restored, and that share of refusals is tolerated. A lowered rate
-//! doubles with each interval up to half of the rate before ("slow start" of RFC 5681 §3.1), and then grows
-//! faster the longer it is held without refusals (as in RFC 9438).
+//! Requests are counted in intervals. If requests of an interval are throttled, the rate is lowered once, to the accepted
+//! rate. If just as many are throttled afterwards, throttling does not depend on the rate: a proxy or a balancer
+//! throttles requests at random. The rate is then restored, and that share of throttled requests is tolerated. A lowered
+//! rate doubles with each interval up to half of the rate before ("slow start" of RFC 5681 §3.1), and then grows faster
+//! the longer nothing is throttled (as in RFC 9438).
 //!
-//! The time in which a `Retry-After` is waited for does not count. What follows depends on the reason of the pause:
-//! nothing, if refusals are random; else the rate begins at what was accepted up to the end of the pause, or is lowered.
+//! The time of a pause (`Retry-After`) does not count. The cause of a pause decides how it ends: if throttling is random,
+//! nothing changes; otherwise the rate restarts at the rate accepted up to the end of the pause, or is lowered.
 //!
 //! Not here: when the next request is due by the rate (`pace`); the reason of a pause (`pause`); what an interval counts (`interval`); whether a decrease
 //! helped (`trial`).
@@ -24,43 +24,42 @@ use super::{
     trial::{MOST_TOLERATED, Tally, Trial, TrialResult},
 };
 
-/// The longest interval: what is older says nothing of the present rate.
+/// The longest interval: older responses say nothing about the present rate.
 const LONGEST: Duration = Duration::from_secs(1);
-/// Responses that an interval needs before it ends early, or sets a rate where there was none: fewer
-/// say little of the share that is refused.
+/// The number of responses that an interval needs before it ends early, or sets a rate where there was none. With fewer,
+/// the share of throttled requests is not known well enough.
 const SAMPLE: u32 = 20;
-/// How many responses the usual share of refusals is taken from: some intervals at a high rate, and a minute at a
-/// low one.
+/// How many responses the usual share of throttled requests is computed from: some intervals at a high rate, and a minute
+/// at a low one.
 const MEMORY: u32 = 4000;
-/// How far the refusals of an interval may lie above the tolerated share, in standard deviations.
+/// How far the throttled requests of an interval may exceed the tolerated share, in standard deviations.
 const DEVIATIONS: f64 = 3.0;
-/// What a rate is lowered to, as a share of what was accepted: so that the backlog of retries fits in.
+/// The lowered rate as a share of the accepted rate: it leaves room for the retries that are due.
 const MARGIN: f64 = 0.95;
-/// How many times refusals at a rate that nothing limited are suspected to be random, so that the decrease soon ends by
-/// itself.
+/// How many times throttling at an unlimited rate is suspected to be random, so that the decrease soon ends by itself.
 const MOST_SUSPECTED: u32 = 3;
-/// After how long without a decrease this starts again.
+/// After this time without a decrease the count of suspicions is reset.
 const SUSPECTED_FOR: Duration = Duration::from_secs(60);
-/// What is kept at least after an interval with few responses or with refusals only; and at most where a pause
-/// has shown that there were too many requests.
+/// The smallest share of the rate that remains after an interval with few responses or with throttled requests only; and
+/// the largest after a pause that has shown that there were too many requests.
 const LARGEST_STEP: f64 = 0.5;
-/// What is kept at most where a `Retry-After` interrupted the interval: the share that was refused by then is
-/// smaller than the excess was.
+/// The largest share of the rate that remains after an interval that a `Retry-After` interrupted: the share of throttled
+/// requests by then is smaller than the excess.
 const STEP_AT_PAUSE: f64 = 0.75;
-/// What 429s lower a rate to at the least, requests a second: below, the next response, which shows whether the
-/// host works again, is too far away. A lower configured rate stays.
+/// The lowest rate that 429s lead to, in requests a second. At a lower one it would take too long until the next response
+/// shows whether the host works again. A lower configured rate stays.
 const LEAST_RATE: f64 = 1.0;
-/// The part of a pause after which the rate that follows doubles: a host that asks for longer ones is approached more
-/// slowly.
+/// After a pause, the rate doubles once in this fraction of the pause's length: the longer the pauses of a host, the
+/// slower its rate grows.
 const STEPS: u32 = 5;
-/// The first rate after a `Retry-After`, where nothing better is known, requests a second.
+/// The first rate after a `Retry-After`, if no better one is known, in requests a second.
 const FIRST_RATE: f64 = 10.0;
-/// How often a measured rate must be reached again for there to be none, as before.
+/// At this multiple of the measured rate the limit ends.
 const FREE_AGAIN: f64 = 2.0;
-/// A rate that any host takes: at this one there is none, as before.
+/// No limit ends below this rate, in requests a second: every host accepts it.
 const LEAST_LIMIT: f64 = 100.0;
-/// How much a rate grows with each second for each second since it was lowered, as a share of it: a tenth in eight
-/// seconds, twofold in 21, tenfold in 39.
+/// The growth of a rate in a second, as a share of it, for each second since it was lowered: by a tenth in eight seconds,
+/// twofold in 21, tenfold in 39.
 const GROWTH: f64 = 0.003;
 
 /// The rate of one kind of requests at a host.
@@ -68,36 +67,36 @@ const GROWTH: f64 = 0.003;
 pub(super) struct AdaptiveRate {
     configured: Option<f64>,
     lowered: Option<Lowered>,
-    /// The share of refusals that does not depend on the rate.
+    /// The share of throttled requests that does not depend on the rate.
     tolerated: f64,
-    /// The usual refusals, since a decrease helped last.
+    /// The usual share of throttled requests, since the last decrease that helped.
     usual: Tally,
     /// The last decrease, until it is known whether it helped.
     trial: Option<Trial>,
     /// Requests a second in the interval before, if there were enough of them.
     measured: Option<f64>,
-    /// Whether the last response took longer than any interval.
+    /// Whether the last response took longer than the longest interval.
     is_slow: bool,
     /// When the rate was lowered last.
     decreased: Option<Instant>,
-    /// When a lowered rate came back last.
+    /// When a lowered rate was last restored.
     restored: Option<Instant>,
-    /// How many times refusals were suspected to be random.
+    /// How many times throttling was suspected to be random.
     suspected: u32,
-    /// Whether a `Retry-After` of the host is waited for: that time does not count.
+    /// Whether requests pause for a `Retry-After`. That time does not count.
     is_paused: bool,
     interval: Interval,
 }
 
 impl AdaptiveRate {
-    /// A rate that is the configured one, or none.
+    /// Begins with the configured rate, or without a limit.
     pub(super) const fn new(configured: Option<f64>, now: Instant) -> Self {
         let interval = Interval::new(now);
         Self {
             configured,
             lowered: None,
             tolerated: 0.0,
-            usual: Tally { responses: 0, refused: 0 },
+            usual: Tally { responses: 0, throttled: 0 },
             trial: None,
             measured: None,
             is_slow: false,
@@ -121,9 +120,9 @@ impl AdaptiveRate {
         self.interval.last = self.interval.last.max(now);
     }
 
-    /// Counts the response to a request that was sent at `sent`. Of those of earlier intervals only the slow ones are, since
-    /// a host may send no response within the interval; and never those from before the last decrease: all that were under
-    /// way then were too many for the same reason.
+    /// Counts the response to a request that was sent at `sent`. Of requests from earlier intervals only slow ones count,
+    /// since a host may be slower than an interval. Requests from before the last decrease never count: that decrease is
+    /// for all that were in flight.
     pub(super) fn received(&mut self, sent: Instant, response: RateSignal, now: Instant) {
         self.advance(now);
         self.is_slow = now.saturating_duration_since(sent) >= LONGEST;
@@ -133,28 +132,28 @@ impl AdaptiveRate {
         }
         match response {
             RateSignal::Accepted => self.interval.accepted += 1,
-            RateSignal::Throttled { .. } => self.interval.refused += 1,
+            RateSignal::Throttled { .. } => self.interval.throttled += 1,
         }
     }
 
-    /// Nothing is sent until `resume`. Responses to the requests under way still count.
+    /// Begins a pause, until `resume`. Responses to requests in flight still count.
     pub(super) fn pause(&mut self, now: Instant) {
         self.advance(now);
         self.is_paused = true;
-        self.interval.before_pause = self.interval.refused;
+        self.interval.before_pause = self.interval.throttled;
     }
 
-    /// Requests a second that were accepted, with a pause until `end`.
+    /// The accepted requests a second, up to `end`, the end of a pause.
     pub(super) fn accepted(&self, end: Instant) -> f64 {
         let elapsed = end.saturating_duration_since(self.interval.begin).max(SHORTEST);
         f64::from(self.interval.accepted) / elapsed.as_secs_f64()
     }
 
-    /// A pause is over. The host has taken `accepted` requests a second, of both kinds.
+    /// Ends a pause. The host has accepted `accepted` requests a second, of both kinds.
     pub(super) fn resume(&mut self, pause: Range<Instant>, reason: PauseCause, accepted: f64) {
         self.is_paused = false;
         let (end, paused) = (pause.end, pause.end.saturating_duration_since(pause.start));
-        let refused = self.interval.refused - self.interval.before_pause;
+        let throttled = self.interval.throttled - self.interval.before_pause;
         let is_restart = self.lowered.is_some_and(|lowered| lowered.is_restart);
         match (reason, self.lowered) {
             (PauseCause::Random, Some(_)) if is_restart => {
@@ -164,19 +163,19 @@ impl AdaptiveRate {
             (PauseCause::Random, _) => self.delay_growth(paused),
             (PauseCause::Unknown, None) if self.tolerated > 0.0 => {}
             (PauseCause::Exceeded, None) => return self.restart(end, accepted, LONGEST),
-            (PauseCause::Exceeded, Some(_)) if refused > 0 => {
+            (PauseCause::Exceeded, Some(_)) if throttled > 0 => {
                 let mut interval = std::mem::replace(&mut self.interval, Interval::new(end));
                 interval.most_kept = LARGEST_STEP;
                 return self.lower(&interval, end);
             }
             (_, lowered) => {
-                self.interval.repeated += refused.saturating_sub(1);
-                if lowered.is_none() || (is_restart && !self.is_mostly_refused()) {
+                self.interval.repeated += throttled.saturating_sub(1);
+                if lowered.is_none() || (is_restart && !self.is_mostly_throttled()) {
                     let step = (paused / STEPS).clamp(SHORTEST, LONGEST);
                     return self.restart(end, accepted, step);
                 }
                 self.delay_growth(paused);
-                if refused > 0 {
+                if throttled > 0 {
                     self.interval.most_kept = STEP_AT_PAUSE;
                 }
             }
@@ -191,7 +190,7 @@ impl AdaptiveRate {
         }
     }
 
-    /// Begins at what was accepted up to the end of a pause, so that requests do not all come at once then.
+    /// Restarts at the accepted rate after a pause, so that the waiting requests are not sent all at once.
     fn restart(&mut self, end: Instant, accepted: f64, step: Duration) {
         let interval = std::mem::replace(&mut self.interval, Interval::new(end));
         let is_sampled = interval.responses() >= SAMPLE;
@@ -215,14 +214,14 @@ impl AdaptiveRate {
         self.lowered = Some(Lowered { rate, threshold, limit, since: end, is_restart: true, step });
     }
 
-    /// Whether the pauses have shown more than one refusal above the largest share that is tolerated.
-    fn is_mostly_refused(&self) -> bool {
+    /// Whether more requests were throttled since the decrease than the largest tolerated share and one more.
+    fn is_mostly_throttled(&self) -> bool {
         let since = self.trial.map_or_else(Tally::default, |trial| trial.since);
         let tally = since.with(self.interval.tally_of_causes());
-        f64::from(tally.refused) > 1.0 + MOST_TOLERATED * f64::from(tally.responses)
+        f64::from(tally.throttled) > 1.0 + MOST_TOLERATED * f64::from(tally.responses)
     }
 
-    /// Whether the refusals of late are known to be random.
+    /// Whether recent throttling is known to be random.
     pub(super) fn tolerates(&self) -> bool {
         self.tolerated > 0.0 && !self.is_too_much(&self.interval)
     }
@@ -238,14 +237,14 @@ impl AdaptiveRate {
             if !is_over {
                 return;
             }
-            // Idle time counts second by second, as long as there is a rate that grows.
-            let is_growing = self.lowered.is_some() && self.interval.refused == 0;
+            // A growing rate grows in idle time too, interval by interval.
+            let is_growing = self.lowered.is_some() && self.interval.throttled == 0;
             let end = if is_growing { self.interval.begin + age.min(longest) } else { now };
             self.end_interval(end);
         }
     }
 
-    /// Whether a burst, which nothing limited, was too large. Its retries must not come before the rate is lowered.
+    /// Whether an unlimited burst was too large. The rate must be lowered before its retries are sent.
     fn is_exhausted_by_burst(&self) -> bool {
         let is_burst = self.rate().is_none() && self.interval.accepted >= SAMPLE;
         is_burst && self.interval.share() > MOST_TOLERATED
@@ -253,14 +252,18 @@ impl AdaptiveRate {
 
     fn end_interval(&mut self, end: Instant) {
         let interval = std::mem::replace(&mut self.interval, Interval::new(end));
-        // One that ended early may have begun with only some of what there was to send.
+        // The rate of a short interval may be too low, since requests had only begun.
         let is_short = end.saturating_duration_since(interval.begin) < SHORTEST;
         let former = self.measured.filter(|_| is_short).unwrap_or_default();
         let is_sampled = interval.responses() >= SAMPLE;
         self.measured = is_sampled.then(|| interval.sent_rate().max(former));
-        // A slow host that has not responded yet says nothing of a rate that it refused.
-        let is_refused_rate = self.lowered.is_some_and(|lowered| !lowered.is_restart);
-        if self.is_slow && interval.responses() == 0 && interval.sent > 0 && is_refused_rate {
+        // A slow host that has not responded yet says nothing about the rate.
+        let is_lowered_by_throttling = self.lowered.is_some_and(|lowered| !lowered.is_restart);
+        if self.is_slow
+            && interval.responses() == 0
+            && interval.sent > 0
+            && is_lowered_by_throttling
+        {
             return;
         }
         if interval.share() > MOST_TOLERATED || interval.responses() == 0 {
@@ -268,7 +271,7 @@ impl AdaptiveRate {
         } else if let Some(trial) = &mut self.trial {
             trial.since = trial.since.with(interval.tally_of_causes());
             let is_restart = self.lowered.is_some_and(|lowered| lowered.is_restart);
-            let grows = is_restart && interval.refused == 0;
+            let grows = is_restart && interval.throttled == 0;
             match self.judge(end) {
                 TrialResult::Helped => {}
                 TrialResult::Open if grows => {}
@@ -284,17 +287,17 @@ impl AdaptiveRate {
         }
     }
 
-    /// Whether a decrease helped. If it did not, the rate is as it was before, and doubles until nothing limits it.
+    /// Whether a decrease helped. If it did not, the rate is restored, and doubles until there is no limit.
     fn judge(&mut self, now: Instant) -> TrialResult {
         let Some(trial) = self.trial else { return TrialResult::Open };
-        let verdict = trial.verdict();
-        match verdict {
-            // What was just there to send must not be held up for long.
+        let result = trial.result();
+        match result {
+            // A decrease from an unlimited rate must not last.
             TrialResult::Open if self.is_passing(&trial, now) => {
                 self.trial = None;
                 return TrialResult::Helped;
             }
-            TrialResult::Open => return verdict,
+            TrialResult::Open => return result,
             TrialResult::Helped => {
                 self.usual = Tally::default();
                 self.tolerated = self.tolerated.min(trial.since.share());
@@ -309,10 +312,10 @@ impl AdaptiveRate {
             }
         }
         self.trial = None;
-        verdict
+        result
     }
 
-    /// Whether a decrease from no rate at all is over.
+    /// Whether a decrease from an unlimited rate is over.
     fn is_passing(&self, trial: &Trial, now: Instant) -> bool {
         let is_old = |lowered: Lowered| now.saturating_duration_since(lowered.since) >= LONGEST;
         let is_passing = |lowered: Lowered| !lowered.is_restart && is_old(lowered);
@@ -324,7 +327,7 @@ impl AdaptiveRate {
         let (responses, share) = (f64::from(interval.responses()), self.tolerated);
         let deviation = (responses * share * (1.0 - share)).sqrt();
         let is_known = self.rate().is_some() || interval.responses() >= SAMPLE;
-        is_known && f64::from(interval.refused) > responses * share + DEVIATIONS * deviation
+        is_known && f64::from(interval.throttled) > responses * share + DEVIATIONS * deviation
     }
 
     fn lower(&mut self, interval: &Interval, now: Instant) {
@@ -341,12 +344,12 @@ impl AdaptiveRate {
             1.0 - share
         };
         let rate = (base * accepted.min(interval.most_kept) * MARGIN).max(LEAST_RATE.min(limit));
-        // Refusals without exception say that the host is out of order, and nothing of the rate that it takes.
+        // If all requests are throttled, the host is out of order: that says nothing about the rate that it accepts.
         let former = self.lowered.filter(|_| interval.accepted == 0);
         let own = if self.is_suspected_random(share, now) { limit } else { base / 2.0 };
         let threshold = former.map_or(own, |lowered| lowered.threshold);
         let before = self.lowered;
-        let is_known = self.usual.refused > 0 && share <= MOST_TOLERATED;
+        let is_known = self.usual.throttled > 0 && share <= MOST_TOLERATED;
         let before_share = if is_known { self.usual.share() } else { share };
         self.trial = Some(Trial { before_share, before, since: Tally::default() });
         self.decreased = Some(now);
@@ -354,8 +357,8 @@ impl AdaptiveRate {
             Some(Lowered { rate, threshold, limit, since: now, is_restart: false, step: LONGEST });
     }
 
-    /// Whether a few refusals are among the first for long. They may have nothing to do with a rate that was just
-    /// what there was to send, so it soon comes back. Not so time after time.
+    /// Whether a few throttled requests, after a long time without any, may be random. Then the rate soon recovers. This is
+    /// assumed a few times only.
     fn is_suspected_random(&mut self, share: f64, now: Instant) -> bool {
         let is_old = |at| now.saturating_duration_since(at) >= SUSPECTED_FOR;
         if self.restored.is_some_and(is_old) {
@@ -367,7 +370,7 @@ impl AdaptiveRate {
         is_suspected_random
     }
 
-    /// Where a lowered rate ends.
+    /// The rate at which a lowered rate ends.
     fn limit(&self, measured: f64) -> f64 {
         let limit = self.lowered.map(|lowered| lowered.limit).or(self.configured);
         limit.unwrap_or_else(|| (measured * FREE_AGAIN).max(LEAST_LIMIT))
@@ -394,7 +397,7 @@ mod tests {
 
     const PAUSE: Duration = Duration::from_secs(5);
 
-    /// Seconds of simulated requests at a rate, or at `offered` where there is none.
+    /// Simulated requests at the adaptive rate, and at `offered` at most.
     struct Simulation {
         rate: AdaptiveRate,
         now: Instant,
@@ -408,27 +411,27 @@ mod tests {
             Self { rate: AdaptiveRate::new(configured, now), now, offered, sent: 0 }
         }
 
-        /// Requests for so long, each refused if `is_refused` says so of its number and time.
-        fn run(&mut self, seconds: f64, mut is_refused: impl FnMut(u32, Instant) -> bool) -> f64 {
+        /// Simulates this many seconds. `is_throttled` decides each request by its number and time.
+        fn run(&mut self, seconds: f64, mut is_throttled: impl FnMut(u32, Instant) -> bool) -> f64 {
             let end = self.now + Duration::from_secs_f64(seconds);
-            let (mut sent, mut refused) = (0, 0);
+            let (mut sent, mut throttled) = (0, 0);
             while self.now < end {
                 let rate = self.rate.rate().unwrap_or(f64::MAX).min(self.offered);
                 self.now += Duration::from_secs_f64(1.0 / rate);
                 self.rate.sent(self.now);
                 self.sent += 1;
                 sent += 1;
-                let is_refused = is_refused(self.sent, self.now);
-                refused += u32::from(is_refused);
+                let is_throttled = is_throttled(self.sent, self.now);
+                throttled += u32::from(is_throttled);
                 let throttled = RateSignal::Throttled { retry_after: None };
-                let response = if is_refused { throttled } else { RateSignal::Accepted };
+                let response = if is_throttled { throttled } else { RateSignal::Accepted };
                 self.rate.received(self.now, response, self.now);
             }
-            f64::from(refused) / f64::from(sent)
+            f64::from(throttled) / f64::from(sent)
         }
     }
 
-    /// A server that takes so many requests a second, and no more than that in one go.
+    /// A server that accepts this many requests a second, and bursts of as many.
     fn bucket(capacity: f64) -> impl FnMut(u32, Instant) -> bool {
         let mut state: Option<(f64, Instant)> = None;
         move |_, now| {
@@ -451,17 +454,17 @@ mod tests {
                 let mut simulation = Simulation::new(configured, 40.0 * capacity);
                 let mut server = bucket(capacity);
                 simulation.run(5.0, &mut server);
-                let (before, refused) = (simulation.sent, simulation.run(60.0, &mut server));
+                let (before, throttled) = (simulation.sent, simulation.run(60.0, &mut server));
                 let rate = f64::from(simulation.sent - before) / 60.0;
-                let case = format!("{capacity} of {configured:?}: {rate}, {refused} refused");
+                let case = format!("{capacity} of {configured:?}: {rate}, {throttled} throttled");
                 assert!((0.85..=1.05).contains(&(rate / capacity)), "{case}");
-                assert!(refused < 0.04, "{case}");
+                assert!(throttled < 0.04, "{case}");
             }
         }
     }
 
     #[test]
-    fn random_refusals_leave_the_rate_where_it_was() {
+    fn random_throttling_leaves_the_rate_unchanged() {
         for (percent, seed) in
             [1, 3, 10].into_iter().flat_map(|it| (0..20).map(move |seed| (it, seed)))
         {
@@ -477,7 +480,7 @@ mod tests {
                 let rate = f64::from(simulation.sent - before) / 10.0;
                 let usual = configured.unwrap_or(offered);
                 let case = format!("{percent} % of {configured:?}, {offered}, seed {seed}");
-                // Half a second of it may be lost for each decrease until the refusals are known for what they are.
+                // Half a second may be lost for each decrease until throttling is known to be random.
                 assert!(rate > usual / 2.0, "{case}: {rate} a second");
             }
         }
@@ -498,14 +501,14 @@ mod tests {
     #[test]
     fn the_first_rate_is_that_of_the_time_really_elapsed() {
         let mut simulation = Simulation::new(None, 2000.0);
-        let refused = |number, _| number == 50;
-        simulation.run(0.12, refused);
+        let throttled = |number, _| number == 50;
+        simulation.run(0.12, throttled);
         let rate = simulation.rate.rate().expect("a rate");
         assert!((1700.0..2000.0).contains(&rate), "{rate} a second after a tenth of one");
     }
 
     #[test]
-    fn refusals_that_come_late_lower_the_rate() {
+    fn late_throttling_lowers_the_rate() {
         let begin = Instant::now();
         let (step, latency) = (Duration::from_millis(10), Duration::from_secs(2));
         let mut adaptive = AdaptiveRate::new(Some(100.0), begin);

@@ -18,10 +18,10 @@ pub(super) struct Interval {
     pub(super) last: Instant,
     pub(super) sent: u32,
     pub(super) accepted: u32,
-    pub(super) refused: u32,
-    /// The number of refusals when the last pause began.
+    pub(super) throttled: u32,
+    /// The number of throttled requests when the last pause began.
     pub(super) before_pause: u32,
-    /// Refusals that do not count, since another one of their pause does.
+    /// Throttled requests that do not count, since another one of the same pause does.
     pub(super) repeated: u32,
     /// The largest remaining share of the rate, if this interval lowers it.
     pub(super) most_kept: f64,
@@ -35,7 +35,7 @@ impl Interval {
             last: begin,
             sent: 0,
             accepted: 0,
-            refused: 0,
+            throttled: 0,
             before_pause,
             repeated,
             most_kept,
@@ -43,17 +43,17 @@ impl Interval {
     }
 
     pub(super) const fn responses(&self) -> u32 {
-        self.accepted + self.refused
+        self.accepted + self.throttled
     }
 
-    /// The responses, and the refusals among them.
+    /// The responses, and the throttled ones among them.
     pub(super) const fn tally(&self) -> Tally {
-        Tally { responses: self.responses(), refused: self.refused }
+        Tally { responses: self.responses(), throttled: self.throttled }
     }
 
-    /// The same, with the refusals that led to one pause as one.
+    /// The same, where the throttled requests of one pause count once.
     pub(super) const fn tally_of_causes(&self) -> Tally {
-        Tally { responses: self.responses(), refused: self.refused - self.repeated }
+        Tally { responses: self.responses(), throttled: self.throttled - self.repeated }
     }
 
     /// Shifts the interval by the length of a pause, in which nothing was sent.
@@ -62,12 +62,12 @@ impl Interval {
         self.last += pause;
     }
 
-    /// The share that was refused.
+    /// The share of throttled requests.
     pub(super) fn share(&self) -> f64 {
         self.tally().share()
     }
 
-    /// The share of what was sent, as if all that is under way were refused.
+    /// The accepted share of the sent requests, as if all in flight were throttled.
     pub(super) fn accepted_of_sent(&self) -> f64 {
         f64::from(self.accepted) / f64::from(self.sent.max(self.responses()))
     }

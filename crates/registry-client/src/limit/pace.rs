@@ -3,7 +3,7 @@
 //! A rate is kept as the time at which the next request is due (the "generic cell rate algorithm" of
 //! ITU-T I.371): a rate that changes then takes effect with the next request.
 //!
-//! Not here: what 429s make of a rate (`adaptive`); the waiting (`turns`).
+//! Not here: how 429s change a rate (`adaptive`); the waiting (`turns`).
 
 use std::time::Duration;
 
@@ -22,11 +22,11 @@ use super::{
 pub(super) struct Pace {
     /// The rate of all requests, as configured.
     rate: Option<f64>,
-    /// When the next request of all is due by that rate.
+    /// When the next request is due by that rate.
     due: Instant,
     /// Until when no request is sent to the host.
     back_off: Instant,
-    /// The back-off that is not over, and why there is one.
+    /// The present back-off, and its cause.
     pause: Option<Pause>,
     /// The one before.
     former: Former,
@@ -112,8 +112,8 @@ impl Pace {
         self.lanes[kind.index()].rate.received(sent, response, now);
     }
 
-    /// Requests start again, if a pause is over. Those that wait for it must not come all at once, so the other kind
-    /// has a rate too, for a while; unless the refusals are random.
+    /// Ends a pause that is over. The requests that waited for it must not be sent all at once, so the other kind gets a
+    /// rate for a while too, unless throttling is random.
     fn end_pause(&mut self, now: Instant) {
         let end = self.back_off;
         let Some(pause) = self.pause.take_if(|_| end <= now) else { return };
@@ -128,7 +128,7 @@ impl Pace {
         self.due = nothing_saved(self.due, self.rate, end);
     }
 
-    /// Requests a second of a kind, as far as there is a rate.
+    /// The requests a second of a kind, if it has a rate.
     pub(super) fn rate(&mut self, kind: RequestKind, now: Instant) -> Option<f64> {
         let (host, kind) = (self.rate, self.lane(kind, now).rate());
         host.into_iter().chain(kind).min_by(f64::total_cmp)
@@ -153,23 +153,23 @@ impl KindPace {
     }
 }
 
-/// How much earlier than due a request may come, so that there is a burst.
+/// How much earlier than due a request may be sent: this allows bursts.
 fn leeway(rate: f64) -> Duration {
     seconds((BURST - 1.0 / rate).max(0.0))
 }
 
-/// When the next request may come that is due then. A rate that rose meanwhile makes it due earlier.
+/// When a request that is due at `due` may be sent. A rate that has risen since makes it due earlier.
 fn allowed(due: Instant, rate: Option<f64>, now: Instant) -> Instant {
     let Some(rate) = rate else { return now };
     due.checked_sub(leeway(rate)).unwrap_or(due)
 }
 
-/// When the one after a request that might come `now` is due.
+/// When the request after one that may be sent `now` is due.
 fn after(due: Instant, rate: Option<f64>, now: Instant) -> Instant {
     rate.map_or(now, |rate| due.max(now) + seconds(1.0 / rate))
 }
 
-/// When the next is due so that it may come at `from`, and no burst with it.
+/// The due time of a request that may be sent at `from`, without a burst.
 fn nothing_saved(due: Instant, rate: Option<f64>, from: Instant) -> Instant {
     rate.map_or(due, |rate| due.max(from + leeway(rate)))
 }
@@ -192,12 +192,12 @@ mod tests {
             assert!(pace.take(RequestKind::Read, begin, begin));
             pace.received(RequestKind::Read, begin, RateSignal::Accepted, begin);
         }
-        let mut refuse = |wait: u32| {
+        let mut throttle = |wait: u32| {
             let throttled = RateSignal::Throttled { retry_after: Some(wait * SECOND) };
             pace.received(RequestKind::Read, begin, throttled, begin);
         };
-        refuse(60);
-        refuse(10);
+        throttle(60);
+        throttle(10);
         assert_eq!(pace.host_allows(begin), at(begin, 60.0));
         assert!(!pace.take(RequestKind::Read, begin, at(begin, 59.9)));
         assert!(
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_refusal_delays_the_host_and_does_not_lower_its_rate_again() {
+    fn a_late_429_delays_the_host_and_does_not_lower_its_rate_again() {
         let begin = Instant::now();
         let mut pace = Pace::new(&Quota::default(), begin);
         let throttled = RateSignal::Throttled { retry_after: Some(SECOND) };

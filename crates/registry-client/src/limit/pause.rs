@@ -1,7 +1,7 @@
-//! A pause that a host demands by `Retry-After`, and what the other responses show about its reason.
+//! A pause that a host demands by `Retry-After`, and its cause as the other responses show it.
 //!
-//! A host whose limit is exceeded refuses nearly all that was sent after the first refused request. Where refusals are
-//! random, most of that is accepted.
+//! A host whose limit is exceeded throttles nearly all requests after the first throttled one. A host that throttles at
+//! random accepts most of them.
 //!
 //! Not here: the time until which nothing is sent (`pace`); the rate afterwards (`adaptive`).
 
@@ -12,10 +12,10 @@ use super::{
     trial::{MOST_TOLERATED, Tally},
 };
 
-/// How many responses to later requests show that there were too many: with one in ten refused at random, more than a
-/// quarter of eight are one time in 25.
+/// How many responses to later requests can show that there were too many. If one request in ten is throttled at random,
+/// more than a quarter of eight are throttled one time in 25.
 const SAMPLE: u32 = 8;
-/// How many show that there were not: to be wrong costs no more than one pause.
+/// How many accepted responses show that there were not. A wrong decision costs one pause.
 const LEAST_ACCEPTED: u32 = 2;
 /// How many such responses of earlier pauses are kept.
 const MEMORY: u32 = 64;
@@ -25,45 +25,45 @@ const MEMORY: u32 = 64;
 pub(super) enum PauseCause {
     /// There were too many requests.
     Exceeded,
-    /// It refuses some at random, whatever their rate; or this pause has been counted.
+    /// It throttles some at random, whatever their rate; or this pause has been counted.
     Random,
     /// There were too few responses to decide.
     Unknown,
 }
 
-/// The last pause that is over.
+/// The last pause that has ended.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Former {
     end: Instant,
-    /// The responses that show the reasons of all pauses so far.
+    /// The responses that show the causes of all pauses so far.
     following: Tally,
 }
 
 impl Former {
-    /// There was none up to now.
+    /// No pause before `now`.
     pub(super) fn none(now: Instant) -> Self {
         Self { end: now, following: Tally::default() }
     }
 }
 
-/// A pause. Those that overlap are one.
+/// A pause. Overlapping pauses are one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pause {
     pub(super) begin: Instant,
-    /// What kind of request was refused first.
+    /// The kind of the request that was throttled first.
     pub(super) kind: RequestKind,
-    /// When that was sent.
+    /// When that request was sent.
     sent: Instant,
-    /// The responses to what was sent after it.
+    /// The responses to requests that were sent after it.
     following: Tally,
-    /// Those of the pauses before.
+    /// The same of the pauses before.
     earlier: Tally,
-    /// The end of the pause before. What was sent until then was refused for the same reason.
+    /// The end of the pause before. Requests that were sent before it were throttled for the same cause.
     former: Instant,
 }
 
 impl Pause {
-    /// A pause from `begin` on, since a request that was sent at `sent` was refused.
+    /// A pause from `begin` on, since a request that was sent at `sent` was throttled.
     pub(super) fn new(kind: RequestKind, sent: Instant, begin: Instant, former: Former) -> Self {
         let (following, earlier) = (Tally::default(), former.following.bounded(MEMORY));
         Self { begin, kind, sent, following, earlier, former: former.end }
@@ -78,11 +78,11 @@ impl Pause {
     pub(super) fn received(&mut self, sent: Instant, response: RateSignal) {
         if sent >= self.sent {
             self.following.responses += 1;
-            self.following.refused += u32::from(response != RateSignal::Accepted);
+            self.following.throttled += u32::from(response != RateSignal::Accepted);
         }
     }
 
-    /// What the responses show; where they are too few, together with those of the pauses before.
+    /// The cause that the responses show. If they are too few, those of earlier pauses are added.
     pub(super) fn reason(&self) -> PauseCause {
         if self.sent < self.former {
             return PauseCause::Random;

@@ -28,8 +28,8 @@ type QuotaOf = Box<dyn Fn(&Host) -> Quota + Send + Sync>;
 
 /// The rate limits and the state of all hosts.
 ///
-/// Hosts are told apart by their text, as it stands in a URL (its authority). There are as many as a
-/// run talks to, so none is forgotten.
+/// Hosts are distinguished by their authority as it is in the URL. A run uses few hosts,
+/// so none is evicted.
 pub(crate) struct RateLimiter {
     default: QuotaOf,
     given: HashMap<Host, Quota>,
@@ -138,7 +138,7 @@ impl RateLimiter {
     }
 
     /// Notes that a host demanded a wait, by a response of that status. It is logged once, however many requests are
-    /// refused meanwhile.
+    /// throttled meanwhile.
     pub(crate) fn must_wait(&self, host: &str, status: StatusCode, wait: Duration) {
         let (account, now) = (self.account(host), Instant::now());
         if account.wait.begin(status, wait, now)

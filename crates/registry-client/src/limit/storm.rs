@@ -1,4 +1,4 @@
-//! Simulations: many tasks, and a server that takes only so many requests a second, or refuses some at random.
+//! Simulations: many tasks, and a server that accepts only so many requests a second, or rejects some at random.
 
 use std::{
     collections::HashMap,
@@ -42,7 +42,7 @@ struct SimulatedServer {
     /// When it took requests, and when it refused them.
     taken: Mutex<Vec<f64>>,
     refused: Mutex<Vec<f64>>,
-    /// The pauses that it asked for, those that overlap as one: how many, and the end of the last one.
+    /// The pauses that it demanded, overlapping ones as one: their number, and the end of the last one.
     pauses: Mutex<(u32, Instant)>,
 }
 
@@ -138,7 +138,7 @@ struct Storm {
     median: f64,
     /// How long one request took.
     longest_request: f64,
-    /// How many pauses the server asked for.
+    /// The number of pauses that the server demanded.
     pauses: f64,
 }
 
@@ -199,7 +199,7 @@ async fn a_storm_is_weathered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn random_refusals_do_not_collapse_the_rate() {
+async fn random_throttling_does_not_collapse_the_rate() {
     let run = |percent, with| {
         storm(Quota::default(), Refuses::AtRandom { percent, with }, &[RequestKind::Read])
     };
@@ -218,7 +218,7 @@ async fn random_refusals_do_not_collapse_the_rate() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn random_refusals_with_a_retry_after_cost_no_more_than_their_pauses() {
+async fn random_throttling_with_a_retry_after_costs_no_more_than_its_pauses() {
     for (requests_at_once, kinds) in [
         (64, &[RequestKind::Read][..]),
         (64, &RequestKind::ALL),
@@ -246,7 +246,7 @@ async fn random_refusals_with_a_retry_after_cost_no_more_than_their_pauses() {
 }
 
 /// Requests as a promotion makes them: one of each repository, and one of each digest; then those of each image, in
-/// their order; at last, one of each tag. How long they took, and how many pauses the server asked for.
+/// their order; at last, one of each tag. Returns the time, and the number of pauses that the server demanded.
 async fn promotion(
     refuses: Refuses,
     (requests_at_once, latency): (usize, Duration),
@@ -277,7 +277,7 @@ async fn promotion(
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_promotion_behind_random_refusals_takes_longer_than_the_mark() {
+async fn no_promotion_behind_random_throttling_takes_longer_than_the_mark() {
     let throttled = |seconds: u32| FailureClass::Throttled {
         retry_after: (seconds > 0).then(|| Duration::from_secs(seconds.into())),
     };
