@@ -5,7 +5,6 @@ mod demo;
 mod docs;
 mod front;
 mod golden;
-mod golden_access;
 mod harness;
 mod help;
 mod inputs;

@@ -1,6 +1,8 @@
 //! What people read, kept as files so that a change of wording is seen in review: the help of every command, and
 //! an example of each error. `PORTOLAN_GOLDEN=write cargo test -p portolan --test cli golden` writes the files anew.
 
+mod access;
+
 use std::{
     env,
     ffi::{OsStr, OsString},

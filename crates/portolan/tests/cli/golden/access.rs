@@ -1,4 +1,4 @@
-//! Examples of the errors about credentials, connections, git and files that a run writes: kept as `golden.rs` says.
+//! Examples of the errors about credentials, connections, git and files that a run writes: kept as `mod.rs` says.
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use testkit::{Body, Fault, TestHost, TestProxy, TestRegistry, TestServer, TestTlsServer, fixture};
 use tokio::process::Command;
 
-use crate::golden::{DIGEST, Errors, manifest};
+use super::{DIGEST, Errors, manifest};
 
-const KEY: &str = include_str!("../../../credentials/tests/credentials/test-key.pem");
+const KEY: &str = include_str!("../../../../credentials/tests/credentials/test-key.pem");
 
 /// A registry that responds with 401 to every request, with any credentials or none.
 async fn rejecting() -> TestRegistry {
