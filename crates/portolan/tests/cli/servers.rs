@@ -32,7 +32,8 @@ const LOW_LIMIT: usize = 128;
 pub(crate) struct Server {
     child: Child,
     log: Lines<BufReader<ChildStderr>>,
-    address: String,
+    /// Where it listens.
+    pub(crate) address: String,
     /// Where metrics and health are, if they are.
     pub(crate) admin: Option<String>,
 }
@@ -60,7 +61,7 @@ impl Server {
     }
 
     /// Waits for a line of the log with this in it.
-    async fn logs(&mut self, text: &str) -> serde_json::Value {
+    pub(crate) async fn logs(&mut self, text: &str) -> serde_json::Value {
         loop {
             let event = event(&mut self.log).await;
             if event.to_string().contains(text) {

@@ -106,17 +106,7 @@ async fn a_registry_speaks_tls() {
 }
 
 /// Of `openssl x509 -req` without extensions, which is still its default in places. It does not have to be trusted.
-const VERSION_1: &str = "\
------BEGIN CERTIFICATE-----
-MIIBJTCBywIUCmTi7ZdRSgk8VJrxuvGqFXycGOUwCgYIKoZIzj0EAwIwFDESMBAG
-A1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyODA1MjA0OFoYDzIxMjYxMTA0MDUyMDQ4
-WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC
-AAQllsy+GavKYyFdJ2O3nMpi9r9tm80g0nRulCBUNo+HMSWFM+4CwMRbCteMQ+Mz
-XUbAogeU9GoKwqOl4XHa6on1MAoGCCqGSM49BAMCA0kAMEYCIQDdljeCmVD8EZnj
-2XqQeAdsjHjy/6cNSRFcCJ8tDnwSbgIhALholDxNdP5CWesV5gBUCxpCozTPgFFq
-FMWpda2TI+jX
------END CERTIFICATE-----
-";
+const VERSION_1: &str = include_str!("version-1.pem");
 
 fn made(chain: &str, key: &str) -> Result<Tls, TlsError> {
     let chain = PemFile { name: "c.pem", content: chain.as_bytes() };

@@ -37,6 +37,7 @@ async fn errors_of_credentials() {
     helper(&errors, "failing", "echo 'the keychain is locked' >&2; exit 1");
     helper(&errors, "garbled", "echo hello");
     helper(&errors, "long", "head -c 100000 /dev/zero");
+    errors.file("bin/docker-credential-unusable", "");
     let from = format!("{host}/images");
     let to = format!("file://{}/store", errors.path().display());
     let mirror = ["mirror", "--quiet", "--from", &from, "--to", &to];
@@ -53,6 +54,7 @@ async fn errors_of_credentials() {
         ("a login that is not base64", json!({"auths": {&host: {"auth": "!"}}}).to_string()),
         ("a helper that is not installed", with_helper("missing")),
         ("a helper that is a path", with_helper("../bin/failing")),
+        ("a helper that cannot be run", with_helper("unusable")),
         ("a helper that fails", with_helper("failing")),
         ("a helper that prints something else", with_helper("garbled")),
         ("a helper that prints too much", with_helper("long")),
@@ -226,6 +228,11 @@ async fn errors_of_selection() {
     errors.variable("PATH", "");
     let since = [&promote[..], &["--changed-since", "HEAD"]].concat();
     errors.run("git is not installed", &since).await;
+    errors.file("many/manifests/team/promoter-manifest.yaml", registries);
+    for n in 0..=10_000 {
+        errors.file(&format!("many/images/team/{n}.yaml"), "");
+    }
+    errors.run("too many files", &["promote", "--thin-manifest-dir", "many"]).await;
     errors.compare("selection");
 }
 
@@ -238,7 +245,8 @@ async fn errors_of_files_that_are_written() {
     for (title, flags) in [
         ("a report in a directory that does not exist", ["--report", "missing/report.json"]),
         ("a report that is a directory", ["--report", "."]),
-        ("metrics without a file name", ["--metrics-file", ".."]),
+        ("metrics in a parent directory", ["--metrics-file", ".."]),
+        ("metrics without a file name", ["--metrics-file", "missing/.."]),
     ] {
         errors.run(title, &[&promote[..], &flags].concat()).await;
     }
@@ -265,13 +273,15 @@ async fn errors_of_files_that_are_written() {
 async fn errors_of_address_ranges() {
     let mut errors = Errors::new();
     for (title, format, list) in [
-        ("a list that is not JSON", "aws", "<html>"),
-        ("a list of another cloud", "gcp", "{}"),
-        ("a list without prefixes", "cidr", "# none\n"),
-        ("a line that is no prefix", "cidr", "192.0.2.0/24\n192.0.2.0/33\n"),
-        ("a line with too many words", "cidr", "192.0.2.0/24 region one\n"),
+        ("a list that is not JSON", "aws", &b"<html>"[..]),
+        ("a list of another cloud", "gcp", b"{}"),
+        ("a list without prefixes", "cidr", b"# none\n"),
+        ("a line that is no prefix", "cidr", b"192.0.2.0/24\n192.0.2.0/33\n"),
+        ("a line with too many words", "cidr", b"192.0.2.0/24 region one\n"),
+        ("a line that is not text", "cidr", b"192.0.2.0/24\n\xff\n"),
+        ("a list that is too long", "cidr", &[b'#'; (16 << 20) + 1]),
     ] {
-        errors.file("ranges", list);
+        fs::write(errors.path().join("ranges"), list).expect("it is written");
         errors.file(
             "front.yaml",
             &format!(
@@ -280,6 +290,17 @@ async fn errors_of_address_ranges() {
         );
         errors.faults(title, &["serve", "--config", "front.yaml", "--check"]).await;
     }
+    let server = TestTlsServer::start("127.0.0.1", "192.0.2.0/24\n").await;
+    errors.call(&server.address(), "ranges.example");
+    errors.file("ca.pem", server.certificate());
+    let fetched = format!(
+        "upstream: {{endpoint: \"https://registry.example\"}}\ncache_dir: ca.pem\n\
+         ranges: [{{cloud: a, format: cidr, from: \"https://{}/\"}}]\n",
+        server.address()
+    );
+    errors.file("front.yaml", &fetched);
+    let check = ["serve", "--config", "front.yaml", "--ca-file", "ca.pem", "--check"];
+    errors.warning("a file in the place of the directory of copies", &check).await;
     errors.compare("address-ranges");
 }
 
@@ -293,6 +314,7 @@ async fn errors_of_a_path_that_is_explained() {
         ("an image in the place of a path", "registry.example/app:1.0"),
         ("a path without /v2", "/app/manifests/1.0"),
         ("a name outside the grammar", "/v2/App/manifests/1.0"),
+        ("a query with a space", "/v2/app/manifests/1.0?a b"),
     ] {
         errors.run(title, &["explain", "--config", "front.yaml", "--ip", "192.0.2.1", path]).await;
     }
@@ -354,6 +376,7 @@ async fn errors_of_stores() {
         ("a store on another machine", "file://server/store"),
         ("a store with a query", "file:///store?a"),
         ("a store without a URL", "store"),
+        ("a store with a bad port", "file://a:b/store"),
     ] {
         errors.run(title, &[&mirror[..], &[store]].concat()).await;
     }

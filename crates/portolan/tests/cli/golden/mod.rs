@@ -2,6 +2,11 @@
 //! an example of each error. `PORTOLAN_GOLDEN=write cargo test -p portolan --test cli golden` writes the files anew.
 
 mod access;
+mod coverage;
+mod exchanges;
+mod promotions;
+mod responses;
+mod unprovoked;
 
 use std::{
     env,
@@ -18,12 +23,21 @@ use testkit::{Fault, TestHost, TestRegistry, fixture};
 use crate::{
     harness::{Thin, entry, portolan, run, write},
     help::{Command, commands},
+    servers::Server,
 };
+
+/// A certificate of X.509 version 1.
+const VERSION_1: &str = include_str!("../../../../registry/tests/registry/version-1.pem");
+
+/// Whether the files are written instead of compared.
+fn writes() -> bool {
+    env::var_os("PORTOLAN_GOLDEN").is_some_and(|mode| mode == "write")
+}
 
 /// Compares a text with its file, or writes the file.
 fn compare(name: &str, text: &str) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
-    if env::var_os("PORTOLAN_GOLDEN").is_some_and(|mode| mode == "write") {
+    if writes() {
         write(&path, text);
         return;
     }
@@ -107,12 +121,21 @@ impl Errors {
     /// Adds a run in the directory: its title, the end of its command line, and all that it prints.
     pub(crate) async fn run(&mut self, title: &str, arguments: &[&str]) {
         let output = self.output(arguments).await;
+        assert!(!output.status.success(), "{title}: {arguments:?} is no error");
         self.add(title, arguments, output.status, &[output.stdout, output.stderr].concat());
     }
 
     /// The same for a run that prints data on standard output, without these.
     pub(crate) async fn faults(&mut self, title: &str, arguments: &[&str]) {
         let output = self.output(arguments).await;
+        assert!(!output.status.success(), "{title}: {arguments:?} is no error");
+        self.add(title, arguments, output.status, &output.stderr);
+    }
+
+    /// The same for a run that succeeds although it prints an error.
+    pub(crate) async fn warning(&mut self, title: &str, arguments: &[&str]) {
+        let output = self.output(arguments).await;
+        assert!(output.status.success(), "{title}: {output:?}");
         self.add(title, arguments, output.status, &output.stderr);
     }
 
@@ -125,9 +148,11 @@ impl Errors {
 
     fn add(&mut self, title: &str, arguments: &[&str], status: ExitStatus, printed: &[u8]) {
         let code = status.code().expect("it ends by itself");
-        assert!(code != 0, "{title}: {arguments:?} is no error");
         let printed = str::from_utf8(printed).expect("the program prints UTF-8");
-        // The counts of a run, with its time, are no errors.
+        // Neither the counts of a run nor its cost are errors.
+        let (before, cost) = printed.split_once("\nThe run cost\n").unwrap_or((printed, ""));
+        let (_, after) = cost.split_once("\n\n").unwrap_or_default();
+        let printed = [before, after].concat();
         let lines = printed.lines().filter(|line| !line.contains(" edges: "));
         let printed: String = lines.map(|line| format!("{line}\n")).collect();
         let mut shown =
@@ -135,12 +160,30 @@ impl Errors {
         for (value, name) in &self.names {
             shown = shown.replace(value, name);
         }
+        for (before, name) in RANDOM_PARTS {
+            shown = without_random(&shown, before, name);
+        }
         self.text.push_str(&shown);
     }
 
     pub(crate) fn compare(self, name: &str) {
         compare(&format!("errors/{name}.txt"), &self.text);
     }
+}
+
+/// What stands before hexadecimal digits that differ from run to run, and what stands for these.
+const RANDOM_PARTS: [(&str, &str); 2] = [("/blobs/uploads/", "SESSION"), ("/ranges-a-", "HASH")];
+
+/// The text with `name` in the place of the hexadecimal digits behind each `before`.
+fn without_random(text: &str, before: &str, name: &str) -> String {
+    let mut parts = text.split(before);
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(|c: char| c.is_ascii_hexdigit());
+        let name = if rest.len() < part.len() { name } else { "" };
+        shown.push_str(&format!("{before}{name}{rest}"));
+    }
+    shown
 }
 
 /// Titles and arguments.
@@ -223,6 +266,11 @@ async fn errors_of_the_command_line() {
     for (title, arguments) in COMMAND_LINES {
         errors.run(title, arguments).await;
     }
+    let stores: Vec<_> = (0..65).map(|n| format!("--to=file:///srv/{n}")).collect();
+    let stores: Vec<_> = stores.iter().map(String::as_str).collect();
+    errors.call(&stores.join(" "), "--to=file:///srv/0 … --to=file:///srv/64");
+    let mirror = ["mirror", "--from", "registry.example/images"];
+    errors.run("too many stores", &[&mirror[..], &stores].concat()).await;
     errors.compare("command-line");
 }
 
@@ -235,6 +283,18 @@ pub(crate) fn manifest(images: &str) -> String {
 
 pub(crate) const DIGEST: &str =
     "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+/// The errors of thin manifest directories.
+async fn errors_of_directories(errors: &mut Errors) {
+    let thin = "registries:\n- {name: a.example, src: true}\n- name: b.example\n";
+    errors.file("tree/manifests/team/promoter-manifest.yaml", thin);
+    errors.run("a project without images", &["promote", "--thin-manifest-dir", "tree"]).await;
+    errors.file("tree/images/team/imaegs.yaml", "[]\n");
+    errors.run("a misnamed file", &["promote", "--thin-manifest-dir", "tree"]).await;
+    errors.file("tree/images/other/images.yaml", "[]\n");
+    errors.file("tree/images/team/images.yaml", "[]\n");
+    errors.run("images without registries", &["promote", "--thin-manifest-dir", "tree"]).await;
+}
 
 #[tokio::test]
 async fn errors_of_promotion_manifests() {
@@ -284,18 +344,13 @@ async fn errors_of_promotion_manifests() {
         ("a bad tag", app(&format!("\"{DIGEST}\": [\"v 1\"]"))),
         ("a null tag", app(&format!("\"{DIGEST}\": [null]"))),
         ("an ambiguous line break", app("\u{85}")),
+        ("a repository name that ends with a slash", manifest("- name: app/\n")),
+        ("a digest of another algorithm", app("\"md5:d41d8cd98f00b204\": [v1]")),
     ] {
         errors.file("images.yaml", &text);
         errors.run(title, &["promote", "--manifest", "images.yaml"]).await;
     }
-    let thin = "registries:\n- {name: a.example, src: true}\n- name: b.example\n";
-    errors.file("tree/manifests/team/promoter-manifest.yaml", thin);
-    errors.run("a project without images", &["promote", "--thin-manifest-dir", "tree"]).await;
-    errors.file("tree/images/team/imaegs.yaml", "[]\n");
-    errors.run("a misnamed file", &["promote", "--thin-manifest-dir", "tree"]).await;
-    errors.file("tree/images/other/images.yaml", "[]\n");
-    errors.file("tree/images/team/images.yaml", "[]\n");
-    errors.run("images without registries", &["promote", "--thin-manifest-dir", "tree"]).await;
+    errors_of_directories(&mut errors).await;
     errors.compare("promotion-manifests");
 }
 
@@ -303,6 +358,9 @@ async fn errors_of_promotion_manifests() {
 async fn errors_of_the_configuration_of_the_front() {
     let mut errors = Errors::new();
     let upstream = "upstream: {endpoint: \"https://registry.example\"}\n";
+    let store = |url: &str| {
+        format!("{upstream}stores: [{{name: a, url: \"{url}\", serves: [{{cloud: aws}}]}}]\n")
+    };
     for (title, text) in [
         ("no upstream", "listen: 127.0.0.1:0\n".to_owned()),
         ("an unknown field", format!("{upstream}listne: 127.0.0.1:0\n")),
@@ -348,6 +406,11 @@ async fn errors_of_the_configuration_of_the_front() {
             format!("{upstream}stores: [{{name: a, url: \"https://a.example\", serves: []}}]\n"),
         ),
         ("a bad duration", format!("{upstream}presence: {{timeout: 1}}\n")),
+        ("a store that is no URL", store("store.example")),
+        ("a store with a bad host", store("https://store example")),
+        ("a store of another scheme", store("s3://bucket")),
+        ("a store with a query", store("https://store.example?a=b")),
+        ("a store with an empty segment in its path", store("https://store.example/a//b")),
     ] {
         errors.file("front.yaml", &text);
         errors.run(title, &["serve", "--config", "front.yaml", "--check"]).await;
@@ -374,7 +437,16 @@ async fn errors_of_the_embedded_registry() {
         "encrypted.pem",
         "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
     );
+    errors.file("cut.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n");
+    errors.file("version-1.pem", VERSION_1);
+    errors.file("odd-key.pem", "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n");
     errors.file("foreign/photo.jpg", "x");
+    errors.file("obstructed/.portolan-registry", "");
+    errors.file("obstructed/blobs", "");
+    let obstructed = format!("file://{}/obstructed", errors.path().display());
+    let used = format!("file://{}/used", errors.path().display());
+    let user = ["registry", "serve", "--listen", "127.0.0.1:0", "--storage", &used];
+    let user = Server::start(":", &user).await;
     let foreign = format!("file://{}/foreign", errors.directory.path().display());
     let listen = ["registry", "serve", "--listen", "127.0.0.1:0"];
     for (title, flags) in [
@@ -392,13 +464,19 @@ async fn errors_of_the_embedded_registry() {
             "the key of another certificate",
             &["--tls-cert", "chain.pem", "--tls-key", "other-key.pem"],
         ),
+        ("a certificate file that is cut", &["--tls-cert", "cut.pem", "--tls-key", "key.pem"]),
+        ("a certificate of version 1", &["--tls-cert", "version-1.pem", "--tls-key", "key.pem"]),
+        ("a key of another kind", &["--tls-cert", "chain.pem", "--tls-key", "odd-key.pem"]),
         ("a directory with the files of others", &["--storage", &foreign]),
+        ("a directory of another registry that runs", &["--storage", &used]),
+        ("a file in the place of a directory", &["--storage", &obstructed]),
         ("a storage that is no URL", &["--storage", "disk"]),
         ("a size that is none", &["--max-blob-size", "big"]),
         ("a manifest size that is too large", &["--max-manifest-size", "1GiB"]),
     ] {
         errors.run(title, &[&listen, flags].concat()).await;
     }
+    user.terminated().await;
     errors.compare("registry");
 }
 
