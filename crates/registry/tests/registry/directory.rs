@@ -9,8 +9,10 @@ use std::{
 use http::{Method, StatusCode};
 use oci::Digest;
 use registry::{Registry, Storage};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use testkit::fixture;
 
+use super::tempdir;
 use crate::peer::{Peer, header, refusal, refused};
 
 fn names(path: &Path) -> Vec<String> {
@@ -20,6 +22,11 @@ fn names(path: &Path) -> Vec<String> {
 
 /// A name that the registry gives to a file that is being written.
 const STAGED: &str = "0123456789abcdef0123456789abcdef";
+
+/// Makes a FIFO. No other process does it: a fork would hold the locks of other tests until it runs its program.
+pub(crate) fn make_fifo(path: &Path) {
+    mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a FIFO");
+}
 
 /// Every file and directory below `path`, with its content.
 pub(crate) fn tree(path: &Path) -> Vec<(PathBuf, Option<Vec<u8>>)> {
@@ -40,7 +47,7 @@ pub(crate) fn tree(path: &Path) -> Vec<(PathBuf, Option<Vec<u8>>)> {
 
 #[tokio::test]
 async fn a_directory_that_no_registry_made_is_refused_and_stays_as_it_is() {
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = tempdir().expect("a directory");
     let root = directory.path();
     for file in ["uploads/photo.jpg", "staging/draft.txt"] {
         let path = root.join(file);
@@ -56,7 +63,7 @@ async fn a_directory_that_no_registry_made_is_refused_and_stays_as_it_is() {
     }
     assert_eq!(tree(root), before);
 
-    let file_system = tempfile::tempdir().expect("a directory");
+    let file_system = tempdir().expect("a directory");
     fs::create_dir(file_system.path().join("lost+found")).expect("it is made");
     Storage::read_only_directory(file_system.path()).expect("it is empty");
     assert_eq!(names(file_system.path()), ["lost+found"]);
@@ -67,7 +74,7 @@ async fn a_directory_that_no_registry_made_is_refused_and_stays_as_it_is() {
 
 #[tokio::test]
 async fn a_directory_of_a_version_without_markers_gets_one() {
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = tempdir().expect("a directory");
     let root = directory.path();
     let image = fixture::image(1, 1);
     let peer = Peer::on(root).await;
@@ -84,7 +91,7 @@ async fn a_directory_of_a_version_without_markers_gets_one() {
 
 #[tokio::test]
 async fn only_files_with_names_of_our_own_are_removed_at_start() {
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = tempdir().expect("a directory");
     let root = directory.path();
     drop(Storage::directory(root).expect("it is made"));
     let digest = Digest::sha256(b"x");
@@ -116,14 +123,14 @@ async fn only_files_with_names_of_our_own_are_removed_at_start() {
 
 #[tokio::test]
 async fn symbolic_links_are_not_followed() {
-    let outside = tempfile::tempdir().expect("a directory");
+    let outside = tempdir().expect("a directory");
     let digest = Digest::sha256(b"x");
     for file in [STAGED, &digest.to_string()] {
         fs::write(outside.path().join(file), "mine").expect("it is written");
     }
     let before = tree(outside.path());
     for name in ["repositories", "staging", "uploads", "blobs", "lock"] {
-        let directory = tempfile::tempdir().expect("a directory");
+        let directory = tempdir().expect("a directory");
         let root = directory.path();
         drop(Storage::directory(root).expect("it is made"));
         let path = root.join(name);
@@ -139,7 +146,7 @@ async fn symbolic_links_are_not_followed() {
         assert_eq!(tree(outside.path()), before);
     }
 
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = tempdir().expect("a directory");
     let root = directory.path();
     drop(Storage::directory(root).expect("it is made"));
     for name in [&format!("staging/{STAGED}"), &format!("uploads/{STAGED}")] {
@@ -165,7 +172,7 @@ async fn symbolic_links_are_not_followed() {
 
 #[tokio::test]
 async fn a_read_only_registry_changes_nothing_in_its_directory() {
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = tempdir().expect("a directory");
     let root = directory.path();
     let image = fixture::image(1, 1);
     let peer = Peer::on(root).await;
@@ -195,7 +202,7 @@ async fn a_read_only_registry_changes_nothing_in_its_directory() {
 
 #[tokio::test]
 async fn directories_that_are_not_repositories_are_left_out_of_the_catalogue() {
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = tempdir().expect("a directory");
     let root = directory.path();
     let peer = Peer::on(root).await;
     peer.push("a/b", "v1", &fixture::image(1, 1)).await;
@@ -225,7 +232,7 @@ async fn a_file_system_that_takes_no_directories_is_an_error() {
 
 #[tokio::test]
 async fn content_outlives_the_registry() {
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = tempdir().expect("a directory");
     let image = fixture::index(1, 2, 2);
     let peer = Peer::on(directory.path()).await;
     peer.push("a/b", "v1", &image).await;
@@ -254,7 +261,7 @@ async fn content_outlives_the_registry() {
 
 #[tokio::test]
 async fn what_a_killed_registry_left_under_way_is_cleared() {
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = tempdir().expect("a directory");
     drop(Storage::directory(directory.path()).expect("it is made"));
     let staging = directory.path().join("staging");
     fs::write(staging.join(STAGED), "half").expect("it is written");
@@ -274,7 +281,7 @@ async fn what_a_killed_registry_left_under_way_is_cleared() {
 
 #[tokio::test]
 async fn a_directory_has_one_registry_at_a_time() {
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = tempdir().expect("a directory");
     let first = Storage::directory(directory.path()).expect("it is free");
     let second = Storage::directory(directory.path()).expect_err("it is taken");
     assert!(second.is_in_use(), "{second}");
@@ -289,7 +296,7 @@ async fn a_directory_has_one_registry_at_a_time() {
 #[tokio::test]
 async fn a_mounted_blob_is_stored_once() {
     use std::os::unix::fs::MetadataExt as _;
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = tempdir().expect("a directory");
     let peer = Peer::on(directory.path()).await;
     let digest = peer.push_blob("a", b"x").await;
     let mount = format!("/v2/b/blobs/uploads/?mount={digest}&from=a");
@@ -303,7 +310,7 @@ async fn a_mounted_blob_is_stored_once() {
 
 #[tokio::test]
 async fn a_blob_of_another_length_than_it_came_with_is_damaged_until_it_is_pushed_again() {
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = tempdir().expect("a directory");
     let peer = Peer::on(directory.path()).await;
     let image = fixture::image(1, 1);
     peer.push("a", "v1", &image).await;
@@ -341,7 +348,7 @@ async fn a_blob_of_another_length_than_it_came_with_is_damaged_until_it_is_pushe
 
 #[tokio::test]
 async fn a_manifest_that_does_not_match_its_digest_is_damaged_until_it_is_pushed_again() {
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = tempdir().expect("a directory");
     let peer = Peer::on(directory.path()).await;
     let index = fixture::index(1, 2, 1);
     peer.push("a", "v1", &index).await;
@@ -375,7 +382,7 @@ async fn a_manifest_that_does_not_match_its_digest_is_damaged_until_it_is_pushed
 /// Some clients look by HEAD of the tag alone whether an image must be pushed.
 #[tokio::test]
 async fn a_head_of_an_image_with_a_damaged_blob_is_404_until_the_blob_is_pushed_again() {
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = tempdir().expect("a directory");
     let peer = Peer::on(directory.path()).await;
     let index = fixture::index(1, 2, 1);
     peer.push("a", "all", &index).await;
@@ -400,8 +407,8 @@ async fn a_head_of_an_image_with_a_damaged_blob_is_404_until_the_blob_is_pushed_
 
 #[tokio::test]
 async fn nothing_is_read_through_a_symbolic_link() {
-    let outside = tempfile::tempdir().expect("a directory");
-    let directory = tempfile::tempdir().expect("a directory");
+    let outside = tempdir().expect("a directory");
+    let directory = tempdir().expect("a directory");
     let peer = Peer::on(directory.path()).await;
     let image = fixture::image(1, 1);
     peer.push("a", "v1", &image).await;
@@ -433,15 +440,14 @@ async fn nothing_is_read_through_a_symbolic_link() {
 /// Nothing waits for its writer.
 #[tokio::test]
 async fn a_fifo_in_place_of_a_manifest_is_damage() {
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = tempdir().expect("a directory");
     let peer = Peer::on(directory.path()).await;
     let image = fixture::image(1, 1);
     peer.push("a", "v1", &image).await;
     let path = format!("repositories/a/_manifests/{}", image.digest());
     let path = directory.path().join(path);
     fs::remove_file(&path).expect("it is there");
-    let made = std::process::Command::new("mkfifo").arg(&path).status().expect("it runs");
-    assert!(made.success());
+    make_fifo(&path);
     assert_eq!(peer.status("/v2/a/manifests/v1").await, StatusCode::NOT_FOUND);
     assert_eq!(peer.push_manifest("a", "v1", &image).await.status(), StatusCode::CREATED);
     assert_eq!(peer.get("/v2/a/manifests/v1").await.body(), &image.bytes);
@@ -449,7 +455,7 @@ async fn a_fifo_in_place_of_a_manifest_is_damage() {
 
 #[tokio::test]
 async fn damaged_files_can_be_written_again_and_deleted() {
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = tempdir().expect("a directory");
     let peer = Peer::on(directory.path()).await;
     let image = fixture::image(1, 1);
     peer.push("a", "v1", &image).await;

@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a panic is a failed test")]
 
 mod access;
+mod behind_a_link;
 mod conditions;
 mod directory;
 mod discard;
@@ -18,6 +19,8 @@ mod shares;
 mod shutdown;
 mod tls;
 mod uploads;
+
+use tempfile::tempdir;
 
 use self::peer::Peer;
 

@@ -13,8 +13,9 @@ use oci::Digest;
 use registry::{Registry, RegistrySettings, Storage};
 use testkit::fixture;
 
+use super::tempdir;
 use crate::{
-    directory::tree,
+    directory::{make_fifo, tree},
     peer::{Peer, header, refusal, refused},
 };
 
@@ -36,9 +37,7 @@ fn put(kind: &str, path: &Path) {
         Err(_) => {}
     }
     match kind {
-        "FIFO" => {
-            assert!(Command::new("mkfifo").arg(path).status().expect("it runs").success());
-        }
+        "FIFO" => make_fifo(path),
         "directory" => fs::create_dir(path).expect("it is made"),
         "regular file" => fs::write(path, "x").expect("it is written"),
         "dangling link" => symlink("absent", path).expect("it is made"),
@@ -49,7 +48,7 @@ fn put(kind: &str, path: &Path) {
         }
         "socket" => {
             // The name of a socket may have 107 bytes, so it is made elsewhere.
-            let short = tempfile::tempdir().expect("a directory");
+            let short = tempdir().expect("a directory");
             let socket = short.path().join("s");
             drop(UnixListener::bind(&socket).expect("it is made"));
             fs::rename(socket, path).expect("it is moved");
@@ -63,7 +62,7 @@ fn put(kind: &str, path: &Path) {
 async fn a_lock_or_marker_that_is_no_regular_file_is_refused_by_name() {
     for name in ["lock", ".portolan-registry"] {
         for kind in NO_FILES {
-            let directory = tempfile::tempdir().expect("a directory");
+            let directory = tempdir().expect("a directory");
             let root = directory.path();
             drop(Storage::directory(root).expect("it is made"));
             put(kind, &root.join(name));
@@ -81,7 +80,7 @@ async fn a_lock_or_marker_that_is_no_regular_file_is_refused_by_name() {
 async fn a_directory_of_the_layout_that_is_none_is_refused_by_name() {
     for name in ["repositories", "staging", "uploads", "blobs", "sizes"] {
         for kind in NO_DIRECTORIES {
-            let directory = tempfile::tempdir().expect("a directory");
+            let directory = tempdir().expect("a directory");
             let root = directory.path();
             drop(Storage::directory(root).expect("it is made"));
             put(kind, &root.join(name));
@@ -97,7 +96,7 @@ async fn a_directory_of_the_layout_that_is_none_is_refused_by_name() {
 /// It is neither read into memory nor waited for.
 #[tokio::test]
 async fn a_tag_manifest_or_note_of_gigabytes_is_damage() {
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = tempdir().expect("a directory");
     let peer = Peer::on(directory.path()).await;
     let image = fixture::image(1, 1);
     let layer = image.blobs[1].descriptor.digest;
@@ -129,7 +128,7 @@ async fn what_has_the_name_of_a_file_and_is_none_is_absent() {
         (format!("_blobs/{layer}"), &blob),
     ] {
         for kind in NO_FILES {
-            let directory = tempfile::tempdir().expect("a directory");
+            let directory = tempdir().expect("a directory");
             let peer = Peer::on(directory.path()).await;
             peer.push("a", "v1", &image).await;
             let place = directory.path().join("repositories/a").join(&file);
@@ -184,7 +183,7 @@ async fn a_repository_with_something_else_in_place_of_a_directory_lacks_what_wou
         ("a/_referrers", &[]),
     ] {
         for kind in NO_DIRECTORIES {
-            let root = tempfile::tempdir().expect("a directory");
+            let root = tempdir().expect("a directory");
             let peer = Peer::on(root.path()).await;
             peer.push("a", "v1", &image).await;
             peer.push("b", "v1", &image).await;
@@ -215,7 +214,7 @@ async fn a_repository_with_something_else_in_place_of_a_directory_lacks_what_wou
 /// One that cannot be read hides nothing but itself.
 #[tokio::test]
 async fn entries_that_are_no_files_are_left_out_of_listings() {
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = tempdir().expect("a directory");
     let storage = Storage::directory(directory.path()).expect("a directory of our own");
     let settings = RegistrySettings { google_listing: true, ..RegistrySettings::default() };
     let peer = Peer::of(Registry::with(storage, settings, None)).await;
@@ -245,9 +244,9 @@ async fn entries_that_are_no_files_are_left_out_of_listings() {
 /// A repository whose blobs are a link to a directory elsewhere holds nothing.
 #[tokio::test]
 async fn a_repository_behind_a_link_is_not_in_the_catalogue() {
-    let outside = tempfile::tempdir().expect("a directory");
+    let outside = tempdir().expect("a directory");
     fs::write(outside.path().join("blob"), "x").expect("it is written");
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = tempdir().expect("a directory");
     let peer = Peer::on(directory.path()).await;
     peer.push("a", "v1", &fixture::image(1, 1)).await;
     let repository = directory.path().join("repositories/b");
@@ -259,10 +258,10 @@ async fn a_repository_behind_a_link_is_not_in_the_catalogue() {
 
 #[tokio::test]
 async fn an_upload_is_not_written_through_a_link_in_place_of_its_file() {
-    let outside = tempfile::tempdir().expect("a directory");
+    let outside = tempdir().expect("a directory");
     let target = outside.path().join("mine");
     fs::write(&target, "mine").expect("it is written");
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = tempdir().expect("a directory");
     let peer = Peer::on(directory.path()).await;
     let session = peer.start("a").await;
     let uploads = fs::read_dir(directory.path().join("uploads")).expect("it is there");
@@ -279,7 +278,7 @@ async fn an_upload_is_not_written_through_a_link_in_place_of_its_file() {
 /// Not by root either.
 #[tokio::test]
 async fn a_leftover_that_cannot_be_removed_does_not_keep_the_registry_from_starting() {
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = tempdir().expect("a directory");
     let root = directory.path();
     let image = fixture::image(1, 1);
     let peer = Peer::on(root).await;
@@ -313,7 +312,7 @@ async fn a_directory_of_the_layout_that_becomes_a_link_while_the_registry_runs_i
     let image = fixture::image(1, 1);
     let path = format!("/v2/a/manifests/{}", image.digest());
     for name in ["repositories", "staging", "uploads", "blobs", "sizes"] {
-        let directory = tempfile::tempdir().expect("a directory");
+        let directory = tempdir().expect("a directory");
         let (root, outside) = (directory.path().join("root"), directory.path().join("outside"));
         let peer = Peer::on(&root).await;
         peer.push("a", "v1", &image).await;

@@ -116,12 +116,16 @@ const READ_BYTES: usize = 4 << 10;
 
 /// The content of a file; none where it is not there. A file of more than `max` bytes is damage.
 pub(super) fn read(path: &Path, max: u64) -> Result<Option<Vec<u8>>, StorageError> {
-    let Some(file) = open(path)? else { return Ok(None) };
+    open(path)?.map(|file| content_of(file, path, max)).transpose()
+}
+
+/// The content of the file at `path`. More than `max` bytes are damage.
+pub(super) fn content_of(file: File, path: &Path, max: u64) -> Result<Vec<u8>, StorageError> {
     let mut content = Vec::with_capacity(READ_BYTES);
     file.take(max.saturating_add(1)).read_to_end(&mut content).map_err(failed("read", path))?;
     match content.len() as u64 > max {
         true => Err(StorageError::Damaged(path.to_owned())),
-        false => Ok(Some(content)),
+        false => Ok(content),
     }
 }
 

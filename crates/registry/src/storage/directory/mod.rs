@@ -8,6 +8,7 @@ mod claim;
 mod damage;
 mod discovery;
 mod files;
+mod link_check;
 mod names;
 mod obstacles;
 mod pool;
@@ -27,9 +28,10 @@ use self::{
     damage::DamageLog,
     discovery::holds_something,
     files::{
-        create_dir, delete, entries, entries_of_kind, file_name, leave_alone, metadata_of, open,
-        or_leave, parent, read, rename, sync_dir,
+        content_of, create_dir, delete, entries, entries_of_kind, file_name, leave_alone,
+        metadata_of, open, or_leave, parent, rename, sync_dir,
     },
+    link_check::{LinkCheck, Opened, regular},
     names::RepositoryNames,
     obstacles::{directories_below, failed_at},
     pool::{BlobPool, Reclaimed},
@@ -57,6 +59,7 @@ const MAX_TAG_FILE_BYTES: u64 = 135;
 #[derive(Debug)]
 pub(super) struct DirectoryStorage {
     layout: Layout,
+    link_check: LinkCheck,
     pool: BlobPool,
     sizes: Sizes,
     sessions: Sessions,
@@ -100,6 +103,7 @@ impl DirectoryStorage {
         Self {
             pool: BlobPool::new(blobs.clone(), staging.clone()),
             sizes: Sizes::new(sizes.clone(), staging.clone()),
+            link_check: LinkCheck::at(&layout.repositories),
             layout,
             sessions,
             names: RepositoryNames::default(),
@@ -143,7 +147,10 @@ impl DirectoryStorage {
 
     /// Fails if a directory is a symbolic link: its target does not belong to the registry.
     fn check_directories(&self, directory: &Path) -> StorageResult {
-        directories_below(&self.layout.repositories, directory)
+        match self.link_check.directory(directory) {
+            Opened::At(_) | Opened::Absent => Ok(()),
+            Opened::Undecided => directories_below(&self.layout.repositories, directory),
+        }
     }
 
     /// Whether no directory above `directory` is obstructed. The log names an obstruction.
@@ -179,10 +186,18 @@ impl DirectoryStorage {
 
     /// The content of a repository's file, of at most `max` bytes; none where there is none.
     fn read(&self, path: &Path, max: u64) -> Result<Option<Vec<u8>>, StorageError> {
-        if !self.is_reachable(parent(path))? {
-            return Ok(None);
+        let Some(file) = self.damage.log(self.open_file(path))? else { return Ok(None) };
+        self.damage.log(content_of(file, path, max)).map(Some)
+    }
+
+    /// Opens a repository's file; none where there is none, or a directory above it is obstructed.
+    fn open_file(&self, path: &Path) -> Result<Option<File>, StorageError> {
+        match self.link_check.file(path) {
+            Opened::At(opened) => regular(opened, path).map(Some),
+            Opened::Absent => Ok(None),
+            Opened::Undecided if self.is_reachable(parent(path))? => open(path),
+            Opened::Undecided => Ok(None),
         }
-        self.damage.log(read(path, max))
     }
 
     fn delete(&self, path: &Path) -> StorageResult<bool> {
