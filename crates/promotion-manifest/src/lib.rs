@@ -18,7 +18,9 @@ mod registries;
 mod rule;
 mod selection;
 mod syntax;
+mod tree;
 mod view;
+mod written_span;
 mod yaml;
 
 pub use compare::{Changes, EdgeChange, compare};
@@ -31,5 +33,6 @@ pub use provenance::Provenance;
 pub use raw_yaml::{RawYaml, RawYamlValue};
 pub use rule::{Rule, Severity};
 pub use selection::{Criteria, Selection, select};
+pub use tree::{InvalidYamlPath, PathStep, YamlPath, YamlValue, parse_tree};
 pub use view::{EdgeId, EdgeView};
-pub use yaml::MAX_FILE_BYTES;
+pub use yaml::{MAX_FILE_BYTES, YamlNode};

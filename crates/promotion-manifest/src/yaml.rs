@@ -12,6 +12,7 @@ use crate::{
     Position, RawYaml, RawYamlValue, Rule, Span, line_break,
     problem::{Problems, quoted},
     syntax,
+    written_span::{behind_colon, from_dash},
 };
 
 /// The longest text that is parsed, in bytes. The longest real file has 1.2 MB. A longer file cannot be reviewed.
@@ -25,18 +26,18 @@ const MAX_DEPTH: usize = 32;
 /// takes two bytes of the file (`a,`). The largest real file has 38,000.
 const MAX_VALUES: usize = 1_000_000;
 
-/// A value and its position.
+/// A value and its span. What is public is in `tree`.
 #[derive(Debug)]
-pub(crate) struct YamlNode<'t> {
+pub struct YamlNode<'t> {
     pub(crate) span: Span,
-    value: NodeValue<'t>,
+    pub(crate) value: NodeValue<'t>,
 }
 
 #[derive(Debug)]
-enum NodeValue<'t> {
+pub(crate) enum NodeValue<'t> {
     Scalar {
         text: Cow<'t, str>,
-        plain: bool,
+        style: ScalarStyle,
     },
     List(Vec<YamlNode<'t>>),
     /// Alternating keys and values.
@@ -63,7 +64,7 @@ pub(crate) fn read<'t>(text: &'t str, problems: &mut Problems) -> Option<YamlNod
         block_nesting_limit: MAX_DEPTH,
         flow_nesting_limit: MAX_DEPTH,
     };
-    let mut tree = Tree { open: Vec::new(), root: None, values: 0, problems };
+    let mut tree = Tree { text, open: Vec::new(), root: None, values: 0, problems };
     for event in Parser::new_from_str_with_options(text, options) {
         match event {
             Ok((Event::DocumentStart(..), span)) if tree.root.is_some() => {
@@ -87,12 +88,14 @@ pub(crate) fn read<'t>(text: &'t str, problems: &mut Problems) -> Option<YamlNod
             return None;
         }
     }
-    let nothing = NodeValue::Scalar { text: Cow::Borrowed(""), plain: true };
-    Some(tree.root.unwrap_or(YamlNode { span: Position::START.into(), value: nothing }))
+    let nothing = NodeValue::Scalar { text: Cow::Borrowed(""), style: ScalarStyle::Plain };
+    let span = Span { bytes: Some([0, 0]), ..Position::START.into() };
+    Some(tree.root.unwrap_or(YamlNode { span, value: nothing }))
 }
 
 /// The tree while it is built from events.
 struct Tree<'t, 'r> {
+    text: &'t str,
     /// The collections that are not complete, outermost first.
     open: Vec<YamlNode<'t>>,
     root: Option<YamlNode<'t>>,
@@ -117,8 +120,8 @@ impl<'t> Tree<'t, '_> {
         }
         match event {
             Event::Scalar(text, style, ..) => {
-                let plain = style == ScalarStyle::Plain;
-                self.place(YamlNode { span, value: NodeValue::Scalar { text, plain } });
+                let span = if self.is_after_key() { behind_colon(self.text, span) } else { span };
+                self.place(YamlNode { span, value: NodeValue::Scalar { text, style } });
             }
             Event::SequenceStart(..) => {
                 self.open.push(YamlNode { span, value: NodeValue::List(Vec::new()) });
@@ -128,7 +131,7 @@ impl<'t> Tree<'t, '_> {
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 let Some(mut node) = self.open.pop() else { return };
-                node.span = node.span.to(span);
+                node.span = self.collection(&node, span);
                 check_keys(&node, self.problems);
                 self.place(node);
             }
@@ -138,6 +141,27 @@ impl<'t> Tree<'t, '_> {
             }
             _ => {} // begin and end of stream and document; an anchor alone means nothing
         }
+    }
+
+    /// The span of a collection whose end the parser finds at `end`: that of a block collection is at the next token,
+    /// which may be many comments later.
+    fn collection(&self, node: &YamlNode<'t>, end: Span) -> Span {
+        let Some(last) = node.children().last().filter(|_| end.is_empty()) else {
+            return node.span.to(end);
+        };
+        let start = match &node.value {
+            NodeValue::List(items) => {
+                items.first().map(|first| from_dash(self.text, node.span, first.span))
+            }
+            _ => None,
+        };
+        start.unwrap_or(node.span).to(last.span)
+    }
+
+    /// Whether the next value is that of a key.
+    fn is_after_key(&self) -> bool {
+        let open = self.open.last().map(|open| &open.value);
+        matches!(open, Some(NodeValue::Mapping(flat)) if flat.len() % 2 == 1)
     }
 
     fn place(&mut self, node: YamlNode<'t>) {
@@ -182,8 +206,8 @@ impl<'t> YamlNode<'t> {
     }
 
     /// Whether it is null: `null`, `~` or empty.
-    fn is_null(&self) -> bool {
-        matches!(&self.value, NodeValue::Scalar { text, plain: true }
+    pub(crate) fn is_null(&self) -> bool {
+        matches!(&self.value, NodeValue::Scalar { text, style: ScalarStyle::Plain }
             if matches!(&**text, "" | "~" | "null" | "Null" | "NULL"))
     }
 
@@ -192,8 +216,16 @@ impl<'t> YamlNode<'t> {
         (!self.is_null()).then_some(self)
     }
 
+    /// The items of a list, or the keys and values of a mapping.
+    fn children(&self) -> &[Self] {
+        match &self.value {
+            NodeValue::List(items) | NodeValue::Mapping(items) => items,
+            NodeValue::Scalar { .. } | NodeValue::Refused => &[],
+        }
+    }
+
     /// The keys and values of a mapping; empty for any other value.
-    fn entries(&self) -> &[[Self; 2]] {
+    pub(crate) fn entries(&self) -> &[[Self; 2]] {
         match &self.value {
             NodeValue::Mapping(flat) => flat.as_chunks().0,
             _ => &[],
@@ -227,7 +259,7 @@ impl<'t> YamlNode<'t> {
     fn unquoted<T: FromStr>(&self, key: &str, what: &str, problems: &mut Problems) -> Option<T> {
         let value = self.scalar().and_then(|text| text.parse::<T>().ok());
         match (&self.value, value) {
-            (NodeValue::Scalar { plain: true, .. }, Some(value)) => Some(value),
+            (NodeValue::Scalar { style: ScalarStyle::Plain, .. }, Some(value)) => Some(value),
             (NodeValue::Scalar { text, .. }, Some(_)) => {
                 let message = format!("`{key}: \"{text}\"` is text; remove the quotes");
                 problems.leave_out_project(Rule::QuotedValue, self.span, message);

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use promotion_manifest::{EdgeSet, Parsed, Position, parse_plain, parse_thin, thin_layout};
+use promotion_manifest::{
+    EdgeSet, Parsed, Position, YamlValue, parse_plain, parse_thin, parse_tree, thin_layout,
+};
 use proptest::prelude::*;
 
 /// Whether `at` is a place of `text`, or just behind the end of a line.
@@ -45,6 +47,30 @@ fn check(parsed: Parsed, texts: &[(&str, &str)]) -> Result<(), TestCaseError> {
     let set = EdgeSet::new(parsed.manifest.into_iter().collect());
     let edges: usize = (0..set.destinations().len()).map(|to| set.edges_of(to).len()).sum();
     prop_assert_eq!(set.len(), edges);
+    Ok(())
+}
+
+/// Checks that the bytes of each node are within those of the one that contains it, behind those of the node before.
+fn check_tree(text: &str) -> Result<(), TestCaseError> {
+    let Ok(root) = parse_tree("p", ("f", text)) else { return Ok(()) };
+    let mut unchecked = vec![&root];
+    while let Some(node) = unchecked.pop() {
+        let below: Vec<_> = match node.value() {
+            YamlValue::Null | YamlValue::Text(_) => Vec::new(),
+            YamlValue::List(items) => items.iter().collect(),
+            YamlValue::Mapping(entries) => entries.iter().flatten().collect(),
+        };
+        if let Some(bytes) = node.bytes() {
+            prop_assert!(text.get(bytes.clone()).is_some(), "{bytes:?} of {text:?}");
+            let mut at = bytes.start;
+            for inner in below.iter().filter_map(|inner| inner.bytes()) {
+                prop_assert!(at <= inner.start, "{inner:?} in {bytes:?} of {text:?}");
+                at = inner.end;
+            }
+            prop_assert!(at <= bytes.end, "{at} behind {bytes:?} of {text:?}");
+        }
+        unchecked.extend(below);
+    }
     Ok(())
 }
 
@@ -102,6 +128,7 @@ proptest! {
     fn any_text_is_read(a in any::<String>(), b in any::<String>()) {
         check(parse_thin("p", ("a", &a), ("b", &b)), &[("a", &a), ("b", &b)])?;
         check(parse_plain("a", &a), &[("a", &a)])?;
+        check_tree(&a)?;
     }
 
     #[test]
@@ -110,6 +137,7 @@ proptest! {
         let good = "registries: [{name: h.example, src: true}, {name: i.example}]";
         check(parse_thin("p", ("a", good), ("b", &b)), &[("a", good), ("b", &b)])?;
         check(parse_plain("a", &a), &[("a", &a)])?;
+        check_tree(&a)?;
     }
 
     #[test]
