@@ -11,7 +11,7 @@ use futures_util::{StreamExt as _, stream};
 use oci::{Digest, Reference};
 use promotion_manifest::{EdgeId, EdgeView, SourceDigestId};
 
-use crate::{PromotionRun, plan::Holders, planned::ImageOrigin, reason::Reason};
+use crate::{PromotionRun, holders::Holders, planned::ImageOrigin, reason::Reason};
 
 /// Requests at once. The client keeps to the quota of each host.
 const REQUESTS_AT_ONCE: usize = 32;

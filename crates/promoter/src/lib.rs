@@ -10,6 +10,7 @@ mod ending;
 mod estimate;
 mod execute;
 mod find_lost;
+mod holders;
 mod hosts;
 mod interruption;
 mod inventory;

@@ -11,6 +11,7 @@ use promotion_manifest::{EdgeId, EdgeSet, EdgeView, Selection, SourceDigestId};
 
 use crate::{
     Outcome, OutcomeKind, PromotionRun, PromotionSettings,
+    holders::{Holders, destination_holders},
     inventory::{DestinationResult, EdgePresence, OtherDigest},
     planned::{ImageOrigin, ImageOrigins, Lacks, Planned, PlannedTarget},
     reason::Reason,
@@ -43,14 +44,6 @@ pub(crate) struct Knowledge<'a> {
     pub searched: &'a HashMap<Digest, Holders>,
 }
 
-/// The registries that have a digest, as far as they are known.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Holders {
-    origins: Vec<ImageOrigin>,
-    /// Why a registry that may have it could not be read: the first reason.
-    unread: Option<Arc<Reason>>,
-}
-
 /// The requested digests that are looked up in their sources: those that some readable destination lacks, those whose
 /// attachments are compared, and those whose tag is on another digest, since such a digest may be a typo.
 pub(crate) fn source_digests_to_read(
@@ -78,8 +71,11 @@ pub(crate) fn source_digests_to_read(
 
 /// Decides about every edge.
 pub(crate) fn plan(knowledge: Knowledge<'_>) -> PromotionPlan {
-    let Knowledge { edges, selection, destinations, .. } = knowledge;
-    let planner = Planner { knowledge, holders: destination_holders(knowledge) };
+    let Knowledge { edges, selection, settings, destinations, .. } = knowledge;
+    let planner = Planner {
+        knowledge,
+        holders: destination_holders(edges, selection, settings, destinations),
+    };
     let mut plan = PromotionPlan::default();
     let mut planned: BTreeMap<SourceDigestId, Planned> = BTreeMap::new();
     for (destination, content) in destinations.iter().enumerate() {
@@ -279,43 +275,4 @@ pub(crate) fn tag_move(current: Digest) -> Arc<Reason> {
 
 fn lost(source: &RegistryPrefix) -> Arc<Reason> {
     Arc::new(Reason::Lost { source: source.clone() })
-}
-
-/// How many destinations are kept as origins of a digest, besides its sources.
-const MAX_HOLDERS: usize = 3;
-
-/// The destinations that have each digest.
-fn destination_holders(knowledge: Knowledge<'_>) -> HashMap<Digest, Holders> {
-    let Knowledge { edges, selection, settings, destinations, .. } = knowledge;
-    let mut holders: HashMap<Digest, Holders> = HashMap::new();
-    // The canonical registry comes first, since it has all attachments.
-    let mut order: Vec<_> = edges.destinations().iter().zip(destinations).enumerate().collect();
-    order.sort_by_key(|(_, (repository, _))| !settings.is_canonical(repository));
-    for (destination, (_, content)) in order {
-        for (index, edge) in selection.edges_of(edges, destination).enumerate() {
-            let holders = holders.entry(edge.digest()).or_default();
-            match content.as_ref().map(|content| &content.edges[index]) {
-                Ok(presence) if presence.has_digest() => {
-                    holders.add(ImageOrigin::Destination(destination));
-                }
-                Err(reason) | Ok(EdgePresence::Unread(reason)) => holders.add_unread(reason),
-                Ok(_) => {}
-            }
-        }
-    }
-    holders
-}
-
-impl Holders {
-    /// Adds a registry that has the digest, unless there are enough.
-    pub(crate) fn add(&mut self, origin: ImageOrigin) {
-        if self.origins.len() < MAX_HOLDERS && !self.origins.contains(&origin) {
-            self.origins.push(origin);
-        }
-    }
-
-    /// Adds a registry that may have the digest and could not be read.
-    pub(crate) fn add_unread(&mut self, reason: &Arc<Reason>) {
-        self.unread.get_or_insert_with(|| Arc::clone(reason));
-    }
 }

@@ -7,6 +7,7 @@ mod members;
 mod reasons;
 mod schema;
 mod table;
+mod tail;
 mod words;
 
 use std::io;

@@ -3,7 +3,10 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
 use serde::Serialize;
 
-use super::json::{OutcomeRow, ProblemRow, ReportTail, SCHEMA};
+use super::{
+    json::{OutcomeRow, ProblemRow, SCHEMA},
+    tail::ReportTail,
+};
 
 /// The report of `portolan promote` as one JSON object.
 #[derive(Serialize, JsonSchema)]
