@@ -180,6 +180,9 @@ impl<S: Respond> Connection<S> {
             Protocol::Any(connection) => connection.as_mut().graceful_shutdown(),
             Protocol::UnknownClient(_) | Protocol::Handshake(..) => {}
         }
+        if order == Order::EndIfIdle {
+            self.watch.go_on();
+        }
         Poll::Pending
     }
 }

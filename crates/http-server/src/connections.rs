@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     AddressBlock, ServerSettings,
-    watch::{Order, Phase, ServerClock, Watch},
+    watch::{Order, Phase, ServerState, Watch},
 };
 
 /// This part of the allowed connections is closed at once at the limit: a sixty-fourth. Searching for
@@ -18,7 +18,7 @@ const EVICTION_DIVISOR: usize = 64;
 /// All open connections of a server.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
-    pub(crate) clock: Arc<ServerClock>,
+    pub(crate) state: Arc<ServerState>,
     open: Mutex<Open>,
 }
 
@@ -35,7 +35,7 @@ struct ConnectionEntry {
     watch: Arc<Watch>,
     /// The block that it counts for; none for a trusted peer.
     block: Option<AddressBlock>,
-    /// It was ordered to end and no longer counts for a block.
+    /// It was ordered to end. It counts until it has: a request may have arrived, and then it ends after that.
     is_ending: bool,
 }
 
@@ -57,36 +57,62 @@ pub(crate) struct ConnectionSlot {
 
 impl Connections {
     /// Admits a connection of this peer. If its address block has used its share, the connections of that block that have been
-    /// idle longest are closed; if none is idle, the connection is refused.
-    pub(crate) fn admit(
+    /// idle longest are closed; if none is idle, the connection is refused. It waits only until those connections
+    /// have been polled, never for a client. One call at a time.
+    pub(crate) async fn admit(
         self: &Arc<Self>,
         peer: IpAddr,
         settings: &ServerSettings,
     ) -> Option<ConnectionSlot> {
-        let block = (!settings.trusted_peers.contain(peer)).then(|| AddressBlock::of(peer));
-        let watch = Arc::new(Watch::new(&self.clock));
-        let mut open = self.open();
-        if let Some(block) = block
-            && !open.has_capacity(block, settings.max_connections_per_address, self.clock.now())
-        {
-            return None;
+        let Some(block) = (!settings.trusted_peers.contain(peer)).then(|| AddressBlock::of(peer))
+        else {
+            return Some(self.add(&mut self.open(), None));
+        };
+        loop {
+            let ending = {
+                let mut open = self.open();
+                match open.capacity(block, settings.max_connections_per_address, self.state.now()) {
+                    Capacity::Free => return Some(self.add(&mut open, Some(block))),
+                    Capacity::None => return None,
+                    Capacity::Ending(ending) => ending,
+                }
+            };
+            self.settled(&ending).await;
         }
+    }
+
+    /// Waits until each of these has ended, or goes on with a request.
+    async fn settled(&self, ending: &[u64]) {
+        let is_settled = |open: &Open, id| {
+            open.entries.get(id).is_none_or(|entry: &ConnectionEntry| entry.watch.goes_on())
+        };
+        let all_settled = || {
+            let open = self.open();
+            ending.iter().all(|id| is_settled(&open, id))
+        };
+        while !all_settled() {
+            self.state.settled.notified().await;
+        }
+    }
+
+    fn add(self: &Arc<Self>, open: &mut Open, block: Option<AddressBlock>) -> ConnectionSlot {
+        let watch = Arc::new(Watch::new(&self.state));
         let id = open.next;
         open.next += 1;
         block.into_iter().for_each(|block| open.blocks.entry(block).or_default().count += 1);
         open.entries
             .insert(id, ConnectionEntry { watch: Arc::clone(&watch), block, is_ending: false });
-        Some(ConnectionSlot { connections: Arc::clone(self), id, watch })
+        ConnectionSlot { connections: Arc::clone(self), id, watch }
     }
 
     /// Closes a part of `max` connections: those without a request, the longest idle first. Returns how many.
     pub(crate) fn evict_idle(&self, max: usize) -> usize {
-        self.open().close_longest_idle(max.div_ceil(EVICTION_DIVISOR), None)
+        self.open().close_longest_idle(max.div_ceil(EVICTION_DIVISOR), None).len()
     }
 
     /// Closes connections whose deadline has passed.
     pub(crate) fn close_expired(&self, settings: &ServerSettings) {
-        let now = self.clock.now();
+        let now = self.state.now();
         for entry in self.open().entries.values() {
             let phase = entry.watch.phase();
             if phase.deadline(&settings.timeouts).is_some_and(|deadline| deadline <= now) {
@@ -109,25 +135,42 @@ impl Connections {
     }
 }
 
+/// Whether a block of addresses may have one more connection.
+#[derive(Debug)]
+enum Capacity {
+    Free,
+    /// Not before some of these have ended.
+    Ending(Vec<u64>),
+    /// All its connections have requests under way.
+    None,
+}
+
 impl Open {
-    fn has_capacity(&mut self, block: AddressBlock, max: usize, now: u64) -> bool {
+    fn capacity(&mut self, block: AddressBlock, max: usize, now: u64) -> Capacity {
         let Some(found) = self.blocks.get(&block).filter(|found| found.count >= max) else {
-            return true;
+            return Capacity::Free;
         };
         if found.busy_at == Some(now) {
-            return false;
+            return Capacity::None;
         }
-        let closed = self.close_longest_idle(max.div_ceil(EVICTION_DIVISOR), Some(block));
-        if closed == 0
-            && let Some(found) = self.blocks.get_mut(&block)
-        {
+        let mut ending = self.close_longest_idle(max.div_ceil(EVICTION_DIVISOR), Some(block));
+        if ending.is_empty() {
+            // Those that made room for all addresses.
+            let entries = self.entries.iter().filter(|(_, entry)| entry.block == Some(block));
+            let entries = entries.filter(|(_, entry)| entry.is_ending && !entry.watch.goes_on());
+            ending = entries.map(|(id, _)| *id).collect();
+        }
+        if !ending.is_empty() {
+            return Capacity::Ending(ending);
+        }
+        if let Some(found) = self.blocks.get_mut(&block) {
             found.busy_at = Some(now);
         }
-        closed > 0
+        Capacity::None
     }
 
-    /// Closes up to `count` idle connections, of `block` if it is given.
-    fn close_longest_idle(&mut self, count: usize, block: Option<AddressBlock>) -> usize {
+    /// Orders up to `count` idle connections to end, of `block` if it is given. Returns which.
+    fn close_longest_idle(&mut self, count: usize, block: Option<AddressBlock>) -> Vec<u64> {
         let candidates = self.entries.iter().filter(|(_, entry)| !entry.is_ending);
         let candidates = candidates.filter(|(_, entry)| block.is_none() || entry.block == block);
         let since = |entry: &ConnectionEntry| entry.watch.phase().without_request();
@@ -142,11 +185,9 @@ impl Open {
             if let Some(entry) = self.entries.get_mut(id) {
                 entry.is_ending = true;
                 entry.watch.order(Order::EndIfIdle);
-                let block = entry.block.take();
-                self.leave(block);
             }
         }
-        idle.len()
+        idle.into_iter().map(|(_, id)| id).collect()
     }
 
     fn leave(&mut self, block: Option<AddressBlock>) {
@@ -164,13 +205,19 @@ impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         let mut open = self.connections.open();
         let entry = open.entries.remove(&self.id);
-        open.leave(entry.and_then(|entry| entry.block));
+        open.leave(entry.as_ref().and_then(|entry| entry.block));
+        drop(open);
+        if entry.is_some_and(|entry| entry.is_ending) {
+            self.connections.state.settled.notify_one();
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use futures_util::FutureExt as _;
 
     use super::*;
     use crate::{Bodies, DefaultTrust, TrustedPeers, parse_network};
@@ -180,30 +227,38 @@ mod tests {
         ServerSettings { max_connections_per_address: per_address, ..settings }
     }
 
-    fn address(text: &str) -> IpAddr {
-        text.parse().expect(text)
+    /// A slot, if there is one without waiting.
+    fn admit_now(
+        connections: &Arc<Connections>,
+        peer: &str,
+        settings: &ServerSettings,
+    ) -> Option<ConnectionSlot> {
+        connections.admit(peer.parse().expect(peer), settings).now_or_never().flatten()
     }
 
     #[test]
     fn an_address_closes_its_own_longest_idle_connection_for_a_new_one() {
         let (connections, settings) = (Arc::<Connections>::default(), settings(3));
-        let admit = |peer| connections.admit(address(peer), &settings);
+        let admit = |peer| admit_now(&connections, peer, &settings);
         let other = admit("192.0.2.9").expect("a slot");
-        let slots =
-            ["2001:db8::1", "2001:db8::2", "2001:db8::3"].map(|peer| admit(peer).expect(peer));
-        connections.clock.set(100);
-        slots[0].watch.begin(http::Version::HTTP_11);
-        slots[0].watch.end();
-        let _new = admit("2001:db8::4").expect("a slot");
+        let mut slots = ["2001:db8::1", "2001:db8::2", "2001:db8::3"].map(admit);
+        connections.state.set(100);
+        let first = slots[0].as_ref().expect("a slot");
+        first.watch.begin(http::Version::HTTP_11);
+        first.watch.end();
+        assert!(admit("2001:db8::4").is_none(), "it waits until the other has ended");
         let ending = |slot: &ConnectionSlot| slot.watch.is_ordered(Order::EndIfIdle);
-        assert_eq!(slots.each_ref().map(ending), [false, true, false]);
+        let all = slots.each_ref().map(|slot| slot.as_ref().is_some_and(ending));
+        assert_eq!(all, [false, true, false]);
         assert!(!ending(&other), "another address has its own share");
+        slots[1] = None;
+        assert!(admit("2001:db8::4").is_some());
     }
 
     #[test]
     fn an_address_whose_connections_are_all_busy_gets_no_more() {
         let (connections, settings) = (Arc::<Connections>::default(), settings(2));
-        let admit = |peer| connections.admit(address(peer), &settings);
+        let admit = |peer| admit_now(&connections, peer, &settings);
         let busy = [(); 2].map(|()| admit("192.0.2.1").expect("a slot"));
         busy.iter().for_each(|slot| slot.watch.begin(http::Version::HTTP_11));
         assert!(admit("::ffff:192.0.2.1").is_none());
@@ -219,7 +274,7 @@ mod tests {
         let settings = ServerSettings { trusted_peers, ..settings(1) };
         let connections = Arc::<Connections>::default();
         let slots: Vec<_> =
-            (0..10).map_while(|_| connections.admit(address("10.1.2.3"), &settings)).collect();
+            (0..10).map_while(|_| admit_now(&connections, "10.1.2.3", &settings)).collect();
         slots.iter().for_each(|slot| slot.watch.begin(http::Version::HTTP_11));
         assert_eq!(slots.len(), 10);
     }
@@ -229,8 +284,8 @@ mod tests {
         let (connections, settings) = (Arc::<Connections>::default(), settings(100));
         let slots: Vec<_> = (0..100_u64)
             .map(|at| {
-                connections.clock.set(at);
-                connections.admit(address("192.0.2.1"), &settings).expect("a slot")
+                connections.state.set(at);
+                admit_now(&connections, "192.0.2.1", &settings).expect("a slot")
             })
             .collect();
         slots[0].watch.begin(http::Version::HTTP_11);

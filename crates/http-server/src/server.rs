@@ -182,13 +182,13 @@ impl Running {
                     }
                 }
                 (accepted, permit) = self.next(&listener, &mut waiting) => {
-                    self.serve(accepted, permit, &service);
+                    self.serve(accepted, permit, &service).await;
                 }
             }
         }
         // Connections that the kernel has accepted already are served too.
         while let Some((accepted, permit)) = self.next(&listener, &mut waiting).now_or_never() {
-            self.serve(accepted, permit, &service);
+            self.serve(accepted, permit, &service).await;
         }
         drop(listener);
         self.drain().await;
@@ -196,7 +196,7 @@ impl Running {
 
     fn advance(&self, now: Instant) {
         let elapsed = now.duration_since(self.start).as_millis();
-        self.connections.clock.set(u64::try_from(elapsed).unwrap_or(u64::MAX));
+        self.connections.state.set(u64::try_from(elapsed).unwrap_or(u64::MAX));
     }
 
     /// The next connection, once the limit allows it. It waits in `waiting`, so that this future may be
@@ -275,13 +275,13 @@ impl Running {
         closed
     }
 
-    fn serve<S: Respond>(
+    async fn serve<S: Respond>(
         &mut self,
         (stream, peer): Accepted,
         permit: OwnedSemaphorePermit,
         service: &impl Fn(SocketAddr) -> S,
     ) {
-        let Some(slot) = self.connections.admit(peer.ip(), &self.settings) else {
+        let Some(slot) = self.connections.admit(peer.ip(), &self.settings).await else {
             self.metrics.refused.inc();
             if is_due(&mut self.warnings.refused) {
                 let ServerSettings { name, max_connections_per_address, .. } = self.settings;

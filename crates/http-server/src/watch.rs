@@ -10,20 +10,27 @@ use std::{
 };
 
 use http::Version;
+use tokio::sync::Notify;
 
 use crate::Timeouts;
 
-/// Milliseconds since the server started, advanced by the server every [`RESOLUTION`](crate::server::RESOLUTION).
+/// What all connections of a server share.
 #[derive(Debug, Default)]
-pub(crate) struct ServerClock(AtomicU64);
+pub(crate) struct ServerState {
+    /// Milliseconds since the server started, advanced by the server every
+    /// [`RESOLUTION`](crate::server::RESOLUTION).
+    now: AtomicU64,
+    /// A connection that was ordered to end has ended, or goes on with a request. Only the server waits for it.
+    pub(crate) settled: Notify,
+}
 
-impl ServerClock {
+impl ServerState {
     pub(crate) fn now(&self) -> u64 {
-        self.0.load(Relaxed)
+        self.now.load(Relaxed)
     }
 
     pub(crate) fn set(&self, milliseconds: u64) {
-        self.0.store(milliseconds, Relaxed);
+        self.now.store(milliseconds, Relaxed);
     }
 }
 
@@ -80,7 +87,7 @@ impl Phase {
 /// The state shared by one connection and the server.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    clock: Arc<ServerClock>,
+    server: Arc<ServerState>,
     /// Whether no request has arrived yet.
     is_new: AtomicBool,
     /// Requests begun, except those that ended at once. Only the connection's own task writes it.
@@ -101,15 +108,17 @@ pub(crate) struct Watch {
     is_http2: AtomicBool,
     /// The last [`Order`], or 0.
     order: AtomicU8,
+    /// Whether an order to end was carried out, and a request was under way: the connection goes on.
+    goes_on: AtomicBool,
     waker: Mutex<Option<Waker>>,
 }
 
 impl Watch {
-    pub(crate) fn new(clock: &Arc<ServerClock>) -> Self {
+    pub(crate) fn new(server: &Arc<ServerState>) -> Self {
         Self {
-            quiet_since: AtomicU64::new(clock.now()),
-            progress: AtomicU64::new(clock.now()),
-            clock: Arc::clone(clock),
+            quiet_since: AtomicU64::new(server.now()),
+            progress: AtomicU64::new(server.now()),
+            server: Arc::clone(server),
             is_new: AtomicBool::new(true),
             begun: AtomicU64::default(),
             ended: AtomicU64::default(),
@@ -118,6 +127,7 @@ impl Watch {
             is_blocked: AtomicBool::default(),
             is_http2: AtomicBool::default(),
             order: AtomicU8::default(),
+            goes_on: AtomicBool::default(),
             waker: Mutex::default(),
         }
     }
@@ -152,7 +162,7 @@ impl Watch {
 
     /// A request's head is complete, and so is the response.
     pub(crate) fn begin_and_end(&self, version: Version) {
-        self.quiet_since.store(self.clock.now(), Relaxed);
+        self.quiet_since.store(self.server.now(), Relaxed);
         self.head_arrived(version);
     }
 
@@ -164,7 +174,7 @@ impl Watch {
 
     /// A response is complete, or is not wanted any more.
     pub(crate) fn end(&self) {
-        self.quiet_since.store(self.clock.now(), Relaxed);
+        self.quiet_since.store(self.server.now(), Relaxed);
         self.ended.fetch_add(1, Relaxed);
     }
 
@@ -179,14 +189,14 @@ impl Watch {
 
     /// The client took something.
     pub(crate) fn progress(&self) {
-        self.progress.store(self.clock.now(), Relaxed);
+        self.progress.store(self.server.now(), Relaxed);
     }
 
     /// Bytes arrived. Between requests of HTTP/1 they are the beginning of the next one.
     pub(crate) fn received(&self) {
         let is_between = self.begun.load(Relaxed) == self.ended.load(Relaxed);
         if is_between && self.head_since.load(Relaxed) == 0 && !self.is_http2.load(Relaxed) {
-            self.head_since.store(self.clock.now() + 1, Relaxed);
+            self.head_since.store(self.server.now() + 1, Relaxed);
         }
     }
 
@@ -207,6 +217,16 @@ impl Watch {
 
     pub(crate) fn is_ordered(&self, order: Order) -> bool {
         self.order.load(std::sync::atomic::Ordering::Acquire) >= order as u8
+    }
+
+    /// An order to end was carried out, and a request is under way: the connection ends after it.
+    pub(crate) fn go_on(&self) {
+        self.goes_on.store(true, Release);
+        self.server.settled.notify_one();
+    }
+
+    pub(crate) fn goes_on(&self) -> bool {
+        self.goes_on.load(std::sync::atomic::Ordering::Acquire)
     }
 
     pub(crate) fn waker(&self) -> MutexGuard<'_, Option<Waker>> {
@@ -231,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_begun_head_has_the_short_limit_as_a_whole() {
-        let clock = Arc::<ServerClock>::default();
+        let clock = Arc::<ServerState>::default();
         let watch = Watch::new(&clock);
         assert_eq!(watch.phase().deadline(&TIMEOUTS), Some(10));
         watch.received();
@@ -254,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_request_that_ends_at_once_leaves_the_connection_idle() {
-        let clock = Arc::<ServerClock>::default();
+        let clock = Arc::<ServerState>::default();
         let watch = Watch::new(&clock);
         clock.set(50);
         watch.received();
@@ -269,7 +289,7 @@ mod tests {
 
     #[test]
     fn a_ping_of_http2_begins_no_request() {
-        let clock = Arc::<ServerClock>::default();
+        let clock = Arc::<ServerState>::default();
         let watch = Watch::new(&clock);
         watch.begin(Version::HTTP_2);
         watch.end();
@@ -280,7 +300,7 @@ mod tests {
 
     #[test]
     fn a_client_that_does_not_read_is_waited_for_from_its_last_progress() {
-        let clock = Arc::<ServerClock>::default();
+        let clock = Arc::<ServerState>::default();
         let watch = Watch::new(&clock);
         watch.begin(Version::HTTP_11);
         clock.set(10);

@@ -115,3 +115,25 @@ async fn a_trusted_peer_has_no_share() {
         assert!(client.response().await.ends_with("waited"));
     }
 }
+
+#[tokio::test]
+async fn fresh_connections_that_send_their_requests_at_once_stay_within_the_share() {
+    const SHARE: usize = 8;
+    const CLIENTS: usize = 5 * SHARE;
+    let settings = ServerSettings { max_connections_per_address: SHARE, ..settings(100) };
+    let server = start(settings).await;
+    // Without a pause: the server accepts them all before it has read a request.
+    let connect = || {
+        let mut stream = std::net::TcpStream::connect(server.address).expect("it listens");
+        std::io::Write::write_all(&mut stream, get("/wait").as_bytes()).expect("it is sent");
+        stream
+    };
+    let _clients: Vec<_> = (0..CLIENTS).map(|_| connect()).collect();
+    let mut most = 0;
+    while server.metrics.refused.get() < (CLIENTS - SHARE) as u64 {
+        most = most.max(server.metrics.open.get());
+        assert!(most <= SHARE as i64, "{most} connections of one address are open");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(server.metrics.open.get(), SHARE as i64);
+}
