@@ -25,17 +25,28 @@ pub fn raise_descriptor_limit() -> io::Result<()> {
     Ok(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?)
 }
 
-/// How many connections the limit of open files allows, where `reserved` files are needed otherwise.
-pub(crate) fn allowed(reserved: usize) -> usize {
-    let limit = getrlimit(Resource::Nofile).current;
-    let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    left(limit, reserved)
+/// What the limit of open files allows besides [`BASE`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Descriptors {
+    /// Connections.
+    pub(crate) connections: usize,
+    /// Files, or requests to other servers.
+    pub(crate) files: usize,
 }
 
-fn left(limit: usize, reserved: usize) -> usize {
-    // Where the limit is low, at most half of it is reserved.
-    let reserved = (reserved + BASE).min(limit / 2);
-    (limit - reserved).max(FEWEST_CONNECTIONS)
+/// What the limit of open files allows where up to `files` are needed besides connections.
+pub(crate) fn allowed(files: usize) -> Descriptors {
+    let limit = getrlimit(Resource::Nofile).current;
+    let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    divide(limit, files)
+}
+
+/// Where the limit is low, a half of what is left of it is for files: a connection whose request opens a file needs
+/// two descriptors.
+fn divide(limit: usize, files: usize) -> Descriptors {
+    let available = limit.saturating_sub(BASE).max(2 * FEWEST_CONNECTIONS);
+    let files = files.min(available / 2);
+    Descriptors { connections: available - files, files }
 }
 
 #[cfg(test)]
@@ -43,11 +54,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_reserved_is_left_over() {
-        for (limit, reserved, connections) in
-            [(1_024, 128, 832), (1_024, 4_000, 512), (16, 0, 16), (usize::MAX, 1, usize::MAX - 65)]
-        {
-            assert_eq!(left(limit, reserved), connections, "{limit} {reserved}");
+    fn connections_files_and_the_reserve_are_within_the_limit() {
+        for (limit, wanted, connections, files) in [
+            (1_024, 128, 832, 128),
+            (1_024, 8_192, 480, 480),
+            (256, 8_192, 96, 96),
+            (96, 8_192, 16, 16),
+            (usize::MAX, 1, usize::MAX - 65, 1),
+        ] {
+            let found = divide(limit, wanted);
+            assert_eq!(found, Descriptors { connections, files }, "{limit} {wanted}");
+            assert!(connections + files + BASE <= limit, "{limit} {wanted}");
         }
     }
 }

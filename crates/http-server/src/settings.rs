@@ -117,20 +117,23 @@ impl ServerSettings {
         Self { max_connections_per_address: ADMIN_CONNECTIONS, ..settings }
     }
 
-    /// The same with no more connections than the limit of open files allows, where `reserved` files are
-    /// needed for something else.
+    /// The same with no more connections than the limit of open files allows, where up to `files` are needed for
+    /// something else; and how many of these it allows. The two together leave the descriptors that a server
+    /// always needs, so the product must keep to the second number.
     #[must_use]
-    pub fn within_descriptors(self, reserved: usize) -> Self {
-        let allowed = crate::descriptors::allowed(reserved);
-        if allowed < self.max_connections {
+    pub fn within_descriptors(self, files: usize) -> (Self, usize) {
+        let allowed = crate::descriptors::allowed(files);
+        if allowed.connections < self.max_connections || allowed.files < files {
             tracing::warn!(
                 server = self.name,
                 wanted = self.max_connections,
-                allowed,
-                "the limit of open files allows fewer connections; raise it with `ulimit -Hn` or `LimitNOFILE=`"
+                allowed = allowed.connections.min(self.max_connections),
+                wanted_files = files,
+                allowed_files = allowed.files,
+                "the limit of open files allows fewer connections or files; raise it with `ulimit -Hn` or `LimitNOFILE=`"
             );
         }
-        self.with_at_most(allowed)
+        (self.with_at_most(allowed.connections), allowed.files)
     }
 
     /// A limit of one address that was set apart stays, as far as it can be reached.

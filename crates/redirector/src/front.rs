@@ -69,6 +69,11 @@ impl Front {
         self.snapshot.store(Arc::new(Snapshot::new(config, ranges, runtime_stores)));
     }
 
+    /// Allows at most so many probes in flight: each store has an equal part of them.
+    pub(crate) fn limit_probes(&self, all: usize) {
+        self.stores.lock().unwrap_or_else(PoisonError::into_inner).limit_probes(all);
+    }
+
     /// The state in effect. It takes no lock.
     pub(crate) fn snapshot(&self) -> Guard<Arc<Snapshot>> {
         self.snapshot.load()

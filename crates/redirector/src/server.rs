@@ -66,8 +66,13 @@ fn settings(front: &Front) -> ServerSettings {
     let trusted_peers = snapshot.client_ip.trusted_peers().clone();
     let settings = ServerSettings::new("front", MAX_CONNECTIONS, Bodies::Small, DRAIN_TIME);
     // Each store may be sent as many requests at once.
-    let reserved = MAX_PROBES * snapshot.stores().len();
-    ServerSettings { trusted_peers, ..settings.within_descriptors(reserved) }
+    let wanted = MAX_PROBES * snapshot.stores().len();
+    drop(snapshot);
+    let (settings, probes) = settings.within_descriptors(wanted);
+    if probes < wanted {
+        front.limit_probes(probes);
+    }
+    ServerSettings { trusted_peers, ..settings }
 }
 
 /// Advances the clock for ever.

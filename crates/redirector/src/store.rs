@@ -1,10 +1,13 @@
 //! A blob store at run time: its identity, its URLs, its counters and its probes. It outlives
 //! the configuration that names it: a new configuration with the same store keeps all of them.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
 
 use prometheus_client::metrics::counter::Counter;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     clock::Tick,
@@ -28,7 +31,10 @@ pub(crate) struct Store {
     url: String,
     base: StoreBase,
     failure_log: FailureLog,
-    pub(crate) permits: Arc<Semaphore>,
+    /// [`MAX_PROBES`] in all.
+    permits: Arc<Semaphore>,
+    /// How many of them may be taken: fewer where the limit of open files is low.
+    max_probes: AtomicUsize,
     pub(crate) redirects: Counter,
     pub(crate) probes: ProbeMetrics,
 }
@@ -42,6 +48,7 @@ impl Store {
             base: StoreBase::new(setting),
             failure_log: FailureLog::default(),
             permits: Arc::new(Semaphore::new(MAX_PROBES)),
+            max_probes: AtomicUsize::new(MAX_PROBES),
             redirects: metrics.store_redirects(&setting.name),
             probes: metrics.probes(&setting.name),
         }
@@ -57,6 +64,15 @@ impl Store {
 
     pub(crate) fn base(&self) -> &StoreBase {
         &self.base
+    }
+
+    /// A permit for one more probe, if the store has one left. Calls must not run at the same time.
+    pub(crate) fn permit_probe(&self) -> Option<OwnedSemaphorePermit> {
+        let in_flight = MAX_PROBES - self.permits.available_permits();
+        if in_flight >= self.max_probes.load(Relaxed) {
+            return None;
+        }
+        Arc::clone(&self.permits).try_acquire_owned().ok()
     }
 
     /// Whether `setting` names this store: only then do its cached results stay valid.
@@ -91,6 +107,8 @@ impl Store {
 pub(crate) struct StoreTable {
     next: u32,
     current: Vec<Arc<Store>>,
+    /// The limit of probes in flight to all stores together, if there is one.
+    max_probes: Option<usize>,
 }
 
 impl StoreTable {
@@ -111,7 +129,22 @@ impl StoreTable {
             .collect();
         placed.sort_by_key(|(at, _)| *at);
         self.current = placed.into_iter().map(|(_, store)| store).collect();
+        self.divide_probes();
         self.current.iter().cloned().collect()
+    }
+
+    /// Allows at most so many probes in flight: each store has an equal part of them.
+    pub(crate) fn limit_probes(&mut self, all: usize) {
+        self.max_probes = Some(all);
+        self.divide_probes();
+    }
+
+    fn divide_probes(&self) {
+        let Some(all) = self.max_probes else { return };
+        let part = all.checked_div(self.current.len()).unwrap_or(all);
+        // With more stores than that, one each: the next ones wait for no more than a client would.
+        let part = part.clamp(1, MAX_PROBES);
+        self.current.iter().for_each(|store| store.max_probes.store(part, Relaxed));
     }
 
     fn add(&mut self, setting: &StoreSetting, metrics: &Metrics) -> Arc<Store> {
@@ -135,6 +168,23 @@ mod tests {
             .collect();
         let yaml = format!("upstream: {{endpoint: https://up.example}}\nstores:\n{lines}");
         Config::from_yaml("test", &yaml).expect("valid").stores
+    }
+
+    #[test]
+    fn stores_share_the_probes_that_the_limit_of_open_files_allows() {
+        let (mut table, metrics) = (StoreTable::default(), Metrics::new());
+        table.limit_probes(6);
+        let permits = |store: &Store| {
+            let mut taken = Vec::new();
+            while let Some(permit) = store.permit_probe() {
+                taken.push(permit);
+            }
+            taken.len()
+        };
+        let two = table.update(&settings(&[("a", "a"), ("b", "b")]), &metrics);
+        assert_eq!([permits(&two[0]), permits(&two[1])], [3, 3]);
+        let three = table.update(&settings(&[("a", "a"), ("b", "b"), ("c", "c")]), &metrics);
+        assert_eq!([permits(&three[0]), permits(&three[2])], [2, 2]);
     }
 
     #[test]

@@ -122,18 +122,19 @@ impl Registry {
         Self(Arc::new(state))
     }
 
-    /// Lowers the limits of requests in flight to what this number of connections allows.
-    pub(crate) fn fit_requests(&self, connections: usize) {
+    /// Lowers the limits of requests in flight to what this number of connections, and the files that reads and
+    /// writes may open, allow.
+    pub(crate) fn fit_requests(&self, connections: usize, (reads, writes): (usize, usize)) {
         let max_requests = self.0.settings.limits.max_requests;
-        let reads = self.0.reads.lower_to(connections);
-        let writes = self.0.writes.lower_to(connections / limits::WRITE_DIVISOR);
+        let reads = self.0.reads.lower_to(connections.min(reads));
+        let writes = self.0.writes.lower_to(writes.min(connections / limits::WRITE_DIVISOR));
         if reads < max_requests || writes < max_requests {
             tracing::warn!(
                 connections,
                 max_requests,
                 reads,
                 writes,
-                "the limit of connections allows fewer requests in flight"
+                "the limits of connections and open files allow fewer requests in flight"
             );
         }
     }

@@ -24,8 +24,10 @@ use crate::{
     shares::ClientAddress,
 };
 
-/// The most files that a request holds open: the one that it reads or writes, and the one that it links to.
-const FILES_OF_A_REQUEST: usize = 2;
+/// The most files that a reading request holds open.
+const FILES_OF_A_READ: usize = 1;
+/// The same of a writing one: the file that it writes, and the one that it links to.
+const FILES_OF_A_WRITE: usize = 2;
 
 /// The header in which balancers name the client.
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -67,11 +69,14 @@ pub async fn serve(
     });
     let shutdown = shutdown.map(|()| admin.iter().for_each(Admin::drain));
     let trusted_peers = client_ip.trusted_peers().clone();
-    let settings = ServerSettings { trusted_peers, ..settings(&registry) };
+    let (settings, files) = settings(&registry);
+    let settings = ServerSettings { trusted_peers, ..settings };
     let metrics = registry.0.metrics.connections.clone();
     let server = Server { listener, tls, settings, metrics };
     server.announce();
-    registry.fit_requests(server.settings.max_connections);
+    // Reads and writes have a half each.
+    let (reads, writes) = (files / 2 / FILES_OF_A_READ, files / 2 / FILES_OF_A_WRITE);
+    registry.fit_requests(server.settings.max_connections, (reads, writes));
     let client_ip = Arc::new(client_ip);
     let service = |peer| {
         let (registry, client_ip) = (registry.clone(), Arc::clone(&client_ip));
@@ -87,11 +92,12 @@ pub async fn serve(
     Ok(())
 }
 
-fn settings(registry: &Registry) -> ServerSettings {
-    // Reads and writes have a budget each.
-    let reserved = FILES_OF_A_REQUEST * 2 * registry.0.settings.limits.max_requests;
+/// The settings, and how many files requests may have open.
+fn settings(registry: &Registry) -> (ServerSettings, usize) {
+    // Reads and writes have a budget each, and so a half each: that of writes, which is the larger one, twice.
+    let files = 2 * FILES_OF_A_WRITE * registry.0.settings.limits.max_requests;
     ServerSettings::new("registry", MAX_CONNECTIONS, Bodies::Streamed, DRAIN)
-        .within_descriptors(reserved)
+        .within_descriptors(files)
 }
 
 /// Drops idle sessions, for ever.

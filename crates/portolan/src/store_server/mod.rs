@@ -1,5 +1,6 @@
 //! A blob store's directory as a server: listening and connections are `http-server`'s.
 
+mod files;
 mod metrics;
 mod served;
 #[cfg(test)]
@@ -11,6 +12,7 @@ use futures_util::FutureExt as _;
 use http_server::{AccessRecord, AccessResponse, Admin, Bodies, Server, ServerSettings, handler};
 use tokio::net::TcpListener;
 
+use files::FileBudget;
 use metrics::StoreMetrics;
 use served::Served;
 
@@ -47,7 +49,7 @@ pub(crate) async fn serve(
 ) {
     let settings = ServerSettings::new("blob store", MAX_CONNECTIONS, Bodies::Streamed, DRAIN);
     // Each response may have its file open.
-    let settings = settings.within_descriptors(MAX_CONNECTIONS);
+    let (settings, files) = settings.within_descriptors(MAX_CONNECTIONS);
     let metrics = StoreMetrics::new();
     let admin = admin.map(|listener| {
         let metrics = metrics.clone();
@@ -55,15 +57,16 @@ pub(crate) async fn serve(
     });
     let server = Server { listener, tls: None, settings, metrics: metrics.connections.clone() };
     server.announce();
-    let served = Served::new(dir);
+    let served = Served::new(dir, FileBudget::new(files));
     let service = |peer: SocketAddr| {
         let (served, metrics) = (served.clone(), metrics.clone());
         handler(move |request| {
-            let (served, metrics, peer) = (served.clone(), metrics.clone(), Some(peer.ip()));
+            let (served, metrics, client) = (served.clone(), metrics.clone(), peer.ip());
+            let peer = Some(client);
             let record = (log == AccessLog::On)
                 .then(|| AccessRecord::begin(peer, peer, request.method(), request.uri()));
             async move {
-                let response = served.respond(request).await;
+                let response = served.respond(request, client).await;
                 metrics.count(response.status());
                 if let Some(record) = record {
                     let status = response.status();

@@ -7,6 +7,7 @@
 
 use std::{
     fs::File,
+    net::IpAddr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -15,15 +16,16 @@ use std::{
 use axum::{
     Router,
     body::Body,
-    extract::{Request, State},
+    extract::{Extension, Request, State},
     http::{
         StatusCode,
-        header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG},
+        header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, RETRY_AFTER},
     },
     response::{AppendHeaders, IntoResponse as _, Response},
     routing,
 };
 use blob_store::{Error, PREFIX, open_file};
+use futures_util::StreamExt as _;
 use http_server::{
     ConditionResult, Conditions, file_stream,
     range::{ByteSelection, content_range, unsatisfied_range},
@@ -32,24 +34,34 @@ use oci::Digest;
 use tower_service::Service as _;
 use wording::Chain;
 
+use super::files::{FileBudget, FilePermit};
+
 /// A served store. Cheap to clone; clones share its state.
 #[derive(Clone, Debug)]
 pub(crate) struct Served(Router);
 
 impl Served {
-    /// Serves the store in directory `dir`.
-    pub(crate) fn new(dir: &Path) -> Self {
-        Self(router(dir))
+    /// Serves the store in directory `dir`, with at most so many files open.
+    pub(crate) fn new(dir: &Path, files: FileBudget) -> Self {
+        Self(router(dir, files))
     }
 
-    /// The response to one request.
-    pub(crate) async fn respond<B>(&self, request: http::Request<B>) -> Response {
+    /// The response to one request of this client.
+    pub(crate) async fn respond<B>(&self, request: http::Request<B>, client: IpAddr) -> Response {
         // No request that is served has a body.
-        let request = request.map(|_| Body::empty());
+        let mut request = request.map(|_| Body::empty());
+        request.extensions_mut().insert(Client(client));
         let Ok(response) = self.0.clone().call(request).await;
         response
     }
 }
+
+/// The address whose share a request counts for.
+#[derive(Clone, Copy, Debug)]
+struct Client(IpAddr);
+
+/// The `Retry-After` of a 503, in seconds: about the time of a layer.
+const RETRY_AFTER_SECONDS: &str = "1";
 
 /// How often the log says that an object is not served. Clients retry within seconds, and the first of many such files
 /// shows what is wrong.
@@ -58,6 +70,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 struct ServedDirectory {
     dir: PathBuf,
+    files: FileBudget,
     /// When the log last said that something is not served.
     logged: Mutex<Option<Instant>>,
 }
@@ -84,24 +97,32 @@ impl ServedDirectory {
     }
 }
 
-fn router(dir: &Path) -> Router {
+fn router(dir: &Path, files: FileBudget) -> Router {
     // A wildcard: the rest of the path is a digest, or the response is a 404.
     let path = format!("/{PREFIX}{{digest}}");
-    let store = Arc::new(ServedDirectory { dir: dir.to_owned(), logged: Mutex::default() });
+    let store = Arc::new(ServedDirectory { dir: dir.to_owned(), files, logged: Mutex::default() });
     Router::new().route(&path, routing::get(blob)).with_state(store)
 }
 
 async fn blob(
     State(store): State<Arc<ServedDirectory>>,
     axum::extract::Path(digest): axum::extract::Path<String>,
+    Extension(Client(client)): Extension<Client>,
     request: Request,
 ) -> Response {
     let Ok(digest) = digest.parse::<Digest>() else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    let opened = tokio::task::spawn_blocking(move || store.open(&digest)).await;
-    match opened {
-        Ok(Ok(Some((file, size)))) => respond(&request, digest, file, size),
+    let Some(permit) = store.files.take(client) else {
+        return (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, RETRY_AFTER_SECONDS)])
+            .into_response();
+    };
+    // The permit goes where the file is, also if the client disconnects meanwhile.
+    let opened = tokio::task::spawn_blocking(move || {
+        store.open(&digest).map(|opened| opened.map(|(file, size)| (file, size, permit)))
+    });
+    match opened.await {
+        Ok(Ok(Some((file, size, permit)))) => respond(&request, digest, (file, permit), size),
         Ok(Ok(None)) => StatusCode::NOT_FOUND.into_response(),
         Ok(Err(error)) => failed(&digest, &error),
         // The runtime is being shut down.
@@ -117,7 +138,12 @@ fn failed(digest: &Digest, error: &dyn std::error::Error) -> Response {
 
 /// The response, by the conditions and the range of the request. Copies of a store have the same entity tags, so a
 /// download can go on at another copy.
-fn respond(request: &Request, digest: Digest, file: File, size: u64) -> Response {
+fn respond(
+    request: &Request,
+    digest: Digest,
+    (file, permit): (File, FilePermit),
+    size: u64,
+) -> Response {
     let etag = &*format!("\"{digest}\"");
     let validator = [(ETAG, etag.to_owned())];
     match Conditions::of(request.headers()).for_reading(etag) {
@@ -147,6 +173,9 @@ fn respond(request: &Request, digest: Digest, file: File, size: u64) -> Response
         (ACCEPT_RANGES, "bytes".to_owned()),
     ];
     let range = AppendHeaders(range);
-    let body = Body::from_stream(file_stream(file, part, digest));
+    let body = file_stream(file, part, digest).inspect(move |_piece| {
+        let _until_the_file_is_closed = &permit;
+    });
+    let body = Body::from_stream(body);
     (status, headers, validator, range, body).into_response()
 }

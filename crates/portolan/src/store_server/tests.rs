@@ -14,7 +14,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::served;
+use super::{files::FileBudget, served};
 
 /// A served directory.
 struct Served {
@@ -25,20 +25,27 @@ struct Served {
 
 impl Served {
     async fn new(directory: &Path) -> Self {
+        Self::with_files(directory, 100).await
+    }
+
+    /// One that may have so many files open.
+    async fn with_files(directory: &Path, max: usize) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let (stop, stopped) = oneshot::channel();
         let shutdown = async { stopped.await.expect("the sender lives") };
-        let served = served::Served::new(directory);
-        let service = http_server::handler(move |request| {
+        let served = served::Served::new(directory, FileBudget::new(max));
+        let service = move |peer: SocketAddr| {
             let served = served.clone();
-            async move { served.respond(request).await }
-        });
+            http_server::handler(move |request| {
+                let served = served.clone();
+                async move { served.respond(request, peer.ip()).await }
+            })
+        };
         let settings = ServerSettings::new("test", 100, Bodies::Streamed, Duration::from_secs(10));
         let metrics = ConnectionMetrics::default();
         let server = Server { listener, tls: None, settings, metrics };
-        let ended =
-            tokio::spawn(async move { server.run(|_peer| service.clone(), shutdown).await });
+        let ended = tokio::spawn(async move { server.run(service, shutdown).await });
         Self { address, stop, ended }
     }
 
@@ -232,4 +239,27 @@ async fn a_client_that_does_not_read_delays_the_end_by_the_drain_at_most() {
     let stopped_at = tokio::time::Instant::now();
     served.ended.await.expect("no panic");
     assert!(stopped_at.elapsed() >= Duration::from_secs(10), "the response had its time");
+}
+
+#[tokio::test]
+async fn one_client_has_half_of_the_open_files_until_they_are_closed() {
+    let directory = TempDir::new().expect("a directory");
+    let digest = Digest::sha256(b"large");
+    let path = directory.path().join(key(&digest));
+    fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+    // More than the system buffers between the two; its content is not checked.
+    fs::File::create(&path).and_then(|file| file.set_len(64 << 20)).expect("a file");
+    let served = Served::with_files(directory.path(), 2).await;
+    let path = format!("/{}", key(&digest));
+    let mut slow = TcpStream::connect(served.address).await.expect("a connection");
+    let request = format!("GET {path} HTTP/1.1\r\nhost: h\r\n\r\n");
+    slow.write_all(request.as_bytes()).await.expect("it is sent");
+    slow.readable().await.expect("the response begins");
+    let refused = served.request("HEAD", &path, "").await;
+    assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
+    assert!(refused.contains("retry-after: 1\r\n"), "{refused}");
+    drop(slow);
+    while served.status("HEAD", &path).await != "200" {
+        tokio::task::yield_now().await;
+    }
 }

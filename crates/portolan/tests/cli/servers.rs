@@ -239,12 +239,13 @@ async fn a_served_store_has_metrics_and_health() {
 }
 
 #[tokio::test]
-async fn requests_that_write_get_half_of_few_connections() {
+async fn requests_that_write_get_a_part_of_few_connections() {
     let flags = ["registry", "serve", "--listen", "127.0.0.1:0"];
     let mut server = Server::start(&format!("ulimit -n {LOW_LIMIT}"), &flags).await;
     let logged = server.logs("fewer requests in flight").await;
     let number = |name: &str| logged[name].as_u64().expect("a number");
-    assert_eq!(number("writes"), number("connections") / 2, "{logged}");
+    // Each has a file besides its connection, and one that it links to.
+    assert_eq!(number("writes"), number("connections") / 4, "{logged}");
     let upload = format!(
         "POST /v2/a/blobs/uploads/?digest={} HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\n\
          content-length: 1\r\n\r\n",
@@ -265,6 +266,86 @@ async fn requests_that_write_get_half_of_few_connections() {
     assert_eq!(request(&mut reader, "/v2/").await.as_deref(), Some("200"));
     drop(stalled);
     server.terminated().await;
+}
+
+/// More than the system buffers between the two.
+const LARGE_BLOB: usize = 16 << 20;
+
+/// More connections than their file descriptors, and the same number of files, are in the limit.
+const SLOW_LIMIT: usize = 256;
+const SLOW_CLIENTS: usize = 200;
+
+#[tokio::test]
+async fn slow_downloads_of_two_addresses_leave_descriptors_for_requests_and_the_admin_address() {
+    let directory = TempDir::new().expect("a directory");
+    let content = vec![7; LARGE_BLOB];
+    let digest = oci::Digest::sha256(&content);
+    let stored = directory.path().join("store").join(format!("containers/images/{digest}"));
+    std::fs::create_dir_all(stored.parent().expect("a parent")).expect("a directory");
+    std::fs::write(&stored, &content).expect("a file");
+    let store = directory.path().join("store").display().to_string();
+    let storage = format!("file://{}/registry", directory.path().display());
+    let listen = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    for arguments in
+        [vec!["store", "serve", &store], vec!["registry", "serve", "--storage", &storage]]
+    {
+        let arguments = [arguments, listen.to_vec()].concat();
+        let mut server = Server::start(&format!("ulimit -n {SLOW_LIMIT}"), &arguments).await;
+        let path = match arguments[0] {
+            "store" => format!("/containers/images/{digest}"),
+            _ => {
+                push(&server.address, &digest, &content).await;
+                format!("/v2/a/blobs/{digest}")
+            }
+        };
+        let mut slow = Vec::new();
+        for at in 0..SLOW_CLIENTS {
+            let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+            let client = format!("127.0.0.{}:0", 2 + at % 2).parse().expect("an address");
+            socket.bind(client).expect("it is this machine's");
+            socket.set_recv_buffer_size(2_048).expect("it is settable");
+            let address = server.address.parse().expect("an address");
+            let mut stream = socket.connect(address).await.expect("it listens");
+            let get = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
+            // Those beyond the share of the address are closed.
+            let _ = stream.write_all(get.as_bytes()).await;
+            slow.push(stream);
+        }
+        let admin: oci::Host = server.admin.as_ref().expect("it has one").parse().expect("a host");
+        let metrics = testkit::get(&admin, "/metrics").await.expect("the admin address responds");
+        let metrics = String::from_utf8_lossy(metrics.body()).into_owned();
+        assert!(!metrics.contains("accept_errors_total 1"), "{metrics}");
+        // One of the two ends, and so a third address is served.
+        slow.retain(|stream| {
+            stream.local_addr().is_ok_and(|it| it.ip().to_string() == "127.0.0.2")
+        });
+        let mut other = TcpStream::connect(&server.address).await.expect("it listens");
+        let head = timeout(RESPONSE_IN_A_FLOOD, request(&mut other, &path)).await;
+        assert_eq!(head.expect("it is in time").as_deref(), Some("200"), "{arguments:?}");
+        drop((other, slow));
+        signal(&server.child, "TERM").await;
+        loop {
+            let event = event(&mut server.log).await;
+            assert!(!event.to_string().contains("Too many open files"), "{event}");
+            if event["message"].as_str().is_some_and(|text| text.starts_with("shut down")) {
+                break;
+            }
+        }
+    }
+}
+
+/// Pushes a blob to the repository `a`.
+async fn push(address: &str, digest: &oci::Digest, content: &[u8]) {
+    let mut stream = TcpStream::connect(address).await.expect("it listens");
+    let head = format!(
+        "POST /v2/a/blobs/uploads/?digest={digest} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n",
+        content.len()
+    );
+    stream.write_all(head.as_bytes()).await.expect("it is sent");
+    stream.write_all(content).await.expect("it is sent");
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).await.expect("a response");
+    assert_eq!(&status, b"HTTP/1.1 201");
 }
 
 #[tokio::test]

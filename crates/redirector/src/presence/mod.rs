@@ -113,8 +113,7 @@ impl StorePresence {
         if let Some(result) = self.cached(&key, self.clock.advance()) {
             return Lookup::Cached(result);
         }
-        let permits = Arc::clone(&store.permits);
-        let Ok(permit) = permits.try_acquire_owned() else {
+        let Some(permit) = store.permit_probe() else {
             self.metrics.over_limit.inc();
             return Lookup::OverLimit;
         };
