@@ -29,6 +29,14 @@ pub(crate) async fn run(serve: &RegistryServe) -> anyhow::Result<Exit> {
             "anyone who can connect can push and delete; use --htpasswd"
         );
     }
+    if !is_open && tls.is_none() && !address.ip().is_loopback() && security.trusted_peers.is_empty()
+    {
+        tracing::warn!(
+            at = %address,
+            "passwords cross the network in clear; use --tls-cert and --tls-key, or put a proxy that serves TLS in \
+             front and name its address with --trusted-peers"
+        );
+    }
     server::announce_admin(admin.as_ref())?;
     tracing::info!(storage = serve.storage, "opened the storage");
     let trusted_peers = serve.security.trusted_peers.clone();

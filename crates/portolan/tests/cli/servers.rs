@@ -413,6 +413,27 @@ async fn users_are_read_again_at_sighup_and_kept_if_they_are_wrong() {
 }
 
 #[tokio::test]
+async fn passwords_that_cross_the_network_in_clear_are_warned_about() {
+    let directory = TempDir::new().expect("a directory");
+    let users = write(&directory.path().join("users"), &format!("ann:{HASH}\n"));
+    let users = users.to_str().expect("UTF-8");
+    for (listen, proxies, is_warned) in [
+        ("0.0.0.0:0", None, true),
+        ("0.0.0.0:0", Some(["--trusted-peers", "192.0.2.1"]), false),
+        ("127.0.0.1:0", None, false),
+    ] {
+        let flags = ["registry", "serve", "--htpasswd", users, "--listen", listen];
+        let flags = [&flags, proxies.as_ref().map(<[_; 2]>::as_slice).unwrap_or_default()].concat();
+        let log = directory.path().join("log").display().to_string();
+        let server = Server::start(&format!("exec 2> >(tee {log} >&2)"), &flags).await;
+        let log = std::fs::read_to_string(&log).expect("a log");
+        let warned = log.contains("passwords cross the network in clear; use --tls-cert");
+        assert_eq!(warned, is_warned, "{flags:?}: {log}");
+        server.terminated().await;
+    }
+}
+
+#[tokio::test]
 async fn rights_that_grant_nothing_are_a_warning_at_start_and_at_sighup() {
     let directory = TempDir::new().expect("a directory");
     let users = write(&directory.path().join("users"), &format!("alice:{HASH}\n"));
