@@ -8,6 +8,7 @@ use http::Uri;
 use http_client::{ProxySettingError, TransportError, Unprocessed};
 use mirror::StoresError;
 use oci::Digest;
+use promotion_manifest::YamlPath;
 use redirector::BaseUrl;
 use registry::StorageError;
 use registry_client::{MalformedLink, RequestFault};
@@ -156,6 +157,12 @@ fn of_transfers() -> Vec<Unprovoked> {
         ),
         private(of, "SourceFailed", REPLACED),
         public("mirror", "Empty", "the flag --to is required", &StoresError::Empty),
+        public(
+            "promotion-manifest",
+            "InvalidYamlPath",
+            "no command takes a path to a value of a manifest",
+            &"images[".parse::<YamlPath>().expect_err("an open bracket"),
+        ),
     ]
 }
 
