@@ -4,15 +4,11 @@ use std::sync::Arc;
 
 use job::Confirm;
 use promotion_manifest::{EdgeId, EdgeSet};
-use schemars::JsonSchema;
-use serde::Serialize;
 
 use crate::{Reason, ReasonCode};
 
-wording::codes! {
+wording::report_codes! {
     /// How an edge ended, as the report spells it.
-    #[derive(Serialize, JsonSchema)]
-    #[serde(rename_all = "snake_case")]
     pub enum OutcomeKind {
         Present = "present": "It held already.",
         ToCopy = "to_copy": "A run with `--confirm` would copy the digest, and tag it.",
@@ -24,7 +20,6 @@ wording::codes! {
         Lost = "lost": "The digest is neither in its source nor in any destination.",
         Refused = "refused": "It would move a tag, or two entries request the same tag on different digests.",
         Failed = "failed": "A registry could not be read or reached, or a transfer failed.",
-        #[serde(rename = "attachment-broken")]
         AttachmentBroken = "attachment-broken":
             "Beside the outcome of an edge: an attachment of its image is permanently broken at its source, and was left out.",
     }

@@ -64,18 +64,3 @@ impl Rule {
         Severity::Error
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_reference_page_lists_every_code_and_no_other() {
-        let page = include_str!("../../../docs/reference/rules.md");
-        let (_, section) = page.split_once("|---|---|").expect("a table");
-        let section = section.split("\n## ").next().expect("the first part");
-        let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
-        let rows: Vec<&str> = rows.map(|(code, _)| code).collect();
-        assert_eq!(rows, Rule::ALL.map(Rule::as_str));
-    }
-}

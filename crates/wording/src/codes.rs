@@ -48,3 +48,23 @@ macro_rules! codes {
         }
     };
 }
+
+/// The same for codes that are written to reports and are part of their JSON Schemas. The crate needs `serde` and
+/// `schemars`, which `codes!` does not.
+#[macro_export]
+macro_rules! report_codes {
+    (
+        $(#[$attribute:meta])*
+        pub enum $name:ident {
+            $($variant:ident = $code:literal: $meaning:literal,)+
+        }
+    ) => {
+        $crate::codes! {
+            $(#[$attribute])*
+            #[derive(::serde::Serialize, ::schemars::JsonSchema)]
+            pub enum $name {
+                $(#[serde(rename = $code)] $variant = $code: $meaning,)+
+            }
+        }
+    };
+}

@@ -243,3 +243,33 @@ async fn the_page_of_metrics_has_every_metric_and_no_other() {
     let promotion = printed(&fs::read_to_string(prom).expect("a file"));
     assert_eq!(promotion, described("## A promotion"));
 }
+
+/// The codes of a schema, each with its meaning; without a meaning where the schema does not tell it.
+fn codes(schema: &Value) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let described = schema["oneOf"].as_array().into_iter().flatten();
+    let described = described.map(|code| (text(&code["const"]), text(&code["description"])));
+    let listed = schema["enum"].as_array().into_iter().flatten();
+    described.chain(listed.map(|code| (text(code), String::new()))).collect()
+}
+
+#[tokio::test]
+async fn the_pages_of_codes_list_every_code_with_its_meaning_and_no_other() {
+    let report = run(&["schema", "report"]).await.expect(0).json();
+    let mirror = run(&["schema", "mirror"]).await.expect(0).json();
+    for (name, heading, schema) in [
+        ("codes.md", "## Reasons of outcomes", &report["$defs"]["ReasonCode"]),
+        ("codes.md", "## Failures of a mirror run", &mirror["$defs"]["FailureCode"]),
+        ("rules.md", "", &report["$defs"]["Problem"]["properties"]["rule"]),
+    ] {
+        let page = page(name);
+        let text = if heading.is_empty() { Some(&*page) } else { section(&page, heading) };
+        let rows = rows(text.expect(heading));
+        let codes = codes(schema);
+        assert_eq!(rows.len(), codes.len(), "{name} {heading}");
+        for (row, (code, meaning)) in rows.iter().zip(codes) {
+            assert_eq!(row[0], format!("`{code}`"), "{name} {heading}");
+            assert!(row[1].starts_with(meaning.trim_end_matches('.')), "{code}: {}", row[1]);
+        }
+    }
+}

@@ -1,12 +1,7 @@
 //! The codes of reasons. Programs that read a report match codes. A code never changes its meaning.
 
-use schemars::JsonSchema;
-use serde::Serialize;
-
-wording::codes! {
+wording::report_codes! {
     /// What kind of reason an outcome has.
-    #[derive(Serialize, JsonSchema)]
-    #[serde(rename_all = "kebab-case")]
     pub enum ReasonCode {
         TagMove = "tag-move": "The tag exists at the destination on another digest.",
         Conflict = "conflict": "Two entries request the same tag on different digests.",
@@ -44,28 +39,5 @@ wording::codes! {
         AttachmentNotCopied = "attachment-not-copied": "An attachment could not be copied.",
         AttachmentMissing = "attachment-missing": "An attachment was written, and was not found at the end of the run.",
         AttachmentNotVerified = "attachment-not-verified": "An attachment was written, and could not be read again at the end of the run.",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_reference_page_lists_every_code_and_no_other() {
-        let page = include_str!("../../../../docs/reference/codes.md");
-        let section =
-            page.split("\n## ").find(|section| section.starts_with("Reasons of outcomes"));
-        let rows = section.expect("a section").lines();
-        let rows = rows.filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
-        let rows: Vec<&str> = rows.map(|(code, _)| code).collect();
-        assert_eq!(rows, ReasonCode::ALL.map(ReasonCode::as_str));
-    }
-
-    #[test]
-    fn the_report_has_the_codes() {
-        for code in ReasonCode::ALL {
-            assert_eq!(serde_json::json!(code), code.as_str());
-        }
     }
 }
