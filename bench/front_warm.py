@@ -35,14 +35,14 @@ daemon off; worker_processes 1; pid {dir}/{name}.pid; error_log stderr crit;
 events {{ worker_connections 1024; }}
 http {{ access_log off; keepalive_requests 1000000000; keepalive_timeout 1h;
   client_body_temp_path {dir}/t1; proxy_temp_path {dir}/t2; fastcgi_temp_path {dir}/t3; uwsgi_temp_path {dir}/t4; scgi_temp_path {dir}/t5;
-  server {{ listen 127.0.0.1:{port} reuseport; location / {{ return {answer}; }} }} }}
+  server {{ listen 127.0.0.1:{port} reuseport; location / {{ return {response}; }} }} }}
 """
 
 
-def nginx(bench, name, answer, core):
+def nginx(bench, name, response, core):
     port = free_port()
     conf = bench.dir / f"{name}.conf"
-    conf.write_text(NGINX.format(dir=bench.dir, name=name, port=port, answer=answer))
+    conf.write_text(NGINX.format(dir=bench.dir, name=name, port=port, response=response))
     process = bench.start(["nginx", "-p", bench.dir, "-c", conf, "-e", "stderr"], core)
     wait_for(port)
     return process, port
@@ -93,7 +93,7 @@ def client_addresses():
 
 
 def front_config(bench, bucket, listen, admin):
-    """The built-in configuration's stores and upstream, with every store answered by one local bucket."""
+    """The built-in configuration's stores and upstream, with one local bucket in place of every store."""
     text = (ROOT / "examples/registry.k8s.io.yaml").read_text()
     stores = text[text.index("\nstores:") :]
     stores = re.sub(r"url: [^,\s}]+", f'url: "http://127.0.0.1:{bucket}"', stores)
@@ -147,16 +147,16 @@ def run(arguments):
         representatives.write_text("".join(f"{address}\n" for address in stores.values()))
         probes = lambda: metric(admin, r"^portolan_redirector_probes_total\{[^}]*\} (\d+)")
         print(f"warming {len(stores)} stores x {DIGESTS} digests", file=sys.stderr)
-        # Round after round over all pairs, until a whole round has asked no store anything.
+        # Round after round over all pairs, until a whole round sends no request to a store.
         pairs = len(stores) * DIGESTS
-        asked, quiet, at = probes(), 0, 0
+        sent, quiet, at = probes(), 0, 0
         while quiet < pairs:
             if at > 20 * pairs:
                 sys.exit("presence does not settle: is its capacity below the number of pairs?")
             done = wrk(listen, script, digests, representatives, 5, warm_from=at)["requests"]
             at += done
-            before, asked = asked, probes()
-            quiet = quiet + done if asked == before else 0
+            before, sent = sent, probes()
+            quiet = quiet + done if sent == before else 0
         warm_probes = probes()
 
         contestants = {"nginx return 307": (children(peer.pid), peer_port), "portolan": (children(front.pid), listen)}
@@ -169,14 +169,14 @@ def run(arguments):
                 run["rss"] = resident_mib(pids)
                 runs[name].append(run)
                 print(f"pair {pair + 1} {name}: {run}", file=sys.stderr)
-        asked = probes() - warm_probes
+        sent = probes() - warm_probes
         rows = ["| server | CPU µs/request | requests/s | p50 µs | p99 µs | resident MiB |", "|---|---|---|---|---|---|"]
         median = {name: {key: statistics.median(run[key] for run in all) for key in all[0]} for name, all in runs.items()}
         for name, run in median.items():
             rows.append(f"| {name} | {run['cpu']:.2f} | {run['rate']:,.0f} | {run['p50']:.0f} | {run['p99']:.0f} | {run['rss']:.0f} |")
         ratios = [b["cpu"] / a["cpu"] for a, b in zip(*runs.values())]
         rows.append(f"\nCPU per request, portolan / nginx, pair by pair: {', '.join(f'{r:.2f}' for r in ratios)}; median {statistics.median(ratios):.2f}.")
-        rows.append(f"Presence was known for {warm_probes:,.0f} pairs of store and digest; {asked:,.0f} HEADs were sent during the measurement.")
+        rows.append(f"Presence was known for {warm_probes:,.0f} pairs of store and digest; {sent:,.0f} HEADs were sent during the measurement.")
         return "\n".join(rows)
 
 

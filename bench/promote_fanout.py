@@ -46,7 +46,7 @@ def measure(bench, portolan, scene, source, name, client, rate):
     before = source.counters()
     took, cpu, peak = client(bench, portolan, scene, port, [it.port for it in destinations])
     read = source.counters()[2] - before[2]
-    asked = [it.counters() for it in destinations]
+    counters = [it.counters() for it in destinations]
     for destination in destinations:
         scene.check(destination.port)
         destination.stop()
@@ -54,7 +54,7 @@ def measure(bench, portolan, scene, source, name, client, rate):
         throttle.close()
     for directory in directories:
         shutil.rmtree(directory)
-    requests = sum(it[0] - it[1] for it in asked) / DESTINATIONS / IMAGES
+    requests = sum(it[0] - it[1] for it in counters) / DESTINATIONS / IMAGES
     return name, rate, took, cpu, peak, read / sum(scene.blobs.values()), requests
 
 

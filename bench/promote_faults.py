@@ -15,7 +15,7 @@ SEEDS = 20
 
 
 class FaultProxy:
-    """Passes requests on to a port, but answers some of them itself, by chance with a seed. It speaks HTTP/1.1 with
+    """Passes requests on to a port, but responds to some of them itself, at random with a seed. It speaks HTTP/1.1 with
     `Content-Length` only, which is what the client and the registry send here."""
 
     def __init__(self, to, percent, status, retry_after, seed):
@@ -84,7 +84,7 @@ class FaultProxy:
 
 
 def push(port):
-    """Pushes the images, and tells their digests."""
+    """Pushes the images, and returns their digests."""
 
     def image(number):
         name = f"bench/app{number}"
@@ -119,7 +119,7 @@ def run(arguments):
         rows, count = [], 0
 
         def promoted(case, seed):
-            """Promotes to a new registry behind a new proxy, and tells how long it took and what was refused."""
+            """Promotes to a new registry behind a new proxy, and returns the time and the numbers of requests."""
             nonlocal count
             count += 1
             destination = Registry(bench, portolan, bench.dir / f"to{count}")
@@ -145,7 +145,7 @@ def run(arguments):
         source.stop()
         limit = mark(undisturbed)
         head = [
-            f"Undisturbed: {undisturbed:.2f} s, so the mark is {limit:.2f} s, and a second more for each pause that was asked for.\n",
+            f"Undisturbed: {undisturbed:.2f} s, so the mark is {limit:.2f} s, and a second more for each pause that was demanded.\n",
             "| refused at random | seconds, median | longest | × undisturbed | most above its pauses | seeds within the mark | requests passed on | refused | seconds of pauses |",
             "|---|---|---|---|---|---|---|---|---|",
         ]
@@ -161,7 +161,7 @@ def mark(undisturbed):
 
 
 def row(case, runs, undisturbed):
-    """Each run must be within the mark: 3 × the undisturbed time plus 2 s, and the pauses that were asked for."""
+    """Each run must be within the mark: 3 × the undisturbed time plus 2 s, and the pauses that were demanded."""
     percent, status, retry_after = case
     name = f"{percent} % {status}" + ("" if retry_after is None else f", `Retry-After: {retry_after}`")
     times, pauses, passed, refused = zip(*runs)

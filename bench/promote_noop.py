@@ -1,4 +1,4 @@
-"""promote-noop: a promotion of 40 images to eight registries when all is there already: what is asked of whom."""
+"""promote-noop: a promotion of 40 images to eight registries when all is there already: the requests to each registry."""
 
 import sys
 
@@ -16,16 +16,16 @@ def run(arguments):
         directories = [bench.dir / f"to{n}" for n in range(DESTINATIONS)]
 
         def promoted(flags, more):
-            """Runs it with destinations that were just started, and tells what they and the source were asked."""
+            """Runs it with destinations that were just started, and returns the requests to them and to the source."""
             destinations = [Registry(bench, portolan, directory, *flags) for directory in directories]
             thin = scene.write_manifests(bench.dir / "thin", source.port, [it.port for it in destinations])
             before = source.counters()
             took, _, peak = cost(bench, [portolan, "promote", "--quiet", "--confirm", "--thin-manifest-dir", thin, *more])
-            asked = [it.counters() for it in destinations]
-            pings = sum(it[1] for it in asked)
+            counters = [it.counters() for it in destinations]
+            pings = sum(it[1] for it in counters)
             for destination in destinations:
                 destination.stop()
-            return sum(it[0] for it in asked) - pings, pings, source.counters()[0] - before[0], took, peak
+            return sum(it[0] for it in counters) - pings, pings, source.counters()[0] - before[0], took, peak
 
         promoted([], ["--attachments", "none"])
         rows = []
@@ -44,9 +44,9 @@ def report(rows):
     ]
     repositories = REPOSITORIES * DESTINATIONS
     edges = IMAGES * DESTINATIONS
-    for listing, attachments, asked, pings, source, took, peak in rows:
+    for listing, attachments, requests, pings, source, took, peak in rows:
         mark = {"extended listing": repositories, "tags/list and HEAD": repositories + edges}[listing] if attachments == "none" else "–"
-        lines.append(f"| {listing} | {attachments} | {asked} | {mark} | {pings} | {source} | {took:.2f} | {peak:.0f} |")
+        lines.append(f"| {listing} | {attachments} | {requests} | {mark} | {pings} | {source} | {took:.2f} | {peak:.0f} |")
     lines.append(f"\n{edges} edges in {repositories} repositories.")
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""What the scenarios of promotion share: 40 images of 5 platforms at a source, 8 destinations, and what each was asked."""
+"""What the scenarios of promotion share: 40 images of 5 platforms at a source, 8 destinations, and the requests to each."""
 
 import concurrent.futures, hashlib, http.client, json, os, pathlib, re, socket, threading, time, urllib.request
 
@@ -114,12 +114,12 @@ def ask(port, method, path, body=None, content_type=None):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     headers = {"Content-Type": content_type} if content_type else {"Accept": f"{INDEX}, {MANIFEST}"}
     connection.request(method, path, body, headers)
-    answer = connection.getresponse()
-    content = answer.read()
+    response = connection.getresponse()
+    content = response.read()
     connection.close()
-    if answer.status >= 300:
-        raise SystemExit(f"{method} {path}: {answer.status} {content[:500]}")
-    return answer.status, content
+    if response.status >= 300:
+        raise SystemExit(f"{method} {path}: {response.status} {content[:500]}")
+    return response.status, content
 
 
 class Throttle:

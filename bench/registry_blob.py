@@ -162,7 +162,7 @@ def report(runs):
     for key, label in compared.items():
         ratios = [ours[key] / peer[key] for peer, ours in zip(runs[PEER], runs["portolan"])]
         rows.append(f"| {label} | {', '.join(f'{r:.2f}' for r in ratios)} | {statistics.median(ratios):.2f} |")
-    rows.append(f"\nPeaks are the highest of all pairs. Every one of the {CLIENTS} pulls at once, of a blob of {SMALL // MIB} MiB, was answered by 200 and in full.")
+    rows.append(f"\nPeaks are the highest of all pairs. Every one of the {CLIENTS} pulls at once, of a blob of {SMALL // MIB} MiB, got 200 and the whole content.")
     return "\n".join(rows)
 
 

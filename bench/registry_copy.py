@@ -105,7 +105,7 @@ def cost(bench, command):
     with log.open("w") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, env=dict(os.environ, DOCKER_CONFIG=str(bench.dir)))
         peak = 0
-        # What wait4 tells of memory begins with that of this process.
+        # The peak memory of wait4 includes that of this process before exec.
         while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
             try:
                 peak = max(peak, peak_mib([process.pid]))

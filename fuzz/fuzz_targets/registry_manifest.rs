@@ -106,7 +106,7 @@ struct Push {
     /// In the path stands the tag, or a digest that is no sha256 and the tag behind it.
     algorithm: Algorithm,
     digest: Digest,
-    /// None where nobody could read it.
+    /// None if it cannot be read.
     manifest: Option<Manifest>,
 }
 
@@ -170,7 +170,7 @@ impl Push {
         assert_eq!(response.text(&OCI_SUBJECT), subject);
     }
 
-    /// It is what was pushed, under the tag and the digest. Answers the media type.
+    /// It is what was pushed, under the tag and the digest. Returns the media type.
     fn check_served(&self, registry: &Registry) -> String {
         let [by_tag, by_digest] = ["new", &*self.digest.to_string()]
             .map(|reference| send(registry, &format!("GET /v2/a/manifests/{reference}"), ""));

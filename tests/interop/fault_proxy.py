@@ -1,4 +1,4 @@
-"""A proxy that injects faults between a client and registries. It never answers a GET with a false 404, so that a client can
+"""A proxy that injects faults between a client and registries. It never responds to a GET with a false 404, so that a client can
 always find out what a registry holds, and it changes nothing there, but for writes that it cuts short.
 
 Which requests fail depends on the seed and on the request (its method, its path, how often it came before), not on the
@@ -149,7 +149,7 @@ class Proxy:
             while head := await read_head(reader):
                 self.active += 1
                 try:
-                    if not await self.answer(Request(*head), reader, writer):
+                    if not await self.respond(Request(*head), reader, writer):
                         break
                 finally:
                     self.active -= 1
@@ -160,8 +160,8 @@ class Proxy:
         finally:
             writer.close()
 
-    async def answer(self, request, reader, writer):
-        """Answers a request. True if the connection stays open."""
+    async def respond(self, request, reader, writer):
+        """Responds to a request. True if the connection stays open."""
         faults, choice = self.plan.draw(request) if self.plan else ([], None)
         self.count["requests"] += 1
         for fault in faults:
@@ -271,8 +271,8 @@ class Proxy:
     # Tokens: anonymous, for the scopes of the request, and expired long before their `expires_in`.
 
     def token(self, request):
-        asked = urllib.parse.parse_qs(request.query).get("scope", [])
-        scopes = frozenset(scope for text in asked for scope in text.split())
+        requested = urllib.parse.parse_qs(request.query).get("scope", [])
+        scopes = frozenset(scope for text in requested for scope in text.split())
         token = f"t{len(self.tokens)}"
         self.tokens[token] = scopes, time.monotonic() + self.plan.lifetime
         return Response(200, [("Content-Type", "application/json")], json.dumps({"token": token, "expires_in": 300}).encode())

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The whole journey between programs that nobody here wrote: Debian's docker-registry as staging and as
+# The whole journey between other projects' programs: Debian's docker-registry as staging and as
 # production, skopeo as the pusher and the puller; Portolan promotes, mirrors and serves between them.
 #
 #     cargo build --release && tests/interop/journey.sh

@@ -99,9 +99,9 @@ registry_pattern='.*listening on \(127\.0\.0\.1:[0-9]*\).*'
 portolan_pattern='.*"address":"\(127\.0\.0\.1:[0-9]*\)".*'
 admin_pattern='.*"serving metrics and health","at":"\(127\.0\.0\.1:[0-9]*\)".*'
 
-# asked OPERATIONS NAME…: how many requests of these operations, a regular expression, Portolan's registries NAME… were
-# sent; each was started with --admin 127.0.0.1:0.
-asked() {
+# requests_of OPERATIONS NAME…: the number of requests of these operations, a regular expression, to Portolan's registries
+# NAME…, each of which was started with --admin 127.0.0.1:0.
+requests_of() {
   local operations=$1 name
   shift
   for name; do curl -fsS "http://$(address "$name" "$admin_pattern")/metrics"; done |

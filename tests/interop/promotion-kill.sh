@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # kill -9 at twenty random moments of a promotion costs only time: the run after it ends with registries that are, byte for
-# byte, those of a promotion that nobody disturbed.
+# byte, those of an undisturbed promotion.
 #
 #     cargo build --release && tests/interop/promotion-kill.sh [SEED]
 #
@@ -46,7 +46,7 @@ end_destinations() { for to in a b c; do stop "$to"; done; }
 promote=("$portolan" --quiet promote --thin-manifest-dir "$work/thin" --confirm)
 # So that there are moments enough between its beginning and its end.
 slowly=(--quota "$staging=250")
-# Every file of the three, with the sha256 of its content; open upload sessions are nobody's content.
+# Every file of the three, with the sha256 of its content; open upload sessions do not count as content.
 content() { (cd "$work" && find a b c -type f -not -path '*/uploads/*' -print0 | sort -z | xargs -0 sha256sum); }
 
 destinations

@@ -37,22 +37,22 @@ promote || fail "it ends with $?: $(cat "$work/promoted.txt")"
 equal 'edges, copied, failed' "$(summary edges copied failed)" "$edges $edges 0"
 printf '    %s requests, %s bytes written, %s s\n' $(summary requests bytes_sent seconds)
 
-say "crane asks for the digest of each of the $edges edges"
+say "crane reads the digest of each of the $edges edges"
 begin=$SECONDS
 # Several at once, and several words to each shell, which is what takes the time.
 check='while [ $# -gt 0 ]; do [ "$(crane digest --insecure "$1")" = "$2" ] || echo "$1 is not on $2"; shift 2; done'
 xargs -P 4 -n 100 sh -c "$check" check <"$work/thin.edges" >"$work/wrong" || fail "crane: $(head "$work/wrong")"
-equal 'edges that are not as asked for' "$(cat "$work/wrong")" ''
+equal 'edges that are not as requested' "$(cat "$work/wrong")" ''
 printf '    %s s\n' "$((SECONDS - begin))"
 
 say 'again: nothing to do'
-# The registries are asked, not portolan.
-requests=$(asked '.*' staging one two three)
-writes=$(asked "$writing" staging one two three)
+# Counted by the registries, not by portolan.
+requests=$(requests_of '.*' staging one two three)
+writes=$(requests_of "$writing" staging one two three)
 [ "$writes" -gt "$edges" ] || fail "the registries' metrics do not show writes, so that they cannot show their absence"
 promote || fail "it ends with $?: $(cat "$work/promoted.txt")"
 equal 'edges, present' "$(summary edges present)" "$edges $edges"
-equal 'requests that wrote, in all' "$(asked "$writing" staging one two three)" "$writes"
-equal 'requests in the report' "$(summary requests)" "$(($(asked '.*' staging one two three) - requests))"
+equal 'requests that wrote, in all' "$(requests_of "$writing" staging one two three)" "$writes"
+equal 'requests in the report' "$(summary requests)" "$(($(requests_of '.*' staging one two three) - requests))"
 printf '    %s requests, %s s\n' $(summary requests seconds)
 say 'all of it holds'

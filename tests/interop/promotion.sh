@@ -81,10 +81,10 @@ for to in "$old" "$new"; do
 done
 
 say "a second promotion finds nothing to do"
-# The registries are asked, not portolan.
-writes() { echo "$(grep -cE '"(POST|PUT|PATCH|DELETE) /v2/' "$work/old.log" || true) $(asked "$writing" new)"; }
+# Counted by the registries, not by portolan.
+writes() { echo "$(grep -cE '"(POST|PUT|PATCH|DELETE) /v2/' "$work/old.log" || true) $(requests_of "$writing" new)"; }
 before=$(writes)
-case " $before " in *' 0 '*) fail "what the registries tell does not show writes ($before), so that it cannot show their absence" ;; esac
+case " $before " in *' 0 '*) fail "the counts of the registries do not show writes ($before), so that it cannot show their absence" ;; esac
 promote || fail "it ends with $?"
 expect '"edges":9,"present":9,"copied":0,"tagged":0,"attached":0,"lost":0,"refused":0,"failed":0,"attachment_broken":0,"public_name_failures":0'
 equal 'requests that wrote, in all' "$(writes)" "$before"
@@ -112,8 +112,8 @@ from registry_content import Registry
 registry = Registry(sys.argv[1])
 registry.blob("team/legacy", b"a layer of schema 1\n", "")
 media_type = "application/vnd.docker.distribution.manifest.v1+prettyjws"
-answer, _ = registry.ask("PUT", "/v2/team/legacy/manifests/v1", open(sys.argv[2], "rb").read(), {"Content-Type": media_type})
-print(answer.headers["Docker-Content-Digest"])
+response, _ = registry.ask("PUT", "/v2/team/legacy/manifests/v1", open(sys.argv[2], "rb").read(), {"Content-Type": media_type})
+print(response.headers["Docker-Content-Digest"])
 PYTHON
 )
 mkdir -p "$work/thin/images/ancient" "$work/thin/manifests/ancient"
@@ -128,7 +128,7 @@ expect 'it is a Docker schema 1 manifest'
 equal 'of production' "$(curl -sS -o "$work/legacy" -w '%{http_code}' "http://$new/v2/images/legacy/tags/list")" 404
 rm -r "$work/thin/images/ancient" "$work/thin/manifests/ancient"
 
-say "a tag is not moved, whatever the manifests ask for"
+say "a tag is not moved, whatever the manifests request"
 sed -i "s/$chart/$index/" "$work/thin/images/team/images.yaml"
 skopeo copy --quiet --all --preserve-digests --src-tls-verify=false --dest-tls-verify=false "docker://$staging/team/app@$index" "docker://$staging/team/charts/hello:x"
 status=0

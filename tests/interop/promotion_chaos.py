@@ -121,8 +121,8 @@ class Reader:
                 if not hasattr(self.local, "connection"):
                     self.local.connection = http.client.HTTPConnection(self.host, timeout=30)
                 self.local.connection.request(method, path, headers={"Accept": ACCEPT})
-                answer = self.local.connection.getresponse()
-                status, headers, body = answer.status, answer.headers, answer.read()
+                response = self.local.connection.getresponse()
+                status, headers, body = response.status, response.headers, response.read()
                 # Distribution does not write atomically: while something is written again, reading it may be a 500.
                 if status < 500 or last:
                     return status, headers, body
@@ -203,7 +203,7 @@ def tag_faults(reader, prefix, manifests, placed):
             if digest != wanted:
                 faults.append(f"{reader.name} {repository}:{tag} is on {digest}, not {wanted}")
             if not DIGEST_TAG.fullmatch(tag) and tag != "pinned" and (name, tag) not in manifests.tags:
-                faults.append(f"{reader.name} {repository}:{tag}: no manifest asks for this tag")
+                faults.append(f"{reader.name} {repository}:{tag}: no manifest requests this tag")
             faults += reader.faults(repository, digest)
     return faults
 

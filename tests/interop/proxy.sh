@@ -26,7 +26,7 @@ start store "$portolan" store serve "$work/store" --listen 127.0.0.1:0
 port_of() { address "$1" "$portolan_pattern" | sed 's/.*://'; }
 staging=staging.test:$(port_of staging) production=production.test:$(port_of production)
 
-# The proxy knows the names, and asks for a password.
+# The proxy resolves the names, and requires a password.
 htpasswd -bc "$work/squid/users" robot 'pass:word' 2>/dev/null
 printf '127.0.0.1 %s\n' staging.test production.test store.test ranges.test >"$work/squid/hosts"
 proxy=127.0.0.1:$(python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])')

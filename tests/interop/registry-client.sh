@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Portolan's client and registries that nobody here wrote: the suite of the client, crates/registry-client/tests/suite,
+# Portolan's client and other projects' registries: the suite of the client, crates/registry-client/tests/suite,
 # runs unchanged against Portolan's registry, Debian's docker-registry (distribution 2) and distribution 3; then against
 # docker-registry with a password, on the directory that it has from before.
 #

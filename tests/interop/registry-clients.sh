@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Portolan's registry, on a directory, between clients that nobody here wrote: skopeo, buildah and crane push, pull,
+# Portolan's registry, on a directory, with other projects' clients: skopeo, buildah and crane push, pull,
 # list, copy, tag and delete; first over plain HTTP, then with TLS, users and rights, on the same directory.
 #
 #     cargo build --release && PATH=$(tests/interop/tools.sh):$PATH tests/interop/registry-clients.sh
@@ -11,7 +11,7 @@
 . "$(dirname "$0")/lib.sh"
 need skopeo buildah crane docker-registry openssl htpasswd curl
 
-# No client may read or write the logins of whoever runs this. (Not exported: docker-registry takes REGISTRY_… as its own.)
+# No client may read or write the logins of the user who runs this. (Not exported: docker-registry takes REGISTRY_… as its own.)
 export DOCKER_CONFIG=$work/nobody
 mkdir "$DOCKER_CONFIG"
 printf '{}' >"$DOCKER_CONFIG/config.json"

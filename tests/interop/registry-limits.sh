@@ -24,11 +24,11 @@ class Client:
         try:
             self.connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
         except BrokenPipeError:
-            pass # it was answered before all of it was sent
-        answer = self.connection.getresponse()
-        answer.body = answer.read()
-        check(wanted in (None, answer.status), f"{method} {path}: {answer.status}, not {wanted}: {answer.body[:300]}")
-        return answer
+            pass # the response came before all of it was sent
+        response = self.connection.getresponse()
+        response.body = response.read()
+        check(wanted in (None, response.status), f"{method} {path}: {response.status}, not {wanted}: {response.body[:300]}")
+        return response
 
 def check(holds, otherwise):
     if not holds:
@@ -66,10 +66,10 @@ else
   drive "$(address small "$portolan_pattern")" <<'PYTHON'
 from client import *
 client = Client()
-def refused(answer):
-    check(answer.status == 507, f"{answer.status} on a full disk: {answer.body[:300]}")
-    errors = json.loads(answer.body)["errors"]
-    check(errors[0]["code"] == "UNKNOWN" and errors[0]["message"], f"not the specification's body: {answer.body}")
+def refused(response):
+    check(response.status == 507, f"{response.status} on a full disk: {response.body[:300]}")
+    errors = json.loads(response.body)["errors"]
+    check(errors[0]["code"] == "UNKNOWN" and errors[0]["message"], f"not the specification's body: {response.body}")
 
 def push(data, **options):
     return client("POST", f"/v2/a/blobs/uploads/?digest={digest(data)}", data, **options)
@@ -84,9 +84,9 @@ session = patch(0, 1 << 20, wanted=202).headers["Location"]
 
 kept = []
 def fill(size):
-    while (answer := push(data := os.urandom(size))).status == 201:
+    while (response := push(data := os.urandom(size))).status == 201:
         kept.append(digest(data))
-    refused(answer)
+    refused(response)
 fill(1 << 20)
 refused(patch(1 << 20, 4 << 20)) # in the middle of it
 fill(1 << 16)
@@ -150,11 +150,11 @@ def push_all(targets):
 def walk(path, member, page):
     client, found, pages, link = Client(), [], 0, f"{path}?n={page}"
     while link:
-        answer = client("GET", link, wanted=200)
-        part = json.loads(answer.body)[member]
+        response = client("GET", link, wanted=200)
+        part = json.loads(response.body)[member]
         check(len(part) <= page, f"{link} has {len(part)} names")
         found, pages = found + part, pages + 1
-        link = answer.headers["Link"] and re.fullmatch('<([^>]*)>; *rel="next"', answer.headers["Link"])[1]
+        link = response.headers["Link"] and re.fullmatch('<([^>]*)>; *rel="next"', response.headers["Link"])[1]
     return found, pages
 
 full = f"/v2/{repositories[0]}"

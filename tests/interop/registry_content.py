@@ -23,17 +23,17 @@ class Registry:
 
     def ask(self, method, path, body=None, headers={}):
         self.connection.request(method, path, body, headers)
-        answer = self.connection.getresponse()
-        content = answer.read()
-        if answer.status >= 300:
-            raise SystemExit(f"{method} http://{self.host}{path}: {answer.status} {content[:500]!r}")
-        return answer, content
+        response = self.connection.getresponse()
+        content = response.read()
+        if response.status >= 300:
+            raise SystemExit(f"{method} http://{self.host}{path}: {response.status} {content[:500]!r}")
+        return response, content
 
     def blob(self, repository, content, media_type):
         """Pushes a blob; its descriptor."""
         digest = digest_of(content)
-        answer, _ = self.ask("POST", f"/v2/{repository}/blobs/uploads/")
-        session = answer.headers["Location"].replace(f"http://{self.host}", "")
+        response, _ = self.ask("POST", f"/v2/{repository}/blobs/uploads/")
+        session = response.headers["Location"].replace(f"http://{self.host}", "")
         session += f"{'&' if '?' in session else '?'}digest={digest}"
         self.ask("PUT", session, content, {"Content-Type": "application/octet-stream"})
         return {"mediaType": media_type, "digest": digest, "size": len(content)}

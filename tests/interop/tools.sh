@@ -7,7 +7,7 @@
 # Needs Go 1.25 or newer, unless all of them are there already.
 set -euo pipefail
 
-# Each at one version, so that the same suite judges everybody. Two of their go.mod ask for this Go.
+# Each at one version, so that the same suite tests every registry. Two of their go.mod require this Go.
 tools=(
   github.com/google/go-containerregistry/cmd/crane@v0.21.6
   github.com/distribution/distribution/v3/cmd/registry@v3.1.1

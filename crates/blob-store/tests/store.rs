@@ -106,7 +106,7 @@ async fn of_two_writers_one_puts_it_and_the_other_finds_it_there() {
 }
 
 #[tokio::test]
-async fn leftovers_of_killed_processes_go_when_nobody_writes() {
+async fn leftovers_of_killed_processes_are_deleted_when_there_is_no_writer() {
     let directory = TempDir::new().expect("a directory");
     let leftover = directory.path().join(".portolan/partial-killed");
     let leave = || {
@@ -123,7 +123,7 @@ async fn leftovers_of_killed_processes_go_when_nobody_writes() {
     };
     leave();
     let alive = put("first").await;
-    assert!(!leftover.exists(), "nobody else writes, so it is a leftover");
+    assert!(!leftover.exists(), "no other process writes, so it is a leftover");
     leave();
     put("second").await;
     assert!(leftover.exists(), "another writer lives, so it may be its");
@@ -198,12 +198,12 @@ async fn the_lock_is_held_even_if_a_leftover_cannot_be_removed() {
     let lock = fs::File::open(hidden.join("lock")).expect("a lock");
     assert!(lock.try_lock().is_err(), "another process would take what we write for leftovers");
     drop(store);
-    lock.try_lock().expect("nobody writes any more");
+    lock.try_lock().expect("there is no writer any more");
     assert!(hidden.join("partial-folder").exists() && !hidden.join("partial-abcdef").exists());
 }
 
 #[tokio::test]
-async fn an_error_tells_its_cause_once() {
+async fn an_error_has_its_cause_once() {
     let directory = TempDir::new().expect("a directory");
     let file = directory.path().join("file");
     fs::write(&file, b"in the way").expect("it is written");

@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn by_default_nobody_is_known() {
+    fn by_default_no_client_is_located() {
         let ranges = Ranges::default();
         assert!(ranges.is_empty() && ranges.locations().is_empty());
         for address in ["0.0.0.0", "10.0.0.1", "::", "2600::1"] {

@@ -149,7 +149,7 @@ fn real_prefixes() {
     prefixes.sort_by_key(|of| (of.net, of.location.clone()));
     prefixes.dedup();
     check(&prefixes);
-    // What a search that stops at the shortest prefix would answer wrongly.
+    // What a search that stops at the shortest prefix would response wrongly.
     let lines: Vec<Line> = prefixes.iter().map(Line::new).collect();
     let is_nested = |of: &&Line| {
         let is_around =

@@ -146,7 +146,7 @@ fn a_time_that_git_would_take_for_another_one_is_an_error() {
 }
 
 #[test]
-fn problems_that_stood_there_before_are_not_of_the_change() {
+fn old_problems_are_not_part_of_the_change() {
     let (tree, [first, ..]) = history();
     let all = tree.load(&LoadOptions::default()).expect("it can be read");
     assert_eq!(all.problems.len(), 1, "{:?}", all.problems);
@@ -158,7 +158,7 @@ fn problems_that_stood_there_before_are_not_of_the_change() {
 }
 
 #[test]
-fn a_problem_in_files_that_changed_is_told_though_it_stood_there_before() {
+fn a_problem_in_changed_files_is_reported_though_it_is_old() {
     let tree = Tree::new();
     let missing = "- dmap: {}\n";
     let bad = |digit: char| images(&format!("i{digit}"), &[(digit, ".x")]);
@@ -248,7 +248,7 @@ fn a_plain_manifest_has_a_history_too() {
 }
 
 #[test]
-fn what_git_cannot_say_is_an_error_that_tells_what_to_do() {
+fn a_failure_of_git_is_an_error_that_says_what_to_do() {
     let (tree, _) = history();
     let error = |directory: &Path, revision: &str| {
         let source = ManifestSource::ThinDirectory(directory.to_owned());

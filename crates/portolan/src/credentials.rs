@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_service_account_is_impersonated_before_docker_is_asked() {
+    async fn a_service_account_is_impersonated_before_docker_files_are_read() {
         let directory = tempfile::tempdir().expect("a directory");
         let at = |name: &str| directory.path().join(name);
         let config = r#"{"auths":{"gcr.io":{"username":"docker"}}}"#;

@@ -504,7 +504,7 @@ fn row_13_entries_of_one_name_are_merged() {
 }
 
 #[test]
-fn row_14_nothing_may_be_asked_for() {
+fn row_14_nothing_may_be_selected() {
     for text in ["", "# a comment\n", "---\n", "~", "[]", "- name: i\n", "- name: i\n  dmap:\n"] {
         images(text, (&[], Some("")));
     }

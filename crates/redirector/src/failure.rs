@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn causes_are_told_in_words() {
+    fn causes_are_printed_in_words() {
         let certificate = |error| rustls::Error::InvalidCertificate(error);
         let expected = ServerName::try_from("store.example").expect("a name");
         let presented = vec!["DnsName(\"other.example\")".into()];

@@ -80,15 +80,15 @@ async fn storm(
         TestServer::start(move |_| {
             let taken = seen.take(begun.elapsed().as_secs_f64());
             async move {
-                let mut answer = Response::new(Body::empty());
+                let mut response = Response::new(Body::empty());
                 if !taken {
-                    let headers = answer.headers_mut();
+                    let headers = response.headers_mut();
                     headers.extend(
                         retry_after.map(|after| (RETRY_AFTER, HeaderValue::from_static(after))),
                     );
-                    *answer.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+                    *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
                 }
-                answer
+                response
             }
         })
         .await
@@ -99,9 +99,9 @@ async fn storm(
     let tasks = (0..TASKS).map(|_| async {
         let mut longest = Duration::ZERO;
         for _ in 0..REQUESTS {
-            let asked = Instant::now();
+            let sent = Instant::now();
             repository.find_blob(&blob, 0).await?;
-            longest = longest.max(asked.elapsed());
+            longest = longest.max(sent.elapsed());
         }
         Ok::<_, registry_client::Error>((begun.elapsed(), longest))
     });
@@ -130,22 +130,22 @@ async fn storm(
 /// What the server saw, line by line.
 fn table(seen: &Seen, out: &mut impl std::io::Write) -> std::io::Result<()> {
     let seen = seen.0.lock().unwrap_or_else(PoisonError::into_inner);
-    writeln!(out, "| seconds | asked a second | taken a second | refused |")?;
+    writeln!(out, "| seconds | requests a second | accepted a second | throttled |")?;
     writeln!(out, "|---|---|---|---|")?;
     let end = seen.log.last().map_or(0.0, |(at, _)| *at);
     let mut from = 0.0;
     while from <= end {
         let within = |at: f64| at >= from && at < from + LINE;
-        let asked = seen.log.iter().filter(|(at, _)| within(*at)).count();
+        let requests = seen.log.iter().filter(|(at, _)| within(*at)).count();
         let taken = seen.log.iter().filter(|(at, taken)| within(*at) && *taken).count();
         let seconds = LINE.min(end - from).max(0.1);
         writeln!(
             out,
             "| {from:.0}–{:.0} | {:.1} | {:.1} | {:.1} % |",
             from + seconds,
-            asked as f64 / seconds,
+            requests as f64 / seconds,
             taken as f64 / seconds,
-            100.0 * (asked - taken) as f64 / (asked as f64).max(1.0),
+            100.0 * (requests - taken) as f64 / (requests as f64).max(1.0),
         )?;
         from += LINE;
     }

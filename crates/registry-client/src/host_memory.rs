@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_more_is_remembered_than_the_bound() {
+    fn no_more_is_cached_than_the_bound() {
         let memory = HostMemory::<(), usize>::default();
         let host = |number| format!("host-{number}.example").parse().expect("a host");
         for number in 0..=MAX_ENTRIES {

@@ -44,5 +44,5 @@ async fn with_few() {
     let text = error.to_string();
     let says = ["too many files are open here", "Too many open files", "raise `ulimit -n`"];
     assert!(says.iter().all(|part| text.contains(part)), "{text}");
-    client.ping(&server.host()).await.expect("and then it answers");
+    client.ping(&server.host()).await.expect("and then it responds");
 }

@@ -188,14 +188,14 @@ async fn understand(
     let served_as = served_as.to_owned();
     let work = move || {
         let manifest = Manifest::parse(&served_as, &bytes).map_err(Refusal::Manifest)?;
-        let digest = digest_as_asked(&reference, &bytes)?;
+        let digest = requested_digest(&reference, &bytes)?;
         let media_type = own_type(&manifest, &served_as);
         Ok((manifest, digest, StoredManifest { media_type, bytes }))
     };
     tokio::task::spawn_blocking(work).await.map_err(StorageError::Interrupted)?
 }
 
-fn digest_as_asked(reference: &Reference, bytes: &[u8]) -> Result<Digest, Refusal> {
+fn requested_digest(reference: &Reference, bytes: &[u8]) -> Result<Digest, Refusal> {
     match reference {
         Reference::Tag(_) => Ok(Digest::sha256(bytes)),
         Reference::Digest(requested) => {

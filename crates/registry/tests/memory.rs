@@ -47,7 +47,7 @@ async fn a_directory_takes_and_gives_a_long_blob_in_little_memory() {
         .body(Body::from_stream(stream::iter(pieces)))
         .expect("a request");
     let host = address.to_string().parse().expect("a host");
-    let pushed = send(&host, push).await.expect("an answer");
+    let pushed = send(&host, push).await.expect("a response");
     assert_eq!(pushed.status(), StatusCode::CREATED, "{pushed:?}");
 
     let mut pull = TcpStream::connect(address).await.expect("it listens");

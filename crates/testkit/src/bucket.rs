@@ -36,7 +36,7 @@ impl TestBucket {
         let objects = Arc::<Mutex<HashMap<String, Bytes>>>::default();
         let held = Arc::clone(&objects);
         let server = TestServer::start(move |request| {
-            let response = answer(&request, &held, directory.as_deref());
+            let response = respond(&request, &held, directory.as_deref());
             async move { response }
         });
         Self { server: server.await, objects }
@@ -65,7 +65,7 @@ impl Deref for TestBucket {
     }
 }
 
-fn answer(
+fn respond(
     request: &Request<Body>,
     objects: &Mutex<HashMap<String, Bytes>>,
     directory: Option<&Path>,

@@ -10,16 +10,16 @@ use hyper_util::rt::TokioIo;
 use oci::Host;
 use tokio::net::TcpStream;
 
-/// Sends `request`, whose URI is a path, to `host`, and reads the whole answer.
+/// Sends `request`, whose URI is a path, to `host`, and reads the whole response.
 ///
 /// # Errors
-/// When there is no connection, or no whole answer: a truncated body is an error.
+/// When there is no connection, or no whole response: a truncated body is an error.
 pub async fn send(host: &Host, mut request: Request<Body>) -> io::Result<Response<Bytes>> {
     let stream = TcpStream::connect(host.as_str()).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(io::Error::other)?;
-    // Its end is told to the sender, which we wait for.
+    // The sender waits for its end.
     tokio::spawn(connection);
     request.headers_mut().insert(HOST, host.as_str().parse().map_err(io::Error::other)?);
     let response = sender.send_request(request).await.map_err(io::Error::other)?;

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt};
 
-/// The connection is to end before its answer does.
+/// The connection is to end before its response does.
 #[derive(Debug)]
 pub(crate) enum Cut {
     /// With a FIN, as if this were all.

@@ -12,7 +12,7 @@ use http::{
 
 use crate::{RecordedRequest, cut::Cut, fixture::TestImage, rewrite, shape::Shape};
 
-/// A fault: `Fault::on(Method::GET, "/blobs/").times(2).status(503)`. Without an action it answers
+/// A fault: `Fault::on(Method::GET, "/blobs/").times(2).status(503)`. Without an action the response is
 /// 500.
 #[derive(Clone, Debug)]
 pub struct Fault {
@@ -29,7 +29,7 @@ pub struct Fault {
 
 #[derive(Clone, Debug)]
 pub(crate) enum FaultAction {
-    Answer(StatusCode, HeaderMap, Bytes),
+    Respond(StatusCode, HeaderMap, Bytes),
     Hang,
     Reset,
     ResetAfterRequest(usize),
@@ -75,7 +75,7 @@ impl Fault {
             spares_authorized: false,
             spares_unconditional: false,
             waits_for: None,
-            action: FaultAction::Answer(
+            action: FaultAction::Respond(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 HeaderMap::new(),
                 Bytes::new(),
@@ -97,11 +97,11 @@ impl Fault {
         self
     }
 
-    /// Answered with this status and an empty body; the request is not carried out.
+    /// A response with this status and an empty body; the request is not carried out.
     #[must_use]
     pub fn status(self, code: u16) -> Self {
         let status = StatusCode::from_u16(code).expect("a status code");
-        self.with(FaultAction::Answer(status, HeaderMap::new(), Bytes::new()))
+        self.with(FaultAction::Respond(status, HeaderMap::new(), Bytes::new()))
     }
 
     /// Befalls only those that do not say who they are.
@@ -129,7 +129,7 @@ impl Fault {
     /// After [`Fault::status`]: with this header, such as `Retry-After` or `Location`.
     #[must_use]
     pub fn header(mut self, name: &'static str, value: &str) -> Self {
-        let FaultAction::Answer(_, headers, _) = &mut self.action else {
+        let FaultAction::Respond(_, headers, _) = &mut self.action else {
             panic!("a header needs a status before it");
         };
         let value = HeaderValue::from_str(value).expect("a header value");
@@ -140,20 +140,20 @@ impl Fault {
     /// After [`Fault::status`]: with this body.
     #[must_use]
     pub fn body(mut self, text: &str) -> Self {
-        let FaultAction::Answer(_, _, body) = &mut self.action else {
+        let FaultAction::Respond(_, _, body) = &mut self.action else {
             panic!("a body needs a status before it");
         };
         *body = Bytes::copy_from_slice(text.as_bytes());
         self
     }
 
-    /// Never answered; the connection stays open.
+    /// No response; the connection stays open.
     #[must_use]
     pub fn hang(self) -> Self {
         self.with(FaultAction::Hang)
     }
 
-    /// The connection is reset without an answer: a TCP RST, not an orderly end. The request is not
+    /// The connection is reset without a response: a TCP RST, not an orderly end. The request is not
     /// carried out.
     #[must_use]
     pub fn reset(self) -> Self {
@@ -166,14 +166,14 @@ impl Fault {
         self.with(FaultAction::ResetAfterRequest(bytes))
     }
 
-    /// The request is carried out, and then the connection is closed without an answer: an orderly
+    /// The request is carried out, and then the connection is closed without a response: an orderly
     /// end.
     #[must_use]
     pub fn lose_response(self) -> Self {
         self.with(FaultAction::LoseResponse)
     }
 
-    /// A POST that asks for a mount is carried out as if its query had neither `mount` nor `from`: the
+    /// A POST that requests a mount is carried out as if its query had neither `mount` nor `from`: the
     /// registry begins an upload. Other requests are carried out as they are.
     #[must_use]
     pub fn refuse_mount(self) -> Self {
@@ -187,7 +187,7 @@ impl Fault {
         self.with(FaultAction::IgnoreConditions)
     }
 
-    /// The request is carried out, and right after it, before it is answered, another client puts `manifest` at this
+    /// The request is carried out, and right after it, before the response, another client puts `manifest` at this
     /// path, without conditions. Its blobs must be there.
     #[must_use]
     pub fn then_put(self, path: &str, manifest: &TestImage) -> Self {
@@ -196,7 +196,7 @@ impl Fault {
         self.with(FaultAction::ThenPut(Overwrite { path, media_type, bytes }))
     }
 
-    /// The answer names another, well-formed digest in `Docker-Content-Digest` and, if there is one, in
+    /// The response names another, well-formed digest in `Docker-Content-Digest` and, if there is one, in
     /// `ETag`. Its body is the right one.
     #[must_use]
     pub fn wrong_digest(self) -> Self {
@@ -204,14 +204,14 @@ impl Fault {
     }
 
     /// A listing in JSON has only the first so many `tags`, `repositories` and members of Google's
-    /// `manifest` (in ASCII order), a `Content-Length` that agrees, and no `Link` to more. Other answers
+    /// `manifest` (in ASCII order), a `Content-Length` that agrees, and no `Link` to more. Other responses
     /// are as they are.
     #[must_use]
     pub fn truncate_listing(self, entries: usize) -> Self {
         self.with(FaultAction::TruncateListing(entries))
     }
 
-    /// The connection is closed, in order, after this much of the answer's body, or less: its
+    /// The connection is closed, in order, after this much of the response's body, or less: its
     /// `Content-Length` announces more than comes.
     #[must_use]
     pub fn truncate_after(self, bytes: usize) -> Self {
@@ -224,26 +224,26 @@ impl Fault {
         self.with(FaultAction::Body(Shape::ResetAfter(bytes)))
     }
 
-    /// Nothing more comes after this much of the answer's body; the connection stays open.
+    /// Nothing more comes after this much of the response's body; the connection stays open.
     #[must_use]
     pub fn stall_after(self, bytes: usize) -> Self {
         self.with(FaultAction::Body(Shape::StallAfter(bytes)))
     }
 
-    /// One byte of the answer's body is another.
+    /// One byte of the response's body is another.
     #[must_use]
     pub fn corrupt(self) -> Self {
         self.with(FaultAction::Body(Shape::Corrupt))
     }
 
-    /// The answer's body lacks its last byte, and its `Content-Length` agrees: wrong of the
-    /// content, right of what comes. Only who knows the length or the digest beforehand can tell.
+    /// The response's body lacks its last byte, and its `Content-Length` agrees: wrong of the
+    /// content, right for what is sent. Only a client that knows the length or the digest can detect it.
     #[must_use]
     pub fn wrong_length(self) -> Self {
         self.with(FaultAction::Body(Shape::WrongLength))
     }
 
-    /// The answer's body comes in pieces of this many bytes, with this time between them.
+    /// The response's body comes in pieces of this many bytes, with this time between them.
     #[must_use]
     pub fn drip(self, piece: usize, interval: Duration) -> Self {
         self.with(FaultAction::Body(Shape::Drip { piece, interval }))
@@ -291,7 +291,7 @@ impl FaultAction {
         F: Future<Output = Response<Body>>,
     {
         match self {
-            Self::Answer(status, headers, body) => {
+            Self::Respond(status, headers, body) => {
                 let mut response = Response::new(Body::from(body));
                 *response.status_mut() = status;
                 *response.headers_mut() = headers;

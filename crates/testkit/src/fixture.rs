@@ -2,7 +2,7 @@
 //! seeds give others.
 //!
 //! Layers are noise, which registries and our own clients never look into; no image here can be run.
-//! Manifests are printed with indents, so that whoever prints them again changes their digest.
+//! Manifests are printed with indents, so that printing them again changes their digest.
 
 use std::collections::{BTreeMap, BTreeSet};
 

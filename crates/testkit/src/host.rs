@@ -1,11 +1,11 @@
-//! Hosts that do not answer.
+//! Hosts that do not respond.
 
 use std::net::TcpListener;
 
 use oci::Host;
 use tokio::net::TcpSocket;
 
-/// A host that does not answer.
+/// A host that does not respond.
 #[derive(Debug)]
 pub struct TestHost(TcpListener);
 
@@ -16,7 +16,7 @@ impl TestHost {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
         let address = socket.local_addr().expect("a bound socket has an address");
-        // Bound but not listening, the port refuses, and nobody else can get it. So it is kept.
+        // A port that is bound but not listening refuses connections, and no other process can bind it.
         std::mem::forget(socket);
         address.to_string().parse().expect("an address is a host")
     }
@@ -24,7 +24,7 @@ impl TestHost {
     /// A host that takes connections and never says a word, until this is dropped.
     #[must_use]
     pub fn silent() -> Self {
-        // The system accepts for a listener; nobody ever reads.
+        // The system accepts connections for a listener; nothing ever reads from them.
         Self(TcpListener::bind("127.0.0.1:0").expect("a free port"))
     }
 

@@ -1,5 +1,5 @@
 //! What tests are made of: servers in the process, on 127.0.0.1 and a free port, that record what they
-//! are asked and fail on command; content to put into them; and a client that does nothing by itself.
+//! record requests and fail on command; content to put into them; and a client that does nothing by itself.
 //!
 //! Everything ends when it is dropped. Whatever goes wrong in here panics: it is the test that failed.
 //! How tests are written: `docs/internals/testing.md`.

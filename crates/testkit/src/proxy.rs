@@ -1,5 +1,5 @@
 //! An HTTP proxy on a free port of 127.0.0.1, with or without a password, that is the only one to know where the
-//! hosts are. It records what it is asked for.
+//! hosts are. It records its requests.
 
 use std::{
     collections::HashMap,
@@ -29,7 +29,7 @@ struct ProxyState {
     requests: Mutex<Vec<ProxyRequest>>,
 }
 
-/// What a proxy was asked for.
+/// A request to a proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProxyRequest {
     /// The method and the target, such as `CONNECT registry.example:443`.

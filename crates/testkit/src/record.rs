@@ -1,4 +1,4 @@
-//! What a server remembers of a request: what it asked, and how many bytes went which way. Not the bytes.
+//! What a server records of a request: its head, and the numbers of bytes in both directions. Not the bytes.
 
 use std::sync::{
     Arc,
@@ -24,14 +24,14 @@ pub struct RecordedRequest {
 
 impl RecordedRequest {
     /// How many bytes of its body the handler was given so far, or a fault that reads in its place.
-    /// Complete only once the answer has come.
+    /// Complete only once the response has come.
     #[must_use]
     pub fn body_bytes(&self) -> u64 {
         self.body_bytes.load(Ordering::Relaxed)
     }
 
     /// How many bytes of the response's body, as faults leave it, were handed to the connection so far;
-    /// of a connection that is cut, not all of them may arrive. Complete only once the answer has come.
+    /// of a connection that is cut, not all of them may arrive. Complete only once the response has come.
     #[must_use]
     pub fn sent_bytes(&self) -> u64 {
         self.sent_bytes.load(Ordering::Relaxed)
@@ -51,8 +51,8 @@ impl RecordedRequest {
         request.map(|body| counted(body, &self.body_bytes))
     }
 
-    pub(crate) fn count_sent(&self, answer: Response<Body>) -> Response<Body> {
-        answer.map(|body| counted(body, &self.sent_bytes))
+    pub(crate) fn count_sent(&self, response: Response<Body>) -> Response<Body> {
+        response.map(|body| counted(body, &self.sent_bytes))
     }
 }
 

@@ -11,7 +11,7 @@ use oci::{Digest, RegistryPrefix};
 
 use crate::{TestServer, fixture::TestImage};
 
-/// A registry. What it is asked over the network is recorded and may fail ([`TestServer`]); what the
+/// A registry. Requests over the network are recorded and may fail ([`TestServer`]); what the
 /// test does through the functions here is not recorded and never fails.
 #[derive(Debug)]
 pub struct TestRegistry {
@@ -28,22 +28,22 @@ impl TestRegistry {
     /// This registry, served.
     pub async fn over(registry: Registry) -> Self {
         let served = registry.clone();
-        let answer = move |request| {
+        let respond = move |request| {
             let registry = served.clone();
             async move { registry.respond(request).await }
         };
-        Self::behind(registry, answer).await
+        Self::behind(registry, respond).await
     }
 
     /// This registry, served by what stands in front of it.
     pub(crate) async fn behind<F>(
         registry: Registry,
-        answer: impl Fn(Request<Body>) -> F + Send + Sync + 'static,
+        respond: impl Fn(Request<Body>) -> F + Send + Sync + 'static,
     ) -> Self
     where
         F: Future<Output = Response<Body>> + Send + 'static,
     {
-        Self { server: TestServer::start(answer).await, registry }
+        Self { server: TestServer::start(respond).await, registry }
     }
 
     /// The prefix of the repositories below `path`; `""` is the root.

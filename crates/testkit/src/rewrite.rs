@@ -1,5 +1,5 @@
-//! What a fault changes in a request or an answer before it goes on as a whole: the mount or the condition that
-//! is not asked for, the digest that is named, the listing that says less.
+//! What a fault changes in a request or a response before it goes on as a whole: the mount or the condition that
+//! is left out, another digest, a shorter listing.
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -41,9 +41,9 @@ fn with_query(uri: &Uri, query: &str) -> Uri {
     Uri::from_parts(parts).expect("what was a URI, with less of a query")
 }
 
-/// An answer that names another digest than it did, or one where it named none.
-pub(crate) fn with_wrong_digest(mut answer: Response<Body>) -> Response<Body> {
-    let headers = answer.headers_mut();
+/// A response that names another digest than it did, or one where it named none.
+pub(crate) fn with_wrong_digest(mut response: Response<Body>) -> Response<Body> {
+    let headers = response.headers_mut();
     let named = headers.get(&DOCKER_CONTENT_DIGEST).map_or(&[][..], HeaderValue::as_bytes);
     // Made of the one that it replaces, so that it cannot be that one.
     let wrong = Digest::sha256(&[b"not ", named].concat());
@@ -52,17 +52,17 @@ pub(crate) fn with_wrong_digest(mut answer: Response<Body>) -> Response<Body> {
         *tag = value(format!("\"{wrong}\""));
     }
     headers.insert(DOCKER_CONTENT_DIGEST, value(wrong.to_string()));
-    answer
+    response
 }
 
-/// A listing with only its first entries, and without a word that there are more; any other answer, as
+/// A listing with only its first entries, and without a word that there are more; any other response, as
 /// it is.
 pub(crate) async fn with_truncated_listing(
-    answer: Response<Body>,
+    response: Response<Body>,
     entries: usize,
 ) -> Response<Body> {
-    let (mut head, body) = answer.into_parts();
-    let mut content = body.collect().await.expect("a handler that answers wholly").to_bytes();
+    let (mut head, body) = response.into_parts();
+    let mut content = body.collect().await.expect("a complete response of the handler").to_bytes();
     if let Some(listing) = truncated(&content, entries) {
         head.headers.remove(LINK);
         head.headers.insert(CONTENT_LENGTH, listing.len().into());

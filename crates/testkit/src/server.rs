@@ -21,7 +21,7 @@ use tokio::{
 
 use crate::{RecordedRequest, cut::Cut, fault::Fault};
 
-/// A server that answers by a function. Ends when dropped, connections included.
+/// A server whose response is a function of the request. Ends when dropped, connections included.
 pub struct TestServer {
     address: SocketAddr,
     shared: Arc<ServerState>,
@@ -38,7 +38,7 @@ type RequestHandler = dyn Fn(Request<Body>) -> HandlerFuture + Send + Sync;
 type HandlerFuture = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 
 impl TestServer {
-    /// Starts a server that answers with `handler`.
+    /// Starts a server with this `handler`.
     pub async fn start<F>(handler: impl Fn(Request<Body>) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Response<Body>> + Send + 'static,
@@ -78,7 +78,7 @@ impl TestServer {
         self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How many of the requests so far are as asked.
+    /// The number of requests so far that match.
     pub fn count(&self, is_counted: impl Fn(&RecordedRequest) -> bool) -> usize {
         self.requests().iter().filter(|request| is_counted(request)).count()
     }
@@ -131,7 +131,7 @@ async fn serve_connection(stream: TcpStream, shared: Arc<ServerState>) {
     let _ = stream.set_nodelay(true);
     let service = service_fn(|request: Request<_>| {
         let shared = Arc::clone(&shared);
-        async move { shared.answer(request.map(Body::new)).await }
+        async move { shared.respond(request.map(Body::new)).await }
     });
     let http = hyper::server::conn::http1::Builder::new();
     let mut connection = http.serve_connection(TokioIo::new(stream), service);
@@ -145,7 +145,7 @@ async fn serve_connection(stream: TcpStream, shared: Arc<ServerState>) {
 }
 
 impl ServerState {
-    async fn answer(&self, request: Request<Body>) -> Result<Response<Body>, Cut> {
+    async fn respond(&self, request: Request<Body>) -> Result<Response<Body>, Cut> {
         let record = RecordedRequest::of(&request);
         let action = {
             let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
@@ -153,10 +153,10 @@ impl ServerState {
         };
         self.requests.lock().unwrap_or_else(PoisonError::into_inner).push(record.clone());
         let request = record.count_body(request);
-        let answer = match action {
+        let response = match action {
             Some(action) => action.run(request, &self.handler).await?,
             None => (self.handler)(request).await,
         };
-        Ok(record.count_sent(answer))
+        Ok(record.count_sent(response))
     }
 }

@@ -1,4 +1,4 @@
-//! What a fault does to the body of an answer while it goes out, piece by piece.
+//! What a fault does to the body of a response while it goes out, piece by piece.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use http::{Response, header};
 
 use crate::cut::Cut;
 
-/// What is done to the body of an answer.
+/// What is done to the body of a response.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Shape {
     TruncateAfter(usize),
@@ -46,7 +46,7 @@ impl Shape {
     }
 }
 
-/// The body of an answer, under a shape.
+/// The body of a response, under a shape.
 struct Shaped {
     shape: Shape,
     /// How many bytes come before the shape's end.

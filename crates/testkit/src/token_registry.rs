@@ -1,4 +1,4 @@
-//! A registry behind a token service, as three public registries run one: what they answer about a repository
+//! A registry behind a token service, as three public registries run one: how they respond to a repository
 //! that does not exist yet depends on what the token allows.
 //!
 //! A model of what clients have seen of them, not of their code.
@@ -29,7 +29,7 @@ pub enum TokenModel {
     DockerHub,
     /// The same, but a token for `pull,push` creates the repository: its list of tags is empty.
     Quay,
-    /// The realm itself answers 403 (`DENIED`) to `pull` of a package that does not exist; with a token for
+    /// The realm itself responds with 403 (`DENIED`) to `pull` of a package that does not exist; with a token for
     /// `pull,push`, requests get 404.
     GitHub,
 }
@@ -53,11 +53,11 @@ impl TokenRegistry {
     pub async fn start(model: TokenModel, rights: TokenRights) -> Self {
         let registry = Registry::new(Storage::memory());
         let service = Service { model, rights, registry: registry.clone() };
-        let answer = move |request| {
+        let respond = move |request| {
             let service = service.clone();
             async move { service.respond(request).await }
         };
-        Self(TestRegistry::behind(registry, answer).await)
+        Self(TestRegistry::behind(registry, respond).await)
     }
 }
 
@@ -98,7 +98,7 @@ impl Service {
         let is_list = request.uri().path().ends_with("/tags/list");
         let response = self.registry.respond(request).await;
         if self.model == TokenModel::Quay && is_list && response.status() == StatusCode::NOT_FOUND {
-            return answer(StatusCode::OK, &json!({"name": name, "tags": []}));
+            return respond(StatusCode::OK, &json!({"name": name, "tags": []}));
         }
         response
     }
@@ -112,7 +112,7 @@ impl Service {
                 TokenModel::GitHub => StatusCode::FORBIDDEN,
             };
             let denied = json!({"errors": [{"code": "DENIED", "message": "incorrect password"}]});
-            return answer(status, &denied);
+            return respond(status, &denied);
         }
         let is_user = authorization.is_some();
         let mut allowed = "allow".to_owned();
@@ -132,10 +132,10 @@ impl Service {
                 let denied = json!({"errors": [{
                     "code": "DENIED", "message": "requested access to the resource is denied",
                 }]});
-                return answer(StatusCode::FORBIDDEN, &denied);
+                return respond(StatusCode::FORBIDDEN, &denied);
             }
         }
-        answer(StatusCode::OK, &json!({"token": allowed, "expires_in": 300}))
+        respond(StatusCode::OK, &json!({"token": allowed, "expires_in": 300}))
     }
 
     async fn exists(&self, name: &str) -> bool {
@@ -161,7 +161,7 @@ impl Service {
         let required = json!({"errors": [{
             "code": "UNAUTHORIZED", "message": "authentication required",
         }]});
-        let mut response = answer(StatusCode::UNAUTHORIZED, &required);
+        let mut response = respond(StatusCode::UNAUTHORIZED, &required);
         let challenge = HeaderValue::try_from(challenge).expect("a header value");
         response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         response
@@ -188,7 +188,7 @@ fn repository(path: &str) -> Option<&str> {
     ends.iter().find_map(|end| rest.split_once(end)).map(|(name, _)| name)
 }
 
-fn answer(status: StatusCode, body: &serde_json::Value) -> Response<Body> {
+fn respond(status: StatusCode, body: &serde_json::Value) -> Response<Body> {
     let mut response = Response::new(Body::from(body.to_string()));
     *response.status_mut() = status;
     let json = HeaderValue::from_static("application/json");

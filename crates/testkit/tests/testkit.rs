@@ -35,21 +35,21 @@ async fn read_raw(server: &TestServer, request: &str, long: Duration) -> (String
     use tokio::io::AsyncWriteExt as _;
     let mut stream = TcpStream::connect(server.address()).await.expect("it listens");
     stream.write_all(request.as_bytes()).await.expect("it is sent");
-    let mut answer = Vec::new();
-    let end = timeout(long, stream.read_to_end(&mut answer)).await;
+    let mut response = Vec::new();
+    let end = timeout(long, stream.read_to_end(&mut response)).await;
     let end = end.ok().map(|end| end.map(drop).map_err(|error| error.kind()));
-    (String::from_utf8(answer).expect("text"), end)
+    (String::from_utf8(response).expect("text"), end)
 }
 
 #[tokio::test]
 async fn requests_are_recorded_counted_and_forgotten() {
     let bucket = bucket().await;
     let request = Request::head("/key?a=b").header("x-mark", "1").body(Body::empty());
-    let response = send(&bucket.host(), request.expect("a request")).await.expect("an answer");
+    let response = send(&bucket.host(), request.expect("a request")).await.expect("a response");
     assert_eq!((response.status(), response.body().len()), (StatusCode::OK, 0));
     assert_eq!(response.headers()[CONTENT_LENGTH], "10");
     assert_eq!(
-        get(&bucket.host(), "/none").await.expect("an answer").status(),
+        get(&bucket.host(), "/none").await.expect("a response").status(),
         StatusCode::NOT_FOUND
     );
     let [head, none] = &bucket.requests()[..] else { panic!("{:?}", bucket.requests()) };
@@ -89,7 +89,7 @@ async fn the_bytes_of_a_request_are_counted_both_ways() {
         };
         let request = Request::builder().method(method).uri(path);
         let request = request.body(Body::from(content)).expect("a request");
-        // Of some it is the fault that no whole answer comes.
+        // Of some it is the fault that no whole response comes.
         let _ = send(&registry.host(), request).await;
         let [record] = &registry.requests()[..] else { panic!("{case}: not one request") };
         assert!(body_bytes.contains(&record.body_bytes()), "{case}: {}", record.body_bytes());
@@ -102,10 +102,11 @@ async fn a_fault_applies_to_its_requests_and_as_often_as_given() {
     let bucket = bucket().await;
     bucket.fail(Fault::on(Method::GET, "key").times(2).status(503).header("retry-after", "7"));
     bucket.fail(Fault::everywhere("other").status(418));
-    let status = async |path| get(&bucket.host(), path).await.expect("an answer").status().as_u16();
+    let status =
+        async |path| get(&bucket.host(), path).await.expect("a response").status().as_u16();
     let head = Request::head("/key").body(Body::empty()).expect("a request");
-    assert_eq!(send(&bucket.host(), head).await.expect("an answer").status(), StatusCode::OK);
-    let first = get(&bucket.host(), "/key").await.expect("an answer");
+    assert_eq!(send(&bucket.host(), head).await.expect("a response").status(), StatusCode::OK);
+    let first = get(&bucket.host(), "/key").await.expect("a response");
     assert_eq!(first.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(first.headers()["retry-after"], "7");
     assert_eq!(
@@ -123,7 +124,7 @@ async fn bodies_are_changed_as_said() {
     let body = async |fault: Fault| {
         bucket.clear_faults();
         bucket.fail(fault);
-        get(&host, "/key").await.map(|answer| answer.into_body())
+        get(&host, "/key").await.map(|response| response.into_body())
     };
     let on = || Fault::on(Method::GET, "");
     let read = body(on().drip(3, Duration::from_millis(1))).await.expect("all of it");
@@ -134,9 +135,9 @@ async fn bodies_are_changed_as_said() {
     assert_eq!(body(on().wrong_length()).await.expect("all of it"), &CONTENT[..9]);
     body(on().truncate_after(4)).await.expect_err("it is truncated");
     body(on().reset_after(4)).await.expect_err("it is truncated");
-    body(on().reset()).await.expect_err("it is not answered");
+    body(on().reset()).await.expect_err("there is no response");
     timeout(A_WHILE, body(on().stall_after(4))).await.expect_err("it does not end");
-    timeout(A_WHILE, body(on().hang())).await.expect_err("it is not answered");
+    timeout(A_WHILE, body(on().hang())).await.expect_err("there is no response");
 }
 
 #[tokio::test]
@@ -163,11 +164,11 @@ async fn what_is_let_through_before_a_cut_arrives() {
         bucket.clear_faults();
         bucket.fail(fault.clone());
         let long = if expected.is_none() { A_WHILE } else { LONG };
-        let (answer, end) = read_raw(&bucket, GET_KEY, long).await;
+        let (response, end) = read_raw(&bucket, GET_KEY, long).await;
         assert_eq!(end, expected, "{fault:?}");
-        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{fault:?}: {answer}");
-        assert!(answer.contains("content-length: 10\r\n"), "{fault:?}: {answer}");
-        assert!(answer.ends_with(tail), "{fault:?}: {answer}");
+        assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{fault:?}: {response}");
+        assert!(response.contains("content-length: 10\r\n"), "{fault:?}: {response}");
+        assert!(response.ends_with(tail), "{fault:?}: {response}");
     }
 }
 
@@ -183,8 +184,8 @@ async fn a_reset_is_one_on_the_wire_and_a_close_is_not() {
     ] {
         bucket.clear_faults();
         bucket.fail(fault.clone());
-        let (answer, end) = read_raw(&bucket, request, LONG).await;
-        assert_eq!(answer, "", "{fault:?}");
+        let (response, end) = read_raw(&bucket, request, LONG).await;
+        assert_eq!(response, "", "{fault:?}");
         assert_eq!(end, Some(expected), "{fault:?}");
     }
 }
@@ -198,7 +199,7 @@ async fn a_long_body_is_cut_where_it_was_said() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_was_carried_out_and_a_reset_request_was_not() {
+async fn a_request_with_a_lost_response_was_carried_out_and_a_reset_one_was_not() {
     let registry = TestRegistry::start().await;
     let push = async |bytes: &'static [u8]| {
         let digest = oci::Digest::sha256(bytes);
@@ -207,7 +208,7 @@ async fn a_lost_answer_was_carried_out_and_a_reset_request_was_not() {
         let pushed = send(&registry.host(), request).await;
         registry.clear_faults();
         let path = format!("/v2/a/blobs/{digest}");
-        let there = get(&registry.host(), &path).await.expect("an answer").status();
+        let there = get(&registry.host(), &path).await.expect("a response").status();
         (pushed.is_ok(), there == StatusCode::OK)
     };
     registry.fail(Fault::on(Method::POST, "uploads").lose_response());
@@ -230,12 +231,12 @@ async fn a_refused_mount_begins_an_upload() {
     ] {
         let mount = Request::post(format!("/v2/b/blobs/uploads/?mount={digest}&from=a"));
         let mount = mount.body(Body::empty()).expect("a request");
-        let answer = send(&registry.host(), mount).await.expect("an answer");
-        assert_eq!(answer.status(), status);
-        let found = answer.headers()["location"].to_str().expect("text");
+        let response = send(&registry.host(), mount).await.expect("a response");
+        assert_eq!(response.status(), status);
+        let found = response.headers()["location"].to_str().expect("text");
         assert!(found.starts_with(location), "{found}");
         let blob = get(&registry.host(), &format!("/v2/b/blobs/{digest}")).await;
-        assert_eq!(blob.expect("an answer").status(), there);
+        assert_eq!(blob.expect("a response").status(), there);
     }
 }
 
@@ -254,8 +255,8 @@ async fn a_refused_mount_loses_its_parameters_and_nothing_else() {
         (Method::GET, "/a?mount=x&from=y", "/a?mount=x&from=y"),
     ] {
         let request = Request::builder().method(method).uri(path).body(Body::empty());
-        let answer = send(&echo.host(), request.expect("a request")).await.expect("an answer");
-        assert_eq!(answer.body(), carried_out, "{path}");
+        let response = send(&echo.host(), request.expect("a request")).await.expect("a response");
+        assert_eq!(response.body(), carried_out, "{path}");
         assert!(echo.requests().iter().any(|request| request.path_and_query == path), "{path}");
     }
 }
@@ -269,19 +270,19 @@ async fn a_wrong_digest_is_well_formed_and_the_content_right() {
     for method in [Method::GET, Method::HEAD] {
         let request = Request::builder().method(method.clone()).uri("/v2/a/manifests/v1");
         let request = request.body(Body::empty()).expect("a request");
-        let answer = send(&registry.host(), request).await.expect("an answer");
-        let named = answer.headers()["docker-content-digest"].to_str().expect("text");
+        let response = send(&registry.host(), request).await.expect("a response");
+        let named = response.headers()["docker-content-digest"].to_str().expect("text");
         assert_ne!(named.parse::<oci::Digest>().expect("a digest"), image.digest());
-        assert_eq!(answer.headers()[CONTENT_LENGTH], image.bytes.len().to_string());
+        assert_eq!(response.headers()[CONTENT_LENGTH], image.bytes.len().to_string());
         let expected = if method == Method::GET { &*image.bytes } else { b"" };
-        assert_eq!(answer.body(), expected);
+        assert_eq!(response.body(), expected);
     }
     let tagged = TestServer::start(async |_| {
-        let answer = http::Response::builder().header("etag", "\"x\"");
-        answer.body(Body::from(CONTENT)).expect("an answer")
+        let response = http::Response::builder().header("etag", "\"x\"");
+        response.body(Body::from(CONTENT)).expect("a response")
     });
     let tagged = tagged.await;
-    let headers = async || get(&tagged.host(), "/").await.expect("an answer").headers().clone();
+    let headers = async || get(&tagged.host(), "/").await.expect("a response").headers().clone();
     assert_eq!(headers().await["etag"], "\"x\"");
     tagged.fail(Fault::everywhere("").wrong_digest());
     let headers = headers().await;
@@ -300,8 +301,8 @@ async fn a_truncated_listing_does_not_say_that_it_is_one() {
             "/other" => r#"{ "errors": [1, 2] }"#,
             _ => "no JSON",
         };
-        let answer = http::Response::builder().header("link", "</next>; rel=\"next\"");
-        answer.body(Body::from(body)).expect("an answer")
+        let response = http::Response::builder().header("link", "</next>; rel=\"next\"");
+        response.body(Body::from(body)).expect("a response")
     });
     let listings = listings.await;
     for (entries, path, expected, is_linked) in [
@@ -320,10 +321,10 @@ async fn a_truncated_listing_does_not_say_that_it_is_one() {
     ] {
         listings.clear_faults();
         listings.fail(Fault::on(Method::GET, "").truncate_listing(entries));
-        let answer = get(&listings.host(), path).await.expect("an answer");
-        assert_eq!(answer.body(), expected, "{path}");
-        assert_eq!(answer.headers()[CONTENT_LENGTH], expected.len().to_string(), "{path}");
-        assert_eq!(answer.headers().contains_key("link"), is_linked, "{path}");
+        let response = get(&listings.host(), path).await.expect("a response");
+        assert_eq!(response.body(), expected, "{path}");
+        assert_eq!(response.headers()[CONTENT_LENGTH], expected.len().to_string(), "{path}");
+        assert_eq!(response.headers().contains_key("link"), is_linked, "{path}");
     }
 }
 
@@ -373,18 +374,19 @@ async fn a_bucket_over_a_directory_reads_its_files() {
     std::fs::create_dir_all(directory.path().join("a/b")).expect("it is made");
     std::fs::write(directory.path().join("a/b/c"), CONTENT).expect("it is written");
     let bucket = TestBucket::over(&directory.path().join("a")).await;
-    let status = async |path| get(&bucket.host(), path).await.expect("an answer").status().as_u16();
-    assert_eq!(get(&bucket.host(), "/b/c").await.expect("an answer").body(), CONTENT);
+    let status =
+        async |path| get(&bucket.host(), path).await.expect("a response").status().as_u16();
+    assert_eq!(get(&bucket.host(), "/b/c").await.expect("a response").body(), CONTENT);
     assert_eq!([status("/b").await, status("/b/../../a/b/c").await], [404, 404]);
     bucket.put("b/c", "other");
-    assert_eq!(get(&bucket.host(), "/b/c").await.expect("an answer").body(), "other");
+    assert_eq!(get(&bucket.host(), "/b/c").await.expect("a response").body(), "other");
     bucket.delete("b/c");
-    assert_eq!(get(&bucket.host(), "/b/c").await.expect("an answer").body(), CONTENT);
+    assert_eq!(get(&bucket.host(), "/b/c").await.expect("a response").body(), CONTENT);
 }
 
 #[tokio::test]
 async fn unreachable_hosts_refuse_and_silent_ones_say_nothing() {
-    let refused = get(&TestHost::unreachable(), "/").await.expect_err("nobody listens");
+    let refused = get(&TestHost::unreachable(), "/").await.expect_err("the port is closed");
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
     let silent = TestHost::silent();
     timeout(A_WHILE, get(&silent.host(), "/")).await.expect_err("it says nothing");
@@ -398,9 +400,9 @@ async fn a_dropped_server_is_gone() {
     let bucket = bucket().await;
     let address = bucket.address();
     let mut idle = TcpStream::connect(address).await.expect("it listens");
-    get(&bucket.host(), "/key").await.expect("an answer");
+    get(&bucket.host(), "/key").await.expect("a response");
     drop(bucket);
     let end = idle.read(&mut [0]).await;
     assert!(matches!(end, Ok(0) | Err(_)), "its connections are closed: {end:?}");
-    TcpStream::connect(address).await.expect_err("nobody listens any more");
+    TcpStream::connect(address).await.expect_err("the port is closed");
 }

@@ -72,9 +72,9 @@ async fn a_blob_passes_through_without_staying() {
             }
             let mut pieces = request.into_body().into_data_stream();
             while pieces.next().await.is_some() {}
-            let answer = Response::builder().status(if opens { 202 } else { 201 });
-            let answer = answer.header("location", "/v2/a/blobs/uploads/1").body(Body::empty());
-            answer.expect("an answer")
+            let response = Response::builder().status(if opens { 202 } else { 201 });
+            let response = response.header("location", "/v2/a/blobs/uploads/1").body(Body::empty());
+            response.expect("a response")
         }
     });
     let sink = sink.await;
@@ -87,7 +87,7 @@ async fn a_blob_passes_through_without_staying() {
     let digest: Digest = DIGEST.parse().expect("a digest");
     let blob = Descriptor::new(media_type::OCI_LAYER_GZIP, digest, BLOB as u64);
     let Some(before) = peak() else {
-        return eprintln!("skipped: this system does not tell the peak of memory");
+        return eprintln!("skipped: this system does not report peak memory");
     };
     let from = client.repository(&source.host(), &name);
     let outcomes = copy_blob(&from, &digest, &blob, &[&registry, &store]).await;

@@ -183,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_likely_cause_is_told_in_words() {
+    fn every_likely_cause_is_printed_in_words() {
         let time = UnixTime::since_unix_epoch(Duration::from_secs(784_111_777));
         let name = ServerName::try_from("registry.example").expect("a name");
         let other = |presented: &[&str]| {
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn no_cause_is_told_as_debug_output() {
+    fn no_cause_is_printed_as_debug_output() {
         let unsupported = CertificateError::UnsupportedSignatureAlgorithmContext {
             signature_algorithm_id: vec![1],
             supported_algorithms: Vec::new(),

@@ -1,4 +1,4 @@
-//! Google's ambient credentials, against servers that answer as Google's do.
+//! Google's ambient credentials, against servers that respond as Google's do.
 
 use std::{
     sync::{
@@ -44,15 +44,15 @@ impl Services {
                 let body = request.into_body().collect().await.expect("a body").to_bytes();
                 log.lock().expect("a log").push(String::from_utf8_lossy(&body).into_owned());
                 let token = format!("t{}", count.fetch_add(1, Ordering::Relaxed) + 1);
-                let answer = if is_iam {
+                let response = if is_iam {
                     json!({"accessToken": token, "expireTime": "2045-01-01T00:00:00Z"})
                 } else {
                     json!({"access_token": token, "expires_in": seconds, "token_type": "Bearer"})
                 };
-                let answer = Response::builder().body(Body::from(answer.to_string()));
-                let mut answer = answer.expect("an answer");
-                answer.headers_mut().insert("metadata-flavor", flavor.parse().expect("a value"));
-                answer
+                let response = Response::builder().body(Body::from(response.to_string()));
+                let mut response = response.expect("a response");
+                response.headers_mut().insert("metadata-flavor", flavor.parse().expect("a value"));
+                response
             }
         })
         .await;
@@ -158,7 +158,7 @@ async fn a_file_may_act_as_an_account_itself() {
 }
 
 #[tokio::test]
-async fn where_no_file_is_the_metadata_server_is_asked() {
+async fn without_a_file_the_metadata_server_is_used() {
     let services = Services::start().await;
     let google = services.google().usual_file(services.place.path().join("missing"));
     assert_eq!(get(&credentials(google), "gcr.io").await, token("t1"));
@@ -169,7 +169,7 @@ async fn where_no_file_is_the_metadata_server_is_asked() {
 }
 
 #[tokio::test]
-async fn many_ask_once_and_a_token_is_renewed_when_it_ends_or_is_refused() {
+async fn many_share_one_token_that_is_renewed_when_it_expires_or_is_rejected() {
     let services = Services::start().await;
     let credentials = credentials(services.google());
     let many = join_all((0..20).map(|_| get(&credentials, "gcr.io"))).await;
@@ -190,7 +190,7 @@ async fn many_ask_once_and_a_token_is_renewed_when_it_ends_or_is_refused() {
 }
 
 #[tokio::test]
-async fn without_a_metadata_server_there_are_no_credentials_and_nobody_asks_again() {
+async fn without_a_metadata_server_there_are_no_credentials_and_no_more_requests() {
     let silent = TestHost::silent();
     for server in [TestHost::unreachable(), silent.host()] {
         let credentials = credentials(Google::new().metadata_host(server));
@@ -202,7 +202,7 @@ async fn without_a_metadata_server_there_are_no_credentials_and_nobody_asks_agai
         assert_eq!(get(&credentials, "gcr.io").await, None);
         assert!(start.elapsed() < Duration::from_millis(500));
     }
-    // A network that answers for every name.
+    // A network that resolves every name.
     let services = Services::lasting(3600, "Portal").await;
     let credentials = credentials(services.google());
     for _ in 0..2 {
@@ -236,11 +236,11 @@ async fn a_bad_moment_passes_and_a_bad_day_is_an_error() {
         services.server.fail(Fault::everywhere("").status(500));
         let error = fail(&credentials, "gcr.io").await;
         assert!(error.is_transient(), "{error}");
-        let asked = services.server.requests().len();
+        let sent = services.server.requests().len();
         // It is kept for a while.
         fail(&credentials, "gcr.io").await;
-        assert_eq!(services.server.requests().len(), asked);
-        assert_eq!(asked, 7);
+        assert_eq!(services.server.requests().len(), sent);
+        assert_eq!(sent, 7);
     }
 }
 
@@ -253,8 +253,8 @@ async fn refusals_say_who_refused_whom_and_why() {
             METADATA => (200, r#"{"access_token":"a"}"#),
             _ => (403, r#"{"error":{"status":"PERMISSION_DENIED","message":"not you"}}"#),
         };
-        let answer = Response::builder().status(status).header("metadata-flavor", "Google");
-        answer.header("location", "/users").body(Body::from(body)).expect("an answer")
+        let response = Response::builder().status(status).header("metadata-flavor", "Google");
+        response.header("location", "/users").body(Body::from(body)).expect("a response")
     })
     .await;
     let services = Services { server, bodies: Arc::default(), place: Place::new() };
@@ -289,7 +289,7 @@ async fn refusals_say_who_refused_whom_and_why() {
         assert_eq!(fail(&credentials(google), "gcr.io").await.to_string(), expected);
     }
     let users = services.server.count(|request| request.path_and_query == "/users");
-    assert_eq!(users, 1, "no redirect is followed, and no refusal asked again");
+    assert_eq!(users, 1, "no redirect is followed, and no rejected request repeated");
 }
 
 #[tokio::test]
@@ -319,7 +319,7 @@ async fn answers_that_are_no_tokens() {
 }
 
 #[tokio::test]
-async fn a_file_that_cannot_be_used_is_an_error_and_nobody_else_is_asked() {
+async fn a_file_that_cannot_be_used_is_an_error_and_no_other_source_is_read() {
     let services = Services::start().await;
     let file = |text: &str| services.place.file("google.json", text);
     let path = file("").display().to_string();

@@ -1,4 +1,4 @@
-//! Credential helpers: who is asked, how often, and what they may do wrong.
+//! Credential helpers: which are run, how often, and their failures.
 
 use std::time::{Duration, Instant};
 
@@ -7,15 +7,15 @@ use futures_util::future::join_all;
 
 use crate::support::{Place, basic, fail, get, host};
 
-/// Says who asked for what, and that it has nothing.
-const NOTHING: &str = "echo \"$1 $(cat)\" >> \"${0%/*}/asked\"
+/// Records its arguments and input, and has no credential.
+const NOTHING: &str = "echo \"$1 $(cat)\" >> \"${0%/*}/runs\"
     echo 'credentials not found in native keychain'; exit 1";
-/// Says who asked for what, and gives a credential.
-const GIVES: &str = "echo \"$1 $(cat)\" >> \"${0%/*}/asked\"
+/// Records its arguments and input, and prints a credential.
+const GIVES: &str = "echo \"$1 $(cat)\" >> \"${0%/*}/runs\"
     echo '{\"ServerURL\":\"x\",\"Username\":\"u\",\"Secret\":\"hunter2\"}'";
 
 #[tokio::test]
-async fn the_helper_of_the_host_is_asked_else_that_of_all_then_the_file() {
+async fn the_helper_of_the_host_is_run_else_that_of_all_then_the_file_is_read() {
     let place = Place::new();
     place.helper("own", GIVES);
     place.helper("all", NOTHING);
@@ -35,8 +35,8 @@ async fn the_helper_of_the_host_is_asked_else_that_of_all_then_the_file() {
     ] {
         assert_eq!(get(&credentials, at).await, credential, "{at}");
     }
-    let asked = ["a.example", "c.example", "d.example:5000", "https://index.docker.io/v1/"];
-    assert_eq!(place.lines("asked"), asked.map(|server| format!("get {server}")));
+    let servers = ["a.example", "c.example", "d.example:5000", "https://index.docker.io/v1/"];
+    assert_eq!(place.lines("runs"), servers.map(|server| format!("get {server}")));
 }
 
 #[tokio::test]
@@ -58,20 +58,20 @@ async fn the_names_of_what_a_helper_prints_may_be_in_any_case() {
 }
 
 #[tokio::test]
-async fn many_ask_once_until_it_is_forgotten() {
+async fn many_share_one_result_until_it_is_dropped() {
     let place = Place::new();
     place.helper("x", GIVES);
     let credentials = place.credentials(r#"{"credsStore":"x"}"#);
     let many = join_all((0..20).map(|_| get(&credentials, "a"))).await;
     assert!(many.iter().all(|one| *one == Some(basic("u", "hunter2"))));
-    assert_eq!(place.lines("asked").len(), 1);
+    assert_eq!(place.lines("runs").len(), 1);
     get(&credentials, "b").await;
     credentials.forget(&host("b"));
     get(&credentials, "a").await;
-    assert_eq!(place.lines("asked").len(), 2);
+    assert_eq!(place.lines("runs").len(), 2);
     credentials.forget(&host("a"));
     get(&credentials, "a").await;
-    assert_eq!(place.lines("asked").len(), 3);
+    assert_eq!(place.lines("runs").len(), 3);
 }
 
 #[tokio::test]
@@ -129,7 +129,7 @@ async fn a_helper_that_is_not_there_or_cannot_be_run() {
         error.ends_with("it is not installed; install it, or take it out of that file"),
         "{error}"
     );
-    let config = place.file("other.json", r#"{"credsStore":"of-nobody-at-all"}"#);
+    let config = place.file("other.json", r#"{"credsStore":"that-does-not-exist"}"#);
     let on_path = Credentials::builder().named_config(config).build();
     let error = fail(&on_path, "h").await.to_string();
     assert!(
@@ -146,9 +146,9 @@ async fn a_helper_that_is_not_there_or_cannot_be_run() {
 }
 
 #[tokio::test]
-async fn a_helper_that_hangs_is_killed_and_the_failure_is_shared() {
+async fn a_helper_that_does_not_end_is_killed_and_the_failure_is_shared() {
     let place = Place::new();
-    place.helper("x", "echo $$ >> \"${0%/*}/asked\"; exec sleep 1000");
+    place.helper("x", "echo $$ >> \"${0%/*}/runs\"; exec sleep 1000");
     let credentials = Credentials::builder()
         .named_config(place.file("config.json", r#"{"credsStore":"x"}"#))
         .helper_directories(vec![place.path().to_owned()])
@@ -160,7 +160,7 @@ async fn a_helper_that_hangs_is_killed_and_the_failure_is_shared() {
     let end =
         "it did not end within 500ms, and was killed; run it by hand to see what it waits for";
     assert!(errors.iter().all(|error| error.to_string().ends_with(end) && error.is_transient()));
-    let [pid] = &place.lines("asked")[..] else { panic!("it was asked more than once") };
+    let [pid] = &place.lines("runs")[..] else { panic!("it was run more than once") };
     // It is gone as soon as tokio has collected it.
     let process = std::path::Path::new("/proc").join(pid);
     let deadline = Instant::now() + Duration::from_secs(10);

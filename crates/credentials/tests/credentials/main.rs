@@ -1,5 +1,5 @@
 //! "Where credentials come from" of `docs/reference/credentials.md`, through the public edge: files in a temporary
-//! directory, helpers that are shell scripts, and servers that answer as Google's do.
+//! directory, helpers that are shell scripts, and servers that respond as Google's do.
 
 #![expect(clippy::expect_used, reason = "a panic here is a failed test")]
 

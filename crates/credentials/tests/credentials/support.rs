@@ -1,4 +1,4 @@
-//! A directory with configuration files and helpers, and what is asked of them.
+//! A directory with configuration files and helpers, and the records of their runs.
 
 use std::{
     fs,

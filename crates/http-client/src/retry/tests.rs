@@ -15,7 +15,7 @@ fn headers(retry_after: Option<&str>) -> HeaderMap {
     headers
 }
 
-fn answer(status: u16, retry_after: Option<&str>) -> FailureClass {
+fn respond(status: u16, retry_after: Option<&str>) -> FailureClass {
     let status = StatusCode::from_u16(status).expect("a status");
     FailureClass::of_status(
         status,
@@ -69,7 +69,7 @@ fn a_retry_after_is_seconds_or_a_date() {
 }
 
 #[test]
-fn a_status_is_asked_again_by_kind() {
+fn a_status_is_retried_by_kind() {
     for (statuses, retry_after, becomes) in [
         (&[408, 499, 500, 502, 503, 504, 520, 521, 522, 523, 524][..], None, "again"),
         (&[408, 500, 502, 504], Some("1"), "again"),
@@ -82,7 +82,7 @@ fn a_status_is_asked_again_by_kind() {
         (&[400, 404, 501], Some("1"), "give up"),
     ] {
         for &status in statuses {
-            let class = answer(status, retry_after);
+            let class = respond(status, retry_after);
             assert_eq!(next(class, Replay::Always), becomes, "{status} {retry_after:?}");
             assert_eq!(next(class, Replay::UnlessDone), becomes, "{status}: it was not done");
             assert_eq!(next(class, Replay::Never), "give up", "{status}: it cannot be sent");
@@ -91,7 +91,7 @@ fn a_status_is_asked_again_by_kind() {
 }
 
 #[test]
-fn a_fault_is_asked_again_by_kind() {
+fn a_fault_is_retried_by_kind() {
     let after = SECOND;
     let (received, sent, least) = (0, 1, 1);
     let cause = || "x".into();
@@ -197,8 +197,12 @@ fn a_retry_after_is_obeyed_up_to_its_longest() {
         (500, Some("10"), 0.0, 10_000),
         (500, Some("0"), 1.0, 60),
     ] {
-        let next =
-            Retries::default().next(answer(status, said), Replay::Always, SoFar::default(), chance);
+        let next = Retries::default().next(
+            respond(status, said),
+            Replay::Always,
+            SoFar::default(),
+            chance,
+        );
         let wait = match next {
             Next::Throttled { wait } if status != 500 => wait,
             Next::Again { wait } if status == 500 => wait,
@@ -213,7 +217,7 @@ fn throttling_is_no_try_but_ends_after_a_quarter_of_an_hour() {
     for (said, chance) in [(None, 0.0), (None, 1.0), (Some("0"), 0.0), (Some("299"), 1.0)] {
         let mut so_far = SoFar::default();
         loop {
-            let next = Retries::default().next(answer(429, said), Replay::Always, so_far, chance);
+            let next = Retries::default().next(respond(429, said), Replay::Always, so_far, chance);
             let Next::Throttled { wait } = next else { break };
             so_far.count(next);
             so_far.throttled_for += wait;
@@ -223,14 +227,14 @@ fn throttling_is_no_try_but_ends_after_a_quarter_of_an_hour() {
         assert!(so_far.throttled_for >= 9 * 60 * SECOND, "{said:?}: {so_far:?}");
     }
     let none =
-        |said| Retries::none().next(answer(429, said), Replay::Always, SoFar::default(), 0.0);
+        |said| Retries::none().next(respond(429, said), Replay::Always, SoFar::default(), 0.0);
     assert_eq!([none(None), none(Some("0")), none(Some("9"))], [Next::GiveUp; 3]);
 }
 
 #[test]
 fn throttled_tries_after_all_tries_still_do_not_count() {
     let so_far = SoFar { tries: 7, ..SoFar::default() };
-    let next = |status| Retries::default().next(answer(status, None), Replay::Always, so_far, 0.0);
+    let next = |status| Retries::default().next(respond(status, None), Replay::Always, so_far, 0.0);
     assert_eq!(next(429), Next::Throttled { wait: Duration::ZERO });
     assert_eq!(next(500), Next::GiveUp);
 }

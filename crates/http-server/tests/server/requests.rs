@@ -7,7 +7,7 @@ use tokio::{io::AsyncWriteExt as _, time::sleep};
 use crate::harness::{ONE, get, settings, start, start_at};
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_has_no_more_to_ask_gets_its_response() {
+async fn a_client_that_closes_its_sending_half_gets_its_response() {
     let server = start(settings(10)).await;
     // `P` is how HTTP/2 begins too, and is looked at by other code.
     for method in ["GET", "PUT"] {

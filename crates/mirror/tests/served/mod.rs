@@ -24,7 +24,7 @@ pub(crate) async fn registry(manifests: Vec<String>, tagged: Vec<Digest>) -> Tes
         let of_tag = name.strip_prefix('t').and_then(|n| tagged.get(n.parse::<usize>().ok()?));
         let digest = of_tag.copied().or_else(|| name.parse().ok());
         let manifest = digest.and_then(|digest| Some((digest, manifests.get(&digest)?)));
-        let answer = match (manifest, listed.get(&name)) {
+        let response = match (manifest, listed.get(&name)) {
             (Some((digest, text)), _) => Response::builder()
                 .header("docker-content-digest", digest.to_string())
                 .header("content-length", text.len())
@@ -32,7 +32,7 @@ pub(crate) async fn registry(manifests: Vec<String>, tagged: Vec<Digest>) -> Tes
             (None, Some(listing)) => Response::builder().body(Body::from(listing.clone())),
             (None, None) => Response::builder().status(404).body(Body::empty()),
         };
-        async { answer.expect("an answer") }
+        async { response.expect("a response") }
     })
     .await
 }

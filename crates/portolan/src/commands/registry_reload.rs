@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_read_that_hangs_fails_and_later_ones_are_refused_until_it_ends() {
+    async fn a_read_that_blocks_fails_and_later_ones_are_rejected_until_it_ends() {
         let (release, released) = mpsc::channel::<()>();
         let mut reader = BackgroundReader::default();
         let blocked = move || {

@@ -48,7 +48,7 @@ async fn no_log_line_is_among_the_output_of_a_demonstration_on_a_terminal() {
 }
 
 #[tokio::test]
-async fn the_demonstration_stays_up_until_it_is_told_to_end() {
+async fn the_demonstration_runs_until_it_is_stopped() {
     let directory = TempDir::new().expect("a temporary directory");
     let mut command = portolan(&["demo"]);
     let mut child = command.env("TMPDIR", directory.path()).spawn().expect("it starts");
@@ -68,7 +68,7 @@ async fn the_demonstration_stays_up_until_it_is_told_to_end() {
 }
 
 #[tokio::test]
-async fn a_demonstration_that_nobody_reads_is_checked_all_the_same() {
+async fn a_demonstration_whose_output_is_not_read_is_checked_all_the_same() {
     let directory = TempDir::new().expect("a temporary directory");
     let mut command = portolan(&["demo", "--exit"]);
     let mut child = command.env("TMPDIR", directory.path()).spawn().expect("it starts");

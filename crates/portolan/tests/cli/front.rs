@@ -100,10 +100,10 @@ async fn event(log: &mut Log) -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn the_front_says_where_it_listens_answers_and_drains() {
+async fn the_front_logs_its_address_responds_and_drains() {
     let directory = TempDir::new().expect("a temporary directory");
     let (child, mut log, host) = start(&directory, "").await;
-    let found = testkit::get(&host, BLOB).await.expect("an answer");
+    let found = testkit::get(&host, BLOB).await.expect("a response");
     assert_eq!(found.status(), 307);
     assert_eq!(
         found.headers()["location"],
@@ -114,7 +114,7 @@ async fn the_front_says_where_it_listens_answers_and_drains() {
     while let Some(line) = log.next_line().await.expect("UTF-8") {
         assert!(
             !line.contains(r#""message":"request""#),
-            "no line per request unless asked: {line}"
+            "no line per request without `access_log`: {line}"
         );
     }
 }
@@ -127,7 +127,7 @@ async fn the_access_log_names_the_client_behind_the_peer() {
     let request =
         http::Request::get(format!("{BLOB}?token=secret")).header("x-forwarded-for", "192.0.2.7");
     let request = request.body(testkit::Body::empty()).expect("a request");
-    testkit::send(&host, request).await.expect("an answer");
+    testkit::send(&host, request).await.expect("a response");
     let event = event(&mut log).await;
     assert_eq!((&event["client"], &event["peer"]), (&"192.0.2.7".into(), &"127.0.0.1".into()));
     assert_eq!((&event["method"], &event["path"]), (&"GET".into(), &BLOB.into()));
@@ -214,7 +214,7 @@ async fn explain_says_where_a_client_is_sent_and_why() {
 }
 
 #[tokio::test]
-async fn explain_ends_with_1_for_a_path_that_is_answered_with_an_error_and_hints() {
+async fn explain_ends_with_1_for_a_path_that_gets_an_error_and_hints() {
     let directory = TempDir::new().expect("a temporary directory");
     let text = "upstream: {endpoint: \"https://registry.example\"}\n";
     let config = write(&directory.path().join("front.yaml"), text).display().to_string();

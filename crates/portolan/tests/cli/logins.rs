@@ -22,7 +22,7 @@ async fn run_as(config: &TempDir, arguments: &[&str]) -> Ended {
     command.output().await.expect("the program starts").into()
 }
 
-/// A registry that answers 401 to every request, with any credentials or none.
+/// A registry that responds with 401 to every request, with any credentials or none.
 async fn rejecting() -> TestRegistry {
     let registry = TestRegistry::start().await;
     let refusal = Fault::everywhere("/v2/").status(401);

@@ -67,7 +67,7 @@ async fn a_mirror_is_made_once_and_the_store_serves_it() {
         }
     };
     let path = format!("/containers/images/{}", image.digest());
-    let found = testkit::get(&host, &path).await.expect("an answer");
+    let found = testkit::get(&host, &path).await.expect("a response");
     assert_eq!(found.body(), &image.bytes);
     signal(&child, "TERM").await;
     end_of(child).await.expect(0);
@@ -256,7 +256,7 @@ async fn damaged_content_of_a_store_is_repaired_and_counted() {
 }
 
 #[tokio::test]
-async fn what_is_not_a_regular_file_in_a_store_is_a_named_failure_and_does_not_hang() {
+async fn what_is_not_a_regular_file_in_a_store_is_a_named_failure_and_does_not_block() {
     let directory = TempDir::new().expect("a temporary directory");
     let image = fixture::image(1, 2);
     let (_registry, arguments) = mirrored(&image, &directory).await;

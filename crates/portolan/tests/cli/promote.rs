@@ -89,7 +89,7 @@ async fn a_plain_manifest_is_promoted_too() {
 }
 
 #[tokio::test]
-async fn what_is_amiss_ends_with_1_and_is_named_and_stops_nobody() {
+async fn what_fails_ends_with_1_and_is_named_and_stops_no_other_edge() {
     let (staging, production) = (TestRegistry::start().await, TestRegistry::start().await);
     let (image, lost) = (fixture::image(1, 1), fixture::image(2, 1));
     staging.load("good/app", None, &image).await;
@@ -184,7 +184,7 @@ async fn a_closed_pipe_is_no_error_and_the_promotion_is_done() {
     assert_eq!(production.tags("images/app").await.len(), 2000);
 }
 
-/// The real tree, with every registry moved to a host that does not answer.
+/// The real tree, with every registry moved to a host that does not respond.
 #[tokio::test]
 async fn the_real_tree_is_read_whole_and_every_edge_is_accounted_for() {
     let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data");

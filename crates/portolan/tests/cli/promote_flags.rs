@@ -1,4 +1,4 @@
-//! `portolan promote`: what its flags choose, tell and stop.
+//! `portolan promote`: its flags for selection, reports and deadlines.
 
 use std::fs;
 

@@ -79,7 +79,7 @@ fn show(mut user: File, rows: u16, columns: u16) -> (vt100::Parser, String) {
     let mut piece = [0; 4096];
     loop {
         match user.read(&mut piece) {
-            // Linux says so when nobody has the other end open any more.
+            // The error of Linux once the other end is closed.
             Ok(0) | Err(_) => {
                 return (parser, String::from_utf8_lossy(&everything).into_owned());
             }

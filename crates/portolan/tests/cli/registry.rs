@@ -56,11 +56,11 @@ async fn ask(
     send(host, request.body(body.into()).expect("a request")).await
 }
 
-fn header(answer: &ClientResponse, name: &str) -> String {
-    answer.headers()[name].to_str().expect("text").to_owned()
+fn header(response: &ClientResponse, name: &str) -> String {
+    response.headers()[name].to_str().expect("text").to_owned()
 }
 
-/// What the registry said that it has, as whoever pushed it may rely on.
+/// The content that the registry has acknowledged.
 #[derive(Debug, Default)]
 struct Acknowledged {
     blobs: Vec<(Digest, u64)>,
@@ -73,9 +73,9 @@ type Shared = Arc<Mutex<Acknowledged>>;
 
 const BLOB_BYTES: usize = 300_000;
 
-/// Pushes one thing after the other, until the registry does not answer any more.
+/// Pushes one thing after the other, until the registry stops responding.
 async fn push_until_it_dies(host: Host, seed: u64, shared: Shared) -> std::io::Result<()> {
-    let lock = || shared.lock().expect("nobody panicked");
+    let lock = || shared.lock().expect("no thread panicked");
     let in_sessions = seed.is_multiple_of(2);
     for at in 0.. {
         let seed = seed * 1_000 + at;
@@ -121,7 +121,7 @@ async fn push_image(host: &Host, seed: u64, shared: &Shared) -> std::io::Result<
     let manifest = [&image.bytes[..], &vec![b' '; 1 << 20]].concat();
     let put = ask(host, Method::PUT, &path, manifest.clone()).await?;
     assert_eq!(put.status(), StatusCode::CREATED, "{put:?}");
-    shared.lock().expect("nobody panicked").manifests.push((path, manifest));
+    shared.lock().expect("no thread panicked").manifests.push((path, manifest));
     Ok(())
 }
 
@@ -161,11 +161,11 @@ fn nothing_is_half_there(directory: &Path) {
 async fn all_is_there(host: &Host, acknowledged: &Acknowledged) {
     for (digest, seed) in &acknowledged.blobs {
         let path = format!("/v2/team/app{}/blobs/{digest}", seed % 3);
-        let found = get(host, &path).await.expect("an answer");
+        let found = get(host, &path).await.expect("a response");
         assert_eq!(Digest::sha256(found.body()), *digest, "{path}");
     }
     for (path, manifest) in &acknowledged.manifests {
-        let found = get(host, path).await.expect("an answer");
+        let found = get(host, path).await.expect("a response");
         assert!(found.body() == manifest, "{path}");
     }
 }
@@ -173,7 +173,7 @@ async fn all_is_there(host: &Host, acknowledged: &Acknowledged) {
 /// Goes on with every session where it stands, and ends it.
 async fn sessions_go_on(host: &Host, sessions: &[(String, u64, u64)]) {
     for (session, received, seed) in sessions {
-        let status = get(host, session).await.expect("an answer");
+        let status = get(host, session).await.expect("a response");
         assert_eq!(status.status(), StatusCode::NO_CONTENT, "{session}");
         let range = header(&status, "range");
         let last: u64 = range.trim_start_matches("0-").parse().expect("a number");
@@ -181,7 +181,7 @@ async fn sessions_go_on(host: &Host, sessions: &[(String, u64, u64)]) {
         let bytes = noise(*seed, BLOB_BYTES);
         let path = format!("{session}?digest={}", Digest::sha256(&bytes));
         let rest = bytes.slice(usize::try_from(last).expect("it fits") + 1..);
-        let put = ask(host, Method::PUT, &path, rest).await.expect("an answer");
+        let put = ask(host, Method::PUT, &path, rest).await.expect("a response");
         assert_eq!(put.status(), StatusCode::CREATED, "{put:?}");
     }
 }
@@ -212,10 +212,10 @@ async fn a_registry_killed_while_eight_push_loses_nothing_that_it_acknowledged()
         tokio::time::sleep(moment).await;
         child.kill().await.expect("it can be killed");
         while let Some(ended) = pushing.join_next().await {
-            // The registry going is no fault; an answer that was wrong is.
-            let _ = ended.expect("every answer was as it should be");
+            // The registry going is no fault; a response that was wrong is.
+            let _ = ended.expect("every response was as it should be");
         }
-        let acknowledged = std::mem::take(&mut *shared.lock().expect("nobody panicked"));
+        let acknowledged = std::mem::take(&mut *shared.lock().expect("no thread panicked"));
         let (mut child, _log, host) = start(directory.path(), &FLAGS).await;
         nothing_is_half_there(directory.path());
         all_is_there(&host, &acknowledged).await;
@@ -229,7 +229,7 @@ async fn a_registry_killed_while_eight_push_loses_nothing_that_it_acknowledged()
         "{rounds} kills: {blobs} blobs, {manifests} tagged manifests, {resumed} sessions resumed"
     );
     assert!(blobs > 50 && manifests > 50 && resumed > 5, "too few to show anything");
-    // Sessions that nobody goes on with are all that takes space, and not for long.
+    // Only abandoned sessions take space, for a limited time.
     let uploads = directory.path().join("uploads");
     let long_ago = SystemTime::now() - Duration::from_secs(2 * 60 * 60);
     for entry in fs::read_dir(&uploads).expect("it is there") {
@@ -245,14 +245,14 @@ async fn a_registry_killed_while_eight_push_loses_nothing_that_it_acknowledged()
 async fn an_upload_goes_on_after_a_graceful_end() {
     let directory = TempDir::new().expect("a temporary directory");
     let (child, _log, host) = start(directory.path(), &[]).await;
-    let started = ask(&host, Method::POST, "/v2/a/blobs/uploads/", "").await.expect("an answer");
+    let started = ask(&host, Method::POST, "/v2/a/blobs/uploads/", "").await.expect("a response");
     let session = header(&started, "location");
-    ask(&host, Method::PATCH, &session, "begun").await.expect("an answer");
+    ask(&host, Method::PATCH, &session, "begun").await.expect("a response");
     signal(&child, "TERM").await;
     end_of(child).await.expect(0);
     let (child, _log, host) = start(directory.path(), &[]).await;
     let path = format!("{session}?digest={}", Digest::sha256(b"begun, and done"));
-    let put = ask(&host, Method::PUT, &path, ", and done").await.expect("an answer");
+    let put = ask(&host, Method::PUT, &path, ", and done").await.expect("a response");
     assert_eq!(put.status(), StatusCode::CREATED);
     signal(&child, "TERM").await;
     end_of(child).await.expect(0);
@@ -338,17 +338,17 @@ async fn what_is_wrong_with_flags_and_files_is_said_before_anything_starts() {
 }
 
 #[tokio::test]
-async fn the_access_log_tells_of_each_request() {
+async fn the_access_log_has_each_request() {
     let directory = TempDir::new().expect("a temporary directory");
     let (_child, mut log, host) = start(directory.path(), &["--access-log"]).await;
-    let asked = get(&host, "/v2/a/tags/list?n=5").await.expect("an answer");
+    let listed = get(&host, "/v2/a/tags/list?n=5").await.expect("a response");
     let event = event(&mut log).await;
     assert_eq!(event["message"], "request");
     assert_eq!((&event["client"], &event["peer"]), (&"127.0.0.1".into(), &"127.0.0.1".into()));
     assert_eq!(event["method"], "GET");
     assert_eq!(event["path"], "/v2/a/tags/list");
     assert_eq!(event["status"], 404);
-    assert_eq!(event["sent"], asked.body().len());
+    assert_eq!(event["sent"], listed.body().len());
     assert!(event["milliseconds"].is_u64(), "{event}");
     assert!(event.get("user").is_none(), "{event}");
 }

@@ -349,7 +349,7 @@ async fn push(address: &str, digest: &oci::Digest, content: &[u8]) {
 }
 
 #[tokio::test]
-async fn a_flood_of_silent_connections_keeps_nobody_out() {
+async fn a_flood_of_silent_connections_does_not_keep_clients_out() {
     let directory = TempDir::new().expect("a directory");
     for arguments in servers(directory.path()) {
         let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
@@ -381,7 +381,7 @@ async fn users_are_read_again_at_sighup_and_kept_if_they_are_wrong() {
             .header("authorization", format!("Basic {credentials}"))
             .body(testkit::Body::empty())
             .expect("a request");
-        testkit::send(&host, request).await.expect("an answer").status().as_u16()
+        testkit::send(&host, request).await.expect("a response").status().as_u16()
     };
     let (alice, bob) = ("YWxpY2U6c2VjcmV0", "Ym9iOnNlY3JldA==");
     assert_eq!((status(alice).await, status(bob).await), (200, 401));

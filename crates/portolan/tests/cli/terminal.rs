@@ -210,7 +210,7 @@ async fn piped_progress_has_a_first_line_a_line_each_tenth_and_a_last_one() {
 }
 
 #[tokio::test]
-async fn a_host_that_asks_to_wait_is_named_while_it_is_waited_for() {
+async fn a_host_that_throttles_is_named_while_the_run_waits_for_it() {
     let scene = Scene::new().await;
     let refused = Fault::on(http::Method::PUT, "/manifests/").status(429);
     scene.production.fail(refused.header("retry-after", "3600"));

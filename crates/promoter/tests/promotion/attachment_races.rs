@@ -41,9 +41,9 @@ impl Scene {
     /// What a tag of the production registry is on.
     async fn read(&self, tag: &str) -> Value {
         let path = format!("/v2/images/app/manifests/{tag}");
-        let answer = testkit::get(&self.production().host(), &path).await.expect("an answer");
-        assert_eq!(answer.status(), 200, "{tag}");
-        serde_json::from_slice(answer.body()).expect("a manifest")
+        let response = testkit::get(&self.production().host(), &path).await.expect("a response");
+        assert_eq!(response.status(), 200, "{tag}");
+        serde_json::from_slice(response.body()).expect("a manifest")
     }
 
     async fn signers(&self) -> Vec<String> {

@@ -20,8 +20,8 @@ fn tag(image: &TestImage, suffix: &str) -> String {
 /// The digests of what refers to this one at a registry, in order.
 async fn referrers(registry: &TestRegistry, subject: &Descriptor) -> Vec<String> {
     let path = format!("/v2/images/app/referrers/{}", subject.digest);
-    let answer = testkit::get(&registry.host(), &path).await.expect("an answer");
-    listed(answer.body())
+    let response = testkit::get(&registry.host(), &path).await.expect("a response");
+    listed(response.body())
 }
 
 fn listed(index: &[u8]) -> Vec<String> {
@@ -36,9 +36,9 @@ fn listed(index: &[u8]) -> Vec<String> {
 /// Who signed what a tag is on.
 async fn signers(registry: &TestRegistry, tag: &str) -> Vec<String> {
     let path = format!("/v2/images/app/manifests/{tag}");
-    let answer = testkit::get(&registry.host(), &path).await.expect("an answer");
-    assert_eq!(answer.status(), 200, "{tag}");
-    let manifest: Value = serde_json::from_slice(answer.body()).expect("a manifest");
+    let response = testkit::get(&registry.host(), &path).await.expect("a response");
+    assert_eq!(response.status(), 200, "{tag}");
+    let manifest: Value = serde_json::from_slice(response.body()).expect("a manifest");
     let layers = manifest["layers"].as_array().expect("layers").iter();
     let signer = |layer: &Value| {
         let signer = &layer["annotations"]["dev.cosignproject.cosign/signature"];
@@ -104,7 +104,7 @@ impl Signed {
 }
 
 #[tokio::test]
-async fn what_hangs_on_an_image_its_children_and_its_attachments_goes_along_before_the_tag() {
+async fn attachments_of_an_image_its_children_and_its_attachments_are_copied_before_the_tag() {
     let registries = TestRegistries::open().await;
     let signed = Signed::at(&registries).await;
     let project = signed.project(&registries);
@@ -223,7 +223,7 @@ async fn attachments_go_where_they_shall() {
     }
     registries.clear_requests();
     promote_with(vec![project.clone()], &nowhere).await;
-    assert_eq!(registries.staging.requests().len(), 0, "nobody looks for them");
+    assert_eq!(registries.staging.requests().len(), 0, "attachments are not looked up");
     let prefix = canonical.prefix("images");
     let settings = PromotionSettings {
         attachments: AttachmentsTo::Canonical,
@@ -265,10 +265,10 @@ async fn without_a_referrers_api_the_index_of_the_tag_is_added_to() {
     let report = promote_with(vec![project.clone()], &PromotionSettings::new(Write)).await;
     assert_eq!(outcomes_of(&report), ["copied"], "{report:#} at {old}");
     let path = format!("/v2/images/app/manifests/{}", tag(&image, ""));
-    let answer = testkit::get(&production.host(), &path).await.expect("an answer");
+    let response = testkit::get(&production.host(), &path).await.expect("a response");
     let mut both = [&own, &new].map(|it| it.digest().to_string());
     both.sort();
-    assert_eq!(listed(answer.body()), both);
+    assert_eq!(listed(response.body()), both);
     registries.clear_requests();
     let report = promote_with(vec![project], &PromotionSettings::new(Write)).await;
     assert_eq!((outcomes_of(&report), registries.writes()), (vec!["present"], 0));
@@ -475,7 +475,7 @@ async fn attachments_of_what_staging_lost_come_from_a_destination() {
 }
 
 #[tokio::test]
-async fn a_source_that_cannot_say_what_hangs_on_an_image_is_not_taken_for_one_without() {
+async fn a_source_that_cannot_list_attachments_is_not_taken_for_one_without() {
     let registries = TestRegistries::open().await;
     let signed = Signed::at(&registries).await;
     registries.production[0].load("images/app", "v1", &signed.image).await;

@@ -154,7 +154,7 @@ async fn each_registry_is_spoken_to_as_its_service_account() {
 }
 
 #[tokio::test]
-async fn what_the_public_name_does_not_answer_for_is_named() {
+async fn a_tag_that_the_public_name_does_not_serve_is_named() {
     let registries = TestRegistries::open().await;
     let (fine, gone, half) = (fixture::index(1, 2, 2), fixture::image(2, 1), fixture::image(3, 1));
     let mut images = String::new();

@@ -29,7 +29,7 @@ async fn a_dead_destination_fails_its_own_edges_and_names_the_cause() {
 }
 
 #[tokio::test]
-async fn a_silent_host_is_asked_once_for_a_thousand_edges() {
+async fn a_silent_host_gets_one_request_for_a_thousand_edges() {
     let registries = TestRegistries::open().await;
     registries.staging.fail(Fault::everywhere("").hang());
     let images: Vec<_> = (0..500).map(|seed| fixture::image(seed, 0)).collect();
@@ -58,8 +58,8 @@ async fn a_destination_that_falls_silent_after_the_plan_is_given_up_for_the_run(
     assert_eq!(outcomes_of(&report), expected);
     assert!(reason(&report, "failed").contains("did not respond"));
     // Only the digests that were under way when it fell silent had begun to upload.
-    let asked = registries.production[0].count(|it| it.method == Method::POST);
-    assert!(asked <= 8 * 4, "asked {asked} times");
+    let posts = registries.production[0].count(|it| it.method == Method::POST);
+    assert!(posts <= 8 * 4, "{posts} requests");
 }
 
 #[tokio::test]
@@ -108,7 +108,7 @@ async fn bytes_that_do_not_match_their_digest_are_never_written() {
         assert_eq!(registry.tags("images/app").await, ["v2"]);
         assert_eq!(registry.digest_of("images/app", &bad.digest().to_string()).await, None);
         let path = format!("/v2/images/app/blobs/{layer}");
-        let found = testkit::get(&registry.host(), &path).await.expect("an answer");
+        let found = testkit::get(&registry.host(), &path).await.expect("a response");
         assert_eq!(found.status(), 404);
     }
     // The next run, with an honest source, does what was missing.
@@ -300,7 +300,7 @@ async fn a_run_that_is_killed_anywhere_is_finished_by_the_next() {
 }
 
 #[tokio::test]
-async fn an_interrupted_run_tells_what_it_was_held_up_by() {
+async fn an_interrupted_run_names_what_it_waited_for() {
     let registries = TestRegistries::open().await;
     let image = fixture::image(1, 1);
     registries.staging.load("staging/team/app", None, &image).await;

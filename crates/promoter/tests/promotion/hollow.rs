@@ -78,10 +78,10 @@ async fn a_deep_verification_completes_what_is_present() {
     registries.clear_requests();
     assert_eq!(outcomes_of(&promote_with(project(), &deep(Write)).await), ["present"; 2]);
     assert_eq!(registries.writes(), 0);
-    let asked = |registry: &TestRegistry| {
+    let reads = |registry: &TestRegistry| {
         registry.count(|it| it.method == "HEAD" && it.path_and_query.contains("/blobs/"))
     };
-    assert_eq!(registries.production.each_ref().map(asked), [5, 5], "each blob once");
+    assert_eq!(registries.production.each_ref().map(reads), [5, 5], "each blob once");
 }
 
 #[tokio::test]

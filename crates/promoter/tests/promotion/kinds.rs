@@ -46,19 +46,19 @@ async fn a_sha512_digest_is_promoted_untagged() {
 /// A registry that has only this manifest, under its digest. Portolan's own registry does not accept such a manifest.
 pub(crate) async fn serving(image: &TestImage) -> testkit::TestServer {
     let TestImage { descriptor, bytes, .. } = image.clone();
-    let answer = move |request: &http::Request<testkit::Body>| {
+    let respond = move |request: &http::Request<testkit::Body>| {
         let is_it = request.uri().path().ends_with(&descriptor.digest.to_string());
         let (status, content) = if is_it { (200, bytes.clone()) } else { (404, "".into()) };
-        let answer = http::Response::builder()
+        let response = http::Response::builder()
             .status(if request.uri().path() == "/v2/" { 200 } else { status })
             .header("content-type", &descriptor.media_type)
             .header("docker-content-digest", descriptor.digest.to_string())
             .header("content-length", content.len());
         let is_head = request.method() == Method::HEAD;
         let body = if is_head { testkit::Body::empty() } else { testkit::Body::from(content) };
-        answer.body(body).expect("an answer")
+        response.body(body).expect("a response")
     };
-    testkit::TestServer::start(move |request| std::future::ready(answer(&request))).await
+    testkit::TestServer::start(move |request| std::future::ready(respond(&request))).await
 }
 
 #[tokio::test]
@@ -116,7 +116,7 @@ async fn docker_schema_1_that_is_there_already_is_present() {
     let old = Digest::sha256(b"what is signed").to_string();
     let server = {
         let old = old.clone();
-        let answer = move |request: &http::Request<testkit::Body>| {
+        let respond = move |request: &http::Request<testkit::Body>| {
             let path = request.uri().path();
             let (status, body) = match path {
                 "/v2/" => (200, ""),
@@ -126,14 +126,14 @@ async fn docker_schema_1_that_is_there_already_is_present() {
                 _ => (404, ""),
             };
             let is_head = request.method() == Method::HEAD;
-            let answer = http::Response::builder()
+            let response = http::Response::builder()
                 .status(status)
                 .header("content-type", oci::media_type::DOCKER_SCHEMA1_SIGNED)
                 .header("docker-content-digest", &old)
                 .header("content-length", body.len());
-            answer.body(testkit::Body::from(if is_head { "" } else { body })).expect("an answer")
+            response.body(testkit::Body::from(if is_head { "" } else { body })).expect("a response")
         };
-        testkit::TestServer::start(move |request| std::future::ready(answer(&request))).await
+        testkit::TestServer::start(move |request| std::future::ready(respond(&request))).await
     };
     let at = |path: &str| oci::RegistryPrefix {
         host: server.host(),
@@ -165,8 +165,8 @@ async fn a_blob_that_images_share_moves_to_each_registry_once() {
     for registry in &registries.production {
         let sent = |it: &RecordedRequest| it.method == Method::PUT && of_layer(it);
         assert_eq!(registry.count(sent), 1, "sent once");
-        let asked = |it: &RecordedRequest| it.method == Method::POST && of_layer(it);
-        assert_eq!(registry.count(asked), 4, "and mounted three times");
+        let is_upload = |it: &RecordedRequest| it.method == Method::POST && of_layer(it);
+        assert_eq!(registry.count(is_upload), 4, "and mounted three times");
     }
 }
 

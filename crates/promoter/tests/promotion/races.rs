@@ -11,8 +11,8 @@ use testkit::{Fault, RecordedRequest, fixture};
 use crate::harness::{TestRegistries, bare, entry, outcomes_of, promote, reason, run};
 
 /// Waits until a registry got such a request.
-async fn until(registry: &testkit::TestRegistry, asked: impl Fn(&RecordedRequest) -> bool) {
-    while registry.count(&asked) == 0 {
+async fn until(registry: &testkit::TestRegistry, matching: impl Fn(&RecordedRequest) -> bool) {
+    while registry.count(&matching) == 0 {
         tokio::task::yield_now().await;
     }
 }
@@ -22,7 +22,7 @@ fn put(tag: &'static str) -> impl Fn(&RecordedRequest) -> bool {
 }
 
 #[tokio::test]
-async fn the_loser_of_a_race_is_told_by_the_registry_that_knows_conditions() {
+async fn the_loser_of_a_race_gets_412_from_a_registry_with_conditions() {
     let registries = TestRegistries::open().await;
     let (ours, theirs) = (fixture::image(1, 1), fixture::image(2, 1));
     registries.staging.load("staging/team/app", None, &ours).await;
@@ -51,7 +51,7 @@ async fn the_loser_of_a_race_is_told_by_the_registry_that_knows_conditions() {
 }
 
 #[tokio::test]
-async fn a_race_with_a_run_that_wants_the_same_is_lost_by_nobody() {
+async fn two_runs_that_promote_the_same_both_succeed() {
     let registries = TestRegistries::open().await;
     let image = fixture::index(1, 2, 2);
     registries.staging.load("staging/team/app", None, &image).await;

@@ -33,7 +33,7 @@ async fn what_is_missing_is_copied_with_all_that_it_reaches_and_the_second_run_w
     assert_eq!(
         registries.staging.requests().len(),
         0,
-        "the source is not asked for what is not lacking"
+        "nothing that is present is read from the source"
     );
 }
 

@@ -150,10 +150,10 @@ async fn a_project_without_a_chance_leaves_the_others_alone() {
     assert_eq!(outcomes_of(&report), ["copied", "copied", "lost", "lost"]);
     assert!(reason(&report, "lost").contains("neither in"));
     // Each registry got a HEAD for the digest before it was reported as lost.
-    let asked = |it: &RecordedRequest| {
+    let is_late = |it: &RecordedRequest| {
         it.method == Method::HEAD && it.path_and_query.ends_with(&lost.digest().to_string())
     };
     for registry in registries.production.iter().chain([&registries.staging]) {
-        assert!(registry.count(asked) > 0);
+        assert!(registry.count(is_late) > 0);
     }
 }

@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_answer_counts() {
+    fn the_newest_result_counts() {
         let cache = PresenceCache::new(&settings(100));
         let (key, now) = (keys(1)[0], Tick::default());
         for presence in [Presence::Absent, Presence::Present, Presence::Absent] {
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn stores_are_told_apart() {
+    fn stores_are_distinguished() {
         let cache = PresenceCache::new(&settings(100));
         let (digest, now) = (Digest::sha256(b"x"), Tick::default());
         let keys: Vec<_> =

@@ -347,7 +347,7 @@ mod tests {
 
     /// Odd tags, and odd members of even ones, are never put there.
     #[test]
-    fn readers_see_nothing_made_up_while_places_change_hands_and_the_table_grows() {
+    fn readers_see_only_entries_that_exist_while_slots_are_reused_and_the_table_grows() {
         let table = Table::new(2_000);
         let key = |n: u32| Fingerprint(u64::from(n).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         std::thread::scope(|scope| {

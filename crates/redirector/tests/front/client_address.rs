@@ -39,7 +39,7 @@ async fn several_header_lines_are_one_list() {
 }
 
 #[tokio::test]
-async fn a_header_is_not_believed_from_everybody() {
+async fn a_header_is_used_only_from_trusted_peers() {
     let bucket = TestBucket::start().await;
     let digest = put(&bucket, "content");
     let (near, far) = (at(&bucket, &digest), upstream(&digest));
@@ -64,7 +64,7 @@ async fn a_header_is_not_believed_from_everybody() {
 }
 
 #[tokio::test]
-async fn an_unknown_client_goes_where_everybody_goes() {
+async fn an_unknown_client_goes_to_the_store_for_all_clients() {
     let bucket = TestBucket::start().await;
     let digest = put(&bucket, "content");
     let everybody =
@@ -79,7 +79,7 @@ async fn an_unknown_client_goes_where_everybody_goes() {
 }
 
 #[tokio::test]
-async fn the_built_in_configuration_sends_nobody_away_for_a_header() {
+async fn the_built_in_configuration_rejects_no_client_for_a_header() {
     let mut config = Config::built_in();
     config.stores.clear();
     let front = harness::serve_config(config).await;

@@ -19,11 +19,11 @@ async fn pages_and_the_version_check() {
     assert_eq!(location(&front.get("/?a=b", PARIS).await), "https://info.example/about?x=1");
     assert_eq!(location(&front.get("/privacy", PARIS).await), "https://privacy.example/");
     for path in ["/v2", "/v2/"] {
-        let answer = front.get(path, PARIS).await;
-        assert_eq!(answer.status(), StatusCode::OK);
-        assert_eq!(answer.headers()["docker-distribution-api-version"], "registry/2.0");
-        assert_eq!(answer.headers()["content-type"], "application/json");
-        assert_eq!(answer.body().as_ref(), b"{}");
+        let response = front.get(path, PARIS).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()["docker-distribution-api-version"], "registry/2.0");
+        assert_eq!(response.headers()["content-type"], "application/json");
+        assert_eq!(response.body().as_ref(), b"{}");
     }
     let bare = start("upstream: {endpoint: https://up.example}").await;
     for path in ["/", "/privacy"] {
@@ -55,13 +55,13 @@ async fn what_is_not_a_blob_goes_to_an_upstream() {
         (format!("pause/referrers/sha256:{HEX}?artifactType=a%2Fb"), CANONICAL, None),
     ] {
         for client in [PARIS, GCP, NOWHERE] {
-            let answer = front.get(&format!("/v2/{path}"), client).await;
-            assert_eq!(location(&answer), format!("{base}{path}"));
-            let named = answer.headers().get("docker-content-digest");
+            let response = front.get(&format!("/v2/{path}"), client).await;
+            assert_eq!(location(&response), format!("{base}{path}"));
+            let named = response.headers().get("docker-content-digest");
             assert_eq!(named.map(|value| value.to_str().unwrap()), digest.as_deref(), "{path}");
         }
     }
-    assert_eq!(bucket.requests().len(), 0, "a store is asked for blobs only");
+    assert_eq!(bucket.requests().len(), 0, "a store is probed for blobs only");
 }
 
 #[tokio::test]
@@ -92,9 +92,9 @@ async fn a_blob_comes_from_the_near_store_that_has_it() {
         (GCP, &far, &far),
     ] {
         for (front, expected) in [(&without, expected), (&with_default, expected_with_default)] {
-            let answer = front.get(&blob(&digest), client).await;
-            assert_eq!(&location(&answer), expected, "{client}");
-            assert_eq!(answer.headers()["docker-content-digest"], digest.to_string());
+            let response = front.get(&blob(&digest), client).await;
+            assert_eq!(&location(&response), expected, "{client}");
+            assert_eq!(response.headers()["docker-content-digest"], digest.to_string());
         }
     }
 }
@@ -104,9 +104,9 @@ async fn a_blob_that_the_store_lacks_comes_from_the_upstream() {
     let bucket = TestBucket::start().await;
     let front = start(&yaml(&bucket, "")).await;
     let digest = Digest::sha256(b"missing");
-    let answer = front.get(&format!("{}?ns=x", blob(&digest)), PARIS).await;
-    assert_eq!(location(&answer), format!("{}?ns=x", upstream(&digest)));
-    assert_eq!(answer.headers()["docker-content-digest"], digest.to_string());
+    let response = front.get(&format!("{}?ns=x", blob(&digest)), PARIS).await;
+    assert_eq!(location(&response), format!("{}?ns=x", upstream(&digest)));
+    assert_eq!(response.headers()["docker-content-digest"], digest.to_string());
 }
 
 #[tokio::test]
@@ -114,8 +114,8 @@ async fn the_query_stays_with_the_registry() {
     let bucket = TestBucket::start().await;
     let front = start(&yaml(&bucket, "")).await;
     let digest = put(&bucket, "content");
-    let answer = front.get(&format!("{}?ns=x", blob(&digest)), PARIS).await;
-    assert_eq!(location(&answer), at(&bucket, &digest));
+    let response = front.get(&format!("{}?ns=x", blob(&digest)), PARIS).await;
+    assert_eq!(location(&response), at(&bucket, &digest));
     assert_eq!(bucket.requests()[0].method, Method::HEAD);
     assert_eq!(bucket.requests()[0].path_and_query, format!("/containers/images/{digest}"));
 }
@@ -166,14 +166,14 @@ async fn what_is_refused_says_why_in_the_specifications_shape() {
         (get.clone(), "/v2/a/manifests/-x", 404, "MANIFEST_UNKNOWN"),
         (get.clone(), &format!("/v2/a/manifests/{long}"), 404, "MANIFEST_UNKNOWN"),
     ] {
-        let answer = front.ask(method.clone(), path, PARIS).await;
-        assert_eq!(answer.status(), status, "{method} {path}");
-        assert_eq!(answer.headers()["content-type"], "application/json");
-        assert!(!answer.headers().contains_key("location"), "{path}");
-        let allow = answer.headers().get("allow").map(|value| value.to_str().unwrap());
+        let response = front.ask(method.clone(), path, PARIS).await;
+        assert_eq!(response.status(), status, "{method} {path}");
+        assert_eq!(response.headers()["content-type"], "application/json");
+        assert!(!response.headers().contains_key("location"), "{path}");
+        let allow = response.headers().get("allow").map(|value| value.to_str().unwrap());
         assert_eq!(allow, (status == 405).then_some("GET, HEAD"));
         let body: ErrorBody =
-            serde_saphyr::from_str(str::from_utf8(answer.body()).unwrap()).unwrap();
+            serde_saphyr::from_str(str::from_utf8(response.body()).unwrap()).unwrap();
         assert_eq!(body.errors.len(), 1);
         assert_eq!(body.errors[0].code, code, "{method} {path}");
         assert!(!body.errors[0].message.is_empty());
@@ -200,8 +200,8 @@ async fn head_is_get_without_the_body() {
         let head = front.ask(Method::HEAD, &path, PARIS).await;
         assert_eq!(head.status(), get.status(), "{path}");
         assert!(head.body().is_empty());
-        let headers = |answer: &http::Response<_>| {
-            let mut headers = answer.headers().clone();
+        let headers = |response: &http::Response<_>| {
+            let mut headers = response.headers().clone();
             headers.remove("date");
             // The length of no body may be left out.
             if headers.get("content-length").is_some_and(|length| length == "0") {

@@ -12,7 +12,7 @@ fn explain(front: &Front, client: &str, path: &str) -> String {
 }
 
 #[tokio::test]
-async fn every_step_of_a_blobs_way_is_told() {
+async fn every_step_of_a_blob_is_reported() {
     let bucket = testkit::TestBucket::start().await;
     let config = Config::from_yaml("f", &yaml(&bucket, "")).unwrap();
     let front = Front::new(&harness::outbound(), config, harness::world());
@@ -39,16 +39,16 @@ async fn every_step_of_a_blobs_way_is_told() {
     let unknown = explain(&front, NOWHERE, &path);
     assert!(unknown.contains("matched:     none (4 prefixes loaded)\nlocation:    unknown\n"));
     assert!(unknown.ends_with("307 to the upstream: no store serves this location\n"), "{unknown}");
-    assert_eq!(bucket.requests().len(), 0, "no store is asked");
+    assert_eq!(bucket.requests().len(), 0, "no store is probed");
 }
 
 #[tokio::test]
-async fn other_requests_are_told_too() {
+async fn other_requests_are_logged_too() {
     let bucket = testkit::TestBucket::start().await;
     let config = Config::from_yaml("f", &yaml(&bucket, "")).unwrap();
     let front = Front::new(&harness::outbound(), config, harness::world());
     let hex = Digest::sha256(b"x").hex();
-    for (path, answer) in [
+    for (path, response) in [
         ("/".to_owned(), "response:    307 to https://info.example/about?x=1\n".to_owned()),
         ("/v2/".to_owned(), "response:    200, this is a registry\n".to_owned()),
         (
@@ -66,7 +66,7 @@ async fn other_requests_are_told_too() {
         ("nonsense".to_owned(), "404 Not Found, UNSUPPORTED: not found: the registry API is under /v2/\n".to_owned()),
     ] {
         let explained = explain(&front, PARIS, &path);
-        assert!(explained.ends_with(&answer), "{path}: {explained}");
+        assert!(explained.ends_with(&response), "{path}: {explained}");
     }
 }
 

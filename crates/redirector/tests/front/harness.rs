@@ -136,8 +136,8 @@ impl Running {
 
     pub(crate) async fn admin(&self, path: &str) -> (u16, String) {
         let host = self.admin.to_string().parse().unwrap();
-        let answer = testkit::get(&host, path).await.unwrap();
-        (answer.status().as_u16(), String::from_utf8(answer.body().to_vec()).unwrap())
+        let response = testkit::get(&host, path).await.unwrap();
+        (response.status().as_u16(), String::from_utf8(response.body().to_vec()).unwrap())
     }
 
     /// The value of a metric, with its labels.
@@ -165,9 +165,9 @@ impl Drop for Running {
 }
 
 /// The Location of a 307.
-pub(crate) fn location(answer: &Response<Bytes>) -> String {
-    assert_eq!(answer.status(), 307, "{answer:?}");
-    answer.headers()["location"].to_str().unwrap().to_owned()
+pub(crate) fn location(response: &Response<Bytes>) -> String {
+    assert_eq!(response.status(), 307, "{response:?}");
+    response.headers()["location"].to_str().unwrap().to_owned()
 }
 
 /// The value of `future`, which a broken front would never give.

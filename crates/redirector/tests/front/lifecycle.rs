@@ -36,8 +36,8 @@ async fn requests_under_way_are_finished_before_the_end() {
     until(async || front.admin("/readyz").await == (503, "draining\n".into())).await;
     until(async || TcpStream::connect(front.address).await.is_err()).await;
     assert_eq!(within(idle.read(&mut [0])).await.unwrap(), 0, "an idle connection is closed");
-    let answer = within(pull).await.unwrap().unwrap();
-    assert_eq!(crate::harness::location(&answer), upstream(&digest));
+    let response = within(pull).await.unwrap().unwrap();
+    assert_eq!(crate::harness::location(&response), upstream(&digest));
     front.ended().await;
     until(async || TcpStream::connect(front.admin).await.is_err()).await;
 }
@@ -62,7 +62,7 @@ async fn what_does_not_finish_is_cut() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_asks_for_nothing_is_given_up() {
+async fn a_connection_without_a_request_is_closed() {
     let bucket = TestBucket::start().await;
     let front = start(&yaml(&bucket, "")).await;
     let mut silent = TcpStream::connect(front.address).await.unwrap();
@@ -80,9 +80,9 @@ async fn an_idle_connection_outlives_the_balancers_patience() {
     let mut idle = TcpStream::connect(front.address).await.unwrap();
     idle.write_all(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     let begin = tokio::time::Instant::now();
-    let mut answer = Vec::new();
-    idle.read_to_end(&mut answer).await.unwrap();
-    assert!(answer.starts_with(b"HTTP/1.1 200"));
+    let mut response = Vec::new();
+    idle.read_to_end(&mut response).await.unwrap();
+    assert!(response.starts_with(b"HTTP/1.1 200"));
     assert!(begin.elapsed() >= Duration::from_secs(620), "{:?}", begin.elapsed());
     assert!(begin.elapsed() < Duration::from_secs(635), "{:?}", begin.elapsed());
 }
@@ -95,10 +95,10 @@ async fn a_connection_carries_many_requests() {
     let pipelined = b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n".repeat(50);
     stream.write_all(&pipelined).await.unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
-    let mut answers = String::new();
-    within(stream.read_to_string(&mut answers)).await.unwrap();
-    assert_eq!(answers.matches("HTTP/1.1 200").count(), 50);
-    assert_eq!(answers.matches("HTTP/1.1 307").count(), 1);
+    let mut responses = String::new();
+    within(stream.read_to_string(&mut responses)).await.unwrap();
+    assert_eq!(responses.matches("HTTP/1.1 200").count(), 50);
+    assert_eq!(responses.matches("HTTP/1.1 307").count(), 1);
 }
 
 #[tokio::test]
@@ -110,8 +110,8 @@ async fn cleartext_http_2_is_spoken_too() {
     let digest = Digest::sha256(b"missing");
     let url = format!("http://{}{}", front.address, crate::harness::blob(&digest));
     let request = Request::get(url).header("X-Forwarded-For", format!("{PARIS}, 10.0.0.1"));
-    let answer = within(client.request(request.body(Empty::new()).unwrap())).await.unwrap();
-    assert_eq!(answer.version(), Version::HTTP_2);
-    assert_eq!(answer.headers()["location"], upstream(&digest));
+    let response = within(client.request(request.body(Empty::new()).unwrap())).await.unwrap();
+    assert_eq!(response.version(), Version::HTTP_2);
+    assert_eq!(response.headers()["location"], upstream(&digest));
     assert_eq!(bucket.requests().len(), 1);
 }

@@ -13,7 +13,7 @@ use crate::harness::{PARIS, at, blob, put, start, until, upstream, within, yaml}
 const NEVER: &str = "presence: {timeout: 60s}";
 
 #[tokio::test]
-async fn a_store_is_asked_once_for_what_it_has() {
+async fn a_store_is_probed_once_for_a_blob_that_it_has() {
     let bucket = TestBucket::start().await;
     let front = start(&yaml(&bucket, "")).await;
     let digest = put(&bucket, "content");
@@ -28,7 +28,7 @@ async fn a_store_is_asked_once_for_what_it_has() {
 }
 
 #[tokio::test]
-async fn a_store_is_asked_once_for_what_it_lacks() {
+async fn a_store_is_probed_once_for_a_blob_that_it_lacks() {
     for status in [404, 403] {
         let bucket = TestBucket::start().await;
         let front = start(&yaml(&bucket, "")).await;
@@ -42,7 +42,7 @@ async fn a_store_is_asked_once_for_what_it_lacks() {
 }
 
 #[tokio::test]
-async fn what_a_store_lacked_is_asked_again_after_a_while() {
+async fn a_blob_that_a_store_lacked_is_probed_again_after_its_ttl() {
     let bucket = TestBucket::start().await;
     let front = start(&yaml(&bucket, "presence: {negative_ttl: 20ms}")).await;
     let digest = Digest::sha256(b"late");
@@ -52,7 +52,7 @@ async fn what_a_store_lacked_is_asked_again_after_a_while() {
 }
 
 #[tokio::test]
-async fn what_a_store_had_is_asked_again_after_a_while() {
+async fn a_blob_that_a_store_had_is_probed_again_after_its_ttl() {
     let bucket = TestBucket::start().await;
     let front = start(&yaml(&bucket, "presence: {positive_ttl: 20ms}")).await;
     let digest = put(&bucket, "content");
@@ -62,22 +62,22 @@ async fn what_a_store_had_is_asked_again_after_a_while() {
 }
 
 #[tokio::test]
-async fn without_a_negative_ttl_nothing_absent_is_remembered() {
+async fn without_a_negative_ttl_nothing_absent_is_cached() {
     let bucket = TestBucket::start().await;
     let front = start(&yaml(&bucket, "presence: {negative_ttl: 0s}")).await;
     let digest = Digest::sha256(b"late");
-    for asked in 1..=3 {
+    for probes in 1..=3 {
         assert_eq!(front.find(&digest, PARIS).await, upstream(&digest));
-        assert_eq!(bucket.requests().len(), asked);
+        assert_eq!(bucket.requests().len(), probes);
     }
 }
 
 #[tokio::test]
-async fn an_answer_that_says_neither_is_not_remembered() {
+async fn an_inconclusive_response_is_not_cached() {
     let bucket = TestBucket::start().await;
     let front = start(&yaml(&bucket, "")).await;
     let digest = put(&bucket, "content");
-    for (asked, fault) in [
+    for (least, fault) in [
         Fault::everywhere("").status(500),
         Fault::everywhere("").status(503),
         Fault::everywhere("").status(429),
@@ -95,7 +95,7 @@ async fn an_answer_that_says_neither_is_not_remembered() {
         let case = format!("{fault:?}");
         bucket.fail(fault);
         assert_eq!(front.find(&digest, PARIS).await, upstream(&digest), "{case}");
-        assert!(bucket.requests().len() > asked, "{case}");
+        assert!(bucket.requests().len() > least, "{case}");
         bucket.clear_faults();
     }
     assert_eq!(front.find(&digest, PARIS).await, at(&bucket, &digest));
@@ -121,8 +121,8 @@ async fn an_html_page_with_status_200_is_a_failure_of_the_store_and_no_blob() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_down_costs_nobody_a_pull() {
-    // A port on which nobody listens any more.
+async fn no_pull_fails_while_a_store_is_down() {
+    // A port that is closed.
     let gone = TestBucket::start().await.url();
     let yaml = |url: &str| {
         format!(
@@ -143,7 +143,7 @@ async fn a_store_that_is_down_costs_nobody_a_pull() {
 }
 
 #[tokio::test]
-async fn a_store_that_hangs_delays_a_pull_by_its_deadline_only() {
+async fn a_store_that_does_not_respond_delays_a_pull_by_the_timeout_only() {
     let bucket = TestBucket::start().await;
     let front = start(&yaml(&bucket, "presence: {timeout: 100ms}")).await;
     let digest = put(&bucket, "content");
@@ -158,16 +158,16 @@ async fn a_store_that_hangs_delays_a_pull_by_its_deadline_only() {
     assert_eq!(front.find(&digest, PARIS).await, at(&bucket, &digest), "it is well again");
 }
 
-/// A store that has everything, and answers when it is let to.
+/// A store that has every blob, and responds when the test lets it.
 async fn slow_store() -> (TestServer, watch::Sender<bool>) {
     let (gate, opened) = watch::channel(false);
     let server = TestServer::start(move |_| {
         let mut opened = opened.clone();
         async move {
             opened.wait_for(|open| *open).await.expect("the test opens the gate");
-            let mut answer = Response::new(Body::empty());
-            *answer.status_mut() = StatusCode::OK;
-            answer
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::OK;
+            response
         }
     });
     (server.await, gate)
@@ -213,7 +213,7 @@ async fn a_hundred_requests_for_one_blob_are_one_question() {
 }
 
 #[tokio::test]
-async fn a_client_that_hangs_up_does_not_end_the_question() {
+async fn a_client_that_disconnects_does_not_end_the_probe() {
     let (store, gate) = slow_store().await;
     let front = start(&slow_yaml(&store)).await;
     let digest = Digest::sha256(b"x");
@@ -239,7 +239,7 @@ async fn a_client_that_hangs_up_does_not_end_the_question() {
 /// By the end of their half or by a reset: what they leave behind ends with the deadline of the probe, at the
 /// latest.
 #[tokio::test]
-async fn a_flood_of_clients_that_hang_up_leaves_nothing_behind_after_the_deadline() {
+async fn a_flood_of_clients_that_disconnect_leaves_nothing_behind_after_the_deadline() {
     const CLIENTS: u64 = 300;
     let (store, gate) = slow_store().await;
     let front = start(&slow_yaml(&store).replace("60s", "2s")).await;
@@ -257,11 +257,11 @@ async fn a_flood_of_clients_that_hang_up_leaves_nothing_behind_after_the_deadlin
         }
         clients.push(client);
     }
-    let answers = async |answer: &str| {
-        let name = format!("portolan_redirector_presence_checks_total{{result=\"{answer}\"}}");
+    let results = async |result: &str| {
+        let name = format!("portolan_redirector_presence_checks_total{{result=\"{result}\"}}");
         front.metric(&name).await
     };
-    until(async || answers("probed").await + answers("over_limit").await == CLIENTS).await;
+    until(async || results("probed").await + results("over_limit").await == CLIENTS).await;
     drop(clients);
     until(async || front.metric("portolan_redirector_open_connections").await == 0).await;
     gate.send_replace(true);
@@ -272,7 +272,7 @@ async fn a_flood_of_clients_that_hang_up_leaves_nothing_behind_after_the_deadlin
 }
 
 #[tokio::test]
-async fn beyond_the_limit_of_open_questions_the_upstream_answers_at_once() {
+async fn above_the_limit_of_open_probes_clients_go_to_the_upstream_at_once() {
     const LIMIT: usize = 128;
     let (store, gate) = slow_store().await;
     let front = std::sync::Arc::new(start(&slow_yaml(&store)).await);
@@ -293,11 +293,11 @@ async fn beyond_the_limit_of_open_questions_the_upstream_answers_at_once() {
         assert_eq!(found, format!("{}/containers/images/{digest}", store.url()));
     }
     let near = format!("{}/containers/images/{one_more}", store.url());
-    assert_eq!(front.find(&one_more, PARIS).await, near, "it was not remembered as absent");
+    assert_eq!(front.find(&one_more, PARIS).await, near, "it was not cached as absent");
 }
 
 #[tokio::test]
-async fn stores_do_not_share_answers() {
+async fn stores_do_not_share_results() {
     let (paris, ohio) = (TestBucket::start().await, TestBucket::start().await);
     let more = format!("  - {{name: ohio, url: '{}', serves: [{{cloud: aws}}]}}", ohio.url());
     let front = start(&yaml(&paris, &more)).await;

@@ -94,7 +94,7 @@ async fn what_was_fetched_is_kept_and_used_when_the_provider_is_gone() {
 
 /// With the clock standing still but for what is waited for, the deadline comes at once.
 #[tokio::test(start_paused = true)]
-async fn a_provider_that_hangs_does_not_hold_up_the_start() {
+async fn a_provider_that_does_not_respond_does_not_delay_the_start() {
     let dir = tempfile::tempdir().unwrap();
     let server = TestBucket::start().await;
     server.put("list", LIST);
@@ -122,7 +122,7 @@ async fn a_list_beyond_all_measure_is_refused() {
 }
 
 #[tokio::test]
-async fn a_copy_that_cannot_be_kept_is_no_reason_to_know_nobody() {
+async fn ranges_are_used_though_their_copy_cannot_be_kept() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
     fs::write(&file, "").unwrap();

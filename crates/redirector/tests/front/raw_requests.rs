@@ -12,12 +12,12 @@ use crate::harness::{self, PARIS, UPSTREAM, start, within, yaml};
 async fn raw(front: &harness::Running, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(front.address).await.unwrap();
     stream.write_all(bytes).await.unwrap();
-    let mut answer = Vec::new();
-    within(stream.read_to_end(&mut answer)).await.unwrap();
-    String::from_utf8_lossy(&answer).into_owned()
+    let mut response = Vec::new();
+    within(stream.read_to_end(&mut response)).await.unwrap();
+    String::from_utf8_lossy(&response).into_owned()
 }
 
-/// One request with this target; the connection ends with its answer.
+/// One request with this target; the connection ends with its response.
 async fn target(front: &harness::Running, target: &[u8]) -> String {
     let tail = format!(
         " HTTP/1.1\r\nHost: evil.example\r\nX-Forwarded-For: {PARIS}, 10.0.0.1\r\nConnection: close\r\n\r\n"
@@ -25,12 +25,12 @@ async fn target(front: &harness::Running, target: &[u8]) -> String {
     raw(front, &[b"GET ", target, tail.as_bytes()].concat()).await
 }
 
-fn status(answer: &str) -> &str {
-    answer.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)).unwrap_or_default()
+fn status(response: &str) -> &str {
+    response.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)).unwrap_or_default()
 }
 
-fn location(answer: &str) -> Option<&str> {
-    answer.lines().find_map(|line| line.strip_prefix("location: "))
+fn location(response: &str) -> Option<&str> {
+    response.lines().find_map(|line| line.strip_prefix("location: "))
 }
 
 #[tokio::test]
@@ -66,10 +66,10 @@ async fn traversal_and_injection_are_refused() {
         b"/v2/a/tags/list?x= y",
         b"/v2/a/tags/list?x=\x7f",
     ] {
-        let answer = target(&front, path).await;
+        let response = target(&front, path).await;
         let shown = String::from_utf8_lossy(path);
-        match location(&answer) {
-            None => assert!(matches!(status(&answer), "400" | "404"), "{shown:?}: {answer}"),
+        match location(&response) {
+            None => assert!(matches!(status(&response), "400" | "404"), "{shown:?}: {response}"),
             // A target in absolute form: its authority counts for nothing.
             Some(url) => {
                 assert_eq!(
@@ -78,8 +78,8 @@ async fn traversal_and_injection_are_refused() {
                 );
             }
         }
-        if status(&answer) == "404" {
-            assert!(answer.contains(r#"{"errors":[{"code":""#), "{shown:?}: {answer}");
+        if status(&response) == "404" {
+            assert!(response.contains(r#"{"errors":[{"code":""#), "{shown:?}: {response}");
         }
     }
     assert_eq!(bucket.requests().len(), 0);
@@ -90,8 +90,8 @@ async fn the_authority_of_a_request_counts_for_nothing() {
     let bucket = TestBucket::start().await;
     let front = start(&yaml(&bucket, "")).await;
     for path in [&b"http://evil.example/v2/a/tags/list?n=1"[..], b"/v2/a/tags/list?n=1"] {
-        let answer = target(&front, path).await;
-        assert_eq!(location(&answer), Some(&*format!("{UPSTREAM}a/tags/list?n=1")));
+        let response = target(&front, path).await;
+        assert_eq!(location(&response), Some(&*format!("{UPSTREAM}a/tags/list?n=1")));
     }
 }
 
@@ -105,8 +105,8 @@ async fn the_query_passes_byte_for_byte_and_a_fragment_does_not() {
         (b"?a#b", "?a"),
         (b"#b", ""),
     ] {
-        let answer = target(&front, &[b"/v2/a/tags/list", sent].concat()).await;
-        assert_eq!(location(&answer), Some(&*format!("{UPSTREAM}a/tags/list{passed}")));
+        let response = target(&front, &[b"/v2/a/tags/list", sent].concat()).await;
+        assert_eq!(location(&response), Some(&*format!("{UPSTREAM}a/tags/list{passed}")));
     }
 }
 
@@ -128,9 +128,9 @@ async fn a_request_with_no_host_or_two_is_refused_with_the_error_body() {
     let front = start(&yaml(&bucket, "")).await;
     for hosts in ["", "Host: a\r\nHost: a\r\n"] {
         let request = format!("GET /v2/ HTTP/1.1\r\n{hosts}Connection: close\r\n\r\n");
-        let answer = raw(&front, request.as_bytes()).await;
-        assert_eq!(status(&answer), "400", "{answer}");
-        assert!(answer.contains(r#"{"errors":[{"code":"UNSUPPORTED""#), "{answer}");
+        let response = raw(&front, request.as_bytes()).await;
+        assert_eq!(status(&response), "400", "{response}");
+        assert!(response.contains(r#"{"errors":[{"code":"UNSUPPORTED""#), "{response}");
     }
     assert_eq!(front.metric("portolan_redirector_requests_total{route=\"refused\"}").await, 2);
     let old = raw(&front, b"GET /v2/ HTTP/1.0\r\n\r\n").await;

@@ -309,7 +309,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_filters_is_told_by_a_header() {
+    fn a_filter_is_named_by_a_header() {
         for (lines, is_registrys) in [
             (&[][..], false),
             (&["artifactType"], true),

@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scopes_are_each_told_once() {
+    fn each_scope_is_named_once() {
         let name = |text: &str| text.parse::<Repository>().expect("a name");
         let scopes = Scopes::of(&name("b/c"), Action::Push)
             .and(&name("a"), Action::Pull)

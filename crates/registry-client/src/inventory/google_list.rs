@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_manifest_lacks_is_not_told() {
+    fn what_a_manifest_lacks_is_not_reported() {
         let digest = Digest::sha256(b"1");
         for entry in [
             "{}",

@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn only_google_is_asked_for_ten_thousand() {
+    fn only_google_gets_requests_for_ten_thousand() {
         for (host, size) in [
             ("gcr.io", 10_000),
             ("eu.gcr.io", 10_000),

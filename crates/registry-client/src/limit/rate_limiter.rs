@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn without_a_rate_nobody_waits() {
+    async fn without_a_rate_no_request_waits() {
         let turns = turns(&limiter(&Quota::default()), RequestKind::Write, 10_000).await;
         assert_eq!(within(&turns, 0.0, 0.001), 10_000);
     }

@@ -1,4 +1,4 @@
-//! Who asks: Basic, tokens, what is kept, and what never leaves.
+//! Authentication: Basic, tokens, caches, and where credentials are sent.
 
 use std::sync::{
     Arc,
@@ -48,8 +48,12 @@ async fn registry(
     is_good: impl Fn(&ReceivedRequest) -> bool + Send + Sync + 'static,
 ) -> Scripted {
     let realm = realm.host.clone();
-    Scripted::start(move |asked| {
-        if is_good(asked) { answer(asked) } else { challenge(&format!("http://{realm}/token"), "") }
+    Scripted::start(move |request| {
+        if is_good(request) {
+            respond(request)
+        } else {
+            challenge(&format!("http://{realm}/token"), "")
+        }
     })
     .await
 }
@@ -60,25 +64,25 @@ fn challenge(realm: &str, more: &str) -> Response<Body> {
     reply(401, &[&header], "")
 }
 
-fn answer(asked: &ReceivedRequest) -> Response<Body> {
-    match asked.method {
+fn respond(request: &ReceivedRequest) -> Response<Body> {
+    match request.method {
         Method::POST => reply(202, &["Location: /up"], ""),
         Method::PUT => reply(201, &[], ""),
         _ => reply(200, &[], BLOB),
     }
 }
 
-fn has_token(asked: &ReceivedRequest) -> bool {
-    asked.header("authorization").starts_with("Bearer t")
+fn has_token(request: &ReceivedRequest) -> bool {
+    request.header("authorization").starts_with("Bearer t")
 }
 
 fn authorizations(registry: &Scripted) -> Vec<String> {
-    registry.asked().iter().map(|asked| asked.header("authorization").to_owned()).collect()
+    registry.received().iter().map(|request| request.header("authorization").to_owned()).collect()
 }
 
 #[tokio::test]
-async fn basic_is_sent_once_it_was_asked_for_and_kept() {
-    let registry = Scripted::start(|asked| match asked.header("authorization") {
+async fn basic_is_sent_after_a_challenge_and_cached() {
+    let registry = Scripted::start(|request| match request.header("authorization") {
         "" => reply(401, &[r#"WWW-Authenticate: Basic realm="x""#], ""),
         _ => reply(200, &[], BLOB),
     })
@@ -110,7 +114,7 @@ async fn without_a_challenge_nothing_is_sent() {
 }
 
 #[tokio::test]
-async fn a_token_is_asked_for_once_and_kept_for_its_scope() {
+async fn a_token_is_requested_once_and_cached_for_its_scope() {
     let realm = realm(300).await;
     let registry = registry(&realm, has_token).await;
     let client = known_at(&registry, basic());
@@ -120,7 +124,7 @@ async fn a_token_is_asked_for_once_and_kept_for_its_scope() {
     assert_eq!(authorizations(&registry), ["", "Bearer t0", "Bearer t0", "Bearer t0"]);
     let wanted = "GET /token?service=the+registry&scope=repository%3Aa%3Apull";
     assert_eq!(realm.lines(), [wanted]);
-    assert_eq!(realm.asked()[0].header("authorization"), basic_header());
+    assert_eq!(realm.received()[0].header("authorization"), basic_header());
 
     let other = client.repository(&registry.host, &name("b/c"));
     other.manifest(&tag("x")).await.expect("it is allowed");
@@ -134,14 +138,14 @@ async fn a_token_is_asked_for_once_and_kept_for_its_scope() {
 }
 
 #[tokio::test]
-async fn many_who_want_the_same_token_ask_for_it_once() {
+async fn many_that_need_the_same_token_request_it_once() {
     let realm = realm(300).await;
     let registry = registry(&realm, has_token).await;
     let client = client();
     let reads = (0..50).map(|_| read_from(&client, &registry.host));
     assert!(join_all(reads).await.iter().all(Result::is_ok));
     assert_eq!(realm.lines().len(), 1);
-    assert_eq!(realm.asked()[0].header("authorization"), "", "nobody is known");
+    assert_eq!(realm.received()[0].header("authorization"), "", "the request is anonymous");
 }
 
 #[tokio::test]
@@ -159,9 +163,9 @@ async fn a_token_that_ran_out_is_renewed_once() {
     let realm = realm(300).await;
     let good = Arc::new(AtomicUsize::new(0));
     let now_good = Arc::clone(&good);
-    let registry = registry(&realm, move |asked| {
+    let registry = registry(&realm, move |request| {
         let good = now_good.load(Ordering::Relaxed);
-        asked.header("authorization") == format!("Bearer t{good}")
+        request.header("authorization") == format!("Bearer t{good}")
     })
     .await;
     let client = client();
@@ -172,7 +176,7 @@ async fn a_token_that_ran_out_is_renewed_once() {
     good.store(9, Ordering::Relaxed);
     let error = read_from(&client, &registry.host).await.expect_err("no token is good");
     assert!(error.is_unauthorized());
-    assert!(registry.asked().len() <= 4 + 3, "{:?}", registry.lines());
+    assert!(registry.received().len() <= 4 + 3, "{:?}", registry.lines());
 }
 
 #[tokio::test]
@@ -182,11 +186,11 @@ async fn a_token_that_is_refused_without_a_challenge_is_renewed_once_and_not_in_
         let realm_host = realm.host.clone();
         let good = Arc::new(AtomicUsize::new(0));
         let now_good = Arc::clone(&good);
-        let registry = Scripted::start(move |asked| {
+        let registry = Scripted::start(move |request| {
             let good = format!("Bearer t{}", now_good.load(Ordering::Relaxed));
-            match asked.header("authorization") {
+            match request.header("authorization") {
                 "" => challenge(&format!("http://{realm_host}/token"), ""),
-                sent if sent == good => answer(asked),
+                sent if sent == good => respond(request),
                 _ => reply(status, &[], ""),
             }
         })
@@ -202,7 +206,7 @@ async fn a_token_that_is_refused_without_a_challenge_is_renewed_once_and_not_in_
         for _ in 0..3 {
             read_from(&client, &registry.host).await.expect_err("it is refused");
         }
-        assert_eq!((registry.asked().len(), realm.lines().len()), (4 + 3, 2));
+        assert_eq!((registry.received().len(), realm.lines().len()), (4 + 3, 2));
     }
 }
 
@@ -218,7 +222,7 @@ async fn a_short_token_is_renewed_before_it_runs_out() {
 }
 
 #[tokio::test]
-async fn a_token_whose_life_is_not_told_in_whole_seconds_is_used_all_the_same() {
+async fn a_token_whose_lifetime_is_not_in_whole_seconds_is_used_all_the_same() {
     for life in ["0", "-1", "\"300\"", "300.5", "null", "\"soon\""] {
         let realm = realm(life).await;
         let registry = registry(&realm, has_token).await;
@@ -232,12 +236,16 @@ async fn a_token_whose_life_is_not_told_in_whole_seconds_is_used_all_the_same() 
 }
 
 #[tokio::test]
-async fn the_scope_that_a_challenge_names_is_asked_for_besides() {
+async fn the_scope_of_a_challenge_is_requested_too() {
     let realm = realm(300).await;
     let host = realm.host.clone();
-    let registry = Scripted::start(move |asked| {
+    let registry = Scripted::start(move |request| {
         let scope = r#",scope="repository:a:pull repository:base:pull""#;
-        if has_token(asked) { answer(asked) } else { challenge(&format!("http://{host}/t"), scope) }
+        if has_token(request) {
+            respond(request)
+        } else {
+            challenge(&format!("http://{host}/t"), scope)
+        }
     })
     .await;
     read_from(&client(), &registry.host).await.expect("it is allowed");
@@ -252,7 +260,7 @@ async fn an_identity_token_is_posted() {
     let client = known_at(&registry, Credential::Identity(SECRET.to_owned().into()));
     read_from(&client, &registry.host).await.expect("it is allowed");
     assert_eq!(realm.lines(), ["POST /token"]);
-    let form = realm.asked()[0].body.clone().expect("a form");
+    let form = realm.received()[0].body.clone().expect("a form");
     let wanted = format!(
         "grant_type=refresh_token&client_id=portolan&refresh_token={SECRET}\
          &service=the+registry&scope=repository%3Aa%3Apull"
@@ -263,7 +271,7 @@ async fn an_identity_token_is_posted() {
 #[tokio::test]
 async fn a_realm_that_takes_no_post_gets_user_and_password_by_get_and_then_at_once() {
     for status in [404, 405] {
-        let realm = Scripted::start(move |asked| match asked.method {
+        let realm = Scripted::start(move |request| match request.method {
             Method::POST => reply(status, &[], ""),
             _ => reply(200, &[], r#"{"token":"t1"}"#),
         })
@@ -275,10 +283,10 @@ async fn a_realm_that_takes_no_post_gets_user_and_password_by_get_and_then_at_on
         read_from(&client, &registry.host).await.expect("it is allowed");
         let other = client.repository(&registry.host, &name("b"));
         other.find_blob(&digest(), 6).await.expect("it is allowed");
-        let asked = realm.asked();
-        let methods: Vec<_> = asked.iter().map(|asked| &asked.method).collect();
+        let requests = realm.received();
+        let methods: Vec<_> = requests.iter().map(|request| &request.method).collect();
         assert_eq!(methods, [Method::POST, Method::GET, Method::GET], "{status}");
-        let sent: Vec<_> = asked.iter().map(|asked| asked.header("authorization")).collect();
+        let sent: Vec<_> = requests.iter().map(|request| request.header("authorization")).collect();
         assert_eq!(sent, ["", &basic_header(), &basic_header()]);
         // Without a password there is nothing to fall back on: an anonymous token may do less, without a word.
         let client = known_at(&registry, Credential::Identity("i".into()));
@@ -291,7 +299,8 @@ async fn a_realm_that_takes_no_post_gets_user_and_password_by_get_and_then_at_on
 #[tokio::test]
 async fn a_registry_token_is_sent_as_it_is() {
     let realm = realm(300).await;
-    let registry = registry(&realm, |asked| asked.header("authorization") == "Bearer given").await;
+    let registry =
+        registry(&realm, |request| request.header("authorization") == "Bearer given").await;
     let client = known_at(&registry, Credential::Token("given".to_owned().into()));
     read_from(&client, &registry.host).await.expect("it is allowed");
     assert!(realm.lines().is_empty());
@@ -307,7 +316,7 @@ async fn what_was_sent_is_hidden_where_a_registry_quotes_it() {
             _ => "Basic realm=\"the registry\"".to_owned(),
         };
         let challenge = format!("WWW-Authenticate: {challenge}");
-        let registry = Scripted::start(move |asked| match asked.header("authorization") {
+        let registry = Scripted::start(move |request| match request.header("authorization") {
             "" => reply(401, &[&challenge], ""),
             sent => {
                 let message = format!("no: {sent} {SECRET} \u{202e}x");
@@ -350,19 +359,19 @@ async fn no_credential_crosses_to_another_host_on_a_redirect() {
     let elsewhere = format!("http://{}/token", realm_storage.host);
     let realm = Scripted::start(move |_| redirect(&elsewhere)).await;
     let (to, host) = (format!("http://{}/x", storage.host), realm.host.clone());
-    let registry = Scripted::start(move |asked| match has_token(asked) {
+    let registry = Scripted::start(move |request| match has_token(request) {
         true => redirect(&to),
         false => challenge(&format!("http://{host}/token"), ""),
     })
     .await;
     read_from(&known_at(&registry, basic()), &registry.host).await.expect("it is allowed");
-    assert_eq!(realm.asked()[0].header("authorization"), basic_header());
+    assert_eq!(realm.received()[0].header("authorization"), basic_header());
     assert_eq!(authorizations(&realm_storage), [""]);
     assert_eq!(authorizations(&storage), [""]);
 }
 
 #[tokio::test]
-async fn a_host_behind_a_redirect_is_told_nothing_though_it_asks() {
+async fn a_host_behind_a_redirect_gets_no_credentials_though_it_requires_them() {
     let storage = Scripted::start(|_| reply(401, &["WWW-Authenticate: Basic realm=x"], "")).await;
     let to = format!("http://{}/x", storage.host);
     let registry = Scripted::start(move |_| redirect(&to)).await;
@@ -384,7 +393,7 @@ async fn a_realm_gets_nothing_in_clear_that_is_not_named_for_it() {
 }
 
 #[tokio::test]
-async fn a_realm_that_is_down_is_not_asked_by_everybody_in_turn() {
+async fn a_realm_that_is_down_gets_one_request_for_all_that_wait() {
     let realm = Scripted::start(|_| reply(403, &[], "")).await;
     let registry = registry(&realm, has_token).await;
     let client = client();
@@ -397,17 +406,17 @@ async fn a_realm_that_is_down_is_not_asked_by_everybody_in_turn() {
 async fn with_short_tokens(
     realm: &Scripted,
     good_for: usize,
-    answer: impl Fn(&ReceivedRequest) -> Response<Body> + Send + Sync + 'static,
+    respond: impl Fn(&ReceivedRequest) -> Response<Body> + Send + Sync + 'static,
 ) -> Scripted {
     let used = std::sync::Mutex::new(std::collections::HashMap::<String, usize>::new());
     let realm = realm.host.clone();
-    Scripted::start(move |asked| {
-        let token = asked.header("authorization").to_owned();
+    Scripted::start(move |request| {
+        let token = request.header("authorization").to_owned();
         let mut used = used.lock().expect("the counts");
         let times = used.entry(token).or_default();
         *times += 1;
-        if has_token(asked) && *times <= good_for {
-            answer(asked)
+        if has_token(request) && *times <= good_for {
+            respond(request)
         } else {
             challenge(&format!("http://{realm}/token"), "")
         }
@@ -418,7 +427,7 @@ async fn with_short_tokens(
 #[tokio::test]
 async fn a_token_that_runs_out_in_the_middle_of_a_read_is_renewed_and_the_read_goes_on() {
     let realm = realm(300).await;
-    let registry = with_short_tokens(&realm, 1, |asked| match asked.header("range") {
+    let registry = with_short_tokens(&realm, 1, |request| match request.header("range") {
         "" => reply(200, &[], BLOB),
         "bytes=3-5" => reply(206, &["Content-Range: bytes 3-5/6"], &BLOB[3..]),
         other => panic!("{other}"),
@@ -426,13 +435,13 @@ async fn a_token_that_runs_out_in_the_middle_of_a_read_is_renewed_and_the_read_g
     .await;
     let client = stubborn();
     read_from(&client, &registry.host).await.expect("it comes, and the token is used up");
-    let (asked, given) = (registry.lines().len(), realm.lines().len());
-    assert_eq!((asked, given), (2, 1));
+    let (requests, given) = (registry.lines().len(), realm.lines().len());
+    assert_eq!((requests, given), (2, 1));
     // Now a 401 comes first, then the beginning of the blob, and its rest for yet another token.
     registry.fail(Fault::on(Method::GET, "/blobs/").times(2).truncate_after(3));
     let read = read_from(&client, &registry.host).await;
     assert_eq!(read.expect("it comes"), BLOB.as_bytes());
-    assert_eq!(registry.lines().len() - asked, 4, "{:?}", registry.lines());
+    assert_eq!(registry.lines().len() - requests, 4, "{:?}", registry.lines());
     assert_eq!(realm.lines().len() - given, 2);
 }
 
@@ -440,10 +449,10 @@ async fn a_token_that_runs_out_in_the_middle_of_a_read_is_renewed_and_the_read_g
 async fn a_token_that_runs_out_in_the_middle_of_a_push_is_renewed_and_the_push_goes_on() {
     let realm = realm(300).await;
     let arrived = AtomicUsize::new(0);
-    let registry = with_short_tokens(&realm, 3, move |asked| match asked.method {
+    let registry = with_short_tokens(&realm, 3, move |request| match request.method {
         Method::POST => reply(202, &["Location: /up"], ""),
         Method::PATCH => {
-            let length = asked.body.as_ref().map_or(0, bytes::Bytes::len);
+            let length = request.body.as_ref().map_or(0, bytes::Bytes::len);
             arrived.fetch_add(length, Ordering::Relaxed);
             reply(202, &["Location: /up"], "")
         }
@@ -462,10 +471,10 @@ async fn a_token_that_runs_out_in_the_middle_of_a_push_is_renewed_and_the_push_g
     };
     // The token is good for these two and the next POST, and has run out when the content comes.
     push(testkit::fixture::noise(1, 10)).await;
-    let asked = registry.lines().len();
+    let requests = registry.lines().len();
     push(testkit::fixture::noise(2, 5 << 20)).await;
     let methods: Vec<_> =
-        registry.asked().into_iter().skip(asked).map(|asked| asked.method).collect();
+        registry.received().into_iter().skip(requests).map(|request| request.method).collect();
     let wanted = [Method::POST, Method::PATCH, Method::GET, Method::PATCH, Method::PUT];
     assert_eq!(methods, wanted);
     assert_eq!(realm.lines().len(), 2);
@@ -474,7 +483,7 @@ async fn a_token_that_runs_out_in_the_middle_of_a_push_is_renewed_and_the_push_g
 #[tokio::test]
 async fn credentials_of_a_path_work_alone_and_beside_wrong_ones_of_the_host() {
     let wanted = basic_header();
-    let strict = Scripted::start(move |asked| match asked.header("authorization") {
+    let strict = Scripted::start(move |request| match request.header("authorization") {
         sent if sent == wanted => reply(200, &[], r#"{"token":"t1","expires_in":300}"#),
         _ => reply(401, &[], r#"{"errors":[{"code":"UNAUTHORIZED","message":"who"}]}"#),
     })

@@ -42,7 +42,7 @@ async fn read_blob(
 }
 
 #[tokio::test]
-async fn what_passes_is_asked_again() {
+async fn transient_failures_are_retried() {
     let get = || Fault::on(Method::GET, "/manifests/");
     for (case, fault, requests) in [
         ("nothing", get().times(0), 1),
@@ -53,8 +53,8 @@ async fn what_passes_is_asked_again() {
         ("504 five times", get().times(5).status(504), 6),
         ("520", get().times(1).status(520), 2),
         ("reset", get().times(2).reset(), 3),
-        ("closed without an answer", get().times(1).lose_response(), 2),
-        ("no answer in time", get().times(1).hang(), 2),
+        ("closed without a response", get().times(1).lose_response(), 2),
+        ("no response in time", get().times(1).hang(), 2),
         ("cut", get().times(1).truncate_after(10), 2),
         ("cut by a reset", get().times(1).reset_after(10), 2),
         ("silent", get().times(1).stall_after(10), 2),
@@ -68,7 +68,7 @@ async fn what_passes_is_asked_again() {
 }
 
 #[tokio::test]
-async fn what_does_not_pass_is_the_answer() {
+async fn a_permanent_failure_is_the_result() {
     let get = || Fault::on(Method::GET, "/manifests/");
     for (case, fault, requests, text) in [
         ("503 without end", get().status(503), 8, "503 Service Unavailable"),
@@ -113,8 +113,8 @@ async fn in_an_outage_retries_do_not_multiply_the_load() {
     registry.fail(Fault::everywhere("").status(503));
     let client = stubborn();
     let (repository, v1) = (at(&client, &registry.host()), tag("v1"));
-    let asked = join_all((0..100).map(|_| repository.find_manifest(&v1))).await;
-    assert!(asked.iter().all(Result::is_err));
+    let requests = join_all((0..100).map(|_| repository.find_manifest(&v1))).await;
+    assert!(requests.iter().all(Result::is_err));
     let requests = registry.requests().len();
     // A fifth more, and 20 at the beginning: the GET after a HEAD that failed is a retry.
     assert!((100..=140).contains(&requests), "{requests}");
@@ -159,9 +159,9 @@ async fn a_retry_after_delays_the_request_on_503_and_the_host_on_429() {
         }
         let (refused, other) = tokio::join!(refused, async {
             // A second one, so that the client has seen the response to the first.
-            let asked = async { repository.find_manifest(&v2).await };
-            asked.await.expect("an answer");
-            repository.find_manifest(&v2).await.expect("an answer");
+            let requests = async { repository.find_manifest(&v2).await };
+            requests.await.expect("a response");
+            repository.find_manifest(&v2).await.expect("a response");
             begun.elapsed()
         });
         refused.expect("it is there");
@@ -189,8 +189,8 @@ async fn a_broken_read_goes_on_from_where_it_broke() {
         registry.fail(fault);
         let all = read_blob(&stubborn(), &registry, &blob).await.expect(case);
         assert!(all == bytes, "{case}");
-        let asked = registry.requests();
-        let ranges: Vec<_> = asked.iter().map(|request| request.headers.get("range")).collect();
+        let requests = registry.requests();
+        let ranges: Vec<_> = requests.iter().map(|request| request.headers.get("range")).collect();
         assert_eq!(ranges[0], None, "{case}");
         let last = format!("-{}", LARGE - 1);
         let is_closed = |range: &Option<&http::HeaderValue>| {
@@ -198,7 +198,7 @@ async fn a_broken_read_goes_on_from_where_it_broke() {
         };
         assert!(ranges[1..].iter().all(is_closed), "{case}: {ranges:?}");
         // What a reset throws away on the way was handed out by the server all the same.
-        let sent: u64 = asked.iter().map(RecordedRequest::sent_bytes).sum();
+        let sent: u64 = requests.iter().map(RecordedRequest::sent_bytes).sum();
         assert!(case == "reset" || sent <= LARGE as u64 * 105 / 100, "{case}: {sent}");
     }
 }
@@ -270,7 +270,7 @@ async fn a_source_that_refuses_or_garbles_ranges_is_read_again_from_the_start() 
 #[tokio::test]
 async fn another_blob_behind_the_same_name_is_found_out() {
     let before = std::sync::atomic::AtomicBool::new(true);
-    let server = Scripted::start(move |asked| match asked.header("range") {
+    let server = Scripted::start(move |request| match request.header("range") {
         "" if before.swap(false, Ordering::Relaxed) => reply(200, &[], "0123456789"),
         "" => reply(200, &[], "01234567890123456789"),
         _ => reply(206, &["Content-Range: bytes 5-19/20"], "567890123456789"),
@@ -317,7 +317,7 @@ async fn a_broken_upload_goes_on_from_the_offset_of_its_session() {
     let (source, blob, bytes) = with_blob(LARGE).await;
     for (case, fault) in [
         ("reset", Fault::on(Method::PATCH, "").times(2).reset_after_request(LARGE / 4)),
-        ("the answer is lost", Fault::on(Method::PATCH, "").times(1).lose_response()),
+        ("the response is lost", Fault::on(Method::PATCH, "").times(1).lose_response()),
         ("503", Fault::on(Method::PATCH, "").times(1).status(503)),
         ("429", Fault::on(Method::PATCH, "").times(1).status(429)),
         ("416", Fault::on(Method::PATCH, "").times(1).status(416)),
@@ -394,7 +394,7 @@ async fn a_small_blob_is_sent_anew() {
     for (case, fault, sessions) in [
         ("reset", Fault::on(Method::PUT, "").times(2).reset_after_request(10), 3),
         ("503", Fault::on(Method::PUT, "").times(1).status(503), 2),
-        ("the answer is lost", Fault::on(Method::PUT, "").times(1).lose_response(), 2),
+        ("the response is lost", Fault::on(Method::PUT, "").times(1).lose_response(), 2),
     ] {
         let registry = TestRegistry::start().await;
         registry.fail(fault);
@@ -480,10 +480,10 @@ async fn chunks_are_made_where_a_request_is_too_long() {
 
 #[tokio::test]
 async fn the_shortest_chunk_of_a_registry_is_respected() {
-    let registry = Scripted::start(|asked| match asked.method {
+    let registry = Scripted::start(|request| match request.method {
         Method::POST => reply(202, &["Location: /up", "OCI-Chunk-Min-Length: 5000000"], ""),
         Method::GET => reply(204, &["Location: /up", "Range: 0-0"], ""),
-        Method::PATCH if asked.header("content-length") == "9000000" => reply(413, &[], ""),
+        Method::PATCH if request.header("content-length") == "9000000" => reply(413, &[], ""),
         Method::PATCH => reply(202, &["Location: /up"], ""),
         _ => reply(201, &[], ""),
     })
@@ -493,10 +493,10 @@ async fn the_shortest_chunk_of_a_registry_is_respected() {
     let push = BlobPush::new(oci::Digest::sha256(&bytes), bytes.len() as u64);
     repository.push_blob(&push, &bytes).await.expect("it is taken");
     let ranges: Vec<_> = registry
-        .asked()
+        .received()
         .iter()
-        .filter(|asked| asked.method == Method::PATCH)
-        .map(|asked| asked.header("content-range").to_owned())
+        .filter(|request| request.method == Method::PATCH)
+        .map(|request| request.header("content-range").to_owned())
         .collect();
     assert_eq!(ranges, ["0-8999999", "0-4999999", "5000000-8999999"]);
 }
@@ -525,13 +525,13 @@ async fn a_link_that_is_cut_ten_times_costs_next_to_nothing() {
             "cut at the source: {cut_the_source}: {moved:.3} of the blob moved over that link"
         );
         assert!(moved <= 1.05, "{moved}");
-        let stored = repository.find_blob(&layer.digest, layer.size).await.expect("an answer");
+        let stored = repository.find_blob(&layer.digest, layer.size).await.expect("a response");
         assert!(stored.is_present());
     }
 }
 
 #[tokio::test]
-async fn who_asks_again_holds_no_place_meanwhile() {
+async fn a_request_that_waits_for_a_retry_holds_no_permit() {
     let bytes = fixture::noise(7, 1 << 20);
     let (content, digest) = (bytes.clone(), oci::Digest::sha256(&bytes));
     // A HEAD that does not say enough is followed by a GET.
@@ -555,8 +555,8 @@ async fn who_asks_again_holds_no_place_meanwhile() {
 }
 
 #[tokio::test]
-async fn a_range_that_comes_short_is_asked_on() {
-    let server = Scripted::start(|asked| match asked.header("range") {
+async fn a_range_that_is_cut_short_is_continued() {
+    let server = Scripted::start(|request| match request.header("range") {
         "" => reply(200, &[], "0123456789"),
         "bytes=5-9" => reply(206, &["Content-Range: bytes 5-6/10"], "56"),
         _ => reply(206, &["Content-Range: bytes 7-9/10"], "789"),
@@ -648,14 +648,14 @@ async fn mounts_are_given_up_only_where_the_host_refuses_them() {
 
 #[tokio::test]
 async fn a_session_that_moves_to_another_host_goes_on_there() {
-    let other = Scripted::start(|asked| match asked.method {
+    let other = Scripted::start(|request| match request.method {
         Method::GET => reply(204, &["Location: /s", "Range: 0-0"], ""),
         Method::PUT => reply(201, &[], ""),
         _ => reply(202, &["Location: /s"], ""),
     })
     .await;
     let to = format!("http://{}/x", other.host);
-    let registry = Scripted::start(move |asked| match asked.method {
+    let registry = Scripted::start(move |request| match request.method {
         Method::POST => reply(202, &["Location: /up"], ""),
         Method::GET => crate::support::redirect(&to),
         _ => reply(503, &[], ""),
@@ -665,6 +665,6 @@ async fn a_session_that_moves_to_another_host_goes_on_there() {
     let push = BlobPush::new(oci::Digest::sha256(&bytes), bytes.len() as u64);
     let pushed = at(&stubborn(), &registry.host).push_blob(&push, &bytes).await;
     assert_eq!(pushed.expect("it is stored"), Pushed::Sent);
-    let methods: Vec<_> = other.asked().into_iter().map(|it| it.method).collect();
+    let methods: Vec<_> = other.received().into_iter().map(|it| it.method).collect();
     assert_eq!(methods, [Method::GET, Method::PATCH, Method::PUT]);
 }

@@ -1,4 +1,4 @@
-//! What a repository holds: the answers, and how many requests they take.
+//! The inventory of a repository, and the number of requests that it takes.
 
 use std::sync::{
     Arc,
@@ -34,7 +34,10 @@ async fn googles() -> TestRegistry {
 
 fn lines(server: &TestServer) -> Vec<String> {
     let requests = server.requests();
-    requests.iter().map(|asked| format!("{} {}", asked.method, asked.path_and_query)).collect()
+    requests
+        .iter()
+        .map(|request| format!("{} {}", request.method, request.path_and_query))
+        .collect()
 }
 
 fn get(reference: impl Into<Reference>) -> String {
@@ -45,13 +48,13 @@ fn head(reference: impl Into<Reference>) -> String {
     format!("HEAD /v2/a/manifests/{}", reference.into())
 }
 
-/// A digest that nobody has.
+/// A digest that no registry has.
 fn nobodys() -> Digest {
-    Digest::sha256(b"nobody has this")
+    Digest::sha256(b"no registry has this")
 }
 
 #[tokio::test]
-async fn a_list_with_manifests_answers_everything_with_one_request() {
+async fn a_list_with_manifests_gives_everything_with_one_request() {
     let registry = googles().await;
     let (index, image) = (fixture::index(1, 2, 2), fixture::image(2, 2));
     for tag in ["v1", "latest"] {
@@ -120,14 +123,14 @@ async fn a_list_of_tags_costs_its_pages_and_a_head_for_what_is_wanted_of_it() {
         nobodys().into(),
     ];
     let inventory = repository.inventory(&wanted).await.expect("an inventory");
-    let mut asked = lines(&registry);
-    assert_eq!(asked[0], "GET /v2/a/tags/list?n=1000");
-    assert!(asked[1].starts_with("GET /v2/a/tags/list?"), "{}", asked[1]);
-    assert_eq!(asked[2], head(tag("v1")), "which tells of its digest too");
-    asked[3..].sort_unstable();
+    let mut requests = lines(&registry);
+    assert_eq!(requests[0], "GET /v2/a/tags/list?n=1000");
+    assert!(requests[1].starts_with("GET /v2/a/tags/list?"), "{}", requests[1]);
+    assert_eq!(requests[2], head(tag("v1")), "which gives its digest too");
+    requests[3..].sort_unstable();
     let mut digests = [head(other.digest()), head(nobodys()), get(nobodys())];
     digests.sort_unstable();
-    assert_eq!(asked[3..], digests);
+    assert_eq!(requests[3..], digests);
     assert!(!inventory.lists_digests() && !inventory.is_truncated());
     assert_eq!(tag_of(&inventory, "v1"), Existence::Present(&image.digest()));
     assert_eq!(tag_of(&inventory, "v2"), Existence::Unknown, "it is listed, but was not wanted");
@@ -157,7 +160,7 @@ async fn a_repository_that_is_not_there_holds_nothing() {
 async fn a_registry_out_of_reach_is_an_error_and_so_is_one_refusal() {
     let wanted = [tag("v1")];
     let host = TestHost::unreachable();
-    let error = at(&hasty(), &host).inventory(&wanted).await.expect_err("nobody there");
+    let error = at(&hasty(), &host).inventory(&wanted).await.expect_err("no response");
     assert!(error.is_unreachable(), "{error}");
     let registry = TestRegistry::start().await;
     registry.load("a", "v1", &fixture::image(1, 2)).await;
@@ -187,8 +190,8 @@ async fn what_a_list_that_is_cut_short_lacks_is_absent_only_after_a_get() {
     let repository = at(&client(), &registry.host());
     let inventory = repository.inventory(&wanted).await.expect("an inventory");
     assert!(inventory.is_truncated());
-    let mut asked = lines(&registry);
-    asked[1..].sort_unstable();
+    let mut requests = lines(&registry);
+    requests[1..].sort_unstable();
     // v3 is at its manifest, but not in the list of tags; its digest is listed.
     let mut heads = [
         head(tag("v1")),
@@ -200,7 +203,7 @@ async fn what_a_list_that_is_cut_short_lacks_is_absent_only_after_a_get() {
         get(nobodys()),
     ];
     heads.sort_unstable();
-    assert_eq!(asked[1..], heads);
+    assert_eq!(requests[1..], heads);
     assert_eq!(tag_of(&inventory, "v1"), Existence::Present(&images[0].digest()));
     assert_eq!(tag_of(&inventory, "v2"), Existence::Unknown, "it is there, but was not wanted");
     assert_eq!(tag_of(&inventory, "v3"), Existence::Present(&images[2].digest()));
@@ -212,8 +215,8 @@ async fn what_a_list_that_is_cut_short_lacks_is_absent_only_after_a_get() {
 
 /// A registry with this list and `Link`, and no manifest but `latest`.
 async fn listing(body: String, link: &'static str) -> Scripted {
-    Scripted::start(move |asked| match (&asked.method, asked.target.ends_with("/latest")) {
-        (&Method::GET, _) if !asked.target.contains("/manifests/") => {
+    Scripted::start(move |request| match (&request.method, request.target.ends_with("/latest")) {
+        (&Method::GET, _) if !request.target.contains("/manifests/") => {
             reply(200, &[&format!("Link: {link}")], &body)
         }
         (_, true) => {
@@ -273,7 +276,7 @@ async fn lists_that_may_be_cut_short_are_recognised() {
 }
 
 #[tokio::test]
-async fn a_tag_on_two_manifests_is_asked_for() {
+async fn a_tag_on_two_manifests_is_requested() {
     let (one, two) = (Digest::sha256(b"1"), Digest::sha256(b"2"));
     let tags = r#"{"tag":["latest","gone"]}"#;
     let body = format!(
@@ -418,7 +421,7 @@ async fn digest_tags_and_digests_are_kept_and_the_rest_is_unknown() {
 }
 
 #[tokio::test]
-async fn eight_are_asked_for_at_once_and_no_more() {
+async fn eight_are_requested_at_once_and_no_more() {
     let (together, now, most) = (Barrier::new(8), AtomicUsize::new(0), AtomicUsize::new(0));
     let shared = Arc::new((together, now, most));
     let seen = Arc::clone(&shared);

@@ -57,29 +57,30 @@ async fn links_are_followed_from_where_the_page_was() {
         ),
         ("/v2/_catalog?last=a", "", r#"{"repositories":["a/b"],"more":{}}"#),
     ];
-    let upstream = Scripted::start(move |asked| {
-        let page = pages.iter().find(|(target, ..)| *target == asked.target);
-        let (_, link, body) = page.unwrap_or_else(|| panic!("{}", asked.target));
+    let upstream = Scripted::start(move |request| {
+        let page = pages.iter().find(|(target, ..)| *target == request.target);
+        let (_, link, body) = page.unwrap_or_else(|| panic!("{}", request.target));
         reply(200, &[&format!("Link: {link}")], body)
     })
     .await;
     let base = format!("Location: http://{}", upstream.host);
     let front =
-        Scripted::start(move |asked| reply(307, &[&format!("{base}{}", asked.target)], "")).await;
+        Scripted::start(move |request| reply(307, &[&format!("{base}{}", request.target)], ""))
+            .await;
     for host in [&upstream.host, &front.host] {
         let tags = at(&client(), host).tags().await.expect("tags").names;
         assert_eq!(tags, ["1", "2"].map(|tag| tag.parse::<Tag>().expect("a tag")));
         let names = client().catalog(host).await.expect("a catalogue").names;
         assert_eq!(names.iter().map(Repository::as_str).collect::<Vec<_>>(), ["a", "a/b"]);
     }
-    assert_eq!(front.lines().len(), 2, "the pages after the first are asked of the upstream");
+    assert_eq!(front.lines().len(), 2, "the pages after the first are requested from the upstream");
 }
 
 #[tokio::test]
 async fn a_relation_is_read_in_any_case_and_quotes_and_a_repeated_name_counts_once() {
     for relation in ["'next'", "NEXT", "'Next'", "\"NEXT\"", "next"] {
         let link = format!("Link: <?last=b>; rel={relation}");
-        let server = Scripted::start(move |asked| match &*asked.target {
+        let server = Scripted::start(move |request| match &*request.target {
             "/v2/a/tags/list?n=1000" => reply(200, &[&link], r#"{"tags":["a","b","b",".no"]}"#),
             "/v2/a/tags/list?last=b" => reply(200, &[], r#"{"tags":["b",".no","c"]}"#),
             "/v2/_catalog?n=1000" => reply(200, &[], r#"{"repositories":["b","a","b"]}"#),
@@ -116,8 +117,8 @@ async fn links_that_lead_elsewhere_or_nowhere_are_refused() {
 
 #[tokio::test]
 async fn pages_without_end_come_to_one() {
-    let server = Scripted::start(|asked| {
-        let page: u32 = asked.target.split_once("p=").map_or(0, |(_, n)| n.parse().expect(n));
+    let server = Scripted::start(|request| {
+        let page: u32 = request.target.split_once("p=").map_or(0, |(_, n)| n.parse().expect(n));
         reply(200, &[&format!("Link: <?p={}>; rel=next", page + 1)], r#"{"tags":[]}"#)
     })
     .await;
@@ -140,7 +141,7 @@ async fn any_404_of_the_first_page_means_no_tags() {
         assert!(error.is_not_found(), "{error}");
     }
     // But what was listed is not forgotten.
-    let server = Scripted::start(|asked| match asked.target.contains("last") {
+    let server = Scripted::start(|request| match request.target.contains("last") {
         false => reply(200, &["Link: <?last=1>; rel=next"], r#"{"tags":["1"]}"#),
         true => reply(404, &[], ""),
     });
@@ -208,7 +209,7 @@ async fn a_listing_of_another_form_is_an_error_and_never_an_empty_one() {
 
 #[tokio::test]
 async fn names_that_cannot_be_used_are_listed_apart() {
-    let server = Scripted::start(|asked| match asked.target.contains("_catalog") {
+    let server = Scripted::start(|request| match request.target.contains("_catalog") {
         true => reply(200, &[], r#"{"repositories":["a","B","a//b"]}"#),
         false => reply(200, &[], r#"{"tags":["1",".no","","\u00e9"]}"#),
     })
@@ -252,7 +253,7 @@ async fn a_malformed_link_is_an_error_and_no_end_of_the_listing() {
         assert!(error.to_string().contains(text), "{error}");
     }
     // Without its brackets it leaves no doubt.
-    let server = Scripted::start(|asked| match asked.target.contains("last=") {
+    let server = Scripted::start(|request| match request.target.contains("last=") {
         true => reply(200, &[], r#"{"repositories":["b"]}"#),
         false => {
             reply(200, &[r#"Link: /v2/_catalog?last=a; rel="next""#], r#"{"repositories":["a"]}"#)

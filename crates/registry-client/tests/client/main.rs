@@ -1,5 +1,5 @@
 //! The rows of `docs/internals/registry-client.md`, through the public edge: against the embedded registry, servers
-//! that answer by script, and sockets that commit what no HTTP library would.
+//! that response by script, and sockets that commit what no HTTP library would.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a panic here is a failed test")]
 

@@ -27,16 +27,16 @@ async fn a_head_that_fails_is_confirmed_by_get() {
         registry.fail(Fault::on(Method::HEAD, "/v2/a/").status(status));
         let repository = at(&stubborn(), &registry.host());
         for reference in [tag("v1"), image.digest().into()] {
-            let found = repository.find_manifest(&reference).await.expect("GET tells");
+            let found = repository.find_manifest(&reference).await.expect("GET succeeds");
             assert_eq!(found.expect("it is there").digest, image.digest(), "{status}");
         }
         let blob = &image.blobs[0].descriptor;
-        let found = repository.find_blob(&blob.digest, blob.size).await.expect("GET tells");
+        let found = repository.find_blob(&blob.digest, blob.size).await.expect("GET succeeds");
         assert_eq!(found, FoundBlob::Present, "{status}");
-        let nobodys = Digest::sha256(b"nobody's");
-        let found = repository.find_manifest(&nobodys.into()).await.expect("GET tells");
+        let absent = Digest::sha256(b"absent");
+        let found = repository.find_manifest(&absent.into()).await.expect("GET succeeds");
         assert_eq!(found, None, "{status}");
-        let found = repository.find_blob(&nobodys, 8).await.expect("GET tells");
+        let found = repository.find_blob(&absent, 8).await.expect("GET succeeds");
         assert_eq!(found, FoundBlob::Absent, "{status}");
         let sent = registry.requests();
         let most = sent.iter().filter(|it| it.path_and_query.contains("/blobs/")).count();
@@ -49,16 +49,13 @@ async fn a_head_of_404_is_only_a_hint() {
     let image = fixture::image(1, 1);
     let registry = holding(&image).await;
     let repository = at(&client(), &registry.host());
-    let nobodys = Digest::sha256(b"nobody's");
+    let absent = Digest::sha256(b"absent");
     assert!(repository.hint_manifest(&tag("v1")).await.expect("a head").is_present());
-    assert_eq!(
-        repository.hint_manifest(&nobodys.into()).await.expect("a hint"),
-        Existence::Unknown
-    );
+    assert_eq!(repository.hint_manifest(&absent.into()).await.expect("a hint"), Existence::Unknown);
     assert_eq!(gets(&registry), 0);
     registry.fail(Fault::on(Method::HEAD, "/v2/a/").status(405));
-    let hint = repository.hint_manifest(&nobodys.into()).await;
-    assert_eq!(hint.expect("GET tells"), Existence::Absent);
+    let hint = repository.hint_manifest(&absent.into()).await;
+    assert_eq!(hint.expect("GET succeeds"), Existence::Absent);
 }
 
 #[tokio::test]
@@ -68,7 +65,7 @@ async fn a_host_that_refuses_head_gets_get_at_once() {
     registry.fail(Fault::on(Method::HEAD, "/v2/a/").status(405));
     let repository = at(&client(), &registry.host());
     for _ in 0..3 {
-        assert!(repository.find_manifest(&tag("v1")).await.expect("GET tells").is_some());
+        assert!(repository.find_manifest(&tag("v1")).await.expect("GET succeeds").is_some());
     }
     assert_eq!((registry.requests().len(), gets(&registry)), (4, 3));
 }
@@ -80,8 +77,8 @@ async fn a_head_that_fails_for_what_get_does_not_find_says_nothing_of_the_host()
     registry.fail(Fault::on(Method::HEAD, "/v2/other/").status(403));
     let (client, host) = (client(), registry.host());
     let other = client.repository(&host, &name("other"));
-    assert_eq!(other.find_manifest(&tag("v1")).await.expect("GET tells"), None);
-    let found = other.find_blob(&digest(), 6).await.expect("GET tells");
+    assert_eq!(other.find_manifest(&tag("v1")).await.expect("GET succeeds"), None);
+    let found = other.find_blob(&digest(), 6).await.expect("GET succeeds");
     assert_eq!(found, FoundBlob::Absent);
     let repository = at(&client, &host);
     registry.clear_requests();
@@ -93,7 +90,7 @@ async fn a_head_that_fails_for_what_get_does_not_find_says_nothing_of_the_host()
 }
 
 #[tokio::test]
-async fn what_get_would_not_tell_either_stays_an_error() {
+async fn what_get_does_not_show_either_stays_an_error() {
     let image = fixture::image(1, 1);
     for status in [401, 429] {
         let registry = holding(&image).await;
@@ -110,15 +107,15 @@ async fn what_get_would_not_tell_either_stays_an_error() {
 /// As ECR Public responds: a token is needed, and the HEAD of `refused` gets 401 with any.
 async fn refusing_heads_with_a_token(refused: &'static str, status: u16) -> Scripted {
     let tokens = AtomicUsize::new(0);
-    Scripted::start(move |asked| {
+    Scripted::start(move |request| {
         let number = tokens.fetch_add(1, Ordering::Relaxed);
-        let is_refused = asked.method == Method::HEAD && asked.target.contains(refused);
-        match asked.target.as_str() {
+        let is_refused = request.method == Method::HEAD && request.target.contains(refused);
+        match request.target.as_str() {
             target if target.starts_with("/token") => {
                 reply(200, &[], &format!(r#"{{"token":"t{number}"}}"#))
             }
-            _ if is_refused || asked.header("authorization").is_empty() => {
-                let realm = format!("http://{}/token", asked.header("host"));
+            _ if is_refused || request.header("authorization").is_empty() => {
+                let realm = format!("http://{}/token", request.header("host"));
                 let challenge =
                     format!(r#"WWW-Authenticate: Bearer realm="{realm}",service="s",scope="aws""#);
                 reply(
@@ -128,7 +125,7 @@ async fn refusing_heads_with_a_token(refused: &'static str, status: u16) -> Scri
                 )
             }
             _ if status == 404 => reply(404, &[], ""),
-            _ if asked.target.contains("/blobs/") => {
+            _ if request.target.contains("/blobs/") => {
                 reply(206, &["Content-Range: bytes 0-0/9"], "x")
             }
             _ => reply(status, &[], r#"{"schemaVersion":2,"layers":[]}"#),
@@ -144,20 +141,20 @@ async fn a_head_that_is_401_in_spite_of_a_new_token_is_confirmed_by_get_and_not_
         let server = refusing_heads_with_a_token("/blobs/", status).await;
         let repository = at(&client(), &server.host);
         for _ in 0..3 {
-            let found = repository.find_blob(&blob, 9).await.expect("GET tells");
+            let found = repository.find_blob(&blob, 9).await.expect("GET succeeds");
             assert_eq!(found, expected);
         }
-        let heads = server.asked().iter().filter(|it| it.method == Method::HEAD).count();
+        let heads = server.received().iter().filter(|it| it.method == Method::HEAD).count();
         let gets = server.lines().iter().filter(|it| it.starts_with("GET /v2/")).count();
         assert!(heads <= 3 && gets == 3, "{:?}", server.lines());
 
         let server = refusing_heads_with_a_token("/manifests/", status).await;
         let repository = at(&client(), &server.host);
         for _ in 0..3 {
-            let found = repository.find_manifest(&tag("v1")).await.expect("GET tells");
+            let found = repository.find_manifest(&tag("v1")).await.expect("GET succeeds");
             assert_eq!(found.is_some(), status == 200);
         }
-        let heads = server.asked().iter().filter(|it| it.method == Method::HEAD).count();
+        let heads = server.received().iter().filter(|it| it.method == Method::HEAD).count();
         assert!(heads <= 3, "{:?}", server.lines());
     }
 }
@@ -196,33 +193,35 @@ async fn signed_urls_that_are_good_for_get_only_are_followed_by_get() {
     let image = fixture::image(1, 1);
     let (manifest, blob) = (image.bytes.clone(), image.blobs[0].bytes.clone());
     // As object storage does: whatever is not the signed method is refused, and nothing names a digest.
-    let storage = Scripted::start(move |asked| match (&asked.method, asked.target.as_str()) {
-        (&Method::GET, "/manifest?sig=1") => {
-            let text = std::str::from_utf8(&manifest).expect("JSON");
-            reply(200, &["Content-Type: application/octet-stream"], text)
-        }
-        (&Method::GET, "/blob?sig=1") if asked.header("range") == "bytes=0-0" => {
-            reply(206, &[&format!("Content-Range: bytes 0-0/{}", blob.len())], "x")
-        }
-        _ => reply(403, &["Content-Type: application/xml"], "<Error/>"),
-    })
-    .await;
+    let storage =
+        Scripted::start(move |request| match (&request.method, request.target.as_str()) {
+            (&Method::GET, "/manifest?sig=1") => {
+                let text = std::str::from_utf8(&manifest).expect("JSON");
+                reply(200, &["Content-Type: application/octet-stream"], text)
+            }
+            (&Method::GET, "/blob?sig=1") if request.header("range") == "bytes=0-0" => {
+                reply(206, &[&format!("Content-Range: bytes 0-0/{}", blob.len())], "x")
+            }
+            _ => reply(403, &["Content-Type: application/xml"], "<Error/>"),
+        })
+        .await;
     let base = format!("http://{}", storage.host);
-    let registry = Scripted::start(move |asked| {
-        let what = if asked.target.contains("/blobs/") { "blob" } else { "manifest" };
+    let registry = Scripted::start(move |request| {
+        let what = if request.target.contains("/blobs/") { "blob" } else { "manifest" };
         redirect(&format!("{base}/{what}?sig=1"))
     })
     .await;
     let repository = at(&client(), &registry.host);
-    let found = repository.find_manifest(&tag("v1")).await.expect("GET tells").expect("a manifest");
+    let found =
+        repository.find_manifest(&tag("v1")).await.expect("GET succeeds").expect("a manifest");
     assert_eq!((found.digest, found.size), (image.digest(), image.bytes.len() as u64));
     let blob = &image.blobs[0].descriptor;
-    let found = repository.find_blob(&blob.digest, blob.size).await.expect("GET tells");
+    let found = repository.find_blob(&blob.digest, blob.size).await.expect("GET succeeds");
     assert_eq!(found, FoundBlob::Present);
 }
 
 #[tokio::test]
-async fn one_byte_tells_of_a_blob_whatever_the_server_makes_of_ranges() {
+async fn one_byte_proves_a_blob_whatever_the_server_does_with_ranges() {
     let blob = Digest::sha256(b"");
     let large = "x".repeat(1 << 20);
     let present = FoundBlob::Present;
@@ -237,29 +236,29 @@ async fn one_byte_tells_of_a_blob_whatever_the_server_makes_of_ranges() {
         (404, &[], "", 0, FoundBlob::Absent),
     ] {
         let body = body.to_owned();
-        let server = Scripted::start(move |asked| match asked.method {
+        let server = Scripted::start(move |request| match request.method {
             Method::HEAD => reply(403, &[], ""),
             _ => reply(status, headers, &body),
         })
         .await;
         let found = at(&client(), &server.host).find_blob(&blob, size).await;
-        assert_eq!(found.expect("GET tells"), expected, "{status} {headers:?}");
+        assert_eq!(found.expect("GET succeeds"), expected, "{status} {headers:?}");
         assert_eq!(server.lines().len(), 2, "{status}");
     }
     // One that knows no ranges at all.
-    let server = Scripted::start(|asked| match asked.header("range") {
-        "" if asked.method == Method::GET => reply(200, &[], "x"),
+    let server = Scripted::start(|request| match request.header("range") {
+        "" if request.method == Method::GET => reply(200, &[], "x"),
         _ => reply(416, &[], ""),
     })
     .await;
     let found = at(&client(), &server.host).find_blob(&blob, 1).await;
-    assert_eq!(found.expect("GET tells"), present);
+    assert_eq!(found.expect("GET succeeds"), present);
 }
 
 #[tokio::test]
-async fn a_length_that_head_tells_wrongly_is_corrected_by_get_and_head_is_not_sent_again() {
+async fn a_wrong_length_of_head_is_corrected_by_get_and_head_is_not_sent_again() {
     let whole = |headers: &'static [&'static str]| {
-        Scripted::start(move |asked| match asked.method {
+        Scripted::start(move |request| match request.method {
             Method::HEAD => reply(200, headers, ""),
             _ => reply(206, &["Content-Range: bytes 0-0/9"], "x"),
         })
@@ -268,7 +267,7 @@ async fn a_length_that_head_tells_wrongly_is_corrected_by_get_and_head_is_not_se
     let server = whole(&["Content-Length: 3"]).await;
     let repository = at(&client(), &server.host);
     for _ in 0..2 {
-        let found = repository.find_blob(&blob, 9).await.expect("GET tells");
+        let found = repository.find_blob(&blob, 9).await.expect("GET succeeds");
         assert_eq!(found, FoundBlob::Present);
     }
     assert_eq!(server.lines().len(), 3, "HEAD, GET, GET");
@@ -293,7 +292,7 @@ async fn a_page_for_people_is_no_proof_of_presence() {
 }
 
 #[tokio::test]
-async fn a_page_in_place_of_content_is_told_as_that() {
+async fn a_page_in_place_of_content_is_reported_as_such() {
     let page = "<!DOCTYPE html><title>Welcome to the hotel</title>";
     for headers in [&["Content-Type: text/html"][..], &[]] {
         let server = Scripted::start(move |_| reply(200, headers, page)).await;
@@ -315,10 +314,10 @@ async fn a_page_in_place_of_content_is_told_as_that() {
     let blob = at(&client(), &server.host).blob(&wanted).await.expect("it begins");
     assert_eq!(read(blob).await.expect("it is right"), html.as_bytes());
     // In place of a token.
-    let registry = Scripted::start(move |asked| match asked.target.starts_with("/token") {
+    let registry = Scripted::start(move |request| match request.target.starts_with("/token") {
         true => reply(200, &["Content-Type: text/html"], page),
         false => {
-            let realm = format!("http://{}/token", asked.header("host"));
+            let realm = format!("http://{}/token", request.header("host"));
             reply(401, &[&format!(r#"WWW-Authenticate: Bearer realm="{realm}""#)], "")
         }
     })
@@ -330,7 +329,7 @@ async fn a_page_in_place_of_content_is_told_as_that() {
 
 #[tokio::test]
 async fn a_404_of_the_target_of_a_redirect_is_no_proof_of_absence() {
-    let server = Scripted::start(|asked| match asked.target.starts_with("/v2/") {
+    let server = Scripted::start(|request| match request.target.starts_with("/v2/") {
         true => redirect("/signed/x?signature=1"),
         false => reply(404, &["Content-Type: application/xml"], "<Code>NoSuchKey</Code>"),
     })

@@ -26,7 +26,7 @@ async fn an_image_is_read_as_it_was_pushed() {
         assert_eq!(manifest.digest, image.digest());
         assert_eq!(manifest.media_type, image.descriptor.media_type);
         assert_eq!(manifest.bytes, image.bytes);
-        let head = repository.find_manifest(&reference).await.expect("an answer").expect("a head");
+        let head = repository.find_manifest(&reference).await.expect("a response").expect("a head");
         assert_eq!((head.digest, head.media_type), (manifest.digest, manifest.media_type));
         assert_eq!(head.size, image.descriptor.size);
     }
@@ -36,7 +36,7 @@ async fn an_image_is_read_as_it_was_pushed() {
             repository
                 .find_blob(digest, blob.descriptor.size)
                 .await
-                .expect("an answer")
+                .expect("a response")
                 .is_present()
         );
         let reader = repository.blob(digest).await.expect("a blob");
@@ -44,12 +44,12 @@ async fn an_image_is_read_as_it_was_pushed() {
         assert_eq!(read(reader).await.expect("its bytes"), blob.bytes);
     }
     let missing = Digest::sha256(b"missing");
-    assert_eq!(repository.find_manifest(&missing.into()).await.expect("an answer"), None);
-    assert_eq!(repository.find_blob(&missing, 7).await.expect("an answer"), FoundBlob::Absent);
+    assert_eq!(repository.find_manifest(&missing.into()).await.expect("a response"), None);
+    assert_eq!(repository.find_blob(&missing, 7).await.expect("a response"), FoundBlob::Absent);
     assert!(repository.manifest(&tag("v2")).await.expect_err("no such tag").is_not_found());
     assert!(repository.blob(&missing).await.expect_err("no such blob").is_not_found());
     repository.delete_manifest(&tag("v1")).await.expect("it is deleted");
-    assert_eq!(repository.find_manifest(&tag("v1")).await.expect("an answer"), None);
+    assert_eq!(repository.find_manifest(&tag("v1")).await.expect("a response"), None);
 }
 
 #[tokio::test]
@@ -170,7 +170,7 @@ async fn a_manifest_that_drips_is_given_up_in_the_end() {
 }
 
 #[tokio::test]
-async fn a_manifest_that_is_not_what_was_asked_for_is_refused() {
+async fn a_manifest_that_is_not_the_requested_one_is_rejected() {
     let other = Digest::sha256(b"other");
     let header = format!("Docker-Content-Digest: {other}");
     let server = Scripted::start(move |_| reply(200, &[&header], "{}")).await;
@@ -199,19 +199,19 @@ async fn a_manifest_beyond_the_limit_is_refused() {
 #[tokio::test]
 async fn a_head_without_digest_is_followed_by_a_get() {
     let found = Digest::sha256(b"{}");
-    for (header, asked) in [
+    for (header, requests) in [
         ("X: ".to_owned(), 2),
         ("Docker-Content-Digest: sha256:nonsense".to_owned(), 2),
         (format!("Docker-Content-Digest: {found}"), 1),
     ] {
         let media_type = "Content-Type: application/vnd.oci.image.index.v1+json; charset=utf-8";
         let server = Scripted::start(move |_| reply(200, &[media_type, &header], "{}")).await;
-        let head = at(&client(), &server.host).find_manifest(&tag("t")).await.expect("an answer");
+        let head = at(&client(), &server.host).find_manifest(&tag("t")).await.expect("a response");
         let head = head.expect("a manifest");
         assert_eq!((head.digest, head.size), (found, 2));
         assert_eq!(head.media_type, media_type::OCI_INDEX);
-        assert_eq!(server.lines().len(), asked);
-        assert!(server.asked()[0].header("accept").contains(media_type::DOCKER_LIST));
+        assert_eq!(server.lines().len(), requests);
+        assert!(server.received()[0].header("accept").contains(media_type::DOCKER_LIST));
     }
 }
 
@@ -228,7 +228,7 @@ async fn a_redirect_to_another_host_is_followed_without_what_is_meant_for_the_fi
     assert_eq!(blob.served_by().authority(), store.host.as_str());
     assert!(!format!("{blob:?}").contains("secret"));
     assert_eq!(read(blob).await.expect("the bytes"), BLOB.as_bytes());
-    let (front, store) = (front.asked(), store.asked());
+    let (front, store) = (front.received(), store.received());
     assert_eq!(front[0].header("x-forwarded-for"), "203.0.113.9");
     assert_eq!(front[0].header("accept-encoding"), "identity");
     assert!(front[0].header("user-agent").starts_with("portolan/"));
@@ -250,8 +250,9 @@ async fn errors_behind_a_redirect_do_not_print_its_signature() {
 #[tokio::test]
 async fn five_redirects_in_a_row_are_the_limit() {
     for (redirects, fine) in [(5, true), (6, false)] {
-        let server = Scripted::start(move |asked| {
-            let hops: usize = asked.target.strip_prefix("/hop").map_or(0, |n| n.parse().expect(n));
+        let server = Scripted::start(move |request| {
+            let hops: usize =
+                request.target.strip_prefix("/hop").map_or(0, |n| n.parse().expect(n));
             if hops == redirects {
                 return reply(200, &[], BLOB);
             }

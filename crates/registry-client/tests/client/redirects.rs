@@ -13,7 +13,7 @@ fn authorization() -> Credential {
 
 /// A registry that wants `Basic` credentials, and redirects what has them to `location` with `status`.
 async fn redirecting(status: u16, location: String) -> Scripted {
-    Scripted::start(move |asked| match asked.header("authorization") {
+    Scripted::start(move |request| match request.header("authorization") {
         "" => reply(401, &["WWW-Authenticate: Basic realm=x"], ""),
         _ => reply(status, &[&format!("Location: {location}")], ""),
     })
@@ -23,7 +23,7 @@ async fn redirecting(status: u16, location: String) -> Scripted {
 #[tokio::test]
 async fn a_post_that_begins_an_upload_follows_307_and_308_to_where_the_session_is() {
     for status in [307, 308] {
-        let other = Scripted::start(|asked| match asked.method {
+        let other = Scripted::start(|request| match request.method {
             Method::POST => reply(202, &["Location: session?state=1"], ""),
             _ => reply(201, &[], ""),
         })
@@ -40,8 +40,8 @@ async fn a_post_that_begins_an_upload_follows_307_and_308_to_where_the_session_i
         let path = "/v2/there/blobs/uploads/";
         let put = format!("PUT {path}session?state=1&digest={}", digest()).replace(":", "%3A");
         assert_eq!(other.lines(), [format!("POST {path}"), put, format!("POST {path}")]);
-        for asked in other.asked() {
-            assert_eq!(asked.header("authorization"), "", "it is for the registry alone");
+        for request in other.received() {
+            assert_eq!(request.header("authorization"), "", "it is for the registry alone");
         }
     }
 }
@@ -63,7 +63,7 @@ async fn a_post_follows_no_other_redirect_no_downgrade_and_no_loop() {
         assert!(error.to_string().contains(reason), "{status}: {error}");
         assert_eq!(server.lines(), ["POST /v2/a/blobs/uploads/"]);
     }
-    let server = Scripted::start(|asked| redirect(&format!("{}x", asked.target))).await;
+    let server = Scripted::start(|request| redirect(&format!("{}x", request.target))).await;
     let error = at(&client(), &server.host).start_upload().await.expect_err("no end");
     assert!(error.to_string().ends_with("5 redirects in a row are the limit"), "{error}");
     assert_eq!(server.lines().len(), 6);
@@ -90,8 +90,8 @@ async fn a_location_in_utf_8_is_percent_encoded_and_one_in_another_encoding_is_n
     let latin: &[u8] = b"/gr\xfc\xdfe";
     for (location, leads_to) in [("/gr\u{fc}\u{df}e?n=\u{e9}".as_bytes(), true), (latin, false)] {
         let location = HeaderValue::from_bytes(location).expect("a value");
-        let server = Scripted::start(move |asked| {
-            if asked.target.starts_with("/gr") {
+        let server = Scripted::start(move |request| {
+            if request.target.starts_with("/gr") {
                 return reply(200, &[], BLOB);
             }
             let mut response = redirect("");

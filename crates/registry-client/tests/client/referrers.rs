@@ -115,17 +115,17 @@ async fn respond(
     if let Some(Others::Before(index)) = &others {
         put_index(registry, &path, index).await;
     }
-    let mut answer = registry.respond(request).await;
+    let mut response = registry.respond(request).await;
     if let Some(Others::After(index)) = &others {
         put_index(registry, &path, index).await;
     }
     if !habits.says_subject && !habits.has_api {
-        answer.headers_mut().remove("oci-subject");
+        response.headers_mut().remove("oci-subject");
     }
     if habits.hides_etags {
-        answer.headers_mut().remove(header::ETAG);
+        response.headers_mut().remove(header::ETAG);
     }
-    answer
+    response
 }
 
 async fn put_index(registry: &Registry, path: &str, index: &Bytes) {
@@ -169,7 +169,10 @@ pub(crate) async fn put(
 
 fn lines(server: &TestServer) -> Vec<String> {
     let requests = server.requests();
-    requests.iter().map(|asked| format!("{} {}", asked.method, asked.path_and_query)).collect()
+    requests
+        .iter()
+        .map(|request| format!("{} {}", request.method, request.path_and_query))
+        .collect()
 }
 
 fn sorted(mut descriptors: Vec<Descriptor>) -> Vec<Descriptor> {
@@ -186,7 +189,7 @@ pub(crate) fn subject() -> (TestImage, [TestImage; 3]) {
 }
 
 #[tokio::test]
-async fn a_registry_with_the_api_is_asked_once() {
+async fn a_registry_with_the_api_gets_one_request() {
     let registry = TestRegistry::start().await;
     let (subject, referrers) = subject();
     for image in referrers.iter().chain([&subject]) {
@@ -213,8 +216,8 @@ async fn pages_are_followed_and_what_the_registry_did_not_filter_is_filtered() {
     let second = index_of(&[bill, one.clone(), two.clone()]);
     for filters in [&[][..], &["OCI-Filters-Applied: artifactType"]] {
         let (first, second) = (first.clone(), second.clone());
-        let server = Scripted::start(move |asked: &ReceivedRequest| {
-            let is_second = asked.target.contains("page=2");
+        let server = Scripted::start(move |request: &ReceivedRequest| {
+            let is_second = request.target.contains("page=2");
             let link = if is_second { "" } else { "<?page=2>; rel=next" };
             let kind = format!("Content-Type: {}", media_type::OCI_INDEX);
             // Only the second page says that it is filtered, if one does.
@@ -234,8 +237,8 @@ async fn pages_are_followed_and_what_the_registry_did_not_filter_is_filtered() {
             assert_eq!(kinds.len(), 3, "a registry that filters is believed");
         }
         assert_eq!(server.lines().len(), 2);
-        for asked in server.asked() {
-            assert_eq!(asked.header("accept"), media_type::OCI_INDEX);
+        for request in server.received() {
+            assert_eq!(request.header("accept"), media_type::OCI_INDEX);
         }
     }
 }
@@ -260,7 +263,7 @@ async fn pages_elsewhere_and_in_a_circle_are_refused() {
 }
 
 #[tokio::test]
-async fn without_the_api_the_index_of_the_tag_is_read_and_that_is_remembered() {
+async fn without_the_api_the_index_of_the_tag_is_read_and_that_is_cached() {
     let old = Old::start(Habits::default()).await;
     let (subject, referrers) = subject();
     let mut entries: Vec<_> = referrers.iter().map(listed).collect();
@@ -297,8 +300,8 @@ async fn which_refusals_mean_that_there_is_no_api() {
         (401, "text/plain", "", false, false),
         (403, "text/plain", "", false, false),
     ] {
-        let server = Scripted::start(move |asked: &ReceivedRequest| {
-            if asked.target.contains("/referrers/") {
+        let server = Scripted::start(move |request: &ReceivedRequest| {
+            if request.target.contains("/referrers/") {
                 reply(status, &[&format!("Content-Type: {kind}")], body)
             } else {
                 reply(404, &[], "")
@@ -307,15 +310,15 @@ async fn which_refusals_mean_that_there_is_no_api() {
         let server = server.await;
         let client = client();
         for _ in 0..2 {
-            let asked = at(&client, &server.host).referrers(&digest(), None).await;
-            assert_eq!(asked.is_ok(), means_none, "{status} {body}: {asked:?}");
+            let requests = at(&client, &server.host).referrers(&digest(), None).await;
+            assert_eq!(requests.is_ok(), means_none, "{status} {body}: {requests:?}");
         }
-        let probes = server.count(|asked| asked.path_and_query.contains("/referrers/"));
+        let probes = server.count(|request| request.path_and_query.contains("/referrers/"));
         assert_eq!(probes, if is_remembered { 1 } else { 2 }, "{status} {body}");
-        // What is remembered is remembered of this repository.
+        // The result is cached for this repository only.
         let other = client.repository(&server.host, &name("b"));
         assert_eq!(other.referrers(&digest(), None).await.is_ok(), means_none);
-        let probes_of_b = server.count(|asked| asked.path_and_query.contains("/b/referrers/"));
+        let probes_of_b = server.count(|request| request.path_and_query.contains("/b/referrers/"));
         assert_eq!(probes_of_b, 1);
     }
 }
@@ -331,8 +334,8 @@ async fn what_is_no_index_is_an_error() {
             (false, format!("manifests/{}", digest().to_string().replace(':', "-"))),
         ] {
             let body = body.clone();
-            let server = Scripted::start(move |asked: &ReceivedRequest| {
-                match asked.target.contains("/referrers/") && !by_api {
+            let server = Scripted::start(move |request: &ReceivedRequest| {
+                match request.target.contains("/referrers/") && !by_api {
                     true => reply(404, &[], ""),
                     false => reply(200, &["Content-Type: application/json"], &body),
                 }
@@ -354,12 +357,13 @@ async fn a_tag_that_is_taken_for_its_digest_lists_nothing_and_is_not_written() {
     let referrer = fixture::referrer(2, &index.descriptor, SIGNATURE);
     let body = String::from_utf8(index.bytes.to_vec()).expect("JSON");
     let kind = format!("Content-Type: {}", media_type::OCI_INDEX);
-    let server =
-        Scripted::start(move |asked: &ReceivedRequest| match (&asked.method, &*asked.target) {
+    let server = Scripted::start(move |request: &ReceivedRequest| {
+        match (&request.method, &*request.target) {
             (&Method::PUT, _) => reply(201, &[], ""),
             (_, target) if target.contains("/referrers/") => reply(404, &[], ""),
             (..) => reply(200, &[&kind], &body),
-        });
+        }
+    });
     let server = server.await;
     let repository = at(&client(), &server.host);
     let none = repository.referrers(&index.digest(), None).await.expect("none");
@@ -369,7 +373,7 @@ async fn a_tag_that_is_taken_for_its_digest_lists_nothing_and_is_not_written() {
     let is_subject =
         matches!(cause.fault(), RequestFault::NotIndex { cause: IndexProblem::Subject });
     assert!(is_subject, "{error}");
-    assert_eq!(server.count(|asked| asked.method == Method::PUT), 1);
+    assert_eq!(server.count(|request| request.method == Method::PUT), 1);
 }
 
 #[tokio::test]
@@ -483,7 +487,7 @@ async fn a_race_that_is_always_lost_ends() {
 }
 
 #[tokio::test]
-async fn a_write_whose_answer_is_lost_is_looked_after() {
+async fn a_write_whose_response_is_lost_is_verified() {
     let (subject, [ours, ..]) = subject();
     let old = Old::start(Habits::default()).await;
     old.server.fail(testkit::Fault::on(Method::PUT, "/manifests/sha256-").lose_response().times(1));

@@ -1,4 +1,4 @@
-//! Refusals and hosts that cannot be asked: what people read, and what callers decide on.
+//! Rejected requests and unreachable hosts: the texts, and the predicates for callers.
 
 use bytes::Bytes;
 use oci::{Host, media_type};
@@ -12,7 +12,7 @@ use crate::support::{
 #[tokio::test]
 async fn a_refused_connection_is_unreachable() {
     let host = TestHost::unreachable();
-    let error = client().ping(&host).await.expect_err("nobody listens");
+    let error = client().ping(&host).await.expect_err("the port is closed");
     let cause = "cannot connect: Connection refused";
     assert_eq!(error.to_string(), format!("GET http://{host}/v2/: {cause}"));
     assert!(error.is_unreachable() && error.is_transient());
@@ -20,7 +20,7 @@ async fn a_refused_connection_is_unreachable() {
 
 #[tokio::test]
 async fn a_name_without_address_is_unreachable() {
-    // A label has 63 characters at most (RFC 1035), so that no name server is asked.
+    // A label has 63 characters at most (RFC 1035), so that no query is sent to a name server.
     let host: Host = format!("{}.invalid", "x".repeat(64)).parse().expect("a host");
     let client =
         RegistryClient::builder().retries(Retries::none()).plain_http(host.clone()).build();
@@ -54,16 +54,16 @@ async fn no_tls_where_tls_is_due_is_unreachable() {
 }
 
 #[tokio::test]
-async fn a_host_behind_a_redirect_is_not_the_one_that_was_asked() {
-    let (plain, nobody) =
+async fn a_host_behind_a_redirect_is_not_the_requested_one() {
+    let (plain, closed) =
         (Scripted::start(|_| reply(200, &[], BLOB)).await, TestHost::unreachable());
     for (location, fault, transient) in [
-        (format!("http://{nobody}/x"), "cannot connect: ", true),
+        (format!("http://{closed}/x"), "cannot connect: ", true),
         (format!("https://{}/x", plain.host), "this port speaks plain HTTP", false),
     ] {
         let start = format!("GET {location}: {fault}");
         let front = Scripted::start(move |_| redirect(&location)).await;
-        let error = read_from(&client(), &front.host).await.expect_err("nobody there");
+        let error = read_from(&client(), &front.host).await.expect_err("no response");
         assert!(error.to_string().starts_with(&start), "{error}");
         assert!(!error.is_unreachable());
         assert_eq!(error.is_transient(), transient, "{error}");
@@ -108,7 +108,7 @@ async fn a_refusal_is_not_read_without_end() {
 }
 
 #[tokio::test]
-async fn any_answer_but_a_server_error_is_a_registry_that_answers() {
+async fn any_response_but_a_server_error_is_a_registry_that_responds() {
     for (status, fine) in
         [(200, true), (401, true), (404, true), (307, true), (500, false), (503, false)]
     {
@@ -117,7 +117,7 @@ async fn any_answer_but_a_server_error_is_a_registry_that_answers() {
         assert_eq!(pinged.is_ok(), fine, "{status}: {pinged:?}");
         assert_eq!(server.lines(), ["GET /v2/"]);
         // The same after a redirect, such as to a login page.
-        let server = Scripted::start(move |asked| match &*asked.target {
+        let server = Scripted::start(move |request| match &*request.target {
             "/v2/" => redirect("/login"),
             _ => reply(status, &[], ""),
         })

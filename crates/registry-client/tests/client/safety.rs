@@ -16,11 +16,11 @@ fn wary_of(registry: &TestServer) -> ClientBuilder {
 async fn a_public_host_leads_to_no_private_address() {
     let private = Scripted::start(|_| reply(200, &[], BLOB)).await;
     let port = private.address().port();
-    for (asked, target) in [("localhost", "127.0.0.1"), ("127.0.0.1", "localhost")] {
+    for (request, target) in [("localhost", "127.0.0.1"), ("127.0.0.1", "localhost")] {
         private.clear_requests();
         let to = format!("http://{target}:{port}/secret");
         let public = Scripted::start(move |_| redirect(&to)).await;
-        let host: Host = format!("{asked}:{}", public.address().port()).parse().expect("a host");
+        let host: Host = format!("{request}:{}", public.address().port()).parse().expect("a host");
         let wary = || RegistryClient::builder().treat_as_public(host.clone());
         let error = read_from(&wary().build(), &host).await.expect_err("it is refused");
         let text = error.to_string();
@@ -50,7 +50,7 @@ async fn a_public_host_opens_no_upload_session_at_a_private_address() {
 
 #[tokio::test]
 async fn a_public_host_may_lead_to_itself() {
-    let public = Scripted::start(|asked| match asked.target.as_str() {
+    let public = Scripted::start(|request| match request.target.as_str() {
         "/x" => reply(200, &[], BLOB),
         _ => redirect("/x"),
     })
@@ -67,7 +67,7 @@ async fn a_private_host_may_lead_to_another() {
 }
 
 #[tokio::test]
-async fn a_realm_on_a_private_address_is_not_asked() {
+async fn a_realm_on_a_private_address_gets_no_request() {
     let realm = Scripted::start(|_| reply(200, &[], r#"{"token":"t"}"#)).await;
     let port = realm.address().port();
     let public = Scripted::start(move |_| {

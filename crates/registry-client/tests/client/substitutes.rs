@@ -69,7 +69,9 @@ async fn a_tag_with_an_empty_response_is_an_error_and_has_no_digest() {
             assert!(!told.contains("e3b0c442"), "{told}");
             assert!(matches!(error.fault(), RequestFault::Empty { .. }) && !error.is_not_found());
         }
-        assert!(server.asked().iter().all(|it| [Method::GET, Method::HEAD].contains(&it.method)));
+        assert!(
+            server.received().iter().all(|it| [Method::GET, Method::HEAD].contains(&it.method))
+        );
     }
 }
 
@@ -116,7 +118,7 @@ async fn an_error_with_a_status_of_success_is_no_manifest_and_has_no_digest() {
     let named = format!("Docker-Content-Digest: {}", Digest::sha256(ERROR.as_bytes()));
     for headers in [vec!["Content-Type: application/json".to_owned()], vec![named]] {
         let has_digest = headers[0].starts_with("Docker");
-        let server = Scripted::start(move |asked| match asked.method {
+        let server = Scripted::start(move |request| match request.method {
             Method::GET => reply(200, &[&headers[0]], ERROR),
             _ => reply(404, &[], ""),
         })

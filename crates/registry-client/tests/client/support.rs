@@ -1,4 +1,4 @@
-//! Registries that answer by script, and what the tests share.
+//! Registries with scripted responses, and what the tests share.
 
 use std::{
     ops::Deref,
@@ -74,14 +74,14 @@ pub(crate) async fn fault_of(client: &RegistryClient, host: &Host) -> (String, E
     (fault.to_owned(), error)
 }
 
-/// A request as it came.
+/// A request as received.
 #[derive(Clone, Debug)]
 pub(crate) struct ReceivedRequest {
     pub(crate) method: Method,
     /// Path and query.
     pub(crate) target: String,
     pub(crate) headers: HeaderMap,
-    /// None when it broke off.
+    /// None if the connection broke.
     pub(crate) body: Option<Bytes>,
 }
 
@@ -91,10 +91,10 @@ impl ReceivedRequest {
     }
 }
 
-/// A registry that answers by a function of the whole request.
+/// A registry whose response is a function of the whole request.
 pub(crate) struct Scripted {
     pub(crate) host: Host,
-    asked: Arc<Mutex<Vec<ReceivedRequest>>>,
+    received: Arc<Mutex<Vec<ReceivedRequest>>>,
     server: TestServer,
 }
 
@@ -102,35 +102,38 @@ impl Scripted {
     pub(crate) async fn start(
         script: impl Fn(&ReceivedRequest) -> Response<Body> + Send + Sync + 'static,
     ) -> Self {
-        let asked = Arc::<Mutex<Vec<ReceivedRequest>>>::default();
-        let (log, script) = (Arc::clone(&asked), Arc::new(script));
+        let received = Arc::<Mutex<Vec<ReceivedRequest>>>::default();
+        let (log, script) = (Arc::clone(&received), Arc::new(script));
         let server = TestServer::start(move |request: Request<Body>| {
             let (log, script) = (Arc::clone(&log), Arc::clone(&script));
             async move {
                 let (head, body) = request.into_parts();
-                let asked = ReceivedRequest {
+                let request = ReceivedRequest {
                     method: head.method,
                     target: head.uri.to_string(),
                     headers: head.headers,
                     body: body.collect().await.map(http_body_util::Collected::to_bytes).ok(),
                 };
-                let answer = script(&asked);
-                log.lock().expect("the log").push(asked);
-                answer
+                let response = script(&request);
+                log.lock().expect("the log").push(request);
+                response
             }
         });
         let server = server.await;
-        Self { host: server.host(), asked, server }
+        Self { host: server.host(), received, server }
     }
 
-    /// What was asked so far, as far as it was read.
-    pub(crate) fn asked(&self) -> Vec<ReceivedRequest> {
-        self.asked.lock().expect("the log").clone()
+    /// The requests so far.
+    pub(crate) fn received(&self) -> Vec<ReceivedRequest> {
+        self.received.lock().expect("the log").clone()
     }
 
-    /// Method and target of what was asked so far.
+    /// Method and target of the requests so far.
     pub(crate) fn lines(&self) -> Vec<String> {
-        self.asked().iter().map(|asked| format!("{} {}", asked.method, asked.target)).collect()
+        self.received()
+            .iter()
+            .map(|request| format!("{} {}", request.method, request.target))
+            .collect()
     }
 }
 
@@ -142,7 +145,7 @@ impl Deref for Scripted {
     }
 }
 
-/// An answer with these headers, each `name: value`.
+/// A response with these headers, each `name: value`.
 pub(crate) fn reply(status: u16, headers: &[&str], body: &str) -> Response<Body> {
     let mut response = Response::new(Body::from(body.to_owned()));
     *response.status_mut() = status.try_into().expect("a status");

@@ -39,7 +39,7 @@ async fn a_tag_is_written_only_where_there_is_none() {
     let repository = repository(&registry);
     assert_eq!(put(&repository, &one).await.expect("written"), TagWrite::Written(one.digest()));
     for image in [&other, &one] {
-        assert_eq!(put(&repository, image).await.expect("an answer"), TagWrite::Taken);
+        assert_eq!(put(&repository, image).await.expect("a response"), TagWrite::Taken);
     }
     assert_eq!(registry.digest_of("app", "v1").await, Some(one.digest()));
     registry.fail(Fault::on(Method::PUT, "").status(403));
@@ -141,9 +141,9 @@ async fn a_client_acts_as_somebody_else_with_the_same_quota_and_counters() {
     let tags = async |client: &RegistryClient| {
         client.repository(&host, &"app".parse().expect("a name")).tags().await
     };
-    assert!(tags(&client).await.expect_err("nobody").is_unauthorized());
+    assert!(tags(&client).await.expect_err("anonymous").is_unauthorized());
     assert_eq!(tags(&acting).await.expect("known").names, []);
-    assert!(tags(&client).await.expect_err("still nobody").is_unauthorized());
+    assert!(tags(&client).await.expect_err("still anonymous").is_unauthorized());
     assert_eq!(client.usage(), acting.usage());
     assert_eq!(client.usage()[0].reads, registry.requests().len() as u64);
     for client in [&client, &acting] {
@@ -184,7 +184,7 @@ async fn a_tag_write_without_a_response_is_read_by_get_and_repeated_only_if_it_w
     registry.load("app", "v1", &theirs).await;
     registry.fail(on(|it| it.times(1).reset()));
     registry.fail(on(Fault::ignore_conditions));
-    assert_eq!(put(&patient(&registry), &ours).await.expect("an answer"), TagWrite::Taken);
+    assert_eq!(put(&patient(&registry), &ours).await.expect("a response"), TagWrite::Taken);
     assert_eq!(registry.digest_of("app", "v1").await, Some(theirs.digest()));
     // It never succeeds: the retries of a request are all.
     let registry = TestRegistry::start().await;
@@ -214,10 +214,10 @@ async fn a_registry_that_rejects_conditions_is_written_to_right_after_a_get() {
         let [.., before, last] = &sent[..] else { panic!("{sent:?}") };
         assert_eq!(last.method, Method::PUT, "{status}");
         assert_eq!(before.method, Method::GET, "{status}");
-        // The host is remembered: a second tag is not tried with a condition, and never overwritten.
+        // The rejection is recorded for the host: a second tag is not tried with a condition, and never overwritten.
         registry.load("app", "v1", &theirs).await;
         registry.clear_requests();
-        assert_eq!(put(&repository, &ours).await.expect("an answer"), TagWrite::Taken);
+        assert_eq!(put(&repository, &ours).await.expect("a response"), TagWrite::Taken);
         assert_eq!((puts(&registry), registry.requests().len()), (0, 1), "{status}");
     }
 }
@@ -229,10 +229,10 @@ async fn a_tag_that_exists_is_not_written_where_conditions_are_rejected() {
         let registry = registry_refusing_conditions(status).await;
         registry.load("app", None, &ours).await;
         registry.load("app", "v1", &theirs).await;
-        assert_eq!(put(&patient(&registry), &ours).await.expect("an answer"), TagWrite::Taken);
+        assert_eq!(put(&patient(&registry), &ours).await.expect("a response"), TagWrite::Taken);
         // A replica that is behind: the listing names the tag.
         registry.fail(Fault::on(Method::GET, "/manifests/v1").status(404));
-        assert_eq!(put(&patient(&registry), &ours).await.expect("an answer"), TagWrite::Taken);
+        assert_eq!(put(&patient(&registry), &ours).await.expect("a response"), TagWrite::Taken);
         assert_eq!(registry.digest_of("app", "v1").await, Some(theirs.digest()), "{status}");
     }
     // A registry that has taken the condition before means its 412.
@@ -241,7 +241,7 @@ async fn a_tag_that_exists_is_not_written_where_conditions_are_rejected() {
     let repository = patient(&registry);
     put(&repository, &ours).await.expect("written");
     registry.fail(Fault::on(Method::GET, "").status(404));
-    assert_eq!(put(&repository, &theirs).await.expect("an answer"), TagWrite::Taken);
+    assert_eq!(put(&repository, &theirs).await.expect("a response"), TagWrite::Taken);
     assert_eq!(registry.digest_of("app", "v1").await, Some(ours.digest()));
     // One that refuses the manifest itself is heard.
     let registry = TestRegistry::start().await;
@@ -251,16 +251,16 @@ async fn a_tag_that_exists_is_not_written_where_conditions_are_rejected() {
 }
 
 #[tokio::test]
-async fn a_condition_that_was_honoured_is_not_remembered_as_rejected() {
+async fn a_condition_that_was_honoured_is_not_recorded_as_rejected() {
     let (ours, theirs) = (fixture::image(1, 1), fixture::image(2, 1));
     let (there, media_type) = (theirs.bytes.clone(), theirs.descriptor.media_type.clone());
     for is_known in [false, true] {
         let (there, media_type) = (there.clone(), media_type.clone());
         // Another write to `v1` is done between our first GET and our PUT; no response has an `ETag`.
         let is_read = AtomicBool::new(false);
-        let registry = Scripted::start(move |asked| {
-            let is_v1 = asked.target.ends_with("/manifests/v1");
-            match (&asked.method, asked.header("if-none-match")) {
+        let registry = Scripted::start(move |request| {
+            let is_v1 = request.target.ends_with("/manifests/v1");
+            match (&request.method, request.header("if-none-match")) {
                 (&Method::GET, _) if is_v1 && is_read.swap(true, Ordering::Relaxed) => {
                     let text = std::str::from_utf8(&there).expect("JSON");
                     reply(200, &[&format!("Content-Type: {media_type}")], text)
@@ -275,7 +275,7 @@ async fn a_condition_that_was_honoured_is_not_remembered_as_rejected() {
         let repository = client.repository(&registry.host, &"app".parse().expect("a name"));
         let write = async |to: &str| {
             let (media_type, bytes) = (&ours.descriptor.media_type, ours.bytes.clone());
-            repository.put_tag_if_absent(&tag(to), media_type, bytes).await.expect("an answer")
+            repository.put_tag_if_absent(&tag(to), media_type, bytes).await.expect("a response")
         };
         if is_known {
             write("v0").await;
@@ -290,9 +290,9 @@ async fn a_condition_that_was_honoured_is_not_remembered_as_rejected() {
         });
         merged.await.expect("merged");
         write("v2").await;
-        let asked = registry.asked();
+        let requests = registry.received();
         let is_by_tag = |target: &str| !target.contains("sha256:");
-        let puts = asked.iter().filter(|it| it.method == Method::PUT);
+        let puts = requests.iter().filter(|it| it.method == Method::PUT);
         let conditions = puts.filter(|it| is_by_tag(&it.target));
         let conditions: Vec<_> =
             conditions.map(|it| (it.target.as_str(), it.header("if-none-match"))).collect();
@@ -306,7 +306,7 @@ async fn a_condition_that_was_honoured_is_not_remembered_as_rejected() {
     let registry = TestRegistry::start().await;
     registry.load("app", None, &ours).await;
     registry.load("app", "v1", &theirs).await;
-    assert_eq!(put(&patient(&registry), &ours).await.expect("an answer"), TagWrite::Taken);
+    assert_eq!(put(&patient(&registry), &ours).await.expect("a response"), TagWrite::Taken);
     assert_eq!(puts(&registry), 1);
 }
 
@@ -347,7 +347,7 @@ async fn a_tag_is_written_though_the_registry_does_not_know_what_it_lists_for_a_
     add(&repository, &image, "key").await.expect("merged").expect("written");
     // None of the responses was taken for the refusal of a condition.
     registry.clear_requests();
-    assert_eq!(put(&repository, &image).await.expect("an answer"), TagWrite::Taken);
+    assert_eq!(put(&repository, &image).await.expect("a response"), TagWrite::Taken);
     assert_eq!((puts(&registry), registry.requests().len()), (1, 1));
 }
 
@@ -416,7 +416,9 @@ async fn a_412_is_believed_where_the_tag_is_not_listed_and_not_returned() {
         registry.fail(Fault::on(Method::GET, "/manifests/v1").status(404));
         let repository = repository(&registry);
         match merges {
-            false => assert_eq!(put(&repository, &ours).await.expect("an answer"), TagWrite::Taken),
+            false => {
+                assert_eq!(put(&repository, &ours).await.expect("a response"), TagWrite::Taken);
+            }
             true => {
                 let error = add(&repository, &ours, "a").await.expect_err("it exists");
                 assert!(error.to_string().contains("its reads are out of date"), "{error}");
@@ -427,7 +429,7 @@ async fn a_412_is_believed_where_the_tag_is_not_listed_and_not_returned() {
 }
 
 #[tokio::test]
-async fn a_tag_that_is_ours_is_written_whatever_a_second_try_is_told() {
+async fn a_tag_that_is_ours_is_written_whatever_the_response_to_a_retry() {
     let ours = fixture::image(1, 1);
     for status in [403, 409] {
         let registry = TestRegistry::start().await;

@@ -53,8 +53,8 @@ pub(crate) async fn serve(
                 let Ok(mut stream) = acceptor.accept(stream).await else { return };
                 let mut head = [0; 4096];
                 if stream.read(&mut head).await.is_ok_and(|length| length > 0) {
-                    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
-                    stream.write_all(answer).await.expect("it is taken");
+                    let response = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+                    stream.write_all(response).await.expect("it is taken");
                 }
             });
         }
@@ -77,7 +77,7 @@ async fn ping(builder: ClientBuilder, host: &Host) -> Result<(), Error> {
 async fn an_authority_of_a_file_is_trusted() {
     let server = made("127.0.0.1");
     let host = serve(&server, None).await;
-    let error = ping(RegistryClient::builder(), &host).await.expect_err("nobody knows it");
+    let error = ping(RegistryClient::builder(), &host).await.expect_err("it is not trusted");
     let text = error.to_string();
     assert!(text.contains("TLS failed: ") || text.contains("TLS is impossible"), "{text}");
     let pem = server.cert.pem();
@@ -86,7 +86,7 @@ async fn an_authority_of_a_file_is_trusted() {
 }
 
 #[tokio::test]
-async fn a_client_certificate_is_shown_where_it_is_asked_for() {
+async fn a_client_certificate_is_sent_where_it_is_requested() {
     let (server, client) = (made("127.0.0.1"), made("client"));
     let host = serve(&server, Some(&client)).await;
     let pem = server.cert.pem();
@@ -99,7 +99,7 @@ async fn a_client_certificate_is_shown_where_it_is_asked_for() {
 }
 
 #[tokio::test]
-async fn files_that_are_no_certificates_are_told_apart() {
+async fn files_that_are_not_certificates_have_different_errors() {
     let (one, other) = (made("a"), made("b"));
     let (chain, key) = (one.cert.pem(), other.signing_key.serialize_pem());
     let (mut tls, error) = (TlsSettings::none(), |result: Result<(), PemError>| {
@@ -211,8 +211,8 @@ async fn respond_after_the_head(mut stream: TcpStream) {
             Err(_) => return,
         }
     }
-    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
-    stream.write_all(answer).await.expect("it is taken");
+    let response = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+    stream.write_all(response).await.expect("it is taken");
 }
 
 /// A TLS server that does not respond to its first `ClientHello`, and in plain HTTP as this to the connection

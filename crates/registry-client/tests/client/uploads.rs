@@ -35,7 +35,7 @@ async fn session(client: &RegistryClient, host: &Host) -> Upload {
 
 /// A registry that opens sessions and takes what comes.
 async fn taking() -> Scripted {
-    Scripted::start(|asked| match asked.method {
+    Scripted::start(|request| match request.method {
         Method::POST => reply(202, &["Location: /up/1"], ""),
         Method::PUT => reply(201, &[], ""),
         _ => reply(204, &[], ""),
@@ -69,15 +69,15 @@ async fn a_mount_needs_no_content_or_opens_a_session() {
     registry.load("b/c", None, &image).await;
     let blob = &image.blobs[0].descriptor.digest;
     let repository = at(&client(), &registry.host());
-    let mounted = repository.mount_blob(blob, &name("b/c")).await.expect("an answer");
+    let mounted = repository.mount_blob(blob, &name("b/c")).await.expect("a response");
     assert!(matches!(mounted, Mount::Mounted));
     let size = image.blobs[0].descriptor.size;
-    assert!(repository.find_blob(blob, size).await.expect("an answer").is_present());
-    let Mount::Upload(upload) = mount(&registry.host()).await.expect("an answer") else {
+    assert!(repository.find_blob(blob, size).await.expect("a response").is_present());
+    let Mount::Upload(upload) = mount(&registry.host()).await.expect("a response") else {
         panic!("there is no such blob to mount");
     };
     upload.put(&digest(), 6, pieces([BLOB])).await.expect("it is kept");
-    assert!(repository.find_blob(&digest(), 6).await.expect("an answer").is_present());
+    assert!(repository.find_blob(&digest(), 6).await.expect("a response").is_present());
 }
 
 #[tokio::test]
@@ -88,15 +88,15 @@ async fn content_with_another_digest_is_not_kept() {
     let error = upload.put(&digest(), 6, pieces(["A blob"])).await.expect_err("a refusal");
     assert!(error.has_code(ErrorCode::DigestInvalid), "{error}");
     assert!(error.to_string().contains(": 400 Bad Request (DIGEST_INVALID: "), "{error}");
-    assert!(!repository.find_blob(&digest(), 6).await.expect("an answer").is_present());
+    assert!(!repository.find_blob(&digest(), 6).await.expect("a response").is_present());
     let other = Digest::sha256(b"other");
-    let asked = registry.requests().len();
+    let requests = registry.requests().len();
     let put = repository.put_manifest(&other.into(), "x/y", Bytes::from_static(b"{}")).await;
     assert!(matches!(
         put.expect_err("not its digest").fault(),
         RequestFault::DigestMismatch { .. }
     ));
-    assert_eq!(registry.requests().len(), asked, "nothing was sent");
+    assert_eq!(registry.requests().len(), requests, "nothing was sent");
 }
 
 #[tokio::test]
@@ -132,16 +132,16 @@ async fn content_that_breaks_off_is_never_complete_at_the_registry() {
             assert!(!error.is_transient() && !error.is_unreachable());
         }
         let kept = at(&client(), &registry.host()).find_blob(&digest(), 6).await;
-        assert_eq!(kept.expect("an answer"), FoundBlob::Absent);
-        let (last, asked) = (registry.requests().pop().expect("a request"), server.asked());
+        assert_eq!(kept.expect("a response"), FoundBlob::Absent);
+        let (last, requests) = (registry.requests().pop().expect("a request"), server.received());
         assert_eq!(last.method, Method::GET, "the blob was looked for");
         assert_eq!(registry.count(|request| request.method == Method::DELETE), 1, "cancelled");
         let whole = |method: &Method| *method == Method::PUT;
         assert!(
-            !asked.iter().any(|asked| whole(&asked.method) && asked.body.is_some()),
-            "{asked:?}"
+            !requests.iter().any(|request| whole(&request.method) && request.body.is_some()),
+            "{requests:?}"
         );
-        assert_eq!(asked.last().expect("a request").method, Method::DELETE);
+        assert_eq!(requests.last().expect("a request").method, Method::DELETE);
     }
 }
 
@@ -181,9 +181,9 @@ async fn the_digest_joins_the_query_of_a_session() {
         ("/up/1?_state=a%2Fb%3D&x", "/up/1?_state=a%2Fb%3D&x&digest="),
         ("http://HOST/up/1?y=1", "/up/1?y=1&digest="),
     ] {
-        let server = Scripted::start(move |asked| match asked.method {
+        let server = Scripted::start(move |request| match request.method {
             Method::POST => {
-                let location = location.replace("HOST", asked.header("host"));
+                let location = location.replace("HOST", request.header("host"));
                 reply(202, &[&format!("Location: {location}")], "")
             }
             _ => reply(201, &[], ""),
@@ -191,16 +191,16 @@ async fn the_digest_joins_the_query_of_a_session() {
         .await;
         let upload = session(&client(), &server.host).await;
         upload.put(&digest(), 6, pieces(["a ", "", "blob"])).await.expect("it is taken");
-        let asked = server.asked();
-        assert_eq!(asked[0].header("content-length"), "0");
+        let requests = server.received();
+        assert_eq!(requests[0].header("content-length"), "0");
         let digest = digest().to_string().replace(':', "%3A");
-        assert_eq!(asked[1].target, format!("{target}{digest}"));
+        assert_eq!(requests[1].target, format!("{target}{digest}"));
         assert_eq!(
-            (&asked[1].method, asked[1].body.as_deref()),
+            (&requests[1].method, requests[1].body.as_deref()),
             (&Method::PUT, Some(BLOB.as_bytes()))
         );
-        assert_eq!(asked[1].header("content-length"), "6");
-        assert_eq!(asked[1].header("content-type"), "application/octet-stream");
+        assert_eq!(requests[1].header("content-length"), "6");
+        assert_eq!(requests[1].header("content-type"), "application/octet-stream");
     }
 }
 
@@ -218,8 +218,8 @@ async fn a_session_that_is_no_url_or_downgrades_is_refused_and_names_the_proxy()
         ),
         ("https://HOST/up", format!("to https://HOST/up was not followed: {proxy}")),
     ] {
-        let server = Scripted::start(move |asked| {
-            let location = location.replace("HOST", asked.header("host"));
+        let server = Scripted::start(move |request| {
+            let location = location.replace("HOST", request.header("host"));
             match location.as_str() {
                 "" => reply(202, &[], ""),
                 location => reply(202, &[&format!("Location: {location}")], ""),
@@ -246,13 +246,13 @@ async fn a_session_at_another_host_is_followed_without_the_authorization_of_the_
         ("/v2/a/manifests/v1", true, vec![""]),
     ] {
         let is_challenged = credentials_of_other;
-        let other = Scripted::start(move |asked| match asked.header("authorization") {
+        let other = Scripted::start(move |request| match request.header("authorization") {
             "" if is_challenged => reply(401, &["WWW-Authenticate: Basic realm=x"], ""),
             _ => reply(201, &[], ""),
         })
         .await;
         let location = format!("Location: http://{}{path}", other.host);
-        let registry = Scripted::start(move |asked| match asked.header("authorization") {
+        let registry = Scripted::start(move |request| match request.header("authorization") {
             "" => reply(401, &["WWW-Authenticate: Basic realm=x"], ""),
             _ => reply(202, &[&location], ""),
         })
@@ -271,41 +271,44 @@ async fn a_session_at_another_host_is_followed_without_the_authorization_of_the_
         let push = BlobPush::new(digest(), 6);
         let pushed = at(&client, &registry.host).push_blob(&push, &Bytes::from(BLOB)).await;
         assert_eq!(pushed.is_ok(), path.contains("uploads"), "{path}: {pushed:?}");
-        let puts = other.asked().into_iter().filter(|it| it.method == Method::PUT);
+        let puts = other.received().into_iter().filter(|it| it.method == Method::PUT);
         let mut sent: Vec<_> = puts.map(|it| it.header("authorization").to_owned()).collect();
         sent.dedup();
         assert_eq!(sent, last, "{path}");
     }
 }
 
-/// What a registry that answers the content so makes of an upload, and what it was asked.
-async fn put_answered_by(status: u16, header: Option<String>) -> (Result<(), Error>, Vec<Method>) {
-    let server = Scripted::start(move |asked| match asked.method {
+/// The result of an upload to a registry that responds so to the content, and the requests.
+async fn put_with_response(
+    status: u16,
+    header: Option<String>,
+) -> (Result<(), Error>, Vec<Method>) {
+    let server = Scripted::start(move |request| match request.method {
         Method::POST => reply(202, &["Location: /up/1"], ""),
         Method::PUT => reply(status, header.as_deref().as_slice(), ""),
         _ => reply(204, &[], ""),
     })
     .await;
     let put = session(&client(), &server.host).await.put(&digest(), 6, pieces([BLOB])).await;
-    (put, server.asked().into_iter().map(|asked| asked.method).collect())
+    (put, server.received().into_iter().map(|request| request.method).collect())
 }
 
 #[tokio::test]
 async fn only_201_and_204_say_that_a_blob_is_stored() {
     for status in [201, 204] {
-        let (put, asked) = put_answered_by(status, None).await;
+        let (put, requests) = put_with_response(status, None).await;
         put.expect("it is kept");
-        assert_eq!(asked, [Method::POST, Method::PUT]);
+        assert_eq!(requests, [Method::POST, Method::PUT]);
     }
     for (status, text) in [(200, "200 OK"), (202, "202 Accepted"), (203, "203 Non Authoritative")] {
-        let (put, asked) = put_answered_by(status, None).await;
+        let (put, requests) = put_with_response(status, None).await;
         let error = put.expect_err("it may not be kept");
         assert!(matches!(error.fault(), RequestFault::NotStored { .. }), "{error}");
         assert!(error.to_string().contains(&format!("/up/1: {text}")), "{error}");
         let reason = "; expected 201 or 204";
         assert!(error.to_string().ends_with(reason), "{error}");
         assert!(!error.is_transient() && !error.is_unreachable());
-        assert_eq!(asked, [Method::POST, Method::PUT, Method::DELETE], "cancelled");
+        assert_eq!(requests, [Method::POST, Method::PUT, Method::DELETE], "cancelled");
     }
 }
 
@@ -319,7 +322,7 @@ async fn a_registry_that_stores_another_blob_is_found_out() {
         (Digest::sha256(b"other").to_string(), false),
     ] {
         let header = format!("Docker-Content-Digest: {named}");
-        let (put, _) = put_answered_by(201, Some(header)).await;
+        let (put, _) = put_with_response(201, Some(header)).await;
         let fault =
             put.map_err(|error| matches!(error.fault(), RequestFault::DigestMismatch { .. }));
         assert_eq!(fault, if stored { Ok(()) } else { Err(true) }, "{named}");
@@ -338,11 +341,11 @@ async fn a_cancelled_session_is_deleted() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_lost_is_transient() {
+async fn a_response_that_is_lost_is_transient() {
     let registry = TestRegistry::start().await;
     let upload = session(&client(), &registry.host()).await;
     registry.fail(testkit::Fault::on(Method::PUT, "/uploads/").lose_response());
-    let error = upload.put(&digest(), 6, pieces([BLOB])).await.expect_err("no answer");
+    let error = upload.put(&digest(), 6, pieces([BLOB])).await.expect_err("no response");
     assert!(error.is_transient() && !error.is_unreachable(), "{error}");
 }
 
@@ -355,8 +358,8 @@ async fn a_registry_that_stops_taking_content_is_given_up() {
     let server = tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.expect("a connection");
         let _head = stream.read(&mut [0; 4096]).await.expect("the POST");
-        let answer = b"HTTP/1.1 202 Accepted\r\nLocation: /up\r\nContent-Length: 0\r\n\r\n";
-        stream.write_all(answer).await.expect("answered");
+        let response = b"HTTP/1.1 202 Accepted\r\nLocation: /up\r\nContent-Length: 0\r\n\r\n";
+        stream.write_all(response).await.expect("it is sent");
         // Nothing is read: neither the PUT nor the DELETE on a connection of its own.
         std::future::pending::<()>().await;
         drop((stream, listener));
@@ -435,7 +438,7 @@ async fn a_registry_that_never_commits_is_given_up_later() {
         .request_timeout(Duration::from_millis(200))
         .build();
     let upload = session(&hasty, &server.host).await;
-    let error = upload.put(&digest(), 6, pieces([BLOB])).await.expect_err("no answer");
+    let error = upload.put(&digest(), 6, pieces([BLOB])).await.expect_err("no response");
     let text =
         format!("PUT http://{}/up/1: no progress for 2s, after 6 bytes were sent", server.host);
     assert_eq!(error.to_string(), text);
@@ -456,7 +459,7 @@ async fn a_slow_source_has_all_the_time_it_needs() {
     });
     let upload = session(&hasty, &server.host).await;
     upload.put(&digest(), 6, body).await.expect("it is taken");
-    assert_eq!(server.asked()[1].body.as_deref(), Some(BLOB.as_bytes()));
+    assert_eq!(server.received()[1].body.as_deref(), Some(BLOB.as_bytes()));
 }
 
 #[tokio::test]

@@ -21,14 +21,14 @@ enum End {
 /// The first byte of a TLS client's first message.
 const HANDSHAKE: u8 = 22;
 
-/// Answers each request with the same bytes, `\n` standing for CRLF. Dropped, it stops.
+/// Responds to each request with the same bytes, with CRLF for `\n`. Stops when dropped.
 struct Wire {
     host: Host,
     task: JoinHandle<()>,
 }
 
 impl Wire {
-    async fn start(answer: &'static str, end: End) -> Self {
+    async fn start(response: &'static str, end: End) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let host = listener.local_addr().expect("its address").to_string().parse().expect("a host");
         let task = tokio::spawn(async move {
@@ -45,8 +45,8 @@ impl Wire {
                     line.clear();
                     stream.read_until(b'\n', &mut line).await.expect("a request");
                 }
-                let answer = answer.replace('\n', "\r\n");
-                stream.write_all(answer.as_bytes()).await.expect("it is taken");
+                let response = response.replace('\n', "\r\n");
+                stream.write_all(response.as_bytes()).await.expect("it is taken");
                 match end {
                     End::Close => {}
                     End::Reset => stream.get_ref().set_zero_linger().expect("a reset"),
@@ -66,14 +66,14 @@ impl Drop for Wire {
 
 #[tokio::test]
 async fn every_framing_of_a_right_blob_is_read() {
-    for answer in [
+    for response in [
         "HTTP/1.1 200 OK\nContent-Length: 6\n\na blob",
         "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n2\na \n4\nblob\n0\n\n",
         "HTTP/1.1 200 OK\nConnection: close\n\na blob",
     ] {
-        let wire = Wire::start(answer, End::Close).await;
+        let wire = Wire::start(response, End::Close).await;
         let blob = at(&client(), &wire.host).blob(&digest()).await.expect("headers");
-        assert_eq!(blob.size(), answer.contains("Length").then_some(6));
+        assert_eq!(blob.size(), response.contains("Length").then_some(6));
         assert_eq!(read(blob).await.expect("a blob"), BLOB.as_bytes());
     }
 }
@@ -83,7 +83,7 @@ async fn every_way_to_break_off_is_an_error() {
     const HEAD: &str = "HTTP/1.1 200 OK\nContent-Length: 6\n\na bl";
     const CHUNKED: &str = "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n6\na blob\n";
     let broke = "the connection broke after ";
-    for (answer, end, expected) in [
+    for (response, end, expected) in [
         (HEAD, End::Close, "the response ended after 4 of 6 bytes"),
         (HEAD, End::Reset, broke),
         (HEAD, End::Open, "nothing more came for 1s, after 4 bytes of the response"),
@@ -92,7 +92,7 @@ async fn every_way_to_break_off_is_an_error() {
         ("HTTP/1.1 200", End::Reset, broke),
         ("nonsense\n\n", End::Close, "the connection broke after 0 bytes of the response: invalid"),
     ] {
-        let wire = Wire::start(answer, end).await;
+        let wire = Wire::start(response, end).await;
         let (fault, error) = fault_of(&hasty(), &wire.host).await;
         assert!(fault.starts_with(expected), "{fault}");
         assert!(error.is_transient() && !error.is_unreachable(), "{fault}");
@@ -101,7 +101,7 @@ async fn every_way_to_break_off_is_an_error() {
 
 #[tokio::test]
 async fn a_blob_with_another_digest_is_refused_before_its_last_piece() {
-    for (answer, length) in [
+    for (response, length) in [
         ("HTTP/1.1 200 OK\nContent-Length: 6\n\na bloB", 6),
         ("HTTP/1.1 200 OK\nContent-Length: 7\n\na blob!", 7),
         ("HTTP/1.1 200 OK\nContent-Length: 5\n\na blo", 5),
@@ -109,7 +109,7 @@ async fn a_blob_with_another_digest_is_refused_before_its_last_piece() {
         ("HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n2\na \n4\nbloB\n0\n\n", 6),
         ("HTTP/1.1 200 OK\nConnection: close\n\na bloB", 6),
     ] {
-        let wire = Wire::start(answer, End::Close).await;
+        let wire = Wire::start(response, End::Close).await;
         let mut blob = at(&client(), &wire.host).blob(&digest()).await.expect("headers");
         let mut seen = 0;
         let error = loop {
@@ -120,10 +120,10 @@ async fn a_blob_with_another_digest_is_refused_before_its_last_piece() {
         };
         assert!(
             matches!(error.fault(), RequestFault::DigestMismatch { .. }),
-            "{answer:?}: {error}"
+            "{response:?}: {error}"
         );
         assert!(error.to_string().ends_with(&format!(", not {}", digest())), "{error}");
-        assert!(seen < length, "{answer:?}");
+        assert!(seen < length, "{response:?}");
         assert!(blob.next().await.expect("nothing after an error").is_none());
     }
 }
@@ -131,8 +131,8 @@ async fn a_blob_with_another_digest_is_refused_before_its_last_piece() {
 #[tokio::test]
 async fn a_head_without_length_is_followed_by_a_get() {
     // To GET this is an empty body, which is no manifest of that digest: the error is that of GET.
-    let answer = "HTTP/1.1 200 OK\nConnection: close\n\n";
-    let wire = Wire::start(answer, End::Close).await;
+    let response = "HTTP/1.1 200 OK\nConnection: close\n\n";
+    let wire = Wire::start(response, End::Close).await;
     let head = at(&client(), &wire.host).find_manifest(&digest().into()).await;
     let start = format!("GET http://{}/v2/a/manifests/{}: ", wire.host, digest());
     let error = head.expect_err("a wrong digest").to_string();

@@ -7,11 +7,11 @@ use registry_client::{Pushed, RegistryClient};
 use crate::world::{World, content, differs, push, push_image, put, read, tag};
 use testkit::fixture;
 
-/// Says whether anything was asked again.
+/// Prints whether any request was repeated.
 fn tell(client: &RegistryClient, what: &str) {
     let retries: u64 = client.usage().iter().map(|usage| usage.retries).sum();
     if retries > 0 {
-        differs(what, "some requests have to be asked again");
+        differs(what, "some requests have to be repeated");
     }
 }
 

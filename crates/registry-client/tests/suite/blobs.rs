@@ -1,4 +1,4 @@
-//! Blobs: pushed, asked for, read, mounted, refused.
+//! Blobs: pushed, found, read, mounted, rejected.
 
 use bytes::Bytes;
 use credentials::{Credential, Secret};
@@ -8,7 +8,7 @@ use registry_client::{BlobPush, FoundBlob, Mount, Pushed, SMALL_BLOB_BYTES};
 use crate::world::{World, client_at, content, differs, has_blob, push, read, refusal};
 
 #[tokio::test]
-async fn a_registry_answers() {
+async fn a_registry_responds() {
     let world = World::new("ping").await;
     world.client().ping(&world.host).await.expect("a registry");
 }
@@ -39,7 +39,7 @@ async fn blobs_of_any_length_arrive_and_are_not_sent_again() {
 }
 
 #[tokio::test]
-async fn the_size_of_a_blob_is_told_before_it_is_read() {
+async fn the_size_of_a_blob_is_known_before_it_is_read() {
     let world = World::new("size").await;
     let (repository, bytes) = (world.repository("app"), content(12_345));
     push(&repository, &bytes).await.expect("a pushed blob");
@@ -79,7 +79,7 @@ async fn a_blob_is_mounted_from_another_repository() {
         Err(error) => differs("a mount", refusal(&error)),
     }
 
-    // However the registry answers to the mount, the push ends with the blob there.
+    // Whatever the response to the mount, the blob is present after the push.
     let to = world.repository("pushed");
     let wish = BlobPush::new(digest, bytes.len() as u64).mounted_from(from.name());
     if to.push_blob(&wish, &bytes).await.expect("a pushed blob") == Pushed::Sent {
@@ -102,7 +102,7 @@ async fn a_mount_from_where_the_blob_is_not_ends_with_the_blob_there() {
             Ok(Mount::Mounted) if at == 1 => {
                 differs("a mount from where the blob is not", "it finds it elsewhere");
             }
-            Ok(Mount::Mounted) => panic!("nobody has it yet"),
+            Ok(Mount::Mounted) => panic!("no repository has it yet"),
             Err(error) => differs("a mount from where the blob is not", refusal(&error)),
         }
         let wish = BlobPush::new(digest, bytes.len() as u64).mounted_from(from);

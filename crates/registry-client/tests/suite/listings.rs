@@ -7,7 +7,7 @@ use testkit::fixture;
 
 use crate::world::{World, content, differs, push_image, put, refusal, seed, tag};
 
-/// How many requests that read this client has asked.
+/// The number of reading requests of this client.
 fn reads(client: &RegistryClient) -> u64 {
     client.usage().iter().map(|usage| usage.reads).sum()
 }

@@ -1,4 +1,4 @@
-//! Manifests: put, asked for, read, refused, deleted.
+//! Manifests: put, found, read, rejected, deleted.
 
 use bytes::Bytes;
 use oci::{Descriptor, Digest, Reference, media_type};
@@ -7,19 +7,19 @@ use testkit::{fixture, fixture::TestImage};
 
 use crate::world::{World, content, differs, push_blobs, push_image, put, refusal, seed, tag};
 
-/// Whether exactly this manifest is at `reference`, however it is asked for.
+/// Whether exactly this manifest is at `reference`, by HEAD and by GET.
 async fn assert_at(repository: &RepositoryClient, reference: &Reference, image: &TestImage) {
     let found = repository.manifest(reference).await.expect("the manifest");
     assert_eq!(found.bytes, image.bytes, "{reference}");
     assert_eq!((found.digest, &found.media_type), (image.digest(), &image.descriptor.media_type));
-    let head = repository.find_manifest(reference).await.expect("an answer").expect("a manifest");
+    let head = repository.find_manifest(reference).await.expect("a response").expect("a manifest");
     assert_eq!((head.digest, head.size), (image.digest(), image.bytes.len() as u64));
     assert_eq!(head.media_type, image.descriptor.media_type);
 }
 
-/// Whether nothing is at `reference`, however it is asked for.
+/// Whether nothing is at `reference`, by HEAD and by GET.
 async fn assert_absent(repository: &RepositoryClient, reference: &Reference) {
-    let head = repository.find_manifest(reference).await.expect("an answer");
+    let head = repository.find_manifest(reference).await.expect("a response");
     assert_eq!(head, None, "{repository} {reference}");
     let error = repository.manifest(reference).await.expect_err("nothing");
     assert!(error.is_not_found(), "{error}");

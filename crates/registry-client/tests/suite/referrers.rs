@@ -63,7 +63,7 @@ async fn what_refers_to_a_manifest_is_listed() {
     let (two, _) = refer(&repository, &subject, SIGNATURE).await;
     let (bill, _) = refer(&repository, &subject, BILL).await;
 
-    // Somebody else, who remembers nothing.
+    // A new client, with empty caches.
     let repository = world.repository("app");
     let of = subject.digest();
     let found = repository.referrers(&of, None).await.expect("a list");

@@ -81,7 +81,7 @@ async fn a_session_that_is_cancelled_is_gone() {
         if let Some(authorization) = &cancelled.authorization {
             again.headers_mut().insert(http::header::AUTHORIZATION, authorization.clone());
         }
-        let again = testkit::send(&world.host, again).await.expect("an answer");
+        let again = testkit::send(&world.host, again).await.expect("a response");
         assert_eq!(again.status(), 404);
     } else {
         differs("cancelling an upload", cancelled.status);

@@ -105,7 +105,7 @@ pub(crate) fn refusal(error: &Error) -> String {
     status.to_string()
 }
 
-/// A seed that nobody else has, in this run or another.
+/// A seed that is unique, in this run and among runs.
 pub(crate) fn seed() -> u64 {
     SEED.fetch_add(1, Ordering::Relaxed)
 }
@@ -147,7 +147,7 @@ pub(crate) async fn read(repository: &RepositoryClient, digest: &Digest) -> Resu
 pub(crate) async fn has_blob(repository: &RepositoryClient, digest: &Digest) -> bool {
     let content = read(repository, digest).await;
     let size = content.as_ref().map_or(0, |bytes| bytes.len() as u64);
-    let there = repository.find_blob(digest, size).await.expect("an answer").is_present();
+    let there = repository.find_blob(digest, size).await.expect("a response").is_present();
     match content {
         Ok(bytes) => assert!(there && digest.matches(&bytes)),
         Err(error) => assert!(!there && error.is_not_found(), "{error}"),
@@ -199,7 +199,7 @@ pub(crate) struct Passed {
     pub(crate) status: StatusCode,
 }
 
-/// A way to the registry that remembers what was answered.
+/// A proxy to the registry that records the responses.
 pub(crate) struct Watched {
     pub(crate) client: RegistryClient,
     pub(crate) server: TestServer,
@@ -230,13 +230,13 @@ async fn pass(log: Arc<Mutex<Vec<Passed>>>, host: Host, request: Request<Body>) 
     let (head, body) = request.into_parts();
     let body = body.collect().await.expect("a whole request").to_bytes();
     let request = Request::from_parts(head, Body::from(body));
-    let mut answer = testkit::send(&host, request).await.expect("an answer");
-    let status = answer.status();
-    if let Some(location) = answer.headers_mut().get_mut("location") {
+    let mut response = testkit::send(&host, request).await.expect("a response");
+    let status = response.status();
+    if let Some(location) = response.headers_mut().get_mut("location") {
         let text = location.to_str().expect("ASCII").replace(&format!("http://{host}"), "");
         *location = text.parse().expect("a location");
     }
     let passed = Passed { method, target, authorization, status };
     log.lock().unwrap_or_else(PoisonError::into_inner).push(passed);
-    answer.map(Body::from)
+    response.map(Body::from)
 }

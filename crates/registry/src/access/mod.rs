@@ -195,7 +195,8 @@ impl Requester {
 
     /// Whether it has access to the API at all.
     pub(crate) fn may_enter(&self) -> bool {
-        let open = |access: &Access| access.rules.as_ref().is_some_and(Rules::are_for_anybody);
+        let open =
+            |access: &Access| access.rules.as_ref().is_some_and(Rules::include_anonymous_users);
         self.user.is_some() || self.access.as_deref().is_none_or(open)
     }
 

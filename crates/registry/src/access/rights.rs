@@ -67,7 +67,7 @@ impl Rules {
         self.0.iter().all(is_empty)
     }
 
-    pub(super) fn are_for_anybody(&self) -> bool {
+    pub(super) fn include_anonymous_users(&self) -> bool {
         self.0.iter().any(|rule| rule.users.contains(&UserPattern::Anyone))
     }
 
@@ -227,7 +227,7 @@ mod tests {
             let name = repository.parse().expect("a name");
             assert_eq!(rules.grant(user, right, &name), granted, "{user:?} {right:?} {repository}");
         }
-        assert!(rules.are_for_anybody());
+        assert!(rules.include_anonymous_users());
         assert!(rules.grant_everything(Some("alice"), Right::Pull));
         assert!(!rules.grant_everything(Some("ci"), Right::Push));
         assert!(!rules.grant_everything(None, Right::Pull));

@@ -32,7 +32,7 @@ fn login(user: &str, password: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
 }
 
-/// Begins to push as this user; an empty one is nobody.
+/// Begins to push as this user; without a user anonymously.
 async fn push(peer: &Peer, user: &str, repository: &str) -> StatusCode {
     let path = format!("/v2/{repository}/blobs/uploads/?digest={}", Digest::sha256(b"x"));
     ask(peer, user, Method::POST, &path).await.status()
@@ -74,13 +74,13 @@ async fn files_from_windows_are_read() {
 }
 
 #[tokio::test]
-async fn nobody_does_anything_without_logging_in() {
+async fn no_operation_is_allowed_without_a_login() {
     let peer = peer(None).await;
     for path in ["/v2/", "/v2/_catalog", "/v2/a/tags/list", "/v2/nonsense", "/"] {
-        let answer = peer.get(path).await;
-        assert_eq!(refusal(&answer), refused(401, "UNAUTHORIZED"), "{path}");
+        let response = peer.get(path).await;
+        assert_eq!(refusal(&response), refused(401, "UNAUTHORIZED"), "{path}");
         assert_eq!(
-            header(&answer, "www-authenticate"),
+            header(&response, "www-authenticate"),
             "Basic realm=\"portolan\", charset=\"UTF-8\""
         );
     }
@@ -89,17 +89,17 @@ async fn nobody_does_anything_without_logging_in() {
         assert_eq!(push(&peer, user, "a").await, StatusCode::CREATED);
     }
     for (user, password) in [("ci", "Ci"), ("ci", ""), ("nobody", "nobody"), ("", "")] {
-        // Twice: what was refused once is not remembered as right.
+        // Twice: a rejected password is not cached as valid.
         for _ in 0..2 {
             let headers = [("authorization", &*login(user, password))];
-            let answer = peer.ask(Method::GET, "/v2/", &headers, "").await;
-            assert_eq!(refusal(&answer), refused(401, "UNAUTHORIZED"), "{user} {password}");
+            let response = peer.ask(Method::GET, "/v2/", &headers, "").await;
+            assert_eq!(refusal(&response), refused(401, "UNAUTHORIZED"), "{user} {password}");
         }
     }
     for nonsense in ["", "Basic", "Basic !", "Bearer token"] {
         let headers = [("authorization", nonsense)];
-        let answer = peer.ask(Method::GET, "/v2/", &headers, "").await;
-        assert_eq!(refusal(&answer), refused(401, "UNAUTHORIZED"), "{nonsense}");
+        let response = peer.ask(Method::GET, "/v2/", &headers, "").await;
+        assert_eq!(refusal(&response), refused(401, "UNAUTHORIZED"), "{nonsense}");
     }
 }
 
@@ -187,13 +187,13 @@ async fn mounting_needs_the_right_to_pull_from_there() {
         ("ci", "else", "&from=team/a", 403),
     ] {
         let path = format!("/v2/{repository}/blobs/uploads/?mount={digest}{query}");
-        let answer = ask(&peer, user, Method::POST, &path).await;
-        assert_eq!(answer.status(), status, "{user} {repository}{query}");
+        let response = ask(&peer, user, Method::POST, &path).await;
+        assert_eq!(response.status(), status, "{user} {repository}{query}");
     }
 }
 
 #[tokio::test]
-async fn anybody_may_have_rights_too() {
+async fn anonymous_users_may_have_rights_too() {
     let peer = peer(Some(&format!("{RIGHTS}{PUBLIC}"))).await;
     assert_eq!(push(&peer, "ci", "public/a").await, StatusCode::CREATED);
     let ping = peer.get("/v2/").await;
@@ -211,7 +211,7 @@ async fn anybody_may_have_rights_too() {
 }
 
 #[test]
-fn faults_in_both_files_are_told_at_once() {
+fn problems_in_both_files_are_reported_at_once() {
     let users = NamedText { name: "users", text: "ci:plain\n" };
     let rights = NamedText {
         name: "rights",

@@ -89,12 +89,13 @@ pub(crate) async fn of_many_who_write_a_new_tag_one_does(peer: &Peer) {
             let image = if at % 2 == 0 { &first } else { &second };
             put(peer, &tag, image, ("if-none-match", "*"))
         });
-        let answers = futures_util::future::join_all(writes).await;
+        let responses = futures_util::future::join_all(writes).await;
         let written: Vec<_> =
-            answers.iter().filter(|answer| answer.status() == StatusCode::CREATED).collect();
+            responses.iter().filter(|response| response.status() == StatusCode::CREATED).collect();
         let [winner] = &written[..] else { panic!("{} wrote", written.len()) };
-        let lost = |answer: &&Response<Bytes>| answer.status() == StatusCode::PRECONDITION_FAILED;
-        assert_eq!(answers.iter().filter(lost).count(), 15);
+        let lost =
+            |response: &&Response<Bytes>| response.status() == StatusCode::PRECONDITION_FAILED;
+        assert_eq!(responses.iter().filter(lost).count(), 15);
         let found = peer.get(&format!("/v2/a/manifests/{tag}")).await;
         assert_eq!(header(&found, "etag"), header(winner, "etag"));
     }

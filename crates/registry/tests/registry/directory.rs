@@ -161,12 +161,12 @@ async fn symbolic_links_are_not_followed() {
     let before = tree(outside.path());
     let peer = Peer::on(root).await;
     for path in ["/v2/a/manifests/v1".to_owned(), format!("/v2/a/blobs/{digest}")] {
-        let answer = peer.ask(Method::DELETE, &path, &[], "").await;
-        assert_eq!(answer.status(), 404, "{path}");
+        let response = peer.ask(Method::DELETE, &path, &[], "").await;
+        assert_eq!(response.status(), 404, "{path}");
     }
     let push = format!("/v2/a/blobs/uploads/?digest={digest}");
-    let answer = peer.ask(Method::POST, &push, &[], "x").await;
-    assert_eq!(refusal(&answer), refused(404, "NAME_UNKNOWN"));
+    let response = peer.ask(Method::POST, &push, &[], "x").await;
+    assert_eq!(refusal(&response), refused(404, "NAME_UNKNOWN"));
     assert_eq!(tree(outside.path()), before);
 }
 
@@ -186,14 +186,14 @@ async fn a_read_only_registry_changes_nothing_in_its_directory() {
     let peer = Peer::of(Registry::new(storage)).await;
     assert_eq!(peer.get("/v2/a/manifests/v1").await.body(), &image.bytes);
     let path = "/v2/a/blobs/uploads/";
-    let answer = peer.ask(Method::POST, path, &[], "").await;
-    assert_eq!(refusal(&answer), refused(405, "UNSUPPORTED"));
+    let response = peer.ask(Method::POST, path, &[], "").await;
+    assert_eq!(refusal(&response), refused(405, "UNSUPPORTED"));
     assert_eq!(tree(root), before);
 
     // Readers share the directory; a writer has it alone.
     fs::write(root.join("lock"), "").expect("it is written");
-    let reader = Storage::read_only_directory(root).expect("nobody writes");
-    Storage::read_only_directory(root).expect("nobody writes");
+    let reader = Storage::read_only_directory(root).expect("there is no writer");
+    Storage::read_only_directory(root).expect("there is no writer");
     assert!(Storage::directory(root).expect_err("it is being read").is_in_use());
     drop(reader);
     let _writer = Storage::directory(root).expect("it is free");
@@ -218,9 +218,9 @@ async fn directories_that_are_not_repositories_are_left_out_of_the_catalogue() {
             .expect("it is made");
     }
     let peer = Peer::on(root).await;
-    let answer = peer.get("/v2/_catalog").await;
-    assert_eq!(answer.status(), StatusCode::OK, "{answer:?}");
-    assert_eq!(&answer.body()[..], br#"{"repositories":["a/b"]}"#);
+    let response = peer.get("/v2/_catalog").await;
+    assert_eq!(response.status(), StatusCode::OK, "{response:?}");
+    assert_eq!(&response.body()[..], br#"{"repositories":["a/b"]}"#);
 }
 
 #[cfg(target_os = "linux")]
@@ -269,7 +269,7 @@ async fn what_a_killed_registry_left_under_way_is_cleared() {
     assert!(names(&staging).is_empty());
     // Nothing stays there after pushes, good or bad, and cancelled sessions.
     peer.push("a", "v1", &fixture::image(1, 1)).await;
-    let wrong = format!("/v2/a/blobs/uploads/?digest={}", Digest::sha256(b"asked"));
+    let wrong = format!("/v2/a/blobs/uploads/?digest={}", Digest::sha256(b"expected"));
     assert_eq!(peer.ask(Method::POST, &wrong, &[], "other").await.status(), 400);
     assert!(names(&staging).is_empty());
     let uploads = directory.path().join("uploads");
@@ -323,9 +323,9 @@ async fn a_blob_of_another_length_than_it_came_with_is_damaged_until_it_is_pushe
     for length in [0, 3, layer.descriptor.size + 1] {
         let damaged = fs::File::options().write(true).open(&file).expect("it is there");
         damaged.set_len(length).expect("it is changed");
-        let answer = peer.get(&path).await;
-        assert_eq!(refusal(&answer), refused(404, "BLOB_UNKNOWN"), "{length}");
-        let text = String::from_utf8_lossy(answer.body());
+        let response = peer.get(&path).await;
+        assert_eq!(refusal(&response), refused(404, "BLOB_UNKNOWN"), "{length}");
+        let text = String::from_utf8_lossy(response.body());
         assert!(text.contains("the stored copy is damaged; push it again"), "{text}");
         assert!(!text.contains(&*directory.path().to_string_lossy()), "{text}");
         assert_eq!(peer.ask(Method::HEAD, &path, &[], "").await.status(), 404);
@@ -466,9 +466,9 @@ async fn damaged_files_can_be_written_again_and_deleted() {
         (repository.join("_tags/v1"), "/v2/a/manifests/v1".into()),
     ] {
         fs::write(&file, "x").expect("it is written");
-        let answer = peer.get(&path).await;
-        assert_eq!(refusal(&answer), refused(404, "MANIFEST_UNKNOWN"));
-        let text = String::from_utf8_lossy(answer.body());
+        let response = peer.get(&path).await;
+        assert_eq!(refusal(&response), refused(404, "MANIFEST_UNKNOWN"));
+        let text = String::from_utf8_lossy(response.body());
         assert!(!text.contains(&*directory.path().to_string_lossy()), "{text}");
     }
     // It can be written anew, and deleted.

@@ -93,8 +93,8 @@ pub(crate) async fn every_error_has_the_specifications_body(peer: &Peer) {
         ("POST", "/v2/a/blobs/uploads/?digest=x", 400, "DIGEST_INVALID"),
     ] {
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
-        let answer = peer.ask(method.clone(), path, &[], "").await;
-        assert_eq!(refusal(&answer), refused(status, code), "{method} {path}");
-        assert_eq!(status == 405, !header(&answer, "allow").is_empty(), "{method} {path}");
+        let response = peer.ask(method.clone(), path, &[], "").await;
+        assert_eq!(refusal(&response), refused(status, code), "{method} {path}");
+        assert_eq!(status == 405, !header(&response, "allow").is_empty(), "{method} {path}");
     }
 }

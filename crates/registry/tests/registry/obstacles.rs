@@ -106,8 +106,8 @@ async fn a_tag_manifest_or_note_of_gigabytes_is_damage() {
     ] {
         peer.push("a", "v1", &image).await;
         put("giant", &directory.path().join(&file));
-        let answer = peer.get("/v2/a/manifests/v1").await;
-        assert_eq!(refusal(&answer), refused(404, "MANIFEST_UNKNOWN"), "{file}");
+        let response = peer.get("/v2/a/manifests/v1").await;
+        assert_eq!(refusal(&response), refused(404, "MANIFEST_UNKNOWN"), "{file}");
         assert_eq!(peer.push_manifest("a", "v1", &image).await.status(), 201, "{file}");
         assert_eq!(peer.get("/v2/a/manifests/v1").await.body(), &image.bytes, "{file}");
     }
@@ -146,7 +146,7 @@ async fn what_has_the_name_of_a_file_and_is_none_is_absent() {
             let put = peer.push_manifest("a", "v1", &image).await;
             match kind {
                 "directory" => {
-                    let refusals = [blob, put].map(|answer| answer.status().as_u16());
+                    let refusals = [blob, put].map(|response| response.status().as_u16());
                     assert!(
                         refusals.contains(&404) && !refusals.contains(&500),
                         "{file}: {refusals:?}"
@@ -201,7 +201,7 @@ async fn a_repository_with_something_else_in_place_of_a_directory_lacks_what_wou
                     format!("/v2/a/blobs/uploads/?digest={}", image.blobs[0].descriptor.digest);
                 let blob = peer.ask(Method::POST, &push, &[], image.blobs[0].bytes.clone()).await;
                 let put = peer.push_manifest("a", "v1", &image).await;
-                let refusals = [blob, put].map(|answer| answer.status().as_u16());
+                let refusals = [blob, put].map(|response| response.status().as_u16());
                 assert!(
                     refusals.contains(&404) && !refusals.contains(&500),
                     "{kind} {directory}: {refusals:?}"
@@ -252,8 +252,8 @@ async fn a_repository_behind_a_link_is_not_in_the_catalogue() {
     let repository = directory.path().join("repositories/b");
     fs::create_dir(&repository).expect("it is made");
     symlink(outside.path(), repository.join("_blobs")).expect("it is made");
-    let answer = peer.get("/v2/_catalog").await;
-    assert_eq!(&answer.body()[..], br#"{"repositories":["a"]}"#);
+    let response = peer.get("/v2/_catalog").await;
+    assert_eq!(&response.body()[..], br#"{"repositories":["a"]}"#);
 }
 
 #[tokio::test]
@@ -269,8 +269,8 @@ async fn an_upload_is_not_written_through_a_link_in_place_of_its_file() {
     let file = files.find(|path| path.extension().is_none()).expect("it is there");
     fs::remove_file(&file).expect("it is there");
     symlink(&target, &file).expect("it is made");
-    let answer = peer.ask(Method::PATCH, &session, &[], "theirs").await;
-    assert_eq!(refusal(&answer), refused(500, "UNKNOWN"));
+    let response = peer.ask(Method::PATCH, &session, &[], "theirs").await;
+    assert_eq!(refusal(&response), refused(500, "UNKNOWN"));
     assert_eq!(fs::read(&target).expect("it is there"), b"mine");
     assert_eq!(header(&peer.get(&session).await, "range"), "0-0");
 }

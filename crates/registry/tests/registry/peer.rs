@@ -75,7 +75,7 @@ impl Peer {
             request = request.header(*name, *value);
         }
         let request = request.body(body.into()).expect("a request");
-        send(&self.host, request).await.expect("an answer")
+        send(&self.host, request).await.expect("a response")
     }
 
     pub(crate) async fn get(&self, path: &str) -> Response<Bytes> {
@@ -93,9 +93,9 @@ impl Peer {
         );
         stream.write_all(head.as_bytes()).await.expect("it is sent");
         // The server says so once somebody reads the body.
-        let mut answer = vec![0; CONTINUE.len()];
-        stream.read_exact(&mut answer).await.expect("an answer");
-        assert_eq!(answer, CONTINUE);
+        let mut response = vec![0; CONTINUE.len()];
+        stream.read_exact(&mut response).await.expect("a response");
+        assert_eq!(response, CONTINUE);
         stream
     }
 
@@ -146,13 +146,13 @@ impl Peer {
     }
 }
 
-/// A header of an answer, as text; empty where it is not there.
+/// A header of a response, as text; empty where it is not there.
 pub(crate) fn header(response: &Response<Bytes>, name: &str) -> String {
     let value = response.headers().get(name).map(|value| value.to_str().expect("text").to_owned());
     value.unwrap_or_default()
 }
 
-/// The status and the one code of an error answer.
+/// The status and the one code of an error response.
 pub(crate) fn refusal(response: &Response<Bytes>) -> (u16, String) {
     let body: ErrorBody = serde_json::from_slice(response.body()).expect("the error body");
     let [error] = &body.errors[..] else { panic!("one error: {body:?}") };

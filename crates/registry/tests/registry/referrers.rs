@@ -10,10 +10,10 @@ use crate::peer::{Peer, header};
 const SIGNATURE: &str = "application/vnd.example.signature+json";
 const SBOM: &str = "application/vnd.example.sbom";
 
-fn index(answer: &Response<Bytes>) -> Vec<Descriptor> {
-    assert_eq!(answer.status(), StatusCode::OK, "{answer:?}");
-    assert_eq!(header(answer, "content-type"), media_type::OCI_INDEX);
-    let index: ImageIndex = serde_json::from_slice(answer.body()).expect("an index");
+fn index(response: &Response<Bytes>) -> Vec<Descriptor> {
+    assert_eq!(response.status(), StatusCode::OK, "{response:?}");
+    assert_eq!(header(response, "content-type"), media_type::OCI_INDEX);
+    let index: ImageIndex = serde_json::from_slice(response.body()).expect("an index");
     assert_eq!(index.schema_version, 2);
     assert_eq!(index.media_type.as_deref(), Some(media_type::OCI_INDEX));
     index.manifests

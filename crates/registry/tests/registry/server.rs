@@ -46,15 +46,15 @@ async fn the_admin_address_has_metrics_and_health() {
 
     let image = fixture::image(1, 1);
     for path in ["/v2/", "/v2/a/manifests/v1", "/v2/a/manifests/v1"] {
-        get(&public, path).await.expect("an answer");
+        get(&public, path).await.expect("a response");
     }
     let push = format!("/v2/a/blobs/uploads/?digest={}", image.blobs[0].descriptor.digest);
     let push = http::Request::post(push).body(image.blobs[0].bytes.clone().into());
-    testkit::send(&public, push.expect("a request")).await.expect("an answer");
+    testkit::send(&public, push.expect("a request")).await.expect("a response");
     for (path, status) in [("/healthz", 200), ("/readyz", 200), ("/v2/", 404), ("/metrics", 200)] {
-        assert_eq!(get(&admin, path).await.expect("an answer").status(), status, "{path}");
+        assert_eq!(get(&admin, path).await.expect("a response").status(), status, "{path}");
     }
-    let text = get(&admin, "/metrics").await.expect("an answer");
+    let text = get(&admin, "/metrics").await.expect("a response");
     let text = String::from_utf8_lossy(text.body()).into_owned();
     for line in [
         "portolan_registry_requests_total{operation=\"ping\",status=\"200\"} 1",
@@ -67,7 +67,7 @@ async fn the_admin_address_has_metrics_and_health() {
     ] {
         assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
     }
-    assert_eq!(get(&public, "/metrics").await.expect("an answer").status(), StatusCode::NOT_FOUND);
+    assert_eq!(get(&public, "/metrics").await.expect("a response").status(), StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
@@ -82,7 +82,7 @@ async fn a_client_that_does_not_read_is_left() {
     let mut stream = TcpStream::connect(peer.host.as_str()).await.expect("it listens");
     let request = format!("GET /v2/a/blobs/{digest} HTTP/1.1\r\nhost: x\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("it is sent");
-    stream.readable().await.expect("the answer begins");
+    stream.readable().await.expect("the response begins");
     // From here on time jumps to the next deadline.
     tokio::time::pause();
     let start = Instant::now();
@@ -103,10 +103,10 @@ async fn a_request_with_no_host_or_two_is_refused_with_the_error_body() {
         let mut stream = TcpStream::connect(peer.host.as_str()).await.expect("it listens");
         let request = format!("GET /v2/ HTTP/1.1\r\n{hosts}connection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.expect("it is sent");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.expect("an answer");
-        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
-        assert!(answer.contains(r#"{"errors":[{"code":"UNSUPPORTED""#), "{answer}");
+        let mut response = String::new();
+        stream.read_to_string(&mut response).await.expect("a response");
+        assert!(response.starts_with("HTTP/1.1 400 "), "{response}");
+        assert!(response.contains(r#"{"errors":[{"code":"UNSUPPORTED""#), "{response}");
     }
 }
 

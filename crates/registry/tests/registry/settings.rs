@@ -31,9 +31,9 @@ async fn a_registry_that_is_read_only_writes_nothing() {
         (Method::POST, "/v2/a/blobs/uploads/".to_owned()),
         (Method::POST, format!("/v2/b/blobs/uploads/?mount={digest}&from=a")),
     ] {
-        let answer = peer.ask(method, &path, &[], image.bytes.clone()).await;
-        assert_eq!(refusal(&answer), refused(405, "UNSUPPORTED"), "{path}");
-        assert_eq!(header(&answer, "allow"), "GET, HEAD");
+        let response = peer.ask(method, &path, &[], image.bytes.clone()).await;
+        assert_eq!(refusal(&response), refused(405, "UNSUPPORTED"), "{path}");
+        assert_eq!(header(&response, "allow"), "GET, HEAD");
     }
     assert_eq!(peer.get("/v2/a/tags/list").await.body(), r#"{"name":"a","tags":["v1"]}"#);
 }
@@ -125,7 +125,7 @@ async fn limits_are_settings() {
 }
 
 #[tokio::test]
-async fn what_is_over_the_limit_of_requests_is_told_to_come_again() {
+async fn requests_over_the_limit_get_retry_after() {
     let limits = Limits { max_requests: 1, ..Limits::default() };
     let peer = Peer::with(RegistrySettings { limits, ..RegistrySettings::default() }, None).await;
     let session = peer.start("a").await;
@@ -134,10 +134,10 @@ async fn what_is_over_the_limit_of_requests_is_told_to_come_again() {
     assert_eq!(refusal(&one_more), refused(429, "TOOMANYREQUESTS"));
     assert_eq!(header(&one_more, "retry-after"), "1");
     under_way.write_all(b"x").await.expect("it is sent");
-    let mut answer = [0; 12];
-    under_way.read_exact(&mut answer).await.expect("an answer");
-    assert_eq!(&answer, b"HTTP/1.1 202");
-    // Its place is free once the last byte of its answer is written.
+    let mut response = [0; 12];
+    under_way.read_exact(&mut response).await.expect("a response");
+    assert_eq!(&response, b"HTTP/1.1 202");
+    // Its place is free once the last byte of its response is written.
     let start = async || peer.ask(Method::POST, "/v2/a/blobs/uploads/", &[], "").await.status();
     let mut free = start().await;
     while free == StatusCode::TOO_MANY_REQUESTS {
@@ -147,7 +147,7 @@ async fn what_is_over_the_limit_of_requests_is_told_to_come_again() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_not_read_yet_is_a_request_in_flight() {
+async fn a_response_that_is_not_read_yet_is_a_request_in_flight() {
     let limits = Limits { max_requests: 1, ..Limits::default() };
     let settings = RegistrySettings { limits, ..RegistrySettings::default() };
     let registry = Registry::with(Storage::memory(), settings, None);
@@ -159,7 +159,7 @@ async fn an_answer_that_is_not_read_yet_is_a_request_in_flight() {
 }
 
 #[tokio::test]
-async fn an_answer_to_head_is_that_to_get_without_its_body() {
+async fn a_response_to_head_is_that_to_get_without_its_body() {
     let registry = Registry::new(Storage::memory());
     let ask = async |method: Method, path: &str, body: &[u8], media_type: &str| {
         let request = http::Request::builder().method(method).uri(path);
@@ -189,7 +189,7 @@ async fn an_answer_to_head_is_that_to_get_without_its_body() {
         assert_eq!(head.status(), got.status(), "{path}");
         let body = whole(got.into_parts()).await;
         let mut expected = body.0;
-        // What the server adds to an answer whose length is known.
+        // What the server adds to a response whose length is known.
         expected.entry("content-length").or_insert(body.1.len().into());
         let (found, none) = whole(head.into_parts()).await;
         assert_eq!(found, expected, "{path}");

@@ -26,11 +26,11 @@ async fn a_body_that_stalls_is_refused() {
     let peer = Peer::in_memory().await;
     let mut stream = half_an_upload(&peer).await;
     let start = Instant::now();
-    let mut answer = [0; 4096];
-    let length = stream.read(&mut answer).await.expect("an answer");
-    let answer = String::from_utf8_lossy(&answer[..length]);
-    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
-    assert!(answer.contains("BLOB_UPLOAD_INVALID"), "{answer}");
+    let mut response = [0; 4096];
+    let length = stream.read(&mut response).await.expect("a response");
+    let response = String::from_utf8_lossy(&response[..length]);
+    assert!(response.starts_with("HTTP/1.1 408 "), "{response}");
+    assert!(response.contains("BLOB_UPLOAD_INVALID"), "{response}");
     let waited = start.elapsed();
     assert!(waited >= limits::BODY_IDLE && waited < 2 * limits::BODY_IDLE, "{waited:?}");
 }
@@ -41,9 +41,9 @@ async fn requests_under_way_end_before_the_registry_does() {
     let mut stream = half_an_upload(&peer).await;
     let stopping = tokio::spawn(peer.stop());
     stream.write_all(b"56789").await.expect("it is sent");
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.expect("an answer, and the end");
-    assert!(answer.starts_with(b"HTTP/1.1 202 "), "{}", String::from_utf8_lossy(&answer));
+    let mut response = Vec::new();
+    stream.read_to_end(&mut response).await.expect("a response, and the end");
+    assert!(response.starts_with(b"HTTP/1.1 202 "), "{}", String::from_utf8_lossy(&response));
     stopping.await.expect("it stops");
 }
 

@@ -76,7 +76,7 @@ async fn a_registry_speaks_tls() {
             let (mut sender, connection) =
                 http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("HTTP/2");
             tokio::spawn(connection);
-            // An answer to HEAD that has a body is an error of the protocol here.
+            // A response to HEAD that has a body is an error of the protocol here.
             for (method, path, status) in [
                 ("GET", "/v2/", 200),
                 ("HEAD", "/v2/_catalog", 200),
@@ -84,25 +84,25 @@ async fn a_registry_speaks_tls() {
             ] {
                 let request = http::Request::builder().method(method).uri(path);
                 let request = request.body(testkit::Body::empty()).expect("a request");
-                let answer = sender.send_request(request).await.expect("an answer");
-                assert_eq!(answer.status(), status, "{method} {path}");
-                let body = answer.into_body().collect().await.expect("a whole body").to_bytes();
+                let response = sender.send_request(request).await.expect("a response");
+                assert_eq!(response.status(), status, "{method} {path}");
+                let body = response.into_body().collect().await.expect("a whole body").to_bytes();
                 assert!(body.is_empty(), "{method} {path}");
             }
             continue;
         }
         let request = b"GET /v2/ HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
         stream.write_all(request).await.expect("it is sent");
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await.expect("an answer");
-        assert!(answer.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&answer));
+        let mut response = Vec::new();
+        stream.read_to_end(&mut response).await.expect("a response");
+        assert!(response.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&response));
     }
-    // In clear there is no answer, and others are served all the same.
+    // In clear there is no response, and others are served all the same.
     let mut stream = TcpStream::connect(address).await.expect("it listens");
     stream.write_all(b"GET /v2/ HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("it is sent");
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer).await;
-    assert!(!answer.starts_with(b"HTTP/"), "{}", String::from_utf8_lossy(&answer));
+    let mut response = Vec::new();
+    let _ = stream.read_to_end(&mut response).await;
+    assert!(!response.starts_with(b"HTTP/"), "{}", String::from_utf8_lossy(&response));
 }
 
 /// Of `openssl x509 -req` without extensions, which is still its default in places. It does not have to be trusted.
@@ -168,7 +168,7 @@ fn what_is_no_certificate_is_refused() {
     ] {
         let error = made(chain, key).expect_err(said);
         assert_eq!(error.to_string(), said);
-        // A printer joins the causes: none may tell the same again.
+        // A printer joins the causes: none may repeat another.
         assert!(std::error::Error::source(&error).is_none(), "{said}");
     }
     assert!(!format!("{:?}", made(&ours.chain, &ours.key)).contains("BEGIN"));

@@ -100,21 +100,21 @@ pub(crate) async fn an_empty_blob_is_a_blob(peer: &Peer) {
 }
 
 pub(crate) async fn a_wrong_digest_is_never_kept(peer: &Peer) {
-    let [asked, real] = [b"asked", b"other"].map(|bytes| Digest::sha256(bytes));
+    let [expected, real] = [b"first", b"other"].map(|bytes| Digest::sha256(bytes));
     let session = peer.start("a").await;
     for path in
-        [format!("/v2/a/blobs/uploads/?digest={asked}"), format!("{session}?digest={asked}")]
+        [format!("/v2/a/blobs/uploads/?digest={expected}"), format!("{session}?digest={expected}")]
     {
         let method = if path.starts_with(&session) { Method::PUT } else { Method::POST };
         let pushed = peer.ask(method, &path, &[], "other").await;
         assert_eq!(refusal(&pushed), refused(400, "DIGEST_INVALID"));
-        for digest in [asked, real] {
+        for digest in [expected, real] {
             let found = peer.get(&format!("/v2/a/blobs/{digest}")).await;
             assert_eq!(refusal(&found), refused(404, "BLOB_UNKNOWN"));
         }
     }
     assert_eq!(refusal(&peer.get(&session).await), refused(404, "BLOB_UPLOAD_UNKNOWN"));
-    let sha512 = Digest::of(Algorithm::Sha512, b"asked");
+    let sha512 = Digest::of(Algorithm::Sha512, b"expected");
     let path = format!("/v2/a/blobs/uploads/?digest={sha512}");
     let pushed = peer.ask(Method::POST, &path, &[], "other").await;
     assert_eq!(refusal(&pushed), refused(400, "DIGEST_INVALID"));
@@ -310,9 +310,9 @@ async fn an_upload_in_one_request_needs_room_too() {
         assert_eq!(refusal(&one_more), refused(429, "TOOMANYREQUESTS"), "{path}");
     }
     under_way.write_all(b"x").await.expect("it is sent");
-    let mut answer = [0; 12];
-    under_way.read_exact(&mut answer).await.expect("an answer");
-    assert_eq!(&answer, b"HTTP/1.1 201");
+    let mut response = [0; 12];
+    under_way.read_exact(&mut response).await.expect("a response");
+    assert_eq!(&response, b"HTTP/1.1 201");
     assert_eq!(peer.ask(Method::POST, &whole, &[], "x").await.status(), StatusCode::CREATED);
     drop(other);
 }

@@ -61,12 +61,12 @@ async fn one_read_serves_every_destination() {
     assert_eq!(reads_of(&source, &layer(&image).digest), 1);
     assert!(
         blob_store::found(targets.store.head(&layer(&image).digest).await)
-            .expect("an answer")
+            .expect("a response")
             .is_some()
     );
     for registry in &targets.registries {
         let path = format!("/v2/{REPOSITORY}/blobs/{}", layer(&image).digest);
-        let stored = testkit::get(&registry.host(), &path).await.expect("an answer");
+        let stored = testkit::get(&registry.host(), &path).await.expect("a response");
         assert_eq!(stored.body(), &image.blobs[1].bytes);
     }
 }
@@ -82,7 +82,7 @@ async fn an_empty_blob_is_a_blob() {
     );
     assert!(
         blob_store::found(targets.store.head(&layer(&image).digest).await)
-            .expect("an answer")
+            .expect("a response")
             .is_some()
     );
 }
@@ -108,7 +108,7 @@ async fn a_destination_that_fails_stops_no_other() {
         assert_eq!(reads_of(&source, &layer(&image).digest), 1, "{case}");
         assert!(
             blob_store::found(targets.store.head(&layer(&image).digest).await)
-                .expect("an answer")
+                .expect("a response")
                 .is_some(),
             "{case}"
         );
@@ -230,7 +230,7 @@ async fn within_one_registry_a_blob_is_mounted_and_not_read() {
     assert!(matches!(outcomes[..], [Ok(BlobOutcome::Mounted)]), "{outcomes:?}");
     assert_eq!(reads_of(&source, &layer(&image).digest), 0);
     let path = format!("/v2/prod/app/blobs/{}", layer(&image).digest);
-    let stored = testkit::get(&source.host(), &path).await.expect("an answer");
+    let stored = testkit::get(&source.host(), &path).await.expect("a response");
     assert_eq!(stored.body(), &image.blobs[1].bytes);
 }
 
@@ -253,8 +253,8 @@ async fn the_session_of_a_refused_mount_is_used() {
     let image = large();
     let outcomes = copy_blob(&source, &image.digest(), layer(&image), &[&to]).await;
     assert!(outcomes[0].as_ref().is_err_and(transfer::Error::is_missing), "{outcomes:?}");
-    let asked: Vec<_> = lax.server.requests().into_iter().map(|request| request.method).collect();
-    assert_eq!(asked, [Method::POST, Method::GET, Method::DELETE], "one session, given back");
+    let methods: Vec<_> = lax.server.requests().into_iter().map(|request| request.method).collect();
+    assert_eq!(methods, [Method::POST, Method::GET, Method::DELETE], "one session, given back");
 }
 
 #[tokio::test]
@@ -286,19 +286,19 @@ async fn a_destination_that_takes_nothing_holds_the_others_up_only_until_its_dea
 }
 
 #[tokio::test]
-async fn an_error_tells_its_side_and_whether_the_registry_answers_and_its_cause_once() {
+async fn an_error_has_its_side_its_cause_once_and_whether_the_registry_responds() {
     let image = large();
     let (source, sink) = (source_of(&image).await, LaxRegistry::start().await);
     let digest = layer(&image).digest;
     let at = |host: &Host| client().repository(host, &REPOSITORY.parse().expect("a name"));
-    let nobody = TestHost::unreachable();
+    let closed = TestHost::unreachable();
     let (there, taken) = (source.host(), sink.server.host());
     source.fail(Fault::on(Method::GET, "/v2/none/").status(500));
     sink.server.fail(Fault::on(Method::POST, "/v2/none/").status(500));
     let none = |server: &TestServer| repository_named(server, "none");
     for (from, to, is_source, is_unreachable) in [
-        (at(&nobody), at(&taken), true, true),
-        (at(&there), at(&nobody), false, true),
+        (at(&closed), at(&taken), true, true),
+        (at(&there), at(&closed), false, true),
         (none(&source), at(&taken), true, false),
         (at(&there), none(&sink.server), false, false),
     ] {

@@ -25,7 +25,7 @@ async fn copy(
 ) -> Result<Copied, Error> {
     let loaded = Image::load(&repository(source), &image.digest()).await.expect("it loads");
     let to = Destination::Registry(repository(to));
-    loaded.copy_to(transfer_state, &[to]).await.pop().expect("an answer")
+    loaded.copy_to(transfer_state, &[to]).await.pop().expect("a response")
 }
 
 fn heads_of_blobs(registry: &TestRegistry) -> usize {

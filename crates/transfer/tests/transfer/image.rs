@@ -59,10 +59,14 @@ async fn everything_arrives_and_the_source_is_read_once() {
         };
         assert!(copied.iter().all(|one| *one.as_ref().expect("it is copied") == all), "{copied:?}");
         assert_eq!(source.count(is_read), image.digests().len(), "each digest once, for all");
-        let asks = |request: &RecordedRequest| request.path_and_query.contains("/blobs/");
+        let is_of_blobs = |request: &RecordedRequest| request.path_and_query.contains("/blobs/");
         for registry in &targets.registries {
-            let of_blobs = registry.count(asks);
-            assert_eq!(of_blobs, 2 * blobs.len(), "each blob is asked for as it is begun, and put");
+            let of_blobs = registry.count(is_of_blobs);
+            assert_eq!(
+                of_blobs,
+                2 * blobs.len(),
+                "each blob takes a request that opens its upload, and a PUT"
+            );
             assert_eq!(registry.tags(REPOSITORY).await, [""; 0], "tags are the caller's");
         }
     }
@@ -81,9 +85,9 @@ async fn what_is_there_is_not_moved_again() {
         "{again:?}"
     );
     assert_eq!(source.count(|request| request.path_and_query.contains("/blobs/")), 0);
-    let asked = targets.registries[0].requests();
-    assert_eq!(asked.len(), image.digests().len(), "each digest is asked for once");
-    assert!(asked.iter().all(|request| request.method == Method::HEAD));
+    let requests = targets.registries[0].requests();
+    assert_eq!(requests.len(), image.digests().len(), "each digest is requested once");
+    assert!(requests.iter().all(|request| request.method == Method::HEAD));
 }
 
 #[tokio::test]
@@ -117,8 +121,8 @@ async fn a_destination_that_failed_gets_no_manifest_and_stops_no_other() {
     let layer = image.children[2].blobs[2].descriptor.digest.hex();
     for (case, fault) in [
         ("a blob is refused", Fault::on(Method::PUT, &layer).status(400)),
-        ("a blob cannot be asked for", Fault::on(Method::POST, "/uploads/").status(500)),
-        ("a manifest cannot be asked for", Fault::everywhere("/manifests/").times(2).status(500)),
+        ("the upload of a blob cannot be opened", Fault::on(Method::POST, "/uploads/").status(500)),
+        ("a manifest cannot be found", Fault::everywhere("/manifests/").times(2).status(500)),
     ] {
         let (source, targets) = (source_of(&image).await, TestDestinations::new(2).await);
         targets.registries[0].fail(fault);
@@ -167,7 +171,7 @@ async fn a_source_failure_writes_no_manifest_and_what_moved_is_found_next_time()
         assert_eq!(registry.count(is_manifest_put), 0);
     }
     assert_eq!(
-        blob_store::found(targets.store.head(&image.digest()).await).expect("an answer"),
+        blob_store::found(targets.store.head(&image.digest()).await).expect("a response"),
         None
     );
     source.clear_faults();
@@ -219,7 +223,7 @@ async fn images_copied_at_once_share_what_they_share() {
     assert_eq!(
         targets.registries[0].count(uploads),
         7,
-        "what is known to be there is not asked for"
+        "content that is known to be present is not requested"
     );
 }
 

@@ -110,7 +110,7 @@ async fn the_slow_are_left_behind_and_fed_afterwards_from_one_that_is_done() {
     let copied = loaded.at(done).copy_to(&run, &all[1..]).await;
     assert_eq!(copied[0].as_ref().expect("copied").manifests, 1);
     assert!(slow.holds(REPOSITORY, &image).await);
-    assert!(source.requests().is_empty(), "the source is not asked again");
+    assert!(source.requests().is_empty(), "no request is sent to the source again");
 }
 
 #[tokio::test]

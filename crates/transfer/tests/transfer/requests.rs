@@ -58,19 +58,19 @@ async fn copy(source: &RepositoryClient, to: &RepositoryClient, image: &TestImag
     let loaded = Image::load(source, &image.digest()).await.expect("it loads");
     let to = Destination::Registry(to.clone());
     let copied = loaded.copy_to(&TransferState::new(), &[to]).await.pop();
-    copied.expect("an answer").expect("it is copied")
+    copied.expect("a response").expect("it is copied")
 }
 
 /// What a caller does for a tag: it never moves one.
 async fn put_tag(to: &RepositoryClient, name: &str, image: &TestImage) {
     let reference = Reference::from(tag(name));
-    assert_eq!(to.find_manifest_by_get(&reference).await.expect("an answer"), None);
+    assert_eq!(to.find_manifest_by_get(&reference).await.expect("a response"), None);
     let (media_type, bytes) = (&image.descriptor.media_type, image.bytes.clone());
     to.put_manifest(&reference, media_type, bytes).await.expect("a tag");
 }
 
 #[tokio::test]
-async fn a_fresh_copy_asks_for_each_thing_once() {
+async fn a_fresh_copy_requests_each_digest_once() {
     let image = image();
     let (from, to) = (source_of(&image).await, TestRegistry::start().await);
     let copied = copy(&repository(&from), &repository(&to), &image).await;
@@ -110,7 +110,7 @@ async fn a_second_tag_of_the_same_digest_is_one_write() {
     assert_eq!(there.bytes, image.bytes);
     put_tag(&repository(&to), "v2", &image).await;
     assert_eq!(to.count(|request| request.method == Method::PUT), 1);
-    assert_eq!(spent("second tag", &to), 3, "the manifest is read, the tag asked for and put");
+    assert_eq!(spent("second tag", &to), 3, "the manifest is read, the tag looked up and put");
 }
 
 #[tokio::test]
@@ -128,7 +128,7 @@ async fn within_one_registry_each_blob_is_a_mount_and_a_look_at_its_length() {
 }
 
 #[tokio::test]
-async fn a_manifest_that_was_there_unasked_costs_no_bytes() {
+async fn a_manifest_that_is_present_costs_no_bytes() {
     let image = image();
     let (from, to) = (source_of(&image).await, TestRegistry::start().await);
     to.load(REPOSITORY, None, &image.children[3]).await;

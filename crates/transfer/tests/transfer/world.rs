@@ -83,7 +83,7 @@ impl TestDestinations {
 
     pub(crate) async fn store_holds(&self, image: &TestImage) -> bool {
         for digest in image.digests() {
-            if blob_store::found(self.store.head(&digest).await).expect("an answer").is_none() {
+            if blob_store::found(self.store.head(&digest).await).expect("a response").is_none() {
                 return false;
             }
         }
@@ -94,12 +94,12 @@ impl TestDestinations {
     pub(crate) async fn know_nothing_of(&self, digest: &Digest) -> bool {
         for registry in &self.registries {
             let path = format!("/v2/{REPOSITORY}/blobs/{digest}");
-            let answer = testkit::get(&registry.host(), &path).await.expect("an answer");
-            if answer.status() != 404 {
+            let response = testkit::get(&registry.host(), &path).await.expect("a response");
+            if response.status() != 404 {
                 return false;
             }
         }
-        blob_store::found(self.store.head(digest).await).expect("an answer").is_none()
+        blob_store::found(self.store.head(digest).await).expect("a response").is_none()
     }
 
     /// The names of the partial files of the store.
@@ -118,13 +118,13 @@ pub(crate) async fn serving(content: Vec<(Descriptor, Vec<u8>)>) -> TestServer {
     let content: Arc<HashMap<_, _>> = Arc::new(content.into_iter().map(named).collect());
     TestServer::start(move |request| {
         let name = request.uri().path().rsplit('/').next().unwrap_or_default();
-        let answer = match content.get(name) {
+        let response = match content.get(name) {
             Some((listed, bytes)) => Response::builder()
                 .header("content-type", &listed.media_type)
                 .body(Body::from(bytes.clone())),
             None => Response::builder().status(404).body(Body::empty()),
         };
-        async { answer.expect("an answer") }
+        async { response.expect("a response") }
     })
     .await
 }
@@ -146,17 +146,19 @@ impl LaxRegistry {
                 let method = request.method().clone();
                 let name = request.uri().to_string();
                 let arrived = request.into_body().collect().await;
-                let answer = Response::builder();
-                let answer = match method {
-                    Method::POST => answer.status(202).header("location", "/v2/x/blobs/uploads/1"),
+                let response = Response::builder();
+                let response = match method {
+                    Method::POST => {
+                        response.status(202).header("location", "/v2/x/blobs/uploads/1")
+                    }
                     Method::PUT if arrived.is_ok() => {
                         keeper.lock().unwrap_or_else(PoisonError::into_inner).push(name);
-                        answer.status(201)
+                        response.status(201)
                     }
-                    Method::DELETE => answer.status(204),
-                    _ => answer.status(404),
+                    Method::DELETE => response.status(204),
+                    _ => response.status(404),
                 };
-                answer.body(Body::empty()).expect("an answer")
+                response.body(Body::empty()).expect("a response")
             }
         });
         Self { server: server.await, kept }

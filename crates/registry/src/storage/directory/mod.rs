@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn pushing_again_mends_a_damaged_blob() {
+    fn pushing_again_repairs_a_damaged_blob() {
         let root = tempfile::tempdir().expect("a directory");
         let directory = DirectoryStorage::open(root.path()).expect("a directory of our own");
         let name = "a".parse().expect("a name");
