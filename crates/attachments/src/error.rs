@@ -57,7 +57,7 @@ pub enum Defect {
         found: Unrelated,
     },
     /// Two manifests under one digest tag cannot be merged.
-    #[error("digest tag {tag} cannot be merged with the one at {repository}")]
+    #[error("the manifest of digest tag {tag} at {repository} cannot be merged")]
     NotMergeable {
         /// The digest tag.
         tag: Tag,

@@ -26,7 +26,7 @@ pub enum NoUnion {
         cause: NotImage,
     },
     /// Together there would be too many.
-    #[error("together they have more than {MAX_LAYERS} layers")]
+    #[error("the merged manifest would have more than {MAX_LAYERS} layers")]
     TooMany,
 }
 

@@ -77,7 +77,7 @@ pub(crate) fn check_directory(path: &Path) -> Result<(), Error> {
     match metadata_of(path)? {
         Some(metadata) if !metadata.is_dir() => {
             let (key, is) = (path_text(path), kind_name(metadata.file_type()));
-            let message = format!("cannot use `{key}`: it is {is}; replace it by a directory");
+            let message = format!("cannot use `{key}`: it is {is}; replace it with a directory");
             Err(Error::new(ErrorKind::WrongFileType, key, message).of_whole_store())
         }
         _ => Ok(()),

@@ -63,8 +63,7 @@ impl fmt::Display for Format {
 pub enum ParseError {
     /// Not JSON, or not of this shape. The source has line and column.
     #[error(
-        "it is not a list of address ranges in the format `{format}`: {}; \
-         fetch the list again, or name the format that it has",
+        "it is not a list of address ranges in the format `{format}`: {}; fetch the list again, or correct `format`",
         brief(cause)
     )]
     Json {
@@ -90,7 +89,9 @@ pub enum ParseError {
         rest: String,
     },
     /// A `cidr` list is not text.
-    #[error("line {line}: it is not UTF-8 text; a list in the format `cidr` has a prefix a line")]
+    #[error(
+        "line {line}: it is not UTF-8 text; a list in the format `cidr` has one prefix per line"
+    )]
     NotText {
         /// Counted from 1.
         line: usize,
@@ -98,7 +99,7 @@ pub enum ParseError {
         source: Utf8Error,
     },
     /// No prefix at all.
-    #[error("it lists no prefix; fetch the list again, or take it out of the configuration")]
+    #[error("it has no prefixes; fetch the list again, or remove it from the configuration")]
     Empty,
 }
 
@@ -281,7 +282,7 @@ mod tests {
             (Format::Aws, "<html>", "line 1 column 1"),
             (Format::Aws, "{}", "missing field `prefixes`"),
             (Format::Aws, r#"{"prefixes": []}"#, "missing field `ipv6_prefixes`"),
-            (Format::Aws, r#"{"prefixes": [], "ipv6_prefixes": []}"#, "lists no prefix"),
+            (Format::Aws, r#"{"prefixes": [], "ipv6_prefixes": []}"#, "it has no prefixes"),
             (
                 Format::Aws,
                 bad_net,
@@ -291,8 +292,8 @@ mod tests {
             (Format::Gcp, goog, "missing field `scope`"),
             (Format::Gcp, both, "duplicate field"),
             (Format::Gcp, "[1]", "line 1 column"),
-            (Format::Cidr, "", "lists no prefix"),
-            (Format::Cidr, "\n# nothing\n", "lists no prefix"),
+            (Format::Cidr, "", "it has no prefixes"),
+            (Format::Cidr, "\n# nothing\n", "it has no prefixes"),
             (Format::Cidr, "10.0.0.0/8\n10.0.0/8 x", "line 2: `10.0.0/8` is not"),
             (Format::Cidr, "10.0.0.0/8,x", "line 1: `10.0.0.0/8,x` is not"),
             (Format::Cidr, "10.0.0.0/8 a b", "line 1: unexpected `b` after the region"),

@@ -31,7 +31,7 @@ pub enum CredentialError {
     },
     /// A credential helper failed.
     #[error(
-        "docker-credential-{helper}, which {} names, gave no credentials for {server}: {fault}",
+        "docker-credential-{helper} (named in {}) gave no credentials for {server}: {fault}",
         file.display()
     )]
     Helper {
@@ -152,14 +152,14 @@ impl fmt::Display for FileProblem {
 #[non_exhaustive]
 pub enum HelperFault {
     /// There is no such program.
-    #[error("it is not installed; install it, or take it out of that file")]
+    #[error("it is not installed; install it, or remove it from that file")]
     Missing,
     /// It cannot be run.
     #[error("it cannot be run: {0}")]
     NotRun(Arc<io::Error>),
     /// It did not end in time.
     #[error(
-        "it did not end within {after:?}, and was killed; run it by hand to see what it waits for"
+        "it did not exit within {after:?} and was killed; run it by hand to see what it waits for"
     )]
     TooLate {
         /// How long it was given.
@@ -180,7 +180,9 @@ pub enum HelperFault {
         limit: usize,
     },
     /// It printed something else than a credential. The output is not shown, since it may contain one.
-    #[error("it succeeded, but did not print the JSON object of `Username` and `Secret`")]
+    #[error(
+        "it exited with status 0, but did not print a JSON object with `Username` and `Secret`"
+    )]
     Garbled,
 }
 

@@ -52,7 +52,7 @@ pub enum TransportError {
     },
     /// No connection, and that is this machine's fault: too many files are open.
     #[error(
-        "no connection can be made, since too many files are open here: {}; raise `ulimit -n`",
+        "cannot connect, because this process has too many files open: {}; raise `ulimit -n`",
         Causes(&**cause)
     )]
     NoDescriptors {
@@ -79,8 +79,7 @@ pub enum TransportError {
     },
     /// TLS was not even tried.
     #[error(
-        "TLS is impossible, since this machine has no root certificates; install them \
-         (package ca-certificates), or name a file of them in SSL_CERT_FILE"
+        "TLS cannot be used, because this machine has no root certificates; install the package ca-certificates, or name a file of certificates in SSL_CERT_FILE"
     )]
     NoRootCertificates,
     /// No headers of a response within the deadline.
@@ -112,7 +111,7 @@ pub enum TransportError {
         received: u64,
     },
     /// The body of the response stopped.
-    #[error("nothing more came for {after:?}, after {received} bytes of the response")]
+    #[error("no data for {after:?} after {received} bytes of the response")]
     Silent {
         /// How long was waited.
         after: Duration,
@@ -140,7 +139,7 @@ pub enum TransportError {
         least: u64,
     },
     /// A body that is held in memory took too long in all.
-    #[error("the response was not complete after {after:?}, with {received} bytes of it")]
+    #[error("the response was incomplete after {after:?}: {received} bytes had arrived")]
     TooSlow {
         /// How long it was given.
         after: Duration,

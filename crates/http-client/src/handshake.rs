@@ -24,8 +24,7 @@ tokio::task_local! {
 /// A handshake that took too long.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error(
-    "TLS handshake timed out: the port accepts connections, and sent nothing that completes the handshake within \
-     {0:?}; check that it speaks TLS"
+    "TLS handshake timed out: the port accepted the connection, but did not complete the handshake within {0:?}; check that it speaks TLS"
 )]
 struct TimedOut(Duration);
 

@@ -20,7 +20,7 @@ pub enum FileError {
         source: io::Error,
     },
     /// The path ends in `..` or `/`.
-    #[error("{} names no file; name a file", path.display())]
+    #[error("{} has no file name; give the path of a file", path.display())]
     NoName {
         /// The path.
         path: PathBuf,

@@ -59,14 +59,12 @@ pub enum LoadError {
     Future(String),
     /// A time in the reflog, which git takes for another one.
     #[error(
-        "`{0}` is not a revision that has one meaning: it names a time in the reflog of this clone; name a commit, or \
-         use --since"
+        "`{0}` names a time in the reflog of this clone, so its meaning can change; name a commit, or use --since"
     )]
     ReflogTime(String),
     /// No commit has that name.
     #[error(
-        "cannot find the revision `{name}` in {directory}: no commit has that name; correct it, or, in a shallow \
-         clone, bring the commit by `git fetch --unshallow`"
+        "cannot find the revision `{name}` in {directory}: no commit has that name; correct it, or, in a shallow clone, fetch the commit with `git fetch --unshallow`"
     )]
     NoRevision {
         /// The name.

@@ -120,7 +120,7 @@ pub enum ManifestError {
     )]
     UnknownMediaType(String),
     /// The `mediaType` field and the media type under which it was served differ.
-    #[error("it was served as `{served}` but says of itself that it is `{own}`")]
+    #[error("it was sent as `{served}`, but its `mediaType` is `{own}`")]
     MediaTypeMismatch {
         /// The `Content-Type`.
         served: String,

@@ -114,7 +114,7 @@ fn a_missing_quote_comma_bracket_or_space_is_named_where_it_is_missing() {
         (
             "<<<<<<< HEAD\n- name: i\n=======\n- name: j\n>>>>>>> x\n",
             "img:1:1",
-            "conflict mark of git",
+            "git conflict marker",
         ),
         ("- name: i\n  dmap:\n<<<<<<< HEAD\n    <a>: [t]\n", "img:3:1", "resolve the conflict"),
         ("- name: i\n  dmap:\n    <a>: [t]]\n", "img:3:81", "not valid YAML"),

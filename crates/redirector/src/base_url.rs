@@ -36,13 +36,13 @@ pub enum BaseUrlError {
     #[error("not a URL: {0}; write `https://host`")]
     Syntax(url::ParseError),
     /// Neither http nor https, or there is no host.
-    #[error("write `https://host` or `http://host`")]
+    #[error("not an http or https URL; write `https://host`")]
     NotHttp,
     /// A user, a password, a query or a fragment.
-    #[error("nothing is allowed but scheme, host, port and path")]
+    #[error("only a scheme, a host, a port and a path are allowed")]
     TooMuch,
     /// An empty segment, or percent-encoding.
-    #[error("its path must be plain segments, without `//` and without `%`")]
+    #[error("its path must consist of plain segments, without `//` or `%`")]
     OddPath,
 }
 

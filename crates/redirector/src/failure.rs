@@ -22,7 +22,7 @@ pub(crate) enum OutboundError {
     Status(StatusCode),
     /// An HTML page instead of a blob.
     #[error(
-        "the response is an HTML page (200, text/html) instead of a blob; check the store's `url` and `blob_prefix`, and the proxy or CDN before it"
+        "the response is an HTML page (200, text/html) instead of a blob; check the store's `url` and `blob_prefix`, and any proxy or CDN in front of it"
     )]
     WebPage,
 }

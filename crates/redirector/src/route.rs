@@ -90,7 +90,7 @@ pub(crate) enum RequestError {
     Digest(DigestError),
     #[error(transparent)]
     Tag(TagError),
-    #[error("control character in the query")]
+    #[error("the query has a space or a control character")]
     Query,
     #[error("the location of the content is not a valid header value; report this to the operator")]
     Location,

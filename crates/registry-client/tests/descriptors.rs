@@ -42,7 +42,7 @@ async fn with_few() {
     );
     assert!(error.is_transient() && !error.is_unreachable());
     let text = error.to_string();
-    let says = ["too many files are open here", "Too many open files", "raise `ulimit -n`"];
+    let says = ["too many files open", "Too many open files", "raise `ulimit -n`"];
     assert!(says.iter().all(|part| text.contains(part)), "{text}");
     client.ping(&server.host()).await.expect("and then it responds");
 }

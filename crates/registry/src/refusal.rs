@@ -64,13 +64,13 @@ pub(crate) enum Refusal {
     #[error("digest algorithm `{0}` is not supported; use sha256 or sha512")]
     BadAlgorithm(String),
     #[error(
-        "a push may name at most {} tags; push the others with a further request",
+        "a push can have at most {} tags; push the others in another request",
         limits::MAX_TAGS_OF_A_PUSH
     )]
     TooManyTags,
     #[error("a condition of the request does not hold: {}", now(*.0))]
     Precondition(Option<Digest>),
-    #[error("tag `{tag}` is on {on}, and this registry does not move tags")]
+    #[error("tag `{tag}` is on {on}, and this registry does not move tags; push under a new tag")]
     TagStays { tag: Tag, on: Digest },
     #[error("a manifest with a tag cannot be deleted: this registry keeps tags")]
     TagsStay,
@@ -96,23 +96,22 @@ pub(crate) enum Refusal {
     #[error("too many uploads: {0} are under way, which is the limit; try again")]
     TooManyUploads(usize),
     #[error(
-        "too many uploads of one client: {0} are under way, which is its share; finish or cancel some, \
-         or try again in some seconds"
+        "too many uploads of one client: {0} are under way, which is its share; finish or cancel some, or try again in a few seconds"
     )]
     UploadsShare(usize),
     #[error("the digest of the content is {0}, not the one in the request; nothing was stored")]
     DigestMismatch(Digest),
     #[error("the manifest was refused: {0}")]
     Manifest(ManifestError),
-    #[error("push these to repository `{0}` first: {digests}", digests = list(.1))]
+    #[error("the manifest lists content that repository `{0}` does not have; push it first: {digests}", digests = list(.1))]
     ManifestBlobUnknown(Repository, Vec<Digest>),
-    #[error("the content is longer than {limit} bytes")]
+    #[error("the content is longer than the limit of {limit} bytes")]
     TooLong { limit: u64 },
     #[error("`Content-Range` is not `<first byte>-<last byte>`, without a unit")]
     BadContentRange,
     #[error("the chunk does not begin where the upload ends, at byte {}", .0.received)]
     OutOfOrder(UploadProgress),
-    #[error("`Content-Range` announces {announced} bytes, and the body has {found}")]
+    #[error("`Content-Range` announces {announced} bytes, but the body has {found}")]
     LengthMismatch { announced: u64, found: u64 },
     #[error("the range is outside the blob, which has {size} bytes")]
     RangeOutside { size: u64 },

@@ -275,7 +275,7 @@ pub enum DestinationError {
         content: Content,
     },
     /// The source failed meanwhile, so that nothing was committed.
-    #[error("{content} was not written to {destination}, since it could not be read to its end")]
+    #[error("{content} was not written to {destination}, because it could not be read to the end")]
     Aborted {
         /// The repository or store.
         destination: String,

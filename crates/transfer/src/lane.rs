@@ -241,7 +241,7 @@ pub(crate) fn body(
 
 /// The error at the end of a body that is incomplete.
 #[derive(Debug, thiserror::Error)]
-#[error("the blob could not be read to its end")]
+#[error("the blob could not be read to the end")]
 pub(crate) struct SourceFailed;
 
 #[cfg(test)]

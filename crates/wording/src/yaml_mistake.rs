@@ -35,7 +35,7 @@ fn conflict(text: &str) -> Option<YamlMistake> {
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
     };
     let line = text.lines().position(is_mark)?;
-    let message = "this is a conflict mark of git; resolve the conflict and remove the marks";
+    let message = "this is a git conflict marker; resolve the conflict and remove the markers";
     Some(YamlMistake { at: (line + 1, 1), message: message.to_owned() })
 }
 

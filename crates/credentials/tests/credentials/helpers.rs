@@ -96,7 +96,8 @@ async fn what_a_helper_prints() {
     ] {
         assert_eq!(get(&credentials(script), "h").await, credential, "{script}");
     }
-    let garbled = "it succeeded, but did not print the JSON object of `Username` and `Secret`";
+    let garbled =
+        "it exited with status 0, but did not print a JSON object with `Username` and `Secret`";
     for (script, fault) in [
         ("exit 1", "exit status: 1"),
         ("echo; echo ' it is\x07 locked '; echo x; exit 2", "exit status: 2: it is  locked"),
@@ -112,8 +113,8 @@ async fn what_a_helper_prints() {
         ("exec yes hunter2", "it printed more than 65536 bytes"),
     ] {
         let error = fail(&credentials(script), "h").await;
-        let start = "docker-credential-x, which ";
-        let end = format!("config.json names, gave no credentials for h: {fault}");
+        let start = "docker-credential-x (named in ";
+        let end = format!("config.json) gave no credentials for h: {fault}");
         let text = error.to_string();
         assert!(text.starts_with(start) && text.ends_with(&end), "{script}: {text}");
         assert!(!error.is_transient());
@@ -126,14 +127,14 @@ async fn a_helper_that_is_not_there_or_cannot_be_run() {
     let credentials = place.credentials(r#"{"credHelpers":{"h":"gone"}}"#);
     let error = fail(&credentials, "h").await.to_string();
     assert!(
-        error.ends_with("it is not installed; install it, or take it out of that file"),
+        error.ends_with("it is not installed; install it, or remove it from that file"),
         "{error}"
     );
     let config = place.file("other.json", r#"{"credsStore":"that-does-not-exist"}"#);
     let on_path = Credentials::builder().named_config(config).build();
     let error = fail(&on_path, "h").await.to_string();
     assert!(
-        error.ends_with("it is not installed; install it, or take it out of that file"),
+        error.ends_with("it is not installed; install it, or remove it from that file"),
         "{error}"
     );
     place.file("docker-credential-gone", "not executable");
@@ -158,7 +159,7 @@ async fn a_helper_that_does_not_end_is_killed_and_the_failure_is_shared() {
     let errors = join_all((0..5).map(|_| fail(&credentials, "h"))).await;
     assert!(start.elapsed() < Duration::from_millis(2000), "{:?}", start.elapsed());
     let end =
-        "it did not end within 500ms, and was killed; run it by hand to see what it waits for";
+        "it did not exit within 500ms and was killed; run it by hand to see what it waits for";
     assert!(errors.iter().all(|error| error.to_string().ends_with(end) && error.is_transient()));
     let [pid] = &place.lines("runs")[..] else { panic!("it was run more than once") };
     // It is gone as soon as tokio has collected it.

@@ -121,7 +121,7 @@ async fn a_body_that_never_ends_is_an_error() {
     .await;
     let credentials = user(&place, &silent.url()).service_deadline(SHORT).build();
     let error = fail(&credentials, "gcr.io").await;
-    let text = "the response was not complete after 300ms, with 0 bytes of it";
+    let text = "the response was incomplete after 300ms: 0 bytes had arrived";
     assert!(error.to_string().ends_with(text), "{error}");
     assert!(error.is_transient());
     assert_eq!(silent.requests().len(), 4);

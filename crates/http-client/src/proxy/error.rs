@@ -54,7 +54,7 @@ pub(crate) enum ProxyFault {
     )]
     Unauthenticated { variable: &'static str },
     #[error(
-        "407 Proxy Authentication Required; it rejects the user or the password in {variable}: correct them"
+        "407 Proxy Authentication Required: the proxy rejected the user or the password in {variable}; correct them"
     )]
     Rejected { variable: &'static str },
     #[error("{status} in response to CONNECT {target}")]

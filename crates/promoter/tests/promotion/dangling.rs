@@ -54,7 +54,7 @@ async fn a_digest_tag_that_is_on_nothing_is_a_broken_attachment() {
             let told = reason(&report, broken);
             let start = format!("digest tag {}: GET ", tag(&image, suffix));
             assert!(told.starts_with(&start) && told.contains("404"), "{told}");
-            let to_do = "run again, and if it says the same, push it again or delete the tag";
+            let to_do = "run again, and if it still fails, push it again or delete the tag";
             assert!(told.contains(to_do), "{told}");
         }
         for registry in &registries.production {

@@ -194,7 +194,9 @@ impl Check<'_> {
             if let Ok(text) = &name.value
                 && !names.insert(text)
             {
-                let twice = format!("`stores.name`: `{text}` is the name of another store");
+                let twice = format!(
+                    "`stores.name`: duplicate name `{text}`; give each store a name of its own"
+                );
                 self.problem(name.at, twice);
             }
         }
@@ -211,7 +213,7 @@ impl Check<'_> {
         );
         let index = self.optional("stores.index", document.index.as_ref(), IndexKind::None);
         if document.serves.value.is_empty() {
-            let empty = "`stores.serves` is empty: no client would be sent to this store";
+            let empty = "`stores.serves` is empty, so no client would be sent to this store; add a cloud, or `*`";
             self.problem(document.serves.referenced, empty);
         }
         let serves = self.list(&document.serves.value, Self::serves);

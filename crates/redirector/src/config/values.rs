@@ -53,7 +53,7 @@ pub(super) fn endpoint(text: &str) -> Result<BaseUrl, String> {
     let base = base(text)?;
     if base.has_path() {
         return Err(format!(
-            "`{text}` has a path: an endpoint is scheme, host and port; the prefix of repositories goes to `path`"
+            "`{text}` has a path: an endpoint is scheme, host and port; the prefix of repositories belongs in `path`"
         ));
     }
     Ok(base)

@@ -55,7 +55,7 @@ pub enum RequestFault {
         cause: Box<CredentialError>,
     },
     /// The registry requires a token, and its realm issued none.
-    #[error("no token: {cause}")]
+    #[error("cannot get a token: {cause}")]
     Token {
         /// The request to the realm, and what was wrong with it.
         cause: Arc<Error>,
@@ -70,19 +70,19 @@ pub enum RequestFault {
         status: StatusCode,
     },
     /// A registry host that no URL can have, such as `0.0.0.999`.
-    #[error("the host is not usable in a URL: {cause}")]
+    #[error("the host cannot be used in a URL: {cause}")]
     BadHost {
         /// Why.
         cause: url::ParseError,
     },
     /// The response has another part of a blob than the requested one.
-    #[error("it is not the requested range, from byte {from} on")]
+    #[error("the response is not the requested range, which begins at byte {from}")]
     WrongPart {
         /// Where the part should begin.
         from: u64,
     },
     /// A blob that has another length than it had before.
-    #[error("it has {is} bytes now, where it had {was}")]
+    #[error("its length changed from {was} to {is} bytes")]
     OtherLength {
         /// The length before, in bytes.
         was: u64,
@@ -101,7 +101,7 @@ pub enum RequestFault {
         size: u64,
     },
     /// A session that does not say how much it has.
-    #[error("the response does not say how much of the blob is there (`Range`)")]
+    #[error("the response does not state how much of the blob the registry has (`Range`)")]
     NoOffset,
     /// Content that does not have its digest.
     #[error("the content's digest is {found}, not {expected}")]
@@ -126,8 +126,7 @@ pub enum RequestFault {
     },
     /// A body in a content encoding that was not requested.
     #[error(
-        "the response is compressed (Content-Encoding: {encoding}) although no compression was requested; \
-         a proxy in the way changes responses: turn its compression off for this host"
+        "the response is compressed (Content-Encoding: {encoding}) although no compression was requested; a proxy changes responses: turn off its compression for this host"
     )]
     Compressed {
         /// The encodings.
@@ -135,7 +134,7 @@ pub enum RequestFault {
     },
     /// A success without content.
     #[error(
-        "empty response instead of {expected}; the registry or a proxy in the way is out of order"
+        "empty response instead of {expected}; check the registry and any proxy in front of it"
     )]
     Empty {
         /// What was requested, such as `a manifest`.
@@ -143,7 +142,7 @@ pub enum RequestFault {
     },
     /// A success whose body is an error of the registry's.
     #[error(
-        "the response has a status of success and an error instead of {expected}{}",
+        "the response has a success status, but contains an error instead of {expected}{}",
         Faults(body)
     )]
     ErrorDocument {
@@ -154,7 +153,7 @@ pub enum RequestFault {
     },
     /// A manifest that the registry lists, and then does not have.
     #[error(
-        "404 Not Found, although the registry lists it; run again, and if it says the same, push it again or delete the tag"
+        "404 Not Found, although the registry lists it; run again, and if it still fails, push it again or delete the tag"
     )]
     ListedNotFound,
     /// A listing that cannot be read.
@@ -189,14 +188,14 @@ pub enum RequestFault {
         cause: Error,
     },
     /// What was written was not there when it was read again, time after time.
-    #[error("lost {tries} races with other writers; run again")]
+    #[error("another client changed it during each of {tries} attempts; run again")]
     LostRace {
         /// How often it was written.
         tries: usize,
     },
     /// A tag that the registry returned or stored before, and then did not return, however often it was read again.
     #[error(
-        "the tag exists, but the registry responds with 404 to it: its reads are out of date; run again"
+        "the tag exists, but the registry responds with 404: its reads are out of date; run again"
     )]
     StaleTag,
     /// The registry pointed somewhere, and it was not followed.

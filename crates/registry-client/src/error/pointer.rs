@@ -48,12 +48,13 @@ pub enum PointerRefusal {
     )]
     MalformedLink,
     /// Plain HTTP where it was not allowed.
-    #[error("plain HTTP is spoken only to hosts that are named for it, and between loopback hosts")]
+    #[error(
+        "plain HTTP is allowed only for hosts that --plain-http names, and between loopback hosts"
+    )]
     PlainHttp,
     /// The same host with another scheme, as behind a proxy that does not forward its scheme to the registry.
     #[error(
-        "it has {named} where the registry has {scheme}; set `X-Forwarded-Proto: {scheme}` in the proxy before \
-         the registry"
+        "its scheme is {named}, but that of the registry is {scheme}; set `X-Forwarded-Proto: {scheme}` in the proxy in front of the registry"
     )]
     OtherScheme {
         /// The registry's scheme.
@@ -62,16 +63,16 @@ pub enum PointerRefusal {
         named: &'static str,
     },
     /// Another scheme, host or port, where only the registry itself is trusted.
-    #[error("it is not at the host and scheme that were target")]
+    #[error("it is not at the scheme, host and port of the registry")]
     OtherHost,
     /// Neither GET nor HEAD, nor a POST without content that keeps its method.
-    #[error("only GET and HEAD are redirected, and by 307 and 308 a POST without content")]
+    #[error("only GET and HEAD are redirected, and a POST without content by 307 or 308")]
     Method,
     /// It was there before.
     #[error("it leads back to where it came from")]
     Loop,
     /// A limit was reached.
-    #[error("{limit} {of} are the limit")]
+    #[error("the limit is {limit} {of}")]
     TooMany {
         /// The limit.
         limit: usize,

@@ -30,7 +30,7 @@ async fn without_root_certificates_only_https_fails() {
     let error = client.ping(&host).await.expect_err("no roots");
     assert!(matches!(error.fault(), RequestFault::Transport(TransportError::NoRootCertificates)));
     assert!(error.is_unreachable() && !error.is_transient());
-    let start = "GET https://registry.example/v2/: TLS is impossible, since this machine";
+    let start = "GET https://registry.example/v2/: TLS cannot be used, because this machine";
     assert!(error.to_string().starts_with(start), "{error}");
 }
 

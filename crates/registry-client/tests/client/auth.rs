@@ -291,7 +291,7 @@ async fn a_realm_that_takes_no_post_gets_user_and_password_by_get_and_then_at_on
         // Without a password there is nothing to fall back on: an anonymous token may do less, without a word.
         let client = known_at(&registry, Credential::Identity("i".into()));
         let error = read_from(&client, &registry.host).await.expect_err("no token");
-        let text = format!("no token: POST http://{}/token: {status} ", realm.host);
+        let text = format!("cannot get a token: POST http://{}/token: {status} ", realm.host);
         assert!(error.to_string().contains(&text), "{error}");
     }
 }
@@ -346,7 +346,7 @@ async fn what_is_wrong_with_a_realm_is_said() {
         let registry = registry(&realm, has_token).await;
         let error = read_from(&known_at(&registry, basic()), &registry.host).await;
         let error = error.expect_err("no token");
-        let wanted = format!("no token: GET http://{}/token: {text}", realm.host);
+        let wanted = format!("cannot get a token: GET http://{}/token: {text}", realm.host);
         assert!(error.to_string().ends_with(&wanted), "{error}");
         assert!(!error.to_string().contains(SECRET) && !error.to_string().contains("Basic"));
     }
@@ -387,8 +387,8 @@ async fn a_realm_gets_nothing_in_clear_that_is_not_named_for_it() {
     let registry = Scripted::start(|_| challenge("http://10.0.0.1/token", "")).await;
     let error = read_from(&known_at(&registry, basic()), &registry.host).await;
     let text = error.expect_err("it is not followed").to_string();
-    let end = "the realm to http://10.0.0.1/token was not followed: plain HTTP is spoken only to hosts \
-               that are named for it, and between loopback hosts";
+    let end = "the realm to http://10.0.0.1/token was not followed: plain HTTP is allowed only for hosts \
+               that --plain-http names, and between loopback hosts";
     assert!(text.ends_with(end), "{text}");
 }
 
@@ -508,6 +508,6 @@ async fn credentials_of_a_path_work_alone_and_beside_wrong_ones_of_the_host() {
         assert_eq!(read.unwrap_or_else(|error| panic!("{case}: {error}")), BLOB.as_bytes());
         let other = client.repository(host, &name("b")).manifest(&tag("x")).await;
         let error = other.expect_err("another path has no credentials");
-        assert!(error.to_string().contains("no token: "), "{case}: {error}");
+        assert!(error.to_string().contains("cannot get a token: "), "{case}: {error}");
     }
 }

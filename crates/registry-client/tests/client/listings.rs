@@ -124,7 +124,7 @@ async fn pages_without_end_come_to_one() {
     .await;
     let error = at(&client(), &server.host).tags().await.expect_err("an end");
     let url = format!("http://{}/v2/a/tags/list", server.host);
-    let why = "was not followed: 10000 pages are the limit";
+    let why = "was not followed: the limit is 10000 pages";
     assert_eq!(error.to_string(), format!("GET {url}: the next page to {url} {why}"));
     assert_eq!(server.lines().len(), 10_000);
 }

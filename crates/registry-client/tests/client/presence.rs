@@ -323,7 +323,7 @@ async fn a_page_in_place_of_content_is_reported_as_such() {
     })
     .await;
     let error = at(&client(), &registry.host).tags().await.expect_err("no token");
-    assert!(error.to_string().contains("no token: GET"), "{error}");
+    assert!(error.to_string().contains("cannot get a token: GET"), "{error}");
     assert!(error.to_string().contains("got an HTML page"), "{error}");
 }
 

@@ -58,20 +58,28 @@ async fn a_proxy_that_refuses_the_user_is_named_and_no_secret_is() {
         (
             "",
             "tls.example",
-            "put the user and the password into HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT",
+            "; put the user and the password into HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT",
         ),
-        ("", PLAIN, "put the user and the password into HTTP_PROXY=http://USER:PASSWORD@HOST:PORT"),
+        (
+            "",
+            PLAIN,
+            "; put the user and the password into HTTP_PROXY=http://USER:PASSWORD@HOST:PORT",
+        ),
         (
             "user:wrong-9@",
             "tls.example",
-            "it rejects the user or the password in HTTPS_PROXY: correct them",
+            ": the proxy rejected the user or the password in HTTPS_PROXY; correct them",
         ),
-        ("user:wrong-9@", PLAIN, "it rejects the user or the password in HTTP_PROXY: correct them"),
+        (
+            "user:wrong-9@",
+            PLAIN,
+            ": the proxy rejected the user or the password in HTTP_PROXY; correct them",
+        ),
     ] {
         let error = ping(by(&proxy, user), host).await.expect_err("refused");
         let scheme = if host == PLAIN { "http" } else { "https" };
         let text = format!(
-            "GET {scheme}://{host}/v2/: proxy {address}: 407 Proxy Authentication Required; {advice}"
+            "GET {scheme}://{host}/v2/: proxy {address}: 407 Proxy Authentication Required{advice}"
         );
         assert_eq!(error.to_string(), text);
         assert!(error.is_unreachable() && !error.is_transient(), "{error}");

@@ -49,12 +49,12 @@ async fn a_post_that_begins_an_upload_follows_307_and_308_to_where_the_session_i
 #[tokio::test]
 async fn a_post_follows_no_other_redirect_no_downgrade_and_no_loop() {
     const METHOD: &str =
-        "only GET and HEAD are redirected, and by 307 and 308 a POST without content";
+        "only GET and HEAD are redirected, and a POST without content by 307 or 308";
     for (status, location, reason) in [
         (301, "/elsewhere", METHOD),
         (302, "/elsewhere", METHOD),
         (303, "/elsewhere", METHOD),
-        (307, "http://registry.example/x", "plain HTTP is spoken only to hosts"),
+        (307, "http://registry.example/x", "plain HTTP is allowed only for hosts"),
         (308, "/v2/a/blobs/uploads/", "it leads back to where it came from"),
     ] {
         let location = format!("Location: {location}");
@@ -65,7 +65,7 @@ async fn a_post_follows_no_other_redirect_no_downgrade_and_no_loop() {
     }
     let server = Scripted::start(|request| redirect(&format!("{}x", request.target))).await;
     let error = at(&client(), &server.host).start_upload().await.expect_err("no end");
-    assert!(error.to_string().ends_with("5 redirects in a row are the limit"), "{error}");
+    assert!(error.to_string().ends_with("the limit is 5 redirects in a row"), "{error}");
     assert_eq!(server.lines().len(), 6);
 }
 

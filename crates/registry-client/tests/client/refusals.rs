@@ -34,7 +34,7 @@ async fn a_name_without_address_is_unreachable() {
 async fn a_host_that_no_url_can_have_is_unreachable() {
     let host: Host = "0.0.0.999".parse().expect("a host");
     let error = client().ping(&host).await.expect_err("no such address");
-    let text = "GET https://0.0.0.999/v2/: the host is not usable in a URL: invalid IPv4 address";
+    let text = "GET https://0.0.0.999/v2/: the host cannot be used in a URL: invalid IPv4 address";
     assert_eq!(error.to_string(), text);
     assert!(error.is_unreachable() && !error.is_transient());
 }
@@ -134,7 +134,7 @@ async fn only_get_and_head_are_redirected() {
     let put = repository.put_manifest(&tag("t"), media_type::OCI_INDEX, Bytes::new()).await;
     let text = format!(
         "PUT http://{0}/v2/a/manifests/t: the redirect to http://{0}/x was not followed: \
-         only GET and HEAD are redirected, and by 307 and 308 a POST without content",
+         only GET and HEAD are redirected, and a POST without content by 307 or 308",
         server.host
     );
     assert_eq!(put.expect_err("a refusal").to_string(), text);

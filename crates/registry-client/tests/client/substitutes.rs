@@ -7,7 +7,7 @@ use registry_client::{FoundBlob, RequestFault};
 use crate::support::{BLOB, Scripted, at, client, digest, fault_of, read_from, reply, tag};
 
 const COMPRESSED: &str = "the response is compressed (Content-Encoding: gzip) although no compression was requested; \
-                          a proxy in the way changes responses";
+                          a proxy changes responses";
 
 #[tokio::test]
 async fn a_compressed_response_is_reported_as_that_and_not_as_a_wrong_digest() {
@@ -113,7 +113,7 @@ async fn a_page_that_names_the_digest_of_the_blob_is_reported_as_a_page() {
 #[tokio::test]
 async fn an_error_with_a_status_of_success_is_no_manifest_and_has_no_digest() {
     const ERROR: &str = r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"no such tag"}]}"#;
-    let text = "the response has a status of success and an error instead of a manifest \
+    let text = "the response has a success status, but contains an error instead of a manifest \
                 (MANIFEST_UNKNOWN: no such tag)";
     let named = format!("Docker-Content-Digest: {}", Digest::sha256(ERROR.as_bytes()));
     for headers in [vec!["Content-Type: application/json".to_owned()], vec![named]] {

@@ -305,7 +305,10 @@ async fn a_port_that_accepts_and_stays_silent_fails_by_the_limit_of_the_handshak
     let client = client.tls_settings(trust(&made("a").cert.pem()));
     let error = client.build().ping(&silent.host()).await.expect_err("there is no response");
     let text = error.to_string();
-    assert!(text.contains(": cannot connect: TLS handshake timed out: the port accepts"), "{text}");
+    assert!(
+        text.contains(": cannot connect: TLS handshake timed out: the port accepted"),
+        "{text}"
+    );
     assert!(error.is_unreachable() && error.is_transient(), "{text}");
     assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
 }

@@ -207,8 +207,8 @@ async fn the_digest_joins_the_query_of_a_session() {
 #[tokio::test]
 async fn a_session_that_is_no_url_or_downgrades_is_refused_and_names_the_proxy() {
     let plain =
-        "plain HTTP is spoken only to hosts that are named for it, and between loopback hosts";
-    let proxy = "it has https where the registry has http; set `X-Forwarded-Proto: http` in the proxy before the registry";
+        "plain HTTP is allowed only for hosts that --plain-http names, and between loopback hosts";
+    let proxy = "its scheme is https, but that of the registry is http; set `X-Forwarded-Proto: http` in the proxy in front of the registry";
     for (location, text) in [
         ("", "was not followed: the response has no `Location`".to_owned()),
         ("gopher://x", "was not followed: it is not an http or https URL".to_owned()),

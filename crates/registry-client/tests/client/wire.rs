@@ -86,7 +86,7 @@ async fn every_way_to_break_off_is_an_error() {
     for (response, end, expected) in [
         (HEAD, End::Close, "the response ended after 4 of 6 bytes"),
         (HEAD, End::Reset, broke),
-        (HEAD, End::Open, "nothing more came for 1s, after 4 bytes of the response"),
+        (HEAD, End::Open, "no data for 1s after 4 bytes of the response"),
         (CHUNKED, End::Close, "the connection broke after 6 bytes of the response: "),
         ("", End::Close, "the connection broke after 0 bytes of the response: connection closed"),
         ("HTTP/1.1 200", End::Reset, broke),

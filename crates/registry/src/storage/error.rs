@@ -35,8 +35,7 @@ pub enum StorageError {
     },
     /// Something else has the name of a file or directory of the registry.
     #[error(
-        "`{}` is {is} and must be {expected}; the registry neither follows nor removes it: move it \
-         away, or replace it by {expected}", path.display()
+        "`{}` is {is} and must be {expected}; the registry neither follows nor removes it: move it away, or replace it with {expected}", path.display()
     )]
     Obstructed {
         /// Where.
