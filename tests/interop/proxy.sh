@@ -17,12 +17,25 @@ mkdir "$work/squid" "$work/docker" "$work/store"
 openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj '/CN=private authority' -keyout "$work/ca.key" -out "$work/ca.pem" 2>/dev/null
 openssl req -newkey rsa:2048 -nodes -subj '/CN=servers' -keyout "$work/key.pem" -out "$work/request.pem" 2>/dev/null
 openssl x509 -req -days 2 -in "$work/request.pem" -CA "$work/ca.pem" -CAkey "$work/ca.key" -out "$work/chain.pem" \
-  -extfile <(echo 'subjectAltName=DNS:staging.test,DNS:production.test') 2>/dev/null
+  -extfile <(echo 'subjectAltName=DNS:staging.test,DNS:production.test,DNS:store.test') 2>/dev/null
 
 for name in staging production; do
   start "$name" "$portolan" registry serve --listen 127.0.0.1:0 --tls-cert "$work/chain.pem" --tls-key "$work/key.pem"
 done
 start store "$portolan" store serve "$work/store" --listen 127.0.0.1:0
+# The same files with TLS, which a store server leaves to what stands in front of it.
+cat >"$work/tls_store.py" <<'PYTHON'
+import functools, http.server, ssl, sys
+store, chain, key = sys.argv[1:]
+handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=store)
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(chain, key)
+server.socket = context.wrap_socket(server.socket, server_side=True)
+print(f"port {server.server_port}", flush=True)
+server.serve_forever()
+PYTHON
+start tls-store python3 "$work/tls_store.py" "$work/store" "$work/chain.pem" "$work/key.pem"
 port_of() { address "$1" "$portolan_pattern" | sed 's/.*://'; }
 staging=staging.test:$(port_of staging) production=production.test:$(port_of production)
 
@@ -106,20 +119,34 @@ status=0
 equal 'exit code where NO_PROXY names a host that does not resolve' "$status" 1
 equal 'requests of the proxy to a host in NO_PROXY' "$(proxied "$production")" "$before"
 
-say 'the front probes its stores through the proxy'
-store=store.test:$(port_of store)
-cat >"$work/front.yaml" <<YAML
+# front NAME STORE [FLAG…]: starts a front with this store, and prints where it sends a client for the blob.
+front() {
+  local name=$1 store=$2
+  shift 2
+  cat >"$work/$name.yaml" <<YAML
 listen: 127.0.0.1:0
 admin: null
 cache_dir: null
 upstream: {endpoint: "https://$production", path: images}
 client_ip: {forwarded: never}
 stores:
-- {name: store, url: "http://$store", serves: [{cloud: "*"}]}
+- {name: store, url: "$store", serves: [{cloud: "*"}]}
 YAML
-start front "${through[@]}" "$portolan" serve --config "$work/front.yaml"
-front=$(address front "$portolan_pattern")
-location=$(curl -s -o /dev/null -w '%{redirect_url}' "http://$front/v2/app/blobs/$digest")
-equal 'where a client is sent' "$location" "http://$store/containers/images/$digest"
+  start "$name" "${through[@]}" "$portolan" serve --config "$work/$name.yaml" "$@"
+  curl -s -o /dev/null -w '%{redirect_url}' "http://$(address "$name" "$portolan_pattern")/v2/app/blobs/$digest" >"$work/location"
+}
+
+say 'the front probes its stores through the proxy'
+store=store.test:$(port_of store)
+front front "http://$store"
+equal 'where a client is sent' "$(cat "$work/location")" "http://$store/containers/images/$digest"
 [ "$(proxied "HEAD http://$store/containers/images/$digest")" -gt 0 ] || fail 'the proxy saw no probe'
+
+say 'the front probes a store with TLS by a private authority through the proxy'
+store=store.test:$(address tls-store 'port \(.*\)')
+front tls-front "https://$store" --ca-file "$work/ca.pem"
+equal 'where a client is sent with --ca-file' "$(cat "$work/location")" "https://$store/containers/images/$digest"
+[ "$(proxied "CONNECT $store")" -gt 0 ] || fail 'the proxy saw no tunnel to the store'
+front untrusting-front "https://$store"
+equal 'where a client is sent without --ca-file' "$(cat "$work/location")" "https://$production/v2/images/app/blobs/$digest"
 say 'all of it holds'
