@@ -17,7 +17,7 @@ mkdir "$work/squid" "$work/docker" "$work/store"
 openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj '/CN=private authority' -keyout "$work/ca.key" -out "$work/ca.pem" 2>/dev/null
 openssl req -newkey rsa:2048 -nodes -subj '/CN=servers' -keyout "$work/key.pem" -out "$work/request.pem" 2>/dev/null
 openssl x509 -req -days 2 -in "$work/request.pem" -CA "$work/ca.pem" -CAkey "$work/ca.key" -out "$work/chain.pem" \
-  -extfile <(echo 'subjectAltName=DNS:staging.test,DNS:production.test,DNS:store.test') 2>/dev/null
+  -extfile <(echo 'subjectAltName=DNS:staging.test,DNS:production.test,DNS:store.test,IP:127.0.0.1') 2>/dev/null
 
 for name in staging production; do
   start "$name" "$portolan" registry serve --listen 127.0.0.1:0 --tls-cert "$work/chain.pem" --tls-key "$work/key.pem"
@@ -42,11 +42,13 @@ staging=staging.test:$(port_of staging) production=production.test:$(port_of pro
 # The proxy resolves the names, and requires a password.
 htpasswd -bc "$work/squid/users" robot 'pass:word' 2>/dev/null
 printf '127.0.0.1 %s\n' staging.test production.test store.test ranges.test >"$work/squid/hosts"
-proxy=127.0.0.1:$(python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])')
+free_port() { python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+proxy=127.0.0.1:$(free_port) tls_proxy=127.0.0.1:$(free_port)
 ncsa=$(find /usr/lib /usr/libexec -name basic_ncsa_auth 2>/dev/null | head -n 1)
 [ -n "$ncsa" ] || fail 'squid has no basic_ncsa_auth'
 cat >"$work/squid.conf" <<CONF
 http_port $proxy
+https_port $tls_proxy tls-cert=$work/chain.pem tls-key=$work/key.pem
 hosts_file $work/squid/hosts
 auth_param basic program $ncsa $work/squid/users
 auth_param basic realm proxy
@@ -107,6 +109,12 @@ say 'promotion'
 equal 'the digest in production' "$("${through[@]}" SSL_CERT_FILE="$work/ca.pem" crane digest "$production/images/app:1.0")" "$digest"
 [ "$(proxied "CONNECT $staging")" -gt 0 ] && [ "$(proxied "CONNECT $production")" -gt 0 ] || fail 'the proxy saw no tunnel'
 
+say 'a proxy that speaks TLS'
+before=$(proxied "CONNECT $staging")
+env HTTPS_PROXY="https://robot:pass%3Aword@$tls_proxy" DOCKER_CONFIG="$work/docker" "${promote[@]}" --ca-file "$work/ca.pem" >"$work/out" 2>&1 ||
+  fail "promotion through the proxy with TLS: $(cat "$work/out")"
+[ "$(proxied "CONNECT $staging")" -gt "$before" ] || fail 'the proxy saw no tunnel'
+
 say 'mirroring'
 "${through[@]}" "$portolan" mirror --from "$production/images" --to "file://$work/store" --confirm --ca-file "$work/ca.pem" >"$work/out" 2>&1 ||
   fail "mirroring through the proxy: $(cat "$work/out")"
@@ -119,7 +127,7 @@ status=0
 equal 'exit code where NO_PROXY names a host that does not resolve' "$status" 1
 equal 'requests of the proxy to a host in NO_PROXY' "$(proxied "$production")" "$before"
 
-# front NAME STORE [FLAG…]: starts a front with this store, and prints where it sends a client for the blob.
+# front NAME STORE [FLAG…]: starts a front with this store, and writes into the file location where it sends a client for the blob.
 front() {
   local name=$1 store=$2
   shift 2

@@ -2,7 +2,7 @@
 //!
 //! Not here: which request it was, and what its response means.
 
-use std::{error::Error as StdError, fmt, io, net::IpAddr, sync::Arc, time::Duration};
+use std::{error::Error as StdError, io, net::IpAddr, sync::Arc, time::Duration};
 
 use hyper_util::client::legacy;
 
@@ -10,7 +10,7 @@ use crate::{
     causes::{BoxError, Causes, is_out_of_descriptors},
     guard::{NotPublic, not_public},
     proxy::{ProxyError, proxy_error},
-    tls_fault::{is_not_tls, tls_error},
+    tls_fault::{TlsCause, is_not_tls},
     unprocessed::{Unprocessed, unprocessed},
 };
 
@@ -239,17 +239,5 @@ impl TransportError {
                 | Self::NoRootCertificates
                 | Self::NoResponse { .. }
         )
-    }
-}
-
-/// Why TLS failed, in words where it is TLS's own error.
-struct TlsCause<'a>(&'a (dyn StdError + 'static));
-
-impl fmt::Display for TlsCause<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match tls_error(self.0) {
-            Some(error) => f.write_str(&wording::tls_fault(error)),
-            None => Causes(self.0).fmt(f),
-        }
     }
 }

@@ -26,7 +26,7 @@ use crate::{
     content::{OutgoingBody, SendProgress},
     guard::{Guard, NotPublic, PublicResolver, check_literal, is_public, is_public_name},
     handshake::{BoundedHandshake, NotifyingTcp},
-    proxy::{Proxied, Proxies, Proxy, ProxyConnector, ProxyError},
+    proxy::{Proxied, Proxies, Proxy, ProxyConnector, ProxyError, ToProxy},
     tls::TlsSettings,
 };
 
@@ -238,8 +238,8 @@ struct Connect {
 
 impl Connect {
     fn connector<R>(&self, tcp: HttpConnector<R>, proxies: &Arc<Proxies>) -> Connector<R> {
-        let (direct, to_proxy) = (self.tcp(tcp), self.tcp(HttpConnector::new()));
-        let tcp = ProxyConnector::new(direct, to_proxy, Arc::clone(proxies), self.timeout);
+        let proxies = Arc::clone(proxies);
+        let tcp = ProxyConnector::new(self.tcp(tcp), self.to_proxy(), proxies, self.timeout);
         let connector =
             HttpsConnectorBuilder::new().with_tls_config(self.tls.clone()).https_or_http();
         let connector = match self.versions {
@@ -250,6 +250,12 @@ impl Connect {
             Versions::Http2 => connector.enable_http2().wrap_connector(NotifyingTcp(tcp)),
         };
         BoundedHandshake::new(connector, self.timeout)
+    }
+
+    fn to_proxy(&self) -> ToProxy {
+        let tls = HttpsConnectorBuilder::new().with_tls_config(self.tls.clone()).https_or_http();
+        let tcp = NotifyingTcp(self.tcp(HttpConnector::new()));
+        BoundedHandshake::new(tls.enable_http1().wrap_connector(tcp), self.timeout)
     }
 
     fn tcp<R>(&self, mut tcp: HttpConnector<R>) -> HttpConnector<R> {

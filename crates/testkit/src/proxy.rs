@@ -9,10 +9,13 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy_bidirectional},
     net::{TcpListener, TcpStream},
     task::JoinHandle,
 };
+use tokio_rustls::TlsAcceptor;
+
+use crate::tls::self_signed;
 
 /// A proxy. Accepts no more connections once it is dropped.
 pub struct TestProxy {
@@ -41,6 +44,23 @@ pub struct ProxyRequest {
 impl TestProxy {
     /// Starts a proxy to `hosts` (`host:port` and where that is), which wants this `Proxy-Authorization`.
     pub async fn start(hosts: &[(&str, SocketAddr)], authorization: Option<&str>) -> Self {
+        Self::start_with(hosts, authorization, None).await
+    }
+
+    /// The same proxy, which speaks TLS; and its certificate for 127.0.0.1, in PEM.
+    pub async fn start_with_tls(
+        hosts: &[(&str, SocketAddr)],
+        authorization: Option<&str>,
+    ) -> (Self, String) {
+        let (acceptor, certificate) = self_signed("127.0.0.1");
+        (Self::start_with(hosts, authorization, Some(acceptor)).await, certificate)
+    }
+
+    async fn start_with(
+        hosts: &[(&str, SocketAddr)],
+        authorization: Option<&str>,
+        tls: Option<TlsAcceptor>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let hosts = hosts.iter().map(|(host, at)| ((*host).to_owned(), *at)).collect();
@@ -49,9 +69,14 @@ impl TestProxy {
         let serving = Arc::clone(&shared);
         let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let shared = Arc::clone(&serving);
+                let (shared, tls) = (Arc::clone(&serving), tls.clone());
                 // A connection that breaks is seen by the client.
-                tokio::spawn(async move { drop(serve(stream, &shared).await) });
+                tokio::spawn(async move {
+                    match tls {
+                        Some(tls) => serve(tls.accept(stream).await?, &shared).await,
+                        None => serve(stream, &shared).await,
+                    }
+                });
             }
         });
         Self { address, shared, accepting }
@@ -76,7 +101,10 @@ impl Drop for TestProxy {
     }
 }
 
-async fn serve(mut client: TcpStream, shared: &ProxyState) -> io::Result<()> {
+async fn serve(
+    mut client: impl AsyncRead + AsyncWrite + Unpin,
+    shared: &ProxyState,
+) -> io::Result<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(client.read_u8().await?);
@@ -117,7 +145,7 @@ async fn serve(mut client: TcpStream, shared: &ProxyState) -> io::Result<()> {
     copy_bidirectional(&mut client, &mut server).await.map(drop)
 }
 
-async fn refuse(mut client: TcpStream, status: &str) -> io::Result<()> {
+async fn refuse(mut client: impl AsyncWrite + Unpin, status: &str) -> io::Result<()> {
     let response = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     client.write_all(response.as_bytes()).await
 }

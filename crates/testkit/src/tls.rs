@@ -29,15 +29,7 @@ pub struct TestTlsServer {
 impl TestTlsServer {
     /// Starts a server with a certificate for `name`, which responds with 200 and `body`.
     pub async fn start(name: &str, body: &'static str) -> Self {
-        let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");
-        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("the provider supports them")
-            .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], PrivateKeyDer::Pkcs8(key))
-            .expect("a key of this certificate");
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let (acceptor, certificate) = self_signed(name);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let requests = Arc::<Mutex<Vec<String>>>::default();
@@ -49,7 +41,7 @@ impl TestTlsServer {
                 tokio::spawn(async move { drop(serve(&acceptor, stream, &log, body).await) });
             }
         });
-        Self { address, certificate: made.cert.pem(), requests, accepting }
+        Self { address, certificate, requests, accepting }
     }
 
     /// Where it listens.
@@ -75,6 +67,19 @@ impl Drop for TestTlsServer {
     fn drop(&mut self) {
         self.accepting.abort();
     }
+}
+
+/// TLS with a new certificate for `name`, a host name or an address; and that certificate, in PEM.
+pub(crate) fn self_signed(name: &str) -> (TlsAcceptor, String) {
+    let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");
+    let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("the provider supports them")
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], PrivateKeyDer::Pkcs8(key))
+        .expect("a key of this certificate");
+    (TlsAcceptor::from(Arc::new(config)), made.cert.pem())
 }
 
 async fn serve(

@@ -11,6 +11,7 @@ use std::{
 
 use http::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::{
     client::legacy::connect::{Connected, Connection, HttpConnector, dns::GaiResolver},
     rt::TokioIo,
@@ -23,14 +24,21 @@ use super::{
     error::{ProxyError, ProxyFault},
     tunnel,
 };
-use crate::causes::BoxError;
+use crate::{
+    causes::BoxError,
+    handshake::{BoundedHandshake, NotifyingTcp},
+};
+
+/// Makes connections to proxies, with TLS where the URL of the proxy says so.
+pub(crate) type ToProxy =
+    BoundedHandshake<HttpsConnector<NotifyingTcp<HttpConnector<GaiResolver>>>>;
 
 /// Makes TCP connections, by a proxy where one is set for the target.
 #[derive(Clone)]
 pub(crate) struct ProxyConnector<R> {
     direct: HttpConnector<R>,
     /// The proxy is named by the user: its address may be any.
-    to_proxy: HttpConnector<GaiResolver>,
+    to_proxy: ToProxy,
     proxies: Arc<Proxies>,
     /// How long the response to CONNECT may take.
     limit: Duration,
@@ -39,7 +47,7 @@ pub(crate) struct ProxyConnector<R> {
 impl<R> ProxyConnector<R> {
     pub(crate) const fn new(
         direct: HttpConnector<R>,
-        to_proxy: HttpConnector<GaiResolver>,
+        to_proxy: ToProxy,
         proxies: Arc<Proxies>,
         limit: Duration,
     ) -> Self {
@@ -60,10 +68,29 @@ enum ConnectionKind {
     Forward,
 }
 
-/// A TCP connection, and how it leads to its target.
+/// A connection, and how it leads to its target.
 pub(crate) struct ProxyStream {
-    tcp: TokioIo<TcpStream>,
+    io: ProxyIo,
     kind: ConnectionKind,
+}
+
+enum ProxyIo {
+    Tcp(TokioIo<TcpStream>),
+    /// TLS to the proxy. Boxed: its state is ten times as large as all else here.
+    Tls(Box<MaybeHttpsStream<TokioIo<TcpStream>>>),
+}
+
+trait ReadWrite: Read + Write + Unpin {}
+
+impl<T: Read + Write + Unpin> ReadWrite for T {}
+
+impl ProxyStream {
+    fn io(self: Pin<&mut Self>) -> Pin<&mut dyn ReadWrite> {
+        match &mut self.get_mut().io {
+            ProxyIo::Tcp(tcp) => Pin::new(tcp),
+            ProxyIo::Tls(tls) => Pin::new(&mut **tls),
+        }
+    }
 }
 
 impl<R> Service<Uri> for ProxyConnector<R>
@@ -85,7 +112,7 @@ where
             let connecting = self.direct.call(target);
             return Box::pin(async move {
                 let tcp = connecting.await.map_err(Into::into)?;
-                Ok(ProxyStream { tcp, kind: ConnectionKind::Direct })
+                Ok(ProxyStream { io: ProxyIo::Tcp(tcp), kind: ConnectionKind::Direct })
             });
         };
         let (connector, limit) = (self.to_proxy.clone(), self.limit);
@@ -94,71 +121,77 @@ where
 }
 
 async fn by_proxy(
-    mut connector: HttpConnector<GaiResolver>,
+    mut connector: ToProxy,
     proxy: &Proxy,
     target: &Uri,
     limit: Duration,
 ) -> Result<ProxyStream, ProxyError> {
-    let connect = |cause: BoxError| ProxyError::new(proxy, ProxyFault::Connect { cause });
-    let uri = format!("http://{}/", proxy.authority).parse::<Uri>();
-    let uri = uri.map_err(|cause| connect(cause.into()))?;
-    let tcp = connector.call(uri).await.map_err(|cause| connect(cause.into()))?;
+    let no_connection = |cause| ProxyError::no_connection(proxy, cause);
+    let uri = format!("{}://{}/", proxy.scheme, proxy.authority).parse::<Uri>();
+    let uri = uri.map_err(|cause| no_connection(cause.into()))?;
+    let io = match connector.call(uri).await.map_err(no_connection)? {
+        MaybeHttpsStream::Http(tcp) => ProxyIo::Tcp(tcp),
+        tls @ MaybeHttpsStream::Https(_) => ProxyIo::Tls(tls.into()),
+    };
     if target.scheme_str() != Some("https") {
-        return Ok(ProxyStream { tcp, kind: ConnectionKind::Forward });
+        return Ok(ProxyStream { io, kind: ConnectionKind::Forward });
     }
-    let mut stream = tcp.into_inner();
+    let mut stream = TokioIo::new(ProxyStream { io, kind: ConnectionKind::Tunnel });
     let opened = timeout(limit, tunnel::open(&mut stream, proxy, target)).await;
     opened.unwrap_or_else(|_| Err(ProxyError::new(proxy, ProxyFault::TimedOut(limit))))?;
-    Ok(ProxyStream { tcp: TokioIo::new(stream), kind: ConnectionKind::Tunnel })
+    Ok(stream.into_inner())
 }
 
 impl Connection for ProxyStream {
     fn connected(&self) -> Connected {
-        match self.kind {
-            ConnectionKind::Direct => self.tcp.connected(),
+        match (self.kind, &self.io) {
+            (ConnectionKind::Direct, ProxyIo::Tcp(tcp)) => tcp.connected(),
             // The peer's address is the proxy's, and says nothing of the target.
-            ConnectionKind::Tunnel => Connected::new().extra(Proxied),
-            ConnectionKind::Forward => Connected::new().proxy(true).extra(Proxied),
+            (ConnectionKind::Forward, _) => Connected::new().proxy(true).extra(Proxied),
+            (ConnectionKind::Tunnel | ConnectionKind::Direct, _) => Connected::new().extra(Proxied),
         }
     }
 }
 
 impl Read for ProxyStream {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_read(cx, buffer)
+        self.io().poll_read(cx, buffer)
     }
 }
 
 impl Write for ProxyStream {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write(cx, bytes)
+        self.io().poll_write(cx, bytes)
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io().poll_flush(cx)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io().poll_shutdown(cx)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.tcp.is_write_vectored()
+        match &self.io {
+            ProxyIo::Tcp(tcp) => tcp.is_write_vectored(),
+            ProxyIo::Tls(tls) => tls.is_write_vectored(),
+        }
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write_vectored(cx, buffers)
+        self.io().poll_write_vectored(cx, buffers)
     }
 }

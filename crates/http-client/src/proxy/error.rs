@@ -8,6 +8,7 @@ use super::Proxy;
 use crate::{
     Authority,
     causes::{BoxError, Causes},
+    tls_fault::{TlsCause, is_not_tls, tls_error},
 };
 
 /// A variable that names no proxy that can be used. The value is left out: it may hold a password.
@@ -29,7 +30,9 @@ pub enum ProxySettingError {
         variable: &'static str,
     },
     /// A proxy of another protocol.
-    #[error("the variable {variable} names a `{scheme}` proxy; only `http://` is supported")]
+    #[error(
+        "the variable {variable} names a `{scheme}` proxy; only `http://` and `https://` are supported"
+    )]
     Scheme {
         /// The variable.
         variable: &'static str,
@@ -50,9 +53,9 @@ pub struct ProxyError {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProxyFault {
     #[error(
-        "407 Proxy Authentication Required; put the user and the password into {variable}=http://USER:PASSWORD@HOST:PORT"
+        "407 Proxy Authentication Required; put the user and the password into {variable}={scheme}://USER:PASSWORD@HOST:PORT"
     )]
-    Unauthenticated { variable: &'static str },
+    Unauthenticated { variable: &'static str, scheme: &'static str },
     #[error(
         "407 Proxy Authentication Required: the proxy rejected the user or the password in {variable}; correct them"
     )]
@@ -61,6 +64,10 @@ pub(crate) enum ProxyFault {
     Status { status: StatusCode, target: Box<str> },
     #[error("cannot connect: {}", Causes(&**cause))]
     Connect { cause: BoxError },
+    #[error("TLS failed: {}", TlsCause(&**cause))]
+    Tls { cause: BoxError },
+    #[error("it does not speak TLS; write http://HOST:PORT in {variable}")]
+    NotTls { variable: &'static str },
     #[error("the connection broke before the response to CONNECT: {0}")]
     Broken(io::Error),
     #[error("no response to CONNECT within {0:?}")]
@@ -74,12 +81,22 @@ impl ProxyError {
         Self { proxy: proxy.authority.clone(), fault }
     }
 
+    /// No connection.
+    pub(super) fn no_connection(proxy: &Proxy, cause: BoxError) -> Self {
+        let fault = match () {
+            () if is_not_tls(&*cause) => ProxyFault::NotTls { variable: proxy.variable },
+            () if tls_error(&*cause).is_some() => ProxyFault::Tls { cause },
+            () => ProxyFault::Connect { cause },
+        };
+        Self::new(proxy, fault)
+    }
+
     /// A response with 407.
     pub(crate) fn unauthenticated(proxy: &Proxy) -> Self {
         let variable = proxy.variable;
         let fault = match proxy.authorization {
             Some(_) => ProxyFault::Rejected { variable },
-            None => ProxyFault::Unauthenticated { variable },
+            None => ProxyFault::Unauthenticated { variable, scheme: proxy.scheme },
         };
         Self::new(proxy, fault)
     }
@@ -91,6 +108,8 @@ impl ProxyError {
             ProxyFault::Status { status, .. } => status.is_server_error(),
             ProxyFault::Unauthenticated { .. }
             | ProxyFault::Rejected { .. }
+            | ProxyFault::Tls { .. }
+            | ProxyFault::NotTls { .. }
             | ProxyFault::Malformed { .. } => false,
         }
     }

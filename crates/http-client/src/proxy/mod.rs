@@ -1,7 +1,7 @@
 //! Which requests go through an HTTP proxy: a function of the URL and of the environment variables that curl, Go and
 //! others read. The variables are read by the caller.
 //!
-//! Not here: connections through a proxy (`connect`, `tunnel`); proxies that speak TLS or SOCKS.
+//! Not here: connections through a proxy (`connect`, `tunnel`); SOCKS.
 //!
 //! Source: Go's `golang.org/x/net/http/httpproxy`, for the meaning of `NO_PROXY` and that loopback hosts are never
 //! proxied; curl's manual, "Environment", for `ALL_PROXY`; RFC 9110 §11.7.2 (`Proxy-Authorization`), RFC 7617.
@@ -21,13 +21,10 @@ use url::Url;
 pub use self::error::{ProxyError, ProxySettingError};
 use self::exceptions::Exceptions;
 pub(crate) use self::{
-    connect::{Proxied, ProxyConnector},
+    connect::{Proxied, ProxyConnector, ToProxy},
     error::proxy_error,
 };
 use crate::Authority;
-
-/// The port of a proxy whose URL names none.
-const DEFAULT_PORT: u16 = 80;
 
 /// The values of the environment variables, in upper or lower case; none where they are unset or empty.
 #[derive(Clone, Default)]
@@ -53,6 +50,8 @@ pub struct Proxies {
 /// A proxy, and what it requires.
 #[derive(Clone)]
 pub(crate) struct Proxy {
+    /// `http`, or `https` where the proxy itself speaks TLS.
+    pub(crate) scheme: &'static str,
     pub(crate) authority: Authority,
     /// The `Proxy-Authorization` of the user information in its URL.
     pub(crate) authorization: Option<HeaderValue>,
@@ -94,15 +93,16 @@ impl Proxy {
         let text = if value.contains("://") { value.into() } else { format!("http://{value}") };
         let url =
             Url::parse(&text).map_err(|cause| ProxySettingError::NotUrl { variable, cause })?;
-        if url.scheme() != "http" {
-            let scheme = url.scheme().into();
-            return Err(ProxySettingError::Scheme { variable, scheme });
-        }
+        let (scheme, usual_port) = match url.scheme() {
+            "http" => ("http", 80),
+            "https" => ("https", 443),
+            other => return Err(ProxySettingError::Scheme { variable, scheme: other.into() }),
+        };
         let host = url.host_str().ok_or(ProxySettingError::NoHost { variable })?;
-        let port = url.port().unwrap_or(DEFAULT_PORT);
+        let port = url.port().unwrap_or(usual_port);
         let authority = Authority::new(&format!("{host}:{port}"));
         let authorization = authorization(&url);
-        Ok(Self { authority, authorization, variable })
+        Ok(Self { scheme, authority, authorization, variable })
     }
 }
 
@@ -151,10 +151,13 @@ mod tests {
     fn the_scheme_of_the_target_selects_the_variable() {
         let both = proxies(Some("a.example:1"), Some("http://b.example"), Some("c.example"), "");
         let all = proxies(None, Some("b.example:2"), Some("http://c.example:3/"), "");
+        let tls = proxies(Some("https://a.example"), Some("https://b.example:4"), None, "");
         for (proxies, url, expected) in [
             (&both, "http://h.example/", "a.example:1"),
             (&both, "https://h.example/", "b.example:80"),
             (&all, "http://h.example/", "c.example:3"),
+            (&tls, "http://h.example/", "a.example:443"),
+            (&tls, "https://h.example/", "b.example:4"),
             (&all, "https://h.example/", "b.example:2"),
             (&both, "http://localhost:5000/", "direct"),
             (&both, "https://127.0.0.9/", "direct"),
@@ -216,7 +219,7 @@ mod tests {
         for (value, text) in [
             (
                 "socks5://u:hunter2@p:1",
-                "the variable HTTP_PROXY names a `socks5` proxy; only `http://` is supported",
+                "the variable HTTP_PROXY names a `socks5` proxy; only `http://` and `https://` are supported",
             ),
             (
                 "http://u:hunter2@",

@@ -5,10 +5,7 @@
 use std::io;
 
 use http::{StatusCode, Uri};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::{
     Proxy,
@@ -21,7 +18,7 @@ const END_OF_HEAD: &[u8] = b"\r\n\r\n";
 
 /// Requests a connection to the host and port of `target` from the proxy.
 pub(super) async fn open(
-    stream: &mut TcpStream,
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     proxy: &Proxy,
     target: &Uri,
 ) -> Result<(), ProxyError> {
@@ -48,7 +45,7 @@ pub(super) async fn open(
 
 /// The head of a response. Nothing comes after that of a success before the client has sent something, so nothing
 /// that belongs to the tunnel is read.
-async fn read_head(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
     let mut head = Vec::new();
     while !head.ends_with(END_OF_HEAD) && head.len() < MAX_HEAD {
         head.push(stream.read_u8().await?);

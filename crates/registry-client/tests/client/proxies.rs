@@ -14,7 +14,11 @@ const AUTHORIZATION: &str = "Basic dXNlcjpzZWNyZXQtNw==";
 const PLAIN: &str = "plain.example";
 
 fn by(proxy: &TestProxy, user: &str) -> ClientBuilder {
-    let url = Some(format!("http://{user}{}", proxy.address()));
+    by_url(format!("http://{user}{}", proxy.address()))
+}
+
+fn by_url(url: String) -> ClientBuilder {
+    let url = Some(url);
     let variables = ProxyVariables { http: url.clone(), https: url, ..ProxyVariables::default() };
     let proxies = Proxies::new(&variables).expect("proxies");
     let plain = PLAIN.parse().expect("a host");
@@ -47,6 +51,39 @@ async fn tls_goes_through_a_tunnel_and_plain_http_in_absolute_form() {
     for request in server.requests() {
         assert!(!request.headers.contains_key(header::PROXY_AUTHORIZATION), "{request:?}");
     }
+}
+
+#[tokio::test]
+async fn a_proxy_may_speak_tls_itself() {
+    let server = TestServer::start(|_| async { Response::default() }).await;
+    let (tls, pem) = tls_registry("tls.example").await;
+    let hosts = [("plain.example:80", server.address()), ("tls.example:443", tls)];
+    let (proxy, own) = TestProxy::start_with_tls(&hosts, Some(AUTHORIZATION)).await;
+    let url = |user: &str| format!("https://{user}{}", proxy.address());
+    let trusting = || by_url(url("user:secret-7@")).tls_settings(trust(&format!("{own}{pem}")));
+    ping(trusting(), PLAIN).await.expect("by the proxy");
+    ping(trusting(), "tls.example").await.expect("by the tunnel");
+    let lines: Vec<_> = proxy.requests().into_iter().map(|request| request.line).collect();
+    assert_eq!(lines, ["GET http://plain.example/v2/", "CONNECT tls.example:443"]);
+
+    // No credentials go to a proxy whose certificate is not trusted.
+    let at = proxy.address();
+    for host in [PLAIN, "tls.example"] {
+        let client = by_url(url("user:secret-7@")).tls_settings(trust(&pem));
+        let error = ping(client, host).await.expect_err("no trust");
+        assert!(error.to_string().contains(&format!(": proxy {at}: TLS failed: ")), "{error}");
+        assert!(error.is_unreachable() && !error.is_transient(), "{error}");
+    }
+    assert_eq!(proxy.requests().len(), 2);
+    let refused = by_url(url("")).tls_settings(trust(&own));
+    let error = ping(refused, "tls.example").await.expect_err("no user").to_string();
+    assert!(error.ends_with("into HTTPS_PROXY=https://USER:PASSWORD@HOST:PORT"), "{error}");
+
+    let plain = server.address();
+    let client = by_url(format!("https://{plain}")).tls_settings(trust(&pem));
+    let error = ping(client, "tls.example").await.expect_err("no TLS");
+    let advice = "it does not speak TLS; write http://HOST:PORT in HTTPS_PROXY";
+    assert_eq!(error.to_string(), format!("GET https://tls.example/v2/: proxy {plain}: {advice}"));
 }
 
 #[tokio::test]

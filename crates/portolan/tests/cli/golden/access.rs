@@ -180,6 +180,12 @@ async fn errors_of_connections() {
         errors.variable("HTTP_PROXY", format!("http://{user}{}", proxy.address()));
         errors.run(title, &through).await;
     }
+    let (secure, _) = TestProxy::start_with_tls(&[], None).await;
+    errors.call(&secure.address(), "secure.example:3129");
+    errors.variable("HTTP_PROXY", format!("https://{}", secure.address()));
+    errors.run("a proxy whose certificate is not trusted", &through).await;
+    errors.variable("HTTP_PROXY", format!("https://{host}"));
+    errors.run("a proxy that does not speak TLS", &through).await;
     let unreachable = TestHost::unreachable();
     errors.call(&unreachable, "dead.example:3128");
     errors.variable("HTTP_PROXY", format!("http://{unreachable}"));
