@@ -108,6 +108,9 @@ pub enum ParseError {
 #[error("`{0}` is not an address prefix such as 192.0.2.0/24 or 2001:db8::/32")]
 pub struct NetError(String);
 
+/// What some editors put at the beginning of a text (Unicode §23.8). JSON has none (RFC 8259 §8.1).
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Reads a list of the prefixes of `cloud`, in the order and as often as they stand there.
 ///
 /// # Errors
@@ -115,6 +118,7 @@ pub struct NetError(String);
 /// make strangers of the clients in the other half.
 pub fn parse(format: Format, cloud: &str, bytes: &[u8]) -> Result<Vec<Prefix>, ParseError> {
     let json = |cause| ParseError::Json { format, cause };
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     let listed = match format {
         Format::Aws => aws(bytes).map_err(json)?,
         Format::Gcp => gcp(bytes).map_err(json)?,
@@ -265,6 +269,14 @@ mod tests {
             assert_eq!(format.to_string().parse(), Ok(format));
         }
         assert!("azure".parse::<Format>().is_err());
+    }
+
+    #[test]
+    fn a_list_may_begin_with_a_byte_order_mark() {
+        let gcp = "\u{feff}{\"prefixes\": [{\"ipv4Prefix\": \"34.1.208.0/20\", \"scope\": \"x\"}]}";
+        for (format, text) in [(Format::Gcp, gcp), (Format::Cidr, "\u{feff}34.1.208.0/20 x")] {
+            assert_eq!(parse(format, "c", text.as_bytes()).expect(text).len(), 1);
+        }
     }
 
     #[test]
