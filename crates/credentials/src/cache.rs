@@ -53,8 +53,9 @@ impl Lifetime {
         Self { renew_at: Some(start + life - margin), half_at: Some(start + life / 2) }
     }
 
-    fn of_failure() -> Self {
-        let until = Instant::now() + FAILURE_LIFE;
+    /// So long from now on.
+    pub(crate) fn exactly(life: Duration) -> Self {
+        let until = Instant::now() + life;
         Self { renew_at: Some(until), half_at: Some(until) }
     }
 
@@ -145,7 +146,7 @@ impl<T: Clone, E: FetchError> CacheEntry<T, E> {
         }
         let (result, lifetime) = match fetch().await {
             Ok((value, lifetime)) => (Ok(value), lifetime),
-            Err(error) => (Err(error), Lifetime::of_failure()),
+            Err(error) => (Err(error), Lifetime::exactly(FAILURE_LIFE)),
         };
         let copy = match &result {
             Ok(value) => Some(Ok(value.clone())),

@@ -16,7 +16,7 @@ use base64::{
 use oci::{Host, Repository, canonical_host};
 use serde_json::value::RawValue;
 
-use crate::{Credential, FileProblem, Secret, first_line};
+use crate::{Credential, FileProblem, Secret, first_line, server_name::other_name};
 
 /// base64 with or without padding, and with bits left over, as other programs write it.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -107,18 +107,33 @@ impl DockerConfig {
     /// # Errors
     /// When it is not the name of one.
     pub fn helper(&self, host: &Host) -> Result<Option<&str>, FileProblem> {
-        let own = self.helpers.get(host.as_str());
-        match own.unwrap_or(&self.store) {
+        let other = other_name(host);
+        let own = |host: &Host| self.helpers.get(host.as_str());
+        match own(host).or_else(|| own(other.as_ref()?)).unwrap_or(&self.store) {
             Some(Ok(name)) => Ok(Some(name)),
             Some(Err(problem)) => Err(problem.clone()),
             None => Ok(None),
         }
     }
 
+    /// The servers whose credentials a helper is asked for, for a host: as it is written; then by its other name, if the
+    /// host names the default port, or the file has that name.
+    pub(crate) fn servers(&self, host: &Host) -> Vec<Box<str>> {
+        let has = |name: &Host| {
+            let key = (name.as_str().into(), Box::default());
+            self.entries.contains_key(&key) || self.helpers.contains_key(name.as_str())
+        };
+        let other = other_name(host).filter(|other| host.port().is_some() || has(other));
+        [Some(host), other.as_ref()].into_iter().flatten().map(|it| server_of(it).into()).collect()
+    }
+
+    /// The first entry with credentials: of the host as it is written, else of its other name.
     fn entry(&self, host: &Host, path: &str) -> Entry {
-        let entries = self.entries.get(&(host.as_str().into(), path.into()));
-        let deciding = entries.into_iter().flatten().find(|entry| !matches!(entry, Ok(None)));
-        deciding.cloned().unwrap_or(Ok(None))
+        let entries = |host: &Host| self.entries.get(&(host.as_str().into(), path.into()));
+        let other = other_name(host);
+        let all = [Some(host), other.as_ref()].into_iter().flatten().filter_map(entries).flatten();
+        let mut deciding = all.filter(|entry| !matches!(entry, Ok(None)));
+        deciding.next().cloned().unwrap_or(Ok(None))
     }
 
     fn read_auths(&mut self, file: File<'_>, auths: BTreeMap<String, &RawValue>) {
@@ -152,13 +167,17 @@ pub(crate) fn server_of(host: &Host) -> &str {
     if host.is_docker_hub() { "https://index.docker.io/v1/" } else { host.as_str() }
 }
 
-/// Host and path of a key. With a scheme it is the URL of an API, and means the host; so do `v1` and `v2`.
+/// Host and path of a key. With a scheme it is the URL of an API, and means the host, without the port if it is the
+/// scheme's own; so do `v1` and `v2`.
 fn place(key: &str) -> (String, &str) {
-    let (has_scheme, rest) = match key.split_once("://") {
-        Some(("http" | "https", rest)) => (true, rest),
-        _ => (false, key),
+    let (default_port, rest) = match key.split_once("://") {
+        Some(("http", rest)) => (Some(":80"), rest),
+        Some(("https", rest)) => (Some(":443"), rest),
+        _ => (None, key),
     };
+    let has_scheme = default_port.is_some();
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let host = default_port.and_then(|port| host.strip_suffix(port)).unwrap_or(host);
     let path = path.trim_end_matches('/');
     let is_api = has_scheme || matches!(path, "v1" | "v2");
     (canonical_host(&host.to_ascii_lowercase()).to_owned(), if is_api { "" } else { path })

@@ -91,6 +91,9 @@ impl FetchError for CredentialError {
 /// What to do about a refusal.
 fn advice(cause: &ServiceError) -> &'static str {
     match cause.status() {
+        Some(_) if cause.is_about_time() => {
+            "; the server takes the time of this request for wrong: check the clock of this machine"
+        }
         Some(status) if status.is_client_error() && !cause.is_transient() => {
             "; renew the key or log in again, and check that the account exists and may get tokens"
         }

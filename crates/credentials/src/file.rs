@@ -12,6 +12,14 @@ use crate::{CredentialError, FileProblem};
 
 /// How long such a file may be, in bytes: thousands of entries.
 const MAX_FILE: u64 = 1 << 20;
+/// A byte order mark (Unicode §23.8), with which editors begin files; JSON has none (RFC 8259 §8.1).
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// The bytes of a text without the byte order mark at the beginning, if there is one.
+#[must_use]
+pub fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes)
+}
 
 /// A file, and whether it has to exist.
 #[derive(Clone, Debug)]
@@ -43,7 +51,7 @@ impl CredentialFile {
             let what = format!("it is longer than {MAX_FILE} bytes; is it the right file?");
             return Err(self.malformed(FileProblem::new(what)));
         }
-        Ok(Some(bytes))
+        Ok(Some(without_mark(&bytes).to_vec()))
     }
 
     pub(crate) fn malformed(&self, problem: FileProblem) -> CredentialError {

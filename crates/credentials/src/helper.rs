@@ -6,6 +6,7 @@
 use std::{
     io,
     path::PathBuf,
+    pin::pin,
     process::{ExitStatus, Stdio},
     sync::Arc,
     time::Duration,
@@ -22,6 +23,9 @@ use crate::{Credential, HelperFault, Secret, first_line};
 
 /// How much of what a helper prints is read, in bytes: the longest tokens have a few KiB.
 const MAX_OUTPUT: usize = 64 << 10;
+/// How long the output of a helper is read after its end: what it wrote is there, but a process that it left behind may
+/// keep the pipe open.
+const AFTER_END: Duration = Duration::from_millis(100);
 /// The user of a secret that is an identity token.
 const TOKEN_USER: &str = "<token>";
 /// The message of a helper that has no credentials; there is no exit code for it.
@@ -94,22 +98,43 @@ async fn output(mut child: Child, server: &str) -> Result<HelperOutput, HelperFa
         }
         Ok(())
     };
-    let ((), stdout, stderr) = tokio::try_join!(write, read(stdout), read(stderr))?;
-    if stdout.len() > MAX_OUTPUT {
+    let (mut said, mut complaint) = (Vec::new(), Vec::new());
+    let ended = {
+        let texts = (read(stdout, &mut said), read(stderr, &mut complaint));
+        let mut exchange = pin!(async { tokio::try_join!(write, texts.0, texts.1) });
+        tokio::select! {
+            biased;
+            done = &mut exchange => {
+                done?;
+                None
+            }
+            status = child.wait() => {
+                if let Ok(done) = timeout(AFTER_END, exchange).await {
+                    done?;
+                }
+                Some(status.map_err(not_run)?)
+            }
+        }
+    };
+    if said.len() > MAX_OUTPUT {
         return Err(HelperFault::TooLong { limit: MAX_OUTPUT });
     }
-    let status = child.wait().await.map_err(not_run)?;
-    Ok(HelperOutput { status, stdout, stderr })
+    let status = match ended {
+        Some(status) => status,
+        None => child.wait().await.map_err(not_run)?,
+    };
+    Ok(HelperOutput { status, stdout: said, stderr: complaint })
 }
 
-/// The output, up to the limit and one byte more; then the pipe is closed.
-async fn read(pipe: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>, HelperFault> {
-    let mut bytes = Vec::new();
+/// Adds the output to `bytes`, up to the limit and one byte more; then the pipe is closed.
+async fn read(
+    pipe: Option<impl AsyncRead + Unpin>,
+    bytes: &mut Vec<u8>,
+) -> Result<(), HelperFault> {
     if let Some(pipe) = pipe {
-        let mut limited = pipe.take(MAX_OUTPUT as u64 + 1);
-        limited.read_to_end(&mut bytes).await.map_err(not_run)?;
+        pipe.take(MAX_OUTPUT as u64 + 1).read_to_end(bytes).await.map_err(not_run)?;
     }
-    Ok(bytes)
+    Ok(())
 }
 
 fn credential_of(output: &HelperOutput) -> Result<Option<Credential>, HelperFault> {

@@ -56,6 +56,9 @@ pub enum ServiceFault {
     /// There was no response, or not all of it.
     #[error(transparent)]
     Transport(#[from] TransportError),
+    /// It responds, but not as a metadata server of Google's.
+    #[error("not a metadata server: the response has no `Metadata-Flavor: Google`")]
+    NotMetadata,
     /// The status means failure.
     #[error("{status}{}", Shown(reason.as_ref()))]
     Status {
@@ -98,7 +101,7 @@ impl ServiceError {
     pub const fn status(&self) -> Option<StatusCode> {
         match self.fault {
             ServiceFault::Status { status, .. } => Some(status),
-            ServiceFault::Transport(_) => None,
+            ServiceFault::Transport(_) | ServiceFault::NotMetadata => None,
         }
     }
 
@@ -114,8 +117,24 @@ impl ServiceError {
         self.class() != FailureClass::Settled
     }
 
+    /// Whether the service refuses an assertion for its times (RFC 7523 §3), as it does if the clock of this machine is
+    /// wrong. Only Google's message shows that.
+    #[must_use]
+    pub(crate) fn is_about_time(&self) -> bool {
+        let ServiceFault::Status { reason: Some(reason), .. } = &self.fault else { return false };
+        let has = |word| reason.message.contains(word);
+        reason.code == "invalid_grant" && has("JWT") && (has("iat") || has("timeframe"))
+    }
+
+    /// Whether the service says that there are too many requests.
+    #[must_use]
+    pub fn is_throttled(&self) -> bool {
+        matches!(self.class(), FailureClass::Throttled { .. })
+    }
+
     fn class(&self) -> FailureClass {
         match &self.fault {
+            ServiceFault::NotMetadata => FailureClass::Settled,
             ServiceFault::Status { status, retry_after, .. } => {
                 FailureClass::of_status(*status, *retry_after)
             }
@@ -209,7 +228,7 @@ impl ServiceRequest {
         RedactedUrl::new(&self.url)
     }
 
-    fn fails(&self, fault: ServiceFault) -> ServiceError {
+    pub(crate) fn fails(&self, fault: ServiceFault) -> ServiceError {
         ServiceError { method: self.method.clone(), url: self.shown_url(), fault }
     }
 

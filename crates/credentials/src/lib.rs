@@ -13,8 +13,15 @@ mod google;
 mod helper;
 mod http;
 mod secret;
+mod server_name;
 
-use std::{collections::HashMap, fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use http_client::Pool;
 use oci::{Host, Repository};
@@ -23,6 +30,7 @@ pub use crate::{
     cache::{CacheEntry, FetchError, FromCache, Lifetime, TokenCache},
     docker_config::DockerConfig,
     error::{CredentialError, FileProblem, HelperFault, first_line},
+    file::without_mark,
     found::{CredentialSource, FoundCredential},
     google::{Google, is_google},
     http::{ServiceError, ServiceFault},
@@ -30,7 +38,7 @@ pub use crate::{
 };
 use crate::{
     docker_config::server_of, file::CredentialFile, google::GoogleTokens, helper::Helpers,
-    http::Http,
+    http::Http, server_name::other_name,
 };
 
 /// How long a credential helper may take: it may query a service, or wait for the user's fingerprint.
@@ -206,7 +214,8 @@ impl Credentials {
         repository: Option<&Repository>,
     ) -> Result<Option<FoundCredential>, CredentialError> {
         let from = |source| move |credential| FoundCredential { credential, source };
-        if let Some(credential) = self.0.fixed.get(host.as_str()) {
+        let fixed = |host: &Host| self.0.fixed.get(host.as_str());
+        if let Some(credential) = fixed(host).or_else(|| fixed(&other_name(host)?)) {
             return Ok(Some(from(CredentialSource::Caller)(credential.clone())));
         }
         if let Some(acting) = &self.0.acting
@@ -235,9 +244,17 @@ impl Credentials {
         self.0.http.connect_by(pool);
     }
 
-    /// The files that are searched for credentials, in words.
+    /// Where credentials for `host` were looked for, in words: the files, and what the metadata server responded.
     #[must_use]
-    pub fn looked_in(&self) -> String {
+    pub fn looked_in(&self, host: &Host) -> String {
+        let google = self.0.google.as_ref().filter(|_| is_google(host));
+        match google.and_then(GoogleTokens::failure) {
+            Some(failure) => format!("{}; Google's metadata server: {failure}", self.files()),
+            None => self.files(),
+        }
+    }
+
+    fn files(&self) -> String {
         let files: Vec<_> =
             self.0.files.iter().map(|source| source.path().display().to_string()).collect();
         match &files[..] {
@@ -249,8 +266,9 @@ impl Credentials {
     /// Forgets credentials that the registry refused: the sources are read again when they are next needed.
     pub fn forget(&self, host: &Host) {
         self.0.configurations.forget();
-        let server = server_of(host);
-        self.0.from_helpers.forget(|(_, of)| &**of == server);
+        let other = other_name(host);
+        let servers = [Some(host), other.as_ref()].map(|host| host.map(server_of));
+        self.0.from_helpers.forget(|(_, of)| servers.contains(&Some(&**of)));
         if is_google(host) {
             for google in self.0.acting.iter().chain(&self.0.google) {
                 google.forget();
@@ -296,20 +314,32 @@ impl CredentialSources {
             return Ok(Some(own(credential)));
         }
         if let Some(helper) = config.helper(host).map_err(malformed)? {
-            let server = server_of(host);
-            let fetch = || async {
-                let found = self.helpers.get(helper, server).await;
-                found.map(|credential| (credential, Lifetime::UNLIMITED)).map_err(|fault| {
-                    let (helper, server) = (helper.into(), server.into());
-                    CredentialError::Helper { helper, server, file: file.clone(), fault }
-                })
-            };
-            let entry = self.from_helpers.entry((helper.into(), server.into()));
-            if let Some(credential) = entry.get(fetch).await?.value {
-                let source = CredentialSource::Helper { name: helper.into(), file: file.clone() };
-                return Ok(Some(FoundCredential { credential, source }));
+            for server in config.servers(host) {
+                if let Some(credential) = self.credential_of(helper, &server, file).await? {
+                    let (name, file) = (helper.into(), file.clone());
+                    let source = CredentialSource::Helper { name, file };
+                    return Ok(Some(FoundCredential { credential, source }));
+                }
             }
         }
         Ok(config.of_host(host).map_err(malformed)?.map(own))
+    }
+
+    /// What a helper that `file` names has for a server.
+    async fn credential_of(
+        &self,
+        helper: &str,
+        server: &str,
+        file: &Path,
+    ) -> Result<Option<Credential>, CredentialError> {
+        let fetch = || async {
+            let found = self.helpers.get(helper, server).await;
+            found.map(|credential| (credential, Lifetime::UNLIMITED)).map_err(|fault| {
+                let (helper, server, file) = (helper.into(), server.into(), file.to_owned());
+                CredentialError::Helper { helper, server, file, fault }
+            })
+        };
+        let entry = self.from_helpers.entry((helper.into(), server.into()));
+        Ok(entry.get(fetch).await?.value)
     }
 }

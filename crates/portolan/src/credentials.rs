@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use credentials::{Credentials, CredentialsBuilder, FileProblem, Google};
+use credentials::{Credentials, CredentialsBuilder, FileProblem, Google, without_mark};
 
 /// What the environment says about the places of credentials.
 #[derive(Debug, Default)]
@@ -23,6 +23,8 @@ pub(crate) struct CredentialPlaces {
     pub(crate) gcloud_config: Option<PathBuf>,
     /// `GCE_METADATA_HOST`: a host, with a port or without.
     pub(crate) metadata_host: Option<String>,
+    /// Whether this machine is one of Google's, by the name of its product.
+    pub(crate) is_on_google: bool,
     /// The service account to act as, which is no variable but a flag.
     pub(crate) impersonated: Option<String>,
 }
@@ -69,8 +71,9 @@ fn kind_of(file: &Path) -> anyhow::Result<CredentialFileKind> {
         );
     }
     let bytes = std::fs::read(file).with_context(|| format!("{shown}: the file cannot be read"))?;
-    let members: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&bytes)
-        .map_err(|error| anyhow::anyhow!("{shown}{}", FileProblem::of_json(&error)))?;
+    let members: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_slice(without_mark(&bytes))
+            .map_err(|error| anyhow::anyhow!("{shown}{}", FileProblem::of_json(&error)))?;
     if members.contains_key("type") {
         return Ok(CredentialFileKind::Google);
     }
@@ -118,6 +121,9 @@ fn google(places: &CredentialPlaces) -> anyhow::Result<Google> {
     }
     if let Some(account) = &places.impersonated {
         google = google.impersonate(account.clone());
+    }
+    if places.is_on_google {
+        google = google.on_google();
     }
     if let Some(host) = &places.metadata_host {
         google = google.metadata_host(host.parse().context("the variable GCE_METADATA_HOST")?);
@@ -184,7 +190,7 @@ mod tests {
         assert!(format!("{nowhere:#}").contains("no: the file cannot be read"));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_service_account_is_impersonated_before_docker_files_are_read() {
         let directory = tempfile::tempdir().expect("a directory");
         let at = |name: &str| directory.path().join(name);
@@ -246,7 +252,7 @@ mod tests {
         assert!(error.contains("nowhere: the file cannot be read: "), "{error}");
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn the_places_of_google() {
         let directory = tempfile::tempdir().expect("a directory");
         let at = |path: &str| directory.path().join(path);

@@ -43,6 +43,9 @@ const CLOUDSDK_CONFIG: &str = "CLOUDSDK_CONFIG";
 /// The host of Google's metadata server, as for Google's libraries.
 const GCE_METADATA_HOST: &str = "GCE_METADATA_HOST";
 
+/// Where Linux shows the name of the machine's product (DMI).
+const PRODUCT_NAME: &str = "/sys/class/dmi/id/product_name";
+
 /// Proxies, as for curl and Go: in upper or in lower case.
 const HTTP_PROXY: [&str; 2] = ["HTTP_PROXY", "http_proxy"];
 const HTTPS_PROXY: [&str; 2] = ["HTTPS_PROXY", "https_proxy"];
@@ -88,8 +91,15 @@ pub(crate) fn credential_places() -> CredentialPlaces {
         google_file: path(GOOGLE_APPLICATION_CREDENTIALS),
         gcloud_config: path(CLOUDSDK_CONFIG),
         metadata_host: read(GCE_METADATA_HOST).filter(|value| !value.is_empty()),
+        is_on_google: is_on_google(),
         impersonated: None,
     }
+}
+
+/// Whether this machine is one of Google's, as Google's own libraries find out. A pod has this file too.
+fn is_on_google() -> bool {
+    let product = std::fs::read_to_string(PRODUCT_NAME).unwrap_or_default();
+    matches!(product.trim(), "Google" | "Google Compute Engine")
 }
 
 /// The width that lines are to have on a terminal, if it is said.

@@ -34,12 +34,13 @@ pub(crate) struct ActsAs {
 }
 
 impl GoogleFile {
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, FileProblem> {
+    /// Reads a file's bytes. `tokens` is where a service account's token is requested whose key does not say it.
+    pub(crate) fn parse(bytes: &[u8], tokens: &Url) -> Result<Self, FileProblem> {
         let fields: Map<String, Value> =
             serde_json::from_slice(bytes).map_err(|error| FileProblem::of_json(&error))?;
         let fields = Fields(&fields);
         if fields.text("type")? != "impersonated_service_account" {
-            return Ok(Self { identity: fields.identity()?, acts_as: None });
+            return Ok(Self { identity: fields.identity(tokens)?, acts_as: None });
         }
         let url = fields.url("service_account_impersonation_url")?;
         let delegates = match fields.0.get("delegates") {
@@ -54,7 +55,7 @@ impl GoogleFile {
         let Some(Value::Object(source)) = fields.0.get("source_credentials") else {
             return Err(FileProblem::new("`source_credentials` is missing, or is not an object"));
         };
-        let identity = Fields(source).identity()?;
+        let identity = Fields(source).identity(tokens)?;
         Ok(Self { identity, acts_as: Some(ActsAs { url, delegates }) })
     }
 }
@@ -79,14 +80,17 @@ impl Fields<'_> {
             .ok_or_else(|| FileProblem::new(format!("`{name}` is not an https URL")))
     }
 
-    fn identity(&self) -> Result<GoogleIdentity, FileProblem> {
+    fn identity(&self, tokens: &Url) -> Result<GoogleIdentity, FileProblem> {
         match self.text("type")? {
             "service_account" => {
                 let key = ServiceKey::new(
                     self.text("client_email")?.to_owned(),
                     self.text("private_key_id").ok().map(str::to_owned),
                     self.text("private_key")?,
-                    self.url("token_uri")?,
+                    match self.0.contains_key("token_uri") {
+                        true => self.url("token_uri")?,
+                        false => tokens.clone(),
+                    },
                 )?;
                 Ok(GoogleIdentity::ServiceAccount(Box::new(key)))
             }
@@ -136,8 +140,12 @@ mod tests {
             "service_account_impersonation_url": url})
     }
 
+    fn tokens() -> Url {
+        "https://h/default".parse().expect("a URL")
+    }
+
     fn parse(file: &Value) -> Result<GoogleFile, FileProblem> {
-        GoogleFile::parse(file.to_string().as_bytes())
+        GoogleFile::parse(file.to_string().as_bytes(), &tokens())
     }
 
     fn with(mut file: Value, name: &str, value: impl Into<Value>) -> Value {
@@ -192,7 +200,7 @@ mod tests {
             ("{\"type\": hunter2}", ":1:10: not valid JSON: expected value"),
             ("\"hunter2\"", ":1:1: not a JSON object; write `{…}`"),
         ] {
-            let found = GoogleFile::parse(text.as_bytes()).expect_err("a problem");
+            let found = GoogleFile::parse(text.as_bytes(), &tokens()).expect_err("a problem");
             assert_eq!(found.to_string(), problem);
         }
     }

@@ -7,9 +7,14 @@
 
 mod file;
 mod key;
+mod metadata;
 mod services;
 
-use std::{path::PathBuf, sync::Arc, time::SystemTime};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use oci::Host;
 use url::Url;
@@ -19,6 +24,7 @@ use crate::{
     http::Http,
 };
 use file::{GoogleFile, GoogleIdentity};
+use metadata::{ABSENT_FOR, MetadataServer, WAIT};
 use services::{Grant, Services};
 
 /// The scope of tokens: Google's APIs, within the rights of the account.
@@ -33,6 +39,8 @@ pub struct Google {
     files: Vec<CredentialFile>,
     account: Option<String>,
     metadata: Option<Host>,
+    is_on_google: bool,
+    metadata_wait: Duration,
     tokens: Option<Url>,
     iam: Option<Url>,
 }
@@ -40,7 +48,15 @@ pub struct Google {
 impl Google {
     /// The metadata server alone, of which there is one on each of Google's machines.
     pub const fn new() -> Self {
-        Self { files: Vec::new(), account: None, metadata: None, tokens: None, iam: None }
+        Self {
+            files: Vec::new(),
+            account: None,
+            metadata: None,
+            is_on_google: false,
+            metadata_wait: WAIT,
+            tokens: None,
+            iam: None,
+        }
     }
 
     /// A file that the user named, and that must exist: a service account's key, or what `gcloud` writes.
@@ -62,13 +78,25 @@ impl Google {
         self
     }
 
-    /// Where the metadata server is. Default: `metadata.google.internal`.
+    /// Where the metadata server is. Default: `metadata.google.internal`. A server that is named is waited for.
     pub fn metadata_host(mut self, host: Host) -> Self {
         self.metadata = Some(host);
         self
     }
 
-    /// Where tokens of users are requested. Default: `https://oauth2.googleapis.com/token`.
+    /// This machine is one of Google's, so that its metadata server is waited for.
+    pub fn on_google(mut self) -> Self {
+        self.is_on_google = true;
+        self
+    }
+
+    /// How long a metadata server that should exist is waited for. Default: 12 s.
+    pub fn metadata_wait(mut self, wait: Duration) -> Self {
+        self.metadata_wait = wait;
+        self
+    }
+
+    /// Where tokens are requested of users, and of service accounts whose key does not say it. Default: `https://oauth2.googleapis.com/token`.
     pub fn token_url(mut self, url: Url) -> Self {
         self.tokens = Some(url);
         self
@@ -100,13 +128,15 @@ pub fn is_google(host: &Host) -> bool {
 pub(crate) struct GoogleTokens {
     settings: Google,
     services: Services,
+    metadata: MetadataServer,
     token: CacheEntry<Option<Secret>, CredentialError>,
 }
 
 impl GoogleTokens {
     pub(crate) fn new(settings: Google, http: Arc<Http>) -> Self {
-        let services = Services::new(&settings, http);
-        Self { settings, services, token: CacheEntry::default() }
+        let services = Services::new(&settings, Arc::clone(&http));
+        let metadata = MetadataServer::new(&settings, http);
+        Self { settings, services, metadata, token: CacheEntry::default() }
     }
 
     /// The credentials for Google's registries; none where there are no ambient ones.
@@ -116,13 +146,18 @@ impl GoogleTokens {
         Ok(token.map(|password| Credential::Basic { user, password }))
     }
 
+    /// Why the metadata server gave no credentials, if it was requested.
+    pub(crate) fn failure(&self) -> Option<Arc<str>> {
+        self.metadata.failure()
+    }
+
     pub(crate) fn forget(&self) {
         self.token.forget();
     }
 
     async fn fetch(&self) -> Result<(Option<Secret>, Lifetime), CredentialError> {
         let Some(mut grant) = self.own_grant().await? else {
-            return Ok((None, Lifetime::UNLIMITED));
+            return Ok((None, Lifetime::exactly(ABSENT_FOR)));
         };
         if let Some(account) = &self.settings.account {
             let url = self.services.impersonation_url(account)?;
@@ -138,7 +173,7 @@ impl GoogleTokens {
                 return self.grant_of_file(source, &bytes).await.map(Some);
             }
         }
-        self.services.of_this_machine().await
+        self.metadata.token().await
     }
 
     async fn grant_of_file(
@@ -147,7 +182,8 @@ impl GoogleTokens {
         bytes: &[u8],
     ) -> Result<Grant, CredentialError> {
         // Read again for each token, so that a key that is replaced counts.
-        let file = GoogleFile::parse(bytes).map_err(|problem| source.malformed(problem))?;
+        let file = GoogleFile::parse(bytes, &self.services.tokens)
+            .map_err(|problem| source.malformed(problem))?;
         let grant = match &file.identity {
             GoogleIdentity::ServiceAccount(key) => {
                 let assertion = key.assertion(SystemTime::now()).ok_or_else(|| {

@@ -1,35 +1,21 @@
-//! Google's services that issue access tokens: the token endpoint, the metadata server, and the IAM
-//! Credentials API.
+//! Google's services that issue access tokens: the token endpoint, and the IAM Credentials API.
+//!
+//! Not here: the metadata server ([`super::metadata`]).
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU8, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use http::{HeaderName, HeaderValue};
-use http_client::TransportError;
-use oci::Host;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use url::Url;
 
 use super::{Google, SCOPE, key::ServiceKey};
 use crate::{
-    CredentialError, Lifetime, Secret, ServiceError, ServiceFault, first_line,
+    CredentialError, Lifetime, Secret, ServiceError, first_line,
     http::{Http, ServiceRequest, ServiceResponse},
 };
 
 const TOKENS: &str = "https://oauth2.googleapis.com/token";
 const IAM: &str = "https://iamcredentials.googleapis.com/";
-const METADATA: &str = "metadata.google.internal";
-/// The deadline of the first request to the metadata server: it is on the machine itself, or does not exist.
-const METADATA_DEADLINE: Duration = Duration::from_secs(1);
-/// What both sides of the metadata server's protocol send.
-const METADATA_FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
-const GOOGLE: HeaderValue = HeaderValue::from_static("Google");
 /// The requested lifetime of tokens of another account: the longest without a special permission.
 const LIFETIME: Duration = Duration::from_secs(3600);
 
@@ -39,18 +25,13 @@ pub(super) struct Grant {
     pub(super) lifetime: Lifetime,
 }
 
-/// The services, and whether this machine has a metadata server.
+/// The services.
 pub(super) struct Services {
     http: Arc<Http>,
-    metadata: Host,
-    tokens: Url,
+    /// Where tokens are requested, unless a file names another URL.
+    pub(super) tokens: Url,
     iam: Url,
-    machine: AtomicU8,
 }
-
-const UNKNOWN: u8 = 0;
-const GOOGLES: u8 = 1;
-const NOT_GOOGLES: u8 = 2;
 
 impl Services {
     #[expect(clippy::expect_used, reason = "the defaults are well-formed, as every test shows")]
@@ -58,14 +39,7 @@ impl Services {
         let url = |own: &Option<Url>, usual: &str| {
             own.clone().unwrap_or_else(|| usual.parse().expect("a URL"))
         };
-        let metadata = settings.metadata.clone();
-        Self {
-            http,
-            metadata: metadata.unwrap_or_else(|| METADATA.parse().expect("a host")),
-            tokens: url(&settings.tokens, TOKENS),
-            iam: url(&settings.iam, IAM),
-            machine: AtomicU8::new(UNKNOWN),
-        }
+        Self { http, tokens: url(&settings.tokens, TOKENS), iam: url(&settings.iam, IAM) }
     }
 
     pub(super) async fn of_service_account(
@@ -115,70 +89,6 @@ impl Services {
         self.http.send(request).await.map_err(|cause| failed(failure, cause))
     }
 
-    /// The token of the machine's own service account; none if it is not a machine of Google's, or has
-    /// no account.
-    pub(super) async fn of_this_machine(&self) -> Result<Option<Grant>, CredentialError> {
-        let failure = "no access token for the service account of this machine";
-        let machine = self.machine.load(Ordering::Relaxed);
-        if machine == NOT_GOOGLES {
-            return Ok(None);
-        }
-        let path = "computeMetadata/v1/instance/service-accounts/default/token";
-        let url = format!("http://{}/{path}", self.metadata);
-        let url = url.parse().map_err(|cause| {
-            let text =
-                format!("the metadata server's host `{}` cannot be used: {cause}", self.metadata);
-            CredentialError::Setting(text.into())
-        })?;
-        let request = ServiceRequest::get(url).direct().header(METADATA_FLAVOR, GOOGLE);
-        let start = Instant::now();
-        let mut response = match machine {
-            GOOGLES => self.http.send(&request).await,
-            _ => match self.probe(&request).await {
-                Ok(Some(response)) => request.succeeds(response),
-                Ok(None) => return Ok(None),
-                Err(error) => Err(error),
-            },
-        };
-        // It exists, and may have failed for a moment.
-        if machine == UNKNOWN && response.as_ref().is_err_and(ServiceError::is_transient) {
-            response = self.http.send(&request).await;
-        }
-        match response {
-            Ok(response) => grant(failure, &request, &response, start).map(Some),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(failed(failure, error)),
-        }
-    }
-
-    /// The response of a metadata server; none if the server is not Google's, which is cached.
-    async fn probe(
-        &self,
-        request: &ServiceRequest,
-    ) -> Result<Option<ServiceResponse>, ServiceError> {
-        let response = match self.http.send_once(request, METADATA_DEADLINE).await {
-            Ok(response) if response.headers.get(METADATA_FLAVOR) == Some(&GOOGLE) => {
-                Some(response)
-            }
-            Ok(_) => {
-                // Some networks respond for every name.
-                let url = request.shown_url();
-                tracing::warn!(
-                    "{url}: not a metadata server: the response has no `Metadata-Flavor: Google`"
-                );
-                None
-            }
-            Err(error) if is_no_server(&error) => {
-                tracing::debug!("no metadata server: {error}");
-                None
-            }
-            Err(error) => return Err(error),
-        };
-        let machine = if response.is_some() { GOOGLES } else { NOT_GOOGLES };
-        self.machine.store(machine, Ordering::Relaxed);
-        Ok(response)
-    }
-
     /// Where tokens of another service account are requested.
     pub(super) fn impersonation_url(&self, account: &str) -> Result<Url, CredentialError> {
         let is_fine = |c: char| c.is_ascii_alphanumeric() || "@.-_:".contains(c);
@@ -216,25 +126,13 @@ impl Services {
     }
 }
 
-/// Whether a failure means that there is no metadata server.
-fn is_no_server(error: &ServiceError) -> bool {
-    matches!(
-        error.fault(),
-        ServiceFault::Transport(
-            TransportError::Connect { .. }
-                | TransportError::NoResponse { .. }
-                | TransportError::TooSlow { .. }
-                | TransportError::Lost { .. }
-        )
-    )
-}
-
-fn failed(failure: &str, cause: ServiceError) -> CredentialError {
+/// The error of a request that failed.
+pub(super) fn failed(failure: &str, cause: ServiceError) -> CredentialError {
     CredentialError::Exchange { failure: failure.into(), cause: cause.into() }
 }
 
 /// The token of a response to a request that was sent at `start`.
-fn grant(
+pub(super) fn grant(
     failure: &str,
     request: &ServiceRequest,
     response: &ServiceResponse,
@@ -268,7 +166,7 @@ mod tests {
 
     #[test]
     fn accounts_are_addresses() {
-        let services = Services::new(&Google::new(), Arc::new(Http::new(METADATA_DEADLINE)));
+        let services = Services::new(&Google::new(), Arc::new(Http::new(LIFETIME)));
         let url = services.impersonation_url("a-b@p.iam.gserviceaccount.com").expect("a URL");
         assert_eq!(
             url.as_str(),

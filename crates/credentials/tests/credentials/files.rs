@@ -93,3 +93,38 @@ async fn a_file_that_cannot_be_used_is_an_error_that_says_where() {
     assert!(error.ends_with(what), "{error}");
     assert_eq!(get(&credentials, "b").await, None);
 }
+
+#[tokio::test]
+async fn a_login_at_the_default_port_is_found_with_and_without_it() {
+    let place = Place::new();
+    let user = |key: &str| format!(r#"{{"auths":{{"{key}":{{"username":"u"}}}}}}"#);
+    for (key, at, has) in [
+        ("h.example:443", "h.example:443", true),
+        ("h.example:443", "h.example", true),
+        ("h.example", "h.example:443", true),
+        ("https://h.example:443/v1/", "h.example", true),
+        ("https://h.example:443/v1/", "h.example:443", true),
+        ("h.example:443/team", "h.example/team/app", true),
+        ("h.example/team", "h.example:443/team/app", true),
+        ("http://h.example:80", "h.example", true),
+        ("h.example", "h.example:80", true),
+        ("h.example:443", "h.example:80", false),
+        ("h.example:80", "h.example", false),
+        ("h.example:5000", "h.example", false),
+        ("h.example", "h.example:5000", false),
+    ] {
+        let found = get(&place.credentials(&user(key)), at).await;
+        assert_eq!(found, has.then(|| basic("u", "")), "key {key}, reference {at}");
+    }
+    let both = r#"{"auths":{"h":{"username":"without"},"h:443":{"username":"with"}}}"#;
+    let credentials = place.credentials(both);
+    assert_eq!(get(&credentials, "h").await, Some(basic("without", "")), "as it is written");
+    assert_eq!(get(&credentials, "h:443").await, Some(basic("with", "")), "as it is written");
+}
+
+#[tokio::test]
+async fn a_file_may_begin_with_a_byte_order_mark() {
+    let place = Place::new();
+    let credentials = place.credentials("\u{feff}{\"auths\":{\"h\":{\"username\":\"u\"}}}");
+    assert_eq!(get(&credentials, "h").await, Some(basic("u", "")));
+}

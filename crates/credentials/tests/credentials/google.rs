@@ -14,7 +14,10 @@ use http::{Method, Request, Response};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use testkit::{Body, Fault, TestHost, TestServer};
-use tokio::time;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    time,
+};
 
 use crate::support::{Place, basic, fail, get, host};
 
@@ -190,10 +193,11 @@ async fn many_share_one_token_that_is_renewed_when_it_expires_or_is_rejected() {
 }
 
 #[tokio::test]
-async fn without_a_metadata_server_there_are_no_credentials_and_no_more_requests() {
+async fn without_a_metadata_server_there_are_no_credentials_and_no_more_requests_soon() {
     let silent = TestHost::silent();
     for server in [TestHost::unreachable(), silent.host()] {
-        let credentials = credentials(Google::new().metadata_host(server));
+        let wait = Duration::from_secs(1);
+        let credentials = credentials(Google::new().metadata_host(server).metadata_wait(wait));
         let start = time::Instant::now();
         assert_eq!(get(&credentials, "gcr.io").await, None);
         assert!(start.elapsed() < Duration::from_secs(3));
@@ -217,8 +221,94 @@ async fn a_machine_without_an_account_has_no_credentials() {
     let services = Services::start().await;
     let fault = Fault::everywhere(METADATA).status(404).header("metadata-flavor", "Google");
     services.server.fail(fault);
-    assert_eq!(get(&credentials(services.google()), "gcr.io").await, None);
+    let google = services.google().metadata_wait(Duration::ZERO);
+    let credentials = credentials(google);
+    assert_eq!(get(&credentials, "gcr.io").await, None);
     assert_eq!(services.paths(), [METADATA]);
+    let looked_in = credentials.looked_in(&host("gcr.io"));
+    let url = services.server.url();
+    let text = format!("; Google's metadata server: GET {url}{METADATA}: 404 Not Found");
+    assert!(looked_in.ends_with(&text), "{looked_in}");
+    assert!(!credentials.looked_in(&host("a.example")).contains("metadata"));
+}
+
+/// A server on a port that was reserved before, and nothing listened on.
+async fn serve_late(port: std::net::SocketAddr, after: Duration) {
+    time::sleep(after).await;
+    let listener = tokio::net::TcpListener::bind(port).await.expect("the port is free");
+    loop {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let mut head = [0; 4096];
+        let length = stream.read(&mut head).await.expect("a request");
+        assert!(length > 0);
+        let body = r#"{"access_token":"t1","expires_in":3600}"#;
+        let head = "HTTP/1.1 200 OK\r\nmetadata-flavor: Google\r\nconnection: close";
+        let length = body.len();
+        let response = format!("{head}\r\ncontent-length: {length}\r\n\r\n{body}");
+        stream.write_all(response.as_bytes()).await.expect("it is taken");
+    }
+}
+
+#[tokio::test]
+async fn a_metadata_server_that_is_late_is_waited_for_if_it_is_named() {
+    let reserved = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = reserved.local_addr().expect("its address");
+    drop(reserved);
+    let serving = tokio::spawn(serve_late(port, Duration::from_millis(1200)));
+    let google = Google::new().metadata_host(port.to_string().parse().expect("a host"));
+    assert_eq!(get(&credentials(google), "gcr.io").await, token("t1"), "refused at first");
+    serving.abort();
+
+    for (status, times) in [(404, 2), (503, 5)] {
+        let services = Services::start().await;
+        let fault = Fault::everywhere(METADATA).times(times).status(status);
+        services.server.fail(fault.header("metadata-flavor", "Google"));
+        let credentials = credentials(services.google());
+        assert_eq!(get(&credentials, "gcr.io").await, token("t1"), "{status} at first");
+    }
+
+    let slow = TestServer::start(|_: Request<Body>| async {
+        time::sleep(Duration::from_millis(1500)).await;
+        let body = Body::from(r#"{"access_token":"t1","expires_in":3600}"#);
+        Response::builder().header("metadata-flavor", "Google").body(body).expect("a response")
+    })
+    .await;
+    let google = Google::new().metadata_host(slow.host());
+    assert_eq!(get(&credentials(google), "gcr.io").await, token("t1"), "it is slow");
+}
+
+#[tokio::test]
+async fn a_metadata_server_that_was_absent_is_requested_again_after_a_minute() {
+    let services = Services::start().await;
+    let fault = Fault::everywhere(METADATA).times(1).status(404);
+    services.server.fail(fault.header("metadata-flavor", "Google"));
+    let credentials = credentials(services.google().metadata_wait(Duration::ZERO));
+    for _ in 0..3 {
+        assert_eq!(get(&credentials, "gcr.io").await, None);
+        credentials.forget(&host("gcr.io"));
+    }
+    assert_eq!(services.paths(), [METADATA]);
+    time::pause();
+    time::advance(Duration::from_secs(61)).await;
+    time::resume();
+    assert_eq!(get(&credentials, "gcr.io").await, token("t1"));
+}
+
+#[tokio::test]
+async fn a_clock_that_is_wrong_is_named_and_a_key_needs_no_token_uri() {
+    let refusal = r#"{"error":"invalid_grant","error_description":"Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. Check your iat and exp values in the JWT claim."}"#;
+    let server = TestServer::start(move |_: Request<Body>| async move {
+        Response::builder().status(400).body(Body::from(refusal)).expect("a response")
+    })
+    .await;
+    let services = Services { server, bodies: Arc::default(), place: Place::new() };
+    let mut key = services.key_file();
+    key.as_object_mut().expect("an object").remove("token_uri");
+    let error = fail(&credentials(services.with_file(&key)), "gcr.io").await.to_string();
+    let advice =
+        "the server takes the time of this request for wrong: check the clock of this machine";
+    assert!(error.ends_with(advice), "{error}");
+    assert_eq!(services.paths(), ["/users"]);
 }
 
 #[tokio::test]
@@ -230,7 +320,7 @@ async fn a_bad_moment_passes_and_a_bad_day_is_an_error() {
         let flavor = ("metadata-flavor", "Google");
         let fault = Fault::everywhere("").times(2).status(503).header(flavor.0, flavor.1);
         services.server.fail(fault);
-        let credentials = credentials(google);
+        let credentials = credentials(google.metadata_wait(Duration::from_secs(3)));
         assert_eq!(get(&credentials, "gcr.io").await, token("t1"));
         credentials.forget(&host("gcr.io"));
         services.server.fail(Fault::everywhere("").status(500));
@@ -240,7 +330,8 @@ async fn a_bad_moment_passes_and_a_bad_day_is_an_error() {
         // It is kept for a while.
         fail(&credentials, "gcr.io").await;
         assert_eq!(services.server.requests().len(), sent);
-        assert_eq!(sent, 7);
+        // A metadata server is waited for as long as set; other services get four requests.
+        assert!(if file.is_some() { sent == 7 } else { sent > 4 }, "{sent}");
     }
 }
 

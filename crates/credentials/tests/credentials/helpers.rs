@@ -170,3 +170,40 @@ async fn a_helper_that_does_not_end_is_killed_and_the_failure_is_shared() {
         tokio::task::yield_now().await;
     }
 }
+
+#[tokio::test]
+async fn a_helper_gets_the_name_of_the_login() {
+    let place = Place::new();
+    let of_443 = "read server; echo \"$server\" >> \"${0%/*}/servers\"
+        case \"$server\" in *:443) echo '{\"Username\":\"u\",\"Secret\":\"s\"}';; *)
+        echo 'credentials not found in native keychain'; exit 1;; esac";
+    place.helper("x", of_443);
+    for (config, at, servers) in [
+        (r#"{"credsStore":"x"}"#, "h:443", &["h:443"][..]),
+        (r#"{"credHelpers":{"h:443":"x"}}"#, "h:443", &["h:443"]),
+        (r#"{"credHelpers":{"h:443":"x"}}"#, "h", &["h", "h:443"]),
+        (r#"{"credsStore":"x","auths":{"h:443":{}}}"#, "h", &["h", "h:443"]),
+    ] {
+        let before = place.lines("servers").len();
+        assert_eq!(get(&place.credentials(config), at).await, Some(basic("u", "s")), "{config}");
+        assert_eq!(place.lines("servers")[before..], *servers, "{config}");
+    }
+    let of_none = place.credentials(r#"{"credsStore":"x"}"#);
+    let before = place.lines("servers").len();
+    assert_eq!(get(&of_none, "h").await, None);
+    assert_eq!(
+        place.lines("servers")[before..],
+        ["h"],
+        "one request where no login names the port"
+    );
+}
+
+#[tokio::test]
+async fn a_helper_that_leaves_a_process_behind_is_not_waited_for_after_its_end() {
+    let place = Place::new();
+    place.helper("x", "sleep 15 & echo '{\"Username\":\"u\",\"Secret\":\"hunter2\"}'");
+    let start = Instant::now();
+    let found = get(&place.credentials(r#"{"credsStore":"x"}"#), "h").await;
+    assert_eq!(found, Some(basic("u", "hunter2")));
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+}

@@ -58,7 +58,9 @@ async fn the_metadata_server_is_never_requested_by_a_proxy() {
     let server = token_server().await;
     // The proxy would find this name (RFC 6761 §6.4); without it there is no such host.
     let proxy = TestProxy::start(&[("metadata.invalid:80", server.address())], None).await;
-    let google = Google::new().metadata_host("metadata.invalid".parse().expect("a host"));
+    let google = Google::new()
+        .metadata_host("metadata.invalid".parse().expect("a host"))
+        .metadata_wait(Duration::ZERO);
     let credentials = Credentials::builder().google(google).build();
     credentials.connect_by(&pool(Some(&proxy), None));
     assert_eq!(get(&credentials, "gcr.io").await, None);

@@ -18,7 +18,7 @@ impl RegistryClient {
     /// When it is unreachable, or responds with a server error.
     pub async fn ping(&self, host: &Host) -> Result<(), Error> {
         let url = self.endpoint(host, &Method::GET, "")?;
-        match self.send(Request::new(Method::GET, url, RequiredAccess::registry())).await {
+        match self.send(Request::new(Method::GET, url, RequiredAccess::registry(host))).await {
             Ok(_) => Ok(()),
             Err(error) => match error.fault() {
                 RequestFault::Status { status, .. } if !status.is_server_error() => Ok(()),
@@ -38,7 +38,7 @@ impl RegistryClient {
     /// end of pages.
     pub async fn catalog(&self, host: &Host) -> Result<NameList<Repository>, Error> {
         let url = self.endpoint(host, &Method::GET, &format!("_catalog?n={PAGE_SIZE}"))?;
-        let first = Request::new(Method::GET, url, RequiredAccess::catalog());
+        let first = Request::new(Method::GET, url, RequiredAccess::catalog(host));
         ListingPages::begin(self, first, NAMES).await?.names(NamesMember::Repositories).await
     }
 

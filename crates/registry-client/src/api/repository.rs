@@ -217,7 +217,8 @@ impl RepositoryClient {
             Method::DELETE => Action::Delete,
             _ => Action::Push,
         };
-        let mut request = Request::new(method, url, RequiredAccess::of(&self.name, action));
+        let mut request =
+            Request::new(method, url, RequiredAccess::of(&self.host, &self.name, action));
         request.permit.clone_from(&self.permit);
         Ok(request)
     }

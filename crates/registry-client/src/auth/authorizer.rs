@@ -9,7 +9,6 @@ use std::{
 use credentials::{Credential, Credentials, Secret};
 use http::HeaderValue;
 use http_client::Guard;
-use oci::Host;
 use url::Url;
 
 use super::{
@@ -93,13 +92,13 @@ impl Authorizer {
         target: &Url,
         access: &RequiredAccess,
     ) -> Result<Option<Credential>, RequestFault> {
-        let Ok(host) = target.authority().parse::<Host>() else { return Ok(None) };
+        let Some(host) = access.server(target) else { return Ok(None) };
         let found = self.credentials.get(&host, access.repository.as_ref()).await;
         found.map_err(|cause| RequestFault::Credentials { cause: Box::new(cause) })
     }
 
-    pub(super) fn forget(&self, target: &Url) {
-        if let Ok(host) = target.authority().parse::<Host>() {
+    pub(super) fn forget(&self, target: &Url, access: &RequiredAccess) {
+        if let Some(host) = access.server(target) {
             self.credentials.forget(&host);
         }
     }

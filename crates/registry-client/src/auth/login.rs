@@ -7,7 +7,6 @@
 
 use credentials::{Credential, first_line};
 use http::{Method, StatusCode};
-use oci::Host;
 use url::Url;
 
 use crate::{
@@ -35,10 +34,11 @@ impl RegistryClient {
     /// With which credentials a request was sent; nothing where the registry required none.
     async fn login(&self, target: &Url, access: &RequiredAccess, error: &Error) -> Option<Login> {
         let scheme = self.authorizer.scheme(target)?;
-        let host = target.authority().parse::<Host>().ok()?;
+        let host = access.server(target)?;
         let credentials = &self.authorizer.credentials;
         let Some(found) = credentials.find(&host, access.repository.as_ref()).await.ok()? else {
-            let (host, looked_in) = (host.as_str().into(), credentials.looked_in().into());
+            let looked_in = credentials.looked_in(&host).into();
+            let host = host.as_str().into();
             return Some(Login::Missing { host, looked_in });
         };
         let source = &found.source;

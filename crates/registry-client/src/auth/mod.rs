@@ -99,7 +99,7 @@ impl RegistryClient {
                 entry.forget_value(|token| token == secret).await;
             }
             Some(Authorization::Basic(_) | Authorization::Given(_)) => {
-                self.authorizer.forget(target);
+                self.authorizer.forget(target, access);
             }
         }
         Ok(true)

@@ -147,7 +147,7 @@ impl RegistryClient {
         let has_credential = credential.is_some();
         let response = self.token_response(wanted, credential).await.map_err(|error| {
             if has_credential && error.is_unauthorized() {
-                self.authorizer.forget(wanted.target);
+                self.authorizer.forget(wanted.target, wanted.access);
             }
             RequestFault::Token { cause: Arc::new(error) }
         })?;

@@ -87,7 +87,8 @@ impl RepositoryClient {
         digest: &Digest,
         from: &Repository,
     ) -> Result<Mount, Error> {
-        let access = RequiredAccess::of(self.name(), Action::Push).and(from, Action::Pull);
+        let access =
+            RequiredAccess::of(self.host(), self.name(), Action::Push).and(from, Action::Pull);
         request.access = Some(access.clone());
         let (digest, from) = (digest.to_string(), from.as_str());
         request.url.query_pairs_mut().append_pair("mount", &digest).append_pair("from", from);
@@ -104,7 +105,7 @@ impl RepositoryClient {
     /// When the registry rejects the request, or the session's URL must not be used.
     pub async fn start_upload(&self) -> Result<Upload, Error> {
         let request = self.request(Method::POST, "blobs/uploads/")?;
-        let access = RequiredAccess::of(self.name(), Action::Push);
+        let access = RequiredAccess::of(self.host(), self.name(), Action::Push);
         Upload::new(self, access, &self.client().send(request).await?)
     }
 }

@@ -2,8 +2,11 @@
 
 use std::net::SocketAddr;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use credentials::{Credential, Credentials};
 use http::{Response, StatusCode, header};
 use http_client::{Proxies, ProxyVariables};
+use oci::Host;
 use registry_client::{ClientBuilder, Error, RegistryClient, Retries};
 use testkit::{Body, TestProxy, TestServer};
 
@@ -162,5 +165,31 @@ async fn a_host_behind_a_proxy_does_not_send_the_client_to_this_network() {
         let error = ping(by(&proxy, "").plain_http(allowed), PLAIN).await.expect_err(target);
         assert!(error.to_string().contains(reason), "{error}");
         assert_eq!(proxy.requests().len(), 1, "{target}");
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_is_written_with_the_default_port_gets_the_credentials_of_that_name() {
+    let server = TestServer::start(|_| async {
+        let challenge = Response::builder().status(StatusCode::UNAUTHORIZED);
+        let challenge = challenge.header(header::WWW_AUTHENTICATE, "Basic realm=\"x\"");
+        challenge.body(Body::default()).expect("a response")
+    })
+    .await;
+    let proxy = TestProxy::start(&[("plain.example:80", server.address())], None).await;
+    let (written, bare): (Host, Host) =
+        ("plain.example:80".parse().expect("a host"), PLAIN.parse().expect("a host"));
+    let user = |user: &str| Credential::Basic { user: user.to_owned(), password: "p".into() };
+    for (credentials, sent) in [
+        (Credentials::builder().with(&written, user("with")), "with:p"),
+        (Credentials::builder().with(&written, user("with")).with(&bare, user("no")), "with:p"),
+        (Credentials::builder().with(&bare, user("without")), "without:p"),
+    ] {
+        let client = by(&proxy, "").credentials(credentials.build()).plain_http(written.clone());
+        client.build().ping(&written).await.expect("a response");
+        let requests = server.requests();
+        let value = requests.last().and_then(|it| it.headers.get(header::AUTHORIZATION));
+        let expected = format!("Basic {}", STANDARD.encode(sent));
+        assert_eq!(value.map(|it| it.as_bytes()), Some(expected.as_bytes()), "{sent}");
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
-use credentials::HelperFault;
+use credentials::{HelperFault, ServiceFault};
 use http::Uri;
 use http_client::{ProxySettingError, TransportError, Unprocessed};
 use mirror::StoresError;
@@ -29,6 +29,7 @@ const WAITS: &str = "the limit of time is longer than a test may take";
 const REPLACED: &str = "another error is printed in its place";
 const RESUMED: &str = "the client goes on by another request, whose error is printed";
 const HTTP_2: &str = "the servers of the tests speak HTTP/1.1";
+const METADATA: &str = "it is printed for hosts of Google's registries only";
 const DAMAGE: &str = "it is written to the log only, and clients get another text";
 
 /// One whose type is public.
@@ -124,6 +125,7 @@ fn of_requests() -> Vec<Unprovoked> {
             WAITS,
             &HelperFault::TooLate { after: Duration::from_secs(30) },
         ),
+        public("credentials", "NotMetadata", METADATA, &ServiceFault::NotMetadata),
         public(of, "MalformedLink", REPLACED, &MalformedLink),
         public(of, "WrongPart", RESUMED, &RequestFault::WrongPart { from: 1_000 }),
         public(of, "OtherLength", RESUMED, &RequestFault::OtherLength { was: 2_000, is: 1_000 }),
