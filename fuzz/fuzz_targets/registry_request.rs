@@ -142,7 +142,7 @@ impl Place {
         Some(found.map(|(_, digest)| format!("\"{digest}\"")).unwrap_or_default())
     }
 
-    /// What the registry holds, as it tells it.
+    /// The content that the registry lists.
     fn content(&self) -> Vec<Bytes> {
         let paths = ["$C", "a/$T", "a/$M/i", "a/$R/$i", "a/$B/$b", "hidden/$B/$s"];
         let read = |path| {

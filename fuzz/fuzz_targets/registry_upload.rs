@@ -285,7 +285,7 @@ fn take(registry: &Registry, session: &mut Session, chunk: &Chunk, stays: Option
     session.bytes.extend_from_slice(&chunk.bytes()[..stays]);
 }
 
-/// Who is told that a chunk comes out of order is told where to go on.
+/// The response to a chunk out of order gives the offset to continue at.
 fn check_out_of_order(session: &Session, chunk: &Chunk, response: &RegistryResponse) {
     if response.status != StatusCode::RANGE_NOT_SATISFIABLE {
         return;

@@ -124,4 +124,4 @@ refused denied sk copy --quiet --all --dest-cert-dir "$work/ca" --dest-creds rea
 refused unauthorized sk inspect --raw --cert-dir "$work/ca" --creds reader:wrong "docker://$host/team/skopeo:v1"
 refused certificate sk inspect --raw --creds reader:reader-secret "docker://$host/team/skopeo:v1"
 grep 'protocol error' "$work/crane.log" && fail "crane complains of HTTP/2"
-say "everybody did what they may, and nothing else"
+say "every user could do what the rights allow, and nothing else"

@@ -2,7 +2,7 @@
 
 use crate::offence::Offence;
 
-/// Folders in which somebody's working copy, and nothing that a user has, may lie.
+/// Directories that only a developer's checkout may be in, and no user's files.
 const PLACES: [&str; 3] = [concat!("/ro", "ot/"), concat!("/ho", "me/"), concat!("/wo", "rk/")];
 
 /// The lines of a file that name one.

@@ -36,7 +36,7 @@ pub enum Guard {
 #[error("{0} is not a public address")]
 pub(crate) struct NotPublic(pub(crate) IpAddr);
 
-/// Whether everybody may be sent to `address`.
+/// Whether `address` is public.
 #[must_use]
 pub fn is_public(address: IpAddr) -> bool {
     match address {

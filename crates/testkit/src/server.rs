@@ -24,11 +24,11 @@ use crate::{RecordedRequest, cut::Cut, fault::Fault};
 /// A server whose response is a function of the request. Ends when dropped, connections included.
 pub struct TestServer {
     address: SocketAddr,
-    shared: Arc<ServerState>,
+    shared: Arc<TestServerState>,
     accepting: JoinHandle<()>,
 }
 
-struct ServerState {
+struct TestServerState {
     handler: Box<RequestHandler>,
     requests: Mutex<Vec<RecordedRequest>>,
     faults: Mutex<Vec<Fault>>,
@@ -45,7 +45,7 @@ impl TestServer {
     {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
-        let shared = Arc::new(ServerState {
+        let shared = Arc::new(TestServerState {
             handler: Box::new(move |request| Box::pin(handler(request))),
             requests: Mutex::default(),
             faults: Mutex::default(),
@@ -113,7 +113,7 @@ impl fmt::Debug for TestServer {
 }
 
 /// Takes connections until it is aborted; then its connections are, with the set that holds them.
-async fn accept(listener: TcpListener, shared: Arc<ServerState>) {
+async fn accept(listener: TcpListener, shared: Arc<TestServerState>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -125,7 +125,7 @@ async fn accept(listener: TcpListener, shared: Arc<ServerState>) {
     }
 }
 
-async fn serve_connection(stream: TcpStream, shared: Arc<ServerState>) {
+async fn serve_connection(stream: TcpStream, shared: Arc<TestServerState>) {
     // A reset throws away what the system still keeps back, so it shall keep nothing back. Where a
     // socket takes no option, the client is gone.
     let _ = stream.set_nodelay(true);
@@ -144,7 +144,7 @@ async fn serve_connection(stream: TcpStream, shared: Arc<ServerState>) {
     }
 }
 
-impl ServerState {
+impl TestServerState {
     async fn respond(&self, request: Request<Body>) -> Result<Response<Body>, Cut> {
         let record = RecordedRequest::of(&request);
         let action = {

@@ -41,7 +41,7 @@ fn conflict(text: &str) -> Option<YamlMistake> {
 
 /// A bracket or a quote that is open.
 #[derive(Clone, Copy, Debug)]
-struct Opened {
+struct OpenMark {
     mark: char,
     at: YamlPosition,
     /// The indentation of its line.
@@ -63,8 +63,8 @@ enum Expected {
 struct Scan {
     /// The line where the parser could not go on.
     refused: usize,
-    brackets: Vec<Opened>,
-    quote: Option<Opened>,
+    brackets: Vec<OpenMark>,
+    quote: Option<OpenMark>,
     expected: Expected,
     /// A mistake that is certain.
     mistake: Option<YamlMistake>,
@@ -126,11 +126,11 @@ impl Scan {
                 at
             }
             mark @ ('[' | '{') => {
-                self.brackets.push(Opened { mark, at: here, indent });
+                self.brackets.push(OpenMark { mark, at: here, indent });
                 self.expect_value(at)
             }
             mark @ ('"' | '\'') => {
-                self.quote = Some(Opened { mark, at: here, indent });
+                self.quote = Some(OpenMark { mark, at: here, indent });
                 at + 1
             }
             '-' if !in_flow && is_end(line, at + 1) => at + 1,
@@ -148,7 +148,7 @@ impl Scan {
     }
 
     /// Reads the rest of a quoted text, and checks the character after it.
-    fn quoted(&mut self, quote: Opened, line: &[char], from: usize) -> usize {
+    fn quoted(&mut self, quote: OpenMark, line: &[char], from: usize) -> usize {
         let Some(end) = end_of_quote(quote.mark, line, from) else { return line.len() };
         self.quote = None;
         self.expected = Expected::Separator;
@@ -194,7 +194,7 @@ fn mistake(at: YamlPosition, message: &str) -> Option<YamlMistake> {
     Some(YamlMistake { at, message: format!("not valid YAML: {message}") })
 }
 
-fn unclosed(Opened { mark, at, .. }: Opened) -> YamlMistake {
+fn unclosed(OpenMark { mark, at, .. }: OpenMark) -> YamlMistake {
     let message = match mark {
         '[' => "unclosed `[`; add the closing `]`".to_owned(),
         '{' => "unclosed `{`; add the closing `}`".to_owned(),

@@ -169,14 +169,14 @@ fn waits_double_up_to_the_cap_and_eight_tries_are_all() {
         [(Retries::default(), 8), (Retries::none(), 1), (Retries::none().tries(2), 2)]
     {
         let mut so_far = SoFar::default();
-        let mut asked = 1;
+        let mut sent = 1;
         while let next @ Next::Again { .. } =
             retries.next(FailureClass::NoConnection, Replay::Always, so_far, 0.5)
         {
             so_far.count(next);
-            asked += 1;
+            sent += 1;
         }
-        assert_eq!(asked, all);
+        assert_eq!(sent, all);
     }
 }
 
@@ -244,8 +244,8 @@ fn a_budget_is_a_fifth_and_twenty_at_the_beginning() {
     let budget = RetryBudget::default();
     let spend = || std::iter::from_fn(|| budget.may_retry().then_some(())).count();
     assert_eq!(spend(), 20);
-    for (asked, retries) in [(4, 0), (1, 1), (12, 2), (3, 1), (1_000_000, 448), (0, 0)] {
-        (0..asked).for_each(|_| budget.count_request());
-        assert_eq!(spend(), retries, "after {asked}");
+    for (requests, retries) in [(4, 0), (1, 1), (12, 2), (3, 1), (1_000_000, 448), (0, 0)] {
+        (0..requests).for_each(|_| budget.count_request());
+        assert_eq!(spend(), retries, "after {requests}");
     }
 }

@@ -29,7 +29,7 @@ pub(crate) struct Screen {
 const ABSENT: u8 = 0;
 /// A bar may be on the screen.
 const DRAWN: u8 = 1;
-/// There will be no bar any more: somebody else prints to the terminal at moments that we do not know.
+/// The bar ends: another program prints to the terminal, at unknown times.
 const NEVER: u8 = 2;
 
 impl Screen {

@@ -50,7 +50,7 @@ impl Served {
     pub(crate) async fn respond<B>(&self, request: http::Request<B>, client: IpAddr) -> Response {
         // No request that is served has a body.
         let mut request = request.map(|_| Body::empty());
-        request.extensions_mut().insert(Client(client));
+        request.extensions_mut().insert(RequestClient(client));
         let Ok(response) = self.0.clone().call(request).await;
         response
     }
@@ -58,7 +58,7 @@ impl Served {
 
 /// The address whose share a request counts for.
 #[derive(Clone, Copy, Debug)]
-struct Client(IpAddr);
+struct RequestClient(IpAddr);
 
 /// The `Retry-After` of a 503, in seconds: about the time of a layer.
 const RETRY_AFTER_SECONDS: &str = "1";
@@ -107,7 +107,7 @@ fn router(dir: &Path, files: FileBudget) -> Router {
 async fn blob(
     State(store): State<Arc<ServedDirectory>>,
     axum::extract::Path(digest): axum::extract::Path<String>,
-    Extension(Client(client)): Extension<Client>,
+    Extension(RequestClient(client)): Extension<RequestClient>,
     request: Request,
 ) -> Response {
     let Ok(digest) = digest.parse::<Digest>() else {

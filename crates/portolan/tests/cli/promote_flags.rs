@@ -72,7 +72,7 @@ async fn the_report_and_the_metrics_are_files_that_appear_whole() {
     assert!(fs::read_dir(scene.thin.path()).expect("a directory").all(|entry| {
         !entry.expect("an entry").file_name().to_string_lossy().contains(".part")
     }));
-    // What cannot be written is told before anything is done.
+    // A file that cannot be written is reported before anything is done.
     let nowhere = scene.at("no/where");
     let ended = run(&scene.arguments(&["--report", &nowhere])).await.expect(2);
     assert!(ended.stderr.contains("no/where: No such file"), "{}", ended.stderr);

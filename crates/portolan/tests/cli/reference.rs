@@ -244,7 +244,7 @@ async fn the_page_of_metrics_has_every_metric_and_no_other() {
     assert_eq!(promotion, described("## A promotion"));
 }
 
-/// The codes of a schema, each with its meaning; without a meaning where the schema does not tell it.
+/// The codes of a schema, each with its meaning; without a meaning where the schema has none.
 fn codes(schema: &Value) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let described = schema["oneOf"].as_array().into_iter().flatten();

@@ -299,7 +299,7 @@ async fn a_registry_in_memory_says_that_its_content_is_lost_at_exit() {
         warning["message"],
         "content is kept in memory and lost at exit; use --storage file:///directory to keep it"
     );
-    // From here on it drains when it is told to end.
+    // From here on it drains on SIGTERM.
     while !event(&mut log).await["address"].is_string() {}
     signal(&child, "TERM").await;
     end_of(child).await.expect(0);

@@ -1,4 +1,4 @@
-//! The sentences of the program: numbers and their nouns, lines that fit a terminal, and each failure told once.
+//! The sentences of the program: numbers and their nouns, lines that fit a terminal, and each failure once.
 
 use tempfile::TempDir;
 use testkit::{Fault, TestHost, TestRegistry, fixture};

@@ -184,7 +184,7 @@ async fn a_signature_that_is_written_at_the_same_time_is_not_lost() {
     let (sig, repository) = (tag(&image, ".sig"), "staging/team/app");
     registries.staging.load(repository, None, &image).await;
     registries.staging.load(repository, &*sig, &fixture::signatures("p", &["staging"])).await;
-    // The condition fails once, since somebody else was quicker.
+    // The condition fails once, since another client was faster.
     let put = Fault::on(Method::PUT, &format!("/manifests/{sig}")).status(412).times(1);
     registries.production[0].fail(put);
     let somebody_else = async {
@@ -246,7 +246,7 @@ async fn without_a_referrers_api_the_index_of_the_tag_is_added_to() {
     let production = &registries.production[0];
     let old = RegistryPrefix { host: production.host(), path: None };
     production.fail(Fault::on(Method::GET, "/referrers/").status(404));
-    // Somebody's own referrer, of which the index says so.
+    // A referrer of another tool, which the index lists.
     let index = serde_json::json!({
         "schemaVersion": 2, "mediaType": media_type::OCI_INDEX,
         "manifests": [{ "mediaType": own.descriptor.media_type, "digest": own.digest(), "size": own.bytes.len() }],

@@ -30,7 +30,7 @@ async fn the_loser_of_a_race_gets_412_from_a_registry_with_conditions() {
     // So few requests a second that there is time between the look and the write.
     let quota = Quota { requests_per_second: Some(4.0), ..Quota::default() };
     let client = RegistryClient::builder().quota(registry.host(), quota).build();
-    let somebody = async {
+    let other_client = async {
         until(registry, |it| {
             it.method == Method::GET && it.path_and_query.ends_with("/manifests/v1")
         })
@@ -39,7 +39,7 @@ async fn the_loser_of_a_race_gets_412_from_a_registry_with_conditions() {
     };
     let edges = EdgeSet::new(vec![registries.project("team", &entry("app", &ours, &["v1"]))]);
     let (settings, stop) = (bare(Write), job::stop().1);
-    let (report, ()) = tokio::join!(run(client, &edges, &settings, &stop), somebody);
+    let (report, ()) = tokio::join!(run(client, &edges, &settings, &stop), other_client);
     assert_eq!(outcomes_of(&report), ["copied", "failed"], "{report:#}");
     let reason = reason(&report, "failed");
     assert!(
@@ -122,7 +122,7 @@ async fn a_tag_that_is_moved_later_in_the_run_is_seen_at_its_end() {
     let looked = |it: &RecordedRequest| {
         it.method != Method::PUT && it.path_and_query.ends_with("/manifests/v1")
     };
-    let somebody = async {
+    let other_client = async {
         // After the look before the write and the one after it.
         while registry.count(looked) < 2 || registry.count(put("v1")) == 0 {
             tokio::task::yield_now().await;
@@ -131,7 +131,7 @@ async fn a_tag_that_is_moved_later_in_the_run_is_seen_at_its_end() {
     };
     let images = entry("app", &ours, &["v1"]) + &entry("slow", &slow, &["v2"]);
     let project = registries.project("team", &images);
-    let (report, ()) = tokio::join!(promote(vec![project], Write), somebody);
+    let (report, ()) = tokio::join!(promote(vec![project], Write), other_client);
     assert_eq!(outcomes_of(&report), ["copied", "copied", "copied", "failed"], "{report:#}");
     assert!(reason(&report, "failed").starts_with("lost the race"));
 }

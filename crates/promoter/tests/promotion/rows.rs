@@ -192,7 +192,7 @@ async fn a_tag_that_appears_after_the_plan_is_not_moved() {
     let registries = TestRegistries::open().await;
     let (old, new) = (fixture::image(1, 1), fixture::image(2, 1));
     registries.staging.load("staging/team/app", None, &new).await;
-    // The plan finds no tag; while the layer comes slowly, somebody else writes it.
+    // The plan finds no tag; while the layer is copied slowly, another client writes it.
     let slowly = Fault::on(Method::GET, "/blobs/").drip(100, Duration::from_millis(50));
     registries.staging.fail(slowly);
     let project = registries.project("team", &entry("app", &new, &["v1"]));

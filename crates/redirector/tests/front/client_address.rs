@@ -67,10 +67,10 @@ async fn a_header_is_used_only_from_trusted_peers() {
 async fn an_unknown_client_goes_to_the_store_for_all_clients() {
     let bucket = TestBucket::start().await;
     let digest = put(&bucket, "content");
-    let everybody =
+    let all_peers =
         format!("  - {{name: all, url: '{}/all', serves: [{{cloud: '*'}}]}}", bucket.url());
     bucket.put(&format!("all/containers/images/{digest}"), "content");
-    let front = start(&yaml(&bucket, &everybody)).await;
+    let front = start(&yaml(&bucket, &all_peers)).await;
     let shared = format!("{}/all/containers/images/{digest}", bucket.url());
     for lines in [&["x, 10.0.0.1"][..], &["35.180.1.1"], &[""]] {
         assert_eq!(find(&front, &blob(&digest), lines).await, shared, "{lines:?}");

@@ -175,7 +175,7 @@ pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.expect("it should have happened by now")
 }
 
-/// Waits until `condition` holds, giving way to everybody else meanwhile.
+/// Waits until `condition` holds, and yields to other tasks meanwhile.
 pub(crate) async fn until<F: Future<Output = bool>>(mut condition: impl FnMut() -> F) {
     within(async {
         while !condition().await {

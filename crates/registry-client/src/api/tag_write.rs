@@ -415,7 +415,7 @@ fn is_response_lost(error: &Error) -> bool {
     error.status().is_none() && error.is_transient()
 }
 
-/// Whether a write is to be looked after: somebody else was first, or it may have been done.
+/// Whether a write must be verified: another client was first, or it may have been done.
 fn is_undecided(error: &Error) -> bool {
     error.status() == Some(StatusCode::PRECONDITION_FAILED) || is_response_lost(error)
 }

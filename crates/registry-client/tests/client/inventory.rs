@@ -256,7 +256,7 @@ async fn lists_that_may_be_cut_short_are_recognised() {
         (tagged(r#""v1""#), "", false),
         (tagged(r#""v1","v2""#), "", true),
         (tagged(""), "", false),
-        // Nobody follows this one, wherever it leads.
+        // This link is never followed.
         (tagged(r#""v1""#), next, true),
         (tagged(r#""v1""#), "<ftp://x>; rel=next", true),
         (r#"{"tags":["v1"],"manifest":{}}"#.to_owned(), "", true),

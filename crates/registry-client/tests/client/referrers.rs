@@ -45,7 +45,7 @@ pub(crate) struct Habits {
     pub(crate) ignores_conditions: bool,
 }
 
-/// Somebody else's write of the index, right before or after ours.
+/// Another client's write of the index, right before or after ours.
 #[derive(Clone)]
 enum Others {
     Before(Bytes),

@@ -1,4 +1,4 @@
-//! Writing to a tag that others write to, and asking as somebody else: the rows of `docs/internals/registry-client.md`.
+//! Writes of a tag that other clients write too, and clients with other credentials: the rows of `docs/internals/registry-client.md`.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -178,7 +178,7 @@ async fn a_tag_write_without_a_response_is_read_by_get_and_repeated_only_if_it_w
         assert_eq!(written, TagWrite::Written(ours.digest()));
         assert_eq!((puts(&registry), registry.tags("app").await), (count, vec!["v1".to_owned()]));
     }
-    // Somebody else was quicker, at a registry that knows no conditions.
+    // Another client was faster, at a registry without conditions.
     let registry = TestRegistry::start().await;
     registry.load("app", None, &ours).await;
     registry.load("app", "v1", &theirs).await;

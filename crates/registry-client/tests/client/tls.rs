@@ -1,4 +1,4 @@
-//! Whom TLS trusts, who it says that we are, and where it is spoken. A host named `127.1` is one on loopback that
+//! The authorities that TLS trusts, client certificates, and where TLS is used. A host named `127.1` is one on loopback that
 //! is not taken for one.
 
 use std::sync::{Arc, Mutex};

@@ -8,7 +8,7 @@ use crate::world::{World, content, differs, push, push_image, put, read, tag};
 use testkit::fixture;
 
 /// Prints whether any request was repeated.
-fn tell(client: &RegistryClient, what: &str) {
+fn print_retries(client: &RegistryClient, what: &str) {
     let retries: u64 = client.usage().iter().map(|usage| usage.retries).sum();
     if retries > 0 {
         differs(what, "some requests have to be repeated");
@@ -27,7 +27,7 @@ async fn thirty_two_pushes_of_one_blob_all_succeed() {
         assert!(pushed.contains(&Pushed::Sent));
         assert_eq!(read(&repository, &Digest::sha256(&bytes)).await.expect("the blob"), bytes);
     }
-    tell(&client, "32 pushes of one blob at once");
+    print_retries(&client, "32 pushes of one blob at once");
 }
 
 #[tokio::test]
@@ -45,7 +45,7 @@ async fn a_hundred_blobs_arrive_at_once() {
         }
     });
     join_all(each).await;
-    tell(&client, "100 blobs at once");
+    print_retries(&client, "100 blobs at once");
 }
 
 #[tokio::test]
@@ -60,5 +60,5 @@ async fn a_tag_that_many_put_at_once_is_on_one_of_them() {
     }
     let found = repository.manifest(&tag("latest")).await.expect("one of them");
     assert!(images.iter().any(|image| image.bytes == found.bytes));
-    tell(repository.client(), "8 writes of one tag at once");
+    print_retries(repository.client(), "8 writes of one tag at once");
 }

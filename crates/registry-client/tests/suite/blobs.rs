@@ -46,7 +46,7 @@ async fn the_size_of_a_blob_is_known_before_it_is_read() {
     let reader = repository.blob(&Digest::sha256(&bytes)).await.expect("the blob");
     match reader.size() {
         Some(size) => assert_eq!(size, 12_345),
-        None => differs("the length of a blob", "it is not told"),
+        None => differs("the length of a blob", "it is not given"),
     }
 }
 

@@ -43,7 +43,7 @@ fn digests<const N: usize>(images: [&TestImage; N]) -> BTreeSet<Digest> {
     images.map(TestImage::digest).into()
 }
 
-fn tell(via: Via) {
+fn print_way(via: Via) {
     if via == Via::Tag {
         differs("referrers", "it has no such API, and they are in the index of a tag");
     }
@@ -58,7 +58,7 @@ async fn what_refers_to_a_manifest_is_listed() {
     assert_eq!(listed(&repository, &subject.digest(), None).await, digests([]));
 
     let (one, via) = refer(&repository, &subject, SIGNATURE).await;
-    tell(via);
+    print_way(via);
     assert_eq!(listed(&repository, &subject.digest(), None).await, digests([&one]));
     let (two, _) = refer(&repository, &subject, SIGNATURE).await;
     let (bill, _) = refer(&repository, &subject, BILL).await;

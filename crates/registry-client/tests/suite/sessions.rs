@@ -21,7 +21,7 @@ async fn an_upload_of_two_parts_says_how_far_it_is() {
         }
         upload.send(0, one.len() as u64, pieces(&one)).await.expect("the first part");
         match upload.offset().await {
-            // One byte and none are told by the same range.
+            // One byte and none have the same range.
             Ok(offset) => assert_eq!(offset, if first == 1 { 0 } else { first as u64 }),
             Err(error) => differs("the offset of a session", error.fault()),
         }
@@ -75,7 +75,7 @@ async fn a_session_that_is_cancelled_is_gone() {
     upload.cancel().await;
     let passed = watched.passed();
     let cancelled = passed.iter().find(|passed| passed.method == Method::DELETE);
-    let cancelled = cancelled.expect("the registry was told");
+    let cancelled = cancelled.expect("the registry responded");
     if cancelled.status.is_success() {
         let mut again = Request::get(&cancelled.target).body(Body::empty()).expect("a request");
         if let Some(authorization) = &cancelled.authorization {

@@ -68,7 +68,7 @@ impl World {
         self.credential.as_ref()
     }
 
-    /// A client as everybody has it.
+    /// A client with the default settings.
     pub(crate) fn client(&self) -> RegistryClient {
         client_at(&self.host, self.credential.clone())
     }

@@ -13,7 +13,7 @@ const RIGHTS: &str = "rules:
 - {users: [\"*\"], repositories: [\"shared/*\"], rights: [pull, push]}
 ";
 
-/// The same, and for anybody.
+/// The same, and for anonymous users.
 const PUBLIC: &str = "- {users: [anonymous], repositories: [\"public/**\"], rights: [pull]}
 - {users: [ci], repositories: [\"public/**\"], rights: [push]}
 ";

@@ -1,4 +1,4 @@
-//! A directory that somebody else writes to as well: whatever has the name of a file or directory of the
+//! A directory that another process writes to as well: whatever has the name of a file or directory of the
 //! registry, no request hangs or fails with 500, and nothing outside is read or changed.
 
 use std::{

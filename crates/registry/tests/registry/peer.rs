@@ -92,7 +92,7 @@ impl Peer {
              content-length: {length}\r\n\r\n"
         );
         stream.write_all(head.as_bytes()).await.expect("it is sent");
-        // The server says so once somebody reads the body.
+        // The server sends this once the handler reads the body.
         let mut response = vec![0; CONTINUE.len()];
         stream.read_exact(&mut response).await.expect("a response");
         assert_eq!(response, CONTINUE);

@@ -28,7 +28,7 @@ pub(super) enum LinkCheck {
 
 /// What a call shows of a path.
 #[derive(Debug)]
-pub(super) enum Opened {
+pub(super) enum OpenResult {
     /// There is no link in it.
     At(OwnedFd),
     /// It does not exist.
@@ -41,28 +41,28 @@ impl LinkCheck {
     /// What this system can do at `root`, which is never followed if it is a link itself.
     pub(super) fn at(root: &Path) -> Self {
         match Self::AtOpen.directory(root) {
-            Opened::At(_) => Self::AtOpen,
-            Opened::Absent | Opened::Undecided => Self::EachDirectory,
+            OpenResult::At(_) => Self::AtOpen,
+            OpenResult::Absent | OpenResult::Undecided => Self::EachDirectory,
         }
     }
 
     /// Opens a directory, for nothing but its place.
-    pub(super) fn directory(self, path: &Path) -> Opened {
+    pub(super) fn directory(self, path: &Path) -> OpenResult {
         self.open(path, OFlags::PATH | OFlags::DIRECTORY)
     }
 
     /// Opens a file for reading. A FIFO is not waited for.
-    pub(super) fn file(self, path: &Path) -> Opened {
+    pub(super) fn file(self, path: &Path) -> OpenResult {
         self.open(path, OFlags::RDONLY | OFlags::NONBLOCK)
     }
 
-    fn open(self, path: &Path, flags: OFlags) -> Opened {
+    fn open(self, path: &Path, flags: OFlags) -> OpenResult {
         match self {
-            Self::EachDirectory => Opened::Undecided,
+            Self::EachDirectory => OpenResult::Undecided,
             Self::AtOpen => match open_without_links(path, flags | OFlags::CLOEXEC) {
-                Ok(opened) => Opened::At(opened),
-                Err(Errno::NOENT) => Opened::Absent,
-                Err(_) => Opened::Undecided,
+                Ok(opened) => OpenResult::At(opened),
+                Err(Errno::NOENT) => OpenResult::Absent,
+                Err(_) => OpenResult::Undecided,
             },
         }
     }
@@ -110,13 +110,13 @@ mod tests {
             return println!("skipped: this system has no openat2");
         }
         let file = |path: &Path| LinkCheck::AtOpen.file(path);
-        assert!(matches!(file(&real.join("file")), Opened::At(_)));
-        assert!(matches!(file(&real.join("absent")), Opened::Absent));
+        assert!(matches!(file(&real.join("file")), OpenResult::At(_)));
+        assert!(matches!(file(&real.join("absent")), OpenResult::Absent));
         for undecided in [link.join("file"), real.join("to-file"), real.join("file/below")] {
-            assert!(matches!(file(&undecided), Opened::Undecided), "{}", undecided.display());
+            assert!(matches!(file(&undecided), OpenResult::Undecided), "{}", undecided.display());
         }
-        assert!(matches!(LinkCheck::AtOpen.directory(&real), Opened::At(_)));
-        assert!(matches!(LinkCheck::AtOpen.directory(&real.join("file")), Opened::Undecided));
-        assert!(matches!(LinkCheck::EachDirectory.file(&real.join("file")), Opened::Undecided));
+        assert!(matches!(LinkCheck::AtOpen.directory(&real), OpenResult::At(_)));
+        assert!(matches!(LinkCheck::AtOpen.directory(&real.join("file")), OpenResult::Undecided));
+        assert!(matches!(LinkCheck::EachDirectory.file(&real.join("file")), OpenResult::Undecided));
     }
 }

@@ -31,7 +31,7 @@ use self::{
         content_of, create_dir, delete, entries, entries_of_kind, file_name, leave_alone,
         metadata_of, open, or_leave, parent, rename, sync_dir,
     },
-    link_check::{LinkCheck, Opened, regular},
+    link_check::{LinkCheck, OpenResult, regular},
     names::RepositoryNames,
     obstacles::{directories_below, failed_at},
     pool::{BlobPool, Reclaimed},
@@ -148,8 +148,8 @@ impl DirectoryStorage {
     /// Fails if a directory is a symbolic link: its target does not belong to the registry.
     fn check_directories(&self, directory: &Path) -> StorageResult {
         match self.link_check.directory(directory) {
-            Opened::At(_) | Opened::Absent => Ok(()),
-            Opened::Undecided => directories_below(&self.layout.repositories, directory),
+            OpenResult::At(_) | OpenResult::Absent => Ok(()),
+            OpenResult::Undecided => directories_below(&self.layout.repositories, directory),
         }
     }
 
@@ -193,10 +193,10 @@ impl DirectoryStorage {
     /// Opens a repository's file; none where there is none, or a directory above it is obstructed.
     fn open_file(&self, path: &Path) -> Result<Option<File>, StorageError> {
         match self.link_check.file(path) {
-            Opened::At(opened) => regular(opened, path).map(Some),
-            Opened::Absent => Ok(None),
-            Opened::Undecided if self.is_reachable(parent(path))? => open(path),
-            Opened::Undecided => Ok(None),
+            OpenResult::At(opened) => regular(opened, path).map(Some),
+            OpenResult::Absent => Ok(None),
+            OpenResult::Undecided if self.is_reachable(parent(path))? => open(path),
+            OpenResult::Undecided => Ok(None),
         }
     }
 
