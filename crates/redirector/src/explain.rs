@@ -3,7 +3,7 @@
 
 use std::{fmt, net::IpAddr};
 
-use cloud_ranges::LocationId;
+use cloud_ranges::{Location, LocationId};
 use http::Method;
 
 use crate::{
@@ -142,10 +142,15 @@ impl Explanation {
 
     fn client(&mut self, snapshot: &Snapshot, address: IpAddr, location: Option<LocationId>) {
         let policy = &snapshot.client_ip;
-        self.line("client", format!("{address}, as given (in production: {policy})"));
+        self.line("client", format!("{address}, from --ip; serve would take {policy}"));
         let (matched, location) = match (snapshot.ranges.matched(address), location) {
             (Some(matched), Some(location)) => {
-                (matched.prefix.to_string(), snapshot.ranges.location(location).to_string())
+                let Location { cloud, region } = snapshot.ranges.location(location);
+                let region = match snapshot.ranges.location(location).is_global() {
+                    true => "no region".to_owned(),
+                    false => format!("region {region}"),
+                };
+                (matched.prefix.to_string(), format!("cloud {cloud}, {region}"))
             }
             _ => {
                 let prefixes = wording::counted(snapshot.ranges.len() as u64, "prefix");

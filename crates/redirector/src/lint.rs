@@ -114,7 +114,8 @@ impl Lint<'_> {
         for source in self.loaded.sources {
             if self.is_override(source.cloud()) {
                 if source.is_unavailable() {
-                    self.of_flag(ConfigSeverity::Error, source.to_string());
+                    let tip = if source.has_no_file() { "; correct the path" } else { "" };
+                    self.of_flag(ConfigSeverity::Error, format!("{}{tip}", source.causes()));
                 }
                 continue;
             }
@@ -129,7 +130,15 @@ impl Lint<'_> {
                 _ => ConfigSeverity::Warning,
             };
             let position = self.positions.ranges.get(at).copied().flatten();
-            self.add(severity, position, format!("`ranges`: {source}"));
+            let message = match severity {
+                // The file is the only source.
+                ConfigSeverity::Error => {
+                    let tip = if source.has_no_file() { "; correct `from`" } else { "" };
+                    format!("`ranges`: {}{tip}", source.causes())
+                }
+                ConfigSeverity::Warning => format!("`ranges`: {source}"),
+            };
+            self.add(severity, position, message);
         }
     }
 

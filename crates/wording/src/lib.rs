@@ -14,6 +14,7 @@ mod list;
 mod tls;
 mod utf8;
 mod yaml;
+mod yaml_hidden;
 mod yaml_mistake;
 mod yaml_position;
 
@@ -27,4 +28,5 @@ pub use list::{and_more, list};
 pub use tls::{certificate_date, pem_fault, tls_fault};
 pub use utf8::{NotUtf8, utf8};
 pub use yaml::{yaml_fault, yaml_mistake, yaml_syntax};
+pub use yaml_hidden::yaml_hidden;
 pub use yaml_position::YamlPosition;

@@ -20,6 +20,10 @@ pub(crate) struct Serve {
     #[arg(long)]
     pub check: bool,
 
+    /// A file without its flag, which is refused with a tip
+    #[arg(value_name = "FILE", hide = true)]
+    pub file_without_flag: Option<PathBuf>,
+
     // Last, since its heading holds for what follows.
     #[command(flatten)]
     pub tls_files: TlsFiles,

@@ -12,7 +12,7 @@ use crate::{
 };
 
 pub(crate) async fn run(explain: &Explain, printer: &Printer) -> anyhow::Result<Exit> {
-    let config = front_inputs::config(&explain.front)?;
+    let config = front_inputs::config(&explain.front)?.config;
     let outbound = front_inputs::outbound(&explain.tls_files)?;
     let (ranges, sources) = front_inputs::ranges(&config, &explain.front, &outbound).await?;
     let front = Front::new(&outbound, config, ranges);

@@ -4,31 +4,52 @@ use std::{
     collections::BTreeSet,
     fs,
     io::{self, Read as _},
-    path::Path,
+    path::{Path, PathBuf, absolute},
 };
 
 use anyhow::Context as _;
 use cloud_ranges::Ranges;
 use http_client::Proxies;
-use redirector::{Config, Outbound, RangesSource};
+use redirector::{
+    Config, ConfigFinding, ConfigPositions, ConfigSeverity, LoadedRanges, Outbound, RangesSource,
+};
 
 use super::tls_settings::tls_settings;
 use crate::{arguments, environment};
+
+/// A configuration that was read.
+#[derive(Clone, Debug)]
+pub(super) struct ReadConfig {
+    pub(super) config: Config,
+    pub(super) positions: ConfigPositions,
+    /// The text of the file, if it is not the built-in configuration.
+    pub(super) text: Option<String>,
+}
 
 /// The configuration that the flags and the environment name.
 ///
 /// # Errors
 /// When it cannot be read or is not valid.
-pub(super) fn config(front: &arguments::FrontFlags) -> anyhow::Result<Config> {
+pub(super) fn config(front: &arguments::FrontFlags) -> anyhow::Result<ReadConfig> {
     let Some(path) = &front.config else {
-        return Ok(Config::built_in().with_environment(&environment::overrides())?);
+        let config = Config::built_in().with_environment(&environment::overrides())?;
+        return Ok(ReadConfig { config, positions: ConfigPositions::built_in(), text: None });
     };
     let (file, text) = read(path)?;
-    Ok(Config::from_yaml(&file, &text)?)
+    let config = Config::from_yaml(&file, &text)?.with_paths_from(&directory(path)?);
+    let positions = ConfigPositions::of(&file, &text);
+    Ok(ReadConfig { config, positions, text: Some(text) })
+}
+
+/// The directory from which relative paths in the configuration are taken: that of the file, and for standard input the
+/// working directory.
+fn directory(path: &Path) -> anyhow::Result<PathBuf> {
+    let absolute = absolute(path).with_context(|| format!("cannot find {}", path.display()))?;
+    Ok(absolute.parent().map(Path::to_owned).unwrap_or(absolute))
 }
 
 /// The text of a configuration, and what its file is called.
-pub(super) fn read(path: &Path) -> anyhow::Result<(String, String)> {
+fn read(path: &Path) -> anyhow::Result<(String, String)> {
     let (file, bytes) = if path == Path::new("-") {
         let mut bytes = Vec::new();
         let read = io::stdin().lock().read_to_end(&mut bytes);
@@ -41,6 +62,55 @@ pub(super) fn read(path: &Path) -> anyhow::Result<(String, String)> {
     Ok((file, text))
 }
 
+/// Address ranges, the list that is used for each cloud, and what is wrong with the configuration that names them.
+pub(super) struct Checked {
+    pub(super) ranges: Ranges,
+    pub(super) sources: Vec<RangesSource>,
+    pub(super) findings: Vec<ConfigFinding>,
+}
+
+/// The address ranges that the configuration and the flags name, and the findings about both. A start, a reload and
+/// `--check` judge by these alike.
+///
+/// # Errors
+/// When the paths of the flags cannot be made absolute.
+pub(super) async fn check(
+    read: &ReadConfig,
+    front: &arguments::FrontFlags,
+    outbound: &Outbound,
+) -> anyhow::Result<Checked> {
+    let overrides = overrides(front)?;
+    let (ranges, sources) = redirector::load_ranges(outbound, &read.config, &overrides).await;
+    let loaded = LoadedRanges { ranges: &ranges, sources: &sources, overrides: &overrides };
+    let findings = redirector::lint(&read.config, &read.positions, loaded);
+    Ok(Checked { ranges, sources, findings })
+}
+
+/// The same for a front that is to serve.
+///
+/// # Errors
+/// All findings that are errors.
+pub(super) async fn usable_ranges(
+    read: &ReadConfig,
+    front: &arguments::FrontFlags,
+    outbound: &Outbound,
+) -> anyhow::Result<(Ranges, Vec<RangesSource>)> {
+    let Checked { ranges, sources, findings } = check(read, front, outbound).await?;
+    let errors = findings.into_iter().filter(|it| it.severity == ConfigSeverity::Error);
+    let problems: Vec<_> = errors.map(|finding| finding.problem).collect();
+    anyhow::ensure!(problems.is_empty(), redirector::ConfigError { problems });
+    Ok((ranges, sources))
+}
+
+/// The files that `--ranges` names, relative to the working directory as all paths of flags are.
+fn overrides(front: &arguments::FrontFlags) -> anyhow::Result<Vec<(String, PathBuf)>> {
+    let overrides = front.ranges.iter().map(|(cloud, path)| {
+        let path = absolute(path).with_context(|| format!("--ranges {cloud}={}", path.display()));
+        Ok((cloud.clone(), path?))
+    });
+    overrides.collect()
+}
+
 /// The address ranges that the configuration and the flags name, and which they are.
 ///
 /// # Errors
@@ -50,7 +120,7 @@ pub(super) async fn ranges(
     front: &arguments::FrontFlags,
     outbound: &Outbound,
 ) -> anyhow::Result<(Ranges, Vec<RangesSource>)> {
-    let (ranges, sources) = redirector::load_ranges(outbound, config, &front.ranges).await;
+    let (ranges, sources) = redirector::load_ranges(outbound, config, &overrides(front)?).await;
     let is_named = |source: &&RangesSource| {
         source.is_unavailable() && front.ranges.iter().any(|(cloud, _)| cloud == source.cloud())
     };
@@ -63,7 +133,14 @@ pub(super) async fn ranges(
 /// Logs the list of ranges in use for each cloud, as a warning where a better one failed.
 pub(super) fn log_sources(sources: &[RangesSource]) {
     for source in sources {
-        if source.is_unavailable() || source.has_failures() {
+        let cloud = source.cloud();
+        if source.is_unavailable() {
+            tracing::warn!(
+                cloud,
+                cause = source.causes(),
+                "no address ranges loaded; clients of this cloud are sent as unknown"
+            );
+        } else if source.has_failures() {
             tracing::warn!(%source, "address ranges");
         } else {
             tracing::info!(%source, "address ranges");

@@ -49,7 +49,7 @@ impl Reload {
             Ok(()) => tracing::info!("SIGHUP: users, rights and certificate were read again"),
             Err(error) => tracing::error!(
                 error = format!("{error:#}"),
-                "SIGHUP: reload failed, and nothing was replaced; correct the files and send it again"
+                "SIGHUP: reload failed, and nothing was replaced; correct the files and send SIGHUP again"
             ),
         }
     }

@@ -5,32 +5,49 @@ use std::{
     sync::Arc,
 };
 
-use redirector::{Config, ConfigFinding, ConfigPositions, ConfigSeverity, Front, LoadedRanges};
+use redirector::{Config, ConfigError, ConfigFinding, ConfigSeverity, Front};
 use tokio::{net::TcpListener, sync::Notify};
 
 use super::{
-    front_inputs::{available, config, log_sources, outbound, ranges, read},
+    front_inputs::{self, Checked, available, config, log_sources, outbound, usable_ranges},
     serve_reload::FrontReload,
 };
 use crate::{arguments, arguments::Serve, exit::Exit, printer::Printer, server, signals};
 
 pub(crate) async fn run(serve: &Serve, printer: &Printer) -> anyhow::Result<Exit> {
-    if serve.check {
-        return check(serve, printer).await;
+    if let Some(file) = &serve.file_without_flag {
+        let file = file.display();
+        anyhow::bail!(
+            "unexpected argument `{file}`; name the configuration with `--config {file}`"
+        );
     }
-    let config = config(&serve.front)?;
+    let ended = if serve.check { check(serve, printer).await } else { start(serve).await };
+    match ended.map_err(anyhow::Error::downcast::<ConfigError>) {
+        Ok(exit) => Ok(exit),
+        // Each on its own, so that an editor finds the place of each.
+        Err(Ok(ConfigError { problems })) => {
+            problems.iter().for_each(|problem| printer.fault(problem));
+            Ok(Exit::CouldNotRun)
+        }
+        Err(Err(error)) => Err(error),
+    }
+}
+
+async fn start(serve: &Serve) -> anyhow::Result<Exit> {
+    let read = config(&serve.front)?;
     let (hangup, received) = hangup();
     server::prepare(hangup)?;
     let outbound = outbound(&serve.tls_files)?;
-    let (ranges, sources) = ranges(&config, &serve.front, &outbound).await?;
+    let (ranges, sources) = usable_ranges(&read, &serve.front, &outbound).await?;
+    let config = read.config.clone();
     log_sources(&sources);
     let listener = server::listen(config.listen)?;
     let admin = admin(&config, &serve.front)?;
     server::announce_admin(admin.as_ref())?;
-    let front = Arc::new(Front::new(&outbound, config.clone(), ranges));
+    let front = Arc::new(Front::new(&outbound, config, ranges));
     let clouds = available(&sources);
     let arguments = serve.front.clone();
-    let reload = FrontReload { front: Arc::clone(&front), arguments, outbound, config, clouds };
+    let reload = FrontReload { front: Arc::clone(&front), arguments, outbound, read, clouds };
     let shutdown = signals::shutdown()?;
     let reload = tokio::spawn(reload.run(received));
     redirector::serve(front, listener, admin, shutdown).await?;
@@ -47,28 +64,24 @@ fn hangup() -> (impl FnMut() + Send + 'static, Arc<Notify>) {
 
 /// Prints the configuration in effect, and its settings that contradict each other or have no effect. The ranges are read as at a start.
 async fn check(serve: &Serve, printer: &Printer) -> anyhow::Result<Exit> {
-    let front = &serve.front;
-    let (config, positions, text) = match &front.config {
-        None => (config(front)?, ConfigPositions::built_in(), None),
-        Some(path) => {
-            let (file, text) = read(path)?;
-            (Config::from_yaml(&file, &text)?, ConfigPositions::of(&file, &text), Some(text))
-        }
-    };
+    let read = config(&serve.front)?;
     let outbound = outbound(&serve.tls_files)?;
-    let (ranges, sources) = redirector::load_ranges(&outbound, &config, &front.ranges).await;
-    let effective = redirector::effective_yaml(&config, text.as_deref(), &sources);
+    let checked = front_inputs::check(&read, &serve.front, &outbound).await?;
+    let Checked { sources, findings, .. } = checked;
+    let effective = redirector::effective_yaml(&read.config, read.text.as_deref(), &sources);
     io::stdout().write_all(effective.as_bytes())?;
-    let loaded = LoadedRanges { ranges: &ranges, sources: &sources, overrides: &front.ranges };
-    let findings = redirector::lint(&config, &positions, loaded);
     for ConfigFinding { severity, problem } in &findings {
         match severity {
-            ConfigSeverity::Error => printer.fault(format_args!("error: {problem}")),
+            ConfigSeverity::Error => printer.fault(problem),
             ConfigSeverity::Warning => printer.note(format_args!("warning: {problem}")),
         }
     }
     let has_error = findings.iter().any(|finding| finding.severity == ConfigSeverity::Error);
-    Ok(if has_error { Exit::NotAsAsked } else { Exit::AllHolds })
+    if has_error {
+        return Ok(Exit::NotAsAsked);
+    }
+    printer.note(format_args!("{}: valid", read.positions.file()));
+    Ok(Exit::AllHolds)
 }
 
 /// Where metrics and health are served, if anywhere. Without a configuration file the user has not chosen the

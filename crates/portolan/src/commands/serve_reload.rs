@@ -1,7 +1,7 @@
 //! `portolan serve` while it runs: SIGHUP reads configuration and address ranges again, and the ranges are
 //! read again once a day. Requests are served meanwhile, and a failed reload changes nothing.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use redirector::{Config, Front, Outbound, RangesSource};
@@ -10,7 +10,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::front_inputs::{available, config, log_sources, ranges};
+use super::front_inputs::{ReadConfig, available, config, log_sources, usable_ranges};
 use crate::arguments;
 
 /// Providers change their lists every few days.
@@ -21,7 +21,7 @@ pub(super) struct FrontReload {
     pub(super) front: Arc<Front>,
     pub(super) arguments: arguments::FrontFlags,
     pub(super) outbound: Outbound,
-    pub(super) config: Config,
+    pub(super) read: ReadConfig,
     /// The clouds whose ranges could be read.
     pub(super) clouds: BTreeSet<String>,
 }
@@ -44,21 +44,21 @@ impl FrontReload {
     async fn reload_config(&mut self) {
         let arguments = self.arguments.clone();
         let read = tokio::task::spawn_blocking(move || config(&arguments)).await;
-        let replaced = match read.context("the reader stopped").and_then(|config| config) {
-            Ok(config) => self.replace(config).await,
+        let replaced = match read.context("the reader stopped").and_then(|read| read) {
+            Ok(read) => self.replace(read).await,
             Err(error) => Err(error),
         };
         match replaced {
             Ok(()) => tracing::info!("SIGHUP: configuration and address ranges were read again"),
             Err(error) => tracing::error!(
                 error = format!("{error:#}"),
-                "SIGHUP: reload failed, and nothing was replaced; correct the configuration and send it again"
+                "SIGHUP: reload failed, and nothing was replaced; correct the configuration and send SIGHUP again"
             ),
         }
     }
 
     async fn reload_ranges(&mut self) {
-        match self.replace(self.config.clone()).await {
+        match self.replace(self.read.clone()).await {
             Ok(()) => tracing::info!("address ranges were read again"),
             Err(error) => tracing::warn!(
                 error = format!("{error:#}"),
@@ -68,16 +68,16 @@ impl FrontReload {
     }
 
     /// Replaces all or nothing.
-    async fn replace(&mut self, config: Config) -> anyhow::Result<()> {
-        let (ranges, sources) = ranges(&config, &self.arguments, &self.outbound).await?;
+    async fn replace(&mut self, read: ReadConfig) -> anyhow::Result<()> {
+        let (ranges, sources) = usable_ranges(&read, &self.arguments, &self.outbound).await?;
         if let Some(lost) = sources.iter().find(|it| self.is_lost(it)) {
             anyhow::bail!("{lost}");
         }
         log_sources(&sources);
-        warn_of_fixed_settings(&self.config, &config);
+        warn_of_fixed_settings(&self.read.config, &read.config);
         self.clouds = available(&sources);
-        self.front.update(config.clone(), ranges);
-        self.config = config;
+        self.front.update(read.config.clone(), ranges);
+        self.read = read;
         Ok(())
     }
 
@@ -88,14 +88,17 @@ impl FrontReload {
 }
 
 fn warn_of_fixed_settings(before: &Config, after: &Config) {
-    for (field, is_changed) in [
-        ("listen", before.listen != after.listen),
-        ("admin", before.admin != after.admin),
-        ("presence", before.presence != after.presence),
+    let text = |admin: Option<SocketAddr>| admin.map_or("null".to_owned(), |it| it.to_string());
+    for (field, before, after) in [
+        ("listen", before.listen.to_string(), after.listen.to_string()),
+        ("admin", text(before.admin), text(after.admin)),
     ] {
-        if is_changed {
-            tracing::warn!(field, "this setting takes effect at the next start only");
+        if before != after {
+            tracing::warn!(field, "`{field}` changed from {before} to {after}; restart to apply");
         }
+    }
+    if before.presence != after.presence {
+        tracing::warn!(field = "presence", "`presence` changed; restart to apply");
     }
 }
 
@@ -177,12 +180,13 @@ mod tests {
             let Command::Serve(serve) = arguments.command else { panic!("another command") };
             let outbound = outbound(&serve.tls_files).expect("usable proxies");
             let arguments = serve.front;
-            let config = config(&arguments).expect("a configuration");
-            let (ranges, sources) = ranges(&config, &arguments, &outbound).await.expect("ranges");
-            let front = Arc::new(Front::new(&outbound, config.clone(), ranges));
+            let read = config(&arguments).expect("a configuration");
+            let usable = usable_ranges(&read, &arguments, &outbound).await;
+            let (ranges, sources) = usable.expect("ranges");
+            let front = Arc::new(Front::new(&outbound, read.config.clone(), ranges));
             let clouds = available(&sources);
             let reload =
-                FrontReload { front: Arc::clone(&front), arguments, outbound, config, clouds };
+                FrontReload { front: Arc::clone(&front), arguments, outbound, read, clouds };
             let reload = tokio::spawn(reload.run(Arc::default()));
             // It has started, so that the day counts from now on.
             tokio::task::yield_now().await;

@@ -22,8 +22,11 @@ async fn a_configuration_is_checked_and_every_fault_named() {
         "upstream: {endpoint: \"https://registry.example\"}\nlisten: nowhere\nstores:\n- {name: a, url: \"ftp://x\", serves: [], index: head}\n",
     );
     let ended = run(&["serve", "--check", "--config", &bad]).await.expect(2);
-    for place in ["front.yaml:2:", "front.yaml:4:"] {
-        assert!(ended.stderr.contains(place), "{}", ended.stderr);
+    let (prefix, _) = ended.stderr.split_once(&bad).expect("the file is named");
+    let places: Vec<_> = ended.stderr.lines().collect();
+    assert_eq!(places.len(), 4, "{}", ended.stderr);
+    for line in places {
+        assert!(line.starts_with(&format!("{prefix}{bad}:")), "{line}");
     }
     let ended = run(&["serve", "--config", "/nonexistent.yaml"]).await.expect(2);
     assert!(ended.stderr.contains("/nonexistent.yaml"), "{}", ended.stderr);
@@ -65,6 +68,85 @@ async fn ranges_that_a_flag_names_must_be_there() {
     assert!(ended.stderr.contains("/nonexistent/ip-ranges.json"), "{}", ended.stderr);
 }
 
+#[tokio::test]
+async fn a_file_without_its_flag_gets_a_tip() {
+    let ended = run(&["serve", "--check", "front.yaml"]).await.expect(2);
+    assert!(ended.stderr.contains("`--config front.yaml`"), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn a_configuration_hides_no_value_and_controls_no_terminal() {
+    let upstream = "upstream: {endpoint: \"https://registry.example\"}\n";
+    for (settings, said) in [
+        (
+            "ranges:\n- &a {cloud: a, format: cidr, from: a}\n- <<: *a\n  cloud: b\n",
+            "front.yaml:4:3: merge keys (`<<`) are not supported; write the fields here\n",
+        ),
+        (
+            "access_log: !!bool true\n",
+            "front.yaml:2:20: YAML tags (`!…`) are not supported; write the value without it\n",
+        ),
+        ("---\nlisten: 127.0.0.1:0\n", "front.yaml:2:1: second YAML document: "),
+        (
+            "stores: [{name: \"\\e[31m\", url: \"https://a.example\", serves: [{cloud: a}]}]\n",
+            "`\\u{1b}[31m` must be a name",
+        ),
+    ] {
+        let directory = TempDir::new().expect("a temporary directory");
+        let file = write(&directory.path().join("front.yaml"), &format!("{upstream}{settings}"));
+        let ended = run(&["serve", "--check", "--config", file.to_str().expect("UTF-8")]).await;
+        let ended = ended.expect(2);
+        assert!(ended.stderr.contains(said), "{said}: {}", ended.stderr);
+        assert!(!ended.stderr.contains("from_str"), "{}", ended.stderr);
+    }
+}
+
+#[tokio::test]
+async fn paths_in_a_configuration_are_relative_to_its_file_and_a_missing_one_is_refused_everywhere()
+{
+    let directory = TempDir::new().expect("a temporary directory");
+    let at = |name: &str| directory.path().join(name);
+    write(&at("office.txt"), "198.51.100.0/24\n");
+    let yaml = |list: &str| {
+        format!(
+            "listen: 127.0.0.1:0\nadmin: null\ncache_dir: cache\n\
+             upstream: {{endpoint: \"https://registry.example\"}}\n\
+             ranges:\n- {{cloud: office, format: cidr, from: {list}}}\n"
+        )
+    };
+    let config = write(&at("front.yaml"), &yaml("office.txt")).display().to_string();
+    let check = run(&["serve", "--check", "--config", &config]).await.expect(0);
+    for path in [at("office.txt"), at("cache")] {
+        assert!(check.stdout.contains(&format!(": {}", path.display())), "{}", check.stdout);
+    }
+    let explain = ["explain", "--config", &config, "--ip", "198.51.100.1", BLOB];
+    let explained = run(&explain).await.expect(0).stdout;
+    assert!(explained.contains("cloud office, no region"), "{explained}");
+
+    let (mut child, mut log, _) = start_with_file(&config, &[]).await;
+    write(&at("front.yaml"), &yaml("offce.txt"));
+    let missing = format!("{} does not exist; correct `from`", at("offce.txt").display());
+    signal(&child, "HUP").await;
+    let refused = loop {
+        let event = event(&mut log).await;
+        if event["message"].as_str().is_some_and(|text| text.starts_with("SIGHUP")) {
+            break event;
+        }
+    };
+    assert!(refused["error"].as_str().is_some_and(|text| text.contains(&missing)), "{refused}");
+    child.kill().await.expect("it runs");
+    for (arguments, code) in [(&["serve", "--check"][..], 1), (&["serve"], 2)] {
+        let arguments = [arguments, &["--config", &config]].concat();
+        let ended = run(&arguments).await.expect(code);
+        assert!(
+            ended.stderr.contains(&format!("front.yaml:6:39: `ranges`: {missing}")),
+            "{}",
+            ended.stderr
+        );
+        assert!(!ended.stderr.contains("os error"), "{}", ended.stderr);
+    }
+}
+
 /// A front with `settings`, started; its log, and where it listens.
 async fn start(directory: &TempDir, settings: &str) -> (Child, Log, oci::Host) {
     start_with(directory, settings, &[]).await
@@ -79,8 +161,13 @@ async fn start_with(
     let text = format!(
         "listen: 127.0.0.1:0\nadmin: null\nupstream: {{endpoint: \"https://registry.example\", path: prod}}\n{settings}"
     );
-    let config = write(&directory.path().join("front.yaml"), &text);
-    let arguments = ["serve", "--config", config.to_str().expect("UTF-8")];
+    let config = write(&directory.path().join("front.yaml"), &text).display().to_string();
+    start_with_file(&config, flags).await
+}
+
+/// A front with this configuration file.
+async fn start_with_file(config: &str, flags: &[&str]) -> (Child, Log, oci::Host) {
+    let arguments = ["serve", "--config", config];
     let mut child = portolan(&[&arguments, flags].concat()).spawn().expect("it starts");
     let mut log = BufReader::new(child.stderr.take().expect("piped")).lines();
     let host = loop {
@@ -284,7 +371,7 @@ const AWS: &str = "ranges: [{cloud: aws, format: cidr, from: DIR/aws.txt}]\n";
 async fn a_check_warns_of_clouds_and_regions_that_no_range_has() {
     let fine = "stores:\n- {name: a, url: \"https://a.example\", serves: [{cloud: aws, regions: [eu-west-3]}]}\n- {name: b, url: \"https://b.example\", serves: [{cloud: \"*\"}]}\n";
     let ended = check(&format!("{AWS}{fine}"), &[]).await.expect(0);
-    assert_eq!(ended.stderr, "");
+    assert!(!ended.stderr.contains("warning") && ended.stderr.ends_with("front.yaml: valid\n"));
     let settings = format!(
         "{AWS}keep_upstream: [gpc]\nstores:\n- name: a\n  url: https://a.example\n  serves:\n  - {{cloud: aws, regions: [eu-west-3, eu-wset-3]}}\n  - {{cloud: azure}}\n"
     );
@@ -315,7 +402,8 @@ async fn a_check_warns_of_trust_in_a_header_that_is_ignored() {
         assert!(ended.stderr.contains(&warning), "{warning}: {}", ended.stderr);
     }
     for settings in [client_ip("auto"), "client_ip: {forwarded: never}\n".to_owned()] {
-        assert_eq!(check(&settings, &[]).await.expect(0).stderr, "", "{settings}");
+        let stderr = check(&settings, &[]).await.expect(0).stderr;
+        assert!(!stderr.contains("warning"), "{settings}: {stderr}");
     }
 }
 
@@ -364,7 +452,6 @@ async fn a_check_fails_where_something_can_never_have_an_effect() {
     ] {
         let ended = check(&settings, flags).await.expect(1);
         assert!(ended.stderr.contains(said), "{said}: {}", ended.stderr);
-        assert!(ended.stderr.contains("portolan: error: "), "{}", ended.stderr);
     }
     check("listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\n", &[]).await.expect(0);
 }

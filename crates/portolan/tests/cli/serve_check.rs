@@ -53,7 +53,7 @@ keep_upstream: []
 ranges:
   - cloud: own
     format: cidr
-    from: other.txt  # 2 prefixes from DIR/own.txt, less than a minute old
+    from: DIR/other.txt  # 2 prefixes from DIR/own.txt, less than a minute old
   - cloud: aws
     format: cidr
     from: DIR/aws.txt  # 1 prefix from DIR/aws.txt, 3 days old

@@ -19,9 +19,17 @@ use super::{
 /// Reads `text`, which came from `file`.
 pub(super) fn read(file: &str, text: &str) -> Result<Config, ConfigError> {
     let options = serde_saphyr::options! { with_snippet: false, strict_booleans: true };
-    let document = serde_saphyr::from_str_with_options(text, options)
-        .map_err(|error| ConfigError { problems: vec![yaml_problem(file, text, &error)] })?;
-    let mut check = Check { file, problems: Vec::new() };
+    let hidden = wording::yaml_hidden(text).into_iter().map(|((line, column), message)| {
+        let position = Some((line as u64, column as u64));
+        ConfigProblem { source: file.to_owned(), position, message }
+    });
+    let hidden: Vec<_> = hidden.collect();
+    let document = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+        let problem = yaml_problem(file, text, &error);
+        // What hides a value is why the parser does not find it.
+        ConfigError { problems: if hidden.is_empty() { vec![problem] } else { hidden.clone() } }
+    })?;
+    let mut check = Check { file, problems: hidden };
     let config = check.config(document);
     check.problems.sort_by_key(|problem| problem.position);
     match config {

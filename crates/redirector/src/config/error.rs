@@ -33,8 +33,13 @@ pub struct ConfigProblem {
 impl fmt::Display for ConfigProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.position {
-            Some((line, column)) => write!(f, "{}:{line}:{column}: {}", self.source, self.message),
-            None => write!(f, "{}: {}", self.source, self.message),
+            Some((line, column)) => write!(f, "{}:{line}:{column}: ", self.source)?,
+            None => write!(f, "{}: ", self.source)?,
         }
+        // A value in the message may control a terminal.
+        self.message.chars().try_for_each(|it| match it.is_control() {
+            true => it.escape_default().fmt(f),
+            false => it.fmt(f),
+        })
     }
 }

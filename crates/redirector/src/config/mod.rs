@@ -15,7 +15,7 @@ mod values;
 use std::{
     fmt,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -199,6 +199,20 @@ impl Config {
     /// of them).
     pub fn from_yaml(file: &str, text: &str) -> Result<Self, ConfigError> {
         check::read(file, text)
+    }
+
+    /// The same with relative paths taken from `directory`, which is that of the file.
+    #[must_use]
+    pub fn with_paths_from(mut self, directory: &Path) -> Self {
+        if let Some(cache_dir) = &mut self.cache_dir {
+            *cache_dir = directory.join(&*cache_dir);
+        }
+        for setting in &mut self.ranges {
+            if let RangesFrom::Path(path) = &mut setting.from {
+                *path = directory.join(&*path);
+            }
+        }
+        self
     }
 
     /// The configuration of registry.k8s.io.

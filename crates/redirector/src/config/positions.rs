@@ -55,6 +55,12 @@ impl ConfigPositions {
         }
     }
 
+    /// What the file is called.
+    #[must_use]
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
     /// The positions in the built-in configuration.
     #[must_use]
     pub fn built_in() -> Self {

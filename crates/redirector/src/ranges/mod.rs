@@ -3,7 +3,7 @@
 mod read;
 
 use std::{
-    fmt,
+    fmt, io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -17,7 +17,7 @@ use crate::{
     config::{Config, RangesFrom, RangesSetting, Serves},
     outbound::Outbound,
 };
-use read::{ListReader, ReadList};
+use read::{ListReader, ReadError, ReadList};
 
 /// What was embedded at build time; empty: nothing.
 const EMBEDDED_AWS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/aws-ip-ranges.json"));
@@ -31,6 +31,8 @@ pub struct RangesSource {
     setting: Option<usize>,
     used: Option<UsedList>,
     failures: Vec<String>,
+    /// Whether one of the failures is that the file does not exist.
+    has_no_file: bool,
 }
 
 /// A list in use.
@@ -100,6 +102,17 @@ impl RangesSource {
         }
     }
 
+    /// Why no better list was used, or a list could not be kept; empty if there is no reason.
+    #[must_use]
+    pub fn causes(&self) -> String {
+        self.failures.join("; ")
+    }
+
+    /// Whether the file that was named does not exist.
+    pub(crate) const fn has_no_file(&self) -> bool {
+        self.has_no_file
+    }
+
     /// Whether something better than what was used failed, or could not be kept.
     #[must_use]
     pub fn has_failures(&self) -> bool {
@@ -115,7 +128,7 @@ impl fmt::Display for RangesSource {
             }
             None => write!(f, "no ranges loaded for `{}`", self.cloud)?,
         }
-        if self.failures.is_empty() { Ok(()) } else { write!(f, " ({})", self.failures.join("; ")) }
+        if self.failures.is_empty() { Ok(()) } else { write!(f, " ({})", self.causes()) }
     }
 }
 
@@ -223,6 +236,7 @@ fn copy_path(dir: &Path, cloud: &str, url: &url::Url) -> PathBuf {
 
 async fn load(reader: &ListReader, list: RangesList) -> (RangesSource, Vec<Prefix>) {
     let mut failures = Vec::new();
+    let mut has_no_file = false;
     let RangesList { cloud, setting, .. } = list;
     for source in &list.sources {
         let parse = |bytes: &[u8]| cloud_ranges::parse(list.format, &cloud, bytes);
@@ -231,12 +245,17 @@ async fn load(reader: &ListReader, list: RangesList) -> (RangesSource, Vec<Prefi
                 failures.extend(not_kept.map(|error| error.to_string()));
                 let source = source.to_string();
                 let used = Some(UsedList { source, prefixes: prefixes.len(), age });
-                return (RangesSource { cloud, setting, used, failures }, prefixes);
+                let source = RangesSource { cloud, setting, used, failures, has_no_file };
+                return (source, prefixes);
+            }
+            Err(ReadError::File(error)) if error.kind() == io::ErrorKind::NotFound => {
+                has_no_file |= matches!(source, ListSource::File(_));
+                failures.push(format!("{source} does not exist"));
             }
             Err(error) => failures.push(format!("{source}: {error}")),
         }
     }
-    (RangesSource { cloud, setting, used: None, failures }, Vec::new())
+    (RangesSource { cloud, setting, used: None, failures, has_no_file }, Vec::new())
 }
 
 /// Clouds that decide about clients, but have no list.
@@ -252,6 +271,7 @@ fn clouds_without_list(config: &Config, sources: &[RangesSource]) -> Vec<RangesS
         setting: None,
         used: None,
         failures: vec!["`ranges` has no list for it".into()],
+        has_no_file: false,
     };
     missing.map(source).collect()
 }

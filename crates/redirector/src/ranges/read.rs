@@ -31,7 +31,7 @@ const MAX_BYTES: usize = 16 * 1024 * 1024;
 /// Why a list could not be read from a source, or its copy not be kept.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReadError {
-    #[error(transparent)]
+    #[error("{}", wording::level(.0))]
     File(#[from] io::Error),
     #[error("it has more than {} MiB", MAX_BYTES / 1024 / 1024)]
     TooLong,
@@ -43,7 +43,7 @@ pub(super) enum ReadError {
     Body(Box<dyn std::error::Error + Send + Sync>),
     #[error(transparent)]
     Parse(#[from] ParseError),
-    #[error("cannot save a copy as {}: {cause}", path.display())]
+    #[error("cannot save a copy as {}: {}", path.display(), wording::level(.cause))]
     Keep { path: PathBuf, cause: io::Error },
 }
 

@@ -19,13 +19,13 @@ async fn every_step_of_a_blob_is_reported() {
     let digest = Digest::sha256(b"x");
     let path = harness::blob(&digest);
     let (near, far) = (harness::at(&bucket, &digest), harness::upstream(&digest));
-    let policy = "as given (in production: the entry before the last of X-Forwarded-For if the peer is \
-         loopback, otherwise the peer's address)";
+    let policy = "from --ip; serve would take the entry before the last of X-Forwarded-For if the peer is \
+         loopback, otherwise the peer's address";
     let expected = format!(
         "request:     blob {digest}\n\
          client:      {PARIS}, {policy}\n\
          matched:     35.180.0.0/16\n\
-         location:    aws eu-west-3\n\
+         location:    cloud aws, region eu-west-3\n\
          candidates:  1. store paris {near}\n\
          \x20            2. upstream {far}?ns=y\n\
          response:    307 to store paris if it has the blob, otherwise to the upstream (`explain` does not check)\n"
@@ -33,7 +33,7 @@ async fn every_step_of_a_blob_is_reported() {
     assert_eq!(explain(&front, PARIS, &format!("{path}?ns=y")), expected);
     assert_eq!(explain(&front, "::ffff:35.180.1.1", &format!("{path}?ns=y")), expected);
     let kept = explain(&front, GCP, &path);
-    assert!(kept.contains("location:    gcp asia-east2\n"), "{kept}");
+    assert!(kept.contains("location:    cloud gcp, region asia-east2\n"), "{kept}");
     assert!(kept.contains(&format!("candidates:  upstream {far}\n")), "{kept}");
     assert!(kept.ends_with("307 to the upstream: the cloud is in `keep_upstream`\n"), "{kept}");
     let unknown = explain(&front, NOWHERE, &path);
@@ -92,16 +92,16 @@ async fn real_addresses_go_where_registry_k8s_io_would_send_them() {
     for (client, location, candidate) in [
         (
             "35.180.1.1",
-            "aws eu-west-3",
+            "cloud aws, region eu-west-3",
             "1. store eu-west-3 https://prod-registry-k8s-io-eu-west-3.s3.",
         ),
         (
             "35.220.26.1",
-            "gcp europe-north1",
+            "cloud gcp, region europe-north1",
             "upstream https://us-central1-docker.pkg.dev/v2/k8s-artifacts-prod/images/",
         ),
-        ("2600:1f01:4874::47", "aws us-west-2", "1. store us-west-2 "),
-        ("15.193.7.9", "aws us-west-2", "1. store us-west-2 "),
+        ("2600:1f01:4874::47", "cloud aws, region us-west-2", "1. store us-west-2 "),
+        ("15.193.7.9", "cloud aws, region us-west-2", "1. store us-west-2 "),
         (
             "203.0.113.9",
             "unknown",

@@ -43,7 +43,7 @@ async fn a_file_that_cannot_be_used_loads_no_ranges_and_says_why() {
     let name = path.to_str().unwrap();
     let (said, known) = load(&config(dir.path(), name)).await;
     assert!(
-        said.starts_with(&format!("no ranges loaded for `corp` ({name}: No such file")),
+        said.starts_with(&format!("no ranges loaded for `corp` ({name} does not exist)")),
         "{said}"
     );
     assert_eq!(known, 0);
