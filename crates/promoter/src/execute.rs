@@ -5,7 +5,7 @@
 //! that have them by then. See [`SlowHosts`].
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -13,7 +13,7 @@ use std::{
 use futures_util::{StreamExt as _, future::join, stream};
 use oci::Host;
 use promotion_manifest::EdgeId;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 
 use crate::{
     Outcome, OutcomeKind, PromotionRun,
@@ -21,14 +21,12 @@ use crate::{
     planned::{ImageOrigin, ImageOrigins},
     ready::{Ready, ReadyTarget},
     reason::Reason,
+    slow_hosts::SlowHosts,
     worker::Worker,
 };
 
 /// Digests promoted at once. Each may have blobs in flight to all of its destinations.
 const DIGESTS_AT_ONCE: usize = 8;
-
-/// Images copied at once to a deferred host, which is slow already.
-const DEFERRED_AT_ONCE: usize = 4;
 
 /// What an execution came to.
 #[derive(Default)]
@@ -129,41 +127,6 @@ impl Deferred {
             targets: vec![target],
         };
         Self { host, ready }
-    }
-}
-
-/// The hosts that are deferred for the rest of the run, each with its permits.
-#[derive(Default)]
-struct SlowHosts(Mutex<HashMap<Host, Arc<Semaphore>>>);
-
-impl SlowHosts {
-    fn hosts(&self) -> MutexGuard<'_, HashMap<Host, Arc<Semaphore>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Defers a host from now on.
-    fn add(&self, host: &Host) {
-        if !self.hosts().contains_key(host) {
-            tracing::warn!(%host, "the host is much slower than the other destinations; its images are copied after theirs");
-        }
-        self.permits(host);
-    }
-
-    fn permits(&self, host: &Host) -> Arc<Semaphore> {
-        let new = || Arc::new(Semaphore::new(DEFERRED_AT_ONCE));
-        Arc::clone(self.hosts().entry(host.clone()).or_insert_with(new))
-    }
-
-    /// Takes the targets at slow hosts out of `ready`, unless there are no other targets.
-    fn take_from(&self, run: &PromotionRun<'_>, ready: &mut Ready) -> Vec<ReadyTarget> {
-        let hosts = self.hosts();
-        let is_slow = |target: &ReadyTarget| {
-            hosts.contains_key(&run.edges.destinations()[target.destination()].prefix.host)
-        };
-        if hosts.is_empty() || ready.targets.iter().all(is_slow) {
-            return Vec::new();
-        }
-        ready.targets.extract_if(.., |target| is_slow(target)).collect()
     }
 }
 

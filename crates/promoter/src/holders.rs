@@ -6,10 +6,8 @@ use oci::Digest;
 use promotion_manifest::{EdgeSet, Selection};
 
 use crate::{
-    PromotionSettings,
-    inventory::{DestinationResult, EdgePresence},
-    planned::ImageOrigin,
-    reason::Reason,
+    PromotionSettings, edge_presence::EdgePresence, inventory::DestinationResult,
+    planned::ImageOrigin, reason::Reason,
 };
 
 /// How many destinations are kept as origins of a digest, besides its sources.

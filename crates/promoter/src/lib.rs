@@ -6,6 +6,7 @@
 
 mod attaching;
 mod completeness;
+mod edge_presence;
 mod ending;
 mod estimate;
 mod execute;
@@ -26,37 +27,38 @@ mod reason;
 pub mod report;
 mod reporter;
 mod reread_delay;
+mod run;
 mod settings;
+mod slow_hosts;
 mod sources;
 mod tags;
 mod worker;
 
-use std::{collections::HashMap, io, sync::Arc, time::Instant};
+use std::{collections::HashMap, io, time::Instant};
 
 use job::{Confirm, Progress, Stop};
-use promotion_manifest::{EdgeSet, EdgeView, Problem, Selection, SourceDigestId};
-use registry_client::RepositoryClient;
-use transfer::{Image, TransferState};
+use promotion_manifest::{EdgeSet, Problem, Selection};
+use transfer::TransferState;
 
 pub use ending::{Ending, LeftOut, Unchecked};
 pub use estimate::{Estimate, HostEstimate};
 pub use hosts::Clients;
 pub use metrics::metrics;
 pub use outcome::{Outcome, OutcomeKind, Summary};
-pub use public_name::{PublicName, PublicNameFailure};
+pub use public_name::PublicNameFailure;
 pub use reason::{
     AttachmentName, AttachmentProblem, AttachmentStep, Reason, ReasonCode, Remedy, RemoteError,
     TagWas,
 };
-pub use settings::{AttachmentsTo, BrokenAttachments, PromotionSettings, VerifyDepth};
+pub use settings::{AttachmentsTo, BrokenAttachments, PromotionSettings, PublicName, VerifyDepth};
 
 use execute::Executed;
 use hosts::RunHosts;
 use plan::Knowledge;
-use planned::ImageOrigin;
 use prepare::Preparation;
 use report::Report;
 use reporter::RunReporter;
+use run::{PromotionRun, Unloaded};
 
 /// What the promotion manifests request.
 #[derive(Clone, Copy, Debug)]
@@ -67,93 +69,6 @@ pub struct Desired<'a> {
     pub selection: &'a Selection,
     /// The problems of the manifests, which are reported.
     pub problems: &'a [Problem],
-}
-
-/// What a run works with.
-struct PromotionRun<'a> {
-    hosts: RunHosts,
-    transfer_state: TransferState,
-    edges: &'a EdgeSet,
-    selection: &'a Selection,
-    settings: &'a PromotionSettings,
-    stop: &'a Stop,
-    progress: &'a dyn Progress,
-}
-
-impl<'a> PromotionRun<'a> {
-    /// The selected edges of a destination repository.
-    fn selected(&self, index: usize) -> impl Iterator<Item = EdgeView<'a>> {
-        self.selection.edges_of(self.edges, index)
-    }
-
-    /// A client of a destination repository, with the credentials that its registry's entry names: with push access in
-    /// a run that writes.
-    fn destination(&self, index: usize) -> RepositoryClient {
-        match self.settings.confirm {
-            Confirm::Write => self.readable_destination(index).for_writing(),
-            Confirm::DryRun => self.readable_destination(index),
-        }
-    }
-
-    /// The same with pull access. Some users have no more than that where nothing needs to be written.
-    fn readable_destination(&self, index: usize) -> RepositoryClient {
-        let destination = &self.edges.destinations()[index];
-        let client = self.hosts.client(self.edges.service_account(destination));
-        client.repository(&destination.prefix.host, &destination.repository)
-    }
-
-    /// A client of the source repository of `source_digest`, with the credentials that its registry's entry names.
-    fn source(&self, source_digest: SourceDigestId) -> Result<RepositoryClient, Arc<Reason>> {
-        let source_digest = self.edges.source_digest(source_digest);
-        let source = &source_digest.manifest.source;
-        match source_digest.source_repository() {
-            Ok(name) => {
-                let client = self.hosts.client(source.service_account.as_deref());
-                Ok(client.repository(&source.prefix.host, &name))
-            }
-            Err(error) => Err(Arc::new(Reason::InvalidSourceName {
-                source: source.prefix.clone(),
-                image: source_digest.image.name.clone(),
-                error,
-            })),
-        }
-    }
-
-    fn origin(&self, origin: ImageOrigin) -> Result<RepositoryClient, Arc<Reason>> {
-        match origin {
-            ImageOrigin::Source(source_digest) => self.source(source_digest),
-            ImageOrigin::Destination(index) => Ok(self.destination(index)),
-        }
-    }
-
-    /// The image of `source_digest`, as `origin` has it.
-    async fn load(
-        &self,
-        source_digest: SourceDigestId,
-        origin: ImageOrigin,
-    ) -> Result<Image, Unloaded> {
-        let repository = self.origin(origin)?;
-        self.hosts.check(repository.host()).await?;
-        let image =
-            Image::load(&repository, &self.edges.source_digest(source_digest).entry.digest).await;
-        image.map_err(|error| Unloaded {
-            is_kind: error.is_kind(),
-            reason: self.hosts.explain(repository.host(), error),
-        })
-    }
-}
-
-/// Why an image could not be read.
-struct Unloaded {
-    /// Whether the reason is its kind, such as Docker schema 1, which is the same at every registry.
-    is_kind: bool,
-    reason: Arc<Reason>,
-}
-
-impl From<Arc<Reason>> for Unloaded {
-    fn from(reason: Arc<Reason>) -> Self {
-        Self { is_kind: false, reason }
-    }
 }
 
 /// Promotes the `desired` edges, and passes the problems and the outcome of every selected edge to `report`.

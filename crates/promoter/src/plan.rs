@@ -11,8 +11,9 @@ use promotion_manifest::{EdgeId, EdgeSet, EdgeView, Selection, SourceDigestId};
 
 use crate::{
     Outcome, OutcomeKind, PromotionRun, PromotionSettings,
+    edge_presence::{EdgePresence, OtherDigest},
     holders::{Holders, destination_holders},
-    inventory::{DestinationResult, EdgePresence, OtherDigest},
+    inventory::DestinationResult,
     planned::{ImageOrigin, ImageOrigins, Lacks, Planned, PlannedTarget},
     reason::Reason,
     sources::Sources,

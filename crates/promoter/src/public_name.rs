@@ -11,25 +11,16 @@ use std::{
 use futures_util::{StreamExt as _, stream};
 use oci::{Descriptor, Digest, Host, Reference, Repository, Tag};
 use promotion_manifest::{DestinationRepository, EdgeSet};
-use registry_client::{FoundBlob, RegistryClient, RepositoryClient};
+use registry_client::{FoundBlob, RepositoryClient};
 use transfer::Image;
 
-use crate::{Outcome, OutcomeKind, PromotionRun, Reason, RemoteError};
+use crate::{Outcome, OutcomeKind, PromotionRun, PublicName, Reason, RemoteError};
 
 /// Tags read at once.
 const TAGS_AT_ONCE: usize = 8;
 
 /// Blobs of one image requested at once.
 const BLOBS_AT_ONCE: usize = 8;
-
-/// The registry name that users pull from.
-#[derive(Clone, Debug)]
-pub struct PublicName {
-    /// The client for requests to it.
-    pub client: RegistryClient,
-    /// Its host.
-    pub host: Host,
-}
 
 /// A tag that the public name does not serve as it was written.
 #[derive(Clone, Debug)]

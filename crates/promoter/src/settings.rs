@@ -1,10 +1,9 @@
 //! The settings of a run.
 
 use job::Confirm;
-use oci::RegistryPrefix;
+use oci::{Host, RegistryPrefix};
 use promotion_manifest::{DestinationRepository, EdgeSet};
-
-use crate::PublicName;
+use registry_client::RegistryClient;
 
 /// Which destinations get attachments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +44,15 @@ pub enum BrokenAttachments {
     Reported,
     /// Its image is not promoted.
     Fatal,
+}
+
+/// The registry name that users pull from.
+#[derive(Clone, Debug)]
+pub struct PublicName {
+    /// The client for requests to it.
+    pub client: RegistryClient,
+    /// Its host.
+    pub host: Host,
 }
 
 /// The settings of a run.

@@ -1,6 +1,7 @@
 //! The reasons of outcomes: typed, each with a stable code. The texts are in `report/reasons.rs`.
 
 mod attachment;
+mod cause;
 mod code;
 mod remote;
 
@@ -10,6 +11,7 @@ use oci::{Digest, Host, RegistryPrefix, Repository, RepositoryError};
 use transfer::Content;
 
 pub use attachment::AttachmentProblem;
+pub(crate) use cause::CauseKey;
 pub use code::ReasonCode;
 pub(crate) use remote::RemoteCause;
 pub use remote::RemoteError;
@@ -226,14 +228,6 @@ pub enum AttachmentStep {
     ReadAgain,
 }
 
-/// What two reasons of the same cause have in common, for any image, tag and digest.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct CauseKey {
-    code: ReasonCode,
-    remote: Option<RemoteCause>,
-    hosts: Vec<Host>,
-}
-
 impl Reason {
     /// The code in reports.
     #[must_use]
@@ -273,37 +267,6 @@ impl Reason {
         let first = reasons.next()?;
         let others: Vec<_> = reasons.collect();
         Some(if others.is_empty() { first } else { Arc::new(Self::Several { first, others }) })
-    }
-
-    /// What it has in common with other reasons of the same cause.
-    pub(crate) fn cause(&self) -> CauseKey {
-        let hosts = match self {
-            Self::Interrupted { last_failures, .. } => {
-                last_failures.iter().map(|(host, _)| host.clone()).collect()
-            }
-            _ => Vec::new(),
-        };
-        CauseKey { code: self.code(), remote: self.remote_cause(), hosts }
-    }
-
-    fn remote_cause(&self) -> Option<RemoteCause> {
-        match self {
-            Self::Host { error, .. }
-            | Self::Remote(error)
-            | Self::NotKnownBeforeWriting { error, .. } => Some(error.cause()),
-            Self::Unread { first: cause, .. }
-            | Self::TagNotVerified { cause }
-            | Self::NotChecked { cause }
-            | Self::AttachmentsNotCompared { cause }
-            | Self::Incomplete { remedy: Remedy::SourceUnread { cause }, .. } => {
-                cause.remote_cause()
-            }
-            Self::AttachmentsUnreadable { problem, .. } | Self::Attachment { problem, .. } => {
-                problem.remote_cause()
-            }
-            Self::Several { first, .. } => first.remote_cause(),
-            _ => None,
-        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! writes them to a stream.
 
 mod costs;
+mod counted_names;
 mod json;
 mod members;
 mod reasons;

@@ -10,9 +10,13 @@ use std::{
 use job::Confirm;
 use oci::Digest;
 use promotion_manifest::{DestinationRepository, EdgeSet, EdgeView, Problem, one_line};
-use wording::{FailureGroups, Width, and_more, counted, list, row};
+use wording::{FailureGroups, Width, counted, list, row};
 
-use super::{Report, Show, costs, table::TextTable};
+use super::{
+    Report, Show, costs,
+    counted_names::{CountedNames, NAMED},
+    table::TextTable,
+};
 use crate::{
     Ending, Outcome, OutcomeKind, Summary,
     reason::{CauseKey, Reason},
@@ -21,9 +25,6 @@ use crate::{
 /// The most lines of one kind (edges that hold, edges that do not, causes of failure) that are kept in memory. Further
 /// edges are counted, and are only in the JSON report. The whole Kubernetes tree has 33,000 tags, more than anyone reads.
 const MAX_LINES: usize = 5_000;
-
-/// How many destinations and attachments a line names, and how many edges a cause of failure names. Others are counted.
-const NAMED: usize = 5;
 
 /// Writes the report as text.
 pub struct WordsReport<W> {
@@ -48,39 +49,6 @@ struct Line {
     digest: Digest,
     attachments: Arc<[String]>,
     reason: Option<String>,
-}
-
-/// The number of things, and the names of the first.
-#[derive(Default)]
-struct CountedNames {
-    count: u64,
-    names: Vec<String>,
-}
-
-impl CountedNames {
-    fn add(&mut self, name: impl FnOnce() -> String) {
-        self.count += 1;
-        if self.names.len() < NAMED {
-            self.names.push(name());
-        }
-    }
-
-    /// Keeps the first names in their own order, not in the order in which they are added.
-    fn add_in_order(&mut self, name: String) {
-        self.count += 1;
-        let at = self.names.partition_point(|other| *other < name);
-        self.names.insert(at, name);
-        self.names.truncate(NAMED);
-    }
-
-    fn more(&self) -> u64 {
-        self.count - self.names.len() as u64
-    }
-
-    /// The first names, and the number of others.
-    fn listed(&self) -> String {
-        and_more(&self.names, self.more())
-    }
 }
 
 impl<W: Write> WordsReport<W> {
