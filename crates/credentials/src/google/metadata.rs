@@ -55,12 +55,12 @@ pub(super) struct MetadataServer {
     /// Whether this machine is one of Google's, by what it says of itself.
     is_on_google: bool,
     wait: Duration,
-    state: Mutex<ServerState>,
+    state: Mutex<MetadataServerState>,
 }
 
 /// What is known of the server.
 #[derive(Debug, Default)]
-struct ServerState {
+struct MetadataServerState {
     /// Whether it has responded as Google's does.
     is_googles: bool,
     /// Whether it was waited for.
@@ -100,7 +100,8 @@ impl MetadataServer {
         let start = Instant::now();
         match self.response(&request).await {
             Ok(response) => {
-                *self.state() = ServerState { is_googles: true, ..ServerState::default() };
+                *self.state() =
+                    MetadataServerState { is_googles: true, ..MetadataServerState::default() };
                 grant(FAILURE, &request, &response, start).map(Some)
             }
             Err(error) if error.is_not_found() || self.is_absent(&error) => {
@@ -213,7 +214,7 @@ impl MetadataServer {
         state.failure = Some(error.to_string().into());
     }
 
-    fn state(&self) -> MutexGuard<'_, ServerState> {
+    fn state(&self) -> MutexGuard<'_, MetadataServerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
