@@ -197,9 +197,15 @@ impl BlobTransfer<'_> {
 
     /// Reads the blob to its verified end, and gives each piece to every lane that still takes it.
     async fn read(&self, mut lanes: Lanes) -> Result<(), Error> {
-        let opened = self.source.blob(&self.blob.digest).await;
-        let mut reader = opened.map_err(|error| self.unreadable(error))?;
-        if let Some(size) = reader.size().filter(|size| *size != self.blob.size) {
+        let open =
+            async || self.source.blob(&self.blob.digest).await.map_err(|it| self.unreadable(it));
+        let wrong = |reader: &BlobReader| reader.size().filter(|size| *size != self.blob.size);
+        let mut reader = open().await?;
+        if wrong(&reader).is_some() && reader.substitute().is_none() {
+            // One server of several may have a part of it. A blob that is broken has this length each time.
+            reader = open().await?;
+        }
+        if let Some(size) = wrong(&reader) {
             return Err(self.not_the_blob(&reader, size));
         }
         let mut taken = 0;

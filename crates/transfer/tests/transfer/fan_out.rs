@@ -152,6 +152,16 @@ async fn a_source_that_fails_leaves_nothing_anywhere() {
 }
 
 #[tokio::test]
+async fn a_length_that_is_wrong_once_is_no_proof_of_a_broken_blob() {
+    let image = large();
+    let (source, targets) = (source_of(&image).await, TestDestinations::new(2).await);
+    source.fail(Fault::on(Method::GET, "/blobs/").times(1).wrong_length());
+    let outcomes = copy(&source, &image, &targets.destinations()).await;
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    assert_eq!(reads_of(&source, &layer(&image).digest), 2);
+}
+
+#[tokio::test]
 async fn a_blob_of_another_length_than_listed_goes_nowhere() {
     let image = large();
     let (right, content) = (layer(&image), image.blobs[1].bytes.clone());
