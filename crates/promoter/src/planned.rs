@@ -64,7 +64,7 @@ pub(crate) enum Lacks {
 }
 
 impl ImageOrigin {
-    const fn is_source(self) -> bool {
+    pub(crate) const fn is_source(self) -> bool {
         matches!(self, Self::Source(_))
     }
 }

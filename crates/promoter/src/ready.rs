@@ -86,9 +86,14 @@ impl Ready {
         target.planned.broken(attachment.into(), &broken.problem)
     }
 
-    /// The note on an image that is copied from another destination.
+    /// The note on an image that is copied from another destination, since the source does not have it or failed. A slow
+    /// destination is fed from one that is done before the source is tried at all.
     fn backfilled_from(&self, edges: &EdgeSet, origin: ImageOrigin) -> Option<Arc<Reason>> {
         let ImageOrigin::Destination(holder) = origin else { return None };
+        let mut later = self.origins.iter().skip_while(|other| *other != origin);
+        if later.any(ImageOrigin::is_source) {
+            return None;
+        }
         let from = &edges.destinations()[holder].prefix;
         let source = edges.source_digest(self.source_digest).source_prefix();
         Some(Arc::new(Reason::Backfilled { from: from.clone(), source: source.clone() }))

@@ -30,7 +30,7 @@ wording::report_codes! {
         TagNotVerified = "tag-not-verified": "The tag was written, and could not be read again at the end of the run.",
         Incomplete = "incomplete": "The destination has the digest, but lacks some of its content.",
         NotChecked = "not-checked": "The content below the digest was not checked.",
-        Backfilled = "backfilled": "The image was copied from another destination because its source does not have it.",
+        Backfilled = "backfilled": "The image was copied from another destination because it could not be read from its source.",
         NonDistributable = "non-distributable": "Non-distributable layers were not copied.",
         NotKnownBeforeWriting = "not-known-before-writing": "A dry run cannot read the repository, which may not exist yet.",
         AttachmentsNotCompared = "attachments-not-compared": "The attachments could not be compared because their source cannot be read.",

@@ -102,7 +102,8 @@ pub enum Reason {
         /// Why not.
         cause: Arc<Self>,
     },
-    /// The image was copied from another destination, because its source does not have it.
+    /// The image was copied from another destination, because it could not be read from its source: the source does not have it, or
+    /// failed.
     Backfilled {
         /// The destination registry that it was copied from.
         from: RegistryPrefix,

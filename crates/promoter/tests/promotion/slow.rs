@@ -59,6 +59,7 @@ async fn a_dripping_destination_holds_no_other_up_and_is_fed_from_one_that_is_do
     let blobs: usize = images.iter().map(|image| image.blobs.len()).sum();
     assert_eq!(registries.staging.count(reads_blob), blobs, "the source is read once all the same");
     assert!(fast.count(reads_blob) > 0, "the slow one was fed from the fast one");
+    assert!(!report.to_string().contains("backfilled"), "the source has it: {report:#}");
 }
 
 #[tokio::test]
