@@ -26,6 +26,9 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
+/// What is wrong with a token that no header can carry. Passwords may have line breaks: some are files of JSON.
+const CONTROL: &str = "holds a line break or another control character; log in there once more";
+
 /// A configuration file of docker or podman.
 #[derive(Debug, Default)]
 pub struct DockerConfig {
@@ -252,6 +255,9 @@ impl<'a> File<'a> {
             let known = ["auth", "username", "password", "identitytoken", "registrytoken"];
             if known.contains(&name.as_str()) {
                 let text = self.text(value, &format!("`{name}` of {key}"))?;
+                if name.ends_with("token") && text.contains(char::is_control) {
+                    return Err(self.problem(value, format!("`{name}` of {key} {CONTROL}")));
+                }
                 if !text.is_empty() {
                     fields.insert(name, (text, value));
                 }

@@ -182,6 +182,11 @@ pub enum HelperFault {
         /// The limit.
         limit: usize,
     },
+    /// It printed a token that cannot be sent.
+    #[error(
+        "its `Secret` is a token with a line break or another control character; log in there once more"
+    )]
+    UnusableToken,
     /// It printed something else than a credential. The output is not shown, since it may contain one.
     #[error(
         "it exited with status 0, but did not print a JSON object with `Username` and `Secret`"

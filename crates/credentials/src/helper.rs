@@ -153,6 +153,9 @@ fn credential_of(output: &HelperOutput) -> Result<Option<Credential>, HelperFaul
     let (user, secret) = printed(&output.stdout).ok_or(HelperFault::Garbled)?;
     Ok(match user.as_str() {
         "" if secret.is_empty() => None,
+        TOKEN_USER if secret.expose().contains(char::is_control) => {
+            return Err(HelperFault::UnusableToken);
+        }
         TOKEN_USER => Some(Credential::Identity(secret)),
         _ => Some(Credential::Basic { user, password: secret }),
     })

@@ -10,7 +10,7 @@ use crate::{
     causes::{BoxError, Causes, is_out_of_descriptors},
     guard::{NotPublic, not_public},
     proxy::{ProxyError, proxy_error},
-    tls_fault::{TlsCause, is_not_tls},
+    tls_fault::{TlsCause, is_alert, is_not_tls},
     unprocessed::{Unprocessed, unprocessed},
 };
 
@@ -94,6 +94,12 @@ pub enum TransportError {
         /// How much of the body had come.
         received: u64,
         /// Why.
+        cause: BoxError,
+    },
+    /// A response that is not HTTP as it should be, such as one with a malformed header.
+    #[error("the response is not valid HTTP: {}", Causes(&**cause))]
+    Malformed {
+        /// What is wrong with it.
         cause: BoxError,
     },
     /// The server has certainly not processed the request.
@@ -193,10 +199,14 @@ impl TransportError {
         if let Some(reason) = unprocessed(&error) {
             return Self::NotProcessed { reason };
         }
+        if !error.is_connect() && is_malformed(&error) {
+            return Self::Malformed { cause: error.into() };
+        }
+        let is_tls = is_tls || is_alert(&error);
         match (error.is_connect(), is_tls) {
-            (true, true) => Self::Tls { cause: error.into() },
             (true, false) => Self::Connect { cause: error.into() },
-            (false, _) => Self::Lost { received: 0, cause: error.into() },
+            (_, true) => Self::Tls { cause: error.into() },
+            (false, false) => Self::Lost { received: 0, cause: error.into() },
         }
     }
 
@@ -208,6 +218,7 @@ impl TransportError {
             | Self::NoDescriptors { cause }
             | Self::Tls { cause }
             | Self::Proxy { cause }
+            | Self::Malformed { cause }
             | Self::Lost { cause, .. } => Some(&**cause),
             _ => None,
         }
@@ -240,4 +251,16 @@ impl TransportError {
                 | Self::NoResponse { .. }
         )
     }
+}
+
+/// Whether the head of a response cannot be read.
+fn is_malformed(error: &(dyn StdError + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.downcast_ref().is_some_and(hyper::Error::is_parse) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }

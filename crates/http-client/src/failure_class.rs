@@ -26,6 +26,8 @@ pub enum FailureClass {
     NotProcessed,
     /// It was sent, and there was no complete response: the request may have been processed.
     Broken,
+    /// The response cannot be read. Another server behind the same name may send a better one; the same one will not.
+    Malformed,
     /// Anything else: a retry does not help.
     Settled,
 }
@@ -51,6 +53,7 @@ impl FailureClass {
             }
             error if error.is_transient_of_proxy() => Self::NoConnection,
             TransportError::NotProcessed { .. } => Self::NotProcessed,
+            TransportError::Malformed { .. } => Self::Malformed,
             TransportError::NoResponse { .. }
             | TransportError::Lost { .. }
             | TransportError::Truncated { .. }

@@ -2,9 +2,15 @@
 //!
 //! Not here: when plain HTTP is allowed, which the client decides.
 
-use std::{collections::HashSet, fmt, pin::pin, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    fmt,
+    pin::pin,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
-use http::{Response, StatusCode, Uri, header};
+use http::{Response, StatusCode, Uri, header, uri::Authority};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
@@ -22,7 +28,7 @@ use tokio::{
 use url::{Host, Url};
 
 use crate::{
-    TransportError,
+    TransportError, Unprocessed,
     content::{OutgoingBody, SendProgress},
     guard::{Guard, NotPublic, PublicResolver, check_literal, is_public, is_public_name},
     handshake::{BoundedHandshake, NotifyingTcp},
@@ -42,6 +48,11 @@ const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// What is read at a time at most, in bytes: more makes nothing faster, and every piece that waits on its
 /// way somewhere has this size.
 const READ_BUFFER: usize = 128 << 10;
+/// How many header lines a response may have: far more than any registry sends, and each costs 64 bytes while the head of
+/// a response is read.
+const MAX_HEADERS: usize = 256;
+/// How many hosts that require HTTP/1.1 are cached: more than a run speaks to. Beyond it all are removed.
+const MAX_HTTP1_HOSTS: usize = 1024;
 /// What one HTTP/2 stream may send ahead of its reader: the bandwidth of 80 Mbit/s at 100 ms.
 const STREAM_WINDOW: u32 = 1 << 20;
 /// What all streams of a connection together may: enough that readers which pause (because a
@@ -100,13 +111,23 @@ impl PoolSettings {
     }
 }
 
-/// Connections to servers, kept for the next request.
-pub struct Pool {
+/// Connections that speak the same versions of HTTP.
+struct Connections {
     open: PooledConnections<GaiResolver>,
     /// For hosts that a public one named.
     public_only: PooledConnections<PublicResolver>,
     /// Never by a proxy.
     direct: PooledConnections<GaiResolver>,
+}
+
+/// Connections to servers, kept for the next request.
+pub struct Pool {
+    /// Those of the versions that the settings name.
+    connections: Connections,
+    /// Those of the hosts that require HTTP/1.1.
+    http1: Connections,
+    /// These hosts, with their ports.
+    http1_hosts: RwLock<HashSet<Box<str>>>,
     proxies: Arc<Proxies>,
     /// Hosts that may be dialled although they are not public.
     allowed: Arc<HashSet<String>>,
@@ -118,18 +139,16 @@ impl Pool {
     /// A pool without connections yet.
     #[must_use]
     pub fn new(settings: PoolSettings) -> Self {
-        let builder = builder(&settings);
+        let mut builder = builder(&settings);
         let PoolSettings { tls, connect_timeout, allowed, versions, proxies, .. } = settings;
         let has_roots = tls.has_roots();
-        let tls = tls.client_config();
-        let allowed = Arc::new(allowed);
-        let public = HttpConnector::new_with_resolver(PublicResolver::new(Arc::clone(&allowed)));
-        let (proxies, none) = (Arc::new(proxies), Arc::default());
-        let connect = Connect { tls, timeout: connect_timeout, versions };
-        let open = builder.build(connect.connector(HttpConnector::new(), &proxies));
-        let public_only = builder.build(connect.connector(public, &proxies));
-        let direct = builder.build(connect.connector(HttpConnector::new(), &none));
-        Self { open, public_only, direct, proxies, allowed, has_roots }
+        let (allowed, proxies) = (Arc::new(allowed), Arc::new(proxies));
+        let mut connect = Connect { tls: tls.client_config(), timeout: connect_timeout, versions };
+        let connections = connect.connections(&builder, &allowed, &proxies);
+        connect.versions = Versions::Http1;
+        let http1 = connect.connections(builder.http2_only(false), &allowed, &proxies);
+        let http1_hosts = RwLock::default();
+        Self { connections, http1, http1_hosts, proxies, allowed, has_roots }
     }
 
     /// Whether TLS can succeed at all: there are root certificates.
@@ -172,9 +191,10 @@ impl Pool {
         guard: Guard,
         request: http::Request<OutgoingBody>,
     ) -> Result<Response<Incoming>, TransportError> {
-        let proxy = self.forwards(request.uri());
+        let (proxy, target) = (self.forwards(request.uri()), request.uri().clone());
         let response = self.request(guard, request).await;
-        accepted_by_proxy(proxy, response.map_err(TransportError::before_headers)?)
+        let response = response.map_err(TransportError::before_headers);
+        accepted_by_proxy(proxy, self.noted(&target, response)?)
     }
 
     /// The same without any proxy: for a service of this machine's own network.
@@ -185,7 +205,9 @@ impl Pool {
         &self,
         request: http::Request<OutgoingBody>,
     ) -> Result<Response<Incoming>, TransportError> {
-        self.direct.request(request).await.map_err(TransportError::before_headers)
+        let target = request.uri().clone();
+        let response = self.to(&target).direct.request(request).await;
+        self.noted(&target, response.map_err(TransportError::before_headers))
     }
 
     /// The same, as long as the content makes progress.
@@ -198,8 +220,9 @@ impl Pool {
         request: http::Request<OutgoingBody>,
         progress: watch::Receiver<SendProgress>,
     ) -> Result<Response<Incoming>, TransportError> {
-        let proxy = self.forwards(request.uri());
-        accepted_by_proxy(proxy, headers_of(self.request(guard, request), progress).await?)
+        let (proxy, target) = (self.forwards(request.uri()), request.uri().clone());
+        let response = headers_of(self.request(guard, request), progress).await;
+        accepted_by_proxy(proxy, self.noted(&target, response)?)
     }
 
     /// The proxy that reads requests to `target` itself: those without TLS.
@@ -216,10 +239,39 @@ impl Pool {
         if let Some(value) = authorization {
             request.headers_mut().insert(header::PROXY_AUTHORIZATION, value);
         }
+        let connections = self.to(request.uri());
         match guard {
-            Guard::Open => self.open.request(request),
-            Guard::PublicOnly => self.public_only.request(request),
+            Guard::Open => connections.open.request(request),
+            Guard::PublicOnly => connections.public_only.request(request),
         }
+    }
+
+    /// The connections for the host of a URL.
+    fn to(&self, target: &Uri) -> &Connections {
+        let hosts = self.http1_hosts.read().unwrap_or_else(PoisonError::into_inner);
+        let host = target.authority().map(Authority::as_str).filter(|_| !hosts.is_empty());
+        match host.is_some_and(|host| hosts.contains(host)) {
+            true => &self.http1,
+            false => &self.connections,
+        }
+    }
+
+    /// The same response. A host that requires HTTP/1.1 gets the next request so (RFC 9113 §7).
+    fn noted<T>(
+        &self,
+        target: &Uri,
+        response: Result<T, TransportError>,
+    ) -> Result<T, TransportError> {
+        if let Err(TransportError::NotProcessed { reason: Unprocessed::Http1Required }) = &response
+            && let Some(host) = target.authority()
+        {
+            let mut hosts = self.http1_hosts.write().unwrap_or_else(PoisonError::into_inner);
+            if hosts.len() >= MAX_HTTP1_HOSTS {
+                hosts.clear();
+            }
+            hosts.insert(host.as_str().into());
+        }
+        response
     }
 }
 
@@ -237,6 +289,20 @@ struct Connect {
 }
 
 impl Connect {
+    fn connections(
+        &self,
+        builder: &legacy::Builder,
+        allowed: &Arc<HashSet<String>>,
+        proxies: &Arc<Proxies>,
+    ) -> Connections {
+        let public = HttpConnector::new_with_resolver(PublicResolver::new(Arc::clone(allowed)));
+        Connections {
+            open: builder.build(self.connector(HttpConnector::new(), proxies)),
+            public_only: builder.build(self.connector(public, proxies)),
+            direct: builder.build(self.connector(HttpConnector::new(), &Arc::default())),
+        }
+    }
+
     fn connector<R>(&self, tcp: HttpConnector<R>, proxies: &Arc<Proxies>) -> Connector<R> {
         let proxies = Arc::clone(proxies);
         let tcp = ProxyConnector::new(self.tcp(tcp), self.to_proxy(), proxies, self.timeout);
@@ -303,6 +369,9 @@ fn builder(settings: &PoolSettings) -> legacy::Builder {
         .pool_idle_timeout(settings.idle_timeout)
         .pool_max_idle_per_host(settings.idle_connections)
         .http1_max_buf_size(READ_BUFFER)
+        .http1_max_headers(MAX_HEADERS)
+        // Folded lines are obsolete, and recipients of a response have to read them (RFC 9112 §5.2).
+        .http1_allow_obsolete_multiline_headers_in_responses(true)
         .http2_only(settings.versions == Versions::Http2)
         .http2_keep_alive_interval(KEEP_ALIVE)
         .http2_initial_stream_window_size(STREAM_WINDOW)

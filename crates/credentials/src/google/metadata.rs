@@ -198,6 +198,7 @@ impl MetadataServer {
                     | TransportError::NoResponse { .. }
                     | TransportError::TooSlow { .. }
                     | TransportError::Lost { .. }
+                    | TransportError::Malformed { .. }
             ),
             ServiceFault::Status { .. } | ServiceFault::NotMetadata => true,
         };

@@ -128,3 +128,20 @@ async fn a_file_may_begin_with_a_byte_order_mark() {
     let credentials = place.credentials("\u{feff}{\"auths\":{\"h\":{\"username\":\"u\"}}}");
     assert_eq!(get(&credentials, "h").await, Some(basic("u", "")));
 }
+
+#[tokio::test]
+async fn a_token_with_a_line_break_is_named_with_its_file() {
+    let place = Place::new();
+    for name in ["registrytoken", "identitytoken"] {
+        let config = format!(r#"{{"auths":{{"h":{{"{name}":"hunter2\r\n"}}}}}}"#);
+        let error = fail(&place.credentials(&config), "h").await.to_string();
+        let end = format!(
+            "`{name}` of `h` holds a line break or another control character; log in there once more"
+        );
+        assert!(error.contains("config.json:1:") && error.ends_with(&end), "{error}");
+    }
+    place.helper("x", r#"printf '{"Username":"<token>","Secret":"hunter2\\r\\n"}'"#);
+    let error = fail(&place.credentials(r#"{"credsStore":"x"}"#), "h").await.to_string();
+    let end = "its `Secret` is a token with a line break or another control character; log in there once more";
+    assert!(error.starts_with("docker-credential-x") && error.ends_with(end), "{error}");
+}

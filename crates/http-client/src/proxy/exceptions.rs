@@ -34,6 +34,7 @@ impl Exceptions {
 
     /// Whether the host `name`, in lower case and without brackets, is listed with this port.
     pub(crate) fn has(&self, name: &str, port: u16) -> bool {
+        let name = without_root(name);
         self.0.iter().any(|entry| entry.port.is_none_or(|own| own == port) && entry.hosts.has(name))
     }
 }
@@ -52,6 +53,11 @@ impl NoProxyEntry {
     }
 }
 
+/// A name without the dot of the root at its end (RFC 1034 §3.1).
+fn without_root(name: &str) -> &str {
+    name.strip_suffix('.').unwrap_or(name)
+}
+
 impl HostPattern {
     fn of_addresses(text: &str) -> Option<Self> {
         let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
@@ -60,11 +66,11 @@ impl HostPattern {
     }
 
     fn of_name(text: &str) -> Self {
-        match text {
+        match without_root(text) {
             "*" => Self::All,
-            _ if text.starts_with("*.") => Self::Below(text[1..].into()),
-            _ if text.starts_with('.') => Self::Below(text.into()),
-            _ => Self::NameAndBelow(format!(".{text}").into()),
+            text if text.starts_with("*.") => Self::Below(text[1..].into()),
+            text if text.starts_with('.') => Self::Below(text.into()),
+            text => Self::NameAndBelow(format!(".{text}").into()),
         }
     }
 

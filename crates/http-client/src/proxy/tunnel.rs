@@ -1,6 +1,6 @@
 //! A tunnel through a proxy: CONNECT, and the response to it.
 //!
-//! Source: RFC 9110 §9.3.6 (CONNECT), RFC 9112 §3.2.3 (authority-form).
+//! Source: RFC 9110 §9.3.6 (CONNECT), RFC 9112 §2.2 (a line may end by a bare LF), §3.2.3 (authority-form).
 
 use std::io;
 
@@ -14,7 +14,6 @@ use super::{
 
 /// How long the head of the response may be, in bytes: proxies send a few headers, error pages come after them.
 const MAX_HEAD: usize = 16 << 10;
-const END_OF_HEAD: &[u8] = b"\r\n\r\n";
 
 /// Requests a connection to the host and port of `target` from the proxy.
 pub(super) async fn open(
@@ -47,13 +46,18 @@ pub(super) async fn open(
 /// that belongs to the tunnel is read.
 async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
     let mut head = Vec::new();
-    while !head.ends_with(END_OF_HEAD) && head.len() < MAX_HEAD {
+    while !is_whole(&head) && head.len() < MAX_HEAD {
         head.push(stream.read_u8().await?);
         if status_is_malformed(&head) {
             break;
         }
     }
     Ok(head)
+}
+
+/// Whether a head has come to its end, an empty line.
+fn is_whole(head: &[u8]) -> bool {
+    head.ends_with(b"\n\r\n") || head.ends_with(b"\n\n")
 }
 
 /// Whether the bytes are not the beginning of an HTTP response.
@@ -64,6 +68,6 @@ fn status_is_malformed(head: &[u8]) -> bool {
 
 fn status(head: &[u8]) -> Option<StatusCode> {
     let line = head.strip_prefix(b"HTTP/1.")?;
-    head.ends_with(END_OF_HEAD).then_some(())?;
+    is_whole(head).then_some(())?;
     StatusCode::from_bytes(line.get(2..5)?).ok()
 }

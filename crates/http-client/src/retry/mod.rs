@@ -108,6 +108,10 @@ impl Retries {
             FailureClass::Throttled { .. } | FailureClass::NoConnection => {
                 !matches!(replay, Replay::Once | Replay::Never)
             }
+            FailureClass::Malformed => {
+                let is_first = so_far.tries == 0;
+                is_first && matches!(replay, Replay::Always | Replay::UnlessResponse)
+            }
             FailureClass::Broken => matches!(replay, Replay::Always | Replay::UnlessResponse),
             FailureClass::Failure { .. } => matches!(replay, Replay::Always | Replay::UnlessDone),
         };

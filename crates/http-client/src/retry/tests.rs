@@ -102,6 +102,7 @@ fn a_fault_is_retried_by_kind() {
         (TransportError::NoResponse { after }, broken),
         (TransportError::Lost { received, cause: cause() }, broken),
         (TransportError::Truncated { expected: 1, received }, broken),
+        (TransportError::Malformed { cause: cause() }, broken),
         (TransportError::Silent { after, received }, broken),
         (TransportError::TooSlow { after, received }, broken),
         (TransportError::Stalled { after, sent }, broken),
@@ -146,6 +147,17 @@ fn what_was_not_processed_is_sent_again_up_to_a_bound_and_not_from_a_spent_strea
     assert_eq!((resends, so_far.tries), (200, 0));
     let none = Retries::none().next(class, Replay::Always, SoFar::default(), 0.5);
     assert_eq!(none, Next::GiveUp);
+}
+
+#[test]
+fn a_response_that_cannot_be_read_is_requested_once_more() {
+    let class = FailureClass::Malformed;
+    let next = |so_far| Retries::default().next(class, Replay::Always, so_far, 0.5);
+    let mut so_far = SoFar::default();
+    let first = next(so_far);
+    assert!(matches!(first, Next::Again { .. }));
+    so_far.count(first);
+    assert_eq!(next(so_far), Next::GiveUp);
 }
 
 #[test]

@@ -28,7 +28,10 @@ impl RegistryClient {
             return done;
         }
         let login = Box::pin(self.login(target, access, error)).await;
-        done.map_err(|error| error.with_login(login))
+        done.map_err(|error| match login {
+            None => error,
+            login => error.with_login(login),
+        })
     }
 
     /// With which credentials a request was sent; nothing where the registry required none.

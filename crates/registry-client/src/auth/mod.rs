@@ -19,7 +19,7 @@ mod token;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use credentials::{Credential, FromCache, Secret};
 use http::{HeaderMap, HeaderValue};
-use http_client::Guard;
+use http_client::{ForeignText, Guard};
 use url::Url;
 
 pub(crate) use access::RequiredAccess;
@@ -103,6 +103,16 @@ impl RegistryClient {
             }
         }
         Ok(true)
+    }
+
+    /// The schemes that a response requires, if it requires none that is supported.
+    pub(crate) fn unsupported_schemes(headers: &HeaderMap) -> Option<String> {
+        let challenges = challenge::challenges(headers);
+        let mut schemes: Vec<_> = challenges.into_iter().map(|it| it.scheme).collect();
+        schemes.dedup();
+        let is_supported = schemes.iter().any(|it| matches!(it.as_str(), "basic" | "bearer"));
+        (!schemes.is_empty() && !is_supported)
+            .then(|| ForeignText(&schemes.join(" or ")).to_string())
     }
 
     /// Whether a refusal without a challenge may be due to a token that has expired: then that is forgotten. Some

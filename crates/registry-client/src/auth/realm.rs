@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use url::{Url, form_urlencoded};
 
 use super::{
-    RequiredAccess, Scheme, Verification, basic,
+    RequiredAccess, Scheme, Verification, basic, bearer,
     token::{Token, TokenKey},
 };
 use crate::{
@@ -155,6 +155,10 @@ impl RegistryClient {
         let FullResponse { target: realm, bytes: json, .. } = response;
         // What cannot be read is not quoted: it may be a secret all the same.
         let token = Token::read(&json, Instant::now()).ok().flatten();
+        if token.as_ref().is_some_and(|token| bearer(&token.secret).is_none()) {
+            let cause = Arc::new(realm.fails(RequestFault::UnusableToken));
+            return Err(RequestFault::Token { cause });
+        }
         token.ok_or_else(|| {
             let fault = substitute.map_or(RequestFault::NoToken, |it| it.fault("a token"));
             RequestFault::Token { cause: Arc::new(realm.fails(fault)) }

@@ -60,6 +60,11 @@ pub enum RequestFault {
         /// The request to the realm, and what was wrong with it.
         cause: Arc<Error>,
     },
+    /// A token that no header can carry.
+    #[error(
+        "the token of the response holds a line break or another control character, so it cannot be sent"
+    )]
+    UnusableToken,
     /// A realm's response without a token in it.
     #[error("the response has no token")]
     NoToken,

@@ -7,6 +7,8 @@ use std::fmt;
 pub(crate) enum Login {
     /// There are none.
     Missing { host: Box<str>, looked_in: Box<str> },
+    /// The registry requires another scheme than those that are supported.
+    Unsupported { schemes: Box<str> },
     /// The registry does not accept them.
     Rejected { who: Box<str>, instead: Box<str> },
     /// It is not known whether the registry accepts them.
@@ -20,6 +22,13 @@ impl fmt::Display for Login {
         match self {
             Self::Missing { host, looked_in } => {
                 write!(f, "; no credentials for {host} were found ({looked_in})")
+            }
+            Self::Unsupported { schemes } => {
+                write!(
+                    f,
+                    "; the registry requires the authentication scheme {schemes}, and Portolan supports Basic and \
+                     Bearer: allow one of these there"
+                )
             }
             Self::Rejected { who, instead } => write!(f, "; {who} rejected: {instead}"),
             Self::Sent { who } => write!(f, "; {who} sent"),

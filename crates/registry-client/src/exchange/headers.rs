@@ -33,6 +33,10 @@ pub(crate) fn unsatisfied_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_RANGE)?.to_str().ok()?.strip_prefix("bytes */")?.parse().ok()
 }
 
+/// The announced length of the content; none where it is sent in chunks, whatever else is announced (RFC 9112 §6.3).
 pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        return None;
+    }
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }

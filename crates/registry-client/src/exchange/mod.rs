@@ -34,6 +34,7 @@ use crate::{
     auth::{Authorization, Named},
     error::{
         fault::RequestFault,
+        login::Login,
         reasons::{read_reasons, tells_throttled},
     },
     exchange::{
@@ -239,7 +240,9 @@ impl RegistryClient {
         let host = url.authority().into();
         match cause {
             cause if cause.is_not_tls() => TransportError::SpeaksPlain { host },
-            TransportError::Lost { .. } if self.speaks_tls(url).await => {
+            TransportError::Lost { .. } | TransportError::Malformed { .. }
+                if self.speaks_tls(url).await =>
+            {
                 TransportError::SpeaksTls { host }
             }
             cause => cause,
@@ -300,6 +303,9 @@ impl RegistryClient {
         let secrets = reply.authorization.as_ref().map(secrets_in).unwrap_or_default();
         let response = SuccessResponse::new(self, target, reply);
         let length = unsatisfied_length(&response.headers);
+        let schemes = (status == StatusCode::UNAUTHORIZED)
+            .then(|| Self::unsupported_schemes(&response.headers))
+            .flatten();
         let read = response.body.collect(MAX_REFUSAL_BYTES);
         let body = match timeout(self.shared.timeouts.response, read).await {
             Ok(Ok(bytes)) => read_reasons(&bytes, &secrets),
@@ -311,6 +317,7 @@ impl RegistryClient {
         }
         let error =
             response.target.fails(RequestFault::Status { status, retry_after, length, body });
+        let error = error.with_login(schemes.map(|it| Login::Unsupported { schemes: it.into() }));
         if is_authorized { error.authorized() } else { error }
     }
 

@@ -181,3 +181,55 @@ async fn silence_over_http2_ends_at_the_deadline() {
     let error = repository.manifest(&hanging).await.expect_err("it says nothing");
     assert!(error.to_string().ends_with(": no response within 1s"), "{error}");
 }
+
+/// Resets every stream of HTTP/2 with `HTTP_1_1_REQUIRED`, and responds to HTTP/1.1.
+async fn require_http1(mut tcp: TcpStream) -> io::Result<()> {
+    let mut start = [0; 3];
+    tcp.read_exact(&mut start).await?;
+    if start != *b"PRI" {
+        tcp.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await?;
+        tcp.shutdown().await?;
+        return tcp.read_to_end(&mut Vec::new()).await.map(drop);
+    }
+    tcp.read_exact(&mut [0; 21]).await?;
+    tcp.write_all(&frame(4, 0, 0, &[])).await?;
+    loop {
+        let mut head = [0; 9];
+        tcp.read_exact(&mut head).await?;
+        let length = usize::from(u16::from_be_bytes([head[1], head[2]]));
+        tcp.read_exact(&mut vec![0; length]).await?;
+        let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+        match (head[3], head[4]) {
+            (4, 0) => tcp.write_all(&frame(4, 1, 0, &[])).await?,
+            (1, _) => tcp.write_all(&frame(3, 0, stream, &[0, 0, 0, 13])).await?,
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_requires_http1_gets_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("its address").to_string();
+    let host: Host = address.parse().expect("a host");
+    let (log, mut kinds) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((tcp, _)) = listener.accept().await {
+            let mut start = [0; 1];
+            tcp.peek(&mut start).await.expect("a request");
+            log.send(char::from(start[0])).expect("the test waits");
+            tokio::spawn(require_http1(tcp));
+        }
+    });
+    let retries = Retries::default().tries(2);
+    let client = RegistryClient::builder().retries(retries).plain_http(host.clone());
+    let client = client.build_over(http2_pool());
+    for _ in 0..3 {
+        client.ping(&host).await.expect("HTTP/1.1 is spoken");
+    }
+    // `PRI` of HTTP/2 once, and then `GET`.
+    assert_eq!((kinds.recv().await, kinds.recv().await), (Some('P'), Some('G')));
+    while let Ok(kind) = kinds.try_recv() {
+        assert_eq!(kind, 'G', "the host is known");
+    }
+}

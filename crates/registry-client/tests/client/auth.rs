@@ -511,3 +511,31 @@ async fn credentials_of_a_path_work_alone_and_beside_wrong_ones_of_the_host() {
         assert!(error.to_string().contains("cannot get a token: "), "{case}: {error}");
     }
 }
+
+#[tokio::test]
+async fn a_scheme_that_is_not_supported_is_named() {
+    for (challenge, schemes) in [
+        ("WWW-Authenticate: Digest realm=\"x\", nonce=\"1\"", "digest"),
+        ("WWW-Authenticate: Negotiate, NTLM", "negotiate or ntlm"),
+    ] {
+        let registry = Scripted::start(move |_| reply(401, &[challenge], "")).await;
+        for client in [known_at(&registry, basic()), client()] {
+            let error = at(&client, &registry.host).blob(&digest()).await.expect_err("a 401");
+            let expected = format!(
+                ": 401 Unauthorized; the registry requires the authentication scheme {schemes}, and Portolan supports \
+                 Basic and Bearer: allow one of these there"
+            );
+            assert!(error.to_string().ends_with(&expected), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_cannot_be_sent_is_an_error_that_says_so() {
+    let realm = Scripted::start(|_| reply(200, &[], r#"{"token":"t\r\n"}"#)).await;
+    let registry = registry(&realm, |_| false).await;
+    let error = at(&client(), &registry.host).blob(&digest()).await.expect_err("no token");
+    let end = "the token of the response holds a line break or another control character, so it cannot be sent";
+    assert!(error.to_string().ends_with(end), "{error}");
+    assert_eq!(registry.requests().len(), 1);
+}

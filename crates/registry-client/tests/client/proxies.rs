@@ -9,6 +9,10 @@ use http_client::{Proxies, ProxyVariables};
 use oci::Host;
 use registry_client::{ClientBuilder, Error, RegistryClient, Retries};
 use testkit::{Body, TestProxy, TestServer};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
 
 use crate::tls::{made, serve, trust};
 
@@ -165,6 +169,29 @@ async fn a_host_behind_a_proxy_does_not_send_the_client_to_this_network() {
         let error = ping(by(&proxy, "").plain_http(allowed), PLAIN).await.expect_err(target);
         assert!(error.to_string().contains(reason), "{error}");
         assert_eq!(proxy.requests().len(), 1, "{target}");
+    }
+}
+
+#[tokio::test]
+async fn lines_of_a_response_to_connect_may_end_by_a_bare_lf() {
+    let (tls, pem) = tls_registry("tls.example").await;
+    for head in ["HTTP/1.1 200 OK\n\n", "HTTP/1.0 200 OK\nVia: x\n\n", "HTTP/1.1 200 OK\r\n\n"] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("its address"));
+        tokio::spawn(async move {
+            let (mut client, _) = listener.accept().await.expect("a connection");
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                request.push(client.read_u8().await.expect("a request"));
+            }
+            client.write_all(head.as_bytes()).await.expect("it is taken");
+            let mut server = TcpStream::connect(tls).await.expect("the registry");
+            let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+        });
+        let variables = ProxyVariables { https: Some(url), ..ProxyVariables::default() };
+        let proxies = Proxies::new(&variables).expect("proxies");
+        let client = RegistryClient::builder().proxies(proxies).tls_settings(trust(&pem));
+        ping(client.retries(Retries::none()), "tls.example").await.expect(head);
     }
 }
 

@@ -1,11 +1,16 @@
 //! The authorities that TLS trusts, client certificates, and where TLS is used. A host named `127.1` is one on loopback that
 //! is not taken for one.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use http_client::TlsSettings;
 use oci::Host;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedKey, IsCa, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedKey, DnType, IsCa, KeyPair, date_time_ymd,
+};
 use registry_client::{ClientBuilder, Error, PemError, RegistryClient, Retries};
 use rustls::{
     RootCertStore, ServerConfig,
@@ -96,6 +101,77 @@ async fn a_client_certificate_is_sent_where_it_is_requested() {
     let mut known = trust(&pem);
     known.identify(chain.as_bytes(), key.as_bytes()).expect("a pair");
     ping(RegistryClient::builder().tls_settings(known), &host).await.expect("it is let in");
+}
+
+/// A server that requires the certificate of `client`, and its connections so far.
+async fn demanding(
+    server: &CertifiedKey<KeyPair>,
+    client: &CertifiedKey<KeyPair>,
+    protocols: &[&[u8]],
+) -> (Host, Arc<AtomicUsize>) {
+    let provider = Arc::new(ring::default_provider());
+    let mut roots = RootCertStore::empty();
+    roots.add(client.cert.der().clone()).expect("a certificate");
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(server.signing_key.serialize_der()));
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("they are known")
+        .with_client_cert_verifier(verifier.build().expect("roots"))
+        .with_single_cert(vec![server.cert.der().clone()], key)
+        .expect("a key");
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("its address").port();
+    let connections = Arc::<AtomicUsize>::default();
+    let count = Arc::clone(&connections);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            count.fetch_add(1, Ordering::Relaxed);
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                // The alert is sent. What the client has sent is read, so that the connection is not reset.
+                let refused = acceptor.accept(stream).into_fallible().await;
+                let (_, mut stream) = refused.map(drop).expect_err("no client has the certificate");
+                let _ = stream.read_to_end(&mut Vec::new()).await;
+            });
+        }
+    });
+    (format!("127.1:{port}").parse().expect("a host"), connections)
+}
+
+#[tokio::test]
+async fn an_alert_after_the_handshake_is_a_failure_of_tls_and_not_tried_again() {
+    let name = |params: &mut CertificateParams| {
+        params.distinguished_name.push(DnType::CommonName, "foreign");
+    };
+    let (server, client, foreign) = (made("127.0.0.1"), made("client"), authority("foreign", name));
+    let pem = server.cert.pem();
+    let identified = || {
+        let mut tls = trust(&pem);
+        let (chain, key) = (foreign.cert.pem(), foreign.signing_key.serialize_pem());
+        tls.identify(chain.as_bytes(), key.as_bytes()).expect("a pair");
+        tls
+    };
+    for protocols in [&[][..], &[&b"http/1.1"[..]], &[&b"h2"[..]]] {
+        for (tls, problem) in [
+            (
+                trust(&pem),
+                "the server requires a client certificate; use --client-certificate and --client-key",
+            ),
+            (identified(), "the server does not accept the client certificate"),
+        ] {
+            let (host, connections) = demanding(&server, &client, protocols).await;
+            let client = RegistryClient::builder().tls_settings(tls).build();
+            let error = client.ping(&host).await.expect_err("TLS fails");
+            let text = error.to_string();
+            assert!(text.ends_with(&format!(": TLS failed: {problem}")), "{protocols:?}: {text}");
+            assert!(error.is_unreachable() && !error.is_transient(), "{text}");
+            assert_eq!(connections.load(Ordering::Relaxed), 1, "{protocols:?}: {text}");
+        }
+    }
 }
 
 #[tokio::test]

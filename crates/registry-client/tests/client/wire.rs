@@ -1,7 +1,12 @@
 //! Bytes that no HTTP library would write: every framing of a body, whole and broken.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
 use oci::Host;
-use registry_client::RequestFault;
+use registry_client::{RegistryClient, RequestFault, Retries};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     net::TcpListener,
@@ -24,6 +29,7 @@ const HANDSHAKE: u8 = 22;
 /// Responds to each request with the same bytes, with CRLF for `\n`. Stops when dropped.
 struct Wire {
     host: Host,
+    requests: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -31,6 +37,8 @@ impl Wire {
     async fn start(response: &'static str, end: End) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let host = listener.local_addr().expect("its address").to_string().parse().expect("a host");
+        let requests = Arc::<AtomicUsize>::default();
+        let count = Arc::clone(&requests);
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let mut stream = BufReader::new(stream);
@@ -45,6 +53,7 @@ impl Wire {
                     line.clear();
                     stream.read_until(b'\n', &mut line).await.expect("a request");
                 }
+                count.fetch_add(1, Ordering::Relaxed);
                 let response = response.replace('\n', "\r\n");
                 stream.write_all(response.as_bytes()).await.expect("it is taken");
                 match end {
@@ -54,7 +63,7 @@ impl Wire {
                 }
             }
         });
-        Self { host, task }
+        Self { host, requests, task }
     }
 }
 
@@ -70,10 +79,14 @@ async fn every_framing_of_a_right_blob_is_read() {
         "HTTP/1.1 200 OK\nContent-Length: 6\n\na blob",
         "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n2\na \n4\nblob\n0\n\n",
         "HTTP/1.1 200 OK\nConnection: close\n\na blob",
+        // What is sent in chunks has no other length (RFC 9112 §6.3).
+        "HTTP/1.1 200 OK\nContent-Length: 5\nTransfer-Encoding: chunked\n\n6\na blob\n0\n\n",
+        // A folded line (RFC 9112 §5.2).
+        "HTTP/1.1 200 OK\nX-A: a\n b\nContent-Length: 6\n\na blob",
     ] {
         let wire = Wire::start(response, End::Close).await;
         let blob = at(&client(), &wire.host).blob(&digest()).await.expect("headers");
-        assert_eq!(blob.size(), response.contains("Length").then_some(6));
+        assert_eq!(blob.size(), response.contains("Length: 6").then_some(6));
         assert_eq!(read(blob).await.expect("a blob"), BLOB.as_bytes());
     }
 }
@@ -90,12 +103,35 @@ async fn every_way_to_break_off_is_an_error() {
         (CHUNKED, End::Close, "the connection broke after 6 bytes of the response: "),
         ("", End::Close, "the connection broke after 0 bytes of the response: connection closed"),
         ("HTTP/1.1 200", End::Reset, broke),
-        ("nonsense\n\n", End::Close, "the connection broke after 0 bytes of the response: invalid"),
+        ("nonsense\n\n", End::Close, "the response is not valid HTTP: invalid HTTP"),
     ] {
         let wire = Wire::start(response, end).await;
         let (fault, error) = fault_of(&hasty(), &wire.host).await;
         assert!(fault.starts_with(expected), "{fault}");
         assert!(error.is_transient() && !error.is_unreachable(), "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn a_response_may_have_more_than_a_hundred_headers() {
+    let headers: String = (0..200).map(|number| format!("X-{number}: a\n")).collect();
+    let response = format!("HTTP/1.1 200 OK\n{headers}Content-Length: 6\n\na blob");
+    let wire = Wire::start(response.leak(), End::Close).await;
+    let blob = at(&client(), &wire.host).blob(&digest()).await.expect("headers");
+    assert_eq!(read(blob).await.expect("a blob"), BLOB.as_bytes());
+}
+
+#[tokio::test]
+async fn a_response_that_cannot_be_read_is_requested_once_more() {
+    for response in [
+        "HTTP/1.1 200 OK\nBad Header: x\nContent-Length: 6\n\na blob",
+        "HTTP/1.1 200 OK\nContent-Length: 6\nContent-Length: 7\n\na blob",
+    ] {
+        let wire = Wire::start(response, End::Close).await;
+        let client = RegistryClient::builder().retries(Retries::default()).build();
+        let error = at(&client, &wire.host).blob(&digest()).await.expect_err("no response");
+        assert!(error.to_string().contains(": the response is not valid HTTP: "), "{error}");
+        assert_eq!(wire.requests.load(Ordering::Relaxed), 2, "{error}");
     }
 }
 

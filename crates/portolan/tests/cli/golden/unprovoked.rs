@@ -30,6 +30,7 @@ const REPLACED: &str = "another error is printed in its place";
 const RESUMED: &str = "the client goes on by another request, whose error is printed";
 const HTTP_2: &str = "the servers of the tests speak HTTP/1.1";
 const METADATA: &str = "it is printed for hosts of Google's registries only";
+const TOKENS: &str = "the tokens of the tests have no line breaks";
 const DAMAGE: &str = "it is written to the log only, and clients get another text";
 
 /// One whose type is public.
@@ -49,7 +50,7 @@ const fn private(crate_name: &'static str, name: &'static str, reason: &'static 
 
 /// All of them.
 pub(super) fn unprovoked() -> Vec<Unprovoked> {
-    let all = [of_connections(), of_requests(), of_transfers(), of_servers()];
+    let all = [of_connections(), of_responses(), of_requests(), of_transfers(), of_servers()];
     all.into_iter().flatten().collect()
 }
 
@@ -116,6 +117,19 @@ fn of_connections() -> Vec<Unprovoked> {
     ]
 }
 
+fn of_responses() -> Vec<Unprovoked> {
+    let of = "http-client";
+    vec![
+        public(
+            of,
+            "Malformed",
+            "the servers of the tests write valid HTTP",
+            &TransportError::Malformed { cause: "invalid HTTP header parsed".into() },
+        ),
+        public(of, "Http1Required", HTTP_2, &Unprocessed::Http1Required),
+    ]
+}
+
 fn of_requests() -> Vec<Unprovoked> {
     let of = "registry-client";
     vec![
@@ -126,6 +140,8 @@ fn of_requests() -> Vec<Unprovoked> {
             &HelperFault::TooLate { after: Duration::from_secs(30) },
         ),
         public("credentials", "NotMetadata", METADATA, &ServiceFault::NotMetadata),
+        public("credentials", "UnusableToken", TOKENS, &HelperFault::UnusableToken),
+        public(of, "UnusableToken", TOKENS, &RequestFault::UnusableToken),
         public(of, "MalformedLink", REPLACED, &MalformedLink),
         public(of, "WrongPart", RESUMED, &RequestFault::WrongPart { from: 1_000 }),
         public(of, "OtherLength", RESUMED, &RequestFault::OtherLength { was: 2_000, is: 1_000 }),
