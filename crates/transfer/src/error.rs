@@ -312,7 +312,7 @@ struct ListedBy<'a>(Option<&'a Digest>);
 impl fmt::Display for ListedBy<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some(parent) => write!(f, ", though manifest {parent} there lists it"),
+            Some(parent) => write!(f, ", although manifest {parent} lists it"),
             None => Ok(()),
         }
     }

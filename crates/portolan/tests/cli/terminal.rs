@@ -223,7 +223,7 @@ async fn a_host_that_throttles_is_named_while_the_run_waits_for_it() {
     assert!(line.is_some_and(|line| line.contains(&said)), "{}", ended.stderr);
     let logged = ended.stderr.lines().filter(|line| line.contains("INFO") && line.contains(&said));
     assert_eq!(logged.count(), 1, "{}", ended.stderr);
-    assert!(ended.stdout.contains("; it asks to wait 3600 s; run again"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("; it requests a wait of 3600 s; run again"), "{}", ended.stdout);
     let costs = ended.stdout.split("The run cost\n").nth(1).expect("the costs");
     assert!(
         costs.lines().next().is_some_and(|line| line.ends_with("retries  throttled")),

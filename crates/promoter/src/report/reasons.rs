@@ -77,8 +77,8 @@ impl Reason {
         match self {
             Self::LostRace { current } => write!(
                 f,
-                "lost the race: another client put the tag on {current} at the same time; find out which, and \
-                 promote under a new tag"
+                "lost the race: another client put the tag on {current} at the same time; find out which client, \
+                 and promote under a new tag"
             ),
             Self::StoredOnOtherDigest { stored } => {
                 write!(f, "the registry stored the tag on {stored}")
@@ -139,7 +139,7 @@ impl Reason {
                 for (host, failure) in last_failures {
                     write!(f, "; last failure at {host}: {failure}")?;
                     if let RequestFault::Status { retry_after: Some(wait), .. } = failure.fault() {
-                        write!(f, "; it asks to wait {} s", wait.as_secs())?;
+                        write!(f, "; it requests a wait of {} s", wait.as_secs())?;
                     }
                 }
                 f.write_str("; run again")
