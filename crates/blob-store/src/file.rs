@@ -42,7 +42,11 @@ impl DirectoryStore {
 
     pub(crate) async fn check_location(&self) -> Result<(), Error> {
         let this = self.clone();
-        blocking(move || location::check(&this.0.root)).await
+        blocking(move || {
+            location::check(&this.0.root)?;
+            location::check_content(&this.0.root)
+        })
+        .await
     }
 
     pub(crate) fn is_same(&self, other: &Self) -> bool {

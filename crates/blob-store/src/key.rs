@@ -6,6 +6,10 @@ use oci::Digest;
 /// What stands before the digest in every key.
 pub const PREFIX: &str = "containers/images/";
 
+/// The directory of partial files. It is hidden and outside `containers/`, so that no server of blobs sees them; it is
+/// in the store, so that a file can be renamed to its final name.
+pub(crate) const HIDDEN: &str = ".portolan";
+
 /// The key of a blob or manifest: `containers/images/<algorithm>:<hex>`.
 #[must_use]
 pub fn key(digest: &Digest) -> String {

@@ -54,11 +54,11 @@ impl BlobStore {
         Self(Backend::Memory(memory::MemoryStore::default()))
     }
 
-    /// Checks that the path of the store's URL, and all above it, are directories as far as they exist. Links to
-    /// directories are followed. Nothing is created.
+    /// Checks that the path of the store's URL, and all above it, are directories as far as they exist, and that the
+    /// directory is empty or has the layout of a store. Links to directories are followed. Nothing is created.
     ///
     /// # Errors
-    /// When one of them is something else, such as a file ([`ErrorKind::WrongFileType`]). A directory that cannot be
+    /// When one of them is something else, such as a file or another directory ([`ErrorKind::WrongFileType`]). A directory that cannot be
     /// read is reported by the first use.
     pub async fn check_location(&self) -> Result<(), Error> {
         match &self.0 {

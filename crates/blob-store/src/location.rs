@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{Error, ErrorKind, key};
+use crate::{Error, ErrorKind, key, key::HIDDEN};
 
 /// Checks that the root of a store, and all above it, are directories as far as they exist. The error names the topmost
 /// one that is not: nothing below it can be read.
@@ -25,6 +25,31 @@ pub(crate) fn check(root: &Path) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// The directory of a file system's root that holds what a repair found.
+const LOST_AND_FOUND: &str = "lost+found";
+
+/// Checks that the directory at `root` is empty, or that a mirror wrote it: then it has the directory of blobs, or that
+/// of partial files, which is created first.
+pub(crate) fn check_content(root: &Path) -> Result<(), Error> {
+    // Without the slash at its end, which would ask for a directory.
+    let images = root.join(key::PREFIX.trim_end_matches('/'));
+    // What cannot be read is reported by the first use.
+    let Ok(entries) = fs::read_dir(root) else { return Ok(()) };
+    let is_content = |name: &std::ffi::OsString| name != LOST_AND_FOUND;
+    let mut names = entries.filter_map(Result::ok).map(|entry| entry.file_name());
+    // One that is no directory has an error of its own.
+    let is_mirror = || images.symlink_metadata().is_ok() || root.join(HIDDEN).is_dir();
+    let Some(found) = names.find(is_content).filter(|_| !is_mirror()) else { return Ok(()) };
+    let (key, found) = (path_text(root), found.to_string_lossy().into_owned());
+    let message = format!(
+        "`{key}` is not a mirror: it has `{found}`, and no `{}`; name an empty directory, or create `{}` to mirror \
+         into this one",
+        key::PREFIX.trim_end_matches('/'),
+        images.display()
+    );
+    Err(Error::new(ErrorKind::WrongFileType, key, message))
 }
 
 /// The directory that a path names once links are followed, as far as it exists.

@@ -17,6 +17,7 @@ use tempfile::TempPath;
 
 use crate::{
     Error, Put, key,
+    key::HIDDEN,
     location::{check_directories, check_directory, size_of},
     object::check_content,
 };
@@ -24,10 +25,6 @@ use crate::{
 /// How many bytes a writer gathers before it passes them to a blocking thread. Passing them takes some 20 µs and
 /// hashing them some 300 µs; and many writers can hold so many bytes in memory.
 pub const WRITE_BATCH: usize = 512 * 1024;
-
-/// The directory of partial files. It is hidden and outside `containers/`, so that no server of blobs sees them; it is
-/// in the store, so that a file can be renamed to its final name.
-const HIDDEN: &str = ".portolan";
 
 /// What the names of partial files begin with.
 const PARTIAL: &str = "partial-";

@@ -345,3 +345,22 @@ async fn a_stored_manifest_that_cannot_be_read_is_named_in_the_log_and_read_from
     let is_read = |it: &RecordedRequest| it.method == Method::GET && it.path_and_query == path;
     assert_eq!(registry.count(is_read), 1);
 }
+
+#[tokio::test]
+async fn a_directory_that_no_mirror_made_is_refused_and_a_mirror_is_not() {
+    let world = World::new().await;
+    let tree = world.path("tree");
+    fs::create_dir_all(tree.join("manifests")).expect("a directory");
+    for flags in [&[][..], &["--confirm"]] {
+        let refused = world.mirror(&["tree"], flags).await.expect(2);
+        let said = "is not a mirror: it has `manifests`, and no `containers/images`; name an empty directory, or create";
+        assert!(refused.stderr.contains(said), "{}", refused.stderr);
+        assert_eq!(fs::read_dir(&tree).expect("a directory").count(), 1, "nothing was written");
+    }
+    // As a mirror of an earlier version, beside a file of the operator's own.
+    fs::create_dir_all(tree.join("containers/images")).expect("a directory");
+    world.mirror(&["tree"], &["--confirm"]).await.expect(0);
+    world.mirror(&["tree"], &["--confirm"]).await.expect(0);
+    fs::create_dir_all(world.path("disk/lost+found")).expect("a directory");
+    world.mirror(&["disk"], &["--confirm"]).await.expect(0);
+}
