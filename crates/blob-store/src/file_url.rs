@@ -12,6 +12,20 @@ pub struct UrlError {
     instead: String,
 }
 
+impl UrlError {
+    /// What is wrong, unless it is a path or a word instead of a URL.
+    #[must_use]
+    pub fn mistake(&self) -> Option<String> {
+        (self.mistake != UrlMistake::NoScheme).then(|| self.mistake.to_string())
+    }
+
+    /// The URL to write instead.
+    #[must_use]
+    pub fn instead(&self) -> &str {
+        &self.instead
+    }
+}
+
 /// What is wrong with such a text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 enum UrlMistake {

@@ -19,7 +19,7 @@ use tokio::{io::ReadBuf, net::TcpStream};
 use tokio_rustls::{Accept, TlsAcceptor};
 
 use crate::{
-    Bodies, Respond,
+    Bodies, Malformed, Respond,
     service::Watched,
     settings::{MAX_BUFFERED_BYTES, MAX_STREAMS},
     transport::Transport,
@@ -48,7 +48,7 @@ type HttpAny<S> = auto::Connection<'static, TokioIo<Transport>, Watched<S>, Toki
 
 enum Protocol<S: Respond> {
     /// Nothing has come yet. Taken only to become another.
-    UnknownClient(Option<(TcpStream, Watched<S>)>),
+    UnknownClient(Option<(TcpStream, Watched<S>, Option<TlsAcceptor>)>),
     /// Before TLS.
     Handshake(Option<Watched<S>>, Box<Accept<TcpStream>>),
     Http1(Pin<Box<Http1<S>>>),
@@ -64,11 +64,8 @@ impl<S: Respond> Connection<S> {
         watch: &Arc<Watch>,
         bodies: Bodies,
     ) -> Self {
-        let service = Watched { service, watch: Arc::clone(watch) };
-        let protocol = match tls {
-            None => Protocol::UnknownClient(Some((stream, service))),
-            Some(tls) => Protocol::Handshake(Some(service), Box::new(tls.accept(stream))),
-        };
+        let service = Watched { service, watch: Arc::clone(watch), refusal: None };
+        let protocol = Protocol::UnknownClient(Some((stream, service, tls)));
         let watch = Arc::clone(watch);
         Self { protocol, watch, bodies, waker: None, carried_out: None }
     }
@@ -76,7 +73,8 @@ impl<S: Respond> Connection<S> {
     /// The connection's next step; ready at its end. Errors after the handshake are dropped: a client that
     /// breaks off is normal.
     fn step(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let Poll::Ready(protocol) = self.poll_protocol(context)? {
+        // Again after each: a TLS handshake follows the first byte.
+        while let Poll::Ready(protocol) = self.poll_protocol(context)? {
             match protocol {
                 Some(protocol) => self.protocol = protocol,
                 None => return Poll::Ready(Ok(())),
@@ -96,21 +94,13 @@ impl<S: Respond> Connection<S> {
     ) -> Poll<io::Result<Option<Protocol<S>>>> {
         match &mut self.protocol {
             Protocol::UnknownClient(unknown) => {
-                let Some((stream, _)) = unknown else { return Poll::Ready(Ok(None)) };
-                // `P`, as in `PRI * HTTP/2.0`, or not.
+                let Some((stream, ..)) = unknown else { return Poll::Ready(Ok(None)) };
                 let mut first = [0];
                 let mut first = ReadBuf::new(&mut first);
                 let peeked = ready!(stream.poll_peek(context, &mut first));
-                let is_http1 = first.filled().first() != Some(&b'P');
+                let first = first.filled().first().copied();
                 let taken = peeked.ok().and_then(|_| unknown.take());
-                Poll::Ready(Ok(taken.map(|(stream, service)| {
-                    let transport = Transport::clear(stream, Arc::clone(&self.watch));
-                    if is_http1 {
-                        self.http1(transport, service)
-                    } else {
-                        self.any(transport, service)
-                    }
-                })))
+                Poll::Ready(Ok(taken.map(|taken| self.protocol(taken, first))))
             }
             Protocol::Handshake(service, accept) => {
                 let stream = ready!(Pin::new(accept).poll(context))?;
@@ -120,6 +110,29 @@ impl<S: Respond> Connection<S> {
                 })))
             }
             Protocol::Http1(_) | Protocol::Any(_) => Poll::Pending,
+        }
+    }
+
+    /// The protocol of a client whose first byte is this one.
+    fn protocol(
+        &self,
+        (stream, mut service, tls): (TcpStream, Watched<S>, Option<TlsAcceptor>),
+        first: Option<u8>,
+    ) -> Protocol<S> {
+        // A method is in upper case, and a TLS record begins with a control character.
+        let is_http = first.is_some_and(|first| first.is_ascii_uppercase());
+        match tls {
+            Some(tls) if !is_http => {
+                return Protocol::Handshake(Some(service), Box::new(tls.accept(stream)));
+            }
+            Some(_) => service.refusal = Some(Malformed::NotTls),
+            None => {}
+        }
+        let transport = Transport::clear(stream, Arc::clone(&self.watch));
+        // `P`, as in `PRI * HTTP/2.0`, or not.
+        match first {
+            Some(b'P') => self.any(transport, service),
+            _ => self.http1(transport, service),
         }
     }
 

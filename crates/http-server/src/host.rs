@@ -1,4 +1,4 @@
-//! The `Host` of a request (RFC 9112 §3.2): without one, with two, or with what cannot be one, a request is
+//! Why a request is refused before it is looked at. The `Host` of a request (RFC 9112 §3.2): without one, with two, or with what cannot be one, a request is
 //! refused before it is looked at, since two readers could take it for two different requests.
 
 use http::{HeaderMap, Version, header::HOST};
@@ -15,6 +15,9 @@ pub enum Malformed {
     /// What cannot be a host with a port.
     #[error("the request's `Host` header is not a host with an optional port")]
     BadHost,
+    /// It came without TLS to a server that speaks TLS only.
+    #[error("a plain HTTP request was sent to a TLS port; use https")]
+    NotTls,
 }
 
 /// Whether a request is refused for its `Host`.

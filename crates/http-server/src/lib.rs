@@ -27,7 +27,7 @@ mod watch;
 
 pub use crate::{
     access_log::{AccessRecord, AccessResponse},
-    address::{AddressError, parse_address},
+    address::{AddressError, overlap, parse_address},
     address_block::AddressBlock,
     admin::Admin,
     certificate_dates::OutOfDate,

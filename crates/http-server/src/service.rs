@@ -104,6 +104,8 @@ where
 pub(crate) struct Watched<S> {
     pub(crate) service: S,
     pub(crate) watch: Arc<Watch>,
+    /// Why every request is refused, if it is.
+    pub(crate) refusal: Option<Malformed>,
 }
 
 impl<S: Respond> Service<Request<Incoming>> for Watched<S> {
@@ -113,7 +115,8 @@ impl<S: Respond> Service<Request<Incoming>> for Watched<S> {
 
     fn call(&self, request: Request<Incoming>) -> WatchedResponse<S::Body> {
         let version = request.version();
-        let response = match host::check(version, request.headers()) {
+        let checked = self.refusal.map_or_else(|| host::check(version, request.headers()), Err);
+        let response = match checked {
             Ok(()) => self.service.respond(request),
             Err(malformed) => ResponseOrFuture::Response(self.service.refuse(&request, malformed)),
         };

@@ -1,6 +1,6 @@
 //! What every server of the program does at its start: raise the limit of open files, handle SIGHUP, listen.
 
-use std::net::SocketAddr;
+use std::{io::ErrorKind, net::SocketAddr};
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
@@ -27,7 +27,38 @@ pub(crate) fn ignore_hangup() {
 /// # Errors
 /// When the address is taken, not ours, or not permitted.
 pub(crate) fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    http_server::listen(address).with_context(|| format!("cannot listen on {address}"))
+    http_server::listen(address).map_err(|error| {
+        let cause = match error.kind() {
+            ErrorKind::AddrInUse => {
+                "the address is in use; stop the program that uses it, or choose another port"
+            }
+            ErrorKind::AddrNotAvailable => {
+                "this machine does not have the address; choose one of its own, or `[::]` for all"
+            }
+            ErrorKind::PermissionDenied => {
+                "permission denied; choose a port above 1023, or grant CAP_NET_BIND_SERVICE"
+            }
+            _ => return anyhow::Error::new(error).context(format!("cannot listen on {address}")),
+        };
+        anyhow::anyhow!("cannot listen on {address}: {cause}")
+    })
+}
+
+/// Listens on the addresses of `--listen` and `--admin`.
+///
+/// # Errors
+/// When they exclude each other, or one cannot be listened on.
+pub(crate) fn listen_on_both(
+    listen_address: SocketAddr,
+    admin: Option<SocketAddr>,
+) -> anyhow::Result<(TcpListener, Option<TcpListener>)> {
+    if let Some(admin) = admin.filter(|admin| http_server::overlap(listen_address, *admin)) {
+        anyhow::bail!(
+            "--listen {listen_address} and --admin {admin} take the same port; give one of them another port"
+        );
+    }
+    let admin = admin.map(listen).transpose()?;
+    Ok((listen(listen_address)?, admin))
 }
 
 /// Logs the address of metrics and health, if they are served.

@@ -50,11 +50,16 @@ impl fmt::Display for Cause<'_> {
             Some(io::ErrorKind::ConnectionReset) => f.write_str("connection reset"),
             // The last cause is the most specific; those above name only the step.
             _ => match causes().last() {
-                Some(error) => fmt::Display::fmt(error, f),
+                Some(error) => f.write_str(without_step(&wording::level(error))),
                 None => Ok(()),
             },
         }
     }
+}
+
+/// Without what the standard library writes before the cause of a failed lookup.
+fn without_step(text: &str) -> &str {
+    text.strip_prefix("failed to lookup address information: ").unwrap_or(text)
 }
 
 /// What caused an error. An `io::Error` around another error names as its source what is below that one.
@@ -87,7 +92,7 @@ mod tests {
         for (error, words) in [
             (io::Error::from(io::ErrorKind::ConnectionRefused), "connection refused"),
             (io::Error::from(io::ErrorKind::ConnectionReset), "connection reset"),
-            (resolving, "failed to lookup address information: Name unknown"),
+            (resolving, "Name unknown"),
             (
                 io::Error::other(certificate(CertificateError::NotValidForNameContext {
                     expected: expected.to_owned(),

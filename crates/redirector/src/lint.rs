@@ -1,10 +1,10 @@
 //! Settings that are valid, and contradict each other or have no effect: checked with the address ranges that were loaded
 //! for it. Pure. The rules are in `docs/reference/configuration.md`, "portolan serve --check".
 
-use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf};
+use std::{collections::BTreeSet, path::PathBuf};
 
 use cloud_ranges::Ranges;
-use http_server::Forwarded;
+use http_server::{Forwarded, overlap};
 
 use crate::{
     config::{
@@ -255,10 +255,4 @@ fn covers(one: &Serves, other: &Serves, region: Option<&String>) -> bool {
     one.cloud == Serves::ALL_CLIENTS
         || (one.cloud == other.cloud
             && (one.regions.is_empty() || region.is_some_and(|it| one.regions.contains(it))))
-}
-
-/// Whether two listeners cannot both have their address. Port 0 takes a free one.
-fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
-    let is_any = one.ip().is_unspecified() || other.ip().is_unspecified();
-    one.port() != 0 && one.port() == other.port() && (is_any || one.ip() == other.ip())
 }

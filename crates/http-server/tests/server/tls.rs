@@ -73,3 +73,14 @@ async fn a_handshake_counts_as_time_to_the_first_request() {
     assert_eq!(silent.rest().await, "");
     assert_after(TIMEOUTS.first_request, begin);
 }
+
+#[tokio::test]
+async fn plain_http_at_a_tls_port_gets_a_400_that_says_so() {
+    let server = start_at("127.0.0.1:0", settings(10), Some(identity().0)).await;
+    let response = server.connect(ONE).await.ask("/").await;
+    assert!(response.starts_with("HTTP/1.1 400 "), "{response}");
+    assert!(
+        response.ends_with("a plain HTTP request was sent to a TLS port; use https\n"),
+        "{response}"
+    );
+}

@@ -47,7 +47,7 @@ pub(crate) struct GlobalOptions {
     pub quiet: bool,
 
     /// Log filter, such as `info` or `warn,promoter=debug` [env: `PORTOLAN_LOG`]
-    #[arg(long, global = true, value_name = "FILTER")]
+    #[arg(long, global = true, value_name = "FILTER", long_help = log_help())]
     pub log: Option<String>,
 
     /// Print help (`-h` for a summary)
@@ -57,6 +57,14 @@ pub(crate) struct GlobalOptions {
     /// Print the version
     #[arg(long, short = 'V', global = true, action = ArgAction::Version)]
     version: Option<bool>,
+}
+
+/// The help of `--log`, with the list of targets that its error has too.
+fn log_help() -> String {
+    format!(
+        "Log filter, such as `info` or `warn,promoter=debug` [env: `PORTOLAN_LOG`]\n\nThe targets are {}",
+        crate::logging::TARGETS.join(", ")
+    )
 }
 
 /// The verbs, in the order of an image's life. Their help is at their arguments.

@@ -20,8 +20,7 @@ pub(crate) async fn run(serve: &RegistryServe) -> anyhow::Result<Exit> {
     let reload =
         Reload { registry: registry.clone(), tls: tls.clone(), security: security.clone() };
     server::prepare(reload.on_hangup())?;
-    let admin = serve.admin.map(server::listen).transpose()?;
-    let listener = server::listen(serve.listen)?;
+    let (listener, admin) = server::listen_on_both(serve.listen, serve.admin)?;
     let address = listener.local_addr()?;
     if is_open && !address.ip().is_loopback() && !serve.rules.read_only {
         tracing::warn!(
@@ -73,8 +72,10 @@ fn storage(serve: &RegistryServe) -> anyhow::Result<Storage> {
         );
         return Ok(Storage::memory());
     }
-    let path = blob_store::directory(url)
-        .with_context(|| format!("invalid `--storage {url}`, which is not `memory`"))?;
+    let path = blob_store::directory(url).map_err(|error| {
+        let mistake = error.mistake().map(|mistake| format!("{mistake}; ")).unwrap_or_default();
+        anyhow::anyhow!("--storage {url}: {mistake}write `memory` or {}", error.instead())
+    })?;
     let opened = match serve.rules.read_only {
         true => Storage::read_only_directory(&path),
         false => Storage::directory(&path),

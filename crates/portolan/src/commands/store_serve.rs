@@ -14,9 +14,9 @@ use crate::{
 pub(crate) async fn run(serve: &StoreServe) -> anyhow::Result<Exit> {
     server::prepare(server::ignore_hangup)?;
     let dir = directory(&serve.dir)?;
+    anyhow::ensure!(dir.exists(), "{} does not exist", dir.display());
     anyhow::ensure!(dir.is_dir(), "{} is not a directory", dir.display());
-    let admin = serve.admin.map(server::listen).transpose()?;
-    let store = server::listen(serve.listen)?;
+    let (store, admin) = server::listen_on_both(serve.listen, serve.admin)?;
     server::announce_admin(admin.as_ref())?;
     tracing::info!(dir = %dir.display(), "opened the blob store");
     let images = dir.join(blob_store::PREFIX);

@@ -320,6 +320,7 @@ async fn what_is_wrong_with_flags_and_files_is_said_before_anything_starts() {
             &["users:1:1: ", "users:2:1: ", "rights.yaml:2:12: ", "rights.yaml:2:48: ", "/no"][..],
         ),
         (&["--rights", &rights], &["--htpasswd"]),
+        (&["--htpasswd", &rights], &["rights.yaml:1:1: this is not an htpasswd file; "]),
         (&["--htpasswd", "/nonexistent"], &["/nonexistent"]),
         (&["--tls-cert", &pem], &["--tls-key"]),
         (&["--tls-cert", &pem, "--tls-key", &pem], &["pem", "certificate"]),

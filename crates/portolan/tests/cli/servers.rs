@@ -513,11 +513,36 @@ async fn a_store_is_named_by_path_or_url_and_an_empty_one_is_warned_about() {
     }
     for (dir, said) in [
         ("s3://bucket", "file:///absolute/directory"),
-        ("file:///absent/store", "is not a directory"),
+        ("file:///absent/store", "/absent/store does not exist"),
     ] {
         let ended = crate::harness::run(&["store", "serve", dir]).await.expect(2);
         assert!(ended.stderr.contains(said), "{}", ended.stderr);
     }
+}
+
+#[tokio::test]
+async fn an_address_that_cannot_be_listened_on_says_what_to_do() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let store = directory.path().to_str().expect("UTF-8");
+    for server in [&["store", "serve", store][..], &["registry", "serve"]] {
+        let both = ["--listen", "127.0.0.1:5999", "--admin", ":5999"];
+        let ended = crate::harness::run(&[server, &both[..]].concat()).await.expect(2);
+        let said = "--listen 127.0.0.1:5999 and --admin [::]:5999 take the same port";
+        assert!(ended.stderr.contains(said), "{}", ended.stderr);
+    }
+    let server = Server::start(":", &["store", "serve", store, "--listen", "localhost:0"]).await;
+    assert!(server.address.starts_with("127.0.0.1:"), "{}", server.address);
+    let ended = crate::harness::run(&["store", "serve", store, "--listen", &server.address]).await;
+    let said = format!(
+        "cannot listen on {}: the address is in use; stop the program that uses it, or choose another port\n",
+        server.address
+    );
+    let ended = ended.expect(2);
+    assert!(ended.stderr.ends_with(&said), "{}", ended.stderr);
+    server.terminated().await;
+    let server = Server::start(":", &["store", "serve", store, "--listen", ":0"]).await;
+    assert!(!server.address.starts_with("127.0.0.1:"), "{}", server.address);
+    server.terminated().await;
 }
 
 #[tokio::test]

@@ -182,8 +182,8 @@ async fn mistakes_in_arguments_and_files_say_what_to_do() {
             "`8080` is not an address and port; write for example `127.0.0.1:8080` or `[::]:8080`\n",
         ),
         (
-            &["store", "serve", here, "--listen", "localhost:80"],
-            "`localhost:80` is not an address and port; write for example `127.0.0.1:8080` or `[::]:8080`\n",
+            &["store", "serve", here, "--listen", "store.example:80"],
+            "`store.example:80`: names are not accepted; write an address, such as `127.0.0.1:80`\n",
         ),
     ];
     for (arguments, expected) in cases {
@@ -204,7 +204,7 @@ async fn a_path_or_file_of_another_kind_says_what_to_give_instead() {
     let list = file("list", "- name: app\n  dmap: {}\n");
     let passwd = file("passwd", &format!("{}\n", "x".repeat(60)));
     let ranges = format!("azur={passwd}");
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 7] = [
         (&["mirror", "--to", "/s", "--from", "a/prod"], "--to /s: not a URL; write file:///s\n"),
         (
             &["mirror", "--to", "s3://b", "--from", "a/prod"],
@@ -212,11 +212,15 @@ async fn a_path_or_file_of_another_kind_says_what_to_give_instead() {
         ),
         (
             &["registry", "serve", "--storage", "/dir"],
-            "invalid `--storage /dir`, which is not `memory`: not a URL; write file:///dir\n",
+            "--storage /dir: write `memory` or file:///dir\n",
+        ),
+        (
+            &["registry", "serve", "--storage", "s3://b"],
+            "--storage s3://b: the scheme `s3` is not supported; write `memory` or file:///absolute/directory\n",
         ),
         (
             &["registry", "serve", "--storage", "s"],
-            "invalid `--storage s`, which is not `memory`: not a URL; write file:///absolute/directory\n",
+            "--storage s: write `memory` or file:///absolute/directory\n",
         ),
         (
             &["promote", "--manifest", &list],

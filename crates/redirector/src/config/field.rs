@@ -100,7 +100,7 @@ macro_rules! kinds {
 }
 
 kinds! {
-    ListenAddress: SocketAddr, values::address, {"type": "string", "pattern": "^.+:[0-9]+$"};
+    ListenAddress: SocketAddr, values::address, {"type": "string", "pattern": "^.*:[0-9]+$"};
     Directory: PathBuf, values::directory, {"type": "string", "minLength": 1};
     PageUrl: Url, values::page, {"type": "string", "pattern": HTTP_URL};
     Endpoint: BaseUrl, values::endpoint, {"type": "string", "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://[^/]+/*$"};

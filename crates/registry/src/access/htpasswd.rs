@@ -69,6 +69,11 @@ pub(super) fn parse(file: NamedText<'_>) -> (Users, Vec<AccessProblem>) {
             Ok((name, hash)) => {
                 users.insert(User::from(name), Arc::<str>::from(hash));
             }
+            Err(_) if users.is_empty() && problems.is_empty() && is_of_another_file(line) => {
+                let message = "this is not an htpasswd file; `htpasswd -B` writes one".to_owned();
+                problems.push(AccessProblem::new(file.name, (at + 1, 1), message));
+                break;
+            }
             Err(message) => problems.push(AccessProblem::new(file.name, (at + 1, 1), message)),
         }
     }
@@ -77,6 +82,18 @@ pub(super) fn parse(file: NamedText<'_>) -> (Users, Vec<AccessProblem>) {
         problems.push(AccessProblem::new(file.name, (1, 1), message));
     }
     (Users(users), problems)
+}
+
+/// Whether a line can only be of another kind of file: a name has no blanks, and a hash does not begin with one.
+fn is_of_another_file(line: &str) -> bool {
+    match line.split_once(':') {
+        Some((name, hash)) => {
+            name.contains(|it: char| it.is_whitespace() || matches!(it, '{' | '[' | '<' | '"'))
+                || hash.is_empty()
+                || hash.starts_with(char::is_whitespace)
+        }
+        None => line.starts_with(['{', '[', '<']) || line == "---",
+    }
 }
 
 /// The name and the hash in a line. Messages do not contain the hash.

@@ -254,6 +254,11 @@ const COMMAND_LINES: &[(&str, &[&str])] = &[
     ("a client that is no address", &["explain", "--ip", "localhost", "/v2/"]),
     ("ranges without a file", &["explain", "--ip", "192.0.2.1", "--ranges", "aws", "/v2/"]),
     ("an address to listen on that is none", &["registry", "serve", "--listen", "5000"]),
+    ("a name to listen on", &["registry", "serve", "--listen", "store.example:5000"]),
+    (
+        "one port for two addresses",
+        &["store", "serve", ".", "--listen", "127.0.0.1:5000", "--admin", "127.0.0.1:5000"],
+    ),
     ("a store directory that does not exist", &["store", "serve", "missing"]),
     ("an unknown shell", &["completions", "tcsh"]),
     ("a bad log filter", &["--log", "promoter=loud", "promote", "--manifest", "images.yaml"]),

@@ -190,6 +190,12 @@ fn of_servers() -> Vec<Unprovoked> {
     vec![
         private(of, "BodySilent", WAITS),
         public(
+            "http-server",
+            "NotTls",
+            "the servers of these tests speak no TLS",
+            &http_server::Malformed::NotTls,
+        ),
+        public(
             of,
             "Replaced",
             DAMAGE,
