@@ -5,6 +5,7 @@ use std::{fmt, net::IpAddr};
 
 use cloud_ranges::{Location, LocationId};
 use http::Method;
+use serde::Serialize;
 
 use crate::{
     client::Client,
@@ -21,6 +22,44 @@ use crate::{
 pub struct Explanation {
     lines: Vec<(&'static str, String)>,
     is_error: bool,
+    plan: ExplainedPlan,
+}
+
+/// The same for programs, as JSON. The members are in `docs/reference/front.md`, "portolan explain".
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ExplainedPlan {
+    request: String,
+    client: Option<ExplainedClient>,
+    reason: Option<&'static str>,
+    candidates: Vec<ExplainedCandidate>,
+    response: ExplainedResponse,
+    hint: Option<String>,
+}
+
+/// The client, where its location is decisive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct ExplainedClient {
+    address: IpAddr,
+    matched: Option<String>,
+    cloud: Option<String>,
+    region: Option<String>,
+}
+
+/// A candidate; the first that has the content gets the client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct ExplainedCandidate {
+    kind: &'static str,
+    name: Option<String>,
+    url: String,
+}
+
+/// The response; without a location where that depends on what a store has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+struct ExplainedResponse {
+    status: u16,
+    location: Option<String>,
+    code: Option<&'static str>,
+    message: Option<String>,
 }
 
 impl Explanation {
@@ -28,6 +67,12 @@ impl Explanation {
     #[must_use]
     pub const fn is_error(&self) -> bool {
         self.is_error
+    }
+
+    /// The same for programs.
+    #[must_use]
+    pub const fn plan(&self) -> &ExplainedPlan {
+        &self.plan
     }
 }
 
@@ -54,7 +99,8 @@ impl Front {
         let address = client.to_canonical();
         let client = Client::at(&snapshot, address);
         let route = route(&Method::GET, text, query);
-        let mut explanation = Explanation { lines: Vec::new(), is_error: false };
+        let plan = ExplainedPlan { request: subject(&route), ..ExplainedPlan::default() };
+        let mut explanation = Explanation { lines: Vec::new(), is_error: false, plan };
         explanation.line("request", subject(&route));
         let page_field = match &route {
             Route::Info => Some("info_url"),
@@ -62,9 +108,14 @@ impl Front {
             _ => None,
         };
         match decide(&snapshot, &client, route) {
-            Plan::ApiVersion => explanation.line("response", "200, this is a registry"),
+            Plan::ApiVersion => {
+                explanation.plan.response.status = 200;
+                explanation.line("response", "200, this is a registry");
+            }
             Plan::Page { location, .. } => {
-                explanation.line("response", format!("307 to {}", location.to_str().unwrap_or("")));
+                let location = location.to_str().unwrap_or("");
+                explanation.redirected_to(location);
+                explanation.line("response", format!("307 to {location}"));
             }
             Plan::Reject(error) => match page_field {
                 Some(field) => explanation.missing_page(field),
@@ -83,22 +134,41 @@ impl Explanation {
         self.lines.push((label, text.into()));
     }
 
+    fn redirected_to(&mut self, location: &str) {
+        let location = Some(location.to_owned());
+        self.plan.response = ExplainedResponse { status: 307, location, ..Default::default() };
+    }
+
     fn missing_page(&mut self, field: &str) {
         self.is_error = true;
+        let message = Some(format!("no `{field}` is configured"));
+        self.plan.response = ExplainedResponse { status: 404, message, ..Default::default() };
         self.line("response", format!("404, no `{field}` is configured"));
     }
 
     fn rejected(&mut self, text: &str, error: &RequestError) {
         let status = response::status(error);
-        if let Some((digest, error)) = bad_digest(text) {
-            self.line("hint", format!("`{digest}` is not a digest: {error}"));
+        let hint = if let Some((digest, error)) = bad_digest(text) {
+            Some(format!("`{digest}` is not a digest: {error}"))
         } else if let Some(hint) = hint(text) {
-            self.line("hint", format!("did you mean {hint} ?"));
+            Some(format!("did you mean {hint} ?"))
         } else if !text.starts_with('/') {
             let path = "/v2/NAME/manifests/TAG or /v2/NAME/blobs/sha256:…";
-            self.line("hint", format!("give the path of a request, such as {path}"));
+            Some(format!("give the path of a request, such as {path}"))
+        } else {
+            None
+        };
+        if let Some(hint) = &hint {
+            self.line("hint", hint);
         }
         self.is_error = true;
+        self.plan.hint = hint;
+        self.plan.response = ExplainedResponse {
+            status: status.as_u16(),
+            location: None,
+            code: Some(error.code().as_str()),
+            message: Some(error.to_string()),
+        };
         self.line("response", format!("{status}, {}: {error}", error.code()));
     }
 
@@ -111,8 +181,10 @@ impl Explanation {
     ) {
         if candidates.reason.is_by_location() {
             self.client(snapshot, address, location);
+            self.plan_client(snapshot, address, location);
         }
         let far = candidates.upstream.url(candidates.tail);
+        self.plan_redirect(candidates, &far);
         let response = match candidates.reason {
             RoutingReason::NotABlob => {
                 self.line(
@@ -159,6 +231,29 @@ impl Explanation {
         };
         self.line("matched", matched);
         self.line("location", location);
+    }
+
+    fn plan_client(&mut self, snapshot: &Snapshot, address: IpAddr, location: Option<LocationId>) {
+        let location = location.map(|location| snapshot.ranges.location(location));
+        let region = location.filter(|location| !location.is_global());
+        self.plan.client = Some(ExplainedClient {
+            address,
+            matched: snapshot.ranges.matched(address).map(|matched| matched.prefix.to_string()),
+            cloud: location.map(|location| location.cloud.clone()),
+            region: region.map(|location| location.region.clone()),
+        });
+    }
+
+    fn plan_redirect(&mut self, candidates: &Candidates<'_, '_>, far: &str) {
+        self.plan.reason = Some(candidates.reason.code());
+        let upstream = ExplainedCandidate { kind: "upstream", name: None, url: far.to_owned() };
+        self.redirected_to(far);
+        if let StoreCandidate::Blob(blob, store) = &candidates.store {
+            let (name, url) = (Some(store.name().to_owned()), store.base().url(blob));
+            self.plan.candidates.push(ExplainedCandidate { kind: "store", name, url });
+            self.plan.response.location = None;
+        }
+        self.plan.candidates.push(upstream);
     }
 
     fn candidates(&mut self, candidates: &Candidates<'_, '_>, far: &str) {

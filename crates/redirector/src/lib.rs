@@ -36,9 +36,9 @@ pub use config::{
     PresenceSettings, RangesFrom, RangesSetting, Serves, StoreSetting, Upstream, config_schema,
     effective_yaml,
 };
-pub use explain::Explanation;
+pub use explain::{ExplainedPlan, Explanation};
 pub use front::Front;
 pub use lint::{ConfigFinding, ConfigSeverity, LoadedRanges, lint};
 pub use outbound::Outbound;
-pub use ranges::{RangesSource, load_ranges};
+pub use ranges::{RangesJson, RangesSource, load_ranges};
 pub use server::serve;

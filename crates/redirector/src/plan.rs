@@ -62,6 +62,17 @@ pub(crate) enum RoutingReason {
 }
 
 impl RoutingReason {
+    /// The stable code.
+    pub(crate) const fn code(self) -> &'static str {
+        match self {
+            Self::NotABlob => "not-a-blob",
+            Self::Attachment => "attachment",
+            Self::KeptUpstream => "kept-upstream",
+            Self::NoStore => "no-store",
+            Self::Nearest => "nearest",
+        }
+    }
+
     /// Whether the client's location was decisive.
     pub(crate) fn is_by_location(self) -> bool {
         matches!(self, Self::KeptUpstream | Self::NoStore | Self::Nearest)

@@ -4,7 +4,7 @@ use std::{net::IpAddr, path::PathBuf};
 
 use clap::Args;
 
-use super::{TlsFiles, examples};
+use super::{Output, TlsFiles, examples};
 
 /// Redirect every pull to the nearest copy.
 ///
@@ -44,6 +44,10 @@ pub(crate) struct Explain {
 
     /// The path of the request, with its query if any
     pub path: String,
+
+    /// What to print on standard output
+    #[arg(help_heading = "Output", long, value_enum, default_value_t)]
+    pub output: Output,
 
     #[command(flatten)]
     pub tls_files: TlsFiles,

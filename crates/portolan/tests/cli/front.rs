@@ -301,6 +301,40 @@ async fn explain_says_where_a_client_is_sent_and_why() {
 }
 
 #[tokio::test]
+async fn explain_prints_the_candidates_as_json() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let at = |name: &str| directory.path().join(name);
+    write(&at("own.txt"), "198.51.100.0/24 paris\n");
+    let yaml = "upstream: {endpoint: \"https://registry.example\"}\n\
+                ranges: [{cloud: own, format: cidr, from: own.txt}]\n\
+                stores: [{name: near, url: \"https://near.example\", serves: [{cloud: own}]}]\n";
+    let config = write(&at("front.yaml"), yaml).display().to_string();
+    let flags = ["explain", "--config", &config, "--output", "json", "--ip"];
+    let explain = async |more: [&str; 2]| run(&[&flags[..], &more].concat()).await;
+    let digest = BLOB.rsplit('/').next().expect("a digest");
+    let blob = explain(["198.51.100.1", BLOB]).await.expect(0).json();
+    let expected = serde_json::json!({
+        "request": format!("blob {digest}"),
+        "client": {"address": "198.51.100.1", "matched": "198.51.100.0/24", "cloud": "own", "region": "paris"},
+        "reason": "nearest",
+        "candidates": [
+            {"kind": "store", "name": "near", "url": format!("https://near.example/containers/images/{digest}")},
+            {"kind": "upstream", "name": null, "url": format!("https://registry.example{BLOB}")},
+        ],
+        "response": {"status": 307, "location": null, "code": null, "message": null},
+        "hint": null,
+        "ranges": [{"cloud": "own", "source": at("own.txt").display().to_string(), "prefixes": 1, "causes": []}],
+    });
+    assert_eq!(blob, expected);
+    let wrong = explain(["192.0.2.1", "/v2/app/tags"]).await.expect(1).json();
+    assert_eq!(wrong["response"]["status"], 404, "{wrong}");
+    assert_eq!(wrong["hint"], "did you mean /v2/app/tags/list ?");
+    let tag = explain(["192.0.2.1", "/v2/app/manifests/v1"]).await.expect(0).json();
+    assert_eq!(tag["response"]["location"], "https://registry.example/v2/app/manifests/v1");
+    assert_eq!((&tag["reason"], &tag["client"]), (&"not-a-blob".into(), &serde_json::Value::Null));
+}
+
+#[tokio::test]
 async fn explain_ends_with_1_for_a_path_that_gets_an_error_and_hints() {
     let directory = TempDir::new().expect("a temporary directory");
     let text = "upstream: {endpoint: \"https://registry.example\"}\n";

@@ -11,6 +11,7 @@ use std::{
 use cloud_ranges::{Format, Prefix, Ranges};
 use futures_util::future::join_all;
 use oci::Digest;
+use serde::Serialize;
 use wording::counted;
 
 use crate::{
@@ -33,6 +34,15 @@ pub struct RangesSource {
     failures: Vec<String>,
     /// Whether one of the failures is that the file does not exist.
     has_no_file: bool,
+}
+
+/// A [`RangesSource`] as JSON.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct RangesJson<'a> {
+    cloud: &'a str,
+    source: Option<&'a str>,
+    prefixes: usize,
+    causes: &'a [String],
 }
 
 /// A list in use.
@@ -91,6 +101,18 @@ impl RangesSource {
                 format!("{} from {source}, {age}", counted(*prefixes as u64, "prefix"))
             }
             None => "no ranges loaded".to_owned(),
+        }
+    }
+
+    /// The same for programs: the cloud, the list in use and its number of prefixes, and why no better one is used.
+    #[must_use]
+    pub fn json(&self) -> RangesJson<'_> {
+        let used = self.used.as_ref();
+        RangesJson {
+            cloud: &self.cloud,
+            source: used.map(|used| &*used.source),
+            prefixes: used.map_or(0, |used| used.prefixes),
+            causes: &self.failures,
         }
     }
 
