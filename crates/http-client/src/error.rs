@@ -71,6 +71,12 @@ pub enum TransportError {
         /// The host.
         host: Box<str>,
     },
+    /// The same for a host that was named for TLS.
+    #[error("this port speaks plain HTTP; leave out --tls {host}")]
+    NamedForTls {
+        /// The host.
+        host: Box<str>,
+    },
     /// Plain HTTP was spoken to a port that speaks TLS.
     #[error("this port speaks TLS; leave out --plain-http {host}")]
     SpeaksTls {
@@ -246,6 +252,7 @@ impl TransportError {
                 | Self::Proxy { .. }
                 | Self::Tls { .. }
                 | Self::SpeaksPlain { .. }
+                | Self::NamedForTls { .. }
                 | Self::SpeaksTls { .. }
                 | Self::NoRootCertificates
                 | Self::NoResponse { .. }

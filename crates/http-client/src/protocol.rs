@@ -123,6 +123,11 @@ impl Protocols {
         self.plain.contains(host)
     }
 
+    /// Whether the host was named for TLS.
+    pub fn is_named_tls(&self, host: &Authority) -> bool {
+        self.tls.contains(host)
+    }
+
     /// What a host on this machine speaks, by one probe for all that want to know; nothing where there is no
     /// connection.
     pub async fn probed(&self, host: &Authority) -> Option<HostProtocol> {

@@ -13,6 +13,6 @@ mod stop;
 pub use confirm::Confirm;
 pub use named_writer::NamedWriter;
 pub use progress::{Progress, Silent};
-pub use replaced_file::{FileError, ReplacedFile};
+pub use replaced_file::{FileError, ReplacedFile, is_same_file};
 pub use signals::{stop_on_termination, termination};
 pub use stop::{Stop, StopCause, Stopper, stop};

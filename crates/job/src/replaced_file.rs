@@ -1,10 +1,15 @@
-//! A file that appears under its name when it is whole: until then it is written beside it.
+//! A file that appears under its name when it is whole: until then it is written beside it. What is no regular file, such
+//! as a device, a pipe or `/dev/stdout`, is written in place, as a shell's `>` does.
 
 use std::{
     fs::{self, File},
     io::{self, Write as _},
+    os::{fd::AsFd as _, unix::fs::MetadataExt as _},
     path::{Path, PathBuf},
 };
+
+/// How many symbolic links a path may lead through: Linux's own limit.
+const MAX_LINKS: usize = 40;
 
 /// Why a file cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -38,8 +43,8 @@ pub enum FileError {
 pub struct ReplacedFile {
     path: PathBuf,
     file: File,
-    /// Where it is written until it is whole; none for a pipe or a device, which is written in place.
-    beside: Option<PathBuf>,
+    /// Where it is written until it is whole, and the file that it replaces then; none for what is written in place.
+    beside: Option<(PathBuf, PathBuf)>,
 }
 
 impl ReplacedFile {
@@ -48,20 +53,21 @@ impl ReplacedFile {
     /// # Errors
     /// When `path` is a directory, names no file, or cannot be written.
     pub fn create(path: &Path) -> Result<Self, FileError> {
-        let path = path.to_owned();
         if path.is_dir() {
-            return Err(FileError::IsDirectory { path });
+            return Err(FileError::IsDirectory { path: path.to_owned() });
         }
-        if fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
-            let file = File::options().write(true).open(&path).map_err(unwritable(&path))?;
-            return Ok(Self { path, file, beside: None });
+        let path = path.to_owned();
+        match Target::of(&path).map_err(unwritable(&path))? {
+            Target::InPlace(file) => Ok(Self { path, file, beside: None }),
+            Target::Replaced(target) => {
+                let Some(name) = target.file_name() else { return Err(FileError::NoName { path }) };
+                // Each process has its own, so that two do not write into one another's.
+                let beside = format!(".{}.{}.part", name.to_string_lossy(), std::process::id());
+                let beside = target.with_file_name(beside);
+                let file = File::create(&beside).map_err(unwritable(&path))?;
+                Ok(Self { path, file, beside: Some((beside, target)) })
+            }
         }
-        let Some(name) = path.file_name() else { return Err(FileError::NoName { path }) };
-        // Each process has its own, so that two do not write into one another's.
-        let beside = format!(".{}.{}.part", name.to_string_lossy(), std::process::id());
-        let beside = path.with_file_name(beside);
-        let file = File::create(&beside).map_err(unwritable(&path))?;
-        Ok(Self { path, file, beside: Some(beside) })
     }
 
     /// A handle that writes into it.
@@ -91,10 +97,106 @@ impl ReplacedFile {
     /// # Errors
     /// When the system cannot sync or rename it.
     pub fn replace(mut self) -> Result<(), FileError> {
-        let Some(beside) = self.beside.take() else { return Ok(()) };
-        let placed = self.file.sync_all().and_then(|()| fs::rename(&beside, &self.path));
+        let Some((beside, target)) = self.beside.take() else { return Ok(()) };
+        let placed = self.file.sync_all().and_then(|()| fs::rename(&beside, &target));
         placed.map_err(unwritable(&self.path))
     }
+}
+
+/// Whether two paths name the same file, or would once it is created.
+#[must_use]
+pub fn is_same_file(one: &Path, other: &Path) -> bool {
+    match (fs::metadata(one), fs::metadata(other)) {
+        // Two outputs may go to one device, pipe or terminal.
+        (Ok(one), Ok(other)) => {
+            one.is_file() && (one.dev(), one.ino()) == (other.dev(), other.ino())
+        }
+        (Err(_), Err(_)) => {
+            let place = |path: &Path| {
+                let path = last_link(path);
+                Some((parent(&path).canonicalize().ok()?, path.file_name()?.to_owned()))
+            };
+            place(one).is_some_and(|one| Some(one) == place(other))
+        }
+        _ => false,
+    }
+}
+
+/// How a path is written.
+enum Target {
+    /// To this handle.
+    InPlace(File),
+    /// By a new file that takes the place of this one.
+    Replaced(PathBuf),
+}
+
+impl Target {
+    fn of(path: &Path) -> io::Result<Self> {
+        let found = match fs::metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            found => Some(found?),
+        };
+        let target = last_link(path);
+        if let Some(descriptor) = Descriptor::at(&target) {
+            return descriptor.open(&target).map(Self::InPlace);
+        }
+        if found.is_some_and(|found| !found.is_file()) {
+            return File::options().write(true).open(path).map(Self::InPlace);
+        }
+        Ok(Self::Replaced(target))
+    }
+}
+
+/// An open file of a process, which Linux shows as a link: `/dev/stdout` leads to `/proc/self/fd/1`. The link must not be
+/// followed, since what is written goes where the descriptor stands.
+enum Descriptor {
+    StandardOutput,
+    StandardError,
+    Other,
+}
+
+impl Descriptor {
+    /// The one that a path names.
+    fn at(path: &Path) -> Option<Self> {
+        let number: u32 = path.file_name()?.to_str()?.parse().ok()?;
+        let directory = parent(path).canonicalize().ok()?;
+        if !directory.starts_with("/proc") || directory.file_name()? != "fd" {
+            return None;
+        }
+        let is_own = directory.starts_with(format!("/proc/{}", std::process::id()));
+        Some(match number {
+            1 if is_own => Self::StandardOutput,
+            2 if is_own => Self::StandardError,
+            _ => Self::Other,
+        })
+    }
+
+    fn open(self, path: &Path) -> io::Result<File> {
+        match self {
+            Self::StandardOutput => io::stdout().as_fd().try_clone_to_owned().map(File::from),
+            Self::StandardError => io::stderr().as_fd().try_clone_to_owned().map(File::from),
+            // It has an offset of its own then, so it must not write over what the process writes.
+            Self::Other => File::options().append(true).open(path),
+        }
+    }
+}
+
+/// Where the links of a path lead: to a file, to nothing yet, or to a descriptor.
+fn last_link(path: &Path) -> PathBuf {
+    let mut path = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        if Descriptor::at(&path).is_some() {
+            break;
+        }
+        let Ok(link) = fs::read_link(&path) else { break };
+        path = parent(&path).join(link);
+    }
+    path
+}
+
+/// The directory that a path is in.
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."))
 }
 
 fn unwritable(path: &Path) -> impl FnOnce(io::Error) -> FileError {
@@ -104,7 +206,7 @@ fn unwritable(path: &Path) -> impl FnOnce(io::Error) -> FileError {
 
 impl Drop for ReplacedFile {
     fn drop(&mut self) {
-        if let Some(beside) = &self.beside {
+        if let Some((beside, _)) = &self.beside {
             let _ = fs::remove_file(beside);
         }
     }
@@ -112,6 +214,8 @@ impl Drop for ReplacedFile {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
 
     #[test]
@@ -132,5 +236,64 @@ mod tests {
         let error = ReplacedFile::create(&directory.path().join("no/where")).expect_err("nowhere");
         assert!(error.to_string().contains("cannot write "), "{error}");
         assert!(error.to_string().ends_with("no/where"), "{error}");
+    }
+    #[test]
+    fn a_link_stays_and_what_it_links_to_is_replaced() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let at = |name: &str| directory.path().join(name);
+        fs::create_dir(at("there")).expect("a directory");
+        for (target, link) in [("there/old", "one"), ("there/new", "two")] {
+            symlink(target, at(link)).expect("a link");
+            symlink(at(link), at("chain")).expect("a link");
+            let file = ReplacedFile::create(&at("chain")).expect("a file");
+            assert!(!at(target).exists(), "it is not whole");
+            file.write("text").expect("written");
+            file.replace().expect("placed");
+            assert!(at(link).is_symlink() && at("chain").is_symlink());
+            assert_eq!(fs::read_to_string(at(target)).expect("a file"), "text");
+            fs::remove_file(at("chain")).expect("removed");
+        }
+        assert_eq!(fs::read_dir(at("there")).expect("a directory").count(), 2);
+        symlink("loop", at("loop")).expect("a link");
+        ReplacedFile::create(&at("loop")).expect_err("it leads nowhere");
+        assert!(at("loop").is_symlink());
+    }
+
+    #[test]
+    fn an_open_file_is_written_in_place() {
+        use std::os::fd::AsRawFd as _;
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("open");
+        let mut open = File::create(&path).expect("a file");
+        open.write_all(b"before ").expect("written");
+        let link = directory.path().join("link");
+        symlink(format!("/dev/fd/{}", open.as_raw_fd()), &link).expect("a link");
+        let file = ReplacedFile::create(&link).expect("a file");
+        file.write("after").expect("written");
+        file.replace().expect("nothing to do");
+        assert!(link.is_symlink());
+        assert_eq!(fs::read_to_string(&path).expect("a file"), "before after");
+    }
+
+    #[test]
+    fn one_file_has_many_names() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let at = |name: &str| directory.path().join(name);
+        fs::write(at("file"), "").expect("a file");
+        fs::hard_link(at("file"), at("hard")).expect("a link");
+        symlink("file", at("soft")).expect("a link");
+        symlink("absent", at("dangling")).expect("a link");
+        for (one, other, same) in [
+            ("file", "file", true),
+            ("file", "hard", true),
+            ("soft", "hard", true),
+            ("dangling", "absent", true),
+            ("absent", "absent", true),
+            ("file", "absent", false),
+            ("absent", "missing", false),
+        ] {
+            assert_eq!(is_same_file(&at(one), &at(other)), same, "{one} {other}");
+        }
+        assert!(!is_same_file(Path::new("/dev/null"), Path::new("/dev/null")));
     }
 }

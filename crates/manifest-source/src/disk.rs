@@ -1,8 +1,9 @@
 //! Promotion manifests on the disk.
 
 use std::{
-    fs::{self, DirEntry, File},
+    fs::{self, DirEntry, File, Metadata},
     io::{self, Read as _},
+    os::unix::fs::MetadataExt as _,
     path::Path,
 };
 
@@ -10,7 +11,7 @@ use promotion_manifest::{MAX_FILE_BYTES, Rule};
 
 use crate::{
     LoadError,
-    found::{FOLDERS, FileList, MAX_FILES},
+    found::{FOLDERS, FileList, LINKED_DIRECTORY, MAX_FILES, linked_file},
 };
 
 /// What lies below the [`FOLDERS`] of `directory`. Only a root that cannot be listed is an error: what is deeper is one
@@ -59,8 +60,7 @@ impl FileList {
                 );
             }
         } else if kind.is_symlink() && root.join(&path).is_dir() {
-            let message = "links to directories are not followed; put the directory itself here";
-            self.problem(&path, Rule::LinkedDirectory, message.to_owned());
+            self.problem(&path, Rule::LinkedDirectory, LINKED_DIRECTORY.to_owned());
         } else {
             self.files.push(path.display().to_string());
         }
@@ -68,15 +68,29 @@ impl FileList {
     }
 }
 
-/// A file that was found in a directory, whole. Only regular files are read: others could block, or have no end.
+/// A file that was found in a directory, whole. Only regular files are read: others could block, or have no end, and a link
+/// could lead to any file of this machine.
 pub(crate) fn read(path: &Path) -> io::Result<String> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    let found = fs::symlink_metadata(path)?;
+    if found.is_symlink() {
+        return Err(linked_file());
     }
-    read_named(path)
+    let irregular = || io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file");
+    if !found.is_file() {
+        return Err(irregular());
+    }
+    let file = File::open(path)?;
+    let opened = file.metadata()?;
+    let object = |metadata: &Metadata| (metadata.dev(), metadata.ino());
+    // Another file took its place meanwhile.
+    if object(&opened) != object(&found) {
+        return Err(irregular());
+    }
+    fits(opened.len())?;
+    read_all(file)
 }
 
-/// A file that the user named, whole: a pipe too, as a shell's `<(…)` makes it.
+/// A file that the user named, whole: a pipe too, as a shell's `<(…)` makes it, or what a link leads to.
 pub(crate) fn read_named(path: &Path) -> io::Result<String> {
     let file = File::open(path)?;
     fits(file.metadata()?.len())?;

@@ -7,7 +7,7 @@ use crate::{LoadError, disk, found::FileList, git::Revision};
 /// Where files are read from.
 pub(crate) enum ManifestFiles {
     Disk,
-    Revision(Revision),
+    Revision(Box<Revision>),
 }
 
 impl ManifestFiles {

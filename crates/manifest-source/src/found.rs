@@ -1,6 +1,6 @@
 //! The files of a thin manifest directory, as a listing of the disk or of a git commit names them.
 
-use std::path::Path;
+use std::{io, path::Path};
 
 use promotion_manifest::{Problem, Rule};
 
@@ -10,6 +10,16 @@ pub(crate) const MAX_FILES: usize = 10_000;
 
 /// The folders that projects are in. What is beside them is not ours, such as a folder of archived projects.
 pub(crate) const FOLDERS: [&str; 2] = ["images", "manifests"];
+
+/// What is wrong with a link to a directory.
+pub(crate) const LINKED_DIRECTORY: &str =
+    "links to directories are not followed; put the directory itself here";
+
+/// What is wrong with a link in the place of a file.
+pub(crate) fn linked_file() -> io::Error {
+    let message = "it is a symbolic link, and links are not followed; put the file itself here";
+    io::Error::new(io::ErrorKind::InvalidInput, message)
+}
 
 /// What a directory holds.
 #[derive(Default)]

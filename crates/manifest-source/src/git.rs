@@ -10,9 +10,11 @@ use std::{
     time::SystemTime,
 };
 
+use promotion_manifest::Rule;
+
 use crate::{
     LoadError, ManifestSource, disk,
-    found::{FOLDERS, FileList, MAX_FILES},
+    found::{FOLDERS, FileList, LINKED_DIRECTORY, MAX_FILES, linked_file},
     options::directory_and_name,
     time::Time,
 };
@@ -126,17 +128,18 @@ fn run(directory: &Path, what: &str, arguments: &[&str]) -> Result<Vec<u8>, Load
     Err(LoadError::Git {
         what: what.to_owned(),
         directory: directory.display().to_string(),
-        said: promotion_manifest::one_line(said.trim_start_matches("fatal: ")),
+        said: wording::one_line(said.trim_start_matches("fatal: ")),
     })
 }
 
 /// The directory as it was at a commit.
 pub(crate) struct Revision {
     directory: PathBuf,
+    commit: String,
     /// What its directory and files are called in messages: ` at commit <object>`.
     suffix: String,
-    /// What git calls the content of each file below the directory.
-    objects: HashMap<String, String>,
+    /// What is below the directory, by its path.
+    objects: HashMap<String, GitObject>,
     reader: RefCell<GitObjectReader>,
 }
 
@@ -151,14 +154,20 @@ impl Revision {
             else {
                 continue;
             };
-            if let ["100644" | "100755", "blob", object] = about.split(' ').collect::<Vec<_>>()[..]
-            {
-                objects.insert(path.to_owned(), object.to_owned());
-            }
+            let object = match about.split(' ').collect::<Vec<_>>()[..] {
+                ["100644" | "100755", "blob", object] => GitObject::File(object.to_owned()),
+                ["120000", "blob", _] => GitObject::Link,
+                _ => continue,
+            };
+            objects.insert(path.to_owned(), object);
         }
-        let reader = RefCell::new(GitObjectReader::start(directory).map_err(LoadError::NoGit)?);
+        let reader = RefCell::new(
+            GitObjectReader::start(directory, &["cat-file", "--batch"])
+                .map_err(LoadError::NoGit)?,
+        );
         let suffix = format!(" at commit {commit}");
-        Ok(Self { directory: directory.to_owned(), suffix, objects, reader })
+        let commit = commit.to_owned();
+        Ok(Self { directory: directory.to_owned(), commit, suffix, objects, reader })
     }
 
     /// What follows the name of a directory or file that is not found here: ` at commit <object>`.
@@ -177,15 +186,66 @@ impl Revision {
         if files.len() >= MAX_FILES {
             return Err(LoadError::TooMany(self.directory.display().to_string()));
         }
-        Ok(FileList { files, problems: Vec::new() })
+        let mut found = FileList { files, problems: Vec::new() };
+        for path in self.linked_directories(&found.files)? {
+            found.problem(Path::new(&path), Rule::LinkedDirectory, LINKED_DIRECTORY.to_owned());
+            found.files.retain(|file| *file != path);
+        }
+        Ok(found)
+    }
+
+    /// Those of `files` that are links to a directory, or lead out of the repository and may be ones.
+    fn linked_directories(&self, files: &[String]) -> Result<Vec<String>, LoadError> {
+        let is_link = |path: &&String| {
+            let is_yaml = [".yaml", ".yml"].iter().any(|end| path.ends_with(end));
+            // Git's protocol has one name a line. A link with the name of a manifest is reported when it is read.
+            !is_yaml
+                && !path.contains('\n')
+                && matches!(self.objects.get(*path), Some(GitObject::Link))
+        };
+        let links: Vec<_> = files.iter().filter(is_link).collect();
+        if links.is_empty() {
+            return Ok(Vec::new());
+        }
+        let arguments = ["cat-file", "--batch-check", "--follow-symlinks"];
+        let mut reader =
+            GitObjectReader::start(&self.directory, &arguments).map_err(LoadError::NoGit)?;
+        let mut directories = Vec::new();
+        for path in links {
+            let kind =
+                reader.kind(&format!("{}:./{path}", self.commit)).map_err(LoadError::NoGit)?;
+            if matches!(kind, LinkTarget::Directory | LinkTarget::Outside) {
+                directories.push(path.clone());
+            }
+        }
+        Ok(directories)
     }
 
     /// A file, whole.
     pub(crate) fn read(&self, file: &str) -> io::Result<String> {
-        let object = self.objects.get(file).ok_or(io::ErrorKind::NotFound)?;
+        let object = match self.objects.get(file).ok_or(io::ErrorKind::NotFound)? {
+            GitObject::File(object) => object,
+            GitObject::Link => return Err(linked_file()),
+        };
         let bytes = self.reader.borrow_mut().read(object)?;
         Ok(wording::utf8(bytes)?)
     }
+}
+
+/// What a path is at a commit.
+enum GitObject {
+    /// A file: what git calls its content.
+    File(String),
+    Link,
+}
+
+/// What a link leads to.
+enum LinkTarget {
+    Directory,
+    /// Something that is not in the repository.
+    Outside,
+    /// A file, or nothing.
+    Other,
 }
 
 /// `git cat-file --batch`: one process for all files. It gets one request at a time, so that neither side waits for
@@ -197,21 +257,51 @@ struct GitObjectReader {
 }
 
 impl GitObjectReader {
-    fn start(directory: &Path) -> io::Result<Self> {
-        let mut command = git(directory, &["cat-file", "--batch"]);
+    fn start(directory: &Path, arguments: &[&str]) -> io::Result<Self> {
+        let mut command = git(directory, arguments);
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let (requests, responses) = (process.stdin.take(), process.stdout.take());
         let responses = BufReader::new(responses.ok_or(io::ErrorKind::BrokenPipe)?);
         Ok(Self { process, requests, responses })
     }
 
-    fn read(&mut self, object: &str) -> io::Result<Vec<u8>> {
+    /// The first line of the response for an object.
+    fn request(&mut self, object: &str) -> io::Result<String> {
         let requests = self.requests.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
         writeln!(requests, "{object}")?;
         requests.flush()?;
-        // `<object> <type> <size>`, a line; the content; a line's end.
         let mut head = String::new();
         self.responses.read_line(&mut head)?;
+        Ok(head)
+    }
+
+    /// What a link leads to.
+    fn kind(&mut self, object: &str) -> io::Result<LinkTarget> {
+        // `<object> <type> <size>`; or `symlink`, `dangling`, `loop` or `notdir` and a size, and then so many bytes.
+        let head = self.request(object)?;
+        Ok(match head.split_whitespace().collect::<Vec<_>>()[..] {
+            ["symlink", size] => {
+                self.skip(size)?;
+                LinkTarget::Outside
+            }
+            ["dangling" | "loop" | "notdir", size] => {
+                self.skip(size)?;
+                LinkTarget::Other
+            }
+            [_, "tree", _] => LinkTarget::Directory,
+            _ => LinkTarget::Other,
+        })
+    }
+
+    /// Skips so many bytes and the end of their line.
+    fn skip(&mut self, size: &str) -> io::Result<()> {
+        let size: u64 = size.parse().map_err(io::Error::other)?;
+        io::copy(&mut (&mut self.responses).take(size + 1), &mut io::sink()).map(drop)
+    }
+
+    fn read(&mut self, object: &str) -> io::Result<Vec<u8>> {
+        // `<object> <type> <size>`, a line; the content; a line's end.
+        let head = self.request(object)?;
         let size = head.trim_end().rsplit(' ').next().and_then(|size| size.parse::<u64>().ok());
         let size =
             size.ok_or_else(|| io::Error::other(format!("git says `{}`", head.trim_end())))?;

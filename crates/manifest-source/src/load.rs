@@ -44,11 +44,12 @@ pub fn load(source: &ManifestSource, options: &LoadOptions) -> Result<LoadedMani
         Some(ChangeRange::In { from, to }) => {
             let repository = repository()?;
             let (from, to) = (repository.revision(from)?, repository.revision(to)?);
-            (ManifestFiles::Revision(to), Some(from))
+            (ManifestFiles::Revision(Box::new(to)), Some(from))
         }
         Some(ChangeRange::Within(time)) => (ManifestFiles::Disk, repository()?.before(time)?),
     };
-    let before = before.map(|revision| Before::read(source, ManifestFiles::Revision(revision)));
+    let before =
+        before.map(|revision| Before::read(source, ManifestFiles::Revision(Box::new(revision))));
     read_and_select(source, &after, before.transpose()?, &options.projects)
 }
 
@@ -84,7 +85,7 @@ fn read_and_select(
     names.extend(problems.iter().filter_map(|problem| problem.project.clone()));
     for glob in projects {
         if !names.iter().any(|name| glob.matches(name)) {
-            let names = names.iter().map(|name| promotion_manifest::one_line(name));
+            let names = names.iter().map(|name| wording::one_line(name));
             let known = wording::list(names, NAMED_PROJECTS);
             return Err(LoadError::NoProject { glob: glob.to_string(), known });
         }

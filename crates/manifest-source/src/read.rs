@@ -31,17 +31,11 @@ pub(crate) fn read(
                 ManifestFiles::Disk => disk::read_named(path),
                 ManifestFiles::Revision(_) => files.read(directory, &name),
             };
-            let text = text.map_err(|source| LoadError::Read {
-                path: format!("{shown}{}", files.suffix()),
-                source,
-            })?;
-            Ok(ReadManifests::plain(&shown, &text))
+            ReadManifests::plain(&shown, files.suffix(), text)
         }
         ManifestSource::StandardInput => {
             let path = "standard input";
-            let text = disk::read_all(io::stdin().lock())
-                .map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
-            Ok(ReadManifests::plain(path, &text))
+            ReadManifests::plain(path, "", disk::read_all(io::stdin().lock()))
         }
         ManifestSource::ThinDirectory(directory) => read_thin(directory, files),
     }
@@ -77,13 +71,7 @@ fn read_project(
         let shown = directory.join(file).display().to_string();
         match files.read(directory, file) {
             Ok(text) => Ok((shown, text)),
-            Err(error) => Err(Problem {
-                project: Some(project.project.clone()),
-                file: shown.into(),
-                rule: Rule::UnreadableFile,
-                span: None,
-                message: format!("cannot read it: {error}"),
-            }),
+            Err(error) => Err(unreadable(&project.project, &shown, &error)),
         }
     };
     let registries = open(&project.registries_file)?;
@@ -95,12 +83,28 @@ fn read_project(
     ))
 }
 
+fn unreadable(project: &str, file: &str, error: &io::Error) -> Problem {
+    let message = wording::one_line(&format!("cannot read it: {}", wording::level(error)));
+    let (project, file) = (Some(project.to_owned()), file.into());
+    Problem { project, file, rule: Rule::UnreadableFile, span: None, message }
+}
+
 impl ReadManifests {
-    /// Those of one plain manifest.
-    fn plain(file: &str, text: &str) -> Self {
+    /// Those of one plain manifest. A file whose content cannot be used is a problem, as in a thin manifest directory; one
+    /// that is not there, or must not be read, is an error.
+    fn plain(file: &str, suffix: &str, text: io::Result<String>) -> Result<Self, LoadError> {
+        use io::ErrorKind::{FileTooLarge, InvalidData, InvalidInput};
         let mut read = Self::default();
-        read.add(promotion_manifest::parse_plain(file, text));
-        read
+        match text {
+            Ok(text) => read.add(promotion_manifest::parse_plain(file, &text)),
+            Err(error) if matches!(error.kind(), FileTooLarge | InvalidData | InvalidInput) => {
+                read.problems.push(unreadable(file, file, &error));
+            }
+            Err(source) => {
+                return Err(LoadError::Read { path: format!("{file}{suffix}"), source });
+            }
+        }
+        Ok(read)
     }
 
     fn add(&mut self, parsed: Parsed) {

@@ -270,3 +270,74 @@ fn a_failure_of_git_is_an_error_that_says_what_to_do() {
         assert!(range.parse::<ChangeRange>().expect_err(range).to_string().contains("FROM..TO"));
     }
 }
+
+#[test]
+fn links_are_problems_in_the_directory_and_in_its_history() {
+    let tree = Tree::new();
+    tree.project("good", &images("good", &[('1', "one")]));
+    tree.project("team", "");
+    tree.project("other", &images("other", &[('1', "one")]));
+    tree.write("shared/images.yaml", &images("app", &[('1', "one")]));
+    tree.write("shared/manifests/promoter-manifest.yaml", "");
+    let at = |path: &str| tree.path().join("promotion").join(path);
+    for (target, link) in [
+        ("../../../shared/images.yaml", "images/team/images.yaml"),
+        ("/etc/hostname", "manifests/other/promoter-manifest.yaml"),
+        ("../../shared/manifests", "manifests/linked"),
+        ("/etc", "images/outside"),
+        ("../images/good/images.yaml", "images/README"),
+    ] {
+        let _ = fs::remove_file(at(link));
+        std::os::unix::fs::symlink(target, at(link)).expect("a link");
+    }
+    let first = tree.commit("2026-01-01T00:00:00Z");
+    tree.write("shared/images.yaml", &images("app", &[('1', "one"), ('2', "two")]));
+    let second = tree.commit("2026-01-02T00:00:00Z");
+    let range = ChangeRange::In { from: first.clone(), to: second };
+    for changed in [None, Some(ChangeRange::Since(first)), Some(range)] {
+        let options = LoadOptions { projects: Vec::new(), changed };
+        let loaded = tree.load(&options).expect("it can be read");
+        assert_eq!(loaded.edges.manifests().len(), 1, "{options:?}");
+        let mut problems: Vec<_> = loaded.problems.iter().map(ToString::to_string).collect();
+        problems.sort();
+        let file = "cannot read it: it is a symbolic link, and links are not followed; put the file itself here";
+        let directory = "links to directories are not followed; put the directory itself here";
+        let expected = [
+            ("images/outside", directory),
+            ("images/team/images.yaml", file),
+            ("manifests/linked", directory),
+            ("manifests/other/promoter-manifest.yaml", file),
+        ];
+        let expected = expected.map(|(path, says)| format!("{}: {says}", at(path).display()));
+        let unknown = problems.iter().filter(|it| !expected.contains(it)).collect::<Vec<_>>();
+        assert!(unknown.is_empty(), "{options:?}: {unknown:?}");
+        let known_before = options.changed.is_some();
+        let files = expected.iter().filter(|it| !known_before || it.ends_with(file));
+        for expected in files {
+            assert!(problems.contains(expected), "{options:?}: {expected}: {problems:?}");
+        }
+    }
+}
+
+#[test]
+fn a_plain_manifest_may_be_a_link_on_the_disk_and_its_content_may_be_a_problem() {
+    let tree = Tree::new();
+    let registries =
+        "registries:\n- {name: s.example/a, src: true}\n- name: d.example/b\nimages:\n";
+    tree.write("real.yaml", &format!("{registries}{}", images("app", &[('1', "one")])));
+    let link = tree.path().join("link.yaml");
+    std::os::unix::fs::symlink("real.yaml", &link).expect("a link");
+    let commit = tree.commit("2026-01-01T00:00:00Z");
+    let load = |changed| {
+        let options = LoadOptions { projects: Vec::new(), changed };
+        load(&ManifestSource::File(link.clone()), &options).expect("it can be read")
+    };
+    assert_eq!(tags(&load(None)), ["one"]);
+    // What a link led to in a commit is not known, so nothing is left out because of it.
+    assert_eq!(tags(&load(Some(ChangeRange::Since(commit.clone())))), ["one"]);
+    let loaded = load(Some(ChangeRange::In { from: commit.clone(), to: commit }));
+    assert!(loaded.problems[0].message.contains("it is a symbolic link"), "{loaded:?}");
+    fs::write(tree.path().join("real.yaml"), b"\xff\xfea").expect("a file");
+    let loaded = load(None);
+    assert!(loaded.problems[0].message.contains("the file is UTF-16"), "{loaded:?}");
+}

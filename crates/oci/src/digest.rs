@@ -8,6 +8,8 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest as _, Sha256, Sha512};
 
+use crate::shown::shown;
+
 /// A registered digest algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Algorithm {
@@ -165,7 +167,7 @@ impl FromStr for Digest {
             return decode(Algorithm::Sha512, hex).map(|bytes| Self(Value::Sha512(bytes)));
         }
         let (name, _) = text.split_once(':').ok_or(DigestError::NoAlgorithm)?;
-        Err(DigestError::UnknownAlgorithm(name.to_owned()))
+        Err(DigestError::UnknownAlgorithm(shown(name)))
     }
 }
 

@@ -8,6 +8,7 @@ use std::{fmt, str::FromStr};
 use crate::{
     Repository, canonical_host,
     docker_hub::{HOST, OFFICIAL, REGISTRY},
+    shown::shown,
 };
 
 /// A registry: a host name or address, with an optional port. Every name of Docker Hub is `docker.io`.
@@ -86,7 +87,7 @@ impl FromStr for Host {
         if port_is_fine && name_is_fine {
             Ok(Self(canonical_host(&text.to_ascii_lowercase()).into()))
         } else {
-            Err(HostError(text.to_owned()))
+            Err(HostError(shown(text)))
         }
     }
 }

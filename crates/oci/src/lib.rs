@@ -19,6 +19,7 @@ mod reference;
 mod registry_prefix;
 mod repository;
 mod serde_text;
+mod shown;
 mod tag;
 
 pub use descriptor::{Descriptor, Platform};

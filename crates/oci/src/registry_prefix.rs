@@ -5,7 +5,7 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::{Host, HostError, Repository, RepositoryError};
+use crate::{Host, HostError, Repository, RepositoryError, shown::shown};
 
 /// A registry host with the path below which its repositories lie.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,7 +73,7 @@ impl FromStr for RegistryPrefix {
 
     fn from_str(text: &str) -> Result<Self, RegistryPrefixError> {
         if let Some((scheme, _)) = text.split_once("://") {
-            return Err(RegistryPrefixError::Scheme(format!("{scheme}://")));
+            return Err(RegistryPrefixError::Scheme(format!("{}://", shown(scheme))));
         }
         if text.ends_with('/') {
             return Err(RegistryPrefixError::SlashAtEnd);

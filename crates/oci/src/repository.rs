@@ -8,6 +8,8 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::shown::shown;
+
 /// The name of a repository within its registry, such as `kubernetes/pause`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Repository(Box<str>);
@@ -90,13 +92,13 @@ fn check_component(component: &str) -> Result<(), RepositoryError> {
         return Err(RepositoryError::BadCharacter(bad));
     }
     if !bytes.first().is_some_and(is_letter) || !bytes.last().is_some_and(is_letter) {
-        return Err(RepositoryError::BadComponent(component.to_owned()));
+        return Err(RepositoryError::BadComponent(shown(component)));
     }
     let separators = bytes.split(is_letter).filter(|run| !run.is_empty());
     for run in separators {
         let dashes = run.iter().all(|byte| *byte == b'-');
         if !dashes && !matches!(run, b"." | b"_" | b"__") {
-            return Err(RepositoryError::BadComponent(component.to_owned()));
+            return Err(RepositoryError::BadComponent(shown(component)));
         }
     }
     Ok(())

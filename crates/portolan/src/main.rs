@@ -20,7 +20,7 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use tokio::runtime::{Builder, Runtime};
 
-use arguments::Arguments;
+use arguments::{Arguments, with_tip};
 use exit::Exit;
 use printer::Screen;
 use wording::Chain;
@@ -30,7 +30,8 @@ use wording::Chain;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match run(Arguments::parse()) {
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| with_tip(error).exit());
+    match run(arguments) {
         Ok(exit) => exit.into(),
         Err(error) if is_broken_pipe(&error) => Exit::AllHolds.into(),
         Err(error) => {

@@ -63,7 +63,7 @@ pub(crate) async fn write(
         TagWrite::Taken => TagWas::Existing,
     };
     let current = read_back(run, repository, &by_tag).await.map_err(broken)?;
-    match not_as_written(&root.digest, current, was) {
+    match not_as_written((tag, &root.digest), current, was) {
         None => Ok(()),
         Some(reason) => Err(failed(reason)),
     }
@@ -87,10 +87,14 @@ async fn read_back(
 
 /// Why a written tag is not on the requested digest, if it is on another digest or none now. `was` is what was known of
 /// it before.
-fn not_as_written(requested: &Digest, current: Option<Digest>, was: TagWas) -> Option<Arc<Reason>> {
+fn not_as_written(
+    (tag, requested): (&Tag, &Digest),
+    current: Option<Digest>,
+    was: TagWas,
+) -> Option<Arc<Reason>> {
     match current {
         Some(current) if current == *requested => None,
-        Some(current) => Some(Arc::new(Reason::LostRace { current })),
+        Some(current) => Some(Arc::new(Reason::LostRace { current, subject: tag.attached_to() })),
         None => Some(Arc::new(Reason::TagUnreadable(was))),
     }
 }
@@ -134,8 +138,9 @@ async fn reread_repository(
     };
     let rereads = stream::iter(indices).map(|&index| async move {
         let edge = run.edges.edge(outcomes[index].edge);
-        let reason = match read(edge.tag()?).await {
-            Ok(current) => not_as_written(&edge.digest(), current, TagWas::ReadBack)?,
+        let tag = edge.tag()?;
+        let reason = match read(tag).await {
+            Ok(current) => not_as_written((tag, &edge.digest()), current, TagWas::ReadBack)?,
             Err(cause) => Arc::new(Reason::TagNotVerified { cause }),
         };
         Some((index, reason))

@@ -10,12 +10,9 @@ use std::{
 };
 
 use oci::{Algorithm, Digest, Repository, Tag};
+use wording::quoted;
 
-use crate::{
-    DigestEntry, ImageEntry, Position, Rule, Span,
-    problem::{Problems, quoted},
-    yaml::YamlNode,
-};
+use crate::{DigestEntry, ImageEntry, Position, Rule, Span, problem::Problems, yaml::YamlNode};
 
 /// Reads a list of images.
 pub(crate) fn read(list: &YamlNode<'_>, problems: &mut Problems) -> Vec<ImageEntry> {

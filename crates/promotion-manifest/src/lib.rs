@@ -28,7 +28,7 @@ pub use edges::{DestinationRepository, EdgeSet, SourceDigest, SourceDigestId};
 pub use layout::{IMAGES_FILE, REGISTRIES_FILE, ThinProject, thin_files, thin_layout};
 pub use manifest::{DigestEntry, ImageEntry, PromotionManifest, RegistryEntry};
 pub use parse::{Parsed, parse_plain, parse_thin};
-pub use problem::{Position, Problem, Span, one_line};
+pub use problem::{Position, Problem, Span};
 pub use provenance::Provenance;
 pub use raw_yaml::{RawYaml, RawYamlValue};
 pub use rule::{Rule, Severity};

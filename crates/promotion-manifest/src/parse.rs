@@ -35,6 +35,11 @@ pub fn parse_plain(file: &str, text: &str) -> Parsed {
         let names = ["images", "registries", "imagesPath", "provenance"];
         if let Some([images, rest @ ..]) = root.fields(expected, names, &mut problems) {
             found = frame(&root, rest, &mut problems);
+            if !root.has("images") && found.is_some() {
+                let message = "no `images`: this looks like a thin promoter-manifest.yaml; use --thin-manifest-dir, \
+                               or add `images:`";
+                problems.leave_out_project(Rule::ThinFileAsPlain, root.span, message);
+            }
             list = images.map_or_else(Vec::new, |images| images::read(images, &mut problems));
         }
     }

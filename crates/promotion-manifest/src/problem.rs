@@ -4,6 +4,8 @@
 
 use std::{fmt, sync::Arc};
 
+use wording::one_line;
+
 use crate::Rule;
 
 /// A position in a text.
@@ -173,33 +175,10 @@ impl Problems {
     }
 }
 
-/// `text` with its control characters escaped. Text of untrusted authors, such as the names of files and projects, must
-/// not control a terminal or begin a new line in a log.
-#[must_use]
-pub fn one_line(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() {
-            line.extend(c.escape_default());
-        } else {
-            line.push(c);
-        }
-    }
-    line
-}
-
-/// `text` quoted for a message, and cut if it is long.
-pub(crate) fn quoted(text: &str) -> String {
-    /// Longer than any digest of 64 digits, shorter than two lines of a terminal.
-    const MAX_CHARS: usize = 100;
-    match text.char_indices().nth(MAX_CHARS) {
-        Some((end, _)) => format!("`{}…`", &text[..end]),
-        None => format!("`{text}`"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use wording::quoted;
+
     use super::*;
 
     #[test]
@@ -214,11 +193,11 @@ mod tests {
         report.leave_out_entry(
             Rule::InvalidTag,
             at(1),
-            format!("long {}", quoted(&"é".repeat(101))),
+            format!("long {}", quoted(&"é".repeat(41))),
         );
         assert!(!report.project_is_out());
         let shown: Vec<String> = report.into_problems().iter().map(ToString::to_string).collect();
-        assert_eq!(shown[0], format!("images.yaml:1:3: long `{}…`", "é".repeat(100)));
+        assert_eq!(shown[0], format!("images.yaml:1:3: long `{}…`", "é".repeat(40)));
         assert_eq!(shown[1], "images.yaml:2:3: bad `\\u{1b}[31m\\n::error::`");
     }
 

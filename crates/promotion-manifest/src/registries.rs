@@ -5,12 +5,9 @@
 use std::collections::HashMap;
 
 use oci::{RegistryPrefix, RegistryPrefixError, RepositoryError};
+use wording::quoted;
 
-use crate::{
-    Position, RegistryEntry, Rule,
-    problem::{Problems, quoted},
-    yaml::YamlNode,
-};
+use crate::{Position, RegistryEntry, Rule, problem::Problems, yaml::YamlNode};
 
 /// How many destinations a project may have. The largest real project has 66: 22 regions times three paths. The number
 /// of edges is images times destinations, so a mistake here could fill the memory.
@@ -41,9 +38,14 @@ pub(crate) fn read(
     let expected = "`registries` must be a list of `- name: HOST/PATH`";
     let entries: Vec<ParsedRegistry> =
         list.items(expected, problems)?.iter().filter_map(|item| entry(item, problems)).collect();
+    // Which one is missing cannot be said while one has a `src` that cannot be read.
+    let are_known = entries.iter().all(|entry| entry.is_source.is_some());
+    let entries = entries.into_iter().filter(|entry| entry.is_source.is_some());
     let (sources, destinations): (Vec<ParsedRegistry>, Vec<ParsedRegistry>) =
-        entries.into_iter().partition(|entry| entry.is_source);
-    check_numbers(at, &sources, &destinations, problems);
+        entries.partition(|entry| entry.is_source == Some(true));
+    if are_known {
+        check_numbers(at, &sources, &destinations, problems);
+    }
     let source = sources.into_iter().next().and_then(|entry| entry.registry);
     let destinations: Vec<RegistryEntry> =
         destinations.into_iter().filter_map(|entry| entry.registry).collect();
@@ -54,7 +56,8 @@ pub(crate) fn read(
 /// An entry of the list.
 struct ParsedRegistry {
     position: Position,
-    is_source: bool,
+    /// `None` if its `src` is not valid, which has been reported.
+    is_source: Option<bool>,
     /// `None` if its name is not valid, which has been reported.
     registry: Option<RegistryEntry>,
 }
@@ -66,7 +69,7 @@ fn entry(node: &YamlNode<'_>, problems: &mut Problems) -> Option<ParsedRegistry>
     let prefix = prefix(node, name, problems);
     let expected = "`service-account` must be text";
     let service_account = account.and_then(|node| node.text(expected, problems)).map(str::to_owned);
-    let is_source = source.and_then(|node| node.truth("src", problems)).unwrap_or(false);
+    let is_source = source.map_or(Some(false), |node| node.truth("src", problems));
     let position = node.position();
     let registry = prefix.map(|prefix| RegistryEntry { prefix, service_account, position });
     Some(ParsedRegistry { position, is_source, registry })

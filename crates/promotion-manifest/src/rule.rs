@@ -9,7 +9,7 @@ wording::codes! {
         MissingFile = "missing-file": "A project with one of its two files.",
         FileTooLarge = "file-too-large": "A file over the size limit.",
         EmptyFile = "empty-file": "A file without content.",
-        ThinFileAsPlain = "thin-file-as-plain": "The images of a thin manifest in the place of a plain manifest.",
+        ThinFileAsPlain = "thin-file-as-plain": "A file of a thin manifest in the place of a plain manifest.",
         YamlSyntax = "yaml-syntax": "Text that is not YAML, or nested too deeply.",
         AmbiguousLineBreak = "ambiguous-line-break": "A line break that YAML readers disagree on.",
         SecondDocument = "second-document": "A second YAML document.",

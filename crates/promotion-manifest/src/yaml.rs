@@ -7,10 +7,11 @@
 use std::{borrow::Cow, collections::HashMap, str::FromStr};
 
 use granit_parser::{Event, Marker, Parser, ScalarStyle};
+use wording::quoted;
 
 use crate::{
     Position, RawYaml, RawYamlValue, Rule, Span, line_break,
-    problem::{Problems, quoted},
+    problem::Problems,
     syntax,
     written_span::{behind_colon, from_dash},
 };
@@ -230,6 +231,11 @@ impl<'t> YamlNode<'t> {
             NodeValue::Mapping(flat) => flat.as_chunks().0,
             _ => &[],
         }
+    }
+
+    /// Whether a mapping has this key, with any value.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.entries().iter().any(|[name, _]| name.scalar() == Some(key))
     }
 
     /// The text of a scalar, if it is one and not null.

@@ -509,10 +509,16 @@ fn row_14_nothing_may_be_selected() {
         images(text, (&[], Some("")));
     }
     images("- name: i\n  dmap: {}\n- name: j\n  dmap: null # none\n", (&[], Some("")));
-    for more in ["", "images:\n", "images: []\n"] {
+    for more in ["images:\n", "images: []\n"] {
         let text = format!("{REGISTRIES}{more}");
         check(&text, parse_plain("plain", &text), (&[], Some("")));
     }
+}
+
+#[test]
+fn row_6a_a_plain_manifest_without_images_is_half_of_a_thin_one() {
+    let says = "no `images`: this looks like a thin promoter-manifest.yaml; use --thin-manifest-dir, or add `images:`";
+    check(REGISTRIES, parse_plain("plain", REGISTRIES), (&[("plain:1:1", says)], None));
 }
 
 #[test]

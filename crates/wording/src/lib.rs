@@ -1,5 +1,5 @@
 //! Texts that several crates print: numbers with their nouns, durations, enums of codes, groups of failures, the
-//! layout of rows, mistakes in YAML files and their encoding, and causes of TLS failures.
+//! layout of rows, quoted text of others, mistakes in YAML files and their encoding, and causes of TLS failures.
 //!
 //! Pure: no I/O, and no types of any domain. A text that only one crate prints is in that crate.
 
@@ -10,6 +10,7 @@ mod duration;
 mod failure_groups;
 mod layout;
 mod list;
+mod quoted;
 #[cfg(feature = "tls")]
 mod tls;
 mod utf8;
@@ -24,6 +25,7 @@ pub use duration::{NotADuration, duration_text, parse_duration};
 pub use failure_groups::{FailureGroup, FailureGroups};
 pub use layout::{Width, columns, row};
 pub use list::{and_more, list};
+pub use quoted::{is_control, one_line, quoted};
 #[cfg(feature = "tls")]
 pub use tls::{certificate_date, pem_fault, tls_fault};
 pub use utf8::{NotUtf8, utf8};

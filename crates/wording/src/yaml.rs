@@ -5,7 +5,7 @@
 use serde::de::IgnoredAny;
 use serde_saphyr::Error;
 
-use crate::{YamlPosition, yaml_mistake::find};
+use crate::{YamlPosition, quoted, yaml_mistake::find};
 
 /// An unquoted `*` where a value begins.
 const ASTERISK: &str = "an unquoted `*` is a YAML alias; quote the asterisk";
@@ -76,11 +76,11 @@ fn shape_fault(text: &str, error: &Error) -> (Option<YamlPosition>, String) {
     let found = found_at(text, at);
     let message = match error {
         Error::SerdeUnknownField { field, expected, .. } => {
-            format!("unknown key `{field}`; use one of `{}`", expected.join("`, `"))
+            format!("unknown key {}; use one of `{}`", quoted(field), expected.join("`, `"))
         }
         Error::SerdeMissingField { field, .. } => format!("missing key `{field}`; add it"),
         Error::DuplicateMappingKey { key: Some(key), .. } => {
-            format!("duplicate key `{key}`; remove one")
+            format!("duplicate key {}; remove one", quoted(key))
         }
         Error::InvalidScalar { ty: "boolean", .. } => {
             format!("expected `true` or `false`, found {found}")
@@ -121,8 +121,6 @@ fn is_blank(text: &str) -> bool {
 
 /// The value at this position, as a message names it.
 fn found_at(text: &str, at: Option<YamlPosition>) -> String {
-    /// How many characters of a value a message shows.
-    const SHOWN: usize = 40;
     let value = at.map_or("", |at| value_at(text, at));
     match value.bytes().next() {
         None | Some(b'#') => "nothing".to_owned(),
@@ -130,10 +128,7 @@ fn found_at(text: &str, at: Option<YamlPosition>) -> String {
         Some(b'-') if value == "-" || value.starts_with("- ") => "a list".to_owned(),
         Some(b'{') => "a mapping".to_owned(),
         Some(_) if value.ends_with(':') || value.contains(": ") => "a mapping".to_owned(),
-        Some(_) => match value.char_indices().nth(SHOWN) {
-            Some((end, _)) => format!("`{}…`", &value[..end]),
-            None => format!("`{value}`"),
-        },
+        Some(_) => quoted(value),
     }
 }
 

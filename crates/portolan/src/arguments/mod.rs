@@ -8,6 +8,7 @@ mod promote;
 mod public_url;
 mod registry_access;
 mod servers;
+mod tips;
 mod tls;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
@@ -20,6 +21,7 @@ pub(crate) use registry_access::RegistryAccess;
 pub(crate) use servers::{
     RegistryCommand, RegistrySecurity, RegistryServe, StoreCommand, StoreServe,
 };
+pub(crate) use tips::with_tip;
 pub(crate) use tls::TlsFiles;
 
 /// Promotes, mirrors and serves the images of a public, multi-cloud registry.
@@ -42,7 +44,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct GlobalOptions {
-    /// Print nothing on standard error except errors and the log
+    /// Print nothing on standard error except errors, the log, and a warning if nothing is requested
     #[arg(long, short, global = true)]
     pub quiet: bool,
 

@@ -14,7 +14,7 @@ pub(crate) async fn run(mirror: &Mirror, printer: &Printer) -> anyhow::Result<Ex
         to: stores(&mirror.to).await?,
         confirm: if mirror.confirm { Confirm::Write } else { Confirm::DryRun },
     };
-    let stop = job::stop_on_termination(None)?;
+    let stop = super::stop(None, printer)?;
     let client = super::client(&mirror.registries)?;
     let progress = printer.progress_of(&client);
     let totals = mirror::mirror(&client, &options, &stop, &*progress).await;

@@ -7,6 +7,7 @@ mod front_inputs;
 mod mirror;
 mod mirror_report;
 mod promote;
+mod promote_outputs;
 mod promote_summary;
 mod registry_reload;
 mod registry_security;
@@ -17,7 +18,10 @@ mod serve_reload;
 mod store_serve;
 mod tls_settings;
 
+use std::{io, time::Duration};
+
 use http_client::Proxies;
+use job::Stop;
 use registry_client::{Quota, RegistryClient};
 
 use self::tls_settings::tls_settings;
@@ -46,6 +50,12 @@ pub(crate) async fn run(arguments: Arguments, screen: Screen) -> anyhow::Result<
         Command::Schema(schema) => schema::run(&schema),
         Command::Completions(completions) => completions::run(&completions),
     }
+}
+
+/// Stops a job at a signal or its deadline. The bar is not left on the terminal.
+fn stop(deadline: Option<Duration>, printer: &Printer) -> io::Result<Stop> {
+    let screen = printer.screen().clone();
+    job::stop_on_termination(deadline, move || screen.give_up_drawing())
 }
 
 /// A client as the flags say, with the credentials that other programs' files and variables have.
@@ -93,8 +103,8 @@ fn warn_of_unused_hosts(
         named.contains(&host) || usage.iter().any(|usage| usage.host == host.as_str())
     };
     for (flag, host) in flags.hosts().filter(|(_, host)| !is_used(host)) {
-        printer.note(format_args!(
-            "warning: {flag} {host} had no effect: no request went to this host; check its name and port"
+        printer.warning(format_args!(
+            "{flag} {host} had no effect: no request went to this host; check its name and port"
         ));
     }
 }

@@ -2,34 +2,38 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::BufWriter,
     path::Path,
-    time::SystemTime,
 };
 
 use anyhow::Context as _;
-use job::{Confirm, NamedWriter, ReplacedFile};
+use job::Confirm;
 use manifest_source::{ChangeRange, LoadOptions, LoadedManifests, ManifestSource};
-use promoter::{
-    AttachmentsTo, BrokenAttachments, Clients, Desired, Ending, PromotionSettings, PublicName,
-    report::{JsonReport, Report, Reports, Show, WordsReport},
-};
+use promoter::{AttachmentsTo, BrokenAttachments, Clients, Desired, PromotionSettings, PublicName};
 use promotion_manifest::{EdgeSet, RegistryEntry};
 use registry_client::RegistryClient;
 
-use super::promote_summary;
+use super::{
+    promote_outputs::{self, Outputs},
+    promote_summary,
+};
 use crate::{
-    arguments::{Attachments, ManifestFlags, Output, Promote, SelectionFlags, Verify},
+    arguments::{Attachments, ManifestFlags, Promote, SelectionFlags, Verify},
     credentials::{self, Acting},
     exit::Exit,
     printer::Printer,
 };
 
 pub(crate) async fn run(promote: &Promote, printer: &Printer) -> anyhow::Result<Exit> {
+    promote_outputs::check(promote)?;
     let loaded =
         manifest_source::load(&source(&promote.manifests)?, &load_options(&promote.selection)?)?;
     let LoadedManifests { edges, selection, problems } = loaded;
-    let stop = job::stop_on_termination(promote.deadline)?;
+    if edges.is_empty() && problems.is_empty() {
+        printer.loud_warning(
+            "the manifests request nothing: no image has a digest; check that this is the file or directory that was meant",
+        );
+    }
+    let stop = super::stop(promote.deadline, printer)?;
     let client = super::client(&promote.registries)?;
     let settings = settings(promote, &edges)?;
     let clients = clients(&client, promote, settings.confirm, &edges)?;
@@ -165,49 +169,4 @@ fn clients(
 fn registries(edges: &EdgeSet) -> impl Iterator<Item = &RegistryEntry> {
     let manifests = edges.manifests().iter();
     manifests.flat_map(|manifest| manifest.destinations.iter().chain([&manifest.source]))
-}
-
-/// Where the run is reported, besides the terminal.
-struct Outputs {
-    reports: Reports,
-    report: Option<ReplacedFile>,
-    metrics: Option<ReplacedFile>,
-}
-
-impl Outputs {
-    /// Opens all of them before anything is done, so that a file that cannot be written is reported at once.
-    fn open(promote: &Promote, printer: &Printer) -> anyhow::Result<Self> {
-        let show = if promote.output_flags.all { Show::Everything } else { Show::Changes };
-        let out = BufWriter::new(NamedWriter::new("standard output", printer.stdout()));
-        let mut reports: Vec<Box<dyn Report>> = vec![match promote.output_flags.output {
-            Output::Json => Box::new(JsonReport::new(out, show)),
-            Output::Table => Box::new(WordsReport::new(out, show, printer.width())),
-        }];
-        let report =
-            promote.output_flags.report.as_deref().map(ReplacedFile::create).transpose()?;
-        if let Some(file) = &report {
-            reports.push(Box::new(JsonReport::new(
-                BufWriter::new(NamedWriter::new(
-                    file.path().display().to_string(),
-                    printer.screen().data(file.writer()?),
-                )),
-                show,
-            )));
-        }
-        let metrics = promote.output_flags.metrics_file.as_deref();
-        let metrics = metrics.map(ReplacedFile::create).transpose()?;
-        Ok(Self { reports: Reports(reports), report, metrics })
-    }
-
-    fn close(self, ending: &Ending) -> anyhow::Result<()> {
-        drop(self.reports);
-        if let Some(file) = self.report {
-            file.replace()?;
-        }
-        if let Some(file) = self.metrics {
-            file.write(&promoter::metrics(ending, SystemTime::now()))?;
-            file.replace()?;
-        }
-        Ok(())
-    }
 }

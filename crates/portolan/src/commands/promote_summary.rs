@@ -11,13 +11,13 @@ pub(super) fn in_words(ending: &Ending, promote: &Promote) -> String {
     let of = |kind| ending.summary.count(kind);
     let done = match ending.confirm {
         Confirm::Write => format!(
-            "{} copied, {} tagged, {} given attachments",
+            "{} copied, {} tagged, {} attached",
             of(OutcomeKind::Copied),
             of(OutcomeKind::Tagged),
             of(OutcomeKind::Attached)
         ),
         Confirm::DryRun => format!(
-            "{} to copy, {} to tag, {} to give attachments",
+            "{} to copy, {} to tag, {} to attach",
             of(OutcomeKind::ToCopy),
             of(OutcomeKind::ToTag),
             of(OutcomeKind::ToAttach)
@@ -81,10 +81,10 @@ fn unchecked(Unchecked { edges, hosts }: &Unchecked, of: u64) -> String {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    let (named, want) = (named.join(", "), if hosts.len() == 1 { "wants" } else { "want" });
     format!(
-        " {edges} of {} could not be checked: {named}{more} {want} a login with access; see above.",
-        counted(of, "edge")
+        " {edges} of {} could not be checked; log in to {}{more} with docker login.",
+        counted(of, "edge"),
+        named.join(", "),
     )
 }
 
@@ -112,15 +112,22 @@ fn nothing_selected(ending: &Ending, flags: &SelectionFlags) -> String {
     let changes = changes.into_iter();
     let changes = changes.filter_map(|(flag, given)| Some(format!("{flag} {}", given.as_ref()?)));
     let flags: Vec<_> = projects.chain(changes).collect();
-    let mut text = if flags.is_empty() {
-        " The manifests have no edges; no registry was contacted.".to_owned()
-    } else {
-        format!(" No edge was selected ({}); no registry was contacted.", flags.join(", "))
-    };
-    if ending.problems > 0 {
-        text.push_str(" Not everything could be read; see the problems above.");
+    match (flags.is_empty(), ending.problems > 0) {
+        (true, false) => " The manifests have no edges; no registry was contacted.".to_owned(),
+        (true, true) => {
+            " Nothing can be promoted until the problems above are fixed; no registry was contacted."
+                .to_owned()
+        }
+        (false, has_problems) => {
+            let unread = if has_problems {
+                " Not everything could be read; see the problems above."
+            } else {
+                ""
+            };
+            let flags = flags.join(", ");
+            format!(" No edge was selected ({flags}); no registry was contacted.{unread}")
+        }
     }
-    text
 }
 
 /// What a whole run comes to.
@@ -131,9 +138,7 @@ fn conclusion(ending: &Ending, verify: Verify) -> String {
         (Confirm::DryRun, _) if has_pending => {
             " Nothing was written: this was a dry run; use --confirm to write."
         }
-        (Confirm::DryRun, false) => {
-            " Nothing can be written, and not everything the manifests ask for is in place; see above."
-        }
+        (Confirm::DryRun, false) => return nothing_to_promote(ending),
         (Confirm::Write, false) => " Not everything the manifests ask for is in place; see above.",
         // What a run writes is checked on its way; what it finds is checked only with `--verify deep`.
         (_, true)
@@ -146,4 +151,31 @@ fn conclusion(ending: &Ending, verify: Verify) -> String {
         (_, true) => " All tags and digests are in place, and their content was checked.",
     };
     text.to_owned()
+}
+
+/// What a dry run comes to that found nothing to write, although not everything is in place.
+fn nothing_to_promote(ending: &Ending) -> String {
+    let of = |kind| ending.summary.count(kind);
+    let edges = ending.summary.edges();
+    let (lost, refused, failed) =
+        (of(OutcomeKind::Lost), of(OutcomeKind::Refused), of(OutcomeKind::Failed));
+    let all = |what: &str| match edges {
+        1 => format!(" Nothing can be promoted: the edge {what}."),
+        _ => format!(" Nothing can be promoted: all {edges} edges {what}."),
+    };
+    match lost + refused + failed {
+        0 => " Nothing is left to promote, but not everything is in order; see above.".to_owned(),
+        _ if failed == edges => all("failed"),
+        _ if refused == edges && edges == 1 => all("was refused"),
+        _ if refused == edges => all("were refused"),
+        _ if lost == edges && edges == 1 => all("is lost"),
+        _ if lost == edges => all("are lost"),
+        others if others == edges => all("failed, were refused or are lost"),
+        others => {
+            let edges = counted(edges, "edge");
+            format!(
+                " Nothing is left to promote; {others} of {edges} cannot be promoted; see above."
+            )
+        }
+    }
 }

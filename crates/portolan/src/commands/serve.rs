@@ -73,7 +73,7 @@ async fn check(serve: &Serve, printer: &Printer) -> anyhow::Result<Exit> {
     for ConfigFinding { severity, problem } in &findings {
         match severity {
             ConfigSeverity::Error => printer.fault(problem),
-            ConfigSeverity::Warning => printer.note(format_args!("warning: {problem}")),
+            ConfigSeverity::Warning => printer.warning(problem),
         }
     }
     let has_error = findings.iter().any(|finding| finding.severity == ConfigSeverity::Error);

@@ -13,7 +13,7 @@ use std::{
 use job::Progress;
 use registry_client::RegistryClient;
 use rustix::termios::tcgetwinsize;
-use wording::{Width, row};
+use wording::{Width, one_line, row};
 
 use progress::Reporter;
 pub(crate) use screen::{DataWriter, Screen};
@@ -30,7 +30,7 @@ pub(crate) struct Printer {
 pub(crate) enum Verbosity {
     /// Notes, and progress as bars or lines.
     Normal,
-    /// Nothing but data and errors.
+    /// Nothing but data, errors and warnings of a likely mistake.
     Quiet,
 }
 
@@ -45,6 +45,17 @@ impl Printer {
             let text = for_stderr(text);
             let _ = self.screen.without_bar(|| writeln!(io::stderr(), "{text}"));
         }
+    }
+
+    /// Prints a warning on standard error, unless `--quiet`.
+    pub(crate) fn warning(&self, text: impl fmt::Display) {
+        self.note(format_args!("{WARNING}{text}"));
+    }
+
+    /// Prints a warning on standard error, with `--quiet` too: without it, a run that did nothing would look like a success.
+    pub(crate) fn loud_warning(&self, text: impl fmt::Display) {
+        let text = for_stderr(format_args!("{WARNING}{text}"));
+        let _ = self.screen.without_bar(|| writeln!(io::stderr(), "{text}"));
     }
 
     /// Prints an error on standard error, with `--quiet` too.
@@ -81,14 +92,22 @@ impl Printer {
     }
 }
 
+/// What each error on standard error begins with, those of the command line among them.
+const ERROR: &str = "error: ";
+
+/// What each warning on standard error begins with.
+const WARNING: &str = "warning: ";
+
 /// Prints an error on standard error, in lines that fit a terminal.
 pub(crate) fn error(text: impl fmt::Display) -> io::Result<()> {
-    writeln!(io::stderr(), "{}", for_stderr(format_args!("portolan: {text}")))
+    writeln!(io::stderr(), "{}", for_stderr(format_args!("{ERROR}{text}")))
 }
 
-/// The lines of `text`, wrapped between words where standard error is a terminal.
+/// The lines of `text`, wrapped between words where standard error is a terminal. Names of files and projects in it do not
+/// control the terminal.
 fn for_stderr(text: impl fmt::Display) -> String {
-    wrapped(&text.to_string(), width_of(io::stderr()))
+    let text: Vec<_> = text.to_string().lines().map(one_line).collect();
+    wrapped(&text.join("\n"), width_of(io::stderr()))
 }
 
 /// The lines of `text`, each wrapped between words where it is wider than that.

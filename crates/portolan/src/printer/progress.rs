@@ -1,6 +1,7 @@
 //! Progress of a job: a bar on a terminal, lines elsewhere.
 
 use std::{
+    fmt,
     io::{self, Write as _},
     sync::{
         Arc, Mutex, PoisonError,
@@ -10,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use indicatif::ProgressStyle;
+use indicatif::{HumanDuration, ProgressState, ProgressStyle};
 use job::Progress;
 use promoter::report::in_bytes;
 use registry_client::{HostWait, RegistryClient, Usage};
@@ -65,9 +66,9 @@ impl Reporter {
 impl Progress for Reporter {
     fn stage(&self, what: &'static str, total: u64) {
         if let Some(bar) = self.screen.draw() {
-            let template = "{prefix} {wide_bar} {pos}/{len} {eta}\n  {wide_msg}";
+            let template = "{prefix} {wide_bar} {pos}/{len} {left}\n  {wide_msg}";
             if let Ok(style) = ProgressStyle::with_template(template) {
-                bar.set_style(style);
+                bar.set_style(style.with_key("left", write_time_left));
             }
             bar.reset();
             bar.set_prefix(what);
@@ -87,6 +88,13 @@ impl Progress for Reporter {
     fn expect_bytes(&self, bytes: u64) {
         self.traffic.expect(bytes);
     }
+}
+
+/// The time that the rest of a stage takes, which is unknown before its first step.
+fn write_time_left(state: &ProgressState, text: &mut dyn fmt::Write) {
+    let left = HumanDuration(state.eta());
+    // The caller has nothing to do about an error.
+    let _ = if state.pos() > 0 { write!(text, "{left:#}") } else { Ok(()) };
 }
 
 impl Drop for Reporter {

@@ -10,12 +10,13 @@ use std::{
         unix::fs::FileTypeExt as _,
     },
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU8, Ordering},
     },
 };
 
-use indicatif::{ProgressBar, ProgressDrawTarget};
+use indicatif::{ProgressBar, ProgressDrawTarget, TermLike};
+use rustix::termios::tcgetwinsize;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// The bar, if there is one, and who may write where it stands. Clones share it.
@@ -44,7 +45,10 @@ impl Screen {
         let drawn =
             self.drawing.compare_exchange(ABSENT, DRAWN, Ordering::AcqRel, Ordering::Acquire);
         match drawn {
-            Ok(_) => self.bar.set_draw_target(ProgressDrawTarget::stderr()),
+            Ok(_) => self.bar.set_draw_target(ProgressDrawTarget::term_like_with_hz(
+                Box::new(BarTerminal::default()),
+                DRAWS_A_SECOND,
+            )),
             Err(NEVER) => return None,
             Err(_) => {}
         }
@@ -66,7 +70,7 @@ impl Screen {
     }
 
     /// Clears the bar for good.
-    fn give_up_drawing(&self) {
+    pub(crate) fn give_up_drawing(&self) {
         if self.drawing.swap(NEVER, Ordering::AcqRel) == DRAWN {
             self.bar.finish_and_clear();
         }
@@ -84,6 +88,78 @@ impl Screen {
     pub(crate) fn data<W: Write + AsFd>(&self, out: W) -> DataWriter<W> {
         let reader = OutputKind::of(out.as_fd());
         DataWriter { screen: self.clone(), out, reader, line: Vec::new() }
+    }
+}
+
+/// How often the bar is drawn at most.
+const DRAWS_A_SECOND: u8 = 20;
+
+/// Standard error, a terminal, as the bar is drawn on it. The cursor is left at the beginning of the bar's last line. At
+/// its end, where the library leaves it, the `^C` that a terminal prints would begin a new line, and the bar would be
+/// cleared one line too low.
+#[derive(Debug, Default)]
+struct BarTerminal(Mutex<String>);
+
+impl BarTerminal {
+    fn add(&self, text: &str) -> io::Result<()> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_str(text);
+        Ok(())
+    }
+
+    /// A sequence of ECMA-48 that moves the cursor so many times.
+    fn cursor(&self, times: usize, to: char) -> io::Result<()> {
+        if times == 0 { Ok(()) } else { self.add(&format!("\u{1b}[{times}{to}")) }
+    }
+
+    /// Rows and columns; those of a VT100 where the system does not know them.
+    fn size() -> (u16, u16) {
+        let size = tcgetwinsize(io::stderr()).map(|size| (size.ws_row, size.ws_col));
+        size.ok().filter(|(rows, columns)| *rows > 0 && *columns > 0).unwrap_or((24, 80))
+    }
+}
+
+impl TermLike for BarTerminal {
+    fn width(&self) -> u16 {
+        Self::size().1
+    }
+
+    fn height(&self) -> u16 {
+        Self::size().0
+    }
+
+    fn move_cursor_up(&self, times: usize) -> io::Result<()> {
+        self.cursor(times, 'A')
+    }
+
+    fn move_cursor_down(&self, times: usize) -> io::Result<()> {
+        self.cursor(times, 'B')
+    }
+
+    fn move_cursor_right(&self, times: usize) -> io::Result<()> {
+        self.cursor(times, 'C')
+    }
+
+    fn move_cursor_left(&self, times: usize) -> io::Result<()> {
+        self.cursor(times, 'D')
+    }
+
+    fn write_line(&self, text: &str) -> io::Result<()> {
+        self.add(text)?;
+        self.add("\n")
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        self.add(text)
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        self.add("\r\u{1b}[2K")
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        self.add("\r")?;
+        let drawn = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        io::stderr().write_all(drawn.as_bytes())
     }
 }
 
@@ -149,8 +225,15 @@ impl<W: Write> Write for DataWriter<W> {
 impl<W: Write> DataWriter<W> {
     fn print(&mut self) -> io::Result<()> {
         let (out, line) = (&mut self.out, std::mem::take(&mut self.line));
-        self.screen.without_bar(|| out.write_all(&line).and_then(|()| out.flush()))
+        let written = self.screen.without_bar(|| out.write_all(&line).and_then(|()| out.flush()));
+        // The terminal is gone (SIGHUP): the other outputs of the run are still written.
+        written.or_else(|error| if is_hung_up(&error) { Ok(()) } else { Err(error) })
     }
+}
+
+/// Whether a terminal is gone.
+fn is_hung_up(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
 }
 
 /// A line that is never ended is written too. The terminal may be gone by then.

@@ -88,3 +88,18 @@ async fn the_report_of_a_mirroring_has_the_members_that_the_docs_name() {
         assert_eq!(members(&report[list][0]), members_below(&format!("### `{list}`")), "{list}");
     }
 }
+
+#[tokio::test]
+async fn the_plan_of_the_guide_is_what_the_program_prints() {
+    let (staging, production) = (TestRegistry::start().await, TestRegistry::start().await);
+    let image = fixture::image(1, 1);
+    staging.load("team/app", None, &image).await;
+    let (from, to) = (staging.prefix("team"), production.prefix("prod"));
+    let thin = Thin::new().project("team", &from, &to, &entry("app", &image, &["1.0"]));
+    let ended = run(&["promote", "--thin-manifest-dir", thin.path()]).await.expect(0);
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/guide/first-promotion.md");
+    let guide = fs::read_to_string(path).expect("a page");
+    let (_, sample) = guide.split_once("```text\n").expect("a sample");
+    let (sample, _) = sample.split_once("```").expect("its end");
+    assert!(ended.stdout.starts_with(sample), "{}\n{sample}", ended.stdout);
+}

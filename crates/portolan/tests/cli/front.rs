@@ -486,6 +486,11 @@ async fn a_check_fails_where_something_can_never_have_an_effect() {
     ] {
         let ended = check(&settings, flags).await.expect(1);
         assert!(ended.stderr.contains(said), "{said}: {}", ended.stderr);
+        assert!(
+            ended.stderr.contains("error: ") && !ended.stderr.contains("error: error: "),
+            "{}",
+            ended.stderr
+        );
     }
     check("listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\n", &[]).await.expect(0);
 }

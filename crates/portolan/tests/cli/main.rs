@@ -12,6 +12,8 @@ mod kill;
 mod logins;
 mod mirror;
 mod mirror_stores;
+mod mistakes;
+mod outputs;
 mod plan;
 mod promote;
 mod promote_flags;

@@ -211,7 +211,12 @@ async fn the_real_tree_is_read_whole_and_every_edge_is_accounted_for() {
         thin = thin.file(&registries, &moved).file(&images, &read(&images));
     }
     let ended = run(&["promote", "--thin-manifest-dir", thin.path()]).await.expect(1);
-    assert!(ended.stderr.contains("720456 edges: 0 present, 0 to copy, 0 to tag, 0 to give attachments, 0 lost, 0 refused, 720456 failed; 1 problem in manifests"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("720456 edges: 0 present, 0 to copy, 0 to tag, 0 to attach, 0 lost, 0 refused, 720456 failed; 1 problem in manifests"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.trim_end().ends_with("Nothing can be promoted: all 720456 edges failed."),
+        "{}",
+        ended.stderr
+    );
     assert!(ended.stdout.contains("k8s-staging-ingress-nginx/images.yaml:152:5:"));
     assert!(ended.stdout.contains(&format!("720456 edges: registry {dead} did not respond")));
 }

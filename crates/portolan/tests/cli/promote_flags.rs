@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::Value;
 use testkit::{Fault, TestRegistry, TokenModel, TokenRegistry, TokenRights, fixture};
 
-use crate::harness::{Thin, end_of, entry, portolan, read_report, run};
+use crate::harness::{Thin, end_of, entry, portolan, read_report, run, signal};
 
 /// A staging and a production registry, a manifest, and an image at staging.
 struct Scene {
@@ -205,8 +205,7 @@ async fn the_last_line_offers_confirm_only_where_it_would_do_something() {
     // The tag is elsewhere, and stays there.
     scene.production.load("images/app", "v1", &fixture::image(2, 1)).await;
     let ended = run(&plan).await.expect(1);
-    let nothing =
-        "Nothing can be written, and not everything the manifests ask for is in place; see above.";
+    let nothing = "Nothing can be promoted: the edge was refused.";
     assert!(last(&ended).ends_with(nothing), "{}", ended.stderr);
 }
 
@@ -218,7 +217,7 @@ async fn a_dry_run_that_was_stopped_says_that_the_plan_is_incomplete_and_why() {
     let ended = run(&plan).await.expect(1);
     let incomplete = "The plan is incomplete: interrupted after 1s (--deadline); run again.";
     assert!(ended.stderr.trim_end().ends_with(incomplete), "{}", ended.stderr);
-    assert!(!ended.stderr.contains("Nothing can be written"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("Nothing can be promoted"), "{}", ended.stderr);
     let ended = run(&scene.arguments(&["--deadline", "1s"])).await.expect(1);
     let incomplete = "The promotion is incomplete: interrupted after 1s (--deadline); run again.";
     assert!(ended.stderr.trim_end().ends_with(incomplete), "{}", ended.stderr);
@@ -402,7 +401,39 @@ async fn a_dry_run_counts_the_edges_that_it_could_not_check() {
     let ended = run(&["promote", "--thin-manifest-dir", thin.path()]).await.expect(0);
     let host = production.host();
     let says = format!(
-        "use --confirm to write. 2 of 2 edges could not be checked: {host} wants a login with access; see above.\n"
+        "use --confirm to write. 2 of 2 edges could not be checked; log in to {host} with docker login.\n"
     );
     assert!(ended.stderr.ends_with(&says), "{}", ended.stderr);
+    // Once for the host, not for each tag.
+    let unknown =
+        format!("\nNot checked\n  {host}: not logged in, or without access; contents unknown\n");
+    assert!(ended.stdout.contains(&unknown), "{}", ended.stdout);
+    assert!(!ended.stdout.contains("not known before writing"), "{}", ended.stdout);
+}
+
+#[tokio::test]
+async fn a_hangup_stops_a_run_with_a_report_unless_it_is_ignored() {
+    let scene = Scene::new().await;
+    scene.staging.fail(Fault::everywhere("/blobs/").hang());
+    for (shell, ignored) in [("exec \"$@\"", false), ("trap '' HUP; exec \"$@\"", true)] {
+        let report = scene.at("report.json");
+        let mut command = tokio::process::Command::new("sh");
+        command.args(["-c", shell, "sh", env!("CARGO_BIN_EXE_portolan")]);
+        command.args(scene.arguments(&["--report", &report])).kill_on_drop(true);
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        let before = scene.staging.count(|it| it.path_and_query.contains("/blobs/"));
+        let child = command.spawn().expect("it starts");
+        while scene.staging.count(|it| it.path_and_query.contains("/blobs/")) == before {
+            tokio::task::yield_now().await;
+        }
+        signal(&child, "HUP").await;
+        if ignored {
+            // It would end with 130 here if SIGHUP had been the first signal.
+            signal(&child, "TERM").await;
+        }
+        let ended = end_of(child).await.expect(1);
+        assert!(ended.stdout.contains("interrupted"), "{}", ended.stdout);
+        assert_eq!(read_report(report.as_ref())["interrupted"], true);
+        fs::remove_file(report).expect("a file");
+    }
 }

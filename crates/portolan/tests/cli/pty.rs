@@ -1,6 +1,12 @@
 //! A terminal of a given size, and what a user sees on it in the end: the screen with all that scrolled out of it.
 
-use std::{fs::File, io::Read as _, os::fd::OwnedFd, process::Stdio};
+use std::{
+    fs::File,
+    io::Read as _,
+    os::fd::OwnedFd,
+    process::Stdio,
+    sync::{Arc, Mutex},
+};
 
 use rustix::{
     pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt},
@@ -18,6 +24,7 @@ const SCROLLBACK: usize = 10_000;
 pub(crate) struct Terminal {
     size: (u16, u16),
     program: OwnedFd,
+    seen: Arc<Mutex<Vec<u8>>>,
     shown: JoinHandle<(vt100::Parser, String)>,
 }
 
@@ -30,14 +37,28 @@ impl Terminal {
         tcsetwinsize(&user, size).expect("a size");
         let program =
             ioctl_tiocgptpeer(&user, OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("its end");
-        let shown = tokio::task::spawn_blocking(move || show(File::from(user), rows, columns));
-        Self { size: (rows, columns), program, shown }
+        let seen = Arc::default();
+        let everything = Arc::clone(&seen);
+        let shown =
+            tokio::task::spawn_blocking(move || show(File::from(user), &everything, rows, columns));
+        Self { size: (rows, columns), program, seen, shown }
     }
 
     /// Starts `command` with its standard output and standard error on this terminal.
     pub(crate) fn start(&self, command: &mut Command) -> Child {
         let end = || Stdio::from(self.program.try_clone().expect("one more"));
         command.stdout(end()).stderr(end()).env("TERM", "xterm").spawn().expect("it starts")
+    }
+
+    /// Prints a text where the cursor is, as the terminal itself does for a key.
+    pub(crate) fn print(&self, text: &str) {
+        rustix::io::write(&self.program, text.as_bytes()).expect("a terminal");
+    }
+
+    /// All that was printed so far.
+    pub(crate) fn seen(&self) -> String {
+        let seen = self.seen.lock().expect("no panic");
+        String::from_utf8_lossy(&seen).into_owned()
     }
 
     /// All that was printed, what was erased later among it.
@@ -73,18 +94,23 @@ impl Terminal {
     }
 }
 
-fn show(mut user: File, rows: u16, columns: u16) -> (vt100::Parser, String) {
-    let mut everything = Vec::new();
+fn show(
+    mut user: File,
+    everything: &Mutex<Vec<u8>>,
+    rows: u16,
+    columns: u16,
+) -> (vt100::Parser, String) {
     let mut parser = vt100::Parser::new(rows, columns, SCROLLBACK);
     let mut piece = [0; 4096];
     loop {
         match user.read(&mut piece) {
             // The error of Linux once the other end is closed.
             Ok(0) | Err(_) => {
+                let everything = everything.lock().expect("no panic");
                 return (parser, String::from_utf8_lossy(&everything).into_owned());
             }
             Ok(read) => {
-                everything.extend_from_slice(&piece[..read]);
+                everything.lock().expect("no panic").extend_from_slice(&piece[..read]);
                 parser.process(&piece[..read]);
             }
         }

@@ -141,6 +141,38 @@ async fn the_report_of_an_interrupted_promotion_is_whole_on_a_terminal() {
 }
 
 #[tokio::test]
+async fn no_bar_is_left_on_a_terminal_that_shows_the_interrupting_key() {
+    let scene = Scene::new().await;
+    scene.staging.fail(Fault::everywhere("/blobs/").hang());
+    for (columns, interrupts, code) in [(80, 1, 1), (150, 1, 1), (80, 2, 130)] {
+        let before = scene.staging.count(|it| it.path_and_query.contains("/blobs/"));
+        let terminal = Terminal::open(45, columns);
+        let mut command =
+            crate::harness::portolan(&["promote", "--confirm", "--thin-manifest-dir"]);
+        command.arg(scene.thin.path());
+        let mut child = terminal.start(&mut command);
+        drop(command);
+        while scene.staging.count(|it| it.path_and_query.contains("/blobs/")) == before
+            || !terminal.seen().contains("promoting edges")
+        {
+            tokio::task::yield_now().await;
+        }
+        // As a terminal does for Ctrl-C: it prints the key where the cursor is, and sends the signal.
+        terminal.print("^C");
+        signal(&child, "INT").await;
+        if interrupts == 2 {
+            signal(&child, "INT").await;
+        }
+        let ended = child.wait().await.expect("it ends").code();
+        // The second signal may come after the end.
+        assert!(ended == Some(code) || ended == Some(1), "{ended:?}");
+        let text = terminal.lines().await.join("\n");
+        assert!(!text.contains('█') && !text.contains('░'), "the bar is left: {text}");
+        assert!(!text.contains("promoting edges"), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn no_line_of_a_mirroring_is_erased_on_a_terminal() {
     let directory = TempDir::new().expect("a temporary directory");
     let registry = TestRegistry::start().await;

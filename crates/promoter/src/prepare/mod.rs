@@ -3,6 +3,7 @@
 
 mod attachment_faults;
 mod attachments;
+mod digest_tag_conflicts;
 mod image;
 
 use std::sync::Arc;
@@ -67,6 +68,7 @@ pub(crate) async fn prepare(
             all.ready.push(ready);
         }
     }
+    digest_tag_conflicts::refuse(run, &mut all);
     all
 }
 

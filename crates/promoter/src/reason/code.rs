@@ -4,7 +4,7 @@ wording::report_codes! {
     /// What kind of reason an outcome has.
     pub enum ReasonCode {
         TagMove = "tag-move": "The tag exists at the destination on another digest.",
-        Conflict = "conflict": "Two entries request the same tag on different digests.",
+        Conflict = "conflict": "Two entries, or an entry and the attachments of another image, request the same tag on different digests.",
         Lost = "lost": "The digest is neither in its source nor in any destination.",
         InvalidSourceName = "invalid-source-name": "The source prefix and the image name make no valid repository name.",
         Interrupted = "interrupted": "The run was stopped before this was done.",

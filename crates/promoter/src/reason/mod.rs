@@ -36,6 +36,13 @@ pub enum Reason {
         /// The digest that it requests.
         digest: Digest,
     },
+    /// The run writes the tag itself, with the attachments of another image.
+    DigestTagConflict {
+        /// What the attachment refers to.
+        subject: Digest,
+        /// The digest that the source has the tag on.
+        attachment: Digest,
+    },
     /// The digest is neither in its source nor in any destination.
     Lost {
         /// The source.
@@ -73,10 +80,12 @@ pub enum Reason {
         /// The last failures of the hosts concerned.
         last_failures: Vec<(Host, registry_client::Error)>,
     },
-    /// Another client put the tag on another digest at the same time.
+    /// The tag was put on another digest at the same time: by another client, or, if it is a digest tag, by this run too.
     LostRace {
         /// The digest that the tag is on.
         current: Digest,
+        /// What a digest tag is made from.
+        subject: Option<Digest>,
     },
     /// The registry stored the tag on another digest than that of the manifest that was sent.
     StoredOnOtherDigest {
@@ -235,7 +244,7 @@ impl Reason {
     pub fn code(&self) -> ReasonCode {
         match self {
             Self::TagMove { .. } => ReasonCode::TagMove,
-            Self::Conflict { .. } => ReasonCode::Conflict,
+            Self::Conflict { .. } | Self::DigestTagConflict { .. } => ReasonCode::Conflict,
             Self::Lost { .. } => ReasonCode::Lost,
             Self::Unread { first, .. } => first.code(),
             Self::Host { error, .. } | Self::Remote(error) => error.code(),

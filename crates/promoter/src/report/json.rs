@@ -6,6 +6,7 @@ use oci::{Digest, Tag};
 use promotion_manifest::{EdgeSet, Problem};
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::ser::Formatter;
 
 use super::{Report, Show, members, tail::ReportTail};
 use crate::{Ending, Outcome, OutcomeKind, ReasonCode};
@@ -101,7 +102,7 @@ impl<W: Write> Report for JsonReport<W> {
             })
             .collect();
         write!(self.out, "{{\"schema\":{SCHEMA},\n\"problems\":")?;
-        serde_json::to_writer(&mut self.out, &rows)?;
+        write_value(&mut self.out, &rows)?;
         self.out.write_all(b",\n\"outcomes\":[")
     }
 
@@ -127,7 +128,7 @@ impl<W: Write> Report for JsonReport<W> {
         };
         self.out.write_all(if self.first { b"\n" } else { b",\n" })?;
         self.first = false;
-        Ok(serde_json::to_writer(&mut self.out, &row)?)
+        write_value(&mut self.out, &row)
     }
 
     fn finish(&mut self, _: &EdgeSet, ending: &Ending) -> io::Result<()> {
@@ -137,5 +138,37 @@ impl<W: Write> Report for JsonReport<W> {
         self.out.write_all(tail.trim_start_matches('{').as_bytes())?;
         self.out.write_all(b"\n")?;
         self.out.flush()
+    }
+}
+
+/// Writes a value. Characters that control a terminal or change how the text around them looks are escaped in strings:
+/// `--output json` prints on a terminal too.
+fn write_value(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
+    let mut serializer = serde_json::Serializer::with_formatter(out, VisibleStrings);
+    Ok(value.serialize(&mut serializer)?)
+}
+
+/// JSON without spaces, in which such characters are escaped.
+struct VisibleStrings;
+
+impl Formatter for VisibleStrings {
+    fn write_string_fragment<W: Write + ?Sized>(
+        &mut self,
+        out: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        // DEL is ASCII, and harmless.
+        if fragment.is_ascii() {
+            return out.write_all(fragment.as_bytes());
+        }
+        let mut written = 0;
+        for (at, c) in fragment.char_indices().filter(|(_, c)| wording::is_control(*c)) {
+            out.write_all(&fragment.as_bytes()[written..at])?;
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                write!(out, "\\u{unit:04x}")?;
+            }
+            written = at + c.len_utf8();
+        }
+        out.write_all(&fragment.as_bytes()[written..])
     }
 }

@@ -7,10 +7,9 @@ use std::{
 
 use attachments::Defect;
 use oci::Digest;
-use promotion_manifest::one_line;
 use registry_client::RequestFault;
 use transfer::Content;
-use wording::{Chain, counted, list};
+use wording::{Chain, counted, list, one_line};
 
 use crate::reason::{AttachmentName, AttachmentProblem, AttachmentStep, Reason, Remedy, TagWas};
 
@@ -35,6 +34,11 @@ impl Display for Reason {
                 f,
                 "conflict: {}:{line} requests the same tag on {digest}; keep one of the two",
                 one_line(file)
+            ),
+            Self::DigestTagConflict { subject, attachment } => write!(
+                f,
+                "conflict: the tag belongs to the attachments of {subject}, which are promoted to it too, and its source \
+                 has it on {attachment}; remove the tag from the manifest, or request it on that digest"
             ),
             Self::Lost { source } => write!(
                 f,
@@ -75,7 +79,12 @@ impl Reason {
     /// What happened to a written tag.
     fn fmt_tag(&self, f: &mut Formatter<'_>) -> Result {
         match self {
-            Self::LostRace { current } => write!(
+            Self::LostRace { current, subject: Some(subject) } => write!(
+                f,
+                "the digest tag is on {current} now: the attachments of {subject} were written under it too, by this \
+                 run or by another client; attachments of a promoted image need no tag in the manifest"
+            ),
+            Self::LostRace { current, subject: None } => write!(
                 f,
                 "lost the race: another client put the tag on {current} at the same time; find out which client, \
                  and promote under a new tag"

@@ -9,8 +9,8 @@ use std::{
 
 use job::Confirm;
 use oci::Digest;
-use promotion_manifest::{DestinationRepository, EdgeSet, EdgeView, Problem, one_line};
-use wording::{FailureGroups, Width, counted, list, row};
+use promotion_manifest::{DestinationRepository, EdgeSet, EdgeView, Problem};
+use wording::{FailureGroups, Width, counted, list, one_line, row};
 
 use super::{
     Report, Show, costs,
@@ -178,6 +178,19 @@ const fn heading(kind: OutcomeKind) -> &'static str {
     }
 }
 
+/// The reason as a row has it. That a repository could not be read is said once for each host, at the end.
+fn row_reason(reason: &Arc<Reason>) -> Option<String> {
+    let is_shown =
+        |reason: &&Arc<Reason>| !matches!(***reason, Reason::NotKnownBeforeWriting { .. });
+    match &**reason {
+        Reason::Several { first, others } => {
+            let shown = [first].into_iter().chain(others).filter(is_shown).cloned();
+            Reason::several(shown).map(|reason| reason.to_string())
+        }
+        _ => Some(reason).filter(is_shown).map(ToString::to_string),
+    }
+}
+
 /// The image as a line names it.
 fn image(edge: EdgeView<'_>) -> String {
     let name = &edge.destination().name;
@@ -213,7 +226,7 @@ impl<W: Write> Report for WordsReport<W> {
                     image: image(edge),
                     digest: edge.digest(),
                     attachments: Arc::clone(&outcome.attachments),
-                    reason: reason.as_ref().map(ToString::to_string),
+                    reason: reason.as_ref().and_then(row_reason),
                 };
                 self.add_line(line, destination);
             }
@@ -225,6 +238,13 @@ impl<W: Write> Report for WordsReport<W> {
         self.write_projects(ending.confirm)?;
         self.write_lines()?;
         self.write_causes()?;
+        if !ending.unchecked.hosts.is_empty() {
+            writeln!(self.out, "\nNot checked")?;
+        }
+        for host in &ending.unchecked.hosts {
+            let unknown = format!("{host}: not logged in, or without access; contents unknown");
+            writeln!(self.out, "{}", row(2, &[unknown], self.width))?;
+        }
         costs::write(&mut self.out, ending, self.width)?;
         self.out.flush()
     }

@@ -7,6 +7,7 @@ mod attachments;
 mod codes;
 mod costs;
 mod dangling;
+mod digest_tag_edges;
 mod faults;
 mod first;
 mod harness;

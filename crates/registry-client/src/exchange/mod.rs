@@ -22,7 +22,8 @@ use credentials::secrets_in;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use http_client::{
-    Guard, RedactedUrl, RequestContent, TransportError, is_public_peer, is_throttled, retry_after,
+    Authority, Guard, RedactedUrl, RequestContent, TransportError, is_public_peer, is_throttled,
+    retry_after,
 };
 use hyper::body::Incoming;
 use oci::ErrorBody;
@@ -239,7 +240,13 @@ impl RegistryClient {
     async fn wrong_protocol(&self, url: &Url, cause: TransportError) -> TransportError {
         let host = url.authority().into();
         match cause {
-            cause if cause.is_not_tls() => TransportError::SpeaksPlain { host },
+            cause if cause.is_not_tls() => {
+                if self.shared.protocols.is_named_tls(&Authority::new(url.authority())) {
+                    TransportError::NamedForTls { host }
+                } else {
+                    TransportError::SpeaksPlain { host }
+                }
+            }
             TransportError::Lost { .. } | TransportError::Malformed { .. }
                 if self.speaks_tls(url).await =>
             {

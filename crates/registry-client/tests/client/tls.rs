@@ -274,7 +274,7 @@ async fn a_plain_host_on_loopback_costs_one_probe_however_many_requests_there_ar
     .await
     .expect_err("no TLS there");
     let text =
-        format!("GET https://{host}/v2/: this port speaks plain HTTP; use --plain-http {host}");
+        format!("GET https://{host}/v2/: this port speaks plain HTTP; leave out --tls {host}");
     assert_eq!(error.to_string(), text);
 }
 

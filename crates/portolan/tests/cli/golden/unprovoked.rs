@@ -50,8 +50,16 @@ const fn private(crate_name: &'static str, name: &'static str, reason: &'static 
 
 /// All of them.
 pub(super) fn unprovoked() -> Vec<Unprovoked> {
-    let all = [of_connections(), of_responses(), of_requests(), of_transfers(), of_servers()];
-    all.into_iter().flatten().collect()
+    let connections = [vec![speaks_plain()], of_connections(), of_responses()];
+    let all = connections.into_iter().chain([of_requests(), of_transfers(), of_servers()]);
+    all.flatten().collect()
+}
+
+fn speaks_plain() -> Unprovoked {
+    let reason =
+        "a loopback host is probed first, and the servers of the tests are on loopback addresses";
+    let error = TransportError::SpeaksPlain { host: "registry.example".into() };
+    public("http-client", "SpeaksPlain", reason, &error)
 }
 
 fn of_connections() -> Vec<Unprovoked> {
