@@ -10,7 +10,10 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::{Request, Response, StatusCode, header::CONTENT_TYPE};
+use http::{
+    HeaderValue, Request, Response, StatusCode,
+    header::{CONNECTION, CONTENT_TYPE},
+};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{Either, Full};
 use hyper::{body::Incoming, service::Service};
@@ -94,7 +97,7 @@ where
         let text = Full::from(format!("{malformed}\n"));
         let mut response = Response::new(Either::Right(text));
         *response.status_mut() = StatusCode::BAD_REQUEST;
-        let plain = http::HeaderValue::from_static("text/plain; charset=utf-8");
+        let plain = HeaderValue::from_static("text/plain; charset=utf-8");
         response.headers_mut().insert(CONTENT_TYPE, plain);
         response
     }
@@ -108,6 +111,17 @@ pub(crate) struct Watched<S> {
     pub(crate) refusal: Option<Malformed>,
 }
 
+impl<S: Respond> Watched<S> {
+    fn refused(&self, request: &Request<Incoming>, malformed: Malformed) -> Response<S::Body> {
+        let mut response = self.service.refuse(request, malformed);
+        if malformed == Malformed::NotTls {
+            // Nothing that this client sends here can succeed.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
 impl<S: Respond> Service<Request<Incoming>> for Watched<S> {
     type Response = Response<WatchedBody<S::Body>>;
     type Error = Infallible;
@@ -118,7 +132,7 @@ impl<S: Respond> Service<Request<Incoming>> for Watched<S> {
         let checked = self.refusal.map_or_else(|| host::check(version, request.headers()), Err);
         let response = match checked {
             Ok(()) => self.service.respond(request),
-            Err(malformed) => ResponseOrFuture::Response(self.service.refuse(&request, malformed)),
+            Err(malformed) => ResponseOrFuture::Response(self.refused(&request, malformed)),
         };
         match response {
             // Most requests: nothing is left to watch.

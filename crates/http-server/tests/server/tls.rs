@@ -77,8 +77,11 @@ async fn a_handshake_counts_as_time_to_the_first_request() {
 #[tokio::test]
 async fn plain_http_at_a_tls_port_gets_a_400_that_says_so() {
     let server = start_at("127.0.0.1:0", settings(10), Some(identity().0)).await;
-    let response = server.connect(ONE).await.ask("/").await;
+    let mut client = server.connect(ONE).await;
+    let response = client.ask("/").await;
     assert!(response.starts_with("HTTP/1.1 400 "), "{response}");
+    assert!(response.contains("\r\nconnection: close\r\n"), "{response}");
+    assert_eq!(client.rest().await, "", "the connection has ended");
     assert!(
         response.ends_with("a plain HTTP request was sent to a TLS port; use https\n"),
         "{response}"

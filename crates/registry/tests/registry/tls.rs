@@ -97,12 +97,12 @@ async fn a_registry_speaks_tls() {
         stream.read_to_end(&mut response).await.expect("a response");
         assert!(response.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&response));
     }
-    // In clear there is no response, and others are served all the same.
+    // In clear there is a refusal and the end.
     let mut stream = TcpStream::connect(address).await.expect("it listens");
     stream.write_all(b"GET /v2/ HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("it is sent");
     let mut response = Vec::new();
-    let _ = stream.read_to_end(&mut response).await;
-    assert!(!response.starts_with(b"HTTP/"), "{}", String::from_utf8_lossy(&response));
+    stream.read_to_end(&mut response).await.expect("a response");
+    assert!(response.starts_with(b"HTTP/1.1 400 "), "{}", String::from_utf8_lossy(&response));
 }
 
 /// Of `openssl x509 -req` without extensions, which is still its default in places. It does not have to be trusted.
