@@ -62,16 +62,20 @@ impl Screen {
 
     /// Clears the bar. Another may be drawn later.
     pub(super) fn clear(&self) {
-        let cleared =
-            self.drawing.compare_exchange(DRAWN, ABSENT, Ordering::AcqRel, Ordering::Acquire);
-        if cleared.is_ok() {
-            self.bar.finish_and_clear();
+        if let Some(bar) = self.drawn() {
+            // Before it counts as absent, or another thread could print below it, and lose what it printed.
+            bar.finish_and_clear();
+            let _ =
+                self.drawing.compare_exchange(DRAWN, ABSENT, Ordering::AcqRel, Ordering::Acquire);
         }
     }
 
-    /// Clears the bar for good.
+    /// Clears the bar for good. The process may end when this returns.
     pub(crate) fn give_up_drawing(&self) {
-        if self.drawing.swap(NEVER, Ordering::AcqRel) == DRAWN {
+        if self.drawing.load(Ordering::Acquire) != NEVER {
+            self.bar.finish_and_clear();
+            self.drawing.store(NEVER, Ordering::Release);
+            // A new stage may have drawn it meanwhile.
             self.bar.finish_and_clear();
         }
     }
