@@ -109,9 +109,11 @@ impl Errors {
         self.variable("PATH", env::join_paths(directories).expect("a path"));
     }
 
-    /// Shows `name` wherever `value` is printed.
+    /// Shows `name` wherever `value` is printed from now on. A port may be that of a server before, which has ended.
     pub(crate) fn call(&mut self, value: &impl ToString, name: &str) {
-        self.names.push((value.to_string(), name.to_owned()));
+        let value = value.to_string();
+        self.names.retain(|(known, _)| *known != value);
+        self.names.push((value, name.to_owned()));
     }
 
     pub(crate) fn file(&self, name: &str, text: &str) {
