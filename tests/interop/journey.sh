@@ -62,7 +62,7 @@ stamp=$(find "$work/store" -type f -printf '%p %T@ %i\n' | sort | sha256sum)
 say "a second mirroring finds nothing to do"
 second=$(mirror)
 printf '    second: %s\n' "$second"
-expect "$second" '"blobs":0,"bytes":0,'
+expect "$second" '"blobs":0,"repaired":0,"bytes":0,'
 [ "$(find "$work/store" -type f -printf '%p %T@ %i\n' | sort | sha256sum)" = "$stamp" ] || fail "the second mirroring wrote to the store"
 
 say "portolan serves it"
