@@ -91,7 +91,7 @@ fn unreadable(project: &str, file: &str, error: &io::Error) -> Problem {
 
 impl ReadManifests {
     /// Those of one plain manifest. A file whose content cannot be used is a problem, as in a thin manifest directory; one
-    /// that is not there, or must not be read, is an error.
+    /// that does not exist, or must not be read, is an error.
     fn plain(file: &str, suffix: &str, text: io::Result<String>) -> Result<Self, LoadError> {
         use io::ErrorKind::{FileTooLarge, InvalidData, InvalidInput};
         let mut read = Self::default();

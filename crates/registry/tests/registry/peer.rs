@@ -146,7 +146,7 @@ impl Peer {
     }
 }
 
-/// A header of a response, as text; empty where it is not there.
+/// A header of a response, as text; empty if there is none.
 pub(crate) fn header(response: &Response<Bytes>, name: &str) -> String {
     let value = response.headers().get(name).map(|value| value.to_str().expect("text").to_owned());
     value.unwrap_or_default()
