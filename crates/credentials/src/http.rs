@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri,
 use http_body_util::{BodyExt as _, Full};
 use http_client::{
     FailureClass, ForeignText, Guard, Pool, PoolSettings, RedactedUrl, Retrier, Retries,
-    TlsSettings, TransportError, native_roots, retry_after,
+    TlsSettings, TransportError, retry_after,
 };
 use hyper::body::Incoming;
 use serde_json::Value;
@@ -326,7 +326,7 @@ impl Http {
     ) -> Result<ServiceResponse, TransportError> {
         let pool = self.pool.get_or_init(|| {
             let mut tls = TlsSettings::none();
-            tls.trust(native_roots());
+            tls.trust_system();
             Arc::new(Pool::new(PoolSettings::new(tls)))
         });
         let target = pool.target(Guard::Open, &request.url)?;

@@ -6,6 +6,7 @@
 //!
 //! Source: RFC 9110 (HTTP semantics), RFC 9112 (HTTP/1.1), RFC 9113 (HTTP/2), RFC 8446 (TLS 1.3).
 
+mod authorities;
 mod authority;
 mod causes;
 mod chance;
@@ -40,7 +41,7 @@ pub use crate::{
     proxy::{Proxies, ProxyError, ProxySettingError, ProxyVariables},
     rate::{LEAST_RATE, LeastRate, Meter, RATE_WINDOW, TooSlow},
     retry::{Next, Replay, Retrier, Retries, RetryBudget, SoFar, Tries, retry_after},
-    tls::{PemError, TlsSettings, native_roots},
+    tls::{PemError, TlsSettings},
     unprocessed::Unprocessed,
     url::{RedactedUrl, strip_user},
 };

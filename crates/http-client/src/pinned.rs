@@ -4,10 +4,10 @@
 //! server (RFC 5280 §4.2.1.9 does not forbid it). OpenSSL, curl and Go accept it if it is among the trusted
 //! ones. Its dates and its names are checked all the same.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls::{
-    CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    CertificateError, DigitallySignedStruct, Error, SignatureScheme,
     client::{
         WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -20,25 +20,40 @@ use rustls::{
     server::ParsedCertificate,
 };
 
+use crate::authorities::Authorities;
+
 /// Verifies the certificates of servers.
 #[derive(Debug)]
 pub(crate) struct PinningVerifier {
-    /// None where there are no authorities.
-    authorities: Option<Arc<WebPkiServerVerifier>>,
+    authorities: Arc<Authorities>,
+    /// Made for the first certificate. None where there are no authorities.
+    by_authorities: OnceLock<Option<Arc<WebPkiServerVerifier>>>,
     pinned: Vec<CertificateDer<'static>>,
-    algorithms: WebPkiSupportedAlgorithms,
+    provider: Arc<CryptoProvider>,
 }
 
 impl PinningVerifier {
     pub(crate) fn new(
-        roots: RootCertStore,
+        authorities: &Arc<Authorities>,
         pinned: Vec<CertificateDer<'static>>,
         provider: Arc<CryptoProvider>,
     ) -> Self {
-        let algorithms = provider.signature_verification_algorithms;
-        let builder = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
-        // It fails only where there are no roots.
-        Self { authorities: builder.build().ok(), pinned, algorithms }
+        let authorities = Arc::clone(authorities);
+        Self { authorities, by_authorities: OnceLock::new(), pinned, provider }
+    }
+
+    fn by_authorities(&self) -> Option<&Arc<WebPkiServerVerifier>> {
+        let verifier = self.by_authorities.get_or_init(|| {
+            let (roots, provider) = (Arc::clone(self.authorities.all()), &self.provider);
+            let builder = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider));
+            // It fails only where there are no roots.
+            builder.build().ok()
+        });
+        verifier.as_ref()
+    }
+
+    fn algorithms(&self) -> &WebPkiSupportedAlgorithms {
+        &self.provider.signature_verification_algorithms
     }
 }
 
@@ -52,7 +67,7 @@ impl ServerCertVerifier for PinningVerifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let unknown = Err(CertificateError::UnknownIssuer.into());
-        let verified = self.authorities.as_ref().map_or(unknown, |authorities| {
+        let verified = self.by_authorities().map_or(unknown, |authorities| {
             let (chain, name) = (intermediates, server_name);
             authorities.verify_server_cert(end_entity, chain, name, ocsp_response, now)
         });
@@ -73,7 +88,7 @@ impl ServerCertVerifier for PinningVerifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signed, &self.algorithms)
+        verify_tls12_signature(message, certificate, signed, self.algorithms())
     }
 
     fn verify_tls13_signature(
@@ -82,11 +97,11 @@ impl ServerCertVerifier for PinningVerifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signed, &self.algorithms)
+        verify_tls13_signature(message, certificate, signed, self.algorithms())
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
+        self.algorithms().supported_schemes()
     }
 }
 

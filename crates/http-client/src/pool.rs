@@ -29,6 +29,7 @@ use url::{Host, Url};
 
 use crate::{
     TransportError, Unprocessed,
+    authorities::Authorities,
     content::{OutgoingBody, SendProgress},
     guard::{Guard, NotPublic, PublicResolver, check_literal, is_public, is_public_name},
     handshake::{BoundedHandshake, NotifyingTcp},
@@ -131,8 +132,7 @@ pub struct Pool {
     proxies: Arc<Proxies>,
     /// Hosts that may be dialled although they are not public.
     allowed: Arc<HashSet<String>>,
-    /// Whether TLS can succeed at all.
-    has_roots: bool,
+    authorities: Arc<Authorities>,
 }
 
 impl Pool {
@@ -141,20 +141,20 @@ impl Pool {
     pub fn new(settings: PoolSettings) -> Self {
         let mut builder = builder(&settings);
         let PoolSettings { tls, connect_timeout, allowed, versions, proxies, .. } = settings;
-        let has_roots = tls.has_roots();
+        let (tls, authorities) = tls.client_config();
         let (allowed, proxies) = (Arc::new(allowed), Arc::new(proxies));
-        let mut connect = Connect { tls: tls.client_config(), timeout: connect_timeout, versions };
+        let mut connect = Connect { tls, timeout: connect_timeout, versions };
         let connections = connect.connections(&builder, &allowed, &proxies);
         connect.versions = Versions::Http1;
         let http1 = connect.connections(builder.http2_only(false), &allowed, &proxies);
         let http1_hosts = RwLock::default();
-        Self { connections, http1, http1_hosts, proxies, allowed, has_roots }
+        Self { connections, http1, http1_hosts, proxies, allowed, authorities }
     }
 
     /// Whether TLS can succeed at all: there are root certificates.
     #[must_use]
-    pub const fn has_roots(&self) -> bool {
-        self.has_roots
+    pub fn has_roots(&self) -> bool {
+        !self.authorities.all().is_empty()
     }
 
     /// The URL as a request has it.
@@ -163,7 +163,7 @@ impl Pool {
     /// When no request can be sent there: TLS without root certificates, an address that is not public where it has
     /// to be, or a URL that HTTP cannot carry.
     pub fn target(&self, guard: Guard, url: &Url) -> Result<Uri, TransportError> {
-        if url.scheme() == "https" && !self.has_roots {
+        if url.scheme() == "https" && !self.has_roots() {
             return Err(TransportError::NoRootCertificates);
         }
         let uri: Uri = url.as_str().parse().map_err(|cause| TransportError::BadUrl { cause })?;

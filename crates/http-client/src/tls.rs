@@ -5,13 +5,13 @@
 use std::sync::Arc;
 
 use rustls::{
-    ClientConfig, RootCertStore,
+    ClientConfig,
     crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject as _},
     sign::{CertifiedKey, SingleCertAndKey},
 };
 
-use crate::pinned::PinningVerifier;
+use crate::{authorities::Authorities, pinned::PinningVerifier};
 
 /// U+FEFF in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
@@ -40,7 +40,7 @@ pub enum PemError {
 /// The settings of TLS.
 #[derive(Debug)]
 pub struct TlsSettings {
-    roots: RootCertStore,
+    authorities: Authorities,
     /// Certificates that the user named, which servers may show as their own.
     pinned: Vec<CertificateDer<'static>>,
     identity: Option<Arc<CertifiedKey>>,
@@ -55,12 +55,12 @@ impl Default for TlsSettings {
 impl TlsSettings {
     /// No certificate is trusted or presented.
     pub const fn none() -> Self {
-        Self { roots: RootCertStore { roots: Vec::new() }, pinned: Vec::new(), identity: None }
+        Self { authorities: Authorities::none(), pinned: Vec::new(), identity: None }
     }
 
-    /// Trusts these too.
-    pub fn trust(&mut self, roots: RootCertStore) {
-        self.roots.roots.extend(roots.roots);
+    /// Trusts the certificate authorities of this machine too, or those of the file that `SSL_CERT_FILE` names.
+    pub const fn trust_system(&mut self) {
+        self.authorities.system = true;
     }
 
     /// Trusts these certificates (PEM), and accepts them from servers as their own.
@@ -69,7 +69,7 @@ impl TlsSettings {
     /// When a certificate cannot be read, or there is none.
     pub fn trust_pem(&mut self, pem: &[u8]) -> Result<(), PemError> {
         for certificate in read_certificates(pem)? {
-            self.roots.add(certificate.clone()).map_err(PemError::Unusable)?;
+            self.authorities.added.add(certificate.clone()).map_err(PemError::Unusable)?;
             self.pinned.push(certificate);
         }
         Ok(())
@@ -93,27 +93,24 @@ impl TlsSettings {
         Ok(())
     }
 
-    /// Whether TLS can succeed at all.
-    pub fn has_roots(&self) -> bool {
-        !self.roots.is_empty()
-    }
-
-    /// The settings of `rustls`.
+    /// The settings of `rustls`, and the authorities that they trust.
     #[must_use]
-    pub fn client_config(self) -> ClientConfig {
+    pub(crate) fn client_config(self) -> (ClientConfig, Arc<Authorities>) {
         // One provider for the whole program, named here, since no default is installed.
         let provider = Arc::new(provider());
-        let verifier = PinningVerifier::new(self.roots, self.pinned, Arc::clone(&provider));
+        let authorities = Arc::new(self.authorities);
+        let verifier = PinningVerifier::new(&authorities, self.pinned, Arc::clone(&provider));
         #[expect(clippy::expect_used, reason = "ring offers the suites of TLS 1.2 and 1.3")]
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("the provider supports the default versions")
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier));
-        match self.identity {
+        let config = match self.identity {
             Some(key) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key))),
             None => builder.with_no_client_auth(),
-        }
+        };
+        (config, authorities)
     }
 }
 
@@ -139,15 +136,4 @@ fn without_bom(text: &[u8]) -> Vec<u8> {
     }
     clean.extend_from_slice(rest);
     clean
-}
-
-/// The root certificates of this machine, or of the file that `SSL_CERT_FILE` names.
-pub fn native_roots() -> RootCertStore {
-    let found = rustls_native_certs::load_native_certs();
-    for error in &found.errors {
-        tracing::warn!("root certificates: {error}");
-    }
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(found.certs);
-    roots
 }

@@ -6,9 +6,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Empty};
-use http_client::{
-    Guard, Pool, PoolSettings, Proxies, TlsSettings, TransportError, Versions, native_roots,
-};
+use http_client::{Guard, Pool, PoolSettings, Proxies, TlsSettings, TransportError, Versions};
 use hyper::body::Incoming;
 
 /// How we call ourselves.
@@ -32,7 +30,7 @@ impl Outbound {
     /// proxies.
     #[must_use]
     pub fn new(mut tls: TlsSettings, proxies: Proxies) -> Self {
-        tls.trust(native_roots());
+        tls.trust_system();
         Self(Arc::new(Pool::new(PoolSettings {
             versions: Versions::Http1,
             idle_connections: MAX_IDLE,

@@ -12,7 +12,7 @@ use credentials::Credentials;
 use http::HeaderValue;
 use http_client::{
     Chance, LEAST_RATE, LeastRate, Pool, PoolSettings, Protocols, Proxies, RATE_WINDOW,
-    RequestTimeouts, Retries, TlsSettings, native_roots,
+    RequestTimeouts, Retries, TlsSettings,
 };
 use oci::Host;
 
@@ -175,7 +175,7 @@ impl ClientBuilder {
     /// The client. Reads this machine's root certificates; where there are none, only https fails.
     #[must_use]
     pub fn build(mut self) -> RegistryClient {
-        self.tls.trust(native_roots());
+        self.tls.trust_system();
         let tls = std::mem::replace(&mut self.tls, TlsSettings::none());
         let allowed = std::mem::take(&mut self.allowed);
         let connect_timeout = self.connect_timeout;

@@ -5,7 +5,7 @@ use tempfile::TempDir;
 use testkit::{TestRegistry, fixture};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use crate::harness::{Thin, entry, portolan, run, signal, write};
+use crate::harness::{Ended, Thin, entry, portolan, run, signal, write};
 
 #[tokio::test]
 async fn a_registry_on_loopback_is_promoted_to_under_tls() {
@@ -48,6 +48,28 @@ async fn a_registry_on_loopback_is_promoted_to_under_tls() {
         assert!(why.contains(reason), "{flags:?}: {why}");
     }
     child.kill().await.expect("it ends");
+}
+
+#[tokio::test]
+async fn the_certificate_authorities_of_the_machine_are_read_for_tls_only() {
+    let staging = TestRegistry::start().await;
+    let image = fixture::image(1, 1);
+    staging.load("team/app", None, &image).await;
+    for (to, code, is_read) in [
+        (staging.prefix("prod"), 0, false),
+        ("registry.invalid/images".parse().expect("a prefix"), 1, true),
+    ] {
+        let thin = Thin::new().project(
+            "team",
+            &staging.prefix("team"),
+            &to,
+            &entry("app", &image, &["v1"]),
+        );
+        let mut promote = portolan(&["promote", "--thin-manifest-dir", thin.path()]);
+        promote.env("SSL_CERT_FILE", "missing.pem");
+        let ended = Ended::from(promote.output().await.expect("it starts")).expect(code);
+        assert_eq!(ended.stderr.contains("root certificates: "), is_read, "{}", ended.stderr);
+    }
 }
 
 /// Writes a certificate for 127.0.0.1 that is valid in these years, and its key.

@@ -1,0 +1,44 @@
+//! The certificate authorities that TLS trusts.
+
+use std::sync::{Arc, OnceLock};
+
+use rustls::RootCertStore;
+
+/// The certificate authorities that are trusted.
+#[derive(Debug)]
+pub(crate) struct Authorities {
+    pub(crate) added: RootCertStore,
+    /// Whether those of this machine are trusted too.
+    pub(crate) system: bool,
+    /// Both. This machine's are read when the first is needed: a run over plain HTTP needs none, and to read them takes
+    /// longer than a request.
+    all: OnceLock<Arc<RootCertStore>>,
+}
+
+impl Authorities {
+    /// None yet.
+    pub(crate) const fn none() -> Self {
+        let added = RootCertStore { roots: Vec::new() };
+        Self { added, system: false, all: OnceLock::new() }
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> &Arc<RootCertStore> {
+        self.all.get_or_init(|| {
+            let mut all = if self.system { system_roots() } else { RootCertStore::empty() };
+            all.roots.extend(self.added.roots.iter().cloned());
+            Arc::new(all)
+        })
+    }
+}
+
+/// The root certificates of this machine, or of the file that `SSL_CERT_FILE` names.
+fn system_roots() -> RootCertStore {
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::warn!("root certificates: {error}");
+    }
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    roots
+}
