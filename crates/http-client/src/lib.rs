@@ -6,7 +6,6 @@
 //!
 //! Source: RFC 9110 (HTTP semantics), RFC 9112 (HTTP/1.1), RFC 9113 (HTTP/2), RFC 8446 (TLS 1.3).
 
-mod authorities;
 mod authority;
 mod causes;
 mod chance;
@@ -24,6 +23,7 @@ mod rate;
 mod retry;
 mod tls;
 mod tls_fault;
+mod trusted_roots;
 mod unprocessed;
 mod url;
 

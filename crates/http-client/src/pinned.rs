@@ -20,31 +20,31 @@ use rustls::{
     server::ParsedCertificate,
 };
 
-use crate::authorities::Authorities;
+use crate::trusted_roots::TrustedRoots;
 
 /// Verifies the certificates of servers.
 #[derive(Debug)]
 pub(crate) struct PinningVerifier {
-    authorities: Arc<Authorities>,
-    /// Made for the first certificate. None where there are no authorities.
-    by_authorities: OnceLock<Option<Arc<WebPkiServerVerifier>>>,
+    roots: Arc<TrustedRoots>,
+    /// Made for the first certificate. None where there are no roots.
+    by_roots: OnceLock<Option<Arc<WebPkiServerVerifier>>>,
     pinned: Vec<CertificateDer<'static>>,
     provider: Arc<CryptoProvider>,
 }
 
 impl PinningVerifier {
     pub(crate) fn new(
-        authorities: &Arc<Authorities>,
+        roots: &Arc<TrustedRoots>,
         pinned: Vec<CertificateDer<'static>>,
         provider: Arc<CryptoProvider>,
     ) -> Self {
-        let authorities = Arc::clone(authorities);
-        Self { authorities, by_authorities: OnceLock::new(), pinned, provider }
+        let roots = Arc::clone(roots);
+        Self { roots, by_roots: OnceLock::new(), pinned, provider }
     }
 
-    fn by_authorities(&self) -> Option<&Arc<WebPkiServerVerifier>> {
-        let verifier = self.by_authorities.get_or_init(|| {
-            let (roots, provider) = (Arc::clone(self.authorities.all()), &self.provider);
+    fn by_roots(&self) -> Option<&Arc<WebPkiServerVerifier>> {
+        let verifier = self.by_roots.get_or_init(|| {
+            let (roots, provider) = (Arc::clone(self.roots.all()), &self.provider);
             let builder = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider));
             // It fails only where there are no roots.
             builder.build().ok()
@@ -67,9 +67,9 @@ impl ServerCertVerifier for PinningVerifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let unknown = Err(CertificateError::UnknownIssuer.into());
-        let verified = self.by_authorities().map_or(unknown, |authorities| {
+        let verified = self.by_roots().map_or(unknown, |verifier| {
             let (chain, name) = (intermediates, server_name);
-            authorities.verify_server_cert(end_entity, chain, name, ocsp_response, now)
+            verifier.verify_server_cert(end_entity, chain, name, ocsp_response, now)
         });
         match verified {
             Err(error)

@@ -29,12 +29,12 @@ use url::{Host, Url};
 
 use crate::{
     TransportError, Unprocessed,
-    authorities::Authorities,
     content::{OutgoingBody, SendProgress},
     guard::{Guard, NotPublic, PublicResolver, check_literal, is_public, is_public_name},
     handshake::{BoundedHandshake, NotifyingTcp},
     proxy::{Proxied, Proxies, Proxy, ProxyConnector, ProxyError, ToProxy},
     tls::TlsSettings,
+    trusted_roots::TrustedRoots,
 };
 
 /// Time for a connection to be made: five retransmissions of its first packet. A TLS handshake has as much: it is two
@@ -132,7 +132,7 @@ pub struct Pool {
     proxies: Arc<Proxies>,
     /// Hosts that may be dialled although they are not public.
     allowed: Arc<HashSet<String>>,
-    authorities: Arc<Authorities>,
+    roots: Arc<TrustedRoots>,
 }
 
 impl Pool {
@@ -141,20 +141,20 @@ impl Pool {
     pub fn new(settings: PoolSettings) -> Self {
         let mut builder = builder(&settings);
         let PoolSettings { tls, connect_timeout, allowed, versions, proxies, .. } = settings;
-        let (tls, authorities) = tls.client_config();
+        let (tls, roots) = tls.client_config();
         let (allowed, proxies) = (Arc::new(allowed), Arc::new(proxies));
         let mut connect = Connect { tls, timeout: connect_timeout, versions };
         let connections = connect.connections(&builder, &allowed, &proxies);
         connect.versions = Versions::Http1;
         let http1 = connect.connections(builder.http2_only(false), &allowed, &proxies);
         let http1_hosts = RwLock::default();
-        Self { connections, http1, http1_hosts, proxies, allowed, authorities }
+        Self { connections, http1, http1_hosts, proxies, allowed, roots }
     }
 
     /// Whether TLS can succeed at all: there are root certificates.
     #[must_use]
     pub fn has_roots(&self) -> bool {
-        !self.authorities.all().is_empty()
+        !self.roots.all().is_empty()
     }
 
     /// The URL as a request has it.

@@ -11,7 +11,7 @@ use rustls::{
     sign::{CertifiedKey, SingleCertAndKey},
 };
 
-use crate::{authorities::Authorities, pinned::PinningVerifier};
+use crate::{pinned::PinningVerifier, trusted_roots::TrustedRoots};
 
 /// U+FEFF in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
@@ -40,7 +40,7 @@ pub enum PemError {
 /// The settings of TLS.
 #[derive(Debug)]
 pub struct TlsSettings {
-    authorities: Authorities,
+    roots: TrustedRoots,
     /// Certificates that the user named, which servers may show as their own.
     pinned: Vec<CertificateDer<'static>>,
     identity: Option<Arc<CertifiedKey>>,
@@ -55,12 +55,12 @@ impl Default for TlsSettings {
 impl TlsSettings {
     /// No certificate is trusted or presented.
     pub const fn none() -> Self {
-        Self { authorities: Authorities::none(), pinned: Vec::new(), identity: None }
+        Self { roots: TrustedRoots::none(), pinned: Vec::new(), identity: None }
     }
 
-    /// Trusts the certificate authorities of this machine too, or those of the file that `SSL_CERT_FILE` names.
+    /// Trusts the root certificates of this machine too, or those of the file that `SSL_CERT_FILE` names.
     pub const fn trust_system(&mut self) {
-        self.authorities.system = true;
+        self.roots.system = true;
     }
 
     /// Trusts these certificates (PEM), and accepts them from servers as their own.
@@ -69,7 +69,7 @@ impl TlsSettings {
     /// When a certificate cannot be read, or there is none.
     pub fn trust_pem(&mut self, pem: &[u8]) -> Result<(), PemError> {
         for certificate in read_certificates(pem)? {
-            self.authorities.added.add(certificate.clone()).map_err(PemError::Unusable)?;
+            self.roots.added.add(certificate.clone()).map_err(PemError::Unusable)?;
             self.pinned.push(certificate);
         }
         Ok(())
@@ -93,13 +93,13 @@ impl TlsSettings {
         Ok(())
     }
 
-    /// The settings of `rustls`, and the authorities that they trust.
+    /// The settings of `rustls`, and the roots that they trust.
     #[must_use]
-    pub(crate) fn client_config(self) -> (ClientConfig, Arc<Authorities>) {
+    pub(crate) fn client_config(self) -> (ClientConfig, Arc<TrustedRoots>) {
         // One provider for the whole program, named here, since no default is installed.
         let provider = Arc::new(provider());
-        let authorities = Arc::new(self.authorities);
-        let verifier = PinningVerifier::new(&authorities, self.pinned, Arc::clone(&provider));
+        let roots = Arc::new(self.roots);
+        let verifier = PinningVerifier::new(&roots, self.pinned, Arc::clone(&provider));
         #[expect(clippy::expect_used, reason = "ring offers the suites of TLS 1.2 and 1.3")]
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -110,7 +110,7 @@ impl TlsSettings {
             Some(key) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key))),
             None => builder.with_no_client_auth(),
         };
-        (config, authorities)
+        (config, roots)
     }
 }
 

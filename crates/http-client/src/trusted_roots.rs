@@ -1,12 +1,12 @@
-//! The certificate authorities that TLS trusts.
+//! The root certificates that TLS trusts.
 
 use std::sync::{Arc, OnceLock};
 
 use rustls::RootCertStore;
 
-/// The certificate authorities that are trusted.
+/// The root certificates that are trusted.
 #[derive(Debug)]
-pub(crate) struct Authorities {
+pub(crate) struct TrustedRoots {
     pub(crate) added: RootCertStore,
     /// Whether those of this machine are trusted too.
     pub(crate) system: bool,
@@ -15,7 +15,7 @@ pub(crate) struct Authorities {
     all: OnceLock<Arc<RootCertStore>>,
 }
 
-impl Authorities {
+impl TrustedRoots {
     /// None yet.
     pub(crate) const fn none() -> Self {
         let added = RootCertStore { roots: Vec::new() };
