@@ -1,4 +1,4 @@
-//! Every dependency is used by some crate and has its reason in `docs/internals/dependencies.md`, and the page
+//! Every dependency is used by some crate and has its reason in `docs/dependencies.md`, and the page
 //! speaks of no other.
 
 use std::collections::BTreeSet;
@@ -9,7 +9,7 @@ use crate::{
 };
 
 const MANIFEST: &str = "Cargo.toml";
-const PAGE: &str = "docs/internals/dependencies.md";
+const PAGE: &str = "docs/dependencies.md";
 
 /// The offences of the root's `[workspace.dependencies]`.
 pub(crate) fn check(metadata: &Metadata, files: &Files) -> Vec<Offence> {
@@ -67,8 +67,8 @@ mod tests {
             offences,
             [
                 "Cargo.toml: no crate uses `idle`; take the line out",
-                "docs/internals/dependencies.md: `silent` has no row; say why it is there and what was rejected",
-                "docs/internals/dependencies.md: `gone` is no dependency; take the row out",
+                "docs/dependencies.md: `silent` has no row; say why it is there and what was rejected",
+                "docs/dependencies.md: `gone` is no dependency; take the row out",
             ]
         );
     }
