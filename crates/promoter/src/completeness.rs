@@ -34,6 +34,7 @@ pub(crate) async fn check(
     if found.iter().any(|found| matches!(found, Ok(Some(_))))
         && let Err(cause) = add_source(run, planned).await
     {
+        planned.source_failure.get_or_insert_with(|| Arc::clone(&cause));
         remedy = Remedy::SourceUnread { cause };
     }
     let (mut found, origins) = (found.into_iter(), &planned.origins);

@@ -26,6 +26,15 @@ pub struct Unchecked {
     pub hosts: BTreeSet<Host>,
 }
 
+/// The edges that were copied from another destination, or would be, because their source could not be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UnreadSources {
+    /// The number of edges.
+    pub edges: u64,
+    /// The hosts of these sources.
+    pub hosts: BTreeSet<Host>,
+}
+
 /// How a run ended.
 #[derive(Clone, Debug)]
 pub struct Ending {
@@ -39,6 +48,8 @@ pub struct Ending {
     pub summary: Summary,
     /// The broken attachments.
     pub left_out: LeftOut,
+    /// The sources that failed, although their edges hold.
+    pub unread_sources: UnreadSources,
     /// The edges that a dry run could not check.
     pub unchecked: Unchecked,
     /// The requests and bytes of each host.

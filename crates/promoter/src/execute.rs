@@ -120,6 +120,7 @@ impl Deferred {
         let ready = Ready {
             source_digest: ready.source_digest,
             origins: origins.clone(),
+            source_failure: ready.source_failure.clone(),
             manifests: ready.manifests.clone(),
             not_copied: ready.not_copied.clone(),
             attachments_origin: ready.attachments_origin,

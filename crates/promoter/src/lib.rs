@@ -40,7 +40,7 @@ use job::{Confirm, Progress, Stop};
 use promotion_manifest::{EdgeSet, Problem, Selection};
 use transfer::TransferState;
 
-pub use ending::{Ending, LeftOut, Unchecked};
+pub use ending::{Ending, LeftOut, Unchecked, UnreadSources};
 pub use estimate::{Estimate, HostEstimate};
 pub use hosts::Clients;
 pub use metrics::metrics;
@@ -48,7 +48,7 @@ pub use outcome::{Outcome, OutcomeKind, Summary};
 pub use public_name::PublicNameFailure;
 pub use reason::{
     AttachmentName, AttachmentProblem, AttachmentStep, Reason, ReasonCode, Remedy, RemoteError,
-    TagWas,
+    SourceFault, TagWas,
 };
 pub use settings::{AttachmentsTo, BrokenAttachments, PromotionSettings, PublicName, VerifyDepth};
 
@@ -122,12 +122,13 @@ pub async fn promote(
             }
         }
     }
-    reporter.finish(|summary, left_out| Ending {
+    reporter.finish(|summary, left_out, unread_sources| Ending {
         confirm: settings.confirm,
         stopped: stop.cause(),
         problems: problems.len(),
         summary,
         left_out,
+        unread_sources,
         unchecked,
         hosts: client.usage(),
         estimate,

@@ -39,6 +39,11 @@ pub fn metrics(ending: &Ending, at: SystemTime) -> String {
             ending.left_out.attachments,
         ),
         (
+            "unread_source_edges",
+            "edges that were copied from another destination because their source could not be read",
+            ending.unread_sources.edges,
+        ),
+        (
             "all_holds",
             "1 if everything that the manifests request is in place",
             u64::from(ending.all_holds()),

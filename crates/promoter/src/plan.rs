@@ -93,6 +93,7 @@ pub(crate) fn plan(knowledge: Knowledge<'_>) -> PromotionPlan {
                     let planned = planned.entry(source_digest).or_insert_with(|| Planned {
                         source_digest,
                         origins: task.origins.clone(),
+                        source_failure: None,
                         targets: Vec::new(),
                     });
                     planned.add(edge.id(), &task, note);
@@ -107,6 +108,7 @@ pub(crate) fn plan(knowledge: Knowledge<'_>) -> PromotionPlan {
 impl Planned {
     fn add(&mut self, edge: EdgeId, task: &Task, note: Option<&Arc<Reason>>) {
         task.origins.iter().for_each(|origin| self.origins.add(origin));
+        self.source_failure = self.source_failure.take().or_else(|| task.source_failure.clone());
         // Edges come destination by destination, so only the last target can be that of this edge.
         if self.targets.last().is_none_or(|last| last.destination != edge.destination()) {
             self.targets.push(PlannedTarget::new(edge.destination(), task.lacks, note.cloned()));
@@ -125,6 +127,8 @@ struct Task {
     lacks: Lacks,
     need: Need,
     origins: ImageOrigins,
+    /// Why a source of the edge could not be read.
+    source_failure: Option<Arc<Reason>>,
 }
 
 /// What an edge needs.
@@ -221,9 +225,9 @@ impl Planner<'_> {
         Arc::new(Reason::TagMove { current: other.tag_on, missing_in: Some(source.clone()) })
     }
 
-    /// The sources and destinations that have the digest of `edge`.
-    fn origins(&self, edge: EdgeView<'_>) -> Vec<ImageOrigin> {
-        let mut origins = self.look_up_sources(edge).having;
+    /// The sources that have the digest of `edge`, then the destinations that have it.
+    fn origins(&self, edge: EdgeView<'_>, sources: &SourceLookup) -> Vec<ImageOrigin> {
+        let mut origins = sources.having.clone();
         let holders = self.holders.get(&edge.digest());
         origins.extend(holders.into_iter().flat_map(|holders| &holders.origins).copied());
         origins
@@ -239,8 +243,10 @@ impl Planner<'_> {
     /// The task for an edge whose destination has the digest.
     fn keep(&self, edge: EdgeView<'_>, need: Need) -> Task {
         let itself = || ImageOrigins::of(ImageOrigin::Destination(edge.id().destination()));
-        let origins = ImageOrigins::collect(self.origins(edge)).unwrap_or_else(itself);
-        Task { lacks: Lacks::Nothing, need, origins }
+        let sources = self.look_up_sources(edge);
+        let origins = ImageOrigins::collect(self.origins(edge, &sources)).unwrap_or_else(itself);
+        let source_failure = sources.unread.into_iter().next();
+        Task { lacks: Lacks::Nothing, need, origins, source_failure }
     }
 
     /// The task of copying the digest of `edge` from a registry that has it, or why there is none.
@@ -248,10 +254,14 @@ impl Planner<'_> {
         let digest = edge.digest();
         let searched = self.knowledge.searched.get(&digest);
         let found = searched.into_iter().flat_map(|holders| &holders.origins).copied();
-        if let Some(origins) = ImageOrigins::collect(self.origins(edge).into_iter().chain(found)) {
-            return Decision::Do(Task { lacks: Lacks::Digest, need: Need::DigestOrTag, origins });
+        let sources = self.look_up_sources(edge);
+        let origins = self.origins(edge, &sources).into_iter().chain(found);
+        let mut unread = sources.unread;
+        if let Some(origins) = ImageOrigins::collect(origins) {
+            let (lacks, need) = (Lacks::Digest, Need::DigestOrTag);
+            let source_failure = unread.into_iter().next();
+            return Decision::Do(Task { lacks, need, origins, source_failure });
         }
-        let mut unread = self.look_up_sources(edge).unread;
         unread.extend(self.holders.get(&digest).and_then(|holders| holders.unread.clone()));
         unread.extend(searched.and_then(|holders| holders.unread.clone()));
         match (&unread[..], searched) {

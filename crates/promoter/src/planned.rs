@@ -17,6 +17,8 @@ pub(crate) struct Planned {
     pub source_digest: SourceDigestId,
     /// Where it can be read.
     pub origins: ImageOrigins,
+    /// Why its source could not be read, if that was tried and failed.
+    pub source_failure: Option<Arc<Reason>>,
     /// The destinations, each once.
     pub targets: Vec<PlannedTarget>,
 }

@@ -11,7 +11,7 @@ use crate::{
     Outcome, OutcomeKind,
     attaching::Broken,
     planned::{ImageOrigin, ImageOrigins, Lacks, PlannedTarget},
-    reason::Reason,
+    reason::{Reason, SourceFault},
 };
 
 /// One digest that is promoted.
@@ -21,6 +21,8 @@ pub(crate) struct Ready {
     pub source_digest: SourceDigestId,
     /// Where the image is read, if it is copied.
     pub origins: ImageOrigins,
+    /// Why its source could not be read, if that was tried and failed.
+    pub source_failure: Option<Arc<Reason>>,
     /// Its manifests.
     pub manifests: ImageManifests,
     /// Which layers are not copied because they are not distributable.
@@ -42,6 +44,15 @@ pub(crate) enum ImageManifests {
     NotKept,
 }
 
+/// Where an image was copied from, or would be.
+#[derive(Clone, Debug)]
+pub(crate) struct CopiedFrom {
+    /// The registry.
+    pub origin: ImageOrigin,
+    /// Why it could not be copied from its source, if that was tried.
+    pub source_failure: Option<Arc<Reason>>,
+}
+
 /// One destination repository of a [`Ready`] digest.
 #[derive(Clone, Debug)]
 pub(crate) struct ReadyTarget {
@@ -55,21 +66,22 @@ impl Ready {
     /// The outcomes of a confirmed run, if nothing fails.
     pub(crate) fn expected(&self, edges: &EdgeSet) -> Vec<Outcome> {
         let outcomes = self.targets.iter().flat_map(|target| {
-            let note = self.note(edges, Some(self.origins.first()), target);
+            let (origin, source_failure) = (self.origins.first(), self.source_failure.clone());
+            let note = self.note(edges, Some(CopiedFrom { origin, source_failure }), target);
             target.expected(&note, &self.names(&target.missing))
         });
         outcomes.collect()
     }
 
-    /// What the outcomes of the edges at `target` should say if the image was copied from `origin`.
+    /// What the outcomes of the edges at `target` should say if the image was copied `from` there.
     pub(crate) fn note(
         &self,
         edges: &EdgeSet,
-        origin: Option<ImageOrigin>,
+        from: Option<CopiedFrom>,
         target: &ReadyTarget,
     ) -> Option<Arc<Reason>> {
         let copied = target.is_copied();
-        let from = origin.filter(|_| copied).and_then(|origin| self.backfilled_from(edges, origin));
+        let from = from.filter(|_| copied).and_then(|from| self.backfilled(edges, from));
         let not_copied = self.not_copied.clone().filter(|_| copied);
         let notes = [target.planned.note.clone(), from, not_copied];
         Reason::several(notes.into_iter().flatten())
@@ -88,15 +100,16 @@ impl Ready {
 
     /// The note on an image that is copied from another destination, since the source does not have it or failed. A slow
     /// destination is fed from one that is done before the source is tried at all.
-    fn backfilled_from(&self, edges: &EdgeSet, origin: ImageOrigin) -> Option<Arc<Reason>> {
-        let ImageOrigin::Destination(holder) = origin else { return None };
-        let mut later = self.origins.iter().skip_while(|other| *other != origin);
+    fn backfilled(&self, edges: &EdgeSet, copied: CopiedFrom) -> Option<Arc<Reason>> {
+        let ImageOrigin::Destination(holder) = copied.origin else { return None };
+        let mut later = self.origins.iter().skip_while(|other| *other != copied.origin);
         if later.any(ImageOrigin::is_source) {
             return None;
         }
         let from = &edges.destinations()[holder].prefix;
         let source = edges.source_digest(self.source_digest).source_prefix();
-        Some(Arc::new(Reason::Backfilled { from: from.clone(), source: source.clone() }))
+        let fault = SourceFault::of(copied.source_failure);
+        Some(Arc::new(Reason::Backfilled { from: from.clone(), source: source.clone(), fault }))
     }
 }
 

@@ -6,7 +6,7 @@ use oci::{Digest, RegistryPrefix};
 use promotion_manifest::{EdgeSet, Problem};
 
 use crate::{
-    Ending, LeftOut, Outcome, OutcomeKind, Summary,
+    Ending, LeftOut, Outcome, OutcomeKind, Summary, UnreadSources,
     reason::{AttachmentName, Reason},
     report::Report,
 };
@@ -20,14 +20,22 @@ pub(crate) struct RunReporter<'a> {
     attachments: HashSet<(Digest, AttachmentName)>,
     /// The destination registries that lack one of them.
     destinations: HashSet<&'a RegistryPrefix>,
+    unread_sources: UnreadSources,
     /// Why the report cannot be written any more.
     error: Option<io::Error>,
 }
 
 impl<'a> RunReporter<'a> {
     pub(crate) fn new(report: &'a mut dyn Report, edges: &'a EdgeSet) -> Self {
-        let (attachments, destinations) = (HashSet::new(), HashSet::new());
-        Self { report, edges, summary: Summary::default(), attachments, destinations, error: None }
+        Self {
+            report,
+            edges,
+            summary: Summary::default(),
+            attachments: HashSet::new(),
+            destinations: HashSet::new(),
+            unread_sources: UnreadSources::default(),
+            error: None,
+        }
     }
 
     pub(crate) fn problems(&mut self, problems: &[Problem]) {
@@ -46,6 +54,10 @@ impl<'a> RunReporter<'a> {
 
     fn count(&mut self, outcome: &Outcome) {
         self.summary.add(outcome.kind);
+        if let Some(source) = outcome.reason.as_ref().and_then(|reason| reason.unread_source()) {
+            self.unread_sources.edges += 1;
+            self.unread_sources.hosts.insert(source.host.clone());
+        }
         if outcome.kind == OutcomeKind::AttachmentBroken {
             let edge = self.edges.edge(outcome.edge);
             if let Some(Reason::Attachment { attachment, .. }) = outcome.reason.as_deref() {
@@ -57,13 +69,13 @@ impl<'a> RunReporter<'a> {
 
     pub(crate) fn finish(
         mut self,
-        ending: impl FnOnce(Summary, LeftOut) -> Ending,
+        ending: impl FnOnce(Summary, LeftOut, UnreadSources) -> Ending,
     ) -> io::Result<Ending> {
         let left_out = LeftOut {
             attachments: self.attachments.len() as u64,
             destinations: self.destinations.len() as u64,
         };
-        let ending = ending(self.summary, left_out);
+        let ending = ending(self.summary, left_out, self.unread_sources);
         if self.error.is_none() {
             self.error = self.report.finish(self.edges, &ending).err();
         }

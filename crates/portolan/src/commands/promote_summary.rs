@@ -1,7 +1,10 @@
 //! The last line of `portolan promote`: the counts in words, and what they come to.
 
+use std::collections::BTreeSet;
+
 use job::{Confirm, StopCause};
-use promoter::{Ending, OutcomeKind, Unchecked, report::in_bytes};
+use oci::Host;
+use promoter::{Ending, OutcomeKind, Unchecked, UnreadSources, report::in_bytes};
 use wording::counted;
 
 use crate::arguments::{Promote, SelectionFlags, Verify};
@@ -49,6 +52,7 @@ pub(super) fn in_words(ending: &Ending, promote: &Promote) -> String {
             " Broken at their source and left out: {attachments} at {destinations}."
         ));
     }
+    text.push_str(&unread_sources(ending));
     match ending.stopped {
         Some(cause) if !ending.all_holds() => text.push_str(&incomplete(ending.confirm, cause)),
         None if ending.summary.edges() == 0 && ending.requests() == 0 => {
@@ -71,21 +75,44 @@ fn says_only_attachments(ending: &Ending) -> bool {
 
 /// What a dry run could not check.
 fn unchecked(Unchecked { edges, hosts }: &Unchecked, of: u64) -> String {
-    /// As many hosts as one reads in a sentence.
-    const NAMED: usize = 3;
     if *edges == 0 {
         return String::new();
     }
+    format!(
+        " {edges} of {} could not be checked; log in to {} with docker login.",
+        counted(of, "edge"),
+        named(hosts),
+    )
+}
+
+/// The edges that hold, or would hold, although their source failed.
+fn unread_sources(Ending { confirm, unread_sources, .. }: &Ending) -> String {
+    let UnreadSources { edges, hosts } = unread_sources;
+    if *edges == 0 {
+        return String::new();
+    }
+    let verb = match (confirm, edges) {
+        (Confirm::DryRun, _) => "would be copied",
+        (Confirm::Write, 1) => "was copied",
+        (Confirm::Write, _) => "were copied",
+    };
+    format!(
+        " {} {verb} from another destination, because the source could not be read; check {}.",
+        counted(*edges, "edge"),
+        named(hosts),
+    )
+}
+
+/// The hosts in a sentence.
+fn named(hosts: &BTreeSet<Host>) -> String {
+    /// As many hosts as one reads in a sentence.
+    const NAMED: usize = 3;
     let named: Vec<_> = hosts.iter().take(NAMED).map(ToString::to_string).collect();
     let more = match hosts.len().saturating_sub(NAMED) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    format!(
-        " {edges} of {} could not be checked; log in to {}{more} with docker login.",
-        counted(of, "edge"),
-        named.join(", "),
-    )
+    named.join(", ") + &more
 }
 
 /// What a run that was stopped comes to.

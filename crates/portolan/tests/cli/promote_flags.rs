@@ -302,6 +302,40 @@ async fn an_attachment_that_is_broken_for_two_destinations_is_counted_once() {
 }
 
 #[tokio::test]
+async fn a_source_that_cannot_be_read_is_named_in_the_summary_though_its_edges_hold() {
+    let scene = Scene::new().await;
+    let other = TestRegistry::start().await;
+    other.load("images/app", "v1", &scene.image).await;
+    scene.staging.fail(Fault::everywhere("/team/app/").status(403));
+    let names =
+        [scene.staging.prefix("team"), other.prefix("images"), scene.production.prefix("images")];
+    let manifest = format!(
+        "registries:\n- {{name: {}, src: true}}\n- {{name: {}}}\n- {{name: {}}}\n\
+         images:\n- {{name: app, dmap: {{\"{}\": [v1]}}}}\n",
+        names[0],
+        names[1],
+        names[2],
+        scene.image.digest(),
+    );
+    let (file, metrics) = (scene.at("plain.yaml"), scene.at("portolan.prom"));
+    fs::write(&file, manifest).expect("a file");
+    let dry = ["promote", "--manifest", &file, "--attachments", "none"];
+    let host = scene.staging.host();
+    let ended = run(&dry).await.expect(0);
+    let says = format!(
+        " 1 edge would be copied from another destination, because the source could not be read; check {host}. "
+    );
+    assert!(ended.stderr.contains(&says), "{}", ended.stderr);
+    let ended =
+        run(&[&dry[..], &["--confirm", "--metrics-file", &metrics]].concat()).await.expect(0);
+    let says = says.replace("would be", "was");
+    assert!(ended.stderr.contains(&says), "{}", ended.stderr);
+    assert!(ended.stdout.contains("the image could not be read from "), "{}", ended.stdout);
+    let text = fs::read_to_string(&metrics).expect("a file");
+    assert!(text.lines().any(|line| line == "portolan_promoter_unread_source_edges 1"), "{text}");
+}
+
+#[tokio::test]
 async fn a_report_that_cannot_be_written_is_named() {
     let scene = Scene::new().await;
     let full = ["--report", "/dev/full"];

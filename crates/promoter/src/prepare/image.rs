@@ -9,7 +9,7 @@ use transfer::Image;
 
 use crate::{
     Outcome, PromotionRun, Unloaded,
-    planned::{ImageOrigins, Planned, PlannedTarget},
+    planned::{Planned, PlannedTarget},
     ready::ImageManifests,
     reason::Reason,
 };
@@ -48,10 +48,7 @@ pub(super) async fn load_needed(
         return None;
     }
     let Unloaded { is_kind, reason } = match load(run, planned).await {
-        Ok((image, origins)) => {
-            planned.origins = origins;
-            return Some(image);
-        }
+        Ok(image) => return Some(image),
         Err(unloaded) => unloaded,
     };
     // A manifest of an unknown kind cannot be checked. It can be tagged all the same, since its bytes are there.
@@ -65,22 +62,25 @@ pub(super) async fn load_needed(
     None
 }
 
-/// The image at the first origin that has all its manifests, and the origins from that one on; or why each origin
-/// cannot be used.
-async fn load(
-    run: &PromotionRun<'_>,
-    planned: &Planned,
-) -> Result<(Arc<Image>, ImageOrigins), Unloaded> {
+/// The image at the first origin that has all its manifests, and `planned` with the origins from that one on; or why
+/// each origin cannot be used.
+async fn load(run: &PromotionRun<'_>, planned: &mut Planned) -> Result<Arc<Image>, Unloaded> {
     let mut origins = planned.origins.clone();
     let mut failure = match run.load(planned.source_digest, origins.first()).await {
-        Ok(image) => return Ok((Arc::new(image), origins)),
+        Ok(image) => return Ok(Arc::new(image)),
         Err(failure) => failure,
     };
     let mut reasons = vec![Arc::clone(&failure.reason)];
+    // Sources come first.
+    let of_source = origins.first().is_source().then(|| Arc::clone(&failure.reason));
     while let Some(others) = origins.without_first() {
         origins = others;
         match run.load(planned.source_digest, origins.first()).await {
-            Ok(image) => return Ok((Arc::new(image), origins)),
+            Ok(image) => {
+                planned.origins = origins;
+                planned.source_failure = planned.source_failure.take().or(of_source);
+                return Ok(Arc::new(image));
+            }
             Err(other) => reasons.push(other.reason),
         }
     }

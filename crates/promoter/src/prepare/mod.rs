@@ -108,7 +108,7 @@ impl Preparer<'_> {
         if let Some(image) = &image {
             completeness::check(self.run, &mut planned, image, &mut settled).await;
         }
-        let Planned { source_digest, origins, targets } = planned;
+        let Planned { source_digest, origins, source_failure, targets } = planned;
         let Self { run, destinations, sources, .. } = *self;
         let digest = run.edges.source_digest(source_digest).entry.digest;
         let attachments_origin = origins.first();
@@ -133,6 +133,7 @@ impl Preparer<'_> {
         let ready = (!targets.is_empty()).then(|| Ready {
             source_digest,
             origins,
+            source_failure,
             manifests: self.kept.keep(image.as_ref()),
             not_copied,
             attachments_origin,

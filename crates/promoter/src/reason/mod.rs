@@ -111,13 +111,14 @@ pub enum Reason {
         /// Why not.
         cause: Arc<Self>,
     },
-    /// The image was copied from another destination, because it could not be read from its source: the source does not have it, or
-    /// failed.
+    /// The image was copied from another destination instead of its source.
     Backfilled {
         /// The destination registry that it was copied from.
         from: RegistryPrefix,
         /// Its source.
         source: RegistryPrefix,
+        /// Why it was not copied from there.
+        fault: SourceFault,
     },
     /// Non-distributable layers were not copied.
     NonDistributable {
@@ -209,6 +210,23 @@ pub enum Remedy {
     },
 }
 
+/// Why an image is not copied from its source.
+#[derive(Clone, Debug)]
+pub enum SourceFault {
+    /// The source does not have it.
+    Lost,
+    /// The source does not have all of it.
+    Incomplete {
+        /// What is missing.
+        cause: Arc<Reason>,
+    },
+    /// It could not be read from the source, which may have it.
+    Unread {
+        /// Why not.
+        cause: Arc<Reason>,
+    },
+}
+
 /// Which attachment a reason names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum AttachmentName {
@@ -259,6 +277,7 @@ impl Reason {
             Self::TagNotVerified { .. } => ReasonCode::TagNotVerified,
             Self::Incomplete { .. } => ReasonCode::Incomplete,
             Self::NotChecked { .. } => ReasonCode::NotChecked,
+            Self::Backfilled { fault: SourceFault::Unread { .. }, .. } => ReasonCode::SourceUnread,
             Self::Backfilled { .. } => ReasonCode::Backfilled,
             Self::NonDistributable { .. } => ReasonCode::NonDistributable,
             Self::NotKnownBeforeWriting { .. } => ReasonCode::NotKnownBeforeWriting,
@@ -271,12 +290,34 @@ impl Reason {
         }
     }
 
+    /// The source that could not be read, if the image was copied from another destination because of that.
+    pub(crate) fn unread_source(&self) -> Option<&RegistryPrefix> {
+        match self {
+            Self::Backfilled { source, fault: SourceFault::Unread { .. }, .. } => Some(source),
+            Self::Several { first, others } => {
+                [first].into_iter().chain(others).find_map(|reason| reason.unread_source())
+            }
+            _ => None,
+        }
+    }
+
     /// Several reasons as one; `None` if there are none.
     pub(crate) fn several(reasons: impl IntoIterator<Item = Arc<Self>>) -> Option<Arc<Self>> {
         let mut reasons = reasons.into_iter();
         let first = reasons.next()?;
         let others: Vec<_> = reasons.collect();
         Some(if others.is_empty() { first } else { Arc::new(Self::Several { first, others }) })
+    }
+}
+
+impl SourceFault {
+    /// What is wrong with the source. `cause` is what failed when it was read.
+    pub(crate) fn of(cause: Option<Arc<Reason>>) -> Self {
+        match cause {
+            None => Self::Lost,
+            Some(cause) if cause.code() == ReasonCode::NotFound => Self::Incomplete { cause },
+            Some(cause) => Self::Unread { cause },
+        }
     }
 }
 

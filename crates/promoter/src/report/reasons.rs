@@ -6,12 +6,14 @@ use std::{
 };
 
 use attachments::Defect;
-use oci::Digest;
+use oci::{Digest, RegistryPrefix};
 use registry_client::RequestFault;
 use transfer::Content;
 use wording::{Chain, counted, list, one_line};
 
-use crate::reason::{AttachmentName, AttachmentProblem, AttachmentStep, Reason, Remedy, TagWas};
+use crate::reason::{
+    AttachmentName, AttachmentProblem, AttachmentStep, Reason, Remedy, SourceFault, TagWas,
+};
 
 /// How many digests, contents or layers a reason names.
 const NAMED: usize = 3;
@@ -54,8 +56,9 @@ impl Display for Reason {
                  --confirm reads it with push access before it writes",
                 Chain(error)
             ),
-            Self::Backfilled { from, source } => {
-                write!(f, "backfilled from {from}: the image cannot be read from {source}")
+            Self::Backfilled { from, source, fault } => {
+                write!(f, "backfilled from {from}: ")?;
+                fmt_source_fault(f, source, fault)
             }
             Self::BlobSize { digest, found, described } => {
                 write!(f, "blob {digest} has {found} bytes, but its manifest states {described}")
@@ -166,6 +169,18 @@ fn several(f: &mut Formatter<'_>, first: &Reason, others: &[Arc<Reason>]) -> Res
     match others.len().saturating_sub(SHOWN_REASONS - 1) {
         0 => Ok(()),
         more => write!(f, "; and {more} more"),
+    }
+}
+
+fn fmt_source_fault(f: &mut Formatter<'_>, source: &RegistryPrefix, fault: &SourceFault) -> Result {
+    match fault {
+        SourceFault::Lost => write!(f, "{source} no longer has the image"),
+        SourceFault::Incomplete { cause } => {
+            write!(f, "{source} no longer has all of the image: {cause}")
+        }
+        SourceFault::Unread { cause } => {
+            write!(f, "the image could not be read from {source}: {cause}")
+        }
     }
 }
 

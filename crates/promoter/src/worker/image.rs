@@ -16,9 +16,17 @@ use crate::{
 /// What copying an image came to.
 pub(super) struct ImageCopy<'a> {
     /// The result at each destination that it was copied to.
-    pub results: Vec<(&'a ReadyTarget, CopyResult)>,
+    pub results: Vec<TargetCopy<'a>>,
     /// The root manifest, if it was read.
     pub root: Option<Root>,
+}
+
+/// What copying an image to one destination came to, after all origins that were tried.
+pub(super) struct TargetCopy<'a> {
+    pub target: &'a ReadyTarget,
+    pub result: CopyResult,
+    /// Why it could not be copied from its source, if that was tried.
+    pub source_failure: Option<Arc<Reason>>,
 }
 
 /// What copying an image to one destination came to.
@@ -33,6 +41,17 @@ pub(super) enum CopyResult {
     Slow,
 }
 
+impl<'a> ImageCopy<'a> {
+    fn add(
+        &mut self,
+        target: &'a ReadyTarget,
+        result: CopyResult,
+        source_failure: Option<Arc<Reason>>,
+    ) {
+        self.results.push(TargetCopy { target, result, source_failure });
+    }
+}
+
 impl<'a> Worker<'a> {
     /// Copies the image to every destination that lacks any of it. If an origin fails, the next one is tried.
     pub(super) async fn copy(&self) -> ImageCopy<'a> {
@@ -40,21 +59,26 @@ impl<'a> Worker<'a> {
         let mut open = Vec::new();
         for target in self.ready.targets.iter().filter(|target| target.is_copied()) {
             let to = self.run.destination(target.destination());
+            let source_failure = self.ready.source_failure.clone();
             match self.run.hosts.check(to.host()).await {
-                Ok(()) => open.push(target),
-                Err(reason) => copy.results.push((target, CopyResult::Failed(reason))),
+                Ok(()) => open.push((target, source_failure)),
+                Err(why) => copy.add(target, CopyResult::Failed(why), source_failure),
             }
         }
         let mut origins = self.ready.origins.iter().peekable();
         while let Some(origin) = origins.next()
             && !open.is_empty()
         {
-            let results = self.copy_from(origin, &open, &mut copy.root).await;
+            let targets: Vec<_> = open.iter().map(|(target, _)| *target).collect();
+            let results = self.copy_from(origin, &targets, &mut copy.root).await;
             let is_last = origins.peek().is_none();
-            for (target, result) in mem::take(&mut open).into_iter().zip(results) {
+            for ((target, failure), result) in mem::take(&mut open).into_iter().zip(results) {
                 match result {
-                    CopyResult::OriginFailed(_) if !is_last => open.push(target),
-                    result => copy.results.push((target, result)),
+                    CopyResult::OriginFailed(why) if !is_last => {
+                        let failure = failure.or_else(|| origin.is_source().then_some(why));
+                        open.push((target, failure));
+                    }
+                    result => copy.add(target, result, failure),
                 }
             }
         }

@@ -16,12 +16,12 @@ use transfer::ImageNode;
 
 use self::{
     attachments::Attached,
-    image::{CopyResult, ImageCopy},
+    image::{CopyResult, ImageCopy, TargetCopy},
 };
 use crate::{
     Outcome, OutcomeKind, PromotionRun,
     attaching::WrittenAttachment,
-    ready::{ChangeKind, Ready, ReadyTarget},
+    ready::{ChangeKind, CopiedFrom, Ready, ReadyTarget},
     reason::Reason,
     tags::{self, NotWritten, Root},
 };
@@ -66,11 +66,11 @@ impl<'a> Worker<'a> {
         let ImageCopy { results, root } = self.copy().await;
         let targets = self.ready.targets.iter();
         let mut open: Vec<_> = targets.filter(|target| !target.is_copied()).collect();
-        let mut origins = HashMap::new();
-        for (target, result) in results {
+        let mut copied = HashMap::new();
+        for TargetCopy { target, result, source_failure } in results {
             match result {
                 CopyResult::Copied(origin) => {
-                    origins.insert(target.destination(), origin);
+                    copied.insert(target.destination(), CopiedFrom { origin, source_failure });
                     open.push(target);
                 }
                 CopyResult::Slow => self.result().slow.push(target.clone()),
@@ -80,8 +80,8 @@ impl<'a> Worker<'a> {
         let open = self.attach(open).await;
         let tagged = open.into_iter().map(|attached| {
             let target = attached.target;
-            let origin = origins.remove(&target.destination());
-            let note = self.ready.note(self.run.edges, origin, target);
+            let from = copied.remove(&target.destination());
+            let note = self.ready.note(self.run.edges, from, target);
             let root = root.clone().filter(|_| target.is_copied());
             self.tag(attached, root, note)
         });

@@ -64,6 +64,7 @@ const ROWS: &[(&str, &str, Scenario)] = rows! {
     "incomplete", "to_copy": incomplete();
     "not-checked", "present": not_checked();
     "backfilled", "copied": backfilled();
+    "source-unread", "copied": source_unread();
     "non-distributable", "copied": non_distributable();
     "not-known-before-writing", "to_copy": not_known_before_writing();
     "attachments-not-compared", "failed": attachments_not_compared();
@@ -252,6 +253,14 @@ async fn backfilled() -> Value {
     let registries = TestRegistries::open().await;
     let image = fixture::image(1, 1);
     registries.production[0].load("images/app", "v1", &image).await;
+    promote(vec![registries.project("team", &entry("app", &image, &["v1"]))], Write).await
+}
+
+async fn source_unread() -> Value {
+    let registries = TestRegistries::open().await;
+    let image = fixture::image(1, 1);
+    registries.production[0].load("images/app", "v1", &image).await;
+    registries.staging.fail(Fault::everywhere("/staging/").status(503));
     promote(vec![registries.project("team", &entry("app", &image, &["v1"]))], Write).await
 }
 

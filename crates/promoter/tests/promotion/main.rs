@@ -4,6 +4,7 @@
 
 mod attachment_races;
 mod attachments;
+mod backfill;
 mod codes;
 mod costs;
 mod dangling;

@@ -211,6 +211,7 @@ async fn what_is_amiss_is_named_however_much_else_there_is_to_say() {
         problems: 0,
         summary,
         left_out: promoter::LeftOut::default(),
+        unread_sources: promoter::UnreadSources::default(),
         unchecked: promoter::Unchecked::default(),
         hosts: Vec::new(),
         estimate: None,
