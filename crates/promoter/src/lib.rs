@@ -47,8 +47,8 @@ pub use metrics::metrics;
 pub use outcome::{Outcome, OutcomeKind, Summary};
 pub use public_name::PublicNameFailure;
 pub use reason::{
-    AttachmentName, AttachmentProblem, AttachmentStep, Reason, ReasonCode, Remedy, RemoteError,
-    SourceFault, TagWas,
+    AttachmentName, AttachmentProblem, AttachmentStep, DigestTagUse, Reason, ReasonCode, Remedy,
+    RemoteError, SourceFault, TagMoveRemedy, TagWas,
 };
 pub use settings::{AttachmentsTo, BrokenAttachments, PromotionSettings, PublicName, VerifyDepth};
 

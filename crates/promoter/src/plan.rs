@@ -6,8 +6,8 @@ use std::{
     sync::Arc,
 };
 
-use oci::{Digest, RegistryPrefix};
-use promotion_manifest::{EdgeId, EdgeSet, EdgeView, Selection, SourceDigestId};
+use oci::{Digest, RegistryPrefix, Tag, is_digest_tag};
+use promotion_manifest::{EdgeId, EdgeSet, EdgeView, Position, Selection, SourceDigestId};
 
 use crate::{
     Outcome, OutcomeKind, PromotionRun, PromotionSettings,
@@ -15,7 +15,7 @@ use crate::{
     holders::{Holders, destination_holders},
     inventory::DestinationResult,
     planned::{ImageOrigin, ImageOrigins, Lacks, Planned, PlannedTarget},
-    reason::Reason,
+    reason::{Reason, TagMoveRemedy},
     sources::Sources,
 };
 
@@ -169,11 +169,9 @@ impl Planner<'_> {
         use Decision::{Do, Settled};
         let settings = self.knowledge.settings;
         if let Some(other) = edge.conflict() {
-            let reason = Reason::Conflict {
-                file: other.file().to_owned(),
-                line: other.position().line,
-                digest: other.digest(),
-            };
+            let Position { line, column } = other.position();
+            let (file, digest) = (other.file().to_owned(), other.digest());
+            let reason = Reason::Conflict { file, line, column, digest };
             return Settled(OutcomeKind::Refused, Some(reason.into()));
         }
         let attaches = settings.attaches_to(edge.destination());
@@ -219,10 +217,11 @@ impl Planner<'_> {
             || !unread.is_empty()
             || holders.is_some_and(|it| !it.origins.is_empty() || it.unread.is_some());
         if may_exist {
-            return tag_move(other.tag_on);
+            return tag_move(other.tag_on, edge.tag());
         }
-        let source = edge.source_digest().source_prefix();
-        Arc::new(Reason::TagMove { current: other.tag_on, missing_in: Some(source.clone()) })
+        let source = edge.source_digest().source_prefix().clone();
+        let remedy = TagMoveRemedy::CheckDigest { source };
+        Arc::new(Reason::TagMove { current: other.tag_on, remedy })
     }
 
     /// The sources that have the digest of `edge`, then the destinations that have it.
@@ -280,8 +279,12 @@ impl Planner<'_> {
 }
 
 /// The reason of a tag that is on another digest and stays there.
-pub(crate) fn tag_move(current: Digest) -> Arc<Reason> {
-    Arc::new(Reason::TagMove { current, missing_in: None })
+pub(crate) fn tag_move(current: Digest, tag: Option<&Tag>) -> Arc<Reason> {
+    let remedy = match tag.is_some_and(|tag| is_digest_tag(tag.as_str())) {
+        true => TagMoveRemedy::RemoveTag,
+        false => TagMoveRemedy::NewTag,
+    };
+    Arc::new(Reason::TagMove { current, remedy })
 }
 
 fn lost(source: &RegistryPrefix) -> Arc<Reason> {

@@ -47,7 +47,7 @@ pub(crate) async fn write(
     // A GET, since the write depends on it. For a tag that does not exist it costs no more than a HEAD.
     match repository.find_manifest_by_get(&by_tag).await.map_err(broken)? {
         Some(head) if head.digest == root.digest => return Ok(()),
-        Some(head) => return Err((OutcomeKind::Refused, tag_move(head.digest))),
+        Some(head) => return Err((OutcomeKind::Refused, tag_move(head.digest, Some(tag)))),
         None => {}
     }
     let written = repository.put_tag_if_absent(tag, &root.media_type, root.bytes.clone()).await;

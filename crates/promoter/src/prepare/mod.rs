@@ -68,7 +68,7 @@ pub(crate) async fn prepare(
             all.ready.push(ready);
         }
     }
-    digest_tag_conflicts::refuse(run, &mut all);
+    digest_tag_conflicts::refuse(run, &mut all).await;
     all
 }
 

@@ -24,24 +24,32 @@ pub enum Reason {
     TagMove {
         /// The digest that the tag is on.
         current: Digest,
-        /// The source, if it and all destinations lack the requested digest.
-        missing_in: Option<RegistryPrefix>,
+        /// What to do.
+        remedy: TagMoveRemedy,
     },
     /// Another entry requests the same tag on another digest.
     Conflict {
         /// The file of the other entry.
         file: String,
-        /// Its line.
+        /// The line of the tag.
         line: u32,
+        /// Its column.
+        column: u32,
         /// The digest that it requests.
         digest: Digest,
     },
     /// The run writes the tag itself, with the attachments of another image.
     DigestTagConflict {
-        /// What the attachment refers to.
+        /// The file that requests the tag.
+        file: String,
+        /// The line of the tag.
+        line: u32,
+        /// Its column.
+        column: u32,
+        /// What the attachments refer to.
         subject: Digest,
-        /// The digest that the source has the tag on.
-        attachment: Digest,
+        /// What is written under the tag.
+        by: DigestTagUse,
     },
     /// The digest is neither in its source nor in any destination.
     Lost {
@@ -208,6 +216,29 @@ pub enum Remedy {
         /// Why not.
         cause: Arc<Reason>,
     },
+}
+
+/// What to do about a tag that is on another digest than the requested one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TagMoveRemedy {
+    /// Request the digest under another tag.
+    NewTag,
+    /// Check the digest: this source and all destinations lack it.
+    CheckDigest {
+        /// The source.
+        source: RegistryPrefix,
+    },
+    /// Remove the tag from the manifest: it is a digest tag, and attachments are promoted without an entry.
+    RemoveTag,
+}
+
+/// What a run writes under a digest tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DigestTagUse {
+    /// An attachment. This is the digest that the source has the tag on.
+    Attachment(Digest),
+    /// The index of referrers, at a registry without a referrers API.
+    ReferrersIndex,
 }
 
 /// Why an image is not copied from its source.

@@ -12,7 +12,8 @@ use transfer::Content;
 use wording::{Chain, counted, list, one_line};
 
 use crate::reason::{
-    AttachmentName, AttachmentProblem, AttachmentStep, Reason, Remedy, SourceFault, TagWas,
+    AttachmentName, AttachmentProblem, AttachmentStep, DigestTagUse, Reason, Remedy, SourceFault,
+    TagMoveRemedy, TagWas,
 };
 
 /// How many digests, contents or layers a reason names.
@@ -24,24 +25,19 @@ const SHOWN_REASONS: usize = 5;
 impl Display for Reason {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         match self {
-            Self::TagMove { current, missing_in: None } => write!(
+            Self::TagMove { current, remedy } => {
+                write!(f, "tag move: at the destination the tag is on {current}, and ")?;
+                fmt_tag_move_remedy(f, remedy)
+            }
+            Self::Conflict { file, line, column, digest } => write!(
                 f,
-                "tag move: at the destination the tag is on {current}, and tags never move; promote under a new tag"
-            ),
-            Self::TagMove { current, missing_in: Some(source) } => write!(
-                f,
-                "tag move: at the destination the tag is on {current}, and the digest is not in {source}; check it for a typo"
-            ),
-            Self::Conflict { file, line, digest } => write!(
-                f,
-                "conflict: {}:{line} requests the same tag on {digest}; keep one of the two",
+                "conflict: {}:{line}:{column} requests the same tag on {digest}; keep one of the two",
                 one_line(file)
             ),
-            Self::DigestTagConflict { subject, attachment } => write!(
-                f,
-                "conflict: the tag belongs to the attachments of {subject}, which are promoted to it too, and its source \
-                 has it on {attachment}; remove the tag from the manifest, or request it on that digest"
-            ),
+            Self::DigestTagConflict { file, line, column, subject, by } => {
+                write!(f, "conflict: {}:{line}:{column} requests a digest tag", one_line(file))?;
+                fmt_digest_tag_use(f, subject, *by)
+            }
             Self::Lost { source } => write!(
                 f,
                 "the digest is neither in {source} nor in any destination; check it for a typo, or push the image to \
@@ -169,6 +165,34 @@ fn several(f: &mut Formatter<'_>, first: &Reason, others: &[Arc<Reason>]) -> Res
     match others.len().saturating_sub(SHOWN_REASONS - 1) {
         0 => Ok(()),
         more => write!(f, "; and {more} more"),
+    }
+}
+
+fn fmt_tag_move_remedy(f: &mut Formatter<'_>, remedy: &TagMoveRemedy) -> Result {
+    match remedy {
+        TagMoveRemedy::NewTag => f.write_str("tags never move; promote under a new tag"),
+        TagMoveRemedy::CheckDigest { source } => {
+            write!(f, "the digest is not in {source}; check it for a typo")
+        }
+        TagMoveRemedy::RemoveTag => f.write_str(
+            "tags never move; remove the tag from the manifest: it is a digest tag, and attachments are promoted \
+             without an entry",
+        ),
+    }
+}
+
+fn fmt_digest_tag_use(f: &mut Formatter<'_>, subject: &Digest, by: DigestTagUse) -> Result {
+    match by {
+        DigestTagUse::Attachment(digest) => write!(
+            f,
+            " that belongs to the attachments of {subject}, which are promoted too, and its source has it on \
+             {digest}; remove the tag from the manifest, or request it on that digest"
+        ),
+        DigestTagUse::ReferrersIndex => write!(
+            f,
+            ", under which the destination lists the referrers of {subject}, and these are promoted too; remove the tag \
+             from the manifest"
+        ),
     }
 }
 

@@ -10,7 +10,8 @@ use registry_client::RegistryClient;
 use testkit::{Fault, RecordedRequest, TestHost, fixture};
 
 use crate::harness::{
-    TestRegistries, bare, client, entry, is_write, manifest, outcomes_of, promote, reason, run,
+    TestRegistries, bare, client, entry, impatient, is_write, manifest, outcomes_of, promote,
+    reason, run,
 };
 
 #[tokio::test]
@@ -36,7 +37,8 @@ async fn a_silent_host_gets_one_request_for_a_thousand_edges() {
     let entries = images.iter().enumerate();
     let list: String =
         entries.map(|(n, image)| entry(&format!("app{n}"), image, &["v1"])).collect();
-    let report = promote(vec![registries.project("team", &list)], Write).await;
+    let edges = EdgeSet::new(vec![registries.project("team", &list)]);
+    let report = run(impatient(), &edges, &bare(Write), &job::stop().1).await;
     assert_eq!(outcomes_of(&report), ["failed"; 1000]);
     assert!(reason(&report, "failed").contains("did not respond"));
     assert_eq!(registries.staging.requests().len(), 1);
@@ -53,7 +55,8 @@ async fn a_destination_that_falls_silent_after_the_plan_is_given_up_for_the_run(
     }
     let silent = Fault::on(Method::POST, "").hang();
     registries.production[0].fail(silent);
-    let report = promote(vec![registries.project("team", &list)], Write).await;
+    let edges = EdgeSet::new(vec![registries.project("team", &list)]);
+    let report = run(impatient(), &edges, &bare(Write), &job::stop().1).await;
     let expected = [["copied"; 64], ["failed"; 64]].concat();
     assert_eq!(outcomes_of(&report), expected);
     assert!(reason(&report, "failed").contains("did not respond"));

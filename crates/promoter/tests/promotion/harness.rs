@@ -76,15 +76,16 @@ pub(crate) fn entry(name: &str, image: &TestImage, tags: &[&str]) -> String {
     format!("- name: {name}\n  dmap:\n    \"{}\": [{}]\n", image.digest(), tags.join(", "))
 }
 
-/// A client that does not wait long.
+/// A client that does not retry.
 pub(crate) fn client() -> RegistryClient {
-    let patience = Duration::from_millis(500);
-    RegistryClient::builder()
-        .retries(Retries::none())
-        .connect_timeout(patience)
-        .request_timeout(patience)
-        .idle_timeout(patience)
-        .build()
+    RegistryClient::builder().retries(Retries::none()).build()
+}
+
+/// The same, which gives up a silent registry: after a time in which even a busy machine responds.
+pub(crate) fn impatient() -> RegistryClient {
+    let timeout = Duration::from_secs(10);
+    let client = RegistryClient::builder().retries(Retries::none()).connect_timeout(timeout);
+    client.request_timeout(timeout).idle_timeout(timeout).build()
 }
 
 /// A promotion without attachments, whose requests are counted.

@@ -169,6 +169,23 @@ async fn a_reader_that_goes_away_does_not_stop_the_promotion() {
     }
 }
 
+/// A confirmed run that ended with these counts, and cost nothing.
+fn ending(summary: Summary) -> Ending {
+    Ending {
+        stopped: None,
+        confirm: Write,
+        problems: 0,
+        summary,
+        left_out: promoter::LeftOut::default(),
+        unread_sources: promoter::UnreadSources::default(),
+        unchecked: promoter::Unchecked::default(),
+        hosts: Vec::new(),
+        estimate: None,
+        public_name_failures: Vec::new(),
+        time: std::time::Duration::ZERO,
+    }
+}
+
 #[tokio::test]
 async fn what_is_amiss_is_named_however_much_else_there_is_to_say() {
     let registries = TestRegistries::open().await;
@@ -193,7 +210,10 @@ async fn what_is_amiss_is_named_however_much_else_there_is_to_say() {
             outcome(
                 edge,
                 OutcomeKind::Refused,
-                Some(Reason::TagMove { current: image.digest(), missing_in: None }),
+                Some(Reason::TagMove {
+                    current: image.digest(),
+                    remedy: promoter::TagMoveRemedy::NewTag,
+                }),
             )
         } else {
             outcome(
@@ -205,20 +225,7 @@ async fn what_is_amiss_is_named_however_much_else_there_is_to_say() {
         report.outcome(&edges, &amiss).expect("memory");
         summary.add(amiss.kind);
     }
-    let ending = Ending {
-        stopped: None,
-        confirm: Write,
-        problems: 0,
-        summary,
-        left_out: promoter::LeftOut::default(),
-        unread_sources: promoter::UnreadSources::default(),
-        unchecked: promoter::Unchecked::default(),
-        hosts: Vec::new(),
-        estimate: None,
-        public_name_failures: Vec::new(),
-        time: std::time::Duration::ZERO,
-    };
-    report.finish(&edges, &ending).expect("memory");
+    report.finish(&edges, &ending(summary)).expect("memory");
     let text = String::from_utf8(out).expect("UTF-8");
     let place = registries.production.iter().map(|it| it.host()).min().expect("two");
     let refused =

@@ -163,6 +163,19 @@ impl RepositoryClient {
         Ok(Referrers { descriptors: union.descriptors, via: Via::Tag, bytes })
     }
 
+    /// How referrers are listed in this repository: by one request for those of `subject`, unless that is cached. None if
+    /// the registry does not say so: some that have the API respond with 404 for what does not exist yet.
+    ///
+    /// # Errors
+    /// When the API fails.
+    pub async fn referrers_via(&self, subject: &Digest) -> Result<Option<Via>, Error> {
+        let memory = &self.client().shared.referrers_api;
+        if memory.of(self.host(), self.name()).is_none() {
+            self.referrers_by_api(subject, None).await?;
+        }
+        Ok(memory.of(self.host(), self.name()))
+    }
+
     /// Whether the referrers API is there, probed at most once: some registries say `OCI-Subject` that
     /// have none (Docker Hub).
     pub(crate) async fn has_referrers_api(&self, subject: &Digest) -> Result<bool, Error> {
