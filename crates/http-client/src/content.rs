@@ -28,6 +28,10 @@ use crate::{
 /// second (1 Mbit/s): the response may take so much longer.
 const BYTES_A_SECOND: u64 = 128 << 10;
 
+/// The rate at which content counts as stored that a server has received, in bytes a second: below that of disks and of
+/// object storage, so that a large blob is given the time to be hashed and copied.
+const STORED_BYTES_A_SECOND: u64 = 8 << 20;
+
 /// The body of a request, as the connection takes it.
 pub type OutgoingBody = UnsyncBoxBody<Bytes, BoxError>;
 
@@ -115,7 +119,9 @@ impl RequestContent {
             Self::Stream { size, pieces } => {
                 let meter = Meter::new(timeouts.rate);
                 let (held, taking) = (None, None);
-                Metered { pieces, left: size, held, taking, meter, timeouts, progress }
+                let (piece, commit) = (timeouts.piece, timeouts.commit.of(size));
+                let left = size;
+                Metered { pieces, left, held, taking, meter, piece, commit, progress }
                     .boxed_unsync()
             }
         };
@@ -131,9 +137,28 @@ pub struct RequestTimeouts {
     /// For the next piece of content to be taken.
     pub piece: Duration,
     /// For the headers of a response to content that was streamed.
-    pub commit: Duration,
+    pub commit: CommitTimeout,
     /// For content as a whole, either way.
     pub rate: LeastRate,
+}
+
+/// How long a server may take to store content after its last byte: it may have to hash or copy all of it first, so
+/// the time grows with the content.
+#[derive(Clone, Copy, Debug)]
+pub struct CommitTimeout {
+    /// For little content.
+    pub least: Duration,
+    /// For any content.
+    pub most: Duration,
+}
+
+impl CommitTimeout {
+    /// The time for so many bytes.
+    #[must_use]
+    pub fn of(self, bytes: u64) -> Duration {
+        let stored = Duration::from_secs(bytes / STORED_BYTES_A_SECOND);
+        self.least.saturating_add(stored).min(self.most)
+    }
 }
 
 /// How far the content has been sent.
@@ -145,6 +170,8 @@ pub struct SendProgress {
     pub deadline: Option<Instant>,
     /// How long was granted until then.
     after: Duration,
+    /// Whether all of the content was handed to the connection.
+    is_complete: bool,
     /// Why the content broke off.
     failure: Option<SendFailure>,
 }
@@ -160,7 +187,8 @@ enum SendFailure {
 
 impl SendProgress {
     fn begin(after: Duration) -> Self {
-        Self { sent: 0, deadline: Some(Instant::now() + after), after, failure: None }
+        let deadline = Some(Instant::now() + after);
+        Self { sent: 0, deadline, after, is_complete: false, failure: None }
     }
 
     fn grant(&mut self, after: Duration) {
@@ -170,6 +198,7 @@ impl SendProgress {
     /// What it means that the deadline has passed.
     pub fn late(&self) -> TransportError {
         match (self.sent, self.after) {
+            (_, after) if self.is_complete => TransportError::NoResponseToContent { after },
             (0, after) => TransportError::NoResponse { after },
             (sent, after) => TransportError::Stalled { after, sent },
         }
@@ -207,7 +236,10 @@ struct Metered {
     /// The length of the piece that the connection has, and since when; none once it polls for more.
     taking: Option<(usize, Instant)>,
     meter: Meter,
-    timeouts: RequestTimeouts,
+    /// How long the connection may take for a piece.
+    piece: Duration,
+    /// How long the response may take after the last piece.
+    commit: Duration,
     progress: watch::Sender<SendProgress>,
 }
 
@@ -225,7 +257,7 @@ impl Metered {
         self.taking = Some((piece.len(), Instant::now()));
         self.progress.send_modify(|progress| {
             progress.sent += piece.len() as u64;
-            progress.grant(self.timeouts.piece);
+            progress.grant(self.piece);
         });
         Frame::data(piece)
     }
@@ -287,7 +319,10 @@ impl Body for Metered {
 impl Drop for Metered {
     fn drop(&mut self) {
         // All is sent, or the connection takes no more: the response follows.
-        let commit = self.timeouts.commit;
-        self.progress.send_modify(|progress| progress.grant(commit));
+        let (commit, is_complete) = (self.commit, self.left == 0 && self.held.is_none());
+        self.progress.send_modify(|progress| {
+            progress.grant(commit);
+            progress.is_complete = is_complete;
+        });
     }
 }

@@ -158,7 +158,13 @@ pub enum TransportError {
         /// How much of the body had come.
         received: u64,
     },
-    /// The registry stopped taking the content, or did not respond once it had all of it.
+    /// The server has all of the content, and did not respond to it.
+    #[error("no response within {after:?} after all of the content was sent")]
+    NoResponseToContent {
+        /// How long was waited.
+        after: Duration,
+    },
+    /// The registry stopped taking the content.
     #[error("no progress for {after:?}, after {sent} bytes were sent")]
     Stalled {
         /// How long was waited.

@@ -55,6 +55,7 @@ impl FailureClass {
             TransportError::NotProcessed { .. } => Self::NotProcessed,
             TransportError::Malformed { .. } => Self::Malformed,
             TransportError::NoResponse { .. }
+            | TransportError::NoResponseToContent { .. }
             | TransportError::Lost { .. }
             | TransportError::Truncated { .. }
             | TransportError::Silent { .. }

@@ -31,7 +31,7 @@ pub use crate::{
     authority::Authority,
     causes::{BoxError, Causes},
     chance::Chance,
-    content::{OutgoingBody, Pieces, RequestContent, RequestTimeouts, SendProgress},
+    content::{CommitTimeout, OutgoingBody, Pieces, RequestContent, RequestTimeouts, SendProgress},
     error::TransportError,
     failure_class::{FailureClass, is_throttled},
     foreign::ForeignText,

@@ -11,8 +11,8 @@ use std::{
 use credentials::Credentials;
 use http::HeaderValue;
 use http_client::{
-    Chance, LEAST_RATE, LeastRate, Pool, PoolSettings, Protocols, Proxies, RATE_WINDOW,
-    RequestTimeouts, Retries, TlsSettings,
+    Chance, CommitTimeout, LEAST_RATE, LeastRate, Pool, PoolSettings, Protocols, Proxies,
+    RATE_WINDOW, RequestTimeouts, Retries, TlsSettings,
 };
 use oci::Host;
 
@@ -20,7 +20,7 @@ use crate::{
     RegistryClient,
     api::{conditions::ConditionMemory, head_memory::HeadMemory, referrers_memory::ApiMemory},
     auth::Authorizer,
-    blobs::mounts::MountMemory,
+    blobs::{commits::CommitMemory, mounts::MountMemory},
     client::{ClientState, WallClock, authority_of},
     limit::{Quota, RateLimiter},
 };
@@ -34,8 +34,9 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time to connect: five retransmissions of the first packet. A TLS handshake has as much: it is two
 /// round trips, and six tries of a port that stays silent end within about a minute.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How many request timeouts a registry has to respond to a blob after its last byte: it may have
-/// to copy all of it within its storage first.
+/// How many request timeouts a registry has to respond to a small blob after its last byte.
+const LEAST_COMMIT_FACTOR: u32 = 2;
+/// The same for any blob: the registry may have to hash a large one, or copy all of it within its storage first.
 const COMMIT_FACTOR: u32 = 10;
 
 /// The path of the anonymous request that shows whether a host speaks plain HTTP.
@@ -191,7 +192,10 @@ impl ClientBuilder {
         let timeouts = RequestTimeouts {
             response: self.request_timeout,
             piece: self.idle_timeout,
-            commit: self.request_timeout * COMMIT_FACTOR,
+            commit: CommitTimeout {
+                least: self.request_timeout * LEAST_COMMIT_FACTOR,
+                most: self.request_timeout * COMMIT_FACTOR,
+            },
             rate: self.rate,
         };
         let forwarded_for = self.forwarded_for.map(|address| address.to_string());
@@ -210,6 +214,7 @@ impl ClientBuilder {
             heads: HeadMemory::default(),
             conditions: ConditionMemory::default(),
             mounts: MountMemory::default(),
+            commits: CommitMemory::default(),
             protocols: Protocols::new(
                 self.plain.iter().map(authority_of).collect(),
                 self.tls_hosts.iter().map(authority_of).collect(),

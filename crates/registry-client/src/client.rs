@@ -19,7 +19,7 @@ use crate::{
     Error, RequestFault,
     api::{conditions::ConditionMemory, head_memory::HeadMemory, referrers_memory::ApiMemory},
     auth::Authorizer,
-    blobs::mounts::MountMemory,
+    blobs::{commits::CommitMemory, mounts::MountMemory},
     limit::{HostWait, RateLimiter, RequestKind, Usage},
 };
 
@@ -49,6 +49,7 @@ pub(crate) struct ClientState {
     pub(crate) heads: HeadMemory,
     pub(crate) conditions: ConditionMemory,
     pub(crate) mounts: MountMemory,
+    pub(crate) commits: CommitMemory,
     pub(crate) protocols: Protocols,
 }
 

@@ -34,6 +34,7 @@ pub(crate) enum FaultAction {
     Reset,
     ResetAfterRequest(usize),
     LoseResponse,
+    WithholdResponse,
     RefuseMount,
     IgnoreConditions,
     ThenPut(Overwrite),
@@ -173,6 +174,12 @@ impl Fault {
         self.with(FaultAction::LoseResponse)
     }
 
+    /// The request is carried out, and there is no response; the connection stays open.
+    #[must_use]
+    pub fn withhold_response(self) -> Self {
+        self.with(FaultAction::WithholdResponse)
+    }
+
     /// A POST that requests a mount is carried out as if its query had neither `mount` nor `from`: the
     /// registry begins an upload. Other requests are carried out as they are.
     #[must_use]
@@ -307,6 +314,11 @@ impl FaultAction {
                 let response = handler(request).await;
                 read(response.into_body(), usize::MAX).await;
                 Err(Cut::Closed)
+            }
+            Self::WithholdResponse => {
+                let response = handler(request).await;
+                read(response.into_body(), usize::MAX).await;
+                std::future::pending().await
             }
             Self::RefuseMount => Ok(handler(rewrite::without_mount(request)).await),
             Self::IgnoreConditions => Ok(handler(rewrite::without_conditions(request)).await),

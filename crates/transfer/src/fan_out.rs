@@ -310,7 +310,7 @@ impl BlobTransfer<'_> {
             upload.try_put(&digest, size, body(first, rest)).await
         } else {
             match upload.send(0, size, body(first, rest)).await {
-                Ok(()) => upload.finish(&digest).await,
+                Ok(()) => upload.finish(&digest, size).await,
                 Err(error) => Err(error),
             }
         };

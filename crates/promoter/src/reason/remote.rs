@@ -157,7 +157,9 @@ fn registry_code(error: &registry_client::Error) -> ReasonCode {
             StatusCode::NOT_FOUND => ReasonCode::NotFound,
             _ => ReasonCode::RegistryError,
         },
-        RequestFault::Transport(_) => ReasonCode::TransferFailed,
+        RequestFault::Transport(_) | RequestFault::NotCommitted { .. } => {
+            ReasonCode::TransferFailed
+        }
         RequestFault::Token { .. } | RequestFault::NoToken | RequestFault::Credentials { .. } => {
             ReasonCode::CredentialsUnavailable
         }

@@ -1,5 +1,6 @@
 //! Blobs: reading them, and pushing them by mounts and upload sessions.
 
+pub(crate) mod commits;
 pub(crate) mod mounts;
 pub(crate) mod part;
 pub(crate) mod push;

@@ -7,12 +7,15 @@ use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use http::StatusCode;
+use http::{Method, StatusCode};
 use oci::{Digest, Repository};
 
 use crate::{
     Error, FoundBlob, Mount, RepositoryClient, Upload,
-    blobs::source::{BlobSource, BlobStream},
+    blobs::{
+        commits::{MAX_UNANSWERED, is_unanswered},
+        source::{BlobSource, BlobStream},
+    },
     exchange::attempts::Attempts,
 };
 
@@ -98,14 +101,16 @@ impl RepositoryClient {
         push: &BlobPush<'_>,
         source: &impl BlobSource,
     ) -> Result<Pushed, Error> {
-        self.push_in_chunks(push, source, ONE_CHUNK).await
+        let mut course = Course::default();
+        let pushed = self.push_on(push, source, &mut course).await;
+        pushed.map_err(|error| self.given_up(error, &course))
     }
 
-    async fn push_in_chunks(
+    async fn push_on(
         &self,
         push: &BlobPush<'_>,
         source: &impl BlobSource,
-        mut chunk: u64,
+        course: &mut Course,
     ) -> Result<Pushed, Error> {
         let mut attempts = Attempts::default();
         loop {
@@ -115,12 +120,12 @@ impl RepositoryClient {
                 return Ok(Pushed::Mounted);
             };
             let filled = match self.permit() {
-                Some(_) => upload.fill(self, push, source, chunk).await,
+                Some(_) => upload.fill((self, push, source), course).await,
                 None => {
                     let hosts: Vec<_> = source.host().into_iter().chain([self.host()]).collect();
                     let permit = self.client().acquire(&hosts).await;
                     let (to, source) = (self.under(&permit), source.under(&permit));
-                    upload.under(&permit).fill(&to, push, &source, chunk).await
+                    upload.under(&permit).fill((&to, push, &source), course).await
                 }
             };
             let error = match filled {
@@ -130,11 +135,8 @@ impl RepositoryClient {
                 }
                 Ok(()) => return Ok(Pushed::Sent),
                 Err(Failed::Source(error)) => return Err(error.of_source()),
-                Err(Failed::Session(error, length)) => {
-                    chunk = length;
-                    error
-                }
-                Err(Failed::Registry(error)) if is_worth_another(&error) => error,
+                Err(Failed::Session(error)) => error,
+                Err(Failed::Registry(error)) if course.may_continue(&error) => error,
                 Err(Failed::Registry(error)) => return Err(error),
             };
             if !attempts.anew(self.client(), &error).await {
@@ -155,25 +157,64 @@ impl RepositoryClient {
         push: &BlobPush<'_>,
         source: &impl BlobSource,
     ) -> Result<Pushed, Error> {
-        let mut attempts = Attempts::default();
+        let mut course = Course::default();
+        let pushed = self.resume((upload, error), push, source, &mut course).await;
+        pushed.map_err(|error| self.given_up(error, &course))
+    }
+
+    async fn resume(
+        &self,
+        (upload, error): (Upload, Error),
+        push: &BlobPush<'_>,
+        source: &impl BlobSource,
+        course: &mut Course,
+    ) -> Result<Pushed, Error> {
+        let error = match self.stored_after_all(push, error, course).await {
+            Ok(()) => return Ok(Pushed::Sent),
+            Err(error) => error,
+        };
         let is_too_long = error.status() == Some(StatusCode::PAYLOAD_TOO_LARGE);
-        let chunk = if is_too_long && push.size > LEAST_CHUNK_BYTES {
-            shorter(push.size)
-        } else if is_worth_another(&error) && attempts.anew(self.client(), &error).await {
-            ONE_CHUNK
-        } else {
+        if is_too_long && push.size > LEAST_CHUNK_BYTES {
+            course.chunk = shorter(push.size);
+        } else if !course.may_continue(&error)
+            || !Attempts::default().anew(self.client(), &error).await
+        {
             upload.give_up(&error).await;
             return Err(error);
-        };
-        match upload.fill_from_offset(self, push, source, chunk).await {
+        }
+        match upload.fill_from_offset((self, push, source), course).await {
             Ok(()) => Ok(Pushed::Sent),
-            Err(Failed::Registry(error)) if is_worth_another(&error) => {
-                self.push_blob(push, source).await
+            Err(Failed::Registry(error)) if course.may_continue(&error) => {
+                course.chunk = ONE_CHUNK;
+                self.push_on(push, source, course).await
             }
-            Err(Failed::Session(_, chunk)) => self.push_in_chunks(push, source, chunk).await,
+            Err(Failed::Session(_)) => self.push_on(push, source, course).await,
             Err(Failed::Source(error)) => Err(error.of_source()),
             Err(Failed::Registry(error)) => Err(error),
         }
+    }
+
+    /// Counts a request without a response, and looks for the blob if that request may have committed it: registries
+    /// commit a blob and lose the response. Gives `error` if the blob is not there, or for any other error.
+    async fn stored_after_all(
+        &self,
+        BlobPush { digest, size, .. }: &BlobPush<'_>,
+        error: Error,
+        course: &mut Course,
+    ) -> Result<(), Error> {
+        course.note(&error);
+        if error.method() != Method::PUT || !is_unanswered(&error) {
+            return Err(error);
+        }
+        match self.find_blob(digest, *size).await {
+            Ok(FoundBlob::Present) => Ok(()),
+            Err(silent) if silent.is_unreachable() => Err(silent),
+            _ => Err(error),
+        }
+    }
+
+    fn given_up(&self, error: Error, course: &Course) -> Error {
+        self.client().shared.commits.given_up(self.host(), error, course.unanswered)
     }
 
     /// Begins a push with a mount from the repository `from`. Without `from` the repository is mounted from itself: one
@@ -228,41 +269,62 @@ impl RepositoryClient {
 enum Failed {
     Source(Error),
     Registry(Error),
-    /// The state of the session cannot be read. A new session is needed, with chunks of this length.
-    Session(Error, u64),
+    /// The state of the session cannot be read, so a new one is needed.
+    Session(Error),
 }
+
+/// What a push has learned so far.
+struct Course {
+    /// The length of its chunks.
+    chunk: u64,
+    /// How many requests got no response although the registry had all of their content.
+    unanswered: u32,
+}
+
+impl Default for Course {
+    fn default() -> Self {
+        Self { chunk: ONE_CHUNK, unanswered: 0 }
+    }
+}
+
+impl Course {
+    fn note(&mut self, error: &Error) {
+        self.unanswered += u32::from(is_unanswered(error));
+    }
+
+    /// Whether to go on after `error`, from the offset or from the beginning.
+    fn may_continue(&self, error: &Error) -> bool {
+        is_worth_another(error) && !(is_unanswered(error) && self.unanswered >= MAX_UNANSWERED)
+    }
+}
+
+/// A blob to be pushed: where to, which one, and its bytes.
+type Content<'a, S> = (&'a RepositoryClient, &'a BlobPush<'a>, &'a S);
 
 impl Upload {
     /// Sends the content and commits it. After any failure the session is cancelled.
-    async fn fill(
+    async fn fill<S: BlobSource>(
         mut self,
-        repository: &RepositoryClient,
-        push: &BlobPush<'_>,
-        source: &impl BlobSource,
-        chunk: u64,
+        content: Content<'_, S>,
+        course: &mut Course,
     ) -> Result<(), Failed> {
-        let filled = if push.size <= SMALL_BLOB_BYTES && chunk == ONE_CHUNK {
-            self.fill_at_once(push, source).await
+        let filled = if content.1.size <= SMALL_BLOB_BYTES && course.chunk == ONE_CHUNK {
+            self.fill_at_once(content, course).await
         } else {
-            self.fill_in_chunks(repository, push, source, (0, chunk)).await
+            self.fill_in_chunks(content, 0, course).await
         };
         self.ended(filled).await
     }
 
     /// The same from the session's offset on.
-    async fn fill_from_offset(
+    async fn fill_from_offset<S: BlobSource>(
         mut self,
-        repository: &RepositoryClient,
-        push: &BlobPush<'_>,
-        source: &impl BlobSource,
-        chunk: u64,
+        content: Content<'_, S>,
+        course: &mut Course,
     ) -> Result<(), Failed> {
         let filled = match self.offset().await {
-            Ok(from) => {
-                let from = from.min(push.size);
-                self.fill_in_chunks(repository, push, source, (from, chunk)).await
-            }
-            Err(error) => Err(Failed::Session(error, chunk)),
+            Ok(from) => self.fill_in_chunks(content, from.min(content.1.size), course).await,
+            Err(error) => Err(Failed::Session(error)),
         };
         self.ended(filled).await
     }
@@ -271,7 +333,7 @@ impl Upload {
         match &filled {
             Ok(()) => {}
             Err(Failed::Source(_)) => self.cancel().await,
-            Err(Failed::Registry(error) | Failed::Session(error, _)) => self.give_up(error).await,
+            Err(Failed::Registry(error) | Failed::Session(error)) => self.give_up(error).await,
         }
         filled
     }
@@ -283,27 +345,33 @@ impl Upload {
         }
     }
 
-    async fn fill_at_once(
+    async fn fill_at_once<S: BlobSource>(
         &self,
-        push: &BlobPush<'_>,
-        source: &impl BlobSource,
+        (repository, push, source): Content<'_, S>,
+        course: &mut Course,
     ) -> Result<(), Failed> {
         let pieces = source.open(0).await.map_err(Failed::Source)?;
         let body = with_progress(pieces, 0, push.progress.clone());
-        self.try_put(&push.digest, push.size, body).await.map_err(Failed::Registry)
+        match self.try_put(&push.digest, push.size, body).await {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let stored = repository.stored_after_all(push, error, course).await;
+                stored.map_err(Failed::Registry)
+            }
+        }
     }
 
-    async fn fill_in_chunks(
+    async fn fill_in_chunks<S: BlobSource>(
         &mut self,
-        repository: &RepositoryClient,
-        push: &BlobPush<'_>,
-        source: &impl BlobSource,
-        (from, mut chunk): (u64, u64),
+        content: Content<'_, S>,
+        from: u64,
+        course: &mut Course,
     ) -> Result<(), Failed> {
+        let (repository, push, source) = content;
         let (mut at, mut farthest) = (from, from);
         let mut attempts = Attempts::default();
         while at < push.size {
-            let length = chunk.max(self.min_chunk()).min(push.size - at);
+            let length = course.chunk.max(self.min_chunk()).min(push.size - at);
             let pieces = source.open(at).await.map_err(Failed::Source)?;
             let mut body = with_progress(pieces, at, push.progress.clone());
             // The last chunk ends with the source, whose last piece is verified.
@@ -313,16 +381,16 @@ impl Upload {
             at = match self.send(at, length, body).await {
                 Ok(()) => at + length,
                 Err(error) => {
+                    course.note(&error);
                     let is_too_long = error.status() == Some(StatusCode::PAYLOAD_TOO_LARGE);
                     if is_too_long && length > LEAST_CHUNK_BYTES.max(self.min_chunk()) {
-                        chunk = shorter(length);
-                    } else if !is_worth_another(&error)
+                        course.chunk = shorter(length);
+                    } else if !course.may_continue(&error)
                         || !attempts.anew(repository.client(), &error).await
                     {
                         return Err(Failed::Registry(error));
                     }
-                    let offset = self.offset().await;
-                    offset.map_err(|error| Failed::Session(error, chunk))?.min(push.size)
+                    self.offset().await.map_err(Failed::Session)?.min(push.size)
                 }
             };
             // Only new bytes count as progress. Otherwise a session whose offset goes back and forth would never end.
@@ -331,21 +399,33 @@ impl Upload {
                 attempts.moved();
             }
         }
-        self.finish_or_look(repository, push).await.map_err(Failed::Registry)
+        self.finish_or_look(content, course).await.map_err(Failed::Registry)
     }
 
     /// Commits. If the session does not exist, a request whose response was lost may have committed it.
-    async fn finish_or_look(
+    async fn finish_or_look<S: BlobSource>(
         &self,
-        repository: &RepositoryClient,
-        BlobPush { digest, size, .. }: &BlobPush<'_>,
+        (repository, push, _): Content<'_, S>,
+        course: &mut Course,
     ) -> Result<(), Error> {
-        match self.finish(digest).await {
-            Err(error) if error.is_not_found() => match repository.find_blob(digest, *size).await {
-                Ok(FoundBlob::Present) => Ok(()),
-                _ => Err(error),
-            },
-            finished => finished,
+        let mut attempts = Attempts::default();
+        loop {
+            let Err(error) = self.finish(&push.digest, push.size).await else { return Ok(()) };
+            if error.is_not_found() {
+                return match repository.find_blob(&push.digest, push.size).await {
+                    Ok(FoundBlob::Present) => Ok(()),
+                    _ => Err(error),
+                };
+            }
+            let Err(error) = repository.stored_after_all(push, error, course).await else {
+                return Ok(());
+            };
+            if !is_unanswered(&error)
+                || !course.may_continue(&error)
+                || !attempts.anew(repository.client(), &error).await
+            {
+                return Err(error);
+            }
         }
     }
 }

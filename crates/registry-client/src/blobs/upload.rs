@@ -176,7 +176,9 @@ impl Upload {
         S: Stream<Item = Result<Bytes, E>> + Send + 'static,
         E: Into<Box<dyn StdError + Send + Sync>>,
     {
-        self.commit(digest, RequestContent::stream(size, body)).await
+        let request = self.request(Method::PUT, self.session.url.clone());
+        self.commit(digest, Request { content: RequestContent::stream(size, body), ..request })
+            .await
     }
 
     /// Sends the next chunk, `size` bytes from the offset `from` on. Nothing is committed. After an error
@@ -213,21 +215,21 @@ impl Upload {
         offset_of(&response.headers).ok_or_else(|| response.target.fails(RequestFault::NoOffset))
     }
 
-    /// Commits the content that was sent as the blob `digest`, and ends the session.
+    /// Commits the `size` bytes that were sent as the blob `digest`, and ends the session.
     ///
     /// # Errors
     /// As [`Upload::put`]; the session stays open.
-    pub async fn finish(&self, digest: &Digest) -> Result<(), Error> {
-        self.commit(digest, RequestContent::NONE).await
+    pub async fn finish(&self, digest: &Digest, size: u64) -> Result<(), Error> {
+        let request = self.request(Method::PUT, self.session.url.clone());
+        self.commit(digest, Request { commits: Some(size), ..request }).await
     }
 
-    async fn commit(&self, digest: &Digest, content: RequestContent) -> Result<(), Error> {
-        let mut url = self.session.url.clone();
-        url.query_pairs_mut().append_pair("digest", &digest.to_string());
-        let mut request = self.request(Method::PUT, url);
-        request.content = content;
+    async fn commit(&self, digest: &Digest, mut request: Request) -> Result<(), Error> {
+        request.url.query_pairs_mut().append_pair("digest", &digest.to_string());
         let response = self.client.send(request).await?;
-        check_stored(&response, digest)
+        check_stored(&response, digest)?;
+        self.client.shared.commits.stored(&self.access.host);
+        Ok(())
     }
 
     fn request(&self, method: Method, url: Url) -> Request {

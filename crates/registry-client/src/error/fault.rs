@@ -74,6 +74,20 @@ pub enum RequestFault {
         /// The status.
         status: StatusCode,
     },
+    /// A blob was sent, and neither did the registry respond nor is the blob there.
+    #[error(
+        "no response within {after:?} after all of the content was sent ({tries} {}), and the registry does not have \
+         the blob; check the registry and its storage",
+        if *tries == 1 { "try" } else { "tries" }
+    )]
+    NotCommitted {
+        /// How long was waited, the last time.
+        after: Duration,
+        /// How often it was sent.
+        tries: u32,
+        /// Whether so many blobs in a row ended so that the host is at fault.
+        is_of_host: bool,
+    },
     /// A registry host that no URL can have, such as `0.0.0.999`.
     #[error("the host cannot be used in a URL: {cause}")]
     BadHost {
@@ -230,6 +244,7 @@ impl RequestFault {
                 FailureClass::of_status(*status, *retry_after)
             }
             Self::Transport(cause) => FailureClass::of_transport(cause),
+            Self::NotCommitted { .. } => FailureClass::Broken,
             _ => FailureClass::Settled,
         }
     }

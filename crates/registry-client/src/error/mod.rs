@@ -62,6 +62,12 @@ impl Error {
         self
     }
 
+    /// The same request with another fault.
+    pub(crate) fn with_fault(mut self, fault: RequestFault) -> Self {
+        self.0.fault = Arc::new(fault);
+        self
+    }
+
     /// Of a request that was sent with an `Authorization`.
     pub(crate) fn authorized(mut self) -> Self {
         self.0.authorized = true;
@@ -185,7 +191,7 @@ impl Error {
     }
 
     /// Whether no request reached the registry: its name, the connection, TLS, or silence until
-    /// the deadline. Asking it for something else will most likely end the same way. Not so when it
+    /// the deadline; or whether it commits no blobs. Another request will most likely end the same way. Not so when it
     /// redirected, and the host behind that is the one that cannot be reached; nor when this
     /// machine is what is at fault, having too many files open.
     #[must_use]
@@ -193,6 +199,7 @@ impl Error {
         let Inner { fault, elsewhere, .. } = self.decisive();
         let no_response = match &**fault {
             RequestFault::BadHost { .. } => true,
+            RequestFault::NotCommitted { is_of_host, .. } => *is_of_host,
             RequestFault::Transport(cause) => cause.is_unreachable(),
             _ => false,
         };

@@ -3,7 +3,7 @@
 
 use tokio::time::sleep;
 
-use crate::{Error, RegistryClient};
+use crate::{Error, RegistryClient, blobs::commits::is_unanswered};
 use http_client::{FailureClass, Replay, Tries};
 
 /// The tries so far.
@@ -18,7 +18,9 @@ impl Attempts {
         error: &Error,
         replay: Replay,
     ) -> bool {
-        self.after(client, error, error.fault().failure_class(), replay).await
+        // The caller looks for the blob before it is sent again.
+        !is_unanswered(error)
+            && self.after(client, error, error.fault().failure_class(), replay).await
     }
 
     /// The same for a failure after a successful response, such as a body that ended early.

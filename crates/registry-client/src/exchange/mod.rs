@@ -204,7 +204,8 @@ impl RegistryClient {
         let turn = limiter.turn(authority, RequestKind::of(&target.method)).await;
         let length = request.content.length();
         self.pace(&mut request.content, authority).await;
-        let (body, progress) = request.content.start(self.shared.timeouts);
+        let timeouts = request.timeouts(self.shared.timeouts);
+        let (body, progress) = request.content.start(timeouts);
         let mut outgoing = http::Request::new(body);
         *outgoing.method_mut() = target.method.clone();
         *outgoing.uri_mut() = uri;
@@ -227,6 +228,9 @@ impl RegistryClient {
         }
         let response = match pool.send_watched(target.guard, outgoing, progress).await {
             Ok(response) => response,
+            Err(TransportError::NoResponse { after }) if request.commits.is_some() => {
+                return Err(TransportError::NoResponseToContent { after }.into());
+            }
             Err(cause) => return Err(self.wrong_protocol(&target.url, cause).await.into()),
         };
         let (status, headers) = (response.status(), response.headers());

@@ -1,7 +1,7 @@
 //! A request: method, URL, content and authorization.
 
 use http::{HeaderMap, Method, header};
-use http_client::{Guard, RedactedUrl, Replay, RequestContent};
+use http_client::{Guard, RedactedUrl, Replay, RequestContent, RequestTimeouts};
 use url::Url;
 
 use crate::{Error, SharedPermit, auth::RequiredAccess, error::fault::RequestFault};
@@ -20,6 +20,8 @@ pub(crate) struct Request {
     pub(crate) permit: Option<SharedPermit>,
     /// Whether the host is not the registry, but named by it.
     pub(crate) elsewhere: bool,
+    /// How many bytes, sent by earlier requests, it makes the registry store.
+    pub(crate) commits: Option<u64>,
     /// Whether it may be sent twice, apart from what its content and conditions say.
     pub(crate) replay: Replay,
 }
@@ -33,8 +35,9 @@ impl Request {
     pub(crate) fn bare(method: Method, url: Url) -> Self {
         let (headers, content) = (HeaderMap::new(), RequestContent::NONE);
         let guard = Guard::Open;
-        let (access, permit, elsewhere, replay) = (None, None, false, Replay::Always);
-        Self { method, url, headers, content, access, guard, permit, elsewhere, replay }
+        let (access, permit, elsewhere) = (None, None, false);
+        let (commits, replay) = (None, Replay::Always);
+        Self { method, url, headers, content, access, guard, permit, elsewhere, commits, replay }
     }
 
     /// Whether it may be sent twice.
@@ -49,6 +52,12 @@ impl Request {
         } else {
             self.replay
         }
+    }
+
+    /// How long to wait for the response.
+    pub(crate) fn timeouts(&self, usual: RequestTimeouts) -> RequestTimeouts {
+        let response = self.commits.map_or(usual.response, |bytes| usual.commit.of(bytes));
+        RequestTimeouts { response, ..usual }
     }
 
     /// Its first URL.

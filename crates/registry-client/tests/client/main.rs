@@ -4,6 +4,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a panic here is a failed test")]
 
 mod auth;
+mod commits;
 mod faults;
 mod inventory;
 mod listings;

@@ -34,7 +34,7 @@ async fn a_post_that_begins_an_upload_follows_307_and_308_to_where_the_session_i
         let client = RegistryClient::builder().credentials(credentials).build();
         let repository = at(&client, &registry.host);
         let upload = repository.start_upload().await.expect("a session");
-        upload.finish(&digest()).await.expect("it is stored");
+        upload.finish(&digest(), 6).await.expect("it is stored");
         let mount = repository.mount_blob(&digest(), &name("b")).await;
         assert!(matches!(mount, Ok(Mount::Upload(_))), "{mount:?}");
         let path = "/v2/there/blobs/uploads/";

@@ -31,7 +31,7 @@ async fn an_upload_of_two_parts_says_how_far_it_is() {
             Ok(offset) => assert_eq!(offset, length as u64),
             Err(error) => differs("the offset of a session", error.fault()),
         }
-        upload.finish(&digest).await.expect("a blob");
+        upload.finish(&digest, length as u64).await.expect("a blob");
         assert_eq!(read(&repository, &digest).await.expect("the blob"), bytes);
     }
 }
@@ -51,12 +51,12 @@ async fn a_part_that_comes_out_of_order_is_refused_or_harmless() {
             let offset = upload.offset().await.expect("where it stands");
             assert_eq!(offset, 10_000, "the session is as it was");
             upload.send(10_000, 10_000, pieces(&two)).await.expect("the second part");
-            upload.finish(&digest).await.expect("a blob");
+            upload.finish(&digest, 20_000).await.expect("a blob");
             assert!(has_blob(&repository, &digest).await);
         }
         Ok(()) => {
             differs("a part that comes out of order", "it is taken as if it came in order");
-            refusal(&upload.finish(&digest).await.expect_err("other bytes"));
+            refusal(&upload.finish(&digest, 20_000).await.expect_err("other bytes"));
             upload.cancel().await;
             assert!(!has_blob(&repository, &digest).await);
         }
@@ -98,7 +98,7 @@ async fn a_session_of_another_digest_commits_nothing() {
     let (bytes, wrong) = (content(10_000), Digest::sha256(&content(10)));
     let mut upload = repository.start_upload().await.expect("a session");
     upload.send(0, 10_000, pieces(&bytes)).await.expect("the content");
-    refusal(&upload.finish(&wrong).await.expect_err("a refusal"));
+    refusal(&upload.finish(&wrong, 10_000).await.expect_err("a refusal"));
     upload.cancel().await;
     for digest in [wrong, Digest::sha256(&bytes)] {
         assert!(!has_blob(&repository, &digest).await);

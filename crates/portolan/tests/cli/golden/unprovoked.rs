@@ -135,6 +135,12 @@ fn of_responses() -> Vec<Unprovoked> {
             &TransportError::Malformed { cause: "invalid HTTP header parsed".into() },
         ),
         public(of, "Http1Required", HTTP_2, &Unprocessed::Http1Required),
+        public(
+            of,
+            "NoResponseToContent",
+            WAITS,
+            &TransportError::NoResponseToContent { after: Duration::from_secs(60) },
+        ),
     ]
 }
 
@@ -154,6 +160,16 @@ fn of_requests() -> Vec<Unprovoked> {
         public(of, "WrongPart", RESUMED, &RequestFault::WrongPart { from: 1_000 }),
         public(of, "OtherLength", RESUMED, &RequestFault::OtherLength { was: 2_000, is: 1_000 }),
         public(of, "NoOffset", RESUMED, &RequestFault::NoOffset),
+        public(
+            of,
+            "NotCommitted",
+            WAITS,
+            &RequestFault::NotCommitted {
+                after: Duration::from_secs(60),
+                tries: 2,
+                is_of_host: false,
+            },
+        ),
         public(
             of,
             "NoSubject",
