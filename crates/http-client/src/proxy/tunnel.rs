@@ -1,6 +1,6 @@
 //! A tunnel through a proxy: CONNECT, and the response to it.
 //!
-//! Source: RFC 9110 §9.3.6 (CONNECT), RFC 9112 §2.2 (a line may end by a bare LF), §3.2.3 (authority-form).
+//! Source: RFC 9110 §9.3.6 (CONNECT), §15.2 (informational responses), RFC 9112 §2.2 (a line may end by a bare LF), §3.2.3 (authority-form).
 
 use std::io;
 
@@ -14,6 +14,8 @@ use super::{
 
 /// How long the head of the response may be, in bytes: proxies send a few headers, error pages come after them.
 const MAX_HEAD: usize = 16 << 10;
+/// How many informational responses (1xx) may come before the final one: a proxy sends one or two.
+const MAX_INFORMATIONAL: u32 = 8;
 
 /// Requests a connection to the host and port of `target` from the proxy.
 pub(super) async fn open(
@@ -33,12 +35,24 @@ pub(super) async fn open(
     request.extend_from_slice(b"\r\n");
     let sent = stream.write_all(&request).await;
     sent.map_err(|cause| fails(ProxyFault::Broken(cause)))?;
-    let head = read_head(stream).await.map_err(|cause| fails(ProxyFault::Broken(cause)))?;
-    match status(&head) {
+    let status = final_status(stream).await.map_err(|cause| fails(ProxyFault::Broken(cause)))?;
+    match status {
         Some(status) if status.is_success() => Ok(()),
         Some(StatusCode::PROXY_AUTHENTICATION_REQUIRED) => Err(ProxyError::unauthenticated(proxy)),
         Some(status) => Err(fails(ProxyFault::Status { status, target: target.into() })),
         None => Err(fails(ProxyFault::Malformed { variable: proxy.variable })),
+    }
+}
+
+/// The status of the response; none if it is not HTTP. Informational responses may come before it.
+async fn final_status(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<StatusCode>> {
+    let mut informational = 0;
+    loop {
+        let status = status(&read_head(stream).await?);
+        if !status.is_some_and(|it| it.is_informational()) || informational == MAX_INFORMATIONAL {
+            return Ok(status);
+        }
+        informational += 1;
     }
 }
 

@@ -172,27 +172,58 @@ async fn a_host_behind_a_proxy_does_not_send_the_client_to_this_network() {
     }
 }
 
+/// The result of a request by a proxy that responds so to CONNECT, and then opens the tunnel.
+async fn ping_after(head: &'static str) -> Result<(), Error> {
+    let (tls, pem) = tls_registry("tls.example").await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("its address"));
+    tokio::spawn(async move {
+        let (mut client, _) = listener.accept().await.expect("a connection");
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            request.push(client.read_u8().await.expect("a request"));
+        }
+        client.write_all(head.as_bytes()).await.expect("it is taken");
+        let mut server = TcpStream::connect(tls).await.expect("the registry");
+        let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+    });
+    let variables = ProxyVariables { https: Some(url), ..ProxyVariables::default() };
+    let proxies = Proxies::new(&variables).expect("proxies");
+    let client = RegistryClient::builder().proxies(proxies).tls_settings(trust(&pem));
+    ping(client.retries(Retries::none()), "tls.example").await
+}
+
 #[tokio::test]
 async fn lines_of_a_response_to_connect_may_end_by_a_bare_lf() {
-    let (tls, pem) = tls_registry("tls.example").await;
     for head in ["HTTP/1.1 200 OK\n\n", "HTTP/1.0 200 OK\nVia: x\n\n", "HTTP/1.1 200 OK\r\n\n"] {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!("http://{}", listener.local_addr().expect("its address"));
-        tokio::spawn(async move {
-            let (mut client, _) = listener.accept().await.expect("a connection");
-            let mut request = Vec::new();
-            while !request.ends_with(b"\r\n\r\n") {
-                request.push(client.read_u8().await.expect("a request"));
-            }
-            client.write_all(head.as_bytes()).await.expect("it is taken");
-            let mut server = TcpStream::connect(tls).await.expect("the registry");
-            let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
-        });
-        let variables = ProxyVariables { https: Some(url), ..ProxyVariables::default() };
-        let proxies = Proxies::new(&variables).expect("proxies");
-        let client = RegistryClient::builder().proxies(proxies).tls_settings(trust(&pem));
-        ping(client.retries(Retries::none()), "tls.example").await.expect(head);
+        ping_after(head).await.expect(head);
     }
+}
+
+#[tokio::test]
+async fn informational_responses_may_come_before_that_to_connect() {
+    for head in [
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 Connection established\r\n\r\n",
+        "HTTP/1.1 103 Early Hints\nLink: x\n\nHTTP/1.1 100 Continue\n\nHTTP/1.1 200 OK\n\n",
+    ] {
+        ping_after(head).await.expect(head);
+    }
+    let error = ping_after("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 403 Forbidden\r\n\r\n").await;
+    let error = error.expect_err("the proxy refuses").to_string();
+    assert!(error.ends_with(": 403 Forbidden in response to CONNECT tls.example:443"), "{error}");
+    let many: &'static str = "HTTP/1.1 100 Continue\r\n\r\n".repeat(9).leak();
+    let error = ping_after(many).await.expect_err("it never ends").to_string();
+    assert!(error.ends_with(": 100 Continue in response to CONNECT tls.example:443"), "{error}");
+}
+
+#[tokio::test]
+async fn a_proxy_whose_name_does_not_resolve_is_named() {
+    let host = format!("{}.invalid", "x".repeat(64));
+    let error = ping(by_url(format!("http://{host}:3128")), "tls.example").await;
+    let text = format!(
+        "GET https://tls.example/v2/: proxy {host}:3128: cannot resolve {host}: no such host"
+    );
+    assert_eq!(error.expect_err("no such name").to_string(), text);
 }
 
 #[tokio::test]
