@@ -5,12 +5,14 @@ use std::{error::Error as StdError, fmt, io};
 use hyper_util::client::legacy;
 use wording::level;
 
-/// What hyper-util's connector says of every failed connect.
-const CONNECT_ERROR: &str = "tcp connect error";
+use crate::not_resolved::NotResolved;
+
+/// What hyper-util's connector says of every failed connect, and of every failed look-up of a name.
+const STEPS: [&str; 2] = ["tcp connect error", "dns error"];
 
 /// Whether the text of this error, of the pool or its connector, says nothing that its source does not.
 fn adds_nothing(error: &(dyn StdError + 'static)) -> bool {
-    error.is::<legacy::Error>() || error.to_string() == CONNECT_ERROR
+    error.is::<legacy::Error>() || STEPS.contains(&error.to_string().as_str())
 }
 
 /// An error of some library below, kept for its text.
@@ -38,6 +40,32 @@ impl fmt::Display for Causes<'_> {
         }
         Ok(())
     }
+}
+
+/// Why there is no connection, from an error of the connector: the name was not resolved, or the address not reached.
+pub(crate) struct NoConnection<'a>(pub(crate) &'a (dyn StdError + 'static));
+
+impl fmt::Display for NoConnection<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match cause_of::<NotResolved>(self.0) {
+            Some(unknown) => unknown.fmt(f),
+            None => write!(f, "cannot connect: {}", Causes(self.0)),
+        }
+    }
+}
+
+/// The first error of this type in the chain of causes.
+pub(crate) fn cause_of<'a, E: StdError + 'static>(
+    error: &'a (dyn StdError + 'static),
+) -> Option<&'a E> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        cause = error.source();
+    }
+    None
 }
 
 /// Whether the system refused for want of file descriptors, in the process or on the whole machine.

@@ -7,7 +7,7 @@ use std::{error::Error as StdError, io, net::IpAddr, sync::Arc, time::Duration};
 use hyper_util::client::legacy;
 
 use crate::{
-    causes::{BoxError, Causes, is_out_of_descriptors},
+    causes::{BoxError, Causes, NoConnection, is_out_of_descriptors},
     guard::{NotPublic, not_public},
     proxy::{ProxyError, proxy_error},
     tls_fault::{TlsCause, is_alert, is_not_tls},
@@ -45,7 +45,7 @@ pub enum TransportError {
         cause: http::uri::InvalidUri,
     },
     /// No connection: name resolution, refusal, no route, or too long.
-    #[error("cannot connect: {}", Causes(&**cause))]
+    #[error("{}", NoConnection(&**cause))]
     Connect {
         /// Why.
         cause: BoxError,

@@ -9,17 +9,12 @@
 
 use std::{
     collections::HashSet,
-    io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    vec,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
-use tower_service::Service;
 use url::{Host, Url};
+
+use crate::causes::cause_of;
 
 /// Who named the host that is dialled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,45 +95,6 @@ fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     Some(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
 }
 
-/// Finds the addresses of names, and leaves out those that are not public, but for hosts that are
-/// allowed to have such ones.
-#[derive(Clone)]
-pub(crate) struct PublicResolver {
-    inner: GaiResolver,
-    allowed: Arc<HashSet<String>>,
-}
-
-impl PublicResolver {
-    /// `allowed` are names and addresses, without ports.
-    pub(crate) fn new(allowed: Arc<HashSet<String>>) -> Self {
-        Self { inner: GaiResolver::new(), allowed }
-    }
-}
-
-impl Service<Name> for PublicResolver {
-    type Response = vec::IntoIter<SocketAddr>;
-    type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, name: Name) -> Self::Future {
-        let is_allowed = self.allowed.contains(name.as_str());
-        let found = self.inner.call(name);
-        Box::pin(async move {
-            let mut found: Vec<SocketAddr> = found.await?.collect();
-            let first = found.first().map(SocketAddr::ip);
-            found.retain(|address| is_allowed || is_public(address.ip()));
-            match first {
-                Some(refused) if found.is_empty() => Err(io::Error::other(NotPublic(refused))),
-                _ => Ok(found.into_iter()),
-            }
-        })
-    }
-}
-
 /// Refuses a URL whose host is an address that is not public; names are looked at when they are resolved.
 pub(crate) fn check_literal(url: &Url, allowed: &HashSet<String>) -> Result<(), NotPublic> {
     let address = match url.host() {
@@ -153,15 +109,7 @@ pub(crate) fn check_literal(url: &Url, allowed: &HashSet<String>) -> Result<(), 
 
 /// The refusal that is behind an error of the connection, if it is one.
 pub(crate) fn not_public(error: &(dyn std::error::Error + 'static)) -> Option<NotPublic> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if let Some(refused) = inner.and_then(|inner| inner.downcast_ref::<NotPublic>()) {
-            return Some(*refused);
-        }
-        cause = error.source();
-    }
-    None
+    cause_of(error).copied()
 }
 
 #[cfg(test)]

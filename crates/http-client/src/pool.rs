@@ -16,7 +16,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{
         self,
-        connect::{HttpConnector, HttpInfo, dns::GaiResolver},
+        connect::{HttpConnector, HttpInfo},
     },
     rt::{TokioExecutor, TokioTimer},
 };
@@ -30,9 +30,10 @@ use url::{Host, Url};
 use crate::{
     TransportError, Unprocessed,
     content::{OutgoingBody, SendProgress},
-    guard::{Guard, NotPublic, PublicResolver, check_literal, is_public, is_public_name},
+    guard::{Guard, NotPublic, check_literal, is_public, is_public_name},
     handshake::{BoundedHandshake, NotifyingTcp},
     proxy::{Proxied, Proxies, Proxy, ProxyConnector, ProxyError, ToProxy},
+    resolver::Resolver,
     tls::TlsSettings,
     trusted_roots::TrustedRoots,
 };
@@ -61,9 +62,9 @@ const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 32 << 20;
 
 /// Connections by one way of finding addresses.
-type PooledConnections<R> = legacy::Client<Connector<R>, OutgoingBody>;
+type PooledConnections = legacy::Client<Connector, OutgoingBody>;
 /// Makes a connection: TCP, and TLS where the URL says so.
-type Connector<R> = BoundedHandshake<HttpsConnector<NotifyingTcp<ProxyConnector<R>>>>;
+type Connector = BoundedHandshake<HttpsConnector<NotifyingTcp<ProxyConnector>>>;
 
 /// The versions of HTTP that a pool speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -114,11 +115,11 @@ impl PoolSettings {
 
 /// Connections that speak the same versions of HTTP.
 struct Connections {
-    open: PooledConnections<GaiResolver>,
+    open: PooledConnections,
     /// For hosts that a public one named.
-    public_only: PooledConnections<PublicResolver>,
+    public_only: PooledConnections,
     /// Never by a proxy.
-    direct: PooledConnections<GaiResolver>,
+    direct: PooledConnections,
 }
 
 /// Connections to servers, kept for the next request.
@@ -295,17 +296,17 @@ impl Connect {
         allowed: &Arc<HashSet<String>>,
         proxies: &Arc<Proxies>,
     ) -> Connections {
-        let public = HttpConnector::new_with_resolver(PublicResolver::new(Arc::clone(allowed)));
+        let public = Resolver::only_public(Arc::clone(allowed));
         Connections {
-            open: builder.build(self.connector(HttpConnector::new(), proxies)),
+            open: builder.build(self.connector(Resolver::open(), proxies)),
             public_only: builder.build(self.connector(public, proxies)),
-            direct: builder.build(self.connector(HttpConnector::new(), &Arc::default())),
+            direct: builder.build(self.connector(Resolver::open(), &Arc::default())),
         }
     }
 
-    fn connector<R>(&self, tcp: HttpConnector<R>, proxies: &Arc<Proxies>) -> Connector<R> {
+    fn connector(&self, resolver: Resolver, proxies: &Arc<Proxies>) -> Connector {
         let proxies = Arc::clone(proxies);
-        let tcp = ProxyConnector::new(self.tcp(tcp), self.to_proxy(), proxies, self.timeout);
+        let tcp = ProxyConnector::new(self.tcp(resolver), self.to_proxy(), proxies, self.timeout);
         let connector =
             HttpsConnectorBuilder::new().with_tls_config(self.tls.clone()).https_or_http();
         let connector = match self.versions {
@@ -320,11 +321,12 @@ impl Connect {
 
     fn to_proxy(&self) -> ToProxy {
         let tls = HttpsConnectorBuilder::new().with_tls_config(self.tls.clone()).https_or_http();
-        let tcp = NotifyingTcp(self.tcp(HttpConnector::new()));
+        let tcp = NotifyingTcp(self.tcp(Resolver::open()));
         BoundedHandshake::new(tls.enable_http1().wrap_connector(tcp), self.timeout)
     }
 
-    fn tcp<R>(&self, mut tcp: HttpConnector<R>) -> HttpConnector<R> {
+    fn tcp(&self, resolver: Resolver) -> HttpConnector<Resolver> {
+        let mut tcp = HttpConnector::new_with_resolver(resolver);
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(KEEP_ALIVE));

@@ -6,6 +6,8 @@ use std::error::Error as StdError;
 
 use h2::Reason;
 
+use crate::causes::cause_of;
+
 /// Why a request was not processed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -30,14 +32,7 @@ pub enum Unprocessed {
 /// streams of a connection only those behind the last processed one end in the server's `GOAWAY`: the others end with
 /// the connection.
 pub(crate) fn unprocessed(error: &(dyn StdError + 'static)) -> Option<Unprocessed> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<h2::Error>() {
-            return of_http2(error);
-        }
-        cause = error.source();
-    }
-    None
+    cause_of(error).and_then(of_http2)
 }
 
 fn of_http2(error: &h2::Error) -> Option<Unprocessed> {

@@ -41,25 +41,17 @@ impl fmt::Display for Cause<'_> {
         if let Some(error) = causes().find_map(|error| error.downcast_ref::<rustls::Error>()) {
             return f.write_str(&tls(error));
         }
-        if causes().any(|error| error.to_string() == "dns error") {
-            f.write_str("cannot resolve the host name: ")?;
-        }
         let io = causes().filter_map(|error| error.downcast_ref::<io::Error>()).last();
         match io.map(io::Error::kind) {
             Some(io::ErrorKind::ConnectionRefused) => f.write_str("connection refused"),
             Some(io::ErrorKind::ConnectionReset) => f.write_str("connection reset"),
             // The last cause is the most specific; those above name only the step.
             _ => match causes().last() {
-                Some(error) => f.write_str(without_step(&wording::level(error))),
+                Some(error) => f.write_str(&wording::level(error)),
                 None => Ok(()),
             },
         }
     }
-}
-
-/// Without what the standard library writes before the cause of a failed lookup.
-fn without_step(text: &str) -> &str {
-    text.strip_prefix("failed to lookup address information: ").unwrap_or(text)
 }
 
 /// What caused an error. An `io::Error` around another error names as its source what is below that one.
@@ -88,11 +80,9 @@ mod tests {
         let certificate = |error| rustls::Error::InvalidCertificate(error);
         let expected = ServerName::try_from("store.example").expect("a name");
         let presented = vec!["DnsName(\"other.example\")".into()];
-        let resolving = io::Error::other("failed to lookup address information: Name unknown");
         for (error, words) in [
             (io::Error::from(io::ErrorKind::ConnectionRefused), "connection refused"),
             (io::Error::from(io::ErrorKind::ConnectionReset), "connection reset"),
-            (resolving, "Name unknown"),
             (
                 io::Error::other(certificate(CertificateError::NotValidForNameContext {
                     expected: expected.to_owned(),

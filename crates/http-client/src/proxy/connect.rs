@@ -13,7 +13,7 @@ use http::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::{
-    client::legacy::connect::{Connected, Connection, HttpConnector, dns::GaiResolver},
+    client::legacy::connect::{Connected, Connection, HttpConnector},
     rt::TokioIo,
 };
 use tokio::{net::TcpStream, time::timeout};
@@ -27,16 +27,16 @@ use super::{
 use crate::{
     causes::BoxError,
     handshake::{BoundedHandshake, NotifyingTcp},
+    resolver::Resolver,
 };
 
 /// Makes connections to proxies, with TLS where the URL of the proxy says so.
-pub(crate) type ToProxy =
-    BoundedHandshake<HttpsConnector<NotifyingTcp<HttpConnector<GaiResolver>>>>;
+pub(crate) type ToProxy = BoundedHandshake<HttpsConnector<NotifyingTcp<HttpConnector<Resolver>>>>;
 
 /// Makes TCP connections, by a proxy where one is set for the target.
 #[derive(Clone)]
-pub(crate) struct ProxyConnector<R> {
-    direct: HttpConnector<R>,
+pub(crate) struct ProxyConnector {
+    direct: HttpConnector<Resolver>,
     /// The proxy is named by the user: its address may be any.
     to_proxy: ToProxy,
     proxies: Arc<Proxies>,
@@ -44,9 +44,9 @@ pub(crate) struct ProxyConnector<R> {
     limit: Duration,
 }
 
-impl<R> ProxyConnector<R> {
+impl ProxyConnector {
     pub(crate) const fn new(
-        direct: HttpConnector<R>,
+        direct: HttpConnector<Resolver>,
         to_proxy: ToProxy,
         proxies: Arc<Proxies>,
         limit: Duration,
@@ -93,12 +93,7 @@ impl ProxyStream {
     }
 }
 
-impl<R> Service<Uri> for ProxyConnector<R>
-where
-    HttpConnector<R>: Service<Uri, Response = TokioIo<TcpStream>>,
-    <HttpConnector<R> as Service<Uri>>::Future: Send + 'static,
-    <HttpConnector<R> as Service<Uri>>::Error: Into<BoxError>,
-{
+impl Service<Uri> for ProxyConnector {
     type Response = ProxyStream;
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<ProxyStream, BoxError>> + Send>>;
@@ -111,7 +106,7 @@ where
         let Some(proxy) = self.proxies.of(&target).cloned() else {
             let connecting = self.direct.call(target);
             return Box::pin(async move {
-                let tcp = connecting.await.map_err(Into::into)?;
+                let tcp = connecting.await?;
                 Ok(ProxyStream { io: ProxyIo::Tcp(tcp), kind: ConnectionKind::Direct })
             });
         };

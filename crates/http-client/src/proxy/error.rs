@@ -7,7 +7,7 @@ use http::StatusCode;
 use super::Proxy;
 use crate::{
     Authority,
-    causes::{BoxError, Causes},
+    causes::{BoxError, NoConnection, cause_of},
     tls_fault::{TlsCause, is_not_tls, tls_error},
 };
 
@@ -62,7 +62,7 @@ pub(crate) enum ProxyFault {
     Rejected { variable: &'static str },
     #[error("{status} in response to CONNECT {target}")]
     Status { status: StatusCode, target: Box<str> },
-    #[error("cannot connect: {}", Causes(&**cause))]
+    #[error("{}", NoConnection(&**cause))]
     Connect { cause: BoxError },
     #[error("TLS failed: {}", TlsCause(&**cause))]
     Tls { cause: BoxError },
@@ -117,12 +117,5 @@ impl ProxyError {
 
 /// The error of a proxy behind an error of a connection, if it is one.
 pub(crate) fn proxy_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a ProxyError> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        cause = error.source();
-    }
-    None
+    cause_of(error)
 }
