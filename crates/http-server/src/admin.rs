@@ -45,7 +45,7 @@ impl Admin {
         let pages = AdminPages { metrics: Arc::new(metrics), draining: Arc::default() };
         let (end, ends) = oneshot::channel::<()>();
         let served = pages.clone();
-        let server = async move { server.run(|_peer| served.clone(), ends.map(drop)).await };
+        let server = async move { server.run(|_connection| served.clone(), ends.map(drop)).await };
         Self { pages, end, server: tokio::spawn(server) }
     }
 

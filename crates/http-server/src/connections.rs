@@ -1,24 +1,27 @@
 //! All open connections of a server: their shares, and which are closed when.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use prometheus_client::metrics::counter::Counter;
+
 use crate::{
-    AddressBlock, ServerSettings,
+    AddressBlock, ServerSettings, StalledBody,
     watch::{Order, Phase, ServerState, Watch},
 };
 
-/// This part of the allowed connections is closed at once at the limit: a sixty-fourth. Searching for
-/// idle connections costs as much for many as for one.
+/// This part of what is in use is freed at once at a limit: a sixty-fourth. Searching for connections to close costs as
+/// much for many as for one.
 const EVICTION_DIVISOR: usize = 64;
 
 /// All open connections of a server.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Connections {
     pub(crate) state: Arc<ServerState>,
+    settings: ServerSettings,
     open: Mutex<Open>,
 }
 
@@ -27,6 +30,9 @@ struct Open {
     next: u64,
     entries: HashMap<u64, ConnectionEntry>,
     blocks: HashMap<AddressBlock, Block>,
+    fruitless: FruitlessSearches,
+    /// Connections closed for others.
+    evicted: Counter,
 }
 
 /// The state of an open connection.
@@ -43,8 +49,48 @@ struct ConnectionEntry {
 #[derive(Debug, Default)]
 struct Block {
     count: usize,
-    /// The last time when none of them was idle: a flood does not start a search for each connection.
+    /// The last time when none of them could be closed: a flood does not start a search for each connection.
     busy_at: Option<u64>,
+}
+
+/// The evictions that found no connection at this time: a flood of requests does not start a search for each.
+#[derive(Debug, Default)]
+struct FruitlessSearches {
+    at: u64,
+    /// Of each address block only for its own connections, so that there are no more entries than connections.
+    found_none: HashSet<Eviction>,
+}
+
+/// Which stalled connections are closed for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Eviction {
+    /// Only those of this block, if there is one.
+    pub(crate) block: Option<AddressBlock>,
+    pub(crate) body: StalledBody,
+}
+
+/// In which order connections are closed for others: those without a request first, since it costs their clients
+/// least; and of each kind those that have been so longest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum EvictionRank {
+    Idle { since: u64 },
+    Stalled { since: u64 },
+}
+
+impl ConnectionEntry {
+    /// What is stalled, if it has been since `until` at least, and since when.
+    fn stalled(&self, until: Option<u64>) -> Option<(StalledBody, u64)> {
+        let until = until?;
+        self.watch.stalled().filter(|(_, since)| *since <= until)
+    }
+
+    /// None if the connection may not be closed for others.
+    fn eviction_rank(&self, stalled_until: Option<u64>) -> Option<EvictionRank> {
+        if let Some(since) = self.watch.phase().without_request() {
+            return Some(EvictionRank::Idle { since });
+        }
+        self.stalled(stalled_until).map(|(_, since)| EvictionRank::Stalled { since })
+    }
 }
 
 /// An admitted connection. Dropping it frees its share.
@@ -56,22 +102,25 @@ pub(crate) struct ConnectionSlot {
 }
 
 impl Connections {
+    /// Counts the connections that are closed for others in `evicted`.
+    pub(crate) fn new(settings: ServerSettings, evicted: Counter) -> Self {
+        let open = Open { evicted, ..Open::default() };
+        Self { state: Arc::default(), settings, open: Mutex::new(open) }
+    }
+
     /// Admits a connection of this peer. If its address block has used its share, the connections of that block that have been
-    /// idle longest are closed; if none is idle, the connection is refused. It waits only until those connections
-    /// have been polled, never for a client. One call at a time.
-    pub(crate) async fn admit(
-        self: &Arc<Self>,
-        peer: IpAddr,
-        settings: &ServerSettings,
-    ) -> Option<ConnectionSlot> {
-        let Some(block) = (!settings.trusted_peers.contain(peer)).then(|| AddressBlock::of(peer))
-        else {
+    /// idle longest are closed, and then those that have been stalled longest; if there are none, the connection is refused. It
+    /// waits only until those connections have been polled, never for a client. One call at a time.
+    pub(crate) async fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<ConnectionSlot> {
+        let Some(block) = self.block(peer) else {
             return Some(self.add(&mut self.open(), None));
         };
+        let max = self.settings.max_connections_per_address;
         loop {
             let ending = {
+                let (now, stalled_until) = (self.state.now(), self.stalled_until());
                 let mut open = self.open();
-                match open.capacity(block, settings.max_connections_per_address, self.state.now()) {
+                match open.capacity(block, max, (now, stalled_until)) {
                     Capacity::Free => return Some(self.add(&mut open, Some(block))),
                     Capacity::None => return None,
                     Capacity::Ending(ending) => ending,
@@ -81,18 +130,29 @@ impl Connections {
         }
     }
 
+    /// The block whose share a connection of this peer counts for; none for a trusted peer.
+    pub(crate) fn block(&self, peer: IpAddr) -> Option<AddressBlock> {
+        (!self.settings.trusted_peers.contain(peer)).then(|| AddressBlock::of(peer))
+    }
+
     /// Waits until each of these has ended, or goes on with a request.
     async fn settled(&self, ending: &[u64]) {
-        let is_settled = |open: &Open, id| {
-            open.entries.get(id).is_none_or(|entry: &ConnectionEntry| entry.watch.goes_on())
-        };
-        let all_settled = || {
-            let open = self.open();
-            ending.iter().all(|id| is_settled(&open, id))
-        };
-        while !all_settled() {
+        while !self.are_settled(ending) {
             self.state.settled.notified().await;
         }
+    }
+
+    /// Whether each of these has ended, or goes on with a request.
+    pub(crate) fn are_settled(&self, ending: &[u64]) -> bool {
+        let open = self.open();
+        let entry = |id| open.entries.get(id);
+        ending.iter().all(|id| entry(id).is_none_or(|entry| entry.watch.goes_on()))
+    }
+
+    /// A connection that has been stalled since then may be closed for others.
+    fn stalled_until(&self) -> Option<u64> {
+        let limit = self.settings.timeouts.eviction_stall.as_millis();
+        self.state.now().checked_sub(u64::try_from(limit).unwrap_or(u64::MAX))
     }
 
     fn add(self: &Arc<Self>, open: &mut Open, block: Option<AddressBlock>) -> ConnectionSlot {
@@ -105,17 +165,38 @@ impl Connections {
         ConnectionSlot { connections: Arc::clone(self), id, watch }
     }
 
-    /// Closes a part of `max` connections: those without a request, the longest idle first. Returns how many.
-    pub(crate) fn evict_idle(&self, max: usize) -> usize {
-        self.open().close_longest_idle(max.div_ceil(EVICTION_DIVISOR), None).len()
+    /// Closes a part of all allowed connections: the longest idle first, and then the longest stalled. Returns how many.
+    pub(crate) fn evict(&self) -> usize {
+        let (most, stalled_until) =
+            (self.settings.max_connections.div_ceil(EVICTION_DIVISOR), self.stalled_until());
+        self.open().close_for_others(most, |entry| entry.eviction_rank(stalled_until)).len()
+    }
+
+    /// Closes a part of the connections that use up a bound of `max`: the longest stalled first. Returns which.
+    pub(crate) fn evict_stalled(&self, eviction: Eviction, max: usize) -> Vec<u64> {
+        let (now, stalled_until) = (self.state.now(), self.stalled_until());
+        let mut open = self.open();
+        if open.fruitless.contain(eviction, now) {
+            return Vec::new();
+        }
+        let Eviction { block, body } = eviction;
+        let closed = open.close_for_others(max.div_ceil(EVICTION_DIVISOR), |entry| {
+            let is_meant = block.is_none() || entry.block == block;
+            let (found, since) = entry.stalled(stalled_until).filter(|_| is_meant)?;
+            (found == body).then_some(EvictionRank::Stalled { since })
+        });
+        if closed.is_empty() {
+            open.fruitless.found_none.insert(eviction);
+        }
+        closed
     }
 
     /// Closes connections whose deadline has passed.
-    pub(crate) fn close_expired(&self, settings: &ServerSettings) {
+    pub(crate) fn close_expired(&self) {
         let now = self.state.now();
         for entry in self.open().entries.values() {
             let phase = entry.watch.phase();
-            if phase.deadline(&settings.timeouts).is_some_and(|deadline| deadline <= now) {
+            if phase.deadline(&self.settings.timeouts).is_some_and(|deadline| deadline <= now) {
                 // A request that arrives just now is responded to.
                 let is_idle = matches!(phase, Phase::Idle { .. });
                 entry.watch.order(if is_idle { Order::EndIfIdle } else { Order::Close });
@@ -146,14 +227,21 @@ enum Capacity {
 }
 
 impl Open {
-    fn capacity(&mut self, block: AddressBlock, max: usize, now: u64) -> Capacity {
+    fn capacity(
+        &mut self,
+        block: AddressBlock,
+        max: usize,
+        (now, stalled_until): (u64, Option<u64>),
+    ) -> Capacity {
         let Some(found) = self.blocks.get(&block).filter(|found| found.count >= max) else {
             return Capacity::Free;
         };
         if found.busy_at == Some(now) {
             return Capacity::None;
         }
-        let mut ending = self.close_longest_idle(max.div_ceil(EVICTION_DIVISOR), Some(block));
+        let mut ending = self.close_for_others(max.div_ceil(EVICTION_DIVISOR), |entry| {
+            (entry.block == Some(block)).then(|| entry.eviction_rank(stalled_until)).flatten()
+        });
         if ending.is_empty() {
             // Those that made room for all addresses.
             let entries = self.entries.iter().filter(|(_, entry)| entry.block == Some(block));
@@ -169,25 +257,31 @@ impl Open {
         Capacity::None
     }
 
-    /// Orders up to `count` idle connections to end, of `block` if it is given. Returns which.
-    fn close_longest_idle(&mut self, count: usize, block: Option<AddressBlock>) -> Vec<u64> {
+    /// Orders up to `count` of the connections that have a rank to end, the lowest first. Returns which.
+    fn close_for_others(
+        &mut self,
+        count: usize,
+        rank: impl Fn(&ConnectionEntry) -> Option<EvictionRank>,
+    ) -> Vec<u64> {
         let candidates = self.entries.iter().filter(|(_, entry)| !entry.is_ending);
-        let candidates = candidates.filter(|(_, entry)| block.is_none() || entry.block == block);
-        let since = |entry: &ConnectionEntry| entry.watch.phase().without_request();
-        // Of those idle for as long, the one that came first.
-        let mut idle: Vec<_> =
-            candidates.filter_map(|(id, entry)| Some((since(entry)?, *id))).collect();
-        if idle.len() > count {
-            idle.select_nth_unstable(count);
-            idle.truncate(count);
+        // Of those with the same rank, the one that came first.
+        let mut ranked: Vec<_> =
+            candidates.filter_map(|(id, entry)| Some((rank(entry)?, *id))).collect();
+        if ranked.len() > count {
+            ranked.select_nth_unstable(count);
+            ranked.truncate(count);
         }
-        for (_, id) in &idle {
+        for (rank, id) in &ranked {
             if let Some(entry) = self.entries.get_mut(id) {
                 entry.is_ending = true;
-                entry.watch.order(Order::EndIfIdle);
+                entry.watch.order(match rank {
+                    EvictionRank::Idle { .. } => Order::EndIfIdle,
+                    EvictionRank::Stalled { .. } => Order::Close,
+                });
             }
         }
-        idle.into_iter().map(|(_, id)| id).collect()
+        self.evicted.inc_by(ranked.len() as u64);
+        ranked.into_iter().map(|(_, id)| id).collect()
     }
 
     fn leave(&mut self, block: Option<AddressBlock>) {
@@ -198,6 +292,16 @@ impl Open {
                 self.blocks.remove(&block);
             }
         }
+    }
+}
+
+impl FruitlessSearches {
+    fn contain(&mut self, eviction: Eviction, now: u64) -> bool {
+        if self.at != now {
+            self.at = now;
+            self.found_none.clear();
+        }
+        self.found_none.contains(&eviction)
     }
 }
 
@@ -227,19 +331,19 @@ mod tests {
         ServerSettings { max_connections_per_address: per_address, ..settings }
     }
 
+    fn connections(settings: ServerSettings) -> Arc<Connections> {
+        Arc::new(Connections::new(settings, Counter::default()))
+    }
+
     /// A slot, if there is one without waiting.
-    fn admit_now(
-        connections: &Arc<Connections>,
-        peer: &str,
-        settings: &ServerSettings,
-    ) -> Option<ConnectionSlot> {
-        connections.admit(peer.parse().expect(peer), settings).now_or_never().flatten()
+    fn admit_now(connections: &Arc<Connections>, peer: &str) -> Option<ConnectionSlot> {
+        connections.admit(peer.parse().expect(peer)).now_or_never().flatten()
     }
 
     #[test]
     fn an_address_closes_its_own_longest_idle_connection_for_a_new_one() {
-        let (connections, settings) = (Arc::<Connections>::default(), settings(3));
-        let admit = |peer| admit_now(&connections, peer, &settings);
+        let connections = connections(settings(3));
+        let admit = |peer| admit_now(&connections, peer);
         let other = admit("192.0.2.9").expect("a slot");
         let mut slots = ["2001:db8::1", "2001:db8::2", "2001:db8::3"].map(admit);
         connections.state.set(100);
@@ -257,8 +361,8 @@ mod tests {
 
     #[test]
     fn an_address_whose_connections_are_all_busy_gets_no_more() {
-        let (connections, settings) = (Arc::<Connections>::default(), settings(2));
-        let admit = |peer| admit_now(&connections, peer, &settings);
+        let connections = connections(settings(2));
+        let admit = |peer| admit_now(&connections, peer);
         let busy = [(); 2].map(|()| admit("192.0.2.1").expect("a slot"));
         busy.iter().for_each(|slot| slot.watch.begin(http::Version::HTTP_11));
         assert!(admit("::ffff:192.0.2.1").is_none());
@@ -272,24 +376,23 @@ mod tests {
         let network = parse_network("10.0.0.0/8").expect("a network");
         let trusted_peers = TrustedPeers::new(vec![network], DefaultTrust::None);
         let settings = ServerSettings { trusted_peers, ..settings(1) };
-        let connections = Arc::<Connections>::default();
-        let slots: Vec<_> =
-            (0..10).map_while(|_| admit_now(&connections, "10.1.2.3", &settings)).collect();
+        let connections = connections(settings);
+        let slots: Vec<_> = (0..10).map_while(|_| admit_now(&connections, "10.1.2.3")).collect();
         slots.iter().for_each(|slot| slot.watch.begin(http::Version::HTTP_11));
         assert_eq!(slots.len(), 10);
     }
 
     #[test]
     fn room_is_made_by_closing_what_has_been_idle_longest() {
-        let (connections, settings) = (Arc::<Connections>::default(), settings(100));
+        let connections = connections(settings(100));
         let slots: Vec<_> = (0..100_u64)
             .map(|at| {
                 connections.state.set(at);
-                admit_now(&connections, "192.0.2.1", &settings).expect("a slot")
+                admit_now(&connections, "192.0.2.1").expect("a slot")
             })
             .collect();
         slots[0].watch.begin(http::Version::HTTP_11);
-        assert_eq!(connections.evict_idle(100), 2);
+        assert_eq!(connections.evict(), 2);
         let ending: Vec<_> =
             slots.iter().map(|slot| slot.watch.is_ordered(Order::EndIfIdle)).collect();
         assert_eq!(ending[..4], [false, true, true, false]);

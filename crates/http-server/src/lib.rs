@@ -8,6 +8,7 @@ mod address;
 mod address_block;
 mod admin;
 mod certificate_dates;
+mod client_connection;
 mod client_ip;
 mod conditions;
 mod connection;
@@ -31,6 +32,7 @@ pub use crate::{
     address_block::AddressBlock,
     admin::Admin,
     certificate_dates::OutOfDate,
+    client_connection::{ClientConnection, ReceivingGuard, StalledOf},
     client_ip::{ClientIp, ClientIpPolicy, Forwarded, UnknownClient},
     conditions::{ConditionResult, Conditions},
     descriptors::raise_descriptor_limit,
@@ -42,4 +44,5 @@ pub use crate::{
     settings::{Bodies, ServerSettings, Timeouts},
     tls::{PemFile, Tls, TlsError},
     trusted_peers::{DefaultTrust, TrustedPeers, parse_network},
+    watch::StalledBody,
 };

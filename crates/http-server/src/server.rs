@@ -1,5 +1,5 @@
-//! The server: one loop that accepts connections, closes expired ones, evicts idle ones for new
-//! ones, and drains them all at the end. What a connection may do when: `watch`.
+//! The server: one loop that accepts connections, closes expired ones, evicts idle and stalled ones for
+//! new ones, and drains them all at the end. What a connection may do when: `watch`.
 
 use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use crate::{
-    Bodies, Respond, ServerSettings, Tls,
+    Bodies, ClientConnection, Respond, ServerSettings, Tls,
     connection::Connection,
     connections::{ConnectionSlot, Connections},
     watch::Order,
@@ -44,7 +44,7 @@ pub struct ConnectionMetrics {
     pub open: Gauge,
     /// Failed accepts.
     pub accept_errors: Counter,
-    /// Idle connections closed for new ones.
+    /// Idle or stalled connections closed for others.
     pub evicted: Counter,
     /// Connections refused because their address had its share, with requests under way on all.
     pub refused: Counter,
@@ -60,7 +60,11 @@ impl ConnectionMetrics {
         registry.register("open_connections", "open client connections", metrics.open.clone());
         for (name, help, counter) in [
             ("accept_errors", "failed accepts", &metrics.accept_errors),
-            ("connections_evicted", "idle connections closed for new ones", &metrics.evicted),
+            (
+                "connections_evicted",
+                "idle or stalled connections closed for others",
+                &metrics.evicted,
+            ),
             (
                 "connections_refused",
                 "connections refused because their address had its share and all were busy",
@@ -104,19 +108,19 @@ impl Server {
         );
     }
 
-    /// Serves connections, each by the service that `service` makes for its peer, until `shutdown`; then takes
+    /// Serves connections, each by the service that `service` makes for it, until `shutdown`; then takes
     /// no more, and ends with the requests under way, or after the drain time.
     ///
     /// Peers have IPv4 addresses where they have connected by IPv4.
     pub async fn run<S: Respond>(
         self,
-        service: impl Fn(SocketAddr) -> S,
+        service: impl Fn(&ClientConnection) -> S,
         shutdown: impl Future<Output = ()>,
     ) {
         let Self { listener, tls, settings, metrics } = self;
         let running = Running {
             permits: Arc::new(Semaphore::new(settings.max_connections)),
-            connections: Arc::default(),
+            connections: Arc::new(Connections::new(settings.clone(), metrics.evicted.clone())),
             warnings: Warnings::default(),
             start: Instant::now(),
             tls,
@@ -163,7 +167,7 @@ impl Running {
     async fn run<S: Respond>(
         mut self,
         listener: TcpListener,
-        service: impl Fn(SocketAddr) -> S,
+        service: impl Fn(&ClientConnection) -> S,
         shutdown: impl Future<Output = ()>,
     ) {
         let mut tick = interval(RESOLUTION);
@@ -178,7 +182,7 @@ impl Running {
                     self.advance(now);
                     if now.duration_since(checked) >= self.settings.timeouts.check_interval {
                         checked = now;
-                        self.connections.close_expired(&self.settings);
+                        self.connections.close_expired();
                     }
                 }
                 (accepted, permit) = self.next(&listener, &mut waiting) => {
@@ -215,7 +219,7 @@ impl Running {
                 return (accepted, permit);
             }
             *waiting = Some(accepted);
-            self.evict_idle();
+            self.make_room();
             // The semaphore is never closed; if it were, waiting would be right too.
             let permit = Arc::clone(&self.permits).acquire_owned().await;
             if let (Ok(permit), Some(accepted)) = (permit, waiting.take()) {
@@ -244,44 +248,38 @@ impl Running {
         }
     }
 
-    fn evict_idle(&mut self) {
-        let closed = self.close_longest_idle();
+    fn make_room(&mut self) {
+        let closed = self.connections.evict();
         if is_due(&mut self.warnings.no_room) {
             let ServerSettings { name, max_connections, .. } = self.settings;
             tracing::warn!(
                 server = name,
                 max_connections,
                 closed,
-                "all connections are in use: those idle longest are closed; if none is idle, new ones wait"
+                "all connections are in use: those idle longest are closed, then those stalled longest; if there are none, new ones wait"
             );
         }
     }
 
     fn make_descriptor(&mut self) {
-        let closed = self.close_longest_idle();
+        let closed = self.connections.evict();
         if is_due(&mut self.warnings.no_descriptors) {
             let server = self.settings.name;
             tracing::warn!(
                 server,
                 closed,
-                "no file descriptor is left: connections idle longest are closed; if none is idle, new ones wait"
+                "no file descriptor is left: connections idle longest are closed, then those stalled longest; if there are none, new ones wait"
             );
         }
-    }
-
-    fn close_longest_idle(&self) -> usize {
-        let closed = self.connections.evict_idle(self.settings.max_connections);
-        self.metrics.evicted.inc_by(closed as u64);
-        closed
     }
 
     async fn serve<S: Respond>(
         &mut self,
         (stream, peer): Accepted,
         permit: OwnedSemaphorePermit,
-        service: &impl Fn(SocketAddr) -> S,
+        service: &impl Fn(&ClientConnection) -> S,
     ) {
-        let Some(slot) = self.connections.admit(peer.ip(), &self.settings).await else {
+        let Some(slot) = self.connections.admit(peer.ip()).await else {
             self.metrics.refused.inc();
             if is_due(&mut self.warnings.refused) {
                 let ServerSettings { name, max_connections_per_address, .. } = self.settings;
@@ -296,8 +294,8 @@ impl Running {
         };
         tune(&stream, self.settings.bodies);
         let tls = self.tls.as_ref().map(Tls::acceptor);
-        let connection =
-            Connection::new(stream, tls, service(peer), &slot.watch, self.settings.bodies);
+        let service = service(&ClientConnection::new(peer, &self.connections, &slot.watch));
+        let connection = Connection::new(stream, tls, service, &slot.watch, self.settings.bodies);
         let open = OpenConnection::new(&self.metrics.open, slot, permit);
         let failed = self.metrics.tls_handshake_errors.clone();
         let server = self.settings.name;

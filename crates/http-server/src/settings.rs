@@ -21,6 +21,11 @@ pub const IDLE: Duration = Duration::from_secs(620);
 /// second, which is what the system buffers in that time.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// How long a client may take nothing of a response, or send nothing of a request's body, where others wait for what its
+/// connection holds. It is long enough for packets that are lost and sent again, and a client that reads more than
+/// about 13 kB/s makes progress in it: a socket takes more once 64 to 128 KiB of what lies in it are sent.
+pub const EVICTION_STALL: Duration = Duration::from_secs(10);
+
 /// How often limits are checked: they are exceeded by this much at most.
 pub const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -44,7 +49,7 @@ pub struct ServerSettings {
     /// What the server is called in the log: `front`, `registry`.
     pub name: &'static str,
     /// Open connections. Where there are as many, those that have been idle longest are closed for new
-    /// ones; if none is idle, new ones wait in the kernel's queue.
+    /// ones, and then those that have been stalled longest; if there are none, new ones wait in the kernel's queue.
     pub max_connections: usize,
     /// Open connections of one address (of one /64 for IPv6).
     pub max_connections_per_address: usize,
@@ -67,6 +72,8 @@ pub struct Timeouts {
     pub idle: Duration,
     /// Without progress while the client is to read.
     pub stall: Duration,
+    /// Without progress while it is the client's turn, where others wait for a connection or for what it holds.
+    pub eviction_stall: Duration,
     /// From the shutdown to the end of the last connection.
     pub drain: Duration,
     /// How often these are checked.
@@ -102,6 +109,7 @@ impl ServerSettings {
                 request_head: REQUEST_HEAD,
                 idle: IDLE,
                 stall: WRITE_TIMEOUT,
+                eviction_stall: EVICTION_STALL,
                 drain,
                 check_interval: CHECK_INTERVAL,
             },

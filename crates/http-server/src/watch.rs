@@ -60,6 +60,17 @@ pub(crate) enum Phase {
     Responding,
     /// It is the client's turn to read; the last progress was then.
     Sending { since: u64 },
+    /// It is the client's turn to send more of a request's body; the last progress was then.
+    Receiving { since: u64 },
+}
+
+/// What makes no progress where a connection is stalled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StalledBody {
+    /// The body of a request: the client sends nothing.
+    Request,
+    /// The body of a response: the client takes nothing.
+    Response,
 }
 
 impl Phase {
@@ -70,7 +81,7 @@ impl Phase {
             Self::Head { since } => (since, timeouts.request_head),
             Self::Idle { since } => (since, timeouts.idle),
             Self::Sending { since } => (since, timeouts.stall),
-            Self::Responding => return None,
+            Self::Responding | Self::Receiving { .. } => return None,
         };
         Some(since.saturating_add(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)))
     }
@@ -79,7 +90,7 @@ impl Phase {
     pub(crate) const fn without_request(self) -> Option<u64> {
         match self {
             Self::New { since } | Self::Head { since } | Self::Idle { since } => Some(since),
-            Self::Responding | Self::Sending { .. } => None,
+            Self::Responding | Self::Sending { .. } | Self::Receiving { .. } => None,
         }
     }
 }
@@ -96,11 +107,13 @@ pub(crate) struct Watch {
     ended: AtomicU64,
     /// Responses whose body is being sent.
     sending: AtomicU64,
+    /// Requests for whose body their handler waits.
+    receiving: AtomicU64,
     /// When the last request ended; before that, when the connection was accepted.
     quiet_since: AtomicU64,
     /// When the head that is arriving began, plus one; 0 if none is.
     head_since: AtomicU64,
-    /// The last time when the client took something.
+    /// The last time when the client took something, or a handler got a part of a request's body.
     progress: AtomicU64,
     /// Whether the socket takes no more at present.
     is_blocked: AtomicBool,
@@ -123,6 +136,7 @@ impl Watch {
             begun: AtomicU64::default(),
             ended: AtomicU64::default(),
             sending: AtomicU64::default(),
+            receiving: AtomicU64::default(),
             head_since: AtomicU64::default(),
             is_blocked: AtomicBool::default(),
             is_http2: AtomicBool::default(),
@@ -134,11 +148,15 @@ impl Watch {
 
     pub(crate) fn phase(&self) -> Phase {
         // In this order: a request that ends meanwhile is taken for one under way, never the other way round.
-        let (sending, ended) = (self.sending.load(Relaxed), self.ended.load(Relaxed));
-        let begun = self.begun.load(Relaxed);
-        let under_way = begun.saturating_sub(ended);
+        let (sending, receiving) = (self.sending.load(Relaxed), self.receiving.load(Relaxed));
+        let ended = self.ended.load(Relaxed);
+        let under_way = self.begun.load(Relaxed).saturating_sub(ended);
+        let progress = self.progress.load(Relaxed);
         if self.is_blocked.load(Relaxed) || (under_way > 0 && under_way == sending) {
-            return Phase::Sending { since: self.progress.load(Relaxed) };
+            return Phase::Sending { since: progress };
+        }
+        if receiving > 0 && under_way == sending + receiving {
+            return Phase::Receiving { since: progress };
         }
         let since = self.quiet_since.load(Relaxed);
         match (under_way, self.head_since.load(Relaxed)) {
@@ -146,6 +164,17 @@ impl Watch {
             (0, 0) => Phase::Idle { since },
             (0, head) => Phase::Head { since: head - 1 },
             _ => Phase::Responding,
+        }
+    }
+
+    /// Which body waits for the client, and since when. Over HTTP/1 a response that the socket could take waits for the
+    /// server.
+    pub(crate) fn stalled(&self) -> Option<(StalledBody, u64)> {
+        let waits_for_client = || self.is_blocked.load(Relaxed) || self.is_http2.load(Relaxed);
+        match self.phase() {
+            Phase::Sending { since } if waits_for_client() => Some((StalledBody::Response, since)),
+            Phase::Receiving { since } => Some((StalledBody::Request, since)),
+            _ => None,
         }
     }
 
@@ -187,7 +216,16 @@ impl Watch {
         self.sending.fetch_sub(1, Relaxed);
     }
 
-    /// The client took something.
+    pub(crate) fn begin_receiving(&self) {
+        self.progress();
+        self.receiving.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn end_receiving(&self) {
+        self.receiving.fetch_sub(1, Relaxed);
+    }
+
+    /// The client took something, or sent a part of a body.
     pub(crate) fn progress(&self) {
         self.progress.store(self.server.now(), Relaxed);
     }
@@ -245,6 +283,7 @@ mod tests {
         request_head: Duration::from_millis(20),
         idle: Duration::from_millis(1_000),
         stall: Duration::from_millis(500),
+        eviction_stall: Duration::from_millis(50),
         drain: Duration::ZERO,
         check_interval: Duration::ZERO,
     };
@@ -306,13 +345,31 @@ mod tests {
         clock.set(10);
         watch.begin_sending();
         assert_eq!(watch.phase(), Phase::Sending { since: 10 });
+        assert_eq!(watch.stalled(), None, "the server has not sent all that the socket would take");
         clock.set(20);
         watch.wrote(&Poll::<()>::Pending);
+        assert_eq!(watch.stalled(), Some((StalledBody::Response, 20)));
         watch.end_sending();
         watch.end();
         assert_eq!(watch.phase(), Phase::Sending { since: 20 }, "the tail is still in our buffer");
         clock.set(30);
         watch.wrote(&Poll::Ready(()));
         assert_eq!(watch.phase(), Phase::Idle { since: 20 });
+    }
+
+    #[test]
+    fn a_handler_that_waits_for_a_body_waits_for_the_client() {
+        let clock = Arc::<ServerState>::default();
+        let watch = Watch::new(&clock);
+        watch.begin(Version::HTTP_11);
+        assert_eq!(watch.stalled(), None);
+        clock.set(10);
+        watch.begin_receiving();
+        assert_eq!(watch.stalled(), Some((StalledBody::Request, 10)));
+        watch.end_receiving();
+        assert_eq!(watch.phase(), Phase::Responding, "it does something with the bytes");
+        watch.begin_receiving();
+        watch.begin(Version::HTTP_2);
+        assert_eq!(watch.stalled(), None, "the other request waits for the server");
     }
 }

@@ -14,7 +14,9 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use http::Request;
 use http_body_util::Full;
-use http_server::{Admin, Bodies, Malformed, Respond, ResponseOrFuture, Server, ServerSettings};
+use http_server::{
+    Admin, Bodies, ClientConnection, Malformed, Respond, ResponseOrFuture, Server, ServerSettings,
+};
 use hyper::body::Incoming;
 use tokio::{net::TcpListener, time::interval};
 
@@ -50,7 +52,7 @@ pub async fn serve(
     let server = Server { listener, tls: None, settings: settings(&front), metrics };
     server.announce();
     let shutdown = shutdown.map(|()| admin.iter().for_each(Admin::drain));
-    let service = |peer| FrontConnection::new(&front, peer);
+    let service = |connection: &ClientConnection| FrontConnection::new(&front, connection.peer);
     tokio::select! {
         () = server.run(service, shutdown) => {}
         () = tick(&front) => {}

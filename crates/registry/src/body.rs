@@ -3,6 +3,7 @@
 use axum::body::{Body, HttpBody as _};
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
+use http_server::ClientConnection;
 use prometheus_client::metrics::counter::Counter;
 use tokio::time::timeout;
 
@@ -14,18 +15,27 @@ use crate::{
 pub(crate) struct Incoming {
     body: Body,
     received: Counter,
+    /// None if the request did not come over one, or nothing waits for the body.
+    connection: Option<ClientConnection>,
 }
 
 impl Incoming {
     /// Counts the received bytes in `received`.
-    pub(crate) const fn new(body: Body, received: Counter) -> Self {
-        Self { body, received }
+    pub(crate) const fn new(
+        body: Body,
+        received: Counter,
+        connection: Option<ClientConnection>,
+    ) -> Self {
+        Self { body, received, connection }
     }
 
     /// The next piece; none at the end.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Refusal> {
         loop {
-            let Ok(frame) = timeout(BODY_IDLE, self.body.frame()).await else {
+            let waiting = self.connection.as_ref().map(ClientConnection::receiving);
+            let received = timeout(BODY_IDLE, self.body.frame()).await;
+            drop(waiting);
+            let Ok(frame) = received else {
                 // A second read must not wait again.
                 self.body = Body::empty();
                 return Err(Refusal::BodySilent);
@@ -66,6 +76,7 @@ impl Incoming {
 
     /// Reads what is left and throws it away: about `max` bytes at most, within [`DISCARD_TIME`].
     pub(crate) async fn discard(mut self, max: usize) {
+        self.connection = None;
         let all = async {
             let mut discarded = 0;
             while discarded <= max

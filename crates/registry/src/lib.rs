@@ -46,6 +46,7 @@ use http::{
     header::{CONNECTION, CONTENT_LENGTH, EXPECT, WWW_AUTHENTICATE},
     request::Parts,
 };
+use http_server::{ClientConnection, StalledBody};
 
 pub use crate::{
     access::{Access, AccessError, AccessProblem, NamedText},
@@ -62,7 +63,7 @@ use crate::{
     observe::Observation,
     operation::Operation,
     refusal::{CHALLENGE, Refusal},
-    shares::{Budget, ClientAddress, Holder},
+    shares::{Budget, BudgetPermit, ClientAddress, Holder, LimitReached},
     uploads::Uploads,
 };
 
@@ -171,7 +172,8 @@ impl Registry {
         let RegistryState { settings, metrics, .. } = &*self.0;
         let (parts, body) = request.into_parts();
         let mut observation = Observation::begin(&parts, settings);
-        let mut body = Incoming::new(body, metrics.received_bytes.clone());
+        let connection = parts.extensions.get().cloned();
+        let mut body = Incoming::new(body, metrics.received_bytes.clone(), connection);
         let response = match self.decide(&parts, &mut body, &mut observation).await {
             Ok(response) => response,
             Err(refusal) => {
@@ -211,7 +213,7 @@ impl Registry {
         body: &mut Incoming,
         observation: &mut Observation,
     ) -> Result<Response, Refusal> {
-        let RegistryState { settings, reads, writes, .. } = &*self.0;
+        let settings = &self.0.settings;
         let client = client_address(&parts.extensions);
         let access = self.access();
         let user = match &access {
@@ -224,9 +226,7 @@ impl Registry {
             return Err(Refusal::LogIn);
         }
         // After authentication, so that a rejected client takes no permit.
-        let is_read = matches!(parts.method, Method::GET | Method::HEAD);
-        let budget = if is_read { reads } else { writes };
-        observation.set_permit(budget.take(requester.holder())?);
+        observation.set_permit(self.permit(requester.holder(), parts).await?);
         let operation = Operation::parse(&parts.method, parts.uri.path(), parts.uri.query())?;
         observation.set_operation(operation.operation());
         if let Some((right, name)) = operation.required_right()
@@ -234,10 +234,29 @@ impl Registry {
         {
             return Err(requester.refused(right, name));
         }
-        if settings.read_only && !is_read {
+        if settings.read_only && !is_read(&parts.method) {
             return Err(Refusal::ReadOnly);
         }
         self.perform(operation, requester, parts, body).await
+    }
+
+    /// A permit for a request of this holder. For one, connections that are stalled, and so hold theirs for nothing, are
+    /// closed.
+    async fn permit(
+        &self,
+        holder: Option<Holder>,
+        parts: &Parts,
+    ) -> Result<BudgetPermit, LimitReached> {
+        let RegistryState { reads, writes, .. } = &*self.0;
+        let (budget, body) = match is_read(&parts.method) {
+            true => (reads, StalledBody::Response),
+            false => (writes, StalledBody::Request),
+        };
+        let Some(connection) = parts.extensions.get::<ClientConnection>() else {
+            return budget.take(holder);
+        };
+        let take = || budget.take(holder.clone()).map_err(|limit| (limit, limit.stalled_of()));
+        connection.take_or_evict(budget.max(), body, take).await
     }
 
     async fn perform(
@@ -293,6 +312,10 @@ impl Registry {
         let RegistryState { uploads, reads, writes, metrics, .. } = &*self.0;
         metrics.text(uploads.count(), reads.taken() + writes.taken())
     }
+}
+
+const fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
 }
 
 /// The address from which a request came.

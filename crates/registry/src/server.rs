@@ -1,18 +1,14 @@
 //! The registry as a server: HTTP/1.1 and HTTP/2 on one port, with or without TLS. `lib.rs` makes the responses;
 //! `http-server` handles connections and the admin address.
 
-use std::{
-    io,
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+use std::{io, net::IpAddr, sync::Arc};
 
 use axum::{body::Body, response::Response};
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderName, Request};
 use http_server::{
-    Admin, Bodies, ClientIp, ClientIpPolicy, DefaultTrust, Malformed, Respond, ResponseOrFuture,
-    Server, ServerSettings, Tls,
+    Admin, Bodies, ClientConnection, ClientIp, ClientIpPolicy, DefaultTrust, Malformed, Respond,
+    ResponseOrFuture, Server, ServerSettings, Tls,
 };
 use hyper::body::Incoming;
 use tokio::{net::TcpListener, time::interval};
@@ -78,9 +74,9 @@ pub async fn serve(
     let (reads, writes) = (files / 2 / FILES_OF_A_READ, files / 2 / FILES_OF_A_WRITE);
     registry.fit_requests(server.settings.max_connections, (reads, writes));
     let client_ip = Arc::new(client_ip);
-    let service = |peer| {
+    let service = |connection: &ClientConnection| {
         let (registry, client_ip) = (registry.clone(), Arc::clone(&client_ip));
-        RegistryConnection { registry, peer, client_ip }
+        RegistryConnection { registry, connection: connection.clone(), client_ip }
     };
     tokio::select! {
         () = server.run(service, shutdown) => {}
@@ -112,7 +108,7 @@ async fn sweep(registry: &Registry) {
 /// The registry, for one connection.
 struct RegistryConnection {
     registry: Registry,
-    peer: SocketAddr,
+    connection: ClientConnection,
     client_ip: Arc<ClientIp>,
 }
 
@@ -122,8 +118,10 @@ impl Respond for RegistryConnection {
     fn respond(&self, request: Request<Incoming>) -> ResponseOrFuture<Body> {
         let registry = self.registry.clone();
         let mut request = request.map(Body::new);
-        let client = client_address(&self.client_ip, self.peer.ip(), request.headers());
-        request.extensions_mut().insert(PeerAddress(self.peer));
+        let peer = self.connection.peer;
+        let client = client_address(&self.client_ip, peer.ip(), request.headers());
+        request.extensions_mut().insert(PeerAddress(peer));
+        request.extensions_mut().insert(self.connection.clone());
         request.extensions_mut().insert(client);
         ResponseOrFuture::Future(Box::pin(async move { registry.respond(request).await }))
     }

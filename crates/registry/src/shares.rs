@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use http_server::AddressBlock;
+use http_server::{AddressBlock, StalledOf};
 
 use crate::{access::User, limits::CLIENT_DIVISOR};
 
@@ -76,6 +76,16 @@ pub(crate) enum LimitReached {
     Client(usize),
 }
 
+impl LimitReached {
+    /// Whose stalled connections hold permits that would do.
+    pub(crate) const fn stalled_of(self) -> StalledOf {
+        match self {
+            Self::Total(_) => StalledOf::All,
+            Self::Client(_) => StalledOf::SamePeer,
+        }
+    }
+}
+
 impl Budget {
     pub(crate) fn new(max: usize) -> Self {
         let counts = Counts { max, ..Counts::default() };
@@ -92,6 +102,11 @@ impl Budget {
     fn lock(&self) -> MutexGuard<'_, Counts> {
         // Counts are changed together, without anything that may panic in between.
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many permits there are.
+    pub(crate) fn max(&self) -> usize {
+        self.lock().max
     }
 
     /// How many permits are taken.

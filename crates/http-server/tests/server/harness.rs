@@ -7,11 +7,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::Response;
-use http_body_util::Full;
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full};
 use http_server::{
-    Bodies, ConnectionMetrics, Server, ServerSettings, Timeouts, Tls, TrustedPeers, handler, listen,
+    Bodies, ClientConnection, ConnectionMetrics, Server, ServerSettings, Timeouts, Tls,
+    TrustedPeers, handler, listen,
 };
+use hyper::body::Incoming;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpSocket, TcpStream},
@@ -29,11 +31,15 @@ const PATIENCE: Duration = Duration::from_secs(2_000);
 /// How much `/large` has: more than the system buffers between the two.
 pub(crate) const LARGE: usize = 32 << 20;
 
+/// The system doubles it.
+const RECEIVE_BUFFER: u32 = 32 << 10;
+
 pub(crate) const TIMEOUTS: Timeouts = Timeouts {
     first_request: Duration::from_secs(30),
     request_head: Duration::from_secs(20),
     idle: Duration::from_secs(600),
     stall: Duration::from_secs(120),
+    eviction_stall: Duration::from_secs(10),
     drain: Duration::from_secs(8),
     check_interval: Duration::from_secs(1),
 };
@@ -45,7 +51,7 @@ pub(crate) fn settings(max_connections: usize) -> ServerSettings {
 }
 
 /// A running server: `/wait` is responded to once the test allows it, `/large` is large, `/peer` is the
-/// client's address.
+/// client's address, `/upload` is responded to once all of the request has come.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) metrics: ConnectionMetrics,
@@ -67,12 +73,11 @@ pub(crate) async fn start_at(address: &str, settings: ServerSettings, tls: Optio
     let metrics = ConnectionMetrics::default();
     let server = Server { listener, tls, settings, metrics: metrics.clone() };
     let allowed = Arc::clone(&waiting);
-    let service = move |peer: SocketAddr| {
-        let allowed = Arc::clone(&allowed);
-        handler(move |request: http::Request<_>| {
-            let allowed = Arc::clone(&allowed);
-            let path = request.uri().path().to_owned();
-            async move { respond(&path, peer, &allowed).await }
+    let service = move |connection: &ClientConnection| {
+        let (allowed, connection) = (Arc::clone(&allowed), connection.clone());
+        handler(move |request| {
+            let (allowed, connection) = (Arc::clone(&allowed), connection.clone());
+            async move { respond(request, &connection, &allowed).await }
         })
     };
     let serving = tokio::spawn(async move {
@@ -81,14 +86,26 @@ pub(crate) async fn start_at(address: &str, settings: ServerSettings, tls: Optio
     Running { address, metrics, waiting, stop: Some(stop), serving }
 }
 
-async fn respond(path: &str, peer: SocketAddr, allowed: &Semaphore) -> Response<Full<Bytes>> {
-    Response::new(Full::from(match path {
+async fn respond(
+    mut request: Request<Incoming>,
+    connection: &ClientConnection,
+    allowed: &Semaphore,
+) -> Response<Full<Bytes>> {
+    Response::new(Full::from(match request.uri().path() {
         "/wait" => {
             allowed.acquire().await.expect("it is never closed").forget();
             "waited".into()
         }
         "/large" => vec![0; LARGE],
-        "/peer" => peer.ip().to_string().into_bytes(),
+        "/peer" => connection.peer.ip().to_string().into_bytes(),
+        "/upload" => {
+            loop {
+                let waiting = connection.receiving();
+                let Some(Ok(_)) = request.body_mut().frame().await else { break };
+                drop(waiting);
+            }
+            "uploaded".into()
+        }
         _ => "here".into(),
     }))
 }
@@ -97,9 +114,19 @@ impl Running {
     /// A connection from `client`.
     pub(crate) async fn connect(&self, client: IpAddr) -> Client {
         let socket = TcpSocket::new_v4().expect("a socket");
+        // So that the system buffers little between the two.
+        socket.set_recv_buffer_size(RECEIVE_BUFFER).expect("it is settable");
         socket.bind(SocketAddr::new(client, 0)).expect("an address of this machine");
         let to = SocketAddr::new(ONE, self.address.port());
         Client(within(socket.connect(to)).await.expect("it listens"))
+    }
+
+    /// A connection with a response under way of which the client takes no more than the system buffers.
+    pub(crate) async fn unread(&self, client: IpAddr) -> Client {
+        let mut connection = self.connect(client).await;
+        connection.send(&get("/large")).await;
+        within(connection.0.readable()).await.expect("the response begins");
+        connection
     }
 
     /// A connection that has been responded to, and is idle now.

@@ -9,4 +9,5 @@ mod connection_limit;
 mod harness;
 mod limits;
 mod requests;
+mod stalled;
 mod tls;

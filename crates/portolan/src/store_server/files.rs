@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use http_server::AddressBlock;
+use http_server::{AddressBlock, StalledOf};
 
 /// One address may have this part of the files: a half, as of the connections.
 const ADDRESS_DIVISOR: usize = 2;
@@ -29,19 +29,27 @@ impl FileBudget {
         Self(Arc::new(Mutex::new(OpenFiles { max, open: 0, by_client: HashMap::new() })))
     }
 
-    /// A permit for one file, unless all are open or the client has its share.
-    pub(crate) fn take(&self, client: IpAddr) -> Option<FilePermit> {
+    /// How many files may be open.
+    pub(crate) fn max(&self) -> usize {
+        self.lock().max
+    }
+
+    /// A permit for one file. If all are open, or the client has its share: whose stalled connections hold some that would do.
+    pub(crate) fn take(&self, client: IpAddr) -> Result<FilePermit, StalledOf> {
         let client = AddressBlock::of(client);
         let mut files = self.lock();
         let share = files.max.div_ceil(ADDRESS_DIVISOR);
         let own = files.by_client.get(&client).copied().unwrap_or_default();
-        if files.open >= files.max || own >= share {
-            return None;
+        if own >= share {
+            return Err(StalledOf::SamePeer);
+        }
+        if files.open >= files.max {
+            return Err(StalledOf::All);
         }
         files.open += 1;
         files.by_client.insert(client, own + 1);
         drop(files);
-        Some(FilePermit { budget: self.clone(), client })
+        Ok(FilePermit { budget: self.clone(), client })
     }
 
     fn lock(&self) -> MutexGuard<'_, OpenFiles> {

@@ -6,10 +6,12 @@ mod served;
 #[cfg(test)]
 mod tests;
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
 use futures_util::FutureExt as _;
-use http_server::{AccessRecord, AccessResponse, Admin, Bodies, Server, ServerSettings, handler};
+use http_server::{
+    AccessRecord, AccessResponse, Admin, Bodies, ClientConnection, Server, ServerSettings, handler,
+};
 use tokio::net::TcpListener;
 
 use files::FileBudget;
@@ -58,15 +60,17 @@ pub(crate) async fn serve(
     let server = Server { listener, tls: None, settings, metrics: metrics.connections.clone() };
     server.announce();
     let served = Served::new(dir, FileBudget::new(files));
-    let service = |peer: SocketAddr| {
+    let service = |connection: &ClientConnection| {
         let (served, metrics) = (served.clone(), metrics.clone());
+        let connection = connection.clone();
         handler(move |request| {
-            let (served, metrics, client) = (served.clone(), metrics.clone(), peer.ip());
-            let peer = Some(client);
+            let (served, metrics) = (served.clone(), metrics.clone());
+            let connection = connection.clone();
+            let peer = Some(connection.peer.ip());
             let record = (log == AccessLog::On)
                 .then(|| AccessRecord::begin(peer, peer, request.method(), request.uri()));
             async move {
-                let response = served.respond(request, client).await;
+                let response = served.respond(request, connection).await;
                 metrics.count(response.status());
                 if let Some(record) = record {
                     let status = response.status();

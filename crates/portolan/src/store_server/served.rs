@@ -7,7 +7,6 @@
 
 use std::{
     fs::File,
-    net::IpAddr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -27,7 +26,7 @@ use axum::{
 use blob_store::{Error, PREFIX, open_file};
 use futures_util::StreamExt as _;
 use http_server::{
-    ConditionResult, Conditions, file_stream,
+    ClientConnection, ConditionResult, Conditions, StalledBody, file_stream,
     range::{ByteSelection, content_range, unsatisfied_range},
 };
 use oci::Digest;
@@ -46,19 +45,19 @@ impl Served {
         Self(router(dir, files))
     }
 
-    /// The response to one request of this client.
-    pub(crate) async fn respond<B>(&self, request: http::Request<B>, client: IpAddr) -> Response {
+    /// The response to one request of this connection.
+    pub(crate) async fn respond<B>(
+        &self,
+        request: http::Request<B>,
+        connection: ClientConnection,
+    ) -> Response {
         // No request that is served has a body.
         let mut request = request.map(|_| Body::empty());
-        request.extensions_mut().insert(RequestClient(client));
+        request.extensions_mut().insert(connection);
         let Ok(response) = self.0.clone().call(request).await;
         response
     }
 }
-
-/// The address whose share a request counts for.
-#[derive(Clone, Copy, Debug)]
-struct RequestClient(IpAddr);
 
 /// The `Retry-After` of a 503, in seconds: about the time of a layer.
 const RETRY_AFTER_SECONDS: &str = "1";
@@ -107,13 +106,16 @@ fn router(dir: &Path, files: FileBudget) -> Router {
 async fn blob(
     State(store): State<Arc<ServedDirectory>>,
     axum::extract::Path(digest): axum::extract::Path<String>,
-    Extension(RequestClient(client)): Extension<RequestClient>,
+    Extension(connection): Extension<ClientConnection>,
     request: Request,
 ) -> Response {
     let Ok(digest) = digest.parse::<Digest>() else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    let Some(permit) = store.files.take(client) else {
+    let take = || store.files.take(connection.peer.ip()).map_err(|whose| ((), whose));
+    // Over HTTP/2 clients that do not read use up the files before the connections.
+    let permit = connection.take_or_evict(store.files.max(), StalledBody::Response, take).await;
+    let Ok(permit) = permit else {
         return (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, RETRY_AFTER_SECONDS)])
             .into_response();
     };

@@ -4,17 +4,24 @@ use std::{fs, net::SocketAddr, os::unix::fs::symlink, path::Path, time::Duration
 
 use blob_store::{BlobStore, key};
 use bytes::Bytes;
-use http_server::{Bodies, ConnectionMetrics, Server, ServerSettings};
+use http_server::{
+    Bodies, ClientConnection, ConnectionMetrics, Server, ServerSettings,
+    settings::{EVICTION_STALL, WRITE_TIMEOUT},
+};
 use oci::Digest;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::oneshot,
     task::JoinHandle,
 };
 
 use super::{files::FileBudget, served};
+
+/// More than the system buffers between the two, in bytes; and a part of it that is.
+const LARGE: u64 = 64 << 20;
+const PIECE: usize = 3 << 20;
 
 /// A served directory.
 struct Served {
@@ -25,28 +32,42 @@ struct Served {
 
 impl Served {
     async fn new(directory: &Path) -> Self {
-        Self::with_files(directory, 100).await
+        Self::with(directory, 100, 100).await
     }
 
-    /// One that may have so many files open.
-    async fn with_files(directory: &Path, max: usize) -> Self {
+    /// One that may have so many connections and files open.
+    async fn with(directory: &Path, connections: usize, files: usize) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let (stop, stopped) = oneshot::channel();
         let shutdown = async { stopped.await.expect("the sender lives") };
-        let served = served::Served::new(directory, FileBudget::new(max));
-        let service = move |peer: SocketAddr| {
-            let served = served.clone();
+        let served = served::Served::new(directory, FileBudget::new(files));
+        let service = move |connection: &ClientConnection| {
+            let (served, connection) = (served.clone(), connection.clone());
             http_server::handler(move |request| {
-                let served = served.clone();
-                async move { served.respond(request, peer.ip()).await }
+                let (served, connection) = (served.clone(), connection.clone());
+                async move { served.respond(request, connection).await }
             })
         };
-        let settings = ServerSettings::new("test", 100, Bodies::Streamed, Duration::from_secs(10));
+        let settings =
+            ServerSettings::new("test", connections, Bodies::Streamed, Duration::from_secs(10));
         let metrics = ConnectionMetrics::default();
         let server = Server { listener, tls: None, settings, metrics };
         let ended = tokio::spawn(async move { server.run(service, shutdown).await });
         Self { address, stop, ended }
+    }
+
+    /// A connection from this address with a response under way of which the client reads nothing.
+    async fn unread(&self, path: &str, client: &str) -> TcpStream {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        // So that the system buffers little between the two.
+        socket.set_recv_buffer_size(32 << 10).expect("it is settable");
+        socket.bind(SocketAddr::new(client.parse().expect(client), 0)).expect("it is ours");
+        let mut connection = socket.connect(self.address).await.expect("a connection");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: h\r\n\r\n");
+        connection.write_all(request.as_bytes()).await.expect("it is sent");
+        connection.readable().await.expect("the response begins");
+        connection
     }
 
     /// The response to a request on a new connection, with headers in lower case.
@@ -241,20 +262,51 @@ async fn a_client_that_does_not_read_delays_the_end_by_the_drain_at_most() {
     assert!(stopped_at.elapsed() >= Duration::from_secs(10), "the response had its time");
 }
 
-#[tokio::test]
-async fn one_client_has_half_of_the_open_files_until_they_are_closed() {
+/// A directory with a blob that is larger than what the system buffers between the two, and its path.
+fn directory_with_a_large_blob() -> (TempDir, String) {
     let directory = TempDir::new().expect("a directory");
     let digest = Digest::sha256(b"large");
     let path = directory.path().join(key(&digest));
     fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
-    // More than the system buffers between the two; its content is not checked.
-    fs::File::create(&path).and_then(|file| file.set_len(64 << 20)).expect("a file");
-    let served = Served::with_files(directory.path(), 2).await;
-    let path = format!("/{}", key(&digest));
-    let mut slow = TcpStream::connect(served.address).await.expect("a connection");
-    let request = format!("GET {path} HTTP/1.1\r\nhost: h\r\n\r\n");
-    slow.write_all(request.as_bytes()).await.expect("it is sent");
-    slow.readable().await.expect("the response begins");
+    // Its content is not checked.
+    fs::File::create(&path).and_then(|file| file.set_len(LARGE)).expect("a file");
+    (directory, format!("/{}", key(&digest)))
+}
+
+#[tokio::test]
+async fn two_addresses_that_do_not_read_do_not_keep_a_third_out() {
+    let (directory, path) = directory_with_a_large_blob();
+    // What they use up: connections, or files.
+    for (connections, files) in [(2, 100), (100, 2)] {
+        let served = Served::with(directory.path(), connections, files).await;
+        let mut slow = served.unread(&path, "127.0.0.2").await;
+        let _unread = served.unread(&path, "127.0.0.3").await;
+        let third = async {
+            while served.status("HEAD", &path).await != "200" {
+                tokio::task::yield_now().await;
+            }
+        };
+        let time_passes = async {
+            for _ in 0..4 {
+                slow.read_exact(&mut vec![0; PIECE]).await.expect("it is still served");
+                tokio::time::pause();
+                tokio::time::advance(EVICTION_STALL * 7 / 10).await;
+                tokio::time::resume();
+            }
+        };
+        // The clients that do not read would be closed after two minutes anyway.
+        let both =
+            tokio::time::timeout(WRITE_TIMEOUT / 2, futures_util::future::join(third, time_passes));
+        both.await.expect("the third is served");
+        slow.read_exact(&mut vec![0; PIECE]).await.expect("a client that reads slowly is served");
+    }
+}
+
+#[tokio::test]
+async fn one_client_has_half_of_the_open_files_until_they_are_closed() {
+    let (directory, path) = directory_with_a_large_blob();
+    let served = Served::with(directory.path(), 100, 2).await;
+    let slow = served.unread(&path, "127.0.0.1").await;
     let refused = served.request("HEAD", &path, "").await;
     assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
     assert!(refused.contains("retry-after: 1\r\n"), "{refused}");

@@ -1,5 +1,7 @@
 //! One client cannot stop the others: requests in flight, uploads and password checks have shares.
 
+use std::time::Duration;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{Method, StatusCode};
 use http_server::{ClientIp, ClientIpPolicy, DefaultTrust};
@@ -15,6 +17,8 @@ use crate::peer::{Peer, header, refusal, refused};
 /// response.
 async fn send_from(peer: &Peer, address: &str, request: &str) -> (TcpStream, u16) {
     let socket = TcpSocket::new_v4().expect("a socket");
+    // So that the system buffers little between the two.
+    socket.set_recv_buffer_size(32 << 10).expect("it is settable");
     socket.bind(format!("{address}:0").parse().expect("an address")).expect("it is loopback");
     let to = peer.host.as_str().parse().expect("an address");
     let mut stream = socket.connect(to).await.expect("it listens");
@@ -29,6 +33,19 @@ async fn send_from(peer: &Peer, address: &str, request: &str) -> (TcpStream, u16
 async fn let_sessions_idle() {
     tokio::time::pause();
     tokio::time::advance(limits::LEAST_IDLE).await;
+    tokio::time::resume();
+}
+
+/// As often as is tried before the clients that stall would be closed anyway, each time after [`MOST_OF_STALL`].
+const TRIES: u32 = 6;
+
+/// Within it a client must do something.
+const MOST_OF_STALL: Duration = Duration::from_secs(7);
+
+/// Lets a part of the time pass after which a client that stalls is closed for others.
+async fn let_clients_stall() {
+    tokio::time::pause();
+    tokio::time::advance(MOST_OF_STALL).await;
     tokio::time::resume();
 }
 
@@ -56,6 +73,75 @@ async fn stalled_uploads_stop_neither_reads_nor_another_address() {
     let (other, status) = send_from(&peer, "127.0.0.2", &stalled_upload()).await;
     assert_eq!(status, 100);
     drop((stalled, other));
+}
+
+/// A registry with so few requests in flight that two clients have all of them.
+fn few_requests(storage: Storage) -> Registry {
+    let limits = Limits { max_requests: 4, ..Limits::default() };
+    Registry::with(storage, RegistrySettings { limits, ..RegistrySettings::default() }, None)
+}
+
+#[tokio::test]
+async fn two_addresses_that_do_not_read_do_not_keep_a_third_out() {
+    /// More than the system buffers between the two; so is what is read at a time.
+    const BLOB_BYTES: usize = 32 << 20;
+    const PIECE: usize = 3 << 20;
+    let directory = tempfile::tempdir().expect("a directory");
+    let storage = Storage::directory(directory.path()).expect("a directory of our own");
+    let peer = Peer::of(few_requests(storage)).await;
+    let digest = peer.push_blob("a", &vec![7; BLOB_BYTES]).await;
+    let read = format!("GET /v2/a/blobs/{digest} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    let (mut slow, _) = send_from(&peer, "127.0.0.2", &read).await;
+    let mut unread = Vec::new();
+    for address in ["127.0.0.2", "127.0.0.3", "127.0.0.3"] {
+        unread.push(send_from(&peer, address, &read).await);
+    }
+    assert!(unread.iter().all(|(_, status)| *status == 200));
+    assert_eq!(send_from(&peer, "127.0.0.1", &read).await.1, 429, "none is stalled yet");
+    let mut statuses = Vec::new();
+    for _ in 0..TRIES {
+        slow.read_exact(&mut vec![0; PIECE]).await.expect("it is still served");
+        let_clients_stall().await;
+        statuses.push(send_from(&peer, "127.0.0.1", &read).await.1);
+    }
+    assert_eq!(statuses.last(), Some(&200), "{statuses:?}");
+    let mut rest = Vec::new();
+    slow.read_to_end(&mut rest).await.expect("it is still served");
+    let read = rest.len() + usize::try_from(TRIES).expect("it is small") * PIECE;
+    assert!(read > BLOB_BYTES, "the client that reads slowly has {read} bytes");
+}
+
+#[tokio::test]
+async fn an_address_at_its_share_of_requests_loses_a_stalled_one_for_the_next() {
+    let peer = Peer::of(few_requests(Storage::memory())).await;
+    let mut stalled = Vec::new();
+    for (address, status) in [("127.0.0.2", 100), ("127.0.0.2", 100), ("127.0.0.2", 429)] {
+        let (stream, found) = send_from(&peer, address, &stalled_upload()).await;
+        assert_eq!(found, status);
+        stalled.push(stream);
+    }
+    let (mut other, _) = send_from(&peer, "127.0.0.3", &stalled_upload()).await;
+    let_clients_stall().await;
+    let_clients_stall().await;
+    assert_eq!(send_from(&peer, "127.0.0.2", &stalled_upload()).await.1, 100);
+    other.write_all(b"x").await.expect("another address has its own share");
+    let mut status = [0; 13 + 12];
+    other.read_exact(&mut status).await.expect("a response");
+    assert!(status.ends_with(b"HTTP/1.1 201"), "{}", String::from_utf8_lossy(&status));
+}
+
+#[tokio::test]
+async fn uploads_of_two_addresses_that_send_nothing_do_not_keep_a_third_out() {
+    let peer = Peer::of(few_requests(Storage::memory())).await;
+    let mut stalled = Vec::new();
+    for address in ["127.0.0.2", "127.0.0.2", "127.0.0.3", "127.0.0.3"] {
+        stalled.push(send_from(&peer, address, &stalled_upload()).await);
+    }
+    assert!(stalled.iter().all(|(_, status)| *status == 100));
+    assert_eq!(send_from(&peer, "127.0.0.1", &stalled_upload()).await.1, 429);
+    let_clients_stall().await;
+    let_clients_stall().await;
+    assert_eq!(send_from(&peer, "127.0.0.1", &stalled_upload()).await.1, 100);
 }
 
 #[tokio::test]
