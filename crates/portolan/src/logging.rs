@@ -2,7 +2,11 @@
 
 use std::io::{self, IsTerminal as _};
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    filter::{LevelFilter, Targets},
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
 
 use crate::printer::Screen;
 
@@ -26,21 +30,41 @@ pub(crate) const TARGETS: [&str; 11] = [
 /// # Errors
 /// When the filter is not one.
 pub(crate) fn start(filter: &str, screen: Screen) -> anyhow::Result<()> {
-    // The library's error says neither which part is wrong nor what the targets are.
-    let filter = EnvFilter::try_new(filter).map_err(|_error| {
+    let filter = parse(filter).map_err(|wrong| {
         anyhow::anyhow!(
-            "the log filter `{filter}` is not valid; write a level (off, error, warn, info, debug, trace) or \
-             TARGET=LEVEL, such as `warn,redirector=debug`; the targets are {}",
+            "the log filter `{filter}` is not valid: {wrong}; write a level (off, error, warn, info, debug, trace) \
+             or TARGET=LEVEL, such as `warn,redirector=debug`; the targets are {}",
             TARGETS.join(", ")
         )
     })?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(screen);
+    let lines = tracing_subscriber::fmt::layer().with_writer(screen);
+    let log = tracing_subscriber::registry().with(filter);
     if io::stderr().is_terminal() {
-        log.with_target(false).init();
+        log.with(lines.with_target(false)).init();
     } else {
-        log.json().flatten_event(true).init();
+        log.with(lines.json().flatten_event(true)).init();
     }
     Ok(())
+}
+
+/// A filter whose targets all exist: a misspelt level is a target to the library, and would turn the whole log off.
+fn parse(filter: &str) -> Result<Targets, String> {
+    let mut targets = Targets::new();
+    for directive in filter.split(',').map(str::trim).filter(|it| !it.is_empty()) {
+        if let Ok(level) = directive.parse::<LevelFilter>() {
+            targets = targets.with_default(level);
+            continue;
+        }
+        let (target, level) = directive.split_once('=').unwrap_or((directive, "trace"));
+        let level = level.parse::<LevelFilter>();
+        let level = level.map_err(|_error| format!("`{directive}` has no level after `=`"))?;
+        let of_crate = target.split("::").next().unwrap_or(target);
+        if !TARGETS.contains(&of_crate) {
+            return Err(format!("`{target}` is neither a level nor a target"));
+        }
+        targets = targets.with_target(target, level);
+    }
+    Ok(targets)
 }
 
 #[cfg(test)]

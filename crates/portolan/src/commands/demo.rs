@@ -18,7 +18,7 @@ pub(crate) async fn run(arguments: &Demo, printer: &Printer) -> anyhow::Result<E
     let mut asked_to_end = pin!(job::termination()?);
     let mut servers = DemoServers::open().await?;
     let shown = tokio::select! {
-        shown = show(&mut servers, printer) => shown,
+        shown = show(&mut servers, arguments, printer) => shown,
         _ = &mut asked_to_end => Err(anyhow!("interrupted before everything was checked")),
     };
     if shown.is_ok() && !arguments.exit {
@@ -36,9 +36,16 @@ pub(crate) async fn run(arguments: &Demo, printer: &Printer) -> anyhow::Result<E
     }
 }
 
-async fn show(servers: &mut DemoServers, printer: &Printer) -> anyhow::Result<()> {
+async fn show(
+    servers: &mut DemoServers,
+    arguments: &Demo,
+    printer: &Printer,
+) -> anyhow::Result<()> {
     let mut out = printer.lasting_stdout();
     let journey = tokio::time::timeout(DEADLINE, demo::run(servers, &mut out)).await;
-    journey.with_context(|| format!("it did not end within {DEADLINE:?}"))??;
+    let front = journey.with_context(|| format!("it did not end within {DEADLINE:?}"))??;
+    if !arguments.exit {
+        demo::write_commands(&mut out, &front)?;
+    }
     Ok(out.flush()?)
 }

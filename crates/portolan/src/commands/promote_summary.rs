@@ -124,7 +124,7 @@ fn incomplete(confirm: Confirm, cause: StopCause) -> String {
     let why = match cause {
         StopCause::Interrupted => "interrupted".to_owned(),
         StopCause::Deadline(after) => {
-            format!("interrupted after {}s (--deadline)", after.as_secs_f64())
+            format!("stopped by --deadline after {} s", after.as_secs_f64())
         }
     };
     format!(" The {what} is incomplete: {why}; run again.")
@@ -162,9 +162,7 @@ fn conclusion(ending: &Ending, verify: Verify) -> String {
     let of = |kind| ending.summary.count(kind);
     let has_pending = ending.summary.pending() > 0;
     let text = match (ending.confirm, ending.all_holds()) {
-        (Confirm::DryRun, _) if has_pending => {
-            " Nothing was written: this was a dry run; use --confirm to write."
-        }
+        (Confirm::DryRun, _) if has_pending => return pending(ending),
         (Confirm::DryRun, false) => return nothing_to_promote(ending),
         (Confirm::Write, false) => " Not everything the manifests ask for is in place; see above.",
         // What a run writes is checked on its way; what it finds is checked only with `--verify deep`.
@@ -180,6 +178,24 @@ fn conclusion(ending: &Ending, verify: Verify) -> String {
     text.to_owned()
 }
 
+/// What a dry run comes to that found something to write.
+fn pending(ending: &Ending) -> String {
+    let text = " Nothing was written: this was a dry run; use --confirm to write.";
+    match not_promotable(ending) {
+        0 => text.to_owned(),
+        others => {
+            let edges = counted(ending.summary.edges(), "edge");
+            format!("{text} {others} of {edges} cannot be promoted; see above.")
+        }
+    }
+}
+
+/// The edges that no run of these manifests would put in place.
+fn not_promotable(ending: &Ending) -> u64 {
+    let kinds = [OutcomeKind::Lost, OutcomeKind::Refused, OutcomeKind::Failed];
+    kinds.into_iter().map(|kind| ending.summary.count(kind)).sum()
+}
+
 /// What a dry run comes to that found nothing to write, although not everything is in place.
 fn nothing_to_promote(ending: &Ending) -> String {
     let of = |kind| ending.summary.count(kind);
@@ -190,7 +206,7 @@ fn nothing_to_promote(ending: &Ending) -> String {
         1 => format!(" Nothing can be promoted: the edge {what}."),
         _ => format!(" Nothing can be promoted: all {edges} edges {what}."),
     };
-    match lost + refused + failed {
+    match not_promotable(ending) {
         0 => " Nothing is left to promote, but not everything is in order; see above.".to_owned(),
         _ if failed == edges => all("failed"),
         _ if refused == edges && edges == 1 => all("was refused"),

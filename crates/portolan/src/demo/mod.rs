@@ -35,21 +35,21 @@ const CHART: (&str, &str) = ("charts/hello", "1.0.0");
 /// The width of the narrowest terminal that people have, and of most pages that quote this.
 const COLUMNS: Width = Width::Columns(80);
 
-/// Makes the journey among the servers of `servers`, telling `out` of each step once it is checked.
+/// Makes the journey among the servers of `servers`, and prints each step once it is checked. Returns the front.
 ///
 /// # Errors
 /// When a claim does not hold.
 pub(crate) async fn run(
     servers: &mut DemoServers,
     out: &mut (dyn Write + Send),
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Host> {
     writeln!(out, "Portolan: promote, mirror, serve, pull; all in this process, on loopback.\n")?;
     push(out, servers).await?;
     promote(out, servers).await?;
     mirror(out, servers).await?;
     let front = servers.front().await?;
     pulls(out, servers, &front).await?;
-    commands(out, &front)
+    Ok(front)
 }
 
 /// Prints what was done in a step, which has been checked.
@@ -221,12 +221,15 @@ async fn pulls(
     Ok(())
 }
 
-fn commands(out: &mut (dyn Write + Send), front: &Host) -> anyhow::Result<()> {
+/// Prints how to pull from the front while it runs.
+///
+/// # Errors
+/// When it cannot be printed.
+pub(crate) fn write_commands(out: &mut dyn Write, front: &Host) -> io::Result<()> {
     let (name, tag) = IMAGE;
     writeln!(out, "\nPull it yourself:")?;
     writeln!(out, "  docker pull {front}/{name}:{tag}")?;
     writeln!(out, "  skopeo copy --all --src-tls-verify=false \\")?;
     writeln!(out, "    docker://{front}/{name}:{tag} dir:/tmp/{name}")?;
-    writeln!(out, "  crane pull --insecure {front}/{name}:{tag} {name}.tar")?;
-    Ok(())
+    writeln!(out, "  crane pull --insecure {front}/{name}:{tag} {name}.tar")
 }

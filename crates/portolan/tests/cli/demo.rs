@@ -17,9 +17,11 @@ async fn the_demonstration_checks_itself_and_leaves_nothing() {
     command.env("TMPDIR", directory.path());
     let ended: Ended = command.output().await.expect("it runs").into();
     let ended = ended.expect(0);
-    for word in ["docker pull", "skopeo copy", "crane pull", "AWS Paris", "elsewhere, IPv6"] {
+    for word in ["AWS Paris", "elsewhere, IPv6"] {
         assert!(ended.stdout.contains(word), "{}", ended.stdout);
     }
+    // Its servers are gone, so there is nothing to pull from.
+    assert!(!ended.stdout.contains("docker pull"), "{}", ended.stdout);
     // The name of a directory is left whole.
     let mut lines = ended.stdout.lines().filter(|line| !line.contains("--thin-manifest-dir"));
     let wide = lines.find(|line| line.chars().count() > 80);
@@ -40,7 +42,7 @@ async fn no_log_line_is_among_the_output_of_a_demonstration_on_a_terminal() {
     assert_eq!(child.wait().await.expect("it ends").code(), Some(0));
     let lines = terminal.lines().await;
     let text = lines.join("\n");
-    assert!(text.contains("docker pull"), "{text}");
+    assert!(text.contains("elsewhere, IPv6"), "{text}");
     assert!(!text.contains("WARN") && !text.contains("limit of open files"), "{text}");
     // The name of a directory is left whole.
     let mut lines = lines.iter().filter(|line| !line.contains("portolan-demo-"));
@@ -53,12 +55,19 @@ async fn the_demonstration_runs_until_it_is_stopped() {
     let mut command = portolan(&["demo"]);
     let mut child = command.env("TMPDIR", directory.path()).spawn().expect("it starts");
     let mut out = BufReader::new(child.stdout.take().expect("piped")).lines();
-    let pull = loop {
-        let line = out.next_line().await.expect("UTF-8").expect("it prints how to pull");
+    let mut pull = String::new();
+    for command in ["docker pull ", "skopeo copy ", "docker://", "crane pull "] {
+        let line = loop {
+            let line = out.next_line().await.expect("UTF-8").expect("it prints how to pull");
+            if line.trim().starts_with(command) {
+                break line;
+            }
+        };
+        assert!(line.chars().count() <= 80, "{line}");
         if let Some(image) = line.trim().strip_prefix("docker pull ") {
-            break image.to_owned();
+            image.clone_into(&mut pull);
         }
-    };
+    }
     let (host, _) = pull.split_once('/').expect("host/name:tag");
     let found = testkit::get(&host.parse().expect("a host"), "/v2/").await.expect("it is up");
     assert_eq!(found.status(), 200);

@@ -89,7 +89,7 @@ async fn the_deadline_stops_it_and_the_report_is_written_all_the_same() {
     for report in [ended, written] {
         assert_eq!(report["summary"]["failed"], 1);
         let reason = report["outcomes"][0]["reason"].as_str().expect("one");
-        assert!(reason.starts_with("interrupted after 1s (--deadline)"), "{reason}");
+        assert!(reason.starts_with("stopped by --deadline after 1 s"), "{reason}");
         let said = ["confirmed", "interrupted", "deadline"].map(|member| &report[member]);
         assert_eq!(said, [&Value::from(true), &true.into(), &1.0.into()]);
     }
@@ -210,16 +210,29 @@ async fn the_last_line_offers_confirm_only_where_it_would_do_something() {
 }
 
 #[tokio::test]
+async fn a_dry_run_with_something_to_write_says_too_how_much_cannot_be_promoted() {
+    let scene = Scene::new().await;
+    let images = scene.at("images/team/images.yaml");
+    let nowhere = entry("typo", &fixture::image(9, 1), &["v1"]);
+    let text = fs::read_to_string(&images).expect("the images") + &nowhere;
+    fs::write(&images, text).expect("a file");
+    let ended = run(&["promote", "--thin-manifest-dir", scene.thin.path()]).await.expect(1);
+    let both =
+        "this was a dry run; use --confirm to write. 1 of 2 edges cannot be promoted; see above.";
+    assert!(ended.stderr.trim_end().ends_with(both), "{}", ended.stderr);
+}
+
+#[tokio::test]
 async fn a_dry_run_that_was_stopped_says_that_the_plan_is_incomplete_and_why() {
     let scene = Scene::new().await;
     scene.staging.fail(Fault::everywhere("/v2/").hang());
     let plan = ["promote", "--thin-manifest-dir", scene.thin.path(), "--deadline", "1s"];
     let ended = run(&plan).await.expect(1);
-    let incomplete = "The plan is incomplete: interrupted after 1s (--deadline); run again.";
+    let incomplete = "The plan is incomplete: stopped by --deadline after 1 s; run again.";
     assert!(ended.stderr.trim_end().ends_with(incomplete), "{}", ended.stderr);
     assert!(!ended.stderr.contains("Nothing can be promoted"), "{}", ended.stderr);
     let ended = run(&scene.arguments(&["--deadline", "1s"])).await.expect(1);
-    let incomplete = "The promotion is incomplete: interrupted after 1s (--deadline); run again.";
+    let incomplete = "The promotion is incomplete: stopped by --deadline after 1 s; run again.";
     assert!(ended.stderr.trim_end().ends_with(incomplete), "{}", ended.stderr);
 }
 

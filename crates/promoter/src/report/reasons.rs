@@ -40,8 +40,8 @@ impl Display for Reason {
             }
             Self::Lost { source } => write!(
                 f,
-                "the digest is neither in {source} nor in any destination; check it for a typo, or push the image to \
-                 staging again"
+                "the digest is neither in this image's repository below {source} nor in those of the destinations; check \
+                 the digest and the image name, or push the image to staging again"
             ),
             Self::InvalidSourceName { source, image, error } => {
                 write!(f, "{source}/{image}: {error}")
@@ -140,7 +140,7 @@ impl Reason {
             Self::Interrupted { deadline, last_failures } => {
                 match deadline {
                     Some(after) => {
-                        write!(f, "interrupted after {}s (--deadline)", after.as_secs_f64())?;
+                        write!(f, "stopped by --deadline after {} s", after.as_secs_f64())?;
                     }
                     None => f.write_str("interrupted before it was done")?,
                 }
@@ -172,7 +172,7 @@ fn fmt_tag_move_remedy(f: &mut Formatter<'_>, remedy: &TagMoveRemedy) -> Result 
     match remedy {
         TagMoveRemedy::NewTag => f.write_str("tags never move; promote under a new tag"),
         TagMoveRemedy::CheckDigest { source } => {
-            write!(f, "the digest is not in {source}; check it for a typo")
+            write!(f, "the digest is not in this image's repository below {source}; check it for a typo")
         }
         TagMoveRemedy::RemoveTag => f.write_str(
             "tags never move; remove the tag from the manifest: it is a digest tag, and attachments are promoted \

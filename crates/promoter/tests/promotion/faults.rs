@@ -329,7 +329,7 @@ async fn an_interrupted_run_names_what_it_waited_for() {
     let outcome = outcomes.iter().find(|it| it["destination"] == format!("{host}/images"));
     let told = outcome.expect("its outcome")["reason"].as_str().expect("a reason");
     let begin =
-        format!("interrupted after 30s (--deadline); last failure at {host}: POST http://{host}/");
+        format!("stopped by --deadline after 30 s; last failure at {host}: POST http://{host}/");
     assert!(told.starts_with(&begin) && told.contains("429 Too Many Requests"), "{told}");
     assert_eq!(
         (&report["confirmed"], &report["interrupted"], &report["deadline"]),

@@ -256,7 +256,8 @@ async fn a_tag_move_to_a_digest_that_is_nowhere_is_called_a_typo() {
     let report = promote(vec![project.clone()], DryRun).await;
     assert_eq!(outcomes_of(&report), ["refused"; 2]);
     let source = registries.staging.prefix("staging/team");
-    let typo = format!("the digest is not in {source}; check it for a typo");
+    let typo =
+        format!("the digest is not in this image's repository below {source}; check it for a typo");
     let told = reason(&report, "refused");
     assert!(told.contains(&typo) && told.contains(&there.digest().to_string()), "{told}");
     // One that exists is a new image.

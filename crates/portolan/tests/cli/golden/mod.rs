@@ -264,6 +264,11 @@ const COMMAND_LINES: &[(&str, &[&str])] = &[
     ("a store directory that does not exist", &["store", "serve", "missing"]),
     ("an unknown shell", &["completions", "tcsh"]),
     ("a bad log filter", &["--log", "promoter=loud", "promote", "--manifest", "images.yaml"]),
+    ("a misspelt log level", &["--log", "inof", "promote", "--manifest", "images.yaml"]),
+    (
+        "a misspelt log target",
+        &["--log", "warn,regstry=info", "promote", "--manifest", "images.yaml"],
+    ),
 ];
 
 #[tokio::test]
