@@ -31,7 +31,8 @@ const TABLE: &[(&str, Allowed)] = &[
     ("oci", Only(&[])),
     ("wording", Only(&[])),
     ("cloud-ranges", Only(&[])),
-    ("promotion-manifest", Only(&["oci", "wording"])),
+    ("yaml", Only(&["wording"])),
+    ("promotion-manifest", Only(&["oci", "wording", "yaml"])),
     ("blob-index", Only(&["oci"])),
     // Promotion manifests on the disk and in git.
     ("manifest-source", Only(&["oci", "wording", "promotion-manifest"])),
@@ -49,7 +50,15 @@ const TABLE: &[(&str, Allowed)] = &[
     // The front decides without asking a registry, and never reads what is to be promoted.
     (
         "redirector",
-        Only(&["oci", "wording", "cloud-ranges", "blob-index", "http-client", "http-server"]),
+        Only(&[
+            "oci",
+            "wording",
+            "yaml",
+            "cloud-ranges",
+            "blob-index",
+            "http-client",
+            "http-server",
+        ]),
     ),
     ("promoter", Job(&["registry-client", "blob-store", "attachments", "transfer", "trust"])),
     ("checks", Job(&["registry-client", "attachments", "trust"])),

@@ -11,8 +11,9 @@ use std::{
 
 use oci::{Algorithm, Digest, Repository, Tag};
 use wording::quoted;
+use yaml::{Position, Span, YamlNode};
 
-use crate::{DigestEntry, ImageEntry, Position, Rule, Span, problem::Problems, yaml::YamlNode};
+use crate::{DigestEntry, ImageEntry, Rule, problem::Problems};
 
 /// Reads a list of images.
 pub(crate) fn read(list: &YamlNode<'_>, problems: &mut Problems) -> Vec<ImageEntry> {
@@ -40,14 +41,19 @@ fn image_name(
     let Some(node) = name else {
         problems.leave_out_entry(
             Rule::MissingName,
-            image.span,
+            image.span(),
             "this image has no `name`; add one",
         );
         return None;
     };
     let text = node.text("the `name` of an image must be text", problems)?;
-    let name =
-        parsed(text, "an image name", "correct it", (Rule::InvalidImageName, node.span), problems)?;
+    let name = parsed(
+        text,
+        "an image name",
+        "correct it",
+        (Rule::InvalidImageName, node.span()),
+        problems,
+    )?;
     Some((name, node.position()))
 }
 
@@ -76,13 +82,13 @@ fn digest(
         text,
         "a digest",
         "copy it again from the source",
-        (Rule::InvalidDigest, key.span),
+        (Rule::InvalidDigest, key.span()),
         problems,
     )?;
     if digest.algorithm() == Algorithm::Sha512 && !items.is_empty() {
         let message = "a sha512 digest cannot be promoted under a tag, since registries name what a \
                        tag is on by its sha256; write the image's sha256 digest";
-        problems.leave_out_entry(Rule::Sha512WithTags, key.span, message);
+        problems.leave_out_entry(Rule::Sha512WithTags, key.span(), message);
         return None;
     }
     let wanted = items.is_empty() || !tags.is_empty();
@@ -91,12 +97,12 @@ fn digest(
 
 fn tag(node: &YamlNode<'_>, problems: &mut Problems) -> Option<(Tag, Position)> {
     let Some(node) = node.present() else {
-        problems.leave_out_entry(Rule::EmptyTag, node.span, "empty tag; write or remove it");
+        problems.leave_out_entry(Rule::EmptyTag, node.span(), "empty tag; write or remove it");
         return None;
     };
     let text = node.text("a tag must be text", problems)?;
     let tag =
-        parsed(text, "a tag", "correct or remove it", (Rule::InvalidTag, node.span), problems)?;
+        parsed(text, "a tag", "correct or remove it", (Rule::InvalidTag, node.span()), problems)?;
     Some((tag, node.position()))
 }
 

@@ -18,21 +18,21 @@ mod registries;
 mod rule;
 mod selection;
 mod syntax;
-mod tree;
+mod text;
 mod view;
-mod written_span;
-mod yaml;
 
 pub use compare::{Changes, EdgeChange, compare};
 pub use edges::{DestinationRepository, EdgeSet, SourceDigest, SourceDigestId};
 pub use layout::{IMAGES_FILE, REGISTRIES_FILE, ThinProject, thin_files, thin_layout};
 pub use manifest::{DigestEntry, ImageEntry, PromotionManifest, RegistryEntry};
 pub use parse::{Parsed, parse_plain, parse_thin};
-pub use problem::{Position, Problem, Span};
+pub use problem::Problem;
 pub use provenance::Provenance;
 pub use raw_yaml::{RawYaml, RawYamlValue};
 pub use rule::{Rule, Severity};
 pub use selection::{Criteria, Selection, select};
-pub use tree::{InvalidYamlPath, PathStep, YamlPath, YamlValue, parse_tree};
+pub use text::parse_tree;
 pub use view::{EdgeId, EdgeView};
-pub use yaml::{MAX_FILE_BYTES, YamlNode};
+pub use yaml::{
+    InvalidYamlPath, MAX_FILE_BYTES, PathStep, Position, Span, YamlNode, YamlPath, YamlValue,
+};

@@ -4,7 +4,9 @@
 //! editors or for terminals, and not for the others. Line numbers, comments and indentation would then depend on the
 //! program that reads the file, and a reviewer might see something else than what is promoted.
 
-use crate::{Position, Rule, problem::Problems};
+use yaml::Position;
+
+use crate::{Rule, problem::Problems};
 
 /// The characters, with their names.
 const BREAKS: [(char, &str); 6] = [

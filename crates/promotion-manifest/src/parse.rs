@@ -4,12 +4,14 @@
 
 use std::sync::Arc;
 
+use yaml::YamlNode;
+
 use crate::{
     ImageEntry, Problem, PromotionManifest, Provenance, Rule, images,
     problem::Problems,
     provenance,
     registries::{self, Registries},
-    yaml::{self, YamlNode},
+    text,
 };
 
 /// A parsed project.
@@ -28,7 +30,7 @@ pub fn parse_plain(file: &str, text: &str) -> Parsed {
     let mut problems = Problems::new(file, &name);
     let (mut found, mut list) = (None, Vec::new());
     let minimum = "write `registries:` and `images:`";
-    let root = yaml::read(text, &mut problems);
+    let root = text::read(text, &mut problems);
     let root = root.filter(|root| has_keys(root, minimum, &mut problems));
     if let Some(root) = root.filter(|root| is_no_list(root, &mut problems)) {
         let expected = "the file must be a mapping with `registries` and `images`";
@@ -38,7 +40,7 @@ pub fn parse_plain(file: &str, text: &str) -> Parsed {
             if !root.has("images") && found.is_some() {
                 let message = "no `images`: this looks like a thin promoter-manifest.yaml; use --thin-manifest-dir, \
                                or add `images:`";
-                problems.leave_out_project(Rule::ThinFileAsPlain, root.span, message);
+                problems.leave_out_project(Rule::ThinFileAsPlain, root.span(), message);
             }
             list = images.map_or_else(Vec::new, |images| images::read(images, &mut problems));
         }
@@ -52,7 +54,7 @@ pub fn parse_thin(project: &str, registries: (&str, &str), images: (&str, &str))
     let files: [Arc<str>; 2] = [registries.0.into(), images.0.into()];
     let [mut in_registries, mut in_images] =
         files.each_ref().map(|file| Problems::new(project, file));
-    let found = yaml::read(registries.1, &mut in_registries).and_then(|root| {
+    let found = text::read(registries.1, &mut in_registries).and_then(|root| {
         if !has_keys(&root, "write `registries:`", &mut in_registries) {
             return None;
         }
@@ -61,7 +63,7 @@ pub fn parse_thin(project: &str, registries: (&str, &str), images: (&str, &str))
         let fields = root.fields(expected, names, &mut in_registries)?;
         frame(&root, fields, &mut in_registries)
     });
-    let list = yaml::read(images.1, &mut in_images)
+    let list = text::read(images.1, &mut in_images)
         .and_then(|root| Some(images::read(root.present()?, &mut in_images)));
     assemble(files, found, list.unwrap_or_default(), vec![in_registries, in_images])
 }
@@ -72,7 +74,7 @@ fn has_keys(root: &YamlNode<'_>, minimum: &str, problems: &mut Problems) -> bool
     if is_empty {
         problems.leave_out_project(
             Rule::EmptyFile,
-            root.span,
+            root.span(),
             format!("the file is empty; {minimum}"),
         );
     }
@@ -84,7 +86,7 @@ fn is_no_list(root: &YamlNode<'_>, problems: &mut Problems) -> bool {
     let is_list = root.is_list();
     if is_list {
         let message = "this looks like a thin images.yaml; use --thin-manifest-dir";
-        problems.leave_out_project(Rule::ThinFileAsPlain, root.span, message);
+        problems.leave_out_project(Rule::ThinFileAsPlain, root.span(), message);
     }
     !is_list
 }

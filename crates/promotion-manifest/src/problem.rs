@@ -5,53 +5,9 @@
 use std::{fmt, sync::Arc};
 
 use wording::one_line;
+use yaml::{Position, Span, YamlNode, YamlReport, YamlRule};
 
-use crate::Rule;
-
-/// A position in a text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Position {
-    /// The line, from 1.
-    pub line: u32,
-    /// The column in characters, from 1.
-    pub column: u32,
-}
-
-impl Position {
-    /// The first character of a text.
-    pub(crate) const START: Self = Self { line: 1, column: 1 };
-}
-
-impl fmt::Display for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.line, self.column)
-    }
-}
-
-/// A part of a text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
-    /// Its first character.
-    pub start: Position,
-    /// The character after its last; `start` if only a position is known.
-    pub end: Position,
-    /// The offsets of its first byte and of the byte after its last, if they are known.
-    pub bytes: Option<[u32; 2]>,
-}
-
-impl Span {
-    /// From the beginning of this to the end of `last`.
-    pub(crate) fn to(self, last: Self) -> Self {
-        let bytes = self.bytes.zip(last.bytes).map(|(first, last)| [first[0], last[1]]);
-        Self { start: self.start, end: last.end, bytes }
-    }
-}
-
-impl From<Position> for Span {
-    fn from(position: Position) -> Self {
-        Self { start: position, end: position, bytes: None }
-    }
-}
+use crate::{Rule, syntax};
 
 /// One problem of a promotion manifest. Displayed as `file:line:column: message`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,6 +128,28 @@ impl Problems {
 
     fn problem(&self, at: (Rule, Option<Span>), message: &str) -> Problem {
         Problem::new(Some(&self.project), &self.file, at, message)
+    }
+}
+
+/// Any problem of the YAML leaves out the project.
+impl YamlReport for Problems {
+    fn add(&mut self, rule: YamlRule, span: Span, message: String) {
+        self.leave_out_project(rule.into(), span, message);
+    }
+
+    fn syntax(&mut self, text: &str, at: Position, cause: &str) {
+        let (at, message) = syntax::problem(text, at, cause);
+        self.leave_out_project(Rule::YamlSyntax, at, message);
+    }
+
+    fn unknown_key(&mut self, key: &YamlNode<'_>, names: &[&str]) {
+        if names.contains(&"dmap") && key.scalar().is_some_and(syntax::is_digest_key) {
+            let message = syntax::UNDER_INDENTED;
+            self.leave_out_project(Rule::DigestOutsideDmap, key.span(), message);
+        } else {
+            let message = yaml::unknown_key(key, names);
+            self.leave_out_project(Rule::UnknownKey, key.span(), message);
+        }
     }
 }
 

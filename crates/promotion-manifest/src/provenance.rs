@@ -3,7 +3,9 @@
 //!
 //! Source: the promoter manifests of Kubernetes' promo-tools since 2026.
 
-use crate::{RawYaml, problem::Problems, yaml::YamlNode};
+use yaml::YamlNode;
+
+use crate::{RawYaml, problem::Problems};
 
 /// How images must have been built, as it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +47,7 @@ pub(crate) fn read(node: &YamlNode<'_>, problems: &mut Problems) -> Option<Prove
         check_level(level, problems);
     }
     let members = Provenance::KEYS.into_iter().zip(fields);
-    let members = members.filter_map(|(key, value)| Some((key, value?.written())));
+    let members = members.filter_map(|(key, value)| Some((key, RawYaml::of(value?))));
     Some(Provenance { members: members.collect() })
 }
 

@@ -6,8 +6,9 @@ use std::collections::HashMap;
 
 use oci::{RegistryPrefix, RegistryPrefixError, RepositoryError};
 use wording::quoted;
+use yaml::{Position, YamlNode};
 
-use crate::{Position, RegistryEntry, Rule, problem::Problems, yaml::YamlNode};
+use crate::{RegistryEntry, Rule, problem::Problems};
 
 /// How many destinations a project may have. The largest real project has 66: 22 regions times three paths. The number
 /// of edges is images times destinations, so a mistake here could fill the memory.
@@ -82,7 +83,7 @@ fn prefix(
 ) -> Option<RegistryPrefix> {
     let Some(name) = name else {
         let message = "this registry has no `name`; add its host and path: `name: HOST/PATH`";
-        problems.leave_out_project(Rule::MissingName, registry.span, message);
+        problems.leave_out_project(Rule::MissingName, registry.span(), message);
         return None;
     };
     let text = name.text("the `name` of a registry must be text", problems)?;
@@ -97,7 +98,7 @@ fn prefix(
                 // The other errors say what to do.
                 _ => format!("{text} is not a registry `name`: {error}"),
             };
-            problems.leave_out_project(Rule::InvalidRegistry, name.span, message);
+            problems.leave_out_project(Rule::InvalidRegistry, name.span(), message);
             None
         }
     }

@@ -1,5 +1,7 @@
 //! The rules of promotion manifests, each with the code that reports name it by. A code never changes its meaning.
 
+use yaml::YamlRule;
+
 wording::codes! {
     /// A rule of promotion manifests. The text of each says what breaks it.
     pub enum Rule {
@@ -37,6 +39,23 @@ wording::codes! {
         Sha512WithTags = "sha512-with-tags": "A sha512 digest with tags.",
         NameTooLong = "name-too-long": "An image whose name is too long below a registry prefix.",
         TooManyProblems = "too-many-problems": "More problems in one file than are reported.",
+    }
+}
+
+impl From<YamlRule> for Rule {
+    fn from(rule: YamlRule) -> Self {
+        match rule {
+            YamlRule::FileTooLarge => Self::FileTooLarge,
+            YamlRule::Syntax => Self::YamlSyntax,
+            YamlRule::SecondDocument => Self::SecondDocument,
+            YamlRule::Tag => Self::YamlTag,
+            YamlRule::Alias => Self::YamlAlias,
+            YamlRule::TooManyValues => Self::TooManyValues,
+            YamlRule::DuplicateKey => Self::DuplicateKey,
+            YamlRule::UnknownKey => Self::UnknownKey,
+            YamlRule::WrongType => Self::WrongType,
+            YamlRule::QuotedValue => Self::QuotedValue,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Messages for YAML mistakes that only promotion manifests have. The others are in `wording`.
 
-use crate::Position;
+use yaml::Position;
 
 /// The position and the message of a syntax error. The parser stopped at `at`, for this `cause`.
 pub(crate) fn problem(text: &str, at: Position, cause: &str) -> (Position, String) {
@@ -8,15 +8,8 @@ pub(crate) fn problem(text: &str, at: Position, cause: &str) -> (Position, Strin
     if is_outside && wording::yaml_mistake(text, (at.line as usize, at.column as usize)).is_none() {
         return (at, UNDER_INDENTED.to_owned());
     }
-    let position = (at.line as usize, at.column as usize);
-    let ((line, column), message) = wording::yaml_syntax(text, position, cause);
-    let number = |number| u32::try_from(number).unwrap_or(u32::MAX);
-    (Position { line: number(line), column: number(column) }, message)
+    yaml::syntax_error(text, at, cause)
 }
-
-/// The message for an alias.
-pub(crate) const ASTERISK: &str =
-    "an unquoted `*` is a YAML alias, and aliases are not supported; quote the asterisk";
 
 /// The message for a digest that is not inside its `dmap`.
 pub(crate) const UNDER_INDENTED: &str =

@@ -2,13 +2,6 @@
 
 use crate::{Position, Span};
 
-impl Span {
-    /// Whether it certainly has no characters.
-    pub(crate) fn is_empty(self) -> bool {
-        self.bytes.is_some_and(|[start, end]| start == end)
-    }
-}
-
 /// The span of the value of a key. The parser finds an empty value in front of the `:`.
 pub(crate) fn behind_colon(text: &str, value: Span) -> Span {
     match value.bytes {

@@ -1,0 +1,70 @@
+//! Where problems go, and the messages for unknown keys.
+
+use wording::quoted;
+
+use crate::{Position, Span, YamlNode};
+
+/// The message for an alias of an anchor that does not exist.
+pub const UNRESOLVED_ALIAS: &str = "an unquoted `*` is a YAML alias; quote the asterisk";
+
+/// What is wrong with a YAML file of any kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum YamlRule {
+    /// A file over the size limit.
+    FileTooLarge,
+    /// Text that is not YAML, or nested too deeply.
+    Syntax,
+    /// A second YAML document.
+    SecondDocument,
+    /// A YAML tag.
+    Tag,
+    /// A YAML alias.
+    Alias,
+    /// A file with too many YAML values.
+    TooManyValues,
+    /// A key twice in one mapping.
+    DuplicateKey,
+    /// A key that does not exist.
+    UnknownKey,
+    /// A value of the wrong type.
+    WrongType,
+    /// A number or truth value in quotes.
+    QuotedValue,
+}
+
+/// Collects the problems of one text.
+pub trait YamlReport {
+    /// Adds a problem.
+    fn add(&mut self, rule: YamlRule, span: Span, message: String);
+
+    /// Adds a syntax error of `text`. The parser stopped at `at`, for this `cause`.
+    fn syntax(&mut self, text: &str, at: Position, cause: &str) {
+        let (at, message) = syntax_error(text, at, cause);
+        self.add(YamlRule::Syntax, at.into(), message);
+    }
+
+    /// Adds a key that is none of `names`.
+    fn unknown_key(&mut self, key: &YamlNode<'_>, names: &[&str]) {
+        self.add(YamlRule::UnknownKey, key.span(), unknown_key(key, names));
+    }
+}
+
+/// The position and the message of a syntax error of `text`. The parser stopped at `at`, for this `cause`.
+#[must_use]
+pub fn syntax_error(text: &str, at: Position, cause: &str) -> (Position, String) {
+    let position = (at.line as usize, at.column as usize);
+    let ((line, column), message) = wording::yaml_syntax(text, position, cause);
+    let number = |number| u32::try_from(number).unwrap_or(u32::MAX);
+    (Position { line: number(line), column: number(column) }, message)
+}
+
+/// The message for a key that is none of `names`.
+#[must_use]
+pub fn unknown_key(key: &YamlNode<'_>, names: &[&str]) -> String {
+    let text = key.scalar().unwrap_or_default();
+    if key.is_plain() && text == "<<" {
+        "merge keys (`<<`) are not supported; write the fields here".to_owned()
+    } else {
+        format!("unknown key {}; use one of `{}`", quoted(text), names.join("`, `"))
+    }
+}
