@@ -15,7 +15,6 @@ mod quoted;
 mod tls;
 mod utf8;
 mod yaml;
-mod yaml_hidden;
 mod yaml_mistake;
 mod yaml_position;
 
@@ -30,5 +29,4 @@ pub use quoted::{is_control, one_line, quoted};
 pub use tls::{certificate_date, pem_fault, tls_fault};
 pub use utf8::{NotUtf8, utf8};
 pub use yaml::{yaml_fault, yaml_mistake, yaml_syntax};
-pub use yaml_hidden::yaml_hidden;
 pub use yaml_position::YamlPosition;

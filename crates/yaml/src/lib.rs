@@ -15,4 +15,4 @@ pub use node::{YamlNode, YamlValue};
 pub use path::{InvalidYamlPath, PathStep, YamlPath};
 pub use position::{Position, Span};
 pub use reader::{Aliases, MAX_FILE_BYTES, read};
-pub use report::{UNRESOLVED_ALIAS, YamlReport, YamlRule, syntax_error, unknown_key};
+pub use report::{UNRESOLVED_ALIAS, YamlReport, YamlRule, nearest, syntax_error, unknown_key};

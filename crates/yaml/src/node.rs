@@ -79,10 +79,7 @@ impl<'t> YamlNode<'t> {
     pub fn find(&self, path: &YamlPath) -> Option<&Self> {
         path.0.iter().try_fold(self, |node, step| match (step, node.value()) {
             (PathStep::Item(index), YamlValue::List(items)) => items.get(*index),
-            (PathStep::Key(key), YamlValue::Mapping(entries)) => {
-                let mut entries = entries.iter();
-                entries.find(|[name, _]| name.scalar() == Some(key)).map(|[_, value]| value)
-            }
+            (PathStep::Key(key), YamlValue::Mapping(_)) => node.get(key),
             _ => None,
         })
     }
@@ -103,6 +100,14 @@ impl<'t> YamlNode<'t> {
         (!self.is_null()).then_some(self)
     }
 
+    /// The items of a list; empty for any other value.
+    pub fn list(&self) -> &[Self] {
+        match &self.value {
+            NodeValue::List(items) => items,
+            _ => &[],
+        }
+    }
+
     /// The items of a list, or the keys and values of a mapping.
     pub(crate) fn children(&self) -> &[Self] {
         match &self.value {
@@ -119,9 +124,15 @@ impl<'t> YamlNode<'t> {
         }
     }
 
+    /// The value of this key of a mapping.
+    pub fn get(&self, key: &str) -> Option<&Self> {
+        let mut entries = self.entries().iter();
+        entries.find(|[name, _]| name.scalar() == Some(key)).map(|[_, value]| value)
+    }
+
     /// Whether a mapping has this key, with any value.
     pub fn has(&self, key: &str) -> bool {
-        self.entries().iter().any(|[name, _]| name.scalar() == Some(key))
+        self.get(key).is_some()
     }
 
     /// The text of a scalar, if it is one and not null.

@@ -118,12 +118,7 @@ impl<'t, R: YamlReport> Tree<'t, '_, R> {
             let message = "YAML tags (`!…`) are not supported; write the value without it";
             self.report.add(YamlRule::Tag, span, message.to_owned());
         }
-        if event_is_value(&event) {
-            self.values += 1;
-        }
-        if self.values > MAX_VALUES {
-            let message = format!("too many YAML values: a file may have {MAX_VALUES}; split it");
-            self.report.add(YamlRule::TooManyValues, span, message);
+        if event_is_value(&event) && !self.count(1, span) {
             return;
         }
         let anchor = event.anchor_id();
@@ -150,12 +145,25 @@ impl<'t, R: YamlReport> Tree<'t, '_, R> {
         }
     }
 
+    /// Counts more values. Returns whether they are within the limit; otherwise that is reported.
+    fn count(&mut self, values: usize, span: Span) -> bool {
+        self.values += values;
+        let are_within = self.values <= MAX_VALUES;
+        if !are_within {
+            let message = format!("too many YAML values: a file may have {MAX_VALUES}; split it");
+            self.report.add(YamlRule::TooManyValues, span, message);
+        }
+        are_within
+    }
+
     /// An alias is a copy of the value at its anchor, with the position of the alias; or it is refused.
     fn alias(&mut self, anchor: Option<usize>, span: Span) {
-        let value = anchor.and_then(|anchor| self.anchors.get(&anchor)).cloned();
-        // The copy is counted before the next event.
-        self.values += value.as_ref().map_or(0, YamlNode::count);
-        let value = value.map_or(NodeValue::Refused, |node| node.value);
+        let size = anchor.and_then(|anchor| Some(self.anchors.get(&anchor)?.count()));
+        if !self.count(size.unwrap_or_default(), span) {
+            return;
+        }
+        let node = anchor.and_then(|anchor| self.anchors.get(&anchor));
+        let value = node.map_or(NodeValue::Refused, |node| node.value.clone());
         if matches!(value, NodeValue::Refused) {
             let message = self.aliases.message();
             self.report.add(YamlRule::Alias, span, message.to_owned());
@@ -186,6 +194,9 @@ impl<'t, R: YamlReport> Tree<'t, '_, R> {
 
     fn place(&mut self, node: YamlNode<'t>, anchor: Option<usize>) {
         if let (Aliases::Copied, Some(anchor)) = (self.aliases, anchor) {
+            if !self.count(node.count(), node.span) {
+                return;
+            }
             self.anchors.insert(anchor, node.clone());
         }
         match self.open.last_mut().map(|(open, _)| &mut open.value) {

@@ -64,7 +64,64 @@ pub fn unknown_key(key: &YamlNode<'_>, names: &[&str]) -> String {
     let text = key.scalar().unwrap_or_default();
     if key.is_plain() && text == "<<" {
         "merge keys (`<<`) are not supported; write the fields here".to_owned()
+    } else if let Some(name) = nearest(text, names) {
+        format!("unknown key {}; did you mean `{name}`?", quoted(text))
     } else {
         format!("unknown key {}; use one of `{}`", quoted(text), names.join("`, `"))
+    }
+}
+
+/// The name that was probably meant by a `text` that is none of `names`.
+#[must_use]
+pub fn nearest<'n>(text: &str, names: &[&'n str]) -> Option<&'n str> {
+    /// No name of ours is longer. The distance takes time in the square of the length.
+    const LONGEST: usize = 40;
+    if text.len() > LONGEST {
+        return None;
+    }
+    let text = text.to_ascii_lowercase();
+    // One mistake, and one more for every four characters.
+    let most = 1 + text.len() / 4;
+    let distances = names.iter().map(|name| (distance(&text, &name.to_ascii_lowercase()), *name));
+    distances.min_by_key(|(far, _)| *far).filter(|(far, _)| *far <= most).map(|(_, name)| name)
+}
+
+/// How many characters are added, removed or replaced between two texts: the Levenshtein distance.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (at, a) in one.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = at + 1;
+        for (column, b) in other.iter().enumerate() {
+            let replaced = diagonal + usize::from(a != *b);
+            diagonal = row[column + 1];
+            row[column + 1] = replaced.min(row[column] + 1).min(diagonal + 1);
+        }
+    }
+    row[other.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_that_was_meant_is_found() {
+        let names = ["name", "url", "blob_prefix", "index", "serves"];
+        for (text, meant) in [
+            ("nmae", Some("name")),
+            ("Name", Some("name")),
+            ("uri", Some("url")),
+            ("blobPrefix", Some("blob_prefix")),
+            ("serve", Some("serves")),
+            ("region", None),
+            ("", None),
+            ("é", None),
+        ] {
+            assert_eq!(nearest(text, &names), meant, "{text}");
+        }
+        assert_eq!(nearest(&"serves".repeat(7), &names), None);
+        assert_eq!(nearest("x", &[]), None);
     }
 }

@@ -102,6 +102,38 @@ async fn a_configuration_hides_no_value_and_controls_no_terminal() {
 }
 
 #[tokio::test]
+async fn missing_unknown_and_mistyped_fields_are_all_named_at_once() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let text = "lisen: 0.0.0.0:8080
+upstream: {path: team/images}
+client_ip: {trusted_hops: one}
+ranges:
+- {cloud: office, format: csv, from: office.txt}
+stores:
+- {name: a, serves: [{regions: [eu-west-3]}]}
+- {name: a, url: \"https://a.example\", index: null, serves: gcp}
+presence: {timeout: 90}
+";
+    let file = write(&directory.path().join("front.yaml"), text);
+    let file = file.to_str().expect("UTF-8");
+    let ended = run(&["serve", "--check", "--config", file]).await.expect(2);
+    let printed = ended.stderr.replace(file, "front.yaml");
+    let printed: Vec<_> = printed.lines().map(|line| line.trim_start_matches("error: ")).collect();
+    let expected = [
+        "front.yaml:1:1: unknown key `lisen`; did you mean `listen`?",
+        "front.yaml:2:11: missing key `endpoint`; add a URL without a path, such as `https://registry.example`",
+        "front.yaml:3:27: `client_ip.trusted_hops` must be a whole number from 0 to 16, but it is `one`",
+        "front.yaml:5:27: `ranges.format`: unknown format `csv` of address ranges; use `aws`, `gcp` or `cidr`",
+        "front.yaml:7:3: missing key `url`; add a URL, such as `https://bucket.example`",
+        "front.yaml:7:22: missing key `cloud`; add the name of a cloud, or `\"*\"` for every client",
+        "front.yaml:8:10: `stores.name`: duplicate name `a`; give each store a name of its own",
+        "front.yaml:8:60: `stores.serves` must be a list (`- item`), but it is `gcp`",
+        "front.yaml:9:21: `presence.timeout`: `90` is not a duration; write a whole number and ms, s, m, h or d, such as 90s",
+    ];
+    assert_eq!(printed, expected, "{}", ended.stderr);
+}
+
+#[tokio::test]
 async fn paths_in_a_configuration_are_relative_to_its_file_and_a_missing_one_is_refused_everywhere()
 {
     let directory = TempDir::new().expect("a temporary directory");

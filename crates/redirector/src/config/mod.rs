@@ -2,13 +2,16 @@
 //! all problems reported at once with their positions. Fields, defaults and limits are those of
 //! `docs/reference/configuration.md`. It reads no file and no environment itself.
 
-mod check;
 mod document;
 mod effective;
 mod environment;
 mod error;
 mod field;
+mod from_yaml;
 mod positions;
+mod read;
+mod report;
+mod rules;
 mod schema;
 mod values;
 
@@ -195,10 +198,9 @@ impl Config {
     /// Reads a configuration file's `text`; `file` is its name, for errors.
     ///
     /// # Errors
-    /// If it is not YAML of the documented shape (the first problem), or if values are invalid (all
-    /// of them).
+    /// All problems, if there are any. A syntax error ends the search.
     pub fn from_yaml(file: &str, text: &str) -> Result<Self, ConfigError> {
-        check::read(file, text)
+        read::read(file, text)
     }
 
     /// The same with relative paths taken from `directory`, which is that of the file.

@@ -1,10 +1,8 @@
 //! Where the values of a configuration file are, for findings about values that are valid.
 
-use super::{
-    Config, check,
-    document::ConfigDocument,
-    field::{Field, FieldKind},
-};
+use yaml::{Aliases, YamlNode};
+
+use super::{Config, report::ConfigReport};
 
 /// Line and column, from 1.
 pub(crate) type ConfigPosition = Option<(u64, u64)>;
@@ -24,34 +22,36 @@ pub struct ConfigPositions {
     pub(crate) serves: Vec<Vec<ConfigPosition>>,
 }
 
-fn of<K: FieldKind>(field: &Field<K>) -> ConfigPosition {
-    check::position(field.at)
+fn of(node: &YamlNode<'_>) -> ConfigPosition {
+    let start = node.present()?.span().start;
+    Some((start.line.into(), start.column.into()))
+}
+
+/// The position of each item of a list.
+fn of_items(list: Option<&YamlNode<'_>>, key: &str) -> Vec<ConfigPosition> {
+    let items = list.map_or(&[][..], YamlNode::list).iter();
+    items.map(|item| item.get(key).and_then(of)).collect()
 }
 
 impl ConfigPositions {
     /// The positions in `text`, which is a valid configuration; none in one that is not.
     #[must_use]
     pub fn of(file: &str, text: &str) -> Self {
+        let root = yaml::read(text, Aliases::Copied, &mut ConfigReport::new(file));
         let file = file.to_owned();
-        let options = serde_saphyr::options! { with_snippet: false };
-        let document: Result<ConfigDocument, _> =
-            serde_saphyr::from_str_with_options(text, options);
-        let Ok(document) = document else { return Self { file, ..Self::default() } };
-        let serves = |store: &super::document::StoreDocument| {
-            store.serves.value.iter().map(|serves| of(&serves.cloud)).collect()
-        };
-        let client_ip = document.client_ip.as_ref();
-        let trusted_hops = client_ip.and_then(|client_ip| client_ip.trusted_hops.as_ref());
-        let trusted_peers = client_ip.and_then(|client_ip| client_ip.trusted_peers.first());
+        let Some(root) = root else { return Self { file, ..Self::default() } };
+        let client_ip = |key| root.get("client_ip").and_then(|client_ip| client_ip.get(key));
+        let clouds = root.get("keep_upstream").map_or(&[][..], YamlNode::list).iter();
+        let stores = root.get("stores").map_or(&[][..], YamlNode::list).iter();
         Self {
             file,
-            trusted_hops: trusted_hops.and_then(|hops| check::position(hops.0.referenced)),
-            trusted_peers: trusted_peers.and_then(of),
-            listen: document.listen.as_ref().and_then(of),
-            admin: document.admin.iter().flatten().next().and_then(of),
-            keep_upstream: document.keep_upstream.iter().map(of).collect(),
-            ranges: document.ranges.iter().map(|ranges| of(&ranges.from)).collect(),
-            serves: document.stores.iter().map(serves).collect(),
+            trusted_hops: client_ip("trusted_hops").and_then(of),
+            trusted_peers: client_ip("trusted_peers").and_then(|peers| of(peers.list().first()?)),
+            listen: root.get("listen").and_then(of),
+            admin: root.get("admin").and_then(of),
+            keep_upstream: clouds.map(of).collect(),
+            ranges: of_items(root.get("ranges"), "from"),
+            serves: stores.map(|store| of_items(store.get("serves"), "cloud")).collect(),
         }
     }
 

@@ -25,6 +25,20 @@ pub(super) fn directory(text: &str) -> Result<PathBuf, String> {
     Ok(text.into())
 }
 
+/// A whole number of YAML 1.2: in decimal digits, with `0x` or with `0o`. Digits may be grouped, as in `1_000_000`.
+pub(super) fn integer(text: &str) -> Option<u32> {
+    let digits = text.strip_prefix('+').unwrap_or(text).replace('_', "");
+    let (radix, digits) = match digits.split_at_checked(2) {
+        Some(("0x", hexadecimal)) => (16, hexadecimal),
+        Some(("0o", octal)) => (8, octal),
+        // An octal number of YAML 1.1, which would be read as another number.
+        Some((leading, _)) if leading.starts_with('0') => return None,
+        _ => (10, digits.as_str()),
+    };
+    let is_digits = digits.chars().all(|digit| digit.is_digit(radix));
+    if is_digits { u32::from_str_radix(digits, radix).ok() } else { None }
+}
+
 /// A URL that a client is sent to as it is.
 pub(super) fn page(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| not_a_url(text, error))?;

@@ -80,12 +80,16 @@ fn faults(lines: &str) -> String {
 
 /// Lines after the upstream's, and how the fault in them is told.
 pub(crate) const FAULTS: &[(&str, &str)] = &[
-    ("lisen: x", "f.yaml:2:1: unknown key `lisen`; use one of `listen`, `admin`, "),
-    ("stores: [{name: a, url: u, servs: []}]", "f.yaml:2:28: unknown key `servs`; use one of "),
-    ("access_log: maybe", "f.yaml:2:13: `access_log`: expected `true` or `false`, found `maybe`"),
-    ("access_log: yes", "f.yaml:2:13: `access_log`: expected `true` or `false`, found `yes`"),
-    ("access_log: on", "f.yaml:2:13: `access_log`: expected `true` or `false`, found `on`"),
-    ("access_log: 1", "f.yaml:2:13: `access_log`: expected `true` or `false`, found `1`"),
+    ("lisen: x", "f.yaml:2:1: unknown key `lisen`; did you mean `listen`?"),
+    (
+        "stores: [{name: a, url: https://u, servs: []}]",
+        "f.yaml:2:36: unknown key `servs`; did you mean `serves`?",
+    ),
+    ("proxy: x", "f.yaml:2:1: unknown key `proxy`; use one of `listen`, `admin`, "),
+    ("access_log: maybe", "f.yaml:2:13: `access_log` must be `true` or `false`, but it is `maybe`"),
+    ("access_log: yes", "f.yaml:2:13: `access_log` must be `true` or `false`, but it is `yes`"),
+    ("access_log: on", "f.yaml:2:13: `access_log` must be `true` or `false`, but it is `on`"),
+    ("access_log: 1", "f.yaml:2:13: `access_log` must be `true` or `false`, but it is `1`"),
     ("access_log: 'true'", "f.yaml:2:13: `access_log: \"true\"` is text; remove the quotes"),
     (
         "listen: x",
@@ -116,15 +120,18 @@ pub(crate) const FAULTS: &[(&str, &str)] = &[
         "canonical_upstream: {endpoint: https://x, path: A}",
         "f.yaml:2:49: `canonical_upstream.path`: `A`: ",
     ),
-    ("canonical_upstream: {path: a}", "f.yaml:2:22: missing key `endpoint`; add it"),
+    (
+        "canonical_upstream: {path: a}",
+        "f.yaml:2:21: missing key `endpoint`; add a URL without a path, such as `https://registry.example`",
+    ),
     ("client_ip: {forwarded: yes}", "f.yaml:2:24: `client_ip.forwarded`: `yes` is not one of"),
     (
         "client_ip: {trusted_hops: 17}",
-        "f.yaml:2:27: `client_ip.trusted_hops`: 17 is out of range; use 0–16",
+        "f.yaml:2:27: `client_ip.trusted_hops` must be a whole number from 0 to 16, but it is `17`",
     ),
     (
         "client_ip: {trusted_hops: -1}",
-        "f.yaml:2:27: `client_ip.trusted_hops`: -1 is out of range; use 0–16",
+        "f.yaml:2:27: `client_ip.trusted_hops` must be a whole number from 0 to 16, but it is `-1`",
     ),
     ("client_ip: {trusted_peers: [10.0.0.0/33]}", "f.yaml:2:29: `client_ip.trusted_peers`: "),
     ("keep_upstream: [a/b]", "f.yaml:2:17: `keep_upstream`: `a/b` is not the name of a cloud"),
@@ -168,9 +175,12 @@ pub(crate) const FAULTS: &[(&str, &str)] = &[
     ("presence: {negative_ttl: ''}", "f.yaml:2:26: `presence.negative_ttl`: "),
     (
         "presence: {capacity: 0}",
-        "f.yaml:2:22: `presence.capacity`: 0 is out of range; use 1–100000000",
+        "f.yaml:2:22: `presence.capacity` must be a whole number from 1 to 100000000, but it is `0`",
     ),
-    ("upstream: {endpoint: https://x}", "f.yaml:2:1: duplicate key `upstream`; remove one"),
+    (
+        "upstream: {endpoint: https://x}",
+        "f.yaml:2:1: duplicate key `upstream`: it is already on line 1; merge them",
+    ),
     ("stores: [", "f.yaml:2:9: not valid YAML: "),
     (
         "listen: a: b",
@@ -179,12 +189,21 @@ pub(crate) const FAULTS: &[(&str, &str)] = &[
     ("stores:\n\t- x", "f.yaml:3:1: tab in indentation; use spaces"),
     ("keep_upstream: *", "f.yaml:2:16: an unquoted `*` is a YAML alias; quote the asterisk"),
     ("keep_upstream: [*gcp]", "f.yaml:2:17: an unquoted `*` is a YAML alias; quote the asterisk"),
-    ("stores: {name: x}", "f.yaml:2:9: expected a list (`- item`), found a mapping"),
-    ("stores: x", "f.yaml:2:9: expected a list (`- item`), found `x`"),
-    ("presence:\n - 1s", "f.yaml:3:2: expected a mapping (`key: value`), found a list"),
-    ("presence: 1s", "f.yaml:2:11: expected a mapping (`key: value`), found `1s`"),
-    ("listen: [a]", "f.yaml:2:9: expected text, found a list"),
-    ("client_ip: {trusted_hops: many}", "f.yaml:2:27: expected a whole number, found `many`"),
+    ("stores: {name: x}", "f.yaml:2:9: `stores` must be a list (`- item`), but it is a mapping"),
+    ("stores: x", "f.yaml:2:9: `stores` must be a list (`- item`), but it is `x`"),
+    (
+        "presence:\n - 1s",
+        "f.yaml:3:2: `presence` must be a mapping (`key: value`), but it is a list",
+    ),
+    ("presence: 1s", "f.yaml:2:11: `presence` must be a mapping (`key: value`), but it is `1s`"),
+    (
+        "listen: [a]",
+        "f.yaml:2:9: `listen` must be an address and port, such as `127.0.0.1:8080`, but it is a list",
+    ),
+    (
+        "client_ip: {trusted_hops: many}",
+        "f.yaml:2:27: `client_ip.trusted_hops` must be a whole number from 0 to 16, but it is `many`",
+    ),
 ];
 
 #[test]
@@ -199,6 +218,13 @@ fn a_fault_is_named_with_its_place() {
         let empty =
             "f.yaml: the file is empty; write at least `upstream: {endpoint: https://HOST}`";
         assert_eq!(fault, empty, "{text:?}");
+    }
+    for (text, fault) in [
+        ("listen: 0.0.0.0:1", "f.yaml:1:1: missing key `upstream`; add a mapping with `endpoint`"),
+        ("- a", "f.yaml:1:1: the file must be a mapping with `upstream`, but it is a list"),
+    ] {
+        let found = Config::from_yaml("f.yaml", text).unwrap_err().to_string();
+        assert_eq!(found, fault);
     }
     for text in ["listen: 0.0.0.0:1", "- a", "\0"] {
         let fault = Config::from_yaml("f.yaml", text).unwrap_err().to_string();
@@ -220,6 +246,55 @@ fn all_faults_are_named_at_once_in_the_order_of_the_file() {
     let places: Vec<_> = found.lines().map(|line| line.split(": ").next().unwrap()).collect();
     let expected = ["2:9", "3:24", "5:20", "5:30", "5:50", "6:12", "7:21", "7:34", "8:8"];
     assert_eq!(places, expected.map(|place| format!("f.yaml:{place}")), "{found}");
+}
+
+#[test]
+fn numbers_of_yaml_and_anchors_are_read() {
+    for (written, capacity) in
+        [("1_000", 1000), ("0x10", 16), ("0o17", 15), ("+12", 12), ("'12'", 12), ("&n 7", 7)]
+    {
+        let text = format!("{UPSTREAM}presence: {{capacity: {written}}}\n");
+        let config = Config::from_yaml("f", &text).expect(written);
+        assert_eq!(config.presence.capacity, capacity, "{written}");
+    }
+    let text = "upstream: &up {endpoint: https://up.example, path: &path a/b}
+canonical_upstream: *up
+stores:
+- {name: *path, url: https://x.example, serves: &all [{cloud: '*'}]}
+- {name: b, url: https://x.example, serves: *all}
+";
+    let config = Config::from_yaml("f", text).unwrap();
+    assert_eq!(config.canonical_upstream, config.upstream);
+    assert_eq!(config.stores[0].name, "a/b");
+    assert_eq!(config.stores[1].serves, config.stores[0].serves);
+    for written in ["012", "1e3", "1.0", "-0", "0x", "_", "''", "4294967296", "0x_", "99999999999"]
+    {
+        let found = faults(&format!("presence: {{capacity: {written}}}"));
+        let expected =
+            "f.yaml:2:22: `presence.capacity` must be a whole number from 1 to 100000000";
+        assert!(found.starts_with(expected), "{written}: {found}");
+    }
+}
+
+#[test]
+fn copies_of_anchors_are_bounded() {
+    let mut text = format!("{UPSTREAM}a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+    for level in 1..8 {
+        let before = level - 1;
+        let items = vec![format!("*a{before}"); 10].join(", ");
+        text.push_str(&format!("a{level}: &a{level} [{items}]\n"));
+    }
+    let found = Config::from_yaml("f.yaml", &text).unwrap_err().to_string();
+    assert!(found.contains("too many YAML values: a file may have 1000000; split it"), "{found}");
+}
+
+#[test]
+fn a_file_of_nothing_but_mistakes_has_a_bounded_report() {
+    let text = format!("{UPSTREAM}keep_upstream: [{}]\n", "a/b, ".repeat(1200));
+    let found = Config::from_yaml("f.yaml", &text).unwrap_err();
+    assert_eq!(found.problems.len(), 1001);
+    let last = found.problems.last().unwrap().to_string();
+    assert_eq!(last, "f.yaml: 200 more problems not shown; fix those above first");
 }
 
 /// What archeio has: `reference` of region → bucket, written out on its own.

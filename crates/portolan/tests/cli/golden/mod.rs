@@ -366,13 +366,22 @@ async fn errors_of_promotion_manifests() {
     errors.compare("promotion-manifests");
 }
 
+const EIGHT_MISTAKES: &str = r#"lisen: 0.0.0.0:8080
+upstream: {path: images}
+client_ip: {trusted_hops: one}
+ranges:
+- {cloud: a, format: csv, from: a.txt}
+stores:
+- {name: a, serves: [{cloud: aws}]}
+- {name: b, url: "https://b.example", serves: gcp}
+access_log: 'true'
+presence: {timeout: 90}
+"#;
+
 #[tokio::test]
 async fn errors_of_the_configuration_of_the_front() {
     let mut errors = Errors::new();
     let upstream = "upstream: {endpoint: \"https://registry.example\"}\n";
-    let store = |url: &str| {
-        format!("{upstream}stores: [{{name: a, url: \"{url}\", serves: [{{cloud: aws}}]}}]\n")
-    };
     for (title, text) in [
         ("no upstream", "listen: 127.0.0.1:0\n".to_owned()),
         ("an unknown field", format!("{upstream}listne: 127.0.0.1:0\n")),
@@ -418,16 +427,27 @@ async fn errors_of_the_configuration_of_the_front() {
             format!("{upstream}stores: [{{name: a, url: \"https://a.example\", serves: []}}]\n"),
         ),
         ("a bad duration", format!("{upstream}presence: {{timeout: 1}}\n")),
-        ("a store that is no URL", store("store.example")),
-        ("a store with a bad host", store("https://store example")),
-        ("a store of another scheme", store("s3://bucket")),
-        ("a store with a query", store("https://store.example?a=b")),
-        ("a store with an empty segment in its path", store("https://store.example/a//b")),
+        ("eight mistakes", EIGHT_MISTAKES.to_owned()),
     ] {
         errors.file("front.yaml", &text);
         errors.run(title, &["serve", "--config", "front.yaml", "--check"]).await;
     }
+    errors_of_store_urls(&mut errors, upstream).await;
     errors.compare("front-configuration");
+}
+
+async fn errors_of_store_urls(errors: &mut Errors, upstream: &str) {
+    for (title, url) in [
+        ("a store that is no URL", "store.example"),
+        ("a store with a bad host", "https://store example"),
+        ("a store of another scheme", "s3://bucket"),
+        ("a store with a query", "https://store.example?a=b"),
+        ("a store with an empty segment in its path", "https://store.example/a//b"),
+    ] {
+        let store = format!("{{name: a, url: \"{url}\", serves: [{{cloud: aws}}]}}");
+        errors.file("front.yaml", &format!("{upstream}stores: [{store}]\n"));
+        errors.run(title, &["serve", "--config", "front.yaml", "--check"]).await;
+    }
 }
 
 #[tokio::test]

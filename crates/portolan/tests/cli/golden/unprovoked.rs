@@ -200,7 +200,7 @@ fn of_transfers() -> Vec<Unprovoked> {
         private(of, "SourceFailed", REPLACED),
         public("mirror", "Empty", "the flag --to is required", &StoresError::Empty),
         public(
-            "promotion-manifest",
+            "yaml",
             "InvalidYamlPath",
             "no command takes a path to a value of a manifest",
             &"images[".parse::<YamlPath>().expect_err("an open bracket"),
