@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use oci::Host;
+use oci::{Digest, Host};
 use registry_client::{RegistryClient, RequestKind, SMALL_BLOB_BYTES};
 use transfer::Image;
 
@@ -58,6 +58,22 @@ impl Estimate {
     }
 }
 
+/// What the cost of copying an image depends on.
+#[derive(Debug)]
+pub(crate) struct ImageSize {
+    /// The number of its manifests.
+    manifests: u64,
+    /// The digest and the length of each blob.
+    blobs: Vec<(Digest, u64)>,
+}
+
+impl ImageSize {
+    pub(crate) fn of(image: &Image) -> Self {
+        let blobs = image.blobs().map(|blob| (blob.digest, blob.size)).collect();
+        Self { manifests: image.nodes().count() as u64, blobs }
+    }
+}
+
 /// Adds up what the promotion of each digest costs.
 #[derive(Debug, Default)]
 pub(crate) struct Estimator {
@@ -78,13 +94,13 @@ struct Cost {
 
 impl Estimator {
     /// Adds what `ready` costs, which copies `image` to the destinations that lack it.
-    pub(crate) fn add(&mut self, run: &PromotionRun<'_>, ready: &Ready, image: Option<&Image>) {
+    pub(crate) fn add(&mut self, run: &PromotionRun<'_>, ready: &Ready, image: Option<&ImageSize>) {
         let origin = run.origin(ready.attachments_origin).ok();
         let origin = origin.map(|repository| repository.host().clone());
         if let (Some(image), Some(origin)) = (image, &origin) {
             let to: Vec<_> = ready.targets.iter().filter(|it| it.is_copied()).collect();
-            if matches!(ready.manifests, ImageManifests::NotKept) {
-                self.at(origin).reads += image.nodes().count() as u64;
+            if matches!(ready.manifests, ImageManifests::NotKept) && !to.is_empty() {
+                self.at(origin).reads += image.manifests;
             }
             self.copy(run, image, origin, &to);
         }
@@ -115,38 +131,43 @@ impl Estimator {
         }
     }
 
-    fn copy(&mut self, run: &PromotionRun<'_>, image: &Image, origin: &Host, to: &[&ReadyTarget]) {
+    fn copy(
+        &mut self,
+        run: &PromotionRun<'_>,
+        image: &ImageSize,
+        origin: &Host,
+        to: &[&ReadyTarget],
+    ) {
         for target in to {
             let host = &run.edges.destinations()[target.destination()].prefix.host;
-            let manifests = image.nodes().count() as u64;
             let cost = self.at(host);
-            cost.reads += manifests.min(2);
-            cost.writes += manifests;
+            cost.reads += image.manifests.min(2);
+            cost.writes += image.manifests;
         }
-        for blob in image.blobs() {
+        for &(digest, size) in &image.blobs {
             let mut is_read = false;
             for target in to {
                 let repository = &run.edges.destinations()[target.destination()];
                 let host = &repository.prefix.host;
-                if !self.is_new(&(host, &repository.repository, blob.digest)) {
+                if !self.is_new(&(host, &repository.repository, digest)) {
                     continue;
                 }
-                let is_moved = host != origin && self.is_new(&(host, blob.digest));
+                let is_moved = host != origin && self.is_new(&(host, digest));
                 let cost = self.at(host);
-                cost.writes += match (is_moved, blob.size <= SMALL_BLOB_BYTES) {
+                cost.writes += match (is_moved, size <= SMALL_BLOB_BYTES) {
                     (false, _) => 1, // mounted
                     (true, true) => 2,
                     (true, false) => 3,
                 };
                 if is_moved {
-                    cost.sent += blob.size;
+                    cost.sent += size;
                     is_read = true;
                 }
             }
             if is_read {
                 let cost = self.at(origin);
                 cost.reads += 1;
-                cost.received += blob.size;
+                cost.received += size;
             }
         }
     }

@@ -32,6 +32,12 @@ struct WrittenTag {
 /// The digest tags that are written to each destination.
 type WrittenTags = HashMap<(usize, Tag), WrittenTag>;
 
+/// Whether [`refuse`] may refuse edges of `ready`: those that request a digest tag.
+pub(super) fn may_refuse(run: &PromotionRun<'_>, ready: &Ready) -> bool {
+    let mut edges = ready.targets.iter().flat_map(|target| target.planned.edges());
+    edges.any(|edge| run.edges.edge(edge).tag().is_some_and(|tag| is_digest_tag(tag.as_str())))
+}
+
 /// Refuses the edges that request such a tag on another digest.
 pub(super) async fn refuse(run: &PromotionRun<'_>, all: &mut Preparation) {
     let mut written = written_tags(&all.ready);

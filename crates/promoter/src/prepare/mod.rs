@@ -6,7 +6,7 @@ mod attachments;
 mod digest_tag_conflicts;
 mod image;
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use futures_util::{StreamExt as _, stream};
 use promotion_manifest::SourceDigestId;
@@ -18,7 +18,7 @@ use self::{
 };
 use crate::{
     Outcome, PromotionRun, completeness,
-    estimate::Estimator,
+    estimate::{Estimator, ImageSize},
     inventory::DestinationResult,
     not_copied,
     plan::PromotionPlan,
@@ -61,14 +61,25 @@ pub(crate) async fn prepare(
     });
     let mut prepared = prepared.buffered(IMAGES_AT_ONCE);
     let mut all = Preparation { ready: Vec::new(), settled, estimator: Estimator::default() };
+    // The images whose edges may be refused at the end, so that they cost nothing.
+    let mut uncertain = HashMap::new();
     while let Some(PreparedDigest { ready, settled, image }) = prepared.next().await {
         all.settled.extend(settled);
-        if let Some(ready) = ready {
-            all.estimator.add(run, &ready, image.as_deref());
-            all.ready.push(ready);
+        let Some(ready) = ready else { continue };
+        let size = image.as_deref().map(ImageSize::of);
+        if digest_tag_conflicts::may_refuse(run, &ready) {
+            uncertain.insert(ready.source_digest, size);
+        } else {
+            all.estimator.add(run, &ready, size.as_ref());
         }
+        all.ready.push(ready);
     }
     digest_tag_conflicts::refuse(run, &mut all).await;
+    for ready in &all.ready {
+        if let Some(size) = uncertain.remove(&ready.source_digest) {
+            all.estimator.add(run, ready, size.as_ref());
+        }
+    }
     all
 }
 

@@ -1,13 +1,16 @@
 //! What a run costs and will cost, which credentials it uses, and what the public name serves.
 
+use std::collections::BTreeMap;
+
 use credentials::{Credential, Credentials};
+use http::Method;
 use job::{
     Confirm::{DryRun, Write},
     Silent,
 };
 use oci::Host;
 use promoter::{
-    Clients, Desired, Ending, PromotionSettings, PublicName,
+    Clients, Desired, Ending, HostEstimate, OutcomeKind, PromotionSettings, PublicName,
     report::{JsonReport, Show, WordsReport},
 };
 use promotion_manifest::{EdgeSet, Selection};
@@ -68,7 +71,7 @@ async fn the_plan_says_what_carrying_it_out_will_cost() {
             "{writes} of {told:?}"
         );
     }
-    let blobs: std::collections::BTreeMap<_, _> = all
+    let blobs: BTreeMap<_, _> = all
         .iter()
         .flat_map(|image| image.children.iter().flat_map(|child| &child.blobs))
         .map(|blob| (blob.descriptor.digest, blob.descriptor.size))
@@ -81,6 +84,53 @@ async fn the_plan_says_what_carrying_it_out_will_cost() {
     assert_eq!((first.bytes_sent, second.bytes_sent), (bytes, bytes));
     let staging = estimate.hosts.iter().find(|it| it.host == registries.staging.host());
     assert_eq!(staging.expect("it is told").bytes_received, bytes);
+}
+
+/// Of each host: reads, writes, bytes that are received, and bytes that are sent.
+fn estimated(ending: &Ending) -> BTreeMap<Host, [u64; 4]> {
+    let hosts = ending.estimate.iter().flat_map(|estimate| &estimate.hosts);
+    let of = |it: &HostEstimate| [it.reads, it.writes, it.bytes_received, it.bytes_sent];
+    hosts.map(|it| (it.host.clone(), of(it))).collect()
+}
+
+#[tokio::test]
+async fn the_estimate_does_not_count_edges_that_are_refused() {
+    let registries = TestRegistries::open().await;
+    let [image, signature, refused] = [1, 2, 3].map(|seed| fixture::image(seed, 3));
+    let referrer = fixture::referrer(4, &image.descriptor, "a/b");
+    let stem = format!("sha256-{}", image.digest().hex());
+    let sig = format!("{stem}.sig");
+    for (tag, image) in
+        [(None, &image), (None, &referrer), (Some(&*sig), &signature), (None, &refused)]
+    {
+        registries.staging.load("staging/team/app", tag, image).await;
+    }
+    for registry in &registries.production {
+        registry.fail(Fault::on(Method::GET, "/referrers/").status(404));
+        registry.load("images/app", "old", &fixture::image(5, 1)).await;
+    }
+    let wanted = entry("app", &image, &["v1", "v2"]);
+    let plan = async |images: &str| {
+        let edges = EdgeSet::new(vec![registries.project("team", images)]);
+        promote(&client(), &edges, &PromotionSettings::new(DryRun)).await
+    };
+    let expected = plan(&wanted).await;
+    assert_eq!(expected.summary.edges(), 4);
+    for (tag, of) in [(&*sig, "a signature"), (&*stem, "referrers"), ("old", "a tag that exists")] {
+        let planned = plan(&(wanted.clone() + &entry("app", &refused, &[tag]))).await;
+        assert_eq!(planned.summary.count(OutcomeKind::Refused), 2, "{of}");
+        assert_eq!(estimated(&planned), estimated(&expected), "{of}");
+    }
+    // Both entries of a conflict are refused.
+    let conflict = entry("app", &refused, &["v3"]) + &entry("app", &signature, &["v3"]);
+    let planned = plan(&(wanted.clone() + &conflict)).await;
+    assert_eq!(planned.summary.count(OutcomeKind::Refused), 4);
+    assert_eq!(estimated(&planned), estimated(&expected));
+    // The other edges of a digest are promoted, although one of them is refused.
+    let partly = plan(&(wanted.clone() + &entry("app", &refused, &[&sig, "v3"]))).await;
+    let whole = plan(&(wanted.clone() + &entry("app", &refused, &["v3"]))).await;
+    assert_eq!(partly.summary.count(OutcomeKind::Refused), 2);
+    assert_eq!(estimated(&partly), estimated(&whole));
 }
 
 #[tokio::test]
@@ -143,7 +193,7 @@ async fn each_registry_is_spoken_to_as_its_service_account() {
         let desired = Desired { edges: &edges, selection: &selection, problems: &[] };
         let ended = promoter::promote(clients, desired, &settings, &stop, &Silent, &mut report);
         let ended = ended.await.expect("memory");
-        let failed = ended.summary.count(promoter::OutcomeKind::Failed);
+        let failed = ended.summary.count(OutcomeKind::Failed);
         assert_eq!((ended.summary.edges() - 1, failed), expected);
     }
     assert!(registries.production[0].holds("images/app", &image).await);
