@@ -2,13 +2,14 @@
 //! not exist.
 
 use credentials::{Credential, Credentials};
+use http::Method;
 use job::Confirm::{DryRun, Write};
 use oci::Host;
 use promoter::PromotionSettings;
 use promotion_manifest::EdgeSet;
 use registry_client::{RegistryClient, Retries};
 use serde_json::Value;
-use testkit::{TestRegistry, TokenModel, TokenRegistry, TokenRights, fixture};
+use testkit::{Fault, TestRegistry, TokenModel, TokenRegistry, TokenRights, fixture};
 
 use crate::harness::{bare, entry, is_write, manifest, outcomes_of, reason, run};
 
@@ -120,4 +121,54 @@ async fn who_may_not_push_writes_nothing_and_sees_what_is_there() {
         let report = promote(&staging, &to, bare(Write)).await;
         assert_eq!(outcomes_of(&report), ["present"], "{model:?}: {report:#}");
     }
+}
+
+/// A run that writes, of an image that is at its source and at the destination, whose list of tags fails with these
+/// statuses, one after the other. Returns the report, and the number of requests for the list.
+async fn with_failing_lists(statuses: &[u16]) -> (Value, usize) {
+    const LIST: &str = "/prod/app/tags/list";
+    let (staging, to) = (TestRegistry::start().await, TestRegistry::start().await);
+    let image = fixture::image(1, 1);
+    staging.load("staging/app", None, &image).await;
+    to.load("prod/app", "v1", &image).await;
+    for &status in statuses {
+        to.fail(Fault::on(Method::GET, LIST).status(status).times(1));
+    }
+    let images = entry("app", &image, &["v1"]);
+    let project = manifest("team", &staging.prefix("staging"), &[to.prefix("prod")], &images);
+    let edges = EdgeSet::new(vec![project]);
+    let report = run(client(&to.host()), &edges, &bare(Write), &job::stop().1).await;
+    assert_eq!(to.count(is_write), 0);
+    (report, to.count(|request| request.path_and_query.contains(LIST)))
+}
+
+#[tokio::test]
+async fn a_repository_that_is_refused_with_push_access_is_read_with_pull_access() {
+    let (report, requests) = with_failing_lists(&[401]).await;
+    assert_eq!(outcomes_of(&report), ["present"], "{report:#}");
+    assert_eq!((&report["outcomes"][0]["reason"], requests), (&Value::Null, 2));
+    // Only a refusal is followed by a second read.
+    let (report, requests) = with_failing_lists(&[500]).await;
+    assert_eq!((outcomes_of(&report), requests), (vec!["failed"], 1));
+}
+
+#[tokio::test]
+async fn two_refusals_of_one_repository_are_reported_as_one() {
+    let (report, requests) = with_failing_lists(&[401, 401]).await;
+    assert_eq!((outcomes_of(&report), requests), (vec!["failed"], 2));
+    assert_eq!(report["outcomes"][0]["code"], "authentication-required");
+    let why = reason(&report, "failed");
+    assert_eq!(why.matches("401 Unauthorized").count(), 1, "{why}");
+    assert_eq!(why.matches("/prod/app/tags/list").count(), 1, "{why}");
+}
+
+#[tokio::test]
+async fn a_refusal_and_another_failure_of_one_repository_are_both_reported() {
+    let (report, requests) = with_failing_lists(&[401, 502]).await;
+    assert_eq!((outcomes_of(&report), requests), (vec!["failed"], 2));
+    assert_eq!(report["outcomes"][0]["code"], "authentication-required");
+    let why = reason(&report, "failed");
+    let (refusal, other) = why.split_once("; GET ").expect(why);
+    assert!(refusal.contains("401 Unauthorized"), "{why}");
+    assert!(other.contains("502 Bad Gateway"), "{why}");
 }
