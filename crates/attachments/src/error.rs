@@ -57,7 +57,8 @@ pub enum Defect {
         found: Unrelated,
     },
     /// Two manifests under one digest tag cannot be merged.
-    #[error("the manifest of digest tag {tag} at {repository} cannot be merged")]
+    /// The text leaves out the tag: see [`Defect::digest_tag`].
+    #[error("the manifest at {repository} cannot be merged")]
     NotMergeable {
         /// The digest tag.
         tag: Tag,
@@ -88,6 +89,17 @@ pub enum Defect {
     /// A listed digest tag has no manifest.
     #[error(transparent)]
     Dangling(Arc<registry_client::Error>),
+}
+
+impl Defect {
+    /// The digest tag that it concerns, which its text does not name: reports name an attachment before its defect.
+    #[must_use]
+    pub const fn digest_tag(&self) -> Option<&Tag> {
+        match self {
+            Self::NotMergeable { tag, .. } => Some(tag),
+            _ => None,
+        }
+    }
 }
 
 /// What a manifest is that a registry lists as a referrer of an image.

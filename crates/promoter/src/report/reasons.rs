@@ -132,7 +132,13 @@ impl Reason {
                 write!(f, "the attachments cannot be compared: {cause}")
             }
             Self::AttachmentsUnreadable { image, problem } => {
-                write!(f, "the attachments of {image} cannot be read: {problem}")
+                write!(f, "the attachments of {image} cannot be read: ")?;
+                if let AttachmentProblem::Defect(defect) = &**problem
+                    && let Some(tag) = defect.digest_tag()
+                {
+                    write!(f, "digest tag {tag}: ")?;
+                }
+                problem.fmt(f)
             }
             Self::Attachment { attachment, failed, problem } => {
                 fmt_attachment(f, attachment, *failed, problem)

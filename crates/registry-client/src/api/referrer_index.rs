@@ -59,10 +59,7 @@ impl RepositoryClient {
         let (_, headers) = self.put(&reference, media_type, bytes, &Condition::None).await?;
         match self.see_to_listing(&headers, &subject, &descriptor).await {
             Ok(via) => Ok(PutReferrer { digest, subject, via }),
-            Err(cause) => {
-                let digest = Box::new(digest);
-                Err(fails(RequestFault::NotListed { digest, cause }))
-            }
+            Err(cause) => Err(fails(RequestFault::NotListed { cause })),
         }
     }
 

@@ -199,10 +199,8 @@ pub enum RequestFault {
         cause: Option<ManifestError>,
     },
     /// A referrer that is stored, but could not be added to the index of its subject's referrers.
-    #[error("the manifest {digest} is stored, but not listed among the referrers: {cause}")]
+    #[error("the manifest is stored, but not listed among the referrers: {cause}")]
     NotListed {
-        /// The referrer.
-        digest: Box<Digest>,
         /// Why not.
         cause: Error,
     },

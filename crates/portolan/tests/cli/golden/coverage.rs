@@ -173,6 +173,31 @@ fn every_error_has_an_example_or_a_reason_for_none() {
     assert!(old.is_empty(), "these have an example, or no longer exist: {old:?}");
 }
 
+/// The line without its URLs, which repeat the names of what was requested.
+fn without_urls(line: &str) -> String {
+    let words = line.split(' ').filter(|word| !word.starts_with("http://"));
+    words.collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn no_line_names_a_digest_tag_twice() {
+    if writes() {
+        // Other tests are writing the files.
+        return;
+    }
+    let is_twice = |line: &&String| {
+        let line = without_urls(line);
+        let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+        let words = line.split(|c| !is_part(c)).filter(|word| oci::is_digest_tag(word));
+        let mut seen = BTreeSet::new();
+        words.map(str::to_owned).any(|word| !seen.insert(word))
+    };
+    let examples = examples();
+    assert!(examples.iter().any(|line| line.contains("digest tag sha256-")), "{examples:?}");
+    let twice: Vec<_> = examples.iter().filter(is_twice).collect();
+    assert!(twice.is_empty(), "{twice:#?}");
+}
+
 #[test]
 fn errors_that_no_run_provokes() {
     let texts = texts();
