@@ -15,6 +15,7 @@ mod registry_serve;
 mod schema;
 mod serve;
 mod serve_reload;
+mod spooled_writer;
 mod store_serve;
 mod tls_settings;
 

@@ -1,13 +1,19 @@
 //! The files that `portolan promote` writes.
 
-use std::{io::BufWriter, path::Path, time::SystemTime};
+use std::{
+    io::{self, BufWriter, Write},
+    path::Path,
+    time::SystemTime,
+};
 
+use anyhow::Context as _;
 use job::{NamedWriter, ReplacedFile, is_same_file};
 use promoter::{
     Ending,
     report::{JsonReport, Report, Reports, Show, WordsReport},
 };
 
+use super::spooled_writer::{SpooledWriter, go_to_same_file};
 use crate::{
     arguments::{Output, Promote},
     printer::Printer,
@@ -93,13 +99,7 @@ impl Outputs {
         let report =
             promote.output_flags.report.as_deref().map(ReplacedFile::create).transpose()?;
         if let Some(file) = &report {
-            reports.push(Box::new(JsonReport::new(
-                BufWriter::new(NamedWriter::new(
-                    file.path().display().to_string(),
-                    printer.screen().data(file.writer()?),
-                )),
-                show,
-            )));
+            reports.push(report_to(file, printer, show)?);
         }
         let metrics = promote.output_flags.metrics_file.as_deref();
         let metrics = metrics.map(ReplacedFile::create).transpose()?;
@@ -117,4 +117,25 @@ impl Outputs {
         }
         Ok(())
     }
+}
+
+/// The JSON report that is written to `file`. What is written to standard output comes first where both go to the same
+/// place.
+fn report_to(
+    file: &ReplacedFile,
+    printer: &Printer,
+    show: Show,
+) -> anyhow::Result<Box<dyn Report>> {
+    let name = file.path().display().to_string();
+    let out = file.writer()?;
+    if !go_to_same_file(&out, io::stdout()) {
+        return Ok(json_report(name, printer.screen().data(out), show));
+    }
+    let spooled = SpooledWriter::new(printer.screen().data(out));
+    let spooled = spooled.with_context(|| format!("cannot write {name}"))?;
+    Ok(json_report(name, spooled, show))
+}
+
+fn json_report(name: String, out: impl Write + 'static, show: Show) -> Box<dyn Report> {
+    Box::new(JsonReport::new(BufWriter::new(NamedWriter::new(name, out)), show))
 }

@@ -73,6 +73,31 @@ async fn devices_and_descriptors_are_written_in_place_and_links_stay() {
     }
 }
 
+/// More than is buffered before a write.
+const TAGS: usize = 200;
+
+#[tokio::test]
+async fn a_report_on_standard_output_follows_what_is_printed_there() {
+    let scene = Scene::new().await;
+    let tags: Vec<_> = (0..TAGS).map(|tag| format!("v{tag}")).collect();
+    let list = format!("[{}]", tags.join(", "));
+    let manifest = fs::read_to_string(scene.at("m.yaml")).expect("a file");
+    fs::write(scene.at("m.yaml"), manifest.replace("[v1]", &list)).expect("a file");
+    for output in ["table", "json"] {
+        let ended = scene.run(&["--output", output, "--report", "/dev/stdout"]).await.expect(0);
+        let at = ended.stdout.rfind("{\"schema\"").expect("the report");
+        let (printed, report) = ended.stdout.split_at(at);
+        let report = serde_json::from_str::<Value>(report).expect("JSON");
+        assert_valid_report(&report);
+        assert_eq!(report["outcomes"].as_array().map(Vec::len), Some(TAGS));
+        if output == "json" {
+            assert_eq!(serde_json::from_str::<Value>(printed).expect("JSON"), report);
+        }
+        let of_each = tags.iter().filter(|tag| printed.contains(&***tag)).count();
+        assert_eq!(of_each, TAGS, "{printed}");
+    }
+}
+
 #[tokio::test]
 async fn a_file_that_is_read_is_never_written() {
     let scene = Scene::new().await;
