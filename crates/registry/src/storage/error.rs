@@ -56,6 +56,12 @@ pub enum StorageError {
         /// What it is, with its article.
         is: &'static str,
     },
+    /// The directory of the storage is no longer the one that was opened.
+    #[error(
+        "`{}` was deleted, unmounted or replaced while the registry runs: nothing is read, written or deleted until it \
+         is back; to use what is there now, restart the registry", .0.display()
+    )]
+    Gone(PathBuf),
     /// The content of a file is not valid.
     #[error("`{}` is damaged; push it again", .0.display())]
     Damaged(PathBuf),

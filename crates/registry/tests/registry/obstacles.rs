@@ -333,3 +333,32 @@ async fn a_directory_of_the_layout_that_becomes_a_link_while_the_registry_runs_i
         assert_eq!(peer.status(&path).await, StatusCode::OK, "{name}: it goes on");
     }
 }
+
+#[tokio::test]
+async fn a_storage_that_is_gone_while_the_registry_runs_lacks_nothing_and_takes_nothing() {
+    let image = fixture::image(1, 1);
+    let directory = tempdir().expect("a directory");
+    let (root, moved) = (directory.path().join("root"), directory.path().join("moved"));
+    let peer = Peer::on(&root).await;
+    peer.push("a", "v1", &image).await;
+    fs::rename(&root, &moved).expect("it is moved");
+    for is_replaced in [false, true] {
+        if is_replaced {
+            fs::create_dir(&root).expect("it is made");
+        }
+        for (method, path) in [
+            (Method::GET, "/v2/a/manifests/v1"),
+            (Method::GET, "/v2/a/tags/list"),
+            (Method::GET, "/v2/_catalog"),
+            (Method::DELETE, "/v2/a/manifests/v1"),
+            (Method::POST, "/v2/b/blobs/uploads/"),
+        ] {
+            let response = peer.ask(method.clone(), path, &[], "").await;
+            assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR, "{method} {path}");
+        }
+    }
+    assert_eq!(fs::read_dir(&root).expect("a directory").count(), 0, "nothing is written there");
+    fs::remove_dir(&root).expect("it is ours");
+    fs::rename(&moved, &root).expect("it is moved back");
+    assert_eq!(peer.status("/v2/a/manifests/v1").await, StatusCode::OK, "it goes on");
+}

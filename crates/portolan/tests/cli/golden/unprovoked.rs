@@ -225,6 +225,7 @@ fn of_servers() -> Vec<Unprovoked> {
             DAMAGE,
             &StorageError::Replaced { path: path(), is: "a regular file" },
         ),
+        public(of, "Gone", DAMAGE, &StorageError::Gone(PathBuf::from("/srv/registry"))),
         public(of, "Damaged", DAMAGE, &StorageError::Damaged(path())),
         private(of, "Interrupted", "the process ends then"),
         public(

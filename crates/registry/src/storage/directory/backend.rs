@@ -21,7 +21,7 @@ use crate::{limits::MAX_DIRECTORY_BLOB_BYTES, upload_id::UploadId};
 
 impl StorageBackend for DirectoryStorage {
     fn check(&self) -> StorageResult {
-        self.layout.check().map_err(|error| match error {
+        self.root.check(|| self.layout.check()).map_err(|error| match error {
             StorageError::Obstructed { path, is, .. } => StorageError::Replaced { path, is },
             error => error,
         })

@@ -12,6 +12,7 @@ mod link_check;
 mod names;
 mod obstacles;
 mod pool;
+mod root_check;
 mod sessions;
 mod sizes;
 
@@ -35,6 +36,7 @@ use self::{
     names::RepositoryNames,
     obstacles::{directories_below, failed_at},
     pool::{BlobPool, Reclaimed},
+    root_check::RootCheck,
     sessions::Sessions,
     sizes::Sizes,
 };
@@ -58,6 +60,7 @@ const MAX_TAG_FILE_BYTES: u64 = 135;
 
 #[derive(Debug)]
 pub(super) struct DirectoryStorage {
+    root: RootCheck,
     layout: Layout,
     link_check: LinkCheck,
     pool: BlobPool,
@@ -81,7 +84,7 @@ impl DirectoryStorage {
         let mut reclaimed = Reclaimed::default();
         clear_staging(&layout.staging, &mut reclaimed)?;
         let sessions = Sessions::recover(layout.uploads.clone(), &mut reclaimed)?;
-        let this = Self::with(layout, sessions, Some(lock));
+        let this = Self::with(RootCheck::of_writer(root)?, layout, sessions, Some(lock));
         this.pool.reclaim(&mut reclaimed)?;
         if reclaimed.files > 0 {
             let Reclaimed { files, bytes } = reclaimed;
@@ -95,12 +98,13 @@ impl DirectoryStorage {
         let root = &std::path::absolute(root).map_err(failed("look for", root))?;
         let (layout, lock) = claim::for_reading(root)?;
         let sessions = Sessions::none(layout.uploads.clone());
-        Ok(Self::with(layout, sessions, lock))
+        Ok(Self::with(RootCheck::of_reader(root), layout, sessions, lock))
     }
 
-    fn with(layout: Layout, sessions: Sessions, lock: Option<File>) -> Self {
+    fn with(root: RootCheck, layout: Layout, sessions: Sessions, lock: Option<File>) -> Self {
         let Layout { staging, blobs, sizes, .. } = &layout;
         Self {
+            root,
             pool: BlobPool::new(blobs.clone(), staging.clone()),
             sizes: Sizes::new(sizes.clone(), staging.clone()),
             link_check: LinkCheck::at(&layout.repositories),
