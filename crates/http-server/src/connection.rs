@@ -121,6 +121,7 @@ impl<S: Respond> Connection<S> {
     ) -> Protocol<S> {
         // A method is in upper case, and a TLS record begins with a control character.
         let is_http = first.is_some_and(|first| first.is_ascii_uppercase());
+        let speaks_tls = tls.is_some();
         match tls {
             Some(tls) if !is_http => {
                 return Protocol::Handshake(Some(service), Box::new(tls.accept(stream)));
@@ -129,9 +130,9 @@ impl<S: Respond> Connection<S> {
             None => {}
         }
         let transport = Transport::clear(stream, Arc::clone(&self.watch));
-        // `P`, as in `PRI * HTTP/2.0`, or not.
+        // `P`, as in `PRI * HTTP/2.0`, or not. HTTP/2 in clear text at a TLS port is closed.
         match first {
-            Some(b'P') => self.any(transport, service),
+            Some(b'P') if !speaks_tls => self.any(transport, service),
             _ => self.http1(transport, service),
         }
     }

@@ -9,13 +9,16 @@ use std::{
 use prometheus_client::metrics::counter::Counter;
 
 use crate::{
-    AddressBlock, ServerSettings, StalledBody,
+    AddressBlock, ServerSettings, StalledBody, Timeouts,
     watch::{Order, Phase, ServerState, Watch},
 };
 
 /// This part of what is in use is freed at once at a limit: a sixty-fourth. Searching for connections to close costs as
 /// much for many as for one.
 const EVICTION_DIVISOR: usize = 64;
+/// The milliseconds that a client has to end its connection after `GOAWAY` and `PING` (RFC 9113 §6.8), once no request is
+/// under way: more than a round trip. hyper itself waits for the response to its `PING` without a limit.
+const GOAWAY_GRACE: u64 = 2_000;
 
 /// All open connections of a server.
 #[derive(Debug)]
@@ -41,7 +44,7 @@ struct ConnectionEntry {
     watch: Arc<Watch>,
     /// The block that it counts for; none for a trusted peer.
     block: Option<AddressBlock>,
-    /// It was ordered to end. It counts until it has: a request may have arrived, and then it ends after that.
+    /// It was ordered to end. It counts until it has: a request may have arrived, and then it goes on until that has ended.
     is_ending: bool,
 }
 
@@ -78,6 +81,29 @@ enum EvictionRank {
 }
 
 impl ConnectionEntry {
+    /// Whether it was ordered to end, and has not said that it goes on.
+    fn is_closing(&self) -> bool {
+        let goes_on = || self.watch.goes_on_since().is_some();
+        self.is_ending && (self.watch.is_ordered(Order::Close) || !goes_on())
+    }
+
+    /// If it goes on although it was ordered to end: until when it may without a request.
+    fn grace_end(&self) -> Option<u64> {
+        Some(self.watch.goes_on_since()?.saturating_add(GOAWAY_GRACE))
+    }
+
+    /// When the connection has lost its right to go on.
+    fn deadline(&self, phase: Phase, timeouts: &Timeouts) -> Option<u64> {
+        let grace_end = self.grace_end().filter(|_| phase.without_request().is_some());
+        grace_end.into_iter().chain(phase.deadline(timeouts)).min()
+    }
+
+    /// The order that ends it where no request is under way, and none that arrives just now is lost. A client that was
+    /// told before to send no more is not waited for again.
+    fn end_without_request(&self) -> Order {
+        if self.watch.goes_on_since().is_some() { Order::Close } else { Order::EndIfIdle }
+    }
+
     /// What is stalled, if it has been since `until` at least, and since when.
     fn stalled(&self, until: Option<u64>) -> Option<(StalledBody, u64)> {
         let until = until?;
@@ -85,9 +111,10 @@ impl ConnectionEntry {
     }
 
     /// None if the connection may not be closed for others.
-    fn eviction_rank(&self, stalled_until: Option<u64>) -> Option<EvictionRank> {
+    fn eviction_rank(&self, now: u64, stalled_until: Option<u64>) -> Option<EvictionRank> {
         if let Some(since) = self.watch.phase().without_request() {
-            return Some(EvictionRank::Idle { since });
+            let may_end = self.grace_end().is_none_or(|end| end <= now);
+            return may_end.then_some(EvictionRank::Idle { since });
         }
         self.stalled(stalled_until).map(|(_, since)| EvictionRank::Stalled { since })
     }
@@ -146,7 +173,7 @@ impl Connections {
     pub(crate) fn are_settled(&self, ending: &[u64]) -> bool {
         let open = self.open();
         let entry = |id| open.entries.get(id);
-        ending.iter().all(|id| entry(id).is_none_or(|entry| entry.watch.goes_on()))
+        ending.iter().all(|id| entry(id).is_none_or(|entry| !entry.is_closing()))
     }
 
     /// A connection that has been stalled since then may be closed for others.
@@ -167,9 +194,9 @@ impl Connections {
 
     /// Closes a part of all allowed connections: the longest idle first, and then the longest stalled. Returns how many.
     pub(crate) fn evict(&self) -> usize {
-        let (most, stalled_until) =
-            (self.settings.max_connections.div_ceil(EVICTION_DIVISOR), self.stalled_until());
-        self.open().close_for_others(most, |entry| entry.eviction_rank(stalled_until)).len()
+        let most = self.settings.max_connections.div_ceil(EVICTION_DIVISOR);
+        let (now, stalled_until) = (self.state.now(), self.stalled_until());
+        self.open().close_for_others(most, |entry| entry.eviction_rank(now, stalled_until)).len()
     }
 
     /// Closes a part of the connections that use up a bound of `max`: the longest stalled first. Returns which.
@@ -196,10 +223,11 @@ impl Connections {
         let now = self.state.now();
         for entry in self.open().entries.values() {
             let phase = entry.watch.phase();
-            if phase.deadline(&self.settings.timeouts).is_some_and(|deadline| deadline <= now) {
+            let deadline = entry.deadline(phase, &self.settings.timeouts);
+            if deadline.is_some_and(|deadline| deadline <= now) {
                 // A request that arrives just now is responded to.
                 let is_idle = matches!(phase, Phase::Idle { .. });
-                entry.watch.order(if is_idle { Order::EndIfIdle } else { Order::Close });
+                entry.watch.order(if is_idle { entry.end_without_request() } else { Order::Close });
             }
         }
     }
@@ -240,12 +268,12 @@ impl Open {
             return Capacity::None;
         }
         let mut ending = self.close_for_others(max.div_ceil(EVICTION_DIVISOR), |entry| {
-            (entry.block == Some(block)).then(|| entry.eviction_rank(stalled_until)).flatten()
+            (entry.block == Some(block)).then(|| entry.eviction_rank(now, stalled_until)).flatten()
         });
         if ending.is_empty() {
             // Those that made room for all addresses.
             let entries = self.entries.iter().filter(|(_, entry)| entry.block == Some(block));
-            let entries = entries.filter(|(_, entry)| entry.is_ending && !entry.watch.goes_on());
+            let entries = entries.filter(|(_, entry)| entry.is_closing());
             ending = entries.map(|(id, _)| *id).collect();
         }
         if !ending.is_empty() {
@@ -263,7 +291,7 @@ impl Open {
         count: usize,
         rank: impl Fn(&ConnectionEntry) -> Option<EvictionRank>,
     ) -> Vec<u64> {
-        let candidates = self.entries.iter().filter(|(_, entry)| !entry.is_ending);
+        let candidates = self.entries.iter().filter(|(_, entry)| !entry.is_closing());
         // Of those with the same rank, the one that came first.
         let mut ranked: Vec<_> =
             candidates.filter_map(|(id, entry)| Some((rank(entry)?, *id))).collect();
@@ -273,14 +301,15 @@ impl Open {
         }
         for (rank, id) in &ranked {
             if let Some(entry) = self.entries.get_mut(id) {
+                // One that goes on was counted when it was ordered to end.
+                self.evicted.inc_by(u64::from(!entry.is_ending));
                 entry.is_ending = true;
                 entry.watch.order(match rank {
-                    EvictionRank::Idle { .. } => Order::EndIfIdle,
+                    EvictionRank::Idle { .. } => entry.end_without_request(),
                     EvictionRank::Stalled { .. } => Order::Close,
                 });
             }
         }
-        self.evicted.inc_by(ranked.len() as u64);
         ranked.into_iter().map(|(_, id)| id).collect()
     }
 

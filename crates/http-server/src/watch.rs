@@ -121,8 +121,9 @@ pub(crate) struct Watch {
     is_http2: AtomicBool,
     /// The last [`Order`], or 0.
     order: AtomicU8,
-    /// Whether an order to end was carried out, and a request was under way: the connection goes on.
-    goes_on: AtomicBool,
+    /// When an order to end was carried out although a request was under way, plus one; 0 if none was. The connection
+    /// goes on.
+    goes_on_since: AtomicU64,
     waker: Mutex<Option<Waker>>,
 }
 
@@ -141,7 +142,7 @@ impl Watch {
             is_blocked: AtomicBool::default(),
             is_http2: AtomicBool::default(),
             order: AtomicU8::default(),
-            goes_on: AtomicBool::default(),
+            goes_on_since: AtomicU64::default(),
             waker: Mutex::default(),
         }
     }
@@ -259,12 +260,13 @@ impl Watch {
 
     /// An order to end was carried out, and a request is under way: the connection ends after it.
     pub(crate) fn go_on(&self) {
-        self.goes_on.store(true, Release);
+        self.goes_on_since.store(self.server.now() + 1, Release);
         self.server.settled.notify_one();
     }
 
-    pub(crate) fn goes_on(&self) -> bool {
-        self.goes_on.load(std::sync::atomic::Ordering::Acquire)
+    /// Since when the connection has gone on although it was ordered to end.
+    pub(crate) fn goes_on_since(&self) -> Option<u64> {
+        self.goes_on_since.load(std::sync::atomic::Ordering::Acquire).checked_sub(1)
     }
 
     pub(crate) fn waker(&self) -> MutexGuard<'_, Option<Waker>> {

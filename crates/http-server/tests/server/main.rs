@@ -7,6 +7,7 @@ mod accept;
 mod admin;
 mod connection_limit;
 mod harness;
+mod http2;
 mod limits;
 mod requests;
 mod stalled;

@@ -87,3 +87,13 @@ async fn plain_http_at_a_tls_port_gets_a_400_that_says_so() {
         "{response}"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn http2_in_clear_text_at_a_tls_port_is_closed() {
+    let server = start_at("127.0.0.1:0", settings(10), Some(identity().0)).await;
+    let mut client = server.connect(ONE).await;
+    let begin = Instant::now();
+    client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
+    assert_eq!(client.rest().await, "");
+    assert!(begin.elapsed() < TIMEOUTS.first_request, "at once");
+}
