@@ -43,7 +43,7 @@ const RIGHTS: &str = "rules:\n\
     - {users: [alice], repositories: [\"**\"], rights: [pull, push]}\n\
     - {users: [bob], repositories: [\"**\"], rights: [pull]}\n";
 /// In repository `hidden`, for the two alone where there are rights.
-const SECRET: &[u8] = b"nobody else may read this";
+const SECRET: &[u8] = b"only its owner may read it";
 
 /// Of which paths are made.
 const WORDS: [(u8, &str); 7] = [

@@ -12,7 +12,7 @@
 need skopeo buildah crane docker-registry openssl htpasswd curl
 
 # No client may read or write the logins of the user who runs this. (Not exported: docker-registry takes REGISTRY_… as its own.)
-export DOCKER_CONFIG=$work/nobody
+export DOCKER_CONFIG=$work/anonymous
 mkdir "$DOCKER_CONFIG"
 printf '{}' >"$DOCKER_CONFIG/config.json"
 sk() { REGISTRY_AUTH_FILE=$DOCKER_CONFIG/config.json skopeo --override-os linux --override-arch amd64 "$@"; }
@@ -105,8 +105,8 @@ as() { DOCKER_CONFIG=$work/$1 SSL_CERT_FILE=$work/cert.pem crane "${@:2}" 2>&1 |
 for user in ci reader; do as "$user" auth login "$host" --username "$user" --password "$user-secret" >/dev/null; done
 
 equal "without a login" "$(curl -sS -o /dev/null -w '%{http_code}' --cacert "$work/cert.pem" "https://$host/v2/")" 401
-refused unauthorized as nobody digest "$host/team/app:v1"
-refused unauthorized as nobody push "$work/layout" "$host/team/app:v2"
+refused unauthorized as anonymous digest "$host/team/app:v1"
+refused unauthorized as anonymous push "$work/layout" "$host/team/app:v2"
 equal "what was pushed before" "$(as reader digest "$host/team/app:v1")" "sha256:$index"
 refused denied as reader push "$work/layout" "$host/team/app:v2"
 refused denied as reader tag "$host/team/app:v1" v2

@@ -119,7 +119,7 @@ impl DockerConfig {
         }
     }
 
-    /// The servers whose credentials a helper is asked for, for a host: as it is written; then by its other name, if the
+    /// The servers that a helper is queried for, for a host: as it is written; then by its other name, if the
     /// host names the default port, or the file has that name.
     pub(crate) fn servers(&self, host: &Host) -> Vec<Box<str>> {
         let has = |name: &Host| {

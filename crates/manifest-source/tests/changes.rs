@@ -168,24 +168,24 @@ fn a_problem_in_changed_files_is_reported_though_it_is_old() {
     tree.write("promotion/images/deep/er/images.yaml", "[]\n");
     tree.project("left", missing);
     let first = tree.commit("2026-01-01T00:00:00Z");
-    let told = || {
+    let reported = || {
         let changes = Some(ChangeRange::Since(first.clone()));
         let loaded = tree
             .load(&LoadOptions { projects: Vec::new(), changed: changes })
             .expect("it can be read");
-        let mut told: Vec<_> =
+        let mut reported: Vec<_> =
             loaded.problems.into_iter().map(|it| it.project.unwrap_or_default()).collect();
-        told.dedup();
-        (told, loaded.selection.len())
+        reported.dedup();
+        (reported, loaded.selection.len())
     };
-    assert_eq!(told(), (vec![], 0));
+    assert_eq!(reported(), (vec![], 0));
     // Each asks for something new that a fault worded as before leaves out.
     tree.project("entry", &format!("{missing}{}", bad('3')));
-    assert_eq!(told().0, ["entry"]);
+    assert_eq!(reported().0, ["entry"]);
     tree.write("promotion/images/out/images.yaml", &images("o", &[('2', "two"), ('4', "four")]));
-    assert_eq!(told().0, ["entry", "out"]);
+    assert_eq!(reported().0, ["entry", "out"]);
     tree.write("promotion/images/deep/er/images.yaml", &images("d", &[('5', "five")]));
-    assert_eq!(told().0.len(), 3);
+    assert_eq!(reported().0.len(), 3);
 }
 
 #[test]

@@ -157,8 +157,8 @@ proptest! {
             let read = projects.iter().any(|project| {
                 project.images_file == *file || project.registries_file == *file
             });
-            let told = problems.iter().any(|problem| *problem.file == **file);
-            prop_assert!(read || told || has_stray_twin(file, &problems), "{file}");
+            let is_reported = problems.iter().any(|problem| *problem.file == **file);
+            prop_assert!(read || is_reported || has_stray_twin(file, &problems), "{file}");
         }
     }
 }

@@ -57,12 +57,12 @@ impl Seen {
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut out = stdout();
     for retry_after in [None, Some("1")] {
-        let told = retry_after.map_or("without `Retry-After`".to_owned(), |after| {
+        let header = retry_after.map_or("without `Retry-After`".to_owned(), |after| {
             format!("with `Retry-After: {after}`")
         });
         writeln!(
             out,
-            "\n{TASKS} tasks of {REQUESTS} requests; {RATE} a second are taken, 429 {told}\n"
+            "\n{TASKS} tasks of {REQUESTS} requests; {RATE} a second are taken, 429 {header}\n"
         )?;
         storm(retry_after, &mut out).await?;
     }

@@ -91,7 +91,7 @@ async fn a_blob_passes_through_without_staying() {
     };
     let from = client.repository(&source.host(), &name);
     let outcomes = copy_blob(&from, &digest, &blob, &[&registry, &store]).await;
-    let grown = peak().expect("told before") - before;
+    let grown = peak().expect("measured before") - before;
     assert!(matches!(outcomes[..], [Ok(BlobOutcome::Sent), Ok(BlobOutcome::Sent)]), "{outcomes:?}");
     assert!(grown < ALLOWED, "{grown} bytes more at the peak");
     eprintln!("{grown} bytes more at the peak");

@@ -42,9 +42,9 @@ async fn a_registry_on_loopback_is_promoted_to_under_tls() {
     ] {
         let code = i32::from(outcome == "failed");
         let ended = run(&[&promote[..], flags].concat()).await.expect(code);
-        let told = &ended.json()["outcomes"][0];
-        assert_eq!(told["outcome"], outcome, "{flags:?}: {told:#}");
-        let why = told["reason"].as_str().unwrap_or_default();
+        let reported = &ended.json()["outcomes"][0];
+        assert_eq!(reported["outcome"], outcome, "{flags:?}: {reported:#}");
+        let why = reported["reason"].as_str().unwrap_or_default();
         assert!(why.contains(reason), "{flags:?}: {why}");
     }
     child.kill().await.expect("it ends");

@@ -352,10 +352,10 @@ async fn an_attachment_that_is_broken_for_good_is_reported_beside_its_promoted_i
             let report = promote_with(project(), &PromotionSettings::new(Write)).await;
             let ended = ["attachment-broken", "attachment-broken", kind, kind];
             assert_eq!(outcomes_of(&report), ended, "{case}: {report:#}");
-            let told = reason(&report, "attachment-broken");
+            let reason_text = reason(&report, "attachment-broken");
             assert!(
-                told.starts_with(&format!("digest tag {}: ", tag(&signed.image, ".sig"))),
-                "{told}"
+                reason_text.starts_with(&format!("digest tag {}: ", tag(&signed.image, ".sig"))),
+                "{reason_text}"
             );
             let summary = &report["summary"];
             assert_eq!((&summary["edges"], &summary["attachment_broken"]), (&2.into(), &2.into()));

@@ -61,14 +61,18 @@ async fn the_plan_says_what_carrying_it_out_will_cost() {
     assert!(done.all_holds() && done.estimate.is_none());
     for registry in registries.production.iter().chain([&registries.staging]) {
         let host = registry.host();
-        let told = estimate.hosts.iter().find(|it| it.host == host).expect("all three are told");
+        let estimated =
+            estimate.hosts.iter().find(|it| it.host == host).expect("all three are estimated");
         let (plan, all) = (usage(&planned, &host), usage(&done, &host));
         let [reads, writes, _] = [0, 1, 2].map(|at| all[at] - plan[at]);
         // The staging registry's manifests are kept from the plan.
-        assert!(reads <= told.reads && told.reads <= reads + reads / 4, "{reads} of {told:?}");
         assert!(
-            writes <= told.writes && told.writes <= writes + writes / 4,
-            "{writes} of {told:?}"
+            reads <= estimated.reads && estimated.reads <= reads + reads / 4,
+            "{reads} of {estimated:?}"
+        );
+        assert!(
+            writes <= estimated.writes && estimated.writes <= writes + writes / 4,
+            "{writes} of {estimated:?}"
         );
     }
     let blobs: BTreeMap<_, _> = all
@@ -77,13 +81,16 @@ async fn the_plan_says_what_carrying_it_out_will_cost() {
         .map(|blob| (blob.descriptor.digest, blob.descriptor.size))
         .collect();
     let bytes: u64 = blobs.values().sum();
-    let [first, second] = registries
-        .production
-        .each_ref()
-        .map(|it| estimate.hosts.iter().find(|told| told.host == it.host()).expect("it is told"));
+    let [first, second] = registries.production.each_ref().map(|it| {
+        estimate
+            .hosts
+            .iter()
+            .find(|estimated| estimated.host == it.host())
+            .expect("it is estimated")
+    });
     assert_eq!((first.bytes_sent, second.bytes_sent), (bytes, bytes));
     let staging = estimate.hosts.iter().find(|it| it.host == registries.staging.host());
-    assert_eq!(staging.expect("it is told").bytes_received, bytes);
+    assert_eq!(staging.expect("it is estimated").bytes_received, bytes);
 }
 
 /// Of each host: reads, writes, bytes that are received, and bytes that are sent.
@@ -150,10 +157,10 @@ async fn the_quotas_say_how_long_it_takes_at_best() {
     let desired = Desired { edges: &edges, selection: &selection, problems: &[] };
     let ended = promoter::promote(clients, desired, &settings, &stop, &Silent, &mut report);
     let estimate = ended.await.expect("memory").estimate.expect("an estimate");
-    let told = estimate.hosts.iter().find(|it| it.host == host).expect("it is told");
-    let seconds = (told.reads + told.writes) as f64 / 100.0;
-    assert!((told.time.as_secs_f64() - seconds).abs() < 0.02, "{told:?}");
-    assert_eq!(estimate.time(), told.time);
+    let estimated = estimate.hosts.iter().find(|it| it.host == host).expect("it is estimated");
+    let seconds = (estimated.reads + estimated.writes) as f64 / 100.0;
+    assert!((estimated.time.as_secs_f64() - seconds).abs() < 0.02, "{estimated:?}");
+    assert_eq!(estimate.time(), estimated.time);
     let text = String::from_utf8(out).expect("UTF-8");
     assert!(text.contains("\nA confirmed run will cost about\n"), "{text}");
     assert!(text.contains("\n  not counted: reading the registries again, "), "{text}");
@@ -229,10 +236,10 @@ async fn a_tag_that_the_public_name_does_not_serve_is_named() {
     let settings = PromotionSettings { verify_through: Some(name), ..bare(Write) };
     let ended = promote(&client(), &edges, &settings).await;
     assert!(ended.summary.all_holds() && !ended.all_holds());
-    let told: Vec<_> =
+    let reported: Vec<_> =
         ended.public_name_failures.iter().map(|it| (it.name.clone(), it.digest)).collect();
     let at = |name: &str| format!("{}/k/{name}:v1", public.host());
-    assert_eq!(told, [(at("gone"), gone.digest()), (at("half"), half.digest())]);
+    assert_eq!(reported, [(at("gone"), gone.digest()), (at("half"), half.digest())]);
     assert!(
         ended.public_name_failures[0].reason.to_string().contains("404"),
         "{:?}",

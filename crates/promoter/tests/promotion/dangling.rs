@@ -51,11 +51,14 @@ async fn a_digest_tag_that_is_on_nothing_is_a_broken_attachment() {
             let report = promote_with(project(), &settings).await;
             let broken = "attachment-broken";
             assert_eq!(outcomes_of(&report), [broken, broken, kind, kind], "{suffix}: {report:#}");
-            let told = reason(&report, broken);
+            let reason_text = reason(&report, broken);
             let start = format!("digest tag {}: GET ", tag(&image, suffix));
-            assert!(told.starts_with(&start) && told.contains("404"), "{told}");
+            assert!(
+                reason_text.starts_with(&start) && reason_text.contains("404"),
+                "{reason_text}"
+            );
             let to_do = "run again, and if it still fails, push it again or delete the tag";
-            assert!(told.contains(to_do), "{told}");
+            assert!(reason_text.contains(to_do), "{reason_text}");
         }
         for registry in &registries.production {
             assert!(
@@ -177,8 +180,11 @@ async fn a_listed_referrer_that_does_not_refer_to_its_image_is_a_broken_attachme
                     BrokenAttachments::Fatal => vec!["failed"; 2],
                 };
                 assert_eq!(outcomes_of(&report), ended, "{report:#}");
-                let told = reason(&report, ended[0]);
-                assert!(told.contains(why) && told.contains(&wrong.digest().to_string()), "{told}");
+                let reason_text = reason(&report, ended[0]);
+                assert!(
+                    reason_text.contains(why) && reason_text.contains(&wrong.digest().to_string()),
+                    "{reason_text}"
+                );
             }
             for registry in &registries.production {
                 let is_tagged = broken == BrokenAttachments::Reported;
@@ -205,14 +211,15 @@ async fn where_attachments_are_required_all_broken_ones_are_named() {
         };
         let report = promote_with(project(), &required).await;
         assert_eq!(outcomes_of(&report), ["failed"; 2], "{report:#}");
-        let told = reason(&report, "failed");
+        let reason_text = reason(&report, "failed");
         for named in [tag(&image, ".sig"), tag(&image, ".att"), sbom.digest().to_string()] {
-            assert!(told.contains(&named), "{named}: {told}");
+            assert!(reason_text.contains(&named), "{named}: {reason_text}");
         }
     }
     let report = promote_with(project(), &PromotionSettings::new(Write)).await;
     let all = report["outcomes"].as_array().expect("a list").iter();
-    let told = all.filter_map(|it| it["reason"].as_str()).find(|it| it.starts_with("referrer "));
+    let reason_text =
+        all.filter_map(|it| it["reason"].as_str()).find(|it| it.starts_with("referrer "));
     let to_do = "; push the attachment again or delete it at its source";
-    assert!(told.is_some_and(|it| it.ends_with(to_do)), "{told:?}");
+    assert!(reason_text.is_some_and(|it| it.ends_with(to_do)), "{reason_text:?}");
 }

@@ -99,8 +99,11 @@ async fn an_edge_on_the_tag_of_an_index_of_referrers_is_a_conflict_before_anythi
     assert!(!production.holds("images/app", &scene.other).await);
     // Now the referrer is listed under the tag, and nothing of it is written again.
     let report = scene.promote(&scene.other, &PromotionSettings::new(Write)).await;
-    let told = reason(&report, "refused");
-    assert!(told.starts_with("tag move: ") && told.contains("; remove the tag from"), "{told}");
+    let reason_text = reason(&report, "refused");
+    assert!(
+        reason_text.starts_with("tag move: ") && reason_text.contains("; remove the tag from"),
+        "{reason_text}"
+    );
 }
 
 #[tokio::test]

@@ -327,10 +327,13 @@ async fn an_interrupted_run_names_what_it_waited_for() {
     let host = registries.production[0].host();
     let outcomes = report["outcomes"].as_array().expect("a list");
     let outcome = outcomes.iter().find(|it| it["destination"] == format!("{host}/images"));
-    let told = outcome.expect("its outcome")["reason"].as_str().expect("a reason");
+    let reason_text = outcome.expect("its outcome")["reason"].as_str().expect("a reason");
     let begin =
         format!("stopped by --deadline after 30 s; last failure at {host}: POST http://{host}/");
-    assert!(told.starts_with(&begin) && told.contains("429 Too Many Requests"), "{told}");
+    assert!(
+        reason_text.starts_with(&begin) && reason_text.contains("429 Too Many Requests"),
+        "{reason_text}"
+    );
     assert_eq!(
         (&report["confirmed"], &report["interrupted"], &report["deadline"]),
         (&true.into(), &true.into(), &30.0.into())

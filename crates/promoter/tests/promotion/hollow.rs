@@ -45,8 +45,11 @@ async fn a_digest_that_is_there_is_completed_before_it_is_tagged() {
     let project = registries.project("team", &entry("app", &image, &["v1"]));
     let report = promote(vec![project.clone()], DryRun).await;
     assert_eq!(outcomes_of(&report), ["to_copy", "to_tag"], "{report:#}");
-    let told = reason(&report, "to_copy");
-    assert!(told.contains("incomplete") && told.contains(&layer.to_string()), "{told}");
+    let reason_text = reason(&report, "to_copy");
+    assert!(
+        reason_text.contains("incomplete") && reason_text.contains(&layer.to_string()),
+        "{reason_text}"
+    );
     assert_eq!(registries.writes(), 0);
     assert_eq!(outcomes_of(&promote(vec![project], Write).await), ["copied", "tagged"]);
     for registry in &registries.production {
@@ -170,9 +173,12 @@ async fn a_truncated_blob_is_not_present_and_no_tag_is_written_while_the_registr
         let report = promote_with(vec![project], &deep(Write)).await;
         let count = |kind| outcomes_of(&report).iter().filter(|it| **it == kind).count();
         assert_eq!((count("failed"), count("copied")), (tags.len(), tags.len()), "{report:#}");
-        let told = reason(&report, "failed");
+        let reason_text = reason(&report, "failed");
         let lengths = format!("it has 3 bytes, the manifest says {}", layer.size);
-        assert!(told.contains(&lengths) && told.contains("remove the blob"), "{told}");
+        assert!(
+            reason_text.contains(&lengths) && reason_text.contains("remove the blob"),
+            "{reason_text}"
+        );
         assert_eq!(keeps.tags("images/app").await, ["v1"]);
         assert_eq!(replaces.tags("images/app").await, tags);
     }
@@ -191,8 +197,8 @@ async fn a_truncated_blob_behind_the_public_name_is_named_with_both_lengths() {
     let settings = PromotionSettings { verify_through: Some(name), ..bare(Write) };
     let project = registries.project("team", &entry("app", &image, &["v1"]));
     let report = promote_with(vec![project], &settings).await;
-    let told = format!("blob {digest} has 3 bytes, but its manifest states {size}");
-    assert_eq!(report["public_name_failures"][0]["reason"], told, "{report:#}");
+    let expected = format!("blob {digest} has 3 bytes, but its manifest states {size}");
+    assert_eq!(report["public_name_failures"][0]["reason"], expected, "{report:#}");
 }
 
 #[tokio::test]

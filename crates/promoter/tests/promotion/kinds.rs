@@ -213,8 +213,11 @@ async fn layers_that_may_not_be_distributed_are_named_in_the_outcome() {
     for (confirm, kind) in [(DryRun, "to_copy"), (Write, "copied")] {
         let report = promote(vec![project.clone()], confirm).await;
         assert_eq!(outcomes_of(&report), [kind; 2]);
-        let told = reason(&report, kind);
+        let reason_text = reason(&report, kind);
         let layer = image.blobs[2].descriptor.digest.to_string();
-        assert!(told.contains("without `urls`") && told.contains(&layer), "{told}");
+        assert!(
+            reason_text.contains("without `urls`") && reason_text.contains(&layer),
+            "{reason_text}"
+        );
     }
 }

@@ -170,8 +170,11 @@ async fn a_tag_whose_redirect_leads_to_a_404_is_never_written() {
         let project = registries.project("team", &entry("app", &ours, &["v1"]));
         let report = promote(vec![project], Write).await;
         assert_eq!(outcomes_of(&report), ["copied", "failed"], "{status}: {report:#}");
-        let told = reason(&report, "failed");
-        assert!(told.contains("/signed/x, which responded with 404 Not Found"), "{told}");
+        let reason_text = reason(&report, "failed");
+        assert!(
+            reason_text.contains("/signed/x, which responded with 404 Not Found"),
+            "{reason_text}"
+        );
         assert_eq!(tag_writes(registry), 0, "{status}");
     }
 }

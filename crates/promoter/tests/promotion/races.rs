@@ -154,10 +154,10 @@ async fn a_tag_that_is_readable_only_shortly_after_its_write_is_waited_for() {
             assert_eq!(registry.count(put("v1")), 1);
         }
         if ended == "failed" {
-            let told = reason(&report, ended);
+            let reason_text = reason(&report, ended);
             assert!(
-                told.starts_with("the registry accepted the tag, but does not return it"),
-                "{told}"
+                reason_text.starts_with("the registry accepted the tag, but does not return it"),
+                "{reason_text}"
             );
         }
     }

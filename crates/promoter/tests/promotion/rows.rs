@@ -258,8 +258,11 @@ async fn a_tag_move_to_a_digest_that_is_nowhere_is_called_a_typo() {
     let source = registries.staging.prefix("staging/team");
     let typo =
         format!("the digest is not in this image's repository below {source}; check it for a typo");
-    let told = reason(&report, "refused");
-    assert!(told.contains(&typo) && told.contains(&there.digest().to_string()), "{told}");
+    let reason_text = reason(&report, "refused");
+    assert!(
+        reason_text.contains(&typo) && reason_text.contains(&there.digest().to_string()),
+        "{reason_text}"
+    );
     // One that exists is a new image.
     registries.staging.load("staging/team/app", None, &nowhere).await;
     let report = promote(vec![project.clone()], DryRun).await;

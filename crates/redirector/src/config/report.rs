@@ -4,8 +4,8 @@ use yaml::{Span, YamlReport, YamlRule};
 
 use super::{ConfigError, ConfigProblem};
 
-/// How many problems of a file are kept. The others are counted. Nobody corrects more before the next check, and a file of
-/// nothing but mistakes must not fill the memory.
+/// How many problems of a file are kept. The others are counted. Users fix a hundred at most before they check the
+/// file again, and a file full of mistakes must not fill the memory.
 const MAX_PROBLEMS: usize = 1000;
 
 /// The problems of one file.

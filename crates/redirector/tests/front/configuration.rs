@@ -78,7 +78,7 @@ fn faults(lines: &str) -> String {
     Config::from_yaml("f.yaml", &format!("{UPSTREAM}{lines}")).unwrap_err().to_string()
 }
 
-/// Lines after the upstream's, and how the fault in them is told.
+/// Lines after the upstream's, and the problem that is reported for them.
 pub(crate) const FAULTS: &[(&str, &str)] = &[
     ("lisen: x", "f.yaml:2:1: unknown key `lisen`; did you mean `listen`?"),
     (

@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn only_an_encoding_other_than_identity_is_one() {
-        for (values, told) in [
+        for (values, expected) in [
             (&[][..], None),
             (&["identity"], None),
             (&["", "Identity"], None),
@@ -99,7 +99,7 @@ mod tests {
             for value in values {
                 headers.append(header::CONTENT_ENCODING, HeaderValue::from_static(value));
             }
-            assert_eq!(encoding(&headers).as_deref(), told, "{values:?}");
+            assert_eq!(encoding(&headers).as_deref(), expected, "{values:?}");
         }
     }
 }

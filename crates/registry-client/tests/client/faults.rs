@@ -332,18 +332,18 @@ async fn a_broken_upload_goes_on_from_the_offset_of_its_session() {
         let client = stubborn();
         let from = at(&client, &source.host());
         let repository = client.repository(&to.host(), &destination());
-        let told = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
-        let telling = std::sync::Arc::clone(&told);
+        let counted = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+        let counter = std::sync::Arc::clone(&counted);
         let mut push = BlobPush::new(blob.digest, blob.size);
         push.progress = OnProgress::new(move |at| {
-            telling.store(at, Ordering::Relaxed);
+            counter.store(at, Ordering::Relaxed);
         });
         let source_blob = RemoteBlob::new(&from, blob.digest, blob.size);
         let pushed = repository.push_blob(&push, &source_blob).await;
         pushed.unwrap_or_else(|error| panic!("{case}: {error}: {:?}", methods(&to)));
         let stored = read(repository.blob(&blob.digest).await.expect("it is there")).await;
         assert!(stored.expect("it is whole") == bytes, "{case}");
-        assert_eq!(told.load(Ordering::Relaxed), blob.size, "{case}");
+        assert_eq!(counted.load(Ordering::Relaxed), blob.size, "{case}");
         let sessions = methods(&to).iter().filter(|method| **method == Method::POST).count();
         assert_eq!(sessions, 1, "{case}: {:?}", methods(&to));
     }

@@ -175,10 +175,10 @@ async fn a_listing_of_another_form_is_an_error_and_never_an_empty_one() {
         let repository = at(&client(), &server.host);
         let tags = repository.tags().await.expect_err(json).to_string();
         let inventory = repository.inventory(&[tag("v1")]).await.expect_err(json).to_string();
-        for told in [tags, inventory] {
+        for text in [tags, inventory] {
             let start = format!(": the response is not the JSON of a listing: {cause}");
-            assert!(told.contains(&start), "{told}");
-            assert!(told.ends_with(&format!("; it begins with {json}")), "{told}");
+            assert!(text.contains(&start), "{text}");
+            assert!(text.ends_with(&format!("; it begins with {json}")), "{text}");
         }
         assert!(server.lines().iter().all(|line| line.contains("/tags/list")), "nothing follows");
     }

@@ -297,15 +297,15 @@ async fn a_page_in_place_of_content_is_reported_as_such() {
     for headers in [&["Content-Type: text/html"][..], &[]] {
         let server = Scripted::start(move |_| reply(200, headers, page)).await;
         let repository = at(&client(), &server.host);
-        let told = "a proxy or a login page is in the way";
+        let expected = "a proxy or a login page is in the way";
         let manifest = repository.manifest(&digest().into()).await.expect_err("no manifest");
-        assert!(manifest.to_string().contains(told), "{manifest}");
+        assert!(manifest.to_string().contains(expected), "{manifest}");
         if headers.is_empty() {
             continue;
         }
         let blob = read(repository.blob(&digest()).await.expect("it begins")).await;
         let blob = blob.expect_err("no blob").to_string();
-        assert!(blob.contains(told) && !blob.contains("digest"), "{blob}");
+        assert!(blob.contains(expected) && !blob.contains("digest"), "{blob}");
     }
     // Content that is HTML, and has its digest, is content.
     let html = "<html>an artifact</html>";
@@ -346,8 +346,8 @@ async fn a_404_of_the_target_of_a_redirect_is_no_proof_of_absence() {
     let referrers = repository.referrers(&digest, None).await.expect_err("nothing is known");
     for error in [by_tag, by_digest, hint, blob, tags, inventory, referrers] {
         assert!(!error.is_not_found(), "{error}");
-        let told =
+        let expected =
             format!("redirected to http://{}/signed/x, which responded with 404", server.host);
-        assert!(error.to_string().contains(&told), "{error}");
+        assert!(error.to_string().contains(&expected), "{error}");
     }
 }

@@ -64,9 +64,9 @@ async fn a_tag_with_an_empty_response_is_an_error_and_has_no_digest() {
         let found = repository.find_manifest(&tag("v1")).await.expect_err("nothing came");
         let by_get = repository.find_manifest_by_get(&tag("v1")).await.expect_err("nothing came");
         for error in [read, found, by_get] {
-            let told = error.to_string();
-            assert!(told.contains(": empty response instead of a manifest"), "{told}");
-            assert!(!told.contains("e3b0c442"), "{told}");
+            let text = error.to_string();
+            assert!(text.contains(": empty response instead of a manifest"), "{text}");
+            assert!(!text.contains("e3b0c442"), "{text}");
             assert!(matches!(error.fault(), RequestFault::Empty { .. }) && !error.is_not_found());
         }
         assert!(

@@ -235,10 +235,10 @@ async fn a_certificate_of_a_file_is_accepted_from_the_server_itself() {
         let host = serve(server, None).await;
         let pem = trusted.cert.pem();
         let trusting = RegistryClient::builder().tls_settings(trust(&pem));
-        let told = ping(trusting, &host).await.map_err(|error| error.to_string());
+        let response = ping(trusting, &host).await.map_err(|error| error.to_string());
         let authority = host.as_str().replace("127.1:", "127.0.0.1:");
         let text = |problem| format!("GET https://{authority}/v2/: TLS failed: {problem}");
-        assert_eq!(told.err(), problem.map(text), "{case}");
+        assert_eq!(response.err(), problem.map(text), "{case}");
     }
 }
 

@@ -226,9 +226,9 @@ async fn a_registry_that_keeps_a_truncated_blob_fails_and_says_what_to_do() {
     let layer = &child.blobs[2].descriptor;
     truncate(&to, &layer.digest, usize::MAX);
     let error = copy(&TransferState::new(), &source, &image, &to).await.expect_err("it is damaged");
-    let told = Chain(&error).to_string();
-    assert!(told.contains(&format!("it has 3 bytes, the manifest says {}", layer.size)), "{told}");
-    assert!(told.contains("remove the blob from the registry's storage"), "{told}");
+    let text = Chain(&error).to_string();
+    assert!(text.contains(&format!("it has 3 bytes, the manifest says {}", layer.size)), "{text}");
+    assert!(text.contains("remove the blob from the registry's storage"), "{text}");
     assert!(!error.is_source(), "no other source helps");
     let is_manifest = |it: &RecordedRequest| {
         it.method == Method::PUT && it.path_and_query.contains("/manifests/")
@@ -257,7 +257,7 @@ async fn a_truncated_blob_that_is_mounted_is_sent_again_and_fails_where_the_regi
         let copied = copy_beside_a_truncated_layer(1, name).await.expect("it is replaced");
         assert_eq!(copied.blobs, 3, "{name}: the shared layer, and two blobs of the second image");
         let error = copy_beside_a_truncated_layer(usize::MAX, name).await.expect_err("it is kept");
-        let told = Chain(&error).to_string();
-        assert!(told.contains("it has 3 bytes, the manifest says "), "{name}: {told}");
+        let text = Chain(&error).to_string();
+        assert!(text.contains("it has 3 bytes, the manifest says "), "{name}: {text}");
     }
 }
