@@ -50,7 +50,7 @@ pub struct Chunk {
 }
 
 /// What becomes of a chunk.
-pub struct Outcome {
+pub struct ChunkResult {
     pub status: u16,
     /// How many bytes of it the session has then; none where the registry may choose.
     pub stays: Option<usize>,
@@ -116,25 +116,25 @@ impl Chunk {
     }
 
     /// What becomes of it where so many bytes are in.
-    pub fn outcome(&self, received: usize) -> Outcome {
+    pub fn outcome(&self, received: usize) -> ChunkResult {
         let announced = match self.range.as_ref().map(announced) {
             None => None,
             Some(Some((first, length))) if first == received as u64 => Some(length),
-            Some(_) => return Outcome { status: 416, stays: Some(0) },
+            Some(_) => return ChunkResult { status: 416, stays: Some(0) },
         };
         let contradicts = |found: u64| announced.is_some_and(|announced| announced != found);
         if self.how.says_length && contradicts(self.length()) {
-            return Outcome { status: 400, stays: Some(0) };
+            return ChunkResult { status: 400, stays: Some(0) };
         }
         // It is taken in batches; each is held against what was announced, and then against the limit.
         let mut found = 0;
         for batch in self.batches() {
             found += batch;
             if announced.is_some_and(|announced| announced < found as u64) {
-                return Outcome { status: 400, stays: Some(0) };
+                return ChunkResult { status: 400, stays: Some(0) };
             }
             if received + found > MAX_BLOB_BYTES {
-                return Outcome { status: 413, stays: None };
+                return ChunkResult { status: 413, stays: None };
             }
         }
         let (status, stays) = match () {
@@ -142,7 +142,7 @@ impl Chunk {
             () if contradicts(found as u64) => (400, Some(0)),
             () => (202, Some(found)),
         };
-        Outcome { status, stays }
+        ChunkResult { status, stays }
     }
 
     /// The lengths in which the registry takes it.

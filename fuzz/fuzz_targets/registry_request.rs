@@ -60,16 +60,16 @@ const WORDS: [(u8, &str); 7] = [
 const MAX_PAGES: usize = 10;
 
 /// What it holds before the first request.
-static STOCKED: LazyLock<Vec<Bytes>> = LazyLock::new(|| Place::new(0).content());
+static STOCKED: LazyLock<Vec<Bytes>> = LazyLock::new(|| FuzzedRegistry::new(0).content());
 
 /// By the letter, as an earlier run left them: to fill a registry takes longer than a request.
-static PLACES: Mutex<[Option<Place>; 32]> = Mutex::new([const { None }; 32]);
+static PLACES: Mutex<[Option<FuzzedRegistry>; 32]> = Mutex::new([const { None }; 32]);
 
 fuzz_target!(|bytes: &[u8]| -> Corpus {
     let Some((flags, text)) = bytes.split_first() else { return Corpus::Reject };
     let slot = usize::from(flags % 32);
     let place = PLACES.lock().expect("no panic was survived")[slot].take();
-    let place = place.unwrap_or_else(|| Place::new(*flags));
+    let place = place.unwrap_or_else(|| FuzzedRegistry::new(*flags));
     let request = ParsedRequest::parse(&expanded(text, &place.names));
     if request.as_ref().is_none_or(|request| leaves_all(request, &place)) {
         PLACES.lock().expect("no panic was survived")[slot] = Some(place);
@@ -78,7 +78,7 @@ fuzz_target!(|bytes: &[u8]| -> Corpus {
 });
 
 /// Sends a request. Whether the registry is as it was before; a refused request of an upload may end the upload.
-fn leaves_all(request: &ParsedRequest, place: &Place) -> bool {
+fn leaves_all(request: &ParsedRequest, place: &FuzzedRegistry) -> bool {
     let before = place.current(request.target.path());
     let response = respond(&place.registry, request.to_http());
     check_conditions(request, before, &response);
@@ -94,14 +94,14 @@ fn leaves_all(request: &ParsedRequest, place: &Place) -> bool {
 }
 
 /// A registry with content, and one without rules on the same storage to look behind it.
-struct Place {
+struct FuzzedRegistry {
     registry: Registry,
     open: Registry,
     names: Names,
     is_guarded: bool,
 }
 
-impl Place {
+impl FuzzedRegistry {
     fn new(flags: u8) -> Self {
         let is = |bit: u8| flags & bit != 0;
         let settings = RegistrySettings {
@@ -242,7 +242,7 @@ fn content_of(digest: Digest) -> Option<&'static [u8]> {
 }
 
 /// The response to HEAD is that to GET, and states the length of the body.
-fn check_head(request: &ParsedRequest, place: &Place, response: &RegistryResponse) {
+fn check_head(request: &ParsedRequest, place: &FuzzedRegistry, response: &RegistryResponse) {
     if request.method != Method::HEAD {
         return;
     }
@@ -257,7 +257,7 @@ fn check_head(request: &ParsedRequest, place: &Place, response: &RegistryRespons
 }
 
 /// `Link` leads from page to page, and to an end.
-fn check_pages(request: &ParsedRequest, place: &Place, response: &RegistryResponse) {
+fn check_pages(request: &ParsedRequest, place: &FuzzedRegistry, response: &RegistryResponse) {
     let mut link = response.text(&LINK).to_owned();
     for _ in 0..MAX_PAGES {
         if link.is_empty() {
@@ -276,7 +276,7 @@ fn check_pages(request: &ParsedRequest, place: &Place, response: &RegistryRespon
 }
 
 /// What was created is there, what was deleted is not, and what was refused changed nothing.
-fn check_writing(request: &ParsedRequest, place: &Place, response: &RegistryResponse) {
+fn check_writing(request: &ParsedRequest, place: &FuzzedRegistry, response: &RegistryResponse) {
     let follow = || respond(&place.registry, request.follow(response.text(&LOCATION)).to_http());
     match response.status {
         StatusCode::CREATED => {

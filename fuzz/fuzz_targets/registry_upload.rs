@@ -20,7 +20,7 @@ use oci::{Algorithm, Digest, ErrorBody};
 use registry::{Limits, Registry, RegistrySettings, Storage};
 
 use self::{
-    chunk::{Chunk, How, MAX_BLOB_BYTES, Outcome},
+    chunk::{Chunk, ChunkResult, How, MAX_BLOB_BYTES},
     edge::{DOCKER_CONTENT_DIGEST, RegistryResponse, respond, send},
 };
 
@@ -133,7 +133,7 @@ impl Model {
 
     fn append(&mut self, chunk: &Chunk) {
         let Some(session) = &mut self.sessions[chunk.how.slot] else { return };
-        let Outcome { status, stays } = chunk.outcome(session.bytes.len());
+        let ChunkResult { status, stays } = chunk.outcome(session.bytes.len());
         let response = respond(&self.registry, chunk.request("PATCH", &session.path));
         assert_eq!(response.status, status, "{response:?}");
         take(&self.registry, session, chunk, stays);
@@ -147,7 +147,7 @@ impl Model {
     fn finish(&mut self, chunk: &Chunk, is_right: bool) {
         let slot = chunk.how.slot;
         let Some(mut session) = self.sessions[slot].take() else { return };
-        let Outcome { status, stays } = chunk.outcome(session.bytes.len());
+        let ChunkResult { status, stays } = chunk.outcome(session.bytes.len());
         let whole = [&*session.bytes, &*chunk.bytes()].concat();
         let mut named = whole.clone();
         if !is_right {

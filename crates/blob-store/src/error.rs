@@ -66,10 +66,10 @@ enum Scope {
 
 /// Why a blob store could not do something. `Display` names what failed, and where; the cause is the source.
 #[derive(Debug)]
-pub struct Error(Box<Inner>);
+pub struct Error(Box<StoreErrorDetails>);
 
 #[derive(Debug)]
-struct Inner {
+struct StoreErrorDetails {
     kind: ErrorKind,
     scope: Scope,
     key: String,
@@ -81,7 +81,7 @@ impl Error {
     /// An error of this kind, about the object or file `key`. `message` says what failed, and names the key.
     pub(crate) fn new(kind: ErrorKind, key: impl Into<String>, message: impl Into<String>) -> Self {
         let (key, message) = (key.into(), message.into());
-        Self(Box::new(Inner { kind, scope: Scope::Object, key, message, source: None }))
+        Self(Box::new(StoreErrorDetails { kind, scope: Scope::Object, key, message, source: None }))
     }
 
     /// What went wrong.

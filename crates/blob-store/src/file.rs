@@ -25,10 +25,10 @@ use crate::{
 
 /// A directory as a store.
 #[derive(Clone, Debug)]
-pub(crate) struct DirectoryStore(Arc<Inner>);
+pub(crate) struct DirectoryStore(Arc<DirectoryStoreState>);
 
 #[derive(Debug)]
-struct Inner {
+struct DirectoryStoreState {
     url: Url,
     root: PathBuf,
     partial_files: PartialFiles,
@@ -37,7 +37,7 @@ struct Inner {
 impl DirectoryStore {
     pub(crate) fn new(url: Url, root: PathBuf) -> Self {
         let partial_files = PartialFiles::new(root.clone());
-        Self(Arc::new(Inner { url, root, partial_files }))
+        Self(Arc::new(DirectoryStoreState { url, root, partial_files }))
     }
 
     pub(crate) async fn check_location(&self) -> Result<(), Error> {

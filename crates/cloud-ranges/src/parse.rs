@@ -137,7 +137,7 @@ type RegionalPrefix = (IpNet, String);
 
 fn aws(bytes: &[u8]) -> serde_json::Result<Vec<RegionalPrefix>> {
     #[derive(Deserialize)]
-    struct List {
+    struct AwsList {
         prefixes: Vec<V4>,
         ipv6_prefixes: Vec<V6>,
     }
@@ -153,7 +153,7 @@ fn aws(bytes: &[u8]) -> serde_json::Result<Vec<RegionalPrefix>> {
         ipv6_prefix: IpNet,
         region: String,
     }
-    let list: List = serde_json::from_slice(bytes)?;
+    let list: AwsList = serde_json::from_slice(bytes)?;
     let v4 = list.prefixes.into_iter().map(|of| (of.ip_prefix, of.region));
     let v6 = list.ipv6_prefixes.into_iter().map(|of| (of.ipv6_prefix, of.region));
     Ok(v4.chain(v6).collect())
@@ -161,7 +161,7 @@ fn aws(bytes: &[u8]) -> serde_json::Result<Vec<RegionalPrefix>> {
 
 fn gcp(bytes: &[u8]) -> serde_json::Result<Vec<RegionalPrefix>> {
     #[derive(Deserialize)]
-    struct List {
+    struct GcpList {
         prefixes: Vec<Either>,
     }
     #[derive(Deserialize)]
@@ -171,7 +171,7 @@ fn gcp(bytes: &[u8]) -> serde_json::Result<Vec<RegionalPrefix>> {
         ipv4_prefix: IpNet,
         scope: String,
     }
-    let list: List = serde_json::from_slice(bytes)?;
+    let list: GcpList = serde_json::from_slice(bytes)?;
     Ok(list.prefixes.into_iter().map(|of| (of.ipv4_prefix, of.scope)).collect())
 }
 

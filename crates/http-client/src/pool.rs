@@ -114,7 +114,7 @@ impl PoolSettings {
 }
 
 /// Connections that speak the same versions of HTTP.
-struct Connections {
+struct ConnectionSet {
     open: PooledConnections,
     /// For hosts that a public one named.
     public_only: PooledConnections,
@@ -125,9 +125,9 @@ struct Connections {
 /// Connections to servers, kept for the next request.
 pub struct Pool {
     /// Those of the versions that the settings name.
-    connections: Connections,
+    connections: ConnectionSet,
     /// Those of the hosts that require HTTP/1.1.
-    http1: Connections,
+    http1: ConnectionSet,
     /// These hosts, with their ports.
     http1_hosts: RwLock<HashSet<Box<str>>>,
     proxies: Arc<Proxies>,
@@ -248,7 +248,7 @@ impl Pool {
     }
 
     /// The connections for the host of a URL.
-    fn to(&self, target: &Uri) -> &Connections {
+    fn to(&self, target: &Uri) -> &ConnectionSet {
         let hosts = self.http1_hosts.read().unwrap_or_else(PoisonError::into_inner);
         let host = target.authority().map(Authority::as_str).filter(|_| !hosts.is_empty());
         match host.is_some_and(|host| hosts.contains(host)) {
@@ -295,9 +295,9 @@ impl Connect {
         builder: &legacy::Builder,
         allowed: &Arc<HashSet<String>>,
         proxies: &Arc<Proxies>,
-    ) -> Connections {
+    ) -> ConnectionSet {
         let public = Resolver::only_public(Arc::clone(allowed));
-        Connections {
+        ConnectionSet {
             open: builder.build(self.connector(Resolver::open(), proxies)),
             public_only: builder.build(self.connector(public, proxies)),
             direct: builder.build(self.connector(Resolver::open(), &Arc::default())),

@@ -118,7 +118,7 @@ impl Server {
         shutdown: impl Future<Output = ()>,
     ) {
         let Self { listener, tls, settings, metrics } = self;
-        let running = Running {
+        let running = RunningServer {
             permits: Arc::new(Semaphore::new(settings.max_connections)),
             connections: Arc::new(Connections::new(settings.clone(), metrics.evicted.clone())),
             warnings: Warnings::default(),
@@ -131,7 +131,7 @@ impl Server {
     }
 }
 
-struct Running {
+struct RunningServer {
     tls: Option<Tls>,
     settings: ServerSettings,
     metrics: ConnectionMetrics,
@@ -163,7 +163,7 @@ fn is_due(logged: &mut Option<Instant>) -> bool {
 /// A connection that has been accepted.
 type Accepted = (TcpStream, SocketAddr);
 
-impl Running {
+impl RunningServer {
     async fn run<S: Respond>(
         mut self,
         listener: TcpListener,

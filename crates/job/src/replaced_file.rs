@@ -57,9 +57,9 @@ impl ReplacedFile {
             return Err(FileError::IsDirectory { path: path.to_owned() });
         }
         let path = path.to_owned();
-        match Target::of(&path).map_err(unwritable(&path))? {
-            Target::InPlace(file) => Ok(Self { path, file, beside: None }),
-            Target::Replaced(target) => {
+        match WriteMethod::of(&path).map_err(unwritable(&path))? {
+            WriteMethod::InPlace(file) => Ok(Self { path, file, beside: None }),
+            WriteMethod::Replaced(target) => {
                 let Some(name) = target.file_name() else { return Err(FileError::NoName { path }) };
                 // Each process has its own, so that two do not write into one another's.
                 let beside = format!(".{}.{}.part", name.to_string_lossy(), std::process::id());
@@ -123,21 +123,21 @@ pub fn is_same_file(one: &Path, other: &Path) -> bool {
 }
 
 /// How a path is written.
-enum Target {
+enum WriteMethod {
     /// To this handle.
     InPlace(File),
     /// By a new file that takes the place of this one.
     Replaced(PathBuf),
 }
 
-impl Target {
+impl WriteMethod {
     fn of(path: &Path) -> io::Result<Self> {
         let found = match fs::metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             found => Some(found?),
         };
         let target = last_link(path);
-        if let Some(descriptor) = Descriptor::at(&target) {
+        if let Some(descriptor) = ProcessDescriptor::at(&target) {
             return descriptor.open(&target).map(Self::InPlace);
         }
         if found.is_some_and(|found| !found.is_file()) {
@@ -149,13 +149,13 @@ impl Target {
 
 /// An open file of a process, which Linux shows as a link: `/dev/stdout` leads to `/proc/self/fd/1`. The link must not be
 /// followed, since what is written goes where the descriptor stands.
-enum Descriptor {
+enum ProcessDescriptor {
     StandardOutput,
     StandardError,
     Other,
 }
 
-impl Descriptor {
+impl ProcessDescriptor {
     /// The one that a path names.
     fn at(path: &Path) -> Option<Self> {
         let number: u32 = path.file_name()?.to_str()?.parse().ok()?;
@@ -185,7 +185,7 @@ impl Descriptor {
 fn last_link(path: &Path) -> PathBuf {
     let mut path = path.to_owned();
     for _ in 0..MAX_LINKS {
-        if Descriptor::at(&path).is_some() {
+        if ProcessDescriptor::at(&path).is_some() {
             break;
         }
         let Ok(link) = fs::read_link(&path) else { break };

@@ -47,10 +47,10 @@ impl fmt::Display for Algorithm {
 
 /// The digest of some content. Small, `Copy`, ordered by algorithm and then by value.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Digest(Value);
+pub struct Digest(DigestValue);
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Value {
+enum DigestValue {
     Sha256([u8; 32]),
     Sha512([u8; 64]),
 }
@@ -80,8 +80,8 @@ impl Digest {
     #[must_use]
     pub const fn algorithm(&self) -> Algorithm {
         match self.0 {
-            Value::Sha256(_) => Algorithm::Sha256,
-            Value::Sha512(_) => Algorithm::Sha512,
+            DigestValue::Sha256(_) => Algorithm::Sha256,
+            DigestValue::Sha512(_) => Algorithm::Sha512,
         }
     }
 
@@ -89,8 +89,8 @@ impl Digest {
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8] {
         match &self.0 {
-            Value::Sha256(bytes) => bytes,
-            Value::Sha512(bytes) => bytes,
+            DigestValue::Sha256(bytes) => bytes,
+            DigestValue::Sha512(bytes) => bytes,
         }
     }
 
@@ -161,10 +161,10 @@ impl FromStr for Digest {
 
     fn from_str(text: &str) -> Result<Self, DigestError> {
         if let Some(hex) = text.strip_prefix("sha256:") {
-            return decode(Algorithm::Sha256, hex).map(|bytes| Self(Value::Sha256(bytes)));
+            return decode(Algorithm::Sha256, hex).map(|bytes| Self(DigestValue::Sha256(bytes)));
         }
         if let Some(hex) = text.strip_prefix("sha512:") {
-            return decode(Algorithm::Sha512, hex).map(|bytes| Self(Value::Sha512(bytes)));
+            return decode(Algorithm::Sha512, hex).map(|bytes| Self(DigestValue::Sha512(bytes)));
         }
         let (name, _) = text.split_once(':').ok_or(DigestError::NoAlgorithm)?;
         Err(DigestError::UnknownAlgorithm(shown(name)))
@@ -241,8 +241,8 @@ impl Digester {
     #[must_use]
     pub fn finish(self) -> Digest {
         Digest(match self.0 {
-            DigesterState::Sha256(state) => Value::Sha256(state.finalize().into()),
-            DigesterState::Sha512(state) => Value::Sha512(state.finalize().into()),
+            DigesterState::Sha256(state) => DigestValue::Sha256(state.finalize().into()),
+            DigesterState::Sha512(state) => DigestValue::Sha512(state.finalize().into()),
         })
     }
 }

@@ -12,7 +12,7 @@ use cloud_ranges::Ranges;
 use crate::{
     clock::Clock,
     config::Config,
-    metrics::Metrics,
+    metrics::FrontMetrics,
     outbound::{NO_AUTHORITIES, Outbound},
     presence::StorePresence,
     snapshot::Snapshot,
@@ -29,7 +29,7 @@ pub struct Front {
     stores: Mutex<StoreTable>,
     pub(crate) presence: Arc<StorePresence>,
     pub(crate) clock: Arc<Clock>,
-    pub(crate) metrics: Metrics,
+    pub(crate) metrics: FrontMetrics,
 }
 
 impl Front {
@@ -42,7 +42,7 @@ impl Front {
             );
         }
         let clock = Arc::new(Clock::start());
-        let metrics = Metrics::new();
+        let metrics = FrontMetrics::new();
         metrics.set_prefixes(ranges.len());
         let presence =
             StorePresence::new(&config.presence, outbound.clone(), Arc::clone(&clock), &metrics);

@@ -12,7 +12,7 @@ use http_server::{AccessRecord, AccessResponse, Malformed, ResponseOrFuture};
 use crate::{
     client::Client,
     front::Front,
-    metrics::Target,
+    metrics::RedirectTarget,
     plan::{Candidates, Plan, StoreCandidate, decide},
     presence::{Presence, PresenceKey},
     response::{FrontResponse, ResponseKind, respond},
@@ -157,7 +157,12 @@ fn to_store(store: &Store, blob: &RequestedBlob<'_>) -> ResponseKind {
     ResponseKind::redirect(store.base().url(blob), Some(blob.text()))
 }
 
-fn to_upstream(front: &Front, target: Target, url: String, digest: Option<&str>) -> ResponseKind {
+fn to_upstream(
+    front: &Front,
+    target: RedirectTarget,
+    url: String,
+    digest: Option<&str>,
+) -> ResponseKind {
     front.metrics.redirects(target).inc();
     ResponseKind::redirect(url, digest)
 }

@@ -17,7 +17,7 @@ type Counters<const N: usize> = Family<Labels<N>, Counter>;
 const DURATIONS: [f64; 10] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0];
 
 /// All metrics of a front.
-pub(crate) struct Metrics {
+pub(crate) struct FrontMetrics {
     registry: Registry,
     routes: RouteCounters,
     targets: TargetCounters,
@@ -32,7 +32,7 @@ pub(crate) struct Metrics {
 
 /// Where a 307 leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Target {
+pub(crate) enum RedirectTarget {
     Info,
     Privacy,
     Upstream,
@@ -101,7 +101,7 @@ impl ProbeMetrics {
     }
 }
 
-impl Metrics {
+impl FrontMetrics {
     /// The metrics of a front, all zero.
     pub(crate) fn new() -> Self {
         let mut all = Registry::with_prefix("portolan_redirector");
@@ -152,12 +152,12 @@ impl Metrics {
     }
 
     /// The counter of 307s to this target.
-    pub(crate) fn redirects(&self, target: Target) -> &Counter {
+    pub(crate) fn redirects(&self, target: RedirectTarget) -> &Counter {
         match target {
-            Target::Info => &self.targets.info,
-            Target::Privacy => &self.targets.privacy,
-            Target::Upstream => &self.targets.upstream,
-            Target::CanonicalUpstream => &self.targets.canonical_upstream,
+            RedirectTarget::Info => &self.targets.info,
+            RedirectTarget::Privacy => &self.targets.privacy,
+            RedirectTarget::Upstream => &self.targets.upstream,
+            RedirectTarget::CanonicalUpstream => &self.targets.canonical_upstream,
         }
     }
 

@@ -7,7 +7,7 @@ use http::HeaderValue;
 
 use crate::{
     client::Client,
-    metrics::Target,
+    metrics::RedirectTarget,
     nearest::Nearest,
     redirect::UpstreamBase,
     route::{ManifestReference, RequestError, RequestedBlob, Route, Tail},
@@ -20,7 +20,7 @@ pub(crate) enum Plan<'s, 'r> {
     /// The response that this is a registry.
     ApiVersion,
     /// A redirect to a configured page.
-    Page { target: Target, location: &'s HeaderValue },
+    Page { target: RedirectTarget, location: &'s HeaderValue },
     /// An error response.
     Reject(RequestError),
     /// A redirect to the first candidate that has the content.
@@ -31,7 +31,7 @@ pub(crate) enum Plan<'s, 'r> {
 pub(crate) struct Candidates<'s, 'r> {
     pub(crate) store: StoreCandidate<'s, 'r>,
     pub(crate) upstream: &'s UpstreamBase,
-    pub(crate) target: Target,
+    pub(crate) target: RedirectTarget,
     pub(crate) tail: Tail<'r>,
     /// The digest that the request names.
     pub(crate) digest: Option<&'r str>,
@@ -86,8 +86,8 @@ pub(crate) fn decide<'s, 'r>(
     route: Route<'r>,
 ) -> Plan<'s, 'r> {
     match route {
-        Route::Info => page(Target::Info, snapshot.info.as_ref()),
-        Route::Privacy => page(Target::Privacy, snapshot.privacy.as_ref()),
+        Route::Info => page(RedirectTarget::Info, snapshot.info.as_ref()),
+        Route::Privacy => page(RedirectTarget::Privacy, snapshot.privacy.as_ref()),
         Route::Ping => Plan::ApiVersion,
         Route::Manifest(tail, ManifestReference::Digest(digest)) => {
             upstream(snapshot, tail, Some(digest))
@@ -103,7 +103,7 @@ pub(crate) fn decide<'s, 'r>(
     }
 }
 
-fn page(target: Target, url: Option<&HeaderValue>) -> Plan<'_, 'static> {
+fn page(target: RedirectTarget, url: Option<&HeaderValue>) -> Plan<'_, 'static> {
     match url {
         Some(location) => Plan::Page { target, location },
         None => Plan::Reject(RequestError::Outside),
@@ -118,7 +118,7 @@ fn upstream<'s, 'r>(
     Plan::Redirect(Candidates {
         store: StoreCandidate::None,
         upstream: &snapshot.upstream,
-        target: Target::Upstream,
+        target: RedirectTarget::Upstream,
         tail,
         digest,
         reason: RoutingReason::NotABlob,
@@ -129,7 +129,7 @@ fn canonical<'s, 'r>(snapshot: &'s Snapshot, tail: Tail<'r>) -> Plan<'s, 'r> {
     Plan::Redirect(Candidates {
         store: StoreCandidate::None,
         upstream: &snapshot.canonical,
-        target: Target::CanonicalUpstream,
+        target: RedirectTarget::CanonicalUpstream,
         tail,
         digest: None,
         reason: RoutingReason::Attachment,
@@ -152,7 +152,7 @@ fn nearest<'s, 'r>(
     Plan::Redirect(Candidates {
         store,
         upstream: &snapshot.upstream,
-        target: Target::Upstream,
+        target: RedirectTarget::Upstream,
         tail,
         digest: Some(blob.text()),
         reason,

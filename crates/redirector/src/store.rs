@@ -14,7 +14,7 @@ use crate::{
     config::StoreSetting,
     failure::OutboundError,
     failure_log::FailureLog,
-    metrics::{Metrics, ProbeMetrics},
+    metrics::{FrontMetrics, ProbeMetrics},
     redirect::StoreBase,
     store_id::StoreId,
 };
@@ -40,7 +40,7 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    fn new(id: StoreId, setting: &StoreSetting, metrics: &Metrics) -> Self {
+    fn new(id: StoreId, setting: &StoreSetting, metrics: &FrontMetrics) -> Self {
         Self {
             id,
             name: setting.name.clone(),
@@ -117,7 +117,7 @@ impl StoreTable {
     pub(crate) fn update(
         &mut self,
         settings: &[StoreSetting],
-        metrics: &Metrics,
+        metrics: &FrontMetrics,
     ) -> Box<[Arc<Store>]> {
         let kept = |setting: &StoreSetting| self.current.iter().find(|it| it.is(setting)).cloned();
         let mut stores: Vec<_> =
@@ -147,7 +147,7 @@ impl StoreTable {
         self.current.iter().for_each(|store| store.max_probes.store(part, Relaxed));
     }
 
-    fn add(&mut self, setting: &StoreSetting, metrics: &Metrics) -> Arc<Store> {
+    fn add(&mut self, setting: &StoreSetting, metrics: &FrontMetrics) -> Arc<Store> {
         let id = StoreId::new(self.next);
         self.next = self.next.wrapping_add(1);
         Arc::new(Store::new(id, setting, metrics))
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn stores_share_the_probes_that_the_limit_of_open_files_allows() {
-        let (mut table, metrics) = (StoreTable::default(), Metrics::new());
+        let (mut table, metrics) = (StoreTable::default(), FrontMetrics::new());
         table.limit_probes(6);
         let permits = |store: &Store| {
             let mut taken = Vec::new();
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn an_id_follows_the_store_and_is_never_used_for_another() {
-        let (mut table, metrics) = (StoreTable::default(), Metrics::new());
+        let (mut table, metrics) = (StoreTable::default(), FrontMetrics::new());
         let mut ids = |stores: &[(&str, &str)]| {
             let stores = table.update(&settings(stores), &metrics);
             stores.iter().map(|store| store.id().number()).collect::<Vec<_>>()

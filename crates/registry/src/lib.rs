@@ -59,7 +59,7 @@ use crate::{
     body::Incoming,
     discard::{AfterDiscard, Discards},
     limits::{MAX_DISCARDED_BYTES, MAX_DISCARDED_BYTES_WITHOUT_LOGIN},
-    metrics::Metrics,
+    metrics::RegistryMetrics,
     observe::Observation,
     operation::Operation,
     refusal::{CHALLENGE, Refusal},
@@ -81,7 +81,7 @@ struct RegistryState {
     reads: Budget,
     writes: Budget,
     discards: Discards,
-    metrics: Metrics,
+    metrics: RegistryMetrics,
 }
 
 /// How a registry behaves. The defaults follow the specification and require no login.
@@ -115,7 +115,7 @@ impl Registry {
         settings.read_only |= storage.is_read_only();
         let uploads = Uploads::new(storage.clone(), settings.limits);
         let [reads, writes] = [(); 2].map(|()| Budget::new(settings.limits.max_requests));
-        let metrics = Metrics::new();
+        let metrics = RegistryMetrics::new();
         let access = RwLock::new(access.map(Arc::new));
         let discards = Discards::new();
         let state =

@@ -15,7 +15,7 @@ const DURATIONS: [f64; 10] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.
 
 /// All metrics of a registry.
 #[derive(Debug)]
-pub(crate) struct Metrics {
+pub(crate) struct RegistryMetrics {
     registry: Registry,
     requests: Family<[(&'static str, String); 2], Counter>,
     durations: Family<[(&'static str, &'static str); 1], Histogram>,
@@ -26,7 +26,7 @@ pub(crate) struct Metrics {
     pub(crate) connections: ConnectionMetrics,
 }
 
-impl Metrics {
+impl RegistryMetrics {
     pub(crate) fn new() -> Self {
         let mut registry = Registry::with_prefix("portolan_registry");
         let connections = ConnectionMetrics::register(&mut registry);

@@ -17,7 +17,7 @@ use http_server::{AccessRecord, AccessResponse};
 use prometheus_client::metrics::counter::Counter;
 
 use crate::{
-    PeerAddress, RegistrySettings, access::User, client_address, metrics::Metrics,
+    PeerAddress, RegistrySettings, access::User, client_address, metrics::RegistryMetrics,
     shares::BudgetPermit,
 };
 
@@ -63,7 +63,7 @@ impl Observation {
     }
 
     /// Counts the response and wraps its body, so that the observation lasts until the last byte.
-    pub(crate) fn end(self, metrics: &Metrics, response: Response) -> Response {
+    pub(crate) fn end(self, metrics: &RegistryMetrics, response: Response) -> Response {
         metrics.record(self.operation, response.status(), self.begun.elapsed());
         let (head, body) = response.into_parts();
         let observed = ObservedBody {

@@ -50,7 +50,7 @@ struct OpenMark {
 
 /// What comes next in a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Expected {
+enum NextToken {
     /// A value or a key.
     #[default]
     Value,
@@ -65,7 +65,7 @@ struct Scan {
     refused: usize,
     brackets: Vec<OpenMark>,
     quote: Option<OpenMark>,
-    expected: Expected,
+    expected: NextToken,
     /// A mistake that is certain.
     mistake: Option<YamlMistake>,
     /// Possible mistakes in the last two lines with content: they count if the parser stopped at the second line.
@@ -95,7 +95,7 @@ impl Scan {
         }
         let is_block = self.brackets.is_empty() && self.quote.is_none();
         if is_block {
-            self.expected = Expected::Value;
+            self.expected = NextToken::Value;
             self.doubtful = [self.doubtful[1].take(), doubtful(number, &line, indent)];
         }
         let mut at = if self.quote.is_some() { 0 } else { indent };
@@ -118,10 +118,10 @@ impl Scan {
             ':' if in_flow || is_end(line, at + 1) => self.expect_value(at),
             ']' | '}' if in_flow => {
                 self.brackets.pop();
-                self.expected = Expected::Separator;
+                self.expected = NextToken::Separator;
                 at + 1
             }
-            _ if in_flow && self.expected == Expected::Separator => {
+            _ if in_flow && self.expected == NextToken::Separator => {
                 self.mistake = mistake(here, "a comma is missing before this value; add it");
                 at
             }
@@ -143,7 +143,7 @@ impl Scan {
     }
 
     fn expect_value(&mut self, at: usize) -> usize {
-        self.expected = Expected::Value;
+        self.expected = NextToken::Value;
         at + 1
     }
 
@@ -151,7 +151,7 @@ impl Scan {
     fn quoted(&mut self, quote: OpenMark, line: &[char], from: usize) -> usize {
         let Some(end) = end_of_quote(quote.mark, line, from) else { return line.len() };
         self.quote = None;
-        self.expected = Expected::Separator;
+        self.expected = NextToken::Separator;
         match line.get(end) {
             None | Some(' ' | '\t' | ',' | ']' | '}') => {}
             Some(':') if !self.brackets.is_empty() || is_end(line, end + 1) => {}

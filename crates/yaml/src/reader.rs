@@ -65,7 +65,7 @@ pub fn read<'t>(
         block_nesting_limit: MAX_DEPTH,
         flow_nesting_limit: MAX_DEPTH,
     };
-    let mut tree = Tree {
+    let mut tree = TreeBuilder {
         text,
         aliases,
         open: Vec::new(),
@@ -99,7 +99,7 @@ pub fn read<'t>(
 }
 
 /// The tree while it is built from events.
-struct Tree<'t, 'r, R> {
+struct TreeBuilder<'t, 'r, R> {
     text: &'t str,
     aliases: Aliases,
     /// The collections that are not complete, outermost first, each with the number of its anchor, if it has one.
@@ -112,7 +112,7 @@ struct Tree<'t, 'r, R> {
     report: &'r mut R,
 }
 
-impl<'t, R: YamlReport> Tree<'t, '_, R> {
+impl<'t, R: YamlReport> TreeBuilder<'t, '_, R> {
     fn take(&mut self, event: Event<'t>, span: Span) {
         if event.tag().is_some() {
             let message = "YAML tags (`!…`) are not supported; write the value without it";

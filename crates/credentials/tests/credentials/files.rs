@@ -4,11 +4,11 @@ use std::fs;
 
 use credentials::Credentials;
 
-use crate::support::{Place, basic, fail, get, host};
+use crate::support::{TestDirectory, basic, fail, get, host};
 
 #[tokio::test]
 async fn the_first_source_that_has_any_for_the_host_wins() {
-    let place = Place::new();
+    let place = TestDirectory::new();
     let entry = |at: &str, user: &str| format!(r#""{at}":{{"username":"{user}"}}"#);
     let (a, b) = (entry("a", "first"), entry("b", "first"));
     let first = place.file("first", &format!(r#"{{"auths":{{{a},{b},"c":{{}}}}}}"#));
@@ -39,7 +39,7 @@ async fn the_first_source_that_has_any_for_the_host_wins() {
 
 #[tokio::test]
 async fn files_are_read_when_first_wanted_and_after_a_refusal() {
-    let place = Place::new();
+    let place = TestDirectory::new();
     let file = place.path().join("config.json");
     let credentials = Credentials::builder().usual_config(file.clone()).build();
     let write = |user: &str| {
@@ -58,7 +58,7 @@ async fn files_are_read_when_first_wanted_and_after_a_refusal() {
 
 #[tokio::test]
 async fn a_file_that_cannot_be_used_is_an_error_that_says_where() {
-    let place = Place::new();
+    let place = TestDirectory::new();
     let missing = place.path().join("missing");
     let credentials = Credentials::builder().named_config(missing.clone()).build();
     let error = fail(&credentials, "a").await.to_string();
@@ -96,7 +96,7 @@ async fn a_file_that_cannot_be_used_is_an_error_that_says_where() {
 
 #[tokio::test]
 async fn a_login_at_the_default_port_is_found_with_and_without_it() {
-    let place = Place::new();
+    let place = TestDirectory::new();
     let user = |key: &str| format!(r#"{{"auths":{{"{key}":{{"username":"u"}}}}}}"#);
     for (key, at, has) in [
         ("h.example:443", "h.example:443", true),
@@ -124,14 +124,14 @@ async fn a_login_at_the_default_port_is_found_with_and_without_it() {
 
 #[tokio::test]
 async fn a_file_may_begin_with_a_byte_order_mark() {
-    let place = Place::new();
+    let place = TestDirectory::new();
     let credentials = place.credentials("\u{feff}{\"auths\":{\"h\":{\"username\":\"u\"}}}");
     assert_eq!(get(&credentials, "h").await, Some(basic("u", "")));
 }
 
 #[tokio::test]
 async fn a_token_with_a_line_break_is_named_with_its_file() {
-    let place = Place::new();
+    let place = TestDirectory::new();
     for name in ["registrytoken", "identitytoken"] {
         let config = format!(r#"{{"auths":{{"h":{{"{name}":"hunter2\r\n"}}}}}}"#);
         let error = fail(&place.credentials(&config), "h").await.to_string();

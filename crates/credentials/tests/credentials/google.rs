@@ -19,20 +19,20 @@ use tokio::{
     time,
 };
 
-use crate::support::{Place, basic, fail, get, host};
+use crate::support::{TestDirectory, basic, fail, get, host};
 
 const KEY: &str = include_str!("test-key.pem");
 const METADATA: &str = "/computeMetadata/v1/instance/service-accounts/default/token";
 const ROBOT: &str = "robot@p.iam.gserviceaccount.com";
 
 /// All of Google's services on one server. Their tokens are numbered.
-struct Services {
+struct TestServices {
     server: TestServer,
     bodies: Arc<Mutex<Vec<String>>>,
-    place: Place,
+    place: TestDirectory,
 }
 
-impl Services {
+impl TestServices {
     async fn start() -> Self {
         Self::lasting(3600, "Google").await
     }
@@ -59,7 +59,7 @@ impl Services {
             }
         })
         .await;
-        Self { server, bodies, place: Place::new() }
+        Self { server, bodies, place: TestDirectory::new() }
     }
 
     fn google(&self) -> Google {
@@ -114,7 +114,7 @@ fn token(text: &str) -> Option<Credential> {
 
 #[tokio::test]
 async fn a_service_account_signs_for_its_token() {
-    let services = Services::start().await;
+    let services = TestServices::start().await;
     let credentials = credentials(services.with_file(&services.key_file()));
     assert_eq!(get(&credentials, "registry.k8s.io").await, None);
     assert_eq!(services.paths(), [""; 0]);
@@ -130,7 +130,7 @@ async fn a_service_account_signs_for_its_token() {
 
 #[tokio::test]
 async fn a_user_refreshes_a_token_and_acts_as_an_account() {
-    let services = Services::start().await;
+    let services = TestServices::start().await;
     let google = services.with_file(&user_file()).impersonate(ROBOT.to_owned());
     assert_eq!(get(&credentials(google), "gcr.io").await, token("t2"));
     let iam = format!("/iam/v1/projects/-/serviceAccounts/{ROBOT}:generateAccessToken");
@@ -148,7 +148,7 @@ async fn a_user_refreshes_a_token_and_acts_as_an_account() {
 #[tokio::test]
 async fn a_file_may_act_as_an_account_itself() {
     for (source, path) in [("user", "/users"), ("account", "/assertions")] {
-        let services = Services::start().await;
+        let services = TestServices::start().await;
         let iam = format!("{}/own/a@b:generateAccessToken", services.server.url());
         let source = if source == "user" { user_file() } else { services.key_file() };
         let file = json!({"type": "impersonated_service_account", "delegates": ["d"],
@@ -162,7 +162,7 @@ async fn a_file_may_act_as_an_account_itself() {
 
 #[tokio::test]
 async fn without_a_file_the_metadata_server_is_used() {
-    let services = Services::start().await;
+    let services = TestServices::start().await;
     let google = services.google().usual_file(services.place.path().join("missing"));
     assert_eq!(get(&credentials(google), "gcr.io").await, token("t1"));
     assert_eq!(services.paths(), [METADATA]);
@@ -173,7 +173,7 @@ async fn without_a_file_the_metadata_server_is_used() {
 
 #[tokio::test]
 async fn many_share_one_token_that_is_renewed_when_it_expires_or_is_rejected() {
-    let services = Services::start().await;
+    let services = TestServices::start().await;
     let credentials = credentials(services.google());
     let many = join_all((0..20).map(|_| get(&credentials, "gcr.io"))).await;
     assert!(many.iter().all(|one| *one == token("t1")));
@@ -207,7 +207,7 @@ async fn without_a_metadata_server_there_are_no_credentials_and_no_more_requests
         assert!(start.elapsed() < Duration::from_millis(500));
     }
     // A network that resolves every name.
-    let services = Services::lasting(3600, "Portal").await;
+    let services = TestServices::lasting(3600, "Portal").await;
     let credentials = credentials(services.google());
     for _ in 0..2 {
         assert_eq!(get(&credentials, "gcr.io").await, None);
@@ -218,7 +218,7 @@ async fn without_a_metadata_server_there_are_no_credentials_and_no_more_requests
 
 #[tokio::test]
 async fn a_machine_without_an_account_has_no_credentials() {
-    let services = Services::start().await;
+    let services = TestServices::start().await;
     let fault = Fault::everywhere(METADATA).status(404).header("metadata-flavor", "Google");
     services.server.fail(fault);
     let google = services.google().metadata_wait(Duration::ZERO);
@@ -260,7 +260,7 @@ async fn a_metadata_server_that_is_late_is_waited_for_if_it_is_named() {
     serving.abort();
 
     for (status, times) in [(404, 2), (503, 5)] {
-        let services = Services::start().await;
+        let services = TestServices::start().await;
         let fault = Fault::everywhere(METADATA).times(times).status(status);
         services.server.fail(fault.header("metadata-flavor", "Google"));
         let credentials = credentials(services.google());
@@ -279,7 +279,7 @@ async fn a_metadata_server_that_is_late_is_waited_for_if_it_is_named() {
 
 #[tokio::test]
 async fn a_metadata_server_that_was_absent_is_requested_again_after_a_minute() {
-    let services = Services::start().await;
+    let services = TestServices::start().await;
     let fault = Fault::everywhere(METADATA).times(1).status(404);
     services.server.fail(fault.header("metadata-flavor", "Google"));
     let credentials = credentials(services.google().metadata_wait(Duration::ZERO));
@@ -301,7 +301,7 @@ async fn a_clock_that_is_wrong_is_named_and_a_key_needs_no_token_uri() {
         Response::builder().status(400).body(Body::from(refusal)).expect("a response")
     })
     .await;
-    let services = Services { server, bodies: Arc::default(), place: Place::new() };
+    let services = TestServices { server, bodies: Arc::default(), place: TestDirectory::new() };
     let mut key = services.key_file();
     key.as_object_mut().expect("an object").remove("token_uri");
     let error = fail(&credentials(services.with_file(&key)), "gcr.io").await.to_string();
@@ -314,7 +314,7 @@ async fn a_clock_that_is_wrong_is_named_and_a_key_needs_no_token_uri() {
 #[tokio::test]
 async fn a_bad_moment_passes_and_a_bad_day_is_an_error() {
     for file in [None, Some(user_file())] {
-        let services = Services::start().await;
+        let services = TestServices::start().await;
         let google =
             file.as_ref().map_or_else(|| services.google(), |file| services.with_file(file));
         let flavor = ("metadata-flavor", "Google");
@@ -348,7 +348,7 @@ async fn refusals_say_who_refused_whom_and_why() {
         response.header("location", "/users").body(Body::from(body)).expect("a response")
     })
     .await;
-    let services = Services { server, bodies: Arc::default(), place: Place::new() };
+    let services = TestServices { server, bodies: Arc::default(), place: TestDirectory::new() };
     let url = services.server.url();
     let advice =
         "; renew the key or log in again, and check that the account exists and may get tokens";
@@ -411,7 +411,7 @@ async fn answers_that_are_no_tokens() {
 
 #[tokio::test]
 async fn a_file_that_cannot_be_used_is_an_error_and_no_other_source_is_read() {
-    let services = Services::start().await;
+    let services = TestServices::start().await;
     let file = |text: &str| services.place.file("google.json", text);
     let path = file("").display().to_string();
     for (text, problem) in [

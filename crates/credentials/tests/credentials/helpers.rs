@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use credentials::{Credential, Credentials};
 use futures_util::future::join_all;
 
-use crate::support::{Place, basic, fail, get, host};
+use crate::support::{TestDirectory, basic, fail, get, host};
 
 /// Records its arguments and input, and has no credential.
 const NOTHING: &str = "echo \"$1 $(cat)\" >> \"${0%/*}/runs\"
@@ -16,7 +16,7 @@ const GIVES: &str = "echo \"$1 $(cat)\" >> \"${0%/*}/runs\"
 
 #[tokio::test]
 async fn the_helper_of_the_host_is_run_else_that_of_all_then_the_file_is_read() {
-    let place = Place::new();
+    let place = TestDirectory::new();
     place.helper("own", GIVES);
     place.helper("all", NOTHING);
     let credentials = place.credentials(
@@ -41,7 +41,7 @@ async fn the_helper_of_the_host_is_run_else_that_of_all_then_the_file_is_read() 
 
 #[tokio::test]
 async fn the_names_of_what_a_helper_prints_may_be_in_any_case() {
-    let place = Place::new();
+    let place = TestDirectory::new();
     for (names, credential) in [
         (["username", "secret"], Some(basic("u", "hunter2"))),
         (["USERNAME", "SeCrEt"], Some(basic("u", "hunter2"))),
@@ -59,7 +59,7 @@ async fn the_names_of_what_a_helper_prints_may_be_in_any_case() {
 
 #[tokio::test]
 async fn many_share_one_result_until_it_is_dropped() {
-    let place = Place::new();
+    let place = TestDirectory::new();
     place.helper("x", GIVES);
     let credentials = place.credentials(r#"{"credsStore":"x"}"#);
     let many = join_all((0..20).map(|_| get(&credentials, "a"))).await;
@@ -76,7 +76,7 @@ async fn many_share_one_result_until_it_is_dropped() {
 
 #[tokio::test]
 async fn what_a_helper_prints() {
-    let place = Place::new();
+    let place = TestDirectory::new();
     let credentials = |script: &str| {
         place.helper("x", script);
         place.credentials(r#"{"credsStore":"x"}"#)
@@ -123,7 +123,7 @@ async fn what_a_helper_prints() {
 
 #[tokio::test]
 async fn a_helper_that_is_not_there_or_cannot_be_run() {
-    let place = Place::new();
+    let place = TestDirectory::new();
     let credentials = place.credentials(r#"{"credHelpers":{"h":"gone"}}"#);
     let error = fail(&credentials, "h").await.to_string();
     assert!(
@@ -148,7 +148,7 @@ async fn a_helper_that_is_not_there_or_cannot_be_run() {
 
 #[tokio::test]
 async fn a_helper_that_does_not_end_is_killed_and_the_failure_is_shared() {
-    let place = Place::new();
+    let place = TestDirectory::new();
     place.helper("x", "echo $$ >> \"${0%/*}/runs\"; exec sleep 1000");
     let credentials = Credentials::builder()
         .named_config(place.file("config.json", r#"{"credsStore":"x"}"#))
@@ -173,7 +173,7 @@ async fn a_helper_that_does_not_end_is_killed_and_the_failure_is_shared() {
 
 #[tokio::test]
 async fn a_helper_gets_the_name_of_the_login() {
-    let place = Place::new();
+    let place = TestDirectory::new();
     let of_443 = "read server; echo \"$server\" >> \"${0%/*}/servers\"
         case \"$server\" in *:443) echo '{\"Username\":\"u\",\"Secret\":\"s\"}';; *)
         echo 'credentials not found in native keychain'; exit 1;; esac";
@@ -200,7 +200,7 @@ async fn a_helper_gets_the_name_of_the_login() {
 
 #[tokio::test]
 async fn a_helper_that_leaves_a_process_behind_is_not_waited_for_after_its_end() {
-    let place = Place::new();
+    let place = TestDirectory::new();
     place.helper("x", "sleep 15 & echo '{\"Username\":\"u\",\"Secret\":\"hunter2\"}'");
     let start = Instant::now();
     let found = get(&place.credentials(r#"{"credsStore":"x"}"#), "h").await;

@@ -11,7 +11,7 @@ use http_client::{Pool, PoolSettings, Proxies, ProxyVariables, TlsSettings};
 use testkit::{Body, Fault, TestProxy, TestServer, TestTlsServer};
 use tokio::time::Instant;
 
-use crate::support::{Place, basic, fail, get};
+use crate::support::{TestDirectory, basic, fail, get};
 
 const TOKEN: &str = r#"{"access_token":"t1","expires_in":3600}"#;
 /// Short for a response that does not come, and long for one on loopback.
@@ -23,7 +23,7 @@ async fn token_server() -> TestServer {
 }
 
 /// Credentials of a user, whose tokens are requested at `url`.
-fn user(place: &Place, url: &str) -> CredentialsBuilder {
+fn user(place: &TestDirectory, url: &str) -> CredentialsBuilder {
     let file = r#"{"type":"authorized_user","client_id":"c","client_secret":"hunter2-c","refresh_token":"hunter2-r"}"#;
     let google = Google::new().named_file(place.file("google.json", file));
     Credentials::builder().google(google.token_url(url.parse().expect("a URL")))
@@ -43,7 +43,7 @@ fn pool(proxy: Option<&TestProxy>, authority: Option<&str>) -> Arc<Pool> {
 
 #[tokio::test]
 async fn tokens_are_requested_by_the_proxy() {
-    let (place, server) = (Place::new(), token_server().await);
+    let (place, server) = (TestDirectory::new(), token_server().await);
     let hosts = [("tokens.example:80", server.address())];
     let proxy = TestProxy::start(&hosts, Some("Basic dXNlcjpodW50ZXIy")).await;
     let credentials = user(&place, "http://tokens.example/users").build();
@@ -71,7 +71,7 @@ async fn the_metadata_server_is_never_requested_by_a_proxy() {
 async fn a_token_server_may_have_a_certificate_of_a_private_authority() {
     let server = TestTlsServer::start("tokens.example", TOKEN).await;
     let proxy = TestProxy::start(&[("tokens.example:443", server.address())], None).await;
-    let place = Place::new();
+    let place = TestDirectory::new();
     for authority in [None, Some(server.certificate())] {
         let credentials = user(&place, "https://tokens.example/users").build();
         credentials.connect_by(&pool(Some(&proxy), authority));
@@ -92,7 +92,7 @@ async fn a_token_server_may_have_a_certificate_of_a_private_authority() {
 #[tokio::test]
 async fn a_request_is_sent_again_after_the_time_that_the_response_names() {
     for status in [429, 503] {
-        let (place, server) = (Place::new(), token_server().await);
+        let (place, server) = (TestDirectory::new(), token_server().await);
         server.fail(Fault::everywhere("").times(1).status(status).header("retry-after", "1"));
         let credentials = user(&place, &server.url()).build();
         let start = Instant::now();
@@ -104,7 +104,7 @@ async fn a_request_is_sent_again_after_the_time_that_the_response_names() {
 
 #[tokio::test]
 async fn a_body_that_never_ends_is_an_error() {
-    let place = Place::new();
+    let place = TestDirectory::new();
     let endless = TestServer::start(|_: Request<Body>| async {
         let piece = Bytes::from_static(&[b'x'; 1 << 14]);
         let pieces = stream::repeat_with(move || Ok::<_, io::Error>(piece.clone()));

@@ -21,9 +21,9 @@ pub(crate) fn basic(user: &str, password: &str) -> Credential {
 }
 
 /// A directory that vanishes.
-pub(crate) struct Place(TempDir);
+pub(crate) struct TestDirectory(TempDir);
 
-impl Place {
+impl TestDirectory {
     pub(crate) fn new() -> Self {
         Self(TempDir::new().expect("a directory"))
     }

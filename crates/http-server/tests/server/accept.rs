@@ -20,9 +20,9 @@ use crate::harness::settings;
 
 /// Counts warnings.
 #[derive(Clone, Default)]
-struct Warnings(Arc<AtomicUsize>);
+struct WarningCounter(Arc<AtomicUsize>);
 
-impl Subscriber for Warnings {
+impl Subscriber for WarningCounter {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         *metadata.level() == Level::WARN && metadata.target().starts_with("http_server")
     }
@@ -64,7 +64,7 @@ async fn a_burst_of_connects_waits_in_the_queue() {
 
 #[tokio::test(start_paused = true)]
 async fn accepts_that_fail_are_logged_once_a_minute() {
-    let warnings = Warnings::default();
+    let warnings = WarningCounter::default();
     let _logging = tracing::subscriber::set_default(warnings.clone());
     let listener = listen("127.0.0.1:0".parse().expect("an address")).expect("a free port");
     // From here on every accept fails, and not for want of descriptors.

@@ -68,7 +68,7 @@ async fn thousands_of_simultaneous_connects_are_all_responded_to() {
     for _ in 0..CLIENTS {
         let connect = tokio::net::TcpStream::connect(server.address);
         clients.spawn(async {
-            let mut client = crate::harness::Client(connect.await.expect("it is not refused"));
+            let mut client = crate::harness::TestClient(connect.await.expect("it is not refused"));
             client.ask("/").await
         });
     }

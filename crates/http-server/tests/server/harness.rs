@@ -52,7 +52,7 @@ pub(crate) fn settings(max_connections: usize) -> ServerSettings {
 
 /// A running server: `/wait` is responded to once the test allows it, `/large` is large, `/peer` is the
 /// client's address, `/upload` is responded to once all of the request has come.
-pub(crate) struct Running {
+pub(crate) struct ServerUnderTest {
     pub(crate) address: SocketAddr,
     pub(crate) metrics: ConnectionMetrics,
     /// A permit lets one request to `/wait` go on.
@@ -61,11 +61,15 @@ pub(crate) struct Running {
     serving: JoinHandle<()>,
 }
 
-pub(crate) async fn start(settings: ServerSettings) -> Running {
+pub(crate) async fn start(settings: ServerSettings) -> ServerUnderTest {
     start_at("127.0.0.1:0", settings, None).await
 }
 
-pub(crate) async fn start_at(address: &str, settings: ServerSettings, tls: Option<Tls>) -> Running {
+pub(crate) async fn start_at(
+    address: &str,
+    settings: ServerSettings,
+    tls: Option<Tls>,
+) -> ServerUnderTest {
     let listener = listen(address.parse().expect(address)).expect("a free port");
     let address = listener.local_addr().expect("an address");
     let (stop, stopped) = oneshot::channel::<()>();
@@ -83,7 +87,7 @@ pub(crate) async fn start_at(address: &str, settings: ServerSettings, tls: Optio
     let serving = tokio::spawn(async move {
         server.run(service, async { drop(stopped.await) }).await;
     });
-    Running { address, metrics, waiting, stop: Some(stop), serving }
+    ServerUnderTest { address, metrics, waiting, stop: Some(stop), serving }
 }
 
 async fn respond(
@@ -110,19 +114,19 @@ async fn respond(
     }))
 }
 
-impl Running {
+impl ServerUnderTest {
     /// A connection from `client`.
-    pub(crate) async fn connect(&self, client: IpAddr) -> Client {
+    pub(crate) async fn connect(&self, client: IpAddr) -> TestClient {
         let socket = TcpSocket::new_v4().expect("a socket");
         // So that the system buffers little between the two.
         socket.set_recv_buffer_size(RECEIVE_BUFFER).expect("it is settable");
         socket.bind(SocketAddr::new(client, 0)).expect("an address of this machine");
         let to = SocketAddr::new(ONE, self.address.port());
-        Client(within(socket.connect(to)).await.expect("it listens"))
+        TestClient(within(socket.connect(to)).await.expect("it listens"))
     }
 
     /// A connection with a response under way of which the client takes no more than the system buffers.
-    pub(crate) async fn unread(&self, client: IpAddr) -> Client {
+    pub(crate) async fn unread(&self, client: IpAddr) -> TestClient {
         let mut connection = self.connect(client).await;
         connection.send(&get("/large")).await;
         within(connection.0.readable()).await.expect("the response begins");
@@ -130,14 +134,14 @@ impl Running {
     }
 
     /// A connection that has been responded to, and is idle now.
-    pub(crate) async fn idle(&self, client: IpAddr) -> Client {
+    pub(crate) async fn idle(&self, client: IpAddr) -> TestClient {
         let mut connection = self.connect(client).await;
         assert!(connection.ask("/").await.ends_with("here"));
         connection
     }
 
     /// A connection with a request under way.
-    pub(crate) async fn busy(&self, client: IpAddr) -> Client {
+    pub(crate) async fn busy(&self, client: IpAddr) -> TestClient {
         let mut connection = self.connect(client).await;
         connection.send(&get("/wait")).await;
         connection
@@ -162,7 +166,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for ServerUnderTest {
     fn drop(&mut self) {
         self.serving.abort();
     }
@@ -172,9 +176,9 @@ pub(crate) fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n")
 }
 
-pub(crate) struct Client(pub(crate) TcpStream);
+pub(crate) struct TestClient(pub(crate) TcpStream);
 
-impl Client {
+impl TestClient {
     pub(crate) async fn send(&mut self, text: &str) {
         within(self.0.write_all(text.as_bytes())).await.expect("it is sent");
     }

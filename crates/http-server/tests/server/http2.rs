@@ -9,7 +9,9 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::harness::{Client, ONE, OTHER, Running, TIMEOUTS, get, settings, start, within};
+use crate::harness::{
+    ONE, OTHER, ServerUnderTest, TIMEOUTS, TestClient, get, settings, start, within,
+};
 
 /// Frame types (RFC 9113 §6).
 const HEADERS: u8 = 1;
@@ -39,7 +41,7 @@ fn request(stream: u8, path: &str) -> Vec<u8> {
 }
 
 /// Reads frames until one of this type.
-async fn read_until(client: &mut Client, kind: u8) {
+async fn read_until(client: &mut TestClient, kind: u8) {
     loop {
         let mut head = [0; 9];
         within(client.0.read_exact(&mut head)).await.expect("a frame");
@@ -52,7 +54,7 @@ async fn read_until(client: &mut Client, kind: u8) {
 }
 
 /// A connection of HTTP/2 that has been responded to.
-async fn idle(server: &Running) -> Client {
+async fn idle(server: &ServerUnderTest) -> TestClient {
     let mut client = server.connect(ONE).await;
     let preface = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &frame(SETTINGS, 0, 0, &[])[..]].concat();
     write(&client, &preface);
@@ -62,20 +64,20 @@ async fn idle(server: &Running) -> Client {
 }
 
 /// Writes at once, so that the server does nothing meanwhile.
-fn write(client: &Client, bytes: &[u8]) {
+fn write(client: &TestClient, bytes: &[u8]) {
     assert_eq!(client.0.try_write(bytes).expect("it is writable"), bytes.len());
 }
 
 /// A connection that was ordered to end for `next` while its request arrived, and that does not respond to `GOAWAY`
 /// and `PING`; that request is under way.
-async fn told_to_go_away(server: &Running) -> (Client, Client) {
+async fn told_to_go_away(server: &ServerUnderTest) -> (TestClient, TestClient) {
     let mut client = idle(server).await;
     // The server sees the new connection first, and then the request.
     let next = std::net::TcpStream::connect(server.address).expect("it listens");
     write(&client, &request(3, "/wait"));
     read_until(&mut client, GOAWAY).await;
     next.set_nonblocking(true).expect("it is settable");
-    (client, Client(tokio::net::TcpStream::from_std(next).expect("a stream")))
+    (client, TestClient(tokio::net::TcpStream::from_std(next).expect("a stream")))
 }
 
 #[tokio::test(start_paused = true)]

@@ -51,6 +51,6 @@ async fn ipv4_and_ipv6_are_served_at_one_address() {
     if server.address.is_ipv6() {
         let port = server.address.port();
         let stream = tokio::net::TcpStream::connect(("::1", port)).await.expect("it listens");
-        assert!(crate::harness::Client(stream).ask("/peer").await.ends_with("\r\n::1"));
+        assert!(crate::harness::TestClient(stream).ask("/peer").await.ends_with("\r\n::1"));
     }
 }

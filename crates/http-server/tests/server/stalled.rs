@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use crate::{
-    harness::{Client, LARGE, ONE, OTHER, TIMEOUTS, get, settings, start, within},
+    harness::{LARGE, ONE, OTHER, TIMEOUTS, TestClient, get, settings, start, within},
     limits::assert_after,
 };
 
@@ -26,7 +26,7 @@ const MOST_OF_STALL: Duration = Duration::from_secs(7);
 /// More than the system buffers between the two, so that some of it was sent after its reading began.
 const PIECE: usize = 2 << 20;
 
-async fn read_piece(client: &mut Client) {
+async fn read_piece(client: &mut TestClient) {
     within(client.0.read_exact(&mut vec![0; PIECE])).await.expect("it is still served");
 }
 
@@ -47,7 +47,7 @@ async fn two_addresses_that_do_not_read_do_not_keep_a_third_out() {
     assert_eq!(server.metrics.evicted.get(), 1);
     // The one that has been stalled longest.
     assert!(unread.remove(0).rest().await.len() < LARGE);
-    let others = join_all(unread.iter_mut().map(Client::rest)).await;
+    let others = join_all(unread.iter_mut().map(TestClient::rest)).await;
     assert!(others.iter().all(|rest| rest.len() > LARGE), "they are whole");
 }
 

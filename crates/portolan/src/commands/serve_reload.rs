@@ -159,13 +159,13 @@ mod tests {
     }
 
     /// A front that is updated, whose address ranges are at `bucket`.
-    struct Running {
+    struct UpdatedFront {
         front: Arc<Front>,
         log: KeptLog,
         reload: JoinHandle<()>,
     }
 
-    impl Running {
+    impl UpdatedFront {
         async fn start(bucket: &TestBucket, file: &Path, log: KeptLog) -> Self {
             let yaml = format!(
                 "upstream: {{endpoint: 'https://up.example'}}\ncache_dir: null\n\
@@ -228,7 +228,7 @@ mod tests {
         }
     }
 
-    impl Drop for Running {
+    impl Drop for UpdatedFront {
         fn drop(&mut self) {
             self.reload.abort();
         }
@@ -244,7 +244,7 @@ mod tests {
         bucket.put("list", "192.0.2.0/24\n");
         bucket.put(&format!("containers/images/{}", Digest::sha256(b"x")), "x");
         let file = directory.path().join("front.yaml");
-        let front = Running::start(&bucket, &file, log).await;
+        let front = UpdatedFront::start(&bucket, &file, log).await;
         let (first, second) = ("192.0.2.1", "198.51.100.1");
         let in_ranges =
             async || [front.is_in_ranges(first).await, front.is_in_ranges(second).await];

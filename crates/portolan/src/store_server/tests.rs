@@ -24,13 +24,13 @@ const LARGE: u64 = 64 << 20;
 const PIECE: usize = 3 << 20;
 
 /// A served directory.
-struct Served {
+struct TestStoreServer {
     address: SocketAddr,
     stop: oneshot::Sender<()>,
     ended: JoinHandle<()>,
 }
 
-impl Served {
+impl TestStoreServer {
     async fn new(directory: &Path) -> Self {
         Self::with(directory, 100, 100).await
     }
@@ -99,7 +99,7 @@ async fn directory_with(content: &'static str) -> (TempDir, Digest) {
 #[tokio::test]
 async fn a_blob_is_served_whole_in_part_and_by_its_head() {
     let (directory, digest) = directory_with("portolan").await;
-    let served = Served::new(directory.path()).await;
+    let served = TestStoreServer::new(directory.path()).await;
     let path = format!("/{}", key(&digest));
     let whole = served.request("GET", &path, "").await;
     assert!(whole.starts_with("HTTP/1.1 200 ") && whole.ends_with("\r\n\r\nportolan"), "{whole}");
@@ -123,7 +123,8 @@ async fn a_blob_is_served_whole_in_part_and_by_its_head() {
 async fn ranges_and_conditions_are_those_of_http_and_the_entity_tag_is_the_digest() {
     let (directory, digest) = directory_with("portolan").await;
     let (copy, _) = directory_with("portolan").await;
-    let [served, copy] = [Served::new(directory.path()).await, Served::new(copy.path()).await];
+    let [served, copy] =
+        [TestStoreServer::new(directory.path()).await, TestStoreServer::new(copy.path()).await];
     let path = format!("/{}", key(&digest));
     let etag = format!("etag: \"{digest}\"\r\n");
     for served in [&served, &copy] {
@@ -164,7 +165,7 @@ async fn ranges_and_conditions_are_those_of_http_and_the_entity_tag_is_the_diges
         }
     }
     let (directory, digest) = directory_with("").await;
-    let empty = Served::new(directory.path()).await;
+    let empty = TestStoreServer::new(directory.path()).await;
     let response =
         empty.request("GET", &format!("/{}", key(&digest)), "range: bytes=0-0\r\n").await;
     assert!(response.starts_with("HTTP/1.1 416 "), "{response}");
@@ -182,7 +183,7 @@ async fn nothing_else_is_served() {
     let nested = Digest::sha256(b"directory");
     fs::create_dir(directory.path().join(key(&nested))).expect("it is made");
     fs::write(directory.path().join("containers/images/readme"), b"x").expect("it is written");
-    let served = Served::new(directory.path()).await;
+    let served = TestStoreServer::new(directory.path()).await;
     let path = format!("/{}", key(&digest));
     for absent in [
         "/",
@@ -222,7 +223,7 @@ async fn nothing_is_served_below_what_is_no_directory() {
             let link = directory.path().join(name);
             fs::create_dir_all(link.parent().expect("a parent")).expect("it is made");
             symlink(target, &link).expect("it is linked");
-            let served = Served::new(directory.path()).await;
+            let served = TestStoreServer::new(directory.path()).await;
             let path = format!("/{}", key(&digest));
             assert_eq!(served.status("GET", &path).await, "404", "{}", link.display());
             fs::remove_file(&link).expect("it is there");
@@ -235,7 +236,7 @@ async fn nothing_is_served_below_what_is_no_directory() {
 #[tokio::test]
 async fn it_ends_at_the_shutdown() {
     let (directory, digest) = directory_with("portolan").await;
-    let served = Served::new(directory.path()).await;
+    let served = TestStoreServer::new(directory.path()).await;
     assert_eq!(served.status("GET", &format!("/{}", key(&digest))).await, "200");
     served.stop.send(()).expect("it runs");
     served.ended.await.expect("no panic");
@@ -251,7 +252,7 @@ async fn a_client_that_does_not_read_delays_the_end_by_the_drain_at_most() {
     let content = Bytes::from(vec![0; 64 << 20]);
     let digest = Digest::sha256(&content);
     store.put(&digest, content).await.expect("it is put");
-    let served = Served::new(directory.path()).await;
+    let served = TestStoreServer::new(directory.path()).await;
     let mut connection = TcpStream::connect(served.address).await.expect("a connection");
     let request = format!("GET /{} HTTP/1.1\r\nhost: h\r\n\r\n", key(&digest));
     connection.write_all(request.as_bytes()).await.expect("it is sent");
@@ -278,7 +279,7 @@ async fn two_addresses_that_do_not_read_do_not_keep_a_third_out() {
     let (directory, path) = directory_with_a_large_blob();
     // What they use up: connections, or files.
     for (connections, files) in [(2, 100), (100, 2)] {
-        let served = Served::with(directory.path(), connections, files).await;
+        let served = TestStoreServer::with(directory.path(), connections, files).await;
         let mut slow = served.unread(&path, "127.0.0.2").await;
         let _unread = served.unread(&path, "127.0.0.3").await;
         let third = async {
@@ -305,7 +306,7 @@ async fn two_addresses_that_do_not_read_do_not_keep_a_third_out() {
 #[tokio::test]
 async fn one_client_has_half_of_the_open_files_until_they_are_closed() {
     let (directory, path) = directory_with_a_large_blob();
-    let served = Served::with(directory.path(), 100, 2).await;
+    let served = TestStoreServer::with(directory.path(), 100, 2).await;
     let slow = served.unread(&path, "127.0.0.1").await;
     let refused = served.request("HEAD", &path, "").await;
     assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use crate::harness::run;
 
 /// The program or a command of it: the words that call it, and its help.
-pub(crate) struct Command {
+pub(crate) struct CommandHelp {
     pub(crate) path: Vec<String>,
     pub(crate) help: String,
 }
 
-impl Command {
+impl CommandHelp {
     /// Whether it only groups other commands.
     pub(crate) fn has_commands(&self) -> bool {
         subcommands(&self.help).next().is_some()
@@ -23,10 +23,10 @@ impl Command {
 }
 
 /// The program itself and every command of it, as clap lists them.
-pub(crate) async fn commands() -> Vec<Command> {
+pub(crate) async fn commands() -> Vec<CommandHelp> {
     let (mut found, mut left) = (Vec::new(), vec![Vec::new()]);
     while let Some(path) = left.pop() {
-        let mut command = Command { path, help: String::new() };
+        let mut command = CommandHelp { path, help: String::new() };
         command.help = run(&command.arguments(&["help"])).await.expect(0).stdout;
         let below = |name: &str| [&command.path[..], &[name.to_owned()]].concat();
         left.extend(subcommands(&command.help).map(below));

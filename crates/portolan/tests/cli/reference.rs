@@ -16,7 +16,7 @@ use tokio::{
 use crate::{
     harness::{Thin, entry, run},
     help::{commands, options},
-    servers::Server,
+    servers::ServerProcess,
 };
 
 /// A page of `docs/reference/`.
@@ -204,7 +204,7 @@ fn described(heading: &str) -> BTreeSet<Metric> {
 
 /// What a server prints at `/metrics`, after one request.
 async fn scraped(arguments: &[&str]) -> BTreeSet<Metric> {
-    let server = Server::start("true", arguments).await;
+    let server = ServerProcess::start("true", arguments).await;
     drop(server.idle().await);
     let admin = server.admin.as_deref().expect("an admin address");
     let mut stream = TcpStream::connect(admin).await.expect("it listens");

@@ -29,7 +29,7 @@ const RESPONSE_IN_A_FLOOD: Duration = Duration::from_secs(15);
 /// Fewer than the connections of a test, so that a server that does not raise its soft limit runs out.
 const LOW_LIMIT: usize = 128;
 
-pub(crate) struct Server {
+pub(crate) struct ServerProcess {
     child: Child,
     log: Lines<BufReader<ChildStderr>>,
     /// Where it listens.
@@ -38,7 +38,7 @@ pub(crate) struct Server {
     pub(crate) admin: Option<String>,
 }
 
-impl Server {
+impl ServerProcess {
     /// Starts the program with `arguments`, after this line of the shell.
     pub(crate) async fn start(setup: &str, arguments: &[&str]) -> Self {
         let mut command = Command::new("bash");
@@ -129,7 +129,7 @@ async fn sighup_ends_no_server() {
     let directory = TempDir::new().expect("a directory");
     for arguments in servers(directory.path()) {
         let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-        let mut server = Server::start(":", &arguments).await;
+        let mut server = ServerProcess::start(":", &arguments).await;
         signal(&server.child, "HUP").await;
         let message = match arguments[0] {
             "serve" => "SIGHUP: configuration and address ranges were read again",
@@ -153,9 +153,9 @@ async fn the_front_reads_its_configuration_again_at_sighup_and_keeps_it_if_the_f
     };
     file("one.example", "");
     let config = path.display().to_string();
-    let mut server = Server::start(":", &["serve", "--config", &config]).await;
+    let mut server = ServerProcess::start(":", &["serve", "--config", &config]).await;
     let manifest = "/v2/pause/manifests/3.9";
-    let location = async |server: &Server| located(&mut server.idle().await, manifest).await;
+    let location = async |server: &ServerProcess| located(&mut server.idle().await, manifest).await;
     assert_eq!(location(&server).await, format!("https://one.example{manifest}"));
     file("two.example", "");
     signal(&server.child, "HUP").await;
@@ -177,7 +177,7 @@ async fn the_soft_limit_of_open_files_is_raised() {
     let directory = TempDir::new().expect("a directory");
     for arguments in servers(directory.path()) {
         let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-        let server = Server::start(&format!("ulimit -Sn {LOW_LIMIT}"), &arguments).await;
+        let server = ServerProcess::start(&format!("ulimit -Sn {LOW_LIMIT}"), &arguments).await;
         let mut connections = Vec::new();
         for _ in 0..2 * LOW_LIMIT {
             connections.push(server.idle().await);
@@ -194,7 +194,7 @@ async fn where_descriptors_run_out_new_clients_and_the_admin_address_are_served(
     let directory = TempDir::new().expect("a directory");
     for arguments in servers(directory.path()) {
         let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-        let server = Server::start(&format!("ulimit -n {LOW_LIMIT}"), &arguments).await;
+        let server = ServerProcess::start(&format!("ulimit -n {LOW_LIMIT}"), &arguments).await;
         let mut connections = Vec::new();
         for _ in 0..2 * LOW_LIMIT {
             let mut connection = TcpStream::connect(&server.address).await.expect("it listens");
@@ -215,7 +215,7 @@ async fn a_served_store_has_metrics_and_health() {
     let directory = TempDir::new().expect("a directory");
     let path = directory.path().to_str().expect("UTF-8");
     let flags = ["store", "serve", path, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
-    let server = Server::start(":", &flags).await;
+    let server = ServerProcess::start(":", &flags).await;
     let mut idle = server.idle().await;
     let blob = format!("/containers/images/{}", oci::Digest::sha256(b"absent"));
     assert_eq!(request(&mut idle, &blob).await.as_deref(), Some("404"));
@@ -241,7 +241,7 @@ async fn a_served_store_has_metrics_and_health() {
 #[tokio::test]
 async fn requests_that_write_get_a_part_of_few_connections() {
     let flags = ["registry", "serve", "--listen", "127.0.0.1:0"];
-    let mut server = Server::start(&format!("ulimit -n {LOW_LIMIT}"), &flags).await;
+    let mut server = ServerProcess::start(&format!("ulimit -n {LOW_LIMIT}"), &flags).await;
     let logged = server.logs("fewer requests in flight").await;
     let number = |name: &str| logged[name].as_u64().expect("a number");
     // Each has a file besides its connection, and one that it links to.
@@ -290,7 +290,7 @@ async fn slow_downloads_of_two_addresses_leave_descriptors_for_requests_and_the_
         [vec!["store", "serve", &store], vec!["registry", "serve", "--storage", &storage]]
     {
         let arguments = [arguments, listen.to_vec()].concat();
-        let mut server = Server::start(&format!("ulimit -n {SLOW_LIMIT}"), &arguments).await;
+        let mut server = ServerProcess::start(&format!("ulimit -n {SLOW_LIMIT}"), &arguments).await;
         let path = match arguments[0] {
             "store" => format!("/containers/images/{digest}"),
             _ => {
@@ -353,7 +353,7 @@ async fn a_flood_of_silent_connections_does_not_keep_clients_out() {
     let directory = TempDir::new().expect("a directory");
     for arguments in servers(directory.path()) {
         let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-        let server = Server::start(&format!("ulimit -n {LOW_LIMIT}"), &arguments).await;
+        let server = ServerProcess::start(&format!("ulimit -n {LOW_LIMIT}"), &arguments).await;
         let mut silent = Vec::new();
         for _ in 0..2 * LOW_LIMIT {
             silent.push(TcpStream::connect(&server.address).await.expect("it listens"));
@@ -372,7 +372,7 @@ async fn users_are_read_again_at_sighup_and_kept_if_they_are_wrong() {
     write(&users, &format!("alice:{HASH}\n"));
     let flags = ["registry", "serve", "--listen", "127.0.0.1:0", "--htpasswd"];
     let flags = [&flags[..], &[users.to_str().expect("UTF-8")]].concat();
-    let mut server = Server::start(":", &flags).await;
+    let mut server = ServerProcess::start(":", &flags).await;
     let address = server.address.clone();
     // The credentials of alice and bob.
     let status = async |credentials: &str| {
@@ -425,7 +425,7 @@ async fn passwords_that_cross_the_network_in_clear_are_warned_about() {
         let flags = ["registry", "serve", "--htpasswd", users, "--listen", listen];
         let flags = [&flags, proxies.as_ref().map(<[_; 2]>::as_slice).unwrap_or_default()].concat();
         let log = directory.path().join("log").display().to_string();
-        let server = Server::start(&format!("exec 2> >(tee {log} >&2)"), &flags).await;
+        let server = ServerProcess::start(&format!("exec 2> >(tee {log} >&2)"), &flags).await;
         let log = std::fs::read_to_string(&log).expect("a log");
         let warned = log.contains("passwords cross the network in clear; use --tls-cert");
         assert_eq!(warned, is_warned, "{flags:?}: {log}");
@@ -530,7 +530,8 @@ async fn an_address_that_cannot_be_listened_on_says_what_to_do() {
         let said = "--listen 127.0.0.1:5999 and --admin [::]:5999 take the same port";
         assert!(ended.stderr.contains(said), "{}", ended.stderr);
     }
-    let server = Server::start(":", &["store", "serve", store, "--listen", "localhost:0"]).await;
+    let server =
+        ServerProcess::start(":", &["store", "serve", store, "--listen", "localhost:0"]).await;
     assert!(server.address.starts_with("127.0.0.1:"), "{}", server.address);
     let ended = crate::harness::run(&["store", "serve", store, "--listen", &server.address]).await;
     let said = format!(
@@ -540,7 +541,7 @@ async fn an_address_that_cannot_be_listened_on_says_what_to_do() {
     let ended = ended.expect(2);
     assert!(ended.stderr.ends_with(&said), "{}", ended.stderr);
     server.terminated().await;
-    let server = Server::start(":", &["store", "serve", store, "--listen", ":0"]).await;
+    let server = ServerProcess::start(":", &["store", "serve", store, "--listen", ":0"]).await;
     assert!(!server.address.starts_with("127.0.0.1:"), "{}", server.address);
     server.terminated().await;
 }
@@ -550,7 +551,7 @@ async fn the_access_log_of_a_served_store_names_each_request() {
     let directory = TempDir::new().expect("a temporary directory");
     let dir = directory.path().to_str().expect("UTF-8");
     let arguments = ["store", "serve", dir, "--listen", "127.0.0.1:0", "--access-log"];
-    let mut server = Server::start("true", &arguments).await;
+    let mut server = ServerProcess::start("true", &arguments).await;
     let mut stream = TcpStream::connect(&server.address).await.expect("it listens");
     assert_eq!(request(&mut stream, "/absent?token=secret").await.as_deref(), Some("404"));
     let event = server.logs("/absent").await;

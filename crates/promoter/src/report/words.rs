@@ -31,8 +31,8 @@ pub struct WordsReport<W> {
     out: W,
     show: Show,
     width: Width,
-    holding: BTreeMap<Line, CountedNames>,
-    not_holding: BTreeMap<Line, CountedNames>,
+    holding: BTreeMap<ReportLine, CountedNames>,
+    not_holding: BTreeMap<ReportLine, CountedNames>,
     causes: FailureGroups<CountedNames, CauseKey>,
     /// The last cause and its text: most edges share the reason of the edge before them.
     last_cause: Option<(Arc<Reason>, CauseKey, String)>,
@@ -42,7 +42,7 @@ pub struct WordsReport<W> {
 
 /// What edges have in common that are one line.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Line {
+struct ReportLine {
     kind: OutcomeKind,
     project: String,
     image: String,
@@ -75,7 +75,7 @@ impl<W: Write> WordsReport<W> {
         }
     }
 
-    fn add_line(&mut self, line: Line, destination: &DestinationRepository) {
+    fn add_line(&mut self, line: ReportLine, destination: &DestinationRepository) {
         let lines = if line.kind.is_failure() { &mut self.not_holding } else { &mut self.holding };
         if lines.len() < MAX_LINES || lines.contains_key(&line) {
             lines.entry(line).or_default().add_in_order(destination.prefix.to_string());
@@ -146,7 +146,7 @@ impl<W: Write> WordsReport<W> {
     }
 }
 
-impl Line {
+impl ReportLine {
     /// The parts of the row: the image, the digest, the destinations, the attachments and the reason.
     fn parts(&self, destinations: &CountedNames) -> Vec<String> {
         let mut parts = vec![self.image.clone(), self.digest.to_string()];
@@ -220,7 +220,7 @@ impl<W: Write> Report for WordsReport<W> {
                 format!("{project}: {image}  {}  at {}", edge.digest(), destination.prefix)
             }),
             (kind, reason) => {
-                let line = Line {
+                let line = ReportLine {
                     kind,
                     project: project.to_owned(),
                     image: image(edge),

@@ -11,7 +11,7 @@ use serde::{
 };
 
 use super::{BUILT_IN, Config};
-use crate::{metrics::Metrics, ranges::RangesSource, store::StoreTable};
+use crate::{metrics::FrontMetrics, ranges::RangesSource, store::StoreTable};
 
 /// The configuration in effect, as YAML that [`Config::from_yaml`] reads. Values that `text` does not give are marked
 /// as defaults. `text` is the file's; without one, the built-in configuration is meant, and values that
@@ -27,7 +27,7 @@ pub fn effective_yaml(config: &Config, text: Option<&str>, sources: &[RangesSour
         return config.to_yaml();
     };
     let mut lines = Lines::default();
-    let stores = StoreTable::default().update(&config.stores, &Metrics::new());
+    let stores = StoreTable::default().update(&config.stores, &FrontMetrics::new());
     let notes = |path: &[Step<'_>]| match *path {
         [Step::Key("stores"), Step::Entry(at), Step::Key("name")] => {
             stores.get(at).map(|store| format!("store id {}", store.id().number()))

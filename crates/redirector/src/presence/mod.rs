@@ -19,7 +19,7 @@ use crate::{
     clock::{Clock, Tick},
     config::PresenceSettings,
     failure::OutboundError,
-    metrics::{Metrics, PresenceMetrics},
+    metrics::{FrontMetrics, PresenceMetrics},
     outbound::Outbound,
     store::Store,
 };
@@ -57,7 +57,7 @@ impl StorePresence {
         settings: &PresenceSettings,
         outbound: Outbound,
         clock: Arc<Clock>,
-        metrics: &Metrics,
+        metrics: &FrontMetrics,
     ) -> Self {
         Self {
             cache: cache::PresenceCache::new(settings),

@@ -7,7 +7,7 @@ use testkit::{Body, TestBucket};
 
 use crate::harness::{self, NOWHERE, PARIS, at, blob, location, put, start, upstream, yaml};
 
-async fn find(front: &harness::Running, path: &str, lines: &[&str]) -> String {
+async fn find(front: &harness::TestFront, path: &str, lines: &[&str]) -> String {
     let mut request = Request::get(path);
     for line in lines {
         request = request.header("X-Forwarded-For", *line);

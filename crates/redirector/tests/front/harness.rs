@@ -27,7 +27,7 @@ pub(crate) const CANONICAL: &str = "https://canonical.example/v2/prod/all/";
 /// Longer than anything takes that is going to happen.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-pub(crate) struct Running {
+pub(crate) struct TestFront {
     pub(crate) address: SocketAddr,
     pub(crate) admin: SocketAddr,
     pub(crate) front: Arc<Front>,
@@ -36,13 +36,13 @@ pub(crate) struct Running {
 }
 
 /// Serves this configuration, in the world of the test clients.
-pub(crate) async fn start(yaml: &str) -> Running {
+pub(crate) async fn start(yaml: &str) -> TestFront {
     let config = Config::from_yaml("test.yaml", yaml).unwrap();
     schema::assert_accepted(yaml);
     serve_config(config).await
 }
 
-pub(crate) async fn serve_config(config: Config) -> Running {
+pub(crate) async fn serve_config(config: Config) -> TestFront {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let admin = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, admin_address) = (listener.local_addr().unwrap(), admin.local_addr().unwrap());
@@ -51,7 +51,7 @@ pub(crate) async fn serve_config(config: Config) -> Running {
     let serving = tokio::spawn(serve(Arc::clone(&front), listener, Some(admin), async {
         let _ = stopped.await;
     }));
-    Running { address, admin: admin_address, front, stop: Some(stop), serving }
+    TestFront { address, admin: admin_address, front, stop: Some(stop), serving }
 }
 
 /// The front's own client, without proxies.
@@ -109,7 +109,7 @@ pub(crate) fn upstream(digest: &Digest) -> String {
     format!("{UPSTREAM}pause/blobs/{digest}")
 }
 
-impl Running {
+impl TestFront {
     fn host(&self) -> Host {
         self.address.to_string().parse().unwrap()
     }
@@ -158,7 +158,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for TestFront {
     fn drop(&mut self) {
         self.serving.abort();
     }

@@ -9,7 +9,7 @@ use tokio::{
 
 use crate::harness::{self, PARIS, UPSTREAM, start, within, yaml};
 
-async fn raw(front: &harness::Running, bytes: &[u8]) -> String {
+async fn raw(front: &harness::TestFront, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(front.address).await.unwrap();
     stream.write_all(bytes).await.unwrap();
     let mut response = Vec::new();
@@ -18,7 +18,7 @@ async fn raw(front: &harness::Running, bytes: &[u8]) -> String {
 }
 
 /// One request with this target; the connection ends with its response.
-async fn target(front: &harness::Running, target: &[u8]) -> String {
+async fn target(front: &harness::TestFront, target: &[u8]) -> String {
     let tail = format!(
         " HTTP/1.1\r\nHost: evil.example\r\nX-Forwarded-For: {PARIS}, 10.0.0.1\r\nConnection: close\r\n\r\n"
     );

@@ -299,13 +299,13 @@ impl Course {
 }
 
 /// A blob to be pushed: where to, which one, and its bytes.
-type Content<'a, S> = (&'a RepositoryClient, &'a BlobPush<'a>, &'a S);
+type PushParts<'a, S> = (&'a RepositoryClient, &'a BlobPush<'a>, &'a S);
 
 impl Upload {
     /// Sends the content and commits it. After any failure the session is cancelled.
     async fn fill<S: BlobSource>(
         mut self,
-        content: Content<'_, S>,
+        content: PushParts<'_, S>,
         course: &mut Course,
     ) -> Result<(), Failed> {
         let filled = if content.1.size <= SMALL_BLOB_BYTES && course.chunk == ONE_CHUNK {
@@ -319,7 +319,7 @@ impl Upload {
     /// The same from the session's offset on.
     async fn fill_from_offset<S: BlobSource>(
         mut self,
-        content: Content<'_, S>,
+        content: PushParts<'_, S>,
         course: &mut Course,
     ) -> Result<(), Failed> {
         let filled = match self.offset().await {
@@ -347,7 +347,7 @@ impl Upload {
 
     async fn fill_at_once<S: BlobSource>(
         &self,
-        (repository, push, source): Content<'_, S>,
+        (repository, push, source): PushParts<'_, S>,
         course: &mut Course,
     ) -> Result<(), Failed> {
         let pieces = source.open(0).await.map_err(Failed::Source)?;
@@ -363,7 +363,7 @@ impl Upload {
 
     async fn fill_in_chunks<S: BlobSource>(
         &mut self,
-        content: Content<'_, S>,
+        content: PushParts<'_, S>,
         from: u64,
         course: &mut Course,
     ) -> Result<(), Failed> {
@@ -405,7 +405,7 @@ impl Upload {
     /// Commits. If the session does not exist, a request whose response was lost may have committed it.
     async fn finish_or_look<S: BlobSource>(
         &self,
-        (repository, push, _): Content<'_, S>,
+        (repository, push, _): PushParts<'_, S>,
         course: &mut Course,
     ) -> Result<(), Error> {
         let mut attempts = Attempts::default();

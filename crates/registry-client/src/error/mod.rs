@@ -21,10 +21,10 @@ use crate::{RequestFault, error::reasons::tells_throttled};
 /// `Display` says everything in one line, causes included; so there is no chain of sources behind it,
 /// which would say them again. The query of the URL is left out, since it may be a signature.
 #[derive(Clone)]
-pub struct Error(Box<Inner>);
+pub struct Error(Box<RequestErrorDetails>);
 
 #[derive(Clone)]
-struct Inner {
+struct RequestErrorDetails {
     method: Method,
     url: RedactedUrl,
     /// Shared, so that an error is cheap to clone.
@@ -41,7 +41,7 @@ struct Inner {
 
 impl Error {
     pub(crate) fn new(method: Method, url: RedactedUrl, fault: RequestFault) -> Self {
-        Self(Box::new(Inner {
+        Self(Box::new(RequestErrorDetails {
             method,
             url,
             fault: Arc::new(fault),
@@ -113,7 +113,7 @@ impl Error {
     }
 
     /// The fault that decides what a caller may do: that of the last request.
-    fn decisive(&self) -> &Inner {
+    fn decisive(&self) -> &RequestErrorDetails {
         match &*self.0.fault {
             RequestFault::NotListed { cause, .. } => cause.decisive(),
             _ => &self.0,
@@ -196,7 +196,7 @@ impl Error {
     /// machine is what is at fault, having too many files open.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
-        let Inner { fault, elsewhere, .. } = self.decisive();
+        let RequestErrorDetails { fault, elsewhere, .. } = self.decisive();
         let no_response = match &**fault {
             RequestFault::BadHost { .. } => true,
             RequestFault::NotCommitted { is_of_host, .. } => *is_of_host,

@@ -13,10 +13,10 @@ use crate::{RegistryClient, limit::Permit};
 /// A permit at several registries, shared by all requests of a transfer: they wait for no permit of their own, neither
 /// there nor where redirects lead.
 #[derive(Clone, Debug)]
-pub struct SharedPermit(Arc<Inner>);
+pub struct SharedPermit(Arc<PermitState>);
 
 #[derive(Debug)]
-struct Inner {
+struct PermitState {
     authorities: Vec<String>,
     _permit: Permit,
 }
@@ -36,6 +36,6 @@ impl RegistryClient {
         let authorities: Vec<_> = urls.map(|url| url.authority().to_owned()).collect();
         let names: Vec<_> = authorities.iter().map(String::as_str).collect();
         let permit = self.shared.limiter.permit_at_all(&names).await;
-        SharedPermit(Arc::new(Inner { authorities, _permit: permit }))
+        SharedPermit(Arc::new(PermitState { authorities, _permit: permit }))
     }
 }

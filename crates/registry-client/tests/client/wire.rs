@@ -17,7 +17,7 @@ use crate::support::{BLOB, at, client, digest, fault_of, hasty, read};
 
 /// How a connection ends.
 #[derive(Clone, Copy, Debug)]
-enum End {
+enum ConnectionEnd {
     Close,
     Reset,
     Open,
@@ -34,7 +34,7 @@ struct Wire {
 }
 
 impl Wire {
-    async fn start(response: &'static str, end: End) -> Self {
+    async fn start(response: &'static str, end: ConnectionEnd) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let host = listener.local_addr().expect("its address").to_string().parse().expect("a host");
         let requests = Arc::<AtomicUsize>::default();
@@ -57,9 +57,9 @@ impl Wire {
                 let response = response.replace('\n', "\r\n");
                 stream.write_all(response.as_bytes()).await.expect("it is taken");
                 match end {
-                    End::Close => {}
-                    End::Reset => stream.get_ref().set_zero_linger().expect("a reset"),
-                    End::Open => std::future::pending().await,
+                    ConnectionEnd::Close => {}
+                    ConnectionEnd::Reset => stream.get_ref().set_zero_linger().expect("a reset"),
+                    ConnectionEnd::Open => std::future::pending().await,
                 }
             }
         });
@@ -84,7 +84,7 @@ async fn every_framing_of_a_right_blob_is_read() {
         // A folded line (RFC 9112 §5.2).
         "HTTP/1.1 200 OK\nX-A: a\n b\nContent-Length: 6\n\na blob",
     ] {
-        let wire = Wire::start(response, End::Close).await;
+        let wire = Wire::start(response, ConnectionEnd::Close).await;
         let blob = at(&client(), &wire.host).blob(&digest()).await.expect("headers");
         assert_eq!(blob.size(), response.contains("Length: 6").then_some(6));
         assert_eq!(read(blob).await.expect("a blob"), BLOB.as_bytes());
@@ -97,13 +97,17 @@ async fn every_way_to_break_off_is_an_error() {
     const CHUNKED: &str = "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n6\na blob\n";
     let broke = "the connection broke after ";
     for (response, end, expected) in [
-        (HEAD, End::Close, "the response ended after 4 of 6 bytes"),
-        (HEAD, End::Reset, broke),
-        (HEAD, End::Open, "no data for 1s after 4 bytes of the response"),
-        (CHUNKED, End::Close, "the connection broke after 6 bytes of the response: "),
-        ("", End::Close, "the connection broke after 0 bytes of the response: connection closed"),
-        ("HTTP/1.1 200", End::Reset, broke),
-        ("nonsense\n\n", End::Close, "the response is not valid HTTP: invalid HTTP"),
+        (HEAD, ConnectionEnd::Close, "the response ended after 4 of 6 bytes"),
+        (HEAD, ConnectionEnd::Reset, broke),
+        (HEAD, ConnectionEnd::Open, "no data for 1s after 4 bytes of the response"),
+        (CHUNKED, ConnectionEnd::Close, "the connection broke after 6 bytes of the response: "),
+        (
+            "",
+            ConnectionEnd::Close,
+            "the connection broke after 0 bytes of the response: connection closed",
+        ),
+        ("HTTP/1.1 200", ConnectionEnd::Reset, broke),
+        ("nonsense\n\n", ConnectionEnd::Close, "the response is not valid HTTP: invalid HTTP"),
     ] {
         let wire = Wire::start(response, end).await;
         let (fault, error) = fault_of(&hasty(), &wire.host).await;
@@ -116,7 +120,7 @@ async fn every_way_to_break_off_is_an_error() {
 async fn a_response_may_have_more_than_a_hundred_headers() {
     let headers: String = (0..200).map(|number| format!("X-{number}: a\n")).collect();
     let response = format!("HTTP/1.1 200 OK\n{headers}Content-Length: 6\n\na blob");
-    let wire = Wire::start(response.leak(), End::Close).await;
+    let wire = Wire::start(response.leak(), ConnectionEnd::Close).await;
     let blob = at(&client(), &wire.host).blob(&digest()).await.expect("headers");
     assert_eq!(read(blob).await.expect("a blob"), BLOB.as_bytes());
 }
@@ -127,7 +131,7 @@ async fn a_response_that_cannot_be_read_is_requested_once_more() {
         "HTTP/1.1 200 OK\nBad Header: x\nContent-Length: 6\n\na blob",
         "HTTP/1.1 200 OK\nContent-Length: 6\nContent-Length: 7\n\na blob",
     ] {
-        let wire = Wire::start(response, End::Close).await;
+        let wire = Wire::start(response, ConnectionEnd::Close).await;
         let client = RegistryClient::builder().retries(Retries::default()).build();
         let error = at(&client, &wire.host).blob(&digest()).await.expect_err("no response");
         assert!(error.to_string().contains(": the response is not valid HTTP: "), "{error}");
@@ -145,7 +149,7 @@ async fn a_blob_with_another_digest_is_refused_before_its_last_piece() {
         ("HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n2\na \n4\nbloB\n0\n\n", 6),
         ("HTTP/1.1 200 OK\nConnection: close\n\na bloB", 6),
     ] {
-        let wire = Wire::start(response, End::Close).await;
+        let wire = Wire::start(response, ConnectionEnd::Close).await;
         let mut blob = at(&client(), &wire.host).blob(&digest()).await.expect("headers");
         let mut seen = 0;
         let error = loop {
@@ -168,7 +172,7 @@ async fn a_blob_with_another_digest_is_refused_before_its_last_piece() {
 async fn a_head_without_length_is_followed_by_a_get() {
     // To GET this is an empty body, which is no manifest of that digest: the error is that of GET.
     let response = "HTTP/1.1 200 OK\nConnection: close\n\n";
-    let wire = Wire::start(response, End::Close).await;
+    let wire = Wire::start(response, ConnectionEnd::Close).await;
     let head = at(&client(), &wire.host).find_manifest(&digest().into()).await;
     let start = format!("GET http://{}/v2/a/manifests/{}: ", wire.host, digest());
     let error = head.expect_err("a wrong digest").to_string();

@@ -4,7 +4,9 @@ use http::{Method, Request};
 use oci::Digest;
 use testkit::Body;
 
-use crate::world::{Watched, World, content, differs, has_blob, pieces, push, read, refusal};
+use crate::world::{
+    WatchedRegistry, World, content, differs, has_blob, pieces, push, read, refusal,
+};
 
 #[tokio::test]
 async fn an_upload_of_two_parts_says_how_far_it_is() {
@@ -66,7 +68,7 @@ async fn a_part_that_comes_out_of_order_is_refused_or_harmless() {
 #[tokio::test]
 async fn a_session_that_is_cancelled_is_gone() {
     let world = World::new("cancel").await;
-    let watched = Watched::new(&world).await;
+    let watched = WatchedRegistry::new(&world).await;
     let repository = watched.client.repository(&watched.server.host(), &world.name("app"));
     let bytes = content(10_000);
     let digest = Digest::sha256(&bytes);

@@ -200,13 +200,13 @@ pub(crate) struct Passed {
 }
 
 /// A proxy to the registry that records the responses.
-pub(crate) struct Watched {
+pub(crate) struct WatchedRegistry {
     pub(crate) client: RegistryClient,
     pub(crate) server: TestServer,
     passed: Arc<Mutex<Vec<Passed>>>,
 }
 
-impl Watched {
+impl WatchedRegistry {
     pub(crate) async fn new(world: &World) -> Self {
         let passed = Arc::<Mutex<Vec<Passed>>>::default();
         let (log, host) = (Arc::clone(&passed), world.host.clone());

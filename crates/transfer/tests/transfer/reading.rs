@@ -11,10 +11,10 @@ use wording::Chain;
 use crate::world::{repository, serving, source_of};
 
 /// Content as [`serving`] takes it.
-type Content = (Descriptor, Vec<u8>);
+type TestContent = (Descriptor, Vec<u8>);
 
 /// An image without layers.
-fn leaf(seed: u64) -> Content {
+fn leaf(seed: u64) -> TestContent {
     let manifest = ImageManifest {
         schema_version: 2,
         media_type: Some(media_type::OCI_MANIFEST.to_owned()),
@@ -28,7 +28,7 @@ fn leaf(seed: u64) -> Content {
     (Descriptor::of(media_type::OCI_MANIFEST, &bytes), bytes)
 }
 
-fn index(manifests: &[Descriptor]) -> Content {
+fn index(manifests: &[Descriptor]) -> TestContent {
     let index = ImageIndex {
         schema_version: 2,
         media_type: Some(media_type::OCI_INDEX.to_owned()),
@@ -42,7 +42,7 @@ fn index(manifests: &[Descriptor]) -> Content {
 }
 
 /// A chain of indexes above an image, the root last: so many manifests in all.
-fn chain(length: usize) -> Vec<Content> {
+fn chain(length: usize) -> Vec<TestContent> {
     let mut chain = vec![leaf(1)];
     while chain.len() < length {
         let below = chain[chain.len() - 1].0.clone();

@@ -22,8 +22,8 @@ use testkit::{Fault, TestHost, TestRegistry, fixture};
 
 use crate::{
     harness::{Thin, entry, portolan, run, write},
-    help::{Command, commands},
-    servers::Server,
+    help::{CommandHelp, commands},
+    servers::ServerProcess,
 };
 
 /// A certificate of X.509 version 1.
@@ -64,7 +64,7 @@ async fn every_command_with_options_has_two_examples() {
     // The help of `completions` has an example for each shell instead.
     let with_examples =
         commands.iter().filter(|it| !it.has_commands() && it.path != ["completions"]);
-    for Command { path, help } in with_examples {
+    for CommandHelp { path, help } in with_examples {
         let (_, examples) = help.split_once("\nExamples:\n").expect(help);
         let call = format!("    portolan {} ", path.join(" "));
         let calls = examples.lines().filter(|line| format!("{line} ").starts_with(&call)).count();
@@ -478,7 +478,7 @@ async fn errors_of_the_embedded_registry() {
     let obstructed = format!("file://{}/obstructed", errors.path().display());
     let used = format!("file://{}/used", errors.path().display());
     let user = ["registry", "serve", "--listen", "127.0.0.1:0", "--storage", &used];
-    let user = Server::start(":", &user).await;
+    let user = ServerProcess::start(":", &user).await;
     let foreign = format!("file://{}/foreign", errors.directory.path().display());
     let listen = ["registry", "serve", "--listen", "127.0.0.1:0"];
     for (title, flags) in [

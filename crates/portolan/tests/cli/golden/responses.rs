@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::compare;
-use crate::{harness::write, servers::Server};
+use crate::{harness::write, servers::ServerProcess};
 
 /// How much of a request's body is shown.
 const SHOWN_BODY: usize = 200;
@@ -28,14 +28,14 @@ const ALICE: &str = "authorization: Basic YWxpY2U6c2VjcmV0";
 const BOB: &str = "authorization: Basic Ym9iOnNlY3JldA==";
 
 /// A request in HTTP/1.1.
-struct Request<'a> {
+struct GoldenRequest<'a> {
     /// The method and the path.
     line: &'a str,
     headers: &'a [&'a str],
     body: &'a [u8],
 }
 
-impl<'a> Request<'a> {
+impl<'a> GoldenRequest<'a> {
     const fn new(line: &'a str) -> Self {
         Self { line, headers: &[], body: &[] }
     }
@@ -91,7 +91,7 @@ struct Responses {
 
 impl Responses {
     /// Sends a request and adds it with its response, which is an error.
-    async fn request(&mut self, title: &str, server: &Server, request: Request<'_>) {
+    async fn request(&mut self, title: &str, server: &ServerProcess, request: GoldenRequest<'_>) {
         let response = exchange(&server.address, &request.bytes()).await;
         self.add(title, &request.shown(), &response);
     }
@@ -115,30 +115,30 @@ impl Responses {
 }
 
 /// A registry of the program with these flags.
-async fn registry(flags: &[&str]) -> Server {
+async fn registry(flags: &[&str]) -> ServerProcess {
     let arguments = [&["registry", "serve", "--listen", "127.0.0.1:0"], flags].concat();
-    Server::start(":", &arguments).await
+    ServerProcess::start(":", &arguments).await
 }
 
 /// Puts an image without layers, whose config is in the repository `app`, under the tag `v1`.
-async fn push_image(server: &Server, headers: &[&str]) -> (Digest, Digest) {
+async fn push_image(server: &ServerProcess, headers: &[&str]) -> (Digest, Digest) {
     let image = fixture::image(1, 0);
     let config = &image.blobs[0];
     let line = format!("POST /v2/app/blobs/uploads/?digest={}", config.descriptor.digest);
-    let pushed = Request::with(&line, headers, &config.bytes).bytes();
+    let pushed = GoldenRequest::with(&line, headers, &config.bytes).bytes();
     let response = exchange(&server.address, &pushed).await;
     assert!(response.starts_with("HTTP/1.1 201"), "{response}");
     let kind = format!("content-type: {}", media_type::OCI_MANIFEST);
     let headers = [headers, &[kind.as_str()]].concat();
-    let pushed = Request::with("PUT /v2/app/manifests/v1", &headers, &image.bytes).bytes();
+    let pushed = GoldenRequest::with("PUT /v2/app/manifests/v1", &headers, &image.bytes).bytes();
     let response = exchange(&server.address, &pushed).await;
     assert!(response.starts_with("HTTP/1.1 201"), "{response}");
     (image.digest(), config.descriptor.digest)
 }
 
 /// Starts an upload session; its path, with the query that it has, if any.
-async fn start_upload(server: &Server) -> String {
-    let started = Request::new("POST /v2/app/blobs/uploads/").bytes();
+async fn start_upload(server: &ServerProcess) -> String {
+    let started = GoldenRequest::new("POST /v2/app/blobs/uploads/").bytes();
     let response = exchange(&server.address, &started).await;
     let location = response.lines().find_map(|line| line.strip_prefix("location: "));
     location.unwrap_or_else(|| panic!("no Location in {response}")).to_owned()
@@ -167,7 +167,7 @@ async fn responses_to_requests_that_name_what_a_registry_does_not_have() {
         ("a page length that is not a number", "GET /v2/app/tags/list?n=all", &[]),
         ("a range outside a blob", &range, &["range: bytes=5000-"]),
     ] {
-        responses.request(title, &server, Request::with(line, headers, "")).await;
+        responses.request(title, &server, GoldenRequest::with(line, headers, "")).await;
     }
     compare("errors/registry-reads.txt", &responses.text);
 }
@@ -210,7 +210,7 @@ async fn responses_to_manifests_that_a_registry_refuses() {
         ),
         ("a manifest that is too long", &oci, " ".repeat(5_000)),
     ] {
-        let request = Request::with("PUT /v2/app/manifests/v2", headers, &body);
+        let request = GoldenRequest::with("PUT /v2/app/manifests/v2", headers, &body);
         responses.request(title, &server, request).await;
     }
     compare("errors/registry-manifests.txt", &responses.text);
@@ -226,7 +226,9 @@ async fn responses_to_tags_that_a_registry_refuses() {
     let tags: String = (0..65).map(|n| format!("&tag=v{n}")).collect();
     let many = format!("PUT /v2/app/manifests/{}?{}", image.digest(), &tags[1..]);
     responses.names.push((tags[1..].to_owned(), "tag=v0&…&tag=v64".to_owned()));
-    responses.request("too many tags", &server, Request::with(&many, &oci, &image.bytes)).await;
+    responses
+        .request("too many tags", &server, GoldenRequest::with(&many, &oci, &image.bytes))
+        .await;
     let tag = "v".repeat(129);
     let long = format!("PUT /v2/app/manifests/{tag}");
     responses.names.push((tag, "vvv…".to_owned()));
@@ -234,14 +236,14 @@ async fn responses_to_tags_that_a_registry_refuses() {
         ("a tag that begins with a dash", "PUT /v2/app/manifests/-v1"),
         ("a tag that is too long", &*long),
     ] {
-        responses.request(title, &server, Request::with(line, &oci, &image.bytes)).await;
+        responses.request(title, &server, GoldenRequest::with(line, &oci, &image.bytes)).await;
     }
     let absent = [oci[0], "if-none-match: *"];
-    let request = Request::with("PUT /v2/app/manifests/v1", &absent, &image.bytes);
+    let request = GoldenRequest::with("PUT /v2/app/manifests/v1", &absent, &image.bytes);
     responses.request("a tag that exists, where it must not", &server, request).await;
     let other = format!("if-match: \"{}\"", Digest::sha256(b"x"));
     let other = [oci[0], &other];
-    let request = Request::with("PUT /v2/app/manifests/v3", &other, &image.bytes);
+    let request = GoldenRequest::with("PUT /v2/app/manifests/v3", &other, &image.bytes);
     responses.request("a tag that does not exist, where it must", &server, request).await;
     compare("errors/registry-tags.txt", &responses.text);
 }
@@ -273,7 +275,7 @@ async fn responses_to_uploads_that_a_registry_refuses() {
         ("a body that breaks off", &patch, chunked, "1\r\nx\r\nno length\r\n"),
         ("a blob that is too long", &whole, &[], &"x".repeat(2_000)),
     ] {
-        responses.request(title, &server, Request::with(line, headers, body)).await;
+        responses.request(title, &server, GoldenRequest::with(line, headers, body)).await;
     }
     compare("errors/registry-uploads.txt", &responses.text);
 }
@@ -297,7 +299,7 @@ async fn responses_to_clients_without_the_right() {
         ("a password that is too long", "GET /v2/", &[&long]),
         ("a push without the right", "POST /v2/app/blobs/uploads/", &[BOB]),
     ] {
-        responses.request(title, &server, Request::with(line, headers, "")).await;
+        responses.request(title, &server, GoldenRequest::with(line, headers, "")).await;
     }
     server.terminated().await;
     let server = registry(&["--storage", &storage, "--immutable-tags"]).await;
@@ -306,13 +308,13 @@ async fn responses_to_clients_without_the_right() {
     // Printed without spaces it is another manifest of the same content.
     let manifest: Value = serde_json::from_slice(&fixture::image(1, 0).bytes).expect("a manifest");
     let other = manifest.to_string();
-    let request = Request::with("PUT /v2/app/manifests/v1", &kind, &other);
+    let request = GoldenRequest::with("PUT /v2/app/manifests/v1", &kind, &other);
     responses.request("a tag that would move", &server, request).await;
-    let request = Request::new("DELETE /v2/app/manifests/v1");
+    let request = GoldenRequest::new("DELETE /v2/app/manifests/v1");
     responses.request("a tag that would be deleted", &server, request).await;
     server.terminated().await;
     let server = registry(&["--storage", &storage, "--read-only"]).await;
-    let request = Request::new("POST /v2/app/blobs/uploads/");
+    let request = GoldenRequest::new("POST /v2/app/blobs/uploads/");
     responses.request("a registry that is read-only", &server, request).await;
     compare("errors/registry-rights.txt", &responses.text);
 }
@@ -327,17 +329,17 @@ async fn responses_of_a_registry_whose_files_are_damaged() {
     let tag = directory.path().join("repositories/app/_tags/v1");
     fs::write(&tag, "x").expect("it is written");
     let get = "GET /v2/app/manifests/v1";
-    responses.request("a tag whose file is damaged", &server, Request::new(get)).await;
+    responses.request("a tag whose file is damaged", &server, GoldenRequest::new(get)).await;
     fs::remove_file(&tag).and_then(|()| fs::create_dir(&tag)).expect("it is made");
     let kind = format!("content-type: {}", media_type::OCI_MANIFEST);
     let (kind, image) = ([kind.as_str()], fixture::image(1, 0));
-    let request = Request::with("PUT /v2/app/manifests/v1", &kind, &image.bytes);
+    let request = GoldenRequest::with("PUT /v2/app/manifests/v1", &kind, &image.bytes);
     responses.request("a directory in the place of a tag", &server, request).await;
     compare("errors/registry-storage.txt", &responses.text);
 }
 
 /// Begins an upload that sends nothing, once the registry waits for its content; the connection.
-async fn stalled(server: &Server, client: &str) -> TcpStream {
+async fn stalled(server: &ServerProcess, client: &str) -> TcpStream {
     let line = format!("POST /v2/app/blobs/uploads/?digest={}", Digest::sha256(b"x"));
     let request = format!(
         "{line} HTTP/1.1\r\nhost: registry.example\r\nx-forwarded-for: {client}\r\nexpect: 100-continue\r\n\
@@ -358,7 +360,7 @@ async fn responses_of_a_registry_that_has_too_much_to_do() {
     let flags = ["--trusted-peers", "127.0.0.1", "--max-requests", "2", "--max-uploads", "64"];
     let server = registry(&flags).await;
     let line = format!("POST /v2/app/blobs/uploads/?digest={}", Digest::sha256(b"x"));
-    let upload = |client: usize| Request::with(&line, &clients[client..=client], "x");
+    let upload = |client: usize| GoldenRequest::with(&line, &clients[client..=client], "x");
     let one = stalled(&server, "192.0.2.1").await;
     responses.request("too many requests of one client", &server, upload(0)).await;
     let other = stalled(&server, "192.0.2.3").await;
@@ -367,11 +369,14 @@ async fn responses_of_a_registry_that_has_too_much_to_do() {
     let flags = ["--trusted-peers", "127.0.0.1", "--max-uploads", "2"];
     let server = registry(&flags).await;
     let line = "POST /v2/app/blobs/uploads/";
-    let start = |client: usize| Request::with(line, &clients[client..=client], "");
+    let start = |client: usize| GoldenRequest::with(line, &clients[client..=client], "");
     exchange(&server.address, &start(0).bytes()).await;
     responses.request("too many uploads of one client", &server, start(0)).await;
-    exchange(&server.address, &Request::with(line, &["x-forwarded-for: 192.0.2.3"], "").bytes())
-        .await;
+    exchange(
+        &server.address,
+        &GoldenRequest::with(line, &["x-forwarded-for: 192.0.2.3"], "").bytes(),
+    )
+    .await;
     responses.request("too many uploads", &server, start(1)).await;
     compare("errors/registry-limits.txt", &responses.text);
 }
@@ -383,7 +388,7 @@ async fn responses_to_requests_that_the_front_rejects() {
     let configuration =
         "listen: 127.0.0.1:0\nadmin: null\nupstream: {endpoint: \"https://registry.example\"}\n";
     let file = write(&directory.path().join("front.yaml"), configuration).display().to_string();
-    let server = Server::start(":", &["serve", "--config", &file]).await;
+    let server = ServerProcess::start(":", &["serve", "--config", &file]).await;
     let name = "a".repeat(256);
     let long = format!("GET /v2/{name}/manifests/v1");
     responses.names.push((name, "aaa…".to_owned()));
@@ -399,7 +404,7 @@ async fn responses_to_requests_that_the_front_rejects() {
         ("a tag that is empty", "GET /v2/app/manifests/", &[]),
         ("a digest of another algorithm", "GET /v2/app/blobs/md5:d41d8cd98f00b204", &[]),
     ] {
-        responses.request(title, &server, Request::with(line, headers, "")).await;
+        responses.request(title, &server, GoldenRequest::with(line, headers, "")).await;
     }
     compare("errors/front-requests.txt", &responses.text);
 }
@@ -426,9 +431,9 @@ async fn warnings_of_the_front_about_a_store() {
         );
         let file = write(&directory.path().join("front.yaml"), &configuration);
         let mut server =
-            Server::start(":", &["serve", "--config", &file.display().to_string()]).await;
+            ServerProcess::start(":", &["serve", "--config", &file.display().to_string()]).await;
         let blob = format!("GET /v2/app/blobs/{}", Digest::sha256(b"x"));
-        let response = exchange(&server.address, &Request::new(&blob).bytes()).await;
+        let response = exchange(&server.address, &GoldenRequest::new(&blob).bytes()).await;
         assert!(response.starts_with("HTTP/1.1 307"), "{response}");
         let event = server.logs("a blob store fails").await;
         let [message, cause] = ["message", "cause"].map(|name| event[name].as_str().expect(name));
