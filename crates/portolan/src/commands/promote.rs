@@ -76,6 +76,11 @@ fn source(manifests: &ManifestFlags) -> anyhow::Result<ManifestSource> {
 
 fn load_options(flags: &SelectionFlags) -> anyhow::Result<LoadOptions> {
     let SelectionFlags { project, changed_since, changed_in, since } = flags;
+    if let Some(range) = changed_since.as_ref().filter(|revision| revision.contains("..")) {
+        anyhow::bail!(
+            "--changed-since {range}: this is a range, not a revision; write --changed-in {range}"
+        );
+    }
     let changed = match (changed_since, changed_in, since) {
         (Some(revision), _, _) => Some(ChangeRange::Since(revision.clone())),
         (_, Some(range), _) => Some(range.parse().context("--changed-in")?),

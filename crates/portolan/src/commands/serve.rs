@@ -16,7 +16,10 @@ use crate::{arguments, arguments::Serve, exit::Exit, printer::Printer, server, s
 
 pub(crate) async fn run(serve: &Serve, printer: &Printer) -> anyhow::Result<Exit> {
     if let Some(file) = &serve.file_without_flag {
-        let file = file.display();
+        let file = file.display().to_string();
+        if ["registry", "store"].contains(&file.as_str()) {
+            anyhow::bail!("unexpected argument `{file}`; write `portolan {file} serve`");
+        }
         anyhow::bail!(
             "unexpected argument `{file}`; name the configuration with `--config {file}`"
         );

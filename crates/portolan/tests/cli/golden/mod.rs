@@ -264,6 +264,18 @@ const COMMAND_LINES: &[(&str, &[&str])] = &[
     ("a store directory that does not exist", &["store", "serve", "missing"]),
     ("an unknown shell", &["completions", "tcsh"]),
     ("a bad log filter", &["--log", "promoter=loud", "promote", "--manifest", "images.yaml"]),
+    ("a directory to promote without its flag", &["promote", "registry.example"]),
+    ("a flag that moves tags", &["promote", "--manifest", "images.yaml", "--force"]),
+    ("a short flag for the output", &["promote", "--manifest", "images.yaml", "-o", "json"]),
+    (
+        "a range given as a revision",
+        &["promote", "--manifest", "images.yaml", "--changed-since", "a..b"],
+    ),
+    ("an address of the front", &["serve", "--listen", ":8080"]),
+    ("a port", &["registry", "serve", "--port", "5000"]),
+    ("two words in the wrong order", &["serve", "registry"]),
+    ("a store with the flag of a registry", &["store", "serve", "--storage", "file:///srv/store"]),
+    ("a command for the version", &["version"]),
     ("a misspelt log level", &["--log", "inof", "promote", "--manifest", "images.yaml"]),
     (
         "a misspelt log target",
