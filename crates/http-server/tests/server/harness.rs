@@ -1,14 +1,17 @@
 //! A server whose responses the test decides, and clients from several addresses.
 
 use std::{
+    convert::Infallible,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 
 use bytes::Bytes;
+use futures_util::stream;
 use http::{Request, Response};
-use http_body_util::{BodyExt as _, Full};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
 use http_server::{
     Bodies, ClientConnection, ConnectionMetrics, Server, ServerSettings, Timeouts, Tls,
     TrustedPeers, handler, listen,
@@ -28,8 +31,9 @@ pub(crate) const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 /// Longer than anything takes that is going to happen.
 const PATIENCE: Duration = Duration::from_secs(2_000);
 
-/// How much `/large` has: more than the system buffers between the two.
+/// How much `/large` has: more than the system buffers between the two; and the pieces in which it is sent.
 pub(crate) const LARGE: usize = 32 << 20;
+const PIECE: usize = 64 << 10;
 
 /// The system doubles it.
 const RECEIVE_BUFFER: u32 = 32 << 10;
@@ -94,13 +98,17 @@ async fn respond(
     mut request: Request<Incoming>,
     connection: &ClientConnection,
     allowed: &Semaphore,
-) -> Response<Full<Bytes>> {
-    Response::new(Full::from(match request.uri().path() {
+) -> Response<UnsyncBoxBody<Bytes, Infallible>> {
+    let text = match request.uri().path() {
         "/wait" => {
             allowed.acquire().await.expect("it is never closed").forget();
             "waited".into()
         }
-        "/large" => vec![0; LARGE],
+        "/large" => {
+            let pieces = std::iter::repeat_n(Bytes::from_static(&[0; PIECE]), LARGE / PIECE);
+            let frames = pieces.map(|piece| Ok(Frame::data(piece)));
+            return Response::new(StreamBody::new(stream::iter(frames)).boxed_unsync());
+        }
         "/peer" => connection.peer.ip().to_string().into_bytes(),
         "/upload" => {
             loop {
@@ -111,7 +119,8 @@ async fn respond(
             "uploaded".into()
         }
         _ => "here".into(),
-    }))
+    };
+    Response::new(Full::from(text).boxed_unsync())
 }
 
 impl ServerUnderTest {

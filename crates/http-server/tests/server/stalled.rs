@@ -6,10 +6,10 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use http_server::ServerSettings;
 use tokio::{
-    io::AsyncReadExt as _,
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     time::{Instant, sleep},
 };
 
@@ -109,4 +109,30 @@ async fn an_upload_that_sends_nothing_is_closed_for_others_and_one_that_drips_is
     assert!(dripping.response().await.ends_with("uploaded"));
     server.waiting.add_permits(1);
     assert!(busy.response().await.ends_with("waited"), "it waited for the server");
+}
+
+/// The beginning of an HTTP/2 connection with cleartext, and a GET of `/large` for which the client grants no window
+/// beyond the first 64 KiB (RFC 9113 §6, RFC 7541 appendix A).
+fn http2_request() -> Vec<u8> {
+    let headers = b"\x82\x86\x44\x06/large\x41\x04test";
+    let frame = |length: u8, kind_and_flags: [u8; 2], stream: u8| {
+        [0, 0, length, kind_and_flags[0], kind_and_flags[1], 0, 0, 0, stream]
+    };
+    let length = u8::try_from(headers.len()).expect("it is short");
+    let (settings, request) = (frame(0, [4, 0], 0), frame(length, [1, 5], 1));
+    [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &settings[..], &request[..], headers].concat()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http2_client_that_grants_no_window_is_closed_for_others() {
+    let server = start(settings(1)).await;
+    let begin = Instant::now();
+    let mut unread = server.connect(ONE).await;
+    within(unread.0.write_all(&http2_request())).await.expect("it is sent");
+    within(unread.0.read_exact(&mut vec![0; 60 << 10])).await.expect("the response begins");
+    let mut third = server.connect(OTHER).await;
+    let (rest, response) = join(unread.rest(), third.ask("/")).await;
+    assert!(response.ends_with("here"));
+    assert!(rest.len() < 8 << 10, "no more is sent than the window has room for");
+    assert_after(TIMEOUTS.eviction_stall, begin);
 }
