@@ -4,7 +4,10 @@
 mod access;
 mod coverage;
 mod exchanges;
+mod failed_requests;
+mod failures;
 mod promotions;
+mod reasons;
 mod responses;
 mod unprovoked;
 
