@@ -27,7 +27,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// What is wrong with a token that no header can carry. Passwords may have line breaks: some are files of JSON.
-const CONTROL: &str = "holds a line break or another control character; log in there once more";
+const CONTROL: &str = "holds a line break or another control character; run `docker login` again";
 
 /// A configuration file of docker or podman.
 #[derive(Debug, Default)]
@@ -277,7 +277,7 @@ impl<'a> File<'a> {
             return match decode(&auth) {
                 Ok(credential) => Ok(Some(credential)),
                 Err(wrong) => {
-                    let what = format!("`auth` of {key} is not {wrong}; log in there once more");
+                    let what = format!("`auth` of {key} is not {wrong}; run `docker login` again");
                     Err(self.problem(value, what))
                 }
             };
@@ -364,7 +364,7 @@ mod tests {
         ] {
             assert_eq!(entry(text), Ok(credential), "{text}");
         }
-        let again = "; log in there once more";
+        let again = "; run `docker login` again";
         for (text, what) in [
             (r#"{"auth":"!"}"#, format!("23: `auth` of `h` is not base64{again}")),
             (r#"{"auth":"dTpw="}"#, format!("23: `auth` of `h` is not base64{again}")),
@@ -393,7 +393,7 @@ mod tests {
              \"h\": {\"auth\": \"dTpw\"}\n}}",
         );
         let bad = config.credential(&host("bad"), None).expect_err("malformed");
-        let expected = ":2:19: `auth` of `bad` is not base64; log in there once more";
+        let expected = ":2:19: `auth` of `bad` is not base64; run `docker login` again";
         assert_eq!(bad.to_string(), expected);
         let name = "bad/a".parse().expect("a name");
         let bad = config.credential(&host("h"), Some(&name)).expect_err("malformed");

@@ -184,7 +184,7 @@ pub enum HelperFault {
     },
     /// It printed a token that cannot be sent.
     #[error(
-        "its `Secret` is a token with a line break or another control character; log in there once more"
+        "its `Secret` is a token with a line break or another control character; run `docker login` again"
     )]
     UnusableToken,
     /// It printed something else than a credential. The output is not shown, since it may contain one.

@@ -89,7 +89,7 @@ async fn a_file_that_cannot_be_used_is_an_error_that_says_where() {
 
     let credentials = place.credentials(r#"{"auths":{"a":{"auth":"hunter2!"},"b":{}}}"#);
     let error = fail(&credentials, "a").await.to_string();
-    let what = "config.json:1:23: `auth` of `a` is not base64; log in there once more";
+    let what = "config.json:1:23: `auth` of `a` is not base64; run `docker login` again";
     assert!(error.ends_with(what), "{error}");
     assert_eq!(get(&credentials, "b").await, None);
 }
@@ -136,12 +136,12 @@ async fn a_token_with_a_line_break_is_named_with_its_file() {
         let config = format!(r#"{{"auths":{{"h":{{"{name}":"hunter2\r\n"}}}}}}"#);
         let error = fail(&place.credentials(&config), "h").await.to_string();
         let end = format!(
-            "`{name}` of `h` holds a line break or another control character; log in there once more"
+            "`{name}` of `h` holds a line break or another control character; run `docker login` again"
         );
         assert!(error.contains("config.json:1:") && error.ends_with(&end), "{error}");
     }
     place.helper("x", r#"printf '{"Username":"<token>","Secret":"hunter2\\r\\n"}'"#);
     let error = fail(&place.credentials(r#"{"credsStore":"x"}"#), "h").await.to_string();
-    let end = "its `Secret` is a token with a line break or another control character; log in there once more";
+    let end = "its `Secret` is a token with a line break or another control character; run `docker login` again";
     assert!(error.starts_with("docker-credential-x") && error.ends_with(end), "{error}");
 }

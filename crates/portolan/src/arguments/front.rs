@@ -39,7 +39,7 @@ pub(crate) struct Explain {
     pub front: FrontFlags,
 
     /// The client's address
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = client_address)]
     pub ip: IpAddr,
 
     /// The path of the request, with its query if any
@@ -63,6 +63,10 @@ pub(crate) struct FrontFlags {
     /// Read the address ranges of CLOUD from a file instead of where the configuration says (repeatable)
     #[arg(long, value_name = "CLOUD=PATH", value_parser = cloud_and_path)]
     pub ranges: Vec<(String, PathBuf)>,
+}
+
+fn client_address(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_error| "write an address without a port, such as 192.0.2.1".to_owned())
 }
 
 fn cloud_and_path(text: &str) -> Result<(String, PathBuf), String> {

@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, Write};
 use job::Confirm;
 use mirror::{Failure, FailureCode, FailureKind, MirrorReport, StoreSet, StoreTotals, Totals};
 use oci::Reference;
+use promoter::report::in_bytes;
 use wording::{FailureGroup, FailureGroups, Width, counted, row};
 
 use crate::{arguments::Output, printer::Printer};
@@ -131,7 +132,7 @@ fn store_in_words(totals: &Totals, at: usize, confirm: Confirm) -> String {
         counted(counts.blobs, "blob"),
         counted(counts.manifests, "manifest"),
         counts.repaired,
-        counted(counts.bytes, "byte"),
+        in_bytes(counts.bytes),
         counts.already_there,
         totals.failures_of(at),
     )

@@ -165,15 +165,17 @@ fn in_words(usage: &[Usage], before: u64, expected: u64) -> String {
     let mut busiest: Vec<_> = usage.iter().map(|it| (it.reads + it.writes, &it.host)).collect();
     busiest.sort_by(|one, other| other.cmp(one));
     let received: u64 = usage.iter().map(|host| host.bytes_received).sum();
-    let mut text =
-        format!("{} read, {} written", in_bytes(received), in_bytes(sent(usage) - before));
-    if expected > 0 {
-        text.push_str(&format!(" (blobs: {} at most)", in_bytes(expected)));
+    let mut text = format!("{} read", in_bytes(received));
+    // What a store takes is not counted here.
+    let written = in_bytes(sent(usage) - before);
+    match expected {
+        0 if sent(usage) == before => {}
+        0 => text.push_str(&format!(", {written} written")),
+        _ => text.push_str(&format!(", {written} written of at most {}", in_bytes(expected))),
     }
-    text.push_str("; requests:");
-    for (requests, host) in busiest.iter().take(HOSTS_NAMED) {
-        text.push_str(&format!(" {host} {requests}"));
-    }
+    let named = busiest.iter().take(HOSTS_NAMED);
+    let named: Vec<_> = named.map(|(requests, host)| format!("{requests} to {host}")).collect();
+    text.push_str(&format!("; requests: {}", named.join(", ")));
     if let Some(more) = busiest.len().checked_sub(HOSTS_NAMED).filter(|more| *more > 0) {
         text.push_str(&format!(" and {}", counted(more as u64, "more host")));
     }
@@ -263,8 +265,10 @@ mod tests {
         let usage = [host("a", 1), host("b", 5), host("c", 3), host("d", 2)];
         assert_eq!(
             in_words(&usage, 1 << 20, 4 << 20),
-            "40 B read, 3.0 MiB written (blobs: 4.0 MiB at most); requests: b 6 c 4 d 3 and 1 more host"
+            "40 B read, 3.0 MiB written of at most 4.0 MiB; requests: 6 to b, 4 to c, 3 to d and 1 more host"
         );
-        assert_eq!(in_words(&usage[..1], 0, 0), "10 B read, 1.0 MiB written; requests: a 2");
+        let nothing_sent = in_words(&usage[..1], 1 << 20, 0);
+        assert_eq!(nothing_sent, "10 B read; requests: 2 to a");
+        assert_eq!(in_words(&usage[..1], 0, 0), "10 B read, 1.0 MiB written; requests: 2 to a");
     }
 }
