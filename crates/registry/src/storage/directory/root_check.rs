@@ -17,7 +17,7 @@ const TIME_RESOLUTION: Duration = Duration::from_secs(2);
 
 /// Which directory it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Identity {
+struct DirectoryIdentity {
     device: u64,
     inode: u64,
 }
@@ -25,7 +25,7 @@ struct Identity {
 /// A directory with the time of its last change, in seconds and nanoseconds. Programs cannot set that time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
-    identity: Identity,
+    identity: DirectoryIdentity,
     changed: (i64, i64),
 }
 
@@ -43,7 +43,7 @@ struct LastCheck {
 pub(super) struct RootCheck {
     root: PathBuf,
     /// The directory that was opened, if it must stay the same.
-    opened: Option<Identity>,
+    opened: Option<DirectoryIdentity>,
     last: Mutex<Option<LastCheck>>,
 }
 
@@ -99,7 +99,7 @@ impl RootCheck {
 /// The root may be a link, which is the operator's choice.
 fn stamp(root: &Path) -> io::Result<Stamp> {
     let found = fs::metadata(root)?;
-    let identity = Identity { device: found.dev(), inode: found.ino() };
+    let identity = DirectoryIdentity { device: found.dev(), inode: found.ino() };
     Ok(Stamp { identity, changed: (found.ctime(), found.ctime_nsec()) })
 }
 
