@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use anyhow::Context as _;
 use redirector::{Config, ConfigError, ConfigFinding, ConfigSeverity, Front};
 use tokio::{net::TcpListener, sync::Notify};
 
@@ -99,6 +100,6 @@ fn admin(config: &Config, front: &arguments::FrontFlags) -> anyhow::Result<Optio
             );
             Ok(None)
         }
-        listener => listener.map(Some),
+        listener => listener.context("metrics and health (`admin`, PORTOLAN_ADMIN)").map(Some),
     }
 }

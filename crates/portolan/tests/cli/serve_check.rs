@@ -116,3 +116,19 @@ async fn values_from_the_environment_are_marked() {
         assert!(printed.contains(line), "{line}: {printed}");
     }
 }
+
+#[tokio::test]
+async fn an_admin_address_that_is_in_use_is_named_by_its_setting() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("an address");
+    let directory = TempDir::new().expect("a directory");
+    let text = format!(
+        "listen: 127.0.0.1:0\nadmin: {address}\nupstream: {{endpoint: \"https://registry.example\"}}\n"
+    );
+    let config = write(&directory.path().join("front.yaml"), &text);
+    let ended = run(&["serve", "--config", config.to_str().expect("UTF-8")]).await.expect(2);
+    let says = format!(
+        "metrics and health (`admin`, PORTOLAN_ADMIN): cannot listen on {address}: the address is in use"
+    );
+    assert!(ended.stderr.contains(&says), "{}", ended.stderr);
+}
