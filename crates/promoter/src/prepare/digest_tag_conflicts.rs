@@ -47,6 +47,9 @@ pub(super) async fn refuse(run: &PromotionRun<'_>, all: &mut Preparation) {
     let requested = requested_tags(run, all);
     written.retain(|key, _| requested.contains(key));
     remove_unused(run, &mut written).await;
+    if written.is_empty() {
+        return;
+    }
     let conflict = |edge: EdgeId| {
         let view = run.edges.edge(edge);
         let tag = view.tag()?.clone();
