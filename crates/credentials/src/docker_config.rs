@@ -487,9 +487,18 @@ mod tests {
             (&b"{\n\"auths\": \"c2VjcmV0\"}"[..], ":2:10: `auths` is not an object"),
             (b"\"c2VjcmV0\"", ":1:1: not a JSON object; write `{…}`"),
             (b"{\"credHelpers\": []}", ":1:17: `credHelpers` is not an object"),
-            (b"{\"auths\":\n {\"h\" c2VjcmV0}}", ":2:7: not valid JSON: expected `:`"),
-            (b"{} c2VjcmV0", ":1:4: not valid JSON: trailing characters"),
-            (b"{", ":1:1: not valid JSON: the file ends inside an object"),
+            (
+                b"{\"auths\":\n {\"h\" c2VjcmV0}}",
+                ":2:7: not valid JSON: expected `:`; correct the file, or delete it and log in again",
+            ),
+            (
+                b"{} c2VjcmV0",
+                ":1:4: not valid JSON: trailing characters; correct the file, or delete it and log in again",
+            ),
+            (
+                b"{",
+                ":1:1: not valid JSON: the file ends inside an object; correct the file, or delete it and log in again",
+            ),
             (b"{\n \"\xff", ":2:3: it is not UTF-8"),
         ] {
             let found = DockerConfig::parse(text).expect_err("a problem").to_string();

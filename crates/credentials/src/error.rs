@@ -68,6 +68,18 @@ pub enum CredentialError {
 }
 
 impl CredentialError {
+    /// Whether a file, a program or a setting of this machine is at fault, and not a service.
+    #[must_use]
+    pub const fn is_of_this_machine(&self) -> bool {
+        match self {
+            Self::Unreadable { .. }
+            | Self::Malformed { .. }
+            | Self::Helper { .. }
+            | Self::Setting(_) => true,
+            Self::Exchange { .. } | Self::InvalidResponse { .. } => false,
+        }
+    }
+
     /// Whether the same request may succeed a little later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
@@ -134,11 +146,15 @@ impl FileProblem {
         let place = Some((error.line(), error.column().max(1)));
         let what = match what.strip_prefix("EOF while parsing") {
             Some(_) if error.column() == 0 && error.line() == 1 => "the file is empty".into(),
-            Some(inside) => format!("not valid JSON: the file ends inside{inside}").into(),
-            None => format!("not valid JSON: {what}").into(),
+            Some(inside) => not_json(&format!("the file ends inside{inside}")),
+            None => not_json(what),
         };
         Self { place, what }
     }
+}
+
+fn not_json(why: &str) -> Box<str> {
+    format!("not valid JSON: {why}; correct the file, or delete it and log in again").into()
 }
 
 impl fmt::Display for FileProblem {

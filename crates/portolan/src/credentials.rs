@@ -177,7 +177,11 @@ mod tests {
         }
         for (name, text, why) in [
             ("list", "[]", "list:1:1: not a JSON object; write `{…}`"),
-            ("secret", "secret", "secret:1:1: not valid JSON: expected value"),
+            (
+                "secret",
+                "secret",
+                "secret:1:1: not valid JSON: expected value; correct the file, or delete it and log in again",
+            ),
             ("other", "{}", "other: the file is neither a Google key"),
         ] {
             let error = acting(&places, Acting::ByFile(&file(name, text))).expect_err(why);

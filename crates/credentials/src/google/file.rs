@@ -197,7 +197,10 @@ mod tests {
         }
         for (text, problem) in [
             ("", ":1:1: the file is empty"),
-            ("{\"type\": hunter2}", ":1:10: not valid JSON: expected value"),
+            (
+                "{\"type\": hunter2}",
+                ":1:10: not valid JSON: expected value; correct the file, or delete it and log in again",
+            ),
             ("\"hunter2\"", ":1:1: not a JSON object; write `{…}`"),
         ] {
             let found = GoogleFile::parse(text.as_bytes(), &tokens()).expect_err("a problem");

@@ -77,7 +77,10 @@ async fn a_file_that_cannot_be_used_is_an_error_that_says_where() {
     let error = fail(&credentials, "b").await;
     assert_eq!(
         error.to_string(),
-        format!("{}:2:7: not valid JSON: expected value", broken.display())
+        format!(
+            "{}:2:7: not valid JSON: expected value; correct the file, or delete it and log in again",
+            broken.display()
+        )
     );
     assert!(!error.is_transient());
 

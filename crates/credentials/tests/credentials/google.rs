@@ -415,7 +415,10 @@ async fn a_file_that_cannot_be_used_is_an_error_and_no_other_source_is_read() {
     let file = |text: &str| services.place.file("google.json", text);
     let path = file("").display().to_string();
     for (text, problem) in [
-        (r#"{"type": hunter2}"#, ":1:10: not valid JSON: expected value"),
+        (
+            r#"{"type": hunter2}"#,
+            ":1:10: not valid JSON: expected value; correct the file, or delete it and log in again",
+        ),
         (r#"{"type": "service_account"}"#, ": `client_email` is missing"),
     ] {
         let google = services.google().usual_file(file(text));

@@ -151,7 +151,7 @@ impl Reason {
                     None => f.write_str("interrupted before it was done")?,
                 }
                 for (host, failure) in last_failures {
-                    write!(f, "; last failure at {host}: {failure}")?;
+                    write!(f, "; last failure at {host}: {}", Chain(failure))?;
                     if let RequestFault::Status { retry_after: Some(wait), .. } = failure.fault() {
                         write!(f, "; it requests a wait of {} s", wait.as_secs())?;
                     }

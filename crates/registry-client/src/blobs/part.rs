@@ -6,6 +6,7 @@
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_client::FailureClass;
 use oci::Digest;
+use wording::Chain;
 
 use crate::{
     Error, RepositoryClient, error::fault::RequestFault, exchange::response::SuccessResponse,
@@ -42,7 +43,7 @@ impl BlobRequest<'_> {
         let has_range = range.is_some();
         match self.request_part(repository, range).await {
             Err(error) if has_range && may_be_due_to_range(&error) => {
-                tracing::debug!("{error}; again without a range");
+                tracing::debug!("{}; again without a range", Chain(&error));
                 *ranges = RangeSupport::Refused;
                 self.request_part(repository, None).await
             }

@@ -13,6 +13,7 @@ use http_client::{Guard, RedactedUrl, Replay, RequestContent};
 use oci::{Digest, Repository};
 use tokio::time::timeout;
 use url::Url;
+use wording::Chain;
 
 use crate::{
     Error, RegistryClient, RepositoryClient, SharedPermit,
@@ -254,7 +255,7 @@ impl Upload {
     pub async fn cancel(self) {
         let request = self.request(Method::DELETE, self.session.url.clone());
         if let Ok(Err(error)) = timeout(CANCEL_TIMEOUT, self.client.send(request)).await {
-            tracing::debug!("cancelling an upload: {error}");
+            tracing::debug!("cancelling an upload: {}", Chain(&error));
         }
     }
 }

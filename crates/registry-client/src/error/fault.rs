@@ -1,4 +1,4 @@
-//! What can be wrong with a request, in words for people: one line each, causes included.
+//! What can be wrong with a request, in words for people.
 //!
 //! Not here: where it happened, and what a caller decides on (`error`); where a registry points to (`pointer`).
 
@@ -20,7 +20,8 @@ use crate::{
 /// How many faults of one response are shown; more would not help the reader.
 const SHOWN_FAULTS: usize = 3;
 
-/// What was wrong with a request. `Display` includes the cause.
+/// What was wrong with a request. `Display` says that alone; the cause, if another request or a parser is one, is its
+/// source.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestFault {
@@ -49,15 +50,16 @@ pub enum RequestFault {
         to: RedactedUrl,
     },
     /// The credentials for the registry could not be read.
-    #[error("{cause}")]
+    #[error(transparent)]
     Credentials {
         /// Why.
         cause: Box<CredentialError>,
     },
     /// The registry requires a token, and its realm issued none.
-    #[error("cannot get a token: {cause}")]
+    #[error("cannot get a token")]
     Token {
         /// The request to the realm, and what was wrong with it.
+        #[source]
         cause: Arc<Error>,
     },
     /// A token that no header can carry.
@@ -89,9 +91,10 @@ pub enum RequestFault {
         is_of_host: bool,
     },
     /// A registry host that no URL can have, such as `0.0.0.999`.
-    #[error("the host cannot be used in a URL: {cause}")]
+    #[error("the host cannot be used in a URL")]
     BadHost {
         /// Why.
+        #[source]
         cause: url::ParseError,
     },
     /// The response has another part of a blob than the requested one.
@@ -177,31 +180,35 @@ pub enum RequestFault {
     ListedNotFound,
     /// A listing that cannot be read.
     #[error(
-        "the response is not the JSON of a listing: {cause}; it begins with {}",
+        "the response, which begins with {}, is not the JSON of a listing",
         ForeignText(begins)
     )]
     NotJson {
         /// Why.
+        #[source]
         cause: serde_json::Error,
         /// Its first characters.
         begins: String,
     },
     /// What should be an index of referrers is none.
-    #[error("the response or tag is not an index of referrers: {cause}")]
+    #[error("the response or tag is not an index of referrers")]
     NotIndex {
         /// Why not.
+        #[source]
         cause: IndexProblem,
     },
     /// A manifest that is to be put as a referrer, and is none.
-    #[error("the manifest has no subject: {}", NoSubject(cause.as_ref()))]
+    #[error("the manifest has no `subject`{}", if cause.is_some() { " that can be read" } else { "" })]
     NoSubject {
         /// Why it cannot be read, where that is so.
+        #[source]
         cause: Option<ManifestError>,
     },
     /// A referrer that is stored, but could not be added to the index of its subject's referrers.
-    #[error("the manifest is stored, but not listed among the referrers: {cause}")]
+    #[error("the manifest is stored, but not listed among the referrers")]
     NotListed {
         /// Why not.
+        #[source]
         cause: Error,
     },
     /// What was written was not there when it was read again, time after time.
@@ -281,18 +288,6 @@ impl fmt::Display for Faults<'_> {
             }
         }
         f.write_str(if self.0.errors.is_empty() { "" } else { ")" })
-    }
-}
-
-/// Why a manifest has no subject.
-struct NoSubject<'a>(Option<&'a ManifestError>);
-
-impl fmt::Display for NoSubject<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(cause) => fmt::Display::fmt(cause, f),
-            None => f.write_str("it has no `subject`"),
-        }
     }
 }
 

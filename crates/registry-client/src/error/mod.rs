@@ -12,14 +12,16 @@ use std::{error::Error as StdError, fmt, sync::Arc};
 use http::{Method, StatusCode};
 use http_client::{FailureClass, RedactedUrl, TransportError, is_throttled};
 use oci::ErrorCode;
+use wording::Chain;
 
 use self::login::Login;
 use crate::{RequestFault, error::reasons::tells_throttled};
 
 /// A request that did not end as it should.
 ///
-/// `Display` says everything in one line, causes included; so there is no chain of sources behind it,
-/// which would say them again. The query of the URL is left out, since it may be a signature.
+/// `Display` names the request and what was wrong with it; the cause, if there is one, is its source. A fault of the files
+/// and programs of this machine that hold credentials is not one of the request, so it stands alone. The query of the URL
+/// is left out, since it may be a signature.
 #[derive(Clone)]
 pub struct Error(Box<RequestErrorDetails>);
 
@@ -74,17 +76,30 @@ impl Error {
         self
     }
 
-    /// With the credentials that the request was sent with.
+    /// With the credentials that the request was sent with. Where it is the realm that refused them, its request is the
+    /// one that is said so of.
     pub(crate) fn with_login(mut self, login: Option<Login>) -> Self {
-        self.0.login = login;
-        self
+        match &*self.0.fault {
+            RequestFault::Token { cause } => {
+                let cause = Arc::new((**cause).clone().with_login(login));
+                self.with_fault(RequestFault::Token { cause })
+            }
+            _ => {
+                self.0.login = login;
+                self
+            }
+        }
     }
 
     /// Whether the registry rejects the credentials themselves, as it does with a wrong password; not so where they
     /// only lack the right to what was requested.
     #[must_use]
     pub fn is_login_rejected(&self) -> bool {
-        matches!(self.decisive().login, Some(Login::Rejected { .. }))
+        let RequestErrorDetails { fault, login, .. } = self.decisive();
+        match &**fault {
+            RequestFault::Token { cause } => cause.is_login_rejected(),
+            _ => matches!(login, Some(Login::Rejected { .. })),
+        }
     }
 
     /// Of a push: whether it is the source of the content that failed, before it was sent or meanwhile.
@@ -110,6 +125,11 @@ impl Error {
     #[must_use]
     pub fn fault(&self) -> &RequestFault {
         &self.0.fault
+    }
+
+    /// Whether a file or a program of this machine that holds credentials is at fault, so that nothing was sent.
+    fn is_of_this_machine(&self) -> bool {
+        matches!(&*self.0.fault, RequestFault::Credentials { cause } if cause.is_of_this_machine())
     }
 
     /// The fault that decides what a caller may do: that of the last request.
@@ -248,18 +268,25 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: {}", self.0.method, self.0.url, self.0.fault)?;
+        if !self.is_of_this_machine() {
+            write!(f, "{} {}: ", self.0.method, self.0.url)?;
+        }
+        fmt::Display::fmt(&self.0.fault, f)?;
         self.0.login.as_ref().map_or(Ok(()), |login| login.fmt(f))
     }
 }
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+        fmt::Display::fmt(&Chain(self), f)
     }
 }
 
-impl StdError for Error {}
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.fault.source()
+    }
+}
 
 #[cfg(test)]
 mod tests {

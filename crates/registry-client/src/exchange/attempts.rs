@@ -2,6 +2,7 @@
 //! waits.
 
 use tokio::time::sleep;
+use wording::Chain;
 
 use crate::{Error, RegistryClient, blobs::commits::is_unanswered};
 use http_client::{FailureClass, Replay, Tries};
@@ -56,14 +57,14 @@ impl Attempts {
         let may_retry = || {
             let may = client.shared.limiter.may_retry(error.url().authority());
             if !may {
-                tracing::debug!("{error}; not again: too many requests to this host fail");
+                tracing::debug!("{}; not again: too many requests to this host fail", Chain(error));
             }
             may
         };
         let (retries, chance) = ((&client.shared.retries, replay), client.shared.chance.next());
         let Some(wait) = self.0.next_wait(retries, class, chance, may_retry) else { return false };
         client.shared.limiter.retried(error.url().authority());
-        tracing::debug!("{error}; again in {wait:?}");
+        tracing::debug!("{}; again in {wait:?}", Chain(error));
         sleep(wait).await;
         true
     }

@@ -9,11 +9,11 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use credentials::{Credential, Credentials};
 use futures_util::future::join_all;
 use http::{Method, Response};
-use registry_client::{BlobPush, Mount, RegistryClient};
+use registry_client::{BlobPush, Mount, RegistryClient, Retries};
 use testkit::{Body, Fault};
 
 use crate::support::{
-    BLOB, ReceivedRequest, Scripted, at, client, digest, name, read_from, redirect, reply,
+    BLOB, ReceivedRequest, Scripted, at, client, digest, name, printed, read_from, redirect, reply,
     stubborn, tag,
 };
 
@@ -100,7 +100,7 @@ async fn credentials_that_are_refused_are_sent_no_third_time() {
     for (client, requests) in [(known_at(&registry, basic()), 3), (client(), 2)] {
         registry.clear_requests();
         let error = read_from(&client, &registry.host).await.expect_err("it is refused");
-        assert!(error.is_unauthorized() && !error.to_string().contains(SECRET), "{error}");
+        assert!(error.is_unauthorized() && !printed(&error).contains(SECRET), "{error}");
         assert!(registry.requests().len() <= requests, "{:?}", registry.requests().len());
     }
 }
@@ -292,7 +292,7 @@ async fn a_realm_that_takes_no_post_gets_user_and_password_by_get_and_then_at_on
         let client = known_at(&registry, Credential::Identity("i".into()));
         let error = read_from(&client, &registry.host).await.expect_err("no token");
         let text = format!("cannot get a token: POST http://{}/token: {status} ", realm.host);
-        assert!(error.to_string().contains(&text), "{error}");
+        assert!(printed(&error).contains(&text), "{error}");
     }
 }
 
@@ -326,7 +326,7 @@ async fn what_was_sent_is_hidden_where_a_registry_quotes_it() {
         })
         .await;
         let error = read_from(&known_at(&registry, credential), &registry.host).await;
-        let text = error.expect_err("it is denied").to_string();
+        let text = printed(&error.expect_err("it is denied"));
         assert!(text.contains("[left out: the server's message held a secret]"), "{text}");
         assert!(!text.contains(SECRET) && !text.contains("bWU6"), "{text}");
     }
@@ -347,8 +347,8 @@ async fn what_is_wrong_with_a_realm_is_said() {
         let error = read_from(&known_at(&registry, basic()), &registry.host).await;
         let error = error.expect_err("no token");
         let wanted = format!("cannot get a token: GET http://{}/token: {text}", realm.host);
-        assert!(error.to_string().ends_with(&wanted), "{error}");
-        assert!(!error.to_string().contains(SECRET) && !error.to_string().contains("Basic"));
+        assert!(printed(&error).ends_with(&wanted), "{error}");
+        assert!(!printed(&error).contains(SECRET) && !printed(&error).contains("Basic"));
     }
 }
 
@@ -386,7 +386,7 @@ async fn a_host_behind_a_redirect_gets_no_credentials_though_it_requires_them() 
 async fn a_realm_gets_nothing_in_clear_that_is_not_named_for_it() {
     let registry = Scripted::start(|_| challenge("http://10.0.0.1/token", "")).await;
     let error = read_from(&known_at(&registry, basic()), &registry.host).await;
-    let text = error.expect_err("it is not followed").to_string();
+    let text = printed(&error.expect_err("it is not followed"));
     let end = "the realm to http://10.0.0.1/token was not followed: plain HTTP is allowed only for hosts \
                that --plain-http names, and between loopback hosts";
     assert!(text.ends_with(end), "{text}");
@@ -508,7 +508,7 @@ async fn credentials_of_a_path_work_alone_and_beside_wrong_ones_of_the_host() {
         assert_eq!(read.unwrap_or_else(|error| panic!("{case}: {error}")), BLOB.as_bytes());
         let other = client.repository(host, &name("b")).manifest(&tag("x")).await;
         let error = other.expect_err("another path has no credentials");
-        assert!(error.to_string().contains("cannot get a token: "), "{case}: {error}");
+        assert!(printed(&error).contains("cannot get a token: "), "{case}: {error}");
     }
 }
 
@@ -525,7 +525,7 @@ async fn a_scheme_that_is_not_supported_is_named() {
                 ": 401 Unauthorized; the registry requires the authentication scheme {schemes}, and Portolan supports \
                  Basic and Bearer: allow one of these there"
             );
-            assert!(error.to_string().ends_with(&expected), "{error}");
+            assert!(printed(&error).ends_with(&expected), "{error}");
         }
     }
 }
@@ -536,6 +536,50 @@ async fn a_token_that_cannot_be_sent_is_an_error_that_says_so() {
     let registry = registry(&realm, |_| false).await;
     let error = at(&client(), &registry.host).blob(&digest()).await.expect_err("no token");
     let end = "the token of the response holds a line break or another control character, so it cannot be sent";
-    assert!(error.to_string().ends_with(end), "{error}");
+    assert!(printed(&error).ends_with(end), "{error}");
     assert_eq!(registry.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_fault_of_a_file_or_helper_of_this_machine_is_not_one_of_a_request() {
+    let server =
+        Scripted::start(|_| reply(401, &["WWW-Authenticate: Basic realm=\"x\""], "")).await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("config.json");
+    let advice = "; correct the file, or delete it and log in again";
+    let missing = format!(
+        "docker-credential-missing (named in {}) gave no credentials for {}: it is not installed",
+        file.display(),
+        server.host
+    );
+    for (content, text) in [
+        (
+            "{\"auths\": x}".to_owned(),
+            format!("{}:1:11: not valid JSON: expected value{advice}", file.display()),
+        ),
+        ("{\"credsStore\": \"missing\"}".to_owned(), missing),
+        (
+            format!("{{\"auths\": {{\"{}\": {{\"auth\": \"?\"}}}}}}", server.host),
+            format!("{}:1:", file.display()),
+        ),
+    ] {
+        std::fs::write(&file, &content).expect("it is written");
+        let credentials = Credentials::builder().named_config(file.clone()).build();
+        let client = RegistryClient::builder().retries(Retries::none()).credentials(credentials);
+        let error = at(&client.build(), &server.host).tags().await.expect_err(&content);
+        assert!(printed(&error).starts_with(&text), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn each_level_of_an_error_is_said_once() {
+    let realm = Scripted::start(|_| reply(500, &[], "")).await;
+    let challenge = format!("WWW-Authenticate: Bearer realm=\"http://{}/token\"", realm.host);
+    let server = Scripted::start(move |_| reply(401, &[&challenge], "")).await;
+    let error = at(&client(), &server.host).tags().await.expect_err("no token");
+    let own = format!("GET http://{}/v2/a/tags/list: cannot get a token", server.host);
+    assert_eq!(error.to_string(), own);
+    let cause = std::error::Error::source(&error).expect("the realm's error").to_string();
+    assert!(cause.starts_with("GET http://") && cause.ends_with(": 500 Internal Server Error"));
+    assert_eq!(printed(&error), format!("{own}: {cause}"));
 }

@@ -7,7 +7,9 @@ use oci::Digest;
 use registry_client::{Existence, FoundBlob, RequestFault};
 use testkit::{Fault, TestRegistry, fixture, fixture::TestImage};
 
-use crate::support::{Scripted, at, client, digest, name, read, redirect, reply, stubborn, tag};
+use crate::support::{
+    Scripted, at, client, digest, name, printed, read, redirect, reply, stubborn, tag,
+};
 
 async fn holding(image: &TestImage) -> TestRegistry {
     let registry = TestRegistry::start().await;
@@ -165,7 +167,7 @@ async fn a_head_that_is_401_for_lack_of_credentials_is_not_followed_by_a_get() {
         Scripted::start(|_| reply(401, &[r#"WWW-Authenticate: Basic realm="r""#], "")).await;
     let repository = at(&client(), &server.host);
     let error = repository.find_blob(&Digest::sha256(b"x"), 1).await.expect_err("not known");
-    assert!(error.is_unauthorized() && error.to_string().contains("no credentials for"), "{error}");
+    assert!(error.is_unauthorized() && printed(&error).contains("no credentials for"), "{error}");
     assert_eq!(server.lines().len(), 1, "{:?}", server.lines());
 }
 
@@ -182,7 +184,7 @@ async fn what_a_listing_names_and_get_does_not_find_is_an_error_of_that_tag_alon
     let inventory = repository.inventory(&wanted).await.expect("the others are known");
     let error = inventory.unread(&wanted[0]).expect("it is not known");
     assert!(matches!(error.fault(), RequestFault::ListedNotFound), "{error}");
-    assert!(error.to_string().contains("404 Not Found, although the registry lists it"), "{error}");
+    assert!(printed(&error).contains("404 Not Found, although the registry lists it"), "{error}");
     assert!(inventory.unread(&wanted[2]).is_some() && inventory.unread(&wanted[1]).is_none());
     let v = |text: &str| inventory.tag(&text.parse().expect("a tag")).present().copied();
     assert_eq!([v("v1"), v("v2"), v("v3")], [None, Some(image.digest()), None]);
@@ -286,8 +288,8 @@ async fn a_page_for_people_is_no_proof_of_presence() {
     let inventory = repository.inventory(&[tag("v1")]).await.expect_err("no listing");
     let catalog = client().catalog(&server.host).await.expect_err("no listing");
     for error in [by_tag, by_digest, blob, listing, inventory, catalog] {
-        assert!(error.to_string().contains("got an HTML page (text/html) instead"), "{error}");
-        assert!(error.to_string().contains(&server.url()), "it says where: {error}");
+        assert!(printed(&error).contains("got an HTML page (text/html) instead"), "{error}");
+        assert!(printed(&error).contains(&server.url()), "it says where: {error}");
     }
 }
 
@@ -323,8 +325,8 @@ async fn a_page_in_place_of_content_is_reported_as_such() {
     })
     .await;
     let error = at(&client(), &registry.host).tags().await.expect_err("no token");
-    assert!(error.to_string().contains("cannot get a token: GET"), "{error}");
-    assert!(error.to_string().contains("got an HTML page"), "{error}");
+    assert!(printed(&error).contains("cannot get a token: GET"), "{error}");
+    assert!(printed(&error).contains("got an HTML page"), "{error}");
 }
 
 #[tokio::test]
@@ -348,6 +350,6 @@ async fn a_404_of_the_target_of_a_redirect_is_no_proof_of_absence() {
         assert!(!error.is_not_found(), "{error}");
         let expected =
             format!("redirected to http://{}/signed/x, which responded with 404", server.host);
-        assert!(error.to_string().contains(&expected), "{error}");
+        assert!(printed(&error).contains(&expected), "{error}");
     }
 }

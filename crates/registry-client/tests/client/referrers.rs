@@ -15,7 +15,7 @@ use registry_client::{
 };
 use testkit::{Body, TestRegistry, TestServer, fixture, fixture::TestImage};
 
-use crate::support::{ReceivedRequest, Scripted, at, client, digest, name, reply, tag};
+use crate::support::{ReceivedRequest, Scripted, at, client, digest, name, printed, reply, tag};
 
 const SIGNATURE: &str = "application/vnd.example.signature+json";
 const BILL: &str = "application/vnd.example.sbom";
@@ -342,7 +342,7 @@ async fn what_is_no_index_is_an_error() {
             });
             let server = server.await;
             let error = at(&client(), &server.host).referrers(&digest(), None).await;
-            let error = error.expect_err("no index").to_string();
+            let error = printed(&error.expect_err("no index"));
             let start = format!("GET http://{}/v2/a/{path}: ", server.host);
             let fault = error.strip_prefix(&start).unwrap_or_else(|| panic!("{error}"));
             let start = format!("the response or tag is not an index of referrers: {why}");
@@ -476,7 +476,7 @@ async fn a_race_that_is_always_lost_ends() {
     let error = put(&old.repository(), &ours).await.expect_err("it is lost");
     assert_eq!(old.conditions().len(), 5);
     assert!(error.is_transient(), "{error}");
-    let text = error.to_string();
+    let text = printed(&error);
     let start = format!("PUT {}/v2/a/manifests/{}: ", old.server.url(), ours.digest());
     let listed = "the manifest is stored, but not listed among the referrers: PUT";
     assert!(text.starts_with(&format!("{start}{listed}")), "{text}");
@@ -502,7 +502,7 @@ async fn a_tag_on_something_else_is_reported_and_stays() {
     let tag = index_tag(&subject);
     old.store.load("a", &*tag.to_string(), &fixture::image(9, 2)).await;
     let error = put(&old.repository(), &ours).await.expect_err("no index");
-    let text = error.to_string();
+    let text = printed(&error);
     let put = format!(
         "PUT {}/v2/a/manifests/{}: the manifest is stored, but not listed among the referrers: GET ",
         old.server.url(),
@@ -525,12 +525,15 @@ async fn a_tag_on_something_else_is_reported_and_stays() {
 async fn what_refers_to_nothing_is_not_sent() {
     let old = Old::start(Habits::default()).await;
     let repository = old.repository();
-    let error = put(&repository, &fixture::image(1, 2)).await.expect_err("no subject").to_string();
-    assert!(error.ends_with(": the manifest has no subject: it has no `subject`"), "{error}");
+    let error = printed(&put(&repository, &fixture::image(1, 2)).await.expect_err("no subject"));
+    assert!(error.ends_with(": the manifest has no `subject`"), "{error}");
     let garbage = repository
         .put_referrer(Digest::sha256(b"{"), media_type::OCI_MANIFEST, Bytes::from_static(b"{"))
         .await;
-    let error = garbage.expect_err("no manifest").to_string();
-    assert!(error.contains(": the manifest has no subject: it is not a well-formed"), "{error}");
+    let error = printed(&garbage.expect_err("no manifest"));
+    assert!(
+        error.contains(": the manifest has no `subject` that can be read: it is not a well-formed"),
+        "{error}"
+    );
     assert_eq!(lines(&old.server), [""; 0]);
 }

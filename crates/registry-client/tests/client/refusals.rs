@@ -6,7 +6,7 @@ use registry_client::{RegistryClient, Retries};
 use testkit::TestHost;
 
 use crate::support::{
-    BLOB, Scripted, at, client, fault_of, hasty, read_from, redirect, reply, tag,
+    BLOB, Scripted, at, client, fault_of, hasty, printed, read_from, redirect, reply, tag,
 };
 
 #[tokio::test]
@@ -14,7 +14,7 @@ async fn a_refused_connection_is_unreachable() {
     let host = TestHost::unreachable();
     let error = client().ping(&host).await.expect_err("the port is closed");
     let cause = "cannot connect: Connection refused";
-    assert_eq!(error.to_string(), format!("GET http://{host}/v2/: {cause}"));
+    assert_eq!(printed(&error), format!("GET http://{host}/v2/: {cause}"));
     assert!(error.is_unreachable() && error.is_transient());
 }
 
@@ -26,7 +26,7 @@ async fn a_name_without_address_is_unreachable() {
         RegistryClient::builder().retries(Retries::none()).plain_http(host.clone()).build();
     let error = client.ping(&host).await.expect_err("no such name");
     let text = format!("GET http://{host}/v2/: cannot resolve {host}: no such host");
-    assert_eq!(error.to_string(), text);
+    assert_eq!(printed(&error), text);
     assert!(error.is_unreachable());
 }
 
@@ -35,7 +35,7 @@ async fn a_host_that_no_url_can_have_is_unreachable() {
     let host: Host = "0.0.0.999".parse().expect("a host");
     let error = client().ping(&host).await.expect_err("no such address");
     let text = "GET https://0.0.0.999/v2/: the host cannot be used in a URL: invalid IPv4 address";
-    assert_eq!(error.to_string(), text);
+    assert_eq!(printed(&error), text);
     assert!(error.is_unreachable() && !error.is_transient());
 }
 
@@ -49,7 +49,7 @@ async fn no_tls_where_tls_is_due_is_unreachable() {
     let text = format!(
         "GET https://{authority}/v2/: this port speaks plain HTTP; use --plain-http {authority}"
     );
-    assert_eq!(error.to_string(), text, "no other host than a loopback one falls back to it");
+    assert_eq!(printed(&error), text, "no other host than a loopback one falls back to it");
     assert!(error.is_unreachable() && !error.is_transient());
 }
 
@@ -64,7 +64,7 @@ async fn a_host_behind_a_redirect_is_not_the_requested_one() {
         let start = format!("GET {location}: {fault}");
         let front = Scripted::start(move |_| redirect(&location)).await;
         let error = read_from(&client(), &front.host).await.expect_err("no response");
-        assert!(error.to_string().starts_with(&start), "{error}");
+        assert!(printed(&error).starts_with(&start), "{error}");
         assert!(!error.is_unreachable());
         assert_eq!(error.is_transient(), transient, "{error}");
     }
@@ -75,7 +75,7 @@ async fn a_silent_host_is_unreachable_once_the_deadline_has_passed() {
     let silent = TestHost::silent();
     let error = hasty().ping(&silent.host()).await.expect_err("it says nothing");
     let text = format!("GET https://{}/v2/: no response within 1s", silent.host());
-    assert_eq!(error.to_string(), text);
+    assert_eq!(printed(&error), text);
     assert!(error.is_unreachable() && error.is_transient());
 }
 

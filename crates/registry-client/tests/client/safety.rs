@@ -5,7 +5,7 @@ use oci::Host;
 use registry_client::{BlobPush, ClientBuilder, RegistryClient};
 use testkit::TestServer;
 
-use crate::support::{BLOB, Scripted, at, digest, read_from, redirect, reply};
+use crate::support::{BLOB, Scripted, at, digest, printed, read_from, redirect, reply};
 
 /// A client to which `registry` is public, though its address is not.
 fn wary_of(registry: &TestServer) -> ClientBuilder {
@@ -23,7 +23,7 @@ async fn a_public_host_leads_to_no_private_address() {
         let host: Host = format!("{request}:{}", public.address().port()).parse().expect("a host");
         let wary = || RegistryClient::builder().treat_as_public(host.clone());
         let error = read_from(&wary().build(), &host).await.expect_err("it is refused");
-        let text = error.to_string();
+        let text = printed(&error);
         assert!(text.contains("a public host points to the private address"), "{text}");
         assert!(!error.is_unreachable() && !error.is_transient(), "{text}");
         assert_eq!(private.requests().len(), 0, "{target}");
@@ -43,7 +43,7 @@ async fn a_public_host_opens_no_upload_session_at_a_private_address() {
     let client = RegistryClient::builder().treat_as_public(host.clone()).build();
     let (push, bytes) = (BlobPush::new(digest(), 6), Bytes::from(BLOB));
     let error = at(&client, &host).push_blob(&push, &bytes).await.expect_err("it is refused");
-    assert!(error.to_string().contains("points to the private address 127.0.0.1"), "{error}");
+    assert!(printed(&error).contains("points to the private address 127.0.0.1"), "{error}");
     assert!(!error.is_unreachable(), "the registry itself responds");
     assert_eq!(private.requests().len(), 0);
 }
@@ -78,7 +78,7 @@ async fn a_realm_on_a_private_address_gets_no_request() {
     .await;
     let host: Host = format!("localhost:{}", public.address().port()).parse().expect("a host");
     let client = RegistryClient::builder().treat_as_public(host.clone()).build();
-    let text = read_from(&client, &host).await.expect_err("it is refused").to_string();
+    let text = printed(&read_from(&client, &host).await.expect_err("it is refused"));
     assert!(text.contains("points to the private address 127.0.0.1"), "{text}");
     assert_eq!((realm.requests().len(), public.requests().len()), (0, 1));
 

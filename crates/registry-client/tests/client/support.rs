@@ -65,11 +65,16 @@ pub(crate) async fn read_from(client: &RegistryClient, host: &Host) -> Result<Ve
     read(at(client, host).blob(&digest()).await?).await
 }
 
+/// The text of an error and its causes, as it is printed.
+pub(crate) fn printed(error: &dyn std::error::Error) -> String {
+    wording::Chain(error).to_string()
+}
+
 /// The error of reading the blob at `host`, and its text without method and URL.
 pub(crate) async fn fault_of(client: &RegistryClient, host: &Host) -> (String, Error) {
     let error = read_from(client, host).await.expect_err("a fault");
     let start = format!("GET http://{host}/v2/a/blobs/{}: ", digest());
-    let text = error.to_string();
+    let text = printed(&error);
     let fault = text.strip_prefix(&start).unwrap_or_else(|| panic!("{text}"));
     (fault.to_owned(), error)
 }
