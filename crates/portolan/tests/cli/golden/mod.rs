@@ -606,5 +606,12 @@ async fn errors_of_a_mirroring() {
         .await;
     let dead = format!("{unreachable}/images");
     errors.run("a registry that is unreachable", &[&mirror[..], &[&dead]].concat()).await;
+    // A label has 63 characters at most (RFC 1035), so that no query is sent to a name server.
+    let unknown = format!("{}.invalid", "x".repeat(64));
+    errors.call(&unknown, "unknown.example");
+    let (prefix, plain) = (format!("{unknown}/images"), ["--plain-http", &unknown]);
+    errors
+        .run("a registry that is not resolved", &[&mirror[..], &[&prefix], &plain].concat())
+        .await;
     errors.compare("mirror");
 }

@@ -135,7 +135,6 @@ fn of_responses() -> Vec<Unprovoked> {
             &TransportError::Malformed { cause: "invalid HTTP header parsed".into() },
         ),
         public(of, "Http1Required", HTTP_2, &Unprocessed::Http1Required),
-        private(of, "NotResolved", "the tests look up no names, since that depends on the machine"),
         public(
             of,
             "NoResponseToContent",
