@@ -28,7 +28,7 @@ pub(crate) fn list(directory: &Path) -> Result<FileList, LoadError> {
             tracing::debug!(path = %entry.path().display(), "ignored: not in images/ or manifests/");
         }
     }
-    if found.files.len() >= MAX_FILES {
+    if found.len() >= MAX_FILES {
         return Err(LoadError::TooMany(shown()));
     }
     Ok(found)
@@ -40,7 +40,7 @@ impl FileList {
         for entry in fs::read_dir(root.join(below))? {
             let entry = entry?;
             let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-            if !is_hidden && self.files.len() < MAX_FILES {
+            if !is_hidden && self.len() < MAX_FILES {
                 self.add(root, below, &entry)?;
             }
         }
@@ -50,6 +50,10 @@ impl FileList {
     /// Adds an entry of `root/below`, and what lies deeper.
     fn add(&mut self, root: &Path, below: &Path, entry: &DirEntry) -> io::Result<()> {
         let path = below.join(entry.file_name());
+        let Some(shown) = path.to_str() else {
+            self.not_utf8(&path);
+            return Ok(());
+        };
         let kind = entry.file_type()?;
         if kind.is_dir() {
             if let Err(error) = self.list(root, &path) {
@@ -62,7 +66,7 @@ impl FileList {
         } else if kind.is_symlink() && root.join(&path).is_dir() {
             self.problem(&path, Rule::LinkedDirectory, LINKED_DIRECTORY.to_owned());
         } else {
-            self.files.push(path.display().to_string());
+            self.files.push(shown.to_owned());
         }
         Ok(())
     }

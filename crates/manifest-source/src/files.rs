@@ -31,7 +31,7 @@ impl ManifestFiles {
     }
 
     /// A file by its path below a directory.
-    pub(crate) fn read(&self, directory: &Path, file: &str) -> io::Result<String> {
+    pub(crate) fn read(&self, directory: &Path, file: &Path) -> io::Result<String> {
         match self {
             Self::Disk => disk::read(&directory.join(file)),
             Self::Revision(revision) => revision.read(file),

@@ -3,8 +3,10 @@
 
 use std::{
     cell::RefCell,
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
+    ffi::OsStr,
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     time::SystemTime,
@@ -14,7 +16,7 @@ use promotion_manifest::Rule;
 
 use crate::{
     LoadError, ManifestSource, disk,
-    found::{FOLDERS, FileList, LINKED_DIRECTORY, MAX_FILES, linked_file},
+    found::{FOLDERS, FileList, LINKED_DIRECTORY, MAX_FILES, SUBMODULE, linked_file},
     options::directory_and_name,
     time::Time,
 };
@@ -139,7 +141,7 @@ pub(crate) struct Revision {
     /// What its directory and files are called in messages: ` at commit <object>`.
     suffix: String,
     /// What is below the directory, by its path.
-    objects: HashMap<String, GitObject>,
+    objects: HashMap<PathBuf, GitObject>,
     reader: RefCell<GitObjectReader>,
 }
 
@@ -150,16 +152,15 @@ impl Revision {
         let mut objects = HashMap::new();
         // Each is `<mode> <type> <object>\t<path>`, the path being relative to the directory.
         for entry in listed.split(|byte| *byte == 0) {
-            let Some((about, path)) = str::from_utf8(entry).ok().and_then(|it| it.split_once('\t'))
-            else {
-                continue;
-            };
+            let Some(tab) = entry.iter().position(|byte| *byte == b'\t') else { continue };
+            let (about, path) = (String::from_utf8_lossy(&entry[..tab]), &entry[tab + 1..]);
             let object = match about.split(' ').collect::<Vec<_>>()[..] {
-                ["100644" | "100755", "blob", object] => GitObject::File(object.to_owned()),
                 ["120000", "blob", _] => GitObject::Link,
+                ["160000", "commit", _] => GitObject::Submodule,
+                [_, "blob", object] => GitObject::File(object.to_owned()),
                 _ => continue,
             };
-            objects.insert(path.to_owned(), object);
+            objects.insert(OsStr::from_bytes(path).into(), object);
         }
         let reader = RefCell::new(
             GitObjectReader::start(directory, &["cat-file", "--batch"])
@@ -177,16 +178,25 @@ impl Revision {
 
     /// The files below the folders that projects are in; what is hidden is tools' own.
     pub(crate) fn list(&self) -> Result<FileList, LoadError> {
-        let is_in_folder =
-            |path: &str| path.split_once('/').is_some_and(|(folder, _)| FOLDERS.contains(&folder));
-        let is_shown = |path: &&String| {
-            is_in_folder(path) && !path.split('/').any(|part| part.starts_with('.'))
-        };
-        let files: Vec<_> = self.objects.keys().filter(is_shown).cloned().collect();
-        if files.len() >= MAX_FILES {
+        let is_in_folder = |path: &PathBuf| FOLDERS.iter().any(|folder| path.starts_with(folder));
+        let mut found = FileList::default();
+        let mut not_utf8 = BTreeSet::new();
+        for (path, object) in self.objects.iter().filter(|(path, _)| is_in_folder(path)) {
+            let shown = readable(path);
+            let is_hidden = shown.iter().any(|part| part.as_bytes().starts_with(b"."));
+            match shown.to_str() {
+                _ if is_hidden => {}
+                None => drop(not_utf8.insert(shown)),
+                Some(_) if matches!(object, GitObject::Submodule) => {
+                    found.problem(path, Rule::UnreadableFile, SUBMODULE.to_owned());
+                }
+                Some(shown) => found.files.push(shown.to_owned()),
+            }
+        }
+        not_utf8.into_iter().for_each(|path| found.not_utf8(path));
+        if found.len() >= MAX_FILES {
             return Err(LoadError::TooMany(self.directory.display().to_string()));
         }
-        let mut found = FileList { files, problems: Vec::new() };
         for path in self.linked_directories(&found.files)? {
             found.problem(Path::new(&path), Rule::LinkedDirectory, LINKED_DIRECTORY.to_owned());
             found.files.retain(|file| *file != path);
@@ -201,7 +211,7 @@ impl Revision {
             // Git's protocol has one name a line. A link with the name of a manifest is reported when it is read.
             !is_yaml
                 && !path.contains('\n')
-                && matches!(self.objects.get(*path), Some(GitObject::Link))
+                && matches!(self.objects.get(Path::new(path)), Some(GitObject::Link))
         };
         let links: Vec<_> = files.iter().filter(is_link).collect();
         if links.is_empty() {
@@ -222,10 +232,13 @@ impl Revision {
     }
 
     /// A file, whole.
-    pub(crate) fn read(&self, file: &str) -> io::Result<String> {
+    pub(crate) fn read(&self, file: &Path) -> io::Result<String> {
         let object = match self.objects.get(file).ok_or(io::ErrorKind::NotFound)? {
             GitObject::File(object) => object,
             GitObject::Link => return Err(linked_file()),
+            GitObject::Submodule => {
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, SUBMODULE));
+            }
         };
         let bytes = self.reader.borrow_mut().read(object)?;
         Ok(wording::utf8(bytes)?)
@@ -237,6 +250,17 @@ enum GitObject {
     /// A file: what git calls its content.
     File(String),
     Link,
+    /// A directory whose content is in another repository.
+    Submodule,
+}
+
+/// The path as far as, and with, its first name that is not UTF-8: a listing of the disk goes no deeper.
+fn readable(path: &Path) -> &Path {
+    let mut parts = path.iter();
+    match parts.by_ref().find(|part| part.to_str().is_none()) {
+        Some(_) => path.ancestors().nth(parts.count()).unwrap_or(path),
+        None => path,
+    }
 }
 
 /// What a link leads to.
@@ -333,7 +357,7 @@ mod tests {
     fn a_hook_does_not_say_which_repository_it_is() {
         let git = git(Path::new("."), &[]);
         for variable in REPOSITORY_VARIABLES {
-            let removed = (std::ffi::OsStr::new(variable), None);
+            let removed = (OsStr::new(variable), None);
             assert!(git.get_envs().any(|set| set == removed), "{variable}");
         }
     }

@@ -3,10 +3,10 @@
 use std::{
     collections::{BTreeSet, HashSet},
     io,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
-use promotion_manifest::{Criteria, EdgeSet, Problem, Selection, select};
+use promotion_manifest::{Criteria, EdgeSet, Problem, Rule, Selection, select};
 
 use crate::{
     ChangeRange, LoadError, LoadOptions, ManifestSource, ProjectGlob,
@@ -123,20 +123,25 @@ fn is_untouched(
     problem: &Problem,
     (before, after): (&ManifestFiles, &ManifestFiles),
 ) -> bool {
+    // Several files may have such a name as it is shown.
+    if problem.rule == Rule::NameNotUtf8 {
+        return false;
+    }
     let (directory, files) = match source {
         ManifestSource::File(path) => {
             let (directory, name) = directory_and_name(path);
-            (directory, vec![name])
+            (directory, vec![name.to_owned()])
         }
         ManifestSource::ThinDirectory(directory) => {
-            let file = Path::new(&*problem.file).strip_prefix(directory);
-            let file = file.map(|file| file.display().to_string()).ok();
+            let shown = directory.display().to_string();
+            let file = Path::new(&*problem.file).strip_prefix(shown).map(Path::to_owned).ok();
             let project = problem.project.as_deref().map(promotion_manifest::thin_files);
-            (directory.as_path(), file.into_iter().chain(project.into_iter().flatten()).collect())
+            let project = project.into_iter().flatten().map(PathBuf::from);
+            (directory.as_path(), file.into_iter().chain(project).collect())
         }
         ManifestSource::StandardInput => return false,
     };
-    let is_same = |file: &String| match (before.read(directory, file), after.read(directory, file))
+    let is_same = |file: &PathBuf| match (before.read(directory, file), after.read(directory, file))
     {
         (Ok(before), Ok(after)) => before == after,
         (Err(before), Err(after)) => {

@@ -1,6 +1,7 @@
 //! Which promotion manifests are read, and which of their edges are selected.
 
 use std::{
+    ffi::OsStr,
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -19,11 +20,10 @@ pub enum ManifestSource {
 }
 
 /// A file's directory, and its name there.
-pub(crate) fn directory_and_name(path: &Path) -> (&Path, String) {
+pub(crate) fn directory_and_name(path: &Path) -> (&Path, &Path) {
     let directory =
         path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-    (directory, name.unwrap_or_default())
+    (directory, Path::new(path.file_name().unwrap_or(OsStr::new(""))))
 }
 
 /// Which edges are selected. By default all are.

@@ -29,7 +29,7 @@ pub(crate) fn read(
             let text = match files {
                 ManifestFiles::Disk if path.is_dir() => return Err(LoadError::IsDirectory(shown)),
                 ManifestFiles::Disk => disk::read_named(path),
-                ManifestFiles::Revision(_) => files.read(directory, &name),
+                ManifestFiles::Revision(_) => files.read(directory, name),
             };
             ReadManifests::plain(&shown, files.suffix(), text)
         }
@@ -45,6 +45,7 @@ fn read_thin(directory: &Path, files: &ManifestFiles) -> Result<ReadManifests, L
     let mut found = files.list(directory)?;
     found.files.sort_unstable();
     let (projects, mut problems) = promotion_manifest::thin_layout(&found.files);
+    problems.retain_mut(|problem| is_separate(problem, &found.problems));
     problems.append(&mut found.problems);
     if projects.is_empty() && problems.is_empty() {
         return Err(LoadError::Empty(format!("{}{}", directory.display(), files.suffix())));
@@ -62,6 +63,25 @@ fn read_thin(directory: &Path, files: &ManifestFiles) -> Result<ReadManifests, L
     Ok(read)
 }
 
+/// Whether the problem is another one than those of directories that are not read. A file below one of these is not
+/// missing: the message says so then.
+fn is_separate(problem: &mut Problem, unread: &[Problem]) -> bool {
+    let Some(project) = problem.project.as_ref().filter(|_| problem.rule == Rule::MissingFile)
+    else {
+        return true;
+    };
+    let files = promotion_manifest::thin_files(project);
+    let is_above = |it: &&Problem| files.iter().any(|file| Path::new(file).starts_with(&*it.file));
+    let Some(above) = unread.iter().find(is_above) else { return true };
+    let is_of_project = above.project.as_ref() == Some(project);
+    problem.message = format!(
+        "nothing of project `{project}` is promoted: `{}` is not read, for the reason that is reported there",
+        above.file
+    );
+    problem.rule = above.rule;
+    !is_of_project
+}
+
 fn read_project(
     directory: &Path,
     files: &ManifestFiles,
@@ -69,7 +89,7 @@ fn read_project(
 ) -> Result<Parsed, Problem> {
     let open = |file: &str| {
         let shown = directory.join(file).display().to_string();
-        match files.read(directory, file) {
+        match files.read(directory, Path::new(file)) {
             Ok(text) => Ok((shown, text)),
             Err(error) => Err(unreadable(&project.project, &shown, &error)),
         }

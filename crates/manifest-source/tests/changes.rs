@@ -341,3 +341,102 @@ fn a_plain_manifest_may_be_a_link_on_the_disk_and_its_content_may_be_a_problem()
     let loaded = load(None);
     assert!(loaded.problems[0].message.contains("the file is UTF-16"), "{loaded:?}");
 }
+
+/// The problems of a run on the disk, of one since a commit, and of one between two commits.
+fn problems_of_each(tree: &Tree, [first, second]: [&str; 2]) -> [Vec<String>; 3] {
+    let range = ChangeRange::In { from: first.to_owned(), to: second.to_owned() };
+    [None, Some(ChangeRange::Since(first.to_owned())), Some(range)].map(|changed| {
+        let options = LoadOptions { projects: Vec::new(), changed };
+        let loaded = tree.load(&options).expect("it can be read");
+        let mut problems: Vec<_> = loaded.problems.iter().map(ToString::to_string).collect();
+        problems.sort();
+        problems
+    })
+}
+
+#[test]
+fn a_name_that_is_not_utf8_is_a_problem_in_the_directory_and_in_its_history() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let tree = Tree::new();
+    tree.project("good", &images("good", &[('1', "one")]));
+    let root = tree.path().join("promotion");
+    let first = tree.commit("2026-01-01T00:00:00Z");
+    for path in [&b"images/b\xe9/images.yaml"[..], b"manifests/b\xe9/promoter-manifest.yaml"] {
+        let path = root.join(std::ffi::OsStr::from_bytes(path));
+        fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
+        fs::write(path, "").expect("a file");
+    }
+    let second = tree.commit("2026-01-02T00:00:00Z");
+    let says = "the name `b\\xe9` is not UTF-8, so this is not read; rename it";
+    let expected = ["images/b\u{fffd}", "manifests/b\u{fffd}"];
+    let expected = expected.map(|path| format!("{}: {says}", root.join(path).display()));
+    // It was so before, too: whether it changed is not known.
+    for from in [&first, &second] {
+        for problems in problems_of_each(&tree, [from, &second]) {
+            assert_eq!(problems, expected);
+        }
+    }
+}
+
+#[test]
+fn a_plain_manifest_whose_name_is_not_utf8_has_a_history() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let tree = Tree::new();
+    let registries = "registries: [{name: s.example/a, src: true}, {name: d.example/b}]\nimages:\n";
+    let file = tree.path().join(std::ffi::OsStr::from_bytes(b"m\xe9.yaml"));
+    let write = |of: &[(char, &str)]| {
+        fs::write(&file, format!("{registries}{}", images("app", of))).expect("a file");
+    };
+    write(&[('1', "one")]);
+    let first = tree.commit("2026-01-01T00:00:00Z");
+    write(&[('1', "one"), ('2', "two")]);
+    let second = tree.commit("2026-01-02T00:00:00Z");
+    let range = ChangeRange::In { from: first.clone(), to: second };
+    for changed in [ChangeRange::Since(first), range] {
+        let options = LoadOptions { projects: Vec::new(), changed: Some(changed) };
+        let loaded = load(&ManifestSource::File(file.clone()), &options).expect("it can be read");
+        assert_eq!(tags(&loaded), ["two"], "{options:?}");
+    }
+}
+
+#[test]
+fn a_linked_folder_is_a_problem_of_its_projects_in_the_directory_and_in_its_history() {
+    let tree = Tree::new();
+    tree.git(&["commit", "-q", "--allow-empty", "-m", "x"]);
+    let first = tree.git(&["rev-parse", "HEAD"]);
+    tree.project("team", &images("team", &[('1', "one")]));
+    let root = tree.path().join("promotion");
+    fs::rename(root.join("images"), root.join("img")).expect("renamed");
+    std::os::unix::fs::symlink("img", root.join("images")).expect("a link");
+    let second = tree.commit("2026-01-02T00:00:00Z");
+    let [link, file] = ["images", "manifests/team/promoter-manifest.yaml"].map(|it| root.join(it));
+    let (link, file) = (link.display(), file.display());
+    let expected = [
+        format!("{link}: links to directories are not followed; put the directory itself here"),
+        format!(
+            "{file}: nothing of project `team` is promoted: `images` is not read, for the reason that is reported there"
+        ),
+    ];
+    for problems in problems_of_each(&tree, [&first, &second]) {
+        assert_eq!(problems, expected);
+    }
+}
+
+#[test]
+fn a_project_in_a_submodule_is_a_problem_that_says_so() {
+    let tree = Tree::new();
+    tree.project("team", &images("team", &[('1', "one")]));
+    tree.git(&["add", "promotion/manifests"]);
+    tree.git(&["commit", "-q", "-m", "x"]);
+    let first = tree.git(&["rev-parse", "HEAD"]);
+    let entry = format!("160000,{first},promotion/images/team");
+    tree.git(&["update-index", "--add", "--cacheinfo", &entry]);
+    tree.git(&["commit", "-q", "-m", "x"]);
+    let range = ChangeRange::In { from: first, to: "HEAD".to_owned() };
+    let loaded = tree.load(&LoadOptions { projects: Vec::new(), changed: Some(range) });
+    let problems = loaded.expect("it can be read").problems;
+    let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    let directory = tree.path().join("promotion/images/team");
+    let says = "it is a git submodule, and submodules are not read; put the directory itself here";
+    assert_eq!(problems, [format!("{}: {says}", directory.display())]);
+}

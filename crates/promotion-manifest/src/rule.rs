@@ -7,6 +7,7 @@ wording::codes! {
     pub enum Rule {
         UnreadableFile = "unreadable-file": "A file or directory that cannot be read.",
         LinkedDirectory = "linked-directory": "A link to a directory.",
+        NameNotUtf8 = "name-not-utf8": "A name of a file or directory that is not UTF-8.",
         MisplacedFile = "misplaced-file": "A YAML file at a place where it is not read.",
         MissingFile = "missing-file": "A project with one of its two files.",
         FileTooLarge = "file-too-large": "A file over the size limit.",

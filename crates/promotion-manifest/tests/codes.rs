@@ -14,7 +14,7 @@ registries:
 const IMAGES: &str = "- name: i\n  dmap: {<a>: [t]}\n";
 
 /// Rules that only `manifest-source` can find broken, since they are about files on a disk.
-const OF_FILES: [Rule; 2] = [Rule::UnreadableFile, Rule::LinkedDirectory];
+const OF_FILES: [Rule; 3] = [Rule::UnreadableFile, Rule::LinkedDirectory, Rule::NameNotUtf8];
 
 /// Images that break a rule.
 const IN_IMAGES: &[(Rule, &str)] = &[
