@@ -16,7 +16,7 @@ pub(crate) fn check(root: &Path) -> Result<(), Error> {
     directories.reverse();
     for path in directories {
         // A directory that does not exist can be created, and one that cannot be read is reported by the first use.
-        let Ok(metadata) = fs::metadata(path) else { return Ok(()) };
+        let Ok(metadata) = fs::metadata(path) else { return check_link(path) };
         if !metadata.is_dir() {
             let is = if metadata.is_file() { "a file" } else { kind_name(metadata.file_type()) };
             let key = path.display().to_string();
@@ -25,6 +25,16 @@ pub(crate) fn check(root: &Path) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Checks that a path that leads nowhere is not a link to nothing, in whose place no directory can be created.
+fn check_link(path: &Path) -> Result<(), Error> {
+    let Ok(target) = fs::read_link(path) else { return Ok(()) };
+    let (key, target) = (path_text(path), path_text(&target));
+    let message = format!(
+        "`{key}` is a symbolic link to `{target}`, which cannot be found; create that directory, or correct the link"
+    );
+    Err(Error::new(ErrorKind::WrongFileType, key, message))
 }
 
 /// The directory of a file system's root that holds what a repair found.

@@ -90,7 +90,7 @@ impl PartialFiles {
         }
         let path = hidden.join("lock");
         // It is checked before it is opened: opening a FIFO would block, and a link may lead out of the store.
-        size_of(&path)?;
+        size_of(&path).map_err(Error::of_whole_store)?;
         let options = File::options().create(true).truncate(false).write(true).open(&path);
         let file = options.map_err(Error::unwritable("open the lock", path))?;
         let lock = match clean_and_share(&file, &hidden) {

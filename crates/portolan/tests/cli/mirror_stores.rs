@@ -364,3 +364,38 @@ async fn a_directory_that_no_mirror_made_is_refused_and_a_mirror_is_not() {
     fs::create_dir_all(world.path("disk/lost+found")).expect("a directory");
     world.mirror(&["disk"], &["--confirm"]).await.expect(0);
 }
+
+#[tokio::test]
+async fn a_store_that_is_a_link_to_nothing_is_refused_before_anything_is_read() {
+    let world = World::new().await;
+    symlink("absent", world.path("link")).expect("a link");
+    for store in ["link", "link/below"] {
+        let refused = world.mirror(&[store], &["--confirm"]).await.expect(2);
+        let link = world.path("link");
+        let said = format!(
+            "`{}` is a symbolic link to `absent`, which cannot be found; create that directory, or correct the link",
+            link.display()
+        );
+        assert!(refused.stderr.contains(&said), "{}", refused.stderr);
+    }
+    assert_eq!(world.registry.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn a_lock_that_is_not_a_file_is_one_unwritable_store() {
+    let world = World::new().await;
+    for store in ["link", "pipe"] {
+        fs::create_dir_all(world.path(store).join(".portolan")).expect("a directory");
+    }
+    symlink("elsewhere", world.path("link/.portolan/lock")).expect("a link");
+    let pipe = world.path("pipe/.portolan/lock");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("it runs").success());
+    for (store, is) in [("link", "a symbolic link"), ("pipe", "a FIFO")] {
+        let ended = world.mirror(&[store], &["--confirm"]).await.expect(1);
+        let failed: Vec<_> =
+            ended.stdout.lines().filter(|line| line.starts_with("failed: ")).collect();
+        let said = format!("cannot be written to: cannot use `{}/", world.path(store).display());
+        assert!(failed.iter().any(|line| line.contains(&said) && line.contains(is)), "{failed:?}");
+        assert_eq!(failed.len(), 1, "{failed:?}");
+    }
+}

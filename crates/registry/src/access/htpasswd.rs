@@ -18,6 +18,10 @@ pub(crate) const MAX_PASSWORD_BYTES: usize = 72;
 pub(super) struct Users(HashMap<User, Arc<str>>);
 
 impl Users {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The stored name, if there is such a user.
     pub(super) fn name(&self, name: &str) -> Option<User> {
         self.0.get_key_value(name).map(|(name, _)| Arc::clone(name))

@@ -9,7 +9,7 @@ use serde_saphyr::{Location, Spanned};
 
 use super::{
     NamedText, Right,
-    htpasswd::{ANONYMOUS, Users},
+    htpasswd::{self, ANONYMOUS, Users},
     problem::AccessProblem,
 };
 
@@ -136,7 +136,10 @@ pub(crate) const MINIMUM: &str = r#"rules: [{users: ["*"], repositories: ["**"],
 /// The rules of a file, or its problems.
 pub(super) fn parse(file: NamedText<'_>, users: &Users) -> Result<Rules, Vec<AccessProblem>> {
     let document: RightsDocument = serde_saphyr::from_str(file.text).map_err(|error| {
-        let (place, message) = wording::yaml_fault(file.text, &error, MINIMUM);
+        let (place, message) = match is_of_rights(file.text) {
+            true => wording::yaml_fault(file.text, &error, MINIMUM),
+            false => (None, not_rights(file.text)),
+        };
         vec![AccessProblem::new(file.name, place.unwrap_or((1, 1)), message)]
     })?;
     let mut problems = Vec::new();
@@ -150,6 +153,22 @@ pub(super) fn parse(file: NamedText<'_>, users: &Users) -> Result<Rules, Vec<Acc
     });
     let rules = rules.collect();
     if problems.is_empty() { Ok(Rules(rules)) } else { Err(problems) }
+}
+
+/// Whether a text may be meant as rights. Anything else may be a file of secrets, of which no message quotes a line.
+fn is_of_rights(text: &str) -> bool {
+    let is_blank = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
+    text.contains("rules") || text.lines().all(is_blank)
+}
+
+fn not_rights(text: &str) -> String {
+    let (users, _) = htpasswd::parse(NamedText { name: "", text });
+    let is = if users.is_empty() {
+        "this is not a file of rights"
+    } else {
+        "this is an htpasswd file, and belongs to --htpasswd"
+    };
+    format!("{is}; a file of rights has at least `{MINIMUM}`")
 }
 
 /// Parses each text, and reports those that are not valid.

@@ -5,6 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// What else can be done about a directory without the marker that has our layout. Marking the storage of another program
+/// would mix the two.
+const MARK_OURS: &str =
+    ", or, if `portolan registry serve` wrote this one, create an empty file of that name in it";
+
 /// Why a storage failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -24,14 +29,16 @@ pub enum StorageError {
     InUse(PathBuf),
     /// The directory is not empty, and no registry made it.
     #[error(
-        "`{}` holds `{found}` and no file `.portolan-registry`; take an empty or absent directory, or, \
-         if a registry wrote this one, create an empty file of that name in it", root.display()
+        "`{}` holds `{found}` and no file `.portolan-registry`; name an empty or absent directory{}",
+        root.display(), if *has_layout { MARK_OURS } else { "" }
     )]
     NotOurs {
         /// The directory.
         root: PathBuf,
         /// An entry in it.
         found: String,
+        /// Whether it has the directories of a registry of ours.
+        has_layout: bool,
     },
     /// Something else has the name of a file or directory of the registry.
     #[error(

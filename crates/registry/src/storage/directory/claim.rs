@@ -63,7 +63,7 @@ pub(super) fn for_writing(root: &Path) -> Result<(Layout, File), StorageError> {
     create_dir(root)?;
     let owner = owner(root)?;
     if let Owner::Other(found) = owner {
-        return Err(StorageError::NotOurs { root: root.to_owned(), found });
+        return Err(not_ours(&layout, root, found));
     }
     layout.check()?;
     if owner != Owner::Registry {
@@ -77,10 +77,10 @@ pub(super) fn for_writing(root: &Path) -> Result<(Layout, File), StorageError> {
 /// Takes `root` for reading, and changes nothing in it: it may lie on a read-only file system. The lock
 /// is shared with other readers, if there is one and the file system has locks.
 pub(super) fn for_reading(root: &Path) -> Result<(Layout, Option<File>), StorageError> {
-    if let Owner::Other(found) = owner(root)? {
-        return Err(StorageError::NotOurs { root: root.to_owned(), found });
-    }
     let layout = Layout::below(root);
+    if let Owner::Other(found) = owner(root)? {
+        return Err(not_ours(&layout, root, found));
+    }
     layout.check()?;
     let path = root.join(LOCK);
     file_or_absent(&path)?;
@@ -90,6 +90,13 @@ pub(super) fn for_reading(root: &Path) -> Result<(Layout, Option<File>), Storage
         // A network file system may have no locks for readers.
         Ok(()) | Err(TryLockError::Error(_)) => Ok((layout, Some(lock))),
     }
+}
+
+fn not_ours(layout: &Layout, root: &Path, found: String) -> StorageError {
+    let is_directory = |path: &PathBuf| path.symlink_metadata().is_ok_and(|it| it.is_dir());
+    let has_layout = is_directory(&layout.repositories)
+        && (root.join(LOCK).exists() || is_directory(&layout.uploads));
+    StorageError::NotOurs { root: root.to_owned(), found, has_layout }
 }
 
 /// The owner of a directory.
