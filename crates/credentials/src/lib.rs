@@ -254,6 +254,12 @@ impl Credentials {
         }
     }
 
+    /// The files that are read when credentials are needed, whether or not they exist.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        let google = self.0.acting.iter().chain(&self.0.google).flat_map(GoogleTokens::paths);
+        self.0.files.iter().map(CredentialFile::path).chain(google)
+    }
+
     fn files(&self) -> String {
         let files: Vec<_> =
             self.0.files.iter().map(|source| source.path().display().to_string()).collect();

@@ -43,6 +43,11 @@ const CLOUDSDK_CONFIG: &str = "CLOUDSDK_CONFIG";
 /// The host of Google's metadata server, as for Google's libraries.
 const GCE_METADATA_HOST: &str = "GCE_METADATA_HOST";
 
+/// A file of root certificates in place of the system's, as for OpenSSL.
+const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
+/// Directories of such files, as for OpenSSL.
+const SSL_CERT_DIR: &str = "SSL_CERT_DIR";
+
 /// Where Linux shows the name of the machine's product (DMI).
 const PRODUCT_NAME: &str = "/sys/class/dmi/id/product_name";
 
@@ -94,6 +99,19 @@ pub(crate) fn credential_places() -> CredentialPlaces {
         is_on_google: is_on_google(),
         impersonated: None,
     }
+}
+
+/// The file of root certificates that a variable names.
+pub(crate) fn certificate_file() -> Option<PathBuf> {
+    path(SSL_CERT_FILE)
+}
+
+/// The files of root certificates that variables name, those in directories too.
+pub(crate) fn certificate_files() -> Vec<PathBuf> {
+    let directories = std::env::var_os(SSL_CERT_DIR).unwrap_or_default();
+    let directories = std::env::split_paths(&directories).filter_map(|it| it.read_dir().ok());
+    let entries = directories.flatten().filter_map(Result::ok).map(|entry| entry.path());
+    certificate_file().into_iter().chain(entries).collect()
 }
 
 /// Whether this machine is one of Google's, as Google's own libraries find out. A pod has this file too.

@@ -11,7 +11,7 @@ mod metadata;
 mod services;
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -144,6 +144,11 @@ impl GoogleTokens {
         let token = self.token.get(|| self.fetch()).await?.value;
         let user = TOKEN_USER.to_owned();
         Ok(token.map(|password| Credential::Basic { user, password }))
+    }
+
+    /// The files that are read.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.settings.files.iter().map(CredentialFile::path)
     }
 
     /// Why the metadata server gave no credentials, if it was requested.

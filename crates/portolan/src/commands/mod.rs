@@ -7,6 +7,7 @@ mod front_inputs;
 mod mirror;
 mod mirror_report;
 mod promote;
+mod promote_files;
 mod promote_outputs;
 mod promote_summary;
 mod registry_reload;

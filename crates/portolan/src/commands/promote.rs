@@ -11,20 +11,18 @@ use manifest_source::{ChangeRange, LoadOptions, LoadedManifests, ManifestSource}
 use promoter::{AttachmentsTo, BrokenAttachments, Clients, Desired, PromotionSettings, PublicName};
 use promotion_manifest::{EdgeSet, RegistryEntry};
 use registry_client::RegistryClient;
+use wording::Chain;
 
-use super::{
-    promote_outputs::{self, Outputs},
-    promote_summary,
-};
+use super::{promote_files, promote_outputs::Outputs, promote_summary};
 use crate::{
     arguments::{Attachments, ManifestFlags, Promote, SelectionFlags, Verify},
     credentials::{self, Acting},
     exit::Exit,
-    printer::Printer,
+    printer::{self, Printer},
 };
 
 pub(crate) async fn run(promote: &Promote, printer: &Printer) -> anyhow::Result<Exit> {
-    promote_outputs::check(promote)?;
+    promote_files::check(promote)?;
     let loaded =
         manifest_source::load(&source(&promote.manifests)?, &load_options(&promote.selection)?)?;
     let LoadedManifests { edges, selection, problems } = loaded;
@@ -33,11 +31,12 @@ pub(crate) async fn run(promote: &Promote, printer: &Printer) -> anyhow::Result<
             "the manifests request nothing: no image has a digest; check that this is the file or directory that was meant",
         );
     }
-    let stop = super::stop(promote.deadline, printer)?;
     let client = super::client(&promote.registries)?;
     let settings = settings(promote, &edges)?;
     let clients = clients(&client, promote, settings.confirm, &edges)?;
     let mut outputs = Outputs::open(promote, printer)?;
+    // Until here a signal ends the process: reading or opening a pipe may wait for another program.
+    let stop = super::stop(promote.deadline, printer)?;
 
     let progress = printer.progress_of(&client);
     let ended = promoter::promote(
@@ -48,10 +47,13 @@ pub(crate) async fn run(promote: &Promote, printer: &Printer) -> anyhow::Result<
         &*progress,
         &mut outputs.reports,
     );
-    let ended = ended.await.context("the report cannot be written");
+    let ended = ended.await;
     drop(progress);
     let ending = ended?;
-    outputs.close(&ending)?;
+    let failures = outputs.close(&ending);
+    for failure in &failures {
+        printer::error(Chain(failure.as_ref()))?;
+    }
     let registries = registries(&edges).map(|registry| &registry.prefix.host);
     let public = promote.verify_through.iter().map(|url| &url.host);
     let named: Vec<_> = registries.chain(public).collect();
@@ -59,7 +61,7 @@ pub(crate) async fn run(promote: &Promote, printer: &Printer) -> anyhow::Result<
     printer.note(promote_summary::in_words(&ending, promote));
     Ok(match () {
         () if edges.manifests().is_empty() => Exit::CouldNotRun,
-        () if !ending.all_holds() => Exit::NotAsAsked,
+        () if !ending.all_holds() || !failures.is_empty() => Exit::NotAsAsked,
         () if promote.detailed_exitcode && ending.summary.pending() > 0 => Exit::ChangesPending,
         () => Exit::AllHolds,
     })

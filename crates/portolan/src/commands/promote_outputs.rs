@@ -1,13 +1,14 @@
 //! The files that `portolan promote` writes.
 
 use std::{
+    fs,
     io::{self, BufWriter, Write},
     path::Path,
     time::SystemTime,
 };
 
 use anyhow::Context as _;
-use job::{NamedWriter, ReplacedFile, is_same_file};
+use job::{FileError, NamedWriter, ReplacedFile};
 use promoter::{
     Ending,
     report::{JsonReport, Report, Reports, Show, WordsReport},
@@ -19,66 +20,8 @@ use crate::{
     printer::Printer,
 };
 
-/// A flag with the file that it names.
-type FileFlag<'a> = (&'static str, &'a Path);
-
-/// Checks that each file that is written is neither read nor written by another flag.
-///
-/// # Errors
-/// When one is: it would be overwritten.
-pub(super) fn check(promote: &Promote) -> anyhow::Result<()> {
-    let flags = &promote.output_flags;
-    let report = flags.report.as_deref().map(|file| ("--report", file));
-    let metrics = flags.metrics_file.as_deref().map(|file| ("--metrics-file", file));
-    if let (Some(report), Some(metrics)) = (report, metrics) {
-        differ(report, metrics)?;
-    }
-    for written in report.into_iter().chain(metrics) {
-        read_files(promote).try_for_each(|read| differ(written, read))?;
-        if let Some(directory) = &promote.manifests.thin_manifest_dir
-            && is_manifest_in(directory, written.1)
-        {
-            let ((flag, file), directory) = (written, directory.display());
-            anyhow::bail!(
-                "{flag} {}: --thin-manifest-dir {directory} reads this file; name another file to write to",
-                file.display()
-            );
-        }
-    }
-    Ok(())
-}
-
-/// The files that flags name and that are read.
-fn read_files(promote: &Promote) -> impl Iterator<Item = FileFlag<'_>> {
-    let tls = &promote.registries.tls_files;
-    let manifest = promote.manifests.manifest.iter().map(|file| ("--manifest", file));
-    let credentials = promote.credentials.iter().map(|(_, file)| ("--credentials", file));
-    let ca = tls.ca_file.iter().map(|file| ("--ca-file", file));
-    let certificate = tls.client_certificate.iter().map(|file| ("--client-certificate", file));
-    let key = tls.client_key.iter().map(|file| ("--client-key", file));
-    let files = manifest.chain(credentials).chain(ca).chain(certificate).chain(key);
-    files.map(|(flag, file)| (flag, file.as_path()))
-}
-
-fn differ(written: FileFlag<'_>, other: FileFlag<'_>) -> anyhow::Result<()> {
-    if is_same_file(written.1, other.1) {
-        let [written, other] =
-            [written, other].map(|(flag, file)| format!("{flag} {}", file.display()));
-        anyhow::bail!("{written} and {other} are the same file; name another file to write to");
-    }
-    Ok(())
-}
-
-/// Whether an existing file is a YAML file below the two folders of a thin manifest directory.
-fn is_manifest_in(directory: &Path, file: &Path) -> bool {
-    let is_yaml = |file: &Path| file.extension().is_some_and(|it| it == "yaml" || it == "yml");
-    let Ok(file) = file.canonicalize() else { return false };
-    let is_below = |folder: &str| {
-        let folder = directory.join(folder).canonicalize();
-        folder.is_ok_and(|folder| file.starts_with(folder))
-    };
-    is_yaml(&file) && (is_below("images") || is_below("manifests"))
-}
+/// The index of the report of `--report`: the first is that on standard output.
+const FILE_REPORT: usize = 1;
 
 /// Where the run is reported, besides the terminal.
 pub(super) struct Outputs {
@@ -96,27 +39,45 @@ impl Outputs {
             Output::Json => Box::new(JsonReport::new(out, show)),
             Output::Table => Box::new(WordsReport::new(out, show, printer.width())),
         }];
-        let report =
-            promote.output_flags.report.as_deref().map(ReplacedFile::create).transpose()?;
+        let [report, metrics] = create(promote)?;
         if let Some(file) = &report {
             reports.push(report_to(file, printer, show)?);
         }
-        let metrics = promote.output_flags.metrics_file.as_deref();
-        let metrics = metrics.map(ReplacedFile::create).transpose()?;
-        Ok(Self { reports: Reports(reports), report, metrics })
+        Ok(Self { reports: Reports::new(reports), report, metrics })
     }
 
-    pub(super) fn close(self, ending: &Ending) -> anyhow::Result<()> {
-        drop(self.reports);
-        if let Some(file) = self.report {
-            file.replace()?;
-        }
-        if let Some(file) = self.metrics {
+    /// Writes what remains, each file whether or not another one fails, and returns the failures.
+    pub(super) fn close(self, ending: &Ending) -> Vec<anyhow::Error> {
+        let Self { reports, report, metrics } = self;
+        let failures = reports.failures();
+        // What is incomplete replaces nothing.
+        let is_whole = failures.iter().all(|failure| failure.report != FILE_REPORT);
+        let report = report.filter(|_| is_whole).map(|file| Ok(file.replace()?));
+        let metrics = metrics.map(|file| {
             file.write(&promoter::metrics(ending, SystemTime::now()))?;
-            file.replace()?;
-        }
-        Ok(())
+            Ok(file.replace()?)
+        });
+        let failures =
+            failures.into_iter().map(|it| Err(it.error).context("the report cannot be written"));
+        failures.chain(report).chain(metrics).filter_map(Result::err).collect()
     }
+}
+
+/// Creates the files of the report and of the metrics. To open a pipe waits for its reader, and a signal ends the process
+/// meanwhile, so it is opened before a temporary file is made that would be left behind.
+fn create(promote: &Promote) -> Result<[Option<ReplacedFile>; 2], FileError> {
+    let flags = &promote.output_flags;
+    let paths = [flags.report.as_deref(), flags.metrics_file.as_deref()];
+    let may_wait = |path: &Path| fs::metadata(path).is_ok_and(|found| !found.is_file());
+    let mut files = [None, None];
+    for waiting in [true, false] {
+        for (file, path) in files.iter_mut().zip(paths) {
+            if let Some(path) = path.filter(|path| file.is_none() && may_wait(path) == waiting) {
+                *file = Some(ReplacedFile::create(path)?);
+            }
+        }
+    }
+    Ok(files)
 }
 
 /// The JSON report that is written to `file`. What is written to standard output comes first where both go to the same

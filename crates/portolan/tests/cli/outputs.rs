@@ -1,12 +1,18 @@
 //! The files that a promotion writes: devices, links, and files that are read.
 
-use std::{fs, os::unix::fs::symlink, process::Stdio};
+use std::{fs, os::unix::fs::symlink, process::Stdio, time::Duration};
 
 use serde_json::Value;
 use tempfile::TempDir;
 use testkit::{TestRegistry, fixture};
+use tokio::time::timeout;
 
-use crate::harness::{Ended, Thin, assert_valid_report, end_of, entry, portolan, read_report, run};
+use crate::harness::{
+    Ended, Thin, assert_valid_report, end_of, entry, portolan, read_report, run, signal,
+};
+
+/// Longer than anything takes here.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A plain manifest, and a directory for outputs.
 struct Scene {
@@ -133,4 +139,114 @@ async fn a_file_that_is_read_is_never_written() {
     // A new file beside the manifests is no harm.
     let beside = format!("{}/report.json", thin.path());
     run(&["promote", "--thin-manifest-dir", thin.path(), "--report", &beside]).await.expect(0);
+}
+
+#[tokio::test]
+async fn a_file_that_the_environment_names_is_never_written() {
+    let scene = Scene::new().await;
+    let write = |name: &str| {
+        let file = scene.at(name);
+        let parent = std::path::Path::new(&file).parent().expect("a directory");
+        fs::create_dir_all(parent).expect("a directory");
+        fs::write(&file, "{}").expect("a file");
+        file
+    };
+    let credentials = "the file of credentials";
+    let certificates = "the file of root certificates";
+    let google = "application_default_credentials.json";
+    for (variable, value, file, what) in [
+        ("HOME", "home", "home/.docker/config.json", credentials),
+        ("HOME", "home", &format!("home/.config/gcloud/{google}"), credentials),
+        ("DOCKER_CONFIG", "docker", "docker/config.json", credentials),
+        ("REGISTRY_AUTH_FILE", "auth.json", "auth.json", credentials),
+        ("XDG_RUNTIME_DIR", "run", "run/containers/auth.json", credentials),
+        ("GOOGLE_APPLICATION_CREDENTIALS", "key.json", "key.json", credentials),
+        ("CLOUDSDK_CONFIG", "sdk", &format!("sdk/{google}"), credentials),
+        ("SSL_CERT_FILE", "roots.pem", "roots.pem", certificates),
+        ("SSL_CERT_DIR", "roots", "roots/a.pem", certificates),
+    ] {
+        let file = write(file);
+        symlink(&file, scene.at("output")).expect("a link");
+        for flag in ["--report", "--metrics-file"] {
+            let (manifest, output) = (scene.at("m.yaml"), scene.at("output"));
+            let arguments = ["promote", "--manifest", &manifest, flag, &output];
+            let child = portolan(&arguments).env(variable, scene.at(value)).spawn();
+            let ended = end_of(child.expect("it starts")).await.expect(2);
+            let says = format!(
+                "error: {flag} {output} and {what} {file} are the same file; name another file to write to\n"
+            );
+            assert_eq!(ended.stderr, says, "{variable}");
+        }
+        fs::remove_file(scene.at("output")).expect("a link");
+        assert_eq!(fs::read_to_string(&file).expect("a file"), "{}");
+    }
+}
+
+#[tokio::test]
+async fn a_manifest_on_standard_input_is_never_written() {
+    let scene = Scene::new().await;
+    let manifest = scene.at("m.yaml");
+    let text = fs::read_to_string(&manifest).expect("a file");
+    for flag in ["--report", "--metrics-file"] {
+        let input = fs::File::open(&manifest).expect("a file");
+        let arguments = ["promote", "--manifest", "-", flag, &manifest];
+        let child = portolan(&arguments).stdin(input).spawn().expect("it starts");
+        let ended = end_of(child).await.expect(2);
+        let says = format!("{flag} {manifest} and --manifest - are the same file");
+        assert!(ended.stderr.contains(&says), "{}", ended.stderr);
+        assert_eq!(fs::read_to_string(&manifest).expect("a file"), text);
+    }
+}
+
+#[tokio::test]
+async fn an_output_that_cannot_be_written_stops_no_other_output() {
+    let scene = Scene::new().await;
+    let (report, metrics) = (scene.at("r.json"), scene.at("m.prom"));
+    let ended = scene.run(&["--report", "/dev/full", "--metrics-file", &metrics]).await.expect(1);
+    let says = "error: the report cannot be written: /dev/full: No space left on device";
+    assert!(ended.stderr.contains(says), "{}", ended.stderr);
+    let last = ended.stderr.lines().last().unwrap_or_default();
+    assert!(last.starts_with("1 edge: 0 present, 1 to copy"), "{}", ended.stderr);
+    assert!(ended.stdout.contains("To copy"), "{}", ended.stdout);
+    assert!(fs::read_to_string(&metrics).is_ok_and(|it| it.contains("portolan_promoter_edges")));
+
+    let ended = scene.run(&["--report", &report, "--metrics-file", "/dev/full"]).await.expect(1);
+    let says = "error: cannot write /dev/full: No space left on device";
+    assert!(ended.stderr.contains(says), "{}", ended.stderr);
+    read_report(report.as_ref());
+    fs::remove_file(&report).expect("a file");
+
+    // Standard output is one of them.
+    let arguments =
+        ["promote", "--manifest", &scene.at("m.yaml"), "--report", &report, "--output", "json"];
+    let full = fs::File::options().write(true).open("/dev/full").expect("a device");
+    let child = portolan(&arguments).stdout(full).spawn().expect("it starts");
+    end_of(child).await.expect(1);
+    read_report(report.as_ref());
+}
+
+#[tokio::test]
+async fn a_signal_ends_a_run_that_waits_for_the_reader_of_a_pipe() {
+    let scene = Scene::new().await;
+    let pipes = [scene.at("report"), scene.at("metrics")];
+    assert!(std::process::Command::new("mkfifo").args(&pipes).status().expect("it runs").success());
+    let [report, metrics] = &pipes;
+    let arguments = [
+        "promote",
+        "--manifest",
+        &scene.at("m.yaml"),
+        "--report",
+        report,
+        "--metrics-file",
+        metrics,
+    ];
+    let child = portolan(&arguments).spawn().expect("it starts");
+    // Once the report has a reader, the pipe of the metrics is waited for.
+    let report = report.clone();
+    let reader = tokio::task::spawn_blocking(move || fs::File::open(report));
+    let reader = timeout(LIMIT, reader).await.expect("it is opened").expect("no panic");
+    signal(&child, "TERM").await;
+    let ended = timeout(LIMIT, end_of(child)).await.expect("it ends");
+    assert_eq!(ended.code, None, "the signal ended it: {}", ended.stderr);
+    drop(reader);
 }

@@ -352,13 +352,13 @@ async fn a_source_that_cannot_be_read_is_named_in_the_summary_though_its_edges_h
 async fn a_report_that_cannot_be_written_is_named() {
     let scene = Scene::new().await;
     let full = ["--report", "/dev/full"];
-    let ended = run(&scene.arguments(&full)).await.expect(2);
+    let ended = run(&scene.arguments(&full)).await.expect(1);
     let says = "the report cannot be written: /dev/full: No space left on device";
     assert!(ended.stderr.contains(says), "{}", ended.stderr);
     let arguments = scene.arguments(&[]);
     let out = fs::File::options().write(true).open("/dev/full").expect("a device");
     let child = portolan(&arguments).stdout(out).spawn().expect("it starts");
-    let ended = end_of(child).await.expect(2);
+    let ended = end_of(child).await.expect(1);
     let says = "the report cannot be written: standard output: No space left on device";
     assert!(ended.stderr.contains(says), "{}", ended.stderr);
 }

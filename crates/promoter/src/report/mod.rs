@@ -52,21 +52,45 @@ pub trait Report {
     fn finish(&mut self, edges: &EdgeSet, ending: &Ending) -> io::Result<()>;
 }
 
-/// Several reports of one run. One that cannot be written does not stop the others.
-pub struct Reports(pub Vec<Box<dyn Report>>);
+/// Several reports of one run. One that cannot be written does not stop the others, so it is not an error of theirs.
+pub struct Reports {
+    /// None in the place of one that cannot be written any more.
+    reports: Vec<Option<Box<dyn Report>>>,
+    failures: Vec<ReportFailure>,
+}
+
+/// Why one of several reports is incomplete.
+#[derive(Debug)]
+pub struct ReportFailure {
+    /// Its index among them.
+    pub report: usize,
+    /// What writing it returned.
+    pub error: io::Error,
+}
 
 impl Reports {
+    /// These reports.
+    #[must_use]
+    pub fn new(reports: Vec<Box<dyn Report>>) -> Self {
+        Self { reports: reports.into_iter().map(Some).collect(), failures: Vec::new() }
+    }
+
+    /// Those that could not be written. A broken pipe is not a failure.
+    #[must_use]
+    pub fn failures(self) -> Vec<ReportFailure> {
+        self.failures
+    }
+
     fn each(&mut self, mut write: impl FnMut(&mut dyn Report) -> io::Result<()>) -> io::Result<()> {
-        let mut result = Ok(());
-        self.0.retain_mut(|report| match write(&mut **report) {
-            Ok(()) => true,
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => false,
-            Err(error) => {
-                result = Err(error);
-                false
+        for (index, slot) in self.reports.iter_mut().enumerate() {
+            let Some(report) = slot else { continue };
+            let Err(error) = write(&mut **report) else { continue };
+            *slot = None;
+            if error.kind() != io::ErrorKind::BrokenPipe {
+                self.failures.push(ReportFailure { report: index, error });
             }
-        });
-        result
+        }
+        Ok(())
     }
 }
 
