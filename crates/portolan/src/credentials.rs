@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use credentials::{Credentials, CredentialsBuilder, FileProblem, Google, without_mark};
 
+use crate::input_file;
+
 /// What the environment says about the places of credentials.
 #[derive(Debug, Default)]
 pub(crate) struct CredentialPlaces {
@@ -70,7 +72,8 @@ fn kind_of(file: &Path) -> anyhow::Result<CredentialFileKind> {
              cannot be used; give a file"
         );
     }
-    let bytes = std::fs::read(file).with_context(|| format!("{shown}: the file cannot be read"))?;
+    let bytes =
+        input_file::read(file).with_context(|| format!("{shown}: the file cannot be read"))?;
     let members: serde_json::Map<String, serde_json::Value> =
         serde_json::from_slice(without_mark(&bytes))
             .map_err(|error| anyhow::anyhow!("{shown}{}", FileProblem::of_json(&error)))?;

@@ -7,6 +7,7 @@ mod credentials;
 mod demo;
 mod environment;
 mod exit;
+mod input_file;
 mod logging;
 mod printer;
 mod quantity;

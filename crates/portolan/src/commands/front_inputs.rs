@@ -2,8 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    fs,
-    io::{self, Read as _},
+    io,
     path::{Path, PathBuf, absolute},
 };
 
@@ -15,7 +14,7 @@ use redirector::{
 };
 
 use super::tls_settings::tls_settings;
-use crate::{arguments, environment};
+use crate::{arguments, environment, input_file};
 
 /// A configuration that was read.
 #[derive(Clone, Debug)]
@@ -51,11 +50,9 @@ fn directory(path: &Path) -> anyhow::Result<PathBuf> {
 /// The text of a configuration, and what its file is called.
 fn read(path: &Path) -> anyhow::Result<(String, String)> {
     let (file, bytes) = if path == Path::new("-") {
-        let mut bytes = Vec::new();
-        let read = io::stdin().lock().read_to_end(&mut bytes);
-        ("standard input".to_owned(), read.map(|_| bytes))
+        ("standard input".to_owned(), input_file::read_stream(io::stdin().lock()))
     } else {
-        (path.display().to_string(), fs::read(path))
+        (path.display().to_string(), input_file::read(path))
     };
     let text = bytes.and_then(|bytes| Ok(wording::utf8(bytes)?));
     let text = text.with_context(|| format!("cannot read {file}"))?;

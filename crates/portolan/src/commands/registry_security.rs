@@ -1,21 +1,12 @@
 //! The files that flags of `portolan registry serve` name: users, rights, certificate and key.
 
-use std::{
-    fs::{self, File},
-    io::Read as _,
-    os::unix::fs::FileTypeExt as _,
-    path::Path,
-    time::SystemTime,
-};
+use std::{fs, os::unix::fs::FileTypeExt as _, path::Path, time::SystemTime};
 
 use anyhow::Context as _;
 use http_server::{OutOfDate, PemFile, Tls};
 use registry::{Access, NamedText};
 
-use crate::arguments::RegistrySecurity;
-
-/// The longest file: users and rights have some hundred bytes each, and this is room for tens of thousands.
-const MAX_FILE_BYTES: u64 = 16 << 20;
+use crate::{arguments::RegistrySecurity, input_file};
 
 /// What a file that is read may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,15 +87,7 @@ fn read(path: &Path, source: Source) -> anyhow::Result<Vec<u8>> {
     if source == Source::RegularFile {
         check_regular(path)?;
     }
-    let mut content = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content))
-        .with_context(|| format!("cannot read {}", path.display()))?;
-    if content.len() as u64 > MAX_FILE_BYTES {
-        let most = MAX_FILE_BYTES >> 20;
-        anyhow::bail!("{} is longer than {most} MiB; name the right file", path.display());
-    }
-    Ok(content)
+    input_file::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
 fn read_text(path: &Path, source: Source) -> anyhow::Result<String> {

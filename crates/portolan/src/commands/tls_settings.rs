@@ -5,13 +5,17 @@ use std::path::Path;
 use anyhow::Context as _;
 use http_client::TlsSettings;
 
-use crate::arguments::TlsFiles;
+use crate::{arguments::TlsFiles, environment, input_file};
 
 /// The certificates that the flags name, without those of the system.
 ///
 /// # Errors
 /// When a file cannot be read, or does not contain what it should.
 pub(super) fn tls_settings(files: &TlsFiles) -> anyhow::Result<TlsSettings> {
+    if let Some(file) = environment::certificate_file() {
+        let named = || format!("the variable SSL_CERT_FILE: {}", file.display());
+        input_file::check(&file).with_context(named)?;
+    }
     let mut tls = TlsSettings::none();
     for file in &files.ca_file {
         tls.trust_pem(&read(file)?).with_context(|| file.display().to_string())?;
@@ -24,5 +28,5 @@ pub(super) fn tls_settings(files: &TlsFiles) -> anyhow::Result<TlsSettings> {
 }
 
 fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(file).with_context(|| format!("{}: the file cannot be read", file.display()))
+    input_file::read(file).with_context(|| format!("{}: the file cannot be read", file.display()))
 }

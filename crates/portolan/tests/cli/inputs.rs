@@ -58,3 +58,41 @@ async fn a_configuration_is_read_from_standard_input() {
     let ended = run_with_input(&check, "nonsense: 1\n").await.expect(2);
     assert!(ended.stderr.contains("standard input:1:1"), "{}", ended.stderr);
 }
+
+#[tokio::test]
+async fn a_file_without_an_end_is_read_within_a_bound() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let at = |name: &str| directory.path().join(name).display().to_string();
+    let giant = at("giant");
+    let made = fs::File::create(&giant).and_then(|file| file.set_len(17 << 20));
+    made.expect("it takes nothing on the disk");
+    let registry = |name: &str| format!("{{name: {name}.example/a, service-account: robot}}");
+    let registries = format!("[{{name: s.example/a, src: true}}, {}]", registry("d"));
+    fs::write(at("m.yaml"), format!("registries: {registries}\nimages: []\n")).expect("a file");
+    let manifest = at("m.yaml");
+    let promote = ["promote", "--manifest", &manifest];
+    let credentials = format!("robot={giant}");
+    let says = "it is longer than 16 MiB; name the right file";
+    for flags in [
+        &["--ca-file", &giant][..],
+        &["--client-certificate", &giant, "--client-key", &giant],
+        &["--credentials", &credentials],
+    ] {
+        let child = portolan(&[&promote[..], flags].concat()).spawn().expect("it starts");
+        let ended = end_of(child).await.expect(2);
+        assert!(ended.stderr.contains(says), "{flags:?}: {}", ended.stderr);
+    }
+    for file in [&*giant, "/dev/zero"] {
+        let child = portolan(&promote).env("SSL_CERT_FILE", file).spawn().expect("it starts");
+        let ended = end_of(child).await.expect(2);
+        let says = format!("error: the variable SSL_CERT_FILE: {file}: {says}");
+        assert!(ended.stderr.contains(&says), "{}", ended.stderr);
+    }
+    for arguments in
+        [["serve", "--check", "--config", &giant], ["registry", "serve", "--htpasswd", &giant]]
+    {
+        let child = portolan(&arguments).spawn().expect("it starts");
+        let ended = end_of(child).await.expect(2);
+        assert!(ended.stderr.contains(says), "{arguments:?}: {}", ended.stderr);
+    }
+}

@@ -400,7 +400,7 @@ async fn users_are_read_again_at_sighup_and_kept_if_they_are_wrong() {
     signal(&server.child, "HUP").await;
     let logged = server.logs("reload failed").await;
     let error = logged["error"].as_str().unwrap_or_default();
-    assert!(error.contains("users is longer than 16 MiB"), "{logged}");
+    assert!(error.contains("users: it is longer than 16 MiB"), "{logged}");
     // Opening a pipe without a writer waits, and must hold up neither requests nor the shutdown.
     std::fs::remove_file(&users).expect("it is there");
     assert!(Command::new("mkfifo").arg(&users).status().await.expect("it runs").success());
@@ -560,4 +560,80 @@ async fn the_access_log_of_a_served_store_names_each_request() {
     assert_eq!(event["status"], 404);
     drop(stream);
     server.terminated().await;
+}
+
+#[tokio::test]
+async fn a_store_that_may_not_be_read_is_refused() {
+    use std::{fs::Permissions, os::unix::fs::PermissionsExt as _};
+    let directory = TempDir::new().expect("a directory");
+    let images = directory.path().join("containers/images");
+    std::fs::create_dir_all(&images).expect("it is made");
+    let store = directory.path().display().to_string();
+    for (denied, named) in
+        [(images.clone(), images.clone()), (directory.path().join("containers"), images.clone())]
+    {
+        let permit = |mode| std::fs::set_permissions(&denied, Permissions::from_mode(mode));
+        permit(0).expect("it is there");
+        let arguments = ["store", "serve", &store, "--listen", "127.0.0.1:0"];
+        // To the superuser the modes mean nothing, unless it gives its capabilities up.
+        let child = if std::fs::metadata(denied.join(".")).is_ok() {
+            let mut command = Command::new("setpriv");
+            command.arg("--bounding-set=-all").arg(env!("CARGO_BIN_EXE_portolan")).args(arguments);
+            command.kill_on_drop(true).stderr(Stdio::piped()).stdout(Stdio::null()).spawn()
+        } else {
+            crate::harness::portolan(&arguments).spawn()
+        };
+        let ended = timeout(RESPONSE_IN_A_FLOOD, end_of(child.expect("it starts"))).await;
+        let ended = ended.expect("it does not serve");
+        permit(0o700).expect("it is there");
+        let ended = ended.expect(2);
+        let said = format!("cannot read {} as this user", named.display());
+        assert!(ended.stderr.contains(&said), "{}", ended.stderr);
+        assert!(ended.stderr.contains("Permission denied"), "{}", ended.stderr);
+    }
+}
+
+#[tokio::test]
+async fn the_storage_of_another_program_is_not_to_be_marked() {
+    let directory = TempDir::new().expect("a directory");
+    let storage = |name: &str| format!("file://{}", directory.path().join(name).display());
+    for path in ["docker/docker/registry/v2", "ours/repositories", "ours/uploads"] {
+        std::fs::create_dir_all(directory.path().join(path)).expect("it is made");
+    }
+    let advice =
+        "if `portolan registry serve` wrote this one, create an empty file of that name in it";
+    for (name, is_ours) in [("docker", false), ("ours", true)] {
+        let storage = storage(name);
+        let arguments = ["registry", "serve", "--listen", "127.0.0.1:0", "--storage", &storage];
+        let ended = crate::harness::run(&arguments).await.expect(2);
+        assert!(ended.stderr.contains("name an empty or absent directory"), "{}", ended.stderr);
+        assert_eq!(ended.stderr.contains(advice), is_ours, "{}", ended.stderr);
+    }
+}
+
+#[tokio::test]
+async fn no_line_of_a_file_of_secrets_is_in_an_error() {
+    let directory = TempDir::new().expect("a directory");
+    let at = |name: &str| directory.path().join(name).display().to_string();
+    write(at("users").as_ref(), &format!("alice:{HASH}\n"));
+    write(at("key.pem").as_ref(), "-----BEGIN PRIVATE KEY-----\nSECRETSECRET\n");
+    write(at("token").as_ref(), "SECRETSECRET");
+    write(at("login.json").as_ref(), r#"{"SECRETSECRET": "SECRETSECRET"}"#);
+    let users = at("users");
+    for (file, says) in [
+        (
+            "users",
+            "users:1:1: this is an htpasswd file, and belongs to --htpasswd; a file of rights has",
+        ),
+        ("key.pem", "key.pem:1:1: this is not a file of rights; a file of rights has at least"),
+        ("token", "token:1:1: this is not a file of rights"),
+        ("login.json", "login.json:1:1: this is not a file of rights"),
+    ] {
+        let rights = at(file);
+        let arguments = ["registry", "serve", "--htpasswd", &users, "--rights", &rights];
+        let ended = crate::harness::run(&arguments).await.expect(2);
+        assert!(ended.stderr.contains(says), "{}", ended.stderr);
+        let is_secret = ended.stderr.contains("SECRET") || ended.stderr.contains(&HASH[..12]);
+        assert!(!is_secret, "{}", ended.stderr);
+    }
 }
