@@ -122,6 +122,23 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&[0, 0, length, kind, flags][..], &stream.to_be_bytes(), payload].concat()
 }
 
+/// The head of a frame that a client sent.
+struct FrameHead {
+    kind: u8,
+    flags: u8,
+    stream: u32,
+}
+
+/// Reads the next frame. Its payload is not looked at.
+async fn receive(tcp: &mut TcpStream) -> io::Result<FrameHead> {
+    let mut head = [0; 9];
+    tcp.read_exact(&mut head).await?;
+    let [_, high, low, kind, flags, stream @ ..] = head;
+    let length = usize::from(u16::from_be_bytes([high, low]));
+    tcp.read_exact(&mut vec![0; length]).await?;
+    Ok(FrameHead { kind, flags, stream: u32::from_be_bytes(stream) })
+}
+
 /// Serves three requests of a connection with an empty 200, and then names them the last by GOAWAY; or refuses
 /// the first ones by `REFUSED_STREAM`, and serves the others.
 async fn serve_some(mut tcp: TcpStream, refused: u32) -> io::Result<()> {
@@ -130,13 +147,9 @@ async fn serve_some(mut tcp: TcpStream, refused: u32) -> io::Result<()> {
     tcp.write_all(&frame(4, 0, 0, &[])).await?;
     let (mut requests, mut last) = (0, 0_u32);
     loop {
-        let mut head = [0; 9];
-        tcp.read_exact(&mut head).await?;
-        let length = usize::from(u16::from_be_bytes([head[1], head[2]]));
-        tcp.read_exact(&mut vec![0; length]).await?;
-        let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
-        requests += u32::from(head[3] == 1);
-        let reply = match (head[3], head[4]) {
+        let FrameHead { kind, flags, stream } = receive(&mut tcp).await?;
+        requests += u32::from(kind == 1);
+        let reply = match (kind, flags) {
             (4, 0) => frame(4, 1, 0, &[]),
             (1, _) if refused == 0 && requests > 3 => {
                 frame(7, 0, 0, &[last.to_be_bytes(), [0; 4]].concat())
@@ -194,12 +207,8 @@ async fn require_http1(mut tcp: TcpStream) -> io::Result<()> {
     tcp.read_exact(&mut [0; 21]).await?;
     tcp.write_all(&frame(4, 0, 0, &[])).await?;
     loop {
-        let mut head = [0; 9];
-        tcp.read_exact(&mut head).await?;
-        let length = usize::from(u16::from_be_bytes([head[1], head[2]]));
-        tcp.read_exact(&mut vec![0; length]).await?;
-        let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
-        match (head[3], head[4]) {
+        let FrameHead { kind, flags, stream } = receive(&mut tcp).await?;
+        match (kind, flags) {
             (4, 0) => tcp.write_all(&frame(4, 1, 0, &[])).await?,
             (1, _) => tcp.write_all(&frame(3, 0, stream, &[0, 0, 0, 13])).await?,
             _ => {}
