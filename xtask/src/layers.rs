@@ -68,7 +68,7 @@ const TABLE: &[(&str, Allowed)] = &[
     ("staging", Job(&["http-client", "credentials", "registry-client", "attachments", "checks"])),
     ("images", Job(&["registry-client", "attachments", "transfer"])),
     ("doctor", Only(&["oci", "wording", "http-client", "credentials", "registry-client"])),
-    ("registry", Only(&["oci", "wording", "http-client", "http-server"])),
+    ("registry", Only(&["oci", "wording", "yaml", "http-client", "http-server"])),
     (TESTS_ONLY, Only(&["oci", "registry"])),
     ("portolan", AllAbove),
     ("xtask", Only(&[])),

@@ -1,11 +1,11 @@
-//! Messages for YAML mistakes that only promotion manifests have. The others are in `wording`.
+//! Messages for YAML mistakes that only promotion manifests have. The others are in `yaml`.
 
 use yaml::Position;
 
 /// The position and the message of a syntax error. The parser stopped at `at`, for this `cause`.
 pub(crate) fn problem(text: &str, at: Position, cause: &str) -> (Position, String) {
     let is_outside = is_digest_outside_dmap(text, at.line as usize);
-    if is_outside && wording::yaml_mistake(text, (at.line as usize, at.column as usize)).is_none() {
+    if is_outside && !yaml::is_known_mistake(text, at) {
         return (at, UNDER_INDENTED.to_owned());
     }
     yaml::syntax_error(text, at, cause)

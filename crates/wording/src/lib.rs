@@ -1,5 +1,5 @@
 //! Texts that several crates print: numbers with their nouns, durations, enums of codes, groups of failures, the
-//! layout of rows, quoted text of others, mistakes in YAML files and their encoding, and causes of TLS failures.
+//! layout of rows, quoted text of others, the encoding of text files, and causes of TLS failures.
 //!
 //! Pure: no I/O, and no types of any domain. A text that only one crate prints is in that crate.
 
@@ -14,9 +14,6 @@ mod quoted;
 #[cfg(feature = "tls")]
 mod tls;
 mod utf8;
-mod yaml;
-mod yaml_mistake;
-mod yaml_position;
 
 pub use chain::{Chain, level};
 pub use counted::{Counted, counted};
@@ -28,5 +25,3 @@ pub use quoted::{is_control, one_line, quoted};
 #[cfg(feature = "tls")]
 pub use tls::{certificate_date, pem_fault, tls_fault};
 pub use utf8::{NotUtf8, utf8};
-pub use yaml::{yaml_fault, yaml_mistake, yaml_syntax};
-pub use yaml_position::YamlPosition;

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use granit_parser::ScalarStyle;
 use wording::quoted;
 
-use crate::{YamlNode, YamlReport, YamlRule, node::NodeValue};
+use crate::{YamlNode, YamlReport, YamlRule, nearest, node::NodeValue};
 
 impl YamlNode<'_> {
     /// The text of a scalar. `expected` is the beginning of the message if it is something else.
@@ -85,6 +85,16 @@ impl YamlNode<'_> {
             }
         }
         Some(fields)
+    }
+
+    /// Whether an unknown key of a mapping, which was reported, explains why `key` is absent: it is a misspelling of `key`, or
+    /// a merge key. `names` are the keys that the mapping may have.
+    #[must_use]
+    pub fn has_misspelled(&self, key: &str, names: &[&str]) -> bool {
+        let mut written = self.entries().iter().filter_map(|[key, _]| key.scalar());
+        written.any(|text| {
+            !names.contains(&text) && (text == "<<" || nearest(text, names) == Some(key))
+        })
     }
 
     /// Reports that the value is not what `expected` says, which is the beginning of the message.

@@ -10,8 +10,9 @@ use granit_parser::{Event, Marker, Parser, ScalarStyle};
 use wording::quoted;
 
 use crate::{
-    Position, Span, UNRESOLVED_ALIAS, YamlNode, YamlReport, YamlRule,
+    Position, Span, YamlNode, YamlReport, YamlRule,
     node::NodeValue,
+    syntax::UNRESOLVED_ALIAS,
     written_span::{behind_colon, from_dash},
 };
 

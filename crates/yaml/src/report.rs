@@ -2,10 +2,7 @@
 
 use wording::quoted;
 
-use crate::{Position, Span, YamlNode};
-
-/// The message for an alias of an anchor that does not exist.
-pub const UNRESOLVED_ALIAS: &str = "an unquoted `*` is a YAML alias; quote the asterisk";
+use crate::{Position, Span, YamlNode, syntax_error};
 
 /// What is wrong with a YAML file of any kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,15 +44,6 @@ pub trait YamlReport {
     fn unknown_key(&mut self, key: &YamlNode<'_>, names: &[&str]) {
         self.add(YamlRule::UnknownKey, key.span(), unknown_key(key, names));
     }
-}
-
-/// The position and the message of a syntax error of `text`. The parser stopped at `at`, for this `cause`.
-#[must_use]
-pub fn syntax_error(text: &str, at: Position, cause: &str) -> (Position, String) {
-    let position = (at.line as usize, at.column as usize);
-    let ((line, column), message) = wording::yaml_syntax(text, position, cause);
-    let number = |number| u32::try_from(number).unwrap_or(u32::MAX);
-    (Position { line: number(line), column: number(column) }, message)
 }
 
 /// The message for a key that is none of `names`.

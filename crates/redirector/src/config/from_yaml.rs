@@ -103,20 +103,11 @@ pub(super) fn value_of<T: FromYaml>(
         return T::from_yaml(value, &name, report);
     }
     let absent = T::absent();
-    if absent.is_none() && !is_explained(mapping, key, names) {
+    if absent.is_none() && !mapping.has_misspelled(key, names) {
         let message = format!("missing key `{key}`; add {}", T::expected());
         report.problem(Some(mapping.span()), message);
     }
     absent
-}
-
-/// Whether another problem of a mapping, which was reported, explains why `key` is missing: it is misspelled, or comes from
-/// a merge key.
-fn is_explained(mapping: &YamlNode<'_>, key: &str, names: &[&str]) -> bool {
-    let mut written = mapping.entries().iter().filter_map(|[key, _]| key.scalar());
-    written.any(|text| {
-        !names.contains(&text) && (text == "<<" || yaml::nearest(text, names) == Some(key))
-    })
 }
 
 /// Declares mappings of the file: each with the keys that it may have and their types, from which both the reader and the

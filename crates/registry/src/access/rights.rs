@@ -4,28 +4,13 @@
 use std::str::FromStr;
 
 use oci::Repository;
-use serde::Deserialize;
-use serde_saphyr::{Location, Spanned};
+use yaml::{Aliases, Span, YamlNode, YamlReport, YamlRule};
 
 use super::{
     NamedText, Right,
     htpasswd::{self, ANONYMOUS, Users},
     problem::AccessProblem,
 };
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RightsDocument {
-    rules: Vec<RuleDocument>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RuleDocument {
-    users: Vec<Spanned<String>>,
-    repositories: Vec<Spanned<String>>,
-    rights: Vec<Spanned<String>>,
-}
 
 /// The rules of a file of rights.
 #[derive(Debug)]
@@ -133,26 +118,20 @@ fn bad(text: &str) -> String {
 /// The shortest file of rights that grants something.
 pub(crate) const MINIMUM: &str = r#"rules: [{users: ["*"], repositories: ["**"], rights: [pull]}]"#;
 
-/// The rules of a file, or its problems.
+/// The keys of a rule. All are required.
+const KEYS: [&str; 3] = ["users", "repositories", "rights"];
+
+/// The rules of a file, or all its problems.
 pub(super) fn parse(file: NamedText<'_>, users: &Users) -> Result<Rules, Vec<AccessProblem>> {
-    let document: RightsDocument = serde_saphyr::from_str(file.text).map_err(|error| {
-        let (place, message) = match is_of_rights(file.text) {
-            true => wording::yaml_fault(file.text, &error, MINIMUM),
-            false => (None, not_rights(file.text)),
-        };
-        vec![AccessProblem::new(file.name, place.unwrap_or((1, 1)), message)]
-    })?;
-    let mut problems = Vec::new();
-    let mut report = |at: &Location, message| {
-        problems.push(AccessProblem::new(file.name, place(*at), message));
-    };
-    let rules = document.rules.iter().map(|rule| AccessRule {
-        users: each(&rule.users, |name| user_pattern(name, users), &mut report),
-        repositories: each(&rule.repositories, |text| text.parse(), &mut report),
-        rights: each(&rule.rights, right, &mut report),
-    });
-    let rules = rules.collect();
-    if problems.is_empty() { Ok(Rules(rules)) } else { Err(problems) }
+    if !is_of_rights(file.text) {
+        return Err(vec![AccessProblem::new(file.name, (1, 1), not_rights(file.text))]);
+    }
+    let mut report = RightsReport { file: file.name, problems: Vec::new() };
+    let root = yaml::read(file.text, Aliases::Copied, &mut report);
+    let rules = root.and_then(|root| rules(&root, users, &mut report));
+    let RightsReport { mut problems, .. } = report;
+    problems.sort_by_key(|problem| (problem.line, problem.column));
+    rules.filter(|_| problems.is_empty()).ok_or(problems)
 }
 
 /// Whether a text may be meant as rights. Anything else may be a file of secrets, of which no message quotes a line.
@@ -171,17 +150,80 @@ fn not_rights(text: &str) -> String {
     format!("{is}; a file of rights has at least `{MINIMUM}`")
 }
 
-/// Parses each text, and reports those that are not valid.
+/// The problems of a file of rights.
+struct RightsReport<'f> {
+    file: &'f str,
+    problems: Vec<AccessProblem>,
+}
+
+impl RightsReport<'_> {
+    fn problem(&mut self, span: Span, message: String) {
+        let position = (span.start.line as usize, span.start.column as usize);
+        self.problems.push(AccessProblem::new(self.file, position, message));
+    }
+}
+
+impl YamlReport for RightsReport<'_> {
+    fn add(&mut self, _: YamlRule, span: Span, message: String) {
+        self.problem(span, message);
+    }
+}
+
+fn rules(root: &YamlNode<'_>, users: &Users, report: &mut RightsReport<'_>) -> Option<Rules> {
+    if root.is_null() {
+        let message = format!("the file is empty; write at least `{MINIMUM}`");
+        report.problem(root.span(), message);
+        return None;
+    }
+    let names = ["rules"];
+    let [list] = root.written_fields("the file must be a mapping with `rules`", names, report)?;
+    let expected = "`rules` must be a list of mappings with `users`, `repositories` and `rights`";
+    let items = items(root, (list, "rules", &names), expected, report);
+    Some(Rules(items.iter().filter_map(|item| access_rule(item, users, report)).collect()))
+}
+
+fn access_rule(
+    rule: &YamlNode<'_>,
+    users: &Users,
+    report: &mut RightsReport<'_>,
+) -> Option<AccessRule> {
+    let expected = "a rule must be a mapping with `users`, `repositories` and `rights`";
+    let [names, repositories, rights] = rule.written_fields(expected, KEYS, report)?;
+    Some(AccessRule {
+        users: each(rule, ("users", names), |name| user_pattern(name, users), report),
+        repositories: each(rule, ("repositories", repositories), str::parse, report),
+        rights: each(rule, ("rights", rights), right, report),
+    })
+}
+
+/// The items of a required list of `mapping`; none after a problem was reported. A key without a value is an empty list.
+fn items<'n, 't>(
+    mapping: &YamlNode<'_>,
+    (list, key, names): (Option<&'n YamlNode<'t>>, &str, &[&str]),
+    expected: &str,
+    report: &mut RightsReport<'_>,
+) -> &'n [YamlNode<'t>] {
+    if list.is_none() && !mapping.has_misspelled(key, names) {
+        report.problem(mapping.span(), format!("missing key `{key}`; add a list (`- item`)"));
+    }
+    let list = list.and_then(YamlNode::present);
+    list.and_then(|list| list.items(expected, report)).unwrap_or_default()
+}
+
+/// Parses each text of a list of a rule, and reports those that are not valid.
 fn each<T>(
-    texts: &[Spanned<String>],
+    rule: &YamlNode<'_>,
+    (key, list): (&str, Option<&YamlNode<'_>>),
     meaning: impl Fn(&str) -> Result<T, String>,
-    report: &mut impl FnMut(&Location, String),
+    report: &mut RightsReport<'_>,
 ) -> Vec<T> {
+    let expected = format!("`{key}` must be a list of text");
     let mut found = Vec::new();
-    for text in texts {
-        match meaning(&text.value) {
+    for item in items(rule, (list, key, &KEYS), &expected, report) {
+        let Some(text) = item.text(&expected, report) else { continue };
+        match meaning(text) {
             Ok(value) => found.push(value),
-            Err(message) => report(&text.referenced, message),
+            Err(message) => report.problem(item.span(), message),
         }
     }
     found
@@ -204,11 +246,6 @@ fn right(text: &str) -> Result<Right, String> {
         "push" => Ok(Right::Push),
         other => Err(format!("unknown right `{other}`; use `pull` or `push`")),
     }
-}
-
-fn place(location: Location) -> (usize, usize) {
-    let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-    (number(location.line()), number(location.column()))
 }
 
 #[cfg(test)]
@@ -267,6 +304,29 @@ mod tests {
     }
 
     #[test]
+    fn missing_unknown_and_mistyped_keys_are_all_named_at_once() {
+        let text = "rules:
+- {users: ci, repositories: [a], rihgts: [pull]}
+- {users: [carol, [ci]], rights: [pull, delete]}
+- pull
+extra: 1
+";
+        let problems = parse(NamedText { name: "rights", text }, &users()).expect_err("mistakes");
+        let said: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        let expected = [
+            "rights:2:11: `users` must be a list of text, but it is `ci`",
+            "rights:2:34: unknown key `rihgts`; did you mean `rights`?",
+            "rights:3:3: missing key `repositories`; add a list (`- item`)",
+            "rights:3:12: unknown user `carol`; add it to the htpasswd file, or correct the name",
+            "rights:3:19: `users` must be a list of text, but it is a list",
+            "rights:3:41: unknown right `delete`; use `pull` or `push`",
+            "rights:4:3: a rule must be a mapping with `users`, `repositories` and `rights`, but it is `pull`",
+            "rights:5:1: unknown key `extra`; use one of `rules`",
+        ];
+        assert_eq!(said, expected);
+    }
+
+    #[test]
     fn every_fault_is_named_with_its_place() {
         let text = "rules:
 - users: [carol, alice]
@@ -292,7 +352,7 @@ mod tests {
         for (text, expected) in [
             (
                 "rules:\n- {users: [], repositories: []}\n",
-                "rights:2:15: missing key `rights`; add it",
+                "rights:2:3: missing key `rights`; add a list (`- item`)",
             ),
             ("rules: []\nx: 1\n", "rights:2:1: unknown key `x`; use one of `rules`"),
             ("rules: [", "rights:1:8: not valid YAML: "),

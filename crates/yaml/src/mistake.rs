@@ -5,17 +5,18 @@
 //!
 //! Source: YAML 1.2.2 §7 (quotes, flow collections), §8.2 (block collections).
 
-use crate::YamlPosition;
+/// A line and a column in characters, both from 1.
+pub(crate) type TextPosition = (usize, usize);
 
 /// A mistake: its position, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct YamlMistake {
-    pub(crate) at: YamlPosition,
+    pub(crate) at: TextPosition,
     pub(crate) message: String,
 }
 
 /// The first mistake in a text that a parser refused at `refused`.
-pub(crate) fn find(text: &str, refused: YamlPosition) -> Option<YamlMistake> {
+pub(crate) fn find(text: &str, refused: TextPosition) -> Option<YamlMistake> {
     conflict(text).or_else(|| {
         let mut scan = Scan { refused: refused.0, ..Scan::default() };
         for (number, line) in (1..).zip(text.lines()) {
@@ -43,7 +44,7 @@ fn conflict(text: &str) -> Option<YamlMistake> {
 #[derive(Clone, Copy, Debug)]
 struct OpenMark {
     mark: char,
-    at: YamlPosition,
+    at: TextPosition,
     /// The indentation of its line.
     indent: usize,
 }
@@ -190,7 +191,7 @@ impl Scan {
     }
 }
 
-fn mistake(at: YamlPosition, message: &str) -> Option<YamlMistake> {
+fn mistake(at: TextPosition, message: &str) -> Option<YamlMistake> {
     Some(YamlMistake { at, message: format!("not valid YAML: {message}") })
 }
 
