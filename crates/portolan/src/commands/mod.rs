@@ -57,7 +57,7 @@ pub(crate) async fn run(arguments: Arguments, screen: Screen) -> anyhow::Result<
 /// Stops a job at a signal or its deadline. The bar is not left on the terminal.
 fn stop(deadline: Option<Duration>, printer: &Printer) -> io::Result<Stop> {
     let screen = printer.screen().clone();
-    job::stop_on_termination(deadline, move || screen.give_up_drawing())
+    job::stop_on_termination(deadline, move || screen.end_progress())
 }
 
 /// A client as the flags say, with the credentials that other programs' files and variables have.

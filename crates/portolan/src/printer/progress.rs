@@ -49,7 +49,7 @@ impl Reporter {
     fn with(&self, change: impl FnOnce(&mut Stage)) {
         let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut stage);
-        if self.screen.drawn().is_none() && stage.is_line_due() {
+        if self.screen.has_lines() && stage.is_line_due() {
             stage.print(&self.traffic);
         }
     }
@@ -118,7 +118,10 @@ impl Ticker {
             while ended.recv_timeout(DRAW_EVERY) == Err(RecvTimeoutError::Timeout) {
                 match screen.drawn() {
                     Some(bar) => bar.set_message(traffic.in_words()),
-                    None => stage.lock().unwrap_or_else(PoisonError::into_inner).watch(&traffic),
+                    None if screen.has_lines() => {
+                        stage.lock().unwrap_or_else(PoisonError::into_inner).watch(&traffic);
+                    }
+                    None => {}
                 }
             }
         });

@@ -30,13 +30,15 @@ pub(crate) struct Screen {
 const ABSENT: u8 = 0;
 /// A bar may be on the screen.
 const DRAWN: u8 = 1;
-/// The bar ends: another program prints to the terminal, at unknown times.
-const NEVER: u8 = 2;
+/// Progress is lines: there is no terminal, or another program prints to it, at unknown times.
+const LINES: u8 = 2;
+/// Progress has ended: the user interrupted the command.
+const ENDED: u8 = 3;
 
 impl Screen {
     /// A screen without a bar. Where standard error is no terminal, there will never be one.
     pub(crate) fn new() -> Self {
-        let drawing = if io::stderr().is_terminal() { ABSENT } else { NEVER };
+        let drawing = if io::stderr().is_terminal() { ABSENT } else { LINES };
         Self { bar: ProgressBar::hidden(), drawing: Arc::new(AtomicU8::new(drawing)) }
     }
 
@@ -49,7 +51,7 @@ impl Screen {
                 Box::new(BarTerminal::default()),
                 DRAWS_A_SECOND,
             )),
-            Err(NEVER) => return None,
+            Err(LINES | ENDED) => return None,
             Err(_) => {}
         }
         Some(&self.bar)
@@ -70,11 +72,25 @@ impl Screen {
         }
     }
 
-    /// Clears the bar for good. The process may end when this returns.
-    pub(crate) fn give_up_drawing(&self) {
-        if self.drawing.load(Ordering::Acquire) != NEVER {
+    /// Whether progress is lines.
+    pub(super) fn has_lines(&self) -> bool {
+        self.drawing.load(Ordering::Acquire) == LINES
+    }
+
+    /// Clears the bar for good; progress goes on as lines.
+    fn print_lines(&self) {
+        self.clear_for_good(LINES);
+    }
+
+    /// Clears the bar for good, and ends progress on a terminal. The process may end when this returns.
+    pub(crate) fn end_progress(&self) {
+        self.clear_for_good(ENDED);
+    }
+
+    fn clear_for_good(&self, then: u8) {
+        if matches!(self.drawing.load(Ordering::Acquire), ABSENT | DRAWN) {
             self.bar.finish_and_clear();
-            self.drawing.store(NEVER, Ordering::Release);
+            self.drawing.store(then, Ordering::Release);
             // A new stage may have drawn it meanwhile.
             self.bar.finish_and_clear();
         }
@@ -205,7 +221,7 @@ pub(crate) struct DataWriter<W: Write> {
 impl<W: Write> Write for DataWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self.reader {
-            OutputKind::Program => self.screen.give_up_drawing(),
+            OutputKind::Program => self.screen.print_lines(),
             OutputKind::File => {}
             OutputKind::Terminal => {
                 let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
