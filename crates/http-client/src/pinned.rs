@@ -1,7 +1,7 @@
 //! Which server certificates are trusted: those of an authority, and those that the user named themselves.
 //!
-//! A self-signed certificate is often one of an authority too (`openssl req -x509`), which webpki accepts from no
-//! server (RFC 5280 §4.2.1.9 does not forbid it). OpenSSL, curl and Go accept it if it is among the trusted
+//! A self-signed certificate is often one of an authority too (`openssl req -x509`), and webpki rejects a
+//! server that presents such a one (RFC 5280 §4.2.1.9 does not forbid it). OpenSSL, curl and Go accept it if it is among the trusted
 //! ones. Its dates and its names are checked all the same.
 
 use std::sync::{Arc, OnceLock};

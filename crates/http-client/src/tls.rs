@@ -58,7 +58,7 @@ impl TlsSettings {
         Self { roots: TrustedRoots::none(), pinned: Vec::new(), identity: None }
     }
 
-    /// Trusts the root certificates of this machine too, or those of the file that `SSL_CERT_FILE` names.
+    /// Trusts the root certificates of this machine too, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
     pub const fn trust_system(&mut self) {
         self.roots.system = true;
     }

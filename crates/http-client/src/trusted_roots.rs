@@ -32,7 +32,7 @@ impl TrustedRoots {
     }
 }
 
-/// The root certificates of this machine, or of the file that `SSL_CERT_FILE` names.
+/// The root certificates of this machine, or of the file and directory that `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
 fn system_roots() -> RootCertStore {
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {

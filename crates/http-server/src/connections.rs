@@ -44,7 +44,7 @@ struct ConnectionEntry {
     watch: Arc<Watch>,
     /// The block that it counts for; none for a trusted peer.
     block: Option<AddressBlock>,
-    /// It was ordered to end. It counts until it has: a request may have arrived, and then it goes on until that has ended.
+    /// It was ordered to end. It counts until it is closed: a request that arrived first is finished.
     is_ending: bool,
 }
 

@@ -4,7 +4,7 @@
 use std::{
     fs::{self, File},
     io::{self, Write as _},
-    os::{fd::AsFd as _, unix::fs::MetadataExt as _},
+    os::{fd::AsFd, unix::fs::MetadataExt as _},
     path::{Path, PathBuf},
 };
 
@@ -82,6 +82,16 @@ impl ReplacedFile {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether it will take the place of the file that `open` writes to, which then has no name any more.
+    #[must_use]
+    pub fn replaces(&self, open: impl AsFd) -> bool {
+        let Some((_, target)) = &self.beside else { return false };
+        let open = open.as_fd().try_clone_to_owned().and_then(|open| File::from(open).metadata());
+        let place = |found: io::Result<fs::Metadata>| found.ok().map(|it| (it.dev(), it.ino()));
+        let target = place(fs::metadata(target));
+        target.is_some() && target == place(open)
     }
 
     /// Writes `text` to it.

@@ -1,4 +1,4 @@
-//! The metrics of a run in the Prometheus text format, for a textfile collector. The names are in
+//! The metrics of a run in the text format of `OpenMetrics`, for a textfile collector. The names are in
 //! `docs/reference/metrics.md`.
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -40,7 +40,7 @@ pub fn metrics(ending: &Ending, at: SystemTime) -> String {
         ),
         (
             "unread_source_edges",
-            "edges that were copied from another destination because their source could not be read",
+            "edges copied, or to be copied, from another destination because their source could not be read",
             ending.unread_sources.edges,
         ),
         (

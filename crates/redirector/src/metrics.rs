@@ -195,7 +195,7 @@ impl FrontMetrics {
         }
     }
 
-    /// Everything, as Prometheus text. `entries` are the cached results: present, absent.
+    /// Everything, as `OpenMetrics` text. `entries` are the cached results: present, absent.
     pub(crate) fn text(&self, entries: (usize, usize)) -> String {
         for (gauge, count) in self.entries.iter().zip([entries.0, entries.1]) {
             gauge.set(i64::try_from(count).unwrap_or(i64::MAX));

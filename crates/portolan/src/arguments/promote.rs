@@ -155,7 +155,7 @@ pub(crate) struct OutputFlags {
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
 
-    /// Write metrics to this file, in the Prometheus text format
+    /// Write metrics to this file, as text that Prometheus reads
     #[arg(long, value_name = "FILE")]
     pub metrics_file: Option<PathBuf>,
 }

@@ -40,6 +40,14 @@ impl Outputs {
             Output::Table => Box::new(WordsReport::new(out, show, printer.width())),
         }];
         let [report, metrics] = create(promote)?;
+        for (flag, file) in [("--report", &report), ("--metrics-file", &metrics)] {
+            if let Some(file) = file.as_ref().filter(|file| file.replaces(io::stdout())) {
+                anyhow::bail!(
+                    "{flag} {}: standard output goes to this file too, and would be lost; name another file",
+                    file.path().display()
+                );
+            }
+        }
         if let Some(file) = &report {
             reports.push(report_to(file, printer, show)?);
         }

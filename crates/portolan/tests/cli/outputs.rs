@@ -105,6 +105,21 @@ async fn a_report_on_standard_output_follows_what_is_printed_there() {
 }
 
 #[tokio::test]
+async fn a_file_that_standard_output_goes_to_is_not_replaced() {
+    let scene = Scene::new().await;
+    for flag in ["--report", "--metrics-file"] {
+        let path = scene.at("out");
+        let out = fs::File::create(&path).expect("a file");
+        let mut command = portolan(&["promote", "--manifest", &scene.at("m.yaml"), flag, &path]);
+        let ended = end_of(command.stdout(out).spawn().expect("it starts")).await.expect(2);
+        let says = format!("{flag} {path}: standard output goes to this file too");
+        assert!(ended.stderr.contains(&says), "{}", ended.stderr);
+        // Only the manifest and the output: no temporary file is left.
+        assert_eq!(fs::read_dir(scene.directory.path()).expect("a directory").count(), 2);
+    }
+}
+
+#[tokio::test]
 async fn a_file_that_is_read_is_never_written() {
     let scene = Scene::new().await;
     let manifest = scene.at("m.yaml");
